@@ -1,0 +1,185 @@
+//! Who decides what a batch is.
+
+use std::sync::Arc;
+
+use crate::graphs::{Level, View};
+use crate::plan::{BatchPlan, Cursor};
+use crate::progress::Progress;
+use crate::{BatcherError, random};
+
+/// A description of a batching strategy, selected by `[batcher] name = "..."`.
+///
+/// A batcher **decides only**: it sees sizes (or the structure of one large graph) and names the
+/// members of every batch. Copying, padding and masking are [`collate`](crate::collate())'s, the
+/// same code for every batcher, so that a difference between two strategies is never a difference
+/// between two implementations.
+///
+/// Most strategies on many graphs only say how a group is formed; [`crate::grouping`] does epochs,
+/// padding, resuming and fixed composition for them:
+///
+/// ```
+/// use batchlab_core::grouping::{EpochGraphs, GroupOptions, Grouping, open_groups};
+/// use batchlab_core::padding::{BatchSize, Padding};
+/// use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, GraphSize, Level, View};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Two graphs in every batch.
+/// #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Pairs {}
+///
+/// #[typetag::serde(name = "pairs")]
+/// impl Batcher for Pairs {
+///     fn label(&self) -> String {
+///         "pairs".into()
+///     }
+///     fn level(&self) -> Level {
+///         Level::Graphs
+///     }
+///     fn batch_size(&self) -> Option<u32> {
+///         Some(3)
+///     }
+///     fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
+///         let options = GroupOptions::new(BatchSize::try_from(3)?, Padding::None);
+///         open_groups(view, ctx, PairGrouping::default(), options)
+///     }
+/// }
+/// batchlab_core::register!(Batcher, Pairs, example = Pairs {});
+///
+/// #[derive(Default)]
+/// struct PairGrouping(Vec<GraphSize>);
+///
+/// impl Grouping for PairGrouping {
+///     fn next_group(
+///         &mut self,
+///         graphs: &mut EpochGraphs<'_>,
+///         group: &mut Vec<GraphSize>,
+///     ) -> Result<bool, BatcherError> {
+///         while self.0.len() < 2 {
+///             let Some(graph) = graphs.next() else { return Ok(false) };
+///             self.0.push(graph);
+///         }
+///         group.append(&mut self.0);
+///         Ok(true)
+///     }
+///     fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+///         group.append(&mut self.0);
+///         Ok(!group.is_empty())
+///     }
+///     fn pending(&self) -> &[GraphSize] {
+///         &self.0
+///     }
+///     fn restore(&mut self, carried: &[GraphSize]) {
+///         self.0 = carried.to_vec();
+///     }
+/// }
+/// ```
+#[typetag::serde(tag = "name")]
+pub trait Batcher: std::fmt::Debug + Send + Sync {
+    /// The name of the strategy in results and figures, for example `static-64`. It says which
+    /// algorithm, not which batch size.
+    fn label(&self) -> String;
+
+    /// Whether the strategy works on many graphs or on the nodes of one.
+    fn level(&self) -> Level;
+
+    /// The study's B: at most B - 1 real graphs and one slot for padding. `None` where the notion
+    /// does not exist.
+    fn batch_size(&self) -> Option<u32>;
+
+    /// Opens a stream over one subset of the data. Called once per subset and purpose, before the
+    /// first step; the time it takes is recorded as `prepare`.
+    ///
+    /// # Errors
+    /// Options that cannot work on this view.
+    fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError>;
+}
+
+/// A running batcher. It may move to another thread, which prefetches.
+pub trait BatchStream: Send {
+    /// Decides the next batch and writes it into `plan`, whose former content is gone.
+    ///
+    /// Called once per step. Training streams never end; evaluation streams return `Ok(false)`
+    /// after one pass. After an error the stream is not called again.
+    ///
+    /// # Errors
+    /// A graph that fits no batch, or an epoch without a batch.
+    fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError>;
+
+    /// Continues after the batch that carried this cursor. Called at most once, before the first
+    /// `next`, when a run is resumed.
+    ///
+    /// # Errors
+    /// A cursor that another stream has written.
+    fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError>;
+
+    /// Numbers worth keeping, such as an estimated budget, as (name, value); they are written to
+    /// the table `metrics` once, after opening.
+    fn facts(&self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+}
+
+/// What a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Endless, a new random order every epoch.
+    Training,
+    /// One pass in the order of the view.
+    Evaluation,
+}
+
+/// What a batcher is given when it opens.
+#[derive(Clone)]
+pub struct BatchContext {
+    /// What the stream is for.
+    pub purpose: Purpose,
+    /// Seed of every random decision.
+    pub seed: u64,
+    /// Where costly preparation reports.
+    pub progress: Arc<dyn Progress>,
+    /// Keeps the result of costly preparation between runs.
+    pub cache: Arc<dyn ByteCache>,
+}
+
+impl BatchContext {
+    /// A context that reports to nobody and caches nothing.
+    #[must_use]
+    pub fn new(purpose: Purpose, seed: u64) -> Self {
+        Self { purpose, seed, progress: Arc::new(()), cache: Arc::new(()) }
+    }
+
+    /// The order of `n` members in one epoch: a random permutation for training, the order of the
+    /// view for evaluation.
+    #[must_use]
+    pub fn permutation(&self, epoch: u64, n: usize) -> Vec<u32> {
+        self.shuffled("order", epoch, n)
+    }
+
+    /// The order of `n` batches of fixed composition in one epoch.
+    #[must_use]
+    pub fn batch_permutation(&self, epoch: u64, n: usize) -> Vec<u32> {
+        self.shuffled("batch order", epoch, n)
+    }
+
+    fn shuffled(&self, purpose: &str, epoch: u64, n: usize) -> Vec<u32> {
+        match self.purpose {
+            Purpose::Training => random::permutation(self.seed, purpose, epoch, n),
+            Purpose::Evaluation => (0..n as u32).collect(),
+        }
+    }
+}
+
+/// Keeps bytes under a key between runs, for preparation that takes minutes. The implementation
+/// `()` keeps nothing.
+pub trait ByteCache: Send + Sync {
+    /// What was stored under this key, if it is still there.
+    fn get(&self, _key: &str) -> Option<Vec<u8>> {
+        None
+    }
+    /// Stores bytes; failing to do so is not an error.
+    fn put(&self, _key: &str, _bytes: &[u8]) {}
+}
+
+impl ByteCache for () {}

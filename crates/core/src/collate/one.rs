@@ -1,0 +1,167 @@
+//! Batches of nodes of one large graph.
+
+use super::{Needs, check_room, pad, write_output_weight};
+use crate::CollateError;
+use crate::buffer::{BatchBuffer, Columns};
+use crate::graphs::{Graphs, Level, OneGraph};
+use crate::plan::{BatchPlan, EdgeSelection, Shape};
+
+pub(super) fn collate(
+    graphs: &Graphs,
+    one: &OneGraph,
+    plan: &BatchPlan,
+    needs: Needs,
+    buffer: &mut BatchBuffer,
+) -> Result<(), CollateError> {
+    check_members(one, plan)?;
+    let n_edge = match plan.edges {
+        EdgeSelection::Listed => plan.listed.receiver.len(),
+        EdgeSelection::Induced => induced(one, &plan.members).count(),
+        EdgeSelection::Stored => {
+            return Err(CollateError::Inconsistent(
+                "a plan for nodes takes induced or listed edges".into(),
+            ));
+        }
+    };
+    let real = Shape {
+        n_node: plan.members.len() as u32,
+        n_edge: n_edge as u32,
+        n_graph: 1,
+        n_output: plan.output_row.len() as u32,
+    };
+    check_room(real, plan.shape)?;
+    let width = graphs.node_feature.as_ref().map_or(0, |f| f.width);
+    let mut columns = buffer.prepare(Level::Nodes, plan.shape, real, needs, width);
+
+    columns.n_node_of[0] = real.n_node;
+    columns.n_edge_of[0] = real.n_edge;
+    columns.graph_offset[0] = 0;
+    copy_nodes(&mut columns, graphs, &plan.members, width);
+    match plan.edges {
+        EdgeSelection::Listed => copy_listed(&mut columns, plan),
+        _ => copy_induced(&mut columns, one, &plan.members),
+    }
+    index_edges(&mut columns, plan.members.len(), n_edge);
+    copy_outputs(&mut columns, graphs, plan);
+    write_output_weight(&mut columns, plan, plan.output_row.len())?;
+    // A padding output is the first padding node, or node 0 where no node is padding.
+    let spare = if plan.shape.n_node > real.n_node { real.n_node } else { 0 };
+    columns.output_row[plan.output_row.len()..].fill(spare);
+    columns.origin[plan.members.len()..].fill(u32::MAX);
+    pad(&mut columns, real, plan.shape, width);
+    Ok(())
+}
+
+fn check_members(one: &OneGraph, plan: &BatchPlan) -> Result<(), CollateError> {
+    if !plan.members.is_sorted_by(|a, b| a < b) {
+        return Err(CollateError::Inconsistent(
+            "nodes are named in ascending order, each once".into(),
+        ));
+    }
+    if let Some(&id) = plan.members.last().filter(|&&id| id as usize >= one.n_node()) {
+        return Err(CollateError::OutOfRange { what: "node", id, len: one.n_node() });
+    }
+    let len = plan.members.len();
+    let listed = &plan.listed;
+    let ends = listed.sender.iter().chain(&listed.receiver);
+    if let Some(&id) = plan.output_row.iter().chain(ends).find(|&&row| row as usize >= len) {
+        return Err(CollateError::OutOfRange { what: "row", id, len });
+    }
+    let weights_fit = listed.weight.is_empty() || listed.weight.len() == listed.sender.len();
+    if listed.sender.len() != listed.receiver.len() || !weights_fit {
+        return Err(CollateError::Inconsistent(
+            "listed senders, receivers and weights differ in number".into(),
+        ));
+    }
+    if !listed.receiver.is_sorted() {
+        return Err(CollateError::Inconsistent("listed edges are sorted by receiver".into()));
+    }
+    Ok(())
+}
+
+/// The edges between members, by receiver: row of the sender, row of the receiver, edge.
+fn induced<'a>(
+    one: &'a OneGraph,
+    members: &'a [u32],
+) -> impl Iterator<Item = (u32, u32, usize)> + 'a {
+    members.iter().enumerate().flat_map(move |(row, &node)| {
+        one.incoming(node).filter_map(move |edge| {
+            let sender = members.binary_search(&one.sender[edge]).ok()?;
+            Some((sender as u32, row as u32, edge))
+        })
+    })
+}
+
+fn copy_nodes(columns: &mut Columns<'_>, graphs: &Graphs, members: &[u32], width: usize) {
+    columns.graph_of[..members.len()].fill(0);
+    columns.origin[..members.len()].copy_from_slice(members);
+    if let (Some(class), false) = (&graphs.node_class, columns.node_class.is_empty()) {
+        for (slot, &node) in columns.node_class.iter_mut().zip(members) {
+            *slot = class.value[node as usize];
+        }
+    }
+    if let (Some(feature), false) = (&graphs.node_feature, columns.node_feature.is_empty()) {
+        for (row, &node) in columns.node_feature.chunks_exact_mut(width).zip(members) {
+            row.copy_from_slice(&feature.value[node as usize * width..][..width]);
+        }
+    }
+}
+
+fn copy_listed(columns: &mut Columns<'_>, plan: &BatchPlan) {
+    let n_edge = plan.listed.sender.len();
+    columns.sender[..n_edge].copy_from_slice(&plan.listed.sender);
+    columns.receiver[..n_edge].copy_from_slice(&plan.listed.receiver);
+    if !columns.edge_weight.is_empty() {
+        match plan.listed.weight.len() {
+            0 => columns.edge_weight[..n_edge].fill(1.0),
+            _ => columns.edge_weight[..n_edge].copy_from_slice(&plan.listed.weight),
+        }
+    }
+}
+
+fn copy_induced(columns: &mut Columns<'_>, one: &OneGraph, members: &[u32]) {
+    for (slot, (sender, receiver, edge)) in induced(one, members).enumerate() {
+        columns.sender[slot] = sender;
+        columns.receiver[slot] = receiver;
+        if let Some(weight) = columns.edge_weight.get_mut(slot) {
+            *weight = one.edge_weight.get(edge).copied().unwrap_or(1.0);
+        }
+    }
+}
+
+/// Offsets by receiver, and order and offsets by sender, by counting.
+fn index_edges(columns: &mut Columns<'_>, n_node: usize, n_edge: usize) {
+    count_offsets(&mut columns.receiver_offset[..=n_node], &columns.receiver[..n_edge]);
+    if columns.sender_order.is_empty() {
+        return;
+    }
+    let senders = &columns.sender[..n_edge];
+    let offset = &mut columns.sender_offset[..=n_node];
+    count_offsets(offset, senders);
+    for (edge, &sender) in senders.iter().enumerate() {
+        let place = &mut offset[sender as usize];
+        columns.sender_order[*place as usize] = edge as u32;
+        *place += 1;
+    }
+    // Placing moved every start to the next one's: move them back.
+    offset.rotate_right(1);
+    offset[0] = 0;
+}
+
+fn count_offsets(offset: &mut [u32], nodes: &[u32]) {
+    offset.fill(0);
+    for &node in nodes {
+        offset[node as usize + 1] += 1;
+    }
+    for node in 1..offset.len() {
+        offset[node] += offset[node - 1];
+    }
+}
+
+fn copy_outputs(columns: &mut Columns<'_>, graphs: &Graphs, plan: &BatchPlan) {
+    for (slot, &row) in plan.output_row.iter().enumerate() {
+        let node = plan.members[row as usize] as usize;
+        columns.output_row[slot] = row;
+        columns.output_target[slot] = graphs.target.as_ref().map_or(0.0, |t| t.training[node]);
+    }
+}

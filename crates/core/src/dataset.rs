@@ -1,0 +1,105 @@
+//! What a data set is: a description that loads graphs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::graphs::{Graphs, Level};
+use crate::progress::Progress;
+use crate::{DatasetError, Needs};
+
+/// A description of a data set, selected by `[dataset] name = "..."`.
+///
+/// The value is immutable: it is the configuration itself, and it is saved with every run. Loading
+/// happens once per run, before anything is timed.
+///
+/// ```
+/// use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
+/// use batchlab_core::{Dataset, DatasetError, Level, LoadContext, Provides};
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Complete graphs of one size.
+/// #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Cliques {
+///     /// Number of graphs.
+///     n_graph: u32,
+///     /// Nodes per graph.
+///     n_node: u32,
+/// }
+///
+/// #[typetag::serde(name = "cliques")]
+/// impl Dataset for Cliques {
+///     fn provides(&self) -> Provides {
+///         Provides { level: Level::Graphs, ..Provides::default() }
+///     }
+///     fn load(&self, _ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+///         let n_node = vec![self.n_node; self.n_graph as usize];
+///         let many = ManyGraphs::new(&n_node, Edges::FullyConnected)?;
+///         Graphs::new("cliques", Topology::Many(many))
+///     }
+/// }
+/// batchlab_core::register!(Dataset, Cliques, example = Cliques { n_graph: 100, n_node: 12 });
+/// ```
+#[typetag::serde(tag = "name")]
+pub trait Dataset: std::fmt::Debug + Send + Sync {
+    /// What the loaded graphs will contain. Called before [`Dataset::load`], so that components
+    /// which do not fit together are refused before anything is read.
+    fn provides(&self) -> Provides;
+
+    /// Reads the data. Called once per run.
+    ///
+    /// No graph is dropped silently: what is left out is counted in [`Graphs::notes`].
+    ///
+    /// # Errors
+    /// Whatever is wrong with the input, naming file, line, value and remedy.
+    fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError>;
+}
+
+/// What the graphs of a data set contain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Provides {
+    /// Many graphs, or one large one.
+    pub level: Level,
+    /// The fields that [`collate`](crate::collate()) can deliver.
+    pub fields: Needs,
+    /// Whether there is a target to train on.
+    pub target: bool,
+}
+
+/// What a data set is given when it loads.
+#[derive(Clone)]
+pub struct LoadContext {
+    /// Folders in which a relative path is looked for, in this order.
+    pub search: Vec<PathBuf>,
+    /// Where to report progress.
+    pub progress: Arc<dyn Progress>,
+}
+
+impl LoadContext {
+    /// A context that looks for relative paths in the working directory and reports to nobody.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { search: vec![PathBuf::from(".")], progress: Arc::new(()) }
+    }
+
+    /// Finds the file or folder that a configuration names.
+    ///
+    /// # Errors
+    /// [`DatasetError::NotFound`] with every place that was tried.
+    pub fn resolve(&self, path: &Path) -> Result<PathBuf, DatasetError> {
+        // Joining an absolute path yields that path.
+        let mut tried: Vec<PathBuf> = self.search.iter().map(|folder| folder.join(path)).collect();
+        tried.dedup();
+        match tried.iter().find(|candidate| candidate.exists()) {
+            Some(found) => Ok(found.clone()),
+            None => Err(DatasetError::NotFound { path: path.to_owned(), tried }),
+        }
+    }
+}
+
+impl Default for LoadContext {
+    fn default() -> Self {
+        Self::new()
+    }
+}

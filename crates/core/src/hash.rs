@@ -1,0 +1,22 @@
+//! Hashes as people see them.
+
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of some bytes, as 64 hexadecimal digits.
+///
+/// ```
+/// let hash = batchlab_core::hash::sha256(b"");
+/// assert!(hash.starts_with("e3b0c44298fc1c14"));
+/// ```
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes))
+}
+
+/// Two lower-case digits per byte.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let digit = |value: u8| char::from(DIGITS[usize::from(value)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}

@@ -1,0 +1,54 @@
+//! The contract of batchlab.
+//!
+//! Everything that a plugin author meets lives here, in the order in which the data travels:
+//!
+//! ```text
+//! Dataset::load -> Graphs -> Batcher -> BatchPlan -> collate -> PaddedBatch -> Trainer -> records -> Sink
+//! ```
+//!
+//! * [`graphs`]: the columnar store that a [`Dataset`] fills, and the views that batchers see;
+//! * [`batcher`], [`plan`], [`padding`], [`grouping`]: who decides which graphs form a batch, and of
+//!   which shape;
+//! * [`collate()`], [`buffer`]: the one place where graphs are copied, padded and masked;
+//! * [`model`]: what is trained; [`sink`], [`record`]: what is written;
+//! * [`registry`]: how a name in a configuration file finds its component.
+//!
+//! This crate knows neither tensors nor files nor clocks.
+
+pub mod batcher;
+pub mod buffer;
+pub mod collate;
+pub mod dataset;
+pub mod error;
+pub mod graphs;
+pub mod grouping;
+pub mod hash;
+pub mod model;
+pub mod padding;
+pub mod plan;
+pub mod progress;
+pub mod random;
+pub mod record;
+pub mod registry;
+pub mod shape_set;
+pub mod sink;
+
+pub use batcher::{BatchContext, BatchStream, Batcher, Purpose};
+pub use buffer::{BatchBuffer, PaddedBatch};
+pub use collate::{Needs, collate};
+pub use dataset::{Dataset, LoadContext, Provides};
+pub use error::{BatcherError, CollateError, DatasetError, ModelError, SinkError};
+pub use graphs::{GraphSize, Graphs, Level, View};
+pub use model::{Model, ModelContext, Trainer};
+pub use padding::Padding;
+pub use plan::{BatchPlan, Cursor, Shape};
+pub use sink::{RecordWriter, Sink};
+
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+    pub use schemars;
+    pub use serde;
+    pub use serde_json;
+    pub use toml;
+}

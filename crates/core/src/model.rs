@@ -1,0 +1,171 @@
+//! What is trained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::collate::Needs;
+use crate::{ModelError, PaddedBatch};
+
+/// A description of a model, selected by `[model] name = "..."`.
+///
+/// A model plugin writes a network (parameters and the way from a batch to predictions) with the
+/// operations of `batchlab-tensor`; [`Model::open`] wraps it into that crate's one trainer.
+#[typetag::serde(tag = "name")]
+pub trait Model: std::fmt::Debug + Send + Sync {
+    /// What a batch must contain. Nothing else is copied.
+    fn needs(&self) -> Needs;
+
+    /// Creates the model with fresh parameters. Called once per run.
+    ///
+    /// # Errors
+    /// A device that does not exist, or options that do not fit the data.
+    fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError>;
+}
+
+/// What a model is given when it opens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelContext {
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// Seed of the initial parameters.
+    pub seed: u64,
+    /// Number of node classes; 0 without classes.
+    pub n_node_class: usize,
+    /// Features per node; 0 without features.
+    pub node_feature_width: usize,
+    /// Values per output: 1, or the number of classes to choose from.
+    pub output_width: usize,
+    /// What is minimised.
+    pub loss: Loss,
+}
+
+/// What is minimised, over the outputs of a batch with their weights.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Squared error.
+    #[default]
+    Mse,
+    /// Absolute error.
+    Mae,
+    /// Negative log-likelihood of the true class.
+    CrossEntropy,
+}
+
+/// Which of the two places on the device a batch lies in: while one is computed on, the next batch
+/// can be copied into the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Slot {
+    /// The first.
+    #[default]
+    A,
+    /// The second.
+    B,
+}
+
+/// Whether gradients will be wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Record what `backward` needs; dropout is active.
+    Training,
+    /// Record nothing.
+    Evaluation,
+}
+
+/// The loss of one batch as a sum, so that batches of different size add up.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LossSum {
+    /// Sum of weight times loss over the outputs.
+    pub loss_sum: f64,
+    /// Sum of the weights. The loss that is minimised is `loss_sum / weight_sum`.
+    pub weight_sum: f64,
+}
+
+impl LossSum {
+    /// The mean that is minimised; 0 for a batch without weight.
+    #[must_use]
+    pub fn mean(&self) -> f64 {
+        if self.weight_sum > 0.0 { self.loss_sum / self.weight_sum } else { 0.0 }
+    }
+}
+
+/// An array with its name, in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// For example `interaction.0.filter.0.weight`.
+    pub name: String,
+    /// Length of each axis.
+    pub shape: Vec<usize>,
+    /// Values, row by row.
+    pub data: Vec<f32>,
+}
+
+/// Everything that training changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainerState {
+    /// Parameters (`parameter.*`) and moments of the optimiser (`moment1.*`, `moment2.*`).
+    pub tensors: Vec<NamedTensor>,
+    /// Updates made so far.
+    pub n_update: u64,
+}
+
+/// A model in training. It stays on the thread that opened it.
+///
+/// One step is `upload`, `forward`, `backward`, `update`, in this order, so that each can be timed
+/// where all models pass, and so that a loss that is not finite stops before `update`.
+pub trait Trainer {
+    /// Number of trainable numbers.
+    fn n_parameter(&self) -> usize;
+
+    /// Copies a batch to the device. May return before the copy is complete.
+    ///
+    /// # Errors
+    /// A batch without a field that the model needs, or a device without memory.
+    fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError>;
+
+    /// Computes predictions and loss of the batch in `slot`. `key` selects the random numbers of
+    /// dropout.
+    ///
+    /// # Errors
+    /// An empty slot, or a device that fails.
+    fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError>;
+
+    /// Computes the gradients of the mean loss of the last `forward` in training mode.
+    ///
+    /// # Errors
+    /// No such `forward`, or a device that fails.
+    fn backward(&mut self) -> Result<(), ModelError>;
+
+    /// Changes the parameters by one step of the optimiser, with the gradients of the last
+    /// `backward`.
+    ///
+    /// # Errors
+    /// No such `backward`, or a device that fails.
+    fn update(&mut self, learning_rate: f64) -> Result<(), ModelError>;
+
+    /// Predictions for the batch in `slot`, row by row `[n_output, output_width]`, padding
+    /// included, appended to an emptied `out`.
+    ///
+    /// # Errors
+    /// As for `forward`.
+    fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError>;
+
+    /// The gradients of the last `backward`, by the names of the parameters.
+    fn gradients(&self) -> Vec<NamedTensor>;
+
+    /// A copy of everything that training changes.
+    fn state(&self) -> TrainerState;
+
+    /// Takes over a state.
+    ///
+    /// # Errors
+    /// A tensor that is missing, unknown or of another shape. Nothing is changed then.
+    fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError>;
+
+    /// Waits until the device has done everything that was asked of it.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn synchronise(&mut self) -> Result<(), ModelError>;
+}

@@ -1,0 +1,404 @@
+//! The schema of the results: five tables, each described by one struct.
+//!
+//! The struct is the only place where a column is named; its documentation is the record
+//! dictionary. The schema is a versioned constant: every file holds all columns, in this order and
+//! of these types, so that any reader can put files side by side. Columns are added, never
+//! changed; each addition raises [`SCHEMA_VERSION`].
+//!
+//! Types are those that every reader has: text, signed 64-bit integers, 64-bit floats, flags, and
+//! timestamps in microseconds of UTC without a zone. Durations are nanoseconds.
+
+mod column;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{ArrowError, Field, Schema};
+
+pub use column::{ColumnValue, Timestamp};
+
+/// Raised with every added column.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// The five tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// One row per run.
+    Runs,
+    /// One row per training step.
+    Steps,
+    /// One row per evaluation of one subset.
+    Evals,
+    /// One row per thing that happened.
+    Events,
+    /// One row per named number.
+    Metrics,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 5] = [Self::Runs, Self::Steps, Self::Evals, Self::Events, Self::Metrics];
+
+    /// Name of the table and of its folder.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Runs => RunRecord::NAME,
+            Self::Steps => StepRecord::NAME,
+            Self::Evals => EvalRecord::NAME,
+            Self::Events => EventRecord::NAME,
+            Self::Metrics => MetricRecord::NAME,
+        }
+    }
+
+    /// What a row is, and its columns.
+    #[must_use]
+    pub fn dictionary(self) -> (&'static str, &'static [Column]) {
+        match self {
+            Self::Runs => (RunRecord::DESCRIPTION, RunRecord::COLUMNS),
+            Self::Steps => (StepRecord::DESCRIPTION, StepRecord::COLUMNS),
+            Self::Evals => (EvalRecord::DESCRIPTION, EvalRecord::COLUMNS),
+            Self::Events => (EventRecord::DESCRIPTION, EventRecord::COLUMNS),
+            Self::Metrics => (MetricRecord::DESCRIPTION, MetricRecord::COLUMNS),
+        }
+    }
+
+    /// The Arrow schema. Every column may be null.
+    #[must_use]
+    pub fn schema(self) -> Arc<Schema> {
+        let (_, columns) = self.dictionary();
+        let fields = columns.iter().map(|c| Field::new(c.name, (c.data_type)(), true));
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, with its unit.
+    pub description: &'static str,
+    /// Its Arrow type.
+    pub data_type: fn() -> arrow_schema::DataType,
+}
+
+/// A row of a table.
+pub trait Record: Sized {
+    /// The table that holds such rows.
+    const TABLE: Table;
+
+    /// Turns rows into columns, with the schema of the table.
+    ///
+    /// # Errors
+    /// Never for rows of this type; the error is Arrow's.
+    fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
+}
+
+macro_rules! record {
+    (
+        $(#[doc = $description:literal])*
+        $table:literal => $record:ident in $variant:ident {
+            $( $(#[doc = $doc:literal])* $field:ident: $type:ty, )*
+        }
+    ) => {
+        $(#[doc = $description])*
+        #[derive(Debug, Clone, Default, PartialEq)]
+        pub struct $record {
+            $( $(#[doc = $doc])* pub $field: $type, )*
+        }
+
+        impl $record {
+            const NAME: &'static str = $table;
+            const DESCRIPTION: &'static str = concat!($($description),*);
+            const COLUMNS: &'static [Column] = &[$(Column {
+                name: stringify!($field),
+                description: concat!($($doc),*),
+                data_type: <$type as ColumnValue>::data_type,
+            }),*];
+        }
+
+        impl Record for $record {
+            const TABLE: Table = Table::$variant;
+            fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
+                RecordBatch::try_new(
+                    Table::$variant.schema(),
+                    vec![$(ColumnValue::array(&mut rows.iter().map(|row| &row.$field))),*],
+                )
+            }
+        }
+    };
+}
+
+record! {
+    /// One row per run: what was run, on what, and how it ended.
+    "runs" => RunRecord in Runs {
+        /// Identifier of the run: time of its start and a hash of its configuration.
+        run_id: String,
+        /// Version of this schema.
+        schema_version: i64,
+        /// Study that the run belongs to.
+        study: String,
+        /// When the run started.
+        started_at: Timestamp,
+        /// When the run ended.
+        finished_at: Timestamp,
+        /// `completed`, `nan`, `interrupted` or `failed`.
+        status: String,
+        /// Why the run did not complete.
+        error: Option<String>,
+        /// The resolved configuration, all defaults filled in, as JSON.
+        config: String,
+        /// SHA-256 of the resolved configuration.
+        config_hash: String,
+        /// Version of batchlab.
+        version: String,
+        /// Commit from which batchlab was built; null outside a repository.
+        git_commit: Option<String>,
+        /// Whether files differed from that commit when batchlab was built.
+        git_dirty: Option<bool>,
+        /// Rust compiler.
+        rustc: String,
+        /// `debug` or `release`.
+        build_profile: String,
+        /// Name of the machine.
+        host: String,
+        /// Operating system and its kernel.
+        os: String,
+        /// Model of the processor.
+        cpu_model: String,
+        /// Processors that the run may use.
+        cpu_count: i64,
+        /// Threads that the engine uses.
+        n_thread: i64,
+        /// Device of the engine, `cpu` or `cuda:0`.
+        device: String,
+        /// Data set.
+        dataset: String,
+        /// SHA-256 over everything that training can see of the data.
+        dataset_hash: String,
+        /// Graphs in the data set.
+        n_graph: i64,
+        /// Graphs for training.
+        n_train: i64,
+        /// Graphs for validation.
+        n_validation: i64,
+        /// Graphs for testing.
+        n_test: i64,
+        /// Target.
+        target: Option<String>,
+        /// Unit of the target.
+        target_unit: Option<String>,
+        /// Mean of the target over the training graphs, in its unit.
+        target_mean: Option<f64>,
+        /// Standard deviation of the target over the training graphs, in its unit.
+        target_deviation: Option<f64>,
+        /// Model.
+        model: String,
+        /// Trainable numbers of the model.
+        n_parameter: i64,
+        /// Batching strategy as results name it, for example `static-64`.
+        batcher: String,
+        /// B: at most B - 1 real graphs in a batch, and one slot for padding.
+        batch_size: Option<i64>,
+        /// Batching strategy of all evaluations.
+        evaluation_batcher: String,
+        /// `stages`: synchronised at every boundary; `combined`: once per step, next batch
+        /// prepared meanwhile. Never mix the two in one figure.
+        timing: String,
+        /// Batches prepared ahead by another thread; 0 means in turn.
+        prefetch_depth: i64,
+        /// Seed of the split.
+        seed_split: i64,
+        /// Seed of the order of the graphs.
+        seed_order: i64,
+        /// Seed of the initial parameters.
+        seed_init: i64,
+        /// Steps asked for.
+        n_step_planned: i64,
+        /// Steps done.
+        n_step: i64,
+        /// Distinct padded shapes that training met; the number of compilations of an engine that
+        /// compiles per shape.
+        n_shape: i64,
+        /// Loading the data, in nanoseconds.
+        load_ns: i64,
+        /// Opening the batcher of the training set, in nanoseconds.
+        prepare_ns: i64,
+        /// All training steps, without evaluations, in nanoseconds.
+        train_ns: i64,
+        /// All evaluations, in nanoseconds.
+        eval_ns: i64,
+        /// Largest memory of the process on the host, in bytes; null where the system does not say.
+        peak_host_bytes: Option<i64>,
+        /// Largest memory on the device, in bytes; null on a CPU.
+        peak_device_bytes: Option<i64>,
+    }
+}
+
+record! {
+    /// One row per training step. Times are raw samples in nanoseconds; a stage that was not
+    /// timed on its own (timing = combined) is null.
+    "steps" => StepRecord in Steps {
+        /// Identifier of the run.
+        run_id: String,
+        /// Step, from 1.
+        step: i64,
+        /// Epoch in which the batch was completed, from 0.
+        epoch: i64,
+        /// Real graphs.
+        n_graph: i64,
+        /// Real nodes.
+        n_node: i64,
+        /// Real edges.
+        n_edge: i64,
+        /// Graphs with padding.
+        padded_n_graph: i64,
+        /// Nodes with padding.
+        padded_n_node: i64,
+        /// Edges with padding.
+        padded_n_edge: i64,
+        /// Number of the padded shape, in the order of first appearance, from 0.
+        shape_id: i64,
+        /// Whether the shape appeared for the first time.
+        is_new_shape: bool,
+        /// Whether the step belongs to the warm-up, which summaries leave out.
+        is_warmup: bool,
+        /// Deciding what is in the batch.
+        plan_ns: Option<i64>,
+        /// Copying and padding.
+        collate_ns: Option<i64>,
+        /// Waiting for a batch that another thread prepares.
+        wait_ns: Option<i64>,
+        /// Copying to the device.
+        upload_ns: Option<i64>,
+        /// Predictions and loss.
+        forward_ns: Option<i64>,
+        /// Gradients.
+        backward_ns: Option<i64>,
+        /// Change of the parameters.
+        optimiser_ns: Option<i64>,
+        /// The whole step, from asking for the batch to the changed parameters.
+        step_ns: i64,
+        /// Mean loss that was minimised, in standardised units.
+        loss: f64,
+        /// Sum of the output weights of the batch.
+        weight_sum: f64,
+        /// Learning rate of the step.
+        learning_rate: f64,
+    }
+}
+
+record! {
+    /// One row per evaluation of one subset.
+    "evals" => EvalRecord in Evals {
+        /// Identifier of the run.
+        run_id: String,
+        /// Steps done before the evaluation.
+        step: i64,
+        /// `train`, `validation` or `test`.
+        split: String,
+        /// Graphs evaluated.
+        n_graph: i64,
+        /// Mean loss, in standardised units.
+        loss: f64,
+        /// Root mean squared error in the unit of the target; null for classes.
+        rmse: Option<f64>,
+        /// Mean absolute error in the unit of the target; null for classes.
+        mae: Option<f64>,
+        /// Share of outputs whose class is right; null for numbers.
+        accuracy: Option<f64>,
+        /// Root mean squared error of predicting the mean of the training set, in the unit of the
+        /// target.
+        rmse_of_mean: Option<f64>,
+        /// The evaluation, in nanoseconds.
+        eval_ns: i64,
+    }
+}
+
+record! {
+    /// One row per thing that happened: a new shape, a value that is not finite, an interruption.
+    "events" => EventRecord in Events {
+        /// Identifier of the run.
+        run_id: String,
+        /// When it happened.
+        at: Timestamp,
+        /// Steps done before; null before training.
+        step: Option<i64>,
+        /// `new_shape`, `nan`, `interrupted`, `note`.
+        kind: String,
+        /// What a person should read.
+        message: String,
+        /// Details as JSON.
+        payload: Option<String>,
+    }
+}
+
+record! {
+    /// One row per named number that has no column of its own; plugins put theirs here.
+    "metrics" => MetricRecord in Metrics {
+        /// Identifier of the run.
+        run_id: String,
+        /// Steps done before; null for a fact about the whole run.
+        step: Option<i64>,
+        /// Name of the number, for example `batcher.budget_n_node`.
+        name: String,
+        /// The number.
+        value: f64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_schema::DataType;
+
+    #[test]
+    fn rows_become_columns_with_nulls() {
+        let rows = [
+            MetricRecord { run_id: "a".into(), step: None, name: "x".into(), value: 1.5 },
+            MetricRecord { run_id: "a".into(), step: Some(3), name: "y".into(), value: 2.5 },
+        ];
+        let batch = MetricRecord::to_batch(&rows).unwrap();
+        assert_eq!(batch.num_rows(), 2);
+        assert_eq!(batch.column_by_name("step").unwrap().null_count(), 1);
+    }
+
+    #[test]
+    fn every_column_has_a_description_and_a_portable_type() {
+        for table in Table::ALL {
+            let (description, columns) = table.dictionary();
+            assert!(!description.is_empty());
+            for column in columns {
+                assert!(!column.description.trim().is_empty(), "{table}.{}", column.name);
+            }
+            for field in table.schema().fields() {
+                let portable = matches!(
+                    field.data_type(),
+                    DataType::Utf8
+                        | DataType::Int64
+                        | DataType::Float64
+                        | DataType::Boolean
+                        | DataType::Timestamp(_, None)
+                );
+                assert!(portable && field.is_nullable(), "{table}.{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn durations_end_in_ns_and_are_integers() {
+        for table in Table::ALL {
+            for column in table.dictionary().1.iter().filter(|c| c.name.ends_with("_ns")) {
+                assert_eq!((column.data_type)(), DataType::Int64, "{table}.{}", column.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! How a name in a configuration file finds its component.
+//!
+//! Every plugin registers itself twice with one line each: `#[typetag::serde(name = "...")]` above
+//! its `impl` makes the name deserialisable, and [`register!`](crate::register) adds what
+//! `batchlab list`, `explain` and `schema` show. The name stands once: the registration asks
+//! typetag for it.
+//!
+//! A plugin that no crate mentions is not linked and silently absent; the crate
+//! `batchlab-builtin` therefore names every plugin, and refuses to compile if one is forgotten.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The four kinds of component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Where graphs come from.
+    Dataset,
+    /// What is trained.
+    Model,
+    /// Who decides what a batch is.
+    Batcher,
+    /// Who writes results.
+    Sink,
+}
+
+impl Kind {
+    /// All kinds, in the order of a configuration file.
+    pub const ALL: [Self; 4] = [Self::Dataset, Self::Model, Self::Batcher, Self::Sink];
+
+    /// The name of the kind in a configuration file.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Dataset => "dataset",
+            Self::Model => "model",
+            Self::Batcher => "batcher",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
+
+/// What is known of a component without opening it. Made by [`register!`](crate::register).
+pub struct Registration {
+    /// Dataset, model, batcher or sink.
+    pub kind: Kind,
+    /// The name by which a configuration selects it, as typetag knows it.
+    pub name: fn() -> &'static str,
+    /// JSON schema of the component's table, without `name`.
+    pub schema: fn() -> Value,
+    /// A working table, with `name` and all defaults.
+    pub example: fn() -> Value,
+    /// Deserialises a table without `name` into the concrete type, because typetag alone would
+    /// lose the place of an error.
+    pub check: for<'a> fn(Spanned<DeValue<'a>>) -> Result<(), toml::de::Error>,
+    /// The crate that holds the component.
+    pub package: &'static str,
+    /// The folder of that crate when it was built.
+    pub folder: &'static str,
+}
+
+inventory::collect!(Registration);
+
+impl Registration {
+    /// First sentence of the type's documentation, without the final stop.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let description = self.description();
+        let first = description.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        let sentence = first.split_once(". ").map_or(first.as_str(), |(sentence, _)| sentence);
+        sentence.trim_end_matches('.').to_owned()
+    }
+
+    /// The type's documentation.
+    #[must_use]
+    pub fn description(&self) -> String {
+        (self.schema)().get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// Checks a table of the configuration against the concrete type.
+    ///
+    /// # Errors
+    /// The first mistake, with its place in the source.
+    pub fn check_table(&self, table: &Spanned<DeTable<'_>>) -> Result<(), toml::de::Error> {
+        let mut fields = table.get_ref().clone();
+        fields.remove("name");
+        (self.check)(Spanned::new(table.span(), DeValue::Table(fields)))
+    }
+}
+
+/// All registered components of a kind, by name. Of two with the same name the one from the crate
+/// that sorts first is shown; [`conflicts`] tells.
+#[must_use]
+pub fn components(kind: Kind) -> BTreeMap<&'static str, &'static Registration> {
+    let mut all = BTreeMap::new();
+    for registration in sorted() {
+        if registration.kind == kind {
+            all.entry((registration.name)()).or_insert(registration);
+        }
+    }
+    all
+}
+
+/// One component, if it is registered.
+#[must_use]
+pub fn find(kind: Kind, name: &str) -> Option<&'static Registration> {
+    sorted().into_iter().find(|r| r.kind == kind && (r.name)() == name)
+}
+
+/// Names that two crates claim. A program that loads a configuration refuses to start then,
+/// because which one would be used depends on the linker.
+#[must_use]
+pub fn conflicts() -> Vec<String> {
+    let mut owner: BTreeMap<(Kind, &str), &Registration> = BTreeMap::new();
+    let mut conflicts = Vec::new();
+    for registration in sorted() {
+        let name = (registration.name)();
+        if let Some(first) = owner.insert((registration.kind, name), registration) {
+            let kind = registration.kind;
+            conflicts.push(format!(
+                "{kind} \"{name}\" is registered by {} and by {}; rename one of them",
+                first.package, registration.package
+            ));
+        }
+    }
+    conflicts
+}
+
+/// Linkers order registrations as they like; nothing may depend on that.
+fn sorted() -> Vec<&'static Registration> {
+    let mut all: Vec<&'static Registration> = inventory::iter::<Registration>().collect();
+    all.sort_by_key(|r| (r.kind, (r.name)(), r.package));
+    all
+}
+
+/// The nearest of the known names, as words to append to an error message; empty if none is near.
+///
+/// ```
+/// use batchlab_core::registry::suggestion;
+/// assert_eq!(suggestion("dynamik", &["dynamic", "static"]), ", did you mean \"dynamic\"?");
+/// assert_eq!(suggestion("painn", &["dynamic", "static"]), "");
+/// ```
+#[must_use]
+pub fn suggestion(typed: &str, known: &[impl AsRef<str>]) -> String {
+    nearest(typed, known).map_or_else(String::new, |name| format!(", did you mean \"{name}\"?"))
+}
+
+/// The nearest of the known names, if it is near enough to be meant.
+#[must_use]
+pub fn nearest<'a>(typed: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str> {
+    let folded = typed.to_lowercase();
+    let distance = |name: &str| strsim::damerau_levenshtein(&folded, &name.to_lowercase());
+    let best = known.iter().map(AsRef::as_ref).min_by_key(|name| distance(name))?;
+    let limit = (typed.chars().count().max(best.chars().count()) / 3).max(1);
+    (distance(best) <= limit).then_some(best)
+}
+
+/// Registers a component. `$example` is an instance that works.
+///
+/// The type needs `Serialize`, `Deserialize`, `JsonSchema`, `#[serde(deny_unknown_fields)]`, and an
+/// implementation of its trait under `#[typetag::serde(name = "...")]`. Its documentation becomes
+/// its description, the first sentence its summary; the documentation of its fields is shown by
+/// `batchlab explain`. See [`Batcher`](crate::Batcher) for a whole plugin.
+#[macro_export]
+macro_rules! register {
+    ($kind:ident, $type:ty, example = $example:expr) => {
+        const _: () = {
+            fn example() -> $type {
+                $example
+            }
+            fn name() -> &'static str {
+                <$type as $crate::$kind>::typetag_name(&example())
+            }
+            fn schema() -> $crate::__private::serde_json::Value {
+                $crate::__private::schemars::schema_for!($type).to_value()
+            }
+            fn example_table() -> $crate::__private::serde_json::Value {
+                let component: &dyn $crate::$kind = &example();
+                $crate::__private::serde_json::to_value(component)
+                    .expect("a component is a table of plain values")
+            }
+            fn check(
+                table: $crate::__private::toml::Spanned<$crate::__private::toml::de::DeValue<'_>>,
+            ) -> Result<(), $crate::__private::toml::de::Error> {
+                use $crate::__private::serde::Deserialize;
+                use $crate::__private::serde::de::IntoDeserializer;
+                <$type>::deserialize(table.into_deserializer()).map(drop)
+            }
+            $crate::__private::inventory::submit! {
+                $crate::registry::Registration {
+                    kind: $crate::registry::Kind::$kind,
+                    name,
+                    schema,
+                    example: example_table,
+                    check,
+                    package: env!("CARGO_PKG_NAME"),
+                    folder: env!("CARGO_MANIFEST_DIR"),
+                }
+            }
+        };
+    };
+}
