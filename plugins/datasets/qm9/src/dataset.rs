@@ -1,0 +1,219 @@
+//! The plugin: from a configuration to the columnar store.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use batchlab_core::graphs::{self, Edges, ManyGraphs, NodeClass, Topology};
+use batchlab_core::{Dataset, DatasetError, Graphs, Level, LoadContext, Needs, Provides};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Qm9Error;
+use crate::molecule::{Element, Molecule};
+use crate::properties::{TARGETS, Target};
+use crate::read::Molecules;
+use crate::uncharacterized::is_uncharacterized;
+
+/// 2,000 molecules drawn at random from QM9; `data/README.md` says how.
+const SAMPLE: &[u8] = include_bytes!("../../../../data/qm9_sample.extxyz.xz");
+const SAMPLE_NAME: &str = "data/qm9_sample.extxyz.xz (compiled in)";
+
+/// How many molecules are read between two reports of progress.
+const REPORT_EVERY: u64 = 1000;
+
+/// QM9: small organic molecules with their geometry and 15 computed properties.
+///
+/// Every ordered pair of different atoms is an edge, implied and written out in the batch only.
+/// Node classes are elements, numbered in the order in which they first appear in what was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Qm9 {
+    /// What to read: QM9's folder of `dsgdb9nsd_*.xyz` files, all of them in one file, or an
+    /// extended-XYZ file, each plain or packed with xz (told by content, not by name). A relative
+    /// path is looked for where the configuration's paths are. Without it: a random sample of
+    /// 2,000 real molecules that is compiled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// What to learn: `A`, `B`, `C` (GHz), `mu` (D), `alpha` (bohr^3), `r2` (bohr^2), `Cv`
+    /// (cal/(mol K)), `homo`, `lumo`, `gap`, `zpve`, total energies `U0`, `U`, `H`, `G`, or
+    /// atomisation energies `U0_atom`, `U_atom`, `H_atom`, `G_atom` (all in eV, per molecule).
+    pub target: String,
+    /// Whether to leave out the 3,054 molecules that QM9's authors list as uncharacterised. The
+    /// study keeps them.
+    pub drop_uncharacterized: bool,
+    /// Keeps the first molecules only, counted after those left out. QM9 is sorted by size, so this
+    /// is no sample of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroUsize>,
+}
+
+impl Default for Qm9 {
+    fn default() -> Self {
+        Self { path: None, target: "U0_atom".to_owned(), drop_uncharacterized: false, limit: None }
+    }
+}
+
+#[typetag::serde(name = "qm9")]
+impl Dataset for Qm9 {
+    fn provides(&self) -> Provides {
+        let fields = Needs {
+            node_class: true,
+            distance: true,
+            displacement: true,
+            sender_order: true,
+            ..Needs::default()
+        };
+        Provides { level: Level::Graphs, fields, target: true }
+    }
+
+    fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+        let Some(target) = Target::named(&self.target) else {
+            let known = TARGETS.iter().map(|target| target.name.to_owned()).collect();
+            return Err(DatasetError::UnknownTarget { target: self.target.clone(), known });
+        };
+        let (path, molecules) = match &self.path {
+            None => (PathBuf::from(SAMPLE_NAME), Molecules::from_bytes(SAMPLE_NAME, SAMPLE)),
+            Some(path) => {
+                let path = ctx.resolve(path)?;
+                let molecules = Molecules::open(&path);
+                (path, molecules)
+            }
+        };
+        ctx.progress.start("reading molecules", None);
+        let columns = molecules.and_then(|molecules| self.collect(&path, molecules, target, ctx));
+        ctx.progress.finish();
+        columns.map_err(DatasetError::other)?.into_graphs(target)
+    }
+}
+
+batchlab_core::register!(Dataset, Qm9, example = Qm9::default());
+
+/// What is kept of the molecules, concatenated.
+#[derive(Default)]
+struct Columns {
+    n_node: Vec<u32>,
+    class: NodeClasses,
+    position: Vec<[f32; 3]>,
+    target: Vec<f64>,
+    origin: Vec<u32>,
+    n_read: u64,
+    n_dropped: u64,
+}
+
+/// Numbers elements in the order of their first appearance.
+#[derive(Default)]
+struct NodeClasses {
+    value: Vec<u32>,
+    atomic_number: Vec<u8>,
+}
+
+impl Qm9 {
+    fn collect(
+        &self,
+        path: &Path,
+        molecules: Molecules,
+        target: &Target,
+        ctx: &LoadContext,
+    ) -> Result<Columns, Qm9Error> {
+        let mut columns = Columns::default();
+        let mut seen = HashSet::new();
+        let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
+        for molecule in molecules {
+            let molecule = molecule?;
+            columns.n_read += 1;
+            if columns.n_read.is_multiple_of(REPORT_EVERY) {
+                ctx.progress.advance(REPORT_EVERY);
+            }
+            if let Some(gdb_index) = molecule.gdb_index
+                && !seen.insert(gdb_index)
+            {
+                return Err(Qm9Error::Repeated { path: path.to_owned(), gdb_index });
+            }
+            if self.drop_uncharacterized {
+                let unknown =
+                    || Qm9Error::NoIndex { path: path.to_owned(), position: columns.n_read };
+                if is_uncharacterized(molecule.gdb_index.ok_or_else(unknown)?) {
+                    columns.n_dropped += 1;
+                    continue;
+                }
+            }
+            columns.push(&molecule, target);
+            if columns.n_node.len() == limit {
+                break;
+            }
+        }
+        columns.report(self, ctx);
+        Ok(columns)
+    }
+}
+
+impl Columns {
+    fn push(&mut self, molecule: &Molecule, target: &Target) {
+        self.n_node.push(molecule.atomic_number.len() as u32);
+        for &atomic_number in &molecule.atomic_number {
+            self.class.push(atomic_number);
+        }
+        self.position.extend(molecule.position.iter().map(|position| position.map(|x| x as f32)));
+        self.target.push(target.of(molecule));
+        self.origin.extend(molecule.gdb_index);
+    }
+
+    fn report(&self, config: &Qm9, ctx: &LoadContext) {
+        if config.drop_uncharacterized {
+            ctx.progress.note(&format!(
+                "{} of {} molecules are left out, because QM9's authors list them as uncharacterised",
+                self.n_dropped, self.n_read
+            ));
+        }
+        if let Some(limit) = config.limit.filter(|limit| limit.get() > self.n_node.len()) {
+            ctx.progress.note(&format!(
+                "`limit` is {limit}, but there are only {} molecules",
+                self.n_node.len()
+            ));
+        }
+    }
+
+    fn into_graphs(self, target: &Target) -> Result<Graphs, DatasetError> {
+        let many = ManyGraphs::new(&self.n_node, Edges::FullyConnected)?;
+        let mut graphs = Graphs::new("qm9", Topology::Many(many))?;
+        graphs.node_class = Some(self.class.into());
+        graphs.position = Some(self.position);
+        graphs.target = Some(graphs::Target::regression(target.name, target.unit, self.target));
+        // Where not every molecule states its index, none is given.
+        if self.origin.len() == self.n_node.len() {
+            graphs.origin = self.origin;
+        }
+        graphs.notes = vec![
+            ("molecules read".to_owned(), self.n_read),
+            ("molecules left out as uncharacterised".to_owned(), self.n_dropped),
+        ];
+        graphs.check()?;
+        Ok(graphs)
+    }
+}
+
+impl NodeClasses {
+    fn push(&mut self, atomic_number: u8) {
+        let class =
+            self.atomic_number.iter().position(|&known| known == atomic_number).unwrap_or_else(
+                || {
+                    self.atomic_number.push(atomic_number);
+                    self.atomic_number.len() - 1
+                },
+            );
+        self.value.push(class as u32);
+    }
+}
+
+impl From<NodeClasses> for NodeClass {
+    fn from(classes: NodeClasses) -> Self {
+        let symbol = |&z: &u8| {
+            Element::of(z).map_or_else(|| z.to_string(), |element| element.symbol.to_owned())
+        };
+        Self { value: classes.value, name: classes.atomic_number.iter().map(symbol).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! What can be wrong with the files, with the place and the remedy.
+
+use std::path::PathBuf;
+
+/// Why QM9 could not be read. Nothing is ever skipped: the first fault ends the reading.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Qm9Error {
+    /// The path leads nowhere.
+    #[error("{} does not exist; set `path` to a QM9 file or to the folder of its `dsgdb9nsd_*.xyz` files", path.display())]
+    NotFound {
+        /// As given.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("{} cannot be read: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A folder without a single molecule.
+    #[error("the folder {} holds no file named `dsgdb9nsd_*.xyz`; unpack QM9's archive there, or name one file", path.display())]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file without a single molecule.
+    #[error("{} holds no molecule: it is empty; copy or unpack it again", path.display())]
+    EmptyFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is recognised, by its first bytes, as something that is not read here.
+    #[error("{} is {found}, which is not read here; {remedy}", path.display())]
+    OtherFormat {
+        /// The file.
+        path: PathBuf,
+        /// What the first bytes say.
+        found: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// The compressed stream is broken or ends early.
+    #[error("{}, in what unpacks to line {line}: the xz stream is damaged or cut off ({source}); copy it again", path.display())]
+    Unpack {
+        /// The file.
+        path: PathBuf,
+        /// 1-based, of the unpacked text.
+        line: usize,
+        /// What the decoder says.
+        source: std::io::Error,
+    },
+    /// A line says something that cannot be.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// 1-based, of the (unpacked) text.
+        line: usize,
+        /// What is wrong there.
+        problem: Problem,
+    },
+    /// One index occurs twice, so that a molecule could sit in two subsets of a split.
+    #[error("{}: molecule gdb {gdb_index} occurs twice; remove one of the two", path.display())]
+    Repeated {
+        /// The file or folder.
+        path: PathBuf,
+        /// QM9's 1-based index.
+        gdb_index: u32,
+    },
+    /// The molecule cannot be looked up in the list of uncharacterised ones.
+    #[error(
+        "{}: molecule {position} of the file states no gdb index, so `drop_uncharacterized` cannot be decided; \
+         set it to false, or use a file with `gdb=` keys", path.display()
+    )]
+    NoIndex {
+        /// The file or folder.
+        path: PathBuf,
+        /// 1-based, in reading order.
+        position: u64,
+    },
+}
+
+/// What is wrong in one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The text ends inside a molecule.
+    #[error("the file ends where {expected} should follow; it was cut off, copy it again")]
+    Truncated {
+        /// What should have come.
+        expected: &'static str,
+    },
+    /// Bytes that are no text.
+    #[error("not UTF-8 text; QM9 is plain ASCII, so the file is damaged or of another format")]
+    NotUtf8,
+    /// No molecule can start like this.
+    #[error(
+        "expected the number of atoms (1 to {max}), found `{value}`; a molecule starts with this number on a line of \
+         its own, and nothing may stand between molecules"
+    )]
+    AtomCount {
+        /// The line found.
+        value: String,
+        /// The largest number accepted.
+        max: usize,
+    },
+    /// Fewer lines of atoms than the count.
+    #[error(
+        "{stated} atoms are stated, but after {found} this follows: `{value}`; correct the count or add the atoms"
+    )]
+    TooFewAtoms {
+        /// The count in the molecule's first line.
+        stated: usize,
+        /// Lines of atoms before this one.
+        found: usize,
+        /// The line found.
+        value: String,
+    },
+    /// More lines of atoms than the count.
+    #[error(
+        "{stated} atoms are stated, but one more follows: `{value}`; correct the count or remove the atom"
+    )]
+    TooManyAtoms {
+        /// The count in the molecule's first line.
+        stated: usize,
+        /// The line found.
+        value: String,
+    },
+    /// The second line of a molecule belongs to neither format.
+    #[error(
+        "expected `gdb <index>` and 15 numbers (QM9's own files) or `Properties=... key=value ...` (extended XYZ), \
+         found `{value}`; plain XYZ has no properties and cannot be used"
+    )]
+    Comment {
+        /// The line found.
+        value: String,
+    },
+    /// A token that should be a number.
+    #[error("{what} should be a number, found `{value}`; correct it")]
+    NotANumber {
+        /// Which quantity.
+        what: &'static str,
+        /// The token found.
+        value: String,
+    },
+    /// Infinite, not a number, or too large for single precision.
+    #[error("{what} is not finite: `{value}`; correct it or remove the molecule")]
+    NotFinite {
+        /// Which quantity.
+        what: &'static str,
+        /// The token found.
+        value: String,
+    },
+    /// An element outside QM9.
+    #[error("unknown element `{value}`; QM9 holds H, C, N, O and F only")]
+    UnknownElement {
+        /// The token found.
+        value: String,
+    },
+    /// A line of an atom has too few or too many columns.
+    #[error(
+        "expected {expected} columns for an atom, found {found} in `{value}`; correct the line"
+    )]
+    Columns {
+        /// As the format or `Properties=` says.
+        expected: usize,
+        /// As counted.
+        found: usize,
+        /// The line found.
+        value: String,
+    },
+    /// One of the 15 properties is absent.
+    #[error(
+        "the property {name} is missing ({spellings}); all 15 of QM9 are needed, so add it or use a complete file"
+    )]
+    MissingProperty {
+        /// The name used here.
+        name: &'static str,
+        /// Which keys or which position are understood.
+        spellings: &'static str,
+    },
+    /// A key that stands twice.
+    #[error(
+        "the key `{value}` gives a value that another key of this line gives already; remove one of them"
+    )]
+    RepeatedKey {
+        /// The key found second.
+        value: String,
+    },
+    /// `Properties=` is absent or has no species or position.
+    #[error(
+        "`Properties=` must contain `species:S:1` and `pos:R:3`, found `{value}`; write for example `Properties=species:S:1:pos:R:3`"
+    )]
+    Properties {
+        /// The value found, empty where the key is absent.
+        value: String,
+    },
+    /// A crystal.
+    #[error(
+        "the molecule is periodic: `pbc` is `{value}`; QM9 has no periodic molecules, so set it to `F F F`"
+    )]
+    Periodic {
+        /// The value found.
+        value: String,
+    },
+    /// A quoted value without its second quotation mark.
+    #[error("the quotation mark before `{value}` is never closed; add the second one")]
+    OpenQuote {
+        /// The text after the mark.
+        value: String,
+    },
+    /// The index is no index.
+    #[error(
+        "the gdb index should be a whole number from 1 to 4294967295, found `{value}`; correct it"
+    )]
+    Index {
+        /// The token found.
+        value: String,
+    },
+    /// Something after the last expected token.
+    #[error("nothing should follow {after}, found `{value}`; remove it")]
+    Trailing {
+        /// What stood before.
+        after: &'static str,
+        /// What was found.
+        value: String,
+    },
+    /// A line of a raw file that is not the one which belongs there.
+    #[error("expected {expected}, found `{value}`; a line is missing or damaged")]
+    Expected {
+        /// What belongs there.
+        expected: &'static str,
+        /// The line found.
+        value: String,
+    },
+}
+
+/// At most the first 60 characters of a faulty line or token, for messages.
+pub(crate) fn shown(value: &str) -> String {
+    let value = value.trim();
+    match value.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &value[..end]),
+        None => value.to_owned(),
+    }
+}

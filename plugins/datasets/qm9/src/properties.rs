@@ -1,0 +1,236 @@
+//! The 15 properties of QM9 and the targets that are made of them.
+//!
+//! Energies are absolute and large (-40 to -700 hartree), so everything stays in `f64` until the
+//! energies of the free atoms are subtracted; in `f32` about 3e-5 hartree would be lost.
+
+use crate::molecule::{Element, Molecule, N_PROPERTY};
+
+/// Electronvolts in one hartree, as in the study (CODATA 2010).
+pub const ELECTRONVOLT_PER_HARTREE: f64 = 27.211_386_02;
+
+/// One column of QM9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Property {
+    /// The name used here, which is also the key in extended XYZ.
+    pub name: &'static str,
+    /// A second key that is understood in extended XYZ.
+    pub alias: Option<&'static str>,
+    /// The unit in the files.
+    pub unit: &'static str,
+    /// Which keys and which token of a raw file hold it, for messages.
+    pub spellings: &'static str,
+}
+
+/// The properties in the order of QM9's own files.
+pub const PROPERTIES: [Property; N_PROPERTY] = [
+    property("A", None, "GHz", "key `A`, or token 3 after `gdb`"),
+    property("B", None, "GHz", "key `B`, or token 4 after `gdb`"),
+    property("C", None, "GHz", "key `C`, or token 5 after `gdb`"),
+    property("mu", None, "D", "key `mu`, or token 6 of a raw file's second line"),
+    property("alpha", None, "bohr^3", "key `alpha`, or token 7 of a raw file's second line"),
+    property(
+        "homo",
+        Some("epsHOMO"),
+        "hartree",
+        "key `homo` or `epsHOMO`, or token 8 of a raw file's second line",
+    ),
+    property(
+        "lumo",
+        Some("epsLUMO"),
+        "hartree",
+        "key `lumo` or `epsLUMO`, or token 9 of a raw file's second line",
+    ),
+    property(
+        "gap",
+        Some("epsgap"),
+        "hartree",
+        "key `gap` or `epsgap`, or token 10 of a raw file's second line",
+    ),
+    property(
+        "r2",
+        Some("<R2>"),
+        "bohr^2",
+        "key `r2` or `<R2>`, or token 11 of a raw file's second line",
+    ),
+    property("zpve", None, "hartree", "key `zpve`, or token 12 of a raw file's second line"),
+    property("U0", None, "hartree", "key `U0`, or token 13 of a raw file's second line"),
+    property("U", None, "hartree", "key `U`, or token 14 of a raw file's second line"),
+    property("H", None, "hartree", "key `H`, or token 15 of a raw file's second line"),
+    property("G", None, "hartree", "key `G`, or token 16 of a raw file's second line"),
+    property("Cv", None, "cal/(mol K)", "key `Cv`, or token 17 of a raw file's second line"),
+];
+
+/// The column of U0; U, H and G follow.
+const U0: usize = 10;
+
+const fn property(
+    name: &'static str,
+    alias: Option<&'static str>,
+    unit: &'static str,
+    spellings: &'static str,
+) -> Property {
+    Property { name, alias, unit, spellings }
+}
+
+/// How a target is made of a molecule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Conversion {
+    /// A column times a factor.
+    Scaled {
+        /// Which of [`PROPERTIES`].
+        column: usize,
+        /// From the unit in the file to the unit as target.
+        factor: f64,
+    },
+    /// An energy less those of the free atoms, in eV.
+    Atomisation {
+        /// 0 to 3: U0, U, H, G.
+        energy: usize,
+    },
+}
+
+/// One number per molecule that can be learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Target {
+    /// The name in the config.
+    pub name: &'static str,
+    /// The unit of the values that [`Target::of`] gives.
+    pub unit: &'static str,
+    /// What it is.
+    pub description: &'static str,
+    /// How it is made.
+    pub conversion: Conversion,
+}
+
+/// Every target, in the order of the files; atomisation energies come last.
+pub const TARGETS: [Target; N_PROPERTY + 4] = [
+    raw(0, "rotational constant A; 0 for linear molecules"),
+    raw(1, "rotational constant B"),
+    raw(2, "rotational constant C"),
+    raw(3, "dipole moment"),
+    raw(4, "isotropic polarisability"),
+    electronvolt(5, "energy of the highest occupied orbital"),
+    electronvolt(6, "energy of the lowest unoccupied orbital"),
+    electronvolt(7, "lumo - homo"),
+    raw(8, "electronic spatial extent"),
+    electronvolt(9, "zero-point vibrational energy"),
+    electronvolt(10, "total internal energy at 0 K"),
+    electronvolt(11, "total internal energy at 298.15 K"),
+    electronvolt(12, "total enthalpy at 298.15 K"),
+    electronvolt(13, "total free energy at 298.15 K"),
+    raw(14, "heat capacity at 298.15 K"),
+    atomisation(0, "U0_atom", "U0 less the energies of the free atoms: the study's target"),
+    atomisation(1, "U_atom", "U less the energies of the free atoms"),
+    atomisation(2, "H_atom", "H less the energies of the free atoms"),
+    atomisation(3, "G_atom", "G less the energies of the free atoms"),
+];
+
+const fn raw(column: usize, description: &'static str) -> Target {
+    let Property { name, unit, .. } = PROPERTIES[column];
+    Target { name, unit, description, conversion: Conversion::Scaled { column, factor: 1.0 } }
+}
+
+const fn electronvolt(column: usize, description: &'static str) -> Target {
+    let conversion = Conversion::Scaled { column, factor: ELECTRONVOLT_PER_HARTREE };
+    Target { name: PROPERTIES[column].name, unit: "eV", description, conversion }
+}
+
+const fn atomisation(energy: usize, name: &'static str, description: &'static str) -> Target {
+    Target { name, unit: "eV", description, conversion: Conversion::Atomisation { energy } }
+}
+
+impl Target {
+    /// The target of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        TARGETS.iter().find(|target| target.name == name)
+    }
+
+    /// The value of a molecule, in the target's unit; total per molecule, not per atom.
+    #[must_use]
+    pub fn of(&self, molecule: &Molecule) -> f64 {
+        match self.conversion {
+            Conversion::Scaled { column, factor } => molecule.property[column] * factor,
+            Conversion::Atomisation { energy } => {
+                let atoms = molecule.atomic_number.iter().filter_map(|&z| Element::of(z));
+                let free: f64 = atoms.map(|element| element.reference[energy]).sum();
+                (molecule.property[U0 + energy] - free) * ELECTRONVOLT_PER_HARTREE
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Methane as in `dsgdb9nsd_000001.xyz`.
+    fn methane() -> Molecule {
+        Molecule {
+            gdb_index: Some(1),
+            atomic_number: vec![6, 1, 1, 1, 1],
+            position: vec![[0.0; 3]; 5],
+            property: [
+                157.7118,
+                157.70997,
+                157.70699,
+                0.0,
+                13.21,
+                -0.3877,
+                0.1171,
+                0.5048,
+                35.3641,
+                0.044_749,
+                -40.478_93,
+                -40.476_062,
+                -40.475_117,
+                -40.498_597,
+                6.469,
+            ],
+        }
+    }
+
+    fn check(name: &str, unit: &str, expected: f64) {
+        let target = Target::named(name).expect("a target");
+        assert_eq!(target.unit, unit);
+        let value = target.of(&methane());
+        assert!((value - expected).abs() < 1e-9 * expected.abs().max(1.0), "{name}: {value}");
+    }
+
+    #[test]
+    fn each_target_has_its_unit_and_conversion() {
+        check("A", "GHz", 157.7118);
+        check("B", "GHz", 157.70997);
+        check("C", "GHz", 157.70699);
+        check("mu", "D", 0.0);
+        check("alpha", "bohr^3", 13.21);
+        check("homo", "eV", -0.3877 * 27.211_386_02);
+        check("lumo", "eV", 0.1171 * 27.211_386_02);
+        check("gap", "eV", 0.5048 * 27.211_386_02);
+        check("r2", "bohr^2", 35.3641);
+        check("zpve", "eV", 0.044_749 * 27.211_386_02);
+        check("U0", "eV", -40.478_93 * 27.211_386_02);
+        check("U", "eV", -40.476_062 * 27.211_386_02);
+        check("H", "eV", -40.475_117 * 27.211_386_02);
+        check("G", "eV", -40.498_597 * 27.211_386_02);
+        check("Cv", "cal/(mol K)", 6.469);
+    }
+
+    #[test]
+    fn atomisation_energies_are_differences_to_the_free_atoms() {
+        // -40.47893 - (-37.846772 - 4 * 0.500273) = -0.631066 hartree, and likewise.
+        check("U0_atom", "eV", -0.631_066 * 27.211_386_02);
+        check("U_atom", "eV", -0.635_279 * 27.211_386_02);
+        check("H_atom", "eV", -0.639_058 * 27.211_386_02);
+        check("G_atom", "eV", -0.593_572 * 27.211_386_02);
+    }
+
+    #[test]
+    fn names_are_unique_and_unknown_ones_are_not_found() {
+        for (at, target) in TARGETS.iter().enumerate() {
+            assert!(TARGETS[..at].iter().all(|other| other.name != target.name), "{}", target.name);
+            assert!(!target.description.is_empty());
+        }
+        assert!(Target::named("u0").is_none() && Target::named("Cv_atom").is_none());
+    }
+}
