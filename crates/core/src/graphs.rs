@@ -205,6 +205,9 @@ impl Target {
     }
 }
 
+/// The largest graph whose n (n - 1) edges can be counted in 32 bits.
+const MAX_CONNECTED: u32 = 65_536;
+
 impl ManyGraphs {
     /// Graphs with `n_node[g]` nodes each.
     ///
@@ -225,8 +228,17 @@ impl ManyGraphs {
                 n_node.len()
             )));
         }
-        if let Edges::Stored(stored) = &edges {
-            stored.check_nodes(n_node)?;
+        match &edges {
+            Edges::Stored(stored) => stored.check_nodes(n_node)?,
+            Edges::FullyConnected => {
+                if let Some(graph) = n_node.iter().position(|&n| n > MAX_CONNECTED) {
+                    return Err(DatasetError::Inconsistent(format!(
+                        "graph {graph} has {} nodes, too many to connect all of them; store its edges",
+                        n_node[graph]
+                    )));
+                }
+            }
+            Edges::Counted(_) => {}
         }
         let node_offset = offsets(n_node);
         Ok(Self { node_offset, edges })
@@ -480,7 +492,8 @@ impl Graphs {
     }
 
     /// SHA-256 over everything that training can see, as hexadecimal digits. The same data give
-    /// the same hash, whichever file they came from.
+    /// the same hash, whichever file they came from (on little-endian machines, which all are that
+    /// this runs on).
     #[must_use]
     pub fn content_hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -491,12 +504,12 @@ impl Graphs {
         };
         match &self.topology {
             Topology::Many(many) => {
-                add("node offset", bytemuck::cast_slice(&many.node_offset));
+                add("node offset", &offset_bytes(&many.node_offset));
                 match &many.edges {
                     Edges::Counted(n_edge) => add("edges counted", bytemuck::cast_slice(n_edge)),
                     Edges::FullyConnected => add("edges fully connected", &[]),
                     Edges::Stored(stored) => {
-                        add("edge offset", bytemuck::cast_slice(&stored.offset));
+                        add("edge offset", &offset_bytes(&stored.offset));
                         add("sender", bytemuck::cast_slice(&stored.sender));
                         add("receiver", bytemuck::cast_slice(&stored.receiver));
                         add("distance", bytemuck::cast_slice(&stored.distance));
@@ -505,7 +518,7 @@ impl Graphs {
                 }
             }
             Topology::One(one) => {
-                add("offset", bytemuck::cast_slice(&one.offset));
+                add("offset", &offset_bytes(&one.offset));
                 add("sender", bytemuck::cast_slice(&one.sender));
                 add("edge weight", bytemuck::cast_slice(&one.edge_weight));
             }
@@ -515,13 +528,14 @@ impl Graphs {
             add("node class names", class.name.join("\0").as_bytes());
         }
         if let Some(feature) = &self.node_feature {
+            add("node feature width", &offset_bytes(&[feature.width]));
             add("node feature", bytemuck::cast_slice(&feature.value));
         }
         if let Some(position) = &self.position {
             add("position", bytemuck::cast_slice(position));
         }
         if let Some(target) = &self.target {
-            add("target", target.name.as_bytes());
+            add("target", format!("{} {:?}", target.name, target.kind).as_bytes());
             add("target value", bytemuck::cast_slice(&target.value));
         }
         hexadecimal(&hasher.finalize())
@@ -574,6 +588,10 @@ impl View {
 fn class_number(value: f64) -> Option<u32> {
     #[allow(clippy::cast_sign_loss, reason = "checked to be non-negative")]
     (value >= 0.0).then_some(value as u32)
+}
+
+fn offset_bytes(offset: &[usize]) -> Vec<u8> {
+    offset.iter().flat_map(|&value| (value as u64).to_le_bytes()).collect()
 }
 
 fn offsets(count: &[u32]) -> Vec<usize> {

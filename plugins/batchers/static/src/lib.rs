@@ -1,1 +1,168 @@
+//! Batcher `static`: a fixed number of graphs in every batch.
 
+use batchlab_core::grouping::{
+    Composition, EpochBoundary, EpochGraphs, GroupOptions, Grouping, open_groups,
+};
+use batchlab_core::padding::{BatchSize, Padding};
+use batchlab_core::{
+    BatchContext, BatchStream, Batcher, BatcherError, GraphSize, Level, Shape, View,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
+
+/// A fixed number of graphs in every batch: `batch_size` - 1 real ones and one slot for padding.
+///
+/// With `padding = { multiple = 64 }`, `{ power = 2 }` and `"constant"` these are the algorithms
+/// static-64, static-2^N and static-constant of arXiv 2502.00944; with `"none"` the batch has its
+/// real size (label `exact`), the control that the study lacks.
+///
+/// The number of graphs is exact, the number of nodes and edges varies: with multiples of 64 a run
+/// meets dozens to hundreds of shapes, with powers of two a few, with `"constant"` one that is
+/// sized for the largest graph in every slot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Static {
+    /// B of the study: a batch holds B - 1 graphs and one slot for padding; 2 or more.
+    pub batch_size: BatchSize,
+    /// What the batch is padded to: `"none"`, `"constant"`, `{ multiple = 64 }`, `{ power = 2 }` or
+    /// `{ shapes = 8 }`.
+    #[serde(default = "multiples_of_64")]
+    pub padding: Padding,
+    /// Whether groups are formed anew in every epoch, or once before training.
+    #[serde(default)]
+    pub composition: Composition,
+    /// Whether an unfinished group goes on in the next epoch, or is delivered as it is.
+    #[serde(default)]
+    pub epoch_boundary: EpochBoundary,
+    /// Reproduce the study's program, which consumes the graph that completes a batch without
+    /// training on it, and never delivers an unfinished batch: one graph in `batch_size` is lost.
+    #[serde(default)]
+    pub compat_drop_overflow: bool,
+}
+
+fn multiples_of_64() -> Padding {
+    const STEP: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
+    Padding::Multiple(STEP)
+}
+
+batchlab_core::register!(
+    Batcher,
+    Static,
+    example = Static {
+        batch_size: BatchSize::try_from(32).expect("32 is in range"),
+        padding: multiples_of_64(),
+        composition: Composition::default(),
+        epoch_boundary: EpochBoundary::default(),
+        compat_drop_overflow: false,
+    }
+);
+
+#[typetag::serde(name = "static")]
+impl Batcher for Static {
+    fn label(&self) -> String {
+        let mut label = match self.padding {
+            Padding::None => "exact".to_owned(),
+            padding => format!("static-{}", padding.label()),
+        };
+        if self.composition == Composition::Fixed {
+            label.push_str("-fixed");
+        }
+        if self.compat_drop_overflow {
+            label.push_str("-compat");
+        }
+        label
+    }
+
+    fn level(&self) -> Level {
+        Level::Graphs
+    }
+
+    fn batch_size(&self) -> Option<u32> {
+        Some(self.batch_size.get())
+    }
+
+    fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
+        let constant = match &view {
+            View::ManyGraphs(graphs) => constant_shape(graphs, self.batch_size.get())?,
+            View::OneGraph(_) => Shape::default(),
+        };
+        let options = GroupOptions {
+            batch_size: self.batch_size,
+            padding: self.padding,
+            constant,
+            composition: self.composition,
+            epoch_boundary: self.epoch_boundary,
+        };
+        let grouping = FixedCount {
+            n_graph: self.batch_size.max_graph() as usize,
+            drop_overflow: self.compat_drop_overflow,
+            pending: Vec::new(),
+        };
+        open_groups(view, ctx, grouping, options)
+    }
+}
+
+/// The study's constant shape: the largest graph in all B slots, edges and nodes on their own,
+/// rounded strictly up to a multiple of 64, and one more node for padding.
+fn constant_shape(graphs: &[GraphSize], batch_size: u32) -> Result<Shape, BatcherError> {
+    let round = |largest: u32, extra: u32| {
+        let size = 64 * (1 + u64::from(largest) * u64::from(batch_size) / 64) + u64::from(extra);
+        u32::try_from(size).map_err(|_| {
+            BatcherError::Options(format!(
+                "batch_size = {batch_size} times the largest graph ({largest} nodes or edges) is more than \
+                 a batch can index; use a smaller batch_size"
+            ))
+        })
+    };
+    Ok(Shape {
+        n_node: round(graphs.iter().map(|g| g.n_node).max().unwrap_or(0), 1)?,
+        n_edge: round(graphs.iter().map(|g| g.n_edge).max().unwrap_or(0), 0)?,
+        n_graph: batch_size,
+        n_output: batch_size,
+    })
+}
+
+/// The next graphs, whatever their size.
+struct FixedCount {
+    n_graph: usize,
+    drop_overflow: bool,
+    pending: Vec<GraphSize>,
+}
+
+impl Grouping for FixedCount {
+    fn next_group(
+        &mut self,
+        graphs: &mut EpochGraphs<'_>,
+        group: &mut Vec<GraphSize>,
+    ) -> Result<bool, BatcherError> {
+        while self.pending.len() < self.n_graph {
+            let Some(graph) = graphs.next() else { return Ok(false) };
+            self.pending.push(graph);
+        }
+        // The study's program sees that a batch is full when the next graph arrives, and forgets
+        // that graph.
+        if self.drop_overflow && graphs.next().is_none() {
+            return Ok(false);
+        }
+        group.append(&mut self.pending);
+        Ok(true)
+    }
+
+    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+        if self.drop_overflow {
+            self.pending.clear();
+        }
+        group.append(&mut self.pending);
+        Ok(!group.is_empty())
+    }
+
+    fn pending(&self) -> &[GraphSize] {
+        &self.pending
+    }
+
+    fn restore(&mut self, carried: &[GraphSize]) {
+        self.pending.clear();
+        self.pending.extend_from_slice(carried);
+    }
+}

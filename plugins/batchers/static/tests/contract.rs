@@ -1,0 +1,61 @@
+//! What every batcher promises, for every padding.
+
+use batcher_static::Static;
+use batchlab_core::Batcher;
+use batchlab_testkit::batcher;
+use proptest::prelude::*;
+
+fn open(options: &str) -> Box<dyn Batcher> {
+    Box::new(toml::from_str::<Static>(options).expect("a valid configuration"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn keeps_the_contract(
+        sizes in batcher::sizes(),
+        batch_size in 2_u32..12,
+        padding in prop::sample::select(vec![
+            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
+        ]),
+        boundary in prop::sample::select(vec!["straddle", "flush"]),
+        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+    ) {
+        let options = format!(
+            "batch_size = {batch_size}\npadding = {padding}\nepoch_boundary = \"{boundary}\"\n\
+             composition = \"{composition}\""
+        );
+        batcher::check(&*open(&options), &sizes);
+    }
+}
+
+#[test]
+fn labels_are_those_of_the_study() {
+    let label = |padding: &str| open(&format!("batch_size = 8\npadding = {padding}")).label();
+    assert_eq!(label("{ multiple = 64 }"), "static-64");
+    assert_eq!(label("{ power = 2 }"), "static-2^N");
+    assert_eq!(label("\"constant\""), "static-constant");
+    assert_eq!(label("\"none\""), "exact");
+    let fixed = "batch_size = 8\ncomposition = \"fixed\"";
+    assert_eq!(open(fixed).label(), "static-64-fixed");
+}
+
+#[test]
+fn fixed_batches_are_the_same_in_every_epoch() {
+    let sizes = [[3, 6]; 10];
+    let batcher = open("batch_size = 4\ncomposition = \"fixed\"");
+    let plans = batcher::train(&*batcher, &batcher::view(&sizes), 3, 8);
+    for later in &plans[4..] {
+        let first = plans[..4].iter().find(|plan| plan.recipe == later.recipe).unwrap();
+        assert_eq!((&first.members, first.shape), (&later.members, later.shape));
+    }
+}
+
+#[test]
+fn compat_that_never_completes_a_batch_says_so() {
+    let batcher = open("batch_size = 9\nepoch_boundary = \"flush\"\ncompat_drop_overflow = true");
+    let ctx = batchlab_core::BatchContext::new(batchlab_core::Purpose::Training, 1);
+    let mut stream = batcher.open(batcher::view(&[[3, 6]; 5]), ctx).unwrap();
+    let error = stream.next(&mut batchlab_core::BatchPlan::default()).unwrap_err();
+    assert!(error.to_string().contains("use a smaller batch_size"), "{error}");
+}
