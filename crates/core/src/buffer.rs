@@ -11,7 +11,7 @@ const ALIGN: usize = 16;
 
 /// The memory that holds batches, in words of 4 bytes. On the host this is the heap; for a GPU it
 /// may be pinned, so that one copy uploads the batch.
-pub trait BatchMemory: Send {
+pub trait BatchMemory: Send + Sync {
     /// Makes room for `n_word` words. What was stored may be lost.
     fn reserve(&mut self, n_word: usize);
     /// All words, aligned to 64 bytes.

@@ -1,1 +1,22 @@
+//! From a configuration file to published results.
+//!
+//! * [`config`]: reads and checks the file, with every mistake shown at its place;
+//! * [`mod@run`]: one run from top to bottom, and its parts: splitting, the pipeline that prepares
+//!   batches, training, evaluation, the shape ledger, the records;
+//! * [`publish`]: results are written elsewhere, verified, and renamed into place;
+//! * [`provenance`]: what a reader must know to trust a number.
+//!
+//! This crate knows no plugin by name.
 
+pub mod config;
+pub mod error;
+pub mod observer;
+pub mod provenance;
+pub mod publish;
+pub mod run;
+pub mod schema;
+
+pub use config::{Config, LoadedConfig};
+pub use error::RunError;
+pub use observer::Observer;
+pub use run::{RunOptions, RunSummary, Status, run};

@@ -1,0 +1,77 @@
+//! A mistake in a configuration, as a person sees it.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use batchlab_core::registry::nearest;
+
+/// What is wrong, where, and what would be right.
+#[derive(Debug, Clone)]
+pub(super) struct Diagnostic {
+    message: String,
+    place: Option<Box<Place>>,
+    origin: Option<String>,
+    help: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    origin: String,
+    text: String,
+    span: Range<usize>,
+}
+
+impl Diagnostic {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), place: None, origin: None, help: Vec::new() }
+    }
+
+    pub(super) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
+        self.place =
+            Some(Box::new(Place { origin: origin.to_owned(), text: text.to_owned(), span }));
+        self
+    }
+
+    pub(super) fn within(mut self, origin: &str) -> Self {
+        self.origin = Some(origin.to_owned());
+        self
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+
+    /// Serde names the allowed words in its messages; the nearest of them is likely meant.
+    pub(super) fn with_suggestion(self, message: &str) -> Self {
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        let is_unknown =
+            message.starts_with("unknown field") || message.starts_with("unknown variant");
+        let (true, Some(typed)) = (is_unknown, quoted.next()) else { return self };
+        let known: Vec<&str> = quoted.collect();
+        match nearest(typed, &known) {
+            Some(name) => self.help(format!("did you mean \"{name}\"?")),
+            None => self,
+        }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = match &self.origin {
+            Some(origin) => format!("{origin}: {}", self.message),
+            None => self.message.clone(),
+        };
+        let mut group =
+            Level::ERROR.primary_title(message).elements(self.place.iter().map(|place| {
+                Snippet::source(place.text.as_str())
+                    .path(place.origin.as_str())
+                    .annotation(AnnotationKind::Primary.span(place.span.clone()))
+            }));
+        for help in &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        f.write_str(&Renderer::plain().render(&[group]))
+    }
+}

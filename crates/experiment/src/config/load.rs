@@ -1,0 +1,164 @@
+//! From a file to a checked configuration.
+
+use std::path::{Path, PathBuf};
+
+use batchlab_core::hash::sha256;
+use batchlab_core::registry;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::source::Source;
+use super::{Config, Timing, compatibility, component};
+use crate::RunError;
+
+/// A configuration that has passed every check that needs no data.
+#[derive(Debug)]
+pub struct LoadedConfig {
+    /// The configuration, all defaults filled in.
+    pub config: Config,
+    /// The file it comes from.
+    pub path: PathBuf,
+}
+
+impl LoadedConfig {
+    /// Reads a file, applies overrides of the form `key=value`, and checks everything that can be
+    /// checked before data are loaded. `defaults` is TOML whose tables stand in for those that the
+    /// file lacks.
+    ///
+    /// # Errors
+    /// [`RunError::Config`] with a diagnostic for the first mistake.
+    pub fn read(path: &Path, overrides: &[String], defaults: &str) -> Result<Self, RunError> {
+        let content = std::fs::read_to_string(path).map_err(|error| {
+            RunError::Config(format!(
+                "error: cannot read the configuration {}: {error}",
+                path.display()
+            ))
+        })?;
+        let config = parse(&path.display().to_string(), &content, overrides, defaults)?;
+        Ok(Self { config, path: path.to_owned() })
+    }
+
+    /// Hash of the resolved configuration. Two runs with the same hash differ only in the machine,
+    /// the code and the data.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        sha256(self.to_json().as_bytes())
+    }
+
+    /// The resolved configuration as JSON.
+    ///
+    /// # Panics
+    /// If a plugin's description is not a tree of plain values.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(&self.config).expect("a configuration is a tree of plain values")
+    }
+
+    /// The resolved configuration as TOML, which can be run again.
+    ///
+    /// # Panics
+    /// As [`LoadedConfig::to_json`].
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.config).expect("what was read from TOML can be written as TOML")
+    }
+}
+
+/// Reads a configuration from text; `file` is its name in messages.
+pub(super) fn parse(
+    file: &str,
+    content: &str,
+    overrides: &[String],
+    defaults: &str,
+) -> Result<Config, RunError> {
+    if let Some(conflict) = registry::conflicts().into_iter().next() {
+        return Err(RunError::Config(format!("error: {conflict}")));
+    }
+    let source = Source::new(file, content, overrides);
+    let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
+    let mut root = source.parse().map_err(fail)?;
+    let defaults = DeTable::parse(defaults).expect("defaults are TOML");
+    fill(root.get_mut(), defaults.into_inner());
+    component::check_all(&source, &root).map_err(fail)?;
+    let places = root.get_ref().clone();
+    let config =
+        Config::deserialize(root.into_deserializer()).map_err(|e| fail(source.toml(&e)))?;
+    check_values(&source, &config, &places).map_err(fail)?;
+    compatibility::check(&config)
+        .map_err(|message| RunError::Config(source.whole(message).to_string()))?;
+    Ok(config)
+}
+
+/// Adds the tables that are missing, and enters those that are there.
+fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
+    for (key, value) in defaults {
+        // A component is taken whole or not at all: its keys belong to its name.
+        let is_component = value.get_ref().as_table().is_some_and(|t| t.contains_key("name"));
+        match (root.get_mut(key.get_ref().as_ref()), value.into_inner()) {
+            (None, value) => {
+                root.insert(key, Spanned::new(0..0, value));
+            }
+            (Some(present), DeValue::Table(inner)) if !is_component => {
+                if let DeValue::Table(table) = present.get_mut() {
+                    fill(table, inner);
+                }
+            }
+            (Some(_), _) => {}
+        }
+    }
+}
+
+/// Rules between fields.
+fn check_values(
+    source: &Source,
+    config: &Config,
+    root: &DeTable<'_>,
+) -> Result<(), super::diagnostic::Diagnostic> {
+    let place = |path: &[&str]| {
+        let mut table = root;
+        let mut span = 0..0;
+        for key in path {
+            let Some(value) = component::get(table, key) else { break };
+            span = value.span();
+            let Some(inner) = value.get_ref().as_table() else { break };
+            table = inner;
+        }
+        span
+    };
+    let held_out = f64::from(config.split.validation) + f64::from(config.split.test);
+    if held_out >= 1.0 {
+        let message = format!(
+            "validation and test together hold out {held_out} of the graphs; nothing is left to train on"
+        );
+        return Err(source.at(&place(&["split"]), message));
+    }
+    if config.training.timing == Timing::Stages && config.training.prefetch_depth() > 0 {
+        let message = "timing = \"stages\" times one thing after the other, so prefetch must be 0";
+        return Err(source.at(&place(&["training", "prefetch"]), message));
+    }
+    if config.training.prefetch_depth() > 1024 {
+        let message = "more than 1024 batches ahead only cost memory; 1 to 4 are enough";
+        return Err(source.at(&place(&["training", "prefetch"]), message));
+    }
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if config.study.is_empty()
+        || config.study.starts_with('.')
+        || !config.study.chars().all(is_plain)
+    {
+        let message = "the study names a folder: use letters, digits, '-', '_' and '.'";
+        return Err(source.at(&place(&["study"]), message));
+    }
+    if config.sink.is_empty() {
+        return Err(source
+            .at(&place(&["sink"]), "there is no sink, so nothing would be kept")
+            .help("add [[sink]]"));
+    }
+    let mut sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
+    sinks.sort_unstable();
+    if let Some(twice) = sinks.iter().zip(&sinks[1..]).find_map(|(a, b)| (a == b).then_some(a)) {
+        return Err(source.at(&place(&["sink"]), format!("sink \"{twice}\" is given twice")));
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! One run, from top to bottom.
+
+mod describe;
+mod evaluate;
+mod ledger;
+mod pipeline;
+mod recorder;
+mod split;
+mod train;
+
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Instant, SystemTime};
+
+use batchlab_core::graphs::TargetKind;
+use batchlab_core::model::{Loss, ModelContext};
+use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION};
+use batchlab_core::{BatchContext, BatchStream, Graphs, LoadContext, Purpose};
+use serde::Serialize;
+
+pub use ledger::ShapeLedger;
+pub use split::Subsets;
+
+use crate::provenance::{Provenance, now, peak_host_bytes};
+use crate::publish::Publisher;
+use crate::{Config, LoadedConfig, Observer, RunError};
+use evaluate::Evaluator;
+use pipeline::{Pipeline, Producer, nanoseconds};
+use recorder::Recorder;
+use train::TrainingLoop;
+
+/// What the caller decides.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOptions<'a> {
+    /// Folder of the study; made if it does not exist.
+    pub out: &'a Path,
+    /// Set from outside to end the run after the current step.
+    pub interrupted: &'a AtomicBool,
+    /// Threads that the engine uses, for the record.
+    pub n_thread: usize,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// All steps were done.
+    Completed,
+    /// A loss was not finite.
+    #[serde(rename = "nan")]
+    NotFinite,
+    /// Someone asked it to end.
+    Interrupted,
+}
+
+impl Status {
+    /// The name in results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::NotFinite => "nan",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Why training ended before its last step.
+struct Ending {
+    status: Status,
+    reason: Option<String>,
+}
+
+/// What is known when training begins.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunHeader {
+    /// Identifier of the run.
+    pub run_id: String,
+    /// Data set.
+    pub dataset: String,
+    /// Target and its unit.
+    pub target: Option<(String, String)>,
+    /// Number of graphs for training, validation and test.
+    pub n_graph: [usize; 3],
+    /// Model.
+    pub model: String,
+    /// Trainable numbers.
+    pub n_parameter: usize,
+    /// Batching strategy.
+    pub batcher: String,
+    /// The study's B.
+    pub batch_size: Option<u32>,
+    /// Steps asked for.
+    pub n_step: u64,
+    /// Device and threads.
+    pub device: String,
+    /// What the data set reports of itself.
+    pub notes: Vec<(String, u64)>,
+}
+
+/// What a person wants to know at the end.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunSummary {
+    /// What was known at the beginning.
+    pub header: RunHeader,
+    /// How it ended.
+    pub status: Status,
+    /// Why it did not complete.
+    pub reason: Option<String>,
+    /// Steps done.
+    pub n_step: u64,
+    /// Distinct padded shapes.
+    pub n_shape: i64,
+    /// All training steps, in nanoseconds.
+    pub train_ns: i64,
+    /// Evaluations, first to last.
+    #[serde(skip)]
+    pub evals: Vec<EvalRecord>,
+    /// Folder of the study.
+    pub out: PathBuf,
+    /// Largest memory of the process, in bytes.
+    pub peak_host_bytes: Option<i64>,
+}
+
+/// Loads, trains, evaluates and publishes.
+///
+/// # Errors
+/// Whatever keeps the run from starting or going on. A loss that is not finite and an interruption
+/// are no errors: their results are published too.
+pub fn run(
+    loaded: &LoadedConfig,
+    options: RunOptions<'_>,
+    observer: &dyn Observer,
+) -> Result<RunSummary, RunError> {
+    let started_at = now();
+    let config = &loaded.config;
+    let data = Data::load(loaded, observer)?;
+    let evaluator = Evaluator::new(config, &data)?;
+    let (stream, prepare_ns) = open_stream(config, &data, observer)?;
+    let facts = stream.facts();
+    let mut trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
+
+    let provenance = Provenance::collect();
+    let publisher = Publisher::open(options.out, &run_id(&loaded.hash()))?;
+    publisher.text("config.toml", &loaded.to_toml())?;
+    let mut recorder = Recorder::open(&config.sink, &publisher, &metadata(loaded, &provenance))?;
+    recorder.facts(&facts, &data.graphs.notes);
+    let header = describe::header(loaded, &data, &*trainer, publisher.run_id());
+    observer.started(&header);
+
+    let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs());
+    let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
+    let mut training = TrainingLoop::new(&config.training, &mut *trainer, pipeline);
+    let (evals, ending) = alternate(&mut training, &evaluator, &mut recorder, observer, options)?;
+    observer.ended();
+
+    let summary = RunSummary {
+        header,
+        status: ending.status,
+        reason: ending.reason,
+        n_step: training.n_step,
+        n_shape: training.ledger.n_shape(),
+        train_ns: training.train_ns,
+        evals,
+        out: options.out.to_owned(),
+        peak_host_bytes: peak_host_bytes(),
+    };
+    let record = RunRecord {
+        started_at,
+        prepare_ns,
+        n_thread: options.n_thread as i64,
+        ..describe::record(loaded, &data, &provenance, &summary)
+    };
+    recorder.finish(record, publisher)?;
+    Ok(summary)
+}
+
+/// Graphs and how they are split.
+struct Data {
+    graphs: Arc<Graphs>,
+    subsets: Subsets,
+    load_ns: i64,
+}
+
+impl Data {
+    fn load(loaded: &LoadedConfig, observer: &dyn Observer) -> Result<Self, RunError> {
+        let start = Instant::now();
+        let config = &loaded.config;
+        let beside = loaded.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut search = vec![PathBuf::from(".")];
+        search.extend(beside.map(Path::to_owned));
+        let mut graphs =
+            config.dataset.load(&LoadContext { search, progress: observer.progress() })?;
+        graphs.check()?;
+        let subsets = Subsets::draw(graphs.n_member(), config.split, config.training.seeds.split)?;
+        if let Some(target) = &mut graphs.target {
+            target.standardise(&subsets.train);
+        }
+        let load_ns = nanoseconds(start, Instant::now());
+        Ok(Self { graphs: Arc::new(graphs), subsets, load_ns })
+    }
+}
+
+fn open_stream(
+    config: &Config,
+    data: &Data,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn BatchStream>, i64), RunError> {
+    let start = Instant::now();
+    let ctx = BatchContext {
+        progress: observer.progress(),
+        ..BatchContext::new(Purpose::Training, config.training.seeds.order)
+    };
+    let stream = config.batcher.open(data.graphs.view(&data.subsets.train), ctx)?;
+    Ok((stream, nanoseconds(start, Instant::now())))
+}
+
+/// Evaluates before the first step, between stretches of training, and after the last step.
+fn alternate(
+    training: &mut TrainingLoop<'_>,
+    evaluator: &Evaluator<'_>,
+    recorder: &mut Recorder,
+    observer: &dyn Observer,
+    options: RunOptions<'_>,
+) -> Result<(Vec<EvalRecord>, Ending), RunError> {
+    let last = training.training.steps.get();
+    let every = evaluator.every.map_or(last, NonZeroU64::get);
+    let mut evals = Vec::new();
+    let mut ending = None;
+    loop {
+        for eval in evaluator.evaluate_all(training.trainer, training.n_step)? {
+            observer.evaluated(&eval);
+            recorder.eval(eval.clone());
+            evals.push(eval);
+        }
+        if ending.is_some() || training.n_step == last {
+            break;
+        }
+        let next = (training.n_step + every).min(last);
+        ending = training.run_to(next, recorder, observer, options.interrupted)?;
+        // Parameters that led to a loss which is not finite need no judgement.
+        if ending.as_ref().is_some_and(|ending| ending.status == Status::NotFinite) {
+            break;
+        }
+    }
+    Ok((evals, ending.unwrap_or(Ending { status: Status::Completed, reason: None })))
+}
+
+/// Start and configuration: sorts by time, and the same configuration can be found again.
+fn run_id(hash: &str) -> String {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+    let (day, time) = digits.split_at(8.min(digits.len()));
+    format!("{day}-{time}-{}", &hash[..8])
+}
+
+fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String); 3] {
+    [
+        ("schema_version".into(), SCHEMA_VERSION.to_string()),
+        ("batchlab_version".into(), provenance.version.clone()),
+        ("config_hash".into(), loaded.hash()),
+    ]
+}
+
+fn model_context(loaded: &LoadedConfig, graphs: &Graphs) -> Result<ModelContext, RunError> {
+    let config = &loaded.config;
+    let loss = config.training.loss;
+    let fail = |message: &str| {
+        Err(RunError::Config(format!("error: {}: {message}", loaded.path.display())))
+    };
+    let output_width = match graphs.target.as_ref().map(|target| &target.kind) {
+        None => return fail("the data set has no target to train on"),
+        Some(TargetKind::Classes { name }) if loss == Loss::CrossEntropy => name.len(),
+        Some(TargetKind::Classes { .. }) => {
+            return fail("the target is a class; use training.loss = \"cross-entropy\"");
+        }
+        Some(TargetKind::Regression { .. }) if loss == Loss::CrossEntropy => {
+            return fail("the target is a number; use training.loss = \"mse\" or \"mae\"");
+        }
+        Some(TargetKind::Regression { .. }) => 1,
+    };
+    Ok(ModelContext {
+        device: config.device.clone(),
+        seed: config.training.seeds.init,
+        n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
+        node_feature_width: graphs.node_feature.as_ref().map_or(0, |feature| feature.width),
+        output_width,
+        loss,
+    })
+}

@@ -1,0 +1,64 @@
+//! The padded shapes that a run has met.
+
+use std::collections::HashMap;
+
+use batchlab_core::Shape;
+
+/// More distinct shapes than this are counted, but no longer told apart. Without padding nearly
+/// every batch has a shape of its own.
+const MAX_REMEMBERED: usize = 1 << 20;
+
+/// Numbers each distinct padded shape in the order of first appearance.
+///
+/// The number of shapes is the number of compilations of an engine that compiles per shape (nodes,
+/// edges and graphs), which is how arXiv 2502.00944 counts them.
+#[derive(Debug, Default)]
+pub struct ShapeLedger {
+    id: HashMap<Shape, i64>,
+    n_shape: i64,
+}
+
+/// What the ledger says of one batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Number of the shape, from 0.
+    pub shape_id: i64,
+    /// Whether the shape appeared for the first time.
+    pub is_new: bool,
+}
+
+impl ShapeLedger {
+    /// Looks a shape up, and enters it if it is new.
+    pub fn enter(&mut self, shape: Shape) -> Entry {
+        if let Some(&shape_id) = self.id.get(&shape) {
+            return Entry { shape_id, is_new: false };
+        }
+        let shape_id = self.n_shape;
+        self.n_shape += 1;
+        if self.id.len() < MAX_REMEMBERED {
+            self.id.insert(shape, shape_id);
+        }
+        Entry { shape_id, is_new: true }
+    }
+
+    /// Number of distinct shapes.
+    #[must_use]
+    pub fn n_shape(&self) -> i64 {
+        self.n_shape
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_numbered_as_they_appear() {
+        let shape = |n_node| Shape { n_node, ..Shape::default() };
+        let mut ledger = ShapeLedger::default();
+        let ids = [64, 128, 64, 192].map(|n| ledger.enter(shape(n)));
+        assert_eq!(ids.map(|e| e.shape_id), [0, 1, 0, 2]);
+        assert_eq!(ids.map(|e| e.is_new), [true, true, false, true]);
+        assert_eq!(ledger.n_shape(), 3);
+    }
+}

@@ -1,0 +1,71 @@
+//! Which graphs are for training, validation and testing.
+
+use batchlab_core::random;
+
+use crate::RunError;
+use crate::config::{Split, Subset};
+
+/// Identifiers of the members of each subset, in a random but fixed order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subsets {
+    /// For training.
+    pub train: Vec<u32>,
+    /// For choices during training.
+    pub validation: Vec<u32>,
+    /// For the final judgement.
+    pub test: Vec<u32>,
+}
+
+impl Subsets {
+    /// Draws the subsets from `n` members.
+    ///
+    /// # Errors
+    /// A training set without members.
+    pub fn draw(n: usize, split: Split, seed: u64) -> Result<Self, RunError> {
+        let order = random::permutation(seed, "split", 0, n);
+        #[allow(clippy::cast_sign_loss, reason = "shares are not negative")]
+        let share = |fraction| (f64::from(fraction) * n as f64).floor() as usize;
+        let (n_validation, n_test) = (share(split.validation), share(split.test));
+        let n_train = n - n_validation - n_test;
+        if n_train == 0 {
+            return Err(RunError::Config(format!("error: of {n} graphs none is left to train on")));
+        }
+        let (train, held_out) = order.split_at(n_train);
+        let (validation, test) = held_out.split_at(n_validation);
+        Ok(Self { train: train.to_vec(), validation: validation.to_vec(), test: test.to_vec() })
+    }
+
+    /// The members of one subset.
+    #[must_use]
+    pub fn of(&self, subset: Subset) -> &[u32] {
+        match subset {
+            Subset::Train => &self.train,
+            Subset::Validation => &self.validation,
+            Subset::Test => &self.test,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_is_in_one_subset() {
+        let subsets = Subsets::draw(1003, Split::default(), 1).unwrap();
+        assert_eq!(
+            (subsets.train.len(), subsets.validation.len(), subsets.test.len()),
+            (803, 100, 100)
+        );
+        let mut all = [subsets.train, subsets.validation, subsets.test].concat();
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..1003));
+    }
+
+    #[test]
+    fn another_seed_gives_another_split() {
+        let draw = |seed| Subsets::draw(100, Split::default(), seed).unwrap();
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+}
