@@ -1,1 +1,26 @@
+//! The one list of plugins that are linked into the binary.
+//!
+//! A plugin that no line of code mentions is not linked, and silently absent. Here every plugin is
+//! mentioned, and a dependency without its line does not compile.
 
+#![deny(unused_crate_dependencies)]
+
+use batcher_dynamic as _;
+use batcher_static as _;
+use dataset_qm9 as _;
+use dataset_sizes as _;
+use model_schnet as _;
+use sink_parquet as _;
+
+/// What stands in for tables that a configuration does not have.
+pub const DEFAULTS: &str = r#"
+[evaluation.batcher]
+name = "dynamic"
+batch_size = 64
+
+[[sink]]
+name = "parquet"
+"#;
+
+/// Mentions this crate, so that it and its plugins are linked.
+pub fn link() {}

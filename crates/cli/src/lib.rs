@@ -1,1 +1,80 @@
+//! The command line of batchlab, as a library.
+//!
+//! A crate with plugins of its own links them beside ours with three lines:
+//!
+//! ```no_run
+//! // use my_batcher as _;
+//! fn main() -> std::process::ExitCode {
+//!     batchlab_cli::main()
+//! }
+//! ```
+//!
+//! Results and machine-readable output go to standard output, everything for people to standard
+//! error.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line does")]
+
+mod check;
+mod exit;
+mod explain;
+mod list;
+mod run;
+mod schema;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Batching strategies for graph neural networks, compared honestly.
+///
+/// A configuration file names a data set, a model, a batcher and a sink; `batchlab run` trains and
+/// writes Parquet.
+#[derive(Debug, Parser)]
+#[command(name = "batchlab", version, propagate_version = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  batchlab run configs/smoke.toml
+  batchlab run configs/smoke.toml batcher.batch_size=64 training.steps=500
+  batchlab list
+  batchlab explain batcher.dynamic
+
+Exit codes:
+  0 done, 1 other failure, 2 configuration, 3 data, 5 loss not finite, 6 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Check(check::Arguments),
+    List(list::Arguments),
+    Explain(explain::Arguments),
+    Schema(schema::Arguments),
+}
+
+/// Parses the arguments, does what they say, and turns the outcome into an exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    batchlab_builtin::link();
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
+    };
+    result.unwrap_or_else(|error| {
+        if exit::is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        let message = format!("{error:#}");
+        // Diagnostics of a configuration come complete.
+        let prefix = if message.starts_with("error") { "" } else { "error: " };
+        eprintln!("{prefix}{message}");
+        exit::code_of(&error)
+    })
+}

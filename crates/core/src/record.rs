@@ -86,6 +86,8 @@ pub struct Column {
     pub name: &'static str,
     /// What it means, with its unit.
     pub description: &'static str,
+    /// Whether values may be missing.
+    pub is_optional: bool,
     /// Its Arrow type.
     pub data_type: fn() -> arrow_schema::DataType,
 }
@@ -121,6 +123,7 @@ macro_rules! record {
             const COLUMNS: &'static [Column] = &[$(Column {
                 name: stringify!($field),
                 description: concat!($($doc),*),
+                is_optional: <$type as ColumnValue>::IS_OPTIONAL,
                 data_type: <$type as ColumnValue>::data_type,
             }),*];
         }

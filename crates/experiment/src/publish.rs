@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 
 use crate::RunError;
@@ -78,13 +79,20 @@ impl Publisher {
         rename(&temporary, &self.out.join("runs").join(&self.run_id).join(name))
     }
 
-    /// Moves complete files into `tables/`.
+    /// Moves complete Parquet files into `tables/`, others into a folder named after their
+    /// extension. The table `runs` comes last: its row says that the others are there.
     ///
     /// # Errors
     /// A file that cannot be moved.
     pub fn tables(&self, files: &[WrittenFile]) -> Result<(), RunError> {
+        let mut files: Vec<&WrittenFile> = files.iter().collect();
+        files.sort_by_key(|file| file.table == Table::Runs);
         for file in files {
-            let folder = self.out.join("tables").join(file.table.name());
+            let group = match file.path.extension().and_then(|extension| extension.to_str()) {
+                None | Some("parquet") => "tables",
+                Some(extension) => extension,
+            };
+            let folder = self.out.join(group).join(file.table.name());
             make(&folder)?;
             let name = file.path.file_name().unwrap_or_default();
             rename(&file.path, &folder.join(name))?;
@@ -139,7 +147,6 @@ fn rename(from: &Path, to: &Path) -> Result<(), RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use batchlab_core::record::Table;
 
     #[test]
     fn files_appear_complete_and_wip_disappears() {

@@ -6,6 +6,7 @@ mod ledger;
 mod pipeline;
 mod recorder;
 mod split;
+mod tally;
 mod train;
 
 use std::num::NonZeroU64;
@@ -115,6 +116,8 @@ pub struct RunSummary {
     pub n_shape: i64,
     /// All training steps, in nanoseconds.
     pub train_ns: i64,
+    /// What the training steps achieved.
+    pub throughput: Throughput,
     /// Evaluations, first to last.
     #[serde(skip)]
     pub evals: Vec<EvalRecord>,
@@ -122,6 +125,19 @@ pub struct RunSummary {
     pub out: PathBuf,
     /// Largest memory of the process, in bytes.
     pub peak_host_bytes: Option<i64>,
+}
+
+/// What the training steps achieved, without the warm-up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Throughput {
+    /// Median time of a step, in nanoseconds; 0 if all steps were warm-up.
+    pub median_step_ns: i64,
+    /// Real graphs per second.
+    pub graphs_per_second: f64,
+    /// Real nodes as a share of nodes with padding.
+    pub node_fill: f64,
+    /// Real edges as a share of edges with padding.
+    pub edge_fill: f64,
 }
 
 /// Loads, trains, evaluates and publishes.
@@ -163,6 +179,7 @@ pub fn run(
         n_step: training.n_step,
         n_shape: training.ledger.n_shape(),
         train_ns: training.train_ns,
+        throughput: training.tally.throughput(),
         evals,
         out: options.out.to_owned(),
         peak_host_bytes: peak_host_bytes(),

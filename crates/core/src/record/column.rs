@@ -9,6 +9,9 @@ use arrow_schema::{DataType, TimeUnit};
 
 /// A Rust type that is a column type.
 pub trait ColumnValue: Sized {
+    /// Whether values may be missing. Every column is nullable for Arrow; this says which ones
+    /// make use of it.
+    const IS_OPTIONAL: bool;
     /// The Arrow type.
     fn data_type() -> DataType;
     /// The column of these values.
@@ -22,8 +25,9 @@ pub trait ColumnValue: Sized {
 pub struct Timestamp(pub i64);
 
 macro_rules! column_value {
-    ($($type:ty => $array:ty, $data_type:expr, $value:expr;)*) => {$(
+    ($($type:ty, $is_optional:literal => $array:ty, $data_type:expr, $value:expr;)*) => {$(
         impl ColumnValue for $type {
+            const IS_OPTIONAL: bool = $is_optional;
             fn data_type() -> DataType {
                 $data_type
             }
@@ -38,13 +42,13 @@ macro_rules! column_value {
 }
 
 column_value! {
-    String => StringArray, DataType::Utf8, |v| Some(v.as_str());
-    Option<String> => StringArray, DataType::Utf8, |v| v.as_deref();
-    i64 => Int64Array, DataType::Int64, |v| Some(*v);
-    Option<i64> => Int64Array, DataType::Int64, |v| *v;
-    f64 => Float64Array, DataType::Float64, |v| Some(*v);
-    Option<f64> => Float64Array, DataType::Float64, |v| *v;
-    bool => BooleanArray, DataType::Boolean, |v| Some(*v);
-    Option<bool> => BooleanArray, DataType::Boolean, |v| *v;
-    Timestamp => TimestampMicrosecondArray, DataType::Timestamp(TimeUnit::Microsecond, None), |v| Some(v.0);
+    String, false => StringArray, DataType::Utf8, |v| Some(v.as_str());
+    Option<String>, true => StringArray, DataType::Utf8, |v| v.as_deref();
+    i64, false => Int64Array, DataType::Int64, |v| Some(*v);
+    Option<i64>, true => Int64Array, DataType::Int64, |v| *v;
+    f64, false => Float64Array, DataType::Float64, |v| Some(*v);
+    Option<f64>, true => Float64Array, DataType::Float64, |v| *v;
+    bool, false => BooleanArray, DataType::Boolean, |v| Some(*v);
+    Option<bool>, true => BooleanArray, DataType::Boolean, |v| *v;
+    Timestamp, false => TimestampMicrosecondArray, DataType::Timestamp(TimeUnit::Microsecond, None), |v| Some(v.0);
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::ledger::ShapeLedger;
 use super::pipeline::{Pipeline, Prepared, nanoseconds};
 use super::recorder::Recorder;
+use super::tally::Tally;
 use super::{Ending, Status};
 use crate::config::{Timing, Training};
 use crate::{Observer, RunError};
@@ -22,6 +23,7 @@ pub(super) struct TrainingLoop<'a> {
     pub(super) ledger: ShapeLedger,
     pub(super) n_step: u64,
     pub(super) train_ns: i64,
+    pub(super) tally: Tally,
     pipeline: Pipeline,
     prepared: Prepared,
 }
@@ -38,6 +40,7 @@ impl<'a> TrainingLoop<'a> {
             ledger: ShapeLedger::default(),
             n_step: 0,
             train_ns: 0,
+            tally: Tally::default(),
             pipeline,
             prepared: Prepared::default(),
         }
@@ -79,6 +82,7 @@ impl<'a> TrainingLoop<'a> {
                 learning_rate: self.training.learning_rate_at(step),
                 ..self.sizes(step, times)
             };
+            self.tally.add(&record);
             recorder.step(record)?;
             if !loss.mean().is_finite() {
                 return Ok(Some(self.not_finite(step, loss, recorder)));

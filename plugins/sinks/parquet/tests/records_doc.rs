@@ -34,7 +34,11 @@ fn render() -> String {
         write!(page, "\n## Table `{table}`\n\n{}\n\n", cell(description)).unwrap();
         page.push_str("| column | type | meaning |\n|---|---|---|\n");
         for column in columns {
-            let (name, data_type) = (column.name, type_name(&(column.data_type)()));
+            let name = column.name;
+            let mut data_type = type_name(&(column.data_type)()).to_owned();
+            if column.is_optional {
+                data_type.push_str(" or null");
+            }
             let meaning = cell(column.description);
             writeln!(page, "| `{name}` | {data_type} | {meaning} |").unwrap();
         }

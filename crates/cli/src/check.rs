@@ -1,0 +1,30 @@
+//! `batchlab check`: is this configuration right?
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use batchlab_experiment::LoadedConfig;
+
+/// Check a configuration without loading data; print it with all defaults filled in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Configuration file.
+    config: PathBuf,
+    /// Changes, such as `batcher.batch_size=64`; values are TOML, or plain text.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print JSON instead of TOML.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let defaults = batchlab_builtin::DEFAULTS;
+    let loaded = LoadedConfig::read(&arguments.config, &arguments.overrides, defaults)?;
+    let text = if arguments.json { loaded.to_json() + "\n" } else { loaded.to_toml() };
+    std::io::stdout().write_all(text.as_bytes())?;
+    eprintln!("{} is right; its hash is {}", arguments.config.display(), &loaded.hash()[..8]);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,48 @@
+//! What the exit code says.
+
+use std::process::ExitCode;
+
+use batchlab_experiment::{RunError, Status};
+
+const OTHER: u8 = 1;
+const CONFIG: u8 = 2;
+const DATA: u8 = 3;
+const NOT_FINITE: u8 = 5;
+const INTERRUPTED: u8 = 6;
+
+/// The exit code of a run that published its results.
+pub(crate) fn code_of_status(status: Status) -> ExitCode {
+    match status {
+        Status::Completed => ExitCode::SUCCESS,
+        Status::NotFinite => NOT_FINITE.into(),
+        Status::Interrupted => INTERRUPTED.into(),
+    }
+}
+
+/// The exit code of a failure.
+pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<RunError>() {
+        Some(error) if error.is_config() => CONFIG.into(),
+        Some(error) if error.is_data() => DATA.into(),
+        None if error.is::<Usage>() => CONFIG.into(),
+        _ => OTHER.into(),
+    }
+}
+
+/// `batchlab list | head` closes our output; that is no failure.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// An argument that names nothing.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}

@@ -1,0 +1,128 @@
+//! `batchlab explain`: what can be written in one table of a configuration?
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use batchlab_core::registry::{Kind, Registration, components, suggestion};
+use batchlab_experiment::schema::{component_schema, config_schema};
+use serde_json::Value;
+
+use crate::exit::Usage;
+
+/// Explain a component, or a table of the configuration, with all its keys.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// `batcher.dynamic`, `dataset.qm9`, `training`, `split`, ...
+    #[arg(value_name = "KIND.NAME")]
+    what: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let text = explain(&arguments.what)?;
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explain(what: &str) -> Result<String> {
+    let registered = Kind::ALL.into_iter().flat_map(components).map(|(_, r)| r);
+    let mut known = vec!["training".to_owned(), "split".to_owned(), "evaluation".to_owned()];
+    for registration in registered {
+        let full = format!("{}.{}", registration.kind, (registration.name)());
+        if full == what {
+            return Ok(of_component(registration));
+        }
+        known.push(full);
+    }
+    let schema = config_schema();
+    let table = schema["properties"].get(what);
+    if let Some(table) = table.filter(|table| table.get("properties").is_some()) {
+        return Ok(format!("[{what}]\n{}\n{}", description(table), keys(table)));
+    }
+    bail!(Usage(format!(
+        "nothing is called \"{what}\"{}\nknown: {}",
+        suggestion(what, &known),
+        known.join(", ")
+    )))
+}
+
+fn of_component(registration: &Registration) -> String {
+    let schema = component_schema(registration);
+    let example = toml::to_string(&(registration.example)()).unwrap_or_default();
+    let header = match registration.kind {
+        Kind::Sink => format!("[[{}]]", registration.kind),
+        kind => format!("[{kind}]"),
+    };
+    format!(
+        "{} {} ({})\n\n{}{}\nExample, with all defaults:\n\n{}",
+        registration.kind,
+        (registration.name)(),
+        registration.package,
+        indented(&description(&schema), ""),
+        keys(&schema),
+        indented(&format!("{header}\n{example}"), "  "),
+    )
+}
+
+fn keys(schema: &Value) -> String {
+    let mut text = String::from("\nKeys:\n");
+    let required =
+        |key: &str| schema["required"].as_array().is_some_and(|keys| keys.iter().any(|k| k == key));
+    for (key, value) in schema["properties"].as_object().into_iter().flatten() {
+        if key == "name" {
+            continue;
+        }
+        let default = match value.get("default") {
+            _ if required(key) => "required".to_owned(),
+            Some(Value::Null) | None => "optional".to_owned(),
+            Some(default) => format!("default {default}"),
+        };
+        let _ = writeln!(text, "\n  {key}: {} ({default})", type_of(value));
+        text.push_str(&indented(&description(value), "      "));
+    }
+    text
+}
+
+/// The type of a value as a person would write it.
+fn type_of(schema: &Value) -> String {
+    if let Some(value) = schema.get("const") {
+        return value.to_string();
+    }
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
+    }
+    for choice in ["oneOf", "anyOf"] {
+        if let Some(options) = schema.get(choice).and_then(Value::as_array) {
+            let options = options.iter().map(type_of).filter(|option| option != "null");
+            return options.collect::<Vec<_>>().join(" | ");
+        }
+    }
+    let name = match &schema["type"] {
+        Value::String(name) => name.clone(),
+        Value::Array(names) => {
+            let names = names.iter().filter_map(Value::as_str).filter(|&name| name != "null");
+            names.collect::<Vec<_>>().join(" | ")
+        }
+        _ => "table".to_owned(),
+    };
+    match (name.as_str(), schema.get("properties").and_then(Value::as_object)) {
+        ("object", Some(fields)) => {
+            let fields = fields.iter().map(|(key, value)| format!("{key} = {}", type_of(value)));
+            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
+        }
+        ("array", _) => format!("list of {}", type_of(&schema["items"])),
+        _ => name,
+    }
+}
+
+fn description(schema: &Value) -> String {
+    schema["description"].as_str().unwrap_or_default().to_owned()
+}
+
+fn indented(text: &str, indent: &str) -> String {
+    text.lines().fold(String::new(), |mut all, line| {
+        let _ = writeln!(all, "{}", format!("{indent}{line}").trim_end());
+        all
+    })
+}

@@ -1,0 +1,157 @@
+//! What a person sees while a run goes on.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use batchlab_core::progress::Progress;
+use batchlab_core::record::EvalRecord;
+use batchlab_experiment::Observer;
+use batchlab_experiment::run::RunHeader;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar, for a terminal.
+pub(super) struct Bar {
+    loading: Arc<Loading>,
+    training: RefCell<ProgressBar>,
+    smoothed: Cell<Option<f64>>,
+}
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let training = RefCell::new(ProgressBar::hidden());
+        Self { loading: Arc::default(), training, smoothed: Cell::new(None) }
+    }
+}
+
+impl Observer for Bar {
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.loading) as Arc<dyn Progress>
+    }
+    fn started(&self, run: &RunHeader) {
+        self.loading.bar().finish_and_clear();
+        eprintln!("{}", describe(run));
+        let style = "{bar:32} {pos}/{len} steps, {per_sec}, {eta} left, loss {msg}";
+        *self.training.borrow_mut() = ProgressBar::new(run.n_step).with_style(styled(style));
+    }
+    fn stepped(&self, step: u64, loss: f64) {
+        let smoothed = self.smoothed.get().map_or(loss, |old| 0.95 * old + 0.05 * loss);
+        self.smoothed.set(Some(smoothed));
+        let training = self.training.borrow();
+        training.set_position(step);
+        training.set_message(format!("{smoothed:.4}"));
+    }
+    fn evaluated(&self, eval: &EvalRecord) {
+        self.training.borrow().suspend(|| eprintln!("{}", describe_eval(eval)));
+    }
+    fn ended(&self) {
+        self.training.borrow().finish_and_clear();
+    }
+}
+
+/// A bar while data are read.
+#[derive(Default)]
+struct Loading(std::sync::Mutex<Option<ProgressBar>>);
+
+impl Loading {
+    fn bar(&self) -> ProgressBar {
+        let bar = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        bar.clone().unwrap_or_else(ProgressBar::hidden)
+    }
+}
+
+impl Progress for Loading {
+    fn start(&self, what: &str, total: Option<u64>) {
+        let bar = match total {
+            Some(total) => {
+                ProgressBar::new(total).with_style(styled("{bar:32} {pos}/{len} {msg}, {eta} left"))
+            }
+            None => ProgressBar::new_spinner().with_style(styled("{spinner} {pos} {msg}")),
+        };
+        bar.set_message(what.to_owned());
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(bar);
+    }
+    fn advance(&self, n: u64) {
+        self.bar().inc(n);
+    }
+    fn finish(&self) {
+        self.bar().finish_and_clear();
+    }
+    fn note(&self, text: &str) {
+        self.bar().suspend(|| eprintln!("{text}"));
+    }
+}
+
+fn styled(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// A line now and then, for a log.
+pub(super) struct Lines {
+    n_step: Cell<u64>,
+    last: Cell<Instant>,
+}
+
+/// Time between two lines.
+const PAUSE: Duration = Duration::from_secs(10);
+
+impl Lines {
+    pub(super) fn new() -> Self {
+        Self { n_step: Cell::new(0), last: Cell::new(Instant::now()) }
+    }
+}
+
+impl Observer for Lines {
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::new(Notes)
+    }
+    fn started(&self, run: &RunHeader) {
+        self.n_step.set(run.n_step);
+        self.last.set(Instant::now());
+        eprintln!("{}", describe(run));
+    }
+    fn stepped(&self, step: u64, loss: f64) {
+        if self.last.get().elapsed() >= PAUSE {
+            self.last.set(Instant::now());
+            eprintln!("step {step}/{}  loss {loss:.4}", self.n_step.get());
+        }
+    }
+    fn evaluated(&self, eval: &EvalRecord) {
+        eprintln!("{}", describe_eval(eval));
+    }
+}
+
+struct Notes;
+
+impl Progress for Notes {
+    fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+}
+
+fn describe(run: &RunHeader) -> String {
+    let target = run.target.as_ref().map(|(name, unit)| format!(" {name} [{unit}]"));
+    let size = run.batch_size.map(|size| format!(" B={size}"));
+    let [train, validation, test] = run.n_graph;
+    let notes = run.notes.iter().map(|(what, count)| format!(", {what} {count}"));
+    format!(
+        "run {}\n{}{}: {train} + {validation} + {test} graphs{}\n{} ({} parameters) with {}{} on {}",
+        run.run_id,
+        run.dataset,
+        target.unwrap_or_default(),
+        notes.collect::<String>(),
+        run.model,
+        run.n_parameter,
+        run.batcher,
+        size.unwrap_or_default(),
+        run.device,
+    )
+}
+
+fn describe_eval(eval: &EvalRecord) -> String {
+    let number = |name: &str, value: Option<f64>| value.map(|value| format!("  {name} {value:.4}"));
+    let numbers =
+        [number("rmse", eval.rmse), number("mae", eval.mae), number("accuracy", eval.accuracy)];
+    let numbers: String = numbers.into_iter().flatten().collect();
+    format!("step {:>6}  {:<10}{numbers}", eval.step, eval.split)
+}

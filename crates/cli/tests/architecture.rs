@@ -1,0 +1,73 @@
+//! The invariants of docs/architecture.md that dependencies can break.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Package name to its normal dependencies and its development dependencies.
+type Dependencies = BTreeMap<String, (Vec<String>, Vec<String>)>;
+
+fn dependencies() -> Dependencies {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of_kind = |package: &Value, is_dev: bool| {
+        let all = package["dependencies"].as_array().unwrap().iter();
+        let wanted = all.filter(|d| (d["kind"] == "dev") == is_dev);
+        wanted.map(|d| d["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|p| (p["name"].as_str().unwrap().to_owned(), (of_kind(p, false), of_kind(p, true))))
+        .collect()
+}
+
+fn is_plugin(name: &str) -> bool {
+    ["dataset-", "model-", "batcher-", "sink-"].iter().any(|kind| name.starts_with(kind))
+}
+
+#[test]
+fn only_tensor_knows_dfdx() {
+    for (package, (normal, dev)) in dependencies() {
+        let knows = normal.iter().chain(&dev).any(|d| d == "dfdx" || d == "cudarc");
+        assert_eq!(knows, package == "batchlab-tensor", "{package}");
+    }
+}
+
+#[test]
+fn plugins_know_the_contract_and_not_each_other() {
+    for (package, (normal, _)) in dependencies().into_iter().filter(|(p, _)| is_plugin(p)) {
+        let may_compute = package.starts_with("model-");
+        let may_connect = package.starts_with("dataset-");
+        for dependency in normal.iter().filter(|d| d.starts_with("batchlab-") || is_plugin(d)) {
+            let allowed = dependency == "batchlab-core"
+                || dependency == "batchlab-tensor" && may_compute
+                || dependency == "batchlab-neighbors" && may_connect;
+            assert!(allowed, "{package} must not know {dependency}");
+        }
+    }
+}
+
+#[test]
+fn the_core_knows_nothing_of_ours_and_the_experiment_only_the_core() {
+    let all = dependencies();
+    let ours = |package: &str| {
+        let (normal, _) = &all[package];
+        let ours = normal.iter().filter(|d| d.starts_with("batchlab-") || is_plugin(d));
+        ours.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(ours("batchlab-core"), Vec::<String>::new());
+    assert_eq!(ours("batchlab-experiment"), ["batchlab-core"]);
+    assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
+}
+
+#[test]
+fn the_testkit_is_for_tests() {
+    for (package, (normal, _)) in dependencies() {
+        assert!(!normal.iter().any(|d| d == "batchlab-testkit"), "{package}");
+    }
+}

@@ -1,0 +1,98 @@
+//! Results of the real binary, opened by the readers that analysts use.
+//!
+//! The readers are Python packages: DuckDB, pandas and pyarrow, and polars where it is installed.
+//! The interpreter is that of `BATCHLAB_PYTHON`, or of `.venv` in the folder of the workspace, or
+//! `python3`. Without the packages the test says so and passes; with `BATCHLAB_REQUIRE_READERS=1`
+//! it fails.
+
+use std::env;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use batchlab_core::record::Table;
+
+/// The exit code of the script where a package is absent.
+const ABSENT: i32 = 77;
+
+#[test]
+fn every_reader_sees_the_same_tables() {
+    let python = python();
+    if let Err(reason) = find_readers(&python) {
+        let advice = format!(
+            "the readers of results were NOT tested: {reason}\n\
+             install them with `python3 -m venv .venv && .venv/bin/pip install duckdb pandas \
+             pyarrow`, or name an interpreter that has them in BATCHLAB_PYTHON"
+        );
+        assert!(env::var("BATCHLAB_REQUIRE_READERS").as_deref() != Ok("1"), "{advice}");
+        // Written past the test harness, which would keep it to itself.
+        let line = "=".repeat(72);
+        writeln!(std::io::stderr(), "{line}\nSKIPPED: {advice}\n{line}").expect("standard error");
+        return;
+    }
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for _ in 0..2 {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+        run.current_dir(root()).args(["run", "configs/smoke.toml", "training.steps=20", "--out"]);
+        succeed(run.arg(dir.path()));
+    }
+
+    let mut check = Command::new(&python);
+    check.arg(script()).arg(dir.path());
+    for table in Table::ALL {
+        let columns: Vec<&str> = table.dictionary().1.iter().map(|column| column.name).collect();
+        check.arg(format!("{table}={}", columns.join(",")));
+    }
+    let output = succeed(&mut check);
+    let lines = String::from_utf8_lossy(&output.stdout);
+    for reader in ["duckdb", "pandas", "pyarrow"] {
+        let line = lines.lines().find(|line| line.starts_with(reader)).unwrap_or_default();
+        assert!(line.contains("runs 2, steps 40,"), "{reader} sees other rows:\n{lines}");
+    }
+    println!("{lines}");
+}
+
+/// Whether the interpreter has the packages; why not, if it has not.
+fn find_readers(python: &Path) -> Result<(), String> {
+    let output = Command::new(python)
+        .arg(script())
+        .output()
+        .map_err(|error| format!("cannot start {}: {error}", python.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    match output.status.code() {
+        Some(0) => Ok(()),
+        Some(ABSENT) => Err(said),
+        _ => panic!("{} {}: {}\n{said}", python.display(), script().display(), output.status),
+    }
+}
+
+/// Runs a command that has to succeed.
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn python() -> PathBuf {
+    let local = root().join(".venv/bin/python");
+    match env::var_os("BATCHLAB_PYTHON") {
+        Some(named) => named.into(),
+        None if local.exists() => local,
+        None => "python3".into(),
+    }
+}
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers/check.py")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
