@@ -1,1 +1,88 @@
+//! Tensors, layers, graph operations and the one trainer; the only crate that names dfdx.
+//!
+//! Place in the data flow: a [`PaddedBatch`](batchlab_core::PaddedBatch) is copied to the device
+//! ([`DeviceBatch`]), a [`Network`] takes it to predictions with the operations of [`Pass`], and
+//! [`NetworkTrainer`] adds loss, gradients, optimiser and state.
+//!
+//! * Parameters and activations are dfdx tensors, gradients run on dfdx's tape, memory is its
+//!   device's. dfdx composes graph operations slowly, so every operation of the size of the edges
+//!   is one fused operation here, with a backward pass of its own ([`ops`]).
+//! * An operation is written once for all devices (`ops`), its kernels once per device (`cpu`,
+//!   behind the trait [`Backend`]).
+//! * Work is divided by the batch alone, never by the number of threads: results are equal to the
+//!   last bit for any number of threads.
+//! * Rows of padding go through the same kernels as real rows and cost the same.
+//!
+//! A model is a struct of handles to its parameters and one function:
+//!
+//! ```
+//! use batchlab_core::model::{Loss, ModelContext};
+//! use batchlab_core::{Needs, ModelError};
+//! use batchlab_tensor::{
+//!     Activation, Backend, DeviceBatch, Linear, Matrix, Network, ParameterBuilder, Pass,
+//! };
+//!
+//! /// Two layers on the features of the nodes, then the mean over each graph.
+//! struct Perceptron {
+//!     hidden: Linear,
+//!     output: Linear,
+//! }
+//!
+//! impl Network for Perceptron {
+//!     fn forward<D: Backend>(
+//!         &self,
+//!         pass: &mut Pass<'_, D>,
+//!         batch: &DeviceBatch<D>,
+//!     ) -> Result<Matrix<D>, ModelError> {
+//!         let hidden = self.hidden.forward(pass, batch.node_feature()?)?;
+//!         let output = self.output.forward(pass, &hidden)?;
+//!         pass.segment_mean(&output, batch.graph())
+//!     }
+//! }
+//!
+//! let ctx = ModelContext {
+//!     device: "cpu".into(),
+//!     seed: 42,
+//!     n_node_class: 0,
+//!     node_feature_width: 8,
+//!     output_width: 1,
+//!     loss: Loss::Mse,
+//! };
+//! let needs = Needs { node_feature: true, ..Needs::default() };
+//! let trainer = batchlab_tensor::open(&ctx, needs, |parameters: &mut ParameterBuilder| Perceptron {
+//!     hidden: Linear::new(parameters, "hidden", 8, 16, Activation::Relu).with_bias(parameters),
+//!     output: Linear::new(parameters, "output", 16, 1, Activation::Identity),
+//! })?;
+//! assert_eq!(trainer.n_parameter(), 8 * 16 + 16 + 16);
+//! # Ok::<(), ModelError>(())
+//! ```
 
+mod activation;
+mod backend;
+mod batch;
+mod cpu;
+pub mod device;
+mod layers;
+mod matrix;
+mod network;
+pub mod ops;
+mod parameters;
+mod pass;
+mod raw;
+mod segments;
+mod trainer;
+
+pub use activation::Activation;
+pub use backend::{Adam, Backend, Buffer, Dense, LinearLayer, LinearOutput};
+pub use batch::{DeviceBatch, Outputs};
+pub use layers::{Linear, Perceptron};
+pub use matrix::Matrix;
+pub use network::{Network, open};
+pub use ops::gaussian::GaussianBasis;
+pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters};
+pub use pass::{Pass, Traced};
+pub use segments::{Aggregate, Segments};
+pub use trainer::NetworkTrainer;
+
+/// The engine itself, for models that use its own operations through [`Pass::dfdx`].
+pub use dfdx;

@@ -1,0 +1,209 @@
+//! What a device must be able to do: the seam between operations and kernels.
+//!
+//! Operations ([`crate::ops`]) record what backward needs and are written once; the kernels behind
+//! this trait are written once per device. All matrices are row-major and contiguous. Functions
+//! whose name ends in `_backward` **add** to the gradients that they are given.
+
+use batchlab_core::model::{Loss, LossSum};
+use dfdx::tensor::{Storage, Tensor};
+use dfdx::tensor_ops::Device;
+
+use crate::{Activation, Aggregate, GaussianBasis, Outputs, Segments};
+
+/// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
+pub type Dense<D> = Tensor<(usize, usize), f32, D>;
+
+/// Plain device memory for numbers, as dfdx keeps it for gradients.
+pub type Buffer<D> = <D as Storage<f32>>::Vec;
+
+/// A linear layer with what its gradient needs.
+pub struct LinearLayer<'a, D: Backend> {
+    /// `[n_row, n_in]`.
+    pub input: &'a Dense<D>,
+    /// `[n_in, n_out]`.
+    pub weight: &'a Dense<D>,
+    /// `[1, n_out]`.
+    pub bias: Option<&'a Dense<D>>,
+    /// Applied to the sum.
+    pub activation: Activation,
+}
+
+/// The output of a linear layer, and the sum before the activation where it is kept.
+pub type LinearOutput<D> = (Dense<D>, Option<Dense<D>>);
+
+/// One step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adam {
+    /// Size of the step, corrected for the start of the moments: lr / (1 - beta1^t).
+    pub learning_rate: f32,
+    /// 1 / (1 - beta2^t).
+    pub second_correction: f32,
+}
+
+impl Adam {
+    /// Decay of the mean of the gradients.
+    pub const BETA1: f64 = 0.9;
+    /// Decay of the mean of their squares.
+    pub const BETA2: f64 = 0.999;
+    /// Added to the root, against division by zero.
+    pub const EPSILON: f64 = 1e-8;
+
+    /// The `n_update`-th step, counted from 1.
+    #[must_use]
+    pub fn step(learning_rate: f64, n_update: u64) -> Self {
+        let power = |beta: f64| beta.powf(n_update as f64);
+        Self {
+            learning_rate: (learning_rate / (1.0 - power(Self::BETA1))) as f32,
+            second_correction: (1.0 / (1.0 - power(Self::BETA2))) as f32,
+        }
+    }
+}
+
+/// A dfdx device with the kernels of this crate.
+#[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
+pub trait Backend: Device<f32> {
+    /// Device memory for indices.
+    type Words: Default + 'static;
+
+    /// `n` zeros. With `n` = 0 this is what stands in for a buffer that was taken out.
+    fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
+        Storage::<f32>::try_alloc_len(self, n)
+    }
+    /// Replaces the content of `words`, and its length, keeping the memory where possible.
+    fn write_words(&self, words: &mut Self::Words, host: &[u32]) -> Result<(), Self::Err>;
+    /// Replaces the content of `buffer`, and its length, keeping the memory where possible.
+    fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<(), Self::Err>;
+    /// A copy on the host.
+    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, Self::Err>;
+    /// Whether the elements lie row by row without gaps.
+    fn is_contiguous(tensor: &Dense<Self>) -> bool;
+    /// Waits until the device has done everything that was asked of it.
+    fn wait(&self) -> Result<(), Self::Err>;
+
+    /// Row `segments.of[i]` of `x` for each item i, `[n_item, width]`.
+    fn gather(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>, Self::Err>;
+    /// The transpose of `gather`.
+    fn gather_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        segments: &Segments<Self>,
+        width: usize,
+    ) -> Result<(), Self::Err>;
+
+    /// Sum or mean of the rows of `x` over each segment, `[n_segment, width]`.
+    fn segment(
+        &self,
+        x: &Dense<Self>,
+        segments: &Segments<Self>,
+        aggregate: Aggregate,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The transpose of `segment`.
+    fn segment_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        segments: &Segments<Self>,
+        aggregate: Aggregate,
+        width: usize,
+    ) -> Result<(), Self::Err>;
+
+    /// Sum or mean over the edges e that each node receives of `filter[e] * x[sender[e]]`,
+    /// `[n_node, width]`.
+    fn convolve(
+        &self,
+        filter: &Dense<Self>,
+        x: &Dense<Self>,
+        sender: &Segments<Self>,
+        receiver: &Segments<Self>,
+        aggregate: Aggregate,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The gradients of `convolve` by filter and nodes, each where it is wanted. `dy` is lost.
+    fn convolve_backward(
+        &self,
+        dfilter: Option<&mut Buffer<Self>>,
+        dx: Option<&mut Buffer<Self>>,
+        dy: &mut Buffer<Self>,
+        filter: &Dense<Self>,
+        x: &Dense<Self>,
+        sender: &Segments<Self>,
+        receiver: &Segments<Self>,
+        aggregate: Aggregate,
+    ) -> Result<(), Self::Err>;
+
+    /// `activation(input weight + bias)`, and the sum before the activation where `keep_sum`.
+    fn linear(
+        &self,
+        layer: &LinearLayer<'_, Self>,
+        keep_sum: bool,
+    ) -> Result<LinearOutput<Self>, Self::Err>;
+    /// The gradients of `linear`. `dy` is lost.
+    fn linear_backward(
+        &self,
+        dx: Option<&mut Buffer<Self>>,
+        dweight: &mut Buffer<Self>,
+        dbias: Option<&mut Buffer<Self>>,
+        dy: &mut Buffer<Self>,
+        layer: &LinearLayer<'_, Self>,
+        output: &Dense<Self>,
+        sum: Option<&Dense<Self>>,
+    ) -> Result<(), Self::Err>;
+
+    /// `activation(x)`.
+    fn activate(&self, x: &Dense<Self>, activation: Activation) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `activate`. `dy` is lost.
+    fn activate_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &mut Buffer<Self>,
+        x: &Dense<Self>,
+        output: &Dense<Self>,
+        activation: Activation,
+    ) -> Result<(), Self::Err>;
+
+    /// Sum of two matrices.
+    fn add(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>, Self::Err>;
+    /// Elementwise product of two matrices.
+    fn multiply(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>, Self::Err>;
+    /// `da += dy`.
+    fn accumulate(&self, da: &mut Buffer<Self>, dy: &Buffer<Self>) -> Result<(), Self::Err>;
+    /// `da += dy * b`.
+    fn accumulate_product(
+        &self,
+        da: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        b: &Dense<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// Distances `[n_edge, 1]` to Gaussians `[n_edge, n]`.
+    fn gaussians(
+        &self,
+        distance: &Dense<Self>,
+        basis: &GaussianBasis,
+    ) -> Result<Dense<Self>, Self::Err>;
+
+    /// Loss of the outputs, and the gradient of its mean by `prediction` `[n_row, width]`.
+    fn loss(
+        &self,
+        loss: Loss,
+        prediction: &Dense<Self>,
+        outputs: &Outputs<Self>,
+    ) -> Result<(LossSum, Buffer<Self>), Self::Err>;
+    /// `dx += scale[0] * unit`.
+    fn accumulate_scaled(
+        &self,
+        dx: &mut Buffer<Self>,
+        scale: &Buffer<Self>,
+        unit: &Buffer<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// The parameter after one step; the moments are changed in place.
+    fn adam(
+        &self,
+        step: Adam,
+        parameter: &Dense<Self>,
+        gradient: &Buffer<Self>,
+        first: &mut Buffer<Self>,
+        second: &mut Buffer<Self>,
+    ) -> Result<Dense<Self>, Self::Err>;
+}

@@ -1,0 +1,267 @@
+//! A batch on the device.
+
+use std::rc::Rc;
+
+use batchlab_core::graphs::Level;
+use batchlab_core::plan::Shape;
+use batchlab_core::{ModelError, Needs, PaddedBatch};
+
+use crate::matrix::engine;
+use crate::segments::sorted;
+use crate::{Backend, Buffer, Matrix, Segments};
+
+/// A [`PaddedBatch`] on the device, as networks see it.
+pub struct DeviceBatch<D: Backend> {
+    shape: Shape,
+    level: Level,
+    class: Option<Rc<Segments<D>>>,
+    sender: Option<Rc<Segments<D>>>,
+    receiver: Rc<Segments<D>>,
+    graph: Rc<Segments<D>>,
+    node_feature: Option<Matrix<D>>,
+    distance: Option<Matrix<D>>,
+    displacement: Option<Matrix<D>>,
+    edge_weight: Option<Matrix<D>>,
+    outputs: Rc<Outputs<D>>,
+}
+
+/// What is to be predicted, and which rows of the predictions are compared with it.
+pub struct Outputs<D: Backend> {
+    pub(crate) row: D::Words,
+    pub(crate) target: Buffer<D>,
+    pub(crate) weight: Buffer<D>,
+    /// Rows on the host.
+    pub(crate) row_on_host: Vec<u32>,
+    pub(crate) weight_sum: f64,
+}
+
+impl<D: Backend> DeviceBatch<D> {
+    /// Copies what a model needs to the device, into the memory of `previous` where nobody else
+    /// holds it.
+    ///
+    /// `n_class` is the number of node classes that the model knows.
+    ///
+    /// # Errors
+    /// A batch without a field that the model needs, or with a class that it does not know; a
+    /// device without memory.
+    pub fn upload(
+        device: &D,
+        previous: Option<Self>,
+        batch: &PaddedBatch<'_>,
+        needs: Needs,
+        n_class: usize,
+    ) -> Result<Self, ModelError> {
+        check(batch, needs, n_class)?;
+        let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
+        let (class, sender, receiver, graph, outputs) = match previous {
+            None => (None, None, None, None, None),
+            Some(p) => (p.class, p.sender, Some(p.receiver), Some(p.graph), Some(p.outputs)),
+        };
+        let matrix = |needed: bool, values: &[f32], shape| {
+            needed.then(|| Matrix::constant(device, values.to_vec(), shape)).transpose()
+        };
+        let class = if needs.node_class {
+            let (order, offset) = sorted(batch.node_class, n_class);
+            Some(
+                Segments::upload(device, class, batch.node_class, &offset, Some(&order))
+                    .map_err(engine)?,
+            )
+        } else {
+            None
+        };
+        let sender = if needs.sender_order {
+            let order = Some(batch.sender_order);
+            Some(
+                Segments::upload(device, sender, batch.sender, batch.sender_offset, order)
+                    .map_err(engine)?,
+            )
+        } else {
+            None
+        };
+        Ok(Self {
+            shape: batch.shape,
+            level: batch.level,
+            class,
+            sender,
+            receiver: Segments::upload(
+                device,
+                receiver,
+                batch.receiver,
+                batch.receiver_offset,
+                None,
+            )
+            .map_err(engine)?,
+            graph: Segments::upload(device, graph, batch.graph_of, batch.graph_offset, None)
+                .map_err(engine)?,
+            node_feature: matrix(
+                needs.node_feature,
+                batch.node_feature,
+                [n_node, batch.node_feature_width],
+            )?,
+            distance: matrix(needs.distance, batch.distance, [n_edge, 1])?,
+            displacement: matrix(needs.displacement, batch.displacement, [n_edge, 3])?,
+            edge_weight: matrix(needs.edge_weight, batch.edge_weight, [n_edge, 1])?,
+            outputs: Outputs::upload(device, outputs, batch)?,
+        })
+    }
+
+    /// Size with padding.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Whether outputs are graphs or nodes.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Rows that predictions must have: one per graph, or one per node of one graph.
+    #[must_use]
+    pub fn n_prediction(&self) -> usize {
+        match self.level {
+            Level::Graphs => self.shape.n_graph as usize,
+            Level::Nodes => self.shape.n_node as usize,
+        }
+    }
+
+    /// Nodes by the node that receives each edge: edges are items, nodes are segments.
+    #[must_use]
+    pub fn receiver(&self) -> &Rc<Segments<D>> {
+        &self.receiver
+    }
+
+    /// Edges by the node that sends them: edges are items, nodes are segments.
+    ///
+    /// # Errors
+    /// The model does not name `sender_order` among its needs.
+    pub fn sender(&self) -> Result<&Rc<Segments<D>>, ModelError> {
+        named(self.sender.as_ref(), "sender_order")
+    }
+
+    /// Nodes by their graph: nodes are items, graphs are segments.
+    #[must_use]
+    pub fn graph(&self) -> &Rc<Segments<D>> {
+        &self.graph
+    }
+
+    /// Nodes by their class: nodes are items, classes are segments.
+    ///
+    /// # Errors
+    /// The model does not name `node_class` among its needs.
+    pub fn node_class(&self) -> Result<&Rc<Segments<D>>, ModelError> {
+        named(self.class.as_ref(), "node_class")
+    }
+
+    /// Features of the nodes, `[n_node, width]`.
+    ///
+    /// # Errors
+    /// The model does not name `node_feature` among its needs.
+    pub fn node_feature(&self) -> Result<&Matrix<D>, ModelError> {
+        named(self.node_feature.as_ref(), "node_feature")
+    }
+
+    /// Lengths of the edges in angstrom, `[n_edge, 1]`; 0 for padding.
+    ///
+    /// # Errors
+    /// The model does not name `distance` among its needs.
+    pub fn distance(&self) -> Result<&Matrix<D>, ModelError> {
+        named(self.distance.as_ref(), "distance")
+    }
+
+    /// Receiver minus sender in angstrom, `[n_edge, 3]`; 0 for padding.
+    ///
+    /// # Errors
+    /// The model does not name `displacement` among its needs.
+    pub fn displacement(&self) -> Result<&Matrix<D>, ModelError> {
+        named(self.displacement.as_ref(), "displacement")
+    }
+
+    /// Weights of the edges, `[n_edge, 1]`; 0 for padding.
+    ///
+    /// # Errors
+    /// The model does not name `edge_weight` among its needs.
+    pub fn edge_weight(&self) -> Result<&Matrix<D>, ModelError> {
+        named(self.edge_weight.as_ref(), "edge_weight")
+    }
+
+    /// What is to be predicted.
+    #[must_use]
+    pub fn outputs(&self) -> &Rc<Outputs<D>> {
+        &self.outputs
+    }
+}
+
+impl<D: Backend> Outputs<D> {
+    fn upload(
+        device: &D,
+        previous: Option<Rc<Self>>,
+        batch: &PaddedBatch<'_>,
+    ) -> Result<Rc<Self>, ModelError> {
+        let mut outputs = match previous.and_then(|rc| Rc::try_unwrap(rc).ok()) {
+            Some(outputs) => outputs,
+            None => Self {
+                row: D::Words::default(),
+                target: device.zeros_buffer(0).map_err(engine)?,
+                weight: device.zeros_buffer(0).map_err(engine)?,
+                row_on_host: Vec::new(),
+                weight_sum: 0.0,
+            },
+        };
+        device.write_words(&mut outputs.row, batch.output_row).map_err(engine)?;
+        device.write(&mut outputs.target, batch.output_target).map_err(engine)?;
+        device.write(&mut outputs.weight, batch.output_weight).map_err(engine)?;
+        outputs.row_on_host.clear();
+        outputs.row_on_host.extend_from_slice(batch.output_row);
+        outputs.weight_sum =
+            batch.output_weight.iter().filter(|&&w| w > 0.0).map(|&w| f64::from(w)).sum();
+        Ok(Rc::new(outputs))
+    }
+
+    /// Sum of the weights.
+    #[must_use]
+    pub fn weight_sum(&self) -> f64 {
+        self.weight_sum
+    }
+}
+
+fn named<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, ModelError> {
+    field.ok_or_else(|| {
+        ModelError::Batch(format!("the model uses {name} without naming it among its needs"))
+    })
+}
+
+fn check(batch: &PaddedBatch<'_>, needs: Needs, n_class: usize) -> Result<(), ModelError> {
+    let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
+    let fields = [
+        ("node classes", needs.node_class, batch.node_class.len(), n_node),
+        (
+            "node features",
+            needs.node_feature,
+            batch.node_feature.len(),
+            n_node * batch.node_feature_width,
+        ),
+        ("distances", needs.distance, batch.distance.len(), n_edge),
+        ("displacements", needs.displacement, batch.displacement.len(), 3 * n_edge),
+        ("edge weights", needs.edge_weight, batch.edge_weight.len(), n_edge),
+        ("sender order", needs.sender_order, batch.sender_order.len(), n_edge),
+    ];
+    for (what, needed, got, expected) in fields {
+        if needed && got != expected {
+            return Err(ModelError::Batch(format!(
+                "the batch has {got} {what}, but the model needs {expected}; collate it with the \
+                 model's needs"
+            )));
+        }
+    }
+    if needs.node_class
+        && let Some(class) = batch.node_class.iter().find(|&&class| class as usize >= n_class)
+    {
+        return Err(ModelError::Batch(format!(
+            "the batch has a node of class {class}, but the model knows {n_class} classes, \
+             counted from 0"
+        )));
+    }
+    Ok(())
+}

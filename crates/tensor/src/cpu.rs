@@ -1,0 +1,305 @@
+//! Kernels for the processor: dfdx's `Cpu` as a [`Backend`].
+//!
+//! Work is cut into chunks whose size depends on the arrays alone, and sums over chunks run in
+//! their order, so that results do not depend on the number of threads. Kernels are written as
+//! loops over rows that the compiler turns into vector instructions ([`wide`]).
+
+mod activation;
+mod convolve;
+mod elementwise;
+mod gaussian;
+mod linear;
+mod loss;
+mod math;
+mod product;
+mod rows;
+mod segment;
+mod wide;
+
+use batchlab_core::model::{Loss, LossSum};
+use dfdx::prelude::*;
+
+use crate::backend::{LinearLayer, LinearOutput};
+use crate::raw;
+use crate::{
+    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Outputs, Segments,
+};
+
+type Result<T> = std::result::Result<T, <Cpu as HasErr>::Err>;
+
+/// The elements of a matrix.
+fn slice(tensor: &Dense<Cpu>) -> &[f32] {
+    raw::slice(tensor).expect("every matrix is checked to be contiguous when it is made")
+}
+
+/// A matrix of zeros, filled by `fill`.
+fn filled(
+    device: &Cpu,
+    [n_row, n_column]: [usize; 2],
+    fill: impl FnOnce(&mut [f32]),
+) -> Result<Dense<Cpu>> {
+    let mut values = vec![0.0; n_row * n_column];
+    fill(&mut values);
+    device.try_tensor_from_vec(values, (n_row, n_column))
+}
+
+impl Backend for Cpu {
+    type Words = Vec<u32>;
+
+    fn write_words(&self, words: &mut Vec<u32>, host: &[u32]) -> Result<()> {
+        words.clear();
+        words.extend_from_slice(host);
+        Ok(())
+    }
+
+    fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<()> {
+        buffer.clear();
+        buffer.extend_from_slice(host);
+        Ok(())
+    }
+
+    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>> {
+        Ok(buffer.to_vec())
+    }
+
+    fn is_contiguous(tensor: &Dense<Self>) -> bool {
+        raw::slice(tensor).is_some()
+    }
+
+    fn wait(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn gather(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
+        let width = x.shape().1;
+        filled(self, [segments.n_item, width], |out| {
+            segment::gather(out, slice(x), &segments.of, width);
+        })
+    }
+
+    fn gather_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        segments: &Segments<Self>,
+        width: usize,
+    ) -> Result<()> {
+        segment::sum(dx, dy, &segments.offset, segments.order.as_deref(), width);
+        Ok(())
+    }
+
+    fn segment(
+        &self,
+        x: &Dense<Self>,
+        segments: &Segments<Self>,
+        aggregate: Aggregate,
+    ) -> Result<Dense<Self>> {
+        let width = x.shape().1;
+        filled(self, [segments.n_segment, width], |out| {
+            segment::sum(out, slice(x), &segments.offset, segments.order.as_deref(), width);
+            segment::scale(out, &segments.offset, aggregate, width);
+        })
+    }
+
+    fn segment_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        segments: &Segments<Self>,
+        aggregate: Aggregate,
+        width: usize,
+    ) -> Result<()> {
+        let mut scaled = dy.to_vec();
+        segment::scale(&mut scaled, &segments.offset, aggregate, width);
+        segment::gather_add(dx, &scaled, &segments.of, width);
+        Ok(())
+    }
+
+    fn convolve(
+        &self,
+        filter: &Dense<Self>,
+        x: &Dense<Self>,
+        sender: &Segments<Self>,
+        receiver: &Segments<Self>,
+        aggregate: Aggregate,
+    ) -> Result<Dense<Self>> {
+        let width = x.shape().1;
+        filled(self, [receiver.n_segment, width], |out| {
+            convolve::add_products(
+                out,
+                slice(filter),
+                slice(x),
+                &receiver.offset,
+                receiver.order.as_deref(),
+                &sender.of,
+                width,
+            );
+            segment::scale(out, &receiver.offset, aggregate, width);
+        })
+    }
+
+    fn convolve_backward(
+        &self,
+        dfilter: Option<&mut Buffer<Self>>,
+        dx: Option<&mut Buffer<Self>>,
+        dy: &mut Buffer<Self>,
+        filter: &Dense<Self>,
+        x: &Dense<Self>,
+        sender: &Segments<Self>,
+        receiver: &Segments<Self>,
+        aggregate: Aggregate,
+    ) -> Result<()> {
+        let width = x.shape().1;
+        segment::scale(dy, &receiver.offset, aggregate, width);
+        if let Some(dfilter) = dfilter {
+            convolve::add_to_filter(dfilter, dy, slice(x), &receiver.of, &sender.of, width);
+        }
+        if let Some(dx) = dx {
+            convolve::add_products(
+                dx,
+                slice(filter),
+                dy,
+                &sender.offset,
+                sender.order.as_deref(),
+                &receiver.of,
+                width,
+            );
+        }
+        Ok(())
+    }
+
+    fn linear(&self, layer: &LinearLayer<'_, Self>, keep_sum: bool) -> Result<LinearOutput<Self>> {
+        let shape = (layer.input.shape().0, layer.weight.shape().1);
+        let mut output = vec![0.0; shape.0 * shape.1];
+        let mut sum = vec![0.0; if keep_sum { output.len() } else { 0 }];
+        linear::forward(&mut output, keep_sum.then_some(&mut sum), &plain(layer));
+        let sum = keep_sum.then(|| self.try_tensor_from_vec(sum, shape)).transpose()?;
+        Ok((self.try_tensor_from_vec(output, shape)?, sum))
+    }
+
+    fn linear_backward(
+        &self,
+        dx: Option<&mut Buffer<Self>>,
+        dweight: &mut Buffer<Self>,
+        dbias: Option<&mut Buffer<Self>>,
+        dy: &mut Buffer<Self>,
+        layer: &LinearLayer<'_, Self>,
+        output: &Dense<Self>,
+        sum: Option<&Dense<Self>>,
+    ) -> Result<()> {
+        let gradients = linear::Gradients {
+            input: dx.map(|dx| dx.as_mut_slice()),
+            weight: dweight,
+            bias: dbias.map(|dbias| dbias.as_mut_slice()),
+        };
+        linear::backward(gradients, dy, &plain(layer), sum.map_or(slice(output), slice));
+        Ok(())
+    }
+
+    fn activate(&self, x: &Dense<Self>, activation: Activation) -> Result<Dense<Self>> {
+        let x_values = slice(x);
+        filled(self, [x.shape().0, x.shape().1], |out| {
+            rows::parallel(out, 1, |first, out| {
+                out.copy_from_slice(&x_values[first..first + out.len()]);
+                activation::apply(activation, out);
+            });
+        })
+    }
+
+    fn activate_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &mut Buffer<Self>,
+        x: &Dense<Self>,
+        output: &Dense<Self>,
+        activation: Activation,
+    ) -> Result<()> {
+        let from = if activation.keeps_input() { slice(x) } else { slice(output) };
+        rows::parallel(dy, 1, |first, dy| {
+            activation::multiply_by_derivative(activation, dy, &from[first..first + dy.len()]);
+        });
+        elementwise::accumulate(dx, dy);
+        Ok(())
+    }
+
+    fn add(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>> {
+        filled(self, [a.shape().0, a.shape().1], |out| {
+            elementwise::add(out, slice(a), slice(b));
+        })
+    }
+
+    fn multiply(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>> {
+        filled(self, [a.shape().0, a.shape().1], |out| {
+            elementwise::accumulate_product(out, slice(a), slice(b));
+        })
+    }
+
+    fn accumulate(&self, da: &mut Buffer<Self>, dy: &Buffer<Self>) -> Result<()> {
+        elementwise::accumulate(da, dy);
+        Ok(())
+    }
+
+    fn accumulate_product(
+        &self,
+        da: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        b: &Dense<Self>,
+    ) -> Result<()> {
+        elementwise::accumulate_product(da, dy, slice(b));
+        Ok(())
+    }
+
+    fn gaussians(&self, distance: &Dense<Self>, basis: &GaussianBasis) -> Result<Dense<Self>> {
+        filled(self, [distance.shape().0, basis.n], |out| {
+            gaussian::expand(out, slice(distance), basis);
+        })
+    }
+
+    fn loss(
+        &self,
+        loss: Loss,
+        prediction: &Dense<Self>,
+        outputs: &Outputs<Self>,
+    ) -> Result<(LossSum, Buffer<Self>)> {
+        let mut unit = self.zeros_buffer(prediction.shape().0 * prediction.shape().1)?;
+        let sum = loss::evaluate(loss, slice(prediction), prediction.shape().1, outputs, &mut unit);
+        Ok((sum, unit))
+    }
+
+    fn accumulate_scaled(
+        &self,
+        dx: &mut Buffer<Self>,
+        scale: &Buffer<Self>,
+        unit: &Buffer<Self>,
+    ) -> Result<()> {
+        let scale = scale[0];
+        for (dx, unit) in dx.iter_mut().zip(unit.iter()) {
+            *dx += scale * unit;
+        }
+        Ok(())
+    }
+
+    fn adam(
+        &self,
+        step: Adam,
+        parameter: &Dense<Self>,
+        gradient: &Buffer<Self>,
+        first: &mut Buffer<Self>,
+        second: &mut Buffer<Self>,
+    ) -> Result<Dense<Self>> {
+        let mut value = slice(parameter).to_vec();
+        elementwise::adam(step, &mut value, gradient, first, second);
+        self.try_tensor_from_vec(value, *parameter.shape())
+    }
+}
+
+fn plain<'a>(layer: &LinearLayer<'a, Cpu>) -> linear::Layer<'a> {
+    linear::Layer {
+        input: slice(layer.input),
+        weight: slice(layer.weight),
+        bias: layer.bias.map(slice),
+        n_in: layer.weight.shape().0,
+        n_out: layer.weight.shape().1,
+        activation: layer.activation,
+    }
+}

@@ -1,0 +1,75 @@
+//! Activations over arrays.
+
+use super::math::{shifted_softplus, shifted_softplus_slope, sigmoid};
+use super::wide::wide;
+use crate::Activation;
+
+/// Applies the activation to every value.
+pub(super) fn apply(activation: Activation, values: &mut [f32]) {
+    match activation {
+        Activation::Identity => {}
+        Activation::ShiftedSoftplus => shifted_softplus_all(values),
+        Activation::Silu => silu_all(values),
+        Activation::Relu => relu_all(values),
+    }
+}
+
+/// Multiplies gradients by the derivative, computed `from` the input of the activation if that is
+/// kept, else from its output.
+pub(super) fn multiply_by_derivative(activation: Activation, dy: &mut [f32], from: &[f32]) {
+    match activation {
+        Activation::Identity => {}
+        Activation::ShiftedSoftplus => shifted_softplus_slope_all(dy, from),
+        Activation::Silu => silu_slope_all(dy, from),
+        Activation::Relu => relu_slope_all(dy, from),
+    }
+}
+
+wide! {
+    fn shifted_softplus_all(values: &mut [f32]) {
+        for value in values {
+            *value = shifted_softplus(*value);
+        }
+    }
+}
+
+wide! {
+    fn shifted_softplus_slope_all(dy: &mut [f32], output: &[f32]) {
+        for (dy, &y) in dy.iter_mut().zip(output) {
+            *dy *= shifted_softplus_slope(y);
+        }
+    }
+}
+
+wide! {
+    fn silu_all(values: &mut [f32]) {
+        for value in values {
+            *value *= sigmoid(*value);
+        }
+    }
+}
+
+wide! {
+    fn silu_slope_all(dy: &mut [f32], input: &[f32]) {
+        for (dy, &x) in dy.iter_mut().zip(input) {
+            let s = sigmoid(x);
+            *dy *= s * (1.0 + x * (1.0 - s));
+        }
+    }
+}
+
+wide! {
+    fn relu_all(values: &mut [f32]) {
+        for value in values {
+            *value = if *value < 0.0 { 0.0 } else { *value };
+        }
+    }
+}
+
+wide! {
+    fn relu_slope_all(dy: &mut [f32], output: &[f32]) {
+        for (dy, &y) in dy.iter_mut().zip(output) {
+            *dy = if y > 0.0 { *dy } else { 0.0 };
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Loops over arrays of equal length.
+
+use rayon::prelude::*;
+
+use super::rows::parallel;
+use super::wide::wide;
+use crate::Adam;
+
+/// `out = a + b`.
+pub(super) fn add(out: &mut [f32], a: &[f32], b: &[f32]) {
+    parallel(out, 1, |first, out| {
+        let range = first..first + out.len();
+        add_chunk(out, &a[range.clone()], &b[range]);
+    });
+}
+
+/// `out += x`.
+pub(super) fn accumulate(out: &mut [f32], x: &[f32]) {
+    parallel(out, 1, |first, out| add_to(out, &x[first..first + out.len()]));
+}
+
+/// `out += a * b`.
+pub(super) fn accumulate_product(out: &mut [f32], a: &[f32], b: &[f32]) {
+    parallel(out, 1, |first, out| {
+        let range = first..first + out.len();
+        add_product(out, &a[range.clone()], &b[range]);
+    });
+}
+
+/// One step of Adam.
+pub(super) fn adam(
+    step: Adam,
+    value: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+) {
+    const CHUNK: usize = 1 << 14;
+    if value.len() <= CHUNK {
+        return adam_chunk(step, value, gradient, first, second);
+    }
+    value
+        .par_chunks_mut(CHUNK)
+        .zip(gradient.par_chunks(CHUNK))
+        .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
+        .for_each(|((value, gradient), (first, second))| {
+            adam_chunk(step, value, gradient, first, second);
+        });
+}
+
+wide! {
+    fn add_chunk(out: &mut [f32], a: &[f32], b: &[f32]) {
+        for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+            *out = a + b;
+        }
+    }
+}
+
+wide! {
+    /// `out += x`.
+    pub(super) fn add_to(out: &mut [f32], x: &[f32]) {
+        for (out, x) in out.iter_mut().zip(x) {
+            *out += x;
+        }
+    }
+}
+
+wide! {
+    fn add_product(out: &mut [f32], a: &[f32], b: &[f32]) {
+        for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
+            *out += a * b;
+        }
+    }
+}
+
+wide! {
+    fn adam_chunk(
+        step: Adam,
+        value: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        const KEEP: [f32; 2] = [Adam::BETA1 as f32, Adam::BETA2 as f32];
+        const TAKE: [f32; 2] = [(1.0 - Adam::BETA1) as f32, (1.0 - Adam::BETA2) as f32];
+        const EPSILON: f32 = Adam::EPSILON as f32;
+        let moments = first.iter_mut().zip(second);
+        for ((value, &g), (m, v)) in value.iter_mut().zip(gradient).zip(moments) {
+            *m = KEEP[0] * *m + TAKE[0] * g;
+            *v = KEEP[1] * *v + TAKE[1] * g * g;
+            *value -= step.learning_rate * *m / ((step.second_correction * *v).sqrt() + EPSILON);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Sums over segments, shared out by items: a segment with 10^5 items, such as the padding node
+//! that owns all padding edges, is worked on by all threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::elementwise::add_to;
+use super::rows::parallel;
+use super::wide::wide;
+use crate::Aggregate;
+
+/// Longer segments are cut into parts of this many items.
+const PART: usize = 1024;
+/// Items and segments of one task.
+const TASK: usize = 1024;
+
+/// What one task does.
+enum Piece {
+    /// Some whole segments.
+    Whole(Range<usize>),
+    /// Some items of one long segment.
+    Part { segment: usize, items: Range<usize> },
+}
+
+/// Adds to row s of `out` (`[n_segment, width]`) what `add(places, row)` adds for the places
+/// `offset[s]..offset[s + 1]`.
+pub(super) fn reduce(
+    out: &mut [f32],
+    offset: &[u32],
+    width: usize,
+    add: impl Fn(Range<usize>, &mut [f32]) + Sync + Send,
+) {
+    if out.is_empty() {
+        return;
+    }
+    let pieces = cut(offset);
+    let n_part = pieces.iter().filter(|piece| matches!(piece, Piece::Part { .. })).count();
+    let mut parts = vec![0.0; n_part * width];
+
+    let mut rows = &mut *out;
+    let mut next_row = 0;
+    let mut next_part = parts.chunks_exact_mut(width);
+    let tasks: Vec<(&Piece, &mut [f32])> = pieces
+        .iter()
+        .map(|piece| {
+            let own = match piece {
+                Piece::Part { .. } => next_part.next().unwrap_or_default(),
+                Piece::Whole(segments) => {
+                    let skipped = (segments.start - next_row) * width;
+                    let (own, rest) =
+                        std::mem::take(&mut rows)[skipped..].split_at_mut(segments.len() * width);
+                    rows = rest;
+                    next_row = segments.end;
+                    own
+                }
+            };
+            (piece, own)
+        })
+        .collect();
+    let run = |(piece, own): (&Piece, &mut [f32])| match piece {
+        Piece::Part { items, .. } => add(items.clone(), own),
+        Piece::Whole(segments) => {
+            let bounds = offset[segments.start..=segments.end].windows(2);
+            for (row, bounds) in own.chunks_exact_mut(width).zip(bounds) {
+                add(bounds[0] as usize..bounds[1] as usize, row);
+            }
+        }
+    };
+    if tasks.len() == 1 {
+        tasks.into_iter().for_each(run);
+    } else {
+        tasks.into_par_iter().with_max_len(1).for_each(run);
+    }
+
+    let mut part = parts.chunks_exact(width);
+    for piece in &pieces {
+        if let Piece::Part { segment, .. } = piece
+            && let Some(part) = part.next()
+        {
+            add_to(&mut out[segment * width..(segment + 1) * width], part);
+        }
+    }
+}
+
+/// Divides the work by offsets alone. Parts count from the start of their segment, so that a
+/// segment's sum does not depend on where it stands in the batch.
+fn cut(offset: &[u32]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut cost = 0;
+    for (segment, bounds) in offset.windows(2).enumerate() {
+        let (first, end) = (bounds[0] as usize, bounds[1] as usize);
+        let long = end - first > PART;
+        if (long || cost >= TASK) && start < segment {
+            pieces.push(Piece::Whole(start..segment));
+            start = segment;
+            cost = 0;
+        }
+        if long {
+            for item in (first..end).step_by(PART) {
+                let items = item..(item + PART).min(end);
+                pieces.push(Piece::Part { segment, items });
+            }
+            start = segment + 1;
+        } else {
+            cost += end - first + 1;
+        }
+    }
+    let n_segment = offset.len().saturating_sub(1);
+    if start < n_segment {
+        pieces.push(Piece::Whole(start..n_segment));
+    }
+    pieces
+}
+
+/// Adds the rows of `x` to the row of their segment.
+pub(super) fn sum(out: &mut [f32], x: &[f32], offset: &[u32], order: Option<&[u32]>, width: usize) {
+    reduce(out, offset, width, |places, row| match order {
+        None => add_rows(row, &x[places.start * width..places.end * width]),
+        Some(order) => add_listed_rows(row, x, &order[places]),
+    });
+}
+
+/// Divides each row by the number of items of its segment, for a mean.
+pub(super) fn scale(rows: &mut [f32], offset: &[u32], aggregate: Aggregate, width: usize) {
+    if aggregate == Aggregate::Sum || width == 0 {
+        return;
+    }
+    for (row, bounds) in rows.chunks_exact_mut(width).zip(offset.windows(2)) {
+        let factor = 1.0 / (bounds[1] - bounds[0]).max(1) as f32;
+        for value in row {
+            *value *= factor;
+        }
+    }
+}
+
+/// Copies to each item the row of its segment.
+pub(super) fn gather(out: &mut [f32], x: &[f32], of: &[u32], width: usize) {
+    parallel(out, width, |first, rows| {
+        for (row, &segment) in rows.chunks_exact_mut(width).zip(&of[first..]) {
+            row.copy_from_slice(&x[segment as usize * width..][..width]);
+        }
+    });
+}
+
+/// Adds to each item the row of its segment.
+pub(super) fn gather_add(out: &mut [f32], x: &[f32], of: &[u32], width: usize) {
+    parallel(out, width, |first, rows| add_gathered(rows, x, &of[first..], width));
+}
+
+wide! {
+    fn add_rows(out: &mut [f32], rows: &[f32]) {
+        for row in rows.chunks_exact(out.len()) {
+            for (out, x) in out.iter_mut().zip(row) {
+                *out += x;
+            }
+        }
+    }
+}
+
+wide! {
+    fn add_listed_rows(out: &mut [f32], x: &[f32], items: &[u32]) {
+        let width = out.len();
+        for &item in items {
+            let row = &x[item as usize * width..][..width];
+            for (out, x) in out.iter_mut().zip(row) {
+                *out += x;
+            }
+        }
+    }
+}
+
+wide! {
+    fn add_gathered(rows: &mut [f32], x: &[f32], of: &[u32], width: usize) {
+        for (row, &segment) in rows.chunks_exact_mut(width).zip(of) {
+            let source = &x[segment as usize * width..][..width];
+            for (out, x) in row.iter_mut().zip(source) {
+                *out += x;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_counted_once_with_one_hub_among_small_segments() {
+        let sizes = [3, 0, 5000, 0, 0, 1, 1024, 1025, 700, 700, 2];
+        let mut offset = vec![0];
+        for size in sizes {
+            offset.push(offset[offset.len() - 1] + size);
+        }
+        let n_item = offset[sizes.len()] as usize;
+        let x: Vec<f32> = (0..n_item).flat_map(|i| [1.0, (i % 7) as f32]).collect();
+        let mut out = vec![0.5; 2 * sizes.len()];
+        sum(&mut out, &x, &offset, None, 2);
+        let expected = offset.windows(2).flat_map(|bounds| {
+            let sum: usize = (bounds[0]..bounds[1]).map(|i| i as usize % 7).sum();
+            [0.5 + (bounds[1] - bounds[0]) as f32, 0.5 + sum as f32]
+        });
+        assert_eq!(out, expected.collect::<Vec<f32>>());
+    }
+
+    #[test]
+    fn a_hub_is_shared_among_tasks() {
+        assert_eq!(cut(&[0, 2, 100_002, 100_003]).len(), 1 + 98 + 1);
+    }
+}

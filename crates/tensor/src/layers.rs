@@ -1,0 +1,108 @@
+//! Layers: handles to parameters, and what is done with them.
+
+use batchlab_core::ModelError;
+
+use crate::{Activation, Backend, Initial, Matrix, Parameter, ParameterBuilder, Pass};
+
+/// `activation(x weight + bias)`, all widths known at run time.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    name: String,
+    n_out: usize,
+    /// `[n_in, n_out]`, called `<name>.weight`.
+    pub weight: Parameter,
+    /// `[n_out]`, called `<name>.bias`.
+    pub bias: Option<Parameter>,
+    /// Applied to the sum.
+    pub activation: Activation,
+}
+
+impl Linear {
+    /// A layer without bias, its weight drawn as in Haiku ([`Initial::TruncatedNormal`]).
+    pub fn new(
+        parameters: &mut ParameterBuilder,
+        name: &str,
+        n_in: usize,
+        n_out: usize,
+        activation: Activation,
+    ) -> Self {
+        Self::with_initial(parameters, name, [n_in, n_out], activation, Initial::TruncatedNormal)
+    }
+
+    /// A layer without bias, its weight drawn as told.
+    pub fn with_initial(
+        parameters: &mut ParameterBuilder,
+        name: &str,
+        [n_in, n_out]: [usize; 2],
+        activation: Activation,
+        initial: Initial,
+    ) -> Self {
+        let weight = parameters.matrix(&format!("{name}.weight"), [n_in, n_out], initial);
+        Self { name: name.to_owned(), n_out, weight, bias: None, activation }
+    }
+
+    /// Adds a bias, 0 at the start.
+    #[must_use]
+    pub fn with_bias(mut self, parameters: &mut ParameterBuilder) -> Self {
+        self.bias = Some(parameters.bias(&format!("{}.bias", self.name), self.n_out));
+        self
+    }
+
+    /// `[n_row, n_in]` to `[n_row, n_out]`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        x: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let bias = self.bias.map(|bias| pass.parameter(bias));
+        pass.linear(x, pass.parameter(self.weight), bias, self.activation)
+    }
+}
+
+/// Linear layers one after the other.
+#[derive(Debug, Clone)]
+pub struct Perceptron {
+    layers: Vec<Linear>,
+}
+
+impl Perceptron {
+    /// Layers without bias called `<name>.0`, `<name>.1`, ... with the given widths, of which the
+    /// first is that of the input; `inner` after every layer but the last, `last` after that.
+    pub fn new(
+        parameters: &mut ParameterBuilder,
+        name: &str,
+        widths: &[usize],
+        inner: Activation,
+        last: Activation,
+    ) -> Self {
+        let n = widths.len().saturating_sub(1);
+        let layers = (0..n).map(|i| {
+            let activation = if i + 1 == n { last } else { inner };
+            let name = format!("{name}.{i}");
+            Linear::new(parameters, &name, widths[i], widths[i + 1], activation)
+        });
+        Self { layers: layers.collect() }
+    }
+
+    /// Adds a bias to every layer, 0 at the start.
+    #[must_use]
+    pub fn with_bias(self, parameters: &mut ParameterBuilder) -> Self {
+        let layers = self.layers.into_iter().map(|layer| layer.with_bias(parameters));
+        Self { layers: layers.collect() }
+    }
+
+    /// `[n_row, first width]` to `[n_row, last width]`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        x: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(pass, &x))
+    }
+}

@@ -1,0 +1,90 @@
+//! The matrix that operations take and give.
+
+use batchlab_core::ModelError;
+use dfdx::prelude::*;
+
+use crate::{Backend, Dense};
+
+/// A matrix `[n_row, n_column]` on the device, row-major. Cloning is cheap.
+///
+/// It knows whether it depends on a parameter: nothing is recorded and no gradient computed for
+/// what does not, such as distances.
+#[derive(Debug, Clone)]
+pub struct Matrix<D: Backend> {
+    tensor: Dense<D>,
+    tracked: bool,
+}
+
+impl<D: Backend> Matrix<D> {
+    /// Values from the host that no gradient is wanted for.
+    ///
+    /// # Errors
+    /// A device without memory.
+    pub fn constant(
+        device: &D,
+        values: Vec<f32>,
+        [n_row, n_column]: [usize; 2],
+    ) -> Result<Self, ModelError> {
+        let tensor = device.try_tensor_from_vec(values, (n_row, n_column)).map_err(engine)?;
+        Ok(Self { tensor, tracked: false })
+    }
+
+    /// A dfdx tensor; `tracked` if it depends on a parameter.
+    ///
+    /// # Errors
+    /// A tensor that is not contiguous (transposed, broadcast or sliced).
+    pub fn new(tensor: Dense<D>, tracked: bool) -> Result<Self, ModelError> {
+        if D::is_contiguous(&tensor) {
+            Ok(Self { tensor, tracked })
+        } else {
+            Err(ModelError::Engine(
+                "a transposed, broadcast or sliced tensor must be copied into a contiguous one \
+                 first, for example by adding zeros"
+                    .into(),
+            ))
+        }
+    }
+
+    /// A tensor that a kernel has just made, and which is therefore contiguous.
+    pub(crate) fn from_kernel(tensor: Dense<D>, tracked: bool) -> Self {
+        Self { tensor, tracked }
+    }
+
+    /// The dfdx tensor.
+    pub fn tensor(&self) -> &Dense<D> {
+        &self.tensor
+    }
+
+    /// Whether gradients flow through this matrix.
+    pub fn is_tracked(&self) -> bool {
+        self.tracked
+    }
+
+    /// Number of rows.
+    pub fn n_row(&self) -> usize {
+        self.tensor.shape().0
+    }
+
+    /// Number of columns.
+    pub fn n_column(&self) -> usize {
+        self.tensor.shape().1
+    }
+
+    /// `[n_row, n_column]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.n_row(), self.n_column()]
+    }
+
+    /// A copy of the values on the host, row by row.
+    pub fn to_vec(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.n_row() * self.n_column()];
+        self.tensor.copy_into(&mut values);
+        values
+    }
+}
+
+/// Wraps what the device said.
+#[allow(clippy::needless_pass_by_value, reason = "used as map_err(engine)")]
+pub(crate) fn engine(error: impl std::fmt::Display) -> ModelError {
+    ModelError::Engine(error.to_string())
+}

@@ -1,0 +1,57 @@
+//! What a model plugin writes.
+
+use batchlab_core::model::{Loss, ModelContext};
+use batchlab_core::{ModelError, Needs, Trainer};
+use dfdx::tensor::Cpu;
+
+use crate::device::Device;
+use crate::{Backend, DeviceBatch, Matrix, NetworkTrainer, ParameterBuilder, Pass};
+
+/// The way from a batch to predictions. It holds handles to parameters, no numbers, and therefore
+/// runs on every device.
+pub trait Network: 'static {
+    /// Predictions, one row per graph (`[n_graph, output_width]`), or one row per node where the
+    /// data set is one graph (`[n_node, output_width]`). Padding is computed like everything else.
+    ///
+    /// Called once per step, and once per batch in evaluation.
+    ///
+    /// # Errors
+    /// A device that fails, or a field that the model does not name among its needs.
+    fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+    ) -> Result<Matrix<D>, ModelError>;
+}
+
+/// Opens a network for training on the device that `ctx` names. `build` adds its parameters.
+///
+/// # Errors
+/// A device that does not exist, or a loss that does not fit the number of outputs.
+pub fn open<N: Network>(
+    ctx: &ModelContext,
+    needs: Needs,
+    build: impl FnOnce(&mut ParameterBuilder) -> N,
+) -> Result<Box<dyn Trainer>, ModelError> {
+    check_loss(ctx)?;
+    match ctx.device.parse()? {
+        Device::Cpu => Ok(Box::new(NetworkTrainer::new(&Cpu::default(), ctx, needs, build)?)),
+    }
+}
+
+fn check_loss(ctx: &ModelContext) -> Result<(), ModelError> {
+    match (ctx.loss, ctx.output_width) {
+        (_, 0) => Err(ModelError::Options("a model without outputs cannot be trained".into())),
+        (Loss::CrossEntropy, 1) => Err(ModelError::Options(
+            "loss = \"cross-entropy\" chooses between classes, but the target is a number: use \
+             loss = \"mse\" or \"mae\""
+                .into(),
+        )),
+        (Loss::Mse | Loss::Mae, 2..) => Err(ModelError::Options(format!(
+            "loss = \"mse\" and \"mae\" compare numbers, but the target is one of {} classes: use \
+             loss = \"cross-entropy\"",
+            ctx.output_width
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,29 @@
+//! Rows by index.
+
+use std::rc::Rc;
+
+use batchlab_core::ModelError;
+
+use crate::matrix::engine;
+use crate::{Backend, Matrix, Pass, Segments};
+
+impl<D: Backend> Pass<'_, D> {
+    /// For each item the row of its segment: embeddings of node classes, features of an edge's
+    /// sender. `[n_segment, width]` to `[n_item, width]`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn gather(
+        &mut self,
+        x: &Matrix<D>,
+        segments: &Rc<Segments<D>>,
+    ) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(x.n_row(), segments.n_segment(), "one row per segment");
+        let result = self.device().gather(x.tensor(), segments).map_err(engine)?;
+        let (of_x, width) = (x.tensor().ghost(), x.n_column());
+        let segments = Rc::clone(segments);
+        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
+            device.gather_backward(gradients.get_or_alloc_mut(&of_x)?, dy, &segments, width)
+        }))
+    }
+}

@@ -1,0 +1,215 @@
+//! Trainable numbers by name.
+
+use batchlab_core::model::NamedTensor;
+use batchlab_core::{ModelError, random};
+use rand_chacha::rand_core::Rng;
+
+use crate::{Backend, Matrix};
+
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initial {
+    /// Normal with deviation 1 / sqrt(`n_in`), values beyond two deviations drawn again, as Haiku
+    /// does; the loss of variance by the cut is not made up for.
+    TruncatedNormal,
+    /// Uniform within sqrt(6 / (`n_in` + `n_out`)) (Glorot and Bengio 2010).
+    XavierUniform,
+    /// 0.
+    Zeros,
+}
+
+/// A parameter of one network: a handle, valid for the [`Parameters`] made by the same builder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Parameter(usize);
+
+/// Collects the parameters of a network before it is on a device.
+///
+/// Initial values depend on the seed and on the parameter's name alone, not on the order.
+#[derive(Debug)]
+pub struct ParameterBuilder {
+    seed: u64,
+    tensors: Vec<NamedTensor>,
+}
+
+impl ParameterBuilder {
+    /// No parameters yet.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { seed, tensors: Vec::new() }
+    }
+
+    /// Adds a matrix `[n_in, n_out]`.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Parameter {
+        let data = draw(self.seed, name, shape, initial);
+        self.push(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), data })
+    }
+
+    /// Adds a vector `[n_out]` of zeros; operations see it as a matrix of one row.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn bias(&mut self, name: &str, n_out: usize) -> Parameter {
+        let data = vec![0.0; n_out];
+        self.push(NamedTensor { name: name.to_owned(), shape: vec![n_out], data })
+    }
+
+    fn push(&mut self, tensor: NamedTensor) -> Parameter {
+        let free = self.tensors.iter().all(|t| t.name != tensor.name);
+        assert!(free, "two parameters are called {}", tensor.name);
+        self.tensors.push(tensor);
+        Parameter(self.tensors.len() - 1)
+    }
+
+    /// Copies all parameters to a device.
+    ///
+    /// # Errors
+    /// A device without memory.
+    pub fn build<D: Backend>(self, device: &D) -> Result<Parameters<D>, ModelError> {
+        let mut entries = Vec::with_capacity(self.tensors.len());
+        for NamedTensor { name, shape, data } in self.tensors {
+            let value = trainable(device, data, &shape)?;
+            entries.push(Entry { name, shape, value });
+        }
+        Ok(Parameters { device: device.clone(), entries })
+    }
+}
+
+/// The parameters of a network on a device.
+#[derive(Debug)]
+pub struct Parameters<D: Backend> {
+    device: D,
+    entries: Vec<Entry<D>>,
+}
+
+#[derive(Debug)]
+struct Entry<D: Backend> {
+    name: String,
+    shape: Vec<usize>,
+    value: Matrix<D>,
+}
+
+impl<D: Backend> Parameters<D> {
+    /// Where the parameters lie.
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// A parameter's present value.
+    pub fn get(&self, parameter: Parameter) -> &Matrix<D> {
+        &self.entries[parameter.0].value
+    }
+
+    /// Number of trainable numbers.
+    #[must_use]
+    pub fn n_number(&self) -> usize {
+        self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
+    }
+
+    /// Number of parameters, each a matrix or vector.
+    #[must_use]
+    pub fn n_parameter(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All names with their shapes, in the order of creation.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
+    }
+
+    /// All values, in the order of creation.
+    pub fn values(&self) -> impl Iterator<Item = &Matrix<D>> {
+        self.entries.iter().map(|entry| &entry.value)
+    }
+
+    /// Replaces all values.
+    pub(crate) fn replace(&mut self, values: Vec<Matrix<D>>) {
+        assert_eq!(values.len(), self.entries.len(), "one value per parameter");
+        for (entry, value) in self.entries.iter_mut().zip(values) {
+            entry.value = value;
+        }
+    }
+}
+
+/// A value on the device that gradients are wanted for.
+pub(crate) fn trainable<D: Backend>(
+    device: &D,
+    data: Vec<f32>,
+    shape: &[usize],
+) -> Result<Matrix<D>, ModelError> {
+    let n_column = shape.last().copied().unwrap_or(1);
+    let n_row = data.len() / n_column.max(1);
+    let constant = Matrix::constant(device, data, [n_row, n_column])?;
+    Matrix::new(constant.tensor().clone(), true)
+}
+
+fn draw(seed: u64, name: &str, [n_in, n_out]: [usize; 2], initial: Initial) -> Vec<f32> {
+    let mut rng = random::stream(seed, &format!("init/{name}"), 0);
+    let n = n_in * n_out;
+    match initial {
+        Initial::Zeros => vec![0.0; n],
+        Initial::TruncatedNormal => {
+            let deviation = 1.0 / (n_in.max(1) as f64).sqrt();
+            (0..n).map(|_| (deviation * truncated_normal(&mut rng)) as f32).collect()
+        }
+        Initial::XavierUniform => {
+            let limit = (6.0 / (n_in + n_out) as f64).sqrt();
+            (0..n).map(|_| (limit * (2.0 * uniform(&mut rng) - 1.0)) as f32).collect()
+        }
+    }
+}
+
+/// A number in (0, 1), never either end.
+fn uniform(rng: &mut impl Rng) -> f64 {
+    const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
+    ((rng.next_u64() >> 11) as f64 + 0.5) * STEP
+}
+
+/// Box and Muller (1958), drawn again beyond 2.
+fn truncated_normal(rng: &mut impl Rng) -> f64 {
+    loop {
+        let radius = (-2.0 * uniform(rng).ln()).sqrt();
+        let normal = radius * (std::f64::consts::TAU * uniform(rng)).cos();
+        if normal.abs() <= 2.0 {
+            return normal;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(seed: u64, name: &str, initial: Initial) -> Vec<f32> {
+        draw(seed, name, [100, 400], initial)
+    }
+
+    fn deviation(values: &[f32]) -> f64 {
+        let n = values.len() as f64;
+        (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n).sqrt()
+    }
+
+    #[test]
+    fn truncated_normals_are_cut_at_two_deviations() {
+        let values = values(1, "a", Initial::TruncatedNormal);
+        assert!(values.iter().all(|v| v.abs() <= 0.2));
+        // A normal distribution cut at 2 has the deviation 0.8796.
+        assert!((deviation(&values) - 0.08796).abs() < 5e-4, "{}", deviation(&values));
+    }
+
+    #[test]
+    fn xavier_has_the_variance_of_two_over_the_sum_of_widths() {
+        let values = values(1, "a", Initial::XavierUniform);
+        assert!((deviation(&values) - (2.0_f64 / 500.0).sqrt()).abs() < 5e-4);
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_alone() {
+        let one = values(1, "a", Initial::TruncatedNormal);
+        assert_eq!(one, values(1, "a", Initial::TruncatedNormal));
+        assert_ne!(one, values(2, "a", Initial::TruncatedNormal));
+        assert_ne!(one, values(1, "b", Initial::TruncatedNormal));
+    }
+}

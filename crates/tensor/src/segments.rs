@@ -1,0 +1,106 @@
+//! Items that belong to segments: edges to nodes, nodes to graphs, nodes to classes.
+
+use std::rc::Rc;
+
+use crate::Backend;
+
+/// For each item its segment, and for each segment its items. [`Pass::gather`](crate::Pass::gather)
+/// goes from segments to items, [`Pass::segment_sum`](crate::Pass::segment_sum) back; each is the
+/// other's gradient, so that neither needs atomic additions.
+pub struct Segments<D: Backend> {
+    pub(crate) n_segment: usize,
+    pub(crate) n_item: usize,
+    /// Segment of each item, `[n_item]`.
+    pub(crate) of: D::Words,
+    /// Where each segment's items start in `order`, and the number of items, `[n_segment + 1]`.
+    pub(crate) offset: D::Words,
+    /// Items, segment by segment, `[n_item]`; none if they lie in this order already.
+    pub(crate) order: Option<D::Words>,
+}
+
+/// How the rows of a segment become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aggregate {
+    /// Their sum.
+    Sum,
+    /// Their sum, divided by their number or by 1 if there is none.
+    Mean,
+}
+
+impl<D: Backend> Segments<D> {
+    /// Copies segments to the device, into the memory of `previous` if nobody else holds it.
+    ///
+    /// `of` `[n_item]`, `offset` `[n_segment + 1]`, `order` `[n_item]` or none; see
+    /// [`PaddedBatch`](batchlab_core::PaddedBatch).
+    ///
+    /// # Errors
+    /// A device without memory.
+    pub fn upload(
+        device: &D,
+        previous: Option<Rc<Self>>,
+        of: &[u32],
+        offset: &[u32],
+        order: Option<&[u32]>,
+    ) -> Result<Rc<Self>, D::Err> {
+        let mut segments =
+            previous.and_then(|rc| Rc::try_unwrap(rc).ok()).unwrap_or_else(|| Self {
+                n_segment: 0,
+                n_item: 0,
+                of: D::Words::default(),
+                offset: D::Words::default(),
+                order: None,
+            });
+        segments.n_segment = offset.len().saturating_sub(1);
+        segments.n_item = of.len();
+        device.write_words(&mut segments.of, of)?;
+        device.write_words(&mut segments.offset, offset)?;
+        match order {
+            None => segments.order = None,
+            Some(order) => device.write_words(segments.order.get_or_insert_default(), order)?,
+        }
+        Ok(Rc::new(segments))
+    }
+
+    /// Number of segments.
+    #[must_use]
+    pub fn n_segment(&self) -> usize {
+        self.n_segment
+    }
+
+    /// Number of items.
+    #[must_use]
+    pub fn n_item(&self) -> usize {
+        self.n_item
+    }
+}
+
+/// Order and offsets of items by their segment, by counting.
+pub(crate) fn sorted(of: &[u32], n_segment: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut offset = vec![0; n_segment + 1];
+    for &segment in of {
+        offset[segment as usize + 1] += 1;
+    }
+    for segment in 0..n_segment {
+        offset[segment + 1] += offset[segment];
+    }
+    let mut next = offset.clone();
+    let mut order = vec![0; of.len()];
+    for (item, &segment) in (0..).zip(of) {
+        let place = &mut next[segment as usize];
+        order[*place as usize] = item;
+        *place += 1;
+    }
+    (order, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_ordered_by_their_segment() {
+        let (order, offset) = sorted(&[2, 0, 2, 1, 0], 4);
+        assert_eq!(order, [1, 4, 3, 0, 2]);
+        assert_eq!(offset, [0, 2, 3, 5, 5]);
+    }
+}

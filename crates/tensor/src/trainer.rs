@@ -1,0 +1,289 @@
+//! The one trainer.
+
+use std::collections::BTreeMap;
+
+use batchlab_core::model::{
+    Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, Trainer, TrainerState,
+};
+use batchlab_core::{ModelError, Needs, PaddedBatch};
+
+use crate::matrix::engine;
+use crate::parameters::trainable;
+use crate::pass::{TracedLoss, backward};
+use crate::{
+    Adam, Backend, Buffer, DeviceBatch, Matrix, Network, ParameterBuilder, Parameters, Pass,
+};
+
+/// Trains a network on a device: two slots for batches, loss, gradients, Adam with moments of its
+/// own, and state that can be saved.
+pub struct NetworkTrainer<N, D: Backend> {
+    network: N,
+    parameters: Parameters<D>,
+    /// Moments of Adam for each parameter: mean of the gradients, mean of their squares.
+    moments: Vec<[Buffer<D>; 2]>,
+    n_update: u64,
+    loss: Loss,
+    needs: Needs,
+    n_class: usize,
+    output_width: usize,
+    slots: [Option<DeviceBatch<D>>; 2],
+    /// The loss of the last `forward` in training mode, until `backward` uses it.
+    traced: Option<TracedLoss<D>>,
+    gradients: Option<Gradients<D>>,
+}
+
+/// The gradients of all parameters, in their order.
+struct Gradients<D: Backend> {
+    values: Vec<Buffer<D>>,
+    used: bool,
+}
+
+impl<N: Network, D: Backend> NetworkTrainer<N, D> {
+    /// A network with fresh parameters, which `build` adds.
+    ///
+    /// # Errors
+    /// A device without memory.
+    pub fn new(
+        device: &D,
+        ctx: &ModelContext,
+        needs: Needs,
+        build: impl FnOnce(&mut ParameterBuilder) -> N,
+    ) -> Result<Self, ModelError> {
+        let mut builder = ParameterBuilder::new(ctx.seed);
+        let network = build(&mut builder);
+        let parameters = builder.build(device)?;
+        let moment = |value: &Matrix<D>| {
+            let n = value.n_row() * value.n_column();
+            let zeros = || device.zeros_buffer(n).map_err(engine);
+            Ok([zeros()?, zeros()?])
+        };
+        let moments = parameters.values().map(moment).collect::<Result<_, ModelError>>()?;
+        Ok(Self {
+            network,
+            parameters,
+            moments,
+            n_update: 0,
+            loss: ctx.loss,
+            needs,
+            n_class: ctx.n_node_class,
+            output_width: ctx.output_width,
+            slots: [None, None],
+            traced: None,
+            gradients: None,
+        })
+    }
+
+    fn batch(&self, slot: Slot) -> Result<&DeviceBatch<D>, ModelError> {
+        self.slots[place(slot)]
+            .as_ref()
+            .ok_or_else(|| ModelError::Engine("no batch was uploaded to this slot".into()))
+    }
+
+    fn run(&self, pass: &mut Pass<'_, D>, slot: Slot) -> Result<Matrix<D>, ModelError> {
+        let batch = self.batch(slot)?;
+        let prediction = self.network.forward(pass, batch)?;
+        let expected = [batch.n_prediction(), self.output_width];
+        if prediction.shape() == expected {
+            Ok(prediction)
+        } else {
+            Err(ModelError::Engine(format!(
+                "the network predicts a matrix of {:?}, but {expected:?} is expected",
+                prediction.shape()
+            )))
+        }
+    }
+
+    /// A parameter's name and shape with the numbers of some buffer of its size.
+    fn named(&self, prefix: &str, data: impl Iterator<Item = Vec<f32>>) -> Vec<NamedTensor> {
+        let tensor = |((name, shape), data): ((&str, &[usize]), _)| NamedTensor {
+            name: format!("{prefix}{name}"),
+            shape: shape.to_vec(),
+            data,
+        };
+        self.parameters.names().zip(data).map(tensor).collect()
+    }
+
+    fn moments_named(&self, prefix: &str, which: usize) -> Vec<NamedTensor> {
+        let device = self.parameters.device();
+        let data = |moment: &[Buffer<D>; 2]| device.read(&moment[which]).unwrap_or_default();
+        self.named(prefix, self.moments.iter().map(data))
+    }
+}
+
+impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
+    fn n_parameter(&self) -> usize {
+        self.parameters.n_number()
+    }
+
+    fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError> {
+        if self.loss == Loss::CrossEntropy {
+            check_classes(batch, self.output_width)?;
+        }
+        let slot = &mut self.slots[place(slot)];
+        let device = self.parameters.device();
+        let previous = slot.take();
+        *slot = Some(DeviceBatch::upload(device, previous, batch, self.needs, self.n_class)?);
+        Ok(())
+    }
+
+    fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError> {
+        if mode == Mode::Training {
+            // The tape before is freed first, so that its memory can be used again.
+            self.traced = None;
+        }
+        let mut pass = Pass::new(&self.parameters, mode, key);
+        let prediction = self.run(&mut pass, slot)?;
+        let (sum, mean) = pass.loss(self.loss, &prediction, self.batch(slot)?.outputs())?;
+        if let Some(traced) = pass.finish(mean) {
+            self.traced = Some(traced);
+        }
+        Ok(sum)
+    }
+
+    fn backward(&mut self) -> Result<(), ModelError> {
+        let Some(traced) = self.traced.take() else {
+            return Err(ModelError::Engine("backward without forward in training mode".into()));
+        };
+        self.gradients = None;
+        let values = backward(traced, &self.parameters)?;
+        self.gradients = Some(Gradients { values, used: false });
+        Ok(())
+    }
+
+    fn update(&mut self, learning_rate: f64) -> Result<(), ModelError> {
+        let Some(gradients) = self.gradients.as_mut().filter(|gradients| !gradients.used) else {
+            return Err(ModelError::Engine("update without backward before it".into()));
+        };
+        let device = self.parameters.device();
+        let step = Adam::step(learning_rate, self.n_update + 1);
+        let mut values = Vec::with_capacity(self.moments.len());
+        let all = self.parameters.values().zip(&gradients.values).zip(&mut self.moments);
+        for ((parameter, gradient), [first, second]) in all {
+            let value =
+                device.adam(step, parameter.tensor(), gradient, first, second).map_err(engine)?;
+            values.push(Matrix::from_kernel(value, true));
+        }
+        gradients.used = true;
+        self.parameters.replace(values);
+        self.n_update += 1;
+        Ok(())
+    }
+
+    fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        let mut pass = Pass::new(&self.parameters, Mode::Evaluation, 0);
+        let prediction = self.run(&mut pass, slot)?.to_vec();
+        let rows = &self.batch(slot)?.outputs().row_on_host;
+        out.clear();
+        for &row in rows {
+            let start = row as usize * self.output_width;
+            out.extend_from_slice(&prediction[start..start + self.output_width]);
+        }
+        Ok(())
+    }
+
+    fn gradients(&self) -> Vec<NamedTensor> {
+        let Some(gradients) = &self.gradients else { return Vec::new() };
+        let device = self.parameters.device();
+        let data = |buffer| device.read(buffer).unwrap_or_default();
+        self.named("", gradients.values.iter().map(data))
+    }
+
+    fn state(&self) -> TrainerState {
+        let mut tensors = self.named(PARAMETER, self.parameters.values().map(Matrix::to_vec));
+        tensors.extend(self.moments_named(MOMENTS[0], 0));
+        tensors.extend(self.moments_named(MOMENTS[1], 1));
+        TrainerState { tensors, n_update: self.n_update }
+    }
+
+    fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError> {
+        let mut given = by_name(state)?;
+        let device = self.parameters.device();
+        let mut values = Vec::with_capacity(self.moments.len());
+        let mut moments = Vec::with_capacity(self.moments.len());
+        for (name, shape) in self.parameters.names() {
+            let value = take(&mut given, &format!("{PARAMETER}{name}"), shape)?;
+            values.push(trainable(device, value.to_vec(), shape)?);
+            let mut moment = |prefix: &str| {
+                let value = take(&mut given, &format!("{prefix}{name}"), shape)?;
+                let mut buffer = device.zeros_buffer(0).map_err(engine)?;
+                device.write(&mut buffer, value).map_err(engine)?;
+                Ok::<_, ModelError>(buffer)
+            };
+            moments.push([moment(MOMENTS[0])?, moment(MOMENTS[1])?]);
+        }
+        if let Some(name) = given.keys().next() {
+            return Err(unfit(name, "the model has no such tensor"));
+        }
+        self.parameters.replace(values);
+        self.moments = moments;
+        self.n_update = state.n_update;
+        self.traced = None;
+        self.gradients = None;
+        Ok(())
+    }
+
+    fn synchronise(&mut self) -> Result<(), ModelError> {
+        self.parameters.device().wait().map_err(engine)
+    }
+}
+
+/// Prefixes of the names in a state.
+const PARAMETER: &str = "parameter.";
+const MOMENTS: [&str; 2] = ["moment1.", "moment2."];
+
+fn place(slot: Slot) -> usize {
+    match slot {
+        Slot::A => 0,
+        Slot::B => 1,
+    }
+}
+
+fn unfit(name: &str, reason: impl Into<String>) -> ModelError {
+    ModelError::State { name: name.to_owned(), reason: reason.into() }
+}
+
+fn by_name(state: &TrainerState) -> Result<BTreeMap<&str, &NamedTensor>, ModelError> {
+    let mut given = BTreeMap::new();
+    for tensor in &state.tensors {
+        if given.insert(tensor.name.as_str(), tensor).is_some() {
+            return Err(unfit(&tensor.name, "the state holds it twice"));
+        }
+    }
+    Ok(given)
+}
+
+/// The values of a tensor that must be there in this shape.
+fn take<'a>(
+    given: &mut BTreeMap<&str, &'a NamedTensor>,
+    name: &str,
+    shape: &[usize],
+) -> Result<&'a [f32], ModelError> {
+    let Some(tensor) = given.remove(name) else {
+        return Err(unfit(name, "the state does not hold it"));
+    };
+    if tensor.shape != shape {
+        let got = &tensor.shape;
+        return Err(unfit(name, format!("its shape is {got:?}, but the model's is {shape:?}")));
+    }
+    if tensor.data.len() != shape.iter().product::<usize>() {
+        let got = tensor.data.len();
+        return Err(unfit(name, format!("{got} values do not fill the shape {shape:?}")));
+    }
+    Ok(&tensor.data)
+}
+
+fn check_classes(batch: &PaddedBatch<'_>, n_class: usize) -> Result<(), ModelError> {
+    let valid = |target: f32| target >= 0.0 && target < n_class as f32 && target.fract() == 0.0;
+    let wrong = batch
+        .output_target
+        .iter()
+        .zip(batch.output_weight)
+        .find(|&(&target, &weight)| weight > 0.0 && !valid(target));
+    match wrong {
+        None => Ok(()),
+        Some((target, _)) => Err(ModelError::Batch(format!(
+            "{target} is not one of the {n_class} classes, counted from 0; an output without class \
+             must have weight 0"
+        ))),
+    }
+}
