@@ -1,0 +1,70 @@
+//! The model as a component: its name, its options and what it asks for.
+
+use batchlab_core::model::Loss;
+use batchlab_core::registry::{Kind, find};
+use batchlab_core::{Model, ModelContext};
+use model_schnet::Schnet;
+use serde_json::json;
+
+fn context(n_node_class: usize) -> ModelContext {
+    ModelContext {
+        device: "cpu".into(),
+        seed: 42,
+        n_node_class,
+        node_feature_width: 0,
+        output_width: 1,
+        loss: Loss::Mse,
+    }
+}
+
+#[test]
+fn the_study_counts_80352_parameters_for_five_elements() {
+    let trainer = Schnet::default().open(&context(5)).unwrap();
+    assert_eq!(trainer.n_parameter(), 80_352);
+}
+
+#[test]
+fn it_is_registered_under_its_name() {
+    let registration = find(Kind::Model, "schnet").unwrap();
+    assert_eq!(
+        registration.summary(),
+        "SchNet, continuous-filter convolutions on molecules and crystals"
+    );
+    let model: Box<dyn Model> = serde_json::from_value((registration.example)()).unwrap();
+    assert!(model.needs().sender_order);
+}
+
+fn refused(options: serde_json::Value, expected: &str) {
+    let error = serde_json::from_value::<Schnet>(options).expect_err("refused").to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn options_that_make_no_network_are_refused() {
+    refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
+    refused(json!({ "n_gaussian": 0 }), "expected a nonzero u32");
+    refused(json!({ "gaussian_spacing_angstrom": 0.0 }), "0 is not a distance between two");
+    refused(json!({ "latent": 64 }), "unknown field `latent`, expected one of `latent_size`");
+}
+
+#[test]
+fn widths_come_from_the_options() {
+    let options = json!({ "latent_size": 1, "n_interaction": 1, "n_gaussian": 2 });
+    let model: Schnet = serde_json::from_value(options).unwrap();
+    let trainer = model.open(&context(3)).unwrap();
+    // Embedding, filter, sender, update, readout.
+    assert_eq!(trainer.n_parameter(), 3 + (2 + 1) + 1 + (1 + 1) + (1 + 1));
+}
+
+#[test]
+fn nodes_without_classes_cannot_be_embedded() {
+    let Err(error) = Schnet::default().open(&context(0)) else { panic!("opened") };
+    assert!(error.to_string().contains("the data set has none"), "{error}");
+}
+
+#[test]
+fn a_device_that_this_build_lacks_is_named() {
+    let ctx = ModelContext { device: "cuda:0".into(), ..context(5) };
+    let Err(error) = Schnet::default().open(&ctx) else { panic!("opened") };
+    assert!(error.to_string().contains("no support for CUDA"), "{error}");
+}
