@@ -23,6 +23,7 @@ mod schema;
 
 use std::process::ExitCode;
 
+use batchlab_experiment::RunError;
 use clap::{Parser, Subcommand};
 
 /// Batching strategies for graph neural networks, compared honestly.
@@ -71,7 +72,11 @@ pub fn main() -> ExitCode {
         if exit::is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        let message = format!("{error:#}");
+        // A `RunError` names its cause itself; the context that is added here does not.
+        let message = match error.downcast_ref::<RunError>() {
+            Some(error) => error.to_string(),
+            None => format!("{error:#}"),
+        };
         // Diagnostics of a configuration come complete.
         let prefix = if message.starts_with("error") { "" } else { "error: " };
         eprintln!("{prefix}{message}");

@@ -138,5 +138,8 @@ fn a_crate_outside_the_tree_adds_a_batcher() {
     let summary = succeed(Command::new(&outside).args(run).current_dir(folder.path()));
     let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["header"]["batcher"], "triplets");
-    assert_eq!((summary["status"].as_str(), summary["n_step"].as_u64()), (Some("completed"), Some(3)));
+    assert_eq!(
+        (summary["status"].as_str(), summary["n_step"].as_u64()),
+        (Some("completed"), Some(3))
+    );
 }

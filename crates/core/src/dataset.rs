@@ -80,7 +80,7 @@ impl LoadContext {
     /// A context that looks for relative paths in the working directory and reports to nobody.
     #[must_use]
     pub fn new() -> Self {
-        Self { search: vec![PathBuf::from(".")], progress: Arc::new(()) }
+        Self { search: vec![PathBuf::new()], progress: Arc::new(()) }
     }
 
     /// Finds the file or folder that a configuration names.

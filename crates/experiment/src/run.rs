@@ -206,7 +206,7 @@ impl Data {
         let start = Instant::now();
         let config = &loaded.config;
         let beside = loaded.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut search = vec![PathBuf::from(".")];
+        let mut search = vec![PathBuf::new()];
         search.extend(beside.map(Path::to_owned));
         let mut graphs =
             config.dataset.load(&LoadContext { search, progress: observer.progress() })?;
