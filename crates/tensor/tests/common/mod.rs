@@ -1,0 +1,232 @@
+//! A batch with everything in it, and a network that uses every operation.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use batchlab_core::graphs::{
+    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
+};
+use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Slot};
+use batchlab_core::plan::{BatchPlan, Shape};
+use batchlab_core::{BatchBuffer, ModelError, Needs, PaddedBatch, Trainer, View, collate, random};
+use batchlab_tensor::{
+    Activation, Aggregate, Backend, DeviceBatch, GaussianBasis, Initial, Linear, Matrix, Network,
+    Parameter, ParameterBuilder, Pass, Perceptron, open,
+};
+
+pub(crate) const N_CLASS: usize = 3;
+pub(crate) const FEATURE_WIDTH: usize = 5;
+
+pub(crate) fn needs() -> Needs {
+    Needs {
+        node_class: true,
+        node_feature: true,
+        distance: true,
+        displacement: true,
+        sender_order: true,
+        edge_weight: false,
+    }
+}
+
+pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
+    ModelContext {
+        device: "cpu".into(),
+        seed: 42,
+        n_node_class: N_CLASS,
+        node_feature_width: FEATURE_WIDTH,
+        output_width,
+        loss,
+    }
+}
+
+/// Random numbers between 0 and 1.
+pub(crate) fn numbers(purpose: &str, n: usize) -> Vec<f32> {
+    let mut rng = random::stream(7, purpose, 0);
+    (0..n).map(|_| random::below(&mut rng, 1 << 20) as f32 / (1 << 20) as f32).collect()
+}
+
+/// Three graphs whose edges have no symmetry, one of them with a hub of 1,500 edges, padded by 40
+/// nodes and 2,000 edges; targets are classes 0 to 3, which serve as numbers too.
+pub(crate) fn collated() -> BatchBuffer {
+    let n_node = [6_u32, 1600, 9];
+    let n_edge = [17_u32, 1700, 30];
+    let mut rng = random::stream(7, "edges", 0);
+    let (mut sender, mut receiver) = (Vec::new(), Vec::new());
+    for (graph, (&nodes, &edges)) in n_node.iter().zip(&n_edge).enumerate() {
+        for edge in 0..edges {
+            let hub = graph == 1 && edge < 1500;
+            sender.push(random::below(&mut rng, u64::from(nodes)) as u32);
+            receiver.push(if hub { 4 } else { random::below(&mut rng, u64::from(nodes)) as u32 });
+        }
+    }
+    let total = sender.len();
+    let distance: Vec<f32> = numbers("distance", total).iter().map(|d| 4.0 * d).collect();
+    let displacement: Vec<[f32; 3]> = distance.iter().map(|&d| [d, 0.0, 0.0]).collect();
+    let stored = StoredEdges::new(&n_edge, &sender, &receiver, &distance, &displacement)
+        .expect("edges of equal lengths");
+    let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
+    let mut graphs = Graphs::new("fixture", Topology::Many(many)).expect("not empty");
+    let nodes = n_node.iter().sum::<u32>() as usize;
+    let class = (0..nodes).map(|_| random::below(&mut rng, N_CLASS as u64) as u32).collect();
+    let name = (0..N_CLASS).map(|k| k.to_string()).collect();
+    graphs.node_class = Some(NodeClass { value: class, name });
+    let value = numbers("feature", nodes * FEATURE_WIDTH);
+    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
+    graphs.target = Some(Target::regression("t", "eV", vec![0.0, 3.0, 1.0]));
+
+    let mut plan = BatchPlan::default();
+    plan.clear(Level::Graphs);
+    let View::ManyGraphs(sizes) = graphs.view(&[0, 1, 2]) else { panic!("many graphs") };
+    for &size in sizes.iter() {
+        plan.push_graph(size);
+    }
+    plan.output_weight = vec![1.0, 0.5, 2.0];
+    let real = plan.real;
+    plan.shape = Shape {
+        n_node: real.n_node + 40,
+        n_edge: real.n_edge + 2000,
+        n_graph: real.n_graph + 2,
+        n_output: real.n_output + 2,
+    };
+    let mut buffer = BatchBuffer::new();
+    collate(&graphs, &plan, needs(), &mut buffer).expect("the plan fits");
+    buffer
+}
+
+/// Which operation a [`Probe`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Gather,
+    SegmentSum,
+    SegmentMean,
+    ConvolveSum,
+    ConvolveMean,
+    Linear(Activation),
+    Activate(Activation),
+    AddAndMultiply,
+    Dfdx,
+    /// All of them.
+    Everything,
+}
+
+/// A network around one operation.
+pub(crate) struct Probe {
+    operation: Operation,
+    embedding: Parameter,
+    class_filter: Parameter,
+    mix: Linear,
+    filter: Perceptron,
+    features: Linear,
+    output: Linear,
+}
+
+pub(crate) const WIDTH: usize = 6;
+
+impl Probe {
+    pub(crate) fn new(operation: Operation, output_width: usize, p: &mut ParameterBuilder) -> Self {
+        let activation = match operation {
+            Operation::Linear(activation) => activation,
+            _ => Activation::Silu,
+        };
+        let xavier = |p: &mut ParameterBuilder, name: &str, shape| {
+            p.matrix(name, shape, Initial::XavierUniform)
+        };
+        Self {
+            operation,
+            embedding: xavier(p, "embedding", [N_CLASS, WIDTH]),
+            class_filter: xavier(p, "class_filter", [N_CLASS, WIDTH]),
+            mix: Linear::new(p, "mix", WIDTH, WIDTH, activation).with_bias(p),
+            filter: Perceptron::new(
+                p,
+                "filter",
+                &[20, WIDTH, WIDTH],
+                Activation::ShiftedSoftplus,
+                Activation::Identity,
+            ),
+            features: Linear::new(p, "features", FEATURE_WIDTH, WIDTH, Activation::Identity),
+            output: Linear::new(p, "output", WIDTH, output_width, Activation::Identity)
+                .with_bias(p),
+        }
+    }
+}
+
+impl Network for Probe {
+    fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let class = batch.node_class()?;
+        let node = pass.gather(pass.parameter(self.embedding), class)?;
+        let features = self.features.forward(pass, batch.node_feature()?)?;
+        let node = pass.add(&node, &features)?;
+        let aggregate = match self.operation {
+            Operation::ConvolveSum => Aggregate::Sum,
+            _ => Aggregate::Mean,
+        };
+        let node = match self.operation {
+            Operation::Gather => {
+                let sent = pass.gather(&node, batch.sender()?)?;
+                pass.segment_sum(&sent, batch.receiver())?
+            }
+            Operation::SegmentSum => {
+                let received = pass.gather(&node, batch.receiver())?;
+                pass.segment_sum(&received, batch.sender()?)?
+            }
+            Operation::SegmentMean => {
+                let received = pass.gather(&node, batch.receiver())?;
+                pass.segment_mean(&received, batch.sender()?)?
+            }
+            Operation::ConvolveSum | Operation::ConvolveMean | Operation::Everything => {
+                let filter = self.edge_filter(pass, batch)?;
+                let received = pass.convolve(&filter, &node, batch, aggregate)?;
+                if self.operation == Operation::Everything {
+                    let mixed = self.mix.forward(pass, &received)?;
+                    let mixed = pass.activate(&mixed, Activation::ShiftedSoftplus)?;
+                    pass.add(&node, &mixed)?
+                } else {
+                    received
+                }
+            }
+            Operation::Linear(_) => self.mix.forward(pass, &node)?,
+            Operation::Activate(activation) => pass.activate(&node, activation)?,
+            Operation::AddAndMultiply => {
+                let other = pass.gather(pass.parameter(self.class_filter), class)?;
+                let product = pass.multiply(&node, &other)?;
+                let square = pass.multiply(&node, &node)?;
+                pass.add(&product, &square)?
+            }
+            Operation::Dfdx => {
+                let other = pass.gather(pass.parameter(self.class_filter), class)?;
+                pass.dfdx(&node, |x| (x.sin() * other.tensor().clone()).square())?
+            }
+        };
+        let output = self.output.forward(pass, &node)?;
+        pass.segment_mean(&output, batch.graph())
+    }
+}
+
+impl Probe {
+    fn edge_filter<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let basis = GaussianBasis { n: 20, first: 0.0, spacing: 0.2, coefficient: 5.0 };
+        let gaussians = pass.gaussians(batch.distance()?, &basis)?;
+        self.filter.forward(pass, &gaussians)
+    }
+}
+
+pub(crate) fn trainer(operation: Operation, loss: Loss, output_width: usize) -> Box<dyn Trainer> {
+    open(&context(loss, output_width), needs(), |p| Probe::new(operation, output_width, p))
+        .expect("the processor is always there")
+}
+
+/// `upload`, `forward`, `backward`, `update`.
+pub(crate) fn step(trainer: &mut dyn Trainer, batch: &PaddedBatch<'_>) -> LossSum {
+    trainer.upload(Slot::A, batch).expect("a complete batch");
+    let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
+    trainer.backward().expect("backward");
+    trainer.update(1e-2).expect("update");
+    loss
+}
