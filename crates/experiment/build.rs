@@ -15,7 +15,7 @@ fn main() {
     println!("cargo::rustc-env=BATCHLAB_DIRTY={}", changed.is_some_and(|files| !files.is_empty()));
     println!("cargo::rustc-env=BATCHLAB_PROFILE={}", std::env::var("PROFILE").unwrap_or_default());
     // Without these lines the build script would run only when this crate changes.
-    for file in ["HEAD", "index"] {
+    for file in ["HEAD", "logs/HEAD"] {
         if let Some(path) = output("git", &["rev-parse", "--git-path", file]) {
             println!("cargo::rerun-if-changed={path}");
         }

@@ -1,5 +1,7 @@
 //! Every registered component keeps what the registry promises of it.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::path::Path;
 
 use batchlab_core::registry::{self, Kind, Registration};
@@ -57,15 +59,15 @@ fn examples_deserialise_and_round_trip() {
 
 fn round_trip<T: ?Sized>(example: &Value) -> Value
 where
-    Box<T>: serde_json_traits::Both,
+    Box<T>: both_ways::Both,
 {
     let component: Box<T> = serde_json::from_value(example.clone()).unwrap();
     serde_json::to_value(&component).unwrap()
 }
 
 /// Both directions at once, because a bound on `Box<T>` cannot name two traits shortly.
-mod serde_json_traits {
-    pub trait Both: serde::Serialize + serde::de::DeserializeOwned {}
+mod both_ways {
+    pub(super) trait Both: serde::Serialize + serde::de::DeserializeOwned {}
     impl<T: serde::Serialize + serde::de::DeserializeOwned> Both for T {}
 }
 

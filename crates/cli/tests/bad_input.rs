@@ -1,5 +1,7 @@
 //! What a person sees when something is wrong with a configuration or its data.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Output;

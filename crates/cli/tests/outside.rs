@@ -1,5 +1,7 @@
 //! A crate outside the tree links ours and adds a batcher of its own.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

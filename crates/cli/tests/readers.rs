@@ -5,6 +5,8 @@
 //! `python3`. Without the packages the test says so and passes; with `BATCHLAB_REQUIRE_READERS=1`
 //! it fails.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

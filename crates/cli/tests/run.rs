@@ -1,5 +1,7 @@
 //! Real runs of the real binary.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

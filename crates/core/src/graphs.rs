@@ -426,8 +426,8 @@ impl Graphs {
         Needs {
             node_class: self.node_class.is_some(),
             node_feature: self.node_feature.is_some(),
-            distance: implied || stored.is_some_and(|s| !s.distance.is_empty()),
-            displacement: implied || stored.is_some_and(|s| !s.displacement.is_empty()),
+            distance: implied || stored.is_some_and(|s| s.distance.len() == s.sender.len()),
+            displacement: implied || stored.is_some_and(|s| s.displacement.len() == s.sender.len()),
             edge_weight: matches!(self.topology, Topology::One(_)),
             sender_order: !matches!(
                 &self.topology,
