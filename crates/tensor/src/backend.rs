@@ -108,14 +108,14 @@ pub trait Backend: Device<f32> {
         width: usize,
     ) -> Result<(), Self::Err>;
 
-    /// Sum or mean over the edges e that each node receives of `filter[e] * x[sender[e]]`,
+    /// Sum or mean over the edges e that end at each node of `filter[e] * x[from.of[e]]`,
     /// `[n_node, width]`.
     fn convolve(
         &self,
         filter: &Dense<Self>,
         x: &Dense<Self>,
-        sender: &Segments<Self>,
-        receiver: &Segments<Self>,
+        from: &Segments<Self>,
+        to: &Segments<Self>,
         aggregate: Aggregate,
     ) -> Result<Dense<Self>, Self::Err>;
     /// The gradients of `convolve` by filter and nodes, each where it is wanted. `dy` is lost.
@@ -126,8 +126,8 @@ pub trait Backend: Device<f32> {
         dy: &mut Buffer<Self>,
         filter: &Dense<Self>,
         x: &Dense<Self>,
-        sender: &Segments<Self>,
-        receiver: &Segments<Self>,
+        from: &Segments<Self>,
+        to: &Segments<Self>,
         aggregate: Aggregate,
     ) -> Result<(), Self::Err>;
 

@@ -11,6 +11,7 @@ mod gaussian;
 mod linear;
 mod loss;
 mod math;
+pub(crate) mod memory;
 mod product;
 mod rows;
 mod segment;
@@ -119,22 +120,22 @@ impl Backend for Cpu {
         &self,
         filter: &Dense<Self>,
         x: &Dense<Self>,
-        sender: &Segments<Self>,
-        receiver: &Segments<Self>,
+        from: &Segments<Self>,
+        to: &Segments<Self>,
         aggregate: Aggregate,
     ) -> Result<Dense<Self>> {
         let width = x.shape().1;
-        filled(self, [receiver.n_segment, width], |out| {
+        filled(self, [to.n_segment, width], |out| {
             convolve::add_products(
                 out,
                 slice(filter),
                 slice(x),
-                &receiver.offset,
-                receiver.order.as_deref(),
-                &sender.of,
+                &to.offset,
+                to.order.as_deref(),
+                &from.of,
                 width,
             );
-            segment::scale(out, &receiver.offset, aggregate, width);
+            segment::scale(out, &to.offset, aggregate, width);
         })
     }
 
@@ -145,23 +146,23 @@ impl Backend for Cpu {
         dy: &mut Buffer<Self>,
         filter: &Dense<Self>,
         x: &Dense<Self>,
-        sender: &Segments<Self>,
-        receiver: &Segments<Self>,
+        from: &Segments<Self>,
+        to: &Segments<Self>,
         aggregate: Aggregate,
     ) -> Result<()> {
         let width = x.shape().1;
-        segment::scale(dy, &receiver.offset, aggregate, width);
+        segment::scale(dy, &to.offset, aggregate, width);
         if let Some(dfilter) = dfilter {
-            convolve::add_to_filter(dfilter, dy, slice(x), &receiver.of, &sender.of, width);
+            convolve::add_to_filter(dfilter, dy, slice(x), &to.of, &from.of, width);
         }
         if let Some(dx) = dx {
             convolve::add_products(
                 dx,
                 slice(filter),
                 dy,
-                &sender.offset,
-                sender.order.as_deref(),
-                &receiver.of,
+                &from.offset,
+                from.order.as_deref(),
+                &to.of,
                 width,
             );
         }

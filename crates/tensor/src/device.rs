@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use batchlab_core::ModelError;
 
+use crate::cpu::memory;
 use crate::raw;
 
 /// A device that this build can use.
@@ -23,7 +24,10 @@ impl FromStr for Device {
         };
         if name == "cpu" {
             return match raw::check() {
-                Ok(()) => Ok(Self::Cpu),
+                Ok(()) => {
+                    memory::keep_freed();
+                    Ok(Self::Cpu)
+                }
                 Err(reason) => unavailable(&format!(
                     "dfdx stores tensors in another way than this program expects ({reason}); \
                      build it with the dfdx version of its Cargo.lock"

@@ -66,6 +66,7 @@ fn segment_sum_and_mean() {
 fn convolve() {
     check(Operation::ConvolveSum, Loss::Mse, 1);
     check(Operation::ConvolveMean, Loss::Mse, 1);
+    check(Operation::ConvolveBack, Loss::Mse, 1);
 }
 
 #[test]

@@ -64,14 +64,14 @@ impl Poisoned {
         }
     }
 
-    fn batch<'a>(&'a self, batch: PaddedBatch<'a>) -> PaddedBatch<'a> {
+    fn batch<'a>(&'a self, batch: &PaddedBatch<'a>) -> PaddedBatch<'a> {
         PaddedBatch {
             distance: &self.distance,
             displacement: &self.displacement,
             node_feature: &self.feature,
             node_class: &self.class,
             output_target: &self.target,
-            ..batch
+            ..*batch
         }
     }
 }
@@ -92,7 +92,7 @@ fn nan_in_the_padding_changes_no_bit_of_predictions_and_loss() {
             let real = prediction[..real].iter().map(|v| v.to_bits()).collect::<Vec<_>>();
             (loss.loss_sum.to_bits(), loss.weight_sum.to_bits(), real, prediction.pop())
         };
-        let (clean, poisoned) = (run(&clean), run(&poison.batch(clean)));
+        let (clean, poisoned) = (run(&clean), run(&poison.batch(&clean)));
         assert_eq!((clean.0, clean.1, clean.2), (poisoned.0, poisoned.1, poisoned.2), "{loss:?}");
         assert!(f64::from_bits(clean.0).is_finite());
     }
@@ -112,7 +112,7 @@ fn finite_garbage_in_the_padding_changes_neither_gradients_nor_training() {
         }
         (gradients, trainer.state())
     };
-    let (clean, poisoned) = (run(&clean), run(&poison.batch(clean)));
+    let (clean, poisoned) = (run(&clean), run(&poison.batch(&clean)));
     near(&clean.0, &poisoned.0, 1e-6);
     near(&clean.1.tensors, &poisoned.1.tensors, 1e-6);
 }
@@ -226,7 +226,7 @@ fn the_two_slots_hold_two_batches() {
     let buffer = collated();
     let clean = buffer.batch();
     let other = Poisoned::new(&clean, |number| number);
-    let shifted = PaddedBatch { output_target: &[5.0, 5.0, 5.0, 0.0, 0.0], ..other.batch(clean) };
+    let shifted = PaddedBatch { output_target: &[5.0, 5.0, 5.0, 0.0, 0.0], ..other.batch(&clean) };
     let mut trainer = trainer(EVERYTHING, Loss::Mse, 1);
     trainer.upload(Slot::A, &clean).expect("a complete batch");
     let alone = trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward");
@@ -253,16 +253,16 @@ fn steps_in_the_wrong_order_are_refused() {
 fn batches_that_the_model_cannot_use_are_refused() {
     let buffer = collated();
     let batch = buffer.batch();
-    let refused = |batch: PaddedBatch<'_>, loss, output_width, expected: &str| {
-        let error = trainer(EVERYTHING, loss, output_width).upload(Slot::A, &batch);
+    let refused = |batch: &PaddedBatch<'_>, loss, output_width, expected: &str| {
+        let error = trainer(EVERYTHING, loss, output_width).upload(Slot::A, batch);
         let error = error.expect_err("refused").to_string();
         assert!(error.contains(expected), "{error}");
     };
-    refused(PaddedBatch { distance: &[], ..batch }, Loss::Mse, 1, "the batch has 0 distances");
+    refused(&PaddedBatch { distance: &[], ..batch }, Loss::Mse, 1, "the batch has 0 distances");
     let class = vec![N_CLASS as u32; batch.node_class.len()];
     let unknown = PaddedBatch { node_class: &class, ..batch };
-    refused(unknown, Loss::Mse, 1, "a node of class 3, but the model knows 3");
-    refused(batch, Loss::CrossEntropy, 2, "3 is not one of the 2 classes");
+    refused(&unknown, Loss::Mse, 1, "a node of class 3, but the model knows 3");
+    refused(&batch, Loss::CrossEntropy, 2, "3 is not one of the 2 classes");
 }
 
 #[test]

@@ -142,3 +142,80 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against sums in double precision, without an activation.
+    fn check(n_row: usize, n_in: usize, n_out: usize) {
+        let numbers = |n: usize, step: usize| -> Vec<f32> {
+            (0..n).map(|i| (i * step % 17) as f32 / 8.0 - 1.0).collect()
+        };
+        let (input, weight) = (numbers(n_row * n_in, 5), numbers(n_in * n_out, 7));
+        let (bias, mut dy) = (numbers(n_out, 3), numbers(n_row * n_out, 11));
+        let layer = Layer {
+            input: &input,
+            weight: &weight,
+            bias: Some(&bias),
+            n_in,
+            n_out,
+            activation: Activation::Identity,
+        };
+        let (mut y, mut sum) = (vec![0.0; n_row * n_out], vec![0.0; n_row * n_out]);
+        forward(&mut y, Some(&mut sum), &layer);
+        assert_eq!(y, sum);
+        let [mut dx, mut dw, mut db] = [n_row * n_in, n_in * n_out, n_out].map(|n| vec![1.0; n]);
+        let gradients = Gradients { input: Some(&mut dx), weight: &mut dw, bias: Some(&mut db) };
+        backward(gradients, &mut dy, &layer, &y);
+
+        let dot = |n: usize, term: &dyn Fn(usize) -> f32| -> f64 {
+            (0..n).map(|k| f64::from(term(k))).sum()
+        };
+        let near = |got: f32, expected: f64| {
+            assert!((f64::from(got) - expected).abs() < 1e-4 * (n_row as f64), "{got} {expected}");
+        };
+        for place in 0..200 {
+            let (row, i, j) = (place * 37 % n_row, place * 13 % n_in, place * 29 % n_out);
+            let product = dot(n_in, &|k| input[row * n_in + k] * weight[k * n_out + j]);
+            near(y[row * n_out + j], product + f64::from(bias[j]));
+            let of_input = dot(n_out, &|k| dy[row * n_out + k] * weight[i * n_out + k]);
+            near(dx[row * n_in + i], 1.0 + of_input);
+            let of_weight = dot(n_row, &|k| input[k * n_in + i] * dy[k * n_out + j]);
+            near(dw[i * n_out + j], 1.0 + of_weight);
+            near(db[j], 1.0 + dot(n_row, &|k| dy[k * n_out + j]));
+        }
+    }
+
+    #[test]
+    fn many_rows_in_groups_of_blocks() {
+        check(20 * BLOCK + 3, 7, 5);
+    }
+
+    #[test]
+    fn a_large_weight_divided_by_its_rows() {
+        check(BLOCK + 1, 300, 250);
+    }
+
+    #[test]
+    fn a_single_row_and_a_single_column() {
+        check(1, 3, 1);
+    }
+
+    #[test]
+    fn no_rows_at_all() {
+        let layer = Layer {
+            input: &[],
+            weight: &[1.0, 2.0],
+            bias: None,
+            n_in: 1,
+            n_out: 2,
+            activation: Activation::Silu,
+        };
+        forward(&mut [], None, &layer);
+        let mut dw = vec![5.0; 2];
+        let gradients = Gradients { input: Some(&mut []), weight: &mut dw, bias: None };
+        backward(gradients, &mut [], &layer, &[]);
+        assert_eq!(dw, [5.0, 5.0]);
+    }
+}

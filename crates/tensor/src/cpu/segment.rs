@@ -127,12 +127,14 @@ pub(super) fn scale(rows: &mut [f32], offset: &[u32], aggregate: Aggregate, widt
     if aggregate == Aggregate::Sum || width == 0 {
         return;
     }
-    for (row, bounds) in rows.chunks_exact_mut(width).zip(offset.windows(2)) {
-        let factor = 1.0 / (bounds[1] - bounds[0]).max(1) as f32;
-        for value in row {
-            *value *= factor;
+    parallel(rows, width, |first, rows| {
+        for (row, bounds) in rows.chunks_exact_mut(width).zip(offset[first..].windows(2)) {
+            let factor = 1.0 / (bounds[1] - bounds[0]).max(1) as f32;
+            for value in row {
+                *value *= factor;
+            }
         }
-    }
+    });
 }
 
 /// Copies to each item the row of its segment.

@@ -5,31 +5,34 @@ use std::rc::Rc;
 use batchlab_core::ModelError;
 
 use crate::matrix::engine;
-use crate::{Aggregate, Backend, DeviceBatch, Matrix, Pass};
+use crate::{Aggregate, Backend, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
     /// Sends every node's features along its edges, multiplied by the edge's filter, and sums or
     /// averages what arrives: `y[i] = sum over j -> i of filter[j -> i] * x[j]`.
     ///
-    /// `filter` `[n_edge, width]`, `x` `[n_node, width]`, result `[n_node, width]`. The messages
-    /// are never written to memory.
+    /// `filter` `[n_edge, width]`, `x` `[n_node, width]`, result `[n_node, width]`. Features go
+    /// from the one end of an edge to the other, mostly from `batch.sender()` to
+    /// `batch.receiver()`. The messages are never written to memory.
     ///
     /// # Errors
-    /// A batch without edges in the order of their senders, or a device that fails.
+    /// A device that fails.
     pub fn convolve(
         &mut self,
         filter: &Matrix<D>,
         x: &Matrix<D>,
-        batch: &DeviceBatch<D>,
+        from: &Rc<Segments<D>>,
+        to: &Rc<Segments<D>>,
         aggregate: Aggregate,
     ) -> Result<Matrix<D>, ModelError> {
-        let (sender, receiver) = (Rc::clone(batch.sender()?), Rc::clone(batch.receiver()));
-        assert_eq!(filter.shape(), [sender.n_item(), x.n_column()], "one filter per edge");
-        assert_eq!(x.n_row(), sender.n_segment(), "one row per node");
+        assert_eq!(filter.shape(), [from.n_item(), x.n_column()], "one filter per edge");
+        assert_eq!(from.n_item(), to.n_item(), "every edge has two ends");
+        assert_eq!(x.n_row(), from.n_segment(), "one row per node");
         let result = self
             .device()
-            .convolve(filter.tensor(), x.tensor(), &sender, &receiver, aggregate)
+            .convolve(filter.tensor(), x.tensor(), from, to, aggregate)
             .map_err(engine)?;
+        let (from, to) = (Rc::clone(from), Rc::clone(to));
         let tracked = [filter.is_tracked(), x.is_tracked()];
         let (filter, x) = (filter.tensor().clone(), x.tensor().clone());
         Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
@@ -45,8 +48,8 @@ impl<D: Backend> Pass<'_, D> {
                 dy,
                 &filter,
                 &x,
-                &sender,
-                &receiver,
+                &from,
+                &to,
                 aggregate,
             )?;
             if tracked[0] {

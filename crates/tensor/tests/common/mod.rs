@@ -100,6 +100,7 @@ pub(crate) enum Operation {
     SegmentMean,
     ConvolveSum,
     ConvolveMean,
+    ConvolveBack,
     Linear(Activation),
     Activate(Activation),
     AddAndMultiply,
@@ -178,7 +179,8 @@ impl Network for Probe {
             }
             Operation::ConvolveSum | Operation::ConvolveMean | Operation::Everything => {
                 let filter = self.edge_filter(pass, batch)?;
-                let received = pass.convolve(&filter, &node, batch, aggregate)?;
+                let received =
+                    pass.convolve(&filter, &node, batch.sender()?, batch.receiver(), aggregate)?;
                 if self.operation == Operation::Everything {
                     let mixed = self.mix.forward(pass, &received)?;
                     let mixed = pass.activate(&mixed, Activation::ShiftedSoftplus)?;
@@ -186,6 +188,10 @@ impl Network for Probe {
                 } else {
                     received
                 }
+            }
+            Operation::ConvolveBack => {
+                let filter = self.edge_filter(pass, batch)?;
+                pass.convolve(&filter, &node, batch.receiver(), batch.sender()?, aggregate)?
             }
             Operation::Linear(_) => self.mix.forward(pass, &node)?,
             Operation::Activate(activation) => pass.activate(&node, activation)?,

@@ -90,11 +90,13 @@ impl batchlab_tensor::Network for Network {
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError> {
         let gaussians = pass.gaussians(batch.distance()?, &self.gaussians)?;
+        let (sender, receiver) = (batch.sender()?, batch.receiver());
         let mut node = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
         for interaction in &self.interactions {
             let filter = interaction.filter.forward(pass, &gaussians)?;
             let sent = interaction.sender.forward(pass, &node)?;
-            let received = pass.convolve(&filter, &sent, batch, interaction.aggregate)?;
+            let received =
+                pass.convolve(&filter, &sent, sender, receiver, interaction.aggregate)?;
             let change = interaction.update.forward(pass, &received)?;
             node = pass.add(&node, &change)?;
         }
