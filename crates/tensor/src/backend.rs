@@ -175,6 +175,18 @@ pub trait Backend: Device<f32> {
         b: &Dense<Self>,
     ) -> Result<(), Self::Err>;
 
+    /// Row i of `x` times `factor[i]`; `factor` `[n_row, 1]`.
+    fn scale_rows(&self, x: &Dense<Self>, factor: &Dense<Self>) -> Result<Dense<Self>, Self::Err>;
+    /// The gradients of `scale_rows`, each where it is wanted.
+    fn scale_rows_backward(
+        &self,
+        dx: Option<&mut Buffer<Self>>,
+        dfactor: Option<&mut Buffer<Self>>,
+        dy: &Buffer<Self>,
+        x: &Dense<Self>,
+        factor: &Dense<Self>,
+    ) -> Result<(), Self::Err>;
+
     /// Distances `[n_edge, 1]` to Gaussians `[n_edge, n]`.
     fn gaussians(
         &self,

@@ -250,6 +250,31 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn scale_rows(&self, x: &Dense<Self>, factor: &Dense<Self>) -> Result<Dense<Self>> {
+        let &(n_row, width) = x.shape();
+        filled(self, [n_row, width], |out| {
+            elementwise::accumulate_scaled_rows(out, slice(x), slice(factor), width);
+        })
+    }
+
+    fn scale_rows_backward(
+        &self,
+        dx: Option<&mut Buffer<Self>>,
+        dfactor: Option<&mut Buffer<Self>>,
+        dy: &Buffer<Self>,
+        x: &Dense<Self>,
+        factor: &Dense<Self>,
+    ) -> Result<()> {
+        let width = x.shape().1;
+        if let Some(dx) = dx {
+            elementwise::accumulate_scaled_rows(dx, dy, slice(factor), width);
+        }
+        if let Some(dfactor) = dfactor {
+            elementwise::accumulate_dots(dfactor, dy, slice(x), width);
+        }
+        Ok(())
+    }
+
     fn gaussians(&self, distance: &Dense<Self>, basis: &GaussianBasis) -> Result<Dense<Self>> {
         filled(self, [distance.shape().0, basis.n], |out| {
             gaussian::expand(out, slice(distance), basis);

@@ -87,6 +87,7 @@ fn activations_alone() {
 #[test]
 fn sums_and_products() {
     check(Operation::AddAndMultiply, Loss::Mse, 1);
+    check(Operation::ScaleRows, Loss::Mse, 1);
 }
 
 #[test]

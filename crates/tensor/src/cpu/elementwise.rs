@@ -27,6 +27,28 @@ pub(super) fn accumulate_product(out: &mut [f32], a: &[f32], b: &[f32]) {
     });
 }
 
+/// Adds to row i of `out` row i of `x` times `factor[i]`.
+pub(super) fn accumulate_scaled_rows(out: &mut [f32], x: &[f32], factor: &[f32], width: usize) {
+    parallel(out, width, |first, rows| {
+        let x = &x[first * width..first * width + rows.len()];
+        add_scaled_rows(rows, x, &factor[first..], width);
+    });
+}
+
+/// Adds to `out[i]` the scalar product of row i of `a` and row i of `b`.
+pub(super) fn accumulate_dots(out: &mut [f32], a: &[f32], b: &[f32], width: usize) {
+    if width == 0 {
+        return;
+    }
+    parallel(out, 1, |first, out| {
+        let rows =
+            a[first * width..].chunks_exact(width).zip(b[first * width..].chunks_exact(width));
+        for (out, (a, b)) in out.iter_mut().zip(rows) {
+            *out += a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        }
+    });
+}
+
 /// One step of Adam.
 pub(super) fn adam(
     step: Adam,
@@ -69,6 +91,17 @@ wide! {
     fn add_product(out: &mut [f32], a: &[f32], b: &[f32]) {
         for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
             *out += a * b;
+        }
+    }
+}
+
+wide! {
+    fn add_scaled_rows(out: &mut [f32], x: &[f32], factor: &[f32], width: usize) {
+        let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
+        for ((out, x), &factor) in rows.zip(factor) {
+            for (out, x) in out.iter_mut().zip(x) {
+                *out += factor * x;
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sums and products of two matrices of the same shape.
+//! Sums and products, element by element and row by row.
 
 use batchlab_core::ModelError;
 
@@ -41,6 +41,33 @@ impl<D: Backend> Pass<'_, D> {
             }
             if tracked[1] {
                 device.accumulate_product(gradients.get_or_alloc_mut(&b)?, dy, &a)?;
+            }
+            Ok(())
+        }))
+    }
+
+    /// Row i of `x` times `factor[i]`, for example by a cutoff or by the weight of an edge.
+    /// `x` `[n_row, width]`, `factor` `[n_row, 1]`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn scale_rows(
+        &mut self,
+        x: &Matrix<D>,
+        factor: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(factor.shape(), [x.n_row(), 1], "one factor per row");
+        let result = self.device().scale_rows(x.tensor(), factor.tensor()).map_err(engine)?;
+        let tracked = [x.is_tracked(), factor.is_tracked()];
+        let (x, factor) = (x.tensor().clone(), factor.tensor().clone());
+        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+            if tracked[0] {
+                let dx = gradients.get_or_alloc_mut(&x)?;
+                device.scale_rows_backward(Some(dx), None, dy, &x, &factor)?;
+            }
+            if tracked[1] {
+                let dfactor = gradients.get_or_alloc_mut(&factor)?;
+                device.scale_rows_backward(None, Some(dfactor), dy, &x, &factor)?;
             }
             Ok(())
         }))

@@ -104,6 +104,7 @@ pub(crate) enum Operation {
     Linear(Activation),
     Activate(Activation),
     AddAndMultiply,
+    ScaleRows,
     Dfdx,
     /// All of them.
     Everything,
@@ -116,6 +117,7 @@ pub(crate) struct Probe {
     class_filter: Parameter,
     mix: Linear,
     filter: Perceptron,
+    gate: Linear,
     features: Linear,
     output: Linear,
 }
@@ -143,6 +145,7 @@ impl Probe {
                 Activation::ShiftedSoftplus,
                 Activation::Identity,
             ),
+            gate: Linear::new(p, "gate", WIDTH, 1, Activation::Silu),
             features: Linear::new(p, "features", FEATURE_WIDTH, WIDTH, Activation::Identity),
             output: Linear::new(p, "output", WIDTH, output_width, Activation::Identity)
                 .with_bias(p),
@@ -200,6 +203,13 @@ impl Network for Probe {
                 let product = pass.multiply(&node, &other)?;
                 let square = pass.multiply(&node, &node)?;
                 pass.add(&product, &square)?
+            }
+            Operation::ScaleRows => {
+                let filter = self.edge_filter(pass, batch)?;
+                let filter = pass.scale_rows(&filter, batch.distance()?)?;
+                let received = pass.segment_mean(&filter, batch.receiver())?;
+                let factor = self.gate.forward(pass, &received)?;
+                pass.scale_rows(&node, &factor)?
             }
             Operation::Dfdx => {
                 let other = pass.gather(pass.parameter(self.class_filter), class)?;
