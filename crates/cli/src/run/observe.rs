@@ -133,13 +133,14 @@ fn describe(run: &RunHeader) -> String {
     let target = run.target.as_ref().map(|(name, unit)| format!(" {name} [{unit}]"));
     let size = run.batch_size.map(|size| format!(" B={size}"));
     let [train, validation, test] = run.n_graph;
-    let notes = run.notes.iter().map(|(what, count)| format!(", {what} {count}"));
+    let notes = run.notes.iter().filter(|(_, count)| *count > 0);
+    let notes: Vec<String> = notes.map(|(what, count)| format!("{count} {what}")).collect();
+    let notes = if notes.is_empty() { notes.concat() } else { format!(" ({})", notes.join(", ")) };
     format!(
-        "run {}\n{}{}: {train} + {validation} + {test} graphs{}\n{} ({} parameters) with {}{} on {}",
+        "run {}\n{}{}: {train} + {validation} + {test} graphs{notes}\n{} ({} parameters) with {}{} on {}",
         run.run_id,
         run.dataset,
         target.unwrap_or_default(),
-        notes.collect::<String>(),
         run.model,
         run.n_parameter,
         run.batcher,

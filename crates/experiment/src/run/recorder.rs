@@ -52,6 +52,8 @@ impl Recorder {
         self.steps.push(record);
         if self.steps.len() == ROWS_AT_ONCE {
             hand_on(&mut self.writers, &mut self.steps)?;
+            hand_on(&mut self.writers, &mut self.evals)?;
+            hand_on(&mut self.writers, &mut self.events)?;
         }
         Ok(())
     }
@@ -81,7 +83,9 @@ impl Recorder {
     /// Numbers about the whole run: what the batcher and the data set say of themselves.
     pub(super) fn facts(&mut self, batcher: &[(String, f64)], dataset: &[(String, u64)]) {
         let batcher = batcher.iter().map(|(name, value)| (format!("batcher.{name}"), *value));
-        let dataset = dataset.iter().map(|(name, n)| (format!("dataset.{name}"), *n as f64));
+        let dataset = dataset
+            .iter()
+            .map(|(name, n)| (format!("dataset.{}", name.replace(' ', "_")), *n as f64));
         let run_id = &self.run_id;
         self.metrics.extend(batcher.chain(dataset).map(|(name, value)| MetricRecord {
             run_id: run_id.clone(),

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use batchlab_core::PaddedBatch;
 use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
 use batchlab_core::record::StepRecord;
+use batchlab_core::{PaddedBatch, Shape};
 use serde_json::json;
 
 use super::ledger::ShapeLedger;
@@ -15,6 +15,10 @@ use super::tally::Tally;
 use super::{Ending, Status};
 use crate::config::{Timing, Training};
 use crate::{Observer, RunError};
+
+/// So many new shapes are reported as events; without padding nearly every step has one, and
+/// `steps.is_new_shape` tells of them all.
+const MAX_SHAPE_EVENTS: i64 = 1000;
 
 /// Everything that a step touches.
 pub(super) struct TrainingLoop<'a> {
@@ -63,15 +67,8 @@ impl<'a> TrainingLoop<'a> {
             let (times, loss) = self.step(step, start)?;
             self.train_ns += times.step_ns;
             let entry = self.ledger.enter(self.prepared.plan.shape);
-            if entry.is_new {
-                let shape = self.prepared.plan.shape;
-                let payload = json!({ "n_node": shape.n_node, "n_edge": shape.n_edge,
-                    "n_graph": shape.n_graph, "step_ns": times.step_ns });
-                let message = format!(
-                    "shape {} of {} nodes, {} edges and {} graphs appeared first",
-                    entry.shape_id, shape.n_node, shape.n_edge, shape.n_graph
-                );
-                recorder.event(Some(step), "new_shape", message, Some(payload));
+            if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
+                self.new_shape(entry.shape_id, times.step_ns, recorder);
             }
             let record = StepRecord {
                 shape_id: entry.shape_id,
@@ -145,6 +142,16 @@ impl<'a> TrainingLoop<'a> {
             padded_n_edge: i64::from(shape.n_edge),
             ..times
         }
+    }
+
+    fn new_shape(&self, shape_id: i64, step_ns: i64, recorder: &mut Recorder) {
+        let Shape { n_node, n_edge, n_graph, .. } = self.prepared.plan.shape;
+        let message = format!(
+            "shape {shape_id} of {n_node} nodes, {n_edge} edges and {n_graph} graphs appeared first"
+        );
+        let payload = json!({ "shape_id": shape_id, "n_node": n_node, "n_edge": n_edge,
+            "n_graph": n_graph, "step_ns": step_ns });
+        recorder.event(Some(self.n_step), "new_shape", message, Some(payload));
     }
 
     fn interrupted(&self, recorder: &mut Recorder) -> Ending {

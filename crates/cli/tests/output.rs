@@ -1,0 +1,60 @@
+//! What the commands that need no data print.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+fn batchlab(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    let output = command.args(arguments).env("COLUMNS", "100").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!("help", batchlab(&["--help"]));
+    insta::assert_snapshot!("help_run", batchlab(&["run", "--help"]));
+}
+
+#[test]
+fn list() {
+    insta::assert_snapshot!("list", batchlab(&["list"]));
+    let all: Vec<Value> = serde_json::from_str(&batchlab(&["list", "--json"])).unwrap();
+    assert!(all.iter().any(|c| c["kind"] == "batcher" && c["name"] == "dynamic"));
+}
+
+#[test]
+fn explain() {
+    insta::assert_snapshot!("explain_dynamic", batchlab(&["explain", "batcher.dynamic"]));
+    insta::assert_snapshot!("explain_training", batchlab(&["explain", "training"]));
+}
+
+#[test]
+fn a_checked_configuration_can_be_read_again() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let first = batchlab(&["check", root.join("configs/smoke.toml").to_str().unwrap()]);
+    let folder = tempfile::TempDir::new().unwrap();
+    let resolved = folder.path().join("resolved.toml");
+    std::fs::write(&resolved, &first).unwrap();
+    assert_eq!(batchlab(&["check", resolved.to_str().unwrap()]), first);
+}
+
+/// Editors read this file; the first line of a configuration may name it.
+#[test]
+fn the_schema_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/batchlab.schema.json");
+    let schema = batchlab(&["schema"]);
+    if std::env::var("BATCHLAB_BLESS").as_deref() == Ok("1") {
+        std::fs::write(&path, &schema).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
+    assert!(
+        found == schema,
+        "docs/batchlab.schema.json is stale; write it anew with\n\
+         BATCHLAB_BLESS=1 cargo test -p batchlab-cli --test output"
+    );
+}
