@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::collate::Needs;
+use crate::graphs::Level;
 use crate::{ModelError, PaddedBatch};
 
 /// A description of a model, selected by `[model] name = "..."`.
@@ -13,6 +14,12 @@ use crate::{ModelError, PaddedBatch};
 pub trait Model: std::fmt::Debug + Send + Sync {
     /// What a batch must contain. Nothing else is copied.
     fn needs(&self) -> Needs;
+
+    /// Whether the model predicts for many graphs, or for the nodes of one. Called before data are
+    /// loaded, to refuse components that do not fit.
+    fn accepts(&self, level: Level) -> bool {
+        level == Level::Graphs
+    }
 
     /// Creates the model with fresh parameters. Called once per run.
     ///
@@ -124,7 +131,8 @@ pub trait Trainer {
     /// A batch without a field that the model needs, or a device without memory.
     fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError>;
 
-    /// Computes predictions and loss of the batch in `slot`. `key` selects the random numbers of
+    /// Computes predictions and loss of the batch in `slot`. An evaluation leaves what a training
+    /// `forward` has recorded for `backward` untouched. `key` selects the random numbers of
     /// dropout.
     ///
     /// # Errors
@@ -151,11 +159,17 @@ pub trait Trainer {
     /// As for `forward`.
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError>;
 
-    /// The gradients of the last `backward`, by the names of the parameters.
-    fn gradients(&self) -> Vec<NamedTensor>;
+    /// The gradients of the last `backward`, by the names of the parameters; empty before.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError>;
 
     /// A copy of everything that training changes.
-    fn state(&self) -> TrainerState;
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn state(&self) -> Result<TrainerState, ModelError>;
 
     /// Takes over a state.
     ///

@@ -94,19 +94,22 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
     }
 
     /// A parameter's name and shape with the numbers of some buffer of its size.
-    fn named(&self, prefix: &str, data: impl Iterator<Item = Vec<f32>>) -> Vec<NamedTensor> {
-        let tensor = |((name, shape), data): ((&str, &[usize]), _)| NamedTensor {
-            name: format!("{prefix}{name}"),
-            shape: shape.to_vec(),
-            data,
+    fn named(
+        &self,
+        prefix: &str,
+        data: impl Iterator<Item = Result<Vec<f32>, ModelError>>,
+    ) -> Result<Vec<NamedTensor>, ModelError> {
+        let tensor = |((name, shape), data): ((&str, &[usize]), Result<_, _>)| {
+            let name = format!("{prefix}{name}");
+            Ok(NamedTensor { name, shape: shape.to_vec(), data: data? })
         };
         self.parameters.names().zip(data).map(tensor).collect()
     }
 
-    fn moments_named(&self, prefix: &str, which: usize) -> Vec<NamedTensor> {
+    fn moments_named(&self, prefix: &str, which: usize) -> Result<Vec<NamedTensor>, ModelError> {
         let device = self.parameters.device();
-        let data = |moment: &[Buffer<D>; 2]| device.read(&moment[which]).unwrap_or_default();
-        self.named(prefix, self.moments.iter().map(data))
+        let read = |moment: &[Buffer<D>; 2]| device.read(&moment[which]).map_err(engine);
+        self.named(prefix, self.moments.iter().map(read))
     }
 }
 
@@ -181,18 +184,18 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         Ok(())
     }
 
-    fn gradients(&self) -> Vec<NamedTensor> {
-        let Some(gradients) = &self.gradients else { return Vec::new() };
+    fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError> {
+        let Some(gradients) = &self.gradients else { return Ok(Vec::new()) };
         let device = self.parameters.device();
-        let data = |buffer| device.read(buffer).unwrap_or_default();
-        self.named("", gradients.values.iter().map(data))
+        self.named("", gradients.values.iter().map(|buffer| device.read(buffer).map_err(engine)))
     }
 
-    fn state(&self) -> TrainerState {
-        let mut tensors = self.named(PARAMETER, self.parameters.values().map(Matrix::to_vec));
-        tensors.extend(self.moments_named(MOMENTS[0], 0));
-        tensors.extend(self.moments_named(MOMENTS[1], 1));
-        TrainerState { tensors, n_update: self.n_update }
+    fn state(&self) -> Result<TrainerState, ModelError> {
+        let mut tensors =
+            self.named(PARAMETER, self.parameters.values().map(|value| Ok(value.to_vec())))?;
+        tensors.extend(self.moments_named(MOMENTS[0], 0)?);
+        tensors.extend(self.moments_named(MOMENTS[1], 1)?);
+        Ok(TrainerState { tensors, n_update: self.n_update })
     }
 
     fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError> {

@@ -23,8 +23,8 @@ fn check(operation: Operation, loss: Loss, output_width: usize) {
     trainer.upload(Slot::A, &collated().batch()).expect("a complete batch");
     trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
     trainer.backward().expect("backward");
-    let gradients = trainer.gradients();
-    let state = trainer.state();
+    let gradients = trainer.gradients().expect("the device works");
+    let state = trainer.state().expect("the device works");
     let largest = |tensor: &NamedTensor| tensor.data.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
     let scale = f64::from(gradients.iter().map(largest).fold(0.0, f32::max));
     assert!(scale > 1e-3, "{operation:?} has no gradient worth the name");

@@ -23,7 +23,7 @@ fn results_are_equal_to_the_last_bit_for_any_number_of_threads() {
             let buffer = collated();
             let losses: Vec<u64> =
                 (0..5).map(|_| step(&mut *trainer, &buffer.batch()).loss_sum.to_bits()).collect();
-            (losses, bits(&trainer.state()))
+            (losses, bits(&trainer.state().expect("the device works")))
         })
     };
     let one = run(1);
@@ -106,11 +106,11 @@ fn finite_garbage_in_the_padding_changes_neither_gradients_nor_training() {
     let run = |batch: &PaddedBatch<'_>| {
         let mut trainer = trainer(EVERYTHING, Loss::Mse, 1);
         step(&mut *trainer, batch);
-        let gradients = trainer.gradients();
+        let gradients = trainer.gradients().expect("the device works");
         for _ in 1..10 {
             step(&mut *trainer, batch);
         }
-        (gradients, trainer.state())
+        (gradients, trainer.state().expect("the device works"))
     };
     let (clean, poisoned) = (run(&clean), run(&poison.batch(&clean)));
     near(&clean.0, &poisoned.0, 1e-6);
@@ -135,7 +135,7 @@ fn the_optimiser_is_adam() {
     let (mut value, mut m, mut v) = (start.clone(), vec![0.0; start.len()], vec![0.0; start.len()]);
     for t in 1..=10 {
         step(&mut *trainer, &buffer.batch());
-        let gradients = trainer.gradients();
+        let gradients = trainer.gradients().expect("the device works");
         let gradient = gradients.iter().flat_map(|g| &g.data).map(|&g| f64::from(g));
         for (i, g) in gradient.enumerate() {
             m[i] = 0.9 * m[i] + 0.1 * g;
@@ -151,7 +151,7 @@ fn the_optimiser_is_adam() {
 }
 
 fn parameters(trainer: &dyn Trainer) -> Vec<f32> {
-    let state = trainer.state();
+    let state = trainer.state().expect("the device works");
     let parameters = state.tensors.into_iter().filter(|t| t.name.starts_with("parameter."));
     parameters.flat_map(|tensor| tensor.data).collect()
 }
@@ -163,24 +163,27 @@ fn training_goes_on_from_a_state_as_if_it_had_not_stopped() {
     for _ in 0..4 {
         step(&mut *first, &buffer.batch());
     }
-    let state = first.state();
+    let state = first.state().expect("the device works");
     assert_eq!(state.n_update, 4);
     let mut second = trainer(EVERYTHING, Loss::Mse, 1);
     step(&mut *second, &buffer.batch());
     second.restore(&state).expect("a state of the same model");
-    assert_eq!(second.state(), state);
+    assert_eq!(second.state().expect("the device works"), state);
     for _ in 0..4 {
         let losses = [&mut first, &mut second].map(|t| step(&mut **t, &buffer.batch()));
         assert_eq!(losses[0].loss_sum.to_bits(), losses[1].loss_sum.to_bits());
     }
-    assert_eq!(bits(&first.state()), bits(&second.state()));
+    assert_eq!(
+        bits(&first.state().expect("the device works")),
+        bits(&second.state().expect("the device works"))
+    );
 }
 
 #[test]
 fn a_state_that_does_not_fit_changes_nothing() {
     let mut trainer = trainer(EVERYTHING, Loss::Mse, 1);
     step(&mut *trainer, &collated().batch());
-    let before = trainer.state();
+    let before = trainer.state().expect("the device works");
     let mut refused = |change: &dyn Fn(&mut Vec<NamedTensor>), expected: &str| {
         let mut state = before.clone();
         state.n_update = 77;
@@ -188,7 +191,7 @@ fn a_state_that_does_not_fit_changes_nothing() {
         change(&mut state.tensors);
         let error = trainer.restore(&state).expect_err("refused").to_string();
         assert_eq!(error, expected);
-        assert!(trainer.state() == before, "something was changed");
+        assert!(trainer.state().expect("the device works") == before, "something was changed");
     };
     refused(
         &|tensors| tensors.retain(|t| t.name != "moment2.output.weight"),
@@ -215,7 +218,7 @@ fn a_state_that_does_not_fit_changes_nothing() {
 #[test]
 fn initial_parameters_depend_on_seed_and_name_alone() {
     let by_name = |operation| -> BTreeMap<String, Vec<f32>> {
-        let state = trainer(operation, Loss::Mse, 1).state();
+        let state = trainer(operation, Loss::Mse, 1).state().expect("the device works");
         state.tensors.into_iter().map(|tensor| (tensor.name, tensor.data)).collect()
     };
     assert_eq!(by_name(EVERYTHING), by_name(Operation::Gather));
@@ -272,5 +275,12 @@ fn an_output_without_weight_is_no_loss() {
     let mut trainer = trainer(EVERYTHING, Loss::Mse, 1);
     let loss = step(&mut *trainer, &batch);
     assert!(loss.weight_sum == 0.0 && loss.mean() == 0.0);
-    assert!(trainer.gradients().iter().flat_map(|g| &g.data).all(|&g| g == 0.0));
+    assert!(
+        trainer
+            .gradients()
+            .expect("the device works")
+            .iter()
+            .flat_map(|g| &g.data)
+            .all(|&g| g == 0.0)
+    );
 }

@@ -24,6 +24,12 @@ pub fn check(config: &Config) -> Result<(), String> {
         }
     }
     let model = config.model.typetag_name();
+    if !config.model.accepts(provides.level) {
+        return Err(format!(
+            "model \"{model}\" does not work on {}, which is what dataset \"{dataset}\" holds; choose another of the two",
+            provides.level
+        ));
+    }
     if let Some(missing) = config.model.needs().missing_from(provides.fields) {
         return Err(format!(
             "model \"{model}\" needs {missing}, which dataset \"{dataset}\" does not have; choose another of the two"

@@ -60,11 +60,11 @@ fn train(batch: &PaddedBatch<'_>) -> (LossSum, Vec<NamedTensor>, TrainerState) {
         trainer.upload(Slot::A, batch).expect("a complete batch");
         let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
         trainer.backward().expect("backward");
-        first.get_or_insert_with(|| (loss, trainer.gradients()));
+        first.get_or_insert_with(|| (loss, trainer.gradients().expect("the device works")));
         trainer.update(1e-3).expect("update");
     }
     let (loss, gradients) = first.expect("ten steps");
-    (loss, gradients, trainer.state())
+    (loss, gradients, trainer.state().expect("the device works"))
 }
 
 /// Each tensor within `tolerance` of the largest number in it.
