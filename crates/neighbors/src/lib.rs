@@ -1,12 +1,15 @@
 //! From the positions of atoms to edges: fully connected, radius, k nearest neighbours, with
 //! periodic images.
 //!
-//! A data set of structures embeds an [`EdgeRule`](batchlab_core::EdgeRule) and connects each
-//! structure by [`connect`]. Everything here is pure and knows no files.
+//! A data set of structures embeds an [`EdgeRule`](batchlab_core::EdgeRule) and, while it reads,
+//! gives each structure to an [`EdgeCollector`], which ends as the edges of its `Graphs`.
+//! [`connect`] is the function behind it. Everything here is pure and knows no files.
 
+mod collector;
 mod connect;
 mod error;
 mod lattice;
 
+pub use collector::EdgeCollector;
 pub use connect::{Neighbors, connect};
 pub use error::NeighborError;
