@@ -42,7 +42,7 @@ pub enum NeighborError {
     )]
     Cell {
         /// One row per vector, in angstrom.
-        cell: [[f64; 3]; 3],
+        cell: Box<[[f64; 3]; 3]>,
         /// The largest component that is accepted, in angstrom.
         max: f64,
     },

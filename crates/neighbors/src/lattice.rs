@@ -42,7 +42,7 @@ impl Lattice {
         if is_sane {
             Ok(lattice)
         } else {
-            Err(NeighborError::Cell { cell: *cell, max: MAX_COORDINATE })
+            Err(NeighborError::Cell { cell: Box::new(*cell), max: MAX_COORDINATE })
         }
     }
 
