@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::graphs::{self, Edges, ManyGraphs, NodeClass, Topology};
-use batchlab_core::{Dataset, DatasetError, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_core::graphs::{self, ManyGraphs, NodeClass, Topology};
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_neighbors::{EdgeCollector, NeighborError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +25,6 @@ const REPORT_EVERY: u64 = 1000;
 
 /// QM9: small organic molecules with their geometry and 15 computed properties.
 ///
-/// Every ordered pair of different atoms is an edge, implied and written out in the batch only.
 /// Node classes are elements, numbered in the order in which they first appear in what was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +39,11 @@ pub struct Qm9 {
     /// (cal/(mol K)), `homo`, `lumo`, `gap`, `zpve`, total energies `U0`, `U`, `H`, `G`, or
     /// atomisation energies `U0_atom`, `U_atom`, `H_atom`, `G_atom` (all in eV, per molecule).
     pub target: String,
+    /// Which atoms are connected: `"fully-connected"` (every ordered pair of different atoms, implied
+    /// and written out in the batch only; this is what the study does), `{ radius = 5.0 }` (angstrom;
+    /// molecules in which no two atoms are that near are kept, without edges, and counted) or
+    /// `{ nearest = 8 }` (every molecule must have more atoms than that; the smallest have 3).
+    pub edges: EdgeRule,
     /// Whether to leave out the 3,054 molecules that QM9's authors list as uncharacterised. The
     /// study keeps them.
     pub drop_uncharacterized: bool,
@@ -50,13 +55,21 @@ pub struct Qm9 {
 
 impl Default for Qm9 {
     fn default() -> Self {
-        Self { path: None, target: "U0_atom".to_owned(), drop_uncharacterized: false, limit: None }
+        Self {
+            path: None,
+            target: "U0_atom".to_owned(),
+            edges: EdgeRule::default(),
+            drop_uncharacterized: false,
+            limit: None,
+        }
     }
 }
 
 #[typetag::serde(name = "qm9")]
 impl Dataset for Qm9 {
     fn provides(&self) -> Provides {
+        // The same for every rule: implied edges are measured in the batch, stored ones when they
+        // are made.
         let fields = Needs {
             node_class: true,
             distance: true,
@@ -83,16 +96,16 @@ impl Dataset for Qm9 {
         ctx.progress.start("reading molecules", None);
         let columns = molecules.and_then(|molecules| self.collect(&path, molecules, target, ctx));
         ctx.progress.finish();
-        columns.map_err(DatasetError::other)?.into_graphs(target)
+        columns.map_err(DatasetError::other)?.into_graphs(self.edges, target)
     }
 }
 
 batchlab_core::register!(Dataset, Qm9, example = Qm9::default());
 
 /// What is kept of the molecules, concatenated.
-#[derive(Default)]
 struct Columns {
     n_node: Vec<u32>,
+    edges: EdgeCollector,
     class: NodeClasses,
     position: Vec<[f32; 3]>,
     target: Vec<f64>,
@@ -116,7 +129,7 @@ impl Qm9 {
         target: &Target,
         ctx: &LoadContext,
     ) -> Result<Columns, Qm9Error> {
-        let mut columns = Columns::default();
+        let mut columns = Columns::new(self.edges);
         let mut seen = HashSet::new();
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         for molecule in molecules {
@@ -138,7 +151,13 @@ impl Qm9 {
                     continue;
                 }
             }
-            columns.push(&molecule, target);
+            columns.push(&molecule, target).map_err(|source| {
+                let molecule = molecule.gdb_index.map_or_else(
+                    || format!("molecule {} of the file", columns.n_read),
+                    |gdb_index| format!("molecule gdb {gdb_index}"),
+                );
+                Qm9Error::Edges { path: path.to_owned(), molecule, source }
+            })?;
             if columns.n_node.len() == limit {
                 break;
             }
@@ -149,7 +168,21 @@ impl Qm9 {
 }
 
 impl Columns {
-    fn push(&mut self, molecule: &Molecule, target: &Target) {
+    fn new(rule: EdgeRule) -> Self {
+        Self {
+            n_node: Vec::new(),
+            edges: EdgeCollector::new(rule),
+            class: NodeClasses::default(),
+            position: Vec::new(),
+            target: Vec::new(),
+            origin: Vec::new(),
+            n_read: 0,
+            n_dropped: 0,
+        }
+    }
+
+    fn push(&mut self, molecule: &Molecule, target: &Target) -> Result<(), NeighborError> {
+        self.edges.push(&molecule.position, None)?;
         self.n_node.push(molecule.atomic_number.len() as u32);
         for &atomic_number in &molecule.atomic_number {
             self.class.push(atomic_number);
@@ -157,6 +190,7 @@ impl Columns {
         self.position.extend(molecule.position.iter().map(|position| position.map(|x| x as f32)));
         self.target.push(target.of(molecule));
         self.origin.extend(molecule.gdb_index);
+        Ok(())
     }
 
     fn report(&self, config: &Qm9, ctx: &LoadContext) {
@@ -174,8 +208,18 @@ impl Columns {
         }
     }
 
-    fn into_graphs(self, target: &Target) -> Result<Graphs, DatasetError> {
-        let many = ManyGraphs::new(&self.n_node, Edges::FullyConnected)?;
+    fn into_graphs(self, rule: EdgeRule, target: &Target) -> Result<Graphs, DatasetError> {
+        let mut notes = vec![
+            ("molecules read".to_owned(), self.n_read),
+            ("molecules left out as uncharacterised".to_owned(), self.n_dropped),
+        ];
+        if matches!(rule, EdgeRule::Radius(_)) {
+            notes.extend([
+                ("graphs without edges".to_owned(), self.edges.n_without_edges()),
+                ("graphs with an atom without edges".to_owned(), self.edges.n_with_lone_atom()),
+            ]);
+        }
+        let many = ManyGraphs::new(&self.n_node, self.edges.finish()?)?;
         let mut graphs = Graphs::new("qm9", Topology::Many(many))?;
         graphs.node_class = Some(self.class.into());
         graphs.position = Some(self.position);
@@ -184,10 +228,7 @@ impl Columns {
         if self.origin.len() == self.n_node.len() {
             graphs.origin = self.origin;
         }
-        graphs.notes = vec![
-            ("molecules read".to_owned(), self.n_read),
-            ("molecules left out as uncharacterised".to_owned(), self.n_dropped),
-        ];
+        graphs.notes = notes;
         graphs.check()?;
         Ok(graphs)
     }

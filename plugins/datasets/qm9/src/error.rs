@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use batchlab_neighbors::NeighborError;
+
 /// Why QM9 could not be read. Nothing is ever skipped: the first fault ends the reading.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -80,6 +82,16 @@ pub enum Qm9Error {
         path: PathBuf,
         /// 1-based, in reading order.
         position: u64,
+    },
+    /// The atoms of a molecule cannot be connected as the option `edges` says.
+    #[error("{}: {molecule}: {source}", path.display())]
+    Edges {
+        /// The file or folder.
+        path: PathBuf,
+        /// By gdb index, or by its place where it states none.
+        molecule: String,
+        /// What is wrong with it.
+        source: NeighborError,
     },
 }
 

@@ -7,6 +7,8 @@ use batchlab_core::progress::Progress;
 
 use super::*;
 
+mod edges;
+
 /// One atom per molecule, with the given index and element.
 fn file(molecules: &[(Option<u32>, &str)]) -> tempfile::NamedTempFile {
     let mut text = String::new();
@@ -180,7 +182,7 @@ fn the_configuration_is_read_strictly_and_written_whole() {
     let dataset: Box<dyn Dataset> = Box::new(Qm9::default());
     assert_eq!(
         serde_json::to_string(&dataset).expect("serialisable"),
-        r#"{"name":"qm9","target":"U0_atom","drop_uncharacterized":false}"#
+        r#"{"name":"qm9","target":"U0_atom","edges":"fully-connected","drop_uncharacterized":false}"#
     );
 }
 
