@@ -193,3 +193,13 @@ fn a_wrong_rule_is_refused_at_its_place() {
         assert!(!place.is_empty() && edges.contains(&place), "{edges}: {place:?} {message}");
     }
 }
+
+#[test]
+fn a_configuration_with_a_rule_is_written_so_that_it_can_be_read_again() {
+    for edges in [json!("fully-connected"), json!({ "radius": 2.5 }), json!({ "nearest": 12 })] {
+        let edges = serde_json::from_value(edges).expect("a rule");
+        let config = Qm9 { edges, limit: NonZeroUsize::new(3), ..Qm9::default() };
+        let text = toml::to_string(&config).expect("plain values");
+        assert_eq!(toml::from_str::<Qm9>(&text).expect("as written"), config, "{text}");
+    }
+}
