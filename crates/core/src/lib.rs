@@ -33,6 +33,7 @@ pub mod record;
 pub mod registry;
 pub mod shape_set;
 pub mod sink;
+pub mod weighting;
 
 pub use batcher::{BatchContext, BatchStream, Batcher, Purpose};
 pub use buffer::{BatchBuffer, PaddedBatch};

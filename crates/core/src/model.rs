@@ -139,11 +139,12 @@ pub trait Trainer {
     /// An empty slot, or a device that fails.
     fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError>;
 
-    /// Computes the gradients of the mean loss of the last `forward` in training mode.
+    /// Computes the gradients of `scale` times the mean loss of the last `forward` in training
+    /// mode. The scale is 1 unless the gradient's [weighting](crate::weighting) asks for another.
     ///
     /// # Errors
     /// No such `forward`, or a device that fails.
-    fn backward(&mut self) -> Result<(), ModelError>;
+    fn backward(&mut self, scale: f64) -> Result<(), ModelError>;
 
     /// Changes the parameters by one step of the optimiser, with the gradients of the last
     /// `backward`.

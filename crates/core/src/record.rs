@@ -211,6 +211,8 @@ record! {
         batcher: String,
         /// B: at most B - 1 real graphs in a batch, and one slot for padding.
         batch_size: Option<i64>,
+        /// How much each output counts in the gradient: `per-batch-mean`, `per-graph`, `per-node`.
+        weighting: String,
         /// Batching strategy of all evaluations.
         evaluation_batcher: String,
         /// `stages`: synchronised at every boundary; `combined`: once per step, next batch

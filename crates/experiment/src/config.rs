@@ -13,6 +13,7 @@ mod source;
 use std::num::NonZeroU64;
 
 use batchlab_core::model::Loss;
+use batchlab_core::weighting::Weighting;
 use batchlab_core::{Batcher, Dataset, Model, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,9 @@ pub struct Training {
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
+    /// How much each output counts in the gradient.
+    #[serde(default)]
+    pub weighting: Weighting,
     /// What a step's times mean.
     #[serde(default)]
     pub timing: Timing,

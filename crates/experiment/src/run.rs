@@ -155,20 +155,23 @@ pub fn run(
     let data = Data::load(loaded, observer)?;
     let evaluator = Evaluator::new(config, &data)?;
     let (stream, prepare_ns) = open_stream(config, &data, observer)?;
-    let facts = stream.facts();
+    let mut facts = stream.facts();
     let mut trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
 
     let provenance = Provenance::collect();
     let publisher = Publisher::open(options.out, &run_id(&loaded.hash()))?;
     publisher.text("config.toml", &loaded.to_toml())?;
     let mut recorder = Recorder::open(&config.sink, &publisher, &metadata(loaded, &provenance))?;
+    let constant = weighting_constant(config, &data);
+    facts.push(("weighting_constant".into(), constant));
     recorder.facts(&facts, &data.graphs.notes);
     let header = describe::header(loaded, &data, &*trainer, publisher.run_id());
     observer.started(&header);
 
-    let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs());
+    let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
+        .weighted(config.training.weighting);
     let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
-    let mut training = TrainingLoop::new(&config.training, &mut *trainer, pipeline);
+    let mut training = TrainingLoop::new(&config.training, &mut *trainer, pipeline, constant);
     let (evals, ending) = alternate(&mut training, &evaluator, &mut recorder, observer, options)?;
     observer.ended();
 
@@ -263,6 +266,13 @@ fn alternate(
         }
     }
     Ok((evals, ending.unwrap_or(Ending { status: Status::Completed, reason: None })))
+}
+
+/// What output weights are divided by when batches do not count the same: as many outputs as a
+/// full batch has, where the batcher says so, else one.
+fn weighting_constant(config: &Config, data: &Data) -> f64 {
+    let n_output = config.batcher.batch_size().map_or(1.0, |size| f64::from(size - 1));
+    config.training.weighting.constant(&data.graphs, &data.subsets.train, n_output)
 }
 
 /// Start and configuration: sorts by time, and the same configuration can be found again.

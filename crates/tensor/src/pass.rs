@@ -125,12 +125,13 @@ impl<'p, D: Backend> Pass<'p, D> {
     }
 }
 
-/// Computes the gradients of a loss by all parameters, in their order.
+/// Computes the gradients of `scale` times a loss by all parameters, in their order.
 pub(crate) fn backward<D: Backend>(
     loss: TracedLoss<D>,
+    scale: f64,
     parameters: &Parameters<D>,
 ) -> Result<Vec<Buffer<D>>, ModelError> {
-    let mut gradients = loss.try_backward().map_err(engine)?;
+    let mut gradients = (loss * scale as f32).try_backward().map_err(engine)?;
     let take = |parameter: &Matrix<D>| {
         let gradient = gradients.get_or_alloc_mut(parameter.tensor()).map_err(engine)?;
         let empty = parameters.device().zeros_buffer(0).map_err(engine)?;

@@ -143,12 +143,12 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         Ok(sum)
     }
 
-    fn backward(&mut self) -> Result<(), ModelError> {
+    fn backward(&mut self, scale: f64) -> Result<(), ModelError> {
         let Some(traced) = self.traced.take() else {
             return Err(ModelError::Engine("backward without forward in training mode".into()));
         };
         self.gradients = None;
-        let values = backward(traced, &self.parameters)?;
+        let values = backward(traced, scale, &self.parameters)?;
         self.gradients = Some(Gradients { values, used: false });
         Ok(())
     }

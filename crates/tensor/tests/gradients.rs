@@ -22,7 +22,7 @@ fn check(operation: Operation, loss: Loss, output_width: usize) {
     let trainer = &mut *trainer;
     trainer.upload(Slot::A, &collated().batch()).expect("a complete batch");
     trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
-    trainer.backward().expect("backward");
+    trainer.backward(1.0).expect("backward");
     let gradients = trainer.gradients().expect("the device works");
     let state = trainer.state().expect("the device works");
     let largest = |tensor: &NamedTensor| tensor.data.iter().fold(0.0_f32, |a, b| a.max(b.abs()));

@@ -101,7 +101,7 @@ fn a_network_learns_the_classes_of_nodes() {
     for _ in 0..300 {
         trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
         let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
-        trainer.backward().expect("backward");
+        trainer.backward(1.0).expect("backward");
         trainer.update(1e-2).expect("update");
         losses.push(loss.mean());
     }
@@ -122,10 +122,10 @@ fn evaluation_gives_the_same_loss_and_records_nothing() {
     let (buffer, mut trainer) = (collated(), trainer());
     trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
     let evaluated = trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward");
-    assert!(trainer.backward().is_err());
+    assert!(trainer.backward(1.0).is_err());
     assert_eq!(trainer.forward(Slot::A, Mode::Training, 0).expect("forward"), evaluated);
     // A batch that is evaluated in between does not disturb the gradients.
     trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward");
-    trainer.backward().expect("backward");
+    trainer.backward(1.0).expect("backward");
     trainer.update(1e-3).expect("update");
 }

@@ -245,11 +245,11 @@ fn steps_in_the_wrong_order_are_refused() {
     let text =
         |result: Result<(), batchlab_core::ModelError>| result.expect_err("refused").to_string();
     assert!(text(trainer.forward(Slot::A, Mode::Training, 0).map(drop)).contains("no batch"));
-    assert!(text(trainer.backward()).contains("backward without forward"));
+    assert!(text(trainer.backward(1.0)).contains("backward without forward"));
     assert!(text(trainer.update(1e-3)).contains("update without backward"));
     step(&mut *trainer, &collated().batch());
     assert!(text(trainer.update(1e-3)).contains("update without backward"));
-    assert!(text(trainer.backward()).contains("backward without forward"));
+    assert!(text(trainer.backward(1.0)).contains("backward without forward"));
 }
 
 #[test]

@@ -79,6 +79,7 @@ pub(super) fn record(
         n_parameter: header.n_parameter as i64,
         batcher: header.batcher.clone(),
         batch_size: header.batch_size.map(i64::from),
+        weighting: config.training.weighting.name().into(),
         evaluation_batcher: config.evaluation.batcher.label(),
         timing: config.training.timing.name().into(),
         prefetch_depth: i64::from(config.training.prefetch_depth()),

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use batchlab_core::weighting::Weighting;
 use batchlab_core::{BatchBuffer, BatchPlan, BatchStream, Graphs, Needs, PaddedBatch, collate};
 
 use crate::RunError;
@@ -62,13 +63,20 @@ pub(super) struct Producer {
     graphs: Arc<Graphs>,
     stream: Box<dyn BatchStream>,
     needs: Needs,
+    weighting: Weighting,
     kept: HashMap<u64, Arc<BatchBuffer>>,
     kept_bytes: usize,
 }
 
 impl Producer {
     pub(super) fn new(graphs: Arc<Graphs>, stream: Box<dyn BatchStream>, needs: Needs) -> Self {
-        Self { graphs, stream, needs, kept: HashMap::new(), kept_bytes: 0 }
+        let weighting = Weighting::default();
+        Self { graphs, stream, needs, weighting, kept: HashMap::new(), kept_bytes: 0 }
+    }
+
+    /// Weighs the outputs for training.
+    pub(super) fn weighted(self, weighting: Weighting) -> Self {
+        Self { weighting, ..self }
     }
 
     fn prepare(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
@@ -76,6 +84,7 @@ impl Producer {
         if !self.stream.next(&mut prepared.plan)? {
             return Ok(false);
         }
+        self.weighting.weigh(&self.graphs, &mut prepared.plan);
         let planned = Instant::now();
         self.collate(prepared)?;
         prepared.plan_ns = nanoseconds(start, planned);
@@ -150,4 +159,125 @@ impl Drop for Ahead {
 /// Time between two moments.
 pub(super) fn nanoseconds(start: Instant, end: Instant) -> i64 {
     i64::try_from(end.duration_since(start).as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
+    use batchlab_core::grouping::{Composition, EpochGraphs, GroupOptions, Grouping, open_groups};
+    use batchlab_core::padding::{BatchSize, Padding};
+    use batchlab_core::{BatchContext, BatcherError, Cursor, GraphSize, Purpose};
+
+    /// Groups of three that straddle epochs of ten.
+    #[derive(Default)]
+    struct Three(Vec<GraphSize>);
+
+    impl Grouping for Three {
+        fn next_group(
+            &mut self,
+            graphs: &mut EpochGraphs<'_>,
+            group: &mut Vec<GraphSize>,
+        ) -> Result<bool, BatcherError> {
+            self.0.extend(graphs.take(3 - self.0.len()));
+            let is_complete = self.0.len() == 3;
+            if is_complete {
+                group.append(&mut self.0);
+            }
+            Ok(is_complete)
+        }
+        fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+            group.append(&mut self.0);
+            Ok(!group.is_empty())
+        }
+        fn pending(&self) -> &[GraphSize] {
+            &self.0
+        }
+        fn restore(&mut self, carried: &[GraphSize]) {
+            self.0 = carried.to_vec();
+        }
+    }
+
+    fn pipeline(
+        depth: u32,
+        purpose: Purpose,
+        composition: Composition,
+        cursor: Option<&Cursor>,
+    ) -> Pipeline {
+        let many = ManyGraphs::new(&[2, 3, 4, 5, 6, 2, 3, 4, 5, 6], Edges::FullyConnected).unwrap();
+        let graphs = Arc::new(Graphs::new("ten", Topology::Many(many)).unwrap());
+        let members: Vec<u32> = (0..10).collect();
+        let options = GroupOptions {
+            composition,
+            ..GroupOptions::new(BatchSize::try_from(4).unwrap(), Padding::None)
+        };
+        let ctx = BatchContext::new(purpose, 1);
+        let mut stream =
+            open_groups(graphs.view(&members), ctx, Three::default(), options).unwrap();
+        if let Some(cursor) = cursor {
+            stream.seek(cursor).unwrap();
+        }
+        Pipeline::new(Producer::new(graphs, stream, Needs::default()), depth)
+    }
+
+    /// The next batches: their plans, and what they hold.
+    fn take(pipeline: &mut Pipeline, n: usize) -> Vec<(BatchPlan, Vec<u32>)> {
+        let mut prepared = Prepared::default();
+        let mut batch = || {
+            let more = pipeline.next(&mut prepared).unwrap();
+            more.then(|| (prepared.plan.clone(), prepared.batch().sender.to_vec()))
+        };
+        (0..n).map_while(|_| batch()).collect()
+    }
+
+    #[test]
+    fn batches_prepared_ahead_are_the_same() {
+        for composition in [Composition::EveryEpoch, Composition::Fixed] {
+            let reference = take(&mut pipeline(0, Purpose::Training, composition, None), 20);
+            assert_eq!(reference.len(), 20);
+            for depth in [1, 2, 4] {
+                let mut ahead = pipeline(depth, Purpose::Training, composition, None);
+                assert!(take(&mut ahead, 20) == reference, "depth {depth}");
+            }
+        }
+    }
+
+    /// What counts is the cursor of the batch that was trained, not of those prepared after it.
+    #[test]
+    fn a_run_resumes_at_the_batch_it_trained_twice() {
+        let every_epoch = Composition::EveryEpoch;
+        let reference = take(&mut pipeline(0, Purpose::Training, every_epoch, None), 20);
+        for depth in [0, 1, 4] {
+            let mut done = Vec::new();
+            let mut cursor = None;
+            for n in [3, 4, 13] {
+                let mut part = pipeline(depth, Purpose::Training, every_epoch, cursor.as_ref());
+                done.extend(take(&mut part, n));
+                cursor = done.last().map(|(plan, _)| plan.cursor.clone());
+            }
+            assert!(done == reference, "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_ends() {
+        for depth in [0, 1, 4] {
+            let mut once = pipeline(depth, Purpose::Evaluation, Composition::EveryEpoch, None);
+            assert_eq!(take(&mut once, 99).len(), 4, "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn batches_of_fixed_composition_are_collated_once() {
+        let mut fixed = pipeline(0, Purpose::Training, Composition::Fixed, None);
+        let mut prepared = Prepared::default();
+        let mut seen: HashMap<u64, *const BatchBuffer> = HashMap::new();
+        for _ in 0..12 {
+            assert!(fixed.next(&mut prepared).unwrap());
+            let kept = Arc::as_ptr(prepared.kept.as_ref().unwrap());
+            let first = *seen.entry(prepared.plan.recipe.unwrap()).or_insert(kept);
+            assert_eq!(first, kept);
+        }
+        assert_eq!(seen.len(), 4);
+    }
 }

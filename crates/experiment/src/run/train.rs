@@ -30,6 +30,8 @@ pub(super) struct TrainingLoop<'a> {
     pub(super) tally: Tally,
     pipeline: Pipeline,
     prepared: Prepared,
+    /// What the weights of an output are divided by; see `batchlab_core::weighting`.
+    constant: f64,
 }
 
 impl<'a> TrainingLoop<'a> {
@@ -37,6 +39,7 @@ impl<'a> TrainingLoop<'a> {
         training: &'a Training,
         trainer: &'a mut dyn Trainer,
         pipeline: Pipeline,
+        constant: f64,
     ) -> Self {
         Self {
             training,
@@ -47,6 +50,7 @@ impl<'a> TrainingLoop<'a> {
             tally: Tally::default(),
             pipeline,
             prepared: Prepared::default(),
+            constant,
         }
     }
 
@@ -111,7 +115,7 @@ impl<'a> TrainingLoop<'a> {
             ..StepRecord::default()
         };
         if loss.mean().is_finite() {
-            trainer.backward()?;
+            trainer.backward(self.training.weighting.scale(loss.weight_sum, self.constant))?;
             let backed = clock.tick(trainer)?;
             trainer.update(learning_rate)?;
             let updated = clock.tick(trainer)?;

@@ -242,7 +242,7 @@ pub(crate) fn trainer(operation: Operation, loss: Loss, output_width: usize) -> 
 pub(crate) fn step(trainer: &mut dyn Trainer, batch: &PaddedBatch<'_>) -> LossSum {
     trainer.upload(Slot::A, batch).expect("a complete batch");
     let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
-    trainer.backward().expect("backward");
+    trainer.backward(1.0).expect("backward");
     trainer.update(1e-2).expect("update");
     loss
 }

@@ -64,7 +64,7 @@ fn measure(n_graph: usize) -> Result<Vec<[f64; 4]>, Box<dyn std::error::Error + 
         let upload = lap();
         trainer.forward(Slot::A, Mode::Training, 0)?;
         let forward = lap();
-        trainer.backward()?;
+        trainer.backward(1.0)?;
         let backward = lap();
         trainer.update(1e-4)?;
         let update = lap();

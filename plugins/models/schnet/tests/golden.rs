@@ -121,7 +121,7 @@ fn check(bytes: &[u8]) -> Outcome<Vec<(String, f64, f64)>> {
     let expected = golden.numbers("output.loss")?[0];
     errors.push(("loss".into(), ((loss - expected) / expected).abs(), LOSS));
 
-    trainer.backward().map_err(text)?;
+    trainer.backward(1.0).map_err(text)?;
     let mut gradients: BTreeMap<String, NamedTensor> = trainer
         .gradients()
         .expect("the device works")
@@ -154,7 +154,7 @@ fn check(bytes: &[u8]) -> Outcome<Vec<(String, f64, f64)>> {
         trainer.update(learning_rate).map_err(text)?;
         let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?.mean();
         worst = worst.max(((loss - expected) / expected).abs());
-        trainer.backward().map_err(text)?;
+        trainer.backward(1.0).map_err(text)?;
     }
     errors.push((format!("loss of {} Adam steps", expected.len() - 1), worst, LOSS));
     Ok(errors)

@@ -59,7 +59,7 @@ fn train(batch: &PaddedBatch<'_>) -> (LossSum, Vec<NamedTensor>, TrainerState) {
     for _ in 0..10 {
         trainer.upload(Slot::A, batch).expect("a complete batch");
         let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
-        trainer.backward().expect("backward");
+        trainer.backward(1.0).expect("backward");
         first.get_or_insert_with(|| (loss, trainer.gradients().expect("the device works")));
         trainer.update(1e-3).expect("update");
     }
