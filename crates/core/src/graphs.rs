@@ -43,11 +43,28 @@ pub struct Graphs {
     pub position: Option<Vec<[f32; 3]>>,
     /// What is to be predicted.
     pub target: Option<Target>,
+    /// The division that the data set's authors published, where there is one; a run uses it unless
+    /// its configuration asks for a random one.
+    pub split: Option<FixedSplit>,
     /// How each graph is called in its source, for example the index in QM9; `[n_graph]`, or empty
     /// when that is its position.
     pub origin: Vec<u32>,
     /// Counts that a person should know, for example how many molecules were left out and why.
     pub notes: Vec<(String, u64)>,
+}
+
+/// Which members (graphs, or nodes of one graph) are for what, as published with the data.
+///
+/// No member is in two subsets, or in one of them twice; some may be in none. The order within a
+/// subset is the order of an evaluation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FixedSplit {
+    /// For training.
+    pub train: Vec<u32>,
+    /// For choices during training.
+    pub validation: Vec<u32>,
+    /// For the final judgement.
+    pub test: Vec<u32>,
 }
 
 /// How nodes and edges are arranged.
@@ -345,6 +362,24 @@ impl StoredEdges {
     }
 }
 
+impl FixedSplit {
+    fn check(&self, n_member: usize) -> Result<(), DatasetError> {
+        let mut taken = vec![false; n_member];
+        for &member in self.train.iter().chain(&self.validation).chain(&self.test) {
+            let problem = match taken.get_mut(member as usize) {
+                None => format!("names member {member}, but there are {n_member}"),
+                Some(true) => format!("names member {member} twice"),
+                Some(slot) => {
+                    *slot = true;
+                    continue;
+                }
+            };
+            return Err(DatasetError::Inconsistent(format!("the split {problem}")));
+        }
+        Ok(())
+    }
+}
+
 impl OneGraph {
     /// Number of nodes.
     #[must_use]
@@ -376,6 +411,7 @@ impl Graphs {
             node_feature: None,
             position: None,
             target: None,
+            split: None,
             origin: Vec::new(),
             notes: Vec::new(),
         };
@@ -467,7 +503,7 @@ impl Graphs {
         {
             return Err(DatasetError::Inconsistent(format!("node class {value} has no name")));
         }
-        Ok(())
+        self.split.as_ref().map_or(Ok(()), |split| split.check(self.n_member()))
     }
 
     /// What a batcher sees of a subset, in the order of `members` (graphs, or output nodes).
@@ -537,6 +573,11 @@ impl Graphs {
         if let Some(target) = &self.target {
             add("target", format!("{} {:?}", target.name, target.kind).as_bytes());
             add("target value", bytemuck::cast_slice(&target.value));
+        }
+        if let Some(split) = &self.split {
+            add("train", bytemuck::cast_slice(&split.train));
+            add("validation", bytemuck::cast_slice(&split.validation));
+            add("test", bytemuck::cast_slice(&split.test));
         }
         hexadecimal(&hasher.finalize())
     }
@@ -645,6 +686,23 @@ mod tests {
         target.standardise(&[0, 1]);
         assert_eq!(target.standardisation, Standardisation { mean: 2.0, deviation: 1.0 });
         assert_eq!(target.training, [-1.0, 1.0, 98.0]);
+    }
+
+    #[test]
+    fn a_split_that_names_a_member_twice_is_refused() {
+        let one = OneGraph { offset: vec![0; 4], sender: Vec::new(), edge_weight: Vec::new() };
+        let mut graphs = Graphs::new("test", Topology::One(Arc::new(one))).unwrap();
+        let unsplit = graphs.content_hash();
+        let mut check = |train: &[u32], test: &[u32]| {
+            let [train, test] = [train, test].map(<[u32]>::to_vec);
+            graphs.split = Some(FixedSplit { train, validation: Vec::new(), test });
+            graphs.check().map(|()| graphs.content_hash()).map_err(|error| error.to_string())
+        };
+        assert_ne!(check(&[2, 0], &[1]).unwrap(), unsplit);
+        let error = check(&[2, 0], &[2]).unwrap_err();
+        assert_eq!(error, "inconsistent graphs: the split names member 2 twice");
+        let error = check(&[3], &[]).unwrap_err();
+        assert_eq!(error, "inconsistent graphs: the split names member 3, but there are 3");
     }
 
     #[test]
