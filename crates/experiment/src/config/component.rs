@@ -9,18 +9,32 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Diagnostic;
 use super::source::Source;
 
+/// Checks the tables of components that a file gives, of which `required` must be there. Other tables
+/// of a run, such as its sinks, are not looked at.
+pub(super) fn check_parts(
+    source: &Source,
+    root: &Spanned<DeTable<'_>>,
+    required: &[Kind],
+) -> Result<(), Diagnostic> {
+    for kind in [Kind::Dataset, Kind::Model, Kind::Batcher] {
+        match get(root.get_ref(), kind.key()) {
+            Some(value) => check(source, kind, &value.span(), value.get_ref())?,
+            None if required.contains(&kind) => {
+                return Err(source
+                    .whole(format!("there is no [{kind}]"))
+                    .help(format!("add [{kind}] with name = one of: {}", names(kind).join(", "))));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 /// Checks every component's table against the component of that name.
 ///
 /// Serde alone would find the same mistakes, but behind a trait object it loses their place.
 pub(super) fn check_all(source: &Source, root: &Spanned<DeTable<'_>>) -> Result<(), Diagnostic> {
-    for kind in [Kind::Dataset, Kind::Model, Kind::Batcher] {
-        let Some(value) = get(root.get_ref(), kind.key()) else {
-            return Err(source
-                .whole(format!("there is no [{kind}]"))
-                .help(format!("add [{kind}] with name = one of: {}", names(kind).join(", "))));
-        };
-        check(source, kind, &value.span(), value.get_ref())?;
-    }
+    check_parts(source, root, &[Kind::Dataset, Kind::Model, Kind::Batcher])?;
     let evaluation = get(root.get_ref(), "evaluation").and_then(|e| e.get_ref().as_table());
     if let Some(value) = evaluation.and_then(|table| get(table, "batcher")) {
         check(source, Kind::Batcher, &value.span(), value.get_ref())?;

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::sha256;
-use batchlab_core::registry;
+use batchlab_core::registry::{self, Kind};
 use serde::Deserialize;
-use serde::de::IntoDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,12 +30,7 @@ impl LoadedConfig {
     /// # Errors
     /// [`RunError::Config`] with a diagnostic for the first mistake.
     pub fn read(path: &Path, overrides: &[String], defaults: &str) -> Result<Self, RunError> {
-        let content = std::fs::read_to_string(path).map_err(|error| {
-            RunError::Config(format!(
-                "error: cannot read the configuration {}: {error}",
-                path.display()
-            ))
-        })?;
+        let content = read_text(path)?;
         let config = parse(&path.display().to_string(), &content, overrides, defaults)?;
         Ok(Self { config, path: path.to_owned() })
     }
@@ -64,6 +59,34 @@ impl LoadedConfig {
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.config).expect("what was read from TOML can be written as TOML")
     }
+}
+
+/// Reads a file that is not a run but is made of the same tables, with overrides and the same
+/// diagnostics. The components in `required` must be there.
+///
+/// # Errors
+/// [`RunError::Config`] with a diagnostic for the first mistake.
+pub fn read_parts<T: DeserializeOwned>(
+    path: &Path,
+    overrides: &[String],
+    required: &[Kind],
+) -> Result<T, RunError> {
+    if let Some(conflict) = registry::conflicts().into_iter().next() {
+        return Err(RunError::Config(format!("error: {conflict}")));
+    }
+    let content = read_text(path)?;
+    let source = Source::new(&path.display().to_string(), &content, overrides);
+    let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
+    let root = source.parse().map_err(fail)?;
+    component::check_parts(&source, &root, required).map_err(fail)?;
+    T::deserialize(root.into_deserializer()).map_err(|error| fail(source.toml(&error)))
+}
+
+fn read_text(path: &Path) -> Result<String, RunError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let path = path.display();
+        RunError::Config(format!("error: cannot read the configuration {path}: {error}"))
+    })
 }
 
 /// Reads a configuration from text; `file` is its name in messages.
