@@ -53,17 +53,21 @@ macro_rules! fields {
         }
 
         /// The fields of a batch, to be written.
-        pub(crate) struct Columns<'a> { $(pub(crate) $field: &'a mut [$word]),* }
+        pub(crate) struct Columns<'a> {
+            /// Memory for what is looked up on the way; not a part of the batch.
+            pub(crate) scratch: &'a mut Scratch,
+            $(pub(crate) $field: &'a mut [$word]),*
+        }
 
         impl<'a> Columns<'a> {
-            fn split(arena: &'a mut [u32], lengths: &Lengths) -> Self {
+            fn split(arena: &'a mut [u32], lengths: &Lengths, scratch: &'a mut Scratch) -> Self {
                 let rest = arena;
                 $(
                     let (padded, rest) = rest.split_at_mut(lengths.$field.next_multiple_of(ALIGN));
                     let $field = bytemuck::cast_slice_mut(&mut padded[..lengths.$field]);
                 )*
                 let _ = rest;
-                Self { $($field),* }
+                Self { scratch, $($field),* }
             }
         }
 
@@ -130,6 +134,27 @@ fields! {
     edge_weight: f32, "Weight of each edge, `[n_edge]`; 0 for padding.";
 }
 
+/// Memory that collation keeps between batches.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// Positions of the batch's nodes in angstrom, row by row.
+    pub(crate) position: Vec<[f32; 3]>,
+    /// The same, one array per axis.
+    pub(crate) axis: [Vec<f32>; 3],
+}
+
+impl Scratch {
+    /// Empties everything and makes room for the positions of `n_node` nodes.
+    pub(crate) fn clear(&mut self, n_node: usize) {
+        self.position.clear();
+        self.position.reserve(n_node);
+        for axis in &mut self.axis {
+            axis.clear();
+            axis.reserve(n_node);
+        }
+    }
+}
+
 /// Where [`collate`](crate::collate()) writes a batch. It is used again and again: in steady state
 /// nothing is allocated.
 ///
@@ -158,6 +183,7 @@ fields! {
 /// ```
 pub struct BatchBuffer {
     memory: Box<dyn BatchMemory>,
+    scratch: Scratch,
     lengths: Lengths,
     level: Level,
     shape: Shape,
@@ -177,6 +203,7 @@ impl BatchBuffer {
     pub fn with_memory(memory: Box<dyn BatchMemory>) -> Self {
         Self {
             memory,
+            scratch: Scratch::default(),
             lengths: Lengths::default(),
             level: Level::default(),
             shape: Shape::default(),
@@ -212,7 +239,7 @@ impl BatchBuffer {
         self.node_feature_width = node_feature_width;
         self.lengths = lengths(level, shape, needs, node_feature_width);
         self.memory.reserve(self.lengths.n_word());
-        Columns::split(self.memory.words_mut(), &self.lengths)
+        Columns::split(self.memory.words_mut(), &self.lengths, &mut self.scratch)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a plan to a batch: the one place where graphs are copied, padded and masked.
 
+mod complete;
 mod many;
 mod one;
 

@@ -81,6 +81,10 @@ pub enum Topology {
 pub struct ManyGraphs {
     node_offset: Vec<usize>,
     edges: Edges,
+    /// For stored edges, where the run of each node starts, counted within its graph, `[n_node]`:
+    /// among the edges as stored (by receiver), and in the order of the senders.
+    receiver_start: Vec<u32>,
+    sender_start: Vec<u32>,
 }
 
 /// The edges of many graphs.
@@ -258,7 +262,11 @@ impl ManyGraphs {
             Edges::Counted(_) => {}
         }
         let node_offset = offsets(n_node);
-        Ok(Self { node_offset, edges })
+        let (receiver_start, sender_start) = match &edges {
+            Edges::Stored(stored) => stored.starts(&node_offset),
+            Edges::Counted(_) | Edges::FullyConnected => Default::default(),
+        };
+        Ok(Self { node_offset, edges, receiver_start, sender_start })
     }
 
     /// Number of graphs.
@@ -276,6 +284,13 @@ impl ManyGraphs {
     /// Index of the first node of a graph.
     pub(crate) fn first_node(&self, graph: usize) -> usize {
         self.node_offset[graph]
+    }
+
+    /// For stored edges, where the runs of each node of a graph start: among the edges as stored
+    /// (by receiver), and in the order of the senders.
+    pub(crate) fn starts(&self, graph: usize) -> (&[u32], &[u32]) {
+        let nodes = self.node_offset[graph]..self.node_offset[graph + 1];
+        (&self.receiver_start[nodes.clone()], &self.sender_start[nodes])
     }
 
     /// Nodes and edges of a graph.
@@ -345,6 +360,18 @@ impl StoredEdges {
             sender_order,
             offset,
         })
+    }
+
+    /// First edge of each node within its graph, by receiver and by sender. All ends exist.
+    fn starts(&self, node_offset: &[usize]) -> (Vec<u32>, Vec<u32>) {
+        let n_node = node_offset[node_offset.len() - 1];
+        let (mut by_receiver, mut by_sender) = (vec![0; n_node], vec![0; n_node]);
+        for (nodes, edges) in node_offset.windows(2).zip(self.offset.windows(2)) {
+            let (nodes, edges) = (nodes[0]..nodes[1], edges[0]..edges[1]);
+            count_before(&mut by_receiver[nodes.clone()], &self.receiver[edges.clone()]);
+            count_before(&mut by_sender[nodes], &self.sender[edges]);
+        }
+        (by_receiver, by_sender)
     }
 
     fn check_nodes(&self, n_node: &[u32]) -> Result<(), DatasetError> {
@@ -644,6 +671,17 @@ fn offsets(count: &[u32]) -> Vec<usize> {
         offset.push(total);
     }
     offset
+}
+
+/// For each node, how many of `ends` are nodes before it. `count` comes as zeros.
+fn count_before(count: &mut [u32], ends: &[u32]) {
+    for &end in ends {
+        count[end as usize] += 1;
+    }
+    let mut before = 0;
+    for slot in count {
+        before += std::mem::replace(slot, before);
+    }
 }
 
 fn gather<T: Copy>(order: &[u32], values: &[T]) -> Vec<T> {

@@ -1,6 +1,6 @@
 //! Batches of whole graphs.
 
-use super::{Needs, check_room, pad, write_output_weight};
+use super::{Needs, check_room, complete, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
 use crate::graphs::{Edges, Graphs, Level, ManyGraphs, StoredEdges};
@@ -18,6 +18,9 @@ pub(super) fn collate(
     let width = graphs.node_feature.as_ref().map_or(0, |f| f.width);
     let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width);
 
+    if matches!(many.edges(), Edges::FullyConnected) {
+        look_up_positions(&mut columns, graphs, many, plan);
+    }
     let (mut node, mut edge) = (0, 0);
     for (slot, &id) in plan.members.iter().enumerate() {
         let graph = id as usize;
@@ -38,8 +41,15 @@ pub(super) fn collate(
         };
         copy_nodes(&mut columns, graphs, many, &at, width);
         match many.edges() {
-            Edges::FullyConnected => connect_all(&mut columns, graphs, many, &at),
-            Edges::Stored(stored) => copy_edges(&mut columns, stored, &at),
+            Edges::FullyConnected => complete::connect(
+                &mut columns,
+                complete::Place {
+                    node: node as usize,
+                    n_node: size.n_node as usize,
+                    edge: edge as usize,
+                },
+            ),
+            Edges::Stored(stored) => copy_edges(&mut columns, many, stored, &at),
             Edges::Counted(_) => {
                 return Err(CollateError::Missing(
                     "edges, only their numbers; it can be planned but not trained on",
@@ -115,58 +125,30 @@ fn copy_nodes(
     }
 }
 
-/// Every ordered pair of different nodes: receivers in the outer loop, senders in the inner one.
-fn connect_all(columns: &mut Columns<'_>, graphs: &Graphs, many: &ManyGraphs, at: &Place) {
-    let n = at.n_node as usize;
-    let degree = n - 1;
-    let first_edge = at.edge as usize;
-    for i in 0..n {
-        let row = first_edge + i * degree..first_edge + (i + 1) * degree;
-        columns.receiver[row.clone()].fill(at.node + i as u32);
-        columns.receiver_offset[at.node as usize + i] = row.start as u32;
-        for (slot, j) in columns.sender[row].iter_mut().zip(others(n, i)) {
-            *slot = at.node + j as u32;
-        }
-    }
-    if !columns.sender_order.is_empty() {
-        for j in 0..n {
-            let row = first_edge + j * degree..first_edge + (j + 1) * degree;
-            columns.sender_offset[at.node as usize + j] = row.start as u32;
-            for (slot, i) in columns.sender_order[row].iter_mut().zip(others(n, j)) {
-                // Sender j is the (j - 1)-th of a receiver that stands before it, else the j-th.
-                *slot = (first_edge + i * degree + j - usize::from(j > i)) as u32;
-            }
-        }
-    }
+/// Brings the positions of all members into the scratch memory, followed by as many as are read
+/// at a time. One graph after another, so that a large store's cache misses overlap.
+fn look_up_positions(
+    columns: &mut Columns<'_>,
+    graphs: &Graphs,
+    many: &ManyGraphs,
+    plan: &BatchPlan,
+) {
     let wanted = !columns.distance.is_empty() || !columns.displacement.is_empty();
-    if let (Some(position), true) = (&graphs.position, wanted) {
-        let first = many.first_node(at.graph);
-        measure_all(columns, &position[first..first + n], first_edge);
+    let (Some(position), true) = (&graphs.position, wanted) else { return };
+    let scratch = &mut *columns.scratch;
+    scratch.clear(plan.shape.n_node as usize + complete::WIDE);
+    for &id in &plan.members {
+        let first = many.first_node(id as usize);
+        let n_node = many.size(id as usize).n_node as usize;
+        scratch.position.extend_from_slice(&position[first..first + n_node]);
+    }
+    scratch.position.extend([[0.0; 3]; complete::WIDE]);
+    for (axis, values) in scratch.axis.iter_mut().enumerate() {
+        values.extend(scratch.position.iter().map(|row| row[axis]));
     }
 }
 
-/// `0..n` without `i`.
-fn others(n: usize, i: usize) -> impl Iterator<Item = usize> {
-    (0..i).chain(i + 1..n)
-}
-
-fn measure_all(columns: &mut Columns<'_>, position: &[[f32; 3]], first_edge: usize) {
-    let n = position.len();
-    for (i, receiver) in position.iter().enumerate() {
-        let start = first_edge + i * (n - 1);
-        for (edge, j) in (start..).zip(others(n, i)) {
-            let d = [0, 1, 2].map(|axis| receiver[axis] - position[j][axis]);
-            if let Some(slot) = columns.distance.get_mut(edge) {
-                *slot = (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]).sqrt();
-            }
-            if let Some(slot) = columns.displacement.get_mut(3 * edge..3 * edge + 3) {
-                slot.copy_from_slice(&d);
-            }
-        }
-    }
-}
-
-fn copy_edges(columns: &mut Columns<'_>, stored: &StoredEdges, at: &Place) {
+fn copy_edges(columns: &mut Columns<'_>, many: &ManyGraphs, stored: &StoredEdges, at: &Place) {
     let source = stored.offset[at.graph]..stored.offset[at.graph + 1];
     let shift = |to: &mut [u32], from: &[u32], by: u32| {
         for (to, from) in to.iter_mut().zip(from) {
@@ -175,13 +157,12 @@ fn copy_edges(columns: &mut Columns<'_>, stored: &StoredEdges, at: &Place) {
     };
     shift(&mut columns.sender[at.edges()], &stored.sender[source.clone()], at.node);
     shift(&mut columns.receiver[at.edges()], &stored.receiver[source.clone()], at.node);
-    let receivers = &stored.receiver[source.clone()];
-    write_offsets(&mut columns.receiver_offset[at.nodes()], receivers.iter().copied(), at.edge);
-    if !columns.sender_order.is_empty() {
-        let order = &stored.sender_order[source.clone()];
-        shift(&mut columns.sender_order[at.edges()], order, at.edge);
-        let senders = order.iter().map(|&edge| stored.sender[source.start + edge as usize]);
-        write_offsets(&mut columns.sender_offset[at.nodes()], senders, at.edge);
+    let (receiver_start, sender_start) = many.starts(at.graph);
+    shift(&mut columns.receiver_offset[at.nodes()], receiver_start, at.edge);
+    // A batch without any edge has offsets all the same.
+    if !columns.sender_offset.is_empty() {
+        shift(&mut columns.sender_order[at.edges()], &stored.sender_order[source.clone()], at.edge);
+        shift(&mut columns.sender_offset[at.nodes()], sender_start, at.edge);
     }
     if !columns.distance.is_empty() {
         columns.distance[at.edges()].copy_from_slice(&stored.distance[source.clone()]);
@@ -190,18 +171,4 @@ fn copy_edges(columns: &mut Columns<'_>, stored: &StoredEdges, at: &Place) {
         let rows = 3 * at.edges().start..3 * at.edges().end;
         columns.displacement[rows].copy_from_slice(stored.displacement[source].as_flattened());
     }
-}
-
-/// Where each node's run starts in an ascending sequence of nodes, counted from `first`.
-fn write_offsets(offset: &mut [u32], sorted: impl Iterator<Item = u32>, first: u32) {
-    let mut node = 0;
-    let mut end = first;
-    for (edge, value) in (first..).zip(sorted) {
-        while node <= value as usize {
-            offset[node] = edge;
-            node += 1;
-        }
-        end = edge + 1;
-    }
-    offset[node..].fill(end);
 }
