@@ -1,10 +1,11 @@
 //! Contract checks, strategies for random input, and golden files.
 //!
-//! Only ever a dev-dependency: a plugin's tests call one function and learn whether it keeps the
-//! contract.
+//! Only ever a dev-dependency: a plugin's tests write one line and learn whether it keeps the
+//! contract ([`conformance`](mod@conformance)).
 
 #![allow(clippy::print_stderr, reason = "skipped checks must be seen in the test log")]
 #![allow(clippy::missing_panics_doc, reason = "a check reports a broken contract by a panic")]
 
 pub mod batcher;
+pub mod conformance;
 pub mod golden;

@@ -1,0 +1,231 @@
+//! The conformance kit: one line gives a batcher on many graphs the property tests of the contract.
+//!
+//! ```ignore
+//! batchlab_testkit::conformance!(|batch_size| MyBatcher { batch_size, window: 64 });
+//! ```
+//!
+//! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
+//! was broken. A check varies one thing and keeps silent where another check has to speak: a batcher
+//! with one mistake fails one check (`tests/broken.rs` holds one such batcher per check). What each
+//! means, and how to read its failure: docs/conformance.md.
+//!
+//! Random input is shrunk to a smallest failing one. The cases are the same in every run.
+
+mod collated;
+mod composition;
+mod corners;
+mod description;
+mod epochs;
+mod input;
+mod order;
+mod prefetch;
+mod resume;
+mod room;
+mod trial;
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use batchlab_core::Batcher;
+use batchlab_core::padding::BatchSize;
+
+pub(crate) use trial::Trial;
+
+/// What a check finds: nothing, or what is wrong in words.
+pub(crate) type Outcome = Result<(), String>;
+
+/// Makes the batcher under test for a batch size; a batcher without the notion ignores it.
+pub type Make<'a> = &'a dyn Fn(BatchSize) -> Box<dyn Batcher>;
+
+/// One promise of the contract.
+pub struct Check {
+    /// As the test is called, for example `exactly_once`.
+    pub name: &'static str,
+    /// What a batcher promises, in one sentence.
+    pub promise: &'static str,
+    run: fn(Make<'_>) -> Outcome,
+}
+
+macro_rules! checks {
+    ($($name:ident: $run:path, $promise:literal;)*) => {
+        /// Every check, in the order in which a failure is best looked at.
+        pub const CHECKS: &[Check] =
+            &[$(Check { name: stringify!($name), promise: $promise, run: $run }),*];
+    };
+}
+
+checks! {
+    goes_on: epochs::goes_on,
+        "a batcher opens on ordinary graphs, and training never ends";
+    exactly_once: epochs::exactly_once,
+        "every epoch of training names every graph exactly once";
+    evaluation: epochs::evaluation,
+        "an evaluation names every graph exactly once and then ends";
+    evaluation_order: epochs::evaluation_order,
+        "an evaluation does not depend on the seed, and takes equal graphs in the order of the view";
+    batch_size: room::batch_size,
+        "no batch is empty, and none holds more than batch_size - 1 real graphs";
+    shape: room::shape,
+        "the padded shape has room for the members, a padding node and a padding graph";
+    collated: collated::collated,
+        "the collated batch is what the plan says, masks and weights included";
+    determinism: order::determinism,
+        "the same options and the same seed give the same plans";
+    seed: order::seed,
+        "another seed gives another order";
+    threads: order::threads,
+        "plans depend neither on the thread, nor on the number of threads, nor on other streams";
+    identifiers: order::identifiers,
+        "plans depend on sizes and order alone, and name graphs by identifier and not by position";
+    plan_reuse: order::plan_reuse,
+        "what the caller's plan held before does not shine through";
+    composition: composition::composition,
+        "batches are composed anew in every epoch, or are fixed and have recipes";
+    recipes: composition::recipes,
+        "plans with the same recipe are the same plan";
+    resume: resume::resume,
+        "a stream resumes at every cursor as if it had never stopped, and again after that";
+    carried: resume::carried,
+        "a stream also resumes in an epoch that began with carried graphs";
+    prefetched: prefetch::prefetched,
+        "training that stops and resumes does not depend on how many batches are prepared ahead";
+    empty_view: corners::empty_view,
+        "no graphs give an error, or an evaluation that ends at once";
+    wrong_level: corners::wrong_level,
+        "one large graph is refused when the batcher opens";
+    one_graph: corners::one_graph,
+        "one graph is trained on and evaluated";
+    edgeless: corners::edgeless,
+        "graphs without edges are graphs";
+    oversize: corners::oversize,
+        "a graph larger than all others is batched, or refused when the batcher opens";
+    facts: description::facts,
+        "label and facts are finite, named once, and do not change";
+    round_trip: description::round_trip,
+        "the options survive their way through TOML";
+}
+
+/// A broken promise.
+#[derive(Debug)]
+pub struct Failure {
+    /// The check, for example `exactly_once`.
+    pub check: &'static str,
+    /// What the batcher should have done.
+    pub promise: &'static str,
+    /// What it did, and on which input.
+    pub found: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "conformance check `{0}` failed\n  promise: {1}\n  found:   {2}\n  \
+             docs/conformance.md says under \"{0}\" what this means",
+            self.check,
+            self.promise,
+            self.found.trim().replace('\n', "\n           ")
+        )
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Check {
+    /// The check of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        CHECKS.iter().find(|check| check.name == name)
+    }
+
+    /// Runs the check.
+    ///
+    /// # Errors
+    /// The broken promise. A panic of the batcher breaks it as well.
+    pub fn run(&self, make: Make<'_>) -> Result<(), Failure> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.run)(make)))
+            .unwrap_or_else(|panic| Err(format!("the batcher panicked: {}", words(&*panic))));
+        outcome.map_err(|found| Failure { check: self.name, promise: self.promise, found })
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+}
+
+/// The promises that can be checked on any one batcher and any graphs.
+pub(crate) fn promises(trial: &Trial<'_>) -> Outcome {
+    corners::sound(trial)?;
+    let plans = trial.train_or_stop(7)?;
+    plans.iter().try_for_each(|plan| room::graphs_fit(trial, plan))?;
+    trial::same(&plans, &trial.train_or_stop(7)?, "opened a second time with the same seed")?;
+    resume::resumes_where(trial, |_| true).map(drop)
+}
+
+/// Runs one check by name and panics if it fails; what the tests written by
+/// [`conformance!`](crate::conformance!) call.
+pub fn check(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
+    let check = Check::named(name).unwrap_or_else(|| panic!("there is no check \"{name}\""));
+    if let Err(failure) = check.run(&make) {
+        panic!("{failure}");
+    }
+}
+
+/// Runs every check and panics with all that fail; for batchers that are known only at run time.
+pub fn check_all(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
+    let failures: Vec<String> = CHECKS
+        .iter()
+        .filter_map(|check| check.run(&make).err())
+        .map(|failure| failure.to_string())
+        .collect();
+    assert!(failures.is_empty(), "batcher \"{name}\"\n{}", failures.join("\n"));
+}
+
+/// Writes the property tests for a batcher on many graphs; see [`conformance`](crate::conformance).
+///
+/// The expression makes the batcher for a [`BatchSize`]. With a name before it, for several
+/// settings of one batcher, the tests lie in a module of that name, else in `conformance`.
+#[macro_export]
+macro_rules! conformance {
+    (|$batch_size:pat_param| $make:expr) => {
+        $crate::conformance!(conformance, |$batch_size| $make);
+    };
+    ($module:ident, |$batch_size:pat_param| $make:expr) => {
+        $crate::conformance!(@tests $module, |$batch_size| $make,
+            goes_on exactly_once evaluation evaluation_order batch_size shape collated determinism
+            seed threads identifiers plan_reuse composition recipes resume carried prefetched
+            empty_view wrong_level one_graph edgeless oversize facts round_trip
+        );
+    };
+    (@tests $module:ident, |$batch_size:pat_param| $make:expr, $($check:ident)*) => {
+        mod $module {
+            #[allow(unused_imports, reason = "the expression may name anything of its file")]
+            use super::*;
+
+            fn make(
+                $batch_size: $crate::conformance::__private::BatchSize,
+            ) -> Box<dyn $crate::conformance::__private::Batcher> {
+                Box::new($make)
+            }
+
+            /// What is tested, to be compared with what there is.
+            #[allow(dead_code, reason = "only the kit's own tests ask")]
+            pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
+
+            $(
+                #[test]
+                fn $check() {
+                    $crate::conformance::check(stringify!($check), make);
+                }
+            )*
+        }
+    };
+}
+
+#[doc(hidden)]
+pub mod __private {
+    pub use batchlab_core::Batcher;
+    pub use batchlab_core::padding::BatchSize;
+}

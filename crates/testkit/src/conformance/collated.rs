@@ -1,0 +1,226 @@
+//! A plan against the batch that collation makes of it, and against a slow writing of the same.
+
+use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, StoredEdges, Target, Topology};
+use batchlab_core::{BatchBuffer, BatchPlan, Level, Needs, PaddedBatch, collate};
+
+use super::input::{for_all_with, ordinary};
+use super::room::{plans, real, shape_fits};
+use super::trial::brief;
+use super::{Make, Outcome, Trial};
+
+const NEEDS: Needs = Needs {
+    node_class: true,
+    node_feature: false,
+    distance: true,
+    displacement: true,
+    edge_weight: false,
+    sender_order: true,
+};
+
+pub(super) fn collated(make: Make<'_>) -> Outcome {
+    for_all_with(make, ordinary(), 12, |trial, _| {
+        let store = store(trial.sizes)?;
+        // One buffer for all batches: what an earlier one leaves behind must not shine through.
+        let mut buffer = BatchBuffer::new();
+        for plan in plans(trial) {
+            compare(trial, &store, &plan, &mut buffer)
+                .map_err(|difference| format!("{difference}\nof the plan {}", brief(&plan)))?;
+        }
+        Ok(())
+    })
+}
+
+pub(crate) fn compare(
+    trial: &Trial<'_>,
+    store: &Graphs,
+    plan: &BatchPlan,
+    buffer: &mut BatchBuffer,
+) -> Outcome {
+    let graphs = trial.graphs();
+    let is_known = |id: &u32| (*id as usize) < graphs.len();
+    // Without room nothing can be collated; `shape` and `exactly_once` say so.
+    if shape_fits(&graphs, plan).is_err() || !plan.members.iter().all(is_known) {
+        return Ok(());
+    }
+    let size = real(&graphs, plan);
+    if plan.real != size {
+        return Err(format!(
+            "the plan gives the real size {:?}, its members have {size:?}",
+            plan.real
+        ));
+    }
+    if plan.level != Level::Graphs {
+        return Err("the plan's level is not that of many graphs".into());
+    }
+    let weight = weights(plan)?;
+    collate(store, plan, NEEDS, buffer)
+        .map_err(|error| format!("collation refuses it: {error}"))?;
+    let batch = buffer.batch();
+    if batch.shape != plan.shape || batch.real != plan.real {
+        return Err("the batch has another size than the plan".into());
+    }
+    Expected::new(trial.sizes, plan, &weight).compare(&batch)
+}
+
+/// The weight of each member's output: what the plan says, or 1.
+fn weights(plan: &BatchPlan) -> Result<Vec<f32>, String> {
+    let n = plan.members.len();
+    if plan.output_weight.is_empty() {
+        return Ok(vec![1.0; n]);
+    }
+    if plan.output_weight.len() != n {
+        return Err(format!("{} weights for {n} graphs", plan.output_weight.len()));
+    }
+    if let Some(weight) = plan.output_weight.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+        return Err(format!("a graph has weight {weight}"));
+    }
+    Ok(plan.output_weight.clone())
+}
+
+/// Graphs whose every number tells where it comes from: the graph, and the place in it.
+fn store(sizes: &[[u32; 2]]) -> Result<Graphs, String> {
+    let n_node: Vec<u32> = sizes.iter().map(|size| size[0]).collect();
+    let n_edge: Vec<u32> = sizes.iter().map(|size| size[1]).collect();
+    let mut ends = (Vec::new(), Vec::new());
+    let (mut distance, mut displacement, mut class) = (Vec::new(), Vec::new(), Vec::new());
+    for (graph, &[n_node, n_edge]) in sizes.iter().enumerate() {
+        class.extend((0..n_node).map(|node| class_of(graph, node)));
+        for edge in 0..n_edge {
+            let (sender, receiver) = ends_of(n_node, edge);
+            ends.0.push(sender);
+            ends.1.push(receiver);
+            distance.push(length_of(graph, edge));
+            displacement.push(vector_of(graph, edge));
+        }
+    }
+    let inconsistent = |error: batchlab_core::DatasetError| error.to_string();
+    let edges = StoredEdges::new(&n_edge, &ends.0, &ends.1, &distance, &displacement);
+    let many = ManyGraphs::new(&n_node, Edges::Stored(edges.map_err(inconsistent)?));
+    let mut store = Graphs::new("conformance", Topology::Many(many.map_err(inconsistent)?))
+        .map_err(inconsistent)?;
+    store.node_class = Some(NodeClass { value: class, name: vec![String::new(); 7] });
+    let value = (0..sizes.len()).map(|graph| f64::from(target_of(graph))).collect();
+    store.target = Some(Target::regression("y", "eV", value));
+    store.check().map_err(inconsistent)?;
+    Ok(store)
+}
+
+fn class_of(graph: usize, node: u32) -> u32 {
+    (graph as u32 + node) % 7
+}
+
+fn ends_of(n_node: u32, edge: u32) -> (u32, u32) {
+    ((5 * edge + 1) % n_node, (7 * edge + 3) % n_node)
+}
+
+fn length_of(graph: usize, edge: u32) -> f32 {
+    graph as f32 * 100.0 + edge as f32 + 0.5
+}
+
+fn vector_of(graph: usize, edge: u32) -> [f32; 3] {
+    let length = length_of(graph, edge);
+    [length, -length, 0.25 * length]
+}
+
+fn target_of(graph: usize) -> f32 {
+    graph as f32 - 2.5
+}
+
+/// A batch, graph by graph and then padding, with growing vectors and no offsets.
+#[derive(Default)]
+struct Expected {
+    n_node_of: Vec<u32>,
+    n_edge_of: Vec<u32>,
+    origin: Vec<u32>,
+    output_target: Vec<f32>,
+    output_weight: Vec<f32>,
+    graph_of: Vec<u32>,
+    node_class: Vec<u32>,
+    sender: Vec<u32>,
+    receiver: Vec<u32>,
+    distance: Vec<f32>,
+    displacement: Vec<f32>,
+}
+
+impl Expected {
+    fn new(sizes: &[[u32; 2]], plan: &BatchPlan, weight: &[f32]) -> Self {
+        let mut batch = Self::default();
+        for (slot, (&id, &weight)) in plan.members.iter().zip(weight).enumerate() {
+            batch.push(id as usize, slot as u32, sizes[id as usize], weight);
+        }
+        batch.pad(plan);
+        batch
+    }
+
+    fn push(&mut self, graph: usize, slot: u32, [n_node, n_edge]: [u32; 2], weight: f32) {
+        let first = self.graph_of.len() as u32;
+        self.n_node_of.push(n_node);
+        self.n_edge_of.push(n_edge);
+        self.origin.push(graph as u32);
+        self.output_target.push(target_of(graph));
+        self.output_weight.push(weight);
+        for node in 0..n_node {
+            self.graph_of.push(slot);
+            self.node_class.push(class_of(graph, node));
+        }
+        let mut edges: Vec<u32> = (0..n_edge).collect();
+        edges.sort_by_key(|&edge| ends_of(n_node, edge).1);
+        for edge in edges {
+            let (sender, receiver) = ends_of(n_node, edge);
+            self.sender.push(first + sender);
+            self.receiver.push(first + receiver);
+            self.distance.push(length_of(graph, edge));
+            self.displacement.extend(vector_of(graph, edge));
+        }
+    }
+
+    /// One padding graph takes all padding nodes and edges; other slots are empty.
+    fn pad(&mut self, plan: &BatchPlan) {
+        let [n_node, n_edge, n_graph, n_output] =
+            [plan.shape.n_node, plan.shape.n_edge, plan.shape.n_graph, plan.shape.n_output]
+                .map(|n| n as usize);
+        let (real, first) = (self.origin.len(), self.graph_of.len() as u32);
+        if real < n_graph {
+            self.n_node_of.push(plan.shape.n_node - first);
+            self.n_edge_of.push(plan.shape.n_edge - self.sender.len() as u32);
+        }
+        self.n_node_of.resize(n_graph, 0);
+        self.n_edge_of.resize(n_graph, 0);
+        self.origin.resize(n_graph, u32::MAX);
+        self.output_target.resize(n_output, 0.0);
+        self.output_weight.resize(n_output, 0.0);
+        self.graph_of.resize(n_node, real as u32);
+        self.node_class.resize(n_node, 0);
+        self.sender.resize(n_edge, first);
+        self.receiver.resize(n_edge, first);
+        self.distance.resize(n_edge, 0.0);
+        self.displacement.resize(3 * n_edge, 0.0);
+    }
+
+    fn compare(&self, batch: &PaddedBatch<'_>) -> Outcome {
+        equal("n_node_of", &self.n_node_of, batch.n_node_of)?;
+        equal("n_edge_of", &self.n_edge_of, batch.n_edge_of)?;
+        equal("origin", &self.origin, batch.origin)?;
+        equal("output_target", &self.output_target, batch.output_target)?;
+        equal("output_weight", &self.output_weight, batch.output_weight)?;
+        equal("graph_of", &self.graph_of, batch.graph_of)?;
+        equal("node_class", &self.node_class, batch.node_class)?;
+        equal("sender", &self.sender, batch.sender)?;
+        equal("receiver", &self.receiver, batch.receiver)?;
+        equal("distance", &self.distance, batch.distance)?;
+        equal("displacement", &self.displacement, batch.displacement)?;
+        let mut by_sender: Vec<u32> = (0..self.sender.len() as u32).collect();
+        by_sender.sort_by_key(|&edge| self.sender[edge as usize]);
+        equal("sender_order", &by_sender, batch.sender_order)
+    }
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(name: &str, expected: &[T], found: &[T]) -> Outcome {
+    if expected.len() != found.len() {
+        return Err(format!("{name} has {} entries instead of {}", found.len(), expected.len()));
+    }
+    let differing = expected.iter().zip(found).position(|(expected, found)| expected != found);
+    differing.map_or(Ok(()), |at| {
+        Err(format!("{name}[{at}] is {:?} instead of {:?}", found[at], expected[at]))
+    })
+}

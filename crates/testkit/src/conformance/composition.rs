@@ -1,0 +1,104 @@
+//! Whether the same graphs meet in every epoch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batchlab_core::{BatchPlan, Cursor};
+
+use super::epochs::epoch_length;
+use super::input::{for_all, three_sizes};
+use super::trial::brief;
+use super::{Make, Outcome};
+
+/// With fewer batches per epoch there is too little that could differ.
+const MIN_BATCH: usize = 4;
+
+pub(super) fn composition(make: Make<'_>) -> Outcome {
+    for_all(make, three_sizes(), |trial| {
+        let Some(plans) = trial.train(7) else { return Ok(()) };
+        let epochs = whole_epochs(&plans);
+        let [first, second, ..] = epochs[..] else { return Ok(()) };
+        if first.len() < MIN_BATCH || second.len() < MIN_BATCH {
+            return Ok(());
+        }
+        if first.iter().all(|plan| plan.recipe.is_some()) {
+            return fixed(&epochs);
+        }
+        if plans.iter().any(|plan| plan.recipe.is_some()) {
+            return Err("some batches have a recipe, which promises that they come back, and some have none".into());
+        }
+        let (first, second) = (batches(first), batches(second));
+        let common = first.intersection(&second).count();
+        // Chance alone repeats a batch of three or more graphs out of 24 far more rarely.
+        if 2 * common > first.len() {
+            return Err(format!(
+                "{common} of {} batches of the first epoch come back in the second, but without a recipe; \
+                 form them anew, or give fixed batches recipes",
+                first.len()
+            ));
+        }
+        Ok(())
+    })
+}
+
+/// The batches are the same in every epoch, and their order is not.
+fn fixed(epochs: &[&[BatchPlan]]) -> Outcome {
+    let recipes = |epoch: &[BatchPlan]| -> Vec<Option<u64>> {
+        epoch.iter().map(|plan| plan.recipe).collect()
+    };
+    let sorted = |epoch: &[BatchPlan]| {
+        let mut recipes = recipes(epoch);
+        recipes.sort_unstable();
+        recipes
+    };
+    if epochs.iter().any(|epoch| sorted(epoch) != sorted(epochs[0])) {
+        return Err("batches have recipes, but not the same ones in every epoch".into());
+    }
+    if epochs.iter().any(|epoch| batches(epoch) != batches(epochs[0])) {
+        return Err("batches have recipes, but their members change from epoch to epoch".into());
+    }
+    if epochs[1..].iter().all(|epoch| recipes(epoch) == recipes(epochs[0])) {
+        return Err("fixed batches come in the same order in every epoch".into());
+    }
+    Ok(())
+}
+
+pub(super) fn recipes(make: Make<'_>) -> Outcome {
+    for_all(make, three_sizes(), |trial| {
+        let mut known: BTreeMap<u64, BatchPlan> = BTreeMap::new();
+        for mut plan in trial.train(7).unwrap_or_default() {
+            let Some(recipe) = plan.recipe else { continue };
+            plan.cursor = Cursor::default();
+            let first = known.entry(recipe).or_insert_with(|| plan.clone());
+            if *first != plan {
+                return Err(format!(
+                    "two batches have recipe {recipe}, so the second would be trained on as the first\n\
+                     first  {}\nsecond {}",
+                    brief(first),
+                    brief(&plan)
+                ));
+            }
+        }
+        Ok(())
+    })
+}
+
+fn whole_epochs(plans: &[BatchPlan]) -> Vec<&[BatchPlan]> {
+    let mut epochs = Vec::new();
+    let mut rest = plans;
+    while let Some(length) = epoch_length(rest) {
+        let (epoch, later) = rest.split_at(length);
+        epochs.push(epoch);
+        rest = later;
+    }
+    epochs
+}
+
+/// Members of each batch, without their order.
+fn batches(epoch: &[BatchPlan]) -> BTreeSet<Vec<u32>> {
+    let sorted = |plan: &BatchPlan| {
+        let mut members = plan.members.clone();
+        members.sort_unstable();
+        members
+    };
+    epoch.iter().map(sorted).collect()
+}

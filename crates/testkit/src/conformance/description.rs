@@ -1,0 +1,64 @@
+//! What a batcher says about itself.
+
+use batchlab_core::{Batcher, Purpose};
+
+use super::input::{for_all, for_all_with, ordinary};
+use super::trial::{same, take};
+use super::{Make, Outcome, Trial};
+
+pub(super) fn facts(make: Make<'_>) -> Outcome {
+    for_all(make, ordinary(), |trial| {
+        let label = trial.batcher.label();
+        if label.trim().is_empty() || label.trim() != label {
+            return Err(format!("the label {label:?} names nothing in a figure"));
+        }
+        let Ok(mut stream) = trial.open(Purpose::Training, 7) else { return Ok(()) };
+        let facts = stream.facts();
+        for (index, (name, value)) in facts.iter().enumerate() {
+            if !value.is_finite() {
+                return Err(format!("the fact {name} is {value}"));
+            }
+            if facts[..index].iter().any(|(earlier, _)| earlier == name) {
+                return Err(format!("the fact {name} is given twice"));
+            }
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if name.is_empty() || !name.chars().all(is_name) {
+                return Err(format!("the fact {name:?} is no column name; use snake_case"));
+            }
+        }
+        let _ = take(&mut *stream, 3);
+        let later = stream.facts();
+        if later != facts {
+            return Err(format!("facts change while the stream runs: {facts:?}, then {later:?}"));
+        }
+        let again = trial.open(Purpose::Training, 7).map(|stream| stream.facts());
+        if again.as_ref().is_ok_and(|again| *again != facts) {
+            return Err(format!("facts change when it is opened again: {facts:?}, then {again:?}"));
+        }
+        if trial.batcher.label() != label {
+            return Err(format!("the label {label:?} became {:?}", trial.batcher.label()));
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn round_trip(make: Make<'_>) -> Outcome {
+    for_all_with(make, ordinary(), 12, |trial, _| {
+        let text = toml::to_string(trial.batcher)
+            .map_err(|error| format!("the options cannot be written: {error}"))?;
+        let again: Box<dyn Batcher> = toml::from_str(&text)
+            .map_err(|error| format!("the options cannot be read again: {error}\n{text}"))?;
+        let twice = toml::to_string(&*again).map_err(|error| error.to_string())?;
+        if twice != text {
+            return Err(format!("written and read again, the options changed\n{text}\n{twice}"));
+        }
+        let about =
+            |batcher: &dyn Batcher| (batcher.label(), batcher.level(), batcher.batch_size());
+        if about(&*again) != about(trial.batcher) {
+            return Err(format!("{:?} became {:?}", about(trial.batcher), about(&*again)));
+        }
+        let Some(plans) = trial.repeatable(7) else { return Ok(()) };
+        let found = Trial { batcher: &*again, ..*trial }.train(7).unwrap_or_default();
+        same(&plans, &found, "from options that were written and read again")
+    })
+}

@@ -1,0 +1,99 @@
+//! Every graph once per epoch.
+
+use std::collections::BTreeMap;
+
+use batchlab_core::BatchPlan;
+
+use super::input::{for_all, one_size, ordinary};
+use super::trial::same;
+use super::{Make, Outcome, Trial};
+
+pub(super) fn goes_on(make: Make<'_>) -> Outcome {
+    for_all(make, ordinary(), |trial| trial.train_or_stop(7).map(drop))
+}
+
+pub(super) fn exactly_once(make: Make<'_>) -> Outcome {
+    for_all(make, ordinary(), |trial| match trial.train(7) {
+        Some(plans) => whole_epochs(trial, &plans),
+        None => Ok(()),
+    })
+}
+
+pub(super) fn evaluation(make: Make<'_>) -> Outcome {
+    for_all(make, ordinary(), |trial| whole_evaluation(trial, &trial.evaluate(7)?))
+}
+
+pub(super) fn evaluation_order(make: Make<'_>) -> Outcome {
+    for_all(make, ordinary(), |trial| {
+        let (Ok(plans), Ok(again)) = (trial.evaluate(7), trial.evaluate(8)) else {
+            return Ok(());
+        };
+        same(&plans, &again, "an evaluation with another seed")
+    })?;
+    for_all(make, one_size(), |trial| {
+        let Ok(plans) = trial.evaluate(7) else { return Ok(()) };
+        let named: Vec<u32> = plans.iter().flat_map(|plan| plan.members.iter().copied()).collect();
+        if named.is_sorted() {
+            return Ok(());
+        }
+        Err(format!(
+            "graphs of one size are evaluated in the order {named:?} instead of that of the view"
+        ))
+    })
+}
+
+/// The law of epochs. Graphs that are carried into an epoch were drawn before it, so between the
+/// begins of two epochs that have batches
+///
+/// delivered + carried out = carried in + every graph once for each epoch between,
+///
+/// where each term is a count for every graph. It holds for streams that straddle epochs and for
+/// those that flush (nothing carried).
+pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
+    let graphs = trial.graphs();
+    let mut start = 0;
+    while let Some(length) = epoch_length(&plans[start..]) {
+        let (now, next) = (&plans[start].cursor, &plans[start + length].cursor);
+        if next.epoch < now.epoch {
+            return Err(format!("epoch {} comes after epoch {}", next.epoch, now.epoch));
+        }
+        let mut balance: BTreeMap<u32, i64> = BTreeMap::new();
+        let mut add = |id: u32, times: i64| *balance.entry(id).or_default() += times;
+        for plan in &plans[start..start + length] {
+            plan.members.iter().for_each(|&id| add(id, 1));
+        }
+        next.carried.iter().for_each(|&id| add(id, 1));
+        now.carried.iter().for_each(|&id| add(id, -1));
+        graphs.iter().for_each(|graph| add(graph.id, -((next.epoch - now.epoch) as i64)));
+        if let Some((id, times)) = balance.into_iter().find(|&(_, times)| times != 0) {
+            let much = if times > 0 { "too often" } else { "too rarely" };
+            return Err(format!(
+                "epoch {} names graph {id} {} time(s) {much}\ncarried in {:?}, carried out {:?}, batches {:?}",
+                now.epoch,
+                times.abs(),
+                now.carried,
+                next.carried,
+                plans[start..start + length].iter().map(|plan| &plan.members).collect::<Vec<_>>()
+            ));
+        }
+        start += length;
+    }
+    Ok(())
+}
+
+/// Batches of the epoch that these plans begin with; `None` if its end is not among them.
+pub(super) fn epoch_length(plans: &[BatchPlan]) -> Option<usize> {
+    let epoch = plans.first()?.cursor.epoch;
+    plans.iter().position(|plan| plan.cursor.epoch != epoch)
+}
+
+pub(crate) fn whole_evaluation(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
+    let mut named: Vec<u32> = plans.iter().flat_map(|plan| plan.members.iter().copied()).collect();
+    named.sort_unstable();
+    let mut expected: Vec<u32> = trial.graphs().iter().map(|graph| graph.id).collect();
+    expected.sort_unstable();
+    if named == expected {
+        return Ok(());
+    }
+    Err(format!("an evaluation of the graphs {expected:?} names {named:?} (both sorted)"))
+}

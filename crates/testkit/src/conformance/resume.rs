@@ -1,0 +1,58 @@
+//! k batches, resume, and the rest are the same as all of them in one go.
+
+use batchlab_core::{BatchPlan, Cursor, Purpose};
+
+use super::input::{for_all, for_all_with, ordinary};
+use super::trial::{same, take};
+use super::{Make, Outcome, Trial};
+
+pub(super) fn resume(make: Make<'_>) -> Outcome {
+    for_all(make, ordinary(), |trial| {
+        resumes_where(trial, |cursor| cursor.carried.is_empty()).map(drop)
+    })
+}
+
+pub(super) fn carried(make: Make<'_>) -> Outcome {
+    for_all_with(make, ordinary(), 32, |trial, _| {
+        // Only what also resumes elsewhere has lost what was carried.
+        match resumes_where(trial, |cursor| cursor.carried.is_empty()) {
+            Ok(1..) => resumes_where(trial, |cursor| !cursor.carried.is_empty()).map(drop),
+            Ok(0) | Err(_) => Ok(()),
+        }
+    })
+}
+
+/// Stops after every batch whose cursor is chosen, resumes, stops at a later chosen one if there is
+/// one, and resumes again. Returns the number of first stops.
+pub(crate) fn resumes_where(
+    trial: &Trial<'_>,
+    chosen: impl Fn(&Cursor) -> bool,
+) -> Result<usize, String> {
+    let Some(plans) = trial.repeatable(7) else { return Ok(0) };
+    let stops: Vec<usize> =
+        (1..plans.len()).filter(|&n_done| chosen(&plans[n_done - 1].cursor)).collect();
+    for (index, &first) in stops.iter().enumerate() {
+        let later = &stops[index + 1..];
+        let second = later.get(later.len() / 2).copied();
+        // A stream of its own for every part: what a longer one leaves behind somewhere must not
+        // help or harm.
+        let mut found: Vec<BatchPlan> = Vec::new();
+        for end in [Some(first), second, Some(plans.len())].into_iter().flatten() {
+            let mut stream = match found.last() {
+                Some(last) => trial.open_at(7, &stored(last))?,
+                None => trial.open(Purpose::Training, 7).map_err(|error| error.to_string())?,
+            };
+            found.extend(take(&mut *stream, end - found.len())?);
+        }
+        let again = second.map_or_else(String::new, |n_done| format!(" and after {n_done}"));
+        let when = format!("stopped after {first} batches{again}, and resumed");
+        same(&plans, &found, &when)?;
+    }
+    Ok(stops.len())
+}
+
+/// The cursor as a checkpoint gives it back.
+pub(super) fn stored(plan: &BatchPlan) -> Cursor {
+    let text = serde_json::to_string(&plan.cursor).expect("a cursor is plain numbers");
+    serde_json::from_str(&text).expect("a cursor can be read again")
+}

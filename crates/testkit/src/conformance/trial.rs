@@ -1,0 +1,151 @@
+//! One batcher on one view, and the plans that it makes there.
+
+use batchlab_core::{
+    BatchContext, BatchPlan, BatchStream, Batcher, BatcherError, Cursor, GraphSize, Purpose, View,
+};
+
+/// Training is followed until this epoch has begun, so that two whole epochs after the first, and
+/// the border behind them, are seen.
+const N_EPOCH: u64 = 3;
+
+/// A batcher and the graphs that it works on.
+pub(crate) struct Trial<'a> {
+    pub(crate) batcher: &'a dyn Batcher,
+    /// Nodes and edges of each graph.
+    pub(crate) sizes: &'a [[u32; 2]],
+    /// The identifier of the graph at a position. Only the check of identifiers lets them differ.
+    pub(crate) identifier: &'a dyn Fn(usize) -> u32,
+}
+
+impl<'a> Trial<'a> {
+    pub(crate) fn new(batcher: &'a dyn Batcher, sizes: &'a [[u32; 2]]) -> Self {
+        Self { batcher, sizes, identifier: &|position| position as u32 }
+    }
+
+    pub(crate) fn graphs(&self) -> Vec<GraphSize> {
+        let graph = |(position, &[n_node, n_edge]): (usize, &[u32; 2])| GraphSize {
+            id: (self.identifier)(position),
+            n_node,
+            n_edge,
+        };
+        self.sizes.iter().enumerate().map(graph).collect()
+    }
+
+    pub(crate) fn open(
+        &self,
+        purpose: Purpose,
+        seed: u64,
+    ) -> Result<Box<dyn BatchStream>, BatcherError> {
+        let view = View::ManyGraphs(self.graphs().into());
+        self.batcher.open(view, BatchContext::new(purpose, seed))
+    }
+
+    /// A stream for training that goes on after the batch with this cursor.
+    pub(crate) fn open_at(
+        &self,
+        seed: u64,
+        cursor: &Cursor,
+    ) -> Result<Box<dyn BatchStream>, String> {
+        let mut stream = self.open(Purpose::Training, seed).map_err(|error| error.to_string())?;
+        stream.seek(cursor).map_err(|error| format!("seeking {cursor:?} failed: {error}"))?;
+        Ok(stream)
+    }
+
+    /// Plans of training up to the first one of epoch 3, or what stopped it. Every plan is written
+    /// into a new `BatchPlan`: only the check of reuse gives one with content.
+    pub(crate) fn train_or_stop(&self, seed: u64) -> Result<Vec<BatchPlan>, String> {
+        let mut stream = self
+            .open(Purpose::Training, seed)
+            .map_err(|error| format!("it does not open: {error}"))?;
+        let mut plans: Vec<BatchPlan> = Vec::new();
+        // Every batch holds a graph, so that an epoch has at most as many batches as graphs.
+        let most = (N_EPOCH as usize + 1) * self.sizes.len() + 2;
+        while plans.len() < most && plans.last().is_none_or(|plan| plan.cursor.epoch < N_EPOCH) {
+            match take(&mut *stream, 1) {
+                Ok(mut one) => plans.append(&mut one),
+                Err(stop) => return Err(format!("after {} batches: {stop}", plans.len())),
+            }
+        }
+        Ok(plans)
+    }
+
+    /// Plans of training; `None` if it does not go on, which `goes_on` reports.
+    pub(crate) fn train(&self, seed: u64) -> Option<Vec<BatchPlan>> {
+        self.train_or_stop(seed).ok()
+    }
+
+    /// Plans of training that are the same when they are made again; `None` leaves the word to
+    /// `goes_on` and `determinism`.
+    pub(crate) fn repeatable(&self, seed: u64) -> Option<Vec<BatchPlan>> {
+        let plans = self.train(seed)?;
+        (self.train(seed)? == plans).then_some(plans)
+    }
+
+    /// All plans of an evaluation, or what stopped it.
+    pub(crate) fn evaluate(&self, seed: u64) -> Result<Vec<BatchPlan>, String> {
+        let mut stream = self
+            .open(Purpose::Evaluation, seed)
+            .map_err(|error| format!("it does not open for an evaluation: {error}"))?;
+        let mut plans = Vec::new();
+        while plans.len() <= self.sizes.len() {
+            let mut plan = BatchPlan::default();
+            match stream.next(&mut plan) {
+                Ok(true) => plans.push(plan),
+                Ok(false) => return Ok(plans),
+                Err(error) => return Err(format!("the evaluation stops: {error}")),
+            }
+        }
+        Err(format!("an evaluation of {} graphs does not end", self.sizes.len()))
+    }
+}
+
+/// The next plans of a training.
+pub(crate) fn take(stream: &mut dyn BatchStream, n_plan: usize) -> Result<Vec<BatchPlan>, String> {
+    let one = |_| {
+        let mut plan = BatchPlan::default();
+        match stream.next(&mut plan) {
+            Ok(true) => Ok(plan),
+            Ok(false) => Err("training ended, though it never should".into()),
+            Err(error) => Err(format!("training stops: {error}")),
+        }
+    };
+    (0..n_plan).map(one).collect()
+}
+
+/// The first difference of two lists of plans, in words.
+pub(crate) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> Result<(), String> {
+    if expected.len() != found.len() {
+        return Err(format!("{when}: {} batches became {}", expected.len(), found.len()));
+    }
+    let differing = expected.iter().zip(found).position(|(expected, found)| expected != found);
+    differing.map_or(Ok(()), |batch| {
+        let (expected, found) = (&expected[batch], &found[batch]);
+        Err(format!(
+            "{when}: batch {batch} differs\nexpected {}\nfound    {}",
+            brief(expected),
+            brief(found)
+        ))
+    })
+}
+
+/// The parts of a plan that usually tell what went wrong; all of it if the plans differ elsewhere
+/// would be a screenful.
+pub(crate) fn brief(plan: &BatchPlan) -> String {
+    let (cursor, shape) = (&plan.cursor, plan.shape);
+    let weights = if plan.output_weight.is_empty() {
+        String::new()
+    } else {
+        format!(", weights {:?}", plan.output_weight)
+    };
+    let recipe = plan.recipe.map_or_else(String::new, |recipe| format!(", recipe {recipe}"));
+    format!(
+        "members {:?} in {} nodes, {} edges, {} graphs{weights}{recipe}, cursor: epoch {}, batch {}, carried {:?}",
+        plan.members,
+        shape.n_node,
+        shape.n_edge,
+        shape.n_graph,
+        cursor.epoch,
+        cursor.batch,
+        cursor.carried
+    )
+}
