@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::budget::Footprint;
 use crate::graphs::{Level, View};
 use crate::plan::{BatchPlan, Cursor};
 use crate::progress::Progress;
@@ -119,6 +120,24 @@ pub trait BatchStream: Send {
     fn facts(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
+
+    /// What has happened to single graphs since the last call; written to the table `events`. A
+    /// stream reports each graph once, also over many epochs; a stream that has been told to seek
+    /// reports nothing again.
+    fn take_events(&mut self) -> Vec<BatchEvent> {
+        Vec::new()
+    }
+}
+
+/// Something that happened to a graph on its way into a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchEvent {
+    /// For example `oversize`.
+    pub kind: &'static str,
+    /// The graph's identifier in the store, where there is one.
+    pub graph: Option<u32>,
+    /// What a person should read.
+    pub message: String,
 }
 
 /// What a stream is for.
@@ -126,7 +145,7 @@ pub trait BatchStream: Send {
 pub enum Purpose {
     /// Endless, a new random order every epoch.
     Training,
-    /// One pass in the order of the view.
+    /// One pass over all graphs, which arrive in the order of the view.
     Evaluation,
 }
 
@@ -141,13 +160,21 @@ pub struct BatchContext {
     pub progress: Arc<dyn Progress>,
     /// Keeps the result of costly preparation between runs.
     pub cache: Arc<dyn ByteCache>,
+    /// Bytes that a batch takes with the fields that the model needs.
+    pub footprint: Footprint,
 }
 
 impl BatchContext {
-    /// A context that reports to nobody and caches nothing.
+    /// A context that reports to nobody and caches nothing, for a model without optional needs.
     #[must_use]
     pub fn new(purpose: Purpose, seed: u64) -> Self {
-        Self { purpose, seed, progress: Arc::new(()), cache: Arc::new(()) }
+        Self {
+            purpose,
+            seed,
+            progress: Arc::new(()),
+            cache: Arc::new(()),
+            footprint: Footprint::default(),
+        }
     }
 
     /// The order of `n` members in one epoch: a random permutation for training, the order of the

@@ -69,7 +69,7 @@ pub enum BatcherError {
     /// A graph is larger than a whole batch may be.
     #[error(
         "graph {graph} has {n_node} nodes and {n_edge} edges, more than a batch may hold \
-         ({max_node} nodes, {max_edge} edges): {remedy}"
+         ({limits}): {remedy}"
     )]
     Oversize {
         /// Identifier of the graph in the store.
@@ -78,10 +78,8 @@ pub enum BatcherError {
         n_node: u32,
         /// Its number of edges.
         n_edge: u32,
-        /// Largest number of nodes that fits.
-        max_node: u32,
-        /// Largest number of edges that fits.
-        max_edge: u32,
+        /// What fits, for example `31 nodes, 64 edges`.
+        limits: String,
         /// What the user can change.
         remedy: String,
     },

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::graphs::{GraphSize, Level, View};
 use crate::padding::{BatchSize, Padding, PaddingRule};
 use crate::plan::{BatchPlan, Cursor, Shape};
-use crate::{BatchContext, BatchStream, BatcherError, Purpose};
+use crate::{BatchContext, BatchEvent, BatchStream, BatcherError, Purpose};
 
 /// When the groups of graphs are formed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,10 +37,10 @@ pub enum EpochBoundary {
 }
 
 /// What all strategies on groups have in common.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct GroupOptions {
-    /// B, the number of graph slots.
-    pub batch_size: BatchSize,
+    /// B, the number of graph slots; `None`: as many as a batch needs.
+    pub batch_size: Option<BatchSize>,
     /// How groups are padded.
     pub padding: Padding,
     /// The shape of [`Padding::Constant`].
@@ -49,6 +49,8 @@ pub struct GroupOptions {
     pub composition: Composition,
     /// What happens at the end of an epoch.
     pub epoch_boundary: EpochBoundary,
+    /// What the stream reports; see [`BatchStream::take_events`].
+    pub events: Vec<BatchEvent>,
 }
 
 impl GroupOptions {
@@ -56,11 +58,12 @@ impl GroupOptions {
     #[must_use]
     pub fn new(batch_size: BatchSize, padding: Padding) -> Self {
         Self {
-            batch_size,
+            batch_size: Some(batch_size),
             padding,
             constant: Shape::default(),
             composition: Composition::default(),
             epoch_boundary: EpochBoundary::default(),
+            events: Vec::new(),
         }
     }
 }
@@ -138,7 +141,8 @@ pub fn open_groups<G: Grouping + 'static>(
     let mut former = GroupFormer::new(graphs, ctx, grouping, options.epoch_boundary);
     let n_sample = former.graphs.len().max(SAMPLED_GRAPHS);
     let mut failure = None;
-    let padding = options.padding.resolve(options.constant, options.batch_size.get(), || {
+    let slots = options.batch_size.map(BatchSize::get);
+    let padding = options.padding.resolve(options.constant, slots, || {
         former.sample(n_sample).unwrap_or_else(|error| {
             failure = Some(error);
             Vec::new()
@@ -150,15 +154,11 @@ pub fn open_groups<G: Grouping + 'static>(
     if fixed {
         former.boundary = EpochBoundary::Flush;
         let groups = former.one_epoch()?;
-        return Ok(Box::new(FixedStream::new(
-            groups,
-            former.ctx,
-            padding,
-            former.grouping.facts(),
-        )));
+        let facts = former.grouping.facts();
+        return Ok(Box::new(FixedStream::new(groups, former.ctx, padding, facts, options.events)));
     }
     former.start_epoch(0, &[]);
-    Ok(Box::new(GroupStream { former, padding }))
+    Ok(Box::new(GroupStream { former, padding, events: options.events }))
 }
 
 /// Graphs that are put into groups to learn the sizes of batches: enough for a few thousand
@@ -285,6 +285,7 @@ fn total(group: &[GraphSize]) -> Shape {
 struct GroupStream<G> {
     former: GroupFormer<G>,
     padding: PaddingRule,
+    events: Vec<BatchEvent>,
 }
 
 impl<G: Grouping> BatchStream for GroupStream<G> {
@@ -308,6 +309,7 @@ impl<G: Grouping> BatchStream for GroupStream<G> {
             by_id.get(id).copied().ok_or_else(|| bad(format!("graph {id} is not in this subset")))
         });
         let carried = carried.collect::<Result<Vec<_>, _>>()?;
+        self.events.clear();
         self.former.start_epoch(cursor.epoch, &carried);
         while self.former.cursor.batch < cursor.batch {
             if !self.former.advance()? || self.former.cursor.epoch != cursor.epoch {
@@ -323,6 +325,10 @@ impl<G: Grouping> BatchStream for GroupStream<G> {
     fn facts(&self) -> Vec<(String, f64)> {
         self.former.grouping.facts()
     }
+
+    fn take_events(&mut self) -> Vec<BatchEvent> {
+        std::mem::take(&mut self.events)
+    }
 }
 
 /// Groups formed once.
@@ -333,6 +339,7 @@ struct FixedStream {
     order: Vec<u32>,
     cursor: Cursor,
     facts: Vec<(String, f64)>,
+    events: Vec<BatchEvent>,
 }
 
 impl FixedStream {
@@ -341,9 +348,10 @@ impl FixedStream {
         ctx: BatchContext,
         padding: PaddingRule,
         facts: Vec<(String, f64)>,
+        events: Vec<BatchEvent>,
     ) -> Self {
         let order = ctx.batch_permutation(0, groups.len());
-        Self { ctx, padding, groups, order, cursor: Cursor::default(), facts }
+        Self { ctx, padding, groups, order, cursor: Cursor::default(), facts, events }
     }
 }
 
@@ -372,11 +380,16 @@ impl BatchStream for FixedStream {
         }
         self.order = self.ctx.batch_permutation(cursor.epoch, self.groups.len());
         self.cursor = cursor.clone();
+        self.events.clear();
         Ok(())
     }
 
     fn facts(&self) -> Vec<(String, f64)> {
         self.facts.clone()
+    }
+
+    fn take_events(&mut self) -> Vec<BatchEvent> {
+        std::mem::take(&mut self.events)
     }
 }
 

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! * [`graphs`]: the columnar store that a [`Dataset`] fills, and the views that batchers see;
-//! * [`batcher`], [`plan`], [`padding`], [`grouping`]: who decides which graphs form a batch, and of
-//!   which shape;
+//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`]: who decides which
+//!   graphs form a batch, and of which shape;
 //! * [`collate()`], [`buffer`]: the one place where graphs are copied, padded and masked;
 //! * [`model`]: what is trained; [`sink`], [`record`]: what is written;
 //! * [`registry`]: how a name in a configuration file finds its component.
@@ -16,6 +16,7 @@
 //! This crate knows neither tensors nor files nor clocks.
 
 pub mod batcher;
+pub mod budget;
 pub mod buffer;
 pub mod collate;
 pub mod dataset;
@@ -25,6 +26,8 @@ pub mod graphs;
 pub mod grouping;
 pub mod hash;
 pub mod model;
+pub mod next_fit;
+pub mod oversize;
 pub mod padding;
 pub mod plan;
 pub mod progress;
@@ -35,7 +38,7 @@ pub mod shape_set;
 pub mod sink;
 pub mod weighting;
 
-pub use batcher::{BatchContext, BatchStream, Batcher, Purpose};
+pub use batcher::{BatchContext, BatchEvent, BatchStream, Batcher, Purpose};
 pub use buffer::{BatchBuffer, PaddedBatch};
 pub use collate::{Needs, collate};
 pub use dataset::{Dataset, LoadContext, Provides};

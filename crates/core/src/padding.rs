@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Shape;
-use crate::shape_set::best_shapes;
+use crate::shape_set::{best_shapes, worthwhile_shapes};
 
 /// The rule that takes a batch's real size to its padded shape.
 ///
@@ -19,6 +19,7 @@ use crate::shape_set::best_shapes;
 /// padding = { power = 2 }     # nodes and edges to powers of two
 /// padding = "constant"        # one shape for all batches
 /// padding = { shapes = 8 }    # the 8 shapes with the least expected padding
+/// padding = { shapes_cost = 50 } # as many shapes as each save 50 rows in the mean batch
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -33,6 +34,10 @@ pub enum Padding {
     Power(Base),
     /// The given number of shapes, chosen so that the expected padding is least.
     Shapes(NonZeroU32),
+    /// As many shapes as pay: those that minimise the mean number of padded rows (nodes plus edges)
+    /// of a batch, plus this cost for every shape. For an engine that compiles per shape: the time
+    /// of a compilation, over the time of one row, over the steps of the run.
+    ShapesCost(NonZeroU32),
 }
 
 impl Padding {
@@ -45,25 +50,28 @@ impl Padding {
             Self::Multiple(step) => step.to_string(),
             Self::Power(base) => format!("{}^N", base.0),
             Self::Shapes(n) => format!("shapes{n}"),
+            Self::ShapesCost(cost) => format!("shapes-cost{cost}"),
         }
     }
 
     /// Fixes the rule for one stream.
     ///
     /// `constant` is the shape that holds every batch of this stream, which only its batcher
-    /// knows; `n_graph` is the number of graph slots (the study's B); `sample` draws real sizes of
-    /// batches and is called for [`Padding::Shapes`] alone.
+    /// knows; `n_graph` is the number of graph slots (the study's B), or `None` where graphs are not
+    /// limited and are padded like nodes; `sample` draws real sizes of batches and is called for
+    /// [`Padding::Shapes`] and [`Padding::ShapesCost`] alone.
     pub fn resolve(
         self,
         constant: Shape,
-        n_graph: u32,
+        n_graph: impl Into<Option<u32>>,
         sample: impl FnOnce() -> Vec<Shape>,
     ) -> PaddingRule {
         let shapes = match self {
             Self::Shapes(n) => best_shapes(&sample(), n.get() as usize),
+            Self::ShapesCost(cost) => worthwhile_shapes(&sample(), f64::from(cost.get())),
             _ => Vec::new(),
         };
-        PaddingRule { padding: self, constant, n_graph, shapes }
+        PaddingRule { padding: self, constant, n_graph: n_graph.into(), shapes }
     }
 }
 
@@ -140,7 +148,7 @@ impl From<BatchSizeError> for crate::BatcherError {
 pub struct PaddingRule {
     padding: Padding,
     constant: Shape,
-    n_graph: u32,
+    n_graph: Option<u32>,
     shapes: Vec<Shape>,
 }
 
@@ -153,23 +161,23 @@ impl PaddingRule {
     /// does not fit, a shape of its own that the ledger shows.
     #[must_use]
     pub fn shape(&self, real: Shape) -> Shape {
-        let round = |n_node, n_edge| Shape {
-            n_node,
-            n_edge,
-            n_graph: self.n_graph,
-            n_output: self.n_graph,
-        };
+        let shape = |n_node, n_edge, n_graph| Shape { n_node, n_edge, n_graph, n_output: n_graph };
+        // One graph is padding.
+        let n_graph = real.n_graph + 1;
         match self.padding {
             Padding::None => real,
-            Padding::Multiple(step) => round(
+            Padding::Multiple(step) => shape(
                 (real.n_node + 1).next_multiple_of(step.get()),
                 real.n_edge.max(1).next_multiple_of(step.get()),
+                self.n_graph.unwrap_or_else(|| n_graph.next_multiple_of(step.get())),
             ),
-            Padding::Power(base) => {
-                round(next_power(real.n_node + 1, base.0), next_power(real.n_edge, base.0))
-            }
+            Padding::Power(base) => shape(
+                next_power(real.n_node + 1, base.0),
+                next_power(real.n_edge, base.0),
+                self.n_graph.unwrap_or_else(|| next_power(n_graph, base.0)),
+            ),
             Padding::Constant => self.grown(self.constant, real),
-            Padding::Shapes(_) => {
+            Padding::Shapes(_) | Padding::ShapesCost(_) => {
                 let fits =
                     |shape: &&Shape| shape.n_node > real.n_node && shape.n_edge >= real.n_edge;
                 let best = self
@@ -178,8 +186,8 @@ impl PaddingRule {
                     .filter(fits)
                     .min_by_key(|s| u64::from(s.n_node) + u64::from(s.n_edge));
                 let largest = || self.shapes.last().copied().unwrap_or(real);
-                let shape = best.copied().unwrap_or_else(|| self.grown(largest(), real));
-                round(shape.n_node, shape.n_edge)
+                let best = best.copied().unwrap_or_else(|| self.grown(largest(), real));
+                shape(best.n_node, best.n_edge, self.n_graph.unwrap_or(n_graph))
             }
         }
     }
@@ -188,11 +196,12 @@ impl PaddingRule {
         let grow = |padded: u32, needed: u32| {
             if padded >= needed { padded } else { needed.next_multiple_of(64) }
         };
+        let n_graph = self.n_graph.unwrap_or(real.n_graph + 1);
         Shape {
             n_node: grow(shape.n_node, real.n_node + 1),
             n_edge: grow(shape.n_edge, real.n_edge),
-            n_graph: self.n_graph,
-            n_output: self.n_graph,
+            n_graph,
+            n_output: n_graph,
         }
     }
 }
@@ -264,9 +273,14 @@ mod tests {
         struct Config {
             padding: Padding,
         }
-        for text in
-            ["\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 8 }"]
-        {
+        for text in [
+            "\"none\"",
+            "\"constant\"",
+            "{ multiple = 64 }",
+            "{ power = 2 }",
+            "{ shapes = 8 }",
+            "{ shapes_cost = 8 }",
+        ] {
             let config: Config = toml::from_str(&format!("padding = {text}")).unwrap();
             let again: Config = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
             assert_eq!(config, again);

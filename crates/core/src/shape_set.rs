@@ -13,24 +13,48 @@ const MAX_DISTINCT: usize = 512;
 /// `n_node + n_edge` summed over the sample.
 ///
 /// Batches are sorted by edges, and each shape serves a run of them: dynamic programming over the
-/// ends of the runs, exact among all partitions of that order, O(k m^2) for m distinct sizes. Each
-/// shape has room for one padding node. `n_graph` and `n_output` are left at 0.
+/// ends of the runs, O(k m^2) for m distinct sizes. This is exact among all partitions of that
+/// order, so it is optimal for the sample where batches with more edges have more nodes, as when
+/// all graphs are fully connected or all nodes have equally many neighbours. Elsewhere shapes that
+/// serve batches far apart in that order could do better, and it is a heuristic. Each shape has
+/// room for one padding node. `n_graph` and `n_output` are left at 0.
 #[must_use]
 pub fn best_shapes(sample: &[Shape], k: usize) -> Vec<Shape> {
+    search(sample, k, 0.0)
+}
+
+/// The shapes that minimise the mean padded size `n_node + n_edge` of a batch, plus `cost` for
+/// every shape. Found as in [`best_shapes`], for every number of shapes that could still pay.
+#[must_use]
+pub fn worthwhile_shapes(sample: &[Shape], cost: f64) -> Vec<Shape> {
+    search(sample, usize::MAX, cost * sample.len() as f64)
+}
+
+/// At most `k` shapes, each of which costs `cost_per_shape` padded rows.
+fn search(sample: &[Shape], k: usize, cost_per_shape: f64) -> Vec<Shape> {
     let sizes = distinct_sizes(sample);
     let m = sizes.len();
-    if m == 0 || k == 0 {
-        return Vec::new();
-    }
     // cost[end] = least cost of the first `end` sizes with the shapes used so far.
     let mut cost = vec![f64::INFINITY; m + 1];
     cost[0] = 0.0;
     let mut choices: Vec<Vec<usize>> = Vec::new();
-    for _ in 0..k.min(m) {
+    // With a shape for every size nothing is wasted: no number of shapes is cheaper.
+    let least: f64 = sizes.iter().map(|s| s.2 * f64::from(s.0 + s.1)).sum();
+    let (mut best, mut n_best) = (f64::INFINITY, 0);
+    while choices.len() < k.min(m) {
+        let all_shapes = cost_per_shape * (choices.len() + 1) as f64;
+        if least + all_shapes >= best {
+            break;
+        }
         let (next, choice) = one_more_shape(&sizes, &cost);
         cost = next;
         choices.push(choice);
+        if cost[m] + all_shapes < best {
+            best = cost[m] + all_shapes;
+            n_best = choices.len();
+        }
     }
+    choices.truncate(n_best);
     let mut shapes = Vec::new();
     let mut end = m;
     for choice in choices.iter().rev() {
@@ -139,7 +163,23 @@ mod tests {
     }
 
     #[test]
+    fn shapes_are_bought_while_they_pay() {
+        let sample = sample(&[100, 900, 1000, 1100, 4000, 4100, 9000, 64, 2000]);
+        let total = |shapes: &[Shape], cost: f64| {
+            padded(shapes, &sample) as f64 / sample.len() as f64 + cost * shapes.len() as f64
+        };
+        for cost in [1.0, 30.0, 100.0, 300.0, 1000.0, 10_000.0] {
+            let chosen = total(&worthwhile_shapes(&sample, cost), cost);
+            for k in 1..10 {
+                assert!(chosen <= total(&best_shapes(&sample, k), cost) + 1e-9, "{k} at {cost}");
+            }
+        }
+        assert_eq!(worthwhile_shapes(&sample, 1e9).len(), 1);
+    }
+
+    #[test]
     fn an_empty_sample_needs_no_shape() {
+        assert!(worthwhile_shapes(&[], 3.0).is_empty());
         assert!(best_shapes(&[], 3).is_empty());
     }
 }

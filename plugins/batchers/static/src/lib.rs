@@ -1,5 +1,6 @@
 //! Batcher `static`: a fixed number of graphs in every batch.
 
+use batchlab_core::budget::{MAX_INDEX, strictly_up};
 use batchlab_core::grouping::{
     Composition, EpochBoundary, EpochGraphs, GroupOptions, Grouping, open_groups,
 };
@@ -25,8 +26,8 @@ use std::num::NonZeroU32;
 pub struct Static {
     /// B of the study: a batch holds B - 1 graphs and one slot for padding; 2 or more.
     pub batch_size: BatchSize,
-    /// What the batch is padded to: `"none"`, `"constant"`, `{ multiple = 64 }`, `{ power = 2 }` or
-    /// `{ shapes = 8 }`.
+    /// What the batch is padded to: `"none"`, `"constant"`, `{ multiple = 64 }`, `{ power = 2 }`,
+    /// `{ shapes = 8 }` or `{ shapes_cost = 50 }`.
     #[serde(default = "multiples_of_64")]
     pub padding: Padding,
     /// Whether groups are formed anew in every epoch, or once before training.
@@ -88,11 +89,10 @@ impl Batcher for Static {
             View::OneGraph(_) => Shape::default(),
         };
         let options = GroupOptions {
-            batch_size: self.batch_size,
-            padding: self.padding,
             constant,
             composition: self.composition,
             epoch_boundary: self.epoch_boundary,
+            ..GroupOptions::new(self.batch_size, self.padding)
         };
         let grouping = FixedCount {
             n_graph: self.batch_size.max_graph() as usize,
@@ -107,13 +107,14 @@ impl Batcher for Static {
 /// rounded strictly up to a multiple of 64, and one more node for padding.
 fn constant_shape(graphs: &[GraphSize], batch_size: u32) -> Result<Shape, BatcherError> {
     let round = |largest: u32, extra: u32| {
-        let size = 64 * (1 + u64::from(largest) * u64::from(batch_size) / 64) + u64::from(extra);
-        u32::try_from(size).map_err(|_| {
-            BatcherError::Options(format!(
+        let size = strictly_up(f64::from(largest) * f64::from(batch_size));
+        match size.filter(|&size| size <= u64::from(MAX_INDEX)) {
+            Some(size) => Ok(size as u32 + extra),
+            None => Err(BatcherError::Options(format!(
                 "batch_size = {batch_size} times the largest graph ({largest} nodes or edges) is more than \
                  a batch can index; use a smaller batch_size"
-            ))
-        })
+            ))),
+        }
     };
     Ok(Shape {
         n_node: round(graphs.iter().map(|g| g.n_node).max().unwrap_or(0), 1)?,

@@ -17,6 +17,7 @@ proptest! {
         batch_size in 2_u32..12,
         padding in prop::sample::select(vec![
             "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
+            "{ shapes_cost = 20 }",
         ]),
         boundary in prop::sample::select(vec!["straddle", "flush"]),
         composition in prop::sample::select(vec!["every-epoch", "fixed"]),
