@@ -1,0 +1,153 @@
+//! The distinct padded shapes of a run.
+//!
+//! Their number is the number of compilations of an engine that compiles per shape, which is what
+//! arXiv 2502.00944 counts.
+
+use std::collections::HashMap;
+
+use batchlab_core::Shape;
+use serde::Serialize;
+
+/// How often each padded shape occurred.
+#[derive(Debug, Clone, Default)]
+pub struct Census {
+    count: HashMap<Shape, u64>,
+    n_step: u64,
+}
+
+impl Census {
+    /// Counts one batch.
+    pub fn enter(&mut self, shape: Shape) {
+        *self.count.entry(shape).or_default() += 1;
+        self.n_step += 1;
+    }
+
+    /// Batches that were counted.
+    #[must_use]
+    pub fn n_step(&self) -> u64 {
+        self.n_step
+    }
+
+    /// Distinct shapes that were met.
+    #[must_use]
+    pub fn n_shape(&self) -> u64 {
+        self.count.len() as u64
+    }
+
+    /// Every shape and how often it occurred, the most frequent first; of equally frequent ones the
+    /// smaller first.
+    #[must_use]
+    pub fn by_frequency(&self) -> Vec<(Shape, u64)> {
+        let mut all: Vec<(Shape, u64)> =
+            self.count.iter().map(|(&shape, &count)| (shape, count)).collect();
+        all.sort_unstable_by_key(|&(shape, count)| (std::cmp::Reverse(count), shape));
+        all
+    }
+
+    /// Distinct shapes after `n_step` batches: counted if so many were observed, otherwise
+    /// extrapolated.
+    #[must_use]
+    pub fn shapes_after(&self, n_step: u64) -> ShapesAfter {
+        if n_step <= self.n_step {
+            return ShapesAfter { n_shape: self.n_shape() as f64, method: Method::Enumerated };
+        }
+        let seen = |times: u64| self.count.values().filter(|&&count| count == times).count() as f64;
+        let more = (n_step - self.n_step) as f64;
+        let n_shape =
+            extrapolated(self.n_shape() as f64, self.n_step as f64, seen(1), seen(2), more);
+        ShapesAfter { n_shape, method: Method::Extrapolated }
+    }
+}
+
+/// A number of distinct shapes, and how it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ShapesAfter {
+    /// Distinct shapes.
+    pub n_shape: f64,
+    /// Counted or estimated.
+    pub method: Method,
+}
+
+/// How a number is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Every step was planned.
+    Enumerated,
+    /// Fewer steps were planned; the rest follows from the estimator.
+    Extrapolated,
+}
+
+/// Expected number of distinct shapes after `more` further batches, `n` having shown `distinct`
+/// shapes, `once` of them one time and `twice` of them two times.
+///
+/// Colwell et al. 2012 (J. Plant Ecol. 5, 3), eq. 9, with the number of unseen shapes from Chao 1984
+/// (Chao1, in its form for finite samples). It is meant for `more` up to about `2 n`, and for
+/// batches that are independent of each other.
+#[must_use]
+pub fn extrapolated(distinct: f64, n: f64, once: f64, twice: f64, more: f64) -> f64 {
+    if n == 0.0 || once == 0.0 {
+        return distinct;
+    }
+    let finite = (n - 1.0) / n;
+    let unseen = if twice > 0.0 {
+        finite * once * once / (2.0 * twice)
+    } else {
+        finite * once * (once - 1.0) / 2.0
+    };
+    if unseen == 0.0 {
+        return distinct;
+    }
+    distinct + unseen * (1.0 - (1.0 - once / (n * unseen + once)).powf(more))
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlab_core::random::{below, stream};
+
+    use super::*;
+
+    fn shape(n_node: u32) -> Shape {
+        Shape { n_node, ..Shape::default() }
+    }
+
+    #[test]
+    fn shapes_are_counted_and_ordered() {
+        let mut census = Census::default();
+        for n_node in [64, 128, 64, 192, 128, 64] {
+            census.enter(shape(n_node));
+        }
+        assert_eq!(census.by_frequency(), [(shape(64), 3), (shape(128), 2), (shape(192), 1)]);
+        let after = census.shapes_after(6);
+        assert_eq!(after, ShapesAfter { n_shape: 3.0, method: Method::Enumerated });
+    }
+
+    /// n = 10, S = 4, f1 = 2, f2 = 1: f0 = 0.9 * 4 / 2 = 1.8, and after 5 more
+    /// 4 + 1.8 (1 - (1 - 2 / 20)^5) = 4 + 1.8 * 0.40951.
+    #[test]
+    fn the_estimator_as_computed_by_hand() {
+        assert!((extrapolated(4.0, 10.0, 2.0, 1.0, 5.0) - 4.737_118).abs() < 1e-9);
+        assert!((extrapolated(4.0, 10.0, 2.0, 1.0, 1e9) - 5.8).abs() < 1e-9);
+        let saturated = extrapolated(4.0, 10.0, 0.0, 1.0, 1e9);
+        assert!((saturated - 4.0).abs() < 1e-12, "without singletons nothing is unseen");
+    }
+
+    /// Shapes of geometrically falling probability: 2,000 draws foretell what 4,000 show.
+    #[test]
+    fn the_estimator_foretells_a_known_distribution() {
+        let mut rng = stream(1, "census", 0);
+        let mut census = Census::default();
+        let mut draw = |census: &mut Census| {
+            let uniform = below(&mut rng, 1 << 40) as f64 / (1_u64 << 40) as f64;
+            census.enter(shape((-uniform.max(1e-12).ln() * 40.0) as u32));
+        };
+        (0..2000).for_each(|_| draw(&mut census));
+        let foretold = census.shapes_after(4000);
+        let before = census.n_shape() as f64;
+        (0..2000).for_each(|_| draw(&mut census));
+        let found = census.n_shape() as f64;
+        assert_eq!(foretold.method, Method::Extrapolated);
+        assert!(found > before + 10.0, "{before} and {found}");
+        assert!((foretold.n_shape / found - 1.0).abs() < 0.05, "{} and {found}", foretold.n_shape);
+    }
+}

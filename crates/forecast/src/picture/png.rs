@@ -1,0 +1,54 @@
+//! SVG to PNG.
+
+use std::sync::Arc;
+
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree, fontdb};
+
+/// DejaVu Sans, cut down to Latin letters, so that a picture looks the same on every machine, also
+/// on one without fonts. Licence: `assets/LICENSE-DejaVu`.
+const FONTS: [&[u8]; 2] = [
+    include_bytes!("../../assets/DejaVuSans-latin.ttf"),
+    include_bytes!("../../assets/DejaVuSans-Bold-latin.ttf"),
+];
+
+/// Pixels of the PNG per pixel of the SVG.
+const SCALE: f32 = 2.0;
+
+/// Why an SVG did not become a PNG.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The SVG is not one.
+    #[error("cannot read the SVG: {0}")]
+    Svg(#[from] resvg::usvg::Error),
+    /// The picture is too large to be held in memory.
+    #[error("a picture of {width} x {height} pixels is too large; write .svg instead")]
+    Size {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// The PNG cannot be encoded.
+    #[error("cannot encode the PNG: {0}")]
+    Encode(String),
+}
+
+/// Renders an SVG at twice its size.
+///
+/// # Errors
+/// A text that is not SVG, or a picture too large for memory.
+pub fn png(svg: &str) -> Result<Vec<u8>, PictureError> {
+    let mut fonts = fontdb::Database::new();
+    for font in FONTS {
+        fonts.load_font_source(fontdb::Source::Binary(Arc::new(font)));
+    }
+    fonts.set_sans_serif_family("DejaVu Sans");
+    let options = Options { fontdb: Arc::new(fonts), ..Options::default() };
+    let tree = Tree::from_str(svg, &options)?;
+    let size = tree.size().to_int_size().scale_by(SCALE).unwrap_or(tree.size().to_int_size());
+    let (width, height) = (size.width(), size.height());
+    let mut pixmap = Pixmap::new(width, height).ok_or(PictureError::Size { width, height })?;
+    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
+    pixmap.encode_png().map_err(|error| PictureError::Encode(error.to_string()))
+}

@@ -1,0 +1,125 @@
+//! How padded shapes are distributed: a histogram for every strategy and batch size.
+
+use super::axis::{LogAxis, tick_text};
+use super::canvas::{Anchor, Canvas};
+use super::{MARGIN, Section, Style, WIDTH, batch_sizes, caption, cut, size_name, styles};
+use crate::Forecast;
+use crate::census::Method;
+
+const NAMES: f64 = 150.0;
+const ROW: f64 = 50.0;
+/// Highest bar of a row.
+const BAR: f64 = 28.0;
+const GAP: f64 = 18.0;
+/// More columns than this do not fit side by side.
+const MAX_COLUMN: usize = 6;
+/// Width of a bar in pixels.
+const BAR_WIDTH: f64 = 3.0;
+/// Pixels between two numbers on the horizontal axis.
+const TICK_DISTANCE: f64 = 34.0;
+
+/// Draws from `y` downwards; returns where it ends.
+pub(super) fn draw(canvas: &mut Canvas, section: &Section<'_>, y: f64) -> f64 {
+    let styles = styles(section);
+    let sizes = batch_sizes(section);
+    caption(
+        canvas,
+        MARGIN,
+        y,
+        &format!("Padded shapes over {} steps", tick_text(section.n_step as f64)),
+        "edges per padded batch (logarithmic); bars: share of steps, each row scaled to its highest; \
+         dashed: mean of real edges; number of distinct shapes",
+    );
+    let mut top = y + 34.0;
+    for sizes in sizes.chunks(MAX_COLUMN) {
+        let width = (WIDTH - 2.0 * MARGIN - NAMES) / sizes.len() as f64 - GAP;
+        for (row, style) in styles.iter().enumerate() {
+            let base = top + 20.0 + ROW * (row as f64 + 1.0) - 8.0;
+            canvas.name(MARGIN, base - 6.0, Anchor::Start, &cut(&style.label, 19));
+        }
+        for (at, size) in sizes.iter().enumerate() {
+            let left = MARGIN + NAMES + (width + GAP) * at as f64;
+            column(canvas, section, &styles, *size, (left, top), width);
+        }
+        top += 20.0 + ROW * styles.len() as f64 + 40.0;
+    }
+    top
+}
+
+fn column(
+    canvas: &mut Canvas,
+    section: &Section<'_>,
+    styles: &[Style],
+    size: Option<u32>,
+    (left, top): (f64, f64),
+    width: f64,
+) {
+    let forecasts: Vec<&Forecast> =
+        section.forecasts.iter().copied().filter(|f| f.batch_size == size).collect();
+    let title = size.map_or_else(|| size_name(size), |size| format!("B = {size}"));
+    canvas.bold(left, top + 10.0, &title);
+    let Some(axis) = axis(&forecasts, left, width) else { return };
+    let bottom = top + 20.0 + ROW * styles.len() as f64;
+    for tick in axis.ticks(TICK_DISTANCE) {
+        let x = axis.pixel(tick);
+        canvas.rule((x, top + 20.0), (x, bottom));
+        canvas.text(x, bottom + 15.0, Anchor::Middle, &tick_text(tick));
+    }
+    for (row, style) in styles.iter().enumerate() {
+        let base = top + 20.0 + ROW * (row as f64 + 1.0) - 8.0;
+        canvas.rule((left, base), (left + width, base));
+        if let Some(forecast) = forecasts.iter().find(|f| f.label == style.label) {
+            histogram(canvas, forecast, &axis, style.color, (left, base), width);
+            count(canvas, forecast, left + width, base - BAR - 3.0);
+        }
+    }
+}
+
+/// From the smallest to the largest number of edges, real means included.
+fn axis(forecasts: &[&Forecast], left: f64, width: f64) -> Option<LogAxis> {
+    let padded = forecasts.iter().flat_map(|f| &f.census).map(|(shape, _)| f64::from(shape.n_edge));
+    let all = padded.chain(forecasts.iter().map(|f| f.edges_per_step)).filter(|&n| n > 0.0);
+    let (low, high) =
+        all.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
+    (high > 0.0).then(|| LogAxis::new(low, high, left, width))
+}
+
+fn histogram(
+    canvas: &mut Canvas,
+    forecast: &Forecast,
+    axis: &LogAxis,
+    color: &str,
+    (left, base): (f64, f64),
+    width: f64,
+) {
+    #[allow(clippy::cast_sign_loss, reason = "widths and shares are not negative")]
+    let n_bin = (width / BAR_WIDTH) as usize;
+    let mut share = vec![0.0; n_bin + 1];
+    for &(shape, n) in &forecast.census {
+        #[allow(clippy::cast_sign_loss, reason = "widths and shares are not negative")]
+        let bin = (axis.share(f64::from(shape.n_edge).max(1.0)) * n_bin as f64) as usize;
+        share[bin] += n as f64;
+    }
+    let highest = share.iter().copied().fold(0.0, f64::max);
+    for (bin, &share) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+        // What occurs at all is seen.
+        let height = (BAR * share / highest).max(1.0);
+        let x = left + BAR_WIDTH * bin as f64;
+        canvas.rectangle(x, base - height, BAR_WIDTH - 0.4, height, color);
+    }
+    if forecast.edges_per_step > 0.0 {
+        let x = axis.pixel(forecast.edges_per_step);
+        canvas.mark((x, base - BAR - 2.0), (x, base + 3.0));
+    }
+}
+
+fn count(canvas: &mut Canvas, forecast: &Forecast, x: f64, y: f64) {
+    let n = forecast.shapes.n_shape.round();
+    let mark = match forecast.shapes.method {
+        Method::Enumerated => "",
+        Method::Extrapolated => "~",
+    };
+    let noun = if n == 1.0 { "shape" } else { "shapes" };
+    let number = if n < 1e4 { format!("{n}") } else { tick_text(n) };
+    canvas.text(x, y, Anchor::End, &format!("{mark}{number} {noun}"));
+}
