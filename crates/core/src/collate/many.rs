@@ -3,7 +3,7 @@
 use super::{Needs, check_room, complete, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
-use crate::graphs::{Edges, Graphs, Level, ManyGraphs, StoredEdges};
+use crate::graphs::{Edges, GraphSize, Graphs, Level, ManyGraphs, StoredEdges};
 use crate::plan::{BatchPlan, EdgeSelection, Shape};
 
 pub(super) fn collate(
@@ -18,46 +18,31 @@ pub(super) fn collate(
     let width = graphs.node_feature.as_ref().map_or(0, |f| f.width);
     let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width);
 
-    if matches!(many.edges(), Edges::FullyConnected) {
-        look_up_positions(&mut columns, graphs, many, plan);
-    }
-    let (mut node, mut edge) = (0, 0);
-    for (slot, &id) in plan.members.iter().enumerate() {
-        let graph = id as usize;
-        let size = many.size(graph);
-        columns.n_node_of[slot] = size.n_node;
-        columns.n_edge_of[slot] = size.n_edge;
-        columns.graph_offset[slot] = node;
-        columns.origin[slot] = id;
-        columns.output_row[slot] = slot as u32;
-        columns.output_target[slot] = graphs.target.as_ref().map_or(0.0, |t| t.training[graph]);
-        let at = Place {
-            graph,
-            slot: slot as u32,
-            node,
-            edge,
-            n_node: size.n_node,
-            n_edge: size.n_edge,
-        };
+    // First everything that is looked up by graph: in a store that is larger than the caches the
+    // misses of one graph then overlap with those of the next.
+    for at in places(many, &plan.members) {
+        copy_graph(&mut columns, graphs, &at);
         copy_nodes(&mut columns, graphs, many, &at, width);
-        match many.edges() {
-            Edges::FullyConnected => complete::connect(
-                &mut columns,
-                complete::Place {
-                    node: node as usize,
-                    n_node: size.n_node as usize,
-                    edge: edge as usize,
-                },
-            ),
-            Edges::Stored(stored) => copy_edges(&mut columns, many, stored, &at),
-            Edges::Counted(_) => {
-                return Err(CollateError::Missing(
-                    "edges, only their numbers; it can be planned but not trained on",
-                ));
+    }
+    match many.edges() {
+        Edges::FullyConnected => {
+            look_up_positions(&mut columns, graphs, many, plan);
+            for at in places(many, &plan.members) {
+                let Place { node, n_node, edge, .. } = at;
+                let [node, n_node, edge] = [node, n_node, edge].map(|n| n as usize);
+                complete::connect(&mut columns, complete::Place { node, n_node, edge });
             }
         }
-        node += size.n_node;
-        edge += size.n_edge;
+        Edges::Stored(stored) => {
+            for at in places(many, &plan.members) {
+                copy_edges(&mut columns, many, stored, &at);
+            }
+        }
+        Edges::Counted(_) => {
+            return Err(CollateError::Missing(
+                "edges, only their numbers; it can be planned but not trained on",
+            ));
+        }
     }
     write_output_weight(&mut columns, plan, plan.members.len())?;
     columns.origin[plan.members.len()..].fill(u32::MAX);
@@ -69,6 +54,18 @@ pub(super) fn collate(
     }
     pad(&mut columns, real, plan.shape, width);
     Ok(())
+}
+
+/// Where each member goes: one behind the other.
+fn places<'a>(many: &'a ManyGraphs, members: &'a [u32]) -> impl Iterator<Item = Place> + 'a {
+    let (mut node, mut edge) = (0, 0);
+    (0..).zip(members).map(move |(slot, &id)| {
+        let GraphSize { n_node, n_edge, .. } = many.size(id as usize);
+        let place = Place { graph: id as usize, slot, node, edge, n_node, n_edge };
+        node += n_node;
+        edge += n_edge;
+        place
+    })
 }
 
 /// Where one graph goes.
@@ -104,6 +101,16 @@ fn real_size(many: &ManyGraphs, plan: &BatchPlan) -> Result<Shape, CollateError>
         real = real.with(many.size(id as usize));
     }
     Ok(real)
+}
+
+fn copy_graph(columns: &mut Columns<'_>, graphs: &Graphs, at: &Place) {
+    let slot = at.slot as usize;
+    columns.n_node_of[slot] = at.n_node;
+    columns.n_edge_of[slot] = at.n_edge;
+    columns.graph_offset[slot] = at.node;
+    columns.origin[slot] = at.graph as u32;
+    columns.output_row[slot] = at.slot;
+    columns.output_target[slot] = graphs.target.as_ref().map_or(0.0, |t| t.training[at.graph]);
 }
 
 fn copy_nodes(
