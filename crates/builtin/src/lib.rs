@@ -25,3 +25,13 @@ name = "parquet"
 
 /// Mentions this crate, so that it and its plugins are linked.
 pub fn link() {}
+
+/// Strategies by the label that they have in results, each a batcher's table without `batch_size`.
+/// The first four are those of arXiv 2502.00944.
+pub const PRESETS: &[(&str, &str)] = &[
+    ("static-64", r#"name = "static", padding = { multiple = 64 }"#),
+    ("static-2^N", r#"name = "static", padding = { power = 2 }"#),
+    ("static-constant", r#"name = "static", padding = "constant""#),
+    ("dynamic", r#"name = "dynamic""#),
+    ("exact", r#"name = "static", padding = "none""#),
+];

@@ -18,7 +18,10 @@ mod check;
 mod exit;
 mod explain;
 mod list;
+mod new;
+mod plan;
 mod run;
+mod say;
 mod schema;
 
 use std::process::ExitCode;
@@ -41,6 +44,7 @@ const EXAMPLES: &str = "\
 Examples:
   batchlab run configs/smoke.toml
   batchlab run configs/smoke.toml batcher.batch_size=64 training.steps=500
+  batchlab plan configs/plan/qm9.toml --picture plan.svg
   batchlab list
   batchlab explain batcher.dynamic
 
@@ -51,9 +55,11 @@ Exit codes:
 enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
+    Plan(plan::Arguments),
     List(list::Arguments),
     Explain(explain::Arguments),
     Schema(schema::Arguments),
+    New(new::Arguments),
 }
 
 /// Parses the arguments, does what they say, and turns the outcome into an exit code.
@@ -64,9 +70,11 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::New(arguments) => new::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         if exit::is_broken_pipe(&error) {
@@ -79,7 +87,7 @@ pub fn main() -> ExitCode {
         };
         // Diagnostics of a configuration come complete.
         let prefix = if message.starts_with("error") { "" } else { "error: " };
-        eprintln!("{prefix}{message}");
+        say::say!("{prefix}{message}");
         exit::code_of(&error)
     })
 }

@@ -138,8 +138,9 @@ mod tests {
         let mut rng = stream(1, "census", 0);
         let mut census = Census::default();
         let mut draw = |census: &mut Census| {
-            let uniform = below(&mut rng, 1 << 40) as f64 / (1_u64 << 40) as f64;
-            census.enter(shape((-uniform.max(1e-12).ln() * 40.0) as u32));
+            // The number of heads before a tail, for a coin that shows heads 40 times out of 41.
+            let heads = (0..).find(|_| below(&mut rng, 41) == 0).unwrap_or(0);
+            census.enter(shape(heads));
         };
         (0..2000).for_each(|_| draw(&mut census));
         let foretold = census.shapes_after(4000);

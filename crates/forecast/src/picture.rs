@@ -74,7 +74,7 @@ fn batch_sizes(section: &Section<'_>) -> Vec<Option<u32>> {
 }
 
 fn size_name(size: Option<u32>) -> String {
-    size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
+    size.map_or_else(|| "no B".to_owned(), |size| format!("B = {size}"))
 }
 
 /// A long text cut to `n` characters.

@@ -11,13 +11,16 @@ const TICKS: f64 = 40.0;
 const GAP: f64 = 30.0;
 const LEGEND_LINE: f64 = 21.0;
 
+/// Which of a forecast's shares a panel shows.
+type Fill = fn(&Forecast) -> Option<f64>;
+
 /// Draws fill of nodes, fill of edges and the legend from `y` downwards; returns where it ends.
 pub(super) fn draw(canvas: &mut Canvas, section: &Section<'_>, y: f64) -> f64 {
     let styles = styles(section);
     let sizes = batch_sizes(section);
     let top = y + 34.0;
     let mut x = MARGIN;
-    let panels: [(&str, fn(&Forecast) -> Option<f64>); 2] =
+    let panels: [(&str, Fill); 2] =
         [("Fill of nodes", |f| f.node_fill), ("Fill of edges", |f| f.edge_fill)];
     for (head, fill) in panels {
         caption(canvas, x, y + 4.0, head, "% of the padded batch that is real, by batch size B");
@@ -40,7 +43,7 @@ fn panel(
     section: &Section<'_>,
     styles: &[Style],
     sizes: &[Option<u32>],
-    fill: fn(&Forecast) -> Option<f64>,
+    fill: Fill,
     (left, top): (f64, f64),
 ) {
     let bottom = top + PANEL_HEIGHT;
@@ -56,12 +59,7 @@ fn panel(
         canvas.text(left - 8.0, y + 4.0, Anchor::End, &percent.to_string());
     }
     for size in sizes {
-        canvas.text(
-            place(size),
-            bottom + 18.0,
-            Anchor::Middle,
-            &format!("B = {}", size_name(*size)).replace("B = no B", "no B"),
-        );
+        canvas.text(place(size), bottom + 18.0, Anchor::Middle, &size_name(*size));
     }
     for style in styles {
         let of_label = section.forecasts.iter().filter(|f| f.label == style.label);

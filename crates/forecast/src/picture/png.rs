@@ -5,7 +5,7 @@ use std::sync::Arc;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree, fontdb};
 
-/// DejaVu Sans, cut down to Latin letters, so that a picture looks the same on every machine, also
+/// `DejaVu Sans`, cut down to Latin letters, so that a picture looks the same on every machine, also
 /// on one without fonts. Licence: `assets/LICENSE-DejaVu`.
 const FONTS: [&[u8]; 2] = [
     include_bytes!("../../assets/DejaVuSans-latin.ttf"),

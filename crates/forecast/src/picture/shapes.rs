@@ -56,8 +56,7 @@ fn column(
 ) {
     let forecasts: Vec<&Forecast> =
         section.forecasts.iter().copied().filter(|f| f.batch_size == size).collect();
-    let title = size.map_or_else(|| size_name(size), |size| format!("B = {size}"));
-    canvas.bold(left, top + 10.0, &title);
+    canvas.bold(left, top + 10.0, &size_name(size));
     let Some(axis) = axis(&forecasts, left, width) else { return };
     let bottom = top + 20.0 + ROW * styles.len() as f64;
     for tick in axis.ticks(TICK_DISTANCE) {
@@ -119,7 +118,7 @@ fn count(canvas: &mut Canvas, forecast: &Forecast, x: f64, y: f64) {
         Method::Enumerated => "",
         Method::Extrapolated => "~",
     };
-    let noun = if n == 1.0 { "shape" } else { "shapes" };
+    let noun = if n < 1.5 { "shape" } else { "shapes" };
     let number = if n < 1e4 { format!("{n}") } else { tick_text(n) };
     canvas.text(x, y, Anchor::End, &format!("{mark}{number} {noun}"));
 }

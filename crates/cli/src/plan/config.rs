@@ -1,0 +1,98 @@
+//! What a forecast reads of a configuration.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::Kind;
+use batchlab_core::{Batcher, Dataset, Graphs, LoadContext, Model, Needs, View};
+use batchlab_experiment::config::{Seeds, Split, read_parts};
+use batchlab_experiment::run::Subsets;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// A configuration of a run, or one with a data set and strategies alone.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PlanConfig {
+    pub(super) dataset: Box<dyn Dataset>,
+    /// Tells which fields a batch holds.
+    model: Option<Box<dyn Model>>,
+    /// The strategy of the run, which is planned first.
+    pub(super) batcher: Option<Box<dyn Batcher>>,
+    /// Strategies: labels, or batchers' tables, with or without `batch_size`.
+    #[serde(default)]
+    pub(super) batchers: Vec<toml::Value>,
+    /// The study's B, one or several.
+    #[serde(default)]
+    pub(super) batch_sizes: Vec<BatchSize>,
+    #[serde(default)]
+    split: Split,
+    #[serde(default)]
+    training: Training,
+    // A run has them; a forecast does not depend on them.
+    #[serde(rename = "study")]
+    _study: Option<String>,
+    #[serde(rename = "device")]
+    _device: Option<String>,
+    #[serde(rename = "evaluation")]
+    _evaluation: Option<IgnoredAny>,
+    #[serde(rename = "sink")]
+    _sink: Option<IgnoredAny>,
+}
+
+/// The part of `[training]` that decides which graphs come, and in which order.
+#[derive(Debug, Default, Deserialize)]
+struct Training {
+    #[serde(default)]
+    seeds: Seeds,
+}
+
+impl PlanConfig {
+    pub(super) fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        Ok(read_parts(path, overrides, &[Kind::Dataset])?)
+    }
+
+    pub(super) fn seeds(&self) -> Seeds {
+        self.training.seeds
+    }
+
+    /// The fields of a batch: the model's, or those that `SchNet` needs.
+    pub(super) fn needs(&self) -> Needs {
+        let schnet =
+            Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() };
+        self.model.as_ref().map_or(schnet, |model| model.needs())
+    }
+
+    /// Loads the data, and draws the training subset as a run does.
+    pub(super) fn load(&self, path: &Path) -> Result<Planned> {
+        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut search = vec![PathBuf::new()];
+        search.extend(beside.map(Path::to_owned));
+        let load = || -> Result<Graphs, batchlab_core::DatasetError> {
+            let graphs = self.dataset.load(&LoadContext { search, ..LoadContext::new() })?;
+            graphs.check()?;
+            Ok(graphs)
+        };
+        let graphs = load().map_err(batchlab_experiment::RunError::Dataset)?;
+        let train = Subsets::draw(graphs.n_member(), self.split, self.seeds().split)?.train;
+        Ok(Planned {
+            dataset: graphs.dataset.clone(),
+            n_member: graphs.n_member(),
+            n_train: train.len(),
+            node_feature_width: graphs.node_feature.as_ref().map_or(0, |feature| feature.width),
+            view: graphs.view(&train),
+        })
+    }
+}
+
+/// The training subset of one data set.
+pub(super) struct Planned {
+    pub(super) dataset: String,
+    /// Graphs, or nodes of one graph, before the split.
+    pub(super) n_member: usize,
+    /// Those that are trained on.
+    pub(super) n_train: usize,
+    pub(super) node_feature_width: usize,
+    pub(super) view: View,
+}

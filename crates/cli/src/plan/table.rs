@@ -1,0 +1,206 @@
+//! Forecasts for people.
+
+use std::fmt::Write;
+
+use batchlab_forecast::Forecast;
+use batchlab_forecast::census::Method;
+
+use super::{Plan, grouped, noun};
+
+pub(super) fn print(plans: &[Plan]) -> String {
+    plans.iter().map(of_plan).collect::<Vec<_>>().join("\n")
+}
+
+fn of_plan(plan: &Plan) -> String {
+    let forecasts: Vec<&Forecast> = plan.strategies.iter().map(|(_, forecast)| forecast).collect();
+    let n_member = grouped(plan.n_member as u64);
+    let mut text = format!(
+        "{}: {} of {n_member} {}, split seed {}, order seed {}\n\n",
+        plan.config,
+        grouped(plan.n_train as u64),
+        noun(plan.level),
+        plan.seed_split,
+        plan.seed_order,
+    );
+    let steps = short(plan.n_step);
+    let after = format!("after {steps}");
+    waste(&forecasts, &after).write(&mut text);
+    text.push('\n');
+    randomness(&forecasts).write(&mut text);
+    text.push('\n');
+    text.push_str(&notes(plan, &forecasts));
+    text
+}
+
+fn waste(forecasts: &[&Forecast], after: &str) -> Columns {
+    let mut columns = Columns::new(&[
+        ("", "strategy"),
+        ("", "B"),
+        ("steps", "/epoch"),
+        ("graphs", "/step"),
+        ("fill %", "nodes"),
+        ("fill %", "edges"),
+        ("padding", "/edge"),
+        ("shapes", "/epoch"),
+        ("shapes", after),
+        ("peak", "batch"),
+        ("plan", "us/step"),
+    ]);
+    for forecast in forecasts {
+        let mark = match forecast.shapes.method {
+            Method::Enumerated => "",
+            Method::Extrapolated => "~",
+        };
+        columns.row(
+            forecast.batch_size,
+            vec![
+                forecast.label.clone(),
+                forecast.batch_size.map_or_else(|| "-".into(), |size| size.to_string()),
+                whole(forecast.steps_per_epoch),
+                format!("{:.2}", forecast.outputs_per_step),
+                percent(forecast.node_fill),
+                percent(forecast.edge_fill),
+                forecast
+                    .padding_edges_per_real_edge
+                    .map_or_else(|| "-".into(), |x| format!("{x:.3}")),
+                whole(forecast.shapes_per_epoch),
+                format!("{mark}{}", whole(forecast.shapes.n_shape)),
+                bytes(forecast.peak_bytes),
+                format!("{:.1}", forecast.plan_ns_per_step / 1e3),
+            ],
+        );
+    }
+    columns
+}
+
+fn randomness(forecasts: &[&Forecast]) -> Columns {
+    let mut columns = Columns::new(&[
+        ("", "strategy"),
+        ("", "B"),
+        ("pairs meet again,", "1 = uniform"),
+        ("sizes of neighbours", "correlate"),
+        ("times per epoch", "smallest 10 %"),
+        ("", "largest 10 %"),
+        ("", "all"),
+    ]);
+    for forecast in forecasts {
+        let shuffle = &forecast.shuffle;
+        let inclusion = &shuffle.inclusion_by_decile;
+        let times = |value: Option<f64>| {
+            value.map_or_else(
+                || "-".into(),
+                |x| if (x - 1.0).abs() < 1e-12 { "1".into() } else { format!("{x:.4}") },
+            )
+        };
+        let mean = inclusion.iter().sum::<f64>() / inclusion.len().max(1) as f64;
+        let recurrence = match (shuffle.pair_recurrence, shuffle.pair_recurrence_error) {
+            (Some(ratio), Some(error)) if ratio < 100.0 => format!("{ratio:.3} +- {error:.3}"),
+            (Some(ratio), _) => format!("{ratio:.0}"),
+            _ => "-".into(),
+        };
+        let correlation =
+            shuffle.size_autocorrelation.map_or_else(|| "-".into(), |r| format!("{r:+.3}"));
+        columns.row(
+            forecast.batch_size,
+            vec![
+                forecast.label.clone(),
+                forecast.batch_size.map_or_else(|| "-".into(), |size| size.to_string()),
+                recurrence,
+                correlation,
+                times(inclusion.first().copied()),
+                times(inclusion.last().copied()),
+                times((!inclusion.is_empty()).then_some(mean)),
+            ],
+        );
+    }
+    columns
+}
+
+fn notes(plan: &Plan, forecasts: &[&Forecast]) -> String {
+    let mut text = String::new();
+    let extrapolated = forecasts.iter().filter(|f| f.shapes.method == Method::Extrapolated);
+    let (n, least) = extrapolated
+        .map(|f| f.n_step_planned)
+        .fold((0, u64::MAX), |(n, least), planned| (n + 1, least.min(planned)));
+    let steps = grouped(plan.n_step);
+    if n == 0 {
+        let _ = writeln!(text, "shapes: enumerated, every one of {steps} steps was planned");
+    } else {
+        let _ = writeln!(
+            text,
+            "shapes with ~: extrapolated to {steps} steps (Chao1) from {} or more; the others are enumerated",
+            grouped(least)
+        );
+    }
+    text.push_str("every figure is defined in docs/forecast.md\n");
+    text
+}
+
+/// Columns of text: the first to the left, the others to the right; an empty line between batch
+/// sizes.
+struct Columns {
+    head: [Vec<String>; 2],
+    rows: Vec<(Option<u32>, Vec<String>)>,
+}
+
+impl Columns {
+    fn new(head: &[(&str, &str)]) -> Self {
+        let (first, second) = head.iter().map(|&(a, b)| (a.to_owned(), b.to_owned())).unzip();
+        Self { head: [first, second], rows: Vec::new() }
+    }
+
+    fn row(&mut self, batch_size: Option<u32>, cells: Vec<String>) {
+        self.rows.push((batch_size, cells));
+    }
+
+    fn write(&self, text: &mut String) {
+        let lines = || self.head.iter().chain(self.rows.iter().map(|(_, cells)| cells));
+        let width: Vec<usize> = (0..self.head[0].len())
+            .map(|column| lines().map(|cells| cells[column].chars().count()).max().unwrap_or(0))
+            .collect();
+        let mut line = |cells: &[String]| {
+            let mut line = format!("{:<1$}", cells[0], width[0]);
+            for (cell, width) in cells.iter().zip(&width).skip(1) {
+                let _ = write!(line, "  {cell:>width$}");
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        };
+        line(&self.head[0]);
+        line(&self.head[1]);
+        let mut previous = None;
+        for (batch_size, cells) in &self.rows {
+            if previous.is_some_and(|previous| previous != *batch_size) {
+                line(&[String::new()]);
+            }
+            previous = Some(*batch_size);
+            line(cells);
+        }
+    }
+}
+
+/// A mean count: no decimals where it is a whole number or large.
+fn whole(value: f64) -> String {
+    if value >= 100.0 || (value - value.round()).abs() < 5e-3 {
+        #[allow(clippy::cast_sign_loss, reason = "counts are not negative")]
+        return grouped(value.round() as u64);
+    }
+    format!("{value:.1}")
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".into(), |share| format!("{:.1}", 100.0 * share))
+}
+
+fn bytes(n: u64) -> String {
+    match n {
+        0..10_000 => format!("{n} B"),
+        10_000..10_000_000 => format!("{} kB", n / 1000),
+        _ => format!("{:.1} MB", n as f64 / 1e6),
+    }
+}
+
+/// 100000 as 100k.
+fn short(n: u64) -> String {
+    if n >= 1000 && n.is_multiple_of(1000) { format!("{}k", grouped(n / 1000)) } else { grouped(n) }
+}
