@@ -132,7 +132,8 @@ fn copy_induced(columns: &mut Columns<'_>, one: &OneGraph, members: &[u32]) {
 /// Offsets by receiver, and order and offsets by sender, by counting.
 fn index_edges(columns: &mut Columns<'_>, n_node: usize, n_edge: usize) {
     count_offsets(&mut columns.receiver_offset[..=n_node], &columns.receiver[..n_edge]);
-    if columns.sender_order.is_empty() {
+    // Not `sender_order`, which is also empty if there are no edges.
+    if columns.sender_offset.is_empty() {
         return;
     }
     let senders = &columns.sender[..n_edge];
@@ -163,5 +164,35 @@ fn copy_outputs(columns: &mut Columns<'_>, graphs: &Graphs, plan: &BatchPlan) {
         let node = plan.members[row as usize] as usize;
         columns.output_row[slot] = row;
         columns.output_target[slot] = graphs.target.as_ref().map_or(0.0, |t| t.training[node]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::graphs::Topology;
+
+    /// A batch without edges overwrites what the batch before has left in the buffer.
+    #[test]
+    fn a_batch_without_edges_has_offsets_of_its_own() {
+        let loops =
+            OneGraph { offset: vec![0, 1, 2, 2], sender: vec![0, 1], edge_weight: Vec::new() };
+        let graphs = Graphs::new("test", Topology::One(Arc::new(loops))).unwrap();
+        let needs = Needs { sender_order: true, ..Needs::default() };
+        let mut buffer = BatchBuffer::new();
+        let mut offsets = |member: u32, n_edge: u32| {
+            let mut plan = BatchPlan::default();
+            plan.clear(Level::Nodes);
+            plan.members = vec![member];
+            plan.edges = EdgeSelection::Induced;
+            plan.shape = Shape { n_node: 1, n_edge, n_graph: 1, n_output: 0 };
+            crate::collate(&graphs, &plan, needs, &mut buffer).unwrap();
+            [buffer.batch().receiver_offset, buffer.batch().sender_offset].map(<[u32]>::to_vec)
+        };
+        assert_eq!(offsets(1, 1), [[0, 1], [0, 1]]);
+        // The words that `sender_offset` gets now held other fields before.
+        assert_eq!(offsets(2, 0), [[0, 0], [0, 0]]);
     }
 }
