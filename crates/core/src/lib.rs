@@ -27,6 +27,7 @@ pub mod grouping;
 pub mod hash;
 pub mod model;
 pub mod next_fit;
+pub mod node_groups;
 pub mod oversize;
 pub mod padding;
 pub mod plan;
