@@ -81,10 +81,9 @@ pub enum Topology {
 pub struct ManyGraphs {
     node_offset: Vec<usize>,
     edges: Edges,
-    /// For stored edges, where the run of each node starts, counted within its graph, `[n_node]`:
-    /// among the edges as stored (by receiver), and in the order of the senders.
-    receiver_start: Vec<u32>,
-    sender_start: Vec<u32>,
+    /// For stored edges, where the run of each node starts, counted within its graph,
+    /// `[2, n_node]`: among the edges as stored (by receiver), and in the order of the senders.
+    start: Vec<u32>,
 }
 
 /// The edges of many graphs.
@@ -262,11 +261,11 @@ impl ManyGraphs {
             Edges::Counted(_) => {}
         }
         let node_offset = offsets(n_node);
-        let (receiver_start, sender_start) = match &edges {
+        let start = match &edges {
             Edges::Stored(stored) => stored.starts(&node_offset),
-            Edges::Counted(_) | Edges::FullyConnected => Default::default(),
+            Edges::Counted(_) | Edges::FullyConnected => Vec::new(),
         };
-        Ok(Self { node_offset, edges, receiver_start, sender_start })
+        Ok(Self { node_offset, edges, start })
     }
 
     /// Number of graphs.
@@ -290,7 +289,8 @@ impl ManyGraphs {
     /// (by receiver), and in the order of the senders.
     pub(crate) fn starts(&self, graph: usize) -> (&[u32], &[u32]) {
         let nodes = self.node_offset[graph]..self.node_offset[graph + 1];
-        (&self.receiver_start[nodes.clone()], &self.sender_start[nodes])
+        let (by_receiver, by_sender) = self.start.split_at(self.start.len() / 2);
+        (&by_receiver[nodes.clone()], &by_sender[nodes])
     }
 
     /// Nodes and edges of a graph.
@@ -363,15 +363,16 @@ impl StoredEdges {
     }
 
     /// First edge of each node within its graph, by receiver and by sender. All ends exist.
-    fn starts(&self, node_offset: &[usize]) -> (Vec<u32>, Vec<u32>) {
+    fn starts(&self, node_offset: &[usize]) -> Vec<u32> {
         let n_node = node_offset[node_offset.len() - 1];
-        let (mut by_receiver, mut by_sender) = (vec![0; n_node], vec![0; n_node]);
+        let mut start = vec![0; 2 * n_node];
+        let (by_receiver, by_sender) = start.split_at_mut(n_node);
         for (nodes, edges) in node_offset.windows(2).zip(self.offset.windows(2)) {
             let (nodes, edges) = (nodes[0]..nodes[1], edges[0]..edges[1]);
             count_before(&mut by_receiver[nodes.clone()], &self.receiver[edges.clone()]);
             count_before(&mut by_sender[nodes], &self.sender[edges]);
         }
-        (by_receiver, by_sender)
+        start
     }
 
     fn check_nodes(&self, n_node: &[u32]) -> Result<(), DatasetError> {
