@@ -1,0 +1,50 @@
+//! The molecules that are put into batches.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
+use batchlab_core::{Dataset as _, Graphs, LoadContext};
+use clap::Args;
+use dataset_qm9::Qm9;
+
+/// Which molecules, and how many.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Data {
+    /// QM9 as `dataset.qm9` reads it; by default the sample of 2,000 molecules
+    #[arg(long)]
+    pub path: Option<PathBuf>,
+    /// Repeats the molecules in memory: 64 times the sample is about as large as QM9
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+}
+
+impl Data {
+    /// Fully connected molecules with positions, elements and targets.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn load(&self) -> anyhow::Result<Graphs> {
+        let qm9 = Qm9 { path: self.path.clone(), ..Qm9::default() };
+        let graphs = qm9.load(&LoadContext::new()).context("loading QM9")?;
+        repeated(graphs, self.repeat.max(1) as usize)
+    }
+}
+
+fn repeated(mut graphs: Graphs, times: usize) -> anyhow::Result<Graphs> {
+    let Topology::Many(many) = &graphs.topology else { anyhow::bail!("QM9 is many graphs") };
+    let n_node: Vec<u32> = (0..many.n_graph()).map(|graph| many.size(graph).n_node).collect();
+    let many = ManyGraphs::new(&n_node.repeat(times), Edges::FullyConnected)?;
+    graphs.topology = Topology::Many(many);
+    graphs.position = graphs.position.map(|position| position.repeat(times));
+    graphs.origin = graphs.origin.repeat(times);
+    if let Some(class) = &mut graphs.node_class {
+        class.value = class.value.repeat(times);
+    }
+    if let Some(target) = &mut graphs.target {
+        target.value = target.value.repeat(times);
+        target.training = target.training.repeat(times);
+    }
+    graphs.check()?;
+    Ok(graphs)
+}

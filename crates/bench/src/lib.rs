@@ -1,0 +1,12 @@
+//! Benchmarks of batchlab. The binary `batchlab-bench` measures how long it takes to plan and
+//! collate a batch; `peers/compare.py` measures the same work in jraph, `PyTorch` Geometric and `NumPy`,
+//! interleaved with it, and compares the batches element by element.
+//!
+//! It uses the public contract only: whatever is fast here is fast in a run.
+
+pub mod batching;
+pub mod data;
+pub mod export;
+pub mod serve;
+pub mod source;
+pub mod summary;

@@ -1,0 +1,87 @@
+//! Benchmarks of batchlab: `cargo run --release -p batchlab-bench -- batching`.
+
+use std::path::PathBuf;
+
+use batchlab_bench::batching::{self, Row};
+use batchlab_bench::data::Data;
+use batchlab_bench::summary::Summary;
+use batchlab_bench::{export, serve};
+use clap::{Parser, ValueEnum};
+
+/// Benchmarks of batchlab
+#[derive(Debug, Parser)]
+enum Command {
+    /// Time to plan and collate a batch
+    Batching(batching::Options),
+    /// Writes the molecules and their order as .npy files, for the peers
+    Export {
+        #[command(flatten)]
+        data: Data,
+        /// Epochs whose order is written
+        #[arg(long, default_value_t = 50)]
+        epochs: u64,
+        /// Where the files go
+        folder: PathBuf,
+    },
+    /// Answers requests on standard input with measurements, for peers/compare.py
+    Serve {
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Batching(options) => {
+            let rows = batching::measure(&options)?;
+            if options.json {
+                print_json(&rows)
+            } else {
+                print_table(&rows);
+                Ok(())
+            }
+        }
+        Command::Export { data, epochs, folder } => {
+            export::molecules(&data.load()?, epochs, &folder)
+        }
+        Command::Serve { data } => {
+            serve::serve(&data.load()?, std::io::stdin().lock(), std::io::stdout().lock())
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the result goes to standard output")]
+fn print_json(rows: &[Row]) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(rows)?);
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "the result goes to standard output")]
+fn print_table(rows: &[Row]) {
+    println!("microseconds per batch: median over blocks (95 % interval)");
+    println!(
+        "{:<10} {:>4} {:<13} {:>8}  {:<21} {:<21} {:<21} {:<21} ahead + copy",
+        "strategy", "B", "fields", "kB", "plan", "plan + collate", "copy", "in turn + copy"
+    );
+    for row in rows {
+        let name = |value: Option<clap::builder::PossibleValue>| {
+            value.map_or_else(String::new, |value| value.get_name().to_owned())
+        };
+        println!(
+            "{:<10} {:>4} {:<13} {:>8.1}  {:<21} {:<21} {:<21} {:<21} {}",
+            name(row.strategy.to_possible_value()),
+            row.batch_size,
+            name(row.fields.to_possible_value()),
+            row.n_byte as f64 / 1e3,
+            cell(row.plan),
+            cell(row.prepare),
+            cell(row.copy),
+            cell(row.in_turn),
+            cell(row.ahead),
+        );
+    }
+}
+
+fn cell(summary: Summary) -> String {
+    format!("{:.2} ({:.2}-{:.2})", summary.median_us, summary.low_us, summary.high_us)
+}

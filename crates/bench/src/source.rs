@@ -1,0 +1,124 @@
+//! One batcher on one set of graphs, ready to be asked for batches.
+
+use std::time::{Duration, Instant};
+
+use batcher_dynamic::Dynamic;
+use batcher_static::Static;
+use batchlab_core::{
+    BatchBuffer, BatchContext, BatchPlan, BatchStream, Batcher, Graphs, Needs, Purpose, collate,
+};
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Seed of the order of the graphs.
+pub const SEED: u64 = 42;
+
+/// A strategy of the study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// As many graphs as fit a budget: `dynamically_batch` of jraph.
+    Dynamic,
+    /// B - 1 graphs, nodes and edges padded to multiples of 64.
+    #[serde(rename = "static-64")]
+    #[value(name = "static-64")]
+    Static64,
+}
+
+/// The fields that are collated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fields {
+    /// What the peers' batches hold, enough for the forward pass of `SchNet`: senders, receivers,
+    /// distances, classes, counts, targets and weights.
+    Schnet,
+    /// And the edges in the order of their senders, which gradients of gathers run by.
+    SenderOrder,
+    /// And displacements, as `PaiNN` needs them.
+    Displacement,
+}
+
+impl Fields {
+    /// As the contract names them.
+    #[must_use]
+    pub fn needs(self) -> Needs {
+        Needs {
+            node_class: true,
+            distance: true,
+            sender_order: self != Self::Schnet,
+            displacement: self == Self::Displacement,
+            ..Needs::default()
+        }
+    }
+}
+
+/// Plans and collates batch after batch, in the order of training.
+pub struct Source<'a> {
+    graphs: &'a Graphs,
+    needs: Needs,
+    stream: Box<dyn BatchStream>,
+    /// The plan of the last batch.
+    pub plan: BatchPlan,
+    /// The last batch.
+    pub buffer: BatchBuffer,
+}
+
+impl<'a> Source<'a> {
+    /// Opens the batcher over all graphs.
+    ///
+    /// # Errors
+    /// A batch size that the batcher refuses.
+    pub fn open(
+        graphs: &'a Graphs,
+        strategy: Strategy,
+        batch_size: u32,
+        fields: Fields,
+    ) -> anyhow::Result<Self> {
+        let options = format!("batch_size = {batch_size}");
+        let batcher: Box<dyn Batcher> = match strategy {
+            Strategy::Dynamic => Box::new(toml::from_str::<Dynamic>(&options)?),
+            Strategy::Static64 => Box::new(toml::from_str::<Static>(&options)?),
+        };
+        let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
+        let ctx = BatchContext::new(Purpose::Training, SEED);
+        Ok(Self {
+            graphs,
+            needs: fields.needs(),
+            stream: batcher.open(graphs.view(&members), ctx)?,
+            plan: BatchPlan::default(),
+            buffer: BatchBuffer::new(),
+        })
+    }
+
+    /// Plans the next batch.
+    ///
+    /// # Errors
+    /// An epoch without a batch.
+    pub fn plan(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.stream.next(&mut self.plan)?, "a training stream does not end");
+        Ok(())
+    }
+
+    /// Plans and collates the next batch.
+    ///
+    /// # Errors
+    /// As [`Source::plan`].
+    pub fn prepare(&mut self) -> anyhow::Result<()> {
+        self.plan()?;
+        collate(self.graphs, &self.plan, self.needs, &mut self.buffer)?;
+        Ok(())
+    }
+
+    /// Time to plan and collate `n_batch` batches.
+    ///
+    /// # Errors
+    /// As [`Source::plan`].
+    pub fn time(&mut self, n_batch: u32) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        for _ in 0..n_batch {
+            self.prepare()?;
+            std::hint::black_box(self.buffer.batch().words);
+        }
+        Ok(start.elapsed())
+    }
+}
