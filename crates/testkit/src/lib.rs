@@ -9,3 +9,4 @@
 pub mod batcher;
 pub mod conformance;
 pub mod golden;
+pub mod nodes;
