@@ -59,12 +59,18 @@ pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
         }
         let mut balance: BTreeMap<u32, i64> = BTreeMap::new();
         let mut add = |id: u32, times: i64| *balance.entry(id).or_default() += times;
-        for plan in &plans[start..start + length] {
-            plan.members.iter().for_each(|&id| add(id, 1));
+        for id in plans[start..start + length].iter().flat_map(|plan| &plan.members) {
+            add(*id, 1);
         }
-        next.carried.iter().for_each(|&id| add(id, 1));
-        now.carried.iter().for_each(|&id| add(id, -1));
-        graphs.iter().for_each(|graph| add(graph.id, -((next.epoch - now.epoch) as i64)));
+        for &id in &next.carried {
+            add(id, 1);
+        }
+        for &id in &now.carried {
+            add(id, -1);
+        }
+        for graph in &graphs {
+            add(graph.id, -((next.epoch - now.epoch) as i64));
+        }
         if let Some((id, times)) = balance.into_iter().find(|&(_, times)| times != 0) {
             let much = if times > 0 { "too often" } else { "too rarely" };
             return Err(format!(

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use batchlab_core::plan::EdgeSelection;
+use batchlab_core::plan::{EdgeSelection, ListedEdges};
 use batchlab_core::{BatchPlan, Cursor, Level, Purpose, Shape};
 
 use super::input::{for_all, for_all_with, ordinary, three_sizes};
@@ -139,18 +139,16 @@ pub(super) fn plan_reuse(make: Make<'_>) -> Outcome {
 
 /// A plan after a batch of nodes with listed edges and weights, with something in every field.
 fn dirty() -> BatchPlan {
-    let mut plan = BatchPlan::default();
-    plan.level = Level::Nodes;
-    plan.members = vec![u32::MAX; 40];
-    plan.output_row = vec![3; 7];
-    plan.output_weight = vec![0.25; 9];
-    plan.edges = EdgeSelection::Listed;
-    plan.listed.sender = vec![1; 5];
-    plan.listed.receiver = vec![2; 5];
-    plan.listed.weight = vec![0.5; 5];
-    plan.real = Shape { n_node: 901, n_edge: 902, n_graph: 903, n_output: 904 };
-    plan.shape = Shape { n_node: 911, n_edge: 912, n_graph: 913, n_output: 914 };
-    plan.recipe = Some(77);
-    plan.cursor = Cursor { epoch: 55, batch: 66, carried: vec![0; 11] };
-    plan
+    BatchPlan {
+        level: Level::Nodes,
+        members: vec![u32::MAX; 40],
+        output_row: vec![3; 7],
+        output_weight: vec![0.25; 9],
+        edges: EdgeSelection::Listed,
+        listed: ListedEdges { sender: vec![1; 5], receiver: vec![2; 5], weight: vec![0.5; 5] },
+        real: Shape { n_node: 901, n_edge: 902, n_graph: 903, n_output: 904 },
+        shape: Shape { n_node: 911, n_edge: 912, n_graph: 913, n_output: 914 },
+        recipe: Some(77),
+        cursor: Cursor { epoch: 55, batch: 66, carried: vec![0; 11] },
+    }
 }

@@ -300,7 +300,9 @@ impl Stream {
     fn measure(&self, plan: &mut BatchPlan) {
         let members = std::mem::take(&mut plan.members);
         plan.real = batchlab_core::Shape::default();
-        members.iter().for_each(|id| plan.push_graph(self.size[id]));
+        for id in &members {
+            plan.push_graph(self.size[id]);
+        }
         plan.shape.n_node = plan.shape.n_node.max(plan.real.n_node + 1);
         plan.shape.n_edge = plan.shape.n_edge.max(plan.real.n_edge);
     }
