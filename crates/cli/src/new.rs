@@ -1,0 +1,147 @@
+//! `batchlab new`: start a component of one's own.
+
+mod name;
+mod standalone;
+mod tree;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use batchlab_core::registry::{Kind, find};
+
+use crate::exit::Usage;
+use name::Name;
+
+/// Start a component of your own: a crate that works, with its tests.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    kind: NewKind,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum NewKind {
+    Batcher(BatcherArguments),
+}
+
+/// Write a batcher that works, is registered, and passes the conformance kit.
+///
+/// Inside the source tree of batchlab this makes `plugins/batchers/NAME` and names it where plugins
+/// are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that has
+/// everything that this one has, and the new batcher.
+#[derive(Debug, clap::Args)]
+struct BatcherArguments {
+    /// Name in a configuration: words of lower-case letters and digits, joined by hyphens.
+    name: String,
+    /// Folder in which to make a crate of its own, also inside the source tree.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Source tree of batchlab that a crate of its own depends on; the one from which this program
+    /// was built by default.
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let NewKind::Batcher(arguments) = &arguments.kind;
+    let name = Name::parse(&arguments.name).map_err(Usage)?;
+    if let Some(taken) = find(Kind::Batcher, name.as_str()) {
+        bail!(Usage(format!(
+            "the name \"{name}\" is taken by a batcher of {}; choose another",
+            taken.package
+        )));
+    }
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let tree = if arguments.dir.is_some() { None } else { tree::find_root(&here) };
+    let done = if let Some(root) = tree {
+        let files = tree::plan(&root, &name)?;
+        write_all(&files)?;
+        tree::next_steps(&name)
+    } else {
+        let source = arguments.source.clone().unwrap_or_else(built_from);
+        let parent = arguments.dir.as_ref().map_or(here.clone(), |dir| here.join(dir));
+        let files = standalone::plan(&parent, &source, &name)?;
+        write_all(&files)?;
+        standalone::next_steps(&parent.join(name.as_str()))
+    };
+    std::io::stdout().write_all(done.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file to be written. All are planned before the first one is written, so that a mistake leaves
+/// nothing half done.
+struct NewFile {
+    path: PathBuf,
+    text: String,
+    is_change: bool,
+}
+
+impl NewFile {
+    fn new(path: PathBuf, text: String) -> Self {
+        Self { path, text, is_change: false }
+    }
+
+    fn change(path: PathBuf, text: String) -> Self {
+        Self { path, text, is_change: true }
+    }
+}
+
+fn write_all(files: &[NewFile]) -> Result<()> {
+    for file in files {
+        let path = &file.path;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        std::fs::write(path, &file.text)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let verb = if file.is_change { "changed" } else { "wrote" };
+        // A closed standard error is no reason to stop half-way.
+        let _ = writeln!(std::io::stderr(), "{verb} {}", path.display());
+    }
+    Ok(())
+}
+
+/// The source tree that this program was built from, if it is still there.
+fn built_from() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().unwrap_or(root)
+}
+
+/// Refuses a folder that exists: nothing of anybody's is overwritten.
+fn check_free(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        bail!(Usage(format!("{} exists; choose another name or remove it", folder.display())));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The plugin's own files, the same in the tree and outside.
+fn source_files(folder: &Path, name: &Name) -> Vec<NewFile> {
+    vec![
+        NewFile::new(
+            folder.join("src/lib.rs"),
+            name.fill_in(include_str!("new/templates/lib.rs.txt")),
+        ),
+        NewFile::new(
+            folder.join("tests/contract.rs"),
+            name.fill_in(include_str!("new/templates/contract.rs.txt")),
+        ),
+    ]
+}
+
+/// A list of commands, each with what it does.
+fn steps(intro: &str, steps: &[(String, &str)]) -> String {
+    let mut text = format!("{intro}\n");
+    for (command, what) in steps {
+        let _ = writeln!(text, "  {command:<48} # {what}");
+    }
+    text
+}

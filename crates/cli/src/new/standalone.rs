@@ -1,0 +1,66 @@
+//! A plugin in a crate of its own, with a binary that has all our components and the new one.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::name::Name;
+use super::{NewFile, check_free, read, source_files, steps};
+use crate::exit::Usage;
+
+pub(super) fn plan(parent: &Path, source: &Path, name: &Name) -> Result<Vec<NewFile>> {
+    let folder = parent.join(name.as_str());
+    check_free(&folder)?;
+    let Ok(source) = source.canonicalize() else {
+        bail!(Usage(format!(
+            "{}, the source tree of batchlab, is not there; name it with --source",
+            source.display()
+        )));
+    };
+    if !source.join("crates/cli/Cargo.toml").is_file() {
+        bail!(Usage(format!(
+            "{} is not the source tree of batchlab; name it with --source",
+            source.display()
+        )));
+    }
+    let workspace = read(&source.join("Cargo.toml"))?;
+    let manifest = name
+        .fill_in(include_str!("templates/standalone.toml.txt"))
+        .replace("@CORE@", &quoted(&source.join("crates/core")))
+        .replace("@CLI@", &quoted(&source.join("crates/cli")))
+        .replace("@TESTKIT@", &quoted(&source.join("crates/testkit")))
+        .replace("@PROFILES@", profiles(&workspace));
+    let mut files = vec![
+        NewFile::new(folder.join("Cargo.toml"), manifest),
+        NewFile::new(
+            folder.join("src/main.rs"),
+            name.fill_in(include_str!("templates/main.rs.txt")),
+        ),
+    ];
+    files.extend(source_files(&folder, name));
+    // The versions with which batchlab itself was tested.
+    if let Ok(lock) = std::fs::read_to_string(source.join("Cargo.lock")) {
+        files.push(NewFile::new(folder.join("Cargo.lock"), lock));
+    }
+    Ok(files)
+}
+
+/// A path as a TOML string.
+fn quoted(path: &Path) -> String {
+    toml::Value::String(path.display().to_string()).to_string()
+}
+
+/// The sections of a manifest that say how much is optimised; they stand at its end.
+fn profiles(manifest: &str) -> &str {
+    manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..])
+}
+
+pub(super) fn next_steps(folder: &Path) -> String {
+    steps(
+        &format!("a crate of its own is in {}. Next, in that folder:", folder.display()),
+        &[
+            ("cargo test".into(), "the conformance kit, and your own tests"),
+            ("cargo run -- list".into(), "it is there, beside all others"),
+        ],
+    )
+}

@@ -1,0 +1,131 @@
+//! A plugin inside the source tree: its folder, and one line in each of three lists.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use super::name::Name;
+use super::{NewFile, check_free, read, source_files, steps};
+use crate::exit::Usage;
+
+/// The root of the source tree of batchlab around a folder.
+pub(super) fn find_root(folder: &Path) -> Option<PathBuf> {
+    let is_root = |folder: &&Path| {
+        folder.join("Cargo.toml").is_file()
+            && folder.join("crates/builtin/Cargo.toml").is_file()
+            && folder.join("plugins/batchers").is_dir()
+    };
+    folder.ancestors().find(is_root).map(Path::to_path_buf)
+}
+
+pub(super) fn plan(root: &Path, name: &Name) -> Result<Vec<NewFile>> {
+    let folder = root.join("plugins/batchers").join(name.as_str());
+    check_free(&folder)?;
+    let manifest = include_str!("templates/tree.toml.txt");
+    let mut files = vec![NewFile::new(folder.join("Cargo.toml"), name.fill_in(manifest))];
+    files.extend(source_files(&folder, name));
+    for (path, line, places) in entries(name) {
+        let path = root.join(path);
+        let Some(text) = insert(&read(&path)?, &line, places) else {
+            bail!(Usage(format!(
+                "{} lists no plugins, so the line `{line}` has no place; is this the source tree of batchlab?",
+                path.display()
+            )));
+        };
+        files.push(NewFile::change(path, text));
+    }
+    Ok(files)
+}
+
+/// Starts of the lines that list plugins.
+type Places = [&'static str; 4];
+
+/// Each list: the file, the new line, and how its other lines start.
+fn entries(name: &Name) -> [(&'static str, String, Places); 3] {
+    let manifest = ["batcher-", "dataset-", "model-", "sink-"];
+    let source = ["use batcher_", "use dataset_", "use model_", "use sink_"];
+    let package = name.package();
+    let path = format!("plugins/batchers/{name}");
+    [
+        ("Cargo.toml", format!("{package} = {{ path = \"{path}\" }}"), manifest),
+        ("crates/builtin/Cargo.toml", format!("{package}.workspace = true"), manifest),
+        ("crates/builtin/src/lib.rs", format!("use {} as _;", name.library()), source),
+    ]
+}
+
+/// Inserts a line into the list of lines that start like its `places`, which is sorted by name.
+/// `None`: there is no such list.
+fn insert(text: &str, line: &str, places: Places) -> Option<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let listed = |line: &&str| places.iter().any(|start| line.starts_with(start));
+    let first = lines.iter().position(listed)?;
+    let n_listed = lines[first..].iter().take_while(|line| listed(line)).count();
+    let before = lines[first..first + n_listed].iter().filter(|other| key(other) < key(line));
+    let at = first + before.count();
+    let (above, below) = lines.split_at(at);
+    let all = above.iter().chain(std::iter::once(&line)).chain(below);
+    Some(all.fold(String::new(), |text, line| text + line + "\n"))
+}
+
+/// The name in a line of a list.
+fn key(line: &str) -> &str {
+    let name = line.strip_prefix("use ").unwrap_or(line);
+    name.split([' ', '.', ';']).next().unwrap_or(name)
+}
+
+pub(super) fn next_steps(name: &Name) -> String {
+    let package = name.package();
+    steps(
+        &format!(
+            "batcher \"{name}\" is in plugins/batchers/{name} and passes the conformance kit. Next:"
+        ),
+        &[
+            (format!("cargo test -p {package}"), "the kit, and your own tests"),
+            ("cargo run -- list".into(), "it is there"),
+            (
+                "INSTA_UPDATE=always cargo test -p batchlab-cli".into(),
+                "once more with BATCHLAB_BLESS=1: snapshot and schema",
+            ),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "\
+[workspace.dependencies]
+# ours
+batchlab-core = { path = \"crates/core\" }
+batcher-dynamic = { path = \"plugins/batchers/dynamic\" }
+batcher-static = { path = \"plugins/batchers/static\" }
+dataset-qm9 = { path = \"plugins/datasets/qm9\" }
+
+# registry
+serde = \"1\"
+";
+
+    fn check(name: &str, after: &str) {
+        let name = Name::parse(name).unwrap();
+        let [(_, line, places), ..] = entries(&name);
+        let text = insert(LIST, &line, places).unwrap();
+        let at = text.lines().position(|other| other == line).unwrap();
+        assert!(text.lines().nth(at - 1).unwrap().starts_with(after), "{text}");
+        assert_eq!(text.replace(&format!("{line}\n"), ""), LIST, "nothing else changes");
+    }
+
+    #[test]
+    fn a_line_goes_where_its_name_belongs() {
+        check("alpha", "batchlab-core");
+        check("packed", "batcher-dynamic");
+        check("static-2", "batcher-static");
+        check("zeta", "batcher-static");
+    }
+
+    #[test]
+    fn without_a_list_nothing_is_inserted() {
+        let [(_, line, places), ..] = entries(&Name::parse("packed").unwrap());
+        assert_eq!(insert("[package]\nname = \"other\"\n", &line, places), None);
+    }
+}
