@@ -139,7 +139,7 @@ mod tests {
         let mut census = Census::default();
         let mut draw = |census: &mut Census| {
             // The number of heads before a tail, for a coin that shows heads 40 times out of 41.
-            let heads = (0..).find(|_| below(&mut rng, 41) == 0).unwrap_or(0);
+            let heads = (0..5000).find(|_| below(&mut rng, 41) == 0).unwrap_or(0);
             census.enter(shape(heads));
         };
         (0..2000).for_each(|_| draw(&mut census));

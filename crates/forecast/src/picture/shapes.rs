@@ -14,7 +14,7 @@ const GAP: f64 = 18.0;
 /// More columns than this do not fit side by side.
 const MAX_COLUMN: usize = 6;
 /// Width of a bar in pixels.
-const BAR_WIDTH: f64 = 3.0;
+const BAR_WIDTH: f64 = 5.0;
 /// Pixels between two numbers on the horizontal axis.
 const TICK_DISTANCE: f64 = 34.0;
 
