@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use batchlab_experiment::LoadedConfig;
 
+use crate::say::say;
+
 /// Check a configuration without loading data; print it with all defaults filled in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -25,6 +27,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let loaded = LoadedConfig::read(&arguments.config, &arguments.overrides, defaults)?;
     let text = if arguments.json { loaded.to_json() + "\n" } else { loaded.to_toml() };
     std::io::stdout().write_all(text.as_bytes())?;
-    eprintln!("{} is right; its hash is {}", arguments.config.display(), &loaded.hash()[..8]);
+    say!("{} is right; its hash is {}", arguments.config.display(), &loaded.hash()[..8]);
     Ok(ExitCode::SUCCESS)
 }

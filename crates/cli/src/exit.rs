@@ -16,6 +16,7 @@ pub(crate) fn code_of_status(status: Status) -> ExitCode {
         Status::Completed => ExitCode::SUCCESS,
         Status::NotFinite => NOT_FINITE.into(),
         Status::Interrupted => INTERRUPTED.into(),
+        Status::Failed => OTHER.into(),
     }
 }
 

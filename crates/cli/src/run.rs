@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use batchlab_experiment::{LoadedConfig, Observer, RunOptions, run as run_once};
 
+use crate::say::say;
 use crate::exit::code_of_status;
 use observe::{Bar, Lines};
 
@@ -30,8 +31,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     device: Option<String>,
     /// Threads of the engine; all processors by default. Results do not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<std::num::NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Print the summary as JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         PathBuf::from("results").join(study)
     });
     if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         pool.build_global().context("cannot start the engine's threads")?;
     }
     let interrupted = interrupt_flag()?;
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         RunOptions { out: &out, interrupted: &interrupted, n_thread: rayon::current_num_threads() };
     let observer: Box<dyn Observer> = if arguments.quiet {
         Box::new(())
-    } else if std::io::stderr().is_terminal() {
+    } else if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
         Box::new(Bar::new())
     } else {
         Box::new(Lines::new())
@@ -68,10 +69,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         std::io::stdout().write_all(text.as_bytes())?;
     }
     if !arguments.quiet {
-        eprint!("{}", summary::as_text(&summary));
+        say!("{}", summary::as_text(&summary).trim_end());
     }
     if let (true, Some(reason)) = (arguments.quiet, &summary.reason) {
-        eprintln!("{reason}");
+        say!("{reason}");
     }
     Ok(code_of_status(summary.status))
 }
@@ -84,7 +85,7 @@ fn interrupt_flag() -> Result<Arc<AtomicBool>> {
         if handler.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\ninterrupted: finishing the step and publishing; once more to stop at once");
+        say!("\ninterrupted: publishing what there is; once more to stop at once and lose it");
     })
     .context("cannot watch for Ctrl-C")?;
     Ok(flag)

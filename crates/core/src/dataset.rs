@@ -47,6 +47,14 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
     /// which do not fit together are refused before anything is read.
     fn provides(&self) -> Provides;
 
+    /// Checks what can be checked without reading data, such as the name of the target.
+    ///
+    /// # Errors
+    /// What is wrong with the description.
+    fn check(&self) -> Result<(), DatasetError> {
+        Ok(())
+    }
+
     /// Reads the data. Called once per run.
     ///
     /// No graph is dropped silently: what is left out is counted in [`Graphs::notes`].
@@ -86,15 +94,20 @@ impl LoadContext {
     /// Finds the file or folder that a configuration names.
     ///
     /// # Errors
-    /// [`DatasetError::NotFound`] with every place that was tried.
+    /// [`DatasetError::NotFound`] with every place that was tried; [`DatasetError::Io`] for a place
+    /// that cannot be looked at.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf, DatasetError> {
         // Joining an absolute path yields that path.
         let mut tried: Vec<PathBuf> = self.search.iter().map(|folder| folder.join(path)).collect();
         tried.dedup();
-        match tried.iter().find(|candidate| candidate.exists()) {
-            Some(found) => Ok(found.clone()),
-            None => Err(DatasetError::NotFound { path: path.to_owned(), tried }),
+        for candidate in &tried {
+            match candidate.try_exists() {
+                Ok(true) => return Ok(candidate.clone()),
+                Ok(false) => {}
+                Err(source) => return Err(DatasetError::Io { path: candidate.clone(), source }),
+            }
         }
+        Err(DatasetError::NotFound { path: path.to_owned(), tried })
     }
 }
 

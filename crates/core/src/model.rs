@@ -21,6 +21,14 @@ pub trait Model: std::fmt::Debug + Send + Sync {
         level == Level::Graphs
     }
 
+    /// Checks that this build and this machine have a device of that name, before data are loaded.
+    ///
+    /// # Errors
+    /// [`ModelError::Device`].
+    fn check_device(&self, _device: &str) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     /// Creates the model with fresh parameters. Called once per run.
     ///
     /// # Errors

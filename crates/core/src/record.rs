@@ -249,8 +249,10 @@ record! {
 }
 
 record! {
-    /// One row per training step. Times are raw samples in nanoseconds; a stage that was not
-    /// timed on its own (timing = combined) is null.
+    /// One row per training step. Times are raw samples in nanoseconds. With timing = combined the
+    /// stages on the device are not timed on their own and null; with prefetching, planning and
+    /// collating happen in another thread and are no part of `step_ns`, waiting for it is. A step
+    /// whose loss is not finite has a row, but is not counted as done.
     "steps" => StepRecord in Steps {
         /// Identifier of the run.
         run_id: String,

@@ -44,6 +44,10 @@ impl Publisher {
         }
         let publisher = Self { out: out.to_owned(), run_id };
         make(&publisher.wip())?;
+        // A place that cannot be written is found before training, not after.
+        for table in Table::ALL {
+            make(&publisher.out.join("tables").join(table.name()))?;
+        }
         Ok(publisher)
     }
 
@@ -118,7 +122,9 @@ impl Publisher {
 }
 
 fn make(folder: &Path) -> Result<(), RunError> {
+    // Another run that ends removes the empty folder above; then it is made again.
     fs::create_dir_all(folder)
+        .or_else(|_| fs::create_dir_all(folder))
         .map_err(|source| RunError::Publish { path: folder.to_owned(), source })
 }
 

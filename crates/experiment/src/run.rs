@@ -12,7 +12,7 @@ mod train;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use batchlab_core::graphs::TargetKind;
@@ -54,6 +54,8 @@ pub enum Status {
     NotFinite,
     /// Someone asked it to end.
     Interrupted,
+    /// An error ended it.
+    Failed,
 }
 
 impl Status {
@@ -64,6 +66,7 @@ impl Status {
             Self::Completed => "completed",
             Self::NotFinite => "nan",
             Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
         }
     }
 }
@@ -172,8 +175,18 @@ pub fn run(
         .weighted(config.training.weighting);
     let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
     let mut training = TrainingLoop::new(&config.training, &mut *trainer, pipeline, constant);
-    let (evals, ending) = alternate(&mut training, &evaluator, &mut recorder, observer, options)?;
+    let mut evals = Vec::new();
+    let outcome =
+        alternate(&mut training, &evaluator, &mut recorder, observer, options, &mut evals);
     observer.ended();
+    // What was recorded before a failure is published like everything else.
+    let (ending, failure) = match outcome {
+        Ok(ending) => (ending, None),
+        Err(error) => {
+            let reason = Some(error.to_string());
+            (Ending { status: Status::Failed, reason }, Some(error))
+        }
+    };
 
     let summary = RunSummary {
         header,
@@ -193,8 +206,11 @@ pub fn run(
         n_thread: options.n_thread as i64,
         ..describe::record(loaded, &data, &provenance, &summary)
     };
-    recorder.finish(record, publisher)?;
-    Ok(summary)
+    let published = recorder.finish(record, publisher);
+    match failure {
+        Some(error) => Err(error),
+        None => published.map(|()| summary),
+    }
 }
 
 /// Graphs and how they are split.
@@ -244,28 +260,35 @@ fn alternate(
     recorder: &mut Recorder,
     observer: &dyn Observer,
     options: RunOptions<'_>,
-) -> Result<(Vec<EvalRecord>, Ending), RunError> {
+    evals: &mut Vec<EvalRecord>,
+) -> Result<Ending, RunError> {
     let last = training.training.steps.get();
     let every = evaluator.every.map_or(last, NonZeroU64::get);
-    let mut evals = Vec::new();
-    let mut ending = None;
     loop {
-        for eval in evaluator.evaluate_all(training.trainer, training.n_step)? {
+        let step = training.n_step;
+        for eval in evaluator.evaluate_all(training.trainer, step, options.interrupted)? {
             observer.evaluated(&eval);
             recorder.eval(eval.clone());
+            if !eval.loss.is_finite() {
+                return Ok(diverged(&eval, recorder));
+            }
             evals.push(eval);
         }
-        if ending.is_some() || training.n_step == last {
-            break;
+        if step == last && !options.interrupted.load(Ordering::Relaxed) {
+            return Ok(Ending { status: Status::Completed, reason: None });
         }
-        let next = (training.n_step + every).min(last);
-        ending = training.run_to(next, recorder, observer, options.interrupted)?;
-        // Parameters that led to a loss which is not finite need no judgement.
-        if ending.as_ref().is_some_and(|ending| ending.status == Status::NotFinite) {
-            break;
+        let next = (step + every).min(last);
+        if let Some(ending) = training.run_to(next, recorder, observer, options.interrupted)? {
+            return Ok(ending);
         }
     }
-    Ok((evals, ending.unwrap_or(Ending { status: Status::Completed, reason: None })))
+}
+
+/// The parameters have become useless although the loss of every step was finite.
+fn diverged(eval: &EvalRecord, recorder: &mut Recorder) -> Ending {
+    let reason = format!("the loss on {} after {} steps is {}", eval.split, eval.step, eval.loss);
+    recorder.event(Some(eval.step.unsigned_abs()), "nan", reason.clone(), None);
+    Ending { status: Status::NotFinite, reason: Some(reason) }
 }
 
 /// What output weights are divided by when batches do not count the same: as many outputs as a

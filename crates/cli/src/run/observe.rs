@@ -10,6 +10,8 @@ use batchlab_experiment::Observer;
 use batchlab_experiment::run::RunHeader;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::say::say;
+
 /// A bar, for a terminal.
 pub(super) struct Bar {
     loading: Arc<Loading>,
@@ -30,8 +32,8 @@ impl Observer for Bar {
     }
     fn started(&self, run: &RunHeader) {
         self.loading.bar().finish_and_clear();
-        eprintln!("{}", describe(run));
-        let style = "{bar:32} {pos}/{len} steps, {per_sec}, {eta} left, loss {msg}";
+        say!("{}", describe(run));
+        let style = "{wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, loss {msg}";
         *self.training.borrow_mut() = ProgressBar::new(run.n_step).with_style(styled(style));
     }
     fn stepped(&self, step: u64, loss: f64) {
@@ -42,7 +44,7 @@ impl Observer for Bar {
         training.set_message(format!("{smoothed:.4}"));
     }
     fn evaluated(&self, eval: &EvalRecord) {
-        self.training.borrow().suspend(|| eprintln!("{}", describe_eval(eval)));
+        self.training.borrow().suspend(|| say!("{}", describe_eval(eval)));
     }
     fn ended(&self) {
         self.training.borrow().finish_and_clear();
@@ -64,7 +66,7 @@ impl Progress for Loading {
     fn start(&self, what: &str, total: Option<u64>) {
         let bar = match total {
             Some(total) => {
-                ProgressBar::new(total).with_style(styled("{bar:32} {pos}/{len} {msg}, {eta} left"))
+                ProgressBar::new(total).with_style(styled("{wide_bar} {pos}/{len} {msg}, {eta} left"))
             }
             None => ProgressBar::new_spinner().with_style(styled("{spinner} {pos} {msg}")),
         };
@@ -78,7 +80,7 @@ impl Progress for Loading {
         self.bar().finish_and_clear();
     }
     fn note(&self, text: &str) {
-        self.bar().suspend(|| eprintln!("{text}"));
+        self.bar().suspend(|| say!("{text}"));
     }
 }
 
@@ -108,16 +110,16 @@ impl Observer for Lines {
     fn started(&self, run: &RunHeader) {
         self.n_step.set(run.n_step);
         self.last.set(Instant::now());
-        eprintln!("{}", describe(run));
+        say!("{}", describe(run));
     }
     fn stepped(&self, step: u64, loss: f64) {
         if self.last.get().elapsed() >= PAUSE {
             self.last.set(Instant::now());
-            eprintln!("step {step}/{}  loss {loss:.4}", self.n_step.get());
+            say!("step {step}/{}  loss {loss:.4}", self.n_step.get());
         }
     }
     fn evaluated(&self, eval: &EvalRecord) {
-        eprintln!("{}", describe_eval(eval));
+        say!("{}", describe_eval(eval));
     }
 }
 
@@ -125,7 +127,7 @@ struct Notes;
 
 impl Progress for Notes {
     fn note(&self, text: &str) {
-        eprintln!("{text}");
+        say!("{text}");
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn as_text(summary: &RunSummary) -> String {
         "\nresults in {}\nlook at them with, for example:\n  duckdb -c \"select step, split, rmse, mae \
          from '{}/evals/*.parquet' where run_id = '{}' order by all\"\n",
         summary.out.display(),
-        tables.display(),
+        tables.display().to_string().replace('\'', "''"),
         header.run_id,
     );
     text

@@ -6,8 +6,7 @@ use batchlab_core::hash::sha256;
 use batchlab_core::registry::{self, Kind};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use super::source::Source;
 use super::{Config, Timing, compatibility, component};
@@ -77,7 +76,7 @@ pub fn read_parts<T: DeserializeOwned>(
     let content = read_text(path)?;
     let source = Source::new(&path.display().to_string(), &content, overrides);
     let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
-    let root = source.parse().map_err(fail)?;
+    let root = source.parse("").map_err(fail)?;
     component::check_parts(&source, &root, required).map_err(fail)?;
     T::deserialize(root.into_deserializer()).map_err(|error| fail(source.toml(&error)))
 }
@@ -101,9 +100,7 @@ pub(super) fn parse(
     }
     let source = Source::new(file, content, overrides);
     let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
-    let mut root = source.parse().map_err(fail)?;
-    let defaults = DeTable::parse(defaults).expect("defaults are TOML");
-    fill(root.get_mut(), defaults.into_inner());
+    let root = source.parse(defaults).map_err(fail)?;
     component::check_all(&source, &root).map_err(fail)?;
     let places = root.get_ref().clone();
     let config =
@@ -112,25 +109,6 @@ pub(super) fn parse(
     compatibility::check(&config)
         .map_err(|message| RunError::Config(source.whole(message).to_string()))?;
     Ok(config)
-}
-
-/// Adds the tables that are missing, and enters those that are there.
-fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
-    for (key, value) in defaults {
-        // A component is taken whole or not at all: its keys belong to its name.
-        let is_component = value.get_ref().as_table().is_some_and(|t| t.contains_key("name"));
-        match (root.get_mut(key.get_ref().as_ref()), value.into_inner()) {
-            (None, value) => {
-                root.insert(key, Spanned::new(0..0, value));
-            }
-            (Some(present), DeValue::Table(inner)) if !is_component => {
-                if let DeValue::Table(table) = present.get_mut() {
-                    fill(table, inner);
-                }
-            }
-            (Some(_), _) => {}
-        }
-    }
 }
 
 /// Rules between fields.
@@ -168,15 +146,27 @@ fn check_values(
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if config.study.is_empty()
         || config.study.starts_with('.')
+        || config.study.len() > 100
         || !config.study.chars().all(is_plain)
     {
-        let message = "the study names a folder: use letters, digits, '-', '_' and '.'";
+        let message = "the study names a folder: use up to 100 letters, digits, '-', '_' and '.'";
         return Err(source.at(&place(&["study"]), message));
     }
     if config.sink.is_empty() {
         return Err(source
             .at(&place(&["sink"]), "there is no sink, so nothing would be kept")
             .help("add [[sink]]"));
+    }
+    let subsets = &config.evaluation.subsets;
+    if let Some(twice) = (1..subsets.len()).find(|&i| subsets[..i].contains(&subsets[i])) {
+        let message = format!("subset \"{}\" is given twice", subsets[twice].name());
+        return Err(source.at(&place(&["evaluation", "subsets"]), message));
+    }
+    if let Err(error) = config.dataset.check() {
+        return Err(source.at(&place(&["dataset", "target"]), error.to_string()));
+    }
+    if let Err(error) = config.model.check_device(&config.device) {
+        return Err(source.at(&place(&["device"]), error.to_string()));
     }
     let mut sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
     sinks.sort_unstable();

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::diagnostic::Diagnostic;
 
@@ -33,9 +33,15 @@ impl Source {
         Self { file: file.to_owned(), file_end, text, padded }
     }
 
-    /// Parses the file and puts the overrides into it.
-    pub(super) fn parse(&self) -> Result<Spanned<DeTable<'_>>, Diagnostic> {
+    /// Parses the file, fills in the tables that it lacks from `defaults`, and puts the overrides
+    /// into it.
+    pub(super) fn parse<'s>(
+        &'s self,
+        defaults: &'s str,
+    ) -> Result<Spanned<DeTable<'s>>, Diagnostic> {
         let mut root = DeTable::parse(&self.text[..self.file_end]).map_err(|e| self.toml(&e))?;
+        let defaults = DeTable::parse(defaults).map_err(|e| Diagnostic::new(e.message()))?;
+        fill(root.get_mut(), defaults.into_inner());
         for line in &self.padded {
             let change = DeTable::parse(line).map_err(|e| self.toml(&e))?;
             merge(root.get_mut(), change.into_inner()).map_err(|e| self.at(&e.1, e.0))?;
@@ -74,13 +80,34 @@ impl Source {
 /// no quotes.
 fn normalise(line: &str) -> String {
     let line = line.replace('\n', " ");
-    let Some((key, value)) = line.split_once('=') else { return line };
-    let (key, value) = (key.trim(), value.trim());
+    // A line without a value is no TOML, and is refused as such.
+    let Some((key, value)) = line.split_once('=') else { return line + " = ?" };
+    let key: Vec<&str> = key.split('.').map(str::trim).collect();
+    let (key, value) = (key.join("."), value.trim());
     let plain = format!("{key} = {value}");
     if DeTable::parse(&plain).is_ok() || DeTable::parse(&format!("{key} = 0")).is_err() {
         return plain;
     }
     format!("{key} = {}", toml::Value::String(value.to_owned()))
+}
+
+/// Adds the tables that are missing, and enters those that are there.
+fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
+    for (key, value) in defaults {
+        // A component is taken whole or not at all: its keys belong to its name.
+        let is_component = value.get_ref().as_table().is_some_and(|t| t.contains_key("name"));
+        match (root.get_mut(key.get_ref().as_ref()), value.into_inner()) {
+            (None, value) => {
+                root.insert(key, Spanned::new(0..0, value));
+            }
+            (Some(present), DeValue::Table(inner)) if !is_component => {
+                if let DeValue::Table(table) = present.get_mut() {
+                    fill(table, inner);
+                }
+            }
+            (Some(_), _) => {}
+        }
+    }
 }
 
 /// Puts the leaves of `change` into `root`; tables are entered, everything else is replaced.
@@ -93,20 +120,45 @@ fn merge<'i>(root: &mut DeTable<'i>, change: DeTable<'i>) -> Result<(), (String,
                 let entry = root.entry(key.clone()).or_insert_with(|| {
                     Spanned::new(span.clone(), DeValue::Table(DeTable::default()))
                 });
-                let DeValue::Table(table) = entry.get_mut() else {
-                    let kind = entry.get_ref().type_str();
-                    let name = key.get_ref();
-                    let message =
-                        format!("\"{name}\" is {kind} in the file, not a table; change it there");
-                    return Err((message, span));
-                };
-                merge(table, inner)?;
+                match entry.get_mut() {
+                    DeValue::Table(table) => merge(table, inner)?,
+                    DeValue::Array(list) => merge_named(list, inner)?,
+                    other => {
+                        let (name, kind) = (key.get_ref(), other.type_str());
+                        let message = format!("\"{name}\" is {kind} in the file, not a table");
+                        return Err((message, span));
+                    }
+                }
             }
             value => {
                 let end = span.end;
                 root.remove(&key);
                 root.insert(key, Spanned::new(span.start..end, value));
             }
+        }
+    }
+    Ok(())
+}
+
+/// In a list of components, the key after the list's is a component's name:
+/// `sink.parquet.compression_level = 5`.
+fn merge_named<'i>(
+    list: &mut DeArray<'i>,
+    change: DeTable<'i>,
+) -> Result<(), (String, Range<usize>)> {
+    for (key, value) in change {
+        let name = key.get_ref().as_ref();
+        let is_named = |table: &DeTable<'_>| {
+            table.iter().any(|(k, v)| k.get_ref() == "name" && v.get_ref().as_str() == Some(name))
+        };
+        let found = list.iter_mut().find_map(|item| match item.get_mut() {
+            DeValue::Table(table) if is_named(table) => Some(table),
+            _ => None,
+        });
+        match (found, value.into_inner()) {
+            (Some(table), DeValue::Table(inner)) => merge(table, inner)?,
+            (None, _) => return Err((format!("the list has no \"{name}\""), key.span())),
+            (Some(_), _) => return Err((format!("name a key of \"{name}\""), key.span())),
         }
     }
     Ok(())
@@ -124,7 +176,7 @@ mod tests {
     fn resolved(file: &str, overrides: &[&str]) -> String {
         let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
         let source = Source::new("test.toml", file, &overrides);
-        let table = source.parse().map_err(|e| e.to_string());
+        let table = source.parse("").map_err(|e| e.to_string());
         match table {
             Ok(table) => {
                 use serde::Deserialize;
@@ -147,6 +199,25 @@ mod tests {
             "[dataset]\npath = \"data/x.xyz\"\n"
         );
         assert_eq!(resolved("[a.p]\nx = 1", &["a.p={ y = 2 }"]), "[a.p]\ny = 2\n");
+    }
+
+    #[test]
+    fn spaces_around_dots_do_not_matter() {
+        let file = "[a]\nb = 1\nc = 2\n";
+        assert_eq!(resolved(file, &["a . b = 3"]), resolved(file, &["a.b=3"]));
+    }
+
+    #[test]
+    fn components_in_a_list_are_found_by_name() {
+        let file = "[[sink]]\nname = \"x\"\nlevel = 1\n";
+        assert!(resolved(file, &["sink.x.level=3"]).contains("level = 3"));
+        assert!(resolved(file, &["sink.y.level=3"]).contains("the list has no \"y\""));
+    }
+
+    #[test]
+    fn an_override_needs_a_value() {
+        assert!(resolved("", &[""]).contains("command line"));
+        assert!(resolved("", &["a"]).contains("command line"));
     }
 
     #[test]

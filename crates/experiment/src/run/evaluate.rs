@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use batchlab_core::graphs::{Target, TargetKind};
@@ -45,14 +46,18 @@ impl<'a> Evaluator<'a> {
         Ok(evaluator)
     }
 
-    /// Evaluates all subsets.
+    /// Evaluates all subsets; those that are not complete when the run is interrupted are left
+    /// out.
     pub(super) fn evaluate_all(
         &self,
         trainer: &mut dyn Trainer,
         step: u64,
+        interrupted: &AtomicBool,
     ) -> Result<Vec<EvalRecord>, RunError> {
-        let evaluate = |&(subset, members)| self.evaluate(trainer, subset, members, step);
-        self.subsets.iter().map(evaluate).collect()
+        let evaluate = |&(subset, members): &(Subset, &[u32])| {
+            self.evaluate(trainer, subset, members, step, interrupted).transpose()
+        };
+        self.subsets.iter().filter_map(evaluate).collect()
     }
 
     /// Checks, from sizes alone, that the batcher delivers every output of a subset. A batcher that
@@ -82,7 +87,8 @@ impl<'a> Evaluator<'a> {
         subset: Subset,
         members: &[u32],
         step: u64,
-    ) -> Result<EvalRecord, RunError> {
+        interrupted: &AtomicBool,
+    ) -> Result<Option<EvalRecord>, RunError> {
         let start = Instant::now();
         let view: View = self.graphs.view(members);
         let producer =
@@ -91,6 +97,9 @@ impl<'a> Evaluator<'a> {
         let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
         while pipeline.next(&mut prepared)? {
+            if interrupted.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let batch = prepared.batch();
             trainer.upload(Slot::A, &batch)?;
             trainer.predict(Slot::A, &mut prediction)?;
@@ -98,7 +107,7 @@ impl<'a> Evaluator<'a> {
         }
         let target = self.graphs.target.as_ref();
         let eval_ns = nanoseconds(start, Instant::now());
-        Ok(sums.record(target, members, subset, step, eval_ns))
+        Ok(Some(sums.record(target, members, subset, step, eval_ns)))
     }
 }
 

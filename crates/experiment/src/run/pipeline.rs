@@ -10,6 +10,7 @@ use batchlab_core::weighting::Weighting;
 use batchlab_core::{BatchBuffer, BatchPlan, BatchStream, Graphs, Needs, PaddedBatch, collate};
 
 use crate::RunError;
+use crate::provenance::memory_bytes;
 
 /// Batches of fixed composition are kept until they take this much memory; those that come later
 /// are collated each time.
@@ -66,12 +67,21 @@ pub(super) struct Producer {
     weighting: Weighting,
     kept: HashMap<u64, Arc<BatchBuffer>>,
     kept_bytes: usize,
+    memory_bytes: u64,
 }
 
 impl Producer {
     pub(super) fn new(graphs: Arc<Graphs>, stream: Box<dyn BatchStream>, needs: Needs) -> Self {
         let weighting = Weighting::default();
-        Self { graphs, stream, needs, weighting, kept: HashMap::new(), kept_bytes: 0 }
+        Self {
+            graphs,
+            stream,
+            needs,
+            weighting,
+            kept: HashMap::new(),
+            kept_bytes: 0,
+            memory_bytes: memory_bytes(),
+        }
     }
 
     /// Weighs the outputs for training.
@@ -93,14 +103,15 @@ impl Producer {
     }
 
     fn collate(&mut self, prepared: &mut Prepared) -> Result<(), RunError> {
-        let Some(recipe) = prepared.plan.recipe.filter(|_| self.kept_bytes < MAX_KEPT_BYTES) else {
-            prepared.kept = None;
-            return Ok(collate(&self.graphs, &prepared.plan, self.needs, &mut prepared.own)?);
-        };
-        if let Some(kept) = self.kept.get(&recipe) {
-            prepared.kept = Some(Arc::clone(kept));
+        let recipe = prepared.plan.recipe;
+        prepared.kept = recipe.and_then(|recipe| self.kept.get(&recipe)).map(Arc::clone);
+        if prepared.kept.is_some() {
             return Ok(());
         }
+        self.check_memory(&prepared.plan)?;
+        let Some(recipe) = recipe.filter(|_| self.kept_bytes < MAX_KEPT_BYTES) else {
+            return Ok(collate(&self.graphs, &prepared.plan, self.needs, &mut prepared.own)?);
+        };
         let mut buffer = BatchBuffer::new();
         collate(&self.graphs, &prepared.plan, self.needs, &mut buffer)?;
         self.kept_bytes += size_of_val(buffer.batch().words);
@@ -108,6 +119,27 @@ impl Producer {
         self.kept.insert(recipe, Arc::clone(&kept));
         prepared.kept = Some(kept);
         Ok(())
+    }
+}
+
+impl Producer {
+    /// Refuses a batch that this machine cannot hold, instead of letting the system end the
+    /// process.
+    fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
+        let width = self.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+        let needed = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
+        if needed <= self.memory_bytes {
+            return Ok(());
+        }
+        let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        Err(RunError::Config(format!(
+            "error: a batch of {} nodes and {} edges takes {:.1} GiB, this machine has {:.1}; \
+             use a smaller batch_size, budget or padding",
+            plan.shape.n_node,
+            plan.shape.n_edge,
+            gibibytes(needed),
+            gibibytes(self.memory_bytes),
+        )))
     }
 }
 

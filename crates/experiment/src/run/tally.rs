@@ -30,11 +30,21 @@ impl Tally {
         let seconds = step_ns.iter().sum::<i64>() as f64 / 1e9;
         let share = |[real, padded]: [i64; 2]| real as f64 / padded.max(1) as f64;
         Throughput {
-            median_step_ns: step_ns.get(step_ns.len() / 2).copied().unwrap_or(0),
+            median_step_ns: median(&step_ns),
             graphs_per_second: if seconds > 0.0 { self.n_graph as f64 / seconds } else { 0.0 },
             node_fill: share(self.n_node),
             edge_fill: share(self.n_edge),
         }
+    }
+}
+
+/// Of sorted values; 0 if there are none.
+fn median(sorted: &[i64]) -> i64 {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0,
+        n if n % 2 == 1 => sorted[middle],
+        _ => sorted[middle - 1].midpoint(sorted[middle]),
     }
 }
 
@@ -59,7 +69,7 @@ mod tests {
             tally.add(&record);
         }
         let throughput = tally.throughput();
-        assert_eq!(throughput.median_step_ns, 3_000_000_000);
+        assert_eq!(throughput.median_step_ns, 2_000_000_000);
         assert!((throughput.graphs_per_second - 15.5).abs() < 1e-9);
         assert!((throughput.node_fill - 0.9).abs() < 1e-9);
     }

@@ -166,7 +166,7 @@ impl<'a> TrainingLoop<'a> {
 
     fn not_finite(&self, step: u64, loss: LossSum, recorder: &mut Recorder) -> Ending {
         let reason = format!(
-            "the loss of step {step} is {}; the parameters were left as they were before it",
+            "the loss of step {step} is {}; this step did not change the parameters",
             loss.mean()
         );
         let payload = json!({ "members": self.prepared.plan.members, "epoch": self.prepared.plan.cursor.epoch,

@@ -65,6 +65,15 @@ impl Default for Qm9 {
     }
 }
 
+impl Qm9 {
+    fn target(&self) -> Result<&'static Target, DatasetError> {
+        Target::named(&self.target).ok_or_else(|| DatasetError::UnknownTarget {
+            target: self.target.clone(),
+            known: TARGETS.iter().map(|target| target.name.to_owned()).collect(),
+        })
+    }
+}
+
 #[typetag::serde(name = "qm9")]
 impl Dataset for Qm9 {
     fn provides(&self) -> Provides {
@@ -80,11 +89,12 @@ impl Dataset for Qm9 {
         Provides { level: Level::Graphs, fields, target: true }
     }
 
+    fn check(&self) -> Result<(), DatasetError> {
+        self.target().map(drop)
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
-        let Some(target) = Target::named(&self.target) else {
-            let known = TARGETS.iter().map(|target| target.name.to_owned()).collect();
-            return Err(DatasetError::UnknownTarget { target: self.target.clone(), known });
-        };
+        let target = self.target()?;
         let (path, molecules) = match &self.path {
             None => (PathBuf::from(SAMPLE_NAME), Molecules::from_bytes(SAMPLE_NAME, SAMPLE)),
             Some(path) => {

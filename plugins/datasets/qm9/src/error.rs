@@ -254,7 +254,7 @@ pub enum Problem {
 pub(crate) fn shown(value: &str) -> String {
     let value = value.trim();
     match value.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", &value[..end]),
-        None => value.to_owned(),
+        Some((end, _)) => format!("{}...", value[..end].escape_debug()),
+        None => value.escape_debug().to_string(),
     }
 }

@@ -141,6 +141,10 @@ impl Model for Schnet {
         Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() }
     }
 
+    fn check_device(&self, device: &str) -> Result<(), ModelError> {
+        device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         if ctx.n_node_class == 0 {
             return Err(ModelError::Options(
