@@ -1,0 +1,177 @@
+//! Batcher `neighbor`: random groups of output nodes with sampled neighbours.
+
+mod sample;
+
+use std::num::NonZeroU32;
+
+use batchlab_core::graphs::OneGraph;
+use batchlab_core::grouping::Composition;
+use batchlab_core::node_groups::{
+    ChosenNodes, NodeBudget, NodeContext, NodePadding, OutputGroup, OutputGroups, open_node_groups,
+};
+use batchlab_core::plan::EdgeSelection;
+use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, View};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use sample::sample_sorted;
+
+/// Random groups of output nodes, with neighbours sampled hop by hop and the sampled edges alone.
+///
+/// This is the sampler of `GraphSAGE` (Hamilton et al. 2017, arXiv 1706.02216) in the form of PyG's
+/// `NeighborLoader`: every node that is reached for the first time in a hop draws at most
+/// `fan_out[hop]` of its incoming edges, uniformly and without replacement; a node draws once, so
+/// those of the last hop receive no edge. A self loop is an edge like any other. Evaluations sample
+/// too, always alike for one seed; fan-outs that no in-degree exceeds make them exact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbor {
+    /// Largest number of output nodes in a batch. The outputs of an epoch are shared out evenly, so
+    /// that batches differ by at most one.
+    pub n_output: NonZeroU32,
+    /// Largest number of incoming edges that are drawn for a node, hop by hop, beginning at the
+    /// outputs; at least one hop.
+    pub fan_out: FanOut,
+    /// Weights of the drawn edges.
+    #[serde(default)]
+    pub weight: SampledWeight,
+    /// Whether groups and neighbours are drawn anew in every epoch, or once before training.
+    #[serde(default)]
+    pub composition: Composition,
+    /// What the batch is padded to: `"none"`, `"constant"`, `{ multiple = 64 }`, `{ power = 2 }` or
+    /// `{ shapes = 8 }`.
+    #[serde(default = "none")]
+    pub padding: Padding,
+    /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first batches
+    /// without it. A batch that exceeds it gets a larger shape of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant: Option<NodeBudget>,
+}
+
+/// Incoming edges drawn per node in each hop, `[n_hop]`; at least one hop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "Vec<NonZeroU32>", into = "Vec<NonZeroU32>")]
+pub struct FanOut(Vec<NonZeroU32>);
+
+impl TryFrom<Vec<NonZeroU32>> for FanOut {
+    type Error = String;
+    fn try_from(fan_out: Vec<NonZeroU32>) -> Result<Self, String> {
+        if fan_out.is_empty() {
+            return Err(
+                "fan_out needs at least one hop, for example [10, 5] for a model of two layers"
+                    .into(),
+            );
+        }
+        Ok(Self(fan_out))
+    }
+}
+
+impl From<FanOut> for Vec<NonZeroU32> {
+    fn from(fan_out: FanOut) -> Self {
+        fan_out.0
+    }
+}
+
+/// Weights of sampled edges.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SampledWeight {
+    /// The weight in the full graph. Where fewer edges are drawn than there are, sums over
+    /// neighbours come out too small.
+    #[default]
+    FullGraph,
+    /// The weight in the full graph, divided by the probability with which the edge was drawn
+    /// (in-degree over number drawn): sums over neighbours are right on average (Horvitz and
+    /// Thompson 1952).
+    Importance,
+}
+
+fn none() -> Padding {
+    Padding::None
+}
+
+batchlab_core::register!(
+    Batcher,
+    Neighbor,
+    example = Neighbor {
+        n_output: NonZeroU32::new(32).expect("32 is not 0"),
+        fan_out: FanOut(vec![NonZeroU32::new(5).expect("5 is not 0"); 2]),
+        weight: SampledWeight::default(),
+        composition: Composition::default(),
+        padding: none(),
+        constant: None,
+    }
+);
+
+#[typetag::serde(name = "neighbor")]
+impl Batcher for Neighbor {
+    fn label(&self) -> String {
+        let mut label = match self.padding {
+            Padding::None => "neighbor".to_owned(),
+            padding => format!("neighbor-{}", padding.label()),
+        };
+        if self.weight == SampledWeight::Importance {
+            label.push_str("-importance");
+        }
+        if self.composition == Composition::Fixed {
+            label.push_str("-fixed");
+        }
+        label
+    }
+
+    fn level(&self) -> Level {
+        Level::Nodes
+    }
+
+    fn batch_size(&self) -> Option<u32> {
+        None
+    }
+
+    fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
+        let groups =
+            OutputGroups::Random { n_output: self.n_output, composition: self.composition };
+        let padding = NodePadding { padding: self.padding, constant: self.constant };
+        let sampler = Sampler {
+            fan_out: self.fan_out.0.iter().map(|n| n.get()).collect(),
+            weight: self.weight,
+            drawn: Vec::new(),
+        };
+        open_node_groups(view, ctx, sampler, groups, padding)
+    }
+}
+
+struct Sampler {
+    fan_out: Vec<u32>,
+    weight: SampledWeight,
+    /// Scratch: which of a node's incoming edges were drawn.
+    drawn: Vec<u32>,
+}
+
+impl NodeContext for Sampler {
+    fn edges(&self) -> EdgeSelection {
+        EdgeSelection::Listed
+    }
+
+    fn choose(&mut self, graph: &OneGraph, mut group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
+        let mut reached = 0;
+        for &fan_out in &self.fan_out {
+            let frontier = reached..chosen.nodes().len();
+            reached = frontier.end;
+            for at in frontier {
+                let receiver = chosen.nodes()[at];
+                let incoming = graph.incoming(receiver);
+                let degree = incoming.len() as u32;
+                sample_sorted(&mut group.rng, degree, fan_out, &mut self.drawn);
+                let scale = match self.weight {
+                    SampledWeight::FullGraph => 1.0,
+                    SampledWeight::Importance => degree as f32 / self.drawn.len() as f32,
+                };
+                for &nth in &self.drawn {
+                    let edge = incoming.start + nth as usize;
+                    let weight = graph.edge_weight.get(edge).copied().unwrap_or(1.0);
+                    chosen.list_edge(graph.sender[edge], receiver, scale * weight);
+                }
+            }
+        }
+    }
+}

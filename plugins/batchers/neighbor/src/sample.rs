@@ -1,0 +1,59 @@
+//! Drawing some of many without replacement.
+
+use batchlab_core::random::below;
+use rand_chacha::rand_core::Rng;
+
+/// Writes `k` of the numbers `0..n` into `drawn`, ascending, every subset being equally likely; all
+/// of them if there are no more than `k`.
+///
+/// Floyd's algorithm (Bentley and Floyd 1987), which draws `k` random numbers however large `n` is.
+pub(crate) fn sample_sorted(rng: &mut impl Rng, n: u32, k: u32, drawn: &mut Vec<u32>) {
+    drawn.clear();
+    if n <= k {
+        drawn.extend(0..n);
+        return;
+    }
+    for last in n - k..n {
+        let number = below(rng, u64::from(last) + 1) as u32;
+        match drawn.binary_search(&number) {
+            Err(place) => drawn.insert(place, number),
+            // Taken already: `last` is not, because it could not be drawn before, and it is larger
+            // than all that could.
+            Ok(_) => drawn.push(last),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use batchlab_core::random::stream;
+
+    use super::*;
+
+    #[test]
+    fn every_subset_is_equally_likely() {
+        let mut rng = stream(3, "test", 0);
+        let mut drawn = Vec::new();
+        let mut count: BTreeMap<Vec<u32>, u32> = BTreeMap::new();
+        for _ in 0..35_000 {
+            sample_sorted(&mut rng, 7, 3, &mut drawn);
+            *count.entry(drawn.clone()).or_default() += 1;
+        }
+        assert_eq!(count.len(), 35, "7 choose 3");
+        assert!(count.keys().all(|subset| subset.is_sorted_by(|a, b| a < b)));
+        // Five standard deviations of a binomial with p = 1/35.
+        assert!(count.values().all(|&n| n.abs_diff(1000) < 156), "{count:?}");
+    }
+
+    #[test]
+    fn few_are_all_taken() {
+        let mut rng = stream(3, "test", 0);
+        let mut drawn = vec![9];
+        for (n, k) in [(0, 3), (2, 3), (3, 3)] {
+            sample_sorted(&mut rng, n, k, &mut drawn);
+            assert!(drawn.iter().copied().eq(0..n), "{k} of {n}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What every batcher on one graph promises, for every padding, weight and composition, and what
+//! this one adds.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use batcher_neighbor::Neighbor;
+use batchlab_core::Batcher;
+use batchlab_testkit::nodes::{self, Case};
+use proptest::prelude::*;
+
+fn parse(options: &str) -> Neighbor {
+    toml::from_str(options).expect("a valid configuration")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn keeps_the_contract(
+        case in nodes::cases(),
+        n_output in 1_u32..12,
+        fan_out in prop::collection::vec(1_u32..6, 1..4),
+        weight in prop::sample::select(vec!["full-graph", "importance"]),
+        padding in prop::sample::select(vec![
+            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
+        ]),
+        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+    ) {
+        let batcher = parse(&format!(
+            "n_output = {n_output}\nfan_out = {fan_out:?}\nweight = \"{weight}\"\n\
+             padding = {padding}\ncomposition = \"{composition}\""
+        ));
+        nodes::check(&batcher, &case, true);
+        let plans = nodes::train(&batcher, &case, 3);
+        for plan in plans.iter().chain(&nodes::evaluate(&batcher, &case)) {
+            nodes::check_fan_out(&case, plan, &fan_out, weight == "importance");
+            prop_assert_eq!(plan.recipe.is_some() && composition == "every-epoch", false);
+        }
+    }
+
+    /// With fan-outs that no in-degree exceeds, the nodes are those within as many hops.
+    #[test]
+    fn large_fan_outs_take_everything(case in nodes::cases(), n_hop in 1_u32..4) {
+        let fan_out = vec![40; n_hop as usize];
+        let batcher = parse(&format!("n_output = 5\nfan_out = {fan_out:?}"));
+        for plan in nodes::train(&batcher, &case, 1) {
+            nodes::check_hops(&case, &plan, n_hop);
+        }
+    }
+}
+
+/// One node that receives from 50 others, with weights 0.5 to 49.5.
+fn hub() -> Case {
+    Case::new(51, &(1..51).map(|sender| (0, sender)).collect(), vec![0])
+}
+
+/// What node 0 receives in each epoch, if every sender sends 1.
+fn sums(weight: &str, n_epoch: u64) -> Vec<f64> {
+    let batcher = parse(&format!("n_output = 1\nfan_out = [5]\nweight = \"{weight}\""));
+    let plans = nodes::train(&batcher, &hub(), n_epoch);
+    plans.iter().map(|plan| plan.listed.weight.iter().map(|&w| f64::from(w)).sum()).collect()
+}
+
+#[test]
+fn importance_makes_sums_right_on_average() {
+    let exact: f64 = (0..50).map(|edge| 0.5 + f64::from(edge)).sum();
+    let sums = sums("importance", 4000);
+    let mean = sums.iter().sum::<f64>() / 4000.0;
+    // The standard deviation of one sum is 10 x sqrt(5 x 208.25 x 45/49) = 309: five standard
+    // errors are 24.
+    assert!((mean - exact).abs() < 24.0, "{mean} instead of {exact}");
+    let unscaled = self::sums("full-graph", 4000).iter().sum::<f64>() / 4000.0;
+    assert!((unscaled - exact / 10.0).abs() < 2.4, "{unscaled} instead of {}", exact / 10.0);
+}
+
+#[test]
+fn every_neighbour_is_drawn_equally_often_and_every_epoch_anew() {
+    let batcher = parse("n_output = 1\nfan_out = [5]");
+    let plans = nodes::train(&batcher, &hub(), 4000);
+    let mut count: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut distinct: BTreeSet<&[u32]> = BTreeSet::new();
+    for plan in &plans {
+        plan.members[1..].iter().for_each(|&node| *count.entry(node).or_default() += 1);
+        distinct.insert(&plan.members);
+    }
+    // Of two million subsets, 4,000 draws repeat about four; fixed draws would give one.
+    assert!(distinct.len() > 3900, "{}", distinct.len());
+    // Five standard deviations of a binomial of 4,000 with p = 0.1.
+    assert!(count.len() == 50 && count.values().all(|&n| n.abs_diff(400) < 95), "{count:?}");
+}
+
+#[test]
+fn an_empty_fan_out_is_refused() {
+    let error = toml::from_str::<Neighbor>("n_output = 1\nfan_out = []").unwrap_err().to_string();
+    assert!(error.contains("fan_out needs at least one hop"), "{error}");
+    assert!(toml::from_str::<Neighbor>("n_output = 1\nfan_out = [0]").is_err());
+}
+
+#[test]
+fn labels_say_what_differs() {
+    let label = |options: &str| parse(&format!("n_output = 8\nfan_out = [5]\n{options}")).label();
+    assert_eq!(label(""), "neighbor");
+    let options = "weight = \"importance\"\npadding = \"constant\"\ncomposition = \"fixed\"";
+    assert_eq!(label(options), "neighbor-constant-importance-fixed");
+}

@@ -1,0 +1,88 @@
+//! What can be wrong with an `.npz` file, always with the file and the array.
+
+use std::path::PathBuf;
+
+use batchlab_core::DatasetError;
+
+/// Why a file could not become a graph.
+#[derive(Debug, thiserror::Error)]
+pub enum NpzError {
+    /// The file is no zip archive, or a damaged one.
+    #[error(
+        "{} is no readable .npz file ({source}); write it with numpy.savez_compressed",
+        path.display()
+    )]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What the archive's reader said.
+        source: zip::result::ZipError,
+    },
+    /// An array is not there.
+    #[error(
+        "{} has no array \"{array}\"; its arrays are: {}",
+        path.display(),
+        found.join(", ")
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The array that is needed.
+        array: &'static str,
+        /// What there is.
+        found: Vec<String>,
+    },
+    /// An array cannot be used.
+    #[error("{}, array \"{array}\": {problem}", path.display())]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// The array.
+        array: &'static str,
+        /// What is wrong with it.
+        problem: Problem,
+    },
+}
+
+/// What is wrong with one array.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Problem {
+    /// It does not begin like an array, or ends too early.
+    #[error("it is no array in NumPy's format: {0}")]
+    Format(String),
+    /// A type that is not read.
+    #[error("its type is {found}, expected {expected}; convert it with `astype`")]
+    Type {
+        /// The type's code in the header.
+        found: String,
+        /// The types that are read.
+        expected: &'static str,
+    },
+    /// More dimensions than one.
+    #[error("its shape is {0}, expected one dimension")]
+    Dimensions(String),
+    /// Another length than other arrays ask for.
+    #[error("it has {got} entries, expected {expected}")]
+    Length {
+        /// Its length.
+        got: usize,
+        /// The length that fits the others.
+        expected: String,
+    },
+    /// A value out of range.
+    #[error("entry {at} is {value}, expected {expected}")]
+    Value {
+        /// Place, from 0.
+        at: usize,
+        /// The value.
+        value: String,
+        /// What would be right.
+        expected: String,
+    },
+}
+
+impl From<NpzError> for DatasetError {
+    fn from(error: NpzError) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,165 @@
+//! Checked parts of a file: the graph, labels, features, and the split.
+
+use std::io::{Read, Seek};
+
+use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
+
+use crate::archive::Archive;
+use crate::error::{NpzError, Problem};
+
+/// Node and edge numbers have 32 bits, and some room is left for padding.
+const MAX_INDEX: i64 = i32::MAX as i64;
+
+/// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
+pub(crate) fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
+    let offset = offsets(file, "indptr", "indices")?;
+    let n_node = offset.len() - 1;
+    let mut sender = columns(file, "indices", n_node)?;
+    for bounds in offset.windows(2) {
+        let row = &mut sender[bounds[0]..bounds[1]];
+        row.sort_unstable();
+        if let Some(twice) = row.windows(2).position(|pair| pair[0] == pair[1]) {
+            let at = bounds[0] + twice;
+            let value = row[twice].to_string();
+            let expected = "each neighbour once in its row".to_owned();
+            return Err(file.fault("indices", Problem::Value { at, value, expected }));
+        }
+    }
+    Ok(OneGraph { offset, sender, edge_weight: Vec::new() })
+}
+
+/// Class of each node, `[n_node]`; -1 for none.
+pub(crate) fn labels<R: Read + Seek>(
+    file: &mut Archive<R>,
+    n_node: usize,
+) -> Result<Vec<i64>, NpzError> {
+    // More classes than that are regression targets by mistake.
+    let mut labels = file.integers("labels", i64::MIN, 1 << 20)?;
+    expect_length(file, "labels", labels.len(), n_node, "one per node")?;
+    for label in &mut labels {
+        *label = (*label).max(-1);
+    }
+    Ok(labels)
+}
+
+/// Features, unpacked from compressed rows.
+pub(crate) fn features<R: Read + Seek>(
+    file: &mut Archive<R>,
+    n_node: usize,
+) -> Result<NodeFeature, NpzError> {
+    let shape = file.integers("feat_shape", 0, MAX_INDEX)?;
+    expect_length(file, "feat_shape", shape.len(), 2, "rows and columns")?;
+    let (n_row, width) = (index(shape[0]), index(shape[1]));
+    if n_row != n_node {
+        let expected = format!("{n_node}, the number of nodes");
+        let value = n_row.to_string();
+        return Err(file.fault("feat_shape", Problem::Value { at: 0, value, expected }));
+    }
+    let offset = offsets(file, "feat_indptr", "feat_indices")?;
+    expect_length(file, "feat_indptr", offset.len(), n_node + 1, "one more than nodes")?;
+    let column = columns(file, "feat_indices", width)?;
+    let data = file.floats("feat_data")?;
+    expect_length(file, "feat_data", data.len(), column.len(), "as many as feat_indices")?;
+
+    let mut value = vec![0.0; n_node * width];
+    for (node, bounds) in offset.windows(2).enumerate() {
+        for entry in bounds[0]..bounds[1] {
+            // Repeated entries add up, as everywhere where sparse matrices are read.
+            value[node * width + column[entry] as usize] += data[entry];
+        }
+    }
+    Ok(NodeFeature { value, width })
+}
+
+/// The published split; `None` if the file has none.
+pub(crate) fn split<R: Read + Seek>(
+    file: &mut Archive<R>,
+    label: &[i64],
+) -> Result<Option<FixedSplit>, NpzError> {
+    const NAMES: [&str; 3] = ["train_idx", "val_idx", "test_idx"];
+    if !NAMES.iter().any(|name| file.has(name)) {
+        return Ok(None);
+    }
+    let mut taken = vec![false; label.len()];
+    let mut subset = |name: &'static str| -> Result<Vec<u32>, NpzError> {
+        let nodes = columns(file, name, label.len())?;
+        for (at, &node) in nodes.iter().enumerate() {
+            let expected = if std::mem::replace(&mut taken[node as usize], true) {
+                "each node once, in one of train_idx, val_idx and test_idx"
+            } else if label[node as usize] < 0 {
+                "nodes that have a label"
+            } else {
+                continue;
+            };
+            let (value, expected) = (node.to_string(), expected.to_owned());
+            return Err(file.fault(name, Problem::Value { at, value, expected }));
+        }
+        Ok(nodes)
+    };
+    let [train, validation, test] = NAMES;
+    Ok(Some(FixedSplit {
+        train: subset(train)?,
+        validation: subset(validation)?,
+        test: subset(test)?,
+    }))
+}
+
+/// Where each row starts, and the number of entries: ascending from 0 to the length of `entries`.
+fn offsets<R: Read + Seek>(
+    file: &mut Archive<R>,
+    array: &'static str,
+    entries: &'static str,
+) -> Result<Vec<usize>, NpzError> {
+    let offset = file.integers(array, 0, MAX_INDEX)?;
+    if offset.len() < 2 {
+        let expected = "one more than nodes, so at least 2".to_owned();
+        return Err(file.fault(array, Problem::Length { got: offset.len(), expected }));
+    }
+    let wrong = |at: usize, expected: String| Problem::Value {
+        at,
+        value: offset[at].to_string(),
+        expected,
+    };
+    if offset[0] != 0 {
+        return Err(file.fault(array, wrong(0, "0".into())));
+    }
+    if let Some(at) = offset.windows(2).position(|pair| pair[1] < pair[0]) {
+        let expected = format!("at least {}, the entry before", offset[at]);
+        return Err(file.fault(array, wrong(at + 1, expected)));
+    }
+    let n_entry = file.integers(entries, i64::MIN, i64::MAX)?.len();
+    let last = offset.len() - 1;
+    if index(offset[last]) != n_entry {
+        return Err(file.fault(array, wrong(last, format!("{n_entry}, the length of {entries}"))));
+    }
+    Ok(offset.into_iter().map(index).collect())
+}
+
+/// Numbers below `n`.
+fn columns<R: Read + Seek>(
+    file: &mut Archive<R>,
+    array: &'static str,
+    n: usize,
+) -> Result<Vec<u32>, NpzError> {
+    let values = file.integers(array, 0, n as i64 - 1)?;
+    Ok(values.into_iter().map(|value| index(value) as u32).collect())
+}
+
+/// A number that was read with 0 as its least value.
+#[allow(clippy::cast_sign_loss, reason = "checked when it was read")]
+fn index(value: i64) -> usize {
+    value as usize
+}
+
+fn expect_length<R: Read + Seek>(
+    file: &Archive<R>,
+    array: &'static str,
+    got: usize,
+    expected: usize,
+    why: &str,
+) -> Result<(), NpzError> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(file.fault(array, Problem::Length { got, expected: format!("{expected} ({why})") }))
+}
