@@ -63,7 +63,7 @@ checks! {
     evaluation: epochs::evaluation,
         "an evaluation names every graph exactly once and then ends";
     evaluation_order: epochs::evaluation_order,
-        "an evaluation does not depend on the seed, and takes equal graphs in the order of the view";
+        "an evaluation does not depend on the seed, and goes in the order of the view as training in its own";
     batch_size: room::batch_size,
         "no batch is empty, and none holds more than batch_size - 1 real graphs";
     shape: room::shape,
@@ -77,7 +77,7 @@ checks! {
     threads: order::threads,
         "plans depend neither on the thread, nor on the number of threads, nor on other streams";
     identifiers: order::identifiers,
-        "plans depend on sizes and order alone, and name graphs by identifier and not by position";
+        "plans name graphs by their identifiers and not by their positions";
     plan_reuse: order::plan_reuse,
         "what the caller's plan held before does not shine through";
     composition: composition::composition,

@@ -29,12 +29,6 @@ pub(super) fn three_sizes() -> impl Strategy<Value = Input> {
         .prop_map(|(batch_size, sizes)| (of(batch_size), sizes))
 }
 
-/// 2 to 32 graphs of one size.
-pub(super) fn one_size() -> impl Strategy<Value = Input> {
-    (batch_size(), 1_u32..30, 1_u32..60, 2_usize..33)
-        .prop_map(|(batch_size, n_node, n_edge, n)| (batch_size, vec![[n_node, n_edge]; n]))
-}
-
 pub(super) fn batch_size() -> impl Strategy<Value = BatchSize> {
     (2_u32..9).prop_map(of)
 }

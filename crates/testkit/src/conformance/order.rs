@@ -5,8 +5,10 @@ use std::thread;
 use batchlab_core::plan::{EdgeSelection, ListedEdges};
 use batchlab_core::{BatchPlan, Cursor, Level, Purpose, Shape};
 
+use super::corners::sound;
 use super::input::{for_all, for_all_with, ordinary, three_sizes};
-use super::trial::{same, take};
+use super::room::{plans, real};
+use super::trial::{brief, same, take};
 use super::{Make, Outcome, Trial};
 
 pub(super) fn determinism(make: Make<'_>) -> Outcome {
@@ -97,25 +99,38 @@ fn beside_others(trial: &Trial<'_>, n_plan: usize) -> Result<Vec<BatchPlan>, Str
 
 pub(super) fn identifiers(make: Make<'_>) -> Outcome {
     for_all(make, ordinary(), |trial| {
+        if measured(trial).is_err() {
+            return Ok(());
+        }
         let n = trial.sizes.len();
-        // Neither positions nor in their order.
-        let identifier = |position: usize| 1000 + 3 * (n - 1 - position) as u32;
-        let renamed = Trial { identifier: &identifier, ..*trial };
-        let pairs = [
-            (trial.repeatable(7), renamed.train(7), "training"),
-            (trial.evaluate(7).ok(), renamed.evaluate(7).ok(), "an evaluation"),
-        ];
-        for (plans, found, what) in pairs {
-            let Some(mut plans) = plans else { continue };
-            for plan in &mut plans {
-                let ids = plan.members.iter_mut().chain(&mut plan.cursor.carried);
-                ids.for_each(|id| *id = identifier(*id as usize));
-            }
-            let when = format!("{what} with identifiers that are not positions");
-            same(&plans, &found.unwrap_or_default(), &when)?;
+        // Once no identifier is a position, and once each is that of another graph.
+        let far = |position: usize| 1000 + 3 * (n - 1 - position) as u32;
+        let other = |position: usize| (n - 1 - position) as u32;
+        let names: [(&dyn Fn(usize) -> u32, &str); 2] =
+            [(&far, "that are not positions"), (&other, "that run the other way")];
+        for (identifier, what) in names {
+            measured(&Trial { identifier, ..*trial })
+                .map_err(|found| format!("with identifiers {what}: {found}"))?;
         }
         Ok(())
     })
+}
+
+/// Whether the promises are kept, and every plan has the size of the graphs that it names.
+fn measured(trial: &Trial<'_>) -> Outcome {
+    sound(trial)?;
+    let graphs = trial.graphs();
+    for plan in plans(trial) {
+        let size = real(&graphs, &plan);
+        if plan.real != size {
+            return Err(format!(
+                "the plan counts {:?}, but the graphs that it names have {size:?}: {}",
+                plan.real,
+                brief(&plan)
+            ));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn plan_reuse(make: Make<'_>) -> Outcome {
