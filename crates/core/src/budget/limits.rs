@@ -73,6 +73,45 @@ impl Limits {
         self.fits(Shape::default(), graph)
     }
 
+    /// What a graph takes and what a batch offers to real graphs, for graphs, nodes, edges and bytes;
+    /// `None` where there is no limit. Bytes are counted without padding.
+    #[must_use]
+    pub fn measures(&self, graph: GraphSize) -> [Option<(u64, u64)>; 4] {
+        let of = |size: u32, limit: Option<u32>, reserved: u32| {
+            limit.map(|limit| (u64::from(size), u64::from((limit - reserved).max(1))))
+        };
+        let bytes = self.bytes.as_ref().map(|Bytes { n_byte, footprint, .. }| {
+            (footprint.of_graph(graph), n_byte.saturating_sub(footprint.fixed).max(1))
+        });
+        [
+            of(1, self.n_graph, 1),
+            of(graph.n_node, self.n_node, 1),
+            of(graph.n_edge, self.n_edge, 0),
+            bytes,
+        ]
+    }
+
+    /// Groups that are needed at least, whatever the strategy: for every limited resource what the
+    /// graphs take together over what one batch offers, rounded up. Graphs that exceed the limits on
+    /// their own count as one group each.
+    #[must_use]
+    pub fn lower_bound(&self, graphs: &[GraphSize]) -> usize {
+        let (mut total, mut offered, mut n_large) = ([0_u64; 4], [1_u64; 4], 0);
+        for &graph in graphs {
+            if !self.fits_alone(graph) {
+                n_large += 1;
+                continue;
+            }
+            for (i, measure) in self.measures(graph).into_iter().enumerate() {
+                let Some((size, capacity)) = measure else { continue };
+                total[i] += size;
+                offered[i] = capacity;
+            }
+        }
+        let needed = total.iter().zip(offered).map(|(&total, offered)| total.div_ceil(offered));
+        n_large + needed.max().unwrap_or(0) as usize
+    }
+
     /// Raises the limits until a graph fits an empty batch: nodes and edges to the next larger
     /// multiple of 64, bytes to what the graph takes after padding.
     ///
