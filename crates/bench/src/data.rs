@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use batchlab_core::edge_rule::Radius;
 use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
-use batchlab_core::{Dataset as _, Graphs, LoadContext};
+use batchlab_core::{Dataset as _, EdgeRule, Graphs, LoadContext};
 use clap::Args;
 use dataset_qm9::Qm9;
 
@@ -17,16 +18,27 @@ pub struct Data {
     /// Repeats the molecules in memory: 64 times the sample is about as large as QM9
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
+    /// Connects atoms closer than this many angstrom, and stores these edges, instead of connecting
+    /// all in the batch
+    #[arg(long, conflicts_with = "repeat")]
+    pub radius: Option<f64>,
 }
 
 impl Data {
-    /// Fully connected molecules with positions, elements and targets.
+    /// Molecules with positions, elements and targets.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// A file that cannot be read, a radius that is none.
     pub fn load(&self) -> anyhow::Result<Graphs> {
-        let qm9 = Qm9 { path: self.path.clone(), ..Qm9::default() };
+        let edges = match self.radius {
+            None => EdgeRule::FullyConnected,
+            Some(radius) => EdgeRule::Radius(Radius::try_from(radius).map_err(anyhow::Error::msg)?),
+        };
+        let qm9 = Qm9 { path: self.path.clone(), edges, ..Qm9::default() };
         let graphs = qm9.load(&LoadContext::new()).context("loading QM9")?;
+        if self.radius.is_some() {
+            return Ok(graphs);
+        }
         repeated(graphs, self.repeat.max(1) as usize)
     }
 }

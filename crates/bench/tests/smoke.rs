@@ -32,6 +32,17 @@ fn batching_prints_one_row_per_strategy_size_and_fields() {
 }
 
 #[test]
+fn stored_edges_are_measured_too() {
+    let arguments =
+        "batching --radius 5 --batch-size 4 --fields displacement --blocks 1 --batches 1";
+    let output = bench().args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(table.lines().filter(|line| line.contains("displacement")).count(), 2, "{table}");
+    bench().args(["batching", "--radius", "-1"]).assert().failure();
+}
+
+#[test]
 fn requests_are_answered_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
     let requests = [
