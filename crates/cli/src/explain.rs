@@ -84,6 +84,12 @@ fn keys(schema: &Value) -> String {
     text
 }
 
+/// The names of the components that a table can select.
+fn component_names(schema: &Value) -> Option<Vec<String>> {
+    let options = schema.get("oneOf")?.as_array()?.iter();
+    options.map(|option| Some(option["properties"]["name"].get("const")?.to_string())).collect()
+}
+
 /// The type of a value as a person would write it.
 fn type_of(schema: &Value) -> String {
     if let Some(value) = schema.get("const") {
@@ -91,6 +97,9 @@ fn type_of(schema: &Value) -> String {
     }
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
+    }
+    if let Some(names) = component_names(schema) {
+        return format!("table with name = {}", names.join(" | "));
     }
     for choice in ["oneOf", "anyOf"] {
         if let Some(options) = schema.get(choice).and_then(Value::as_array) {

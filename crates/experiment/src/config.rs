@@ -22,7 +22,7 @@ pub use load::{LoadedConfig, read_parts};
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Study that the run belongs to; results of one study lie in one folder.
@@ -32,10 +32,13 @@ pub struct Config {
     #[serde(default = "default_device")]
     pub device: String,
     /// Where graphs come from.
+    #[schemars(schema_with = "crate::schema::datasets")]
     pub dataset: Box<dyn Dataset>,
     /// What is trained.
+    #[schemars(schema_with = "crate::schema::models")]
     pub model: Box<dyn Model>,
     /// Who decides what a batch is.
+    #[schemars(schema_with = "crate::schema::batchers")]
     pub batcher: Box<dyn Batcher>,
     /// Which graphs are held out.
     #[serde(default)]
@@ -45,6 +48,7 @@ pub struct Config {
     /// How models are trained.
     pub training: Training,
     /// Who writes results.
+    #[schemars(schema_with = "crate::schema::sinks")]
     pub sink: Vec<Box<dyn Sink>>,
 }
 
@@ -56,10 +60,13 @@ fn default_device() -> String {
     "cpu".into()
 }
 
-/// Which graphs are held out: a random split, drawn with `training.seeds.split`.
+/// Which graphs are held out: the split that was published with the data, or else a random one,
+/// drawn with `training.seeds.split`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
+    /// Whether to use the split that comes with the data, where there is one.
+    pub published: bool,
     /// Share of the graphs for validation, rounded down.
     pub validation: Fraction,
     /// Share of the graphs for testing, rounded down.
@@ -68,13 +75,14 @@ pub struct Split {
 
 impl Default for Split {
     fn default() -> Self {
-        Self { validation: Fraction(0.1), test: Fraction(0.1) }
+        Self { published: true, validation: Fraction(0.1), test: Fraction(0.1) }
     }
 }
 
 /// A number from 0 up to, but not including, 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
 pub struct Fraction(f64);
 
 impl TryFrom<f64> for Fraction {
@@ -96,10 +104,11 @@ impl From<Fraction> for f64 {
 
 /// How models are judged: always on all graphs of a subset, in batches that do not depend on the
 /// batcher under study.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// Who forms the batches; the same for all runs that are compared. It must not lose graphs.
+    #[schemars(schema_with = "crate::schema::batchers")]
     pub batcher: Box<dyn Batcher>,
     /// Steps between evaluations; without it, only before the first step and after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,6 +218,7 @@ fn default_warmup() -> u64 {
 /// A finite number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("exclusiveMinimum" = 0))]
 pub struct Positive(f64);
 
 impl TryFrom<f64> for Positive {

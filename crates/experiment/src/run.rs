@@ -18,6 +18,7 @@ use std::time::{Instant, SystemTime};
 use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION};
+use batchlab_core::budget::Footprint;
 use batchlab_core::{BatchContext, BatchStream, Graphs, LoadContext, Purpose};
 use serde::Serialize;
 
@@ -230,7 +231,7 @@ impl Data {
         let mut graphs =
             config.dataset.load(&LoadContext { search, progress: observer.progress() })?;
         graphs.check()?;
-        let subsets = Subsets::draw(graphs.n_member(), config.split, config.training.seeds.split)?;
+        let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
         if let Some(target) = &mut graphs.target {
             target.standardise(&subsets.train);
         }
@@ -245,8 +246,10 @@ fn open_stream(
     observer: &dyn Observer,
 ) -> Result<(Box<dyn BatchStream>, i64), RunError> {
     let start = Instant::now();
+    let width = data.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
     let ctx = BatchContext {
         progress: observer.progress(),
+        footprint: Footprint::of_batch(config.model.needs(), width),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
     let stream = config.batcher.open(data.graphs.view(&data.subsets.train), ctx)?;

@@ -1,40 +1,44 @@
 //! The JSON schema of a configuration file, for editors.
 
 use batchlab_core::registry::{Kind, Registration, components};
+use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::config::{Split, Subset, Training};
+use crate::config::Config;
 
 /// The schema of the whole file, with every registered component.
 #[must_use]
 pub fn config_schema() -> Value {
-    let batcher = one_of(Kind::Batcher);
-    json!({
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "batchlab configuration",
-        "type": "object",
-        "additionalProperties": false,
-        "required": ["dataset", "model", "batcher", "training"],
-        "properties": {
-            "study": { "type": "string", "description": "Study that the run belongs to." },
-            "device": { "type": "string", "description": "`cpu` or `cuda:0`." },
-            "dataset": one_of(Kind::Dataset),
-            "model": one_of(Kind::Model),
-            "batcher": batcher,
-            "split": of::<Split>(),
-            "evaluation": {
-                "type": "object",
-                "additionalProperties": false,
-                "properties": {
-                    "batcher": batcher,
-                    "every": { "type": "integer", "minimum": 1, "description": "Steps between evaluations." },
-                    "subsets": { "type": "array", "items": of::<Subset>() },
-                },
-            },
-            "training": of::<Training>(),
-            "sink": { "type": "array", "items": one_of(Kind::Sink) },
-        },
-    })
+    let mut schema = inlined(schemars::schema_for!(Config).to_value());
+    // These are filled in when a file lacks them.
+    forgive(&mut schema, &["evaluation", "sink"]);
+    forgive(&mut schema["properties"]["evaluation"], &["batcher"]);
+    if let Some(object) = schema.as_object_mut() {
+        let draft = json!("https://json-schema.org/draft/2020-12/schema");
+        object.shift_insert(0, "$schema".into(), draft);
+    }
+    schema
+}
+
+/// Takes keys from the list of those that must be there.
+fn forgive(schema: &mut Value, keys: &[&str]) {
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.retain(|key| !keys.iter().any(|forgiven| key == forgiven));
+    }
+}
+
+macro_rules! components_schema {
+    ($($name:ident: $kind:ident),*) => {$(
+        pub(crate) fn $name(_: &mut SchemaGenerator) -> Schema {
+            Schema::try_from(one_of(Kind::$kind)).expect("an object is a schema")
+        }
+    )*};
+}
+components_schema!(datasets: Dataset, models: Model, batchers: Batcher);
+
+pub(crate) fn sinks(_: &mut SchemaGenerator) -> Schema {
+    let list = json!({ "type": "array", "minItems": 1, "items": one_of(Kind::Sink) });
+    Schema::try_from(list).expect("an object is a schema")
 }
 
 fn one_of(kind: Kind) -> Value {
@@ -58,10 +62,6 @@ pub fn component_schema(registration: &Registration) -> Value {
         }
     }
     schema
-}
-
-fn of<T: schemars::JsonSchema>() -> Value {
-    inlined(schemars::schema_for!(T).to_value())
 }
 
 /// Replaces references by what they refer to, so that schemas can be nested.

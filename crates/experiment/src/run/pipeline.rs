@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use batchlab_core::batcher::BatchEvent;
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{BatchBuffer, BatchPlan, BatchStream, Graphs, Needs, PaddedBatch, collate};
 
@@ -22,6 +23,8 @@ pub(super) struct Prepared {
     pub(super) plan: BatchPlan,
     pub(super) plan_ns: i64,
     pub(super) collate_ns: i64,
+    /// What the batcher has to say of single graphs.
+    pub(super) events: Vec<BatchEvent>,
     own: BatchBuffer,
     kept: Option<Arc<BatchBuffer>>,
 }
@@ -94,6 +97,7 @@ impl Producer {
         if !self.stream.next(&mut prepared.plan)? {
             return Ok(false);
         }
+        prepared.events = self.stream.take_events();
         self.weighting.weigh(&self.graphs, &mut prepared.plan);
         let planned = Instant::now();
         self.collate(prepared)?;

@@ -1,6 +1,7 @@
 //! Which graphs are for training, validation and testing.
 
-use batchlab_core::random;
+use batchlab_core::graphs::FixedSplit;
+use batchlab_core::{Graphs, random};
 
 use crate::RunError;
 use crate::config::{Split, Subset};
@@ -17,6 +18,24 @@ pub struct Subsets {
 }
 
 impl Subsets {
+    /// The published split, where there is one and it is wanted, else a random one.
+    ///
+    /// # Errors
+    /// A training set without members.
+    pub fn new(graphs: &Graphs, split: Split, seed: u64) -> Result<Self, RunError> {
+        match &graphs.split {
+            Some(FixedSplit { train, .. }) if split.published && train.is_empty() => {
+                Err(RunError::Config("error: the published split has no training set".into()))
+            }
+            Some(FixedSplit { train, validation, test }) if split.published => Ok(Self {
+                train: train.clone(),
+                validation: validation.clone(),
+                test: test.clone(),
+            }),
+            _ => Self::draw(graphs.n_member(), split, seed),
+        }
+    }
+
     /// Draws the subsets from `n` members.
     ///
     /// # Errors

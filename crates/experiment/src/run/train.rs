@@ -70,6 +70,10 @@ impl<'a> TrainingLoop<'a> {
             let start = Instant::now();
             let (times, loss) = self.step(step, start)?;
             self.train_ns += times.step_ns;
+            for event in self.prepared.events.drain(..) {
+                let payload = event.graph.map(|graph| json!({ "graph": graph }));
+                recorder.event(Some(self.n_step), event.kind, event.message, payload);
+            }
             let entry = self.ledger.enter(self.prepared.plan.shape);
             if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
                 self.new_shape(entry.shape_id, times.step_ns, recorder);
