@@ -8,9 +8,13 @@
 
 use batcher_bucketed as _;
 use batcher_dynamic as _;
+use batcher_full as _;
+use batcher_neighbor as _;
 use batcher_packed as _;
 use batcher_quantile as _;
+use batcher_random_nodes as _;
 use batcher_static as _;
+use dataset_one_graph as _;
 use dataset_qm9 as _;
 use dataset_sizes as _;
 use model_schnet as _;
