@@ -12,6 +12,7 @@ contains is said in docs/benchmarks.md.
 
 import argparse
 import importlib.metadata
+import importlib.util
 import itertools
 import json
 import os
