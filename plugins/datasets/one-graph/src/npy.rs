@@ -103,7 +103,7 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 pub(crate) mod tests {
     use super::*;
 
-    /// An array as NumPy writes it.
+    /// An array as `numpy.save` writes it.
     pub(crate) fn write(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
         let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
