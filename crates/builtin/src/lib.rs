@@ -41,4 +41,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("static-constant", r#"name = "static", padding = "constant""#),
     ("dynamic", r#"name = "dynamic""#),
     ("exact", r#"name = "static", padding = "none""#),
+    ("bucketed-64", r#"name = "bucketed""#),
+    ("packed-balanced", r#"name = "packed""#),
+    ("quantile", r#"name = "quantile""#),
 ];
