@@ -43,6 +43,10 @@ use window::Windowed;
 ///   become equally large, and it is the one to take where the number of graphs is the tightest
 ///   limit: the other two then fill some groups with few large graphs and run out of slots for the
 ///   small ones. Where it opens no further group, the number of groups is optimal.
+///
+/// Groups over the volume bound for 128,744 molecules of QM9 and 10,304 edges (`tests/quality.rs`):
+/// with 32 slots and 640 nodes 10.0 % for best-fit and LPFHP, none for balanced; with 64 slots and
+/// 640 nodes 3.3 % and 0.7 %; with 128 slots and 2,048 nodes, where only edges bind, 0.2 % and 0.4 %.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Packed {
