@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use batchlab_experiment::{LoadedConfig, Observer, RunOptions, run as run_once};
 
-use crate::say::say;
 use crate::exit::code_of_status;
+use crate::say::say;
 use observe::{Bar, Lines};
 
 /// Train a model as a configuration says, and write what happened.
@@ -58,7 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         RunOptions { out: &out, interrupted: &interrupted, n_thread: rayon::current_num_threads() };
     let observer: Box<dyn Observer> = if arguments.quiet {
         Box::new(())
-    } else if std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
+    } else if std::io::stderr().is_terminal()
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    {
         Box::new(Bar::new())
     } else {
         Box::new(Lines::new())

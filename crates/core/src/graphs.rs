@@ -219,7 +219,9 @@ impl Target {
         let values = || members.iter().map(|&id| self.value[id as usize]);
         let mean = values().sum::<f64>() / n;
         let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+        // Equal values differ from their mean by rounding: that is no scale to divide by.
+        let is_constant = variance.sqrt() <= 1e-12 * mean.abs();
+        let deviation = if is_constant { 1.0 } else { variance.sqrt() };
         self.standardisation = Standardisation { mean, deviation };
         self.training = self.value.iter().map(|v| ((v - mean) / deviation) as f32).collect();
     }
@@ -742,6 +744,15 @@ mod tests {
         assert_eq!(error, "inconsistent graphs: the split names member 2 twice");
         let error = check(&[3], &[]).unwrap_err();
         assert_eq!(error, "inconsistent graphs: the split names member 3, but there are 3");
+    }
+
+    #[test]
+    fn a_constant_target_keeps_its_scale() {
+        for value in [0.0, 0.1, -0.2543] {
+            let mut target = Target::regression("mu", "D", vec![value; 1601]);
+            target.standardise(&(0..1601).collect::<Vec<_>>());
+            assert!((target.standardisation.deviation - 1.0).abs() < f64::EPSILON);
+        }
     }
 
     #[test]

@@ -20,12 +20,13 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Adds one graph, which has one output.
+    /// Adds one graph, which has one output. A sum that 32 bits cannot hold stays at the largest
+    /// number that they can: such a batch fits no budget, and is refused when it is collated.
     #[must_use]
     pub fn with(self, graph: GraphSize) -> Self {
         Self {
-            n_node: self.n_node + graph.n_node,
-            n_edge: self.n_edge + graph.n_edge,
+            n_node: self.n_node.saturating_add(graph.n_node),
+            n_edge: self.n_edge.saturating_add(graph.n_edge),
             n_graph: self.n_graph + 1,
             n_output: self.n_output + 1,
         }

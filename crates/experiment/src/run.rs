@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+use batchlab_core::budget::Footprint;
 use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION};
-use batchlab_core::budget::Footprint;
 use batchlab_core::{BatchContext, BatchStream, Graphs, LoadContext, Purpose};
 use serde::Serialize;
 

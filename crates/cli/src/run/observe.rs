@@ -65,9 +65,8 @@ impl Loading {
 impl Progress for Loading {
     fn start(&self, what: &str, total: Option<u64>) {
         let bar = match total {
-            Some(total) => {
-                ProgressBar::new(total).with_style(styled("{wide_bar} {pos}/{len} {msg}, {eta} left"))
-            }
+            Some(total) => ProgressBar::new(total)
+                .with_style(styled("{wide_bar} {pos}/{len} {msg}, {eta} left")),
             None => ProgressBar::new_spinner().with_style(styled("{spinner} {pos} {msg}")),
         };
         bar.set_message(what.to_owned());

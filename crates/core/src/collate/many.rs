@@ -100,6 +100,12 @@ fn real_size(many: &ManyGraphs, plan: &BatchPlan) -> Result<Shape, CollateError>
         }
         real = real.with(many.size(id as usize));
     }
+    if real.n_node == u32::MAX || real.n_edge == u32::MAX {
+        return Err(CollateError::Inconsistent(
+            "a batch of more nodes or edges than 32 bits can count; use a smaller batch_size"
+                .into(),
+        ));
+    }
     Ok(real)
 }
 

@@ -1,6 +1,6 @@
 //! Which graphs are for training, validation and testing.
 
-use batchlab_core::graphs::FixedSplit;
+use batchlab_core::graphs::{FixedSplit, Target, TargetKind};
 use batchlab_core::{Graphs, random};
 
 use crate::RunError;
@@ -32,7 +32,21 @@ impl Subsets {
                 validation: validation.clone(),
                 test: test.clone(),
             }),
-            _ => Self::draw(graphs.n_member(), split, seed),
+            _ => {
+                let Self { mut train, mut validation, mut test } =
+                    Self::draw(graphs.n_member(), split, seed)?;
+                // Nodes without a class cannot be outputs.
+                let has_target = |&id: &u32| match &graphs.target {
+                    Some(Target { kind: TargetKind::Classes { .. }, value, .. }) => {
+                        value[id as usize] >= 0.0
+                    }
+                    _ => true,
+                };
+                for subset in [&mut train, &mut validation, &mut test] {
+                    subset.retain(has_target);
+                }
+                Ok(Self { train, validation, test })
+            }
         }
     }
 
