@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use batchlab_core::registry::{Kind, Registration, components, suggestion};
 use batchlab_experiment::schema::{component_schema, config_schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::exit::Usage;
 
@@ -49,11 +49,12 @@ fn explain(what: &str) -> Result<String> {
 
 fn of_component(registration: &Registration) -> String {
     let schema = component_schema(registration);
-    let example = toml::to_string(&(registration.example)()).unwrap_or_default();
-    let header = match registration.kind {
-        Kind::Sink => format!("[[{}]]", registration.kind),
-        kind => format!("[{kind}]"),
+    let example = (registration.example)();
+    let example = match registration.kind {
+        Kind::Sink => json!({ "sink": [example] }),
+        kind => json!({ kind.key(): example }),
     };
+    let example = toml::to_string(&example).unwrap_or_default();
     format!(
         "{} {} ({})\n\n{}{}\nExample, with all defaults:\n\n{}",
         registration.kind,
@@ -61,7 +62,7 @@ fn of_component(registration: &Registration) -> String {
         registration.package,
         indented(&description(&schema), ""),
         keys(&schema),
-        indented(&format!("{header}\n{example}"), "  "),
+        indented(&example, "  "),
     )
 }
 

@@ -81,7 +81,14 @@ fn resolve(value: &mut Value, definitions: &Value) {
         if let Some(definition) = name.and_then(|name| definitions.get(name)).cloned() {
             object.remove("$ref");
             for (key, value) in definition.as_object().cloned().unwrap_or_default() {
-                object.entry(key).or_insert(value);
+                // A field says less of itself than its type does.
+                let is_longer = |old: &Value| {
+                    let length = |text: &Value| text.as_str().map_or(0, str::len);
+                    key == "description" && length(&value) > length(old)
+                };
+                if object.get(&key).is_none_or(is_longer) {
+                    object.insert(key, value);
+                }
             }
         }
         for value in object.values_mut() {
