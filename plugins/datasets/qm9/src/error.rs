@@ -253,8 +253,14 @@ pub enum Problem {
 /// At most the first 60 characters of a faulty line or token, for messages.
 pub(crate) fn shown(value: &str) -> String {
     let value = value.trim();
-    match value.char_indices().nth(60) {
-        Some((end, _)) => format!("{}...", value[..end].escape_debug()),
-        None => value.escape_debug().to_string(),
-    }
+    let (start, rest) = match value.char_indices().nth(60) {
+        Some((end, _)) => (&value[..end], "..."),
+        None => (value, ""),
+    };
+    // A file may hold what a terminal would take for a command.
+    let visible = |c: char| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    start.chars().map(visible).collect::<String>() + rest
 }

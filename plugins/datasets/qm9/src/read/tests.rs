@@ -190,6 +190,7 @@ fn a_wrong_count_is_named() {
     let twice = format!("{EXTENDED}{EXTENDED}");
     broken(&twice, "3\n", "4\n", 6, &["4 atoms are stated, but after 3 this follows: `3`"]);
     broken(&twice, "3\n", "2\n", 5, &["2 atoms are stated, but one more follows: `H 0.87"]);
+    broken(WATER, "3\n", "\u{1b}[31m\n", 1, &["found `\\u{1b}[31m`"]);
     for count in ["0", "-3", "3.0", "three", "1001", "99999999999999999999", "3 4", "{\"a\": 1}"] {
         let found = format!("found `{count}`");
         broken(
