@@ -1,0 +1,106 @@
+//! What is to be predicted, and its scale.
+
+/// What is to be predicted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Name as the configuration gives it.
+    pub name: String,
+    /// A number or a class.
+    pub kind: TargetKind,
+    /// True values in the target's unit, or class numbers; one per graph, or one per node of one
+    /// graph (negative: this node has none).
+    pub value: Vec<f64>,
+    /// What training sees: standardised values, or class numbers. Same length.
+    pub training: Vec<f32>,
+    /// How `training` comes from `value`.
+    pub standardisation: Standardisation,
+}
+
+/// Whether a target is a number or a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A number with its unit.
+    Regression {
+        /// For example `eV`.
+        unit: String,
+    },
+    /// One of several classes.
+    Classes {
+        /// Name of each class.
+        name: Vec<String>,
+    },
+}
+
+/// `training = (value - mean) / deviation`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Standardisation {
+    /// Mean over the training set, in the target's unit.
+    pub mean: f64,
+    /// Standard deviation over the training set (division by n), in the target's unit.
+    pub deviation: f64,
+}
+
+impl Default for Standardisation {
+    fn default() -> Self {
+        Self { mean: 0.0, deviation: 1.0 }
+    }
+}
+
+impl Target {
+    /// A numeric target, not standardised yet.
+    #[must_use]
+    pub fn regression(name: &str, unit: &str, value: Vec<f64>) -> Self {
+        Self::new(name, TargetKind::Regression { unit: unit.to_owned() }, value)
+    }
+
+    /// A class per graph or node.
+    #[must_use]
+    pub fn classes(name: &str, classes: Vec<String>, value: Vec<f64>) -> Self {
+        Self::new(name, TargetKind::Classes { name: classes }, value)
+    }
+
+    fn new(name: &str, kind: TargetKind, value: Vec<f64>) -> Self {
+        let training = value.iter().map(|&v| v as f32).collect();
+        let standardisation = Standardisation::default();
+        Self { name: name.to_owned(), kind, value, training, standardisation }
+    }
+
+    /// Standardises a numeric target by mean and deviation over `members`; classes stay as they
+    /// are. A constant target keeps its scale.
+    pub fn standardise(&mut self, members: &[u32]) {
+        if matches!(self.kind, TargetKind::Classes { .. }) || members.is_empty() {
+            return;
+        }
+        let n = members.len() as f64;
+        let values = || members.iter().map(|&id| self.value[id as usize]);
+        let mean = values().sum::<f64>() / n;
+        let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        // Equal values differ from their mean by rounding: that is no scale to divide by.
+        let is_constant = variance.sqrt() <= 1e-12 * mean.abs();
+        let deviation = if is_constant { 1.0 } else { variance.sqrt() };
+        self.standardisation = Standardisation { mean, deviation };
+        self.training = self.value.iter().map(|v| ((v - mean) / deviation) as f32).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standardised_targets_have_mean_0_and_deviation_1_over_the_training_set() {
+        let mut target = Target::regression("U0", "eV", vec![1.0, 3.0, 100.0]);
+        target.standardise(&[0, 1]);
+        assert_eq!(target.standardisation, Standardisation { mean: 2.0, deviation: 1.0 });
+        assert_eq!(target.training, [-1.0, 1.0, 98.0]);
+    }
+
+    #[test]
+    fn a_constant_target_keeps_its_scale() {
+        for value in [0.0, 0.1, -0.2543] {
+            let mut target = Target::regression("mu", "D", vec![value; 1601]);
+            target.standardise(&(0..1601).collect::<Vec<_>>());
+            assert!((target.standardisation.deviation - 1.0).abs() < f64::EPSILON);
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! What a batcher sees.
+
+use std::sync::Arc;
+
+use super::{Level, OneGraph};
+
+/// One graph as a batcher sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GraphSize {
+    /// Identifier in the store; this is what a plan names.
+    pub id: u32,
+    /// Nodes.
+    pub n_node: u32,
+    /// Directed edges.
+    pub n_edge: u32,
+}
+
+/// What a batcher sees of one subset. Cloning is cheap.
+#[derive(Debug, Clone)]
+pub enum View {
+    /// The sizes of many graphs, in a fixed order.
+    ManyGraphs(Arc<[GraphSize]>),
+    /// One graph, and which of its nodes are outputs.
+    OneGraph(OneGraphView),
+}
+
+/// One graph and the nodes of a subset.
+#[derive(Debug, Clone)]
+pub struct OneGraphView {
+    /// Structure of the whole graph.
+    pub graph: Arc<OneGraph>,
+    /// Class of every node, `[n_node]`, `u32::MAX` where there is none; empty without classes.
+    pub class: Arc<[u32]>,
+    /// Output nodes of this subset, in a fixed order.
+    pub output: Arc<[u32]>,
+}
+
+impl View {
+    /// Whether this is many graphs or one.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::ManyGraphs(_) => Level::Graphs,
+            Self::OneGraph(_) => Level::Nodes,
+        }
+    }
+}
