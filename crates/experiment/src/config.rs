@@ -1,7 +1,7 @@
 //! The configuration of one run.
 //!
 //! Reading takes four steps, each with its own kind of mistake: the text must be TOML
-//! ([`source`]), each component's table must fit the component of that name ([`component`]), the
+//! (`source`), each component's table must fit the component of that name (`component`), the
 //! rest must have the fields below, and the components must fit each other ([`compatibility`]).
 
 pub mod compatibility;

@@ -1,6 +1,6 @@
 //! What every batcher on many graphs promises, on graphs that the caller chooses.
 //!
-//! The whole of it, on graphs that the kit chooses, is [`conformance`](crate::conformance).
+//! The whole of it, on graphs that the kit chooses, is [`conformance`](mod@crate::conformance).
 
 use batchlab_core::{BatchContext, BatchPlan, Batcher, GraphSize, Purpose, View};
 use proptest::prelude::*;

@@ -183,7 +183,7 @@ pub fn check_all(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
     assert!(failures.is_empty(), "batcher \"{name}\"\n{}", failures.join("\n"));
 }
 
-/// Writes the property tests for a batcher on many graphs; see [`conformance`](crate::conformance).
+/// Writes the property tests for a batcher on many graphs; see [`conformance`](mod@crate::conformance).
 ///
 /// The expression makes the batcher for a [`BatchSize`]. With a name before it, for several
 /// settings of one batcher, the tests lie in a module of that name, else in `conformance`.
