@@ -7,10 +7,10 @@
 //! ```
 //!
 //! * [`graphs`]: the columnar store that a [`Dataset`] fills, and the views that batchers see;
-//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`]: who decides which
-//!   graphs form a batch, and of which shape;
+//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`], [`node_groups`]:
+//!   who decides which graphs or nodes form a batch, and of which shape;
 //! * [`collate()`], [`buffer`]: the one place where graphs are copied, padded and masked;
-//! * [`model`]: what is trained; [`sink`], [`record`]: what is written;
+//! * [`model`]: what is trained; [`weighting`]: how much each output counts; [`sink`], [`record`]: what is written;
 //! * [`registry`]: how a name in a configuration file finds its component.
 //!
 //! This crate knows neither tensors nor files nor clocks.

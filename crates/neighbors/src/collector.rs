@@ -81,7 +81,7 @@ impl EdgeCollector {
         if self.rule == EdgeRule::FullyConnected {
             return Ok(Edges::FullyConnected);
         }
-        // The store tells stored distances from absent ones by whether there are any.
+        // A radius in the wrong unit would otherwise train a model on nodes alone.
         if let EdgeRule::Radius(radius) = self.rule
             && self.edges.n_edge() == 0
             && !self.n_edge.is_empty()

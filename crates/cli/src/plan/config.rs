@@ -75,7 +75,7 @@ impl PlanConfig {
             Ok(graphs)
         };
         let graphs = load().map_err(batchlab_experiment::RunError::Dataset)?;
-        let train = Subsets::draw(graphs.n_member(), self.split, self.seeds().split)?.train;
+        let train = Subsets::new(&graphs, self.split, self.seeds().split)?.train;
         Ok(Planned {
             dataset: graphs.dataset.clone(),
             n_member: graphs.n_member(),
