@@ -9,4 +9,5 @@
 pub mod batcher;
 pub mod conformance;
 pub mod golden;
+pub mod golden_models;
 pub mod nodes;

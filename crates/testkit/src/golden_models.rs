@@ -1,0 +1,228 @@
+//! Compares a model with numbers that the public program of arXiv 2502.00944 computed in double
+//! precision: predictions, loss, every gradient, and the loss along ten steps of Adam.
+//!
+//! A model plugin says which files are its own, which options a file stands for and what its
+//! parameters are called ([`GoldenModel`]); everything else is the same for all models. Files may
+//! hold any widths and any graphs.
+
+mod batch;
+mod file;
+
+use std::collections::BTreeMap;
+
+use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
+use batchlab_core::{BatchBuffer, Model, ModelContext, Trainer};
+
+pub use self::file::GoldenFile;
+use crate::golden;
+
+/// Tolerances of single precision: predictions and losses relative to the largest, gradients
+/// relative to their tensor's norm.
+const PREDICTION: f64 = 1e-5;
+const LOSS: f64 = 1e-5;
+const GRADIENT: f64 = 1e-4;
+
+/// What golden files need to know about a model.
+#[derive(Clone, Copy)]
+pub struct GoldenModel {
+    /// Files are called `<name>_*.safetensors`.
+    pub name: &'static str,
+    /// The model with the sizes of a file.
+    pub open: fn(&GoldenFile<'_>) -> Result<Box<dyn Model>, String>,
+    /// The name of a parameter here, from its name in the file without `param.`, such as
+    /// `node_update_1/~/node_update/~/linear_0.w`; none for a name that is not known.
+    pub parameter: fn(&str) -> Option<String>,
+}
+
+/// How far off a group of tensors is, and how far it may be.
+#[derive(Debug, Clone, PartialEq)]
+struct Deviation {
+    group: String,
+    error: f64,
+    limit: f64,
+}
+
+/// Compares the model with every file of its name, and prints the largest error of each group of
+/// tensors.
+pub fn check(model: &GoldenModel) {
+    let mut worst: BTreeMap<String, (Deviation, String)> = BTreeMap::new();
+    for path in golden::files(&format!("{}_", model.name), ".safetensors") {
+        let bytes = std::fs::read(&path).expect("a golden file can be read");
+        let deviations =
+            compare(model, &bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        for deviation in deviations {
+            match worst.get(&deviation.group) {
+                // NaN is the largest of all.
+                Some((known, _)) if known.error.is_nan() || deviation.error <= known.error => {}
+                _ => {
+                    worst.insert(deviation.group.clone(), (deviation, file.to_string()));
+                }
+            }
+        }
+    }
+    if !worst.is_empty() {
+        eprintln!("{}: largest relative error per group of tensors", model.name);
+    }
+    for (Deviation { group, error, limit }, file) in worst.values() {
+        eprintln!("  {group:<28} {error:.1e} of at most {limit:.0e}  {file}");
+    }
+    for (Deviation { group, error, limit }, file) in worst.values() {
+        assert!(
+            error <= limit,
+            "{file}: {group} is off by {error:.1e}, at most {limit:.0e} is fine"
+        );
+    }
+}
+
+/// Checks that [`check`] would notice a tensor that a file lacks, and one that the model lacks.
+/// `parameter` is the name of any parameter in the files, without `param.`.
+pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
+    for path in golden::files(&format!("{}_", model.name), ".safetensors") {
+        let bytes = std::fs::read(&path).expect("a golden file can be read");
+        let file = GoldenFile::new(&bytes).expect("a golden file has the stated form");
+        let ours = our_name(model, parameter);
+        for missing in [
+            &format!("param.{parameter}"),
+            &format!("grad.{parameter}"),
+            "output.prediction",
+            "output.loss_after_adam_steps",
+            "input.distance",
+            "input.vec",
+        ] {
+            let error = compare(model, &file.without(missing)).expect_err(missing);
+            assert!(error.contains(missing) || error.contains(&ours), "{missing}: {error}");
+        }
+        let more = file.with_a_copy(&format!("param.{parameter}"), "param.nobody/knows/this.w");
+        let error = compare(model, &more).expect_err("a parameter too many");
+        assert!(error.contains("nobody/knows/this.w"), "{error}");
+    }
+}
+
+fn compare(model: &GoldenModel, bytes: &[u8]) -> Result<Vec<Deviation>, String> {
+    let file = GoldenFile::new(bytes)?;
+    let description = (model.open)(&file)?;
+    let mut trainer = open(&file, &*description)?;
+    load_parameters(model, &file, &mut *trainer)?;
+    let mut buffer = BatchBuffer::new();
+    batch::collate_file(&file, description.needs(), &mut buffer)?;
+    trainer.upload(Slot::A, &buffer.batch()).map_err(text)?;
+
+    let mut deviations = vec![of_predictions(&file, &mut *trainer)?];
+    let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?.mean();
+    let expected = file.numbers("output.loss")?[0];
+    let error = ((loss - expected) / expected).abs();
+    deviations.push(Deviation { group: "loss".into(), error, limit: LOSS });
+    trainer.backward(1.0).map_err(text)?;
+    deviations.extend(of_gradients(model, &file, &*trainer)?);
+    deviations.push(of_training(&file, &mut *trainer)?);
+    Ok(deviations)
+}
+
+/// The model, with as many parameters as the file says.
+fn open(file: &GoldenFile<'_>, model: &dyn Model) -> Result<Box<dyn Trainer>, String> {
+    let output_width =
+        *file.shape("output.prediction")?.last().ok_or("a prediction is a matrix")?;
+    let ctx = ModelContext {
+        device: "cpu".into(),
+        seed: 1,
+        n_node_class: file.shape("input.classes")?[0],
+        node_feature_width: 0,
+        output_width,
+        loss: Loss::Mse,
+    };
+    let trainer = model.open(&ctx).map_err(text)?;
+    match file.metadata("params") {
+        Some(n) if n != trainer.n_parameter().to_string() => {
+            Err(format!("{} parameters, the file says {n}", trainer.n_parameter()))
+        }
+        _ => Ok(trainer),
+    }
+}
+
+/// The name of a parameter here. Unknown names stay as they are, so that the trainer refuses them.
+fn our_name(model: &GoldenModel, parameter: &str) -> String {
+    (model.parameter)(parameter).unwrap_or_else(|| parameter.to_owned())
+}
+
+fn load_parameters(
+    model: &GoldenModel,
+    file: &GoldenFile<'_>,
+    trainer: &mut dyn Trainer,
+) -> Result<(), String> {
+    let mut tensors: Vec<NamedTensor> = trainer.state().map_err(text)?.tensors;
+    tensors.retain(|tensor| !tensor.name.starts_with("parameter."));
+    for name in file.names("param.") {
+        tensors.push(NamedTensor {
+            name: format!("parameter.{}", our_name(model, &name)),
+            shape: file.shape(&format!("param.{name}"))?,
+            data: file.single_precision(&format!("param.{name}"))?,
+        });
+    }
+    trainer.restore(&TrainerState { tensors, n_update: 0 }).map_err(text)
+}
+
+fn of_predictions(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<Deviation, String> {
+    let mut prediction = Vec::new();
+    trainer.predict(Slot::A, &mut prediction).map_err(text)?;
+    let expected = file.numbers("output.prediction")?;
+    let largest =
+        |values: &[f64]| values.iter().fold(0.0_f64, |a, b| if b.abs() <= a { a } else { b.abs() });
+    let error = largest(&differences(&prediction, &expected)?) / largest(&expected);
+    Ok(Deviation { group: "prediction".into(), error, limit: PREDICTION })
+}
+
+fn of_gradients(
+    model: &GoldenModel,
+    file: &GoldenFile<'_>,
+    trainer: &dyn Trainer,
+) -> Result<Vec<Deviation>, String> {
+    let gradients = trainer.gradients().map_err(text)?.into_iter();
+    let mut gradients: BTreeMap<String, NamedTensor> =
+        gradients.map(|tensor| (tensor.name.clone(), tensor)).collect();
+    let mut deviations = Vec::new();
+    for name in file.names("grad.") {
+        let ours = our_name(model, &name);
+        let gradient = gradients
+            .remove(&ours)
+            .ok_or_else(|| format!("the model has no gradient {ours} (file: grad.{name})"))?;
+        let expected = file.numbers(&format!("grad.{name}"))?;
+        let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let error = norm(&differences(&gradient.data, &expected)?) / norm(&expected);
+        let words = ours.split('.').filter(|part| part.parse::<u32>().is_err());
+        let group = format!("gradient {}", words.take(2).collect::<Vec<_>>().join("."));
+        deviations.push(Deviation { group, error, limit: GRADIENT });
+    }
+    match gradients.keys().next() {
+        Some(name) => Err(format!("the file has no gradient for {name}")),
+        None => Ok(deviations),
+    }
+}
+
+fn of_training(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<Deviation, String> {
+    let expected = file.numbers("output.loss_after_adam_steps")?;
+    let learning_rate = file.metadata("lr").unwrap_or("1e-4");
+    let learning_rate: f64 =
+        learning_rate.parse().map_err(|_| format!("{learning_rate} is not a learning rate"))?;
+    let mut error: f64 = 0.0;
+    for expected in &expected[1..] {
+        trainer.update(learning_rate).map_err(text)?;
+        let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?.mean();
+        let step = ((loss - expected) / expected).abs();
+        error = if step <= error { error } else { step };
+        trainer.backward(1.0).map_err(text)?;
+    }
+    let group = format!("loss of {} Adam steps", expected.len() - 1);
+    Ok(Deviation { group, error, limit: LOSS })
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn differences(got: &[f32], expected: &[f64]) -> Result<Vec<f64>, String> {
+    if got.len() != expected.len() {
+        return Err(format!("{} values, expected {}", got.len(), expected.len()));
+    }
+    Ok(got.iter().zip(expected).map(|(&a, b)| f64::from(a) - b).collect())
+}

@@ -1,0 +1,96 @@
+//! One golden file of a model.
+
+use std::collections::BTreeMap;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+/// Tensors by name: `input.*`, `param.*`, `grad.*` and `output.*`.
+pub struct GoldenFile<'a> {
+    tensors: SafeTensors<'a>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl<'a> GoldenFile<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        let text = |error: safetensors::SafeTensorError| error.to_string();
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(text)?;
+        let metadata = metadata.metadata().clone().unwrap_or_default().into_iter().collect();
+        Ok(Self { tensors: SafeTensors::deserialize(bytes).map_err(text)?, metadata })
+    }
+
+    /// Names that start with `prefix`, in alphabetical order, without it.
+    #[must_use]
+    pub fn names(&self, prefix: &str) -> Vec<String> {
+        let names = self.tensors.names().into_iter();
+        let mut names: Vec<String> =
+            names.filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Length of each axis.
+    ///
+    /// # Errors
+    /// There is no such tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, String> {
+        Ok(self.tensor(name)?.shape().to_vec())
+    }
+
+    /// All values, row by row.
+    ///
+    /// # Errors
+    /// There is no such tensor, or its type is not one of golden files.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
+        let tensor = self.tensor(name)?;
+        let bytes = tensor.data();
+        match tensor.dtype() {
+            Dtype::F64 => Ok(words(bytes).map(f64::from_le_bytes).collect()),
+            Dtype::F32 => Ok(words(bytes).map(|b| f64::from(f32::from_le_bytes(b))).collect()),
+            Dtype::I32 => Ok(words(bytes).map(|b| f64::from(i32::from_le_bytes(b))).collect()),
+            other => Err(format!("{name} has the type {other:?}")),
+        }
+    }
+
+    #[allow(clippy::cast_sign_loss, reason = "counts and indices")]
+    pub(super) fn counts(&self, name: &str) -> Result<Vec<u32>, String> {
+        Ok(self.numbers(name)?.into_iter().map(|v| v as u32).collect())
+    }
+
+    pub(super) fn single_precision(&self, name: &str) -> Result<Vec<f32>, String> {
+        Ok(self.numbers(name)?.into_iter().map(|v| v as f32).collect())
+    }
+
+    /// What the file says about itself.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
+    /// The file without one of its tensors.
+    pub(super) fn without(&self, name: &str) -> Vec<u8> {
+        let rest: Vec<_> = self.tensors.tensors().into_iter().filter(|(n, _)| n != name).collect();
+        assert_eq!(rest.len() + 1, self.tensors.names().len(), "{name} exists");
+        written(rest)
+    }
+
+    /// The file with a tensor twice, under two names.
+    pub(super) fn with_a_copy(&self, name: &str, copy: &str) -> Vec<u8> {
+        let mut tensors = self.tensors.tensors();
+        tensors.push((copy.to_owned(), self.tensor(name).expect("a tensor of the file")));
+        written(tensors)
+    }
+
+    fn tensor(&self, name: &str) -> Result<TensorView<'a>, String> {
+        self.tensors.tensor(name).map_err(|_| format!("the file has no {name}"))
+    }
+}
+
+fn written(tensors: Vec<(String, TensorView<'_>)>) -> Vec<u8> {
+    safetensors::serialize(tensors, None).expect("tensors of a golden file")
+}
+
+/// Numbers of N bytes.
+fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    bytes.chunks_exact(N).map(|chunk| chunk.try_into().expect("N bytes"))
+}
