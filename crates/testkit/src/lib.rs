@@ -1,7 +1,7 @@
 //! Contract checks, strategies for random input, and golden files.
 //!
 //! Only ever a dev-dependency: a plugin's tests write one line and learn whether it keeps the
-//! contract ([`conformance`](mod@conformance)).
+//! contract ([`conformance`](mod@conformance) for batchers, [`model`](mod@model) for models).
 
 #![allow(clippy::print_stderr, reason = "skipped checks must be seen in the test log")]
 #![allow(clippy::missing_panics_doc, reason = "a check reports a broken contract by a panic")]
@@ -10,4 +10,5 @@ pub mod batcher;
 pub mod conformance;
 pub mod golden;
 pub mod golden_models;
+pub mod model;
 pub mod nodes;

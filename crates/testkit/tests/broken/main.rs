@@ -3,13 +3,14 @@
 #![allow(clippy::print_stdout, reason = "the table is to be read")]
 
 mod faulty;
-
-use std::fmt::Write as _;
+#[path = "../table/mod.rs"]
+mod table;
 
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_testkit::conformance::{CHECKS, Check};
 use faulty::{Fault, Faulty};
+use table::Row;
 
 /// Each mistake, in words, and the one check that it fails.
 const BROKEN: &[(Fault, &str, &str)] = &[
@@ -50,78 +51,18 @@ fn failing(fault: Fault) -> Vec<(&'static str, String)> {
     CHECKS.iter().filter_map(run).collect()
 }
 
-/// Rows are mistakes, columns are checks; `x` is a failure.
-fn table(failing: &[Vec<(&'static str, String)>]) -> String {
-    let mut table = format!("{:34}", "");
-    for (column, _) in CHECKS.iter().enumerate() {
-        let _ = write!(table, "{:>3}", column + 1);
-    }
-    table.push('\n');
-    for ((_, what, _), failing) in BROKEN.iter().zip(failing) {
-        let _ = write!(table, "{what:34}");
-        for check in CHECKS {
-            let fails = failing.iter().any(|(name, _)| *name == check.name);
-            let _ = write!(table, "{:>3}", if fails { "x" } else { "." });
-        }
-        table.push('\n');
-    }
-    table.push('\n');
-    for (column, check) in CHECKS.iter().enumerate() {
-        let end = if column % 4 == 3 { "\n" } else { "" };
-        let _ = write!(table, "{:>2} {:18}{end}", column + 1, check.name);
-    }
-    table.lines().fold(String::new(), |all, line| all + line.trim_end() + "\n")
-}
-
 #[test]
 fn each_broken_batcher_fails_its_own_check_and_no_other() {
-    let failing: Vec<_> = BROKEN.iter().map(|&(fault, ..)| failing(fault)).collect();
-    let table = table(&failing);
-    println!("{table}");
-    let mut wrong = String::new();
-    for ((_, what, own), failing) in BROKEN.iter().zip(&failing) {
-        if failing.iter().map(|(name, _)| name).ne([own]) {
-            let _ = writeln!(wrong, "{what}: expected {own}, fails {failing:#?}");
-        }
-    }
-    assert!(wrong.is_empty(), "\n{table}\n{wrong}");
-    check_document(&table);
-}
-
-/// docs/conformance.md shows this table; `BATCHLAB_BLESS=1` writes it there.
-fn check_document(table: &str) {
-    let path = document_path();
-    let text = document();
-    let start = text.find("asserts this table:\n\n```text\n").expect("the place of the table") + 29;
-    let end = start + text[start..].find("```").expect("the end of the table");
-    if std::env::var("BATCHLAB_BLESS").as_deref() == Ok("1") {
-        let text = format!("{}{table}{}", &text[..start], &text[end..]);
-        std::fs::write(path, text).expect("the document can be written");
-        return;
-    }
-    assert!(
-        text[start..end] == *table,
-        "the table in docs/conformance.md is stale; write it anew with\n\
-         BATCHLAB_BLESS=1 cargo test -p batchlab-testkit --test broken"
-    );
-}
-
-fn document_path() -> std::path::PathBuf {
-    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance.md")
-}
-
-fn document() -> String {
-    let text = std::fs::read_to_string(document_path()).expect("docs/conformance.md is there");
-    text.replace("\r\n", "\n")
+    let row = |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
+    let rows: Vec<Row> = BROKEN.iter().map(row).collect();
+    let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    table::check(&rows, &checks, "asserts this table:", "broken");
 }
 
 #[test]
 fn the_document_explains_every_check() {
-    let text = document();
     for check in CHECKS {
-        let (first, rest) = check.promise.split_at(1);
-        let section = format!("### {}\n*{}{rest}.*", check.name, first.to_uppercase());
-        assert!(text.contains(&section), "docs/conformance.md lacks\n{section}");
+        table::check_section(check.name, check.promise);
     }
 }
 

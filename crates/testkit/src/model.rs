@@ -1,0 +1,170 @@
+//! The conformance kit for models: one line tests what every model on many graphs promises.
+//!
+//! ```ignore
+//! batchlab_testkit::model_conformance!(MyModel::default());
+//! ```
+//!
+//! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
+//! was broken. Checks ask for nothing but the traits `Model` and `Trainer`, so they hold for any
+//! engine. The kit's graphs carry what the model [needs](batchlab_core::Model::needs). A model with
+//! one mistake fails one check (`tests/broken_models` holds one such model per check). What each
+//! means, and how to read its failure: docs/conformance.md.
+
+mod alter;
+mod company;
+mod description;
+mod fixture;
+mod losses;
+mod padding;
+mod parameters;
+mod refusals;
+mod sequence;
+mod state;
+mod symmetry;
+mod training;
+mod trial;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use batchlab_core::Model;
+
+use crate::conformance::{Failure, Outcome, words};
+use trial::Trial;
+
+/// One promise of the contract.
+pub struct Check {
+    /// As the test is called, for example `companions`.
+    pub name: &'static str,
+    /// What a model promises, in one sentence.
+    pub promise: &'static str,
+    run: fn(&dyn Model) -> Outcome,
+}
+
+macro_rules! checks {
+    ($($name:ident: $run:path, $promise:literal;)*) => {
+        /// Every check, in the order in which a failure is best looked at.
+        pub const CHECKS: &[Check] =
+            &[$(Check { name: stringify!($name), promise: $promise, run: $run }),*];
+    };
+}
+
+checks! {
+    opens: parameters::opens,
+        "a model opens, has parameters with names of their own, and takes a step";
+    seeds: parameters::seeds,
+        "equal seeds give equal parameters, other seeds others";
+    inputs: symmetry::inputs,
+        "predictions depend on everything that the model asks for";
+    node_order: symmetry::node_order,
+        "predictions depend neither on the order of nodes nor on that of edges";
+    rotation: symmetry::rotation,
+        "predictions do not change when a graph is turned or moved in space";
+    companions: company::companions,
+        "the prediction of a graph depends neither on its companions, nor on its place, nor on padding";
+    single_nodes: company::single_nodes,
+        "a graph without edges has a prediction and gradients, also in a batch without any edge";
+    padding_forward: padding::forward,
+        "NaN in the padding is computed with and changes no bit of real predictions and of the loss";
+    padding_gradients: padding::gradients,
+        "garbage in the padding changes neither gradients nor ten steps of training";
+    threads: training::threads,
+        "losses, gradients and parameters are equal to the last bit for any number of threads";
+    loss: losses::loss,
+        "the loss is the weighted sum over outputs that the predictions give, and adds up";
+    classification: losses::classification,
+        "with cross-entropy, if the model takes it, the loss is the negative log-likelihood";
+    zero_weight: losses::zero_weight,
+        "an output of weight 0 counts nothing, whatever its target";
+    gradient: training::gradient,
+        "gradients are those of the loss";
+    learns: training::learns,
+        "ten steps of the optimiser on one batch lower its loss";
+    slots: sequence::slots,
+        "the two slots hold two batches that do not disturb each other";
+    evaluation: sequence::evaluation,
+        "an evaluation leaves what training has recorded untouched";
+    steps: sequence::steps,
+        "steps in the wrong order are refused";
+    resume: state::resume,
+        "training goes on from a saved state, to the last bit, as if it had not stopped";
+    unfit_state: state::unfit,
+        "a state that does not fit is refused and changes nothing";
+    bad_batches: refusals::batches,
+        "a batch with an unknown class, or without what the model needs, is refused";
+    bad_data: refusals::data,
+        "data, outputs and devices that the model cannot work with are refused when it opens";
+    options: description::options,
+        "the options survive their way through TOML";
+}
+
+impl Check {
+    /// The check of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        CHECKS.iter().find(|check| check.name == name)
+    }
+
+    /// Runs the check.
+    ///
+    /// # Errors
+    /// The broken promise. A panic of the model breaks it as well.
+    pub fn run(&self, model: &dyn Model) -> Result<(), Failure> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.run)(model)))
+            .unwrap_or_else(|panic| Err(format!("the model panicked: {}", words(&*panic))));
+        outcome.map_err(|found| Failure { check: self.name, promise: self.promise, found })
+    }
+}
+
+/// Runs one check by name and panics if it fails; what the tests written by
+/// [`model_conformance!`](crate::model_conformance!) call.
+pub fn check(name: &str, model: &dyn Model) {
+    let check = Check::named(name).unwrap_or_else(|| panic!("there is no check \"{name}\""));
+    if let Err(failure) = check.run(model) {
+        panic!("{failure}");
+    }
+}
+
+/// Runs every check and panics with all that fail; for models that are known only at run time.
+pub fn check_all(name: &str, model: &dyn Model) {
+    let failures: Vec<String> = CHECKS
+        .iter()
+        .filter_map(|check| check.run(model).err())
+        .map(|failure| failure.to_string())
+        .collect();
+    assert!(failures.is_empty(), "model \"{name}\"\n{}", failures.join("\n"));
+}
+
+/// Writes the tests of the contract for a model on many graphs; see [`model`](mod@crate::model).
+///
+/// With a name before it, for several settings of one model, the tests lie in a module of that
+/// name, else in `conformance`.
+#[macro_export]
+macro_rules! model_conformance {
+    ($make:expr) => {
+        $crate::model_conformance!(conformance, $make);
+    };
+    ($module:ident, $make:expr) => {
+        $crate::model_conformance!(@tests $module, $make,
+            opens seeds inputs node_order rotation companions single_nodes padding_forward
+            padding_gradients threads loss classification zero_weight gradient learns slots
+            evaluation steps resume unfit_state bad_batches bad_data options
+        );
+    };
+    (@tests $module:ident, $make:expr, $($check:ident)*) => {
+        mod $module {
+            #[allow(unused_imports, reason = "the expression may name anything of its file")]
+            use super::*;
+
+            /// What is tested, to be compared with what there is.
+            #[allow(dead_code, reason = "only the kit's own tests ask")]
+            pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
+
+            $(
+                #[test]
+                fn $check() {
+                    $crate::model::check(stringify!($check), &$make);
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,122 @@
+//! A batch with other content in some places.
+
+use std::ops::Range;
+
+use aligned_vec::{AVec, ConstAlign};
+use batchlab_core::{PaddedBatch, random};
+
+use super::fixture::N_CLASS;
+
+/// A copy of a batch, to be written into. The views lie in the copied arena as in the original, so
+/// that an engine which uploads the arena as a whole sees the same as one that takes fields.
+pub(super) struct Altered<'a> {
+    of: PaddedBatch<'a>,
+    words: AVec<u32, ConstAlign<64>>,
+}
+
+impl<'a> Altered<'a> {
+    pub(super) fn new(of: &PaddedBatch<'a>) -> Self {
+        Self { of: *of, words: AVec::from_slice(64, of.words) }
+    }
+
+    /// One field of numbers.
+    pub(super) fn floats(&mut self, field: impl Fn(&PaddedBatch<'a>) -> &'a [f32]) -> &mut [f32] {
+        let place = place(self.of.words, field(&self.of));
+        bytemuck::cast_slice_mut(&mut self.words[place])
+    }
+
+    /// Classes of the nodes.
+    pub(super) fn classes(&mut self) -> &mut [u32] {
+        let place = place(self.of.words, self.of.node_class);
+        &mut self.words[place]
+    }
+
+    pub(super) fn batch(&self) -> PaddedBatch<'_> {
+        let of = &self.of;
+        let words = |field: &[u32]| &self.words[place(of.words, field)];
+        let floats =
+            |field: &[f32]| bytemuck::cast_slice::<u32, f32>(&self.words[place(of.words, field)]);
+        PaddedBatch {
+            level: of.level,
+            shape: of.shape,
+            real: of.real,
+            node_feature_width: of.node_feature_width,
+            words: &self.words,
+            n_node_of: words(of.n_node_of),
+            n_edge_of: words(of.n_edge_of),
+            graph_offset: words(of.graph_offset),
+            origin: words(of.origin),
+            output_row: words(of.output_row),
+            output_target: floats(of.output_target),
+            output_weight: floats(of.output_weight),
+            graph_of: words(of.graph_of),
+            node_class: words(of.node_class),
+            node_feature: floats(of.node_feature),
+            sender: words(of.sender),
+            receiver: words(of.receiver),
+            receiver_offset: words(of.receiver_offset),
+            sender_order: words(of.sender_order),
+            sender_offset: words(of.sender_offset),
+            distance: floats(of.distance),
+            displacement: floats(of.displacement),
+            edge_weight: floats(of.edge_weight),
+        }
+    }
+}
+
+/// Where a field lies in the arena.
+fn place<T>(words: &[u32], field: &[T]) -> Range<usize> {
+    let start = (field.as_ptr().addr() - words.as_ptr().addr()) / size_of::<u32>();
+    start..start + field.len()
+}
+
+/// The batch with a value in every number of its padding that a model reads.
+pub(super) fn filled<'a>(clean: &PaddedBatch<'a>, value: f32) -> Altered<'a> {
+    let mut altered = Altered::new(clean);
+    let [n_node, n_edge] = [clean.real.n_node, clean.real.n_edge].map(|n| n as usize);
+    behind(altered.floats(|b| b.node_feature), n_node * clean.node_feature_width).fill(value);
+    behind(altered.floats(|b| b.distance), n_edge).fill(value);
+    behind(altered.floats(|b| b.displacement), 3 * n_edge).fill(value);
+    behind(altered.floats(|b| b.edge_weight), n_edge).fill(value);
+    altered
+}
+
+/// The batch with garbage in its padding: random classes, features of order 10, random directions
+/// and lengths up to `longest` angstrom, each displacement as long as its distance says.
+pub(super) fn garbled<'a>(clean: &PaddedBatch<'a>, longest: f32) -> Altered<'a> {
+    let mut altered = Altered::new(clean);
+    let [n_node, n_edge] = [clean.real.n_node, clean.real.n_edge].map(|n| n as usize);
+    let mut rng = random::stream(5, "garbage", 0);
+    let mut unit = || random::below(&mut rng, 1 << 24) as f32 / (1 << 24) as f32;
+    for class in behind(altered.classes(), n_node) {
+        #[allow(clippy::cast_sign_loss, reason = "no class is negative")]
+        let drawn = (unit() * N_CLASS as f32) as u32;
+        *class = drawn;
+    }
+    for feature in behind(altered.floats(|b| b.node_feature), n_node * clean.node_feature_width) {
+        *feature = 20.0 * unit() - 10.0;
+    }
+    for weight in behind(altered.floats(|b| b.edge_weight), n_edge) {
+        *weight = 20.0 * unit() - 10.0;
+    }
+    let lengths: Vec<f32> =
+        (n_edge..clean.shape.n_edge as usize).map(|_| longest * unit()).collect();
+    for (distance, &length) in
+        behind(altered.floats(|b| b.distance), n_edge).iter_mut().zip(&lengths)
+    {
+        *distance = length;
+    }
+    let displacement = behind(altered.floats(|b| b.displacement), 3 * n_edge);
+    for (row, &length) in displacement.chunks_exact_mut(3).zip(&lengths) {
+        let vector = [unit() - 0.5, unit() - 0.5, unit() - 0.49];
+        let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+        row.copy_from_slice(&vector.map(|x| x / norm * length));
+    }
+    altered
+}
+
+/// What lies behind the real part of a field, which may be empty.
+fn behind<T>(values: &mut [T], n_real: usize) -> &mut [T] {
+    let n_real = n_real.min(values.len());
+    &mut values[n_real..]
+}

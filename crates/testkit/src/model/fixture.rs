@@ -1,0 +1,220 @@
+//! The kit's graphs: of different sizes, without symmetry, one with a hub, some nodes without
+//! edges.
+
+use batchlab_core::graphs::{
+    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
+};
+use batchlab_core::plan::{BatchPlan, Shape};
+use batchlab_core::{BatchBuffer, Needs, View, collate, random};
+
+/// Node classes that the kit's graphs know.
+pub(super) const N_CLASS: usize = 4;
+/// Features per node.
+pub(super) const FEATURE_WIDTH: usize = 5;
+/// Classes of graphs, where graphs are classified.
+pub(super) const N_OUTPUT_CLASS: usize = 3;
+
+/// Nodes and edges of the ordinary graphs. The second has one edge in one direction, in the third
+/// one node receives nearly all edges, the fourth is fully connected as a molecule is.
+const SIZES: [[u32; 2]; 5] = [[6, 20], [2, 1], [70, 90], [9, 72], [17, 100]];
+const HUB: usize = 2;
+const COMPLETE: usize = 3;
+
+/// Two nodes are at least this far apart, as atoms are, in angstrom.
+const LEAST_DISTANCE: f64 = 0.9;
+/// Room for each node, in cubic angstrom.
+const VOLUME: f64 = 9.0;
+
+/// One graph in space.
+#[derive(Debug, Clone)]
+pub(super) struct Molecule {
+    class: Vec<u32>,
+    /// Row by row, `[n_node, FEATURE_WIDTH]`.
+    feature: Vec<f32>,
+    /// In angstrom.
+    position: Vec<[f64; 3]>,
+    /// Sender and receiver.
+    edge: Vec<[u32; 2]>,
+}
+
+/// The graphs on which most checks run.
+pub(super) fn ordinary() -> Vec<Molecule> {
+    (0..SIZES.len()).map(draw).collect()
+}
+
+/// A graph of one node, which has no edges.
+pub(super) fn single(class: u32) -> Molecule {
+    Molecule {
+        class: vec![class],
+        feature: (0..FEATURE_WIDTH).map(|k| 0.3 * k as f32 - 0.5).collect(),
+        position: vec![[0.0; 3]],
+        edge: Vec::new(),
+    }
+}
+
+fn draw(graph: usize) -> Molecule {
+    let [n_node, n_edge] = SIZES[graph].map(|n| n as usize);
+    let mut rng = random::stream(11, "molecule", graph as u64);
+    let mut below = |n: usize| random::below(&mut rng, n as u64) as usize;
+    let class = (0..n_node).map(|_| below(N_CLASS) as u32).collect();
+    let feature = (0..n_node * FEATURE_WIDTH).map(|_| below(1000) as f32 / 500.0 - 1.0).collect();
+
+    let side = (VOLUME * n_node as f64).cbrt();
+    let mut position: Vec<[f64; 3]> = Vec::new();
+    while position.len() < n_node {
+        let place = [(); 3].map(|()| side * below(1 << 20) as f64 / f64::from(1 << 20));
+        if position.iter().all(|other| length(&difference(&place, other)) > LEAST_DISTANCE) {
+            position.push(place);
+        }
+    }
+    let mut edge = Vec::new();
+    if graph == COMPLETE {
+        edge.extend((0..n_node).flat_map(|a| (0..n_node).map(move |b| [a, b])));
+        edge.retain(|[a, b]| a != b);
+    }
+    if graph == HUB {
+        // Every fifth node has no edge to the hub.
+        edge.extend((1..n_node).filter(|node| node % 5 != 0).map(|node| [node, 0]));
+    }
+    while edge.len() < n_edge {
+        let ends = [below(n_node), below(n_node)];
+        if ends[0] != ends[1] && !edge.contains(&ends) {
+            edge.push(ends);
+        }
+    }
+    let edge = edge.into_iter().map(|ends| ends.map(|end| end as u32)).collect();
+    Molecule { class, feature, position, edge }
+}
+
+fn difference(a: &[f64; 3], b: &[f64; 3]) -> [f64; 3] {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+fn length(v: &[f64; 3]) -> f64 {
+    v.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+impl Molecule {
+    /// The same graph, its nodes named and its edges listed in another order.
+    pub(super) fn relabelled(&self, seed: u64) -> Self {
+        let n_node = self.class.len();
+        // `order[new]` is the old name, `name[old]` the new one.
+        let order = random::permutation(seed, "nodes", 0, n_node);
+        let mut name = vec![0_u32; n_node];
+        for (new, &old) in (0..).zip(&order) {
+            name[old as usize] = new;
+        }
+        let rows = order.iter().map(|&old| old as usize);
+        let edges = random::permutation(seed, "edges", 0, self.edge.len());
+        Self {
+            class: rows.clone().map(|old| self.class[old]).collect(),
+            feature: rows
+                .clone()
+                .flat_map(|old| &self.feature[old * FEATURE_WIDTH..(old + 1) * FEATURE_WIDTH])
+                .copied()
+                .collect(),
+            position: rows.map(|old| self.position[old]).collect(),
+            edge: edges
+                .iter()
+                .map(|&edge| self.edge[edge as usize].map(|end| name[end as usize]))
+                .collect(),
+        }
+    }
+
+    /// The same graph, turned about all axes and moved.
+    pub(super) fn moved(&self, angles: [f64; 3], by: [f64; 3]) -> Self {
+        let turn = |[x, y, z]: [f64; 3]| {
+            let (sin, cos) = angles[0].sin_cos();
+            let [x, y] = [cos * x - sin * y, sin * x + cos * y];
+            let (sin, cos) = angles[1].sin_cos();
+            let [y, z] = [cos * y - sin * z, sin * y + cos * z];
+            let (sin, cos) = angles[2].sin_cos();
+            let [z, x] = [cos * z - sin * x, sin * z + cos * x];
+            [x + by[0], y + by[1], z + by[2]]
+        };
+        Self { position: self.position.iter().copied().map(turn).collect(), ..self.clone() }
+    }
+}
+
+/// What is to be predicted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Targets {
+    /// Numbers between -2 and 2.
+    Numbers,
+    /// [`N_OUTPUT_CLASS`] classes.
+    Classes,
+}
+
+/// A data set of these molecules.
+pub(super) fn graphs(molecules: &[Molecule], targets: Targets) -> Graphs {
+    let n_node: Vec<u32> = molecules.iter().map(|m| m.class.len() as u32).collect();
+    let n_edge: Vec<u32> = molecules.iter().map(|m| m.edge.len() as u32).collect();
+    let ends = |which: usize| -> Vec<u32> {
+        molecules.iter().flat_map(|m| &m.edge).map(|ends| ends[which]).collect()
+    };
+    let vectors = molecules.iter().flat_map(|m| {
+        let position = |node: u32| &m.position[node as usize];
+        m.edge
+            .iter()
+            .map(move |&[sender, receiver]| difference(position(receiver), position(sender)))
+    });
+    let distance: Vec<f32> = vectors.clone().map(|v| length(&v) as f32).collect();
+    let displacement: Vec<[f32; 3]> = vectors.map(|v| v.map(|x| x as f32)).collect();
+    let stored = StoredEdges::new(&n_edge, &ends(0), &ends(1), &distance, &displacement)
+        .expect("edges of equal lengths");
+    let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
+    let mut graphs = Graphs::new("the kit's", Topology::Many(many)).expect("there are graphs");
+
+    let value = molecules.iter().flat_map(|m| m.class.clone()).collect();
+    graphs.node_class =
+        Some(NodeClass { value, name: (0..N_CLASS).map(|k| k.to_string()).collect() });
+    let value = molecules.iter().flat_map(|m| m.feature.clone()).collect();
+    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
+    let n = molecules.len();
+    graphs.target = Some(match targets {
+        Targets::Numbers => {
+            let value = (0..n).map(|k| (k * 7 % 5) as f64 - 1.9).collect();
+            Target::regression("number", "1", value)
+        }
+        Targets::Classes => {
+            let names = (0..N_OUTPUT_CLASS).map(|k| k.to_string()).collect();
+            let value = (0..n).map(|k| (k % N_OUTPUT_CLASS) as f64).collect();
+            Target::classes("class", names, value)
+        }
+    });
+    graphs.check().expect("the kit's graphs are sound");
+    graphs
+}
+
+/// How much padding a batch has.
+pub(super) const NONE: Shape = Shape { n_node: 0, n_edge: 0, n_graph: 0, n_output: 0 };
+/// A little: less than a vector register, more graphs than padding nodes need.
+pub(super) const SOME: Shape = Shape { n_node: 5, n_edge: 37, n_graph: 2, n_output: 2 };
+/// Most of the batch, all edges on one node.
+pub(super) const MUCH: Shape = Shape { n_node: 50, n_edge: 2500, n_graph: 1, n_output: 1 };
+
+/// These members, one behind the other, with padding behind them.
+pub(super) fn collated(
+    graphs: &Graphs,
+    needs: Needs,
+    members: &[u32],
+    weights: &[f32],
+    padding: Shape,
+) -> BatchBuffer {
+    let mut plan = BatchPlan::default();
+    plan.clear(Level::Graphs);
+    let View::ManyGraphs(sizes) = graphs.view(members) else { unreachable!("these are many") };
+    for &size in sizes.iter() {
+        plan.push_graph(size);
+    }
+    plan.output_weight = weights.to_vec();
+    plan.shape = Shape {
+        n_node: plan.real.n_node + padding.n_node,
+        n_edge: plan.real.n_edge + padding.n_edge,
+        n_graph: plan.real.n_graph + padding.n_graph,
+        n_output: plan.real.n_output + padding.n_output,
+    };
+    let mut buffer = BatchBuffer::new();
+    collate(graphs, &plan, needs, &mut buffer).expect("the kit's graphs have what models need");
+    buffer
+}

@@ -1,0 +1,100 @@
+//! Padding is computed, and reaches nothing.
+
+use batchlab_core::model::{LossSum, Mode, NamedTensor, Slot};
+use batchlab_core::{BatchBuffer, Model, PaddedBatch};
+
+use super::Trial;
+use super::alter::{Altered, filled, garbled};
+use super::company::companions;
+use super::fixture::{MUCH, NONE, SOME};
+use super::trial::{differentiate, near_tensors, predict_slot, same_loss, step, text};
+use crate::conformance::Outcome;
+
+/// Gradients and parameters may differ by this share of their tensor's largest number: sums over
+/// all rows then hold other zeros.
+const TRAINING: f32 = 1e-6;
+/// Gradients without padding may differ by this much: sums over rows are cut at other places.
+const EXACT: f32 = 1e-5;
+const N_STEP: usize = 10;
+
+pub(super) fn forward(model: &dyn Model) -> Outcome {
+    let trial = Trial::new(model)?;
+    for padding in [SOME, MUCH] {
+        let buffer = trial.ordinary(padding);
+        let clean = buffer.batch();
+        let n_real = clean.real.n_output as usize;
+        let (loss, prediction) = run(&trial, &clean)?;
+        let mut is_computed = false;
+        // Some models read no number of the padding but classes, and some cut long edges off.
+        let poisons: [(&str, Altered<'_>); 3] = [
+            ("NaN", filled(&clean, f32::NAN)),
+            ("garbage", garbled(&clean, 30.0)),
+            ("short edges", garbled(&clean, 1.5)),
+        ];
+        for (what, poison) in &poisons {
+            let (poisoned_loss, poisoned) = run(&trial, &poison.batch())?;
+            let when = format!("with {what} in the padding");
+            same_loss(loss, poisoned_loss, &when)?;
+            same_numbers(&prediction[..n_real], &poisoned[..n_real], &when)?;
+            is_computed |= poisoned[n_real].to_bits() != prediction[n_real].to_bits();
+        }
+        if !is_computed {
+            return Err(format!(
+                "the prediction of the padding is {:e} whatever the padding holds: it was not \
+                 computed, so padding costs less than real graphs",
+                prediction[n_real]
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn run(trial: &Trial<'_>, batch: &PaddedBatch<'_>) -> Result<(LossSum, Vec<f32>), String> {
+    let mut trainer = trial.ready()?;
+    trainer.upload(Slot::A, batch).map_err(text)?;
+    let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?;
+    Ok((loss, predict_slot(&mut *trainer, Slot::A)?))
+}
+
+fn same_numbers(reference: &[f32], found: &[f32], when: &str) -> Outcome {
+    let tensor = |data: &[f32]| {
+        [NamedTensor { name: "prediction".into(), shape: vec![data.len()], data: data.to_vec() }]
+    };
+    super::trial::same_tensors(&tensor(reference), &tensor(found), when)
+}
+
+pub(super) fn gradients(model: &dyn Model) -> Outcome {
+    let trial = Trial::new(model)?;
+    let (_, exact) = differentiate(&mut *trial.ready()?, &trial.ordinary(NONE).batch())?;
+    // Where predictions already depend on padding, `companions` has to speak.
+    let exact = companions(model).is_ok().then_some(exact);
+    for padding in [SOME, MUCH] {
+        let buffer: BatchBuffer = trial.ordinary(padding);
+        let clean = buffer.batch();
+        let poison = garbled(&clean, 30.0);
+        let (reference, found) = (train(&trial, &clean)?, train(&trial, &poison.batch())?);
+        let (n_node, n_edge) = (padding.n_node, padding.n_edge);
+        let when = format!("with {n_node} padding nodes and {n_edge} padding edges");
+        if let Some(exact) = &exact {
+            near_tensors(exact, &reference.0, EXACT, &when)?;
+        }
+        let when = "with garbage in the padding";
+        near_tensors(&reference.0, &found.0, TRAINING, &format!("{when}, of the first gradients"))?;
+        let when = format!("{when}, after {N_STEP} steps");
+        near_tensors(&reference.1, &found.1, TRAINING, &when)?;
+    }
+    Ok(())
+}
+
+/// First gradients, and the state after some steps.
+fn train(
+    trial: &Trial<'_>,
+    batch: &PaddedBatch<'_>,
+) -> Result<(Vec<NamedTensor>, Vec<NamedTensor>), String> {
+    let mut trainer = trial.ready()?;
+    let (_, gradients) = differentiate(&mut *trainer, batch)?;
+    for _ in 0..N_STEP {
+        step(&mut *trainer, batch)?;
+    }
+    Ok((gradients, trainer.state().map_err(text)?.tensors))
+}

@@ -1,0 +1,133 @@
+//! Gradients, steps, and that they do not depend on threads.
+
+use batchlab_core::model::{Mode, NamedTensor, Slot, TrainerState};
+use batchlab_core::{Model, Trainer};
+
+use super::Trial;
+use super::fixture::{MUCH, NONE};
+use super::trial::{PARAMETER, differentiate, largest, same_tensors, step, text};
+use crate::conformance::Outcome;
+
+/// Parameters are moved by this much in both directions.
+const DELTA: f32 = 1e-2;
+/// Elements of each parameter that are tried: those of the largest gradients, and some others.
+const N_TRIED: usize = 5;
+/// By how much gradient and difference may differ in the median; single precision and curvature.
+const GRADIENT: f64 = 3e-2;
+
+pub(super) fn gradient(model: &dyn Model) -> Outcome {
+    let trial = Trial::new(model)?;
+    let buffer = trial.ordinary(NONE);
+    let mut trainer = trial.ready()?;
+    let (_, gradients) = differentiate(&mut *trainer, &buffer.batch())?;
+    let start = trainer.state().map_err(text)?;
+    let overall = gradients.iter().map(|g| largest(&g.data)).fold(0.0, f32::max);
+    if overall <= 0.0 {
+        return Err("all gradients are 0".into());
+    }
+    for (place, gradient) in gradients.iter().enumerate() {
+        let mut element =
+            |element: usize, by: f32| loss_at(&mut *trainer, &start, place, element, by);
+        let scale = largest(&gradient.data).max(1e-3 * overall);
+        // The gradients that are said to be large are as large ...
+        let mut order: Vec<usize> = (0..gradient.data.len()).collect();
+        order.sort_by(|&a, &b| gradient.data[b].abs().total_cmp(&gradient.data[a].abs()));
+        order.truncate(N_TRIED);
+        check_elements(&mut element, gradient, &order, |value| value.abs().max(0.01 * scale))?;
+        // ... and none is missing.
+        let stride = gradient.data.len().div_ceil(N_TRIED);
+        let spread: Vec<usize> = (0..gradient.data.len()).step_by(stride).collect();
+        check_elements(&mut element, gradient, &spread, |_| scale)?;
+    }
+    Ok(())
+}
+
+/// Compares some elements of a gradient with differences of the loss, each as a share of `scale`.
+/// `loss_at` gives the loss with one element moved.
+fn check_elements(
+    loss_at: &mut dyn FnMut(usize, f32) -> Result<f64, String>,
+    gradient: &NamedTensor,
+    elements: &[usize],
+    scale: impl Fn(f32) -> f32,
+) -> Outcome {
+    let mut errors = Vec::new();
+    for &element in elements {
+        let [up, down] = [DELTA, -DELTA].map(|by| loss_at(element, by));
+        let difference = (up? - down?) / (2.0 * f64::from(DELTA));
+        let value = gradient.data[element];
+        let error = (f64::from(value) - difference).abs() / f64::from(scale(value));
+        errors.push((error, element, value, difference));
+    }
+    errors.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (error, element, value, difference) = errors[errors.len() / 2];
+    if error <= GRADIENT {
+        return Ok(());
+    }
+    Err(format!(
+        "{}[{element}]: the gradient is {value:e}, the loss changes by {difference:e} per unit \
+         (the median of {} elements)",
+        gradient.name,
+        errors.len()
+    ))
+}
+
+/// The loss with one element of the parameter at `place` moved.
+fn loss_at(
+    trainer: &mut dyn Trainer,
+    start: &TrainerState,
+    place: usize,
+    element: usize,
+    by: f32,
+) -> Result<f64, String> {
+    let mut state = start.clone();
+    let mut parameters = state.tensors.iter_mut().filter(|t| t.name.starts_with(PARAMETER));
+    let parameter = parameters.nth(place).ok_or("there are more gradients than parameters")?;
+    parameter.data[element] += by;
+    trainer.restore(&state).map_err(text)?;
+    Ok(trainer.forward(Slot::A, Mode::Evaluation, 0).map_err(text)?.mean())
+}
+
+pub(super) fn learns(model: &dyn Model) -> Outcome {
+    let trial = Trial::new(model)?;
+    let buffer = trial.ordinary(NONE);
+    let mut trainer = trial.ready()?;
+    let first = step(&mut *trainer, &buffer.batch())?.mean();
+    for _ in 0..9 {
+        step(&mut *trainer, &buffer.batch())?;
+    }
+    let last = trainer.forward(Slot::A, Mode::Evaluation, 0).map_err(text)?.mean();
+    if last < first {
+        return Ok(());
+    }
+    Err(format!("the loss of one batch went from {first} to {last}"))
+}
+
+pub(super) fn threads(model: &dyn Model) -> Outcome {
+    let trial = Trial::new(model)?;
+    let run = |n_thread: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_thread).build();
+        pool.map_err(|error| error.to_string())?.install(|| steps(&trial))
+    };
+    let one = run(1)?;
+    for n_thread in [2, 3] {
+        same_tensors(&one, &run(n_thread)?, &format!("with {n_thread} threads instead of 1"))?;
+    }
+    Ok(())
+}
+
+/// Losses, first gradients and parameters of three steps.
+fn steps(trial: &Trial<'_>) -> Result<Vec<NamedTensor>, String> {
+    let buffer = trial.ordinary(MUCH);
+    let mut trainer = trial.ready()?;
+    let (first, mut all) = differentiate(&mut *trainer, &buffer.batch())?;
+    let mut losses = vec![first.loss_sum];
+    for _ in 0..3 {
+        losses.push(step(&mut *trainer, &buffer.batch())?.loss_sum);
+    }
+    all.extend(trainer.state().map_err(text)?.tensors);
+    // Two words per loss, so that no bit is lost.
+    let words = |loss: &f64| [(loss.to_bits() >> 32) as u32, loss.to_bits() as u32];
+    let data: Vec<f32> = losses.iter().flat_map(words).map(f32::from_bits).collect();
+    all.push(NamedTensor { name: "losses as bits".into(), shape: vec![data.len()], data });
+    Ok(all)
+}

@@ -1,0 +1,202 @@
+//! A model, opened, and what is done with it.
+
+use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, TrainerState};
+use batchlab_core::plan::Shape;
+use batchlab_core::{BatchBuffer, Graphs, Model, ModelError, Needs, PaddedBatch, Trainer, random};
+
+use super::fixture::{self, FEATURE_WIDTH, Molecule, N_CLASS, N_OUTPUT_CLASS, Targets, collated};
+use crate::conformance::Outcome;
+
+/// Predictions of one graph may differ by this much, as a share of the largest prediction, where
+/// sums are cut at other places.
+pub(super) const PREDICTION: f64 = 1e-5;
+const SEED: u64 = 7;
+pub(super) const LEARNING_RATE: f64 = 1e-3;
+
+/// A model with parameters that are equal in every trainer of one check.
+pub(super) struct Trial<'a> {
+    model: &'a dyn Model,
+    pub(super) loss: Loss,
+    pub(super) needs: Needs,
+    start: TrainerState,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(model: &'a dyn Model) -> Result<Self, String> {
+        Self::with_loss(model, Loss::Mse)
+    }
+
+    /// Parameters are moved a little from where they start: biases of 0, or a last layer of zeros,
+    /// would hide mistakes.
+    pub(super) fn with_loss(model: &'a dyn Model, loss: Loss) -> Result<Self, String> {
+        let mut start = open(model, SEED, loss)?.state().map_err(text)?;
+        let mut rng = random::stream(SEED, "move", 0);
+        for tensor in start.tensors.iter_mut().filter(|t| t.name.starts_with(PARAMETER)) {
+            for value in &mut tensor.data {
+                let unit = random::below(&mut rng, 1 << 20) as f32 / (1 << 20) as f32;
+                *value += 0.1 * (unit - 0.5);
+            }
+        }
+        Ok(Self { model, loss, needs: model.needs(), start })
+    }
+
+    /// A trainer with the parameters of this trial.
+    pub(super) fn ready(&self) -> Result<Box<dyn Trainer>, String> {
+        let mut trainer = open(self.model, SEED, self.loss)?;
+        trainer
+            .restore(&self.start)
+            .map_err(|error| format!("it does not take its own state back: {error}"))?;
+        Ok(trainer)
+    }
+
+    pub(super) fn graphs(&self, molecules: &[Molecule]) -> Graphs {
+        let targets = match self.loss {
+            Loss::CrossEntropy => Targets::Classes,
+            Loss::Mse | Loss::Mae => Targets::Numbers,
+        };
+        fixture::graphs(molecules, targets)
+    }
+
+    /// These members with this much padding.
+    pub(super) fn batch(&self, graphs: &Graphs, members: &[u32], padding: Shape) -> BatchBuffer {
+        collated(graphs, self.needs, members, &[], padding)
+    }
+
+    /// All ordinary graphs with this much padding.
+    pub(super) fn ordinary(&self, padding: Shape) -> BatchBuffer {
+        let graphs = self.graphs(&fixture::ordinary());
+        let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
+        self.batch(&graphs, &members, padding)
+    }
+}
+
+/// Names of parameters in a state start like this.
+pub(super) const PARAMETER: &str = "parameter.";
+
+pub(super) fn context(seed: u64, loss: Loss) -> ModelContext {
+    ModelContext {
+        device: "cpu".into(),
+        seed,
+        n_node_class: N_CLASS,
+        node_feature_width: FEATURE_WIDTH,
+        output_width: if loss == Loss::CrossEntropy { N_OUTPUT_CLASS } else { 1 },
+        loss,
+    }
+}
+
+pub(super) fn open(model: &dyn Model, seed: u64, loss: Loss) -> Result<Box<dyn Trainer>, String> {
+    model.open(&context(seed, loss)).map_err(|error| format!("it does not open: {error}"))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "what map_err gives")]
+pub(super) fn text(error: ModelError) -> String {
+    error.to_string()
+}
+
+/// Predictions for all outputs of a batch, padding included.
+pub(super) fn predict(
+    trainer: &mut dyn Trainer,
+    batch: &PaddedBatch<'_>,
+) -> Result<Vec<f32>, String> {
+    trainer.upload(Slot::A, batch).map_err(text)?;
+    predict_slot(trainer, Slot::A)
+}
+
+pub(super) fn predict_slot(trainer: &mut dyn Trainer, slot: Slot) -> Result<Vec<f32>, String> {
+    let mut prediction = Vec::new();
+    trainer.predict(slot, &mut prediction).map_err(text)?;
+    Ok(prediction)
+}
+
+/// Uploads, and computes loss and gradients.
+pub(super) fn differentiate(
+    trainer: &mut dyn Trainer,
+    batch: &PaddedBatch<'_>,
+) -> Result<(LossSum, Vec<NamedTensor>), String> {
+    trainer.upload(Slot::A, batch).map_err(text)?;
+    let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?;
+    trainer.backward(1.0).map_err(text)?;
+    Ok((loss, trainer.gradients().map_err(text)?))
+}
+
+/// One whole step. Gives the loss before it.
+pub(super) fn step(trainer: &mut dyn Trainer, batch: &PaddedBatch<'_>) -> Result<LossSum, String> {
+    let (loss, _) = differentiate(trainer, batch)?;
+    trainer.update(LEARNING_RATE).map_err(text)?;
+    Ok(loss)
+}
+
+pub(super) fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |m, v| m.max(v.abs()))
+}
+
+/// Compares predictions, as a share of the largest.
+pub(super) fn near(reference: &[f32], found: &[f32], tolerance: f64, when: &str) -> Outcome {
+    if reference.len() != found.len() {
+        let (n, m) = (reference.len(), found.len());
+        return Err(format!("{n} predictions, and {m} {when}"));
+    }
+    let scale = f64::from(largest(reference)).max(f64::MIN_POSITIVE);
+    for (row, (&a, &b)) in reference.iter().zip(found).enumerate() {
+        let difference = (f64::from(a) - f64::from(b)).abs();
+        if difference.is_nan() || difference > tolerance * scale {
+            return Err(format!("prediction {row} is {a:e}, and {b:e} {when}"));
+        }
+    }
+    Ok(())
+}
+
+/// Compares tensors, each as a share of its largest number.
+pub(super) fn near_tensors(
+    reference: &[NamedTensor],
+    found: &[NamedTensor],
+    tolerance: f32,
+    when: &str,
+) -> Outcome {
+    for (a, b) in reference.iter().zip(found) {
+        let scale = largest(&a.data).max(1e-6);
+        for (element, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
+            let difference = (x - y).abs();
+            if difference.is_nan() || difference > tolerance * scale {
+                let name = &a.name;
+                return Err(format!(
+                    "{name}[{element}] is {x:e}, and {y:e} {when}; the largest number of {name} is {scale:e}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares tensors to the last bit.
+pub(super) fn same_tensors(
+    reference: &[NamedTensor],
+    found: &[NamedTensor],
+    when: &str,
+) -> Outcome {
+    if reference.len() != found.len() {
+        return Err(format!("{} tensors, and {} {when}", reference.len(), found.len()));
+    }
+    for (a, b) in reference.iter().zip(found) {
+        if (&a.name, &a.shape) != (&b.name, &b.shape) {
+            return Err(format!("{} {:?} became {} {:?} {when}", a.name, a.shape, b.name, b.shape));
+        }
+        let mut pairs = a.data.iter().zip(&b.data).enumerate();
+        if let Some((element, (x, y))) = pairs.find(|(_, (x, y))| x.to_bits() != y.to_bits()) {
+            return Err(format!("{}[{element}] is {x:e}, and {y:e} {when}", a.name));
+        }
+    }
+    Ok(())
+}
+
+/// Compares losses to the last bit.
+pub(super) fn same_loss(reference: LossSum, found: LossSum, when: &str) -> Outcome {
+    let bits = |loss: LossSum| (loss.loss_sum.to_bits(), loss.weight_sum.to_bits());
+    if bits(reference) == bits(found) {
+        return Ok(());
+    }
+    Err(format!(
+        "the loss is {:e} of weight {}, and {:e} of weight {} {when}",
+        reference.loss_sum, reference.weight_sum, found.loss_sum, found.weight_sum
+    ))
+}

@@ -1,0 +1,34 @@
+//! What every model promises.
+
+use batchlab_core::model::{Loss, ModelContext};
+use model_schnet::{Aggregation, Schnet};
+
+// One line, one test for each promise of the contract.
+batchlab_testkit::model_conformance!(Schnet::default());
+
+// Sums instead of means, and widths that fill no vector register.
+batchlab_testkit::model_conformance!(
+    sums,
+    Schnet { aggregation: Aggregation::Sum, readout: Aggregation::Sum, ..narrow() }
+);
+
+fn narrow() -> Schnet {
+    toml::from_str("latent_size = 13\nn_interaction = 2\nn_gaussian = 37\nreadout_size = 5")
+        .expect("a right table")
+}
+
+#[test]
+fn the_narrow_model_is_narrow() {
+    let ctx = ModelContext {
+        device: "cpu".into(),
+        seed: 1,
+        n_node_class: 4,
+        node_feature_width: 0,
+        output_width: 1,
+        loss: Loss::Mse,
+    };
+    use batchlab_core::Model as _;
+    let trainer = narrow().open(&ctx).expect("it opens");
+    let interaction = 37 * 13 + 13 * 13 + 13 * 13 + 2 * 13 * 13;
+    assert_eq!(trainer.n_parameter(), 4 * 13 + 2 * interaction + 13 * 5 + 5);
+}
