@@ -4,11 +4,16 @@
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
 //! whose name ends in `_backward` **add** to the gradients that they are given.
 
+use std::ops::Range;
+
 use batchlab_core::model::{Loss, LossSum};
 use dfdx::tensor::{Storage, Tensor};
 use dfdx::tensor_ops::Device;
 
-use crate::{Activation, Aggregate, GaussianBasis, Outputs, Segments};
+use crate::{
+    Activation, Aggregate, EquivariantMessage, EquivariantMessageGradients, GaussianBasis, Outputs,
+    Segments,
+};
 
 /// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
 pub type Dense<D> = Tensor<(usize, usize), f32, D>;
@@ -185,6 +190,107 @@ pub trait Backend: Device<f32> {
         dy: &Buffer<Self>,
         x: &Dense<Self>,
         factor: &Dense<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// `x + change`, the latter cut to between `-limit` and `limit`.
+    fn add_clipped(
+        &self,
+        x: &Dense<Self>,
+        change: &Dense<Self>,
+        limit: f32,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `add_clipped` by the change.
+    fn clip_backward(
+        &self,
+        dchange: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        change: &Dense<Self>,
+        limit: f32,
+    ) -> Result<(), Self::Err>;
+
+    /// A copy of some columns of some rows.
+    fn block(
+        &self,
+        x: &Dense<Self>,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `block`, for a matrix of `n_column` columns.
+    fn block_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        n_column: usize,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> Result<(), Self::Err>;
+
+    /// `edge[e] + a[from.of[e]] + b[to.of[e]]` for each edge e, `[n_edge, width]`.
+    fn add_ends(
+        &self,
+        edge: &Dense<Self>,
+        a: &Dense<Self>,
+        from: &Segments<Self>,
+        b: &Dense<Self>,
+        to: &Segments<Self>,
+    ) -> Result<Dense<Self>, Self::Err>;
+
+    /// Displacements d `[n_edge, 3]` to distances `r = sqrt(|d|^2 + epsilon)` `[n_edge, 1]` and
+    /// directions `d / (r + epsilon)` `[n_edge, 3]`.
+    fn edge_geometry(
+        &self,
+        displacement: &Dense<Self>,
+        epsilon: f32,
+    ) -> Result<[Dense<Self>; 2], Self::Err>;
+    /// `(cos(pi d / cutoff) + 1) / 2` below the cutoff, else 0, of distances d `[n_edge, 1]`.
+    fn cosine_cutoff(&self, distance: &Dense<Self>, cutoff: f32) -> Result<Dense<Self>, Self::Err>;
+
+    /// Scalars `[n_node, width]` and vectors `[3 n_node, width]` that arrive at each node.
+    fn equivariant_message(
+        &self,
+        message: &EquivariantMessage<'_, Self>,
+    ) -> Result<[Dense<Self>; 2], Self::Err>;
+    /// The gradients of `equivariant_message`; `dy` by the scalars and by the vectors.
+    fn equivariant_message_backward(
+        &self,
+        gradients: EquivariantMessageGradients<'_, Self>,
+        dy: [&mut Buffer<Self>; 2],
+        message: &EquivariantMessage<'_, Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// Scalars `[n_node, width]` beside the lengths of the second vectors of `mixed`
+    /// `[3 n_node, 2 width]`.
+    fn norms_beside(
+        &self,
+        s: &Dense<Self>,
+        mixed: &Dense<Self>,
+        epsilon: f32,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The gradients of `norms_beside`, each where it is wanted.
+    fn norms_beside_backward(
+        &self,
+        ds: Option<&mut Buffer<Self>>,
+        dmixed: Option<&mut Buffer<Self>>,
+        dy: &Buffer<Self>,
+        mixed: &Dense<Self>,
+        output: &Dense<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// Changes of scalars `[n_node, width]` and vectors `[3 n_node, width]` by `gates`
+    /// `[n_node, 3 width]` and `mixed` `[3 n_node, 2 width]`.
+    fn equivariant_update(
+        &self,
+        gates: &Dense<Self>,
+        mixed: &Dense<Self>,
+    ) -> Result<[Dense<Self>; 2], Self::Err>;
+    /// The gradients of `equivariant_update`, each where it is wanted.
+    fn equivariant_update_backward(
+        &self,
+        dgates: Option<&mut Buffer<Self>>,
+        dmixed: Option<&mut Buffer<Self>>,
+        dy: [&Buffer<Self>; 2],
+        gates: &Dense<Self>,
+        mixed: &Dense<Self>,
     ) -> Result<(), Self::Err>;
 
     /// Distances `[n_edge, 1]` to Gaussians `[n_edge, n]`.

@@ -5,9 +5,15 @@
 //! loops over rows that the compiler turns into vector instructions ([`wide`]).
 
 mod activation;
+mod block;
+mod clip;
 mod convolve;
 mod elementwise;
+mod ends;
+mod equivariant_message;
+mod equivariant_update;
 mod gaussian;
+mod geometry;
 mod linear;
 mod loss;
 mod math;
@@ -17,13 +23,16 @@ mod rows;
 mod segment;
 mod wide;
 
+use std::ops::Range;
+
 use batchlab_core::model::{Loss, LossSum};
 use dfdx::prelude::*;
 
 use crate::backend::{LinearLayer, LinearOutput};
 use crate::raw;
 use crate::{
-    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Outputs, Segments,
+    Activation, Adam, Aggregate, Backend, Buffer, Dense, EquivariantMessage,
+    EquivariantMessageGradients, GaussianBasis, Outputs, Segments,
 };
 
 type Result<T> = std::result::Result<T, <Cpu as HasErr>::Err>;
@@ -275,6 +284,178 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn add_clipped(
+        &self,
+        x: &Dense<Self>,
+        change: &Dense<Self>,
+        limit: f32,
+    ) -> Result<Dense<Self>> {
+        filled(self, [x.shape().0, x.shape().1], |out| {
+            clip::add_clipped(out, slice(x), slice(change), limit);
+        })
+    }
+
+    fn clip_backward(
+        &self,
+        dchange: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        change: &Dense<Self>,
+        limit: f32,
+    ) -> Result<()> {
+        clip::add_within(dchange, dy, slice(change), limit);
+        Ok(())
+    }
+
+    fn block(
+        &self,
+        x: &Dense<Self>,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> Result<Dense<Self>> {
+        filled(self, [rows.len(), columns.len()], |out| {
+            block::copy(out, slice(x), x.shape().1, rows.start, columns);
+        })
+    }
+
+    fn block_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        n_column: usize,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> Result<()> {
+        block::add(dx, dy, n_column, rows, columns);
+        Ok(())
+    }
+
+    fn add_ends(
+        &self,
+        edge: &Dense<Self>,
+        a: &Dense<Self>,
+        from: &Segments<Self>,
+        b: &Dense<Self>,
+        to: &Segments<Self>,
+    ) -> Result<Dense<Self>> {
+        let &(n_edge, width) = edge.shape();
+        filled(self, [n_edge, width], |out| {
+            ends::add(out, slice(edge), [slice(a), slice(b)], [&from.of, &to.of], width);
+        })
+    }
+
+    fn edge_geometry(&self, displacement: &Dense<Self>, epsilon: f32) -> Result<[Dense<Self>; 2]> {
+        let n_edge = displacement.shape().0;
+        let d = slice(displacement);
+        let distance = filled(self, [n_edge, 1], |out| geometry::distances(out, d, epsilon))?;
+        let direction = filled(self, [n_edge, 3], |out| geometry::directions(out, d, epsilon))?;
+        Ok([distance, direction])
+    }
+
+    fn cosine_cutoff(&self, distance: &Dense<Self>, cutoff: f32) -> Result<Dense<Self>> {
+        filled(self, [distance.shape().0, 1], |out| {
+            geometry::cosine_cutoff(out, slice(distance), cutoff);
+        })
+    }
+
+    fn equivariant_message(
+        &self,
+        message: &EquivariantMessage<'_, Self>,
+    ) -> Result<[Dense<Self>; 2]> {
+        let &(n_component, width) = message.v.shape();
+        let (arrays, to) = (plain_message(message), edges_of(message.to));
+        let s = filled(self, [n_component / 3, width], |out| {
+            equivariant_message::add_scalars(out, &arrays, to);
+        })?;
+        let v = filled(self, [n_component, width], |out| {
+            equivariant_message::add_vectors(out, &arrays, to);
+        })?;
+        Ok([s, v])
+    }
+
+    fn equivariant_message_backward(
+        &self,
+        gradients: EquivariantMessageGradients<'_, Self>,
+        dy: [&mut Buffer<Self>; 2],
+        message: &EquivariantMessage<'_, Self>,
+    ) -> Result<()> {
+        let dy = equivariant_message::Arrived { s: dy[0], v: dy[1] };
+        let (arrays, from) = (plain_message(message), edges_of(message.from));
+        if let Some(dfilter) = gradients.filter {
+            equivariant_message::add_to_filter(dfilter, dy, &arrays);
+        }
+        if let Some(dx) = gradients.x {
+            equivariant_message::add_to_x(dx, dy, &arrays, from);
+        }
+        if let Some(dv) = gradients.v {
+            equivariant_message::add_to_v(dv, dy, &arrays, from);
+        }
+        Ok(())
+    }
+
+    fn norms_beside(
+        &self,
+        s: &Dense<Self>,
+        mixed: &Dense<Self>,
+        epsilon: f32,
+    ) -> Result<Dense<Self>> {
+        let &(n_node, width) = s.shape();
+        filled(self, [n_node, 2 * width], |out| {
+            equivariant_update::norms_beside(out, slice(s), slice(mixed), epsilon, width);
+        })
+    }
+
+    fn norms_beside_backward(
+        &self,
+        ds: Option<&mut Buffer<Self>>,
+        dmixed: Option<&mut Buffer<Self>>,
+        dy: &Buffer<Self>,
+        mixed: &Dense<Self>,
+        output: &Dense<Self>,
+    ) -> Result<()> {
+        let width = mixed.shape().1 / 2;
+        if let Some(ds) = ds {
+            equivariant_update::add_first_columns(ds, dy, width);
+        }
+        if let Some(dmixed) = dmixed {
+            equivariant_update::add_norm_gradient(dmixed, dy, slice(mixed), slice(output), width);
+        }
+        Ok(())
+    }
+
+    fn equivariant_update(
+        &self,
+        gates: &Dense<Self>,
+        mixed: &Dense<Self>,
+    ) -> Result<[Dense<Self>; 2]> {
+        let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
+        let s = filled(self, [n_node, width], |out| {
+            equivariant_update::scalar_change(out, slice(gates), slice(mixed), width);
+        })?;
+        let v = filled(self, [3 * n_node, width], |out| {
+            equivariant_update::vector_change(out, slice(gates), slice(mixed), width);
+        })?;
+        Ok([s, v])
+    }
+
+    fn equivariant_update_backward(
+        &self,
+        dgates: Option<&mut Buffer<Self>>,
+        dmixed: Option<&mut Buffer<Self>>,
+        dy: [&Buffer<Self>; 2],
+        gates: &Dense<Self>,
+        mixed: &Dense<Self>,
+    ) -> Result<()> {
+        let width = mixed.shape().1 / 2;
+        let dy = [dy[0].as_slice(), dy[1].as_slice()];
+        if let Some(dgates) = dgates {
+            equivariant_update::add_to_gates(dgates, dy, slice(mixed), width);
+        }
+        if let Some(dmixed) = dmixed {
+            equivariant_update::add_to_mixed(dmixed, dy, slice(gates), slice(mixed), width);
+        }
+        Ok(())
+    }
+
     fn gaussians(&self, distance: &Dense<Self>, basis: &GaussianBasis) -> Result<Dense<Self>> {
         filled(self, [distance.shape().0, basis.n], |out| {
             gaussian::expand(out, slice(distance), basis);
@@ -317,6 +498,23 @@ impl Backend for Cpu {
         elementwise::adam(step, &mut value, gradient, first, second);
         self.try_tensor_from_vec(value, *parameter.shape())
     }
+}
+
+fn plain_message<'a>(message: &EquivariantMessage<'a, Cpu>) -> equivariant_message::Message<'a> {
+    equivariant_message::Message {
+        filter: slice(message.filter),
+        cutoff: slice(message.cutoff),
+        x: slice(message.x),
+        v: slice(message.v),
+        direction: slice(message.direction),
+        from: &message.from.of,
+        to: &message.to.of,
+        width: message.v.shape().1,
+    }
+}
+
+fn edges_of(end: &Segments<Cpu>) -> equivariant_message::EdgesOf<'_> {
+    equivariant_message::EdgesOf { offset: &end.offset, order: end.order.as_deref() }
 }
 
 fn plain<'a>(layer: &LinearLayer<'a, Cpu>) -> linear::Layer<'a> {

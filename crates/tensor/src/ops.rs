@@ -6,10 +6,16 @@
 
 #![allow(clippy::missing_panics_doc, reason = "said once for all, above")]
 
+pub mod block;
+pub mod clip;
 pub mod convolve;
 pub mod elementwise;
+pub mod ends;
+pub mod equivariant_message;
+pub mod equivariant_update;
 pub mod gather;
 pub mod gaussian;
+pub mod geometry;
 pub mod linear;
 pub mod loss;
 pub mod segment;

@@ -97,6 +97,25 @@ impl<'p, D: Backend> Pass<'p, D> {
         Matrix::from_kernel(result, recorded)
     }
 
+    /// The same for two results of one kernel.
+    pub(crate) fn record_pair<F>(
+        &mut self,
+        results: [Dense<D>; 2],
+        tracked: bool,
+        backward: F,
+    ) -> [Matrix<D>; 2]
+    where
+        F: FnOnce(&D, &mut Gradients<f32, D>, [&mut Buffer<D>; 2]) -> Result<(), D::Err> + 'static,
+    {
+        let [_, of_second] = [&results[0], &results[1]].map(Tensor::ghost);
+        let recorded = self.record_any(&results[0], tracked, move |device, gradients, first| {
+            let second = gradients.get_or_alloc_mut(&of_second)?;
+            let mut second = std::mem::replace(second, device.zeros_buffer(0)?);
+            backward(device, gradients, [first, &mut second])
+        });
+        results.map(|result| Matrix::from_kernel(result, recorded))
+    }
+
     /// The same for a result of any shape. Says whether it was recorded.
     pub(crate) fn record_any<S: Shape, F>(
         &mut self,

@@ -91,6 +91,27 @@ fn sums_and_products() {
 }
 
 #[test]
+fn edges_with_their_ends() {
+    check(Operation::AddEnds, Loss::Mse, 1);
+}
+
+#[test]
+fn clipped_sums() {
+    check(Operation::AddClipped, Loss::Mse, 1);
+}
+
+#[test]
+fn equivariant_messages_both_ways() {
+    check(Operation::EquivariantMessage, Loss::Mse, 1);
+    check(Operation::EquivariantMessageBack, Loss::Mse, 1);
+}
+
+#[test]
+fn equivariant_updates() {
+    check(Operation::EquivariantUpdate, Loss::Mse, 1);
+}
+
+#[test]
 fn plain_dfdx_operations() {
     check(Operation::Dfdx, Loss::Mse, 1);
 }

@@ -60,7 +60,10 @@ pub(crate) fn collated() -> BatchBuffer {
     }
     let total = sender.len();
     let distance: Vec<f32> = numbers("distance", total).iter().map(|d| 4.0 * d).collect();
-    let displacement: Vec<[f32; 3]> = distance.iter().map(|&d| [d, 0.0, 0.0]).collect();
+    let along = numbers("along", 3 * total);
+    let (along, _) = along.as_chunks::<3>();
+    let displacement: Vec<[f32; 3]> =
+        distance.iter().zip(along).map(|(d, along)| along.map(|x| d * (x - 0.4))).collect();
     let stored = StoredEdges::new(&n_edge, &sender, &receiver, &distance, &displacement)
         .expect("edges of equal lengths");
     let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
@@ -105,6 +108,11 @@ pub(crate) enum Operation {
     Activate(Activation),
     AddAndMultiply,
     ScaleRows,
+    AddEnds,
+    AddClipped,
+    EquivariantMessage,
+    EquivariantMessageBack,
+    EquivariantUpdate,
     Dfdx,
     /// All of them.
     Everything,
@@ -119,6 +127,13 @@ pub(crate) struct Probe {
     filter: Perceptron,
     gate: Linear,
     features: Linear,
+    /// On sender, receiver and filter of an edge.
+    joined: Parameter,
+    /// Two times three filters of an edge.
+    filters: Parameter,
+    triple: Linear,
+    mixing: Linear,
+    gates: Linear,
     output: Linear,
 }
 
@@ -147,6 +162,11 @@ impl Probe {
             ),
             gate: Linear::new(p, "gate", WIDTH, 1, Activation::Silu),
             features: Linear::new(p, "features", FEATURE_WIDTH, WIDTH, Activation::Identity),
+            joined: xavier(p, "joined", [3 * WIDTH, WIDTH]),
+            filters: xavier(p, "filters", [WIDTH, 6 * WIDTH]),
+            triple: Linear::new(p, "triple", WIDTH, 3 * WIDTH, Activation::Identity),
+            mixing: Linear::new(p, "mixing", WIDTH, 2 * WIDTH, Activation::Identity),
+            gates: Linear::new(p, "gates", 2 * WIDTH, 3 * WIDTH, Activation::Silu),
             output: Linear::new(p, "output", WIDTH, output_width, Activation::Identity)
                 .with_bias(p),
         }
@@ -211,6 +231,44 @@ impl Network for Probe {
                 let factor = self.gate.forward(pass, &received)?;
                 pass.scale_rows(&node, &factor)?
             }
+            Operation::AddEnds => {
+                let edge = self.edge_filter(pass, batch)?;
+                let weight = pass.parameter(self.joined);
+                let [of_sender, of_receiver, of_edge] =
+                    [(&node, 0), (&node, 1), (&edge, 2)].map(|(x, part)| {
+                        let weight = pass.rows(weight, part * WIDTH..(part + 1) * WIDTH)?;
+                        pass.linear(x, &weight, None, Activation::Identity)
+                    });
+                let joined = pass.add_ends(
+                    &of_edge?,
+                    &of_sender?,
+                    batch.sender()?,
+                    &of_receiver?,
+                    batch.receiver(),
+                )?;
+                let joined = pass.activate(&joined, Activation::Silu)?;
+                pass.segment_mean(&joined, batch.receiver())?
+            }
+            Operation::AddClipped => {
+                let change = pass.gather(pass.parameter(self.class_filter), class)?;
+                pass.add_clipped(&node, &change, 0.3)?
+            }
+            Operation::EquivariantMessage => {
+                let (s, v) = self.vectors(pass, batch, &node, false)?;
+                self.scalars_and_norms(pass, &s, &v)?
+            }
+            Operation::EquivariantMessageBack => {
+                let (s, v) = self.vectors(pass, batch, &node, true)?;
+                self.scalars_and_norms(pass, &s, &v)?
+            }
+            Operation::EquivariantUpdate => {
+                let (s, v) = self.vectors(pass, batch, &node, false)?;
+                let mixed = self.mixing.forward(pass, &v)?;
+                let context = pass.norms_beside(&s, &mixed, 0.1)?;
+                let gates = self.gates.forward(pass, &context)?;
+                let [s, v] = pass.equivariant_update(&gates, &mixed)?;
+                self.scalars_and_norms(pass, &s, &v)?
+            }
             Operation::Dfdx => {
                 let other = pass.gather(pass.parameter(self.class_filter), class)?;
                 pass.dfdx(&node, |x| (x.sin() * other.tensor().clone()).square())?
@@ -222,6 +280,50 @@ impl Network for Probe {
 }
 
 impl Probe {
+    /// Scalars and vectors after two rounds of messages, of which the first starts without vectors.
+    fn vectors<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+        node: &Matrix<D>,
+        back: bool,
+    ) -> Result<(Matrix<D>, Matrix<D>), ModelError> {
+        let geometry = pass.edge_geometry(batch.displacement()?, 1e-4, 3.0)?;
+        let ends = [batch.sender()?, batch.receiver()];
+        let [from, to] = if back { [ends[1], ends[0]] } else { ends };
+        let edge = self.edge_filter(pass, batch)?;
+        let mut v = Matrix::constant(
+            pass.device(),
+            vec![0.0; 3 * node.n_row() * WIDTH],
+            [3 * node.n_row(), WIDTH],
+        )?;
+        let mut s = node.clone();
+        for round in 0..2 {
+            let weight = pass.parameter(self.filters);
+            let weight = pass.columns(weight, 3 * round * WIDTH..3 * (round + 1) * WIDTH)?;
+            let filter = pass.linear(&edge, &weight, None, Activation::Identity)?;
+            let x = self.triple.forward(pass, &s)?;
+            let [ds, dv] = pass.equivariant_message(&filter, &x, &v, &geometry, from, to)?;
+            // Nodes with many edges would drown the others.
+            s = pass.activate(&ds, Activation::Silu)?;
+            v = pass.add_clipped(&v, &dv, 1e6)?;
+        }
+        Ok((s, v))
+    }
+
+    fn scalars_and_norms<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        s: &Matrix<D>,
+        v: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let mixed = self.mixing.forward(pass, v)?;
+        let both = pass.norms_beside(s, &mixed, 0.1)?;
+        let scalars = pass.columns(&both, 0..WIDTH)?;
+        let norms = pass.columns(&both, WIDTH..2 * WIDTH)?;
+        pass.add(&scalars, &norms)
+    }
+
     fn edge_filter<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,

@@ -1,0 +1,54 @@
+//! Parts of a matrix, such as the rows of a weight that belong to one of its inputs.
+
+use std::ops::Range;
+
+use batchlab_core::ModelError;
+
+use crate::matrix::engine;
+use crate::{Backend, Matrix, Pass};
+
+impl<D: Backend> Pass<'_, D> {
+    /// A copy of some rows of `x`.
+    ///
+    /// With the rows of a weight, a layer on joined inputs is a sum of layers,
+    /// `[a; b] W = a W_a + b W_b`, and each of them runs where its input lives: what belongs to
+    /// nodes is computed once per node instead of once per edge.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn rows(&mut self, x: &Matrix<D>, rows: Range<usize>) -> Result<Matrix<D>, ModelError> {
+        self.block(x, rows, 0..x.n_column())
+    }
+
+    /// A copy of some columns of `x`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn columns(
+        &mut self,
+        x: &Matrix<D>,
+        columns: Range<usize>,
+    ) -> Result<Matrix<D>, ModelError> {
+        self.block(x, 0..x.n_row(), columns)
+    }
+
+    fn block(
+        &mut self,
+        x: &Matrix<D>,
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let [n_row, n_column] = x.shape();
+        assert!(rows.start <= rows.end && rows.end <= n_row, "rows {rows:?} of {n_row}");
+        assert!(
+            columns.start <= columns.end && columns.end <= n_column,
+            "columns {columns:?} of {n_column}"
+        );
+        let result = self.device().block(x.tensor(), &rows, &columns).map_err(engine)?;
+        let of_x = x.tensor().ghost();
+        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
+            let dx = gradients.get_or_alloc_mut(&of_x)?;
+            device.block_backward(dx, dy, n_column, &rows, &columns)
+        }))
+    }
+}

@@ -1,0 +1,53 @@
+//! What positions say about an edge.
+
+use batchlab_core::ModelError;
+
+use crate::matrix::engine;
+use crate::{Backend, Matrix, Pass};
+
+/// Length, direction and cutoff of every edge. No gradient flows back to positions.
+#[derive(Debug, Clone)]
+pub struct EdgeGeometry<D: Backend> {
+    /// In angstrom, `[n_edge, 1]`.
+    pub distance: Matrix<D>,
+    /// Of length 1, or 0 for an edge without length such as padding, `[n_edge, 3]`.
+    pub direction: Matrix<D>,
+    /// [`cosine_cutoff`](Pass::cosine_cutoff) of the distance, `[n_edge, 1]`.
+    pub cutoff: Matrix<D>,
+}
+
+impl<D: Backend> Pass<'_, D> {
+    /// Splits displacements d `[n_edge, 3]`, in angstrom, into distances `r = sqrt(|d|^2 + epsilon)`
+    /// and directions `d / (r + epsilon)`.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn edge_geometry(
+        &mut self,
+        displacement: &Matrix<D>,
+        epsilon: f32,
+        cutoff: f32,
+    ) -> Result<EdgeGeometry<D>, ModelError> {
+        assert_eq!(displacement.n_column(), 3, "displacements in space");
+        let split = self.device().edge_geometry(displacement.tensor(), epsilon).map_err(engine)?;
+        let [distance, direction] = split.map(|tensor| Matrix::from_kernel(tensor, false));
+        let cutoff = self.cosine_cutoff(&distance, cutoff)?;
+        Ok(EdgeGeometry { distance, direction, cutoff })
+    }
+
+    /// A factor that falls smoothly from 1 at distance 0 to 0 at `cutoff` and beyond,
+    /// `(cos(pi d / cutoff) + 1) / 2` (Behler and Parrinello 2007, equation 4), `[n_edge, 1]`. All
+    /// lengths in angstrom.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn cosine_cutoff(
+        &mut self,
+        distance: &Matrix<D>,
+        cutoff: f32,
+    ) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(distance.n_column(), 1, "one distance per edge");
+        let result = self.device().cosine_cutoff(distance.tensor(), cutoff).map_err(engine)?;
+        Ok(Matrix::from_kernel(result, false))
+    }
+}
