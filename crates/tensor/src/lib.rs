@@ -64,6 +64,7 @@ mod cpu;
 pub mod device;
 mod layers;
 mod matrix;
+pub mod measure;
 mod network;
 pub mod ops;
 pub mod options;
