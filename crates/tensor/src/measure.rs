@@ -32,8 +32,10 @@ pub fn product(
     }
     let row_major = |n_column: usize| (1, n_column.cast_signed());
     let turned = |n_row: usize| (n_row.cast_signed(), 1);
-    let (a_column, a_row) = if layout == Layout::FirstTransposed { turned(m) } else { row_major(k) };
-    let (b_column, b_row) = if layout == Layout::SecondTransposed { turned(k) } else { row_major(n) };
+    let (a_column, a_row) =
+        if layout == Layout::FirstTransposed { turned(m) } else { row_major(k) };
+    let (b_column, b_row) =
+        if layout == Layout::SecondTransposed { turned(k) } else { row_major(n) };
     let parallelism = match n_thread {
         0 | 1 => gemm::Parallelism::None,
         n => gemm::Parallelism::Rayon(n),
