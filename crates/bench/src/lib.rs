@@ -10,3 +10,4 @@ pub mod export;
 pub mod serve;
 pub mod source;
 pub mod summary;
+pub mod training;

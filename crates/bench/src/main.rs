@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use batchlab_bench::batching::{self, Row};
 use batchlab_bench::data::Data;
 use batchlab_bench::summary::Summary;
-use batchlab_bench::{export, serve};
+use batchlab_bench::{export, serve, training};
 use clap::{Parser, ValueEnum};
 
 /// Benchmarks of batchlab
@@ -28,6 +28,12 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Answers requests on standard input with training steps, for `peers/compare_training.py`
+    ServeTraining {
+        /// Threads of the engine
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -46,6 +52,12 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Serve { data } => {
             serve::serve(&data.load()?, std::io::stdin().lock(), std::io::stdout().lock())
+        }
+        Command::ServeTraining { threads } => {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            pool.install(|| {
+                training::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())
+            })
         }
     }
 }

@@ -1,0 +1,120 @@
+//! A model on one batch: steps, time, and what peers need to compute the same.
+
+use std::path::Path;
+use std::time::Instant;
+
+use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
+use batchlab_core::{BatchBuffer, Graphs, Model, Trainer};
+use serde_json::Value;
+
+use super::batch::{Choice, median_batch};
+use super::tensors;
+
+/// The study's learning rate.
+const LEARNING_RATE: f64 = 1e-4;
+/// Seed of the initial parameters.
+const SEED: u64 = 42;
+
+/// A model in training on one batch.
+pub struct Case {
+    trainer: Box<dyn Trainer>,
+    buffer: BatchBuffer,
+    /// The model's table.
+    pub model: Value,
+}
+
+impl Case {
+    /// Opens a model with fresh parameters.
+    ///
+    /// # Errors
+    /// A model or batcher that does not exist or refuses its options or the data.
+    pub fn open(graphs: &Graphs, model: Value, choice: &Choice) -> anyhow::Result<Self> {
+        let description: Box<dyn Model> = serde_json::from_value(model.clone())?;
+        let mut needs = description.needs();
+        // What the peers read.
+        (needs.node_class, needs.distance, needs.displacement) = (true, true, true);
+        let buffer = median_batch(graphs, choice, needs)?;
+        let trainer = description.open(&ModelContext {
+            device: "cpu".into(),
+            seed: SEED,
+            n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
+            node_feature_width: 0,
+            output_width: 1,
+            loss: Loss::Mse,
+        })?;
+        Ok(Self { trainer, buffer, model })
+    }
+
+    /// The batch.
+    #[must_use]
+    pub fn batch(&self) -> batchlab_core::PaddedBatch<'_> {
+        self.buffer.batch()
+    }
+
+    /// Copies the batch to the trainer and makes one step of training. Returns the loss before it.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn step(&mut self) -> anyhow::Result<f64> {
+        self.trainer.upload(Slot::A, &self.buffer.batch())?;
+        let loss = self.trainer.forward(Slot::A, Mode::Training, 0)?.mean();
+        self.trainer.backward(1.0)?;
+        self.trainer.update(LEARNING_RATE)?;
+        self.trainer.synchronise()?;
+        Ok(loss)
+    }
+
+    /// Milliseconds of each of `n_step` steps, and the last loss. One step before them is not
+    /// counted: it brings the batch back into the caches.
+    ///
+    /// # Errors
+    /// A device that fails, a loss that is not finite.
+    pub fn time(&mut self, n_step: u32) -> anyhow::Result<(Vec<f64>, f64)> {
+        let mut loss = self.step()?;
+        let mut milliseconds = Vec::with_capacity(n_step as usize);
+        for _ in 0..n_step {
+            let start = Instant::now();
+            loss = self.step()?;
+            milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        anyhow::ensure!(loss.is_finite(), "the loss became {loss}");
+        Ok((milliseconds, loss))
+    }
+
+    /// The present parameters.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn parameters(&self) -> anyhow::Result<Vec<NamedTensor>> {
+        let mut tensors = self.trainer.state()?.tensors;
+        tensors.retain(|tensor| tensor.name.starts_with(tensors::PARAMETER));
+        Ok(tensors)
+    }
+
+    /// Writes the batch to `batch.safetensors` and the present parameters, with the loss,
+    /// predictions and gradients there, to `state.safetensors`.
+    ///
+    /// # Errors
+    /// A folder that cannot be written.
+    pub fn write(&mut self, folder: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        tensors::write_batch(&self.buffer.batch(), &folder.join("batch.safetensors"))?;
+        self.trainer.upload(Slot::A, &self.buffer.batch())?;
+        let mut all = self.parameters()?;
+        let loss = self.trainer.forward(Slot::A, Mode::Training, 0)?.mean();
+        self.trainer.backward(1.0)?;
+        all.extend(self.trainer.gradients()?.into_iter().map(|mut gradient| {
+            gradient.name.insert_str(0, tensors::GRADIENT);
+            gradient
+        }));
+        let mut prediction = Vec::new();
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let vector = |name: &str, data: Vec<f32>| NamedTensor {
+            name: name.into(),
+            shape: vec![data.len()],
+            data,
+        };
+        all.extend([vector("prediction", prediction), vector("loss", vec![loss as f32])]);
+        tensors::write(&all, &folder.join("state.safetensors"))
+    }
+}
