@@ -11,6 +11,7 @@ contains is said in docs/benchmarks.md.
 """
 
 import argparse
+import functools
 import importlib.metadata
 import importlib.util
 import itertools
@@ -25,6 +26,7 @@ import time
 
 import numpy as np
 
+from blocks import measure, processor, summarise
 from peers import Molecules, numpy_batches, pyg_batches
 from peers import jraph_dynamic, jraph_static_64
 from peers import dynamic_budget, dynamic_groups, static_groups
@@ -94,49 +96,10 @@ def systems(ours, molecules, strategy, batch_size, with_pyg):
     return all_systems
 
 
-def measure(all_systems, n_block, n_batch):
-    """Microseconds per batch, [n_block] for each system. A first block warms up."""
-    samples = {name: [] for name in all_systems}
-    names = list(all_systems)
-    for block in range(n_block + 1):
-        shift = block % len(names)
-        for name in names[shift:] + names[:shift]:
-            us = all_systems[name](n_batch)
-            if block > 0:
-                samples[name].append(us)
-    return {name: np.array(values) for name, values in samples.items()}
-
-
-def summarise(samples, reference, rng, n_resample=4000):
-    """Medians and ratios to the reference, with 95 % bootstrap intervals over blocks. Blocks are
-    drawn together, because what disturbs one system in a block disturbs its neighbours."""
-    n_block = len(samples[reference])
-    drawn = rng.integers(n_block, size=(n_resample, n_block))
-    base = np.median(samples[reference][drawn], axis=1)
-    rows = {}
-    for name, values in samples.items():
-        medians = np.median(values[drawn], axis=1)
-        rows[name] = {
-            "us": float(np.median(values)),
-            "us_interval": np.percentile(medians, [2.5, 97.5]).tolist(),
-            "ratio": float(np.median(values) / np.median(samples[reference])),
-            "ratio_interval": np.percentile(medians / base, [2.5, 97.5]).tolist(),
-            "blocks_us": values.tolist(),
-        }
-    return rows
-
-
 def versions(with_pyg):
     names = ["jraph", "jax", "numpy"] + (["torch", "torch_geometric"] if with_pyg else [])
     return {"python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in names}}
-
-
-def processor():
-    if not os.path.exists("/proc/cpuinfo"):
-        return platform.processor()
-    names = [line for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return names[0].split(":")[1].strip() if names else platform.machine()
 
 
 def main():
@@ -173,7 +136,8 @@ def main():
                      n_batch=options.compare, folder=str(dump))
             n_value = compare_batches(dump, molecules, strategy, batch_size, options.compare)
             all_systems = systems(ours, molecules, strategy, batch_size, with_pyg)
-            samples = measure(all_systems, options.blocks, options.batches)
+            samples = measure({name: functools.partial(block, options.batches)
+                               for name, block in all_systems.items()}, options.blocks)
             rows = summarise(samples, "batchlab schnet", rng)
             result["tables"].append({"strategy": strategy, "batch_size": batch_size,
                                      "equal_batches": options.compare, "equal_values": n_value,
@@ -181,8 +145,8 @@ def main():
             print(f"\n{strategy} B = {batch_size}: {options.compare} batches, {n_value} values "
                   "equal jraph's")
             for name, row in rows.items():
-                us, ratio = row["us_interval"], row["ratio_interval"]
-                print(f"  {name:<22} {row['us']:9.2f} us ({us[0]:.2f}-{us[1]:.2f})"
+                us, ratio = row["interval"], row["ratio_interval"]
+                print(f"  {name:<22} {row['median']:9.2f} us ({us[0]:.2f}-{us[1]:.2f})"
                       f"   x {row['ratio']:7.2f} ({ratio[0]:.2f}-{ratio[1]:.2f})")
     result["load_after"] = os.getloadavg()
     print("\nload before and after:", result["load_before"], result["load_after"])

@@ -44,7 +44,7 @@ def _haiku_name(model, name):
         "message_edge_net": f"interaction.{step}.{'filter' if model == 'schnet' else 'gate'}."
                             f"{layer}.weight",
         "message_node_net": f"interaction.{step}.sender.weight",
-        "edge_update": f"interaction.{step}.edge.{layer}.weight",
+        "edge_update": f"interaction.{step}.edge_update.{layer}.weight",
         "node_update": f"interaction.{step}.update.{layer}.weight",
         "readout_node": f"readout.{layer}.weight",
     }
@@ -56,8 +56,8 @@ def _painn_name(name):
     module = name.removeprefix("painn/~/").rsplit(".", 1)[0]
     match = re.fullmatch(r"layer_(\d)/~/(.+)", module)
     if match:
-        part = {"linear_xav": "message.0", "linear_xav_1": "message.1", "linear_xav_2": "update.0",
-                "linear_xav_3": "update.1", "vector_mixing_block": "mixing"}[match[2]]
+        part = {"linear_xav": "sender.0", "linear_xav_1": "sender.1", "linear_xav_2": "gates.0",
+                "linear_xav_3": "gates.1", "vector_mixing_block": "mixing"}[match[2]]
         return f"interaction.{match[1]}.{part}.{kind}"
     part = {"scalar_embedding": "embedding", "filter_net": "filter", "linear_xav": "readout.0",
             "linear_xav_1": "readout.1"}[module]

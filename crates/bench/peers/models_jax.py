@@ -66,12 +66,12 @@ def mpeu(p, batch, node_side=False):
     for i in range(N_INTERACTION):
         name, width = f"interaction.{i}", h.shape[1]
         if node_side:
-            weight = p[f"{name}.edge.0.weight"]
+            weight = p[f"{name}.edge_update.0.weight"]
             hidden = ((h @ weight[:width])[sender] + (h @ weight[width:2 * width])[receiver]
                       + e @ weight[2 * width:])
-            e = ssp(hidden) @ p[f"{name}.edge.1.weight"]
+            e = ssp(hidden) @ p[f"{name}.edge_update.1.weight"]
         else:
-            e = perceptron(p, f"{name}.edge", jnp.concatenate([h[sender], h[receiver], e], 1), ssp)
+            e = perceptron(p, f"{name}.edge_update", jnp.concatenate([h[sender], h[receiver], e], 1), ssp)
         gate = perceptron(p, f"{name}.gate", e, ssp, ssp)
         weight = p[f"{name}.sender.weight"]
         sent = (h @ weight)[sender] if node_side else h[sender] @ weight
@@ -97,7 +97,7 @@ def painn(p, batch, cutoff=6.0, eps=1e-8, limit=100.0):
     v = jnp.zeros((n_node, 3, s.shape[1]), s.dtype)
     for i in range(N_INTERACTION):
         name = f"interaction.{i}"
-        x = perceptron(p, f"{name}.message", s, silu)
+        x = perceptron(p, f"{name}.sender", s, silu)
         ds, dv1, dv2 = jnp.split(filters[i] * x[receiver], 3, axis=1)
         dv = dv1[:, None] * direction + dv2[:, None] * v[receiver]
         ds = jraph.segment_sum(ds, sender, n_node)
@@ -106,7 +106,7 @@ def painn(p, batch, cutoff=6.0, eps=1e-8, limit=100.0):
 
         left, right = jnp.split(v @ p[f"{name}.mixing.weight"], 2, axis=2)
         norm = jnp.sqrt((right**2).sum(1) + eps)
-        x = perceptron(p, f"{name}.update", jnp.concatenate([s, norm], 1), silu)
+        x = perceptron(p, f"{name}.gates", jnp.concatenate([s, norm], 1), silu)
         ds, dv, dsv = jnp.split(x, 3, axis=1)
         ds = ds + dsv * (left * right).sum(1)
         dv = left * dv[:, None]
@@ -140,17 +140,18 @@ class Training:
     def __init__(self, model, options, parameters, batch, learning_rate=1e-4):
         self.batch = batch
         network = functools.partial(MODELS[model], **options)
-        self.value_and_grad = jax.value_and_grad(functools.partial(loss_of, network), has_aux=True)
+        value_and_grad = jax.value_and_grad(functools.partial(loss_of, network), has_aux=True)
 
         def step(state, batch):
             p, first, second, n_update = state
-            (loss, _), gradient = self.value_and_grad(p, batch)
+            (loss, _), gradient = value_and_grad(p, batch)
             n_update = n_update + 1.0
             p, first, second = adam(p, gradient, first, second, n_update, learning_rate)
             return (p, first, second, n_update), loss
 
         # The state's memory is used again.
         self.compiled_step = jax.jit(step, donate_argnums=0)
+        self.compiled_evaluation = jax.jit(value_and_grad)
         self.load(parameters)
 
     def load(self, parameters):
@@ -166,5 +167,5 @@ class Training:
 
     def evaluate(self):
         """Loss, predictions and gradients by name, at the present parameters."""
-        (loss, prediction), gradients = self.value_and_grad(self.state[0], self.batch)
+        (loss, prediction), gradients = self.compiled_evaluation(self.state[0], self.batch)
         return float(loss), np.asarray(prediction), jax.tree.map(np.asarray, gradients)

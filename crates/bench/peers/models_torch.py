@@ -70,12 +70,12 @@ def mpeu(p, batch, node_side=False):
     for i in range(N_INTERACTION):
         name, width = f"interaction.{i}", h.shape[1]
         if node_side:
-            weight = p[f"{name}.edge.0.weight"]
+            weight = p[f"{name}.edge_update.0.weight"]
             hidden = ((h @ weight[:width])[sender] + (h @ weight[width:2 * width])[receiver]
                       + e @ weight[2 * width:])
-            e = ssp(hidden) @ p[f"{name}.edge.1.weight"]
+            e = ssp(hidden) @ p[f"{name}.edge_update.1.weight"]
         else:
-            e = perceptron(p, f"{name}.edge", torch.cat([h[sender], h[receiver], e], 1), ssp)
+            e = perceptron(p, f"{name}.edge_update", torch.cat([h[sender], h[receiver], e], 1), ssp)
         gate = perceptron(p, f"{name}.gate", e, ssp, ssp)
         weight = p[f"{name}.sender.weight"]
         sent = (h @ weight)[sender] if node_side else h[sender] @ weight
@@ -101,7 +101,7 @@ def painn(p, batch, cutoff=6.0, eps=1e-8, limit=100.0):
     v = torch.zeros(n_node, 3, s.shape[1], dtype=s.dtype)
     for i in range(N_INTERACTION):
         name = f"interaction.{i}"
-        x = perceptron(p, f"{name}.message", s, silu)
+        x = perceptron(p, f"{name}.sender", s, silu)
         ds, dv1, dv2 = (filters[i] * x[receiver]).chunk(3, dim=1)
         dv = dv1[:, None] * direction + dv2[:, None] * v[receiver]
         ds, dv = total(ds, sender, n_node), total(dv, sender, n_node)
@@ -109,7 +109,7 @@ def painn(p, batch, cutoff=6.0, eps=1e-8, limit=100.0):
 
         left, right = (v @ p[f"{name}.mixing.weight"]).chunk(2, dim=2)
         norm = torch.sqrt((right**2).sum(1) + eps)
-        x = perceptron(p, f"{name}.update", torch.cat([s, norm], 1), silu)
+        x = perceptron(p, f"{name}.gates", torch.cat([s, norm], 1), silu)
         ds, dv, dsv = x.chunk(3, dim=1)
         ds = ds + dsv * (left * right).sum(1)
         dv = left * dv[:, None]

@@ -87,6 +87,17 @@ fn the_floor_is_lower_with_savings() {
 }
 
 #[test]
+fn memory_is_told_after_every_so_many_steps() {
+    let mut steady = open("qm9", &Value::Null);
+    steady["do"] = json!("steady");
+    (steady["n_step"], steady["n_report"]) = (json!(10), json!(3));
+    let answers = answers(&[steady]).unwrap();
+    let bytes = answers[0]["now_bytes"].as_array().unwrap();
+    assert_eq!(bytes.len(), 3);
+    assert!(bytes.iter().all(|bytes| bytes.as_u64().unwrap() > 1 << 20), "{bytes:?}");
+}
+
+#[test]
 fn mistakes_are_named() {
     let refused = |requests: &[Value], what: &str| {
         let error = answers(requests).unwrap_err();

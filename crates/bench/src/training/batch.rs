@@ -28,11 +28,11 @@ pub struct AtLeast {
     pub n_edge: u32,
 }
 
-/// Collates the batch with the median number of padded edges among the first nine of training.
+/// The plans of the first nine batches of training.
 ///
 /// # Errors
-/// A batcher that does not exist or refuses its options, a field that the graphs do not have.
-pub fn median_batch(graphs: &Graphs, choice: &Choice, needs: Needs) -> anyhow::Result<BatchBuffer> {
+/// A batcher that does not exist or refuses its options.
+fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan>> {
     let batcher: Box<dyn Batcher> = serde_json::from_value(choice.batcher.clone())?;
     let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
     let ctx = BatchContext::new(Purpose::Training, SEED);
@@ -40,15 +40,39 @@ pub fn median_batch(graphs: &Graphs, choice: &Choice, needs: Needs) -> anyhow::R
     let mut plans = vec![BatchPlan::default(); 9];
     for plan in &mut plans {
         anyhow::ensure!(stream.next(plan)?, "a training stream does not end");
+        if let Some(AtLeast { n_node, n_edge }) = choice.at_least {
+            let Shape { n_node: nodes, n_edge: edges, .. } = plan.shape;
+            (plan.shape.n_node, plan.shape.n_edge) = (nodes.max(n_node), edges.max(n_edge));
+        }
     }
+    Ok(plans)
+}
+
+/// Collates the batch with the median number of padded edges among the first nine of training.
+///
+/// # Errors
+/// A batcher that does not exist or refuses its options, a field that the graphs do not have.
+pub fn median_batch(graphs: &Graphs, choice: &Choice, needs: Needs) -> anyhow::Result<BatchBuffer> {
+    let mut plans = first_plans(graphs, choice)?;
     plans.sort_by_key(|plan| plan.shape.n_edge);
-    let mut plan = plans.swap_remove(4);
-    if let Some(AtLeast { n_node, n_edge }) = choice.at_least {
-        let Shape { n_node: nodes, n_edge: edges, .. } = plan.shape;
-        (plan.shape.n_node, plan.shape.n_edge) = (nodes.max(n_node), edges.max(n_edge));
-    }
+    collated(graphs, &plans[4], needs)
+}
+
+/// Collates the first nine batches of training.
+///
+/// # Errors
+/// As [`median_batch`].
+pub fn first_batches(
+    graphs: &Graphs,
+    choice: &Choice,
+    needs: Needs,
+) -> anyhow::Result<Vec<BatchBuffer>> {
+    first_plans(graphs, choice)?.iter().map(|plan| collated(graphs, plan, needs)).collect()
+}
+
+fn collated(graphs: &Graphs, plan: &BatchPlan, needs: Needs) -> anyhow::Result<BatchBuffer> {
     let mut buffer = BatchBuffer::new();
-    collate(graphs, &plan, needs, &mut buffer)?;
+    collate(graphs, plan, needs, &mut buffer)?;
     Ok(buffer)
 }
 

@@ -7,7 +7,8 @@ use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
 use batchlab_core::{BatchBuffer, Graphs, Model, Trainer};
 use serde_json::Value;
 
-use super::batch::{Choice, median_batch};
+use super::batch::{Choice, first_batches, median_batch};
+use super::memory::resident;
 use super::tensors;
 
 /// The study's learning rate.
@@ -34,14 +35,7 @@ impl Case {
         // What the peers read.
         (needs.node_class, needs.distance, needs.displacement) = (true, true, true);
         let buffer = median_batch(graphs, choice, needs)?;
-        let trainer = description.open(&ModelContext {
-            device: "cpu".into(),
-            seed: SEED,
-            n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
-            node_feature_width: 0,
-            output_width: 1,
-            loss: Loss::Mse,
-        })?;
+        let trainer = fresh(&*description, graphs)?;
         Ok(Self { trainer, buffer, model })
     }
 
@@ -56,12 +50,7 @@ impl Case {
     /// # Errors
     /// A device that fails.
     pub fn step(&mut self) -> anyhow::Result<f64> {
-        self.trainer.upload(Slot::A, &self.buffer.batch())?;
-        let loss = self.trainer.forward(Slot::A, Mode::Training, 0)?.mean();
-        self.trainer.backward(1.0)?;
-        self.trainer.update(LEARNING_RATE)?;
-        self.trainer.synchronise()?;
-        Ok(loss)
+        step(&mut *self.trainer, &self.buffer)
     }
 
     /// Milliseconds of each of `n_step` steps, and the last loss. One step before them is not
@@ -117,4 +106,49 @@ impl Case {
         all.extend([vector("prediction", prediction), vector("loss", vec![loss as f32])]);
         tensors::write(&all, &folder.join("state.safetensors"))
     }
+}
+
+fn fresh(model: &dyn Model, graphs: &Graphs) -> anyhow::Result<Box<dyn Trainer>> {
+    Ok(model.open(&ModelContext {
+        device: "cpu".into(),
+        seed: SEED,
+        n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
+        node_feature_width: 0,
+        output_width: 1,
+        loss: Loss::Mse,
+    })?)
+}
+
+fn step(trainer: &mut dyn Trainer, buffer: &BatchBuffer) -> anyhow::Result<f64> {
+    trainer.upload(Slot::A, &buffer.batch())?;
+    let loss = trainer.forward(Slot::A, Mode::Training, 0)?.mean();
+    trainer.backward(1.0)?;
+    trainer.update(LEARNING_RATE)?;
+    trainer.synchronise()?;
+    Ok(loss)
+}
+
+/// Resident bytes of this process after each `n_step` steps of training, `n_report` times. The first
+/// nine batches of the strategy take turns, so that shapes change as in a run.
+///
+/// # Errors
+/// As [`Case::open`], and a system that does not tell a process its memory.
+pub fn memory_of_steps(
+    graphs: &Graphs,
+    model: Value,
+    choice: &Choice,
+    [n_step, n_report]: [usize; 2],
+) -> anyhow::Result<Vec<u64>> {
+    let model: Box<dyn Model> = serde_json::from_value(model)?;
+    let buffers = first_batches(graphs, choice, model.needs())?;
+    let mut trainer = fresh(&*model, graphs)?;
+    let mut turns = buffers.iter().cycle();
+    let mut resident_bytes = Vec::with_capacity(n_report);
+    for _ in 0..n_report {
+        for buffer in turns.by_ref().take(n_step) {
+            step(&mut *trainer, buffer)?;
+        }
+        resident_bytes.push(resident()?.0);
+    }
+    Ok(resident_bytes)
 }

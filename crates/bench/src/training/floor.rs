@@ -112,9 +112,9 @@ impl Measurements {
     }
 }
 
-/// The least of as many runs as fit into a tenth of a second, but at least five.
+/// The least of as many runs as fit into 60 milliseconds, but at least five.
 fn least_seconds(mut work: impl FnMut()) -> f64 {
-    const ENOUGH: Duration = Duration::from_millis(100);
+    const ENOUGH: Duration = Duration::from_millis(60);
     work();
     let (start, mut least, mut n_run) = (Instant::now(), f64::INFINITY, 0);
     while n_run < 5 || start.elapsed() < ENOUGH {

@@ -70,13 +70,18 @@ pub fn layers(
         "painn" => painn,
         _ => anyhow::bail!("the products of the model {model:?} are not known; see products.rs"),
     };
-    let mut all = Vec::new();
+    let (mut all, mut latent) = (Vec::new(), 0);
     for NamedTensor { name, shape, .. } in parameters {
         let name = name.strip_prefix(super::tensors::PARAMETER).unwrap_or(name);
-        let (&[n_in, n_out], false) = (&shape[..], name == "embedding.weight") else { continue };
+        // A bias is no matrix.
+        let &[n_in, n_out] = &shape[..] else { continue };
+        if name == "embedding.weight" {
+            latent = n_out;
+            continue;
+        }
         let part: Vec<&str> =
             name.split('.').filter(|part| !matches!(*part, "interaction" | "weight")).collect();
-        let found = of_model(&part, [n_in, n_out], savings);
+        let found = of_model(&part, n_in, latent, savings);
         let found =
             found.with_context(|| format!("rows of the weight {name} of {model} are not known"))?;
         all.extend(found.into_iter().map(|(what, rows, n_in, n_in_gradient)| {
@@ -90,7 +95,7 @@ pub fn layers(
 /// Which part, rows, incoming features, and those of them with a gradient.
 type Part = (&'static str, Rows, usize, usize);
 
-fn schnet(name: &[&str], [n_in, _]: [usize; 2], savings: bool) -> Option<Vec<Part>> {
+fn schnet(name: &[&str], n_in: usize, _latent: usize, savings: bool) -> Option<Vec<Part>> {
     let sender = if savings { Rows::Nodes } else { Rows::Edges };
     Some(vec![match name {
         [_, "filter", "0"] => ("", Rows::Edges, gaussians(n_in, savings), 0),
@@ -101,15 +106,14 @@ fn schnet(name: &[&str], [n_in, _]: [usize; 2], savings: bool) -> Option<Vec<Par
     }])
 }
 
-/// The first layer on edges takes the features of sender, receiver and edge; it is twice as wide as
-/// a node. In the first interaction the edge's features are the Gaussians.
-fn mpeu(name: &[&str], [n_in, n_out]: [usize; 2], savings: bool) -> Option<Vec<Part>> {
-    let latent = n_out / 2;
+/// The first layer on edges takes the features of sender, receiver and edge; in the first
+/// interaction the edge's are the Gaussians.
+fn mpeu(name: &[&str], n_in: usize, latent: usize, savings: bool) -> Option<Vec<Part>> {
     let nodes = 2 * latent;
     let rows = if savings { Rows::Nodes } else { Rows::Edges };
     let one = |rows| vec![("", rows, n_in, n_in)];
     Some(match name {
-        [step, "edge", "0"] => {
+        [step, "edge_update", "0"] => {
             let is_first = *step == "0";
             let edge = n_in.checked_sub(nodes)?;
             let edge_gradient = if is_first { 0 } else { edge };
@@ -124,18 +128,18 @@ fn mpeu(name: &[&str], [n_in, n_out]: [usize; 2], savings: bool) -> Option<Vec<P
                 vec![("", rows, n_in, nodes + edge_gradient)]
             }
         }
-        [_, "edge" | "gate", _] => one(Rows::Edges),
+        [_, "edge_update" | "gate", _] => one(Rows::Edges),
         [_, "sender"] => one(rows),
         [_, "update", _] | ["readout", _] => one(Rows::Nodes),
         _ => return None,
     })
 }
 
-fn painn(name: &[&str], [n_in, _]: [usize; 2], _savings: bool) -> Option<Vec<Part>> {
+fn painn(name: &[&str], n_in: usize, _latent: usize, _savings: bool) -> Option<Vec<Part>> {
     Some(vec![match name {
         ["filter"] => ("", Rows::Edges, n_in, 0),
         [_, "mixing"] => ("", Rows::Axes, n_in, n_in),
-        [_, "message" | "update", _] | ["readout", _] => ("", Rows::Nodes, n_in, n_in),
+        [_, "sender" | "gates", _] | ["readout", _] => ("", Rows::Nodes, n_in, n_in),
         _ => return None,
     }])
 }
@@ -211,10 +215,11 @@ mod tests {
 
     #[test]
     fn a_step_of_mpeu_does_what_was_counted_by_hand() {
-        let first = [("interaction.0.edge.0.weight", [278, 128])];
+        let embedding = ("embedding.weight", [5, 64]);
+        let first = [embedding, ("interaction.0.edge_update.0.weight", [278, 128])];
         assert_eq!(per_edge("mpeu", &first, false), 2 * 128 * (278 + 278 + 128));
         assert_eq!(per_edge("mpeu", &first, true), 2 * 128 * (32 + 32));
-        let second = [("interaction.1.edge.0.weight", [192, 128])];
+        let second = [embedding, ("interaction.1.edge_update.0.weight", [192, 128])];
         assert_eq!(per_edge("mpeu", &second, false), 2 * 128 * 3 * 192);
         assert_eq!(per_edge("mpeu", &second, true), 2 * 128 * 3 * 64);
     }

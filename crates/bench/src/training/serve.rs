@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::batch::Choice;
-use super::case::Case;
+use super::case::{Case, memory_of_steps};
 use super::floor::Measurements;
 use super::memory::resident;
 use super::products::Product;
@@ -33,6 +33,8 @@ enum Request {
     Square { size: usize },
     /// Tells the memory of this process.
     Memory {},
+    /// Trains on changing batches and tells the memory `n_report` times, every `n_step` steps.
+    Steady { structures: Structures, choice: Choice, model: Value, n_step: usize, n_report: usize },
     /// Forgets all cases.
     Close {},
 }
@@ -80,6 +82,11 @@ impl Server {
                 let (now, peak) = resident()?;
                 json!({ "now_bytes": now, "peak_bytes": peak })
             }
+            Request::Steady { structures, choice, model, n_step, n_report } => {
+                let graphs = self.graphs(structures)?;
+                let bytes = memory_of_steps(graphs, model, &choice, [n_step, n_report])?;
+                json!({ "now_bytes": bytes })
+            }
             Request::Close {} => {
                 self.cases.clear();
                 json!({})
@@ -87,12 +94,15 @@ impl Server {
         })
     }
 
-    fn open(&mut self, from: Structures, choice: &Choice, model: Value) -> anyhow::Result<Value> {
-        let graphs = match self.graphs.entry(from) {
+    fn graphs(&mut self, from: Structures) -> anyhow::Result<&Graphs> {
+        Ok(match self.graphs.entry(from) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(from.load()?),
-        };
-        let case = Case::open(graphs, model, choice)?;
+        })
+    }
+
+    fn open(&mut self, from: Structures, choice: &Choice, model: Value) -> anyhow::Result<Value> {
+        let case = Case::open(self.graphs(from)?, model, choice)?;
         let batch = case.batch();
         let answer = json!({
             "padded": { "n_node": batch.shape.n_node, "n_edge": batch.shape.n_edge, "n_graph": batch.shape.n_graph },

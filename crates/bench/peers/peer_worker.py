@@ -1,0 +1,171 @@
+"""One peer in a process of its own: answers requests, lines of JSON, as `batchlab-bench
+serve-training` does.
+
+    peer_worker.py jax|eager|compiled THREADS
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+THREADS = int(sys.argv[2])
+os.environ["OMP_NUM_THREADS"] = str(THREADS)  # read when a library is loaded
+
+import numpy as np
+
+from golden import norm_difference, read_safetensors
+
+# Two programs that compute the same in single precision differ by less, relative to the norm.
+# Gradients are sums over 10^4 edges, of terms that cancel.
+LIMIT = {"loss": 1e-4, "prediction": 1e-4, "gradient": 1e-3}
+
+
+def split(arrays, prefix):
+    return {name.removeprefix(prefix): values.copy()
+            for name, values in arrays.items() if name.startswith(prefix)}
+
+
+class Jax:
+    def __init__(self):
+        import jax
+        import models_jax
+        self.jax, self.models = jax, models_jax
+
+    def training(self, **case):
+        return self.models.Training(**case)
+
+    def flushes_denormals(self):
+        return float(self.jax.jit(lambda x: x * np.float32(1e-10))(np.float32(1e-30))) == 0.0
+
+    def square(self, matrix):
+        product = self.jax.jit(lambda a: a @ a)
+        return lambda: product(matrix).block_until_ready()
+
+    def close(self):
+        self.jax.clear_caches()
+
+
+class Torch:
+    def __init__(self, compiled):
+        import torch
+        # Threads take this over from the one that starts them.
+        torch.set_flush_denormal(True)
+        torch.set_num_threads(THREADS)
+        import models_torch
+        self.torch, self.models, self.compiled = torch, models_torch, compiled
+
+    def training(self, **case):
+        return self.models.Training(**case, compiled=self.compiled)
+
+    def flushes_denormals(self):
+        return bool((self.torch.full((10**6,), 1e-30) * 1e-10 == 0.0).all())
+
+    def square(self, matrix):
+        matrix = self.torch.from_numpy(matrix)
+        return lambda: matrix @ matrix
+
+    def close(self):
+        if self.compiled:
+            self.torch.compiler.reset()
+
+
+def open_case(peer, cases, folder, model, options):
+    """Loads what batchlab wrote, and makes a first step, which compiles."""
+    arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
+    batch, _ = read_safetensors(pathlib.Path(folder) / "batch.safetensors")
+    training = peer.training(model=model, options=options, batch=batch,
+                             parameters=split(arrays, "parameter."))
+    cases.append(training)
+    start = time.perf_counter()
+    training.step()
+    return {"first_step_s": time.perf_counter() - start}
+
+
+def compare(training, folder):
+    """Relative differences to batchlab's loss, predictions and gradients at its parameters."""
+    arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
+    training.load(split(arrays, "parameter."))
+    loss, prediction, gradients = training.evaluate()
+    expected = split(arrays, "gradient.")
+    if gradients.keys() != expected.keys():
+        raise SystemExit(f"gradients differ in name: {gradients.keys() ^ expected.keys()}")
+    largest = max(float(np.linalg.norm(values)) for values in expected.values())
+    # A tensor whose gradient vanishes beside the others' has nothing but rounding errors.
+    relevant = {name: values for name, values in expected.items()
+                if np.linalg.norm(values) > 1e-6 * largest}
+    real = np.asarray(training.batch["weight"]) > 0
+    found = {
+        "loss": abs(loss / float(arrays["loss"][0]) - 1),
+        "prediction": norm_difference(prediction[real], arrays["prediction"][real]),
+        "gradient": max(norm_difference(gradients[name], values)
+                        for name, values in relevant.items()),
+    }
+    for what, error in found.items():
+        if not error <= LIMIT[what]:
+            raise SystemExit(f"{what} differs from batchlab's by {error:.1e} of its norm "
+                             f"(limit {LIMIT[what]:.0e}) in {folder}")
+    return found
+
+
+def timed_steps(training, n_step):
+    """Milliseconds of each step. One step before is not counted: it warms the caches."""
+    training.step()
+    milliseconds = []
+    for _ in range(n_step):
+        start = time.perf_counter()
+        loss = training.step()
+        milliseconds.append((time.perf_counter() - start) * 1e3)
+    return {"ms": milliseconds, "loss": loss}
+
+
+def square(peer, size):
+    product = peer.square(np.random.default_rng(0).random((size, size), np.float32))
+    seconds = []
+    for _ in range(12):
+        start = time.perf_counter()
+        product()
+        seconds.append(time.perf_counter() - start)
+    return {"giga_per_second": 2 * size**3 / min(seconds[2:]) / 1e9}
+
+
+def memory():
+    status = pathlib.Path("/proc/self/status").read_text()
+    size = lambda name: 1024 * int(status.split(name)[1].split()[0])
+    return {"now_bytes": size("VmRSS:"), "peak_bytes": size("VmHWM:")}
+
+
+def main():
+    peer = Jax() if sys.argv[1] == "jax" else Torch(compiled=sys.argv[1] == "compiled")
+    cases = []
+    # Libraries may write to standard output, which belongs to the answers.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        match request.pop("do"):
+            case "open":
+                answer = open_case(peer, cases, **request)
+            case "compare":
+                answer = compare(cases[request["case"]], request["folder"])
+            case "time":
+                answer = timed_steps(cases[request["case"]], request["n_step"])
+            case "denormals":
+                answer = {"flushed": peer.flushes_denormals()}
+            case "square":
+                answer = square(peer, request["size"])
+            case "memory":
+                answer = memory()
+            case "close":
+                cases.clear()
+                peer.close()
+                answer = {}
+            case unknown:
+                raise SystemExit(f"{unknown!r} is not a request")
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
