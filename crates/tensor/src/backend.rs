@@ -11,8 +11,8 @@ use dfdx::tensor::{Storage, Tensor};
 use dfdx::tensor_ops::Device;
 
 use crate::{
-    Activation, Aggregate, EquivariantMessage, EquivariantMessageGradients, GaussianBasis, Outputs,
-    Segments,
+    Activation, Aggregate, EquivariantMessage, EquivariantMessageGradients, GaussianBasis, Message,
+    Outputs, Segments,
 };
 
 /// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
@@ -35,6 +35,21 @@ pub struct LinearLayer<'a, D: Backend> {
 
 /// The output of a linear layer, and the sum before the activation where it is kept.
 pub type LinearOutput<D> = (Dense<D>, Option<Dense<D>>);
+
+/// What becomes of the values of a message's steps.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageResult {
+    /// The step that the nodes receive.
+    pub message: usize,
+    /// How they receive it.
+    pub aggregate: Aggregate,
+    /// The step that is given out edge by edge.
+    pub edge: Option<usize>,
+}
+
+/// What the nodes receive, values of the edges, and what backward needs; the latter two where they
+/// are wanted.
+pub type MessageOutput<D> = (Dense<D>, Option<Dense<D>>, Option<<D as Backend>::Kept>);
 
 /// One step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,6 +84,10 @@ impl Adam {
 pub trait Backend: Device<f32> {
     /// Device memory for indices.
     type Words: Default + 'static;
+    /// How the edges of a batch are divided.
+    type EdgePlan: 'static;
+    /// What messages keep for their gradients.
+    type Kept: 'static;
 
     /// `n` zeros. With `n` = 0 this is what stands in for a buffer that was taken out.
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
@@ -111,6 +130,32 @@ pub trait Backend: Device<f32> {
         segments: &Segments<Self>,
         aggregate: Aggregate,
         width: usize,
+    ) -> Result<(), Self::Err>;
+
+    /// Divides the edges of a batch, whose messages go from the one end to the other, among tasks.
+    fn edge_plan(
+        &self,
+        from: &Segments<Self>,
+        to: &Segments<Self>,
+    ) -> Result<Self::EdgePlan, Self::Err>;
+    /// What the nodes receive, `[n_node, width]`; values of the edges, `[n_edge, width]`, where they
+    /// are wanted; and, if `keep`, what backward needs.
+    fn message(
+        &self,
+        message: &Message<Self>,
+        result: MessageResult,
+        keep: bool,
+    ) -> Result<MessageOutput<Self>, Self::Err>;
+    /// The gradients of `message` by each of its matrices that wants one, in their order. `dy` is
+    /// lost.
+    fn message_backward(
+        &self,
+        gradients: &mut [Option<Buffer<Self>>],
+        dy: &mut Buffer<Self>,
+        dedge: Option<&Buffer<Self>>,
+        message: &Message<Self>,
+        result: MessageResult,
+        kept: Self::Kept,
     ) -> Result<(), Self::Err>;
 
     /// Sum or mean over the edges e that end at each node of `filter[e] * x[from.of[e]]`,

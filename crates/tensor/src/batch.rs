@@ -1,5 +1,6 @@
 //! A batch on the device.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use batchlab_core::graphs::Level;
@@ -8,7 +9,7 @@ use batchlab_core::{ModelError, Needs, PaddedBatch};
 
 use crate::matrix::engine;
 use crate::segments::sorted;
-use crate::{Backend, Buffer, Matrix, Segments};
+use crate::{Backend, Buffer, DirectedEdges, Direction, Matrix, Segments};
 
 /// A [`PaddedBatch`] on the device, as networks see it.
 pub struct DeviceBatch<D: Backend> {
@@ -17,6 +18,9 @@ pub struct DeviceBatch<D: Backend> {
     class: Option<Rc<Segments<D>>>,
     sender: Option<Rc<Segments<D>>>,
     receiver: Rc<Segments<D>>,
+    /// Edges in the one and in the other direction, once they have been asked for.
+    directed: [OnceCell<Rc<DirectedEdges<D>>>; 2],
+    device: D,
     graph: Rc<Segments<D>>,
     node_feature: Option<Matrix<D>>,
     distance: Option<Matrix<D>>,
@@ -98,6 +102,8 @@ impl<D: Backend> DeviceBatch<D> {
                 batch.node_feature,
                 [n_node, batch.node_feature_width],
             )?,
+            directed: [OnceCell::new(), OnceCell::new()],
+            device: device.clone(),
             distance: matrix(needs.distance, batch.distance, [n_edge, 1])?,
             displacement: matrix(needs.displacement, batch.displacement, [n_edge, 3])?,
             edge_weight: matrix(needs.edge_weight, batch.edge_weight, [n_edge, 1])?,
@@ -138,6 +144,21 @@ impl<D: Backend> DeviceBatch<D> {
     /// The model does not name `sender_order` among its needs.
     pub fn sender(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.sender.as_ref(), "sender_order")
+    }
+
+    /// The edges in one direction, divided among tasks.
+    pub(crate) fn edges(&self, direction: Direction) -> Result<Rc<DirectedEdges<D>>, ModelError> {
+        let [from, to] = match direction {
+            Direction::ToReceiver => [self.sender()?, &self.receiver],
+            Direction::ToSender => [&self.receiver, self.sender()?],
+        };
+        let cell = &self.directed[direction as usize];
+        if let Some(edges) = cell.get() {
+            return Ok(Rc::clone(edges));
+        }
+        let plan = self.device.edge_plan(from, to).map_err(engine)?;
+        let edges = Rc::new(DirectedEdges { from: Rc::clone(from), to: Rc::clone(to), plan });
+        Ok(Rc::clone(cell.get_or_init(|| edges)))
     }
 
     /// Nodes by their graph: nodes are items, graphs are segments.

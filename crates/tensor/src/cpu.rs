@@ -5,6 +5,7 @@
 //! loops over rows that the compiler turns into vector instructions ([`wide`]).
 
 mod activation;
+mod band;
 mod block;
 mod clip;
 mod convolve;
@@ -18,9 +19,14 @@ mod linear;
 mod loss;
 mod math;
 pub(crate) mod memory;
+mod message;
 mod product;
 mod rows;
+mod scratch;
 mod segment;
+mod simd;
+mod tasks;
+mod tile;
 mod wide;
 
 use std::ops::Range;
@@ -28,11 +34,11 @@ use std::ops::Range;
 use batchlab_core::model::{Loss, LossSum};
 use dfdx::prelude::*;
 
-use crate::backend::{LinearLayer, LinearOutput};
+use crate::backend::{LinearLayer, LinearOutput, MessageOutput, MessageResult};
 use crate::raw;
 use crate::{
     Activation, Adam, Aggregate, Backend, Buffer, Dense, EquivariantMessage,
-    EquivariantMessageGradients, GaussianBasis, Outputs, Segments,
+    EquivariantMessageGradients, GaussianBasis, Message, Outputs, Segments,
 };
 
 type Result<T> = std::result::Result<T, <Cpu as HasErr>::Err>;
@@ -55,6 +61,8 @@ fn filled(
 
 impl Backend for Cpu {
     type Words = Vec<u32>;
+    type EdgePlan = tasks::EdgePlan;
+    type Kept = message::Kept;
 
     fn write_words(&self, words: &mut Vec<u32>, host: &[u32]) -> Result<()> {
         words.clear();
@@ -122,6 +130,56 @@ impl Backend for Cpu {
         let mut scaled = dy.to_vec();
         segment::scale(&mut scaled, &segments.offset, aggregate, width);
         segment::gather_add(dx, &scaled, &segments.of, width);
+        Ok(())
+    }
+
+    fn edge_plan(&self, from: &Segments<Self>, to: &Segments<Self>) -> Result<Self::EdgePlan> {
+        Ok(tasks::EdgePlan::new(&from.of, &to.of, to.order.as_deref(), from.n_segment))
+    }
+
+    fn message(
+        &self,
+        message: &Message<Self>,
+        result: MessageResult,
+        keep: bool,
+    ) -> Result<MessageOutput<Self>> {
+        let edges = &message.edges;
+        let plan = message::Plan::new(message, result, keep);
+        let [n_node, width] = [edges.to.n_segment, message.steps[result.message].width];
+        let edge_shape = result.edge.map(|step| [edges.from.n_item, message.steps[step].width]);
+        let mut received = vec![0.0; n_node * width];
+        let mut edge = vec![0.0; edge_shape.map_or(0, |[n, width]| n * width)];
+        let kept = message::forward(&plan, &edges.plan, &mut received, &mut edge);
+        segment::scale(&mut received, &edges.to.offset, result.aggregate, width);
+        let received = self.try_tensor_from_vec(received, (n_node, width))?;
+        let edge = edge_shape.map(|[n, width]| self.try_tensor_from_vec(edge, (n, width)));
+        Ok((received, edge.transpose()?, keep.then_some(kept)))
+    }
+
+    fn message_backward(
+        &self,
+        gradients: &mut [Option<Buffer<Self>>],
+        dy: &mut Buffer<Self>,
+        dedge: Option<&Buffer<Self>>,
+        message: &Message<Self>,
+        result: MessageResult,
+        kept: Self::Kept,
+    ) -> Result<()> {
+        let edges = &message.edges;
+        let width = message.steps[result.message].width;
+        segment::scale(dy, &edges.to.offset, result.aggregate, width);
+        let mut rest = gradients.iter_mut().map(|gradient| gradient.as_deref_mut());
+        let by_step = message.steps.iter().map(|step| {
+            let mut own = [None, None];
+            for (own, _) in own.iter_mut().zip(step.operation.matrices()) {
+                *own = rest.next().flatten();
+            }
+            own
+        });
+        let by_step = by_step.map(|own| own.map(|g| g.map(Vec::as_mut_slice))).collect();
+        let incoming = message::Incoming { received: dy, edge: dedge.map(|edge| edge.as_slice()) };
+        let plan = message::Plan::new(message, result, true);
+        message::backward(&plan, &edges.plan, incoming, kept, by_step);
         Ok(())
     }
 

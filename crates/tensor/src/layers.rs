@@ -2,7 +2,9 @@
 
 use batchlab_core::ModelError;
 
-use crate::{Activation, Backend, Initial, Matrix, Parameter, ParameterBuilder, Pass};
+use crate::{
+    Activation, Backend, EdgeValue, Initial, Matrix, Message, Parameter, ParameterBuilder, Pass,
+};
 
 /// `activation(x weight + bias)`, all widths known at run time.
 #[derive(Debug, Clone)]
@@ -60,6 +62,17 @@ impl Linear {
         let bias = self.bias.map(|bias| pass.parameter(bias));
         pass.linear(x, pass.parameter(self.weight), bias, self.activation)
     }
+
+    /// The same for a value of every edge.
+    pub fn on_edges<D: Backend>(
+        &self,
+        pass: &Pass<'_, D>,
+        message: &mut Message<D>,
+        x: EdgeValue,
+    ) -> EdgeValue {
+        let bias = self.bias.map(|bias| pass.parameter(bias));
+        message.linear(x, pass.parameter(self.weight), bias, self.activation)
+    }
 }
 
 /// Linear layers one after the other.
@@ -104,5 +117,15 @@ impl Perceptron {
         x: &Matrix<D>,
     ) -> Result<Matrix<D>, ModelError> {
         self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(pass, &x))
+    }
+
+    /// The same for a value of every edge.
+    pub fn on_edges<D: Backend>(
+        &self,
+        pass: &Pass<'_, D>,
+        message: &mut Message<D>,
+        x: EdgeValue,
+    ) -> EdgeValue {
+        self.layers.iter().fold(x, |x, layer| layer.on_edges(pass, message, x))
     }
 }

@@ -65,6 +65,7 @@ pub mod device;
 mod layers;
 mod matrix;
 pub mod measure;
+mod message;
 mod network;
 pub mod ops;
 pub mod options;
@@ -75,10 +76,13 @@ mod segments;
 mod trainer;
 
 pub use activation::Activation;
-pub use backend::{Adam, Backend, Buffer, Dense, LinearLayer, LinearOutput};
+pub use backend::{
+    Adam, Backend, Buffer, Dense, LinearLayer, LinearOutput, MessageOutput, MessageResult,
+};
 pub use batch::{DeviceBatch, Outputs};
 pub use layers::{Linear, Perceptron};
 pub use matrix::Matrix;
+pub use message::{DirectedEdges, Direction, EdgeValue, Message};
 pub use network::{Network, open};
 pub use ops::equivariant_message::{EquivariantMessage, EquivariantMessageGradients};
 pub use ops::gaussian::GaussianBasis;

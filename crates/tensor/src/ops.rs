@@ -18,4 +18,5 @@ pub mod gaussian;
 pub mod geometry;
 pub mod linear;
 pub mod loss;
+pub mod message;
 pub mod segment;

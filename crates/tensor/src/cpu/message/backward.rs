@@ -1,0 +1,395 @@
+//! From the gradients of what the nodes have received to those of parameters, nodes and edges.
+
+use super::Kept;
+use super::block::{Bands, Block, evaluate};
+use super::forward::{per_task, run};
+use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
+use super::step::{Linear, Operation, Plan, Step};
+use crate::cpu::scratch::Scratch;
+use crate::cpu::tasks::{EdgePlan, Task, add_shared, n_shared, share};
+use crate::cpu::tile::{self, Factor};
+use crate::cpu::{activation, elementwise, segment};
+
+/// Gradients of the results.
+#[derive(Clone, Copy)]
+pub(in crate::cpu) struct Incoming<'a> {
+    /// `[n_node, width]`, by the sums of the messages.
+    pub(in crate::cpu) received: &'a [f32],
+    /// `[n_edge, width]`, by the values that were given out edge by edge.
+    pub(in crate::cpu) edge: Option<&'a [f32]>,
+}
+
+/// Adds the gradients of all matrices that want one: for each step those of its first matrix (nodes,
+/// edges or weight) and of its second (bias).
+pub(in crate::cpu) fn backward(
+    plan: &Plan<'_>,
+    edges: &EdgePlan,
+    incoming: Incoming<'_>,
+    kept: Kept,
+    mut gradients: Vec<[Option<&mut [f32]>; 2]>,
+) {
+    let n_edge = edges.from.len();
+    // Each step's sums or rows: in place where they are a task's own.
+    let mut buffers: Vec<Outgoing> =
+        plan.steps.iter().map(|step| Outgoing::new(step, edges, n_edge)).collect();
+    let mut kept = kept;
+    let mut own_kept = per_task(edges, plan, &mut kept.0);
+    let mut parts: Vec<_> = plan
+        .steps
+        .iter()
+        .zip(&mut gradients)
+        .zip(&mut buffers)
+        .map(|((step, gradient), buffer)| {
+            buffer.parts(step, edges, gradient[0].as_deref_mut()).into_iter()
+        })
+        .collect();
+    let work: Vec<_> = edges
+        .tasks
+        .iter()
+        .map(|task| {
+            let out = parts.iter_mut().map(|parts| parts.next().unwrap_or_default()).collect();
+            (task, own_kept.next().unwrap_or_default(), out)
+        })
+        .collect();
+    drop((parts, own_kept));
+    let turned: Vec<Vec<f32>> = plan
+        .steps
+        .iter()
+        .map(|step| match &step.operation {
+            Operation::Linear(linear) if plan.steps[linear.input].tracked => {
+                linear.transposed(step.width)
+            }
+            _ => Vec::new(),
+        })
+        .collect();
+    run(work, |(task, kept, out)| {
+        Backward { plan, edges, task, incoming, kept, out, turned: &turned }.run();
+    });
+    for ((step, gradient), buffer) in plan.steps.iter().zip(&mut gradients).zip(&buffers) {
+        buffer.add(step, edges, gradient);
+    }
+}
+
+/// What the tasks write for one step.
+enum Outgoing {
+    Nothing,
+    /// Sums of tasks that share nodes, at either end.
+    Nodes(Scratch),
+    /// A row per place, to be summed or put into place afterwards.
+    Places(Scratch),
+    /// Sums of a weight and a bias, one after the other, for each task.
+    Layers(Scratch),
+}
+
+impl Outgoing {
+    fn new(step: &Step<'_>, edges: &EdgePlan, n_edge: usize) -> Self {
+        let places = || Self::Places(Scratch::zeros(n_edge * step.width));
+        match &step.operation {
+            Operation::Linear(linear) if linear.of_weight || linear.of_bias => {
+                Self::Layers(Scratch::new(edges.tasks.len() * n_layer(linear, step)))
+            }
+            _ if !step.tracked => Self::Nothing,
+            Operation::From(_) if !edges.scatter => places(),
+            Operation::From(_) => {
+                let ranges = edges.tasks.iter().map(|task| &task.from);
+                Self::Nodes(Scratch::zeros(n_shared(ranges, step.width)))
+            }
+            Operation::To(_) => {
+                let ranges = edges.tasks.iter().map(|task| &task.to);
+                Self::Nodes(Scratch::zeros(n_shared(ranges, step.width)))
+            }
+            Operation::Stored(_) if edges.order.is_some() => places(),
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Each task's part; of the gradient itself where the task is alone.
+    fn parts<'a>(
+        &'a mut self,
+        step: &Step<'_>,
+        edges: &EdgePlan,
+        gradient: Option<&'a mut [f32]>,
+    ) -> Vec<&'a mut [f32]> {
+        let by_edges = |values: &'a mut [f32]| {
+            let mut rest = values;
+            let cut = |task: &Task| {
+                let n = task.edges.len() * step.width;
+                let (own, after) = std::mem::take(&mut rest).split_at_mut(n);
+                rest = after;
+                own
+            };
+            edges.tasks.iter().map(cut).collect()
+        };
+        match (self, &step.operation, gradient) {
+            (Self::Layers(sums), Operation::Linear(linear), _) => {
+                sums.chunks_exact_mut(n_layer(linear, step)).collect()
+            }
+            (Self::Nodes(shared), Operation::From(_), Some(gradient)) => {
+                share(gradient, shared, edges.tasks.iter().map(|task| &task.from), step.width)
+            }
+            (Self::Nodes(shared), Operation::To(_), Some(gradient)) => {
+                share(gradient, shared, edges.tasks.iter().map(|task| &task.to), step.width)
+            }
+            (Self::Places(rows), ..) => by_edges(rows),
+            (Self::Nothing, Operation::Stored(_), Some(gradient)) => by_edges(gradient),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds to the gradients what the tasks have not added themselves.
+    fn add(&self, step: &Step<'_>, edges: &EdgePlan, gradient: &mut [Option<&mut [f32]>; 2]) {
+        let [first, second] = gradient;
+        match (self, &step.operation) {
+            (Self::Layers(sums), Operation::Linear(linear)) => {
+                for sums in sums.chunks_exact(n_layer(linear, step)) {
+                    let (weight, bias) = sums.split_at(linear.n_in * step.stride);
+                    if let Some(first) = first {
+                        let rows = first.chunks_exact_mut(step.width);
+                        for (row, sum) in rows.zip(weight.chunks_exact(step.stride)) {
+                            elementwise::add_to(row, &sum[..step.width]);
+                        }
+                    }
+                    if let Some(second) = second {
+                        elementwise::add_to(second, &bias[..step.width]);
+                    }
+                }
+            }
+            (Self::Nodes(shared), operation) => {
+                let side = |task| -> &_ {
+                    let task: &Task = task;
+                    if matches!(operation, Operation::From(_)) { &task.from } else { &task.to }
+                };
+                if let Some(first) = first {
+                    add_shared(first, shared, edges.tasks.iter().map(side), step.width);
+                }
+            }
+            (Self::Places(rows), Operation::From(_)) => {
+                if let (Some(first), Some((order, offset))) = (first, &edges.by_from) {
+                    segment::sum(first, rows, offset, Some(order), step.width);
+                }
+            }
+            (Self::Places(rows), _) => {
+                if let (Some(first), Some(order)) = (first, &edges.order) {
+                    let rows = Rows::in_place(rows, step.width);
+                    put(
+                        RowsMut::summed(first, step.width, order, 0),
+                        rows,
+                        order.len(),
+                        step.width,
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Numbers of a layer's sums: its weight, and its bias.
+fn n_layer(linear: &Linear<'_>, step: &Step<'_>) -> usize {
+    (linear.n_in + 1) * step.stride
+}
+
+struct Backward<'a> {
+    plan: &'a Plan<'a>,
+    edges: &'a EdgePlan,
+    task: &'a Task,
+    incoming: Incoming<'a>,
+    kept: Vec<&'a mut [f32]>,
+    /// Where the gradients of each step's matrices go.
+    out: Vec<&'a mut [f32]>,
+    /// Turned weights of layers whose input wants a gradient.
+    turned: &'a [Vec<f32>],
+}
+
+/// The block's gradients of one step, if it has any yet.
+struct Gradient<'a> {
+    values: &'a mut [f32],
+    written: bool,
+}
+
+impl Backward<'_> {
+    fn run(mut self) {
+        let plan = self.plan;
+        for (step, out) in plan.steps.iter().zip(&mut self.out) {
+            if matches!(step.operation, Operation::Linear(_)) {
+                out.fill(0.0);
+            }
+        }
+        let numbers: usize = plan
+            .steps
+            .iter()
+            .map(|step| (usize::from(step.again) + usize::from(step.gradient)) * step.stride)
+            .sum();
+        let kept: usize = plan.steps.iter().filter(|step| step.kept).map(|step| step.stride).sum();
+        let n_row = Plan::block_rows(numbers + kept);
+        let mut scratch = Scratch::new(n_row * numbers);
+        let mut bands = Bands::new(plan, n_row);
+        let mut kept = std::mem::take(&mut self.kept);
+        for block in Block::cut(self.edges, self.task.edges.clone(), n_row) {
+            bands.expand(plan, &block);
+            self.block(&block, &mut bands, &mut kept, &mut scratch);
+        }
+    }
+
+    fn block(
+        &mut self,
+        block: &Block<'_>,
+        bands: &mut Bands,
+        kept: &mut [&mut [f32]],
+        scratch: &mut [f32],
+    ) {
+        let plan = self.plan;
+        let place = block.first - self.task.edges.start;
+        let mut values: Vec<&mut [f32]> = Vec::with_capacity(plan.steps.len());
+        let mut sums: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
+        let mut gradients: Vec<Gradient<'_>> = Vec::with_capacity(plan.steps.len());
+        let mut rest = scratch;
+        let mut take = |wanted: bool, n: usize| -> &mut [f32] {
+            let (own, after) = std::mem::take(&mut rest).split_at_mut(if wanted { n } else { 0 });
+            rest = after;
+            own
+        };
+        for (v, (step, kept)) in plan.steps.iter().zip(kept).enumerate() {
+            let n = block.n * step.stride;
+            gradients.push(Gradient { values: take(step.gradient, n), written: false });
+            let kept: &mut [f32] =
+                if step.kept { &mut kept[place * step.stride..][..n] } else { &mut [] };
+            let again = take(step.again, n);
+            if step.kept && !step.operation.keeps_sum() {
+                values.push(kept);
+                sums.push(&[]);
+                continue;
+            }
+            if step.kept && step.again {
+                again.copy_from_slice(kept);
+                activation::apply(step.operation.activation(), again);
+            } else if step.again {
+                evaluate(plan, v, block, bands, &values, again, None);
+            }
+            values.push(again);
+            sums.push(kept);
+        }
+
+        let Incoming { received, edge } = self.incoming;
+        let message = &plan.steps[plan.wanted.message];
+        let received = Rows::looked_up(received, message.width, block.to);
+        if !plan.fused {
+            self.give(plan.wanted.message, &mut gradients, block, |out, n, width| {
+                put(out, received, n, width);
+            });
+        }
+        if let (Some(v), Some(edge)) = (plan.wanted.edge, edge) {
+            let rows = block.rows_of_edges(edge, plan.steps[v].width);
+            self.give(v, &mut gradients, block, |out, n, width| put(out, rows, n, width));
+        }
+        for v in (0..plan.steps.len()).rev() {
+            let step = &plan.steps[v];
+            let fused = plan.fused && v == plan.wanted.message;
+            if !step.tracked || !(fused || gradients[v].written) {
+                continue;
+            }
+            let (before, own) = gradients.split_at_mut(v);
+            let own = &mut *own[0].values;
+            let from: &[f32] = if step.operation.keeps_sum() { sums[v] } else { &*values[v] };
+            activation::multiply_by_derivative(step.operation.activation(), own, from);
+            let dy = if fused { received } else { Rows::in_place(own, step.stride) };
+            let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
+            match &step.operation {
+                Operation::Linear(linear) => {
+                    let input = &*values[linear.input];
+                    self.layer(v, linear, block, bands, input, own, before);
+                }
+                Operation::Sum { terms, .. } => {
+                    for &term in *terms {
+                        self.give(term, before, block, |out, n, width| put(out, dy, n, width));
+                    }
+                }
+                Operation::Product([a, b]) => {
+                    for (factor, other) in [(*a, *b), (*b, *a)] {
+                        let other = rows(other);
+                        self.give(factor, before, block, |out, n, width| {
+                            put_product(out, dy, other, n, width);
+                        });
+                    }
+                }
+                Operation::Scale { input, factor } => {
+                    let factor = block.rows_of_edges(factor, 1);
+                    self.give(*input, before, block, |out, n, width| {
+                        put_scaled(out, dy, factor, n, width);
+                    });
+                }
+                _ => self.leave(v, block, |out, n, width| put(out, dy, n, width)),
+            }
+        }
+    }
+
+    /// Adds to the gradients of step `v`, if it wants any: in its block, or where they leave.
+    fn give(
+        &mut self,
+        v: usize,
+        gradients: &mut [Gradient<'_>],
+        block: &Block<'_>,
+        put: impl FnOnce(RowsMut<'_>, usize, usize),
+    ) {
+        let step = &self.plan.steps[v];
+        if !step.tracked {
+            return;
+        }
+        if !step.gradient {
+            return self.leave(v, block, put);
+        }
+        let Gradient { values, written } = &mut gradients[v];
+        put(RowsMut::in_place(values, step.stride, *written), block.n, step.width);
+        *written = true;
+    }
+
+    /// Adds to the gradients of the nodes or edges that step `v` has read.
+    fn leave(&mut self, v: usize, block: &Block<'_>, put: impl FnOnce(RowsMut<'_>, usize, usize)) {
+        let step = &self.plan.steps[v];
+        let out = &mut *self.out[v];
+        let place = (block.first - self.task.edges.start) * step.width;
+        let rows = match step.operation {
+            Operation::From(_) if self.edges.scatter => {
+                RowsMut::summed(out, step.width, block.from, self.task.from.nodes.start)
+            }
+            Operation::To(_) => {
+                RowsMut::summed(out, step.width, block.to, self.task.to.nodes.start)
+            }
+            _ => RowsMut::in_place(&mut out[place..], step.width, true),
+        };
+        put(rows, block.n, step.width);
+    }
+
+    /// The gradients of a linear layer, given that of its sum.
+    #[allow(clippy::too_many_arguments, reason = "a layer, its place and its arrays")]
+    fn layer(
+        &mut self,
+        v: usize,
+        linear: &Linear<'_>,
+        block: &Block<'_>,
+        bands: &mut Bands,
+        input: &[f32],
+        dy: &[f32],
+        before: &mut [Gradient<'_>],
+    ) {
+        let step = &self.plan.steps[v];
+        let of_input = &self.plan.steps[linear.input];
+        let out = &mut *self.out[v];
+        let n_weight = if out.is_empty() { 0 } else { linear.n_in * step.stride };
+        let (of_weight, of_bias) = out.split_at_mut(n_weight);
+        if linear.of_bias {
+            add_to_row(of_bias, dy, step.stride);
+        }
+        if linear.of_weight && !bands.add_weight_gradient(linear.input, of_weight, dy, step.stride)
+        {
+            let input = Factor::rows(input, [block.n, linear.n_in], of_input.stride);
+            tile::product(of_weight, input.transposed(), dy, step.stride, true);
+        }
+        if of_input.tracked {
+            let Gradient { values, written } = &mut before[linear.input];
+            let dy = Factor::rows(dy, [block.n, step.width], step.stride);
+            tile::product(values, dy, &self.turned[v], of_input.stride, *written);
+            *written = true;
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! A block of edges, and how one step is computed on it.
+
+use super::rows::{Rows, RowsMut, add_row, put, put_gaussians, put_product, put_scaled};
+use super::step::{Linear, Operation, Plan, Step};
+use crate::cpu::activation;
+use crate::cpu::band::Band;
+use crate::cpu::scratch::Scratch;
+use crate::cpu::tasks::EdgePlan;
+use crate::cpu::tile::{self, Factor};
+
+/// Some consecutive edges of a task.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    /// Place of the first edge.
+    pub(super) first: usize,
+    /// Number of edges.
+    pub(super) n: usize,
+    pub(super) from: &'a [u32],
+    pub(super) to: &'a [u32],
+    /// The edge at each place; none if places are edges.
+    pub(super) order: Option<&'a [u32]>,
+}
+
+/// The bands of a block, for each step of Gaussians that has some.
+pub(super) struct Bands {
+    bands: Vec<Option<Expansion>>,
+    distance: Vec<f32>,
+}
+
+struct Expansion {
+    band: Band,
+    start: Vec<u32>,
+    values: Scratch,
+    /// Edges of the present block.
+    n: usize,
+    /// Room for their order.
+    order: Vec<u32>,
+}
+
+impl<'a> Block<'a> {
+    /// The blocks of `n_row` edges that a range of places is cut into.
+    pub(super) fn cut(
+        edges: &'a EdgePlan,
+        places: std::ops::Range<usize>,
+        n_row: usize,
+    ) -> impl Iterator<Item = Self> {
+        let end = places.end;
+        places.step_by(n_row).map(move |first| {
+            let range = first..(first + n_row).min(end);
+            Self {
+                first,
+                n: range.len(),
+                from: &edges.from[range.clone()],
+                to: &edges.to[range.clone()],
+                order: edges.order.as_ref().map(|order| &order[range]),
+            }
+        })
+    }
+
+    /// Rows of a matrix with one row per edge.
+    pub(super) fn rows_of_edges(&self, values: &'a [f32], width: usize) -> Rows<'a> {
+        match self.order {
+            Some(order) => Rows::looked_up(values, width, order),
+            None => Rows::in_place(&values[self.first * width..], width),
+        }
+    }
+
+    /// The values of a step, wherever they are. `values` are those in blocks.
+    pub(super) fn rows(&self, step: &Step<'a>, values: &'a [f32]) -> Rows<'a> {
+        match step.operation {
+            _ if !values.is_empty() => Rows::in_place(values, step.stride),
+            Operation::From(node) => Rows::looked_up(node, step.width, self.from),
+            Operation::To(node) => Rows::looked_up(node, step.width, self.to),
+            Operation::Stored(edge) => self.rows_of_edges(edge, step.width),
+            _ => Rows::in_place(values, step.stride),
+        }
+    }
+}
+
+impl Bands {
+    /// Room for blocks of `n_row` edges.
+    pub(super) fn new(plan: &Plan<'_>, n_row: usize) -> Self {
+        let bands = plan.steps.iter().map(|step| match step.operation {
+            Operation::Gaussians { band: Some(band), .. } if !step.in_forward => Some(Expansion {
+                band,
+                start: vec![0; n_row],
+                values: Scratch::new(n_row * band.step()),
+                n: 0,
+                order: Vec::with_capacity(n_row),
+            }),
+            _ => None,
+        });
+        Self { bands: bands.collect(), distance: Vec::with_capacity(n_row) }
+    }
+
+    /// Computes the bands of a block.
+    pub(super) fn expand(&mut self, plan: &Plan<'_>, block: &Block<'_>) {
+        for (expansion, step) in self.bands.iter_mut().zip(&plan.steps) {
+            let (Some(expansion), Operation::Gaussians { distance, .. }) =
+                (expansion, &step.operation)
+            else {
+                continue;
+            };
+            distances(&mut self.distance, block, distance);
+            let Expansion { band, start, values, n, .. } = expansion;
+            *n = block.n;
+            band.expand(
+                &mut start[..block.n],
+                &mut values[..block.n * band.step()],
+                &self.distance,
+            );
+        }
+    }
+
+    /// `out = gaussians weight`, if the step is one of bands.
+    fn product(&self, step: usize, out: &mut [f32], weight: &[f32], n_out: usize) -> bool {
+        let Some(Expansion { band, start, values, n, .. }) = &self.bands[step] else {
+            return false;
+        };
+        band.product(out, &start[..*n], &values[..n * band.step()], weight, n_out);
+        true
+    }
+
+    /// `dweight += gaussians^T dy`, if the step is one of bands.
+    pub(super) fn add_weight_gradient(
+        &mut self,
+        step: usize,
+        dweight: &mut [f32],
+        dy: &[f32],
+        n_out: usize,
+    ) -> bool {
+        let Some(Expansion { band, start, values, n, order }) = &mut self.bands[step] else {
+            return false;
+        };
+        let (start, values) = (&start[..*n], &values[..*n * band.step()]);
+        band.add_weight_gradient(dweight, start, values, dy, n_out, order);
+        true
+    }
+}
+
+fn distances(out: &mut Vec<f32>, block: &Block<'_>, distance: &[f32]) {
+    out.clear();
+    match block.order {
+        Some(order) => out.extend(order.iter().map(|&edge| distance[edge as usize])),
+        None => out.extend_from_slice(&distance[block.first..block.first + block.n]),
+    }
+}
+
+/// Computes step `v` for a block: its values into `out`, and, where it has an activation and `sum`
+/// is given, the values before that into `sum`. `before` are the values of the steps before.
+pub(super) fn evaluate(
+    plan: &Plan<'_>,
+    v: usize,
+    block: &Block<'_>,
+    bands: &Bands,
+    before: &[&mut [f32]],
+    out: &mut [f32],
+    sum: Option<&mut [f32]>,
+) {
+    let step = &plan.steps[v];
+    let (n, width) = (block.n, step.width);
+    let rows = |v: usize| block.rows(&plan.steps[v], &*before[v]);
+    match &step.operation {
+        Operation::Gaussians { distance, basis, .. } => {
+            let mut own = Vec::with_capacity(n);
+            distances(&mut own, block, distance);
+            put_gaussians(out, step.stride, &own, basis);
+        }
+        Operation::From(_) | Operation::To(_) | Operation::Stored(_) => {
+            let source = block.rows(step, &[]);
+            put(RowsMut::in_place(out, step.stride, false), source, n, width);
+        }
+        Operation::Linear(linear) => {
+            product(plan, linear, bands, before, out, [n, step.stride]);
+            if let Some(bias) = linear.bias {
+                add_row(out, bias, step.stride);
+            }
+        }
+        Operation::Sum { terms, .. } => {
+            for (place, &term) in terms.iter().enumerate() {
+                put(RowsMut::in_place(out, step.stride, place > 0), rows(term), n, width);
+            }
+        }
+        Operation::Product([a, b]) => {
+            put_product(RowsMut::in_place(out, step.stride, false), rows(*a), rows(*b), n, width);
+        }
+        Operation::Scale { input, factor } => {
+            let factor = block.rows_of_edges(factor, 1);
+            put_scaled(RowsMut::in_place(out, step.stride, false), rows(*input), factor, n, width);
+        }
+    }
+    if let Some(sum) = sum {
+        sum.copy_from_slice(out);
+    }
+    activation::apply(step.operation.activation(), out);
+}
+
+fn product(
+    plan: &Plan<'_>,
+    linear: &Linear<'_>,
+    bands: &Bands,
+    before: &[&mut [f32]],
+    out: &mut [f32],
+    [n, n_out]: [usize; 2],
+) {
+    if bands.product(linear.input, out, &linear.weight, n_out) {
+        return;
+    }
+    let input_step = plan.steps[linear.input].stride;
+    let input = Factor::rows(&*before[linear.input], [n, linear.n_in], input_step);
+    tile::product(out, input, &linear.weight, n_out, false);
+}

@@ -1,0 +1,105 @@
+//! Explicit vectors for the inner loops that compilers do not vectorise well.
+//!
+//! The crate pulp carries one source to AVX-512, AVX2 and plain 128-bit vectors; which one runs is
+//! decided when the program runs, as for [`wide`](super::wide).
+
+#![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
+#![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
+
+use pulp::{Simd, WithSimd};
+
+/// All rows that vectors go over are a multiple of so many numbers long, the widest vector.
+pub(super) const LANES: usize = 16;
+
+/// The smallest multiple of [`LANES`] that is not below `width`.
+pub(super) const fn padded(width: usize) -> usize {
+    width.div_ceil(LANES) * LANES
+}
+
+/// Runs `kernel` with the widest vectors of this machine.
+pub(super) fn vectorised(kernel: impl WithSimd<Output = ()>) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::wide::{Vectors, vectors};
+        match vectors() {
+            Vectors::Avx512 => {
+                if let Some(simd) = pulp::x86::V4::try_new() {
+                    return Simd::vectorize(simd, kernel);
+                }
+            }
+            Vectors::Avx2 => {
+                if let Some(simd) = pulp::x86::V3::try_new() {
+                    return Simd::vectorize(simd, kernel);
+                }
+            }
+            Vectors::Plain => {}
+        }
+    }
+    Simd::vectorize(pulp::Scalar128b, kernel);
+}
+
+/// Numbers in a vector.
+#[inline(always)]
+pub(super) const fn lanes<S: Simd>() -> usize {
+    size_of::<S::f32s>() / size_of::<f32>()
+}
+
+/// # Safety
+/// A whole vector must be readable at `from`; it need not be aligned.
+#[inline(always)]
+pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
+    // SAFETY: the caller's promise. A vector is plain numbers, any of which is valid.
+    unsafe { from.cast::<S::f32s>().read_unaligned() }
+}
+
+/// # Safety
+/// A whole vector must be writable at `to`; it need not be aligned.
+#[inline(always)]
+pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
+    // SAFETY: the caller's promise.
+    unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+}
+
+/// `a b + c`, in one instruction where there is one. Without, a fused result would be a call of a
+/// slow function for every number.
+#[inline(always)]
+pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if lanes::<S>() > 4 {
+        simd.mul_add_e_f32s(a, b, c)
+    } else {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    }
+}
+
+/// Goes over `0..$n` (a multiple of [`LANES`]) in panels of `$N` vectors, as many as leave
+/// registers for six rows of sums.
+macro_rules! panels {
+    ($S:ty, $n:expr, |$first:ident, $N:ident| $body:block) => {{
+        let lanes = $crate::cpu::simd::lanes::<$S>();
+        let mut $first = 0;
+        if lanes == 16 {
+            while $first + 64 <= $n {
+                const $N: usize = 4;
+                $body
+                $first += 64;
+            }
+            while $first + 32 <= $n {
+                const $N: usize = 2;
+                $body
+                $first += 32;
+            }
+            while $first < $n {
+                const $N: usize = 1;
+                $body
+                $first += 16;
+            }
+        } else {
+            while $first < $n {
+                const $N: usize = 2;
+                $body
+                $first += 2 * lanes;
+            }
+        }
+    }};
+}
+pub(super) use panels;

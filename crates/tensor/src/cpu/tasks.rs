@@ -1,0 +1,261 @@
+//! Dividing the edges of a batch among tasks.
+//!
+//! A task is a run of edges. Where no edge crosses the nodes between two runs (graphs of a batch),
+//! both ends of a task's edges belong to that task alone, and sums over nodes are made in place.
+//! Tasks that share nodes, such as parts of a hub or of one large graph, make sums of their own,
+//! which are added in the order of the tasks. The division depends on the edges alone, never on the
+//! number of threads.
+
+use std::ops::Range;
+
+use crate::segments::sorted;
+
+/// Edges of a task, of which there are eight or more where that leaves so many for each.
+const MIN_EDGES: usize = 512;
+const MAX_EDGES: usize = 2048;
+/// More tasks are not needed by any number of threads, and each has sums of its own for weights.
+const MAX_TASKS: usize = 32;
+
+/// The edges of a batch in one direction, in the order in which they are computed: by the node that
+/// receives the message.
+#[derive(Debug, Default)]
+pub struct EdgePlan {
+    /// Node that the message comes from, `[n_edge]`.
+    pub(super) from: Vec<u32>,
+    /// Node that the message goes to, ascending, `[n_edge]`.
+    pub(super) to: Vec<u32>,
+    /// The edge at each place, `[n_edge]`; none if edges lie in this order.
+    pub(super) order: Option<Vec<u32>>,
+    pub(super) tasks: Vec<Task>,
+    /// Whether what goes back to the nodes that messages come from is summed by the tasks. If not,
+    /// every edge's share is written to memory and summed afterwards: tasks share too many nodes.
+    pub(super) scatter: bool,
+    /// Otherwise: places by the node that the message comes from, and where each node's start.
+    pub(super) by_from: Option<(Vec<u32>, Vec<u32>)>,
+}
+
+/// A run of edges, and the nodes at their ends.
+#[derive(Debug, PartialEq)]
+pub(super) struct Task {
+    pub(super) edges: Range<usize>,
+    pub(super) from: NodeRange,
+    pub(super) to: NodeRange,
+}
+
+/// Consecutive nodes among which the ends of a task's edges are.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct NodeRange {
+    pub(super) nodes: Range<usize>,
+    /// Whether no other task has an edge with such an end among these nodes.
+    pub(super) own: bool,
+}
+
+impl EdgePlan {
+    /// Edges by their ends, and by their order where it is not theirs in memory.
+    /// `n_from` is the number of nodes that messages may come from.
+    pub(super) fn new(from: &[u32], to: &[u32], order: Option<&[u32]>, n_from: usize) -> Self {
+        let ordered = |of: &[u32]| match order {
+            None => of.to_vec(),
+            Some(order) => order.iter().map(|&edge| of[edge as usize]).collect(),
+        };
+        let (from, to) = (ordered(from), ordered(to));
+        let tasks = divide(&from, &to);
+        let shared = tasks.iter().map(|task| &task.from).filter(|range| !range.own);
+        let scatter = shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * from.len();
+        let by_from = (!scatter).then(|| sorted(&from, n_from));
+        Self { from, to, order: order.map(<[u32]>::to_vec), tasks, scatter, by_from }
+    }
+}
+
+fn divide(from: &[u32], to: &[u32]) -> Vec<Task> {
+    let n_edge = from.len();
+    let target = (n_edge / 8).clamp(MIN_EDGES, MAX_EDGES).max(n_edge.div_ceil(MAX_TASKS));
+    let mut tasks = Vec::new();
+    let mut start = 0;
+    while start < n_edge {
+        let end = end_of_task(from, to, start, target);
+        let range = |ends: &[u32]| {
+            let ends = &ends[start..end];
+            let first = ends.iter().min().map_or(0, |&node| node as usize);
+            let last = ends.iter().max().map_or(0, |&node| node as usize);
+            NodeRange { nodes: first..last + 1, own: true }
+        };
+        tasks.push(Task { edges: start..end, from: range(from), to: range(to) });
+        start = end;
+    }
+    mark_shared(&mut tasks, |task| &mut task.from);
+    mark_shared(&mut tasks, |task| &mut task.to);
+    tasks
+}
+
+/// The first place from `start + target` on where no edge crosses, or else `start + target`.
+fn end_of_task(from: &[u32], to: &[u32], start: usize, target: usize) -> usize {
+    let n_edge = from.len();
+    if n_edge - start <= target + target / 4 {
+        return n_edge;
+    }
+    let limit = (start + target + target / 4).min(n_edge - 1);
+    // Graphs lie one after the other: a new one begins where both ends are beyond all before.
+    let mut last = from[start..start + target].iter().max().copied().unwrap_or(0);
+    (start + target..=limit)
+        .find(|&place| {
+            let begins = from[place].min(to[place]) > last.max(to[place - 1]);
+            last = last.max(from[place]);
+            begins
+        })
+        .unwrap_or(start + target)
+}
+
+/// Notes which ranges overlap with another task's.
+fn mark_shared(tasks: &mut [Task], side: impl Fn(&mut Task) -> &mut NodeRange) {
+    let mut reached = 0;
+    for task in tasks.iter_mut() {
+        let range = side(task);
+        range.own &= range.nodes.start >= reached;
+        reached = reached.max(range.nodes.end);
+    }
+    let mut reached = usize::MAX;
+    for task in tasks.iter_mut().rev() {
+        let range = side(task);
+        range.own &= range.nodes.end <= reached;
+        reached = reached.min(range.nodes.start);
+    }
+}
+
+/// Numbers that [`share`] needs for the sums of tasks that share nodes.
+pub(super) fn n_shared<'r>(ranges: impl Iterator<Item = &'r NodeRange>, width: usize) -> usize {
+    ranges.filter(|range| !range.own).map(|range| range.nodes.len() * width).sum()
+}
+
+/// For each task the rows of its nodes: of `sums` (`[n_node, width]`) itself where they are its own,
+/// else of `shared`, zeros of the length [`n_shared`].
+pub(super) fn share<'a, 'r>(
+    sums: &'a mut [f32],
+    shared: &'a mut [f32],
+    ranges: impl Iterator<Item = &'r NodeRange>,
+    width: usize,
+) -> Vec<&'a mut [f32]> {
+    let (mut rest, mut first) = (sums, 0);
+    let mut shared = shared;
+    ranges
+        .map(|range| {
+            let n = range.nodes.len() * width;
+            if range.own {
+                let skipped = (range.nodes.start - first) * width;
+                let (own, after) = std::mem::take(&mut rest)[skipped..].split_at_mut(n);
+                (rest, first) = (after, range.nodes.end);
+                own
+            } else {
+                let (own, after) = std::mem::take(&mut shared).split_at_mut(n);
+                shared = after;
+                own
+            }
+        })
+        .collect()
+}
+
+/// Adds the sums of tasks that share nodes, in the order of the tasks.
+pub(super) fn add_shared<'r>(
+    sums: &mut [f32],
+    shared: &[f32],
+    ranges: impl Iterator<Item = &'r NodeRange>,
+    width: usize,
+) {
+    let mut shared = shared;
+    for range in ranges.filter(|range| !range.own) {
+        let (own, after) = shared.split_at(range.nodes.len() * width);
+        let rows = &mut sums[range.nodes.start * width..range.nodes.end * width];
+        super::elementwise::add_to(rows, own);
+        shared = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fully connected graphs of these sizes, then edges from one node to itself.
+    fn edges(sizes: &[u32], n_padding: usize) -> [Vec<u32>; 2] {
+        let (mut from, mut to, mut first) = (vec![], vec![], 0);
+        for &n in sizes {
+            for i in 0..n {
+                let others = (0..n).filter(|&j| j != i).map(|j| first + j);
+                from.extend(others);
+                to.extend((1..n).map(|_| first + i));
+            }
+            first += n;
+        }
+        from.extend((0..n_padding).map(|_| first));
+        to.extend((0..n_padding).map(|_| first));
+        [from, to]
+    }
+
+    fn check(from: &[u32], to: &[u32]) -> EdgePlan {
+        let n_node = from.iter().chain(to).max().map_or(0, |&node| node as usize + 1);
+        let plan = EdgePlan::new(from, to, None, n_node);
+        let mut next = 0;
+        for task in &plan.tasks {
+            assert_eq!(task.edges.start, next, "every edge once, in order");
+            next = task.edges.end;
+        }
+        assert_eq!(next, from.len());
+        // Counting the edges of each node by tasks gives the right number.
+        for (ends, side) in [(from, 0), (to, 1)] {
+            let range = |task| -> &NodeRange {
+                let t: &Task = task;
+                [&t.from, &t.to][side]
+            };
+            let mut sums = vec![0.0; n_node];
+            let mut shared = vec![0.0; n_shared(plan.tasks.iter().map(range), 1)];
+            let rows = share(&mut sums, &mut shared, plan.tasks.iter().map(range), 1);
+            for (task, rows) in plan.tasks.iter().zip(rows) {
+                for &node in &ends[task.edges.clone()] {
+                    rows[node as usize - range(task).nodes.start] += 1.0;
+                }
+            }
+            add_shared(&mut sums, &shared, plan.tasks.iter().map(range), 1);
+            for (node, sum) in (0..).zip(sums) {
+                let expected = ends.iter().filter(|&&end| end == node).count() as f32;
+                assert!((sum - expected).abs() < 0.5, "node {node}: {sum}, not {expected}");
+            }
+        }
+        plan
+    }
+
+    #[test]
+    fn graphs_are_not_cut() {
+        let [from, to] = edges(&[18; 31], 0);
+        let plan = check(&from, &to);
+        assert!(plan.tasks.len() >= 7, "{} tasks", plan.tasks.len());
+        assert!(
+            plan.tasks.iter().all(|task| task.from.own && task.to.own && task.edges.len() < 1600)
+        );
+        assert!(plan.scatter);
+    }
+
+    #[test]
+    fn edges_of_padding_are_shared_by_tasks() {
+        let [from, to] = edges(&[18; 31], 9_000);
+        let plan = check(&from, &to);
+        assert!(plan.tasks.iter().filter(|task| !task.to.own).count() > 2);
+        assert!(plan.tasks.iter().filter(|task| task.to.own).count() > 3);
+        assert!(plan.scatter);
+    }
+
+    #[test]
+    fn one_large_graph() {
+        let to: Vec<u32> = (0..40_000).map(|edge| edge / 4).collect();
+        let from: Vec<u32> =
+            (0..40_000_u32).map(|edge| edge.wrapping_mul(2_654_435_761) % 10_000).collect();
+        let plan = check(&from, &to);
+        assert!(!plan.scatter, "tasks share all nodes");
+        assert!(plan.tasks.len() > 15);
+    }
+
+    #[test]
+    fn a_small_batch_and_none() {
+        let [from, to] = edges(&[3, 4], 5);
+        assert_eq!(check(&from, &to).tasks.len(), 1);
+        assert!(check(&[], &[]).tasks.is_empty());
+    }
+}

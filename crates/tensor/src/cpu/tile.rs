@@ -1,0 +1,197 @@
+//! Products of small matrices that are in the cache already: nothing is packed.
+//!
+//! Rows of `b` and of the result are padded to a multiple of [`LANES`](super::simd::LANES). A tile
+//! of the result, six rows by one panel, stays in registers while the inner index runs.
+
+#![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
+#![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
+
+use pulp::{Simd, WithSimd};
+
+use super::simd::{LANES, lanes, load, multiply_add, panels, store, vectorised};
+
+/// Inner indices of one go: their part of both operands stays in the first cache.
+const SLICE: usize = 160;
+
+/// The left factor: element (i, p) at `i * row_step + p * inner_step`.
+#[derive(Clone, Copy)]
+pub(super) struct Factor<'a> {
+    values: &'a [f32],
+    n_row: usize,
+    n_inner: usize,
+    row_step: usize,
+    inner_step: usize,
+}
+
+impl<'a> Factor<'a> {
+    /// `n_row` rows of `n_inner` numbers, which start `step` numbers apart.
+    pub(super) fn rows(values: &'a [f32], [n_row, n_inner]: [usize; 2], step: usize) -> Self {
+        let used = if n_row == 0 { 0 } else { (n_row - 1) * step + n_inner };
+        assert!(used <= values.len(), "{n_row} rows of {n_inner} with step {step}");
+        Self { values, n_row, n_inner, row_step: step, inner_step: 1 }
+    }
+
+    /// The same matrix turned: its columns become rows.
+    pub(super) fn transposed(self) -> Self {
+        let Self { values, n_row, n_inner, row_step, inner_step } = self;
+        Self { values, n_row: n_inner, n_inner: n_row, row_step: inner_step, inner_step: row_step }
+    }
+}
+
+/// `out = a b`, or `out += a b`, for `b` `[n_inner, n]` and `out` `[n_row, n]`; n is a multiple of
+/// [`LANES`](super::simd::LANES).
+pub(super) fn product(out: &mut [f32], a: Factor<'_>, b: &[f32], n: usize, add: bool) {
+    assert!(n.is_multiple_of(LANES), "padded rows");
+    assert!(b.len() >= a.n_inner * n && out.len() >= a.n_row * n, "a product of {} rows", a.n_row);
+    if a.n_inner == 0 && !add {
+        out[..a.n_row * n].fill(0.0);
+    }
+    vectorised(Product { out, a, b, n, add });
+}
+
+struct Product<'a> {
+    out: &'a mut [f32],
+    a: Factor<'a>,
+    b: &'a [f32],
+    n: usize,
+    add: bool,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { out, a, b, n, mut add } = self;
+        for first in (0..a.n_inner).step_by(SLICE) {
+            let n_inner = SLICE.min(a.n_inner - first);
+            panels!(S, n, |column, N| {
+                // SAFETY: `product` has checked that `b` has n_inner rows and `out` n_row rows of n
+                // numbers; the panel ends at n at the latest. `Factor::rows` has checked `a`.
+                unsafe {
+                    let tile = Tile {
+                        out: out.as_mut_ptr().add(column),
+                        a: a.values.as_ptr().add(first * a.inner_step),
+                        b: b.as_ptr().add(first * n + column),
+                        n_inner,
+                        step: [n, a.row_step, a.inner_step],
+                        add,
+                    };
+                    let mut row = 0;
+                    // Vectors of 4 numbers come with 16 registers and without fused
+                    // multiplication: six rows of sums do not fit.
+                    while lanes::<S>() > 4 && row + 6 <= a.n_row {
+                        tile.compute::<S, 6, N>(simd, row);
+                        row += 6;
+                    }
+                    while row + 3 <= a.n_row {
+                        tile.compute::<S, 3, N>(simd, row);
+                        row += 3;
+                    }
+                    while row < a.n_row {
+                        tile.compute::<S, 1, N>(simd, row);
+                        row += 1;
+                    }
+                }
+            });
+            add = true;
+        }
+    }
+}
+
+/// One panel of a product.
+#[derive(Clone, Copy)]
+struct Tile {
+    out: *mut f32,
+    a: *const f32,
+    b: *const f32,
+    n_inner: usize,
+    /// From row to row of `out` and `b`; of `a`; from inner index to inner index of `a`.
+    step: [usize; 3],
+    add: bool,
+}
+
+impl Tile {
+    /// # Safety
+    /// Rows `row..row + M` of `out` and `a`, `n_inner` inner indices of `a` and `b`, and N vectors
+    /// in each row of `out` and `b` must exist.
+    #[inline(always)]
+    unsafe fn compute<S: Simd, const M: usize, const N: usize>(self, simd: S, row: usize) {
+        let lanes = lanes::<S>();
+        let [wide, row_step, inner_step] = self.step;
+        let mut sum = [[simd.splat_f32s(0.0); N]; M];
+        // SAFETY: the caller's promise.
+        unsafe {
+            let a = self.a.add(row * row_step);
+            for p in 0..self.n_inner {
+                let b: [S::f32s; N] =
+                    std::array::from_fn(|j| load::<S>(self.b.add(p * wide + j * lanes)));
+                for (i, sum) in sum.iter_mut().enumerate() {
+                    let a = simd.splat_f32s(*a.add(i * row_step + p * inner_step));
+                    for (sum, b) in sum.iter_mut().zip(b) {
+                        *sum = multiply_add(simd, a, b, *sum);
+                    }
+                }
+            }
+            for (i, sum) in sum.into_iter().enumerate() {
+                for (j, sum) in sum.into_iter().enumerate() {
+                    let out = self.out.add((row + i) * wide + j * lanes);
+                    let sum = if self.add { simd.add_f32s(load::<S>(out), sum) } else { sum };
+                    store::<S>(out, sum);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simd::padded;
+    use super::*;
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 31 + seed) % 23) as f32 / 8.0 - 1.25).collect()
+    }
+
+    /// Small multiples of 1/8: all sums are exact.
+    fn check(n_row: usize, n_inner: usize, n: usize, turned: bool, add: bool) {
+        let n = padded(n);
+        let step = if turned { n_row + 3 } else { n_inner + 3 };
+        let values = numbers(n_row.max(n_inner) * step, 1);
+        let a = if turned {
+            Factor::rows(&values, [n_inner, n_row], step).transposed()
+        } else {
+            Factor::rows(&values, [n_row, n_inner], step)
+        };
+        let b = numbers(n_inner * n, 5);
+        let mut out = vec![2.0; n_row * n];
+        product(&mut out, a, &b, n, add);
+        for i in 0..n_row {
+            for j in 0..n {
+                let at = |p| if turned { p * step + i } else { i * step + p };
+                let sum: f32 = (0..n_inner).map(|p| values[at(p)] * b[p * n + j]).sum();
+                let expected = sum + if add { 2.0 } else { 0.0 };
+                let got = out[i * n + j];
+                assert!((got - expected).abs() < 1e-6, "{n_row} {n_inner} {n} ({i}, {j}): {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_every_shape() {
+        for n_row in [0, 1, 2, 5, 6, 7, 15] {
+            for n_inner in [0, 1, 20, SLICE, SLICE + 1] {
+                for n in [1, 16, 33, 64, 100, 160] {
+                    check(n_row, n_inner, n, false, n_inner % 2 == 0);
+                    check(n_row, n_inner, n, true, n_inner % 2 == 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "3 rows of 4")]
+    fn a_factor_that_is_too_short_is_refused() {
+        let _ = Factor::rows(&[0.0; 11], [3, 4], 4);
+    }
+}

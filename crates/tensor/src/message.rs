@@ -1,0 +1,218 @@
+//! What is computed for every edge, and what arrives at the nodes.
+//!
+//! Values of the wrong shape are a bug of the model and panic.
+
+#![allow(clippy::missing_panics_doc, reason = "said once for all, above")]
+
+use std::rc::Rc;
+
+use batchlab_core::ModelError;
+
+use crate::{Activation, Backend, DeviceBatch, GaussianBasis, Matrix, Segments};
+
+/// Which end of an edge receives its message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// From the sender to the receiver.
+    #[default]
+    ToReceiver,
+    /// From the receiver to the sender, as the program of arXiv 2502.00944 runs PaiNN.
+    ToSender,
+}
+
+/// The edges of a batch in one direction, divided among tasks.
+pub struct DirectedEdges<D: Backend> {
+    /// Nodes that messages come from.
+    pub(crate) from: Rc<Segments<D>>,
+    /// Nodes that messages go to.
+    pub(crate) to: Rc<Segments<D>>,
+    pub(crate) plan: D::EdgePlan,
+}
+
+/// A value that every edge has: a row of numbers. A handle of the [`Message`] that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EdgeValue {
+    pub(crate) step: usize,
+    width: usize,
+}
+
+/// What is computed for every edge of a batch.
+///
+/// The methods only note what is to be done; [`Pass::message`] does it, a block of edges at a time,
+/// from the distances to what the nodes receive. Values of edges stay in the cache, and are written
+/// to memory only where the gradient needs them.
+///
+/// The continuous-filter convolution of SchNet (Schütt et al., NIPS 2017, section 4.3):
+///
+/// ```
+/// # use batchlab_core::ModelError;
+/// # use batchlab_tensor::{
+/// #     Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Matrix, Message, Pass, Perceptron,
+/// # };
+/// fn convolution<D: Backend>(
+///     pass: &mut Pass<'_, D>,
+///     batch: &DeviceBatch<D>,
+///     basis: &GaussianBasis,
+///     filter: &Perceptron,
+///     sent: &Matrix<D>,
+/// ) -> Result<Matrix<D>, ModelError> {
+///     let mut edge = Message::new(batch, Direction::ToReceiver)?;
+///     let gaussians = edge.gaussians(batch.distance()?, basis);
+///     let filter = filter.on_edges(pass, &mut edge, gaussians);
+///     let sent = edge.from(sent);
+///     let message = edge.product(filter, sent);
+///     pass.message(edge, message, Aggregate::Mean)
+/// }
+/// ```
+pub struct Message<D: Backend> {
+    pub(crate) edges: Rc<DirectedEdges<D>>,
+    pub(crate) steps: Vec<EdgeStep<D>>,
+}
+
+/// One value of the edges and how it comes about.
+pub(crate) struct EdgeStep<D: Backend> {
+    /// How it is computed.
+    pub(crate) operation: EdgeOperation<D>,
+    /// Numbers per edge.
+    pub(crate) width: usize,
+    /// Whether it depends on a parameter.
+    pub(crate) tracked: bool,
+}
+
+/// How a value of the edges is computed. Numbers stand for earlier steps.
+pub(crate) enum EdgeOperation<D: Backend> {
+    /// Distances `[n_edge, 1]`, expanded.
+    Gaussians { distance: Matrix<D>, basis: GaussianBasis },
+    /// The row of the node that the message comes from; of `[n_node, width]`.
+    From(Matrix<D>),
+    /// The row of the node that the message goes to; of `[n_node, width]`.
+    To(Matrix<D>),
+    /// The edge's row of `[n_edge, width]`.
+    Stored(Matrix<D>),
+    /// A linear layer: weight `[n_in, width]`, bias `[1, width]`.
+    Linear { input: usize, weight: Matrix<D>, bias: Option<Matrix<D>>, activation: Activation },
+    /// An activation of a sum of values.
+    Sum { terms: Vec<usize>, activation: Activation },
+    /// An elementwise product.
+    Product([usize; 2]),
+    /// A value times a constant of the edge, `[n_edge, 1]`.
+    Scale { input: usize, factor: Matrix<D> },
+}
+
+impl<D: Backend> Message<D> {
+    /// Nothing yet, for the edges of a batch.
+    ///
+    /// # Errors
+    /// The model does not name `sender_order` among its needs; a device without memory.
+    pub fn new(batch: &DeviceBatch<D>, direction: Direction) -> Result<Self, ModelError> {
+        Ok(Self { edges: batch.edges(direction)?, steps: Vec::new() })
+    }
+
+    /// Distances `[n_edge, 1]` as smooth one-hot vectors.
+    ///
+    /// As the input of a linear layer, only Gaussians above 1e-8 are computed where that saves at
+    /// least half of them: every edge, padding too, gets a band of the same number of columns.
+    pub fn gaussians(&mut self, distance: &Matrix<D>, basis: &GaussianBasis) -> EdgeValue {
+        assert_eq!(distance.shape(), [self.n_edge(), 1], "one distance per edge");
+        let operation = EdgeOperation::Gaussians { distance: distance.clone(), basis: *basis };
+        self.push(operation, basis.n, false)
+    }
+
+    /// The rows of the nodes that the messages come from. `node` `[n_node, width]`.
+    pub fn from(&mut self, node: &Matrix<D>) -> EdgeValue {
+        assert_eq!(node.n_row(), self.edges.from.n_segment(), "one row per node");
+        self.push(EdgeOperation::From(node.clone()), node.n_column(), node.is_tracked())
+    }
+
+    /// The rows of the nodes that the messages go to. `node` `[n_node, width]`.
+    pub fn to(&mut self, node: &Matrix<D>) -> EdgeValue {
+        assert_eq!(node.n_row(), self.edges.to.n_segment(), "one row per node");
+        self.push(EdgeOperation::To(node.clone()), node.n_column(), node.is_tracked())
+    }
+
+    /// Rows of the edges `[n_edge, width]`, for example the state that
+    /// [`Pass::message_and_edges`] has given before.
+    pub fn stored(&mut self, edge: &Matrix<D>) -> EdgeValue {
+        assert_eq!(edge.n_row(), self.n_edge(), "one row per edge");
+        self.push(EdgeOperation::Stored(edge.clone()), edge.n_column(), edge.is_tracked())
+    }
+
+    /// `activation(input weight + bias)`: `weight` `[n_in, n_out]`, `bias` `[1, n_out]`. Models use
+    /// it through [`Linear::on_edges`](crate::Linear::on_edges).
+    pub fn linear(
+        &mut self,
+        input: EdgeValue,
+        weight: &Matrix<D>,
+        bias: Option<&Matrix<D>>,
+        activation: Activation,
+    ) -> EdgeValue {
+        assert_eq!(input.width, weight.n_row(), "as many columns as the layer has inputs");
+        let tracked =
+            self.is_tracked(input) || weight.is_tracked() || bias.is_some_and(Matrix::is_tracked);
+        let (weight, bias, n_out) = (weight.clone(), bias.cloned(), weight.n_column());
+        let operation = EdgeOperation::Linear { input: input.step, weight, bias, activation };
+        self.push(operation, n_out, tracked)
+    }
+
+    /// `activation` of the sum of values of the same width.
+    pub fn sum(&mut self, terms: &[EdgeValue], activation: Activation) -> EdgeValue {
+        assert!(!terms.is_empty(), "a sum of something");
+        let width = terms[0].width;
+        assert!(terms.iter().all(|term| term.width == width), "values of one width");
+        let tracked = terms.iter().any(|&term| self.is_tracked(term));
+        let terms = terms.iter().map(|term| term.step).collect();
+        self.push(EdgeOperation::Sum { terms, activation }, width, tracked)
+    }
+
+    /// Elementwise product of two values of the same width.
+    pub fn product(&mut self, a: EdgeValue, b: EdgeValue) -> EdgeValue {
+        assert_eq!(a.width, b.width, "values of one width");
+        let tracked = self.is_tracked(a) || self.is_tracked(b);
+        self.push(EdgeOperation::Product([a.step, b.step]), a.width, tracked)
+    }
+
+    /// A value times a constant of the edge, such as a cutoff. `factor` `[n_edge, 1]`; it gets no
+    /// gradient.
+    pub fn scale(&mut self, value: EdgeValue, factor: &Matrix<D>) -> EdgeValue {
+        assert_eq!(factor.shape(), [self.n_edge(), 1], "one factor per edge");
+        assert!(!factor.is_tracked(), "the factor of an edge is a constant");
+        let tracked = self.is_tracked(value);
+        let operation = EdgeOperation::Scale { input: value.step, factor: factor.clone() };
+        self.push(operation, value.width, tracked)
+    }
+
+    /// Edges of the batch, with padding.
+    #[must_use]
+    pub fn n_edge(&self) -> usize {
+        self.edges.from.n_item()
+    }
+
+    fn is_tracked(&self, value: EdgeValue) -> bool {
+        self.steps[value.step].tracked
+    }
+
+    fn push(&mut self, operation: EdgeOperation<D>, width: usize, tracked: bool) -> EdgeValue {
+        self.steps.push(EdgeStep { operation, width, tracked });
+        EdgeValue { step: self.steps.len() - 1, width }
+    }
+}
+
+impl EdgeValue {
+    /// Numbers per edge.
+    #[must_use]
+    pub fn width(self) -> usize {
+        self.width
+    }
+}
+
+impl<D: Backend> EdgeOperation<D> {
+    /// The matrices that may want a gradient, in a fixed order.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix<D>> {
+        let [a, b] = match self {
+            Self::From(x) | Self::To(x) | Self::Stored(x) => [Some(x), None],
+            Self::Linear { weight, bias, .. } => [Some(weight), bias.as_ref()],
+            _ => [None, None],
+        };
+        a.into_iter().chain(b)
+    }
+}

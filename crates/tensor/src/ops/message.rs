@@ -1,0 +1,133 @@
+//! Messages from nodes to nodes along the edges.
+
+use batchlab_core::ModelError;
+
+use crate::backend::MessageResult;
+use crate::matrix::engine;
+use crate::{Aggregate, Backend, Buffer, EdgeValue, Matrix, Message, Pass};
+
+type Gradients<D> = dfdx::prelude::Gradients<f32, D>;
+
+impl<D: Backend> Pass<'_, D> {
+    /// Computes `value` for every edge and sums or averages it at the node that the edge's messages
+    /// go to, `[n_node, width]`; 0 for nodes that receive nothing.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn message(
+        &mut self,
+        message: Message<D>,
+        value: EdgeValue,
+        aggregate: Aggregate,
+    ) -> Result<Matrix<D>, ModelError> {
+        let result = MessageResult { message: value.step, aggregate, edge: None };
+        self.run_message(message, result).map(|(received, _)| received)
+    }
+
+    /// The same, and gives out another value edge by edge, `[n_edge, width]`, for
+    /// [`Message::stored`] to take up: the state of the edges in a network that updates it.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn message_and_edges(
+        &mut self,
+        message: Message<D>,
+        value: EdgeValue,
+        aggregate: Aggregate,
+        edge: EdgeValue,
+    ) -> Result<(Matrix<D>, Matrix<D>), ModelError> {
+        let result = MessageResult { message: value.step, aggregate, edge: Some(edge.step) };
+        let (received, edge) = self.run_message(message, result)?;
+        let edge = edge.ok_or_else(|| ModelError::Engine("the edges' values are gone".into()))?;
+        Ok((received, edge))
+    }
+
+    fn run_message(
+        &mut self,
+        message: Message<D>,
+        result: MessageResult,
+    ) -> Result<(Matrix<D>, Option<Matrix<D>>), ModelError> {
+        let tracked = |step: usize| message.steps[step].tracked;
+        let tracked = [tracked(result.message), result.edge.is_some_and(tracked)];
+        let keep = self.is_recording() && tracked.contains(&true);
+        let (received, edge, kept) =
+            self.device().message(&message, result, keep).map_err(engine)?;
+        let Some(kept) = kept else {
+            let plain = |tensor| Matrix::from_kernel(tensor, false);
+            return Ok((plain(received), edge.map(plain)));
+        };
+        Ok(match edge {
+            None => {
+                let received = self.record(received, keep, move |device, gradients, dy| {
+                    backward(device, gradients, dy, None, &message, result, kept)
+                });
+                (received, None)
+            }
+            Some(edge) => {
+                let results = [received, edge];
+                let [received, edge] =
+                    self.record_pair(results, keep, move |device, gradients, [dy, dedge]| {
+                        backward(device, gradients, dy, Some(dedge), &message, result, kept)
+                    });
+                (received, Some(edge))
+            }
+        })
+    }
+}
+
+/// Adds to the gradients of everything that a message was made of.
+fn backward<D: Backend>(
+    device: &D,
+    gradients: &mut Gradients<D>,
+    dy: &mut Buffer<D>,
+    dedge: Option<&Buffer<D>>,
+    message: &Message<D>,
+    result: MessageResult,
+    kept: D::Kept,
+) -> Result<(), D::Err> {
+    let matrices = || message.steps.iter().flat_map(|step| step.operation.matrices());
+    let mut taken = Vec::new();
+    for matrix in matrices() {
+        let wanted = matrix.is_tracked();
+        taken.push(if wanted { Some(take(device, gradients, matrix)?) } else { None });
+    }
+    device.message_backward(&mut taken, dy, dedge, message, result, kept)?;
+    for (matrix, buffer) in matrices().zip(taken) {
+        if let Some(buffer) = buffer {
+            put_back(device, gradients, matrix, buffer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes the gradient of a matrix out, so that several can be written at once. A matrix that occurs
+/// twice gets another buffer for the second time.
+fn take<D: Backend>(
+    device: &D,
+    gradients: &mut Gradients<D>,
+    matrix: &Matrix<D>,
+) -> Result<Buffer<D>, D::Err> {
+    let empty = device.zeros_buffer(0)?;
+    let buffer = std::mem::replace(gradients.get_or_alloc_mut(matrix.tensor())?, empty);
+    let n = matrix.n_row() * matrix.n_column();
+    if length(device, &buffer) == n { Ok(buffer) } else { device.zeros_buffer(n) }
+}
+
+fn put_back<D: Backend>(
+    device: &D,
+    gradients: &mut Gradients<D>,
+    matrix: &Matrix<D>,
+    buffer: Buffer<D>,
+) -> Result<(), D::Err> {
+    let place = gradients.get_or_alloc_mut(matrix.tensor())?;
+    if length(device, place) == length(device, &buffer) {
+        device.accumulate(place, &buffer)
+    } else {
+        *place = buffer;
+        Ok(())
+    }
+}
+
+fn length<D: Backend>(device: &D, buffer: &Buffer<D>) -> usize {
+    dfdx::tensor::Storage::<f32>::len(device, buffer)
+}
