@@ -1,0 +1,295 @@
+"""The training step (forward, backward, Adam) here, in JAX and in PyTorch: the same batch, the same
+parameters, the same mathematics.
+
+    cargo build --release -p batchlab-bench
+    crates/bench/peers/setup.sh --pyg
+    crates/bench/peers/.venv/bin/python crates/bench/peers/compare_training.py
+
+All systems are measured in turn within each block, in an order that rotates from block to block.
+Before the blocks and after them, at the parameters that ours has reached, loss, predictions and
+gradients of every system are compared with ours, and a difference ends the run with status 1. What
+the rows contain is said in docs/benchmarks.md.
+"""
+
+import argparse
+import importlib.metadata
+import itertools
+import json
+import os
+import pathlib
+import sys
+import tempfile
+
+import numpy as np
+
+import workers
+from blocks import measure, processor, summarise
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+# The tables of our configuration. PaiNN has 128 features, as QM9's in the study's repository.
+MODELS = {
+    "schnet": {"name": "schnet"},
+    "mpeu": {"name": "mpeu"},
+    "painn": {"name": "painn", "latent_size": 128, "cutoff_angstrom": 6.0},
+}
+# Each model of a peer: as the study's program computes it, and with node-side products.
+PLAIN = {"schnet": {}, "mpeu": {}, "painn": {"cutoff": 6.0}}
+NODE_SIDE = {"schnet": {"node_side": True}, "mpeu": {"node_side": True}, "painn": {"cutoff": 6.0}}
+
+
+def rows_of_peers(model, with_compiled):
+    """Name of a row -> kind of process and options of the model."""
+    rows = {"JAX": ("jax", PLAIN[model])}
+    if NODE_SIDE[model] != PLAIN[model]:
+        rows["JAX, node side"] = ("jax", NODE_SIDE[model])
+    # The faster of the two; PyTorch Geometric's own SchNet has its product on the node side, too.
+    rows["PyTorch eager"] = ("eager", NODE_SIDE[model])
+    if with_compiled:
+        rows["PyTorch compiled"] = ("compiled", NODE_SIDE[model])
+    return rows
+
+
+def choice(batch_size, at_least=None):
+    """The study's static-64."""
+    return {"batcher": {"name": "static", "batch_size": batch_size}, "at_least": at_least}
+
+
+def timed(worker, case, block_ms):
+    """A function that makes one block: the median of its steps in milliseconds. The number of steps
+    is chosen such that a block takes about `block_ms`."""
+    first = min(worker.ask("time", case=case, n_step=2)["ms"])
+    n_step = int(np.clip(round(block_ms / first), 2, 50))
+    return lambda: float(np.median(worker.ask("time", case=case, n_step=n_step)["ms"]))
+
+
+class Processes:
+    """Ours and those of the peers that were asked for, with one number of threads."""
+
+    def __init__(self, options, threads):
+        self.threads, self.options = threads, options
+        self.ours = workers.ours(options.binary, threads)
+        self.peers = {}
+
+    def peer(self, kind):
+        if kind not in self.peers:
+            self.peers[kind] = workers.peer(kind, self.threads)
+            if not self.peers[kind].ask("denormals")["flushed"]:
+                sys.exit(f"{kind} does not flush denormal numbers, so its times say nothing")
+        return self.peers[kind]
+
+    def all(self):
+        return [self.ours, *self.peers.values()]
+
+    def stop(self):
+        for worker in self.all():
+            worker.stop()
+
+
+def compare_step(processes, structures, model, batch_size, rng):
+    """One table: the rows of all systems on one batch, and the floors."""
+    options, ours = processes.options, processes.ours
+    sizes = ours.ask("open", structures=structures, choice=choice(batch_size),
+                     model=MODELS[model])
+    with tempfile.TemporaryDirectory() as folder:
+        ours.ask("write", case=0, folder=folder)
+        systems = {"batchlab": timed(ours, 0, options.block_ms)}
+        cases, first_step = {}, {}
+        for row, (kind, of_model) in rows_of_peers(
+                model, batch_size in options.compiled_batch_size).items():
+            worker = processes.peer(kind)
+            case = sum(other is worker for other, _ in cases.values())
+            answer = worker.ask("open", folder=folder, model=model, options=of_model)
+            cases[row], first_step[row] = (worker, case), answer["first_step_s"]
+            worker.ask("compare", case=case, folder=folder)
+            systems[row] = timed(worker, case, options.block_ms)
+        load = os.getloadavg()[0]
+        samples = measure(systems, options.blocks)
+        ours.ask("write", case=0, folder=folder)
+        differences = {row: worker.ask("compare", case=case, folder=folder)
+                       for row, (worker, case) in cases.items()}
+    floors = {name: ours.ask("floor", case=0, savings=savings)
+              for name, savings in (("all products", False), ("with savings", True))}
+    for worker in processes.all():
+        worker.ask("close")
+    return {"structures": structures, "model": model, "batch_size": batch_size,
+            "threads": processes.threads, "sizes": sizes, "load": [load, os.getloadavg()[0]],
+            "rows": summarise(samples, "batchlab", rng), "first_step_s": first_step,
+            "differences": differences, "floors": floors}
+
+
+def print_step(table):
+    padded, real = table["sizes"]["padded"], table["sizes"]["real"]
+    print(f"\n{table['model']}, {table['structures']}, B = {table['batch_size']}, "
+          f"{table['threads']} threads: {padded['n_node']} nodes, {padded['n_edge']} edges "
+          f"({real['n_edge']} real); load {table['load'][0]:.1f} to {table['load'][1]:.1f}")
+    for name, row in table["rows"].items():
+        low, high = row["interval"]
+        ratio_low, ratio_high = row["ratio_interval"]
+        line = (f"  {name:<18} {row['median']:8.2f} ms ({low:.2f}-{high:.2f})"
+                f"   x {row['ratio']:6.2f} ({ratio_low:.2f}-{ratio_high:.2f})")
+        if name in table["differences"]:
+            line += f"   gradients differ by {table['differences'][name]['gradient']:.0e}"
+        print(line)
+    for name, floor in table["floors"].items():
+        share = floor["ms"] / table["rows"]["batchlab"]["median"]
+        print(f"  floor, {name:<12} {floor['ms']:7.2f} ms: {floor['products_ms']:.2f} for "
+              f"{floor['giga_operations']:.2f} GFLOP, {floor['traffic_ms']:.2f} for "
+              f"{floor['kept_bytes'] / 1e6:.1f} MB; batchlab / floor {1 / share:.2f}")
+    sys.stdout.flush()
+
+
+def squares(processes):
+    """10^9 operations per second in a product of two matrices of 2048 x 2048."""
+    kinds = {"batchlab": processes.ours, "JAX": processes.peer("jax"),
+             "PyTorch": processes.peer("eager")}
+    rates = {name: worker.ask("square", size=2048)["giga_per_second"]
+             for name, worker in kinds.items()}
+    print(f"\nproduct of two 2048 x 2048, {processes.threads} threads, GFLOP/s: "
+          + ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items()))
+    return {"threads": processes.threads, "giga_per_second": rates}
+
+
+def linearity(processes, structures, model, batch_size):
+    """Time against padded edges: the same graphs with more and more padding."""
+    ours, options = processes.ours, processes.options
+    def open_with(at_least):
+        return ours.ask("open", structures=structures, model=MODELS[model],
+                        choice=choice(batch_size, at_least))["padded"]
+    own = open_with(None)
+    n_edge = [own["n_edge"] * factor // 4 for factor in (4, 6, 8, 12, 16)]
+    for n in n_edge[1:]:
+        open_with({"n_node": own["n_node"], "n_edge": n})
+    samples = measure({n: timed(ours, case, options.block_ms) for case, n in enumerate(n_edge)},
+                      options.blocks)
+    ours.ask("close")
+    ms = [float(np.median(values)) for values in samples.values()]
+    slope, intercept = np.polyfit(n_edge, ms, 1)
+    deviation = [float(time / (intercept + slope * n) - 1) for n, time in zip(n_edge, ms)]
+    print(f"\n{model}, {structures}, B = {batch_size}, {processes.threads} threads, padded with "
+          f"edges: {intercept:.2f} ms + {slope * 1e6:.0f} ns per edge")
+    for n, time, off in zip(n_edge, ms, deviation):
+        print(f"  {n:>7} edges {time:8.2f} ms, {100 * off:+.1f} % off the line")
+    return {"model": model, "structures": structures, "batch_size": batch_size,
+            "threads": processes.threads, "n_edge": n_edge, "ms": ms, "intercept_ms": intercept,
+            "ns_per_edge": slope * 1e6, "deviation": deviation}
+
+
+def half_padding(processes, structures, model, batch_size, rng):
+    """A batch of which half is padding beside one of the same shape that is real."""
+    ours, options = processes.ours, processes.options
+    def open_with(size, at_least):
+        return ours.ask("open", structures=structures, model=MODELS[model],
+                        choice=choice(size, at_least))
+    full = open_with(batch_size, None)
+    shape = {"n_node": full["padded"]["n_node"], "n_edge": full["padded"]["n_edge"]}
+    half = open_with(batch_size // 2, shape)
+    samples = measure({"real": timed(ours, 0, options.block_ms),
+                       "half padding": timed(ours, 1, options.block_ms)}, options.blocks)
+    ours.ask("close")
+    row = summarise(samples, "real", rng)["half padding"]
+    low, high = row["ratio_interval"]
+    real = half["real"]["n_edge"] / shape["n_edge"]
+    print(f"\n{model}, {structures}, {processes.threads} threads, {shape['n_edge']} edges: with "
+          f"{100 * (1 - real):.0f} % padding a step takes {row['ratio']:.3f} ({low:.3f}-{high:.3f}) "
+          "of the time with none")
+    return {"model": model, "structures": structures, "threads": processes.threads,
+            "shape": shape, "real_share": real, **row}
+
+
+def memory(options, model, batch_size):
+    """Peak memory of a process that does nothing else, and of ours over 2,000 steps."""
+    structures = {"structures": "qm9", "choice": choice(batch_size), "model": MODELS[model]}
+    peaks = {}
+    with tempfile.TemporaryDirectory() as folder:
+        ours = workers.ours(options.binary, 1)
+        ours.ask("open", **structures)
+        before = ours.ask("memory")["now_bytes"]
+        ours.ask("time", case=0, n_step=5)
+        peaks["batchlab"] = [before, ours.ask("memory")["peak_bytes"]]
+        ours.ask("write", case=0, folder=folder)
+        ours.stop()
+        for row, (kind, of_model) in rows_of_peers(model, False).items():
+            worker = workers.peer(kind, 1)
+            before = worker.ask("memory")["now_bytes"]
+            worker.ask("open", folder=folder, model=model, options=of_model)
+            worker.ask("time", case=0, n_step=5)
+            peaks[row] = [before, worker.ask("memory")["peak_bytes"]]
+            worker.stop()
+    print(f"\n{model}, qm9, B = {batch_size}: peak of the process, and before its first step")
+    for name, (before, peak) in peaks.items():
+        print(f"  {name:<18} {peak / 1e6:7.0f} MB ({before / 1e6:.0f} MB before)")
+    return {"model": model, "batch_size": batch_size, "bytes_before_and_peak": peaks}
+
+
+def steady(options, model, batch_size=16, n_report=10):
+    ours = workers.ours(options.binary, len(os.sched_getaffinity(0)))
+    n_step = options.steady_steps // n_report
+    now = ours.ask("steady", structures="qm9", choice=choice(batch_size), model=MODELS[model],
+                   n_step=n_step, n_report=n_report)["now_bytes"]
+    ours.stop()
+    print(f"{model}, qm9, B = {batch_size}, nine batches in turn, MB after every {n_step} steps: "
+          + " ".join(f"{bytes_ / 1e6:.1f}" for bytes_ in now))
+    return {"model": model, "batch_size": batch_size, "n_step": n_step, "now_bytes": now}
+
+
+def versions():
+    names = ["jax", "jraph", "numpy", "torch", "torch_geometric"]
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--binary", default=ROOT / "target/release/batchlab-bench", type=pathlib.Path)
+    add("--parts", default=["steps", "padding", "memory"], nargs="+",
+        choices=["steps", "padding", "memory"])
+    add("--models", default=list(MODELS), nargs="+", choices=list(MODELS))
+    add("--structures", default=["qm9", "aflow-sized"], nargs="+")
+    add("--batch-size", default=[16, 32, 64, 128], nargs="+", type=int)
+    add("--compiled-batch-size", default=[32], nargs="*", type=int,
+        help="where torch.compile is measured, too; it takes a minute for each")
+    add("--threads", default=[1, 2], nargs="+", type=int)
+    add("--blocks", default=12, type=int)
+    add("--block-ms", default=200, type=float, help="milliseconds of each system in a block")
+    add("--steady-steps", default=2000, type=int)
+    add("--json", type=pathlib.Path, help="where everything is written")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    rng = np.random.default_rng(1)
+    result = {"processor": processor(), "versions": versions(), "squares": [], "steps": [],
+              "linearity": [], "half_padding": [], "memory": [], "steady": []}
+    print(result["processor"], result["versions"])
+    for threads in options.threads:
+        processes = Processes(options, threads)
+        if "steps" in options.parts:
+            result["squares"].append(squares(processes))
+            for structures, model, batch_size in itertools.product(
+                    options.structures, options.models, options.batch_size):
+                table = compare_step(processes, structures, model, batch_size, rng)
+                print_step(table)
+                result["steps"].append(table)
+                write(options, result)
+        if "padding" in options.parts:
+            for model in options.models:
+                result["linearity"].append(linearity(processes, "qm9", model, 32))
+                result["half_padding"].append(half_padding(processes, "qm9", model, 64, rng))
+        processes.stop()
+    if "memory" in options.parts:
+        for model in options.models:
+            result["memory"] += [memory(options, model, size) for size in (32, 128)]
+            result["steady"].append(steady(options, model))
+    write(options, result)
+    print("\nload at the end:", os.getloadavg())
+
+
+def write(options, result):
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Our binary and the peers as processes that answer requests, lines of JSON."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Worker:
+    """One process on the first `threads` cores."""
+
+    def __init__(self, command, threads):
+        if not hasattr(os, "sched_setaffinity"):
+            sys.exit("processes cannot be bound to cores here; run the comparison on Linux")
+        cores = sorted(os.sched_getaffinity(0))[:threads]
+        if len(cores) < threads:
+            sys.exit(f"{threads} threads were asked for, but there are {len(cores)} cores")
+        self.name = " ".join(str(part) for part in command)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "JAX_PLATFORMS": "cpu"},
+            preexec_fn=lambda: os.sched_setaffinity(0, cores))
+
+    def ask(self, what, **request):
+        self.process.stdin.write(json.dumps({"do": what, **request}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} ended early; its message is above")
+        return json.loads(line)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def ours(binary, threads):
+    if not binary.exists():
+        sys.exit(f"{binary} is missing: cargo build --release -p batchlab-bench")
+    return Worker([str(binary), "serve-training", "--threads", str(threads)], threads)
+
+
+def peer(kind, threads):
+    return Worker([sys.executable, str(HERE / "peer_worker.py"), kind, str(threads)], threads)
