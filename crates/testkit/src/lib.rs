@@ -12,3 +12,4 @@ pub mod golden;
 pub mod golden_models;
 pub mod model;
 pub mod nodes;
+pub mod one_edge;

@@ -4,8 +4,9 @@ mod network;
 
 use std::num::NonZeroU32;
 
+use batchlab_core::edge_rule::Radius;
 use batchlab_core::{Model, ModelContext, ModelError, Needs, Trainer};
-use batchlab_tensor::Aggregate;
+pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 /// interactions", NIPS 2017, arXiv 1706.08566. The defaults are the variant that arXiv
 /// 2502.00944 trains: no biases, no cutoff, messages and nodes averaged instead of summed, 150
 /// Gaussians from 0 to 14.9 angstrom with `exp(-(d - mu)^2 / spacing)`; 80,352 parameters for five
-/// elements.
+/// elements. It was published with `n_gaussian = 300`, `aggregation = "sum"`, `readout = "sum"` and
+/// `bias = true`; the cutoff came with the program `SchNetPack` (Schütt et al. 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schnet {
@@ -32,7 +34,11 @@ pub struct Schnet {
     /// Distance between the centres of two Gaussians. Their variance is half of it, in square
     /// angstrom.
     #[serde(default)]
-    pub gaussian_spacing_angstrom: Spacing,
+    pub gaussian_spacing_angstrom: GaussianSpacing,
+    /// Length from which on an edge counts nothing, in angstrom: filters are multiplied by
+    /// `(cos(pi d / cutoff) + 1) / 2`. Edges of every length count if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutoff_angstrom: Option<Radius>,
     /// Features per node in the hidden layer of the readout; half of `latent_size` if it is not
     /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,53 +49,9 @@ pub struct Schnet {
     /// How the nodes' values become the graph's.
     #[serde(default)]
     pub readout: Aggregation,
-}
-
-/// How many values become one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Aggregation {
-    /// Their mean, as in arXiv 2502.00944.
-    #[default]
-    Mean,
-    /// Their sum, as in Schütt et al. 2017.
-    Sum,
-}
-
-/// A positive length in angstrom.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Spacing(f64);
-
-impl Spacing {
-    /// The length in angstrom.
-    #[must_use]
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl Default for Spacing {
-    fn default() -> Self {
-        Self(0.1)
-    }
-}
-
-impl TryFrom<f64> for Spacing {
-    type Error = String;
-    fn try_from(spacing: f64) -> Result<Self, String> {
-        if spacing > 0.0 && spacing.is_finite() {
-            Ok(Self(spacing))
-        } else {
-            Err(format!("{spacing} is not a distance between two Gaussians; give one above 0"))
-        }
-    }
-}
-
-impl From<Spacing> for f64 {
-    fn from(spacing: Spacing) -> Self {
-        spacing.0
-    }
+    /// Whether every layer adds a bias, 0 at the start.
+    #[serde(default)]
+    pub bias: bool,
 }
 
 const fn latent_size() -> NonZeroU32 {
@@ -110,10 +72,12 @@ impl Default for Schnet {
             latent_size: latent_size(),
             n_interaction: n_interaction(),
             n_gaussian: n_gaussian(),
-            gaussian_spacing_angstrom: Spacing::default(),
+            gaussian_spacing_angstrom: GaussianSpacing::default(),
+            cutoff_angstrom: None,
             readout_size: None,
             aggregation: Aggregation::default(),
             readout: Aggregation::default(),
+            bias: false,
         }
     }
 }
@@ -123,15 +87,6 @@ impl Schnet {
     fn readout_size(&self) -> usize {
         let half = NonZeroU32::new(self.latent_size.get() / 2).unwrap_or(NonZeroU32::MIN);
         self.readout_size.unwrap_or(half).get() as usize
-    }
-}
-
-impl From<Aggregation> for Aggregate {
-    fn from(aggregation: Aggregation) -> Self {
-        match aggregation {
-            Aggregation::Mean => Self::Mean,
-            Aggregation::Sum => Self::Sum,
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! The network: an embedding, interactions, a readout.
 
 use batchlab_core::ModelError;
-use batchlab_tensor::Activation::{Identity, ShiftedSoftplus};
+use batchlab_tensor::Activation::{self, Identity, ShiftedSoftplus};
 use batchlab_tensor::{
-    Aggregate, Backend, DeviceBatch, GaussianBasis, Initial, Linear, Matrix, Parameter,
-    ParameterBuilder, Pass, Perceptron,
+    Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Initial, Linear, Matrix, Message,
+    Parameter, ParameterBuilder, Pass, Perceptron,
 };
 
 use crate::Schnet;
@@ -14,8 +14,11 @@ pub(crate) struct Network {
     /// `[n_node_class, latent]`: the features that a node starts with.
     embedding: Parameter,
     gaussians: GaussianBasis,
+    /// In angstrom.
+    cutoff: Option<f32>,
     interactions: Vec<Interaction>,
     readout: Perceptron,
+    aggregate: Aggregate,
     pooling: Aggregate,
 }
 
@@ -27,7 +30,6 @@ struct Interaction {
     sender: Linear,
     /// From what a node receives to the change of its features.
     update: Perceptron,
-    aggregate: Aggregate,
 }
 
 impl Network {
@@ -38,49 +40,47 @@ impl Network {
         output_width: usize,
     ) -> Self {
         let latent = model.latent_size.get() as usize;
-        let n_gaussian = model.n_gaussian.get() as usize;
-        let spacing = model.gaussian_spacing_angstrom.get();
-
         let shape = [n_node_class, latent];
         let embedding = parameters.matrix("embedding.weight", shape, Initial::TruncatedNormal);
-        let interactions = (0..model.n_interaction.get()).map(|i| {
-            let mut layers = |name: &str, widths: &[usize], last| {
-                let name = format!("interaction.{i}.{name}");
-                Perceptron::new(parameters, &name, widths, ShiftedSoftplus, last)
-            };
-            Interaction {
-                filter: layers("filter", &[n_gaussian, latent, latent], ShiftedSoftplus),
-                update: layers("update", &[latent, latent, latent], Identity),
-                sender: Linear::new(
-                    parameters,
-                    &format!("interaction.{i}.sender"),
-                    latent,
-                    latent,
-                    Identity,
-                ),
-                aggregate: model.aggregation.into(),
-            }
-        });
+        let interactions = (0..model.n_interaction.get())
+            .map(|i| Interaction::new(model, parameters, i))
+            .collect();
+        let widths = [latent, model.readout_size(), output_width];
         Self {
             embedding,
-            gaussians: GaussianBasis {
-                n: n_gaussian,
-                first: 0.0,
-                spacing: spacing as f32,
-                // The divisor is the spacing itself, as in the program of arXiv 2502.00944.
-                coefficient: (1.0 / spacing) as f32,
-            },
-            interactions: interactions.collect(),
-            readout: Perceptron::new(
-                parameters,
-                "readout",
-                &[latent, model.readout_size(), output_width],
-                ShiftedSoftplus,
-                Identity,
-            ),
+            gaussians: model.gaussian_spacing_angstrom.basis(model.n_gaussian.get() as usize),
+            cutoff: model.cutoff_angstrom.map(|cutoff| cutoff.get() as f32),
+            interactions,
+            readout: layers(model, parameters, "readout", &widths, Identity),
+            aggregate: model.aggregation.into(),
             pooling: model.readout.into(),
         }
     }
+}
+
+impl Interaction {
+    fn new(model: &Schnet, parameters: &mut ParameterBuilder, i: u32) -> Self {
+        let name = |part: &str| format!("interaction.{i}.{part}");
+        let latent = model.latent_size.get() as usize;
+        let widths = [model.n_gaussian.get() as usize, latent, latent];
+        let filter = layers(model, parameters, &name("filter"), &widths, ShiftedSoftplus);
+        let update = layers(model, parameters, &name("update"), &[latent; 3], Identity);
+        let sender = Linear::new(parameters, &name("sender"), latent, latent, Identity);
+        let sender = if model.bias { sender.with_bias(parameters) } else { sender };
+        Self { filter, sender, update }
+    }
+}
+
+/// Layers with or without biases.
+fn layers(
+    model: &Schnet,
+    parameters: &mut ParameterBuilder,
+    name: &str,
+    widths: &[usize],
+    last: Activation,
+) -> Perceptron {
+    let layers = Perceptron::new(parameters, name, widths, ShiftedSoftplus, last);
+    if model.bias { layers.with_bias(parameters) } else { layers }
 }
 
 impl batchlab_tensor::Network for Network {
@@ -89,14 +89,20 @@ impl batchlab_tensor::Network for Network {
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError> {
-        let gaussians = pass.gaussians(batch.distance()?, &self.gaussians)?;
-        let (sender, receiver) = (batch.sender()?, batch.receiver());
+        let distance = batch.distance()?;
+        let cutoff = self.cutoff.map(|cutoff| pass.cosine_cutoff(distance, cutoff)).transpose()?;
         let mut node = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
         for interaction in &self.interactions {
-            let filter = interaction.filter.forward(pass, &gaussians)?;
             let sent = interaction.sender.forward(pass, &node)?;
-            let received =
-                pass.convolve(&filter, &sent, sender, receiver, interaction.aggregate)?;
+            let mut edge = Message::new(batch, Direction::ToReceiver)?;
+            let gaussians = edge.gaussians(distance, &self.gaussians);
+            let mut filter = interaction.filter.on_edges(pass, &mut edge, gaussians);
+            if let Some(cutoff) = &cutoff {
+                filter = edge.scale(filter, cutoff);
+            }
+            let sent = edge.from(&sent);
+            let message = edge.product(filter, sent);
+            let received = pass.message(edge, message, self.aggregate)?;
             let change = interaction.update.forward(pass, &received)?;
             node = pass.add(&node, &change)?;
         }

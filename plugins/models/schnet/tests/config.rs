@@ -2,7 +2,7 @@
 
 use batchlab_core::model::Loss;
 use batchlab_core::registry::{Kind, find};
-use batchlab_core::{Model, ModelContext};
+use batchlab_core::{Model, ModelContext, Needs};
 use model_schnet::Schnet;
 use serde_json::json;
 
@@ -44,6 +44,7 @@ fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_gaussian": 0 }), "expected a nonzero u32");
     refused(json!({ "gaussian_spacing_angstrom": 0.0 }), "0 is not a distance between two");
+    refused(json!({ "cutoff_angstrom": -1.0 }), "-1 is no radius; give a length in angstrom");
     refused(json!({ "latent": 64 }), "unknown field `latent`, expected one of `latent_size`");
 }
 
@@ -54,6 +55,23 @@ fn widths_come_from_the_options() {
     let trainer = model.open(&context(3)).unwrap();
     // Embedding, filter, sender, update, readout.
     assert_eq!(trainer.n_parameter(), 3 + (2 + 1) + 1 + (1 + 1) + (1 + 1));
+}
+
+#[test]
+fn as_published_every_layer_has_a_bias() {
+    let options = json!({ "n_gaussian": 300, "bias": true, "aggregation": "sum",
+                          "readout": "sum" });
+    let model: Schnet = serde_json::from_value(options).unwrap();
+    let linear = |n_in: usize, n_out: usize| n_in * n_out + n_out;
+    let interaction = linear(300, 64) + 4 * linear(64, 64);
+    let expected = 5 * 64 + 3 * interaction + linear(64, 32) + linear(32, 1);
+    assert_eq!(model.open(&context(5)).unwrap().n_parameter(), expected);
+}
+
+#[test]
+fn data_without_distances_do_not_fit() {
+    let provided = Needs { node_class: true, ..Needs::default() };
+    assert_eq!(Schnet::default().needs().missing_from(provided), Some("distances"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What every model promises.
 
+use batchlab_core::Model as _;
 use batchlab_core::model::{Loss, ModelContext};
 use model_schnet::{Aggregation, Schnet};
 
@@ -10,6 +11,13 @@ batchlab_testkit::model_conformance!(Schnet::default());
 batchlab_testkit::model_conformance!(
     sums,
     Schnet { aggregation: Aggregation::Sum, readout: Aggregation::Sum, ..narrow() }
+);
+
+// Biases and a cutoff that some edges are beyond.
+batchlab_testkit::model_conformance!(
+    biases,
+    toml::from_str::<Schnet>("latent_size = 16\nbias = true\ncutoff_angstrom = 4.0")
+        .expect("a right table")
 );
 
 fn narrow() -> Schnet {
@@ -27,7 +35,6 @@ fn the_narrow_model_is_narrow() {
         output_width: 1,
         loss: Loss::Mse,
     };
-    use batchlab_core::Model as _;
     let trainer = narrow().open(&ctx).expect("it opens");
     let interaction = 37 * 13 + 13 * 13 + 13 * 13 + 2 * 13 * 13;
     assert_eq!(trainer.n_parameter(), 4 * 13 + 2 * interaction + 13 * 5 + 5);

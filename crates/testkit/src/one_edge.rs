@@ -1,0 +1,42 @@
+//! Two nodes and one edge: the smallest graph that shows what an edge does to a prediction.
+
+use batchlab_core::graphs::{
+    Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, StoredEdges, Topology,
+};
+use batchlab_core::model::{Loss, Slot};
+use batchlab_core::{BatchBuffer, BatchPlan, Model, ModelContext, collate};
+
+/// What a fresh model predicts for two nodes of classes 0 and 1 with one edge between them.
+/// `distance` is in angstrom.
+#[must_use]
+pub fn predict(model: &dyn Model, [sender, receiver]: [u32; 2], distance: f32) -> f32 {
+    let direction = [2.0 / 7.0, -3.0 / 7.0, 6.0 / 7.0];
+    let displacement = direction.map(|part| part * distance);
+    let stored = StoredEdges::new(&[1], &[sender], &[receiver], &[distance], &[displacement])
+        .expect("one edge");
+    let many = ManyGraphs::new(&[2], Edges::Stored(stored)).expect("two nodes");
+    let mut graphs = Graphs::new("one edge", Topology::Many(many)).expect("one graph");
+    let name = vec!["first".into(), "second".into()];
+    graphs.node_class = Some(NodeClass { value: vec![0, 1], name });
+
+    let mut plan = BatchPlan::default();
+    plan.clear(Level::Graphs);
+    plan.push_graph(GraphSize { id: 0, n_node: 2, n_edge: 1 });
+    plan.shape = plan.real;
+    let mut buffer = BatchBuffer::new();
+    collate(&graphs, &plan, model.needs(), &mut buffer).expect("the plan fits");
+
+    let ctx = ModelContext {
+        device: "cpu".into(),
+        seed: 42,
+        n_node_class: 2,
+        node_feature_width: 0,
+        output_width: 1,
+        loss: Loss::Mse,
+    };
+    let mut trainer = model.open(&ctx).expect("the model opens");
+    trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
+    let mut prediction = Vec::new();
+    trainer.predict(Slot::A, &mut prediction).expect("it predicts");
+    prediction[0]
+}
