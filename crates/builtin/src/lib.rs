@@ -17,6 +17,8 @@ use batcher_static as _;
 use dataset_one_graph as _;
 use dataset_qm9 as _;
 use dataset_sizes as _;
+use model_mpeu as _;
+use model_painn as _;
 use model_schnet as _;
 use sink_parquet as _;
 

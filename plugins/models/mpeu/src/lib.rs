@@ -1,0 +1,116 @@
+//! Model `mpeu`: message passing in which edges have a state of their own.
+
+mod network;
+
+use std::num::NonZeroU32;
+
+use batchlab_core::{Model, ModelContext, ModelError, Needs, Trainer};
+pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Message passing with edge updates. Each step first makes a new state of every edge from the old
+/// one and its two ends; a gate made from it decides what the sender's features become on their way.
+///
+/// Jørgensen, Jacobsen and Schmidt, "Neural message passing with edge updates for predicting
+/// properties of molecules and materials", 2018, arXiv 1806.03146. The defaults are the variant that
+/// arXiv 2502.00944 trains: no biases, messages and nodes averaged instead of summed, edges that
+/// start as 150 Gaussians of their length, from 0 to 14.9 angstrom; 173,152 parameters for five
+/// elements.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mpeu {
+    /// Features per node, and per edge after the first step.
+    #[serde(default = "latent_size")]
+    pub latent_size: NonZeroU32,
+    /// Number of steps, each with weights of its own.
+    #[serde(default = "n_interaction")]
+    pub n_interaction: NonZeroU32,
+    /// Number of Gaussians that a distance is expanded in; the first is centred at 0.
+    #[serde(default = "n_gaussian")]
+    pub n_gaussian: NonZeroU32,
+    /// Distance between the centres of two Gaussians. Their variance is half of it, in square
+    /// angstrom.
+    #[serde(default)]
+    pub gaussian_spacing_angstrom: GaussianSpacing,
+    /// Features per edge in the hidden layer of an edge update; twice `latent_size` if it is not
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edge_hidden_size: Option<NonZeroU32>,
+    /// Features per node in the hidden layer of the readout; half of `latent_size` if it is not
+    /// given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readout_size: Option<NonZeroU32>,
+    /// How the messages that a node receives become one.
+    #[serde(default)]
+    pub aggregation: Aggregation,
+    /// How the nodes' values become the graph's.
+    #[serde(default)]
+    pub readout: Aggregation,
+}
+
+const fn latent_size() -> NonZeroU32 {
+    NonZeroU32::new(64).expect("64 is not 0")
+}
+
+const fn n_interaction() -> NonZeroU32 {
+    NonZeroU32::new(3).expect("3 is not 0")
+}
+
+const fn n_gaussian() -> NonZeroU32 {
+    NonZeroU32::new(150).expect("150 is not 0")
+}
+
+impl Default for Mpeu {
+    fn default() -> Self {
+        Self {
+            latent_size: latent_size(),
+            n_interaction: n_interaction(),
+            n_gaussian: n_gaussian(),
+            gaussian_spacing_angstrom: GaussianSpacing::default(),
+            edge_hidden_size: None,
+            readout_size: None,
+            aggregation: Aggregation::default(),
+            readout: Aggregation::default(),
+        }
+    }
+}
+
+impl Mpeu {
+    /// Features per edge in the hidden layer of an edge update.
+    fn edge_hidden_size(&self) -> usize {
+        self.edge_hidden_size.map_or(2 * self.latent_size.get() as usize, |n| n.get() as usize)
+    }
+
+    /// Features per node in the hidden layer of the readout.
+    fn readout_size(&self) -> usize {
+        let half = NonZeroU32::new(self.latent_size.get() / 2).unwrap_or(NonZeroU32::MIN);
+        self.readout_size.unwrap_or(half).get() as usize
+    }
+}
+
+#[typetag::serde(name = "mpeu")]
+impl Model for Mpeu {
+    fn needs(&self) -> Needs {
+        Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() }
+    }
+
+    fn check_device(&self, device: &str) -> Result<(), ModelError> {
+        device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
+    fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
+        if ctx.n_node_class == 0 {
+            return Err(ModelError::Options(
+                "MPEU embeds the classes of nodes (the elements), but the data set has none; choose \
+                 a data set of molecules or crystals"
+                    .into(),
+            ));
+        }
+        batchlab_tensor::open(ctx, self.needs(), |parameters| {
+            network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
+        })
+    }
+}
+
+batchlab_core::register!(Model, Mpeu, example = Mpeu::default());
