@@ -339,7 +339,8 @@ record! {
         at: Timestamp,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `nan`, `interrupted`, or what a batcher reports, such as `oversize`.
+        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, or what a batcher reports, such as
+        /// `oversize`.
         kind: String,
         /// What a person should read.
         message: String,

@@ -5,9 +5,11 @@ mod evaluate;
 mod ledger;
 mod pipeline;
 mod recorder;
+mod replay;
 mod split;
 mod tally;
 mod train;
+mod unseen;
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION};
 use batchlab_core::{BatchContext, BatchStream, Graphs, LoadContext, Purpose};
 use serde::Serialize;
+use serde_json::json;
 
 pub use ledger::ShapeLedger;
 pub use split::Subsets;
@@ -28,10 +31,11 @@ pub use split::Subsets;
 use crate::provenance::{Provenance, now, peak_host_bytes};
 use crate::publish::Publisher;
 use crate::{Config, LoadedConfig, Observer, RunError};
-use evaluate::Evaluator;
+use evaluate::{Evaluated, Evaluator};
 use pipeline::{Pipeline, Producer, nanoseconds};
 use recorder::Recorder;
-use train::TrainingLoop;
+use replay::{Replay, name_members};
+use train::{Stop, TrainingLoop};
 
 /// What the caller decides.
 #[derive(Debug, Clone, Copy)]
@@ -171,14 +175,21 @@ pub fn run(
     recorder.facts(&facts, &data.graphs.notes);
     let header = describe::header(loaded, &data, &*trainer, publisher.run_id());
     observer.started(&header);
+    if config.model.needs().node_class {
+        warn_of_unseen_classes(config, &data, &mut recorder, observer);
+    }
 
     let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
         .weighted(config.training.weighting);
     let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
     let mut training = TrainingLoop::new(&config.training, &mut *trainer, pipeline, constant);
     let mut evals = Vec::new();
-    let outcome =
-        alternate(&mut training, &evaluator, &mut recorder, observer, options, &mut evals);
+    let stop = Stop {
+        interrupted: options.interrupted,
+        replay: &Replay::new(loaded, options.out, publisher.run_id()),
+        graphs: &data.graphs,
+    };
+    let outcome = alternate(&mut training, &evaluator, &mut recorder, observer, &stop, &mut evals);
     observer.ended();
     // What was recorded before a failure is published like everything else.
     let (ending, failure) = match outcome {
@@ -262,36 +273,66 @@ fn alternate(
     evaluator: &Evaluator<'_>,
     recorder: &mut Recorder,
     observer: &dyn Observer,
-    options: RunOptions<'_>,
+    stop: &Stop<'_>,
     evals: &mut Vec<EvalRecord>,
 ) -> Result<Ending, RunError> {
     let last = training.training.steps.get();
     let every = evaluator.every.map_or(last, NonZeroU64::get);
     loop {
         let step = training.n_step;
-        for eval in evaluator.evaluate_all(training.trainer, step, options.interrupted)? {
-            observer.evaluated(&eval);
-            recorder.eval(eval.clone());
-            if !eval.loss.is_finite() {
-                return Ok(diverged(&eval, recorder));
+        for evaluated in evaluator.evaluate_all(training.trainer, step, stop.interrupted)? {
+            observer.evaluated(&evaluated.record);
+            recorder.eval(evaluated.record.clone());
+            if !evaluated.record.loss.is_finite() {
+                return Ok(diverged(&evaluated, stop, recorder));
             }
-            evals.push(eval);
+            evals.push(evaluated.record);
         }
-        if step == last && !options.interrupted.load(Ordering::Relaxed) {
+        if step == last && !stop.interrupted.load(Ordering::Relaxed) {
             return Ok(Ending { status: Status::Completed, reason: None });
         }
         let next = (step + every).min(last);
-        if let Some(ending) = training.run_to(next, recorder, observer, options.interrupted)? {
+        if let Some(ending) = training.run_to(next, recorder, observer, stop)? {
             return Ok(ending);
         }
     }
 }
 
 /// The parameters have become useless although the loss of every step was finite.
-fn diverged(eval: &EvalRecord, recorder: &mut Recorder) -> Ending {
-    let reason = format!("the loss on {} after {} steps is {}", eval.split, eval.step, eval.loss);
-    recorder.event(Some(eval.step.unsigned_abs()), "nan", reason.clone(), None);
+fn diverged(evaluated: &Evaluated, stop: &Stop<'_>, recorder: &mut Recorder) -> Ending {
+    let eval = &evaluated.record;
+    let step = eval.step.unsigned_abs();
+    let members = &evaluated.not_finite;
+    let because = match members.as_slice() {
+        [] => String::new(),
+        members => format!(", because of {}", name_members(stop.graphs, members)),
+    };
+    let reason = format!(
+        "the loss on {} after {step} steps is {}{because}. Try a lower training.learning_rate. To \
+         see it again: {}",
+        eval.split,
+        eval.loss,
+        stop.replay.command(step.max(1)),
+    );
+    let payload = stop.replay.of_evaluation(step, members, stop.graphs);
+    recorder.event(Some(step), "nan", reason.clone(), Some(payload));
     Ending { status: Status::NotFinite, reason: Some(reason) }
+}
+
+/// A person should know before training that some graphs are judged with what nobody trained.
+fn warn_of_unseen_classes(
+    config: &Config,
+    data: &Data,
+    recorder: &mut Recorder,
+    observer: &dyn Observer,
+) {
+    for unseen in unseen::find(&data.graphs, &data.subsets, &config.evaluation.subsets) {
+        let message = unseen.message();
+        observer.progress().note(&format!("warning: {message}"));
+        let payload = json!({ "class": unseen.class, "name": unseen.name,
+            "subset": unseen.subset.name(), "n_graph": unseen.graphs.len(), "graphs": unseen.graphs });
+        recorder.event(None, "unseen_class", message, Some(payload));
+    }
 }
 
 /// What output weights are divided by when batches do not count the same: as many outputs as a

@@ -102,6 +102,15 @@ impl ManyGraphs {
         self.node_offset[graph]
     }
 
+    /// The nodes of a graph, as rows of the fields of nodes.
+    ///
+    /// # Panics
+    /// If the graph does not exist.
+    #[must_use]
+    pub fn nodes(&self, graph: usize) -> std::ops::Range<usize> {
+        self.node_offset[graph]..self.node_offset[graph + 1]
+    }
+
     /// For stored edges, where the runs of each node of a graph start: among the edges as stored
     /// (by receiver), and in the order of the senders.
     pub(crate) fn starts(&self, graph: usize) -> (&[u32], &[u32]) {

@@ -53,7 +53,7 @@ impl<'a> Evaluator<'a> {
         trainer: &mut dyn Trainer,
         step: u64,
         interrupted: &AtomicBool,
-    ) -> Result<Vec<EvalRecord>, RunError> {
+    ) -> Result<Vec<Evaluated>, RunError> {
         let evaluate = |&(subset, members): &(Subset, &[u32])| {
             self.evaluate(trainer, subset, members, step, interrupted).transpose()
         };
@@ -88,7 +88,7 @@ impl<'a> Evaluator<'a> {
         members: &[u32],
         step: u64,
         interrupted: &AtomicBool,
-    ) -> Result<Option<EvalRecord>, RunError> {
+    ) -> Result<Option<Evaluated>, RunError> {
         let start = Instant::now();
         let view: View = self.graphs.view(members);
         let producer =
@@ -107,9 +107,20 @@ impl<'a> Evaluator<'a> {
         }
         let target = self.graphs.target.as_ref();
         let eval_ns = nanoseconds(start, Instant::now());
-        Ok(Some(sums.record(target, members, subset, step, eval_ns)))
+        let record = sums.record(target, members, subset, step, eval_ns);
+        Ok(Some(Evaluated { record, not_finite: sums.not_finite }))
     }
 }
+
+/// One subset, judged.
+pub(super) struct Evaluated {
+    pub(super) record: EvalRecord,
+    /// The first members whose prediction or loss is not finite.
+    pub(super) not_finite: Vec<u32>,
+}
+
+/// So many members that are not finite are kept: a model that has diverged has many.
+const MAX_NOT_FINITE: usize = 1000;
 
 fn context() -> BatchContext {
     // An evaluation makes no random decision.
@@ -124,13 +135,15 @@ struct Sums {
     squared: f64,
     absolute: f64,
     correct: u64,
+    not_finite: Vec<u32>,
 }
 
 impl Sums {
     fn add(&mut self, batch: &PaddedBatch<'_>, prediction: &[f32], loss: Loss) {
         let width = prediction.len() / batch.output_row.len().max(1);
         let outputs = batch.output_target.iter().zip(batch.output_weight);
-        for (row, (&target, &weight)) in prediction.chunks_exact(width.max(1)).zip(outputs) {
+        let rows = prediction.chunks_exact(width.max(1)).zip(batch.output_row);
+        for ((row, &member), (&target, &weight)) in rows.zip(outputs) {
             if weight == 0.0 {
                 continue;
             }
@@ -138,7 +151,7 @@ impl Sums {
             let error = f64::from(row[0]) - f64::from(target);
             self.squared += error * error;
             self.absolute += error.abs();
-            self.loss += match loss {
+            let own = match loss {
                 Loss::Mse => error * error,
                 Loss::Mae => error.abs(),
                 Loss::CrossEntropy => {
@@ -146,6 +159,10 @@ impl Sums {
                     negative_log_likelihood(row, target)
                 }
             };
+            self.loss += own;
+            if !own.is_finite() && self.not_finite.len() < MAX_NOT_FINITE {
+                self.not_finite.push(batch.origin[member as usize]);
+            }
         }
     }
 

@@ -80,6 +80,12 @@ impl Recorder {
         });
     }
 
+    /// What has happened and was not handed on yet.
+    #[cfg(test)]
+    pub(super) fn events(&self) -> &[EventRecord] {
+        &self.events
+    }
+
     /// Numbers about the whole run: what the batcher and the data set say of themselves.
     pub(super) fn facts(&mut self, batcher: &[(String, f64)], dataset: &[(String, u64)]) {
         let batcher = batcher.iter().map(|(name, value)| (format!("batcher.{name}"), *value));

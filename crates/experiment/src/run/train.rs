@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
 use batchlab_core::record::StepRecord;
-use batchlab_core::{PaddedBatch, Shape};
+use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape};
 use serde_json::json;
 
 use super::ledger::ShapeLedger;
 use super::pipeline::{Pipeline, Prepared, nanoseconds};
 use super::recorder::Recorder;
+use super::replay::{Replay, name_members};
 use super::tally::Tally;
 use super::{Ending, Status};
 use crate::config::{Timing, Training};
@@ -30,6 +31,8 @@ pub(super) struct TrainingLoop<'a> {
     pub(super) tally: Tally,
     pipeline: Pipeline,
     prepared: Prepared,
+    /// Where the stream stood before the batch in `prepared`.
+    before: Cursor,
     /// What the weights of an output are divided by; see `batchlab_core::weighting`.
     constant: f64,
 }
@@ -50,6 +53,7 @@ impl<'a> TrainingLoop<'a> {
             tally: Tally::default(),
             pipeline,
             prepared: Prepared::default(),
+            before: Cursor::default(),
             constant,
         }
     }
@@ -60,10 +64,10 @@ impl<'a> TrainingLoop<'a> {
         last: u64,
         recorder: &mut Recorder,
         observer: &dyn Observer,
-        interrupted: &AtomicBool,
+        stop: &Stop<'_>,
     ) -> Result<Option<Ending>, RunError> {
         while self.n_step < last {
-            if interrupted.load(Ordering::Relaxed) {
+            if stop.interrupted.load(Ordering::Relaxed) {
                 return Ok(Some(self.interrupted(recorder)));
             }
             let step = self.n_step + 1;
@@ -90,7 +94,7 @@ impl<'a> TrainingLoop<'a> {
             self.tally.add(&record);
             recorder.step(record)?;
             if !loss.mean().is_finite() {
-                return Ok(Some(self.not_finite(step, loss, recorder)));
+                return Ok(Some(self.not_finite(step, loss, stop, recorder)));
             }
             self.n_step = step;
             observer.stepped(step, loss.mean());
@@ -100,6 +104,7 @@ impl<'a> TrainingLoop<'a> {
 
     /// One step. A loss that is not finite stops it before the parameters change.
     fn step(&mut self, step: u64, start: Instant) -> Result<(StepRecord, LossSum), RunError> {
+        self.before.clone_from(&self.prepared.plan.cursor);
         self.pipeline.next(&mut self.prepared)?;
         let ready = Instant::now();
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
@@ -168,16 +173,37 @@ impl<'a> TrainingLoop<'a> {
         Ending { status: Status::Interrupted, reason: Some(reason) }
     }
 
-    fn not_finite(&self, step: u64, loss: LossSum, recorder: &mut Recorder) -> Ending {
+    fn not_finite(
+        &self,
+        step: u64,
+        loss: LossSum,
+        stop: &Stop<'_>,
+        recorder: &mut Recorder,
+    ) -> Ending {
+        let plan = &self.prepared.plan;
+        let learning_rate = self.training.learning_rate_at(step);
         let reason = format!(
-            "the loss of step {step} is {}; this step did not change the parameters",
-            loss.mean()
+            "the loss of step {step} is {}; this step did not change the parameters. Its batch \
+             holds {}. The learning rate is {learning_rate:e}: try a lower \
+             training.learning_rate. To see it again: {}",
+            loss.mean(),
+            name_members(stop.graphs, &plan.members),
+            stop.replay.command(step),
         );
-        let payload = json!({ "members": self.prepared.plan.members, "epoch": self.prepared.plan.cursor.epoch,
-            "batch": self.prepared.plan.cursor.batch });
+        let payload = stop.replay.of_step(step, learning_rate, plan, &self.before, stop.graphs);
         recorder.event(Some(self.n_step), "nan", reason.clone(), Some(payload));
         Ending { status: Status::NotFinite, reason: Some(reason) }
     }
+}
+
+/// What ends training early, and what is said then.
+pub(super) struct Stop<'a> {
+    /// Set from outside to end the run after the current step.
+    pub(super) interrupted: &'a AtomicBool,
+    /// How the run can be repeated.
+    pub(super) replay: &'a Replay,
+    /// The graphs trained on.
+    pub(super) graphs: &'a Graphs,
 }
 
 /// Reads the time at a boundary between stages.
@@ -191,5 +217,165 @@ impl Clock {
             trainer.synchronise()?;
         }
         Ok(Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
+    use batchlab_core::model::{NamedTensor, TrainerState};
+    use batchlab_core::{
+        BatchPlan, BatchStream, BatcherError, GraphSize, Level, ModelError, Needs,
+    };
+    use serde_json::Value;
+
+    use super::super::pipeline::Producer;
+    use super::*;
+    use crate::publish::Publisher;
+
+    /// Each batch holds two graphs, in their order.
+    struct Pairs(u64);
+
+    impl BatchStream for Pairs {
+        fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError> {
+            plan.clear(Level::Graphs);
+            for id in [2 * self.0, 2 * self.0 + 1] {
+                plan.push_graph(GraphSize { id: id as u32, n_node: 1, n_edge: 0 });
+            }
+            plan.shape = plan.real;
+            self.0 += 1;
+            plan.cursor = Cursor { epoch: 0, batch: self.0, carried: Vec::new() };
+            Ok(true)
+        }
+        fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
+            self.0 = cursor.batch;
+            Ok(())
+        }
+    }
+
+    /// Writes down what it is asked to do; the loss of the third step is not finite.
+    #[derive(Default)]
+    struct Diary {
+        n_forward: u64,
+        said: Vec<&'static str>,
+        loss: f64,
+    }
+
+    impl Trainer for Diary {
+        fn n_parameter(&self) -> usize {
+            1
+        }
+        fn upload(&mut self, _: Slot, _: &PaddedBatch<'_>) -> Result<(), ModelError> {
+            self.said.clear();
+            Ok(())
+        }
+        fn forward(&mut self, _: Slot, _: Mode, _: u64) -> Result<LossSum, ModelError> {
+            self.said.push("forward");
+            self.n_forward += 1;
+            let loss_sum = if self.n_forward == 3 { self.loss } else { 1.0 };
+            Ok(LossSum { loss_sum, weight_sum: 2.0 })
+        }
+        fn backward(&mut self, _: f64) -> Result<(), ModelError> {
+            self.said.push("backward");
+            Ok(())
+        }
+        fn update(&mut self, _: f64) -> Result<(), ModelError> {
+            self.said.push("update");
+            Ok(())
+        }
+        fn predict(&mut self, _: Slot, _: &mut Vec<f32>) -> Result<(), ModelError> {
+            Ok(())
+        }
+        fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError> {
+            Ok(Vec::new())
+        }
+        fn state(&self) -> Result<TrainerState, ModelError> {
+            Ok(TrainerState::default())
+        }
+        fn restore(&mut self, _: &TrainerState) -> Result<(), ModelError> {
+            Ok(())
+        }
+        fn synchronise(&mut self) -> Result<(), ModelError> {
+            Ok(())
+        }
+    }
+
+    /// Trains ten steps with this loss in the third; gives what the trainer did last, how the run
+    /// ended, and the details of the event.
+    fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
+        let many = ManyGraphs::new(&[1; 40], Edges::FullyConnected).unwrap();
+        let mut graphs = Graphs::new("forty", Topology::Many(many)).unwrap();
+        graphs.origin = (1000..1040).collect();
+        let graphs = Arc::new(graphs);
+        let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), Needs::default());
+        let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
+        let mut trainer = Diary { loss, ..Diary::default() };
+        let mut training =
+            TrainingLoop::new(&training, &mut trainer, Pipeline::new(producer, depth), 1.0);
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
+        let replay = Replay {
+            config: json!({ "training": { "seeds": { "order": 42 } } }),
+            config_hash: "abc".into(),
+            path: "runs/run/config.toml".into(),
+        };
+        let stop = Stop { interrupted: &AtomicBool::new(false), replay: &replay, graphs: &graphs };
+        let ending = training.run_to(10, &mut recorder, &(), &stop).unwrap().unwrap();
+        assert_eq!(ending.status, Status::NotFinite);
+        let n_step = training.n_step;
+        let event = recorder.events().last().unwrap();
+        assert_eq!((event.kind.as_str(), event.step), ("nan", Some(2)));
+        assert_eq!(Some(&event.message), ending.reason.as_ref());
+        let payload = serde_json::from_str(event.payload.as_ref().unwrap()).unwrap();
+        (trainer.said, n_step, ending.reason.unwrap(), payload)
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
+        for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for depth in [0, 3] {
+                let (said, n_step, reason, payload) = train_with(loss, depth);
+                assert_eq!((said, n_step), (vec!["forward"], 2));
+                assert_eq!(
+                    reason,
+                    format!(
+                        "the loss of step 3 is {loss}; this step did not change the parameters. \
+                         Its batch holds graphs 1004, 1005 (numbers of the source). The learning \
+                         rate is 5e-1: try a lower training.learning_rate. To see it again: \
+                         batchlab run runs/run/config.toml training.steps=3"
+                    )
+                );
+                let expected = json!({
+                    "step": 3,
+                    "members": [4, 5],
+                    "origin": [1004, 1005],
+                    "learning_rate": 0.5,
+                    "cursor_before": { "epoch": 0, "batch": 2, "carried": [] },
+                    "cursor": { "epoch": 0, "batch": 3, "carried": [] },
+                    "replay": {
+                        "command": "batchlab run runs/run/config.toml training.steps=3",
+                        "config_hash": "abc",
+                        "seeds": { "order": 42 },
+                        "config": { "training": { "seeds": { "order": 42 } } },
+                    },
+                });
+                assert_eq!(payload, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn the_cursor_before_leads_back_to_the_same_batch() {
+        let (_, _, _, payload) = train_with(f64::NAN, 0);
+        let before: Cursor = serde_json::from_value(payload["cursor_before"].clone()).unwrap();
+        let mut stream = Pairs(0);
+        stream.seek(&before).unwrap();
+        let mut plan = BatchPlan::default();
+        stream.next(&mut plan).unwrap();
+        assert_eq!(json!(plan.members), payload["members"]);
+        assert_eq!(json!(plan.cursor), payload["cursor"]);
     }
 }
