@@ -56,11 +56,11 @@ def choice(batch_size, at_least=None):
 
 
 def timed(worker, case, block_ms):
-    """A function that makes one block: the median of its steps in milliseconds. The number of steps
-    is chosen such that a block takes about `block_ms`."""
+    """A function that makes one block: milliseconds of each step. Their number is chosen such that
+    a block takes about `block_ms`."""
     first = min(worker.ask("time", case=case, n_step=2)["ms"])
     n_step = int(np.clip(round(block_ms / first), 2, 50))
-    return lambda: float(np.median(worker.ask("time", case=case, n_step=n_step)["ms"]))
+    return lambda: worker.ask("time", case=case, n_step=n_step)["ms"]
 
 
 class Processes:
@@ -127,15 +127,16 @@ def print_step(table):
         low, high = row["interval"]
         ratio_low, ratio_high = row["ratio_interval"]
         line = (f"  {name:<18} {row['median']:8.2f} ms ({low:.2f}-{high:.2f})"
-                f"   x {row['ratio']:6.2f} ({ratio_low:.2f}-{ratio_high:.2f})")
+                f"   x {row['ratio']:6.2f} ({ratio_low:.2f}-{ratio_high:.2f})"
+                f"   least {row['least']:8.2f} ms, x {row['least_ratio']:5.2f}")
         if name in table["differences"]:
             line += f"   gradients differ by {table['differences'][name]['gradient']:.0e}"
         print(line)
     for name, floor in table["floors"].items():
-        share = floor["ms"] / table["rows"]["batchlab"]["median"]
+        times = table["rows"]["batchlab"]["median"] / floor["ms"]
         print(f"  floor, {name:<12} {floor['ms']:7.2f} ms: {floor['products_ms']:.2f} for "
               f"{floor['giga_operations']:.2f} GFLOP, {floor['traffic_ms']:.2f} for "
-              f"{floor['kept_bytes'] / 1e6:.1f} MB; batchlab / floor {1 / share:.2f}")
+              f"{floor['kept_bytes'] / 1e6:.1f} MB; batchlab / floor {times:.2f}")
     sys.stdout.flush()
 
 
@@ -151,7 +152,8 @@ def squares(processes):
 
 
 def linearity(processes, structures, model, batch_size):
-    """Time against padded edges: the same graphs with more and more padding."""
+    """Time against padded edges: the same graphs with more and more padding. The least of all steps
+    is fitted: what other work on the machine adds is no part of the cost."""
     ours, options = processes.ours, processes.options
     def open_with(at_least):
         return ours.ask("open", structures=structures, model=MODELS[model],
@@ -163,16 +165,17 @@ def linearity(processes, structures, model, batch_size):
     samples = measure({n: timed(ours, case, options.block_ms) for case, n in enumerate(n_edge)},
                       options.blocks)
     ours.ask("close")
-    ms = [float(np.median(values)) for values in samples.values()]
-    slope, intercept = np.polyfit(n_edge, ms, 1)
-    deviation = [float(time / (intercept + slope * n) - 1) for n, time in zip(n_edge, ms)]
+    least = [float(min(min(block) for block in blocks)) for blocks in samples.values()]
+    slope, intercept = np.polyfit(n_edge, least, 1)
+    deviation = [float(ms / (intercept + slope * n) - 1) for n, ms in zip(n_edge, least)]
     print(f"\n{model}, {structures}, B = {batch_size}, {processes.threads} threads, padded with "
           f"edges: {intercept:.2f} ms + {slope * 1e6:.0f} ns per edge")
-    for n, time, off in zip(n_edge, ms, deviation):
-        print(f"  {n:>7} edges {time:8.2f} ms, {100 * off:+.1f} % off the line")
+    for n, ms, off in zip(n_edge, least, deviation):
+        print(f"  {n:>7} edges {ms:8.2f} ms, {100 * off:+.1f} % off the line, "
+              f"{ms / n * 1e6:.0f} ns per edge")
     return {"model": model, "structures": structures, "batch_size": batch_size,
-            "threads": processes.threads, "n_edge": n_edge, "ms": ms, "intercept_ms": intercept,
-            "ns_per_edge": slope * 1e6, "deviation": deviation}
+            "threads": processes.threads, "n_edge": n_edge, "least_ms": least,
+            "intercept_ms": intercept, "ns_per_edge": slope * 1e6, "deviation": deviation}
 
 
 def half_padding(processes, structures, model, batch_size, rng):
@@ -192,7 +195,8 @@ def half_padding(processes, structures, model, batch_size, rng):
     real = half["real"]["n_edge"] / shape["n_edge"]
     print(f"\n{model}, {structures}, {processes.threads} threads, {shape['n_edge']} edges: with "
           f"{100 * (1 - real):.0f} % padding a step takes {row['ratio']:.3f} ({low:.3f}-{high:.3f}) "
-          "of the time with none")
+          f"of the time with none "
+          f"(least against least: {row['least_ratio']:.3f})")
     return {"model": model, "structures": structures, "threads": processes.threads,
             "shape": shape, "real_share": real, **row}
 

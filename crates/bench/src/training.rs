@@ -14,4 +14,6 @@ pub mod serve;
 pub mod structures;
 pub mod tensors;
 
+use model_mpeu as _;
+use model_painn as _;
 use model_schnet as _;
