@@ -1,5 +1,6 @@
 //! `batchlab new`: start a component of one's own.
 
+mod component;
 mod name;
 mod standalone;
 mod tree;
@@ -10,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use batchlab_core::registry::{Kind, find};
+use batchlab_core::registry::find;
 
 use crate::exit::Usage;
+use component::Component;
 use name::Name;
 
 /// Start a component of your own: a crate that works, with its tests.
@@ -24,16 +26,23 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum NewKind {
-    Batcher(BatcherArguments),
+    /// Write a batcher that works, is registered, and passes the conformance kit.
+    ///
+    /// Inside the source tree of batchlab this makes `plugins/batchers/NAME` and names it where
+    /// plugins are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that
+    /// has everything that this one has, and the new batcher.
+    Batcher(Place),
+    /// Write a model that works, is registered, learns, and passes the conformance kit.
+    ///
+    /// Inside the source tree of batchlab this makes `plugins/models/NAME` and names it where
+    /// plugins are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that
+    /// has everything that this one has, and the new model.
+    Model(Place),
 }
 
-/// Write a batcher that works, is registered, and passes the conformance kit.
-///
-/// Inside the source tree of batchlab this makes `plugins/batchers/NAME` and names it where plugins
-/// are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that has
-/// everything that this one has, and the new batcher.
+/// What it is called, and where it goes.
 #[derive(Debug, clap::Args)]
-struct BatcherArguments {
+struct Place {
     /// Name in a configuration: words of lower-case letters and digits, joined by hyphens.
     name: String,
     /// Folder in which to make a crate of its own, also inside the source tree.
@@ -46,26 +55,29 @@ struct BatcherArguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let NewKind::Batcher(arguments) = &arguments.kind;
-    let name = Name::parse(&arguments.name).map_err(Usage)?;
-    if let Some(taken) = find(Kind::Batcher, name.as_str()) {
+    let (place, make): (_, fn(Name) -> Component) = match &arguments.kind {
+        NewKind::Batcher(place) => (place, Component::batcher),
+        NewKind::Model(place) => (place, Component::model),
+    };
+    let component = make(Name::parse(&place.name).map_err(Usage)?);
+    if let Some(taken) = find(component.kind, component.name.as_str()) {
         bail!(Usage(format!(
-            "the name \"{name}\" is taken by a batcher of {}; choose another",
-            taken.package
+            "the name \"{}\" is taken by a {} of {}; choose another",
+            component.name, component.kind, taken.package
         )));
     }
     let here = std::env::current_dir().context("cannot tell the current folder")?;
-    let tree = if arguments.dir.is_some() { None } else { tree::find_root(&here) };
+    let tree = if place.dir.is_some() { None } else { tree::find_root(&here) };
     let done = if let Some(root) = tree {
-        let files = tree::plan(&root, &name)?;
+        let files = tree::plan(&root, &component)?;
         write_all(&files)?;
-        tree::next_steps(&name)
+        tree::next_steps(&component)
     } else {
-        let source = arguments.source.clone().unwrap_or_else(built_from);
-        let parent = arguments.dir.as_ref().map_or(here.clone(), |dir| here.join(dir));
-        let files = standalone::plan(&parent, &source, &name)?;
+        let source = place.source.clone().unwrap_or_else(built_from);
+        let parent = place.dir.as_ref().map_or(here.clone(), |dir| here.join(dir));
+        let files = standalone::plan(&parent, &source, &component)?;
         write_all(&files)?;
-        standalone::next_steps(&parent.join(name.as_str()))
+        standalone::next_steps(&parent, &source, &component)
     };
     std::io::stdout().write_all(done.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -123,22 +135,8 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// The plugin's own files, the same in the tree and outside.
-fn source_files(folder: &Path, name: &Name) -> Vec<NewFile> {
-    vec![
-        NewFile::new(
-            folder.join("src/lib.rs"),
-            name.fill_in(include_str!("new/templates/lib.rs.txt")),
-        ),
-        NewFile::new(
-            folder.join("tests/contract.rs"),
-            name.fill_in(include_str!("new/templates/contract.rs.txt")),
-        ),
-    ]
-}
-
 /// A list of commands, each with what it does.
-fn steps(intro: &str, steps: &[(String, &str)]) -> String {
+fn steps(intro: &str, steps: impl IntoIterator<Item = (String, &'static str)>) -> String {
     let mut text = format!("{intro}\n");
     for (command, what) in steps {
         let _ = writeln!(text, "  {command:<48} # {what}");

@@ -1,5 +1,5 @@
-//! `batchlab new batcher`: a crate of its own is built, tested and listed; in the tree, three lists
-//! get a line each.
+//! `batchlab new`: a crate of its own is built, tested, listed and, if it is a model, trained; in the
+//! tree, three lists get a line each.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -16,6 +16,11 @@ fn workspace() -> PathBuf {
 fn batchlab(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
     command.args(["new", "batcher"]).args(arguments).current_dir(folder).output().unwrap()
+}
+
+fn new_model(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    command.args(["new", "model"]).args(arguments).current_dir(folder).output().unwrap()
 }
 
 fn succeed(output: Output) -> String {
@@ -97,6 +102,70 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     check_refused(parent.path(), &["half-full", "--dir", "."], "half-full exists");
 }
 
+#[test]
+fn a_new_model_passes_the_kit_and_learns() {
+    let parent = TempDir::new().unwrap();
+    let said = succeed(new_model(parent.path(), &["near-by", "--dir", "."]));
+    assert!(said.contains("configs/smoke.toml 'model={ name = \"near-by\" }'"), "{said}");
+    let folder = parent.path().join("near-by");
+    let sources = ["src/lib.rs", "src/main.rs", "src/network.rs", "tests/contract.rs"];
+    assert_eq!(files(&folder), [&["Cargo.lock", "Cargo.toml"], &sources[..]].concat());
+    check_formatted(&folder, &sources);
+    let n_line = fs::read_to_string(folder.join("src/network.rs")).unwrap().lines().count();
+    assert!(n_line <= 80, "a page of network, not {n_line} lines");
+
+    let tested = cargo(&folder, "test");
+    let n_check = batchlab_testkit::model::CHECKS.len();
+    assert!(tested.contains(&format!("{} passed", n_check + 1)), "{tested}");
+
+    cargo(&folder, "build");
+    let name = format!("batchlab-near-by{}", std::env::consts::EXE_SUFFIX);
+    let executable = Path::new(env!("CARGO_BIN_EXE_batchlab")).with_file_name(name);
+    let ask =
+        |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
+    let list = ask(&["list"]);
+    assert!(list.contains("near-by"), "{list}");
+    assert!(list.contains("Messages between nodes, through filters of their distance"), "{list}");
+
+    let config = workspace().join("configs/smoke.toml").display().to_string();
+    let out = parent.path().join("out").display().to_string();
+    let model = "model={ name = \"near-by\" }";
+    let summary = ask(&["run", &config, model, "--out", &out, "--json", "--quiet"]);
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["header"]["model"], "near-by");
+    let evals = summary["evals"].as_array().unwrap();
+    let rmse = |eval: &serde_json::Value| eval["rmse"].as_f64().unwrap();
+    let (first, last) = (rmse(&evals[0]), rmse(evals.last().unwrap()));
+    assert!(last < 0.75 * first, "the RMSE went from {first} to {last}");
+}
+
+/// docs/plugins.md shows what `batchlab new model` writes; `BATCHLAB_BLESS=1` writes it there.
+#[test]
+fn the_document_shows_the_new_model() {
+    let parent = TempDir::new().unwrap();
+    succeed(new_model(parent.path(), &["my-own", "--dir", "."]));
+    let path = workspace().join("docs/plugins.md");
+    let mut page = fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
+    let mut is_stale = false;
+    for file in ["src/lib.rs", "src/network.rs"] {
+        let source = fs::read_to_string(parent.path().join("my-own").join(file)).unwrap();
+        let opening = format!("`{file}`:\n\n```rust,ignore\n");
+        let start = page.find(&opening).expect("the place of the example") + opening.len();
+        let end = start + page[start..].find("\n```\n").expect("the end of the example") + 1;
+        is_stale |= page[start..end] != source;
+        page.replace_range(start..end, &source);
+    }
+    if std::env::var("BATCHLAB_BLESS").as_deref() == Ok("1") {
+        fs::write(&path, page).unwrap();
+    } else {
+        assert!(
+            !is_stale,
+            "the model in docs/plugins.md is stale; write it anew with\n\
+             BATCHLAB_BLESS=1 cargo test -p batchlab-cli --test new"
+        );
+    }
+}
+
 /// The three files with lists of plugins, and the folder of the batchers, are all that is looked at.
 fn tree() -> TempDir {
     let tree = TempDir::new().unwrap();
@@ -140,6 +209,33 @@ fn in_the_tree_three_lists_get_a_line() {
     let manifest: toml::Table = toml::from_str(&manifest).unwrap();
     let ours = &manifest["workspace"]["dependencies"]["batcher-half-full"]["path"];
     assert_eq!(ours.as_str(), Some("plugins/batchers/half-full"));
+}
+
+#[test]
+fn in_the_tree_a_model_goes_to_the_models() {
+    let tree = tree();
+    let said = succeed(new_model(tree.path(), &["near-by"]));
+    assert!(said.contains("cargo test -p model-near-by"), "{said}");
+    let found = files(&tree.path().join("plugins/models/near-by"));
+    assert_eq!(found, ["Cargo.toml", "src/lib.rs", "src/network.rs", "tests/contract.rs"]);
+    let list = fs::read_to_string(tree.path().join("crates/builtin/src/lib.rs")).unwrap();
+    assert_eq!(list.matches("use model_near_by as _;\n").count(), 1, "{list}");
+    check_formatted(tree.path(), &["crates/builtin/src/lib.rs"]);
+    let manifest = fs::read_to_string(tree.path().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+    let ours = &manifest["workspace"]["dependencies"]["model-near-by"]["path"];
+    assert_eq!(ours.as_str(), Some("plugins/models/near-by"));
+
+    // The longest name breaks no line of the templates.
+    let longest = "as-long-as-a-name-may-be";
+    succeed(new_model(tree.path(), &[longest]));
+    let folder = tree.path().join("plugins/models").join(longest);
+    check_formatted(&folder, &["src/lib.rs", "src/network.rs", "tests/contract.rs"]);
+
+    let output = new_model(tree.path(), &["schnet"]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("\"schnet\" is taken by a model of model-schnet"), "{stderr}");
 }
 
 #[test]

@@ -36,34 +36,13 @@ impl Name {
         &self.0
     }
 
-    /// The package, for example `batcher-best-fit`.
-    pub(super) fn package(&self) -> String {
-        format!("batcher-{}", self.0)
-    }
-
-    /// The crate in Rust, for example `batcher_best_fit`.
-    pub(super) fn library(&self) -> String {
-        self.package().replace('-', "_")
-    }
-
     /// The start of type names, for example `BestFit`.
-    fn camel(&self) -> String {
+    pub(super) fn camel(&self) -> String {
         let capital = |word: &str| {
             let (first, rest) = word.split_at(1);
             first.to_uppercase() + rest
         };
         self.0.split('-').map(capital).collect()
-    }
-
-    /// A template with this name.
-    pub(super) fn fill_in(&self, template: &str) -> String {
-        // Types end in `Batcher` and `Grouping`, so that no name collides with an import or a
-        // keyword.
-        template
-            .replace("@NAME@", self.as_str())
-            .replace("@PACKAGE@", &self.package())
-            .replace("@LIBRARY@", &self.library())
-            .replace("@CAMEL@", &self.camel())
     }
 }
 
@@ -122,14 +101,5 @@ mod tests {
         check_refused("../fit", "try \"fit\"");
         check_refused("größe", "is no name");
         check_refused(&"a".repeat(25), "at most 24");
-    }
-
-    #[test]
-    fn names_for_cargo_and_rust() {
-        let name = Name::parse("k-2-hop").unwrap();
-        assert_eq!(
-            name.fill_in("@NAME@ @PACKAGE@ @LIBRARY@ @CAMEL@"),
-            "k-2-hop batcher-k-2-hop batcher_k_2_hop K2Hop"
-        );
     }
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::name::Name;
-use super::{NewFile, check_free, read, source_files, steps};
+use super::component::Component;
+use super::{NewFile, check_free, read, steps};
 use crate::exit::Usage;
 
-pub(super) fn plan(parent: &Path, source: &Path, name: &Name) -> Result<Vec<NewFile>> {
-    let folder = parent.join(name.as_str());
+pub(super) fn plan(parent: &Path, source: &Path, component: &Component) -> Result<Vec<NewFile>> {
+    let folder = parent.join(component.name.as_str());
     check_free(&folder)?;
     let Ok(source) = source.canonicalize() else {
         bail!(Usage(format!(
@@ -24,20 +24,21 @@ pub(super) fn plan(parent: &Path, source: &Path, name: &Name) -> Result<Vec<NewF
         )));
     }
     let workspace = read(&source.join("Cargo.toml"))?;
-    let manifest = name
-        .fill_in(include_str!("templates/standalone.toml.txt"))
+    let manifest = component
+        .standalone_manifest()
         .replace("@CORE@", &quoted(&source.join("crates/core")))
         .replace("@CLI@", &quoted(&source.join("crates/cli")))
+        .replace("@TENSOR@", &quoted(&source.join("crates/tensor")))
         .replace("@TESTKIT@", &quoted(&source.join("crates/testkit")))
         .replace("@PROFILES@", profiles(&workspace));
     let mut files = vec![
         NewFile::new(folder.join("Cargo.toml"), manifest),
         NewFile::new(
             folder.join("src/main.rs"),
-            name.fill_in(include_str!("templates/main.rs.txt")),
+            component.fill_in(include_str!("templates/main.rs.txt")),
         ),
     ];
-    files.extend(source_files(&folder, name));
+    files.extend(component.source_files(&folder));
     // The versions with which batchlab itself was tested.
     if let Ok(lock) = std::fs::read_to_string(source.join("Cargo.lock")) {
         files.push(NewFile::new(folder.join("Cargo.lock"), lock));
@@ -55,12 +56,17 @@ fn profiles(manifest: &str) -> &str {
     manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..])
 }
 
-pub(super) fn next_steps(folder: &Path) -> String {
+pub(super) fn next_steps(parent: &Path, source: &Path, component: &Component) -> String {
+    let folder = parent.join(component.name.as_str());
+    let configs = source.join("configs").display().to_string();
+    let trial =
+        component.trial(&configs).map(|trial| (format!("cargo run -- {trial}"), "train it"));
+    let first = [
+        ("cargo test".into(), "the conformance kit, and your own tests"),
+        ("cargo run -- list".into(), "it is there, beside all others"),
+    ];
     steps(
         &format!("a crate of its own is in {}. Next, in that folder:", folder.display()),
-        &[
-            ("cargo test".into(), "the conformance kit, and your own tests"),
-            ("cargo run -- list".into(), "it is there, beside all others"),
-        ],
+        first.into_iter().chain(trial),
     )
 }

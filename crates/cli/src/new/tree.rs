@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::name::Name;
-use super::{NewFile, check_free, read, source_files, steps};
+use super::component::Component;
+use super::{NewFile, check_free, read, steps};
 use crate::exit::Usage;
 
 /// The root of the source tree of batchlab around a folder.
@@ -18,13 +18,12 @@ pub(super) fn find_root(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().find(is_root).map(Path::to_path_buf)
 }
 
-pub(super) fn plan(root: &Path, name: &Name) -> Result<Vec<NewFile>> {
-    let folder = root.join("plugins/batchers").join(name.as_str());
+pub(super) fn plan(root: &Path, component: &Component) -> Result<Vec<NewFile>> {
+    let folder = root.join(component.folder());
     check_free(&folder)?;
-    let manifest = include_str!("templates/tree.toml.txt");
-    let mut files = vec![NewFile::new(folder.join("Cargo.toml"), name.fill_in(manifest))];
-    files.extend(source_files(&folder, name));
-    for (path, line, places) in entries(name) {
+    let mut files = vec![NewFile::new(folder.join("Cargo.toml"), component.tree_manifest())];
+    files.extend(component.source_files(&folder));
+    for (path, line, places) in entries(component) {
         let path = root.join(path);
         let Some(text) = insert(&read(&path)?, &line, places) else {
             bail!(Usage(format!(
@@ -41,15 +40,15 @@ pub(super) fn plan(root: &Path, name: &Name) -> Result<Vec<NewFile>> {
 type Places = [&'static str; 4];
 
 /// Each list: the file, the new line, and how its other lines start.
-fn entries(name: &Name) -> [(&'static str, String, Places); 3] {
+fn entries(component: &Component) -> [(&'static str, String, Places); 3] {
     let manifest = ["batcher-", "dataset-", "model-", "sink-"];
     let source = ["use batcher_", "use dataset_", "use model_", "use sink_"];
-    let package = name.package();
-    let path = format!("plugins/batchers/{name}");
+    let package = component.package();
+    let path = component.folder();
     [
         ("Cargo.toml", format!("{package} = {{ path = \"{path}\" }}"), manifest),
         ("crates/builtin/Cargo.toml", format!("{package}.workspace = true"), manifest),
-        ("crates/builtin/src/lib.rs", format!("use {} as _;", name.library()), source),
+        ("crates/builtin/src/lib.rs", format!("use {} as _;", component.library()), source),
     ]
 }
 
@@ -73,26 +72,30 @@ fn key(line: &str) -> &str {
     name.split([' ', '.', ';']).next().unwrap_or(name)
 }
 
-pub(super) fn next_steps(name: &Name) -> String {
-    let package = name.package();
-    steps(
-        &format!(
-            "batcher \"{name}\" is in plugins/batchers/{name} and passes the conformance kit. Next:"
-        ),
-        &[
-            (format!("cargo test -p {package}"), "the kit, and your own tests"),
-            ("cargo run -- list".into(), "it is there"),
-            (
-                "INSTA_UPDATE=always cargo test -p batchlab-cli".into(),
-                "once more with BATCHLAB_BLESS=1: snapshot and schema",
-            ),
-        ],
-    )
+pub(super) fn next_steps(component: &Component) -> String {
+    let Component { kind, name, .. } = component;
+    let package = component.package();
+    let trial =
+        component.trial("configs").map(|trial| (format!("cargo run -- {trial}"), "train it"));
+    let intro = format!(
+        "{kind} \"{name}\" is in {} and passes the conformance kit. Next:",
+        component.folder()
+    );
+    let first = [
+        (format!("cargo test -p {package}"), "the kit, and your own tests"),
+        ("cargo run -- list".into(), "it is there"),
+    ];
+    let last = (
+        "INSTA_UPDATE=always cargo test -p batchlab-cli".into(),
+        "once more with BATCHLAB_BLESS=1: snapshot and schema",
+    );
+    steps(&intro, first.into_iter().chain(trial).chain([last]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::new::name::Name;
 
     const LIST: &str = "\
 [workspace.dependencies]
@@ -106,9 +109,12 @@ dataset-qm9 = { path = \"plugins/datasets/qm9\" }
 serde = \"1\"
 ";
 
+    fn batcher(name: &str) -> Component {
+        Component::batcher(Name::parse(name).unwrap())
+    }
+
     fn check(name: &str, after: &str) {
-        let name = Name::parse(name).unwrap();
-        let [(_, line, places), ..] = entries(&name);
+        let [(_, line, places), ..] = entries(&batcher(name));
         let text = insert(LIST, &line, places).unwrap();
         let at = text.lines().position(|other| other == line).unwrap();
         assert!(text.lines().nth(at - 1).unwrap().starts_with(after), "{text}");
@@ -125,7 +131,7 @@ serde = \"1\"
 
     #[test]
     fn without_a_list_nothing_is_inserted() {
-        let [(_, line, places), ..] = entries(&Name::parse("packed").unwrap());
+        let [(_, line, places), ..] = entries(&batcher("packed"));
         assert_eq!(insert("[package]\nname = \"other\"\n", &line, places), None);
     }
 }
