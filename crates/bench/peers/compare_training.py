@@ -37,6 +37,19 @@ MODELS = {
 PLAIN = {"schnet": {}, "mpeu": {}, "painn": {"cutoff": 6.0}}
 NODE_SIDE = {"schnet": {"node_side": True}, "mpeu": {"node_side": True}, "painn": {"cutoff": 6.0}}
 
+# Milliseconds of a step on two other cores, on which a product of 2048 x 2048 ran at 230 GFLOP/s:
+# the study's own program on batches of static-64, and PyTorch (for PaiNN schnetpack's) on the same
+# graphs without padding; QM9, two threads. A peer that is slower here than there, in units of its
+# own product, by more than 15 % is not measured fairly.
+ELSEWHERE_GIGA_PER_SECOND = 230
+ELSEWHERE_MS = {
+    ("JAX", "schnet"): {16: 22.7, 32: 69.7, 64: 192.8, 128: 321.4},
+    ("JAX", "mpeu"): {16: 103.9, 32: 219.1, 64: 523.5, 128: 716.6},
+    ("JAX", "painn"): {16: 250.4, 32: 473.2, 128: 2037.5},
+    ("PyTorch eager", "schnet"): {32: 68.4, 128: 292.7},
+    ("PyTorch eager", "painn"): {32: 417.8, 128: 2408.3},
+}
+
 
 def rows_of_peers(model, with_compiled):
     """Name of a row -> kind of process and options of the model."""
@@ -50,9 +63,16 @@ def rows_of_peers(model, with_compiled):
     return rows
 
 
-def choice(batch_size, at_least=None):
-    """The study's static-64."""
-    return {"batcher": {"name": "static", "batch_size": batch_size}, "at_least": at_least}
+STRATEGIES = {
+    "static-64": {"name": "static", "padding": {"multiple": 64}},
+    "static-2^N": {"name": "static", "padding": {"power": 2}},
+    "dynamic": {"name": "dynamic"},
+}
+
+
+def choice(batch_size, strategy="static-64", at_least=None):
+    """A batch of a strategy, and a larger shape to pad it to."""
+    return {"batcher": {**STRATEGIES[strategy], "batch_size": batch_size}, "at_least": at_least}
 
 
 def timed(worker, case, block_ms):
@@ -89,8 +109,8 @@ class Processes:
 def compare_step(processes, structures, model, batch_size, rng):
     """One table: the rows of all systems on one batch, and the floors."""
     options, ours = processes.options, processes.ours
-    sizes = ours.ask("open", structures=structures, choice=choice(batch_size),
-                     model=MODELS[model])
+    sizes = ours.ask("open", structures=structures, model=MODELS[model],
+                     choice=choice(batch_size, options.strategy))
     with tempfile.TemporaryDirectory() as folder:
         ours.ask("write", case=0, folder=folder)
         systems = {"batchlab": timed(ours, 0, options.block_ms)}
@@ -113,15 +133,15 @@ def compare_step(processes, structures, model, batch_size, rng):
     for worker in processes.all():
         worker.ask("close")
     return {"structures": structures, "model": model, "batch_size": batch_size,
-            "threads": processes.threads, "sizes": sizes, "load": [load, os.getloadavg()[0]],
+            "strategy": options.strategy, "threads": processes.threads, "sizes": sizes, "load": [load, os.getloadavg()[0]],
             "rows": summarise(samples, "batchlab", rng), "first_step_s": first_step,
             "differences": differences, "floors": floors}
 
 
 def print_step(table):
     padded, real = table["sizes"]["padded"], table["sizes"]["real"]
-    print(f"\n{table['model']}, {table['structures']}, B = {table['batch_size']}, "
-          f"{table['threads']} threads: {padded['n_node']} nodes, {padded['n_edge']} edges "
+    print(f"\n{table['model']}, {table['structures']}, {table['strategy']}, "
+          f"B = {table['batch_size']}, {table['threads']} threads: {padded['n_node']} nodes, {padded['n_edge']} edges "
           f"({real['n_edge']} real); load {table['load'][0]:.1f} to {table['load'][1]:.1f}")
     for name, row in table["rows"].items():
         low, high = row["interval"]
@@ -138,6 +158,29 @@ def print_step(table):
               f"{floor['giga_operations']:.2f} GFLOP, {floor['traffic_ms']:.2f} for "
               f"{floor['kept_bytes'] / 1e6:.1f} MB; batchlab / floor {times:.2f}")
     sys.stdout.flush()
+
+
+def compare_elsewhere(result):
+    """How the peers' least times here relate to those elsewhere, as they are and in units of their
+    own product of matrices."""
+    rates = {rates["threads"]: rates["giga_per_second"] for rates in result["squares"]}
+    rows = []
+    for table in result["steps"]:
+        for peer in ("JAX", "PyTorch eager"):
+            there = ELSEWHERE_MS.get((peer, table["model"]), {}).get(table["batch_size"])
+            if there is None or table["threads"] != 2 or table["structures"] != "qm9" \
+                    or table["strategy"] != "static-64":
+                continue
+            ratio = table["rows"][peer]["least"] / there
+            scaled = ratio * rates[2][peer.split()[0]] / ELSEWHERE_GIGA_PER_SECOND
+            rows.append({"peer": peer, "model": table["model"], "batch_size": table["batch_size"],
+                         "ratio": ratio, "scaled": scaled, "counts": scaled <= 1.15})
+    if rows:
+        print("\ntimes of peers here over those on other cores, and in units of a 2048 x 2048 product")
+    for row in rows:
+        print(f"  {row['peer']:<14} {row['model']:<7} B = {row['batch_size']:<4} x {row['ratio']:.2f}"
+              f"   scaled x {row['scaled']:.2f}" + ("" if row["counts"] else "   DOES NOT COUNT"))
+    return rows
 
 
 def squares(processes):
@@ -157,7 +200,7 @@ def linearity(processes, structures, model, batch_size):
     ours, options = processes.ours, processes.options
     def open_with(at_least):
         return ours.ask("open", structures=structures, model=MODELS[model],
-                        choice=choice(batch_size, at_least))["padded"]
+                        choice=choice(batch_size, at_least=at_least))["padded"]
     own = open_with(None)
     n_edge = [own["n_edge"] * factor // 4 for factor in (4, 6, 8, 12, 16)]
     for n in n_edge[1:]:
@@ -183,7 +226,7 @@ def half_padding(processes, structures, model, batch_size, rng):
     ours, options = processes.ours, processes.options
     def open_with(size, at_least):
         return ours.ask("open", structures=structures, model=MODELS[model],
-                        choice=choice(size, at_least))
+                        choice=choice(size, at_least=at_least))
     full = open_with(batch_size, None)
     shape = {"n_node": full["padded"]["n_node"], "n_edge": full["padded"]["n_edge"]}
     half = open_with(batch_size // 2, shape)
@@ -251,6 +294,8 @@ def arguments():
     add("--models", default=list(MODELS), nargs="+", choices=list(MODELS))
     add("--structures", default=["qm9", "aflow-sized"], nargs="+")
     add("--batch-size", default=[16, 32, 64, 128], nargs="+", type=int)
+    add("--strategy", default="static-64", choices=list(STRATEGIES),
+        help="of the steps; padding and memory are those of static-64")
     add("--compiled-batch-size", default=[32], nargs="*", type=int,
         help="where torch.compile is measured, too; it takes a minute for each")
     add("--threads", default=[1, 2], nargs="+", type=int)
@@ -282,6 +327,7 @@ def main():
                 result["linearity"].append(linearity(processes, "qm9", model, 32))
                 result["half_padding"].append(half_padding(processes, "qm9", model, 64, rng))
         processes.stop()
+    result["elsewhere"] = compare_elsewhere(result)
     if "memory" in options.parts:
         for model in options.models:
             result["memory"] += [memory(options, model, size) for size in (32, 128)]

@@ -28,6 +28,8 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// The products of matrices in a training step, and how long they take at least
+    Floor(training::floor_table::Options),
     /// Answers requests on standard input with training steps, for `peers/compare_training.py`
     ServeTraining {
         /// Threads of the engine
@@ -53,13 +55,23 @@ fn main() -> anyhow::Result<()> {
         Command::Serve { data } => {
             serve::serve(&data.load()?, std::io::stdin().lock(), std::io::stdout().lock())
         }
-        Command::ServeTraining { threads } => {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-            pool.install(|| {
-                training::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())
-            })
+        Command::Floor(options) => {
+            print_text(&pool(options.threads)?.install(|| training::floor_table::table(&options))?);
+            Ok(())
         }
+        Command::ServeTraining { threads } => pool(threads)?
+            .install(|| training::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())),
     }
+}
+
+/// What the engine shares its work among.
+fn pool(n_thread: usize) -> anyhow::Result<rayon::ThreadPool> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(n_thread).build()?)
+}
+
+#[allow(clippy::print_stdout, reason = "the result goes to standard output")]
+fn print_text(text: &str) {
+    print!("{text}");
 }
 
 #[allow(clippy::print_stdout, reason = "the result goes to standard output")]

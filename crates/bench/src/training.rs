@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod case;
 pub mod floor;
+pub mod floor_table;
 pub mod memory;
 pub mod products;
 pub mod serve;

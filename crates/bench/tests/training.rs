@@ -87,6 +87,19 @@ fn the_floor_is_lower_with_savings() {
 }
 
 #[test]
+fn the_floor_of_every_model_is_printed() {
+    for model in ["schnet", "mpeu", "painn"] {
+        let options = json!({ "name": model, "latent_size": 16 }).to_string();
+        let arguments = ["floor", "--batch-size", "3", "--model", &options];
+        let output =
+            Command::cargo_bin("batchlab-bench").unwrap().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("readout.0.weight") && text.contains("with savings"), "{text}");
+    }
+}
+
+#[test]
 fn memory_is_told_after_every_so_many_steps() {
     let mut steady = open("qm9", &Value::Null);
     steady["do"] = json!("steady");
