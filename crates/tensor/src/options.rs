@@ -28,6 +28,7 @@ impl From<Aggregation> for Aggregate {
 /// A positive length in angstrom; 0.1 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("exclusiveMinimum" = 0))]
 pub struct GaussianSpacing(f64);
 
 impl GaussianSpacing {

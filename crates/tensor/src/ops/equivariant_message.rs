@@ -1,4 +1,4 @@
-//! The message of `PaiNN` (Schütt et al. 2021, arXiv 2102.03150, figure 2, message block).
+//! The message of PaiNN (Schütt et al. 2021, arXiv 2102.03150, figure 2, message block).
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! What a node of `PaiNN` makes of its own scalars and vectors (Schütt et al. 2021, arXiv
+//! What a node of PaiNN makes of its own scalars and vectors (Schütt et al. 2021, arXiv
 //! 2102.03150, figure 2, update block).
 //!
 //! A linear layer mixes the vectors of each node into two sets, `mixed` `[3 n_node, 2 width]` with

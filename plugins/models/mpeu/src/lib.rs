@@ -9,8 +9,9 @@ pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Message passing with edge updates. Each step first makes a new state of every edge from the old
-/// one and its two ends; a gate made from it decides what the sender's features become on their way.
+/// Message passing with edge updates, on molecules and crystals. Each step first makes a new state of
+/// every edge from the old one and its two ends; a gate made from it decides what the sender's
+/// features become on their way.
 ///
 /// Jørgensen, Jacobsen and Schmidt, "Neural message passing with edge updates for predicting
 /// properties of molecules and materials", 2018, arXiv 1806.03146. The defaults are the variant that

@@ -26,7 +26,10 @@ fn the_study_counts_173152_parameters_for_five_elements() {
 #[test]
 fn it_is_registered_under_its_name() {
     let registration = find(Kind::Model, "mpeu").unwrap();
-    assert_eq!(registration.summary(), "Message passing with edge updates");
+    assert_eq!(
+        registration.summary(),
+        "Message passing with edge updates, on molecules and crystals"
+    );
     let model: Box<dyn Model> = serde_json::from_value((registration.example)()).unwrap();
     assert!(model.needs().sender_order);
 }

@@ -12,10 +12,10 @@ pub use clip::Clip;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `PaiNN`, the polarizable atom interaction network: nodes have scalars and vectors. Vectors turn
-/// with the molecule, their lengths and products do not, and so nodes learn about directions.
+/// Polarizable atom interaction network, whose nodes have scalars and vectors. Vectors turn with the
+/// molecule, their lengths and products do not, and so nodes learn about directions.
 ///
-/// Schütt, Unke and Gastegger, "Equivariant message passing for the prediction of tensorial
+/// PaiNN: Schütt, Unke and Gastegger, "Equivariant message passing for the prediction of tensorial
 /// properties and molecular spectra", ICML 2021, arXiv 2102.03150. The defaults are the variant that
 /// arXiv 2502.00944 trains: Gaussians instead of sine waves, nodes averaged instead of summed,
 /// changes clipped, and messages that run against the edges; 2,284,545 parameters for five elements.

@@ -28,7 +28,7 @@ fn it_is_registered_under_its_name() {
     let registration = find(Kind::Model, "painn").unwrap();
     assert_eq!(
         registration.summary(),
-        "`PaiNN`, the polarizable atom interaction network: nodes have scalars and vectors"
+        "Polarizable atom interaction network, whose nodes have scalars and vectors"
     );
     let model: Box<dyn Model> = serde_json::from_value((registration.example)()).unwrap();
     assert!(model.needs().displacement && !model.needs().distance);
