@@ -12,4 +12,4 @@ pub mod golden;
 pub mod golden_models;
 pub mod model;
 pub mod nodes;
-pub mod one_edge;
+pub mod two_nodes;

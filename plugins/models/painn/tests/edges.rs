@@ -1,10 +1,11 @@
 //! What the length of an edge and its direction do.
 
-use batchlab_testkit::one_edge::predict;
+use batchlab_testkit::two_nodes::predict;
 use model_painn::{Messages, Painn};
 
-const FORTH: [u32; 2] = [0, 1];
-const BACK: [u32; 2] = [1, 0];
+const FORTH: &[[u32; 2]] = &[[0, 1]];
+const BACK: &[[u32; 2]] = &[[1, 0]];
+const BOTH: &[[u32; 2]] = &[[0, 1], [1, 0]];
 
 fn narrow(options: &str) -> Painn {
     toml::from_str(&format!("latent_size = 24\n{options}")).expect("a right table")
@@ -27,6 +28,9 @@ fn messages_run_against_the_edges_in_the_study_and_along_them_as_published() {
     let of_study = predict(&study, FORTH, 2.0);
     assert_eq!(of_study.to_bits(), predict(&published, BACK, 2.0).to_bits());
     assert_ne!(of_study.to_bits(), predict(&published, FORTH, 2.0).to_bits());
+    // Where every edge has a partner, nothing tells the two apart.
+    let [of_study, of_published] = [&study, &published].map(|model| predict(model, BOTH, 2.0));
+    assert!((of_study - of_published).abs() < 1e-6 * of_study.abs());
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! What the length of an edge does.
 
-use batchlab_testkit::one_edge::predict;
+use batchlab_testkit::two_nodes::predict;
 use model_schnet::Schnet;
 
-const FORTH: [u32; 2] = [0, 1];
+const FORTH: &[[u32; 2]] = &[[0, 1]];
 
 #[test]
 fn edges_at_the_cutoff_and_beyond_count_nothing() {
