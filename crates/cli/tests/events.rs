@@ -125,7 +125,29 @@ fn a_run_that_diverges_names_its_graphs_and_can_be_seen_again() {
     }
 }
 
-/// Hydrides X-H in the form of the QM9 files, all of lithium-free elements that the reader knows.
+#[test]
+fn an_evaluation_that_is_not_finite_names_its_graphs() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("study.toml");
+    // Only the last step throws the parameters away, so that the loss of every step is finite.
+    fs::write(&config, DIVERGES.replace("1e6", "1e30").replace("steps = 60", "steps = 13"))
+        .unwrap();
+    let out = folder.path().join("out");
+    let output = batchlab(&config, &out, &QUIET);
+    assert_eq!(output.status.code(), Some(5));
+    let summary = summary(&output);
+    assert_eq!((summary["status"].as_str(), summary["n_step"].as_u64()), (Some("nan"), Some(13)));
+    let found = of_kind(events(&out), "nan");
+    let [event] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(event.payload["step"], 13);
+    assert_eq!(event.payload["members"].as_array().unwrap().len(), 200, "all are for validation");
+    let reason = summary["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the loss on validation after 13 steps is "), "{reason}");
+    assert!(reason.contains(", because of graphs ") && reason.contains("and 192 more"), "{reason}");
+    assert!(reason.ends_with("training.steps=13"), "{reason}");
+}
+
+/// Hydrides X-H in the form of the QM9 files, of elements that the reader knows.
 fn hydrides(elements: &[&str]) -> String {
     let mut text = String::new();
     for (index, element) in elements.iter().enumerate() {
