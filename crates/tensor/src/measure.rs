@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn all_layouts_give_the_same_product() {
         // [2, 3] times [3, 2].
-        let expected = [14.0, 20.0, 32.0, 47.0];
+        let expected = [14.0, 20.0, 32.0, 44.0];
         let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let a_turned = [1.0, 4.0, 2.0, 5.0, 3.0, 6.0];
         let b = [1.0, 1.0, 2.0, 2.0, 3.0, 5.0];
@@ -88,7 +88,9 @@ mod tests {
             for n_thread in [1, 2] {
                 let mut out = [f32::NAN; 4];
                 product(&mut out, a, b, [2, 3, 2], layout, n_thread);
-                assert_eq!(out, expected, "{layout:?}, {n_thread} threads");
+                let equal =
+                    out.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 1e-6);
+                assert!(equal, "{layout:?}, {n_thread} threads: {out:?}");
             }
         }
     }

@@ -215,7 +215,7 @@ fn check(case: Case, buffer: &BatchBuffer) {
     let near = |a: &[f32], b: &[f32], what: &str| {
         let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         let error = largest(&difference) / largest(b);
-        assert!(a.len() == b.len() && error < 2e-5, "{case:?}: {what} is off by {error:.1e}");
+        assert!(a.len() == b.len() && error < 1e-4, "{case:?}: {what} is off by {error:.1e}");
     };
     near(&blocks.0, &single.0, "the prediction");
     for (blocks, single) in blocks.1.iter().zip(&single.1) {
@@ -228,7 +228,7 @@ fn check(case: Case, buffer: &BatchBuffer) {
 fn messages_in_both_directions() {
     for direction in [Direction::ToReceiver, Direction::ToSender] {
         for aggregate in [Aggregate::Mean, Aggregate::Sum] {
-            check(Case { direction, aggregate, ..CASE }, &collated());
+            check(Case { aggregate, direction, ..CASE }, &collated());
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn multiply_by_derivative(activation: Activation, dy: &mut [f32], fro
 wide! {
     fn shifted_softplus_all(values: &mut [f32]) {
         for value in values {
-            *value = shifted_softplus(*value);
+            *value = shifted_softplus::<FUSED>(*value);
         }
     }
 }
@@ -36,7 +36,7 @@ wide! {
 wide! {
     fn shifted_softplus_slope_all(dy: &mut [f32], output: &[f32]) {
         for (dy, &y) in dy.iter_mut().zip(output) {
-            *dy *= shifted_softplus_slope(y);
+            *dy *= shifted_softplus_slope::<FUSED>(y);
         }
     }
 }
@@ -44,7 +44,7 @@ wide! {
 wide! {
     fn silu_all(values: &mut [f32]) {
         for value in values {
-            *value *= sigmoid(*value);
+            *value *= sigmoid::<FUSED>(*value);
         }
     }
 }
@@ -52,7 +52,7 @@ wide! {
 wide! {
     fn silu_slope_all(dy: &mut [f32], input: &[f32]) {
         for (dy, &x) in dy.iter_mut().zip(input) {
-            let s = sigmoid(x);
+            let s = sigmoid::<FUSED>(x);
             *dy *= s * (1.0 + x * (1.0 - s));
         }
     }

@@ -56,7 +56,8 @@ impl Band {
     /// First column of the band at a distance.
     #[inline(always)]
     fn start(&self, distance: f32) -> usize {
-        let nearest = ((distance - self.first) / self.spacing + 0.5).floor();
+        // The nearest Gaussian and half of the others to its left.
+        let nearest = (distance - self.first) / self.spacing + 0.5;
         #[allow(clippy::cast_sign_loss, reason = "negative numbers, and NaN, become 0")]
         let start = (nearest - (self.width / 2 - 1) as f32) as usize;
         start.min(self.n - self.width)
@@ -96,10 +97,16 @@ impl Band {
         order: &mut Vec<u32>,
     ) {
         self.check(start, values, dweight.len(), dy.len(), n_out);
-        order.clear();
-        order.extend(0..start.len() as u32);
-        order.sort_unstable_by_key(|&edge| (start[edge as usize], edge));
-        vectorised(WeightGradient { band: *self, dweight, start, values, dy, n_out, order });
+        by_start(order, start, self.n);
+        vectorised(WeightGradient {
+            band: *self,
+            dweight,
+            start,
+            values,
+            dy,
+            n_out,
+            order: &order[..start.len()],
+        });
     }
 
     fn check(&self, start: &[u32], values: &[f32], weight: usize, rows: usize, n_out: usize) {
@@ -112,6 +119,25 @@ impl Band {
     }
 }
 
+/// Edges by the start of their band, by counting. `order` ends with room for the counts.
+fn by_start(order: &mut Vec<u32>, start: &[u32], n: usize) {
+    let n_edge = start.len();
+    order.clear();
+    order.resize(n_edge + n + 1, 0);
+    let (order, next) = order.split_at_mut(n_edge);
+    for &start in start {
+        next[start as usize + 1] += 1;
+    }
+    for column in 0..n {
+        next[column + 1] += next[column];
+    }
+    for (edge, &start) in (0..).zip(start) {
+        let place = &mut next[start as usize];
+        order[*place as usize] = edge;
+        *place += 1;
+    }
+}
+
 wide! {
     fn expand_rows(values: &mut [f32], start: &[u32], distance: &[f32], band: &Band) {
         let rows = values.chunks_exact_mut(padded(band.width));
@@ -119,7 +145,7 @@ wide! {
             let from_first = distance - band.first - start as f32 * band.spacing;
             for (k, value) in row.iter_mut().enumerate() {
                 let x = from_first - k as f32 * band.spacing;
-                let gaussian = exp(-band.coefficient * x * x);
+                let gaussian = exp::<FUSED>(-band.coefficient * x * x);
                 *value = if gaussian < NEGLIGIBLE { 0.0 } else { gaussian };
             }
         }

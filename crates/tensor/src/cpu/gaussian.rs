@@ -8,7 +8,7 @@ use crate::GaussianBasis;
 /// Smaller values are 0.
 const NEGLIGIBLE: f32 = 1e-12;
 
-/// `out[e, k] = exp(-coefficient (distance[e] - centre[k])^2)`. Every column is computed for every
+/// `out[e, k] = exp::<FUSED>(-coefficient (distance[e] - centre[k])^2)`. Every column is computed for every
 /// edge, padding or not.
 pub(super) fn expand(out: &mut [f32], distance: &[f32], basis: &GaussianBasis) {
     let centre: Vec<f32> = (0..basis.n).map(|k| basis.first + k as f32 * basis.spacing).collect();
@@ -22,7 +22,7 @@ wide! {
         for (row, &d) in rows.chunks_exact_mut(centre.len()).zip(distance) {
             for (value, &centre) in row.iter_mut().zip(centre) {
                 let x = d - centre;
-                let gaussian = exp(-coefficient * x * x);
+                let gaussian = exp::<FUSED>(-coefficient * x * x);
                 *value = if gaussian < NEGLIGIBLE { 0.0 } else { gaussian };
             }
         }

@@ -7,8 +7,9 @@ use super::elementwise::add_to;
 use super::product::{View, product};
 use crate::Activation;
 
-/// Rows of a block.
-const BLOCK: usize = 256;
+/// Rows of a block at least and at most.
+const MIN_BLOCK: usize = 96;
+const MAX_BLOCK: usize = 256;
 /// At most so many sums of weight gradients are kept side by side.
 const MAX_PARTIAL: usize = 16;
 /// Weights larger than this have no partial sums; their gradient is divided by rows instead.
@@ -42,19 +43,25 @@ pub(super) struct Gradients<'a> {
 
 /// `output = activation(input weight + bias)`, and the sum before the activation.
 pub(super) fn forward(output: &mut [f32], sum: Option<&mut Vec<f32>>, layer: &Layer<'_>) {
-    let width = BLOCK * layer.n_out;
+    let block = block_rows(output.len() / layer.n_out.max(1));
+    let width = block * layer.n_out;
     let Some(sum) = sum else {
-        return each_block(output.chunks_mut(width.max(1)).enumerate(), |(block, output)| {
-            forward_block(output, block, layer);
+        return each_block(output.chunks_mut(width.max(1)).enumerate(), |(index, output)| {
+            forward_block(output, index * block, layer);
             apply(layer.activation, output);
         });
     };
     let blocks = output.chunks_mut(width.max(1)).zip(sum.chunks_mut(width.max(1))).enumerate();
-    each_block(blocks, |(block, (output, sum))| {
-        forward_block(sum, block, layer);
+    each_block(blocks, |(index, (output, sum))| {
+        forward_block(sum, index * block, layer);
         output.copy_from_slice(sum);
         apply(layer.activation, output);
     });
+}
+
+/// Rows of a block: of few rows there are four blocks, so that two threads get equal shares.
+fn block_rows(n_row: usize) -> usize {
+    n_row.div_ceil(4).clamp(MIN_BLOCK, MAX_BLOCK)
 }
 
 fn each_block<T: Send>(blocks: impl Iterator<Item = T>, kernel: impl Fn(T) + Sync + Send) {
@@ -67,9 +74,9 @@ fn each_block<T: Send>(blocks: impl Iterator<Item = T>, kernel: impl Fn(T) + Syn
     }
 }
 
-fn forward_block(sum: &mut [f32], block: usize, layer: &Layer<'_>) {
+fn forward_block(sum: &mut [f32], first: usize, layer: &Layer<'_>) {
     let n_row = sum.len() / layer.n_out;
-    let first = block * BLOCK * layer.n_in;
+    let first = first * layer.n_in;
     let input = View::new(&layer.input[first..first + n_row * layer.n_in], n_row, layer.n_in);
     let weight = View::new(layer.weight, layer.n_in, layer.n_out);
     if let Some(bias) = layer.bias {
@@ -88,7 +95,8 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
     let n_row = dy.len() / n_out;
     let n_weight = n_in * n_out;
     let large = n_weight > LARGE_WEIGHT;
-    let group = n_row.div_ceil(BLOCK).div_ceil(MAX_PARTIAL) * BLOCK;
+    let block = block_rows(n_row);
+    let group = n_row.div_ceil(block).div_ceil(MAX_PARTIAL) * block;
     let n_partial = n_out + if large { 0 } else { n_weight };
     let mut partial = vec![0.0; n_row.div_ceil(group) * n_partial];
 
@@ -101,14 +109,14 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
     );
     each_block(groups, |(first, dy, mut dx, partial)| {
         let (of_bias, of_weight) = partial.split_at_mut(n_out);
-        for (block, dy) in dy.chunks_mut(BLOCK * n_out).enumerate() {
+        for (index, dy) in dy.chunks_mut(block * n_out).enumerate() {
             let n_row = dy.len() / n_out;
-            let row = first + block * BLOCK;
+            let row = first + index * block;
             let rows = |width: usize| row * width..(row + n_row) * width;
             multiply_by_derivative(layer.activation, dy, &from[rows(n_out)]);
             let dy_view = View::new(dy, n_row, n_out);
             if let Some(dx) = &mut dx {
-                let start = block * BLOCK * n_in;
+                let start = index * block * n_in;
                 let dx = &mut dx[start..start + n_row * n_in];
                 let weight = View::new(layer.weight, n_in, n_out);
                 product(dx, dy_view, weight.transposed(), true);
@@ -189,12 +197,12 @@ mod tests {
 
     #[test]
     fn many_rows_in_groups_of_blocks() {
-        check(20 * BLOCK + 3, 7, 5);
+        check(20 * MAX_BLOCK + 3, 7, 5);
     }
 
     #[test]
     fn a_large_weight_divided_by_its_rows() {
-        check(BLOCK + 1, 300, 250);
+        check(MAX_BLOCK + 1, 300, 250);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "calling a function that needs a processor feature")]
 
 /// Wraps a function over slices so that it is compiled three times, for AVX-512, for AVX2 and for
-/// the plain target, and the best version is chosen when it runs. Multiplications and additions
-/// are not fused, so all versions give the same bits.
+/// the plain target, and the best version is chosen when it runs. In the body the constant `FUSED`
+/// says whether `f32::mul_add` is one instruction there; without, it is a call of a slow function.
 macro_rules! wide {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -13,17 +13,18 @@ macro_rules! wide {
         $vis fn $name($($arg: $type),*) {
             #[inline(always)]
             #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
-            fn plain($($arg: $type),*) $body
+            #[allow(clippy::extra_unused_type_parameters, reason = "not every body multiplies")]
+            fn body<const FUSED: bool>($($arg: $type),*) $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
                 fn avx512($($arg: $type),*) {
-                    plain($($arg),*);
+                    body::<true>($($arg),*);
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $type),*) {
-                    plain($($arg),*);
+                    body::<true>($($arg),*);
                 }
                 match $crate::cpu::wide::vectors() {
                     // SAFETY: the processor was found to have these features.
@@ -33,7 +34,7 @@ macro_rules! wide {
                     $crate::cpu::wide::Vectors::Plain => {}
                 }
             }
-            plain($($arg),*);
+            body::<false>($($arg),*);
         }
     };
 }

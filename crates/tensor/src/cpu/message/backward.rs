@@ -52,14 +52,14 @@ pub(in crate::cpu) fn backward(
         })
         .collect();
     drop((parts, own_kept));
-    let turned: Vec<Vec<f32>> = plan
+    let turned: Vec<Scratch> = plan
         .steps
         .iter()
         .map(|step| match &step.operation {
             Operation::Linear(linear) if plan.steps[linear.input].tracked => {
                 linear.transposed(step.width)
             }
-            _ => Vec::new(),
+            _ => Scratch::new(0),
         })
         .collect();
     run(work, |(task, kept, out)| {
@@ -198,7 +198,7 @@ struct Backward<'a> {
     /// Where the gradients of each step's matrices go.
     out: Vec<&'a mut [f32]>,
     /// Turned weights of layers whose input wants a gradient.
-    turned: &'a [Vec<f32>],
+    turned: &'a [Scratch],
 }
 
 /// The block's gradients of one step, if it has any yet.

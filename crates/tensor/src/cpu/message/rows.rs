@@ -1,7 +1,10 @@
 //! Loops over rows of edges, whose operands lie one after the other or are looked up at the nodes.
 
+use pulp::{Simd, WithSimd};
+
 use crate::GaussianBasis;
 use crate::cpu::math::exp;
+use crate::cpu::simd::{multiply_add, vectorised};
 use crate::cpu::wide::wide;
 
 /// A row of numbers for each edge of a block.
@@ -64,73 +67,109 @@ impl<'a> RowsMut<'a> {
     }
 }
 
-wide! {
-    /// `out (+)= x`.
-    pub(super) fn put(out: RowsMut<'_>, x: Rows<'_>, n_edge: usize, width: usize) {
-        let mut out = out;
-        let add = out.add;
-        for edge in 0..n_edge {
-            let (out, x) = (out.get(edge, width), x.get(edge, width));
-            if add {
-                for (out, x) in out.iter_mut().zip(x) {
-                    *out += x;
-                }
-            } else {
-                out.copy_from_slice(x);
+/// `out (+)= x`.
+pub(super) fn put(out: RowsMut<'_>, x: Rows<'_>, n_edge: usize, width: usize) {
+    vectorised(Each { kind: Kind::Copy, out, a: x, b: x, n_edge, width });
+}
+
+/// `out (+)= a b`.
+pub(super) fn put_product(out: RowsMut<'_>, a: Rows<'_>, b: Rows<'_>, n_edge: usize, width: usize) {
+    vectorised(Each { kind: Kind::Product, out, a, b, n_edge, width });
+}
+
+/// `out (+)= factor x`, one factor per edge.
+pub(super) fn put_scaled(
+    out: RowsMut<'_>,
+    x: Rows<'_>,
+    factor: Rows<'_>,
+    n_edge: usize,
+    width: usize,
+) {
+    vectorised(Each { kind: Kind::Scale, out, a: x, b: factor, n_edge, width });
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Copy,
+    Product,
+    Scale,
+}
+
+/// Sets or adds to every row of `out` what comes of those of `a` and `b`. Rows are short: a loop that
+/// the compiler vectorises for any length would take longer to start than to run.
+struct Each<'a> {
+    kind: Kind,
+    out: RowsMut<'a>,
+    a: Rows<'a>,
+    b: Rows<'a>,
+    n_edge: usize,
+    width: usize,
+}
+
+impl WithSimd for Each<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let add = |sum, x| simd.add_f32s(sum, x);
+        let add_product = |sum, a, b| multiply_add(simd, a, b, sum);
+        match (self.kind, self.out.add) {
+            (Kind::Copy, false) => self.run(simd, |_, a, _| a, |_, a, _| a),
+            (Kind::Copy, true) => self.run(simd, |sum, a, _| add(sum, a), |sum, a, _| sum + a),
+            (Kind::Product, false) => {
+                self.run(simd, |_, a, b| simd.mul_f32s(a, b), |_, a, b| a * b);
             }
+            (Kind::Product, true) => self.run(simd, add_product, |sum, a, b| sum + a * b),
+            (Kind::Scale, false) => {
+                self.run_scaled(simd, |_, a, b| simd.mul_f32s(a, b), |_, a, b| a * b);
+            }
+            (Kind::Scale, true) => self.run_scaled(simd, add_product, |sum, a, b| sum + a * b),
         }
     }
 }
 
-wide! {
-    /// `out (+)= a b`.
-    pub(super) fn put_product(
-        out: RowsMut<'_>,
-        a: Rows<'_>,
-        b: Rows<'_>,
-        n_edge: usize,
-        width: usize,
+impl Each<'_> {
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
+    fn run<S: Simd>(
+        mut self,
+        _: S,
+        vector: impl Fn(S::f32s, S::f32s, S::f32s) -> S::f32s,
+        single: impl Fn(f32, f32, f32) -> f32,
     ) {
-        let mut out = out;
-        let add = out.add;
-        for edge in 0..n_edge {
-            let factors = a.get(edge, width).iter().zip(b.get(edge, width));
-            let out = out.get(edge, width).iter_mut();
-            if add {
-                for (out, (a, b)) in out.zip(factors) {
-                    *out += a * b;
-                }
-            } else {
-                for (out, (a, b)) in out.zip(factors) {
-                    *out = a * b;
-                }
+        for edge in 0..self.n_edge {
+            let (a, b) = (self.a.get(edge, self.width), self.b.get(edge, self.width));
+            let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+            let (out, rest) = S::as_mut_simd_f32s(self.out.get(edge, self.width));
+            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                *out = vector(*out, a, b);
+            }
+            for ((out, &a), &b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
+                *out = single(*out, a, b);
             }
         }
     }
-}
 
-wide! {
-    /// `out (+)= factor x`, one factor per edge.
-    pub(super) fn put_scaled(
-        out: RowsMut<'_>,
-        x: Rows<'_>,
-        factor: Rows<'_>,
-        n_edge: usize,
-        width: usize,
+    /// `b` has one number per row.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
+    fn run_scaled<S: Simd>(
+        mut self,
+        simd: S,
+        vector: impl Fn(S::f32s, S::f32s, S::f32s) -> S::f32s,
+        single: impl Fn(f32, f32, f32) -> f32,
     ) {
-        let mut out = out;
-        let add = out.add;
-        for edge in 0..n_edge {
-            let factor = factor.get(edge, 1)[0];
-            let out = out.get(edge, width).iter_mut();
-            if add {
-                for (out, x) in out.zip(x.get(edge, width)) {
-                    *out += factor * x;
-                }
-            } else {
-                for (out, x) in out.zip(x.get(edge, width)) {
-                    *out = factor * x;
-                }
+        for edge in 0..self.n_edge {
+            let factor = self.b.get(edge, 1)[0];
+            let factors = simd.splat_f32s(factor);
+            let (a, a_rest) = S::as_simd_f32s(self.a.get(edge, self.width));
+            let (out, rest) = S::as_mut_simd_f32s(self.out.get(edge, self.width));
+            for (out, &a) in out.iter_mut().zip(a) {
+                *out = vector(*out, a, factors);
+            }
+            for (out, &a) in rest.iter_mut().zip(a_rest) {
+                *out = single(*out, a, factor);
             }
         }
     }
@@ -170,7 +209,7 @@ wide! {
             let (row, beyond) = row.split_at_mut(basis.n);
             for (k, value) in row.iter_mut().enumerate() {
                 let x = distance - basis.first - k as f32 * basis.spacing;
-                let gaussian = exp(-basis.coefficient * x * x);
+                let gaussian = exp::<FUSED>(-basis.coefficient * x * x);
                 *value = if gaussian < 1e-12 { 0.0 } else { gaussian };
             }
             beyond.fill(0.0);

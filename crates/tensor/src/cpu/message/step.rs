@@ -3,6 +3,7 @@
 use dfdx::tensor::Cpu;
 
 use crate::cpu::band::Band;
+use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::padded;
 use crate::cpu::slice;
 use crate::message::{EdgeOperation, Message};
@@ -60,7 +61,7 @@ pub(super) struct Linear<'a> {
     pub(super) input: usize,
     pub(super) n_in: usize,
     /// `[n_in, padded width]`.
-    pub(super) weight: Vec<f32>,
+    pub(super) weight: Scratch,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) activation: Activation,
     pub(super) of_weight: bool,
@@ -202,9 +203,9 @@ impl Operation<'_> {
 
 impl Linear<'_> {
     /// The weight turned, `[n_out, padded n_in]`.
-    pub(super) fn transposed(&self, n_out: usize) -> Vec<f32> {
+    pub(super) fn transposed(&self, n_out: usize) -> Scratch {
         let (n, step) = (padded(self.n_in), padded(n_out));
-        let mut turned = vec![0.0; n_out * n];
+        let mut turned = Scratch::zeros(n_out * n);
         for (i, row) in self.weight.chunks_exact(step).enumerate() {
             for (j, &value) in row[..n_out].iter().enumerate() {
                 turned[j * n + i] = value;
@@ -243,13 +244,11 @@ fn operation(operation: &EdgeOperation<Cpu>) -> Operation<'_> {
     }
 }
 
-fn with_padding(values: &[f32], width: usize) -> Vec<f32> {
-    if width == 0 {
-        return Vec::new();
-    }
-    let step = padded(width);
-    let mut out = vec![0.0; values.len() / width * step];
-    for (out, row) in out.chunks_exact_mut(step).zip(values.chunks_exact(width)) {
+/// A copy with rows of whole vectors, aligned as they are loaded.
+fn with_padding(values: &[f32], width: usize) -> Scratch {
+    let stride = padded(width);
+    let mut out = Scratch::zeros(values.len() / width.max(1) * stride);
+    for (out, row) in out.chunks_exact_mut(stride.max(1)).zip(values.chunks_exact(width.max(1))) {
         out[..width].copy_from_slice(row);
     }
     out
