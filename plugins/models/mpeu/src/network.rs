@@ -3,8 +3,8 @@
 use batchlab_core::ModelError;
 use batchlab_tensor::Activation::{Identity, ShiftedSoftplus};
 use batchlab_tensor::{
-    Aggregate, Backend, DeviceBatch, GaussianBasis, Initial, Linear, Matrix, Parameter,
-    ParameterBuilder, Pass, Perceptron,
+    Aggregate, Backend, DeviceBatch, Direction, EdgeValue, GaussianBasis, Initial, Linear, Matrix,
+    Message, Parameter, ParameterBuilder, Pass, Perceptron,
 };
 
 use crate::Mpeu;
@@ -90,27 +90,26 @@ impl Step {
 }
 
 impl EdgeUpdate {
-    /// The new state of every edge, `[n_edge, latent]`. The rows of the first weight that belong to
-    /// nodes are multiplied once per node, not once per edge.
+    /// The new state of every edge, from that of the edge and those of its two ends. The rows of the
+    /// first weight that belong to nodes are multiplied once per node, not once per edge.
     fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
-        batch: &DeviceBatch<D>,
         node: &Matrix<D>,
-        edge: &Matrix<D>,
-    ) -> Result<Matrix<D>, ModelError> {
+        message: &mut Message<D>,
+        edge: EdgeValue,
+    ) -> Result<EdgeValue, ModelError> {
         let (weight, latent) = (pass.parameter(self.hidden.weight), self.latent);
-        let mut part = |x: &Matrix<D>, first: usize| {
-            let rows = pass.rows(weight, first..first + x.n_column())?;
-            pass.linear(x, &rows, None, Identity)
+        let mut part = |first: usize| {
+            let rows = pass.rows(weight, first..first + latent)?;
+            pass.linear(node, &rows, None, Identity)
         };
-        let of_sender = part(node, 0)?;
-        let of_receiver = part(node, latent)?;
-        let of_edge = part(edge, 2 * latent)?;
-        let (sender, receiver) = (batch.sender()?, batch.receiver());
-        let sum = pass.add_ends(&of_edge, &of_sender, sender, &of_receiver, receiver)?;
-        let hidden = pass.activate(&sum, self.hidden.activation)?;
-        self.output.forward(pass, &hidden)
+        let [of_sender, of_receiver] = [part(0)?, part(latent)?];
+        let of_edge = pass.rows(weight, 2 * latent..weight.n_row())?;
+        let of_edge = message.linear(edge, &of_edge, None, Identity);
+        let terms = [of_edge, message.from(&of_sender), message.to(&of_receiver)];
+        let hidden = message.sum(&terms, self.hidden.activation);
+        Ok(self.output.on_edges(pass, message, hidden))
     }
 }
 
@@ -120,14 +119,26 @@ impl batchlab_tensor::Network for Network {
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError> {
-        let (sender, receiver) = (batch.sender()?, batch.receiver());
-        let mut edge = pass.gaussians(batch.distance()?, &self.gaussians)?;
         let mut node = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
-        for step in &self.steps {
-            edge = step.edge_update.forward(pass, batch, &node, &edge)?;
-            let gate = step.gate.forward(pass, &edge)?;
-            let sent = step.sender.forward(pass, &node)?;
-            let received = pass.convolve(&gate, &sent, sender, receiver, self.aggregate)?;
+        let mut edge_state = None;
+        for (i, step) in self.steps.iter().enumerate() {
+            let mut message = Message::new(batch, Direction::ToReceiver)?;
+            let edge = match &edge_state {
+                None => message.gaussians(batch.distance()?, &self.gaussians),
+                Some(state) => message.stored(state),
+            };
+            let edge = step.edge_update.forward(pass, &node, &mut message, edge)?;
+            let gate = step.gate.on_edges(pass, &mut message, edge);
+            let sent = message.from(&step.sender.forward(pass, &node)?);
+            let value = message.product(gate, sent);
+            let received = if i + 1 < self.steps.len() {
+                let (received, state) =
+                    pass.message_and_edges(message, value, self.aggregate, edge)?;
+                edge_state = Some(state);
+                received
+            } else {
+                pass.message(message, value, self.aggregate)?
+            };
             let change = step.update.forward(pass, &received)?;
             node = pass.add(&node, &change)?;
         }
