@@ -108,7 +108,8 @@ fn equivariant_messages_both_ways() {
 
 #[test]
 fn equivariant_updates() {
-    check(Operation::EquivariantUpdate, Loss::Mse, 1);
+    check(Operation::EquivariantUpdateOfScalars, Loss::Mse, 1);
+    check(Operation::EquivariantUpdateOfVectors, Loss::Mse, 1);
 }
 
 #[test]

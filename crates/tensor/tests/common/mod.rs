@@ -112,7 +112,8 @@ pub(crate) enum Operation {
     AddClipped,
     EquivariantMessage,
     EquivariantMessageBack,
-    EquivariantUpdate,
+    EquivariantUpdateOfScalars,
+    EquivariantUpdateOfVectors,
     Dfdx,
     /// All of them.
     Everything,
@@ -129,8 +130,9 @@ pub(crate) struct Probe {
     features: Linear,
     /// On sender, receiver and filter of an edge.
     joined: Parameter,
-    /// Two times three filters of an edge.
+    /// Three filters of an edge in the last columns.
     filters: Parameter,
+    vector: Linear,
     triple: Linear,
     mixing: Linear,
     gates: Linear,
@@ -163,7 +165,8 @@ impl Probe {
             gate: Linear::new(p, "gate", WIDTH, 1, Activation::Silu),
             features: Linear::new(p, "features", FEATURE_WIDTH, WIDTH, Activation::Identity),
             joined: xavier(p, "joined", [3 * WIDTH, WIDTH]),
-            filters: xavier(p, "filters", [WIDTH, 6 * WIDTH]),
+            filters: xavier(p, "filters", [WIDTH, 4 * WIDTH]),
+            vector: Linear::new(p, "vector", 1, WIDTH, Activation::Identity),
             triple: Linear::new(p, "triple", WIDTH, 3 * WIDTH, Activation::Identity),
             mixing: Linear::new(p, "mixing", WIDTH, 2 * WIDTH, Activation::Identity),
             gates: Linear::new(p, "gates", 2 * WIDTH, 3 * WIDTH, Activation::Silu),
@@ -261,13 +264,19 @@ impl Network for Probe {
                 let (s, v) = self.vectors(pass, batch, &node, true)?;
                 self.scalars_and_norms(pass, &s, &v)?
             }
-            Operation::EquivariantUpdate => {
+            Operation::EquivariantUpdateOfScalars | Operation::EquivariantUpdateOfVectors => {
                 let (s, v) = self.vectors(pass, batch, &node, false)?;
                 let mixed = self.mixing.forward(pass, &v)?;
                 let context = pass.norms_beside(&s, &mixed, 0.1)?;
                 let gates = self.gates.forward(pass, &context)?;
-                let [s, v] = pass.equivariant_update(&gates, &mixed)?;
-                self.scalars_and_norms(pass, &s, &v)?
+                let [ds, dv] = pass.equivariant_update(&gates, &mixed)?;
+                if self.operation == Operation::EquivariantUpdateOfScalars {
+                    ds
+                } else {
+                    let mixed = self.mixing.forward(pass, &dv)?;
+                    let both = pass.norms_beside(&s, &mixed, 0.1)?;
+                    pass.columns(&both, WIDTH..2 * WIDTH)?
+                }
             }
             Operation::Dfdx => {
                 let other = pass.gather(pass.parameter(self.class_filter), class)?;
@@ -280,7 +289,7 @@ impl Network for Probe {
 }
 
 impl Probe {
-    /// Scalars and vectors after two rounds of messages, of which the first starts without vectors.
+    /// Scalars and vectors that nodes receive from nodes with scalars and vectors.
     fn vectors<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -292,22 +301,14 @@ impl Probe {
         let ends = [batch.sender()?, batch.receiver()];
         let [from, to] = if back { [ends[1], ends[0]] } else { ends };
         let edge = self.edge_filter(pass, batch)?;
-        let mut v = Matrix::constant(
-            pass.device(),
-            vec![0.0; 3 * node.n_row() * WIDTH],
-            [3 * node.n_row(), WIDTH],
-        )?;
-        let mut s = node.clone();
-        for round in 0..2 {
-            let weight = pass.parameter(self.filters);
-            let weight = pass.columns(weight, 3 * round * WIDTH..3 * (round + 1) * WIDTH)?;
-            let filter = pass.linear(&edge, &weight, None, Activation::Identity)?;
-            let x = self.triple.forward(pass, &s)?;
-            let [ds, dv] = pass.equivariant_message(&filter, &x, &v, &geometry, from, to)?;
-            // Nodes with many edges would drown the others.
-            s = pass.activate(&ds, Activation::Silu)?;
-            v = pass.add_clipped(&v, &dv, 1e6)?;
-        }
+        let weight = pass.columns(pass.parameter(self.filters), WIDTH..4 * WIDTH)?;
+        let filter = pass.linear(&edge, &weight, None, Activation::Identity)?;
+        let x = self.triple.forward(pass, node)?;
+        let n_component = 3 * node.n_row();
+        let component = numbers("vector", n_component).iter().map(|v| 4.0 * v - 1.0).collect();
+        let component = Matrix::constant(pass.device(), component, [n_component, 1])?;
+        let v = self.vector.forward(pass, &component)?;
+        let [s, v] = pass.equivariant_message(&filter, &x, &v, &geometry, from, to)?;
         Ok((s, v))
     }
 
