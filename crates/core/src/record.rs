@@ -344,7 +344,9 @@ record! {
         kind: String,
         /// What a person should read.
         message: String,
-        /// Details as JSON.
+        /// Details as JSON. For `nan`: the members of the batch, by identifier and as their source
+        /// calls them, the cursors before and after it, and under `replay` the configuration and the
+        /// command that repeats the run up to that step.
         payload: Option<String>,
     }
 }
