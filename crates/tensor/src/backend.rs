@@ -270,16 +270,6 @@ pub trait Backend: Device<f32> {
         columns: &Range<usize>,
     ) -> Result<(), Self::Err>;
 
-    /// `edge[e] + a[from.of[e]] + b[to.of[e]]` for each edge e, `[n_edge, width]`.
-    fn add_ends(
-        &self,
-        edge: &Dense<Self>,
-        a: &Dense<Self>,
-        from: &Segments<Self>,
-        b: &Dense<Self>,
-        to: &Segments<Self>,
-    ) -> Result<Dense<Self>, Self::Err>;
-
     /// Displacements d `[n_edge, 3]` to distances `r = sqrt(|d|^2 + epsilon)` `[n_edge, 1]` and
     /// directions `d / (r + epsilon)` `[n_edge, 3]`.
     fn edge_geometry(

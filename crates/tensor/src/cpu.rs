@@ -10,7 +10,6 @@ mod block;
 mod clip;
 mod convolve;
 mod elementwise;
-mod ends;
 mod equivariant_message;
 mod equivariant_update;
 mod gaussian;
@@ -385,20 +384,6 @@ impl Backend for Cpu {
     ) -> Result<()> {
         block::add(dx, dy, n_column, rows, columns);
         Ok(())
-    }
-
-    fn add_ends(
-        &self,
-        edge: &Dense<Self>,
-        a: &Dense<Self>,
-        from: &Segments<Self>,
-        b: &Dense<Self>,
-        to: &Segments<Self>,
-    ) -> Result<Dense<Self>> {
-        let &(n_edge, width) = edge.shape();
-        filled(self, [n_edge, width], |out| {
-            ends::add(out, slice(edge), [slice(a), slice(b)], [&from.of, &to.of], width);
-        })
     }
 
     fn edge_geometry(&self, displacement: &Dense<Self>, epsilon: f32) -> Result<[Dense<Self>; 2]> {

@@ -97,6 +97,8 @@ pub(crate) enum EdgeOperation<D: Backend> {
     Product([usize; 2]),
     /// A value times a constant of the edge, `[n_edge, 1]`.
     Scale { input: usize, factor: Matrix<D> },
+    /// Scalars and vectors side by side, see [`Message::equivariant`]; direction `[n_edge, 3]`.
+    Equivariant { input: usize, vector: usize, direction: Matrix<D> },
 }
 
 impl<D: Backend> Message<D> {
@@ -179,6 +181,37 @@ impl<D: Backend> Message<D> {
         let tracked = self.is_tracked(value);
         let operation = EdgeOperation::Scale { input: value.step, factor: factor.clone() };
         self.push(operation, value.width, tracked)
+    }
+
+    /// The vectors of the nodes that the messages come from: rows x, y and z of each node,
+    /// `node` `[3 n_node, width]`, side by side.
+    pub fn vectors_from(&mut self, node: &Matrix<D>) -> EdgeValue {
+        assert_eq!(node.n_row(), 3 * self.edges.from.n_segment(), "three rows per node");
+        let width = 3 * node.n_column();
+        self.push(EdgeOperation::From(node.clone()), width, node.is_tracked())
+    }
+
+    /// The message of PaiNN (Schütt et al. 2021, arXiv 2102.03150, equations 7 and 8): scalars
+    /// and, beside them, the three components of vectors,
+    /// `[w_1, w_2 u_x + w_3 v_x, w_2 u_y + w_3 v_y, w_2 u_z + w_3 v_z]`.
+    ///
+    /// `value` holds the three parts of w, each of the width of the vectors' components;
+    /// `vector` comes from [`Message::vectors_from`]; `direction` `[n_edge, 3]` holds u and gets no
+    /// gradient. [`Pass::scalars_and_vectors`](crate::Pass::scalars_and_vectors) separates what the
+    /// nodes receive.
+    pub fn equivariant(
+        &mut self,
+        value: EdgeValue,
+        vector: EdgeValue,
+        direction: &Matrix<D>,
+    ) -> EdgeValue {
+        assert_eq!(value.width, vector.width, "three parts, and three components");
+        assert_eq!(direction.shape(), [self.n_edge(), 3], "one direction per edge");
+        assert!(!direction.is_tracked(), "the direction of an edge is a constant");
+        let tracked = self.is_tracked(value) || self.is_tracked(vector);
+        let (input, vector, direction) = (value.step, vector.step, direction.clone());
+        let operation = EdgeOperation::Equivariant { input, vector, direction };
+        self.push(operation, value.width / 3 * 4, tracked)
     }
 
     /// Edges of the batch, with padding.

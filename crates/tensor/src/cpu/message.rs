@@ -7,6 +7,7 @@
 
 mod backward;
 mod block;
+mod equivariant;
 mod forward;
 mod rows;
 mod step;

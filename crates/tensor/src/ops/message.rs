@@ -1,6 +1,7 @@
 //! Messages from nodes to nodes along the edges.
 
 use batchlab_core::ModelError;
+use dfdx::prelude::*;
 
 use crate::backend::MessageResult;
 use crate::matrix::engine;
@@ -40,6 +41,32 @@ impl<D: Backend> Pass<'_, D> {
         let (received, edge) = self.run_message(message, result)?;
         let edge = edge.ok_or_else(|| ModelError::Engine("the edges' values are gone".into()))?;
         Ok((received, edge))
+    }
+
+    /// What nodes have received from [`Message::equivariant`], `[n_node, 4 width]`: scalars
+    /// `[n_node, width]`, and vectors `[3 n_node, width]`, rows x, y and z of each node.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn scalars_and_vectors(
+        &mut self,
+        received: &Matrix<D>,
+    ) -> Result<[Matrix<D>; 2], ModelError> {
+        let [n_node, n_column] = received.shape();
+        assert!(n_column.is_multiple_of(4), "scalars and three components of vectors");
+        let width = n_column / 4;
+        let rows = 0..n_node;
+        let part = |columns| self.device().block(received.tensor(), &rows, &columns);
+        let scalars = part(0..width).map_err(engine)?;
+        let vectors = part(width..n_column).map_err(engine)?;
+        let vectors = vectors.try_reshape_like(&(3 * n_node, width)).map_err(engine)?;
+        let of_received = received.tensor().ghost();
+        let results = [scalars, vectors];
+        Ok(self.record_pair(results, received.is_tracked(), move |device, gradients, [ds, dv]| {
+            let dx = gradients.get_or_alloc_mut(&of_received)?;
+            device.block_backward(dx, ds, n_column, &rows, &(0..width))?;
+            device.block_backward(dx, dv, n_column, &rows, &(width..n_column))
+        }))
     }
 
     fn run_message(

@@ -1,12 +1,10 @@
 //! The network: an embedding, message and update blocks, a readout.
 
-use std::rc::Rc;
-
 use batchlab_core::ModelError;
 use batchlab_tensor::Activation::{self, Identity, Silu};
 use batchlab_tensor::{
-    Aggregate, Backend, DeviceBatch, GaussianBasis, Initial, Linear, Matrix, Parameter,
-    ParameterBuilder, Pass, Segments,
+    Aggregate, Backend, DeviceBatch, Direction, EdgeGeometry, GaussianBasis, Initial, Linear,
+    Matrix, Message, Parameter, ParameterBuilder, Pass,
 };
 
 use crate::{Messages, Painn};
@@ -26,7 +24,8 @@ pub(crate) struct Network {
     filter: Linear,
     interactions: Vec<Interaction>,
     readout: [Linear; 2],
-    messages: Messages,
+    /// Of the messages.
+    direction: Direction,
     pooling: Aggregate,
     latent: usize,
     clip: f32,
@@ -82,35 +81,42 @@ impl Network {
             filter,
             interactions,
             readout: two_layers(parameters, "readout", [latent, hidden, output_width]),
-            messages: model.messages,
+            direction: match model.messages {
+                Messages::Study => Direction::ToSender,
+                Messages::Published => Direction::ToReceiver,
+            },
             pooling: model.readout.into(),
             latent,
             clip: model.clip.get() as f32,
         }
     }
 
-    /// The filters of the i-th interaction, `[n_edge, 3 latent]`.
-    fn filter<D: Backend>(
+    /// What nodes receive in the i-th interaction: scalars and vectors.
+    fn receive<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
-        gaussians: &Matrix<D>,
+        batch: &DeviceBatch<D>,
+        geometry: &EdgeGeometry<D>,
+        state: &State<D>,
         i: usize,
-    ) -> Result<Matrix<D>, ModelError> {
+    ) -> Result<[Matrix<D>; 2], ModelError> {
+        // The filters of all interactions lie side by side.
         let columns = 3 * self.latent * i..3 * self.latent * (i + 1);
         let weight = pass.columns(pass.parameter(self.filter.weight), columns.clone())?;
         let bias = self.filter.bias.map(|bias| pass.columns(pass.parameter(bias), columns));
-        pass.linear(gaussians, &weight, bias.transpose()?.as_ref(), self.filter.activation)
-    }
+        let bias = bias.transpose()?;
+        let sent = through(&self.interactions[i].sender, pass, &state.scalars)?;
 
-    /// Where messages start and where they end.
-    fn ends<'b, D: Backend>(
-        &self,
-        batch: &'b DeviceBatch<D>,
-    ) -> Result<[&'b Rc<Segments<D>>; 2], ModelError> {
-        Ok(match self.messages {
-            Messages::Study => [batch.receiver(), batch.sender()?],
-            Messages::Published => [batch.sender()?, batch.receiver()],
-        })
+        let mut edge = Message::new(batch, self.direction)?;
+        let gaussians = edge.gaussians(&geometry.distance, &self.gaussians);
+        let filter = edge.linear(gaussians, &weight, bias.as_ref(), self.filter.activation);
+        let filter = edge.scale(filter, &geometry.cutoff);
+        let sent = edge.from(&sent);
+        let value = edge.product(filter, sent);
+        let vectors = edge.vectors_from(&state.vectors);
+        let message = edge.equivariant(value, vectors, &geometry.direction);
+        let received = pass.message(edge, message, Aggregate::Sum)?;
+        pass.scalars_and_vectors(&received)
     }
 }
 
@@ -175,17 +181,12 @@ impl batchlab_tensor::Network for Network {
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError> {
         let geometry = pass.edge_geometry(batch.displacement()?, EPSILON, self.cutoff)?;
-        let gaussians = pass.gaussians(&geometry.distance, &self.gaussians)?;
-        let [from, to] = self.ends(batch)?;
         let scalars = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
         let shape = [3 * scalars.n_row(), self.latent];
         let vectors = Matrix::constant(pass.device(), vec![0.0; shape[0] * shape[1]], shape)?;
         let mut state = State { scalars, vectors };
         for (i, interaction) in self.interactions.iter().enumerate() {
-            let filter = self.filter(pass, &gaussians, i)?;
-            let sent = through(&interaction.sender, pass, &state.scalars)?;
-            let received =
-                pass.equivariant_message(&filter, &sent, &state.vectors, &geometry, from, to)?;
+            let received = self.receive(pass, batch, &geometry, &state, i)?;
             state.add(pass, received, self.clip)?;
 
             let mixed = interaction.mixing.forward(pass, &state.vectors)?;

@@ -2,6 +2,7 @@
 
 use super::Kept;
 use super::block::{Bands, Block, evaluate};
+use super::equivariant::{put_parts_gradient, put_vector_gradient};
 use super::forward::{per_task, run};
 use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
 use super::step::{Linear, Operation, Plan, Step};
@@ -317,6 +318,20 @@ impl Backward<'_> {
                     self.give(*input, before, block, |out, n, width| {
                         put_scaled(out, dy, factor, n, width);
                     });
+                }
+                Operation::Equivariant { input, vector, direction } => {
+                    let direction = block.rows_of_edges(direction, 3);
+                    let (input, vector) = (*input, *vector);
+                    let of_vector = rows(vector);
+                    self.give(input, before, block, |out, n, width| {
+                        put_parts_gradient(out, [dy, of_vector, direction], n, width / 3);
+                    });
+                    if plan.steps[vector].tracked {
+                        let parts = rows(input);
+                        self.give(vector, before, block, |out, n, width| {
+                            put_vector_gradient(out, [dy, parts], n, width / 3);
+                        });
+                    }
                 }
                 _ => self.leave(v, block, |out, n, width| put(out, dy, n, width)),
             }

@@ -1,5 +1,6 @@
 //! A block of edges, and how one step is computed on it.
 
+use super::equivariant::put_equivariant;
 use super::rows::{Rows, RowsMut, add_row, put, put_gaussians, put_product, put_scaled};
 use super::step::{Linear, Operation, Plan, Step};
 use crate::cpu::activation;
@@ -187,6 +188,11 @@ pub(super) fn evaluate(
         Operation::Scale { input, factor } => {
             let factor = block.rows_of_edges(factor, 1);
             put_scaled(RowsMut::in_place(out, step.stride, false), rows(*input), factor, n, width);
+        }
+        Operation::Equivariant { input, vector, direction } => {
+            let direction = block.rows_of_edges(direction, 3);
+            let out = RowsMut::in_place(out, step.stride, false);
+            put_equivariant(out, [rows(*input), rows(*vector), direction], n, width / 4);
         }
     }
     if let Some(sum) = sum {

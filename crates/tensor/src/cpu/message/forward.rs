@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::Kept;
 use super::block::{Bands, Block, evaluate};
+use super::equivariant::put_equivariant;
 use super::rows::{RowsMut, put, put_product};
 use super::step::{Operation, Plan};
 use crate::cpu::scratch::Scratch;
@@ -156,6 +157,11 @@ impl Forward<'_> {
             Operation::Product([a, b]) if plan.fused => {
                 let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
                 put_product(out, rows(a), rows(b), block.n, width);
+            }
+            Operation::Equivariant { input, vector, direction } if plan.fused => {
+                let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
+                let direction = block.rows_of_edges(direction, 3);
+                put_equivariant(out, [rows(input), rows(vector), direction], block.n, width / 4);
             }
             _ => put(out, block.rows(message, &*values[plan.wanted.message]), block.n, width),
         }

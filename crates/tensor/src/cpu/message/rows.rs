@@ -24,7 +24,7 @@ pub(super) struct RowsMut<'a> {
     index: Option<&'a [u32]>,
     /// Number of the first row.
     first: usize,
-    add: bool,
+    pub(super) add: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -38,7 +38,7 @@ impl<'a> Rows<'a> {
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "a part of every loop")]
-    fn get(&self, edge: usize, width: usize) -> &'a [f32] {
+    pub(super) fn get(&self, edge: usize, width: usize) -> &'a [f32] {
         let row = self.index.map_or(edge, |index| index[edge] as usize);
         &self.values[row * self.step..][..width]
     }
@@ -61,7 +61,7 @@ impl<'a> RowsMut<'a> {
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "a part of every loop")]
-    fn get(&mut self, edge: usize, width: usize) -> &mut [f32] {
+    pub(super) fn get(&mut self, edge: usize, width: usize) -> &mut [f32] {
         let row = self.index.map_or(edge, |index| index[edge] as usize - self.first);
         &mut self.values[row * self.step..][..width]
     }

@@ -22,7 +22,7 @@ const MAX_ROWS: usize = 192;
 pub(crate) struct Plan<'a> {
     pub(super) steps: Vec<Step<'a>>,
     pub(super) wanted: MessageResult,
-    /// Whether the message is a product that is added to the nodes' sums without being written.
+    /// Whether the message is added to the nodes' sums without being written to a block.
     pub(super) fused: bool,
 }
 
@@ -54,6 +54,7 @@ pub(super) enum Operation<'a> {
     Sum { terms: &'a [usize], activation: Activation },
     Product([usize; 2]),
     Scale { input: usize, factor: &'a [f32] },
+    Equivariant { input: usize, vector: usize, direction: &'a [f32] },
 }
 
 /// A linear layer with padded weights.
@@ -97,7 +98,8 @@ impl<'a> Plan<'a> {
 
     fn message_is_fused(&self) -> bool {
         let MessageResult { message, edge, .. } = self.wanted;
-        matches!(self.steps[message].operation, Operation::Product(_))
+        let operation = &self.steps[message].operation;
+        matches!(operation, Operation::Product(_) | Operation::Equivariant { .. })
             && self.users(message).next().is_none()
             && edge != Some(message)
     }
@@ -114,8 +116,7 @@ impl<'a> Plan<'a> {
             let in_block = match &self.steps[v].operation {
                 Operation::Gaussians { band, .. } => band.is_none() || !only_linear,
                 Operation::From(_) | Operation::To(_) | Operation::Stored(_) => feeds_linear,
-                Operation::Product(_) => !(self.fused && self.wanted.message == v),
-                _ => true,
+                _ => !(self.fused && self.wanted.message == v),
             };
             let step = &mut self.steps[v];
             step.in_forward = in_block;
@@ -134,7 +135,7 @@ impl<'a> Plan<'a> {
                 Operation::Sum { activation, .. } => {
                     needed[v] |= *activation != Activation::Identity;
                 }
-                Operation::Product([a, b]) => {
+                Operation::Product([a, b]) | Operation::Equivariant { input: a, vector: b, .. } => {
                     needed[*b] |= self.steps[*a].tracked;
                     needed[*a] |= self.steps[*b].tracked;
                 }
@@ -177,6 +178,7 @@ impl Operation<'_> {
             Self::Linear(linear) => ([Some(linear.input), None], &[]),
             Self::Scale { input, .. } => ([Some(*input), None], &[]),
             Self::Product([a, b]) => ([Some(*a), Some(*b)], &[]),
+            Self::Equivariant { input, vector, .. } => ([Some(*input), Some(*vector)], &[]),
             Self::Sum { terms, .. } => ([None; 2], terms),
             _ => ([None; 2], &[]),
         };
@@ -241,6 +243,11 @@ fn operation(operation: &EdgeOperation<Cpu>) -> Operation<'_> {
         EdgeOperation::Scale { input, factor } => {
             Operation::Scale { input: *input, factor: slice(factor.tensor()) }
         }
+        EdgeOperation::Equivariant { input, vector, direction } => Operation::Equivariant {
+            input: *input,
+            vector: *vector,
+            direction: slice(direction.tensor()),
+        },
     }
 }
 
