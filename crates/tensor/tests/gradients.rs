@@ -91,8 +91,8 @@ fn sums_and_products() {
 }
 
 #[test]
-fn edges_with_their_ends() {
-    check(Operation::AddEnds, Loss::Mse, 1);
+fn rows_of_a_weight() {
+    check(Operation::Rows, Loss::Mse, 1);
 }
 
 #[test]

@@ -108,7 +108,7 @@ pub(crate) enum Operation {
     Activate(Activation),
     AddAndMultiply,
     ScaleRows,
-    AddEnds,
+    Rows,
     AddClipped,
     EquivariantMessage,
     EquivariantMessageBack,
@@ -128,7 +128,7 @@ pub(crate) struct Probe {
     filter: Perceptron,
     gate: Linear,
     features: Linear,
-    /// On sender, receiver and filter of an edge.
+    /// On two inputs of a node, one below the other.
     joined: Parameter,
     /// Three filters of an edge in the last columns.
     filters: Parameter,
@@ -164,7 +164,7 @@ impl Probe {
             ),
             gate: Linear::new(p, "gate", WIDTH, 1, Activation::Silu),
             features: Linear::new(p, "features", FEATURE_WIDTH, WIDTH, Activation::Identity),
-            joined: xavier(p, "joined", [3 * WIDTH, WIDTH]),
+            joined: xavier(p, "joined", [2 * WIDTH, WIDTH]),
             filters: xavier(p, "filters", [WIDTH, 4 * WIDTH]),
             vector: Linear::new(p, "vector", 1, WIDTH, Activation::Identity),
             triple: Linear::new(p, "triple", WIDTH, 3 * WIDTH, Activation::Identity),
@@ -234,23 +234,14 @@ impl Network for Probe {
                 let factor = self.gate.forward(pass, &received)?;
                 pass.scale_rows(&node, &factor)?
             }
-            Operation::AddEnds => {
-                let edge = self.edge_filter(pass, batch)?;
+            Operation::Rows => {
+                let other = pass.gather(pass.parameter(self.class_filter), class)?;
                 let weight = pass.parameter(self.joined);
-                let [of_sender, of_receiver, of_edge] =
-                    [(&node, 0), (&node, 1), (&edge, 2)].map(|(x, part)| {
-                        let weight = pass.rows(weight, part * WIDTH..(part + 1) * WIDTH)?;
-                        pass.linear(x, &weight, None, Activation::Identity)
-                    });
-                let joined = pass.add_ends(
-                    &of_edge?,
-                    &of_sender?,
-                    batch.sender()?,
-                    &of_receiver?,
-                    batch.receiver(),
-                )?;
-                let joined = pass.activate(&joined, Activation::Silu)?;
-                pass.segment_mean(&joined, batch.receiver())?
+                let [first, second] = [(&node, 0), (&other, WIDTH)].map(|(x, row)| {
+                    let weight = pass.rows(weight, row..row + WIDTH)?;
+                    pass.linear(x, &weight, None, Activation::Silu)
+                });
+                pass.add(&first?, &second?)?
             }
             Operation::AddClipped => {
                 let change = pass.gather(pass.parameter(self.class_filter), class)?;
