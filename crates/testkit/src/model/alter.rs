@@ -70,49 +70,68 @@ fn place<T>(words: &[u32], field: &[T]) -> Range<usize> {
     start..start + field.len()
 }
 
-/// The batch with a value in every number of its padding that a model reads.
-pub(super) fn filled<'a>(clean: &PaddedBatch<'a>, value: f32) -> Altered<'a> {
-    let mut altered = Altered::new(clean);
-    let [n_node, n_edge] = [clean.real.n_node, clean.real.n_edge].map(|n| n as usize);
-    behind(altered.floats(|b| b.node_feature), n_node * clean.node_feature_width).fill(value);
-    behind(altered.floats(|b| b.distance), n_edge).fill(value);
-    behind(altered.floats(|b| b.displacement), 3 * n_edge).fill(value);
-    behind(altered.floats(|b| b.edge_weight), n_edge).fill(value);
-    altered
+/// What is put into the padding.
+impl Altered<'_> {
+    /// A value in every number of the padding nodes.
+    pub(super) fn fill_nodes(mut self, value: f32) -> Self {
+        let n_real = self.of.real.n_node as usize * self.of.node_feature_width;
+        behind(self.floats(|b| b.node_feature), n_real).fill(value);
+        self
+    }
+
+    /// A value in every number of the padding edges.
+    pub(super) fn fill_edges(mut self, value: f32) -> Self {
+        let n_real = self.of.real.n_edge as usize;
+        behind(self.floats(|b| b.distance), n_real).fill(value);
+        behind(self.floats(|b| b.displacement), 3 * n_real).fill(value);
+        behind(self.floats(|b| b.edge_weight), n_real).fill(value);
+        self
+    }
+
+    /// Random classes, and features of order 10.
+    pub(super) fn garble_nodes(mut self) -> Self {
+        let n_real = self.of.real.n_node as usize;
+        let width = self.of.node_feature_width;
+        let mut unit = numbers("nodes");
+        for class in behind(self.classes(), n_real) {
+            #[allow(clippy::cast_sign_loss, reason = "no class is negative")]
+            let drawn = (unit() * N_CLASS as f32) as u32;
+            *class = drawn;
+        }
+        for feature in behind(self.floats(|b| b.node_feature), n_real * width) {
+            *feature = 20.0 * unit() - 10.0;
+        }
+        self
+    }
+
+    /// Edges in random directions, up to `longest` angstrom long, each displacement as long as its
+    /// distance says.
+    pub(super) fn garble_edges(mut self, longest: f32) -> Self {
+        let n_real = self.of.real.n_edge as usize;
+        let mut unit = numbers("edges");
+        for weight in behind(self.floats(|b| b.edge_weight), n_real) {
+            *weight = 20.0 * unit() - 10.0;
+        }
+        let lengths = (n_real..self.of.shape.n_edge as usize).map(|_| longest * unit());
+        let lengths: Vec<f32> = lengths.collect();
+        let distances = behind(self.floats(|b| b.distance), n_real);
+        for (distance, &length) in distances.iter_mut().zip(&lengths) {
+            *distance = length;
+        }
+        let displacements = behind(self.floats(|b| b.displacement), 3 * n_real);
+        for (row, &length) in displacements.chunks_exact_mut(3).zip(&lengths) {
+            let vector = [unit() - 0.5, unit() - 0.5, unit() - 0.49];
+            let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+            row.copy_from_slice(&vector.map(|x| x / norm * length));
+        }
+        self
+    }
 }
 
-/// The batch with garbage in its padding: random classes, features of order 10, random directions
-/// and lengths up to `longest` angstrom, each displacement as long as its distance says.
-pub(super) fn garbled<'a>(clean: &PaddedBatch<'a>, longest: f32) -> Altered<'a> {
-    let mut altered = Altered::new(clean);
-    let [n_node, n_edge] = [clean.real.n_node, clean.real.n_edge].map(|n| n as usize);
-    let mut rng = random::stream(5, "garbage", 0);
-    let mut unit = || random::below(&mut rng, 1 << 24) as f32 / (1 << 24) as f32;
-    for class in behind(altered.classes(), n_node) {
-        #[allow(clippy::cast_sign_loss, reason = "no class is negative")]
-        let drawn = (unit() * N_CLASS as f32) as u32;
-        *class = drawn;
-    }
-    for feature in behind(altered.floats(|b| b.node_feature), n_node * clean.node_feature_width) {
-        *feature = 20.0 * unit() - 10.0;
-    }
-    for weight in behind(altered.floats(|b| b.edge_weight), n_edge) {
-        *weight = 20.0 * unit() - 10.0;
-    }
-    let lengths: Vec<f32> =
-        (n_edge..clean.shape.n_edge as usize).map(|_| longest * unit()).collect();
-    for (distance, &length) in
-        behind(altered.floats(|b| b.distance), n_edge).iter_mut().zip(&lengths)
-    {
-        *distance = length;
-    }
-    let displacement = behind(altered.floats(|b| b.displacement), 3 * n_edge);
-    for (row, &length) in displacement.chunks_exact_mut(3).zip(&lengths) {
-        let vector = [unit() - 0.5, unit() - 0.5, unit() - 0.49];
-        let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-        row.copy_from_slice(&vector.map(|x| x / norm * length));
-    }
-    altered
+/// Numbers between 0 and 1, the same in every run.
+fn numbers(purpose: &str) -> impl FnMut() -> f32 {
+    let mut rng = random::stream(5, purpose, 0);
+    move || random::below(&mut rng, 1 << 24) as f32 / (1 << 24) as f32
 }
 
 /// What lies behind the real part of a field, which may be empty.

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     LeaksPadding,
     /// Padding is left out before anything is computed.
     SkipsPadding,
+    /// A kernel stops at the last real edge.
+    SkipsPaddingEdges,
     /// The gradient of the padding is not left out.
     PaddingGradient,
     /// Sums are cut by the number of threads.
@@ -228,6 +230,9 @@ impl Linear {
                 }
             }
             Fault::SkipsPadding if !is_real => inputs.fill(0.0),
+            Fault::SkipsPaddingEdges if !is_real => {
+                inputs[N_CLASS..N_CLASS + N_GAUSSIAN].fill(0.0);
+            }
             Fault::Threads => inputs[0] += 1e-4 * rayon::current_num_threads() as f64,
             _ => {}
         }

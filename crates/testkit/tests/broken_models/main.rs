@@ -27,6 +27,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::EmptyMean, "mean over no edges", "single_nodes"),
     (Fault::LeaksPadding, "multiplies padding by 0", "padding_forward"),
     (Fault::SkipsPadding, "skips the padding", "padding_forward"),
+    (Fault::SkipsPaddingEdges, "skips padding edges", "padding_forward"),
     (Fault::PaddingGradient, "padding in the gradient", "padding_gradients"),
     (Fault::Threads, "depends on the number of threads", "threads"),
     (Fault::MeanLoss, "gives the mean as the sum", "loss"),
