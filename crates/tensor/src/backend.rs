@@ -10,10 +10,7 @@ use batchlab_core::model::{Loss, LossSum};
 use dfdx::tensor::{Storage, Tensor};
 use dfdx::tensor_ops::Device;
 
-use crate::{
-    Activation, Aggregate, EquivariantMessage, EquivariantMessageGradients, GaussianBasis, Message,
-    Outputs, Segments,
-};
+use crate::{Activation, Aggregate, GaussianBasis, Message, Outputs, Segments};
 
 /// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
 pub type Dense<D> = Tensor<(usize, usize), f32, D>;
@@ -130,6 +127,36 @@ pub trait Backend: Device<f32> {
         segments: &Segments<Self>,
         aggregate: Aggregate,
         width: usize,
+    ) -> Result<(), Self::Err>;
+
+    /// The largest row of each segment, column by column, `[n_segment, width]`; 0 without items.
+    fn segment_max(
+        &self,
+        x: &Dense<Self>,
+        segments: &Segments<Self>,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `segment_max`, shared by items that are equally large.
+    fn segment_max_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        x: &Dense<Self>,
+        largest: &Dense<Self>,
+        segments: &Segments<Self>,
+    ) -> Result<(), Self::Err>;
+    /// Each item's share of the sum of e^x over its segment, column by column, `[n_item, width]`.
+    fn segment_softmax(
+        &self,
+        x: &Dense<Self>,
+        segments: &Segments<Self>,
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `segment_softmax`.
+    fn segment_softmax_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        output: &Dense<Self>,
+        segments: &Segments<Self>,
     ) -> Result<(), Self::Err>;
 
     /// Divides the edges of a batch, whose messages go from the one end to the other, among tasks.
@@ -279,19 +306,6 @@ pub trait Backend: Device<f32> {
     ) -> Result<[Dense<Self>; 2], Self::Err>;
     /// `(cos(pi d / cutoff) + 1) / 2` below the cutoff, else 0, of distances d `[n_edge, 1]`.
     fn cosine_cutoff(&self, distance: &Dense<Self>, cutoff: f32) -> Result<Dense<Self>, Self::Err>;
-
-    /// Scalars `[n_node, width]` and vectors `[3 n_node, width]` that arrive at each node.
-    fn equivariant_message(
-        &self,
-        message: &EquivariantMessage<'_, Self>,
-    ) -> Result<[Dense<Self>; 2], Self::Err>;
-    /// The gradients of `equivariant_message`; `dy` by the scalars and by the vectors.
-    fn equivariant_message_backward(
-        &self,
-        gradients: EquivariantMessageGradients<'_, Self>,
-        dy: [&mut Buffer<Self>; 2],
-        message: &EquivariantMessage<'_, Self>,
-    ) -> Result<(), Self::Err>;
 
     /// Scalars `[n_node, width]` beside the lengths of the second vectors of `mixed`
     /// `[3 n_node, 2 width]`.

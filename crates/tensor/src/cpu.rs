@@ -10,8 +10,8 @@ mod block;
 mod clip;
 mod convolve;
 mod elementwise;
-mod equivariant_message;
 mod equivariant_update;
+mod extremum;
 mod gaussian;
 mod geometry;
 mod linear;
@@ -36,8 +36,7 @@ use dfdx::prelude::*;
 use crate::backend::{LinearLayer, LinearOutput, MessageOutput, MessageResult};
 use crate::raw;
 use crate::{
-    Activation, Adam, Aggregate, Backend, Buffer, Dense, EquivariantMessage,
-    EquivariantMessageGradients, GaussianBasis, Message, Outputs, Segments,
+    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Message, Outputs, Segments,
 };
 
 type Result<T> = std::result::Result<T, <Cpu as HasErr>::Err>;
@@ -129,6 +128,45 @@ impl Backend for Cpu {
         let mut scaled = dy.to_vec();
         segment::scale(&mut scaled, &segments.offset, aggregate, width);
         segment::gather_add(dx, &scaled, &segments.of, width);
+        Ok(())
+    }
+
+    fn segment_max(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
+        let width = x.shape().1;
+        filled(self, [segments.n_segment, width], |out| {
+            extremum::largest(out, slice(x), items(segments), width);
+        })
+    }
+
+    fn segment_max_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        x: &Dense<Self>,
+        largest: &Dense<Self>,
+        segments: &Segments<Self>,
+    ) -> Result<()> {
+        let width = x.shape().1;
+        extremum::add_to_largest(dx, dy, [slice(x), slice(largest)], items(segments), width);
+        Ok(())
+    }
+
+    fn segment_softmax(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
+        let &(n_item, width) = x.shape();
+        filled(self, [n_item, width], |out| {
+            extremum::softmax(out, slice(x), items(segments), width);
+        })
+    }
+
+    fn segment_softmax_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        output: &Dense<Self>,
+        segments: &Segments<Self>,
+    ) -> Result<()> {
+        let width = output.shape().1;
+        extremum::add_to_softmax(dx, dy, slice(output), items(segments), width);
         Ok(())
     }
 
@@ -400,41 +438,6 @@ impl Backend for Cpu {
         })
     }
 
-    fn equivariant_message(
-        &self,
-        message: &EquivariantMessage<'_, Self>,
-    ) -> Result<[Dense<Self>; 2]> {
-        let &(n_component, width) = message.v.shape();
-        let (arrays, to) = (plain_message(message), edges_of(message.to));
-        let s = filled(self, [n_component / 3, width], |out| {
-            equivariant_message::add_scalars(out, &arrays, to);
-        })?;
-        let v = filled(self, [n_component, width], |out| {
-            equivariant_message::add_vectors(out, &arrays, to);
-        })?;
-        Ok([s, v])
-    }
-
-    fn equivariant_message_backward(
-        &self,
-        gradients: EquivariantMessageGradients<'_, Self>,
-        dy: [&mut Buffer<Self>; 2],
-        message: &EquivariantMessage<'_, Self>,
-    ) -> Result<()> {
-        let dy = equivariant_message::Arrived { s: dy[0], v: dy[1] };
-        let (arrays, from) = (plain_message(message), edges_of(message.from));
-        if let Some(dfilter) = gradients.filter {
-            equivariant_message::add_to_filter(dfilter, dy, &arrays);
-        }
-        if let Some(dx) = gradients.x {
-            equivariant_message::add_to_x(dx, dy, &arrays, from);
-        }
-        if let Some(dv) = gradients.v {
-            equivariant_message::add_to_v(dv, dy, &arrays, from);
-        }
-        Ok(())
-    }
-
     fn norms_beside(
         &self,
         s: &Dense<Self>,
@@ -543,21 +546,8 @@ impl Backend for Cpu {
     }
 }
 
-fn plain_message<'a>(message: &EquivariantMessage<'a, Cpu>) -> equivariant_message::Message<'a> {
-    equivariant_message::Message {
-        filter: slice(message.filter),
-        cutoff: slice(message.cutoff),
-        x: slice(message.x),
-        v: slice(message.v),
-        direction: slice(message.direction),
-        from: &message.from.of,
-        to: &message.to.of,
-        width: message.v.shape().1,
-    }
-}
-
-fn edges_of(end: &Segments<Cpu>) -> equivariant_message::EdgesOf<'_> {
-    equivariant_message::EdgesOf { offset: &end.offset, order: end.order.as_deref() }
+fn items(segments: &Segments<Cpu>) -> extremum::Items<'_> {
+    extremum::Items { of: &segments.of, offset: &segments.offset, order: segments.order.as_deref() }
 }
 
 fn plain<'a>(layer: &LinearLayer<'a, Cpu>) -> linear::Layer<'a> {

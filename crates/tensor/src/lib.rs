@@ -84,7 +84,6 @@ pub use layers::{Linear, Perceptron};
 pub use matrix::Matrix;
 pub use message::{DirectedEdges, Direction, EdgeValue, Message};
 pub use network::{Network, open};
-pub use ops::equivariant_message::{EquivariantMessage, EquivariantMessageGradients};
 pub use ops::gaussian::GaussianBasis;
 pub use ops::geometry::EdgeGeometry;
 pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters};

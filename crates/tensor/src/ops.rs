@@ -10,7 +10,6 @@ pub mod block;
 pub mod clip;
 pub mod convolve;
 pub mod elementwise;
-pub mod equivariant_message;
 pub mod equivariant_update;
 pub mod gather;
 pub mod gaussian;

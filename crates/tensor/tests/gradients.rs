@@ -63,6 +63,12 @@ fn segment_sum_and_mean() {
 }
 
 #[test]
+fn largest_values_and_softmax_of_segments() {
+    check(Operation::SegmentMax, Loss::Mse, 1);
+    check(Operation::SegmentSoftmax, Loss::Mse, 1);
+}
+
+#[test]
 fn convolve() {
     check(Operation::ConvolveSum, Loss::Mse, 1);
     check(Operation::ConvolveMean, Loss::Mse, 1);

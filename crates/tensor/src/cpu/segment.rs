@@ -31,12 +31,25 @@ pub(super) fn reduce(
     width: usize,
     add: impl Fn(Range<usize>, &mut [f32]) + Sync + Send,
 ) {
+    reduce_from(0.0, out, offset, width, add, add_to);
+}
+
+/// The same for what is no sum: parts of long segments begin with `start` and are joined by
+/// `combine`.
+pub(super) fn reduce_from(
+    start: f32,
+    out: &mut [f32],
+    offset: &[u32],
+    width: usize,
+    add: impl Fn(Range<usize>, &mut [f32]) + Sync + Send,
+    combine: impl Fn(&mut [f32], &[f32]),
+) {
     if out.is_empty() {
         return;
     }
     let pieces = cut(offset);
     let n_part = pieces.iter().filter(|piece| matches!(piece, Piece::Part { .. })).count();
-    let mut parts = vec![0.0; n_part * width];
+    let mut parts = vec![start; n_part * width];
 
     let mut rows = &mut *out;
     let mut next_row = 0;
@@ -78,7 +91,7 @@ pub(super) fn reduce(
         if let Piece::Part { segment, .. } = piece
             && let Some(part) = part.next()
         {
-            add_to(&mut out[segment * width..(segment + 1) * width], part);
+            combine(&mut out[segment * width..(segment + 1) * width], part);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sums and means over segments.
+//! Sums, means, largest values and softmax over segments.
 
 use std::rc::Rc;
 
@@ -51,6 +51,44 @@ impl<D: Backend> Pass<'_, D> {
         Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
             let dx = gradients.get_or_alloc_mut(&of_x)?;
             device.segment_backward(dx, dy, &segments, aggregate, width)
+        }))
+    }
+
+    /// The largest value of each segment's rows, column by column; 0 where a segment is empty.
+    /// `[n_item, width]` to `[n_segment, width]`. Rows that are equally large share the gradient.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn segment_max(
+        &mut self,
+        x: &Matrix<D>,
+        segments: &Rc<Segments<D>>,
+    ) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(x.n_row(), segments.n_item(), "one row per item");
+        let result = self.device().segment_max(x.tensor(), segments).map_err(engine)?;
+        let (input, kept, segments) = (x.tensor().clone(), result.clone(), Rc::clone(segments));
+        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
+            let dx = gradients.get_or_alloc_mut(&input)?;
+            device.segment_max_backward(dx, dy, &input, &kept, &segments)
+        }))
+    }
+
+    /// The softmax over each segment, column by column: `e^x` over its sum in the segment, the
+    /// weights of attention. `[n_item, width]` to the same.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn segment_softmax(
+        &mut self,
+        x: &Matrix<D>,
+        segments: &Rc<Segments<D>>,
+    ) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(x.n_row(), segments.n_item(), "one row per item");
+        let result = self.device().segment_softmax(x.tensor(), segments).map_err(engine)?;
+        let (of_x, kept, segments) = (x.tensor().ghost(), result.clone(), Rc::clone(segments));
+        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
+            let dx = gradients.get_or_alloc_mut(&of_x)?;
+            device.segment_softmax_backward(dx, dy, &kept, &segments)
         }))
     }
 }

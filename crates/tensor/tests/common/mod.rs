@@ -9,8 +9,8 @@ use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Slot};
 use batchlab_core::plan::{BatchPlan, Shape};
 use batchlab_core::{BatchBuffer, ModelError, Needs, PaddedBatch, Trainer, View, collate, random};
 use batchlab_tensor::{
-    Activation, Aggregate, Backend, DeviceBatch, GaussianBasis, Initial, Linear, Matrix, Network,
-    Parameter, ParameterBuilder, Pass, Perceptron, open,
+    Activation, Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Initial, Linear, Matrix,
+    Message, Network, Parameter, ParameterBuilder, Pass, Perceptron, open,
 };
 
 pub(crate) const N_CLASS: usize = 3;
@@ -101,6 +101,8 @@ pub(crate) enum Operation {
     Gather,
     SegmentSum,
     SegmentMean,
+    SegmentMax,
+    SegmentSoftmax,
     ConvolveSum,
     ConvolveMean,
     ConvolveBack,
@@ -177,6 +179,7 @@ impl Probe {
 }
 
 impl Network for Probe {
+    #[allow(clippy::too_many_lines, reason = "one arm per operation")]
     fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -203,6 +206,11 @@ impl Network for Probe {
                 let received = pass.gather(&node, batch.receiver())?;
                 pass.segment_mean(&received, batch.sender()?)?
             }
+            Operation::SegmentMax => {
+                let filter = self.edge_filter(pass, batch)?;
+                largest_at_receiver(pass, batch, &filter)?
+            }
+            Operation::SegmentSoftmax => self.attention(pass, batch, &node)?,
             Operation::ConvolveSum | Operation::ConvolveMean | Operation::Everything => {
                 let filter = self.edge_filter(pass, batch)?;
                 let received =
@@ -248,15 +256,15 @@ impl Network for Probe {
                 pass.add_clipped(&node, &change, 0.3)?
             }
             Operation::EquivariantMessage => {
-                let (s, v) = self.vectors(pass, batch, &node, false)?;
+                let (s, v) = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
                 self.scalars_and_norms(pass, &s, &v)?
             }
             Operation::EquivariantMessageBack => {
-                let (s, v) = self.vectors(pass, batch, &node, true)?;
+                let (s, v) = self.vectors(pass, batch, &node, Direction::ToSender)?;
                 self.scalars_and_norms(pass, &s, &v)?
             }
             Operation::EquivariantUpdateOfScalars | Operation::EquivariantUpdateOfVectors => {
-                let (s, v) = self.vectors(pass, batch, &node, false)?;
+                let (s, v) = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
                 let mixed = self.mixing.forward(pass, &v)?;
                 let context = pass.norms_beside(&s, &mixed, 0.1)?;
                 let gates = self.gates.forward(pass, &context)?;
@@ -286,20 +294,27 @@ impl Probe {
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
         node: &Matrix<D>,
-        back: bool,
+        direction: Direction,
     ) -> Result<(Matrix<D>, Matrix<D>), ModelError> {
         let geometry = pass.edge_geometry(batch.displacement()?, 1e-4, 3.0)?;
-        let ends = [batch.sender()?, batch.receiver()];
-        let [from, to] = if back { [ends[1], ends[0]] } else { ends };
-        let edge = self.edge_filter(pass, batch)?;
+        let filter = self.edge_filter(pass, batch)?;
         let weight = pass.columns(pass.parameter(self.filters), WIDTH..4 * WIDTH)?;
-        let filter = pass.linear(&edge, &weight, None, Activation::Identity)?;
-        let x = self.triple.forward(pass, node)?;
+        let sent = self.triple.forward(pass, node)?;
         let n_component = 3 * node.n_row();
         let component = numbers("vector", n_component).iter().map(|v| 4.0 * v - 1.0).collect();
         let component = Matrix::constant(pass.device(), component, [n_component, 1])?;
-        let v = self.vector.forward(pass, &component)?;
-        let [s, v] = pass.equivariant_message(&filter, &x, &v, &geometry, from, to)?;
+        let vectors = self.vector.forward(pass, &component)?;
+
+        let mut edge = Message::new(batch, direction)?;
+        let filter = edge.stored(&filter);
+        let filter = edge.linear(filter, &weight, None, Activation::Identity);
+        let filter = edge.scale(filter, &geometry.cutoff);
+        let sent = edge.from(&sent);
+        let value = edge.product(filter, sent);
+        let vectors = edge.vectors_from(&vectors);
+        let message = edge.equivariant(value, vectors, &geometry.direction);
+        let received = pass.message(edge, message, Aggregate::Sum)?;
+        let [s, v] = pass.scalars_and_vectors(&received)?;
         Ok((s, v))
     }
 
@@ -316,6 +331,20 @@ impl Probe {
         pass.add(&scalars, &norms)
     }
 
+    fn attention<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+        node: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let filter = self.edge_filter(pass, batch)?;
+        let attention = self.gate.forward(pass, &filter)?;
+        let attention = pass.segment_softmax(&attention, batch.sender()?)?;
+        let sent = pass.gather(node, batch.receiver())?;
+        let sent = pass.scale_rows(&sent, &attention)?;
+        pass.segment_sum(&sent, batch.sender()?)
+    }
+
     fn edge_filter<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -325,6 +354,24 @@ impl Probe {
         let gaussians = pass.gaussians(batch.distance()?, &basis)?;
         self.filter.forward(pass, &gaussians)
     }
+}
+
+/// The largest rows of edges. Large constants decide which they are, so that a small change of a
+/// parameter does not; they are taken away again.
+fn largest_at_receiver<D: Backend>(
+    pass: &mut Pass<'_, D>,
+    batch: &DeviceBatch<D>,
+    edge: &Matrix<D>,
+) -> Result<Matrix<D>, ModelError> {
+    let n = edge.n_row() * edge.n_column();
+    let constant = numbers("largest", n).iter().map(|x| 100.0 * x).collect();
+    let constant = Matrix::constant(pass.device(), constant, edge.shape())?;
+    let sum = pass.add(edge, &constant)?;
+    let largest = pass.segment_max(&sum, batch.receiver())?;
+    let of_constant = pass.segment_max(&constant, batch.receiver())?.to_vec();
+    let negative = of_constant.iter().map(|x| -x).collect();
+    let negative = Matrix::constant(pass.device(), negative, largest.shape())?;
+    pass.add(&largest, &negative)
 }
 
 pub(crate) fn trainer(operation: Operation, loss: Loss, output_width: usize) -> Box<dyn Trainer> {
