@@ -150,7 +150,7 @@ def print_step(table):
                 f"   x {row['ratio']:6.2f} ({ratio_low:.2f}-{ratio_high:.2f})"
                 f"   least {row['least']:8.2f} ms, x {row['least_ratio']:5.2f}")
         if name in table["differences"]:
-            line += f"   gradients differ by {table['differences'][name]['gradient']:.0e}"
+            line += f"   gradients differ by {table['differences'][name]['all gradients']:.0e}"
         print(line)
     for name, floor in table["floors"].items():
         times = table["rows"]["batchlab"]["median"] / floor["ms"]

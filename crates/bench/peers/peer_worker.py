@@ -17,9 +17,10 @@ import numpy as np
 
 from golden import norm_difference, read_safetensors
 
-# Two programs that compute the same in single precision differ by less, relative to the norm.
-# Gradients are sums over 10^4 edges, of terms that cancel.
-LIMIT = {"loss": 2e-5, "prediction": 5e-5, "gradient": 2e-4}
+# Two programs that compute the same in single precision differ by less, relative to the norm. The
+# gradient of a single parameter is a sum of terms that may cancel: on random targets the same
+# program in single and in double precision differs by 2e-4.
+LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 5e-5, "gradient": 1e-3}
 
 
 def split(arrays, prefix):
@@ -91,22 +92,23 @@ def compare(training, folder):
     expected = split(arrays, "gradient.")
     if gradients.keys() != expected.keys():
         raise SystemExit(f"gradients differ in name: {gradients.keys() ^ expected.keys()}")
-    largest = max(float(np.linalg.norm(values)) for values in expected.values())
-    # A tensor whose gradient vanishes beside the others' has nothing but rounding errors.
-    relevant = {name: values for name, values in expected.items()
-                if np.linalg.norm(values) > 1e-6 * largest}
     real = np.asarray(training.batch["weight"]) > 0
     found = {
         "loss": abs(loss / float(arrays["loss"][0]) - 1),
         "prediction": norm_difference(prediction[real], arrays["prediction"][real]),
+        "all gradients": norm_difference(joined(gradients, expected), joined(expected, expected)),
         "gradient": max(norm_difference(gradients[name], values)
-                        for name, values in relevant.items()),
+                        for name, values in expected.items()),
     }
     for what, error in found.items():
         if not error <= LIMIT[what]:
             raise SystemExit(f"{what} differs from batchlab's by {error:.1e} of its norm "
                              f"(limit {LIMIT[what]:.0e}) in {folder}")
     return found
+
+
+def joined(arrays, order):
+    return np.concatenate([np.ravel(arrays[name]) for name in order])
 
 
 def timed_steps(training, n_step):
