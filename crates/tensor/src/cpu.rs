@@ -26,7 +26,7 @@ mod segment;
 mod simd;
 mod tasks;
 mod tile;
-mod wide;
+pub(crate) mod wide;
 
 use std::ops::Range;
 

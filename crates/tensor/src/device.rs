@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use batchlab_core::ModelError;
 
-use crate::cpu::memory;
+use crate::cpu::{memory, wide};
 use crate::raw;
 
 /// A device that this build can use.
@@ -23,6 +23,9 @@ impl FromStr for Device {
             Err(ModelError::Device { device: name.to_owned(), reason: reason.to_owned() })
         };
         if name == "cpu" {
+            if let Err(reason) = wide::limit() {
+                return unavailable(&reason);
+            }
             return match raw::check() {
                 Ok(()) => {
                     memory::keep_freed();

@@ -274,3 +274,18 @@ fn the_same_bits_for_any_number_of_threads() {
         assert!(run(2) == one && run(3) == one);
     }
 }
+
+#[test]
+fn narrower_vectors_give_the_same() {
+    let program = std::env::current_exe().expect("this test");
+    for (vectors, succeeds) in [("plain", true), ("avx2", true), ("sse9", false)] {
+        let run = std::process::Command::new(&program)
+            .args(["--exact", "bases_with_and_without_a_band", "messages_in_both_directions"])
+            .env("BATCHLAB_VECTORS", vectors)
+            .output()
+            .expect("it runs again");
+        let text = String::from_utf8_lossy(&run.stdout).into_owned();
+        assert_eq!(run.status.success(), succeeds, "{vectors}: {text}");
+        assert!(succeeds || text.contains("set it to plain, avx2 or avx512"), "{text}");
+    }
+}

@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "calling a function that needs a processor feature")]
 
+use std::sync::OnceLock;
+
 /// Wraps a function over slices so that it is compiled three times, for AVX-512, for AVX2 and for
 /// the plain target, and the best version is chosen when it runs. In the body the constant `FUSED`
 /// says whether `f32::mul_add` is one instruction there; without, it is a call of a slow function.
@@ -40,22 +42,48 @@ macro_rules! wide {
 }
 pub(super) use wide;
 
-/// The widest vectors of this machine.
-#[cfg(target_arch = "x86_64")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Vectors that kernels are compiled for, the widest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Vectors {
-    /// 512 bits.
-    Avx512,
-    /// 256 bits.
-    Avx2,
     /// Those that every machine of this kind has.
     Plain,
+    /// 256 bits.
+    Avx2,
+    /// 512 bits.
+    Avx512,
 }
 
-/// Looked up in memory after the first call.
-#[cfg(target_arch = "x86_64")]
+/// Limits the vectors that are used: `plain`, `avx2` or `avx512`. For comparisons.
+const VARIABLE: &str = "BATCHLAB_VECTORS";
+
+/// The widest vectors of this machine, or narrower ones if [`VARIABLE`] asks for them. Looked up in
+/// memory after the first call.
 #[inline]
 pub(crate) fn vectors() -> Vectors {
+    static VECTORS: OnceLock<Vectors> = OnceLock::new();
+    *VECTORS.get_or_init(|| limit().ok().flatten().map_or(detected(), |l| l.min(detected())))
+}
+
+/// What the environment limits vectors to.
+///
+/// # Errors
+/// A value that names no vectors.
+pub(crate) fn limit() -> Result<Option<Vectors>, String> {
+    let Some(value) = std::env::var_os(VARIABLE) else { return Ok(None) };
+    match value.to_str() {
+        Some("plain") => Ok(Some(Vectors::Plain)),
+        Some("avx2") => Ok(Some(Vectors::Avx2)),
+        Some("avx512") => Ok(Some(Vectors::Avx512)),
+        _ => Err(format!(
+            "the environment variable {VARIABLE} is {}; set it to plain, avx2 or avx512, or remove \
+             it",
+            value.display()
+        )),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detected() -> Vectors {
     let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     let avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512vl")
@@ -66,4 +94,9 @@ pub(crate) fn vectors() -> Vectors {
         (false, true) => Vectors::Avx2,
         (false, false) => Vectors::Plain,
     }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detected() -> Vectors {
+    Vectors::Plain
 }
