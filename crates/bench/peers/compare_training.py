@@ -51,6 +51,9 @@ ELSEWHERE_MS = {
 }
 
 
+COMPILED = "PyTorch compiled"
+
+
 def rows_of_peers(model, with_compiled):
     """Name of a row -> kind of process and options of the model."""
     rows = {"JAX": ("jax", PLAIN[model])}
@@ -59,7 +62,7 @@ def rows_of_peers(model, with_compiled):
     # The faster of the two; PyTorch Geometric's own SchNet has its product on the node side, too.
     rows["PyTorch eager"] = ("eager", NODE_SIDE[model])
     if with_compiled:
-        rows["PyTorch compiled"] = ("compiled", NODE_SIDE[model])
+        rows[COMPILED] = ("compiled", NODE_SIDE[model])
     return rows
 
 
@@ -114,20 +117,31 @@ def compare_step(processes, structures, model, batch_size, rng):
     with tempfile.TemporaryDirectory() as folder:
         ours.ask("write", case=0, folder=folder)
         systems = {"batchlab": timed(ours, 0, options.block_ms)}
-        cases, first_step = {}, {}
+        cases, opened, refused, first_step = {}, [], {}, {}
         for row, (kind, of_model) in rows_of_peers(
                 model, batch_size in options.compiled_batch_size).items():
             worker = processes.peer(kind)
-            case = sum(other is worker for other, _ in cases.values())
+            case = sum(other is worker for other in opened)
             answer = worker.ask("open", folder=folder, model=model, options=of_model)
-            cases[row], first_step[row] = (worker, case), answer["first_step_s"]
-            worker.ask("compare", case=case, folder=folder)
-            systems[row] = timed(worker, case, options.block_ms)
+            first_step[row] = answer["first_step_s"]
+            found = worker.ask("compare", case=case, folder=folder)
+            opened.append(worker)
+            if "refused" not in found:
+                cases[row] = (worker, case)
+                systems[row] = timed(worker, case, options.block_ms)
+            elif row == COMPILED:
+                # Eager passes the same functions: it is the compiler that is wrong.
+                refused[row] = found["refused"]
+            else:
+                sys.exit(f"{row}, {model}, B = {batch_size}: {found['refused']}")
         load = os.getloadavg()[0]
         samples = measure(systems, options.blocks)
         ours.ask("write", case=0, folder=folder)
         differences = {row: worker.ask("compare", case=case, folder=folder)
                        for row, (worker, case) in cases.items()}
+        for row, found in differences.items():
+            if "refused" in found:
+                sys.exit(f"{row}, {model}, B = {batch_size}, after training: {found['refused']}")
     floors = {name: ours.ask("floor", case=0, savings=savings)
               for name, savings in (("all products", False), ("with savings", True))}
     for worker in processes.all():
@@ -135,7 +149,7 @@ def compare_step(processes, structures, model, batch_size, rng):
     return {"structures": structures, "model": model, "batch_size": batch_size,
             "strategy": options.strategy, "threads": processes.threads, "sizes": sizes, "load": [load, os.getloadavg()[0]],
             "rows": summarise(samples, "batchlab", rng), "first_step_s": first_step,
-            "differences": differences, "floors": floors}
+            "differences": differences, "refused": refused, "floors": floors}
 
 
 def print_step(table):
@@ -152,6 +166,8 @@ def print_step(table):
         if name in table["differences"]:
             line += f"   gradients differ by {table['differences'][name]['all gradients']:.0e}"
         print(line)
+    for name, reason in table["refused"].items():
+        print(f"  {name:<18} not measured: {reason}")
     for name, floor in table["floors"].items():
         times = table["rows"]["batchlab"]["median"] / floor["ms"]
         print(f"  floor, {name:<12} {floor['ms']:7.2f} ms: {floor['products_ms']:.2f} for "
