@@ -165,6 +165,14 @@ pub trait Backend: Device<f32> {
         from: &Segments<Self>,
         to: &Segments<Self>,
     ) -> Result<Self::EdgePlan, Self::Err>;
+    /// The same from senders to receivers, where two opposite edges of the same length share what is
+    /// computed for them. None where that does not pay.
+    fn pair_plan(
+        &self,
+        sender: &Segments<Self>,
+        receiver: &Segments<Self>,
+        distance: &Dense<Self>,
+    ) -> Result<Option<Self::EdgePlan>, Self::Err>;
     /// What the nodes receive, `[n_node, width]`; values of the edges, `[n_edge, width]`, where they
     /// are wanted; and, if `keep`, what backward needs.
     fn message(

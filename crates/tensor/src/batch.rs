@@ -18,8 +18,8 @@ pub struct DeviceBatch<D: Backend> {
     class: Option<Rc<Segments<D>>>,
     sender: Option<Rc<Segments<D>>>,
     receiver: Rc<Segments<D>>,
-    /// Edges in the one and in the other direction, once they have been asked for.
-    directed: [OnceCell<Rc<DirectedEdges<D>>>; 2],
+    /// Edges in the one and in the other direction, and in pairs, once they have been asked for.
+    directed: [OnceCell<Rc<DirectedEdges<D>>>; 3],
     device: D,
     graph: Rc<Segments<D>>,
     node_feature: Option<Matrix<D>>,
@@ -102,7 +102,7 @@ impl<D: Backend> DeviceBatch<D> {
                 batch.node_feature,
                 [n_node, batch.node_feature_width],
             )?,
-            directed: [OnceCell::new(), OnceCell::new()],
+            directed: [const { OnceCell::new() }; 3],
             device: device.clone(),
             distance: matrix(needs.distance, batch.distance, [n_edge, 1])?,
             displacement: matrix(needs.displacement, batch.displacement, [n_edge, 3])?,
@@ -159,6 +159,25 @@ impl<D: Backend> DeviceBatch<D> {
         let plan = self.device.edge_plan(from, to).map_err(engine)?;
         let edges = Rc::new(DirectedEdges { from: Rc::clone(from), to: Rc::clone(to), plan });
         Ok(Rc::clone(cell.get_or_init(|| edges)))
+    }
+
+    /// The edges from senders to receivers, opposite ones of the same length together.
+    pub(crate) fn pairs(&self) -> Result<Rc<DirectedEdges<D>>, ModelError> {
+        if let Some(edges) = self.directed[2].get() {
+            return Ok(Rc::clone(edges));
+        }
+        let (sender, distance) = (self.sender()?, self.distance()?);
+        let plan =
+            self.device.pair_plan(sender, &self.receiver, distance.tensor()).map_err(engine)?;
+        let edges = match plan {
+            None => self.edges(Direction::ToReceiver)?,
+            Some(plan) => Rc::new(DirectedEdges {
+                from: Rc::clone(sender),
+                to: Rc::clone(&self.receiver),
+                plan,
+            }),
+        };
+        Ok(Rc::clone(self.directed[2].get_or_init(|| edges)))
     }
 
     /// Nodes by their graph: nodes are items, graphs are segments.

@@ -19,6 +19,7 @@ mod loss;
 mod math;
 pub(crate) mod memory;
 mod message;
+mod pairs;
 mod product;
 mod rows;
 mod scratch;
@@ -172,6 +173,16 @@ impl Backend for Cpu {
 
     fn edge_plan(&self, from: &Segments<Self>, to: &Segments<Self>) -> Result<Self::EdgePlan> {
         Ok(tasks::EdgePlan::new(&from.of, &to.of, to.order.as_deref(), from.n_segment))
+    }
+
+    fn pair_plan(
+        &self,
+        sender: &Segments<Self>,
+        receiver: &Segments<Self>,
+        distance: &Dense<Self>,
+    ) -> Result<Option<Self::EdgePlan>> {
+        let opposite = pairs::opposite(sender, receiver, slice(distance));
+        Ok(tasks::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite))
     }
 
     fn message(

@@ -26,6 +26,8 @@ pub struct EdgePlan {
     pub(super) to: Vec<u32>,
     /// The edge at each place, `[n_edge]`; none if edges lie in this order.
     pub(super) order: Option<Vec<u32>>,
+    /// Whether the edge at each place stands for its opposite, too; none if every edge has a place.
+    pub(super) paired: Option<Vec<bool>>,
     pub(super) tasks: Vec<Task>,
     /// Whether what goes back to the nodes that messages come from is summed by the tasks. If not,
     /// every edge's share is written to memory and summed afterwards: tasks share too many nodes.
@@ -59,15 +61,46 @@ impl EdgePlan {
             Some(order) => order.iter().map(|&edge| of[edge as usize]).collect(),
         };
         let (from, to) = (ordered(from), ordered(to));
-        let tasks = divide(&from, &to);
-        let shared = tasks.iter().map(|task| &task.from).filter(|range| !range.own);
-        let scatter = shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * from.len();
+        let tasks = divide(&from, &to, false);
+        let scatter = share_few_nodes(&tasks, from.len());
         let by_from = (!scatter).then(|| sorted(&from, n_from));
-        Self { from, to, order: order.map(<[u32]>::to_vec), tasks, scatter, by_from }
+        let order = order.map(<[u32]>::to_vec);
+        Self { from, to, order, paired: None, tasks, scatter, by_from }
+    }
+
+    /// The same for edges by their receiver, of which two opposite ones of the same length share a
+    /// place. None where tasks would share too many nodes for that.
+    pub(super) fn of_pairs(from: &[u32], to: &[u32], opposite: &[Option<u32>]) -> Option<Self> {
+        // The edge that ends at the smaller node stands for both.
+        let stays = |&edge: &u32| {
+            let edge = edge as usize;
+            opposite[edge].is_none() || to[edge] < from[edge]
+        };
+        let order: Vec<u32> = (0..from.len() as u32).filter(stays).collect();
+        let ordered = |of: &[u32]| order.iter().map(|&edge| of[edge as usize]).collect::<Vec<_>>();
+        let (from, to) = (ordered(from), ordered(to));
+        let paired = order.iter().map(|&edge| opposite[edge as usize].is_some()).collect();
+        let tasks = divide(&from, &to, true);
+        share_few_nodes(&tasks, from.len()).then_some(Self {
+            from,
+            to,
+            order: Some(order),
+            paired: Some(paired),
+            tasks,
+            scatter: true,
+            by_from: None,
+        })
     }
 }
 
-fn divide(from: &[u32], to: &[u32]) -> Vec<Task> {
+/// Whether sums of their own cost tasks little.
+fn share_few_nodes(tasks: &[Task], n_edge: usize) -> bool {
+    let shared = tasks.iter().map(|task| &task.from).filter(|range| !range.own);
+    shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * n_edge
+}
+
+/// Cuts edges into tasks. With `both`, messages go in both directions along an edge.
+fn divide(from: &[u32], to: &[u32], both: bool) -> Vec<Task> {
     let n_edge = from.len();
     let target = (n_edge / 8).clamp(MIN_EDGES, MAX_EDGES).max(n_edge.div_ceil(MAX_TASKS));
     let mut tasks = Vec::new();
@@ -80,7 +113,13 @@ fn divide(from: &[u32], to: &[u32]) -> Vec<Task> {
             let last = ends.iter().max().map_or(0, |&node| node as usize);
             NodeRange { nodes: first..last + 1, own: true }
         };
-        tasks.push(Task { edges: start..end, from: range(from), to: range(to) });
+        let (mut from, mut to) = (range(from), range(to));
+        if both {
+            let nodes = from.nodes.start.min(to.nodes.start)..from.nodes.end.max(to.nodes.end);
+            from.nodes = nodes.clone();
+            to.nodes = nodes;
+        }
+        tasks.push(Task { edges: start..end, from, to });
         start = end;
     }
     mark_shared(&mut tasks, |task| &mut task.from);

@@ -1,7 +1,7 @@
 //! From the gradients of what the nodes have received to those of parameters, nodes and edges.
 
 use super::Kept;
-use super::block::{Bands, Block, evaluate};
+use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
 use super::forward::{per_task, run};
 use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
@@ -64,7 +64,8 @@ pub(in crate::cpu) fn backward(
         })
         .collect();
     run(work, |(task, kept, out)| {
-        Backward { plan, edges, task, incoming, kept, out, turned: &turned }.run();
+        let opposite = Opposite::default();
+        Backward { plan, edges, task, incoming, kept, out, turned: &turned, opposite }.run();
     });
     for ((step, gradient), buffer) in plan.steps.iter().zip(&mut gradients).zip(&buffers) {
         buffer.add(step, edges, gradient);
@@ -200,6 +201,7 @@ struct Backward<'a> {
     out: Vec<&'a mut [f32]>,
     /// Turned weights of layers whose input wants a gradient.
     turned: &'a [Scratch],
+    opposite: Opposite,
 }
 
 /// The block's gradients of one step, if it has any yet.
@@ -312,6 +314,9 @@ impl Backward<'_> {
                             put_product(out, dy, other, n, width);
                         });
                     }
+                    if fused {
+                        self.give_opposite([*a, *b], before, block, &values);
+                    }
                 }
                 Operation::Scale { input, factor } => {
                     let factor = block.rows_of_edges(factor, 1);
@@ -356,6 +361,37 @@ impl Backward<'_> {
         let Gradient { values, written } = &mut gradients[v];
         put(RowsMut::in_place(values, step.stride, *written), block.n, step.width);
         *written = true;
+    }
+
+    /// The gradients of a message's factors by the opposite edges that share the values of a block.
+    fn give_opposite(
+        &mut self,
+        [a, b]: [usize; 2],
+        gradients: &mut [Gradient<'_>],
+        block: &Block<'_>,
+        values: &[&mut [f32]],
+    ) {
+        let Self { plan, incoming, opposite, out, task, .. } = self;
+        opposite.find(block);
+        if opposite.n() == 0 {
+            return;
+        }
+        let width = plan.steps[plan.wanted.message].width;
+        let dy = Rows::looked_up(incoming.received, width, &opposite.to);
+        for (factor, other) in [(a, b), (b, a)] {
+            let step = &plan.steps[factor];
+            if !step.tracked {
+                continue;
+            }
+            let other = opposite.rows(&plan.steps[other], &*values[other]);
+            // The block's own edges have written all rows before.
+            let out = if step.gradient {
+                opposite.shared(gradients[factor].values, step.stride)
+            } else {
+                RowsMut::summed(out[factor], width, &opposite.from, task.from.nodes.start)
+            };
+            put_product(out, dy, other, opposite.n(), width);
+        }
     }
 
     /// Adds to the gradients of the nodes or edges that step `v` has read.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Kept;
-use super::block::{Bands, Block, evaluate};
+use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::put_equivariant;
 use super::rows::{RowsMut, put, put_product};
 use super::step::{Operation, Plan};
@@ -46,7 +46,8 @@ pub(in crate::cpu) fn forward(
         .collect();
     drop(own_kept);
     run(work, |(task, received, edge, kept)| {
-        Forward { plan, edges, task, received, edge, kept }.run();
+        let opposite = Opposite::default();
+        Forward { plan, edges, task, received, edge, kept, opposite }.run();
     });
     add_shared(received, &shared, ranges(), width);
     if let Some(order) = &edges.order {
@@ -93,6 +94,7 @@ struct Forward<'a> {
     received: &'a mut [f32],
     edge: &'a mut [f32],
     kept: Vec<&'a mut [f32]>,
+    opposite: Opposite,
 }
 
 impl Forward<'_> {
@@ -149,6 +151,7 @@ impl Forward<'_> {
     /// Adds the messages of a block to the sums of their nodes.
     fn receive(&mut self, block: &Block<'_>, values: &[&mut [f32]]) {
         let plan = self.plan;
+        self.receive_opposite(block, values);
         let message = &plan.steps[plan.wanted.message];
         let NodeRange { nodes, .. } = &self.task.to;
         let width = message.width;
@@ -164,6 +167,22 @@ impl Forward<'_> {
                 put_equivariant(out, [rows(input), rows(vector), direction], block.n, width / 4);
             }
             _ => put(out, block.rows(message, &*values[plan.wanted.message]), block.n, width),
+        }
+    }
+
+    /// The same for the opposite edges that share the values of a block.
+    fn receive_opposite(&mut self, block: &Block<'_>, values: &[&mut [f32]]) {
+        let plan = self.plan;
+        let message = &plan.steps[plan.wanted.message];
+        self.opposite.find(block);
+        if let Operation::Product([a, b]) = message.operation
+            && self.opposite.n() > 0
+        {
+            let width = message.width;
+            let first = self.task.to.nodes.start;
+            let out = RowsMut::summed(self.received, width, &self.opposite.to, first);
+            let rows = |v: usize| self.opposite.rows(&plan.steps[v], &*values[v]);
+            put_product(out, rows(a), rows(b), self.opposite.n(), width);
         }
     }
 }
