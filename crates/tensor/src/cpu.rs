@@ -5,7 +5,6 @@
 //! loops over rows that the compiler turns into vector instructions ([`wide`]).
 
 mod activation;
-mod band;
 mod block;
 mod clip;
 mod convolve;
@@ -19,13 +18,11 @@ mod loss;
 mod math;
 pub(crate) mod memory;
 mod message;
-mod pairs;
 mod product;
 mod rows;
 mod scratch;
 mod segment;
 mod simd;
-mod tasks;
 mod tile;
 pub(crate) mod wide;
 
@@ -60,7 +57,7 @@ fn filled(
 
 impl Backend for Cpu {
     type Words = Vec<u32>;
-    type EdgePlan = tasks::EdgePlan;
+    type EdgePlan = message::EdgePlan;
     type Kept = message::Kept;
 
     fn write_words(&self, words: &mut Vec<u32>, host: &[u32]) -> Result<()> {
@@ -172,7 +169,7 @@ impl Backend for Cpu {
     }
 
     fn edge_plan(&self, from: &Segments<Self>, to: &Segments<Self>) -> Result<Self::EdgePlan> {
-        Ok(tasks::EdgePlan::new(&from.of, &to.of, to.order.as_deref(), from.n_segment))
+        Ok(message::EdgePlan::new(&from.of, &to.of, to.order.as_deref(), from.n_segment))
     }
 
     fn pair_plan(
@@ -181,8 +178,8 @@ impl Backend for Cpu {
         receiver: &Segments<Self>,
         distance: &Dense<Self>,
     ) -> Result<Option<Self::EdgePlan>> {
-        let opposite = pairs::opposite(sender, receiver, slice(distance));
-        Ok(tasks::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite))
+        let opposite = message::opposite(sender, receiver, slice(distance));
+        Ok(message::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite))
     }
 
     fn message(

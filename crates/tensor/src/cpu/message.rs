@@ -2,19 +2,24 @@
 //! received theirs.
 //!
 //! [`step`] looks at what is to be computed and decides which values backward finds in memory;
-//! [`forward`] and [`backward`] go over the blocks of the tasks that [`tasks`](super::tasks) has cut;
+//! [`forward`] and [`backward`] go over the blocks of the tasks that [`tasks`] has cut;
 //! [`rows`] are the loops over rows.
 
 mod backward;
+mod band;
 mod block;
 mod equivariant;
 mod forward;
+mod pairs;
 mod rows;
 mod step;
+mod tasks;
 
 pub(super) use backward::{Incoming, backward};
 pub(super) use forward::forward;
+pub(super) use pairs::opposite;
 pub(super) use step::Plan;
+pub(super) use tasks::EdgePlan;
 
 use super::scratch::Scratch;
 

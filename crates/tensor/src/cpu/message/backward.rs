@@ -6,8 +6,8 @@ use super::equivariant::{put_parts_gradient, put_vector_gradient};
 use super::forward::{per_task, run};
 use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
 use super::step::{Linear, Operation, Plan, Step};
+use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
-use crate::cpu::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::tile::{self, Factor};
 use crate::cpu::{activation, elementwise, segment};
 

@@ -1,12 +1,12 @@
 //! A block of edges, and how one step is computed on it.
 
+use super::band::Band;
 use super::equivariant::put_equivariant;
 use super::rows::{Rows, RowsMut, add_row, put, put_gaussians, put_product, put_scaled};
 use super::step::{Linear, Operation, Plan, Step};
+use super::tasks::EdgePlan;
 use crate::cpu::activation;
-use crate::cpu::band::Band;
 use crate::cpu::scratch::Scratch;
-use crate::cpu::tasks::EdgePlan;
 use crate::cpu::tile::{self, Factor};
 
 /// Some consecutive edges of a task.

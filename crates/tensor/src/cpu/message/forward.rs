@@ -7,8 +7,8 @@ use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::put_equivariant;
 use super::rows::{RowsMut, put, put_product};
 use super::step::{Operation, Plan};
+use super::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
-use crate::cpu::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 
 /// Adds to `received` (`[n_node, width]`, zeros) what arrives at each node, and writes to `edge`
 /// (`[n_edge, width]`) the values that are wanted edge by edge.

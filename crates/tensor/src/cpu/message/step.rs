@@ -2,7 +2,7 @@
 
 use dfdx::tensor::Cpu;
 
-use crate::cpu::band::Band;
+use super::band::Band;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::padded;
 use crate::cpu::slice;

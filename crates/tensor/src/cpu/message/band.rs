@@ -8,10 +8,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::math::exp;
-use super::simd::{LANES, lanes, load, multiply_add, padded, panels, store, vectorised};
-use super::wide::wide;
 use crate::GaussianBasis;
+use crate::cpu::math::exp;
+use crate::cpu::simd::{LANES, lanes, load, multiply_add, padded, panels, store, vectorised};
+use crate::cpu::wide::wide;
 
 /// Values below are left out: e^-18.2.
 const CUT: f32 = 18.2;

@@ -55,7 +55,12 @@ pub(super) struct NodeRange {
 impl EdgePlan {
     /// Edges by their ends, and by their order where it is not theirs in memory.
     /// `n_from` is the number of nodes that messages may come from.
-    pub(super) fn new(from: &[u32], to: &[u32], order: Option<&[u32]>, n_from: usize) -> Self {
+    pub(in crate::cpu) fn new(
+        from: &[u32],
+        to: &[u32],
+        order: Option<&[u32]>,
+        n_from: usize,
+    ) -> Self {
         let ordered = |of: &[u32]| match order {
             None => of.to_vec(),
             Some(order) => order.iter().map(|&edge| of[edge as usize]).collect(),
@@ -70,7 +75,11 @@ impl EdgePlan {
 
     /// The same for edges by their receiver, of which two opposite ones of the same length share a
     /// place. None where tasks would share too many nodes for that.
-    pub(super) fn of_pairs(from: &[u32], to: &[u32], opposite: &[Option<u32>]) -> Option<Self> {
+    pub(in crate::cpu) fn of_pairs(
+        from: &[u32],
+        to: &[u32],
+        opposite: &[Option<u32>],
+    ) -> Option<Self> {
         // The edge that ends at the smaller node stands for both.
         let stays = |&edge: &u32| {
             let edge = edge as usize;
@@ -162,13 +171,16 @@ fn mark_shared(tasks: &mut [Task], side: impl Fn(&mut Task) -> &mut NodeRange) {
 }
 
 /// Numbers that [`share`] needs for the sums of tasks that share nodes.
-pub(super) fn n_shared<'r>(ranges: impl Iterator<Item = &'r NodeRange>, width: usize) -> usize {
+pub(in crate::cpu) fn n_shared<'r>(
+    ranges: impl Iterator<Item = &'r NodeRange>,
+    width: usize,
+) -> usize {
     ranges.filter(|range| !range.own).map(|range| range.nodes.len() * width).sum()
 }
 
 /// For each task the rows of its nodes: of `sums` (`[n_node, width]`) itself where they are its own,
 /// else of `shared`, zeros of the length [`n_shared`].
-pub(super) fn share<'a, 'r>(
+pub(in crate::cpu) fn share<'a, 'r>(
     sums: &'a mut [f32],
     shared: &'a mut [f32],
     ranges: impl Iterator<Item = &'r NodeRange>,
@@ -194,7 +206,7 @@ pub(super) fn share<'a, 'r>(
 }
 
 /// Adds the sums of tasks that share nodes, in the order of the tasks.
-pub(super) fn add_shared<'r>(
+pub(in crate::cpu) fn add_shared<'r>(
     sums: &mut [f32],
     shared: &[f32],
     ranges: impl Iterator<Item = &'r NodeRange>,
@@ -204,7 +216,7 @@ pub(super) fn add_shared<'r>(
     for range in ranges.filter(|range| !range.own) {
         let (own, after) = shared.split_at(range.nodes.len() * width);
         let rows = &mut sums[range.nodes.start * width..range.nodes.end * width];
-        super::elementwise::add_to(rows, own);
+        crate::cpu::elementwise::add_to(rows, own);
         shared = after;
     }
 }

@@ -6,7 +6,7 @@ use crate::Segments;
 
 /// For each edge the one between the same two nodes in the opposite direction and of exactly the
 /// same length, if there is one that is not taken. An edge from a node to itself has none.
-pub(super) fn opposite(
+pub(in crate::cpu) fn opposite(
     sender: &Segments<Cpu>,
     receiver: &Segments<Cpu>,
     distance: &[f32],
