@@ -54,7 +54,7 @@ ELSEWHERE_MS = {
 COMPILED = "PyTorch compiled"
 
 
-def rows_of_peers(model, with_compiled):
+def rows_of_peers(model, peers, with_compiled):
     """Name of a row -> kind of process and options of the model."""
     rows = {"JAX": ("jax", PLAIN[model])}
     if NODE_SIDE[model] != PLAIN[model]:
@@ -63,7 +63,8 @@ def rows_of_peers(model, with_compiled):
     rows["PyTorch eager"] = ("eager", NODE_SIDE[model])
     if with_compiled:
         rows[COMPILED] = ("compiled", NODE_SIDE[model])
-    return rows
+    return {row: (kind, options) for row, (kind, options) in rows.items()
+            if kind.replace("compiled", "eager") in peers}
 
 
 STRATEGIES = {
@@ -119,7 +120,7 @@ def compare_step(processes, structures, model, batch_size, rng):
         systems = {"batchlab": timed(ours, 0, options.block_ms)}
         cases, opened, refused, first_step = {}, [], {}, {}
         for row, (kind, of_model) in rows_of_peers(
-                model, batch_size in options.compiled_batch_size).items():
+                model, options.peers, batch_size in options.compiled_batch_size).items():
             worker = processes.peer(kind)
             case = sum(other is worker for other in opened)
             answer = worker.ask("open", folder=folder, model=model, options=of_model)
@@ -185,7 +186,7 @@ def compare_elsewhere(result):
         for peer in ("JAX", "PyTorch eager"):
             there = ELSEWHERE_MS.get((peer, table["model"]), {}).get(table["batch_size"])
             if there is None or table["threads"] != 2 or table["structures"] != "qm9" \
-                    or table["strategy"] != "static-64":
+                    or table["strategy"] != "static-64" or peer not in table["rows"]:
                 continue
             ratio = table["rows"][peer]["least"] / there
             scaled = ratio * rates[2][peer.split()[0]] / ELSEWHERE_GIGA_PER_SECOND
@@ -201,8 +202,9 @@ def compare_elsewhere(result):
 
 def squares(processes):
     """10^9 operations per second in a product of two matrices of 2048 x 2048."""
-    kinds = {"batchlab": processes.ours, "JAX": processes.peer("jax"),
-             "PyTorch": processes.peer("eager")}
+    kinds = {"batchlab": processes.ours}
+    kinds |= {{"jax": "JAX", "eager": "PyTorch"}[kind]: processes.peer(kind)
+              for kind in processes.options.peers}
     rates = {name: worker.ask("square", size=2048)["giga_per_second"]
              for name, worker in kinds.items()}
     print(f"\nproduct of two 2048 x 2048, {processes.threads} threads, GFLOP/s: "
@@ -272,7 +274,7 @@ def memory(options, model, batch_size):
         peaks["batchlab"] = [before, ours.ask("memory")["peak_bytes"]]
         ours.ask("write", case=0, folder=folder)
         ours.stop()
-        for row, (kind, of_model) in rows_of_peers(model, False).items():
+        for row, (kind, of_model) in rows_of_peers(model, options.peers, False).items():
             worker = workers.peer(kind, 1)
             before = worker.ask("memory")["now_bytes"]
             worker.ask("open", folder=folder, model=model, options=of_model)
@@ -314,6 +316,7 @@ def arguments():
         help="of the steps; padding and memory are those of static-64")
     add("--compiled-batch-size", default=[32], nargs="*", type=int,
         help="where torch.compile is measured, too; it takes a minute for each")
+    add("--peers", default=["jax", "eager"], nargs="+", choices=["jax", "eager"])
     add("--threads", default=[1, 2], nargs="+", type=int)
     add("--blocks", default=12, type=int)
     add("--block-ms", default=200, type=float, help="milliseconds of each system in a block")
