@@ -3,7 +3,8 @@
 //! over the steps for one and for two threads, and again with half of the edges being padding,
 //! which must cost the same.
 //!
-//! `cargo run --release -p model-schnet --example step_time`
+//! `cargo run --release -p model-schnet --example step_time`, with options of the model such as
+//! `-- 'latent_size = 128'`.
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
@@ -21,10 +22,12 @@ const N_STEP: usize = 60;
 const STAGES: [&str; 4] = ["upload", "forward", "backward", "update"];
 
 fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let options = std::env::args().nth(1).unwrap_or_default();
+    let model: Schnet = toml::from_str(&options)?;
     for (what, n_graph) in [("real", 31_usize), ("half padding", 15)] {
         for n_thread in [1, 2] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_thread).build()?;
-            let samples = pool.install(|| measure(n_graph))?;
+            let samples = pool.install(|| measure(&model, n_graph))?;
             print!("{what:<12} {n_thread} thread(s)");
             let mut total: Vec<f64> = samples.iter().map(|s| s.iter().sum()).collect();
             total.sort_by(f64::total_cmp);
@@ -41,7 +44,10 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 /// Milliseconds of the stages of each step.
-fn measure(n_graph: usize) -> Result<Vec<[f64; 4]>, Box<dyn std::error::Error + Send + Sync>> {
+fn measure(
+    model: &Schnet,
+    n_graph: usize,
+) -> Result<Vec<[f64; 4]>, Box<dyn std::error::Error + Send + Sync>> {
     let mut buffer = BatchBuffer::new();
     fill(&mut buffer, n_graph)?;
     let ctx = ModelContext {
@@ -52,7 +58,7 @@ fn measure(n_graph: usize) -> Result<Vec<[f64; 4]>, Box<dyn std::error::Error + 
         output_width: 1,
         loss: Loss::Mse,
     };
-    let mut trainer = Schnet::default().open(&ctx)?;
+    let mut trainer = model.open(&ctx)?;
     let mut samples = Vec::new();
     for step in 0..N_STEP + 10 {
         let mut clock = Instant::now();
