@@ -1,8 +1,9 @@
 //! Kernels for the processor: dfdx's `Cpu` as a [`Backend`].
 //!
 //! Work is cut into chunks whose size depends on the arrays alone, and sums over chunks run in
-//! their order, so that results do not depend on the number of threads. Kernels are written as
-//! loops over rows that the compiler turns into vector instructions ([`wide`]).
+//! their order, so that results do not depend on the number of threads. Most kernels are loops over
+//! rows that the compiler turns into vector instructions ([`wide`]); those of messages, which take
+//! most of the time, use explicit vectors ([`simd`]).
 
 mod activation;
 mod block;

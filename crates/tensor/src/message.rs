@@ -127,27 +127,33 @@ impl<D: Backend> Message<D> {
         Ok(Self { edges: batch.pairs()?, steps: Vec::new(), of_pairs: true })
     }
 
-    /// Whether the message is one that [`Message::of_pairs`] may compute.
+    /// Whether the message is one that [`Message::of_pairs`] may compute: a product of what the
+    /// sender has and what follows from the distance alone, which nothing else uses.
     pub(crate) fn suits_pairs(&self, message: usize) -> bool {
-        let from = |v: usize| matches!(self.steps[v].operation, EdgeOperation::From(_));
         let EdgeOperation::Product([a, b]) = self.steps[message].operation else { return false };
-        let others = (0..self.steps.len()).filter(|&v| v != message && v != a && v != b);
-        let of_distance = |v: usize| match self.steps[v].operation {
-            EdgeOperation::Gaussians { .. } | EdgeOperation::Scale { .. } => true,
-            EdgeOperation::Linear { input, .. } => !from(input),
+        let from = |v: usize| matches!(self.steps[v].operation, EdgeOperation::From(_));
+        let last = message + 1 == self.steps.len();
+        last && ((from(a) && self.follows_from_distance(b))
+            || (from(b) && self.follows_from_distance(a)))
+    }
+
+    fn follows_from_distance(&self, v: usize) -> bool {
+        match self.steps[v].operation {
+            EdgeOperation::Gaussians { .. } => true,
+            EdgeOperation::Linear { input, .. } | EdgeOperation::Scale { input, .. } => {
+                self.follows_from_distance(input)
+            }
             _ => false,
-        };
-        (from(a) != from(b))
-            && of_distance(if from(a) { b } else { a })
-            && others.into_iter().all(of_distance)
+        }
     }
 
     /// Distances `[n_edge, 1]` as smooth one-hot vectors.
     ///
-    /// As the input of a linear layer, only Gaussians above 1e-8 are computed where that saves at
+    /// As the input of a linear layer, only Gaussians above 1.3e-8 are computed where that saves at
     /// least half of them: every edge, padding too, gets a band of the same number of columns.
     pub fn gaussians(&mut self, distance: &Matrix<D>, basis: &GaussianBasis) -> EdgeValue {
         assert_eq!(distance.shape(), [self.n_edge(), 1], "one distance per edge");
+        assert!(!distance.is_tracked(), "no gradient flows back to distances");
         let operation = EdgeOperation::Gaussians { distance: distance.clone(), basis: *basis };
         self.push(operation, basis.n, false)
     }
@@ -238,6 +244,7 @@ impl<D: Backend> Message<D> {
         direction: &Matrix<D>,
     ) -> EdgeValue {
         assert_eq!(value.width, vector.width, "three parts, and three components");
+        assert!(value.width.is_multiple_of(3), "three parts of the same width");
         assert_eq!(direction.shape(), [self.n_edge(), 3], "one direction per edge");
         assert!(!direction.is_tracked(), "the direction of an edge is a constant");
         let tracked = self.is_tracked(value) || self.is_tracked(vector);
@@ -253,7 +260,8 @@ impl<D: Backend> Message<D> {
     }
 
     fn is_tracked(&self, value: EdgeValue) -> bool {
-        self.steps[value.step].tracked
+        let step = self.steps.get(value.step).filter(|step| step.width == value.width);
+        step.expect("a value of this message, not of another").tracked
     }
 
     fn push(&mut self, operation: EdgeOperation<D>, width: usize, tracked: bool) -> EdgeValue {

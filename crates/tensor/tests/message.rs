@@ -213,6 +213,7 @@ fn check(case: Case, buffer: &BatchBuffer) {
     let (blocks, single) = (run(case, true, &batch), run(case, false, &batch));
     let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
     let near = |a: &[f32], b: &[f32], what: &str| {
+        assert!(a.iter().chain(b).all(|x| x.is_finite()), "{case:?}: {what} is not finite");
         let difference: Vec<f32> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         let error = largest(&difference) / largest(b);
         assert!(a.len() == b.len() && error < 1e-4, "{case:?}: {what} is off by {error:.1e}");
@@ -287,5 +288,106 @@ fn narrower_vectors_give_the_same() {
         let text = String::from_utf8_lossy(&run.stdout).into_owned();
         assert_eq!(run.status.success(), succeeds, "{vectors}: {text}");
         assert!(succeeds || text.contains("set it to plain, avx2 or avx512"), "{text}");
+    }
+}
+
+/// Values that are used in unusual ways: a message that is a row of a node, one that is given out
+/// too, terms and factors that occur twice, Gaussians with two kinds of users.
+struct Unusual {
+    in_blocks: bool,
+    embedding: Parameter,
+    wide: Linear,
+    filter: Linear,
+    output: Linear,
+}
+
+const N_GAUSSIAN: usize = 60;
+
+impl Unusual {
+    fn new(in_blocks: bool, p: &mut ParameterBuilder) -> Self {
+        let linear = |p: &mut ParameterBuilder, name: &str, n_in, n_out| {
+            Linear::new(p, name, n_in, n_out, Activation::Identity)
+        };
+        Self {
+            in_blocks,
+            embedding: p.matrix("embedding", [N_CLASS, 8], Initial::XavierUniform),
+            wide: linear(p, "wide", 8, N_GAUSSIAN),
+            filter: linear(p, "filter", N_GAUSSIAN, 8),
+            output: linear(p, "output", 8, 1),
+        }
+    }
+}
+
+impl Network for Unusual {
+    fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let basis = GaussianBasis { n: N_GAUSSIAN, first: 0.0, spacing: 0.1, coefficient: 10.0 };
+        let (sender, receiver) = (batch.sender()?, batch.receiver());
+        let node = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
+        let wide = self.wide.forward(pass, &node)?;
+        let (copied, squares, given) = if self.in_blocks {
+            let mut edge = Message::new(batch, Direction::ToReceiver)?;
+            let sent = edge.from(&node);
+            let copied = pass.message(edge, sent, Aggregate::Mean)?;
+
+            let mut edge = Message::new(batch, Direction::ToReceiver)?;
+            let gaussians = edge.gaussians(batch.distance()?, &basis);
+            let filter = self.filter.on_edges(pass, &mut edge, gaussians);
+            let sent = edge.from(&wide);
+            let weighted = edge.product(gaussians, sent);
+            let weighted = self.filter.on_edges(pass, &mut edge, weighted);
+            let there = edge.to(&node);
+            let scaled = edge.scale(there, batch.distance()?);
+            let sum = edge.sum(&[filter, filter, weighted, scaled], Activation::Identity);
+            let square = edge.product(sum, sum);
+            let (squares, given) = pass.message_and_edges(edge, square, Aggregate::Mean, square)?;
+            (copied, squares, given)
+        } else {
+            let sent = pass.gather(&node, sender)?;
+            let copied = pass.segment_mean(&sent, receiver)?;
+
+            let gaussians = pass.gaussians(batch.distance()?, &basis)?;
+            let filter = self.filter.forward(pass, &gaussians)?;
+            let sent = pass.gather(&wide, sender)?;
+            let weighted = pass.multiply(&gaussians, &sent)?;
+            let weighted = self.filter.forward(pass, &weighted)?;
+            let there = pass.gather(&node, receiver)?;
+            let scaled = pass.scale_rows(&there, batch.distance()?)?;
+            let sum = pass.add(&filter, &filter)?;
+            let sum = pass.add(&sum, &weighted)?;
+            let sum = pass.add(&sum, &scaled)?;
+            let square = pass.multiply(&sum, &sum)?;
+            (copied, pass.segment_mean(&square, receiver)?, square)
+        };
+        let given = pass.segment_mean(&given, sender)?;
+        let sum = pass.add(&copied, &squares)?;
+        let sum = pass.add(&sum, &given)?;
+        let output = self.output.forward(pass, &sum)?;
+        pass.segment_mean(&output, batch.graph())
+    }
+}
+
+#[test]
+fn unusual_uses_of_values() {
+    let buffer = collated();
+    let run = |in_blocks| {
+        let mut trainer: Box<dyn Trainer> =
+            open(&context(Loss::Mse, 1), needs(), |p| Unusual::new(in_blocks, p))
+                .expect("it opens");
+        trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
+        let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward").mean();
+        trainer.backward(1.0).expect("backward");
+        (loss, trainer.gradients().expect("the device works"))
+    };
+    let (blocks, single) = (run(true), run(false));
+    assert!((blocks.0 / single.0 - 1.0).abs() < 1e-5, "{} and {}", blocks.0, single.0);
+    for (blocks, single) in blocks.1.iter().zip(&single.1) {
+        let largest = single.data.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+        for (a, b) in blocks.data.iter().zip(&single.data) {
+            assert!((a - b).abs() <= 1e-4 * largest, "{}: {a} and {b} of {largest}", single.name);
+        }
     }
 }

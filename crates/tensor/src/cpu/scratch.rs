@@ -24,6 +24,9 @@ thread_local! {
 impl Scratch {
     /// `len` numbers, whatever they are.
     pub(super) fn new(len: usize) -> Self {
+        if len == 0 {
+            return Self { lines: Vec::new(), len };
+        }
         let n_line = len.div_ceil(16);
         let mut lines = STOCK.with_borrow_mut(|stock| take(stock, n_line)).unwrap_or_default();
         if lines.len() < n_line {
@@ -52,6 +55,9 @@ fn take(stock: &mut Vec<Vec<Line>>, n_line: usize) -> Option<Vec<Line>> {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         let lines = std::mem::take(&mut self.lines);
         // The stock is gone when a thread ends.
         let _ = STOCK.try_with(|stock| stock.borrow_mut().push(lines));

@@ -8,7 +8,7 @@
 
 use pulp::{Simd, WithSimd};
 
-/// All rows that vectors go over are a multiple of so many numbers long, the widest vector.
+/// Rows of blocks and of their weights are a multiple of so many numbers long, the widest vector.
 pub(super) const LANES: usize = 16;
 
 /// The smallest multiple of [`LANES`] that is not below `width`.
@@ -21,18 +21,15 @@ pub(super) fn vectorised(kernel: impl WithSimd<Output = ()>) {
     #[cfg(target_arch = "x86_64")]
     {
         use super::wide::{Vectors, vectors};
-        match vectors() {
-            Vectors::Avx512 => {
-                if let Some(simd) = pulp::x86::V4::try_new() {
-                    return Simd::vectorize(simd, kernel);
-                }
-            }
-            Vectors::Avx2 => {
-                if let Some(simd) = pulp::x86::V3::try_new() {
-                    return Simd::vectorize(simd, kernel);
-                }
-            }
-            Vectors::Plain => {}
+        if vectors() >= Vectors::Avx512
+            && let Some(simd) = pulp::x86::V4::try_new()
+        {
+            return Simd::vectorize(simd, kernel);
+        }
+        if vectors() >= Vectors::Avx2
+            && let Some(simd) = pulp::x86::V3::try_new()
+        {
+            return Simd::vectorize(simd, kernel);
         }
     }
     Simd::vectorize(pulp::Scalar128b, kernel);

@@ -124,7 +124,7 @@ impl Outgoing {
         };
         match (self, &step.operation, gradient) {
             (Self::Layers(sums), Operation::Linear(linear), _) => {
-                sums.chunks_exact_mut(n_layer(linear, step)).collect()
+                sums.chunks_exact_mut(n_layer(linear, step).max(1)).collect()
             }
             (Self::Nodes(shared), Operation::From(_), Some(gradient)) => {
                 share(gradient, shared, edges.tasks.iter().map(|task| &task.from), step.width)
@@ -143,11 +143,11 @@ impl Outgoing {
         let [first, second] = gradient;
         match (self, &step.operation) {
             (Self::Layers(sums), Operation::Linear(linear)) => {
-                for sums in sums.chunks_exact(n_layer(linear, step)) {
+                for sums in sums.chunks_exact(n_layer(linear, step).max(1)) {
                     let (weight, bias) = sums.split_at(linear.n_in * step.stride);
                     if let Some(first) = first {
-                        let rows = first.chunks_exact_mut(step.width);
-                        for (row, sum) in rows.zip(weight.chunks_exact(step.stride)) {
+                        let rows = first.chunks_exact_mut(step.width.max(1));
+                        for (row, sum) in rows.zip(weight.chunks_exact(step.stride.max(1))) {
                             elementwise::add_to(row, &sum[..step.width]);
                         }
                     }

@@ -21,6 +21,8 @@ const NEGLIGIBLE: f32 = 1e-12;
 const GROUP: usize = 4;
 /// The first columns of a group's edges lie at most so far apart.
 const SPREAD: usize = 4;
+/// The widest band that there is room for.
+const WIDEST: usize = 252;
 
 /// The columns of a basis that are not zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,13 +36,14 @@ pub(super) struct Band {
 }
 
 impl Band {
-    /// None where a band would hardly be narrower than the whole basis.
+    /// None where a band would hardly be narrower than the whole basis, or very wide.
     pub(super) fn of(basis: &GaussianBasis) -> Option<Self> {
         let radius = (CUT / basis.coefficient).sqrt() / basis.spacing;
-        let width = 2.0 * radius.ceil();
+        // The nearest column may lie half a spacing to either side of the distance.
+        let width = 2.0 * (radius + 0.5).ceil();
         let GaussianBasis { n, first, spacing, coefficient } = *basis;
         // Anything that is not a number fails here, too.
-        if !(2.0..=n as f32 / 2.0).contains(&width) {
+        if !(2.0..=(n as f32 / 2.0).min(WIDEST as f32)).contains(&width) {
             return None;
         }
         #[allow(clippy::cast_sign_loss, reason = "it is at least 2")]
@@ -220,9 +223,8 @@ impl WithSimd for WeightGradient<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { band, dweight, start, values, dy, n_out, order } = self;
         let (lanes, step) = (lanes::<S>(), band.step());
-        let mut shifted = [[0.0_f32; GROUP]; 256];
+        let mut shifted = [[0.0_f32; GROUP]; WIDEST + SPREAD];
         let n_column = band.width + SPREAD;
-        assert!(n_column <= shifted.len(), "a band of {} columns", band.width);
         let mut rest = order;
         while let Some(&leader) = rest.first() {
             let base = start[leader as usize];
@@ -281,26 +283,55 @@ mod tests {
         [0.0, 0.0, 14.9, 30.0, -1.0].into_iter().chain(many).collect()
     }
 
-    fn gaussian(distance: f32, k: usize) -> f64 {
-        let x = f64::from(distance) - k as f64 * 0.1;
-        (-10.0 * x * x).exp()
-    }
-
     #[test]
     fn the_band_of_the_study_has_28_columns() {
         assert_eq!(Band::of(&BASIS).unwrap().width, 28);
         let wide = GaussianBasis { n: 20, spacing: 0.3, coefficient: 5.5, ..BASIS };
-        assert_eq!(Band::of(&wide), None, "13 of 20 columns are no band");
+        assert_eq!(Band::of(&wide), None, "14 of 20 columns are no band");
+        let fine = GaussianBasis { n: 900, spacing: 0.001, coefficient: 1000.0, ..BASIS };
+        assert_eq!(Band::of(&fine), None, "there is no room for 270 columns");
+    }
+
+    #[test]
+    fn nothing_outside_the_band_is_above_the_cut() {
+        for (spacing, coefficient) in
+            [(0.1, 10.0), (0.3, 10.0 / 3.0), (1.0, 18.2), (1.0, 4.6), (1.1375, 0.9)]
+        {
+            let basis = GaussianBasis { n: 80, first: 0.5, spacing, coefficient };
+            let band = Band::of(&basis).unwrap();
+            for i in 0..2000 {
+                let distance = 0.5 + i as f32 * 0.01 * spacing;
+                let start = band.start(distance);
+                let outside = (0..80).filter(|k| !(start..start + band.width).contains(k));
+                let largest = outside
+                    .map(|k| {
+                        let x = distance - basis.first - k as f32 * spacing;
+                        (-coefficient * x * x).exp()
+                    })
+                    .fold(0.0_f32, f32::max);
+                assert!(largest < 1.3e-8, "spacing {spacing}, distance {distance}: {largest}");
+            }
+        }
     }
 
     #[test]
     fn products_are_those_of_the_whole_basis() {
-        let band = Band::of(&BASIS).unwrap();
+        check_products(BASIS);
+        check_products(GaussianBasis { n: 60, first: 0.7, spacing: 0.25, coefficient: 4.0 });
+    }
+
+    fn check_products(basis: GaussianBasis) {
+        let GaussianBasis { n, first, spacing, coefficient } = basis;
+        let gaussian = |distance: f32, k: usize| {
+            let x = f64::from(distance) - f64::from(first) - k as f64 * f64::from(spacing);
+            (-f64::from(coefficient) * x * x).exp()
+        };
+        let band = Band::of(&basis).unwrap();
         let distance = distances();
         let n_edge = distance.len();
         let n_out = 48;
         let number = |i: usize, seed: usize| ((i * 37 + seed) % 29) as f32 / 14.0 - 1.0;
-        let weight: Vec<f32> = (0..150 * n_out).map(|i| number(i, 1)).collect();
+        let weight: Vec<f32> = (0..n * n_out).map(|i| number(i, 1)).collect();
         let dy: Vec<f32> = (0..n_edge * n_out).map(|i| number(i, 2)).collect();
         let (mut start, mut values) = (vec![0; n_edge], vec![0.0; n_edge * band.step()]);
         band.expand(&mut start, &mut values, &distance);
@@ -310,15 +341,15 @@ mod tests {
         for (edge, &d) in distance.iter().enumerate() {
             for j in 0..n_out {
                 let term = |k| gaussian(d, k) * f64::from(weight[k * n_out + j]);
-                let expected: f64 = (0..150).map(term).sum();
+                let expected: f64 = (0..n).map(term).sum();
                 let got = f64::from(out[edge * n_out + j]);
                 assert!((got - expected).abs() < 1e-5, "distance {d}: {got}, not {expected}");
             }
         }
 
-        let mut dweight = vec![0.5; 150 * n_out];
+        let mut dweight = vec![0.5; n * n_out];
         band.add_weight_gradient(&mut dweight, &start, &values, &dy, n_out, &mut Vec::new());
-        for k in 0..150 {
+        for k in 0..n {
             for j in 0..n_out {
                 let term = |e: usize| gaussian(distance[e], k) * f64::from(dy[e * n_out + j]);
                 let expected = 0.5 + (0..n_edge).map(term).sum::<f64>();

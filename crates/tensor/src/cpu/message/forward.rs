@@ -99,7 +99,8 @@ struct Forward<'a> {
 
 impl Forward<'_> {
     fn run(mut self) {
-        let numbers: usize = self.plan.steps.iter().map(|step| step.stride).sum();
+        let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
+        let numbers: usize = in_blocks.map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers);
         let mut scratch = Scratch::new(n_row * numbers);
         let mut bands = Bands::new(self.plan, n_row);

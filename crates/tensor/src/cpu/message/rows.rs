@@ -178,7 +178,7 @@ impl Each<'_> {
 wide! {
     /// Adds the same row to every row of `values`.
     pub(super) fn add_row(values: &mut [f32], row: &[f32], step: usize) {
-        for values in values.chunks_exact_mut(step) {
+        for values in values.chunks_exact_mut(step.max(1)) {
             for (value, x) in values.iter_mut().zip(row) {
                 *value += x;
             }
@@ -189,7 +189,7 @@ wide! {
 wide! {
     /// Adds all rows of `values` to `sum`.
     pub(super) fn add_to_row(sum: &mut [f32], values: &[f32], step: usize) {
-        for values in values.chunks_exact(step) {
+        for values in values.chunks_exact(step.max(1)) {
             for (sum, value) in sum.iter_mut().zip(values) {
                 *sum += value;
             }
@@ -205,7 +205,7 @@ wide! {
         distance: &[f32],
         basis: &GaussianBasis,
     ) {
-        for (row, &distance) in out.chunks_exact_mut(step).zip(distance) {
+        for (row, &distance) in out.chunks_exact_mut(step.max(1)).zip(distance) {
             let (row, beyond) = row.split_at_mut(basis.n);
             for (k, value) in row.iter_mut().enumerate() {
                 let x = distance - basis.first - k as f32 * basis.spacing;

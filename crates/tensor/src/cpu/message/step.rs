@@ -9,7 +9,7 @@ use crate::cpu::slice;
 use crate::message::{EdgeOperation, Message};
 use crate::{Activation, GaussianBasis, MessageResult};
 
-/// A linear layer of so few inputs without activation is computed again in backward: that is
+/// A linear layer without activation on so few Gaussians is computed again in backward: that is
 /// cheaper than writing its output to memory and reading it.
 const FEW_INPUTS: usize = 32;
 /// Numbers of a block of edges, which stay in a core's own cache (256 KiB).

@@ -136,7 +136,8 @@ fn divide(from: &[u32], to: &[u32], both: bool) -> Vec<Task> {
     tasks
 }
 
-/// The first place from `start + target` on where no edge crosses, or else `start + target`.
+/// The first place from `start + target` on where no edge crosses, or else one where the edges of
+/// another node begin, or else `start + target`.
 fn end_of_task(from: &[u32], to: &[u32], start: usize, target: usize) -> usize {
     let n_edge = from.len();
     if n_edge - start <= target + target / 4 {
@@ -151,6 +152,7 @@ fn end_of_task(from: &[u32], to: &[u32], start: usize, target: usize) -> usize {
             last = last.max(from[place]);
             begins
         })
+        .or_else(|| (start + target..=limit).find(|&place| to[place] != to[place - 1]))
         .unwrap_or(start + target)
 }
 
