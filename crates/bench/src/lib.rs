@@ -2,6 +2,9 @@
 //! collate a batch; `peers/compare.py` measures the same work in jraph, `PyTorch` Geometric and `NumPy`,
 //! interleaved with it, and compares the batches element by element.
 //!
+//! It also times the training step of any model, for `peers/compare_training.py`, which measures the
+//! same step in JAX and `PyTorch` ([`training`]).
+//!
 //! It uses the public contract only: whatever is fast here is fast in a run.
 
 pub mod batching;
