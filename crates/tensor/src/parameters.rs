@@ -1,5 +1,7 @@
 //! Trainable numbers by name.
 
+use std::collections::HashSet;
+
 use batchlab_core::model::NamedTensor;
 use batchlab_core::{ModelError, random};
 use rand_chacha::rand_core::Rng;
@@ -29,13 +31,18 @@ pub struct Parameter(usize);
 pub struct ParameterBuilder {
     seed: u64,
     tensors: Vec<NamedTensor>,
+    names: HashSet<String>,
+    n_number: u128,
 }
+
+/// Trainable numbers that a network may have: with gradients and moments they take 4 GiB.
+const MOST_NUMBERS: u128 = 1 << 28;
 
 impl ParameterBuilder {
     /// No parameters yet.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, tensors: Vec::new() }
+        Self { seed, tensors: Vec::new(), names: HashSet::new(), n_number: 0 }
     }
 
     /// Adds a matrix `[n_in, n_out]`.
@@ -43,7 +50,8 @@ impl ParameterBuilder {
     /// # Panics
     /// If the name is taken.
     pub fn matrix(&mut self, name: &str, shape: [usize; 2], initial: Initial) -> Parameter {
-        let data = draw(self.seed, name, shape, initial);
+        let data =
+            if self.fits(shape) { draw(self.seed, name, shape, initial) } else { Vec::new() };
         self.push(NamedTensor { name: name.to_owned(), shape: shape.to_vec(), data })
     }
 
@@ -52,12 +60,19 @@ impl ParameterBuilder {
     /// # Panics
     /// If the name is taken.
     pub fn bias(&mut self, name: &str, n_out: usize) -> Parameter {
-        let data = vec![0.0; n_out];
+        let data = if self.fits([1, n_out]) { vec![0.0; n_out] } else { Vec::new() };
         self.push(NamedTensor { name: name.to_owned(), shape: vec![n_out], data })
     }
 
+    /// Counts the numbers of a tensor. Once there are too many, nothing more is drawn; `build`
+    /// says so.
+    fn fits(&mut self, [n_in, n_out]: [usize; 2]) -> bool {
+        self.n_number = self.n_number.saturating_add(n_in as u128 * n_out as u128);
+        self.n_number <= MOST_NUMBERS
+    }
+
     fn push(&mut self, tensor: NamedTensor) -> Parameter {
-        let free = self.tensors.iter().all(|t| t.name != tensor.name);
+        let free = self.names.insert(tensor.name.clone());
         assert!(free, "two parameters are called {}", tensor.name);
         self.tensors.push(tensor);
         Parameter(self.tensors.len() - 1)
@@ -66,8 +81,15 @@ impl ParameterBuilder {
     /// Copies all parameters to a device.
     ///
     /// # Errors
-    /// A device without memory.
+    /// More parameters than are supported, 2^28; a device without memory.
     pub fn build<D: Backend>(self, device: &D) -> Result<Parameters<D>, ModelError> {
+        if self.n_number > MOST_NUMBERS {
+            return Err(ModelError::Options(format!(
+                "the model would have {} parameters, but {MOST_NUMBERS} is the most that is \
+                 supported; choose smaller widths or fewer layers",
+                self.n_number
+            )));
+        }
         let mut entries = Vec::with_capacity(self.tensors.len());
         for NamedTensor { name, shape, data } in self.tensors {
             let value = trainable(device, data, &shape)?;
@@ -189,6 +211,16 @@ mod tests {
     fn deviation(values: &[f32]) -> f64 {
         let n = values.len() as f64;
         (values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n).sqrt()
+    }
+
+    #[test]
+    fn a_model_that_no_machine_can_hold_is_refused_before_it_is_drawn() {
+        let mut builder = ParameterBuilder::new(1);
+        builder.matrix("small", [10, 10], Initial::XavierUniform);
+        builder.matrix("huge", [1 << 40, 1 << 23], Initial::XavierUniform);
+        builder.bias("bias", 1 << 40);
+        let error = builder.build(&dfdx::tensor::Cpu::default()).unwrap_err().to_string();
+        assert!(error.contains("9223373136366403684 parameters"), "{error}");
     }
 
     #[test]

@@ -69,13 +69,15 @@ pub(crate) fn vectors() -> Vectors {
 /// # Errors
 /// A value that names no vectors.
 pub(crate) fn limit() -> Result<Option<Vectors>, String> {
-    let Some(value) = std::env::var_os(VARIABLE) else { return Ok(None) };
+    let Some(value) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
     match value.to_str() {
         Some("plain") => Ok(Some(Vectors::Plain)),
         Some("avx2") => Ok(Some(Vectors::Avx2)),
         Some("avx512") => Ok(Some(Vectors::Avx512)),
         _ => Err(format!(
-            "the environment variable {VARIABLE} is {}; set it to plain, avx2 or avx512, or remove \
+            "the environment variable {VARIABLE} is \"{}\"; set it to plain, avx2 or avx512, or remove \
              it",
             value.display()
         )),
