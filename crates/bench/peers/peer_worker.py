@@ -20,7 +20,7 @@ from golden import norm_difference, read_safetensors
 # Two programs that compute the same in single precision differ by less, relative to the norm. The
 # gradient of a single parameter is a sum of terms that may cancel: on random targets the same
 # program in single and in double precision differs by 2e-4.
-LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 5e-5, "gradient": 1e-3}
+LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 1e-4, "gradient": 1e-3}
 
 
 def split(arrays, prefix):
