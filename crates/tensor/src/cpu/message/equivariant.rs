@@ -52,42 +52,15 @@ impl WithSimd for Messages<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let width = self.width;
-        let add = self.out.add;
         for edge in 0..self.n_edge {
             let [w1, w2, w3] = cut::<3>(self.parts.get(edge, 3 * width), width);
             let vector = cut::<3>(self.vector.get(edge, 3 * width), width);
             let direction = self.direction.get(edge, 3);
-            let (scalars, vectors) = self.out.get(edge, 4 * width).split_at_mut(width);
-            each(
-                simd,
-                scalars,
-                [w1, w1],
-                add,
-                |sum, [w, _]| sum_of(simd, sum, w),
-                |s, [w, _]| s + w,
-            );
-            let components = vectors.chunks_exact_mut(width.max(1)).zip(vector);
-            for ((out, v), &u) in components.zip(direction) {
-                let us = simd.splat_f32s(u);
-                if !add {
-                    out.fill(0.0);
-                }
-                each(
-                    simd,
-                    out,
-                    [w2, w2],
-                    true,
-                    |sum, [w, _]| multiply_add(simd, w, us, sum),
-                    |sum, [w, _]| sum + w * u,
-                );
-                each(
-                    simd,
-                    out,
-                    [w3, v],
-                    true,
-                    |sum, [w, v]| multiply_add(simd, w, v, sum),
-                    |sum, [w, v]| sum + w * v,
-                );
+            let [scalars, components @ ..] = cut_mut::<4>(self.out.sums(edge, 4 * width), width);
+            add_scaled(simd, scalars, w1, 1.0);
+            for ((out, v), &u) in components.into_iter().zip(vector).zip(direction) {
+                add_scaled(simd, out, w2, u);
+                add_product(simd, out, w3, v);
             }
         }
     }
@@ -108,43 +81,15 @@ impl WithSimd for PartsGradient<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let width = self.width;
-        let add = self.out.add;
         for edge in 0..self.n_edge {
             let [ds, dv @ ..] = cut::<4>(self.dy.get(edge, 4 * width), width);
             let vector = cut::<3>(self.vector.get(edge, 3 * width), width);
             let direction = self.direction.get(edge, 3);
-            let out = self.out.get(edge, 3 * width);
-            if !add {
-                out.fill(0.0);
-            }
-            let (scalars, others) = out.split_at_mut(width);
-            let (along, across) = others.split_at_mut(width);
-            each(
-                simd,
-                scalars,
-                [ds, ds],
-                true,
-                |sum, [d, _]| sum_of(simd, sum, d),
-                |s, [d, _]| s + d,
-            );
+            let [scalars, along, across] = cut_mut::<3>(self.out.sums(edge, 3 * width), width);
+            add_scaled(simd, scalars, ds, 1.0);
             for ((dv, v), &u) in dv.into_iter().zip(vector).zip(direction) {
-                let us = simd.splat_f32s(u);
-                each(
-                    simd,
-                    along,
-                    [dv, dv],
-                    true,
-                    |sum, [d, _]| multiply_add(simd, d, us, sum),
-                    |sum, [d, _]| sum + d * u,
-                );
-                each(
-                    simd,
-                    across,
-                    [dv, v],
-                    true,
-                    |sum, [d, v]| multiply_add(simd, d, v, sum),
-                    |sum, [d, v]| sum + d * v,
-                );
+                add_scaled(simd, along, dv, u);
+                add_product(simd, across, dv, v);
             }
         }
     }
@@ -164,31 +109,12 @@ impl WithSimd for VectorGradient<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let width = self.width;
-        let add = self.out.add;
         for edge in 0..self.n_edge {
             let [_, dv @ ..] = cut::<4>(self.dy.get(edge, 4 * width), width);
             let [_, _, w3] = cut::<3>(self.parts.get(edge, 3 * width), width);
-            let out = self.out.get(edge, 3 * width).chunks_exact_mut(width.max(1));
-            for (out, dv) in out.zip(dv) {
-                if add {
-                    each(
-                        simd,
-                        out,
-                        [w3, dv],
-                        true,
-                        |sum, [w, d]| multiply_add(simd, w, d, sum),
-                        |sum, [w, d]| sum + w * d,
-                    );
-                } else {
-                    each(
-                        simd,
-                        out,
-                        [w3, dv],
-                        true,
-                        |_, [w, d]| simd.mul_f32s(w, d),
-                        |_, [w, d]| w * d,
-                    );
-                }
+            let components = cut_mut::<3>(self.out.sums(edge, 3 * width), width);
+            for (out, dv) in components.into_iter().zip(dv) {
+                add_product(simd, out, w3, dv);
             }
         }
     }
@@ -201,26 +127,38 @@ fn cut<const N: usize>(row: &[f32], width: usize) -> [&[f32]; N] {
 }
 
 #[inline(always)]
-fn sum_of<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-    simd.add_f32s(a, b)
+fn cut_mut<const N: usize>(row: &mut [f32], width: usize) -> [&mut [f32]; N] {
+    let mut rest = row;
+    std::array::from_fn(|_| {
+        let (part, after) = std::mem::take(&mut rest).split_at_mut(width);
+        rest = after;
+        part
+    })
 }
 
-/// Sets every number of a row from what it was, or from 0 unless `add`, and those of two others.
+/// `out += factor x`.
 #[inline(always)]
-fn each<S: Simd>(
-    simd: S,
-    out: &mut [f32],
-    [a, b]: [&[f32]; 2],
-    add: bool,
-    vector: impl Fn(S::f32s, [S::f32s; 2]) -> S::f32s,
-    single: impl Fn(f32, [f32; 2]) -> f32,
-) {
+fn add_scaled<S: Simd>(simd: S, out: &mut [f32], x: &[f32], factor: f32) {
+    let (x, x_rest) = S::as_simd_f32s(x);
+    let (out, rest) = S::as_mut_simd_f32s(out);
+    let factors = simd.splat_f32s(factor);
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = multiply_add(simd, x, factors, *out);
+    }
+    for (out, &x) in rest.iter_mut().zip(x_rest) {
+        *out += x * factor;
+    }
+}
+
+/// `out += a b`.
+#[inline(always)]
+fn add_product<S: Simd>(simd: S, out: &mut [f32], a: &[f32], b: &[f32]) {
     let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
     let (out, rest) = S::as_mut_simd_f32s(out);
     for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = vector(if add { *out } else { simd.splat_f32s(0.0) }, [a, b]);
+        *out = multiply_add(simd, a, b, *out);
     }
     for ((out, &a), &b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
-        *out = single(if add { *out } else { 0.0 }, [a, b]);
+        *out += a * b;
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct RowsMut<'a> {
     index: Option<&'a [u32]>,
     /// Number of the first row.
     first: usize,
-    pub(super) add: bool,
+    add: bool,
 }
 
 impl<'a> Rows<'a> {
@@ -59,9 +59,21 @@ impl<'a> RowsMut<'a> {
         Self { values, step, index: Some(index), first, add: true }
     }
 
+    /// The row of an edge, to be added to: zeros unless the rows are added to anyway.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "a part of every loop")]
-    pub(super) fn get(&mut self, edge: usize, width: usize) -> &mut [f32] {
+    pub(super) fn sums(&mut self, edge: usize, width: usize) -> &mut [f32] {
+        let is_new = !self.add;
+        let row = self.get(edge, width);
+        if is_new {
+            row.fill(0.0);
+        }
+        row
+    }
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "a part of every loop")]
+    fn get(&mut self, edge: usize, width: usize) -> &mut [f32] {
         let row = self.index.map_or(edge, |index| index[edge] as usize - self.first);
         &mut self.values[row * self.step..][..width]
     }
