@@ -38,7 +38,7 @@ pub struct EdgeValue {
 
 /// What is computed for every edge of a batch.
 ///
-/// The methods only note what is to be done; [`Pass::message`] does it, a block of edges at a time,
+/// The methods only note what is to be done; [`Pass::message`](crate::Pass::message) does it, a block of edges at a time,
 /// from the distances to what the nodes receive. Values of edges stay in the cache, and are written
 /// to memory only where the gradient needs them.
 ///
@@ -171,7 +171,7 @@ impl<D: Backend> Message<D> {
     }
 
     /// Rows of the edges `[n_edge, width]`, for example the state that
-    /// [`Pass::message_and_edges`] has given before.
+    /// [`Pass::message_and_edges`](crate::Pass::message_and_edges) has given before.
     pub fn stored(&mut self, edge: &Matrix<D>) -> EdgeValue {
         assert_eq!(edge.n_row(), self.n_edge(), "one row per edge");
         self.push(EdgeOperation::Stored(edge.clone()), edge.n_column(), edge.is_tracked())
