@@ -3,7 +3,7 @@
 use batchlab_core::EdgeRule;
 
 use crate::NeighborError;
-use crate::lattice::{Image, Lattice, MAX_COORDINATE, Vector, norm};
+use crate::search::{Neighbor, Search};
 
 /// The edges of one or several structures, in the order that [`EdgeRule`] states.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,9 +17,6 @@ pub struct Neighbors {
     /// Position of the receiver minus position of the sender's image, in angstrom, `[n_edge, 3]`.
     pub displacement: Vec<[f32; 3]>,
 }
-
-/// Pairs of an atom and an image that are looked at for one structure: about a second's work.
-const MAX_PAIR: f64 = (1 << 28) as f64;
 
 /// Connects the atoms of one structure.
 ///
@@ -53,12 +50,12 @@ pub fn connect(
     positions: &[[f64; 3]],
     cell: Option<&[[f64; 3]; 3]>,
 ) -> Result<Neighbors, NeighborError> {
-    let structure = Structure::new(positions, cell)?;
+    let search = Search::new(positions, cell)?;
     match rule {
         EdgeRule::FullyConnected if cell.is_some() => Err(NeighborError::Endless),
-        EdgeRule::FullyConnected => structure.within(f64::INFINITY),
-        EdgeRule::Radius(radius) => structure.within(radius.get()),
-        EdgeRule::Nearest(nearest) => structure.nearest(nearest.get()),
+        EdgeRule::FullyConnected => within(search, positions.len(), f64::INFINITY),
+        EdgeRule::Radius(radius) => within(search, positions.len(), radius.get()),
+        EdgeRule::Nearest(nearest) => nearest_of(search, positions.len(), nearest.get()),
     }
 }
 
@@ -85,130 +82,59 @@ impl Neighbors {
     }
 }
 
-/// A structure that was checked.
-struct Structure<'a> {
-    positions: &'a [Vector],
-    lattice: Option<Lattice>,
+/// All neighbours closer than `radius`.
+fn within(mut search: Search, n_node: usize, radius: f64) -> Result<Neighbors, NeighborError> {
+    search.prepare(radius);
+    let mut edges = Neighbors::default();
+    let mut found = Vec::new();
+    for receiver in 0..n_node {
+        search.near(receiver, radius, &mut found)?;
+        found.sort_unstable_by(Neighbor::order);
+        for neighbor in &found {
+            edges.push(receiver as u32, neighbor);
+        }
+    }
+    Ok(edges)
 }
 
-/// One neighbour of the atom at hand.
-struct Neighbor {
-    distance: f64,
-    sender: u32,
-    image: Image,
-    displacement: Vector,
+/// The `nearest` neighbours of each atom.
+fn nearest_of(mut search: Search, n_node: usize, nearest: u32) -> Result<Neighbors, NeighborError> {
+    let wanted = nearest as usize;
+    if search.is_open() && (1..=wanted).contains(&n_node) {
+        return Err(NeighborError::TooFew { n_node, nearest });
+    }
+    let first_radius = first_radius(search.volume() / n_node as f64, nearest);
+    search.prepare(first_radius);
+    let mut edges = Neighbors::default();
+    let mut found = Vec::new();
+    for receiver in 0..n_node {
+        let mut radius = first_radius;
+        // Everything inside a radius is known, so once it holds enough, they are the nearest. It
+        // ends: an open structure has enough atoms, and a lattice has no end.
+        loop {
+            search.near(receiver, radius, &mut found)?;
+            if found.len() >= wanted {
+                break;
+            }
+            radius *= 1.5;
+        }
+        if found.len() > wanted {
+            found.select_nth_unstable_by(wanted, Neighbor::order);
+            found.truncate(wanted);
+        }
+        found.sort_unstable_by(Neighbor::order);
+        for neighbor in &found {
+            edges.push(receiver as u32, neighbor);
+        }
+    }
+    Ok(edges)
 }
 
-impl<'a> Structure<'a> {
-    fn new(positions: &'a [Vector], cell: Option<&[Vector; 3]>) -> Result<Self, NeighborError> {
-        for (atom, position) in positions.iter().enumerate() {
-            if let Some(&value) = position.iter().find(|x| x.is_nan() || x.abs() > MAX_COORDINATE) {
-                return Err(NeighborError::Position { atom, value, max: MAX_COORDINATE });
-            }
-        }
-        Ok(Self { positions, lattice: cell.map(Lattice::new).transpose()? })
-    }
-
-    /// All neighbours closer than `radius`.
-    fn within(&self, radius: f64) -> Result<Neighbors, NeighborError> {
-        self.check_work(radius)?;
-        let mut edges = Neighbors::default();
-        let mut found = Vec::new();
-        for receiver in 0..self.positions.len() {
-            self.search(receiver, radius, &mut found);
-            for neighbor in &found {
-                edges.push(receiver as u32, neighbor);
-            }
-        }
-        Ok(edges)
-    }
-
-    /// The `nearest` neighbours of each atom.
-    fn nearest(&self, nearest: u32) -> Result<Neighbors, NeighborError> {
-        let n_node = self.positions.len();
-        let wanted = nearest as usize;
-        if self.lattice.is_none() && (1..=wanted).contains(&n_node) {
-            return Err(NeighborError::TooFew { n_node, nearest });
-        }
-        let mut edges = Neighbors::default();
-        let mut found = Vec::new();
-        for receiver in 0..n_node {
-            let mut radius = self.first_radius(nearest);
-            // Everything inside a radius is known, so once it holds enough, they are the nearest.
-            // It ends: an open structure is searched as a whole, and a lattice has no end.
-            loop {
-                self.check_work(radius)?;
-                self.search(receiver, radius, &mut found);
-                if found.len() >= wanted {
-                    break;
-                }
-                radius *= 1.5;
-            }
-            for neighbor in &found[..wanted] {
-                edges.push(receiver as u32, neighbor);
-            }
-        }
-        Ok(edges)
-    }
-
-    /// Where the search for the nearest begins: the sphere that holds twice as many atoms at the
-    /// mean density of the crystal.
-    fn first_radius(&self, nearest: u32) -> f64 {
-        self.lattice.as_ref().map_or(f64::INFINITY, |lattice| {
-            let volume_per_atom = lattice.volume() / self.positions.len() as f64;
-            let volume = 2.0 * f64::from(nearest) * volume_per_atom;
-            (0.75 / std::f64::consts::PI * volume).cbrt()
-        })
-    }
-
-    /// Refuses a search that could not be meant, before it takes all time and memory.
-    fn check_work(&self, radius: f64) -> Result<(), NeighborError> {
-        let n_image = self.lattice.as_ref().map_or(1.0, |lattice| lattice.max_image(radius));
-        let n_pair = (self.positions.len() as f64).powi(2) * n_image;
-        if n_pair <= MAX_PAIR {
-            Ok(())
-        } else {
-            Err(NeighborError::TooMany { n_pair, radius, max: MAX_PAIR })
-        }
-    }
-
-    /// Fills `found` with all neighbours of an atom closer than `radius`, in order.
-    fn search(&self, receiver: usize, radius: f64, found: &mut Vec<Neighbor>) {
-        found.clear();
-        let here = self.positions[receiver];
-        for (sender, there) in self.positions.iter().enumerate() {
-            let difference = [0, 1, 2].map(|axis| here[axis] - there[axis]);
-            let mut consider = |image, displacement| {
-                let distance = norm(displacement);
-                if distance < radius {
-                    found.push(Neighbor { distance, sender: sender as u32, image, displacement });
-                }
-            };
-            let Some(lattice) = &self.lattice else {
-                if sender != receiver {
-                    consider([0; 3], difference);
-                }
-                continue;
-            };
-            let [first, second, third] = lattice.images(difference, radius);
-            for i in first {
-                for j in second.clone() {
-                    for k in third.clone() {
-                        let image = [i, j, k];
-                        if sender == receiver && image == [0; 3] {
-                            continue;
-                        }
-                        let offset = lattice.offset(image);
-                        consider(image, [0, 1, 2].map(|axis| difference[axis] - offset[axis]));
-                    }
-                }
-            }
-        }
-        found.sort_unstable_by(|a, b| {
-            let ties = || (a.sender, a.image).cmp(&(b.sender, b.image));
-            a.distance.total_cmp(&b.distance).then_with(ties)
-        });
-    }
+/// Where the search for the nearest begins: the sphere that holds twice as many atoms at the mean
+/// density, in angstrom.
+fn first_radius(volume_per_atom: f64, nearest: u32) -> f64 {
+    let volume = 2.0 * f64::from(nearest) * volume_per_atom;
+    (0.75 / std::f64::consts::PI * volume).cbrt()
 }
 
 #[cfg(test)]

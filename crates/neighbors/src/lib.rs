@@ -5,10 +5,12 @@
 //! gives each structure to an [`EdgeCollector`], which ends as the edges of its `Graphs`.
 //! [`connect`] is the function behind it. Everything here is pure and knows no files.
 
+mod bins;
 mod collector;
 mod connect;
 mod error;
 mod lattice;
+mod search;
 
 pub use collector::EdgeCollector;
 pub use connect::{Neighbors, connect};

@@ -39,6 +39,22 @@ fn the_same_lattice_in_a_skewed_basis() {
     assert_eq!(connect(nearest(56), &[[0.; 3]], Some(&skewed)).expect("sane").n_edge(), 56);
 }
 
+#[test]
+fn tens_of_thousands_of_atoms_are_no_obstacle() {
+    let (n, a) = (27_u32, 3.0);
+    let side = |i: u32| a * f64::from(i);
+    let grid: Vec<[f64; 3]> =
+        (0..n.pow(3)).map(|i| [i % n, i / n % n, i / n / n].map(side)).collect();
+    let cube = cell([side(n); 3], [90.0; 3]);
+    let n_edge = |rule, cell| connect(rule, &grid, cell).expect("sane").n_edge();
+    assert_eq!(n_edge(radius(a * 3.1_f64.sqrt()), Some(&cube)), 26 * grid.len());
+    assert_eq!(n_edge(nearest(6), Some(&cube)), 6 * grid.len());
+    // Without images, the faces lack a neighbour.
+    let n = n as usize;
+    assert_eq!(n_edge(radius(a * 1.1), None), 6 * n * n * (n - 1));
+    assert_eq!(n_edge(nearest(3), None), 3 * grid.len());
+}
+
 /// An entry of AFLOW (aflowlib.org) with what another program found: the number of edges within 5
 /// angstrom, and the largest distance among the 24 nearest neighbours of each atom.
 struct Entry {

@@ -1,0 +1,259 @@
+//! Everything that is near one atom.
+
+use crate::NeighborError;
+use crate::bins::Bins;
+use crate::lattice::{Image, Lattice, MAX_COORDINATE, Vector, norm};
+
+/// Pairs of an atom and an image that are looked at for one structure: about a second's work.
+const MAX_PAIR: f64 = (1 << 28) as f64;
+
+/// A structure that was checked and prepared for searches.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    positions: &'a [Vector],
+    /// The cell; without it the structure is open.
+    cell: Option<Lattice>,
+    /// In the cell, `[n_node]`; empty for open structures.
+    fractional: Vec<Vector>,
+    /// Of a large structure.
+    bins: Option<Bins>,
+    /// What was looked at so far.
+    n_pair: f64,
+}
+
+/// One neighbour of the atom at hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Neighbor {
+    pub(crate) distance: f64,
+    pub(crate) sender: u32,
+    pub(crate) image: Image,
+    pub(crate) displacement: Vector,
+}
+
+impl Neighbor {
+    /// Nearest first; of equally distant ones the lower sender, then the lower image.
+    pub(crate) fn order(&self, other: &Self) -> std::cmp::Ordering {
+        let ties = || (self.sender, self.image).cmp(&(other.sender, other.image));
+        self.distance.total_cmp(&other.distance).then_with(ties)
+    }
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(
+        positions: &'a [Vector],
+        cell: Option<&[Vector; 3]>,
+    ) -> Result<Self, NeighborError> {
+        for (atom, position) in positions.iter().enumerate() {
+            if let Some(&value) = position.iter().find(|x| x.is_nan() || x.abs() > MAX_COORDINATE) {
+                return Err(NeighborError::Position { atom, value, max: MAX_COORDINATE });
+            }
+        }
+        let cell = cell.map(Lattice::new).transpose()?;
+        let fractional = cell.as_ref().map_or_else(Vec::new, |cell| {
+            positions.iter().map(|&position| cell.fractional(position)).collect()
+        });
+        Ok(Self { positions, cell, fractional, bins: None, n_pair: 0.0 })
+    }
+
+    /// Prepares for searches within about `radius`.
+    pub(crate) fn prepare(&mut self, radius: f64) {
+        self.bins = match &self.cell {
+            Some(cell) => Bins::new(cell, &self.fractional, true, radius),
+            None => self.bounds().and_then(|(origin, cell)| {
+                let inside = |&p: &Vector| cell.fractional([0, 1, 2].map(|k| p[k] - origin[k]));
+                let fractional: Vec<Vector> = self.positions.iter().map(inside).collect();
+                Bins::new(&cell, &fractional, false, radius)
+            }),
+        };
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.cell.is_none()
+    }
+
+    /// Volume of the cell, or of a box around all atoms, in cubic angstrom; 0 without atoms.
+    pub(crate) fn volume(&self) -> f64 {
+        match &self.cell {
+            Some(cell) => cell.volume(),
+            None => self.bounds().map_or(0.0, |(_, cell)| cell.volume()),
+        }
+    }
+
+    /// The lowest corner of a box around all atoms, and the box, at least 1 angstrom wide.
+    fn bounds(&self) -> Option<(Vector, Lattice)> {
+        let mut low = *self.positions.first()?;
+        let mut high = low;
+        for position in self.positions {
+            for axis in 0..3 {
+                low[axis] = low[axis].min(position[axis]);
+                high[axis] = high[axis].max(position[axis]);
+            }
+        }
+        let mut cell = [[0.0; 3]; 3];
+        for axis in 0..3 {
+            cell[axis][axis] = (high[axis] - low[axis]).clamp(1.0, MAX_COORDINATE);
+        }
+        Some((low, Lattice::new(&cell).ok()?))
+    }
+
+    /// Fills `found` with all neighbours of an atom closer than `radius`, in no order.
+    ///
+    /// # Errors
+    /// More pairs than can be meant, all searches so far included.
+    pub(crate) fn near(
+        &mut self,
+        receiver: usize,
+        radius: f64,
+        found: &mut Vec<Neighbor>,
+    ) -> Result<(), NeighborError> {
+        found.clear();
+        let n_node = self.positions.len() as f64;
+        let max = MAX_PAIR - self.n_pair;
+        let too_many = |n_pair| Err(NeighborError::TooMany { n_pair, radius, max: MAX_PAIR });
+        if let Some(bins) = &self.bins {
+            let mut collect = Collect::new(receiver, radius, found);
+            let mut n_pair = 0.0;
+            let n_bin = bins.near(receiver, radius, max, |sender, image| {
+                n_pair += 1.0;
+                let offset = self.cell.as_ref().map_or([0.0; 3], |cell| cell.offset(image));
+                let difference =
+                    subtract(self.positions[receiver], self.positions[sender as usize]);
+                collect.consider(sender, image, subtract(difference, offset));
+            });
+            self.n_pair += n_pair + n_bin.unwrap_or(f64::INFINITY);
+            if self.n_pair > MAX_PAIR {
+                return too_many(self.n_pair / (receiver + 1) as f64 * n_node);
+            }
+            return Ok(());
+        }
+        let n_image = self.cell.as_ref().map_or(1.0, |cell| cell.max_image(radius));
+        if n_node * n_image > max {
+            return too_many(n_node * n_node * n_image);
+        }
+        self.n_pair += n_node * n_image;
+        self.look_at_all(receiver, radius, found);
+        Ok(())
+    }
+
+    fn look_at_all(&self, receiver: usize, radius: f64, found: &mut Vec<Neighbor>) {
+        let mut collect = Collect::new(receiver, radius, found);
+        let here = self.positions[receiver];
+        let Some(cell) = &self.cell else {
+            for (sender, &there) in self.positions.iter().enumerate() {
+                collect.consider(sender as u32, [0; 3], subtract(here, there));
+            }
+            return;
+        };
+        let reach = cell.reach(radius);
+        for (sender, &there) in self.positions.iter().enumerate() {
+            let difference = subtract(here, there);
+            let between = subtract(self.fractional[receiver], self.fractional[sender]);
+            let [first, second, third] = Lattice::images(between, reach);
+            for i in first {
+                for j in second.clone() {
+                    let row = cell.row_offset(i, j);
+                    for k in third.clone() {
+                        let offset = cell.along_row(row, k);
+                        collect.consider(sender as u32, [i, j, k], subtract(difference, offset));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Keeps what is near enough.
+struct Collect<'a> {
+    receiver: u32,
+    radius: f64,
+    /// A little more than the radius's square: what exceeds it need not be measured exactly.
+    square: f64,
+    found: &'a mut Vec<Neighbor>,
+}
+
+impl<'a> Collect<'a> {
+    fn new(receiver: usize, radius: f64, found: &'a mut Vec<Neighbor>) -> Self {
+        let square = radius * radius * (1.0 + 1e-12);
+        Self { receiver: receiver as u32, radius, square, found }
+    }
+
+    #[inline]
+    fn consider(&mut self, sender: u32, image: Image, displacement: Vector) {
+        let [x, y, z] = displacement;
+        if x * x + y * y + z * z > self.square {
+            return;
+        }
+        let distance = norm(displacement);
+        let is_itself = sender == self.receiver && image == [0; 3];
+        if distance < self.radius && !is_itself {
+            self.found.push(Neighbor { distance, sender, image, displacement });
+        }
+    }
+}
+
+fn subtract(a: Vector, b: Vector) -> Vector {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sorted(search: &mut Search, receiver: usize, radius: f64) -> Vec<(u64, u32, Image)> {
+        let mut found = Vec::new();
+        search.near(receiver, radius, &mut found).unwrap();
+        found.sort_unstable_by(Neighbor::order);
+        found.iter().map(|n| (n.distance.to_bits(), n.sender, n.image)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn bins_find_what_looking_at_every_atom_finds(
+            lengths in prop::array::uniform3(2.0..25.0),
+            skew in prop::array::uniform3(-15.0..15.0),
+            fractional in prop::collection::vec(prop::array::uniform3(-1.5..2.5), 48..150),
+            radius in 0.3..8.0,
+            is_open in any::<bool>(),
+        ) {
+            let ([a, b, c], [x, y, z]): ([f64; 3], [f64; 3]) = (lengths, skew);
+            let cell = [[a, 0., 0.], [x, b, 0.], [y, z, c]];
+            let positions: Vec<Vector> = fractional
+                .iter()
+                .map(|f: &Vector| [0, 1, 2].map(|k| (0..3).map(|i| f[i] * cell[i][k]).sum()))
+                .collect();
+            let mut binned = Search::new(&positions, (!is_open).then_some(&cell)).unwrap();
+            binned.prepare(radius);
+            let mut plain = Search::new(&positions, (!is_open).then_some(&cell)).unwrap();
+            prop_assert!(plain.bins.is_none());
+            // Bins serve wider searches than they were made for, too.
+            for factor in [1.0, 1.7] {
+                for receiver in 0..positions.len() {
+                    prop_assert_eq!(
+                        sorted(&mut binned, receiver, factor * radius),
+                        sorted(&mut plain, receiver, factor * radius)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn large_structures_are_sorted_into_bins_and_small_ones_are_not() {
+        let positions: Vec<Vector> = (0..1000)
+            .map(|i| [f64::from(i % 10), f64::from(i / 10 % 10), f64::from(i / 100)])
+            .collect();
+        let cube = [[10., 0., 0.], [0., 10., 0.], [0., 0., 10.]];
+        let has_bins = |positions: &[Vector], cell, radius| {
+            let mut search = Search::new(positions, cell).unwrap();
+            search.prepare(radius);
+            search.bins.is_some()
+        };
+        assert!(has_bins(&positions, Some(&cube), 2.0) && has_bins(&positions, None, 2.0));
+        assert!(!has_bins(&positions[..40], Some(&cube), 2.0));
+        assert!(!has_bins(&positions, Some(&cube), 9.0) && !has_bins(&positions, None, 9.0));
+    }
+}
