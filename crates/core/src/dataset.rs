@@ -1,7 +1,7 @@
 //! What a data set is: a description that loads graphs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::graphs::{Graphs, Level};
 use crate::progress::Progress;
@@ -82,16 +82,54 @@ pub struct LoadContext {
     pub search: Vec<PathBuf>,
     /// Where to report progress.
     pub progress: Arc<dyn Progress>,
+    /// What the data set has asked for so far; clones of the context share it.
+    pub inputs: Inputs,
+}
+
+/// The files and folders that a data set was made of, in the order in which it asked for them.
+///
+/// Loaded graphs are kept for the next time and given out again as long as every one of these is
+/// what it was.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs(Arc<Mutex<Vec<Input>>>);
+
+/// One file or folder that a data set was made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// As the configuration names it.
+    pub asked: PathBuf,
+    /// Where it was found.
+    pub found: PathBuf,
+}
+
+impl Inputs {
+    /// All of them.
+    #[must_use]
+    pub fn list(&self) -> Vec<Input> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn add(&self, asked: &Path, found: &Path) {
+        let input = Input { asked: asked.to_owned(), found: found.to_owned() };
+        let mut inputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inputs.contains(&input) {
+            inputs.push(input);
+        }
+    }
 }
 
 impl LoadContext {
     /// A context that looks for relative paths in the working directory and reports to nobody.
     #[must_use]
     pub fn new() -> Self {
-        Self { search: vec![PathBuf::new()], progress: Arc::new(()) }
+        Self { search: vec![PathBuf::new()], progress: Arc::new(()), inputs: Inputs::default() }
     }
 
     /// Finds the file or folder that a configuration names.
+    ///
+    /// What is found here is noted in [`LoadContext::inputs`], so that graphs which were kept from an
+    /// earlier loading are dropped when it changes. A data set that reads a file which it found in
+    /// another way must name that file here too.
     ///
     /// # Errors
     /// [`DatasetError::NotFound`] with every place that was tried; [`DatasetError::Io`] for a place
@@ -102,7 +140,10 @@ impl LoadContext {
         tried.dedup();
         for candidate in &tried {
             match candidate.try_exists() {
-                Ok(true) => return Ok(candidate.clone()),
+                Ok(true) => {
+                    self.inputs.add(path, candidate);
+                    return Ok(candidate.clone());
+                }
                 Ok(false) => {}
                 Err(source) => return Err(DatasetError::Io { path: candidate.clone(), source }),
             }
@@ -114,5 +155,21 @@ impl LoadContext {
 impl Default for LoadContext {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_is_noted_once_and_by_every_clone() {
+        let ctx =
+            LoadContext { search: vec!["nowhere".into(), PathBuf::new()], ..LoadContext::new() };
+        let manifest = Path::new("Cargo.toml");
+        assert_eq!(ctx.clone().resolve(manifest).unwrap(), manifest);
+        ctx.resolve(manifest).unwrap();
+        ctx.resolve(Path::new("missing")).unwrap_err();
+        assert_eq!(ctx.inputs.list(), [Input { asked: manifest.into(), found: manifest.into() }]);
     }
 }

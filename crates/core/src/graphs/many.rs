@@ -153,20 +153,7 @@ impl StoredEdges {
     ) -> Result<Self, DatasetError> {
         let offset = offsets(n_edge);
         let total = offset[n_edge.len()];
-        if u32::try_from(total).is_err() {
-            return Err(DatasetError::Inconsistent(format!(
-                "{total} stored edges, more than 32 bits can number; connect fewer or load less"
-            )));
-        }
-        let lengths = [
-            ("senders", sender.len()),
-            ("receivers", receiver.len()),
-            ("distances", if distance.is_empty() { total } else { distance.len() }),
-            ("displacements", if displacement.is_empty() { total } else { displacement.len() }),
-        ];
-        if let Some((what, len)) = lengths.into_iter().find(|&(_, len)| len != total) {
-            return Err(DatasetError::Inconsistent(format!("{len} {what} for {total} edges")));
-        }
+        check_lengths(total, sender, receiver, distance, displacement)?;
         let mut order: Vec<u32> = Vec::with_capacity(total);
         for bounds in offset.windows(2) {
             let mut edges: Vec<u32> = (bounds[0] as u32..bounds[1] as u32).collect();
@@ -191,6 +178,85 @@ impl StoredEdges {
             sender_order,
             offset,
         })
+    }
+
+    /// Takes edges that are sorted already, as another store gave them out; nothing is copied.
+    ///
+    /// `n_node` and `n_edge` are per graph; the arrays are those of [`StoredEdges::new`].
+    ///
+    /// # Errors
+    /// Arrays of different lengths, an edge that ends at no node, or edges that are not sorted by
+    /// receiver.
+    pub fn from_sorted(
+        n_node: &[u32],
+        n_edge: &[u32],
+        sender: Vec<u32>,
+        receiver: Vec<u32>,
+        distance: Vec<f32>,
+        displacement: Vec<[f32; 3]>,
+    ) -> Result<Self, DatasetError> {
+        let offset = offsets(n_edge);
+        check_lengths(offset[n_edge.len()], &sender, &receiver, &distance, &displacement)?;
+        let mut stored =
+            Self { offset, sender, receiver, sender_order: Vec::new(), distance, displacement };
+        if n_node.len() != n_edge.len() {
+            return Err(DatasetError::Inconsistent(format!(
+                "edges of {} graphs, but nodes of {} graphs",
+                n_edge.len(),
+                n_node.len()
+            )));
+        }
+        stored.check_nodes(n_node)?;
+        stored.sender_order = vec![0; stored.sender.len()];
+        let mut start = Vec::new();
+        for (graph, (&n, bounds)) in n_node.iter().zip(stored.offset.windows(2)).enumerate() {
+            let edges = bounds[0]..bounds[1];
+            if !stored.receiver[edges.clone()].is_sorted() {
+                return Err(DatasetError::Inconsistent(format!(
+                    "the edges of graph {graph} are not sorted by receiver"
+                )));
+            }
+            start.clear();
+            start.resize(n as usize, 0);
+            count_before(&mut start, &stored.sender[edges.clone()]);
+            let order = &mut stored.sender_order[edges.clone()];
+            for (edge, &sender) in stored.sender[edges].iter().enumerate() {
+                let place = &mut start[sender as usize];
+                order[*place as usize] = edge as u32;
+                *place += 1;
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Edges of each graph, `[n_graph]`.
+    #[must_use]
+    pub fn n_edge(&self) -> Vec<u32> {
+        self.offset.windows(2).map(|bounds| (bounds[1] - bounds[0]) as u32).collect()
+    }
+
+    /// Sending node, counted within its graph, `[n_edge]`.
+    #[must_use]
+    pub fn sender(&self) -> &[u32] {
+        &self.sender
+    }
+
+    /// Receiving node, counted within its graph, ascending in each graph, `[n_edge]`.
+    #[must_use]
+    pub fn receiver(&self) -> &[u32] {
+        &self.receiver
+    }
+
+    /// Distance in angstrom, `[n_edge]`, or empty.
+    #[must_use]
+    pub fn distance(&self) -> &[f32] {
+        &self.distance
+    }
+
+    /// Position of the receiver minus position of the sender, in angstrom, `[n_edge, 3]`, or empty.
+    #[must_use]
+    pub fn displacement(&self) -> &[[f32; 3]] {
+        &self.displacement
     }
 
     /// First edge of each node within its graph, by receiver and by sender. All ends exist.
@@ -218,6 +284,32 @@ impl StoredEdges {
             }
         }
         Ok(())
+    }
+}
+
+fn check_lengths(
+    total: usize,
+    sender: &[u32],
+    receiver: &[u32],
+    distance: &[f32],
+    displacement: &[[f32; 3]],
+) -> Result<(), DatasetError> {
+    if u32::try_from(total).is_err() {
+        return Err(DatasetError::Inconsistent(format!(
+            "{total} stored edges, more than 32 bits can number; connect fewer or load less"
+        )));
+    }
+    let lengths = [
+        ("senders", sender.len()),
+        ("receivers", receiver.len()),
+        ("distances", if distance.is_empty() { total } else { distance.len() }),
+        ("displacements", if displacement.is_empty() { total } else { displacement.len() }),
+    ];
+    match lengths.into_iter().find(|&(_, len)| len != total) {
+        None => Ok(()),
+        Some((what, len)) => {
+            Err(DatasetError::Inconsistent(format!("{len} {what} for {total} edges")))
+        }
     }
 }
 
@@ -265,6 +357,29 @@ mod tests {
         assert_eq!(stored.sender, [1, 2, 0, 1, 0]);
         assert_eq!(stored.distance, [2., 3., 1., 4., 5.]);
         assert_eq!(stored.sender_order, [2, 0, 1, 1, 0]);
+    }
+
+    #[test]
+    fn sorted_edges_are_taken_as_they_are_and_others_refused() {
+        let stored = StoredEdges::new(
+            &[3, 2],
+            &[0, 1, 2, 1, 0],
+            &[1, 0, 0, 0, 1],
+            &[1., 2., 3., 4., 5.],
+            &[],
+        )
+        .unwrap();
+        let again = |receiver: Vec<u32>| {
+            let (sender, distance) = (stored.sender.clone(), stored.distance.clone());
+            StoredEdges::from_sorted(&[3, 2], &stored.n_edge(), sender, receiver, distance, vec![])
+        };
+        let same = again(stored.receiver.clone()).unwrap();
+        assert_eq!(same.sender_order, stored.sender_order);
+        assert_eq!((&same.sender, &same.offset), (&stored.sender, &stored.offset));
+        let refused = |receiver| again(receiver).unwrap_err().to_string();
+        assert!(refused(vec![0, 1, 0, 0, 1]).contains("graph 0 are not sorted by receiver"));
+        assert!(refused(vec![0, 0, 1, 0, 2]).contains("an edge of graph 1 ends at node 2"));
+        assert!(refused(vec![0]).contains("1 receivers for 5 edges"));
     }
 
     #[test]
