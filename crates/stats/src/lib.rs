@@ -1,0 +1,35 @@
+//! What repeated measurements say: centre and spread, tests, intervals, effect sizes.
+//!
+//! Pure functions on slices of numbers. They know nothing of runs or batchers; whoever calls them
+//! decides what one number is. **For times of batching strategies one number is one block or one
+//! seed, never one step**: steps follow one another on the same warm machine and are not
+//! independent, so that a test on steps finds differences where there are none.
+//!
+//! ```
+//! use batchlab_stats::{paired_t_test, ratio_of_medians, Pairing};
+//!
+//! // Seconds of five blocks under two strategies, measured in turn.
+//! let dynamic = [1.02, 1.05, 0.99, 1.01, 1.04];
+//! let fixed = [1.31, 1.36, 1.29, 1.30, 1.37];
+//!
+//! let interval = ratio_of_medians(&fixed, &dynamic, Pairing::Paired, 0.95, 1)?;
+//! assert!(interval.low > 1.2, "the second strategy takes at least a fifth longer");
+//! assert!(paired_t_test(&fixed, &dynamic)?.p_value < 0.001);
+//! # Ok::<(), batchlab_stats::StatsError>(())
+//! ```
+
+mod bootstrap;
+mod describe;
+mod effect;
+mod error;
+mod holm;
+mod t_test;
+mod wilcoxon;
+
+pub use bootstrap::{Interval, Pairing, ratio_of_medians};
+pub use describe::{mean, median, quantile, variance};
+pub use effect::{cliffs_delta, cohens_d, hedges_g};
+pub use error::StatsError;
+pub use holm::holm;
+pub use t_test::{Outcome, paired_t_test, student_t_test, welch_t_test};
+pub use wilcoxon::wilcoxon_signed_rank;

@@ -1,0 +1,88 @@
+//! What holds for all samples.
+
+#![allow(clippy::float_cmp, reason = "what must be equal to the last bit")]
+
+use batchlab_stats::{
+    Pairing, StatsError, cliffs_delta, cohens_d, hedges_g, holm, median, paired_t_test, quantile,
+    ratio_of_medians, student_t_test, welch_t_test, wilcoxon_signed_rank,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn exchanging_the_samples_changes_the_sign_alone(
+        a in vec(0.5f64..2.0, 4..20),
+        b in vec(0.5f64..2.0, 4..20),
+    ) {
+        let n = a.len().min(b.len());
+        for test in [student_t_test, welch_t_test, paired_t_test, wilcoxon_signed_rank] {
+            let one = test(&a[..n], &b[..n])?;
+            let other = test(&b[..n], &a[..n])?;
+            prop_assert!((one.statistic + other.statistic).abs() < 1e-9);
+            prop_assert!((one.p_value - other.p_value).abs() < 1e-12);
+            prop_assert!((0.0..=1.0).contains(&one.p_value));
+        }
+        prop_assert!((cohens_d(&a, &b)? + cohens_d(&b, &a)?).abs() < 1e-9);
+        prop_assert!(hedges_g(&a, &b)?.abs() <= cohens_d(&a, &b)?.abs());
+        prop_assert_eq!(cliffs_delta(&a, &b)?, -cliffs_delta(&b, &a)?);
+    }
+
+    #[test]
+    fn the_interval_holds_the_estimate_and_scales(
+        a in vec(0.5f64..2.0, 6..20),
+        factor in 0.1f64..10.0,
+        seed: u64,
+    ) {
+        let b: Vec<f64> = a.iter().rev().copied().collect();
+        let interval = ratio_of_medians(&a, &b, Pairing::Independent, 0.95, seed)?;
+        prop_assert!(interval.contains(interval.estimate));
+        let scaled: Vec<f64> = a.iter().map(|x| factor * x).collect();
+        let other = ratio_of_medians(&scaled, &b, Pairing::Independent, 0.95, seed)?;
+        prop_assert!((other.low / interval.low / factor - 1.0).abs() < 1e-9);
+        prop_assert!((other.high / interval.high / factor - 1.0).abs() < 1e-9);
+        // What belongs together cannot differ when it is equal.
+        let same = ratio_of_medians(&a, &a, Pairing::Paired, 0.95, seed)?;
+        prop_assert_eq!([same.low, same.high], [1.0, 1.0]);
+    }
+
+    #[test]
+    fn corrected_probabilities_keep_their_order(p in vec(0.0f64..1.0, 0..20)) {
+        let corrected = holm(&p);
+        for i in 0..p.len() {
+            prop_assert!(corrected[i] >= p[i] && corrected[i] <= 1.0);
+            for j in 0..p.len() {
+                prop_assert!(p[i] > p[j] || corrected[i] <= corrected[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_lie_between_least_and_largest(sample in vec(-10f64..10.0, 1..20), p in 0f64..1.0) {
+        let value = quantile(&sample, p).unwrap();
+        let least = sample.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = sample.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        prop_assert!((least..=largest).contains(&value));
+        prop_assert!(quantile(&sample, 0.0) == Some(least) && quantile(&sample, 1.0) == Some(largest));
+    }
+}
+
+#[test]
+fn what_cannot_be_answered_is_refused() {
+    let few = [1.0];
+    let some = [1.0, 2.0, 3.0, 4.0];
+    assert_eq!(student_t_test(&few, &some), Err(StatsError::TooFew { needed: 2, got: 1 }));
+    assert_eq!(paired_t_test(&some, &few), Err(StatsError::Unpaired { first: 4, second: 1 }));
+    assert_eq!(welch_t_test(&some, &[1.0, f64::NAN]), Err(StatsError::NotFinite { index: 1 }));
+    assert_eq!(paired_t_test(&some, &some), Err(StatsError::NoSpread));
+    assert_eq!(wilcoxon_signed_rank(&some, &some), Err(StatsError::NoSpread));
+    assert_eq!(cohens_d(&[1.0, 1.0], &[2.0, 2.0]), Err(StatsError::NoSpread));
+    let ratio = |a: &[f64], confidence| {
+        ratio_of_medians(a, &some, Pairing::Paired, confidence, 0).unwrap_err()
+    };
+    assert_eq!(ratio(&[0.0, 1.0, 2.0, 3.0], 0.95), StatsError::NotPositive);
+    assert_eq!(ratio(&some, 95.0), StatsError::Confidence);
+    assert_eq!(median(&[]), None);
+}
