@@ -33,7 +33,7 @@ def perceptron(p, name, x, activation, last=identity):
 
 def gaussians(distance, n=150, spacing=0.1):
     """[n_edge, n]; the divisor is the spacing itself."""
-    centre = torch.arange(n, dtype=distance.dtype) * spacing
+    centre = torch.arange(n, dtype=distance.dtype, device=distance.device) * spacing
     return torch.exp(-((distance[:, None] - centre) ** 2) / spacing)
 
 
@@ -92,13 +92,13 @@ def painn(p, batch, cutoff=6.0, eps=1e-8, limit=100.0):
     r = torch.sqrt((d**2).sum(1, keepdim=True) + eps)
     direction = (d / (r + eps))[:, :, None]
     n_gaussian = p["filter.weight"].shape[0]
-    centre = torch.linspace(0.0, cutoff, n_gaussian, dtype=d.dtype)
+    centre = torch.linspace(0.0, cutoff, n_gaussian, dtype=d.dtype, device=d.device)
     basis = torch.exp(-0.5 * ((r - centre) / (cutoff / n_gaussian)) ** 2)
     taper = torch.where(r < cutoff, 0.5 * (torch.cos(math.pi * r / cutoff) + 1.0), 0.0)
     filters = torch.addmm(p["filter.bias"], basis, p["filter.weight"]) * taper
     filters = filters.chunk(N_INTERACTION, dim=1)
     s = p["embedding.weight"][batch["node_class"]]
-    v = torch.zeros(n_node, 3, s.shape[1], dtype=s.dtype)
+    v = torch.zeros(n_node, 3, s.shape[1], dtype=s.dtype, device=s.device)
     for i in range(N_INTERACTION):
         name = f"interaction.{i}"
         x = perceptron(p, f"{name}.sender", s, silu)
@@ -127,10 +127,15 @@ def as_tensor(array):
 
 
 class Training:
-    """One model on one batch, which lies in memory as tensors: a step does not copy it."""
+    """One model on one batch, which lies in memory as tensors: on the processor a step does not copy
+    it. On a GPU the batch lies in pinned memory of the host, and every step copies it there."""
 
-    def __init__(self, model, options, parameters, batch, learning_rate=1e-4, compiled=False):
+    def __init__(self, model, options, parameters, batch, learning_rate=1e-4, compiled=False,
+                 device="cpu"):
         self.batch = {name: as_tensor(values) for name, values in batch.items()}
+        self.device = torch.device(device)
+        if self.device.type == "cuda":
+            self.batch = {name: values.pin_memory() for name, values in self.batch.items()}
         self.learning_rate = learning_rate
 
         def loss_of(p, batch):
@@ -144,14 +149,16 @@ class Training:
         self.load(parameters)
 
     def load(self, parameters):
-        self.parameters = {name: torch.tensor(value, requires_grad=True)
+        self.parameters = {name: torch.tensor(value, device=self.device, requires_grad=True)
                            for name, value in parameters.items()}
         self.optimiser = torch.optim.Adam(
             self.parameters.values(), lr=self.learning_rate, fused=True)
 
     def backward(self):
         self.optimiser.zero_grad(set_to_none=True)
-        loss, prediction = self.loss_of(self.parameters, self.batch)
+        batch = {name: values.to(self.device, non_blocking=True)
+                 for name, values in self.batch.items()}
+        loss, prediction = self.loss_of(self.parameters, batch)
         loss.backward()
         return loss.item(), prediction
 
@@ -159,10 +166,13 @@ class Training:
         """One step of training; the loss before it."""
         loss, _ = self.backward()
         self.optimiser.step()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
         return loss
 
     def evaluate(self):
         """Loss, predictions and gradients by name, at the present parameters."""
         loss, prediction = self.backward()
-        gradients = {name: value.grad.numpy().copy() for name, value in self.parameters.items()}
-        return loss, prediction.detach().numpy(), gradients
+        gradients = {name: value.grad.cpu().numpy().copy()
+                     for name, value in self.parameters.items()}
+        return loss, prediction.detach().cpu().numpy(), gradients

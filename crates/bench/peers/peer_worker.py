@@ -1,7 +1,7 @@
 """One peer in a process of its own: answers requests, lines of JSON, as `batchlab-bench
 serve-training` does.
 
-    peer_worker.py jax|eager|compiled THREADS
+    peer_worker.py jax|eager|compiled THREADS [cpu|cuda:0 [f32|tf32]]
 """
 
 import json
@@ -11,6 +11,8 @@ import sys
 import time
 
 THREADS = int(sys.argv[2])
+DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
+PRECISION = sys.argv[4] if len(sys.argv) > 4 else "f32"
 os.environ["OMP_NUM_THREADS"] = str(THREADS)  # read when a library is loaded
 
 import numpy as np
@@ -21,6 +23,9 @@ from golden import norm_difference, read_safetensors
 # gradient of a single parameter is a sum of terms that may cancel: on random targets the same
 # program in single and in double precision differs by 2e-4.
 LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 1e-4, "gradient": 1e-3}
+if PRECISION == "tf32":
+    # Factors have 10 bits behind the point instead of 23.
+    LIMIT = {"loss": 5e-3, "prediction": 5e-3, "all gradients": 1e-2, "gradient": 1e-1}
 
 
 def split(arrays, prefix):
@@ -54,18 +59,44 @@ class Torch:
         # Threads take this over from the one that starts them.
         torch.set_flush_denormal(True)
         torch.set_num_threads(THREADS)
+        torch.set_float32_matmul_precision({"f32": "highest", "tf32": "high"}[PRECISION])
         import models_torch
         self.torch, self.models, self.compiled = torch, models_torch, compiled
 
     def training(self, **case):
-        return self.models.Training(**case, compiled=self.compiled)
+        return self.models.Training(**case, compiled=self.compiled, device=DEVICE)
 
     def flushes_denormals(self):
         return bool((self.torch.full((10**6,), 1e-30) * 1e-10 == 0.0).all())
 
     def square(self, matrix):
-        matrix = self.torch.from_numpy(matrix)
-        return lambda: matrix @ matrix
+        matrix = self.torch.from_numpy(matrix).to(DEVICE)
+
+        def product():
+            matrix @ matrix
+            if DEVICE != "cpu":
+                self.torch.cuda.synchronize()
+        return product
+
+    def copies(self, size):
+        """A function that copies `size` bytes within the device's memory."""
+        source = self.torch.empty(size // 4, device=DEVICE)
+        target = self.torch.empty_like(source)
+
+        def copy():
+            target.copy_(source)
+            self.torch.cuda.synchronize()
+        return copy
+
+    def launches(self, n):
+        """A function that asks for `n` of the smallest kernels, and waits once."""
+        number = self.torch.zeros(1, device=DEVICE)
+
+        def launch():
+            for _ in range(n):
+                number.add_(1.0)
+            self.torch.cuda.synchronize()
+        return launch
 
     def close(self):
         if self.compiled:
@@ -122,14 +153,26 @@ def timed_steps(training, n_step):
     return {"ms": milliseconds, "loss": loss}
 
 
-def square(peer, size):
-    product = peer.square(np.random.default_rng(0).random((size, size), np.float32))
+def least_seconds(action):
     seconds = []
     for _ in range(12):
         start = time.perf_counter()
-        product()
+        action()
         seconds.append(time.perf_counter() - start)
-    return {"giga_per_second": 2 * size**3 / min(seconds[2:]) / 1e9}
+    return min(seconds[2:])
+
+
+def square(peer, size):
+    product = peer.square(np.random.default_rng(0).random((size, size), np.float32))
+    return {"giga_per_second": 2 * size**3 / least_seconds(product) / 1e9}
+
+
+def gpu(peer):
+    """What a GPU does at most: products, bytes read and written, kernels asked for."""
+    size, n_byte, n_launch = 8192, 1 << 30, 1000
+    return {**square(peer, size),
+            "giga_bytes_per_second": 2 * n_byte / least_seconds(peer.copies(n_byte)) / 1e9,
+            "launch_us": least_seconds(peer.launches(n_launch)) / n_launch * 1e6}
 
 
 def memory():
@@ -157,6 +200,8 @@ def main():
                 answer = {"flushed": peer.flushes_denormals()}
             case "square":
                 answer = square(peer, request["size"])
+            case "gpu":
+                answer = gpu(peer)
             case "memory":
                 answer = memory()
             case "close":

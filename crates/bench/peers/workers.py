@@ -43,13 +43,23 @@ class Worker:
         self.process.wait()
 
 
-def ours(binary, threads):
+def ours(binary, threads, device="cpu", environment={}):
     if not binary.exists():
         sys.exit(f"{binary} is missing: cargo build --release -p batchlab-bench")
-    return Worker([str(binary), "serve-training", "--threads", str(threads)], threads)
+    command = [str(binary), "serve-training", "--threads", str(threads), "--device", device]
+    return Worker(command, threads, environment)
 
 
-def peer(kind, threads):
-    environment = {"JAX_PLATFORMS": "cpu"} if kind == "jax" else KEEP_FREED_MEMORY
-    command = [sys.executable, str(HERE / "peer_worker.py"), kind, str(threads)]
+def peer(kind, threads, device="cpu", precision="f32"):
+    """A peer on the processor or on the GPU `cuda:0`, there with matrices multiplied in single
+    precision or in TF32."""
+    environment = {} if kind == "jax" else dict(KEEP_FREED_MEMORY)
+    if kind == "jax":
+        environment["JAX_PLATFORMS"] = device.split(":")[0]
+        # JAX would take three quarters of the GPU's memory at once.
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+        if device != "cpu":
+            environment["JAX_DEFAULT_MATMUL_PRECISION"] = {"f32": "highest",
+                                                           "tf32": "tensorfloat32"}[precision]
+    command = [sys.executable, str(HERE / "peer_worker.py"), kind, str(threads), device, precision]
     return Worker(command, threads, environment)

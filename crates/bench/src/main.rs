@@ -35,6 +35,9 @@ enum Command {
         /// Threads of the engine
         #[arg(long, default_value_t = 1)]
         threads: usize,
+        /// Device of the engine: `cpu`, or `cuda:0` with the feature `cuda`
+        #[arg(long, default_value = "cpu")]
+        device: String,
     },
 }
 
@@ -59,8 +62,9 @@ fn main() -> anyhow::Result<()> {
             print_text(&pool(options.threads)?.install(|| training::floor_table::table(&options))?);
             Ok(())
         }
-        Command::ServeTraining { threads } => pool(threads)?
-            .install(|| training::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())),
+        Command::ServeTraining { threads, device } => pool(threads)?.install(|| {
+            training::serve::serve(&device, std::io::stdin().lock(), std::io::stdout().lock())
+        }),
     }
 }
 

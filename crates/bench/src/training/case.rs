@@ -25,17 +25,22 @@ pub struct Case {
 }
 
 impl Case {
-    /// Opens a model with fresh parameters.
+    /// Opens a model with fresh parameters on a device.
     ///
     /// # Errors
-    /// A model or batcher that does not exist or refuses its options or the data.
-    pub fn open(graphs: &Graphs, model: Value, choice: &Choice) -> anyhow::Result<Self> {
+    /// A model, batcher or device that does not exist or refuses its options or the data.
+    pub fn open(
+        graphs: &Graphs,
+        model: Value,
+        choice: &Choice,
+        device: &str,
+    ) -> anyhow::Result<Self> {
         let description: Box<dyn Model> = serde_json::from_value(model.clone())?;
         let mut needs = description.needs();
         // What the peers read.
         (needs.node_class, needs.distance, needs.displacement) = (true, true, true);
         let buffer = median_batch(graphs, choice, needs)?;
-        let trainer = fresh(&*description, graphs)?;
+        let trainer = fresh(&*description, graphs, device)?;
         Ok(Self { trainer, buffer, model })
     }
 
@@ -108,9 +113,9 @@ impl Case {
     }
 }
 
-fn fresh(model: &dyn Model, graphs: &Graphs) -> anyhow::Result<Box<dyn Trainer>> {
+fn fresh(model: &dyn Model, graphs: &Graphs, device: &str) -> anyhow::Result<Box<dyn Trainer>> {
     Ok(model.open(&ModelContext {
-        device: "cpu".into(),
+        device: device.into(),
         seed: SEED,
         n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
         node_feature_width: 0,
@@ -137,11 +142,12 @@ pub fn memory_of_steps(
     graphs: &Graphs,
     model: Value,
     choice: &Choice,
+    device: &str,
     [n_step, n_report]: [usize; 2],
 ) -> anyhow::Result<Vec<u64>> {
     let model: Box<dyn Model> = serde_json::from_value(model)?;
     let buffers = first_batches(graphs, choice, model.needs())?;
-    let mut trainer = fresh(&*model, graphs)?;
+    let mut trainer = fresh(&*model, graphs, device)?;
     let mut turns = buffers.iter().cycle();
     let mut resident_bytes = Vec::with_capacity(n_report);
     for _ in 0..n_report {

@@ -35,7 +35,7 @@ pub fn table(options: &Options) -> anyhow::Result<String> {
     let batcher = json!({ "name": "static", "batch_size": options.batch_size });
     let choice = Choice { batcher, at_least: None };
     let model = serde_json::from_str(&options.model)?;
-    let case = Case::open(&options.structures.load()?, model, &choice)?;
+    let case = Case::open(&options.structures.load()?, model, &choice, "cpu")?;
     let shape = case.batch().shape;
     let sizes = [shape.n_node as usize, shape.n_edge as usize];
     let name = case.model["name"].as_str().unwrap_or_default();

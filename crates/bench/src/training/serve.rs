@@ -39,12 +39,16 @@ enum Request {
     Close {},
 }
 
-/// Answers every line of `requests` with one line. Ends with the requests.
+/// Answers every line of `requests` with one line. Ends with the requests. Models run on `device`.
 ///
 /// # Errors
 /// A request that cannot be understood or fulfilled.
-pub fn serve(requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
-    let mut server = Server::default();
+pub fn serve(
+    device: &str,
+    requests: impl BufRead,
+    mut answers: impl Write,
+) -> anyhow::Result<()> {
+    let mut server = Server { device: device.into(), ..Server::default() };
     for line in requests.lines() {
         let answer = server.answer(serde_json::from_str(&line?)?)?;
         writeln!(answers, "{answer}")?;
@@ -55,6 +59,7 @@ pub fn serve(requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<
 
 #[derive(Default)]
 struct Server {
+    device: String,
     graphs: HashMap<Structures, Graphs>,
     cases: Vec<Case>,
     measurements: Measurements,
@@ -83,8 +88,9 @@ impl Server {
                 json!({ "now_bytes": now, "peak_bytes": peak })
             }
             Request::Steady { structures, choice, model, n_step, n_report } => {
+                let device = self.device.clone();
                 let graphs = self.graphs(structures)?;
-                let bytes = memory_of_steps(graphs, model, &choice, [n_step, n_report])?;
+                let bytes = memory_of_steps(graphs, model, &choice, &device, [n_step, n_report])?;
                 json!({ "now_bytes": bytes })
             }
             Request::Close {} => {
@@ -102,7 +108,8 @@ impl Server {
     }
 
     fn open(&mut self, from: Structures, choice: &Choice, model: Value) -> anyhow::Result<Value> {
-        let case = Case::open(self.graphs(from)?, model, choice)?;
+        let device = self.device.clone();
+        let case = Case::open(self.graphs(from)?, model, choice, &device)?;
         let batch = case.batch();
         let answer = json!({
             "padded": { "n_node": batch.shape.n_node, "n_edge": batch.shape.n_edge, "n_graph": batch.shape.n_graph },

@@ -1,0 +1,176 @@
+"""The training step on a GPU: here, in JAX and in PyTorch, in single precision and in TF32.
+
+    compare_gpu.py --binary batchlab-bench [--json FILE]
+
+As compare_training.py, of which this is the counterpart: the same batch, parameters and mathematics,
+measured in turn within blocks; loss, predictions and gradients are compared before and after. Every
+step copies its batch to the GPU and brings its loss back, in all systems. `floor` is what the
+products, the bytes that backward needs, and nothing else would take at the rates that are measured
+first. docs/gpu.md says how to make the binary and keeps the figures.
+"""
+
+import argparse
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+import workers
+from blocks import measure, summarise
+from compare_training import MODELS, choice, rows_of_peers, timed
+
+THREADS = 2
+
+
+class Processes:
+    """Ours and the peers on one GPU, in one precision."""
+
+    def __init__(self, options, precision):
+        self.options, self.precision = options, precision
+        environment = {"BATCHLAB_TF32": "1"} if precision == "tf32" else {}
+        self.ours = workers.ours(options.binary, THREADS, options.device, environment)
+        self.peers = {}
+
+    def peer(self, kind):
+        if kind not in self.peers:
+            self.peers[kind] = workers.peer(kind, THREADS, self.options.device, self.precision)
+        return self.peers[kind]
+
+    def all(self):
+        return [self.ours, *self.peers.values()]
+
+    def stop(self):
+        for worker in self.all():
+            worker.stop()
+
+
+def compare_step(processes, model, batch_size, rates, rng):
+    """One table. A peer whose numbers differ is named with the difference and not measured."""
+    options, ours = processes.options, processes.ours
+    sizes = ours.ask("open", structures="qm9", model=MODELS[model],
+                     choice=choice(batch_size, options.strategy))
+    differences, refused, cases, opened = {}, {}, {}, []
+    with tempfile.TemporaryDirectory() as folder:
+        ours.ask("write", case=0, folder=folder)
+        systems = {"batchlab": timed(ours, 0, options.block_ms)}
+        for row, (kind, of_model) in rows_of_peers(model, options.peers, False).items():
+            worker = processes.peer(kind)
+            case = sum(other is worker for other in opened)
+            worker.ask("open", folder=folder, model=model, options=of_model)
+            opened.append(worker)
+            found = worker.ask("compare", case=case, folder=folder)
+            if "refused" in found:
+                refused[row] = found["refused"]
+            else:
+                cases[row], systems[row] = (worker, case), timed(worker, case, options.block_ms)
+        samples = measure(systems, options.blocks)
+        ours.ask("write", case=0, folder=folder)
+        for row, (worker, case) in cases.items():
+            differences[row] = worker.ask("compare", case=case, folder=folder)
+    work = ours.ask("floor", case=0, savings=False)
+    for worker in processes.all():
+        worker.ask("close")
+    return {"model": model, "batch_size": batch_size, "strategy": options.strategy,
+            "precision": processes.precision, "sizes": sizes,
+            "rows": summarise(samples, "batchlab", rng), "differences": differences,
+            "refused": refused, "floor": floor(work, rates)}
+
+
+def floor(work, rates):
+    """Milliseconds: all products at the rate of a large one, and what backward needs written once
+    and read once."""
+    products = work["giga_operations"] / rates["giga_per_second"] * 1e3
+    traffic = 2 * work["kept_bytes"] / 1e9 / rates["giga_bytes_per_second"] * 1e3
+    return {"products_ms": products, "traffic_ms": traffic, "ms": products + traffic}
+
+
+def print_step(table):
+    padded = table["sizes"]["padded"]
+    print(f"\n{table['model']}, {table['precision']}, {table['strategy']}, "
+          f"B = {table['batch_size']}: {padded['n_node']} nodes, {padded['n_edge']} edges")
+    for name, row in table["rows"].items():
+        low, high = row["interval"]
+        ratio_low, ratio_high = row["ratio_interval"]
+        line = (f"  {name:<18} {row['median']:8.3f} ms ({low:.3f}-{high:.3f})"
+                f"   x {row['ratio']:5.2f} ({ratio_low:.2f}-{ratio_high:.2f})")
+        found = table["differences"].get(name)
+        if found:
+            line += f"   {found.get('refused') or 'gradients differ by {:.0e}'.format(found['all gradients'])}"
+        print(line)
+    for name, reason in table["refused"].items():
+        print(f"  {name:<18} not measured: {reason}")
+    least = table["floor"]
+    print(f"  floor {least['ms']:.3f} ms ({least['products_ms']:.3f} products, "
+          f"{least['traffic_ms']:.3f} traffic)")
+    sys.stdout.flush()
+
+
+def memory_used(process):
+    """Bytes that a process has on the GPU; none where the driver does not tell."""
+    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    used = {int(pid): int(mib) << 20 for pid, mib in (line.split(",") for line in lines)
+            if mib.strip().isdigit()}
+    return used.get(process.pid)
+
+
+def steady(options, model, n_report=10):
+    """Memory of this process over many steps on changing batches, on the host and on the GPU."""
+    ours = workers.ours(options.binary, THREADS, options.device)
+    now, on_gpu = [], []
+    for _ in range(2):
+        now += ours.ask("steady", structures="qm9", choice=choice(32), model=MODELS[model],
+                        n_step=options.steady_steps // 2 // n_report, n_report=n_report)["now_bytes"]
+        on_gpu.append(memory_used(ours.process))
+    ours.stop()
+    print(f"{model}: host memory over {options.steady_steps} steps, MB: "
+          + " ".join(f"{n / 1e6:.0f}" for n in now) + f"; on the GPU {on_gpu}")
+    return {"model": model, "now_bytes": now, "gpu_bytes": on_gpu}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    add = parser.add_argument
+    add("--binary", required=True, type=pathlib.Path)
+    add("--device", default="cuda:0")
+    add("--models", default=list(MODELS), nargs="+", choices=list(MODELS))
+    add("--batch-size", default=[32, 128], nargs="+", type=int)
+    add("--strategy", default="static-64")
+    add("--precision", default=["f32", "tf32"], nargs="+", choices=["f32", "tf32"])
+    add("--peers", default=["jax", "eager"], nargs="+", choices=["jax", "eager"])
+    add("--blocks", default=12, type=int)
+    add("--block-ms", default=100, type=float)
+    add("--steady-steps", default=2000, type=int)
+    add("--json", type=pathlib.Path)
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    rng = np.random.default_rng(1)
+    result = {"rates": {}, "steps": [], "steady": []}
+    for precision in options.precision:
+        processes = Processes(options, precision)
+        rates = result["rates"][precision] = processes.peer("eager").ask("gpu")
+        print(f"\n{precision}: " + ", ".join(f"{name} {value:.1f}" for name, value in rates.items()))
+        for model, batch_size in itertools.product(options.models, options.batch_size):
+            table = compare_step(processes, model, batch_size, rates, rng)
+            print_step(table)
+            result["steps"].append(table)
+            if options.json:
+                options.json.write_text(json.dumps(result, indent=1))
+        processes.stop()
+    result["steady"] = [steady(options, model) for model in options.models]
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
