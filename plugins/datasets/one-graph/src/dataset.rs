@@ -5,12 +5,12 @@ use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use batchlab_core::graphs::{NodeFeature, Target, Topology};
+use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph, Target, Topology};
 use batchlab_core::{Dataset, DatasetError, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_npz::{Archive, NpzError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::archive::Archive;
 use crate::table;
 use crate::weight::{self, EdgeWeight};
 
@@ -43,6 +43,9 @@ pub struct OneGraphFile {
     pub row_normalise: bool,
 }
 
+/// Larger arrays are not believed, in bytes; they would not fit next to their graph.
+const MAX_BYTE: u64 = 1 << 34;
+
 #[typetag::serde(name = "one-graph")]
 impl Dataset for OneGraphFile {
     fn provides(&self) -> Provides {
@@ -53,13 +56,13 @@ impl Dataset for OneGraphFile {
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let Some(path) = &self.path else {
-            return self.read("cora", Archive::open(Path::new(CORA_NAME), Cursor::new(CORA))?);
+            return self.read("cora", Path::new(CORA_NAME), Cursor::new(CORA));
         };
         let path = ctx.resolve(path)?;
         let file =
             File::open(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
-        self.read(&name, Archive::open(&path, BufReader::new(file))?)
+        self.read(&name, &path, BufReader::new(file))
     }
 }
 
@@ -74,18 +77,34 @@ batchlab_core::register!(
     }
 );
 
+/// The arrays of a file, checked against each other.
+struct Tables {
+    one: OneGraph,
+    label: Vec<i64>,
+    feature: NodeFeature,
+    split: Option<FixedSplit>,
+}
+
+impl Tables {
+    fn read<R: Read + Seek>(path: &Path, file: R) -> Result<Self, NpzError> {
+        let mut file = Archive::open(path, file, MAX_BYTE)?;
+        let one = table::graph(&mut file)?;
+        let label = table::labels(&mut file, one.n_node())?;
+        let feature = table::features(&mut file, one.n_node())?;
+        let split = table::split(&mut file, &label)?;
+        Ok(Self { one, label, feature, split })
+    }
+}
+
 impl OneGraphFile {
     fn read<R: Read + Seek>(
         &self,
         name: &str,
-        mut file: Archive<R>,
+        path: &Path,
+        file: R,
     ) -> Result<Graphs, DatasetError> {
-        let mut one = table::graph(&mut file)?;
-        let n_node = one.n_node();
-        let label = table::labels(&mut file, n_node)?;
-        let mut feature = table::features(&mut file, n_node)?;
-        let split = table::split(&mut file, &label)?;
-
+        let Tables { mut one, label, mut feature, split } =
+            Tables::read(path, file).map_err(DatasetError::other)?;
         let n_edge = one.sender.len();
         let n_loop = if self.self_loops { weight::add_self_loops(&mut one) } else { 0 };
         one.edge_weight = weight::weights(&one, self.edge_weight);

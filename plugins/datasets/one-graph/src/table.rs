@@ -4,8 +4,7 @@ use std::io::{Read, Seek};
 
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 
-use crate::archive::Archive;
-use crate::error::{NpzError, Problem};
+use batchlab_npz::{Archive, NpzError, Problem};
 
 /// Node and edge numbers have 32 bits, and some room is left for padding.
 const MAX_INDEX: i64 = i32::MAX as i64;

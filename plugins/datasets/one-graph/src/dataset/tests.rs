@@ -10,7 +10,7 @@ use batchlab_core::hash::sha256;
 use batchlab_core::registry::{self, Kind};
 
 use super::*;
-use crate::npy::tests::write;
+use batchlab_npz::encode as write;
 
 fn load(options: &OneGraphFile) -> Graphs {
     let graphs = options.load(&LoadContext::new()).expect("a good file");

@@ -1,4 +1,4 @@
-//! Arrays of one dimension in the format `npy`, versions 1 to 3.
+//! Arrays of one dimension, or of rows of three, in the format `npy`, versions 1 to 3.
 //!
 //! The header is a Python dictionary in one line, for example
 //! `{'descr': '<i8', 'fortran_order': False, 'shape': (2709,), }`. Pickled objects are refused.
@@ -16,7 +16,7 @@ pub(crate) enum Values {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Values, Problem> {
     let (header, data) = split(bytes)?;
     let kind = quoted(entry(header, "descr")?).ok_or_else(|| format("the type is no text"))?;
-    let n = length(entry(header, "shape")?)?;
+    let n = length(&shape(header)?)?;
     let integer = |size: usize, read: fn(&[u8]) -> i64| {
         Ok(Values::Integer(chunks(data, n, size)?.map(read).collect()))
     };
@@ -37,6 +37,32 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Values, Problem> {
             found: other.to_owned(),
             expected: "little-endian integers of up to 64 bits, or float32 or float64",
         }),
+    }
+}
+
+/// Reads rows of three numbers, in single precision.
+pub(crate) fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
+    let (header, data) = split(bytes)?;
+    let kind = quoted(entry(header, "descr")?).ok_or_else(|| format("the type is no text"))?;
+    let shape = shape(header)?;
+    let [n, 3] = shape[..] else {
+        let expected = "rows of three numbers, `(n, 3)`";
+        return Err(Problem::Shape { found: shown(&shape), expected });
+    };
+    if entry(header, "fortran_order")?.starts_with("True") {
+        return Err(format("its columns lie one after the other; write it in C order"));
+    }
+    match kind {
+        "<f4" => Ok(chunks(data, n, 12)?
+            .map(|row| [0, 4, 8].map(|at| f32::from_le_bytes(array(&row[at..at + 4]))))
+            .collect()),
+        "<f8" => Ok(chunks(data, n, 24)?
+            .map(|row| [0, 8, 16].map(|at| f64::from_le_bytes(array(&row[at..at + 8])) as f32))
+            .collect()),
+        other => {
+            let found = other.to_owned();
+            Err(Problem::Type { found, expected: "little-endian float32 or float64" })
+        }
     }
 }
 
@@ -70,15 +96,26 @@ fn quoted(text: &str) -> Option<&str> {
     Some(value)
 }
 
-/// The one number of a shape like `(2709,)`.
-fn length(text: &str) -> Result<usize, Problem> {
+/// The numbers of a shape like `(2709,)` or `(2709, 3)`.
+fn shape(header: &str) -> Result<Vec<usize>, Problem> {
+    let text = entry(header, "shape")?;
     let inner = text.strip_prefix('(').and_then(|text| text.split_once(')'));
     let (inner, _) = inner.ok_or_else(|| format("its shape is no tuple"))?;
-    let mut numbers = inner.split(',').map(str::trim).filter(|number| !number.is_empty());
-    match (numbers.next().map(str::parse), numbers.next()) {
-        (Some(Ok(n)), None) => Ok(n),
-        _ => Err(Problem::Dimensions(format!("({inner})"))),
+    let numbers = inner.split(',').map(str::trim).filter(|number| !number.is_empty());
+    numbers.map(|number| number.parse().map_err(|_| format("its shape is no tuple"))).collect()
+}
+
+/// The one number of the shape of an array of one dimension.
+fn length(shape: &[usize]) -> Result<usize, Problem> {
+    match shape[..] {
+        [n] => Ok(n),
+        _ => Err(Problem::Shape { found: shown(shape), expected: "one dimension" }),
     }
+}
+
+fn shown(shape: &[usize]) -> String {
+    let numbers: Vec<String> = shape.iter().map(usize::to_string).collect();
+    std::format!("({})", numbers.join(", "))
 }
 
 fn chunks(data: &[u8], n: usize, size: usize) -> Result<std::slice::ChunksExact<'_, u8>, Problem> {
@@ -99,19 +136,23 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+/// An array as `numpy.save` writes it; `kind` and `shape` as in the header, for example `<i4` and
+/// `(2, 3)`.
+#[must_use]
+pub fn encode(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header =
+        std::format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(data);
+    bytes
+}
 
-    /// An array as `numpy.save` writes it.
-    pub(crate) fn write(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend((header.len() as u16).to_le_bytes());
-        bytes.extend(header.bytes());
-        bytes.extend(data);
-        bytes
-    }
+#[cfg(test)]
+mod tests {
+    use super::encode as write;
+    use super::*;
 
     fn check(kind: &str, n: usize, data: &[u8], expected: &Values) {
         assert_eq!(parse(&write(kind, &format!("({n},)"), data)).as_ref(), Ok(expected), "{kind}");
@@ -136,6 +177,22 @@ pub(crate) mod tests {
         check("<f4", 1, &1.5_f32.to_le_bytes(), &Values::Float(vec![1.5]));
         check("<f8", 1, &0.1_f64.to_le_bytes(), &Values::Float(vec![0.1]));
         check("<i8", 0, &[], &Values::Integer(Vec::new()));
+    }
+
+    #[test]
+    fn rows_of_three_are_read_in_both_precisions() {
+        let numbers = [1.0, -2.5, 0.0, 3.0, 4.0, 5.0];
+        let single: Vec<u8> = numbers.iter().flat_map(|&x| (x as f32).to_le_bytes()).collect();
+        let double: Vec<u8> = numbers.iter().flat_map(|x: &f64| x.to_le_bytes()).collect();
+        let expected = Ok(vec![[1.0, -2.5, 0.0], [3.0, 4.0, 5.0]]);
+        assert_eq!(vectors(&write("<f4", "(2, 3)", &single)), expected);
+        assert_eq!(vectors(&write("<f8", "(2, 3)", &double)), expected);
+        let message = |kind, shape| vectors(&write(kind, shape, &single)).unwrap_err().to_string();
+        assert!(message("<f4", "(6,)").contains("its shape is (6), expected rows of three"));
+        assert!(
+            message("<f4", "(3, 3)").contains("3 entries of 12 bytes announced, 24 bytes found")
+        );
+        assert!(message("<i4", "(2, 3)").contains("its type is <i4"));
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use batchlab_core::DatasetError;
-
-/// Why a file could not become a graph.
+/// Why arrays could not be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NpzError {
     /// The file is no zip archive, or a damaged one.
     #[error(
@@ -46,6 +45,7 @@ pub enum NpzError {
 
 /// What is wrong with one array.
 #[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// It does not begin like an array, or ends too early.
     #[error("it is no array in NumPy's format: {0}")]
@@ -58,9 +58,22 @@ pub enum Problem {
         /// The types that are read.
         expected: &'static str,
     },
-    /// More dimensions than one.
-    #[error("its shape is {0}, expected one dimension")]
-    Dimensions(String),
+    /// Another number of dimensions, or another width.
+    #[error("its shape is {found}, expected {expected}")]
+    Shape {
+        /// The shape in the header.
+        found: String,
+        /// The shape that is read.
+        expected: &'static str,
+    },
+    /// More bytes than are believed.
+    #[error(
+        "it unpacks to more than {max_byte} bytes, which is not believed; check where the file comes from"
+    )]
+    TooLarge {
+        /// The limit.
+        max_byte: u64,
+    },
     /// Another length than other arrays ask for.
     #[error("it has {got} entries, expected {expected}")]
     Length {
@@ -79,10 +92,4 @@ pub enum Problem {
         /// What would be right.
         expected: String,
     },
-}
-
-impl From<NpzError> for DatasetError {
-    fn from(error: NpzError) -> Self {
-        Self::other(error)
-    }
 }

@@ -1,0 +1,148 @@
+//! Named arrays in an `.npz` file, which is a zip archive of `npy` files.
+
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::error::{NpzError, Problem};
+use crate::npy::{self, Values};
+
+/// An open file.
+pub struct Archive<R> {
+    path: PathBuf,
+    zip: ZipArchive<R>,
+    max_byte: u64,
+}
+
+impl<R: Read + Seek> Archive<R> {
+    /// `path` is for messages; an array of more than `max_byte` bytes is not believed.
+    ///
+    /// # Errors
+    /// A file that is no zip archive.
+    pub fn open(path: &Path, file: R, max_byte: u64) -> Result<Self, NpzError> {
+        let path = path.to_owned();
+        match ZipArchive::new(file) {
+            Ok(zip) => Ok(Self { path, zip, max_byte }),
+            Err(source) => Err(NpzError::Archive { path, source }),
+        }
+    }
+
+    /// Whether there is an array of that name.
+    #[must_use]
+    pub fn has(&self, array: &str) -> bool {
+        self.zip.index_for_name(&format!("{array}.npy")).is_some()
+    }
+
+    /// Whole numbers of one dimension, each from `least` to `most`.
+    ///
+    /// # Errors
+    /// An array that is missing, damaged, of another type or shape, or with another value.
+    pub fn integers(
+        &mut self,
+        array: &'static str,
+        least: i64,
+        most: i64,
+    ) -> Result<Vec<i64>, NpzError> {
+        let Values::Integer(values) = self.values(array)? else {
+            let expected = "integers of up to 64 bits";
+            let found = "a float".to_owned();
+            return Err(self.fault(array, Problem::Type { found, expected }));
+        };
+        match values.iter().position(|value| !(least..=most).contains(value)) {
+            None => Ok(values),
+            Some(at) => {
+                let value = values[at].to_string();
+                let expected = format!("a whole number from {least} to {most}");
+                Err(self.fault(array, Problem::Value { at, value, expected }))
+            }
+        }
+    }
+
+    /// Numbers of one dimension, finite in single precision.
+    ///
+    /// # Errors
+    /// As [`Archive::integers`].
+    pub fn floats(&mut self, array: &'static str) -> Result<Vec<f32>, NpzError> {
+        Ok(self.doubles(array)?.into_iter().map(|value| value as f32).collect())
+    }
+
+    /// Numbers of one dimension, finite in single precision, but not rounded to it.
+    ///
+    /// # Errors
+    /// As [`Archive::integers`].
+    pub fn doubles(&mut self, array: &'static str) -> Result<Vec<f64>, NpzError> {
+        let values: Vec<f64> = match self.values(array)? {
+            Values::Integer(values) => values.into_iter().map(|value| value as f64).collect(),
+            Values::Float(values) => values,
+        };
+        match values.iter().position(|&value| !(value as f32).is_finite()) {
+            None => Ok(values),
+            Some(at) => Err(self.not_finite(array, at, &values[at])),
+        }
+    }
+
+    /// Rows of three numbers, finite in single precision.
+    ///
+    /// # Errors
+    /// As [`Archive::integers`].
+    pub fn vectors(&mut self, array: &'static str) -> Result<Vec<[f32; 3]>, NpzError> {
+        let bytes = self.bytes(array)?;
+        let values = npy::vectors(&bytes).map_err(|problem| self.fault(array, problem))?;
+        match values.iter().position(|row| row.iter().any(|value| !value.is_finite())) {
+            None => Ok(values),
+            Some(at) => Err(self.not_finite(array, at, &format!("{:?}", values[at]))),
+        }
+    }
+
+    fn not_finite(
+        &self,
+        array: &'static str,
+        at: usize,
+        value: &dyn std::fmt::Display,
+    ) -> NpzError {
+        let expected = "a finite number in single precision".to_owned();
+        self.fault(array, Problem::Value { at, value: value.to_string(), expected })
+    }
+
+    /// A fault of an array, for checks of the caller's own.
+    #[must_use]
+    pub fn fault(&self, array: &'static str, problem: Problem) -> NpzError {
+        NpzError::Array { path: self.path.clone(), array, problem }
+    }
+
+    fn values(&mut self, array: &'static str) -> Result<Values, NpzError> {
+        let bytes = self.bytes(array)?;
+        npy::parse(&bytes).map_err(|problem| self.fault(array, problem))
+    }
+
+    fn bytes(&mut self, array: &'static str) -> Result<Vec<u8>, NpzError> {
+        let mut bytes = Vec::new();
+        let max_byte = self.max_byte;
+        let read = self.zip.by_name(&format!("{array}.npy")).and_then(|file| {
+            file.take(max_byte + 1).read_to_end(&mut bytes).map_err(ZipError::from)
+        });
+        match read {
+            Ok(_) if bytes.len() as u64 > max_byte => {
+                Err(self.fault(array, Problem::TooLarge { max_byte }))
+            }
+            Ok(_) => Ok(bytes),
+            Err(ZipError::FileNotFound) => {
+                let mut found: Vec<String> = self
+                    .zip
+                    .file_names()
+                    .filter_map(Result::ok)
+                    .map(|name| name.strip_suffix(".npy").unwrap_or(&name).to_owned())
+                    .collect();
+                found.sort_unstable();
+                Err(NpzError::Missing { path: self.path.clone(), array, found })
+            }
+            Err(source) => {
+                let message =
+                    format!("its packed bytes are damaged ({source}); copy the file again");
+                Err(self.fault(array, Problem::Format(message)))
+            }
+        }
+    }
+}
