@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use batchlab_experiment::{LoadedConfig, Observer, RunOptions, run as run_once};
+use batchlab_experiment::{Cache, LoadedConfig, Observer, RunOptions, run as run_once};
 
 use crate::exit::code_of_status;
 use crate::say::say;
@@ -54,8 +54,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         pool.build_global().context("cannot start the engine's threads")?;
     }
     let interrupted = interrupt_flag()?;
-    let options =
-        RunOptions { out: &out, interrupted: &interrupted, n_thread: rayon::current_num_threads() };
+    let options = RunOptions {
+        out: &out,
+        interrupted: &interrupted,
+        n_thread: rayon::current_num_threads(),
+        cache: &Cache::from_environment(),
+    };
     let observer: Box<dyn Observer> = if arguments.quiet {
         Box::new(())
     } else if std::io::stderr().is_terminal()

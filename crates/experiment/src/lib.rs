@@ -1,6 +1,7 @@
 //! From a configuration file to published results.
 //!
 //! * [`config`]: reads and checks the file, with every mistake shown at its place;
+//! * [`cache`]: loaded graphs, kept for the next time;
 //! * [`mod@run`]: one run from top to bottom, and its parts: splitting, the pipeline that prepares
 //!   batches, training, evaluation, the shape ledger, the records;
 //! * [`publish`]: results are written elsewhere, verified, and renamed into place;
@@ -8,6 +9,7 @@
 //!
 //! This crate knows no plugin by name.
 
+pub mod cache;
 pub mod config;
 pub mod error;
 pub mod observer;
@@ -16,6 +18,7 @@ pub mod publish;
 pub mod run;
 pub mod schema;
 
+pub use cache::Cache;
 pub use config::{Config, LoadedConfig};
 pub use error::RunError;
 pub use observer::Observer;

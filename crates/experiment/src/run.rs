@@ -28,6 +28,7 @@ use serde_json::json;
 pub use ledger::ShapeLedger;
 pub use split::Subsets;
 
+use crate::cache::{Cache, Keep};
 use crate::provenance::{Provenance, now, peak_host_bytes};
 use crate::publish::Publisher;
 use crate::{Config, LoadedConfig, Observer, RunError};
@@ -46,6 +47,8 @@ pub struct RunOptions<'a> {
     pub interrupted: &'a AtomicBool,
     /// Threads that the engine uses, for the record.
     pub n_thread: usize,
+    /// Where loaded graphs are kept.
+    pub cache: &'a Cache,
 }
 
 /// How a run ended.
@@ -160,7 +163,7 @@ pub fn run(
 ) -> Result<RunSummary, RunError> {
     let started_at = now();
     let config = &loaded.config;
-    let data = Data::load(loaded, observer)?;
+    let data = Data::load(loaded, options.cache, observer)?;
     let evaluator = Evaluator::new(config, &data)?;
     let (stream, prepare_ns) = open_stream(config, &data, observer)?;
     let mut facts = stream.facts();
@@ -225,6 +228,13 @@ pub fn run(
     }
 }
 
+/// Where a configuration's relative paths are looked for: in the working folder, then beside it.
+#[must_use]
+pub fn search_folders(config: &Path) -> Vec<PathBuf> {
+    let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
+}
+
 /// Graphs and how they are split.
 struct Data {
     graphs: Arc<Graphs>,
@@ -233,15 +243,19 @@ struct Data {
 }
 
 impl Data {
-    fn load(loaded: &LoadedConfig, observer: &dyn Observer) -> Result<Self, RunError> {
+    fn load(
+        loaded: &LoadedConfig,
+        cache: &Cache,
+        observer: &dyn Observer,
+    ) -> Result<Self, RunError> {
         let start = Instant::now();
         let config = &loaded.config;
-        let beside = loaded.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut search = vec![PathBuf::new()];
-        search.extend(beside.map(Path::to_owned));
-        let mut graphs =
-            config.dataset.load(&LoadContext { search, progress: observer.progress() })?;
-        graphs.check()?;
+        let ctx = LoadContext {
+            search: search_folders(&loaded.path),
+            progress: observer.progress(),
+            ..LoadContext::new()
+        };
+        let mut graphs = cache.load(&*config.dataset, &ctx, Keep::WhenSlow)?.graphs;
         let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
         if let Some(target) = &mut graphs.target {
             target.standardise(&subsets.train);

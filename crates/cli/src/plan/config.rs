@@ -1,13 +1,15 @@
 //! What a forecast reads of a configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::Kind;
-use batchlab_core::{Batcher, Dataset, Graphs, LoadContext, Model, Needs, View};
+use batchlab_core::{Batcher, Dataset, LoadContext, Model, Needs, View};
+use batchlab_experiment::cache::Keep;
 use batchlab_experiment::config::{Seeds, Split, read_parts};
-use batchlab_experiment::run::Subsets;
+use batchlab_experiment::run::{Subsets, search_folders};
+use batchlab_experiment::{Cache, RunError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -66,15 +68,9 @@ impl PlanConfig {
 
     /// Loads the data, and draws the training subset as a run does.
     pub(super) fn load(&self, path: &Path) -> Result<Planned> {
-        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut search = vec![PathBuf::new()];
-        search.extend(beside.map(Path::to_owned));
-        let load = || -> Result<Graphs, batchlab_core::DatasetError> {
-            let graphs = self.dataset.load(&LoadContext { search, ..LoadContext::new() })?;
-            graphs.check()?;
-            Ok(graphs)
-        };
-        let graphs = load().map_err(batchlab_experiment::RunError::Dataset)?;
+        let ctx = LoadContext { search: search_folders(path), ..LoadContext::new() };
+        let loaded = Cache::from_environment().load(&*self.dataset, &ctx, Keep::WhenSlow);
+        let graphs = loaded.map_err(RunError::Dataset)?.graphs;
         let train = Subsets::new(&graphs, self.split, self.seeds().split)?.train;
         Ok(Planned {
             dataset: graphs.dataset.clone(),

@@ -1,0 +1,263 @@
+//! Loaded graphs, kept for the next time.
+//!
+//! Reading a data set can take minutes: text is parsed, archives are unpacked, neighbours searched.
+//! What comes out is a few arrays. They are kept in one file per description of a data set, in the
+//! format of safetensors, which `NumPy`, `PyTorch` and JAX read too:
+//!
+//! ```text
+//! <folder>/<data set>-<hash of the description>.safetensors
+//! ```
+//!
+//! A kept file is never trusted blindly. It is used only if it was written by the same program for
+//! the same description, if every file that the data set was made of still has the same content, and
+//! if its own checksum is right. Otherwise the data are read anew, with a note that says why.
+//!
+//! Every data set profits without a line of its own, provided that it finds its files with
+//! [`LoadContext::resolve`].
+
+mod columns;
+mod file;
+mod fingerprint;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use batchlab_core::hash::sha256;
+use batchlab_core::progress::Progress;
+use batchlab_core::{Dataset, DatasetError, Graphs, LoadContext};
+use serde::{Deserialize, Serialize};
+
+use columns::Facts;
+use fingerprint::{InputPrint, program};
+
+pub use file::CacheError;
+pub use store::Kept;
+
+/// The environment variable that names the folder, or says `off`.
+pub const VARIABLE: &str = "BATCHLAB_CACHE";
+
+/// What loads faster than this is not kept: reading it again costs nothing.
+const WORTH_KEEPING: Duration = Duration::from_millis(200);
+
+/// The files in the folder together; beyond this, those that were not used for longest are removed.
+const MAX_BYTE: u64 = 16 << 30;
+
+/// Where loaded graphs are kept, or nowhere.
+#[derive(Debug, Clone, Default)]
+pub struct Cache {
+    folder: Option<PathBuf>,
+}
+
+/// How graphs were loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The graphs, checked.
+    pub graphs: Graphs,
+    /// Where they were kept, if they come from there or are kept there now.
+    pub kept: Option<PathBuf>,
+    /// Whether they come from there.
+    pub from_cache: bool,
+}
+
+/// What a file says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Description {
+    /// Which program wrote it: another one may read the same files differently.
+    program: String,
+    /// The data set's table, as JSON.
+    dataset: String,
+    /// The files that it was made of.
+    inputs: Vec<InputPrint>,
+    /// What the data set said while it loaded; said again when it is given out.
+    said: Vec<String>,
+    facts: Facts,
+}
+
+/// When to keep what was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// If loading took long enough to be worth it.
+    WhenSlow,
+    /// In any case.
+    Always,
+}
+
+impl Cache {
+    /// Keeps nothing.
+    #[must_use]
+    pub fn off() -> Self {
+        Self::default()
+    }
+
+    /// Keeps files in a folder, which is made when it is needed.
+    #[must_use]
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()) }
+    }
+
+    /// The folder that `BATCHLAB_CACHE` names (`off`: none), else `batchlab` in the user's folder for
+    /// such files (`XDG_CACHE_HOME`, or `~/.cache`).
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let folder = match variable(VARIABLE) {
+            Some(value) if value == "off" => None,
+            Some(value) => Some(PathBuf::from(value)),
+            None => variable("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .or_else(|| variable("HOME").map(|home| Path::new(&home).join(".cache")))
+                .map(|folder| folder.join("batchlab")),
+        };
+        Self { folder }
+    }
+
+    /// The folder, unless nothing is kept.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Gives out what is kept of a data set, or loads it and keeps it.
+    ///
+    /// A cache that fails never fails the loading: it is said through `ctx.progress`, and the data are
+    /// read anew.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::load`] and [`Graphs::check`].
+    pub fn load(
+        &self,
+        dataset: &dyn Dataset,
+        ctx: &LoadContext,
+        keep: Keep,
+    ) -> Result<Loaded, DatasetError> {
+        let Some(place) = self.place(dataset, ctx) else {
+            let graphs = checked(dataset, ctx)?;
+            return Ok(Loaded { graphs, kept: None, from_cache: false });
+        };
+        match place.take(ctx) {
+            Ok(Some(graphs)) => {
+                return Ok(Loaded { graphs, kept: Some(place.path), from_cache: true });
+            }
+            Ok(None) => {}
+            Err(reason) => {
+                let path = place.path.display();
+                ctx.progress.note(&format!("{path} is not used ({reason}); reading the data anew"));
+            }
+        }
+        let (start, started) = (Instant::now(), SystemTime::now());
+        let said = Arc::new(Said { to: Arc::clone(&ctx.progress), notes: Mutex::default() });
+        let heard = LoadContext { progress: Arc::clone(&said) as Arc<dyn Progress>, ..ctx.clone() };
+        let graphs = checked(dataset, &heard)?;
+        if keep == Keep::WhenSlow && start.elapsed() < WORTH_KEEPING {
+            return Ok(Loaded { graphs, kept: None, from_cache: false });
+        }
+        let said = said.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = match place.keep(&graphs, said, ctx, started) {
+            Ok(()) => Some(place.path),
+            Err(reason) => {
+                ctx.progress.note(&format!("the graphs are not kept for the next time: {reason}"));
+                None
+            }
+        };
+        Ok(Loaded { graphs, kept, from_cache: false })
+    }
+
+    /// The file that a description of a data set belongs to.
+    fn place(&self, dataset: &dyn Dataset, ctx: &LoadContext) -> Option<Place> {
+        let folder = self.folder.clone()?;
+        let name = dataset.typetag_name();
+        let table = serde_json::to_string(dataset).ok()?;
+        // Relative paths mean other files elsewhere.
+        let search: Vec<PathBuf> = ctx
+            .search
+            .iter()
+            .map(|folder| std::path::absolute(folder.join(".")))
+            .collect::<Result<_, _>>()
+            .ok()?;
+        let hash = sha256(format!("{table}\0{search:?}").as_bytes());
+        let path = folder.join(format!("{name}-{}.safetensors", &hash[..16]));
+        Some(Place { folder, path, table })
+    }
+}
+
+fn checked(dataset: &dyn Dataset, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+    let graphs = dataset.load(ctx)?;
+    graphs.check()?;
+    Ok(graphs)
+}
+
+/// Where one description's graphs are kept.
+struct Place {
+    folder: PathBuf,
+    path: PathBuf,
+    table: String,
+}
+
+impl Place {
+    /// What is kept, if it is still right; `None` if nothing is kept or it is out of date.
+    fn take(&self, ctx: &LoadContext) -> Result<Option<Graphs>, CacheError> {
+        let Some(mut reader) = file::Reader::open(&self.path)? else { return Ok(None) };
+        let description: Description = reader.description()?;
+        if description.dataset != self.table || description.program != program() {
+            return Ok(None);
+        }
+        for input in &description.inputs {
+            if !input.is_unchanged(ctx) {
+                return Ok(None);
+            }
+        }
+        let graphs = description.facts.graphs(reader.columns()?).map_err(CacheError::Content)?;
+        store::touch(&self.path);
+        for note in &description.said {
+            ctx.progress.note(note);
+        }
+        Ok(Some(graphs))
+    }
+
+    fn keep(
+        &self,
+        graphs: &Graphs,
+        said: Vec<String>,
+        ctx: &LoadContext,
+        started: SystemTime,
+    ) -> Result<(), CacheError> {
+        let inputs = ctx.inputs.list();
+        let inputs = inputs
+            .iter()
+            .map(|input| InputPrint::of(input, started))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (facts, columns) = columns::of(graphs);
+        let description =
+            Description { program: program(), dataset: self.table.clone(), inputs, said, facts };
+        file::write(&self.path, &description, &columns)?;
+        store::shrink(&self.folder, &self.path, MAX_BYTE);
+        Ok(())
+    }
+}
+
+/// Passes news on, and remembers the notes.
+struct Said {
+    to: Arc<dyn Progress>,
+    notes: Mutex<Vec<String>>,
+}
+
+impl Progress for Said {
+    fn start(&self, what: &str, total: Option<u64>) {
+        self.to.start(what, total);
+    }
+    fn advance(&self, n: u64) {
+        self.to.advance(n);
+    }
+    fn finish(&self) {
+        self.to.finish();
+    }
+    fn note(&self, text: &str) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        self.to.note(text);
+    }
+}
+
+#[cfg(test)]
+mod tests;
