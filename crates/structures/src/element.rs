@@ -1,0 +1,43 @@
+//! Chemical elements.
+
+/// Symbols by proton number, hydrogen first.
+#[rustfmt::skip]
+pub const ELEMENTS: [&str; 118] = [
+    "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl",
+    "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As",
+    "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In",
+    "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb",
+    "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl",
+    "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk",
+    "Cf", "Es", "Fm", "Md", "No", "Lr", "Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn",
+    "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
+];
+
+/// The proton number of a symbol in its usual spelling, such as `Fe`.
+#[must_use]
+pub fn atomic_number(symbol: &str) -> Option<u8> {
+    ELEMENTS.iter().position(|&known| known == symbol).map(|at| at as u8 + 1)
+}
+
+/// The symbol of the element with that many protons.
+#[must_use]
+pub fn symbol(atomic_number: u8) -> Option<&'static str> {
+    ELEMENTS.get(usize::from(atomic_number.checked_sub(1)?)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_and_numbers_agree() {
+        for (z, name) in [(1, "H"), (8, "O"), (26, "Fe"), (47, "Ag"), (92, "U"), (118, "Og")] {
+            assert_eq!((atomic_number(name), symbol(z)), (Some(z), Some(name)));
+        }
+        assert_eq!((symbol(0), symbol(119)), (None, None));
+        assert_eq!(
+            (atomic_number("fe"), atomic_number("Xx"), atomic_number("")),
+            (None, None, None)
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! What can be wrong with files, with place and remedy.
+
+use std::path::{Path, PathBuf};
+
+use crate::limits::{MAX_DEPTH, MAX_ENTRY};
+
+/// Why structures could not be read. The first fault ends the reading.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The operating system refused.
+    #[error("{} cannot be read: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A packed stream or an archive is broken or ends early.
+    #[error("{}: the packed file is damaged or cut off ({message}); copy it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        message: String,
+    },
+    /// A file in a format that is not read here.
+    #[error("{} is {found}; {remedy}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What its first bytes look like.
+        found: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Folders without end, for example linked in a circle.
+    #[error("{} lies more than {MAX_DEPTH} folders deep; set the path to the folder of the structures", path.display())]
+    TooDeep {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A line says something that cannot be.
+    #[error("{}:{line}: {problem}", path.display())]
+    Line {
+        /// The file; within an archive, the archive's path and the name inside.
+        path: PathBuf,
+        /// 1-based: a line of the unpacked text, or the row of a database.
+        line: usize,
+        /// What is wrong there.
+        problem: Problem,
+    },
+}
+
+/// What is wrong at one place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The text ends inside a structure.
+    #[error("the file ends where {expected} should follow; it was cut off, copy it again")]
+    Truncated {
+        /// What should have come.
+        expected: &'static str,
+    },
+    /// Bytes that are no text.
+    #[error("not UTF-8 text; the file is damaged or of another format, write it again as UTF-8")]
+    NotUtf8,
+    /// A line, row or object without end.
+    #[error("one entry is larger than {} MiB; the file is damaged or of another format", MAX_ENTRY >> 20)]
+    TooLong,
+    /// A number of atoms that cannot be meant.
+    #[error("more than {max} atoms in one structure; correct the count, or split the structure")]
+    TooManyAtoms {
+        /// The largest number that is accepted.
+        max: usize,
+    },
+    /// Something else should stand here.
+    #[error("expected {expected}, found `{value}`; correct it")]
+    Expected {
+        /// What belongs there.
+        expected: &'static str,
+        /// What was found.
+        value: String,
+    },
+    /// A token that should be a number.
+    #[error(
+        "{what} should be a finite number, found `{value}`; correct it or remove the structure"
+    )]
+    Number {
+        /// Which quantity.
+        what: &'static str,
+        /// The token found.
+        value: String,
+    },
+    /// No element of the periodic table.
+    #[error("unknown element `{value}`; write a symbol such as `Fe`")]
+    Element {
+        /// The token found.
+        value: String,
+    },
+    /// No formula.
+    #[error("`{value}` is no formula with counts; write for example `Ag2Co2O4`")]
+    Formula {
+        /// The text found.
+        value: String,
+    },
+    /// A key without which there is no structure.
+    #[error("`{key}` is missing; {remedy}")]
+    Missing {
+        /// The key or column.
+        key: &'static str,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// Two statements that contradict each other.
+    #[error("{first} atoms by {first_key}, but {second} by {second_key}; correct one of them")]
+    Disagree {
+        /// What says so.
+        first_key: &'static str,
+        /// Number of atoms.
+        first: usize,
+        /// What says otherwise.
+        second_key: &'static str,
+        /// Number of atoms.
+        second: usize,
+    },
+    /// Neither a molecule nor a crystal.
+    #[error(
+        "`pbc` is `{value}`: structures that repeat along some directions only are not supported; set it to `T T T` or `F F F`"
+    )]
+    PartlyPeriodic {
+        /// The value found.
+        value: String,
+    },
+    /// No such cell.
+    #[error(
+        "no cell has the lengths and angles {value}; lengths are in angstrom, angles in degrees"
+    )]
+    Cell {
+        /// Lengths and angles.
+        value: String,
+    },
+    /// Symmetry that would have to be applied.
+    #[error(
+        "the structure has the symmetry operation `{value}`, and only the identity is understood; write it with all atoms, in P 1"
+    )]
+    Symmetry {
+        /// The operation found.
+        value: String,
+    },
+    /// Disorder.
+    #[error(
+        "an atom with occupancy `{value}`, and only 1 is understood; leave the structure out or make it ordered"
+    )]
+    Occupancy {
+        /// The value found.
+        value: String,
+    },
+    /// What a parser of JSON, CSV or a database says.
+    #[error("{message}; correct it or write the file again")]
+    Syntax {
+        /// In the parser's words.
+        message: String,
+    },
+}
+
+impl Problem {
+    /// What a parser says, which may quote the file.
+    pub(crate) fn syntax(message: impl std::fmt::Display) -> Self {
+        Self::Syntax { message: start(&message.to_string(), 300) }
+    }
+}
+
+impl ReadError {
+    /// What a decoder says.
+    pub(crate) fn damaged(path: &Path, message: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), message: start(&message.to_string(), 300) }
+    }
+}
+
+/// At most the first 60 characters of a faulty line or token, for messages.
+pub(crate) fn shown(value: &str) -> String {
+    start(value.trim(), 60)
+}
+
+fn start(value: &str, length: usize) -> String {
+    let (start, rest) = match value.char_indices().nth(length) {
+        Some((end, _)) => (&value[..end], "..."),
+        None => (value, ""),
+    };
+    // A file may hold what a terminal would take for a command.
+    let visible =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    start.chars().map(visible).collect::<String>() + rest
+}

@@ -1,0 +1,64 @@
+//! The formats, and how a file's beginning tells them apart.
+
+pub(crate) mod aflow;
+pub(crate) mod ase;
+pub(crate) mod cif;
+pub(crate) mod json;
+pub(crate) mod poscar;
+pub(crate) mod table;
+pub(crate) mod xyz;
+
+use std::path::Path;
+
+/// How a text or database is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One `aflowlib.json`, or a reply of AFLUX.
+    Json,
+    /// `aflowlib.out`.
+    AflowOut,
+    /// CSV with AFLOW's columns or a column of CIF text.
+    Table,
+    Poscar,
+    Xyz,
+    Cif,
+    /// ASE's `SQLite` database.
+    Ase,
+}
+
+/// The format of a file that begins with `head` and is called `path`.
+pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
+    if head.starts_with(b"SQLite format 3\0") {
+        return Some(Format::Ase);
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.to_ascii_lowercase();
+    let has_end = |end: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(end));
+    let text = String::from_utf8_lossy(head);
+    let text = text.trim_start_matches(['\u{feff}', '\n', '\r']);
+    let mut lines = text.lines();
+    let first = lines.next()?;
+    if first.trim_start().starts_with(['{', '[']) {
+        return Some(Format::Json);
+    }
+    let is_poscar = ["poscar", "contcar"].iter().any(|start| name.starts_with(start))
+        || ["vasp", "poscar"].into_iter().any(has_end);
+    if is_poscar {
+        return Some(Format::Poscar);
+    }
+    if table::is_header(first) {
+        return Some(Format::Table);
+    }
+    if first.contains(" | ") && first.contains('=') {
+        return Some(Format::AflowOut);
+    }
+    if first.trim().parse::<usize>().is_ok() {
+        return Some(Format::Xyz);
+    }
+    if has_end("cif") || text.lines().any(|line| line.starts_with("data_")) {
+        return Some(Format::Cif);
+    }
+    let is_vector = |line: Option<&str>| line.is_some_and(|l| crate::number::three(l, "").is_ok());
+    let has_scale = lines.next().is_some_and(|scale| scale.trim().parse::<f64>().is_ok());
+    (has_scale && (0..3).all(|_| is_vector(lines.next()))).then_some(Format::Poscar)
+}

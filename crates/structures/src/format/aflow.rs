@@ -1,0 +1,168 @@
+//! One entry of AFLOW, in any of its three spellings, as keys and values.
+//!
+//! Keys and units: aflowlib.org's API paper, R. H. Taylor et al., Computational Materials Science
+//! 93, 178 (2014). A structure is `compound` (or `species` and `composition`), `geometry` (lengths
+//! in angstrom, angles in degrees) and `positions_fractional`.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use serde_json::{Map, Value as Json};
+
+use crate::cell;
+use crate::error::{Problem, shown};
+use crate::limits::MAX_ATOM;
+use crate::lines::{Fault, Lines};
+use crate::number::finite;
+use crate::structure::{Structure, Value, composition};
+
+/// The longest list that is kept as a property.
+const MAX_LIST: usize = 32;
+
+/// An entry without its place.
+pub(crate) type Content = (Option<Structure>, BTreeMap<String, Value>);
+
+/// Structure and properties of one entry.
+pub(crate) fn content(entry: &Map<String, Json>) -> Result<Content, Problem> {
+    let property = entry.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?)));
+    Ok((structure(entry)?, property.collect()))
+}
+
+/// A value of a property; `None` for what is absent or too deep.
+pub(crate) fn plain(value: &Json) -> Option<Value> {
+    match value {
+        Json::Number(number) => number.as_f64().map(Value::Number),
+        Json::String(text) => Some(Value::Text(text.clone())),
+        Json::Bool(truth) => Some(Value::Text(truth.to_string())),
+        Json::Array(items) if items.len() <= MAX_LIST => {
+            let items = items.iter().map(|item| match item {
+                Json::String(text) => Some(text.clone()),
+                Json::Number(number) => Some(number.to_string()),
+                _ => None,
+            });
+            Some(Value::Text(items.collect::<Option<Vec<_>>>()?.join(",")))
+        }
+        _ => None,
+    }
+}
+
+fn structure(entry: &Map<String, Json>) -> Result<Option<Structure>, Problem> {
+    let stated = |key| entry.get(key).filter(|value| !value.is_null());
+    let (Some(geometry), Some(positions)) = (stated("geometry"), stated("positions_fractional"))
+    else {
+        return Ok(None);
+    };
+    let [a, b, c, alpha, beta, gamma] = numbers(geometry, "geometry")?;
+    let cell = cell::vectors([a, b, c], [alpha, beta, gamma])?;
+    let rows = match positions {
+        Json::Array(rows) => rows,
+        other => return Err(unexpected("positions_fractional as a list of lists", other)),
+    };
+    let atomic_number = atoms(entry)?;
+    if atomic_number.len() != rows.len() {
+        return Err(Problem::Disagree {
+            first_key: "the formula",
+            first: atomic_number.len(),
+            second_key: "`positions_fractional`",
+            second: rows.len(),
+        });
+    }
+    let position = |row| Ok(cell::cartesian(numbers(row, "positions_fractional")?, &cell));
+    let position = rows.iter().map(position).collect::<Result<_, Problem>>()?;
+    Ok(Some(Structure { atomic_number, position, cell: Some(cell) }))
+}
+
+/// Proton numbers in the order of the positions.
+fn atoms(entry: &Map<String, Json>) -> Result<Vec<u8>, Problem> {
+    if let Some(Json::String(compound)) = entry.get("compound") {
+        return composition(compound);
+    }
+    let (Some(Json::Array(species)), Some(Json::Array(counts))) =
+        (entry.get("species"), entry.get("composition"))
+    else {
+        let remedy = "add `compound`, or `species` and `composition`, to the entry";
+        return Err(Problem::Missing { key: "compound", remedy });
+    };
+    let mut formula = String::new();
+    for (symbol, count) in species.iter().zip(counts) {
+        let (Some(symbol), Some(count)) = (symbol.as_str(), count.as_u64()) else {
+            return Err(unexpected("`species` as symbols and `composition` as counts", count));
+        };
+        formula.extend([symbol, &count.to_string()]);
+    }
+    composition(&formula)
+}
+
+fn numbers<const N: usize>(value: &Json, what: &'static str) -> Result<[f64; N], Problem> {
+    let items = value.as_array().filter(|items| items.len() == N);
+    let items = items.ok_or_else(|| unexpected(what, value))?;
+    let mut numbers = [0.0; N];
+    for (number, item) in numbers.iter_mut().zip(items) {
+        *number = match item {
+            Json::String(text) => finite(text, what)?,
+            Json::Number(stated) => finite(&stated.to_string(), what)?,
+            other => return Err(unexpected(what, other)),
+        };
+    }
+    Ok(numbers)
+}
+
+fn unexpected(expected: &'static str, found: &Json) -> Problem {
+    Problem::Expected { expected, value: shown(&found.to_string()) }
+}
+
+/// Reads `aflowlib.out`: one entry a line, `key=value` joined by ` | `, lists by `,`, rows of lists
+/// by `;`.
+pub(crate) fn out(
+    stream: impl BufRead,
+    visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
+) -> Result<(), (usize, Fault)> {
+    let mut lines = Lines::new(stream);
+    loop {
+        let read = lines.next().and_then(|line| match line {
+            Some(line) if line.trim().is_empty() => Ok(Some(None)),
+            Some(line) => Ok(Some(Some(content(&keys(line)?)?))),
+            None => Ok(None),
+        });
+        let at = lines.number();
+        match read.map_err(|fault| (at, fault))? {
+            Some(Some(content)) => visit(at, content).map_err(|fault| (at, fault))?,
+            Some(None) => {}
+            None => return Ok(()),
+        }
+    }
+}
+
+fn keys(line: &str) -> Result<Map<String, Json>, Problem> {
+    let list = |text: &str| {
+        Json::Array(text.split(',').map(|item| Json::String(item.trim().into())).collect())
+    };
+    let mut entry = Map::new();
+    for item in line.split(" | ") {
+        let Some((key, value)) = item.split_once('=') else {
+            return Err(Problem::Expected {
+                expected: "`key=value` joined by ` | `",
+                value: shown(item),
+            });
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let value = match key {
+            "geometry" | "species" => list(value),
+            "composition" => {
+                let counts = value
+                    .split(',')
+                    .map(|n| n.trim().parse::<u64>().map_or(Json::Null, Json::from));
+                Json::Array(counts.collect())
+            }
+            "positions_fractional" => {
+                if value.split(';').count() > MAX_ATOM {
+                    return Err(Problem::TooManyAtoms { max: MAX_ATOM });
+                }
+                Json::Array(value.split(';').map(list).collect())
+            }
+            _ => Json::String(value.to_owned()),
+        };
+        entry.insert(key.to_owned(), value);
+    }
+    Ok(entry)
+}

@@ -1,0 +1,142 @@
+//! The `SQLite` database of ASE (the Atomic Simulation Environment), table `systems`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row, limits::Limit};
+use serde_json::{Map, Value as Json};
+
+use crate::element::symbol;
+use crate::error::{Problem, shown};
+use crate::format::aflow::{Content, plain};
+use crate::limits::{MAX_ATOM, MAX_ENTRY};
+use crate::lines::Fault;
+use crate::structure::{Structure, Value};
+
+/// Reads all rows, by their id.
+pub(crate) fn read(
+    path: &Path,
+    visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
+) -> Result<(), (usize, Fault)> {
+    let broken = |error: rusqlite::Error| (1, syntax(&error));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(broken)?;
+    database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ENTRY as i32).map_err(broken)?;
+    database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
+    let columns = "id, numbers, positions, cell, pbc, energy, key_value_pairs";
+    let query = format!("SELECT {columns} FROM systems ORDER BY id");
+    let mut statement = database.prepare(&query).map_err(broken)?;
+    let mut rows = statement.query([]).map_err(broken)?;
+    let mut line = 0;
+    loop {
+        let Some(row) = rows.next().map_err(|error| (line + 1, syntax(&error)))? else {
+            return Ok(());
+        };
+        line += 1;
+        let content = content(row).map_err(|problem| (line, problem.into()))?;
+        visit(line, content).map_err(|fault| (line, fault))?;
+    }
+}
+
+fn syntax(error: &rusqlite::Error) -> Fault {
+    Problem::syntax(format!("the database says: {error}")).into()
+}
+
+fn content(row: &Row) -> Result<Content, Problem> {
+    let numbers = blob(row, 1, "numbers")?;
+    let position: Vec<[f64; 3]> = vectors(blob(row, 2, "positions")?, "positions")?;
+    let cell = vectors(blob(row, 3, "cell")?, "cell")?;
+    let atomic_number = protons(numbers, position.len())?;
+    let cell = match (get(row, 4), &cell[..]) {
+        (ValueRef::Integer(0), _) => None,
+        (ValueRef::Integer(7), &[a, b, c]) => Some([a, b, c]),
+        (ValueRef::Integer(7), _) => {
+            return Err(Problem::Expected {
+                expected: "a cell of 9 numbers",
+                value: cell.len().to_string(),
+            });
+        }
+        (ValueRef::Integer(mask), _) => {
+            return Err(Problem::PartlyPeriodic { value: format!("{:03b}", mask & 7) });
+        }
+        (other, _) => return Err(unexpected("`pbc` as a number", other)),
+    };
+    Ok((Some(Structure { atomic_number, position, cell }), properties(row)?))
+}
+
+fn properties(row: &Row) -> Result<BTreeMap<String, Value>, Problem> {
+    let mut property = BTreeMap::new();
+    if let ValueRef::Real(energy) = get(row, 5) {
+        property.insert("energy".to_owned(), Value::Number(energy));
+    }
+    if let ValueRef::Integer(id) = get(row, 0) {
+        property.insert("id".to_owned(), Value::Number(id as f64));
+    }
+    let pairs = match get(row, 6) {
+        ValueRef::Null => return Ok(property),
+        ValueRef::Text(text) => text,
+        other => return Err(unexpected("`key_value_pairs` as JSON text", other)),
+    };
+    let pairs: Map<String, Json> = serde_json::from_slice(pairs)
+        .map_err(|error| Problem::syntax(format!("`key_value_pairs`: {error}")))?;
+    property.extend(pairs.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?))));
+    Ok(property)
+}
+
+fn get<'a>(row: &'a Row, column: usize) -> ValueRef<'a> {
+    row.get_ref(column).unwrap_or(ValueRef::Null)
+}
+
+fn blob<'a>(row: &'a Row, column: usize, what: &'static str) -> Result<&'a [u8], Problem> {
+    match get(row, column) {
+        ValueRef::Blob(bytes) => Ok(bytes),
+        other => Err(unexpected(what, other)),
+    }
+}
+
+fn unexpected(expected: &'static str, found: ValueRef) -> Problem {
+    Problem::Expected { expected, value: shown(&format!("{found:?}")) }
+}
+
+/// Little-endian f64, three by three.
+fn vectors(bytes: &[u8], expected: &'static str) -> Result<Vec<[f64; 3]>, Problem> {
+    let (rows, rest) = bytes.as_chunks::<24>();
+    if !rest.is_empty() {
+        return Err(Problem::Expected { expected, value: format!("{} bytes", bytes.len()) });
+    }
+    let number = |row: &[u8; 24], k: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&row[8 * k..8 * k + 8]);
+        f64::from_le_bytes(bytes)
+    };
+    let rows: Vec<[f64; 3]> = rows.iter().map(|row| [0, 1, 2].map(|k| number(row, k))).collect();
+    match rows.iter().flatten().find(|x| !(**x as f32).is_finite()) {
+        Some(value) => Err(Problem::Number { what: expected, value: value.to_string() }),
+        None => Ok(rows),
+    }
+}
+
+/// Little-endian whole numbers of 32 or 64 bits.
+fn protons(bytes: &[u8], n_atom: usize) -> Result<Vec<u8>, Problem> {
+    if n_atom > MAX_ATOM {
+        return Err(Problem::TooManyAtoms { max: MAX_ATOM });
+    }
+    let width = match bytes.len() {
+        len if len == 4 * n_atom => 4,
+        len if len == 8 * n_atom => 8,
+        len => {
+            return Err(Problem::Disagree {
+                first_key: "`numbers`",
+                first: len / 4,
+                second_key: "`positions`",
+                second: n_atom,
+            });
+        }
+    };
+    let number = |bytes: &[u8]| {
+        let is_small = bytes[1..].iter().all(|&byte| byte == 0) && symbol(bytes[0]).is_some();
+        is_small.then_some(bytes[0]).ok_or_else(|| Problem::Element { value: format!("{bytes:?}") })
+    };
+    bytes.chunks_exact(width).map(number).collect()
+}

@@ -1,0 +1,13 @@
+//! How much of anything is believed. What exceeds it is refused with its place.
+
+/// Atoms of one structure.
+pub const MAX_ATOM: usize = 100_000;
+
+/// Bytes of one entry: a line, a row of a table, an object of a reply, a document such as CIF.
+pub const MAX_ENTRY: u64 = 16 << 20;
+
+/// Folders within folders.
+pub const MAX_DEPTH: usize = 32;
+
+/// What is allocated before a stated number of atoms is confirmed by its lines.
+pub(crate) const TRUSTED_ATOM: usize = 1024;

@@ -1,0 +1,146 @@
+//! Streams that are watched: lines with their numbers, and entries that cannot grow without end.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
+use std::rc::Rc;
+
+use crate::error::Problem;
+use crate::limits::MAX_ENTRY;
+
+/// Why nothing more could be read.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The stream failed.
+    Io(io::Error),
+    /// The content, or its absence, is wrong.
+    Problem(Problem),
+    /// Whoever asked for the entries wants no more.
+    Stopped,
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+/// Lines, read into one buffer that is used again.
+pub(crate) struct Lines<R> {
+    stream: R,
+    buffer: Vec<u8>,
+    number: usize,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(crate) fn new(stream: R) -> Self {
+        Self { stream, buffer: Vec::new(), number: 0 }
+    }
+
+    /// 1-based number of the line that was asked for last.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The next line without its end, or `None` at the end of the stream.
+    pub(crate) fn next(&mut self) -> Result<Option<&str>, Fault> {
+        self.buffer.clear();
+        self.number += 1;
+        let mut stream = (&mut self.stream).take(MAX_ENTRY);
+        if stream.read_until(b'\n', &mut self.buffer).map_err(Fault::Io)? == 0 {
+            return Ok(None);
+        }
+        if self.buffer.len() as u64 == MAX_ENTRY {
+            return Err(Problem::TooLong.into());
+        }
+        let line = std::str::from_utf8(&self.buffer).map_err(|_| Problem::NotUtf8)?;
+        Ok(Some(line.trim_end_matches(['\n', '\r'])))
+    }
+
+    /// The next line, which must exist.
+    pub(crate) fn expect(&mut self, expected: &'static str) -> Result<&str, Fault> {
+        match self.next()? {
+            Some(line) => Ok(line),
+            None => Err(Problem::Truncated { expected }.into()),
+        }
+    }
+}
+
+/// What is left for the entry at hand, in bytes.
+#[derive(Clone)]
+pub(crate) struct Allowance(Rc<Cell<u64>>);
+
+impl Allowance {
+    /// The next entry begins.
+    pub(crate) fn renew(&self) {
+        self.0.set(MAX_ENTRY);
+    }
+
+    /// As many bytes as come.
+    pub(crate) fn lift(&self) {
+        self.0.set(u64::MAX);
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.0.get() == 0
+    }
+}
+
+/// A stream that fails when an entry takes more bytes than are believed.
+pub(crate) struct Watched<R> {
+    stream: R,
+    left: Allowance,
+}
+
+impl<R: Read> Watched<R> {
+    pub(crate) fn new(stream: R) -> (Self, Allowance) {
+        let left = Allowance(Rc::new(Cell::new(MAX_ENTRY)));
+        (Self { stream, left: left.clone() }, left)
+    }
+}
+
+impl<R: Read> Read for Watched<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.stream.read(buffer)?;
+        let left = self.left.0.get().saturating_sub(n as u64);
+        self.left.0.set(left);
+        if left == 0 { Err(io::Error::other(Problem::TooLong)) } else { Ok(n) }
+    }
+}
+
+/// A whole document as text.
+pub(crate) fn document(stream: impl Read) -> Result<String, Fault> {
+    let mut bytes = Vec::new();
+    stream.take(MAX_ENTRY).read_to_end(&mut bytes).map_err(Fault::Io)?;
+    if bytes.len() as u64 == MAX_ENTRY {
+        return Err(Problem::TooLong.into());
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::NotUtf8.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_numbered_from_one_and_lose_their_ends() {
+        let mut lines = Lines::new(&b"a\r\n\nc\xff"[..]);
+        assert_eq!(lines.next().unwrap(), Some("a"));
+        assert_eq!(lines.expect("x").unwrap(), "");
+        assert!(matches!(lines.next(), Err(Fault::Problem(Problem::NotUtf8))));
+        assert_eq!(lines.number(), 3);
+        assert!(lines.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn entries_without_end_are_refused() {
+        let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x')));
+        assert!(matches!(lines.next(), Err(Fault::Problem(Problem::TooLong))));
+        assert!(matches!(document(io::repeat(b'x')), Err(Fault::Problem(Problem::TooLong))));
+        let (mut stream, left) = Watched::new(io::repeat(b'x'));
+        let mut buffer = vec![0; 1 << 20];
+        while stream.read(&mut buffer).is_ok() {}
+        assert!(left.is_spent());
+        left.renew();
+        assert!(stream.read(&mut buffer).is_ok());
+    }
+}

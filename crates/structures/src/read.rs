@@ -1,0 +1,79 @@
+//! From a path to entries.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use crate::error::ReadError;
+use crate::format::{Format, aflow, ase, cif, json, poscar, recognise, table, xyz};
+use crate::lines::Fault;
+use crate::source::{self, Stream};
+use crate::structure::Entry;
+
+/// What was gone through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Files, or streams of an archive, that were read.
+    pub n_file: u64,
+    /// Files of a folder or archive in formats that are not known here, which were passed over.
+    pub n_other: u64,
+}
+
+/// Hands every entry behind a path to `visit`, until that breaks.
+///
+/// The path leads to a file, to a folder (all files in it and in its folders, by name) or to an
+/// archive. In folders and archives, files of other formats are passed over and counted; a file of
+/// a known format that is damaged ends the reading.
+///
+/// # Errors
+/// What cannot be read, with file, line, value and remedy.
+pub fn read(
+    path: &Path,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> Result<Read, ReadError> {
+    let mut counts = Read::default();
+    source::visit(path, &mut |stream| stream_of(stream, &mut counts, visit))?;
+    Ok(counts)
+}
+
+fn stream_of(
+    stream: Stream,
+    counts: &mut Read,
+    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ReadError> {
+    let Stream { path, head, content, packed, one_of_many } = stream;
+    let Some(format) = recognise(head, path) else {
+        if one_of_many {
+            counts.n_other += 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        let found = "of no format that is known here";
+        let remedy = "use extended XYZ, POSCAR, CIF, CSV, an ASE database, or entries of AFLOW";
+        return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+    };
+    let mut each = |line, (structure, property)| {
+        let entry = Entry { path: path.to_owned(), line, structure, property };
+        if visit(entry).is_break() { Err(Fault::Stopped) } else { Ok(()) }
+    };
+    let read = match format {
+        Format::Ase if packed => {
+            let (found, remedy) = ("a packed SQLite database", "unpack it, and set the path to it");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        Format::Ase => ase::read(path, &mut each),
+        Format::Json => json::read(content, &mut each),
+        Format::AflowOut => aflow::out(content, &mut each),
+        Format::Table => table::read(content, &mut each),
+        Format::Poscar => poscar::read(content, &mut each),
+        Format::Xyz => xyz::read(content, &mut each),
+        Format::Cif => cif::read(content, &mut each),
+    };
+    counts.n_file += 1;
+    let path = path.to_owned();
+    match read {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err((_, Fault::Stopped)) => Ok(ControlFlow::Break(())),
+        Err((line, Fault::Problem(problem))) => Err(ReadError::Line { path, line, problem }),
+        Err((_, Fault::Io(source))) if packed => Err(ReadError::damaged(&path, source)),
+        Err((_, Fault::Io(source))) => Err(ReadError::Io { path, source }),
+    }
+}

@@ -1,0 +1,221 @@
+//! Files that were damaged: every reader ends with entries or with a message, and never with a
+//! panic. `PROPTEST_CASES` sets how many are tried.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use batchlab_structures::{limits, read};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+const XYZ: &[u8] = b"2\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3 energy=-1.5 name=\"a b\" pbc=\"T T T\"\nFe 1 2 3\nNi 0 0 0\n1\nplain\nH 0 0 0\n";
+const POSCAR: &[u8] = b"rock salt\n2.0\n2 0 0\n0 2 0\n0 0 2\nNa Cl\n1 1\nSelective\nDirect\n0 0 0 T T T\n0.5 0.5 0.5 T F T\n";
+const CIF: &[u8] = b"data_NaCl\n_symmetry_space_group_name_H-M 'P 1'\n_cell_length_a 4.0(1)\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n_note\n;text\n;\nloop_\n _atom_site_type_symbol\n _atom_site_fract_x\n _atom_site_fract_y\n _atom_site_fract_z\n Na 0 0 0\n Cl 0.5 0.5 0.5\n";
+const TABLE: &[u8] = b",compound,Egap,dft_type,geometry,positions_fractional\n0,Na1Cl1,0.5,['PAW_PBE'],\"[4.0, 4, 4, 90, 90, 90]\",\"[[0, 0, 0], [0.5, 0.5, 0.5]]\"\n1,K1,nan,['GGA'],,\n";
+const CIF_TABLE: &[u8] = b",id,cif,heat\n7,5,\"data_Na\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa1 0 0 0\n\",-2.5\n";
+const REPLY: &[u8] = b"{\"1 of 2\":{\"auid\":\"aflow:1\",\"compound\":\"Na1Cl1\",\"geometry\":[4,\"4\",4,90,90,90],\"positions_fractional\":[[0,0,0],[\"0.5\",0.5,0.5]]},\"2 of 2\":{\"species\":[\"Na\"],\"composition\":[1],\"geometry\":[4,4,4,90,90,90],\"positions_fractional\":[[0,0,0]]}}";
+
+/// A file of every format, with a name that it could have.
+fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let entry = |name| {
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/aflow").join(name)).unwrap()
+    };
+    let mut seeds: Vec<(&str, Vec<u8>)> = [
+        ("a.xyz", XYZ),
+        ("POSCAR", POSCAR),
+        ("a.cif", CIF),
+        ("a.csv", TABLE),
+        ("b.csv", CIF_TABLE),
+        ("a.json", REPLY),
+    ]
+    .map(|(name, bytes)| (name, bytes.to_vec()))
+    .into();
+    seeds.extend([
+        ("aflowlib.json", entry("lib2_example.json")),
+        ("aflowlib.out", entry("lib2_example.out")),
+    ]);
+    seeds.push(("a.db", database()));
+    let mut archive = tar::Builder::new(Vec::new());
+    let folder = TempDir::new().unwrap();
+    for (name, bytes) in &seeds[..4] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    archive.append_dir_all("a", folder.path()).unwrap();
+    let tar = archive.into_inner().unwrap();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    zip.start_file("a.xyz", zip::write::SimpleFileOptions::default()).unwrap();
+    std::io::Write::write_all(&mut zip, XYZ).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, &tar).unwrap();
+    seeds.extend([
+        ("a.tar", tar),
+        ("a.zip", zip.finish().unwrap().into_inner()),
+        ("a.tar.gz", gz.finish().unwrap()),
+    ]);
+    seeds
+}
+
+/// A database with the columns that are read.
+fn database() -> Vec<u8> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.db");
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database
+        .execute_batch(
+            "PRAGMA page_size = 512; VACUUM;
+             CREATE TABLE systems (id INTEGER PRIMARY KEY, numbers BLOB, positions BLOB, cell BLOB, pbc INTEGER,
+                                   energy REAL, key_value_pairs TEXT);",
+        )
+        .unwrap();
+    let numbers: Vec<u8> = [6_i32, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let floats = |n: usize| (0..n).flat_map(|i| (i as f64).to_le_bytes()).collect::<Vec<u8>>();
+    for pbc in [0, 7] {
+        database
+            .execute(
+                "INSERT INTO systems (numbers, positions, cell, pbc, key_value_pairs) VALUES (?1, ?2, ?3, ?4, ?5)",
+                (&numbers, floats(6), floats(9), pbc, r#"{"gap": 0.5, "tag": "x"}"#),
+            )
+            .unwrap();
+    }
+    drop(database);
+    fs::read(path).unwrap()
+}
+
+/// One damage.
+#[derive(Debug, Clone)]
+enum Damage {
+    Byte(prop::sample::Index, u8),
+    Cut(prop::sample::Index),
+    Remove(prop::sample::Index, usize),
+    Repeat(prop::sample::Index, usize, usize),
+    Insert(prop::sample::Index, &'static str),
+}
+
+/// What readers have to decide about.
+const TOKENS: &[&str] = &[
+    "-1",
+    "999999999999999999999",
+    "1e999",
+    "nan",
+    "\"",
+    "'",
+    ";",
+    "{",
+    "[[[[",
+    "\0",
+    "\u{fe0f}",
+    "\n",
+    "_",
+    "loop_",
+    "data_",
+    "0",
+    ",",
+    " | ",
+    "=",
+];
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Damage::Byte(at, byte)),
+        1 => at().prop_map(Damage::Cut),
+        2 => (at(), 1..40_usize).prop_map(|(at, n)| Damage::Remove(at, n)),
+        2 => (at(), 1..60_usize, 1..30_usize).prop_map(|(at, n, times)| Damage::Repeat(at, n, times)),
+        4 => (at(), prop::sample::select(TOKENS)).prop_map(|(at, token)| Damage::Insert(at, token)),
+    ]
+}
+
+fn apply(damage: &Damage, bytes: &mut Vec<u8>) {
+    if bytes.is_empty() {
+        return;
+    }
+    let len = bytes.len();
+    match damage {
+        Damage::Byte(at, byte) => bytes[at.index(len)] = *byte,
+        Damage::Cut(at) => bytes.truncate(at.index(len)),
+        Damage::Remove(at, n) => drop(bytes.drain(at.index(len)..(at.index(len) + n).min(len))),
+        Damage::Repeat(at, n, times) => {
+            let end = (at.index(len) + n).min(len);
+            let piece = bytes[at.index(len)..end].repeat(*times);
+            bytes.splice(end..end, piece);
+        }
+        Damage::Insert(at, token) => {
+            drop(bytes.splice(at.index(len)..at.index(len), token.bytes()));
+        }
+    }
+}
+
+fn check(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    let mut n_entry = 0;
+    let result = read(&path, &mut |entry| {
+        n_entry += 1;
+        if let Some(structure) = entry.structure {
+            assert_eq!(structure.atomic_number.len(), structure.position.len());
+            assert!(structure.atomic_number.len() <= limits::MAX_ATOM);
+            assert!(structure.atomic_number.iter().all(|z| (1..=118).contains(z)));
+            assert!(structure.position.as_flattened().iter().all(|x| x.is_finite()));
+            assert!(structure.cell.iter().flatten().flatten().all(|x| x.is_finite()));
+        }
+        if n_entry < 10_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    if let Err(error) = result {
+        let message = error.to_string();
+        prop_assert!(
+            message.len() < 2000 && !message.contains(['\n', '\0', '\u{1b}']),
+            "{:?}",
+            message
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn damaged_files_end_with_a_message(
+        which in any::<prop::sample::Index>(), damages in prop::collection::vec(damage(), 1..6)
+    ) {
+        thread_local! {
+            static SEEDS: (Vec<(&'static str, Vec<u8>)>, TempDir) = (seeds(), TempDir::new().unwrap());
+        }
+        SEEDS.with(|(seeds, folder)| {
+            let (name, bytes) = which.get(seeds);
+            let mut bytes = bytes.clone();
+            for damage in &damages {
+                apply(damage, &mut bytes);
+            }
+            check(folder.path(), name, &bytes)
+        })?;
+    }
+
+    #[test]
+    fn any_bytes_end_with_a_message(bytes in prop::collection::vec(any::<u8>(), 0..400), start in 0..4_usize) {
+        thread_local! {
+            static FOLDER: TempDir = TempDir::new().unwrap();
+        }
+        let name = ["a", "POSCAR", "a.cif", "a.csv"][start];
+        let head: &[u8] = [&b"1\n"[..], b"", b"data_", b",cif\n"][start];
+        FOLDER.with(|folder| check(folder.path(), name, &[head, &bytes].concat()))?;
+    }
+}
+
+#[test]
+fn undamaged_seeds_are_read() {
+    let folder = TempDir::new().unwrap();
+    for (name, bytes) in seeds() {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let mut n_structure = 0;
+        let result = read(&path, &mut |entry| {
+            n_structure += usize::from(entry.structure.is_some());
+            ControlFlow::Continue(())
+        });
+        assert!(result.is_ok() && n_structure > 0, "{name}: {result:?}");
+    }
+}

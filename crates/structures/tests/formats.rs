@@ -1,0 +1,392 @@
+//! What each format says, and what its readers refuse.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::float_cmp,
+    reason = "in a test a failure is a panic, and text is read exactly"
+)]
+
+use std::fs;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use batchlab_structures::{Entry, Read, ReadError, Value, cell, read};
+use tempfile::TempDir;
+
+fn all(path: &Path) -> Result<(Vec<Entry>, Read), ReadError> {
+    let mut entries = Vec::new();
+    let counts = read(path, &mut |entry| {
+        entries.push(entry);
+        ControlFlow::Continue(())
+    })?;
+    Ok((entries, counts))
+}
+
+/// The entries of a file with this name and content.
+fn parse(name: &str, text: &str) -> Result<Vec<Entry>, String> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    let shorten = |error: ReadError| error.to_string().replace(path.to_str().unwrap(), name);
+    all(&path).map(|(entries, _)| entries).map_err(shorten)
+}
+
+fn one(name: &str, text: &str) -> Entry {
+    let mut entries = parse(name, text).unwrap();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries.remove(0)
+}
+
+fn refused(name: &str, text: &str, message: &str) {
+    let error = parse(name, text).unwrap_err();
+    assert!(error.contains(message), "`{message}` is missing: {error}");
+}
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/aflow").join(name)
+}
+
+#[test]
+fn entries_of_aflow_say_the_same_in_json_and_out() {
+    let (json, _) = all(&data("lib3_example.json")).unwrap();
+    let (out, _) = all(&data("lib3_example.out")).unwrap();
+    let [json, out] = [&json[0], &out[0]];
+    let structure = json.structure.as_ref().unwrap();
+    let other = out.structure.as_ref().unwrap();
+    assert_eq!(structure.atomic_number, other.atomic_number);
+    // One file prints a digit less than the other.
+    for (a, b) in structure.position.as_flattened().iter().zip(other.position.as_flattened()) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+    assert_eq!(structure.atomic_number, [24, 8, 8, 8, 44]);
+    for entry in [json, out] {
+        assert_eq!(entry.text("auid"), Some("aflow:0003b1ab0ca0d60a"));
+        assert_eq!(entry.text("dft_type"), Some("PAW_PBE"));
+        assert_eq!((entry.number("Egap"), entry.text("Egap_type")), (Some(0.0), Some("metal")));
+        assert_eq!(entry.number("enthalpy_formation_atom"), None);
+    }
+}
+
+/// Grams per mole, for the density that the entries state.
+const WEIGHTS: [(u8, f64); 7] = [
+    (8, 15.9994),
+    (13, 26.9815),
+    (20, 40.08),
+    (24, 51.996),
+    (44, 101.07),
+    (47, 107.8682),
+    (56, 137.33),
+];
+
+#[test]
+fn densities_of_entries_follow_from_cell_and_atoms() {
+    let names = ["lib1_example.out", "lib2_example.json", "lib2_example.out", "lib3_example.json"];
+    for name in names {
+        let (entries, _) = all(&data(name)).unwrap();
+        let structure = entries[0].structure.as_ref().unwrap();
+        let weight = |z: &u8| WEIGHTS.iter().find(|(known, _)| known == z).unwrap().1;
+        let mass: f64 = structure.atomic_number.iter().map(weight).sum();
+        let density = mass / cell::volume(&structure.cell.unwrap()) * 1.660_539;
+        let stated = entries[0].number("density").unwrap();
+        assert!((density - stated).abs() < 1e-3 * stated, "{name}: {density} {stated}");
+    }
+}
+
+const ENTRY: &str = r#""auid":"aflow:1","compound":"Na1Cl1","geometry":[4,"4",4,90,90,90],"positions_fractional":[[0,0,0],["0.5",0.5,0.5]]"#;
+
+#[test]
+fn replies_are_lists_or_numbered_objects_of_entries() {
+    let list = parse(
+        "a.json",
+        &format!("[{{{ENTRY},\"Egap\":\"6.8531\"}}, {{\"compound\":\"K1\",\"Egap\":null}}]"),
+    )
+    .unwrap();
+    assert_eq!(list.len(), 2);
+    assert_eq!(list[0].structure.as_ref().unwrap().position[1], [2.0; 3]);
+    assert_eq!((list[0].number("Egap"), list[0].line), (Some(6.8531), 1));
+    assert_eq!((&list[1].structure, list[1].number("Egap"), list[1].line), (&None, None, 2));
+    let keyed = format!("{{\"1 of 912\":{{{ENTRY}}},\"2 of 912\":{{{ENTRY}}}}}");
+    let keyed = parse("a.json", &keyed).unwrap();
+    assert_eq!((keyed.len(), &keyed[1].structure), (2, &list[0].structure));
+    // An object within an entry does not make it a reply.
+    assert_eq!(parse("a.json", &format!("{{{ENTRY},\"x\":{{\"y\":1}}}}")).unwrap().len(), 1);
+    assert_eq!(parse("a.json", "[]").unwrap(), []);
+}
+
+#[test]
+fn faults_of_entries_are_named() {
+    let with = |from: &str, to: &str| format!("[{{{ENTRY}}},{{{}}}]", ENTRY.replace(from, to));
+    refused("a.json", &with("Na1Cl1", "Na1Xx1"), "a.json:2: unknown element `Xx`");
+    refused(
+        "a.json",
+        &with("Na1Cl1", "Na2Cl1"),
+        "3 atoms by the formula, but 2 by `positions_fractional`",
+    );
+    refused("a.json", &with("[0,0,0]", "[0,0]"), "expected positions_fractional, found `[0,0]`");
+    refused("a.json", &with("[0,0,0]", "[0,0,\"x\"]"), "should be a finite number, found `x`");
+    refused("a.json", &with(",90,90,90", ",90,90,190"), "no cell has the lengths and angles");
+    refused("a.json", &with("Na1Cl1", "Na999999999"), "more than 100000 atoms");
+    refused("a.json", &with("\"compound\"", "\"x\""), "`compound` is missing");
+    refused("a.json", "[{\"a\":1}, 7]", "a.json:1: invalid type");
+    refused(
+        "a.json",
+        "[{\"a\":1}",
+        "the file ends where the rest of the JSON document should follow",
+    );
+    refused("a.json", &"[".repeat(100_000), "a.json:1: ");
+    refused("a.out", "auid=1 | compound", "a.out:1: expected `key=value` joined by ` | `");
+    refused(
+        "a.out",
+        "compound=Na1 | geometry=1,2 | positions_fractional=0,0,0",
+        "expected geometry",
+    );
+}
+
+#[test]
+fn tables_hold_lists_as_python_prints_them() {
+    let text = ",compound,auid,Egap,dft_type,geometry,positions_fractional\n\
+        0,Na1Cl1,aflow:1,0.5,['PAW_PBE'],\"[4.0, 4, 4, 90, 90, 90]\",\"[[0, 0, 0], [0.5, 0.5, 0.5]]\"\n\
+        1,K1,aflow:2,nan,['GGA'],,\n";
+    let entries = parse("a.csv", text).unwrap();
+    assert_eq!(entries[0].structure.as_ref().unwrap().position, [[0.0; 3], [2.0; 3]]);
+    assert_eq!((entries[0].text("dft_type"), entries[0].line), (Some("PAW_PBE"), 2));
+    assert_eq!((&entries[1].structure, entries[1].number("Egap")), (&None, None));
+    refused(
+        "a.csv",
+        &text.replace("[[0, 0, 0],", "[[0, 0, 0"),
+        "a.csv:2: expected a list such as `[1, 2]`",
+    );
+    refused(
+        "a.csv",
+        &format!("{text}3,4\n"),
+        "a.csv:4: expected 7 columns as in the header, found 2",
+    );
+}
+
+const CIF: &str = "# generated using pymatgen
+data_NaCl
+_symmetry_space_group_name_H-M   'P 1'
+_cell_length_a   4.0(1)
+_cell_length_b   4
+_cell_length_c   4
+_cell_angle_alpha   90
+_cell_angle_beta   90
+_cell_angle_gamma   90
+loop_
+ _symmetry_equiv_pos_site_id
+ _symmetry_equiv_pos_as_xyz
+  1  'x, y, z'
+loop_
+ _atom_site_type_symbol
+ _atom_site_label
+ _atom_site_fract_x
+ _atom_site_fract_y
+ _atom_site_fract_z
+ _atom_site_occupancy
+  Na+  Na0  -0.0 0 0  1
+  Cl-  Cl1  0.5 0.5 0.5  1
+";
+
+#[test]
+fn cif_is_read_alone_and_in_tables() {
+    let entry = one("a.cif", CIF);
+    let structure = entry.structure.as_ref().unwrap();
+    assert_eq!(structure.atomic_number, [11, 17]);
+    assert_eq!((structure.position[1], structure.cell.unwrap()[1]), ([2.0; 3], [0.0, 4.0, 0.0]));
+    assert_eq!(entry.text("name"), Some("NaCl"));
+    assert_eq!(parse("a.cif", &CIF.repeat(2)).unwrap().len(), 2);
+
+    let table = format!(",id,cif,heat\n7,5,\"{CIF}\",-2.5\n8,6,\"{CIF}\",1e-1\n");
+    let entries = parse("a.csv", &table).unwrap();
+    assert_eq!(entries[1].structure, entry.structure);
+    assert_eq!((entries[0].number("heat"), entries[1].number("heat")), (Some(-2.5), Some(0.1)));
+    assert_eq!((entries[0].line, entries[1].line), (2, 25));
+    let broken = table.replacen("_cell_angle_beta   90", "_cell_angle_beta   x", 1);
+    refused("a.csv", &broken, "a.csv:3: _cell_angle_beta should be a finite number, found `x`");
+}
+
+#[test]
+fn cif_that_asks_for_more_is_refused() {
+    let with = |from: &str, to: &str| CIF.replace(from, to);
+    refused(
+        "a.cif",
+        &with("'x, y, z'", "'x, y, z'\n 2 '-x, -y, -z'"),
+        "symmetry operation `-x, -y, -z`",
+    );
+    let without = with(
+        "loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n  1  'x, y, z'\n",
+        "",
+    );
+    assert_eq!(one("a.cif", &without).structure, one("a.cif", CIF).structure);
+    refused("a.cif", &without.replace("P 1", "F m -3 m"), "symmetry operation `F m -3 m`");
+    refused("a.cif", &with("0.5 0.5 0.5  1", "0.5 0.5 0.5  0.5"), "occupancy `0.5`");
+    refused("a.cif", &with("_cell_length_b   4\n", ""), "`_cell_length_b` is missing");
+    refused(
+        "a.cif",
+        &with("  Cl-  Cl1  0.5 0.5 0.5  1", "  Cl-  Cl1"),
+        "found `8 values for 6 names`",
+    );
+    refused("a.cif", &with("'P 1'", "'P 1"), "a.cif:3: expected the end of a quoted text");
+    refused("a.cif", &with("data_NaCl", "data_NaCl\n;endless"), "the semicolon that ends a text");
+    refused("a.cif", &with("Cl-", "Q"), "unknown element `Q`");
+}
+
+const POSCAR: &str =
+    "rock salt\n2.0\n2 0 0\n0 2 0\n0 0 2\nNa Cl_h\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5 T F T\n";
+
+#[test]
+fn poscar_of_both_versions_direct_and_cartesian() {
+    let structure = one("POSCAR", POSCAR).structure.unwrap();
+    assert_eq!(structure.atomic_number, [11, 17]);
+    assert_eq!((structure.cell.unwrap()[0], structure.position[1]), ([4.0, 0.0, 0.0], [2.0; 3]));
+    let same =
+        |text: &str| assert_eq!(one("x.vasp", text).structure.as_ref(), Some(&structure), "{text}");
+    same(
+        &POSCAR
+            .replace("Na Cl_h\n", "")
+            .replace("0 0 0\n0.5", "0 0 0 Na\n0.5")
+            .replace("T F T", "T F T Cl"),
+    );
+    same(&POSCAR.replace("Direct", "Selective dynamics\nC").replace("0.5 0.5 0.5", "1 1 1"));
+    same(&POSCAR.replace("2.0\n", "-64.0\n"));
+    same(&POSCAR.replace("2.0\n", "2 2 2 ! comment\n"));
+    // Told by content alone.
+    assert_eq!(one("unnamed", POSCAR).structure, Some(structure));
+
+    refused("POSCAR", &POSCAR.replace("Na Cl_h\n", ""), "POSCAR:8: `symbol` is missing");
+    refused("POSCAR", &POSCAR.replace("Na Cl_h", "Na"), "as many symbols as numbers of atoms");
+    refused("POSCAR", &POSCAR.replace("1 1\n", "1 99999999999\n"), "more than 100000 atoms");
+    refused(
+        "POSCAR",
+        &POSCAR.replace("1 1\n", "1 2\n"),
+        "POSCAR:11: the file ends where a position",
+    );
+    refused(
+        "POSCAR",
+        &POSCAR.replace("Direct", "Fractional"),
+        "`Direct` or `Cartesian`, found `Fractional`",
+    );
+    refused("POSCAR", &POSCAR.replace("2.0\n", "0\n"), "a scale other than 0");
+}
+
+#[test]
+fn xyz_plain_and_extended() {
+    let plain = one("a.xyz", "2\nwater, almost\nO 0 0 0\n1 0.96 0 0 0.5\n");
+    let structure = plain.structure.as_ref().unwrap();
+    assert_eq!((structure.atomic_number.as_slice(), structure.cell), (&[8, 1][..], None));
+    assert_eq!(
+        (structure.position[1], plain.text("comment")),
+        ([0.96, 0.0, 0.0], Some("water, almost"))
+    );
+
+    let head = "Lattice=\"4 0 0 0 4 0 0 0 4\" Properties=id:I:1:species:S:1:pos:R:3 energy=-1.5 name='a b' v=[1, 2] flag";
+    let text = format!("1\n{head} pbc=\"T T T\"\n7 Fe 1 2 3\n\n1\n{head}\n8 Ni 1 2 3\n");
+    let entries = parse("a.xyz", &text).unwrap();
+    let cell = Some([[4., 0., 0.], [0., 4., 0.], [0., 0., 4.]]);
+    assert_eq!(
+        entries.iter().map(|e| e.structure.as_ref().unwrap().cell).collect::<Vec<_>>(),
+        [cell, cell]
+    );
+    assert_eq!((entries[1].line, entries[1].structure.as_ref().unwrap().atomic_number[0]), (5, 28));
+    assert_eq!(entries[0].property["energy"], Value::Number(-1.5));
+    assert_eq!(
+        ["name", "v", "flag"].map(|key| entries[0].text(key)),
+        [Some("a b"), Some("1, 2"), Some("")]
+    );
+    let open = text.replace("T T T", "F F F");
+    assert_eq!(parse("a.xyz", &open).unwrap()[0].structure.as_ref().unwrap().cell, None);
+
+    refused("a.xyz", &text.replace("T T T", "T T F"), "a.xyz:2: `pbc` is `T T F`");
+    refused(
+        "a.xyz",
+        "1\nProperties=species:S:1:pos:R:3 pbc=\"T T T\"\nH 0 0 0\n",
+        "`Lattice` is missing",
+    );
+    refused(
+        "a.xyz",
+        &text.replace("7 Fe 1 2 3", "Fe 1 2 3"),
+        "a.xyz:3: expected an atom with the columns",
+    );
+    refused("a.xyz", "2\n\nH 0 0 0\n", "a.xyz:4: the file ends where an atom should follow");
+    refused(
+        "a.xyz",
+        "1\n\nH 0 0 0\nH 0 0 1\n",
+        "a.xyz:4: expected the number of atoms, which begins",
+    );
+    refused("a.xyz", "9999999999\n\n", "more than 100000 atoms");
+    refused("a.xyz", "1\n\nH 0 0 nan\n", "z should be a finite number, found `nan`");
+}
+
+#[test]
+fn folders_and_archives_are_gone_through_and_other_files_counted() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("b")).unwrap();
+    fs::write(path("b/POSCAR"), POSCAR).unwrap();
+    fs::write(path("a.cif"), CIF).unwrap();
+    fs::write(path("notes.md"), "# Notes\n").unwrap();
+    let (entries, counts) = all(folder.path()).unwrap();
+    assert_eq!(counts, Read { n_file: 2, n_other: 1 });
+    assert_eq!([&entries[0].path, &entries[1].path], [&path("a.cif"), &path("b/POSCAR")]);
+    let expected: Vec<_> = entries.iter().map(|entry| entry.structure.clone()).collect();
+
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir_all("up", folder.path()).unwrap();
+    let tar_bytes = archive.into_inner().unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gz.write_all(&tar_bytes).unwrap();
+    let mut bz2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    bz2.write_all(&tar_bytes).unwrap();
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(&tar_bytes).unwrap();
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in [("a.cif", CIF), ("../../b/POSCAR", POSCAR), ("notes.md", "# Notes\n")] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+    }
+    let packed = [
+        tar_bytes,
+        gz.finish().unwrap(),
+        bz2.finish().unwrap(),
+        xz.finish().unwrap(),
+        zip.finish().unwrap().into_inner(),
+    ];
+    for (at, bytes) in packed.iter().enumerate() {
+        let path = path(&format!("archive-{at}"));
+        fs::write(&path, bytes).unwrap();
+        let (entries, counts) = all(&path).unwrap();
+        assert_eq!(counts, Read { n_file: 2, n_other: 1 }, "{at}");
+        let mut found: Vec<_> = entries.iter().map(|entry| entry.structure.clone()).collect();
+        if found != expected {
+            found.reverse();
+        }
+        assert_eq!(found, expected, "{at}");
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        // A bare tar that ends between two files is as good as a whole one.
+        let cut = all(&path);
+        assert!(at == 0 || cut.unwrap_err().to_string().contains("damaged or cut off"), "{at}");
+    }
+}
+
+#[test]
+fn what_is_of_no_known_format_is_refused_alone() {
+    refused("a.txt", "hello\n", "a.txt is of no format that is known here");
+    refused("a", "", "a is of no format that is known here");
+    let missing = all(Path::new("no/such/file")).unwrap_err().to_string();
+    assert!(missing.contains("no/such/file cannot be read"), "{missing}");
+}
+
+#[test]
+fn reading_stops_when_asked_to() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.xyz");
+    fs::write(&path, "1\n\nH 0 0 0\n".repeat(5)).unwrap();
+    let mut n = 0;
+    read(&path, &mut |_| {
+        n += 1;
+        if n == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .unwrap();
+    assert_eq!(n, 2);
+}
