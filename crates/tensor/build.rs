@@ -1,4 +1,8 @@
-//! Says in plain words what would otherwise be a page of errors inside dfdx.
+//! Says in plain words what would otherwise be a page of errors inside dfdx, and builds the emulated
+//! GPU for the feature `cuda-check`.
+
+#[path = "emulation/build.rs"]
+mod emulation;
 
 use std::process::Command;
 
@@ -12,5 +16,8 @@ fn main() {
             "cargo::error=batchlab needs stable Rust: on nightly, dfdx 0.13 switches on unstable features \
              that no longer compile. Use `rustup override set stable`, or `cargo +stable ...`."
         );
+    }
+    if std::env::var_os("CARGO_FEATURE_CUDA_CHECK").is_some() {
+        emulation::build();
     }
 }

@@ -61,6 +61,8 @@ mod activation;
 mod backend;
 mod batch;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub mod device;
 mod layers;
 mod matrix;

@@ -1,0 +1,112 @@
+// Stands in for cuBLAS: plain matrix products, column-major as the real one.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "driver.h"
+
+namespace {
+
+struct Handle {
+    void* stream;
+    int math_mode;
+};
+
+enum { ok = 0, invalid_value = 7, not_supported = 15 };
+
+// What a matrix of so many columns takes up, in numbers.
+size_t extent(int n_row, int n_column, int step) {
+    return n_row > 0 && n_column > 0 ? (size_t)step * (n_column - 1) + n_row : 0;
+}
+
+void check(const char* what, const float* p, size_t n) {
+    if (!emulated_inside((unsigned long long)p, 4 * n)) {
+        fprintf(stderr, "emulated GPU: matrix %s of a product, %zu numbers, reaches beyond an array of the device\n", what, n);
+        abort();
+    }
+}
+
+// Keeps as many bits as a tensor core takes of a number: 10 of the fraction.
+float rounded(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x0fffu + (bits >> 13 & 1)) & 0xffffe000u;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+}  // namespace
+
+extern "C" {
+
+int cublasCreate_v2(void** handle) {
+    *handle = new Handle{nullptr, 0};
+    return ok;
+}
+int cublasDestroy_v2(void* handle) {
+    delete (Handle*)handle;
+    return ok;
+}
+int cublasSetStream_v2(void* handle, void* stream) {
+    ((Handle*)handle)->stream = stream;
+    return ok;
+}
+int cublasSetMathMode(void* handle, int mode) {
+    if (mode != 0 && mode != 2 && mode != 3) return invalid_value;
+    ((Handle*)handle)->math_mode = mode;
+    return ok;
+}
+int cublasGetVersion_v2(void*, int* version) {
+    *version = 130000;
+    return ok;
+}
+
+// c = alpha a b + beta c, for a [m, k], b [k, n], c [m, n], where `ta` and `tb` (1) say that a and b
+// lie turned. Where beta is 0, c is not read.
+int cublasSgemm_v2(void* handle, int ta, int tb, int m, int n, int k, const float* alpha_p, const float* a, int lda,
+                   const float* b, int ldb, const float* beta_p, float* c, int ldc) {
+    if (m < 0 || n < 0 || k < 0 || ta > 1 || tb > 1) return invalid_value;
+    auto least = [](int rows) { return rows > 1 ? rows : 1; };
+    if (lda < least(ta ? k : m) || ldb < least(tb ? n : k) || ldc < least(m)) return invalid_value;
+    float alpha = *alpha_p, beta = *beta_p;
+    bool tensor_cores = ((Handle*)handle)->math_mode == 3;
+    emulated_submit(((Handle*)handle)->stream, [=] {
+        check("a", a, ta ? extent(k, m, lda) : extent(m, k, lda));
+        check("b", b, tb ? extent(n, k, ldb) : extent(k, n, ldb));
+        check("c", c, extent(m, n, ldc));
+        std::vector<float> sums((size_t)m + 1);
+        for (int j = 0; j < n; j++) {
+            for (int i = 0; i < m; i++) sums[i] = 0.0f;
+            for (int p = 0; p < k; p++) {
+                float bpj = tb ? b[(size_t)p * ldb + j] : b[(size_t)j * ldb + p];
+                if (tensor_cores) bpj = rounded(bpj);
+                for (int i = 0; i < m; i++) {
+                    float aip = ta ? a[(size_t)i * lda + p] : a[(size_t)p * lda + i];
+                    sums[i] += (tensor_cores ? rounded(aip) : aip) * bpj;
+                }
+            }
+            for (int i = 0; i < m; i++) {
+                float& out = c[(size_t)j * ldc + i];
+                out = beta == 0.0f ? alpha * sums[i] : alpha * sums[i] + beta * out;
+            }
+        }
+    });
+    return ok;
+}
+
+// dfdx names these; nothing of this program calls them.
+#define NOT_EMULATED(name) \
+    int name() { return not_supported; }
+NOT_EMULATED(cublasSgemv_v2)
+NOT_EMULATED(cublasDgemv_v2)
+NOT_EMULATED(cublasDgemm_v2)
+NOT_EMULATED(cublasSgemmStridedBatched)
+NOT_EMULATED(cublasDgemmStridedBatched)
+NOT_EMULATED(cublasGemmEx)
+NOT_EMULATED(cublasGemmStridedBatchedEx)
+NOT_EMULATED(cublasHgemm)
+NOT_EMULATED(cublasHgemmStridedBatched)
+
+}  // extern "C"

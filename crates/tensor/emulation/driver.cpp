@@ -1,0 +1,673 @@
+// Stands in for NVIDIA's driver: device memory is host memory, streams are queues whose work is done
+// by whoever waits for it, or before, at random.
+#include <algorithm>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "driver.h"
+
+typedef unsigned long long Address;
+typedef int Result;
+
+enum : Result {
+    ok = 0,
+    invalid_value = 1,
+    out_of_memory = 2,
+    not_initialized = 3,
+    no_device = 100,
+    invalid_device = 101,
+    invalid_context = 201,
+    invalid_ptx = 218,
+    invalid_handle = 400,
+    not_found = 500,
+    too_many_resources = 701,
+};
+
+struct EmulatedLaunch {  // as in kernel.h
+    const char* name;
+    void (*entry)(const unsigned char*);
+    const unsigned char* packed;
+    unsigned grid[3], block[3];
+    unsigned shared;
+    uint64_t seed;
+};
+
+namespace {
+
+std::recursive_mutex mutex;
+typedef std::lock_guard<std::recursive_mutex> Guard;
+
+[[noreturn]] void stop(const std::string& what) {
+    fprintf(stderr, "emulated GPU: %s\n", what.c_str());
+    fflush(stderr);
+    abort();
+}
+
+uint64_t setting(const char* name, uint64_t otherwise) {
+    const char* text = getenv(name);
+    return text && *text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+uint64_t random_state = setting("EMULATED_CUDA_SEED", 1);
+uint64_t draw() {  // splitmix64
+    uint64_t z = random_state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+// ---- counts ----
+
+EmulatedCounts counts;
+
+struct Report {
+    ~Report() {
+        const char* path = getenv("EMULATED_CUDA_COUNTS");
+        if (!path || !*path) return;
+        if (FILE* file = fopen(path, "w")) {
+#define LINE(name) fprintf(file, #name " %llu\n", (unsigned long long)counts.name);
+            EMULATED_COUNTS(LINE)
+#undef LINE
+            fclose(file);
+        }
+    }
+} report;
+
+// ---- memory ----
+
+const size_t page = 4096;
+
+struct Memory {
+    char* mapped;
+    size_t mapped_size, size;
+    bool freed;  // asked for, not yet done
+};
+
+std::map<Address, Memory> device_memory;
+std::map<Address, size_t> pinned_memory;
+uint64_t in_use;
+
+// The array ends right before a page that cannot be touched.
+Address allocate(size_t n) {
+    size_t pages = (n + page - 1) / page * page;
+    char* mapped = (char*)mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) stop("the machine has no more memory");
+    mprotect(mapped + pages, page, PROT_NONE);
+    memset(mapped, 0xff, pages);
+    Address address = (Address)(mapped + (pages - n) / 16 * 16);
+    device_memory[address] = {mapped, pages + page, n, false};
+    in_use += n;
+    return address;
+}
+
+void release(Address address) {
+    auto found = device_memory.find(address);
+    if (found == device_memory.end()) stop("memory is freed twice");
+    const Memory& m = found->second;
+    const unsigned char* slack = (const unsigned char*)(address + m.size);
+    for (const unsigned char* end = (const unsigned char*)m.mapped + m.mapped_size - page; slack < end; slack++)
+        if (*slack != 0xff) stop("a kernel has written beyond the end of an array of " + std::to_string(m.size) + " bytes");
+    munmap(m.mapped, m.mapped_size);
+    in_use -= m.size;
+    device_memory.erase(found);
+}
+
+bool inside(Address address, size_t n) {
+    if (n == 0) return true;
+    auto after = device_memory.upper_bound(address);
+    if (after == device_memory.begin()) return false;
+    const auto& found = *std::prev(after);
+    return address + n <= found.first + found.second.size;
+}
+
+void check(const char* what, Address address, size_t n) {
+    if (!inside(address, n))
+        stop(std::string(what) + " of " + std::to_string(n) + " bytes reaches beyond an array of the device");
+}
+
+bool is_pinned(const void* p, size_t n) {
+    auto after = pinned_memory.upper_bound((Address)p);
+    if (after == pinned_memory.begin()) return false;
+    const auto& found = *std::prev(after);
+    return (Address)p + n <= found.first + found.second;
+}
+
+// ---- streams ----
+
+struct Stream;
+
+struct Work {
+    std::function<void()> run;
+    Stream* other;  // wait for this much of another stream first
+    uint64_t position;
+};
+
+struct Stream {
+    std::deque<Work> waiting;
+    uint64_t submitted = 0, done = 0;
+};
+
+struct Event {
+    Stream* stream = nullptr;
+    uint64_t position = 0;
+};
+
+Stream default_stream;
+std::vector<Stream*> streams{&default_stream};
+
+Stream* stream_of(void* handle) {
+    Stream* stream = handle ? (Stream*)handle : &default_stream;
+    if (std::find(streams.begin(), streams.end(), stream) == streams.end()) stop("a stream that does not exist");
+    return stream;
+}
+
+void advance(Stream* stream, uint64_t position) {
+    while (stream->done < position) {
+        Work work = std::move(stream->waiting.front());
+        stream->waiting.pop_front();
+        if (work.other) advance(work.other, work.position);
+        if (work.run) work.run();
+        stream->done++;
+    }
+}
+
+enum Policy { eager, lazy, at_random };
+
+Policy policy() {
+    static const Policy chosen = [] {
+        const char* text = getenv("EMULATED_CUDA_STREAMS");
+        if (!text || !*text || !strcmp(text, "random")) return at_random;
+        if (!strcmp(text, "eager")) return eager;
+        if (!strcmp(text, "lazy")) return lazy;
+        stop("EMULATED_CUDA_STREAMS is \"random\", \"eager\" or \"lazy\"");
+    }();
+    return chosen;
+}
+
+void submit(Stream* stream, Work work) {
+    stream->waiting.push_back(std::move(work));
+    stream->submitted++;
+    if (policy() == eager) advance(stream, stream->submitted);
+    if (policy() == at_random && draw() % 4 == 0) {
+        Stream* some = streams[draw() % streams.size()];
+        uint64_t n = some->submitted - some->done;
+        if (n > 0) advance(some, some->done + draw() % (n + 1));
+    }
+}
+
+void submit(void* stream, std::function<void()> run) { submit(stream_of(stream), {std::move(run), nullptr, 0}); }
+
+void finish(Stream* stream) { advance(stream, stream->submitted); }
+
+void finish_all() {
+    for (Stream* stream : streams) finish(stream);
+}
+
+// ---- context ----
+
+bool initialized;
+thread_local void* current_context;
+void* const the_contexts[8] = {(void*)0x1000, (void*)0x1001, (void*)0x1002, (void*)0x1003,
+                               (void*)0x1004, (void*)0x1005, (void*)0x1006, (void*)0x1007};
+int retained[8];
+
+int n_device() { return (int)std::min<uint64_t>(setting("EMULATED_CUDA_DEVICES", 1), 8); }
+
+#define NEEDS_CONTEXT                        \
+    Guard guard(mutex);                      \
+    if (!current_context) return invalid_context;
+
+// ---- modules ----
+
+struct Module {
+    void* library;
+    void (*launch)(const EmulatedLaunch*);
+};
+
+struct Function {
+    std::string name;
+    const Module* module;
+    void (*entry)(const unsigned char*);
+    void (*pack)(void**, unsigned char*);
+    size_t packed_size;
+    unsigned shared_limit;
+};
+
+const Module* running;
+
+void fault(int, siginfo_t* info, void*) {
+    char place[256] = "no kernel";
+    if (running)
+        if (auto say = (void (*)(char*, size_t))dlsym(running->library, "emulated_place")) say(place, sizeof place);
+    fprintf(stderr, "emulated GPU: %s: address %p belongs to no array (beyond the end of one, or freed)\n", place,
+            info->si_addr);
+    abort();
+}
+
+void catch_faults() {
+    struct sigaction action {};
+    action.sa_sigaction = fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGSEGV, &action, nullptr);
+    sigaction(SIGBUS, &action, nullptr);
+}
+
+const unsigned shared_without_asking = 48 * 1024;
+unsigned shared_limit() { return (unsigned)setting("EMULATED_CUDA_SHARED", 163 * 1024); }
+
+}  // namespace
+
+// For the emulated cuBLAS: does something in the order of a stream.
+void emulated_submit(void* stream, std::function<void()> run) {
+    Guard guard(mutex);
+    counts.products++;
+    submit(stream, std::move(run));
+}
+bool emulated_inside(Address address, size_t n) {
+    Guard guard(mutex);
+    return inside(address, n);
+}
+
+extern "C" {
+
+void emulated_cuda_counts(EmulatedCounts* out) {
+    Guard guard(mutex);
+    *out = counts;
+}
+
+Result cuInit(unsigned flags) {
+    Guard guard(mutex);
+    if (flags) return invalid_value;
+    if (n_device() == 0) return no_device;
+    if (!initialized) catch_faults();
+    initialized = true;
+    return ok;
+}
+Result cuDriverGetVersion(int* version) {
+    *version = 13000;
+    return ok;
+}
+Result cuDeviceGetCount(int* n) {
+    if (!initialized) return not_initialized;
+    *n = n_device();
+    return ok;
+}
+Result cuDeviceGet(int* device, int ordinal) {
+    if (!initialized) return not_initialized;
+    if (ordinal < 0 || ordinal >= n_device()) return invalid_device;
+    *device = ordinal;
+    return ok;
+}
+Result cuDeviceGetName(char* name, int n, int) {
+    snprintf(name, (size_t)n, "emulated GPU");
+    return ok;
+}
+Result cuDeviceTotalMem_v2(size_t* n, int) {
+    *n = setting("EMULATED_CUDA_MEMORY", 8ull << 30);
+    return ok;
+}
+Result cuDeviceGetAttribute(int* value, int attribute, int) {
+    switch (attribute) {
+        case 75: *value = 8; return ok;    // compute capability
+        case 76: *value = 0; return ok;
+        case 97: *value = (int)shared_limit(); return ok;
+        case 8: *value = (int)shared_without_asking; return ok;
+        case 16: *value = 4; return ok;    // multiprocessors
+        case 1: *value = 1024; return ok;  // threads per block
+        case 10: *value = 32; return ok;   // threads per warp
+        case 115: *value = 1; return ok;   // memory pools
+        default: stop("attribute " + std::to_string(attribute) + " of a device is not emulated");
+    }
+}
+Result cuDevicePrimaryCtxRetain(void** context, int device) {
+    Guard guard(mutex);
+    if (!initialized) return not_initialized;
+    retained[device]++;
+    *context = the_contexts[device];
+    return ok;
+}
+Result cuDevicePrimaryCtxRelease_v2(int device) {
+    Guard guard(mutex);
+    if (retained[device]-- <= 0) stop("a context is released more often than it was retained");
+    return ok;
+}
+Result cuCtxSetCurrent(void* context) {
+    current_context = context;
+    return ok;
+}
+Result cuCtxGetCurrent(void** context) {
+    *context = current_context;
+    return ok;
+}
+Result cuCtxSynchronize() {
+    NEEDS_CONTEXT
+    counts.synchronisations++;
+    finish_all();
+    return ok;
+}
+
+static const struct { Result code; const char *name, *text; } errors[] = {
+    {ok, "CUDA_SUCCESS", "no error"},
+    {invalid_value, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
+    {out_of_memory, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
+    {not_initialized, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
+    {no_device, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
+    {invalid_device, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
+    {invalid_context, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+    {invalid_ptx, "CUDA_ERROR_INVALID_PTX", "a PTX JIT compilation failed"},
+    {invalid_handle, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
+    {not_found, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
+    {too_many_resources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
+};
+Result cuGetErrorName(Result code, const char** out) {
+    *out = "unknown";
+    for (auto& e : errors) if (e.code == code) *out = e.name;
+    return ok;
+}
+Result cuGetErrorString(Result code, const char** out) {
+    *out = "unknown error";
+    for (auto& e : errors) if (e.code == code) *out = e.text;
+    return ok;
+}
+
+// ---- memory ----
+
+Result cuMemAllocAsync(Address* address, size_t n, void* stream) {
+    NEEDS_CONTEXT
+    stream_of(stream);
+    if (n == 0) {
+        counts.empty_allocations++;
+        *address = 0;
+        return ok;
+    }
+    counts.allocations++;
+    counts.allocated_bytes += n;
+    if (in_use + n > setting("EMULATED_CUDA_MEMORY", 8ull << 30)) finish_all();
+    if (in_use + n > setting("EMULATED_CUDA_MEMORY", 8ull << 30)) return out_of_memory;
+    *address = allocate(n);
+    return ok;
+}
+Result cuMemAlloc_v2(Address* address, size_t n) {
+    if (n == 0) return invalid_value;
+    return cuMemAllocAsync(address, n, nullptr);
+}
+Result cuMemFreeAsync(Address address, void* stream) {
+    NEEDS_CONTEXT
+    if (!address) return ok;
+    counts.frees++;
+    auto found = device_memory.find(address);
+    if (found == device_memory.end() || found->second.freed) stop("memory is freed twice, or was never allocated");
+    found->second.freed = true;
+    submit(stream, [=] { release(address); });
+    return ok;
+}
+Result cuMemFree_v2(Address address) {
+    NEEDS_CONTEXT
+    if (!address) return ok;
+    counts.synchronisations++;
+    finish_all();
+    counts.frees++;
+    release(address);
+    return ok;
+}
+Result cuMemGetInfo_v2(size_t* free, size_t* total) {
+    NEEDS_CONTEXT
+    *total = setting("EMULATED_CUDA_MEMORY", 8ull << 30);
+    *free = *total - in_use;
+    return ok;
+}
+Result cuMemHostAlloc(void** p, size_t n, unsigned) {
+    NEEDS_CONTEXT
+    *p = mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (*p == MAP_FAILED) return out_of_memory;
+    memset(*p, 0xff, n);
+    counts.pinned_allocations++;
+    pinned_memory[(Address)*p] = n;
+    return ok;
+}
+Result cuMemAllocHost_v2(void** p, size_t n) { return cuMemHostAlloc(p, n, 0); }
+Result cuMemFreeHost(void* p) {
+    NEEDS_CONTEXT
+    auto found = pinned_memory.find((Address)p);
+    if (found == pinned_memory.end()) stop("pinned memory is freed twice, or was never allocated");
+    // As the real one, this waits for what is under way.
+    finish_all();
+    munmap(p, found->second);
+    pinned_memory.erase(found);
+    return ok;
+}
+Result cuDeviceGetDefaultMemPool(void** pool, int) {
+    *pool = (void*)0x2000;
+    return ok;
+}
+Result cuMemPoolSetAttribute(void*, int, void*) { return ok; }
+Result cuMemPoolGetAttribute(void*, int attribute, void* value) {
+    Guard guard(mutex);
+    static uint64_t high;
+    high = std::max(high, in_use);
+    *(uint64_t*)value = attribute == 8 || attribute == 6 ? high : in_use;
+    return ok;
+}
+
+Result cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) {
+    NEEDS_CONTEXT
+    if (n == 0) return ok;
+    check("filling", to, n);
+    counts.fills++;
+    submit(stream, [=] { memset((void*)to, value, n); });
+    return ok;
+}
+Result cuMemsetD8_v2(Address to, unsigned char value, size_t n) { return cuMemsetD8Async(to, value, n, nullptr); }
+Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
+    NEEDS_CONTEXT
+    if (n == 0) return ok;
+    check("filling", to, 4 * n);
+    counts.fills++;
+    submit(stream, [=] { std::fill_n((unsigned*)to, n, value); });
+    return ok;
+}
+
+Result cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream) {
+    NEEDS_CONTEXT
+    if (n == 0) return ok;
+    check("a copy to the device", to, n);
+    counts.copies_to_device++;
+    counts.bytes_to_device += n;
+    if (is_pinned(from, n)) {
+        submit(stream, [=] {
+            if (!is_pinned(from, n)) stop("pinned memory is freed before the copy from it");
+            memcpy((void*)to, from, n);
+        });
+    } else {
+        // The driver takes such memory over before it returns.
+        auto kept = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + n);
+        counts.pageable_copies++;
+        submit(stream, [=] { memcpy((void*)to, kept->data(), n); });
+    }
+    return ok;
+}
+Result cuMemcpyHtoD_v2(Address to, const void* from, size_t n) {
+    Result result = cuMemcpyHtoDAsync_v2(to, from, n, nullptr);
+    Guard guard(mutex);
+    counts.synchronisations++;
+    finish(&default_stream);
+    return result;
+}
+Result cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void* stream) {
+    NEEDS_CONTEXT
+    if (n == 0) return ok;
+    check("a copy from the device", from, n);
+    counts.copies_to_host++;
+    counts.bytes_to_host += n;
+    bool pinned = is_pinned(to, n);
+    submit(stream, [=] {
+        if (pinned && !is_pinned(to, n)) stop("pinned memory is freed before the copy to it");
+        memcpy(to, (void*)from, n);
+    });
+    if (!pinned) {
+        // Returns when the copy has been made.
+        counts.pageable_copies++;
+        finish(stream_of(stream));
+    }
+    return ok;
+}
+Result cuMemcpyDtoH_v2(void* to, Address from, size_t n) {
+    Result result = cuMemcpyDtoHAsync_v2(to, from, n, nullptr);
+    Guard guard(mutex);
+    counts.synchronisations++;
+    finish(&default_stream);
+    return result;
+}
+Result cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void* stream) {
+    NEEDS_CONTEXT
+    if (n == 0) return ok;
+    check("a copy on the device", from, n);
+    check("a copy on the device", to, n);
+    counts.copies_on_device++;
+    submit(stream, [=] { memcpy((void*)to, (const void*)from, n); });
+    return ok;
+}
+Result cuMemcpyDtoD_v2(Address to, Address from, size_t n) { return cuMemcpyDtoDAsync_v2(to, from, n, nullptr); }
+
+// ---- streams and events ----
+
+Result cuStreamCreate(void** stream, unsigned flags) {
+    NEEDS_CONTEXT
+    if (flags != 1) stop("only streams that do not wait for the default stream are emulated");
+    streams.push_back(new Stream);
+    *stream = streams.back();
+    return ok;
+}
+Result cuStreamDestroy_v2(void* handle) {
+    NEEDS_CONTEXT
+    Stream* stream = stream_of(handle);
+    finish(stream);
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
+    return ok;  // the memory is kept: events may name it
+}
+Result cuStreamSynchronize(void* stream) {
+    NEEDS_CONTEXT
+    counts.synchronisations++;
+    finish(stream_of(stream));
+    return ok;
+}
+Result cuStreamWaitEvent(void* stream, void* handle, unsigned) {
+    NEEDS_CONTEXT
+    Event* event = (Event*)handle;
+    if (!event) return invalid_handle;
+    counts.event_waits++;
+    if (event->stream && event->stream != stream_of(stream))
+        submit(stream_of(stream), {nullptr, event->stream, event->position});
+    return ok;
+}
+Result cuEventCreate(void** event, unsigned) {
+    NEEDS_CONTEXT
+    *event = new Event;
+    return ok;
+}
+Result cuEventDestroy_v2(void* event) {
+    NEEDS_CONTEXT
+    delete (Event*)event;
+    return ok;
+}
+Result cuEventRecord(void* handle, void* stream) {
+    NEEDS_CONTEXT
+    Event* event = (Event*)handle;
+    counts.event_records++;
+    event->stream = stream_of(stream);
+    event->position = event->stream->submitted;
+    return ok;
+}
+Result cuEventSynchronize(void* handle) {
+    NEEDS_CONTEXT
+    Event* event = (Event*)handle;
+    counts.event_synchronisations++;
+    if (event->stream) advance(event->stream, event->position);
+    return ok;
+}
+Result cuEventQuery(void* handle) {
+    NEEDS_CONTEXT
+    Event* event = (Event*)handle;
+    return !event->stream || event->stream->done >= event->position ? ok : 600;
+}
+
+// ---- modules and launches ----
+
+Result cuModuleLoadData(void** out, const void* image) {
+    NEEDS_CONTEXT
+    const char* text = (const char*)image;
+    const char* prefix = "emulated ";
+    if (strncmp(text, prefix, strlen(prefix)) != 0) return invalid_ptx;  // dfdx's own kernels are empty here
+    void* library = dlopen(text + strlen(prefix), RTLD_NOW | RTLD_LOCAL);
+    if (!library) stop(std::string("cannot load compiled kernels: ") + dlerror());
+    auto launch = (void (*)(const EmulatedLaunch*))dlsym(library, "emulated_launch");
+    *out = new Module{library, launch};
+    return ok;
+}
+Result cuModuleLoad(void**, const char*) { return not_found; }
+Result cuModuleUnload(void*) { return ok; }
+Result cuModuleGetFunction(void** out, void* handle, const char* name) {
+    NEEDS_CONTEXT
+    Module* module = (Module*)handle;
+    auto find = [&](const char* what) { return dlsym(module->library, (std::string("emulated_") + what + "_" + name).c_str()); };
+    auto size = (const unsigned long*)find("size");
+    if (!size) return not_found;
+    *out = new Function{name, module, (void (*)(const unsigned char*))find("entry"),
+                        (void (*)(void**, unsigned char*))find("pack"), *size, shared_without_asking};
+    return ok;
+}
+Result cuFuncSetAttribute(void* handle, int attribute, int value) {
+    NEEDS_CONTEXT
+    if (attribute != 8) return invalid_value;
+    if (value < 0 || (unsigned)value > shared_limit()) return invalid_value;
+    ((Function*)handle)->shared_limit = (unsigned)value;
+    return ok;
+}
+Result cuFuncGetAttribute(int* value, int, void*) {
+    *value = 0;
+    return ok;
+}
+Result cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* n, void*, int, size_t, unsigned) {
+    *n = 2;
+    return ok;
+}
+Result cuOccupancyMaxActiveBlocksPerMultiprocessor(int* n, void*, int, size_t) {
+    *n = 2;
+    return ok;
+}
+
+Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                      unsigned shared, void* stream, void** given, void** extra) {
+    NEEDS_CONTEXT
+    if (extra) return invalid_value;
+    Function* f = (Function*)handle;
+    if (gx == 0 || gy == 0 || gz == 0 || bx == 0 || by == 0 || bz == 0) return invalid_value;
+    if (gx > 0x7fffffffu || gy > 65535 || gz > 65535 || (uint64_t)bx * by * bz > 1024 || bz > 64) return invalid_value;
+    if (shared > f->shared_limit) return too_many_resources;
+    counts.launches++;
+    auto packed = std::make_shared<std::vector<unsigned char>>(f->packed_size + 16);
+    f->pack(given, packed->data());
+    uint64_t seed = draw();
+    submit(stream, [=] {
+        EmulatedLaunch launch{f->name.c_str(), f->entry, packed->data(), {gx, gy, gz}, {bx, by, bz}, shared, seed};
+        running = f->module;
+        f->module->launch(&launch);
+        running = nullptr;
+    });
+    return ok;
+}
+
+}  // extern "C"

@@ -1,0 +1,21 @@
+// What the emulated driver shows to others: the emulated cuBLAS, and tests.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+// Calls since the program started.
+#define EMULATED_COUNTS(X)                                                                        \
+    X(launches) X(products) X(allocations) X(empty_allocations) X(frees) X(allocated_bytes)       \
+    X(pinned_allocations) X(fills) X(copies_to_device) X(copies_to_host) X(copies_on_device)      \
+    X(pageable_copies) X(bytes_to_device) X(bytes_to_host) X(synchronisations)                    \
+    X(event_synchronisations) X(event_records) X(event_waits)
+
+struct EmulatedCounts {
+#define FIELD(name) uint64_t name;
+    EMULATED_COUNTS(FIELD)
+#undef FIELD
+};
+
+void emulated_submit(void* stream, std::function<void()> run);
+bool emulated_inside(unsigned long long address, size_t n);

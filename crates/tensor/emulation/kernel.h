@@ -1,0 +1,414 @@
+// Comes before every CUDA source that the emulated NVRTC compiles as C++. Blocks of a launch run one
+// after the other; the threads of a block are fibres that switch at barriers.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#define __global__
+#define __device__
+#define __host__
+#define __constant__ static
+#define __forceinline__ inline __attribute__((always_inline))
+#define __noinline__ __attribute__((noinline))
+#define __launch_bounds__(...)
+#define __restrict__ __restrict
+#define __align__(n) __attribute__((aligned(n)))
+// One array for all blocks, which run one after the other; the section lets it be found and filled.
+#define __shared__ static __attribute__((section("emulated_shared"), aligned(16)))
+
+struct uint3 { unsigned x, y, z; };
+struct dim3 { unsigned x, y, z; };
+struct __attribute__((aligned(8))) float2 { float x, y; };
+struct float3 { float x, y, z; };
+struct __attribute__((aligned(16))) float4 { float x, y, z, w; };
+struct __attribute__((aligned(8))) int2 { int x, y; };
+struct __attribute__((aligned(16))) int4 { int x, y, z, w; };
+struct __attribute__((aligned(8))) uint2 { unsigned x, y; };
+struct __attribute__((aligned(16))) uint4 { unsigned x, y, z, w; };
+static inline float2 make_float2(float x, float y) { return {x, y}; }
+static inline float3 make_float3(float x, float y, float z) { return {x, y, z}; }
+static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+static inline int2 make_int2(int x, int y) { return {x, y}; }
+static inline int4 make_int4(int x, int y, int z, int w) { return {x, y, z, w}; }
+static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+
+static uint3 threadIdx, blockIdx;
+static dim3 blockDim, gridDim;
+static const int warpSize = 32;
+
+namespace emulated {
+
+[[noreturn]] static void stop(const char* what);
+
+enum State : unsigned char { fresh, ready, at_block, at_warp, done };
+
+struct Thread {
+    void* stack;  // where the fibre stopped
+    int fibre;
+    State state;
+    unsigned mask;       // of the warp's lanes that are waited for
+    unsigned exchanges;  // how many took place: two sets of slots are used in turn
+    uint3 index;
+};
+
+static const int most_threads = 1024;
+static const size_t stack_size = 128 * 1024;
+static Thread threads[most_threads];
+static uint64_t slots[2][most_threads][2];
+static void* scheduler_stack;
+static Thread* current;
+static void (*entry)(const unsigned char*);
+static const unsigned char* packed;
+static char* stacks[most_threads];
+static void* fibre_stack[most_threads];  // of fibres that wait for a next thread
+static int free_fibres[most_threads], n_free, n_fibre;
+static const char* kernel_name = "none";
+
+static void stop(const char* what) {
+    fprintf(stderr, "emulated GPU: kernel %s, block (%u, %u, %u), thread (%u, %u, %u): %s\n",
+            kernel_name, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z,
+            what);
+    fflush(stderr);
+    abort();
+}
+
+#if defined(__x86_64__)
+// Saves the registers that a call must keep on the stack, and goes on with another stack.
+extern "C" void emulated_switch(void** from, void* to) asm("emulated_switch_local");
+asm(R"(
+    .text
+    .local emulated_switch_local
+    .type emulated_switch_local, @function
+emulated_switch_local:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .size emulated_switch_local, . - emulated_switch_local
+)");
+#elif defined(__aarch64__)
+extern "C" void emulated_switch(void** from, void* to) asm("emulated_switch_local");
+asm(R"(
+    .text
+    .local emulated_switch_local
+    .type emulated_switch_local, %function
+emulated_switch_local:
+    sub sp, sp, #160
+    stp x19, x20, [sp]
+    stp x21, x22, [sp, #16]
+    stp x23, x24, [sp, #32]
+    stp x25, x26, [sp, #48]
+    stp x27, x28, [sp, #64]
+    stp x29, x30, [sp, #80]
+    stp d8, d9, [sp, #96]
+    stp d10, d11, [sp, #112]
+    stp d12, d13, [sp, #128]
+    stp d14, d15, [sp, #144]
+    mov x2, sp
+    str x2, [x0]
+    mov sp, x1
+    ldp x19, x20, [sp]
+    ldp x21, x22, [sp, #16]
+    ldp x23, x24, [sp, #32]
+    ldp x25, x26, [sp, #48]
+    ldp x27, x28, [sp, #64]
+    ldp x29, x30, [sp, #80]
+    ldp d8, d9, [sp, #96]
+    ldp d10, d11, [sp, #112]
+    ldp d12, d13, [sp, #128]
+    ldp d14, d15, [sp, #144]
+    add sp, sp, #160
+    ret
+    .size emulated_switch_local, . - emulated_switch_local
+)");
+#else
+#error "the emulated GPU switches fibres on x86-64 and aarch64 only"
+#endif
+
+static void leave(State state) {
+    current->state = state;
+    emulated_switch(&current->stack, scheduler_stack);
+}
+
+// The body of a fibre: one thread after the other.
+static void fibre() {
+    for (;;) {
+        entry(packed);
+        leave(done);
+    }
+}
+
+static void start(Thread* thread) {
+    if (n_free > 0) {
+        int which = free_fibres[--n_free];
+        thread->fibre = which;
+        thread->stack = fibre_stack[which];
+        return;
+    }
+    int which = n_fibre++;
+    if (!stacks[which]) stacks[which] = (char*)aligned_alloc(64, stack_size);
+    char* top = stacks[which] + stack_size;
+#if defined(__x86_64__)
+    void** frame = (void**)top;
+    *--frame = nullptr;  // keeps the stack aligned as after a call
+    *--frame = (void*)fibre;
+    for (int i = 0; i < 6; i++) *--frame = nullptr;
+#else
+    void** frame = (void**)(top - 160);
+    memset(frame, 0, 160);
+    frame[11] = (void*)fibre;
+#endif
+    thread->fibre = which;
+    thread->stack = frame;
+}
+
+static void run(Thread* thread) {
+    if (thread->state == fresh) start(thread);
+    current = thread;
+    threadIdx = thread->index;
+    emulated_switch(&scheduler_stack, thread->stack);
+    if (thread->state == done) {
+        fibre_stack[thread->fibre] = thread->stack;
+        free_fibres[n_free++] = thread->fibre;
+    }
+}
+
+// Lets the lanes of a warp go on if all that are waited for have come.
+static bool release_warp(unsigned first, unsigned n) {
+    unsigned end = first + 32 < n ? first + 32 : n;
+    bool released = false;
+    for (unsigned i = first; i < end; i++) {
+        if (threads[i].state != at_warp) continue;
+        unsigned mask = threads[i].mask;
+        bool all = true;
+        for (unsigned j = first; j < end && all; j++) {
+            if (!(mask >> (j - first) & 1)) continue;
+            if (threads[j].state == at_warp && threads[j].mask != mask)
+                stop("lanes of one warp wait for each other with different masks");
+            all = threads[j].state == at_warp || threads[j].state == done;
+        }
+        if (!all) continue;
+        for (unsigned j = first; j < end; j++)
+            if (mask >> (j - first) & 1 && threads[j].state == at_warp) threads[j].state = ready;
+        released = true;
+    }
+    return released;
+}
+
+static void run_block(unsigned n, bool backwards) {
+    for (unsigned i = 0; i < n; i++) {
+        Thread& t = threads[i];
+        t.state = fresh;
+        t.exchanges = 0;
+        t.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
+    }
+    for (;;) {
+        for (unsigned k = 0; k < n; k++) {
+            Thread& t = threads[backwards ? n - 1 - k : k];
+            if (t.state == fresh || t.state == ready) run(&t);
+        }
+        bool released = false;
+        for (unsigned first = 0; first < n; first += 32) released |= release_warp(first, n);
+        if (released) continue;
+        unsigned n_done = 0, n_waiting = 0;
+        for (unsigned i = 0; i < n; i++) {
+            n_done += threads[i].state == done;
+            n_waiting += threads[i].state == at_block;
+        }
+        if (n_done == n) return;
+        if (n_done + n_waiting < n) {
+            for (unsigned i = 0; i < n; i++)
+                if (threads[i].state == at_warp) threadIdx = threads[i].index;
+            stop("waits for lanes of its warp that never come");
+        }
+        if (n_done > 0) {
+            for (unsigned i = 0; i < n; i++)
+                if (threads[i].state == at_block) threadIdx = threads[i].index;
+            stop("waits at __syncthreads, which other threads of the block have left out");
+        }
+        for (unsigned i = 0; i < n; i++) threads[i].state = ready;
+    }
+}
+
+template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_source) {
+    static_assert(sizeof(T) <= 8, "values of up to 8 bytes are exchanged");
+    unsigned self = (unsigned)(current - threads), first = self & ~31u;
+    if (!(mask >> (self - first) & 1)) stop("a lane that is not in its own mask");
+    auto* set = slots[current->exchanges++ & 1];
+    set[self][0] = 0;
+    memcpy(set[self], &value, sizeof(T));
+    set[self][1] = current->exchanges;
+    current->mask = mask;
+    leave(at_warp);
+    unsigned source = first + (lane_of_source & 31);
+    if (source != self && (!(mask >> (source - first) & 1) || set[source][1] != current->exchanges)) {
+        // As on a GPU: what a lane that does not take part gives is undefined.
+        T undefined;
+        memset(&undefined, 0xff, sizeof(T));
+        return undefined;
+    }
+    T result;
+    memcpy(&result, set[source], sizeof(T));
+    return result;
+}
+
+static unsigned lane() { return (unsigned)(current - threads) & 31; }
+
+static unsigned ballot(unsigned mask, bool predicate) {
+    unsigned own = predicate, result = 0;
+    unsigned self = (unsigned)(current - threads), first = self & ~31u;
+    auto* set = slots[current->exchanges & 1];
+    unsigned number = current->exchanges + 1;
+    exchange(mask, own, lane());
+    for (unsigned i = 0; i < 32; i++)
+        if (mask >> i & 1 && set[first + i][1] == number && set[first + i][0]) result |= 1u << i;
+    return result;
+}
+
+alignas(128) static char dynamic_memory[256 * 1024];
+template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
+
+template <class... A> static constexpr size_t packed_size(void (*)(A...)) {
+    return 16 * sizeof...(A);
+}
+
+template <class... A, size_t... I>
+static void pack(void (*)(A...), void** given, unsigned char* out, std::index_sequence<I...>) {
+    ((void)memcpy(out + 16 * I, given[I], sizeof(A)), ...);
+}
+template <class... A> static void pack(void (*f)(A...), void** given, unsigned char* out) {
+    pack(f, given, out, std::index_sequence_for<A...>());
+}
+
+template <class... A, size_t... I>
+static void call(void (*f)(A...), const unsigned char* packed, std::index_sequence<I...>) {
+    f(*(const typename std::remove_reference<A>::type*)(packed + 16 * I)...);
+}
+template <class... A> static void call(void (*f)(A...), const unsigned char* packed) {
+    call(f, packed, std::index_sequence_for<A...>());
+}
+
+// splitmix64
+static uint64_t draw(uint64_t& state) {
+    uint64_t z = state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+}  // namespace emulated
+
+extern "C" char __start_emulated_shared[] __attribute__((weak, visibility("hidden")));
+extern "C" char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")));
+
+struct EmulatedLaunch {
+    const char* name;
+    void (*entry)(const unsigned char*);
+    const unsigned char* packed;
+    unsigned grid[3], block[3];
+    unsigned shared;
+    uint64_t seed;
+};
+
+// Runs all blocks of a launch, in an order that the seed draws.
+extern "C" __attribute__((visibility("default"))) void emulated_launch(const EmulatedLaunch* launch) {
+    using namespace emulated;
+    kernel_name = launch->name;
+    entry = launch->entry;
+    packed = launch->packed;
+    gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]};
+    blockDim = {launch->block[0], launch->block[1], launch->block[2]};
+    uint64_t n_block = (uint64_t)gridDim.x * gridDim.y * gridDim.z, state = launch->seed;
+    unsigned n_thread = blockDim.x * blockDim.y * blockDim.z;
+    // A stride without common factor with the number of blocks visits each of them once.
+    uint64_t stride = n_block > 1 ? draw(state) % n_block : 0, at = n_block > 1 ? draw(state) % n_block : 0;
+    auto gcd = [](uint64_t a, uint64_t b) { while (b) { uint64_t c = a % b; a = b; b = c; } return a; };
+    while (n_block > 1 && gcd(stride, n_block) != 1) stride = stride + 1 == n_block ? 1 : stride + 1;
+    for (uint64_t k = 0; k < n_block; k++, at = (at + stride) % n_block) {
+        blockIdx = {(unsigned)(at % gridDim.x), (unsigned)(at / gridDim.x % gridDim.y),
+                    (unsigned)(at / ((uint64_t)gridDim.x * gridDim.y))};
+        if (__start_emulated_shared)
+            memset(__start_emulated_shared, 0xff, __stop_emulated_shared - __start_emulated_shared);
+        if (launch->shared) memset(dynamic_memory, 0xff, launch->shared);
+        run_block(n_thread, draw(state) & 1);
+    }
+    kernel_name = "none";
+}
+
+// Where a fault happened, for the driver's message.
+extern "C" __attribute__((visibility("default"))) void emulated_place(char* out, size_t n) {
+    snprintf(out, n, "kernel %s, block (%u, %u, %u), thread (%u, %u, %u)", emulated::kernel_name,
+             blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
+}
+
+#define __syncthreads() emulated::leave(emulated::at_block)
+static inline void __syncwarp(unsigned mask = 0xffffffffu) { emulated::exchange(mask, 0u, emulated::lane()); }
+template <class T> T __shfl_sync(unsigned mask, T v, int source, int width = 32) {
+    unsigned l = emulated::lane(), first = l & ~(unsigned)(width - 1);
+    return emulated::exchange(mask, v, first + ((unsigned)source & (width - 1)));
+}
+template <class T> T __shfl_xor_sync(unsigned mask, T v, int with, int width = 32) {
+    unsigned l = emulated::lane(), source = l ^ (unsigned)with;
+    if (source / width > l / width) source = l;
+    return emulated::exchange(mask, v, source);
+}
+template <class T> T __shfl_down_sync(unsigned mask, T v, unsigned by, int width = 32) {
+    unsigned l = emulated::lane();
+    return emulated::exchange(mask, v, (l & (width - 1)) + by < (unsigned)width ? l + by : l);
+}
+template <class T> T __shfl_up_sync(unsigned mask, T v, unsigned by, int width = 32) {
+    unsigned l = emulated::lane();
+    return emulated::exchange(mask, v, (l & (width - 1)) >= by ? l - by : l);
+}
+static inline unsigned __ballot_sync(unsigned mask, int p) { return emulated::ballot(mask, p); }
+static inline int __any_sync(unsigned mask, int p) { return emulated::ballot(mask, p) != 0; }
+static inline int __all_sync(unsigned mask, int p) { return emulated::ballot(mask, !p) == 0; }
+static inline void __threadfence() {}
+static inline void __threadfence_block() {}
+
+template <class T> T __ldg(const T* p) { return *p; }
+template <class T> T __ldcs(const T* p) { return *p; }
+template <class T> void __stcs(T* p, T v) { *p = v; }
+#define __expf(x) expf(x)
+#define __logf(x) logf(x)
+static inline float __fdividef(float a, float b) { return a / b; }
+static inline float __frcp_rn(float x) { return 1.0f / x; }
+static inline float __fsqrt_rn(float x) { return sqrtf(x); }
+static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
+static inline float __fadd_rn(float a, float b) { return a + b; }
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline float emulated_rsqrtf(float x) { return 1.0f / sqrtf(x); }
+#define rsqrtf emulated_rsqrtf
+static inline float __saturatef(float x) { return x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x; }
+static inline float __int_as_float(int x) { float y; memcpy(&y, &x, 4); return y; }
+static inline float __uint_as_float(unsigned x) { float y; memcpy(&y, &x, 4); return y; }
+static inline int __float_as_int(float x) { int y; memcpy(&y, &x, 4); return y; }
+static inline unsigned __float_as_uint(float x) { unsigned y; memcpy(&y, &x, 4); return y; }
+static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int __clz(int x) { return x ? __builtin_clz((unsigned)x) : 32; }
+static inline int __ffs(int x) { return __builtin_ffs(x); }
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
+static inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
+static inline unsigned long long min(unsigned long long a, unsigned long long b) { return a < b ? a : b; }
+static inline unsigned long long max(unsigned long long a, unsigned long long b) { return a > b ? a : b; }
+static inline float min(float a, float b) { return fminf(a, b); }
+static inline float max(float a, float b) { return fmaxf(a, b); }

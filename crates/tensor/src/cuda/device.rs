@@ -1,0 +1,136 @@
+//! GPUs by their number, opened once per process.
+//!
+//! dfdx makes a device of its own for every `Cuda` and runs it on the legacy default stream of the
+//! GPU's primary context. Everything here shares that context and stream, so pointers are good on
+//! both sides and work is done in the order in which it was asked for, also by several threads.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::cublas::CudaBlas;
+use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
+use cudarc::driver::{CudaDevice, result};
+use dfdx::tensor::Cuda;
+
+use super::error::Error;
+use super::module::Program;
+use super::{kernels, raw};
+
+/// What this crate keeps for a GPU, for as long as the process runs.
+pub(super) struct Gpu {
+    /// Keeps the primary context, and with it modules and memory, alive.
+    pub(super) device: Arc<CudaDevice>,
+    /// What NVRTC compiles for, such as `sm_90`.
+    pub(super) arch: &'static str,
+    /// Shared memory that a block can have, in bytes.
+    pub(super) shared_limit: u32,
+    /// Compiled programs by their source.
+    pub(super) programs: Mutex<HashMap<String, Arc<Program>>>,
+    /// A handle of our own, locked while it is used.
+    pub(super) blas: Mutex<CudaBlas>,
+}
+
+static OPENED: Mutex<BTreeMap<usize, &'static Gpu>> = Mutex::new(BTreeMap::new());
+
+thread_local! {
+    /// dfdx's devices, which stay on the thread that made them.
+    static DEVICES: RefCell<BTreeMap<usize, Cuda>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Opens a GPU: looks whether it is there, compiles the kernels, and checks what is assumed about
+/// dfdx. Cheap when it is open already.
+///
+/// # Errors
+/// No driver, no such GPU, no memory, or kernels that do not compile for it.
+pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
+    if let Some(cuda) = DEVICES.with_borrow(|devices| devices.get(&ordinal).cloned()) {
+        return Ok(cuda);
+    }
+    // First, because dfdx panics where there is no GPU.
+    let gpu = gpu(ordinal)?;
+    let cuda =
+        Cuda::try_build(ordinal, 0).map_err(|error| Error::Engine(format!("dfdx: {error}")))?;
+    raw::check(&cuda)?;
+    if raw::ordinal(&cuda) != Some(ordinal) {
+        return Err(Error::Layout("a device does not show its number"));
+    }
+    gpu.program(kernels::SOURCE)?;
+    DEVICES.with_borrow_mut(|devices| devices.insert(ordinal, cuda.clone()));
+    Ok(cuda)
+}
+
+/// What is kept for the GPU that `cuda` runs on.
+///
+/// # Errors
+/// As [`open`], if it was not opened before.
+pub(super) fn of(cuda: &Cuda) -> Result<&'static Gpu, Error> {
+    gpu(raw::ordinal(cuda).ok_or(Error::Layout("a device does not show its number"))?)
+}
+
+fn gpu(ordinal: usize) -> Result<&'static Gpu, Error> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(gpu) = opened.get(&ordinal) {
+        return Ok(gpu);
+    }
+    let gpu: &'static Gpu = Box::leak(Box::new(Gpu::new(ordinal)?));
+    opened.insert(ordinal, gpu);
+    Ok(gpu)
+}
+
+impl Gpu {
+    #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
+    fn new(ordinal: usize) -> Result<Self, Error> {
+        // `CudaDevice::new` would panic where these fail.
+        result::init().map_err(Error::driver("start"))?;
+        let n_device = result::device::get_count().map_err(Error::driver("count the GPUs"))?;
+        if i32::try_from(ordinal).is_err() || ordinal as i32 >= n_device {
+            return Err(Error::NoSuchDevice { n_device });
+        }
+        let device =
+            CudaDevice::new(ordinal).map_err(Error::driver(format!("open GPU {ordinal}")))?;
+        let attribute = |attribute| {
+            device.attribute(attribute).map_err(Error::driver("say what the GPU can do"))
+        };
+        let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
+        let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+        let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
+        let blas = CudaBlas::new(Arc::clone(&device)).map_err(Error::blas("start"))?;
+        keep_freed(&device)?;
+        Ok(Self {
+            device,
+            arch: Box::leak(format!("sm_{major}{minor}").into_boxed_str()),
+            shared_limit: shared.max(0).cast_unsigned(),
+            programs: Mutex::default(),
+            blas: Mutex::new(blas),
+        })
+    }
+
+    /// Makes this GPU the one that the calling thread talks to.
+    pub(super) fn bind(&self) -> Result<(), Error> {
+        self.device.bind_to_thread().map_err(Error::driver("bind the GPU to a thread"))
+    }
+
+    /// The stream that dfdx and all kernels run on.
+    pub(super) fn stream(&self) -> sys::CUstream {
+        *self.device.cu_stream()
+    }
+}
+
+/// Lets the driver keep memory that was freed: every step asks for the same again.
+#[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
+fn keep_freed(device: &CudaDevice) -> Result<(), Error> {
+    let mut pool = std::ptr::null_mut();
+    let mut all = u64::MAX;
+    let threshold = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: both calls fill in or read what the pointers name, a handle and 64 bits, before they
+    // return.
+    unsafe {
+        sys::cuDeviceGetDefaultMemPool(&raw mut pool, *device.cu_device())
+            .result()
+            .map_err(Error::driver("find the pool of memory"))?;
+        sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut all).cast())
+            .result()
+            .map_err(Error::driver("set up the pool of memory"))
+    }
+}

@@ -1,0 +1,141 @@
+//! What can go wrong on a GPU, in words, beside the bare codes that dfdx passes on.
+
+use std::cell::RefCell;
+
+use cudarc::cublas::result::CublasError;
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::CUresult;
+use cudarc::nvrtc::CompileError;
+use dfdx::tensor::CudaError;
+
+/// Why the device did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A call of the driver failed.
+    #[error("CUDA could not {what}: {}{}", name(.source), remedy(.source))]
+    Driver {
+        /// What was attempted.
+        what: String,
+        /// What the driver said.
+        source: DriverError,
+    },
+    /// A matrix product failed.
+    #[error("cuBLAS could not {what}: {status:?}")]
+    Blas {
+        /// What was attempted.
+        what: &'static str,
+        /// What cuBLAS said.
+        status: CublasError,
+    },
+    /// A kernel does not compile: a bug of this program, or an NVRTC that is too old for the GPU.
+    #[error("NVRTC could not compile kernels for {arch}: {reason}")]
+    Compile {
+        /// Architecture that was asked for.
+        arch: String,
+        /// The compiler's log.
+        reason: String,
+    },
+    /// dfdx failed.
+    #[error("{0}")]
+    Engine(String),
+    /// The machine has no GPU of this number.
+    #[error(
+        "this machine has {n_device} GPUs that CUDA can use, counted from 0; choose one of them"
+    )]
+    NoSuchDevice {
+        /// GPUs that there are.
+        n_device: i32,
+    },
+    /// dfdx lays its tensors out in another way.
+    #[error(
+        "dfdx keeps tensors in another way than this program expects ({0}); build it with the dfdx \
+         version of its Cargo.lock"
+    )]
+    Layout(&'static str),
+    /// A matrix has more rows or columns than kernels count.
+    #[error("{n} {what} are more than kernels can count (2^31 - 1); use smaller batches")]
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        n: usize,
+    },
+}
+
+impl Error {
+    /// For `map_err`: what was attempted when the driver failed.
+    pub(crate) fn driver(what: impl Into<String>) -> impl FnOnce(DriverError) -> Self {
+        let what = what.into();
+        move |source| Self::Driver { what, source }
+    }
+
+    /// For `map_err`: what was attempted when cuBLAS failed.
+    pub(crate) fn blas(what: &'static str) -> impl FnOnce(CublasError) -> Self {
+        move |status| Self::Blas { what, status }
+    }
+
+    /// What NVRTC said about kernels for `arch`.
+    pub(crate) fn compile(arch: &str, error: &CompileError) -> Self {
+        let reason = match error {
+            CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
+            other => other.to_string(),
+        };
+        Self::Compile { arch: arch.to_owned(), reason }
+    }
+
+    fn code(&self) -> CUresult {
+        match self {
+            Self::Driver { source, .. } => source.0,
+            Self::NoSuchDevice { .. } => CUresult::CUDA_ERROR_INVALID_DEVICE,
+            Self::Compile { .. } => CUresult::CUDA_ERROR_INVALID_PTX,
+            Self::TooLarge { .. } => CUresult::CUDA_ERROR_INVALID_VALUE,
+            _ => CUresult::CUDA_ERROR_UNKNOWN,
+        }
+    }
+}
+
+thread_local! {
+    /// The words for the last error on this thread: dfdx's error has room for a code alone.
+    static EXPLANATION: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The words for the error that this thread has just met, once.
+pub(crate) fn take_explanation() -> Option<String> {
+    EXPLANATION.take()
+}
+
+impl From<Error> for CudaError {
+    fn from(error: Error) -> Self {
+        EXPLANATION.set(Some(error.to_string()));
+        Self::Driver(DriverError(error.code()))
+    }
+}
+
+/// As in NVIDIA's documentation.
+fn name(error: &DriverError) -> String {
+    format!("{:?}", error.0)
+}
+
+fn remedy(error: &DriverError) -> &'static str {
+    match error.0 {
+        CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+            "; the GPU's memory is full: use smaller batches or a smaller model, and see with \
+             nvidia-smi what else runs there"
+        }
+        CUresult::CUDA_ERROR_NO_DEVICE => {
+            "; no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use device = \"cpu\""
+        }
+        CUresult::CUDA_ERROR_STUB_LIBRARY => {
+            "; a stand-in for the driver was loaded: install NVIDIA's driver, and remove stubs from \
+             LD_LIBRARY_PATH"
+        }
+        CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
+        | CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION => {
+            "; NVRTC is newer than the driver: update the driver, or use an older CUDA toolkit"
+        }
+        CUresult::CUDA_ERROR_ILLEGAL_ADDRESS | CUresult::CUDA_ERROR_LAUNCH_FAILED => {
+            "; a kernel went wrong: please report it with the configuration"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,106 @@
+// A tile of edges: consecutive places in the order of the nodes that receive. Included as text before
+// the kernels that are generated for a message; compiles with NVRTC and nvcc without any header.
+
+#define THREADS 128
+// Blocks that a processor has room for: leaves each thread 128 registers.
+#define BLOCKS 4
+
+typedef unsigned int word;
+
+// The edges of one tile, in shared memory. Places behind the last edge of the batch hold a copy of
+// it, and count for nothing.
+template <int TILE>
+struct Rows {
+    int tile;
+    // Edges.
+    int n;
+    // Runs of edges with the same receiving node, and one more of the places behind the last edge.
+    int n_run;
+    int n_run_with_rest;
+    word edge[TILE];
+    word from[TILE];
+    word to[TILE];
+    // What an edge counts for: 1, or the share of a mean; 0 behind the last edge.
+    float share[TILE];
+    int start[TILE + 2];
+    // Of each run: WHOLE, or the part of a node's edges that this tile has.
+    int part[TILE + 1];
+};
+
+// All edges of the node lie in the tile; or they begin in it, or before it.
+#define WHOLE 2
+#define BEGINS 0
+#define GOES_ON 1
+
+template <int TILE, bool MEAN>
+__device__ void find_rows(
+    Rows<TILE> &rows, int tile, int n_edge, const word *order, const word *from, const word *to,
+    const word *offset)
+{
+    const int first = tile * TILE;
+    const int n = min(TILE, n_edge - first);
+    const int e = threadIdx.x;
+    __syncthreads();
+    if (e < TILE) {
+        const int place = first + min(e, n - 1);
+        const word edge = order ? order[place] : word(place);
+        const word node = to[edge];
+        rows.edge[e] = edge;
+        rows.from[e] = from ? from[edge] : 0;
+        rows.to[e] = node;
+        rows.share[e] = e < n ? (MEAN ? 1.0f / float(offset[node + 1] - offset[node]) : 1.0f) : 0.0f;
+    }
+    __syncthreads();
+    if (e < n) {
+        int run = 0;
+        for (int i = 1; i <= e; ++i) run += rows.to[i] != rows.to[i - 1];
+        if (e == 0 || rows.to[e] != rows.to[e - 1]) {
+            const word node = rows.to[e];
+            rows.start[run] = e;
+            rows.part[run] = int(offset[node]) < first         ? GOES_ON
+                             : int(offset[node + 1]) > first + n ? BEGINS
+                                                                 : WHOLE;
+        }
+        if (e == n - 1) {
+            rows.tile = tile;
+            rows.n = n;
+            rows.n_run = run + 1;
+            rows.n_run_with_rest = run + 1 + (n < TILE);
+            rows.start[run + 1] = n;
+            rows.start[run + 2] = TILE;
+        }
+    }
+    __syncthreads();
+}
+
+// A run's sum goes to its node, or to where the parts of nodes that several tiles share are
+// collected: [2, n_tile, WIDTH], parts that begin and parts that go on.
+template <int WIDTH, bool ADD_TO_NODE, bool ADD_TO_PART, int TILE>
+__device__ void give_to_node(
+    float *node, float *parts, const Rows<TILE> &rows, int run, int n_tile, int column, float sum,
+    float factor)
+{
+    const int part = rows.part[run];
+    if (part == WHOLE) {
+        float *to = node + (size_t)rows.to[rows.start[run]] * WIDTH + column;
+        *to = ADD_TO_NODE ? *to + factor * sum : factor * sum;
+    } else {
+        float *to = parts + ((size_t)part * n_tile + rows.tile) * WIDTH + column;
+        *to = ADD_TO_PART ? *to + sum : sum;
+    }
+}
+
+// Columns of a matrix that a block works on: LANES of each of PARTS parts, each WIDTH wide.
+template <int PARTS, int LANES, int WIDTH>
+struct Columns {
+    int first;
+    static const int N = PARTS * LANES;
+    // Whether four columns that follow each other here do so in the matrix, and lie at 16 bytes.
+    static const bool BY_FOUR = LANES % 4 == 0 && WIDTH % 4 == 0;
+    static const int STRIDE = PARTS * WIDTH;
+    __device__ int at(int j) const
+    {
+        return LANES == WIDTH ? j : j / LANES * WIDTH + first + j % LANES;
+    }
+    __device__ bool has(int j) const { return j < N && (LANES == WIDTH || first + j % LANES < WIDTH); }
+};

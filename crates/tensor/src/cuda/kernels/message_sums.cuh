@@ -1,0 +1,83 @@
+// Sums of rows in an order that is always the same: parts of nodes that several tiles share, and the
+// gradients of weights that each block has summed for itself. Blocks of SUM_X columns times SUM_Y
+// runs of rows.
+
+#define SUM_X 32
+#define SUM_Y 16
+#define SUM_COLUMN int(threadIdx.x % SUM_X)
+#define SUM_RUN int(threadIdx.x / SUM_X)
+
+// The sum of n rows, each STRIDE numbers after the one before, in column `column` if there is such a
+// one. All threads call it; those with SUM_RUN == 0 get the sum.
+__device__ float sum_of_rows(const float *first, int n, size_t stride, int column, bool is_column)
+{
+    __shared__ float runs[SUM_Y][SUM_X];
+    const int each = (n + SUM_Y - 1) / SUM_Y;
+    const int start = min(n, each * SUM_RUN), end = min(n, start + each);
+    float sum = 0.0f;
+    if (is_column) {
+#pragma unroll 4
+        for (int row = start; row < end; ++row) sum += first[row * stride + column];
+    }
+    __syncthreads();
+    runs[SUM_RUN][SUM_COLUMN] = sum;
+    __syncthreads();
+    if (SUM_RUN == 0) {
+        sum = 0.0f;
+#pragma unroll
+        for (int run = 0; run < SUM_Y; ++run) sum += runs[run][SUM_COLUMN];
+    }
+    return sum;
+}
+
+// Adds up the parts of the node whose edges begin in `tile` and go on behind it, if there is one.
+// `parts` [2, n_tile, WIDTH], see give_to_node.
+template <int TILE, int WIDTH, bool ADD, bool MEAN>
+__device__ void join_parts(
+    float *nodes, const float *parts, int tile, int n_tile, int n_edge, const word *order,
+    const word *to, const word *offset)
+{
+    const int column = blockIdx.y * SUM_X + SUM_COLUMN;
+    if (blockIdx.y * SUM_X >= WIDTH) return;
+    const int first = tile * TILE, behind = min(first + TILE, n_edge);
+    const word node = to[order ? order[behind - 1] : behind - 1];
+    const int begin = offset[node], end = offset[node + 1];
+    if (begin < first || end <= behind) return;
+    const int n_more = (end - 1) / TILE - tile;
+    const float *more = parts + ((size_t)n_tile + tile + 1) * WIDTH;
+    float sum = sum_of_rows(more, n_more, WIDTH, column, column < WIDTH);
+    if (SUM_RUN == 0 && column < WIDTH) {
+        sum += parts[(size_t)tile * WIDTH + column];
+        if (MEAN) sum *= 1.0f / float(end - begin);
+        float *out = nodes + (size_t)node * WIDTH + column;
+        *out = ADD ? *out + sum : sum;
+    }
+}
+
+// Nodes without edges receive 0. Block `block` does SUM_Y nodes.
+template <int WIDTH>
+__device__ void clear_nodes_without_edges(float *nodes, int block, int n_node, const word *offset)
+{
+    const int node = block * SUM_Y + SUM_RUN, column = blockIdx.y * SUM_X + SUM_COLUMN;
+    if (node < n_node && column < WIDTH && offset[node] == offset[node + 1]) {
+        nodes[(size_t)node * WIDTH + column] = 0.0f;
+    }
+}
+
+// The rows of each run of a tile, `values` [n_edge, WIDTH], added to their node, or to its parts. A block
+// does LANES columns.
+template <int TILE, int WIDTH, int LANES>
+__device__ void sum_runs(
+    float *nodes, float *parts, const float *values, const Rows<TILE> &rows, int n_tile)
+{
+    for (int task = threadIdx.x; task < LANES * rows.n_run; task += THREADS) {
+        const int column = blockIdx.y * LANES + task % LANES, run = task / LANES;
+        if (column >= WIDTH) continue;
+        float sum = 0.0f;
+#pragma unroll 4
+        for (int e = rows.start[run]; e < rows.start[run + 1]; ++e) {
+            sum += values[(size_t)rows.edge[e] * WIDTH + column];
+        }
+        give_to_node<WIDTH, true, false>(nodes, parts, rows, run, n_tile, column, sum, 1.0f);
+    }
+}

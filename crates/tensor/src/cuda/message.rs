@@ -1,0 +1,63 @@
+//! Messages on a GPU, tile by tile: every value of some edges stays in a processor's own memory until
+//! the nodes have received theirs.
+//!
+//! Each program, that is each structure of a [`Message`], gets kernels of its own, which are written
+//! and compiled when it first occurs. [`program`] is the structure; [`plan`] decides what is kept and
+//! what has a tile; [`forward`], [`backward`] and [`pass`] write the source on top of the templates in
+//! `kernels/message_*.cuh`; [`source`] finds room for the tiles; [`call`] launches.
+//!
+//! Sums are made in an order that follows from the batch alone, without atomic additions.
+
+mod argument;
+mod backward;
+mod call;
+mod compiled;
+mod forward;
+mod kernel;
+mod kernels;
+mod pass;
+mod plan;
+mod program;
+mod source;
+mod structure;
+
+use call::Call;
+use dfdx::prelude::*;
+use program::Program;
+
+use super::device;
+use super::error::Error;
+use crate::backend::MessageOutput;
+use crate::{Buffer, Message, MessageResult};
+
+pub(super) use call::Kept;
+
+type Result<T> = std::result::Result<T, <Cuda as HasErr>::Err>;
+
+/// See [`Backend::message`](crate::Backend::message).
+pub(super) fn message(
+    cuda: &Cuda,
+    message: &Message<Cuda>,
+    result: MessageResult,
+    keep: bool,
+) -> Result<MessageOutput<Cuda>> {
+    let gpu = device::of(cuda)?;
+    let compiled = compiled::find(gpu, Program::of(message, result), keep)?;
+    Call { gpu, message, result, compiled: &compiled }.forward(cuda, keep)
+}
+
+/// See [`Backend::message_backward`](crate::Backend::message_backward).
+pub(super) fn message_backward(
+    cuda: &Cuda,
+    gradients: &mut [Option<Buffer<Cuda>>],
+    dy: &Buffer<Cuda>,
+    dedge: Option<&Buffer<Cuda>>,
+    message: &Message<Cuda>,
+    result: MessageResult,
+    kept: &Kept,
+) -> Result<()> {
+    let gpu = device::of(cuda)?;
+    let compiled = compiled::find(gpu, Program::of(message, result), true)?;
+    let call = Call { gpu, message, result, compiled: &compiled };
+    call.backward(gradients, dy, dedge, kept).map_err(Error::into)
+}

@@ -1,0 +1,138 @@
+//! What the kernels of a message are called with.
+
+use std::fmt;
+
+/// An argument of a kernel. Its name in the source tells what it is and the step that it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Argument {
+    NEdge,
+    NNode,
+    /// Tiles of edges in the order of the nodes that receive.
+    NTile,
+    /// Tiles of edges in the order of the nodes that send.
+    NFromTile,
+    /// Blocks that sum the gradients of weights.
+    NBlock,
+    ToOrder,
+    ToOf,
+    ToOffset,
+    FromOrder,
+    FromOf,
+    FromOffset,
+    /// The matrix of a leaf: rows of nodes, rows of edges, or distances.
+    Rows(usize),
+    /// The three numbers of a Gaussian basis.
+    First(usize),
+    Spacing(usize),
+    Coefficient(usize),
+    Weight(usize),
+    Bias(usize),
+    /// The factor of an edge, or its direction.
+    Constant(usize),
+    /// What the nodes receive, and its gradient.
+    Received,
+    OfReceived,
+    /// The values given out edge by edge, and their gradient.
+    Edges,
+    OfEdges,
+    /// What forward keeps of a step: `[n_tile, width, tile]`.
+    Kept(usize),
+    /// The gradient of a leaf's matrix.
+    OfRows(usize),
+    OfWeight(usize),
+    OfBias(usize),
+    /// Gradients of rows that were looked up at the nodes that send, edge by edge.
+    Sent(usize),
+    /// Parts of sums at nodes that several tiles share: `[2, n_tile, width]`.
+    Parts(usize),
+    /// The same for the sums of `Sent`.
+    SentParts(usize),
+    /// Sums of the gradients of weights, block by block.
+    BlockSums,
+    /// Values of tiles that do not fit into shared memory.
+    Tiles,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Integer,
+    Number,
+    Words,
+    Input,
+    Output,
+}
+
+impl Argument {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::NEdge | Self::NNode | Self::NTile | Self::NFromTile | Self::NBlock => {
+                Kind::Integer
+            }
+            Self::First(_) | Self::Spacing(_) | Self::Coefficient(_) => Kind::Number,
+            Self::ToOrder
+            | Self::ToOf
+            | Self::ToOffset
+            | Self::FromOrder
+            | Self::FromOf
+            | Self::FromOffset => Kind::Words,
+            Self::Rows(_)
+            | Self::Weight(_)
+            | Self::Bias(_)
+            | Self::Constant(_)
+            | Self::OfReceived
+            | Self::OfEdges => Kind::Input,
+            _ => Kind::Output,
+        }
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NEdge => write!(f, "n_edge"),
+            Self::NNode => write!(f, "n_node"),
+            Self::NTile => write!(f, "n_tile"),
+            Self::NFromTile => write!(f, "n_from_tile"),
+            Self::NBlock => write!(f, "n_block"),
+            Self::ToOrder => write!(f, "to_order"),
+            Self::ToOf => write!(f, "to_of"),
+            Self::ToOffset => write!(f, "to_offset"),
+            Self::FromOrder => write!(f, "from_order"),
+            Self::FromOf => write!(f, "from_of"),
+            Self::FromOffset => write!(f, "from_offset"),
+            Self::Rows(v) => write!(f, "rows_{v}"),
+            Self::First(v) => write!(f, "first_{v}"),
+            Self::Spacing(v) => write!(f, "spacing_{v}"),
+            Self::Coefficient(v) => write!(f, "coefficient_{v}"),
+            Self::Weight(v) => write!(f, "weight_{v}"),
+            Self::Bias(v) => write!(f, "bias_{v}"),
+            Self::Constant(v) => write!(f, "constant_{v}"),
+            Self::Received => write!(f, "received"),
+            Self::OfReceived => write!(f, "of_received"),
+            Self::Edges => write!(f, "edges"),
+            Self::OfEdges => write!(f, "of_edges"),
+            Self::Kept(v) => write!(f, "kept_{v}"),
+            Self::OfRows(v) => write!(f, "of_rows_{v}"),
+            Self::OfWeight(v) => write!(f, "of_weight_{v}"),
+            Self::OfBias(v) => write!(f, "of_bias_{v}"),
+            Self::Sent(v) => write!(f, "sent_{v}"),
+            Self::Parts(v) => write!(f, "parts_{v}"),
+            Self::SentParts(v) => write!(f, "sent_parts_{v}"),
+            Self::BlockSums => write!(f, "block_sums"),
+            Self::Tiles => write!(f, "all_tiles"),
+        }
+    }
+}
+
+/// The parameter list of a kernel.
+pub(super) fn parameters(arguments: &[Argument]) -> String {
+    let parameter = |&argument: &Argument| match argument.kind() {
+        Kind::Integer => format!("int {argument}"),
+        Kind::Number => format!("float {argument}"),
+        Kind::Words => format!("const word *__restrict__ {argument}"),
+        Kind::Input => format!("const float *__restrict__ {argument}"),
+        Kind::Output => format!("float *__restrict__ {argument}"),
+    };
+    arguments.iter().map(parameter).collect::<Vec<_>>().join(",\n    ")
+}

@@ -1,0 +1,278 @@
+//! Messages on a GPU: memory for what the kernels make, their arguments, their order.
+
+use cudarc::driver::CudaSlice;
+use dfdx::prelude::*;
+
+use super::argument::Argument as Name;
+use super::backward::{FROM_LANES, FROM_TILE};
+use super::compiled::Compiled;
+use super::kernel::Kernel;
+use super::kernels::Kernels;
+use crate::backend::MessageOutput;
+use crate::cuda::device::Gpu;
+use crate::cuda::error::Error;
+use crate::cuda::module::{Argument, Launch, count};
+use crate::message::EdgeOperation;
+use crate::{Buffer, Dense, Message, MessageResult, Segments};
+
+/// Threads of a block that computes edges: THREADS in the source.
+const THREADS: u32 = 128;
+/// Columns and runs of a block that sums: SUM_X and SUM_Y in the source.
+const SUM_X: usize = 32;
+const SUM_Y: usize = 16;
+/// The most blocks that go over the tiles in backward, each with sums of its own for the gradients
+/// of weights. Fixed, so that results are those of the batch, not of the GPU: twice the processors
+/// of an H100.
+const MOST_BLOCKS: usize = 264;
+
+/// What forward keeps for backward.
+#[derive(Debug)]
+pub(in crate::cuda) struct Kept(CudaSlice<f32>);
+
+/// Room for numbers that kernels will write before they read them.
+#[allow(unsafe_code, reason = "memory that has no values yet")]
+fn room(gpu: &Gpu, n: usize) -> Result<CudaSlice<f32>, Error> {
+    // SAFETY: kernels write all that they or others read later; any bits are a number.
+    unsafe { gpu.device.alloc(n.max(1)) }.map_err(Error::driver(format!("give {n} numbers room")))
+}
+
+/// One message, its program, and the batch's sizes.
+pub(super) struct Call<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) message: &'a Message<Cuda>,
+    pub(super) result: MessageResult,
+    pub(super) compiled: &'a Compiled,
+}
+
+/// Addresses of what only some kernels use; 0 where it is not there.
+#[derive(Default)]
+struct Places {
+    received: u64,
+    of_received: u64,
+    edges: u64,
+    of_edges: u64,
+    kept: u64,
+    block_sums: u64,
+    tiles: u64,
+    /// By step: first and second matrix.
+    gradients: Vec<[u64; 2]>,
+    sent: Vec<u64>,
+    parts: Vec<u64>,
+    sent_parts: Vec<u64>,
+}
+
+impl Call<'_> {
+    pub(super) fn forward(
+        &self,
+        cuda: &Cuda,
+        keep: bool,
+    ) -> Result<MessageOutput<Cuda>, <Cuda as HasErr>::Err> {
+        let kernels = &self.compiled.kernels;
+        let MessageResult { message, edge, .. } = self.result;
+        let width = |v: usize| kernels.widths[v];
+        let received: Dense<Cuda> = cuda.try_zeros_like(&(self.n_node(), width(message)))?;
+        let edges: Option<Dense<Cuda>> = edge
+            .map(|v| cuda.try_zeros_like(&(self.n_edge(), width(v))))
+            .transpose()?;
+        let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
+        let kept = room(self.gpu, n_kept * self.n_tile() * kernels.tile)?;
+        let parts = room(self.gpu, 2 * self.n_tile() * width(message))?;
+        let n_block = self.n_tile().min(match kernels.forward.n_tile_number {
+            0 => usize::MAX,
+            _ => MOST_BLOCKS,
+        });
+        let n_tile_number = n_block * kernels.n_column_block * kernels.forward.n_tile_number;
+        let tiles = room(self.gpu, n_tile_number)?;
+        let mut places = Places {
+            received: address(Argument::from(&received)),
+            edges: edges.as_ref().map_or(0, |edges| address(Argument::from(edges))),
+            kept: address(Argument::from(&kept)),
+            tiles: address(Argument::from(&tiles)),
+            parts: vec![0; kernels.widths.len()],
+            ..Places::default()
+        };
+        places.parts[message] = address(Argument::from(&parts));
+
+        let blocks = [n_block, kernels.n_column_block];
+        self.launch(&kernels.forward, blocks, THREADS, n_block, &places)?;
+        let blocks =
+            [self.n_tile() + self.n_node().div_ceil(SUM_Y), width(message).div_ceil(SUM_X)];
+        self.launch(&kernels.finish_forward, blocks, (SUM_X * SUM_Y) as u32, n_block, &places)?;
+        Ok((received, edges, keep.then_some(Kept(kept))))
+    }
+
+    pub(super) fn backward(
+        &self,
+        gradients: &mut [Option<Buffer<Cuda>>],
+        of_received: &Buffer<Cuda>,
+        of_edges: Option<&Buffer<Cuda>>,
+        kept: &Kept,
+    ) -> Result<(), Error> {
+        let kernels = &self.compiled.kernels;
+        let Some(backward) = &kernels.backward else {
+            return Err(Error::Engine("gradients of a message that has kept nothing".into()));
+        };
+        let n_block = self.n_tile().min(MOST_BLOCKS);
+        let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
+        let block_sums = room(self.gpu, n_block * kernels.n_block_sum)?;
+        let n_tile_number = n_block * kernels.n_column_block * backward.edges.n_tile_number;
+        let tiles = room(self.gpu, n_tile_number)?;
+        let mut rest = gradients.iter_mut();
+        let by_step = self.message.steps.iter().map(|step| {
+            let mut own = [0; 2];
+            for (own, _) in own.iter_mut().zip(step.operation.matrices()) {
+                let gradient = rest.next().and_then(Option::as_mut);
+                *own = gradient.map_or(0, |buffer| address(Argument::from(buffer)));
+            }
+            own
+        });
+        let by_step = by_step.collect();
+        // Room for the rows and parts of those steps that need them.
+        let all: Vec<Name> =
+            kernels.all().flat_map(|kernel| kernel.arguments.iter().copied()).collect();
+        let of_steps = |name: fn(usize) -> Name, n: usize| -> Result<Vec<_>, Error> {
+            let steps = kernels.widths.iter().enumerate();
+            let own = steps.map(|(v, width)| {
+                all.contains(&name(v)).then(|| room(self.gpu, n * width)).transpose()
+            });
+            own.collect()
+        };
+        let sent = of_steps(Name::Sent, self.n_edge())?;
+        let parts = of_steps(Name::Parts, 2 * self.n_tile())?;
+        let sent_parts = of_steps(Name::SentParts, 2 * n_from_tile)?;
+        let addresses = |rooms: &[Option<CudaSlice<f32>>]| {
+            rooms.iter().map(|room| room.as_ref().map_or(0, |room| address(room.into()))).collect()
+        };
+        let places = Places {
+            of_received: address(Argument::from(of_received)),
+            of_edges: of_edges.map_or(0, |edges| address(Argument::from(edges))),
+            kept: address(Argument::from(&kept.0)),
+            block_sums: address(Argument::from(&block_sums)),
+            tiles: address(Argument::from(&tiles)),
+            gradients: by_step,
+            sent: addresses(&sent),
+            parts: addresses(&parts),
+            sent_parts: addresses(&sent_parts),
+            ..Places::default()
+        };
+        let blocks = [n_block, kernels.n_column_block];
+        self.launch(&backward.edges, blocks, THREADS, n_block, &places)?;
+        if let Some(kernel) = &backward.sum_sent {
+            let blocks = [n_from_tile, kernels.widest(kernel).div_ceil(FROM_LANES)];
+            self.launch(kernel, blocks, THREADS, n_block, &places)?;
+        }
+        if let Some(kernel) = backward.finish.as_ref().filter(|_| n_block > 0) {
+            let there = kernel.arguments.contains(&Name::NTile).then_some(self.n_tile());
+            let sent = kernel.arguments.contains(&Name::NFromTile).then_some(n_from_tile);
+            let y = kernels.widest(kernel).div_ceil(SUM_X).max(1);
+            let x = there.unwrap_or(0)
+                + sent.unwrap_or(0)
+                + kernels.n_block_sum.div_ceil(SUM_X).div_ceil(y);
+            self.launch(kernel, [x, y], (SUM_X * SUM_Y) as u32, n_block, &places)?;
+        }
+        Ok(())
+    }
+
+    fn n_edge(&self) -> usize {
+        self.message.edges.from.n_item
+    }
+
+    fn n_node(&self) -> usize {
+        self.message.edges.to.n_segment
+    }
+
+    fn n_tile(&self) -> usize {
+        self.n_edge().div_ceil(self.compiled.kernels.tile)
+    }
+
+    fn launch(
+        &self,
+        kernel: &Kernel,
+        [x, y]: [usize; 2],
+        threads: u32,
+        n_block: usize,
+        places: &Places,
+    ) -> Result<(), Error> {
+        let arguments: Result<Vec<_>, Error> =
+            kernel.arguments.iter().map(|&name| self.value(name, n_block, places)).collect();
+        let launch = Launch {
+            blocks: [count("blocks", x)?, count("blocks", y)?],
+            threads,
+            shared: count("bytes", kernel.shared_bytes)?,
+        };
+        self.gpu.launch(&self.compiled.program, kernel.name, launch, &arguments?)
+    }
+
+    /// What stands behind a name.
+    fn value(&self, name: Name, n_block: usize, places: &Places) -> Result<Argument, Error> {
+        let int = |what, n| count(what, n).map(|n| Argument::I32(n.cast_signed()));
+        let at = Argument::Pointer;
+        let (from, to) = (&*self.message.edges.from, &*self.message.edges.to);
+        let order = |segments: &Segments<Cuda>| Argument::from(segments.order.as_ref());
+        let numbers = |v: usize| {
+            let found = match &self.message.steps[v].operation {
+                EdgeOperation::Gaussians { basis, .. } => Some(basis),
+                _ => None,
+            };
+            found.copied().ok_or_else(|| Error::Engine(format!("step {v} has no basis")))
+        };
+        Ok(match name {
+            Name::NEdge => int("edges", self.n_edge())?,
+            Name::NNode => int("nodes", self.n_node())?,
+            Name::NTile => int("tiles", self.n_tile())?,
+            Name::NFromTile => int("tiles", self.n_edge().div_ceil(FROM_TILE))?,
+            Name::NBlock => int("blocks", n_block)?,
+            Name::ToOrder => order(to),
+            Name::ToOf => (&to.of).into(),
+            Name::ToOffset => (&to.offset).into(),
+            Name::FromOrder => order(from),
+            Name::FromOf => (&from.of).into(),
+            Name::FromOffset => (&from.offset).into(),
+            Name::Rows(v) | Name::Weight(v) => self.matrix(v, 0)?,
+            Name::Bias(v) => self.matrix(v, 1)?,
+            Name::Constant(v) => self.matrix(v, 0)?,
+            Name::First(v) => Argument::F32(numbers(v)?.first),
+            Name::Spacing(v) => Argument::F32(numbers(v)?.spacing),
+            Name::Coefficient(v) => Argument::F32(numbers(v)?.coefficient),
+            Name::Received => at(places.received),
+            Name::OfReceived => at(places.of_received),
+            Name::Edges => at(places.edges),
+            Name::OfEdges => at(places.of_edges),
+            Name::Kept(v) => at(places.kept + 4 * self.before_kept(v) as u64),
+            Name::OfRows(v) | Name::OfWeight(v) => at(places.gradients[v][0]),
+            Name::OfBias(v) => at(places.gradients[v][1]),
+            Name::Sent(v) => at(places.sent[v]),
+            Name::Parts(v) => at(places.parts[v]),
+            Name::SentParts(v) => at(places.sent_parts[v]),
+            Name::BlockSums => at(places.block_sums),
+            Name::Tiles => at(places.tiles),
+        })
+    }
+
+    /// A matrix of a step: the one that it looks up, its weight and bias, or a constant of the edge.
+    fn matrix(&self, v: usize, which: usize) -> Result<Argument, Error> {
+        let matrix = match &self.message.steps[v].operation {
+            EdgeOperation::Gaussians { distance: matrix, .. }
+            | EdgeOperation::Scale { factor: matrix, .. }
+            | EdgeOperation::Equivariant { direction: matrix, .. } => Some(matrix),
+            operation => operation.matrices().nth(which),
+        };
+        let matrix = matrix.ok_or_else(|| Error::Engine(format!("step {v} has no matrix")))?;
+        Ok(Argument::from(matrix.tensor()))
+    }
+
+    /// Numbers that are kept of the steps before `v`.
+    fn before_kept(&self, v: usize) -> usize {
+        let Kernels { kept, tile, .. } = &self.compiled.kernels;
+        let before: usize =
+            kept.iter().take_while(|(step, _)| *step < v).map(|(_, width)| width).sum();
+        before * tile * self.n_tile()
+    }
+}
+
+fn address(argument: Argument) -> u64 {
+    match argument {
+        Argument::Pointer(address) => address,
+        _ => 0,
+    }
+}

@@ -1,0 +1,42 @@
+//! Kernels that are compiled once and found again.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::kernels::Kernels;
+use super::program::Program;
+use crate::cuda::device::Gpu;
+use crate::cuda::error::Error;
+use crate::cuda::module;
+
+/// Shared memory of a block, in bytes, that has no dynamic size.
+const FIXED_SHARED: u32 = 1024;
+
+thread_local! {
+    /// What this thread has compiled, by the GPU, the program, and whether gradients are wanted.
+    static COMPILED: RefCell<HashMap<(usize, Program, bool), Rc<Compiled>>> = RefCell::default();
+}
+
+/// Kernels that are ready to run.
+pub(super) struct Compiled {
+    pub(super) kernels: Kernels,
+    pub(super) program: Arc<module::Program>,
+}
+
+/// The kernels of a program, compiled now or before.
+///
+/// # Errors
+/// Kernels that do not compile: a bug.
+pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc<Compiled>, Error> {
+    let key = (std::ptr::from_ref(gpu).addr(), program, keep);
+    if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
+        return Ok(compiled);
+    }
+    let kernels = Kernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
+    let source = kernels.source();
+    let compiled = Rc::new(Compiled { program: gpu.program(&source)?, kernels });
+    COMPILED.with_borrow_mut(|all| all.insert(key, Rc::clone(&compiled)));
+    Ok(compiled)
+}

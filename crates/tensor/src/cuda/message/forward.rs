@@ -1,0 +1,151 @@
+//! The source of a message's kernels, from the distances to what the nodes receive.
+
+use std::fmt::Write as _;
+
+use super::argument::Argument;
+use super::kernel::{self, Kernel};
+use super::pass::{Pass, name};
+use super::plan::Plan;
+use super::program::Operation;
+use super::source::Source;
+use crate::Aggregate;
+
+/// All that the nodes receive from edges in one tile, and parts of the rest.
+pub(super) fn forward(plan: &Plan<'_>, keep: bool, memory: kernel::Memory) -> Kernel {
+    let mut source = Source::default();
+    for v in (0..plan.live.len()).filter(|&v| plan.staged[v]) {
+        compute(plan, &mut source, v, keep && plan.kept[v], |source, v| source.exists(&tile(v)));
+        if plan.program.edge == Some(v) {
+            source.begin();
+            let text = Pass::new(plan, v, false).give_out(&mut source);
+            source.put(&format!("    // Step {v} is given out edge by edge.\n{text}"));
+        }
+    }
+    let message = plan.program.message;
+    source.begin();
+    let text = Pass::new(plan, message, !plan.staged[message]).aggregate(&mut source);
+    source.put(&format!("    // The nodes receive step {message}.\n{text}"));
+
+    let rows = [Argument::NEdge, Argument::ToOrder, Argument::FromOf, Argument::ToOf];
+    for argument in rows.into_iter().chain([Argument::ToOffset, Argument::NTile]) {
+        source.argument(argument);
+    }
+    if !memory.shared {
+        source.argument(Argument::Tiles);
+    }
+    let (declarations, actions, numbers) = source.finish();
+    let mean = plan.program.aggregate == Aggregate::Mean;
+    let (tile, first_column) = (plan.tile, kernel::first_column(plan));
+    let body = format!(
+        "    __shared__ Rows<{tile}> rows;\n{first_column}{}{declarations}    \
+         for (int tile = blockIdx.x; tile < n_tile; tile += gridDim.x) {{\n    \
+         find_rows<{tile}, {mean}>(rows, tile, n_edge, to_order, from_of, to_of, to_offset);\n\
+         {actions}    }}\n",
+        kernel::tiles(numbers, memory),
+    );
+    Kernel::new("message_forward", "THREADS, BLOCKS", source.arguments(), &body, numbers, memory)
+}
+
+/// What is left: sums of nodes whose edges lie in several tiles, and nodes without edges.
+pub(super) fn finish(plan: &Plan<'_>) -> Kernel {
+    let v = plan.program.message;
+    let (tile, width) = (plan.tile, plan.step(v).width);
+    let mean = plan.program.aggregate == Aggregate::Mean;
+    let body = format!(
+        "    const int block = blockIdx.x;\n    if (block < n_tile) {{\n        \
+         join_parts<{tile}, {width}, false, {mean}>(received, parts_{v}, block, n_tile, n_edge, \
+         to_order, to_of, to_offset);\n    }} else {{\n        \
+         clear_nodes_without_edges<{width}>(received, block - n_tile, n_node, to_offset);\n    \
+         }}\n"
+    );
+    let arguments = vec![
+        Argument::NEdge,
+        Argument::NNode,
+        Argument::NTile,
+        Argument::ToOrder,
+        Argument::ToOf,
+        Argument::ToOffset,
+        Argument::Received,
+        Argument::Parts(v),
+    ];
+    Kernel::new("finish_forward", "SUM_X * SUM_Y", arguments, &body, 0, kernel::Memory::default())
+}
+
+/// The name of a step's tile.
+pub(super) fn tile(v: usize) -> String {
+    format!("value_{v}")
+}
+
+/// Computes a staged step from its inputs, and keeps what backward needs.
+pub(super) fn compute(
+    plan: &Plan<'_>,
+    source: &mut Source,
+    v: usize,
+    keep: bool,
+    is_there: impl Fn(&Source, usize) -> bool,
+) {
+    let [t, s] = [plan.tile, plan.stride()];
+    let step = plan.step(v);
+    let numbers = |width: usize| width.next_multiple_of(4) * s;
+    let kept = |source: &mut Source| match keep {
+        true => {
+            let width = step.width;
+            format!("{} + (size_t)tile * {}", source.argument(Argument::Kept(v)), width * t)
+        }
+        false => "(float *)0".to_owned(),
+    };
+    let keeping = match (keep, plan.keeps_sum(v)) {
+        (false, _) => "KEEP_NOTHING",
+        (true, true) => "KEEP_SUM",
+        (true, false) => "KEEP_OUTPUT",
+    };
+    let (columns, activation) = (plan.columns(v), name(step.operation.activation()));
+    source.begin();
+    if let Operation::Linear(linear) = &step.operation {
+        source.create(&tile(v), numbers(plan.local_width(v)));
+        source.touch(&tile(linear.input));
+        let weight = source.argument(Argument::Weight(v));
+        let bias = match linear.bias {
+            true => source.argument(Argument::Bias(v)),
+            false => "(const float *)0".to_owned(),
+        };
+        let (kept, input, n_in) = (kept(source), linear.input, linear.n_in);
+        source.put(&format!(
+            "    // Step {v}: a layer on step {input}, {n_in} to {}.\n    \
+             linear<{t}, {s}, {n_in}, {activation}, {keeping}>(value_{v}, value_{input}, {weight}, \
+             {bias}, {kept}, {columns});\n",
+            step.width
+        ));
+        return;
+    }
+    let pass = Pass::new(plan, v, true);
+    let mut note = String::new();
+    let read_later = |input: usize| {
+        (v + 1..plan.live.len()).any(|user| plan.live[user] && uses(plan, user, input))
+            || plan.program.message == input
+            || plan.program.edge == Some(input)
+    };
+    match pass.place_to_take(|input| is_there(source, input) && !read_later(input)) {
+        Some(input) => source.take_place(&tile(v), &tile(input)),
+        None => source.create(&tile(v), numbers(plan.local_width(v))),
+    }
+    let text = pass.stage(source);
+    let _ = write!(note, "    // Step {v}, {} wide.\n{text}", step.width);
+    source.put(&note);
+    if step.operation.activation() != crate::Activation::Identity {
+        source.begin();
+        source.touch(&tile(v));
+        let kept = kept(source);
+        source.put(&format!(
+            "    activate_sums<{t}, {s}, {activation}, {keeping}>(value_{v}, {kept}, {columns});\n"
+        ));
+    }
+}
+
+/// Whether a later step may read the tile of `input`: directly, or through steps that are computed
+/// where they are used.
+fn uses(plan: &Plan<'_>, user: usize, input: usize) -> bool {
+    plan.step(user).operation.inputs().any(|of| {
+        of == input || (of < user && !plan.staged[of] && uses(plan, of, input))
+    })
+}

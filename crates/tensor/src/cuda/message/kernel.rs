@@ -1,0 +1,66 @@
+//! A kernel as text, with what it is called with.
+
+use super::argument::{Argument, parameters};
+use super::plan::Plan;
+
+/// Where the tiles and the sums of a block are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Memory {
+    /// Tiles lie in shared memory, else in a part of the device's memory that is the block's own.
+    pub(super) shared: bool,
+    /// The sums of weights' gradients lie in shared memory, else in the device's.
+    pub(super) shared_sums: bool,
+}
+
+/// One function of a source.
+#[derive(Debug, Clone)]
+pub(super) struct Kernel {
+    pub(super) name: &'static str,
+    pub(super) text: String,
+    pub(super) arguments: Vec<Argument>,
+    /// Dynamic shared memory in bytes.
+    pub(super) shared_bytes: usize,
+    /// Numbers of a block's tiles where they are in the device's memory.
+    pub(super) n_tile_number: usize,
+}
+
+impl Kernel {
+    /// `numbers` of a block's tiles.
+    pub(super) fn new(
+        name: &'static str,
+        threads: &str,
+        arguments: Vec<Argument>,
+        body: &str,
+        numbers: usize,
+        memory: Memory,
+    ) -> Self {
+        let text = format!(
+            "extern \"C\" __global__ void __launch_bounds__({threads}) {name}(\n    {})\n\
+             {{\n{body}}}\n",
+            parameters(&arguments)
+        );
+        let (shared_bytes, n_tile_number) =
+            if memory.shared { (4 * numbers, 0) } else { (0, numbers) };
+        Self { name, text, arguments, shared_bytes, n_tile_number }
+    }
+}
+
+/// The declaration of where a block's tiles begin.
+pub(super) fn tiles(numbers: usize, memory: Memory) -> String {
+    if memory.shared {
+        "    extern __shared__ float4 shared_memory[];\n    \
+         float *const tiles = reinterpret_cast<float *>(shared_memory);\n"
+            .to_owned()
+    } else {
+        format!(
+            "    float *const tiles =\n        all_tiles + ((size_t)blockIdx.y * gridDim.x + \
+             blockIdx.x) * {numbers};\n"
+        )
+    }
+}
+
+/// The declaration of the first column that a block computes, where it does not compute all.
+pub(super) fn first_column(plan: &Plan<'_>) -> String {
+    plan.lanes
+        .map_or_else(String::new, |lanes| format!("    const int first_column = blockIdx.y * {lanes};\n"))
+}

@@ -1,0 +1,118 @@
+//! A program's kernels, and how they share a GPU's memory.
+
+use super::argument::Argument;
+use super::kernel::{Kernel, Memory};
+use super::plan::Plan;
+use super::program::Program;
+use super::{backward, forward};
+
+/// What all kernels are made of, before the text of the kernels themselves.
+const TEMPLATES: &str = concat!(
+    include_str!("../kernels/message_rows.cuh"),
+    include_str!("../kernels/message_layers.cuh"),
+    include_str!("../kernels/message_sums.cuh"),
+);
+/// Edges of a tile, the most first.
+const TILES: [usize; 3] = [32, 16, 8];
+/// Shared memory of a block in bytes with which two blocks find room on a processor of a data
+/// center's GPU.
+const FOR_TWO: usize = 112 << 10;
+
+/// The kernels of a program as text.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    /// Edges of a tile.
+    pub(super) tile: usize,
+    /// Blocks that share the columns of a tile.
+    pub(super) n_column_block: usize,
+    pub(super) forward: Kernel,
+    pub(super) finish_forward: Kernel,
+    pub(super) backward: Option<Backward>,
+    /// Numbers that each block sums for the gradients of weights, of all column blocks.
+    pub(super) n_block_sum: usize,
+    /// The steps that are kept, and their widths.
+    pub(super) kept: Vec<(usize, usize)>,
+    /// Widths of the parts of sums at nodes, by step.
+    pub(super) widths: Vec<usize>,
+}
+
+/// The kernels that make gradients.
+#[derive(Debug)]
+pub(super) struct Backward {
+    pub(super) edges: Kernel,
+    pub(super) sum_sent: Option<Kernel>,
+    pub(super) finish: Option<Kernel>,
+}
+
+impl Kernels {
+    /// The kernels for a GPU whose blocks have `limit` bytes of shared memory; with those of
+    /// backward if `keep`.
+    pub(super) fn new(program: &Program, keep: bool, limit: usize) -> Self {
+        let (tile, shared) = layout(program, limit);
+        let plan = Plan::new(program, tile);
+        let n_sum = backward::n_block_sum(&plan);
+        let edges = |shared_sums| backward::backward(&plan, Memory { shared, shared_sums });
+        let with_sums = edges(shared);
+        let fits = with_sums.shared_bytes <= FOR_TWO.min(limit);
+        let backward = keep.then(|| Backward {
+            edges: if fits { with_sums } else { edges(false) },
+            sum_sent: backward::sum_sent(&plan),
+            finish: backward::finish(&plan),
+        });
+        let kept = (0..plan.kept.len()).filter(|&v| keep && plan.kept[v]);
+        Self {
+            tile,
+            n_column_block: plan.n_column_block(),
+            forward: forward::forward(&plan, keep, Memory { shared, shared_sums: false }),
+            finish_forward: forward::finish(&plan),
+            backward,
+            n_block_sum: n_sum * plan.n_column_block(),
+            kept: kept.map(|v| (v, program.steps[v].width)).collect(),
+            widths: program.steps.iter().map(|step| step.width).collect(),
+        }
+    }
+
+    /// The text that is compiled.
+    pub(super) fn source(&self) -> String {
+        let mut text = TEMPLATES.to_owned();
+        for kernel in self.all() {
+            text.push('\n');
+            text += &kernel.text;
+        }
+        text
+    }
+
+    /// In the order in which they run.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Kernel> {
+        let backward = self.backward.iter().flat_map(|backward| {
+            [Some(&backward.edges), backward.sum_sent.as_ref(), backward.finish.as_ref()]
+        });
+        [&self.forward, &self.finish_forward].into_iter().chain(backward.flatten())
+    }
+
+    /// The most columns that a kernel of sums works on.
+    pub(super) fn widest(&self, kernel: &Kernel) -> usize {
+        let width = |argument: &Argument| match argument {
+            Argument::Parts(v) | Argument::SentParts(v) => self.widths[*v],
+            _ => 0,
+        };
+        kernel.arguments.iter().map(width).max().unwrap_or(0)
+    }
+}
+
+/// Edges of a tile, and whether its values find room in shared memory. The same for all kernels of a
+/// program, whether gradients are wanted or not: what they keep has the shape of tiles, and forward
+/// gives the same bits in training and in evaluation.
+fn layout(program: &Program, limit: usize) -> (usize, bool) {
+    let bytes = |tile: usize| {
+        let plan = Plan::new(program, tile);
+        let memory = Memory { shared: true, shared_sums: false };
+        let backward = backward::backward(&plan, memory).shared_bytes;
+        forward::forward(&plan, true, memory).shared_bytes.max(backward)
+    };
+    let fitting = |room: usize| TILES.into_iter().find(|&tile| bytes(tile) <= room.min(limit));
+    match fitting(FOR_TWO).or_else(|| fitting(usize::MAX)) {
+        Some(tile) => (tile, true),
+        None => (TILES[0], false),
+    }
+}

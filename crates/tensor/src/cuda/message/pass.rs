@@ -1,0 +1,556 @@
+//! Values that are computed column by column: one thread has one column of some edges.
+//!
+//! What is looked up, summed, multiplied and scaled is computed where it is used, in registers, from
+//! the tiles of the steps that have one. A pass does so for one step (its root) and what leads to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use super::argument::Argument;
+use super::plan::Plan;
+use super::program::Operation;
+use super::source::Source;
+use crate::Activation;
+
+/// A step that is computed, or only read from its tile, and the steps that it is computed from.
+pub(super) struct Pass<'p> {
+    plan: &'p Plan<'p>,
+    root: usize,
+    /// Whether the root is computed.
+    computed: bool,
+    /// The root, steps that are computed on the way, and those that are read.
+    members: BTreeSet<usize>,
+}
+
+/// What a thread goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Four edges.
+    FourEdges,
+    /// The edges of a tile that one node receives.
+    Runs {
+        /// Also the places behind the last edge.
+        rest: bool,
+    },
+}
+
+impl<'p> Pass<'p> {
+    pub(super) fn new(plan: &'p Plan<'p>, root: usize, computed: bool) -> Self {
+        let mut pass = Self { plan, root, computed, members: BTreeSet::from([root]) };
+        let mut open = vec![root];
+        while let Some(v) = open.pop() {
+            if pass.computes(v) {
+                for input in plan.step(v).operation.inputs() {
+                    pass.members.insert(input);
+                    open.push(input);
+                }
+            }
+        }
+        pass
+    }
+
+    pub(super) fn root(&self) -> usize {
+        self.root
+    }
+
+    /// Whether a member is computed from others, not read.
+    fn computes(&self, v: usize) -> bool {
+        let own = if v == self.root { self.computed } else { !self.plan.staged[v] };
+        own && !self.plan.step(v).operation.is_leaf()
+    }
+
+    /// Members that are read from their tiles.
+    pub(super) fn tiles(&self) -> impl Iterator<Item = usize> {
+        self.members.iter().copied().filter(|&v| self.reads_tile(v))
+    }
+
+    fn reads_tile(&self, v: usize) -> bool {
+        self.plan.staged[v] && !(v == self.root && self.computed)
+    }
+
+    fn has_vectors(&self) -> bool {
+        self.computes(self.root)
+            && matches!(self.plan.step(self.root).operation, Operation::Equivariant { .. })
+    }
+
+    /// Parts of a member that lie side by side and are computed together.
+    fn parts(&self, v: usize) -> usize {
+        match (self.has_vectors(), v == self.root) {
+            (true, true) => 4,
+            (true, false) => 3,
+            _ => 1,
+        }
+    }
+
+    /// Columns of one part.
+    fn width(&self) -> usize {
+        self.plan.step(self.root).width / self.parts(self.root)
+    }
+
+    /// The columns of one part that the block has, where that is not all: only the message itself is
+    /// cut, not what its layers read.
+    fn cut(&self) -> Option<usize> {
+        self.plan.lanes.filter(|_| self.is_message())
+    }
+
+    fn lanes(&self) -> usize {
+        self.cut().unwrap_or_else(|| self.width())
+    }
+
+    /// The number of a member's column in its matrix.
+    fn column(&self, part: usize) -> String {
+        match part * self.width() {
+            0 => "column".to_owned(),
+            before => format!("column + {before}"),
+        }
+    }
+
+    /// An element of a member's tile, whose name begins with `kind`.
+    fn element(&self, source: &mut Source, kind: &str, v: usize, part: usize, e: &str) -> String {
+        let name = format!("{kind}_{v}");
+        source.touch(&name);
+        let column = if self.plan.is_cut(v) {
+            format!("c + {}", part * self.lanes())
+        } else {
+            self.column(part)
+        };
+        format!("{name}[({column}) * {} + {e}]", self.plan.stride())
+    }
+
+    /// Where a member's row is in its matrix.
+    fn place(&self, v: usize, part: usize) -> String {
+        let row = match self.plan.step(v).operation {
+            Operation::From => "from",
+            Operation::To => "to",
+            _ => "edge",
+        };
+        let width = self.plan.step(v).width;
+        format!("(size_t)rows.{row}[e] * {width} + {}", self.column(part))
+    }
+
+    /// The value of a member, from those of its inputs.
+    fn value(&self, source: &mut Source, v: usize, part: usize) -> String {
+        if self.reads_tile(v) {
+            return self.element(source, "value", v, part, "e");
+        }
+        let step = self.plan.step(v);
+        match &step.operation {
+            Operation::Gaussians => {
+                let distance = source.argument(Argument::Rows(v));
+                let [first, spacing, coefficient] =
+                    [Argument::First(v), Argument::Spacing(v), Argument::Coefficient(v)]
+                        .map(|argument| source.argument(argument));
+                let column = self.column(part);
+                format!(
+                    "gaussian(__ldg({distance} + rows.edge[e]), {column}, {first}, {spacing}, \
+                     {coefficient})"
+                )
+            }
+            Operation::From | Operation::To | Operation::Stored => {
+                let matrix = source.argument(Argument::Rows(v));
+                format!("__ldg({matrix} + {})", self.place(v, part))
+            }
+            Operation::Linear(_) => unreachable!("layers have tiles"),
+            Operation::Sum { terms, activation } => {
+                let sum = sum_of(terms, part);
+                match activation {
+                    Activation::Identity => sum,
+                    // A sum with a tile is activated there.
+                    _ if self.plan.staged[v] => sum,
+                    activation => format!("activate<{}>({sum})", name(*activation)),
+                }
+            }
+            Operation::Product([a, b]) => format!("v{a}_{part} * v{b}_{part}"),
+            Operation::Scale { input } => {
+                let factor = source.argument(Argument::Constant(v));
+                format!("v{input}_{part} * __ldg({factor} + rows.edge[e])")
+            }
+            Operation::Equivariant { input, vector } => match part {
+                0 => format!("v{input}_0"),
+                _ => {
+                    let along = self.direction(source, v, part - 1);
+                    let component = part - 1;
+                    format!("v{input}_1 * {along} + v{input}_2 * v{vector}_{component}")
+                }
+            },
+        }
+    }
+
+    fn direction(&self, source: &mut Source, v: usize, component: usize) -> String {
+        let direction = source.argument(Argument::Constant(v));
+        format!("__ldg({direction} + (size_t)rows.edge[e] * 3 + {component})")
+    }
+
+    /// Values of the members that are `wanted`.
+    fn values(&self, source: &mut Source, wanted: &BTreeSet<usize>, indent: &str) -> String {
+        let mut text = String::new();
+        for &v in wanted {
+            for part in 0..self.parts(v) {
+                let value = self.value(source, v, part);
+                let _ = writeln!(text, "{indent}const float v{v}_{part} = {value};");
+            }
+        }
+        text
+    }
+
+    /// The loop around the body, which ends with a wait for all threads.
+    fn over(&self, over: Over, before: &str, body: &str, after: &str) -> String {
+        let lanes = self.lanes();
+        let (n, first, behind) = match over {
+            Over::FourEdges => (format!("{}", self.plan.tile / 4), "task / LANES * 4", "start + 4"),
+            Over::Runs { rest: false } => {
+                ("rows.n_run".into(), "rows.start[run]", "rows.start[run + 1]")
+            }
+            Over::Runs { rest: true } => {
+                ("rows.n_run_with_rest".into(), "rows.start[run]", "rows.start[run + 1]")
+            }
+        };
+        let run = if over == Over::FourEdges { "" } else { "const int run = task / LANES;\n" };
+        let unroll = if over == Over::FourEdges { "4" } else { "2" };
+        let column = match self.cut() {
+            None => "const int column = task % LANES;".to_owned(),
+            Some(_) => format!(
+                "const int c = task % LANES, column = first_column + c;\n            \
+                 if (column >= {}) continue;",
+                self.width()
+            ),
+        };
+        let run = if run.is_empty() { String::new() } else { format!("            {run}") };
+        format!(
+            "    {{\n        const int LANES = {lanes};\n        \
+             for (int task = threadIdx.x; task < LANES * {n}; task += THREADS) {{\n            \
+             {column}\n{run}            const int start = {first}, behind = {behind};\n\
+             {before}#pragma unroll {unroll}\n            \
+             for (int e = start; e < behind; ++e) {{\n{body}            }}\n{after}        }}\n    \
+             }}\n    __syncthreads();\n"
+        )
+    }
+
+    /// Computes the root and puts it into its tile.
+    pub(super) fn stage(&self, source: &mut Source) -> String {
+        let body = self.values(source, &self.members, "                ");
+        let root = self.root;
+        let (mut before, mut keep, mut after) = (String::new(), String::new(), String::new());
+        for part in 0..self.parts(root) {
+            let _ = writeln!(before, "            float out_{part}[4];");
+            let _ = writeln!(keep, "                out_{part}[e - start] = v{root}_{part};");
+            after += &self.put_four(source, "value", root, part);
+        }
+        self.over(Over::FourEdges, &before, &(body + &keep), &after)
+    }
+
+    fn put_four(&self, source: &mut Source, kind: &str, v: usize, part: usize) -> String {
+        let element = self.element(source, kind, v, part, "start");
+        let out = if kind == "value" { format!("out_{part}") } else { format!("out{v}_{part}") };
+        format!(
+            "            put_four(&{element}, make_float4({out}[0], {out}[1], {out}[2], {out}[3]));\n"
+        )
+    }
+
+    /// Sums the root at the nodes that receive.
+    pub(super) fn aggregate(&self, source: &mut Source) -> String {
+        let root = self.root;
+        let mut body = self.values(source, &self.members, "                ");
+        let (mut before, mut after) = (String::new(), String::new());
+        let width = self.plan.step(root).width;
+        let [received, parts] =
+            [Argument::Received, Argument::Parts(root)].map(|argument| source.argument(argument));
+        let n_tile = source.argument(Argument::NTile);
+        for part in 0..self.parts(root) {
+            let _ = writeln!(before, "            float sum_{part} = 0.0f;");
+            let _ = writeln!(body, "                sum_{part} += v{root}_{part};");
+            let column = self.column(part);
+            let _ = writeln!(
+                after,
+                "            give_to_node<{width}, false, false>({received}, {parts}, rows, run, \
+                 {n_tile}, {column}, sum_{part}, rows.share[start]);"
+            );
+        }
+        self.over(Over::Runs { rest: false }, &before, &body, &after)
+    }
+
+    /// Writes the root's tile out edge by edge.
+    pub(super) fn give_out(&self, source: &mut Source) -> String {
+        let value = self.element(source, "value", self.root, 0, "e");
+        let edges = source.argument(Argument::Edges);
+        let place = self.place_of_edge();
+        let body = format!("                if (e < rows.n) {edges}[{place}] = {value};\n");
+        self.over(Over::FourEdges, "", &body, "")
+    }
+
+    /// Reads the gradients of what was given out into the root's tile.
+    pub(super) fn take_back(&self, source: &mut Source) -> String {
+        let gradient = self.element(source, "gradient", self.root, 0, "e");
+        let edges = source.argument(Argument::OfEdges);
+        let place = self.place_of_edge();
+        let body = format!(
+            "                {gradient} = e < rows.n ? __ldg({edges} + {place}) : 0.0f;\n"
+        );
+        self.over(Over::FourEdges, "", &body, "")
+    }
+
+    fn place_of_edge(&self) -> String {
+        let width = self.plan.step(self.root).width;
+        format!("(size_t)rows.edge[e] * {width} + {}", self.column(0))
+    }
+
+    /// Members whose values the gradients are computed from.
+    pub(super) fn needed_for_gradients(&self) -> BTreeSet<usize> {
+        let mut needed = BTreeSet::new();
+        let tracked = |v: usize| self.plan.step(v).tracked;
+        for &v in self.members.iter().filter(|&&v| self.computes(v) && tracked(v)) {
+            match &self.plan.step(v).operation {
+                Operation::Product([a, b]) | Operation::Equivariant { input: a, vector: b } => {
+                    needed.extend(tracked(*a).then_some(*b));
+                    needed.extend(tracked(*b).then_some(*a));
+                }
+                Operation::Sum { terms, activation }
+                    if *activation != Activation::Identity && !self.plan.staged[v] =>
+                {
+                    needed.extend(terms);
+                }
+                _ => {}
+            }
+        }
+        for &v in self.members.iter().rev() {
+            if needed.contains(&v) && self.computes(v) {
+                needed.extend(self.plan.step(v).operation.inputs());
+            }
+        }
+        needed
+    }
+
+    /// From the gradient of the root to those of what it was computed from. `written` are the
+    /// gradients that have a value already, by step.
+    pub(super) fn spread(&self, source: &mut Source, written: &mut BTreeSet<usize>) -> String {
+        let plan = self.plan;
+        let tracked = |v: &usize| plan.step(*v).tracked;
+        let sums = self.members.iter().copied().filter(tracked).any(|v| self.sums_at_node(v));
+        let over = if sums { Over::Runs { rest: true } } else { Over::FourEdges };
+        let indent = "                ";
+        let mut text = self.values(source, &self.needed_for_gradients(), indent);
+        let (mut before, mut after) = (String::new(), String::new());
+        let mut first = FirstOr::default();
+        for part in 0..self.parts(self.root) {
+            let gradient = self.root_gradient(source, part);
+            first.add(&mut text, self.root, part, &gradient);
+        }
+        for &v in self.members.iter().rev().filter(|&v| tracked(v)) {
+            if self.computes(v) {
+                self.spread_step(source, v, &mut first, &mut text);
+                continue;
+            }
+            for part in (0..self.parts(v)).filter(|&part| first.has(v, part)) {
+                let gradient = format!("g{v}_{part}");
+                if self.reads_tile(v) {
+                    self.give_to_tile(
+                        source, v, part, over, written, &mut text, &mut before, &mut after,
+                    );
+                } else if self.sums_at_node(v) {
+                    let [of_rows, parts, n_tile] =
+                        [Argument::OfRows(v), Argument::Parts(v), Argument::NTile]
+                            .map(|argument| source.argument(argument));
+                    let again = written.contains(&v);
+                    let (width, column) = (plan.step(v).width, self.column(part));
+                    let _ = writeln!(before, "            float sum{v}_{part} = 0.0f;");
+                    let _ = writeln!(text, "{indent}sum{v}_{part} += {gradient};");
+                    let _ = writeln!(
+                        after,
+                        "            if (run < rows.n_run) give_to_node<{width}, true, \
+                         {again}>({of_rows}, {parts}, rows, run, {n_tile}, {column}, \
+                         sum{v}_{part}, 1.0f);"
+                    );
+                } else {
+                    let (argument, again) = match plan.step(v).operation {
+                        Operation::From => (Argument::Sent(v), written.contains(&v)),
+                        _ => (Argument::OfRows(v), true),
+                    };
+                    let matrix = source.argument(argument);
+                    let sign = if again { "+=" } else { "=" };
+                    let place = match argument {
+                        Argument::Sent(_) => format!(
+                            "(size_t)rows.edge[e] * {} + {}",
+                            plan.step(v).width,
+                            self.column(part)
+                        ),
+                        _ => self.place(v, part),
+                    };
+                    let _ = writeln!(
+                        text,
+                        "{indent}if (e < rows.n) {matrix}[{place}] {sign} {gradient};"
+                    );
+                }
+            }
+            if first.has(v, 0) {
+                written.insert(v);
+            }
+        }
+        self.over(over, &before, &text, &after)
+    }
+
+    /// Whether the root is what the nodes receive, in the pass that the nodes' gradients come in by.
+    fn is_message(&self) -> bool {
+        self.root == self.plan.program.message && self.computed != self.plan.staged[self.root]
+    }
+
+    fn sums_at_node(&self, v: usize) -> bool {
+        matches!(self.plan.step(v).operation, Operation::To) && !self.reads_tile(v)
+    }
+
+    fn root_gradient(&self, source: &mut Source, part: usize) -> String {
+        if !self.is_message() {
+            return self.element(source, "gradient", self.root, part, "e");
+        }
+        let received = source.argument(Argument::OfReceived);
+        let width = self.plan.step(self.root).width;
+        let column = self.column(part);
+        format!(
+            "e < rows.n ? rows.share[e] * __ldg({received} + (size_t)rows.to[e] * {width} + \
+             {column}) : 0.0f"
+        )
+    }
+
+    /// Adds to the gradient of a tile, or writes it if it has none.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a loop")]
+    fn give_to_tile(
+        &self,
+        source: &mut Source,
+        v: usize,
+        part: usize,
+        over: Over,
+        written: &BTreeSet<usize>,
+        text: &mut String,
+        before: &mut String,
+        after: &mut String,
+    ) {
+        let element = self.element(source, "gradient", v, part, "e");
+        let indent = "                ";
+        if written.contains(&v) {
+            let _ = writeln!(text, "{indent}{element} += g{v}_{part};");
+        } else if over == Over::FourEdges {
+            let _ = writeln!(before, "            float out{v}_{part}[4];");
+            let _ = writeln!(text, "{indent}out{v}_{part}[e - start] = g{v}_{part};");
+            *after += &self.put_four(source, "gradient", v, part);
+        } else {
+            let _ = writeln!(text, "{indent}{element} = g{v}_{part};");
+        }
+    }
+
+    /// The gradients of a step's inputs, from its own.
+    fn spread_step(&self, source: &mut Source, v: usize, first: &mut FirstOr, text: &mut String) {
+        let plan = self.plan;
+        let tracked = |v: usize| plan.step(v).tracked;
+        match &plan.step(v).operation {
+            Operation::Sum { terms, activation } => {
+                for part in 0..self.parts(v) {
+                    if *activation != Activation::Identity && !plan.staged[v] {
+                        let (sum, name) = (sum_of(terms, part), name(*activation));
+                        let _ = writeln!(
+                            text,
+                            "                g{v}_{part} *= slope_of_sum<{name}>({sum});"
+                        );
+                    }
+                    for &term in terms.iter().filter(|&&term| tracked(term)) {
+                        first.add(text, term, part, &format!("g{v}_{part}"));
+                    }
+                }
+            }
+            Operation::Product([a, b]) => {
+                for part in 0..self.parts(v) {
+                    for (factor, other) in [(*a, *b), (*b, *a)] {
+                        if tracked(factor) {
+                            first.add(text, factor, part, &format!("g{v}_{part} * v{other}_{part}"));
+                        }
+                    }
+                }
+            }
+            Operation::Scale { input } => {
+                let factor = source.argument(Argument::Constant(v));
+                for part in 0..self.parts(v) {
+                    let gradient = format!("g{v}_{part} * __ldg({factor} + rows.edge[e])");
+                    first.add(text, *input, part, &gradient);
+                }
+            }
+            Operation::Equivariant { input, vector } => {
+                let (w, x) = (*input, *vector);
+                if tracked(w) {
+                    first.add(text, w, 0, &format!("g{v}_0"));
+                    for component in 0..3 {
+                        let along = self.direction(source, v, component);
+                        let g = format!("g{v}_{}", component + 1);
+                        first.add(text, w, 1, &format!("{g} * {along}"));
+                        first.add(text, w, 2, &format!("{g} * v{x}_{component}"));
+                    }
+                }
+                if tracked(x) {
+                    for component in 0..3 {
+                        first.add(
+                            text,
+                            x,
+                            component,
+                            &format!("g{v}_{} * v{w}_2", component + 1),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A tile that the gradient of the root leaves to the gradient of one of its terms: the first
+    /// step of the same width that has none yet. Every element is read before it is written.
+    pub(super) fn heir(&self, written: &BTreeSet<usize>) -> Option<usize> {
+        let plan = self.plan;
+        let alike = |v: &usize| {
+            *v != self.root
+                && self.reads_tile(*v)
+                && plan.step(*v).tracked
+                && plan.local_width(*v) == plan.local_width(self.root)
+                && !written.contains(v)
+        };
+        if self.has_vectors() || self.is_message() {
+            return None;
+        }
+        self.members.iter().copied().find(alike)
+    }
+
+    /// A tile in whose place the root's values may lie, if `free` says that nothing else reads it.
+    pub(super) fn place_to_take(&self, free: impl Fn(usize) -> bool) -> Option<usize> {
+        let plan = self.plan;
+        let alike = |v: &usize| {
+            self.reads_tile(*v) && plan.local_width(*v) == plan.local_width(self.root) && free(*v)
+        };
+        if self.has_vectors() { None } else { self.members.iter().copied().find(alike) }
+    }
+}
+
+/// Declares a gradient the first time, adds to it from then on.
+#[derive(Default)]
+struct FirstOr(BTreeMap<(usize, usize), ()>);
+
+impl FirstOr {
+    fn add(&mut self, text: &mut String, v: usize, part: usize, value: &str) {
+        let is_first = self.0.insert((v, part), ()).is_none();
+        let (start, sign) = if is_first { ("float ", "=") } else { ("", "+=") };
+        let _ = writeln!(text, "                {start}g{v}_{part} {sign} {value};");
+    }
+
+    fn has(&self, v: usize, part: usize) -> bool {
+        self.0.contains_key(&(v, part))
+    }
+}
+
+fn sum_of(terms: &[usize], part: usize) -> String {
+    let terms: Vec<String> = terms.iter().map(|term| format!("v{term}_{part}")).collect();
+    terms.join(" + ")
+}
+
+/// An activation in the source.
+pub(super) fn name(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Identity => "IDENTITY",
+        Activation::ShiftedSoftplus => "SHIFTED_SOFTPLUS",
+        Activation::Silu => "SILU",
+        Activation::Relu => "RELU",
+    }
+}

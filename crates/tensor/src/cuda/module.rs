@@ -1,0 +1,257 @@
+//! From source text to running kernels: compiling, looking up, launching.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_void};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::{CudaSlice, DevicePtr, result, sys};
+use cudarc::nvrtc::{self, CompileOptions};
+use dfdx::tensor::Cuda;
+
+use super::device::Gpu;
+use super::error::Error;
+use super::raw;
+use super::words::Words;
+use crate::{Buffer, Dense};
+
+/// Shared memory that a block may use without asking, in bytes, on every GPU.
+pub(super) const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
+
+/// Compiled kernels on one GPU. They stay loaded as long as the process runs.
+pub(super) struct Program {
+    module: sys::CUmodule,
+    functions: Mutex<HashMap<String, Function>>,
+}
+
+// SAFETY: a module is a handle that CUDA lets every thread use.
+#[allow(unsafe_code, reason = "handles of the driver are pointers")]
+unsafe impl Send for Program {}
+// SAFETY: as above; the table of functions has a lock.
+#[allow(unsafe_code, reason = "handles of the driver are pointers")]
+unsafe impl Sync for Program {}
+
+/// A kernel. It lives as long as the process: programs are never unloaded.
+#[derive(Clone, Copy)]
+pub(super) struct Function {
+    handle: sys::CUfunction,
+    /// Shared memory per block that it has been allowed, in bytes.
+    shared: u32,
+}
+
+// SAFETY: a function is a handle that CUDA lets every thread use.
+#[allow(unsafe_code, reason = "handles of the driver are pointers")]
+unsafe impl Send for Function {}
+
+/// How many threads run a kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Launch {
+    /// Blocks along x and y. Nothing is launched if one of them is 0.
+    pub(super) blocks: [u32; 2],
+    /// Threads of a block, along x.
+    pub(super) threads: u32,
+    /// Dynamic shared memory of a block, in bytes. More than [`SHARED_WITHOUT_ASKING`] is asked for
+    /// by itself, up to [`Gpu::shared_limit`].
+    pub(super) shared: u32,
+}
+
+impl Launch {
+    /// At least one thread for each of `n` elements, in blocks of 256.
+    ///
+    /// # Errors
+    /// More elements than a kernel can count.
+    pub(super) fn each(n: usize) -> Result<Self, Error> {
+        let blocks = count("elements", n)?.div_ceil(256);
+        Ok(Self { blocks: [blocks, 1], threads: 256, shared: 0 })
+    }
+}
+
+/// A length as kernels take it.
+///
+/// # Errors
+/// 2^31 and above.
+pub(super) fn count(what: &'static str, n: usize) -> Result<u32, Error> {
+    i32::try_from(n).map(i32::cast_unsigned).map_err(|_| Error::TooLarge { what, n })
+}
+
+/// What a kernel is given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Argument {
+    /// An address on the device, 0 for none.
+    Pointer(sys::CUdeviceptr),
+    /// `unsigned`.
+    U32(u32),
+    /// `int`.
+    I32(i32),
+    /// `float`.
+    F32(f32),
+}
+
+impl Argument {
+    /// Its bytes, in the first ones of a word: machines with CUDA are little-endian.
+    fn word(self) -> u64 {
+        match self {
+            Self::Pointer(address) => address,
+            Self::U32(value) => value.into(),
+            Self::I32(value) => value.cast_unsigned().into(),
+            Self::F32(value) => value.to_bits().into(),
+        }
+    }
+}
+
+impl From<&Dense<Cuda>> for Argument {
+    fn from(tensor: &Dense<Cuda>) -> Self {
+        Self::Pointer(raw::of_tensor(tensor))
+    }
+}
+
+impl From<Option<&Dense<Cuda>>> for Argument {
+    fn from(tensor: Option<&Dense<Cuda>>) -> Self {
+        tensor.map_or(Self::Pointer(0), Self::from)
+    }
+}
+
+impl<T> From<&CudaSlice<T>> for Argument {
+    fn from(slice: &CudaSlice<T>) -> Self {
+        Self::Pointer(*slice.device_ptr())
+    }
+}
+
+impl From<&Words> for Argument {
+    fn from(words: &Words) -> Self {
+        Self::Pointer(words.address())
+    }
+}
+
+impl From<Option<&Words>> for Argument {
+    fn from(words: Option<&Words>) -> Self {
+        words.map_or(Self::Pointer(0), Self::from)
+    }
+}
+
+impl From<u32> for Argument {
+    fn from(value: u32) -> Self {
+        Self::U32(value)
+    }
+}
+
+impl From<i32> for Argument {
+    fn from(value: i32) -> Self {
+        Self::I32(value)
+    }
+}
+
+impl From<f32> for Argument {
+    fn from(value: f32) -> Self {
+        Self::F32(value)
+    }
+}
+
+/// A buffer as an argument. (Rust does not see that its type is not a tensor's, so this is no `From`.)
+pub(super) fn memory(buffer: &Buffer<Cuda>) -> Argument {
+    Argument::Pointer(raw::of_buffer(buffer))
+}
+
+/// The arguments of a kernel, in its order: tensors, buffers, words, numbers.
+macro_rules! arguments {
+    ($($value:expr),* $(,)?) => {
+        &[$($crate::cuda::module::Argument::from($value)),*]
+    };
+}
+pub(super) use arguments;
+
+impl Gpu {
+    /// Compiles a source, or looks up what was compiled before from the same text. It can use no
+    /// headers; kernels must be `extern "C" __global__`.
+    ///
+    /// # Errors
+    /// A source that does not compile, with the compiler's log.
+    pub(super) fn program(&self, source: &str) -> Result<Arc<Program>, Error> {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = programs.get(source) {
+            return Ok(Arc::clone(program));
+        }
+        let program = Arc::new(self.compile(source)?);
+        programs.insert(source.to_owned(), Arc::clone(&program));
+        Ok(program)
+    }
+
+    #[allow(unsafe_code, reason = "the driver takes the program by its address")]
+    fn compile(&self, source: &str) -> Result<Program, Error> {
+        let options = CompileOptions { arch: Some(self.arch), ..CompileOptions::default() };
+        let image = nvrtc::compile_ptx_with_opts(source, options)
+            .map_err(|error| Error::compile(self.arch, &error))?;
+        let image = CString::new(image.to_src())
+            .map_err(|_| Error::Engine("NVRTC has made a program with a zero in it".into()))?;
+        self.bind()?;
+        // SAFETY: the image is a text that ends in a zero; the driver copies what it needs.
+        let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
+            .map_err(Error::driver("load compiled kernels"))?;
+        Ok(Program { module, functions: Mutex::default() })
+    }
+
+    /// Looks up a kernel and allows it `shared` bytes of dynamic shared memory.
+    #[allow(unsafe_code, reason = "the driver takes the program by its handle")]
+    fn function(&self, program: &Program, name: &str, shared: u32) -> Result<Function, Error> {
+        let mut functions = program.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(name).filter(|known| shared <= known.shared) {
+            return Ok(*function);
+        }
+        let c_name = CString::new(name).map_err(|_| Error::Engine(format!("kernel {name:?}")))?;
+        // SAFETY: the module is loaded and stays so.
+        let handle = unsafe { result::module::get_function(program.module, c_name) }
+            .map_err(Error::driver(format!("find the kernel {name}")))?;
+        if shared > SHARED_WITHOUT_ASKING {
+            let attribute =
+                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the handle is one that the driver has just given.
+            unsafe { sys::cuFuncSetAttribute(handle, attribute, shared.cast_signed()) }
+                .result()
+                .map_err(Error::driver(format!(
+                    "give the kernel {name} {shared} bytes of shared memory per block"
+                )))?;
+        }
+        let function = Function { handle, shared: shared.max(SHARED_WITHOUT_ASKING) };
+        functions.insert(name.to_owned(), function);
+        Ok(function)
+    }
+
+    /// Starts a kernel on dfdx's stream, after everything that was asked for before. The memory that
+    /// the arguments name must be as large as the kernel takes it to be; it may be freed right
+    /// after, because that happens in the order of the stream too.
+    ///
+    /// # Errors
+    /// A kernel that does not exist; whatever went wrong on the device before.
+    #[allow(unsafe_code, reason = "kernels take addresses")]
+    pub(super) fn launch(
+        &self,
+        program: &Program,
+        name: &str,
+        launch: Launch,
+        arguments: &[Argument],
+    ) -> Result<(), Error> {
+        let Launch { blocks: [x, y], threads, shared } = launch;
+        if x == 0 || y == 0 {
+            return Ok(());
+        }
+        self.bind()?;
+        let function = self.function(program, name, shared)?;
+        let mut words: Vec<u64> = arguments.iter().map(|argument| argument.word()).collect();
+        let mut places: Vec<*mut c_void> =
+            words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
+        // SAFETY: all kernels are this crate's own. Each caller passes the arguments that the
+        // kernel has, in its order, and arrays of the size that goes with the numbers among them;
+        // tests run all kernels where access beyond an array ends the program. The driver copies
+        // the arguments before it returns.
+        unsafe {
+            result::launch_kernel(
+                function.handle,
+                (x, y, 1),
+                (threads, 1, 1),
+                shared,
+                self.stream(),
+                &mut places,
+            )
+        }
+        .map_err(Error::driver(format!("start the kernel {name} in {x} x {y} blocks")))
+    }
+}
