@@ -60,6 +60,21 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
+    /// Numbers that are not negative, otherwise as [`Archive::integers`].
+    ///
+    /// # Errors
+    /// As [`Archive::integers`].
+    pub fn counts(
+        &mut self,
+        array: &'static str,
+        least: u32,
+        most: u32,
+    ) -> Result<Vec<u32>, NpzError> {
+        let values = self.integers(array, least.into(), most.into())?;
+        #[allow(clippy::cast_sign_loss, reason = "checked to be at least `least`")]
+        Ok(values.into_iter().map(|value| value as u32).collect())
+    }
+
     /// Numbers of one dimension, finite in single precision.
     ///
     /// # Errors

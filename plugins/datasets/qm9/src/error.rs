@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use batchlab_neighbors::NeighborError;
+use batchlab_npz::NpzError;
 
 /// Why QM9 could not be read. Nothing is ever skipped: the first fault ends the reading.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,28 @@ pub enum Qm9Error {
         /// What is wrong there.
         problem: Problem,
     },
+    /// The archive is broken or ends early.
+    #[error("{}: {problem}; fetch or copy the archive again", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Arrays that cannot be used.
+    #[error(transparent)]
+    Arrays(#[from] NpzError),
+    /// There is nothing to learn from.
+    #[error(
+        "{}: molecule {position} of the file has no properties; name a table that has them as `properties` \
+         (MoleculeNet's gdb9.sdf.csv), or set `target = \"none\"` to use the geometries alone", path.display()
+    )]
+    NoProperties {
+        /// The file or folder.
+        path: PathBuf,
+        /// 1-based, in reading order.
+        position: u64,
+    },
     /// One index occurs twice, so that a molecule could sit in two subsets of a split.
     #[error("{}: molecule gdb {gdb_index} occurs twice; remove one of the two", path.display())]
     Repeated {
@@ -74,10 +97,12 @@ pub enum Qm9Error {
     },
     /// The molecule cannot be looked up in the list of uncharacterised ones.
     #[error(
-        "{}: molecule {position} of the file states no gdb index, so `drop_uncharacterized` cannot be decided; \
-         set it to false, or use a file with `gdb=` keys", path.display()
+        "{}: molecule {position} of the file states no gdb index, so `{option}` cannot be decided; \
+         leave it out, or use a file with `gdb=` keys", path.display()
     )]
     NoIndex {
+        /// The option that needs it.
+        option: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// 1-based, in reading order.
@@ -104,6 +129,42 @@ pub enum Problem {
     Truncated {
         /// What should have come.
         expected: &'static str,
+    },
+    /// A line that is longer than any of QM9.
+    #[error("the line has more than {max} bytes; the file is damaged or of another format")]
+    LongLine {
+        /// The limit.
+        max: u64,
+    },
+    /// A file that is longer than any of QM9.
+    #[error(
+        "the file has {found} bytes, and more than {max} are not believed; check where it comes from"
+    )]
+    TooLarge {
+        /// Its length.
+        found: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// A table that cannot be split into rows and columns.
+    #[error("the table cannot be read: {message}")]
+    Table {
+        /// What the reader says.
+        message: String,
+    },
+    /// A table without a column.
+    #[error("the table has no column `{name}`; its columns are: {found}")]
+    Column {
+        /// The column that is needed.
+        name: &'static str,
+        /// What there is.
+        found: String,
+    },
+    /// Two rows of one molecule contradict each other.
+    #[error("gdb_{index} has other values in an earlier row; remove the wrong one")]
+    OtherRow {
+        /// QM9's 1-based index.
+        index: u32,
     },
     /// Bytes that are no text.
     #[error("not UTF-8 text; QM9 is plain ASCII, so the file is damaged or of another format")]

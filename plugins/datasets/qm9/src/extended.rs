@@ -121,7 +121,7 @@ pub(crate) fn rest<R: BufRead>(
         position.push(at);
     }
     let &Comment { gdb_index, property, .. } = comment;
-    Ok(Molecule { gdb_index, atomic_number, position, property })
+    Ok(Molecule { gdb_index, atomic_number, position, property: Some(property) })
 }
 
 /// Element and position of one line.

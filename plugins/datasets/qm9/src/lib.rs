@@ -5,6 +5,8 @@
 //! and the dataset plugin puts them into the columnar store, which is where the road of the data
 //! begins.
 
+mod archive;
+mod arrays;
 mod dataset;
 mod error;
 mod extended;
@@ -14,6 +16,7 @@ mod number;
 mod properties;
 mod raw;
 mod read;
+mod table;
 mod uncharacterized;
 
 pub use dataset::Qm9;

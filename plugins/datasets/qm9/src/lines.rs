@@ -1,6 +1,6 @@
 //! Numbered lines of a stream, one at a time, without holding the file in memory.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use crate::error::Problem;
 
@@ -18,6 +18,9 @@ impl From<Problem> for LineFault {
         Self::Problem(problem)
     }
 }
+
+/// A longer line is not believed; the longest of QM9 has some hundred bytes.
+const MAX_LINE: u64 = 1 << 16;
 
 /// Reads line by line into one buffer that is used again.
 pub(crate) struct Lines<R> {
@@ -42,8 +45,12 @@ impl<R: BufRead> Lines<R> {
     pub(crate) fn next(&mut self) -> Result<Option<&str>, LineFault> {
         self.buffer.clear();
         self.number += 1;
-        if self.stream.read_until(b'\n', &mut self.buffer).map_err(LineFault::Io)? == 0 {
+        let mut stream = self.stream.by_ref().take(MAX_LINE + 1);
+        if stream.read_until(b'\n', &mut self.buffer).map_err(LineFault::Io)? == 0 {
             return Ok(None);
+        }
+        if self.buffer.len() as u64 > MAX_LINE {
+            return Err(Problem::LongLine { max: MAX_LINE }.into());
         }
         let line = std::str::from_utf8(&self.buffer).map_err(|_| Problem::NotUtf8)?;
         Ok(Some(line.trim_end_matches(['\n', '\r'])))
@@ -83,6 +90,15 @@ mod tests {
         assert!(matches!(
             lines.expect("d"),
             Err(LineFault::Problem(Problem::Truncated { expected: "d" }))
+        ));
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused_before_it_fills_the_memory() {
+        let endless = io::BufReader::new(io::repeat(b'x'));
+        assert!(matches!(
+            Lines::new(endless).next(),
+            Err(LineFault::Problem(Problem::LongLine { max: 65_536 }))
         ));
     }
 

@@ -14,8 +14,9 @@ pub struct Molecule {
     pub atomic_number: Vec<u8>,
     /// Positions in angstrom, `[n_node, 3]`, finite.
     pub position: Vec<[f64; 3]>,
-    /// The properties in the order and units of [`PROPERTIES`](crate::PROPERTIES), finite.
-    pub property: [f64; N_PROPERTY],
+    /// The properties in the order and units of [`PROPERTIES`](crate::PROPERTIES), finite; `None`
+    /// where the file has geometries only.
+    pub property: Option<[f64; N_PROPERTY]>,
 }
 
 /// An element of QM9 with the energies of its free atom.

@@ -61,7 +61,7 @@ pub const PROPERTIES: [Property; N_PROPERTY] = [
 ];
 
 /// The column of U0; U, H and G follow.
-const U0: usize = 10;
+pub(crate) const U0: usize = 10;
 
 const fn property(
     name: &'static str,
@@ -146,17 +146,19 @@ impl Target {
         TARGETS.iter().find(|target| target.name == name)
     }
 
-    /// The value of a molecule, in the target's unit; total per molecule, not per atom.
+    /// The value of a molecule, in the target's unit; total per molecule, not per atom. `None` for
+    /// one without properties.
     #[must_use]
-    pub fn of(&self, molecule: &Molecule) -> f64 {
-        match self.conversion {
-            Conversion::Scaled { column, factor } => molecule.property[column] * factor,
+    pub fn of(&self, molecule: &Molecule) -> Option<f64> {
+        let property = molecule.property.as_ref()?;
+        Some(match self.conversion {
+            Conversion::Scaled { column, factor } => property[column] * factor,
             Conversion::Atomisation { energy } => {
                 let atoms = molecule.atomic_number.iter().filter_map(|&z| Element::of(z));
                 let free: f64 = atoms.map(|element| element.reference[energy]).sum();
-                (molecule.property[U0 + energy] - free) * ELECTRONVOLT_PER_HARTREE
+                (property[U0 + energy] - free) * ELECTRONVOLT_PER_HARTREE
             }
-        }
+        })
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
             gdb_index: Some(1),
             atomic_number: vec![6, 1, 1, 1, 1],
             position: vec![[0.0; 3]; 5],
-            property: [
+            property: Some([
                 157.7118,
                 157.70997,
                 157.70699,
@@ -186,14 +188,14 @@ mod tests {
                 -40.475_117,
                 -40.498_597,
                 6.469,
-            ],
+            ]),
         }
     }
 
     fn check(name: &str, unit: &str, expected: f64) {
         let target = Target::named(name).expect("a target");
         assert_eq!(target.unit, unit);
-        let value = target.of(&methane());
+        let value = target.of(&methane()).expect("properties");
         assert!((value - expected).abs() < 1e-9 * expected.abs().max(1.0), "{name}: {value}");
     }
 

@@ -64,7 +64,12 @@ pub(crate) fn rest<R: BufRead>(
     {
         return Err(Problem::Expected { expected: "the line of InChI", value: shown(inchi) }.into());
     }
-    Ok(Molecule { gdb_index: Some(gdb_index), atomic_number: atomic_numbers, position, property })
+    Ok(Molecule {
+        gdb_index: Some(gdb_index),
+        atomic_number: atomic_numbers,
+        position,
+        property: Some(property),
+    })
 }
 
 /// Element and position of one line; the charge is checked and dropped.

@@ -1,39 +1,56 @@
 //! From a path to molecules: files, folders, compression, and which format a molecule is in.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Cursor};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use bzip2::bufread::MultiBzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
 
+use crate::archive::{Archive, BLOCK, is_archive, is_molecule};
+use crate::arrays::Arrays;
 use crate::error::{Problem, Qm9Error, shown};
 use crate::lines::{LineFault, Lines};
 use crate::molecule::{Molecule, looks_like_symbol};
 use crate::{extended, raw};
 
 /// The largest number of atoms that is believed; QM9's largest molecule has 29.
-const MAX_ATOM: usize = 1000;
+pub(crate) const MAX_ATOM: usize = 1000;
+
+/// A packed file may ask for this much memory to be unpacked; xz at its highest level needs 65 MB.
+const MAX_UNPACK_MEMORY: u64 = 1 << 28;
 
 /// Formats that are recognised by their first bytes only to say what to do about them.
-const OTHER_FORMATS: [(&[u8], &str, &str); 6] = [
-    (b"BZh", "a bzip2 archive", "unpack it (`tar xjf`) and set `path` to the folder"),
-    (b"\x1f\x8b", "a gzip file", "unpack it (`gunzip` or `tar xzf`)"),
-    (b"PK\x03\x04", "a zip or npz archive", "unpack it, or use QM9's own files or extended XYZ"),
-    (b"SQLite format 3\0", "an SQLite (ASE) database", "write it as extended XYZ"),
+const OTHER_FORMATS: [(&[u8], &str, &str); 2] = [
     (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it (`unzstd`) or pack it as xz"),
     (b"\x89HDF", "an HDF5 file", "write it as extended XYZ"),
 ];
 
-/// The molecules of a file or folder in order, read one at a time.
+/// The molecules of a file, folder or archive in order, read one at a time.
 ///
 /// After the first error nothing more comes.
 pub struct Molecules {
     /// Files that are still to be opened, last first.
     waiting: Vec<PathBuf>,
-    current: Option<Reader>,
+    archive: Option<Archive>,
+    current: Option<Current>,
 }
 
-/// An open file.
+/// What molecules come from.
+enum Current {
+    Text(Reader),
+    Arrays(Box<Arrays>),
+}
+
+/// What a file turned out to be.
+enum Opened {
+    Archive(Archive),
+    Current(Current),
+}
+
+/// An open text.
 struct Reader {
     path: PathBuf,
     packed: bool,
@@ -46,19 +63,23 @@ struct Reader {
 impl Molecules {
     /// Opens one file, or every `dsgdb9nsd_*.xyz` of a folder by name.
     ///
-    /// Files may be packed with xz and are recognised by content, never by name.
+    /// Files are recognised by content, never by name: text in either format, plain or packed with
+    /// xz, gzip or bzip2; QM9's own archive, packed or not, which is read as a stream; arrays in an
+    /// npz file.
     pub fn open(path: &Path) -> Result<Self, Qm9Error> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Qm9Error::NotFound { path: path.to_owned() },
             _ => Qm9Error::Io { path: path.to_owned(), source },
         };
         if !fs::metadata(path).map_err(failed)?.is_dir() {
-            return Ok(Self { waiting: vec![path.to_owned()], current: None });
+            return Ok(Self { waiting: vec![path.to_owned()], archive: None, current: None });
         }
         let mut waiting = Vec::new();
         for entry in fs::read_dir(path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if entry.file_name().to_str().is_some_and(is_molecule_file) {
+            let name = entry.file_name();
+            let name = name.to_str().map(|name| name.strip_suffix(".xz").unwrap_or(name));
+            if name.is_some_and(is_molecule) {
                 waiting.push(entry.path());
             }
         }
@@ -66,30 +87,49 @@ impl Molecules {
             return Err(Qm9Error::EmptyFolder { path: path.to_owned() });
         }
         waiting.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(Self { waiting, current: None })
+        Ok(Self { waiting, archive: None, current: None })
     }
 
     /// Reads bytes that are in memory already; `name` stands for the path in errors.
     pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, Qm9Error> {
-        let reader = Reader::new(PathBuf::from(name), Box::new(Cursor::new(bytes)))?;
-        Ok(Self { waiting: Vec::new(), current: Some(reader) })
+        let mut molecules = Self::none();
+        molecules.begin(open_stream(Path::new(name), Cursor::new(bytes))?);
+        Ok(molecules)
+    }
+
+    fn none() -> Self {
+        Self { waiting: Vec::new(), archive: None, current: None }
+    }
+
+    fn begin(&mut self, opened: Opened) {
+        match opened {
+            Opened::Archive(archive) => self.archive = Some(archive),
+            Opened::Current(current) => self.current = Some(current),
+        }
     }
 
     fn step(&mut self) -> Result<Option<Molecule>, Qm9Error> {
         loop {
-            if let Some(reader) = &mut self.current
-                && let Some(molecule) = reader.molecule()?
+            if let Some(current) = &mut self.current
+                && let Some(molecule) = current.molecule()?
             {
                 return Ok(Some(molecule));
             }
+            self.current = None;
+            if let Some(archive) = &mut self.archive
+                && let Some((path, content)) = archive.next()?
+            {
+                let reader = Reader::new(path, Box::new(Cursor::new(content)), true);
+                self.current = Some(Current::Text(reader));
+                continue;
+            }
+            self.archive = None;
             let Some(path) = self.waiting.pop() else {
-                self.current = None;
                 return Ok(None);
             };
             let file =
                 File::open(&path).map_err(|source| Qm9Error::Io { path: path.clone(), source })?;
-            self.current =
-                Some(Reader::new(path, Box::new(BufReader::with_capacity(1 << 16, file)))?);
+            self.begin(open_stream(&path, BufReader::with_capacity(1 << 16, file))?);
         }
     }
 }
@@ -100,33 +140,77 @@ impl Iterator for Molecules {
     fn next(&mut self) -> Option<Self::Item> {
         let step = self.step();
         if step.is_err() {
-            *self = Self { waiting: Vec::new(), current: None };
+            *self = Self::none();
         }
         step.transpose()
     }
 }
 
-impl Reader {
-    fn new(path: PathBuf, mut stream: Box<dyn BufRead + Send>) -> Result<Self, Qm9Error> {
-        let start = match stream.fill_buf() {
-            Ok(start) => start,
-            Err(source) => return Err(Qm9Error::Io { path, source }),
-        };
-        if let Some(&(_, found, remedy)) =
-            OTHER_FORMATS.iter().find(|(magic, ..)| start.starts_with(magic))
-        {
-            return Err(Qm9Error::OtherFormat { path, found, remedy });
-        }
-        if start.get(257..262) == Some(b"ustar") {
-            let remedy = "unpack it (`tar xf`) and set `path` to the folder";
-            return Err(Qm9Error::OtherFormat { path, found: "a tar archive", remedy });
-        }
-        let packed = start.starts_with(b"\xfd7zXZ\0");
+/// Looks at the first bytes, and unpacks.
+fn open_stream(
+    path: &Path,
+    mut stream: impl BufRead + Seek + Send + 'static,
+) -> Result<Opened, Qm9Error> {
+    let failed = |source| Qm9Error::Io { path: path.to_owned(), source };
+    let start = stream.fill_buf().map_err(failed)?;
+    if let Some(&(_, found, remedy)) =
+        OTHER_FORMATS.iter().find(|(magic, ..)| start.starts_with(magic))
+    {
+        return Err(Qm9Error::OtherFormat { path: path.to_owned(), found, remedy });
+    }
+    if start.starts_with(b"PK\x03\x04") {
+        return Ok(Opened::Current(Current::Arrays(Box::new(Arrays::read(path, stream)?))));
+    }
+    let unpacked: Box<dyn Read + Send> = if start.starts_with(b"\xfd7zXZ\0") {
+        let decoder = Stream::new_stream_decoder(MAX_UNPACK_MEMORY, CONCATENATED)
+            .map_err(|error| failed(error.into()))?;
+        Box::new(XzDecoder::new_stream(stream, decoder))
+    } else if start.starts_with(b"\x1f\x8b") {
+        Box::new(MultiGzDecoder::new(stream))
+    } else if start.starts_with(b"BZh") {
+        Box::new(MultiBzDecoder::new(stream))
+    } else {
+        return content(path, Box::new(stream), false);
+    };
+    content(path, Box::new(BufReader::with_capacity(1 << 16, unpacked)), true)
+}
+
+/// An archive, or a text.
+fn content(
+    path: &Path,
+    mut stream: Box<dyn BufRead + Send>,
+    packed: bool,
+) -> Result<Opened, Qm9Error> {
+    let mut head = Vec::with_capacity(BLOCK);
+    stream.by_ref().take(BLOCK as u64).read_to_end(&mut head).map_err(|source| {
+        let path = path.to_owned();
         if packed {
-            stream =
-                Box::new(BufReader::with_capacity(1 << 16, XzDecoder::new_multi_decoder(stream)));
+            Qm9Error::Unpack { path, line: 1, source }
+        } else {
+            Qm9Error::Io { path, source }
         }
-        Ok(Self { path, packed, lines: Lines::new(stream), n_molecule: 0, stated: 0 })
+    })?;
+    let is_archive = is_archive(&head);
+    let whole = Box::new(Cursor::new(head).chain(stream));
+    Ok(if is_archive {
+        Opened::Archive(Archive::new(path, whole))
+    } else {
+        Opened::Current(Current::Text(Reader::new(path.to_owned(), whole, packed)))
+    })
+}
+
+impl Current {
+    fn molecule(&mut self) -> Result<Option<Molecule>, Qm9Error> {
+        match self {
+            Self::Text(reader) => reader.molecule(),
+            Self::Arrays(arrays) => Ok(arrays.next()),
+        }
+    }
+}
+
+impl Reader {
+    fn new(path: PathBuf, stream: Box<dyn BufRead + Send>, packed: bool) -> Self {
+        Self { path, packed, lines: Lines::new(stream), n_molecule: 0, stated: 0 }
     }
 
     /// The next molecule; `None` after the last.
@@ -186,11 +270,7 @@ impl Reader {
     }
 }
 
-/// Whether a name in a folder is that of one of QM9's files.
-fn is_molecule_file(name: &str) -> bool {
-    let stem = name.strip_suffix(".xz").unwrap_or(name);
-    stem.starts_with("dsgdb9nsd_") && stem.strip_suffix(".xyz").is_some()
-}
-
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

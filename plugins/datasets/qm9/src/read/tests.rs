@@ -7,7 +7,7 @@ use super::*;
 use crate::{PROPERTIES, Target};
 
 /// Water as in `dsgdb9nsd_000003.xyz`, with its trailing tabs.
-const WATER: &str = "3\n\
+pub(super) const WATER: &str = "3\n\
     gdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375\t-76.404702\t\
     -76.401867\t-76.400922\t-76.422349\t6.002\t\n\
     O\t-0.0343604951\t 0.9775395708\t 0.0076015923\t-0.589706\n\
@@ -18,7 +18,7 @@ const WATER: &str = "3\n\
     InChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n";
 
 /// The same in extended XYZ.
-const EXTENDED: &str = "3\n\
+pub(super) const EXTENDED: &str = "3\n\
     Properties=species:S:1:pos:R:3 gdb=3 A=799.58812 B=437.90386 C=282.94545 mu=1.8511 alpha=6.31 homo=-0.2928 \
     lumo=0.0687 gap=0.3615 r2=19.0002 zpve=0.021375 U0=-76.404702 U=-76.401867 H=-76.400922 G=-76.422349 Cv=6.002 \
     smiles=\"O\" pbc=\"F F F\"\n\
@@ -56,7 +56,11 @@ fn exactly(position: [f64; 3], expected: [f64; 3]) {
     );
 }
 
-fn pack(text: &[u8]) -> Vec<u8> {
+fn properties(molecule: &Molecule) -> [f64; crate::N_PROPERTY] {
+    molecule.property.expect("15 properties")
+}
+
+pub(super) fn pack(text: &[u8]) -> Vec<u8> {
     let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
     encoder.write_all(text).expect("memory");
     encoder.finish().expect("memory")
@@ -68,8 +72,8 @@ fn water_reads_alike_in_both_formats() {
     assert_eq!(water.gdb_index, Some(3));
     assert_eq!(water.atomic_number, [8, 1, 1]);
     exactly(water.position[2], [0.871_790_373_7, 1.300_792_404_8, 0.006_931_233_6]);
-    assert_eq!(water.property[0].to_bits(), 799.588_12_f64.to_bits());
-    assert_eq!(water.property[14].to_bits(), 6.002_f64.to_bits());
+    assert_eq!(properties(&water)[0].to_bits(), 799.588_12_f64.to_bits());
+    assert_eq!(properties(&water)[14].to_bits(), 6.002_f64.to_bits());
     assert_eq!(one(EXTENDED), water);
     assert_eq!(one(&EXTENDED.replace('\n', "\r\n")), water);
 }
@@ -320,9 +324,6 @@ fn other_formats_are_recognised() {
         let error = read(magic).expect_err(name).to_string();
         assert!(error.starts_with(&format!("test.xyz is {name}")), "{error}");
     }
-    let mut tar = vec![0; 512];
-    tar[257..262].copy_from_slice(b"ustar");
-    assert!(read(tar).expect_err("tar").to_string().contains("a tar archive"));
 }
 
 #[test]
@@ -381,7 +382,7 @@ fn real_raw_files_are_read() {
     assert_eq!(indices, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 5000, 5001, 5002, 5003, 5004]);
     let methane = &molecules[0];
     assert_eq!(methane.atomic_number, [6, 1, 1, 1, 1]);
-    assert_eq!(methane.property[10].to_bits(), (-40.478_93_f64).to_bits());
+    assert_eq!(properties(methane)[10].to_bits(), (-40.478_93_f64).to_bits());
 
     // One file of all of them is the same.
     let mut text = String::new();
@@ -400,7 +401,7 @@ fn real_extended_files_are_read() {
         let molecules = all(&path);
         assert_eq!(molecules.len(), 100);
         assert!(molecules.iter().all(|m| m.gdb_index.is_none()));
-        assert_eq!(molecules[0].property[10].to_bits(), (-40.478_93_f64).to_bits());
+        assert_eq!(properties(&molecules[0])[10].to_bits(), (-40.478_93_f64).to_bits());
     }
     let Some(path) = collected("qm9_joined.extxyz.xz") else {
         return;
@@ -408,9 +409,9 @@ fn real_extended_files_are_read() {
     let molecules = all(&path);
     assert_eq!(molecules.len(), 14_170);
     for molecule in &molecules {
-        let [.., gap] = molecule.property[5..8] else { panic!("three columns") };
+        let [.., gap] = properties(molecule)[5..8] else { panic!("three columns") };
         assert!(
-            (gap - (molecule.property[6] - molecule.property[5])).abs() < 1.01e-4,
+            (gap - (properties(molecule)[6] - properties(molecule)[5])).abs() < 1.01e-4,
             "{:?}",
             molecule.gdb_index
         );
@@ -446,8 +447,8 @@ fn atomisation_energies_agree_with_the_published_ones() {
             continue;
         };
         for (name, expected) in ["U0_atom", "U_atom", "H_atom", "G_atom"].iter().zip(energies) {
-            let value =
-                Target::named(name).expect("a target").of(&molecule) / electronvolt_per_kcal;
+            let value = Target::named(name).expect("a target").of(&molecule).expect("properties")
+                / electronvolt_per_kcal;
             assert!(
                 (value - expected).abs() < 0.002,
                 "{:?} {name}: {value} is not {expected}",

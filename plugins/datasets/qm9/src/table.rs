@@ -1,0 +1,101 @@
+//! Properties without geometries: the table of `MoleculeNet` and `DeepChem`, `gdb9.sdf.csv` or `qm9.csv`.
+//!
+//! Columns are found by name; `mol_id` is `gdb_<index>`. Units are those of QM9's own files. The
+//! energies of atomisation that the table holds too are not read: they follow from the others.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use csv::StringRecord;
+
+use crate::error::{Problem, Qm9Error, shown};
+use crate::molecule::N_PROPERTY;
+use crate::number::{finite, gdb_index};
+use crate::properties::PROPERTIES;
+
+/// The names of the 15 properties in the table, in the order of [`PROPERTIES`].
+const COLUMNS: [&str; N_PROPERTY] = [
+    "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298",
+    "g298", "cv",
+];
+
+/// The whole table has 30 MB.
+const MAX_BYTE: u64 = 1 << 28;
+
+/// Properties by index.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) property: HashMap<u32, [f64; N_PROPERTY]>,
+    /// Rows that say again what another row says.
+    pub(crate) n_repeated: u64,
+}
+
+/// Reads a table.
+pub(crate) fn read(path: &Path) -> Result<Table, Qm9Error> {
+    let failed = |source| Qm9Error::Io { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let n_byte = file.metadata().map_err(failed)?.len();
+    if n_byte > MAX_BYTE {
+        let problem = Problem::TooLarge { found: n_byte, max: MAX_BYTE };
+        return Err(Qm9Error::Line { path: path.to_owned(), line: 1, problem });
+    }
+    parse(path, BufReader::new(file))
+}
+
+pub(crate) fn parse(path: &Path, content: impl Read) -> Result<Table, Qm9Error> {
+    let at =
+        |line: u64, problem| Qm9Error::Line { path: path.to_owned(), line: line as usize, problem };
+    let broken = |error: &csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        at(line, Problem::Table { message: error.to_string() })
+    };
+    let mut reader = csv::ReaderBuilder::new().from_reader(content);
+    let head = reader.headers().map_err(|error| broken(&error))?.clone();
+    let place = |name: &'static str| {
+        let missing =
+            || Problem::Column { name, found: shown(&head.iter().collect::<Vec<_>>().join(", ")) };
+        head.iter().position(|found| found == name).ok_or_else(|| at(1, missing()))
+    };
+    let id = place("mol_id")?;
+    let mut places = [0; N_PROPERTY];
+    for (slot, name) in places.iter_mut().zip(COLUMNS) {
+        *slot = place(name)?;
+    }
+    let mut table = Table::default();
+    let mut row = StringRecord::new();
+    while reader.read_record(&mut row).map_err(|error| broken(&error))? {
+        let line = row.position().map_or(0, csv::Position::line);
+        let (index, property) = read_row(&row, id, &places).map_err(|problem| at(line, problem))?;
+        match table.property.insert(index, property) {
+            None => {}
+            Some(before) if before.map(f64::to_bits) == property.map(f64::to_bits) => {
+                table.n_repeated += 1;
+            }
+            Some(_) => return Err(at(line, Problem::OtherRow { index })),
+        }
+    }
+    if table.property.is_empty() {
+        return Err(Qm9Error::EmptyFile { path: path.to_owned() });
+    }
+    Ok(table)
+}
+
+fn read_row(
+    row: &StringRecord,
+    id: usize,
+    places: &[usize; N_PROPERTY],
+) -> Result<(u32, [f64; N_PROPERTY]), Problem> {
+    let field = |place: usize| row.get(place).unwrap_or_default().trim();
+    let index = field(id);
+    let index = gdb_index(index.strip_prefix("gdb_").unwrap_or(index))?;
+    let mut property = [0.0; N_PROPERTY];
+    for ((slot, &place), named) in property.iter_mut().zip(places).zip(&PROPERTIES) {
+        *slot = finite(field(place), named.name)?;
+    }
+    Ok((index, property))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
