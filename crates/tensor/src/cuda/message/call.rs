@@ -12,6 +12,7 @@ use crate::backend::MessageOutput;
 use crate::cuda::device::Gpu;
 use crate::cuda::error::Error;
 use crate::cuda::module::{Argument, Launch, count};
+use crate::cuda::raw;
 use crate::message::EdgeOperation;
 use crate::{Buffer, Dense, Message, MessageResult, Segments};
 
@@ -27,7 +28,7 @@ const MOST_BLOCKS: usize = 264;
 
 /// What forward keeps for backward.
 #[derive(Debug)]
-pub(in crate::cuda) struct Kept(CudaSlice<f32>);
+pub struct Kept(CudaSlice<f32>);
 
 /// Room for numbers that kernels will write before they read them.
 #[allow(unsafe_code, reason = "memory that has no values yet")]
@@ -103,7 +104,7 @@ impl Call<'_> {
 
     pub(super) fn backward(
         &self,
-        gradients: &mut [Option<Buffer<Cuda>>],
+        gradients: &[Option<Buffer<Cuda>>],
         of_received: &Buffer<Cuda>,
         of_edges: Option<&Buffer<Cuda>>,
         kept: &Kept,
@@ -117,12 +118,12 @@ impl Call<'_> {
         let block_sums = room(self.gpu, n_block * kernels.n_block_sum)?;
         let n_tile_number = n_block * kernels.n_column_block * backward.edges.n_tile_number;
         let tiles = room(self.gpu, n_tile_number)?;
-        let mut rest = gradients.iter_mut();
+        let mut rest = gradients.iter();
         let by_step = self.message.steps.iter().map(|step| {
             let mut own = [0; 2];
             for (own, _) in own.iter_mut().zip(step.operation.matrices()) {
-                let gradient = rest.next().and_then(Option::as_mut);
-                *own = gradient.map_or(0, |buffer| address(Argument::from(buffer)));
+                let gradient = rest.next().and_then(Option::as_ref);
+                *own = gradient.map_or(0, raw::of_buffer);
             }
             own
         });
@@ -144,8 +145,8 @@ impl Call<'_> {
             rooms.iter().map(|room| room.as_ref().map_or(0, |room| address(room.into()))).collect()
         };
         let places = Places {
-            of_received: address(Argument::from(of_received)),
-            of_edges: of_edges.map_or(0, |edges| address(Argument::from(edges))),
+            of_received: raw::of_buffer(of_received),
+            of_edges: of_edges.map_or(0, raw::of_buffer),
             kept: address(Argument::from(&kept.0)),
             block_sums: address(Argument::from(&block_sums)),
             tiles: address(Argument::from(&tiles)),

@@ -115,11 +115,6 @@ impl<'a> Plan<'a> {
         self.step(v).operation.activation().keeps_input()
     }
 
-    /// Numbers per edge that forward keeps.
-    pub(super) fn kept_width(&self) -> usize {
-        (0..self.kept.len()).filter(|&v| self.kept[v]).map(|v| self.step(v).width).sum()
-    }
-
     fn users(&self, used: usize) -> impl Iterator<Item = usize> {
         (0..self.program.steps.len()).filter(move |&v| {
             self.live[v] && self.step(v).operation.inputs().any(|input| input == used)
