@@ -1,0 +1,251 @@
+//! The plugin: from a configuration to the columnar store.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_neighbors::StructureCollector;
+use batchlab_structures::{Entry, Structure, read, symbol};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AflowError;
+use crate::filter::{Filter, Reason};
+use crate::target::Target;
+
+/// How many entries are read between two reports of progress.
+const REPORT_EVERY: u64 = 100;
+
+/// AFLOW: crystals with formation enthalpies and band gaps from density functional theory.
+///
+/// Node classes are elements, numbered in the order in which they first appear in what was loaded.
+/// What is left out is counted in the run's notes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Aflow {
+    /// What to read: `aflowlib.json` or `aflowlib.out`, a reply of AFLUX, a table (CSV) with the
+    /// columns `compound`, `geometry` and `positions_fractional`, an ASE database, or a folder or an
+    /// archive (tar, zip) of many. Text may be packed with xz, gzip or bzip2; formats are told by
+    /// content. An entry without positions takes those of a `CONTCAR.relax.vasp` that lies in the same
+    /// folder. A relative path is looked for where the configuration's paths are.
+    pub path: PathBuf,
+    /// What to learn: `"enthalpy_formation_atom"` (eV/atom), `"Egap"` (eV) or `"metal"` (a class).
+    #[serde(default)]
+    pub target: Target,
+    /// Which atoms are connected: `{ nearest = 12 }` or `{ radius = 5.0 }` (angstrom), over all
+    /// periodic images.
+    #[serde(default = "twelve_nearest")]
+    pub edges: EdgeRule,
+    /// Keeps entries with a formation enthalpy above this, in eV/atom; entries that state none are
+    /// kept. The study's bound is -10.
+    #[serde(default = "least_enthalpy")]
+    pub enthalpy_above: f64,
+    /// Keeps entries with a formation enthalpy below this, in eV/atom; entries that state none are
+    /// kept. The study's bound is 70.
+    #[serde(default = "largest_enthalpy")]
+    pub enthalpy_below: f64,
+    /// Keeps entries computed with these kinds of density functional; `[]` keeps all. The study
+    /// keeps `PAW_PBE`.
+    #[serde(default = "pbe")]
+    pub dft_type: Vec<String>,
+    /// Keeps the first crystals only, counted after those left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroUsize>,
+}
+
+fn twelve_nearest() -> EdgeRule {
+    const TWELVE: std::num::NonZeroU32 = std::num::NonZeroU32::new(12).expect("12 is not 0");
+    EdgeRule::Nearest(TWELVE)
+}
+
+const fn least_enthalpy() -> f64 {
+    -10.0
+}
+
+const fn largest_enthalpy() -> f64 {
+    70.0
+}
+
+fn pbe() -> Vec<String> {
+    vec!["PAW_PBE".to_owned()]
+}
+
+impl Aflow {
+    /// The data set behind a path, with the study's options.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            target: Target::default(),
+            edges: twelve_nearest(),
+            enthalpy_above: least_enthalpy(),
+            enthalpy_below: largest_enthalpy(),
+            dft_type: pbe(),
+            limit: None,
+        }
+    }
+}
+
+batchlab_core::register!(Dataset, Aflow, example = Aflow::new(PathBuf::from("data/aflow")));
+
+#[typetag::serde(name = "aflow")]
+impl Dataset for Aflow {
+    fn provides(&self) -> Provides {
+        let fields = Needs {
+            node_class: true,
+            distance: true,
+            displacement: true,
+            sender_order: true,
+            ..Needs::default()
+        };
+        Provides { level: Level::Graphs, fields, target: true }
+    }
+
+    fn check(&self) -> Result<(), DatasetError> {
+        if self.edges == EdgeRule::FullyConnected {
+            return Err(DatasetError::other(batchlab_neighbors::NeighborError::Endless));
+        }
+        Ok(())
+    }
+
+    fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+        let path = ctx.resolve(&self.path)?;
+        ctx.progress.start("reading crystals", None);
+        let loaded = self.collect(&path, ctx);
+        ctx.progress.finish();
+        loaded.map_err(DatasetError::other)?.into_graphs(self.target)
+    }
+}
+
+/// What is kept of the entries.
+struct Crystals {
+    structures: StructureCollector,
+    target: Vec<f64>,
+    /// Place of each in the order of reading, from 1.
+    origin: Vec<u32>,
+    n_read: u64,
+    n_other: u64,
+    left_out: [u64; Reason::ALL.len()],
+    /// The relaxed structure that was read last, and its folder.
+    relaxed: Option<(PathBuf, Structure)>,
+}
+
+impl Aflow {
+    fn collect(&self, path: &Path, ctx: &LoadContext) -> Result<Crystals, AflowError> {
+        let mut filter = Filter::new(
+            Some(self.enthalpy_above),
+            Some(self.enthalpy_below),
+            self.dft_type.clone(),
+        );
+        let mut crystals = Crystals::new(self.edges);
+        let mut fault = None;
+        let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let counts = read(path, &mut |entry| {
+            if let Err(error) = crystals.push(entry, self.target, &mut filter) {
+                fault = Some(error);
+                return ControlFlow::Break(());
+            }
+            if crystals.n_read.is_multiple_of(REPORT_EVERY) {
+                ctx.progress.advance(REPORT_EVERY);
+            }
+            if crystals.target.len() == limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        if let Some(error) = fault {
+            return Err(error);
+        }
+        crystals.n_other = counts.n_other;
+        if crystals.target.is_empty() {
+            let counts = Reason::ALL.iter().zip(crystals.left_out).filter(|(_, n)| *n > 0);
+            let counts: Vec<String> =
+                counts.map(|(reason, n)| format!("{n} {}", reason.note())).collect();
+            let (path, n_read) = (path.to_owned(), crystals.n_read);
+            return Err(AflowError::NothingLeft { path, n_read, counts: counts.join(", ") });
+        }
+        Ok(crystals)
+    }
+}
+
+impl Crystals {
+    fn new(rule: EdgeRule) -> Self {
+        Self {
+            structures: StructureCollector::new(rule),
+            target: Vec::new(),
+            origin: Vec::new(),
+            n_read: 0,
+            n_other: 0,
+            left_out: [0; Reason::ALL.len()],
+            relaxed: None,
+        }
+    }
+
+    fn push(
+        &mut self,
+        mut entry: Entry,
+        target: Target,
+        filter: &mut Filter,
+    ) -> Result<(), AflowError> {
+        let structure = entry.structure.take();
+        let folder = entry.path.parent().map(Path::to_owned).unwrap_or_default();
+        if is_relaxed(&entry.path) {
+            self.relaxed = structure.map(|structure| (folder, structure));
+            return Ok(());
+        }
+        self.n_read += 1;
+        let beside =
+            self.relaxed.as_ref().filter(|(beside, _)| *beside == folder).map(|(_, found)| found);
+        let structure = structure.as_ref().or(beside.filter(|found| is_of(&entry, found)));
+        let value = target.of(&entry);
+        if let Some(reason) = filter.reject(&entry, structure.is_some(), value.is_some()) {
+            self.left_out[reason as usize] += 1;
+            return Ok(());
+        }
+        let (Some(structure), Some(value)) = (structure, value) else { return Ok(()) };
+        self.structures
+            .push(&structure.atomic_number, &structure.position, structure.cell.as_ref())
+            .map_err(|source| AflowError::Edges { path: entry.path, line: entry.line, source })?;
+        self.target.push(value);
+        self.origin.push(self.n_read as u32);
+        Ok(())
+    }
+
+    fn into_graphs(self, target: Target) -> Result<Graphs, DatasetError> {
+        let name = |z| symbol(z).map_or_else(|| z.to_string(), str::to_owned);
+        let mut graphs = self.structures.finish("aflow", name)?;
+        graphs.target = Some(target.column(self.target));
+        graphs.origin = self.origin;
+        let mut notes = vec![("entries read".to_owned(), self.n_read)];
+        notes.extend(
+            Reason::ALL.iter().zip(self.left_out).map(|(reason, n)| (reason.note().to_owned(), n)),
+        );
+        notes.push(("files passed over, of no known format".to_owned(), self.n_other));
+        notes.append(&mut graphs.notes);
+        graphs.notes = notes;
+        graphs.check()?;
+        Ok(graphs)
+    }
+}
+
+/// Whether a file holds a structure that belongs to the entry beside it.
+fn is_relaxed(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("CONTCAR"))
+}
+
+/// Whether a structure has the atoms that an entry states.
+fn is_of(entry: &Entry, structure: &Structure) -> bool {
+    let stated =
+        entry.text("compound").and_then(|formula| batchlab_structures::composition(formula).ok());
+    stated.is_some_and(|mut stated| {
+        let mut found = structure.atomic_number.clone();
+        stated.sort_unstable();
+        found.sort_unstable();
+        stated == found
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! Which entries are kept.
+
+use std::collections::HashSet;
+
+use batchlab_structures::Entry;
+
+/// What an entry must fulfil, and which entries came before it.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Formation enthalpies above this, in eV per atom.
+    pub above: Option<f64>,
+    /// Formation enthalpies below this, in eV per atom.
+    pub below: Option<f64>,
+    /// Accepted kinds of density functional; all, where empty.
+    pub dft_type: Vec<String>,
+    auid: HashSet<String>,
+    aurl: HashSet<String>,
+}
+
+/// Why an entry is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// An entry with the same `auid` or `aurl` came before.
+    Repeated,
+    /// No positions.
+    NoStructure,
+    /// The target is absent.
+    NoTarget,
+    /// Another kind of density functional, or none stated.
+    DftType,
+    /// The formation enthalpy is outside of the bounds.
+    Enthalpy,
+}
+
+impl Reason {
+    /// All of them, in the order in which they are looked for.
+    pub const ALL: [Self; 5] =
+        [Self::Repeated, Self::NoStructure, Self::NoTarget, Self::DftType, Self::Enthalpy];
+
+    /// What a note says.
+    #[must_use]
+    pub fn note(self) -> &'static str {
+        match self {
+            Self::Repeated => "entries left out as repeated (auid or aurl)",
+            Self::NoStructure => "entries left out without positions",
+            Self::NoTarget => "entries left out without target",
+            Self::DftType => "entries left out by dft_type",
+            Self::Enthalpy => "entries left out by formation enthalpy",
+        }
+    }
+}
+
+impl Filter {
+    /// A filter before the first entry.
+    #[must_use]
+    pub fn new(above: Option<f64>, below: Option<f64>, dft_type: Vec<String>) -> Self {
+        Self { above, below, dft_type, ..Self::default() }
+    }
+
+    /// Why an entry is left out, or `None` for one that is kept. Entries must come in order: of
+    /// repeated ones the first *kept* one stays, so that an entry without positions does not stand in
+    /// the way of the same entry from another file.
+    pub fn reject(
+        &mut self,
+        entry: &Entry,
+        has_structure: bool,
+        has_target: bool,
+    ) -> Option<Reason> {
+        let (auid, aurl) = (entry.text("auid"), entry.text("aurl"));
+        if auid.is_some_and(|id| self.auid.contains(id))
+            || aurl.is_some_and(|id| self.aurl.contains(id))
+        {
+            return Some(Reason::Repeated);
+        }
+        let reason = self.reason(entry, has_structure, has_target);
+        if reason.is_none() {
+            self.auid.extend(auid.map(str::to_owned));
+            self.aurl.extend(aurl.map(str::to_owned));
+        }
+        reason
+    }
+
+    fn reason(&self, entry: &Entry, has_structure: bool, has_target: bool) -> Option<Reason> {
+        if !has_structure {
+            return Some(Reason::NoStructure);
+        }
+        if !has_target {
+            return Some(Reason::NoTarget);
+        }
+        if !self.dft_type.is_empty()
+            && !self.is_accepted(entry.text("dft_type").unwrap_or_default())
+        {
+            return Some(Reason::DftType);
+        }
+        let enthalpy = entry.number("enthalpy_formation_atom");
+        let outside = enthalpy.is_some_and(|enthalpy| {
+            self.above.is_some_and(|above| enthalpy <= above)
+                || self.below.is_some_and(|below| enthalpy >= below)
+        });
+        outside.then_some(Reason::Enthalpy)
+    }
+
+    /// Whether every kind in a list is accepted; it may be spelled as Python prints it.
+    fn is_accepted(&self, stated: &str) -> bool {
+        let kinds = stated.split(',').map(|kind| kind.trim_matches(['[', ']', '\'', '"', ' ']));
+        let mut kinds = kinds.filter(|kind| !kind.is_empty()).peekable();
+        kinds.peek().is_some()
+            && kinds.all(|kind| self.dft_type.iter().any(|accepted| accepted == kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlab_structures::Value;
+
+    use super::*;
+
+    fn entry(property: &[(&str, &str)]) -> Entry {
+        let property = property
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Value::Text((*value).to_owned())));
+        Entry { path: "x".into(), line: 1, structure: None, property: property.collect() }
+    }
+
+    fn reject(filter: &mut Filter, property: &[(&str, &str)]) -> Option<Reason> {
+        filter.reject(&entry(property), true, true)
+    }
+
+    #[test]
+    fn bounds_are_open_and_pass_over_what_is_not_stated() {
+        let mut filter = Filter::new(Some(-10.0), Some(70.0), Vec::new());
+        for (enthalpy, reason) in [
+            ("-10", Some(Reason::Enthalpy)),
+            ("-9.99", None),
+            ("69.9", None),
+            ("70", Some(Reason::Enthalpy)),
+        ] {
+            assert_eq!(
+                reject(&mut filter, &[("enthalpy_formation_atom", enthalpy)]),
+                reason,
+                "{enthalpy}"
+            );
+        }
+        assert_eq!(reject(&mut filter, &[]), None);
+    }
+
+    #[test]
+    fn every_functional_must_be_accepted_however_it_is_spelled() {
+        let mut filter = Filter::new(None, None, vec!["PAW_PBE".into(), "GGA".into()]);
+        for accepted in ["PAW_PBE", "PAW_PBE,GGA", "['PAW_PBE']", "[\"PAW_PBE\", \"GGA\"]"] {
+            assert_eq!(reject(&mut filter, &[("dft_type", accepted)]), None, "{accepted}");
+        }
+        for other in ["LDA", "PAW_PBE,LDA", "PAW", "", "[]"] {
+            assert_eq!(
+                reject(&mut filter, &[("dft_type", other)]),
+                Some(Reason::DftType),
+                "{other}"
+            );
+        }
+        assert_eq!(reject(&mut filter, &[]), Some(Reason::DftType));
+    }
+
+    #[test]
+    fn the_first_kept_one_of_repeated_entries_stays() {
+        let mut filter = Filter::default();
+        let same = [("auid", "aflow:1"), ("aurl", "a")];
+        assert_eq!(filter.reject(&entry(&same), false, true), Some(Reason::NoStructure));
+        assert_eq!(filter.reject(&entry(&same), true, false), Some(Reason::NoTarget));
+        assert_eq!(reject(&mut filter, &same), None);
+        assert_eq!(
+            reject(&mut filter, &[("auid", "aflow:1"), ("aurl", "b")]),
+            Some(Reason::Repeated)
+        );
+        assert_eq!(reject(&mut filter, &[("aurl", "a")]), Some(Reason::Repeated));
+        assert_eq!(reject(&mut filter, &[("auid", "aflow:2"), ("aurl", "b")]), None);
+        // Without a name nothing can be a repeat.
+        assert_eq!([reject(&mut filter, &[]), reject(&mut filter, &[])], [None, None]);
+    }
+}

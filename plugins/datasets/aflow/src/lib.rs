@@ -1,0 +1,15 @@
+//! AFLOW: crystals with properties from density functional theory (S. Curtarolo et al.,
+//! Computational Materials Science 58, 227, 2012; aflowlib.org).
+//!
+//! The crate `batchlab-structures` reads entries in all their forms; here it is decided which of
+//! them are kept ([`Filter`]), what is learned of them ([`Target`]), and they are connected.
+
+mod dataset;
+mod error;
+mod filter;
+mod target;
+
+pub use dataset::Aflow;
+pub use error::AflowError;
+pub use filter::{Filter, Reason};
+pub use target::Target;

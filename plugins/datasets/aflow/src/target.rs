@@ -1,0 +1,51 @@
+//! What is learned of a crystal.
+
+use batchlab_core::graphs;
+use batchlab_structures::Entry;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What to learn of a crystal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Target {
+    /// Formation enthalpy in eV per atom.
+    #[default]
+    #[serde(rename = "enthalpy_formation_atom")]
+    FormationEnthalpy,
+    /// Band gap in eV; 0 for metals.
+    Egap,
+    /// Whether it is a metal: the classes `metal` and `non-metal` (everything that `Egap_type` calls
+    /// otherwise, half-metals included).
+    #[serde(rename = "metal")]
+    Metal,
+}
+
+impl Target {
+    /// The value of an entry, or the number of its class; `None` where the entry does not say.
+    #[must_use]
+    pub fn of(self, entry: &Entry) -> Option<f64> {
+        match self {
+            Self::FormationEnthalpy => entry.number("enthalpy_formation_atom"),
+            Self::Egap => entry.number("Egap"),
+            Self::Metal => {
+                let kind =
+                    entry.text("Egap_type").map(str::trim).filter(|kind| !kind.is_empty())?;
+                Some(if kind.eq_ignore_ascii_case("metal") { 0.0 } else { 1.0 })
+            }
+        }
+    }
+
+    /// The column of all values.
+    pub(crate) fn column(self, value: Vec<f64>) -> graphs::Target {
+        match self {
+            Self::FormationEnthalpy => {
+                graphs::Target::regression("enthalpy_formation_atom", "eV/atom", value)
+            }
+            Self::Egap => graphs::Target::regression("Egap", "eV", value),
+            Self::Metal => {
+                let names = ["metal", "non-metal"].map(str::to_owned).into();
+                graphs::Target::classes("metal", names, value)
+            }
+        }
+    }
+}
