@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Builds the emulated libraries and has programs linked with them.
-pub fn build() {
+pub(crate) fn build() {
     println!("cargo::rerun-if-changed=emulation");
     println!("cargo::rerun-if-env-changed=CXX");
     let variable = |name| PathBuf::from(std::env::var_os(name).expect("cargo sets it"));

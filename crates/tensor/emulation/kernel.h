@@ -18,9 +18,6 @@
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
 #define __align__(n) __attribute__((aligned(n)))
-// One array for all blocks, which run one after the other; the section lets it be found and filled.
-#define __shared__ static __attribute__((section("emulated_shared"), aligned(16)))
-
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };
 struct __attribute__((aligned(8))) float2 { float x, y; };
@@ -282,6 +279,24 @@ static unsigned ballot(unsigned mask, bool predicate) {
     return result;
 }
 
+// What shared memory holds before a block writes to it.
+static uint64_t block_number;
+struct Filled {
+    void* array;
+    uint64_t block;
+};
+static Filled filled[64];
+static void fill_once_per_block(void* array, size_t n) {
+    for (Filled& known : filled) {
+        if (known.array && known.array != array) continue;
+        if (known.array && known.block == block_number) return;
+        known = {array, block_number};
+        memset(array, 0xff, n);
+        return;
+    }
+    stop("more than 64 shared arrays");
+}
+
 alignas(128) static char dynamic_memory[256 * 1024];
 template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
 
@@ -315,9 +330,6 @@ static uint64_t draw(uint64_t& state) {
 
 }  // namespace emulated
 
-extern "C" char __start_emulated_shared[] __attribute__((weak, visibility("hidden")));
-extern "C" char __stop_emulated_shared[] __attribute__((weak, visibility("hidden")));
-
 struct EmulatedLaunch {
     const char* name;
     void (*entry)(const unsigned char*);
@@ -344,8 +356,7 @@ extern "C" __attribute__((visibility("default"))) void emulated_launch(const Emu
     for (uint64_t k = 0; k < n_block; k++, at = (at + stride) % n_block) {
         blockIdx = {(unsigned)(at % gridDim.x), (unsigned)(at / gridDim.x % gridDim.y),
                     (unsigned)(at / ((uint64_t)gridDim.x * gridDim.y))};
-        if (__start_emulated_shared)
-            memset(__start_emulated_shared, 0xff, __stop_emulated_shared - __start_emulated_shared);
+        block_number++;
         if (launch->shared) memset(dynamic_memory, 0xff, launch->shared);
         run_block(n_thread, draw(state) & 1);
     }

@@ -1,6 +1,6 @@
 // Stands in for NVRTC: compiles CUDA C++ as C++ with g++. What it returns as "PTX" names the shared
 // library that came out. Libraries are kept by the hash of everything that goes into them.
-#include <cctype>
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -38,11 +38,45 @@ const char* compiler() {
     return chosen && *chosen ? chosen : "g++";
 }
 
-// In place of the array whose size a launch decides, a pointer to where it lies.
-std::string with_dynamic_shared(const std::string& source) {
-    static const std::regex declaration(
+// Comments out of the way of what follows; lines keep their numbers.
+std::string without_comments(const std::string& source) {
+    std::string out;
+    for (size_t i = 0; i < source.size(); i++) {
+        if (source.compare(i, 2, "//") == 0) {
+            i = std::min(source.find('\n', i), source.size());
+            if (i < source.size()) out += '\n';
+        } else if (source.compare(i, 2, "/*") == 0) {
+            size_t end = std::min(source.find("*/", i + 2), source.size() - 2);
+            for (; i < end + 2; i++)
+                if (source[i] == '\n') out += '\n';
+            i--;
+        } else {
+            out += source[i];
+        }
+    }
+    return out;
+}
+
+// Shared memory in the functions that use it. In place of the array whose size a launch decides comes
+// a pointer to where it lies; all others become static arrays, which every block finds filled with NaN.
+std::string with_shared(const std::string& source) {
+    static const std::regex dynamic(
         R"(extern\s+__shared__\s+((?:__align__\s*\(\s*\d+\s*\)\s+)?)([A-Za-z_][\w ]*?)\s+(\w+)\s*\[\s*\]\s*;)");
-    return std::regex_replace(source, declaration, "$2* const $3 = emulated::dynamic_shared<$2>();");
+    std::string text = std::regex_replace(source, dynamic, "$2* const $3 = emulated::dynamic_shared<$2>();");
+    static const std::regex declaration(R"(__shared__\s+([^;]*);)"), array(R"((\w+)\s*\[)"), last(R"((\w+)\s*$)");
+    std::string out;
+    std::smatch found;
+    while (std::regex_search(text, found, declaration)) {
+        std::string what = found[1], rest = found.suffix();
+        out += found.prefix();
+        out += "static " + what + ";";
+        std::sregex_iterator name(what.begin(), what.end(), array), end;
+        if (name == end) name = std::sregex_iterator(what.begin(), what.end(), last);
+        for (; name != end; ++name)
+            out += " emulated::fill_once_per_block(&" + std::string((*name)[1]) + ", sizeof " + std::string((*name)[1]) + ");";
+        text = rest;
+    }
+    return out + text;
 }
 
 std::vector<std::string> kernels(const std::string& source) {
@@ -55,7 +89,8 @@ std::vector<std::string> kernels(const std::string& source) {
 }
 
 int compile(Program& program) {
-    if (std::regex_search(program.source, std::regex(R"((^|\n)\s*#\s*include\b)"))) {
+    const std::string source = without_comments(program.source);
+    if (std::regex_search(source, std::regex(R"((^|\n)\s*#\s*include\b)"))) {
         program.log = "kernels cannot include headers: NVRTC is given no path to any";
         return 6;
     }
@@ -72,9 +107,9 @@ int compile(Program& program) {
     mkdir(EMULATED_CACHE, 0777);
     std::string unique = base + "." + std::to_string(getpid()) + "." +
                          std::to_string((unsigned long long)(uintptr_t)&program);
-    std::string text = "#include \"" + header + "\"\n#line 1 \"kernel\"\n" + with_dynamic_shared(program.source);
+    std::string text = "#include \"" + header + "\"\n#line 1 \"kernel\"\n" + with_shared(source);
     text += "\n#define EMULATED_EXPORT extern \"C\" __attribute__((visibility(\"default\")))\n";
-    for (const std::string& k : kernels(program.source)) {
+    for (const std::string& k : kernels(source)) {
         text += "EMULATED_EXPORT const unsigned long emulated_size_" + k + " = emulated::packed_size(" + k + ");\n";
         text += "EMULATED_EXPORT void emulated_pack_" + k +
                 "(void** given, unsigned char* out) { emulated::pack(" + k + ", given, out); }\n";

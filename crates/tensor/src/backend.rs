@@ -288,12 +288,13 @@ pub trait Backend: Device<f32> {
         limit: f32,
     ) -> Result<(), Self::Err>;
 
-    /// A copy of some columns of some rows.
+    /// A copy of some columns of some rows, as a matrix of `shape` with as many numbers.
     fn block(
         &self,
         x: &Dense<Self>,
         rows: &Range<usize>,
         columns: &Range<usize>,
+        shape: [usize; 2],
     ) -> Result<Dense<Self>, Self::Err>;
     /// The gradient of `block`, for a matrix of `n_column` columns.
     fn block_backward(
@@ -364,11 +365,11 @@ pub trait Backend: Device<f32> {
         prediction: &Dense<Self>,
         outputs: &Outputs<Self>,
     ) -> Result<(LossSum, Buffer<Self>), Self::Err>;
-    /// `dx += scale[0] * unit`.
+    /// `dx += scale * unit`.
     fn accumulate_scaled(
         &self,
         dx: &mut Buffer<Self>,
-        scale: &Buffer<Self>,
+        scale: f32,
         unit: &Buffer<Self>,
     ) -> Result<(), Self::Err>;
 

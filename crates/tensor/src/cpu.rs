@@ -415,8 +415,9 @@ impl Backend for Cpu {
         x: &Dense<Self>,
         rows: &Range<usize>,
         columns: &Range<usize>,
+        shape: [usize; 2],
     ) -> Result<Dense<Self>> {
-        filled(self, [rows.len(), columns.len()], |out| {
+        filled(self, shape, |out| {
             block::copy(out, slice(x), x.shape().1, rows.start, columns);
         })
     }
@@ -531,10 +532,9 @@ impl Backend for Cpu {
     fn accumulate_scaled(
         &self,
         dx: &mut Buffer<Self>,
-        scale: &Buffer<Self>,
+        scale: f32,
         unit: &Buffer<Self>,
     ) -> Result<()> {
-        let scale = scale[0];
         for (dx, unit) in dx.iter_mut().zip(unit.iter()) {
             *dx += scale * unit;
         }

@@ -12,12 +12,16 @@ use crate::raw;
 pub enum Device {
     /// The processor, with the threads of the rayon pool that the caller runs in.
     Cpu,
+    /// An NVIDIA GPU, counted from 0.
+    #[cfg(feature = "cuda")]
+    Cuda(usize),
 }
 
 impl FromStr for Device {
     type Err = ModelError;
 
-    /// Understands `cpu` and `cuda:0`; the latter is refused by a build without CUDA.
+    /// Understands `cpu` and `cuda:0`; the latter is refused by a build without CUDA, and where there
+    /// is no such GPU. Kernels are compiled here, so that a run fails before it loads anything.
     fn from_str(name: &str) -> Result<Self, ModelError> {
         let unavailable = |reason: &str| {
             Err(ModelError::Device { device: name.to_owned(), reason: reason.to_owned() })
@@ -37,11 +41,26 @@ impl FromStr for Device {
                 )),
             };
         }
-        if name.strip_prefix("cuda:").is_some_and(|index| index.parse::<u32>().is_ok()) {
-            return unavailable("this build has no support for CUDA; use device = \"cpu\"");
+        match name.strip_prefix("cuda:").map(str::parse::<usize>) {
+            Some(Ok(ordinal)) => cuda(ordinal).or_else(|reason| unavailable(&reason)),
+            _ => unavailable("a device is \"cpu\", or \"cuda:0\" where CUDA is supported"),
         }
-        unavailable("a device is \"cpu\", or \"cuda:0\" where CUDA is supported")
     }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(ordinal: usize) -> Result<Device, String> {
+    match crate::cuda::open(ordinal) {
+        Ok(_) => Ok(Device::Cuda(ordinal)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_: usize) -> Result<Device, String> {
+    Err("this build has no support for CUDA; use device = \"cpu\", or build with `cargo build \
+         --release --features cuda` (see docs/gpu.md)"
+        .into())
 }
 
 /// Number of threads that kernels on the processor use: those of the current rayon pool.
@@ -61,10 +80,11 @@ mod tests {
     #[test]
     fn devices_by_name() {
         assert_eq!(Device::from_str("cpu").unwrap(), Device::Cpu);
+        #[cfg(not(feature = "cuda"))]
         check(
             "cuda:0",
             "device \"cuda:0\" is not available: this build has no support for CUDA; use device = \
-             \"cpu\"",
+             \"cpu\", or build with `cargo build --release --features cuda` (see docs/gpu.md)",
         );
         check(
             "gpu",

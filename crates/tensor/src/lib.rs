@@ -89,7 +89,7 @@ pub use network::{Network, open};
 pub use ops::gaussian::GaussianBasis;
 pub use ops::geometry::EdgeGeometry;
 pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters};
-pub use pass::{Pass, Traced};
+pub use pass::{Pass, Seed, Traced};
 pub use segments::{Aggregate, Segments};
 pub use trainer::NetworkTrainer;
 

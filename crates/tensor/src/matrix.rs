@@ -86,5 +86,9 @@ impl<D: Backend> Matrix<D> {
 /// Wraps what the device said.
 #[allow(clippy::needless_pass_by_value, reason = "used as map_err(engine)")]
 pub(crate) fn engine(error: impl std::fmt::Display) -> ModelError {
+    #[cfg(feature = "cuda")]
+    if let Some(explanation) = crate::cuda::error::take_explanation() {
+        return ModelError::Engine(explanation);
+    }
     ModelError::Engine(error.to_string())
 }

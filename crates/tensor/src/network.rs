@@ -36,6 +36,11 @@ pub fn open<N: Network>(
     check_loss(ctx)?;
     match ctx.device.parse()? {
         Device::Cpu => Ok(Box::new(NetworkTrainer::new(&Cpu::default(), ctx, needs, build)?)),
+        #[cfg(feature = "cuda")]
+        Device::Cuda(ordinal) => {
+            let cuda = crate::cuda::open(ordinal).map_err(crate::matrix::engine)?;
+            Ok(Box::new(NetworkTrainer::new(&cuda, ctx, needs, build)?))
+        }
     }
 }
 

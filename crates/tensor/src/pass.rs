@@ -1,5 +1,8 @@
 //! One way through a network, with the tape that its gradients are computed from.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use batchlab_core::ModelError;
 use batchlab_core::model::Mode;
 use dfdx::prelude::*;
@@ -10,8 +13,18 @@ use crate::{Backend, Buffer, Dense, Matrix, Parameter, Parameters};
 /// A dfdx matrix that carries the tape: what [`Pass::dfdx`] hands to plain dfdx operations.
 pub type Traced<D> = Tensor<(usize, usize), f32, D, OwnedTape<f32, D>>;
 
+/// Where gradients start: stands for the mean of a loss on the tape.
+pub struct Seed<D: Backend> {
+    pub(crate) tensor: Tensor<Rank0, f32, D>,
+    /// What the loss is multiplied by. Set when backward begins.
+    pub(crate) scale: Rc<Cell<f32>>,
+}
+
 /// A loss with its tape, from which the gradients can be computed.
-pub(crate) type TracedLoss<D> = Tensor<Rank0, f32, D, OwnedTape<f32, D>>;
+pub(crate) struct TracedLoss<D: Backend> {
+    loss: Tensor<Rank0, f32, D, OwnedTape<f32, D>>,
+    scale: Rc<Cell<f32>>,
+}
 
 /// One forward pass.
 ///
@@ -139,8 +152,9 @@ impl<'p, D: Backend> Pass<'p, D> {
     }
 
     /// Ends the pass: the loss with everything that its gradients need.
-    pub(crate) fn finish(self, loss: Tensor<Rank0, f32, D>) -> Option<TracedLoss<D>> {
-        self.tape.map(|tape| loss.put_tape(tape))
+    pub(crate) fn finish(self, seed: Seed<D>) -> Option<TracedLoss<D>> {
+        let Seed { tensor, scale } = seed;
+        self.tape.map(|tape| TracedLoss { loss: tensor.put_tape(tape), scale })
     }
 }
 
@@ -150,7 +164,8 @@ pub(crate) fn backward<D: Backend>(
     scale: f64,
     parameters: &Parameters<D>,
 ) -> Result<Vec<Buffer<D>>, ModelError> {
-    let mut gradients = (loss * scale as f32).try_backward().map_err(engine)?;
+    loss.scale.set(scale as f32);
+    let mut gradients = loss.loss.try_backward().map_err(engine)?;
     let take = |parameter: &Matrix<D>| {
         let gradient = gradients.get_or_alloc_mut(parameter.tensor()).map_err(engine)?;
         let empty = parameters.device().zeros_buffer(0).map_err(engine)?;

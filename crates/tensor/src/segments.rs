@@ -14,6 +14,8 @@ pub struct Segments<D: Backend> {
     pub(crate) of: D::Words,
     /// Where each segment's items start in `order`, and the number of items, `[n_segment + 1]`.
     pub(crate) offset: D::Words,
+    /// Items of the longest segment.
+    pub(crate) longest: usize,
     /// Items, segment by segment, `[n_item]`; none if they lie in this order already.
     pub(crate) order: Option<D::Words>,
 }
@@ -46,12 +48,15 @@ impl<D: Backend> Segments<D> {
             previous.and_then(|rc| Rc::try_unwrap(rc).ok()).unwrap_or_else(|| Self {
                 n_segment: 0,
                 n_item: 0,
+                longest: 0,
                 of: D::Words::default(),
                 offset: D::Words::default(),
                 order: None,
             });
         segments.n_segment = offset.len().saturating_sub(1);
         segments.n_item = of.len();
+        let length = |bounds: &[u32]| bounds[1].saturating_sub(bounds[0]) as usize;
+        segments.longest = offset.windows(2).map(length).max().unwrap_or(0);
         device.write_words(&mut segments.of, of)?;
         device.write_words(&mut segments.offset, offset)?;
         match order {

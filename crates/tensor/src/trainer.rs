@@ -136,8 +136,8 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         }
         let mut pass = Pass::new(&self.parameters, mode, key);
         let prediction = self.run(&mut pass, slot)?;
-        let (sum, mean) = pass.loss(self.loss, &prediction, self.batch(slot)?.outputs())?;
-        if let Some(traced) = pass.finish(mean) {
+        let (sum, seed) = pass.loss(self.loss, &prediction, self.batch(slot)?.outputs())?;
+        if let Some(traced) = pass.finish(seed) {
             self.traced = Some(traced);
         }
         Ok(sum)

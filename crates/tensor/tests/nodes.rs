@@ -45,7 +45,7 @@ fn needs() -> Needs {
 
 fn trainer() -> Box<dyn Trainer> {
     let ctx = ModelContext {
-        device: "cpu".into(),
+        device: std::env::var("BATCHLAB_TEST_DEVICE").unwrap_or_else(|_| "cpu".into()),
         seed: 3,
         n_node_class: 0,
         node_feature_width: WIDTH,
@@ -57,7 +57,7 @@ fn trainer() -> Box<dyn Trainer> {
         others: Linear::new(p, "others", WIDTH, 16, Activation::Identity),
         output: Linear::new(p, "output", 16, 2, Activation::Identity).with_bias(p),
     };
-    open(&ctx, needs(), build).expect("the processor is always there")
+    open(&ctx, needs(), build).expect("the device that the tests run on is there")
 }
 
 /// A ring whose nodes belong to class 1 if their left neighbour's first feature is positive;

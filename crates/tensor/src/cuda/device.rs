@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cudarc::cublas::CudaBlas;
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
@@ -15,6 +15,7 @@ use dfdx::tensor::Cuda;
 
 use super::error::Error;
 use super::module::Program;
+use super::pinned::Pinned;
 use super::{kernels, raw};
 
 /// What this crate keeps for a GPU, for as long as the process runs.
@@ -29,6 +30,9 @@ pub(super) struct Gpu {
     pub(super) programs: Mutex<HashMap<String, Arc<Program>>>,
     /// A handle of our own, locked while it is used.
     pub(super) blas: Mutex<CudaBlas>,
+    /// Where numbers from the device arrive.
+    pub(super) answer: Mutex<Pinned>,
+    plain: OnceLock<Arc<Program>>,
 }
 
 static OPENED: Mutex<BTreeMap<usize, &'static Gpu>> = Mutex::new(BTreeMap::new());
@@ -55,7 +59,7 @@ pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     if raw::ordinal(&cuda) != Some(ordinal) {
         return Err(Error::Layout("a device does not show its number"));
     }
-    gpu.program(kernels::SOURCE)?;
+    gpu.plain()?;
     DEVICES.with_borrow_mut(|devices| devices.insert(ordinal, cuda.clone()));
     Ok(cuda)
 }
@@ -103,12 +107,31 @@ impl Gpu {
             shared_limit: shared.max(0).cast_unsigned(),
             programs: Mutex::default(),
             blas: Mutex::new(blas),
+            answer: Mutex::new(Pinned::new(8)?),
+            plain: OnceLock::new(),
         })
+    }
+
+    /// The kernels that do not depend on the model.
+    pub(super) fn plain(&self) -> Result<Arc<Program>, Error> {
+        if let Some(program) = self.plain.get() {
+            return Ok(Arc::clone(program));
+        }
+        let program = self.program(kernels::SOURCE)?;
+        Ok(Arc::clone(self.plain.get_or_init(|| program)))
     }
 
     /// Makes this GPU the one that the calling thread talks to.
     pub(super) fn bind(&self) -> Result<(), Error> {
         self.device.bind_to_thread().map_err(Error::driver("bind the GPU to a thread"))
+    }
+
+    /// Waits for everything that was asked of the GPU, on any stream.
+    #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
+    pub(super) fn wait(&self) -> Result<(), Error> {
+        self.bind()?;
+        // SAFETY: it takes nothing.
+        unsafe { sys::cuCtxSynchronize() }.result().map_err(Error::driver("finish its work"))
     }
 
     /// The stream that dfdx and all kernels run on.

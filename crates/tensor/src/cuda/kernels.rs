@@ -1,5 +1,78 @@
-//! The sources of the plain kernels. They are compiled together when a device is opened.
+//! The plain kernels, compiled together when a device is opened, and what it takes to run them.
+
+use std::sync::Arc;
+
+use cudarc::driver::CudaSlice;
+use dfdx::prelude::*;
+
+use super::device::{self, Gpu};
+use super::error::Error;
+use super::module::{Argument, Launch, Program, count};
+use crate::Dense;
 
 /// All plain kernels, in one program.
-pub(super) const SOURCE: &str =
-    concat!(include_str!("kernels/common.cu"), include_str!("kernels/elementwise.cu"),);
+pub(super) const SOURCE: &str = concat!(
+    include_str!("kernels/common.cu"),
+    include_str!("kernels/elementwise.cu"),
+    include_str!("kernels/activation.cu"),
+    include_str!("kernels/segment.cu"),
+    include_str!("kernels/block.cu"),
+    include_str!("kernels/geometry.cu"),
+    include_str!("kernels/equivariant_update.cu"),
+    include_str!("kernels/loss.cu"),
+);
+
+/// The plain kernels of one GPU, for one operation.
+pub(super) struct Kernels<'a> {
+    pub(super) cuda: &'a Cuda,
+    pub(super) gpu: &'static Gpu,
+    program: Arc<Program>,
+}
+
+impl<'a> Kernels<'a> {
+    /// Looks up what was compiled.
+    ///
+    /// # Errors
+    /// A device that was not opened before and cannot be.
+    pub(super) fn of(cuda: &'a Cuda) -> Result<Self, Error> {
+        let gpu = device::of(cuda)?;
+        Ok(Self { cuda, gpu, program: gpu.plain()? })
+    }
+
+    /// A matrix of zeros.
+    pub(super) fn matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense<Cuda>, Error> {
+        self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
+            CudaError::Driver(source) => {
+                let what = format!("find room for a matrix of {n_row} x {n_column}");
+                Error::Driver { what, source }
+            }
+            other => Error::Engine(other.to_string()),
+        })
+    }
+
+    /// Room for numbers that a kernel will write before others read them.
+    #[allow(unsafe_code, reason = "memory that has no values yet")]
+    pub(super) fn room(&self, n: usize) -> Result<CudaSlice<f32>, Error> {
+        // SAFETY: any bits are a number, and kernels write what others read later.
+        unsafe { self.gpu.device.alloc(n.max(1)) }
+            .map_err(Error::driver(format!("find room for {n} numbers")))
+    }
+
+    /// Runs a kernel with a thread for each of `n` elements. The number comes last among the
+    /// kernel's arguments, after those that are given here.
+    pub(super) fn each(&self, name: &str, n: usize, arguments: &[Argument]) -> Result<(), Error> {
+        let mut all = arguments.to_vec();
+        all.push(count("elements", n)?.into());
+        self.launch(name, Launch::each(n)?, &all)
+    }
+
+    /// Runs a kernel.
+    pub(super) fn launch(
+        &self,
+        name: &str,
+        launch: Launch,
+        arguments: &[Argument],
+    ) -> Result<(), Error> {
+        self.gpu.launch(&self.program, name, launch, arguments)
+    }
+}

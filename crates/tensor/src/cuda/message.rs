@@ -25,8 +25,7 @@ use call::Call;
 use dfdx::prelude::*;
 use program::Program;
 
-use super::device;
-use super::error::Error;
+use super::kernels::Kernels as Plain;
 use crate::backend::MessageOutput;
 use crate::{Buffer, Message, MessageResult};
 
@@ -41,23 +40,23 @@ pub(super) fn message(
     result: MessageResult,
     keep: bool,
 ) -> Result<MessageOutput<Cuda>> {
-    let gpu = device::of(cuda)?;
-    let compiled = compiled::find(gpu, Program::of(message, result), keep)?;
-    Call { gpu, message, result, compiled: &compiled }.forward(cuda, keep)
+    let plain = Plain::of(cuda)?;
+    let compiled = compiled::find(plain.gpu, Program::of(message, result), keep)?;
+    Ok(Call { plain, message, result, compiled: &compiled }.forward(keep)?)
 }
 
 /// See [`Backend::message_backward`](crate::Backend::message_backward).
 pub(super) fn message_backward(
     cuda: &Cuda,
-    gradients: &mut [Option<Buffer<Cuda>>],
+    gradients: &[Option<Buffer<Cuda>>],
     dy: &Buffer<Cuda>,
     dedge: Option<&Buffer<Cuda>>,
     message: &Message<Cuda>,
     result: MessageResult,
     kept: &Kept,
 ) -> Result<()> {
-    let gpu = device::of(cuda)?;
-    let compiled = compiled::find(gpu, Program::of(message, result), true)?;
-    let call = Call { gpu, message, result, compiled: &compiled };
-    call.backward(gradients, dy, dedge, kept).map_err(Error::into)
+    let plain = Plain::of(cuda)?;
+    let compiled = compiled::find(plain.gpu, Program::of(message, result), true)?;
+    let call = Call { plain, message, result, compiled: &compiled };
+    Ok(call.backward(gradients, dy, dedge, kept)?)
 }

@@ -84,9 +84,16 @@ pub(super) enum Argument {
     I32(i32),
     /// `float`.
     F32(f32),
+    /// `double`.
+    F64(f64),
 }
 
 impl Argument {
+    /// The address, or 0 for a number.
+    pub(super) fn address(self) -> sys::CUdeviceptr {
+        if let Self::Pointer(address) = self { address } else { 0 }
+    }
+
     /// Its bytes, in the first ones of a word: machines with CUDA are little-endian.
     fn word(self) -> u64 {
         match self {
@@ -94,6 +101,7 @@ impl Argument {
             Self::U32(value) => value.into(),
             Self::I32(value) => value.cast_unsigned().into(),
             Self::F32(value) => value.to_bits().into(),
+            Self::F64(value) => value.to_bits(),
         }
     }
 }
@@ -137,6 +145,12 @@ impl From<u32> for Argument {
 impl From<i32> for Argument {
     fn from(value: i32) -> Self {
         Self::I32(value)
+    }
+}
+
+impl From<f64> for Argument {
+    fn from(value: f64) -> Self {
+        Self::F64(value)
     }
 }
 

@@ -44,7 +44,8 @@ impl<D: Backend> Pass<'_, D> {
             columns.start <= columns.end && columns.end <= n_column,
             "columns {columns:?} of {n_column}"
         );
-        let result = self.device().block(x.tensor(), &rows, &columns).map_err(engine)?;
+        let shape = [rows.len(), columns.len()];
+        let result = self.device().block(x.tensor(), &rows, &columns, shape).map_err(engine)?;
         let of_x = x.tensor().ghost();
         Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
             let dx = gradients.get_or_alloc_mut(&of_x)?;

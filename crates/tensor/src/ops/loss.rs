@@ -1,5 +1,6 @@
 //! What is minimised.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use batchlab_core::ModelError;
@@ -7,11 +8,11 @@ use batchlab_core::model::{Loss, LossSum};
 use dfdx::prelude::*;
 
 use crate::matrix::engine;
+use crate::pass::Seed;
 use crate::{Backend, Matrix, Outputs, Pass};
 
 impl<D: Backend> Pass<'_, D> {
-    /// Loss over the outputs with their weights, and its mean as the tensor that gradients start
-    /// from.
+    /// Loss over the outputs with their weights, and what gradients of its mean start from.
     ///
     /// `prediction` `[n_graph or n_node, output_width]`; each output names its row. Outputs of
     /// weight 0 are not looked at: what a model predicts for padding, even NaN, changes nothing.
@@ -23,15 +24,16 @@ impl<D: Backend> Pass<'_, D> {
         loss: Loss,
         prediction: &Matrix<D>,
         outputs: &Rc<Outputs<D>>,
-    ) -> Result<(LossSum, Tensor<Rank0, f32, D>), ModelError> {
+    ) -> Result<(LossSum, Seed<D>), ModelError> {
         let (sum, unit) = self.device().loss(loss, prediction.tensor(), outputs).map_err(engine)?;
-        let mean: Tensor<Rank0, f32, D> =
-            self.device().try_tensor_from_vec(vec![sum.mean() as f32], ()).map_err(engine)?;
+        let tensor: Tensor<Rank0, f32, D> = self.device().try_zeros_like(&()).map_err(engine)?;
+        let scale = Rc::new(Cell::new(1.0));
         let of_prediction = prediction.tensor().ghost();
-        self.record_any(&mean, prediction.is_tracked(), move |device, gradients, dy| {
+        let scale_of_backward = Rc::clone(&scale);
+        self.record_any(&tensor, prediction.is_tracked(), move |device, gradients, _| {
             let dx = gradients.get_or_alloc_mut(&of_prediction)?;
-            device.accumulate_scaled(dx, dy, &unit)
+            device.accumulate_scaled(dx, scale_of_backward.get(), &unit)
         });
-        Ok((sum, mean))
+        Ok((sum, Seed { tensor, scale }))
     }
 }

@@ -1,11 +1,9 @@
 //! Messages from nodes to nodes along the edges.
 
-use batchlab_core::ModelError;
-use dfdx::prelude::*;
-
 use crate::backend::MessageResult;
 use crate::matrix::engine;
 use crate::{Aggregate, Backend, Buffer, EdgeValue, Matrix, Message, Pass};
+use batchlab_core::ModelError;
 
 type Gradients<D> = dfdx::prelude::Gradients<f32, D>;
 
@@ -56,10 +54,9 @@ impl<D: Backend> Pass<'_, D> {
         assert!(n_column.is_multiple_of(4), "scalars and three components of vectors");
         let width = n_column / 4;
         let rows = 0..n_node;
-        let part = |columns| self.device().block(received.tensor(), &rows, &columns);
-        let scalars = part(0..width).map_err(engine)?;
-        let vectors = part(width..n_column).map_err(engine)?;
-        let vectors = vectors.try_reshape_like(&(3 * n_node, width)).map_err(engine)?;
+        let part = |columns, shape| self.device().block(received.tensor(), &rows, &columns, shape);
+        let scalars = part(0..width, [n_node, width]).map_err(engine)?;
+        let vectors = part(width..n_column, [3 * n_node, width]).map_err(engine)?;
         let of_received = received.tensor().ghost();
         let results = [scalars, vectors];
         Ok(self.record_pair(results, received.is_tracked(), move |device, gradients, [ds, dv]| {

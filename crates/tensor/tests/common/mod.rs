@@ -27,9 +27,17 @@ pub(crate) fn needs() -> Needs {
     }
 }
 
+/// Names the device that tests run on; `cpu` without it.
+const DEVICE: &str = "BATCHLAB_TEST_DEVICE";
+
+/// The device that tests run on.
+pub(crate) fn device() -> String {
+    std::env::var(DEVICE).unwrap_or_else(|_| "cpu".into())
+}
+
 pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
     ModelContext {
-        device: "cpu".into(),
+        device: device(),
         seed: 42,
         n_node_class: N_CLASS,
         node_feature_width: FEATURE_WIDTH,
@@ -376,7 +384,7 @@ fn largest_at_receiver<D: Backend>(
 
 pub(crate) fn trainer(operation: Operation, loss: Loss, output_width: usize) -> Box<dyn Trainer> {
     open(&context(loss, output_width), needs(), |p| Probe::new(operation, output_width, p))
-        .expect("the processor is always there")
+        .expect("the device that the tests run on is there")
 }
 
 /// `upload`, `forward`, `backward`, `update`.

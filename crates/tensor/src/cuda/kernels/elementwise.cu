@@ -1,6 +1,73 @@
-// Sums and products, element by element.
+// Sums and products, element by element and row by row.
 
 extern "C" __global__ void add(float* out, const float* a, const float* b, word n) {
-    wide i = element();
+    word i = element();
     if (i < n) out[i] = a[i] + b[i];
+}
+
+extern "C" __global__ void multiply(float* out, const float* a, const float* b, word n) {
+    word i = element();
+    if (i < n) out[i] = a[i] * b[i];
+}
+
+extern "C" __global__ void accumulate(float* da, const float* dy, word n) {
+    word i = element();
+    if (i < n) da[i] += dy[i];
+}
+
+extern "C" __global__ void accumulate_product(float* da, const float* dy, const float* b, word n) {
+    word i = element();
+    if (i < n) da[i] += dy[i] * b[i];
+}
+
+extern "C" __global__ void accumulate_scaled(float* dx, const float* unit, float scale, word n) {
+    word i = element();
+    if (i < n) dx[i] += scale * unit[i];
+}
+
+// out += x, row by row times a factor.
+extern "C" __global__ void accumulate_scaled_rows(float* out, const float* x, const float* factor, word width, word n) {
+    word i = element();
+    if (i < n) out[i] += x[i] * factor[i / width];
+}
+
+// out[row] += sum over the columns of a and b; a warp for each row.
+extern "C" __global__ void accumulate_dots(float* out, const float* a, const float* b, word width, word n_row) {
+    word row = element() / 32, lane = threadIdx.x % 32;
+    float sum = 0.0f;
+    if (row < n_row) {
+        a = row_of(a, row, width);
+        b = row_of(b, row, width);
+        for (word k = lane; k < width; k += 32) sum += a[k] * b[k];
+    }
+    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (row < n_row && lane == 0) out[row] += sum;
+}
+
+// Changes beyond the limit count as the limit; NaN stays NaN.
+extern "C" __global__ void add_clipped(float* out, const float* x, const float* change, float limit, word n) {
+    word i = element();
+    if (i >= n) return;
+    float c = change[i];
+    c = c > limit ? limit : c;
+    out[i] = x[i] + (c < -limit ? -limit : c);
+}
+
+extern "C" __global__ void clip_backward(float* dchange, const float* dy, const float* change, float limit, word n) {
+    word i = element();
+    if (i < n) dchange[i] += fabsf(change[i]) > limit ? 0.0f : dy[i];
+}
+
+// One step of Adam; `rate` is the size of the step, corrected for the start of the moments.
+extern "C" __global__ void adam(float* out, float* first, float* second, const float* parameter,
+                                const float* gradient, float rate, float second_correction, float keep1, float take1, float keep2,
+                                float take2, float epsilon, word n) {
+    word i = element();
+    if (i >= n) return;
+    float g = gradient[i];
+    float m = keep1 * first[i] + take1 * g;
+    float v = keep2 * second[i] + take2 * g * g;
+    first[i] = m;
+    second[i] = v;
+    out[i] = parameter[i] - rate * m / (sqrtf(v * second_correction) + epsilon);
 }

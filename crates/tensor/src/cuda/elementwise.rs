@@ -1,0 +1,175 @@
+//! Sums and products, element by element and row by row; parts of matrices; Adam.
+
+use std::ops::Range;
+
+use cudarc::driver::DeviceSlice;
+use dfdx::prelude::*;
+
+use super::error::Error;
+use super::kernels::Kernels;
+use super::module::{Launch, arguments, count, memory};
+use crate::{Adam, Buffer, Dense};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Numbers in a matrix.
+pub(super) fn n_number(x: &Dense<Cuda>) -> usize {
+    x.shape().0 * x.shape().1
+}
+
+impl Kernels<'_> {
+    /// What `kernel` (out, a, b, n) makes of two matrices of the same shape.
+    pub(super) fn of_two(
+        &self,
+        kernel: &str,
+        a: &Dense<Cuda>,
+        b: &Dense<Cuda>,
+    ) -> Result<Dense<Cuda>> {
+        let out = self.matrix([a.shape().0, a.shape().1])?;
+        self.each(kernel, n_number(a), arguments![&out, a, b])?;
+        Ok(out)
+    }
+
+    pub(super) fn accumulate(&self, da: &mut Buffer<Cuda>, dy: &Buffer<Cuda>) -> Result<()> {
+        self.each("accumulate", da.len(), arguments![memory(da), memory(dy)])
+    }
+
+    pub(super) fn accumulate_product(
+        &self,
+        da: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        b: &Dense<Cuda>,
+    ) -> Result<()> {
+        self.each("accumulate_product", da.len(), arguments![memory(da), memory(dy), b])
+    }
+
+    pub(super) fn accumulate_scaled(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        scale: f32,
+        unit: &Buffer<Cuda>,
+    ) -> Result<()> {
+        self.each("accumulate_scaled", dx.len(), arguments![memory(dx), memory(unit), scale])
+    }
+
+    pub(super) fn scale_rows(&self, x: &Dense<Cuda>, factor: &Dense<Cuda>) -> Result<Dense<Cuda>> {
+        let &(n_row, width) = x.shape();
+        let out = self.matrix([n_row, width])?;
+        let width = count("columns", width)?;
+        self.each("accumulate_scaled_rows", n_number(x), arguments![&out, x, factor, width])?;
+        Ok(out)
+    }
+
+    pub(super) fn scale_rows_backward(
+        &self,
+        dx: Option<&mut Buffer<Cuda>>,
+        dfactor: Option<&mut Buffer<Cuda>>,
+        dy: &Buffer<Cuda>,
+        x: &Dense<Cuda>,
+        factor: &Dense<Cuda>,
+    ) -> Result<()> {
+        let width = count("columns", x.shape().1)?;
+        if let Some(dx) = dx {
+            let n = dx.len();
+            let arguments = arguments![memory(dx), memory(dy), factor, width];
+            self.each("accumulate_scaled_rows", n, arguments)?;
+        }
+        if let Some(dfactor) = dfactor {
+            let n_row = count("rows", x.shape().0)?;
+            // 8 warps to a block, a warp to a row.
+            let launch = Launch { blocks: [n_row.div_ceil(8), 1], threads: 256, shared: 0 };
+            let arguments = arguments![memory(dfactor), memory(dy), x, width, n_row];
+            self.launch("accumulate_dots", launch, arguments)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_clipped(
+        &self,
+        x: &Dense<Cuda>,
+        change: &Dense<Cuda>,
+        limit: f32,
+    ) -> Result<Dense<Cuda>> {
+        let out = self.matrix([x.shape().0, x.shape().1])?;
+        self.each("add_clipped", n_number(x), arguments![&out, x, change, limit])?;
+        Ok(out)
+    }
+
+    pub(super) fn clip_backward(
+        &self,
+        dchange: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        change: &Dense<Cuda>,
+        limit: f32,
+    ) -> Result<()> {
+        let n = dchange.len();
+        self.each("clip_backward", n, arguments![memory(dchange), memory(dy), change, limit])
+    }
+
+    pub(super) fn block(
+        &self,
+        x: &Dense<Cuda>,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+        shape: [usize; 2],
+    ) -> Result<Dense<Cuda>> {
+        let out = self.matrix(shape)?;
+        let [n_column, row, column, width] = part(x.shape().1, rows, columns)?;
+        let arguments = arguments![&out, x, n_column, row, column, width];
+        self.each("copy_block", rows.len() * columns.len(), arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn block_backward(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        n_column: usize,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> Result<()> {
+        let [n_column, row, column, width] = part(n_column, rows, columns)?;
+        let arguments = arguments![memory(dx), memory(dy), n_column, row, column, width];
+        self.each("add_block", rows.len() * columns.len(), arguments)
+    }
+
+    pub(super) fn adam(
+        &self,
+        step: Adam,
+        parameter: &Dense<Cuda>,
+        gradient: &Buffer<Cuda>,
+        first: &mut Buffer<Cuda>,
+        second: &mut Buffer<Cuda>,
+    ) -> Result<Dense<Cuda>> {
+        const KEEP: [f32; 2] = [Adam::BETA1 as f32, Adam::BETA2 as f32];
+        const TAKE: [f32; 2] = [(1.0 - Adam::BETA1) as f32, (1.0 - Adam::BETA2) as f32];
+        const EPSILON: f32 = Adam::EPSILON as f32;
+        let out = self.matrix([parameter.shape().0, parameter.shape().1])?;
+        let arguments = arguments![
+            &out,
+            memory(first),
+            memory(second),
+            parameter,
+            memory(gradient),
+            step.learning_rate,
+            step.second_correction,
+            KEEP[0],
+            TAKE[0],
+            KEEP[1],
+            TAKE[1],
+            EPSILON
+        ];
+        self.each("adam", n_number(parameter), arguments)?;
+        Ok(out)
+    }
+}
+
+/// Columns of the whole; first row, first column and columns of the part.
+fn part(n_column: usize, rows: &Range<usize>, columns: &Range<usize>) -> Result<[u32; 4]> {
+    Ok([
+        count("columns", n_column)?,
+        count("rows", rows.start)?,
+        count("columns", columns.start)?,
+        count("columns", columns.len())?,
+    ])
+}

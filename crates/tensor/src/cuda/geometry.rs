@@ -1,0 +1,104 @@
+//! Lengths, directions, cutoffs and expansions of edges; scalars and vectors of nodes.
+
+use dfdx::prelude::*;
+
+use super::error::Error;
+use super::kernels::Kernels;
+use super::module::{Argument, arguments, count, memory};
+use crate::{Buffer, Dense, GaussianBasis};
+
+type Result<T> = std::result::Result<T, Error>;
+
+impl Kernels<'_> {
+    pub(super) fn edge_geometry(
+        &self,
+        displacement: &Dense<Cuda>,
+        epsilon: f32,
+    ) -> Result<[Dense<Cuda>; 2]> {
+        let n_edge = displacement.shape().0;
+        let [distance, direction] = [self.matrix([n_edge, 1])?, self.matrix([n_edge, 3])?];
+        let arguments = arguments![&distance, &direction, displacement, epsilon];
+        self.each("edge_geometry", n_edge, arguments)?;
+        Ok([distance, direction])
+    }
+
+    pub(super) fn cosine_cutoff(&self, distance: &Dense<Cuda>, cutoff: f32) -> Result<Dense<Cuda>> {
+        let n_edge = distance.shape().0;
+        let out = self.matrix([n_edge, 1])?;
+        self.each("cosine_cutoff", n_edge, arguments![&out, distance, cutoff])?;
+        Ok(out)
+    }
+
+    pub(super) fn gaussians(
+        &self,
+        distance: &Dense<Cuda>,
+        basis: &GaussianBasis,
+    ) -> Result<Dense<Cuda>> {
+        let n_edge = distance.shape().0;
+        let &GaussianBasis { n, first, spacing, coefficient } = basis;
+        let out = self.matrix([n_edge, n])?;
+        let width = count("columns", n)?;
+        let arguments = arguments![&out, distance, first, spacing, coefficient, width];
+        self.each("gaussians", n_edge * n, arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn norms_beside(
+        &self,
+        s: &Dense<Cuda>,
+        mixed: &Dense<Cuda>,
+        epsilon: f32,
+    ) -> Result<Dense<Cuda>> {
+        let &(n_node, width) = s.shape();
+        let out = self.matrix([n_node, 2 * width])?;
+        let arguments = arguments![&out, s, mixed, epsilon, count("columns", width)?];
+        self.each("norms_beside", n_node * width, arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn norms_beside_backward(
+        &self,
+        ds: Option<&mut Buffer<Cuda>>,
+        dmixed: Option<&mut Buffer<Cuda>>,
+        dy: &Buffer<Cuda>,
+        mixed: &Dense<Cuda>,
+        output: &Dense<Cuda>,
+    ) -> Result<()> {
+        let (n_node, width) = (output.shape().0, mixed.shape().1 / 2);
+        let columns = count("columns", width)?;
+        let arguments =
+            arguments![or_none(ds), or_none(dmixed), memory(dy), mixed, output, columns];
+        self.each("norms_beside_backward", n_node * width, arguments)
+    }
+
+    pub(super) fn equivariant_update(
+        &self,
+        gates: &Dense<Cuda>,
+        mixed: &Dense<Cuda>,
+    ) -> Result<[Dense<Cuda>; 2]> {
+        let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
+        let [s, v] = [self.matrix([n_node, width])?, self.matrix([3 * n_node, width])?];
+        let arguments = arguments![&s, &v, gates, mixed, count("columns", width)?];
+        self.each("equivariant_update", n_node * width, arguments)?;
+        Ok([s, v])
+    }
+
+    pub(super) fn equivariant_update_backward(
+        &self,
+        dgates: Option<&mut Buffer<Cuda>>,
+        dmixed: Option<&mut Buffer<Cuda>>,
+        [ds, dv]: [&Buffer<Cuda>; 2],
+        gates: &Dense<Cuda>,
+        mixed: &Dense<Cuda>,
+    ) -> Result<()> {
+        let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
+        let columns = count("columns", width)?;
+        let [dgates, dmixed] = [or_none(dgates), or_none(dmixed)];
+        let arguments = arguments![dgates, dmixed, memory(ds), memory(dv), gates, mixed, columns];
+        self.each("equivariant_update_backward", n_node * width, arguments)
+    }
+}
+
+fn or_none(buffer: Option<&mut Buffer<Cuda>>) -> Argument {
+    buffer.map_or(Argument::Pointer(0), |buffer| memory(buffer))
+}

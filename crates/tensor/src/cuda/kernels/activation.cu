@@ -1,0 +1,80 @@
+// Functions applied to every element, and what surrounds a product of matrices in a linear layer.
+
+enum Activation { identity, shifted_softplus, silu, relu };
+
+__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+__device__ __forceinline__ float activated(int activation, float x) {
+    switch (activation) {
+        case shifted_softplus: return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))) - 0.69314718f;
+        case silu: return x * sigmoid(x);
+        case relu: return x < 0.0f ? 0.0f : x;
+        default: return x;
+    }
+}
+
+// dy times the derivative, from the input of the activation (silu) or from its output.
+__device__ __forceinline__ float times_slope(int activation, float dy, float from) {
+    switch (activation) {
+        case shifted_softplus: return dy * (1.0f - 0.5f * expf(-from));
+        case silu: {
+            float s = sigmoid(from);
+            return dy * (s * (1.0f + from * (1.0f - s)));
+        }
+        case relu: return from > 0.0f ? dy : 0.0f;
+        default: return dy;
+    }
+}
+
+extern "C" __global__ void activate(float* out, const float* x, int activation, word n) {
+    word i = element();
+    if (i < n) out[i] = activated(activation, x[i]);
+}
+
+extern "C" __global__ void activate_backward(float* dx, const float* dy, const float* from, int activation, word n) {
+    word i = element();
+    if (i < n) dx[i] += times_slope(activation, dy[i], from[i]);
+}
+
+// Adds the bias (or none) to a product. `sum` keeps what the activation gets, if it is not null.
+extern "C" __global__ void finish_layer(float* out, float* sum, const float* bias, int activation, word width, word n) {
+    word i = element();
+    if (i >= n) return;
+    float x = out[i];
+    if (bias) x += bias[i % width];
+    if (sum) sum[i] = x;
+    out[i] = activated(activation, x);
+}
+
+// dy becomes the gradient of the sum before the activation. `partial` (or null) gets its column sums
+// over each ROWS rows, [ceil(n_row / ROWS), width].
+const word ROWS = 32;
+extern "C" __global__ void layer_backward(float* dy, float* partial, const float* from, int activation, word width,
+                                          word n_row, word n) {
+    word i = element();
+    if (i >= n) return;
+    word group = i / width, column = i % width;
+    word end = min(n_row, (group + 1) * ROWS);
+    float sum = 0.0f;
+    for (word row = group * ROWS; row < end; row++) {
+        wide at = (wide)row * width + column;
+        float d = times_slope(activation, dy[at], from[at]);
+        dy[at] = d;
+        sum += d;
+    }
+    if (partial) partial[i] = sum;
+}
+
+// out[column] += sum of the column. A block of 32 columns times 8 shares of the rows.
+extern "C" __global__ void add_column_sums(float* out, const float* x, word n_row, word width) {
+    __shared__ float shares[8][32];
+    word column = blockIdx.x * 32 + threadIdx.x % 32, share = threadIdx.x / 32;
+    float sum = 0.0f;
+    if (column < width)
+        for (word row = share; row < n_row; row += 8) sum += x[(wide)row * width + column];
+    shares[share][threadIdx.x % 32] = sum;
+    __syncthreads();
+    if (share > 0 || column >= width) return;
+    for (word other = 1; other < 8; other++) sum += shares[other][threadIdx.x];
+    out[column] += sum;
+}

@@ -1,0 +1,54 @@
+// Losses over outputs, in double precision: there are few of them. One block.
+
+const word LOSS_THREADS = 256;
+
+// Adds up what the threads of the block have, in the order of a tree.
+__device__ __forceinline__ void total_of_block(double* total, double own) {
+    __shared__ double sums[LOSS_THREADS];
+    sums[threadIdx.x] = own;
+    for (word step = LOSS_THREADS / 2; step > 0; step /= 2) {
+        __syncthreads();
+        if (threadIdx.x < step) sums[threadIdx.x] += sums[threadIdx.x + step];
+    }
+    if (threadIdx.x == 0) *total = sums[0];
+}
+
+// Squared (0) or absolute (1) errors. `unit` [n_row, width] gets the gradient of their mean. Outputs
+// without weight are left out, not multiplied by 0: they may hold NaN.
+extern "C" __global__ void regression_loss(double* total, float* unit, const float* prediction, const word* rows,
+                                           const float* targets, const float* weights, double weight_sum, int absolute, word width, word n) {
+    double sum = 0.0;
+    for (word i = threadIdx.x; i < n; i += LOSS_THREADS) {
+        double weight = weights[i];
+        if (!(weight > 0.0)) continue;
+        wide at = (wide)rows[i] * width;
+        double error = (double)prediction[at] - (double)targets[i];
+        double slope = absolute ? (error == 0.0 ? 0.0 : error > 0.0 ? 1.0 : error < 0.0 ? -1.0 : error) : 2.0 * error;
+        unit[at] = (float)(weight / weight_sum * slope);
+        sum += weight * (absolute ? fabs(error) : error * error);
+    }
+    total_of_block(total, sum);
+}
+
+// Negative logarithm of the softmax of the target's class.
+extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const float* prediction, const word* rows,
+                                              const float* targets, const float* weights, double weight_sum, word width, word n) {
+    double sum = 0.0;
+    for (word i = threadIdx.x; i < n; i += LOSS_THREADS) {
+        double weight = weights[i];
+        if (!(weight > 0.0)) continue;
+        const float* logits = prediction + (wide)rows[i] * width;
+        float* d = unit + (wide)rows[i] * width;
+        word target = (word)targets[i];
+        float largest = logits[0];
+        for (word k = 1; k < width; k++) largest = fmaxf(largest, logits[k]);
+        double normaliser = 0.0;
+        for (word k = 0; k < width; k++) normaliser += exp((double)logits[k] - (double)largest);
+        for (word k = 0; k < width; k++) {
+            double share = exp((double)logits[k] - (double)largest) / normaliser;
+            d[k] = (float)(weight / weight_sum * (share - (k == target ? 1.0 : 0.0)));
+        }
+        sum += weight * (log(normaliser) + (double)largest - (double)logits[target]);
+    }
+    total_of_block(total, sum);
+}

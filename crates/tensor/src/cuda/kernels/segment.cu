@@ -1,0 +1,192 @@
+// Rows to segments and back. Items lie in places, segment by segment: `order` (or null) says which
+// item lies in a place, `of` which segment an item belongs to, `offset` where a segment starts.
+//
+// A segment is cut into parts of PART places, counted from its start, so that its sum does not depend
+// on where it stands in the batch. Each part has one thread per column. Chunk g is the places from
+// g PART to (g + 1) PART; its threads take the parts that start in it. At most one of them continues
+// a segment from before, and at most one segment that starts in it is longer than a part: the sums of
+// these two go to `partial` [n_chunk, 2, width], and a second kernel adds up a long segment's parts
+// in order. So a node with 10^5 edges is worked on by as many threads as any other 10^5 edges.
+
+const word PART = 32;
+
+struct Segments {
+    const word *of, *order, *offset;
+    word n_item;
+    __device__ __forceinline__ word item(word place) const { return order ? order[place] : place; }
+    __device__ __forceinline__ word segment(word place) const { return of[item(place)]; }
+};
+
+struct Sum {
+    static __device__ __forceinline__ float start() { return 0.0f; }
+    static __device__ __forceinline__ float join(float a, float b) { return a + b; }
+};
+
+// The largest, or NaN if there is one.
+struct Largest {
+    static __device__ __forceinline__ float start() { return __int_as_float((int)0xff800000); }
+    static __device__ __forceinline__ float join(float a, float b) { return b > a || is_nan(b) ? b : a; }
+};
+
+// Adds to `out` [n_segment, width] what `value(item, column)` gives, joined by J; divided by the number
+// of items if `mean`.
+template <class J, class V>
+__device__ __forceinline__ void reduce_parts(float* out, float* partial, const Segments s, word width, bool mean, V value) {
+    word i = element(), chunk = i / width, column = i % width;
+    if ((wide)chunk * PART >= s.n_item) return;
+    word place = chunk * PART, chunk_end = min(s.n_item, place + PART);
+    while (place < chunk_end) {
+        word segment = s.segment(place), begin = s.offset[segment], end = s.offset[segment + 1];
+        // Where the next part of this segment starts: here, or later if the segment began before.
+        word first = begin + (place - begin + PART - 1) / PART * PART;
+        if (first >= end) {
+            place = end;
+            continue;
+        }
+        if (first >= chunk_end) return;
+        word last = min(end, first + PART);
+        float sum = J::start();
+        for (word p = first; p < last; p++) sum = J::join(sum, value(s.item(p), column));
+        if (end - begin > PART) {
+            partial[((wide)chunk * 2 + (first == begin)) * width + column] = sum;
+        } else {
+            if (mean) sum /= (float)(end - begin);
+            out[(wide)segment * width + column] += sum;
+        }
+        place = last;
+    }
+}
+
+// The parts of the long segment that starts in chunk blockIdx.x, if there is one: 32 columns times 8
+// shares of the parts.
+template <class J>
+__device__ __forceinline__ void join_parts(float* out, const float* partial, const Segments s, word width, bool mean) {
+    __shared__ float shares[8][32];
+    word chunk = blockIdx.x, column = blockIdx.y * 32 + threadIdx.x % 32, share = threadIdx.x / 32;
+    word segment = s.segment(min(s.n_item, (chunk + 1) * PART) - 1);
+    word begin = s.offset[segment], length = s.offset[segment + 1] - begin;
+    if (begin / PART != chunk || length <= PART) return;
+    word n_part = (length + PART - 1) / PART;
+    float sum = J::start();
+    if (column < width)
+        for (word part = share; part < n_part; part += 8)
+            sum = J::join(sum, partial[((wide)(chunk + part) * 2 + (part == 0)) * width + column]);
+    shares[share][threadIdx.x % 32] = sum;
+    __syncthreads();
+    if (share > 0 || column >= width) return;
+    for (word other = 1; other < 8; other++) sum = J::join(sum, shares[other][threadIdx.x]);
+    if (mean) sum /= (float)length;
+    out[(wide)segment * width + column] += sum;
+}
+
+extern "C" __global__ void segment_sum(float* out, float* partial, const float* x, const word* of, const word* order,
+                                       const word* offset, word n_item, word width, int mean) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean,
+                      [=](word item, word column) { return x[(wide)item * width + column]; });
+}
+
+// The same for products of two matrices, element by element.
+extern "C" __global__ void segment_sum_products(float* out, float* partial, const float* x, const float* y,
+                                                const word* of, const word* order, const word* offset, word n_item,
+                                                word width, int mean) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean, [=](word item, word column) {
+        wide at = (wide)item * width + column;
+        return x[at] * y[at];
+    });
+}
+
+// The same for a filter of each item times the row of `x` that the item comes from.
+extern "C" __global__ void convolve(float* out, float* partial, const float* filter, const float* x, const word* from,
+                                    const word* of, const word* order, const word* offset, word n_item, word width,
+                                    int mean) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean, [=](word item, word column) {
+        return filter[(wide)item * width + column] * x[(wide)from[item] * width + column];
+    });
+}
+
+extern "C" __global__ void join_sums(float* out, const float* partial, const word* of, const word* order,
+                                     const word* offset, word n_item, word width, int mean) {
+    join_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean);
+}
+
+// `out` is zero: what is added to it is what it becomes, and segments without items keep it.
+extern "C" __global__ void segment_max(float* out, float* partial, const float* x, const word* of, const word* order,
+                                       const word* offset, word n_item, word width, int) {
+    reduce_parts<Largest>(out, partial, {of, order, offset, n_item}, width, false,
+                          [=](word item, word column) { return x[(wide)item * width + column]; });
+}
+
+extern "C" __global__ void join_largest(float* out, const float* partial, const word* of, const word* order,
+                                        const word* offset, word n_item, word width, int) {
+    join_parts<Largest>(out, partial, {of, order, offset, n_item}, width, false);
+}
+
+// How many items share a segment's largest value.
+extern "C" __global__ void segment_count_largest(float* out, float* partial, const float* x, const float* largest,
+                                                 const word* of, const word* order, const word* offset, word n_item,
+                                                 word width, int) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, false, [=](word item, word column) {
+        return x[(wide)item * width + column] == largest[(wide)of[item] * width + column] ? 1.0f : 0.0f;
+    });
+}
+
+extern "C" __global__ void add_to_largest(float* dx, const float* dy, const float* x, const float* largest,
+                                          const float* count, const word* of, word width, word n) {
+    word i = element();
+    if (i >= n) return;
+    wide at = (wide)of[i / width] * width + i % width;
+    if (x[i] == largest[at]) dx[i] += dy[at] / fmaxf(count[at], 1.0f);
+}
+
+extern "C" __global__ void gather(float* out, const float* x, const word* of, word width, word n) {
+    word i = element();
+    if (i < n) out[i] = x[(wide)of[i / width] * width + i % width];
+}
+
+// dx of each item += dy of its segment, divided by the number of its items if `mean`.
+extern "C" __global__ void add_gathered(float* dx, const float* dy, const word* of, const word* offset, word width,
+                                        word n, int mean) {
+    word i = element();
+    if (i >= n) return;
+    word segment = of[i / width];
+    float d = dy[(wide)segment * width + i % width];
+    if (mean) d /= (float)(offset[segment + 1] - offset[segment]);
+    dx[i] += d;
+}
+
+// dfilter of each item += dy where it goes times x where it comes from; dy is divided as above.
+extern "C" __global__ void convolve_backward_filter(float* dfilter, const float* dy, const float* x, const word* from,
+                                                    const word* to, const word* offset, word width, word n, int mean) {
+    word i = element();
+    if (i >= n) return;
+    word item = i / width, column = i % width, segment = to[item];
+    float d = dy[(wide)segment * width + column];
+    if (mean) d /= (float)(offset[segment + 1] - offset[segment]);
+    dfilter[i] += d * x[(wide)from[item] * width + column];
+}
+
+// Rows of segments divided by their number of items, or by 1 if there are none.
+extern "C" __global__ void divide_by_count(float* x, const word* offset, word width, word n) {
+    word i = element();
+    if (i >= n) return;
+    word segment = i / width, count = offset[segment + 1] - offset[segment];
+    if (count > 1) x[i] /= (float)count;
+}
+
+extern "C" __global__ void exp_of_difference(float* out, const float* x, const float* largest, const word* of,
+                                             word width, word n) {
+    word i = element();
+    if (i < n) out[i] = expf(x[i] - largest[(wide)of[i / width] * width + i % width]);
+}
+
+extern "C" __global__ void divide_by_total(float* out, const float* total, const word* of, word width, word n) {
+    word i = element();
+    if (i < n) out[i] /= total[(wide)of[i / width] * width + i % width];
+}
+
+// dx += y (dy - total of y dy over the segment)
+extern "C" __global__ void add_to_softmax(float* dx, const float* dy, const float* y, const float* total,
+                                          const word* of, word width, word n) {
+    word i = element();
+    if (i < n) dx[i] += y[i] * (dy[i] - total[(wide)of[i / width] * width + i % width]);
+}

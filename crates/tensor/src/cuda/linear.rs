@@ -1,0 +1,171 @@
+//! Linear layers: products by cuBLAS, bias and activation by a kernel.
+
+use std::ffi::c_int;
+use std::sync::PoisonError;
+
+use cudarc::cublas::{result, sys::cublasOperation_t as Operation};
+use dfdx::prelude::*;
+
+use super::elementwise::n_number;
+use super::error::Error;
+use super::kernels::Kernels;
+use super::module::{Argument, Launch, arguments, count, memory};
+use crate::backend::{LinearLayer, LinearOutput};
+use crate::{Activation, Buffer, Dense};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Rows whose gradients one thread adds up for the bias: ROWS in `kernels/activation.cu`.
+const ROWS: usize = 32;
+
+/// A row-major factor of a product.
+#[derive(Clone, Copy)]
+struct Factor {
+    place: Argument,
+    /// As it lies in memory.
+    n_column: usize,
+    transposed: bool,
+}
+
+impl Kernels<'_> {
+    pub(super) fn linear(
+        &self,
+        layer: &LinearLayer<'_, Cuda>,
+        keep_sum: bool,
+    ) -> Result<LinearOutput<Cuda>> {
+        let &(n_row, n_in) = layer.input.shape();
+        let n_out = layer.weight.shape().1;
+        let output = self.matrix([n_row, n_out])?;
+        let sum = keep_sum.then(|| self.matrix([n_row, n_out])).transpose()?;
+        let input = Factor { place: layer.input.into(), n_column: n_in, transposed: false };
+        let weight = Factor { place: layer.weight.into(), n_column: n_out, transposed: false };
+        self.add_product((&output).into(), input, weight, [n_row, n_in, n_out])?;
+        if layer.bias.is_some() || sum.is_some() || layer.activation != Activation::Identity {
+            let arguments = arguments![
+                &output,
+                sum.as_ref(),
+                layer.bias,
+                code(layer.activation),
+                count("columns", n_out)?
+            ];
+            self.each("finish_layer", n_row * n_out, arguments)?;
+        }
+        Ok((output, sum))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
+    pub(super) fn linear_backward(
+        &self,
+        dx: Option<&mut Buffer<Cuda>>,
+        dweight: &mut Buffer<Cuda>,
+        dbias: Option<&mut Buffer<Cuda>>,
+        dy: &mut Buffer<Cuda>,
+        layer: &LinearLayer<'_, Cuda>,
+        from: &Dense<Cuda>,
+    ) -> Result<()> {
+        let &(n_row, n_in) = layer.input.shape();
+        let n_out = layer.weight.shape().1;
+        if dbias.is_some() || layer.activation != Activation::Identity {
+            let n_group = n_row.div_ceil(ROWS);
+            let n = n_group * n_out;
+            let partial = dbias.is_some().then(|| self.room(n)).transpose()?;
+            let place = partial.as_ref().map_or(Argument::Pointer(0), Argument::from);
+            let columns = count("columns", n_out)?;
+            let activation = code(layer.activation);
+            let arguments =
+                arguments![memory(dy), place, from, activation, columns, count("rows", n_row)?];
+            self.each("layer_backward", n, arguments)?;
+            if let Some(dbias) = dbias {
+                let arguments = arguments![memory(dbias), place, count("rows", n_group)?, columns];
+                let blocks = [columns.div_ceil(32), 1];
+                let launch = Launch { blocks, threads: 256, shared: 0 };
+                self.launch("add_column_sums", launch, arguments)?;
+            }
+        }
+        let plain = |place, n_column| Factor { place, n_column, transposed: false };
+        let turned = |place, n_column| Factor { place, n_column, transposed: true };
+        let (input, weight) = (layer.input.into(), layer.weight.into());
+        let change = plain(memory(dy), n_out);
+        self.add_product(memory(dweight), turned(input, n_in), change, [n_in, n_row, n_out])?;
+        if let Some(dx) = dx {
+            self.add_product(memory(dx), change, turned(weight, n_out), [n_row, n_out, n_in])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn activate(&self, x: &Dense<Cuda>, activation: Activation) -> Result<Dense<Cuda>> {
+        let out = self.matrix([x.shape().0, x.shape().1])?;
+        self.each("activate", n_number(x), arguments![&out, x, code(activation)])?;
+        Ok(out)
+    }
+
+    pub(super) fn activate_backward(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        from: &Dense<Cuda>,
+        activation: Activation,
+    ) -> Result<()> {
+        let arguments = arguments![memory(dx), memory(dy), from, code(activation)];
+        self.each("activate_backward", n_number(from), arguments)
+    }
+
+    /// `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after transposition.
+    ///
+    /// cuBLAS counts by columns: to it, row-major matrices are transposed, and the product is
+    /// `out^T += b^T a^T`.
+    #[allow(unsafe_code, reason = "cuBLAS takes addresses")]
+    fn add_product(
+        &self,
+        out: Argument,
+        a: Factor,
+        b: Factor,
+        [m, k, n]: [usize; 3],
+    ) -> Result<()> {
+        if m == 0 || k == 0 || n == 0 {
+            return Ok(());
+        }
+        let size = |what, n| count(what, n).map(u32::cast_signed);
+        let [m, k, n]: [c_int; 3] = [size("rows", m)?, size("columns", k)?, size("columns", n)?];
+        let operation = |factor: Factor| match factor.transposed {
+            true => Operation::CUBLAS_OP_T,
+            false => Operation::CUBLAS_OP_N,
+        };
+        let step = |factor: Factor| size("columns", factor.n_column);
+        let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gpu.bind()?;
+        // SAFETY: the callers' matrices have these shapes; both numbers are read before the call
+        // returns, the matrices in the order of the stream.
+        unsafe {
+            result::sgemm(
+                *blas.handle(),
+                operation(b),
+                operation(a),
+                n,
+                m,
+                k,
+                &raw const ONE,
+                b.place.address() as *const f32,
+                step(b)?,
+                a.place.address() as *const f32,
+                step(a)?,
+                &raw const ONE,
+                out.address() as *mut f32,
+                n,
+            )
+        }
+        .map_err(Error::blas("multiply two matrices"))
+    }
+}
+
+static ONE: f32 = 1.0;
+
+/// As in `kernels/activation.cu`.
+fn code(activation: Activation) -> i32 {
+    match activation {
+        Activation::Identity => 0,
+        Activation::ShiftedSoftplus => 1,
+        Activation::Silu => 2,
+        Activation::Relu => 3,
+    }
+}

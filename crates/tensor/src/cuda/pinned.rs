@@ -1,0 +1,69 @@
+//! Memory of the host that the device copies from and to while the host goes on.
+
+use std::ffi::c_void;
+
+use cudarc::driver::{result, sys};
+
+use super::device::Gpu;
+use super::error::Error;
+
+/// Page-locked memory of the host.
+pub(super) struct Pinned {
+    start: *mut u8,
+    n: usize,
+}
+
+// SAFETY: the memory belongs to this alone, and CUDA lets every thread use it.
+#[allow(unsafe_code, reason = "memory of the driver is a pointer")]
+unsafe impl Send for Pinned {}
+
+#[allow(unsafe_code, reason = "memory of the driver is a pointer")]
+impl Pinned {
+    /// `n` bytes, at least 1.
+    pub(super) fn new(n: usize) -> Result<Self, Error> {
+        let mut start = std::ptr::null_mut::<c_void>();
+        // SAFETY: the driver fills in the pointer.
+        unsafe { sys::cuMemHostAlloc(&raw mut start, n.max(1), sys::CU_MEMHOSTALLOC_PORTABLE) }
+            .result()
+            .map_err(Error::driver(format!("lock {n} bytes of the host's memory")))?;
+        let start: *mut u8 = start.cast();
+        // SAFETY: the driver has given so many bytes.
+        unsafe { start.write_bytes(0, n.max(1)) };
+        Ok(Self { start, n: n.max(1) })
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: so many bytes were allocated and set to 0; copies to them are waited for by
+        // whoever starts them.
+        unsafe { std::slice::from_raw_parts(self.start, self.n) }
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and nobody else holds the memory.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.n) }
+    }
+
+    /// Copies 8 bytes from the device, after everything that was asked of it.
+    pub(super) fn fetch(&mut self, gpu: &Gpu, from: u64) -> Result<[u8; 8], Error> {
+        gpu.bind()?;
+        // SAFETY: `from` is memory of the device with 8 bytes at least, a caller's promise; the copy
+        // is waited for.
+        unsafe {
+            result::memcpy_dtoh_async(&mut self.bytes_mut()[..8], from, gpu.stream())
+                .map_err(Error::driver("copy from the GPU"))?;
+            result::stream::synchronize(gpu.stream()).map_err(Error::driver("finish a step"))?;
+        }
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.bytes()[..8]);
+        Ok(bytes)
+    }
+}
+
+#[allow(unsafe_code, reason = "memory of the driver is a pointer")]
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // SAFETY: the driver has given this pointer, and it waits for copies under way. Without a
+        // driver any more, at the end of the process, there is nothing to free.
+        let _ = unsafe { sys::cuMemFreeHost(self.start.cast()) };
+    }
+}

@@ -1,0 +1,260 @@
+//! Sums, largest values and softmax over segments, gathering, and the convolution of SchNet.
+
+use dfdx::prelude::*;
+
+use super::elementwise::n_number;
+use super::error::Error;
+use super::kernels::Kernels;
+use super::module::{Argument, Launch, arguments, count, memory};
+use crate::{Aggregate, Buffer, Dense, Segments};
+
+type Result<T> = std::result::Result<T, Error>;
+
+/// Places of a part of a segment: PART in `kernels/segment.cu`.
+const PART: usize = 32;
+
+/// What is added up.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// Rows of items.
+    Rows(Argument),
+    /// Products of two rows of each item.
+    Products(Argument, Argument),
+    /// A filter of each item times the row of the segment that it comes from.
+    Filtered { filter: Argument, x: Argument, from: &'a Segments<Cuda> },
+    /// 1 for every number that is its segment's largest.
+    Largest { x: Argument, largest: Argument },
+}
+
+impl Kernels<'_> {
+    pub(super) fn gather(&self, x: &Dense<Cuda>, segments: &Segments<Cuda>) -> Result<Dense<Cuda>> {
+        let width = x.shape().1;
+        let out = self.matrix([segments.n_item, width])?;
+        let arguments = arguments![&out, x, &segments.of, count("columns", width)?];
+        self.each("gather", segments.n_item * width, arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn gather_backward(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        segments: &Segments<Cuda>,
+        width: usize,
+    ) -> Result<()> {
+        self.add_sums(memory(dx), Of::Rows(memory(dy)), segments, width, Aggregate::Sum)
+    }
+
+    pub(super) fn segment(
+        &self,
+        x: &Dense<Cuda>,
+        segments: &Segments<Cuda>,
+        aggregate: Aggregate,
+    ) -> Result<Dense<Cuda>> {
+        let width = x.shape().1;
+        let out = self.matrix([segments.n_segment, width])?;
+        self.add_sums((&out).into(), Of::Rows(x.into()), segments, width, aggregate)?;
+        Ok(out)
+    }
+
+    pub(super) fn segment_backward(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        segments: &Segments<Cuda>,
+        aggregate: Aggregate,
+        width: usize,
+    ) -> Result<()> {
+        let n = count("elements", segments.n_item * width)?;
+        let arguments = arguments![
+            memory(dx),
+            memory(dy),
+            &segments.of,
+            &segments.offset,
+            count("columns", width)?,
+            n,
+            is_mean(aggregate)
+        ];
+        self.launch("add_gathered", Launch::each(n as usize)?, arguments)
+    }
+
+    pub(super) fn segment_max(
+        &self,
+        x: &Dense<Cuda>,
+        segments: &Segments<Cuda>,
+    ) -> Result<Dense<Cuda>> {
+        let width = x.shape().1;
+        let out = self.matrix([segments.n_segment, width])?;
+        self.reduce(
+            ["segment_max", "join_largest"],
+            (&out).into(),
+            &[x.into()],
+            segments,
+            width,
+            0,
+        )?;
+        Ok(out)
+    }
+
+    pub(super) fn segment_max_backward(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        x: &Dense<Cuda>,
+        largest: &Dense<Cuda>,
+        segments: &Segments<Cuda>,
+    ) -> Result<()> {
+        let width = x.shape().1;
+        let shared = self.matrix([segments.n_segment, width])?;
+        let of = Of::Largest { x: x.into(), largest: largest.into() };
+        self.add_sums((&shared).into(), of, segments, width, Aggregate::Sum)?;
+        let width = count("columns", width)?;
+        let arguments =
+            arguments![memory(dx), memory(dy), x, largest, &shared, &segments.of, width];
+        self.each("add_to_largest", n_number(x), arguments)
+    }
+
+    pub(super) fn segment_softmax(
+        &self,
+        x: &Dense<Cuda>,
+        segments: &Segments<Cuda>,
+    ) -> Result<Dense<Cuda>> {
+        let &(n_item, width) = x.shape();
+        let columns = count("columns", width)?;
+        let largest = self.segment_max(x, segments)?;
+        let out = self.matrix([n_item, width])?;
+        let arguments = arguments![&out, x, &largest, &segments.of, columns];
+        self.each("exp_of_difference", n_number(x), arguments)?;
+        let total = self.segment(&out, segments, Aggregate::Sum)?;
+        self.each("divide_by_total", n_number(x), arguments![&out, &total, &segments.of, columns])?;
+        Ok(out)
+    }
+
+    pub(super) fn segment_softmax_backward(
+        &self,
+        dx: &mut Buffer<Cuda>,
+        dy: &Buffer<Cuda>,
+        output: &Dense<Cuda>,
+        segments: &Segments<Cuda>,
+    ) -> Result<()> {
+        let width = output.shape().1;
+        let total = self.matrix([segments.n_segment, width])?;
+        let of = Of::Products(output.into(), memory(dy));
+        self.add_sums((&total).into(), of, segments, width, Aggregate::Sum)?;
+        let width = count("columns", width)?;
+        let arguments = arguments![memory(dx), memory(dy), output, &total, &segments.of, width];
+        self.each("add_to_softmax", n_number(output), arguments)
+    }
+
+    pub(super) fn convolve(
+        &self,
+        filter: &Dense<Cuda>,
+        x: &Dense<Cuda>,
+        from: &Segments<Cuda>,
+        to: &Segments<Cuda>,
+        aggregate: Aggregate,
+    ) -> Result<Dense<Cuda>> {
+        let width = x.shape().1;
+        let out = self.matrix([to.n_segment, width])?;
+        let of = Of::Filtered { filter: filter.into(), x: x.into(), from };
+        self.add_sums((&out).into(), of, to, width, aggregate)?;
+        Ok(out)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
+    pub(super) fn convolve_backward(
+        &self,
+        dfilter: Option<&mut Buffer<Cuda>>,
+        dx: Option<&mut Buffer<Cuda>>,
+        dy: &mut Buffer<Cuda>,
+        filter: &Dense<Cuda>,
+        x: &Dense<Cuda>,
+        from: &Segments<Cuda>,
+        to: &Segments<Cuda>,
+        aggregate: Aggregate,
+    ) -> Result<()> {
+        let width = x.shape().1;
+        let columns = count("columns", width)?;
+        if let Some(dfilter) = dfilter {
+            let n = count("elements", to.n_item * width)?;
+            let arguments = arguments![
+                memory(dfilter),
+                memory(dy),
+                x,
+                &from.of,
+                &to.of,
+                &to.offset,
+                columns,
+                n,
+                is_mean(aggregate)
+            ];
+            self.launch("convolve_backward_filter", Launch::each(n as usize)?, arguments)?;
+        }
+        let Some(dx) = dx else { return Ok(()) };
+        if aggregate == Aggregate::Mean {
+            let n = to.n_segment * width;
+            self.each("divide_by_count", n, arguments![memory(dy), &to.offset, columns])?;
+        }
+        let of = Of::Filtered { filter: filter.into(), x: memory(dy), from: to };
+        self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
+    }
+
+    /// Adds to `out` `[n_segment, width]` the sum or mean over each segment.
+    fn add_sums(
+        &self,
+        out: Argument,
+        of: Of<'_>,
+        segments: &Segments<Cuda>,
+        width: usize,
+        aggregate: Aggregate,
+    ) -> Result<()> {
+        let mean = is_mean(aggregate);
+        let run = |kernel, inputs: &[Argument]| {
+            self.reduce([kernel, "join_sums"], out, inputs, segments, width, mean)
+        };
+        match of {
+            Of::Rows(x) => run("segment_sum", &[x]),
+            Of::Products(x, y) => run("segment_sum_products", &[x, y]),
+            Of::Filtered { filter, x, from } => {
+                run("convolve", &[filter, x, Argument::from(&from.of)])
+            }
+            Of::Largest { x, largest } => run("segment_count_largest", &[x, largest]),
+        }
+    }
+
+    /// Sums of parts, and where a segment has several of them, the sums of those.
+    fn reduce(
+        &self,
+        [parts, join]: [&str; 2],
+        out: Argument,
+        inputs: &[Argument],
+        segments: &Segments<Cuda>,
+        width: usize,
+        mean: i32,
+    ) -> Result<()> {
+        let n_chunk = segments.n_item.div_ceil(PART);
+        let has_long = segments.longest > PART;
+        let partial = self.room(if has_long { 2 * n_chunk * width } else { 1 })?;
+        let rest = arguments![
+            &segments.of,
+            segments.order.as_ref(),
+            &segments.offset,
+            count("items", segments.n_item)?,
+            count("columns", width)?,
+            mean
+        ];
+        let places = [out, Argument::from(&partial)];
+        let all = [places.as_slice(), inputs, rest].concat();
+        self.launch(parts, Launch::each(n_chunk * width)?, &all)?;
+        if has_long {
+            let all = [places.as_slice(), rest].concat();
+            let blocks = [count("items", n_chunk)?, count("columns", width.div_ceil(32))?];
+            self.launch(join, Launch { blocks, threads: 256, shared: 0 }, &all)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_mean(aggregate: Aggregate) -> i32 {
+    i32::from(aggregate == Aggregate::Mean)
+}
