@@ -1,0 +1,301 @@
+//! The plugin: from a configuration to the columnar store.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use batchlab_core::graphs::Target;
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_neighbors::StructureCollector;
+use batchlab_structures::{Entry, Read, Value, read, symbol};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StructuresError;
+use crate::table::Rows;
+
+/// How many structures are read between two reports of progress.
+const REPORT_EVERY: u64 = 100;
+
+/// Molecules and crystals of your own, with any of their properties as target.
+///
+/// Node classes are elements, numbered in the order in which they first appear in what was loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Structures {
+    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF without symmetry, a table (CSV) with CIF
+    /// text in the column `cif`, an ASE database, or a folder or an archive (tar, zip) of many. Text
+    /// may be packed with xz, gzip or bzip2; formats are told by content. A relative path is looked
+    /// for where the configuration's paths are.
+    pub path: PathBuf,
+    /// What to learn: a property of the structures (a key of extended XYZ, a column of the CSV, a
+    /// key of the database), or, with `table`, a column of that table.
+    pub target: String,
+    /// The target's unit, for axes and tables; nothing is converted.
+    #[serde(default = "one")]
+    pub unit: String,
+    /// Makes the target a class instead of a number: all its values, in the order of their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// A table that holds the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    /// What happens to a structure without target: `"refuse"` ends the loading, `"skip"` leaves it
+    /// out and counts it.
+    #[serde(default)]
+    pub missing: Missing,
+    /// Which atoms are connected: `{ radius = 5.0 }` (angstrom), `{ nearest = 12 }`, both over all
+    /// periodic images, or `"fully-connected"` (molecules only).
+    #[serde(default = "five_angstrom")]
+    pub edges: EdgeRule,
+    /// Keeps the first structures only, counted after those left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<NonZeroUsize>,
+}
+
+/// A table of targets, as CSV with a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// The file.
+    pub path: PathBuf,
+    /// The column that names structures. A structure is called by its property of that name, by its
+    /// file's name, with or without what follows the last dot, or by its folder: the first of these
+    /// that has a row counts.
+    pub id: String,
+}
+
+/// What happens to a structure without target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// It ends the loading.
+    #[default]
+    Refuse,
+    /// It is left out and counted.
+    Skip,
+}
+
+fn one() -> String {
+    "1".to_owned()
+}
+
+fn five_angstrom() -> EdgeRule {
+    5.0.try_into().map(EdgeRule::Radius).expect("5 is a radius")
+}
+
+impl Structures {
+    /// Everything behind a path, with a property as target.
+    #[must_use]
+    pub fn new(path: PathBuf, target: &str) -> Self {
+        Self {
+            path,
+            target: target.to_owned(),
+            unit: one(),
+            classes: Vec::new(),
+            table: None,
+            missing: Missing::default(),
+            edges: five_angstrom(),
+            limit: None,
+        }
+    }
+}
+
+batchlab_core::register!(
+    Dataset,
+    Structures,
+    example = Structures {
+        unit: "hartree".to_owned(),
+        ..Structures::new(PathBuf::from("data/qm9_sample.extxyz.xz"), "gap")
+    }
+);
+
+#[typetag::serde(name = "structures")]
+impl Dataset for Structures {
+    fn provides(&self) -> Provides {
+        let fields = Needs {
+            node_class: true,
+            distance: true,
+            displacement: true,
+            sender_order: true,
+            ..Needs::default()
+        };
+        Provides { level: Level::Graphs, fields, target: true }
+    }
+
+    fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+        let path = ctx.resolve(&self.path)?;
+        let rows = match &self.table {
+            Some(table) => {
+                let path = ctx.resolve(&table.path)?;
+                Some(Rows::read(&path, &table.id, &self.target).map_err(DatasetError::other)?)
+            }
+            None => None,
+        };
+        ctx.progress.start("reading structures", None);
+        let loaded = self.collect(&path, rows.as_ref(), ctx);
+        ctx.progress.finish();
+        let (collected, counts) = loaded.map_err(DatasetError::other)?;
+        self.graphs(collected, counts)
+    }
+}
+
+/// What is kept.
+struct Collected {
+    structures: StructureCollector,
+    target: Vec<f64>,
+    /// Place of each in the order of reading, from 1.
+    origin: Vec<u32>,
+    n_read: u64,
+    n_skipped: u64,
+}
+
+impl Structures {
+    fn collect(
+        &self,
+        path: &Path,
+        rows: Option<&Rows>,
+        ctx: &LoadContext,
+    ) -> Result<(Collected, Read), StructuresError> {
+        let structures = StructureCollector::new(self.edges);
+        let (target, origin) = (Vec::new(), Vec::new());
+        let mut kept = Collected { structures, target, origin, n_read: 0, n_skipped: 0 };
+        let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let mut fault = None;
+        let counts = read(path, &mut |entry| {
+            if let Err(error) = self.push(entry, rows, &mut kept) {
+                fault = Some(error);
+                return ControlFlow::Break(());
+            }
+            if kept.n_read.is_multiple_of(REPORT_EVERY) {
+                ctx.progress.advance(REPORT_EVERY);
+            }
+            if kept.target.len() == limit {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        match fault {
+            Some(error) => Err(error),
+            None if kept.target.is_empty() && kept.n_read > 0 => {
+                Err(StructuresError::NothingLeft {
+                    path: path.to_owned(),
+                    n_read: kept.n_read,
+                    target: self.target.clone(),
+                })
+            }
+            None => Ok((kept, counts)),
+        }
+    }
+
+    fn push(
+        &self,
+        entry: Entry,
+        rows: Option<&Rows>,
+        kept: &mut Collected,
+    ) -> Result<(), StructuresError> {
+        let Some(structure) = &entry.structure else { return Ok(()) };
+        kept.n_read += 1;
+        let value = match self.value(&entry, rows) {
+            Ok(value) => value,
+            Err(StructuresError::NoTarget { .. } | StructuresError::NoRow { .. })
+                if self.missing == Missing::Skip =>
+            {
+                kept.n_skipped += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        kept.structures
+            .push(&structure.atomic_number, &structure.position, structure.cell.as_ref())
+            .map_err(|source| StructuresError::Edges {
+                path: entry.path,
+                line: entry.line,
+                source,
+            })?;
+        kept.target.push(value);
+        kept.origin.push(kept.n_read as u32);
+        Ok(())
+    }
+
+    /// The target of a structure: a number, or the number of its class.
+    fn value(&self, entry: &Entry, rows: Option<&Rows>) -> Result<f64, StructuresError> {
+        let (path, line) = (entry.path.clone(), entry.line);
+        let found = match (rows, &self.table) {
+            (Some(rows), Some(table)) => {
+                let names = names(entry, &table.id);
+                match rows.find(&names) {
+                    Some(value) => Some(Value::Text(value.to_owned())),
+                    None => return Err(StructuresError::NoRow { path, line, tried: names }),
+                }
+            }
+            _ => entry.property.get(&self.target).cloned(),
+        };
+        let absent = |what| StructuresError::NoTarget {
+            path: path.clone(),
+            line,
+            what,
+            target: self.target.clone(),
+            known: entry.property.keys().cloned().collect(),
+        };
+        if self.classes.is_empty() {
+            let number = found.and_then(|value| match value {
+                Value::Number(number) => Some(number),
+                Value::Text(text) => text.trim().parse().ok().filter(|x: &f64| x.is_finite()),
+            });
+            return number.ok_or_else(|| absent("number"));
+        }
+        let class = match found.ok_or_else(|| absent("text"))? {
+            Value::Number(number) => number.to_string(),
+            Value::Text(text) => text,
+        };
+        let known = self.classes.iter().position(|name| *name == class);
+        let classes = || self.classes.clone();
+        known.map(|at| at as f64).ok_or_else(|| StructuresError::NoClass {
+            path,
+            line,
+            value: class,
+            classes: classes(),
+        })
+    }
+
+    fn graphs(&self, kept: Collected, counts: Read) -> Result<Graphs, DatasetError> {
+        let name = |z| symbol(z).map_or_else(|| z.to_string(), str::to_owned);
+        let mut graphs = kept.structures.finish("structures", name)?;
+        graphs.target = Some(if self.classes.is_empty() {
+            Target::regression(&self.target, &self.unit, kept.target)
+        } else {
+            Target::classes(&self.target, self.classes.clone(), kept.target)
+        });
+        graphs.origin = kept.origin;
+        let mut notes = vec![
+            ("structures read".to_owned(), kept.n_read),
+            ("structures left out without target".to_owned(), kept.n_skipped),
+            ("files passed over, of no known format".to_owned(), counts.n_other),
+        ];
+        notes.append(&mut graphs.notes);
+        graphs.notes = notes;
+        graphs.check()?;
+        Ok(graphs)
+    }
+}
+
+/// How a structure may be called in a table.
+fn names(entry: &Entry, id: &str) -> Vec<String> {
+    let property = entry.property.get(id).map(|value| match value {
+        Value::Number(number) => number.to_string(),
+        Value::Text(text) => text.trim().to_owned(),
+    });
+    let text =
+        |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
+    let path = &entry.path;
+    let folder = path.parent().and_then(Path::file_name);
+    [property, text(path.file_name()), text(path.file_stem()), text(folder)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+use std::fs;
+
+use batchlab_core::View;
+use batchlab_core::graphs::TargetKind;
+use batchlab_core::registry::{Kind, find};
+use tempfile::TempDir;
+
+use super::*;
+
+const CUBE: &str = "Lattice=\"3 0 0 0 3 0 0 0 3\" Properties=species:S:1:pos:R:3";
+
+/// A folder with files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+fn load(config: &Structures) -> Result<Graphs, String> {
+    config.load(&LoadContext::new()).map_err(|error| error.to_string())
+}
+
+fn values(graphs: &Graphs) -> &[f64] {
+    &graphs.target.as_ref().expect("a target").value
+}
+
+#[test]
+fn any_property_of_extended_xyz_is_a_target() {
+    let text = format!(
+        "1\n{CUBE} energy=-1.5 phase=cubic\nFe 0 0 0\n1\n{CUBE} energy=2 phase=bcc\nNi 0 0 0\n2\nphase=none\nH 0 0 0\nH 9 9 9\n"
+    );
+    let folder = folder(&[("a.xyz", &text)]);
+    let path = folder.path().join("a.xyz");
+    let config = Structures {
+        unit: "eV".into(),
+        missing: Missing::Skip,
+        ..Structures::new(path.clone(), "energy")
+    };
+    let graphs = load(&config).expect("two crystals");
+    assert_eq!((values(&graphs), graphs.origin.as_slice()), (&[-1.5, 2.0][..], &[1, 2][..]));
+    assert_eq!(
+        graphs.target.as_ref().expect("a target").kind,
+        TargetKind::Regression { unit: "eV".into() }
+    );
+    assert_eq!(
+        graphs.notes[..2],
+        [("structures read".into(), 3), ("structures left out without target".into(), 1)]
+    );
+    let View::ManyGraphs(sizes) = graphs.view(&[0, 1]) else { panic!("many graphs") };
+    // Within 5 angstrom of a simple cubic lattice of 3: 6, 12 at 4.24, and none at 5.2.
+    assert_eq!(sizes.iter().map(|size| size.n_edge).collect::<Vec<_>>(), [18, 18]);
+    assert_eq!(graphs.fields(), config.provides().fields);
+
+    let refused = load(&Structures::new(path.clone(), "energy")).expect_err("one without");
+    assert!(
+        refused.contains("a.xyz:7: the structure has no number `energy`; it has: phase"),
+        "{refused}"
+    );
+    let typo = load(&Structures::new(path.clone(), "enrgy")).expect_err("a typo");
+    assert!(typo.contains("a.xyz:1: ") && typo.contains("did you mean \"energy\""), "{typo}");
+    let nothing = Structures { missing: Missing::Skip, ..Structures::new(path.clone(), "gap") };
+    assert!(
+        load(&nothing)
+            .expect_err("nothing")
+            .contains("3 structures, and none has the target `gap`")
+    );
+
+    let classes = ["bcc", "cubic", "none"].map(str::to_owned).to_vec();
+    let config = Structures { classes: classes.clone(), ..Structures::new(path.clone(), "phase") };
+    let graphs = load(&config).expect("three structures");
+    assert_eq!(values(&graphs), [1.0, 0.0, 2.0]);
+    assert_eq!(graphs.target.expect("a target").kind, TargetKind::Classes { name: classes });
+    let few = Structures { classes: vec!["cubic".into()], ..Structures::new(path, "phase") };
+    assert!(
+        load(&few).expect_err("a class").contains("a.xyz:4: `bcc` is none of the classes cubic")
+    );
+}
+
+#[test]
+fn a_table_names_structures_by_property_file_or_folder() {
+    let poscar = "x\n1\n3 0 0\n0 3 0\n0 0 3\nNa\n1\nDirect\n0 0 0\n";
+    let xyz = format!("1\n{CUBE} name=third\nFe 0 0 0\n");
+    let files = folder(&[
+        ("in/one/POSCAR", poscar),
+        ("in/two.vasp", poscar),
+        ("in/z.xyz", &xyz),
+        ("targets.csv", "name,gap\ntwo,2.5\none, 1.5\nthird,3.5\n"),
+        ("twice.csv", "name,gap\none,1\none,2\n"),
+        ("less.csv", "name,gap\none,1\ntwo,x\n"),
+    ]);
+    let with = |table: &str, id: &str| {
+        let table = Some(Table { path: files.path().join(table), id: id.into() });
+        Structures { table, ..Structures::new(files.path().join("in"), "gap") }
+    };
+    assert_eq!(values(&load(&with("targets.csv", "name")).expect("three")), [1.5, 2.5, 3.5]);
+    let fault = |config: &Structures| load(config).expect_err("a fault");
+    let twice = fault(&with("twice.csv", "name"));
+    assert!(twice.contains("twice.csv:3: `one` has the value `1` already"), "{twice}");
+    let column = fault(&with("targets.csv", "nam"));
+    assert!(column.contains("no column `nam`") && column.contains("name, gap"), "{column}");
+    let value = fault(&with("less.csv", "name"));
+    assert!(value.contains("two.vasp:1: the structure has no number `gap`"), "{value}");
+    let skip = Structures { missing: Missing::Skip, ..with("less.csv", "name") };
+    assert_eq!(values(&load(&skip).expect("one")), [1.0]);
+}
+
+#[test]
+fn molecules_may_be_fully_connected_and_crystals_not() {
+    let text = format!("2\ne=1\nH 0 0 0\nH 9 0 0\n1\n{CUBE} e=1\nFe 0 0 0\n");
+    let folder = folder(&[("a.xyz", &text)]);
+    let path = folder.path().join("a.xyz");
+    let all = Structures { edges: EdgeRule::FullyConnected, ..Structures::new(path, "e") };
+    let fault = load(&all).expect_err("a crystal");
+    assert!(fault.contains("a.xyz:5: a periodic structure cannot be fully connected"), "{fault}");
+    let first = Structures { limit: NonZeroUsize::new(1), ..all };
+    let View::ManyGraphs(sizes) = load(&first).expect("a molecule").view(&[0]) else {
+        panic!("many graphs")
+    };
+    assert_eq!(sizes[0].n_edge, 2);
+}
+
+#[test]
+fn crystals_in_a_table_of_cif() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../../shared/data/aflow/standins/cdvae_perov_5_val.csv.xz");
+    if !path.exists() {
+        println!("skipped: {} does not exist", path.display());
+        return;
+    }
+    let config = Structures {
+        edges: EdgeRule::Nearest(12.try_into().expect("not 0")),
+        unit: "eV/atom".into(),
+        ..Structures::new(path, "heat_ref")
+    };
+    let graphs = load(&config).expect("perovskites");
+    assert_eq!((graphs.n_member(), graphs.n_node()), (3787, 5 * 3787));
+}
+
+#[test]
+fn the_configuration_is_read_strictly_and_described() {
+    let parse = |text: &str| toml::from_str::<Structures>(text);
+    assert_eq!(
+        parse("path = \"x\"\ntarget = \"e\"").expect("defaults"),
+        Structures::new("x".into(), "e")
+    );
+    let table = parse(
+        "path = \"x\"\ntarget = \"e\"\ntable = { path = \"t.csv\", id = \"name\" }\nmissing = \"skip\"",
+    );
+    assert_eq!(table.expect("options").missing, Missing::Skip);
+    for wrong in [
+        "path = \"x\"",
+        "path = \"x\"\ntarget = \"e\"\nmissing = \"drop\"",
+        "path = \"x\"\ntarget = \"e\"\ntable = {}",
+    ] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+    let registration = find(Kind::Dataset, "structures").expect("registered");
+    let example: Box<dyn Dataset> =
+        serde_json::from_value((registration.example)()).expect("an example");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    let ctx = LoadContext { search: vec![root], ..LoadContext::new() };
+    assert_eq!(example.load(&ctx).expect("the example").n_member(), 2000);
+    let schema = (registration.schema)();
+    for (field, schema) in schema["properties"].as_object().expect("fields") {
+        assert!(schema["description"].is_string(), "{field}");
+    }
+}

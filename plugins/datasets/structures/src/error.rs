@@ -1,0 +1,88 @@
+//! What can be wrong, with place and remedy.
+
+use std::path::PathBuf;
+
+use batchlab_core::registry::suggestion;
+use batchlab_neighbors::NeighborError;
+use batchlab_structures::ReadError;
+
+/// Why structures could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StructuresError {
+    /// A file is damaged, or of no known format.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The atoms of a structure cannot be connected.
+    #[error("{}:{line}: {source}", path.display())]
+    Edges {
+        /// The file.
+        path: PathBuf,
+        /// Where the structure begins.
+        line: usize,
+        /// What is wrong with it.
+        source: NeighborError,
+    },
+    /// A structure has no value to learn.
+    #[error(
+        "{}:{line}: the structure has no {what} `{target}`{}; it has: {}; choose another `target`, or set \
+         `missing = \"skip\"`", path.display(), suggestion(target, known), known.join(", ")
+    )]
+    NoTarget {
+        /// The file.
+        path: PathBuf,
+        /// Where the structure begins.
+        line: usize,
+        /// `number` or `text`.
+        what: &'static str,
+        /// The property that was asked for.
+        target: String,
+        /// The properties that there are.
+        known: Vec<String>,
+    },
+    /// A structure that the table of targets does not name.
+    #[error(
+        "{}:{line}: the table of targets has no row for this structure; it was looked for as {}; add it, or set \
+         `missing = \"skip\"`", path.display(), tried.join(" and ")
+    )]
+    NoRow {
+        /// The file.
+        path: PathBuf,
+        /// Where the structure begins.
+        line: usize,
+        /// The names that were looked for.
+        tried: Vec<String>,
+    },
+    /// A class that the configuration does not list.
+    #[error("{}:{line}: `{value}` is none of the classes {}; add it to `classes`", path.display(), classes.join(", "))]
+    NoClass {
+        /// The file.
+        path: PathBuf,
+        /// Where the structure begins.
+        line: usize,
+        /// The value found.
+        value: String,
+        /// The classes of the configuration.
+        classes: Vec<String>,
+    },
+    /// The table of targets is broken.
+    #[error("{}:{line}: {message}", path.display())]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// 1-based.
+        line: u64,
+        /// What is wrong, and what helps.
+        message: String,
+    },
+    /// Nothing can be used.
+    #[error("{} holds {n_read} structures, and none has the target `{target}`; choose another", path.display())]
+    NothingLeft {
+        /// The file or folder.
+        path: PathBuf,
+        /// Structures that were read.
+        n_read: u64,
+        /// The property that was asked for.
+        target: String,
+    },
+}

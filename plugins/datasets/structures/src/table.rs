@@ -1,0 +1,53 @@
+//! A table of targets beside the structures.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use batchlab_core::registry::suggestion;
+
+use crate::error::StructuresError;
+
+/// The values of one column by the names in another.
+#[derive(Debug)]
+pub(crate) struct Rows(HashMap<String, String>);
+
+impl Rows {
+    /// Reads the columns `id` and `target` of a CSV file.
+    pub(crate) fn read(path: &Path, id: &str, target: &str) -> Result<Self, StructuresError> {
+        let fault = |line, message| StructuresError::Table { path: path.to_owned(), line, message };
+        let wrong = |error: csv::Error| {
+            let line = error.position().map_or(1, csv::Position::line);
+            fault(line, format!("{error}; correct the line"))
+        };
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(wrong)?;
+        let header: Vec<String> =
+            reader.headers().map_err(wrong)?.iter().map(str::to_owned).collect();
+        let column = |name: &str| {
+            header.iter().position(|known| known == name).ok_or_else(|| {
+                let (near, all) = (suggestion(name, &header), header.join(", "));
+                fault(1, format!("the table has no column `{name}`{near}; the columns are: {all}"))
+            })
+        };
+        let (id, target) = (column(id)?, column(target)?);
+        let mut rows = HashMap::new();
+        for row in reader.records() {
+            let row = row.map_err(wrong)?;
+            let line = row.position().map_or(1, csv::Position::line);
+            let cell = |column: usize| row.get(column).unwrap_or_default().to_owned();
+            if let Some(before) = rows.insert(cell(id), cell(target)) {
+                let message = format!(
+                    "`{}` has the value `{before}` already; remove one of the rows",
+                    cell(id)
+                );
+                return Err(fault(line, message));
+            }
+        }
+        Ok(Self(rows))
+    }
+
+    /// The value of the first name that has a row.
+    pub(crate) fn find(&self, names: &[String]) -> Option<&str> {
+        names.iter().find_map(|name| self.0.get(name)).map(String::as_str)
+    }
+}
