@@ -214,8 +214,9 @@ impl Probe {
     }
 }
 
+/// Wide enough that no distance is far from all Gaussians: rectified values would be noise around 0.
 fn basis(n: usize) -> GaussianBasis {
-    GaussianBasis { n, first: 0.0, spacing: 4.0 / n as f32, coefficient: 2.0 }
+    GaussianBasis { n, first: 0.0, spacing: 4.0 / n as f32, coefficient: 0.1 * n as f32 }
 }
 
 impl Network for Probe {

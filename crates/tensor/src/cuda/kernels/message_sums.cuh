@@ -54,16 +54,6 @@ __device__ void join_parts(
     }
 }
 
-// Nodes without edges receive 0. Block `block` does SUM_Y nodes.
-template <int WIDTH>
-__device__ void clear_nodes_without_edges(float *nodes, int block, int n_node, const word *offset)
-{
-    const int node = block * SUM_Y + SUM_RUN, column = blockIdx.y * SUM_X + SUM_COLUMN;
-    if (node < n_node && column < WIDTH && offset[node] == offset[node + 1]) {
-        nodes[(size_t)node * WIDTH + column] = 0.0f;
-    }
-}
-
 // The rows of each run of a tile, `values` [n_edge, WIDTH], added to their node, or to its parts. A block
 // does LANES columns.
 template <int TILE, int WIDTH, int LANES>

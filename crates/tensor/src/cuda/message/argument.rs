@@ -6,7 +6,6 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Argument {
     NEdge,
-    NNode,
     /// Tiles of edges in the order of the nodes that receive.
     NTile,
     /// Tiles of edges in the order of the nodes that send.
@@ -66,9 +65,7 @@ pub(super) enum Kind {
 impl Argument {
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::NEdge | Self::NNode | Self::NTile | Self::NFromTile | Self::NBlock => {
-                Kind::Integer
-            }
+            Self::NEdge | Self::NTile | Self::NFromTile | Self::NBlock => Kind::Integer,
             Self::First(_) | Self::Spacing(_) | Self::Coefficient(_) => Kind::Number,
             Self::ToOrder
             | Self::ToOf
@@ -91,7 +88,6 @@ impl fmt::Display for Argument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NEdge => write!(f, "n_edge"),
-            Self::NNode => write!(f, "n_node"),
             Self::NTile => write!(f, "n_tile"),
             Self::NFromTile => write!(f, "n_from_tile"),
             Self::NBlock => write!(f, "n_block"),

@@ -89,8 +89,7 @@ pub(super) fn backward(plan: &Plan<'_>, memory: kernel::Memory) -> Kernel {
     let place = format!("block_sums + ((size_t)blockIdx.x * gridDim.y + blockIdx.y) * {n_sum}");
     let (mut before, mut after) = (String::new(), String::new());
     if n_sum > 0 {
-        let sums_at =
-            if memory.shared_sums { format!("tiles + {n_tile}") } else { place.clone() };
+        let sums_at = if memory.shared_sums { format!("tiles + {n_tile}") } else { place.clone() };
         let _ = write!(
             before,
             "    // What this block adds to the gradients of weights and biases.\n    \
@@ -310,7 +309,8 @@ impl Backward<'_> {
         }
         self.source.begin();
         self.source.touch(&gradient(v));
-        let mut text = format!("    // The gradients of the layer of step {v}, {n_in} to {width}.\n");
+        let mut text =
+            format!("    // The gradients of the layer of step {v}, {n_in} to {width}.\n");
         if linear.of_bias {
             let _ = writeln!(
                 text,

@@ -9,12 +9,12 @@ use super::compiled::Compiled;
 use super::kernel::Kernel;
 use super::kernels::Kernels;
 use crate::backend::MessageOutput;
-use crate::cuda::device::Gpu;
 use crate::cuda::error::Error;
+use crate::cuda::kernels::Kernels as Plain;
 use crate::cuda::module::{Argument, Launch, count};
 use crate::cuda::raw;
 use crate::message::EdgeOperation;
-use crate::{Buffer, Dense, Message, MessageResult, Segments};
+use crate::{Buffer, Message, MessageResult, Segments};
 
 /// Threads of a block that computes edges: THREADS in the source.
 const THREADS: u32 = 128;
@@ -30,16 +30,9 @@ const MOST_BLOCKS: usize = 264;
 #[derive(Debug)]
 pub struct Kept(CudaSlice<f32>);
 
-/// Room for numbers that kernels will write before they read them.
-#[allow(unsafe_code, reason = "memory that has no values yet")]
-fn room(gpu: &Gpu, n: usize) -> Result<CudaSlice<f32>, Error> {
-    // SAFETY: kernels write all that they or others read later; any bits are a number.
-    unsafe { gpu.device.alloc(n.max(1)) }.map_err(Error::driver(format!("give {n} numbers room")))
-}
-
 /// One message, its program, and the batch's sizes.
 pub(super) struct Call<'a> {
-    pub(super) gpu: &'a Gpu,
+    pub(super) plain: Plain<'a>,
     pub(super) message: &'a Message<Cuda>,
     pub(super) result: MessageResult,
     pub(super) compiled: &'a Compiled,
@@ -63,45 +56,46 @@ struct Places {
 }
 
 impl Call<'_> {
-    pub(super) fn forward(
-        &self,
-        cuda: &Cuda,
-        keep: bool,
-    ) -> Result<MessageOutput<Cuda>, <Cuda as HasErr>::Err> {
+    /// What the nodes receive, values of the edges, and what backward needs if `keep`.
+    ///
+    /// # Errors
+    /// A GPU without memory, or that fails.
+    pub(super) fn forward(&self, keep: bool) -> Result<MessageOutput<Cuda>, Error> {
         let kernels = &self.compiled.kernels;
         let MessageResult { message, edge, .. } = self.result;
         let width = |v: usize| kernels.widths[v];
-        let received: Dense<Cuda> = cuda.try_zeros_like(&(self.n_node(), width(message)))?;
-        let edges: Option<Dense<Cuda>> = edge
-            .map(|v| cuda.try_zeros_like(&(self.n_edge(), width(v))))
-            .transpose()?;
+        let received = self.plain.matrix([self.n_node(), width(message)])?;
+        let edges = edge.map(|v| self.plain.matrix([self.n_edge(), width(v)])).transpose()?;
         let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
-        let kept = room(self.gpu, n_kept * self.n_tile() * kernels.tile)?;
-        let parts = room(self.gpu, 2 * self.n_tile() * width(message))?;
+        let kept = self.plain.room(n_kept * self.n_tile() * kernels.tile)?;
+        let parts = self.plain.room(2 * self.n_tile() * width(message))?;
         let n_block = self.n_tile().min(match kernels.forward.n_tile_number {
             0 => usize::MAX,
             _ => MOST_BLOCKS,
         });
         let n_tile_number = n_block * kernels.n_column_block * kernels.forward.n_tile_number;
-        let tiles = room(self.gpu, n_tile_number)?;
+        let tiles = self.plain.room(n_tile_number)?;
         let mut places = Places {
-            received: address(Argument::from(&received)),
-            edges: edges.as_ref().map_or(0, |edges| address(Argument::from(edges))),
-            kept: address(Argument::from(&kept)),
-            tiles: address(Argument::from(&tiles)),
+            received: Argument::from(&received).address(),
+            edges: edges.as_ref().map_or(0, |edges| Argument::from(edges).address()),
+            kept: Argument::from(&kept).address(),
+            tiles: Argument::from(&tiles).address(),
             parts: vec![0; kernels.widths.len()],
             ..Places::default()
         };
-        places.parts[message] = address(Argument::from(&parts));
+        places.parts[message] = Argument::from(&parts).address();
 
         let blocks = [n_block, kernels.n_column_block];
         self.launch(&kernels.forward, blocks, THREADS, n_block, &places)?;
-        let blocks =
-            [self.n_tile() + self.n_node().div_ceil(SUM_Y), width(message).div_ceil(SUM_X)];
+        let blocks = [self.n_tile(), width(message).div_ceil(SUM_X)];
         self.launch(&kernels.finish_forward, blocks, (SUM_X * SUM_Y) as u32, n_block, &places)?;
         Ok((received, edges, keep.then_some(Kept(kept))))
     }
 
+    /// Adds to the gradients of all matrices that want one.
+    ///
+    /// # Errors
+    /// As `forward`.
     pub(super) fn backward(
         &self,
         gradients: &[Option<Buffer<Cuda>>],
@@ -115,9 +109,9 @@ impl Call<'_> {
         };
         let n_block = self.n_tile().min(MOST_BLOCKS);
         let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
-        let block_sums = room(self.gpu, n_block * kernels.n_block_sum)?;
+        let block_sums = self.plain.room(n_block * kernels.n_block_sum)?;
         let n_tile_number = n_block * kernels.n_column_block * backward.edges.n_tile_number;
-        let tiles = room(self.gpu, n_tile_number)?;
+        let tiles = self.plain.room(n_tile_number)?;
         let mut rest = gradients.iter();
         let by_step = self.message.steps.iter().map(|step| {
             let mut own = [0; 2];
@@ -134,7 +128,7 @@ impl Call<'_> {
         let of_steps = |name: fn(usize) -> Name, n: usize| -> Result<Vec<_>, Error> {
             let steps = kernels.widths.iter().enumerate();
             let own = steps.map(|(v, width)| {
-                all.contains(&name(v)).then(|| room(self.gpu, n * width)).transpose()
+                all.contains(&name(v)).then(|| self.plain.room(n * width)).transpose()
             });
             own.collect()
         };
@@ -142,14 +136,17 @@ impl Call<'_> {
         let parts = of_steps(Name::Parts, 2 * self.n_tile())?;
         let sent_parts = of_steps(Name::SentParts, 2 * n_from_tile)?;
         let addresses = |rooms: &[Option<CudaSlice<f32>>]| {
-            rooms.iter().map(|room| room.as_ref().map_or(0, |room| address(room.into()))).collect()
+            rooms
+                .iter()
+                .map(|room| room.as_ref().map_or(0, |room| Argument::from(room).address()))
+                .collect()
         };
         let places = Places {
             of_received: raw::of_buffer(of_received),
             of_edges: of_edges.map_or(0, raw::of_buffer),
-            kept: address(Argument::from(&kept.0)),
-            block_sums: address(Argument::from(&block_sums)),
-            tiles: address(Argument::from(&tiles)),
+            kept: Argument::from(&kept.0).address(),
+            block_sums: Argument::from(&block_sums).address(),
+            tiles: Argument::from(&tiles).address(),
             gradients: by_step,
             sent: addresses(&sent),
             parts: addresses(&parts),
@@ -201,7 +198,7 @@ impl Call<'_> {
             threads,
             shared: count("bytes", kernel.shared_bytes)?,
         };
-        self.gpu.launch(&self.compiled.program, kernel.name, launch, &arguments?)
+        self.plain.gpu.launch(&self.compiled.program, kernel.name, launch, &arguments?)
     }
 
     /// What stands behind a name.
@@ -219,7 +216,6 @@ impl Call<'_> {
         };
         Ok(match name {
             Name::NEdge => int("edges", self.n_edge())?,
-            Name::NNode => int("nodes", self.n_node())?,
             Name::NTile => int("tiles", self.n_tile())?,
             Name::NFromTile => int("tiles", self.n_edge().div_ceil(FROM_TILE))?,
             Name::NBlock => int("blocks", n_block)?,
@@ -268,12 +264,5 @@ impl Call<'_> {
         let before: usize =
             kept.iter().take_while(|(step, _)| *step < v).map(|(_, width)| width).sum();
         before * tile * self.n_tile()
-    }
-}
-
-fn address(argument: Argument) -> u64 {
-    match argument {
-        Argument::Pointer(address) => address,
-        _ => 0,
     }
 }

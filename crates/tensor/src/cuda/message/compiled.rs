@@ -34,7 +34,8 @@ pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
         return Ok(compiled);
     }
-    let kernels = Kernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
+    let kernels =
+        Kernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
     let source = kernels.source();
     let compiled = Rc::new(Compiled { program: gpu.program(&source)?, kernels });
     COMPILED.with_borrow_mut(|all| all.insert(key, Rc::clone(&compiled)));

@@ -46,21 +46,18 @@ pub(super) fn forward(plan: &Plan<'_>, keep: bool, memory: kernel::Memory) -> Ke
     Kernel::new("message_forward", "THREADS, BLOCKS", source.arguments(), &body, numbers, memory)
 }
 
-/// What is left: sums of nodes whose edges lie in several tiles, and nodes without edges.
+/// What is left: sums of nodes whose edges lie in several tiles. Nodes without edges keep the zeros
+/// that they have.
 pub(super) fn finish(plan: &Plan<'_>) -> Kernel {
     let v = plan.program.message;
     let (tile, width) = (plan.tile, plan.step(v).width);
     let mean = plan.program.aggregate == Aggregate::Mean;
     let body = format!(
-        "    const int block = blockIdx.x;\n    if (block < n_tile) {{\n        \
-         join_parts<{tile}, {width}, false, {mean}>(received, parts_{v}, block, n_tile, n_edge, \
-         to_order, to_of, to_offset);\n    }} else {{\n        \
-         clear_nodes_without_edges<{width}>(received, block - n_tile, n_node, to_offset);\n    \
-         }}\n"
+        "    join_parts<{tile}, {width}, false, {mean}>(received, parts_{v}, blockIdx.x, n_tile, \
+         n_edge, to_order, to_of, to_offset);\n"
     );
     let arguments = vec![
         Argument::NEdge,
-        Argument::NNode,
         Argument::NTile,
         Argument::ToOrder,
         Argument::ToOf,
@@ -145,7 +142,8 @@ pub(super) fn compute(
 /// Whether a later step may read the tile of `input`: directly, or through steps that are computed
 /// where they are used.
 fn uses(plan: &Plan<'_>, user: usize, input: usize) -> bool {
-    plan.step(user).operation.inputs().any(|of| {
-        of == input || (of < user && !plan.staged[of] && uses(plan, of, input))
-    })
+    plan.step(user)
+        .operation
+        .inputs()
+        .any(|of| of == input || (of < user && !plan.staged[of] && uses(plan, of, input)))
 }

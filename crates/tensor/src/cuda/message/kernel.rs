@@ -61,6 +61,7 @@ pub(super) fn tiles(numbers: usize, memory: Memory) -> String {
 
 /// The declaration of the first column that a block computes, where it does not compute all.
 pub(super) fn first_column(plan: &Plan<'_>) -> String {
-    plan.lanes
-        .map_or_else(String::new, |lanes| format!("    const int first_column = blockIdx.y * {lanes};\n"))
+    plan.lanes.map_or_else(String::new, |lanes| {
+        format!("    const int first_column = blockIdx.y * {lanes};\n")
+    })
 }

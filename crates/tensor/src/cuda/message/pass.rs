@@ -283,9 +283,8 @@ impl<'p> Pass<'p> {
         let gradient = self.element(source, "gradient", self.root, 0, "e");
         let edges = source.argument(Argument::OfEdges);
         let place = self.place_of_edge();
-        let body = format!(
-            "                {gradient} = e < rows.n ? __ldg({edges} + {place}) : 0.0f;\n"
-        );
+        let body =
+            format!("                {gradient} = e < rows.n ? __ldg({edges} + {place}) : 0.0f;\n");
         self.over(Over::FourEdges, "", &body, "")
     }
 
@@ -344,7 +343,14 @@ impl<'p> Pass<'p> {
                 let gradient = format!("g{v}_{part}");
                 if self.reads_tile(v) {
                     self.give_to_tile(
-                        source, v, part, over, written, &mut text, &mut before, &mut after,
+                        source,
+                        v,
+                        part,
+                        over,
+                        written,
+                        &mut text,
+                        &mut before,
+                        &mut after,
                     );
                 } else if self.sums_at_node(v) {
                     let [of_rows, parts, n_tile] =
@@ -459,7 +465,12 @@ impl<'p> Pass<'p> {
                 for part in 0..self.parts(v) {
                     for (factor, other) in [(*a, *b), (*b, *a)] {
                         if tracked(factor) {
-                            first.add(text, factor, part, &format!("g{v}_{part} * v{other}_{part}"));
+                            first.add(
+                                text,
+                                factor,
+                                part,
+                                &format!("g{v}_{part} * v{other}_{part}"),
+                            );
                         }
                     }
                 }
@@ -484,12 +495,7 @@ impl<'p> Pass<'p> {
                 }
                 if tracked(x) {
                     for component in 0..3 {
-                        first.add(
-                            text,
-                            x,
-                            component,
-                            &format!("g{v}_{} * v{w}_2", component + 1),
-                        );
+                        first.add(text, x, component, &format!("g{v}_{} * v{w}_2", component + 1));
                     }
                 }
             }

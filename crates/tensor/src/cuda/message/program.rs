@@ -69,7 +69,9 @@ impl Operation {
     /// The steps whose values it uses; one that is used twice occurs twice.
     pub(super) fn inputs(&self) -> impl Iterator<Item = usize> {
         let (few, many): ([Option<usize>; 2], &[usize]) = match self {
-            Self::Linear(Linear { input, .. }) | Self::Scale { input } => ([Some(*input), None], &[]),
+            Self::Linear(Linear { input, .. }) | Self::Scale { input } => {
+                ([Some(*input), None], &[])
+            }
             Self::Product([a, b]) => ([Some(*a), Some(*b)], &[]),
             Self::Equivariant { input, vector } => ([Some(*input), Some(*vector)], &[]),
             Self::Sum { terms, .. } => ([None; 2], terms),
