@@ -354,10 +354,12 @@ impl Backward<'_> {
             self.source.begin();
             self.source.create(&tile(v), plan.local_width(v).next_multiple_of(4) * s);
             let kept = self.kept(v);
-            let activation = match plan.keeps_sum(v) {
-                true => name(plan.step(v).operation.activation()),
-                false => "IDENTITY",
+            let still = if plan.keeps_sum(v) {
+                plan.step(v).operation.activation()
+            } else {
+                Activation::Identity
             };
+            let activation = name(still);
             self.source.put(&format!(
                 "    load_kept<{t}, {s}, {activation}>(value_{v}, {kept}, {});\n",
                 plan.columns(v)
@@ -368,7 +370,9 @@ impl Backward<'_> {
             self.have_value(linear.input);
         } else {
             let inputs: Vec<usize> = Pass::new(plan, v, true).tiles().collect();
-            inputs.into_iter().for_each(|input| self.have_value(input));
+            for input in inputs {
+                self.have_value(input);
+            }
         }
         // Nothing takes the place of values here: they may be read again.
         compute(plan, self.source, v, false, |_, _| false);

@@ -18,7 +18,7 @@ use crate::{Buffer, Message, MessageResult, Segments};
 
 /// Threads of a block that computes edges: THREADS in the source.
 const THREADS: u32 = 128;
-/// Columns and runs of a block that sums: SUM_X and SUM_Y in the source.
+/// Columns and runs of a block that sums: `SUM_X` and `SUM_Y` in the source.
 const SUM_X: usize = 32;
 const SUM_Y: usize = 16;
 /// The most blocks that go over the tiles in backward, each with sums of its own for the gradients
@@ -225,9 +225,8 @@ impl Call<'_> {
             Name::FromOrder => order(from),
             Name::FromOf => (&from.of).into(),
             Name::FromOffset => (&from.offset).into(),
-            Name::Rows(v) | Name::Weight(v) => self.matrix(v, 0)?,
+            Name::Rows(v) | Name::Weight(v) | Name::Constant(v) => self.matrix(v, 0)?,
             Name::Bias(v) => self.matrix(v, 1)?,
-            Name::Constant(v) => self.matrix(v, 0)?,
             Name::First(v) => Argument::F32(numbers(v)?.first),
             Name::Spacing(v) => Argument::F32(numbers(v)?.spacing),
             Name::Coefficient(v) => Argument::F32(numbers(v)?.coefficient),

@@ -84,12 +84,12 @@ pub(super) fn compute(
     let [t, s] = [plan.tile, plan.stride()];
     let step = plan.step(v);
     let numbers = |width: usize| width.next_multiple_of(4) * s;
-    let kept = |source: &mut Source| match keep {
-        true => {
-            let width = step.width;
-            format!("{} + (size_t)tile * {}", source.argument(Argument::Kept(v)), width * t)
+    let kept = |source: &mut Source| {
+        if !keep {
+            return "(float *)0".to_owned();
         }
-        false => "(float *)0".to_owned(),
+        let width = step.width;
+        format!("{} + (size_t)tile * {}", source.argument(Argument::Kept(v)), width * t)
     };
     let keeping = match (keep, plan.keeps_sum(v)) {
         (false, _) => "KEEP_NOTHING",
@@ -102,9 +102,10 @@ pub(super) fn compute(
         source.create(&tile(v), numbers(plan.local_width(v)));
         source.touch(&tile(linear.input));
         let weight = source.argument(Argument::Weight(v));
-        let bias = match linear.bias {
-            true => source.argument(Argument::Bias(v)),
-            false => "(const float *)0".to_owned(),
+        let bias = if linear.bias {
+            source.argument(Argument::Bias(v))
+        } else {
+            "(const float *)0".to_owned()
         };
         let (kept, input, n_in) = (kept(source), linear.input, linear.n_in);
         source.put(&format!(

@@ -153,7 +153,9 @@ impl<'a> Plan<'a> {
                 }
                 Operation::Sum { .. } if slope && self.staged[v] => self.kept[v] = true,
                 Operation::Sum { terms, .. } if slope => {
-                    terms.iter().for_each(|&term| self.needed[term] = true);
+                    for &term in terms {
+                        self.needed[term] = true;
+                    }
                 }
                 Operation::Product([a, b]) | Operation::Equivariant { input: a, vector: b } => {
                     self.needed[*b] |= self.step(*a).tracked;
@@ -169,7 +171,9 @@ impl<'a> Plan<'a> {
             }
             self.kept[v] |= self.staged[v] && !self.is_cheap(v);
             if !self.kept[v] {
-                self.step(v).operation.inputs().for_each(|input| self.needed[input] = true);
+                for input in self.step(v).operation.inputs() {
+                    self.needed[input] = true;
+                }
             }
         }
     }

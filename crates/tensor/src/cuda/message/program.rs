@@ -58,7 +58,9 @@ impl Program {
         }
         for v in (0..self.steps.len()).rev() {
             if live[v] {
-                self.steps[v].operation.inputs().for_each(|input| live[input] = true);
+                for input in self.steps[v].operation.inputs() {
+                    live[input] = true;
+                }
             }
         }
         live
