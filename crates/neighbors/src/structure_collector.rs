@@ -1,0 +1,100 @@
+//! A whole data set of structures, as the columnar store keeps it.
+
+use batchlab_core::graphs::{ManyGraphs, NodeClass, Topology};
+use batchlab_core::{DatasetError, EdgeRule, Graphs};
+
+use crate::{EdgeCollector, NeighborError};
+
+/// Connects one structure after the other, numbers the classes of their atoms, and ends as
+/// [`Graphs`] without targets.
+///
+/// ```
+/// use batchlab_core::EdgeRule;
+/// use batchlab_neighbors::StructureCollector;
+///
+/// let mut collector = StructureCollector::new(EdgeRule::Nearest(2.try_into()?));
+/// let cube = [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]];
+/// collector.push(&[55, 17], &[[0.0; 3], [2.0; 3]], Some(&cube))?;
+/// collector.push(&[17], &[[1.0; 3]], Some(&cube))?;
+/// let graphs = collector.finish("salts", |z| format!("Z{z}"))?;
+/// assert_eq!((graphs.n_member(), graphs.n_node()), (2, 3));
+/// // Classes are numbered in the order in which they appear.
+/// assert_eq!(graphs.node_class.map(|class| class.value), Some(vec![0, 1, 1]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct StructureCollector {
+    rule: EdgeRule,
+    edges: EdgeCollector,
+    n_node: Vec<u32>,
+    /// `[n_node]`
+    class: Vec<u32>,
+    /// What each class stands for, in the order of appearance.
+    known: Vec<u8>,
+    position: Vec<[f32; 3]>,
+}
+
+impl StructureCollector {
+    /// A collector of no structures yet.
+    #[must_use]
+    pub fn new(rule: EdgeRule) -> Self {
+        let edges = EdgeCollector::new(rule);
+        let (n_node, class, known, position) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { rule, edges, n_node, class, known, position }
+    }
+
+    /// Connects the next structure; `class` (proton numbers, as a rule) and `positions` in angstrom
+    /// are `[n_node]`, rows of `cell` its vectors in angstrom.
+    ///
+    /// # Errors
+    /// Those of [`connect`](crate::connect). The structure is not kept then.
+    pub fn push(
+        &mut self,
+        class: &[u8],
+        positions: &[[f64; 3]],
+        cell: Option<&[[f64; 3]; 3]>,
+    ) -> Result<(), NeighborError> {
+        self.edges.push(positions, cell)?;
+        self.n_node.push(positions.len() as u32);
+        self.position.extend(positions.iter().map(|position| position.map(|x| x as f32)));
+        for &class in class {
+            let at = self.known.iter().position(|&known| known == class).unwrap_or_else(|| {
+                self.known.push(class);
+                self.known.len() - 1
+            });
+            self.class.push(at as u32);
+        }
+        Ok(())
+    }
+
+    /// Structures so far.
+    #[must_use]
+    pub fn n_graph(&self) -> usize {
+        self.n_node.len()
+    }
+
+    /// The data set: classes, called what `name` says, positions and edges. With a radius, notes say
+    /// how many structures have no edges, or an atom without.
+    ///
+    /// # Errors
+    /// No structure, or not a single edge.
+    pub fn finish(
+        self,
+        dataset: &str,
+        name: impl Fn(u8) -> String,
+    ) -> Result<Graphs, DatasetError> {
+        let without = [
+            ("graphs without edges".to_owned(), self.edges.n_without_edges()),
+            ("graphs with an atom without edges".to_owned(), self.edges.n_with_lone_atom()),
+        ];
+        let many = ManyGraphs::new(&self.n_node, self.edges.finish()?)?;
+        let mut graphs = Graphs::new(dataset, Topology::Many(many))?;
+        let names = self.known.into_iter().map(name).collect();
+        graphs.node_class = Some(NodeClass { value: self.class, name: names });
+        graphs.position = Some(self.position);
+        if matches!(self.rule, EdgeRule::Radius(_)) {
+            graphs.notes.extend(without);
+        }
+        Ok(graphs)
+    }
+}
