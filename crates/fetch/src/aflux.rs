@@ -1,0 +1,179 @@
+//! The pages of a query to AFLOW's search interface, AFLUX (Rose and others, Comput. Mater. Sci. 137,
+//! 362, 2017).
+//!
+//! The pages become files of a folder, each as it was sent. The folder is `<name>.part` until the last
+//! page is there, so an interrupted fetch goes on where it stopped and nobody takes a part for the
+//! whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
+
+use batchlab_core::hash::sha256;
+use batchlab_core::progress::Progress;
+use serde_json::Value;
+
+use crate::client::is_html;
+use crate::error::Fault;
+use crate::part::beside;
+use crate::{Client, FetchError, sums};
+
+/// A longer page is not believed; one of 1,000 entries has about a megabyte.
+const MAX_PAGE: u64 = 64 << 20;
+
+/// What is asked, and how much of it at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Address of the interface, without a question mark.
+    pub url: String,
+    /// What is asked for, in AFLUX's own words, without paging.
+    pub matchbook: String,
+    /// Entries per page.
+    pub page_size: u32,
+    /// At most so many pages.
+    pub max_page: u32,
+}
+
+/// What arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// Pages, those of an earlier attempt included.
+    pub n_page: u32,
+    /// Entries in them.
+    pub n_entry: u64,
+    /// Pages that an earlier attempt had left.
+    pub n_before: u32,
+}
+
+impl Client {
+    /// Fetches pages into a folder until one is short or empty.
+    ///
+    /// # Errors
+    /// A server that gives no page after several attempts, a page that is no JSON; a folder that
+    /// exists, or that was begun with another query.
+    pub fn pages(
+        &self,
+        query: &Query,
+        folder: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Pages, FetchError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| FetchError::Io { path, source }
+        };
+        let part = beside(folder, "part");
+        fs::create_dir_all(&part).map_err(failed(&part))?;
+        check_query(query, &part)?;
+        let mut pages = Pages { n_page: 0, n_entry: 0, n_before: 0 };
+        let mut listed = BTreeMap::new();
+        let mut last = None;
+        progress.start("fetching entries", None);
+        for page in 1..=query.max_page {
+            let name = format!("page-{page:05}.json");
+            let path = part.join(&name);
+            let kept = fs::read(&path).ok().and_then(|bytes| Some((n_entry(&bytes).ok()?, bytes)));
+            let (n, bytes) = if let Some(kept) = kept {
+                pages.n_before += 1;
+                kept
+            } else {
+                let fetched = self.page(query, page, &mut last).map_err(|fault| {
+                    progress.finish();
+                    explain(fault, query, page, &part)
+                })?;
+                if fetched.0 > 0 {
+                    sums::write_whole(&path, &fetched.1)?;
+                }
+                fetched
+            };
+            if n > 0 {
+                pages.n_page += 1;
+                pages.n_entry += n;
+                progress.advance(n);
+                listed.insert(name, sha256(&bytes));
+            }
+            if n < u64::from(query.page_size) {
+                break;
+            }
+        }
+        progress.finish();
+        sums::add(&part, listed)?;
+        fs::rename(&part, folder).map_err(failed(folder))?;
+        Ok(pages)
+    }
+
+    fn page(
+        &self,
+        query: &Query,
+        page: u32,
+        last: &mut Option<Instant>,
+    ) -> Result<(u64, Vec<u8>), Fault> {
+        let url = format!("{}?{},$paging({page},{})", query.url, query.matchbook, query.page_size);
+        self.persist(|_| {
+            self.pace(*last);
+            *last = Some(Instant::now());
+            let answer = self.get(&url, &[])?;
+            let mut bytes = Vec::new();
+            let read = answer.body.take(MAX_PAGE + 1).read_to_end(&mut bytes);
+            read.map_err(|error| Fault::passing(format!("it broke off ({error})")))?;
+            if bytes.len() as u64 > MAX_PAGE {
+                return Err(Fault::Lasting(format!("its page has more than {MAX_PAGE} bytes")));
+            }
+            if is_html(&bytes) {
+                return Err(crate::client::html(bytes.as_slice()));
+            }
+            match n_entry(&bytes) {
+                Ok(n) => Ok((n, bytes)),
+                Err(reason) => Err(Fault::passing(reason)),
+            }
+        })
+    }
+}
+
+/// A folder is continued with the query that it was begun with, and with no other.
+fn check_query(query: &Query, part: &Path) -> Result<(), FetchError> {
+    let text = format!("{}?{}\n{} entries per page\n", query.url, query.matchbook, query.page_size);
+    let path = part.join("query.txt");
+    match fs::read_to_string(&path) {
+        Ok(before) if before == text => Ok(()),
+        Ok(_) => Err(FetchError::OtherQuery { path: part.to_owned() }),
+        Err(_) => sums::write_whole(&path, text.as_bytes()),
+    }
+}
+
+fn explain(fault: Fault, query: &Query, page: u32, part: &Path) -> FetchError {
+    match fault {
+        Fault::Local(error) => error,
+        Fault::Lasting(reason) | Fault::Passing { reason, .. } => FetchError::Nobody {
+            name: format!("page {page} of the query"),
+            reasons: vec![format!("{}: {reason}", query.url)],
+            remedy: format!(
+                "what arrived is in {}; the same command goes on from there",
+                part.display()
+            ),
+        },
+    }
+}
+
+/// Entries of a page: a list of objects, or one object of objects. An empty answer is an empty page.
+fn n_entry(bytes: &[u8]) -> Result<u64, String> {
+    if bytes.trim_ascii().is_empty() {
+        return Ok(0);
+    }
+    let page: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("its page is no JSON ({error})"))?;
+    let entries: Vec<&Value> = match &page {
+        Value::Array(entries) => entries.iter().collect(),
+        Value::Object(entries) => entries.values().collect(),
+        Value::Null => Vec::new(),
+        _ => return Err("its page is neither a list nor an object".to_owned()),
+    };
+    match entries.iter().find(|entry| !entry.is_object()) {
+        None => Ok(entries.len() as u64),
+        Some(other) => {
+            let shown: String = other.to_string().chars().take(200).collect();
+            Err(format!("its page holds {shown} in the place of an entry"))
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One request, and when to make another one.
+
+use std::io::Read;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, Response, StatusCode};
+use ureq::{Agent, Body, BodyReader};
+
+use crate::error::Fault;
+
+/// How long to wait, and how often to ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Requests to one server that bring nothing, before it is given up.
+    pub attempts: u32,
+    /// Pause after the first of them; it doubles with each.
+    pub pause: Duration,
+    /// The longest pause, also where the server asks for a longer one.
+    pub longest_pause: Duration,
+    /// Silence after which a connection counts as broken.
+    pub silence: Duration,
+    /// Least time between two requests for pages.
+    pub between_pages: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempts: 6,
+            pause: Duration::from_secs(2),
+            longest_pause: Duration::from_secs(120),
+            silence: Duration::from_secs(60),
+            between_pages: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Makes requests.
+pub struct Client {
+    agent: Agent,
+    pub(crate) patience: Patience,
+}
+
+/// The beginning of an answer.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: BodyReader<'static>,
+}
+
+impl Client {
+    /// A client that names itself to servers.
+    #[must_use]
+    pub fn new(patience: Patience) -> Self {
+        let config = Agent::config_builder()
+            .user_agent(concat!("batchlab/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .timeout_connect(Some(patience.silence))
+            .timeout_recv_response(Some(patience.silence))
+            .timeout_per_read(Some(patience.silence))
+            .timeout_per_write(Some(patience.silence))
+            .max_redirects(10)
+            .build();
+        Self { agent: config.new_agent(), patience }
+    }
+
+    /// Asks, and judges the status and the kind of the answer.
+    pub(crate) fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, Fault> {
+        let mut request = self.agent.get(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.call().map_err(|error| judge(&error))?;
+        let (parts, body) = Response::<Body>::into_parts(answer);
+        let answer =
+            Answer { status: parts.status, headers: parts.headers, body: body.into_reader() };
+        let status = answer.status;
+        match status.as_u16() {
+            200 | 206 | 416 => {}
+            408 | 425 | 429 | 500 | 502 | 503 | 504 => {
+                let wait_s =
+                    answer.header("retry-after").and_then(|value| value.trim().parse().ok());
+                return Err(Fault::Passing { reason: format!("it answers {status}"), wait_s });
+            }
+            _ => return Err(Fault::Lasting(format!("it answers {status}"))),
+        }
+        if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
+            return Err(html(answer.body));
+        }
+        Ok(answer)
+    }
+
+    /// Repeats what fails in passing, with growing pauses. `ask` says whether it brought anything;
+    /// then the count begins anew.
+    pub(crate) fn persist<T>(
+        &self,
+        mut ask: impl FnMut(&mut bool) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut pause = self.patience.pause;
+        let mut n_idle = 0;
+        loop {
+            let mut brought = false;
+            let (reason, wait_s) = match ask(&mut brought) {
+                Err(Fault::Passing { reason, wait_s }) => (reason, wait_s),
+                other => return other,
+            };
+            if brought {
+                (n_idle, pause) = (0, self.patience.pause);
+            }
+            n_idle += 1;
+            if n_idle >= self.patience.attempts {
+                return Err(Fault::Lasting(format!("{reason}, {n_idle} times")));
+            }
+            let wait = wait_s.map_or(pause, Duration::from_secs);
+            if wait > self.patience.longest_pause {
+                let reason =
+                    format!("{reason} and asks to wait {} s; try again later", wait.as_secs());
+                return Err(Fault::Lasting(reason));
+            }
+            sleep(wait);
+            pause = (2 * pause).min(self.patience.longest_pause);
+        }
+    }
+
+    /// Waits until enough time has passed since the last request.
+    pub(crate) fn pace(&self, last: Option<Instant>) {
+        if let Some(last) = last {
+            sleep(self.patience.between_pages.saturating_sub(last.elapsed()));
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+fn judge(error: &ureq::Error) -> Fault {
+    match error {
+        ureq::Error::BadUri(_)
+        | ureq::Error::Http(_)
+        | ureq::Error::TooManyRedirects
+        | ureq::Error::RedirectFailed
+        | ureq::Error::Rustls(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::HostNotFound => Fault::Lasting(error.to_string()),
+        other => Fault::passing(other.to_string()),
+    }
+}
+
+/// A page for people in the place of data; its title often says why.
+pub(crate) fn html(body: impl Read) -> Fault {
+    let mut start = Vec::new();
+    let _ = body.take(4096).read_to_end(&mut start);
+    Fault::Lasting(format!("it answers with a page of HTML{}", title(&start)))
+}
+
+fn title(page: &[u8]) -> String {
+    let page = String::from_utf8_lossy(page);
+    let lower = page.to_ascii_lowercase();
+    let title = lower.find("<title>").and_then(|start| {
+        let start = start + "<title>".len();
+        Some(page[start..start + lower[start..].find('<')?].trim().to_owned())
+    });
+    let plain =
+        |title: String| title.chars().filter(|c| !c.is_control()).take(80).collect::<String>();
+    title.map_or_else(String::new, |title| format!(", \"{}\"", plain(title)))
+}
+
+/// Whether bytes begin like a page of HTML.
+pub(crate) fn is_html(start: &[u8]) -> bool {
+    let start = start.trim_ascii_start();
+    ["<!doctype html", "<html"].iter().any(|tag| {
+        start.get(..tag.len()).is_some_and(|head| head.eq_ignore_ascii_case(tag.as_bytes()))
+    })
+}

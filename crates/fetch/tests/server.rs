@@ -1,0 +1,473 @@
+//! Against a server that fails in every way that servers fail.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use batchlab_core::hash::sha256;
+use batchlab_core::progress::Progress;
+use batchlab_fetch::aflux::{Pages, Query};
+use batchlab_fetch::{Arrived, Client, FetchError, Patience, Remote, sums};
+use tempfile::TempDir;
+
+/// What was asked: the first line, and the headers in small letters.
+#[derive(Debug, Clone)]
+struct Request {
+    line: String,
+    headers: Vec<String>,
+}
+
+impl Request {
+    fn header(&self, name: &str) -> Option<&str> {
+        let start = format!("{name}: ");
+        self.headers.iter().find_map(|header| header.strip_prefix(&start))
+    }
+
+    /// Where the asked range starts.
+    fn start(&self) -> Option<usize> {
+        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    }
+}
+
+#[derive(Default)]
+struct Reply {
+    status: &'static str,
+    headers: Vec<String>,
+    body: Vec<u8>,
+    /// Bytes of the body that are sent before the connection ends.
+    cut: Option<usize>,
+    /// Silence before it ends.
+    silence: Duration,
+}
+
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Reply, log: &Mutex<Vec<Request>>) {
+    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+    let line = lines.next().unwrap_or_default();
+    let headers = lines.take_while(|line| !line.is_empty());
+    let headers = headers.map(|line| line.to_ascii_lowercase()).collect();
+    let request = Request { line, headers };
+    let reply = answer(&request);
+    log.lock().unwrap().push(request);
+    let length = reply.body.len();
+    let mut head = vec![format!("HTTP/1.1 {}", reply.status), "connection: close".into()];
+    head.extend(reply.headers);
+    if !head.iter().any(|header| header.contains("content-length")) {
+        head.push(format!("content-length: {length}"));
+    }
+    let head = head.join("\r\n") + "\r\n\r\n";
+    // A client that has seen enough hangs up.
+    let _ = stream.write_all(head.as_bytes());
+    let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(length)]);
+    thread::sleep(reply.silence);
+}
+
+impl Server {
+    /// `answer` gets the number of the request, from 0.
+    fn new(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for (n, stream) in listener.incoming().enumerate() {
+                let (stream, answer, log) =
+                    (stream.unwrap(), Arc::clone(&answer), Arc::clone(&log));
+                // Who is silent to one client goes on answering others.
+                thread::spawn(move || serve(stream, |request| answer(n, request), &log));
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn n_request(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    fn request(&self, n: usize) -> Request {
+        self.requests.lock().unwrap()[n].clone()
+    }
+}
+
+fn data() -> Vec<u8> {
+    (0_u32..50_000).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
+}
+
+fn whole() -> Reply {
+    let headers = vec!["etag: \"v1\"".to_owned()];
+    Reply { status: "200 OK", headers, body: data(), ..Reply::default() }
+}
+
+/// As a good server answers: the rest, if a rest is asked for.
+fn good(request: &Request) -> Reply {
+    let Some(start) = request.start() else { return whole() };
+    let total = data().len();
+    let range = format!("content-range: bytes {start}-{}/{total}", total - 1);
+    let headers = vec!["etag: \"v1\"".to_owned(), range];
+    Reply {
+        status: "206 Partial Content",
+        headers,
+        body: data()[start..].to_vec(),
+        ..Reply::default()
+    }
+}
+
+fn failing(status: &'static str) -> Reply {
+    Reply { status, body: b"no".to_vec(), ..Reply::default() }
+}
+
+fn remote(urls: &[&str]) -> Remote {
+    Remote {
+        name: "data.bin".into(),
+        urls: urls.iter().map(|url| format!("{url}/data.bin")).collect(),
+        n_byte: 200_000,
+        sha256: sha256(&data()),
+    }
+}
+
+fn client() -> Client {
+    Client::new(Patience {
+        attempts: 3,
+        pause: Duration::from_millis(1),
+        longest_pause: Duration::from_secs(5),
+        silence: Duration::from_secs(2),
+        between_pages: Duration::from_millis(20),
+    })
+}
+
+#[derive(Default)]
+struct Counted(Mutex<u64>, Mutex<Vec<String>>);
+
+impl Progress for Counted {
+    fn advance(&self, n: u64) {
+        *self.0.lock().unwrap() += n;
+    }
+    fn note(&self, text: &str) {
+        self.1.lock().unwrap().push(text.to_owned());
+    }
+}
+
+fn fetch(remote: &Remote, folder: &Path) -> Result<Arrived, FetchError> {
+    client().file(remote, folder, &())
+}
+
+/// The file is there, right, and nothing else is.
+fn check_arrived(folder: &Path) {
+    assert_eq!(fs::read(folder.join("data.bin")).unwrap(), data());
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "no part is left");
+}
+
+/// The file arrives in spite of what the server does first; returns the server.
+fn arrives(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Server {
+    let server = Server::new(answer);
+    let folder = TempDir::new().unwrap();
+    let remote = remote(&[&server.url]);
+    assert_eq!(fetch(&remote, folder.path()).unwrap(), Arrived::Now);
+    check_arrived(folder.path());
+    assert_eq!(fetch(&remote, folder.path()).unwrap(), Arrived::BeforeHand);
+    server
+}
+
+/// Nothing arrives, and the message says why and what to do.
+fn fails(why: &str, answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Server {
+    let server = Server::new(answer);
+    let folder = TempDir::new().unwrap();
+    let message = fetch(&remote(&[&server.url]), folder.path()).unwrap_err().to_string();
+    assert!(message.contains(why), "{message}");
+    assert!(message.contains("put the file data.bin (200000 bytes, SHA-256 "), "{message}");
+    assert!(!folder.path().join("data.bin").exists());
+    server
+}
+
+#[test]
+fn a_good_server_is_asked_once() {
+    let server = arrives(|_, request| good(request));
+    assert_eq!(server.n_request(), 1);
+    assert_eq!(server.request(0).line, "GET /data.bin HTTP/1.1");
+    assert!(server.request(0).header("user-agent").unwrap().starts_with("batchlab/"));
+}
+
+#[test]
+fn a_cut_connection_is_continued_where_it_broke() {
+    let server = arrives(|n, request| Reply {
+        cut: [Some(70_000), Some(0), Some(30_000), None][n.min(3)],
+        ..good(request)
+    });
+    let starts: Vec<_> = (0..server.n_request()).map(|n| server.request(n).start()).collect();
+    assert_eq!(starts, [None, Some(70_000), Some(70_000), Some(100_000)]);
+    assert_eq!(server.request(1).header("if-range"), Some("\"v1\""));
+}
+
+#[test]
+fn silence_counts_as_a_cut() {
+    let server = arrives(|n, request| Reply {
+        cut: (n == 0).then_some(5_000),
+        silence: Duration::from_secs(if n == 0 { 6 } else { 0 }),
+        ..good(request)
+    });
+    assert_eq!(server.request(1).start(), Some(5_000));
+}
+
+#[test]
+fn what_an_earlier_program_left_is_continued() {
+    let server = Server::new(|_, request| good(request));
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("data.bin.part"), &data()[..150_000]).unwrap();
+    let counted = Counted::default();
+    client().file(&remote(&[&server.url]), folder.path(), &counted).unwrap();
+    check_arrived(folder.path());
+    assert_eq!(server.request(0).start(), Some(150_000));
+    assert_eq!(server.request(0).header("if-range"), None, "nobody knows of which version it is");
+    assert_eq!(*counted.0.lock().unwrap(), 200_000);
+}
+
+#[test]
+fn a_wrong_part_is_found_by_its_hash_and_fetched_whole() {
+    let server = Server::new(|_, request| good(request));
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("data.bin.part"), vec![7; 150_000]).unwrap();
+    let counted = Counted::default();
+    client().file(&remote(&[&server.url]), folder.path(), &counted).unwrap();
+    check_arrived(folder.path());
+    assert_eq!(server.n_request(), 2);
+    assert!(counted.1.lock().unwrap()[0].contains("fetching it whole"));
+}
+
+#[test]
+fn a_part_that_is_too_long_is_dropped() {
+    let server = Server::new(|_, request| good(request));
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("data.bin.part"), vec![7; 300_000]).unwrap();
+    fetch(&remote(&[&server.url]), folder.path()).unwrap();
+    check_arrived(folder.path());
+}
+
+#[test]
+fn a_refused_range_begins_anew() {
+    // 200 with everything, 416, and a range that does not fit.
+    let cut = |n, reply: Reply| if n == 0 { Reply { cut: Some(1_000), ..reply } } else { reply };
+    arrives(move |n, _| cut(n, whole()));
+    arrives(move |n, request| match n {
+        1 => failing("416 Range Not Satisfiable"),
+        n => cut(n, good(request)),
+    });
+    let wrong = |range: &'static str| {
+        arrives(move |n, request| match n {
+            1 => Reply { headers: vec![range.into()], ..good(request) },
+            n => cut(n, good(request)),
+        })
+    };
+    wrong("content-range: bytes 0-199999/200000");
+    wrong("content-range: bytes 1000-199999/300000");
+    wrong("content-range: nonsense");
+}
+
+#[test]
+fn a_busy_server_is_asked_again() {
+    for status in ["429 Too Many Requests", "503 Service Unavailable", "500 Internal Server Error"]
+    {
+        let server = arrives(move |n, request| if n < 2 { failing(status) } else { good(request) });
+        assert_eq!(server.n_request(), 3);
+    }
+    let asked = |wait: &'static str| Reply {
+        headers: vec![format!("retry-after: {wait}")],
+        ..failing("429 Too Many Requests")
+    };
+    let start = std::time::Instant::now();
+    arrives(move |n, request| if n == 0 { asked("1") } else { good(request) });
+    assert!(start.elapsed() >= Duration::from_secs(1), "it waits as long as it was asked to");
+    let server = fails("asks to wait 3600 s; try again later", move |_, _| asked("3600"));
+    assert_eq!(server.n_request(), 1);
+    let server =
+        fails("503 Service Unavailable, 3 times", |_, _| failing("503 Service Unavailable"));
+    assert_eq!(server.n_request(), 3);
+}
+
+#[test]
+fn a_connection_that_always_breaks_is_given_up_only_without_progress() {
+    let server = arrives(|_, request| Reply { cut: Some(20_000), ..good(request) });
+    assert_eq!(server.n_request(), 10);
+    let server = fails("3 times", |_, request| Reply { cut: Some(0), ..good(request) });
+    assert_eq!(server.n_request(), 3);
+}
+
+#[test]
+fn a_page_of_html_is_never_taken_for_data() {
+    let page = "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head></html>";
+    let html = move |kind: &'static str, body: &str| Reply {
+        status: "200 OK",
+        headers: vec![format!("content-type: {kind}")],
+        body: body.as_bytes().to_vec(),
+        ..Reply::default()
+    };
+    fails("a page of HTML, \"Just a moment...\"", move |_, _| {
+        html("text/html; charset=utf-8", page)
+    });
+    // Of exactly the right length, and called data.
+    let padded = page.to_owned() + &" ".repeat(200_000 - page.len());
+    fails("a page of HTML, \"Just a moment...\"", move |_, _| {
+        html("application/octet-stream", &padded)
+    });
+}
+
+#[test]
+fn wrong_files_are_refused() {
+    fails("404 Not Found", |_, _| failing("404 Not Found"));
+    fails("its file has 199999 bytes, not 200000", |_, _| Reply {
+        body: vec![1; 199_999],
+        ..whole()
+    });
+    fails("the SHA-256 is ", |_, _| Reply { body: vec![1; 200_000], ..whole() });
+    let unstated = "transfer-encoding: identity\r\ncontent-length: 400000";
+    fails("its file has 400000 bytes", move |_, _| Reply {
+        headers: vec![unstated.into()],
+        ..whole()
+    });
+    let message = {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("data.bin"), "mine").unwrap();
+        fetch(&remote(&["http://127.0.0.1:9"]), folder.path()).unwrap_err().to_string()
+    };
+    assert!(message.contains("exists, but is not the file that was asked for"), "{message}");
+}
+
+#[test]
+fn the_next_address_is_tried_and_every_failure_named() {
+    let [broken, wrong, right] = [
+        Server::new(|_, _| failing("404 Not Found")),
+        Server::new(|_, _| Reply { body: vec![1; 200_000], ..whole() }),
+        Server::new(|_, request| good(request)),
+    ];
+    let folder = TempDir::new().unwrap();
+    fetch(&remote(&[&broken.url, &wrong.url, &right.url]), folder.path()).unwrap();
+    check_arrived(folder.path());
+
+    let folder = TempDir::new().unwrap();
+    let nobody = "http://127.0.0.1:1";
+    let message = fetch(&remote(&[&broken.url, nobody]), folder.path()).unwrap_err().to_string();
+    assert!(message.contains(&broken.url) && message.contains(nobody), "{message}");
+}
+
+/// A part that one mirror began is continued by another: the hash is what counts.
+#[test]
+fn another_address_continues_the_file() {
+    let breaking = Server::new(|n, _| match n {
+        0 => Reply { cut: Some(120_000), ..whole() },
+        _ => failing("404 Not Found"),
+    });
+    let right = Server::new(|_, request| good(request));
+    let folder = TempDir::new().unwrap();
+    fetch(&remote(&[&breaking.url, &right.url]), folder.path()).unwrap();
+    check_arrived(folder.path());
+    assert_eq!(right.request(0).start(), Some(120_000));
+    assert_eq!(
+        right.request(0).header("if-range"),
+        None,
+        "the name of a version is one server's own"
+    );
+}
+
+// ---- pages
+
+/// Seven entries in pages of three.
+fn page(request: &Request) -> Reply {
+    let number = request.line.split("$paging(").nth(1).and_then(|rest| rest.split(',').next());
+    let number: usize = number.unwrap().parse().unwrap();
+    let entries: Vec<String> = (3 * (number - 1)..(3 * number).min(7))
+        .map(|i| format!("{{\"auid\":\"aflow:{i:016x}\",\"Egap\":\"0.{i}\"}}"))
+        .collect();
+    let body = format!("[{}]", entries.join(",")).into_bytes();
+    Reply { status: "200 OK", body, ..Reply::default() }
+}
+
+fn query(server: &Server, matchbook: &str) -> Query {
+    let url = format!("{}/API/aflux/v1.0/", server.url);
+    Query { url, matchbook: matchbook.into(), page_size: 3, max_page: 100 }
+}
+
+#[test]
+fn all_pages_arrive_and_are_listed() {
+    let server = Server::new(|_, request| page(request));
+    let folder = TempDir::new().unwrap();
+    let to = folder.path().join("entries");
+    let start = std::time::Instant::now();
+    let pages = client().pages(&query(&server, "Egap(*),compound"), &to, &()).unwrap();
+    assert_eq!(pages, Pages { n_page: 3, n_entry: 7, n_before: 0 });
+    assert!(start.elapsed() >= Duration::from_millis(40), "two pauses between three pages");
+    let line = "GET /API/aflux/v1.0/?Egap(*),compound,$paging(1,3) HTTP/1.1";
+    assert_eq!(server.request(0).line, line);
+    assert_eq!(sums::check(&to).unwrap(), (3, Vec::new()));
+    assert!(!folder.path().join("entries.part").exists());
+}
+
+#[test]
+fn an_interrupted_query_goes_on_where_it_stopped() {
+    let server = Server::new(|n, request| match n {
+        1 => failing("503 Service Unavailable"),
+        2 => Reply { cut: Some(10), ..page(request) },
+        3 => failing("404 Not Found"),
+        _ => page(request),
+    });
+    let folder = TempDir::new().unwrap();
+    let to = folder.path().join("entries");
+    let fetch = |matchbook| client().pages(&query(&server, matchbook), &to, &());
+    let message = fetch("Egap(*)").unwrap_err().to_string();
+    assert!(message.contains("page 2 of the query") && message.contains("goes on from there"));
+    assert!(!to.exists(), "a part is not the whole");
+    let message = fetch("Egap(1*)").unwrap_err().to_string();
+    assert!(message.contains("begun with another query"), "{message}");
+    assert_eq!(fetch("Egap(*)").unwrap(), Pages { n_page: 3, n_entry: 7, n_before: 1 });
+    assert_eq!(server.n_request(), 6, "the first page is not asked for again");
+}
+
+#[test]
+fn what_is_no_page_is_refused() {
+    let fails = |body: &'static str, why: &str| {
+        let server = Server::new(move |_, _| Reply {
+            body: body.into(),
+            status: "200 OK",
+            ..Reply::default()
+        });
+        let folder = TempDir::new().unwrap();
+        let fetched =
+            client().pages(&query(&server, "Egap(*)"), &folder.path().join("entries"), &());
+        let message = fetched.unwrap_err().to_string();
+        assert!(message.contains(why), "{message}");
+    };
+    fails("<html><title>Error</title></html>", "a page of HTML, \"Error\"");
+    fails("[{\"auid\":", "no JSON");
+    fails("[1, 2]", "its page holds 1 in the place of an entry");
+    fails("\"Egap is not a keyword\"", "neither a list nor an object");
+}
+
+#[test]
+fn sums_find_changed_and_missing_files_and_names_stay_inside() {
+    let folder = TempDir::new().unwrap();
+    let [a, b] = ["a", "b"].map(|name| (name.to_owned(), sha256(name.as_bytes())));
+    fs::write(folder.path().join("a"), "a").unwrap();
+    fs::write(folder.path().join("b"), "changed").unwrap();
+    sums::add(folder.path(), [a, b].into()).unwrap();
+    sums::add(folder.path(), [("c".to_owned(), sha256(b"c"))].into()).unwrap();
+    let (n, differences) = sums::check(folder.path()).unwrap();
+    let names: Vec<_> =
+        differences.iter().map(|d| (d.path.file_name().unwrap(), d.found.is_some())).collect();
+    assert_eq!((n, names), (3, vec![("b".as_ref(), true), ("c".as_ref(), false)]));
+    for name in ["../a", "/etc/passwd", ""] {
+        fs::write(folder.path().join(sums::NAME), format!("{}  {name}\n", sha256(b""))).unwrap();
+        assert!(
+            matches!(sums::check(folder.path()), Err(FetchError::Sums { line: 1, .. })),
+            "{name}"
+        );
+    }
+}
