@@ -6,7 +6,7 @@ use batchlab_experiment::{RunError, Status};
 
 const OTHER: u8 = 1;
 const CONFIG: u8 = 2;
-const DATA: u8 = 3;
+pub(crate) const DATA: u8 = 3;
 const NOT_FINITE: u8 = 5;
 const INTERRUPTED: u8 = 6;
 
@@ -26,6 +26,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
         Some(error) if error.is_config() => CONFIG.into(),
         Some(error) if error.is_data() => DATA.into(),
         None if error.is::<Usage>() => CONFIG.into(),
+        None if error.is::<DataFault>() => DATA.into(),
         _ => OTHER.into(),
     }
 }
@@ -35,6 +36,25 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
+
+/// Data that are missing, damaged or cannot be had.
+#[derive(Debug)]
+pub(crate) struct DataFault(pub(crate) String);
+
+impl DataFault {
+    #[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(crate) fn of(error: impl std::error::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl std::fmt::Display for DataFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DataFault {}
 
 /// An argument that names nothing.
 #[derive(Debug)]

@@ -15,6 +15,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line does")]
 
 mod check;
+mod data;
 mod exit;
 mod explain;
 mod list;
@@ -45,6 +46,7 @@ Examples:
   batchlab run configs/smoke.toml
   batchlab run configs/smoke.toml batcher.batch_size=64 training.steps=500
   batchlab plan configs/plan/qm9.toml --picture plan.svg
+  batchlab data stats qm9
   batchlab list
   batchlab explain batcher.dynamic
 
@@ -56,6 +58,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Plan(plan::Arguments),
+    Data(data::Arguments),
     List(list::Arguments),
     Explain(explain::Arguments),
     Schema(schema::Arguments),
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),

@@ -169,7 +169,7 @@ fn noun(level: Level) -> &'static str {
 }
 
 /// A whole number with commas between thousands.
-fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

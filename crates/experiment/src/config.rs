@@ -18,7 +18,7 @@ use batchlab_core::{Batcher, Dataset, Model, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use load::{LoadedConfig, read_parts};
+pub use load::{LoadedConfig, parts_of_text, read_parts};
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.

@@ -6,6 +6,7 @@
 //!
 //! * [`forecast()`], [`forecast_all`]: strategies to figures;
 //! * [`census`]: the distinct padded shapes, counted or extrapolated;
+//! * [`distribution`]: how sizes and targets of a data set are distributed;
 //! * [`shuffle`]: how random the batches still are;
 //! * [`picture`]: figures to SVG and PNG.
 //!
@@ -13,6 +14,7 @@
 //! by a formula in `docs/forecast.md`.
 
 pub mod census;
+pub mod distribution;
 mod forecast;
 mod passes;
 pub mod picture;

@@ -2,12 +2,14 @@
 
 mod axis;
 mod canvas;
+mod distributions;
 mod fill;
 mod png;
 mod shapes;
 
 use crate::Forecast;
 use canvas::{Anchor, Canvas};
+pub use distributions::{Panel, Portrait, portraits};
 pub use png::{PictureError, png};
 
 /// The strategies of one data set.

@@ -70,11 +70,23 @@ pub fn read_parts<T: DeserializeOwned>(
     overrides: &[String],
     required: &[Kind],
 ) -> Result<T, RunError> {
+    parts_of_text(&path.display().to_string(), &read_text(path)?, overrides, required)
+}
+
+/// As [`read_parts`], from text; `file` is its name in messages.
+///
+/// # Errors
+/// As [`read_parts`].
+pub fn parts_of_text<T: DeserializeOwned>(
+    file: &str,
+    content: &str,
+    overrides: &[String],
+    required: &[Kind],
+) -> Result<T, RunError> {
     if let Some(conflict) = registry::conflicts().into_iter().next() {
         return Err(RunError::Config(format!("error: {conflict}")));
     }
-    let content = read_text(path)?;
-    let source = Source::new(&path.display().to_string(), &content, overrides);
+    let source = Source::new(file, content, overrides);
     let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
     let root = source.parse("").map_err(fail)?;
     component::check_parts(&source, &root, required).map_err(fail)?;

@@ -1,0 +1,73 @@
+//! `batchlab data convert`: read now, so that every later start is quick.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use batchlab_experiment::Cache;
+use batchlab_experiment::cache::{Keep, VARIABLE};
+use batchlab_experiment::provenance::peak_host_bytes;
+use serde_json::json;
+
+use super::bytes;
+use super::source::named;
+use crate::exit::Usage;
+
+/// Read data sets now and keep them in a form that loads at once.
+///
+/// What takes long to read is kept anyway when it is first used; this does it ahead of time. A kept
+/// file is used only while the program, the description and the content of every source file are the
+/// same. `BATCHLAB_CACHE` names the folder, or says `off`; by default it is in the user's cache folder.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Configuration files or names of data sets; changes such as `dataset.path=qm9.npz` hold for all
+    /// of them.
+    #[arg(value_name = "CONFIG|DATASET|KEY=VALUE", required = true)]
+    inputs: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let cache = Cache::from_environment();
+    if cache.folder().is_none() {
+        bail!(Usage(format!("there is no folder to keep data in; let {VARIABLE} name one")));
+    }
+    let mut all = Vec::new();
+    let mut out = std::io::stdout();
+    for source in named(&arguments.inputs)? {
+        let read = source.read(&cache, Keep::Always)?;
+        let Some(path) = &read.loaded.kept else {
+            bail!("{} could not be kept; the reason stands above", source.name);
+        };
+        let n_byte = std::fs::metadata(path).map_or(0, |file| file.len());
+        let (n, seconds) = (read.loaded.graphs.n_member(), read.time.as_secs_f64());
+        if arguments.json {
+            all.push(json!({
+                "source": source.name,
+                "dataset": source.dataset(),
+                "file": path,
+                "n_byte": n_byte,
+                "n_member": n,
+                "was_kept_before": read.loaded.from_cache,
+                "load_ns": u64::try_from(read.time.as_nanos()).unwrap_or(u64::MAX),
+                "peak_host_bytes": peak_host_bytes(),
+            }));
+        } else {
+            let was = if read.loaded.from_cache { "was kept before, loaded" } else { "read" };
+            writeln!(
+                out,
+                "{}: {n} members, {was} in {seconds:.3} s; {} in {}",
+                source.name,
+                bytes(n_byte),
+                path.display()
+            )?;
+        }
+    }
+    if arguments.json {
+        let all = json!({ "schema_version": 1, "kept": all });
+        writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,143 @@
+//! `batchlab data fetch`: public data from their sources.
+
+mod known;
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use batchlab_fetch::aflux::Query;
+use batchlab_fetch::{Arrived, Client, Patience, Remote, sums};
+
+use super::progress::{Unit, to_standard_error};
+use crate::exit::{DataFault, Usage};
+pub(super) use known::remedy;
+use known::{AFLOW, QM9, QM9_FILES};
+
+/// Fetch a public data set: qm9 (86 MB from figshare) or aflow (entries from AFLOW's search interface).
+///
+/// Files are checked against pinned lengths and hashes; an interrupted fetch goes on where it stopped.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// `qm9` or `aflow`.
+    name: String,
+    /// Folder into which `qm9/` or `aflow/` is put.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    to: PathBuf,
+    /// Fetch nothing: say what is there, and which file to put where.
+    #[arg(long)]
+    offline: bool,
+    /// Another address to try first: for qm9 a folder that holds the files under their names, for
+    /// aflow the search interface.
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// For aflow: what to ask, in AFLUX's words, without paging.
+    #[arg(long, value_name = "AFLUX")]
+    query: Option<String>,
+    /// For aflow: entries per page.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    page_size: u32,
+    /// For aflow: at most so many pages.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_page: u32,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match arguments.name.as_str() {
+        QM9 => qm9(arguments),
+        AFLOW => aflow(arguments),
+        other => {
+            let near = batchlab_core::registry::suggestion(other, &[QM9, AFLOW]);
+            bail!(Usage(format!("\"{other}\" cannot be fetched{near}; known: {QM9}, {AFLOW}")))
+        }
+    }
+}
+
+fn qm9(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.query.is_some() {
+        bail!(Usage("--query is for aflow; qm9 is fetched whole".into()));
+    }
+    let folder = arguments.to.join(QM9);
+    let remotes: Vec<Remote> =
+        QM9_FILES.iter().map(|file| file.remote(arguments.mirror.as_deref())).collect();
+    let mut out = std::io::stdout();
+    if arguments.offline {
+        let mut missing = Vec::new();
+        for remote in &remotes {
+            if remote.is_in(&folder).map_err(DataFault::of)? {
+                writeln!(out, "{} is there and right", folder.join(&remote.name).display())?;
+            } else {
+                missing.push(remote.by_hand(&folder));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        bail!(DataFault(missing.join("\n")));
+    }
+    let client = Client::new(Patience::default());
+    let progress = to_standard_error(Unit::Bytes);
+    for remote in &remotes {
+        let arrived = client.file(remote, &folder, &*progress).map_err(DataFault::of)?;
+        let how = match arrived {
+            Arrived::BeforeHand => "was there and is right",
+            Arrived::Now => "fetched and right",
+        };
+        writeln!(out, "{}: {how}", folder.join(&remote.name).display())?;
+        let sum = BTreeMap::from([(remote.name.clone(), remote.sha256.clone())]);
+        sums::add(&folder, sum).map_err(DataFault::of)?;
+    }
+    let archive = folder.join(QM9_FILES[0].name);
+    writeln!(
+        out,
+        "use it with [dataset] name = \"qm9\", path = \"{}\"",
+        absolute(&archive).display()
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn aflow(arguments: &Arguments) -> Result<ExitCode> {
+    let folder = arguments.to.join(AFLOW).join("aflux");
+    let url = arguments.mirror.as_deref().unwrap_or(known::AFLUX_URL).trim_end_matches('?');
+    let query = Query {
+        url: url.to_owned(),
+        matchbook: arguments.query.as_deref().unwrap_or(known::AFLUX_QUERY).to_owned(),
+        page_size: arguments.page_size,
+        max_page: arguments.max_page,
+    };
+    let mut out = std::io::stdout();
+    if folder.exists() {
+        writeln!(out, "{} is there; move it away to fetch it again", folder.display())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.offline {
+        bail!(DataFault(format!(
+            "put the replies of {}?{},$paging(1,{}) and of the following pages as .json files into {}",
+            query.url,
+            query.matchbook,
+            query.page_size,
+            folder.display()
+        )));
+    }
+    let client = Client::new(Patience::default());
+    let progress = to_standard_error(Unit::Things);
+    let pages = client.pages(&query, &folder, &*progress).map_err(DataFault::of)?;
+    let before = match pages.n_before {
+        0 => String::new(),
+        n => format!(", {n} of them from an earlier attempt"),
+    };
+    writeln!(
+        out,
+        "{}: {} entries in {} pages{before}\nplease cite Curtarolo and others, Comput. Mater. Sci. 58, 227 (2012)",
+        folder.display(),
+        pages.n_entry,
+        pages.n_page
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,82 @@
+//! Which data sets are meant: configuration files, or names with their defaults.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use batchlab_core::registry::{Kind, components, suggestion};
+use batchlab_core::{Dataset, LoadContext};
+use batchlab_experiment::cache::{Keep, Loaded};
+use batchlab_experiment::config::{parts_of_text, read_parts};
+use batchlab_experiment::run::search_folders;
+use batchlab_experiment::{Cache, RunError};
+use serde::Deserialize;
+
+use super::progress::{Unit, to_standard_error};
+use crate::exit::Usage;
+
+/// The data set of a configuration; everything else in it is only checked.
+#[derive(Debug, Deserialize)]
+struct DataConfig {
+    dataset: Box<dyn Dataset>,
+}
+
+/// A data set that was named on the command line.
+pub(super) struct Source {
+    /// As it was named.
+    pub(super) name: String,
+    dataset: Box<dyn Dataset>,
+}
+
+/// What came of it.
+pub(super) struct Read {
+    pub(super) loaded: Loaded,
+    pub(super) time: Duration,
+}
+
+/// Configuration files, names, and changes such as `dataset.target=gap` that hold for all of them.
+pub(super) fn named(inputs: &[String]) -> Result<Vec<Source>> {
+    let (changes, names): (Vec<String>, Vec<String>) =
+        inputs.iter().cloned().partition(|input| input.contains('='));
+    if names.is_empty() {
+        bail!(Usage("name a configuration file or a data set, for example qm9".into()));
+    }
+    names.into_iter().map(|name| source(name, &changes)).collect()
+}
+
+fn source(name: String, changes: &[String]) -> Result<Source> {
+    let known: Vec<&str> = components(Kind::Dataset).into_keys().collect();
+    let config: DataConfig = if known.contains(&name.as_str()) {
+        let text = format!("[dataset]\nname = \"{name}\"\n");
+        parts_of_text(&name, &text, changes, &[Kind::Dataset])?
+    } else if Path::new(&name).exists() {
+        read_parts(Path::new(&name), changes, &[Kind::Dataset])?
+    } else {
+        bail!(Usage(format!(
+            "\"{name}\" is neither a file nor a data set{}\nknown data sets: {}",
+            suggestion(&name, &known),
+            known.join(", ")
+        )))
+    };
+    if let Err(error) = config.dataset.check() {
+        return Err(RunError::Dataset(error).into());
+    }
+    Ok(Source { name, dataset: config.dataset })
+}
+
+impl Source {
+    pub(super) fn dataset(&self) -> &str {
+        self.dataset.typetag_name()
+    }
+
+    pub(super) fn read(&self, cache: &Cache, keep: Keep) -> Result<Read> {
+        let ctx = LoadContext {
+            search: search_folders(Path::new(&self.name)),
+            progress: to_standard_error(Unit::Things),
+            ..LoadContext::new()
+        };
+        let start = Instant::now();
+        let loaded = cache.load(&*self.dataset, &ctx, keep).map_err(RunError::Dataset)?;
+        Ok(Read { loaded, time: start.elapsed() })
+    }
+}

@@ -1,0 +1,66 @@
+//! `batchlab data stats`: how many, how large, and what is to be learned.
+
+mod json;
+mod picture;
+mod portrait;
+mod table;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use batchlab_experiment::Cache;
+use batchlab_experiment::cache::Keep;
+use batchlab_forecast::picture::png;
+
+use super::source::named;
+use crate::say::say;
+use portrait::Portrait;
+
+/// Count graphs, nodes and edges, and show how sizes and targets are distributed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Configuration files or names of data sets; changes such as `dataset.target=gap` hold for all
+    /// of them.
+    #[arg(value_name = "CONFIG|DATASET|KEY=VALUE", required = true)]
+    inputs: Vec<String>,
+    /// Print JSON, histograms included.
+    #[arg(long)]
+    json: bool,
+    /// Draw the histograms into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Draw the histograms into this file, in twice the resolution of the SVG.
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let cache = Cache::from_environment();
+    let mut portraits = Vec::new();
+    for source in named(&arguments.inputs)? {
+        let read = source.read(&cache, Keep::WhenSlow)?;
+        portraits.push(Portrait::of(&source, &read));
+    }
+    let text = if arguments.json {
+        json::print(&portraits)?
+    } else {
+        portraits.iter().map(table::print).collect::<Vec<_>>().join("\n")
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    if arguments.svg.is_some() || arguments.png.is_some() {
+        let svg = picture::draw(&portraits);
+        for (path, bytes) in [
+            (&arguments.svg, Some(svg.clone().into_bytes())),
+            (&arguments.png, arguments.png.as_ref().map(|_| png(&svg)).transpose()?),
+        ] {
+            if let (Some(path), Some(bytes)) = (path, bytes) {
+                std::fs::write(path, bytes)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                say!("picture in {}", path.display());
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

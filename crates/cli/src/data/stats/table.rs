@@ -1,0 +1,140 @@
+//! Figures for people.
+
+use std::fmt::Write as _;
+
+use batchlab_core::Level;
+use batchlab_forecast::distribution::{Distribution, Histogram};
+
+use super::portrait::{Kind, Portrait, Target};
+use crate::plan::grouped;
+
+/// Heights of a bar in a line of text.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// More classes are not listed one by one.
+const MAX_CLASS: usize = 12;
+
+pub(super) fn print(portrait: &Portrait) -> String {
+    let mut text = String::new();
+    let name = if portrait.source == portrait.dataset {
+        portrait.dataset.clone()
+    } else {
+        format!("{} ({})", portrait.source, portrait.dataset)
+    };
+    let (nodes, edges) = (grouped(portrait.n_node as u64), grouped(portrait.n_edge));
+    let _ = match portrait.level {
+        Level::Graphs => writeln!(
+            text,
+            "{name}: {} graphs, {nodes} nodes, {edges} edges",
+            grouped(portrait.n_member as u64)
+        ),
+        Level::Nodes => writeln!(text, "{name}: one graph, {nodes} nodes, {edges} edges"),
+    };
+    let from = if portrait.from_cache { "as kept from an earlier reading" } else { "read" };
+    let _ = writeln!(
+        text,
+        "{from} in {:.3} s; content {}\n",
+        portrait.time.as_secs_f64(),
+        &portrait.content_hash[..16]
+    );
+
+    let edges = match portrait.level {
+        Level::Graphs => "edges",
+        Level::Nodes => "edges received",
+    };
+    let target = match &portrait.target {
+        Some(Target { name, kind: Kind::Number { unit, distribution } }) => {
+            let unit = if unit.is_empty() { String::new() } else { format!(" [{unit}]") };
+            Some((format!("{name}{unit}"), distribution.as_ref()))
+        }
+        _ => None,
+    };
+    let rows = [
+        Some(("nodes".to_owned(), portrait.nodes.as_ref())),
+        Some((edges.to_owned(), portrait.edges.as_ref())),
+        target,
+    ];
+    let rows: Vec<(String, &Distribution)> =
+        rows.into_iter().flatten().filter_map(|(name, of)| Some((name, of?))).collect();
+    quantiles(&rows, &mut text);
+    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    for (name, of) in &rows {
+        let Histogram { first, width: bin, .. } = of.histogram;
+        let _ = writeln!(
+            text,
+            "{name:<width$}  {} {} {}  (a bar is {})",
+            number(first, bin),
+            bars(&of.histogram),
+            number(of.histogram.end(), bin),
+            number(bin, bin),
+        );
+    }
+    if let Some(Target { name, kind: Kind::Classes { count, n_without } }) = &portrait.target {
+        let without = match n_without {
+            0 => String::new(),
+            n => format!("; {} without", grouped(*n)),
+        };
+        let _ = writeln!(text, "{name}: {}{without}", classes(count));
+    }
+    if !portrait.node_class.is_empty() {
+        let _ = writeln!(text, "nodes by class: {}", classes(&portrait.node_class));
+    }
+    for (what, n) in &portrait.notes {
+        let _ = writeln!(text, "{what}: {}", grouped(*n));
+    }
+    text
+}
+
+fn quantiles(rows: &[(String, &Distribution)], text: &mut String) {
+    let head = ["", "mean", "sd", "least", "5 %", "25 %", "median", "75 %", "95 %", "most"];
+    let mut lines = vec![head.map(str::to_owned)];
+    for (name, of) in rows {
+        // One digit more than the bins tell apart.
+        let digit = |value: f64| number(value, of.histogram.width / 10.0);
+        let mut line = vec![name.clone(), digit(of.mean), digit(of.deviation)];
+        line.extend(
+            of.quantiles.iter().map(|&value| {
+                if value.fract() == 0.0 { format!("{value:.0}") } else { digit(value) }
+            }),
+        );
+        lines.extend(<[String; 10]>::try_from(line));
+    }
+    let width: [usize; 10] = std::array::from_fn(|column| {
+        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+    });
+    for line in lines {
+        let mut row = format!("{:<1$}", line[0], width[0]);
+        for (cell, width) in line.iter().zip(width).skip(1) {
+            let _ = write!(row, "  {cell:>width$}");
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
+/// One character for each bin; what occurs at all is seen.
+fn bars(histogram: &Histogram) -> String {
+    let highest = histogram.count.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |&count: &u64| match count {
+        0 => ' ',
+        count => BARS[((count * 8).div_ceil(highest) as usize - 1).min(7)],
+    };
+    histogram.count.iter().map(bar).collect()
+}
+
+/// With as many digits as a bin of that width asks for.
+fn number(value: f64, width: f64) -> String {
+    #[allow(clippy::cast_sign_loss, reason = "digits are not negative")]
+    let digits = (-width.log10().floor()).clamp(0.0, 12.0) as usize;
+    format!("{value:.digits$}")
+}
+
+fn classes(count: &[(String, u64)]) -> String {
+    let shown: Vec<String> =
+        count.iter().take(MAX_CLASS).map(|(name, n)| format!("{name} {}", grouped(*n))).collect();
+    let more = match count.len().saturating_sub(MAX_CLASS) {
+        0 => String::new(),
+        n => format!(", and {n} more"),
+    };
+    shown.join(", ") + &more
+}

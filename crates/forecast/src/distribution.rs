@@ -1,0 +1,159 @@
+//! How numbers are distributed: moments, quantiles, and a histogram with round bins.
+
+use batchlab_core::graphs::Topology;
+use batchlab_core::{Graphs, View};
+use serde::Serialize;
+
+/// Shares for which quantiles are given.
+pub const SHARES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
+
+/// A histogram has at most this many bins.
+const MAX_BIN: f64 = 60.0;
+
+/// How some numbers are distributed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Distribution {
+    /// How many.
+    pub n: usize,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation (division by n).
+    pub deviation: f64,
+    /// Smallest, 5 %, 25 %, median, 75 %, 95 %, largest; linear between two numbers.
+    pub quantiles: [f64; 7],
+    /// Counts in bins of one width.
+    pub histogram: Histogram,
+}
+
+/// Counts in bins of one width; bin `i` holds what is at least `first + i * width` and below the next.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Histogram {
+    /// Lower end of the first bin.
+    pub first: f64,
+    /// 1, 2 or 5 times a power of ten; whole for whole numbers.
+    pub width: f64,
+    /// How many numbers each bin holds.
+    pub count: Vec<u64>,
+}
+
+impl Distribution {
+    /// The distribution of finite numbers; `None` for none at all.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let (&least, &most) = (sorted.first()?, sorted.last()?);
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n as f64;
+        let quantile = |share: f64| {
+            let place = share * (n - 1) as f64;
+            #[allow(clippy::cast_sign_loss, reason = "a place is not negative")]
+            let below = place as usize;
+            let above = (below + 1).min(n - 1);
+            sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+        };
+        Some(Self {
+            n,
+            mean,
+            deviation: variance.sqrt(),
+            quantiles: SHARES.map(quantile),
+            histogram: Histogram::of(values, least, most),
+        })
+    }
+
+    /// The smallest number.
+    #[must_use]
+    pub fn least(&self) -> f64 {
+        self.quantiles[0]
+    }
+
+    /// The largest number.
+    #[must_use]
+    pub fn most(&self) -> f64 {
+        self.quantiles[6]
+    }
+}
+
+impl Histogram {
+    fn of(values: &[f64], least: f64, most: f64) -> Self {
+        let whole = values.iter().all(|value| value.fract() == 0.0);
+        let width = round_width((most - least) / MAX_BIN, if whole { 1.0 } else { 0.0 });
+        let first = (least / width).floor() * width;
+        #[allow(clippy::cast_sign_loss, reason = "nothing lies below the first bin")]
+        let bin = |value: f64| ((value - first) / width) as usize;
+        let mut count = vec![0; bin(most) + 1];
+        for &value in values {
+            count[bin(value)] += 1;
+        }
+        Self { first, width, count }
+    }
+
+    /// Where the last bin ends.
+    #[must_use]
+    pub fn end(&self) -> f64 {
+        self.first + self.width * self.count.len() as f64
+    }
+}
+
+/// The next width of 1, 2 or 5 times a power of ten.
+fn round_width(width: f64, least: f64) -> f64 {
+    let width = width.max(least);
+    if width <= 0.0 || !width.is_finite() {
+        return 1.0;
+    }
+    let power = 10_f64.powf(width.log10().floor());
+    // A hair more room, because powers are not exact.
+    let fits = |step: &f64| step * power >= width * (1.0 - 1e-9);
+    [1.0, 2.0, 5.0, 10.0].iter().find(|step| fits(step)).map_or(10.0 * power, |step| step * power)
+}
+
+/// Nodes and edges of every graph, or, of one graph, the edges that each node receives.
+#[must_use]
+pub fn sizes(graphs: &Graphs) -> (Vec<f64>, Vec<f64>) {
+    if let Topology::One(one) = &graphs.topology {
+        return (Vec::new(), one.offset.windows(2).map(|row| (row[1] - row[0]) as f64).collect());
+    }
+    let all: Vec<u32> = (0..graphs.n_member() as u32).collect();
+    match graphs.view(&all) {
+        View::ManyGraphs(sizes) => {
+            sizes.iter().map(|size| (f64::from(size.n_node), f64::from(size.n_edge))).unzip()
+        }
+        View::OneGraph(_) => (Vec::new(), Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_and_moments_are_those_of_the_definition() {
+        let found = Distribution::of(&[4.0, 1.0, 3.0, 2.0, 10.0]).expect("five numbers");
+        assert_eq!((found.n, found.mean.to_bits()), (5, 4.0_f64.to_bits()));
+        assert!((found.deviation - 10_f64.sqrt()).abs() < 1e-12);
+        let expected = [1.0, 1.2, 2.0, 3.0, 4.0, 8.8, 10.0];
+        for (found, expected) in found.quantiles.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        assert_eq!(Distribution::of(&[]), None);
+    }
+
+    fn check(values: &[f64], first: f64, width: f64, n_bin: usize) {
+        let histogram = Distribution::of(values).expect("numbers").histogram;
+        assert!((histogram.first - first).abs() < 1e-9, "{histogram:?}");
+        assert!((histogram.width - width).abs() < 1e-9, "{histogram:?}");
+        assert_eq!(histogram.count.len(), n_bin, "{histogram:?}");
+        assert_eq!(histogram.count.iter().sum::<u64>(), values.len() as u64);
+    }
+
+    #[test]
+    fn bins_are_round_and_hold_everything() {
+        check(&[3.0, 29.0], 3.0, 1.0, 27);
+        check(&[6.0, 812.0], 0.0, 20.0, 41);
+        check(&[-3.5, 0.25, 8.05], -3.6, 0.2, 59);
+        check(&[7.0, 7.0], 7.0, 1.0, 1);
+        check(&[0.5], 0.0, 1.0, 1);
+        check(&[1e-9, 2e-9], 1e-9, 2e-11, 51);
+    }
+}
