@@ -124,7 +124,7 @@ fn open(file: &GoldenFile<'_>, model: &dyn Model) -> Result<Box<dyn Trainer>, St
     let output_width =
         *file.shape("output.prediction")?.last().ok_or("a prediction is a matrix")?;
     let ctx = ModelContext {
-        device: "cpu".into(),
+        device: crate::device::under_test(),
         seed: 1,
         n_node_class: file.shape("input.classes")?[0],
         node_feature_width: 0,

@@ -37,7 +37,7 @@ pub fn predict(model: &dyn Model, edges: &[[u32; 2]], distance: f32) -> f32 {
     collate(&graphs, &plan, model.needs(), &mut buffer).expect("the plan fits");
 
     let ctx = ModelContext {
-        device: "cpu".into(),
+        device: crate::device::under_test(),
         seed: 42,
         n_node_class: 2,
         node_feature_width: 0,

@@ -75,7 +75,7 @@ pub(super) const PARAMETER: &str = "parameter.";
 
 pub(super) fn context(seed: u64, loss: Loss) -> ModelContext {
     ModelContext {
-        device: "cpu".into(),
+        device: crate::device::under_test(),
         seed,
         n_node_class: N_CLASS,
         node_feature_width: FEATURE_WIDTH,

@@ -38,7 +38,7 @@ fn narrow() -> Schnet {
 #[test]
 fn the_narrow_model_is_narrow() {
     let ctx = ModelContext {
-        device: "cpu".into(),
+        device: batchlab_testkit::device::under_test(),
         seed: 1,
         n_node_class: 4,
         node_feature_width: 0,

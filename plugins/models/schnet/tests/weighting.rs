@@ -25,7 +25,7 @@ fn graphs() -> Graphs {
 
 fn trainer() -> Box<dyn Trainer> {
     let ctx = ModelContext {
-        device: "cpu".into(),
+        device: batchlab_testkit::device::under_test(),
         seed: 1,
         n_node_class: 3,
         node_feature_width: 0,

@@ -1,0 +1,404 @@
+//! Every kernel against the processor's, on random matrices of many widths.
+
+use batchlab_core::model::Loss;
+use batchlab_core::random;
+use dfdx::prelude::*;
+
+use super::{device, open};
+use crate::backend::LinearLayer;
+use crate::segments::sorted;
+use crate::{
+    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Matrix, Outputs, Segments,
+};
+
+const WIDTHS: [usize; 5] = [1, 3, 7, 64, 150];
+
+/// Random numbers between -1 and 1, the same on every device.
+fn numbers(purpose: &str, n: usize) -> Vec<f32> {
+    let mut rng = random::stream(11, purpose, 0);
+    let unit = |rng: &mut _| random::below(rng, 1 << 20) as f32 / (1 << 20) as f32;
+    (0..n).map(|_| 2.0 * unit(&mut rng) - 1.0).collect()
+}
+
+/// What a case takes from its device, and all numbers that come out.
+struct Case<D: Backend> {
+    device: D,
+    results: Vec<(String, Vec<f32>)>,
+}
+
+impl<D: Backend> Case<D> {
+    fn matrix(&self, purpose: &str, [n_row, n_column]: [usize; 2]) -> Dense<D> {
+        let values = numbers(purpose, n_row * n_column);
+        let matrix = Matrix::constant(&self.device, values, [n_row, n_column]);
+        matrix.expect("room for a matrix").tensor().clone()
+    }
+
+    /// Gradients are added to what is there, so this is not zero.
+    fn buffer(&self, purpose: &str, n: usize) -> Buffer<D> {
+        let mut buffer = self.device.zeros_buffer(0).expect("room for nothing");
+        self.device.write(&mut buffer, &numbers(purpose, n)).expect("room for a buffer");
+        buffer
+    }
+
+    fn take(&mut self, name: &str, matrix: Result<Dense<D>, D::Err>) -> Dense<D> {
+        let matrix = matrix.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let values = Matrix::from_kernel(matrix.clone(), false).to_vec();
+        self.results.push((name.into(), values));
+        matrix
+    }
+
+    fn keep(&mut self, name: &str, buffer: &Buffer<D>) {
+        let values = self.device.read(buffer).unwrap_or_else(|error| panic!("{name}: {error}"));
+        self.results.push((name.into(), values));
+    }
+
+    /// Items of random segments with one hub, and segments without items.
+    fn segments(&self, n_item: usize, n_segment: usize, ordered: bool) -> std::rc::Rc<Segments<D>> {
+        let mut rng = random::stream(11, "segments", n_item as u64);
+        let mut of: Vec<u32> = (0..n_item)
+            .map(|item| match item % 3 {
+                0 => 5,
+                // Even segments have no items of their own.
+                _ => 2 * random::below(&mut rng, n_segment as u64 / 2) as u32 + 1,
+            })
+            .collect();
+        if ordered {
+            of.sort_unstable();
+        }
+        let (order, offset) = sorted(&of, n_segment);
+        let order = (!ordered).then_some(&order[..]);
+        Segments::upload(&self.device, None, &of, &offset, order).ok().expect("room for segments")
+    }
+}
+
+/// Runs a case on both devices and compares.
+fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<Cuda>)) {
+    let mut cpu = Case { device: Cpu::default(), results: Vec::new() };
+    on_cpu(&mut cpu);
+    let mut cuda = Case { device: open(0).expect("a GPU"), results: Vec::new() };
+    on_cuda(&mut cuda);
+    assert_eq!(cpu.results.len(), cuda.results.len());
+    for ((name, expected), (_, got)) in cpu.results.iter().zip(&cuda.results) {
+        assert_eq!(expected.len(), got.len(), "{name}");
+        let scale = expected.iter().filter(|x| x.is_finite()).fold(1.0_f32, |a, x| a.max(x.abs()));
+        for (place, (a, b)) in expected.iter().zip(got).enumerate() {
+            let equal = (a - b).abs() <= 1e-5 * scale || a == b || (a.is_nan() && b.is_nan());
+            assert!(equal, "{name}[{place}]: {a} on the processor, {b} on the GPU");
+        }
+    }
+}
+
+macro_rules! cases {
+    ($($test:ident: $function:ident($($argument:expr),*);)*) => {
+        $(
+            #[test]
+            fn $test() {
+                for width in WIDTHS {
+                    compare(|case| $function(case, width $(, $argument)*), |case| {
+                        $function(case, width $(, $argument)*);
+                    });
+                }
+            }
+        )*
+    };
+}
+
+cases! {
+    elementwise_kernels: elementwise(300);
+    elementwise_kernels_without_rows: elementwise(0);
+    segments_in_order: over_segments(2500, 40, true);
+    segments_out_of_order: over_segments(2500, 40, false);
+    as_many_items_as_a_part: over_segments(96, 7, true);
+    no_items: over_segments(0, 7, false);
+    convolutions_both_ways: convolutions(1500, 30);
+    layers_of_many_rows: layers(70);
+    layers_of_one_row: layers(1);
+    layers_without_rows: layers(0);
+    vectors_of_nodes: vectors(45);
+    parts_of_matrices: parts(33);
+    geometry_of_edges: edges(333);
+}
+
+fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
+    let n = n_row * width;
+    let device = case.device.clone();
+    let [a, b] = ["a", "b"].map(|name| case.matrix(name, [n_row, width]));
+    let factor = case.matrix("factor", [n_row, 1]);
+    let dy = case.buffer("dy", n);
+    case.take("add", device.add(&a, &b));
+    case.take("multiply", device.multiply(&a, &b));
+    case.take("scale_rows", device.scale_rows(&a, &factor));
+    case.take("add_clipped", device.add_clipped(&a, &b, 0.3));
+    let mut run = |name: &str, n, kernel: &dyn Fn(&mut Buffer<D>) -> Result<(), D::Err>| {
+        let mut out = case.buffer("out", n);
+        kernel(&mut out).unwrap_or_else(|error| panic!("{name}: {error}"));
+        case.keep(name, &out);
+    };
+    run("accumulate", n, &|out| device.accumulate(out, &dy));
+    run("accumulate_product", n, &|out| device.accumulate_product(out, &dy, &b));
+    run("accumulate_scaled", n, &|out| device.accumulate_scaled(out, 0.7, &dy));
+    run("clip_backward", n, &|out| device.clip_backward(out, &dy, &b, 0.3));
+    run("scale_rows_backward x", n, &|out| {
+        device.scale_rows_backward(Some(out), None, &dy, &a, &factor)
+    });
+    run("scale_rows_backward factor", n_row, &|out| {
+        device.scale_rows_backward(None, Some(out), &dy, &a, &factor)
+    });
+    let (mut first, mut second) = (case.buffer("first", n), case.buffer("first", n));
+    device
+        .write(&mut second, &numbers("second", n).iter().map(|x| x.abs()).collect::<Vec<_>>())
+        .expect("room");
+    let step = Adam::step(0.01, 3);
+    case.take("adam", device.adam(step, &a, &dy, &mut first, &mut second));
+    case.keep("adam first", &first);
+    case.keep("adam second", &second);
+}
+
+fn over_segments<D: Backend>(
+    case: &mut Case<D>,
+    width: usize,
+    n_item: usize,
+    n_segment: usize,
+    ordered: bool,
+) {
+    let device = case.device.clone();
+    let segments = case.segments(n_item, n_segment, ordered);
+    let item = case.matrix("item", [n_item, width]);
+    let row = case.matrix("row", [n_segment, width]);
+    let of_item = case.buffer("of item", n_item * width);
+    let of_row = case.buffer("of row", n_segment * width);
+    case.take("gather", device.gather(&row, &segments));
+    let mut dx = case.buffer("dx", n_segment * width);
+    device.gather_backward(&mut dx, &of_item, &segments, width).ok().expect("gather_backward");
+    case.keep("gather_backward", &dx);
+    for aggregate in [Aggregate::Sum, Aggregate::Mean] {
+        case.take("segment", device.segment(&item, &segments, aggregate));
+        let mut dx = case.buffer("dx", n_item * width);
+        let result = device.segment_backward(&mut dx, &of_row, &segments, aggregate, width);
+        result.ok().expect("segment_backward");
+        case.keep("segment_backward", &dx);
+    }
+    let largest = case.take("segment_max", device.segment_max(&item, &segments));
+    let mut dx = case.buffer("dx", n_item * width);
+    let result = device.segment_max_backward(&mut dx, &of_row, &item, &largest, &segments);
+    result.ok().expect("segment_max_backward");
+    case.keep("segment_max_backward", &dx);
+    let softmax = case.take("segment_softmax", device.segment_softmax(&item, &segments));
+    let mut dx = case.buffer("dx", n_item * width);
+    let result = device.segment_softmax_backward(&mut dx, &of_item, &softmax, &segments);
+    result.ok().expect("segment_softmax_backward");
+    case.keep("segment_softmax_backward", &dx);
+}
+
+fn convolutions<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize, n_node: usize) {
+    let device = case.device.clone();
+    let to = case.segments(n_edge, n_node, true);
+    let from = case.segments(n_edge, n_node, false);
+    let filter = case.matrix("filter", [n_edge, width]);
+    let x = case.matrix("x", [n_node, width]);
+    for aggregate in [Aggregate::Sum, Aggregate::Mean] {
+        case.take("convolve", device.convolve(&filter, &x, &from, &to, aggregate));
+        let mut dfilter = case.buffer("dfilter", n_edge * width);
+        let mut dx = case.buffer("dx", n_node * width);
+        let mut dy = case.buffer("dy", n_node * width);
+        let gradients = (Some(&mut dfilter), Some(&mut dx));
+        let result = device.convolve_backward(
+            gradients.0,
+            gradients.1,
+            &mut dy,
+            &filter,
+            &x,
+            &from,
+            &to,
+            aggregate,
+        );
+        result.ok().expect("convolve_backward");
+        case.keep("convolve_backward filter", &dfilter);
+        case.keep("convolve_backward x", &dx);
+    }
+}
+
+fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
+    let device = case.device.clone();
+    let n_in = 20;
+    let input = case.matrix("input", [n_row, n_in]);
+    let weight = case.matrix("weight", [n_in, width]);
+    let bias = case.matrix("bias", [1, width]);
+    let activations =
+        [Activation::Identity, Activation::ShiftedSoftplus, Activation::Silu, Activation::Relu];
+    for activation in activations {
+        for bias in [Some(&bias), None] {
+            let layer = LinearLayer { input: &input, weight: &weight, bias, activation };
+            let (output, sum) =
+                device.linear(&layer, activation.keeps_input()).ok().expect("linear");
+            case.take("linear", Ok(output.clone()));
+            if let Some(sum) = &sum {
+                case.take("linear sum", Ok(sum.clone()));
+            }
+            let mut dx = case.buffer("dx", n_row * n_in);
+            let mut dweight = case.buffer("dweight", n_in * width);
+            let mut dbias = case.buffer("dbias", width);
+            let mut dy = case.buffer("dy", n_row * width);
+            let of_bias = bias.is_some().then_some(&mut dbias);
+            let result = device.linear_backward(
+                Some(&mut dx),
+                &mut dweight,
+                of_bias,
+                &mut dy,
+                &layer,
+                &output,
+                sum.as_ref(),
+            );
+            result.ok().expect("linear_backward");
+            case.keep("linear_backward x", &dx);
+            case.keep("linear_backward weight", &dweight);
+            case.keep("linear_backward bias", &dbias);
+        }
+        let x = case.matrix("x", [n_row, width]);
+        let y = case.take("activate", device.activate(&x, activation));
+        let (mut dx, mut dy) = (case.buffer("dx", n_row * width), case.buffer("dy", n_row * width));
+        device.activate_backward(&mut dx, &mut dy, &x, &y, activation).ok().expect("activate");
+        case.keep("activate_backward", &dx);
+    }
+}
+
+fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
+    let device = case.device.clone();
+    let s = case.matrix("s", [n_node, width]);
+    let mixed = case.matrix("mixed", [3 * n_node, 2 * width]);
+    let gates = case.matrix("gates", [n_node, 3 * width]);
+    let output = case.take("norms_beside", device.norms_beside(&s, &mixed, 0.1));
+    let dy = case.buffer("dy", 2 * n_node * width);
+    let mut ds = case.buffer("ds", n_node * width);
+    let mut dmixed = case.buffer("dmixed", 6 * n_node * width);
+    let of_s = device.norms_beside_backward(Some(&mut ds), None, &dy, &mixed, &output);
+    of_s.and_then(|()| device.norms_beside_backward(None, Some(&mut dmixed), &dy, &mixed, &output))
+        .ok()
+        .expect("norms_beside_backward");
+    case.keep("norms_beside_backward s", &ds);
+    case.keep("norms_beside_backward mixed", &dmixed);
+    let [scalar, vector] = device.equivariant_update(&gates, &mixed).ok().expect("update");
+    case.take("equivariant_update s", Ok(scalar));
+    case.take("equivariant_update v", Ok(vector));
+    let dv = case.buffer("dv", 3 * n_node * width);
+    let mut dgates = case.buffer("dgates", 3 * n_node * width);
+    device
+        .equivariant_update_backward(
+            Some(&mut dgates),
+            Some(&mut dmixed),
+            [&ds, &dv],
+            &gates,
+            &mixed,
+        )
+        .ok()
+        .expect("equivariant_update_backward");
+    case.keep("equivariant_update_backward gates", &dgates);
+    case.keep("equivariant_update_backward mixed", &dmixed);
+}
+
+fn parts<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
+    let device = case.device.clone();
+    let x = case.matrix("x", [n_row, width + 5]);
+    let (rows, columns) = (3..n_row - 1, 2..2 + width);
+    let shape = [rows.len(), width];
+    case.take("block", device.block(&x, &rows, &columns, shape));
+    case.take("block, turned", device.block(&x, &rows, &columns, [width, rows.len()]));
+    let mut dx = case.buffer("dx", n_row * (width + 5));
+    let dy = case.buffer("dy", rows.len() * width);
+    device.block_backward(&mut dx, &dy, width + 5, &rows, &columns).ok().expect("block_backward");
+    case.keep("block_backward", &dx);
+}
+
+fn edges<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize) {
+    let device = case.device.clone();
+    let displacement = case.matrix("displacement", [n_edge, 3]);
+    let [distance, direction] = device.edge_geometry(&displacement, 1e-4).ok().expect("geometry");
+    case.take("distance", Ok(distance.clone()));
+    case.take("direction", Ok(direction));
+    case.take("cosine_cutoff", device.cosine_cutoff(&distance, 1.0));
+    let basis = GaussianBasis { n: width, first: 0.1, spacing: 0.05, coefficient: 20.0 };
+    case.take("gaussians", device.gaussians(&distance, &basis));
+}
+
+/// Rows in another order, one of them without weight and NaN.
+fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize) {
+    let device = case.device.clone();
+    let mut values = numbers("prediction", n_row * width);
+    values[width..2 * width].fill(f32::NAN);
+    let prediction = Matrix::constant(&device, values, [n_row, width]).expect("room");
+    let row: Vec<u32> = (0..n_row as u32).rev().collect();
+    let target: Vec<f32> = (0..n_row).map(|i| (i % width.max(2)) as f32).collect();
+    let mut weight: Vec<f32> = numbers("weight", n_row).iter().map(|w| w.abs() + 0.1).collect();
+    weight[n_row - 2] = 0.0;
+    let mut outputs = Outputs {
+        row: D::Words::default(),
+        target: case.buffer("", 0),
+        weight: case.buffer("", 0),
+        row_on_host: row.clone(),
+        weight_sum: weight.iter().map(|&w| f64::from(w)).sum(),
+    };
+    device.write_words(&mut outputs.row, &row).ok().expect("room");
+    device.write(&mut outputs.target, &target).ok().expect("room");
+    device.write(&mut outputs.weight, &weight).ok().expect("room");
+    let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).ok().expect("loss");
+    case.results.push(("loss".into(), vec![sum.loss_sum as f32, sum.weight_sum as f32]));
+    case.keep("loss unit", &unit);
+}
+
+#[test]
+fn losses_of_few_and_many_outputs() {
+    for (loss, width) in [(Loss::Mse, 1), (Loss::Mae, 1), (Loss::CrossEntropy, 7)] {
+        for n_row in [2, 30, 1000] {
+            compare(
+                |case| losses(case, loss, width, n_row),
+                |case| losses(case, loss, width, n_row),
+            );
+        }
+    }
+}
+
+/// Exact sums, so that no order of adding can differ; a hub in the middle.
+#[test]
+fn a_hub_of_many_items_is_summed_whole() {
+    let cuda = open(0).expect("a GPU");
+    let n_item = 100_000;
+    let of: Vec<u32> =
+        (0..n_item).map(|i| u32::from(i >= 10) + u32::from(i >= n_item - 3)).collect();
+    let (_, offset) = sorted(&of, 4);
+    let segments = Segments::upload(&cuda, None, &of, &offset, None).expect("room");
+    let x = Matrix::constant(&cuda, vec![1.0; 2 * n_item], [n_item, 2]).expect("room");
+    let sum = cuda.segment(x.tensor(), &segments, Aggregate::Sum).expect("segment");
+    let sum = Matrix::from_kernel(sum, false).to_vec();
+    assert_eq!(sum, [10.0, 10.0, 99_987.0, 99_987.0, 3.0, 3.0, 0.0, 0.0]);
+}
+
+#[test]
+fn the_same_bits_every_time() {
+    let run = || {
+        let mut case = Case { device: open(0).expect("a GPU"), results: Vec::new() };
+        over_segments(&mut case, 7, 2500, 40, false);
+        layers(&mut case, 7, 500);
+        case.results
+            .into_iter()
+            .flat_map(|(_, values)| values)
+            .map(f32::to_bits)
+            .collect::<Vec<_>>()
+    };
+    let first = run();
+    // Blocks run in another order each time.
+    assert!((0..3).all(|_| run() == first));
+}
+
+#[test]
+fn a_gpu_that_is_not_there() {
+    let error = open(7).err().expect("no such GPU").to_string();
+    assert!(error.contains("GPUs that CUDA can use, counted from 0"), "{error}");
+}
+
+#[test]
+fn a_kernel_that_does_not_compile_is_shown_with_the_compilers_words() {
+    let gpu = device::of(&open(0).expect("a GPU")).expect("it is open");
+    let error = gpu.program("extern \"C\" __global__ void broken() { no_such_name(); }").err();
+    let error = error.expect("no such name").to_string();
+    assert!(error.contains("no_such_name"), "{error}");
+}
