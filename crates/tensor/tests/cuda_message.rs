@@ -347,10 +347,14 @@ fn schnet(n_gaussian: usize, width: usize) -> Case {
     ])
 }
 
-/// The first step of a message-passing network with edge updates.
+/// A step of a message-passing network with edge updates: the first, on distances.
 fn edge_updates(n_gaussian: usize, width: usize) -> Case {
+    edge_updates_of(Step::Gaussians(n_gaussian), width)
+}
+
+fn edge_updates_of(edge: Step, width: usize) -> Case {
     let steps = vec![
-        Step::Gaussians(n_gaussian),
+        edge,
         linear(0, 2 * width, Activation::Identity),
         Step::From(2 * width),
         Step::To(2 * width),
@@ -393,7 +397,23 @@ fn the_models_at_their_widths() {
     let buffer = batch(&[(6, 30), (9, 72)], 0, 10);
     check(&schnet(150, 64), &buffer);
     check(&edge_updates(150, 64), &buffer);
+    let middle = edge_updates_of(Step::Stored(64), 64);
+    check(&Case { edge: None, ..middle.clone() }, &buffer);
+    check(&middle, &buffer);
     check(&painn(20, 256, Activation::Identity), &buffer);
+    // As the study has them: layers without biases, no cutoff.
+    let mut plain = [schnet(150, 64), edge_updates(150, 64), middle.clone(), middle];
+    plain[3].edge = None;
+    for case in &mut plain {
+        for step in &mut case.steps {
+            match step {
+                Step::Linear { bias, .. } => *bias = false,
+                Step::Scale(_) => *step = Step::Sum(vec![2], Activation::Identity),
+                _ => {}
+            }
+        }
+        check(case, &buffer);
+    }
 }
 
 #[test]

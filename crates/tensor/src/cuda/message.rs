@@ -19,6 +19,7 @@ mod pass;
 mod plan;
 mod program;
 mod source;
+mod sources;
 mod structure;
 
 use call::Call;

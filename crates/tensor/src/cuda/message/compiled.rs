@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::kernels::Kernels;
 use super::program::Program;
+use super::sources;
 use crate::cuda::device::Gpu;
 use crate::cuda::error::Error;
 use crate::cuda::module;
@@ -37,6 +38,7 @@ pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc
     let kernels =
         Kernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
     let source = kernels.source();
+    sources::write(&source)?;
     let compiled = Rc::new(Compiled { program: gpu.program(&source)?, kernels });
     COMPILED.with_borrow_mut(|all| all.insert(key, Rc::clone(&compiled)));
     Ok(compiled)

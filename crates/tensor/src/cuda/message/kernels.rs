@@ -1,9 +1,11 @@
 //! A program's kernels, and how they share a GPU's memory.
 
+use std::fmt::Write as _;
+
 use super::argument::Argument;
 use super::kernel::{Kernel, Memory};
 use super::plan::Plan;
-use super::program::Program;
+use super::program::{Program, Step};
 use super::{backward, forward};
 
 /// What all kernels are made of, before the text of the kernels themselves.
@@ -21,6 +23,8 @@ const FOR_TWO: usize = 112 << 10;
 /// The kernels of a program as text.
 #[derive(Debug)]
 pub(super) struct Kernels {
+    /// What the source is about, as comments.
+    title: String,
     /// Edges of a tile.
     pub(super) tile: usize,
     /// Blocks that share the columns of a tile.
@@ -61,6 +65,7 @@ impl Kernels {
         });
         let kept = (0..plan.kept.len()).filter(|&v| keep && plan.kept[v]);
         Self {
+            title: title(program, keep, tile),
             tile,
             n_column_block: plan.n_column_block(),
             forward: forward::forward(&plan, keep, Memory { shared, shared_sums: false }),
@@ -74,7 +79,7 @@ impl Kernels {
 
     /// The text that is compiled.
     pub(super) fn source(&self) -> String {
-        let mut text = TEMPLATES.to_owned();
+        let mut text = self.title.clone() + "\n" + TEMPLATES;
         for kernel in self.all() {
             text.push('\n');
             text += &kernel.text;
@@ -115,4 +120,19 @@ fn layout(program: &Program, limit: usize) -> (usize, bool) {
         Some(tile) => (tile, true),
         None => (TILES[0], false),
     }
+}
+
+/// The steps of a program, for the reader of its source.
+fn title(program: &Program, keep: bool, tile: usize) -> String {
+    let purpose = if keep { "training" } else { "evaluation" };
+    let mut title = format!("// message for {purpose}, {tile} edges at a time\n");
+    for (v, Step { operation, width, tracked }) in program.steps.iter().enumerate() {
+        let tracked = if *tracked { "" } else { ", constant" };
+        let _ = writeln!(title, "// step {v}: {operation:?}, {width} wide{tracked}");
+    }
+    let _ = writeln!(title, "// {:?} of step {} at the nodes", program.aggregate, program.message);
+    if let Some(edge) = program.edge {
+        let _ = writeln!(title, "// step {edge} is given out edge by edge");
+    }
+    title
 }

@@ -38,7 +38,11 @@ impl Pass<'_> {
 
     /// From the gradient of the root to those of what it was computed from. `written` are the
     /// gradients that have a value already, by step.
-    pub(in crate::cuda::message) fn spread(&self, source: &mut Source, written: &mut BTreeSet<usize>) -> String {
+    pub(in crate::cuda::message) fn spread(
+        &self,
+        source: &mut Source,
+        written: &mut BTreeSet<usize>,
+    ) -> String {
         let plan = self.plan;
         let tracked = |v: &usize| plan.step(*v).tracked;
         let sums = self.members.iter().copied().filter(tracked).any(|v| self.sums_at_node(v));

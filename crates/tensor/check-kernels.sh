@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Compiles all CUDA sources, those of the models' messages as they are written out too, with NVIDIA's
+# own compiler, for sm_80 and sm_90, and prints what each kernel uses. Fails on an error or where a
+# kernel has no room for its values in registers. Needs no GPU; nvcc comes from
+# crates/bench/gpu/toolkit.sh where it is not on the path.
+#
+#   crates/tensor/check-kernels.sh [folder for the sources]
+set -euo pipefail
+crate=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$crate/../.." && pwd)
+sources=${1:-$root/target/kernel-sources}
+# Bytes that a thread may put aside to memory for want of registers.
+most_spilled=0
+
+command -v nvcc >/dev/null || eval "$("$root/crates/bench/gpu/toolkit.sh")"
+mkdir -p "$sources"
+rm -f "$sources"/*.cu
+plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/kernels.rs")
+(cd "$crate/src/cuda" && cat $plain) > "$sources/plain.cu"
+# The emulated GPU gets the same sources as a real one.
+(cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --quiet -p batchlab-tensor \
+  --features cuda-check --test cuda_message -- --exact the_models_at_their_widths) >&2
+ls "$sources"/message-*.cu >/dev/null
+
+status=0
+printf '%-6s %-32s %-28s %9s %8s %13s\n' arch source kernel registers spilled 'shared bytes'
+for source in "$sources"/*.cu; do
+  for arch in sm_80 sm_90; do
+    if ! log=$(nvcc "-arch=$arch" -cubin -Xptxas -v -diag-suppress 177 -o /dev/null "$source" 2>&1); then
+      printf '%s\n' "$log" >&2
+      status=1
+      continue
+    fi
+    table=$(printf '%s\n' "$log" | awk -v arch="$arch" -v source="$(basename "$source")" -v most="$most_spilled" '
+      /Compiling entry function/ { split($0, word, "\047"); kernel = word[2] }
+      /spill stores/ { for (i = 1; i < NF; i++) if ($(i + 2) == "spill") spilled = $i }
+      /Used [0-9]+ registers/ {
+        shared = 0
+        for (i = 1; i < NF; i++) {
+          if ($i == "Used") registers = $(i + 1)
+          if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) shared = $i
+        }
+        printf "%-6s %-32s %-28s %9s %8s %13s\n", arch, source, kernel, registers, spilled, shared
+        if (spilled > most) bad = 1
+      }
+      END { exit bad }') || { status=1; echo "a kernel spills registers: see below" >&2; }
+    printf '%s\n' "$table"
+  done
+done
+exit $status
