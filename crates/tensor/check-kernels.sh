@@ -31,14 +31,15 @@ for source in "$sources"/*.cu; do
       status=1
       continue
     fi
-    table=$(printf '%s\n' "$log" | awk -v arch="$arch" -v source="$(basename "$source")" -v most="$most_spilled" '
+    table=$( (grep 'bytes of dynamic shared memory' "$source" || true; printf '%s\n' "$log") | awk -v arch="$arch" -v source="$(basename "$source")" -v most="$most_spilled" '
+      /^\/\/ .* bytes of dynamic shared memory$/ { sub(":", "", $2); dynamic[$2] = $3 }
       /Compiling entry function/ { split($0, word, "\047"); kernel = word[2] }
       /spill stores/ { for (i = 1; i < NF; i++) if ($(i + 2) == "spill") spilled = $i }
       /Used [0-9]+ registers/ {
-        shared = 0
+        shared = dynamic[kernel]
         for (i = 1; i < NF; i++) {
           if ($i == "Used") registers = $(i + 1)
-          if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) shared = $i
+          if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) shared += $i
         }
         printf "%-6s %-32s %-28s %9s %8s %13s\n", arch, source, kernel, registers, spilled, shared
         if (spilled > most) bad = 1

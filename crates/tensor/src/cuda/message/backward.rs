@@ -96,10 +96,14 @@ pub(super) fn backward(plan: &Plan<'_>, memory: kernel::Memory) -> Kernel {
              float *const sums = {sums_at};\n    \
              for (int i = threadIdx.x; i < {n_sum}; i += THREADS) sums[i] = 0.0f;\n"
         );
-        for LayerSums { step, start, n_weight, .. } in sums {
-            let _ = writeln!(before, "    float *const weight_sums_{step} = sums + {start};");
-            let start = start + n_weight;
-            let _ = writeln!(before, "    float *const bias_sums_{step} = sums + {start};");
+        for LayerSums { step, start, n_weight, n_bias } in sums {
+            if n_weight > 0 {
+                let _ = writeln!(before, "    float *const weight_sums_{step} = sums + {start};");
+            }
+            if n_bias > 0 {
+                let start = start + n_weight;
+                let _ = writeln!(before, "    float *const bias_sums_{step} = sums + {start};");
+            }
         }
         if memory.shared_sums {
             let _ = write!(

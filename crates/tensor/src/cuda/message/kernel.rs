@@ -34,13 +34,14 @@ impl Kernel {
         numbers: usize,
         memory: Memory,
     ) -> Self {
+        let (shared_bytes, n_tile_number) =
+            if memory.shared { (4 * numbers, 0) } else { (0, numbers) };
         let text = format!(
-            "extern \"C\" __global__ void __launch_bounds__({threads}) {name}(\n    {})\n\
+            "// {name}: {shared_bytes} bytes of dynamic shared memory\n\
+             extern \"C\" __global__ void __launch_bounds__({threads}) {name}(\n    {})\n\
              {{\n{body}}}\n",
             parameters(&arguments)
         );
-        let (shared_bytes, n_tile_number) =
-            if memory.shared { (4 * numbers, 0) } else { (0, numbers) };
         Self { name, text, arguments, shared_bytes, n_tile_number }
     }
 }
