@@ -35,7 +35,7 @@ const REPORT_EVERY: u64 = 1000;
 pub struct Qm9 {
     /// What to read: QM9's archive `dsgdb9nsd.xyz.tar.bz2`, which is not unpacked; its folder of
     /// `dsgdb9nsd_*.xyz` files, or all of them in one file; an extended-XYZ file; arrays as in
-    /// `qm9_eV.npz`. Texts and archives may be packed with xz, gzip or bzip2 (all told by content, not
+    /// `qm9_eV.npz`; a database of ASE with the study's keys. Texts and archives may be packed with xz, gzip or bzip2 (all told by content, not
     /// by name). A relative path is looked for where the configuration's paths are. Without it: a
     /// random sample of 2,000 real molecules that is compiled in.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -76,6 +76,19 @@ pub enum Qm9Error {
     /// Arrays that cannot be used.
     #[error(transparent)]
     Arrays(#[from] NpzError),
+    /// A database that cannot be read.
+    #[error(transparent)]
+    Database(Box<batchlab_structures::ReadError>),
+    /// A row of a database says something that cannot be.
+    #[error("{}, row {row}: {problem}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// 1-based.
+        row: usize,
+        /// What is wrong there.
+        problem: Problem,
+    },
     /// There is nothing to learn from.
     #[error(
         "{}: molecule {position} of the file has no properties; name a table that has them as `properties` \

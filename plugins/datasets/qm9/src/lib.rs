@@ -7,7 +7,9 @@
 
 mod archive;
 mod arrays;
+mod database;
 mod dataset;
+mod energies;
 mod error;
 mod extended;
 mod lines;

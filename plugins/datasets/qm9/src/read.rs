@@ -14,7 +14,7 @@ use crate::arrays::Arrays;
 use crate::error::{Problem, Qm9Error, shown};
 use crate::lines::{LineFault, Lines};
 use crate::molecule::{Molecule, looks_like_symbol};
-use crate::{extended, raw};
+use crate::{database, extended, raw};
 
 /// The largest number of atoms that is believed; QM9's largest molecule has 29.
 pub(crate) const MAX_ATOM: usize = 1000;
@@ -42,6 +42,7 @@ pub struct Molecules {
 enum Current {
     Text(Reader),
     Arrays(Box<Arrays>),
+    Database(std::vec::IntoIter<Molecule>),
 }
 
 /// What a file turned out to be.
@@ -65,7 +66,7 @@ impl Molecules {
     ///
     /// Files are recognised by content, never by name: text in either format, plain or packed with
     /// xz, gzip or bzip2; QM9's own archive, packed or not, which is read as a stream; arrays in an
-    /// npz file.
+    /// npz file; a database of ASE.
     pub fn open(path: &Path) -> Result<Self, Qm9Error> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::NotFound => Qm9Error::NotFound { path: path.to_owned() },
@@ -161,6 +162,10 @@ fn open_stream(
     if start.starts_with(b"PK\x03\x04") {
         return Ok(Opened::Current(Current::Arrays(Box::new(Arrays::read(path, stream)?))));
     }
+    if start.starts_with(b"SQLite format 3\0") {
+        let molecules = database::read(path)?.into_iter();
+        return Ok(Opened::Current(Current::Database(molecules)));
+    }
     let unpacked: Box<dyn Read + Send> = if start.starts_with(b"\xfd7zXZ\0") {
         let decoder = Stream::new_stream_decoder(MAX_UNPACK_MEMORY, CONCATENATED)
             .map_err(|error| failed(error.into()))?;
@@ -204,6 +209,7 @@ impl Current {
         match self {
             Self::Text(reader) => reader.molecule(),
             Self::Arrays(arrays) => Ok(arrays.next()),
+            Self::Database(molecules) => Ok(molecules.next()),
         }
     }
 }

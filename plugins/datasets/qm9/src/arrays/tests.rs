@@ -3,7 +3,7 @@ use std::io::{Cursor, Write as _};
 use batchlab_npz::encode;
 
 use super::*;
-use crate::Target;
+use crate::{ELECTRONVOLT_PER_HARTREE, Target};
 
 /// The arrays of water and methane, by name.
 pub(crate) struct File(Vec<(&'static str, Vec<u8>)>);

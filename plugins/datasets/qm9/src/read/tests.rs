@@ -459,3 +459,29 @@ fn atomisation_energies_agree_with_the_published_ones() {
     }
     assert!(n_compared > 10_000, "{n_compared}");
 }
+
+/// The study's own form: energies in eV, less those of the free atoms.
+#[test]
+fn a_real_database_holds_the_same_molecules() {
+    let (Some(database), Some(joined)) =
+        (collected("qm9_ase_first1000.db"), collected("qm9_joined.extxyz.xz"))
+    else {
+        return;
+    };
+    let molecules = all(&database);
+    assert_eq!(molecules.len(), 1000);
+    let by_index: std::collections::BTreeMap<_, _> =
+        all(&joined).into_iter().map(|molecule| (molecule.gdb_index, molecule)).collect();
+    let mut n_compared = 0;
+    for molecule in &molecules {
+        let Some(same) = by_index.get(&molecule.gdb_index) else { continue };
+        assert_eq!(molecule.atomic_number, same.atomic_number);
+        let both = properties(molecule).into_iter().zip(properties(same));
+        for ((found, expected), named) in both.zip(&PROPERTIES) {
+            let close = (found - expected).abs() < 1e-6 * expected.abs().max(1.0);
+            assert!(close, "{:?} {}: {found} {expected}", molecule.gdb_index, named.name);
+        }
+        n_compared += 1;
+    }
+    assert!(n_compared > 100, "{n_compared}");
+}
