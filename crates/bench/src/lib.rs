@@ -5,11 +5,15 @@
 //! It also times the training step of any model, for `peers/compare_training.py`, which measures the
 //! same step in JAX and `PyTorch` ([`training`]).
 //!
+//! And it connects crystals, for `peers/neighbors.py`, which has ASE and matscipy do the same
+//! ([`neighbors`]).
+//!
 //! It uses the public contract only: whatever is fast here is fast in a run.
 
 pub mod batching;
 pub mod data;
 pub mod export;
+pub mod neighbors;
 pub mod serve;
 pub mod source;
 pub mod summary;

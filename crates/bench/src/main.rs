@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use batchlab_bench::batching::{self, Row};
 use batchlab_bench::data::Data;
 use batchlab_bench::summary::Summary;
-use batchlab_bench::{export, serve, training};
+use batchlab_bench::{export, neighbors, serve, training};
 use clap::{Parser, ValueEnum};
 
 /// Benchmarks of batchlab
@@ -28,6 +28,8 @@ enum Command {
         #[command(flatten)]
         data: Data,
     },
+    /// Answers requests on standard input with neighbour lists, for `peers/neighbors.py`
+    ServeNeighbors,
     /// The products of matrices in a training step, and how long they take at least
     Floor(training::floor_table::Options),
     /// Answers requests on standard input with training steps, for `peers/compare_training.py`
@@ -57,6 +59,9 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Serve { data } => {
             serve::serve(&data.load()?, std::io::stdin().lock(), std::io::stdout().lock())
+        }
+        Command::ServeNeighbors => {
+            neighbors::serve(std::io::stdin().lock(), std::io::stdout().lock())
         }
         Command::Floor(options) => {
             print_text(&pool(options.threads)?.install(|| training::floor_table::table(&options))?);

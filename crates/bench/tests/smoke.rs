@@ -85,3 +85,22 @@ fn a_source_that_was_not_opened_is_refused() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("source 0 of 0 was asked for"));
 }
+
+#[test]
+fn neighbours_are_found_on_request() {
+    let cube = json!({ "positions": [[0, 0, 0]], "cell": [[3, 0, 0], [0, 3, 0], [0, 0, 3]] });
+    let rule = json!({ "nearest": 6 });
+    let requests = [
+        json!({ "do": "structures", "structures": [cube, cube] }),
+        json!({ "do": "time", "rule": rule }),
+        json!({ "do": "edges", "rule": rule, "structure": 1 }),
+    ];
+    let lines: Vec<String> = requests.iter().map(|request| format!("{request}\n")).collect();
+    let output = bench().arg("serve-neighbors").write_stdin(lines.concat()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let answers: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers[1]["n_edge"], 12);
+    assert_eq!(answers[2]["distance"], json!([3.0, 3.0, 3.0, 3.0, 3.0, 3.0]));
+}

@@ -43,11 +43,7 @@ enum Request {
 ///
 /// # Errors
 /// A request that cannot be understood or fulfilled.
-pub fn serve(
-    device: &str,
-    requests: impl BufRead,
-    mut answers: impl Write,
-) -> anyhow::Result<()> {
+pub fn serve(device: &str, requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
     let mut server = Server { device: device.into(), ..Server::default() };
     for line in requests.lines() {
         let answer = server.answer(serde_json::from_str(&line?)?)?;
