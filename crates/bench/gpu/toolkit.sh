@@ -16,7 +16,7 @@ mkdir -p "$toolkit"/{bin,include,lib64,stubs}
 
 command -v g++ >/dev/null || { echo "g++ is missing; install it first (Debian: apt-get install g++)" >&2; exit 1; }
 if [ ! -x "$toolkit/wheels/nvidia/cu13/bin/nvcc" ]; then
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+  "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
     --target "$toolkit/wheels" nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 \
     nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 >&2
 fi
@@ -32,7 +32,7 @@ touch "$toolkit/include/cuda.h"
 if [ ! -e "$toolkit/lib64/libnvrtc.so" ]; then
   cargo fetch --quiet --manifest-path "$root/Cargo.toml" >&2
   cudarc=$(cargo metadata --quiet --format-version 1 --manifest-path "$root/Cargo.toml" --filter-platform x86_64-unknown-linux-gnu --features batchlab-tensor/cuda |
-    python3 -c 'import json, os, sys
+    "${PYTHON:-python3}" -c 'import json, os, sys
 print(next(os.path.dirname(p["manifest_path"]) for p in json.load(sys.stdin)["packages"] if p["name"] == "cudarc"))')
   stub() { # module of cudarc, library, name that programs ask for
     grep -ohE 'pub fn (cu|nvrtc)[A-Za-z0-9_]*' "$cudarc/src/$1/sys.rs" | sort -u |
