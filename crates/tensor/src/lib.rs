@@ -64,6 +64,8 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod device;
+#[cfg(feature = "cuda-check")]
+pub mod emulation;
 mod layers;
 mod matrix;
 pub mod measure;

@@ -12,7 +12,7 @@ use dfdx::tensor::CudaError;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// A call of the driver failed.
-    #[error("CUDA could not {what}: {}{}", name(.source), remedy(.source))]
+    #[error("CUDA could not {what}: {}{}", name(*.source), remedy(*.source))]
     Driver {
         /// What was attempted.
         what: String,
@@ -112,11 +112,11 @@ impl From<Error> for CudaError {
 }
 
 /// As in NVIDIA's documentation.
-fn name(error: &DriverError) -> String {
+fn name(error: DriverError) -> String {
     format!("{:?}", error.0)
 }
 
-fn remedy(error: &DriverError) -> &'static str {
+fn remedy(error: DriverError) -> &'static str {
     match error.0 {
         CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
             "; the GPU's memory is full: use smaller batches or a smaller model, and see with \

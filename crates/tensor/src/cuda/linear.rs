@@ -127,9 +127,8 @@ impl Kernels<'_> {
         }
         let size = |what, n| count(what, n).map(u32::cast_signed);
         let [m, k, n]: [c_int; 3] = [size("rows", m)?, size("columns", k)?, size("columns", n)?];
-        let operation = |factor: Factor| match factor.transposed {
-            true => Operation::CUBLAS_OP_T,
-            false => Operation::CUBLAS_OP_N,
+        let operation = |factor: Factor| {
+            if factor.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
         };
         let step = |factor: Factor| size("columns", factor.n_column);
         let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);

@@ -173,6 +173,34 @@ macro_rules! arguments {
 }
 pub(super) use arguments;
 
+impl Program {
+    /// Looks up a kernel and allows it `shared` bytes of dynamic shared memory.
+    #[allow(unsafe_code, reason = "the driver takes the program by its handle")]
+    fn function(&self, name: &str, shared: u32) -> Result<Function, Error> {
+        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(function) = functions.get(name).filter(|known| shared <= known.shared) {
+            return Ok(*function);
+        }
+        let c_name = CString::new(name).map_err(|_| Error::Engine(format!("kernel {name:?}")))?;
+        // SAFETY: the module is loaded and stays so.
+        let handle = unsafe { result::module::get_function(self.module, c_name) }
+            .map_err(Error::driver(format!("find the kernel {name}")))?;
+        if shared > SHARED_WITHOUT_ASKING {
+            let attribute =
+                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            // SAFETY: the handle is one that the driver has just given.
+            unsafe { sys::cuFuncSetAttribute(handle, attribute, shared.cast_signed()) }
+                .result()
+                .map_err(Error::driver(format!(
+                    "give the kernel {name} {shared} bytes of shared memory per block"
+                )))?;
+        }
+        let function = Function { handle, shared: shared.max(SHARED_WITHOUT_ASKING) };
+        functions.insert(name.to_owned(), function);
+        Ok(function)
+    }
+}
+
 impl Gpu {
     /// Compiles a source, or looks up what was compiled before from the same text. It can use no
     /// headers; kernels must be `extern "C" __global__`.
@@ -203,32 +231,6 @@ impl Gpu {
         Ok(Program { module, functions: Mutex::default() })
     }
 
-    /// Looks up a kernel and allows it `shared` bytes of dynamic shared memory.
-    #[allow(unsafe_code, reason = "the driver takes the program by its handle")]
-    fn function(&self, program: &Program, name: &str, shared: u32) -> Result<Function, Error> {
-        let mut functions = program.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(function) = functions.get(name).filter(|known| shared <= known.shared) {
-            return Ok(*function);
-        }
-        let c_name = CString::new(name).map_err(|_| Error::Engine(format!("kernel {name:?}")))?;
-        // SAFETY: the module is loaded and stays so.
-        let handle = unsafe { result::module::get_function(program.module, c_name) }
-            .map_err(Error::driver(format!("find the kernel {name}")))?;
-        if shared > SHARED_WITHOUT_ASKING {
-            let attribute =
-                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            // SAFETY: the handle is one that the driver has just given.
-            unsafe { sys::cuFuncSetAttribute(handle, attribute, shared.cast_signed()) }
-                .result()
-                .map_err(Error::driver(format!(
-                    "give the kernel {name} {shared} bytes of shared memory per block"
-                )))?;
-        }
-        let function = Function { handle, shared: shared.max(SHARED_WITHOUT_ASKING) };
-        functions.insert(name.to_owned(), function);
-        Ok(function)
-    }
-
     /// Starts a kernel on dfdx's stream, after everything that was asked for before. The memory that
     /// the arguments name must be as large as the kernel takes it to be; it may be freed right
     /// after, because that happens in the order of the stream too.
@@ -248,7 +250,7 @@ impl Gpu {
             return Ok(());
         }
         self.bind()?;
-        let function = self.function(program, name, shared)?;
+        let function = program.function(name, shared)?;
         let mut words: Vec<u64> = arguments.iter().map(|argument| argument.word()).collect();
         let mut places: Vec<*mut c_void> =
             words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();

@@ -67,9 +67,11 @@ impl<D: Backend> Case<D> {
         }
         let (order, offset) = sorted(&of, n_segment);
         let order = (!ordered).then_some(&order[..]);
-        Segments::upload(&self.device, None, &of, &offset, order).ok().expect("room for segments")
+        Segments::upload(&self.device, None, &of, &offset, order).expect("room for segments")
     }
 }
+
+type Outcome<D> = Result<(), <D as HasErr>::Err>;
 
 /// Runs a case on both devices and compares.
 fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<Cuda>)) {
@@ -82,7 +84,9 @@ fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<C
         assert_eq!(expected.len(), got.len(), "{name}");
         let scale = expected.iter().filter(|x| x.is_finite()).fold(1.0_f32, |a, x| a.max(x.abs()));
         for (place, (a, b)) in expected.iter().zip(got).enumerate() {
-            let equal = (a - b).abs() <= 1e-5 * scale || a == b || (a.is_nan() && b.is_nan());
+            let equal = (a - b).abs() <= 1e-5 * scale
+                || a.to_bits() == b.to_bits()
+                || (a.is_nan() && b.is_nan());
             assert!(equal, "{name}[{place}]: {a} on the processor, {b} on the GPU");
         }
     }
@@ -129,7 +133,7 @@ fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     case.take("multiply", device.multiply(&a, &b));
     case.take("scale_rows", device.scale_rows(&a, &factor));
     case.take("add_clipped", device.add_clipped(&a, &b, 0.3));
-    let mut run = |name: &str, n, kernel: &dyn Fn(&mut Buffer<D>) -> Result<(), D::Err>| {
+    let mut run = |name: &str, n, kernel: &dyn Fn(&mut Buffer<D>) -> Outcome<D>| {
         let mut out = case.buffer("out", n);
         kernel(&mut out).unwrap_or_else(|error| panic!("{name}: {error}"));
         case.keep(name, &out);
@@ -169,24 +173,24 @@ fn over_segments<D: Backend>(
     let of_row = case.buffer("of row", n_segment * width);
     case.take("gather", device.gather(&row, &segments));
     let mut dx = case.buffer("dx", n_segment * width);
-    device.gather_backward(&mut dx, &of_item, &segments, width).ok().expect("gather_backward");
+    device.gather_backward(&mut dx, &of_item, &segments, width).expect("gather_backward");
     case.keep("gather_backward", &dx);
     for aggregate in [Aggregate::Sum, Aggregate::Mean] {
         case.take("segment", device.segment(&item, &segments, aggregate));
         let mut dx = case.buffer("dx", n_item * width);
         let result = device.segment_backward(&mut dx, &of_row, &segments, aggregate, width);
-        result.ok().expect("segment_backward");
+        result.expect("segment_backward");
         case.keep("segment_backward", &dx);
     }
     let largest = case.take("segment_max", device.segment_max(&item, &segments));
     let mut dx = case.buffer("dx", n_item * width);
     let result = device.segment_max_backward(&mut dx, &of_row, &item, &largest, &segments);
-    result.ok().expect("segment_max_backward");
+    result.expect("segment_max_backward");
     case.keep("segment_max_backward", &dx);
     let softmax = case.take("segment_softmax", device.segment_softmax(&item, &segments));
     let mut dx = case.buffer("dx", n_item * width);
     let result = device.segment_softmax_backward(&mut dx, &of_item, &softmax, &segments);
-    result.ok().expect("segment_softmax_backward");
+    result.expect("segment_softmax_backward");
     case.keep("segment_softmax_backward", &dx);
 }
 
@@ -212,7 +216,7 @@ fn convolutions<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize, n_n
             &to,
             aggregate,
         );
-        result.ok().expect("convolve_backward");
+        result.expect("convolve_backward");
         case.keep("convolve_backward filter", &dfilter);
         case.keep("convolve_backward x", &dx);
     }
@@ -229,8 +233,7 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     for activation in activations {
         for bias in [Some(&bias), None] {
             let layer = LinearLayer { input: &input, weight: &weight, bias, activation };
-            let (output, sum) =
-                device.linear(&layer, activation.keeps_input()).ok().expect("linear");
+            let (output, sum) = device.linear(&layer, activation.keeps_input()).expect("linear");
             case.take("linear", Ok(output.clone()));
             if let Some(sum) = &sum {
                 case.take("linear sum", Ok(sum.clone()));
@@ -249,7 +252,7 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                 &output,
                 sum.as_ref(),
             );
-            result.ok().expect("linear_backward");
+            result.expect("linear_backward");
             case.keep("linear_backward x", &dx);
             case.keep("linear_backward weight", &dweight);
             case.keep("linear_backward bias", &dbias);
@@ -257,7 +260,7 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
         let x = case.matrix("x", [n_row, width]);
         let y = case.take("activate", device.activate(&x, activation));
         let (mut dx, mut dy) = (case.buffer("dx", n_row * width), case.buffer("dy", n_row * width));
-        device.activate_backward(&mut dx, &mut dy, &x, &y, activation).ok().expect("activate");
+        device.activate_backward(&mut dx, &mut dy, &x, &y, activation).expect("activate");
         case.keep("activate_backward", &dx);
     }
 }
@@ -273,11 +276,10 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
     let mut dmixed = case.buffer("dmixed", 6 * n_node * width);
     let of_s = device.norms_beside_backward(Some(&mut ds), None, &dy, &mixed, &output);
     of_s.and_then(|()| device.norms_beside_backward(None, Some(&mut dmixed), &dy, &mixed, &output))
-        .ok()
         .expect("norms_beside_backward");
     case.keep("norms_beside_backward s", &ds);
     case.keep("norms_beside_backward mixed", &dmixed);
-    let [scalar, vector] = device.equivariant_update(&gates, &mixed).ok().expect("update");
+    let [scalar, vector] = device.equivariant_update(&gates, &mixed).expect("update");
     case.take("equivariant_update s", Ok(scalar));
     case.take("equivariant_update v", Ok(vector));
     let dv = case.buffer("dv", 3 * n_node * width);
@@ -290,7 +292,6 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
             &gates,
             &mixed,
         )
-        .ok()
         .expect("equivariant_update_backward");
     case.keep("equivariant_update_backward gates", &dgates);
     case.keep("equivariant_update_backward mixed", &dmixed);
@@ -305,14 +306,14 @@ fn parts<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     case.take("block, turned", device.block(&x, &rows, &columns, [width, rows.len()]));
     let mut dx = case.buffer("dx", n_row * (width + 5));
     let dy = case.buffer("dy", rows.len() * width);
-    device.block_backward(&mut dx, &dy, width + 5, &rows, &columns).ok().expect("block_backward");
+    device.block_backward(&mut dx, &dy, width + 5, &rows, &columns).expect("block_backward");
     case.keep("block_backward", &dx);
 }
 
 fn edges<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize) {
     let device = case.device.clone();
     let displacement = case.matrix("displacement", [n_edge, 3]);
-    let [distance, direction] = device.edge_geometry(&displacement, 1e-4).ok().expect("geometry");
+    let [distance, direction] = device.edge_geometry(&displacement, 1e-4).expect("geometry");
     case.take("distance", Ok(distance.clone()));
     case.take("direction", Ok(direction));
     case.take("cosine_cutoff", device.cosine_cutoff(&distance, 1.0));
@@ -337,10 +338,10 @@ fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize
         row_on_host: row.clone(),
         weight_sum: weight.iter().map(|&w| f64::from(w)).sum(),
     };
-    device.write_words(&mut outputs.row, &row).ok().expect("room");
-    device.write(&mut outputs.target, &target).ok().expect("room");
-    device.write(&mut outputs.weight, &weight).ok().expect("room");
-    let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).ok().expect("loss");
+    device.write_words(&mut outputs.row, &row).expect("room");
+    device.write(&mut outputs.target, &target).expect("room");
+    device.write(&mut outputs.weight, &weight).expect("room");
+    let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).expect("loss");
     case.results.push(("loss".into(), vec![sum.loss_sum as f32, sum.weight_sum as f32]));
     case.keep("loss unit", &unit);
 }

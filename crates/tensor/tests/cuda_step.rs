@@ -1,0 +1,37 @@
+//! What one training step asks of a GPU: counted, so that it cannot grow unnoticed.
+
+#![cfg(feature = "cuda-check")]
+
+mod common;
+
+use batchlab_core::model::{Loss, Mode, Slot};
+use batchlab_tensor::emulation::counts;
+use batchlab_tensor::open;
+use common::{Operation, Probe, collated, context, needs};
+
+#[test]
+fn a_step_waits_once_and_copies_once() {
+    let ctx = batchlab_core::model::ModelContext {
+        device: "cuda:0".into(),
+        ..context(Loss::Mse, 1)
+    };
+    let probe = Operation::Everything;
+    let mut trainer = open(&ctx, needs(), |p| Probe::new(probe, 1, p)).expect("a GPU");
+    let buffer = collated();
+    let mut before = counts();
+    for step in 0..4 {
+        let slot = [Slot::A, Slot::B][step % 2];
+        let start = counts();
+        trainer.upload(slot, &buffer.batch()).expect("a complete batch");
+        let uploaded = counts();
+        trainer.forward(slot, Mode::Training, 0).expect("forward");
+        trainer.backward(1.0).expect("backward");
+        trainer.update(1e-2).expect("update");
+        let end = counts();
+        println!("upload {:#?}\nstep {:#?}", uploaded - start, end - uploaded);
+        before = start;
+    }
+    let step = counts() - before;
+    assert_eq!(step.synchronisations, 1, "{step:#?}");
+    assert_eq!(step.copies_to_host, 1, "{step:#?}");
+}
