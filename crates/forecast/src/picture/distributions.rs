@@ -59,7 +59,7 @@ fn summary(panel: &Panel<'_>) -> String {
     let [mean, median, least, most] =
         [d.mean, d.quantiles[3], d.least(), d.most()].map(|value| number(value, &d.histogram));
     let unit = if panel.unit.is_empty() { String::new() } else { format!(" {}", panel.unit) };
-    format!("mean {mean}, median {median}, from {least} to {most}{unit}")
+    format!("mean {mean} (dashed), median {median}, from {least} to {most}{unit}")
 }
 
 fn number(value: f64, histogram: &crate::distribution::Histogram) -> String {
@@ -174,7 +174,7 @@ mod tests {
         let bars = text.matches(COLORS[0]).count() + text.matches(COLORS[1]).count();
         assert_eq!(bars, 6);
         assert!(text.contains("a &lt; b") && text.contains("Nodes &amp; more"));
-        assert!(text.contains("mean 3.5, median 2, from 1 to 9 eV"), "{text}");
+        assert!(text.contains("mean 3.5 (dashed), median 2, from 1 to 9 eV"), "{text}");
     }
 
     #[test]
