@@ -110,15 +110,12 @@ impl Case {
             case.steps.push(step);
         }
         let tracked: Vec<usize> = (0..case.steps.len()).filter(|&v| case.tracked(v)).collect();
-        match tracked.last() {
+        if let Some(&last) = tracked.last() {
             // Mostly the last step, so that all others may lead to it.
-            Some(&last) => {
-                case.message = if draw(4) > 0 { last } else { tracked[draw(tracked.len())] }
-            }
-            None => {
-                case.steps.push(Step::From(6));
-                case.message = case.steps.len() - 1;
-            }
+            case.message = if draw(4) > 0 { last } else { tracked[draw(tracked.len())] };
+        } else {
+            case.steps.push(Step::From(6));
+            case.message = case.steps.len() - 1;
         }
         case.edge = (draw(2) == 0).then(|| draw(case.steps.len()));
         case.aggregate = if draw(2) == 0 { Aggregate::Mean } else { Aggregate::Sum };
@@ -386,10 +383,14 @@ fn small() -> BatchBuffer {
     batch(&[(5, 17), (9, 40), (4, 1)], 3, 9)
 }
 
+/// How many random programs are tried: an emulated GPU takes seconds to compile one.
+const N_PROGRAM: &str = "BATCHLAB_TEST_PROGRAMS";
+
 #[test]
 fn random_programs() {
+    let n = std::env::var(N_PROGRAM).map_or(20, |n| n.parse().expect("a number of programs"));
     let buffer = small();
-    (0..60).for_each(|seed| check(&Case::random(seed), &buffer));
+    (0..n).for_each(|seed| check(&Case::random(seed), &buffer));
 }
 
 #[test]
@@ -445,7 +446,7 @@ fn a_hub() {
     let buffer = batch(&[(40, 12_000), (5, 20)], 11_000, 700);
     for direction in [Direction::ToReceiver, Direction::ToSender] {
         for aggregate in [Aggregate::Mean, Aggregate::Sum] {
-            check(&Case { direction, aggregate, ..edge_updates(8, 4) }, &buffer);
+            check(&Case { aggregate, direction, ..edge_updates(8, 4) }, &buffer);
         }
     }
 }
@@ -483,7 +484,8 @@ fn with_little_shared_memory() {
     // Smaller tiles; then tiles in the device's memory.
     for bytes in ["40000", "8000"] {
         for test in ["random_programs", "the_models_at_their_widths"] {
-            again_with(test, [("EMULATED_CUDA_SHARED", bytes.to_owned())]);
+            let variables = [("EMULATED_CUDA_SHARED", bytes), (N_PROGRAM, "5")];
+            again_with(test, variables.map(|(name, value)| (name, value.to_owned())));
         }
     }
 }

@@ -55,6 +55,22 @@ struct Places {
     sent_parts: Vec<u64>,
 }
 
+/// Arrays that one launch leaves to the next, in one piece of memory.
+#[derive(Default)]
+struct Scratch {
+    n: usize,
+}
+
+impl Scratch {
+    /// Where `n` numbers begin: at a multiple of 256 bytes, and not right behind what lies before, so
+    /// that a kernel that reads beyond its array finds what nobody has written.
+    fn take(&mut self, n: usize) -> usize {
+        let place = self.n;
+        self.n = (place + n + 1).next_multiple_of(64);
+        place
+    }
+}
+
 impl Call<'_> {
     /// What the nodes receive, values of the edges, and what backward needs if `keep`.
     ///
@@ -67,29 +83,32 @@ impl Call<'_> {
         let received = self.plain.matrix([self.n_node(), width(message)])?;
         let edges = edge.map(|v| self.plain.matrix([self.n_edge(), width(v)])).transpose()?;
         let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
-        let kept = self.plain.room(n_kept * self.n_tile() * kernels.tile)?;
-        let parts = self.plain.room(2 * self.n_tile() * width(message))?;
+        let n_kept = n_kept * self.n_tile() * kernels.tile;
+        let kept = keep.then(|| self.plain.room(n_kept)).transpose()?;
         let n_block = self.n_tile().min(match kernels.forward.n_tile_number {
             0 => usize::MAX,
             _ => MOST_BLOCKS,
         });
-        let n_tile_number = n_block * kernels.n_column_block * kernels.forward.n_tile_number;
-        let tiles = self.plain.room(n_tile_number)?;
+        let mut scratch = Scratch::default();
+        let parts = scratch.take(2 * self.n_tile() * width(message));
+        let tiles = scratch.take(n_block * kernels.n_column_block * kernels.forward.n_tile_number);
+        let memory = self.plain.room(scratch.n)?;
+        let at = |place: usize| Argument::from(&memory).address() + 4 * place as u64;
         let mut places = Places {
             received: Argument::from(&received).address(),
             edges: edges.as_ref().map_or(0, |edges| Argument::from(edges).address()),
-            kept: Argument::from(&kept).address(),
-            tiles: Argument::from(&tiles).address(),
+            kept: kept.as_ref().map_or(0, |kept| Argument::from(kept).address()),
+            tiles: at(tiles),
             parts: vec![0; kernels.widths.len()],
             ..Places::default()
         };
-        places.parts[message] = Argument::from(&parts).address();
+        places.parts[message] = at(parts);
 
         let blocks = [n_block, kernels.n_column_block];
         self.launch(&kernels.forward, blocks, THREADS, n_block, &places)?;
         let blocks = [self.n_tile(), width(message).div_ceil(SUM_X)];
         self.launch(&kernels.finish_forward, blocks, (SUM_X * SUM_Y) as u32, n_block, &places)?;
-        Ok((received, edges, keep.then_some(Kept(kept))))
+        Ok((received, edges, kept.map(Kept)))
     }
 
     /// Adds to the gradients of all matrices that want one.
@@ -109,9 +128,6 @@ impl Call<'_> {
         };
         let n_block = self.n_tile().min(MOST_BLOCKS);
         let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
-        let block_sums = self.plain.room(n_block * kernels.n_block_sum)?;
-        let n_tile_number = n_block * kernels.n_column_block * backward.edges.n_tile_number;
-        let tiles = self.plain.room(n_tile_number)?;
         let mut rest = gradients.iter();
         let by_step = self.message.steps.iter().map(|step| {
             let mut own = [0; 2];
@@ -122,35 +138,30 @@ impl Call<'_> {
             own
         });
         let by_step = by_step.collect();
-        // Room for the rows and parts of those steps that need them.
-        let all: Vec<Name> =
-            kernels.all().flat_map(|kernel| kernel.arguments.iter().copied()).collect();
-        let of_steps = |name: fn(usize) -> Name, n: usize| -> Result<Vec<_>, Error> {
+        let mut scratch = Scratch::default();
+        let block_sums = scratch.take(n_block * kernels.n_block_sum);
+        let tiles = scratch.take(n_block * kernels.n_column_block * backward.edges.n_tile_number);
+        let mut of_steps = |name: fn(usize) -> Name, n: usize| -> Vec<usize> {
             let steps = kernels.widths.iter().enumerate();
-            let own = steps.map(|(v, width)| {
-                all.contains(&name(v)).then(|| self.plain.room(n * width)).transpose()
-            });
-            own.collect()
+            let uses = |v| backward.all().any(|kernel| kernel.arguments.contains(&name(v)));
+            steps.map(|(v, width)| if uses(v) { scratch.take(n * width) } else { 0 }).collect()
         };
-        let sent = of_steps(Name::Sent, self.n_edge())?;
-        let parts = of_steps(Name::Parts, 2 * self.n_tile())?;
-        let sent_parts = of_steps(Name::SentParts, 2 * n_from_tile)?;
-        let addresses = |rooms: &[Option<CudaSlice<f32>>]| {
-            rooms
-                .iter()
-                .map(|room| room.as_ref().map_or(0, |room| Argument::from(room).address()))
-                .collect()
-        };
+        let sent = of_steps(Name::Sent, self.n_edge());
+        let parts = of_steps(Name::Parts, 2 * self.n_tile());
+        let sent_parts = of_steps(Name::SentParts, 2 * n_from_tile);
+        let memory = self.plain.room(scratch.n)?;
+        let at = |place: usize| Argument::from(&memory).address() + 4 * place as u64;
+        let all_at = |places: Vec<usize>| places.into_iter().map(at).collect();
         let places = Places {
             of_received: raw::of_buffer(of_received),
             of_edges: of_edges.map_or(0, raw::of_buffer),
             kept: Argument::from(&kept.0).address(),
-            block_sums: Argument::from(&block_sums).address(),
-            tiles: Argument::from(&tiles).address(),
+            block_sums: at(block_sums),
+            tiles: at(tiles),
             gradients: by_step,
-            sent: addresses(&sent),
-            parts: addresses(&parts),
-            sent_parts: addresses(&sent_parts),
+            sent: all_at(sent),
+            parts: all_at(parts),
+            sent_parts: all_at(sent_parts),
             ..Places::default()
         };
         let blocks = [n_block, kernels.n_column_block];

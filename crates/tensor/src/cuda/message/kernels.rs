@@ -89,10 +89,8 @@ impl Kernels {
 
     /// In the order in which they run.
     pub(super) fn all(&self) -> impl Iterator<Item = &Kernel> {
-        let backward = self.backward.iter().flat_map(|backward| {
-            [Some(&backward.edges), backward.sum_sent.as_ref(), backward.finish.as_ref()]
-        });
-        [&self.forward, &self.finish_forward].into_iter().chain(backward.flatten())
+        let backward = self.backward.iter().flat_map(Backward::all);
+        [&self.forward, &self.finish_forward].into_iter().chain(backward)
     }
 
     /// The most columns that a kernel of sums works on.
@@ -102,6 +100,14 @@ impl Kernels {
             _ => 0,
         };
         kernel.arguments.iter().map(width).max().unwrap_or(0)
+    }
+}
+
+impl Backward {
+    /// In the order in which they run.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Kernel> {
+        let all = [Some(&self.edges), self.sum_sent.as_ref(), self.finish.as_ref()];
+        all.into_iter().flatten()
     }
 }
 
