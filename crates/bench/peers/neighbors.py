@@ -118,12 +118,11 @@ def check(ours, rule, structures, n_check):
             assert numpy.allclose(e[other_by], d[mine_by], atol=1e-4), where
             # An atom's images lie in opposite pairs at equal distances. Where the list of the
             # nearest ends between the two, either may be in it.
-            sure, other_sure = (d < furthest(i, d) - 1e-4), (e < furthest(a, e) - 1e-4)
-            if "radius" in rule:
-                sure, other_sure = d < numpy.inf, e < numpy.inf
+            sure = "radius" in rule or d[mine_by] < furthest(i, d)[mine_by] - 1e-4
+            centre = numpy.where(sure, i[mine_by], -1)
             for axis in range(3):
-                left = sorted_by_centre(a[other_sure], other[other_sure, axis])
-                right = sorted_by_centre(i[sure], vector[sure, axis])
+                left = sorted_by_centre(centre, numpy.where(sure, other[other_by, axis], 0))
+                right = sorted_by_centre(centre, numpy.where(sure, vector[mine_by, axis], 0))
                 assert numpy.allclose(left, right, atol=1e-4), where
         n_edge += len(i)
     return n_edge
