@@ -15,6 +15,9 @@ use crate::{Activation, Aggregate, GaussianBasis, Message, Outputs, Segments};
 /// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
 pub type Dense<D> = Tensor<(usize, usize), f32, D>;
 
+/// Arrays in an arena begin at multiples of this many words.
+pub(crate) const ALIGNMENT: usize = 64;
+
 /// Plain device memory for numbers, as dfdx keeps it for gradients.
 pub type Buffer<D> = <D as Storage<f32>>::Vec;
 
@@ -81,6 +84,10 @@ impl Adam {
 pub trait Backend: Device<f32> {
     /// Device memory for indices.
     type Words: Default + 'static;
+    /// Device memory for numbers from the host.
+    type Numbers: Default + 'static;
+    /// Where all arrays of a batch lie, if they lie together.
+    type Arena: Default + 'static;
     /// How the edges of a batch are divided.
     type EdgePlan: 'static;
     /// What messages keep for their gradients.
@@ -90,8 +97,42 @@ pub trait Backend: Device<f32> {
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
     }
-    /// Replaces the content of `words`, and its length, keeping the memory where possible.
-    fn write_words(&self, words: &mut Self::Words, host: &[u32]) -> Result<(), Self::Err>;
+    /// Begins to fill an arena with arrays of at most `n_word` words of 32 bits, each rounded up to
+    /// [`ALIGNMENT`] words. Its last content may still be in use by work that was asked for; views
+    /// of it that anyone holds keep it.
+    fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<(), Self::Err>;
+    /// Lets go of a view, so that the arena can be filled again.
+    fn release(&self, words: &mut Self::Words);
+    /// The same for numbers.
+    fn release_numbers(&self, numbers: &mut Self::Numbers);
+    /// Puts indices into the arena, or into the memory of `words` on a device without.
+    fn put_words(
+        &self,
+        arena: &mut Self::Arena,
+        words: &mut Self::Words,
+        host: &[u32],
+    ) -> Result<(), Self::Err>;
+    /// The same for numbers.
+    fn put_numbers(
+        &self,
+        arena: &mut Self::Arena,
+        numbers: &mut Self::Numbers,
+        host: &[f32],
+    ) -> Result<(), Self::Err>;
+    /// The same for a matrix, `shape` rows and columns.
+    fn put_matrix(
+        &self,
+        arena: &mut Self::Arena,
+        host: &[f32],
+        shape: [usize; 2],
+    ) -> Result<Dense<Self>, Self::Err>;
+    /// Sends what was put into the arena on its way, as one copy, beside what the device is doing.
+    fn finish_upload(&self, arena: &mut Self::Arena) -> Result<(), Self::Err>;
+    /// Has all work from here on wait for the arena's content. Comes before any use.
+    fn begin_use(&self, arena: &Self::Arena) -> Result<(), Self::Err>;
+    /// Says that no work will use the arena before the next `begin_use`: filling it again waits for
+    /// the work up to here alone.
+    fn end_use(&self, arena: &Self::Arena) -> Result<(), Self::Err>;
     /// Replaces the content of `buffer`, and its length, keeping the memory where possible.
     fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<(), Self::Err>;
     /// A copy on the host.

@@ -7,9 +7,10 @@ use batchlab_core::graphs::Level;
 use batchlab_core::plan::Shape;
 use batchlab_core::{ModelError, Needs, PaddedBatch};
 
+use crate::backend::ALIGNMENT;
 use crate::matrix::engine;
 use crate::segments::sorted;
-use crate::{Backend, Buffer, DirectedEdges, Direction, Matrix, Segments};
+use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 
 /// A [`PaddedBatch`] on the device, as networks see it.
 pub struct DeviceBatch<D: Backend> {
@@ -27,13 +28,14 @@ pub struct DeviceBatch<D: Backend> {
     displacement: Option<Matrix<D>>,
     edge_weight: Option<Matrix<D>>,
     outputs: Rc<Outputs<D>>,
+    arena: D::Arena,
 }
 
 /// What is to be predicted, and which rows of the predictions are compared with it.
 pub struct Outputs<D: Backend> {
     pub(crate) row: D::Words,
-    pub(crate) target: Buffer<D>,
-    pub(crate) weight: Buffer<D>,
+    pub(crate) target: D::Numbers,
+    pub(crate) weight: D::Numbers,
     /// Rows on the host.
     pub(crate) row_on_host: Vec<u32>,
     pub(crate) weight_sum: f64,
@@ -55,60 +57,89 @@ impl<D: Backend> DeviceBatch<D> {
         needs: Needs,
         n_class: usize,
     ) -> Result<Self, ModelError> {
+        let batch = Self::upload_ahead(device, previous, batch, needs, n_class)?;
+        batch.begin_use()?;
+        Ok(batch)
+    }
+
+    /// The same, beside what the device is doing: [`DeviceBatch::begin_use`] must come before the
+    /// batch is used.
+    pub(crate) fn upload_ahead(
+        device: &D,
+        previous: Option<Self>,
+        batch: &PaddedBatch<'_>,
+        needs: Needs,
+        n_class: usize,
+    ) -> Result<Self, ModelError> {
         check(batch, needs, n_class)?;
         let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
-        let (class, sender, receiver, graph, outputs) = match previous {
-            None => (None, None, None, None, None),
-            Some(p) => (p.class, p.sender, Some(p.receiver), Some(p.graph), Some(p.outputs)),
+        let (class, sender, receiver, graph, outputs, mut arena) = match previous {
+            None => (None, None, None, None, None, D::Arena::default()),
+            Some(p) => {
+                (p.class, p.sender, Some(p.receiver), Some(p.graph), Some(p.outputs), p.arena)
+            }
         };
-        let matrix = |needed: bool, values: &[f32], shape| {
-            needed.then(|| Matrix::constant(device, values.to_vec(), shape)).transpose()
+        let reclaim = |segments| Segments::reclaim(device, segments);
+        let [class, sender, receiver, graph] =
+            [reclaim(class), reclaim(sender), reclaim(receiver), reclaim(graph)];
+        let outputs = Outputs::reclaim(device, outputs);
+        device.begin_upload(&mut arena, n_word(batch, needs, n_class)).map_err(engine)?;
+        let arena_of_all = &mut arena;
+        let mut put = |reclaimed, of: &[u32], offset: &[u32], order: Option<&[u32]>| {
+            Segments::put(device, arena_of_all, reclaimed, of, offset, order).map_err(engine)
         };
         let class = if needs.node_class {
             let (order, offset) = sorted(batch.node_class, n_class);
-            Some(
-                Segments::upload(device, class, batch.node_class, &offset, Some(&order))
-                    .map_err(engine)?,
-            )
+            Some(put(class, batch.node_class, &offset, Some(&order))?)
         } else {
             None
         };
         let sender = if needs.sender_order {
             let order = Some(batch.sender_order);
-            Some(
-                Segments::upload(device, sender, batch.sender, batch.sender_offset, order)
-                    .map_err(engine)?,
-            )
+            Some(put(sender, batch.sender, batch.sender_offset, order)?)
         } else {
             None
         };
+        let receiver = put(receiver, batch.receiver, batch.receiver_offset, None)?;
+        let graph = put(graph, batch.graph_of, batch.graph_offset, None)?;
+        let mut matrix = |needed: bool, values: &[f32], shape| {
+            let put = |()| device.put_matrix(&mut arena, values, shape).map_err(engine);
+            let tensor = needed.then_some(()).map(put).transpose()?;
+            Ok::<_, ModelError>(tensor.map(|tensor| Matrix::from_kernel(tensor, false)))
+        };
+        let node_feature =
+            matrix(needs.node_feature, batch.node_feature, [n_node, batch.node_feature_width])?;
+        let distance = matrix(needs.distance, batch.distance, [n_edge, 1])?;
+        let displacement = matrix(needs.displacement, batch.displacement, [n_edge, 3])?;
+        let edge_weight = matrix(needs.edge_weight, batch.edge_weight, [n_edge, 1])?;
+        let outputs = Outputs::put(device, &mut arena, outputs, batch)?;
+        device.finish_upload(&mut arena).map_err(engine)?;
         Ok(Self {
             shape: batch.shape,
             level: batch.level,
             class,
             sender,
-            receiver: Segments::upload(
-                device,
-                receiver,
-                batch.receiver,
-                batch.receiver_offset,
-                None,
-            )
-            .map_err(engine)?,
-            graph: Segments::upload(device, graph, batch.graph_of, batch.graph_offset, None)
-                .map_err(engine)?,
-            node_feature: matrix(
-                needs.node_feature,
-                batch.node_feature,
-                [n_node, batch.node_feature_width],
-            )?,
+            receiver,
             directed: [const { OnceCell::new() }; 3],
             device: device.clone(),
-            distance: matrix(needs.distance, batch.distance, [n_edge, 1])?,
-            displacement: matrix(needs.displacement, batch.displacement, [n_edge, 3])?,
-            edge_weight: matrix(needs.edge_weight, batch.edge_weight, [n_edge, 1])?,
-            outputs: Outputs::upload(device, outputs, batch)?,
+            graph,
+            node_feature,
+            distance,
+            displacement,
+            edge_weight,
+            outputs,
+            arena,
         })
+    }
+
+    /// Has all work from here on wait until the batch has arrived.
+    pub(crate) fn begin_use(&self) -> Result<(), ModelError> {
+        self.device.begin_use(&self.arena).map_err(engine)
+    }
+
+    /// Says that no work will use the batch before the next `begin_use`.
+    pub(crate) fn end_use(&self) -> Result<(), ModelError> {
+        self.device.end_use(&self.arena).map_err(engine)
     }
 
     /// Size with padding.
@@ -234,24 +265,31 @@ impl<D: Backend> DeviceBatch<D> {
 }
 
 impl<D: Backend> Outputs<D> {
-    fn upload(
+    /// Takes back the memory of outputs that nobody else holds.
+    fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
+        let mut outputs = Rc::try_unwrap(previous?).ok()?;
+        device.release(&mut outputs.row);
+        device.release_numbers(&mut outputs.target);
+        device.release_numbers(&mut outputs.weight);
+        Some(outputs)
+    }
+
+    fn put(
         device: &D,
-        previous: Option<Rc<Self>>,
+        arena: &mut D::Arena,
+        reclaimed: Option<Self>,
         batch: &PaddedBatch<'_>,
     ) -> Result<Rc<Self>, ModelError> {
-        let mut outputs = match previous.and_then(|rc| Rc::try_unwrap(rc).ok()) {
-            Some(outputs) => outputs,
-            None => Self {
-                row: D::Words::default(),
-                target: device.zeros_buffer(0).map_err(engine)?,
-                weight: device.zeros_buffer(0).map_err(engine)?,
-                row_on_host: Vec::new(),
-                weight_sum: 0.0,
-            },
-        };
-        device.write_words(&mut outputs.row, batch.output_row).map_err(engine)?;
-        device.write(&mut outputs.target, batch.output_target).map_err(engine)?;
-        device.write(&mut outputs.weight, batch.output_weight).map_err(engine)?;
+        let mut outputs = reclaimed.unwrap_or_else(|| Self {
+            row: D::Words::default(),
+            target: D::Numbers::default(),
+            weight: D::Numbers::default(),
+            row_on_host: Vec::new(),
+            weight_sum: 0.0,
+        });
+        device.put_words(arena, &mut outputs.row, batch.output_row).map_err(engine)?;
+        device.put_numbers(arena, &mut outputs.target, batch.output_target).map_err(engine)?;
+        device.put_numbers(arena, &mut outputs.weight, batch.output_weight).map_err(engine)?;
         outputs.row_on_host.clear();
         outputs.row_on_host.extend_from_slice(batch.output_row);
         outputs.weight_sum =
@@ -270,6 +308,31 @@ fn named<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, ModelError> {
     field.ok_or_else(|| {
         ModelError::Batch(format!("the model uses {name} without naming it among its needs"))
     })
+}
+
+/// Words of 32 bits that a batch takes up on the device at most.
+fn n_word(batch: &PaddedBatch<'_>, needs: Needs, n_class: usize) -> usize {
+    let class = [batch.node_class.len(), n_class + 1, batch.node_class.len()];
+    let sender = [batch.sender.len(), batch.sender_offset.len(), batch.sender_order.len()];
+    let of_some = |needed: bool, lengths: &[usize]| {
+        lengths.iter().filter(|_| needed).map(|n| n.next_multiple_of(ALIGNMENT)).sum::<usize>()
+    };
+    let always = [
+        batch.receiver.len(),
+        batch.receiver_offset.len(),
+        batch.graph_of.len(),
+        batch.graph_offset.len(),
+        batch.output_row.len(),
+        batch.output_target.len(),
+        batch.output_weight.len(),
+    ];
+    of_some(needs.node_class, &class)
+        + of_some(needs.sender_order, &sender)
+        + of_some(needs.node_feature, &[batch.node_feature.len()])
+        + of_some(needs.distance, &[batch.distance.len()])
+        + of_some(needs.displacement, &[batch.displacement.len()])
+        + of_some(needs.edge_weight, &[batch.edge_weight.len()])
+        + of_some(true, &always)
 }
 
 fn check(batch: &PaddedBatch<'_>, needs: Needs, n_class: usize) -> Result<(), ModelError> {

@@ -58,12 +58,44 @@ fn filled(
 
 impl Backend for Cpu {
     type Words = Vec<u32>;
+    type Numbers = Vec<f32>;
+    type Arena = ();
     type EdgePlan = message::EdgePlan;
     type Kept = message::Kept;
 
-    fn write_words(&self, words: &mut Vec<u32>, host: &[u32]) -> Result<()> {
+    fn begin_upload(&self, (): &mut (), _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn release(&self, _: &mut Vec<u32>) {}
+
+    fn release_numbers(&self, _: &mut Vec<f32>) {}
+
+    fn put_words(&self, (): &mut (), words: &mut Vec<u32>, host: &[u32]) -> Result<()> {
         words.clear();
         words.extend_from_slice(host);
+        Ok(())
+    }
+
+    fn put_numbers(&self, (): &mut (), numbers: &mut Vec<f32>, host: &[f32]) -> Result<()> {
+        numbers.clear();
+        numbers.extend_from_slice(host);
+        Ok(())
+    }
+
+    fn put_matrix(&self, (): &mut (), host: &[f32], shape: [usize; 2]) -> Result<Dense<Self>> {
+        self.try_tensor_from_vec(host.to_vec(), (shape[0], shape[1]))
+    }
+
+    fn finish_upload(&self, (): &mut ()) -> Result<()> {
+        Ok(())
+    }
+
+    fn begin_use(&self, (): &()) -> Result<()> {
+        Ok(())
+    }
+
+    fn end_use(&self, (): &()) -> Result<()> {
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! that NVRTC compiles for the GPU at hand when it is opened, and by cuBLAS. No kernel of dfdx runs
 //! in a training step.
 
+mod arena;
 mod device;
 mod elementwise;
 pub(crate) mod error;
@@ -39,11 +40,62 @@ type Result<T> = std::result::Result<T, <Cuda as HasErr>::Err>;
 
 impl Backend for Cuda {
     type Words = words::Words;
+    type Numbers = words::Words;
+    type Arena = arena::Arena;
     type EdgePlan = ();
     type Kept = message::Kept;
 
-    fn write_words(&self, words: &mut Self::Words, host: &[u32]) -> Result<()> {
-        Ok(words.write(device::of(self)?, host)?)
+    fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<()> {
+        Ok(arena.begin_upload(self, n_word)?)
+    }
+
+    fn release(&self, words: &mut Self::Words) {
+        *words = Self::Words::default();
+    }
+
+    fn release_numbers(&self, numbers: &mut Self::Numbers) {
+        *numbers = Self::Numbers::default();
+    }
+
+    fn put_words(
+        &self,
+        arena: &mut Self::Arena,
+        words: &mut Self::Words,
+        host: &[u32],
+    ) -> Result<()> {
+        *words = arena.put(host)?;
+        Ok(())
+    }
+
+    fn put_numbers(
+        &self,
+        arena: &mut Self::Arena,
+        numbers: &mut Self::Numbers,
+        host: &[f32],
+    ) -> Result<()> {
+        *numbers = arena.put(bytemuck::cast_slice(host))?;
+        Ok(())
+    }
+
+    fn put_matrix(
+        &self,
+        arena: &mut Self::Arena,
+        host: &[f32],
+        shape: [usize; 2],
+    ) -> Result<Dense<Self>> {
+        Ok(arena.put_matrix(self, host, shape)?)
+    }
+
+    fn finish_upload(&self, arena: &mut Self::Arena) -> Result<()> {
+        Ok(arena.finish_upload()?)
+    }
+
+    fn begin_use(&self, arena: &Self::Arena) -> Result<()> {
+        Ok(arena.begin_use()?)
+    }
+
+    fn end_use(&self, arena: &Self::Arena) -> Result<()> {
+        Ok(arena.end_use()?)
     }
 
     #[allow(unsafe_code, reason = "memory that has no values yet")]

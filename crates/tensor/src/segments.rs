@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::Backend;
+use crate::backend::ALIGNMENT;
 
 /// For each item its segment, and for each segment its items. [`Pass::gather`](crate::Pass::gather)
 /// goes from segments to items, [`Pass::segment_sum`](crate::Pass::segment_sum) back; each is the
@@ -30,7 +31,7 @@ pub enum Aggregate {
 }
 
 impl<D: Backend> Segments<D> {
-    /// Copies segments to the device, into the memory of `previous` if nobody else holds it.
+    /// Copies segments to the device.
     ///
     /// `of` `[n_item]`, `offset` `[n_segment + 1]`, `order` `[n_item]` or none; see
     /// [`PaddedBatch`](batchlab_core::PaddedBatch).
@@ -39,29 +40,58 @@ impl<D: Backend> Segments<D> {
     /// A device without memory.
     pub fn upload(
         device: &D,
-        previous: Option<Rc<Self>>,
         of: &[u32],
         offset: &[u32],
         order: Option<&[u32]>,
     ) -> Result<Rc<Self>, D::Err> {
-        let mut segments =
-            previous.and_then(|rc| Rc::try_unwrap(rc).ok()).unwrap_or_else(|| Self {
-                n_segment: 0,
-                n_item: 0,
-                longest: 0,
-                of: D::Words::default(),
-                offset: D::Words::default(),
-                order: None,
-            });
+        let mut arena = D::Arena::default();
+        let n_word = 3 * ALIGNMENT + of.len() + offset.len() + order.map_or(0, <[u32]>::len);
+        device.begin_upload(&mut arena, n_word)?;
+        let segments = Self::put(device, &mut arena, None, of, offset, order)?;
+        device.finish_upload(&mut arena)?;
+        device.begin_use(&arena)?;
+        Ok(segments)
+    }
+
+    /// Takes back the memory of segments that nobody else holds.
+    pub(crate) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
+        let mut segments = Rc::try_unwrap(previous?).ok()?;
+        device.release(&mut segments.of);
+        device.release(&mut segments.offset);
+        if let Some(order) = &mut segments.order {
+            device.release(order);
+        }
+        Some(segments)
+    }
+
+    /// Puts segments into an arena, or into the memory of `reclaimed`.
+    pub(crate) fn put(
+        device: &D,
+        arena: &mut D::Arena,
+        reclaimed: Option<Self>,
+        of: &[u32],
+        offset: &[u32],
+        order: Option<&[u32]>,
+    ) -> Result<Rc<Self>, D::Err> {
+        let mut segments = reclaimed.unwrap_or_else(|| Self {
+            n_segment: 0,
+            n_item: 0,
+            longest: 0,
+            of: D::Words::default(),
+            offset: D::Words::default(),
+            order: None,
+        });
         segments.n_segment = offset.len().saturating_sub(1);
         segments.n_item = of.len();
         let length = |bounds: &[u32]| bounds[1].saturating_sub(bounds[0]) as usize;
         segments.longest = offset.windows(2).map(length).max().unwrap_or(0);
-        device.write_words(&mut segments.of, of)?;
-        device.write_words(&mut segments.offset, offset)?;
+        device.put_words(arena, &mut segments.of, of)?;
+        device.put_words(arena, &mut segments.offset, offset)?;
         match order {
             None => segments.order = None,
-            Some(order) => device.write_words(segments.order.get_or_insert_default(), order)?,
+            Some(order) => {
+                device.put_words(arena, segments.order.get_or_insert_default(), order)?;
+            }
         }
         Ok(Rc::new(segments))
     }

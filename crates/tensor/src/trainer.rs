@@ -28,7 +28,7 @@ pub struct NetworkTrainer<N, D: Backend> {
     output_width: usize,
     slots: [Option<DeviceBatch<D>>; 2],
     /// The loss of the last `forward` in training mode, until `backward` uses it.
-    traced: Option<TracedLoss<D>>,
+    traced: Option<(TracedLoss<D>, Slot)>,
     gradients: Option<Gradients<D>>,
 }
 
@@ -79,6 +79,15 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             .ok_or_else(|| ModelError::Engine("no batch was uploaded to this slot".into()))
     }
 
+    /// Before work on the batch of a slot: the next upload to the other one need not wait for it.
+    fn begin_use(&self, slot: Slot) -> Result<(), ModelError> {
+        let own = place(slot);
+        if let Some(other) = &self.slots[1 - own] {
+            other.end_use()?;
+        }
+        self.slots[own].as_ref().map_or(Ok(()), DeviceBatch::begin_use)
+    }
+
     fn run(&self, pass: &mut Pass<'_, D>, slot: Slot) -> Result<Matrix<D>, ModelError> {
         let batch = self.batch(slot)?;
         let prediction = self.network.forward(pass, batch)?;
@@ -125,7 +134,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let slot = &mut self.slots[place(slot)];
         let device = self.parameters.device();
         let previous = slot.take();
-        *slot = Some(DeviceBatch::upload(device, previous, batch, self.needs, self.n_class)?);
+        *slot = Some(DeviceBatch::upload_ahead(device, previous, batch, self.needs, self.n_class)?);
         Ok(())
     }
 
@@ -134,20 +143,22 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
             // The tape before is freed first, so that its memory can be used again.
             self.traced = None;
         }
+        self.begin_use(slot)?;
         let mut pass = Pass::new(&self.parameters, mode, key);
         let prediction = self.run(&mut pass, slot)?;
         let (sum, seed) = pass.loss(self.loss, &prediction, self.batch(slot)?.outputs())?;
         if let Some(traced) = pass.finish(seed) {
-            self.traced = Some(traced);
+            self.traced = Some((traced, slot));
         }
         Ok(sum)
     }
 
     fn backward(&mut self, scale: f64) -> Result<(), ModelError> {
-        let Some(traced) = self.traced.take() else {
+        let Some((traced, slot)) = self.traced.take() else {
             return Err(ModelError::Engine("backward without forward in training mode".into()));
         };
         self.gradients = None;
+        self.begin_use(slot)?;
         let values = backward(traced, scale, &self.parameters)?;
         self.gradients = Some(Gradients { values, used: false });
         Ok(())
@@ -173,6 +184,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
     }
 
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        self.begin_use(slot)?;
         let mut pass = Pass::new(&self.parameters, Mode::Evaluation, 0);
         let prediction = self.run(&mut pass, slot)?.to_vec();
         let rows = &self.batch(slot)?.outputs().row_on_host;

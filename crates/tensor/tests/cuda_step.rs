@@ -11,10 +11,8 @@ use common::{Operation, Probe, collated, context, needs};
 
 #[test]
 fn a_step_waits_once_and_copies_once() {
-    let ctx = batchlab_core::model::ModelContext {
-        device: "cuda:0".into(),
-        ..context(Loss::Mse, 1)
-    };
+    let ctx =
+        batchlab_core::model::ModelContext { device: "cuda:0".into(), ..context(Loss::Mse, 1) };
     let probe = Operation::Everything;
     let mut trainer = open(&ctx, needs(), |p| Probe::new(probe, 1, p)).expect("a GPU");
     let buffer = collated();

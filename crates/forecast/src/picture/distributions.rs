@@ -124,9 +124,11 @@ impl std::fmt::Display for Short {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let value = self.0;
         match value.abs() {
+            // Also a zero with a sign.
+            0.0 => f.write_str("0"),
             v if v >= 1e6 => write!(f, "{}M", value / 1e6),
             v if v >= 1e4 => write!(f, "{}k", value / 1e3),
-            v if v == 0.0 || v >= 1e-3 => write!(f, "{}", (value * 1e6).round() / 1e6),
+            v if v >= 1e-3 => write!(f, "{}", (value * 1e6).round() / 1e6),
             _ => write!(f, "{value:e}"),
         }
     }
@@ -189,6 +191,12 @@ mod tests {
         assert!(
             portraits(&[Portrait { title: "none".into(), panels: Vec::new() }]).contains("none")
         );
+    }
+
+    #[test]
+    fn numbers_on_axes_are_short() {
+        let texts = [-0.0, 0.2, -40.0, 20_000.0, 2.5e6, 2e-5].map(|value| Short(value).to_string());
+        assert_eq!(texts, ["0", "0.2", "-40", "20k", "2.5M", "2e-5"]);
     }
 
     #[test]

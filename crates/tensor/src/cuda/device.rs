@@ -33,7 +33,18 @@ pub(super) struct Gpu {
     /// Where numbers from the device arrive.
     pub(super) answer: Mutex<Pinned>,
     plain: OnceLock<Arc<Program>>,
+    copies: Stream,
 }
+
+/// A stream beside dfdx's, which does not wait for it by itself. It is never destroyed.
+struct Stream(sys::CUstream);
+
+// SAFETY: a stream is a handle that CUDA lets every thread use.
+#[allow(unsafe_code, reason = "handles of the driver are pointers")]
+unsafe impl Send for Stream {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "handles of the driver are pointers")]
+unsafe impl Sync for Stream {}
 
 static OPENED: Mutex<BTreeMap<usize, &'static Gpu>> = Mutex::new(BTreeMap::new());
 
@@ -100,6 +111,8 @@ impl Gpu {
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let blas = CudaBlas::new(Arc::clone(&device)).map_err(Error::blas("start"))?;
+        let copies = result::stream::create(result::stream::StreamKind::NonBlocking)
+            .map_err(Error::driver("make a stream"))?;
         keep_freed(&device)?;
         Ok(Self {
             device,
@@ -109,6 +122,7 @@ impl Gpu {
             blas: Mutex::new(blas),
             answer: Mutex::new(Pinned::new(8)?),
             plain: OnceLock::new(),
+            copies: Stream(copies),
         })
     }
 
@@ -124,6 +138,11 @@ impl Gpu {
     /// Makes this GPU the one that the calling thread talks to.
     pub(super) fn bind(&self) -> Result<(), Error> {
         self.device.bind_to_thread().map_err(Error::driver("bind the GPU to a thread"))
+    }
+
+    /// The stream that batches arrive by.
+    pub(super) fn copies(&self) -> sys::CUstream {
+        self.copies.0
     }
 
     /// Waits for everything that was asked of the GPU, on any stream.

@@ -29,8 +29,8 @@ impl Kernels<'_> {
             memory(&unit),
             prediction,
             &outputs.row,
-            memory(&outputs.target),
-            memory(&outputs.weight),
+            &outputs.target,
+            &outputs.weight,
             outputs.weight_sum
         ];
         let size =

@@ -67,7 +67,7 @@ impl<D: Backend> Case<D> {
         }
         let (order, offset) = sorted(&of, n_segment);
         let order = (!ordered).then_some(&order[..]);
-        Segments::upload(&self.device, None, &of, &offset, order).expect("room for segments")
+        Segments::upload(&self.device, &of, &offset, order).expect("room for segments")
     }
 }
 
@@ -333,14 +333,18 @@ fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize
     weight[n_row - 2] = 0.0;
     let mut outputs = Outputs {
         row: D::Words::default(),
-        target: case.buffer("", 0),
-        weight: case.buffer("", 0),
+        target: D::Numbers::default(),
+        weight: D::Numbers::default(),
         row_on_host: row.clone(),
         weight_sum: weight.iter().map(|&w| f64::from(w)).sum(),
     };
-    device.write_words(&mut outputs.row, &row).expect("room");
-    device.write(&mut outputs.target, &target).expect("room");
-    device.write(&mut outputs.weight, &weight).expect("room");
+    let mut arena = D::Arena::default();
+    device.begin_upload(&mut arena, 3 * row.len() + 200).expect("room");
+    device.put_words(&mut arena, &mut outputs.row, &row).expect("room");
+    device.put_numbers(&mut arena, &mut outputs.target, &target).expect("room");
+    device.put_numbers(&mut arena, &mut outputs.weight, &weight).expect("room");
+    device.finish_upload(&mut arena).expect("room");
+    device.begin_use(&arena).expect("the device works");
     let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).expect("loss");
     case.results.push(("loss".into(), vec![sum.loss_sum as f32, sum.weight_sum as f32]));
     case.keep("loss unit", &unit);
@@ -366,7 +370,7 @@ fn a_hub_of_many_items_is_summed_whole() {
     let of: Vec<u32> =
         (0..n_item).map(|i| u32::from(i >= 10) + u32::from(i >= n_item - 3)).collect();
     let (_, offset) = sorted(&of, 4);
-    let segments = Segments::upload(&cuda, None, &of, &offset, None).expect("room");
+    let segments = Segments::upload(&cuda, &of, &offset, None).expect("room");
     let x = Matrix::constant(&cuda, vec![1.0; 2 * n_item], [n_item, 2]).expect("room");
     let sum = cuda.segment(x.tensor(), &segments, Aggregate::Sum).expect("segment");
     let sum = Matrix::from_kernel(sum, false).to_vec();
@@ -392,7 +396,7 @@ fn the_same_bits_every_time() {
 
 #[test]
 fn a_gpu_that_is_not_there() {
-    let error = open(7).err().expect("no such GPU").to_string();
+    let error = open(7).expect_err("no such GPU").to_string();
     assert!(error.contains("GPUs that CUDA can use, counted from 0"), "{error}");
 }
 

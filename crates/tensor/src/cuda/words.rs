@@ -1,24 +1,33 @@
-//! Indices and numbers from the host.
+//! Indices and numbers of a batch on the device.
 
-use cudarc::driver::{CudaSlice, DevicePtr, DeviceSlice, result, sys::CUdeviceptr};
+use std::rc::Rc;
 
+use cudarc::driver::{result, sys::CUdeviceptr};
+
+use super::arena::Memory;
 use super::device::Gpu;
 use super::error::Error;
 
-/// Device memory for indices, 32 bits each.
+/// A part of an arena, 32 bits for each index or number.
 #[derive(Default)]
 pub struct Words {
-    memory: Option<CudaSlice<u32>>,
+    memory: Option<Rc<Memory>>,
+    first: usize,
     n: usize,
 }
 
 impl Words {
-    /// The address of the first index, 0 if there is no memory.
-    pub(super) fn address(&self) -> CUdeviceptr {
-        self.memory.as_ref().map_or(0, |memory| *memory.device_ptr())
+    /// `n` words from `first` on.
+    pub(super) fn view(memory: Rc<Memory>, first: usize, n: usize) -> Self {
+        Self { memory: Some(memory), first, n }
     }
 
-    /// Number of indices.
+    /// The address of the first word, 0 if there are none.
+    pub(super) fn address(&self) -> CUdeviceptr {
+        self.memory.as_ref().map_or(0, |memory| memory.address(self.first))
+    }
+
+    /// Number of words.
     #[must_use]
     pub fn len(&self) -> usize {
         self.n
@@ -28,24 +37,6 @@ impl Words {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.n == 0
-    }
-
-    /// Replaces the content, keeping the memory where it is large enough.
-    #[allow(unsafe_code, reason = "memory that has no values yet")]
-    pub(super) fn write(&mut self, gpu: &Gpu, host: &[u32]) -> Result<(), Error> {
-        self.n = host.len();
-        if host.is_empty() {
-            return Ok(());
-        }
-        let memory = match self.memory.take().filter(|memory| memory.len() >= host.len()) {
-            Some(memory) => memory,
-            // SAFETY: any bits are an index, and what is read later is written now.
-            None => unsafe { gpu.device.alloc(host.len()) }
-                .map_err(Error::driver(format!("find room for {} indices", host.len())))?,
-        };
-        copy(gpu, *memory.device_ptr(), host)?;
-        self.memory = Some(memory);
-        Ok(())
     }
 }
 

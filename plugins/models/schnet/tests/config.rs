@@ -80,7 +80,7 @@ fn nodes_without_classes_cannot_be_embedded() {
     assert!(error.to_string().contains("the data set has none"), "{error}");
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(not(any(feature = "cuda", feature = "cuda-check")))]
 #[test]
 fn a_device_that_this_build_lacks_is_named() {
     let ctx = ModelContext { device: "cuda:0".into(), ..context(5) };

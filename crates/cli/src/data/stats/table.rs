@@ -10,6 +10,8 @@ use crate::plan::grouped;
 
 /// Heights of a bar in a line of text.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// How data sets call the unit of pure numbers.
+pub(super) const NO_UNIT: &str = "1";
 /// More classes are not listed one by one.
 const MAX_CLASS: usize = 12;
 
@@ -43,7 +45,11 @@ pub(super) fn print(portrait: &Portrait) -> String {
     };
     let target = match &portrait.target {
         Some(Target { name, kind: Kind::Number { unit, distribution } }) => {
-            let unit = if unit.is_empty() { String::new() } else { format!(" [{unit}]") };
+            let unit = if unit.is_empty() || unit == NO_UNIT {
+                String::new()
+            } else {
+                format!(" [{unit}]")
+            };
             Some((format!("{name}{unit}"), distribution.as_ref()))
         }
         _ => None,
@@ -126,7 +132,12 @@ fn bars(histogram: &Histogram) -> String {
 fn number(value: f64, width: f64) -> String {
     #[allow(clippy::cast_sign_loss, reason = "digits are not negative")]
     let digits = (-width.log10().floor()).clamp(0.0, 12.0) as usize;
-    format!("{value:.digits$}")
+    let text = format!("{value:.digits$}");
+    // What rounds to nothing has no sign.
+    match text.strip_prefix('-') {
+        Some(rest) if rest.bytes().all(|byte| byte == b'0' || byte == b'.') => rest.to_owned(),
+        _ => text,
+    }
 }
 
 fn classes(count: &[(String, u64)]) -> String {
@@ -137,4 +148,21 @@ fn classes(count: &[(String, u64)]) -> String {
         n => format!(", and {n} more"),
     };
     shown.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_that_a_bin_tells_apart_and_no_empty_sign() {
+        let texts = [(-0.04, 0.2), (-0.0, 1.0), (-0.25, 0.02), (812.4, 20.0)];
+        assert_eq!(texts.map(|(value, width)| number(value, width)), ["0.0", "0", "-0.25", "812"]);
+    }
+
+    #[test]
+    fn what_occurs_at_all_is_seen() {
+        let count = vec![1000, 1, 0, 500];
+        assert_eq!(bars(&Histogram { first: 0.0, width: 1.0, count }), "█▁ ▄");
+    }
 }

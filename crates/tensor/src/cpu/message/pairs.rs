@@ -60,7 +60,7 @@ mod tests {
     fn ends(edges: &[(u32, u32, f32)], n_node: usize) -> [Rc<Segments<Cpu>>; 2] {
         let device = Cpu::default();
         let upload = |of: &[u32], order: Option<&[u32]>, offset: &[u32]| {
-            Segments::upload(&device, None, of, offset, order).unwrap()
+            Segments::upload(&device, of, offset, order).unwrap()
         };
         let sender: Vec<u32> = edges.iter().map(|edge| edge.0).collect();
         let receiver: Vec<u32> = edges.iter().map(|edge| edge.1).collect();

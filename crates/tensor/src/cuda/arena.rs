@@ -1,0 +1,263 @@
+//! A batch on its way to the device: page-locked memory of the host, one array on the device, one
+//! copy between them, on a stream of its own.
+//!
+//! Four orders must hold, whatever the trainer calls when. The host fills its memory when the copy
+//! from it has been made. The copy begins when no work uses the array any more. Work on a batch begins
+//! when the copy has been made. And the array is freed after both. The first and third follow from
+//! the event `copied`, the second from `released`; freeing happens in the order of dfdx's stream,
+//! which waits for `copied` before.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use cudarc::driver::{CudaSlice, DevicePtr, DeviceSlice, result, sys};
+use dfdx::prelude::*;
+
+use super::device::{self, Gpu};
+use super::error::Error;
+use super::pinned::Pinned;
+use super::raw;
+use super::words::Words;
+use crate::Dense;
+use crate::backend::ALIGNMENT;
+
+type Result<T> = std::result::Result<T, Error>;
+
+const WORD: usize = size_of::<u32>();
+
+/// Where the arrays of a batch lie. Views of it are [`Words`].
+#[derive(Default)]
+pub struct Arena {
+    filled: Option<Filled>,
+}
+
+struct Filled {
+    gpu: &'static Gpu,
+    staging: Pinned,
+    memory: Rc<Memory>,
+    /// Words that are taken.
+    n: usize,
+    /// Matrices of dfdx, which have memory of their own, and where their numbers lie.
+    matrices: RefCell<Vec<(Dense<Cuda>, usize)>>,
+    use_: Cell<Use>,
+    released: Event,
+}
+
+/// What was asked of dfdx's stream since the last copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Nothing that reads the array.
+    None,
+    /// Work that reads it; there may be more.
+    Begun,
+    /// Work up to the event `released`.
+    Ended,
+}
+
+/// The array on the device.
+pub(super) struct Memory {
+    gpu: &'static Gpu,
+    slice: CudaSlice<u32>,
+    /// Recorded after each copy.
+    copied: Event,
+}
+
+impl Memory {
+    pub(super) fn address(&self, word: usize) -> sys::CUdeviceptr {
+        *self.slice.device_ptr() + (word * WORD) as u64
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // Freeing, which comes next, is done by dfdx's stream. If the device fails there is nothing
+        // left to protect.
+        let _ = self.copied.hold_back(self.gpu.stream());
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        // The staging memory goes now. As above if the device fails.
+        let _ = self.memory.copied.wait();
+    }
+}
+
+impl Arena {
+    /// See [`Backend::begin_upload`](crate::Backend::begin_upload).
+    pub(super) fn begin_upload(&mut self, cuda: &Cuda, n_word: usize) -> Result<()> {
+        let gpu = device::of(cuda)?;
+        gpu.bind()?;
+        let n_word = n_word.max(1);
+        let fits = |filled: &Filled| {
+            filled.memory.slice.len() >= n_word && Rc::strong_count(&filled.memory) == 1
+        };
+        if let Some(filled) = self.filled.as_mut().filter(|filled| fits(filled)) {
+            filled.memory.copied.wait()?;
+            filled.n = 0;
+            filled.matrices.get_mut().clear();
+            return Ok(());
+        }
+        // Somewhat more than is asked for: the next batch may be a little larger.
+        self.filled = None;
+        let room = n_word + n_word / 4;
+        self.filled = Some(Filled {
+            gpu,
+            staging: Pinned::new(room * WORD)?,
+            memory: Rc::new(Memory { gpu, slice: allocate(gpu, room)?, copied: Event::new()? }),
+            n: 0,
+            matrices: RefCell::default(),
+            // The memory is there when dfdx's stream has come to this point.
+            use_: Cell::new(Use::Begun),
+            released: Event::new()?,
+        });
+        Ok(())
+    }
+
+    fn filled(&mut self) -> Result<&mut Filled> {
+        self.filled.as_mut().ok_or_else(|| Error::Engine("nothing was begun to upload".into()))
+    }
+
+    /// A view of the array with a copy of `host` to come.
+    pub(super) fn put(&mut self, host: &[u32]) -> Result<Words> {
+        let filled = self.filled()?;
+        let first = filled.take(host)?;
+        Ok(Words::view(Rc::clone(&filled.memory), first, host.len()))
+    }
+
+    /// A matrix with a copy of `host` to come.
+    pub(super) fn put_matrix(
+        &mut self,
+        cuda: &Cuda,
+        host: &[f32],
+        [n_row, n_column]: [usize; 2],
+    ) -> Result<Dense<Cuda>> {
+        assert_eq!(host.len(), n_row * n_column, "as many numbers as the matrix has");
+        let filled = self.filled()?;
+        let matrix: Dense<Cuda> = cuda
+            .try_zeros_like(&(n_row, n_column))
+            .map_err(|error| Error::Engine(error.to_string()))?;
+        let first = filled.take(bytemuck::cast_slice(host))?;
+        if !host.is_empty() {
+            filled.matrices.get_mut().push((matrix.clone(), first));
+        }
+        Ok(matrix)
+    }
+
+    /// See [`Backend::finish_upload`](crate::Backend::finish_upload).
+    #[allow(unsafe_code, reason = "copies take addresses")]
+    pub(super) fn finish_upload(&mut self) -> Result<()> {
+        let filled = self.filled()?;
+        let gpu = filled.gpu;
+        gpu.bind()?;
+        if filled.use_.get() == Use::Begun {
+            filled.released.record(gpu.stream())?;
+        }
+        if filled.use_.get() != Use::None {
+            filled.released.hold_back(gpu.copies())?;
+        }
+        let bytes = &filled.staging.bytes()[..filled.n * WORD];
+        // SAFETY: the array is as long as the staging memory. That is not written to, nor freed,
+        // before the event `copied`; the array is not read before it either.
+        unsafe { result::memcpy_htod_async(filled.memory.address(0), bytes, gpu.copies()) }
+            .map_err(Error::driver("copy a batch to the GPU"))?;
+        filled.memory.copied.record(gpu.copies())?;
+        filled.use_.set(Use::None);
+        Ok(())
+    }
+
+    /// See [`Backend::begin_use`](crate::Backend::begin_use).
+    #[allow(unsafe_code, reason = "copies take addresses")]
+    pub(super) fn begin_use(&self) -> Result<()> {
+        let Some(filled) = &self.filled else { return Ok(()) };
+        if filled.use_.replace(Use::Begun) == Use::None {
+            filled.gpu.bind()?;
+            filled.memory.copied.hold_back(filled.gpu.stream())?;
+        }
+        for (matrix, first) in filled.matrices.borrow_mut().drain(..) {
+            let n_byte = matrix.shape().0 * matrix.shape().1 * WORD;
+            // SAFETY: the matrix has so many bytes, and so many were taken from `first` on.
+            unsafe {
+                let (to, from) = (raw::of_tensor(&matrix), filled.memory.address(first));
+                result::memcpy_dtod_async(to, from, n_byte, filled.gpu.stream())
+            }
+            .map_err(Error::driver("copy a matrix on the GPU"))?;
+        }
+        Ok(())
+    }
+
+    /// See [`Backend::end_use`](crate::Backend::end_use).
+    pub(super) fn end_use(&self) -> Result<()> {
+        let Some(filled) = &self.filled else { return Ok(()) };
+        if filled.use_.get() == Use::Begun {
+            filled.gpu.bind()?;
+            filled.released.record(filled.gpu.stream())?;
+            filled.use_.set(Use::Ended);
+        }
+        Ok(())
+    }
+}
+
+impl Filled {
+    /// Copies to the staging memory, and says from which word on.
+    fn take(&mut self, host: &[u32]) -> Result<usize> {
+        let first = self.n;
+        let end = first + host.len();
+        let room = self.memory.slice.len();
+        let Some(place) = self.staging.bytes_mut().get_mut(first * WORD..end * WORD) else {
+            return Err(Error::Engine(format!("{end} words are put into an arena of {room}")));
+        };
+        place.copy_from_slice(bytemuck::cast_slice(host));
+        self.n = end.next_multiple_of(ALIGNMENT).min(room);
+        Ok(first)
+    }
+}
+
+#[allow(unsafe_code, reason = "memory that has no values yet")]
+fn allocate(gpu: &Gpu, n_word: usize) -> Result<CudaSlice<u32>> {
+    // SAFETY: any bits are a word, and what is read later is copied there before.
+    unsafe { gpu.device.alloc(n_word) }
+        .map_err(Error::driver(format!("find room for a batch of {n_word} words")))
+}
+
+/// A point in the work of a stream, once it is recorded.
+struct Event(sys::CUevent);
+
+#[allow(unsafe_code, reason = "the driver takes events by their handles")]
+impl Event {
+    fn new() -> Result<Self> {
+        result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
+            .map(Self)
+            .map_err(Error::driver("make an event"))
+    }
+
+    /// Everything that was asked of the stream up to here.
+    fn record(&self, stream: sys::CUstream) -> Result<()> {
+        // SAFETY: both exist; the event until this is dropped, streams as long as the process.
+        unsafe { result::event::record(self.0, stream) }.map_err(Error::driver("record an event"))
+    }
+
+    /// What is asked of the stream from here on comes after the event.
+    fn hold_back(&self, stream: sys::CUstream) -> Result<()> {
+        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+        // SAFETY: as above.
+        unsafe { result::stream::wait_event(stream, self.0, flags) }
+            .map_err(Error::driver("wait for an event"))
+    }
+
+    /// The host waits for the event.
+    fn wait(&self) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { sys::cuEventSynchronize(self.0) }
+            .result()
+            .map_err(Error::driver("wait for a copy to the GPU"))
+    }
+}
+
+#[allow(unsafe_code, reason = "the driver takes events by their handles")]
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has the handle; the driver keeps what streams still wait for.
+        let _ = unsafe { result::event::destroy(self.0) };
+    }
+}
