@@ -25,6 +25,7 @@ use crate::{NeighborError, Neighbors, connect};
 #[derive(Debug, Clone)]
 pub struct EdgeCollector {
     rule: EdgeRule,
+    n_node: Vec<u32>,
     n_edge: Vec<u32>,
     edges: Neighbors,
     n_without_edges: u64,
@@ -35,8 +36,8 @@ impl EdgeCollector {
     /// A collector of no structures yet.
     #[must_use]
     pub fn new(rule: EdgeRule) -> Self {
-        let (n_edge, edges) = (Vec::new(), Neighbors::default());
-        Self { rule, n_edge, edges, n_without_edges: 0, n_with_lone_atom: 0 }
+        let (n_node, n_edge, edges) = (Vec::new(), Vec::new(), Neighbors::default());
+        Self { rule, n_node, n_edge, edges, n_without_edges: 0, n_with_lone_atom: 0 }
     }
 
     /// Connects the next structure; see [`connect`].
@@ -55,6 +56,7 @@ impl EdgeCollector {
         let n_receiver = edges.receiver.chunk_by(|a, b| a == b).count();
         self.n_without_edges += u64::from(n_receiver == 0);
         self.n_with_lone_atom += u64::from(n_receiver < positions.len());
+        self.n_node.push(positions.len() as u32);
         self.n_edge.push(edges.n_edge() as u32);
         self.edges.append(edges);
         Ok(())
@@ -90,7 +92,8 @@ impl EdgeCollector {
             return Err(DatasetError::other(NeighborError::NoEdge { n_graph, radius }));
         }
         let Neighbors { sender, receiver, distance, displacement } = self.edges;
-        StoredEdges::new(&self.n_edge, &sender, &receiver, &distance, &displacement)
+        let (n_node, n_edge) = (&self.n_node, &self.n_edge);
+        StoredEdges::from_sorted(n_node, n_edge, sender, receiver, distance, displacement)
             .map(Edges::Stored)
     }
 }

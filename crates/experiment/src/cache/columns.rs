@@ -246,9 +246,8 @@ impl Taken {
 
     /// Rows of three.
     fn vectors(&mut self, name: &str) -> Result<Vec<[f32; 3]>, DatasetError> {
-        let values = self.f32(name)?;
-        let (vectors, rest) = values.as_chunks::<3>();
-        if rest.is_empty() { Ok(vectors.to_vec()) } else { Err(other_type(name)) }
+        // The largest column of all is not copied.
+        bytemuck::allocation::try_cast_vec(self.f32(name)?).map_err(|_| other_type(name))
     }
 }
 
