@@ -1,5 +1,5 @@
 // Stands in for NVIDIA's driver: device memory is host memory, streams are queues whose work is done
-// by whoever waits for it, or before, at random.
+// by whoever waits for it, or before, as the setting of streams says.
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
@@ -86,6 +86,21 @@ struct Report {
     }
 } report;
 
+// ---- streams ----
+
+struct Stream;
+
+struct Work {
+    std::function<void()> run;
+    Stream* other;  // wait for this much of another stream first
+    uint64_t position;
+};
+
+struct Stream {
+    std::deque<Work> waiting;
+    uint64_t submitted = 0, done = 0;
+};
+
 // ---- memory ----
 
 const size_t page = 4096;
@@ -93,7 +108,9 @@ const size_t page = 4096;
 struct Memory {
     char* mapped;
     size_t mapped_size, size;
-    bool freed;  // asked for, not yet done
+    bool freed;            // asked for, not yet done
+    const Stream* stream;  // that allocates it
+    uint64_t position;     // how much of that stream is done by then
 };
 
 std::map<Address, Memory> device_memory;
@@ -101,14 +118,14 @@ std::map<Address, size_t> pinned_memory;
 uint64_t in_use;
 
 // The array ends right before a page that cannot be touched.
-Address allocate(size_t n) {
+Address allocate(size_t n, const Stream* stream) {
     size_t pages = (n + page - 1) / page * page;
     char* mapped = (char*)mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED) stop("the machine has no more memory");
     mprotect(mapped + pages, page, PROT_NONE);
     memset(mapped, 0xff, pages);
     Address address = (Address)(mapped + (pages - n) / 16 * 16);
-    device_memory[address] = {mapped, pages + page, n, false};
+    device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted};
     in_use += n;
     return address;
 }
@@ -138,27 +155,19 @@ void check(const char* what, Address address, size_t n) {
         stop(std::string(what) + " of " + std::to_string(n) + " bytes reaches beyond an array of the device");
 }
 
+// Memory is there when its stream has come to the allocation; others must wait for that.
+void check_there(Address address, const Stream* stream) {
+    const Memory& m = std::prev(device_memory.upper_bound(address))->second;
+    if (m.stream != stream && m.stream->done < m.position)
+        stop("a stream uses memory that another stream has not allocated yet");
+}
+
 bool is_pinned(const void* p, size_t n) {
     auto after = pinned_memory.upper_bound((Address)p);
     if (after == pinned_memory.begin()) return false;
     const auto& found = *std::prev(after);
     return (Address)p + n <= found.first + found.second;
 }
-
-// ---- streams ----
-
-struct Stream;
-
-struct Work {
-    std::function<void()> run;
-    Stream* other;  // wait for this much of another stream first
-    uint64_t position;
-};
-
-struct Stream {
-    std::deque<Work> waiting;
-    uint64_t submitted = 0, done = 0;
-};
 
 struct Event {
     Stream* stream = nullptr;
@@ -184,24 +193,26 @@ void advance(Stream* stream, uint64_t position) {
     }
 }
 
-enum Policy { eager, lazy, at_random };
+// When work is done that nobody waits for yet: at once; never; at random; at once on all streams but
+// the default one, where never.
+enum Policy { eager, lazy, at_random, others_first };
+const char* const policies[] = {"eager", "lazy", "random", "others-first"};
 
-Policy policy() {
-    static const Policy chosen = [] {
-        const char* text = getenv("EMULATED_CUDA_STREAMS");
-        if (!text || !*text || !strcmp(text, "random")) return at_random;
-        if (!strcmp(text, "eager")) return eager;
-        if (!strcmp(text, "lazy")) return lazy;
-        stop("EMULATED_CUDA_STREAMS is \"random\", \"eager\" or \"lazy\"");
-    }();
-    return chosen;
+Policy named_policy(const char* text) {
+    if (!text || !*text) return at_random;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(text, policies[i])) return (Policy)i;
+    stop("EMULATED_CUDA_STREAMS is \"eager\", \"lazy\", \"random\" or \"others-first\"");
 }
+
+Policy policy = named_policy(getenv("EMULATED_CUDA_STREAMS"));
 
 void submit(Stream* stream, Work work) {
     stream->waiting.push_back(std::move(work));
     stream->submitted++;
-    if (policy() == eager) advance(stream, stream->submitted);
-    if (policy() == at_random && draw() % 4 == 0) {
+    if (policy == eager || (policy == others_first && stream != &default_stream))
+        advance(stream, stream->submitted);
+    if (policy == at_random && draw() % 4 == 0) {
         Stream* some = streams[draw() % streams.size()];
         uint64_t n = some->submitted - some->done;
         if (n > 0) advance(some, some->done + draw() % (n + 1));
@@ -286,6 +297,12 @@ extern "C" {
 void emulated_cuda_counts(EmulatedCounts* out) {
     Guard guard(mutex);
     *out = counts;
+}
+
+// Work that waits already is done when somebody waits for it, whatever comes next.
+void emulated_cuda_streams(const char* name) {
+    Guard guard(mutex);
+    policy = named_policy(name);
 }
 
 Result cuInit(unsigned flags) {
@@ -387,7 +404,7 @@ Result cuGetErrorString(Result code, const char** out) {
 
 Result cuMemAllocAsync(Address* address, size_t n, void* stream) {
     NEEDS_CONTEXT
-    stream_of(stream);
+    const Stream* of = stream_of(stream);
     if (n == 0) {
         counts.empty_allocations++;
         *address = 0;
@@ -397,7 +414,7 @@ Result cuMemAllocAsync(Address* address, size_t n, void* stream) {
     counts.allocated_bytes += n;
     if (in_use + n > setting("EMULATED_CUDA_MEMORY", 8ull << 30)) finish_all();
     if (in_use + n > setting("EMULATED_CUDA_MEMORY", 8ull << 30)) return out_of_memory;
-    *address = allocate(n);
+    *address = allocate(n, of);
     return ok;
 }
 Result cuMemAlloc_v2(Address* address, size_t n) {
@@ -443,8 +460,7 @@ Result cuMemFreeHost(void* p) {
     NEEDS_CONTEXT
     auto found = pinned_memory.find((Address)p);
     if (found == pinned_memory.end()) stop("pinned memory is freed twice, or was never allocated");
-    // As the real one, this waits for what is under way.
-    finish_all();
+    // It is not documented to wait for copies under way.
     munmap(p, found->second);
     pinned_memory.erase(found);
     return ok;
@@ -487,8 +503,11 @@ Result cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream
     counts.copies_to_device++;
     counts.bytes_to_device += n;
     if (is_pinned(from, n)) {
+        const Stream* by = stream_of(stream);
         submit(stream, [=] {
             if (!is_pinned(from, n)) stop("pinned memory is freed before the copy from it");
+            if (!inside(to, n)) stop("memory is freed before the copy to it");
+            check_there(to, by);
             memcpy((void*)to, from, n);
         });
     } else {

@@ -1,7 +1,9 @@
-//! What the emulated GPU of the feature `cuda-check` has been asked for, for tests.
+//! The emulated GPU of the feature `cuda-check`, for tests: what it has been asked for, and when it
+//! does its work.
 
-#![allow(unsafe_code, reason = "the counts come from the emulated driver")]
+#![allow(unsafe_code, reason = "calls of the emulated driver")]
 
+use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 
 /// Calls since the program started.
@@ -37,6 +39,32 @@ pub struct Counts {
 
 unsafe extern "C" {
     fn emulated_cuda_counts(out: *mut Counts);
+    fn emulated_cuda_streams(name: *const c_char);
+}
+
+/// When a stream's work is done that nobody waits for yet. A real GPU may do any of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// At once.
+    Eager,
+    /// Never.
+    Lazy,
+    /// At once or later, at random.
+    Random,
+    /// At once on all streams but dfdx's, never on that.
+    OthersFirst,
+}
+
+/// Sets when work is done, for the whole process.
+pub fn set_streams(streams: Streams) {
+    let name: &CStr = match streams {
+        Streams::Eager => c"eager",
+        Streams::Lazy => c"lazy",
+        Streams::Random => c"random",
+        Streams::OthersFirst => c"others-first",
+    };
+    // SAFETY: the driver reads the name before it returns.
+    unsafe { emulated_cuda_streams(name.as_ptr()) }
 }
 
 /// What the emulated GPU has been asked for so far, by all threads.

@@ -1,11 +1,11 @@
 //! A batch on its way to the device: page-locked memory of the host, one array on the device, one
 //! copy between them, on a stream of its own.
 //!
-//! Four orders must hold, whatever the trainer calls when. The host fills its memory when the copy
-//! from it has been made. The copy begins when no work uses the array any more. Work on a batch begins
-//! when the copy has been made. And the array is freed after both. The first and third follow from
-//! the event `copied`, the second from `released`; freeing happens in the order of dfdx's stream,
-//! which waits for `copied` before.
+//! Four orders must hold, whatever the trainer calls when. The host fills or frees its memory when the
+//! copy from it has been made. The copy begins when no work uses the array any more. Work on a batch
+//! begins when the copy has been made. And the array is freed after both. The first and third follow
+//! from the event `copied`, the second from `released`; the array is freed in the order of dfdx's
+//! stream, and after its arena was filled anew or dropped, which waits for `copied`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -35,6 +35,8 @@ struct Filled {
     gpu: &'static Gpu,
     staging: Pinned,
     memory: Rc<Memory>,
+    /// Recorded after each copy.
+    copied: Event,
     /// Words that are taken.
     n: usize,
     /// Matrices of dfdx, which have memory of their own, and where their numbers lie.
@@ -55,31 +57,19 @@ enum Use {
 }
 
 /// The array on the device.
-pub(super) struct Memory {
-    gpu: &'static Gpu,
-    slice: CudaSlice<u32>,
-    /// Recorded after each copy.
-    copied: Event,
-}
+pub(super) struct Memory(CudaSlice<u32>);
 
 impl Memory {
     pub(super) fn address(&self, word: usize) -> sys::CUdeviceptr {
-        *self.slice.device_ptr() + (word * WORD) as u64
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // Freeing, which comes next, is done by dfdx's stream. If the device fails there is nothing
-        // left to protect.
-        let _ = self.copied.hold_back(self.gpu.stream());
+        *self.0.device_ptr() + (word * WORD) as u64
     }
 }
 
 impl Drop for Filled {
     fn drop(&mut self) {
-        // The staging memory goes now. As above if the device fails.
-        let _ = self.memory.copied.wait();
+        // The staging memory goes now, and the array when no view of it is left. If the device fails
+        // there is nothing left to protect.
+        let _ = self.copied.wait();
     }
 }
 
@@ -90,10 +80,10 @@ impl Arena {
         gpu.bind()?;
         let n_word = n_word.max(1);
         let fits = |filled: &Filled| {
-            filled.memory.slice.len() >= n_word && Rc::strong_count(&filled.memory) == 1
+            filled.memory.0.len() >= n_word && Rc::strong_count(&filled.memory) == 1
         };
         if let Some(filled) = self.filled.as_mut().filter(|filled| fits(filled)) {
-            filled.memory.copied.wait()?;
+            filled.copied.wait()?;
             filled.n = 0;
             filled.matrices.get_mut().clear();
             return Ok(());
@@ -104,7 +94,8 @@ impl Arena {
         self.filled = Some(Filled {
             gpu,
             staging: Pinned::new(room * WORD)?,
-            memory: Rc::new(Memory { gpu, slice: allocate(gpu, room)?, copied: Event::new()? }),
+            memory: Rc::new(Memory(allocate(gpu, room)?)),
+            copied: Event::new()?,
             n: 0,
             matrices: RefCell::default(),
             // The memory is there when dfdx's stream has come to this point.
@@ -161,7 +152,7 @@ impl Arena {
         // before the event `copied`; the array is not read before it either.
         unsafe { result::memcpy_htod_async(filled.memory.address(0), bytes, gpu.copies()) }
             .map_err(Error::driver("copy a batch to the GPU"))?;
-        filled.memory.copied.record(gpu.copies())?;
+        filled.copied.record(gpu.copies())?;
         filled.use_.set(Use::None);
         Ok(())
     }
@@ -172,7 +163,7 @@ impl Arena {
         let Some(filled) = &self.filled else { return Ok(()) };
         if filled.use_.replace(Use::Begun) == Use::None {
             filled.gpu.bind()?;
-            filled.memory.copied.hold_back(filled.gpu.stream())?;
+            filled.copied.hold_back(filled.gpu.stream())?;
         }
         for (matrix, first) in filled.matrices.borrow_mut().drain(..) {
             let n_byte = matrix.shape().0 * matrix.shape().1 * WORD;
@@ -203,7 +194,7 @@ impl Filled {
     fn take(&mut self, host: &[u32]) -> Result<usize> {
         let first = self.n;
         let end = first + host.len();
-        let room = self.memory.slice.len();
+        let room = self.memory.0.len();
         let Some(place) = self.staging.bytes_mut().get_mut(first * WORD..end * WORD) else {
             return Err(Error::Engine(format!("{end} words are put into an arena of {room}")));
         };

@@ -62,8 +62,8 @@ impl Pinned {
 #[allow(unsafe_code, reason = "memory of the driver is a pointer")]
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: the driver has given this pointer, and it waits for copies under way. Without a
-        // driver any more, at the end of the process, there is nothing to free.
+        // SAFETY: the driver has given this pointer, and whoever starts copies waits for them.
+        // Without a driver any more, at the end of the process, there is nothing to free.
         let _ = unsafe { sys::cuMemFreeHost(self.start.cast()) };
     }
 }

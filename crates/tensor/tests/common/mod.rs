@@ -55,6 +55,11 @@ pub(crate) fn numbers(purpose: &str, n: usize) -> Vec<f32> {
 /// Three graphs whose edges have no symmetry, one of them with a hub of 1,500 edges, padded by 40
 /// nodes and 2,000 edges; targets are classes 0 to 3, which serve as numbers too.
 pub(crate) fn collated() -> BatchBuffer {
+    collated_of(&[0, 1, 2])
+}
+
+/// The same with some of the three graphs.
+pub(crate) fn collated_of(members: &[u32]) -> BatchBuffer {
     let n_node = [6_u32, 1600, 9];
     let n_edge = [17_u32, 1700, 30];
     let mut rng = random::stream(7, "edges", 0);
@@ -86,11 +91,11 @@ pub(crate) fn collated() -> BatchBuffer {
 
     let mut plan = BatchPlan::default();
     plan.clear(Level::Graphs);
-    let View::ManyGraphs(sizes) = graphs.view(&[0, 1, 2]) else { panic!("many graphs") };
+    let View::ManyGraphs(sizes) = graphs.view(members) else { panic!("many graphs") };
     for &size in sizes.iter() {
         plan.push_graph(size);
     }
-    plan.output_weight = vec![1.0, 0.5, 2.0];
+    plan.output_weight = members.iter().map(|&id| [1.0, 0.5, 2.0][id as usize]).collect();
     let real = plan.real;
     plan.shape = Shape {
         n_node: real.n_node + 40,

@@ -1,0 +1,294 @@
+//! Batches arrive by a stream of their own: whatever order the GPU does its work in, as far as events
+//! leave it a choice, results are those of a program that waits after every call.
+
+#![cfg(feature = "cuda-check")]
+
+mod common;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
+use batchlab_core::{BatchBuffer, Trainer};
+use batchlab_tensor::dfdx::tensor::Cuda;
+use batchlab_tensor::emulation::{Streams, set_streams};
+use batchlab_tensor::{Backend, Dense, open};
+use common::{Operation, Probe, collated, collated_of, context, needs};
+
+const ALL: [Streams; 4] = [Streams::Eager, Streams::Lazy, Streams::OthersFirst, Streams::Random];
+
+/// The setting is one for the process, so tests take turns.
+fn order(streams: Streams) -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    set_streams(streams);
+    guard
+}
+
+fn gpu() -> Cuda {
+    let device: Result<batchlab_tensor::device::Device, _> = "cuda:0".parse();
+    device.expect("the emulated GPU is there");
+    Cuda::try_build(0, 0).expect("dfdx opens it too")
+}
+
+type Arena = <Cuda as Backend>::Arena;
+
+/// A matrix of `n` rows of one value on its way to the GPU.
+fn upload(gpu: &Cuda, arena: &mut Arena, value: u8, n: usize) -> Dense<Cuda> {
+    gpu.begin_upload(arena, n).expect("room");
+    let matrix = gpu.put_matrix(arena, &vec![f32::from(value); n], [n, 1]).expect("room");
+    gpu.finish_upload(arena).expect("the device works");
+    matrix
+}
+
+#[test]
+fn an_arena_can_be_filled_again_at_once() {
+    let gpu = gpu();
+    for streams in ALL {
+        let _turn = order(streams);
+        let mut arena = Arena::default();
+        let mut matrices = Vec::new();
+        for value in 1..7 {
+            // The fifth needs an arena of its own, while the fourth is still on its way.
+            let n = if value < 5 { 200 } else { 2000 };
+            matrices.push((upload(&gpu, &mut arena, value, n), [f32::from(value)].repeat(n)));
+            gpu.begin_use(&arena).expect("the device works");
+            if value % 2 == 0 {
+                gpu.end_use(&arena).expect("the device works");
+            }
+        }
+        for (matrix, expected) in matrices {
+            assert!(matrix.as_vec() == expected, "{streams:?}: {} is not there", expected[0]);
+        }
+    }
+}
+
+#[test]
+fn what_was_never_used_does_not_arrive_in_what_comes_after() {
+    let gpu = gpu();
+    for streams in ALL {
+        let _turn = order(streams);
+        let mut arena = Arena::default();
+        let unused = upload(&gpu, &mut arena, 1, 300);
+        let used = upload(&gpu, &mut arena, 2, 200);
+        gpu.begin_use(&arena).expect("the device works");
+        assert_eq!(used.as_vec(), [2.0; 200], "{streams:?}");
+        assert_eq!(unused.as_vec(), [0.0; 300], "{streams:?}");
+    }
+}
+
+/// The emulated GPU ends the program where memory goes before the copy to or from it.
+#[test]
+fn an_arena_can_be_dropped_at_any_time() {
+    let gpu = gpu();
+    for streams in ALL {
+        let _turn = order(streams);
+        for n_call in 0..5 {
+            let mut arena = Arena::default();
+            if n_call > 0 {
+                gpu.begin_upload(&mut arena, 100).expect("room");
+            }
+            if n_call > 1 {
+                gpu.put_matrix(&mut arena, &[1.0; 100], [100, 1]).expect("room");
+            }
+            if n_call > 2 {
+                gpu.finish_upload(&mut arena).expect("the device works");
+            }
+            if n_call > 3 {
+                gpu.begin_use(&arena).expect("the device works");
+            }
+        }
+        Backend::wait(&gpu).expect("the device works");
+    }
+}
+
+#[test]
+fn more_than_was_asked_for_is_refused_and_the_arena_lives_on() {
+    let gpu = gpu();
+    let _turn = order(Streams::Lazy);
+    let mut arena = Arena::default();
+    gpu.begin_upload(&mut arena, 100).expect("room");
+    gpu.put_matrix(&mut arena, &[1.0; 200], [200, 1]).expect_err("too much");
+    let matrix = upload(&gpu, &mut arena, 3, 200);
+    gpu.begin_use(&arena).expect("the device works");
+    assert_eq!(matrix.as_vec(), [3.0; 200]);
+}
+
+/// The batch of some graphs, with distances of its own.
+struct Batch {
+    buffer: BatchBuffer,
+    distance: Vec<f32>,
+}
+
+impl Batch {
+    fn new(members: &[u32], factor: f32) -> Self {
+        let buffer = collated_of(members);
+        let distance = buffer.batch().distance.iter().map(|d| factor * d).collect();
+        Self { buffer, distance }
+    }
+}
+
+/// A trainer and everything it says. It `waits` after every call, and with batches until the tape is
+/// used up, where nothing is to be done at once.
+struct Diary<'a> {
+    trainer: Box<dyn Trainer>,
+    waits: bool,
+    later: Option<(Slot, &'a Batch)>,
+    said: Vec<u64>,
+}
+
+impl<'a> Diary<'a> {
+    fn open(waits: bool) -> Self {
+        let ctx = ModelContext { device: "cuda:0".into(), ..context(Loss::Mse, 1) };
+        let probe = |p: &mut _| Probe::new(Operation::Everything, 1, p);
+        let trainer = open(&ctx, needs(), probe).expect("the emulated GPU");
+        Self { trainer, waits, later: None, said: Vec::new() }
+    }
+
+    fn wait(&mut self) {
+        if self.waits {
+            self.trainer.synchronise().expect("the device works");
+        }
+    }
+
+    fn upload(&mut self, slot: Slot, batch: &Batch) {
+        let mut view = batch.buffer.batch();
+        view.distance = &batch.distance;
+        self.trainer.upload(slot, &view).expect("a complete batch");
+        self.wait();
+    }
+
+    /// Between forward and backward.
+    fn upload_early(&mut self, slot: Slot, batch: &'a Batch) {
+        if self.waits {
+            self.later = Some((slot, batch));
+        } else {
+            self.upload(slot, batch);
+        }
+    }
+
+    fn forward(&mut self, slot: Slot) {
+        let loss = self.trainer.forward(slot, Mode::Training, 0).expect("forward");
+        self.said.push(loss.loss_sum.to_bits());
+        self.wait();
+    }
+
+    fn backward(&mut self) {
+        self.trainer.backward(1.0).expect("backward");
+        self.wait();
+        if let Some((slot, batch)) = self.later.take() {
+            self.upload(slot, batch);
+        }
+    }
+
+    fn update(&mut self) {
+        self.trainer.update(1e-2).expect("update");
+        self.wait();
+    }
+
+    fn predict(&mut self, slot: Slot) {
+        let mut prediction = Vec::new();
+        self.trainer.predict(slot, &mut prediction).expect("predict");
+        self.said.extend(prediction.iter().map(|value| u64::from(value.to_bits())));
+        self.wait();
+    }
+
+    fn state(mut self) -> Vec<u64> {
+        let state = self.trainer.state().expect("the device works");
+        let values = state.tensors.iter().flat_map(|tensor| &tensor.data);
+        self.said.extend(values.map(|value| u64::from(value.to_bits())));
+        self.said
+    }
+}
+
+/// Training with uploads at every moment, evaluation in between, batches that are refused, and
+/// batches that are replaced while they are used or before.
+fn training(waits: bool) -> Vec<u64> {
+    use Slot::{A, B};
+    // Of the same size, but with other indices.
+    let [one, two] = [(&[0, 2], 1.0), (&[2, 0], 0.7)].map(|(of, factor)| Batch::new(of, factor));
+    let larger = Batch::new(&[0, 1, 2], 0.8);
+    let mut diary = Diary::open(waits);
+    // The next batch arrives while the gradients of this one are computed.
+    for (slot, next, batch) in [(A, B, &two), (B, A, &one), (A, B, &two)] {
+        if diary.said.is_empty() {
+            diary.upload(slot, &one);
+        }
+        diary.forward(slot);
+        diary.backward();
+        diary.upload(next, batch);
+        diary.update();
+    }
+    // Into the same slot, by itself and by a larger batch.
+    for batch in [&one, &larger, &two] {
+        diary.forward(B);
+        diary.backward();
+        diary.upload(B, batch);
+        diary.update();
+    }
+    // Between forward and backward: the tape holds on to the batch before.
+    diary.forward(B);
+    diary.upload_early(B, &one);
+    diary.backward();
+    diary.update();
+    // Evaluation between forward and backward, then a batch in the place of the one just used.
+    diary.forward(B);
+    diary.upload(A, &larger);
+    diary.predict(A);
+    diary.backward();
+    diary.upload(B, &two);
+    diary.update();
+    // A batch that is never used, and one that is refused.
+    diary.upload(A, &one);
+    diary.upload(A, &two);
+    let refused = collated();
+    let mut view = refused.batch();
+    view.displacement = &[];
+    diary.forward(B);
+    diary.backward();
+    diary.trainer.upload(B, &view).expect_err("the model needs displacements");
+    diary.trainer.forward(B, Mode::Training, 0).expect_err("there is no batch");
+    diary.forward(A);
+    diary.backward();
+    diary.update();
+    diary.upload(B, &larger);
+    diary.state()
+}
+
+#[test]
+fn training_is_the_same_whenever_the_gpu_does_its_work() {
+    let expected = {
+        let _turn = order(Streams::Eager);
+        training(true)
+    };
+    assert!(expected.len() > 100);
+    for streams in ALL {
+        let _turn = order(streams);
+        assert!(training(false) == expected, "{streams:?}");
+    }
+}
+
+/// Work that was put off is still to do when the trainer goes.
+#[test]
+fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
+    let [one, two] = [1.0, 0.7].map(|factor| Batch::new(&[0, 2], factor));
+    for streams in ALL {
+        let _turn = order(streams);
+        for n_call in 0..5 {
+            let mut diary = Diary::open(false);
+            diary.upload(Slot::A, &one);
+            if n_call > 0 {
+                diary.forward(Slot::A);
+            }
+            if n_call > 1 {
+                diary.upload(Slot::A, &two);
+            }
+            if n_call > 2 {
+                diary.backward();
+            }
+            if n_call > 3 {
+                diary.update();
+            }
+        }
+        Backend::wait(&gpu()).expect("the device works");
+    }
+}
