@@ -102,6 +102,23 @@ pub trait Record: Sized {
     /// # Errors
     /// Never for rows of this type; the error is Arrow's.
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
+
+    /// Turns columns into rows. Columns are found by their names, others are ignored.
+    ///
+    /// # Errors
+    /// A column that is missing, of another type, or without values that must be there.
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
+}
+
+/// The values of the column of that name.
+fn column<T: ColumnValue>(batch: &RecordBatch, name: &str) -> Result<Vec<T>, ArrowError> {
+    let values = batch.column_by_name(name).and_then(|array| T::values(array));
+    values.ok_or_else(|| {
+        ArrowError::SchemaError(format!(
+            "column \"{name}\" is missing, or not of type {} with a value in every row",
+            T::data_type()
+        ))
+    })
 }
 
 macro_rules! record {
@@ -136,6 +153,11 @@ macro_rules! record {
                     vec![$(ColumnValue::array(&mut rows.iter().map(|row| &row.$field))),*],
                 )
             }
+            fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError> {
+                $(let mut $field = column::<$type>(batch, stringify!($field))?.into_iter();)*
+                let row = || Some(Self { $($field: $field.next()?),* });
+                Ok(std::iter::from_fn(row).collect())
+            }
         }
     };
 }
@@ -153,7 +175,8 @@ record! {
         started_at: Timestamp,
         /// When the run ended.
         finished_at: Timestamp,
-        /// `completed`, `nan`, `interrupted` or `failed`.
+        /// `completed`, `nan`, `interrupted`, `failed`, or `crashed`: the process ended without a word
+        /// and its rows were salvaged.
         status: String,
         /// Why the run did not complete.
         error: Option<String>,
@@ -339,8 +362,8 @@ record! {
         at: Timestamp,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, or what a batcher reports, such as
-        /// `oversize`.
+        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`, or what
+        /// a batcher reports, such as `oversize`.
         kind: String,
         /// What a person should read.
         message: String,
@@ -379,6 +402,27 @@ mod tests {
         let batch = MetricRecord::to_batch(&rows).unwrap();
         assert_eq!(batch.num_rows(), 2);
         assert_eq!(batch.column_by_name("step").unwrap().null_count(), 1);
+    }
+
+    #[test]
+    fn rows_come_back_from_columns_in_any_order() {
+        let rows = [None, Some(i64::MIN)].map(|step| EventRecord {
+            run_id: "a".into(),
+            at: Timestamp(-1),
+            step,
+            kind: "note".into(),
+            message: String::new(),
+            payload: step.map(|step| step.to_string()),
+        });
+        let batch = EventRecord::to_batch(&rows).unwrap();
+        let backwards: Vec<usize> = (0..batch.num_columns()).rev().collect();
+        let batch = batch.project(&backwards).unwrap();
+        assert_eq!(EventRecord::from_batch(&batch).unwrap(), rows);
+        let runs = [RunRecord { git_dirty: Some(true), n_shape: 7, ..RunRecord::default() }];
+        assert_eq!(RunRecord::from_batch(&RunRecord::to_batch(&runs).unwrap()).unwrap(), runs);
+
+        let error = StepRecord::from_batch(&batch).unwrap_err().to_string();
+        assert!(error.contains("column \"step\" is missing, or not of type Int64"), "{error}");
     }
 
     #[test]

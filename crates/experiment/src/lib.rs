@@ -12,6 +12,7 @@
 pub mod cache;
 pub mod config;
 pub mod error;
+pub mod journal;
 pub mod observer;
 pub mod provenance;
 pub mod publish;
