@@ -18,6 +18,7 @@ mod check;
 mod data;
 mod exit;
 mod explain;
+mod import;
 mod list;
 mod new;
 mod plan;
@@ -61,6 +62,7 @@ enum Command {
     Data(data::Arguments),
     List(list::Arguments),
     Explain(explain::Arguments),
+    Import(import::Arguments),
     Schema(schema::Arguments),
     New(new::Arguments),
 }
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Data(arguments) => data::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
     };

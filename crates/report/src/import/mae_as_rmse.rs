@@ -1,0 +1,59 @@
+//! Mean absolute errors that were published as root mean squared ones.
+//!
+//! The logs print `[RMSE MAE]` as one array. Where the MAE needs fewer digits, a blank stands
+//! before the bracket, and the authors' parser then takes the second number for the first. Such a
+//! number has fewer than eight decimals, and it is much less than what the same setting shows
+//! elsewhere: an MAE is less than its RMSE.
+
+use super::row::{Cell, PublishedRow, Split};
+
+/// Decimals of a number that is printed in full.
+const FULL: usize = 8;
+/// An RMSE with fewer decimals is believed from this share of the usual value on.
+const SHARE: f64 = 0.8;
+
+/// For every row and each of its errors, whether it is an MAE.
+///
+/// What is usual is the median of the full numbers of all repetitions of the same setting, step and
+/// subset. Repetitions on a processor are equal to the last bit, so that all or none of them may be
+/// full; then the full numbers of the other strategies at the same batch size are taken.
+pub(super) fn find(rows: &[PublishedRow]) -> Vec<Vec<bool>> {
+    let is_mae = |row: &PublishedRow, cell: &Cell| {
+        if decimals(&cell.text).is_none_or(|decimals| decimals >= FULL) {
+            return false;
+        }
+        let usual =
+            usual(rows, cell, |other| same_setting(row, other) && row.batcher == other.batcher)
+                .or_else(|| usual(rows, cell, |other| same_setting(row, other)));
+        usual.is_some_and(|usual| cell.value < SHARE * usual)
+    };
+    rows.iter().map(|row| row.errors.iter().map(|cell| is_mae(row, cell)).collect()).collect()
+}
+
+fn same_setting(a: &PublishedRow, b: &PublishedRow) -> bool {
+    a.batch_size == b.batch_size
+        && a.model == b.model
+        && a.dataset == b.dataset
+        && a.device == b.device
+}
+
+fn usual(
+    rows: &[PublishedRow],
+    cell: &Cell,
+    belongs: impl Fn(&PublishedRow) -> bool,
+) -> Option<f64> {
+    let at = |other: &&Cell| {
+        let place: (i64, Split) = (other.step, other.split);
+        place == (cell.step, cell.split) && decimals(&other.text) == Some(FULL)
+    };
+    let rows = rows.iter().filter(|row| belongs(row));
+    let full: Vec<f64> =
+        rows.flat_map(|row| row.errors.iter().filter(at).map(|c| c.value)).collect();
+    batchlab_stats::median(&full)
+}
+
+/// Digits behind the point; none for numbers with an exponent, whose digits say nothing.
+fn decimals(text: &str) -> Option<usize> {
+    let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    plain.then(|| text.split_once('.').map_or(0, |(_, digits)| digits.len()))
+}

@@ -1,0 +1,274 @@
+//! From published rows to records.
+
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, new_null_array};
+use batchlab_core::record::{
+    EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord, Table,
+};
+use serde_json::json;
+
+use super::row::{PublishedFile, PublishedRow};
+use super::{ImportError, back_filled, mae_as_rmse};
+
+/// What a published file holds and what is wrong with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Rows.
+    pub n_row: usize,
+    /// Rows that can be used: complete, with times of their own.
+    pub n_completed: usize,
+    /// Rows whose job did not reach its last step, or was never started.
+    pub n_incomplete: usize,
+    /// Rows with the times of another campaign.
+    pub n_back_filled: usize,
+    /// Errors at checkpoints.
+    pub n_error: usize,
+    /// Those that are mean absolute errors under the name of root mean squared ones.
+    pub n_mae_as_rmse: usize,
+}
+
+/// A published file in our tables.
+#[derive(Debug)]
+pub struct Imported {
+    /// Stem for the names of its files; it tells the file by its content.
+    pub stem: String,
+    /// What was found.
+    pub counts: Counts,
+    /// One batch of rows for each table.
+    pub tables: Vec<(Table, RecordBatch)>,
+}
+
+/// Turns files into tables. Rows that were copied from one file into another are found among the
+/// files that are given together.
+///
+/// # Errors
+/// Never for files that [`read`](super::read) accepts; the error is Arrow's.
+pub fn tables(files: &[PublishedFile]) -> Result<Vec<Imported>, ImportError> {
+    (0..files.len()).map(|file| imported(files, file)).collect()
+}
+
+fn imported(files: &[PublishedFile], place: usize) -> Result<Imported, ImportError> {
+    let file = &files[place];
+    let stem = format!("published-{}", &file.sha256[..12]);
+    let (back_filled, mae) = (back_filled::find(files, place), mae_as_rmse::find(&file.rows));
+    let mut rows = Rows::default();
+    let mut counts = Counts { n_row: file.rows.len(), ..Counts::default() };
+    for ((row, why), is_mae) in file.rows.iter().zip(&back_filled).zip(&mae) {
+        let run_id = format!("{stem}-{:05}", row.line);
+        let error =
+            why.clone().map(|why| format!("back-filled: {why}")).or_else(|| incomplete(row));
+        counts.n_back_filled += usize::from(why.is_some());
+        counts.n_completed += usize::from(error.is_none());
+        counts.n_incomplete += usize::from(error.is_some() && why.is_none());
+        counts.n_error += is_mae.len();
+        counts.n_mae_as_rmse += is_mae.iter().filter(|is_mae| **is_mae).count();
+        if let Some(why) = why {
+            rows.event(&run_id, None, "import.back_filled", why, &json!({ "line": row.line }));
+        }
+        rows.run(file, row, &run_id, error);
+        rows.times(row, &run_id);
+        rows.errors(row, &run_id, is_mae);
+    }
+    Ok(Imported { stem, counts, tables: rows.tables()? })
+}
+
+fn incomplete(row: &PublishedRow) -> Option<String> {
+    match (row.is_complete, row.was_run) {
+        (_, false) => Some("not run: the source names no job".to_owned()),
+        (Some(true), true) if row.times.is_some() => None,
+        (Some(true), true) => Some("no times: the source calls the job complete".to_owned()),
+        _ => Some("the log of the job does not say that the last step was reached".to_owned()),
+    }
+}
+
+#[derive(Default)]
+struct Rows {
+    runs: Vec<RunRecord>,
+    /// Whether the number of shapes, the planned steps done and so on are known, run by run.
+    n_step: Vec<Option<i64>>,
+    n_shape: Vec<Option<i64>>,
+    evals: Vec<EvalRecord>,
+    events: Vec<EventRecord>,
+    metrics: Vec<MetricRecord>,
+}
+
+impl Rows {
+    fn run(
+        &mut self,
+        file: &PublishedFile,
+        row: &PublishedRow,
+        run_id: &str,
+        error: Option<String>,
+    ) {
+        let is_completed = error.is_none();
+        let config = json!({ "imported": {
+            "engine": "JAX, jraph",
+            "source": "arXiv 2502.00944",
+            "file": format!("{}.csv", file.stem()),
+            "sha256": file.sha256,
+            "line": row.line,
+            "repeat": row.repeat,
+            "columns": row.texts.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+        }});
+        let (target, unit) = target(&row.dataset);
+        self.n_step.push(is_completed.then_some(file.n_step));
+        self.n_shape.push(row.n_shape);
+        self.runs.push(RunRecord {
+            run_id: run_id.to_owned(),
+            schema_version: SCHEMA_VERSION,
+            study: file.stem(),
+            status: if is_completed { "completed" } else { "failed" }.to_owned(),
+            error,
+            config: config.to_string(),
+            device: row.device.clone(),
+            dataset: row.dataset.clone(),
+            target: target.map(str::to_owned),
+            target_unit: unit.map(str::to_owned),
+            model: row.model.clone(),
+            batcher: row.batcher.to_owned(),
+            batch_size: Some(row.batch_size),
+            weighting: "per-batch-mean".to_owned(),
+            // The authors evaluate with the strategy that they train with.
+            evaluation_batcher: row.batcher.to_owned(),
+            timing: "combined".to_owned(),
+            prefetch_depth: 0,
+            n_step_planned: file.n_step,
+            ..RunRecord::default()
+        });
+    }
+
+    fn times(&mut self, row: &PublishedRow, run_id: &str) {
+        let Some(times) = &row.times else { return };
+        for (name, seconds) in [
+            ("published.batching_mean_ns", times.batching_mean),
+            ("published.batching_median_ns", times.batching_median),
+            ("published.combined_mean_ns", times.combined_mean),
+            ("published.combined_median_ns", times.combined_median),
+        ] {
+            self.metrics.push(MetricRecord {
+                run_id: run_id.to_owned(),
+                step: None,
+                name: name.to_owned(),
+                value: seconds * 1e9,
+            });
+        }
+    }
+
+    fn errors(&mut self, row: &PublishedRow, run_id: &str, is_mae: &[bool]) {
+        for (cell, is_mae) in row.errors.iter().zip(is_mae) {
+            self.evals.push(EvalRecord {
+                run_id: run_id.to_owned(),
+                step: cell.step,
+                split: cell.split.name().to_owned(),
+                rmse: (!is_mae).then_some(cell.value),
+                mae: is_mae.then_some(cell.value),
+                ..EvalRecord::default()
+            });
+            if *is_mae {
+                let message = format!(
+                    "{} in {} has fewer than 8 decimals and is less than 0.8 of the usual value: a \
+                     mean absolute error under the name of a root mean squared one",
+                    cell.text, cell.column
+                );
+                let payload = json!({ "line": row.line, "column": cell.column, "text": cell.text });
+                self.event(run_id, Some(cell.step), "import.mae_as_rmse", &message, &payload);
+            }
+        }
+    }
+
+    fn event(
+        &mut self,
+        run_id: &str,
+        step: Option<i64>,
+        kind: &str,
+        message: &str,
+        payload: &serde_json::Value,
+    ) {
+        self.events.push(EventRecord {
+            run_id: run_id.to_owned(),
+            step,
+            kind: kind.to_owned(),
+            message: message.to_owned(),
+            payload: Some(payload.to_string()),
+            ..EventRecord::default()
+        });
+    }
+
+    /// The tables, with nulls where the source says nothing. A struct of ours has a value in every
+    /// column that our own runs always fill; an invented 0 must not reach a file.
+    fn tables(&self) -> Result<Vec<(Table, RecordBatch)>, ImportError> {
+        let mut runs = without(&RunRecord::to_batch(&self.runs)?, UNKNOWN_OF_RUNS)?;
+        runs = with_integers(&runs, "n_step", &self.n_step)?;
+        runs = with_integers(&runs, "n_shape", &self.n_shape)?;
+        let evals = without(&EvalRecord::to_batch(&self.evals)?, &["n_graph", "loss", "eval_ns"])?;
+        let events = without(&EventRecord::to_batch(&self.events)?, &["at"])?;
+        Ok(vec![
+            (Table::Runs, runs),
+            (Table::Steps, StepRecord::to_batch(&[])?),
+            (Table::Evals, evals),
+            (Table::Events, events),
+            (Table::Metrics, MetricRecord::to_batch(&self.metrics)?),
+        ])
+    }
+}
+
+const UNKNOWN_OF_RUNS: &[&str] = &[
+    "started_at",
+    "finished_at",
+    "config_hash",
+    "version",
+    "rustc",
+    "build_profile",
+    "host",
+    "os",
+    "cpu_model",
+    "cpu_count",
+    "n_thread",
+    "dataset_hash",
+    "n_graph",
+    "n_train",
+    "n_validation",
+    "n_test",
+    "n_parameter",
+    "seed_split",
+    "seed_order",
+    "seed_init",
+    "load_ns",
+    "prepare_ns",
+    "train_ns",
+    "eval_ns",
+];
+
+/// The targets that the study trains on, and their units.
+fn target(dataset: &str) -> (Option<&'static str>, Option<&'static str>) {
+    match dataset {
+        "qm9" => (Some("U0, atomisation"), Some("eV")),
+        "aflow" => (Some("enthalpy_formation_atom"), Some("eV/atom")),
+        _ => (None, None),
+    }
+}
+
+fn without(rows: &RecordBatch, names: &[&str]) -> Result<RecordBatch, ImportError> {
+    let schema = rows.schema();
+    let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| {
+        if names.contains(&field.name().as_str()) {
+            new_null_array(field.data_type(), rows.num_rows())
+        } else {
+            column.clone()
+        }
+    });
+    let columns = columns.collect();
+    Ok(RecordBatch::try_new(schema, columns)?)
+}
+
+fn with_integers(
+    rows: &RecordBatch,
+    name: &str,
+    values: &[Option<i64>],
+) -> Result<RecordBatch, ImportError> {
+    let schema = rows.schema();
+    let mut columns = rows.columns().to_vec();
+    columns[schema.index_of(name)?] = Arc::new(arrow_array::Int64Array::from(values.to_vec()));
+    Ok(RecordBatch::try_new(schema, columns)?)
+}

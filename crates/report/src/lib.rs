@@ -1,0 +1,3 @@
+//! From results to tables, figures and one page.
+
+pub mod import;
