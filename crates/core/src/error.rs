@@ -206,3 +206,28 @@ macro_rules! wrap_other {
     )*};
 }
 wrap_other!(DatasetError, BatcherError);
+
+/// At most the first 60 characters of a faulty line or value of a file, for messages.
+///
+/// ```
+/// use batchlab_core::error::shown;
+/// assert_eq!(shown(" 1e9\u{1b}[31m "), "1e9\\u{1b}[31m");
+/// assert_eq!(shown(&"a".repeat(61)), "a".repeat(60) + "...");
+/// ```
+#[must_use]
+pub fn shown(value: &str) -> String {
+    excerpt(value.trim(), 60)
+}
+
+/// At most the first `n` characters of what came from outside. Control characters are written out: a
+/// terminal would take some for commands.
+#[must_use]
+pub fn excerpt(value: &str, n: usize) -> String {
+    let (start, rest) = match value.char_indices().nth(n) {
+        Some((end, _)) => (&value[..end], "..."),
+        None => (value, ""),
+    };
+    let visible =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    start.chars().map(visible).collect::<String>() + rest
+}

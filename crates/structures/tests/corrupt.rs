@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use batchlab_structures::{limits, read};
+use batchlab_testkit::damage::{damaged, damages};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -84,70 +85,6 @@ fn database() -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// One damage.
-#[derive(Debug, Clone)]
-enum Damage {
-    Byte(prop::sample::Index, u8),
-    Cut(prop::sample::Index),
-    Remove(prop::sample::Index, usize),
-    Repeat(prop::sample::Index, usize, usize),
-    Insert(prop::sample::Index, &'static str),
-}
-
-/// What readers have to decide about.
-const TOKENS: &[&str] = &[
-    "-1",
-    "999999999999999999999",
-    "1e999",
-    "nan",
-    "\"",
-    "'",
-    ";",
-    "{",
-    "[[[[",
-    "\0",
-    "\u{fe0f}",
-    "\n",
-    "_",
-    "loop_",
-    "data_",
-    "0",
-    ",",
-    " | ",
-    "=",
-];
-
-fn damage() -> impl Strategy<Value = Damage> {
-    let at = any::<prop::sample::Index>;
-    prop_oneof![
-        4 => (at(), any::<u8>()).prop_map(|(at, byte)| Damage::Byte(at, byte)),
-        1 => at().prop_map(Damage::Cut),
-        2 => (at(), 1..40_usize).prop_map(|(at, n)| Damage::Remove(at, n)),
-        2 => (at(), 1..60_usize, 1..30_usize).prop_map(|(at, n, times)| Damage::Repeat(at, n, times)),
-        4 => (at(), prop::sample::select(TOKENS)).prop_map(|(at, token)| Damage::Insert(at, token)),
-    ]
-}
-
-fn apply(damage: &Damage, bytes: &mut Vec<u8>) {
-    if bytes.is_empty() {
-        return;
-    }
-    let len = bytes.len();
-    match damage {
-        Damage::Byte(at, byte) => bytes[at.index(len)] = *byte,
-        Damage::Cut(at) => bytes.truncate(at.index(len)),
-        Damage::Remove(at, n) => drop(bytes.drain(at.index(len)..(at.index(len) + n).min(len))),
-        Damage::Repeat(at, n, times) => {
-            let end = (at.index(len) + n).min(len);
-            let piece = bytes[at.index(len)..end].repeat(*times);
-            bytes.splice(end..end, piece);
-        }
-        Damage::Insert(at, token) => {
-            drop(bytes.splice(at.index(len)..at.index(len), token.bytes()));
-        }
-    }
-}
-
 fn check(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
     let path = folder.join(name);
     fs::write(&path, bytes).unwrap();
@@ -179,18 +116,14 @@ proptest! {
 
     #[test]
     fn damaged_files_end_with_a_message(
-        which in any::<prop::sample::Index>(), damages in prop::collection::vec(damage(), 1..6)
+        which in any::<prop::sample::Index>(), damages in damages()
     ) {
         thread_local! {
             static SEEDS: (Vec<(&'static str, Vec<u8>)>, TempDir) = (seeds(), TempDir::new().unwrap());
         }
         SEEDS.with(|(seeds, folder)| {
             let (name, bytes) = which.get(seeds);
-            let mut bytes = bytes.clone();
-            for damage in &damages {
-                apply(damage, &mut bytes);
-            }
-            check(folder.path(), name, &bytes)
+            check(folder.path(), name, &damaged(bytes, &damages))
         })?;
     }
 

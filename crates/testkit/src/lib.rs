@@ -8,6 +8,7 @@
 
 pub mod batcher;
 pub mod conformance;
+pub mod damage;
 pub mod device;
 pub mod golden;
 pub mod golden_models;

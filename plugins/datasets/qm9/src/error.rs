@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+pub(crate) use batchlab_core::error::shown;
 use batchlab_neighbors::NeighborError;
 use batchlab_npz::NpzError;
 
@@ -322,19 +323,4 @@ pub enum Problem {
         /// The line found.
         value: String,
     },
-}
-
-/// At most the first 60 characters of a faulty line or token, for messages.
-pub(crate) fn shown(value: &str) -> String {
-    let value = value.trim();
-    let (start, rest) = match value.char_indices().nth(60) {
-        Some((end, _)) => (&value[..end], "..."),
-        None => (value, ""),
-    };
-    // A file may hold what a terminal would take for a command.
-    let visible = |c: char| match c {
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    start.chars().map(visible).collect::<String>() + rest
 }

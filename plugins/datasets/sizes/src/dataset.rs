@@ -55,6 +55,9 @@ mod tests {
     use batchlab_core::registry::{self, Kind};
     use batchlab_core::{Level, View};
 
+    use batchlab_testkit::damage::{damaged, damages, loads_or_refuses};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn at_the_root() -> LoadContext {
@@ -116,6 +119,17 @@ mod tests {
         let schema = (registry::find(Kind::Dataset, "sizes").expect("registered").schema)();
         for (field, schema) in schema["properties"].as_object().expect("fields") {
             assert!(schema["description"].is_string(), "{field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_are_read_or_refused(damages in damages()) {
+            let text = b"n_node,id,n_edge\n5,7,20\n3, 8, 6\n12,9,132\n";
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("sizes.csv");
+            let dataset = Sizes { path: path.clone(), limit: None };
+            loads_or_refuses(&dataset, &path, &damaged(text, &damages)).map_err(TestCaseError::fail)?;
         }
     }
 }

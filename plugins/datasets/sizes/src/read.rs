@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use batchlab_core::DatasetError;
+use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
 use csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder, Trim};
 use liblzma::bufread::XzDecoder;
@@ -70,11 +71,11 @@ fn header(path: &Path, reader: &mut Reader<impl io::Read>) -> Result<[usize; 2],
         )));
     }
     let names: Vec<String> =
-        header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        header.iter().map(|name| shown(&String::from_utf8_lossy(name))).collect();
     let mut columns = [0; 2];
     for (column, name) in columns.iter_mut().zip(COLUMNS) {
         let mut places = (0..names.len()).filter(|&at| names[at] == name);
-        let found = || names.join(", ");
+        let found = || excerpt(&names.join(", "), 300);
         *column = places.next().ok_or_else(|| {
             let near = suggestion(name, &names).replace("did you mean", "is it called");
             let message = format!(
@@ -103,7 +104,7 @@ fn count(record: &ByteRecord, column: usize, what: usize) -> Result<u32, String>
             COLUMNS[what],
             LEAST[what],
             u32::MAX,
-            String::from_utf8_lossy(bytes)
+            shown(&String::from_utf8_lossy(bytes))
         )),
     }
 }

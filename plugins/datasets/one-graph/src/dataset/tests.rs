@@ -11,6 +11,8 @@ use batchlab_core::registry::{self, Kind};
 
 use super::*;
 use batchlab_npz::encode as write;
+use batchlab_testkit::damage::{damaged, damages, loads_or_refuses};
+use proptest::prelude::*;
 
 fn load(options: &OneGraphFile) -> Graphs {
     let graphs = options.load(&LoadContext::new()).expect("a good file");
@@ -133,16 +135,20 @@ impl Small {
         self
     }
 
-    fn load(&self) -> Result<Graphs, DatasetError> {
-        let file = tempfile::Builder::new().prefix("small").suffix(".npz").tempfile();
-        let file = file.expect("a file");
-        let mut zip = zip::ZipWriter::new(file.reopen().expect("a file"));
+    fn packed(&self) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, bytes) in &self.0 {
             let options = zip::write::SimpleFileOptions::default();
             zip.start_file(format!("{name}.npy"), options).expect("memory");
             zip.write_all(bytes).expect("memory");
         }
-        zip.finish().expect("memory");
+        zip.finish().expect("memory").into_inner()
+    }
+
+    fn load(&self) -> Result<Graphs, DatasetError> {
+        let file = tempfile::Builder::new().prefix("small").suffix(".npz").tempfile();
+        let mut file = file.expect("a file");
+        file.write_all(&self.packed()).expect("a file");
         let path = Some(file.path().to_owned());
         OneGraphFile { path, ..OneGraphFile::default() }.load(&LoadContext::new())
     }
@@ -230,5 +236,30 @@ fn other_graphs_of_this_format_load() {
         let graphs = load(&OneGraphFile { path: Some(path), ..OneGraphFile::default() });
         assert_eq!((graphs.n_node(), one(&graphs).sender.len()), (n_node, n_edge));
         assert_eq!((graphs.dataset.as_str(), graphs.split.is_none()), (name, true));
+    }
+}
+
+proptest! {
+    /// Damage to the archive is seen by its checksums as a rule; damage to an array before it is packed
+    /// is not.
+    #[test]
+    fn damaged_files_are_read_or_refused(
+        which in any::<prop::sample::Index>(),
+        in_archive in damages(),
+        in_array in damages(),
+        of_array in any::<bool>(),
+    ) {
+        let mut small = Small::new();
+        let array = &mut small.0[which.index(10)].1;
+        let bytes = if of_array {
+            *array = damaged(array, &in_array);
+            small.packed()
+        } else {
+            damaged(&small.packed(), &in_archive)
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("small.npz");
+        let dataset = OneGraphFile { path: Some(path.clone()), ..OneGraphFile::default() };
+        loads_or_refuses(&dataset, &path, &bytes).map_err(TestCaseError::fail)?;
     }
 }

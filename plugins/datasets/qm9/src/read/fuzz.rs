@@ -1,11 +1,12 @@
 //! Real files with bytes changed, moved and lost: whatever comes out, nothing panics, and nothing
 //! takes more memory than the file is worth.
 //!
-//! `PROPTEST_CASES=100000 cargo test -p dataset-qm9 mutated` runs longer than every test run does.
+//! `PROPTEST_CASES=100000 cargo test -p dataset-qm9 damaged` runs longer than every test run does.
 
 use std::io::Cursor;
 use std::sync::LazyLock;
 
+use batchlab_testkit::damage::{damaged, damages};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -23,62 +24,9 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     [&texts[..], &[xz, archive, packed_archive, arrays]].concat()
 });
 
-/// One change of a file.
-#[derive(Debug, Clone)]
-enum Change {
-    Flip(Index, u8),
-    Cut(Index),
-    Remove(Index, Index),
-    Repeat(Index, Index),
-    Insert(Index, Vec<u8>),
-    Digits(Index),
-}
-
-fn change() -> impl Strategy<Value = Change> {
-    let place = any::<Index>;
-    prop_oneof![
-        4 => (place(), any::<u8>()).prop_map(|(at, bits)| Change::Flip(at, bits)),
-        1 => place().prop_map(Change::Cut),
-        1 => (place(), place()).prop_map(|(from, to)| Change::Remove(from, to)),
-        1 => (place(), place()).prop_map(|(from, to)| Change::Repeat(from, to)),
-        1 => (place(), prop::collection::vec(any::<u8>(), 1..20))
-            .prop_map(|(at, bytes)| Change::Insert(at, bytes)),
-        2 => place().prop_map(Change::Digits),
-    ]
-}
-
-impl Change {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        if bytes.is_empty() {
-            return;
-        }
-        let n = bytes.len();
-        let span = |from: &Index, to: &Index| {
-            let (from, to) = (from.index(n), to.index(n));
-            from.min(to)..from.max(to)
-        };
-        match self {
-            Self::Flip(at, bits) => bytes[at.index(n)] ^= bits,
-            Self::Cut(at) => bytes.truncate(at.index(n)),
-            Self::Remove(from, to) => drop(bytes.drain(span(from, to))),
-            Self::Repeat(from, to) => {
-                let part = bytes[span(from, to)].to_vec();
-                bytes.splice(n..n, part);
-            }
-            Self::Insert(at, more) => drop(bytes.splice(at.index(n)..at.index(n), more.clone())),
-            // Numbers that are too large are where readers go wrong.
-            Self::Digits(at) => {
-                let from = at.index(n);
-                let digits = bytes[from..].iter_mut().skip_while(|byte| !byte.is_ascii_digit());
-                digits.take_while(|byte| byte.is_ascii_digit()).for_each(|byte| *byte = b'9');
-            }
-        }
-    }
-}
-
 fn drain(bytes: Vec<u8>) -> Result<usize, Qm9Error> {
     let mut molecules = Molecules::none();
-    molecules.begin(open_stream(Path::new("mutated"), Cursor::new(bytes))?);
+    molecules.begin(open_stream(Path::new("damaged"), Cursor::new(bytes))?);
     let mut n = 0;
     for molecule in molecules {
         let molecule = molecule?;
@@ -99,27 +47,22 @@ fn the_seeds_are_good() {
 
 proptest! {
     #[test]
-    fn mutated_files_are_read_or_refused(
+    fn damaged_files_are_read_or_refused(
         seed in any::<Index>(),
-        changes in prop::collection::vec(change(), 1..6),
+        damages in damages(),
     ) {
-        let mut bytes = seed.get(&SEEDS).clone();
-        for change in &changes {
-            change.apply(&mut bytes);
-        }
+        let seed: &Vec<u8> = seed.get(&SEEDS);
+        let bytes = damaged(seed, &damages);
         if let Err(error) = drain(bytes) {
             let message = error.to_string();
-            prop_assert!(message.contains("mutated") && message.len() < 2000, "{}", message);
+            prop_assert!(message.contains("damaged") && message.len() < 2000, "{}", message);
         }
     }
 
     #[test]
-    fn mutated_tables_are_read_or_refused(changes in prop::collection::vec(change(), 1..6)) {
-        let mut bytes = crate::table::tests::TABLE.as_bytes().to_vec();
-        for change in &changes {
-            change.apply(&mut bytes);
-        }
-        if let Ok(table) = crate::table::parse(Path::new("mutated"), bytes.as_slice()) {
+    fn damaged_tables_are_read_or_refused(damages in damages()) {
+        let bytes = damaged(crate::table::tests::TABLE.as_bytes(), &damages);
+        if let Ok(table) = crate::table::parse(Path::new("damaged"), bytes.as_slice()) {
             prop_assert!(table.property.values().flatten().all(|value| value.is_finite()));
         }
     }
