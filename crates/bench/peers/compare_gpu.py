@@ -31,8 +31,7 @@ class Processes:
 
     def __init__(self, options, precision):
         self.options, self.precision = options, precision
-        environment = {"BATCHLAB_TF32": "1"} if precision == "tf32" else {}
-        self.ours = workers.ours(options.binary, THREADS, options.device, environment)
+        self.ours = workers.ours(options.binary, THREADS, options.device, precision)
         self.peers = {}
 
     def peer(self, kind):

@@ -43,11 +43,12 @@ class Worker:
         self.process.wait()
 
 
-def ours(binary, threads, device="cpu", environment={}):
+def ours(binary, threads, device="cpu", precision="f32"):
     if not binary.exists():
         sys.exit(f"{binary} is missing: cargo build --release -p batchlab-bench")
-    command = [str(binary), "serve-training", "--threads", str(threads), "--device", device]
-    return Worker(command, threads, environment)
+    command = [str(binary), "serve-training", "--threads", str(threads), "--device", device,
+               "--precision", precision]
+    return Worker(command, threads)
 
 
 def peer(kind, threads, device="cpu", precision="f32"):

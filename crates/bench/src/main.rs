@@ -6,6 +6,7 @@ use batchlab_bench::batching::{self, Row};
 use batchlab_bench::data::Data;
 use batchlab_bench::summary::Summary;
 use batchlab_bench::{export, neighbors, serve, training};
+use batchlab_core::model::Precision;
 use clap::{Parser, ValueEnum};
 
 /// Benchmarks of batchlab
@@ -40,7 +41,17 @@ enum Command {
         /// Device of the engine: `cpu`, or `cuda:0` with the feature `cuda`
         #[arg(long, default_value = "cpu")]
         device: String,
+        /// How matrices are multiplied: `f32`, or `tf32` on a GPU
+        #[arg(long, default_value = "f32", value_parser = precision)]
+        precision: Precision,
     },
+}
+
+/// By its name in configurations.
+fn precision(name: &str) -> Result<Precision, String> {
+    let all = [Precision::F32, Precision::Tf32];
+    let known = all.into_iter().find(|precision| precision.name() == name);
+    known.ok_or_else(|| "a precision is \"f32\" or \"tf32\"".into())
 }
 
 fn main() -> anyhow::Result<()> {
@@ -67,8 +78,10 @@ fn main() -> anyhow::Result<()> {
             print_text(&pool(options.threads)?.install(|| training::floor_table::table(&options))?);
             Ok(())
         }
-        Command::ServeTraining { threads, device } => pool(threads)?.install(|| {
-            training::serve::serve(&device, std::io::stdin().lock(), std::io::stdout().lock())
+        Command::ServeTraining { threads, device, precision } => pool(threads)?.install(|| {
+            precision.check(&device)?;
+            let engine = training::case::Engine { device, precision };
+            training::serve::serve(engine, std::io::stdin().lock(), std::io::stdout().lock())
         }),
     }
 }

@@ -51,6 +51,47 @@ pub struct ModelContext {
     pub output_width: usize,
     /// What is minimised.
     pub loss: Loss,
+    /// How matrices are multiplied; refused by [`Precision::check`] where the device cannot.
+    pub precision: Precision,
+}
+
+/// How matrices are multiplied. Everything else is done in single precision.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision: 23 bits of a number's fraction.
+    #[default]
+    F32,
+    /// The layers on nodes by tensor cores of a GPU, which take 10 bits of a factor's fraction and add
+    /// up in single precision. Messages along edges stay in single precision.
+    Tf32,
+}
+
+impl Precision {
+    /// The name in configurations.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+        }
+    }
+
+    /// Refuses TF32 on a device that has no tensor cores.
+    ///
+    /// # Errors
+    /// [`ModelError::Options`], with what to change.
+    pub fn check(self, device: &str) -> Result<(), ModelError> {
+        if self == Self::F32 || device.starts_with("cuda:") {
+            return Ok(());
+        }
+        Err(ModelError::Options(format!(
+            "training.precision = \"tf32\" needs the tensor cores of a GPU, but the device is \
+             \"{device}\"; use training.precision = \"f32\", or device = \"cuda:0\""
+        )))
+    }
 }
 
 /// What is minimised, over the outputs of a batch with their weights.

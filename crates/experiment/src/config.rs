@@ -12,7 +12,7 @@ mod source;
 
 use std::num::NonZeroU64;
 
-use batchlab_core::model::Loss;
+use batchlab_core::model::{Loss, Precision};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{Batcher, Dataset, Model, Sink};
 use schemars::JsonSchema;
@@ -164,6 +164,9 @@ pub struct Training {
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
+    /// How matrices are multiplied; `tf32` on a GPU only.
+    #[serde(default)]
+    pub precision: Precision,
     /// How much each output counts in the gradient.
     #[serde(default)]
     pub weighting: Weighting,

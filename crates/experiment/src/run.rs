@@ -396,5 +396,6 @@ fn model_context(loaded: &LoadedConfig, graphs: &Graphs) -> Result<ModelContext,
         node_feature_width: graphs.node_feature.as_ref().map_or(0, |feature| feature.width),
         output_width,
         loss,
+        precision: config.training.precision,
     })
 }

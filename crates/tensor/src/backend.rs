@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use batchlab_core::model::{Loss, LossSum};
+use batchlab_core::model::{Loss, LossSum, Precision};
 use dfdx::tensor::{Storage, Tensor};
 use dfdx::tensor_ops::Device;
 
@@ -31,6 +31,8 @@ pub struct LinearLayer<'a, D: Backend> {
     pub bias: Option<&'a Dense<D>>,
     /// Applied to the sum.
     pub activation: Activation,
+    /// Of the products with the weight, forward and backward. Processors have single precision alone.
+    pub precision: Precision,
 }
 
 /// The output of a linear layer, and the sum before the activation where it is kept.

@@ -5,6 +5,7 @@
 //! in a training step.
 
 mod arena;
+mod blas;
 mod device;
 mod elementwise;
 pub(crate) mod error;

@@ -16,7 +16,7 @@
 //! A model is a struct of handles to its parameters and one function:
 //!
 //! ```
-//! use batchlab_core::model::{Loss, ModelContext};
+//! use batchlab_core::model::{Loss, ModelContext, Precision};
 //! use batchlab_core::{Needs, ModelError};
 //! use batchlab_tensor::{
 //!     Activation, Backend, DeviceBatch, Linear, Matrix, Network, ParameterBuilder, Pass,
@@ -47,6 +47,7 @@
 //!     node_feature_width: 8,
 //!     output_width: 1,
 //!     loss: Loss::Mse,
+//!     precision: Precision::F32,
 //! };
 //! let needs = Needs { node_feature: true, ..Needs::default() };
 //! let trainer = batchlab_tensor::open(&ctx, needs, |parameters: &mut ParameterBuilder| Perceptron {

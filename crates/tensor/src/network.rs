@@ -27,13 +27,15 @@ pub trait Network: 'static {
 /// Opens a network for training on the device that `ctx` names. `build` adds its parameters.
 ///
 /// # Errors
-/// A device that does not exist, or a loss that does not fit the number of outputs.
+/// A device that does not exist or has no such precision, or a loss that does not fit the number of
+/// outputs.
 pub fn open<N: Network>(
     ctx: &ModelContext,
     needs: Needs,
     build: impl FnOnce(&mut ParameterBuilder) -> N,
 ) -> Result<Box<dyn Trainer>, ModelError> {
     check_loss(ctx)?;
+    ctx.precision.check(&ctx.device)?;
     match ctx.device.parse()? {
         Device::Cpu => Ok(Box::new(NetworkTrainer::new(&Cpu::default(), ctx, needs, build)?)),
         #[cfg(feature = "cuda")]

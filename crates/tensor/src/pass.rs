@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use batchlab_core::ModelError;
-use batchlab_core::model::Mode;
+use batchlab_core::model::{Mode, Precision};
 use dfdx::prelude::*;
 
 use crate::matrix::engine;
@@ -35,14 +35,16 @@ pub struct Pass<'p, D: Backend> {
     parameters: &'p Parameters<D>,
     tape: Option<OwnedTape<f32, D>>,
     key: u64,
+    precision: Precision,
 }
 
 impl<'p, D: Backend> Pass<'p, D> {
-    /// A pass that uses these parameters. `key` selects the random numbers of dropout.
+    /// A pass that uses these parameters. `key` selects the random numbers of dropout, `precision`
+    /// how layers multiply.
     #[must_use]
-    pub fn new(parameters: &'p Parameters<D>, mode: Mode, key: u64) -> Self {
+    pub fn new(parameters: &'p Parameters<D>, mode: Mode, key: u64, precision: Precision) -> Self {
         let tape = (mode == Mode::Training).then(OwnedTape::default);
-        Self { device: parameters.device().clone(), parameters, tape, key }
+        Self { device: parameters.device().clone(), parameters, tape, key, precision }
     }
 
     /// The device that everything lies on.
@@ -59,6 +61,12 @@ impl<'p, D: Backend> Pass<'p, D> {
     #[must_use]
     pub fn is_recording(&self) -> bool {
         self.tape.is_some()
+    }
+
+    /// How layers multiply.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Selects the random numbers of this pass.

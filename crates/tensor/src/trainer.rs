@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use batchlab_core::model::{
-    Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, Trainer, TrainerState,
+    Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, Trainer, TrainerState,
 };
 use batchlab_core::{ModelError, Needs, PaddedBatch};
 
@@ -23,6 +23,7 @@ pub struct NetworkTrainer<N, D: Backend> {
     moments: Vec<[Buffer<D>; 2]>,
     n_update: u64,
     loss: Loss,
+    precision: Precision,
     needs: Needs,
     n_class: usize,
     output_width: usize,
@@ -64,6 +65,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             moments,
             n_update: 0,
             loss: ctx.loss,
+            precision: ctx.precision,
             needs,
             n_class: ctx.n_node_class,
             output_width: ctx.output_width,
@@ -144,7 +146,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
             self.traced = None;
         }
         self.begin_use(slot)?;
-        let mut pass = Pass::new(&self.parameters, mode, key);
+        let mut pass = Pass::new(&self.parameters, mode, key, self.precision);
         let prediction = self.run(&mut pass, slot)?;
         let (sum, seed) = pass.loss(self.loss, &prediction, self.batch(slot)?.outputs())?;
         if let Some(traced) = pass.finish(seed) {
@@ -185,7 +187,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
 
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError> {
         self.begin_use(slot)?;
-        let mut pass = Pass::new(&self.parameters, Mode::Evaluation, 0);
+        let mut pass = Pass::new(&self.parameters, Mode::Evaluation, 0, self.precision);
         let prediction = self.run(&mut pass, slot)?.to_vec();
         let rows = &self.batch(slot)?.outputs().row_on_host;
         out.clear();

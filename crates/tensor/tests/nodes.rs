@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use batchlab_core::graphs::{Graphs, Level, NodeFeature, OneGraph, Target, Topology};
-use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, Precision, Slot};
 use batchlab_core::plan::{BatchPlan, EdgeSelection, Shape};
 use batchlab_core::{BatchBuffer, ModelError, Needs, Trainer, collate};
 use batchlab_tensor::{
@@ -51,6 +51,7 @@ fn trainer() -> Box<dyn Trainer> {
         node_feature_width: WIDTH,
         output_width: 2,
         loss: Loss::CrossEntropy,
+        precision: Precision::F32,
     };
     let build = |p: &mut ParameterBuilder| Neighbours {
         own: Linear::new(p, "own", WIDTH, 16, Activation::Identity).with_bias(p),

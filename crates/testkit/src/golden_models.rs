@@ -10,7 +10,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
-use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
+use batchlab_core::model::{Loss, Mode, NamedTensor, Precision, Slot, TrainerState};
 use batchlab_core::{BatchBuffer, Model, ModelContext, Trainer};
 
 pub use self::file::GoldenFile;
@@ -130,6 +130,7 @@ fn open(file: &GoldenFile<'_>, model: &dyn Model) -> Result<Box<dyn Trainer>, St
         node_feature_width: 0,
         output_width,
         loss: Loss::Mse,
+        precision: Precision::F32,
     };
     let trainer = model.open(&ctx).map_err(text)?;
     match file.metadata("params") {

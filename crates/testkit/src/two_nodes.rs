@@ -3,7 +3,7 @@
 use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, StoredEdges, Topology,
 };
-use batchlab_core::model::{Loss, Slot};
+use batchlab_core::model::{Loss, Precision, Slot};
 use batchlab_core::{BatchBuffer, BatchPlan, Model, ModelContext, collate};
 
 /// What a fresh model predicts for nodes 0 and 1, of classes 0 and 1, that are `distance` angstrom
@@ -43,6 +43,7 @@ pub fn predict(model: &dyn Model, edges: &[[u32; 2]], distance: f32) -> f32 {
         node_feature_width: 0,
         output_width: 1,
         loss: Loss::Mse,
+        precision: Precision::F32,
     };
     let mut trainer = model.open(&ctx).expect("the model opens");
     trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Precision, Slot};
 use batchlab_core::{BatchBuffer, Graphs, Model, Trainer};
 use serde_json::Value;
 
@@ -16,6 +16,15 @@ const LEARNING_RATE: f64 = 1e-4;
 /// Seed of the initial parameters.
 const SEED: u64 = 42;
 
+/// What models run on.
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    /// `cpu` or `cuda:0`.
+    pub device: String,
+    /// How matrices are multiplied.
+    pub precision: Precision,
+}
+
 /// A model in training on one batch.
 pub struct Case {
     trainer: Box<dyn Trainer>,
@@ -25,7 +34,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Opens a model with fresh parameters on a device.
+    /// Opens a model with fresh parameters.
     ///
     /// # Errors
     /// A model, batcher or device that does not exist or refuses its options or the data.
@@ -33,14 +42,14 @@ impl Case {
         graphs: &Graphs,
         model: Value,
         choice: &Choice,
-        device: &str,
+        engine: &Engine,
     ) -> anyhow::Result<Self> {
         let description: Box<dyn Model> = serde_json::from_value(model.clone())?;
         let mut needs = description.needs();
         // What the peers read.
         (needs.node_class, needs.distance, needs.displacement) = (true, true, true);
         let buffer = median_batch(graphs, choice, needs)?;
-        let trainer = fresh(&*description, graphs, device)?;
+        let trainer = fresh(&*description, graphs, engine)?;
         Ok(Self { trainer, buffer, model })
     }
 
@@ -113,14 +122,15 @@ impl Case {
     }
 }
 
-fn fresh(model: &dyn Model, graphs: &Graphs, device: &str) -> anyhow::Result<Box<dyn Trainer>> {
+fn fresh(model: &dyn Model, graphs: &Graphs, engine: &Engine) -> anyhow::Result<Box<dyn Trainer>> {
     Ok(model.open(&ModelContext {
-        device: device.into(),
+        device: engine.device.clone(),
         seed: SEED,
         n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
         node_feature_width: 0,
         output_width: 1,
         loss: Loss::Mse,
+        precision: engine.precision,
     })?)
 }
 
@@ -142,12 +152,12 @@ pub fn memory_of_steps(
     graphs: &Graphs,
     model: Value,
     choice: &Choice,
-    device: &str,
+    engine: &Engine,
     [n_step, n_report]: [usize; 2],
 ) -> anyhow::Result<Vec<u64>> {
     let model: Box<dyn Model> = serde_json::from_value(model)?;
     let buffers = first_batches(graphs, choice, model.needs())?;
-    let mut trainer = fresh(&*model, graphs, device)?;
+    let mut trainer = fresh(&*model, graphs, engine)?;
     let mut turns = buffers.iter().cycle();
     let mut resident_bytes = Vec::with_capacity(n_report);
     for _ in 0..n_report {

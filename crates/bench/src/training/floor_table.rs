@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::batch::Choice;
-use super::case::Case;
+use super::case::{Case, Engine};
 use super::floor::{Floor, Measurements};
 use super::structures::Structures;
 
@@ -35,7 +35,12 @@ pub fn table(options: &Options) -> anyhow::Result<String> {
     let batcher = json!({ "name": "static", "batch_size": options.batch_size });
     let choice = Choice { batcher, at_least: None };
     let model = serde_json::from_str(&options.model)?;
-    let case = Case::open(&options.structures.load()?, model, &choice, "cpu")?;
+    let case = Case::open(
+        &options.structures.load()?,
+        model,
+        &choice,
+        &Engine { device: "cpu".into(), ..Engine::default() },
+    )?;
     let shape = case.batch().shape;
     let sizes = [shape.n_node as usize, shape.n_edge as usize];
     let name = case.model["name"].as_str().unwrap_or_default();

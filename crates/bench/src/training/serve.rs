@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::batch::Choice;
-use super::case::{Case, memory_of_steps};
+use super::case::{Case, Engine, memory_of_steps};
 use super::floor::Measurements;
 use super::memory::resident;
 use super::products::Product;
@@ -39,12 +39,16 @@ enum Request {
     Close {},
 }
 
-/// Answers every line of `requests` with one line. Ends with the requests. Models run on `device`.
+/// Answers every line of `requests` with one line. Ends with the requests. Models run on `engine`.
 ///
 /// # Errors
 /// A request that cannot be understood or fulfilled.
-pub fn serve(device: &str, requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
-    let mut server = Server { device: device.into(), ..Server::default() };
+pub fn serve(
+    engine: Engine,
+    requests: impl BufRead,
+    mut answers: impl Write,
+) -> anyhow::Result<()> {
+    let mut server = Server { engine, ..Server::default() };
     for line in requests.lines() {
         let answer = server.answer(serde_json::from_str(&line?)?)?;
         writeln!(answers, "{answer}")?;
@@ -55,7 +59,7 @@ pub fn serve(device: &str, requests: impl BufRead, mut answers: impl Write) -> a
 
 #[derive(Default)]
 struct Server {
-    device: String,
+    engine: Engine,
     graphs: HashMap<Structures, Graphs>,
     cases: Vec<Case>,
     measurements: Measurements,
@@ -84,9 +88,9 @@ impl Server {
                 json!({ "now_bytes": now, "peak_bytes": peak })
             }
             Request::Steady { structures, choice, model, n_step, n_report } => {
-                let device = self.device.clone();
+                let engine = self.engine.clone();
                 let graphs = self.graphs(structures)?;
-                let bytes = memory_of_steps(graphs, model, &choice, &device, [n_step, n_report])?;
+                let bytes = memory_of_steps(graphs, model, &choice, &engine, [n_step, n_report])?;
                 json!({ "now_bytes": bytes })
             }
             Request::Close {} => {
@@ -104,8 +108,8 @@ impl Server {
     }
 
     fn open(&mut self, from: Structures, choice: &Choice, model: Value) -> anyhow::Result<Value> {
-        let device = self.device.clone();
-        let case = Case::open(self.graphs(from)?, model, choice, &device)?;
+        let engine = self.engine.clone();
+        let case = Case::open(self.graphs(from)?, model, choice, &engine)?;
         let batch = case.batch();
         let answer = json!({
             "padded": { "n_node": batch.shape.n_node, "n_edge": batch.shape.n_edge, "n_graph": batch.shape.n_graph },

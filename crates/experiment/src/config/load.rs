@@ -180,6 +180,9 @@ fn check_values(
     if let Err(error) = config.model.check_device(&config.device) {
         return Err(source.at(&place(&["device"]), error.to_string()));
     }
+    if let Err(error) = config.training.precision.check(&config.device) {
+        return Err(source.at(&place(&["training", "precision"]), error.to_string()));
+    }
     let mut sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
     sinks.sort_unstable();
     if let Some(twice) = sinks.iter().zip(&sinks[1..]).find_map(|(a, b)| (a == b).then_some(a)) {

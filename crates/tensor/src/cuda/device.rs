@@ -8,11 +8,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use cudarc::cublas::CudaBlas;
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
 use cudarc::driver::{CudaDevice, result};
 use dfdx::tensor::Cuda;
 
+use super::blas::Blas;
 use super::error::Error;
 use super::module::Program;
 use super::pinned::Pinned;
@@ -29,7 +29,7 @@ pub(super) struct Gpu {
     /// Compiled programs by their source.
     pub(super) programs: Mutex<HashMap<String, Arc<Program>>>,
     /// A handle of our own, locked while it is used.
-    pub(super) blas: Mutex<CudaBlas>,
+    pub(super) blas: Mutex<Blas>,
     /// Where numbers from the device arrive.
     pub(super) answer: Mutex<Pinned>,
     plain: OnceLock<Arc<Program>>,
@@ -110,7 +110,7 @@ impl Gpu {
         let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
-        let blas = CudaBlas::new(Arc::clone(&device)).map_err(Error::blas("start"))?;
+        let blas = Blas::new(&device)?;
         let copies = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(Error::driver("make a stream"))?;
         keep_freed(&device)?;

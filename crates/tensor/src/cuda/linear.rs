@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::sync::PoisonError;
 
+use batchlab_core::model::Precision;
 use cudarc::cublas::{result, sys::cublasOperation_t as Operation};
 use dfdx::prelude::*;
 
@@ -39,7 +40,8 @@ impl Kernels<'_> {
         let sum = keep_sum.then(|| self.matrix([n_row, n_out])).transpose()?;
         let input = Factor { place: layer.input.into(), n_column: n_in, transposed: false };
         let weight = Factor { place: layer.weight.into(), n_column: n_out, transposed: false };
-        self.add_product((&output).into(), input, weight, [n_row, n_in, n_out])?;
+        let shape = [n_row, n_in, n_out];
+        self.add_product((&output).into(), input, weight, shape, layer.precision)?;
         if layer.bias.is_some() || sum.is_some() || layer.activation != Activation::Identity {
             let arguments = arguments![
                 &output,
@@ -86,9 +88,11 @@ impl Kernels<'_> {
         let turned = |place, n_column| Factor { place, n_column, transposed: true };
         let (input, weight) = (layer.input.into(), layer.weight.into());
         let change = plain(memory(dy), n_out);
-        self.add_product(memory(dweight), turned(input, n_in), change, [n_in, n_row, n_out])?;
+        let (precision, shape) = (layer.precision, [n_in, n_row, n_out]);
+        self.add_product(memory(dweight), turned(input, n_in), change, shape, precision)?;
         if let Some(dx) = dx {
-            self.add_product(memory(dx), change, turned(weight, n_out), [n_row, n_out, n_in])?;
+            let shape = [n_row, n_out, n_in];
+            self.add_product(memory(dx), change, turned(weight, n_out), shape, precision)?;
         }
         Ok(())
     }
@@ -121,6 +125,7 @@ impl Kernels<'_> {
         a: Factor,
         b: Factor,
         [m, k, n]: [usize; 3],
+        precision: Precision,
     ) -> Result<()> {
         if m == 0 || k == 0 || n == 0 {
             return Ok(());
@@ -131,13 +136,14 @@ impl Kernels<'_> {
             if factor.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
         };
         let step = |factor: Factor| size("columns", factor.n_column);
-        let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
         self.gpu.bind()?;
+        let handle = blas.handle(precision)?;
         // SAFETY: the callers' matrices have these shapes; both numbers are read before the call
         // returns, the matrices in the order of the stream.
         unsafe {
             result::sgemm(
-                *blas.handle(),
+                handle,
                 operation(b),
                 operation(a),
                 n,

@@ -1,6 +1,6 @@
 //! Every kernel against the processor's, on random matrices of many widths.
 
-use batchlab_core::model::Loss;
+use batchlab_core::model::{Loss, Precision};
 use batchlab_core::random;
 use dfdx::prelude::*;
 
@@ -232,7 +232,8 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
         [Activation::Identity, Activation::ShiftedSoftplus, Activation::Silu, Activation::Relu];
     for activation in activations {
         for bias in [Some(&bias), None] {
-            let layer = LinearLayer { input: &input, weight: &weight, bias, activation };
+            let precision = Precision::F32;
+            let layer = LinearLayer { input: &input, weight: &weight, bias, activation, precision };
             let (output, sum) = device.linear(&layer, activation.keeps_input()).expect("linear");
             case.take("linear", Ok(output.clone()));
             if let Some(sum) = &sum {
@@ -375,6 +376,38 @@ fn a_hub_of_many_items_is_summed_whole() {
     let sum = cuda.segment(x.tensor(), &segments, Aggregate::Sum).expect("segment");
     let sum = Matrix::from_kernel(sum, false).to_vec();
     assert_eq!(sum, [10.0, 10.0, 99_987.0, 99_987.0, 3.0, 3.0, 0.0, 0.0]);
+}
+
+/// A layer forward and backward: output, gradients of the input and of the weight.
+fn layer_in(case: &Case<Cuda>, precision: Precision) -> [Vec<f32>; 3] {
+    let [n_row, n_in, n_out] = [128, 64, 96];
+    let input = case.matrix("input", [n_row, n_in]);
+    let weight = case.matrix("weight", [n_in, n_out]);
+    let activation = Activation::Identity;
+    let layer = LinearLayer { input: &input, weight: &weight, bias: None, activation, precision };
+    let (output, _) = case.device.linear(&layer, false).expect("linear");
+    let zeros = |n: usize| case.device.zeros_buffer(n).expect("room");
+    let (mut dx, mut dweight) = (zeros(n_row * n_in), zeros(n_in * n_out));
+    let mut dy = case.buffer("dy", n_row * n_out);
+    case.device
+        .linear_backward(Some(&mut dx), &mut dweight, None, &mut dy, &layer, &output, None)
+        .expect("linear_backward");
+    let [dx, dweight] = [dx, dweight].map(|buffer| case.device.read(&buffer).expect("read"));
+    [Matrix::from_kernel(output, false).to_vec(), dx, dweight]
+}
+
+#[test]
+fn tf32_is_coarser_and_only_where_it_is_asked_for() {
+    let case = Case { device: open(0).expect("a GPU"), results: Vec::new() };
+    let exact = layer_in(&case, Precision::F32);
+    let coarse = layer_in(&case, Precision::Tf32);
+    for (exact, coarse) in exact.iter().zip(&coarse) {
+        let scale = exact.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
+        let error = exact.iter().zip(coarse).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs()));
+        // Factors of up to 1 are rounded by up to 2^-11; single precision would be within 1e-6.
+        assert!((1e-5..1e-3).contains(&(error / scale)), "{error} of {scale}");
+    }
+    assert!(layer_in(&case, Precision::F32) == exact);
 }
 
 #[test]

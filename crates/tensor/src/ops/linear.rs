@@ -26,7 +26,9 @@ impl<D: Backend> Pass<'_, D> {
             weight: weight.tensor(),
             bias: bias.map(Matrix::tensor),
             activation,
+            precision: self.precision(),
         };
+        let precision = layer.precision;
         let keep_sum = activation.keeps_input() && tracked && self.is_recording();
         let (output, sum) = self.device().linear(&layer, keep_sum).map_err(engine)?;
 
@@ -43,8 +45,8 @@ impl<D: Backend> Pass<'_, D> {
                 std::mem::swap(gradients.get_or_alloc_mut(bias)?, &mut dbias);
             }
             let dx = if of_input { Some(gradients.get_or_alloc_mut(&input)?) } else { None };
-            let layer =
-                LinearLayer { input: &input, weight: &weight, bias: bias.as_ref(), activation };
+            let bias = bias.as_ref();
+            let layer = LinearLayer { input: &input, weight: &weight, bias, activation, precision };
             device.linear_backward(
                 dx,
                 &mut dweight,
@@ -55,7 +57,7 @@ impl<D: Backend> Pass<'_, D> {
                 sum.as_ref(),
             )?;
             *gradients.get_or_alloc_mut(&weight)? = dweight;
-            if let Some(bias) = &bias {
+            if let Some(bias) = bias {
                 *gradients.get_or_alloc_mut(bias)? = dbias;
             }
             Ok(())

@@ -5,7 +5,7 @@
 use batchlab_core::graphs::{
     Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
 };
-use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Slot};
+use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Precision, Slot};
 use batchlab_core::plan::{BatchPlan, Shape};
 use batchlab_core::{BatchBuffer, ModelError, Needs, PaddedBatch, Trainer, View, collate, random};
 use batchlab_tensor::{
@@ -43,6 +43,7 @@ pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
         node_feature_width: FEATURE_WIDTH,
         output_width,
         loss,
+        precision: Precision::F32,
     }
 }
 

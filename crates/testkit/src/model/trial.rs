@@ -1,6 +1,8 @@
 //! A model, opened, and what is done with it.
 
-use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, TrainerState};
+use batchlab_core::model::{
+    Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, TrainerState,
+};
 use batchlab_core::plan::Shape;
 use batchlab_core::{BatchBuffer, Graphs, Model, ModelError, Needs, PaddedBatch, Trainer, random};
 
@@ -81,6 +83,7 @@ pub(super) fn context(seed: u64, loss: Loss) -> ModelContext {
         node_feature_width: FEATURE_WIDTH,
         output_width: if loss == Loss::CrossEntropy { N_OUTPUT_CLASS } else { 1 },
         loss,
+        precision: Precision::F32,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The model as a component: its name, its options and what it asks for.
 
-use batchlab_core::model::Loss;
+use batchlab_core::model::{Loss, Precision};
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Model, ModelContext, Needs};
 use model_mpeu::Mpeu;
@@ -14,6 +14,7 @@ fn context(n_node_class: usize) -> ModelContext {
         node_feature_width: 0,
         output_width: 1,
         loss: Loss::Mse,
+        precision: Precision::F32,
     }
 }
 

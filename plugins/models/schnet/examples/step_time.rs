@@ -13,7 +13,7 @@ use std::time::Instant;
 use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, Target, Topology,
 };
-use batchlab_core::model::{Loss, Mode, Slot};
+use batchlab_core::model::{Loss, Mode, Precision, Slot};
 use batchlab_core::plan::{BatchPlan, Shape};
 use batchlab_core::{BatchBuffer, Model, ModelContext, collate, random};
 use model_schnet::Schnet;
@@ -57,6 +57,7 @@ fn measure(
         node_feature_width: 0,
         output_width: 1,
         loss: Loss::Mse,
+        precision: Precision::F32,
     };
     let mut trainer = model.open(&ctx)?;
     let mut samples = Vec::new();

@@ -1,7 +1,7 @@
 //! What every model promises.
 
 use batchlab_core::Model as _;
-use batchlab_core::model::{Loss, ModelContext};
+use batchlab_core::model::{Loss, ModelContext, Precision};
 use model_schnet::{Aggregation, Schnet};
 
 // One line, one test for each promise of the contract.
@@ -44,6 +44,7 @@ fn the_narrow_model_is_narrow() {
         node_feature_width: 0,
         output_width: 1,
         loss: Loss::Mse,
+        precision: Precision::F32,
     };
     let trainer = narrow().open(&ctx).expect("it opens");
     let interaction = 37 * 13 + 13 * 13 + 13 * 13 + 2 * 13 * 13;

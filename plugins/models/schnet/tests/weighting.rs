@@ -1,7 +1,7 @@
 //! What a gradient weighting promises, with a real model.
 
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, Target, Topology};
-use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, Precision, Slot};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{BatchBuffer, BatchPlan, GraphSize, Level, Model, Trainer, collate};
 use model_schnet::Schnet;
@@ -31,6 +31,7 @@ fn trainer() -> Box<dyn Trainer> {
         node_feature_width: 0,
         output_width: 1,
         loss: Loss::Mse,
+        precision: Precision::F32,
     };
     let model: Schnet =
         toml::from_str("latent_size = 16\nn_interaction = 1").expect("a right table");
