@@ -16,12 +16,14 @@
 
 mod check;
 mod data;
+mod doctor;
 mod exit;
 mod explain;
 mod import;
 mod list;
 mod new;
 mod plan;
+mod report;
 mod run;
 mod say;
 mod schema;
@@ -46,6 +48,8 @@ const EXAMPLES: &str = "\
 Examples:
   batchlab run configs/smoke.toml
   batchlab run configs/smoke.toml batcher.batch_size=64 training.steps=500
+  batchlab run --resume results/smoke/runs/20260101-120000-0123abcd
+  batchlab doctor results/smoke
   batchlab plan configs/plan/qm9.toml --picture plan.svg
   batchlab data stats qm9
   batchlab list
@@ -59,7 +63,9 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Plan(plan::Arguments),
+    Report(report::Arguments),
     Data(data::Arguments),
+    Doctor(doctor::Arguments),
     List(list::Arguments),
     Explain(explain::Arguments),
     Import(import::Arguments),
@@ -76,7 +82,9 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),

@@ -1,3 +1,88 @@
 //! From results to tables, figures and one page.
+//!
+//! ```text
+//! tables/** -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
+//! ```
+//!
+//! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run**,
+//!   never the step.
+//! - A [`Setting`] is what must be equal for times to be compared: engine, hardware, data, model,
+//!   length of training, way of timing. Within it strategies and batch sizes differ.
+//! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
+//!   drawn as SVG, and written as JSON.
+//!
+//! Published results of others come into the same tables by [`import`].
 
+mod draw;
+mod error;
+mod figures;
 pub mod import;
+mod number;
+mod page;
+mod query;
+mod read;
+mod setting;
+mod verdict;
+
+pub use draw::picture;
+pub use error::ReportError;
+pub use figures::{
+    Cell, Chart, Comparison, Curve, Curves, Errors, Figure, Heat, Panel, Plot, Point, Scale,
+    Series, compare_errors, figures,
+};
+pub use page::html;
+pub use read::{Eval, Results, Run, Times, Work};
+pub use setting::{Group, Setting, batchers, settings};
+pub use verdict::{Measure, Rival, Standing, Verdict, sentence, verdicts};
+
+use serde::Serialize;
+
+/// Everything that a report says.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// What was compared, and under which conditions.
+    pub settings: Vec<Setting>,
+    /// Which strategy for which setting and batch size.
+    pub verdicts: Vec<Verdict>,
+    /// Figures with their numbers.
+    pub figures: Vec<Figure>,
+    /// Runs that are not in any figure, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Runs that are not in any figure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Why.
+    pub why: String,
+    /// How many.
+    pub n_run: usize,
+}
+
+impl Report {
+    /// Computes everything.
+    #[must_use]
+    pub fn of(results: &Results) -> Self {
+        let settings = settings(results);
+        let verdicts = verdicts(&settings);
+        let figures = figures(&settings);
+        Self { verdicts, figures, left_out: left_out(results), settings }
+    }
+}
+
+fn left_out(results: &Results) -> Vec<LeftOut> {
+    let mut all: Vec<LeftOut> = Vec::new();
+    for run in results.runs.iter().filter(|run| !run.is_usable()) {
+        let why = match &run.error {
+            // What follows differs from run to run.
+            Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
+            None if run.status == "completed" => "no times".to_owned(),
+            None => format!("status {}", run.status),
+        };
+        match all.iter_mut().find(|known| known.why == why) {
+            Some(known) => known.n_run += 1,
+            None => all.push(LeftOut { why, n_run: 1 }),
+        }
+    }
+    all
+}

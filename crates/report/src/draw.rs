@@ -1,0 +1,156 @@
+//! Figures as SVG.
+//!
+//! Colours are classes, so that one drawing serves light and dark; [`style`] gives them their
+//! values, for a page or for a picture that stands alone. A panel is narrow enough for a telephone;
+//! pages and pictures put panels side by side.
+
+mod axis;
+mod chart;
+mod curves;
+mod heat;
+mod svg;
+
+use std::fmt::Write;
+
+use crate::figures::{Figure, Panel, Plot};
+pub(crate) use svg::escaped;
+use svg::{Anchor, Svg};
+
+/// Width of a panel in pixels.
+pub(crate) const WIDTH: f64 = 340.0;
+
+/// Colours that people with any colour vision tell apart (Okabe and Ito 2008), on light and on dark
+/// ground.
+const LIGHT: [&str; 8] =
+    ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#444444", "#8A6D3B"];
+const DARK: [&str; 8] =
+    ["#56B4E9", "#FF8C42", "#2CC99B", "#E39FC4", "#F0C24B", "#9AD0F5", "#CCCCCC", "#C9A66B"];
+
+/// Which ground a drawing stands on.
+#[derive(Clone, Copy)]
+pub(crate) enum Ground {
+    Light,
+    Dark,
+}
+
+/// The values of the classes.
+pub(crate) fn style(ground: Ground) -> String {
+    let (series, ink, grey, rule, paper) = match ground {
+        Ground::Light => (LIGHT, "#1d2126", "#5a6470", "#e1e4e8", "#ffffff"),
+        Ground::Dark => (DARK, "#e8eaed", "#a3acb8", "#373d45", "#16191d"),
+    };
+    let mut css = format!(
+        ".ink{{fill:{ink}}}.grey{{fill:{grey}}}.rule{{stroke:{rule}}}.axis{{stroke:{grey}}}\
+         .paper{{fill:{paper}}}.edge{{stroke:{paper}}}"
+    );
+    for (i, color) in series.iter().enumerate() {
+        let _ = write!(css, ".f{i}{{fill:{color}}}.l{i}{{stroke:{color}}}");
+    }
+    css
+}
+
+/// One panel: its body and its height.
+fn panel(panel: &Panel, strategies: &[String]) -> (Svg, f64) {
+    let color =
+        |batcher: &str| strategies.iter().position(|name| name == batcher).unwrap_or_default();
+    match &panel.plot {
+        Plot::Lines(chart) => chart::lines(chart, &panel.title, color),
+        Plot::Bars(chart) => chart::bars(chart, &panel.title, color),
+        Plot::Curves(curves) => curves::draw(curves, &panel.title, color),
+        Plot::Heat(heat) => heat::draw(heat, &panel.title),
+    }
+}
+
+/// A panel for a page, which gives the classes their values.
+pub(crate) fn inline(one: &Panel, strategies: &[String]) -> String {
+    let (svg, height) = panel(one, strategies);
+    let label = escaped(&format!("{}: {}", one.setting, one.title));
+    format!(
+        "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{label}\">{}</svg>",
+        svg.body()
+    )
+}
+
+/// The strategies that a figure shows, as markers with names.
+fn shown(figure: &Figure) -> Vec<(usize, &str)> {
+    let mentions = |name: &str| {
+        figure.panels.iter().any(|panel| match &panel.plot {
+            Plot::Lines(chart) | Plot::Bars(chart) => {
+                chart.series.iter().any(|s| s.batcher == name)
+            }
+            Plot::Curves(curves) => curves.curves.iter().any(|c| c.batcher == name),
+            Plot::Heat(_) => false,
+        })
+    };
+    let names = figure.strategies.iter().enumerate().map(|(i, name)| (i, name.as_str()));
+    names.filter(|(_, name)| mentions(name)).collect()
+}
+
+/// The legend of a figure for a page.
+pub(crate) fn legend(figure: &Figure) -> String {
+    let mut html = String::new();
+    for (i, name) in shown(figure) {
+        let mut svg = Svg::default();
+        svg.marker(8.0, 8.0, i);
+        let _ = write!(
+            html,
+            "<span><svg viewBox=\"0 0 16 16\" width=\"16\" height=\"16\" aria-hidden=\"true\">{}</svg>{}</span>",
+            svg.body(),
+            escaped(name)
+        );
+    }
+    html
+}
+
+/// A figure as an SVG that stands alone, on light ground. None for a figure without panels.
+#[must_use]
+pub fn picture(figure: &Figure) -> Option<String> {
+    const GAP: f64 = 20.0;
+    const MOST_COLUMNS: usize = 3;
+    let n_column = figure.panels.len().min(MOST_COLUMNS);
+    if n_column == 0 {
+        return None;
+    }
+    let width = n_column as f64 * (WIDTH + GAP) + GAP;
+    let mut page = Svg::default();
+    page.text(GAP, 32.0, Anchor::Start, "ink title", figure.title);
+    let mut x = GAP;
+    let mut y = 56.0;
+    for (i, name) in shown(figure) {
+        let step = 28.0 + 7.6 * name.chars().count() as f64;
+        if x + step > width {
+            (x, y) = (GAP, y + 20.0);
+        }
+        page.marker(x + 5.0, y - 4.0, i);
+        page.text(x + 15.0, y, Anchor::Start, "ink", name);
+        x += step;
+    }
+    y += 14.0;
+    for setting in figure.panels.chunk_by(|a, b| a.setting == b.setting) {
+        y += 22.0;
+        page.text(GAP, y, Anchor::Start, "ink bold", &setting[0].setting);
+        y += 8.0;
+        for row in setting.chunks(n_column) {
+            let mut tallest: f64 = 0.0;
+            for (place, one) in row.iter().enumerate() {
+                let (svg, height) = panel(one, &figure.strategies);
+                page.place(GAP + place as f64 * (WIDTH + GAP), y, &svg);
+                tallest = tallest.max(height);
+            }
+            y += tallest + GAP / 2.0;
+        }
+    }
+    let height = y + GAP;
+    Some(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
+         viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"'DejaVu Sans', Verdana, sans-serif\">\
+         <style>{}{}</style><rect width=\"100%\" height=\"100%\" class=\"paper\"/>{}</svg>\n",
+        style(Ground::Light),
+        TEXT,
+        page.body()
+    ))
+}
+
+/// Sizes of text, equal on a page and in a picture.
+pub(crate) const TEXT: &str = "text{font-size:11px}.bold{font-weight:bold;font-size:12px}\
+    .title{font-weight:bold;font-size:18px}.small{font-size:9.5px}";

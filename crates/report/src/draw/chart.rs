@@ -1,0 +1,97 @@
+//! Lines and bars over batch sizes.
+
+use super::WIDTH;
+use super::axis::{Axis, tick_text};
+use super::svg::{Anchor, Svg};
+use crate::figures::Chart;
+use crate::number::short;
+
+pub(super) const LEFT: f64 = 44.0;
+pub(super) const RIGHT: f64 = 10.0;
+pub(super) const TOP: f64 = 34.0;
+pub(super) const BOTTOM: f64 = 200.0;
+const HEIGHT: f64 = 228.0;
+
+/// Frame with title, unit, ticks and grid.
+pub(super) fn frame(title: &str, unit: &str, axis: &Axis) -> Svg {
+    let mut svg = Svg::default();
+    svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
+    svg.text(4.0, 27.0, Anchor::Start, "grey small", unit);
+    for tick in axis.ticks() {
+        let y = axis.pixel(tick);
+        svg.line((LEFT, y), (WIDTH - RIGHT, y), "rule", 1.0);
+        svg.text(LEFT - 5.0, y + 4.0, Anchor::End, "grey", &tick_text(tick));
+    }
+    svg
+}
+
+fn greatest(chart: &Chart) -> f64 {
+    let points = chart.series.iter().flat_map(|series| series.points.iter().flatten());
+    points.map(|point| point.high).filter(|high| high.is_finite()).fold(0.0, f64::max)
+}
+
+/// The middle of each batch size, and the width that it has.
+fn columns(chart: &Chart) -> (Vec<f64>, f64) {
+    let width = (WIDTH - LEFT - RIGHT) / chart.x.len().max(1) as f64;
+    ((0..chart.x.len()).map(|i| LEFT + (i as f64 + 0.5) * width).collect(), width)
+}
+
+fn name_columns(svg: &mut Svg, chart: &Chart, middles: &[f64]) {
+    for (x, name) in middles.iter().zip(&chart.x) {
+        svg.text(*x, BOTTOM + 15.0, Anchor::Middle, "grey", name);
+    }
+    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", "batch size B");
+}
+
+pub(super) fn lines(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
+    let axis = Axis::linear(greatest(chart), BOTTOM, TOP);
+    let mut svg = frame(title, &chart.unit, &axis);
+    let (middles, width) = columns(chart);
+    name_columns(&mut svg, chart, &middles);
+    let n = chart.series.len() as f64;
+    for (place, series) in chart.series.iter().enumerate() {
+        let color = color(&series.batcher);
+        // A little apart, so that equal values do not hide each other.
+        let shift = (place as f64 - (n - 1.0) / 2.0) * (width / (n + 4.0)).min(7.0);
+        let points = middles.iter().zip(&series.points);
+        let points: Vec<_> = points.filter_map(|(x, point)| Some((x + shift, (*point)?))).collect();
+        let pixels: Vec<_> = points.iter().map(|(x, p)| (*x, axis.pixel(p.value))).collect();
+        svg.path(&pixels, color);
+        for (x, point) in points {
+            let class = format!("l{}", color % 8);
+            svg.line((x, axis.pixel(point.low)), (x, axis.pixel(point.high)), &class, 1.5);
+            svg.marker(x, axis.pixel(point.value), color);
+        }
+    }
+    (svg, HEIGHT)
+}
+
+pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
+    let axis = Axis::linear(greatest(chart), BOTTOM, TOP + 6.0);
+    let mut svg = frame(title, &chart.unit, &axis);
+    let (middles, width) = columns(chart);
+    name_columns(&mut svg, chart, &middles);
+    let n = chart.series.len() as f64;
+    let bar = (width * 0.86 / n).min(46.0);
+    for (place, series) in chart.series.iter().enumerate() {
+        let color = color(&series.batcher);
+        for (middle, point) in middles.iter().zip(&series.points) {
+            let Some(point) = point else { continue };
+            let x = middle + (place as f64 - n / 2.0) * bar;
+            let y = axis.pixel(point.value);
+            svg.rectangle((x + 0.5, y), (bar - 1.0, BOTTOM - y), color, 0.9);
+            let mut top = y;
+            if point.high > point.low {
+                let x = x + bar / 2.0;
+                svg.line((x, axis.pixel(point.low)), (x, axis.pixel(point.high)), "axis", 1.2);
+                top = axis.pixel(point.high);
+            }
+            if bar >= 17.0 {
+                let text = short(point.value);
+                svg.text(x + bar / 2.0, top - 3.0, Anchor::Middle, "ink small", &text);
+            }
+        }
+    }
+    svg.line((LEFT, BOTTOM), (WIDTH - RIGHT, BOTTOM), "axis", 1.0);
+    (svg, HEIGHT)
+}

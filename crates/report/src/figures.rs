@@ -1,0 +1,202 @@
+//! The figures, as data.
+
+mod course;
+mod curves;
+mod padding;
+mod recompilations;
+mod speed_up;
+mod target;
+mod tests_of_errors;
+mod throughput;
+mod times;
+
+use batchlab_stats::{mean, median};
+use serde::Serialize;
+
+use crate::read::Run;
+use crate::setting::{Setting, batchers, size_name};
+
+pub use tests_of_errors::{Comparison, Errors, compare_errors};
+
+/// One figure: panels that are read together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// A word for file names and links.
+    pub id: &'static str,
+    /// What it shows.
+    pub title: &'static str,
+    /// How to read it.
+    pub note: String,
+    /// The query that gives its numbers.
+    pub query: String,
+    /// All strategies of the report; a strategy's place is its colour.
+    pub strategies: Vec<String>,
+    /// Its panels. Without panels the note says why.
+    pub panels: Vec<Panel>,
+}
+
+/// One panel.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Panel {
+    /// Title of the setting.
+    pub setting: String,
+    /// What this panel shows.
+    pub title: String,
+    /// Its numbers.
+    pub plot: Plot,
+}
+
+/// The numbers of a panel, by the way they are drawn.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Plot {
+    /// A line per strategy over batch sizes.
+    Lines(Chart),
+    /// A bar per strategy and batch size.
+    Bars(Chart),
+    /// A line per strategy over steps.
+    Curves(Curves),
+    /// A coloured table: pairs of strategies by batch size.
+    Heat(Heat),
+}
+
+/// Values over batch sizes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Chart {
+    /// Unit of the values.
+    pub unit: String,
+    /// Batch sizes in words.
+    pub x: Vec<String>,
+    /// A row per strategy.
+    pub series: Vec<Series>,
+}
+
+/// The values of one strategy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Series {
+    /// Strategy.
+    pub batcher: String,
+    /// One value for each batch size, where there is one.
+    pub points: Vec<Option<Point>>,
+}
+
+/// A value and how far the runs lie from it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Point {
+    /// The value.
+    pub value: f64,
+    /// Least value of a run.
+    pub low: f64,
+    /// Greatest value of a run.
+    pub high: f64,
+}
+
+/// Values over steps, on a logarithmic axis.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Curves {
+    /// Unit of the values.
+    pub unit: String,
+    /// A curve per strategy.
+    pub curves: Vec<Curve>,
+}
+
+/// The curve of one strategy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Curve {
+    /// Strategy.
+    pub batcher: String,
+    /// Steps and values.
+    pub points: Vec<(f64, Point)>,
+}
+
+/// A coloured table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Heat {
+    /// What stands in the cells.
+    pub scale: Scale,
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Names of the rows.
+    pub rows: Vec<String>,
+    /// Row by row.
+    pub cells: Vec<Vec<Option<Cell>>>,
+}
+
+/// What the colour of a cell means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// A statistic: one colour below 0, another above.
+    Signed,
+    /// A probability: the stronger, the smaller it is.
+    Probability,
+}
+
+/// One cell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cell {
+    /// Its number.
+    pub value: f64,
+    /// Whether the difference remains after correction for the number of tests.
+    pub is_marked: bool,
+}
+
+/// Computes all figures.
+#[must_use]
+pub fn figures(settings: &[Setting]) -> Vec<Figure> {
+    let strategies = batchers(settings);
+    let mut figures = vec![
+        throughput::figure(settings),
+        target::figure(settings),
+        recompilations::figure(settings),
+        speed_up::figure(settings),
+        times::figure(settings),
+        course::figure(settings),
+        curves::figure(settings),
+        tests_of_errors::figure(settings),
+        padding::figure(settings),
+    ];
+    for figure in &mut figures {
+        figure.strategies.clone_from(&strategies);
+    }
+    figures
+}
+
+/// How the runs of a group become one value.
+#[derive(Clone, Copy)]
+enum Centre {
+    Mean,
+    Median,
+}
+
+/// One number of every run, by strategy and batch size; none where no run has it.
+fn chart(
+    setting: &Setting,
+    unit: &str,
+    centre: Centre,
+    of: impl Fn(&Run) -> Option<f64>,
+) -> Option<Chart> {
+    let sizes = setting.batch_sizes();
+    let series: Vec<Series> = setting
+        .batchers()
+        .into_iter()
+        .map(|batcher| {
+            let point =
+                |size: &Option<i64>| point(&setting.group(batcher, *size)?.sample(&of), centre);
+            Series { batcher: batcher.to_owned(), points: sizes.iter().map(point).collect() }
+        })
+        .filter(|series: &Series| series.points.iter().any(Option::is_some))
+        .collect();
+    let x = sizes.into_iter().map(size_name).collect();
+    (!series.is_empty()).then(|| Chart { unit: unit.to_owned(), x, series })
+}
+
+fn point(sample: &[f64], centre: Centre) -> Option<Point> {
+    let value = match centre {
+        Centre::Mean => mean(sample),
+        Centre::Median => median(sample),
+    }?;
+    let low = sample.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = sample.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    Some(Point { value, low, high })
+}

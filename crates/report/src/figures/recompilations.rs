@@ -1,0 +1,25 @@
+//! Distinct padded shapes after the first: what an engine that compiles per shape compiles again.
+
+use super::{Centre, Figure, Panel, Plot, chart};
+use crate::query;
+use crate::setting::Setting;
+
+pub(super) fn figure(settings: &[Setting]) -> Figure {
+    let panels = settings.iter().filter_map(|setting| {
+        let count = |run: &crate::Run| run.n_shape.map(|n| (n - 1) as f64);
+        let chart = chart(setting, "recompilations", Centre::Mean, count)?;
+        let title = "recompilations".to_owned();
+        Some(Panel { setting: setting.title.clone(), title, plot: Plot::Bars(chart) })
+    });
+    Figure {
+        id: "recompilations",
+        title: "Recompilations",
+        note: "Distinct padded shapes that training met, less the first. Published counts are \
+               compilations of the training step; ours are shapes, of which our engine compiles \
+               none."
+            .to_owned(),
+        query: query::recompilations(),
+        strategies: Vec::new(),
+        panels: panels.collect(),
+    }
+}

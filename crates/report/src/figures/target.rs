@@ -1,0 +1,85 @@
+//! Time until an error is reached that all strategies reach.
+
+use batchlab_stats::median;
+
+use super::{Chart, Figure, Panel, Plot, Point, Series};
+use crate::number::short;
+use crate::query;
+use crate::read::Run;
+use crate::setting::{Group, Setting, size_name};
+
+pub(super) fn figure(settings: &[Setting]) -> Figure {
+    let panels = settings.iter().flat_map(|setting| {
+        setting.batch_sizes().into_iter().filter_map(|size| panel(setting, size))
+    });
+    Figure {
+        id: "target",
+        title: "Time to a target error",
+        note: "The target is the least validation RMSE that every strategy reaches in the median of \
+               its runs, for each batch size on its own. Time is the number of steps until the first \
+               evaluation at or below the target, times the mean combined time: evaluations \
+               themselves are not counted. Median over the runs that reach it; bars reach from the \
+               fastest to the slowest of them. Evaluations are rare, so that small differences mean \
+               nothing."
+            .to_owned(),
+        query: query::time_to_target(),
+        strategies: Vec::new(),
+        panels: panels.collect(),
+    }
+}
+
+fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
+    let groups: Vec<&Group> = setting.at(size).filter(|g| least(g).is_some()).collect();
+    if groups.len() < 2 {
+        return None;
+    }
+    let target = groups.iter().filter_map(|group| least(group)).fold(0.0, f64::max);
+    let series = groups.iter().map(|group| {
+        let sample = group.sample(|run| seconds(run, target));
+        let point = super::point(&sample, super::Centre::Median);
+        Series { batcher: group.batcher.clone(), points: vec![point] }
+    });
+    let series: Vec<Series> = series.collect();
+    let longest =
+        series.iter().flat_map(|s| s.points.iter().flatten()).map(|p| p.high).fold(0.0, f64::max);
+    let (unit, scale) = match longest {
+        s if s >= 2.0 * 3600.0 => ("hours", 3600.0),
+        s if s >= 120.0 => ("minutes", 60.0),
+        _ => ("seconds", 1.0),
+    };
+    let scaled = |point: Point| Point {
+        value: point.value / scale,
+        low: point.low / scale,
+        high: point.high / scale,
+    };
+    let series = series.into_iter().map(|series| Series {
+        points: series.points.into_iter().map(|point| point.map(scaled)).collect(),
+        ..series
+    });
+    let name = size_name(size);
+    Some(Panel {
+        setting: setting.title.clone(),
+        title: format!(
+            "B = {name}, to {} {}",
+            short(target),
+            setting.unit.as_deref().unwrap_or_default()
+        ),
+        plot: Plot::Bars(Chart { unit: unit.to_owned(), x: vec![name], series: series.collect() }),
+    })
+}
+
+/// The least error that a strategy reaches, in the median of its runs; none with less than two
+/// evaluations.
+fn least(group: &Group) -> Option<f64> {
+    let of_run = |run: &Run| {
+        let errors: Vec<f64> = run.rmse("validation").map(|(_, rmse)| rmse).collect();
+        let least = errors.iter().copied().filter(|e| e.is_finite()).fold(f64::INFINITY, f64::min);
+        (errors.len() > 1 && least.is_finite()).then_some(least)
+    };
+    median(&group.sample(of_run))
+}
+
+fn seconds(run: &Run, target: f64) -> Option<f64> {
+    let (step, _) = run.rmse("validation").find(|(_, rmse)| *rmse <= target)?;
+    Some(step as f64 * run.times?.combined_mean / 1e9)
+}

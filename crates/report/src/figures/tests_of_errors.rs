@@ -1,0 +1,153 @@
+//! Whether strategies end with different errors: Student's t test on the last test error.
+
+use batchlab_stats::{holm, student_t_test};
+use serde::Serialize;
+
+use super::{Cell, Figure, Heat, Panel, Plot, Scale};
+use crate::query;
+use crate::read::Run;
+use crate::setting::{Setting, size_name};
+
+/// Which errors are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errors {
+    /// Root mean squared errors.
+    Clean,
+    /// What was published as such, mean absolute errors included.
+    AsPublished,
+}
+
+/// Two strategies of one setting at one batch size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Index of the setting.
+    pub setting: usize,
+    /// B.
+    pub batch_size: Option<i64>,
+    /// The two strategies.
+    pub pair: [String; 2],
+    /// Number of runs of each.
+    pub n_run: [usize; 2],
+    /// Student's t, positive if the first has the greater errors.
+    pub t: f64,
+    /// Two-sided probability.
+    pub p: f64,
+    /// The same, corrected for all comparisons of the report (Holm).
+    pub corrected_p: f64,
+}
+
+/// Compares the last test errors of all pairs of strategies. Pairs with less than two runs, or
+/// without any spread, are not compared.
+#[must_use]
+pub fn compare_errors(settings: &[Setting], errors: Errors) -> Vec<Comparison> {
+    let mut all = Vec::new();
+    for (index, setting) in settings.iter().enumerate() {
+        for size in setting.batch_sizes() {
+            let names = setting.batchers();
+            for (i, first) in names.iter().enumerate() {
+                for second in &names[i + 1..] {
+                    all.extend(comparison(setting, index, size, [first, second], errors));
+                }
+            }
+        }
+    }
+    let p_values: Vec<f64> = all.iter().map(|comparison| comparison.p).collect();
+    for (comparison, corrected) in all.iter_mut().zip(holm(&p_values)) {
+        comparison.corrected_p = corrected;
+    }
+    all
+}
+
+fn comparison(
+    setting: &Setting,
+    index: usize,
+    size: Option<i64>,
+    pair: [&str; 2],
+    errors: Errors,
+) -> Option<Comparison> {
+    let sample = |batcher| Some(setting.group(batcher, size)?.sample(|run| last(run, errors)));
+    let [a, b] = [sample(pair[0])?, sample(pair[1])?];
+    let outcome = student_t_test(&a, &b).ok()?;
+    Some(Comparison {
+        setting: index,
+        batch_size: size,
+        pair: pair.map(str::to_owned),
+        n_run: [a.len(), b.len()],
+        t: outcome.statistic,
+        p: outcome.p_value,
+        corrected_p: outcome.p_value,
+    })
+}
+
+/// The error of the whole run, not of the last evaluation that happens to be there.
+fn last(run: &Run, errors: Errors) -> Option<f64> {
+    let at_end = |eval: &&crate::Eval| eval.split == "test" && eval.step == run.n_step_planned;
+    let eval = run.evals.iter().find(at_end)?;
+    match errors {
+        Errors::Clean => eval.rmse,
+        Errors::AsPublished => eval.rmse.or(eval.mae),
+    }
+}
+
+pub(super) fn figure(settings: &[Setting]) -> Figure {
+    let all = compare_errors(settings, Errors::Clean);
+    let mut panels = Vec::new();
+    for (index, setting) in settings.iter().enumerate() {
+        let own: Vec<&Comparison> = all.iter().filter(|c| c.setting == index).collect();
+        if own.is_empty() {
+            continue;
+        }
+        for (title, scale, of) in [
+            ("t", Scale::Signed, (|c| c.t) as fn(&Comparison) -> f64),
+            ("p", Scale::Probability, |c| c.p),
+        ] {
+            let plot = Plot::Heat(heat(&own, scale, of));
+            let title = format!("{title} of the last test RMSE");
+            panels.push(Panel { setting: setting.title.clone(), title, plot });
+        }
+    }
+    let n_left = all.iter().filter(|c| c.corrected_p < 0.05).count();
+    let n_small = all.iter().filter(|c| c.p < 0.05).count();
+    let note = format!(
+        "Student's t test (equal variances, two-sided) on the test errors after the last step, one \
+         number per run; t is positive where the first strategy of a pair has the greater error. Of \
+         {} comparisons {n_small} have p < 0.05, where chance alone gives about {:.0}; after Holm's \
+         correction {n_left} remain, marked with a star. Repetitions with one and the same seed \
+         differ by rounding only and say nothing about other seeds.",
+        all.len(),
+        all.len() as f64 * 0.05
+    );
+    Figure {
+        id: "errors",
+        title: "Do strategies end with different errors?",
+        note,
+        query: query::final_errors(),
+        strategies: Vec::new(),
+        panels,
+    }
+}
+
+fn heat(own: &[&Comparison], scale: Scale, of: fn(&Comparison) -> f64) -> Heat {
+    let mut sizes: Vec<Option<i64>> = own.iter().map(|c| c.batch_size).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut pairs: Vec<&[String; 2]> = Vec::new();
+    for comparison in own {
+        if !pairs.contains(&&comparison.pair) {
+            pairs.push(&comparison.pair);
+        }
+    }
+    let cell = |pair: &[String; 2], size: &Option<i64>| {
+        let found = own.iter().find(|c| c.pair == *pair && c.batch_size == *size)?;
+        Some(Cell { value: of(found), is_marked: found.corrected_p < 0.05 })
+    };
+    Heat {
+        scale,
+        columns: sizes.iter().map(|size| format!("B = {}", size_name(*size))).collect(),
+        rows: pairs.iter().map(|pair| format!("{} / {}", pair[0], pair[1])).collect(),
+        cells: pairs
+            .iter()
+            .map(|pair| sizes.iter().map(|size| cell(pair, size)).collect())
+            .collect(),
+    }
+}

@@ -1,0 +1,66 @@
+//! Numbers as people read them.
+
+/// Three significant digits, without zeros that say nothing: `0.0526`, `1.94`, `12.4`, `1,234`.
+pub(crate) fn short(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    let size = value.abs();
+    if size >= 1e7 || size < 1e-4 {
+        return format!("{value:.1e}");
+    }
+    if size >= 100.0 {
+        return grouped(value.round() as i64);
+    }
+    let digits = (2 - size.log10().floor() as i32).clamp(0, 7) as usize;
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A factor with two decimals.
+pub(crate) fn factor(value: f64) -> String {
+    format!("{value:.2}×")
+}
+
+/// A number of steps: `500`, `100k`, `2M`.
+pub(crate) fn steps(n: i64) -> String {
+    match n {
+        n if n >= 1_000_000 && n % 100_000 == 0 => format!("{}M", short(n as f64 / 1e6)),
+        n if n >= 1000 && n % 100 == 0 => format!("{}k", short(n as f64 / 1e3)),
+        n => n.to_string(),
+    }
+}
+
+/// Commas between thousands.
+fn grouped(n: i64) -> String {
+    let digits = n.abs().to_string();
+    let mut text = if n < 0 { String::from("-") } else { String::new() };
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits_are_enough() {
+        let texts = [0.0, 0.052_61, 1.0, 1.944, 12.44, 99.96, 123.4, 1234.4, 1e9, 2e-6].map(short);
+        let good = ["0", "0.0526", "1", "1.94", "12.4", "100", "123", "1,234", "1.0e9", "2.0e-6"];
+        assert_eq!(texts, good);
+        assert_eq!(
+            [300, 100_000, 2_000_000, 1_500_000, 1234].map(steps),
+            ["300", "100k", "2M", "1.5M", "1234"]
+        );
+        assert_eq!(short(-1234.0), "-1,234");
+    }
+}

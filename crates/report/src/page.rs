@@ -1,0 +1,211 @@
+//! The page: one file, no network, no script.
+
+mod tables;
+
+use std::fmt::Write;
+
+use crate::draw::{self, Ground, escaped};
+use crate::figures::{Figure, Panel};
+use crate::setting::size_name;
+use crate::verdict::{Standing, Verdict, sentence};
+use crate::{Report, Results};
+
+const LAYOUT: &str = include_str!("page/layout.css");
+
+/// The whole report as a page that stands alone.
+#[must_use]
+pub fn html(report: &Report, results: &Results, command: &str) -> String {
+    let mut body = String::new();
+    head(&mut body, report, results);
+    verdict_section(&mut body, report);
+    for figure in &report.figures {
+        figure_section(&mut body, figure);
+    }
+    tables::environment(&mut body, report, results, command);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\">\
+         <title>Which batching strategy?</title><style>{LAYOUT}{}{}\
+         @media (prefers-color-scheme:dark){{{}}}</style></head>\n<body><main>\n{body}</main></body></html>\n",
+        draw::TEXT,
+        draw::style(Ground::Light),
+        draw::style(Ground::Dark),
+    )
+}
+
+fn head(html: &mut String, report: &Report, results: &Results) {
+    let n_used: usize = report.settings.iter().flat_map(|s| &s.groups).map(|g| g.n_run).sum();
+    let _ = write!(
+        html,
+        "<h1>Which batching strategy?</h1><p class=\"lead\">{} runs in {} settings; {} of {} runs \
+         are used. A setting is what must be equal for times to be compared: engine, hardware, data, \
+         model, length of training. Machines and campaigns are never pooled.</p>",
+        results.runs.len(),
+        report.settings.len(),
+        n_used,
+        results.runs.len(),
+    );
+    if !report.left_out.is_empty() {
+        html.push_str("<p>Left out:");
+        for (i, left) in report.left_out.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ";" };
+            let _ = write!(html, "{comma} {} runs ({})", left.n_run, escaped(&left.why));
+        }
+        html.push_str(".</p>");
+    }
+    html.push_str("<nav><a href=\"#verdict\">Verdict</a>");
+    for figure in &report.figures {
+        let _ = write!(html, "<a href=\"#{}\">{}</a>", figure.id, escaped(figure.title));
+    }
+    html.push_str("<a href=\"#environment\">Environment</a></nav>");
+}
+
+fn verdict_section(html: &mut String, report: &Report) {
+    html.push_str("<section id=\"verdict\"><h2>Verdict</h2>");
+    if report.verdicts.is_empty() {
+        html.push_str(
+            "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>",
+        );
+        return;
+    }
+    let _ = write!(html, "<p class=\"summary\">{}</p>", escaped(&summary(report)));
+    html.push_str(
+        "<p class=\"note\">Factors are ratios of medians over runs, with 95&nbsp;% bootstrap \
+         intervals; the unit of replication is the run, never the step. A strategy whose interval \
+         contains 1 is not distinguishable from the fastest. Intervals are not corrected for their \
+         number: of a hundred, about five miss the true factor. Published repetitions share one seed \
+         and vary with the machine only.</p>",
+    );
+    for (index, setting) in report.settings.iter().enumerate() {
+        let own: Vec<&Verdict> = report.verdicts.iter().filter(|v| v.setting == index).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let _ = write!(html, "<details open><summary>{}</summary><ul>", escaped(&setting.title));
+        for verdict in &own {
+            let _ = write!(html, "<li>{}</li>", escaped(&sentence(verdict)));
+        }
+        html.push_str("</ul>");
+        verdict_table(html, &own);
+        html.push_str("</details>");
+    }
+    html.push_str("</section>");
+}
+
+fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
+    html.push_str(
+        "<details class=\"inner\"><summary>All factors</summary><div class=\"scroll\"><table><tr><th>B</th>\
+         <th>compared by</th><th>fastest</th><th>strategy</th><th>slower by</th><th>95 % interval</th>\
+         <th>runs</th><th></th></tr>",
+    );
+    for verdict in verdicts {
+        for rival in &verdict.rivals {
+            let interval = rival
+                .interval
+                .map_or_else(|| "–".to_owned(), |(low, high)| format!("{low:.3} to {high:.3}"));
+            let standing = match rival.standing {
+                Standing::Slower => "slower",
+                Standing::NotDistinguishable => "not distinguishable",
+                Standing::TooFewRuns => "too few runs",
+            };
+            let _ = write!(
+                html,
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{interval}</td>\
+                 <td>{} / {}</td><td>{standing}</td></tr>",
+                size_name(verdict.batch_size),
+                verdict.measure.name(),
+                escaped(&verdict.best),
+                escaped(&rival.batcher),
+                rival.factor,
+                verdict.n_run,
+                rival.n_run,
+            );
+        }
+    }
+    html.push_str("</table></div></details>");
+}
+
+/// How often each strategy is the fastest, and the greatest factor.
+fn summary(report: &Report) -> String {
+    let clear = report.verdicts.iter().filter(|verdict| verdict.is_clear());
+    let mut wins: Vec<(&str, usize)> = Vec::new();
+    for verdict in clear.clone() {
+        match wins.iter_mut().find(|(name, _)| *name == verdict.best) {
+            Some((_, n)) => *n += 1,
+            None => wins.push((&verdict.best, 1)),
+        }
+    }
+    wins.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let (n_clear, n) = (clear.count(), report.verdicts.len());
+    let n_few = report
+        .verdicts
+        .iter()
+        .filter(|v| v.rivals.iter().any(|rival| rival.standing == Standing::TooFewRuns))
+        .count();
+    let mut text = format!(
+        "In {n_clear} of {n} comparisons (a setting at one batch size) one strategy is faster than \
+         all others with 95 % intervals above 1"
+    );
+    if !wins.is_empty() {
+        let wins: Vec<String> = wins.iter().map(|(name, n)| format!("{name} in {n}")).collect();
+        let _ = write!(text, ": {}", wins.join(", "));
+    }
+    text.push('.');
+    if n_few > 0 {
+        let _ = write!(text, " In {n_few} there are too few runs to say.");
+    }
+    let n_equal = n - n_clear - n_few;
+    if n_equal > 0 {
+        let _ = write!(text, " In {n_equal} the fastest is not distinguishable from the next.");
+    }
+    let slower = |verdict: &&Verdict| {
+        verdict.slowest().is_some_and(|rival| rival.standing == Standing::Slower)
+    };
+    let factor = |verdict: &&Verdict| verdict.slowest().map_or(1.0, |rival| rival.factor);
+    let greatest =
+        report.verdicts.iter().filter(slower).max_by(|a, b| factor(a).total_cmp(&factor(b)));
+    if let Some(verdict) = greatest {
+        let _ = write!(
+            text,
+            " The greatest factor between the slowest and the fastest strategy is in {}: {}",
+            report.settings[verdict.setting].title,
+            sentence(verdict)
+        );
+    }
+    text
+}
+
+fn figure_section(html: &mut String, figure: &Figure) {
+    let _ = write!(
+        html,
+        "<section id=\"{}\"><h2>{}</h2><p class=\"note\">{}</p>",
+        figure.id,
+        escaped(figure.title),
+        escaped(&figure.note)
+    );
+    if figure.panels.is_empty() {
+        html.push_str(
+            "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
+        );
+    } else {
+        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
+    }
+    for panels in figure.panels.chunk_by(|a: &Panel, b: &Panel| a.setting == b.setting) {
+        let _ = write!(html, "<h3>{}</h3><div class=\"panels\">", escaped(&panels[0].setting));
+        for panel in panels {
+            html.push_str(&draw::inline(panel, &figure.strategies));
+        }
+        html.push_str("</div>");
+    }
+    if !figure.panels.is_empty() {
+        tables::numbers(html, figure);
+        let _ = write!(
+            html,
+            "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
+             <pre>{}</pre></details>",
+            escaped(&figure.query)
+        );
+    }
+    html.push_str("</section>");
+}

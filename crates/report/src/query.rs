@@ -1,0 +1,128 @@
+//! The queries, for `DuckDB`, that give the numbers of the figures from the Parquet files. They are
+//! run in the folder of a study.
+
+/// Times of every run, from its steps or as published.
+const TIMES: &str = "\
+with times as (
+    select run_id,
+           avg(coalesce(plan_ns, 0) + coalesce(collate_ns, 0)) as batching_mean,
+           median(coalesce(plan_ns, 0) + coalesce(collate_ns, 0)) as batching_median,
+           avg(step_ns) as combined_mean, median(step_ns) as combined_median
+    from 'tables/steps/*.parquet' where not is_warmup group by run_id
+    union all
+    select run_id,
+           max(value) filter (name = 'published.batching_mean_ns'),
+           max(value) filter (name = 'published.batching_median_ns'),
+           max(value) filter (name = 'published.combined_mean_ns'),
+           max(value) filter (name = 'published.combined_median_ns')
+    from 'tables/metrics/*.parquet' where name like 'published.%' group by run_id
+)
+";
+
+/// The columns by which runs are grouped, and only runs that did all their steps.
+const GROUP: &str = "study, device, host, model, dataset, n_step_planned, timing, prefetch_depth, \
+                     batch_size, batcher";
+
+pub(crate) fn times() -> String {
+    format!(
+        "{TIMES}select {GROUP}, count(*) as n_run,
+       avg(batching_mean) / 1e6 as batching_mean_ms,
+       avg(combined_mean - batching_mean) / 1e6 as update_mean_ms,
+       avg(combined_mean) / 1e6 as combined_mean_ms,
+       median(batching_median) / 1e6 as batching_median_ms,
+       median(combined_median - batching_median) / 1e6 as update_median_ms,
+       median(combined_median) / 1e6 as combined_median_ms
+from times join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' group by all order by all;"
+    )
+}
+
+pub(crate) fn speed_up() -> String {
+    format!(
+        "{TIMES}, means as (
+    select {GROUP}, avg(combined_mean) as ns
+    from times join 'tables/runs/*.parquet' using (run_id)
+    where status = 'completed' group by all
+)
+select *, max(ns) over (partition by study, device, host, model, dataset, n_step_planned, timing,
+                        prefetch_depth, batch_size) / ns as speed_up
+from means order by all;"
+    )
+}
+
+pub(crate) fn recompilations() -> String {
+    format!(
+        "select {GROUP}, avg(n_shape - 1) as recompilations,
+       min(n_shape - 1) as least, max(n_shape - 1) as most
+from 'tables/runs/*.parquet' where status = 'completed' and n_shape is not null
+group by all order by all;"
+    )
+}
+
+pub(crate) fn throughput() -> String {
+    format!(
+        "with work as (
+    select run_id, sum(n_graph) / (sum(step_ns) / 1e9) as graphs_per_s,
+           sum(n_edge) / (sum(step_ns) / 1e9) as edges_per_s
+    from 'tables/steps/*.parquet' where not is_warmup group by run_id
+)
+select {GROUP}, count(*) as n_run, median(graphs_per_s) as graphs_per_s,
+       median(edges_per_s) as edges_per_s
+from work join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' group by all order by all;"
+    )
+}
+
+pub(crate) fn padding() -> String {
+    format!(
+        "with waste as (
+    select run_id, 1 - sum(n_node) / sum(padded_n_node) as nodes,
+           1 - sum(n_edge) / sum(padded_n_edge) as edges
+    from 'tables/steps/*.parquet' where not is_warmup group by run_id
+)
+select {GROUP}, 100 * avg(nodes) as padding_nodes_percent, 100 * avg(edges) as padding_edges_percent
+from waste join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' group by all order by all;"
+    )
+}
+
+pub(crate) fn curves(split: &str) -> String {
+    format!(
+        "select {GROUP}, step, count(*) as n_run, median(rmse) as rmse, min(rmse) as least,
+       max(rmse) as most
+from 'tables/evals/*.parquet' join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' and split = '{split}' and rmse is not null
+group by all order by all;"
+    )
+}
+
+pub(crate) fn course() -> String {
+    "select run_id, (step - 1) * 40 // n_step_planned as stretch, avg(step_ns) / 1e6 as step_ms
+from 'tables/steps/*.parquet' join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' group by all order by all;"
+        .to_owned()
+}
+
+pub(crate) fn final_errors() -> String {
+    format!(
+        "-- The samples of the tests; scipy.stats.ttest_ind(a, b) gives t and p.
+select {GROUP}, list(rmse order by run_id) as rmse
+from 'tables/evals/*.parquet' join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' and split = 'test' and step = n_step_planned and rmse is not null
+group by all order by all;"
+    )
+}
+
+pub(crate) fn time_to_target() -> String {
+    format!(
+        "-- The target is the least error that every strategy of a setting and batch size reaches in
+-- the median of its runs; here for a target of 0.2.
+{TIMES}, reached as (
+    select run_id, min(step) as step from 'tables/evals/*.parquet'
+    where split = 'validation' and rmse <= 0.2 group by run_id
+)
+select {GROUP}, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds
+from reached join times using (run_id) join 'tables/runs/*.parquet' using (run_id)
+where status = 'completed' group by all order by all;"
+    )
+}

@@ -1,0 +1,157 @@
+//! Steps, reduced to a few numbers per run as they are read: a long study does not fit in memory.
+
+use std::path::Path;
+
+use super::columns::{each, files};
+use super::{Results, Run, Times, Work};
+use crate::ReportError;
+
+/// Stretches in which the course of the time of a step is kept.
+const N_STRETCH: i64 = 40;
+
+const COLUMNS: &[&str] = &[
+    "run_id",
+    "step",
+    "n_graph",
+    "n_node",
+    "n_edge",
+    "padded_n_node",
+    "padded_n_edge",
+    "is_warmup",
+    "plan_ns",
+    "collate_ns",
+    "wait_ns",
+    "step_ns",
+];
+
+/// Adds times and work to the runs of a folder.
+pub(super) fn add(results: &mut Results, dir: &Path) -> Result<(), ReportError> {
+    for path in files(dir, "steps")? {
+        // A file of steps holds one run after another, usually one alone.
+        let mut current: Option<(String, Steps)> = None;
+        each(&path, COLUMNS, |rows| {
+            let ids = rows.texts("run_id")?;
+            let (steps, times) = (rows.integers("step")?, rows.integers("step_ns")?);
+            let (plan, collate) = (rows.integers("plan_ns")?, rows.integers("collate_ns")?);
+            let (wait, warmup) = (rows.integers("wait_ns")?, rows.flags("is_warmup")?);
+            let work = ["n_graph", "n_node", "n_edge", "padded_n_node", "padded_n_edge"];
+            let work: Vec<_> =
+                work.iter().map(|name| rows.integers(name)).collect::<Result<_, _>>()?;
+            for row in 0..rows.len() {
+                let (Some(run_id), Some(step), Some(time)) = (&ids[row], steps[row], times[row])
+                else {
+                    continue;
+                };
+                if current.as_ref().is_none_or(|(id, _)| id != run_id) {
+                    finish(results, current.take());
+                    let Some(run) = results.run(run_id) else { continue };
+                    current = Some((run_id.clone(), Steps::of(run)));
+                }
+                if let Some((_, sum)) = &mut current {
+                    sum.add(&Step {
+                        step,
+                        time: time as f64,
+                        batching: (plan[row].unwrap_or(0) + collate[row].unwrap_or(0)) as f64,
+                        wait: wait[row].unwrap_or(0) as f64,
+                        is_warmup: warmup[row].unwrap_or(false),
+                        work: std::array::from_fn(|i| work[i][row].unwrap_or(0) as f64),
+                    });
+                }
+            }
+            Ok(())
+        })?;
+        finish(results, current);
+    }
+    Ok(())
+}
+
+fn finish(results: &mut Results, steps: Option<(String, Steps)>) {
+    let Some((run_id, steps)) = steps else { return };
+    let Some((times, work)) = steps.reduce() else { return };
+    if let Some(run) = results.run(&run_id) {
+        (run.times, run.work) = (Some(times), Some(work));
+    }
+}
+
+struct Step {
+    step: i64,
+    time: f64,
+    batching: f64,
+    wait: f64,
+    is_warmup: bool,
+    work: [f64; 5],
+}
+
+/// The steps of one run, warm-up left out where a typical step is asked for.
+struct Steps {
+    is_serial: bool,
+    n_step_planned: i64,
+    time: Vec<f64>,
+    batching: Vec<f64>,
+    update: Vec<f64>,
+    work: [f64; 5],
+    /// Number of steps and their time, stretch by stretch.
+    stretches: Vec<(f64, f64)>,
+}
+
+impl Steps {
+    fn of(run: &Run) -> Self {
+        Self {
+            is_serial: run.prefetch_depth == 0,
+            n_step_planned: run.n_step_planned.max(1),
+            time: Vec::new(),
+            batching: Vec::new(),
+            update: Vec::new(),
+            work: [0.0; 5],
+            stretches: vec![(0.0, 0.0); N_STRETCH as usize],
+        }
+    }
+
+    fn add(&mut self, step: &Step) {
+        let stretch = (step.step - 1) * N_STRETCH / self.n_step_planned;
+        let stretch = &mut self.stretches[stretch.clamp(0, N_STRETCH - 1) as usize];
+        *stretch = (stretch.0 + 1.0, stretch.1 + step.time);
+        if step.is_warmup {
+            return;
+        }
+        self.time.push(step.time);
+        self.batching.push(step.batching);
+        // Batches that are prepared ahead are no part of the step; waiting for them is.
+        let not_update = if self.is_serial { step.batching } else { step.wait };
+        self.update.push(step.time - not_update);
+        for (sum, more) in self.work.iter_mut().zip(step.work) {
+            *sum += more;
+        }
+    }
+
+    /// None where no step is left.
+    fn reduce(&self) -> Option<(Times, Work)> {
+        use batchlab_stats::{mean, median};
+        let (combined_median, batching_median) = (median(&self.time)?, median(&self.batching)?);
+        let update_median =
+            if self.is_serial { combined_median - batching_median } else { median(&self.update)? };
+        let times = Times {
+            batching_mean: mean(&self.batching)?,
+            batching_median,
+            update_mean: mean(&self.update)?,
+            update_median,
+            combined_mean: mean(&self.time)?,
+            combined_median,
+        };
+        let seconds = self.time.iter().sum::<f64>() / 1e9;
+        let [n_graph, n_node, n_edge, padded_n_node, padded_n_edge] = self.work;
+        let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 1.0 };
+        let width = self.n_step_planned as f64 / N_STRETCH as f64;
+        let stretches = self.stretches.iter().enumerate().filter(|(_, (n, _))| *n > 0.0);
+        let work = Work {
+            graphs_per_s: n_graph / seconds,
+            edges_per_s: n_edge / seconds,
+            node_fill: share(n_node, padded_n_node),
+            edge_fill: share(n_edge, padded_n_edge),
+            stretches: stretches
+                .map(|(i, (n, time))| ((i as f64 + 1.0) * width, time / n))
+                .collect(),
+        };
+        Some((times, work))
+    }
+}

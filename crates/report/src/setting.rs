@@ -1,0 +1,210 @@
+//! What must be equal for times to be compared.
+
+use serde::Serialize;
+
+use crate::number;
+use crate::read::{Results, Run};
+
+/// Runs whose times may be compared: equal in everything but strategy, batch size and seeds.
+/// Campaigns and machines are never pooled.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// For people: model, data, device, length.
+    pub title: String,
+    /// Engine.
+    pub engine: String,
+    /// Device, processor, threads, machine.
+    pub hardware: String,
+    /// Study or campaign.
+    pub study: String,
+    /// Data set.
+    pub dataset: String,
+    /// Its hash.
+    pub dataset_hash: Option<String>,
+    /// Model.
+    pub model: String,
+    /// Unit of the target.
+    pub unit: Option<String>,
+    /// Steps asked for.
+    pub n_step: i64,
+    /// `combined` or `stages`.
+    pub timing: String,
+    /// Batches prepared ahead.
+    pub prefetch_depth: i64,
+    /// Whether it was measured elsewhere and imported.
+    pub is_imported: bool,
+    /// The runs of each strategy at each batch size, ordered by batch size.
+    pub groups: Vec<Group>,
+}
+
+/// Repeated runs of one strategy at one batch size.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    /// B.
+    pub batch_size: Option<i64>,
+    /// Strategy.
+    pub batcher: String,
+    /// Number of runs.
+    pub n_run: usize,
+    /// The runs.
+    #[serde(skip)]
+    pub runs: Vec<Run>,
+}
+
+impl Group {
+    /// One number of every run that has it.
+    #[must_use]
+    pub fn sample(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
+        self.runs.iter().filter_map(of).collect()
+    }
+}
+
+impl Setting {
+    /// The batch sizes, ascending; `None` stands for strategies without the notion.
+    #[must_use]
+    pub fn batch_sizes(&self) -> Vec<Option<i64>> {
+        let mut sizes: Vec<_> = self.groups.iter().map(|group| group.batch_size).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// The strategies, in the order of [`batchers`].
+    #[must_use]
+    pub fn batchers(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.groups.iter().map(|group| group.batcher.as_str()).collect();
+        names.sort_by_key(|name| (rank(name), *name));
+        names.dedup();
+        names
+    }
+
+    /// The runs of a strategy at a batch size.
+    #[must_use]
+    pub fn group(&self, batcher: &str, batch_size: Option<i64>) -> Option<&Group> {
+        self.groups.iter().find(|g| g.batcher == batcher && g.batch_size == batch_size)
+    }
+
+    /// All strategies at a batch size.
+    pub fn at(&self, batch_size: Option<i64>) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(move |group| group.batch_size == batch_size)
+    }
+}
+
+/// A batch size in words.
+pub(crate) fn size_name(batch_size: Option<i64>) -> String {
+    batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
+}
+
+type Key<'a> = (bool, &'a str, &'a str, &'a str, i64, &'a str, &'a str, &'a str, i64, &'a str);
+
+fn key(run: &Run) -> Key<'_> {
+    (
+        run.is_imported,
+        &run.hardware,
+        &run.model,
+        &run.dataset,
+        run.n_step_planned,
+        run.dataset_hash.as_deref().unwrap_or_default(),
+        &run.study,
+        &run.timing,
+        run.prefetch_depth,
+        &run.engine,
+    )
+}
+
+/// Groups all usable runs.
+#[must_use]
+pub fn settings(results: &Results) -> Vec<Setting> {
+    let mut runs: Vec<&Run> = results.runs.iter().filter(|run| run.is_usable()).collect();
+    runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run_id.cmp(&b.run_id)));
+    let mut settings: Vec<Setting> = runs.chunk_by(|a, b| key(a) == key(b)).map(setting).collect();
+    tell_apart(&mut settings);
+    settings
+}
+
+fn setting(runs: &[&Run]) -> Setting {
+    let first = runs[0];
+    let device = first.hardware.split(',').next().unwrap_or_default();
+    let mut groups: Vec<Group> = Vec::new();
+    for run in runs {
+        let known =
+            groups.iter_mut().find(|g| g.batcher == run.batcher && g.batch_size == run.batch_size);
+        match known {
+            Some(group) => group.runs.push((*run).clone()),
+            None => groups.push(Group {
+                batch_size: run.batch_size,
+                batcher: run.batcher.clone(),
+                n_run: 0,
+                runs: vec![(*run).clone()],
+            }),
+        }
+    }
+    for group in &mut groups {
+        group.n_run = group.runs.len();
+    }
+    groups.sort_by(|a, b| {
+        let key = |g: &Group| (g.batch_size, rank(&g.batcher));
+        key(a).cmp(&key(b)).then_with(|| a.batcher.cmp(&b.batcher))
+    });
+    Setting {
+        title: format!(
+            "{} on {}, {device}, {} steps",
+            first.model,
+            first.dataset,
+            number::steps(first.n_step_planned)
+        ),
+        engine: first.engine.clone(),
+        hardware: first.hardware.clone(),
+        study: first.study.clone(),
+        dataset: first.dataset.clone(),
+        dataset_hash: first.dataset_hash.clone(),
+        model: first.model.clone(),
+        unit: first.unit.clone(),
+        n_step: first.n_step_planned,
+        timing: first.timing.clone(),
+        prefetch_depth: first.prefetch_depth,
+        is_imported: first.is_imported,
+        groups,
+    }
+}
+
+/// Adds to equal titles what distinguishes them.
+fn tell_apart(settings: &mut [Setting]) {
+    let distinguishing: [fn(&Setting) -> String; 5] = [
+        |s| s.hardware.clone(),
+        |s| if s.prefetch_depth == 0 { "in turn".into() } else { "prefetched".into() },
+        |s| s.timing.clone(),
+        |s| s.study.clone(),
+        |s| {
+            s.dataset_hash
+                .as_deref()
+                .map_or_else(String::new, |hash| hash.chars().take(8).collect())
+        },
+    ];
+    for of in distinguishing {
+        let titles: Vec<String> = settings.iter().map(|s| s.title.clone()).collect();
+        let values: Vec<String> = settings.iter().map(of).collect();
+        for (i, setting) in settings.iter_mut().enumerate() {
+            let differs = |j: usize| titles[j] == titles[i] && values[j] != values[i];
+            if (0..titles.len()).any(differs) && !values[i].is_empty() {
+                setting.title = format!("{} ({})", titles[i], values[i]);
+            }
+        }
+    }
+}
+
+/// All strategies: those of the study first, others by name. A strategy has the same colour in all
+/// figures, by its place here.
+#[must_use]
+pub fn batchers(settings: &[Setting]) -> Vec<String> {
+    let mut names: Vec<String> =
+        settings.iter().flat_map(Setting::batchers).map(str::to_owned).collect();
+    names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    names.dedup();
+    names
+}
+
+fn rank(batcher: &str) -> usize {
+    let known = ["dynamic", "static-64", "static-2^N", "static-constant", "exact"];
+    known.iter().position(|name| *name == batcher).unwrap_or(known.len())
+}

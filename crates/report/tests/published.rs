@@ -1,0 +1,204 @@
+//! The authors' own files: their figures come out of our tables to the digit. The files are not
+//! part of the project; without them these tests say so and end.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use batchlab_core::Sink;
+use batchlab_core::sink::SinkContext;
+use batchlab_report::import::{Counts, PublishedFile, read, tables};
+use batchlab_report::{
+    Comparison, Errors, Figure, Plot, Report, Results, Run, Setting, compare_errors,
+};
+
+const LONG: &str = "parsed_profiling_batching_2_000_000_steps_combined_19_01_2025";
+const PAINN: &str = "parsed_profiling_painn_batching_2_000_000_steps_15_05_2025";
+
+struct Published {
+    counts: Vec<(String, Counts)>,
+    results: Results,
+    report: Report,
+}
+
+/// Imports all files once, through Parquet.
+fn published() -> Option<&'static Published> {
+    static PUBLISHED: OnceLock<Option<Published>> = OnceLock::new();
+    PUBLISHED.get_or_init(import).as_ref()
+}
+
+fn import() -> Option<Published> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/study-csv");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("skipped: {} is not here", folder.display());
+        return None;
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("parsed_"));
+    paths.sort();
+    let files: Vec<PublishedFile> = paths.iter().map(|path| read(path).unwrap()).collect();
+    let out = tempfile::tempdir().unwrap();
+    let imported = tables(&files).unwrap();
+    for one in &imported {
+        let ctx = SinkContext {
+            dir: out.path().join("tables"),
+            run_id: one.stem.clone(),
+            metadata: Vec::new(),
+        };
+        std::fs::create_dir_all(&ctx.dir).unwrap();
+        let mut writer = sink_parquet::Parquet::default().open(&ctx).unwrap();
+        for (table, rows) in &one.tables {
+            writer.write(*table, rows).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    let results = Results::read(&[out.path().to_owned()]).unwrap();
+    let report = Report::of(&results);
+    let counts = files.iter().zip(&imported).map(|(file, one)| (file.stem(), one.counts));
+    Some(Published { counts: counts.collect(), results, report })
+}
+
+fn setting<'a>(report: &'a Report, title: &str) -> &'a Setting {
+    report.settings.iter().find(|setting| setting.title == title).unwrap_or_else(|| {
+        let titles: Vec<_> = report.settings.iter().map(|s| &s.title).collect();
+        panic!("{title} is not among {titles:?}")
+    })
+}
+
+/// The values of a strategy over the batch sizes 16, 32, 64, 128 in the bar figure `id`.
+fn bars(report: &Report, id: &str, title: &str, batcher: &str) -> Vec<f64> {
+    let figure: &Figure = report.figures.iter().find(|figure| figure.id == id).unwrap();
+    let panel = figure.panels.iter().find(|panel| panel.setting == title).unwrap();
+    let Plot::Bars(chart) = &panel.plot else { panic!("{id} has bars") };
+    assert_eq!(chart.x, ["16", "32", "64", "128"]);
+    let series = chart.series.iter().find(|series| series.batcher == batcher).unwrap();
+    series.points.iter().map(|point| point.unwrap().value).collect()
+}
+
+fn rounded(values: &[f64]) -> Vec<String> {
+    values.iter().map(|value| format!("{value:.2}")).collect()
+}
+
+#[test]
+fn the_counts_of_faults_are_known() {
+    let Some(published) = published() else { return };
+    let of = |file: &str| published.counts.iter().find(|(name, _)| name == file).unwrap().1;
+    let long = of(LONG);
+    assert_eq!((long.n_row, long.n_back_filled), (957, 20));
+    assert_eq!(of(PAINN).n_completed, 240);
+    let back_filled: Vec<&Run> = published
+        .results
+        .runs
+        .iter()
+        .filter(|run| run.error.as_deref().is_some_and(|e| e.starts_with("back-filled")))
+        .collect();
+    assert_eq!(back_filled.len(), 20);
+    for run in back_filled {
+        assert_eq!((run.dataset.as_str(), run.batcher.as_str()), ("aflow", "dynamic"));
+        assert_eq!((run.batch_size, run.hardware.as_str()), (Some(16), "gpu_a100"));
+        let origin =
+            if run.model == "schnet" { "(schnet on qm9, 100000" } else { "(mpeu on aflow, 100000" };
+        assert!(run.error.as_ref().unwrap().contains(origin), "{:?}", run.error);
+        assert!(!run.is_usable());
+    }
+    // 2,426 of 27,480 errors of the long runs on a GPU are mean absolute errors.
+    let on_gpu =
+        published.results.runs.iter().filter(|r| r.study == LONG && r.hardware == "gpu_a100");
+    let evals: Vec<_> = on_gpu.flat_map(|run| &run.evals).collect();
+    assert_eq!(evals.len(), 27_480);
+    assert_eq!(evals.iter().filter(|eval| eval.mae.is_some()).count(), 2426);
+}
+
+#[test]
+fn figure_3_recompilations() {
+    let Some(Published { report, .. }) = published() else { return };
+    let of = |title: &str, batcher: &str| bars(report, "recompilations", title, batcher);
+    let qm9 = "painn on qm9, gpu_a100, 2M steps";
+    assert_eq!(of(qm9, "dynamic"), [0.0; 4]);
+    assert_eq!(of(qm9, "static-2^N"), [2.0, 3.0, 2.0, 0.0]);
+    assert_eq!(of(qm9, "static-64"), [68.0, 102.0, 157.0, 234.0]);
+    let aflow = "painn on aflow, gpu_a100, 2M steps";
+    assert_eq!(of(aflow, "static-2^N"), [7.0, 6.0, 5.0, 4.0]);
+    assert_eq!(of(aflow, "static-64"), [175.0, 248.0, 358.0, 501.0]);
+    for model in ["schnet", "mpeu"] {
+        let qm9 = format!("{model} on qm9, gpu_a100, 2M steps");
+        assert_eq!(of(&qm9, "static-64"), [73.0, 103.0, 154.0, 238.0]);
+        assert_eq!(of(&qm9, "static-2^N"), [2.0, 3.0, 2.0, 0.0]);
+        let short = format!("{model} on aflow, gpu_a100, 100k steps");
+        assert_eq!(of(&short, "static-64"), [120.0, 173.0, 242.0, 341.0]);
+        assert_eq!(of(&short, "static-2^N"), [6.0, 5.0, 4.0, 3.0]);
+    }
+}
+
+#[test]
+fn figure_5_speed_ups_of_painn() {
+    let Some(Published { report, .. }) = published() else { return };
+    let of = |data: &str, batcher| {
+        let title = format!("painn on {data}, gpu_a100, 2M steps");
+        rounded(&bars(report, "speed-up", &title, batcher))
+    };
+    assert_eq!(of("aflow", "dynamic"), ["1.19", "1.44", "1.50", "1.49"]);
+    assert_eq!(of("aflow", "static-64"), ["1.02", "1.17", "1.26", "1.34"]);
+    assert_eq!(of("aflow", "static-2^N"), ["1.00", "1.00", "1.00", "1.00"]);
+    assert_eq!(of("qm9", "dynamic"), ["1.87", "2.14", "2.55", "2.71"]);
+    assert_eq!(of("qm9", "static-64"), ["1.94", "2.26", "2.57", "2.76"]);
+    assert_eq!(of("qm9", "static-2^N"), ["1.00", "1.00", "1.00", "1.00"]);
+}
+
+#[test]
+fn times_of_the_table_of_painn() {
+    let Some(Published { report, .. }) = published() else { return };
+    let setting = setting(report, "painn on qm9, gpu_a100, 2M steps");
+    let group = setting.group("static-2^N", Some(128)).unwrap();
+    assert_eq!(group.n_run, 10);
+    let ms =
+        |of: fn(&batchlab_report::Times) -> f64| group.sample(|run| Some(of(&run.times?) / 1e6));
+    let mean = |sample: Vec<f64>| format!("{:.3}", batchlab_stats::mean(&sample).unwrap());
+    let median = |sample: Vec<f64>| format!("{:.3}", batchlab_stats::median(&sample).unwrap());
+    assert_eq!(mean(ms(|t| t.combined_mean)), "33.167");
+    assert_eq!(mean(ms(|t| t.batching_mean)), "2.600");
+    assert_eq!(mean(ms(|t| t.update_mean)), "30.567");
+    assert_eq!(median(ms(|t| t.combined_median)), "32.216");
+    assert_eq!(median(ms(|t| t.batching_median)), "2.496");
+}
+
+#[test]
+fn t_tests_of_the_last_errors() {
+    let Some(Published { report, .. }) = published() else { return };
+    let compare = |errors| {
+        let all = compare_errors(&report.settings, errors);
+        let is_long = |c: &Comparison| {
+            let setting = &report.settings[c.setting];
+            setting.study == LONG && setting.hardware == "gpu_a100"
+        };
+        all.into_iter().filter(is_long).collect::<Vec<_>>()
+    };
+    let find = |all: &[Comparison], title: &str, size, pair: [&str; 2]| {
+        let is_it = |c: &&Comparison| {
+            report.settings[c.setting].title == title
+                && c.batch_size == Some(size)
+                && c.pair == pair
+        };
+        let found = all.iter().find(is_it).unwrap();
+        (format!("{:.2}", found.t), format!("{:.3}", found.p))
+    };
+    let schnet = "schnet on qm9, gpu_a100, 2M steps";
+    // As published: 14 settings with three pairs, two with one; one of the 42 is below 0.05.
+    let raw = compare(Errors::AsPublished);
+    assert_eq!(raw.len(), 44);
+    let small: Vec<_> = raw.iter().filter(|c| c.p < 0.05).collect();
+    assert_eq!(small.len(), 1);
+    let text = |t: &str, p: &str| (t.to_owned(), p.to_owned());
+    assert_eq!(find(&raw, schnet, 64, ["dynamic", "static-64"]), text("2.31", "0.033"));
+    assert_eq!(find(&raw, schnet, 64, ["dynamic", "static-2^N"]), text("1.55", "0.139"));
+    // Without mean absolute errors.
+    let clean = compare(Errors::Clean);
+    assert_eq!(find(&clean, schnet, 64, ["dynamic", "static-64"]).1, "0.021");
+    assert_eq!(find(&clean, schnet, 128, ["dynamic", "static-64"]).1, "0.004");
+    let aflow = "schnet on aflow, gpu_a100, 2M steps";
+    assert_eq!(find(&clean, aflow, 64, ["dynamic", "static-64"]).1, "0.031");
+    let between_static = clean.iter().filter(|c| c.pair == ["static-64", "static-2^N"]);
+    let least = between_static.map(|c| c.p).fold(f64::INFINITY, f64::min);
+    assert_eq!(format!("{least:.2}"), "0.09");
+}
