@@ -76,7 +76,7 @@ fn publish(sink: &dyn Sink, out: &Path, imported: &Imported) -> Result<()> {
     }
     publisher.tables(&writer.finish()?)?;
     publisher.text("counts.json", &serde_json::to_string_pretty(&imported.counts)?)?;
-    publisher.close()?;
+    publisher.close(false)?;
     Ok(())
 }
 

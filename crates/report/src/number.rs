@@ -6,19 +6,25 @@ pub(crate) fn short(value: f64) -> String {
         return "0".to_owned();
     }
     let size = value.abs();
-    if size >= 1e7 || size < 1e-4 {
+    if !(1e-4..1e7).contains(&size) {
         return format!("{value:.1e}");
     }
     if size >= 100.0 {
         return grouped(value.round() as i64);
     }
-    let digits = (2 - size.log10().floor() as i32).clamp(0, 7) as usize;
-    let text = format!("{value:.digits$}");
+    let text = significant(value, 3);
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         text
     }
+}
+
+/// A number with so many significant digits, without an exponent.
+pub(crate) fn significant(value: f64, n_digit: i32) -> String {
+    let before = if value == 0.0 { 1 } else { value.abs().log10().floor() as i32 + 1 };
+    let decimals = usize::try_from(n_digit - before).unwrap_or(0);
+    format!("{value:.decimals$}")
 }
 
 /// A factor with two decimals.

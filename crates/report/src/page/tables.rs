@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::draw::escaped;
 use crate::figures::{Figure, Panel, Plot, Point};
-use crate::number::short;
+use crate::number::{short, significant};
 use crate::{Report, Results};
 
 /// The numbers of a figure.
@@ -69,8 +69,7 @@ fn precise(value: f64) -> String {
     if value == 0.0 || !value.is_finite() || value.abs() >= 1e5 || value.abs() < 1e-3 {
         return short(value);
     }
-    let digits = (4 - value.abs().log10().floor() as i32).max(0) as usize;
-    format!("{value:.digits$}")
+    significant(value, 5)
 }
 
 /// Where the numbers come from, and how to make them again.

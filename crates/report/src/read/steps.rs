@@ -49,7 +49,7 @@ pub(super) fn add(results: &mut Results, dir: &Path) -> Result<(), ReportError> 
                 }
                 if let Some((_, sum)) = &mut current {
                     sum.add(&Step {
-                        step,
+                        number: step,
                         time: time as f64,
                         batching: (plan[row].unwrap_or(0) + collate[row].unwrap_or(0)) as f64,
                         wait: wait[row].unwrap_or(0) as f64,
@@ -74,7 +74,7 @@ fn finish(results: &mut Results, steps: Option<(String, Steps)>) {
 }
 
 struct Step {
-    step: i64,
+    number: i64,
     time: f64,
     batching: f64,
     wait: f64,
@@ -108,8 +108,9 @@ impl Steps {
     }
 
     fn add(&mut self, step: &Step) {
-        let stretch = (step.step - 1) * N_STRETCH / self.n_step_planned;
-        let stretch = &mut self.stretches[stretch.clamp(0, N_STRETCH - 1) as usize];
+        let stretch = (step.number - 1) * N_STRETCH / self.n_step_planned;
+        let place = usize::try_from(stretch.clamp(0, N_STRETCH - 1)).unwrap_or(0);
+        let stretch = &mut self.stretches[place];
         *stretch = (stretch.0 + 1.0, stretch.1 + step.time);
         if step.is_warmup {
             return;
