@@ -15,6 +15,8 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::error::shown;
+
 /// The four kinds of component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -152,7 +154,8 @@ fn sorted() -> Vec<&'static Registration> {
 /// ```
 #[must_use]
 pub fn suggestion(typed: &str, known: &[impl AsRef<str>]) -> String {
-    nearest(typed, known).map_or_else(String::new, |name| format!(", did you mean \"{name}\"?"))
+    nearest(typed, known)
+        .map_or_else(String::new, |name| format!(", did you mean \"{}\"?", shown(name)))
 }
 
 /// The nearest of the known names, if it is near enough to be meant.

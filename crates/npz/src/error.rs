@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use batchlab_core::error::{excerpt, shown};
+
 /// Why arrays could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,7 +23,7 @@ pub enum NpzError {
     #[error(
         "{} has no array \"{array}\"; its arrays are: {}",
         path.display(),
-        found.join(", ")
+        excerpt(&found.join(", "), 300)
     )]
     Missing {
         /// The file.
@@ -48,10 +50,10 @@ pub enum NpzError {
 #[non_exhaustive]
 pub enum Problem {
     /// It does not begin like an array, or ends too early.
-    #[error("it is no array in NumPy's format: {0}")]
+    #[error("it is no array in NumPy's format: {}", excerpt(.0, 300))]
     Format(String),
     /// A type that is not read.
-    #[error("its type is {found}, expected {expected}; convert it with `astype`")]
+    #[error("its type is {}, expected {expected}; convert it with `astype`", shown(found))]
     Type {
         /// The type's code in the header.
         found: String,
@@ -59,7 +61,7 @@ pub enum Problem {
         expected: &'static str,
     },
     /// Another number of dimensions, or another width.
-    #[error("its shape is {found}, expected {expected}")]
+    #[error("its shape is {}, expected {expected}", shown(found))]
     Shape {
         /// The shape in the header.
         found: String,

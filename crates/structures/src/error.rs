@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use batchlab_core::error::excerpt;
+pub(crate) use batchlab_core::error::shown;
+
 use crate::limits::{MAX_DEPTH, MAX_ENTRY};
 
 /// Why structures could not be read. The first fault ends the reading.
@@ -167,29 +170,13 @@ pub enum Problem {
 impl Problem {
     /// What a parser says, which may quote the file.
     pub(crate) fn syntax(message: impl std::fmt::Display) -> Self {
-        Self::Syntax { message: start(&message.to_string(), 300) }
+        Self::Syntax { message: excerpt(&message.to_string(), 300) }
     }
 }
 
 impl ReadError {
     /// What a decoder says.
     pub(crate) fn damaged(path: &Path, message: impl std::fmt::Display) -> Self {
-        Self::Damaged { path: path.to_owned(), message: start(&message.to_string(), 300) }
+        Self::Damaged { path: path.to_owned(), message: excerpt(&message.to_string(), 300) }
     }
-}
-
-/// At most the first 60 characters of a faulty line or token, for messages.
-pub(crate) fn shown(value: &str) -> String {
-    start(value.trim(), 60)
-}
-
-fn start(value: &str, length: usize) -> String {
-    let (start, rest) = match value.char_indices().nth(length) {
-        Some((end, _)) => (&value[..end], "..."),
-        None => (value, ""),
-    };
-    // A file may hold what a terminal would take for a command.
-    let visible =
-        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    start.chars().map(visible).collect::<String>() + rest
 }

@@ -74,7 +74,7 @@ fn damage() -> impl Strategy<Value = Damage> {
 #[must_use]
 pub fn damaged(bytes: &[u8], damages: &[Damage]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    for damage in damages.iter() {
+    for damage in damages {
         if !bytes.is_empty() {
             damage.apply(&mut bytes);
         }
@@ -107,7 +107,7 @@ impl Damage {
 }
 
 /// Loads a data set from a file that may be damaged: what comes out is consistent, and what is said
-/// instead fits on a few lines and names the file.
+/// instead fits on a few lines and names the file, with its folder.
 ///
 /// # Errors
 /// What is wrong with the loader.
@@ -117,9 +117,10 @@ pub fn loads_or_refuses(dataset: &dyn Dataset, path: &Path, bytes: &[u8]) -> Res
         Ok(graphs) => return consistent(&graphs),
         Err(error) => error.to_string(),
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let readable = message.len() < 2000 && !message.contains(['\0', '\u{1b}']);
-    let names_file = message.contains(&*name);
+    // Another file in the folder may be the one at fault.
+    let folder = path.parent().unwrap_or(path).to_string_lossy();
+    let names_file = message.contains(&*folder);
     if readable && names_file { Ok(()) } else { Err(format!("an unclear message: {message:?}")) }
 }
 

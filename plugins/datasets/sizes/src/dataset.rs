@@ -34,6 +34,12 @@ impl Dataset for Sizes {
         let path = ctx.resolve(&self.path)?;
         let counts = read::file(&path, self.limit.map_or(usize::MAX, NonZeroUsize::get))?;
         let n_read = counts.n_node.len() as u64;
+        if n_read == 0 {
+            return Err(DatasetError::Empty(format!(
+                "{} holds a header and no graph below it",
+                path.display()
+            )));
+        }
         let many = ManyGraphs::new(&counts.n_node, Edges::Counted(counts.n_edge))?;
         let mut graphs = Graphs::new("sizes", Topology::Many(many))?;
         graphs.notes = vec![("graphs read".to_owned(), n_read)];

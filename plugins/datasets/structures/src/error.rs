@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
 use batchlab_neighbors::NeighborError;
 use batchlab_structures::ReadError;
@@ -26,7 +27,7 @@ pub enum StructuresError {
     /// A structure has no value to learn.
     #[error(
         "{}:{line}: the structure has no {what} `{target}`{}; it has: {}; choose another `target`, or set \
-         `missing = \"skip\"`", path.display(), suggestion(target, known), known.join(", ")
+         `missing = \"skip\"`", path.display(), suggestion(target, known), excerpt(&known.join(", "), 300)
     )]
     NoTarget {
         /// The file.
@@ -43,7 +44,7 @@ pub enum StructuresError {
     /// A structure that the table of targets does not name.
     #[error(
         "{}:{line}: the table of targets has no row for this structure; it was looked for as {}; add it, or set \
-         `missing = \"skip\"`", path.display(), tried.join(" and ")
+         `missing = \"skip\"`", path.display(), excerpt(&tried.join(" and "), 300)
     )]
     NoRow {
         /// The file.
@@ -54,7 +55,7 @@ pub enum StructuresError {
         tried: Vec<String>,
     },
     /// A class that the configuration does not list.
-    #[error("{}:{line}: `{value}` is none of the classes {}; add it to `classes`", path.display(), classes.join(", "))]
+    #[error("{}:{line}: `{}` is none of the classes {}; add it to `classes`", path.display(), shown(value), classes.join(", "))]
     NoClass {
         /// The file.
         path: PathBuf,

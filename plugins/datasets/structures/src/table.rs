@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
 
 use crate::error::StructuresError;
@@ -25,7 +26,7 @@ impl Rows {
             reader.headers().map_err(wrong)?.iter().map(str::to_owned).collect();
         let column = |name: &str| {
             header.iter().position(|known| known == name).ok_or_else(|| {
-                let (near, all) = (suggestion(name, &header), header.join(", "));
+                let (near, all) = (suggestion(name, &header), excerpt(&header.join(", "), 300));
                 fault(1, format!("the table has no column `{name}`{near}; the columns are: {all}"))
             })
         };
@@ -37,8 +38,9 @@ impl Rows {
             let cell = |column: usize| row.get(column).unwrap_or_default().to_owned();
             if let Some(before) = rows.insert(cell(id), cell(target)) {
                 let message = format!(
-                    "`{}` has the value `{before}` already; remove one of the rows",
-                    cell(id)
+                    "`{}` has the value `{}` already; remove one of the rows",
+                    shown(&cell(id)),
+                    shown(&before)
                 );
                 return Err(fault(line, message));
             }

@@ -3,6 +3,8 @@ use std::fs;
 use batchlab_core::View;
 use batchlab_core::graphs::TargetKind;
 use batchlab_core::registry::{Kind, find};
+use batchlab_testkit::damage::{damaged, damages, loads_or_refuses};
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -167,5 +169,20 @@ fn the_configuration_is_read_strictly_and_described() {
     let schema = (registration.schema)();
     for (field, schema) in schema["properties"].as_object().expect("fields") {
         assert!(schema["description"].is_string(), "{field}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn damaged_structures_and_tables_are_read_or_refused(in_table in any::<bool>(), damages in damages()) {
+        let xyz = format!("1\n{CUBE} tag=a\nFe 0 0 0\n1\n{CUBE} tag=b\nNi 0 0 0\n");
+        let folder = folder(&[("in.xyz", &xyz), ("table.csv", "tag,gap,phase\na,1.5,x\nb,-2e-3,y\n")]);
+        let [xyz, table] = ["in.xyz", "table.csv"].map(|name| folder.path().join(name));
+        let path = if in_table { &table } else { &xyz };
+        let bytes = damaged(&fs::read(path).expect("a file"), &damages);
+        let table = Some(Table { path: table.clone(), id: "tag".into() });
+        let edges = EdgeRule::Nearest(2.try_into().expect("not 0"));
+        let dataset = Structures { table, edges, ..Structures::new(xyz.clone(), "gap") };
+        loads_or_refuses(&dataset, path, &bytes).map_err(TestCaseError::fail)?;
     }
 }
