@@ -50,20 +50,22 @@ pub(crate) fn style(ground: Ground) -> String {
 }
 
 /// One panel: its body and its height.
-fn panel(panel: &Panel, strategies: &[String]) -> (Svg, f64) {
+fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
+    let strategies = &figure.strategies;
     let color =
         |batcher: &str| strategies.iter().position(|name| name == batcher).unwrap_or_default();
+    let title = if figure.is_flat() { &panel.setting } else { &panel.title };
     match &panel.plot {
-        Plot::Lines(chart) => chart::lines(chart, &panel.title, color),
-        Plot::Bars(chart) => chart::bars(chart, &panel.title, color),
-        Plot::Curves(curves) => curves::draw(curves, &panel.title, color),
-        Plot::Heat(heat) => heat::draw(heat, &panel.title),
+        Plot::Lines(chart) => chart::lines(chart, title, color),
+        Plot::Bars(chart) => chart::bars(chart, title, color),
+        Plot::Curves(curves) => curves::draw(curves, title, color),
+        Plot::Heat(heat) => heat::draw(heat, title),
     }
 }
 
 /// A panel for a page, which gives the classes their values.
-pub(crate) fn inline(one: &Panel, strategies: &[String]) -> String {
-    let (svg, height) = panel(one, strategies);
+pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
+    let (svg, height) = panel(one, figure);
     let label = escaped(&format!("{}: {}", one.setting, one.title));
     format!(
         "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{label}\">{}</svg>",
@@ -106,11 +108,7 @@ pub(crate) fn legend(figure: &Figure) -> String {
 #[must_use]
 pub fn picture(figure: &Figure) -> Option<String> {
     const GAP: f64 = 20.0;
-    const MOST_COLUMNS: usize = 3;
-    let n_column = figure.panels.len().min(MOST_COLUMNS);
-    if n_column == 0 {
-        return None;
-    }
+    let n_column = columns(figure)?;
     let width = n_column as f64 * (WIDTH + GAP) + GAP;
     let mut page = Svg::default();
     page.text(GAP, 32.0, Anchor::Start, "ink title", figure.title);
@@ -126,18 +124,27 @@ pub fn picture(figure: &Figure) -> Option<String> {
         x += step;
     }
     y += 14.0;
-    for setting in figure.panels.chunk_by(|a, b| a.setting == b.setting) {
-        y += 22.0;
-        page.text(GAP, y, Anchor::Start, "ink bold", &setting[0].setting);
-        y += 8.0;
-        for row in setting.chunks(n_column) {
-            let mut tallest: f64 = 0.0;
-            for (place, one) in row.iter().enumerate() {
-                let (svg, height) = panel(one, &figure.strategies);
-                page.place(GAP + place as f64 * (WIDTH + GAP), y, &svg);
-                tallest = tallest.max(height);
+    let row_of = |page: &mut Svg, row: &[Panel], y: f64| {
+        let mut tallest: f64 = 0.0;
+        for (place, one) in row.iter().enumerate() {
+            let (svg, height) = panel(one, figure);
+            page.place(GAP + place as f64 * (WIDTH + GAP), y, &svg);
+            tallest = tallest.max(height);
+        }
+        y + tallest + GAP / 2.0
+    };
+    if figure.is_flat() {
+        for row in figure.panels.chunks(n_column) {
+            y = row_of(&mut page, row, y);
+        }
+    } else {
+        for setting in figure.by_setting() {
+            y += 22.0;
+            page.text(GAP, y, Anchor::Start, "ink bold", &setting[0].setting);
+            y += 8.0;
+            for row in setting.chunks(n_column) {
+                y = row_of(&mut page, row, y);
             }
-            y += tallest + GAP / 2.0;
         }
     }
     let height = y + GAP;
@@ -151,6 +158,16 @@ pub fn picture(figure: &Figure) -> Option<String> {
     ))
 }
 
+/// Panels side by side: as many as a setting has, but at most four. None without panels.
+fn columns(figure: &Figure) -> Option<usize> {
+    let most = figure.by_setting().map(<[Panel]>::len).max()?;
+    Some(match most {
+        1 => figure.panels.len().min(3),
+        2..=4 => most,
+        _ => 3,
+    })
+}
+
 /// Sizes of text, equal on a page and in a picture.
 pub(crate) const TEXT: &str = "text{font-size:11px}.bold{font-weight:bold;font-size:12px}\
-    .title{font-weight:bold;font-size:18px}.small{font-size:9.5px}";
+    .title{font-weight:bold;font-size:18px}.small{font-size:9.5px}.tiny{font-size:8.5px}";

@@ -35,6 +35,18 @@ pub struct Figure {
     pub panels: Vec<Panel>,
 }
 
+impl Figure {
+    /// The panels, setting by setting.
+    pub(crate) fn by_setting(&self) -> impl Iterator<Item = &[Panel]> {
+        self.panels.chunk_by(|a, b| a.setting == b.setting)
+    }
+
+    /// Whether each setting has one panel; then panels are named after settings.
+    pub(crate) fn is_flat(&self) -> bool {
+        self.by_setting().all(|panels| panels.len() == 1)
+    }
+}
+
 /// One panel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Panel {

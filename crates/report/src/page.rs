@@ -77,6 +77,7 @@ fn verdict_section(html: &mut String, report: &Report) {
          number: of a hundred, about five miss the true factor. Published repetitions share one seed \
          and vary with the machine only.</p>",
     );
+    html.push_str("<div class=\"verdicts\">");
     for (index, setting) in report.settings.iter().enumerate() {
         let own: Vec<&Verdict> = report.verdicts.iter().filter(|v| v.setting == index).collect();
         if own.is_empty() {
@@ -90,7 +91,7 @@ fn verdict_section(html: &mut String, report: &Report) {
         verdict_table(html, &own);
         html.push_str("</details>");
     }
-    html.push_str("</section>");
+    html.push_str("</div></section>");
 }
 
 fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
@@ -191,12 +192,13 @@ fn figure_section(html: &mut String, figure: &Figure) {
     } else {
         let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
     }
-    for panels in figure.panels.chunk_by(|a: &Panel, b: &Panel| a.setting == b.setting) {
-        let _ = write!(html, "<h3>{}</h3><div class=\"panels\">", escaped(&panels[0].setting));
-        for panel in panels {
-            html.push_str(&draw::inline(panel, &figure.strategies));
+    if figure.is_flat() {
+        panels(html, figure, &figure.panels);
+    } else {
+        for of_setting in figure.by_setting() {
+            let _ = write!(html, "<h3>{}</h3>", escaped(&of_setting[0].setting));
+            panels(html, figure, of_setting);
         }
-        html.push_str("</div>");
     }
     if !figure.panels.is_empty() {
         tables::numbers(html, figure);
@@ -208,4 +210,12 @@ fn figure_section(html: &mut String, figure: &Figure) {
         );
     }
     html.push_str("</section>");
+}
+
+fn panels(html: &mut String, figure: &Figure, panels: &[Panel]) {
+    html.push_str("<div class=\"panels\">");
+    for panel in panels {
+        html.push_str(&draw::inline(panel, figure));
+    }
+    html.push_str("</div>");
 }

@@ -163,39 +163,37 @@ fn pairing(a: &Group, b: &Group) -> Pairing {
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, best) = (size_name(verdict.batch_size), &verdict.best);
-    let Some(slowest) = verdict.slowest() else { return String::new() };
-    let head = format!("B = {size}: ");
-    let equals: Vec<&str> = verdict
-        .rivals
-        .iter()
-        .filter(|rival| rival.standing == Standing::NotDistinguishable)
-        .map(|rival| rival.batcher.as_str())
-        .collect();
-    match slowest.standing {
-        Standing::TooFewRuns => format!(
-            "{head}{best} has the least {} ({} less than {}), but {} and {} runs are too few to say \
-             how sure that is.",
-            verdict.measure.name(),
-            factor(slowest.factor),
-            slowest.batcher,
-            verdict.n_run,
-            slowest.n_run,
-        ),
-        Standing::NotDistinguishable => {
-            format!("{head}{best} and {} are not distinguishable.", equals.join(", "))
-        }
-        Standing::Slower => {
-            let (low, high) = slowest.interval.unwrap_or((slowest.factor, slowest.factor));
-            let gain = format!(
-                "{} [{low:.2}, {high:.2}] faster than {}, the slowest",
-                factor(slowest.factor),
-                slowest.batcher
-            );
-            if equals.is_empty() {
-                format!("{head}{best}, {gain}.")
-            } else {
-                format!("{head}{best}, not distinguishable from {}; {gain}.", equals.join(", "))
-            }
-        }
+    let head = format!("B = {size}: {best}");
+    let of = |standing| {
+        let found = verdict.rivals.iter().filter(move |rival| rival.standing == standing);
+        found.collect::<Vec<_>>()
+    };
+    let list = |rivals: &[&Rival], text: fn(&Rival) -> String| {
+        rivals.iter().map(|rival| text(rival)).collect::<Vec<_>>().join(", ")
+    };
+    let mut parts = Vec::new();
+    let equals = of(Standing::NotDistinguishable);
+    if !equals.is_empty() {
+        let names = list(&equals, |rival| rival.batcher.clone());
+        parts.push(format!("not distinguishable from {names}"));
     }
+    let slower = of(Standing::Slower);
+    if !slower.is_empty() {
+        let factors = list(&slower, |rival| match rival.interval {
+            Some((low, high)) => {
+                format!("{} [{low:.2}, {high:.2}] than {}", factor(rival.factor), rival.batcher)
+            }
+            None => format!("{} than {}", factor(rival.factor), rival.batcher),
+        });
+        parts.push(format!("faster by {factors}"));
+    }
+    let few = of(Standing::TooFewRuns);
+    if !few.is_empty() {
+        let factors =
+            list(&few, |rival| format!("{} than {}", factor(rival.factor), rival.batcher));
+        let least = few.iter().map(|rival| rival.n_run).min().unwrap_or(0).min(verdict.n_run);
+        let runs = if least == 1 { "1 run is".to_owned() } else { format!("{least} runs are") };
+        parts.push(format!("faster by {factors}, but {runs} too few to say how sure that is"));
+    }
+    format!("{head}, {}.", parts.join("; "))
 }

@@ -72,7 +72,7 @@ pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) ->
     let (middles, width) = columns(chart);
     name_columns(&mut svg, chart, &middles);
     let n = chart.series.len() as f64;
-    let bar = (width * 0.86 / n).min(46.0);
+    let bar = (width * 0.92 / n).min(46.0);
     for (place, series) in chart.series.iter().enumerate() {
         let color = color(&series.batcher);
         for (middle, point) in middles.iter().zip(&series.points) {
@@ -88,7 +88,7 @@ pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) ->
             }
             if bar >= 17.0 {
                 let text = short(point.value);
-                svg.text(x + bar / 2.0, top - 3.0, Anchor::Middle, "ink small", &text);
+                svg.text(x + bar / 2.0, top - 3.0, Anchor::Middle, "ink tiny", &text);
             }
         }
     }

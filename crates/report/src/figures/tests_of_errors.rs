@@ -37,7 +37,7 @@ pub struct Comparison {
 }
 
 /// Compares the last test errors of all pairs of strategies. Pairs with less than two runs, or
-/// without any spread, are not compared.
+/// whose runs of a strategy all end with the same error, are not compared.
 #[must_use]
 pub fn compare_errors(settings: &[Setting], errors: Errors) -> Vec<Comparison> {
     let mut all = Vec::new();
@@ -67,6 +67,9 @@ fn comparison(
 ) -> Option<Comparison> {
     let sample = |batcher| Some(setting.group(batcher, size)?.sample(|run| last(run, errors)));
     let [a, b] = [sample(pair[0])?, sample(pair[1])?];
+    if is_constant(&a) && is_constant(&b) {
+        return None;
+    }
     let outcome = student_t_test(&a, &b).ok()?;
     Some(Comparison {
         setting: index,
@@ -77,6 +80,12 @@ fn comparison(
         p: outcome.p_value,
         corrected_p: outcome.p_value,
     })
+}
+
+/// Whether all numbers are equal, as those of a processor with one seed are. Their variance is
+/// nothing but the rounding of the mean, and a test would find anything significant.
+fn is_constant(sample: &[f64]) -> bool {
+    sample.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
 }
 
 /// The error of the whole run, not of the last evaluation that happens to be there.
@@ -101,7 +110,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
             ("t", Scale::Signed, (|c| c.t) as fn(&Comparison) -> f64),
             ("p", Scale::Probability, |c| c.p),
         ] {
-            let plot = Plot::Heat(heat(&own, scale, of));
+            let plot = Plot::Heat(heat(&own, &setting.batchers(), scale, of));
             let title = format!("{title} of the last test RMSE");
             panels.push(Panel { setting: setting.title.clone(), title, plot });
         }
@@ -112,8 +121,9 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "Student's t test (equal variances, two-sided) on the test errors after the last step, one \
          number per run; t is positive where the first strategy of a pair has the greater error. Of \
          {} comparisons {n_small} have p < 0.05, where chance alone gives about {:.0}; after Holm's \
-         correction {n_left} remain, marked with a star. Repetitions with one and the same seed \
-         differ by rounding only and say nothing about other seeds.",
+         correction {n_left} remain, marked with a star. Strategies whose runs all end with the very \
+         same error are not compared. Repetitions with one and the same seed differ by rounding \
+         only: a test on them says nothing about other seeds.",
         all.len(),
         all.len() as f64 * 0.05
     );
@@ -127,16 +137,13 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     }
 }
 
-fn heat(own: &[&Comparison], scale: Scale, of: fn(&Comparison) -> f64) -> Heat {
+fn heat(own: &[&Comparison], order: &[&str], scale: Scale, of: fn(&Comparison) -> f64) -> Heat {
     let mut sizes: Vec<Option<i64>> = own.iter().map(|c| c.batch_size).collect();
     sizes.sort_unstable();
     sizes.dedup();
-    let mut pairs: Vec<&[String; 2]> = Vec::new();
-    for comparison in own {
-        if !pairs.contains(&&comparison.pair) {
-            pairs.push(&comparison.pair);
-        }
-    }
+    let mut pairs: Vec<&[String; 2]> = own.iter().map(|c| &c.pair).collect();
+    pairs.sort_by_key(|pair| pair.each_ref().map(|name| order.iter().position(|n| n == name)));
+    pairs.dedup();
     let cell = |pair: &[String; 2], size: &Option<i64>| {
         let found = own.iter().find(|c| c.pair == *pair && c.batch_size == *size)?;
         Some(Cell { value: of(found), is_marked: found.corrected_p < 0.05 })
