@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use batchlab_experiment::{RunError, Status};
 
-const OTHER: u8 = 1;
+pub(crate) const OTHER: u8 = 1;
 const CONFIG: u8 = 2;
 pub(crate) const DATA: u8 = 3;
 const NOT_FINITE: u8 = 5;

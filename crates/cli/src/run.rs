@@ -4,15 +4,17 @@ mod observe;
 mod summary;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
-use batchlab_experiment::{Cache, LoadedConfig, Observer, RunOptions, run as run_once};
+use anyhow::{Context, Result, bail};
+use batchlab_experiment::{
+    Cache, LoadedConfig, Observer, RunOptions, RunSummary, Status, resume, run as run_once,
+};
 
-use crate::exit::code_of_status;
+use crate::exit::{Usage, code_of_status};
 use crate::say::say;
 use observe::{Bar, Lines};
 
@@ -20,10 +22,15 @@ use observe::{Bar, Lines};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Configuration file.
-    config: PathBuf,
+    #[arg(required_unless_present = "resume")]
+    config: Option<PathBuf>,
     /// Changes, such as `batcher.batch_size=64`; values are TOML, or plain text.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Go on with this run, `results/<study>/runs/<run_id>` or only its identifier, from its newest
+    /// checkpoint. A configuration given beside it must be the same.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
     /// Folder for results; `results/<study>` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -42,20 +49,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut overrides = arguments.overrides.clone();
-    overrides.extend(arguments.device.as_ref().map(|device| format!("device={device}")));
-    let loaded = LoadedConfig::read(&arguments.config, &overrides, batchlab_builtin::DEFAULTS)?;
-    let out = arguments.out.clone().unwrap_or_else(|| {
-        let study = &loaded.config.study;
-        PathBuf::from("results").join(study)
-    });
+    let task = Task::of(arguments)?;
     if let Some(threads) = arguments.threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
         pool.build_global().context("cannot start the engine's threads")?;
     }
     let interrupted = interrupt_flag()?;
     let options = RunOptions {
-        out: &out,
+        out: &task.out,
         interrupted: &interrupted,
         n_thread: rayon::current_num_threads(),
         cache: &Cache::from_environment(),
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Box::new(Lines::new())
     };
-    let summary = run_once(&loaded, options, &*observer)?;
+    let summary = task.run(options, &*observer)?;
     if arguments.json {
         let text = summary::as_json(&summary)?;
         std::io::stdout().write_all(text.as_bytes())?;
@@ -77,10 +78,81 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.quiet {
         say!("{}", summary::as_text(&summary).trim_end());
     }
+    if summary.status == Status::Interrupted && !arguments.quiet {
+        let folder = task.out.join("runs").join(&summary.header.run_id);
+        say!("go on with: batchlab run --resume {}", folder.display());
+    }
     if let (true, Some(reason)) = (arguments.quiet, &summary.reason) {
         say!("{reason}");
     }
     Ok(code_of_status(summary.status))
+}
+
+/// What is to be run, and where its results go.
+struct Task {
+    /// The configuration; beside `resume`, it is only compared.
+    loaded: Option<LoadedConfig>,
+    resume: Option<String>,
+    out: PathBuf,
+}
+
+impl Task {
+    fn of(arguments: &Arguments) -> Result<Self> {
+        let mut overrides = arguments.overrides.clone();
+        overrides.extend(arguments.device.as_ref().map(|device| format!("device={device}")));
+        let read = |path: &Path| LoadedConfig::read(path, &overrides, batchlab_builtin::DEFAULTS);
+        let loaded = arguments.config.as_deref().map(read).transpose()?;
+        let study = loaded.as_ref().map(|loaded| Path::new("results").join(&loaded.config.study));
+        let out = arguments.out.clone().or(study);
+        let (resume, out) = match (&arguments.resume, out) {
+            (Some(run), out) => {
+                let (run_id, out) = find_run(run, out)?;
+                (Some(run_id), out)
+            }
+            (None, Some(out)) => (None, out),
+            (None, None) => bail!(Usage("give a configuration file, or --resume".into())),
+        };
+        if resume.is_some() && loaded.is_none() && arguments.device.is_some() {
+            bail!(Usage("a run goes on on the device it began on; leave --device out".into()));
+        }
+        Ok(Self { loaded, resume, out })
+    }
+
+    fn run(&self, options: RunOptions<'_>, observer: &dyn Observer) -> Result<RunSummary> {
+        Ok(match (&self.resume, &self.loaded) {
+            (Some(run_id), given) => {
+                resume(run_id, given.as_ref(), batchlab_builtin::DEFAULTS, options, observer)?
+            }
+            (None, Some(loaded)) => run_once(loaded, options, observer)?,
+            (None, None) => bail!(Usage("give a configuration file, or --resume".into())),
+        })
+    }
+}
+
+/// The identifier of a run and the folder of its study, from `<study>/runs/<run_id>` or from the
+/// identifier alone.
+fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
+    let run_id = run.file_name().and_then(|name| name.to_str());
+    let run_id = run_id.with_context(|| format!("{} names no run", run.display()))?.to_owned();
+    if let Some(runs) = run.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if runs.file_name().is_none_or(|name| name != "runs") {
+            let message = "is no folder of a run; give <study>/runs/<run_id>, or the run_id alone";
+            bail!(Usage(format!("{} {message}", run.display())));
+        }
+        let study = runs.parent().filter(|folder| !folder.as_os_str().is_empty());
+        return Ok((run_id, study.unwrap_or(Path::new(".")).to_owned()));
+    }
+    if let Some(out) = out {
+        return Ok((run_id, out));
+    }
+    let studies = std::fs::read_dir("results").into_iter().flatten().flatten();
+    let mut found = studies.map(|study| study.path()).filter(|s| s.join("runs").join(run).is_dir());
+    match found.next() {
+        Some(out) => Ok((run_id, out)),
+        None => bail!(Usage(format!(
+            "no study in results/ has a run \"{run_id}\"; say where with --out"
+        ))),
+    }
 }
 
 /// The first Ctrl-C ends the run after the current step, the second one at once.
@@ -91,7 +163,7 @@ fn interrupt_flag() -> Result<Arc<AtomicBool>> {
         if handler.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        say!("\ninterrupted: publishing what there is; once more to stop at once and lose it");
+        say!("\ninterrupted: saving the state and publishing what there is; once more to stop at once");
     })
     .context("cannot watch for Ctrl-C")?;
     Ok(flag)

@@ -4,6 +4,7 @@
 //! (`source`), each component's table must fit the component of that name (`component`), the
 //! rest must have the fields below, and the components must fit each other ([`compatibility`]).
 
+mod checkpointing;
 pub mod compatibility;
 mod component;
 mod diagnostic;
@@ -18,6 +19,7 @@ use batchlab_core::{Batcher, Dataset, Model, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use checkpointing::Checkpointing;
 pub use load::{LoadedConfig, parts_of_text, read_parts};
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
@@ -180,6 +182,10 @@ pub struct Training {
     /// Steps at the beginning that are marked as warm-up in the results.
     #[serde(default = "default_warmup")]
     pub warmup_steps: u64,
+    /// When the state of training is saved, so that the run can go on from there. An interrupted run
+    /// saves it in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpointing>,
     /// Where random numbers start.
     #[serde(default)]
     pub seeds: Seeds,

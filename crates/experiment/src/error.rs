@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::checkpoint::CheckpointError;
+use crate::run::ResumeError;
 use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError, SinkError};
 
 /// Everything that ends a run before it starts, or in its middle.
@@ -33,6 +35,55 @@ pub enum RunError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What a run has left cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A sink says that it wrote other rows than it was given; a bug of the sink.
+    #[error(
+        "sink \"{sink}\" wrote {written} rows of table \"{table}\", but {recorded} were recorded"
+    )]
+    Rows {
+        /// Name of the sink.
+        sink: String,
+        /// Name of the table.
+        table: &'static str,
+        /// Rows by its own account.
+        written: u64,
+        /// Rows that it was given.
+        recorded: u64,
+    },
+    /// Another process works on the run.
+    #[error("run {run_id} is at work in another process ({process}); wait for it, or end it first")]
+    AtWork {
+        /// The run.
+        run_id: String,
+        /// Which process, as it says itself.
+        process: String,
+    },
+    /// A checkpoint cannot be written.
+    #[error("cannot write a checkpoint: {0}")]
+    Checkpoint(#[source] CheckpointError),
+    /// The run cannot go on from where it stopped.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// The results are not published, but what was recorded is kept.
+    #[error(
+        "{source}\nwhat was recorded so far is kept in {}; when there is room, publish it with \
+         `batchlab doctor {}`",
+        out.join("wip").display(),
+        out.display()
+    )]
+    Unpublished {
+        /// Why.
+        source: Box<RunError>,
+        /// Folder of the study.
+        out: PathBuf,
+    },
     /// A part of the program stopped without saying why; a bug.
     #[error("the thread that prepares batches stopped unexpectedly; please report this")]
     Pipeline,
@@ -48,12 +99,29 @@ impl RunError {
                 | Self::Batcher(BatcherError::Options(_) | BatcherError::WrongLevel { .. })
                 | Self::Model(ModelError::Options(_) | ModelError::Device { .. })
                 | Self::Dataset(DatasetError::UnknownTarget { .. })
+                | Self::Resume(ResumeError::Config { .. } | ResumeError::NoRun { .. })
         )
     }
 
     /// Whether the data are at fault.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        !self.is_config() && matches!(self, Self::Dataset(_) | Self::Batcher(_) | Self::Collate(_))
+        let is_data = matches!(
+            self,
+            Self::Dataset(_)
+                | Self::Batcher(_)
+                | Self::Collate(_)
+                | Self::Resume(ResumeError::Dataset { .. } | ResumeError::Checkpoint { .. })
+        );
+        is_data && !self.is_config()
+    }
+
+    /// Whether results or checkpoints cannot be stored; what is in the journal is safe.
+    #[must_use]
+    pub(crate) fn is_storage(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish { .. } | Self::Sink(_) | Self::Rows { .. } | Self::Checkpoint(_)
+        )
     }
 }

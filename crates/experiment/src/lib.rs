@@ -4,13 +4,18 @@
 //! * [`cache`]: loaded graphs, kept for the next time;
 //! * [`mod@run`]: one run from top to bottom, and its parts: splitting, the pipeline that prepares
 //!   batches, training, evaluation, the shape ledger, the records;
+//! * [`journal`]: every record, on the disk while the run is at work;
+//! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
 //! * [`publish`]: results are written elsewhere, verified, and renamed into place;
+//! * [`doctor`]: salvages what crashed runs have left, and finds damaged files;
 //! * [`provenance`]: what a reader must know to trust a number.
 //!
 //! This crate knows no plugin by name.
 
 pub mod cache;
+pub mod checkpoint;
 pub mod config;
+pub mod doctor;
 pub mod error;
 pub mod journal;
 pub mod observer;
@@ -23,4 +28,4 @@ pub use cache::Cache;
 pub use config::{Config, LoadedConfig};
 pub use error::RunError;
 pub use observer::Observer;
-pub use run::{RunOptions, RunSummary, Status, run};
+pub use run::{RunOptions, RunSummary, Status, resume, run};

@@ -1,27 +1,39 @@
 //! How results come into their folder.
 //!
 //! ```text
-//! <out>/wip/<run_id>/            files being written
+//! <out>/wip/<run_id>/             lock, journal, and files being written; see `journal`
 //! <out>/tables/<table>/<run_id>.parquet
-//! <out>/runs/<run_id>/config.toml  the resolved configuration, and the other texts about a run
+//! <out>/runs/<run_id>/config.toml the resolved configuration, and the other texts about a run
+//! <out>/runs/<run_id>/checkpoints from which the run can go on; see `checkpoint`
+//! <out>/runs/<run_id>/journal     of a run that ended early and can go on
 //! ```
 //!
 //! A reader opens `tables/**` at any time, so nothing but complete files may ever be seen there:
-//! they are written in `wip/` on the same file system, synchronised, and renamed.
+//! they are written in `wip/` on the same file system, synchronised, verified, and renamed.
+
+mod lock;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 
 use crate::RunError;
+use lock::Lock;
+pub use lock::is_locked;
 
-/// The folder of a study, and the run's place in it.
-#[derive(Debug, Clone)]
+/// Name of the journal in either of its places.
+const JOURNAL: &str = "journal";
+
+/// The folder of a study, and the run's place in it. While it lives, no other process can publish
+/// the same run.
+#[derive(Debug)]
 pub struct Publisher {
     out: PathBuf,
     run_id: String,
+    lock: Lock,
 }
 
 impl Publisher {
@@ -36,19 +48,56 @@ impl Publisher {
         for attempt in 2.. {
             match fs::create_dir(runs.join(&run_id)) {
                 Ok(()) => break,
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     run_id = format!("{stem}-{attempt}");
                 }
                 Err(source) => return Err(RunError::Publish { path: runs.join(&run_id), source }),
             }
         }
-        let publisher = Self { out: out.to_owned(), run_id };
-        make(&publisher.wip())?;
-        // A place that cannot be written is found before training, not after.
-        for table in Table::ALL {
-            make(&publisher.out.join("tables").join(table.name()))?;
+        let publisher = Self::lock(out, &run_id)?;
+        publisher.make_tables()?;
+        Ok(publisher)
+    }
+
+    /// Takes up a run that ended early: another attempt, or salvage. What sinks have left
+    /// unfinished is removed; the journal comes back if it was put aside.
+    ///
+    /// # Errors
+    /// A process that still works on the run, or a folder that cannot be changed.
+    pub fn reopen(out: &Path, run_id: &str) -> Result<Self, RunError> {
+        let publisher = Self::lock(out, run_id)?;
+        publisher.make_tables()?;
+        remove(&publisher.sinks())?;
+        let aside = publisher.run_folder().join(JOURNAL);
+        if aside.exists() && !publisher.journal().exists() {
+            rename(&aside, &publisher.journal())?;
         }
         Ok(publisher)
+    }
+
+    /// Removes what a run has left in `wip/` that holds no rows; `false` if there is a journal.
+    ///
+    /// # Errors
+    /// A process that still works on the run, or a folder that cannot be removed.
+    pub fn sweep(out: &Path, run_id: &str) -> Result<bool, RunError> {
+        let publisher = Self::lock(out, run_id)?;
+        if publisher.journal().exists() {
+            return Ok(false);
+        }
+        publisher.close(false).map(|()| true)
+    }
+
+    fn lock(out: &Path, run_id: &str) -> Result<Self, RunError> {
+        let wip = wip(out, run_id);
+        make(&wip)?;
+        let lock = Lock::take(&wip, run_id)?;
+        Ok(Self { out: out.to_owned(), run_id: run_id.to_owned(), lock })
+    }
+
+    /// A place that cannot be written is found before training, not after.
+    fn make_tables(&self) -> Result<(), RunError> {
+        let tables = Table::ALL.iter().map(|table| self.out.join("tables").join(table.name()));
+        tables.into_iter().try_for_each(|folder| make(&folder))
     }
 
     /// Identifier of the run.
@@ -63,12 +112,30 @@ impl Publisher {
         &self.out
     }
 
+    /// What stays of the run besides tables.
+    #[must_use]
+    pub fn run_folder(&self) -> PathBuf {
+        self.out.join("runs").join(&self.run_id)
+    }
+
+    /// The journal, while the run is at work.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        journal_at_work(&self.out, &self.run_id)
+    }
+
+    /// Where checkpoints lie.
+    #[must_use]
+    pub fn checkpoints(&self) -> PathBuf {
+        checkpoints(&self.out, &self.run_id)
+    }
+
     /// A folder of the run's own below `wip/`, for one sink.
     ///
     /// # Errors
     /// A folder that cannot be made.
     pub fn sink_folder(&self, sink: &str) -> Result<PathBuf, RunError> {
-        let folder = self.wip().join(sink);
+        let folder = self.sinks().join(sink);
         make(&folder)?;
         Ok(folder)
     }
@@ -80,7 +147,7 @@ impl Publisher {
     pub fn text(&self, name: &str, content: &str) -> Result<(), RunError> {
         let temporary = self.wip().join(name);
         write_synced(&temporary, content)?;
-        rename(&temporary, &self.out.join("runs").join(&self.run_id).join(name))
+        rename(&temporary, &self.run_folder().join(name))
     }
 
     /// Moves complete Parquet files into `tables/`, others into a folder named after their
@@ -104,20 +171,76 @@ impl Publisher {
         Ok(())
     }
 
-    /// Removes what is left in `wip/` after everything has been published.
+    /// Removes what is left in `wip/` after everything has been published. With `put_aside`, the
+    /// journal is kept beside the checkpoints, so that the run can go on.
     ///
     /// # Errors
     /// A folder that cannot be removed.
-    pub fn close(self) -> Result<(), RunError> {
+    pub fn close(self, put_aside: bool) -> Result<(), RunError> {
+        if put_aside && self.journal().exists() {
+            rename(&self.journal(), &self.run_folder().join(JOURNAL))?;
+        }
+        // First the journal: without it, nothing here can be taken for a run to be salvaged.
+        remove(&self.journal())?;
         let wip = self.wip();
-        fs::remove_dir_all(&wip).map_err(|source| RunError::Publish { path: wip, source })?;
+        drop(self.lock);
+        remove(&wip)?;
         // Other runs may be at work there.
         let _ = fs::remove_dir(self.out.join("wip"));
         Ok(())
     }
 
     fn wip(&self) -> PathBuf {
-        self.out.join("wip").join(&self.run_id)
+        wip(&self.out, &self.run_id)
+    }
+
+    fn sinks(&self) -> PathBuf {
+        self.wip().join("sinks")
+    }
+}
+
+/// Where a run works.
+fn wip(out: &Path, run_id: &str) -> PathBuf {
+    out.join("wip").join(run_id)
+}
+
+/// Where the checkpoints of a run lie.
+#[must_use]
+pub fn checkpoints(out: &Path, run_id: &str) -> PathBuf {
+    out.join("runs").join(run_id).join("checkpoints")
+}
+
+/// Where the journal of a run lies while it is at work.
+#[must_use]
+pub fn journal_at_work(out: &Path, run_id: &str) -> PathBuf {
+    wip(out, run_id).join(JOURNAL)
+}
+
+/// The journal of a run that has ended early or is at work.
+#[must_use]
+pub fn find_journal(out: &Path, run_id: &str) -> Option<PathBuf> {
+    let places = [wip(out, run_id), out.join("runs").join(run_id)];
+    places.into_iter().map(|folder| folder.join(JOURNAL)).find(|journal| journal.exists())
+}
+
+/// The runs that have left something in `wip/`, by name.
+#[must_use]
+pub fn unfinished(out: &Path) -> Vec<String> {
+    let entries = fs::read_dir(out.join("wip")).into_iter().flatten().flatten();
+    let mut runs: Vec<String> =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    runs.sort();
+    runs
+}
+
+/// Removes a file or folder, if there is one.
+fn remove(path: &Path) -> Result<(), RunError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(RunError::Publish { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -162,7 +285,7 @@ mod tests {
         fs::write(&path, "rows").unwrap();
         publisher.text("config.toml", "a = 1").unwrap();
         publisher.tables(&[WrittenFile { table: Table::Steps, path, n_row: 1 }]).unwrap();
-        publisher.close().unwrap();
+        publisher.close(false).unwrap();
         assert_eq!(fs::read(folder.path().join("tables/steps/run.parquet")).unwrap(), b"rows");
         assert_eq!(fs::read(folder.path().join("runs/run/config.toml")).unwrap(), b"a = 1");
         assert!(!folder.path().join("wip").exists());
@@ -174,5 +297,34 @@ mod tests {
         let first = Publisher::open(folder.path(), "run").unwrap();
         let second = Publisher::open(folder.path(), "run").unwrap();
         assert_eq!((first.run_id(), second.run_id()), ("run", "run-2"));
+    }
+
+    #[test]
+    fn only_one_process_works_on_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        assert!(is_locked(folder.path(), "run"));
+        let error = Publisher::reopen(folder.path(), "run").unwrap_err().to_string();
+        let pid = std::process::id().to_string();
+        assert!(error.contains("process") && error.contains(&pid), "{error}");
+        drop(publisher);
+        assert!(!is_locked(folder.path(), "run"));
+        Publisher::reopen(folder.path(), "run").unwrap();
+    }
+
+    #[test]
+    fn a_journal_is_put_aside_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        fs::write(publisher.journal(), "rows").unwrap();
+        publisher.close(true).unwrap();
+        assert_eq!(unfinished(folder.path()), Vec::<String>::new());
+        let aside = find_journal(folder.path(), "run").unwrap();
+        assert_eq!(aside, folder.path().join("runs/run/journal"));
+        let publisher = Publisher::reopen(folder.path(), "run").unwrap();
+        assert_eq!(fs::read(publisher.journal()).unwrap(), b"rows");
+        assert_eq!(unfinished(folder.path()), ["run"]);
+        publisher.close(false).unwrap();
+        assert_eq!(find_journal(folder.path(), "run"), None);
     }
 }

@@ -1,11 +1,13 @@
 //! One run, from top to bottom.
 
+mod checkpoints;
 mod describe;
 mod evaluate;
 mod ledger;
 mod pipeline;
-mod recorder;
+pub(crate) mod recorder;
 mod replay;
+mod resume;
 mod split;
 mod tally;
 mod train;
@@ -26,16 +28,19 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use ledger::ShapeLedger;
+pub use resume::{ResumeError, resume};
 pub use split::Subsets;
 
 use crate::cache::{Cache, Keep};
 use crate::provenance::{Provenance, now, peak_host_bytes};
 use crate::publish::Publisher;
-use crate::{Config, LoadedConfig, Observer, RunError};
+use crate::{Config, LoadedConfig, Observer, RunError, checkpoint};
+use checkpoints::Checkpoints;
 use evaluate::{Evaluated, Evaluator};
 use pipeline::{Pipeline, Producer, nanoseconds};
 use recorder::Recorder;
 use replay::{Replay, name_members};
+use resume::Before;
 use train::{Stop, TrainingLoop};
 
 /// What the caller decides.
@@ -161,24 +166,43 @@ pub fn run(
     options: RunOptions<'_>,
     observer: &dyn Observer,
 ) -> Result<RunSummary, RunError> {
-    let started_at = now();
+    attempt(loaded, options, observer, None)
+}
+
+/// Runs from the beginning, or from where an attempt before has stopped.
+fn attempt(
+    loaded: &LoadedConfig,
+    options: RunOptions<'_>,
+    observer: &dyn Observer,
+    before: Option<Before>,
+) -> Result<RunSummary, RunError> {
+    let started_at = before.as_ref().and_then(|before| before.started_at).unwrap_or_else(now);
     let config = &loaded.config;
     let data = Data::load(loaded, options.cache, observer)?;
+    let dataset_hash = data.graphs.content_hash();
+    before.as_ref().map_or(Ok(()), |before| before.check_dataset(&dataset_hash))?;
     let evaluator = Evaluator::new(config, &data)?;
-    let (stream, prepare_ns) = open_stream(config, &data, observer)?;
+    let (mut stream, prepare_ns) = open_stream(config, &data, observer)?;
     let mut facts = stream.facts();
     let mut trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
 
     let provenance = Provenance::collect();
-    let publisher = Publisher::open(options.out, &run_id(&loaded.hash()))?;
-    publisher.text("config.toml", &loaded.to_toml())?;
-    let mut recorder = Recorder::open(&config.sink, &publisher, &metadata(loaded, &provenance))?;
+    let metadata = metadata(loaded, &provenance);
     let constant = weighting_constant(config, &data);
-    facts.push(("weighting_constant".into(), constant));
-    recorder.facts(&facts, &data.graphs.notes);
+    let (publisher, mut recorder) = if let Some(before) = &before {
+        before.seek(&mut *stream)?;
+        before.reopen(options.out, &config.sink, &metadata)?
+    } else {
+        let publisher = Publisher::open(options.out, &run_id(&loaded.hash()))?;
+        publisher.text("config.toml", &loaded.to_toml())?;
+        let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
+        facts.push(("weighting_constant".into(), constant));
+        recorder.facts(&facts, &data.graphs.notes);
+        (publisher, recorder)
+    };
     let header = describe::header(loaded, &data, &*trainer, publisher.run_id());
     observer.started(&header);
-    if config.model.needs().node_class {
+    if config.model.needs().node_class && before.is_none() {
         warn_of_unseen_classes(config, &data, &mut recorder, observer);
     }
 
@@ -186,25 +210,20 @@ pub fn run(
         .weighted(config.training.weighting);
     let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
     let mut training = TrainingLoop::new(&config.training, &mut *trainer, pipeline, constant);
+    let checkpoints = Checkpoints::new(loaded, &publisher, &provenance, dataset_hash);
+    training.checkpoints = Some(checkpoints);
     let mut evals = Vec::new();
+    if let Some(before) = before {
+        training.restore(&before.checkpoint, &before.steps)?;
+        evals = before.evals;
+    }
     let stop = Stop {
         interrupted: options.interrupted,
         replay: &Replay::new(loaded, options.out, publisher.run_id()),
         graphs: &data.graphs,
     };
-    let outcome = alternate(&mut training, &evaluator, &mut recorder, observer, &stop, &mut evals);
-    observer.ended();
-    // What was recorded before a failure is published like everything else.
-    let (ending, failure) = match outcome {
-        Ok(ending) => (ending, None),
-        Err(error) => {
-            let reason = Some(error.to_string());
-            (Ending { status: Status::Failed, reason }, Some(error))
-        }
-    };
-
-    let summary = RunSummary {
-        header,
+    let ended = |ending: Ending, training: &TrainingLoop<'_>, evals: Vec<EvalRecord>| RunSummary {
+        header: header.clone(),
         status: ending.status,
         reason: ending.reason,
         n_step: training.n_step,
@@ -215,18 +234,52 @@ pub fn run(
         out: options.out.to_owned(),
         peak_host_bytes: peak_host_bytes(),
     };
-    let record = RunRecord {
+    let record = |summary: &RunSummary| RunRecord {
         started_at,
         prepare_ns,
         n_thread: options.n_thread as i64,
-        ..describe::record(loaded, &data, &provenance, &summary)
+        ..describe::record(loaded, &data, &provenance, summary)
     };
-    let published = recorder.finish(record, publisher);
+    // Should nothing more be heard of the process, this is what it was.
+    let silent = Ending { status: Status::Failed, reason: Some(CRASHED.into()) };
+    let silent = record(&ended(silent, &training, evals.clone()));
+    recorder.begin(&RunRecord { status: CRASHED_STATUS.into(), ..silent })?;
+
+    let outcome = alternate(&mut training, &evaluator, &mut recorder, observer, &stop, &mut evals);
+    observer.ended();
+    // What was recorded before a failure is published like everything else.
+    let (ending, failure) = match outcome {
+        Ok(ending) => (ending, None),
+        Err(error) => {
+            let reason = Some(error.to_string());
+            (Ending { status: Status::Failed, reason }, Some(error))
+        }
+    };
+    let summary = ended(ending, &training, evals);
+    let run = record(&summary);
+    let unpublished =
+        |source| RunError::Unpublished { source: Box::new(source), out: options.out.to_owned() };
+    let can_go_on = matches!(summary.status, Status::Interrupted | Status::Failed)
+        && !checkpoint::list(&publisher.checkpoints()).is_empty();
     match failure {
-        Some(error) => Err(error),
-        None => published.map(|()| summary),
+        Some(error) if error.is_storage() => {
+            recorder.abandon(&run);
+            Err(unpublished(error))
+        }
+        Some(error) => {
+            recorder.finish(&run, publisher, can_go_on).map_err(unpublished)?;
+            Err(error)
+        }
+        None => {
+            recorder.finish(&run, publisher, can_go_on).map_err(unpublished)?;
+            Ok(summary)
+        }
     }
 }
+
+/// The status of a run whose process ended without a word.
+pub(crate) const CRASHED_STATUS: &str = "crashed";
+const CRASHED: &str = "the process ended without a word";
 
 /// Where a configuration's relative paths are looked for: in the working folder, then beside it.
 #[must_use]
@@ -294,19 +347,29 @@ fn alternate(
     let every = evaluator.every.map_or(last, NonZeroU64::get);
     loop {
         let step = training.n_step;
-        for evaluated in evaluator.evaluate_all(training.trainer, step, stop.interrupted)? {
-            observer.evaluated(&evaluated.record);
-            recorder.eval(evaluated.record.clone());
-            if !evaluated.record.loss.is_finite() {
-                return Ok(diverged(&evaluated, stop, recorder));
+        if step == last || step.is_multiple_of(every) {
+            let interrupted = stop.interrupted;
+            for evaluated in evaluator.evaluate_all(training.trainer, step, evals, interrupted)? {
+                observer.evaluated(&evaluated.record);
+                recorder.eval(evaluated.record.clone());
+                if !evaluated.record.loss.is_finite() {
+                    return Ok(diverged(&evaluated, stop, recorder));
+                }
+                evals.push(evaluated.record);
             }
-            evals.push(evaluated.record);
+            recorder.sync()?;
         }
-        if step == last && !stop.interrupted.load(Ordering::Relaxed) {
+        if stop.interrupted.load(Ordering::Relaxed) {
+            return training.interrupted(recorder);
+        }
+        if step == last {
+            if training.training.checkpoint.is_some() {
+                training.save(recorder)?;
+            }
             return Ok(Ending { status: Status::Completed, reason: None });
         }
-        let next = (step + every).min(last);
-        if let Some(ending) = training.run_to(next, recorder, observer, stop)? {
+        let next = (step / every + 1) * every;
+        if let Some(ending) = training.run_to(next.min(last), recorder, observer, stop)? {
             return Ok(ending);
         }
     }

@@ -46,18 +46,22 @@ impl<'a> Evaluator<'a> {
         Ok(evaluator)
     }
 
-    /// Evaluates all subsets; those that are not complete when the run is interrupted are left
-    /// out.
+    /// Evaluates all subsets that were not yet evaluated after this step; those that are not
+    /// complete when the run is interrupted are left out.
     pub(super) fn evaluate_all(
         &self,
         trainer: &mut dyn Trainer,
         step: u64,
+        done: &[EvalRecord],
         interrupted: &AtomicBool,
     ) -> Result<Vec<Evaluated>, RunError> {
+        let is_done = |subset: Subset| {
+            done.iter().any(|eval| eval.step == step as i64 && eval.split == subset.name())
+        };
         let evaluate = |&(subset, members): &(Subset, &[u32])| {
             self.evaluate(trainer, subset, members, step, interrupted).transpose()
         };
-        self.subsets.iter().filter_map(evaluate).collect()
+        self.subsets.iter().filter(|(subset, _)| !is_done(*subset)).filter_map(evaluate).collect()
     }
 
     /// Checks, from sizes alone, that the batcher delivers every output of a subset. A batcher that

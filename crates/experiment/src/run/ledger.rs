@@ -41,6 +41,22 @@ impl ShapeLedger {
         Entry { shape_id, is_new: true }
     }
 
+    /// A ledger with these shapes, in the order of their first appearance. `n_shape` is larger than
+    /// their number only beyond the limit of what is remembered.
+    #[must_use]
+    pub fn restore(shapes: &[Shape], n_shape: i64) -> Self {
+        let id = shapes.iter().zip(0..).map(|(&shape, shape_id)| (shape, shape_id)).collect();
+        Self { id, n_shape }
+    }
+
+    /// The shapes in the order of their first appearance, as far as they are remembered.
+    #[must_use]
+    pub fn shapes(&self) -> Vec<Shape> {
+        let mut shapes: Vec<(i64, Shape)> = self.id.iter().map(|(&s, &id)| (id, s)).collect();
+        shapes.sort_unstable();
+        shapes.into_iter().map(|(_, shape)| shape).collect()
+    }
+
     /// Number of distinct shapes.
     #[must_use]
     pub fn n_shape(&self) -> i64 {
@@ -60,5 +76,9 @@ mod tests {
         assert_eq!(ids.map(|e| e.shape_id), [0, 1, 0, 2]);
         assert_eq!(ids.map(|e| e.is_new), [true, true, false, true]);
         assert_eq!(ledger.n_shape(), 3);
+
+        let mut again = ShapeLedger::restore(&ledger.shapes(), ledger.n_shape());
+        let ids = [192, 32, 128].map(|n| again.enter(shape(n)).shape_id);
+        assert_eq!((ids, again.n_shape()), ([2, 3, 1], 4));
     }
 }

@@ -8,12 +8,14 @@ use batchlab_core::record::StepRecord;
 use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape};
 use serde_json::json;
 
+use super::checkpoints::Checkpoints;
 use super::ledger::ShapeLedger;
 use super::pipeline::{Pipeline, Prepared, nanoseconds};
 use super::recorder::Recorder;
 use super::replay::{Replay, name_members};
 use super::tally::Tally;
 use super::{Ending, Status};
+use crate::checkpoint::Checkpoint;
 use crate::config::{Timing, Training};
 use crate::{Observer, RunError};
 
@@ -29,6 +31,8 @@ pub(super) struct TrainingLoop<'a> {
     pub(super) n_step: u64,
     pub(super) train_ns: i64,
     pub(super) tally: Tally,
+    /// Who saves the state; nobody in some tests.
+    pub(super) checkpoints: Option<Checkpoints>,
     pipeline: Pipeline,
     prepared: Prepared,
     /// Where the stream stood before the batch in `prepared`.
@@ -51,11 +55,48 @@ impl<'a> TrainingLoop<'a> {
             n_step: 0,
             train_ns: 0,
             tally: Tally::default(),
+            checkpoints: None,
             pipeline,
             prepared: Prepared::default(),
             before: Cursor::default(),
             constant,
         }
+    }
+
+    /// Goes on after the last of these steps, in the state of a checkpoint.
+    pub(super) fn restore(
+        &mut self,
+        checkpoint: &Checkpoint,
+        steps: &[StepRecord],
+    ) -> Result<(), RunError> {
+        let facts = &checkpoint.facts;
+        self.trainer.restore(&checkpoint.trainer)?;
+        self.ledger = ShapeLedger::restore(&checkpoint.ledger, facts.n_shape);
+        self.n_step = facts.step;
+        self.prepared.plan.cursor.clone_from(&facts.cursor);
+        for step in steps {
+            self.train_ns += step.step_ns;
+            self.tally.add(step);
+        }
+        Ok(())
+    }
+
+    /// Saves the state after the last step.
+    pub(super) fn save(&mut self, recorder: &mut Recorder) -> Result<(), RunError> {
+        let step = self.n_step;
+        let Some(checkpoints) = self.checkpoints.as_mut().filter(|c| c.saved != Some(step)) else {
+            return Ok(());
+        };
+        recorder.event(
+            Some(step),
+            "checkpoint",
+            format!("saved the state after step {step}"),
+            None,
+        );
+        // Its rows first: a checkpoint without them would leave a gap.
+        let journal_end = recorder.sync()?;
+        let cursor = &self.prepared.plan.cursor;
+        checkpoints.save(step, cursor, &self.ledger, self.trainer.state()?, journal_end)
     }
 
     /// Trains until `last` steps are done. `None` means that all went well.
@@ -68,7 +109,7 @@ impl<'a> TrainingLoop<'a> {
     ) -> Result<Option<Ending>, RunError> {
         while self.n_step < last {
             if stop.interrupted.load(Ordering::Relaxed) {
-                return Ok(Some(self.interrupted(recorder)));
+                return Ok(Some(self.interrupted(recorder)?));
             }
             let step = self.n_step + 1;
             let start = Instant::now();
@@ -98,6 +139,9 @@ impl<'a> TrainingLoop<'a> {
             }
             self.n_step = step;
             observer.stepped(step, loss.mean());
+            if self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_due(step)) {
+                self.save(recorder)?;
+            }
         }
         Ok(None)
     }
@@ -167,10 +211,12 @@ impl<'a> TrainingLoop<'a> {
         recorder.event(Some(self.n_step), "new_shape", message, Some(payload));
     }
 
-    fn interrupted(&self, recorder: &mut Recorder) -> Ending {
+    /// Someone asked the run to end; it can go on later.
+    pub(super) fn interrupted(&mut self, recorder: &mut Recorder) -> Result<Ending, RunError> {
         let reason = format!("interrupted after {} steps", self.n_step);
         recorder.event(Some(self.n_step), "interrupted", reason.clone(), None);
-        Ending { status: Status::Interrupted, reason: Some(reason) }
+        self.save(recorder)?;
+        Ok(Ending { status: Status::Interrupted, reason: Some(reason) })
     }
 
     fn not_finite(

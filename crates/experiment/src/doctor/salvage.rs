@@ -1,0 +1,170 @@
+//! From a journal that was left behind to tables.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use batchlab_core::Sink;
+use batchlab_core::record::{
+    EvalRecord, EventRecord, Record, RunRecord, StepRecord, Table, Timestamp,
+};
+use serde::Deserialize;
+
+use super::{Finding, Salvage};
+use crate::RunError;
+use crate::checkpoint;
+use crate::journal::Entries;
+use crate::publish::{self, Publisher};
+use crate::run::CRASHED_STATUS;
+use crate::run::recorder::Writers;
+
+/// The part of a run's configuration that says who writes its tables.
+#[derive(Deserialize)]
+struct Sinks {
+    sink: Vec<Box<dyn Sink>>,
+}
+
+pub(super) fn salvage(out: &Path, run_id: &str, dry_run: bool) -> Result<Finding, RunError> {
+    let journal = publish::journal_at_work(out, run_id);
+    let Some(remains) = Remains::read(&journal, run_id)? else {
+        if !dry_run {
+            publish::Publisher::sweep(out, run_id)?;
+        }
+        return Ok(Finding::Nothing);
+    };
+    let checkpoints = checkpoint::list(&publish::checkpoints(out, run_id));
+    let salvage = Salvage {
+        status: remains.run.status.clone(),
+        n_step: remains.run.n_step,
+        n_row: remains.n_row.clone(),
+        torn_bytes: remains.torn_bytes,
+        resumes_after: checkpoints.last().and_then(|path| checkpoint::step_of(path)),
+    };
+    if !dry_run {
+        remains.publish(out, salvage.resumes_after.is_some())?;
+    }
+    Ok(Finding::Salvaged(salvage))
+}
+
+/// What a journal says of its run.
+struct Remains {
+    run: RunRecord,
+    /// What the tables say about the end; nothing if the run said it itself.
+    events: Vec<EventRecord>,
+    n_row: BTreeMap<&'static str, u64>,
+    torn_bytes: u64,
+}
+
+impl Remains {
+    /// `None`: there is no journal, or no complete entry in it.
+    fn read(journal: &Path, run_id: &str) -> Result<Option<Self>, RunError> {
+        if !journal.exists() {
+            return Ok(None);
+        }
+        let mut entries = Entries::open(journal)?;
+        let mut run: Option<RunRecord> = None;
+        let mut sums = Sums::default();
+        let mut n_row = BTreeMap::new();
+        for entry in entries.by_ref() {
+            for (table, rows) in &entry.batches {
+                let wrong = |error| unreadable(journal, error);
+                match table {
+                    Table::Runs => run = RunRecord::from_batch(rows).map_err(wrong)?.pop(),
+                    Table::Steps => sums.steps(&StepRecord::from_batch(rows).map_err(wrong)?),
+                    Table::Evals => sums.evals(&EvalRecord::from_batch(rows).map_err(wrong)?),
+                    Table::Events | Table::Metrics => {}
+                }
+                if *table != Table::Runs {
+                    *n_row.entry(table.name()).or_default() += rows.num_rows() as u64;
+                }
+            }
+        }
+        let torn_bytes = entries.n_byte_left();
+        let Some(mut run) = run else { return Ok(None) };
+        let mut events = Vec::new();
+        if run.status == CRASHED_STATUS {
+            let at = written_at(journal);
+            run.finished_at = at;
+            sums.complete(&mut run);
+            let message = format!(
+                "the process ended without a word after step {}; rows after that are lost",
+                run.n_step
+            );
+            let (run_id, kind) = (run_id.to_owned(), CRASHED_STATUS.to_owned());
+            let step = Some(run.n_step);
+            events.push(EventRecord { run_id, at, step, kind, message, payload: None });
+            *n_row.entry(Table::Events.name()).or_default() += 1;
+        }
+        Ok(Some(Self { run, events, n_row, torn_bytes }))
+    }
+
+    /// As at the end of any run.
+    fn publish(self, out: &Path, can_go_on: bool) -> Result<(), RunError> {
+        let run = &self.run;
+        let publisher = Publisher::reopen(out, &run.run_id)?;
+        let config = publisher.run_folder().join("config.toml");
+        let text = fs::read_to_string(&config)
+            .map_err(|source| RunError::Read { path: config.clone(), source })?;
+        let sinks: Sinks = toml::from_str(&text)
+            .map_err(|error| RunError::Config(format!("error: {}: {error}", config.display())))?;
+        let metadata = [
+            ("schema_version".to_owned(), run.schema_version.to_string()),
+            ("batchlab_version".to_owned(), run.version.clone()),
+            ("config_hash".to_owned(), run.config_hash.clone()),
+        ];
+        let mut writers = Writers::open(&sinks.sink, &publisher, &metadata)?;
+        for entry in Entries::open(&publisher.journal())? {
+            writers.write_all(&entry.batches)?;
+        }
+        let wrong = |error| unreadable(&publisher.journal(), error);
+        let events = EventRecord::to_batch(&self.events).map_err(wrong)?;
+        writers.write_all(&[(Table::Events, events)])?;
+        let rows = RunRecord::to_batch(std::slice::from_ref(run)).map_err(wrong)?;
+        writers.finish(&[(Table::Runs, rows)], &publisher)?;
+        publisher.close(can_go_on && run.status != "completed" && run.status != "nan")
+    }
+}
+
+/// Sums over the rows of a run.
+#[derive(Default)]
+struct Sums {
+    n_step: i64,
+    n_shape: i64,
+    train_ns: i64,
+    eval_ns: i64,
+}
+
+impl Sums {
+    fn steps(&mut self, steps: &[StepRecord]) {
+        for step in steps {
+            self.train_ns += step.step_ns;
+            self.n_shape = self.n_shape.max(step.shape_id + 1);
+            if step.loss.is_finite() {
+                self.n_step = step.step;
+            }
+        }
+    }
+
+    fn evals(&mut self, evals: &[EvalRecord]) {
+        self.eval_ns += evals.iter().map(|eval| eval.eval_ns).sum::<i64>();
+    }
+
+    fn complete(&self, run: &mut RunRecord) {
+        run.n_step = self.n_step;
+        run.n_shape = self.n_shape;
+        run.train_ns = self.train_ns;
+        run.eval_ns = self.eval_ns;
+    }
+}
+
+/// When something was last written into a file.
+fn written_at(path: &Path) -> Timestamp {
+    let time = fs::metadata(path).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+fn unreadable(journal: &Path, error: arrow_schema::ArrowError) -> RunError {
+    RunError::Read { path: journal.to_owned(), source: std::io::Error::other(error) }
+}
