@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod say;
 mod schema;
+mod unit;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use batchlab_experiment::run::RunHeader;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::say::say;
+use crate::unit;
 
 /// A bar, for a terminal.
 pub(super) struct Bar {
@@ -131,7 +132,8 @@ impl Progress for Notes {
 }
 
 fn describe(run: &RunHeader) -> String {
-    let target = run.target.as_ref().map(|(name, unit)| format!(" {name} [{unit}]"));
+    let target =
+        run.target.as_ref().map(|(name, unit)| format!(" {name}{}", unit::around(" [", unit, "]")));
     let size = run.batch_size.map(|size| format!(" B={size}"));
     let [train, validation, test] = run.n_graph;
     let notes = run.notes.iter().filter(|(_, count)| *count > 0);

@@ -7,6 +7,8 @@ use batchlab_core::record::EvalRecord;
 use batchlab_experiment::{RunSummary, Status};
 use serde_json::{Value, json};
 
+use crate::unit;
+
 pub(super) fn as_json(summary: &RunSummary) -> Result<String> {
     let mut value = serde_json::to_value(summary)?;
     let evals = summary.evals.iter().map(|eval| {
@@ -68,10 +70,11 @@ pub(super) fn as_text(summary: &RunSummary) -> String {
 
 fn judgement(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
     if let (Some(before), Some(after)) = (first.rmse, last.rmse) {
+        let unit = unit::around(" ", unit, "");
         let mae = last.mae.unwrap_or(f64::NAN);
         let of_mean = last.rmse_of_mean.unwrap_or(f64::NAN);
         return format!(
-            "RMSE {before:.4} -> {after:.4} {unit}, MAE {mae:.4} {unit}; predicting the mean: RMSE {of_mean:.4} {unit}"
+            "RMSE {before:.4} -> {after:.4}{unit}, MAE {mae:.4}{unit}; predicting the mean: RMSE {of_mean:.4}{unit}"
         );
     }
     let share = |eval: &EvalRecord| 100.0 * eval.accuracy.unwrap_or(f64::NAN);

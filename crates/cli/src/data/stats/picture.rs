@@ -4,8 +4,8 @@ use batchlab_core::Level;
 use batchlab_forecast::picture::{self, Panel};
 
 use super::portrait::{Kind, Portrait};
-use super::table::NO_UNIT;
 use crate::plan::grouped;
+use crate::unit;
 
 pub(super) fn draw(portraits: &[Portrait]) -> String {
     let drawn: Vec<picture::Portrait<'_>> = portraits.iter().map(one).collect();
@@ -40,8 +40,7 @@ fn one(portrait: &Portrait) -> picture::Portrait<'_> {
     if let Some(target) = &portrait.target
         && let Kind::Number { unit, distribution } = &target.kind
     {
-        let unit = if unit == NO_UNIT { "" } else { unit };
-        add(target.name.clone(), unit, distribution.as_ref());
+        add(target.name.clone(), &unit::around("", unit, ""), distribution.as_ref());
     }
     picture::Portrait { title, panels }
 }

@@ -7,11 +7,10 @@ use batchlab_forecast::distribution::{Distribution, Histogram};
 
 use super::portrait::{Kind, Portrait, Target};
 use crate::plan::grouped;
+use crate::unit;
 
 /// Heights of a bar in a line of text.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// How data sets call the unit of pure numbers.
-pub(super) const NO_UNIT: &str = "1";
 /// More classes are not listed one by one.
 const MAX_CLASS: usize = 12;
 
@@ -45,12 +44,7 @@ pub(super) fn print(portrait: &Portrait) -> String {
     };
     let target = match &portrait.target {
         Some(Target { name, kind: Kind::Number { unit, distribution } }) => {
-            let unit = if unit.is_empty() || unit == NO_UNIT {
-                String::new()
-            } else {
-                format!(" [{unit}]")
-            };
-            Some((format!("{name}{unit}"), distribution.as_ref()))
+            Some((format!("{name}{}", unit::around(" [", unit, "]")), distribution.as_ref()))
         }
         _ => None,
     };
