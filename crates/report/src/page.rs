@@ -38,19 +38,21 @@ fn head(html: &mut String, report: &Report, results: &Results) {
     let n_used: usize = report.settings.iter().flat_map(|s| &s.groups).map(|g| g.n_run).sum();
     let _ = write!(
         html,
-        "<h1>Which batching strategy?</h1><p class=\"lead\">{} runs in {} settings; {} of {} runs \
-         are used. A setting is what must be equal for times to be compared: engine, hardware, data, \
-         model, length of training. Machines and campaigns are never pooled.</p>",
-        results.runs.len(),
-        report.settings.len(),
+        "<h1>Which batching strategy?</h1><p class=\"lead\">{}, of which {} are used, in {}. A \
+         setting is what must be equal for times to be compared: engine, hardware, data, model, \
+         length of training. Machines and campaigns are never pooled.</p>",
+        runs(results.runs.len()),
         n_used,
-        results.runs.len(),
+        match report.settings.len() {
+            1 => "1 setting".to_owned(),
+            n => format!("{n} settings"),
+        },
     );
     if !report.left_out.is_empty() {
         html.push_str("<p>Left out:");
         for (i, left) in report.left_out.iter().enumerate() {
             let comma = if i == 0 { "" } else { ";" };
-            let _ = write!(html, "{comma} {} runs ({})", left.n_run, escaped(&left.why));
+            let _ = write!(html, "{comma} {} ({})", runs(left.n_run), escaped(&left.why));
         }
         html.push_str(".</p>");
     }
@@ -218,4 +220,8 @@ fn panels(html: &mut String, figure: &Figure, panels: &[Panel]) {
         html.push_str(&draw::inline(panel, figure));
     }
     html.push_str("</div>");
+}
+
+fn runs(n: usize) -> String {
+    if n == 1 { "1 run".to_owned() } else { format!("{n} runs") }
 }

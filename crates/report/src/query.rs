@@ -1,21 +1,27 @@
 //! The queries, for `DuckDB`, that give the numbers of the figures from the Parquet files. They are
 //! run in the folder of a study.
 
-/// Times of every run, from its steps or as published.
+/// Times of every run, from its steps or as published. With batches prepared ahead, a step contains
+/// waiting for them, not their preparation.
 const TIMES: &str = "\
-with times as (
-    select run_id,
-           avg(coalesce(plan_ns, 0) + coalesce(collate_ns, 0)) as batching_mean,
-           median(coalesce(plan_ns, 0) + coalesce(collate_ns, 0)) as batching_median,
+with steps as (
+    select run_id, prefetch_depth, step_ns, coalesce(wait_ns, 0) as wait_ns,
+           coalesce(plan_ns, 0) + coalesce(collate_ns, 0) as batching_ns
+    from 'tables/steps/*.parquet' join 'tables/runs/*.parquet' using (run_id) where not is_warmup
+), times as (
+    select run_id, avg(batching_ns) as batching_mean, median(batching_ns) as batching_median,
+           avg(step_ns - if(prefetch_depth = 0, batching_ns, wait_ns)) as update_mean,
+           if(any_value(prefetch_depth) = 0, median(step_ns) - median(batching_ns),
+              median(step_ns - wait_ns)) as update_median,
            avg(step_ns) as combined_mean, median(step_ns) as combined_median
-    from 'tables/steps/*.parquet' where not is_warmup group by run_id
+    from steps group by run_id
     union all
-    select run_id,
-           max(value) filter (name = 'published.batching_mean_ns'),
-           max(value) filter (name = 'published.batching_median_ns'),
-           max(value) filter (name = 'published.combined_mean_ns'),
-           max(value) filter (name = 'published.combined_median_ns')
-    from 'tables/metrics/*.parquet' where name like 'published.%' group by run_id
+    select run_id, batching_mean, batching_median, combined_mean - batching_mean,
+           combined_median - batching_median, combined_mean, combined_median
+    from (pivot (from 'tables/metrics/*.parquet' where name like 'published.%')
+          on replace(replace(name, 'published.', ''), '_ns', '')
+             in ('batching_mean', 'batching_median', 'combined_mean', 'combined_median')
+          using max(value) group by run_id)
 )
 ";
 
@@ -27,10 +33,10 @@ pub(crate) fn times() -> String {
     format!(
         "{TIMES}select {GROUP}, count(*) as n_run,
        avg(batching_mean) / 1e6 as batching_mean_ms,
-       avg(combined_mean - batching_mean) / 1e6 as update_mean_ms,
+       avg(update_mean) / 1e6 as update_mean_ms,
        avg(combined_mean) / 1e6 as combined_mean_ms,
        median(batching_median) / 1e6 as batching_median_ms,
-       median(combined_median - batching_median) / 1e6 as update_median_ms,
+       median(update_median) / 1e6 as update_median_ms,
        median(combined_median) / 1e6 as combined_median_ms
 from times join 'tables/runs/*.parquet' using (run_id)
 where status = 'completed' group by all order by all;"
@@ -97,10 +103,15 @@ group by all order by all;"
 }
 
 pub(crate) fn course() -> String {
-    "select run_id, (step - 1) * 40 // n_step_planned as stretch, avg(step_ns) / 1e6 as step_ms
-from 'tables/steps/*.parquet' join 'tables/runs/*.parquet' using (run_id)
+    format!(
+        "with stretches as (
+    select run_id, (step - 1) * 40 // n_step_planned as stretch, avg(step_ns) / 1e6 as step_ms
+    from 'tables/steps/*.parquet' join 'tables/runs/*.parquet' using (run_id) group by all
+)
+select {GROUP}, stretch, median(step_ms) as step_ms, min(step_ms) as least, max(step_ms) as most
+from stretches join 'tables/runs/*.parquet' using (run_id)
 where status = 'completed' group by all order by all;"
-        .to_owned()
+    )
 }
 
 pub(crate) fn final_errors() -> String {

@@ -179,21 +179,23 @@ pub fn sentence(verdict: &Verdict) -> String {
     }
     let slower = of(Standing::Slower);
     if !slower.is_empty() {
-        let factors = list(&slower, |rival| match rival.interval {
-            Some((low, high)) => {
-                format!("{} [{low:.2}, {high:.2}] than {}", factor(rival.factor), rival.batcher)
-            }
-            None => format!("{} than {}", factor(rival.factor), rival.batcher),
+        let factors = list(&slower, |rival| {
+            let interval = rival.interval.map_or_else(String::new, |(low, high)| {
+                // An end beside 1 must not look like 1.
+                let digits = if low < 1.005 { 3 } else { 2 };
+                format!(" [{low:.digits$}, {high:.digits$}]")
+            });
+            format!("{}{interval} as fast as {}", factor(rival.factor), rival.batcher)
         });
-        parts.push(format!("faster by {factors}"));
+        parts.push(factors);
     }
     let few = of(Standing::TooFewRuns);
     if !few.is_empty() {
         let factors =
-            list(&few, |rival| format!("{} than {}", factor(rival.factor), rival.batcher));
+            list(&few, |rival| format!("{} as fast as {}", factor(rival.factor), rival.batcher));
         let least = few.iter().map(|rival| rival.n_run).min().unwrap_or(0).min(verdict.n_run);
         let runs = if least == 1 { "1 run is".to_owned() } else { format!("{least} runs are") };
-        parts.push(format!("faster by {factors}, but {runs} too few to say how sure that is"));
+        parts.push(format!("{factors}, but {runs} too few to say how sure that is"));
     }
     format!("{head}, {}.", parts.join("; "))
 }

@@ -1,0 +1,240 @@
+//! Results of our own, made by hand so that every number is known.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::path::{Path, PathBuf};
+
+use batchlab_core::Sink;
+use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
+use batchlab_core::sink::SinkContext;
+use batchlab_report::{
+    Measure, Plot, Report, ReportError, Results, Standing, html, picture, sentence,
+};
+
+/// One run: a strategy, a seed, and its time of a step in milliseconds.
+struct Run<'a> {
+    id: &'a str,
+    batcher: &'a str,
+    host: &'a str,
+    seed: i64,
+    ms: i64,
+    n_graph: i64,
+    prefetch_depth: i64,
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        Self {
+            id: "a",
+            batcher: "dynamic",
+            host: "one",
+            seed: 1,
+            ms: 10,
+            n_graph: 4,
+            prefetch_depth: 0,
+        }
+    }
+}
+
+/// Ten steps, of which the first two are warm-up and a hundred times slower, and two evaluations.
+fn write(dir: &Path, run: &Run<'_>) {
+    let ctx = SinkContext { dir: dir.join("tables"), run_id: run.id.into(), metadata: Vec::new() };
+    std::fs::create_dir_all(&ctx.dir).unwrap();
+    let mut writer = sink_parquet::Parquet::default().open(&ctx).unwrap();
+    let record = RunRecord {
+        run_id: run.id.into(),
+        study: "<study> & co".into(),
+        status: "completed".into(),
+        config: "{}".into(),
+        version: "0.1.0".into(),
+        host: run.host.into(),
+        cpu_model: "Processor".into(),
+        device: "cpu".into(),
+        n_thread: 2,
+        dataset: "qm9".into(),
+        dataset_hash: "<script>alert(1)</script>".into(),
+        model: "schnet".into(),
+        batcher: run.batcher.into(),
+        batch_size: Some(8),
+        target_unit: Some("eV".into()),
+        timing: "combined".into(),
+        prefetch_depth: run.prefetch_depth,
+        seed_order: run.seed,
+        n_step_planned: 10,
+        n_shape: 3,
+        ..RunRecord::default()
+    };
+    let steps: Vec<StepRecord> = (1..=10)
+        .map(|step| {
+            let factor = if step <= 2 { 100 } else { 1 };
+            StepRecord {
+                run_id: run.id.into(),
+                step,
+                n_graph: run.n_graph,
+                n_node: 30,
+                n_edge: 600,
+                padded_n_node: 40,
+                padded_n_edge: 800,
+                is_warmup: step <= 2,
+                plan_ns: Some(1_000_000),
+                collate_ns: Some(2_000_000),
+                wait_ns: (run.prefetch_depth > 0).then_some(500_000),
+                step_ns: factor * run.ms * 1_000_000,
+                ..StepRecord::default()
+            }
+        })
+        .collect();
+    let eval = |step, split: &str, rmse| EvalRecord {
+        run_id: run.id.into(),
+        step,
+        split: split.into(),
+        rmse: Some(rmse),
+        ..EvalRecord::default()
+    };
+    let noise = 0.001 * run.seed as f64;
+    let evals = ["validation", "test"]
+        .map(|split| [eval(5, split, 2.0 + noise), eval(10, split, 1.0 + noise)]);
+    writer.write(Table::Runs, &RunRecord::to_batch(&[record]).unwrap()).unwrap();
+    writer.write(Table::Steps, &StepRecord::to_batch(&steps).unwrap()).unwrap();
+    writer.write(Table::Evals, &EvalRecord::to_batch(&evals.concat()).unwrap()).unwrap();
+    writer.finish().unwrap();
+}
+
+fn read(dirs: &[&Path]) -> Result<Results, ReportError> {
+    Results::read(&dirs.iter().map(|dir| dir.to_path_buf()).collect::<Vec<PathBuf>>())
+}
+
+/// Five seeds of two strategies; the second takes `ms` a step for `n_graph` graphs.
+fn two_strategies(dir: &Path, host: &str, ms: i64, n_graph: i64) {
+    for seed in 1..=5 {
+        let id = |name: &str| format!("{name}-{}-{seed}", host.replace('/', "_"));
+        write(dir, &Run { id: &id("a"), host, seed, ms: 10 + seed, ..Run::default() });
+        let batcher = "static-64";
+        write(
+            dir,
+            &Run { id: &id("b"), batcher, host, seed, ms: ms + seed, n_graph, ..Run::default() },
+        );
+    }
+}
+
+#[test]
+fn a_run_is_reduced_to_its_typical_step_without_warm_up() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Run::default());
+    write(dir.path(), &Run { id: "b", prefetch_depth: 2, ..Run::default() });
+    let results = read(&[dir.path()]).unwrap();
+    let [serial, ahead] = &results.runs[..] else { panic!("two runs") };
+    let (times, work) = (serial.times.unwrap(), serial.work.as_ref().unwrap());
+    assert_eq!((times.combined_mean, times.combined_median), (1e7, 1e7));
+    assert_eq!((times.batching_mean, times.update_mean, times.update_median), (3e6, 7e6, 7e6));
+    assert_eq!((work.graphs_per_s, work.edges_per_s), (400.0, 60_000.0));
+    assert_eq!((work.node_fill, work.edge_fill), (0.75, 0.75));
+    assert_eq!(work.stretches.first(), Some(&(0.25, 1e9)), "the course has the warm-up");
+    let times = ahead.times.unwrap();
+    assert_eq!((times.update_mean, times.update_median), (9.5e6, 9.5e6), "without waiting");
+    assert_eq!(serial.rmse("test").collect::<Vec<_>>(), [(5, 2.001), (10, 1.001)]);
+}
+
+#[test]
+fn strategies_are_compared_by_graphs_and_not_by_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    // Half as long again per step, but three times the graphs.
+    two_strategies(dir.path(), "one", 15, 12);
+    let report = Report::of(&read(&[dir.path()]).unwrap());
+    let [verdict] = &report.verdicts[..] else { panic!("one batch size") };
+    assert_eq!((verdict.measure, verdict.best.as_str()), (Measure::TimePerGraph, "static-64"));
+    let rival = &verdict.rivals[0];
+    assert_eq!(rival.standing, Standing::Slower);
+    assert!((rival.factor - 13.0 / 18.0 * 3.0).abs() < 1e-9, "{}", rival.factor);
+    let (low, high) = rival.interval.unwrap();
+    assert!(low < rival.factor && rival.factor < high && low > 1.9, "{low} {high}");
+    assert!(sentence(verdict).starts_with("B = 8: static-64, 2.17× ["), "{}", sentence(verdict));
+}
+
+#[test]
+fn equal_strategies_are_not_distinguishable_and_few_runs_say_little() {
+    let dir = tempfile::tempdir().unwrap();
+    two_strategies(dir.path(), "one", 10, 4);
+    let report = Report::of(&read(&[dir.path()]).unwrap());
+    assert_eq!(report.verdicts[0].rivals[0].standing, Standing::NotDistinguishable);
+    assert!(sentence(&report.verdicts[0]).contains("not distinguishable from"));
+
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Run::default());
+    write(dir.path(), &Run { id: "b", batcher: "exact", ms: 20, ..Run::default() });
+    let report = Report::of(&read(&[dir.path()]).unwrap());
+    let rival = &report.verdicts[0].rivals[0];
+    assert_eq!((rival.standing, rival.interval), (Standing::TooFewRuns, None));
+    assert!(sentence(&report.verdicts[0]).contains("1 run is too few"));
+}
+
+#[test]
+fn machines_are_read_together_and_never_pooled() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    two_strategies(one.path(), "one", 30, 4);
+    two_strategies(two.path(), "two", 3, 4);
+    let report = Report::of(&read(&[one.path(), two.path()]).unwrap());
+    assert_eq!(report.settings.len(), 2);
+    assert_ne!(report.settings[0].title, report.settings[1].title, "titles tell them apart");
+    let best: Vec<&str> = report.verdicts.iter().map(|verdict| verdict.best.as_str()).collect();
+    assert_eq!(best, ["dynamic", "static-64"]);
+}
+
+#[test]
+fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
+    let dir = tempfile::tempdir().unwrap();
+    two_strategies(dir.path(), "one</svg><b>", 20, 4);
+    let results = read(&[dir.path()]).unwrap();
+    let report = Report::of(&results);
+    let padding = report.figures.iter().find(|figure| figure.id == "padding").unwrap();
+    let Plot::Bars(chart) = &padding.panels[0].plot else { panic!("bars") };
+    assert!((chart.series[0].points[0].unwrap().value - 25.0).abs() < 1e-9);
+    for figure in &report.figures {
+        assert!(!figure.panels.is_empty(), "{} has a panel", figure.id);
+        let svg = picture(figure).unwrap();
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
+        batchlab_forecast::picture::png(&svg).unwrap();
+    }
+    let page = html(&report, &results, "batchlab report 'a <b>'");
+    for markup in ["<script", "<b>", "one</svg>", "<study>", "http:", "https:", "NaN"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+    assert!(page.contains("&lt;study&gt; &amp; co") && page.contains("&lt;script&gt;alert"));
+    for figure in &report.figures {
+        assert!(page.contains(&format!("id=\"{}\"", figure.id)));
+    }
+    assert!(page.contains("prefers-color-scheme:dark"));
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+}
+
+#[test]
+fn faults_of_results_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = read(&[dir.path()]).unwrap_err();
+    assert!(matches!(error, ReportError::NoTables { .. }), "{error}");
+    write(dir.path(), &Run::default());
+    let twin = tempfile::tempdir().unwrap();
+    write(twin.path(), &Run::default());
+    let error = read(&[dir.path(), twin.path()]).unwrap_err().to_string();
+    assert!(error.contains("run a stands in"), "{error}");
+    let steps = dir.path().join("tables/steps/a.parquet");
+    let bytes = std::fs::read(&steps).unwrap();
+    std::fs::write(&steps, &bytes[..bytes.len() / 2]).unwrap();
+    let error = read(&[dir.path()]).unwrap_err();
+    assert!(matches!(&error, ReportError::Parquet { path, .. } if *path == steps), "{error}");
+    std::fs::copy(dir.path().join("tables/evals/a.parquet"), &steps).unwrap();
+    let error = read(&[dir.path()]).unwrap_err().to_string();
+    assert!(error.contains("column `step_ns`") || error.contains("column `"), "{error}");
+}
+
+#[test]
+fn an_interrupted_run_is_left_out_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Run::default());
+    let mut results = read(&[dir.path()]).unwrap();
+    results.runs[0].status = "interrupted".into();
+    let report = Report::of(&results);
+    assert!(report.settings.is_empty() && report.figures.iter().all(|f| f.panels.is_empty()));
+    assert_eq!(report.left_out[0].why, "status interrupted");
+    assert!(html(&report, &results, "").contains("1 run (status interrupted)"));
+}
