@@ -75,16 +75,19 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// Removes what a run has left in `wip/` that holds no rows; `false` if there is a journal.
+    /// Removes what a run has left in `wip/`, if its journal `holds_rows` of nothing. A journal may
+    /// end within its first entry.
     ///
     /// # Errors
-    /// A process that still works on the run, or a folder that cannot be removed.
-    pub fn sweep(out: &Path, run_id: &str) -> Result<bool, RunError> {
+    /// A process that works on the run, or a folder that cannot be removed.
+    pub fn sweep(
+        out: &Path,
+        run_id: &str,
+        holds_rows: impl FnOnce(&Path) -> Result<bool, RunError>,
+    ) -> Result<(), RunError> {
         let publisher = Self::lock(out, run_id)?;
-        if publisher.journal().exists() {
-            return Ok(false);
-        }
-        publisher.close(false).map(|()| true)
+        let journal = publisher.journal();
+        if journal.exists() && holds_rows(&journal)? { Ok(()) } else { publisher.close(false) }
     }
 
     fn lock(out: &Path, run_id: &str) -> Result<Self, RunError> {

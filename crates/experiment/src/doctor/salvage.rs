@@ -29,7 +29,7 @@ pub(super) fn salvage(out: &Path, run_id: &str, dry_run: bool) -> Result<Finding
     let journal = publish::journal_at_work(out, run_id);
     let Some(remains) = Remains::read(&journal, run_id)? else {
         if !dry_run {
-            publish::Publisher::sweep(out, run_id)?;
+            Publisher::sweep(out, run_id, |journal| Ok(Entries::open(journal)?.next().is_some()))?;
         }
         return Ok(Finding::Nothing);
     };

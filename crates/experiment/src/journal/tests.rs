@@ -4,6 +4,9 @@ use batchlab_core::record::{EventRecord, MetricRecord, Record};
 
 use super::*;
 
+/// What an entry holds.
+type Rows = Vec<(Table, RecordBatch)>;
+
 fn metrics(range: std::ops::Range<i64>) -> (Table, RecordBatch) {
     let row = |step| MetricRecord { name: "a".into(), step: Some(step), ..MetricRecord::default() };
     (Table::Metrics, MetricRecord::to_batch(&range.map(row).collect::<Vec<_>>()).unwrap())
@@ -15,7 +18,7 @@ fn event(step: i64) -> (Table, RecordBatch) {
 }
 
 /// A journal of three entries, and where they end.
-fn journal(folder: &Path) -> (PathBuf, Vec<Vec<(Table, RecordBatch)>>, Vec<u64>) {
+fn journal(folder: &Path) -> (PathBuf, Vec<Rows>, Vec<u64>) {
     let path = folder.join("journal");
     let mut journal = Journal::create(&path).unwrap();
     let entries = vec![vec![metrics(1..4), event(3)], vec![metrics(4..5)], vec![event(4)]];
@@ -28,7 +31,7 @@ fn journal(folder: &Path) -> (PathBuf, Vec<Vec<(Table, RecordBatch)>>, Vec<u64>)
     (path, entries, ends)
 }
 
-fn read(path: &Path) -> (Vec<Vec<(Table, RecordBatch)>>, u64) {
+fn read(path: &Path) -> (Vec<Rows>, u64) {
     let mut entries = Entries::open(path).unwrap();
     let read = entries.by_ref().map(|entry| entry.batches).collect();
     (read, entries.n_byte_left())

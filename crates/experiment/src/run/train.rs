@@ -113,7 +113,7 @@ impl<'a> TrainingLoop<'a> {
             }
             let step = self.n_step + 1;
             let start = Instant::now();
-            let (times, loss) = self.step(step, start)?;
+            let (times, loss) = self.step(step, start, step == last)?;
             self.train_ns += times.step_ns;
             for event in self.prepared.events.drain(..) {
                 let payload = event.graph.map(|graph| json!({ "graph": graph }));
@@ -147,7 +147,15 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// One step. A loss that is not finite stops it before the parameters change.
-    fn step(&mut self, step: u64, start: Instant) -> Result<(StepRecord, LossSum), RunError> {
+    ///
+    /// The loss is waited for in any case. What a GPU has to do after that overlaps with the next
+    /// batch's way to it, and is waited for at the `end`.
+    fn step(
+        &mut self,
+        step: u64,
+        start: Instant,
+        end: bool,
+    ) -> Result<(StepRecord, LossSum), RunError> {
         self.before.clone_from(&self.prepared.plan.cursor);
         self.pipeline.next(&mut self.prepared)?;
         let ready = Instant::now();
@@ -179,7 +187,9 @@ impl<'a> TrainingLoop<'a> {
                 times.optimiser_ns = Some(nanoseconds(backed, updated));
             }
         }
-        trainer.synchronise()?;
+        if end || clock.synchronises {
+            trainer.synchronise()?;
+        }
         times.step_ns = nanoseconds(start, Instant::now());
         Ok((times, loss))
     }
@@ -306,6 +316,7 @@ mod tests {
     struct Diary {
         n_forward: u64,
         said: Vec<&'static str>,
+        n_wait: u64,
         loss: f64,
     }
 
@@ -344,17 +355,39 @@ mod tests {
             Ok(())
         }
         fn synchronise(&mut self) -> Result<(), ModelError> {
+            self.n_wait += 1;
             Ok(())
+        }
+    }
+
+    fn forty() -> Arc<Graphs> {
+        let many = ManyGraphs::new(&[1; 40], Edges::FullyConnected).unwrap();
+        let mut graphs = Graphs::new("forty", Topology::Many(many)).unwrap();
+        graphs.origin = (1000..1040).collect();
+        Arc::new(graphs)
+    }
+
+    #[test]
+    fn only_the_last_step_waits_for_more_than_its_loss() {
+        for (timing, expected) in [("combined", [0, 0, 1]), ("stages", [5, 10, 15])] {
+            let training = format!("steps = 3\ntiming = \"{timing}\"");
+            let training: Training = toml::from_str(&training).unwrap();
+            let mut trainer = Diary { loss: 1.0, ..Diary::default() };
+            let n_wait = [1, 2, 3].map(|last| {
+                let producer = Producer::new(forty(), Box::new(Pairs(0)), Needs::default());
+                let pipeline = Pipeline::new(producer, 0);
+                let mut training = TrainingLoop::new(&training, &mut trainer, pipeline, 1.0);
+                training.step(last, Instant::now(), last == 3).unwrap();
+                trainer.n_wait
+            });
+            assert_eq!(n_wait, expected, "{timing}");
         }
     }
 
     /// Trains ten steps with this loss in the third; gives what the trainer did last, how the run
     /// ended, and the details of the event.
     fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
-        let many = ManyGraphs::new(&[1; 40], Edges::FullyConnected).unwrap();
-        let mut graphs = Graphs::new("forty", Topology::Many(many)).unwrap();
-        graphs.origin = (1000..1040).collect();
-        let graphs = Arc::new(graphs);
+        let graphs = forty();
         let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), Needs::default());
         let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
         let mut trainer = Diary { loss, ..Diary::default() };
