@@ -315,7 +315,9 @@ record! {
         backward_ns: Option<i64>,
         /// Change of the parameters.
         optimiser_ns: Option<i64>,
-        /// The whole step, from asking for the batch to the changed parameters.
+        /// The whole step, from asking for the batch to the changed parameters. With timing =
+        /// combined, what a GPU has still to do when the loss has come back is counted in the next
+        /// step.
         step_ns: i64,
         /// Mean loss that was minimised, in standardised units.
         loss: f64,

@@ -29,6 +29,15 @@ impl<D: Backend> Matrix<D> {
         Ok(Self { tensor, tracked: false })
     }
 
+    /// Zeros that no gradient is wanted for; nothing is copied.
+    ///
+    /// # Errors
+    /// A device without memory.
+    pub fn zeros(device: &D, [n_row, n_column]: [usize; 2]) -> Result<Self, ModelError> {
+        let tensor = device.try_zeros_like(&(n_row, n_column)).map_err(engine)?;
+        Ok(Self { tensor, tracked: false })
+    }
+
     /// A dfdx tensor; `tracked` if it depends on a parameter.
     ///
     /// # Errors

@@ -183,7 +183,7 @@ impl batchlab_tensor::Network for Network {
         let geometry = pass.edge_geometry(batch.displacement()?, EPSILON, self.cutoff)?;
         let scalars = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
         let shape = [3 * scalars.n_row(), self.latent];
-        let vectors = Matrix::constant(pass.device(), vec![0.0; shape[0] * shape[1]], shape)?;
+        let vectors = Matrix::zeros(pass.device(), shape)?;
         let mut state = State { scalars, vectors };
         for (i, interaction) in self.interactions.iter().enumerate() {
             let received = self.receive(pass, batch, &geometry, &state, i)?;
