@@ -9,6 +9,10 @@ use batchlab_npz::{Archive, NpzError, Problem};
 /// Node and edge numbers have 32 bits, and some room is left for padding.
 const MAX_INDEX: i64 = i32::MAX as i64;
 
+/// Features are unpacked, so a width that is wrong could ask for any amount of memory. Bags of words
+/// keep one value in a hundred or so.
+const SPARSEST: usize = 10_000;
+
 /// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
 pub(crate) fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
     let offset = offsets(file, "indptr", "indices")?;
@@ -60,6 +64,14 @@ pub(crate) fn features<R: Read + Seek>(
     let data = file.floats("feat_data")?;
     expect_length(file, "feat_data", data.len(), column.len(), "as many as feat_indices")?;
 
+    let most = SPARSEST.saturating_mul(data.len().max(1 << 10)) / n_node.max(1);
+    if width > most {
+        let expected = format!(
+            "at most {most} columns: with more, fewer than one in {SPARSEST} values would not be 0"
+        );
+        let value = width.to_string();
+        return Err(file.fault("feat_shape", Problem::Value { at: 1, value, expected }));
+    }
     let mut value = vec![0.0; n_node * width];
     for (node, bounds) in offset.windows(2).enumerate() {
         for entry in bounds[0]..bounds[1] {

@@ -239,6 +239,13 @@ fn other_graphs_of_this_format_load() {
     }
 }
 
+#[test]
+fn a_width_that_nothing_supports_is_not_believed() {
+    let wide = |n: i64| Small::new().with("feat_shape", integers(&[3, n]));
+    assert!(wide(1_000_000).load().is_ok());
+    wide(2_000_000_000).broken("at most 3413333 columns");
+}
+
 proptest! {
     /// Damage to the archive is seen by its checksums as a rule; damage to an array before it is packed
     /// is not.
