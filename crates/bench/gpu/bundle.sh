@@ -13,6 +13,7 @@ cd "$root"
 bundle=${1:-target/gpu-bundle}
 golden=${BATCHLAB_GOLDEN:-../shared/golden}
 models="model-schnet model-mpeu model-painn"
+release=${CARGO_TARGET_DIR:-target}/release
 
 command -v nvcc >/dev/null || eval "$("$here/toolkit.sh")"
 rm -rf "$bundle"
@@ -20,7 +21,7 @@ mkdir -p "$bundle/bin" "$bundle/tests" "$bundle/wheels"
 
 features=(--features batchlab-tensor/cuda)
 cargo build --release -p batchlab-cli -p batchlab-bench "${features[@]}"
-install -s target/release/batchlab target/release/batchlab-bench "$bundle/bin/"
+install -s "$release/batchlab" "$release/batchlab-bench" "$bundle/bin/"
 
 # Test programs by package and name. What they compare with is compiled in.
 packages=(-p batchlab-tensor)

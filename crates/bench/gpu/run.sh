@@ -38,13 +38,22 @@ step() { # name, command ...
 }
 
 cat commit; date -u +%F
-nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader
+nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader ||
+  echo "nvidia-smi does not run, so neither GPU nor driver are known" >&2
 python3 -c 'import importlib.metadata as m
 for name in ("jax", "torch", "torch_geometric", "numpy"):
-    print(name, m.version(name))'
+    try:
+        print(name, m.version(name))
+    except m.PackageNotFoundError:
+        print(name, "is missing: needed for the figures")'
 
+# Without a GPU nothing of the rest says anything.
+step smoke bin/batchlab run configs/smoke.toml --device cuda:0 --out "$results/smoke"
+if [ $failed -ne 0 ]; then
+  echo "the GPU cannot be used: see above. The program needs NVIDIA's driver, cuBLAS 13 and NVRTC 13" >&2
+  exit 1
+fi
 if [[ $parts == *checks* ]]; then
-  step smoke bin/batchlab run configs/smoke.toml --device cuda:0 --out "$results/smoke"
   for test in tests/*; do
     LINES_SHOWN=4 step "$(basename "$test")" timeout 300 "$test" --test-threads 4
   done
