@@ -1,5 +1,6 @@
 //! `batchlab import`: published results of others, in our tables.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -92,12 +93,13 @@ fn table(counts: &[(String, Counts)]) -> String {
     let mut text = String::new();
     for (file, c) in counts {
         let Counts { n_row, n_completed, n_incomplete, n_back_filled, n_error, n_mae_as_rmse } = c;
-        text += &format!(
+        let _ = writeln!(
+            text,
             "{file}\n\
              {n_row:>8} runs: {n_completed} completed, {n_incomplete} incomplete, \
              {n_back_filled} back-filled (flagged as failed)\n\
              {n_error:>8} errors at checkpoints: {n_mae_as_rmse} are MAE under the name of RMSE \
-             (kept as mae)\n"
+             (kept as mae)"
         );
     }
     text

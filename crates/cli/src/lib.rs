@@ -27,6 +27,7 @@ mod report;
 mod run;
 mod say;
 mod schema;
+mod sql;
 mod unit;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ Examples:
   batchlab doctor results/smoke
   batchlab plan configs/plan/qm9.toml --picture plan.svg
   batchlab data stats qm9
+  batchlab report results/smoke --html report.html
   batchlab list
   batchlab explain batcher.dynamic
 
@@ -71,6 +73,7 @@ enum Command {
     Explain(explain::Arguments),
     Import(import::Arguments),
     Schema(schema::Arguments),
+    Sql(sql::Arguments),
     New(new::Arguments),
 }
 
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
+        Command::Sql(arguments) => sql::run(&arguments),
         Command::New(arguments) => new::run(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -1,5 +1,6 @@
 //! `batchlab report`: from results to verdicts, figures and one page.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,17 +61,17 @@ fn fault(error: ReportError) -> anyhow::Error {
 fn verdicts(report: &Report) -> String {
     let mut text = String::new();
     for (index, setting) in report.settings.iter().enumerate() {
-        text += &format!("{}\n", setting.title);
+        let _ = writeln!(text, "{}", setting.title);
         let mut own = report.verdicts.iter().filter(|verdict| verdict.setting == index).peekable();
         if own.peek().is_none() {
             text += "  one strategy at each batch size; nothing to compare\n";
         }
         for verdict in own {
-            text += &format!("  {}\n", sentence(verdict));
+            let _ = writeln!(text, "  {}", sentence(verdict));
         }
     }
     for left in &report.left_out {
-        text += &format!("left out: {} runs ({})\n", left.n_run, left.why);
+        let _ = writeln!(text, "left out: {} runs ({})", left.n_run, left.why);
     }
     text
 }

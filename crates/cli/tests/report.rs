@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
@@ -18,12 +19,10 @@ fn published(dir: &Path, factor: &str) -> PathBuf {
         step_1000_test_rmse\n"
         .to_owned();
     for repeat in 0..4 {
-        text += &format!(
-            "schnet,qm9,dynamic,True,16,cpu,{repeat},True,job.sh,1,0.001,0.0{factor}{repeat},0.001,0.02,0.1000000{repeat}\n"
-        );
-        text += &format!(
-            "schnet,qm9,static,True,16,cpu,{repeat},True,job.sh,60,0.001,0.0{repeat}1,0.001,0.009,0.0512\n"
-        );
+        let times = format!("0.001,0.0{factor}{repeat},0.001,0.02,0.1000000{repeat}");
+        writeln!(text, "schnet,qm9,dynamic,True,16,cpu,{repeat},True,job.sh,1,{times}").unwrap();
+        let times = format!("0.001,0.0{repeat}1,0.001,0.009,0.0512");
+        writeln!(text, "schnet,qm9,static,True,16,cpu,{repeat},True,job.sh,60,{times}").unwrap();
     }
     let path = dir.join(format!("published{factor}.csv"));
     std::fs::write(&path, text).unwrap();
