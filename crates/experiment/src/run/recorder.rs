@@ -152,8 +152,7 @@ impl Recorder {
 
     /// First the journal, so that what a sink does cannot lose rows.
     fn flush(&mut self) -> Result<(), RunError> {
-        let batches =
-            [batch(&self.steps), batch(&self.evals), batch(&self.events), batch(&self.metrics)];
+        let batches = self.batches();
         self.journal.append(&batches)?;
         self.clear();
         self.writers.write_all(&batches)
