@@ -133,6 +133,25 @@ fn where_all_repetitions_are_alike_the_other_strategies_tell_an_mae() {
 }
 
 #[test]
+fn where_all_strategies_are_alike_the_checkpoints_before_and_after_tell_an_mae() {
+    let folder = Folder::new();
+    let times = "step_3_batching_time_mean,step_3_update_time_mean,step_3_batching_time_median,\
+        step_3_update_time_median";
+    let header = format!("{HEADER},{times},step_1_test_rmse,step_2_test_rmse,step_3_test_rmse");
+    let row = |kind, errors| row(kind, 0, "True", "1", TIMES, errors);
+    let rows = [
+        row("static,True", "0.20000001,0.0601234,0.18000001"),
+        row("static,False", "0.20000001,0.1801234,0.18000001").replace("0.004", "0.005"),
+    ];
+    let path = folder.0.path().join("a.csv");
+    std::fs::write(&path, format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    let imported = import(&[path]).remove(0);
+    let rmse = floats(table(&imported, Table::Evals), "rmse");
+    assert_eq!((rmse[1], rmse[4]), (None, Some(0.180_123_4)));
+    assert_eq!(imported.counts.n_mae_as_rmse, 1);
+}
+
+#[test]
 fn copied_times_are_found_in_the_longer_run() {
     let folder = Folder::new();
     let short = folder.file(

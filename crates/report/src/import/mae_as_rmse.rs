@@ -16,7 +16,8 @@ const SHARE: f64 = 0.8;
 ///
 /// What is usual is the median of the full numbers of all repetitions of the same setting, step and
 /// subset. Repetitions on a processor are equal to the last bit, so that all or none of them may be
-/// full; then the full numbers of the other strategies at the same batch size are taken.
+/// full; then the full numbers of the other strategies at the same batch size are taken, and where
+/// there are none either, those of the run itself at the checkpoints before and after.
 pub(super) fn find(rows: &[PublishedRow]) -> Vec<Vec<bool>> {
     let is_mae = |row: &PublishedRow, cell: &Cell| {
         if decimals(&cell.text).is_none_or(|decimals| decimals >= FULL) {
@@ -24,7 +25,8 @@ pub(super) fn find(rows: &[PublishedRow]) -> Vec<Vec<bool>> {
         }
         let usual =
             usual(rows, cell, |other| same_setting(row, other) && row.batcher == other.batcher)
-                .or_else(|| usual(rows, cell, |other| same_setting(row, other)));
+                .or_else(|| usual(rows, cell, |other| same_setting(row, other)))
+                .or_else(|| beside(row, cell));
         usual.is_some_and(|usual| cell.value < SHARE * usual)
     };
     rows.iter().map(|row| row.errors.iter().map(|cell| is_mae(row, cell)).collect()).collect()
@@ -50,6 +52,16 @@ fn usual(
     let full: Vec<f64> =
         rows.flat_map(|row| row.errors.iter().filter(at).map(|c| c.value)).collect();
     batchlab_stats::median(&full)
+}
+
+/// The mean of the full numbers of the same run and subset before and after.
+fn beside(row: &PublishedRow, cell: &Cell) -> Option<f64> {
+    let full = |other: &&Cell| other.split == cell.split && decimals(&other.text) == Some(FULL);
+    let full = || row.errors.iter().filter(full);
+    let before = full().filter(|other| other.step < cell.step).max_by_key(|other| other.step);
+    let after = full().filter(|other| other.step > cell.step).min_by_key(|other| other.step);
+    let values: Vec<f64> = before.into_iter().chain(after).map(|other| other.value).collect();
+    batchlab_stats::mean(&values)
 }
 
 /// Digits behind the point; none for numbers with an exponent, whose digits say nothing.
