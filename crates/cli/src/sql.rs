@@ -12,7 +12,7 @@ use crate::exit::Usage;
 /// The snippets stand once, in the documentation of the records, where tests run them.
 const RECORDS: &str = include_str!("../../../docs/records.md");
 
-/// Print queries on results, ready to run, for `DuckDB`, polars, pandas and Spark.
+/// Print queries on results, ready to run, in SQL, polars, pandas and Spark.
 ///
 /// docs/records.md says what every column means; `batchlab report` shows the query of each figure.
 #[derive(Debug, clap::Args)]
