@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A kept file is never trusted blindly. It is used only if it was written by the same program for
-//! the same description, if every file that the data set was made of still has the same content, and
+//! the same description, if every source still is what it was (see `fingerprint`), and
 //! if its own checksum is right. Otherwise the data are read anew, with a note that says why.
 //!
 //! Every data set profits without a line of its own, provided that it finds its files with

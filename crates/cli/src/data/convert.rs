@@ -16,8 +16,9 @@ use crate::exit::Usage;
 /// Read data sets now and keep them in a form that loads at once.
 ///
 /// What takes long to read is kept anyway when it is first used; this does it ahead of time. A kept
-/// file is used only while the program, the description and the content of every source file are the
-/// same. `BATCHLAB_CACHE` names the folder, or says `off`; by default it is in the user's cache folder.
+/// file is used only while the program, the description and the sources are the same: a file by the
+/// SHA-256 of its content, a folder by names, lengths, times and (on Unix) inodes of everything in it.
+/// `BATCHLAB_CACHE` names the folder, or says `off`; by default it is in the user's cache folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Configuration files or names of data sets; changes such as `dataset.path=qm9.npz` hold for all

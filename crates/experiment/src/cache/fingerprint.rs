@@ -2,9 +2,11 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use batchlab_core::LoadContext;
 use batchlab_core::dataset::Input;
@@ -17,13 +19,17 @@ use super::CacheError;
 /// A folder with more entries than this is not looked through.
 const MAX_ENTRY: usize = 1_000_000;
 
+/// Folders within folders; the readers go no deeper.
+const MAX_DEPTH: usize = 32;
+
 /// One input, and what it was when the graphs were loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct InputPrint {
     asked: PathBuf,
     found: PathBuf,
-    /// Of a file: SHA-256 of its content. Of a folder: SHA-256 over name, length and time of the last
-    /// change of everything in it, because reading 133,885 small files takes as long as loading them.
+    /// Of a file: SHA-256 of its content. Of a folder: SHA-256 over name, length, times of change and,
+    /// on Unix, device and inode of everything in it, because reading 133,885 small files takes as
+    /// long as loading them. Links count as what they lead to.
     print: String,
 }
 
@@ -57,11 +63,14 @@ impl InputPrint {
 fn print(path: &Path) -> io::Result<(String, SystemTime)> {
     let metadata = fs::metadata(path)?;
     let mut hasher = Sha256::new();
-    let mut changed = metadata.modified()?;
+    let mut changed = last_change(&metadata)?;
     if metadata.is_dir() {
-        hash_folder(path, &mut hasher, &mut changed)?;
-    } else {
+        let mut folder = Folder { hasher: &mut hasher, changed: &mut changed, n_entry: 0 };
+        folder.hash(path, &mut vec![identity(&metadata)])?;
+    } else if metadata.is_file() {
         hash_file(path, &mut hasher)?;
+    } else {
+        return Err(io::Error::other("it is no file and no folder"));
     }
     Ok((hexadecimal(&hasher.finalize()), changed))
 }
@@ -77,33 +86,85 @@ fn hash_file(path: &Path, hasher: &mut Sha256) -> io::Result<()> {
     }
 }
 
-/// Everything below a folder, links not followed.
-fn hash_folder(folder: &Path, hasher: &mut Sha256, changed: &mut SystemTime) -> io::Result<()> {
-    let mut entries: Vec<(PathBuf, Metadata)> = Vec::new();
-    let mut waiting = vec![folder.to_owned()];
-    while let Some(folder) = waiting.pop() {
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() {
-                waiting.push(entry.path());
-            }
-            entries.push((entry.path(), metadata));
-            if entries.len() > MAX_ENTRY {
+/// A folder that is gone through. Links are followed, because the readers follow them.
+struct Folder<'a> {
+    hasher: &'a mut Sha256,
+    changed: &'a mut SystemTime,
+    n_entry: usize,
+}
+
+impl Folder<'_> {
+    /// Everything below `folder`; `above` are the folders on the way to it, itself included.
+    fn hash(&mut self, folder: &Path, above: &mut Vec<Identity>) -> io::Result<()> {
+        let mut inside: Vec<PathBuf> =
+            fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+        inside.sort_unstable();
+        for path in inside {
+            self.n_entry += 1;
+            if self.n_entry > MAX_ENTRY {
                 return Err(io::Error::other(format!("more than {MAX_ENTRY} files in a folder")));
             }
+            // A link that leads nowhere stands for itself; what it leads to later changes the hash.
+            let metadata = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path))?;
+            self.entry(&path, &metadata)?;
+            let identity = identity(&metadata);
+            // Below a link to a folder above stands what is hashed already.
+            if !metadata.is_dir() || (identity.is_some() && above.contains(&identity)) {
+                continue;
+            }
+            if above.len() == MAX_DEPTH {
+                let path = path.display();
+                let message = format!("{path} lies more than {MAX_DEPTH} folders deep");
+                return Err(io::Error::other(message));
+            }
+            above.push(identity);
+            self.hash(&path, above)?;
+            above.pop();
         }
+        Ok(())
     }
-    entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    for (path, metadata) in entries {
-        let modified = metadata.modified()?;
-        *changed = modified.max(*changed);
-        hasher.update(path.as_os_str().as_encoded_bytes());
-        hasher.update([0]);
-        hasher.update(metadata.len().to_le_bytes());
-        hasher.update(nanoseconds(modified).to_le_bytes());
+
+    fn entry(&mut self, path: &Path, metadata: &Metadata) -> io::Result<()> {
+        *self.changed = last_change(metadata)?.max(*self.changed);
+        self.hasher.update(path.as_os_str().as_encoded_bytes());
+        self.hasher.update([0, u8::from(metadata.is_dir()), u8::from(metadata.is_symlink())]);
+        self.hasher.update(metadata.len().to_le_bytes());
+        self.hasher.update(nanoseconds(metadata.modified()?).to_le_bytes());
+        // Whoever unpacks an archive, or copies with times, sets the time of the content, but neither
+        // that of the inode nor its number.
+        let (device, inode) = identity(metadata).unwrap_or_default();
+        self.hasher.update(device.to_le_bytes());
+        self.hasher.update(inode.to_le_bytes());
+        self.hasher.update(nanoseconds(last_change(metadata)?).to_le_bytes());
+        Ok(())
     }
-    Ok(())
+}
+
+/// Device and inode of a file or folder; nothing where the system does not say.
+type Identity = Option<(u64, u64)>;
+
+#[cfg(unix)]
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
+fn identity(metadata: &Metadata) -> Identity {
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {
+    None
+}
+
+/// When content, name or anything else of a file changed last, as far as the system says.
+#[cfg(unix)]
+fn last_change(metadata: &Metadata) -> io::Result<SystemTime> {
+    let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
+    let rest = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
+    Ok(metadata.modified()?.max(UNIX_EPOCH + Duration::new(seconds, rest)))
+}
+
+#[cfg(not(unix))]
+fn last_change(metadata: &Metadata) -> io::Result<SystemTime> {
+    metadata.modified()
 }
 
 fn nanoseconds(time: SystemTime) -> u128 {

@@ -106,21 +106,86 @@ fn a_file_with_other_content_is_read_anew_and_a_new_time_alone_is_not() {
     assert!(place.load(&lines()).0.from_cache);
 }
 
+/// What is noted of a folder once everything in it is old.
+fn print_of(folder: &Path) -> Result<InputPrint, CacheError> {
+    let later = SystemTime::now() + Duration::from_secs(10);
+    let input =
+        batchlab_core::dataset::Input { asked: folder.to_owned(), found: folder.to_owned() };
+    InputPrint::of(&input, later)
+}
+
 #[test]
 fn a_folder_is_known_by_names_lengths_and_times() {
     let place = Place::new();
-    let input = |place: &Place| batchlab_core::dataset::Input {
-        asked: place.folder.path().to_owned(),
-        found: place.folder.path().to_owned(),
-    };
-    let print = |place: &Place| {
-        let later = SystemTime::now() + Duration::from_secs(10);
-        InputPrint::of(&input(place), later).unwrap()
-    };
+    let print = |place: &Place| print_of(place.folder.path()).unwrap();
     let first = print(&place);
     assert_eq!(print(&place), first);
     place.write("3\n5\n", 51);
     assert_ne!(print(&place), first);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_is_known_by_what_its_links_lead_to() {
+    use std::os::unix::fs::symlink;
+    let root = TempDir::new().unwrap();
+    let at = |name: &str| root.path().join(name);
+    fs::create_dir_all(at("data/inner")).unwrap();
+    fs::create_dir(at("elsewhere")).unwrap();
+    fs::write(at("elsewhere/in folder"), "1").unwrap();
+    fs::write(at("file"), "1").unwrap();
+    symlink(at("file"), at("data/to file")).unwrap();
+    symlink(at("elsewhere"), at("data/inner/to folder")).unwrap();
+    symlink(at("nowhere"), at("data/to nothing")).unwrap();
+    // In a circle, and twice, so that the ways through it would double with every step.
+    symlink(at("data"), at("data/inner/up")).unwrap();
+    symlink(at("data"), at("data/inner/up again")).unwrap();
+    let print = || print_of(&at("data")).unwrap();
+    let mut last = print();
+    assert_eq!(print(), last);
+    for (name, text) in [("file", "12"), ("elsewhere/in folder", "12"), ("nowhere", "1")] {
+        fs::write(at(name), text).unwrap();
+        let now = print();
+        assert_ne!(now, last, "{name}");
+        last = now;
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_notices_other_content_of_the_same_length_and_time() {
+    let root = TempDir::new().unwrap();
+    let path = root.path().join("a");
+    let set = |path: &Path, text: &str| {
+        fs::write(path, text).unwrap();
+        let file = fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+    };
+    set(&path, "e=1.0");
+    let first = print_of(root.path()).unwrap();
+    // The clock of a file system may step by some milliseconds.
+    std::thread::sleep(Duration::from_millis(50));
+    set(&path, "e=2.0");
+    let second = print_of(root.path()).unwrap();
+    assert_ne!(first, second, "written in its place");
+    let other = root.path().join("b");
+    set(&other, "e=3.0");
+    fs::rename(&other, &path).unwrap();
+    assert_ne!(print_of(root.path()).unwrap(), second, "moved into its place");
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_without_end_and_things_that_are_no_files_are_not_kept() {
+    let root = TempDir::new().unwrap();
+    let deep = (0..40).fold(root.path().to_owned(), |path, _| path.join("a"));
+    fs::create_dir_all(deep).unwrap();
+    let fault = print_of(root.path()).unwrap_err().to_string();
+    assert!(fault.contains("more than 32 folders deep"), "{fault}");
+    let socket = root.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let fault = print_of(&socket).unwrap_err().to_string();
+    assert!(fault.contains("no file and no folder"), "{fault}");
 }
 
 #[test]
