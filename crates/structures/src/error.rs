@@ -95,6 +95,16 @@ pub enum Problem {
         /// The token found.
         value: String,
     },
+    /// A property that is wanted as a number.
+    #[error(
+        "`{key}` is `{value}`, which is no finite number; correct it, or write `nan` where there is no value"
+    )]
+    Property {
+        /// The key or column.
+        key: String,
+        /// The text found.
+        value: String,
+    },
     /// No element of the periodic table.
     #[error("unknown element `{value}`; write a symbol such as `Fe`")]
     Element {

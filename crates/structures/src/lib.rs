@@ -24,4 +24,4 @@ mod structure;
 pub use element::{ELEMENTS, atomic_number, symbol};
 pub use error::{Problem, ReadError};
 pub use read::{Read, read};
-pub use structure::{Entry, Structure, Value, composition};
+pub use structure::{Entry, Structure, composition, is_absent, number};

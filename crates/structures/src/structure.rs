@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::element::atomic_number;
-use crate::error::{Problem, shown};
+use crate::error::{Problem, ReadError, shown};
 use crate::limits::MAX_ATOM;
 
 /// A molecule or a crystal.
@@ -29,37 +29,54 @@ pub struct Entry {
     pub line: usize,
     /// Atoms and cell; `None` where the entry states properties only.
     pub structure: Option<Structure>,
-    /// Everything else that is one value or a short list: keys as the file spells them.
-    pub property: BTreeMap<String, Value>,
-}
-
-/// One property.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// In the file's unit, finite.
-    Number(f64),
-    /// Text; short lists are joined by commas.
-    Text(String),
+    /// Everything else that is one value or a short list: keys and values as the file spells them, so
+    /// that `007` stays another name than `7`. Lists are joined by commas; numbers that are stored as
+    /// such (JSON, databases) have their shortest form.
+    pub property: BTreeMap<String, String>,
 }
 
 impl Entry {
-    /// A property as a number: one that is written as text is understood, too.
-    #[must_use]
-    pub fn number(&self, key: &str) -> Option<f64> {
-        match self.property.get(key)? {
-            Value::Number(number) => Some(*number),
-            Value::Text(text) => text.trim().parse().ok().filter(|x: &f64| x.is_finite()),
-        }
+    /// A property as a number, in the file's unit; `None` where there is no such property, or its value
+    /// is one that means that there is none ([`is_absent`]).
+    ///
+    /// # Errors
+    /// A value that is neither absent nor a finite number.
+    pub fn number(&self, key: &str) -> Result<Option<f64>, Problem> {
+        self.property.get(key).map_or(Ok(None), |value| number(key, value))
     }
 
-    /// A property that is text.
+    /// A property as it is written.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
-        match self.property.get(key)? {
-            Value::Text(text) => Some(text),
-            Value::Number(_) => None,
-        }
+        self.property.get(key).map(String::as_str)
     }
+
+    /// A problem at the place where the entry begins.
+    #[must_use]
+    pub fn fault(&self, problem: Problem) -> ReadError {
+        ReadError::Line { path: self.path.clone(), line: self.line, problem }
+    }
+}
+
+/// The value of a property as a number; `None` where it is absent.
+///
+/// # Errors
+/// A value that is neither absent nor a finite number.
+pub fn number(key: &str, value: &str) -> Result<Option<f64>, Problem> {
+    if is_absent(value) {
+        return Ok(None);
+    }
+    let number = value.trim().parse().ok().filter(|x: &f64| x.is_finite());
+    let wrong = || Problem::Property { key: shown(key), value: shown(value) };
+    number.map(Some).ok_or_else(wrong)
+}
+
+/// Whether a value is one of those by which programs write that there is none: nothing, `nan`, `null`,
+/// `None`, `NA` and their like, as pandas reads them.
+#[must_use]
+pub fn is_absent(value: &str) -> bool {
+    let absent = ["", "None", "nan", "NaN", "NAN", "null", "NULL", "NA", "N/A", "<NA>"];
+    absent.contains(&value.trim())
 }
 
 /// The atoms of a formula in which every count is written, such as `Ag2Co2O4`: proton numbers in
@@ -108,18 +125,20 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_found_in_text_and_text_is_not_invented() {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let property = [
-            ("a", Value::Number(1.5)),
-            ("b", text(" 6.8531")),
-            ("c", text("metal")),
-            ("d", text("inf")),
-        ];
-        let property = property.map(|(key, value)| (key.to_owned(), value)).into();
-        let entry = Entry { path: PathBuf::new(), line: 1, structure: None, property };
-        assert_eq!((entry.number("a"), entry.number("b")), (Some(1.5), Some(6.8531)));
-        assert_eq!(["c", "d", "e"].map(|key| entry.number(key)), [None; 3]);
-        assert_eq!((entry.text("a"), entry.text("c")), (None, Some("metal")));
+    fn what_is_absent_is_no_number_and_what_is_no_number_is_refused() {
+        let entry = |value: &str| {
+            let property = [("e".to_owned(), value.to_owned())].into();
+            Entry { path: PathBuf::new(), line: 1, structure: None, property }
+        };
+        assert_eq!(entry(" 6.8531").number("e"), Ok(Some(6.8531)));
+        assert_eq!(entry("007").text("e"), Some("007"));
+        assert_eq!(entry("1").number("f"), Ok(None));
+        for absent in ["", " ", "nan", "NaN", "null", "None", "N/A"] {
+            assert_eq!(entry(absent).number("e"), Ok(None), "{absent}");
+        }
+        for wrong in ["2.0eV", "1,5", "oops", "1e400", "inf", "-inf", "-nan", "true"] {
+            let fault = entry(wrong).number("e").unwrap_err().to_string();
+            assert!(fault.starts_with(&format!("`e` is `{wrong}`, which is no finite")), "{fault}");
+        }
     }
 }

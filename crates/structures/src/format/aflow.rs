@@ -14,13 +14,13 @@ use crate::error::{Problem, shown};
 use crate::limits::MAX_ATOM;
 use crate::lines::{Fault, Lines};
 use crate::number::finite;
-use crate::structure::{Structure, Value, composition};
+use crate::structure::{Structure, composition};
 
 /// The longest list that is kept as a property.
 const MAX_LIST: usize = 32;
 
 /// An entry without its place.
-pub(crate) type Content = (Option<Structure>, BTreeMap<String, Value>);
+pub(crate) type Content = (Option<Structure>, BTreeMap<String, String>);
 
 /// Structure and properties of one entry.
 pub(crate) fn content(entry: &Map<String, Json>) -> Result<Content, Problem> {
@@ -29,18 +29,18 @@ pub(crate) fn content(entry: &Map<String, Json>) -> Result<Content, Problem> {
 }
 
 /// A value of a property; `None` for what is absent or too deep.
-pub(crate) fn plain(value: &Json) -> Option<Value> {
+pub(crate) fn plain(value: &Json) -> Option<String> {
     match value {
-        Json::Number(number) => number.as_f64().map(Value::Number),
-        Json::String(text) => Some(Value::Text(text.clone())),
-        Json::Bool(truth) => Some(Value::Text(truth.to_string())),
+        Json::Number(number) => Some(number.to_string()),
+        Json::String(text) => Some(text.clone()),
+        Json::Bool(truth) => Some(truth.to_string()),
         Json::Array(items) if items.len() <= MAX_LIST => {
             let items = items.iter().map(|item| match item {
                 Json::String(text) => Some(text.clone()),
                 Json::Number(number) => Some(number.to_string()),
                 _ => None,
             });
-            Some(Value::Text(items.collect::<Option<Vec<_>>>()?.join(",")))
+            Some(items.collect::<Option<Vec<_>>>()?.join(","))
         }
         _ => None,
     }

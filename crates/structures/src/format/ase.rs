@@ -12,7 +12,7 @@ use crate::error::{Problem, shown};
 use crate::format::aflow::{Content, plain};
 use crate::limits::{MAX_ATOM, MAX_ENTRY};
 use crate::lines::Fault;
-use crate::structure::{Structure, Value};
+use crate::structure::Structure;
 
 /// Reads all rows, by their id.
 pub(crate) fn read(
@@ -65,13 +65,13 @@ fn content(row: &Row) -> Result<Content, Problem> {
     Ok((Some(Structure { atomic_number, position, cell }), properties(row)?))
 }
 
-fn properties(row: &Row) -> Result<BTreeMap<String, Value>, Problem> {
+fn properties(row: &Row) -> Result<BTreeMap<String, String>, Problem> {
     let mut property = BTreeMap::new();
     if let ValueRef::Real(energy) = get(row, 5) {
-        property.insert("energy".to_owned(), Value::Number(energy));
+        property.insert("energy".to_owned(), energy.to_string());
     }
     if let ValueRef::Integer(id) = get(row, 0) {
-        property.insert("id".to_owned(), Value::Number(id as f64));
+        property.insert("id".to_owned(), id.to_string());
     }
     let pairs = match get(row, 6) {
         ValueRef::Null => return Ok(property),

@@ -12,7 +12,7 @@ use crate::format::aflow::Content;
 use crate::limits::MAX_ATOM;
 use crate::lines::{Fault, document};
 use crate::number::finite;
-use crate::structure::{Structure, Value};
+use crate::structure::Structure;
 
 /// Reads all data blocks of a file.
 pub(crate) fn read(
@@ -239,7 +239,7 @@ impl<'a> Block<'a> {
             structure.position.push(cell::cartesian(at, &cell));
             structure.atomic_number.push(species(symbols[site])?);
         }
-        let property = [("name".to_owned(), Value::Text(name.to_owned()))].into();
+        let property = [("name".to_owned(), name.to_owned())].into();
         Ok((Some(structure), property))
     }
 

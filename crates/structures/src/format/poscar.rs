@@ -10,7 +10,7 @@ use crate::format::aflow::Content;
 use crate::limits::{MAX_ATOM, TRUSTED_ATOM};
 use crate::lines::{Fault, Lines};
 use crate::number::{finite, three};
-use crate::structure::{Structure, Value};
+use crate::structure::Structure;
 
 /// Reads one structure; what follows it, such as velocities, is not looked at.
 pub(crate) fn read(
@@ -104,7 +104,7 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<Content, Fault> {
             cell::cartesian(at, &cell)
         });
     }
-    let property = [("comment".to_owned(), Value::Text(comment))].into();
+    let property = [("comment".to_owned(), comment)].into();
     Ok((Some(structure), property))
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Problem, shown};
 use crate::format::aflow::{self, Content};
 use crate::format::cif;
 use crate::lines::{Fault, Watched};
-use crate::structure::Value;
+use crate::structure::is_absent;
 
 /// Columns that hold a structure, or name an entry of AFLOW.
 const KNOWN: [&str; 4] = ["cif", "compound", "auid", "aurl"];
@@ -72,8 +72,8 @@ fn with_cif(header: &[&str], row: &StringRecord, column: usize) -> Result<Conten
     }
     let mut property = BTreeMap::new();
     for (at, (name, cell)) in header.iter().zip(row).enumerate() {
-        if at != column && !name.is_empty() && !is_absent(cell) {
-            property.insert((*name).to_owned(), scalar(cell));
+        if at != column && !name.is_empty() {
+            property.insert((*name).to_owned(), cell.trim().to_owned());
         }
     }
     Ok((found, property))
@@ -100,16 +100,6 @@ fn list(cell: &str) -> Result<Json, Problem> {
     let json = cell.replace('\'', "\"").replace('(', "[").replace(')', "]");
     serde_json::from_str(&json)
         .map_err(|_| Problem::Expected { expected: "a list such as `[1, 2]`", value: shown(cell) })
-}
-
-fn scalar(cell: &str) -> Value {
-    let number = cell.trim().parse().ok().filter(|x: &f64| x.is_finite());
-    number.map_or_else(|| Value::Text(cell.to_owned()), Value::Number)
-}
-
-/// How pandas and others write that there is no value.
-fn is_absent(cell: &str) -> bool {
-    matches!(cell.trim(), "" | "None" | "nan" | "NaN" | "null" | "NA" | "N/A")
 }
 
 fn fault(line: usize, error: csv::Error) -> (usize, Fault) {

@@ -10,7 +10,7 @@ use crate::format::aflow::Content;
 use crate::limits::{MAX_ATOM, TRUSTED_ATOM};
 use crate::lines::{Fault, Lines};
 use crate::number::finite;
-use crate::structure::{Structure, Value};
+use crate::structure::Structure;
 
 /// Reads all structures.
 pub(crate) fn read(
@@ -62,7 +62,7 @@ fn structure(lines: &mut Lines<impl BufRead>, n_atom: usize) -> Result<Content, 
 struct Comment {
     layout: Layout,
     cell: Option<[[f64; 3]; 3]>,
-    property: BTreeMap<String, Value>,
+    property: BTreeMap<String, String>,
 }
 
 /// Where element and position stand in the line of an atom.
@@ -80,7 +80,7 @@ fn comment(line: &str) -> Result<Comment, Problem> {
     let mut comment = Comment { layout: PLAIN, cell: None, property: BTreeMap::new() };
     if !line.contains('=') {
         if !line.trim().is_empty() {
-            comment.property.insert("comment".to_owned(), Value::Text(line.trim().to_owned()));
+            comment.property.insert("comment".to_owned(), line.trim().to_owned());
         }
         return Ok(comment);
     }
@@ -92,11 +92,7 @@ fn comment(line: &str) -> Result<Comment, Problem> {
             "Properties" => comment.layout = layout(value)?,
             "Lattice" => comment.cell = Some(lattice(value)?),
             "pbc" => periodic = Some(pbc(value)?),
-            _ => {
-                let number = value.parse().ok().filter(|x: &f64| x.is_finite());
-                let value = number.map_or_else(|| Value::Text(value.to_owned()), Value::Number);
-                comment.property.insert(key.to_owned(), value);
-            }
+            _ => drop(comment.property.insert(key.to_owned(), value.to_owned())),
         }
     }
     match (periodic, comment.cell) {

@@ -199,8 +199,9 @@ impl Crystals {
         let beside =
             self.relaxed.as_ref().filter(|(beside, _)| *beside == folder).map(|(_, found)| found);
         let structure = structure.as_ref().or(beside.filter(|found| is_of(&entry, found)));
-        let value = target.of(&entry);
-        if let Some(reason) = filter.reject(&entry, structure.is_some(), value.is_some()) {
+        let value = target.of(&entry).map_err(|problem| entry.fault(problem))?;
+        let rejected = filter.reject(&entry, structure.is_some(), value.is_some());
+        if let Some(reason) = rejected.map_err(|problem| entry.fault(problem))? {
             self.left_out[reason as usize] += 1;
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use batchlab_structures::Entry;
+use batchlab_structures::{Entry, Problem, is_absent};
 
 /// What an entry must fulfil, and which entries came before it.
 #[derive(Debug, Clone, Default)]
@@ -60,44 +60,53 @@ impl Filter {
     /// Why an entry is left out, or `None` for one that is kept. Entries must come in order: of
     /// repeated ones the first *kept* one stays, so that an entry without positions does not stand in
     /// the way of the same entry from another file.
+    ///
+    /// # Errors
+    /// A formation enthalpy that is no number.
     pub fn reject(
         &mut self,
         entry: &Entry,
         has_structure: bool,
         has_target: bool,
-    ) -> Option<Reason> {
-        let (auid, aurl) = (entry.text("auid"), entry.text("aurl"));
+    ) -> Result<Option<Reason>, Problem> {
+        let stated = |key| entry.text(key).filter(|id| !is_absent(id));
+        let (auid, aurl) = (stated("auid"), stated("aurl"));
         if auid.is_some_and(|id| self.auid.contains(id))
             || aurl.is_some_and(|id| self.aurl.contains(id))
         {
-            return Some(Reason::Repeated);
+            return Ok(Some(Reason::Repeated));
         }
-        let reason = self.reason(entry, has_structure, has_target);
+        let reason = self.reason(entry, has_structure, has_target)?;
         if reason.is_none() {
             self.auid.extend(auid.map(str::to_owned));
             self.aurl.extend(aurl.map(str::to_owned));
         }
-        reason
+        Ok(reason)
     }
 
-    fn reason(&self, entry: &Entry, has_structure: bool, has_target: bool) -> Option<Reason> {
+    fn reason(
+        &self,
+        entry: &Entry,
+        has_structure: bool,
+        has_target: bool,
+    ) -> Result<Option<Reason>, Problem> {
         if !has_structure {
-            return Some(Reason::NoStructure);
+            return Ok(Some(Reason::NoStructure));
         }
         if !has_target {
-            return Some(Reason::NoTarget);
+            return Ok(Some(Reason::NoTarget));
         }
         if !self.dft_type.is_empty()
             && !self.is_accepted(entry.text("dft_type").unwrap_or_default())
         {
-            return Some(Reason::DftType);
+            return Ok(Some(Reason::DftType));
         }
-        let enthalpy = entry.number("enthalpy_formation_atom");
+        let enthalpy = entry.number("enthalpy_formation_atom")?;
         let outside = enthalpy.is_some_and(|enthalpy| {
             self.above.is_some_and(|above| enthalpy <= above)
                 || self.below.is_some_and(|below| enthalpy >= below)
         });
-        outside.then_some(Reason::Enthalpy)
+        Ok(outside.then_some(Reason::Enthalpy))
     }
 
     /// Whether every kind in a list is accepted; it may be spelled as Python prints it.
@@ -111,19 +120,15 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
-    use batchlab_structures::Value;
-
     use super::*;
 
     fn entry(property: &[(&str, &str)]) -> Entry {
-        let property = property
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), Value::Text((*value).to_owned())));
+        let property = property.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         Entry { path: "x".into(), line: 1, structure: None, property: property.collect() }
     }
 
     fn reject(filter: &mut Filter, property: &[(&str, &str)]) -> Option<Reason> {
-        filter.reject(&entry(property), true, true)
+        filter.reject(&entry(property), true, true).expect("numbers")
     }
 
     #[test]
@@ -142,6 +147,9 @@ mod tests {
             );
         }
         assert_eq!(reject(&mut filter, &[]), None);
+        assert_eq!(reject(&mut filter, &[("enthalpy_formation_atom", "nan")]), None);
+        let wrong = entry(&[("enthalpy_formation_atom", "low")]);
+        assert!(filter.reject(&wrong, true, true).is_err());
     }
 
     #[test]
@@ -164,8 +172,8 @@ mod tests {
     fn the_first_kept_one_of_repeated_entries_stays() {
         let mut filter = Filter::default();
         let same = [("auid", "aflow:1"), ("aurl", "a")];
-        assert_eq!(filter.reject(&entry(&same), false, true), Some(Reason::NoStructure));
-        assert_eq!(filter.reject(&entry(&same), true, false), Some(Reason::NoTarget));
+        assert_eq!(filter.reject(&entry(&same), false, true), Ok(Some(Reason::NoStructure)));
+        assert_eq!(filter.reject(&entry(&same), true, false), Ok(Some(Reason::NoTarget)));
         assert_eq!(reject(&mut filter, &same), None);
         assert_eq!(
             reject(&mut filter, &[("auid", "aflow:1"), ("aurl", "b")]),
@@ -175,5 +183,7 @@ mod tests {
         assert_eq!(reject(&mut filter, &[("auid", "aflow:2"), ("aurl", "b")]), None);
         // Without a name nothing can be a repeat.
         assert_eq!([reject(&mut filter, &[]), reject(&mut filter, &[])], [None, None]);
+        let unnamed = [("auid", ""), ("aurl", "null")];
+        assert_eq!([reject(&mut filter, &unnamed), reject(&mut filter, &unnamed)], [None, None]);
     }
 }

@@ -1,7 +1,7 @@
 //! What is learned of a crystal.
 
 use batchlab_core::graphs;
-use batchlab_structures::Entry;
+use batchlab_structures::{Entry, Problem, is_absent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,15 +22,17 @@ pub enum Target {
 
 impl Target {
     /// The value of an entry, or the number of its class; `None` where the entry does not say.
-    #[must_use]
-    pub fn of(self, entry: &Entry) -> Option<f64> {
+    ///
+    /// # Errors
+    /// A value that should be a number and is none.
+    pub fn of(self, entry: &Entry) -> Result<Option<f64>, Problem> {
         match self {
             Self::FormationEnthalpy => entry.number("enthalpy_formation_atom"),
             Self::Egap => entry.number("Egap"),
             Self::Metal => {
-                let kind =
-                    entry.text("Egap_type").map(str::trim).filter(|kind| !kind.is_empty())?;
-                Some(if kind.eq_ignore_ascii_case("metal") { 0.0 } else { 1.0 })
+                let kind = entry.text("Egap_type").filter(|kind| !is_absent(kind));
+                let is_metal = |kind: &str| kind.trim().eq_ignore_ascii_case("metal");
+                Ok(kind.map(|kind| if is_metal(kind) { 0.0 } else { 1.0 }))
             }
         }
     }

@@ -8,11 +8,12 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use batchlab_structures::Entry;
+use batchlab_structures::{Entry, is_absent};
 
 use crate::energies::{Convention, EXPECTED};
 use crate::error::{Problem, Qm9Error};
 use crate::molecule::{Element, Molecule, N_PROPERTY};
+use crate::number::{finite, gdb_index};
 use crate::properties::PROPERTIES;
 
 /// The keys of the 15 properties, in the order of [`PROPERTIES`].
@@ -61,9 +62,10 @@ fn molecule(entry: &Entry, convention: &mut Option<Convention>) -> Result<Molecu
     let has_any = KEYS.iter().any(|key| entry.property.contains_key(*key));
     let property =
         if has_any { Some(properties(entry, &atomic_number, convention)?) } else { None };
-    let gdb_index = entry.number("index").filter(|index| (1.0..4e9).contains(index));
-    #[allow(clippy::cast_sign_loss, reason = "checked to be positive")]
-    let gdb_index = gdb_index.map(|index| index as u32);
+    // Some databases keep all values as floating point.
+    let index = entry.text("index").filter(|text| !is_absent(text));
+    let index = index.map(|text| text.strip_suffix(".0").unwrap_or(text));
+    let gdb_index = index.map(gdb_index).transpose()?;
     Ok(Molecule { gdb_index, atomic_number, position: structure.position, property })
 }
 
@@ -78,7 +80,9 @@ fn properties(
             name: named.name,
             spellings: "as in the study's databases",
         };
-        *value = entry.number(key).or_else(|| entry.number(named.name)).ok_or_else(missing)?;
+        let key = if entry.property.contains_key(key) { key } else { named.name };
+        let text = entry.text(key).filter(|text| !is_absent(text)).ok_or_else(missing)?;
+        *value = finite(text, named.name)?;
     }
     match Convention::of(&property, atomic_number) {
         Some(found) if *convention.get_or_insert(found) == found => {
@@ -86,5 +90,42 @@ fn properties(
             Ok(property)
         }
         _ => Err(Problem::Expected { expected: EXPECTED, value: property[10].to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlab_structures::Structure;
+
+    use super::*;
+
+    fn molecule(property: &[(&str, &str)]) -> Result<Molecule, Problem> {
+        let structure = Structure {
+            atomic_number: vec![1, 1],
+            position: vec![[0.0; 3], [0.0, 0.0, 0.74]],
+            cell: None,
+        };
+        let property = property.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        let (path, structure) = ("x.db".into(), Some(structure));
+        let entry = Entry { path, line: 1, structure, property: property.collect() };
+        super::molecule(&entry, &mut None)
+    }
+
+    #[test]
+    fn an_index_that_is_none_is_not_passed_over() {
+        let index = |text| molecule(&[("index", text)]).map(|molecule| molecule.gdb_index);
+        assert_eq!((index("7"), index("7.0"), index("nan")), (Ok(Some(7)), Ok(Some(7)), Ok(None)));
+        for wrong in ["0", "-1", "1.5", "seven", "4294967296"] {
+            assert_eq!(index(wrong), Err(Problem::Index { value: wrong.into() }));
+        }
+    }
+
+    #[test]
+    fn a_property_that_is_no_number_is_named() {
+        let value = "1,5".to_owned();
+        let fault = molecule(&[("rotA", "1,5")]).map(drop);
+        assert_eq!(fault, Err(Problem::NotANumber { what: PROPERTIES[0].name, value }));
+        let missing = molecule(&[("rotA", "nan")]).map(drop);
+        assert!(matches!(missing, Err(Problem::MissingProperty { .. })), "{missing:?}");
     }
 }

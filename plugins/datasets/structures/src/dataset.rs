@@ -1,5 +1,6 @@
 //! The plugin: from a configuration to the columnar store.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,12 @@ use std::path::{Path, PathBuf};
 use batchlab_core::graphs::Target;
 use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Read, Value, read, symbol};
+use batchlab_structures::{Entry, Read, ReadError, is_absent, number, read, symbol};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StructuresError;
-use crate::table::Rows;
+use crate::table::{Row, Rows};
 
 /// How many structures are read between two reports of progress.
 const REPORT_EVERY: u64 = 100;
@@ -40,8 +41,9 @@ pub struct Structures {
     /// A table that holds the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
-    /// What happens to a structure without target: `"refuse"` ends the loading, `"skip"` leaves it
-    /// out and counts it.
+    /// What happens to a structure without target (no such key, no row, or a value such as `nan` or
+    /// nothing): `"refuse"` ends the loading, `"skip"` leaves it out and counts it. A value that is no
+    /// number ends the loading in any case.
     #[serde(default)]
     pub missing: Missing,
     /// Which atoms are connected: `{ radius = 5.0 }` (angstrom), `{ nearest = 12 }`, both over all
@@ -61,7 +63,7 @@ pub struct Table {
     pub path: PathBuf,
     /// The column that names structures. A structure is called by its property of that name, by its
     /// file's name, with or without what follows the last dot, or by its folder: the first of these
-    /// that has a row counts.
+    /// that has a row counts. Names are compared as they are written: `007` is not `7`.
     pub id: String,
 }
 
@@ -148,6 +150,17 @@ struct Collected {
     origin: Vec<u32>,
     n_read: u64,
     n_skipped: u64,
+    /// How many structures took each row of the table.
+    n_taken: HashMap<u64, u64>,
+}
+
+/// What is written for a structure.
+struct Found<'a> {
+    path: &'a Path,
+    line: usize,
+    value: &'a str,
+    /// The row of the table, if it stands there.
+    row: Option<u64>,
 }
 
 impl Structures {
@@ -159,7 +172,8 @@ impl Structures {
     ) -> Result<(Collected, Read), StructuresError> {
         let structures = StructureCollector::new(self.edges);
         let (target, origin) = (Vec::new(), Vec::new());
-        let mut kept = Collected { structures, target, origin, n_read: 0, n_skipped: 0 };
+        let n_taken = HashMap::new();
+        let mut kept = Collected { structures, target, origin, n_read: 0, n_skipped: 0, n_taken };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let mut fault = None;
         let counts = read(path, &mut |entry| {
@@ -178,13 +192,11 @@ impl Structures {
         })?;
         match fault {
             Some(error) => Err(error),
-            None if kept.target.is_empty() && kept.n_read > 0 => {
-                Err(StructuresError::NothingLeft {
-                    path: path.to_owned(),
-                    n_read: kept.n_read,
-                    target: self.target.clone(),
-                })
-            }
+            None if kept.target.is_empty() => Err(StructuresError::NothingLeft {
+                path: path.to_owned(),
+                n_read: kept.n_read,
+                target: self.target.clone(),
+            }),
             None => Ok((kept, counts)),
         }
     }
@@ -197,16 +209,18 @@ impl Structures {
     ) -> Result<(), StructuresError> {
         let Some(structure) = &entry.structure else { return Ok(()) };
         kept.n_read += 1;
-        let value = match self.value(&entry, rows) {
-            Ok(value) => value,
-            Err(StructuresError::NoTarget { .. } | StructuresError::NoRow { .. })
-                if self.missing == Missing::Skip =>
-            {
+        let found = self.found(&entry, rows).and_then(|found| Ok((self.value(&found)?, found.row)));
+        let (value, row) = match found {
+            Ok(found) => found,
+            Err(error) if self.missing == Missing::Skip && error.is_absence() => {
                 kept.n_skipped += 1;
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
+        if let Some(row) = row {
+            *kept.n_taken.entry(row).or_default() += 1;
+        }
         kept.structures
             .push(&structure.atomic_number, &structure.position, structure.cell.as_ref())
             .map_err(|source| StructuresError::Edges {
@@ -219,45 +233,55 @@ impl Structures {
         Ok(())
     }
 
-    /// The target of a structure: a number, or the number of its class.
-    fn value(&self, entry: &Entry, rows: Option<&Rows>) -> Result<f64, StructuresError> {
-        let (path, line) = (entry.path.clone(), entry.line);
-        let found = match (rows, &self.table) {
-            (Some(rows), Some(table)) => {
-                let names = names(entry, &table.id);
-                match rows.find(&names) {
-                    Some(value) => Some(Value::Text(value.to_owned())),
-                    None => return Err(StructuresError::NoRow { path, line, tried: names }),
-                }
-            }
-            _ => entry.property.get(&self.target).cloned(),
-        };
-        let absent = |what| StructuresError::NoTarget {
-            path: path.clone(),
-            line,
-            what,
+    /// What is written for a structure, and where.
+    fn found<'a>(
+        &self,
+        entry: &'a Entry,
+        rows: Option<&'a Rows>,
+    ) -> Result<Found<'a>, StructuresError> {
+        if let (Some(rows), Some(table)) = (rows, &self.table) {
+            let tried = names(entry, &table.id);
+            let Some(Row { line, value }) = rows.find(&tried) else {
+                return Err(StructuresError::NoRow {
+                    path: entry.path.clone(),
+                    line: entry.line,
+                    tried,
+                });
+            };
+            return Ok(Found { path: &rows.path, line: *line as usize, value, row: Some(*line) });
+        }
+        let value = entry.text(&self.target).ok_or_else(|| StructuresError::NoTarget {
+            path: entry.path.clone(),
+            line: entry.line,
             target: self.target.clone(),
             known: entry.property.keys().cloned().collect(),
-        };
+        })?;
+        Ok(Found { path: &entry.path, line: entry.line, value, row: None })
+    }
+
+    /// The target of a structure: a number, or the number of its class.
+    fn value(&self, found: &Found<'_>) -> Result<f64, StructuresError> {
+        let (path, line, value) = (found.path.to_owned(), found.line, found.value.to_owned());
         if self.classes.is_empty() {
-            let number = found.and_then(|value| match value {
-                Value::Number(number) => Some(number),
-                Value::Text(text) => text.trim().parse().ok().filter(|x: &f64| x.is_finite()),
-            });
-            return number.ok_or_else(|| absent("number"));
+            let read = number(&self.target, &value);
+            let target = self.target.clone();
+            return match read {
+                Ok(Some(number)) => Ok(number),
+                Ok(None) => Err(StructuresError::NoValue { path, line, target, value }),
+                Err(problem) => Err(ReadError::Line { path, line, problem }.into()),
+            };
         }
-        let class = match found.ok_or_else(|| absent("text"))? {
-            Value::Number(number) => number.to_string(),
-            Value::Text(text) => text,
-        };
-        let known = self.classes.iter().position(|name| *name == class);
-        let classes = || self.classes.clone();
-        known.map(|at| at as f64).ok_or_else(|| StructuresError::NoClass {
-            path,
-            line,
-            value: class,
-            classes: classes(),
-        })
+        match self.classes.iter().position(|class| *class == value) {
+            Some(class) => Ok(class as f64),
+            None if is_absent(&value) => {
+                let target = self.target.clone();
+                Err(StructuresError::NoValue { path, line, target, value })
+            }
+            None => {
+                let classes = self.classes.clone();
+                Err(StructuresError::NoClass { path, line, value, classes })
+            }
+        }
     }
 
     fn graphs(&self, kept: Collected, counts: Read) -> Result<Graphs, DatasetError> {
@@ -274,6 +298,10 @@ impl Structures {
             ("structures left out without target".to_owned(), kept.n_skipped),
             ("files passed over, of no known format".to_owned(), counts.n_other),
         ];
+        if self.table.is_some() {
+            let shared = kept.n_taken.values().filter(|n| **n > 1).sum();
+            notes.push(("structures that share a row of the table".to_owned(), shared));
+        }
         notes.append(&mut graphs.notes);
         graphs.notes = notes;
         graphs.check()?;
@@ -283,10 +311,7 @@ impl Structures {
 
 /// How a structure may be called in a table.
 fn names(entry: &Entry, id: &str) -> Vec<String> {
-    let property = entry.property.get(id).map(|value| match value {
-        Value::Number(number) => number.to_string(),
-        Value::Text(text) => text.trim().to_owned(),
-    });
+    let property = entry.text(id).map(|value| value.trim().to_owned());
     let text =
         |part: Option<&std::ffi::OsStr>| part.and_then(|part| part.to_str()).map(str::to_owned);
     let path = &entry.path;
@@ -294,6 +319,7 @@ fn names(entry: &Entry, id: &str) -> Vec<String> {
     [property, text(path.file_name()), text(path.file_stem()), text(folder)]
         .into_iter()
         .flatten()
+        .filter(|name| !name.is_empty())
         .collect()
 }
 

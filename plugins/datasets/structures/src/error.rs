@@ -26,7 +26,7 @@ pub enum StructuresError {
     },
     /// A structure has no value to learn.
     #[error(
-        "{}:{line}: the structure has no {what} `{target}`{}; it has: {}; choose another `target`, or set \
+        "{}:{line}: the structure has no `{target}`{}; it has: {}; choose another `target`, or set \
          `missing = \"skip\"`", path.display(), suggestion(target, known), excerpt(&known.join(", "), 300)
     )]
     NoTarget {
@@ -34,12 +34,25 @@ pub enum StructuresError {
         path: PathBuf,
         /// Where the structure begins.
         line: usize,
-        /// `number` or `text`.
-        what: &'static str,
         /// The property that was asked for.
         target: String,
         /// The properties that there are.
         known: Vec<String>,
+    },
+    /// What is written in the place of the target means that there is none.
+    #[error(
+        "{}:{line}: `{target}` has no value here, found `{}`; write one, or set `missing = \"skip\"`",
+        path.display(), shown(value)
+    )]
+    NoValue {
+        /// The file, or the table.
+        path: PathBuf,
+        /// Where the structure begins, or its row.
+        line: usize,
+        /// The property or column that was asked for.
+        target: String,
+        /// What stands there.
+        value: String,
     },
     /// A structure that the table of targets does not name.
     #[error(
@@ -86,4 +99,11 @@ pub enum StructuresError {
         /// The property that was asked for.
         target: String,
     },
+}
+
+impl StructuresError {
+    /// Whether it says that there is no target, rather than a wrong one.
+    pub(crate) fn is_absence(&self) -> bool {
+        matches!(self, Self::NoTarget { .. } | Self::NoValue { .. } | Self::NoRow { .. })
+    }
 }

@@ -1,7 +1,7 @@
 //! A table of targets beside the structures.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
@@ -10,7 +10,20 @@ use crate::error::StructuresError;
 
 /// The values of one column by the names in another.
 #[derive(Debug)]
-pub(crate) struct Rows(HashMap<String, String>);
+pub(crate) struct Rows {
+    /// The table.
+    pub(crate) path: PathBuf,
+    row: HashMap<String, Row>,
+}
+
+/// What one row says.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// 1-based.
+    pub(crate) line: u64,
+    /// As it is written.
+    pub(crate) value: String,
+}
 
 impl Rows {
     /// Reads the columns `id` and `target` of a CSV file.
@@ -36,20 +49,20 @@ impl Rows {
             let row = row.map_err(wrong)?;
             let line = row.position().map_or(1, csv::Position::line);
             let cell = |column: usize| row.get(column).unwrap_or_default().to_owned();
-            if let Some(before) = rows.insert(cell(id), cell(target)) {
+            if let Some(before) = rows.insert(cell(id), Row { line, value: cell(target) }) {
                 let message = format!(
                     "`{}` has the value `{}` already; remove one of the rows",
                     shown(&cell(id)),
-                    shown(&before)
+                    shown(&before.value)
                 );
                 return Err(fault(line, message));
             }
         }
-        Ok(Self(rows))
+        Ok(Self { path: path.to_owned(), row: rows })
     }
 
     /// The value of the first name that has a row.
-    pub(crate) fn find(&self, names: &[String]) -> Option<&str> {
-        names.iter().find_map(|name| self.0.get(name)).map(String::as_str)
+    pub(crate) fn find(&self, names: &[String]) -> Option<&Row> {
+        names.iter().find_map(|name| self.row.get(name))
     }
 }

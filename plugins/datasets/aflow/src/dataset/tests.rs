@@ -109,6 +109,15 @@ fn faults_name_file_and_entry() {
     assert!(fault.starts_with(&format!("{path}:2: expected positions_fractional")), "{fault}");
     let flat = load(&format!("[{}]", entry.replace("4,4,4", "4,4,1e-9")));
     assert!(flat.starts_with(&format!("{path}:1: the cell")), "{flat}");
+    for wrong in ["\"abc\"", "\"1.5 eV\"", "\"1e400\"", "true", "[1,2]"] {
+        let fault = load(&entry.replace("_atom\":1", &format!("_atom\":{wrong}")));
+        assert!(
+            fault.starts_with(&format!("{path}:1: `enthalpy_formation_atom` is `")),
+            "{wrong}: {fault}"
+        );
+    }
+    let absent = load(&entry.replace("_atom\":1", "_atom\":\"nan\""));
+    assert!(absent.contains("1 entries left out without target"), "{absent}");
     let missing = Aflow::new("no/such".into()).load(&LoadContext::new()).expect_err("no file");
     assert!(matches!(missing, DatasetError::NotFound { .. }));
 }

@@ -58,10 +58,7 @@ fn any_property_of_extended_xyz_is_a_target() {
     assert_eq!(graphs.fields(), config.provides().fields);
 
     let refused = load(&Structures::new(path.clone(), "energy")).expect_err("one without");
-    assert!(
-        refused.contains("a.xyz:7: the structure has no number `energy`; it has: phase"),
-        "{refused}"
-    );
+    assert!(refused.contains("a.xyz:7: the structure has no `energy`; it has: phase"), "{refused}");
     let typo = load(&Structures::new(path.clone(), "enrgy")).expect_err("a typo");
     assert!(typo.contains("a.xyz:1: ") && typo.contains("did you mean \"energy\""), "{typo}");
     let nothing = Structures { missing: Missing::Skip, ..Structures::new(path.clone(), "gap") };
@@ -93,6 +90,7 @@ fn a_table_names_structures_by_property_file_or_folder() {
         ("targets.csv", "name,gap\ntwo,2.5\none, 1.5\nthird,3.5\n"),
         ("twice.csv", "name,gap\none,1\none,2\n"),
         ("less.csv", "name,gap\none,1\ntwo,x\n"),
+        ("absent.csv", "name,gap\none,1\ntwo,nan\n"),
     ]);
     let with = |table: &str, id: &str| {
         let table = Some(Table { path: files.path().join(table), id: id.into() });
@@ -105,9 +103,80 @@ fn a_table_names_structures_by_property_file_or_folder() {
     let column = fault(&with("targets.csv", "nam"));
     assert!(column.contains("no column `nam`") && column.contains("name, gap"), "{column}");
     let value = fault(&with("less.csv", "name"));
-    assert!(value.contains("two.vasp:1: the structure has no number `gap`"), "{value}");
-    let skip = Structures { missing: Missing::Skip, ..with("less.csv", "name") };
-    assert_eq!(values(&load(&skip).expect("one")), [1.0]);
+    assert!(value.contains("less.csv:3: `gap` is `x`, which is no finite number"), "{value}");
+    let skip = |table| Structures { missing: Missing::Skip, ..with(table, "name") };
+    assert_eq!(fault(&skip("less.csv")), value, "wrong values are not left out");
+    let absent = fault(&with("absent.csv", "name"));
+    assert!(absent.contains("absent.csv:3: `gap` has no value here, found `nan`"), "{absent}");
+    assert_eq!(values(&load(&skip("absent.csv")).expect("one")), [1.0]);
+}
+
+#[test]
+fn names_and_classes_are_compared_as_they_are_written() {
+    let names = ["7", "007", "12e4", "\"1.0\"", "'1'"];
+    let xyz = names.map(|n| format!("1\n{CUBE} name={n} kind=01\nFe 0 0 0\n")).concat();
+    let table = "name,e\n120000,-1\n7,1\n12e4,3\n007,2\n1,5\n1.0,4\n";
+    let folder = folder(&[("a.xyz", &xyz), ("t.csv", table), ("less.csv", "name,e\n7,1\n")]);
+    let [path, table, less] = ["a.xyz", "t.csv", "less.csv"].map(|name| folder.path().join(name));
+    let table = Some(Table { path: table, id: "name".into() });
+    let config = Structures { table, ..Structures::new(path.clone(), "e") };
+    assert_eq!(values(&load(&config).expect("five")), [1.0, 2.0, 3.0, 4.0, 5.0]);
+    let less = Some(Table { path: less, id: "name".into() });
+    let fault = load(&Structures { table: less, ..config }).expect_err("no row");
+    assert!(fault.contains("a.xyz:4: the table of targets has no row") && fault.contains("as 007"));
+
+    let kind = |class: &str| Structures {
+        classes: vec!["02".into(), class.into()],
+        ..Structures::new(path.clone(), "kind")
+    };
+    assert_eq!(values(&load(&kind("01")).expect("classes")), [1.0; 5]);
+    assert!(load(&kind("1")).expect_err("another").contains("`01` is none of the classes 02, 1"));
+}
+
+#[test]
+fn only_what_is_absent_may_be_missing() {
+    for (value, is_absent) in [
+        ("2.0eV", false),
+        ("1,5", false),
+        ("oops", false),
+        ("1e400", false),
+        ("-inf", false),
+        ("nan", true),
+        ("None", true),
+        ("\"\"", true),
+    ] {
+        let text = format!("1\n{CUBE} e=1\nFe 0 0 0\n1\n{CUBE} e={value}\nFe 0 0 0\n");
+        let folder = folder(&[("a.xyz", &text)]);
+        let config = Structures::new(folder.path().join("a.xyz"), "e");
+        let refused = load(&config).expect_err(value);
+        assert!(
+            refused.contains("a.xyz:4: `e` ") && refused.contains(value.trim_matches('"')),
+            "{refused}"
+        );
+        let skip = load(&Structures { missing: Missing::Skip, ..config });
+        match skip {
+            Ok(graphs) => {
+                assert!(is_absent, "{value} was left out");
+                assert_eq!((values(&graphs), graphs.notes[1].1), (&[1.0][..], 1));
+            }
+            Err(fault) => assert!(!is_absent && fault == refused, "{value}: {fault}"),
+        }
+    }
+}
+
+#[test]
+fn structures_that_share_a_row_are_counted() {
+    let one = format!("1\n{CUBE}\nFe 0 0 0\n");
+    let folder = folder(&[
+        ("in/a.xyz", &one.repeat(2)),
+        ("in/x/a.xyz", &one),
+        ("in/b.xyz", &one),
+        ("t.csv", "name,e\na,1\nb,2\n"),
+    ]);
+    let table = Some(Table { path: folder.path().join("t.csv"), id: "name".into() });
+    let config = Structures { table, ..Structures::new(folder.path().join("in"), "e") };
+    let graphs = load(&config).expect("four");
+    assert!(graphs.notes.contains(&("structures that share a row of the table".into(), 3)));
 }
 
 #[test]
