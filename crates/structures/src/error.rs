@@ -12,7 +12,7 @@ use crate::limits::{MAX_DEPTH, MAX_ENTRY};
 #[non_exhaustive]
 pub enum ReadError {
     /// The operating system refused.
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", shown_path(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -20,15 +20,36 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// A packed stream or an archive is broken or ends early.
-    #[error("{}: the packed file is damaged or cut off ({message}); copy it again", path.display())]
+    #[error(
+        "{}: the packed file is damaged or cut off ({message}); copy it again",
+        shown_path(path)
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What the decoder says.
         message: String,
     },
+    /// A file without content.
+    #[error("{} is empty; copy or write it again", shown_path(path))]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder or an archive in which there is nothing to read.
+    #[error(
+        "{} holds no file of a format that is known here, {n_other} were passed over; use extended XYZ, POSCAR, CIF, \
+         CSV, an ASE database, or entries of AFLOW",
+        shown_path(path)
+    )]
+    NoneKnown {
+        /// The folder or archive.
+        path: PathBuf,
+        /// Files, or streams of the archive, of other formats.
+        n_other: u64,
+    },
     /// A file in a format that is not read here.
-    #[error("{} is {found}; {remedy}", path.display())]
+    #[error("{} is {found}; {remedy}", shown_path(path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -38,13 +59,16 @@ pub enum ReadError {
         remedy: &'static str,
     },
     /// Folders without end, for example linked in a circle.
-    #[error("{} lies more than {MAX_DEPTH} folders deep; set the path to the folder of the structures", path.display())]
+    #[error(
+        "{} lies more than {MAX_DEPTH} folders deep; set the path to the folder of the structures",
+        shown_path(path)
+    )]
     TooDeep {
         /// The folder.
         path: PathBuf,
     },
     /// A line says something that cannot be.
-    #[error("{}:{line}: {problem}", path.display())]
+    #[error("{}:{line}: {problem}", shown_path(path))]
     Line {
         /// The file; within an archive, the archive's path and the name inside.
         path: PathBuf,
@@ -71,6 +95,9 @@ pub enum Problem {
     /// A line, row or object without end.
     #[error("one entry is larger than {} MiB; the file is damaged or of another format", MAX_ENTRY >> 20)]
     TooLong,
+    /// A structure that is none.
+    #[error("a structure with 0 atoms; remove it, or correct the number of atoms")]
+    NoAtoms,
     /// A number of atoms that cannot be meant.
     #[error("more than {max} atoms in one structure; correct the count, or split the structure")]
     TooManyAtoms {
@@ -175,6 +202,13 @@ pub enum Problem {
         /// In the parser's words.
         message: String,
     },
+}
+
+/// A path as messages show it: control characters are written out, because a terminal would take some
+/// for commands.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    excerpt(&path.to_string_lossy(), usize::MAX)
 }
 
 impl Problem {

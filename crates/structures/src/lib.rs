@@ -12,6 +12,7 @@
 
 pub mod cell;
 mod element;
+mod ending;
 mod error;
 mod format;
 pub mod limits;
@@ -22,6 +23,6 @@ mod source;
 mod structure;
 
 pub use element::{ELEMENTS, atomic_number, symbol};
-pub use error::{Problem, ReadError};
+pub use error::{Problem, ReadError, shown_path};
 pub use read::{Read, read};
 pub use structure::{Entry, Structure, composition, is_absent, number};

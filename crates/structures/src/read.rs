@@ -1,10 +1,13 @@
 //! From a path to entries.
 
+use std::io::{self, BufRead, Read as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::error::ReadError;
+use crate::error::{Problem, ReadError};
+use crate::format::aflow::Content;
 use crate::format::{Format, aflow, ase, cif, json, poscar, recognise, table, xyz};
+use crate::limits::MAX_ENTRY;
 use crate::lines::Fault;
 use crate::source::{self, Stream};
 use crate::structure::Entry;
@@ -32,6 +35,9 @@ pub fn read(
 ) -> Result<Read, ReadError> {
     let mut counts = Read::default();
     source::visit(path, &mut |stream| stream_of(stream, &mut counts, visit))?;
+    if counts.n_file == 0 {
+        return Err(ReadError::NoneKnown { path: path.to_owned(), n_other: counts.n_other });
+    }
     Ok(counts)
 }
 
@@ -41,6 +47,9 @@ fn stream_of(
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, ReadError> {
     let Stream { path, head, content, packed, one_of_many } = stream;
+    if head.is_empty() && !one_of_many {
+        return Err(ReadError::Empty { path: path.to_owned() });
+    }
     let Some(format) = recognise(head, path) else {
         if one_of_many {
             counts.n_other += 1;
@@ -50,7 +59,10 @@ fn stream_of(
         let remedy = "use extended XYZ, POSCAR, CIF, CSV, an ASE database, or entries of AFLOW";
         return Err(ReadError::Format { path: path.to_owned(), found, remedy });
     };
-    let mut each = |line, (structure, property)| {
+    let mut each = |line, (structure, property): Content| {
+        if structure.as_ref().is_some_and(|found| found.atomic_number.is_empty()) {
+            return Err(Problem::NoAtoms.into());
+        }
         let entry = Entry { path: path.to_owned(), line, structure, property };
         if visit(entry).is_break() { Err(Fault::Stopped) } else { Ok(()) }
     };
@@ -60,13 +72,15 @@ fn stream_of(
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
         Format::Ase => ase::read(path, &mut each),
-        Format::Json => json::read(content, &mut each),
-        Format::AflowOut => aflow::out(content, &mut each),
-        Format::Table => table::read(content, &mut each),
-        Format::Poscar => poscar::read(content, &mut each),
-        Format::Xyz => xyz::read(content, &mut each),
-        Format::Cif => cif::read(content, &mut each),
+        Format::Poscar => poscar::read(&mut *content, &mut each),
+        Format::Json => json::read(&mut *content, &mut each),
+        Format::AflowOut => aflow::out(&mut *content, &mut each),
+        Format::Table => table::read(&mut *content, &mut each),
+        Format::Xyz => xyz::read(&mut *content, &mut each),
+        Format::Cif => cif::read(&mut *content, &mut each),
     };
+    // Only at its very end does a packed stream say whether all of it was right.
+    let read = read.and_then(|()| if packed { drain(content) } else { Ok(()) });
     counts.n_file += 1;
     let path = path.to_owned();
     match read {
@@ -75,5 +89,14 @@ fn stream_of(
         Err((line, Fault::Problem(problem))) => Err(ReadError::Line { path, line, problem }),
         Err((_, Fault::Io(source))) if packed => Err(ReadError::damaged(&path, source)),
         Err((_, Fault::Io(source))) => Err(ReadError::Io { path, source }),
+    }
+}
+
+/// Reads what a reader left, such as velocities after a structure.
+fn drain(stream: &mut dyn BufRead) -> Result<(), (usize, Fault)> {
+    let rest = io::copy(&mut stream.take(MAX_ENTRY), &mut io::sink());
+    match rest.map_err(|error| (1, Fault::Io(error)))? {
+        MAX_ENTRY => Err((1, Problem::TooLong.into())),
+        _ => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 
+use crate::ending::Ending;
 use crate::error::{ReadError, shown};
 use crate::limits::MAX_DEPTH;
 use crate::lines::Watched;
@@ -39,8 +40,18 @@ pub(crate) fn visit(path: &Path, each: &mut dyn FnMut(Stream) -> Flow) -> Result
 
 fn at(path: &Path, depth: usize, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
-    if !fs::metadata(path).map_err(failed)?.is_dir() {
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.is_file() {
         return file(path, depth > 0, each);
+    }
+    if !metadata.is_dir() {
+        // Opening a pipe or a socket could wait for ever.
+        if depth == 0 {
+            let (found, remedy) = ("no file and no folder", "set the path to one of these");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        let (head, content) = (&[][..], &mut io::empty());
+        return each(Stream { path, head, content, packed: false, one_of_many: true });
     }
     if depth == MAX_DEPTH {
         return Err(ReadError::TooDeep { path: path.to_owned() });
@@ -128,11 +139,11 @@ fn tar(
     // What stands between the entries, such as long names, is kept by the reader of the archive:
     // there it is watched, and the entries themselves are by the readers of their formats.
     let (watched, left) = Watched::new(stream);
-    let mut archive = ::tar::Archive::new(watched);
+    let mut archive = ::tar::Archive::new(Ending::new(watched));
     let mut entries = archive.entries().map_err(Fault::Io)?;
     loop {
         left.renew();
-        let Some(entry) = entries.next() else { return Ok(ControlFlow::Continue(())) };
+        let Some(entry) = entries.next() else { break };
         left.lift();
         let entry = entry.map_err(Fault::Io)?;
         if entry.header().entry_type().is_file() {
@@ -144,6 +155,9 @@ fn tar(
             io::copy(&mut entry, &mut io::sink()).map_err(Fault::Io)?;
         }
     }
+    left.renew();
+    archive.into_inner().drain().map_err(Fault::Io)?;
+    Ok(ControlFlow::Continue(()))
 }
 
 fn zip(path: &Path, file: BufReader<File>, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {

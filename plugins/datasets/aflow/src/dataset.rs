@@ -106,10 +106,15 @@ impl Dataset for Aflow {
         if self.edges == EdgeRule::FullyConnected {
             return Err(DatasetError::other(batchlab_neighbors::NeighborError::Endless));
         }
+        if self.path.as_os_str().is_empty() {
+            // It would lead to the folder in which paths are looked for.
+            return Err(DatasetError::other(AflowError::NoPath));
+        }
         Ok(())
     }
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+        self.check()?;
         let path = ctx.resolve(&self.path)?;
         ctx.progress.start("reading crystals", None);
         let loaded = self.collect(&path, ctx);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use batchlab_neighbors::NeighborError;
-use batchlab_structures::ReadError;
+use batchlab_structures::{ReadError, shown_path};
 
 /// Why entries of AFLOW could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -12,8 +12,11 @@ pub enum AflowError {
     /// A file is damaged, or of no known format.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// No path at all.
+    #[error("`path` is empty; set it to a file or a folder")]
+    NoPath,
     /// The atoms of a crystal cannot be connected.
-    #[error("{}:{line}: {source}", path.display())]
+    #[error("{}:{line}: {source}", shown_path(path))]
     Edges {
         /// The file.
         path: PathBuf,
@@ -25,7 +28,8 @@ pub enum AflowError {
     /// Nothing passed the filters.
     #[error(
         "none of the {n_read} entries in {} can be used ({counts}); choose another `target`, or change \
-         `dft_type` or the bounds", path.display()
+         `dft_type` or the bounds",
+        shown_path(path)
     )]
     NothingLeft {
         /// The file or folder.

@@ -16,6 +16,9 @@ pub(crate) const BLOCK: usize = 512;
 /// The largest file of a molecule has less than 4,000 bytes.
 const MAX_MEMBER: u64 = 1 << 20;
 
+/// What fills an archive up after its end: with GNU tar less than 10,240 bytes.
+const MAX_FILLING: u64 = 1 << 24;
+
 /// An archive that is being read.
 pub(crate) struct Archive {
     path: PathBuf,
@@ -46,6 +49,7 @@ impl Archive {
     pub(crate) fn next(&mut self) -> Result<Option<(PathBuf, Vec<u8>)>, Qm9Error> {
         loop {
             let Some(header) = self.header()? else {
+                self.drain()?;
                 return match self.n_found {
                     0 => Err(self.fault("it holds no file named `dsgdb9nsd_*.xyz`")),
                     _ => Ok(None),
@@ -92,6 +96,25 @@ impl Archive {
         Ok(Some(Header::from_byte_slice(&block).clone()))
     }
 
+    /// Reads what follows the mark of the end: only at its very end does a packed stream say whether
+    /// all of it was right.
+    fn drain(&mut self) -> Result<(), Qm9Error> {
+        let mut block = [0; BLOCK];
+        let mut n_byte = 0;
+        loop {
+            let n = match self.stream.read(&mut block) {
+                Ok(0) => return Ok(()),
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.failed(&error)),
+            };
+            n_byte += n as u64;
+            if n_byte > MAX_FILLING || block[..n].iter().any(|&byte| byte != 0) {
+                return Err(self.fault("something follows the mark of its end"));
+            }
+        }
+    }
+
     fn skip(&mut self, n_byte: u64) -> Result<(), Qm9Error> {
         let skipped = io::copy(&mut self.stream.by_ref().take(n_byte), &mut io::sink())
             .map_err(|error| self.failed(&error))?;
@@ -100,7 +123,7 @@ impl Archive {
 
     fn failed(&self, error: &io::Error) -> Qm9Error {
         match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.fault("it ends before its last entry"),
+            io::ErrorKind::UnexpectedEof => self.fault("it ends before the mark of its end"),
             _ => self.fault(&error.to_string()),
         }
     }

@@ -107,10 +107,17 @@ impl Dataset for Qm9 {
     }
 
     fn check(&self) -> Result<(), DatasetError> {
+        for (key, path) in [("path", &self.path), ("properties", &self.properties)] {
+            // It would lead to the folder in which paths are looked for.
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                return Err(DatasetError::other(Qm9Error::NoPath { key }));
+            }
+        }
         self.target().map(drop)
     }
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+        self.check()?;
         let target = self.target()?;
         let (path, molecules) = match &self.path {
             None => (PathBuf::from(SAMPLE_NAME), Molecules::from_bytes(SAMPLE_NAME, SAMPLE)),

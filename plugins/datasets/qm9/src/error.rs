@@ -5,19 +5,29 @@ use std::path::PathBuf;
 pub(crate) use batchlab_core::error::shown;
 use batchlab_neighbors::NeighborError;
 use batchlab_npz::NpzError;
+use batchlab_structures::shown_path;
 
 /// Why QM9 could not be read. Nothing is ever skipped: the first fault ends the reading.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Qm9Error {
     /// The path leads nowhere.
-    #[error("{} does not exist; set `path` to a QM9 file or to the folder of its `dsgdb9nsd_*.xyz` files", path.display())]
+    #[error(
+        "{} does not exist; set `path` to a QM9 file or to the folder of its `dsgdb9nsd_*.xyz` files",
+        shown_path(path)
+    )]
     NotFound {
         /// As given.
         path: PathBuf,
     },
+    /// No path at all.
+    #[error("`{key}` is empty; set it to a file, or leave it out")]
+    NoPath {
+        /// The key of the configuration.
+        key: &'static str,
+    },
     /// The operating system refused.
-    #[error("{} cannot be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", shown_path(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -25,19 +35,22 @@ pub enum Qm9Error {
         source: std::io::Error,
     },
     /// A folder without a single molecule.
-    #[error("the folder {} holds no file named `dsgdb9nsd_*.xyz`; unpack QM9's archive there, or name one file", path.display())]
+    #[error(
+        "the folder {} holds no file named `dsgdb9nsd_*.xyz`; unpack QM9's archive there, or name one file",
+        shown_path(path)
+    )]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
     },
     /// A file without a single molecule.
-    #[error("{} holds no molecule: it is empty; copy or unpack it again", path.display())]
+    #[error("{} holds no molecule: it is empty; copy or unpack it again", shown_path(path))]
     EmptyFile {
         /// The file.
         path: PathBuf,
     },
     /// A file that is recognised, by its first bytes, as something that is not read here.
-    #[error("{} is {found}, which is not read here; {remedy}", path.display())]
+    #[error("{} is {found}, which is not read here; {remedy}", shown_path(path))]
     OtherFormat {
         /// The file.
         path: PathBuf,
@@ -47,7 +60,10 @@ pub enum Qm9Error {
         remedy: &'static str,
     },
     /// The compressed stream is broken or ends early.
-    #[error("{}, in what unpacks to line {line}: the xz stream is damaged or cut off ({source}); copy it again", path.display())]
+    #[error(
+        "{}, in what unpacks to line {line}: the packed stream is damaged or cut off ({source}); copy it again",
+        shown_path(path)
+    )]
     Unpack {
         /// The file.
         path: PathBuf,
@@ -57,7 +73,7 @@ pub enum Qm9Error {
         source: std::io::Error,
     },
     /// A line says something that cannot be.
-    #[error("{}, line {line}: {problem}", path.display())]
+    #[error("{}, line {line}: {problem}", shown_path(path))]
     Line {
         /// The file.
         path: PathBuf,
@@ -67,7 +83,7 @@ pub enum Qm9Error {
         problem: Problem,
     },
     /// The archive is broken or ends early.
-    #[error("{}: {problem}; fetch or copy the archive again", path.display())]
+    #[error("{}: {problem}; fetch or copy the archive again", shown_path(path))]
     Archive {
         /// The file.
         path: PathBuf,
@@ -81,7 +97,7 @@ pub enum Qm9Error {
     #[error(transparent)]
     Database(Box<batchlab_structures::ReadError>),
     /// A row of a database says something that cannot be.
-    #[error("{}, row {row}: {problem}", path.display())]
+    #[error("{}, row {row}: {problem}", shown_path(path))]
     Row {
         /// The file.
         path: PathBuf,
@@ -93,7 +109,8 @@ pub enum Qm9Error {
     /// There is nothing to learn from.
     #[error(
         "{}: molecule {position} of the file has no properties; name a table that has them as `properties` \
-         (MoleculeNet's gdb9.sdf.csv), or set `target = \"none\"` to use the geometries alone", path.display()
+         (MoleculeNet's gdb9.sdf.csv), or set `target = \"none\"` to use the geometries alone",
+        shown_path(path)
     )]
     NoProperties {
         /// The file or folder.
@@ -102,7 +119,7 @@ pub enum Qm9Error {
         position: u64,
     },
     /// One index occurs twice, so that a molecule could sit in two subsets of a split.
-    #[error("{}: molecule gdb {gdb_index} occurs twice; remove one of the two", path.display())]
+    #[error("{}: molecule gdb {gdb_index} occurs twice; remove one of the two", shown_path(path))]
     Repeated {
         /// The file or folder.
         path: PathBuf,
@@ -112,7 +129,8 @@ pub enum Qm9Error {
     /// The molecule cannot be looked up in the list of uncharacterised ones.
     #[error(
         "{}: molecule {position} of the file states no gdb index, so `{option}` cannot be decided; \
-         leave it out, or use a file with `gdb=` keys", path.display()
+         leave it out, or use a file with `gdb=` keys",
+        shown_path(path)
     )]
     NoIndex {
         /// The option that needs it.
@@ -123,7 +141,7 @@ pub enum Qm9Error {
         position: u64,
     },
     /// The atoms of a molecule cannot be connected as the option `edges` says.
-    #[error("{}: {molecule}: {source}", path.display())]
+    #[error("{}: {molecule}: {source}", shown_path(path))]
     Edges {
         /// The file or folder.
         path: PathBuf,

@@ -73,6 +73,7 @@ impl Molecules {
             _ => Qm9Error::Io { path: path.to_owned(), source },
         };
         if !fs::metadata(path).map_err(failed)?.is_dir() {
+            // Whether it is a file is looked at when it is opened.
             return Ok(Self { waiting: vec![path.to_owned()], archive: None, current: None });
         }
         let mut waiting = Vec::new();
@@ -128,8 +129,13 @@ impl Molecules {
             let Some(path) = self.waiting.pop() else {
                 return Ok(None);
             };
-            let file =
-                File::open(&path).map_err(|source| Qm9Error::Io { path: path.clone(), source })?;
+            let failed = |source| Qm9Error::Io { path: path.clone(), source };
+            if !fs::metadata(&path).map_err(failed)?.is_file() {
+                // Opening a pipe or a socket could wait for ever.
+                let (found, remedy) = ("no file and no folder", "name one of these");
+                return Err(Qm9Error::OtherFormat { path, found, remedy });
+            }
+            let file = File::open(&path).map_err(failed)?;
             self.begin(open_stream(&path, BufReader::with_capacity(1 << 16, file))?);
         }
     }

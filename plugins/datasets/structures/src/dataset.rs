@@ -125,7 +125,19 @@ impl Dataset for Structures {
         Provides { level: Level::Graphs, fields, target: true }
     }
 
+    fn check(&self) -> Result<(), DatasetError> {
+        let table = self.table.as_ref().map(|table| &table.path);
+        for (key, path) in [("path", Some(&self.path)), ("table.path", table)] {
+            // It would lead to the folder in which paths are looked for.
+            if path.is_some_and(|path| path.as_os_str().is_empty()) {
+                return Err(DatasetError::other(StructuresError::NoPath { key }));
+            }
+        }
+        Ok(())
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
+        self.check()?;
         let path = ctx.resolve(&self.path)?;
         let rows = match &self.table {
             Some(table) => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
 use batchlab_neighbors::NeighborError;
-use batchlab_structures::ReadError;
+use batchlab_structures::{ReadError, shown_path};
 
 /// Why structures could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +14,14 @@ pub enum StructuresError {
     /// A file is damaged, or of no known format.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// No path at all.
+    #[error("`{key}` is empty; set it to a file{}", if *key == "path" { " or a folder" } else { "" })]
+    NoPath {
+        /// The key of the configuration.
+        key: &'static str,
+    },
     /// The atoms of a structure cannot be connected.
-    #[error("{}:{line}: {source}", path.display())]
+    #[error("{}:{line}: {source}", shown_path(path))]
     Edges {
         /// The file.
         path: PathBuf,
@@ -27,7 +33,7 @@ pub enum StructuresError {
     /// A structure has no value to learn.
     #[error(
         "{}:{line}: the structure has no `{target}`{}; it has: {}; choose another `target`, or set \
-         `missing = \"skip\"`", path.display(), suggestion(target, known), excerpt(&known.join(", "), 300)
+         `missing = \"skip\"`", shown_path(path), suggestion(target, known), excerpt(&known.join(", "), 300)
     )]
     NoTarget {
         /// The file.
@@ -42,7 +48,8 @@ pub enum StructuresError {
     /// What is written in the place of the target means that there is none.
     #[error(
         "{}:{line}: `{target}` has no value here, found `{}`; write one, or set `missing = \"skip\"`",
-        path.display(), shown(value)
+        shown_path(path),
+        shown(value)
     )]
     NoValue {
         /// The file, or the table.
@@ -57,7 +64,7 @@ pub enum StructuresError {
     /// A structure that the table of targets does not name.
     #[error(
         "{}:{line}: the table of targets has no row for this structure; it was looked for as {}; add it, or set \
-         `missing = \"skip\"`", path.display(), excerpt(&tried.join(" and "), 300)
+         `missing = \"skip\"`", shown_path(path), excerpt(&tried.join(" and "), 300)
     )]
     NoRow {
         /// The file.
@@ -68,7 +75,7 @@ pub enum StructuresError {
         tried: Vec<String>,
     },
     /// A class that the configuration does not list.
-    #[error("{}:{line}: `{}` is none of the classes {}; add it to `classes`", path.display(), shown(value), classes.join(", "))]
+    #[error("{}:{line}: `{}` is none of the classes {}; add it to `classes`", shown_path(path), shown(value), classes.join(", "))]
     NoClass {
         /// The file.
         path: PathBuf,
@@ -80,7 +87,7 @@ pub enum StructuresError {
         classes: Vec<String>,
     },
     /// The table of targets is broken.
-    #[error("{}:{line}: {message}", path.display())]
+    #[error("{}:{line}: {message}", shown_path(path))]
     Table {
         /// The table.
         path: PathBuf,
@@ -90,7 +97,10 @@ pub enum StructuresError {
         message: String,
     },
     /// Nothing can be used.
-    #[error("{} holds {n_read} structures, and none has the target `{target}`; choose another", path.display())]
+    #[error(
+        "{} holds {n_read} structures, and none has the target `{target}`; choose another `path` or `target`",
+        shown_path(path)
+    )]
     NothingLeft {
         /// The file or folder.
         path: PathBuf,

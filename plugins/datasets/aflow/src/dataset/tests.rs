@@ -135,6 +135,8 @@ fn the_configuration_is_read_strictly_and_written_whole() {
     }
     let full = Aflow { edges: EdgeRule::FullyConnected, ..entries() };
     assert!(full.check().expect_err("no end").to_string().contains("cannot be fully connected"));
+    let nowhere = Aflow::new("".into()).load(&LoadContext::new()).expect_err("no path");
+    assert_eq!(nowhere.to_string(), "`path` is empty; set it to a file or a folder");
     let registration = find(Kind::Dataset, "aflow").expect("registered");
     let example: Box<dyn Dataset> =
         serde_json::from_value((registration.example)()).expect("an example");

@@ -120,6 +120,27 @@ fn an_archive_that_was_cut_off_is_never_taken_for_a_whole_one() {
     }
 }
 
+/// The last bytes of packed data hold a sum over all of them.
+#[test]
+fn a_packed_archive_is_checked_to_its_very_end() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&waters(2)).expect("memory");
+    for whole in [gzip.finish().expect("memory"), packed(&waters(2))] {
+        assert_eq!(read(whole.clone()).expect("whole").len(), 2);
+        for back in [2, 5, 8] {
+            let mut wrong = whole.clone();
+            let at = wrong.len() - back;
+            wrong[at] ^= 0x10;
+            let message = message(wrong);
+            // A small block of bzip2 is refused before its first byte is given out.
+            let is_seen = ["after 2 molecules", "is damaged"].iter().any(|s| message.contains(s));
+            assert!(is_seen, "{back}: {message}");
+        }
+    }
+    let twice = [waters(1), waters(1)].concat();
+    assert!(message(twice).contains("something follows the mark of its end"));
+}
+
 #[test]
 fn no_header_is_believed() {
     let mut archive = waters(2);

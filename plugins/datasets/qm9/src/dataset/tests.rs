@@ -162,6 +162,10 @@ fn nothing_left_repeated_or_absent_is_an_error() {
     let nowhere = Qm9 { path: Some("no/such/file".into()), ..Qm9::default() };
     let error = nowhere.load(&LoadContext::new()).expect_err("no file").to_string();
     assert!(error.contains("no/such/file"), "{error}");
+
+    let empty = Qm9 { path: Some("".into()), ..Qm9::default() };
+    let error = empty.load(&LoadContext::new()).expect_err("no path").to_string();
+    assert_eq!(error, "`path` is empty; set it to a file, or leave it out");
 }
 
 #[test]

@@ -485,3 +485,18 @@ fn a_real_database_holds_the_same_molecules() {
     }
     assert!(n_compared > 100, "{n_compared}");
 }
+
+/// Opening a pipe without a writer would wait for ever; a name is no command for a terminal.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_its_name_written_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("dsgdb9nsd_\u{1b}[31m.xyz");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    for path in [folder.path(), &pipe] {
+        let mut molecules = Molecules::open(path).expect("a name");
+        let fault = molecules.next().expect("a fault").expect_err("a pipe").to_string();
+        assert!(fault.contains("dsgdb9nsd_\\u{1b}[31m.xyz is no file and no folder"), "{fault}");
+    }
+}

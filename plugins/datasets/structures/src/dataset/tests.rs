@@ -229,6 +229,14 @@ fn the_configuration_is_read_strictly_and_described() {
     ] {
         assert!(parse(wrong).is_err(), "{wrong}");
     }
+    let nowhere = Structures::new("".into(), "e");
+    for fault in [nowhere.check().map(drop), nowhere.load(&LoadContext::new()).map(drop)] {
+        let fault = fault.expect_err("no path").to_string();
+        assert_eq!(fault, "`path` is empty; set it to a file or a folder");
+    }
+    let table = Some(Table { path: "".into(), id: "name".into() });
+    let fault = Structures { table, ..Structures::new("x".into(), "e") }.check();
+    assert!(fault.expect_err("no table").to_string().starts_with("`table.path` is empty"));
     let registration = find(Kind::Dataset, "structures").expect("registered");
     let example: Box<dyn Dataset> =
         serde_json::from_value((registration.example)()).expect("an example");
