@@ -78,7 +78,7 @@ impl Client {
                 pages.n_before += 1;
                 kept
             } else {
-                let fetched = self.page(query, page, &mut last).map_err(|fault| {
+                let fetched = self.page(query, page, &mut last, progress).map_err(|fault| {
                     progress.finish();
                     explain(fault, query, page, &part)
                 })?;
@@ -108,9 +108,10 @@ impl Client {
         query: &Query,
         page: u32,
         last: &mut Option<Instant>,
+        progress: &dyn Progress,
     ) -> Result<(u64, Vec<u8>), Fault> {
         let url = format!("{}?{},$paging({page},{})", query.url, query.matchbook, query.page_size);
-        self.persist(|_| {
+        self.persist(&query.url, progress, |_| {
             self.pace(*last);
             *last = Some(Instant::now());
             let answer = self.get(&url, &[])?;
@@ -145,14 +146,16 @@ fn check_query(query: &Query, part: &Path) -> Result<(), FetchError> {
 fn explain(fault: Fault, query: &Query, page: u32, part: &Path) -> FetchError {
     match fault {
         Fault::Local(error) => error,
-        Fault::Lasting(reason) | Fault::Passing { reason, .. } => FetchError::Nobody {
-            name: format!("page {page} of the query"),
-            reasons: vec![format!("{}: {reason}", query.url)],
-            remedy: format!(
-                "what arrived is in {}; the same command goes on from there",
-                part.display()
-            ),
-        },
+        Fault::Lasting(reason) | Fault::Unreachable(reason) | Fault::Passing { reason, .. } => {
+            FetchError::Nobody {
+                name: format!("page {page} of the query"),
+                reasons: vec![format!("{}: {reason}", query.url)],
+                remedy: format!(
+                    "what arrived is in {}; the same command goes on from there",
+                    part.display()
+                ),
+            }
+        }
     }
 }
 

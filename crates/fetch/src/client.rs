@@ -1,10 +1,12 @@
 //! One request, and when to make another one.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use ureq::http::{HeaderMap, Response, StatusCode};
+use batchlab_core::error::shown;
+use batchlab_core::progress::Progress;
+use ureq::http::{HeaderMap, Response, StatusCode, Uri};
 use ureq::{Agent, Body, BodyReader};
 
 use crate::error::Fault;
@@ -91,25 +93,29 @@ impl Client {
         Ok(answer)
     }
 
-    /// Repeats what fails in passing, with growing pauses. `ask` says whether it brought anything;
-    /// then the count begins anew.
+    /// Repeats what fails in passing, with growing pauses and a note before each. `ask` says whether it
+    /// brought anything; then the count begins anew. A server that cannot be reached is asked twice at
+    /// most.
     pub(crate) fn persist<T>(
         &self,
+        url: &str,
+        progress: &dyn Progress,
         mut ask: impl FnMut(&mut bool) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut pause = self.patience.pause;
         let mut n_idle = 0;
         loop {
             let mut brought = false;
-            let (reason, wait_s) = match ask(&mut brought) {
-                Err(Fault::Passing { reason, wait_s }) => (reason, wait_s),
+            let (reason, wait_s, attempts) = match ask(&mut brought) {
+                Err(Fault::Passing { reason, wait_s }) => (reason, wait_s, self.patience.attempts),
+                Err(Fault::Unreachable(reason)) => (reason, None, self.patience.attempts.min(2)),
                 other => return other,
             };
             if brought {
                 (n_idle, pause) = (0, self.patience.pause);
             }
             n_idle += 1;
-            if n_idle >= self.patience.attempts {
+            if n_idle >= attempts {
                 return Err(Fault::Lasting(format!("{reason}, {n_idle} times")));
             }
             let wait = wait_s.map_or(pause, Duration::from_secs);
@@ -118,6 +124,8 @@ impl Client {
                     format!("{reason} and asks to wait {} s; try again later", wait.as_secs());
                 return Err(Fault::Lasting(reason));
             }
+            let wait_s = wait.as_secs_f64();
+            progress.note(&format!("{url}: {reason}; trying again in {wait_s} s"));
             sleep(wait);
             pause = (2 * pause).min(self.patience.longest_pause);
         }
@@ -146,8 +154,35 @@ fn judge(error: &ureq::Error) -> Fault {
         | ureq::Error::Rustls(_)
         | ureq::Error::Tls(_)
         | ureq::Error::HostNotFound => Fault::Lasting(error.to_string()),
+        ureq::Error::Io(source) if is_unreachable(source) => Fault::Unreachable(error.to_string()),
         other => Fault::passing(other.to_string()),
     }
+}
+
+/// Whether nobody was there to ask: no such name, no way there, or nobody who listens.
+fn is_unreachable(error: &std::io::Error) -> bool {
+    let kind = matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+    );
+    // A failed look-up of a name has no kind of its own.
+    kind || error.to_string().contains("lookup address information")
+}
+
+/// Whether an address is one that can be asked.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn check_url(url: &str) -> Result<(), String> {
+    let uri = url.parse::<Uri>().map_err(|error| error.to_string());
+    let problem = match &uri {
+        Err(problem) => problem,
+        Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => "no http or https",
+        Ok(uri) if uri.host().is_none_or(str::is_empty) => "no host",
+        Ok(_) => return Ok(()),
+    };
+    let url = shown(url);
+    Err(format!("`{url}` is no address ({problem}); write for example `https://example.org/data`"))
 }
 
 /// A page for people in the place of data; its title often says why.

@@ -60,6 +60,8 @@ pub enum FetchError {
 pub(crate) enum Fault {
     /// May be better in a while; the server may say when.
     Passing { reason: String, wait_s: Option<u64> },
+    /// Nobody is there to answer; that is seldom better in a while.
+    Unreachable(String),
     /// Will not be better here.
     Lasting(String),
     /// The trouble is on our side.

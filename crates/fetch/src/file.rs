@@ -113,7 +113,7 @@ impl Client {
         for url in &remote.urls {
             // What an earlier attempt left may be wrong: then everything is fetched once more.
             for continued in [part.n_byte > 0, false] {
-                let attempt = self.persist(|brought| {
+                let attempt = self.persist(url, progress, |brought| {
                     let before = part.n_byte;
                     let piece = self.piece(url, remote, part, progress);
                     *brought = part.n_byte > before;
@@ -125,7 +125,11 @@ impl Client {
                         found => format!("the SHA-256 is {found}, not {}", remote.sha256),
                     },
                     Err(Fault::Local(error)) => return Err(error),
-                    Err(Fault::Lasting(reason) | Fault::Passing { reason, .. }) => {
+                    Err(
+                        Fault::Lasting(reason)
+                        | Fault::Unreachable(reason)
+                        | Fault::Passing { reason, .. },
+                    ) => {
                         reasons.push(format!("{url}: {reason}"));
                         break;
                     }

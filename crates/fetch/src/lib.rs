@@ -16,6 +16,6 @@ mod file;
 mod part;
 pub mod sums;
 
-pub use client::{Client, Patience};
+pub use client::{Client, Patience, check_url};
 pub use error::FetchError;
 pub use file::{Arrived, Remote};

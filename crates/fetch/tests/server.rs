@@ -13,7 +13,7 @@ use std::time::Duration;
 use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress;
 use batchlab_fetch::aflux::{Pages, Query};
-use batchlab_fetch::{Arrived, Client, FetchError, Patience, Remote, sums};
+use batchlab_fetch::{Arrived, Client, FetchError, Patience, Remote, check_url, sums};
 use tempfile::TempDir;
 
 /// What was asked: the first line, and the headers in small letters.
@@ -469,5 +469,54 @@ fn sums_find_changed_and_missing_files_and_names_stay_inside() {
             matches!(sums::check(folder.path()), Err(FetchError::Sums { line: 1, .. })),
             "{name}"
         );
+    }
+}
+
+#[test]
+fn every_retry_is_said() {
+    let server = Server::new(|n, request| match n {
+        0 => failing("503 Service Unavailable"),
+        _ => good(request),
+    });
+    let folder = TempDir::new().unwrap();
+    let heard = Counted::default();
+    client().file(&remote(&[&server.url]), folder.path(), &heard).unwrap();
+    let url = &server.url;
+    let expected =
+        format!("{url}/data.bin: it answers 503 Service Unavailable; trying again in 0.001 s");
+    assert_eq!(*heard.1.lock().unwrap(), [expected]);
+}
+
+#[test]
+fn who_is_not_there_is_asked_twice() {
+    // A port that was free a moment ago, and a name that is reserved for not existing.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, reason) in [
+        (format!("http://{closed}"), "refused"),
+        ("http://nobody.invalid".to_owned(), "lookup address information"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let heard = Counted::default();
+        let client = Client::new(Patience {
+            attempts: 6,
+            pause: Duration::from_millis(1),
+            ..Patience::default()
+        });
+        let fault = client.file(&remote(&[&url]), folder.path(), &heard).unwrap_err().to_string();
+        assert!(fault.contains(reason) && fault.contains(", 2 times"), "{fault}");
+        assert_eq!(heard.1.lock().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn addresses_are_of_the_web() {
+    for right in ["http://127.0.0.1:80", "https://example.org/a?b"] {
+        assert_eq!(check_url(right), Ok(()));
+    }
+    for wrong in
+        ["", "mirror", "ftp://example.org", "/data", "https://", "http:// a", "example.org/x"]
+    {
+        let fault = check_url(wrong).unwrap_err();
+        assert!(fault.starts_with(&format!("`{wrong}` is no address (")), "{fault}");
     }
 }
