@@ -248,3 +248,20 @@ fn entries_are_fetched_listed_and_verified() {
     );
     assert!(good(folder.path(), &fetch).contains("is there; move it away"));
 }
+
+#[test]
+fn options_that_cannot_be_meant_are_refused_before_anything_is_fetched() {
+    let folder = TempDir::new().unwrap();
+    for (arguments, message) in [
+        (&["aflow", "--mirror", "mirror/"][..], "--mirror: `mirror/` is no address"),
+        (&["qm9", "--mirror", "ftp://example.org"], "is no address (no http or https)"),
+        (&["qm9", "--query", "Egap(*)"], "--query is for aflow"),
+        (&["qm9", "--page-size", "10"], "--page-size is for aflow"),
+        (&["qm9", "--max-page", "1"], "--max-page is for aflow"),
+    ] {
+        let (code, _, said) = batchlab(folder.path(), &[&["data", "fetch"], arguments].concat());
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(message), "{said}");
+    }
+    assert!(!folder.path().join("data").exists());
+}

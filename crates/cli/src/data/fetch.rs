@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_fetch::aflux::Query;
-use batchlab_fetch::{Arrived, Client, Patience, Remote, sums};
+use batchlab_fetch::{Arrived, Client, Patience, Remote, check_url, sums};
 
 use super::progress::{Unit, to_standard_error};
 use crate::exit::{DataFault, Usage};
@@ -36,15 +36,18 @@ pub(crate) struct Arguments {
     /// For aflow: what to ask, in AFLUX's words, without paging.
     #[arg(long, value_name = "AFLUX")]
     query: Option<String>,
-    /// For aflow: entries per page.
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    page_size: u32,
-    /// For aflow: at most so many pages.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    max_page: u32,
+    /// For aflow: entries per page [default: 1000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    page_size: Option<u32>,
+    /// For aflow: at most so many pages [default: 10000].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_page: Option<u32>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(mirror) = &arguments.mirror {
+        check_url(mirror).map_err(|problem| Usage(format!("--mirror: {problem}")))?;
+    }
     match arguments.name.as_str() {
         QM9 => qm9(arguments),
         AFLOW => aflow(arguments),
@@ -56,8 +59,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn qm9(arguments: &Arguments) -> Result<ExitCode> {
-    if arguments.query.is_some() {
-        bail!(Usage("--query is for aflow; qm9 is fetched whole".into()));
+    let of_aflow = [
+        ("--query", arguments.query.is_some()),
+        ("--page-size", arguments.page_size.is_some()),
+        ("--max-page", arguments.max_page.is_some()),
+    ];
+    if let Some((option, _)) = of_aflow.iter().find(|(_, is_given)| *is_given) {
+        bail!(Usage(format!("{option} is for aflow; qm9 is fetched whole")));
     }
     let folder = arguments.to.join(QM9);
     let remotes: Vec<Remote> =
@@ -104,8 +112,8 @@ fn aflow(arguments: &Arguments) -> Result<ExitCode> {
     let query = Query {
         url: url.to_owned(),
         matchbook: arguments.query.as_deref().unwrap_or(known::AFLUX_QUERY).to_owned(),
-        page_size: arguments.page_size,
-        max_page: arguments.max_page,
+        page_size: arguments.page_size.unwrap_or(1000),
+        max_page: arguments.max_page.unwrap_or(10_000),
     };
     let mut out = std::io::stdout();
     if folder.exists() {
