@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fs, io};
 
 use crate::graphs::{Graphs, Level};
 use crate::progress::Progress;
@@ -133,18 +134,23 @@ impl LoadContext {
     ///
     /// # Errors
     /// [`DatasetError::NotFound`] with every place that was tried; [`DatasetError::Io`] for a place
-    /// that cannot be looked at.
+    /// that cannot be looked at, and for what is neither a file nor a folder.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf, DatasetError> {
         // Joining an absolute path yields that path.
         let mut tried: Vec<PathBuf> = self.search.iter().map(|folder| folder.join(path)).collect();
         tried.dedup();
         for candidate in &tried {
-            match candidate.try_exists() {
-                Ok(true) => {
+            match fs::metadata(candidate) {
+                Ok(found) if found.is_file() || found.is_dir() => {
                     self.inputs.add(path, candidate);
                     return Ok(candidate.clone());
                 }
-                Ok(false) => {}
+                Ok(_) => {
+                    // Opening a pipe or a socket could wait for ever.
+                    let source = io::Error::other("it is no file and no folder; name one of these");
+                    return Err(DatasetError::Io { path: candidate.clone(), source });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(source) => return Err(DatasetError::Io { path: candidate.clone(), source }),
             }
         }
@@ -171,5 +177,12 @@ mod tests {
         ctx.resolve(manifest).unwrap();
         ctx.resolve(Path::new("missing")).unwrap_err();
         assert_eq!(ctx.inputs.list(), [Input { asked: manifest.into(), found: manifest.into() }]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_neither_file_nor_folder_is_refused() {
+        let fault = LoadContext::new().resolve(Path::new("/dev/null")).unwrap_err().to_string();
+        assert_eq!(fault, "cannot read /dev/null: it is no file and no folder; name one of these");
     }
 }

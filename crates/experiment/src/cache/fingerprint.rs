@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use batchlab_core::LoadContext;
 use batchlab_core::dataset::Input;
+use batchlab_core::error::excerpt;
 use batchlab_core::hash::hexadecimal;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -113,7 +114,7 @@ impl Folder<'_> {
                 continue;
             }
             if above.len() == MAX_DEPTH {
-                let path = path.display();
+                let path = excerpt(&path.to_string_lossy(), usize::MAX);
                 let message = format!("{path} lies more than {MAX_DEPTH} folders deep");
                 return Err(io::Error::other(message));
             }
