@@ -34,9 +34,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tell(&diagnosis, arguments);
     }
     let is_stuck = |patient: &Patient| matches!(patient.finding, Finding::Stuck { .. });
+    let is_damaged = |patient: &Patient| match &patient.finding {
+        Finding::Unreadable { .. } => true,
+        Finding::Salvaged(salvage) => salvage.damaged_journal.is_some(),
+        _ => false,
+    };
     Ok(match () {
         () if diagnosis.runs.iter().any(is_stuck) => OTHER.into(),
-        () if !diagnosis.damaged.is_empty() => DATA.into(),
+        () if !diagnosis.damaged.is_empty() || diagnosis.runs.iter().any(is_damaged) => DATA.into(),
         () => ExitCode::SUCCESS,
     })
 }
@@ -47,10 +52,19 @@ fn tell(diagnosis: &Diagnosis, arguments: &Arguments) {
             Finding::AtWork => say!("{run_id}: at work"),
             Finding::Nothing if arguments.dry_run => say!("{run_id}: holds no rows, to be removed"),
             Finding::Nothing => say!("{run_id}: held no rows, removed"),
+            Finding::Unreadable { path } => {
+                say!(
+                    "{run_id}: cannot be salvaged: its journal is damaged from its beginning on: {}",
+                    path.display()
+                );
+            }
             Finding::Stuck { reason } => say!("{run_id}: cannot be salvaged: {reason}"),
             Finding::Salvaged(salvage) => {
                 let verb = if arguments.dry_run { "to be salvaged" } else { "salvaged" };
                 say!("{run_id}: {verb}: {}", describe(salvage));
+                if let Some(path) = &salvage.damaged_journal {
+                    say!("  the journal, for whoever can mend it: {}", path.display());
+                }
                 if salvage.resumes_after.is_some() {
                     let folder = arguments.dir.join("runs").join(run_id);
                     say!("  go on with: batchlab run --resume {}", folder.display());
@@ -72,7 +86,8 @@ fn describe(salvage: &Salvage) -> String {
     let rows = salvage.n_row.iter().map(|(table, n)| format!("{n} {table}"));
     let torn = match salvage.torn_bytes {
         0 => String::new(),
-        n => format!("; the last {n} bytes were incomplete"),
+        n if salvage.damaged_journal.is_none() => format!("; the last {n} bytes were incomplete"),
+        n => format!("; the journal is damaged, {n} bytes from there on were not read"),
     };
     let after = salvage.resumes_after.map(|step| format!("; checkpoint after step {step}"));
     format!(

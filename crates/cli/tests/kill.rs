@@ -336,3 +336,35 @@ fn damaged_files_are_found_and_named() {
     assert!(paths[0].ends_with(&name) && paths[0].contains("steps"), "{paths:?}");
     assert!(paths[1].ends_with("notes.txt"), "{paths:?}");
 }
+
+#[test]
+fn a_damaged_journal_is_told_and_kept() {
+    let out = TempDir::new().unwrap();
+    // Killed in its third second or so: the journal has several entries.
+    let mut command = start(out.path(), &["training.steps=1000000"]);
+    let mut child = quiet(&mut command);
+    let journal = loop {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        if journal_length(out.path()) > 300_000 {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let wip = out.path().join("wip");
+            break wip.join(&names(&wip)[0]).join("journal");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut bytes = fs::read(&journal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&journal, &bytes).unwrap();
+
+    let mut command = small_run::batchlab();
+    let output = command.arg("doctor").arg(out.path()).arg("--json").output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kept = found["runs"][0]["damaged_journal"].as_str().unwrap();
+    assert_eq!(kept, run_folder(out.path()).join("journal.damaged").to_str().unwrap());
+    assert!(fs::read(kept).unwrap() == bytes, "not a byte of it is lost");
+    assert_tables_are_readable(out.path());
+    assert!(!Tables::read(out.path()).steps.is_empty(), "what comes before is published");
+}

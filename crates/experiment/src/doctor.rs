@@ -46,6 +46,11 @@ pub enum Finding {
     /// Its process ended before anything was recorded, or after everything was published; the
     /// folder was removed.
     Nothing,
+    /// Not one entry of its journal can be read, although they were written whole.
+    Unreadable {
+        /// The journal, for whoever can mend it.
+        path: PathBuf,
+    },
     /// Its rows are in `tables/` now; or would be, without `dry_run`.
     Salvaged(Salvage),
     /// Its rows cannot be published; they are still where they were.
@@ -64,8 +69,10 @@ pub struct Salvage {
     pub n_step: i64,
     /// Rows by table, without that of the run.
     pub n_row: BTreeMap<&'static str, u64>,
-    /// Bytes of the last, incomplete entry.
+    /// Bytes that could not be read: a last, incomplete entry, or all from a damaged one on.
     pub torn_bytes: u64,
+    /// A copy of the journal, if the disk gave back other bytes than were written.
+    pub damaged_journal: Option<PathBuf>,
     /// `run --resume` goes on after this step; `None`: there is no checkpoint.
     pub resumes_after: Option<u64>,
 }
@@ -89,8 +96,12 @@ pub fn examine(out: &Path, dry_run: bool) -> Result<Diagnosis, RunError> {
         let finding = if is_locked(out, &run_id) {
             Finding::AtWork
         } else {
-            salvage::salvage(out, &run_id, dry_run)
-                .unwrap_or_else(|error| Finding::Stuck { reason: error.to_string() })
+            match salvage::salvage(out, &run_id, dry_run) {
+                Ok(finding) => finding,
+                // Someone has taken it up in this moment.
+                Err(RunError::AtWork { .. }) => Finding::AtWork,
+                Err(error) => Finding::Stuck { reason: error.to_string() },
+            }
         };
         Patient { run_id, finding }
     };

@@ -8,7 +8,8 @@
 //! body  := for each table with rows: its number (u8), length (u64), an Arrow IPC stream
 //! ```
 //!
-//! What follows the last entry whose checksum is right is a torn tail and is not read.
+//! What follows the last entry whose checksum is right is not read: a torn tail as a rule, or else
+//! damage, which readers tell apart ([`Tail`]).
 
 mod entries;
 
@@ -22,7 +23,7 @@ use arrow_schema::ArrowError;
 use batchlab_core::record::Table;
 use sha2::{Digest, Sha256};
 
-pub use entries::{Entries, Entry};
+pub use entries::{Entries, Entry, Tail};
 
 use crate::RunError;
 

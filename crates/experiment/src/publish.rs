@@ -66,31 +66,40 @@ impl Publisher {
     /// A process that still works on the run, or a folder that cannot be changed.
     pub fn reopen(out: &Path, run_id: &str) -> Result<Self, RunError> {
         let publisher = Self::lock(out, run_id)?;
-        publisher.make_tables()?;
-        remove(&publisher.sinks())?;
         let aside = publisher.run_folder().join(JOURNAL);
         if aside.exists() && !publisher.journal().exists() {
             rename(&aside, &publisher.journal())?;
         }
+        publisher.begin_anew()?;
         Ok(publisher)
     }
 
-    /// Removes what a run has left in `wip/`, if its journal `holds_rows` of nothing. A journal may
-    /// end within its first entry.
+    /// Makes ready for writing tables: what sinks have left unfinished is removed.
     ///
     /// # Errors
-    /// A process that works on the run, or a folder that cannot be removed.
-    pub fn sweep(
-        out: &Path,
-        run_id: &str,
-        holds_rows: impl FnOnce(&Path) -> Result<bool, RunError>,
-    ) -> Result<(), RunError> {
-        let publisher = Self::lock(out, run_id)?;
-        let journal = publisher.journal();
-        if journal.exists() && holds_rows(&journal)? { Ok(()) } else { publisher.close(false) }
+    /// A folder that cannot be changed.
+    pub fn begin_anew(&self) -> Result<(), RunError> {
+        self.make_tables()?;
+        remove(&self.sinks())
     }
 
-    fn lock(out: &Path, run_id: &str) -> Result<Self, RunError> {
+    /// Keeps a copy of a damaged journal beside what else stays of the run.
+    ///
+    /// # Errors
+    /// A file that cannot be copied.
+    pub fn keep_damaged_journal(&self) -> Result<PathBuf, RunError> {
+        let copy = self.run_folder().join("journal.damaged");
+        fs::copy(self.journal(), &copy)
+            .and_then(|_| fs::File::open(&copy)?.sync_all())
+            .map_err(|source| RunError::Publish { path: copy.clone(), source })?;
+        Ok(copy)
+    }
+
+    /// Has this process alone work on a run that is there, and changes nothing else.
+    ///
+    /// # Errors
+    /// A process that still works on the run, or a folder that cannot be changed.
+    pub fn lock(out: &Path, run_id: &str) -> Result<Self, RunError> {
         let wip = wip(out, run_id);
         make(&wip)?;
         let lock = Lock::take(&wip, run_id)?;
@@ -183,12 +192,18 @@ impl Publisher {
         if put_aside && self.journal().exists() {
             rename(&self.journal(), &self.run_folder().join(JOURNAL))?;
         }
-        // First the journal: without it, nothing here can be taken for a run to be salvaged.
+        // First the journal: without it, nothing here can be taken for a run to be salvaged. Last the
+        // lock: nobody else may begin here before everything is gone.
         remove(&self.journal())?;
         let wip = self.wip();
-        drop(self.lock);
-        remove(&wip)?;
-        // Other runs may be at work there.
+        let entries = fs::read_dir(&wip);
+        let entries = entries.map_err(|source| RunError::Publish { path: wip.clone(), source })?;
+        for entry in entries.flatten().filter(|entry| entry.file_name() != lock::NAME) {
+            remove(&entry.path())?;
+        }
+        self.lock.remove()?;
+        // Someone may have taken up this run by now, and other runs may be at work.
+        let _ = fs::remove_dir(&wip);
         let _ = fs::remove_dir(self.out.join("wip"));
         Ok(())
     }
@@ -313,6 +328,37 @@ mod tests {
         drop(publisher);
         assert!(!is_locked(folder.path(), "run"));
         Publisher::reopen(folder.path(), "run").unwrap();
+    }
+
+    #[test]
+    fn processes_that_take_turns_never_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        Publisher::open(folder.path(), "run").unwrap().close(false).unwrap();
+        let turns = || {
+            let mut n_turn = 0;
+            for _ in 0..300 {
+                match Publisher::lock(folder.path(), "run") {
+                    Ok(publisher) => {
+                        // Whoever else were in here would find or remove this.
+                        let journal = publisher.journal();
+                        fs::File::create_new(&journal).unwrap();
+                        std::thread::yield_now();
+                        assert!(journal.exists());
+                        publisher.close(false).unwrap();
+                        n_turn += 1;
+                    }
+                    Err(RunError::AtWork { .. }) => std::thread::yield_now(),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            n_turn
+        };
+        let n_turn: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(turns)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(n_turn > 0);
+        assert!(!folder.path().join("wip").exists());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{Finding, Salvage};
 use crate::RunError;
 use crate::checkpoint;
-use crate::journal::Entries;
+use crate::journal::{Entries, Tail};
 use crate::publish::{self, Publisher};
 use crate::run::CRASHED_STATUS;
 use crate::run::recorder::Writers;
@@ -26,12 +26,26 @@ struct Sinks {
 }
 
 pub(super) fn salvage(out: &Path, run_id: &str, dry_run: bool) -> Result<Finding, RunError> {
+    // From here on nobody else writes into the journal.
+    let publisher = if dry_run { None } else { Some(Publisher::lock(out, run_id)?) };
     let journal = publish::journal_at_work(out, run_id);
-    let Some(remains) = Remains::read(&journal, run_id)? else {
-        if !dry_run {
-            Publisher::sweep(out, run_id, |journal| Ok(Entries::open(journal)?.next().is_some()))?;
-        }
+    if !journal.exists() {
+        publisher.map_or(Ok(()), |publisher| publisher.close(false))?;
         return Ok(Finding::Nothing);
+    }
+    let remains = Remains::read(&journal, run_id)?;
+    let mut damaged_journal = None;
+    if remains.tail == Some(Tail::Damaged) {
+        let keep = |publisher: &Publisher| publisher.keep_damaged_journal();
+        let kept = publisher.as_ref().map(keep).transpose()?;
+        damaged_journal = Some(kept.unwrap_or_else(|| journal.clone()));
+    }
+    let Some(remains) = remains.rows else {
+        publisher.map_or(Ok(()), |publisher| publisher.close(false))?;
+        return Ok(match damaged_journal {
+            None => Finding::Nothing,
+            Some(path) => Finding::Unreadable { path },
+        });
     };
     let checkpoints = checkpoint::list(&publish::checkpoints(out, run_id));
     let salvage = Salvage {
@@ -39,16 +53,24 @@ pub(super) fn salvage(out: &Path, run_id: &str, dry_run: bool) -> Result<Finding
         n_step: remains.run.n_step,
         n_row: remains.n_row.clone(),
         torn_bytes: remains.torn_bytes,
+        damaged_journal,
         resumes_after: checkpoints.last().and_then(|path| checkpoint::step_of(path)),
     };
-    if !dry_run {
-        remains.publish(out, salvage.resumes_after.is_some())?;
+    if let Some(publisher) = publisher {
+        remains.publish(publisher, salvage.resumes_after.is_some())?;
     }
     Ok(Finding::Salvaged(salvage))
 }
 
-/// What a journal says of its run.
+/// A journal that was read as far as possible.
 struct Remains {
+    /// `None`: there is no complete entry in it.
+    rows: Option<Rows>,
+    tail: Option<Tail>,
+}
+
+/// What a journal says of its run.
+struct Rows {
     run: RunRecord,
     /// What the tables say about the end; nothing if the run said it itself.
     events: Vec<EventRecord>,
@@ -57,11 +79,7 @@ struct Remains {
 }
 
 impl Remains {
-    /// `None`: there is no journal, or no complete entry in it.
-    fn read(journal: &Path, run_id: &str) -> Result<Option<Self>, RunError> {
-        if !journal.exists() {
-            return Ok(None);
-        }
+    fn read(journal: &Path, run_id: &str) -> Result<Self, RunError> {
         let mut entries = Entries::open(journal)?;
         let mut run: Option<RunRecord> = None;
         let mut sums = Sums::default();
@@ -81,7 +99,8 @@ impl Remains {
             }
         }
         let torn_bytes = entries.n_byte_left();
-        let Some(mut run) = run else { return Ok(None) };
+        let tail = entries.tail();
+        let Some(mut run) = run else { return Ok(Self { rows: None, tail }) };
         let mut events = Vec::new();
         if run.status == CRASHED_STATUS {
             let at = written_at(journal);
@@ -96,13 +115,15 @@ impl Remains {
             events.push(EventRecord { run_id, at, step, kind, message, payload: None });
             *n_row.entry(Table::Events.name()).or_default() += 1;
         }
-        Ok(Some(Self { run, events, n_row, torn_bytes }))
+        Ok(Self { rows: Some(Rows { run, events, n_row, torn_bytes }), tail })
     }
+}
 
+impl Rows {
     /// As at the end of any run.
-    fn publish(self, out: &Path, can_go_on: bool) -> Result<(), RunError> {
+    fn publish(self, publisher: Publisher, can_go_on: bool) -> Result<(), RunError> {
         let run = &self.run;
-        let publisher = Publisher::reopen(out, &run.run_id)?;
+        publisher.begin_anew()?;
         let config = publisher.run_folder().join("config.toml");
         let text = fs::read_to_string(&config)
             .map_err(|source| RunError::Read { path: config.clone(), source })?;

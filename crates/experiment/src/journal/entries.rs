@@ -27,7 +27,18 @@ pub struct Entries {
     file: BufReader<File>,
     n_byte: u64,
     end: u64,
-    is_torn: bool,
+    tail: Option<Tail>,
+}
+
+/// How a journal ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// With its last entry.
+    Whole,
+    /// Within an entry, as a process leaves it that was killed while it wrote.
+    Torn,
+    /// There is an entry of which other bytes came back than were written. Whole entries may follow.
+    Damaged,
 }
 
 impl Entries {
@@ -38,7 +49,7 @@ impl Entries {
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let file = File::open(path).map_err(failed(path))?;
         let n_byte = file.metadata().map_err(failed(path))?.len();
-        Ok(Self { file: BufReader::new(file), n_byte, end: 0, is_torn: false })
+        Ok(Self { file: BufReader::new(file), n_byte, end: 0, tail: None })
     }
 
     /// Bytes after the last entry that was read. At the end of the iteration: the torn tail.
@@ -47,23 +58,35 @@ impl Entries {
         self.n_byte - self.end
     }
 
-    fn read(&mut self) -> Option<Entry> {
+    /// How the journal ends; known when the iteration has ended.
+    #[must_use]
+    pub fn tail(&self) -> Option<Tail> {
+        self.tail
+    }
+
+    fn read(&mut self) -> Result<Entry, Tail> {
+        if self.n_byte == self.end {
+            return Err(Tail::Whole);
+        }
         let mut header = [0; HEADER];
-        self.file.read_exact(&mut header).ok()?;
-        let length = u64::from_le_bytes(header[4..12].try_into().ok()?);
+        self.file.read_exact(&mut header).map_err(|_| Tail::Torn)?;
+        let [magic, length, checksum] = [&header[..4], &header[4..12], &header[12..]];
+        if *magic != MAGIC {
+            return Err(Tail::Damaged);
+        }
+        let length = u64::from_le_bytes(length.try_into().map_err(|_| Tail::Damaged)?);
         // A length of chance must not ask for more memory than the file has bytes.
-        let fits = length <= self.n_byte.saturating_sub(self.end + HEADER as u64);
-        if header[..4] != MAGIC || !fits {
-            return None;
+        if length > self.n_byte.saturating_sub(self.end + HEADER as u64) {
+            return Err(Tail::Torn);
         }
         let mut body = vec![0; length as usize];
-        self.file.read_exact(&mut body).ok()?;
-        if Sha256::digest(&body)[..] != header[12..] {
-            return None;
+        self.file.read_exact(&mut body).map_err(|_| Tail::Torn)?;
+        if Sha256::digest(&body)[..] != *checksum {
+            return Err(Tail::Damaged);
         }
-        let batches = decode(&body)?;
+        let batches = decode(&body).ok_or(Tail::Damaged)?;
         self.end += HEADER as u64 + length;
-        Some(Entry { batches, end: self.end })
+        Ok(Entry { batches, end: self.end })
     }
 }
 
@@ -71,12 +94,10 @@ impl Iterator for Entries {
     type Item = Entry;
 
     fn next(&mut self) -> Option<Entry> {
-        if self.is_torn {
+        if self.tail.is_some() {
             return None;
         }
-        let entry = self.read();
-        self.is_torn = entry.is_none();
-        entry
+        self.read().map_err(|tail| self.tail = Some(tail)).ok()
     }
 }
 

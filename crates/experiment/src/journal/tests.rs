@@ -37,6 +37,12 @@ fn read(path: &Path) -> (Vec<Rows>, u64) {
     (read, entries.n_byte_left())
 }
 
+fn tail(path: &Path) -> Tail {
+    let mut entries = Entries::open(path).unwrap();
+    entries.by_ref().for_each(drop);
+    entries.tail().unwrap()
+}
+
 #[test]
 fn a_journal_that_is_cut_anywhere_holds_the_entries_before() {
     let folder = tempfile::tempdir().unwrap();
@@ -48,6 +54,7 @@ fn a_journal_that_is_cut_anywhere_holds_the_entries_before() {
         let n = ends.iter().filter(|&&end| end <= length as u64).count();
         let torn = length as u64 - if n == 0 { 0 } else { ends[n - 1] };
         assert_eq!(read(&path), (entries[..n].to_vec(), torn), "cut at {length}");
+        assert_eq!(tail(&path), if torn == 0 { Tail::Whole } else { Tail::Torn });
     }
 }
 
@@ -62,6 +69,10 @@ fn a_changed_byte_ends_the_journal_before_its_entry() {
         fs::write(&path, &changed).unwrap();
         let n = ends.iter().filter(|&&end| end <= at as u64).count();
         assert_eq!(read(&path).0, entries[..n], "byte {at} was changed");
+        // A length that became too long looks as if the rest were missing.
+        let place = at as u64 - if n == 0 { 0 } else { ends[n - 1] };
+        let is_length = (4..12).contains(&place);
+        assert!(tail(&path) == Tail::Damaged || is_length, "byte {at} was changed");
     }
 }
 

@@ -1,17 +1,18 @@
 //! Says that a process works on a run, for as long as the process lives.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::path::Path;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use crate::RunError;
 
-const NAME: &str = "lock";
+pub(super) const NAME: &str = "lock";
 
 /// A locked file. The system gives the lock back when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl Lock {
@@ -19,27 +20,56 @@ impl Lock {
     pub(super) fn take(wip: &Path, run_id: &str) -> Result<Self, RunError> {
         let path = wip.join(NAME);
         let failed = |source| RunError::Publish { path: path.clone(), source };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut process = String::new();
-                let _ = file.read_to_string(&mut process);
-                return Err(RunError::AtWork { run_id: run_id.to_owned(), process });
+        let mut file = loop {
+            super::make(wip)?;
+            let file = match open(&path) {
+                // The process that had the lock has just removed the folder.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                file => file.map_err(failed)?,
+            };
+            match file.try_lock() {
+                // Not the lock of a file that its owner has removed meanwhile.
+                Ok(()) if is_at(&file, &path) => break file,
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let process = std::io::read_to_string(file).unwrap_or_default();
+                    return Err(RunError::AtWork { run_id: run_id.to_owned(), process });
+                }
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        };
         let host = sysinfo::System::host_name().unwrap_or_default();
         file.set_len(0).map_err(failed)?;
         write!(file, "process {} on {host}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file, path })
     }
+
+    /// Gives the lock back and removes its file, in the order that lets nobody in between: whoever
+    /// opened the file before sees that it is gone.
+    pub(super) fn remove(self) -> Result<(), RunError> {
+        let removed = fs::remove_file(&self.path);
+        drop(self.file);
+        removed.map_err(|source| RunError::Publish { path: self.path, source })
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Whether an open file is the one that has this name now.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |data: fs::Metadata| (data.dev(), data.ino());
+    let [opened, named] = [file.metadata(), fs::metadata(path)].map(|data| data.map(identity).ok());
+    opened.is_some() && opened == named
+}
+
+/// A file that is open cannot be removed here.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// Whether a process works on the run. Where the system cannot say, the answer is yes: it is safer.
