@@ -10,7 +10,7 @@
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use batchlab_core::record::Table;
 
@@ -53,6 +53,24 @@ fn every_reader_sees_the_same_tables() {
         assert!(line.contains("runs 2, steps 40,"), "{reader} sees other rows:\n{lines}");
     }
     println!("{lines}");
+    check_queries(&python, dir.path());
+}
+
+/// The queries under the figures of a report give rows.
+fn check_queries(python: &Path, dir: &Path) {
+    let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    let report = succeed(report.arg("report").arg(dir).arg("--json"));
+    let mut queries = Command::new(python);
+    queries.arg(script().with_file_name("queries.py")).arg(dir).stdin(Stdio::piped());
+    let mut queries = queries.stdout(Stdio::piped()).spawn().unwrap();
+    queries.stdin.take().unwrap().write_all(&report.stdout).unwrap();
+    let output = queries.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Two runs of one strategy: one row each.
+    for figure in ["throughput 1", "speed-up 1", "times 1", "recompilations 1", "padding 1"] {
+        assert!(lines.lines().any(|line| line == figure), "{figure} is missing:\n{lines}");
+    }
 }
 
 /// Whether the interpreter has the packages; why not, if it has not.

@@ -18,6 +18,7 @@ mod error;
 mod figures;
 pub mod import;
 mod number;
+mod options;
 mod page;
 mod query;
 mod read;
@@ -30,6 +31,7 @@ pub use figures::{
     Cell, Chart, Comparison, Curve, Curves, Errors, Figure, Heat, Panel, Plot, Point, Scale,
     Series, compare_errors, figures,
 };
+pub use options::Options;
 pub use page::html;
 pub use read::{Eval, Results, Run, Times, Work};
 pub use setting::{Group, Setting, batchers, settings};

@@ -4,10 +4,10 @@
 /// Times of every run, from its steps or as published. With batches prepared ahead, a step contains
 /// waiting for them, not their preparation.
 const TIMES: &str = "\
-with steps as (
+, steps as (
     select run_id, prefetch_depth, step_ns, coalesce(wait_ns, 0) as wait_ns,
            coalesce(plan_ns, 0) + coalesce(collate_ns, 0) as batching_ns
-    from 'tables/steps/*.parquet' join 'tables/runs/*.parquet' using (run_id) where not is_warmup
+    from 'tables/steps/*.parquet' join runs using (run_id) where not is_warmup
 ), times as (
     select run_id, avg(batching_ns) as batching_mean, median(batching_ns) as batching_median,
            avg(step_ns - if(prefetch_depth = 0, batching_ns, wait_ns)) as update_mean,
@@ -25,78 +25,95 @@ with steps as (
 )
 ";
 
-/// The columns by which runs are grouped, and only runs that did all their steps.
-const GROUP: &str = "study, device, host, model, dataset, n_step_planned, timing, prefetch_depth, \
-                     batch_size, batcher";
+/// What must be equal for runs to be compared: hardware, data, and options without seeds.
+macro_rules! setting {
+    () => {
+        "study, device, cpu_model, n_thread, host, build_profile, version, dataset, dataset_hash, model, \
+         n_step_planned, timing, prefetch_depth, model_options, split_options, training_options"
+    };
+}
+
+/// The columns by which runs are grouped.
+const GROUP: &str = concat!(setting!(), ", batch_size, batcher, batcher_options");
+
+/// All runs, with the options that no column holds. Stands before the other parts of a query.
+const RUNS: &str = r#"with runs as (
+    select *, config->'$.model' as model_options, config->'$.split' as split_options,
+           json_merge_patch(config->'$.training', '{"seeds": null, "checkpoint": null}') as training_options,
+           json_merge_patch(config->'$.batcher', '{"batch_size": null}') as batcher_options
+    from 'tables/runs/*.parquet'
+)"#;
 
 pub(crate) fn times() -> String {
     format!(
-        "{TIMES}select {GROUP}, count(*) as n_run,
+        "{RUNS}{TIMES}select {GROUP}, count(*) as n_run,
        avg(batching_mean) / 1e6 as batching_mean_ms,
        avg(update_mean) / 1e6 as update_mean_ms,
        avg(combined_mean) / 1e6 as combined_mean_ms,
        median(batching_median) / 1e6 as batching_median_ms,
        median(update_median) / 1e6 as update_median_ms,
        median(combined_median) / 1e6 as combined_median_ms
-from times join 'tables/runs/*.parquet' using (run_id)
+from times join runs using (run_id)
 where status = 'completed' group by all order by all;"
     )
 }
 
 pub(crate) fn speed_up() -> String {
     format!(
-        "{TIMES}, means as (
+        "{RUNS}{TIMES}, means as (
     select {GROUP}, avg(combined_mean) as ns
-    from times join 'tables/runs/*.parquet' using (run_id)
+    from times join runs using (run_id)
     where status = 'completed' group by all
 )
-select *, max(ns) over (partition by study, device, host, model, dataset, n_step_planned, timing,
-                        prefetch_depth, batch_size) / ns as speed_up
-from means order by all;"
+select *, max(ns) over (partition by {}, batch_size) / ns as speed_up
+from means order by all;",
+        setting!()
     )
 }
 
 pub(crate) fn recompilations() -> String {
     format!(
-        "select {GROUP}, avg(n_shape - 1) as recompilations,
+        "{RUNS}
+select {GROUP}, avg(n_shape - 1) as recompilations,
        min(n_shape - 1) as least, max(n_shape - 1) as most
-from 'tables/runs/*.parquet' where status = 'completed' and n_shape is not null
+from runs where status = 'completed' and n_shape is not null
 group by all order by all;"
     )
 }
 
 pub(crate) fn throughput() -> String {
     format!(
-        "with work as (
+        "{RUNS}, work as (
     select run_id, sum(n_graph) / (sum(step_ns) / 1e9) as graphs_per_s,
            sum(n_edge) / (sum(step_ns) / 1e9) as edges_per_s
     from 'tables/steps/*.parquet' where not is_warmup group by run_id
 )
 select {GROUP}, count(*) as n_run, median(graphs_per_s) as graphs_per_s,
        median(edges_per_s) as edges_per_s
-from work join 'tables/runs/*.parquet' using (run_id)
+from work join runs using (run_id)
 where status = 'completed' group by all order by all;"
     )
 }
 
 pub(crate) fn padding() -> String {
     format!(
-        "with waste as (
+        "{RUNS}, waste as (
     select run_id, 1 - sum(n_node) / sum(padded_n_node) as nodes,
            1 - sum(n_edge) / sum(padded_n_edge) as edges
     from 'tables/steps/*.parquet' where not is_warmup group by run_id
 )
 select {GROUP}, 100 * avg(nodes) as padding_nodes_percent, 100 * avg(edges) as padding_edges_percent
-from waste join 'tables/runs/*.parquet' using (run_id)
+from waste join runs using (run_id)
 where status = 'completed' group by all order by all;"
     )
 }
 
 pub(crate) fn curves(split: &str) -> String {
     format!(
-        "select {GROUP}, step, count(*) as n_run, median(rmse) as rmse, min(rmse) as least,
+        "{RUNS}
+select {GROUP}, step, count(*) as n_run, median(rmse) as rmse, min(rmse) as least,
        max(rmse) as most
-from 'tables/evals/*.parquet' join 'tables/runs/*.parquet' using (run_id)
+from 'tables/evals/*.parquet' join runs using (run_id)
 where status = 'completed' and split = '{split}' and rmse is not null
 group by all order by all;"
     )
@@ -104,12 +121,12 @@ group by all order by all;"
 
 pub(crate) fn course() -> String {
     format!(
-        "with stretches as (
+        "{RUNS}, stretches as (
     select run_id, (step - 1) * 40 // n_step_planned as stretch, avg(step_ns) / 1e6 as step_ms
-    from 'tables/steps/*.parquet' join 'tables/runs/*.parquet' using (run_id) group by all
+    from 'tables/steps/*.parquet' join runs using (run_id) group by all
 )
 select {GROUP}, stretch, median(step_ms) as step_ms, min(step_ms) as least, max(step_ms) as most
-from stretches join 'tables/runs/*.parquet' using (run_id)
+from stretches join runs using (run_id)
 where status = 'completed' group by all order by all;"
     )
 }
@@ -117,8 +134,9 @@ where status = 'completed' group by all order by all;"
 pub(crate) fn final_errors() -> String {
     format!(
         "-- The samples of the tests; scipy.stats.ttest_ind(a, b) gives t and p.
+{RUNS}
 select {GROUP}, list(rmse order by run_id) as rmse
-from 'tables/evals/*.parquet' join 'tables/runs/*.parquet' using (run_id)
+from 'tables/evals/*.parquet' join runs using (run_id)
 where status = 'completed' and split = 'test' and step = n_step_planned and rmse is not null
 group by all order by all;"
     )
@@ -128,12 +146,12 @@ pub(crate) fn time_to_target() -> String {
     format!(
         "-- The target is the least error that every strategy of a setting and batch size reaches in
 -- the median of its runs; here for a target of 0.2.
-{TIMES}, reached as (
+{RUNS}{TIMES}, reached as (
     select run_id, min(step) as step from 'tables/evals/*.parquet'
     where split = 'validation' and rmse <= 0.2 group by run_id
 )
 select {GROUP}, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds
-from reached join times using (run_id) join 'tables/runs/*.parquet' using (run_id)
+from reached join times using (run_id) join runs using (run_id)
 where status = 'completed' group by all order by all;"
     )
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::ReportError;
+use crate::options::{self, Options};
 use columns::{Rows, files, rows};
 
 /// A typical step of one run, in nanoseconds.
@@ -86,8 +87,12 @@ pub struct Run {
     pub unit: Option<String>,
     /// Model.
     pub model: String,
+    /// Options of model, split and training; empty for published results.
+    pub options: Options,
     /// Strategy.
     pub batcher: String,
+    /// Its options, without the batch size.
+    pub strategy: Options,
     /// B.
     pub batch_size: Option<i64>,
     /// `combined` or `stages`.
@@ -300,7 +305,9 @@ fn read_runs(dir: &Path, path: &Path) -> Result<Vec<Run>, ReportError> {
                 dataset_hash: hashes[row].clone(),
                 unit: units[row].clone(),
                 model: models[row].clone(),
+                options: options::of_setting(&config),
                 batcher: batchers[row].clone(),
+                strategy: options::of_strategy(&config),
                 batch_size: sizes[row],
                 timing: timings[row].clone(),
                 prefetch_depth: depths[row].unwrap_or(0),

@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::number;
+use crate::options::{self, Options};
 use crate::read::{Results, Run};
 
-/// Runs whose times may be compared: equal in everything but strategy, batch size and seeds.
+/// Runs whose times may be compared: equal in everything but strategy, batch size and seeds, options
+/// included.
 /// Campaigns and machines are never pooled.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setting {
@@ -23,6 +25,9 @@ pub struct Setting {
     pub dataset_hash: Option<String>,
     /// Model.
     pub model: String,
+    /// Options of model, split and training.
+    #[serde(skip)]
+    pub options: Options,
     /// Unit of the target.
     pub unit: Option<String>,
     /// Steps asked for.
@@ -42,7 +47,7 @@ pub struct Setting {
 pub struct Group {
     /// B.
     pub batch_size: Option<i64>,
-    /// Strategy.
+    /// Strategy; with options, if there are several of one name at one batch size.
     pub batcher: String,
     /// Number of runs.
     pub n_run: usize,
@@ -95,20 +100,24 @@ pub(crate) fn size_name(batch_size: Option<i64>) -> String {
     batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
 }
 
-type Key<'a> = (bool, &'a str, &'a str, &'a str, i64, &'a str, &'a str, &'a str, i64, &'a str);
+type Key<'a> =
+    ((bool, &'a str, &'a str, &'a str, i64, &'a str, &'a str, &'a str, i64, &'a str), &'a Options);
 
 fn key(run: &Run) -> Key<'_> {
     (
-        run.is_imported,
-        &run.hardware,
-        &run.model,
-        &run.dataset,
-        run.n_step_planned,
-        run.dataset_hash.as_deref().unwrap_or_default(),
-        &run.study,
-        &run.timing,
-        run.prefetch_depth,
-        &run.engine,
+        (
+            run.is_imported,
+            &run.hardware,
+            &run.model,
+            &run.dataset,
+            run.n_step_planned,
+            run.dataset_hash.as_deref().unwrap_or_default(),
+            &run.study,
+            &run.timing,
+            run.prefetch_depth,
+            &run.engine,
+        ),
+        &run.options,
     )
 }
 
@@ -127,9 +136,12 @@ fn setting(runs: &[&Run]) -> Setting {
     let device = first.hardware.split(',').next().unwrap_or_default();
     let mut groups: Vec<Group> = Vec::new();
     for run in runs {
-        let known =
-            groups.iter_mut().find(|g| g.batcher == run.batcher && g.batch_size == run.batch_size);
-        match known {
+        let is_same = |group: &&mut Group| {
+            let other = &group.runs[0];
+            (&other.batcher, &other.strategy, other.batch_size)
+                == (&run.batcher, &run.strategy, run.batch_size)
+        };
+        match groups.iter_mut().find(is_same) {
             Some(group) => group.runs.push((*run).clone()),
             None => groups.push(Group {
                 batch_size: run.batch_size,
@@ -139,9 +151,7 @@ fn setting(runs: &[&Run]) -> Setting {
             }),
         }
     }
-    for group in &mut groups {
-        group.n_run = group.runs.len();
-    }
+    name_apart(&mut groups);
     groups.sort_by(|a, b| {
         let key = |g: &Group| (g.batch_size, rank(&g.batcher));
         key(a).cmp(&key(b)).then_with(|| a.batcher.cmp(&b.batcher))
@@ -159,12 +169,33 @@ fn setting(runs: &[&Run]) -> Setting {
         dataset: first.dataset.clone(),
         dataset_hash: first.dataset_hash.clone(),
         model: first.model.clone(),
+        options: first.options.clone(),
         unit: first.unit.clone(),
         n_step: first.n_step_planned,
         timing: first.timing.clone(),
         prefetch_depth: first.prefetch_depth,
         is_imported: first.is_imported,
         groups,
+    }
+}
+
+/// Counts the runs, and adds to equal names at one batch size the options that differ.
+fn name_apart(groups: &mut [Group]) {
+    let names: Vec<String> = (0..groups.len())
+        .map(|i| {
+            let own = &groups[i].runs[0];
+            let namesakes = groups.iter().map(|group| &group.runs[0]).filter(|other| {
+                (&other.batcher, other.batch_size) == (&own.batcher, own.batch_size)
+            });
+            let others: Vec<&Options> = namesakes.map(|run| &run.strategy).collect();
+            let difference = options::difference(&own.strategy, &others);
+            let name = &own.batcher;
+            if difference.is_empty() { name.clone() } else { format!("{name} ({difference})") }
+        })
+        .collect();
+    for (group, name) in groups.iter_mut().zip(names) {
+        group.n_run = group.runs.len();
+        group.batcher = name;
     }
 }
 
@@ -189,6 +220,16 @@ fn tell_apart(settings: &mut [Setting]) {
             if (0..titles.len()).any(differs) && !values[i].is_empty() {
                 setting.title = format!("{} ({})", titles[i], values[i]);
             }
+        }
+    }
+    let known: Vec<(String, Options)> =
+        settings.iter().map(|s| (s.title.clone(), s.options.clone())).collect();
+    for setting in settings {
+        let namesakes = known.iter().filter(|(title, _)| *title == setting.title);
+        let others: Vec<&Options> = namesakes.map(|(_, options)| options).collect();
+        let difference = options::difference(&setting.options, &others);
+        if !difference.is_empty() {
+            setting.title = format!("{} ({difference})", setting.title);
         }
     }
 }

@@ -20,6 +20,7 @@ struct Run<'a> {
     ms: i64,
     n_graph: i64,
     prefetch_depth: i64,
+    config: &'a str,
 }
 
 impl Default for Run<'_> {
@@ -32,6 +33,7 @@ impl Default for Run<'_> {
             ms: 10,
             n_graph: 4,
             prefetch_depth: 0,
+            config: "{}",
         }
     }
 }
@@ -45,7 +47,7 @@ fn write(dir: &Path, run: &Run<'_>) {
         run_id: run.id.into(),
         study: "<study> & co".into(),
         status: "completed".into(),
-        config: "{}".into(),
+        config: run.config.into(),
         version: "0.1.0".into(),
         host: run.host.into(),
         cpu_model: "Processor".into(),
@@ -237,4 +239,29 @@ fn an_interrupted_run_is_left_out_and_counted() {
     assert!(report.settings.is_empty() && report.figures.iter().all(|f| f.panels.is_empty()));
     assert_eq!(report.left_out[0].why, "status interrupted");
     assert!(html(&report, &results, "").contains("1 run (status interrupted)"));
+}
+
+#[test]
+fn other_options_are_other_settings_and_other_strategies() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = |width: u32, n_node: u32, seed: u32| {
+        format!(
+            r#"{{"model": {{"latent_size": {width}}}, "training": {{"loss": "mse", "seeds": {{"order": {seed}}}}},
+                 "batcher": {{"batch_size": 8, "budget": {{"n_node": {n_node}}}}}}}"#
+        )
+    };
+    for (i, (width, n_node)) in [(8, 200), (8, 200), (8, 600), (32, 200)].into_iter().enumerate() {
+        let (id, config) = (format!("run-{i}"), config(width, n_node, i as u32));
+        write(folder.path(), &Run { id: &id, config: &config, seed: i as i64, ..Run::default() });
+    }
+    let settings = batchlab_report::settings(&read(&[folder.path()]).unwrap());
+    let titles: Vec<&str> = settings.iter().map(|s| s.title.rsplit(" (").next().unwrap()).collect();
+    assert_eq!(titles, ["model.latent_size = 32)", "model.latent_size = 8)"]);
+    let groups: Vec<(&str, usize)> =
+        settings[1].groups.iter().map(|g| (g.batcher.as_str(), g.n_run)).collect();
+    assert_eq!(
+        groups,
+        [("dynamic (budget.n_node = 200)", 2), ("dynamic (budget.n_node = 600)", 1)]
+    );
+    assert_eq!(settings[0].groups[0].batcher, "dynamic");
 }

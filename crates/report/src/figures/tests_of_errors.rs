@@ -1,12 +1,14 @@
 //! Whether strategies end with different errors: Student's t test on the last test error.
 
+use std::collections::BTreeMap;
+
 use batchlab_stats::{holm, student_t_test};
 use serde::Serialize;
 
 use super::{Cell, Figure, Heat, Panel, Plot, Scale};
 use crate::query;
 use crate::read::Run;
-use crate::setting::{Setting, size_name};
+use crate::setting::{Group, Setting, size_name};
 
 /// Which errors are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,7 @@ fn comparison(
     pair: [&str; 2],
     errors: Errors,
 ) -> Option<Comparison> {
-    let sample = |batcher| Some(setting.group(batcher, size)?.sample(|run| last(run, errors)));
+    let sample = |batcher| Some(by_seeds(setting.group(batcher, size)?, errors));
     let [a, b] = [sample(pair[0])?, sample(pair[1])?];
     if is_constant(&a) && is_constant(&b) {
         return None;
@@ -80,6 +82,20 @@ fn comparison(
         p: outcome.p_value,
         corrected_p: outcome.p_value,
     })
+}
+
+/// The last errors, one number for each combination of seeds: runs with the same seeds repeat each
+/// other. Published runs do not tell their seeds apart and count one by one.
+fn by_seeds(group: &Group, errors: Errors) -> Vec<f64> {
+    let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
+    for run in &group.runs {
+        let Some(error) = last(run, errors) else { continue };
+        if run.is_imported {
+            return group.sample(|run| last(run, errors));
+        }
+        by_seeds.entry(run.seeds).or_default().push(error);
+    }
+    by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
 }
 
 /// Whether all numbers are equal, as those of a processor with one seed are. Their variance is

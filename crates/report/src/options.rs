@@ -1,0 +1,94 @@
+//! What a run's configuration says beyond the names of its components.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Values by dotted key, such as `model.latent_size`.
+pub type Options = BTreeMap<String, String>;
+
+/// Keys of `training` that differ between runs which may be compared, or that have columns of their
+/// own.
+const NOT_OF_A_SETTING: [&str; 5] = ["seeds", "checkpoint", "steps", "timing", "prefetch"];
+
+/// The part of a configuration that must be equal for times and errors to be compared: model, split
+/// and training.
+pub(crate) fn of_setting(config: &Value) -> Options {
+    let mut options = Options::new();
+    flatten("model", &config["model"], &mut options);
+    flatten("split", &config["split"], &mut options);
+    for (key, value) in config["training"].as_object().into_iter().flatten() {
+        if !NOT_OF_A_SETTING.contains(&key.as_str()) {
+            flatten(&format!("training.{key}"), value, &mut options);
+        }
+    }
+    options
+}
+
+/// The options of a strategy. The batch size is not one of them.
+pub(crate) fn of_strategy(config: &Value) -> Options {
+    let mut options = Options::new();
+    for (key, value) in config["batcher"].as_object().into_iter().flatten() {
+        if key != "batch_size" {
+            flatten(key, value, &mut options);
+        }
+    }
+    options
+}
+
+fn flatten(key: &str, value: &Value, into: &mut Options) {
+    match value {
+        Value::Null => {}
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                flatten(&format!("{key}.{name}"), value, into);
+            }
+        }
+        Value::String(text) => drop(into.insert(key.to_owned(), text.clone())),
+        other => drop(into.insert(key.to_owned(), other.to_string())),
+    }
+}
+
+/// What distinguishes these options from the others, in words: at most three values.
+pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
+    let differs = |key: &&String| others.iter().any(|other| other.get(*key) != own.get(*key));
+    let mut keys: Vec<&String> =
+        own.keys().chain(others.iter().flat_map(|o| o.keys())).filter(differs).collect();
+    keys.sort();
+    keys.dedup();
+    let value = |key: &&String| {
+        own.get(*key).map_or_else(|| format!("no {key}"), |value| format!("{key} = {value}"))
+    };
+    let mut words: Vec<String> = keys.iter().take(3).map(value).collect();
+    if keys.len() > 3 {
+        words.push("...".into());
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn seeds_and_checkpoints_are_no_part_of_a_setting_and_widths_are() {
+        let config = |seed: u32, width: u32| {
+            json!({ "model": { "name": "schnet", "latent_size": width }, "batcher": {},
+                    "training": { "loss": "mse", "seeds": { "order": seed }, "checkpoint": seed } })
+        };
+        assert_eq!(of_setting(&config(1, 8)), of_setting(&config(2, 8)));
+        let [narrow, wide] = [8, 32].map(|width| of_setting(&config(1, width)));
+        assert_eq!(difference(&narrow, &[&wide]), "model.latent_size = 8");
+        assert_eq!(difference(&narrow, &[&narrow.clone()]), "");
+    }
+
+    #[test]
+    fn a_strategy_is_all_of_its_options_without_its_size() {
+        let config = |n: u32, batch_size: u32| json!({ "batcher": { "batch_size": batch_size, "budget": { "n_node": n } } });
+        assert_eq!(of_strategy(&config(200, 8)), of_strategy(&config(200, 16)));
+        let [few, none] = [of_strategy(&config(200, 8)), Options::new()];
+        assert_eq!(difference(&none, &[&few]), "no budget.n_node");
+    }
+}
