@@ -33,6 +33,7 @@ use columns::Facts;
 use fingerprint::{InputPrint, program};
 
 pub use file::CacheError;
+pub use fingerprint::CLOCK_STEP;
 pub use store::Kept;
 
 /// The environment variable that names the folder, or says `off`.
@@ -80,7 +81,7 @@ struct Description {
 pub enum Keep {
     /// If loading took long enough to be worth it.
     WhenSlow,
-    /// In any case.
+    /// In any case. Wait for [`CLOCK_STEP`] first if the files may have been written just now.
     Always,
 }
 

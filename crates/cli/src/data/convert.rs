@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_experiment::Cache;
-use batchlab_experiment::cache::{Keep, VARIABLE};
+use batchlab_experiment::cache::{CLOCK_STEP, Keep, VARIABLE};
 use batchlab_experiment::provenance::peak_host_bytes;
 use serde_json::json;
 
@@ -35,6 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if cache.folder().is_none() {
         bail!(Usage(format!("there is no folder to keep data in; let {VARIABLE} name one")));
     }
+    // The files may come from the command before this one.
+    std::thread::sleep(2 * CLOCK_STEP);
     let mut all = Vec::new();
     let mut out = std::io::stdout();
     for source in named(&arguments.inputs)? {

@@ -46,8 +46,8 @@ pub enum CacheError {
     /// The columns contradict each other although the checksum is right.
     #[error("its columns do not make graphs: {0}")]
     Content(DatasetError),
-    /// An input changed while it was read.
-    #[error("{} changed while it was read", .0.display())]
+    /// An input changed while it was read, or so shortly before that its times do not tell.
+    #[error("{} changed while it was read, or just before", .0.display())]
     Changed(PathBuf),
     /// The file cannot be encoded.
     #[error("cannot encode it: {0}")]

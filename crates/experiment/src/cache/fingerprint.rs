@@ -23,6 +23,11 @@ const MAX_ENTRY: usize = 1_000_000;
 /// Folders within folders; the readers go no deeper.
 const MAX_DEPTH: usize = 32;
 
+/// How far the times of a file system may lag behind the clock: Linux takes them from a clock that
+/// steps by up to 10 ms, and a busy virtual machine misses steps. A change right after the beginning
+/// may therefore bear an earlier time, and what was written this long before it is not kept.
+pub const CLOCK_STEP: Duration = Duration::from_millis(100);
+
 /// One input, and what it was when the graphs were loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct InputPrint {
@@ -38,17 +43,18 @@ impl InputPrint {
     /// Looks at an input after loading, which began at `started`.
     ///
     /// # Errors
-    /// An input that cannot be read, or that changed after the beginning: nobody knows which of its
-    /// contents was loaded.
+    /// An input that cannot be read, or that may have changed after the beginning: nobody knows which
+    /// of its contents was loaded.
     pub(super) fn of(input: &Input, started: SystemTime) -> Result<Self, CacheError> {
         let found = std::path::absolute(&input.found);
         let (found, (print, changed)) = found
             .and_then(|found| print(&found).map(|print| (found, print)))
             .map_err(|source| CacheError::Io { path: input.found.clone(), source })?;
-        if changed >= started {
-            return Err(CacheError::Changed(found));
+        if started.duration_since(changed).is_ok_and(|before| before > CLOCK_STEP) {
+            Ok(Self { asked: input.asked.clone(), found, print })
+        } else {
+            Err(CacheError::Changed(found))
         }
-        Ok(Self { asked: input.asked.clone(), found, print })
     }
 
     /// Whether the same path leads to the same content.

@@ -64,6 +64,7 @@ impl Place {
         fs::write(&path, text).unwrap();
         let file = fs::File::options().append(true).open(path).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(age_s)).unwrap();
+        std::thread::sleep(2 * CLOCK_STEP);
     }
 
     fn load(&self, dataset: &Lines) -> (Loaded, Vec<String>) {
