@@ -13,13 +13,13 @@ mod column;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, new_null_array};
 use arrow_schema::{ArrowError, Field, Schema};
 
 pub use column::{ColumnValue, Timestamp};
 
 /// Raised with every added column.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// The five tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,16 +103,19 @@ pub trait Record: Sized {
     /// Never for rows of this type; the error is Arrow's.
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
 
-    /// Turns columns into rows. Columns are found by their names, others are ignored.
+    /// Turns columns into rows. Columns are found by their names, others are ignored; those whose
+    /// values may be missing need not be there, because older versions did not have all of them.
     ///
     /// # Errors
     /// A column that is missing, of another type, or without values that must be there.
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
 }
 
-/// The values of the column of that name.
+/// The values of the column of that name; nulls, if rows of an older version have no such column.
 fn column<T: ColumnValue>(batch: &RecordBatch, name: &str) -> Result<Vec<T>, ArrowError> {
-    let values = batch.column_by_name(name).and_then(|array| T::values(array));
+    let nulls = || T::IS_OPTIONAL.then(|| new_null_array(&T::data_type(), batch.num_rows()));
+    let array = batch.column_by_name(name).cloned().or_else(nulls);
+    let values = array.and_then(|array| T::values(&array));
     values.ok_or_else(|| {
         ArrowError::SchemaError(format!(
             "column \"{name}\" is missing, or not of type {} with a value in every row",
@@ -268,6 +271,16 @@ record! {
         peak_host_bytes: Option<i64>,
         /// Largest memory on the device, in bytes; null on a CPU.
         peak_device_bytes: Option<i64>,
+        /// Cell of a study: its runs were trained in one process, in turns, so that they can be
+        /// compared block by block. Null for a run of its own.
+        cell: Option<String>,
+        /// Number of the repetition within the study, from 0.
+        repeat: Option<i64>,
+        /// Whether the cell kept all other cells off the device while it ran.
+        is_exclusive: Option<bool>,
+        /// How often the run began or went on; 1 if it was never interrupted. The times of a run that
+        /// went on come from several processes.
+        n_attempt: Option<i64>,
     }
 }
 
@@ -325,6 +338,11 @@ record! {
         weight_sum: f64,
         /// Learning rate of the step.
         learning_rate: f64,
+        /// Block of the cell: one stretch of steps of each of its runs, in turns. From 0; null for a run
+        /// of its own.
+        block: Option<i64>,
+        /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
+        turn: Option<i64>,
     }
 }
 
@@ -423,6 +441,10 @@ mod tests {
         let runs = [RunRecord { git_dirty: Some(true), n_shape: 7, ..RunRecord::default() }];
         assert_eq!(RunRecord::from_batch(&RunRecord::to_batch(&runs).unwrap()).unwrap(), runs);
 
+        // An older version did not know the last column.
+        let older: Vec<usize> = (1..batch.num_columns()).collect();
+        let older = batch.project(&older).unwrap();
+        assert!(EventRecord::from_batch(&older).unwrap().iter().all(|row| row.payload.is_none()));
         let error = StepRecord::from_batch(&batch).unwrap_err().to_string();
         assert!(error.contains("column \"step\" is missing, or not of type Int64"), "{error}");
     }
