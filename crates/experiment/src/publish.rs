@@ -21,7 +21,7 @@ use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 
 use crate::RunError;
-use lock::Lock;
+pub(crate) use lock::Lock;
 pub use lock::is_locked;
 
 /// Name of the journal in either of its places.
@@ -262,14 +262,14 @@ fn remove(path: &Path) -> Result<(), RunError> {
     }
 }
 
-fn make(folder: &Path) -> Result<(), RunError> {
+pub(crate) fn make(folder: &Path) -> Result<(), RunError> {
     // Another run that ends removes the empty folder above; then it is made again.
     fs::create_dir_all(folder)
         .or_else(|_| fs::create_dir_all(folder))
         .map_err(|source| RunError::Publish { path: folder.to_owned(), source })
 }
 
-fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
+pub(crate) fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
     let write = || {
         let mut file = fs::File::create(path)?;
         std::io::Write::write_all(&mut file, content.as_bytes())?;
@@ -279,7 +279,7 @@ fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
 }
 
 /// Renames, and makes the new name durable.
-fn rename(from: &Path, to: &Path) -> Result<(), RunError> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), RunError> {
     let rename = || {
         fs::rename(from, to)?;
         match to.parent() {

@@ -1,10 +1,12 @@
 //! One run, from top to bottom.
 
 mod attempt;
+pub(crate) mod cell;
 mod checkpoints;
 mod describe;
 mod evaluate;
 mod ledger;
+pub(crate) mod measure;
 mod pipeline;
 pub(crate) mod recorder;
 mod replay;
@@ -21,15 +23,18 @@ use std::time::Instant;
 
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Graphs, LoadContext};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+pub use cell::CellObserver;
 pub use ledger::ShapeLedger;
+pub use measure::Measured;
 pub use resume::{ResumeError, resume};
 pub use split::Subsets;
 
 use crate::cache::{Cache, Keep};
 use crate::{LoadedConfig, Observer, RunError};
 use attempt::Attempt;
+use evaluate::Evaluator;
 use pipeline::nanoseconds;
 use resume::Before;
 
@@ -47,7 +52,7 @@ pub struct RunOptions<'a> {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// All steps were done.

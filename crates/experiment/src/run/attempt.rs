@@ -244,6 +244,8 @@ impl<'a> Attempt<'a> {
             repeat: self.known.repeat,
             is_exclusive: self.known.is_exclusive,
             n_attempt: self.known.n_attempt,
+            // Of the process, which it shares with other runs.
+            peak_host_bytes: summary.peak_host_bytes.filter(|_| self.known.cell.is_none()),
             ..describe::record(self.loaded, self.data, &self.provenance, summary)
         }
     }
@@ -288,7 +290,7 @@ fn warn_of_unseen_classes(
     }
 }
 
-fn open_stream(
+pub(super) fn open_stream(
     config: &Config,
     data: &Data,
     observer: &dyn Observer,
@@ -306,7 +308,7 @@ fn open_stream(
 
 /// What output weights are divided by when batches do not count the same: as many outputs as a
 /// full batch has, where the batcher says so, else one.
-fn weighting_constant(config: &Config, data: &Data) -> f64 {
+pub(super) fn weighting_constant(config: &Config, data: &Data) -> f64 {
     let n_output = config.batcher.batch_size().map_or(1.0, |size| f64::from(size - 1));
     config.training.weighting.constant(&data.graphs, &data.subsets.train, n_output)
 }
@@ -319,7 +321,10 @@ fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String)
     ]
 }
 
-fn model_context(loaded: &LoadedConfig, graphs: &Graphs) -> Result<ModelContext, RunError> {
+pub(super) fn model_context(
+    loaded: &LoadedConfig,
+    graphs: &Graphs,
+) -> Result<ModelContext, RunError> {
     let config = &loaded.config;
     let loss = config.training.loss;
     let fail = |message: &str| {

@@ -213,6 +213,32 @@ impl<'a> TrainingLoop<'a> {
         Ok((times, loss))
     }
 
+    /// A step that is not recorded.
+    pub(super) fn untold_step(&mut self, step: u64) -> Result<(), RunError> {
+        self.step(step, Instant::now(), true).map(drop)
+    }
+
+    /// Time of predicting one graph of the last batch, in seconds.
+    pub(super) fn predict_seconds(&mut self) -> Result<f64, RunError> {
+        let batch = self.prepared.batch();
+        let mut prediction = Vec::new();
+        self.trainer.upload(Slot::A, &batch)?;
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let start = Instant::now();
+        self.trainer.upload(Slot::A, &batch)?;
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let n_graph = self.prepared.plan.real.n_graph.max(1);
+        Ok(start.elapsed().as_secs_f64() / f64::from(n_graph))
+    }
+
+    /// Median time of a step, in seconds; the mean if all steps belong to the warm-up.
+    pub(super) fn step_seconds(&self) -> f64 {
+        match self.tally.throughput().median_step_ns {
+            0 => self.train_ns as f64 / self.n_step.max(1) as f64 / 1e9,
+            median => median as f64 / 1e9,
+        }
+    }
+
     /// Whether a step belongs to the warm-up: the steps that the configuration names, and those after
     /// them for as long as each still brings a shape that is new. Without padding nearly all do, so
     /// there is an end.
