@@ -108,10 +108,14 @@ fn cells(tables: &Tables) -> BTreeMap<String, BTreeSet<String>> {
     cells
 }
 
+/// Every cell of the study was trained whole in one process. A process that was killed while it
+/// published may have left a part of a cell.
 fn assert_is_complete(tables: &Tables) {
-    let cells = cells(tables);
-    assert_eq!(cells.len(), 4);
-    assert!(cells.values().all(|batchers| batchers.len() == 3), "{cells:?}");
+    let mut whole = cells(tables);
+    whole.retain(|_, batchers| batchers.len() == 3);
+    let name = |cell: &String| cell.split("-attempt").next().unwrap().to_owned();
+    let cells: BTreeSet<String> = whole.keys().map(name).collect();
+    assert_eq!(cells.len(), 4, "{whole:?}");
 }
 
 #[test]
@@ -224,6 +228,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
         wait_for("a cell that is at work", || {
             names(&runs).len() >= 3 * n_done && !names(&place.out().join("wip")).is_empty()
         });
+        std::thread::sleep(Duration::from_millis(40 * (n_done as u64 + 1)));
         kill(child);
         n_killed += 1;
         let states = place.states();
@@ -238,9 +243,11 @@ fn a_killed_sweep_goes_on_where_it_was() {
     let after: BTreeSet<String> = names(&place.out().join("tables/runs")).into_iter().collect();
     assert!(before.is_subset(&after), "what was published stays");
     // What the killed processes had recorded is in wip/ until doctor publishes it as crashed.
-    let crashed = small_run::doctor(&place.out(), &[]);
-    assert!(!crashed["unfinished"].is_null() || !crashed.is_null());
-    assert_is_complete(&place.tables());
+    small_run::doctor(&place.out(), &[]);
+    assert!(!place.out().join("wip").exists());
+    let tables = place.tables();
+    assert!(tables.runs.iter().any(|run| run.status == "crashed"));
+    assert_is_complete(&tables);
 }
 
 #[test]
@@ -294,7 +301,7 @@ fn a_timing_study_refuses_a_second_worker_on_the_device() {
 #[test]
 fn a_run_that_fails_does_not_take_the_others_with_it() {
     // At this batch size, the budget of one batcher is too small for any graph.
-    let batchers = "batchers=dynamic,{ name = \"dynamic\", budget = { n_node = 12, n_edge = 12 } }";
+    let batchers = "batchers=dynamic,{ name = \"dynamic\", budget = { n_node = 12, n_edge = 12 }, oversize = \"error\" }";
     let place = Place::new(STUDY);
     let arguments = [batchers, "batch_sizes=8", "repeats=1"];
     let output = place.sweep(&arguments).output().unwrap();
@@ -306,7 +313,7 @@ fn a_run_that_fails_does_not_take_the_others_with_it() {
     let failed: Vec<&Value> =
         state["runs"].as_array().unwrap().iter().filter(|run| run["status"] == "failed").collect();
     assert_eq!(failed.len(), 1, "{state}");
-    assert!(failed[0]["reason"].as_str().unwrap().contains("budget"), "{state}");
+    assert!(failed[0]["reason"].as_str().unwrap().contains("oversize"), "{state}");
     // It is not tried again by itself.
     let again = place.sweep(&arguments).output().unwrap();
     assert_eq!((again.status.code(), place.tables().runs.len()), (Some(7), tables.runs.len()));

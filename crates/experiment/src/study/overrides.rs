@@ -63,8 +63,7 @@ fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
     for (at, c) in text.char_indices() {
         match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
+            (Some(open), _) => quote = (c != open).then_some(open),
             (None, '"' | '\'') => quote = Some(c),
             (None, '[' | '{') => depth += 1,
             (None, ']' | '}') => depth -= 1,
