@@ -56,4 +56,23 @@ fn every_study_is_right() {
     assert_eq!(ids.len(), 480);
     let part = read("paper.toml", &["device=cpu", "models=mpeu", "batch_sizes=32", "repeats=1"]);
     assert_eq!(part.cells.len(), 4);
+    // A run's configuration is a study too, and the command line makes a grid of it.
+    let run = |arguments: &[&str]| {
+        let study = read("../smoke.toml", arguments);
+        let cell = |cell: &batchlab_experiment::study::Cell| {
+            (cell.facts.batch_size, cell.facts.batchers.clone())
+        };
+        study.cells.iter().map(cell).collect::<Vec<_>>()
+    };
+    let dynamic = || vec!["dynamic".to_owned()];
+    assert_eq!(run(&[]), [(Some(32), dynamic())]);
+    assert_eq!(run(&["batch_sizes=16,64"]), [(Some(16), dynamic()), (Some(64), dynamic())]);
+    let all = ["static-64".to_owned(), "exact".to_owned()].to_vec();
+    assert_eq!(run(&["batchers=static-64,exact", "batch_sizes=16"]), [(Some(16), all.clone())]);
+    assert_eq!(run(&["batchers=static-64,exact"]), [(Some(32), all)]);
+    let sizes = |arguments: &[&str]| -> Vec<u32> {
+        let study = read("../smoke.toml", arguments);
+        study.cells.iter().filter_map(|c| c.runs[0].config.batcher.batch_size()).collect()
+    };
+    assert_eq!((sizes(&[]), sizes(&["batch_sizes=16,64"])), (vec![32], vec![16, 64]));
 }

@@ -47,6 +47,13 @@ impl Overrides {
         Ok(all)
     }
 
+    /// Whether the batchers are listed.
+    pub(super) fn lists_batchers(&self) -> bool {
+        self.plain
+            .iter()
+            .any(|change| change.split_once('=').is_some_and(|(key, _)| key.trim() == "batchers"))
+    }
+
     /// All combinations of the variants: each a list of overrides.
     pub(super) fn combinations(&self) -> Vec<Vec<String>> {
         self.variants.iter().fold(vec![Vec::new()], |all, values| {
