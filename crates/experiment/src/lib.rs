@@ -6,6 +6,7 @@
 //!   batches, training, evaluation, the shape ledger, the records;
 //! * [`journal`]: every record, on the disk while the run is at work;
 //! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
+//! * [`run::Judge`] and [`judged`]: a checkpoint judged afterwards, its predictions and its weights;
 //! * [`publish`]: results are written elsewhere, verified, and renamed into place;
 //! * [`doctor`]: salvages what crashed runs have left, and finds damaged files;
 //! * [`provenance`]: what a reader must know to trust a number.
@@ -18,6 +19,7 @@ pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod journal;
+pub mod judged;
 pub mod observer;
 pub mod provenance;
 pub mod publish;

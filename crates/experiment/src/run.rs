@@ -3,6 +3,7 @@
 mod checkpoints;
 mod describe;
 mod evaluate;
+mod judge;
 mod ledger;
 mod pipeline;
 pub(crate) mod recorder;
@@ -27,6 +28,7 @@ use batchlab_core::{BatchContext, BatchStream, Graphs, LoadContext, Purpose};
 use serde::Serialize;
 use serde_json::json;
 
+pub use judge::{Judge, Judgement, OtherData, Part, Prediction};
 pub use ledger::ShapeLedger;
 pub use resume::{ResumeError, resume};
 pub use split::Subsets;

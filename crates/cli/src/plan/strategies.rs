@@ -84,6 +84,11 @@ fn batch_sizes(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<BatchSize
     Ok(sizes.into_iter().map(BatchSize::try_from).collect::<Result<_, _>>()?)
 }
 
+/// The batcher of an argument, with this batch size unless it has its own or needs none.
+pub(crate) fn of_text(text: &str, size: BatchSize) -> Result<Box<dyn Batcher>> {
+    instantiate(&of_argument(text)?, size)
+}
+
 /// An argument: a label, or a table with or without braces.
 fn of_argument(text: &str) -> Result<Table> {
     if !text.contains('=') {
