@@ -9,7 +9,7 @@ use batchlab_compare::{CompareError, Side, compare, text};
 use batchlab_export::ExportError;
 
 use crate::exit::{DataFault, Usage};
-use crate::run::find_run;
+use crate::named::named_run;
 use crate::say::say;
 
 /// Compare two runs, or two folders of results: settings, times, fill, shapes, errors.
@@ -50,7 +50,7 @@ fn side(name: &str) -> Result<Side> {
         }
         return Ok(side);
     }
-    let (run_id, dir) = find_run(path, None)?;
+    let (run_id, dir) = named_run(path)?;
     Side::of_run(name, &dir, &run_id).map_err(fault)
 }
 

@@ -24,6 +24,7 @@ mod explain;
 mod export;
 mod import;
 mod list;
+mod named;
 mod new;
 mod plan;
 mod predict;

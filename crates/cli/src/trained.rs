@@ -8,13 +8,13 @@ use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
 use batchlab_experiment::checkpoint::{self, Checkpoint};
 use batchlab_experiment::config::Subset;
-use batchlab_experiment::run::{Judge, Judgement, OtherData, Part, ResumeError};
-use batchlab_experiment::{Cache, RunError, publish};
+use batchlab_experiment::run::{Judge, Judgement, OtherData, Part};
+use batchlab_experiment::{Cache, publish};
 
 use crate::data::source::named;
 use crate::exit::{DataFault, Usage};
+use crate::named::{beside, named_run};
 use crate::plan::batcher_of_text;
-use crate::run::find_run;
 use crate::say::say;
 
 /// Which model, on what.
@@ -103,12 +103,9 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
         return Ok(Checkpoint::read(trained).map_err(DataFault::of)?);
     }
     if trained.extension().is_some_and(|extension| extension == "safetensors") {
-        bail!(Usage(format!("there is no checkpoint {}", trained.display())));
+        bail!(Usage(format!("there is no checkpoint {}{}", trained.display(), beside(trained))));
     }
-    let (run_id, out) = find_run(trained, None)?;
-    if !out.join("runs").join(&run_id).is_dir() {
-        return Err(RunError::from(ResumeError::NoRun { run_id, out }).into());
-    }
+    let (run_id, out) = named_run(trained)?;
     let mut warn = |error: &checkpoint::CheckpointError| {
         say!("warning: {error}; the one before is used");
     };

@@ -34,8 +34,18 @@ fn mistakes_are_named() {
     }
     let said = refused(&["compare", "20260101-000000-nothing", "b"], 2);
     assert!(said.contains("no study in results/ has a run"), "{said}");
-    let said = refused(&["compare", &format!("{dir}/runs/a"), "b"], 2);
-    assert!(said.contains("run a has no published results"), "{said}");
+    let run = empty.path().join("study/runs/20260101-000000-0123abcd");
+    fs::create_dir_all(&run).unwrap();
+    let said = refused(&["compare", run.to_str().unwrap(), "b"], 2);
+    assert!(said.contains("run 20260101-000000-0123abcd has no published results"), "{said}");
+    let mistyped = run.with_file_name("20260101-000000-0123abce");
+    let weights = ["weights", mistyped.to_str().unwrap(), "--out", &out];
+    for arguments in [&weights[..], &["compare", mistyped.to_str().unwrap(), "b"]] {
+        let said = refused(arguments, 2);
+        assert!(said.contains("did you mean \"20260101-000000-0123abcd\"?"), "{said}");
+    }
+    let said = refused(&["compare", &format!("{dir}/studi"), "b"], 2);
+    assert!(said.contains("did you mean \"study\"?"), "{said}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn check_text(python: &Path, dir: &Path) {
                 let text = |folder: &Path| {
                     std::fs::read_to_string(folder.join(format).join(table.name()).join(&name))
                 };
-                assert!(text(dir).unwrap() == text(&exported).unwrap(), "{format} {table} {name}");
+                assert!(text(dir).unwrap() == text(&exported).unwrap(), "{format} {table} {name:?}");
             }
         }
     }
