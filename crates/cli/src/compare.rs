@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use batchlab_compare::{CompareError, Side, compare, text};
-use batchlab_export::ExportError;
 
-use crate::exit::{DataFault, Usage};
+use crate::exit::Usage;
+use crate::export::fault as of_tables;
 use crate::named::named_run;
 use crate::say::say;
 
@@ -56,9 +56,7 @@ fn side(name: &str) -> Result<Side> {
 
 fn fault(error: CompareError) -> anyhow::Error {
     match error {
-        CompareError::Tables(ExportError::NoTables { .. })
-        | CompareError::Unpublished { .. }
-        | CompareError::NothingInCommon { .. } => Usage(error.to_string()).into(),
-        error => DataFault::of(error).into(),
+        CompareError::Tables(error) => of_tables(error),
+        error => Usage(error.to_string()).into(),
     }
 }

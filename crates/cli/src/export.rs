@@ -61,7 +61,7 @@ fn sink(name: &str) -> Result<Box<dyn Sink>> {
     )))
 }
 
-fn fault(error: ExportError) -> anyhow::Error {
+pub(crate) fn fault(error: ExportError) -> anyhow::Error {
     match error {
         ExportError::NoTables { .. } => Usage(error.to_string()).into(),
         error if error.is_data() => DataFault::of(error).into(),

@@ -58,12 +58,12 @@ fn every_reader_sees_the_same_tables() {
     }
     println!("{lines}");
     check_queries(&python, dir.path());
-    check_text(&python, dir.path());
+    println!("{}", check_text(&python, dir.path()));
     check_weights(&python, dir.path());
 }
 
 /// CSV and JSON Lines, as a run writes them and as an export does, hold what Parquet holds.
-fn check_text(python: &Path, dir: &Path) {
+fn check_text(python: &Path, dir: &Path) -> String {
     let exported = dir.join("exported");
     std::fs::create_dir(&exported).unwrap();
     for format in ["csv", "jsonl"] {
@@ -77,7 +77,11 @@ fn check_text(python: &Path, dir: &Path) {
                 let text = |folder: &Path| {
                     std::fs::read_to_string(folder.join(format).join(table.name()).join(&name))
                 };
-                assert!(text(dir).unwrap() == text(&exported).unwrap(), "{format} {table} {name:?}");
+                assert!(
+                    text(dir).unwrap() == text(&exported).unwrap(),
+                    "{format} {table} {}",
+                    name.display()
+                );
             }
         }
     }
@@ -89,7 +93,7 @@ fn check_text(python: &Path, dir: &Path) {
             assert!(lines.contains(&line), "{line} is missing:\n{lines}");
         }
     }
-    println!("{lines}");
+    lines.into_owned()
 }
 
 fn names(folder: &Path) -> Vec<std::ffi::OsString> {
@@ -110,7 +114,8 @@ fn check_weights(python: &Path, dir: &Path) {
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     if output.status.code() == Some(ABSENT) {
         assert!(env::var("BATCHLAB_REQUIRE_READERS").as_deref() != Ok("1"), "{said}");
-        writeln!(std::io::stderr(), "SKIPPED: weights were NOT read in Python: {said}").unwrap();
+        writeln!(std::io::stderr(), "SKIPPED: weights were NOT read in Python: {said}")
+            .expect("standard error");
         return;
     }
     assert!(output.status.success(), "{said}");

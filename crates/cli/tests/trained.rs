@@ -188,14 +188,12 @@ fn other_data_must_fit() {
     let structures = |name: &str, elements: [&str; 3], unit: &str| {
         let path = dir.path().join(format!("{name}.toml"));
         let xyz = dir.path().join(format!("{name}.xyz"));
-        let mut text = String::new();
-        for n in 0..4 {
-            let [a, b, c] = elements;
-            text += &format!(
-                "3\nenergy={}\n{a} 0 0 0\n{b} 1.{n} 0 0\n{c} 0 1.2 0\n",
-                -10.0 - f64::from(n)
-            );
-        }
+        let [a, b, c] = elements;
+        let molecule = |n: u32| {
+            let energy = -10.0 - f64::from(n);
+            format!("3\nenergy={energy}\n{a} 0 0 0\n{b} 1.{n} 0 0\n{c} 0 1.2 0\n")
+        };
+        let text: String = (0..4).map(molecule).collect();
         fs::write(&xyz, text).unwrap();
         let config = format!(
             "[dataset]\nname = \"structures\"\npath = \"{}\"\ntarget = \"energy\"\nunit = \"{unit}\"\n\

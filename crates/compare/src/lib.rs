@@ -89,6 +89,8 @@ pub struct Pair {
     pub conditions: Vec<Difference>,
     /// Numbers of both.
     pub measures: Vec<Measure>,
+    /// Keys in which runs of one side differ from each other, other than seeds; they are no repeats then.
+    pub mixed: Vec<String>,
     /// What the intervals are over.
     pub replicates: Replicates,
 }
@@ -99,9 +101,9 @@ pub struct Pair {
 pub enum Replicates {
     /// So many blocks that two runs were trained in, in turns.
     Blocks(usize),
-    /// So many runs on either side.
+    /// Runs of so many different seeds on either side.
     Runs(usize, usize),
-    /// Too few of anything: so many runs on either side.
+    /// Too few of anything: runs of so many different seeds on either side.
     TooFew(usize, usize),
 }
 
@@ -184,12 +186,14 @@ fn title((model, dataset, batcher, size): &Key) -> String {
 fn pair(title: String, a: &[&Run], b: &[&Run]) -> Pair {
     let blocks = shared_blocks(a, b);
     let enough = |n: usize| n >= 4;
+    let mixed = mixed(a, b);
+    let (n_a, n_b) = (by_seed(a, |_| Some(1.0)).len(), by_seed(b, |_| Some(1.0)).len());
     let replicates = if enough(blocks.len()) {
         Replicates::Blocks(blocks.len())
-    } else if enough(a.len()) && enough(b.len()) {
-        Replicates::Runs(a.len(), b.len())
+    } else if enough(n_a) && enough(n_b) && mixed.is_empty() {
+        Replicates::Runs(n_a, n_b)
     } else {
-        Replicates::TooFew(a.len(), b.len())
+        Replicates::TooFew(n_a, n_b)
     };
     // Repeats differ in their seeds by intention.
     let is_repeat = a.len() > 1 || b.len() > 1;
@@ -231,8 +235,29 @@ fn pair(title: String, a: &[&Run], b: &[&Run]) -> Pair {
         configuration,
         conditions,
         measures,
+        mixed,
         replicates,
     }
+}
+
+/// Keys in which runs of one side differ from each other, apart from those that make no difference to
+/// training, or are meant to differ.
+fn mixed(a: &[&Run], b: &[&Run]) -> Vec<String> {
+    const HARMLESS: [&str; 5] =
+        ["training.seeds.", "training.checkpoint", "sink", "study", "n_attempt"];
+    let mut keys: Vec<String> = [a, b]
+        .iter()
+        .flat_map(|side| side.iter().map(|run| (side[0], *run)))
+        .flat_map(|(first, run)| {
+            let mut found = differ::of_configurations(&first.config, &run.config);
+            found.extend(differ::of_conditions(&first.conditions, &run.conditions));
+            found.into_iter().map(|difference| difference.key)
+        })
+        .filter(|key| !HARMLESS.iter().any(|harmless| key.starts_with(harmless)))
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
 }
 
 type OfRun = fn(&Run) -> Option<f64>;
@@ -277,24 +302,29 @@ fn measure(
     Some(Measure { name, a, b, ratio, interval })
 }
 
-/// Runs belong together in pairs where both sides have the same seeds, each once.
+/// Runs belong together in pairs where both sides have the same seeds.
 fn over_runs(a: &[&Run], b: &[&Run], of_run: impl Fn(&Run) -> Option<f64>) -> Option<(f64, f64)> {
-    let sample = |runs: &[&Run]| {
-        let mut seeded: Vec<([Option<i64>; 3], f64)> =
-            runs.iter().filter_map(|run| Some((run.seeds, of_run(run)?))).collect();
-        seeded.sort_by_key(|(seeds, _)| *seeds);
-        seeded
-    };
-    let (a, b) = (sample(a), sample(b));
-    let seeds = |sample: &[([Option<i64>; 3], f64)]| sample.iter().map(|s| s.0).collect::<Vec<_>>();
-    let (seeds_a, seeds_b) = (seeds(&a), seeds(&b));
-    let is_once = seeds_a.windows(2).all(|pair| pair[0] != pair[1]);
-    let pairing =
-        if seeds_a == seeds_b && is_once { Pairing::Paired } else { Pairing::Independent };
-    let values = |sample: Vec<([Option<i64>; 3], f64)>| -> Vec<f64> {
+    let (a, b) = (by_seed(a, &of_run), by_seed(b, &of_run));
+    let is_paired = a.iter().map(|(seeds, _)| seeds).eq(b.iter().map(|(seeds, _)| seeds));
+    let pairing = if is_paired { Pairing::Paired } else { Pairing::Independent };
+    let values = |sample: Vec<(Seeds, f64)>| -> Vec<f64> {
         sample.into_iter().map(|(_, value)| value).collect()
     };
     interval(&values(a), &values(b), pairing)
+}
+
+type Seeds = [Option<i64>; 3];
+
+/// One number for all runs of equal seeds, their median: the same training again says nothing new of
+/// errors, and too little of times.
+fn by_seed(runs: &[&Run], of_run: impl Fn(&Run) -> Option<f64>) -> Vec<(Seeds, f64)> {
+    let mut of_seeds: BTreeMap<Seeds, Vec<f64>> = BTreeMap::new();
+    for run in runs {
+        if let Some(value) = of_run(run) {
+            of_seeds.entry(run.seeds).or_default().push(value);
+        }
+    }
+    of_seeds.into_iter().filter_map(|(seeds, values)| Some((seeds, median(&values)?))).collect()
 }
 
 fn interval(a: &[f64], b: &[f64], pairing: Pairing) -> Option<(f64, f64)> {

@@ -25,7 +25,8 @@ pub struct Side {
 /// One run.
 #[derive(Debug, Clone, Default)]
 pub struct Run {
-    pub(crate) run_id: String,
+    /// Identifier.
+    pub run_id: String,
     pub(crate) status: String,
     pub(crate) model: String,
     pub(crate) dataset: String,

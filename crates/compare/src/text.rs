@@ -15,6 +15,10 @@ pub fn text(comparison: &Comparison) -> String {
         differences(&mut text, "configuration", &pair.configuration);
         differences(&mut text, "conditions", &pair.conditions);
         measures(&mut text, &pair.measures);
+        if !pair.mixed.is_empty() {
+            let keys = pair.mixed.join(", ");
+            let _ = writeln!(text, "  Runs of one side differ in {keys}: they are no repeats.");
+        }
         let _ = writeln!(text, "  {}", conclusion(pair));
     }
     for (side, only) in [("A", &comparison.only_a), ("B", &comparison.only_b)] {
@@ -71,20 +75,20 @@ fn significant(value: f64) -> String {
 
 fn conclusion(pair: &Pair) -> String {
     match pair.replicates {
-        Replicates::TooFew(1, 1) => {
+        Replicates::TooFew(..) if pair.runs_a.len() == 1 && pair.runs_b.len() == 1 => {
             "One run on either side: too few to conclude anything from these \
              ratios.\n  Train both in the blocks of one study, or repeat each with at least 4 seeds."
                 .to_owned()
         }
         Replicates::TooFew(a, b) => format!(
-            "{a} and {b} runs are too few to conclude anything from these ratios; an interval needs \
-             at least 4 on either side."
+            "Runs of {a} and {b} different seeds are too few to conclude anything from these ratios; an \
+             interval needs repeats with at least 4 on either side."
         ),
         Replicates::Blocks(n) => {
             let over = format!("over {n} blocks of one cell; the errors are those of one run each");
             format!("{} {over}.", verdict(pair))
         }
-        Replicates::Runs(a, b) => format!("{} over {a} and {b} runs.", verdict(pair)),
+        Replicates::Runs(a, b) => format!("{} over runs of {a} and {b} seeds.", verdict(pair)),
     }
 }
 

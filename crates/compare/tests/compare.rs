@@ -162,6 +162,32 @@ fn folders_are_compared_strategy_by_strategy() {
     let (_, errors) = ratio(&comparison, "RMSE");
     assert!(errors.unwrap().0 <= 1.0 && errors.unwrap().1 >= 1.0);
 
+    // The same seeds again are no new repeats, and other hardware is no repeat at all.
+    let again = tempfile::tempdir().unwrap();
+    for n in 0..5 {
+        let run_id = format!("g{n}");
+        Invented {
+            run_id: &run_id,
+            batcher: "dynamic",
+            graph_us: 9.0,
+            seed: 1 + n % 2,
+            cell: None,
+        }
+        .publish(again.path());
+    }
+    let few = compare(&side("one", first.path()), &side("again", again.path())).unwrap();
+    assert_eq!(few.pairs[0].replicates, Replicates::TooFew(5, 2));
+    assert_eq!(few.pairs[0].mixed, Vec::<String>::new());
+    for seed in [3, 4, 9] {
+        let run_id = format!("h{seed}");
+        Invented { run_id: &run_id, batcher: "dynamic", graph_us: 9.0, seed, cell: None }
+            .publish(again.path());
+    }
+    let mixed = compare(&side("one", first.path()), &side("again", again.path())).unwrap();
+    assert_eq!(mixed.pairs[0].mixed, ["host"]);
+    assert!(ratio(&mixed, "time per graph").1.is_none());
+    assert!(text(&mixed).contains("Runs of one side differ in host"), "{}", text(&mixed));
+
     let alone = tempfile::tempdir().unwrap();
     only.publish(alone.path());
     Invented { run_id: "f", batcher: "packed", graph_us: 1.0, seed: 1, cell: None }

@@ -132,7 +132,7 @@ fn every_record_of_an_event_file_comes_back() {
     let out = dir.path().join("out");
     let exported = to_tensorboard(dir.path(), &out).unwrap();
     let path = out.join("a/events.out.tfevents.1700000000.batchlab");
-    assert_eq!(exported.files, [path.clone()]);
+    assert_eq!(exported.files, std::slice::from_ref(&path));
     let events = read_events(&path).unwrap();
     assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
     assert!((events[0].wall_time - 1_700_000_000.25).abs() < 1e-6);

@@ -76,7 +76,7 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn float() -> impl Strategy<Value = f64> {
-    let kinds = proptest::num::f64::ANY.prop_map(|x| if x.is_nan() { f64::NAN } else { x });
     const SPECIAL: &[f64] = &[0.0, -0.0, 1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let kinds = proptest::num::f64::ANY.prop_map(|x| if x.is_nan() { f64::NAN } else { x });
     prop_oneof![3 => kinds, 1 => proptest::sample::select(SPECIAL)]
 }

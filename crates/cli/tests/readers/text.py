@@ -33,8 +33,10 @@ def rows_of(relation):
 
 
 def pandas_csv(path):
-    # Without this, pandas is a bit or two off.
-    return pandas.read_csv(path, float_precision="round_trip").to_dict("records")
+    # pandas was a bit or two off by default before version 3.1, which deprecates the option.
+    version = tuple(int(part) for part in pandas.__version__.split(".")[:2])
+    options = {"float_precision": "round_trip"} if version < (3, 1) else {}
+    return pandas.read_csv(path, **options).to_dict("records")
 
 
 def pandas_jsonl(path):
@@ -91,7 +93,8 @@ def main(directory):
                 for one, other in zip(expected, found):
                     for column, value in one.items():
                         if not same(value, other.get(column), tells_nan):
-                            print(f"{name} {ending} {table}.{column}: {other.get(column)!r}, not {value!r}", file=sys.stderr)
+                            seen = f"{name} {ending} {table}.{column}: {other.get(column)!r}"
+                            print(f"{seen}, not {value!r}", file=sys.stderr)
                             failed = True
             print(f"{name} {ending}: {', '.join(counts)}")
     return 1 if failed else 0

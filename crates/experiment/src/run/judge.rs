@@ -385,7 +385,8 @@ fn rename_classes(class: &mut NodeClass, own: &NodeClass) -> Result<(), Vec<Stri
         .name
         .iter()
         .zip(is_unknown)
-        .filter_map(|(name, is)| is.then(|| name.clone()))
+        .filter(|(_, is_unknown)| *is_unknown)
+        .map(|(name, _)| name.clone())
         .collect();
     class.name.clone_from(&own.name);
     if unknown.is_empty() { Ok(()) } else { Err(unknown) }

@@ -83,6 +83,7 @@ fn writer(text: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
         .from_writer(text)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: csv::Error) -> ArrowError {
     ArrowError::CsvError(error.to_string())
 }

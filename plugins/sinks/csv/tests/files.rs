@@ -50,16 +50,12 @@ fn parse(text: &str) -> Vec<Vec<Option<String>>> {
             loop {
                 let (before, after) = rest.split_once('"').expect("a closing quote");
                 cell += before;
-                match after.strip_prefix('"') {
-                    Some(more) => {
-                        cell.push('"');
-                        rest = more;
-                    }
-                    None => {
-                        rest = after;
-                        break Some(cell);
-                    }
-                }
+                let Some(more) = after.strip_prefix('"') else {
+                    rest = after;
+                    break Some(cell);
+                };
+                cell.push('"');
+                rest = more;
             }
         } else {
             let (cell, after) = rest.split_at(rest.find([',', '\r']).unwrap());
@@ -67,12 +63,11 @@ fn parse(text: &str) -> Vec<Vec<Option<String>>> {
             (!cell.is_empty()).then(|| cell.to_owned())
         };
         records.last_mut().unwrap().push(cell);
-        match rest.strip_prefix(',') {
-            Some(more) => rest = more,
-            None => {
-                rest = rest.strip_prefix("\r\n").expect("the end of a record");
-                records.push(vec![]);
-            }
+        if let Some(more) = rest.strip_prefix(',') {
+            rest = more;
+        } else {
+            rest = rest.strip_prefix("\r\n").expect("the end of a record");
+            records.push(vec![]);
         }
     }
     assert_eq!(records.pop(), Some(vec![]), "the last line is complete");

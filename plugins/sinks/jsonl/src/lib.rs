@@ -21,8 +21,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// JSON Lines, one file per table and run, in `jsonl/<table>/<run_id>.jsonl`; while the run is at
-/// work, in `wip/<run_id>/sinks/jsonl/<table>/<run_id>.jsonl`, to be watched with `tail -f`.
+/// JSON Lines, one file per table and run, to be watched with `tail -f` while the run is at work. Files
+/// lie in `wip/<run_id>/sinks/jsonl/<table>/<run_id>.jsonl` then, and in `jsonl/<table>/<run_id>.jsonl`
+/// when it has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jsonl {}
