@@ -105,6 +105,24 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     assert_ne!(found["rmse"].as_f64(), recorded("test").rmse);
 }
 
+/// What a person reads, without what differs from run to run and machine to machine.
+#[test]
+fn a_judgement_in_words() {
+    let run = run_folder(RUN.path());
+    let output =
+        call(&["evaluate", run.to_str().unwrap(), "--batcher", "static-64", "--subset", "all"]);
+    assert!(output.stderr.is_empty(), "{}", text(&output));
+    let said = String::from_utf8(output.stdout).unwrap();
+    insta::with_settings!({ filters => vec![
+        (r"\d{8}-\d{6}-[0-9a-f]{8}", "RUN"),
+        (r"\d+\.\d{4}", "X"),
+        (r"\d+ graphs per second", "N graphs per second"),
+        (r"\d+ %", "N %"),
+    ]}, {
+        insta::assert_snapshot!("evaluate", said);
+    });
+}
+
 #[test]
 fn predictions_give_the_same_error() {
     let dir = tempfile::tempdir().unwrap();
