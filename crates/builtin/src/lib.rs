@@ -23,6 +23,8 @@ use dataset_structures as _;
 use model_mpeu as _;
 use model_painn as _;
 use model_schnet as _;
+use sink_csv as _;
+use sink_jsonl as _;
 use sink_parquet as _;
 
 /// What stands in for tables that a configuration does not have.

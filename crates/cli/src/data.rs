@@ -3,7 +3,7 @@
 mod convert;
 mod fetch;
 mod progress;
-mod source;
+pub(crate) mod source;
 mod stats;
 mod verify;
 

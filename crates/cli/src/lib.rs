@@ -15,14 +15,19 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line does")]
 
 mod check;
+mod compare;
 mod data;
 mod doctor;
+mod evaluate;
 mod exit;
 mod explain;
+mod export;
 mod import;
 mod list;
+mod named;
 mod new;
 mod plan;
+mod predict;
 mod report;
 mod run;
 mod say;
@@ -30,7 +35,9 @@ mod schema;
 mod sql;
 mod status;
 mod sweep;
+mod trained;
 mod unit;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -59,6 +66,7 @@ Examples:
   batchlab plan configs/plan/qm9.toml --picture plan.svg
   batchlab data stats qm9
   batchlab report results/smoke --html report.html
+  batchlab evaluate results/smoke/runs/20260101-120000-0123abcd --batcher static-64
   batchlab list
   batchlab explain batcher.dynamic
 
@@ -74,6 +82,11 @@ enum Command {
     Check(check::Arguments),
     Plan(plan::Arguments),
     Report(report::Arguments),
+    Compare(compare::Arguments),
+    Evaluate(evaluate::Arguments),
+    Predict(predict::Arguments),
+    Weights(weights::Arguments),
+    Export(export::Arguments),
     Data(data::Arguments),
     Doctor(doctor::Arguments),
     List(list::Arguments),
@@ -96,6 +109,11 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
+        Command::Weights(arguments) => weights::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Data(arguments) => data::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

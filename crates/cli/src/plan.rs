@@ -18,6 +18,7 @@ use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 
 use crate::exit::Usage;
 use config::PlanConfig;
+pub(crate) use strategies::of_text as batcher_of_text;
 use strategies::{Choice, expand};
 
 /// Forecast steps, waste, shapes and randomness of every strategy, from sizes alone.

@@ -126,7 +126,7 @@ impl Task {
 
 /// The identifier of a run and the folder of its study, from `<study>/runs/<run_id>` or from the
 /// identifier alone.
-fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
+pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
     let run_id = run.file_name().and_then(|name| name.to_str());
     let run_id = run_id.with_context(|| format!("{} names no run", run.display()))?.to_owned();
     if let Some(runs) = run.parent().filter(|folder| !folder.as_os_str().is_empty()) {

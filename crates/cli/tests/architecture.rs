@@ -45,11 +45,13 @@ fn plugins_know_the_contract_and_not_each_other() {
     for (package, (normal, _)) in dependencies().into_iter().filter(|(p, _)| is_plugin(p)) {
         let may_compute = package.starts_with("model-");
         let may_connect = package.starts_with("dataset-");
+        let may_write = package.starts_with("sink-");
         let readers = ["batchlab-npz", "batchlab-structures"];
         for dependency in normal.iter().filter(|d| d.starts_with("batchlab-") || is_plugin(d)) {
             let allowed = dependency == "batchlab-core"
                 || dependency == "batchlab-tensor" && may_compute
                 || dependency == "batchlab-neighbors" && may_connect
+                || dependency == "batchlab-text" && may_write
                 || readers.contains(&dependency.as_str()) && may_connect;
             assert!(allowed, "{package} must not know {dependency}");
         }

@@ -1,6 +1,7 @@
 //! Results of the real binary, opened by the readers that analysts use.
 //!
-//! The readers are Python packages: DuckDB, pandas and pyarrow, and polars where it is installed.
+//! The readers are Python packages: DuckDB, pandas and pyarrow, polars where it is installed, and
+//! safetensors for weights.
 //! The interpreter is that of `BATCHLAB_PYTHON`, or of `.venv` in the folder of the workspace, or
 //! `python3`. Without the packages the test says so and passes; with `BATCHLAB_REQUIRE_READERS=1`
 //! it fails.
@@ -14,6 +15,9 @@ use std::process::{Command, Output, Stdio};
 
 use batchlab_core::record::Table;
 
+/// All that there are.
+const SINKS: &str = "sink=[{ name = \"parquet\" }, { name = \"csv\" }, { name = \"jsonl\" }]";
+
 /// The exit code of the script where a package is absent.
 const ABSENT: i32 = 77;
 
@@ -24,7 +28,7 @@ fn every_reader_sees_the_same_tables() {
         let advice = format!(
             "the readers of results were NOT tested: {reason}\n\
              install them with `python3 -m venv .venv && .venv/bin/pip install duckdb pandas \
-             pyarrow`, or name an interpreter that has them in BATCHLAB_PYTHON"
+             pyarrow safetensors`, or name an interpreter that has them in BATCHLAB_PYTHON"
         );
         assert!(env::var("BATCHLAB_REQUIRE_READERS").as_deref() != Ok("1"), "{advice}");
         // Written past the test harness, which would keep it to itself.
@@ -36,7 +40,8 @@ fn every_reader_sees_the_same_tables() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for _ in 0..2 {
         let mut run = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-        run.current_dir(root()).args(["run", "configs/smoke.toml", "training.steps=20", "--out"]);
+        run.current_dir(root()).args(["run", "configs/smoke.toml", "training.steps=20"]);
+        run.args(["training.checkpoint={ steps = 20 }", SINKS, "--out"]);
         succeed(run.arg(dir.path()));
     }
 
@@ -54,6 +59,68 @@ fn every_reader_sees_the_same_tables() {
     }
     println!("{lines}");
     check_queries(&python, dir.path());
+    println!("{}", check_text(&python, dir.path()));
+    check_weights(&python, dir.path());
+}
+
+/// CSV and JSON Lines, as a run writes them and as an export does, hold what Parquet holds.
+fn check_text(python: &Path, dir: &Path) -> String {
+    let exported = dir.join("exported");
+    std::fs::create_dir(&exported).unwrap();
+    for format in ["csv", "jsonl"] {
+        let mut export = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+        export.arg("export").arg(dir).args(["--to", format, "--out"]).arg(exported.join(format));
+        succeed(&mut export);
+        for table in Table::ALL {
+            let of = |folder: &Path| names(&folder.join(format).join(table.name()));
+            assert_eq!(of(dir), of(&exported));
+            for name in of(dir) {
+                let text = |folder: &Path| {
+                    std::fs::read_to_string(folder.join(format).join(table.name()).join(&name))
+                };
+                assert!(
+                    text(dir).unwrap() == text(&exported).unwrap(),
+                    "{format} {table} {}",
+                    name.display()
+                );
+            }
+        }
+    }
+    let output = succeed(Command::new(python).arg(script().with_file_name("text.py")).arg(dir));
+    let lines = String::from_utf8_lossy(&output.stdout);
+    for reader in ["duckdb", "pandas"] {
+        for format in ["csv", "jsonl"] {
+            let line = format!("{reader} {format}: runs 2, steps 40,");
+            assert!(lines.contains(&line), "{line} is missing:\n{lines}");
+        }
+    }
+    lines.into_owned()
+}
+
+fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+/// Python reads the weights, where it has safetensors; without it, this says so.
+fn check_weights(python: &Path, dir: &Path) {
+    let run = dir.join("runs").join(&names(&dir.join("runs"))[0]);
+    let weights = dir.join("weights.safetensors");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    succeed(command.arg("weights").arg(run).arg("--out").arg(&weights));
+    let mut read = Command::new(python);
+    let output = read.arg(script().with_file_name("weights.py")).arg(&weights).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.code() == Some(ABSENT) {
+        writeln!(std::io::stderr(), "SKIPPED: weights were NOT read in Python: {said}")
+            .expect("standard error");
+        return;
+    }
+    assert!(output.status.success(), "{said}");
+    let n_parameter: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    assert!(n_parameter > 1000, "{n_parameter}");
 }
 
 /// The queries under the figures of a report give rows.

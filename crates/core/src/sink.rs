@@ -1,6 +1,6 @@
 //! Who writes results.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use arrow_array::RecordBatch;
 
@@ -56,4 +56,29 @@ pub struct WrittenFile {
     pub path: PathBuf,
     /// Number of rows.
     pub n_row: u64,
+}
+
+/// Whether a run identifier is a plain name, which can be the stem of a file. Readers hide or refuse
+/// files that begin with a dot or an underscore.
+#[must_use]
+pub fn is_file_stem(run_id: &str) -> bool {
+    let mut parts = Path::new(run_id).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+        && !run_id.starts_with(['.', '_'])
+        && !run_id.contains(['/', '\\', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_are_file_stems() {
+        for good in ["20261003T101112-4f5e", "a", "a.b", "a b", "x=1"] {
+            assert!(is_file_stem(good), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "/a", "a/", "../a", ".a", "_a", "a\\b", "a\0"] {
+            assert!(!is_file_stem(bad), "{bad}");
+        }
+    }
 }

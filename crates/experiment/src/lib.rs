@@ -7,6 +7,7 @@
 //! * [`journal`]: every record, on the disk while the run is at work;
 //! * [`study`]: many runs that are compared, trained in turns;
 //! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
+//! * [`run::Judge`] and [`judged`]: a checkpoint judged afterwards, its predictions and its weights;
 //! * [`publish`]: results are written elsewhere, verified, and renamed into place;
 //! * [`doctor`]: salvages what crashed runs have left, and finds damaged files;
 //! * [`provenance`]: what a reader must know to trust a number.
@@ -19,6 +20,7 @@ pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod journal;
+pub mod judged;
 pub mod observer;
 pub mod provenance;
 pub mod publish;

@@ -5,6 +5,7 @@ pub(crate) mod cell;
 mod checkpoints;
 mod describe;
 mod evaluate;
+mod judge;
 mod ledger;
 pub(crate) mod measure;
 mod pipeline;
@@ -26,6 +27,7 @@ use batchlab_core::{Graphs, LoadContext};
 use serde::{Deserialize, Serialize};
 
 pub use cell::CellObserver;
+pub use judge::{Judge, Judgement, OtherData, Part, Prediction};
 pub use ledger::ShapeLedger;
 pub use measure::Measured;
 pub use resume::{ResumeError, resume};

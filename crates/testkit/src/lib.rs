@@ -14,4 +14,5 @@ pub mod golden;
 pub mod golden_models;
 pub mod model;
 pub mod nodes;
+pub mod rows;
 pub mod two_nodes;

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         if arguments.json {
             all.push(json!({
                 "source": source.name,
-                "dataset": source.dataset(),
+                "dataset": source.dataset_name(),
                 "file": path,
                 "n_byte": n_byte,
                 "n_member": n,

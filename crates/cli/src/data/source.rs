@@ -22,10 +22,10 @@ struct DataConfig {
 }
 
 /// A data set that was named on the command line.
-pub(super) struct Source {
+pub(crate) struct Source {
     /// As it was named.
-    pub(super) name: String,
-    dataset: Box<dyn Dataset>,
+    pub(crate) name: String,
+    pub(crate) dataset: Box<dyn Dataset>,
 }
 
 /// What came of it.
@@ -35,7 +35,7 @@ pub(super) struct Read {
 }
 
 /// Configuration files, names, and changes such as `dataset.target=gap` that hold for all of them.
-pub(super) fn named(inputs: &[String]) -> Result<Vec<Source>> {
+pub(crate) fn named(inputs: &[String]) -> Result<Vec<Source>> {
     let (changes, names): (Vec<String>, Vec<String>) =
         inputs.iter().cloned().partition(|input| input.contains('='));
     if names.is_empty() {
@@ -65,7 +65,7 @@ fn source(name: String, changes: &[String]) -> Result<Source> {
 }
 
 impl Source {
-    pub(super) fn dataset(&self) -> &str {
+    pub(super) fn dataset_name(&self) -> &str {
         self.dataset.typetag_name()
     }
 

@@ -95,6 +95,11 @@ fn batch_sizes(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<BatchSize
     Ok(sizes.into_iter().map(BatchSize::try_from).collect::<Result<_, _>>()?)
 }
 
+/// The batcher of an argument, with this batch size unless it has its own or needs none.
+pub(crate) fn of_text(text: &str, size: BatchSize) -> Result<Box<dyn Batcher>> {
+    instantiate(&strategy::of_argument(text, PRESETS).map_err(usage)?, size)
+}
+
 fn usage(message: String) -> Error {
     Usage(message).into()
 }

@@ -111,7 +111,7 @@ impl<'a> Evaluator<'a> {
         }
         let target = self.graphs.target.as_ref();
         let eval_ns = nanoseconds(start, Instant::now());
-        let record = sums.record(target, members, subset, step, eval_ns);
+        let record = sums.record(target, members, subset.name(), step, eval_ns);
         Ok(Some(Evaluated { record, not_finite: sums.not_finite }))
     }
 }
@@ -126,14 +126,14 @@ pub(super) struct Evaluated {
 /// So many members that are not finite are kept: a model that has diverged has many.
 const MAX_NOT_FINITE: usize = 1000;
 
-fn context() -> BatchContext {
+pub(super) fn context() -> BatchContext {
     // An evaluation makes no random decision.
     BatchContext::new(Purpose::Evaluation, 0)
 }
 
 /// Sums over outputs, in standardised units.
 #[derive(Default)]
-struct Sums {
+pub(super) struct Sums {
     n: u64,
     loss: f64,
     squared: f64,
@@ -143,7 +143,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, batch: &PaddedBatch<'_>, prediction: &[f32], loss: Loss) {
+    pub(super) fn add(&mut self, batch: &PaddedBatch<'_>, prediction: &[f32], loss: Loss) {
         let width = prediction.len() / batch.output_row.len().max(1);
         let outputs = batch.output_target.iter().zip(batch.output_weight);
         let rows = prediction.chunks_exact(width.max(1)).zip(batch.output_row);
@@ -170,11 +170,11 @@ impl Sums {
         }
     }
 
-    fn record(
+    pub(super) fn record(
         &self,
         target: Option<&Target>,
         members: &[u32],
-        subset: Subset,
+        split: &str,
         step: u64,
         eval_ns: i64,
     ) -> EvalRecord {
@@ -184,7 +184,7 @@ impl Sums {
         EvalRecord {
             run_id: String::new(),
             step: step as i64,
-            split: subset.name().into(),
+            split: split.into(),
             n_graph: self.n as i64,
             loss: self.loss / n,
             rmse: unit.map(|unit| unit * (self.squared / n).sqrt()),

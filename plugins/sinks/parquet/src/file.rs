@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, DataType, Schema};
 use batchlab_core::SinkError;
 use batchlab_core::record::{SCHEMA_VERSION, Table};
-use batchlab_core::sink::{SinkContext, WrittenFile};
+use batchlab_core::sink::{SinkContext, WrittenFile, is_file_stem};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -148,15 +148,6 @@ fn verify(table: Table, path: &Path, written: u64) -> Result<(), SinkError> {
     Err(SinkError::Encode { table: table.name(), path: path.to_owned(), source })
 }
 
-/// Whether a run identifier is a plain name. Readers hide or refuse files that begin with a dot
-/// or an underscore.
-fn is_file_stem(run_id: &str) -> bool {
-    let mut parts = Path::new(run_id).components();
-    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
-        && !run_id.starts_with(['.', '_'])
-        && !run_id.contains(['/', '\\', '\0'])
-}
-
 fn columns(schema: &Schema) -> String {
     let fields = schema.fields().iter();
     fields.map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>().join(", ")
@@ -171,16 +162,6 @@ mod tests {
     use batchlab_core::record::{MetricRecord, Record};
 
     use super::*;
-
-    #[test]
-    fn only_plain_names_are_file_stems() {
-        for good in ["20261003T101112-4f5e", "a", "a.b", "a b", "x=1"] {
-            assert!(is_file_stem(good), "{good}");
-        }
-        for bad in ["", ".", "..", "a/b", "/a", "a/", "../a", ".a", "_a", "a\\b", "a\0"] {
-            assert!(!is_file_stem(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn a_file_with_other_rows_or_columns_is_not_accepted() {

@@ -49,7 +49,7 @@ impl Portrait {
         let n_edge = edges.iter().sum::<f64>() as u64;
         Self {
             source: source.name.clone(),
-            dataset: source.dataset().to_owned(),
+            dataset: source.dataset_name().to_owned(),
             level: graphs.level(),
             n_member: graphs.n_member(),
             n_node: graphs.n_node(),

@@ -1,0 +1,70 @@
+//! `batchlab export`: published tables into other formats.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use batchlab_core::Sink;
+use batchlab_core::registry::{Kind, components, suggestion};
+use batchlab_export::{ExportError, to_sink, to_tensorboard};
+
+use crate::exit::{DataFault, Usage};
+use crate::say::say;
+
+/// Write published results as CSV, JSON Lines or event files of TensorBoard.
+///
+/// Results may be of any version of the schema; columns that they lack are null. Files of the same name
+/// are replaced. docs/export.md says what the formats hold.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Folder of results, with `tables/`.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// `csv`, `jsonl`, `tensorboard`, or the name of another sink.
+    #[arg(long, value_name = "FORMAT")]
+    to: String,
+    /// Folder to write into: `<table>/<run_id>.<ending>`, or a folder per run for `tensorboard`.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+const TENSORBOARD: &str = "tensorboard";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { dir, to, out } = arguments;
+    let sink = if to == TENSORBOARD { None } else { Some(sink(to)?) };
+    let exported = match &sink {
+        Some(sink) => to_sink(dir, out, &**sink),
+        None => to_tensorboard(dir, out),
+    };
+    let exported = exported.map_err(fault)?;
+    let what = if sink.is_some() { "rows" } else { "values" };
+    let (n_row, n_file) = (exported.n_row, exported.files.len());
+    say!("{n_row} {what} in {n_file} files in {}", out.display());
+    if sink.is_none() {
+        say!("look at them with: tensorboard --logdir {}", out.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same encoder that a run writes with, with its defaults.
+fn sink(name: &str) -> Result<Box<dyn Sink>> {
+    let mut known: Vec<&str> = components(Kind::Sink).into_keys().collect();
+    if known.contains(&name) {
+        return Ok(serde_json::from_value(serde_json::json!({ "name": name }))?);
+    }
+    known.push(TENSORBOARD);
+    bail!(Usage(format!(
+        "unknown format \"{name}\"{}\nknown: {}",
+        suggestion(name, &known),
+        known.join(", ")
+    )))
+}
+
+pub(crate) fn fault(error: ExportError) -> anyhow::Error {
+    match error {
+        ExportError::NoTables { .. } => Usage(error.to_string()).into(),
+        error if error.is_data() => DataFault::of(error).into(),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,42 @@
+//! Runs and studies that the command line names: with a suggestion where there is none of that name.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use batchlab_core::registry::suggestion;
+
+use crate::exit::Usage;
+use crate::run::find_run;
+
+/// The identifier of a run that is there, and the folder of its study; from `<study>/runs/<run_id>`, or
+/// from the identifier alone, which is looked for in all studies in `results/`.
+pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
+    if run.parent().is_none_or(|folder| folder.as_os_str().is_empty()) {
+        let known: Vec<String> = names(Path::new("results"))
+            .iter()
+            .flat_map(|study| names(&Path::new("results").join(study).join("runs")))
+            .collect();
+        let name = run.display().to_string();
+        if !known.contains(&name) {
+            let near = suggestion(&name, &known);
+            bail!(Usage(format!(
+                "no study in results/ has a run \"{name}\"{near}\ngive <study>/runs/<run_id> for one that \
+                 is elsewhere"
+            )));
+        }
+    } else if !run.is_dir() {
+        bail!(Usage(format!("there is no {}{}", run.display(), beside(run))));
+    }
+    find_run(run, None)
+}
+
+/// The nearest name in the same folder.
+pub(crate) fn beside(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().display().to_string();
+    path.parent().map_or_else(String::new, |folder| suggestion(&name, &names(folder)))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}

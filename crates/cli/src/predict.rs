@@ -1,0 +1,33 @@
+//! `batchlab predict`: what a trained model says of every graph.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use batchlab_experiment::judged::write_predictions;
+
+use crate::evaluate::as_text;
+use crate::say::say;
+use crate::trained::{Choice, Judged};
+
+/// Predict every graph with a trained model, into a Parquet file.
+///
+/// One row per graph: `run_id`, `index` in the data set, `origin` (how its source calls it), `subset`,
+/// `target`, `prediction`, in the unit that the footer names. docs/export.md says more.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    choice: Choice,
+    /// The file; it appears when it is complete.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let judged = arguments.choice.judge()?;
+    let Judged { judge, judgement, .. } = &judged;
+    write_predictions(&arguments.out, judgement, &judge.facts, judge.dataset(), judge.target())?;
+    say!("{}", as_text(&judged).trim_end());
+    say!("predictions in {}", arguments.out.display());
+    Ok(ExitCode::SUCCESS)
+}

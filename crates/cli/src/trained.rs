@@ -1,0 +1,120 @@
+//! A trained model that the command line names, and what it is to be judged on.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use batchlab_core::Batcher;
+use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::suggestion;
+use batchlab_experiment::checkpoint::{self, Checkpoint};
+use batchlab_experiment::config::Subset;
+use batchlab_experiment::run::{Judge, Judgement, OtherData, Part};
+use batchlab_experiment::{Cache, publish};
+
+use crate::data::source::named;
+use crate::exit::{DataFault, Usage};
+use crate::named::{beside, named_run};
+use crate::plan::batcher_of_text;
+use crate::say::say;
+
+/// Which model, on what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Choice {
+    /// A run, `results/<study>/runs/<run_id>` or only its identifier, whose newest checkpoint is taken;
+    /// or a checkpoint, a file `step-....safetensors`.
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    trained: PathBuf,
+    /// Other data than those of the run: a configuration file with a [dataset], or the name of a data
+    /// set. They must fit the model.
+    #[arg(long, value_name = "CONFIG|NAME")]
+    dataset: Option<String>,
+    /// Who forms the batches: a label such as `static-64`, or a table such as
+    /// `name = "packed", batch_size = 32`. Without it, the batcher of the run's evaluations.
+    #[arg(long, value_name = "LABEL|TOML")]
+    batcher: Option<String>,
+    /// `train`, `validation`, `test` or `all`. The run's own test graphs without it; of other data, all.
+    #[arg(long)]
+    subset: Option<String>,
+    /// Device of the engine, `cpu` or `cuda:0`; that of the run without it.
+    #[arg(long)]
+    device: Option<String>,
+    /// Threads of the engine; all processors by default. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+/// What came of a choice.
+pub(crate) struct Judged {
+    pub(crate) judge: Judge,
+    pub(crate) part: Part,
+    pub(crate) judgement: Judgement,
+}
+
+impl Choice {
+    pub(crate) fn judge(&self) -> Result<Judged> {
+        if let Some(threads) = self.threads {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
+            pool.build_global().context("cannot start the engine's threads")?;
+        }
+        let other = self.dataset.as_deref().map(other_data).transpose()?;
+        let part = self.part(other.is_some())?;
+        let checkpoint = read(&self.trained)?;
+        let cache = Cache::from_environment();
+        let device = self.device.as_deref();
+        let mut judge = Judge::open(&checkpoint, other.as_ref(), device, &cache, &())?;
+        let batcher = self.batcher(&judge)?;
+        let judgement = judge.judge(part, batcher.as_deref())?;
+        Ok(Judged { judge, part, judgement })
+    }
+
+    fn part(&self, is_other: bool) -> Result<Part> {
+        let known = ["train", "validation", "test", "all"];
+        Ok(match self.subset.as_deref() {
+            None if is_other => Part::All,
+            None | Some("test") => Part::Subset(Subset::Test),
+            Some("validation") => Part::Subset(Subset::Validation),
+            Some("train") => Part::Subset(Subset::Train),
+            Some("all") => Part::All,
+            Some(other) => bail!(Usage(format!(
+                "unknown subset \"{other}\"{}\nknown: {}",
+                suggestion(other, &known),
+                known.join(", ")
+            ))),
+        })
+    }
+
+    fn batcher(&self, judge: &Judge) -> Result<Option<Box<dyn Batcher>>> {
+        let Some(text) = &self.batcher else { return Ok(None) };
+        // As many graphs in a batch as in the run's own evaluations.
+        let size = BatchSize::try_from(judge.evaluation_batcher().batch_size().unwrap_or(64))?;
+        batcher_of_text(text, size).map(Some)
+    }
+}
+
+fn other_data(text: &str) -> Result<OtherData> {
+    let mut sources = named(&[text.to_owned()])?;
+    let source = sources.pop().with_context(|| format!("{text} names no data set"))?;
+    Ok(OtherData { path: PathBuf::from(&source.name), name: source.name, dataset: source.dataset })
+}
+
+/// A checkpoint by its path, or the newest one of a run.
+pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
+    if trained.is_file() {
+        return Ok(Checkpoint::read(trained).map_err(DataFault::of)?);
+    }
+    if trained.extension().is_some_and(|extension| extension == "safetensors") {
+        bail!(Usage(format!("there is no checkpoint {}{}", trained.display(), beside(trained))));
+    }
+    let (run_id, out) = named_run(trained)?;
+    let mut warn = |error: &checkpoint::CheckpointError| {
+        say!("warning: {error}; the one before is used");
+    };
+    let newest = checkpoint::newest(&publish::checkpoints(&out, &run_id), &mut warn);
+    let Some(newest) = newest.map_err(DataFault::of)? else {
+        bail!(DataFault(format!(
+            "run {run_id} has kept no weights; with training.checkpoint='{{ steps = 1000 }}' a run \
+             saves its state, also after its last step"
+        )));
+    };
+    Ok(newest)
+}

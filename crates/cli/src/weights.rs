@@ -1,0 +1,34 @@
+//! `batchlab weights`: the parameters of a trained model, for other programs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use batchlab_experiment::judged::write_weights;
+
+use crate::say::say;
+use crate::trained::read;
+
+/// Write the weights of a trained model as safetensors, which Python and others read.
+///
+/// Only the parameters, under the names that the model gives them; the metadata hold the run, the step
+/// and the configuration.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// A run, `results/<study>/runs/<run_id>` or only its identifier, whose newest checkpoint is taken;
+    /// or a checkpoint, a file `step-....safetensors`.
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    trained: PathBuf,
+    /// The file; it appears when it is complete.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let checkpoint = read(&arguments.trained)?;
+    let n_tensor = write_weights(&arguments.out, &checkpoint)?;
+    let facts = &checkpoint.facts;
+    let (out, run_id, step) = (arguments.out.display(), &facts.run_id, facts.step);
+    say!("{n_tensor} tensors of run {run_id} after {step} steps in {out}");
+    Ok(ExitCode::SUCCESS)
+}

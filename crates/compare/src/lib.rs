@@ -1,0 +1,333 @@
+//! Two runs, or two folders of results, side by side: what differs in their configurations and
+//! conditions, and what came of it.
+//!
+//! - [`Side`] is what is compared: runs, each reduced to a few numbers.
+//! - [`compare`] puts runs of equal model, data, strategy and batch size against each other. Two runs
+//!   alone are compared whatever they are.
+//! - An interval is given where there is something to replicate over: the blocks that two runs of one
+//!   cell share, or at least four runs on either side. **Steps are never replicates.**
+
+mod differ;
+mod read;
+mod text;
+
+use std::collections::BTreeMap;
+
+use batchlab_stats::{Pairing, median, ratio_of_medians};
+use serde::Serialize;
+
+pub use differ::Difference;
+pub use read::{Run, Side};
+pub use text::text;
+
+/// Confidence of all intervals.
+const CONFIDENCE: f64 = 0.95;
+/// Seed of the bootstrap: equal results give equal words.
+const SEED: u64 = 1;
+
+/// Why nothing can be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// Results that cannot be read.
+    #[error(transparent)]
+    Tables(#[from] batchlab_export::ExportError),
+    /// The run is not among the published ones.
+    #[error(
+        "run {run_id} has no published results in {dir}; a run that is at work, or that crashed, has \
+         none yet: `batchlab doctor {dir}` publishes what a crashed one has left"
+    )]
+    Unpublished {
+        /// The run.
+        run_id: String,
+        /// Folder of the study.
+        dir: String,
+    },
+    /// Two folders without anything in common.
+    #[error(
+        "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
+         {a} has {in_a}\n  {b} has {in_b}\nname two runs to compare them whatever they are"
+    )]
+    NothingInCommon {
+        /// The first folder.
+        a: String,
+        /// The second.
+        b: String,
+        /// What the first holds.
+        in_a: String,
+        /// What the second holds.
+        in_b: String,
+    },
+}
+
+/// Everything that was compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// The first side, as it was named.
+    pub a: String,
+    /// The second.
+    pub b: String,
+    /// Each model, data set, strategy and batch size that both sides have.
+    pub pairs: Vec<Pair>,
+    /// What only the first side has.
+    pub only_a: Vec<String>,
+    /// What only the second side has.
+    pub only_b: Vec<String>,
+}
+
+/// Runs against runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pair {
+    /// What is compared.
+    pub title: String,
+    /// Runs of the first side.
+    pub runs_a: Vec<String>,
+    /// Runs of the second side.
+    pub runs_b: Vec<String>,
+    /// Keys of the configuration that differ.
+    pub configuration: Vec<Difference>,
+    /// Machine, program and data, where they differ.
+    pub conditions: Vec<Difference>,
+    /// Numbers of both.
+    pub measures: Vec<Measure>,
+    /// Keys in which runs of one side differ from each other, other than seeds; they are no repeats then.
+    pub mixed: Vec<String>,
+    /// What the intervals are over.
+    pub replicates: Replicates,
+}
+
+/// What stands behind intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replicates {
+    /// So many blocks that two runs were trained in, in turns.
+    Blocks(usize),
+    /// Runs of so many different seeds on either side.
+    Runs(usize, usize),
+    /// Too few of anything: runs of so many different seeds on either side.
+    TooFew(usize, usize),
+}
+
+/// One number of both sides; of several runs, the median.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measure {
+    /// With its unit.
+    pub name: String,
+    /// Of the first side.
+    pub a: Option<f64>,
+    /// Of the second.
+    pub b: Option<f64>,
+    /// Second over first.
+    pub ratio: Option<f64>,
+    /// 95 % bootstrap interval of the ratio.
+    pub interval: Option<(f64, f64)>,
+}
+
+type Key = (String, String, String, Option<i64>);
+
+/// Puts two sides against each other.
+///
+/// # Errors
+/// Two folders that have nothing in common.
+pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
+    let (groups_a, groups_b) = (groups(&a.runs), groups(&b.runs));
+    let comparison = |pairs, only_a, only_b| Comparison {
+        a: a.name.clone(),
+        b: b.name.clone(),
+        pairs,
+        only_a,
+        only_b,
+    };
+    if let ([_], [_]) = (&groups_a[..], &groups_b[..]) {
+        // One kind of run on either side: the difference between them is what is asked for.
+        let title = |groups: &[(Key, Vec<&Run>)]| title(&groups[0].0);
+        let (title_a, title_b) = (title(&groups_a), title(&groups_b));
+        let title =
+            if title_a == title_b { title_a } else { format!("{title_a} against {title_b}") };
+        let pair = pair(title, &groups_a[0].1, &groups_b[0].1);
+        return Ok(comparison(vec![pair], Vec::new(), Vec::new()));
+    }
+    let find = |groups: &[(Key, Vec<&'_ Run>)], key: &Key| groups.iter().any(|(own, _)| own == key);
+    let mut pairs = Vec::new();
+    for (key, runs_a) in &groups_a {
+        if let Some((_, runs_b)) = groups_b.iter().find(|(own, _)| own == key) {
+            pairs.push(pair(title(key), runs_a, runs_b));
+        }
+    }
+    let only = |own: &[(Key, Vec<&Run>)], other: &[(Key, Vec<&Run>)]| -> Vec<String> {
+        own.iter().filter(|(key, _)| !find(other, key)).map(|(key, _)| title(key)).collect()
+    };
+    let (only_a, only_b) = (only(&groups_a, &groups_b), only(&groups_b, &groups_a));
+    if pairs.is_empty() {
+        return Err(CompareError::NothingInCommon {
+            a: a.name.clone(),
+            b: b.name.clone(),
+            in_a: only_a.join("; "),
+            in_b: only_b.join("; "),
+        });
+    }
+    Ok(comparison(pairs, only_a, only_b))
+}
+
+/// Runs of equal model, data, strategy and batch size.
+fn groups(runs: &[Run]) -> Vec<(Key, Vec<&Run>)> {
+    let mut groups: BTreeMap<Key, Vec<&Run>> = BTreeMap::new();
+    for run in runs {
+        let key = (run.model.clone(), run.dataset.clone(), run.batcher.clone(), run.batch_size);
+        groups.entry(key).or_default().push(run);
+    }
+    groups.into_iter().collect()
+}
+
+fn title((model, dataset, batcher, size): &Key) -> String {
+    let size = size.map_or_else(String::new, |size| format!(", B = {size}"));
+    format!("{model} on {dataset}, {batcher}{size}")
+}
+
+fn pair(title: String, a: &[&Run], b: &[&Run]) -> Pair {
+    let blocks = shared_blocks(a, b);
+    let enough = |n: usize| n >= 4;
+    let mixed = mixed(a, b);
+    let (n_a, n_b) = (by_seed(a, |_| Some(1.0)).len(), by_seed(b, |_| Some(1.0)).len());
+    let replicates = if enough(blocks.len()) {
+        Replicates::Blocks(blocks.len())
+    } else if enough(n_a) && enough(n_b) && mixed.is_empty() {
+        Replicates::Runs(n_a, n_b)
+    } else {
+        Replicates::TooFew(n_a, n_b)
+    };
+    // Repeats differ in their seeds by intention.
+    let is_repeat = a.len() > 1 || b.len() > 1;
+    let mut configuration = differ::of_configurations(&a[0].config, &b[0].config);
+    configuration.retain(|d| !(is_repeat && d.key.starts_with("training.seeds.")));
+    let mut measures = Vec::new();
+    for (name, of_run, of_block) in TIMES {
+        let interval = match replicates {
+            Replicates::Blocks(_) => {
+                let sample = |run: &Run| -> Vec<f64> {
+                    blocks.iter().filter_map(|block| of_block(&run.blocks[block])).collect()
+                };
+                interval(&sample(a[0]), &sample(b[0]), Pairing::Paired)
+            }
+            Replicates::Runs(..) => over_runs(a, b, *of_run),
+            Replicates::TooFew(..) => None,
+        };
+        measures.extend(measure((*name).to_owned(), a, b, of_run, interval));
+    }
+    for (name, of_run) in COUNTS {
+        measures.extend(measure((*name).to_owned(), a, b, of_run, None));
+    }
+    let mut errors: Vec<&String> = a.iter().chain(b).flat_map(|run| run.errors.keys()).collect();
+    errors.sort();
+    errors.dedup();
+    for name in errors {
+        let of_run = |run: &Run| run.errors.get(name).copied();
+        // Blocks say nothing of errors: two runs end with one error each.
+        let is_over_runs = matches!(replicates, Replicates::Runs(..));
+        let interval = if is_over_runs { over_runs(a, b, of_run) } else { None };
+        measures.extend(measure(name.clone(), a, b, of_run, interval));
+    }
+    let names = |runs: &[&Run]| runs.iter().map(|run| run.run_id.clone()).collect();
+    let conditions = differ::of_conditions(&a[0].conditions, &b[0].conditions);
+    Pair {
+        title,
+        runs_a: names(a),
+        runs_b: names(b),
+        configuration,
+        conditions,
+        measures,
+        mixed,
+        replicates,
+    }
+}
+
+/// Keys in which runs of one side differ from each other, apart from those that make no difference to
+/// training, or are meant to differ.
+fn mixed(a: &[&Run], b: &[&Run]) -> Vec<String> {
+    const HARMLESS: [&str; 5] =
+        ["training.seeds.", "training.checkpoint", "sink", "study", "n_attempt"];
+    let mut keys: Vec<String> = [a, b]
+        .iter()
+        .flat_map(|side| side.iter().map(|run| (side[0], *run)))
+        .flat_map(|(first, run)| {
+            let mut found = differ::of_configurations(&first.config, &run.config);
+            found.extend(differ::of_conditions(&first.conditions, &run.conditions));
+            found.into_iter().map(|difference| difference.key)
+        })
+        .filter(|key| !HARMLESS.iter().any(|harmless| key.starts_with(harmless)))
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+type OfRun = fn(&Run) -> Option<f64>;
+type OfBlock = fn(&read::Block) -> Option<f64>;
+
+const TIMES: &[(&str, OfRun, OfBlock)] = &[
+    ("time of a step, ms", |run| run.step_ms, |block| Some(block.ns? / block.n_step? / 1e6)),
+    ("time per graph, us", |run| run.graph_us, |block| Some(block.ns? / block.n_graph? / 1e3)),
+];
+
+const COUNTS: &[(&str, OfRun)] = &[
+    ("graphs in a step", |run| run.graphs_per_step),
+    ("real nodes, %", |run| run.node_fill),
+    ("real edges, %", |run| run.edge_fill),
+    ("distinct shapes", |run| run.n_shape),
+];
+
+/// The blocks that two runs of one cell were both trained in.
+fn shared_blocks(a: &[&Run], b: &[&Run]) -> Vec<i64> {
+    match (a, b) {
+        ([a], [b]) if a.run_id != b.run_id && a.cell.is_some() && a.cell == b.cell => {
+            a.blocks.keys().filter(|&block| b.blocks.contains_key(block)).copied().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn measure(
+    name: String,
+    a: &[&Run],
+    b: &[&Run],
+    of_run: impl Fn(&Run) -> Option<f64>,
+    interval: Option<(f64, f64)>,
+) -> Option<Measure> {
+    let centre =
+        |runs: &[&Run]| median(&runs.iter().filter_map(|run| of_run(run)).collect::<Vec<_>>());
+    let (a, b) = (centre(a), centre(b));
+    if a.is_none() && b.is_none() {
+        return None;
+    }
+    let ratio = a.zip(b).filter(|(a, _)| *a > 0.0).map(|(a, b)| b / a);
+    Some(Measure { name, a, b, ratio, interval })
+}
+
+/// Runs belong together in pairs where both sides have the same seeds.
+fn over_runs(a: &[&Run], b: &[&Run], of_run: impl Fn(&Run) -> Option<f64>) -> Option<(f64, f64)> {
+    let (a, b) = (by_seed(a, &of_run), by_seed(b, &of_run));
+    let is_paired = a.iter().map(|(seeds, _)| seeds).eq(b.iter().map(|(seeds, _)| seeds));
+    let pairing = if is_paired { Pairing::Paired } else { Pairing::Independent };
+    let values = |sample: Vec<(Seeds, f64)>| -> Vec<f64> {
+        sample.into_iter().map(|(_, value)| value).collect()
+    };
+    interval(&values(a), &values(b), pairing)
+}
+
+type Seeds = [Option<i64>; 3];
+
+/// One number for all runs of equal seeds, their median: the same training again says nothing new of
+/// errors, and too little of times.
+fn by_seed(runs: &[&Run], of_run: impl Fn(&Run) -> Option<f64>) -> Vec<(Seeds, f64)> {
+    let mut of_seeds: BTreeMap<Seeds, Vec<f64>> = BTreeMap::new();
+    for run in runs {
+        if let Some(value) = of_run(run) {
+            of_seeds.entry(run.seeds).or_default().push(value);
+        }
+    }
+    of_seeds.into_iter().filter_map(|(seeds, values)| Some((seeds, median(&values)?))).collect()
+}
+
+fn interval(a: &[f64], b: &[f64], pairing: Pairing) -> Option<(f64, f64)> {
+    let interval = ratio_of_medians(b, a, pairing, CONFIDENCE, SEED).ok()?;
+    Some((interval.low, interval.high))
+}
