@@ -4,8 +4,8 @@
 //! tables/** -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
 //! ```
 //!
-//! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run**,
-//!   never the step.
+//! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run, or the
+//!   block of a run** that was trained in turns with others, never the step.
 //! - A [`Setting`] is what must be equal for times to be compared: engine, hardware, data, model,
 //!   length of training, way of timing. Within it strategies and batch sizes differ.
 //! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
@@ -33,9 +33,9 @@ pub use figures::{
 };
 pub use options::Options;
 pub use page::html;
-pub use read::{Eval, Results, Run, Times, Work};
+pub use read::{Block, Device, Eval, Parts, Results, Run, Times, Work};
 pub use setting::{Group, Setting, batchers, settings};
-pub use verdict::{Measure, Rival, Standing, Verdict, sentence, verdicts};
+pub use verdict::{Measure, Rival, Standing, Unit, Verdict, sentence, verdicts};
 
 use serde::Serialize;
 
@@ -48,11 +48,11 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// Figures with their numbers.
     pub figures: Vec<Figure>,
-    /// Runs that are not in any figure, and why.
+    /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Runs that are not in any figure.
+/// Runs that are in no figure, or whose times are in none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Why.
@@ -74,12 +74,15 @@ impl Report {
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
     let mut all: Vec<LeftOut> = Vec::new();
-    for run in results.runs.iter().filter(|run| !run.is_usable()) {
-        let why = match &run.error {
+    let incomplete = |run: &&Run| !run.is_usable() || run.untimed.is_some();
+    for run in results.runs.iter().filter(incomplete) {
+        let why = match (&run.error, run.untimed) {
             // What follows differs from run to run.
-            Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
-            None if run.status == "completed" => "no times".to_owned(),
-            None => format!("status {}", run.status),
+            (Some(error), _) => error.split(':').next().unwrap_or_default().to_owned(),
+            (None, Some(why)) if run.is_usable() => format!("{why}; only its errors are shown"),
+            (None, Some(why)) if run.status == "completed" => why.to_owned(),
+            (None, _) if run.status == "completed" => "no times".to_owned(),
+            (None, _) => format!("status {}", run.status),
         };
         match all.iter_mut().find(|known| known.why == why) {
             Some(known) => known.n_run += 1,

@@ -18,8 +18,8 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     });
     let panels: Vec<Panel> = panels.collect();
     let mut note =
-        "Mean combined time over stretches of a fortieth of training, median over runs, \
-                    warm-up included."
+        "Mean combined time over stretches of a fortieth of training, or of a step where there \
+                    are fewer, median over runs, warm-up included."
             .to_owned();
     if settings.iter().any(|setting| setting.is_imported) {
         note += " Published results have one mean per run and no course.";
