@@ -8,6 +8,7 @@ mod axis;
 mod chart;
 mod curves;
 mod heat;
+mod stacks;
 mod svg;
 
 use std::fmt::Write;
@@ -60,6 +61,7 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
         Plot::Bars(chart) => chart::bars(chart, title, color),
         Plot::Curves(curves) => curves::draw(curves, title, color),
         Plot::Heat(heat) => heat::draw(heat, title),
+        Plot::Stacks(stacks) => stacks::draw(stacks, title, color),
     }
 }
 
@@ -75,15 +77,19 @@ pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
 
 /// The strategies that a figure shows, as markers with names.
 fn shown(figure: &Figure) -> Vec<(usize, &str)> {
-    let mentions = |name: &str| {
-        figure.panels.iter().any(|panel| match &panel.plot {
-            Plot::Lines(chart) | Plot::Bars(chart) => {
-                chart.series.iter().any(|s| s.batcher == name)
-            }
-            Plot::Curves(curves) => curves.curves.iter().any(|c| c.batcher == name),
-            Plot::Heat(_) => false,
-        })
-    };
+    let mentions =
+        |name: &str| {
+            figure.panels.iter().any(|panel| match &panel.plot {
+                Plot::Lines(chart) | Plot::Bars(chart) => {
+                    chart.series.iter().any(|s| s.batcher == name)
+                }
+                Plot::Curves(curves) => curves.curves.iter().any(|c| c.batcher == name),
+                Plot::Stacks(stacks) => stacks.parts.iter().zip(0..).any(|(part, i)| {
+                    part == name && stacks.bars.iter().any(|bar| bar.parts[i] != 0.0)
+                }),
+                Plot::Heat(_) => false,
+            })
+        };
     let names = figure.strategies.iter().enumerate().map(|(i, name)| (i, name.as_str()));
     names.filter(|(_, name)| mentions(name)).collect()
 }

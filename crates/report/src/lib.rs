@@ -13,6 +13,7 @@
 //!
 //! Published results of others come into the same tables by [`import`].
 
+mod attribution;
 mod draw;
 mod error;
 mod figures;
@@ -24,18 +25,22 @@ mod query;
 mod read;
 mod setting;
 mod verdict;
+mod what_if;
 
+pub use attribution::{Attribution, Cause, Share, Term, attributions};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
     Cell, Chart, Comparison, Curve, Curves, Errors, Figure, Heat, Panel, Plot, Point, Scale,
-    Series, compare_errors, figures,
+    Series, Stack, Stacks, compare_errors,
 };
 pub use options::Options;
 pub use page::html;
 pub use read::{Block, Device, Eval, Parts, Results, Run, Times, Work};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{Measure, Rival, Standing, Unit, Verdict, sentence, verdicts};
+
+pub use what_if::{Candidate, WhatIf, what_ifs};
 
 use serde::Serialize;
 
@@ -46,6 +51,12 @@ pub struct Report {
     pub settings: Vec<Setting>,
     /// Which strategy for which setting and batch size.
     pub verdicts: Vec<Verdict>,
+    /// The query that gives the factors of strategies that were trained in turns.
+    pub verdict_query: String,
+    /// Why strategies are faster or slower than others.
+    pub attributions: Vec<Attribution>,
+    /// What an engine would say that compiles for every shape; nothing of it was measured.
+    pub what_ifs: Vec<WhatIf>,
     /// Figures with their numbers.
     pub figures: Vec<Figure>,
     /// Runs that are in no figure, or whose times are in none, and why.
@@ -61,14 +72,39 @@ pub struct LeftOut {
     pub n_run: usize,
 }
 
+/// What is asked beyond what is always answered.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Questions {
+    /// The strategy that speed-ups are split against; the slowest, where none is given.
+    pub reference: Option<String>,
+    /// Seconds that an engine takes which compiles for every padded shape.
+    pub compile_cost: Option<f64>,
+}
+
 impl Report {
-    /// Computes everything.
+    /// Computes everything that is always answered.
     #[must_use]
     pub fn of(results: &Results) -> Self {
+        Self::answering(results, &Questions::default())
+    }
+
+    /// Computes everything.
+    #[must_use]
+    pub fn answering(results: &Results, questions: &Questions) -> Self {
         let settings = settings(results);
         let verdicts = verdicts(&settings);
-        let figures = figures(&settings);
-        Self { verdicts, figures, left_out: left_out(results), settings }
+        let attributions = attributions(&settings, questions.reference.as_deref());
+        let what_ifs = questions.compile_cost.map_or_else(Vec::new, |s| what_ifs(&settings, s));
+        let figures = figures::all(&settings, &attributions, &what_ifs, questions);
+        Self {
+            verdicts,
+            verdict_query: query::verdict(),
+            attributions,
+            what_ifs,
+            figures,
+            left_out: left_out(results),
+            settings,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     head(&mut body, report, results);
     verdict_section(&mut body, report);
     for figure in &report.figures {
-        figure_section(&mut body, figure);
+        figure_section(&mut body, figure, report);
     }
     tables::environment(&mut body, report, results, command);
     format!(
@@ -96,7 +96,26 @@ fn verdict_section(html: &mut String, report: &Report) {
         verdict_table(html, &own);
         html.push_str("</details>");
     }
-    html.push_str("</div></section>");
+    html.push_str("</div>");
+    if report
+        .settings
+        .iter()
+        .flat_map(|s| &s.groups)
+        .flat_map(|g| &g.runs)
+        .any(|r| r.cell.is_some())
+    {
+        query(html, &report.verdict_query);
+    }
+    html.push_str("</section>");
+}
+
+fn query(html: &mut String, query: &str) {
+    let _ = write!(
+        html,
+        "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
+         <pre>{}</pre></details>",
+        escaped(query)
+    );
 }
 
 fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
@@ -181,7 +200,7 @@ fn summary(report: &Report) -> String {
     text
 }
 
-fn figure_section(html: &mut String, figure: &Figure) {
+fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
     let _ = write!(
         html,
         "<section id=\"{}\"><h2>{}</h2><p class=\"note\">{}</p>",
@@ -205,13 +224,13 @@ fn figure_section(html: &mut String, figure: &Figure) {
         }
     }
     if !figure.panels.is_empty() {
+        match figure.id {
+            "attribution" => tables::attribution(html, report),
+            "what-if" => tables::what_if(html, report),
+            _ => {}
+        }
         tables::numbers(html, figure);
-        let _ = write!(
-            html,
-            "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
-             <pre>{}</pre></details>",
-            escaped(&figure.query)
-        );
+        query(html, &figure.query);
     }
     html.push_str("</section>");
 }

@@ -59,6 +59,14 @@ const STEPS: &str = "\
 )
 ";
 
+/// Time per real graph of every block of every run in a cell.
+const BLOCKS: &str = "\
+, blocks as (
+    select run_id, block, sum(step_ns) / sum(n_graph) as ns_per_graph
+    from steps where cell is not null and block is not null
+    group by all having sum(n_graph) > 0
+)";
+
 pub(crate) fn times() -> String {
     format!(
         "{RUNS}{STEPS}{TIMES}select {GROUP}, count(*) as n_run,
@@ -162,21 +170,153 @@ group by all order by all;"
 
 pub(crate) fn blocks() -> String {
     format!(
-        "-- Every pair of blocks that a factor of the verdict is made of.
-{RUNS}{STEPS}, blocks as (
-    select run_id, cell, block, sum(step_ns) / sum(n_graph) as ns_per_graph
-    from steps where cell is not null and block is not null
-    group by all having sum(n_graph) > 0
-), strategies as (
-    select cell, block, ns_per_graph, batcher, {SETTING}, batch_size
-    from blocks join runs using (run_id, cell)
+        "{RUNS}{STEPS}{BLOCKS}
+select {GROUP}, block, count(*) as n_cell, median(ns_per_graph) / 1e3 as us_per_graph,
+       min(ns_per_graph) / 1e3 as least, max(ns_per_graph) / 1e3 as most
+from blocks join runs using (run_id) group by all order by all;"
+    )
+}
+
+/// The factors between strategies that were trained in turns.
+pub(crate) fn verdict() -> String {
+    format!(
+        "{RUNS}{STEPS}{BLOCKS}, cells as (
+    select a.*, b.batcher as other, b.batcher_options as other_options,
+           ln(a.ns_per_graph / b.ns_per_graph) as ln_ratio
+    from (from blocks join runs using (run_id)) as a
+    join (from blocks join runs using (run_id)) as b using (cell, block)
+    where a.run_id <> b.run_id
+), means as (
+    select {GROUP}, other, other_options, cell, count(*) as n_block, avg(ln_ratio) as ln_ratio
+    from cells group by all
 )
-select cell, a.batcher as slower, b.batcher as than, count(*) as n_block,
-       exp(avg(ln(a.ns_per_graph / b.ns_per_graph))) as factor
-from strategies a join strategies b using (cell, block)
-where a.batcher <> b.batcher
-group by all order by all;",
+select {GROUP}, other, other_options, sum(n_block) as n_block, count(*) as n_cell,
+       exp(avg(ln_ratio)) as factor
+from means group by all order by all;"
+    )
+}
+
+/// Parts of the time per real graph of every run, see `attribution`. Of the runs in cells, those
+/// count whose cell has all strategies.
+const PARTS: &str = "\
+, marked as (
+    select steps.*, 2 * count(*) filter (where not is_new_shape) over (partition by run_id)
+                        >= count(*) over (partition by run_id) as is_told
+    from steps
+), parts as (
+    select run_id, any_value(is_told) as is_told,
+           any_value(prefetch_depth = 0) as is_serial,
+           sum(step_ns) / sum(n_graph) as total,
+           sum(n_graph) filter (where not (is_told and is_new_shape)) as n,
+           sum(step_ns) filter (where not (is_told and is_new_shape)) / n as typical,
+           if(is_serial, sum(plan_ns) filter (where not (is_told and is_new_shape)) / n, 0)
+               as planning,
+           if(is_serial, sum(collate_ns) filter (where not (is_told and is_new_shape)) / n, 0)
+               as collation,
+           coalesce(sum(wait_ns) filter (where not (is_told and is_new_shape)) / n, 0) as waiting,
+           sum(upload_ns) filter (where not (is_told and is_new_shape)) / n as upload,
+           sum(forward_ns) filter (where not (is_told and is_new_shape)) / n as forward,
+           sum(backward_ns) filter (where not (is_told and is_new_shape)) / n as backward,
+           sum(optimiser_ns) filter (where not (is_told and is_new_shape)) / n as optimiser
+    from marked group by run_id having sum(n_graph) > 0
+), compared as (
+    select *, json_merge_patch(batcher_options, '{\"padding\": null}') as grouping_options,
+           config->'$.batcher.padding' as padding,
+           typical - planning - collation - waiting as work, total - typical as new_shapes
+    from parts join runs using (run_id)
+    qualify cell is null
+         or count(*) over (partition by cell, batch_size) = n_strategy
+), strategies as (
+    select GROUP_COLUMNS, grouping_options, padding, avg(total) as total,
+           avg(planning) as planning, avg(collation) as collation, avg(waiting) as waiting,
+           avg(work) + if(bool_and(is_told), 0, avg(new_shapes)) as work,
+           if(bool_and(is_told), avg(new_shapes), 0) as new_shapes, avg(upload) as upload,
+           avg(forward) as forward, avg(backward) as backward, avg(optimiser) as optimiser
+    from compared group by all
+)";
+
+pub(crate) fn stages() -> String {
+    let parts = parts();
+    format!(
+        "{RUNS}{STEPS}{parts}
+select {GROUP}, total / 1e3 as total_us, upload / 1e3 as upload_us, planning / 1e3 as planning_us,
+       collation / 1e3 as collation_us, forward / 1e3 as forward_us, backward / 1e3 as backward_us,
+       optimiser / 1e3 as optimiser_us,
+       (work - coalesce(upload + forward + backward + optimiser, 0)) / 1e3 as other_work_us,
+       new_shapes / 1e3 as new_shapes_us, waiting / 1e3 as waiting_us
+from strategies order by all;"
+    )
+}
+
+pub(crate) fn attribution() -> String {
+    let parts = parts();
+    format!(
+        "-- Every strategy (s) over every other one as the reference (r). Where a grouping was not
+-- measured without padding, padded_work_us and graphs_per_step_us are null and their sum is in
+-- both_us.
+{RUNS}{STEPS}{parts}, unpadded as (
+    select {SETTING}, batch_size, grouping_options, any_value(work) as unpadded
+    from strategies where padding->>'$' = 'none' group by all
+), with_unpadded as (
+    select strategies.*, unpadded
+    from strategies left join unpadded using ({SETTING}, batch_size, grouping_options)
+), pairs as (
+    select {SETTING}, batch_size, r.batcher as reference, s.batcher as strategy,
+           r.total - s.total as saved, r.total / s.total as speed_up,
+           r.planning - s.planning as planning, r.collation - s.collation as collation,
+           r.waiting - s.waiting as waiting, r.new_shapes - s.new_shapes as new_shapes,
+           r.work - s.work as work,
+           r.grouping_options = s.grouping_options as same_grouping,
+           coalesce(r.padding = s.padding, false) as same_padding,
+           r.unpadded - s.unpadded as unpadded
+    from with_unpadded r join with_unpadded s using ({SETTING}, batch_size)
+    where (r.batcher, r.batcher_options) <> (s.batcher, s.batcher_options)
+)
+select * exclude (planning, collation, waiting, new_shapes, work, unpadded, saved),
+       saved / 1e3 as saved_us, planning / 1e3 as planning_us, collation / 1e3 as collation_us,
+       waiting / 1e3 as waiting_us, new_shapes / 1e3 as new_shapes_us,
+       case when same_grouping then work when unpadded is not null then work - unpadded
+       end / 1e3 as padded_work_us,
+       case when same_grouping then 0 when unpadded is not null then unpadded
+            when same_padding then work end / 1e3 as graphs_per_step_us,
+       if(same_grouping or unpadded is not null or same_padding, 0, work) / 1e3 as both_us
+from pairs order by all;",
         SETTING = setting!()
+    )
+}
+
+fn parts() -> String {
+    let n_strategy = format!(
+        "count(distinct batcher || batcher_options::text) over (partition by {}, batch_size)",
+        setting!()
+    );
+    PARTS.replace("GROUP_COLUMNS", GROUP).replace("n_strategy", &n_strategy)
+}
+
+pub(crate) fn what_if(compile_cost: f64) -> String {
+    format!(
+        "-- An assumption, not a measurement: {compile_cost} s for every padded shape.
+{RUNS}{STEPS}, measured as (
+    select run_id, sum(step_ns) / sum(n_graph) as ns_per_graph, avg(n_graph) as graphs_per_step
+    from steps group by run_id having sum(n_graph) > 0
+)
+select {GROUP}, avg(n_shape) as shapes, avg(ns_per_graph) / 1e3 as measured_us,
+       avg(ns_per_graph + {compile_cost} * 1e9 * n_shape / (n_step_planned * graphs_per_step)) / 1e3
+           as with_compilation_us
+from measured join runs using (run_id) group by all order by all;"
+    )
+}
+
+pub(crate) fn waiting() -> String {
+    format!(
+        "{RUNS}{STEPS}, shares as (
+    select run_id, 100 * sum(if(prefetch_depth = 0, coalesce(plan_ns, 0) + coalesce(collate_ns, 0),
+                                coalesce(wait_ns, 0))) / sum(step_ns) as percent
+    from steps group by run_id
+)
+select {GROUP}, count(*) as n_run, median(percent) as percent, min(percent) as least,
+       max(percent) as most
+from shares join runs using (run_id) group by all order by all;"
     )
 }
 

@@ -43,6 +43,9 @@ pub struct Work {
     pub node_fill: f64,
     /// Real edges, as a share of all.
     pub edge_fill: f64,
+    /// Share of the time of a step that goes into its batch: planning and copying, or waiting where
+    /// another thread does that ahead.
+    pub data_share: f64,
     /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
     pub stretches: Vec<(f64, f64)>,
 }

@@ -192,10 +192,7 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
 /// there are any, else over runs.
 fn by_time(groups: Vec<&Group>, measure: Measure) -> Vec<(&Group, f64)> {
     let cells: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
-    let shared = |cell: &&str| cells.iter().all(|of_group| of_group.0.contains_key(cell));
-    let shared: Vec<&str> = cells
-        .first()
-        .map_or_else(Vec::new, |first| first.0.keys().copied().filter(shared).collect());
+    let shared = shared_cells(&groups);
     let typical = |(group, cells): (&Group, &Cells<'_>)| {
         if measure == Measure::TimePerStep || shared.is_empty() {
             return median(&group.sample(|run| measure.of(run)));
@@ -209,6 +206,13 @@ fn by_time(groups: Vec<&Group>, measure: Measure) -> Vec<(&Group, f64)> {
     let with_time =
         groups.iter().zip(&cells).map(|(group, cells)| (*group, typical((group, cells))));
     with_time.filter_map(|(group, time)| Some((group, time?))).collect()
+}
+
+/// The cells in which all of these strategies were trained.
+pub(crate) fn shared_cells<'a>(groups: &[&'a Group]) -> Vec<&'a str> {
+    let cells: Vec<Cells<'a>> = groups.iter().map(|group| Cells::of(group)).collect();
+    let is_shared = |cell: &&str| cells.iter().all(|of_group| of_group.0.contains_key(cell));
+    cells.first().into_iter().flat_map(|first| first.0.keys().copied()).filter(is_shared).collect()
 }
 
 /// Nanoseconds per real graph of one strategy, by cell and block.

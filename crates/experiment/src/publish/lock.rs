@@ -78,6 +78,7 @@ pub fn is_locked(out: &Path, run_id: &str) -> bool {
     let path = super::wip(out, run_id).join(NAME);
     match OpenOptions::new().read(true).write(true).open(path) {
         Ok(file) => file.try_lock().is_err(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        // A file where a folder should be is of no run.
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
     }
 }

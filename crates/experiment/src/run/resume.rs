@@ -124,8 +124,15 @@ impl Before {
         }
         let paths = checkpoint::list(&publish::checkpoints(out, run_id));
         let Some(journal) = find_journal(out, run_id) else {
+            let status = publish::published_status(out, run_id);
             let (run_id, out) = run();
-            return Err(ResumeError::Ended { run_id, out }.into());
+            return Err(match status.as_deref() {
+                // Its rows were published, but there was never anything to go on from.
+                Some("crashed" | "failed" | "interrupted") => {
+                    ResumeError::NoCheckpoint { run_id, out }.into()
+                }
+                _ => ResumeError::Ended { run_id, out }.into(),
+            });
         };
         let mut fault = None;
         let mut notes = Vec::new();

@@ -11,7 +11,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         setting.batch_sizes().into_iter().filter_map(|size| {
             let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
             let (setting, title) = (setting.title.clone(), format!("B = {}", size_name(size)));
-            let plot = Plot::Curves(Curves { unit: "ms per step".to_owned(), curves });
+            let plot = Plot::Curves(Curves { unit: "ms per step".to_owned(), x: "steps", curves });
             let is_empty = matches!(&plot, Plot::Curves(curves) if curves.curves.is_empty());
             (!is_empty).then_some(Panel { setting, title, plot })
         })

@@ -116,6 +116,8 @@ struct Steps {
     batching: Vec<f64>,
     update: Vec<f64>,
     work: [f64; 5],
+    /// Time of preparing batches, or of waiting for them.
+    data: f64,
     parts: Sums,
     /// Time and real graphs of the steps of every block.
     blocks: BTreeMap<i64, (f64, f64)>,
@@ -133,6 +135,7 @@ impl Steps {
             batching: Vec::new(),
             update: Vec::new(),
             work: [0.0; 5],
+            data: 0.0,
             parts: Sums::default(),
             blocks: BTreeMap::new(),
             stretches: vec![(0.0, 0.0); N_STRETCH.min(n_step_planned) as usize],
@@ -167,6 +170,7 @@ impl Steps {
         }
         // Batches that are prepared ahead are no part of the step; waiting for them is.
         let not_update = if self.is_serial { batching } else { step.wait };
+        self.data += not_update;
         self.update.push(step.time - not_update);
         for (sum, more) in self.work.iter_mut().zip(step.work) {
             *sum += more;
@@ -197,6 +201,7 @@ impl Steps {
             edges_per_s: n_edge / seconds,
             node_fill: share(n_node, padded_n_node),
             edge_fill: share(n_edge, padded_n_edge),
+            data_share: self.data / self.time.iter().sum::<f64>(),
             stretches: stretches
                 .map(|(i, (n, time))| (((i as f64 + 1.0) * width).ceil(), time / n))
                 .collect(),

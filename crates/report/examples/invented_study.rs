@@ -1,0 +1,22 @@
+//! Writes a study of invented runs, to look at the report of:
+//! `cargo run -p batchlab-report --example invented_study -- DIR && batchlab report DIR --html page.html`
+
+#[path = "../tests/study/mod.rs"]
+mod study;
+
+use std::path::PathBuf;
+
+use study::{Study, write};
+
+fn main() {
+    let Some(dir) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        eprintln!("usage: invented_study DIR");
+        std::process::exit(2);
+    };
+    for batch_size in [16, 32] {
+        for (timing, prefetch_depth) in [("stages", 0), ("combined", 0), ("combined", 2)] {
+            let study = Study { batch_size, timing, prefetch_depth, ..Study::default() };
+            write(&dir, &study, |_| ());
+        }
+    }
+}
