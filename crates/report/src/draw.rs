@@ -94,12 +94,21 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
     names.filter(|(_, name)| mentions(name)).collect()
 }
 
+/// Strategies have markers of their own, parts of bars have none.
+fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
+    if figure.panels.iter().any(|panel| matches!(panel.plot, Plot::Stacks(_))) {
+        svg.swatch(x, y, i);
+    } else {
+        svg.marker(x, y, i);
+    }
+}
+
 /// The legend of a figure for a page.
 pub(crate) fn legend(figure: &Figure) -> String {
     let mut html = String::new();
     for (i, name) in shown(figure) {
         let mut svg = Svg::default();
-        svg.marker(8.0, 8.0, i);
+        mark(&mut svg, 8.0, 8.0, i, figure);
         let _ = write!(
             html,
             "<span><svg viewBox=\"0 0 16 16\" width=\"16\" height=\"16\" aria-hidden=\"true\">{}</svg>{}</span>",
@@ -125,7 +134,7 @@ pub fn picture(figure: &Figure) -> Option<String> {
         if x + step > width {
             (x, y) = (GAP, y + 20.0);
         }
-        page.marker(x + 5.0, y - 4.0, i);
+        mark(&mut page, x + 5.0, y - 4.0, i, figure);
         page.text(x + 15.0, y, Anchor::Start, "ink", name);
         x += step;
     }

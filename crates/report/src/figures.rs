@@ -48,9 +48,12 @@ impl Figure {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
 
-    /// Whether each setting has one panel; then panels are named after settings.
+    /// Whether each setting has one panel, and a name that fits over it; then panels are named after
+    /// settings.
     pub(crate) fn is_flat(&self) -> bool {
-        self.by_setting().all(|panels| panels.len() == 1)
+        const FITS: usize = 44;
+        let fits = |panel: &Panel| panel.setting.chars().count() <= FITS;
+        self.by_setting().all(|panels| panels.len() == 1 && fits(&panels[0]))
     }
 }
 

@@ -212,7 +212,7 @@ const PARTS: &str = "\
            if(is_serial, sum(plan_ns) filter (where not (is_told and is_new_shape)) / n, 0)
                as planning,
            if(is_serial, sum(collate_ns) filter (where not (is_told and is_new_shape)) / n, 0)
-               as collation,
+               as copying,
            coalesce(sum(wait_ns) filter (where not (is_told and is_new_shape)) / n, 0) as waiting,
            sum(upload_ns) filter (where not (is_told and is_new_shape)) / n as upload,
            sum(forward_ns) filter (where not (is_told and is_new_shape)) / n as forward,
@@ -222,13 +222,13 @@ const PARTS: &str = "\
 ), compared as (
     select *, json_merge_patch(batcher_options, '{\"padding\": null}') as grouping_options,
            config->'$.batcher.padding' as padding,
-           typical - planning - collation - waiting as work, total - typical as new_shapes
+           typical - planning - copying - waiting as work, total - typical as new_shapes
     from parts join runs using (run_id)
     qualify cell is null
          or count(*) over (partition by cell, batch_size) = n_strategy
 ), strategies as (
     select GROUP_COLUMNS, grouping_options, padding, avg(total) as total,
-           avg(planning) as planning, avg(collation) as collation, avg(waiting) as waiting,
+           avg(planning) as planning, avg(copying) as copying, avg(waiting) as waiting,
            avg(work) + if(bool_and(is_told), 0, avg(new_shapes)) as work,
            if(bool_and(is_told), avg(new_shapes), 0) as new_shapes, avg(upload) as upload,
            avg(forward) as forward, avg(backward) as backward, avg(optimiser) as optimiser
@@ -240,7 +240,7 @@ pub(crate) fn stages() -> String {
     format!(
         "{RUNS}{STEPS}{parts}
 select {GROUP}, total / 1e3 as total_us, upload / 1e3 as upload_us, planning / 1e3 as planning_us,
-       collation / 1e3 as collation_us, forward / 1e3 as forward_us, backward / 1e3 as backward_us,
+       copying / 1e3 as collation_us, forward / 1e3 as forward_us, backward / 1e3 as backward_us,
        optimiser / 1e3 as optimiser_us,
        (work - coalesce(upload + forward + backward + optimiser, 0)) / 1e3 as other_work_us,
        new_shapes / 1e3 as new_shapes_us, waiting / 1e3 as waiting_us
@@ -250,30 +250,34 @@ from strategies order by all;"
 
 pub(crate) fn attribution() -> String {
     let parts = parts();
+    let of_strategy = setting!().split(", ").map(|column| format!("s.{}", column.trim()));
+    let of_strategy: Vec<String> = of_strategy.collect();
     format!(
         "-- Every strategy (s) over every other one as the reference (r). Where a grouping was not
 -- measured without padding, padded_work_us and graphs_per_step_us are null and their sum is in
 -- both_us.
-{RUNS}{STEPS}{parts}, unpadded as (
-    select {SETTING}, batch_size, grouping_options, any_value(work) as unpadded
-    from strategies where padding->>'$' = 'none' group by all
+{RUNS}{STEPS}{parts}, numbered as (
+    select *, dense_rank() over (order by {SETTING}, batch_size) as place from strategies
+), unpadded as (
+    select place, grouping_options, any_value(work) as unpadded
+    from numbered where padding->>'$' = 'none' group by all
 ), with_unpadded as (
-    select strategies.*, unpadded
-    from strategies left join unpadded using ({SETTING}, batch_size, grouping_options)
+    select numbered.*, unpadded
+    from numbered left join unpadded using (place, grouping_options)
 ), pairs as (
-    select {SETTING}, batch_size, r.batcher as reference, s.batcher as strategy,
+    select {S}, s.batch_size, r.batcher as reference, s.batcher as strategy,
            r.total - s.total as saved, r.total / s.total as speed_up,
-           r.planning - s.planning as planning, r.collation - s.collation as collation,
+           r.planning - s.planning as planning, r.copying - s.copying as copying,
            r.waiting - s.waiting as waiting, r.new_shapes - s.new_shapes as new_shapes,
            r.work - s.work as work,
            r.grouping_options = s.grouping_options as same_grouping,
            coalesce(r.padding = s.padding, false) as same_padding,
            r.unpadded - s.unpadded as unpadded
-    from with_unpadded r join with_unpadded s using ({SETTING}, batch_size)
+    from with_unpadded r join with_unpadded s using (place)
     where (r.batcher, r.batcher_options) <> (s.batcher, s.batcher_options)
 )
-select * exclude (planning, collation, waiting, new_shapes, work, unpadded, saved),
-       saved / 1e3 as saved_us, planning / 1e3 as planning_us, collation / 1e3 as collation_us,
+select * exclude (planning, copying, waiting, new_shapes, work, unpadded, saved),
+       saved / 1e3 as saved_us, planning / 1e3 as planning_us, copying / 1e3 as collation_us,
        waiting / 1e3 as waiting_us, new_shapes / 1e3 as new_shapes_us,
        case when same_grouping then work when unpadded is not null then work - unpadded
        end / 1e3 as padded_work_us,
@@ -281,7 +285,8 @@ select * exclude (planning, collation, waiting, new_shapes, work, unpadded, save
             when same_padding then work end / 1e3 as graphs_per_step_us,
        if(same_grouping or unpadded is not null or same_padding, 0, work) / 1e3 as both_us
 from pairs order by all;",
-        SETTING = setting!()
+        SETTING = setting!(),
+        S = of_strategy.join(", ")
     )
 }
 

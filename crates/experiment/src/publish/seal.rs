@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::RunError;
 
 /// Name of the list in the folder of a run.
-pub const NAME: &str = "files.json";
+pub(super) const NAME: &str = "files.json";
 
 /// What was published of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

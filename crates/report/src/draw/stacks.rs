@@ -35,6 +35,9 @@ pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) 
         let y = TOP + place as f64 * ROW + 13.0;
         svg.text(LEFT, y, Anchor::Start, "ink", &bar.batcher);
         svg.text(WIDTH - RIGHT, y, Anchor::End, "ink", &bar.label);
+        // Beside the bar alone: a line through the names would be in their way.
+        let zero = axis.pixel(0.0);
+        svg.line((zero, y + 2.0), (zero, y + 6.0 + BAR), "axis", 1.4);
         let (mut right, mut left) = (0.0, 0.0);
         for (part, value) in stacks.parts.iter().zip(&bar.parts) {
             let from = if *value > 0.0 { &mut right } else { &mut left };
@@ -46,6 +49,5 @@ pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) 
             }
         }
     }
-    svg.line((axis.pixel(0.0), TOP), (axis.pixel(0.0), bottom), "axis", 1.2);
     (svg, bottom + 22.0)
 }

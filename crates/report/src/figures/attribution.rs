@@ -2,7 +2,7 @@
 
 use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::attribution::{Attribution, Cause, Share};
-use crate::number::factor;
+use crate::number::{factor, significant};
 use crate::query;
 use crate::read::Parts;
 use crate::setting::{Setting, size_name};
@@ -79,7 +79,7 @@ pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figu
     let names = || PARTS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
     let bar = |share: &Share| Stack {
         batcher: share.batcher.clone(),
-        label: format!("{:.4} µs", share.parts.total / 1e3),
+        label: format!("{} µs", significant(share.parts.total / 1e3, 4)),
         parts: PARTS.iter().map(|(_, of)| of(&share.parts) / 1e3).collect(),
     };
     let panel = |of: &Attribution| Panel {

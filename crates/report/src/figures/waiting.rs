@@ -6,18 +6,25 @@ use crate::setting::Setting;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     // What differs in nothing but the number of batches prepared ahead stands side by side.
-    let mut order: Vec<(String, &Setting)> =
-        settings.iter().map(|setting| (family(setting), setting)).collect();
-    order.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.prefetch_depth.cmp(&b.1.prefetch_depth)));
-    let panels = order.iter().filter_map(|(family, setting)| {
+    let mut order: Vec<(usize, &Setting)> = settings
+        .iter()
+        .map(|setting| {
+            let first = settings.iter().position(|other| is_sibling(setting, other));
+            (first.unwrap_or_default(), setting)
+        })
+        .collect();
+    order.sort_by_key(|(first, setting)| (*first, setting.prefetch_depth));
+    let panels = order.iter().filter_map(|(first, setting)| {
         let percent = |run: &crate::Run| run.work.as_ref().map(|work| 100.0 * work.data_share);
-        let chart = chart(setting, "% of the time of a step", Centre::Median, percent)?;
-        let title = match setting.prefetch_depth {
-            0 => "in turn: planning and copying".to_owned(),
-            1 => "1 batch ahead: waiting".to_owned(),
-            n => format!("{n} batches ahead: waiting"),
+        let (title, what) = match setting.prefetch_depth {
+            0 => ("in turn".to_owned(), "planning and copying"),
+            1 => ("1 batch ahead".to_owned(), "waiting"),
+            n => (format!("{n} batches ahead"), "waiting"),
         };
-        Some(Panel { setting: family.clone(), title, plot: Plot::Bars(chart) })
+        let unit = format!("% of the time of a step: {what}, {title}");
+        let chart = chart(setting, &unit, Centre::Median, percent)?;
+        let family = family(&settings[*first]);
+        Some(Panel { setting: family, title, plot: Plot::Bars(chart) })
     });
     Figure {
         id: "waiting",
@@ -31,6 +38,15 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         strategies: Vec::new(),
         panels: panels.collect(),
     }
+}
+
+/// Whether two settings differ in nothing but the pipeline.
+fn is_sibling(a: &Setting, b: &Setting) -> bool {
+    let texts = |s: &Setting| {
+        [&s.hardware, &s.model, &s.dataset, &s.study, &s.timing, &s.engine].map(String::clone)
+    };
+    texts(a) == texts(b)
+        && (a.n_step, &a.dataset_hash, &a.options) == (b.n_step, &b.dataset_hash, &b.options)
 }
 
 /// The title without the pipeline.

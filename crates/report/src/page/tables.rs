@@ -119,8 +119,21 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
 
 /// What compilations would change.
 pub(super) fn what_if(html: &mut String, report: &Report) {
+    html.push_str("<ul>");
+    for what_if in &report.what_ifs {
+        let _ = write!(
+            html,
+            "<li>{}, B = {}: as measured {}, with compilations {}</li>",
+            escaped(&report.settings[what_if.setting].title),
+            size_name(what_if.batch_size),
+            escaped(&what_if.measured_fastest),
+            escaped(&what_if.candidates[0].batcher),
+        );
+    }
     html.push_str(
-        "<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th><th>shapes</th>\
+        "</ul><details class=\"inner\"><summary>Shapes, times and break-even of all \
+         strategies</summary><div class=\"scroll\"><table><tr><th>setting</th><th>B</th>\
+         <th>strategy</th><th>shapes</th>\
          <th>measured, µs per graph</th><th>if compiled</th><th>break-even</th></tr>",
     );
     for what_if in &report.what_ifs {
@@ -138,7 +151,7 @@ pub(super) fn what_if(html: &mut String, report: &Report) {
             );
         }
     }
-    html.push_str("</table></div>");
+    html.push_str("</table></div></details>");
 }
 
 fn break_even(what_if: &WhatIf, candidate: &Candidate) -> String {

@@ -22,8 +22,8 @@ pub(crate) const NEW_SHAPE: f64 = 2_000_000.0;
 /// Edges of a graph.
 pub(crate) const EDGES: i64 = 10;
 
-/// A strategy: its name, its configuration, real graphs and edges with padding in a step, and new
-/// shapes in a measured block.
+/// A strategy: its name, its configuration, real graphs and edges with padding in a step at B = 16, and
+/// new shapes in a measured block.
 pub(crate) struct Strategy {
     pub(crate) name: &'static str,
     config: &'static str,
@@ -199,6 +199,8 @@ fn steps(
 ) -> Vec<StepRecord> {
     let mut rows = Vec::new();
     let is_serial = study.prefetch_depth == 0;
+    let scale = study.batch_size / 16;
+    let (n_graph, padded_n_edge) = (scale * strategy.n_graph, scale * strategy.padded_n_edge);
     for block in 0..=study.n_block {
         let machine = 1.0 + 0.2 * ((block * 7 + cell * 3) % 5) as f64;
         let sign = if (block + place) % 2 == 0 { 1.0 } else { -1.0 };
@@ -206,8 +208,8 @@ fn steps(
         for i in 0..study.n_step {
             let factor = machine * own * if block == 0 { 30.0 } else { 1.0 };
             let is_new = block > 0 && i < strategy.n_new_shape;
-            let edges = strategy.padded_n_edge as f64;
-            let plan = factor * PLANNING * strategy.n_graph as f64;
+            let edges = padded_n_edge as f64;
+            let plan = factor * PLANNING * n_graph as f64;
             let collate = factor * COPY * edges;
             let work = factor * (PER_STEP + PER_EDGE * edges);
             let wait = if is_serial { 0.0 } else { 0.1 * collate };
@@ -218,12 +220,12 @@ fn steps(
             rows.push(StepRecord {
                 run_id: run_id.into(),
                 step: block * study.n_step + i + 1,
-                n_graph: strategy.n_graph,
-                n_node: strategy.n_graph * 4,
-                n_edge: strategy.n_graph * EDGES,
-                padded_n_graph: strategy.n_graph + 1,
-                padded_n_node: strategy.n_graph * 4 + 8,
-                padded_n_edge: strategy.padded_n_edge,
+                n_graph,
+                n_node: n_graph * 4,
+                n_edge: n_graph * EDGES,
+                padded_n_graph: n_graph + 1,
+                padded_n_node: n_graph * 4 + 8,
+                padded_n_edge,
                 is_new_shape: is_new || (block == 0 && i == 0),
                 is_warmup: block == 0 && i < 2,
                 plan_ns: Some(ns(plan)),
