@@ -8,7 +8,8 @@ pub(crate) const OTHER: u8 = 1;
 const CONFIG: u8 = 2;
 pub(crate) const DATA: u8 = 3;
 const NOT_FINITE: u8 = 5;
-const INTERRUPTED: u8 = 6;
+pub(crate) const INTERRUPTED: u8 = 6;
+pub(crate) const PARTIAL: u8 = 7;
 
 /// The exit code of a run that published its results.
 pub(crate) fn code_of_status(status: Status) -> ExitCode {

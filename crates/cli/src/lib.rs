@@ -28,6 +28,8 @@ mod run;
 mod say;
 mod schema;
 mod sql;
+mod status;
+mod sweep;
 mod unit;
 
 use std::process::ExitCode;
@@ -52,6 +54,8 @@ Examples:
   batchlab run configs/smoke.toml batcher.batch_size=64 training.steps=500
   batchlab run --resume results/smoke/runs/20260101-120000-0123abcd
   batchlab doctor results/smoke
+  batchlab sweep configs/study/quick.toml --dry-run
+  batchlab sweep configs/study/quick.toml models=schnet batch_sizes=32,64
   batchlab plan configs/plan/qm9.toml --picture plan.svg
   batchlab data stats qm9
   batchlab report results/smoke --html report.html
@@ -59,11 +63,14 @@ Examples:
   batchlab explain batcher.dynamic
 
 Exit codes:
-  0 done, 1 other failure, 2 configuration, 3 data, 5 loss not finite, 6 interrupted";
+  0 done, 1 other failure, 2 configuration, 3 data, 5 loss not finite, 6 interrupted,
+  7 some cells of a sweep have failed";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Sweep(sweep::Arguments),
+    Status(status::Arguments),
     Check(check::Arguments),
     Plan(plan::Arguments),
     Report(report::Arguments),
@@ -84,6 +91,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

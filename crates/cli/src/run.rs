@@ -1,6 +1,6 @@
 //! `batchlab run`: train once.
 
-mod observe;
+pub(crate) mod observe;
 mod summary;
 
 use std::io::{IsTerminal, Write};
@@ -50,10 +50,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let task = Task::of(arguments)?;
-    if let Some(threads) = arguments.threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-        pool.build_global().context("cannot start the engine's threads")?;
-    }
+    use_threads(arguments.threads)?;
     let interrupted = interrupt_flag()?;
     let options = RunOptions {
         out: &task.out,
@@ -63,9 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let observer: Box<dyn Observer> = if arguments.quiet {
         Box::new(())
-    } else if std::io::stderr().is_terminal()
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-    {
+    } else if shows_bars() {
         Box::new(Bar::new())
     } else {
         Box::new(Lines::new())
@@ -155,8 +150,20 @@ fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
     }
 }
 
+/// Threads of the engine; all processors by default.
+pub(crate) fn use_threads(n: Option<u16>) -> Result<()> {
+    let Some(n) = n else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n.into());
+    pool.build_global().context("cannot start the engine's threads")
+}
+
+/// Whether someone watches who can see a bar move.
+pub(crate) fn shows_bars() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// The first Ctrl-C ends the run after the current step, the second one at once.
-fn interrupt_flag() -> Result<Arc<AtomicBool>> {
+pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
     ctrlc::set_handler(move || {

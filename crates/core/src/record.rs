@@ -267,7 +267,8 @@ record! {
         train_ns: i64,
         /// All evaluations, in nanoseconds.
         eval_ns: i64,
-        /// Largest memory of the process on the host, in bytes; null where the system does not say.
+        /// Largest memory of the process on the host, in bytes; null where the system does not say, and
+        /// for runs of a cell, which share a process.
         peak_host_bytes: Option<i64>,
         /// Largest memory on the device, in bytes; null on a CPU.
         peak_device_bytes: Option<i64>,

@@ -10,6 +10,7 @@ mod component;
 mod diagnostic;
 mod load;
 mod source;
+pub mod strategy;
 
 use std::num::NonZeroU64;
 
@@ -20,7 +21,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use checkpointing::Checkpointing;
+pub(crate) use component::{check as check_component, get};
+pub(crate) use diagnostic::Diagnostic;
 pub use load::{LoadedConfig, parts_of_text, read_parts};
+pub(crate) use load::{parse, read_text};
+pub(crate) use source::Source;
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.
@@ -228,7 +233,7 @@ fn default_warmup() -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 #[schemars(extend("exclusiveMinimum" = 0))]
-pub struct Positive(f64);
+pub struct Positive(pub(crate) f64);
 
 impl TryFrom<f64> for Positive {
     type Error = String;

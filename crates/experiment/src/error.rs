@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::CheckpointError;
 use crate::run::ResumeError;
+use crate::study::DeviceBusy;
 use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError, SinkError};
 
 /// Everything that ends a run before it starts, or in its middle.
@@ -65,6 +66,9 @@ pub enum RunError {
         /// Which process, as it says itself.
         process: String,
     },
+    /// A study that measures times keeps the device.
+    #[error(transparent)]
+    DeviceBusy(#[from] DeviceBusy),
     /// A checkpoint cannot be written.
     #[error("cannot write a checkpoint: {0}")]
     Checkpoint(#[source] CheckpointError),
@@ -121,7 +125,11 @@ impl RunError {
     pub(crate) fn is_storage(&self) -> bool {
         matches!(
             self,
-            Self::Publish { .. } | Self::Sink(_) | Self::Rows { .. } | Self::Checkpoint(_)
+            Self::Publish { .. }
+                | Self::Sink(_)
+                | Self::Rows { .. }
+                | Self::Checkpoint(_)
+                | Self::Unpublished { .. }
         )
     }
 }

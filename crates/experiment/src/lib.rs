@@ -5,6 +5,7 @@
 //! * [`mod@run`]: one run from top to bottom, and its parts: splitting, the pipeline that prepares
 //!   batches, training, evaluation, the shape ledger, the records;
 //! * [`journal`]: every record, on the disk while the run is at work;
+//! * [`study`]: many runs that are compared, trained in turns;
 //! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
 //! * [`publish`]: results are written elsewhere, verified, and renamed into place;
 //! * [`doctor`]: salvages what crashed runs have left, and finds damaged files;
@@ -23,9 +24,11 @@ pub mod provenance;
 pub mod publish;
 pub mod run;
 pub mod schema;
+pub mod study;
 
 pub use cache::Cache;
 pub use config::{Config, LoadedConfig};
 pub use error::RunError;
 pub use observer::Observer;
 pub use run::{RunOptions, RunSummary, Status, resume, run};
+pub use study::Study;

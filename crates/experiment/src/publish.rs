@@ -24,7 +24,7 @@ use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 
 use crate::RunError;
-use lock::Lock;
+pub(crate) use lock::Lock;
 pub use lock::is_locked;
 pub use seal::{Seal, Sealed};
 pub use status::published_status;
@@ -293,7 +293,7 @@ fn remove(path: &Path) -> Result<(), RunError> {
 }
 
 /// Makes a folder and those above it, and makes their names durable.
-fn make(folder: &Path) -> Result<(), RunError> {
+pub(crate) fn make(folder: &Path) -> Result<(), RunError> {
     let failed = |source| RunError::Publish { path: folder.to_owned(), source };
     let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
     let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
@@ -318,7 +318,7 @@ fn sync(folder: &Path) -> std::io::Result<()> {
     fs::File::open(here)?.sync_all()
 }
 
-fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
+pub(crate) fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
     let write = || {
         let mut file = fs::File::create(path)?;
         std::io::Write::write_all(&mut file, content.as_bytes())?;
@@ -328,7 +328,7 @@ fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
 }
 
 /// Renames, and makes the new name durable.
-fn rename(from: &Path, to: &Path) -> Result<(), RunError> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), RunError> {
     let rename = || {
         fs::rename(from, to)?;
         to.parent().map_or(Ok(()), sync)

@@ -113,8 +113,10 @@ struct Memory {
     uint64_t position;     // how much of that stream is done by then
 };
 
-std::map<Address, Memory> device_memory;
-std::map<Address, size_t> pinned_memory;
+// These live until the very end: threads of the program may still give back what they hold while it
+// exits, when all other variables are gone.
+std::map<Address, Memory>& device_memory = *new std::map<Address, Memory>;
+std::map<Address, size_t>& pinned_memory = *new std::map<Address, size_t>;
 uint64_t in_use;
 
 // The array ends right before a page that cannot be touched.
@@ -174,8 +176,8 @@ struct Event {
     uint64_t position = 0;
 };
 
-Stream default_stream;
-std::vector<Stream*> streams{&default_stream};
+Stream& default_stream = *new Stream;
+std::vector<Stream*>& streams = *new std::vector<Stream*>{&default_stream};
 
 Stream* stream_of(void* handle) {
     Stream* stream = handle ? (Stream*)handle : &default_stream;

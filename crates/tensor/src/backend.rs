@@ -100,7 +100,7 @@ pub trait Backend: Device<f32> {
         Storage::<f32>::try_alloc_len(self, n)
     }
     /// Begins to fill an arena with arrays of at most `n_word` words of 32 bits, each rounded up to
-    /// [`ALIGNMENT`] words. Its last content may still be in use by work that was asked for; views
+    /// a multiple of 64 words. Its last content may still be in use by work that was asked for; views
     /// of it that anyone holds keep it.
     fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<(), Self::Err>;
     /// Lets go of a view, so that the arena can be filled again.

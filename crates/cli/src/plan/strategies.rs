@@ -1,10 +1,12 @@
 //! From labels and tables to batchers.
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
+use batchlab_builtin::PRESETS;
 use batchlab_core::padding::BatchSize;
-use batchlab_core::registry::{Kind, components, find, suggestion};
+use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Batcher, Dataset};
-use toml::{Table, Value};
+use batchlab_experiment::config::strategy;
+use toml::Table;
 
 use super::config::PlanConfig;
 use crate::exit::Usage;
@@ -43,7 +45,11 @@ pub(super) fn expand(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Box
 
 fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
     if !choice.batchers.is_empty() {
-        return choice.batchers.iter().map(|text| of_argument(text)).collect();
+        return choice
+            .batchers
+            .iter()
+            .map(|text| strategy::of_argument(text, PRESETS).map_err(usage))
+            .collect();
     }
     let of_run = config.batcher.as_ref().map(|batcher| {
         let mut table = Table::try_from(batcher)?;
@@ -53,14 +59,19 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
     });
     let listed: Vec<Result<Table>> = if config.batchers.is_empty() {
         let level = config.dataset.provides().level;
-        let presets = batchlab_builtin::PRESETS.iter().map(|(label, _)| of_label(label));
+        let of_label = |label| strategy::of_label(label, PRESETS).map_err(usage);
+        let presets = PRESETS.iter().map(|(label, _)| of_label(label));
         match level {
             batchlab_core::Level::Graphs => presets.collect(),
             // The presets work on many graphs.
             batchlab_core::Level::Nodes => Vec::new(),
         }
     } else {
-        config.batchers.iter().map(of_value).collect()
+        config
+            .batchers
+            .iter()
+            .map(|value| strategy::of_value(value, PRESETS).map_err(usage))
+            .collect()
     };
     let all: Vec<Table> = of_run.into_iter().chain(listed).collect::<Result<_>>()?;
     if all.is_empty() {
@@ -84,74 +95,20 @@ fn batch_sizes(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<BatchSize
     Ok(sizes.into_iter().map(BatchSize::try_from).collect::<Result<_, _>>()?)
 }
 
-/// An argument: a label, or a table with or without braces.
-fn of_argument(text: &str) -> Result<Table> {
-    if !text.contains('=') {
-        return of_label(text);
-    }
-    parse(text)
-}
-
-fn of_value(value: &Value) -> Result<Table> {
-    match value {
-        Value::String(label) => of_label(label),
-        Value::Table(table) => Ok(table.clone()),
-        other => bail!(Usage(format!("a strategy is a label or a table, not {other}"))),
-    }
-}
-
-/// A preset, or a batcher with its defaults.
-fn of_label(label: &str) -> Result<Table> {
-    let presets = batchlab_builtin::PRESETS;
-    if let Some((_, table)) = presets.iter().find(|(known, _)| *known == label) {
-        return parse(table);
-    }
-    if find(Kind::Batcher, label).is_some() {
-        return parse(&format!("name = \"{label}\""));
-    }
-    let mut known: Vec<&str> = presets.iter().map(|&(label, _)| label).collect();
-    let batchers = components(Kind::Batcher).into_keys();
-    known.extend(batchers.filter(|name| !presets.iter().any(|(label, _)| label == name)));
-    bail!(Usage(format!(
-        "unknown strategy \"{label}\"{}\nknown: {}; or a table, such as {{ name = \"static\", padding = {{ multiple = 32 }} }}",
-        suggestion(label, &known),
-        known.join(", ")
-    )))
-}
-
-/// A table in one line, with or without braces.
-fn parse(text: &str) -> Result<Table> {
-    let inner = text.trim();
-    let braced = if inner.starts_with('{') { inner.to_owned() } else { format!("{{ {inner} }}") };
-    let mut outer: Table = toml::from_str(&format!("strategy = {braced}"))
-        .map_err(|error| Usage(format!("strategy {text}: {}", error.message())))?;
-    match outer.remove("strategy") {
-        Some(Value::Table(table)) => Ok(table),
-        _ => bail!(Usage(format!("strategy {text} is not a table"))),
-    }
+fn usage(message: String) -> Error {
+    Usage(message).into()
 }
 
 /// The batcher of a table, with this batch size unless the table has one or needs none.
 fn instantiate(table: &Table, size: BatchSize) -> Result<Box<dyn Batcher>> {
-    let names: Vec<&str> = components(Kind::Batcher).into_keys().collect();
-    let known = || names.join(", ");
-    let Some(Value::String(name)) = table.get("name") else {
-        bail!(Usage(format!("strategy {table:?} has no name; known: {}", known())));
-    };
-    let Some(registration) = find(Kind::Batcher, name) else {
-        let near = suggestion(name, &names);
-        bail!(Usage(format!("unknown batcher \"{name}\"{near}\nknown: {}", known())));
-    };
-    let mut table = table.clone();
-    let takes_size = (registration.schema)()["properties"].get("batch_size").is_some();
-    if takes_size && !table.contains_key("batch_size") {
-        table.insert("batch_size".to_owned(), i64::from(size.get()).into());
-    }
+    let table = strategy::with_batch_size(table.clone(), size).map_err(Usage)?;
+    let name = table["name"].as_str().unwrap_or_default();
     // Through text: the registration checks what was parsed, and serde's own messages from behind
     // a trait object are worse.
     let text = toml::to_string(&table)?;
     let parsed = toml::de::DeTable::parse(&text)?;
-    registration.check_table(&parsed).map_err(|error| {
+    let check = find(Kind::Batcher, name).map(|registration| registration.check_table(&parsed));
+    check.unwrap_or(Ok(())).map_err(|error| {
         let message = error.message().trim().to_owned();
         Usage(format!(
             "strategy \"{name}\": {message}\nbatchlab explain batcher.{name} shows all its keys"

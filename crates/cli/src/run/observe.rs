@@ -54,10 +54,10 @@ impl Observer for Bar {
 
 /// A bar while data are read.
 #[derive(Default)]
-struct Loading(std::sync::Mutex<Option<ProgressBar>>);
+pub(crate) struct Loading(std::sync::Mutex<Option<ProgressBar>>);
 
 impl Loading {
-    fn bar(&self) -> ProgressBar {
+    pub(crate) fn bar(&self) -> ProgressBar {
         let bar = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         bar.clone().unwrap_or_else(ProgressBar::hidden)
     }
@@ -84,7 +84,7 @@ impl Progress for Loading {
     }
 }
 
-fn styled(template: &str) -> ProgressStyle {
+pub(crate) fn styled(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Lines {
 }
 
 /// Time between two lines.
-const PAUSE: Duration = Duration::from_secs(10);
+pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 
 impl Lines {
     pub(super) fn new() -> Self {
@@ -123,7 +123,7 @@ impl Observer for Lines {
     }
 }
 
-struct Notes;
+pub(crate) struct Notes;
 
 impl Progress for Notes {
     fn note(&self, text: &str) {

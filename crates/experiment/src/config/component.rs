@@ -51,7 +51,7 @@ pub(super) fn check_all(source: &Source, root: &Spanned<DeTable<'_>>) -> Result<
     Ok(())
 }
 
-fn check(
+pub(crate) fn check(
     source: &Source,
     kind: Kind,
     span: &Range<usize>,
@@ -90,6 +90,6 @@ fn names(kind: Kind) -> Vec<&'static str> {
     registry::components(kind).into_keys().collect()
 }
 
-pub(super) fn get<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+pub(crate) fn get<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
     table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }

@@ -8,7 +8,7 @@ use batchlab_core::registry::nearest;
 
 /// What is wrong, where, and what would be right.
 #[derive(Debug, Clone)]
-pub(super) struct Diagnostic {
+pub(crate) struct Diagnostic {
     message: String,
     place: Option<Box<Place>>,
     origin: Option<String>,
@@ -38,7 +38,7 @@ impl Diagnostic {
         self
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }

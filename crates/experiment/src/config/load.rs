@@ -93,7 +93,7 @@ pub fn parts_of_text<T: DeserializeOwned>(
     T::deserialize(root.into_deserializer()).map_err(|error| fail(source.toml(&error)))
 }
 
-fn read_text(path: &Path) -> Result<String, RunError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, RunError> {
     std::fs::read_to_string(path).map_err(|error| {
         let path = path.display();
         RunError::Config(format!("error: cannot read the configuration {path}: {error}"))
@@ -101,7 +101,7 @@ fn read_text(path: &Path) -> Result<String, RunError> {
 }
 
 /// Reads a configuration from text; `file` is its name in messages.
-pub(super) fn parse(
+pub(crate) fn parse(
     file: &str,
     content: &str,
     overrides: &[String],

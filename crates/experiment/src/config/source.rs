@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostic;
 ///
 /// First comes the file, then one line per override. An override is parsed behind as many spaces
 /// as there is text before it, so that its places are places in the whole.
-pub(super) struct Source {
+pub(crate) struct Source {
     pub(super) file: String,
     file_end: usize,
     text: String,
@@ -20,7 +20,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(file: &str, content: &str, overrides: &[String]) -> Self {
+    pub(crate) fn new(file: &str, content: &str, overrides: &[String]) -> Self {
         let mut text = format!("{content}\n");
         let file_end = text.len();
         let mut padded = Vec::new();
@@ -35,7 +35,7 @@ impl Source {
 
     /// Parses the file, fills in the tables that it lacks from `defaults`, and puts the overrides
     /// into it.
-    pub(super) fn parse<'s>(
+    pub(crate) fn parse<'s>(
         &'s self,
         defaults: &'s str,
     ) -> Result<Spanned<DeTable<'s>>, Diagnostic> {
@@ -50,7 +50,7 @@ impl Source {
     }
 
     /// A mistake at a place.
-    pub(super) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
         let (origin, text, start) = if span.start >= self.file_end {
             ("command line", &self.text[self.file_end..], self.file_end)
         } else {
@@ -61,12 +61,12 @@ impl Source {
     }
 
     /// A mistake that concerns the file as a whole.
-    pub(super) fn whole(&self, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn whole(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.file)
     }
 
     /// A mistake that the TOML parser or serde found.
-    pub(super) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
+    pub(crate) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message().trim();
         let diagnostic = match error.span() {
             Some(span) => self.at(&span, message),

@@ -10,14 +10,14 @@ pub(super) const NAME: &str = "lock";
 
 /// A locked file. The system gives the lock back when the process ends, however it ends.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(crate) struct Lock {
     file: File,
     path: PathBuf,
 }
 
 impl Lock {
     /// Locks `<wip>/lock`, and writes down who has it.
-    pub(super) fn take(wip: &Path, run_id: &str) -> Result<Self, RunError> {
+    pub(crate) fn take(wip: &Path, run_id: &str) -> Result<Self, RunError> {
         let path = wip.join(NAME);
         let failed = |source| RunError::Publish { path: path.clone(), source };
         let mut file = loop {
@@ -44,9 +44,19 @@ impl Lock {
         Ok(Self { file, path })
     }
 
+    /// Whether a process has the lock of a folder. Where the system cannot say, the answer is yes: it
+    /// is safer.
+    pub(crate) fn is_held(folder: &Path) -> bool {
+        match OpenOptions::new().read(true).write(true).open(folder.join(NAME)) {
+            Ok(file) => file.try_lock().is_err(),
+            // A file where a folder should be is of no run.
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
+
     /// Gives the lock back and removes its file, in the order that lets nobody in between: whoever
     /// opened the file before sees that it is gone.
-    pub(super) fn remove(self) -> Result<(), RunError> {
+    pub(crate) fn remove(self) -> Result<(), RunError> {
         let removed = fs::remove_file(&self.path);
         drop(self.file);
         removed.map_err(|source| RunError::Publish { path: self.path, source })
@@ -72,13 +82,8 @@ fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Whether a process works on the run. Where the system cannot say, the answer is yes: it is safer.
+/// Whether a process works on the run.
 #[must_use]
 pub fn is_locked(out: &Path, run_id: &str) -> bool {
-    let path = super::wip(out, run_id).join(NAME);
-    match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => file.try_lock().is_err(),
-        // A file where a folder should be is of no run.
-        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
-    }
+    Lock::is_held(&super::wip(out, run_id))
 }

@@ -66,7 +66,7 @@ pub(super) fn record(
         cpu_count: provenance.cpu_count as i64,
         device: config.device.clone(),
         dataset: header.dataset.clone(),
-        dataset_hash: graphs.content_hash(),
+        dataset_hash: data.hash.clone(),
         n_graph: graphs.n_member() as i64,
         n_train,
         n_validation,

@@ -106,6 +106,7 @@ pub(super) struct Before {
     pub(super) steps: Vec<StepRecord>,
     pub(super) evals: Vec<EvalRecord>,
     pub(super) started_at: Option<Timestamp>,
+    pub(super) n_attempt: i64,
     notes: Vec<String>,
 }
 
@@ -164,6 +165,7 @@ impl Before {
         let damaged = |reason: String| CheckpointError::Damaged { path: path.clone(), reason };
         let entries = Entries::open(journal).map_err(|error| damaged(error.to_string()))?;
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
+        let mut n_attempt = 1;
         let mut end = 0;
         for entry in entries.take_while(|entry| entry.end <= checkpoint.facts.journal_end) {
             end = entry.end;
@@ -175,6 +177,8 @@ impl Before {
                     Table::Runs => {
                         let runs = RunRecord::from_batch(rows).map_err(wrong)?;
                         started_at = started_at.or(runs.first().map(|run| run.started_at));
+                        n_attempt =
+                            runs.iter().filter_map(|run| run.n_attempt).fold(n_attempt, i64::max);
                     }
                     Table::Events | Table::Metrics => {}
                 }
@@ -188,7 +192,7 @@ impl Before {
             )));
         }
         let (run_id, notes) = (run_id.to_owned(), Vec::new());
-        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, notes })
+        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, notes })
     }
 
     /// Refuses another configuration, key by key.

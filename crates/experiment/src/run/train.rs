@@ -23,16 +23,31 @@ use crate::{Observer, RunError};
 /// `steps.is_new_shape` tells of them all.
 const MAX_SHAPE_EVENTS: i64 = 1000;
 
+/// The warm-up lasts at most so many times as long as the configuration says.
+const MAX_WARM_UP: u64 = 10;
+
+/// A stretch of steps among those of other runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Number of the block; in each block every run has one turn.
+    pub(super) block: i64,
+    /// Number of the turn, in the order of training.
+    pub(super) turn: i64,
+}
+
 /// Everything that a step touches.
 pub(super) struct TrainingLoop<'a> {
     pub(super) training: &'a Training,
-    pub(super) trainer: &'a mut dyn Trainer,
+    pub(super) trainer: Box<dyn Trainer + 'a>,
     pub(super) ledger: ShapeLedger,
     pub(super) n_step: u64,
     pub(super) train_ns: i64,
     pub(super) tally: Tally,
     /// Who saves the state; nobody in some tests.
     pub(super) checkpoints: Option<Checkpoints>,
+    /// Where the steps belong, if runs are trained in turns.
+    pub(super) turn: Option<Turn>,
+    is_warm: bool,
     pipeline: Pipeline,
     prepared: Prepared,
     /// Where the stream stood before the batch in `prepared`.
@@ -44,7 +59,7 @@ pub(super) struct TrainingLoop<'a> {
 impl<'a> TrainingLoop<'a> {
     pub(super) fn new(
         training: &'a Training,
-        trainer: &'a mut dyn Trainer,
+        trainer: Box<dyn Trainer + 'a>,
         pipeline: Pipeline,
         constant: f64,
     ) -> Self {
@@ -56,6 +71,8 @@ impl<'a> TrainingLoop<'a> {
             train_ns: 0,
             tally: Tally::default(),
             checkpoints: None,
+            turn: None,
+            is_warm: false,
             pipeline,
             prepared: Prepared::default(),
             before: Cursor::default(),
@@ -78,6 +95,7 @@ impl<'a> TrainingLoop<'a> {
             self.train_ns += step.step_ns;
             self.tally.add(step);
         }
+        self.is_warm = steps.last().is_some_and(|step| !step.is_warmup);
         Ok(())
     }
 
@@ -112,8 +130,9 @@ impl<'a> TrainingLoop<'a> {
                 return Ok(Some(self.interrupted(recorder)?));
             }
             let step = self.n_step + 1;
+            let is_due = self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
             let start = Instant::now();
-            let (times, loss) = self.step(step, start, step == last)?;
+            let (times, loss) = self.step(step, start, step == last || is_due)?;
             self.train_ns += times.step_ns;
             for event in self.prepared.events.drain(..) {
                 let payload = event.graph.map(|graph| json!({ "graph": graph }));
@@ -126,7 +145,7 @@ impl<'a> TrainingLoop<'a> {
             let record = StepRecord {
                 shape_id: entry.shape_id,
                 is_new_shape: entry.is_new,
-                is_warmup: step <= self.training.warmup_steps,
+                is_warmup: self.warms_up(step, entry.is_new),
                 loss: loss.mean(),
                 weight_sum: loss.weight_sum,
                 learning_rate: self.training.learning_rate_at(step),
@@ -139,7 +158,7 @@ impl<'a> TrainingLoop<'a> {
             }
             self.n_step = step;
             observer.stepped(step, loss.mean());
-            if self.checkpoints.as_ref().is_some_and(|checkpoints| checkpoints.is_due(step)) {
+            if is_due {
                 self.save(recorder)?;
             }
         }
@@ -194,6 +213,42 @@ impl<'a> TrainingLoop<'a> {
         Ok((times, loss))
     }
 
+    /// A step that is not recorded.
+    pub(super) fn untold_step(&mut self, step: u64) -> Result<(), RunError> {
+        self.step(step, Instant::now(), true).map(drop)
+    }
+
+    /// Time of predicting one graph of the last batch, in seconds.
+    pub(super) fn predict_seconds(&mut self) -> Result<f64, RunError> {
+        let batch = self.prepared.batch();
+        let mut prediction = Vec::new();
+        self.trainer.upload(Slot::A, &batch)?;
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let start = Instant::now();
+        self.trainer.upload(Slot::A, &batch)?;
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let n_graph = self.prepared.plan.real.n_graph.max(1);
+        Ok(start.elapsed().as_secs_f64() / f64::from(n_graph))
+    }
+
+    /// Median time of a step, in seconds; the mean if all steps belong to the warm-up.
+    pub(super) fn step_seconds(&self) -> f64 {
+        match self.tally.throughput().median_step_ns {
+            0 => self.train_ns as f64 / self.n_step.max(1) as f64 / 1e9,
+            median => median as f64 / 1e9,
+        }
+    }
+
+    /// Whether a step belongs to the warm-up: the steps that the configuration names, and those after
+    /// them for as long as each still brings a shape that is new. Without padding nearly all do, so
+    /// there is an end.
+    fn warms_up(&mut self, step: u64, is_new_shape: bool) -> bool {
+        let least = self.training.warmup_steps;
+        let most = least.saturating_mul(MAX_WARM_UP);
+        self.is_warm |= step > least && (!is_new_shape || step > most);
+        !self.is_warm
+    }
+
     fn sizes(&self, step: u64, times: StepRecord) -> StepRecord {
         let (real, shape) = (self.prepared.plan.real, self.prepared.plan.shape);
         let batch: PaddedBatch<'_> = self.prepared.batch();
@@ -207,6 +262,8 @@ impl<'a> TrainingLoop<'a> {
             padded_n_graph: i64::from(shape.n_graph),
             padded_n_node: i64::from(shape.n_node),
             padded_n_edge: i64::from(shape.n_edge),
+            block: self.turn.map(|turn| turn.block),
+            turn: self.turn.map(|turn| turn.turn),
             ..times
         }
     }
@@ -224,6 +281,10 @@ impl<'a> TrainingLoop<'a> {
     /// Someone asked the run to end; it can go on later.
     pub(super) fn interrupted(&mut self, recorder: &mut Recorder) -> Result<Ending, RunError> {
         let reason = format!("interrupted after {} steps", self.n_step);
+        // A checkpoint that was saved after this step would not know of the interruption.
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.saved = None;
+        }
         recorder.event(Some(self.n_step), "interrupted", reason.clone(), None);
         self.save(recorder)?;
         Ok(Ending { status: Status::Interrupted, reason: Some(reason) })
@@ -320,7 +381,7 @@ mod tests {
         loss: f64,
     }
 
-    impl Trainer for Diary {
+    impl Trainer for &mut Diary {
         fn n_parameter(&self) -> usize {
             1
         }
@@ -376,8 +437,10 @@ mod tests {
             let n_wait = [1, 2, 3].map(|last| {
                 let producer = Producer::new(forty(), Box::new(Pairs(0)), Needs::default());
                 let pipeline = Pipeline::new(producer, 0);
-                let mut training = TrainingLoop::new(&training, &mut trainer, pipeline, 1.0);
+                let mut training =
+                    TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
                 training.step(last, Instant::now(), last == 3).unwrap();
+                drop(training);
                 trainer.n_wait
             });
             assert_eq!(n_wait, expected, "{timing}");
@@ -391,8 +454,12 @@ mod tests {
         let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), Needs::default());
         let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
         let mut trainer = Diary { loss, ..Diary::default() };
-        let mut training =
-            TrainingLoop::new(&training, &mut trainer, Pipeline::new(producer, depth), 1.0);
+        let mut training = TrainingLoop::new(
+            &training,
+            Box::new(&mut trainer),
+            Pipeline::new(producer, depth),
+            1.0,
+        );
         let folder = tempfile::tempdir().unwrap();
         let publisher = Publisher::open(folder.path(), "run").unwrap();
         let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
@@ -409,6 +476,7 @@ mod tests {
         assert_eq!((event.kind.as_str(), event.step), ("nan", Some(2)));
         assert_eq!(Some(&event.message), ending.reason.as_ref());
         let payload = serde_json::from_str(event.payload.as_ref().unwrap()).unwrap();
+        drop(training);
         (trainer.said, n_step, ending.reason.unwrap(), payload)
     }
 

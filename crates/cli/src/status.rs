@@ -1,0 +1,108 @@
+//! `batchlab status`: how far a sweep is.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use batchlab_experiment::study::CellFacts;
+use batchlab_experiment::study::cells::{CellState, Cells, DoneCell, hardware};
+use serde_json::json;
+
+use crate::exit::Usage;
+
+/// Show which cells of a study are done, at work and waiting.
+///
+/// It only reads, at any time, also while sweeps are at work.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Folder of the study, `results/<study>`.
+    dir: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+type Listed = Vec<(CellFacts, CellState)>;
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let names = hardware(&arguments.dir)?;
+    if names.is_empty() {
+        let dir = arguments.dir.display();
+        bail!(Usage(format!(
+            "{dir} has no cells of a study; `batchlab sweep STUDY` makes them, in results/<study>"
+        )));
+    }
+    let mut all: Vec<(String, Listed)> = Vec::new();
+    for name in names {
+        let states = Cells::of(&arguments.dir, &name).states()?;
+        all.push((name, states));
+    }
+    let text = if arguments.json { as_json(&all)? } else { as_text(&all) };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(all: &[(String, Listed)]) -> Result<String> {
+    let hardware = all.iter().map(|(name, cells)| {
+        let cells = cells.iter().map(|(facts, state)| json!({ "cell": facts, "progress": state }));
+        json!({ "hardware": name, "cells": cells.collect::<Vec<_>>() })
+    });
+    let all = json!({ "schema_version": 1, "hardware": hardware.collect::<Vec<_>>() });
+    Ok(serde_json::to_string_pretty(&all)? + "\n")
+}
+
+fn as_text(all: &[(String, Listed)]) -> String {
+    let mut text = String::new();
+    for (name, cells) in all {
+        let is_done = |state: &CellState| matches!(state, CellState::Done(_));
+        let n_done = cells.iter().filter(|(_, state)| is_done(state)).count();
+        let _ = writeln!(text, "{name}: {n_done} of {} cells are done", cells.len());
+        let titles: Vec<String> = cells.iter().map(|(facts, _)| facts.title()).collect();
+        let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
+        for (title, (facts, state)) in titles.iter().zip(cells) {
+            let _ = writeln!(text, "  {title:<width$}  {}", describe(facts, state));
+        }
+    }
+    text
+}
+
+fn describe(facts: &CellFacts, state: &CellState) -> String {
+    let all = facts.n_step * facts.batchers.len() as u64;
+    let share = |n_step: u64| format!("{:.0} %", 100.0 * n_step as f64 / all.max(1) as f64);
+    match state {
+        CellState::Waiting { abandoned: None } => "waiting".to_owned(),
+        CellState::Waiting { abandoned: Some(progress) } => {
+            format!("waiting; was ended at {} and begins anew", share(progress.n_step))
+        }
+        CellState::AtWork { progress: None } => "at work".to_owned(),
+        CellState::AtWork { progress: Some(progress) } => {
+            format!("at work, {} since {}", share(progress.n_step), progress.started_at)
+        }
+        CellState::Done(done) => of_done(done),
+    }
+}
+
+fn of_done(done: &DoneCell) -> String {
+    if let Some(reason) = &done.reason {
+        return format!("failed: {reason}");
+    }
+    let failures: Vec<String> = done
+        .runs
+        .iter()
+        .filter_map(|run| {
+            let reason = run.reason.as_ref()?;
+            Some(format!("{} {}: {reason}", run.batcher, run.status.name()))
+        })
+        .collect();
+    if !failures.is_empty() {
+        return failures.join("; ");
+    }
+    let fastest =
+        done.runs.iter().max_by(|a, b| a.graphs_per_second.total_cmp(&b.graphs_per_second));
+    fastest.map_or_else(
+        || "done".to_owned(),
+        |run| format!("done; {} is fastest, {:.0} graphs/s", run.batcher, run.graphs_per_second),
+    )
+}

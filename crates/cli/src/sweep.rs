@@ -1,0 +1,154 @@
+//! `batchlab sweep`: everything that a study names, trained so that it can be compared.
+
+mod dry_run;
+mod observe;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use batchlab_builtin::{DEFAULTS, PRESETS};
+use batchlab_experiment::study::cells::hardware_name;
+use batchlab_experiment::study::{Sweep, SweepObserver, SweepOptions, sweep};
+use batchlab_experiment::{Cache, Study};
+use serde_json::json;
+
+use crate::exit::{INTERRUPTED, PARTIAL};
+use crate::run::{interrupt_flag, shows_bars, use_threads};
+use crate::say::say;
+use observe::{Bar, Lines};
+
+/// Train every combination of a study: data sets, models, batchers, batch sizes, repeats.
+///
+/// Runs that differ only in the batcher form a cell. They are trained in one process in turns, block
+/// by block, so that what the machine does meanwhile meets all of them alike. Every combination is
+/// checked before the first one starts. A sweep that was ended, in whatever way, goes on with the same
+/// command: cells that are done stay done, the one that was at work begins anew. Several processes may
+/// work on one study.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Study file, or a run's configuration.
+    study: PathBuf,
+    /// Changes: `training.steps=500` for all runs; several values make variants,
+    /// `training.prefetch=0,1`. `models=schnet`, `datasets=qm9`, `batchers=static-64,dynamic` and
+    /// `batch_sizes=16,32` choose what is compared.
+    #[arg(value_name = "KEY=VALUE[,VALUE]")]
+    overrides: Vec<String>,
+    /// Check everything, try each kind of run for a moment, and print what the study will take.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do cells again that have failed.
+    #[arg(long)]
+    retry: bool,
+    /// Folder for results; `results/<study>` by default.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Device of the engine, `cpu` or `cuda:0`; stronger than the study.
+    #[arg(long)]
+    device: Option<String>,
+    /// Threads of the engine; all processors by default. Results do not depend on it, times do.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Name of the hardware. Cells that were done on another one are done again here; machines that
+    /// are alike share the work if they are given the same name.
+    #[arg(long, value_name = "NAME")]
+    hardware: Option<String>,
+    /// Print a summary as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but errors.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  batchlab sweep configs/study/quick.toml --dry-run
+  batchlab sweep configs/study/quick.toml
+  batchlab sweep configs/smoke.toml batchers=static-64,dynamic,exact batch_sizes=16,64 repeats=3
+  batchlab status results/quick
+  batchlab report results/quick --html report.html";
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut overrides = arguments.overrides.clone();
+    overrides.extend(arguments.device.as_ref().map(|device| format!("device={device}")));
+    let study = Study::read(&arguments.study, &overrides, DEFAULTS, PRESETS)?;
+    use_threads(arguments.threads)?;
+    let cache = Cache::from_environment();
+    if arguments.dry_run {
+        let text = dry_run::run(&study, &cache, arguments.json)?;
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new("results").join(&study.name));
+    let n_thread = rayon::current_num_threads();
+    let device = study.cells.first().map_or("cpu", |cell| cell.facts.device.as_str());
+    let hardware = arguments.hardware.clone().unwrap_or_else(|| hardware_name(device, n_thread));
+    let interrupted = interrupt_flag()?;
+    let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
+        (true, _) => Box::new(()),
+        (false, true) => Box::new(Bar::default()),
+        (false, false) => Box::new(Lines::new()),
+    };
+    let options = SweepOptions {
+        out: &out,
+        hardware: &hardware,
+        interrupted: &interrupted,
+        n_thread,
+        cache: &cache,
+        retry: arguments.retry,
+    };
+    let done = sweep(&study, options, &*observer)?;
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&as_json(&study, &done, &out))?;
+        writeln!(std::io::stdout(), "{text}")?;
+    }
+    if !arguments.quiet {
+        say!("{}", closing(&study, &done, &out));
+    }
+    Ok(if done.is_interrupted {
+        INTERRUPTED.into()
+    } else if done.failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        PARTIAL.into()
+    })
+}
+
+fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
+    json!({
+        "schema_version": 1,
+        "study": study.name,
+        "out": out,
+        "n_cell": study.cells.len(),
+        "n_done": done.n_done,
+        "n_done_before": done.n_done_before,
+        "n_at_work_elsewhere": done.n_elsewhere,
+        "failed": done.failed,
+        "is_interrupted": done.is_interrupted,
+    })
+}
+
+fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
+    let n_cell = study.cells.len();
+    let all = done.n_done + done.n_done_before;
+    let mut text = format!("{all} of {n_cell} cells are done");
+    if done.n_elsewhere > 0 {
+        text += &format!(", {} at work in other processes", done.n_elsewhere);
+    }
+    if !done.failed.is_empty() {
+        text += &format!(
+            "; runs of {} have failed (batchlab status {} says why, --retry does them again)",
+            done.failed.join(", "),
+            out.display()
+        );
+    }
+    let next = if done.is_interrupted {
+        "go on with the same command; the cell that was at work begins anew".to_owned()
+    } else {
+        format!("batchlab report {} --html report.html", out.display())
+    };
+    format!("{text}\n{next}")
+}

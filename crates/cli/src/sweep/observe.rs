@@ -1,0 +1,156 @@
+//! What a person sees while a sweep goes on.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use batchlab_core::progress::Progress;
+use batchlab_experiment::Observer;
+use batchlab_experiment::run::{CellObserver, RunHeader};
+use batchlab_experiment::study::cells::DoneCell;
+use batchlab_experiment::study::{CellFacts, SweepObserver};
+use indicatif::ProgressBar;
+
+use crate::run::observe::{Loading, Notes, PAUSE, styled};
+use crate::say::say;
+
+/// A bar, for a terminal.
+#[derive(Default)]
+pub(super) struct Bar {
+    loading: Arc<Loading>,
+    bar: RefCell<Option<ProgressBar>>,
+}
+
+impl Observer for Bar {
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::clone(&self.loading) as Arc<dyn Progress>
+    }
+    fn stepped(&self, _: u64, _: f64) {
+        if let Some(bar) = &*self.bar.borrow() {
+            bar.inc(1);
+        }
+    }
+    fn ended(&self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl CellObserver for Bar {
+    fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+        self.loading.bar().finish_and_clear();
+        if let Some(bar) = &*self.bar.borrow() {
+            bar.set_position(n_step);
+            bar.set_message(format!("{}, {}", block_of(block, n_block), run.batcher));
+        }
+    }
+}
+
+impl SweepObserver for Bar {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellFacts) {
+        say!("{}", begins(n, n_cell, cell));
+        let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
+        let n_step = cell.n_step * cell.batchers.len() as u64;
+        *self.bar.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
+    }
+    fn cell_ended(&self, _: &CellFacts, done: &DoneCell) {
+        say!("{}", ended(done));
+    }
+}
+
+/// A line now and then, for a log.
+pub(super) struct Lines {
+    n_step: Cell<u64>,
+    last: Cell<Instant>,
+}
+
+impl Lines {
+    pub(super) fn new() -> Self {
+        Self { n_step: Cell::new(0), last: Cell::new(Instant::now()) }
+    }
+}
+
+impl Observer for Lines {
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::new(Notes)
+    }
+}
+
+impl CellObserver for Lines {
+    fn turn(&self, _: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+        if self.last.get().elapsed() >= PAUSE {
+            self.last.set(Instant::now());
+            let of_all = self.n_step.get();
+            say!("  {}, {n_step} of {of_all} steps", block_of(block, n_block));
+        }
+    }
+}
+
+impl SweepObserver for Lines {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellFacts) {
+        self.n_step.set(cell.n_step * cell.batchers.len() as u64);
+        self.last.set(Instant::now());
+        say!("{}", begins(n, n_cell, cell));
+    }
+    fn cell_ended(&self, _: &CellFacts, done: &DoneCell) {
+        say!("{}", ended(done));
+    }
+}
+
+fn block_of(block: u64, n_block: Option<u64>) -> String {
+    match n_block {
+        None => "first look".to_owned(),
+        Some(n_block) => format!("block {block} of {}", n_block - 1),
+    }
+}
+
+fn begins(n: usize, n_cell: usize, cell: &CellFacts) -> String {
+    let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
+    format!(
+        "[{n}/{n_cell}] {}: {} {runs} of {} steps",
+        cell.title(),
+        cell.batchers.len(),
+        cell.n_step
+    )
+}
+
+/// One line per run, the fastest first.
+fn ended(done: &DoneCell) -> String {
+    let mut runs: Vec<_> = done.runs.iter().collect();
+    runs.sort_by(|a, b| b.graphs_per_second.total_cmp(&a.graphs_per_second));
+    let width = runs.iter().map(|run| run.batcher.chars().count()).max().unwrap_or(0);
+    let mut lines: Vec<String> = Vec::new();
+    for run in runs {
+        let (batcher, step_ms) = (&run.batcher, run.median_step_ns as f64 / 1e6);
+        lines.push(match &run.reason {
+            Some(reason) => format!("  {batcher:<width$}  {}: {reason}", run.status.name()),
+            None => format!(
+                "  {batcher:<width$}  {step_ms:8.2} ms a step  {:8.0} graphs/s",
+                run.graphs_per_second
+            ),
+        });
+    }
+    lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));
+    if let [_, rest @ ..] = done.blocks.as_slice() {
+        let blocks = match rest.len() {
+            0 => "no block to compare: too few steps".to_owned(),
+            1 => format!("1 block of {} steps", rest[0]),
+            n => format!("{n} blocks of {} steps", rest[0]),
+        };
+        lines.push(format!("  {blocks}, {}", took(done)));
+    }
+    lines.join("\n")
+}
+
+fn took(done: &DoneCell) -> String {
+    let time = |text: &str| humantime::parse_rfc3339(text).ok();
+    let seconds = time(&done.started_at).zip(time(&done.finished_at));
+    let seconds = seconds.and_then(|(start, end)| end.duration_since(start).ok());
+    duration(seconds.unwrap_or_default())
+}
+
+/// In seconds, without fractions.
+pub(crate) fn duration(time: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
+}

@@ -1,0 +1,93 @@
+//! Batching strategies as a person writes them: labels, or batchers' tables without a batch size.
+
+use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::{Kind, components, find, suggestion};
+use toml::{Table, Value};
+
+/// Labels and the tables that they stand for.
+pub type Presets<'a> = &'a [(&'a str, &'a str)];
+
+/// The table of a strategy in a list: a label or a table.
+///
+/// # Errors
+/// A message for the user: what is wrong, and what is known.
+pub fn of_value(value: &Value, presets: Presets<'_>) -> Result<Table, String> {
+    match value {
+        Value::String(label) => of_label(label, presets),
+        Value::Table(table) => Ok(table.clone()),
+        other => Err(format!("a strategy is a label or a table, not {other}")),
+    }
+}
+
+/// The table of a strategy on the command line: a label, or a table with or without braces.
+///
+/// # Errors
+/// As [`of_value`].
+pub fn of_argument(text: &str, presets: Presets<'_>) -> Result<Table, String> {
+    if text.contains('=') { parse(text) } else { of_label(text, presets) }
+}
+
+/// A preset, or a batcher with its defaults.
+///
+/// # Errors
+/// As [`of_value`].
+pub fn of_label(label: &str, presets: Presets<'_>) -> Result<Table, String> {
+    if let Some((_, table)) = presets.iter().find(|(known, _)| *known == label) {
+        return parse(table);
+    }
+    if find(Kind::Batcher, label).is_some() {
+        return parse(&format!("name = \"{label}\""));
+    }
+    let mut known: Vec<&str> = presets.iter().map(|&(label, _)| label).collect();
+    let batchers = components(Kind::Batcher).into_keys();
+    known.extend(batchers.filter(|name| !presets.iter().any(|(label, _)| label == name)));
+    Err(format!(
+        "unknown strategy \"{label}\"{}\nknown: {}; or a table, such as {{ name = \"static\", padding = {{ multiple = 32 }} }}",
+        suggestion(label, &known),
+        known.join(", ")
+    ))
+}
+
+/// A table in one line, with or without braces.
+fn parse(text: &str) -> Result<Table, String> {
+    let inner = text.trim();
+    let braced = if inner.starts_with('{') { inner.to_owned() } else { format!("{{ {inner} }}") };
+    let mut outer: Table = toml::from_str(&format!("strategy = {braced}"))
+        .map_err(|error| format!("strategy {text}: {}", error.message()))?;
+    match outer.remove("strategy") {
+        Some(Value::Table(table)) => Ok(table),
+        _ => Err(format!("strategy {text} is not a table")),
+    }
+}
+
+/// The table with this batch size, unless it has one or its batcher needs none.
+///
+/// # Errors
+/// A table without a name, or with one that is not known.
+pub fn with_batch_size(mut table: Table, size: BatchSize) -> Result<Table, String> {
+    if takes_batch_size(&table)? && !table.contains_key("batch_size") {
+        table.insert("batch_size".to_owned(), i64::from(size.get()).into());
+    }
+    Ok(table)
+}
+
+/// Whether the batcher of a table has a batch size.
+///
+/// # Errors
+/// As [`with_batch_size`].
+pub fn takes_batch_size(table: &Table) -> Result<bool, String> {
+    let names: Vec<&str> = components(Kind::Batcher).into_keys().collect();
+    let known = || names.join(", ");
+    let Some(Value::String(name)) = table.get("name") else {
+        return Err(format!("strategy {{ {} }} has no name; known: {}", in_line(table), known()));
+    };
+    let Some(registration) = find(Kind::Batcher, name) else {
+        let near = suggestion(name, &names);
+        return Err(format!("unknown batcher \"{name}\"{near}\nknown: {}", known()));
+    };
+    Ok((registration.schema)()["properties"].get("batch_size").is_some())
+}
+
+fn in_line(table: &Table) -> String {
+    table.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,52 @@
+//! How long a study will take and how much disk: measured with a few steps of every kind of run.
+
+use std::time::Duration;
+
+use super::{Cell, Study};
+use crate::cache::Cache;
+use crate::run::Measured;
+use crate::run::measure::measure;
+use crate::{Observer, RunError};
+
+/// So long is each kind of run tried, at most, and for one step at least.
+const TRIAL: Duration = Duration::from_millis(400);
+
+/// What a row of the table `steps` takes in Parquet, in bytes: 15 to 30 were seen.
+const STEP_BYTES: u64 = 30;
+/// What the five files of a run take without their rows, with its configuration.
+const RUN_BYTES: u64 = 80_000;
+
+/// What one cell will take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellEstimate {
+    /// For each run: its batcher, and what was measured or why that was not possible.
+    pub runs: Vec<(String, Result<Measured, String>)>,
+    /// Seconds of training and evaluation; of the runs that could be measured.
+    pub seconds: f64,
+    /// Size of the results.
+    pub n_byte: u64,
+}
+
+/// Estimates every cell, in the order of the study. Repetitions are taken to last as long as the
+/// first one.
+#[must_use]
+pub fn estimate(study: &Study, cache: &Cache, observer: &dyn Observer) -> Vec<CellEstimate> {
+    // Every repetition has the same cells in the same order.
+    let is_first = |cell: &&Cell| cell.facts.repeat == 0;
+    let first: Vec<CellEstimate> =
+        study.cells.iter().filter(is_first).map(|cell| of_cell(cell, cache, observer)).collect();
+    first.iter().cycle().take(study.cells.len()).cloned().collect()
+}
+
+fn of_cell(cell: &Cell, cache: &Cache, observer: &dyn Observer) -> CellEstimate {
+    let measured: Vec<Result<Measured, RunError>> = measure(&cell.runs, cache, observer, TRIAL);
+    let seconds = measured.iter().flatten().map(|m| m.run_s).sum();
+    let n_run = cell.runs.len() as u64;
+    let runs = cell.facts.batchers.iter().cloned();
+    let measured = measured.into_iter().map(|m| m.map_err(|error| error.to_string()));
+    CellEstimate {
+        runs: runs.zip(measured).collect(),
+        seconds,
+        n_byte: n_run * (RUN_BYTES + STEP_BYTES * cell.facts.n_step),
+    }
+}

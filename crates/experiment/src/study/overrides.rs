@@ -1,0 +1,141 @@
+//! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for a variant each.
+
+use crate::RunError;
+
+/// Keys of a study whose value is a list.
+const LISTS: [&str; 2] = ["batch_sizes", "batchers"];
+/// Keys that choose among the components of the file, by name.
+const CHOICES: [&str; 2] = ["datasets", "models"];
+
+/// Changes, by what they do.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Overrides {
+    /// For the file as a whole.
+    pub(super) plain: Vec<String>,
+    /// Names to choose, by the key of the list.
+    pub(super) choices: Vec<(&'static str, Vec<String>)>,
+    /// For each key, one override per value.
+    pub(super) variants: Vec<Vec<String>>,
+}
+
+impl Overrides {
+    pub(super) fn new(arguments: &[String]) -> Result<Self, RunError> {
+        let mut all = Self::default();
+        for argument in arguments {
+            let Some((key, value)) = argument.split_once('=') else {
+                all.plain.push(argument.clone());
+                continue;
+            };
+            let (key, values) = (key.trim(), split(value));
+            if values.iter().any(|value| value.is_empty()) && values.len() > 1 {
+                return Err(RunError::Config(format!(
+                    "error: {argument}: there is an empty value between the commas"
+                )));
+            }
+            let is_list = value.trim_start().starts_with('[');
+            if let Some(choice) = CHOICES.into_iter().find(|&choice| choice == key && !is_list) {
+                all.choices.push((choice, values.into_iter().map(str::to_owned).collect()));
+            } else if LISTS.contains(&key) && !is_list {
+                let quoted: Vec<String> = values.into_iter().map(quoted).collect();
+                all.plain.push(format!("{key} = [{}]", quoted.join(", ")));
+            } else if values.len() > 1 {
+                all.variants.push(values.into_iter().map(|v| format!("{key}={v}")).collect());
+            } else {
+                all.plain.push(argument.clone());
+            }
+        }
+        Ok(all)
+    }
+
+    /// All combinations of the variants: each a list of overrides.
+    pub(super) fn combinations(&self) -> Vec<Vec<String>> {
+        self.variants.iter().fold(vec![Vec::new()], |all, values| {
+            let with = |rest: &Vec<String>, value: &String| {
+                rest.iter().chain([value]).cloned().collect::<Vec<_>>()
+            };
+            all.iter().flat_map(|rest| values.iter().map(move |value| with(rest, value))).collect()
+        })
+    }
+}
+
+/// At the commas that are in no brackets and in no quotes.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '[' | '{') => depth += 1,
+            (None, ']' | '}') => depth -= 1,
+            (None, ',') if depth == 0 => {
+                parts.push(text[start..at].trim());
+                start = at + 1;
+            }
+            (None, _) => {}
+        }
+    }
+    parts.push(text[start..].trim());
+    parts
+}
+
+/// What is TOML stays as it is; all else is a string.
+fn quoted(value: &str) -> String {
+    let is_toml = toml::de::DeTable::parse(&format!("a = {value}")).is_ok();
+    if is_toml { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(arguments: &[&str]) -> Overrides {
+        let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+        Overrides::new(&arguments).unwrap()
+    }
+
+    #[test]
+    fn lists_of_the_study_stay_lists() {
+        let all = of(&["batch_sizes=16,32", "batchers=static-64, { name = \"dynamic\", a = 1 }"]);
+        assert_eq!(
+            all.plain,
+            ["batch_sizes = [16, 32]", "batchers = [\"static-64\", { name = \"dynamic\", a = 1 }]"]
+        );
+        assert_eq!(of(&["batch_sizes=[16]"]).plain, ["batch_sizes=[16]"]);
+    }
+
+    #[test]
+    fn other_lists_are_variants() {
+        let all = of(&["training.prefetch=0,1", "device=cpu", "training.steps=10,20"]);
+        assert_eq!(all.plain, ["device=cpu"]);
+        assert_eq!(
+            all.combinations(),
+            [
+                ["training.prefetch=0", "training.steps=10"],
+                ["training.prefetch=0", "training.steps=20"],
+                ["training.prefetch=1", "training.steps=10"],
+                ["training.prefetch=1", "training.steps=20"],
+            ]
+        );
+        assert_eq!(of(&[]).combinations(), [[""; 0]]);
+    }
+
+    #[test]
+    fn commas_in_brackets_and_quotes_do_not_split() {
+        let all = of(&["a=[1, 2],\"x, y\",'[',{ b = 1, c = 2 }"]);
+        assert_eq!(all.variants[0], ["a=[1, 2]", "a=\"x, y\"", "a='['", "a={ b = 1, c = 2 }"]);
+    }
+
+    #[test]
+    fn an_empty_value_is_a_slip() {
+        let error = Overrides::new(&["training.steps=10,,20".into()]).unwrap_err().to_string();
+        assert!(error.contains("training.steps=10,,20: there is an empty value"), "{error}");
+    }
+
+    #[test]
+    fn components_are_chosen_by_name() {
+        let all = of(&["models=schnet,mpeu", "datasets=qm9"]);
+        assert_eq!(all.choices[0], ("models", vec!["schnet".to_owned(), "mpeu".to_owned()]));
+        assert_eq!(all.choices[1], ("datasets", vec!["qm9".to_owned()]));
+    }
+}

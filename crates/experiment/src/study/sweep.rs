@@ -1,0 +1,241 @@
+//! Works through the cells of a study.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use batchlab_core::progress::Progress as Loading;
+use batchlab_core::record::EvalRecord;
+
+use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
+use super::device_lock::DeviceLock;
+use super::{Cell, CellFacts, Study};
+use crate::cache::Cache;
+use crate::run::cell::{CellEnd, train_in_turns};
+use crate::run::{CellObserver, RunHeader, RunOptions};
+use crate::{Observer, RunError, Status};
+
+/// What the caller decides.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepOptions<'a> {
+    /// Folder of the study; made if it does not exist.
+    pub out: &'a Path,
+    /// What cells are measured on: those that were done on another hardware are done again here.
+    pub hardware: &'a str,
+    /// Set from outside to end after the current step.
+    pub interrupted: &'a AtomicBool,
+    /// Threads that the engine uses, for the record.
+    pub n_thread: usize,
+    /// Where loaded graphs are kept.
+    pub cache: &'a Cache,
+    /// Whether cells that have failed are done again.
+    pub retry: bool,
+}
+
+/// Who watches a sweep.
+pub trait SweepObserver: CellObserver {
+    /// A cell begins, the `n`-th of the study, from 1.
+    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellFacts) {}
+    /// A cell has ended, and its results are published.
+    fn cell_ended(&self, _cell: &CellFacts, _done: &DoneCell) {}
+}
+
+impl CellObserver for () {}
+impl SweepObserver for () {}
+
+/// What became of a sweep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// Cells done now.
+    pub n_done: usize,
+    /// Cells that were done before.
+    pub n_done_before: usize,
+    /// Cells that other processes work on.
+    pub n_elsewhere: usize,
+    /// Cells, of those that are done, with a run that has failed.
+    pub failed: Vec<String>,
+    /// Whether someone asked it to end.
+    pub is_interrupted: bool,
+}
+
+/// Trains every cell of a study that is not done and that nobody else works on. Any number of
+/// processes may do so at the same time, on one machine or on several that share the folder.
+///
+/// # Errors
+/// A device that is kept by another study, and results that cannot be stored. What fails within a
+/// cell is recorded with the cell.
+pub fn sweep(
+    study: &Study,
+    options: SweepOptions<'_>,
+    observer: &dyn SweepObserver,
+) -> Result<Sweep, RunError> {
+    let cells = Cells::of(options.out, options.hardware);
+    cells.write_list(study)?;
+    let _devices = lock_devices(study)?;
+    let mut sweep = Sweep::default();
+    let n_cell = study.cells.len();
+    for (n, cell) in (1..).zip(&study.cells) {
+        if options.interrupted.load(Ordering::Relaxed) {
+            sweep.is_interrupted = true;
+            break;
+        }
+        let claim = match cells.claim(&cell.facts, options.retry)? {
+            Claimed::Mine(claim) => claim,
+            Claimed::Elsewhere => {
+                sweep.n_elsewhere += 1;
+                continue;
+            }
+            Claimed::Done(done) => {
+                sweep.n_done_before += 1;
+                sweep.failed.extend(done.has_failed().then(|| cell.facts.id.clone()));
+                continue;
+            }
+        };
+        observer.cell_begins(n, n_cell, &cell.facts);
+        match train(cell, study, options, &claim, observer)? {
+            None => {
+                claim.give_up()?;
+                sweep.is_interrupted = true;
+                break;
+            }
+            Some(done) => {
+                claim.done(&done)?;
+                observer.cell_ended(&cell.facts, &done);
+                sweep.n_done += 1;
+                sweep.failed.extend(done.has_failed().then(|| cell.facts.id.clone()));
+            }
+        }
+    }
+    Ok(sweep)
+}
+
+/// Where times matter, one process at a time.
+fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, RunError> {
+    if !study.blocks.exclusive {
+        return Ok(Vec::new());
+    }
+    let mut devices: Vec<&str> =
+        study.cells.iter().map(|cell| cell.facts.device.as_str()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices.into_iter().map(DeviceLock::take).collect()
+}
+
+/// Trains one cell. `None`: it was interrupted.
+fn train(
+    cell: &Cell,
+    study: &Study,
+    options: SweepOptions<'_>,
+    claim: &Claim,
+    observer: &dyn SweepObserver,
+) -> Result<Option<DoneCell>, RunError> {
+    let started_at = now();
+    let recorder = Recorder::new(observer, claim, &started_at);
+    let run_options = RunOptions {
+        out: options.out,
+        interrupted: options.interrupted,
+        n_thread: options.n_thread,
+        cache: options.cache,
+    };
+    let end = train_in_turns(cell, &study.blocks, run_options, &recorder);
+    observer.ended();
+    let done = match end {
+        Ok(end) if end.is_interrupted => return Ok(None),
+        Ok(CellEnd { blocks, runs, .. }) => {
+            let runs = runs.into_iter().map(|(batcher, outcome)| match outcome.result {
+                Ok(summary) => DoneRun {
+                    batcher,
+                    run_id: outcome.run_id,
+                    status: summary.status,
+                    reason: summary.reason,
+                    n_step: summary.n_step,
+                    median_step_ns: summary.throughput.median_step_ns,
+                    graphs_per_second: summary.throughput.graphs_per_second,
+                },
+                Err(error) => DoneRun {
+                    batcher,
+                    run_id: outcome.run_id,
+                    status: Status::Failed,
+                    reason: Some(error.to_string()),
+                    n_step: 0,
+                    median_step_ns: 0,
+                    graphs_per_second: 0.0,
+                },
+            });
+            DoneCell { started_at, finished_at: now(), blocks, runs: runs.collect(), reason: None }
+        }
+        Err(error) if error.is_storage() => return Err(error),
+        Err(error) => {
+            let reason = Some(error.to_string());
+            let (blocks, runs) = (Vec::new(), Vec::new());
+            DoneCell { started_at, finished_at: now(), blocks, runs, reason }
+        }
+    };
+    Ok(Some(done))
+}
+
+/// Passes news on, and writes down how far the cell is.
+struct Recorder<'a> {
+    to: &'a dyn SweepObserver,
+    claim: &'a Claim,
+    progress: Mutex<Progress>,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(to: &'a dyn SweepObserver, claim: &'a Claim, started_at: &str) -> Self {
+        let progress = Progress {
+            started_at: started_at.to_owned(),
+            block: 0,
+            n_block: None,
+            n_step: 0,
+            run_ids: Vec::new(),
+        };
+        Self { to, claim, progress: Mutex::new(progress) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut progress);
+        // Nothing depends on it; a disk that is full shows itself in the records.
+        let _ = self.claim.progress(&progress);
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn progress(&self) -> std::sync::Arc<dyn Loading> {
+        self.to.progress()
+    }
+    fn started(&self, run: &RunHeader) {
+        self.change(|progress| progress.run_ids.push(run.run_id.clone()));
+        self.to.started(run);
+    }
+    fn stepped(&self, step: u64, loss: f64) {
+        self.to.stepped(step, loss);
+    }
+    fn evaluated(&self, eval: &EvalRecord) {
+        self.to.evaluated(eval);
+    }
+}
+
+impl CellObserver for Recorder<'_> {
+    fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+        // The disk is left alone between the turns of a block.
+        let is_new = {
+            let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.block != block || progress.n_block != n_block
+        };
+        if is_new {
+            self.change(|progress| {
+                progress.block = block;
+                progress.n_block = n_block;
+                progress.n_step = n_step;
+            });
+        }
+        self.to.turn(run, block, n_block, n_step);
+    }
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
