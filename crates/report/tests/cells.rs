@@ -10,6 +10,8 @@ use std::path::Path;
 use batchlab_report::{
     Attribution, Cause, Parts, Questions, Report, Results, Share, Standing, Unit, html, sentence,
 };
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use study::{COPY, NEW_SHAPE, PLANNING, STRATEGIES, Strategy, Study, write};
 
 fn read(dir: &Path) -> Results {
@@ -110,6 +112,40 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
     for id in ["throughput", "times", "course", "blocks", "stages", "waiting", "padding"] {
         assert!(!shows(id, "dynamic") && shows(id, "exact"), "{id}");
     }
+}
+
+/// Rewrites the tables as version 1 of the schema has them.
+fn to_version_1(dir: &Path) {
+    let new = ["cell", "repeat", "is_exclusive", "n_attempt", "block", "turn"];
+    for table in ["runs", "steps"] {
+        for entry in std::fs::read_dir(dir.join("tables").join(table)).unwrap() {
+            let path = entry.unwrap().path();
+            let file = std::fs::File::open(&path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+            let rows: Vec<_> = reader.map(Result::unwrap).collect();
+            let schema = rows[0].schema();
+            let is_old = |i: &usize| !new.contains(&schema.field(*i).name().as_str());
+            let old: Vec<usize> = (0..schema.fields().len()).filter(is_old).collect();
+            let schema = std::sync::Arc::new(schema.project(&old).unwrap());
+            let file = std::fs::File::create(&path).unwrap();
+            let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+            rows.iter().for_each(|rows| writer.write(&rows.project(&old).unwrap()).unwrap());
+            writer.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn tables_of_version_1_have_runs_and_no_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study { n_strategy: 2, ..Study::default() }, |_| ());
+    to_version_1(dir.path());
+    let results = read(dir.path());
+    assert!(results.runs.iter().all(|run| run.cell.is_none() && run.blocks.is_empty()));
+    let report = Report::of(&results);
+    assert_eq!(report.left_out, []);
+    assert_eq!(report.verdicts[0].rivals[0].unit, Unit::Runs { n_best: 2, n_rival: 2 });
+    assert!(sentence(&report.verdicts[0]).contains("2 runs are too few"));
 }
 
 fn share<'a>(attribution: &'a Attribution, name: &str) -> &'a Share {
