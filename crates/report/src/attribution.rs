@@ -38,19 +38,23 @@ pub enum Cause {
     PaddedWork,
     /// Work on real graphs, which costs less per graph if a step holds more of them.
     GraphsPerStep,
-    /// Both of these: a measurement that tells them apart is missing.
+    /// Both of these between two groupings that are padded by the same rule: what the grouping
+    /// saves, in graphs per step and because it fills the padding better.
+    Grouping,
+    /// Both of them between groupings that are padded by different rules.
     Work,
 }
 
 impl Cause {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Planning,
         Self::Collation,
         Self::Waiting,
         Self::NewShapes,
         Self::PaddedWork,
         Self::GraphsPerStep,
+        Self::Grouping,
         Self::Work,
     ];
 
@@ -64,6 +68,7 @@ impl Cause {
             Self::NewShapes => "new shapes",
             Self::PaddedWork => "padded work",
             Self::GraphsPerStep => "real graphs per step",
+            Self::Grouping => "grouping",
             Self::Work => "padding and graphs per step",
         }
     }
@@ -227,11 +232,9 @@ fn share(one: &Measured<'_>, reference: &Measured<'_>, all: &[Measured<'_>]) -> 
             terms.push((Cause::PaddedWork, (r.work - of_r) - (s.work - of_s)));
             terms.push((Cause::GraphsPerStep, of_r - of_s));
         }
-        _ if one.padding == reference.padding && !one.padding.is_empty() => {
-            terms.push((Cause::GraphsPerStep, work));
-        }
         (of_r, of_s) => {
-            terms.push((Cause::Work, work));
+            let is_alike = one.padding == reference.padding && !one.padding.is_empty();
+            terms.push((if is_alike { Cause::Grouping } else { Cause::Work }, work));
             let absent = [(of_r, reference), (of_s, one)];
             let absent = absent.iter().filter(|(work, _)| work.is_none());
             let names: Vec<&str> = absent.map(|(_, measured)| measured.batcher).collect();

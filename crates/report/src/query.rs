@@ -255,7 +255,7 @@ pub(crate) fn attribution() -> String {
     format!(
         "-- Every strategy (s) over every other one as the reference (r). Where a grouping was not
 -- measured without padding, padded_work_us and graphs_per_step_us are null and their sum is in
--- both_us.
+-- grouping_us (one rule of padding for both) or both_us.
 {RUNS}{STEPS}{parts}, numbered as (
     select *, dense_rank() over (order by {SETTING}, batch_size) as place from strategies
 ), unpadded as (
@@ -282,7 +282,8 @@ select * exclude (planning, copying, waiting, new_shapes, work, unpadded, saved)
        case when same_grouping then work when unpadded is not null then work - unpadded
        end / 1e3 as padded_work_us,
        case when same_grouping then 0 when unpadded is not null then unpadded
-            when same_padding then work end / 1e3 as graphs_per_step_us,
+       end / 1e3 as graphs_per_step_us,
+       if(same_grouping or unpadded is not null or not same_padding, 0, work) / 1e3 as grouping_us,
        if(same_grouping or unpadded is not null or same_padding, 0, work) / 1e3 as both_us
 from pairs order by all;",
         SETTING = setting!(),

@@ -215,6 +215,11 @@ fn what_cannot_be_told_apart_is_said() {
     };
     assert_eq!(causes("static-2^N"), [Cause::PaddedWork]);
     assert_eq!(causes("dynamic"), [Cause::Work]);
+    let over_constant = Report::of(&read(dir.path())).attributions.remove(0);
+    assert_eq!(over_constant.reference, "static-constant");
+    let terms = &share(&over_constant, "dynamic").terms;
+    assert_eq!(terms.last().unwrap().cause, Cause::Grouping, "one rule of padding");
+    assert_adds_up(&over_constant);
     let missing = share(attribution, "dynamic").missing.as_deref().unwrap();
     assert!(missing.starts_with("dynamic with padding = \"none\" was not measured"), "{missing}");
     assert_eq!(share(attribution, "static-2^N").missing, None);

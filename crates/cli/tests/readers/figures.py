@@ -46,6 +46,7 @@ CAUSES = {
     "new shapes": "new_shapes_us",
     "padded work": "padded_work_us",
     "real graphs per step": "graphs_per_step_us",
+    "grouping": "grouping_us",
     "padding and graphs per step": "both_us",
 }
 

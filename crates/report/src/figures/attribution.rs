@@ -54,7 +54,8 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
     let mut note = "What each strategy saves of the time per real graph of the reference, cause by \
                     cause; to the left of 0, what it costs more. The terms add up to the whole \
                     difference. Padded work is the difference to the same grouping without padding, \
-                    real graphs per step that between groupings without padding. Means over runs: \
+                    real graphs per step that between groupings without padding; grouping is both of \
+                    them between groupings with one rule of padding. Means over runs: \
                     the factor may differ from that of the verdict in its last digit."
         .to_owned();
     if !missing.is_empty() {
