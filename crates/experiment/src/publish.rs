@@ -176,7 +176,7 @@ impl Publisher {
     /// A file that cannot be moved.
     pub fn tables(&self, files: &[WrittenFile]) -> Result<(), RunError> {
         let mut files: Vec<&WrittenFile> = files.iter().collect();
-        files.sort_by_key(seal::order);
+        files.sort_by_key(|file| file.table == Table::Runs);
         let place = |file: &WrittenFile| {
             let group = match file.path.extension().and_then(|extension| extension.to_str()) {
                 None | Some("parquet") => "tables",
@@ -187,7 +187,10 @@ impl Publisher {
         };
         let sealed = files.iter().map(|file| Sealed::of(file, &place(file)));
         let seal = Seal { files: sealed.collect::<Result<_, _>>()? };
-        let text = serde_json::to_string_pretty(&seal).expect("texts and numbers are JSON");
+        let text = serde_json::to_string_pretty(&seal).map_err(|error| RunError::Publish {
+            path: self.run_folder().join(seal::NAME),
+            source: error.into(),
+        })?;
         self.text(seal::NAME, &(text + "\n"))?;
         for file in files {
             let to = self.out.join(place(file));

@@ -11,7 +11,7 @@
 //! where `u` is the `w` of the strategy with the same grouping and without padding. Strategies of one
 //! grouping share their `u`, so it need not be measured for them. The terms add up to the difference by
 //! construction. A term d is the factor exp(d / L) of the speed-up, where L is the logarithmic mean of
-//! t_r and t_s: the factors multiply to t_r / t_s (Ang, Energy Policy 32, 2004: the additive and the
+//! `t_r` and `t_s`: the factors multiply to `t_r / t_s` (Ang, Energy Policy 32, 2004: the additive and the
 //! multiplicative form of the logarithmic mean Divisia decomposition).
 
 use batchlab_stats::mean;
@@ -150,9 +150,9 @@ fn of_size(
     let is_comparable = |run: &Run| {
         shared.is_empty() || run.cell.as_deref().is_some_and(|cell| shared.contains(&cell))
     };
-    let measured = |group: &&'_ Group| {
+    let measured = |group: &&Group| {
         let runs: Vec<&Run> = group.runs.iter().filter(|run| is_comparable(run)).collect();
-        Some(((*group).batcher.clone(), runs[0].strategy.clone(), means(&runs)?))
+        Some((group.batcher.clone(), runs[0].strategy.clone(), means(&runs)?))
     };
     let owned: Vec<(String, Options, Parts)> = groups.iter().filter_map(measured).collect();
     let mut all: Vec<Measured<'_>> = owned

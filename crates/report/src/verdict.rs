@@ -168,7 +168,7 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
     } else {
         Measure::TimePerStep
     };
-    let mut ordered = by_time(groups, measure);
+    let mut ordered = by_time(&groups, measure);
     ordered.sort_by(|a, b| a.1.total_cmp(&b.1));
     let ((best, _), others) = ordered.split_first()?;
     if others.is_empty() {
@@ -190,9 +190,9 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
 
 /// The strategies with a typical time of each: over the blocks of cells that all of them share, if
 /// there are any, else over runs.
-fn by_time(groups: Vec<&Group>, measure: Measure) -> Vec<(&Group, f64)> {
+fn by_time<'a>(groups: &[&'a Group], measure: Measure) -> Vec<(&'a Group, f64)> {
     let cells: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
-    let shared = shared_cells(&groups);
+    let shared = shared_cells(groups);
     let typical = |(group, cells): (&Group, &Cells<'_>)| {
         if measure == Measure::TimePerStep || shared.is_empty() {
             return median(&group.sample(|run| measure.of(run)));

@@ -129,7 +129,9 @@ fn to_version_1(dir: &Path) {
             let schema = std::sync::Arc::new(schema.project(&old).unwrap());
             let file = std::fs::File::create(&path).unwrap();
             let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
-            rows.iter().for_each(|rows| writer.write(&rows.project(&old).unwrap()).unwrap());
+            for rows in &rows {
+                writer.write(&rows.project(&old).unwrap()).unwrap();
+            }
             writer.close().unwrap();
         }
     }

@@ -56,6 +56,7 @@ fn turns(machine: &mut Machine, n_block: usize, n_step: usize, bias: f64) -> Tur
     (0..n_block).map(block).collect()
 }
 
+#[allow(clippy::unwrap_used, reason = "blocks have steps")]
 fn pairs(turns: &Turns) -> Vec<(f64, f64)> {
     turns.iter().map(|[a, b]| (mean(a).unwrap(), mean(b).unwrap())).collect()
 }

@@ -11,7 +11,6 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use batchlab_core::hash::hexadecimal;
-use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -106,9 +105,4 @@ fn digest(path: &Path) -> io::Result<(String, u64)> {
             }
         }
     }
-}
-
-/// In which order files appear: the row of the run, which says that the others are there, comes last.
-pub(super) fn order(file: &&WrittenFile) -> bool {
-    file.table == Table::Runs
 }

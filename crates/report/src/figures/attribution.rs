@@ -1,5 +1,7 @@
 //! Why strategies differ, and where their time goes.
 
+use std::fmt::Write as _;
+
 use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::attribution::{Attribution, Cause, Share};
 use crate::number::{factor, significant};
@@ -59,7 +61,7 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
                     the factor may differ from that of the verdict in its last digit."
         .to_owned();
     if !missing.is_empty() {
-        note += &format!(" Missing: {}.", missing.join("; "));
+        let _ = write!(note, " Missing: {}.", missing.join("; "));
     }
     Figure {
         id: "attribution",

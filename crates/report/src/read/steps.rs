@@ -128,6 +128,7 @@ struct Steps {
 impl Steps {
     fn of(run: &Run) -> Self {
         let n_step_planned = run.n_step_planned.max(1);
+        let n_stretch = usize::try_from(N_STRETCH.min(n_step_planned)).unwrap_or(1);
         Self {
             is_serial: run.prefetch_depth == 0,
             n_step_planned,
@@ -138,7 +139,7 @@ impl Steps {
             data: 0.0,
             parts: Sums::default(),
             blocks: BTreeMap::new(),
-            stretches: vec![(0.0, 0.0); N_STRETCH.min(n_step_planned) as usize],
+            stretches: vec![(0.0, 0.0); n_stretch],
         }
     }
 
