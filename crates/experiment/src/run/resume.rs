@@ -125,14 +125,18 @@ impl Before {
         }
         let paths = checkpoint::list(&publish::checkpoints(out, run_id));
         let Some(journal) = find_journal(out, run_id) else {
-            let status = publish::published_status(out, run_id);
-            let (run_id, out) = run();
-            return Err(match status.as_deref() {
+            let has_ended = match publish::published_status(out, run_id).as_deref() {
                 // Its rows were published, but there was never anything to go on from.
-                Some("crashed" | "failed" | "interrupted") => {
-                    ResumeError::NoCheckpoint { run_id, out }.into()
-                }
-                _ => ResumeError::Ended { run_id, out }.into(),
+                Some("crashed" | "failed" | "interrupted") => false,
+                Some(_) => true,
+                // Killed before anything was recorded, if it has published nothing at all.
+                None => publish::Seal::read(out, run_id)?.is_some(),
+            };
+            let (run_id, out) = run();
+            return Err(if has_ended {
+                ResumeError::Ended { run_id, out }.into()
+            } else {
+                ResumeError::NoCheckpoint { run_id, out }.into()
             });
         };
         let mut fault = None;
