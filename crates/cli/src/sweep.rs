@@ -3,6 +3,7 @@
 mod dry_run;
 mod observe;
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ use observe::{Bar, Lines};
 /// work on one study.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Arguments {
     /// Study file, or a run's configuration.
     study: PathBuf,
@@ -132,23 +134,19 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
 }
 
 fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
-    let n_cell = study.cells.len();
-    let all = done.n_done + done.n_done_before;
-    let mut text = format!("{all} of {n_cell} cells are done");
+    let (n_cell, out) = (study.cells.len(), out.display());
+    let mut text = format!("{} of {n_cell} cells are done", done.n_done + done.n_done_before);
     if done.n_elsewhere > 0 {
-        text += &format!(", {} at work in other processes", done.n_elsewhere);
+        let _ = write!(text, ", {} at work in other processes", done.n_elsewhere);
     }
     if !done.failed.is_empty() {
-        text += &format!(
-            "; runs of {} have failed (batchlab status {} says why, --retry does them again)",
-            done.failed.join(", "),
-            out.display()
-        );
+        let cells = done.failed.join(", ");
+        let _ = write!(text, "; runs of {cells} have failed (batchlab status {out} says why)");
     }
     let next = if done.is_interrupted {
         "go on with the same command; the cell that was at work begins anew".to_owned()
     } else {
-        format!("batchlab report {} --html report.html", out.display())
+        format!("batchlab report {out} --html report.html")
     };
     format!("{text}\n{next}")
 }

@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use batchlab_experiment::Study;
+
 #[test]
 fn every_configuration_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
@@ -25,4 +27,52 @@ fn every_configuration_is_right() {
         assert_eq!(resolved["study"].as_str(), stem, "{}", path.display());
     }
     assert!(n_checked > 1, "no configurations in {}", folder.display());
+}
+
+/// The study of the paper and its miniature: as many cells and runs as they say.
+#[test]
+fn every_study_is_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/study");
+    let read = |name: &str, arguments: &[&str]| {
+        let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
+        let (defaults, presets) = (batchlab_builtin::DEFAULTS, batchlab_builtin::PRESETS);
+        let study = Study::read(&folder.join(name), &arguments, defaults, presets);
+        study.unwrap_or_else(|error| panic!("{error}"))
+    };
+    let n_file = std::fs::read_dir(&folder).unwrap().count();
+    assert_eq!(n_file, 2, "read the others here too");
+
+    batchlab_builtin::link();
+    let quick = read("quick.toml", &[]);
+    assert_eq!((quick.name.as_str(), quick.cells.len(), quick.n_run()), ("quick", 8, 40));
+    // Two data sets, three models, four batch sizes, two pipelines, ten repeats; five batchers.
+    let paper = read("paper.toml", &["device=cpu"]);
+    assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2400));
+    let painn = paper.cells.iter().find(|cell| cell.facts.model == "painn").unwrap();
+    let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
+    assert!(decays.eq([0.98; 5]), "changes for one model reach its runs");
+    let ids: std::collections::HashSet<&str> =
+        paper.cells.iter().map(|cell| cell.facts.id.as_str()).collect();
+    assert_eq!(ids.len(), 480);
+    let part = read("paper.toml", &["device=cpu", "models=mpeu", "batch_sizes=32", "repeats=1"]);
+    assert_eq!(part.cells.len(), 4);
+    // A run's configuration is a study too, and the command line makes a grid of it.
+    let run = |arguments: &[&str]| {
+        let study = read("../smoke.toml", arguments);
+        let cell = |cell: &batchlab_experiment::study::Cell| {
+            (cell.facts.batch_size, cell.facts.batchers.clone())
+        };
+        study.cells.iter().map(cell).collect::<Vec<_>>()
+    };
+    let dynamic = || vec!["dynamic".to_owned()];
+    assert_eq!(run(&[]), [(Some(32), dynamic())]);
+    assert_eq!(run(&["batch_sizes=16,64"]), [(Some(16), dynamic()), (Some(64), dynamic())]);
+    let all = ["static-64".to_owned(), "exact".to_owned()].to_vec();
+    assert_eq!(run(&["batchers=static-64,exact", "batch_sizes=16"]), [(Some(16), all.clone())]);
+    assert_eq!(run(&["batchers=static-64,exact"]), [(Some(32), all)]);
+    let sizes = |arguments: &[&str]| -> Vec<u32> {
+        let study = read("../smoke.toml", arguments);
+        study.cells.iter().filter_map(|c| c.runs[0].config.batcher.batch_size()).collect()
+    };
+    assert_eq!((sizes(&[]), sizes(&["batch_sizes=16,64"])), (vec![32], vec![16, 64]));
 }

@@ -273,7 +273,8 @@ record! {
         /// Largest memory on the device, in bytes; null on a CPU.
         peak_device_bytes: Option<i64>,
         /// Cell of a study: its runs were trained in one process, in turns, so that they can be
-        /// compared block by block. Null for a run of its own.
+        /// compared block by block. A cell that was begun anew has another name. Null for a run of its
+        /// own.
         cell: Option<String>,
         /// Number of the repetition within the study, from 0.
         repeat: Option<i64>,

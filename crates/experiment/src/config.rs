@@ -184,7 +184,8 @@ pub struct Training {
     /// `timing = "combined"`; with `"stages"` it must be 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<u32>,
-    /// Steps at the beginning that are marked as warm-up in the results.
+    /// Steps at the beginning that are marked as warm-up in the results; those after them too, for as
+    /// long as each brings a padded shape that is new, up to ten times as many.
     #[serde(default = "default_warmup")]
     pub warmup_steps: u64,
     /// When the state of training is saved, so that the run can go on from there. An interrupted run

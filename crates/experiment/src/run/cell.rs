@@ -33,19 +33,20 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<RunSummary, RunError>,
 }
 
-/// Trains the runs of a cell, block by block. A run that fails does not keep the others from going on.
+/// Trains the runs of a cell, block by block, and records them under a label. A run that fails does not keep the others from going on.
 ///
 /// # Errors
 /// Data that cannot be loaded, and results that cannot be stored.
 pub(crate) fn train_in_turns(
     cell: &Cell,
+    label: &str,
     blocks: &Blocks,
     options: RunOptions<'_>,
     observer: &dyn CellObserver,
 ) -> Result<CellEnd, RunError> {
     let data = Data::load(&cell.runs[0], options.cache, observer)?;
     let membership = Membership {
-        cell: cell.facts.id.clone(),
+        cell: label.to_owned(),
         repeat: cell.facts.repeat,
         is_exclusive: blocks.exclusive,
     };

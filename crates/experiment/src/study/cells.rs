@@ -51,6 +51,8 @@ pub enum CellState {
 /// How far a cell is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
     /// When it began, in RFC 3339.
     pub started_at: String,
     /// The block at work.
@@ -66,6 +68,8 @@ pub struct Progress {
 /// What became of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneCell {
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
     /// When it began and ended, in RFC 3339.
     pub started_at: String,
     /// When it ended, in RFC 3339.
@@ -108,6 +112,8 @@ pub struct DoneRun {
 /// The right to work on a cell. It ends with the process, or when it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
+    /// Number of the attempt, from 1.
+    pub(super) attempt: u32,
     folder: PathBuf,
     lock: Lock,
 }
@@ -147,13 +153,14 @@ impl Cells {
             Err(error) => return Err(error),
         };
         // Only who has the lock may look: another process might have ended the cell just now.
-        match read::<DoneCell>(&folder.join(DONE))? {
-            Some(done) if !(retry && done.has_failed()) => {
-                lock.remove()?;
-                Ok(Claimed::Done(Box::new(done)))
-            }
-            _ => Ok(Claimed::Mine(Claim { folder, lock })),
+        let done = read::<DoneCell>(&folder.join(DONE))?;
+        if let Some(done) = done.as_ref().filter(|done| !(retry && done.has_failed())) {
+            lock.remove()?;
+            return Ok(Claimed::Done(Box::new(done.clone())));
         }
+        let left: Option<Progress> = read(&folder.join(PROGRESS))?;
+        let before = done.map(|done| done.attempt).max(left.map(|left| left.attempt));
+        Ok(Claimed::Mine(Claim { attempt: before.unwrap_or(0) + 1, folder, lock }))
     }
 
     /// All cells, in the order of the study.
@@ -171,9 +178,10 @@ impl Cells {
             return Ok(CellState::Done(Box::new(done)));
         }
         let progress = read(&folder.join(PROGRESS))?;
-        Ok(match Lock::is_held(&folder) {
-            true => CellState::AtWork { progress },
-            false => CellState::Waiting { abandoned: progress },
+        Ok(if Lock::is_held(&folder) {
+            CellState::AtWork { progress }
+        } else {
+            CellState::Waiting { abandoned: progress }
         })
     }
 }
@@ -272,7 +280,14 @@ mod tests {
             graphs_per_second: 0.5,
         };
         let (started_at, finished_at) = (String::new(), String::new());
-        DoneCell { started_at, finished_at, blocks: vec![5, 5], runs: vec![run], reason: None }
+        DoneCell {
+            attempt: 2,
+            started_at,
+            finished_at,
+            blocks: vec![5, 5],
+            runs: vec![run],
+            reason: None,
+        }
     }
 
     #[test]
@@ -294,6 +309,7 @@ mod tests {
         let cells = Cells::of(out.path(), "here");
         let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
         let progress = Progress {
+            attempt: claim.attempt,
             started_at: String::new(),
             block: 3,
             n_block: Some(7),
@@ -306,9 +322,11 @@ mod tests {
         let abandoned = Some(progress);
         assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Waiting { abandoned });
         let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
+        assert_eq!(claim.attempt, 2);
         claim.done(&done(Status::Failed)).unwrap();
         assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Done(_)));
-        assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Mine(_)));
+        let Claimed::Mine(claim) = cells.claim(&cell("a"), true).unwrap() else { panic!() };
+        assert_eq!(claim.attempt, 3);
     }
 
     #[test]

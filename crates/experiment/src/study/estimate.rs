@@ -14,7 +14,7 @@ const TRIAL: Duration = Duration::from_millis(400);
 /// What a row of the table `steps` takes in Parquet, in bytes: 15 to 30 were seen.
 const STEP_BYTES: u64 = 30;
 /// What the five files of a run take without their rows, with its configuration.
-const RUN_BYTES: u64 = 80_000;
+const RUN_BYTES: u64 = 50_000;
 
 /// What one cell will take.
 #[derive(Debug, Clone, PartialEq)]

@@ -196,8 +196,17 @@ impl Expansion<'_> {
     fn lists(&self, grid: Grid, mut rest: Table, overrides: &Overrides) -> Result<Lists, RunError> {
         let datasets = self.choices(Kind::Dataset, grid.datasets, &mut rest, overrides)?;
         let models = self.choices(Kind::Model, grid.models, &mut rest, overrides)?;
-        let batchers = match (grid.batchers.as_slice(), rest.remove("batcher")) {
-            ([], Some(Value::Table(table))) => vec![table],
+        // What the command line lists stands in for the one of the file.
+        let own = rest.remove("batcher");
+        let own_size = own.as_ref().and_then(|own| own.get("batch_size")).cloned();
+        let own = own.filter(|_| !overrides.lists_batchers());
+        let batchers = match (grid.batchers.as_slice(), own) {
+            ([], Some(Value::Table(mut table))) => {
+                if !grid.batch_sizes.is_empty() {
+                    table.remove("batch_size");
+                }
+                vec![table]
+            }
             ([], _) => {
                 return Err(self.wrong(
                     "there is no batcher to compare: add batchers = [\"static-64\", \"dynamic\"]",
@@ -215,6 +224,7 @@ impl Expansion<'_> {
         }
         let sized = batchers.iter().any(|table| table.contains_key("batch_size"));
         let batch_sizes = match (takes_size, grid.batch_sizes.as_slice()) {
+            (true, []) if !sized && own_size.is_some() => vec![own_size.and_then(batch_size)],
             (true, []) if !sized => {
                 return Err(self.wrong("there is no batch size: add batch_sizes = [16, 32]"));
             }
@@ -308,12 +318,15 @@ impl Expansion<'_> {
         }
         let hashed = (&configs, blocks, repeat);
         let hash = sha256(serde_json::to_string(&hashed).unwrap_or_default().as_bytes());
-        let size = place.size.map(|size| format!("-B{}", size.get())).unwrap_or_default();
+        let sizes: Vec<_> = runs.iter().map(|run| run.config.batcher.batch_size()).collect();
+        let common = sizes.iter().all(|size| *size == sizes[0]).then_some(sizes[0]).flatten();
+        let batch_size = place.size.map(BatchSize::get).or(common);
+        let size = batch_size.map(|size| format!("-B{size}")).unwrap_or_default();
         let facts = CellFacts {
             id: format!("{dataset}-{model}{size}-r{repeat}-{}", &hash[..8]),
             dataset,
             model,
-            batch_size: place.size.map(BatchSize::get),
+            batch_size,
             repeat,
             variant: place.variant.label.clone(),
             batchers,
@@ -379,6 +392,11 @@ struct Place<'a> {
     model: &'a Choice,
     size: Option<BatchSize>,
     variant: &'a Variant,
+}
+
+/// A batch size as TOML; its errors show where the whole run is checked.
+fn batch_size(value: Value) -> Option<BatchSize> {
+    value.try_into().ok()
 }
 
 /// A component of the list by its name, or one with its defaults.

@@ -47,6 +47,13 @@ impl Overrides {
         Ok(all)
     }
 
+    /// Whether the batchers are listed.
+    pub(super) fn lists_batchers(&self) -> bool {
+        self.plain
+            .iter()
+            .any(|change| change.split_once('=').is_some_and(|(key, _)| key.trim() == "batchers"))
+    }
+
     /// All combinations of the variants: each a list of overrides.
     pub(super) fn combinations(&self) -> Vec<Vec<String>> {
         self.variants.iter().fold(vec![Vec::new()], |all, values| {
@@ -63,8 +70,7 @@ fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
     for (at, c) in text.char_indices() {
         match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => {}
+            (Some(open), _) => quote = (c != open).then_some(open),
             (None, '"' | '\'') => quote = Some(c),
             (None, '[' | '{') => depth += 1,
             (None, ']' | '}') => depth -= 1,

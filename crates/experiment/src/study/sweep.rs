@@ -138,8 +138,10 @@ fn train(
         n_thread: options.n_thread,
         cache: options.cache,
     };
-    let end = train_in_turns(cell, &study.blocks, run_options, &recorder);
+    let label = label(cell, claim.attempt);
+    let end = train_in_turns(cell, &label, &study.blocks, run_options, &recorder);
     observer.ended();
+    let attempt = claim.attempt;
     let done = match end {
         Ok(end) if end.is_interrupted => return Ok(None),
         Ok(CellEnd { blocks, runs, .. }) => {
@@ -163,16 +165,32 @@ fn train(
                     graphs_per_second: 0.0,
                 },
             });
-            DoneCell { started_at, finished_at: now(), blocks, runs: runs.collect(), reason: None }
+            DoneCell {
+                attempt,
+                started_at,
+                finished_at: now(),
+                blocks,
+                runs: runs.collect(),
+                reason: None,
+            }
         }
         Err(error) if error.is_storage() => return Err(error),
         Err(error) => {
             let reason = Some(error.to_string());
             let (blocks, runs) = (Vec::new(), Vec::new());
-            DoneCell { started_at, finished_at: now(), blocks, runs, reason }
+            DoneCell { attempt, started_at, finished_at: now(), blocks, runs, reason }
         }
     };
     Ok(Some(done))
+}
+
+/// The name of a cell in results. What an attempt before may have published was trained in another
+/// process: it must not be taken for a part of this one.
+fn label(cell: &Cell, attempt: u32) -> String {
+    match attempt {
+        1 => cell.facts.id.clone(),
+        attempt => format!("{}-attempt{attempt}", cell.facts.id),
+    }
 }
 
 /// Passes news on, and writes down how far the cell is.
@@ -185,6 +203,7 @@ struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     fn new(to: &'a dyn SweepObserver, claim: &'a Claim, started_at: &str) -> Self {
         let progress = Progress {
+            attempt: claim.attempt,
             started_at: started_at.to_owned(),
             block: 0,
             n_block: None,
