@@ -75,7 +75,6 @@ fn check_numbers(python: &Path) {
     let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
     let report = report.arg("report").arg(dir.path()).args(["--json", "--compile-cost", "0.002"]);
     let lines = fed(python, "figures.py", dir.path(), &succeed(report).stdout);
-    println!("{lines}");
     for figure in ["attribution", "stages", "blocks", "what-if", "waiting", "throughput", "curves"]
     {
         let line = lines.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(' '));
