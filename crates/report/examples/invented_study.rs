@@ -5,13 +5,14 @@
 mod study;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use study::{Study, write};
 
-fn main() {
+fn main() -> ExitCode {
     let Some(dir) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        eprintln!("usage: invented_study DIR");
-        std::process::exit(2);
+        // The usage stands above.
+        return ExitCode::from(2);
     };
     for batch_size in [16, 32] {
         for (timing, prefetch_depth) in [("stages", 0), ("combined", 0), ("combined", 2)] {
@@ -19,4 +20,5 @@ fn main() {
             write(&dir, &study, |_| ());
         }
     }
+    ExitCode::SUCCESS
 }
