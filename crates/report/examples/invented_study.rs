@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     };
     for batch_size in [16, 32] {
         for (timing, prefetch_depth) in [("stages", 0), ("combined", 0), ("combined", 2)] {
-            let study = Study { batch_size, timing, prefetch_depth, ..Study::default() };
+            let study = Study { timing, prefetch_depth, batch_size, ..Study::default() };
             write(&dir, &study, |_| ());
         }
     }
