@@ -78,8 +78,15 @@ fn tell(diagnosis: &Diagnosis, arguments: &Arguments) {
     if !diagnosis.damaged.is_empty() {
         say!("move damaged files elsewhere: most readers fail over a whole table for one of them");
     }
+    for stray in &diagnosis.strays {
+        say!("{}: of no run; nothing was done about it", stray.display());
+    }
     let n_whole = diagnosis.n_file - diagnosis.damaged.len();
-    say!("{n_whole} of {} files under tables are whole", diagnosis.n_file);
+    say!(
+        "{n_whole} of {} files under tables are whole; {} were compared with their checksums",
+        diagnosis.n_file,
+        diagnosis.n_sealed
+    );
 }
 
 fn describe(salvage: &Salvage) -> String {

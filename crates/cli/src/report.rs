@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use batchlab_forecast::picture::png;
-use batchlab_report::{Report, ReportError, Results, html, picture, sentence};
+use batchlab_report::{
+    Questions, Report, ReportError, Results, batchers, html, picture, sentence, settings,
+};
 
 use crate::exit::{DataFault, Usage};
 use crate::say::say;
@@ -27,6 +29,15 @@ pub(crate) struct Arguments {
     /// Write every figure as a picture into this folder.
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
+    /// Strategy that speed-ups are split against, such as `static-64`; the slowest by default.
+    #[arg(long, value_name = "LABEL")]
+    reference: Option<String>,
+    /// Ask what if every padded shape cost so many seconds, as it does where XLA compiles.
+    ///
+    /// From the published times of an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. An
+    /// assumption: it never enters a verdict or a measured number.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    compile_cost: Option<f64>,
     /// Print all settings, verdicts and figures with their numbers as JSON.
     #[arg(long)]
     json: bool,
@@ -34,7 +45,18 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let results = Results::read(&arguments.dirs).map_err(fault)?;
-    let report = Report::of(&results);
+    if let Some(reference) = &arguments.reference {
+        let known = batchers(&settings(&results));
+        if !known.contains(reference) {
+            let known = known.join(", ");
+            return Err(
+                Usage(format!("no strategy is called \"{reference}\"; there are {known}")).into()
+            );
+        }
+    }
+    let questions =
+        Questions { reference: arguments.reference.clone(), compile_cost: arguments.compile_cost };
+    let report = Report::answering(&results, &questions);
     if let Some(path) = &arguments.html {
         write(path, html(&report, &results, &command(arguments)).as_bytes())?;
         say!("page in {}", path.display());
@@ -49,6 +71,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds above 0.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    if seconds.is_finite() && seconds > 0.0 {
+        Ok(seconds)
+    } else {
+        Err(format!("{text} s is no cost; give seconds above 0, for example 2"))
+    }
 }
 
 fn fault(error: ReportError) -> anyhow::Error {
@@ -70,8 +102,22 @@ fn verdicts(report: &Report) -> String {
             let _ = writeln!(text, "  {}", sentence(verdict));
         }
     }
+    for what_if in &report.what_ifs {
+        let fastest = &what_if.candidates[0];
+        let _ = writeln!(
+            text,
+            "what if every shape cost {} s (assumed): {}, B = {}: {} ({:.1} µs per graph); as measured {}",
+            what_if.compile_cost,
+            report.settings[what_if.setting].title,
+            what_if.batch_size.map_or_else(|| "none".to_owned(), |size| size.to_string()),
+            fastest.batcher,
+            fastest.with_compilation_ns / 1e3,
+            what_if.measured_fastest,
+        );
+    }
     for left in &report.left_out {
-        let _ = writeln!(text, "left out: {} runs ({})", left.n_run, left.why);
+        let runs = if left.n_run == 1 { "run" } else { "runs" };
+        let _ = writeln!(text, "left out: {} {runs} ({})", left.n_run, left.why);
     }
     text
 }
@@ -102,6 +148,12 @@ fn command(arguments: &Arguments) -> String {
         if let Some(path) = path {
             words.extend([option.to_owned(), quoted(path)]);
         }
+    }
+    if let Some(reference) = &arguments.reference {
+        words.extend(["--reference".to_owned(), quoted(Path::new(reference))]);
+    }
+    if let Some(cost) = arguments.compile_cost {
+        words.extend(["--compile-cost".to_owned(), cost.to_string()]);
     }
     words.join(" ")
 }

@@ -88,6 +88,17 @@ fn mistakes_have_their_exit_codes() {
     let (csv, out) = (published(dir.path(), "8"), dir.path().join("out"));
     let text = stderr(batchlab().arg("report").arg(dir.path()), 2);
     assert!(text.contains("there is no") && text.contains("tables/runs"), "{text}");
+    let results = dir.path().join("results");
+    batchlab().arg("import").arg(&csv).arg("--out").arg(&results).assert().success();
+    let report =
+        |arguments: [&str; 2]| stderr(batchlab().arg("report").arg(&results).args(arguments), 2);
+    let text = report(["--reference", "static-32"]);
+    assert!(
+        text.contains("no strategy is called \"static-32\"; there are dynamic, static-64"),
+        "{text}"
+    );
+    let text = report(["--compile-cost", "0"]);
+    assert!(text.contains("0 s is no cost; give seconds above 0"), "{text}");
     let text = stderr(batchlab().arg("import").args([&csv, &csv]).arg("--out").arg(&out), 2);
     assert!(text.contains("are the same file; give it once"), "{text}");
     let bad = published(dir.path(), "x");

@@ -14,15 +14,20 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::RunError;
-use crate::publish::{is_locked, unfinished};
+use crate::publish::{is_locked, strays, unfinished};
 
 /// What was found in the folder of a study, and what was done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diagnosis {
     /// Runs with something in `wip/`.
     pub runs: Vec<Patient>,
-    /// Files under `tables/` that were read from beginning to end.
+    /// What lies in `wip/` and is of no run; nothing was done about it.
+    pub strays: Vec<PathBuf>,
+    /// Files under `tables/` that were read from beginning to end, and files that were published and
+    /// are gone.
     pub n_file: usize,
+    /// Files that were compared with the checksums that were written down when they were published.
+    pub n_sealed: usize,
     /// Those of them that readers will stumble over.
     pub damaged: Vec<Damaged>,
 }
@@ -73,7 +78,8 @@ pub struct Salvage {
     pub torn_bytes: u64,
     /// A copy of the journal, if the disk gave back other bytes than were written.
     pub damaged_journal: Option<PathBuf>,
-    /// `run --resume` goes on after this step; `None`: there is no checkpoint.
+    /// `run --resume` goes on after this step; `None`: there is no checkpoint that is whole and whose
+    /// rows can be read.
     pub resumes_after: Option<u64>,
 }
 
@@ -106,6 +112,7 @@ pub fn examine(out: &Path, dry_run: bool) -> Result<Diagnosis, RunError> {
         Patient { run_id, finding }
     };
     let runs = unfinished(out).into_iter().map(patient).collect();
-    let (n_file, damaged) = tables::examine(&out.join("tables"))?;
-    Ok(Diagnosis { runs, n_file, damaged })
+    let found = tables::examine(out)?;
+    let (n_file, n_sealed, damaged) = (found.n_file, found.n_sealed, found.damaged);
+    Ok(Diagnosis { runs, strays: strays(out), n_file, n_sealed, damaged })
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! <out>/wip/<run_id>/             lock, journal, and files being written; see `journal`
 //! <out>/tables/<table>/<run_id>.parquet
+//! <out>/runs/<run_id>/files.json  checksums of what was published; see [`Seal`]
 //! <out>/runs/<run_id>/config.toml the resolved configuration, and the other texts about a run
 //! <out>/runs/<run_id>/checkpoints from which the run can go on; see `checkpoint`
 //! <out>/runs/<run_id>/journal     of a run that ended early and can go on
@@ -12,6 +13,8 @@
 //! they are written in `wip/` on the same file system, synchronised, verified, and renamed.
 
 mod lock;
+mod seal;
+mod status;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +26,8 @@ use batchlab_core::sink::WrittenFile;
 use crate::RunError;
 pub(crate) use lock::Lock;
 pub use lock::is_locked;
+pub use seal::{Seal, Sealed};
+pub use status::published_status;
 
 /// Name of the journal in either of its places.
 const JOURNAL: &str = "journal";
@@ -54,6 +59,7 @@ impl Publisher {
                 Err(source) => return Err(RunError::Publish { path: runs.join(&run_id), source }),
             }
         }
+        sync(&runs).map_err(|source| RunError::Publish { path: runs.clone(), source })?;
         let publisher = Self::lock(out, &run_id)?;
         publisher.make_tables()?;
         Ok(publisher)
@@ -163,22 +169,33 @@ impl Publisher {
     }
 
     /// Moves complete Parquet files into `tables/`, others into a folder named after their
-    /// extension. The table `runs` comes last: its row says that the others are there.
+    /// extension. Their checksums are written down first. The table `runs` comes last: its row says
+    /// that the others are there.
     ///
     /// # Errors
     /// A file that cannot be moved.
     pub fn tables(&self, files: &[WrittenFile]) -> Result<(), RunError> {
         let mut files: Vec<&WrittenFile> = files.iter().collect();
         files.sort_by_key(|file| file.table == Table::Runs);
-        for file in files {
+        let place = |file: &WrittenFile| {
             let group = match file.path.extension().and_then(|extension| extension.to_str()) {
                 None | Some("parquet") => "tables",
                 Some(extension) => extension,
             };
-            let folder = self.out.join(group).join(file.table.name());
-            make(&folder)?;
             let name = file.path.file_name().unwrap_or_default();
-            rename(&file.path, &folder.join(name))?;
+            Path::new(group).join(file.table.name()).join(name)
+        };
+        let sealed = files.iter().map(|file| Sealed::of(file, &place(file)));
+        let seal = Seal { files: sealed.collect::<Result<_, _>>()? };
+        let text = serde_json::to_string_pretty(&seal).map_err(|error| RunError::Publish {
+            path: self.run_folder().join(seal::NAME),
+            source: error.into(),
+        })?;
+        self.text(seal::NAME, &(text + "\n"))?;
+        for file in files {
+            let to = self.out.join(place(file));
+            make(to.parent().unwrap_or(&self.out))?;
+            rename(&file.path, &to)?;
         }
         Ok(())
     }
@@ -244,11 +261,27 @@ pub fn find_journal(out: &Path, run_id: &str) -> Option<PathBuf> {
 /// The runs that have left something in `wip/`, by name.
 #[must_use]
 pub fn unfinished(out: &Path) -> Vec<String> {
+    let runs = in_wip(out).into_iter().filter(|path| is_of_run(out, path));
+    runs.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
+}
+
+/// What lies in `wip/` and is of no run.
+#[must_use]
+pub fn strays(out: &Path) -> Vec<PathBuf> {
+    in_wip(out).into_iter().filter(|path| !is_of_run(out, path)).collect()
+}
+
+fn in_wip(out: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(out.join("wip")).into_iter().flatten().flatten();
-    let mut runs: Vec<String> =
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    runs.sort();
-    runs
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A run has a folder in `runs/` before it has one here, and a lock before it writes anything.
+fn is_of_run(out: &Path, path: &Path) -> bool {
+    let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
+    path.is_dir() && (is_known || path.join(lock::NAME).exists() || path.join(JOURNAL).exists())
 }
 
 /// Removes a file or folder, if there is one.
@@ -262,11 +295,30 @@ fn remove(path: &Path) -> Result<(), RunError> {
     }
 }
 
+/// Makes a folder and those above it, and makes their names durable.
 pub(crate) fn make(folder: &Path) -> Result<(), RunError> {
+    let failed = |source| RunError::Publish { path: folder.to_owned(), source };
+    let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
     // Another run that ends removes the empty folder above; then it is made again.
-    fs::create_dir_all(folder)
-        .or_else(|_| fs::create_dir_all(folder))
-        .map_err(|source| RunError::Publish { path: folder.to_owned(), source })
+    fs::create_dir_all(folder).or_else(|_| fs::create_dir_all(folder)).map_err(failed)?;
+    for made in new {
+        match made.parent().map(sync) {
+            // That other run again.
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Has the disk know the names in a folder. Only on Unix can a folder be opened and synchronised.
+fn sync(folder: &Path) -> std::io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    fs::File::open(here)?.sync_all()
 }
 
 pub(crate) fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
@@ -282,11 +334,7 @@ pub(crate) fn write_synced(path: &Path, content: &str) -> Result<(), RunError> {
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), RunError> {
     let rename = || {
         fs::rename(from, to)?;
-        match to.parent() {
-            // Only on Unix can a folder be opened and synchronised.
-            Some(folder) if cfg!(unix) => fs::File::open(folder)?.sync_all(),
-            _ => Ok(()),
-        }
+        to.parent().map_or(Ok(()), sync)
     };
     rename().map_err(|source| RunError::Publish { path: to.to_owned(), source })
 }
@@ -307,6 +355,44 @@ mod tests {
         assert_eq!(fs::read(folder.path().join("tables/steps/run.parquet")).unwrap(), b"rows");
         assert_eq!(fs::read(folder.path().join("runs/run/config.toml")).unwrap(), b"a = 1");
         assert!(!folder.path().join("wip").exists());
+        let seal = Seal::read(folder.path(), "run").unwrap().unwrap();
+        let [steps] = &seal.files[..] else { panic!("one file") };
+        assert_eq!((steps.path.as_str(), steps.n_row), ("tables/steps/run.parquet", 1));
+        assert_eq!(steps.fault(folder.path()), None);
+        let path = folder.path().join(&steps.path);
+        for (bytes, word) in [("rowS", "SHA-256"), ("row", "3 bytes, but 4")] {
+            fs::write(&path, bytes).unwrap();
+            assert!(steps.fault(folder.path()).unwrap().contains(word));
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(steps.fault(folder.path()).unwrap().contains("missing"));
+    }
+
+    #[test]
+    fn checksums_are_there_before_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        let path = publisher.sink_folder("test").unwrap().join("run.parquet");
+        fs::write(&path, "rows").unwrap();
+        // No file can be moved where a file is in the way of its folder.
+        fs::remove_dir(folder.path().join("tables/steps")).unwrap();
+        fs::write(folder.path().join("tables/steps"), "in the way").unwrap();
+        let file = WrittenFile { table: Table::Steps, path, n_row: 1 };
+        assert!(publisher.tables(&[file]).is_err());
+        assert!(Seal::read(folder.path(), "run").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_of_no_run_is_not_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        let wip = folder.path().join("wip");
+        fs::write(wip.join("notes.txt"), "mine").unwrap();
+        fs::create_dir(wip.join("other")).unwrap();
+        assert_eq!(unfinished(folder.path()), ["run"]);
+        assert_eq!(strays(folder.path()), [wip.join("notes.txt"), wip.join("other")]);
+        assert!(!is_locked(folder.path(), "notes.txt"));
+        drop(publisher);
     }
 
     #[test]

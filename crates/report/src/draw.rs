@@ -8,6 +8,7 @@ mod axis;
 mod chart;
 mod curves;
 mod heat;
+mod stacks;
 mod svg;
 
 use std::fmt::Write;
@@ -60,6 +61,7 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
         Plot::Bars(chart) => chart::bars(chart, title, color),
         Plot::Curves(curves) => curves::draw(curves, title, color),
         Plot::Heat(heat) => heat::draw(heat, title),
+        Plot::Stacks(stacks) => stacks::draw(stacks, title, color),
     }
 }
 
@@ -75,17 +77,30 @@ pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
 
 /// The strategies that a figure shows, as markers with names.
 fn shown(figure: &Figure) -> Vec<(usize, &str)> {
-    let mentions = |name: &str| {
-        figure.panels.iter().any(|panel| match &panel.plot {
-            Plot::Lines(chart) | Plot::Bars(chart) => {
-                chart.series.iter().any(|s| s.batcher == name)
-            }
-            Plot::Curves(curves) => curves.curves.iter().any(|c| c.batcher == name),
-            Plot::Heat(_) => false,
-        })
-    };
+    let mentions =
+        |name: &str| {
+            figure.panels.iter().any(|panel| match &panel.plot {
+                Plot::Lines(chart) | Plot::Bars(chart) => {
+                    chart.series.iter().any(|s| s.batcher == name)
+                }
+                Plot::Curves(curves) => curves.curves.iter().any(|c| c.batcher == name),
+                Plot::Stacks(stacks) => stacks.parts.iter().zip(0..).any(|(part, i)| {
+                    part == name && stacks.bars.iter().any(|bar| bar.parts[i] != 0.0)
+                }),
+                Plot::Heat(_) => false,
+            })
+        };
     let names = figure.strategies.iter().enumerate().map(|(i, name)| (i, name.as_str()));
     names.filter(|(_, name)| mentions(name)).collect()
+}
+
+/// Strategies have markers of their own, parts of bars have none.
+fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
+    if figure.panels.iter().any(|panel| matches!(panel.plot, Plot::Stacks(_))) {
+        svg.swatch(x, y, i);
+    } else {
+        svg.marker(x, y, i);
+    }
 }
 
 /// The legend of a figure for a page.
@@ -93,7 +108,7 @@ pub(crate) fn legend(figure: &Figure) -> String {
     let mut html = String::new();
     for (i, name) in shown(figure) {
         let mut svg = Svg::default();
-        svg.marker(8.0, 8.0, i);
+        mark(&mut svg, 8.0, 8.0, i, figure);
         let _ = write!(
             html,
             "<span><svg viewBox=\"0 0 16 16\" width=\"16\" height=\"16\" aria-hidden=\"true\">{}</svg>{}</span>",
@@ -119,7 +134,7 @@ pub fn picture(figure: &Figure) -> Option<String> {
         if x + step > width {
             (x, y) = (GAP, y + 20.0);
         }
-        page.marker(x + 5.0, y - 4.0, i);
+        mark(&mut page, x + 5.0, y - 4.0, i, figure);
         page.text(x + 15.0, y, Anchor::Start, "ink", name);
         x += step;
     }

@@ -1,5 +1,7 @@
 //! The figures, as data.
 
+mod attribution;
+mod blocks;
 mod course;
 mod curves;
 mod padding;
@@ -9,12 +11,17 @@ mod target;
 mod tests_of_errors;
 mod throughput;
 mod times;
+mod waiting;
+mod what_if;
 
 use batchlab_stats::{mean, median};
 use serde::Serialize;
 
+use crate::Questions;
+use crate::attribution::Attribution;
 use crate::read::Run;
 use crate::setting::{Setting, batchers, size_name};
+use crate::what_if::WhatIf;
 
 pub use tests_of_errors::{Comparison, Errors, compare_errors};
 
@@ -29,7 +36,7 @@ pub struct Figure {
     pub note: String,
     /// The query that gives its numbers.
     pub query: String,
-    /// All strategies of the report; a strategy's place is its colour.
+    /// What has a colour, by its place: all strategies of the report, or the parts of stacked bars.
     pub strategies: Vec<String>,
     /// Its panels. Without panels the note says why.
     pub panels: Vec<Panel>,
@@ -41,9 +48,12 @@ impl Figure {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
 
-    /// Whether each setting has one panel; then panels are named after settings.
+    /// Whether each setting has one panel, and a name that fits over it; then panels are named after
+    /// settings.
     pub(crate) fn is_flat(&self) -> bool {
-        self.by_setting().all(|panels| panels.len() == 1)
+        const FITS: usize = 44;
+        let fits = |panel: &Panel| panel.setting.chars().count() <= FITS;
+        self.by_setting().all(|panels| panels.len() == 1 && fits(&panels[0]))
     }
 }
 
@@ -70,6 +80,30 @@ pub enum Plot {
     Curves(Curves),
     /// A coloured table: pairs of strategies by batch size.
     Heat(Heat),
+    /// A bar of several parts per strategy.
+    Stacks(Stacks),
+}
+
+/// Bars of several parts, one below the other.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stacks {
+    /// Unit of the values.
+    pub unit: String,
+    /// What the parts are.
+    pub parts: Vec<String>,
+    /// The bars.
+    pub bars: Vec<Stack>,
+}
+
+/// One bar.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stack {
+    /// Strategy.
+    pub batcher: String,
+    /// What stands beside it.
+    pub label: String,
+    /// Its parts, those below 0 to the other side.
+    pub parts: Vec<f64>,
 }
 
 /// Values over batch sizes.
@@ -103,11 +137,13 @@ pub struct Point {
     pub high: f64,
 }
 
-/// Values over steps, on a logarithmic axis.
+/// Values over steps or blocks, on a logarithmic axis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curves {
     /// Unit of the values.
     pub unit: String,
+    /// What is counted from left to right.
+    pub x: &'static str,
     /// A curve per strategy.
     pub curves: Vec<Curve>,
 }
@@ -153,13 +189,21 @@ pub struct Cell {
     pub is_marked: bool,
 }
 
-/// Computes all figures.
-#[must_use]
-pub fn figures(settings: &[Setting]) -> Vec<Figure> {
+/// Computes all figures. That of the what-if is there if one was asked for.
+pub(crate) fn all(
+    settings: &[Setting],
+    attributions: &[Attribution],
+    what_ifs: &[WhatIf],
+    questions: &Questions,
+) -> Vec<Figure> {
     let strategies = batchers(settings);
     let mut figures = vec![
         throughput::figure(settings),
         target::figure(settings),
+        attribution::figure(settings, attributions),
+        attribution::stages(settings, attributions),
+        blocks::figure(settings),
+        waiting::figure(settings),
         recompilations::figure(settings),
         speed_up::figure(settings),
         times::figure(settings),
@@ -168,7 +212,10 @@ pub fn figures(settings: &[Setting]) -> Vec<Figure> {
         tests_of_errors::figure(settings),
         padding::figure(settings),
     ];
-    for figure in &mut figures {
+    if let Some(cost) = questions.compile_cost {
+        figures.insert(4, what_if::figure(settings, what_ifs, cost));
+    }
+    for figure in figures.iter_mut().filter(|figure| figure.strategies.is_empty()) {
         figure.strategies.clone_from(&strategies);
     }
     figures

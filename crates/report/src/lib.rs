@@ -4,8 +4,8 @@
 //! tables/** -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
 //! ```
 //!
-//! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run**,
-//!   never the step.
+//! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run, or the
+//!   block of a run** that was trained in turns with others, never the step.
 //! - A [`Setting`] is what must be equal for times to be compared: engine, hardware, data, model,
 //!   length of training, way of timing. Within it strategies and batch sizes differ.
 //! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
@@ -13,6 +13,7 @@
 //!
 //! Published results of others come into the same tables by [`import`].
 
+mod attribution;
 mod draw;
 mod error;
 mod figures;
@@ -24,18 +25,22 @@ mod query;
 mod read;
 mod setting;
 mod verdict;
+mod what_if;
 
+pub use attribution::{Attribution, Cause, Share, Term, attributions};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
     Cell, Chart, Comparison, Curve, Curves, Errors, Figure, Heat, Panel, Plot, Point, Scale,
-    Series, compare_errors, figures,
+    Series, Stack, Stacks, compare_errors,
 };
 pub use options::Options;
 pub use page::html;
-pub use read::{Eval, Results, Run, Times, Work};
+pub use read::{Block, Device, Eval, Parts, Results, Run, Times, Work};
 pub use setting::{Group, Setting, batchers, settings};
-pub use verdict::{Measure, Rival, Standing, Verdict, sentence, verdicts};
+pub use verdict::{Measure, Rival, Standing, Unit, Verdict, sentence, verdicts};
+
+pub use what_if::{Candidate, WhatIf, what_ifs};
 
 use serde::Serialize;
 
@@ -46,13 +51,19 @@ pub struct Report {
     pub settings: Vec<Setting>,
     /// Which strategy for which setting and batch size.
     pub verdicts: Vec<Verdict>,
+    /// The query that gives the factors of strategies that were trained in turns.
+    pub verdict_query: String,
+    /// Why strategies are faster or slower than others.
+    pub attributions: Vec<Attribution>,
+    /// What an engine would say that compiles for every shape; nothing of it was measured.
+    pub what_ifs: Vec<WhatIf>,
     /// Figures with their numbers.
     pub figures: Vec<Figure>,
-    /// Runs that are not in any figure, and why.
+    /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Runs that are not in any figure.
+/// Runs that are in no figure, or whose times are in none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Why.
@@ -61,25 +72,53 @@ pub struct LeftOut {
     pub n_run: usize,
 }
 
+/// What is asked beyond what is always answered.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Questions {
+    /// The strategy that speed-ups are split against; the slowest, where none is given.
+    pub reference: Option<String>,
+    /// Seconds that an engine takes which compiles for every padded shape.
+    pub compile_cost: Option<f64>,
+}
+
 impl Report {
-    /// Computes everything.
+    /// Computes everything that is always answered.
     #[must_use]
     pub fn of(results: &Results) -> Self {
+        Self::answering(results, &Questions::default())
+    }
+
+    /// Computes everything.
+    #[must_use]
+    pub fn answering(results: &Results, questions: &Questions) -> Self {
         let settings = settings(results);
         let verdicts = verdicts(&settings);
-        let figures = figures(&settings);
-        Self { verdicts, figures, left_out: left_out(results), settings }
+        let attributions = attributions(&settings, questions.reference.as_deref());
+        let what_ifs = questions.compile_cost.map_or_else(Vec::new, |s| what_ifs(&settings, s));
+        let figures = figures::all(&settings, &attributions, &what_ifs, questions);
+        Self {
+            verdicts,
+            verdict_query: query::verdict(),
+            attributions,
+            what_ifs,
+            figures,
+            left_out: left_out(results),
+            settings,
+        }
     }
 }
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
     let mut all: Vec<LeftOut> = Vec::new();
-    for run in results.runs.iter().filter(|run| !run.is_usable()) {
-        let why = match &run.error {
+    let incomplete = |run: &&Run| !run.is_usable() || run.untimed.is_some();
+    for run in results.runs.iter().filter(incomplete) {
+        let why = match (&run.error, run.untimed) {
             // What follows differs from run to run.
-            Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
-            None if run.status == "completed" => "no times".to_owned(),
-            None => format!("status {}", run.status),
+            (Some(error), _) => error.split(':').next().unwrap_or_default().to_owned(),
+            (None, Some(why)) if run.is_usable() => format!("{why}; only its errors are shown"),
+            (None, Some(why)) if run.status == "completed" => why.to_owned(),
+            (None, _) if run.status == "completed" => "no times".to_owned(),
+            (None, _) => format!("status {}", run.status),
         };
         match all.iter_mut().find(|known| known.why == why) {
             Some(known) => known.n_run += 1,

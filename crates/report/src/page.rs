@@ -19,7 +19,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     head(&mut body, report, results);
     verdict_section(&mut body, report);
     for figure in &report.figures {
-        figure_section(&mut body, figure);
+        figure_section(&mut body, figure, report);
     }
     tables::environment(&mut body, report, results, command);
     format!(
@@ -73,8 +73,11 @@ fn verdict_section(html: &mut String, report: &Report) {
     }
     let _ = write!(html, "<p class=\"summary\">{}</p>", escaped(&summary(report)));
     html.push_str(
-        "<p class=\"note\">Factors are ratios of medians over runs, with 95&nbsp;% bootstrap \
-         intervals; the unit of replication is the run, never the step. A strategy whose interval \
+        "<p class=\"note\">Strategies that were trained in turns, in cells, are compared block by \
+         block: factors are geometric means of the ratios of blocks. Other factors are ratios of \
+         medians over runs. Intervals are 95&nbsp;% bootstrap intervals; the unit of replication is \
+         the block, the cell or the run, as stated, never the step. With fewer than five cells they \
+         say nothing about other seeds. A strategy whose interval \
          contains 1 is not distinguishable from the fastest. Intervals are not corrected for their \
          number: of a hundred, about five miss the true factor. Published repetitions share one seed \
          and vary with the machine only.</p>",
@@ -93,14 +96,33 @@ fn verdict_section(html: &mut String, report: &Report) {
         verdict_table(html, &own);
         html.push_str("</details>");
     }
-    html.push_str("</div></section>");
+    html.push_str("</div>");
+    if report
+        .settings
+        .iter()
+        .flat_map(|s| &s.groups)
+        .flat_map(|g| &g.runs)
+        .any(|r| r.cell.is_some())
+    {
+        query(html, &report.verdict_query);
+    }
+    html.push_str("</section>");
+}
+
+fn query(html: &mut String, query: &str) {
+    let _ = write!(
+        html,
+        "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
+         <pre>{}</pre></details>",
+        escaped(query)
+    );
 }
 
 fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
     html.push_str(
         "<details class=\"inner\"><summary>All factors</summary><div class=\"scroll\"><table><tr><th>B</th>\
          <th>compared by</th><th>fastest</th><th>strategy</th><th>slower by</th><th>95 % interval</th>\
-         <th>runs</th><th></th></tr>",
+         <th>measured by</th><th></th></tr>",
     );
     for verdict in verdicts {
         for rival in &verdict.rivals {
@@ -110,19 +132,18 @@ fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
             let standing = match rival.standing {
                 Standing::Slower => "slower",
                 Standing::NotDistinguishable => "not distinguishable",
-                Standing::TooFewRuns => "too few runs",
+                Standing::TooFew => "too few",
             };
             let _ = write!(
                 html,
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{interval}</td>\
-                 <td>{} / {}</td><td>{standing}</td></tr>",
+                 <td>{}</td><td>{standing}</td></tr>",
                 size_name(verdict.batch_size),
                 verdict.measure.name(),
                 escaped(&verdict.best),
                 escaped(&rival.batcher),
                 rival.factor,
-                verdict.n_run,
-                rival.n_run,
+                rival.unit.name(),
             );
         }
     }
@@ -144,7 +165,7 @@ fn summary(report: &Report) -> String {
     let n_few = report
         .verdicts
         .iter()
-        .filter(|v| v.rivals.iter().any(|rival| rival.standing == Standing::TooFewRuns))
+        .filter(|v| v.rivals.iter().any(|rival| rival.standing == Standing::TooFew))
         .count();
     let mut text = format!(
         "In {n_clear} of {n} comparisons (a setting at one batch size) one strategy is faster than \
@@ -156,7 +177,7 @@ fn summary(report: &Report) -> String {
     }
     text.push('.');
     if n_few > 0 {
-        let _ = write!(text, " In {n_few} there are too few runs to say.");
+        let _ = write!(text, " In {n_few} there are too few blocks or runs to say.");
     }
     let n_equal = n - n_clear - n_few;
     if n_equal > 0 {
@@ -179,7 +200,7 @@ fn summary(report: &Report) -> String {
     text
 }
 
-fn figure_section(html: &mut String, figure: &Figure) {
+fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
     let _ = write!(
         html,
         "<section id=\"{}\"><h2>{}</h2><p class=\"note\">{}</p>",
@@ -203,13 +224,13 @@ fn figure_section(html: &mut String, figure: &Figure) {
         }
     }
     if !figure.panels.is_empty() {
+        match figure.id {
+            "attribution" => tables::attribution(html, report),
+            "what-if" => tables::what_if(html, report),
+            _ => {}
+        }
         tables::numbers(html, figure);
-        let _ = write!(
-            html,
-            "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
-             <pre>{}</pre></details>",
-            escaped(&figure.query)
-        );
+        query(html, &figure.query);
     }
     html.push_str("</section>");
 }

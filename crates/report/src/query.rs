@@ -4,17 +4,15 @@
 /// Times of every run, from its steps or as published. With batches prepared ahead, a step contains
 /// waiting for them, not their preparation.
 const TIMES: &str = "\
-, steps as (
-    select run_id, prefetch_depth, step_ns, coalesce(wait_ns, 0) as wait_ns,
-           coalesce(plan_ns, 0) + coalesce(collate_ns, 0) as batching_ns
-    from 'tables/steps/*.parquet' join runs using (run_id) where not is_warmup
-), times as (
+, times as (
     select run_id, avg(batching_ns) as batching_mean, median(batching_ns) as batching_median,
-           avg(step_ns - if(prefetch_depth = 0, batching_ns, wait_ns)) as update_mean,
+           avg(step_ns - if(prefetch_depth = 0, batching_ns, waiting_ns)) as update_mean,
            if(any_value(prefetch_depth) = 0, median(step_ns) - median(batching_ns),
-              median(step_ns - wait_ns)) as update_median,
+              median(step_ns - waiting_ns)) as update_median,
            avg(step_ns) as combined_mean, median(step_ns) as combined_median
-    from steps group by run_id
+    from (select *, coalesce(plan_ns, 0) + coalesce(collate_ns, 0) as batching_ns,
+                 coalesce(wait_ns, 0) as waiting_ns
+          from steps) group by run_id
     union all
     select run_id, batching_mean, batching_median, combined_mean - batching_mean,
            combined_median - batching_median, combined_mean, combined_median
@@ -36,17 +34,42 @@ macro_rules! setting {
 /// The columns by which runs are grouped.
 const GROUP: &str = concat!(setting!(), ", batch_size, batcher, batcher_options");
 
-/// All runs, with the options that no column holds. Stands before the other parts of a query.
+/// All runs, with the options that no column holds. Stands before the other parts of a query. Columns
+/// that older files do not have are null.
 const RUNS: &str = r#"with runs as (
     select *, config->'$.model' as model_options, config->'$.split' as split_options,
            json_merge_patch(config->'$.training', '{"seeds": null, "checkpoint": null}') as training_options,
-           json_merge_patch(config->'$.batcher', '{"batch_size": null}') as batcher_options
-    from 'tables/runs/*.parquet'
+           json_merge_patch(config->'$.batcher', '{"batch_size": null}') as batcher_options,
+           status = 'completed' and coalesce(n_attempt, 1) = 1 and coalesce(is_exclusive, true)
+               as is_timed
+    from (from read_parquet('tables/runs/*.parquet', union_by_name = true)
+          union all by name
+          select null::text as cell, null::bigint as n_attempt, null::boolean as is_exclusive
+          where false)
 )"#;
+
+/// The steps whose times count: without warm-up, which is the whole first block of a cell.
+const STEPS: &str = "\
+, steps as (
+    select steps.*, prefetch_depth, cell
+    from (from read_parquet('tables/steps/*.parquet', union_by_name = true)
+          union all by name select null::bigint as block where false) as steps
+    join runs using (run_id)
+    where is_timed and not is_warmup and coalesce(block, 1) > 0
+)
+";
+
+/// Time per real graph of every block of every run in a cell.
+const BLOCKS: &str = "\
+, blocks as (
+    select run_id, block, sum(step_ns) / sum(n_graph) as ns_per_graph
+    from steps where cell is not null and block is not null
+    group by all having sum(n_graph) > 0
+)";
 
 pub(crate) fn times() -> String {
     format!(
-        "{RUNS}{TIMES}select {GROUP}, count(*) as n_run,
+        "{RUNS}{STEPS}{TIMES}select {GROUP}, count(*) as n_run,
        avg(batching_mean) / 1e6 as batching_mean_ms,
        avg(update_mean) / 1e6 as update_mean_ms,
        avg(combined_mean) / 1e6 as combined_mean_ms,
@@ -54,16 +77,16 @@ pub(crate) fn times() -> String {
        median(update_median) / 1e6 as update_median_ms,
        median(combined_median) / 1e6 as combined_median_ms
 from times join runs using (run_id)
-where status = 'completed' group by all order by all;"
+where is_timed group by all order by all;"
     )
 }
 
 pub(crate) fn speed_up() -> String {
     format!(
-        "{RUNS}{TIMES}, means as (
+        "{RUNS}{STEPS}{TIMES}, means as (
     select {GROUP}, avg(combined_mean) as ns
     from times join runs using (run_id)
-    where status = 'completed' group by all
+    where is_timed group by all
 )
 select *, max(ns) over (partition by {}, batch_size) / ns as speed_up
 from means order by all;",
@@ -83,51 +106,223 @@ group by all order by all;"
 
 pub(crate) fn throughput() -> String {
     format!(
-        "{RUNS}, work as (
+        "{RUNS}{STEPS}, work as (
     select run_id, sum(n_graph) / (sum(step_ns) / 1e9) as graphs_per_s,
            sum(n_edge) / (sum(step_ns) / 1e9) as edges_per_s
-    from 'tables/steps/*.parquet' where not is_warmup group by run_id
+    from steps group by run_id
 )
 select {GROUP}, count(*) as n_run, median(graphs_per_s) as graphs_per_s,
        median(edges_per_s) as edges_per_s
 from work join runs using (run_id)
-where status = 'completed' group by all order by all;"
+group by all order by all;"
     )
 }
 
 pub(crate) fn padding() -> String {
     format!(
-        "{RUNS}, waste as (
+        "{RUNS}{STEPS}, waste as (
     select run_id, 1 - sum(n_node) / sum(padded_n_node) as nodes,
            1 - sum(n_edge) / sum(padded_n_edge) as edges
-    from 'tables/steps/*.parquet' where not is_warmup group by run_id
+    from steps group by run_id
 )
 select {GROUP}, 100 * avg(nodes) as padding_nodes_percent, 100 * avg(edges) as padding_edges_percent
 from waste join runs using (run_id)
-where status = 'completed' group by all order by all;"
+group by all order by all;"
     )
 }
 
-pub(crate) fn curves(split: &str) -> String {
+pub(crate) fn curves() -> String {
     format!(
-        "{RUNS}
-select {GROUP}, step, count(*) as n_run, median(rmse) as rmse, min(rmse) as least,
-       max(rmse) as most
-from 'tables/evals/*.parquet' join runs using (run_id)
-where status = 'completed' and split = '{split}' and rmse is not null
-group by all order by all;"
+        "-- As the figure, of each setting and batch size the first of test, validation and training set
+-- that was evaluated twice.
+{RUNS}, points as (
+    select {GROUP}, split, step, count(*) as n_run, median(rmse) as rmse, min(rmse) as least,
+           max(rmse) as most
+    from (select distinct on (run_id, step, split) * from 'tables/evals/*.parquet')
+    join runs using (run_id)
+    where status = 'completed' and isfinite(rmse) and rmse > 0
+    group by all
+), curves as (
+    select *, list_position(['test', 'validation', 'train'], split) as place
+    from points qualify count(*) over (partition by {GROUP}, split) > 1
+)
+select * exclude (place)
+from curves qualify place = min(place) over (partition by {SETTING}, batch_size)
+order by all;",
+        SETTING = setting!()
     )
 }
 
 pub(crate) fn course() -> String {
     format!(
         "{RUNS}, stretches as (
-    select run_id, (step - 1) * 40 // n_step_planned as stretch, avg(step_ns) / 1e6 as step_ms
-    from 'tables/steps/*.parquet' join runs using (run_id) group by all
+    select run_id, (step - 1) * least(40, n_step_planned) // n_step_planned as stretch,
+           avg(step_ns) / 1e6 as step_ms
+    from 'tables/steps/*.parquet' join runs using (run_id)
+    where is_timed group by all
 )
-select {GROUP}, stretch, median(step_ms) as step_ms, min(step_ms) as least, max(step_ms) as most
+select {GROUP}, ceil((stretch + 1) * n_step_planned / least(40, n_step_planned)) as step,
+       median(step_ms) as step_ms, min(step_ms) as least, max(step_ms) as most
 from stretches join runs using (run_id)
-where status = 'completed' group by all order by all;"
+group by all order by all;"
+    )
+}
+
+pub(crate) fn blocks() -> String {
+    format!(
+        "{RUNS}{STEPS}{BLOCKS}
+select {GROUP}, block, count(*) as n_cell, median(ns_per_graph) / 1e3 as us_per_graph,
+       min(ns_per_graph) / 1e3 as least, max(ns_per_graph) / 1e3 as most
+from blocks join runs using (run_id) group by all order by all;"
+    )
+}
+
+/// The factors between strategies that were trained in turns.
+pub(crate) fn verdict() -> String {
+    format!(
+        "{RUNS}{STEPS}{BLOCKS}, cells as (
+    select a.*, b.batcher as other, b.batcher_options as other_options,
+           ln(a.ns_per_graph / b.ns_per_graph) as ln_ratio
+    from (from blocks join runs using (run_id)) as a
+    join (from blocks join runs using (run_id)) as b using (cell, block)
+    where a.run_id <> b.run_id
+), means as (
+    select {GROUP}, other, other_options, cell, count(*) as n_block, avg(ln_ratio) as ln_ratio
+    from cells group by all
+)
+select {GROUP}, other, other_options, sum(n_block) as n_block, count(*) as n_cell,
+       exp(avg(ln_ratio)) as factor
+from means group by all order by all;"
+    )
+}
+
+/// Parts of the time per real graph of every run, see `attribution`. Of the runs in cells, those
+/// count whose cell has all strategies.
+const PARTS: &str = "\
+, marked as (
+    select steps.*, 2 * count(*) filter (where not is_new_shape) over (partition by run_id)
+                        >= count(*) over (partition by run_id) as is_told
+    from steps
+), parts as (
+    select run_id, any_value(is_told) as is_told,
+           any_value(prefetch_depth = 0) as is_serial,
+           sum(step_ns) / sum(n_graph) as total,
+           sum(n_graph) filter (where not (is_told and is_new_shape)) as n,
+           sum(step_ns) filter (where not (is_told and is_new_shape)) / n as typical,
+           if(is_serial, sum(plan_ns) filter (where not (is_told and is_new_shape)) / n, 0)
+               as planning,
+           if(is_serial, sum(collate_ns) filter (where not (is_told and is_new_shape)) / n, 0)
+               as copying,
+           coalesce(sum(wait_ns) filter (where not (is_told and is_new_shape)) / n, 0) as waiting,
+           sum(upload_ns) filter (where not (is_told and is_new_shape)) / n as upload,
+           sum(forward_ns) filter (where not (is_told and is_new_shape)) / n as forward,
+           sum(backward_ns) filter (where not (is_told and is_new_shape)) / n as backward,
+           sum(optimiser_ns) filter (where not (is_told and is_new_shape)) / n as optimiser
+    from marked group by run_id having sum(n_graph) > 0
+), compared as (
+    select *, json_merge_patch(batcher_options, '{\"padding\": null}') as grouping_options,
+           config->'$.batcher.padding' as padding,
+           typical - planning - copying - waiting as work, total - typical as new_shapes
+    from parts join runs using (run_id)
+    qualify cell is null
+         or count(*) over (partition by cell, batch_size) = n_strategy
+), strategies as (
+    select GROUP_COLUMNS, grouping_options, padding, avg(total) as total,
+           avg(planning) as planning, avg(copying) as copying, avg(waiting) as waiting,
+           avg(work) + if(bool_and(is_told), 0, avg(new_shapes)) as work,
+           if(bool_and(is_told), avg(new_shapes), 0) as new_shapes, avg(upload) as upload,
+           avg(forward) as forward, avg(backward) as backward, avg(optimiser) as optimiser
+    from compared group by all
+)";
+
+pub(crate) fn stages() -> String {
+    let parts = parts();
+    format!(
+        "{RUNS}{STEPS}{parts}
+select {GROUP}, total / 1e3 as total_us, upload / 1e3 as upload_us, planning / 1e3 as planning_us,
+       copying / 1e3 as collation_us, forward / 1e3 as forward_us, backward / 1e3 as backward_us,
+       optimiser / 1e3 as optimiser_us,
+       (work - coalesce(upload + forward + backward + optimiser, 0)) / 1e3 as other_work_us,
+       new_shapes / 1e3 as new_shapes_us, waiting / 1e3 as waiting_us
+from strategies order by all;"
+    )
+}
+
+pub(crate) fn attribution() -> String {
+    let parts = parts();
+    let of_strategy = setting!().split(", ").map(|column| format!("s.{}", column.trim()));
+    let of_strategy: Vec<String> = of_strategy.collect();
+    format!(
+        "-- Every strategy (s) over every other one as the reference (r). Where a grouping was not
+-- measured without padding, padded_work_us and graphs_per_step_us are null and their sum is in
+-- grouping_us (one rule of padding for both) or both_us.
+{RUNS}{STEPS}{parts}, numbered as (
+    select *, dense_rank() over (order by {SETTING}, batch_size) as place from strategies
+), unpadded as (
+    select place, grouping_options, any_value(work) as unpadded
+    from numbered where padding->>'$' = 'none' group by all
+), with_unpadded as (
+    select numbered.*, unpadded
+    from numbered left join unpadded using (place, grouping_options)
+), pairs as (
+    select {S}, s.batch_size, r.batcher as reference, s.batcher as strategy,
+           r.total - s.total as saved, r.total / s.total as speed_up,
+           r.planning - s.planning as planning, r.copying - s.copying as copying,
+           r.waiting - s.waiting as waiting, r.new_shapes - s.new_shapes as new_shapes,
+           r.work - s.work as work,
+           r.grouping_options = s.grouping_options as same_grouping,
+           coalesce(r.padding = s.padding, false) as same_padding,
+           r.unpadded - s.unpadded as unpadded
+    from with_unpadded r join with_unpadded s using (place)
+    where (r.batcher, r.batcher_options) <> (s.batcher, s.batcher_options)
+)
+select * exclude (planning, copying, waiting, new_shapes, work, unpadded, saved),
+       saved / 1e3 as saved_us, planning / 1e3 as planning_us, copying / 1e3 as collation_us,
+       waiting / 1e3 as waiting_us, new_shapes / 1e3 as new_shapes_us,
+       case when same_grouping then work when unpadded is not null then work - unpadded
+       end / 1e3 as padded_work_us,
+       case when same_grouping then 0 when unpadded is not null then unpadded
+       end / 1e3 as graphs_per_step_us,
+       if(same_grouping or unpadded is not null or not same_padding, 0, work) / 1e3 as grouping_us,
+       if(same_grouping or unpadded is not null or same_padding, 0, work) / 1e3 as both_us
+from pairs order by all;",
+        SETTING = setting!(),
+        S = of_strategy.join(", ")
+    )
+}
+
+fn parts() -> String {
+    let n_strategy = format!(
+        "count(distinct batcher || batcher_options::text) over (partition by {}, batch_size)",
+        setting!()
+    );
+    PARTS.replace("GROUP_COLUMNS", GROUP).replace("n_strategy", &n_strategy)
+}
+
+pub(crate) fn what_if(compile_cost: f64) -> String {
+    format!(
+        "-- An assumption, not a measurement: {compile_cost} s for every padded shape.
+{RUNS}{STEPS}, measured as (
+    select run_id, sum(step_ns) / sum(n_graph) as ns_per_graph, avg(n_graph) as graphs_per_step
+    from steps group by run_id having sum(n_graph) > 0
+)
+select {GROUP}, avg(n_shape) as shapes, avg(ns_per_graph) / 1e3 as measured_us,
+       avg(ns_per_graph + {compile_cost} * 1e9 * n_shape / (n_step_planned * graphs_per_step)) / 1e3
+           as with_compilation_us
+from measured join runs using (run_id) group by all order by all;"
+    )
+}
+
+pub(crate) fn waiting() -> String {
+    format!(
+        "{RUNS}{STEPS}, shares as (
+    select run_id, 100 * sum(if(prefetch_depth = 0, coalesce(plan_ns, 0) + coalesce(collate_ns, 0),
+                                coalesce(wait_ns, 0))) / sum(step_ns) as percent
+    from steps group by run_id
+)
+select {GROUP}, count(*) as n_run, median(percent) as percent, min(percent) as least,
+       max(percent) as most
+from shares join runs using (run_id) group by all order by all;"
     )
 }
 
@@ -136,7 +331,7 @@ pub(crate) fn final_errors() -> String {
         "-- The samples of the tests; scipy.stats.ttest_ind(a, b) gives t and p.
 {RUNS}
 select {GROUP}, list(rmse order by run_id) as rmse
-from 'tables/evals/*.parquet' join runs using (run_id)
+from (select distinct on (run_id, step, split) * from 'tables/evals/*.parquet') join runs using (run_id)
 where status = 'completed' and split = 'test' and step = n_step_planned and rmse is not null
 group by all order by all;"
     )
@@ -146,12 +341,12 @@ pub(crate) fn time_to_target() -> String {
     format!(
         "-- The target is the least error that every strategy of a setting and batch size reaches in
 -- the median of its runs; here for a target of 0.2.
-{RUNS}{TIMES}, reached as (
+{RUNS}{STEPS}{TIMES}, reached as (
     select run_id, min(step) as step from 'tables/evals/*.parquet'
     where split = 'validation' and rmse <= 0.2 group by run_id
 )
 select {GROUP}, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds
 from reached join times using (run_id) join runs using (run_id)
-where status = 'completed' group by all order by all;"
+where is_timed group by all order by all;"
     )
 }

@@ -1,9 +1,10 @@
 //! Results folders, read into one struct per run.
 
 mod columns;
+mod parts;
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde::Serialize;
 use crate::ReportError;
 use crate::options::{self, Options};
 use columns::{Rows, files, rows};
+pub use parts::{Device, Parts};
 
 /// A typical step of one run, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -41,8 +43,30 @@ pub struct Work {
     pub node_fill: f64,
     /// Real edges, as a share of all.
     pub edge_fill: f64,
+    /// Share of the time of a step that goes into its batch: planning and copying, or waiting where
+    /// another thread does that ahead.
+    pub data_share: f64,
     /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
     pub stretches: Vec<(f64, f64)>,
+}
+
+/// One block of a run that was trained in turns with others, in a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Block {
+    /// Its number; 0, the warm-up of the cell, is left out.
+    pub number: i64,
+    /// Time of its steps in nanoseconds, those of the warm-up left out.
+    pub ns: f64,
+    /// Real graphs in these steps.
+    pub n_graph: f64,
+}
+
+impl Block {
+    /// Nanoseconds per real graph.
+    #[must_use]
+    pub fn ns_per_graph(&self) -> f64 {
+        self.ns / self.n_graph
+    }
 }
 
 /// One evaluation.
@@ -105,19 +129,29 @@ pub struct Run {
     pub seeds: [Option<i64>; 3],
     /// Distinct padded shapes, which an engine that compiles per shape compiles.
     pub n_shape: Option<i64>,
+    /// Cell of a study: runs of one cell were trained in one process, in turns.
+    pub cell: Option<String>,
+    /// Why its times are left out although they are there.
+    pub untimed: Option<&'static str>,
     /// Times of a typical step.
     pub times: Option<Times>,
     /// What the steps worked through.
     pub work: Option<Work>,
+    /// What the time of a real graph was spent on.
+    pub parts: Option<Parts>,
+    /// Blocks of a run in a cell, in their order.
+    pub blocks: Vec<Block>,
     /// Evaluations in the order of the steps.
     pub evals: Vec<Eval>,
 }
 
 impl Run {
-    /// Whether it belongs into figures: it did all its steps, and they were timed.
+    /// Whether it belongs into figures: it did all its steps, and they were timed, or its times are
+    /// left out and its errors are not.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.status == "completed" && self.times.is_some()
+        let has_errors = self.untimed.is_some() && !self.evals.is_empty();
+        self.status == "completed" && (self.times.is_some() || has_errors)
     }
 
     /// The errors of one subset, with their steps.
@@ -165,6 +199,11 @@ impl Results {
         }
         for run in &mut results.runs {
             run.evals.sort_by_key(|eval| eval.step);
+            keep_one_each(&mut run.evals);
+            if run.untimed.is_some() {
+                (run.times, run.work, run.parts) = (None, None, None);
+                run.blocks.clear();
+            }
         }
         Ok(results)
     }
@@ -237,6 +276,21 @@ impl Results {
     }
 }
 
+/// A run that diverges at its first step, or goes on after its last one, evaluates the same state
+/// twice.
+fn keep_one_each(evals: &mut Vec<Eval>) {
+    let mut seen = BTreeSet::new();
+    evals.retain(|eval| seen.insert((eval.step, eval.split.clone())));
+}
+
+/// Why times are not to be compared with others, if so.
+fn untimed(n_attempt: Option<i64>, is_exclusive: Option<bool>) -> Option<&'static str> {
+    if n_attempt.is_some_and(|n| n > 1) {
+        return Some("interrupted and resumed: its times come from several processes");
+    }
+    (is_exclusive == Some(false)).then_some("another cell was at work on the same device")
+}
+
 const RUN_COLUMNS: &[&str] = &[
     "run_id",
     "study",
@@ -263,6 +317,9 @@ const RUN_COLUMNS: &[&str] = &[
     "seed_init",
     "n_step_planned",
     "n_shape",
+    "cell",
+    "is_exclusive",
+    "n_attempt",
 ];
 
 fn read_runs(dir: &Path, path: &Path) -> Result<Vec<Run>, ReportError> {
@@ -284,6 +341,8 @@ fn read_runs(dir: &Path, path: &Path) -> Result<Vec<Run>, ReportError> {
         let [split, order, init] = seeds;
         let seeds = [split?, order?, init?];
         let hardware = hardware(&rows)?;
+        let (cells, attempts) = (rows.newer_texts("cell")?, rows.newer_integers("n_attempt")?);
+        let exclusive = rows.newer_flags("is_exclusive")?;
         for row in 0..rows.len() {
             let config: serde_json::Value = serde_json::from_str(&configs[row]).unwrap_or_default();
             let imported = config.get("imported");
@@ -314,8 +373,12 @@ fn read_runs(dir: &Path, path: &Path) -> Result<Vec<Run>, ReportError> {
                 n_step_planned: planned[row].unwrap_or(0),
                 seeds: [seeds[0][row], seeds[1][row], seeds[2][row]],
                 n_shape: shapes[row],
+                cell: cells[row].clone(),
+                untimed: untimed(attempts[row], exclusive[row]),
                 times: None,
                 work: None,
+                parts: None,
+                blocks: Vec::new(),
                 evals: Vec::new(),
             });
         }

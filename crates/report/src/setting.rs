@@ -179,14 +179,14 @@ fn setting(runs: &[&Run]) -> Setting {
     }
 }
 
-/// Counts the runs, and adds to equal names at one batch size the options that differ.
+/// Counts the runs, and adds to equal names the options that differ, at whatever batch size: a line
+/// over batch sizes is one strategy.
 fn name_apart(groups: &mut [Group]) {
     let names: Vec<String> = (0..groups.len())
         .map(|i| {
             let own = &groups[i].runs[0];
-            let namesakes = groups.iter().map(|group| &group.runs[0]).filter(|other| {
-                (&other.batcher, other.batch_size) == (&own.batcher, own.batch_size)
-            });
+            let namesakes = groups.iter().map(|group| &group.runs[0]);
+            let namesakes = namesakes.filter(|other| other.batcher == own.batcher);
             let others: Vec<&Options> = namesakes.map(|run| &run.strategy).collect();
             let difference = options::difference(&own.strategy, &others);
             let name = &own.batcher;

@@ -1,6 +1,10 @@
 //! Which strategy, by what factor, how sure.
 
-use batchlab_stats::{Pairing, median, ratio_of_medians};
+use std::collections::BTreeMap;
+
+use batchlab_stats::{
+    Pairing, Replication, interval_of_blocks, mean, median, ratio_of_blocks, ratio_of_medians,
+};
 use serde::Serialize;
 
 use crate::number::factor;
@@ -47,8 +51,53 @@ pub enum Standing {
     Slower,
     /// The interval of the factor contains 1.
     NotDistinguishable,
-    /// There are too few runs for an interval.
-    TooFewRuns,
+    /// There are too few blocks or runs for an interval.
+    TooFew,
+}
+
+/// What two strategies were compared by: the unit of replication, and how many there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Unit {
+    /// Blocks of cells, in which both were trained in turns. What follows holds for these cells.
+    Blocks {
+        /// Pairs of blocks.
+        n_block: usize,
+        /// Cells that they are in.
+        n_cell: usize,
+    },
+    /// Cells, each with its own seeds and process.
+    Cells {
+        /// Cells.
+        n_cell: usize,
+        /// Pairs of blocks in them.
+        n_block: usize,
+    },
+    /// Runs on their own.
+    Runs {
+        /// Runs of the fastest strategy.
+        n_best: usize,
+        /// Runs of the other.
+        n_rival: usize,
+    },
+}
+
+impl Unit {
+    /// For a sentence: `12 blocks in 2 cells`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        match self {
+            Self::Blocks { n_block, n_cell } => {
+                format!("{} in {}", count(n_block, "block"), count(n_cell, "cell"))
+            }
+            Self::Cells { n_cell, n_block } => {
+                format!("{} with {}", count(n_cell, "cell"), count(n_block, "block"))
+            }
+            Self::Runs { n_best, n_rival } if n_best == n_rival => count(n_best, "run"),
+            Self::Runs { n_best, n_rival } => format!("{n_best} and {}", count(n_rival, "run")),
+        }
+    }
 }
 
 /// Another strategy than the fastest.
@@ -58,9 +107,12 @@ pub struct Rival {
     pub batcher: String,
     /// Number of runs.
     pub n_run: usize,
-    /// Its median over that of the fastest.
+    /// How many times as long it takes as the fastest: the geometric mean of the ratios of blocks, or
+    /// the ratio of the medians of runs.
     pub factor: f64,
-    /// 95 % bootstrap interval of the factor, over runs.
+    /// What was drawn for the interval.
+    pub unit: Unit,
+    /// 95 % bootstrap interval of the factor.
     pub interval: Option<(f64, f64)>,
     /// What follows.
     pub standing: Standing,
@@ -108,52 +160,126 @@ pub fn verdicts(settings: &[Setting]) -> Vec<Verdict> {
 }
 
 fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<Verdict> {
-    let groups: Vec<&Group> = setting.at(batch_size).collect();
-    let knows_graphs = groups.iter().all(|g| g.runs.iter().all(|run| run.work.is_some()));
-    let measure = if knows_graphs { Measure::TimePerGraph } else { Measure::TimePerStep };
-    let mut samples: Vec<(&Group, Vec<f64>, f64)> = groups
-        .into_iter()
-        .filter_map(|group| {
-            let sample = group.sample(|run| measure.of(run));
-            let centre = median(&sample)?;
-            Some((group, sample, centre))
-        })
-        .collect();
-    samples.sort_by(|a, b| a.2.total_cmp(&b.2));
-    let ((best, best_sample, best_centre), others) = samples.split_first()?;
+    let timed = |group: &&Group| group.runs.iter().any(|run| run.times.is_some());
+    let groups: Vec<&Group> = setting.at(batch_size).filter(timed).collect();
+    let knows_graphs = |run: &Run| run.times.is_none() || run.work.is_some();
+    let measure = if groups.iter().all(|group| group.runs.iter().all(knows_graphs)) {
+        Measure::TimePerGraph
+    } else {
+        Measure::TimePerStep
+    };
+    let mut ordered = by_time(&groups, measure);
+    ordered.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let ((best, _), others) = ordered.split_first()?;
     if others.is_empty() {
         return None;
     }
-    let rivals = others.iter().map(|(group, sample, centre)| {
-        let pairing = pairing(group, best);
-        let interval = ratio_of_medians(sample, best_sample, pairing, CONFIDENCE, SEED).ok();
-        let standing = match &interval {
-            None => Standing::TooFewRuns,
-            Some(interval) if interval.low > 1.0 => Standing::Slower,
-            Some(_) => Standing::NotDistinguishable,
-        };
-        Rival {
-            batcher: group.batcher.clone(),
-            n_run: sample.len(),
-            factor: centre / best_centre,
-            interval: interval.map(|interval| (interval.low, interval.high)),
-            standing,
-        }
-    });
+    let sample = |group: &Group| group.sample(|run| measure.of(run));
+    let mut rivals: Vec<Rival> =
+        others.iter().map(|(group, _)| rival(group, best, measure)).collect();
+    rivals.sort_by(|a, b| a.factor.total_cmp(&b.factor));
     Some(Verdict {
         setting: index,
         batch_size,
         measure,
         best: best.batcher.clone(),
-        n_run: best_sample.len(),
-        rivals: rivals.collect(),
+        n_run: sample(best).len(),
+        rivals,
     })
+}
+
+/// The strategies with a typical time of each: over the blocks of cells that all of them share, if
+/// there are any, else over runs.
+fn by_time<'a>(groups: &[&'a Group], measure: Measure) -> Vec<(&'a Group, f64)> {
+    let cells: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
+    let shared = shared_cells(groups);
+    let typical = |(group, cells): (&Group, &Cells<'_>)| {
+        if measure == Measure::TimePerStep || shared.is_empty() {
+            return median(&group.sample(|run| measure.of(run)));
+        }
+        let of_cell = |cell: &&str| {
+            let logs: Vec<f64> = cells.0.get(cell)?.values().map(|ns| ns.ln()).collect();
+            mean(&logs)
+        };
+        mean(&shared.iter().filter_map(of_cell).collect::<Vec<_>>()).map(f64::exp)
+    };
+    let with_time =
+        groups.iter().zip(&cells).map(|(group, cells)| (*group, typical((group, cells))));
+    with_time.filter_map(|(group, time)| Some((group, time?))).collect()
+}
+
+/// The cells in which all of these strategies were trained.
+pub(crate) fn shared_cells<'a>(groups: &[&'a Group]) -> Vec<&'a str> {
+    let cells: Vec<Cells<'a>> = groups.iter().map(|group| Cells::of(group)).collect();
+    let is_shared = |cell: &&str| cells.iter().all(|of_group| of_group.0.contains_key(cell));
+    cells.first().into_iter().flat_map(|first| first.0.keys().copied()).filter(is_shared).collect()
+}
+
+/// Nanoseconds per real graph of one strategy, by cell and block.
+struct Cells<'a>(BTreeMap<&'a str, BTreeMap<i64, f64>>);
+
+impl<'a> Cells<'a> {
+    fn of(group: &'a Group) -> Self {
+        let mut cells: BTreeMap<&str, BTreeMap<i64, f64>> = BTreeMap::new();
+        for run in &group.runs {
+            let Some(cell) = run.cell.as_deref().filter(|_| !run.blocks.is_empty()) else {
+                continue;
+            };
+            let blocks = cells.entry(cell).or_default();
+            blocks.extend(run.blocks.iter().map(|block| (block.number, block.ns_per_graph())));
+        }
+        Self(cells)
+    }
+
+    /// The pairs of blocks of every cell that both have.
+    fn pairs(&self, other: &Self) -> Vec<Vec<(f64, f64)>> {
+        let of_cell = |(cell, blocks): (&&str, &BTreeMap<i64, f64>)| {
+            let others = other.0.get(cell)?;
+            let pair = |(number, ns): (&i64, &f64)| Some((*ns, *others.get(number)?));
+            let pairs: Vec<_> = blocks.iter().filter_map(pair).collect();
+            (!pairs.is_empty()).then_some(pairs)
+        };
+        self.0.iter().filter_map(of_cell).collect()
+    }
+}
+
+fn rival(group: &Group, best: &Group, measure: Measure) -> Rival {
+    let sample = |group: &Group| group.sample(|run| measure.of(run));
+    let (own, of_best) = (sample(group), sample(best));
+    let pairs = match measure {
+        Measure::TimePerGraph => Cells::of(group).pairs(&Cells::of(best)),
+        Measure::TimePerStep => Vec::new(),
+    };
+    let (factor, interval, unit) = if let Some(factor) = ratio_of_blocks(&pairs) {
+        let ratio = interval_of_blocks(&pairs, CONFIDENCE, SEED).ok();
+        let (n_block, n_cell) = (pairs.iter().map(Vec::len).sum(), pairs.len());
+        let unit = match ratio.map(|ratio| ratio.replication) {
+            Some(Replication::Cells) => Unit::Cells { n_cell, n_block },
+            _ => Unit::Blocks { n_block, n_cell },
+        };
+        (factor, ratio.map(|ratio| ratio.interval), unit)
+    } else {
+        let interval = ratio_of_medians(&own, &of_best, pairing(group, best), CONFIDENCE, SEED);
+        let centre = |sample: &[f64]| median(sample).unwrap_or(f64::NAN);
+        let unit = Unit::Runs { n_best: of_best.len(), n_rival: own.len() };
+        (centre(&own) / centre(&of_best), interval.ok(), unit)
+    };
+    let standing = match &interval {
+        None => Standing::TooFew,
+        Some(interval) if interval.low > 1.0 => Standing::Slower,
+        Some(_) => Standing::NotDistinguishable,
+    };
+    let interval = interval.map(|interval| (interval.low, interval.high));
+    Rival { batcher: group.batcher.clone(), n_run: own.len(), factor, unit, interval, standing }
 }
 
 /// Runs belong together in pairs where both strategies were run with the same seeds, each once.
 /// Runs are ordered by identifier, that is by time, so that their order is compared as well.
 fn pairing(a: &Group, b: &Group) -> Pairing {
-    let seeds = |group: &Group| group.runs.iter().map(|run| run.seeds).collect::<Vec<_>>();
+    let seeds = |group: &Group| {
+        let timed = group.runs.iter().filter(|run| run.times.is_some());
+        timed.map(|run| run.seeds).collect::<Vec<_>>()
+    };
     let (a, b) = (seeds(a), seeds(b));
     let is_known = a.iter().flatten().all(Option::is_some);
     if a == b && is_known { Pairing::Paired } else { Pairing::Independent }
@@ -189,13 +315,19 @@ pub fn sentence(verdict: &Verdict) -> String {
         });
         parts.push(factors);
     }
-    let few = of(Standing::TooFewRuns);
+    let few = of(Standing::TooFew);
     if !few.is_empty() {
         let factors =
             list(&few, |rival| format!("{} as fast as {}", factor(rival.factor), rival.batcher));
-        let least = few.iter().map(|rival| rival.n_run).min().unwrap_or(0).min(verdict.n_run);
-        let runs = if least == 1 { "1 run is".to_owned() } else { format!("{least} runs are") };
-        parts.push(format!("{factors}, but {runs} too few to say how sure that is"));
+        let mut units: Vec<String> = few.iter().map(|rival| rival.unit.name()).collect();
+        units.dedup();
+        let are = if units == ["1 run"] { "is" } else { "are" };
+        let units = units.join(" and ");
+        parts.push(format!("{factors}, but {units} {are} too few to say how sure that is"));
     }
-    format!("{head}, {}.", parts.join("; "))
+    let sure = verdict.rivals.iter().filter(|rival| rival.interval.is_some());
+    let mut units: Vec<String> = sure.map(|rival| rival.unit.name()).collect();
+    units.dedup();
+    let units = if units.is_empty() { String::new() } else { format!(" ({})", units.join("; ")) };
+    format!("{head}, {}{units}.", parts.join("; "))
 }

@@ -8,7 +8,8 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    Measure, Plot, Report, ReportError, Results, Standing, html, picture, sentence,
+    Errors, Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture,
+    sentence, settings,
 };
 
 /// One run: a strategy, a seed, and its time of a step in milliseconds.
@@ -131,7 +132,9 @@ fn a_run_is_reduced_to_its_typical_step_without_warm_up() {
     assert_eq!((times.batching_mean, times.update_mean, times.update_median), (3e6, 7e6, 7e6));
     assert_eq!((work.graphs_per_s, work.edges_per_s), (400.0, 60_000.0));
     assert_eq!((work.node_fill, work.edge_fill), (0.75, 0.75));
-    assert_eq!(work.stretches.first(), Some(&(0.25, 1e9)), "the course has the warm-up");
+    assert_eq!(work.stretches.first(), Some(&(1.0, 1e9)), "the course has the warm-up");
+    let ends: Vec<f64> = work.stretches.iter().map(|(step, _)| *step).collect();
+    assert_eq!(ends, (1..=10).map(f64::from).collect::<Vec<_>>(), "no stretch is empty");
     let times = ahead.times.unwrap();
     assert_eq!((times.update_mean, times.update_median), (9.5e6, 9.5e6), "without waiting");
     assert_eq!(serial.rmse("test").collect::<Vec<_>>(), [(5, 2.001), (10, 1.001)]);
@@ -166,8 +169,31 @@ fn equal_strategies_are_not_distinguishable_and_few_runs_say_little() {
     write(dir.path(), &Run { id: "b", batcher: "exact", ms: 20, ..Run::default() });
     let report = Report::of(&read(&[dir.path()]).unwrap());
     let rival = &report.verdicts[0].rivals[0];
-    assert_eq!((rival.standing, rival.interval), (Standing::TooFewRuns, None));
+    assert_eq!((rival.standing, rival.interval), (Standing::TooFew, None));
     assert!(sentence(&report.verdicts[0]).contains("1 run is too few"));
+}
+
+#[test]
+fn errors_that_are_all_equal_are_not_tested() {
+    let dir = tempfile::tempdir().unwrap();
+    two_strategies(dir.path(), "one", 10, 4);
+    let mut results = read(&[dir.path()]).unwrap();
+    assert_eq!(compare_errors(&settings(&results), Errors::Clean).len(), 1);
+    for run in results.runs.iter_mut().filter(|run| run.batcher == "static-64") {
+        run.evals.iter_mut().for_each(|eval| eval.rmse = Some(0.5));
+    }
+    assert_eq!(compare_errors(&settings(&results), Errors::Clean), []);
+}
+
+#[test]
+fn an_evaluation_that_stands_twice_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Run::default());
+    let evals = dir.path().join("tables/evals");
+    // Another file with the same rows.
+    std::fs::copy(evals.join("a.parquet"), evals.join("again.parquet")).unwrap();
+    let results = read(&[dir.path()]).unwrap();
+    assert_eq!(results.runs[0].rmse("test").collect::<Vec<_>>(), [(5, 2.001), (10, 1.001)]);
 }
 
 #[test]
@@ -192,8 +218,9 @@ fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
     let Plot::Bars(chart) = &padding.panels[0].plot else { panic!("bars") };
     assert!((chart.series[0].points[0].unwrap().value - 25.0).abs() < 1e-9);
     for figure in &report.figures {
-        assert!(!figure.panels.is_empty(), "{} has a panel", figure.id);
-        let svg = picture(figure).unwrap();
+        // Only runs in cells have blocks.
+        assert_eq!(figure.panels.is_empty(), figure.id == "blocks", "{} has a panel", figure.id);
+        let Some(svg) = picture(figure) else { continue };
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
         batchlab_forecast::picture::png(&svg).unwrap();
     }
@@ -254,7 +281,7 @@ fn other_options_are_other_settings_and_other_strategies() {
         let (id, config) = (format!("run-{i}"), config(width, n_node, i as u32));
         write(folder.path(), &Run { id: &id, config: &config, seed: i as i64, ..Run::default() });
     }
-    let settings = batchlab_report::settings(&read(&[folder.path()]).unwrap());
+    let settings = settings(&read(&[folder.path()]).unwrap());
     let titles: Vec<&str> = settings.iter().map(|s| s.title.rsplit(" (").next().unwrap()).collect();
     assert_eq!(titles, ["model.latent_size = 32)", "model.latent_size = 8)"]);
     let groups: Vec<(&str, usize)> =
@@ -264,4 +291,24 @@ fn other_options_are_other_settings_and_other_strategies() {
         [("dynamic (budget.n_node = 200)", 2), ("dynamic (budget.n_node = 600)", 1)]
     );
     assert_eq!(settings[0].groups[0].batcher, "dynamic");
+}
+
+/// A line over batch sizes is one strategy, and what all strategies share is no name.
+#[test]
+fn options_that_differ_between_batch_sizes_are_named_and_equal_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &Run::default());
+    write(folder.path(), &Run { id: "b", ..Run::default() });
+    let mut results = read(&[folder.path()]).unwrap();
+    for (run, size, n_node) in [(0, 8, "200"), (1, 16, "400")] {
+        results.runs[run].batch_size = Some(size);
+        results.runs[run].strategy =
+            [("n_node", n_node), ("oversize", "single")].map(|(k, v)| (k.into(), v.into())).into();
+    }
+    let names = |results: &Results| -> Vec<String> {
+        settings(results)[0].groups.iter().map(|group| group.batcher.clone()).collect()
+    };
+    assert_eq!(names(&results), ["dynamic (n_node = 200)", "dynamic (n_node = 400)"]);
+    results.runs[1].strategy = results.runs[0].strategy.clone();
+    assert_eq!(names(&results), ["dynamic", "dynamic"]);
 }

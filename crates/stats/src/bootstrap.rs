@@ -8,9 +8,10 @@ use crate::error::{check, check_pairs};
 use crate::{StatsError, median};
 
 /// Samples that are drawn.
-const N_RESAMPLE: usize = 4000;
-/// With fewer blocks than this, few different samples can be drawn at all.
-const FEWEST: usize = 4;
+pub(crate) const N_RESAMPLE: usize = 4000;
+/// With fewer units than this, intervals miss the truth more often than they say: of four runs, those
+/// of 95 % miss it in 7 to 11 of 100 studies.
+pub(crate) const FEWEST: usize = 5;
 
 /// An estimate and where it lies with a given confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,7 +48,7 @@ pub enum Pairing {
 /// Equal `seed`s give equal intervals.
 ///
 /// # Errors
-/// Fewer than four numbers on either side, numbers that are not finite and above 0, a confidence
+/// Fewer than five numbers on either side, numbers that are not finite and above 0, a confidence
 /// outside of (0, 1), samples of different lengths that should be paired.
 pub fn ratio_of_medians(
     a: &[f64],

@@ -6,18 +6,20 @@
 //! independent, so that a test on steps finds differences where there are none.
 //!
 //! ```
-//! use batchlab_stats::{paired_t_test, ratio_of_medians, Pairing};
+//! use batchlab_stats::{interval_of_blocks, paired_t_test};
 //!
 //! // Seconds of five blocks under two strategies, measured in turn.
 //! let dynamic = [1.02, 1.05, 0.99, 1.01, 1.04];
 //! let fixed = [1.31, 1.36, 1.29, 1.30, 1.37];
 //!
-//! let interval = ratio_of_medians(&fixed, &dynamic, Pairing::Paired, 0.95, 1)?;
-//! assert!(interval.low > 1.2, "the second strategy takes at least a fifth longer");
+//! let cell: Vec<(f64, f64)> = fixed.into_iter().zip(dynamic).collect();
+//! let ratio = interval_of_blocks(&[cell], 0.95, 1)?;
+//! assert!(ratio.interval.low > 1.2, "the second strategy takes at least a fifth longer");
 //! assert!(paired_t_test(&fixed, &dynamic)?.p_value < 0.001);
 //! # Ok::<(), batchlab_stats::StatsError>(())
 //! ```
 
+mod blocks;
 mod bootstrap;
 mod describe;
 mod effect;
@@ -26,6 +28,7 @@ mod holm;
 mod t_test;
 mod wilcoxon;
 
+pub use blocks::{RatioOfBlocks, Replication, interval_of_blocks, ratio_of_blocks};
 pub use bootstrap::{Interval, Pairing, ratio_of_medians};
 pub use describe::{mean, median, quantile, variance};
 pub use effect::{cliffs_delta, cohens_d, hedges_g};

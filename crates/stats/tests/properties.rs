@@ -3,8 +3,9 @@
 #![allow(clippy::float_cmp, reason = "what must be equal to the last bit")]
 
 use batchlab_stats::{
-    Pairing, StatsError, cliffs_delta, cohens_d, hedges_g, holm, median, paired_t_test, quantile,
-    ratio_of_medians, student_t_test, welch_t_test, wilcoxon_signed_rank,
+    Pairing, Replication, StatsError, cliffs_delta, cohens_d, hedges_g, holm, interval_of_blocks,
+    median, paired_t_test, quantile, ratio_of_blocks, ratio_of_medians, student_t_test,
+    welch_t_test, wilcoxon_signed_rank,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -49,6 +50,32 @@ proptest! {
     }
 
     #[test]
+    fn intervals_of_blocks_are_those_of_ratios(
+        cells in vec(vec((0.5f64..2.0, 0.5f64..2.0), 4..9), 2..8),
+        factor in 0.1f64..10.0,
+        seed: u64,
+    ) {
+        let of = |cells: &[Vec<(f64, f64)>]| interval_of_blocks(cells, 0.95, seed).unwrap();
+        let ratio = of(&cells);
+        let expected = if cells.len() < 5 { Replication::Blocks } else { Replication::Cells };
+        prop_assert_eq!(ratio.replication, expected);
+        let interval = ratio.interval;
+        prop_assert!(interval.low < interval.estimate && interval.estimate < interval.high);
+        prop_assert!((ratio_of_blocks(&cells).unwrap() / interval.estimate - 1.0).abs() < 1e-12);
+        // What disturbs both strategies of a block cancels.
+        let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+        let mut disturbed = cells.clone();
+        for (i, pair) in disturbed.iter_mut().flatten().enumerate() {
+            let disturbance = 1.0 + i as f64;
+            *pair = (pair.0 * disturbance * factor, pair.1 * disturbance);
+        }
+        let other = of(&disturbed).interval;
+        prop_assert!(close(other.low, factor * interval.low) && close(other.high, factor * interval.high));
+        let narrow = interval_of_blocks(&cells, 0.5, seed).unwrap().interval;
+        prop_assert!(interval.low < narrow.low && narrow.high < interval.high);
+    }
+
+    #[test]
     fn corrected_probabilities_keep_their_order(p in vec(0.0f64..1.0, 0..20)) {
         let corrected = holm(&p);
         for i in 0..p.len() {
@@ -79,10 +106,20 @@ fn what_cannot_be_answered_is_refused() {
     assert_eq!(paired_t_test(&some, &some), Err(StatsError::NoSpread));
     assert_eq!(wilcoxon_signed_rank(&some, &some), Err(StatsError::NoSpread));
     assert_eq!(cohens_d(&[1.0, 1.0], &[2.0, 2.0]), Err(StatsError::NoSpread));
+    let five = [1.0, 2.0, 3.0, 4.0, 5.0];
     let ratio = |a: &[f64], confidence| {
-        ratio_of_medians(a, &some, Pairing::Paired, confidence, 0).unwrap_err()
+        ratio_of_medians(a, &five[..a.len()], Pairing::Paired, confidence, 0).unwrap_err()
     };
-    assert_eq!(ratio(&[0.0, 1.0, 2.0, 3.0], 0.95), StatsError::NotPositive);
-    assert_eq!(ratio(&some, 95.0), StatsError::Confidence);
+    assert_eq!(ratio(&[0.0, 1.0, 2.0, 3.0, 4.0], 0.95), StatsError::NotPositive);
+    assert_eq!(ratio(&five, 95.0), StatsError::Confidence);
+    assert_eq!(ratio(&some, 0.95), StatsError::TooFew { needed: 5, got: 4 });
+    let cell = |n: usize| vec![(1.1, 1.0); n];
+    let refused = |cells: &[Vec<(f64, f64)>]| interval_of_blocks(cells, 0.95, 0).unwrap_err();
+    assert_eq!(refused(&[cell(4)]), StatsError::TooFew { needed: 5, got: 4 });
+    assert_eq!(refused(&[cell(8), cell(2)]), StatsError::TooFew { needed: 3, got: 2 });
+    assert_eq!(refused(&[cell(8), cell(0)]), StatsError::TooFew { needed: 1, got: 0 });
+    assert_eq!(refused(&[vec![(1.0, 0.0); 5]]), StatsError::NotPositive);
+    assert_eq!(refused(&[vec![(f64::NAN, 1.0); 5]]), StatsError::NotFinite { index: 0 });
+    assert_eq!(refused(&[]), StatsError::TooFew { needed: 5, got: 1 });
     assert_eq!(median(&[]), None);
 }

@@ -26,19 +26,26 @@ pub(super) fn write(checkpoint: &Checkpoint, folder: &Path) -> Result<PathBuf, C
     // Whoever was killed while writing has left this.
     let temporary = folder.join("unfinished.tmp");
     let write = || {
-        fs::create_dir_all(folder)?;
+        if !folder.is_dir() {
+            fs::create_dir_all(folder)?;
+            sync(folder.parent().unwrap_or(folder))?;
+        }
         let mut file = File::create(&temporary)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
-        // Only on Unix can a folder be opened and synchronised.
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+        sync(folder)
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&temporary);
         failed(&path)(error)
     })?;
     Ok(path)
+}
+
+/// Has the disk know the names in a folder. Only on Unix can a folder be opened and synchronised.
+fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 pub(super) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {

@@ -1,8 +1,8 @@
 //! From a journal that was left behind to tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use batchlab_core::Sink;
@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{Finding, Salvage};
 use crate::RunError;
-use crate::checkpoint;
+use crate::checkpoint::{self, Checkpoint, Facts};
 use crate::journal::{Entries, Tail};
 use crate::publish::{self, Publisher};
 use crate::run::CRASHED_STATUS;
@@ -47,19 +47,28 @@ pub(super) fn salvage(out: &Path, run_id: &str, dry_run: bool) -> Result<Finding
             Some(path) => Finding::Unreadable { path },
         });
     };
-    let checkpoints = checkpoint::list(&publish::checkpoints(out, run_id));
+    let resumes_after = last_checkpoint(out, run_id, &remains.ends);
     let salvage = Salvage {
         status: remains.run.status.clone(),
         n_step: remains.run.n_step,
         n_row: remains.n_row.clone(),
         torn_bytes: remains.torn_bytes,
         damaged_journal,
-        resumes_after: checkpoints.last().and_then(|path| checkpoint::step_of(path)),
+        resumes_after,
     };
     if let Some(publisher) = publisher {
         remains.publish(publisher, salvage.resumes_after.is_some())?;
     }
     Ok(Finding::Salvaged(salvage))
+}
+
+/// Steps done at the newest checkpoint that is whole and whose rows, which end where an entry of the
+/// journal ends, can be read.
+fn last_checkpoint(out: &Path, run_id: &str, ends: &BTreeSet<u64>) -> Option<u64> {
+    let paths = checkpoint::list(&publish::checkpoints(out, run_id));
+    let facts = |path: &PathBuf| Some(Checkpoint::read(path).ok()?.facts);
+    let with_rows = |facts: &Facts| ends.contains(&facts.journal_end);
+    paths.iter().rev().filter_map(facts).find(with_rows).map(|facts| facts.step)
 }
 
 /// A journal that was read as far as possible.
@@ -76,6 +85,8 @@ struct Rows {
     events: Vec<EventRecord>,
     n_row: BTreeMap<&'static str, u64>,
     torn_bytes: u64,
+    /// Where its entries end, in bytes, and where it begins.
+    ends: BTreeSet<u64>,
 }
 
 impl Remains {
@@ -84,7 +95,9 @@ impl Remains {
         let mut run: Option<RunRecord> = None;
         let mut sums = Sums::default();
         let mut n_row = BTreeMap::new();
+        let mut ends = BTreeSet::from([0]);
         for entry in entries.by_ref() {
+            ends.insert(entry.end);
             for (table, rows) in &entry.batches {
                 let wrong = |error| unreadable(journal, error);
                 match table {
@@ -115,7 +128,7 @@ impl Remains {
             events.push(EventRecord { run_id, at, step, kind, message, payload: None });
             *n_row.entry(Table::Events.name()).or_default() += 1;
         }
-        Ok(Self { rows: Some(Rows { run, events, n_row, torn_bytes }), tail })
+        Ok(Self { rows: Some(Rows { run, events, n_row, torn_bytes, ends }), tail })
     }
 }
 

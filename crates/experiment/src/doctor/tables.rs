@@ -1,4 +1,5 @@
-//! Reads every file under `tables/` from beginning to end, as any reader would.
+//! Reads every file under `tables/` from beginning to end, as any reader would, and compares its bytes
+//! with those that were published.
 
 use std::fs::{self, File};
 use std::panic::catch_unwind;
@@ -9,20 +10,68 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::Damaged;
 use crate::RunError;
+use crate::publish::{Seal, unfinished};
 
-/// The number of files, and those that are damaged.
-pub(super) fn examine(tables: &Path) -> Result<(usize, Vec<Damaged>), RunError> {
-    let mut n_file = 0;
-    let mut damaged = Vec::new();
+/// What was looked at and found.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) n_file: usize,
+    pub(super) n_sealed: usize,
+    pub(super) damaged: Vec<Damaged>,
+}
+
+/// Reads the files under `tables/`, and compares what was published with its checksums.
+pub(super) fn examine(out: &Path) -> Result<Found, RunError> {
+    let mut found = Found::default();
     for table in Table::ALL {
-        for path in files(&tables.join(table.name()))? {
-            n_file += 1;
+        for path in files(&out.join("tables").join(table.name()))? {
+            found.n_file += 1;
             if let Err(reason) = read(table, &path) {
-                damaged.push(Damaged { path, reason });
+                found.damaged.push(Damaged { path, reason });
             }
         }
     }
-    Ok((n_file, damaged))
+    for folder in files(&out.join("runs"))? {
+        let run_id = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        compare(out, run_id, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Files of a run that are not as they were published.
+fn compare(out: &Path, run_id: &str, found: &mut Found) -> Result<(), RunError> {
+    let seal = match Seal::read(out, run_id) {
+        Ok(Some(seal)) => seal,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            let path = out.join("runs").join(run_id).join("files.json");
+            found.damaged.push(Damaged { path, reason: error.to_string() });
+            return Ok(());
+        }
+    };
+    let mut faults = Vec::new();
+    for file in &seal.files {
+        let path = file.path.split('/').fold(out.to_owned(), |path, part| path.join(part));
+        faults.extend(file.fault(out).map(|reason| Damaged { path, reason }));
+    }
+    // Of a run that is publishing in this moment, or that crashed while it did, files may be of the
+    // attempt before. One that has ended since is to be looked at again.
+    if !faults.is_empty() && unfinished(out).iter().any(|other| other == run_id) {
+        return Ok(());
+    }
+    if !faults.is_empty() && Seal::read(out, run_id)?.as_ref() != Some(&seal) {
+        return compare(out, run_id, found);
+    }
+    found.n_sealed += seal.files.len();
+    for fault in faults {
+        let is_new = |known: &Damaged| known.path != fault.path;
+        if found.damaged.iter().all(is_new) {
+            let is_counted = fault.path.starts_with(out.join("tables")) && fault.path.exists();
+            found.n_file += usize::from(!is_counted);
+            found.damaged.push(fault);
+        }
+    }
+    Ok(())
 }
 
 /// The files of a folder, in order; none if there is no folder.

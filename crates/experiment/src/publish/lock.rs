@@ -49,7 +49,8 @@ impl Lock {
     pub(crate) fn is_held(folder: &Path) -> bool {
         match OpenOptions::new().read(true).write(true).open(folder.join(NAME)) {
             Ok(file) => file.try_lock().is_err(),
-            Err(error) => error.kind() != ErrorKind::NotFound,
+            // A file where a folder should be is of no run.
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         }
     }
 

@@ -125,8 +125,19 @@ impl Before {
         }
         let paths = checkpoint::list(&publish::checkpoints(out, run_id));
         let Some(journal) = find_journal(out, run_id) else {
+            let has_ended = match publish::published_status(out, run_id).as_deref() {
+                // Its rows were published, but there was never anything to go on from.
+                Some("crashed" | "failed" | "interrupted") => false,
+                Some(_) => true,
+                // Killed before anything was recorded, if it has published nothing at all.
+                None => publish::Seal::read(out, run_id)?.is_some(),
+            };
             let (run_id, out) = run();
-            return Err(ResumeError::Ended { run_id, out }.into());
+            return Err(if has_ended {
+                ResumeError::Ended { run_id, out }.into()
+            } else {
+                ResumeError::NoCheckpoint { run_id, out }.into()
+            });
         };
         let mut fault = None;
         let mut notes = Vec::new();

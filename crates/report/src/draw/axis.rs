@@ -2,7 +2,7 @@
 
 use crate::number::short;
 
-/// A vertical axis: greater numbers are higher.
+/// An axis, usually a vertical one: greater numbers are higher.
 pub(super) struct Axis {
     low: f64,
     high: f64,
@@ -17,6 +17,12 @@ impl Axis {
     pub(super) fn linear(high: f64, bottom: f64, top: f64) -> Self {
         let high = if high > 0.0 && high.is_finite() { high * 1.08 } else { 1.0 };
         Self { low: 0.0, high, is_log: false, bottom, top }
+    }
+
+    /// From `low` to `high`, which are at most and at least 0, from pixel to pixel.
+    pub(super) fn between(low: f64, high: f64, from: f64, to: f64) -> Self {
+        let high = if high > low { high } else { low + 1.0 };
+        Self { low, high, is_log: false, bottom: from, top: to }
     }
 
     /// From a little below `low` to a little above `high`, both above 0.
@@ -74,6 +80,7 @@ fn multiples(low: f64, high: f64) -> Vec<f64> {
 /// A number beside a tick.
 pub(super) fn tick_text(value: f64) -> String {
     match value {
+        v if v < 0.0 => format!("-{}", tick_text(-v)),
         v if v >= 1e6 => format!("{}M", short(v / 1e6)),
         v if v >= 1e4 => format!("{}k", short(v / 1e3)),
         v => short(v),

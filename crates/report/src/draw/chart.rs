@@ -86,8 +86,9 @@ pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) ->
                 svg.line((x, axis.pixel(point.low)), (x, axis.pixel(point.high)), "axis", 1.2);
                 top = axis.pixel(point.high);
             }
-            if bar >= 17.0 {
-                let text = short(point.value);
+            let text = short(point.value);
+            // Where it does not run into the text beside it.
+            if bar >= 17.0 && text.chars().count() as f64 * 4.9 <= bar + 2.0 {
                 svg.text(x + bar / 2.0, top - 3.0, Anchor::Middle, "ink tiny", &text);
             }
         }

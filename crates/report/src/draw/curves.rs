@@ -23,7 +23,7 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     for tick in Axis::linear(last / 1.08, 1.0, 0.0).ticks() {
         svg.text(x(tick), BOTTOM + 15.0, Anchor::Middle, "grey", &tick_text(tick));
     }
-    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", "steps");
+    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", curves.x);
     for curve in &curves.curves {
         let color = color(&curve.batcher);
         let upper = curve.points.iter().map(|(step, p)| (x(*step), axis.pixel(p.high)));

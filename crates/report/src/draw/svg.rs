@@ -80,6 +80,11 @@ impl Svg {
         );
     }
 
+    /// The marker of a part of a bar.
+    pub(super) fn swatch(&mut self, x: f64, y: f64, part: usize) {
+        self.rectangle((x - 5.0, y - 5.0), (10.0, 10.0), part, 0.9);
+    }
+
     /// The marker of a strategy; there are six, they repeat.
     pub(super) fn marker(&mut self, x: f64, y: f64, strategy: usize) {
         let color = strategy % 8;

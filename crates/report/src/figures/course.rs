@@ -11,15 +11,15 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         setting.batch_sizes().into_iter().filter_map(|size| {
             let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
             let (setting, title) = (setting.title.clone(), format!("B = {}", size_name(size)));
-            let plot = Plot::Curves(Curves { unit: "ms per step".to_owned(), curves });
+            let plot = Plot::Curves(Curves { unit: "ms per step".to_owned(), x: "steps", curves });
             let is_empty = matches!(&plot, Plot::Curves(curves) if curves.curves.is_empty());
             (!is_empty).then_some(Panel { setting, title, plot })
         })
     });
     let panels: Vec<Panel> = panels.collect();
     let mut note =
-        "Mean combined time over stretches of a fortieth of training, median over runs, \
-                    warm-up included."
+        "Mean combined time over stretches of a fortieth of training, or of a step where there \
+                    are fewer, median over runs, warm-up included."
             .to_owned();
     if settings.iter().any(|setting| setting.is_imported) {
         note += " Published results have one mean per run and no course.";

@@ -22,7 +22,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                 panels.push(Panel {
                     setting: setting.title.clone(),
                     title: format!("{split} RMSE, B = {}", size_name(size)),
-                    plot: Plot::Curves(Curves { unit, curves }),
+                    plot: Plot::Curves(Curves { unit, x: "steps", curves }),
                 });
             }
         }
@@ -31,10 +31,11 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         id: "curves",
         title: "Learning curves",
         note: "Root mean squared error, median over runs; the band reaches from the least to the \
-               greatest run. Runs that were evaluated less than twice have no curve. Mean absolute \
+               greatest run. Shown is the test set where it was evaluated twice, else the validation \
+               or the training set. Runs that were evaluated less than twice have no curve. Mean absolute \
                errors that were published under this name are left out."
             .to_owned(),
-        query: query::curves("test"),
+        query: query::curves(),
         strategies: Vec::new(),
         panels,
     }

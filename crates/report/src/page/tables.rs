@@ -2,9 +2,12 @@
 
 use std::fmt::Write;
 
+use crate::attribution::Cause;
 use crate::draw::escaped;
 use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
+use crate::setting::size_name;
+use crate::what_if::{Candidate, WhatIf};
 use crate::{Report, Results};
 
 /// The numbers of a figure.
@@ -47,7 +50,15 @@ fn rows(html: &mut String, panel: &Panel) {
         Plot::Curves(curves) => {
             for curve in &curves.curves {
                 for (step, point) in &curve.points {
-                    row(&curve.batcher, &format!("step {step}"), point);
+                    row(&curve.batcher, &format!("{} {step}", curves.x), point);
+                }
+            }
+        }
+        Plot::Stacks(stacks) => {
+            for bar in &stacks.bars {
+                for (part, value) in stacks.parts.iter().zip(&bar.parts).filter(|(_, v)| **v != 0.0)
+                {
+                    row(&bar.batcher, part, &Point { value: *value, low: *value, high: *value });
                 }
             }
         }
@@ -70,6 +81,93 @@ fn precise(value: f64) -> String {
         return short(value);
     }
     significant(value, 5)
+}
+
+/// Every cause as a factor of the speed-up.
+pub(super) fn attribution(html: &mut String, report: &Report) {
+    html.push_str(
+        "<details class=\"inner\"><summary>The causes as factors, which multiply to the \
+         speed-up</summary><div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>\
+         <th>over</th><th>as fast</th>",
+    );
+    for cause in Cause::ALL {
+        let _ = write!(html, "<th>{}</th>", cause.name());
+    }
+    html.push_str("<th>graphs per step</th></tr>");
+    for of in &report.attributions {
+        for share in of.shares.iter().filter(|share| share.batcher != of.reference) {
+            let _ = write!(
+                html,
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td>",
+                escaped(&report.settings[of.setting].title),
+                size_name(of.batch_size),
+                escaped(&share.batcher),
+                escaped(&of.reference),
+                share.speed_up
+            );
+            for cause in Cause::ALL {
+                let term = share.terms.iter().find(|term| term.cause == cause);
+                let factor =
+                    term.map_or_else(|| "–".to_owned(), |term| format!("{:.3}", term.factor));
+                let _ = write!(html, "<td>{factor}</td>");
+            }
+            let _ = write!(html, "<td>{}</td></tr>", precise(share.parts.graphs_per_step));
+        }
+    }
+    html.push_str("</table></div></details>");
+}
+
+/// What compilations would change.
+pub(super) fn what_if(html: &mut String, report: &Report) {
+    html.push_str("<ul>");
+    for what_if in &report.what_ifs {
+        let _ = write!(
+            html,
+            "<li>{}, B = {}: as measured {}, with compilations {}</li>",
+            escaped(&report.settings[what_if.setting].title),
+            size_name(what_if.batch_size),
+            escaped(&what_if.measured_fastest),
+            escaped(&what_if.candidates[0].batcher),
+        );
+    }
+    html.push_str(
+        "</ul><details class=\"inner\"><summary>Shapes, times and break-even of all \
+         strategies</summary><div class=\"scroll\"><table><tr><th>setting</th><th>B</th>\
+         <th>strategy</th><th>shapes</th>\
+         <th>measured, µs per graph</th><th>if compiled</th><th>break-even</th></tr>",
+    );
+    for what_if in &report.what_ifs {
+        for candidate in &what_if.candidates {
+            let _ = write!(
+                html,
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                escaped(&report.settings[what_if.setting].title),
+                size_name(what_if.batch_size),
+                escaped(&candidate.batcher),
+                short(candidate.n_shape),
+                precise(candidate.measured_ns / 1e3),
+                precise(candidate.with_compilation_ns / 1e3),
+                escaped(&break_even(what_if, candidate)),
+            );
+        }
+    }
+    html.push_str("</table></div></details>");
+}
+
+fn break_even(what_if: &WhatIf, candidate: &Candidate) -> String {
+    let fastest = &what_if.measured_fastest;
+    match candidate.break_even_steps {
+        _ if candidate.batcher == *fastest => "fastest as measured".to_owned(),
+        None => "as fast".to_owned(),
+        Some(0.0) => format!("{fastest} is ahead from the first step"),
+        Some(steps) if steps <= what_if.n_step as f64 => {
+            format!("{fastest} is ahead after {} steps", short(steps))
+        }
+        Some(steps) => format!(
+            "{fastest} is behind until {} steps or more: longer runs meet more shapes",
+            short(steps)
+        ),
+    }
 }
 
 /// Where the numbers come from, and how to make them again.

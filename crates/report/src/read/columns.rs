@@ -83,6 +83,31 @@ impl Rows<'_> {
         Ok(column.as_primitive::<Int64Type>().iter().collect())
     }
 
+    /// Nulls, where files of an older version have no such column.
+    pub(super) fn newer_texts(
+        &self,
+        name: &'static str,
+    ) -> Result<Vec<Option<String>>, ReportError> {
+        if self.has(name) { self.texts(name) } else { Ok(vec![None; self.len()]) }
+    }
+
+    /// Nulls, where files of an older version have no such column.
+    pub(super) fn newer_integers(
+        &self,
+        name: &'static str,
+    ) -> Result<Vec<Option<i64>>, ReportError> {
+        if self.has(name) { self.integers(name) } else { Ok(vec![None; self.len()]) }
+    }
+
+    /// Nulls, where files of an older version have no such column.
+    pub(super) fn newer_flags(&self, name: &'static str) -> Result<Vec<Option<bool>>, ReportError> {
+        if self.has(name) { self.flags(name) } else { Ok(vec![None; self.len()]) }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.batch.column_by_name(name).is_some()
+    }
+
     pub(super) fn floats(&self, name: &'static str) -> Result<Vec<Option<f64>>, ReportError> {
         let column = self.column(name, &DataType::Float64, "64-bit float")?;
         Ok(column.as_primitive::<Float64Type>().iter().collect())

@@ -1,12 +1,14 @@
 //! Steps, reduced to a few numbers per run as they are read: a long study does not fit in memory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::columns::{each, files};
-use super::{Results, Run, Times, Work};
+use super::parts::{Sample, Sums};
+use super::{Block, Results, Run, Times, Work};
 use crate::ReportError;
 
-/// Stretches in which the course of the time of a step is kept.
+/// Stretches in which the course of the time of a step is kept, at most.
 const N_STRETCH: i64 = 40;
 
 const COLUMNS: &[&str] = &[
@@ -17,11 +19,17 @@ const COLUMNS: &[&str] = &[
     "n_edge",
     "padded_n_node",
     "padded_n_edge",
+    "is_new_shape",
     "is_warmup",
     "plan_ns",
     "collate_ns",
     "wait_ns",
+    "upload_ns",
+    "forward_ns",
+    "backward_ns",
+    "optimiser_ns",
     "step_ns",
+    "block",
 ];
 
 /// Adds times and work to the runs of a folder.
@@ -37,6 +45,10 @@ pub(super) fn add(results: &mut Results, dir: &Path) -> Result<(), ReportError> 
             let work = ["n_graph", "n_node", "n_edge", "padded_n_node", "padded_n_edge"];
             let work: Vec<_> =
                 work.iter().map(|name| rows.integers(name)).collect::<Result<_, _>>()?;
+            let stages = ["upload_ns", "forward_ns", "backward_ns", "optimiser_ns"];
+            let stages: Vec<_> =
+                stages.iter().map(|name| rows.integers(name)).collect::<Result<_, _>>()?;
+            let (blocks, new) = (rows.newer_integers("block")?, rows.flags("is_new_shape")?);
             for row in 0..rows.len() {
                 let (Some(run_id), Some(step), Some(time)) = (&ids[row], steps[row], times[row])
                 else {
@@ -48,12 +60,18 @@ pub(super) fn add(results: &mut Results, dir: &Path) -> Result<(), ReportError> 
                     current = Some((run_id.clone(), Steps::of(run)));
                 }
                 if let Some((_, sum)) = &mut current {
+                    let ns = |column: &[Option<i64>]| column[row].unwrap_or(0) as f64;
                     sum.add(&Step {
                         number: step,
                         time: time as f64,
-                        batching: (plan[row].unwrap_or(0) + collate[row].unwrap_or(0)) as f64,
-                        wait: wait[row].unwrap_or(0) as f64,
-                        is_warmup: warmup[row].unwrap_or(false),
+                        planning: ns(&plan),
+                        collation: ns(&collate),
+                        wait: ns(&wait),
+                        device: std::array::from_fn(|i| stages[i][row].map(|ns| ns as f64)),
+                        // The first block of a cell is its warm-up.
+                        is_warmup: warmup[row].unwrap_or(false) || blocks[row] == Some(0),
+                        is_new_shape: new[row].unwrap_or(false),
+                        block: blocks[row],
                         work: std::array::from_fn(|i| work[i][row].unwrap_or(0) as f64),
                     });
                 }
@@ -70,15 +88,23 @@ fn finish(results: &mut Results, steps: Option<(String, Steps)>) {
     let Some((times, work)) = steps.reduce() else { return };
     if let Some(run) = results.run(&run_id) {
         (run.times, run.work) = (Some(times), Some(work));
+        run.parts = steps.parts.reduce(steps.is_serial);
+        let block = |(number, (ns, n_graph)): (i64, (f64, f64))| Block { number, ns, n_graph };
+        run.blocks = steps.blocks.into_iter().map(block).collect();
+        run.blocks.retain(|block| block.n_graph > 0.0 && block.ns > 0.0);
     }
 }
 
 struct Step {
     number: i64,
     time: f64,
-    batching: f64,
+    planning: f64,
+    collation: f64,
     wait: f64,
+    device: [Option<f64>; 4],
     is_warmup: bool,
+    is_new_shape: bool,
+    block: Option<i64>,
     work: [f64; 5],
 }
 
@@ -90,35 +116,62 @@ struct Steps {
     batching: Vec<f64>,
     update: Vec<f64>,
     work: [f64; 5],
-    /// Number of steps and their time, stretch by stretch.
+    /// Time of preparing batches, or of waiting for them.
+    data: f64,
+    parts: Sums,
+    /// Time and real graphs of the steps of every block.
+    blocks: BTreeMap<i64, (f64, f64)>,
+    /// Number of steps and their time, stretch by stretch; as many as there are steps, at most 40.
     stretches: Vec<(f64, f64)>,
 }
 
 impl Steps {
     fn of(run: &Run) -> Self {
+        let n_step_planned = run.n_step_planned.max(1);
+        let n_stretch = usize::try_from(N_STRETCH.min(n_step_planned)).unwrap_or(1);
         Self {
             is_serial: run.prefetch_depth == 0,
-            n_step_planned: run.n_step_planned.max(1),
+            n_step_planned,
             time: Vec::new(),
             batching: Vec::new(),
             update: Vec::new(),
             work: [0.0; 5],
-            stretches: vec![(0.0, 0.0); N_STRETCH as usize],
+            data: 0.0,
+            parts: Sums::default(),
+            blocks: BTreeMap::new(),
+            stretches: vec![(0.0, 0.0); n_stretch],
         }
     }
 
     fn add(&mut self, step: &Step) {
-        let stretch = (step.number - 1) * N_STRETCH / self.n_step_planned;
-        let place = usize::try_from(stretch.clamp(0, N_STRETCH - 1)).unwrap_or(0);
+        let n_stretch = self.stretches.len() as i64;
+        let stretch = (step.number - 1) * n_stretch / self.n_step_planned;
+        let place = usize::try_from(stretch.clamp(0, n_stretch - 1)).unwrap_or(0);
         let stretch = &mut self.stretches[place];
         *stretch = (stretch.0 + 1.0, stretch.1 + step.time);
         if step.is_warmup {
             return;
         }
         self.time.push(step.time);
-        self.batching.push(step.batching);
+        let batching = step.planning + step.collation;
+        self.batching.push(batching);
+        let n_graph = step.work[0];
+        self.parts.add(&Sample {
+            total: step.time,
+            planning: step.planning,
+            collation: step.collation,
+            waiting: step.wait,
+            device: step.device,
+            n_graph,
+            is_new_shape: step.is_new_shape,
+        });
+        if let Some(block) = step.block {
+            let sum = self.blocks.entry(block).or_default();
+            *sum = (sum.0 + step.time, sum.1 + n_graph);
+        }
         // Batches that are prepared ahead are no part of the step; waiting for them is.
-        let not_update = if self.is_serial { step.batching } else { step.wait };
+        let not_update = if self.is_serial { batching } else { step.wait };
+        self.data += not_update;
         self.update.push(step.time - not_update);
         for (sum, more) in self.work.iter_mut().zip(step.work) {
             *sum += more;
@@ -142,15 +195,16 @@ impl Steps {
         let seconds = self.time.iter().sum::<f64>() / 1e9;
         let [n_graph, n_node, n_edge, padded_n_node, padded_n_edge] = self.work;
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 1.0 };
-        let width = self.n_step_planned as f64 / N_STRETCH as f64;
+        let width = self.n_step_planned as f64 / self.stretches.len() as f64;
         let stretches = self.stretches.iter().enumerate().filter(|(_, (n, _))| *n > 0.0);
         let work = Work {
             graphs_per_s: n_graph / seconds,
             edges_per_s: n_edge / seconds,
             node_fill: share(n_node, padded_n_node),
             edge_fill: share(n_edge, padded_n_edge),
+            data_share: self.data / self.time.iter().sum::<f64>(),
             stretches: stretches
-                .map(|(i, (n, time))| ((i as f64 + 1.0) * width, time / n))
+                .map(|(i, (n, time))| (((i as f64 + 1.0) * width).ceil(), time / n))
                 .collect(),
         };
         Some((times, work))

@@ -1,0 +1,273 @@
+//! Why one strategy is faster than another: the difference in time per real graph, cause by cause.
+//!
+//! With t the time per real graph and w its part on the device, for a strategy s and the reference r
+//!
+//! ```text
+//! t_r - t_s = planning + collation + waiting + new shapes     (differences of measured parts)
+//!           + ((w_r - u_r) - (w_s - u_s))                     padded work
+//!           + (u_r - u_s)                                     real graphs per step
+//! ```
+//!
+//! where `u` is the `w` of the strategy with the same grouping and without padding. Strategies of one
+//! grouping share their `u`, so it need not be measured for them. The terms add up to the difference by
+//! construction. A term d is the factor exp(d / L) of the speed-up, where L is the logarithmic mean of
+//! `t_r` and `t_s`: the factors multiply to `t_r / t_s` (Ang, Energy Policy 32, 2004: the additive and the
+//! multiplicative form of the logarithmic mean Divisia decomposition).
+
+use batchlab_stats::mean;
+use serde::Serialize;
+
+use crate::options::Options;
+use crate::read::{Device, Parts, Run};
+use crate::setting::{Group, Setting};
+use crate::verdict::shared_cells;
+
+/// What makes a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Deciding what is in a batch.
+    Planning,
+    /// Copying and padding.
+    Collation,
+    /// Waiting for batches that another thread prepares.
+    Waiting,
+    /// First uses of shapes.
+    NewShapes,
+    /// Work on padding.
+    PaddedWork,
+    /// Work on real graphs, which costs less per graph if a step holds more of them.
+    GraphsPerStep,
+    /// Both of these between two groupings that are padded by the same rule: what the grouping
+    /// saves, in graphs per step and because it fills the padding better.
+    Grouping,
+    /// Both of them between groupings that are padded by different rules.
+    Work,
+}
+
+impl Cause {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 8] = [
+        Self::Planning,
+        Self::Collation,
+        Self::Waiting,
+        Self::NewShapes,
+        Self::PaddedWork,
+        Self::GraphsPerStep,
+        Self::Grouping,
+        Self::Work,
+    ];
+
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Planning => "planning",
+            Self::Collation => "collation",
+            Self::Waiting => "waiting",
+            Self::NewShapes => "new shapes",
+            Self::PaddedWork => "padded work",
+            Self::GraphsPerStep => "real graphs per step",
+            Self::Grouping => "grouping",
+            Self::Work => "padding and graphs per step",
+        }
+    }
+}
+
+/// What one cause contributes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Term {
+    /// The cause.
+    pub cause: Cause,
+    /// Nanoseconds per real graph that are saved; below 0, what it costs more.
+    pub ns: f64,
+    /// The same as a factor of the speed-up.
+    pub factor: f64,
+}
+
+/// One strategy beside the reference.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Share {
+    /// The strategy.
+    pub batcher: String,
+    /// Its parts, means over its runs.
+    pub parts: Parts,
+    /// How many times as fast as the reference it is, in time per real graph.
+    pub speed_up: f64,
+    /// What that is due to. The `ns` add up to the difference, the factors multiply to the speed-up.
+    pub terms: Vec<Term>,
+    /// What would have to be measured to tell more.
+    pub missing: Option<String>,
+}
+
+/// All strategies of a setting at one batch size beside one of them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Attribution {
+    /// Index of the setting.
+    pub setting: usize,
+    /// B.
+    pub batch_size: Option<i64>,
+    /// The strategy that the others are compared with.
+    pub reference: String,
+    /// All strategies, the reference among them, slowest first.
+    pub shares: Vec<Share>,
+}
+
+/// Splits the speed-ups over `reference`, or where none is asked for over the slowest strategy.
+/// Batch sizes at which the reference was not measured, or nothing else, have none.
+#[must_use]
+pub fn attributions(settings: &[Setting], reference: Option<&str>) -> Vec<Attribution> {
+    let of_setting = |(index, setting): (usize, &Setting)| {
+        let sizes = setting.batch_sizes().into_iter();
+        sizes.filter_map(|size| of_size(setting, index, size, reference)).collect::<Vec<_>>()
+    };
+    settings.iter().enumerate().flat_map(of_setting).collect()
+}
+
+/// A strategy with the means of its runs.
+struct Measured<'a> {
+    batcher: &'a str,
+    grouping: Options,
+    padding: Options,
+    parts: Parts,
+}
+
+impl Measured<'_> {
+    fn is_unpadded(&self) -> bool {
+        self.padding.get("padding").is_some_and(|padding| padding == "none")
+    }
+}
+
+fn of_size(
+    setting: &Setting,
+    index: usize,
+    batch_size: Option<i64>,
+    reference: Option<&str>,
+) -> Option<Attribution> {
+    let timed = |group: &&Group| group.runs.iter().any(|run| run.parts.is_some());
+    let groups: Vec<&Group> = setting.at(batch_size).filter(timed).collect();
+    let shared = shared_cells(&groups);
+    let is_comparable = |run: &Run| {
+        shared.is_empty() || run.cell.as_deref().is_some_and(|cell| shared.contains(&cell))
+    };
+    let measured = |group: &&Group| {
+        let runs: Vec<&Run> = group.runs.iter().filter(|run| is_comparable(run)).collect();
+        Some((group.batcher.clone(), runs[0].strategy.clone(), means(&runs)?))
+    };
+    let owned: Vec<(String, Options, Parts)> = groups.iter().filter_map(measured).collect();
+    let mut all: Vec<Measured<'_>> = owned
+        .iter()
+        .map(|(batcher, strategy, parts)| {
+            let is_padding = |key: &String| key == "padding" || key.starts_with("padding.");
+            let (padding, grouping) =
+                strategy.clone().into_iter().partition(|(key, _)| is_padding(key));
+            Measured { batcher, grouping, padding, parts: *parts }
+        })
+        .collect();
+    all.sort_by(|a, b| b.parts.total.total_cmp(&a.parts.total));
+    let reference = match reference {
+        Some(name) => all.iter().find(|one| one.batcher == name)?,
+        None => all.first()?,
+    };
+    if all.len() < 2 {
+        return None;
+    }
+    let shares = all.iter().map(|one| share(one, reference, &all)).collect();
+    Some(Attribution {
+        setting: index,
+        batch_size,
+        reference: reference.batcher.to_owned(),
+        shares,
+    })
+}
+
+/// Means over runs. They add up as the parts of every run do.
+fn means(runs: &[&Run]) -> Option<Parts> {
+    let parts: Vec<Parts> = runs.iter().filter_map(|run| run.parts).collect();
+    let of = |part: fn(&Parts) -> f64| mean(&parts.iter().map(part).collect::<Vec<_>>());
+    let device: Option<Vec<Device>> = parts.iter().map(|parts| parts.device).collect();
+    let of_device =
+        |part: fn(&Device) -> f64| mean(&device.as_ref()?.iter().map(part).collect::<Vec<_>>());
+    let device = || {
+        Some(Device {
+            upload: of_device(|d| d.upload)?,
+            forward: of_device(|d| d.forward)?,
+            backward: of_device(|d| d.backward)?,
+            optimiser: of_device(|d| d.optimiser)?,
+        })
+    };
+    let is_told = parts.iter().all(|parts| parts.new_shapes.is_some());
+    let new_shapes = of(|parts| parts.new_shapes.unwrap_or(0.0))?;
+    // Of runs that tell it and runs that do not, the mean is in the work, where the others have it.
+    let untold = if is_told { 0.0 } else { new_shapes };
+    Some(Parts {
+        total: of(|parts| parts.total)?,
+        planning: of(|parts| parts.planning)?,
+        collation: of(|parts| parts.collation)?,
+        waiting: of(|parts| parts.waiting)?,
+        work: of(|parts| parts.work)? + untold,
+        new_shapes: is_told.then_some(new_shapes),
+        device: device(),
+        graphs_per_step: of(|parts| parts.graphs_per_step)?,
+    })
+}
+
+fn share(one: &Measured<'_>, reference: &Measured<'_>, all: &[Measured<'_>]) -> Share {
+    let (r, s) = (&reference.parts, &one.parts);
+    let mut terms = vec![
+        (Cause::Planning, r.planning - s.planning),
+        (Cause::Collation, r.collation - s.collation),
+        (Cause::Waiting, r.waiting - s.waiting),
+        (Cause::NewShapes, r.new_shapes.unwrap_or(0.0) - s.new_shapes.unwrap_or(0.0)),
+    ];
+    let mut missing = Vec::new();
+    let work = r.work - s.work;
+    let unpadded = |of: &Measured<'_>| {
+        let twin = all.iter().find(|other| other.grouping == of.grouping && other.is_unpadded());
+        twin.map(|twin| twin.parts.work)
+    };
+    match (unpadded(reference), unpadded(one)) {
+        _ if one.grouping == reference.grouping => terms.push((Cause::PaddedWork, work)),
+        (Some(of_r), Some(of_s)) => {
+            terms.push((Cause::PaddedWork, (r.work - of_r) - (s.work - of_s)));
+            terms.push((Cause::GraphsPerStep, of_r - of_s));
+        }
+        (of_r, of_s) => {
+            let is_alike = one.padding == reference.padding && !one.padding.is_empty();
+            terms.push((if is_alike { Cause::Grouping } else { Cause::Work }, work));
+            let absent = [(of_r, reference), (of_s, one)];
+            let absent = absent.iter().filter(|(work, _)| work.is_none());
+            let names: Vec<&str> = absent.map(|(_, measured)| measured.batcher).collect();
+            missing.push(format!(
+                "{} with padding = \"none\" was not measured, so padding and graphs per step are \
+                 not told apart",
+                names.join(" and ")
+            ));
+        }
+    }
+    for measured in [reference, one] {
+        if measured.parts.new_shapes.is_none() {
+            missing.push(format!(
+                "most steps of {} had a new shape: what that costs is in its work",
+                measured.batcher
+            ));
+        }
+    }
+    missing.dedup();
+    let speed_up = r.total / s.total;
+    let scale = logarithmic_mean(r.total, s.total);
+    let term = |(cause, ns): (Cause, f64)| Term { cause, ns, factor: (ns / scale).exp() };
+    Share {
+        batcher: one.batcher.to_owned(),
+        parts: one.parts,
+        speed_up,
+        terms: terms.into_iter().map(term).collect(),
+        missing: (!missing.is_empty()).then(|| missing.join("; ")),
+    }
+}
+
+/// (a - b) / ln(a / b); the number itself where both are equal.
+fn logarithmic_mean(a: f64, b: f64) -> f64 {
+    let ratio = (a / b).ln();
+    if ratio.abs() < 1e-12 { a } else { (a - b) / ratio }
+}

@@ -1,0 +1,113 @@
+//! Why strategies differ, and where their time goes.
+
+use std::fmt::Write as _;
+
+use super::{Figure, Panel, Plot, Stack, Stacks};
+use crate::attribution::{Attribution, Cause, Share};
+use crate::number::{factor, significant};
+use crate::query;
+use crate::read::Parts;
+use crate::setting::{Setting, size_name};
+
+type Part = (&'static str, fn(&Parts) -> f64);
+
+/// Where the time goes. No pipeline has more than eight of them, the number of colours.
+const PARTS: [Part; 9] = [
+    ("upload", |p| p.device.map_or(0.0, |d| d.upload)),
+    ("planning", |p| p.planning),
+    ("collation", |p| p.collation),
+    ("forward", |p| p.device.map_or(0.0, |d| d.forward)),
+    ("backward", |p| p.device.map_or(0.0, |d| d.backward)),
+    ("optimiser", |p| p.device.map_or(0.0, |d| d.optimiser)),
+    ("other work", |p| {
+        p.work - p.device.map_or(0.0, |d| d.upload + d.forward + d.backward + d.optimiser)
+    }),
+    ("new shapes", |p| p.new_shapes.unwrap_or(0.0)),
+    ("waiting", |p| p.waiting),
+];
+
+pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figure {
+    let panel = |of: &Attribution| {
+        let bars = of.shares.iter().filter(|share| share.batcher != of.reference).map(|share| {
+            let part = |cause: &Cause| {
+                let term = share.terms.iter().find(|term| term.cause == *cause);
+                term.map_or(0.0, |term| term.ns / 1e3)
+            };
+            Stack {
+                batcher: share.batcher.clone(),
+                label: format!("{} as fast", factor(share.speed_up)),
+                parts: Cause::ALL.iter().map(part).collect(),
+            }
+        });
+        let (unit, parts) = ("µs saved per real graph".to_owned(), causes());
+        Panel {
+            setting: settings[of.setting].title.clone(),
+            title: format!("B = {}, over {}", size_name(of.batch_size), of.reference),
+            plot: Plot::Stacks(Stacks { unit, parts, bars: bars.collect() }),
+        }
+    };
+    let mut missing: Vec<&str> = attributions
+        .iter()
+        .flat_map(|of| &of.shares)
+        .filter_map(|s| s.missing.as_deref())
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    let mut note = "What each strategy saves of the time per real graph of the reference, cause by \
+                    cause; to the left of 0, what it costs more. The terms add up to the whole \
+                    difference. Padded work is the difference to the same grouping without padding, \
+                    real graphs per step that between groupings without padding; grouping is both of \
+                    them between groupings with one rule of padding. Means over runs: \
+                    the factor may differ from that of the verdict in its last digit."
+        .to_owned();
+    if !missing.is_empty() {
+        let _ = write!(note, " Missing: {}.", missing.join("; "));
+    }
+    Figure {
+        id: "attribution",
+        title: "Why: the speed-up split into its causes",
+        note,
+        query: query::attribution(),
+        strategies: causes(),
+        panels: attributions.iter().map(panel).collect(),
+    }
+}
+
+fn causes() -> Vec<String> {
+    Cause::ALL.iter().map(|cause| cause.name().to_owned()).collect()
+}
+
+/// The parts of the time of all strategies.
+pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figure {
+    let names = || PARTS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    let bar = |share: &Share| Stack {
+        batcher: share.batcher.clone(),
+        label: format!("{} µs", significant(share.parts.total / 1e3, 4)),
+        parts: PARTS.iter().map(|(_, of)| of(&share.parts) / 1e3).collect(),
+    };
+    let panel = |of: &Attribution| Panel {
+        setting: settings[of.setting].title.clone(),
+        title: format!("B = {}", size_name(of.batch_size)),
+        plot: Plot::Stacks(Stacks {
+            unit: "µs per real graph".to_owned(),
+            parts: names(),
+            bars: of.shares.iter().map(bar).collect(),
+        }),
+    };
+    let shares = || attributions.iter().flat_map(|of| &of.shares);
+    let mut note = "Time of training per real graph by the clock, means over runs. New shapes are \
+                    what steps with a shape that had not appeared before cost more than others."
+        .to_owned();
+    if shares().any(|share| share.parts.device.is_none()) {
+        note += " With timing = \"combined\" the stages on the device are not told apart and stand \
+                 together as other work; timing = \"stages\" measures them.";
+    }
+    Figure {
+        id: "stages",
+        title: "Where the time goes",
+        note,
+        query: query::stages(),
+        strategies: names(),
+        panels: attributions.iter().map(panel).collect(),
+    }
+}

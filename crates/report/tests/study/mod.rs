@@ -1,0 +1,264 @@
+//! A study of invented runs, of which everything is known: strategies trained in turns, in cells.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![allow(dead_code, reason = "each user takes what it needs")]
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use batchlab_core::record::{EvalRecord, MetricRecord, Record, RunRecord, StepRecord};
+use parquet::arrow::ArrowWriter;
+
+/// Nanoseconds of deciding on a batch, per real graph.
+pub(crate) const PLANNING: f64 = 1_000.0;
+/// Of copying, per edge with padding.
+pub(crate) const COPY: f64 = 20.0;
+/// Of the work on the device that every step has.
+pub(crate) const PER_STEP: f64 = 400_000.0;
+/// Of the work on the device, per edge with padding.
+pub(crate) const PER_EDGE: f64 = 5_000.0;
+/// Of the first use of a shape.
+pub(crate) const NEW_SHAPE: f64 = 2_000_000.0;
+/// Edges of a graph.
+pub(crate) const EDGES: i64 = 10;
+
+/// A strategy: its name, its configuration, real graphs and edges with padding in a step at B = 16, and
+/// new shapes in a measured block.
+pub(crate) struct Strategy {
+    pub(crate) name: &'static str,
+    config: &'static str,
+    pub(crate) n_graph: i64,
+    pub(crate) padded_n_edge: i64,
+    pub(crate) n_new_shape: i64,
+    n_shape: i64,
+}
+
+pub(crate) const STRATEGIES: [Strategy; 6] = [
+    Strategy {
+        name: "static-64",
+        config: r#"{"name": "static", "padding": {"multiple": 64}}"#,
+        n_graph: 15,
+        padded_n_edge: 192,
+        n_new_shape: 2,
+        n_shape: 40,
+    },
+    Strategy {
+        name: "static-2^N",
+        config: r#"{"name": "static", "padding": {"power": 2}}"#,
+        n_graph: 15,
+        padded_n_edge: 256,
+        n_new_shape: 0,
+        n_shape: 3,
+    },
+    Strategy {
+        name: "static-constant",
+        config: r#"{"name": "static", "padding": "constant"}"#,
+        n_graph: 15,
+        padded_n_edge: 448,
+        n_new_shape: 0,
+        n_shape: 1,
+    },
+    Strategy {
+        name: "exact",
+        config: r#"{"name": "static", "padding": "none"}"#,
+        n_graph: 15,
+        padded_n_edge: 150,
+        n_new_shape: 0,
+        n_shape: 500,
+    },
+    Strategy {
+        name: "dynamic",
+        config: r#"{"name": "dynamic", "padding": "constant"}"#,
+        n_graph: 18,
+        padded_n_edge: 192,
+        n_new_shape: 0,
+        n_shape: 1,
+    },
+    Strategy {
+        name: "dynamic-exact",
+        config: r#"{"name": "dynamic", "padding": "none"}"#,
+        n_graph: 18,
+        padded_n_edge: 180,
+        n_new_shape: 0,
+        n_shape: 600,
+    },
+];
+
+impl Strategy {
+    /// Nanoseconds of work on the device per real graph, without disturbance.
+    pub(crate) fn work(&self) -> f64 {
+        (PER_STEP + PER_EDGE * self.padded_n_edge as f64) / self.n_graph as f64
+    }
+}
+
+/// What is measured.
+pub(crate) struct Study {
+    pub(crate) timing: &'static str,
+    pub(crate) prefetch_depth: i64,
+    pub(crate) batch_size: i64,
+    pub(crate) n_cell: i64,
+    /// Measured blocks; block 0 comes before them.
+    pub(crate) n_block: i64,
+    /// Steps of a block.
+    pub(crate) n_step: i64,
+    /// How far blocks lie from each other, as a share of the time.
+    pub(crate) noise: f64,
+    /// How many of the strategies.
+    pub(crate) n_strategy: usize,
+}
+
+impl Default for Study {
+    fn default() -> Self {
+        Self {
+            timing: "stages",
+            prefetch_depth: 0,
+            batch_size: 16,
+            n_cell: 2,
+            n_block: 6,
+            n_step: 10,
+            noise: 0.01,
+            n_strategy: STRATEGIES.len(),
+        }
+    }
+}
+
+/// Writes all runs, and returns their identifiers. `change` is called before each is written.
+pub(crate) fn write(dir: &Path, study: &Study, change: impl Fn(&mut RunRecord)) -> Vec<String> {
+    let mut ids = Vec::new();
+    for cell in 0..study.n_cell {
+        for (place, strategy) in STRATEGIES[..study.n_strategy].iter().enumerate() {
+            let (timing, depth, size) = (study.timing, study.prefetch_depth, study.batch_size);
+            let cell_id = format!("{timing}-{depth}-{size}-{cell}");
+            let run_id = format!("{cell_id}-{place}");
+            let steps = steps(&run_id, study, strategy, cell, place as i64);
+            let mut run = run(&run_id, &cell_id, cell, study, strategy);
+            change(&mut run);
+            table(dir, &run_id, &[run]);
+            table(dir, &run_id, &steps);
+            table(dir, &run_id, &evals(&run_id, study, cell, place as i64));
+            table::<MetricRecord>(dir, &run_id, &[]);
+            table::<batchlab_core::record::EventRecord>(dir, &run_id, &[]);
+            ids.push(run_id);
+        }
+    }
+    ids
+}
+
+fn table<R: Record>(dir: &Path, run_id: &str, rows: &[R]) {
+    let folder = dir.join("tables").join(R::TABLE.name());
+    fs::create_dir_all(&folder).unwrap();
+    let file = File::create(folder.join(format!("{run_id}.parquet"))).unwrap();
+    let mut writer = ArrowWriter::try_new(file, R::TABLE.schema(), None).unwrap();
+    writer.write(&R::to_batch(rows).unwrap()).unwrap();
+    writer.close().unwrap();
+}
+
+fn run(run_id: &str, cell_id: &str, cell: i64, study: &Study, strategy: &Strategy) -> RunRecord {
+    RunRecord {
+        run_id: run_id.into(),
+        schema_version: 2,
+        study: "invented".into(),
+        status: "completed".into(),
+        config: format!(r#"{{"batcher": {}, "model": {{"name": "schnet"}}}}"#, strategy.config),
+        version: "0.1.0".into(),
+        build_profile: "release".into(),
+        host: "invented".into(),
+        cpu_model: "no processor".into(),
+        device: "cpu".into(),
+        n_thread: 2,
+        dataset: "invented".into(),
+        dataset_hash: "0123456789abcdef".into(),
+        model: "schnet".into(),
+        batcher: strategy.name.into(),
+        batch_size: Some(study.batch_size),
+        target_unit: Some("eV".into()),
+        timing: study.timing.into(),
+        prefetch_depth: study.prefetch_depth,
+        seed_split: cell,
+        seed_order: cell,
+        seed_init: cell,
+        n_step_planned: study.n_step * (study.n_block + 1),
+        n_step: study.n_step * (study.n_block + 1),
+        n_shape: strategy.n_shape,
+        cell: Some(cell_id.into()),
+        repeat: Some(cell),
+        is_exclusive: Some(true),
+        n_attempt: Some(1),
+        ..RunRecord::default()
+    }
+}
+
+/// Steps of a run. What disturbs a block disturbs all strategies; a little comes on top, different
+/// for each strategy and block, that is 0 in the mean over the blocks of a cell.
+fn steps(
+    run_id: &str,
+    study: &Study,
+    strategy: &Strategy,
+    cell: i64,
+    place: i64,
+) -> Vec<StepRecord> {
+    let mut rows = Vec::new();
+    let is_serial = study.prefetch_depth == 0;
+    let scale = study.batch_size / 16;
+    let (n_graph, padded_n_edge) = (scale * strategy.n_graph, scale * strategy.padded_n_edge);
+    for block in 0..=study.n_block {
+        let machine = 1.0 + 0.2 * ((block * 7 + cell * 3) % 5) as f64;
+        let sign = if (block + place) % 2 == 0 { 1.0 } else { -1.0 };
+        let own = (sign * study.noise * (1 + block % 3) as f64).exp();
+        for i in 0..study.n_step {
+            let factor = machine * own * if block == 0 { 30.0 } else { 1.0 };
+            let is_new = block > 0 && i < strategy.n_new_shape;
+            let edges = padded_n_edge as f64;
+            let plan = factor * PLANNING * n_graph as f64;
+            let collate = factor * COPY * edges;
+            let work = factor * (PER_STEP + PER_EDGE * edges);
+            let wait = if is_serial { 0.0 } else { 0.1 * collate };
+            let in_step = if is_serial { plan + collate } else { wait };
+            let total = work + in_step + if is_new { factor * NEW_SHAPE } else { 0.0 };
+            let ns = |x: f64| x.round() as i64;
+            let stage = |share: f64| (study.timing == "stages").then(|| ns(share * work));
+            rows.push(StepRecord {
+                run_id: run_id.into(),
+                step: block * study.n_step + i + 1,
+                n_graph,
+                n_node: n_graph * 4,
+                n_edge: n_graph * EDGES,
+                padded_n_graph: n_graph + 1,
+                padded_n_node: n_graph * 4 + 8,
+                padded_n_edge,
+                is_new_shape: is_new || (block == 0 && i == 0),
+                is_warmup: block == 0 && i < 2,
+                plan_ns: Some(ns(plan)),
+                collate_ns: Some(ns(collate)),
+                wait_ns: (!is_serial).then(|| ns(wait)),
+                upload_ns: stage(0.02),
+                forward_ns: stage(0.4),
+                backward_ns: stage(0.5),
+                optimiser_ns: stage(0.05),
+                step_ns: ns(total),
+                block: Some(block),
+                turn: Some(block * 6 + place),
+                ..StepRecord::default()
+            });
+        }
+    }
+    rows
+}
+
+fn evals(run_id: &str, study: &Study, cell: i64, place: i64) -> Vec<EvalRecord> {
+    let n_step = study.n_step * (study.n_block + 1);
+    let mut rows = Vec::new();
+    for split in ["validation", "test"] {
+        for i in 0..=4 {
+            let noise = 0.02 * ((cell * 5 + place * 3 + i) % 7) as f64;
+            rows.push(EvalRecord {
+                run_id: run_id.into(),
+                step: i * n_step / 4,
+                split: split.into(),
+                rmse: Some(2.0 / (1 + i) as f64 + noise),
+                ..EvalRecord::default()
+            });
+        }
+    }
+    rows
+}
