@@ -44,13 +44,13 @@ fn every_study_is_right() {
 
     batchlab_builtin::link();
     let quick = read("quick.toml", &[]);
-    assert_eq!((quick.name.as_str(), quick.cells.len(), quick.n_run()), ("quick", 8, 40));
-    // Two data sets, three models, four batch sizes, two pipelines, ten repeats; five batchers.
+    assert_eq!((quick.name.as_str(), quick.cells.len(), quick.n_run()), ("quick", 8, 48));
+    // Two data sets, three models, four batch sizes, two pipelines, ten repeats; six batchers.
     let paper = read("paper.toml", &["device=cpu"]);
-    assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2400));
+    assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2880));
     let painn = paper.cells.iter().find(|cell| cell.facts.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
-    assert!(decays.eq([0.98; 5]), "changes for one model reach its runs");
+    assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");
     let ids: std::collections::HashSet<&str> =
         paper.cells.iter().map(|cell| cell.facts.id.as_str()).collect();
     assert_eq!(ids.len(), 480);
