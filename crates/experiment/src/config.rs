@@ -24,7 +24,7 @@ pub use checkpointing::Checkpointing;
 pub(crate) use component::{check as check_component, get};
 pub(crate) use diagnostic::Diagnostic;
 pub use load::{LoadedConfig, parts_of_text, read_parts};
-pub(crate) use load::{parse, read_text};
+pub(crate) use load::{STUDY_KEYS, parse, read_text};
 pub(crate) use source::Source;
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults

@@ -113,6 +113,7 @@ pub(crate) fn parse(
     let source = Source::new(file, content, overrides);
     let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
     let root = source.parse(defaults).map_err(fail)?;
+    refuse_study(&source, root.get_ref()).map_err(fail)?;
     component::check_all(&source, &root).map_err(fail)?;
     let places = root.get_ref().clone();
     let config =
@@ -122,6 +123,31 @@ pub(crate) fn parse(
         .map_err(|message| RunError::Config(source.whole(message).to_string()))?;
     Ok(config)
 }
+
+/// Whoever runs a study means to sweep through it.
+fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), super::diagnostic::Diagnostic> {
+    let of_study =
+        |key: &&toml::Spanned<toml::de::DeString<'_>>| STUDY_KEYS.contains(&key.get_ref().as_ref());
+    let Some(key) = root.keys().find(of_study) else { return Ok(()) };
+    Err(source
+        .at(
+            &key.span(),
+            format!("\"{}\" belongs to a study, this should be one run", key.get_ref()),
+        )
+        .help("train all that a study names with `batchlab sweep`"))
+}
+
+/// Keys that a study has and a run has not.
+pub(crate) const STUDY_KEYS: [&str; 8] = [
+    "datasets",
+    "models",
+    "batchers",
+    "batch_sizes",
+    "repeats",
+    "vary_seeds",
+    "variants",
+    "blocks",
+];
 
 /// Rules between fields.
 fn check_values(

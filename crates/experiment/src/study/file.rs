@@ -40,7 +40,7 @@ use toml::{Spanned, Table, Value};
 use super::overrides::Overrides;
 use super::{Blocks, Cell, CellFacts, Study};
 use crate::config::strategy::{self, Presets};
-use crate::config::{Diagnostic, Source, check_component, get};
+use crate::config::{Diagnostic, STUDY_KEYS, Source, check_component, get};
 use crate::{LoadedConfig, RunError};
 
 /// What a study file has beyond the tables of a run.
@@ -73,17 +73,6 @@ struct Grid {
     blocks: Blocks,
 }
 
-/// The keys of [`Grid`].
-const GRID: [&str; 8] = [
-    "datasets",
-    "models",
-    "batchers",
-    "batch_sizes",
-    "repeats",
-    "vary_seeds",
-    "variants",
-    "blocks",
-];
 /// The keys of a run.
 const RUN: [&str; 9] =
     ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
@@ -415,7 +404,7 @@ fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, String> {
 
 /// No key of the file is overlooked.
 fn check_keys(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    let known: Vec<&str> = GRID.into_iter().chain(RUN).collect();
+    let known: Vec<&str> = STUDY_KEYS.into_iter().chain(RUN).collect();
     for key in root.keys() {
         let name = key.get_ref().as_ref();
         if known.contains(&name) {
@@ -458,7 +447,7 @@ fn divide(root: Spanned<DeTable<'_>>) -> (Spanned<DeTable<'_>>, Spanned<DeTable<
     let span = root.span();
     let (mut grid, mut rest) = (DeTable::new(), DeTable::new());
     for (key, value) in root.into_inner() {
-        let is_grid = GRID.contains(&key.get_ref().as_ref());
+        let is_grid = STUDY_KEYS.contains(&key.get_ref().as_ref());
         if is_grid { &mut grid } else { &mut rest }.insert(key, value);
     }
     (Spanned::new(span.clone(), grid), Spanned::new(span, rest))
