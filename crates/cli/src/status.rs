@@ -14,7 +14,8 @@ use crate::exit::Usage;
 
 /// Show which cells of a study are done, at work and waiting.
 ///
-/// It only reads, at any time, also while sweeps are at work.
+/// The cells are those of the study as it was last swept. This only reads, at any time, also while
+/// sweeps are at work.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of the study, `results/<study>`.

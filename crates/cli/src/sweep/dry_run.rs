@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use batchlab_core::progress::Progress;
+use batchlab_experiment::run::Measured;
 use batchlab_experiment::study::estimate::{CellEstimate, estimate};
 use batchlab_experiment::{Cache, Observer, Study};
 use serde_json::{Value, json};
@@ -52,21 +53,29 @@ fn table(study: &Study, cells: &[CellEstimate]) -> String {
         bytes(n_byte),
     );
     for (reason, places) in problems(&titles, cells) {
-        let places = places.join("; ");
-        let _ = writeln!(text, "not counted, because it cannot run: {places}\n  {reason}");
+        let _ =
+            writeln!(text, "not counted, because it cannot run: {}\n  {reason}", places.join("; "));
     }
     text
 }
 
-/// Why something cannot run, and what.
+/// Why something cannot run, and what: the batchers of each cell.
 fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, Vec<String>)> {
     let mut problems: Vec<(&str, Vec<String>)> = Vec::new();
     for (title, cell) in titles.iter().zip(cells) {
-        let failed =
-            cell.runs.iter().filter_map(|(b, measured)| Some((b, measured.as_ref().err()?)));
-        for (batcher, reason) in failed {
-            let place = format!("{batcher} ({title})");
-            match problems.iter_mut().find(|(known, _)| known == reason) {
+        let failed = || {
+            let reason = |(batcher, measured): &'a (String, Result<Measured, String>)| {
+                Some((batcher.as_str(), measured.as_ref().err()?.as_str()))
+            };
+            cell.runs.iter().filter_map(reason)
+        };
+        let mut reasons: Vec<&str> = failed().map(|(_, reason)| reason).collect();
+        reasons.dedup();
+        for reason in reasons {
+            let of_reason = failed().filter(|(_, other)| *other == reason);
+            let batchers: Vec<&str> = of_reason.map(|(batcher, _)| batcher).collect();
+            let place = format!("{title} with {}", batchers.join(", "));
+            match problems.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, places)) => places.push(place),
                 None => problems.push((reason, vec![place])),
             }
@@ -78,7 +87,7 @@ fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, V
 fn json(study: &Study, cells: &[CellEstimate]) -> Value {
     let cell = |(cell, estimate): (&batchlab_experiment::study::Cell, &CellEstimate)| {
         let run = |(batcher, measured): &(String, Result<_, String>)| match measured {
-            Ok(batchlab_experiment::run::Measured { step_s, run_s }) => {
+            Ok(Measured { step_s, run_s }) => {
                 json!({ "batcher": batcher, "step_s": step_s, "run_s": run_s })
             }
             Err(reason) => json!({ "batcher": batcher, "reason": reason }),

@@ -21,16 +21,17 @@ pub struct Measured {
 }
 
 /// Tries runs that share their data, each for about `trial` of training.
+///
+/// # Errors
+/// Data that cannot be loaded; what keeps one run from being tried stands in its place.
 pub(crate) fn measure(
     runs: &[LoadedConfig],
     cache: &Cache,
     observer: &dyn Observer,
     trial: Duration,
-) -> Vec<Result<Measured, RunError>> {
-    match Data::load(&runs[0], cache, observer) {
-        Ok(data) => runs.iter().map(|run| measure_one(run, &data, observer, trial)).collect(),
-        Err(error) => vec![Err(error)],
-    }
+) -> Result<Vec<Result<Measured, RunError>>, RunError> {
+    let data = Data::load(&runs[0], cache, observer)?;
+    Ok(runs.iter().map(|run| measure_one(run, &data, observer, trial)).collect())
 }
 
 fn measure_one(

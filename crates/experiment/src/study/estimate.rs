@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Cell, Study};
+use crate::Observer;
 use crate::cache::Cache;
 use crate::run::Measured;
 use crate::run::measure::measure;
-use crate::{Observer, RunError};
 
 /// So long is each kind of run tried, at most, and for one step at least.
 const TRIAL: Duration = Duration::from_millis(400);
@@ -39,14 +39,18 @@ pub fn estimate(study: &Study, cache: &Cache, observer: &dyn Observer) -> Vec<Ce
 }
 
 fn of_cell(cell: &Cell, cache: &Cache, observer: &dyn Observer) -> CellEstimate {
-    let measured: Vec<Result<Measured, RunError>> = measure(&cell.runs, cache, observer, TRIAL);
-    let seconds = measured.iter().flatten().map(|m| m.run_s).sum();
-    let n_run = cell.runs.len() as u64;
-    let runs = cell.facts.batchers.iter().cloned();
-    let measured = measured.into_iter().map(|m| m.map_err(|error| error.to_string()));
+    let batchers = cell.facts.batchers.iter().cloned();
+    let runs: Vec<(String, Result<Measured, String>)> =
+        match measure(&cell.runs, cache, observer, TRIAL) {
+            Ok(measured) => {
+                batchers.zip(measured.into_iter().map(|m| m.map_err(|e| e.to_string()))).collect()
+            }
+            Err(error) => batchers.map(|batcher| (batcher, Err(error.to_string()))).collect(),
+        };
+    let n_run = runs.len() as u64;
     CellEstimate {
-        runs: runs.zip(measured).collect(),
-        seconds,
+        seconds: runs.iter().filter_map(|(_, m)| Some(m.as_ref().ok()?.run_s)).sum(),
         n_byte: n_run * (RUN_BYTES + STEP_BYTES * cell.facts.n_step),
+        runs,
     }
 }
