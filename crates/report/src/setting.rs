@@ -28,7 +28,7 @@ pub struct Setting {
     /// Options of model, split and training.
     #[serde(skip)]
     pub options: Options,
-    /// Unit of the target.
+    /// Unit of the target; none of pure numbers.
     pub unit: Option<String>,
     /// Steps asked for.
     pub n_step: i64,
@@ -170,7 +170,8 @@ fn setting(runs: &[&Run]) -> Setting {
         dataset_hash: first.dataset_hash.clone(),
         model: first.model.clone(),
         options: first.options.clone(),
-        unit: first.unit.clone(),
+        // Pure numbers: behind a number, their unit would read as another.
+        unit: first.unit.clone().filter(|unit| unit != "1"),
         n_step: first.n_step_planned,
         timing: first.timing.clone(),
         prefetch_depth: first.prefetch_depth,

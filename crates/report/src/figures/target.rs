@@ -60,9 +60,9 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     Some(Panel {
         setting: setting.title.clone(),
         title: format!(
-            "B = {name}, to {} {}",
+            "B = {name}, to {}{}",
             short(target),
-            setting.unit.as_deref().unwrap_or_default()
+            setting.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default()
         ),
         plot: Plot::Bars(Chart { unit: unit.to_owned(), x: vec![name], series: series.collect() }),
     })
