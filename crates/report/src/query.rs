@@ -35,8 +35,9 @@ macro_rules! setting {
 const GROUP: &str = concat!(setting!(), ", batch_size, batcher, batcher_options");
 
 /// All runs, with the options that no column holds. Stands before the other parts of a query. Columns
-/// that older files do not have are null.
-const RUNS: &str = r#"with runs as (
+/// that older files do not have are null. Of the runs of cells with the same seeds, the last one counts.
+const RUNS: &str = concat!(
+    r#"with all_runs as (
     select *, config->'$.model' as model_options, config->'$.split' as split_options,
            json_merge_patch(config->'$.training', '{"seeds": null, "checkpoint": null}') as training_options,
            json_merge_patch(config->'$.batcher', '{"batch_size": null}') as batcher_options,
@@ -46,7 +47,14 @@ const RUNS: &str = r#"with runs as (
           union all by name
           select null::text as cell, null::bigint as n_attempt, null::boolean as is_exclusive
           where false)
-)"#;
+), runs as (
+    select * replace (is_timed and (cell is null or run_id = max(run_id)
+               filter (where is_timed and cell is not null) over (partition by "#,
+    setting!(),
+    r#", batch_size, batcher, batcher_options, seed_split, seed_order, seed_init)) as is_timed)
+    from all_runs
+)"#
+);
 
 /// The steps whose times count: without warm-up, which is the whole first block of a cell.
 const STEPS: &str = "\

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::ReportError;
 use crate::options::{self, Options};
+use crate::setting::key;
 use columns::{Rows, files, rows};
 pub use parts::{Device, Parts};
 
@@ -192,6 +193,7 @@ impl Results {
             }
         }
         let mut results = Self { runs: runs.into_values().map(|(_, run)| run).collect() };
+        results.leave_out_earlier();
         for dir in dirs {
             results.add_evals(dir)?;
             results.add_published(dir)?;
@@ -276,6 +278,34 @@ impl Results {
     }
 }
 
+impl Results {
+    /// Of the runs of cells that are equal, seeds included, the last one counts: a cell that is trained
+    /// again is not another seed.
+    fn leave_out_earlier(&mut self) {
+        let is_timed =
+            |run: &Run| run.cell.is_some() && run.status == "completed" && run.untimed.is_none();
+        let mut last: Vec<usize> = Vec::new();
+        for index in 0..self.runs.len() {
+            if !is_timed(&self.runs[index]) {
+                continue;
+            }
+            let is_same = |&&mut other: &&mut usize| {
+                let (a, b) = (&self.runs[index], &self.runs[other]);
+                key(a) == key(b)
+                    && (&a.batcher, &a.strategy, a.batch_size, a.seeds)
+                        == (&b.batcher, &b.strategy, b.batch_size, b.seeds)
+            };
+            match last.iter_mut().find(is_same) {
+                Some(other) => {
+                    let earlier = std::mem::replace(other, index);
+                    self.runs[earlier].untimed = Some("trained again later with the same seeds");
+                }
+                None => last.push(index),
+            }
+        }
+    }
+}
+
 /// A run that diverges at its first step, or goes on after its last one, evaluates the same state
 /// twice.
 fn keep_one_each(evals: &mut Vec<Eval>) {
@@ -288,7 +318,7 @@ fn untimed(n_attempt: Option<i64>, is_exclusive: Option<bool>) -> Option<&'stati
     if n_attempt.is_some_and(|n| n > 1) {
         return Some("interrupted and resumed: its times come from several processes");
     }
-    (is_exclusive == Some(false)).then_some("another cell was at work on the same device")
+    (is_exclusive == Some(false)).then_some("the device was not kept for it alone")
 }
 
 const RUN_COLUMNS: &[&str] = &[

@@ -100,10 +100,11 @@ pub(crate) fn size_name(batch_size: Option<i64>) -> String {
     batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
 }
 
-type Key<'a> =
+pub(crate) type Key<'a> =
     ((bool, &'a str, &'a str, &'a str, i64, &'a str, &'a str, &'a str, i64, &'a str), &'a Options);
 
-fn key(run: &Run) -> Key<'_> {
+/// What must be equal for runs to be in one setting.
+pub(crate) fn key(run: &Run) -> Key<'_> {
     (
         (
             run.is_imported,

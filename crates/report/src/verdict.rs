@@ -188,23 +188,24 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
     })
 }
 
-/// The strategies with a typical time of each: over the blocks of cells that all of them share, if
-/// there are any, else over runs.
+/// The strategies with a typical time of each: over the blocks that all of them share, if there are
+/// any, else over runs. Blocks that some lack do not count: the machine may have been slow in them.
 fn by_time<'a>(groups: &[&'a Group], measure: Measure) -> Vec<(&'a Group, f64)> {
-    let cells: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
+    let all: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
     let shared = shared_cells(groups);
     let typical = |(group, cells): (&Group, &Cells<'_>)| {
         if measure == Measure::TimePerStep || shared.is_empty() {
             return median(&group.sample(|run| measure.of(run)));
         }
         let of_cell = |cell: &&str| {
-            let logs: Vec<f64> = cells.0.get(cell)?.values().map(|ns| ns.ln()).collect();
+            let is_shared = |block: &i64| all.iter().all(|other| other.0[cell].contains_key(block));
+            let blocks = cells.0.get(cell)?.iter().filter(|(block, _)| is_shared(block));
+            let logs: Vec<f64> = blocks.map(|(_, ns)| ns.ln()).collect();
             mean(&logs)
         };
         mean(&shared.iter().filter_map(of_cell).collect::<Vec<_>>()).map(f64::exp)
     };
-    let with_time =
-        groups.iter().zip(&cells).map(|(group, cells)| (*group, typical((group, cells))));
+    let with_time = groups.iter().zip(&all).map(|(group, cells)| (*group, typical((group, cells))));
     with_time.filter_map(|(group, time)| Some((group, time?))).collect()
 }
 

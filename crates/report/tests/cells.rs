@@ -97,7 +97,7 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
                 2,
                 "interrupted and resumed: its times come from several processes; only its errors are shown"
             ),
-            (1, "another cell was at work on the same device; only its errors are shown"),
+            (1, "the device was not kept for it alone; only its errors are shown"),
         ]
     );
     let verdict = &report.verdicts[0];
@@ -280,4 +280,20 @@ fn serial_and_prefetched_pipelines_stand_side_by_side() {
     let (work, copied) = (exact.work(), COPY * 10.0);
     assert_close(percent(serial), 100.0 * (PLANNING + copied) / (PLANNING + copied + work), "");
     assert_close(percent(ahead), 100.0 * 0.1 * copied / (0.1 * copied + work), "");
+}
+
+#[test]
+fn a_cell_that_is_trained_again_is_not_another_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let study = Study { n_cell: 6, ..Study::default() };
+    write(dir.path(), &study, |run| {
+        (run.seed_split, run.seed_order, run.seed_init) = (0, 0, 0);
+    });
+    let report = report(dir.path());
+    for rival in &report.verdicts[0].rivals {
+        assert_eq!(rival.unit, Unit::Blocks { n_block: study.n_block as usize, n_cell: 1 });
+    }
+    let [left] = &report.left_out[..] else { panic!("{:?}", report.left_out) };
+    assert_eq!(left.n_run, 5 * study.n_strategy);
+    assert!(left.why.contains("trained again later with the same seeds"), "{}", left.why);
 }
