@@ -8,14 +8,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
 use batchlab_experiment::study::cells::hardware_name;
 use batchlab_experiment::study::{Sweep, SweepObserver, SweepOptions, sweep};
 use batchlab_experiment::{Cache, Study};
 use serde_json::json;
 
-use crate::exit::{INTERRUPTED, PARTIAL};
+use crate::exit::{INTERRUPTED, PARTIAL, Usage};
 use crate::run::{interrupt_flag, shows_bars, use_threads};
 use crate::say::say;
 use observe::{Bar, Lines};
@@ -88,6 +88,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let n_thread = rayon::current_num_threads();
     let device = study.cells.first().map_or("cpu", |cell| cell.facts.device.as_str());
     let hardware = arguments.hardware.clone().unwrap_or_else(|| hardware_name(device, n_thread));
+    if hardware.trim_matches(['.', ' ']).is_empty() {
+        bail!(Usage(format!("--hardware \"{hardware}\" is no name; give letters and digits")));
+    }
     let interrupted = interrupt_flag()?;
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(()),
@@ -112,7 +115,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     Ok(if done.is_interrupted {
         INTERRUPTED.into()
-    } else if done.failed.is_empty() {
+    } else if done.failed.is_empty() && done.diverged.is_empty() {
         ExitCode::SUCCESS
     } else {
         PARTIAL.into()
@@ -129,6 +132,7 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
         "n_done_before": done.n_done_before,
         "n_at_work_elsewhere": done.n_elsewhere,
         "failed": done.failed,
+        "diverged": done.diverged,
         "is_interrupted": done.is_interrupted,
     })
 }
@@ -142,6 +146,11 @@ fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
     if !done.failed.is_empty() {
         let cells = done.failed.join(", ");
         let _ = write!(text, "; runs of {cells} have failed (batchlab status {out} says why)");
+    }
+    if !done.diverged.is_empty() {
+        let cells = done.diverged.join(", ");
+        let _ =
+            write!(text, "; the loss of runs of {cells} was not finite: lower their learning rate");
     }
     let next = if done.is_interrupted {
         "go on with the same command; the cell that was at work begins anew".to_owned()

@@ -65,7 +65,7 @@ impl Place {
     fn sweep(&self, arguments: &[&str]) -> Command {
         let mut command = batchlab();
         command.args(["sweep", "study.toml", "--threads", "1", "--hardware", "here"]);
-        command.args(arguments).current_dir(self.path()).env("TMPDIR", self.path());
+        command.args(arguments).current_dir(self.path()).env("BATCHLAB_LOCKS", self.path());
         command
     }
 
@@ -113,7 +113,8 @@ fn cells(tables: &Tables) -> BTreeMap<String, BTreeSet<String>> {
 fn assert_is_complete(tables: &Tables) {
     let mut whole = cells(tables);
     whole.retain(|_, batchers| batchers.len() == 3);
-    let name = |cell: &String| cell.split("-attempt").next().unwrap().to_owned();
+    // Without the part that is different in every process.
+    let name = |cell: &String| cell.rsplit_once('-').unwrap().0.to_owned();
     let cells: BTreeSet<String> = whole.keys().map(name).collect();
     assert_eq!(cells.len(), 4, "{whole:?}");
 }

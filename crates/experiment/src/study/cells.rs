@@ -51,8 +51,6 @@ pub enum CellState {
 /// How far a cell is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
     /// When it began, in RFC 3339.
     pub started_at: String,
     /// The block at work.
@@ -68,8 +66,6 @@ pub struct Progress {
 /// What became of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneCell {
-    /// Which attempt it was, from 1.
-    pub attempt: u32,
     /// When it began and ended, in RFC 3339.
     pub started_at: String,
     /// When it ended, in RFC 3339.
@@ -87,6 +83,14 @@ impl DoneCell {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
+    }
+}
+
+impl DoneCell {
+    /// Whether the loss of a run was not finite.
+    #[must_use]
+    pub fn has_diverged(&self) -> bool {
+        self.runs.iter().any(|run| run.status == Status::NotFinite)
     }
 }
 
@@ -112,8 +116,6 @@ pub struct DoneRun {
 /// The right to work on a cell. It ends with the process, or when it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
-    /// Number of the attempt, from 1.
-    pub(super) attempt: u32,
     folder: PathBuf,
     lock: Lock,
 }
@@ -154,13 +156,11 @@ impl Cells {
         };
         // Only who has the lock may look: another process might have ended the cell just now.
         let done = read::<DoneCell>(&folder.join(DONE))?;
-        if let Some(done) = done.as_ref().filter(|done| !(retry && done.has_failed())) {
+        if let Some(done) = done.filter(|done| !(retry && done.has_failed())) {
             lock.remove()?;
-            return Ok(Claimed::Done(Box::new(done.clone())));
+            return Ok(Claimed::Done(Box::new(done)));
         }
-        let left: Option<Progress> = read(&folder.join(PROGRESS))?;
-        let before = done.map(|done| done.attempt).max(left.map(|left| left.attempt));
-        Ok(Claimed::Mine(Claim { attempt: before.unwrap_or(0) + 1, folder, lock }))
+        Ok(Claimed::Mine(Claim { folder, lock }))
     }
 
     /// All cells, in the order of the study.
@@ -197,8 +197,9 @@ pub fn hardware(out: &Path) -> Result<Vec<String>, RunError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(RunError::Read { path: folder, source }),
     };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
     let mut names: Vec<String> =
-        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     Ok(names)
 }
@@ -280,14 +281,7 @@ mod tests {
             graphs_per_second: 0.5,
         };
         let (started_at, finished_at) = (String::new(), String::new());
-        DoneCell {
-            attempt: 2,
-            started_at,
-            finished_at,
-            blocks: vec![5, 5],
-            runs: vec![run],
-            reason: None,
-        }
+        DoneCell { started_at, finished_at, blocks: vec![5, 5], runs: vec![run], reason: None }
     }
 
     #[test]
@@ -309,7 +303,6 @@ mod tests {
         let cells = Cells::of(out.path(), "here");
         let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
         let progress = Progress {
-            attempt: claim.attempt,
             started_at: String::new(),
             block: 3,
             n_block: Some(7),
@@ -322,11 +315,9 @@ mod tests {
         let abandoned = Some(progress);
         assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Waiting { abandoned });
         let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
-        assert_eq!(claim.attempt, 2);
         claim.done(&done(Status::Failed)).unwrap();
         assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Done(_)));
-        let Claimed::Mine(claim) = cells.claim(&cell("a"), true).unwrap() else { panic!() };
-        assert_eq!(claim.attempt, 3);
+        assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Mine(_)));
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::RunError;
 
 /// Another study is timing something on the device.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "device {device} is kept by another sweep ({process}): two at a time would slow each other, and \
-     their times would mean nothing. Wait for it, or set blocks.exclusive=false where only errors are \
-     of interest; then no report uses the times"
+    "device {device} is in use by another sweep ({process}): two at a time would slow each other, and \
+     their times would mean nothing. Wait for it. Where only errors are of interest, set \
+     blocks.exclusive=false for both; then no report uses the times"
 )]
 pub struct DeviceBusy {
     /// The device.
@@ -20,7 +20,7 @@ pub struct DeviceBusy {
     process: String,
 }
 
-/// A locked file in the machine's folder for temporary files. The system gives it back when the
+/// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The system gives it back when the
 /// process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct DeviceLock {
@@ -28,10 +28,11 @@ pub(super) struct DeviceLock {
 }
 
 impl DeviceLock {
-    pub(super) fn take(device: &str) -> Result<Self, RunError> {
+    /// Takes the device for this process alone, or together with others that measure nothing.
+    pub(super) fn take(device: &str, is_exclusive: bool) -> Result<Self, RunError> {
         let name: String =
             device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let path = std::env::temp_dir().join(format!("batchlab-device-{name}.lock"));
+        let path = folder().join(format!("batchlab-device-{name}.lock"));
         let failed = |path: PathBuf, source| RunError::Publish { path, source };
         // The file may be someone else's: to lock it, reading is enough.
         let mut file = OpenOptions::new()
@@ -42,7 +43,7 @@ impl DeviceLock {
             .open(&path)
             .or_else(|_| File::open(&path))
             .map_err(|source| failed(path.clone(), source))?;
-        match file.try_lock() {
+        match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let process = std::io::read_to_string(file).unwrap_or_default();
@@ -56,6 +57,13 @@ impl DeviceLock {
     }
 }
 
+/// One for all processes of the machine: not `TMPDIR`, which batch systems set for each job.
+fn folder() -> PathBuf {
+    let named = std::env::var_os("BATCHLAB_LOCKS").map(PathBuf::from);
+    let unix = Path::new("/tmp");
+    named.unwrap_or_else(|| if cfg!(unix) { unix.to_owned() } else { std::env::temp_dir() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,12 +71,17 @@ mod tests {
     #[test]
     fn a_device_is_kept_by_one_at_a_time() {
         let device = format!("test:{}", std::process::id());
-        let first = DeviceLock::take(&device).unwrap();
-        let error = DeviceLock::take(&device).unwrap_err().to_string();
+        let first = DeviceLock::take(&device, true).unwrap();
+        for is_exclusive in [true, false] {
+            DeviceLock::take(&device, is_exclusive).unwrap_err();
+        }
+        let error = DeviceLock::take(&device, true).unwrap_err().to_string();
         let process = format!("(process {})", std::process::id());
         assert!(error.contains(&device) && error.contains(&process), "{error}");
-        DeviceLock::take("test:other").unwrap();
+        DeviceLock::take("test:other", true).unwrap();
         drop(first);
-        DeviceLock::take(&device).unwrap();
+        let _shared = DeviceLock::take(&device, false).unwrap();
+        DeviceLock::take(&device, false).unwrap();
+        DeviceLock::take(&device, true).unwrap_err();
     }
 }

@@ -178,6 +178,12 @@ impl Expansion<'_> {
                 }
             }
         }
+        for (n, cell) in cells.iter().enumerate() {
+            if cells[..n].iter().any(|other| other.facts.id == cell.facts.id) {
+                let title = cell.facts.title();
+                return Err(self.wrong(&format!("{title} is there twice; list each value once")));
+            }
+        }
         let name = cells.first().map_or_else(String::new, |cell| cell.runs[0].config.study.clone());
         Ok(Study { name, path: self.path.to_owned(), blocks, cells })
     }
@@ -309,7 +315,7 @@ impl Expansion<'_> {
         let hash = sha256(serde_json::to_string(&hashed).unwrap_or_default().as_bytes());
         let sizes: Vec<_> = runs.iter().map(|run| run.config.batcher.batch_size()).collect();
         let common = sizes.iter().all(|size| *size == sizes[0]).then_some(sizes[0]).flatten();
-        let batch_size = place.size.map(BatchSize::get).or(common);
+        let batch_size = common.or(place.size.map(BatchSize::get));
         let size = batch_size.map(|size| format!("-B{size}")).unwrap_or_default();
         let facts = CellFacts {
             id: format!("{dataset}-{model}{size}-r{repeat}-{}", &hash[..8]),

@@ -1,9 +1,10 @@
 //! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for a variant each.
 
 use crate::RunError;
+use crate::config::STUDY_KEYS;
 
 /// Keys of a study whose value is a list.
-const LISTS: [&str; 2] = ["batch_sizes", "batchers"];
+const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
 /// Keys that choose among the components of the file, by name.
 const CHOICES: [&str; 2] = ["datasets", "models"];
 
@@ -39,6 +40,11 @@ impl Overrides {
                 let quoted: Vec<String> = values.into_iter().map(quoted).collect();
                 all.plain.push(format!("{key} = [{}]", quoted.join(", ")));
             } else if values.len() > 1 {
+                if !is_of_run(key) {
+                    return Err(RunError::Config(format!(
+                        "error: {argument}: \"{key}\" is the same for the whole study; give one value"
+                    )));
+                }
                 all.variants.push(values.into_iter().map(|v| format!("{key}={v}")).collect());
             } else {
                 all.plain.push(argument.clone());
@@ -63,6 +69,12 @@ impl Overrides {
             all.iter().flat_map(|rest| values.iter().map(move |value| with(rest, value))).collect()
         })
     }
+}
+
+/// Whether a key can differ between the runs of a study.
+fn is_of_run(key: &str) -> bool {
+    let first = key.split('.').next().unwrap_or_default().trim();
+    first != "study" && !STUDY_KEYS.contains(&first)
 }
 
 /// At the commas that are in no brackets and in no quotes.
@@ -136,6 +148,9 @@ mod tests {
     fn an_empty_value_is_a_slip() {
         let error = Overrides::new(&["training.steps=10,,20".into()]).unwrap_err().to_string();
         assert!(error.contains("training.steps=10,,20: there is an empty value"), "{error}");
+        let error = Overrides::new(&["blocks.steps=10,20".into()]).unwrap_err().to_string();
+        assert!(error.contains("is the same for the whole study"), "{error}");
+        assert_eq!(of(&["vary_seeds=split,order"]).plain, ["vary_seeds = [\"split\", \"order\"]"]);
     }
 
     #[test]

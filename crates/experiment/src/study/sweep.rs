@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress as Loading;
 use batchlab_core::record::EvalRecord;
 
@@ -55,8 +56,18 @@ pub struct Sweep {
     pub n_elsewhere: usize,
     /// Cells, of those that are done, with a run that has failed.
     pub failed: Vec<String>,
+    /// Cells, of those that are done, with a run whose loss was not finite.
+    pub diverged: Vec<String>,
     /// Whether someone asked it to end.
     pub is_interrupted: bool,
+}
+
+impl Sweep {
+    fn note(&mut self, cell: &Cell, done: &DoneCell) {
+        let id = || cell.facts.id.clone();
+        self.failed.extend(done.has_failed().then(id));
+        self.diverged.extend(done.has_diverged().then(id));
+    }
 }
 
 /// Trains every cell of a study that is not done and that nobody else works on. Any number of
@@ -88,7 +99,7 @@ pub fn sweep(
             }
             Claimed::Done(done) => {
                 sweep.n_done_before += 1;
-                sweep.failed.extend(done.has_failed().then(|| cell.facts.id.clone()));
+                sweep.note(cell, &done);
                 continue;
             }
         };
@@ -103,23 +114,22 @@ pub fn sweep(
                 claim.done(&done)?;
                 observer.cell_ended(&cell.facts, &done);
                 sweep.n_done += 1;
-                sweep.failed.extend(done.has_failed().then(|| cell.facts.id.clone()));
+                sweep.note(cell, &done);
             }
         }
     }
     Ok(sweep)
 }
 
-/// Where times matter, one process at a time.
+/// Where times matter, one process at a time; where not, as many as like, but none beside one that
+/// measures.
 fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, RunError> {
-    if !study.blocks.exclusive {
-        return Ok(Vec::new());
-    }
     let mut devices: Vec<&str> =
         study.cells.iter().map(|cell| cell.facts.device.as_str()).collect();
     devices.sort_unstable();
     devices.dedup();
-    devices.into_iter().map(DeviceLock::take).collect()
+    let is_exclusive = study.blocks.exclusive;
+    devices.into_iter().map(|device| DeviceLock::take(device, is_exclusive)).collect()
 }
 
 /// Trains one cell. `None`: it was interrupted.
@@ -138,10 +148,9 @@ fn train(
         n_thread: options.n_thread,
         cache: options.cache,
     };
-    let label = label(cell, claim.attempt);
+    let label = label(cell, options.hardware);
     let end = train_in_turns(cell, &label, &study.blocks, run_options, &recorder);
     observer.ended();
-    let attempt = claim.attempt;
     let done = match end {
         Ok(end) if end.is_interrupted => return Ok(None),
         Ok(CellEnd { blocks, runs, .. }) => {
@@ -165,32 +174,24 @@ fn train(
                     graphs_per_second: 0.0,
                 },
             });
-            DoneCell {
-                attempt,
-                started_at,
-                finished_at: now(),
-                blocks,
-                runs: runs.collect(),
-                reason: None,
-            }
+            DoneCell { started_at, finished_at: now(), blocks, runs: runs.collect(), reason: None }
         }
         Err(error) if error.is_storage() => return Err(error),
         Err(error) => {
             let reason = Some(error.to_string());
             let (blocks, runs) = (Vec::new(), Vec::new());
-            DoneCell { attempt, started_at, finished_at: now(), blocks, runs, reason }
+            DoneCell { started_at, finished_at: now(), blocks, runs, reason }
         }
     };
     Ok(Some(done))
 }
 
-/// The name of a cell in results. What an attempt before may have published was trained in another
-/// process: it must not be taken for a part of this one.
-fn label(cell: &Cell, attempt: u32) -> String {
-    match attempt {
-        1 => cell.facts.id.clone(),
-        attempt => format!("{}-attempt{attempt}", cell.facts.id),
-    }
+/// The name of a cell in results: no two processes ever give the same, for what one has trained must not
+/// be taken for a part of what the other has.
+fn label(cell: &Cell, hardware: &str) -> String {
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let process = format!("{hardware} {} {}", std::process::id(), time.as_nanos());
+    format!("{}-{}", cell.facts.id, &sha256(process.as_bytes())[..8])
 }
 
 /// Passes news on, and writes down how far the cell is.
@@ -203,7 +204,6 @@ struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     fn new(to: &'a dyn SweepObserver, claim: &'a Claim, started_at: &str) -> Self {
         let progress = Progress {
-            attempt: claim.attempt,
             started_at: started_at.to_owned(),
             block: 0,
             n_block: None,
