@@ -14,8 +14,8 @@ use crate::say::say;
 
 /// Compare two runs, or two folders of results: settings, times, fill, shapes, errors.
 ///
-/// Each ratio comes with an interval where there is something to replicate over: the blocks that two
-/// runs of one cell share, or at least four runs on either side. `batchlab report` compares many.
+/// Each ratio comes with an interval where there is something to replicate over: at least five blocks
+/// that two runs of one cell share, or five seeds on either side. `batchlab report` compares many.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A run, `results/<study>/runs/<run_id>` or only its identifier, or the folder of a study.

@@ -4,8 +4,9 @@
 //! - [`Side`] is what is compared: runs, each reduced to a few numbers.
 //! - [`compare`] puts runs of equal model, data, strategy and batch size against each other. Two runs
 //!   alone are compared whatever they are.
-//! - An interval is given where there is something to replicate over: the blocks that two runs of one
-//!   cell share, or at least four runs on either side. **Steps are never replicates.**
+//! - An interval is given where there is something to replicate over: at least five blocks that two
+//!   runs of one cell share, or runs of at least five seeds on either side, as in a report. **Steps
+//!   are never replicates**, and neither are times of a run that was resumed or shared its device.
 
 mod differ;
 mod read;
@@ -13,10 +14,13 @@ mod text;
 
 use std::collections::BTreeMap;
 
-use batchlab_stats::{Pairing, median, ratio_of_medians};
+use batchlab_stats::{
+    Pairing, interval_of_blocks, mean, median, ratio_of_blocks, ratio_of_medians,
+};
 use serde::Serialize;
 
 pub use differ::Difference;
+use read::Block;
 pub use read::{Run, Side};
 pub use text::text;
 
@@ -24,6 +28,8 @@ pub use text::text;
 const CONFIDENCE: f64 = 0.95;
 /// Seed of the bootstrap: equal results give equal words.
 const SEED: u64 = 1;
+/// Blocks, or seeds on either side, that an interval needs.
+const FEWEST: usize = 5;
 
 /// Why nothing can be compared.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +97,8 @@ pub struct Pair {
     pub measures: Vec<Measure>,
     /// Keys in which runs of one side differ from each other, other than seeds; they are no repeats then.
     pub mixed: Vec<String>,
+    /// Why the times have no interval although there are enough blocks or runs.
+    pub untimed: Vec<String>,
     /// What the intervals are over.
     pub replicates: Replicates,
 }
@@ -107,7 +115,8 @@ pub enum Replicates {
     TooFew(usize, usize),
 }
 
-/// One number of both sides; of several runs, the median.
+/// One number of both sides: of several runs, the median over seeds; a time of two runs that share
+/// blocks, the geometric mean over these.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measure {
     /// With its unit.
@@ -118,7 +127,7 @@ pub struct Measure {
     pub b: Option<f64>,
     /// Second over first.
     pub ratio: Option<f64>,
-    /// 95 % bootstrap interval of the ratio.
+    /// 95 % bootstrap interval of this ratio.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -185,7 +194,8 @@ fn title((model, dataset, batcher, size): &Key) -> String {
 
 fn pair(title: String, a: &[&Run], b: &[&Run]) -> Pair {
     let blocks = shared_blocks(a, b);
-    let enough = |n: usize| n >= 4;
+    let enough = |n: usize| n >= FEWEST;
+    let untimed = untimed(a, b);
     let mixed = mixed(a, b);
     let (n_a, n_b) = (by_seed(a, |_| Some(1.0)).len(), by_seed(b, |_| Some(1.0)).len());
     let replicates = if enough(blocks.len()) {
@@ -201,16 +211,12 @@ fn pair(title: String, a: &[&Run], b: &[&Run]) -> Pair {
     configuration.retain(|d| !(is_repeat && d.key.starts_with("training.seeds.")));
     let mut measures = Vec::new();
     for (name, of_run, of_block) in TIMES {
-        let interval = match replicates {
-            Replicates::Blocks(_) => {
-                let sample = |run: &Run| -> Vec<f64> {
-                    blocks.iter().filter_map(|block| of_block(&run.blocks[block])).collect()
-                };
-                interval(&sample(a[0]), &sample(b[0]), Pairing::Paired)
-            }
-            Replicates::Runs(..) => over_runs(a, b, *of_run),
-            Replicates::TooFew(..) => None,
-        };
+        if !blocks.is_empty() && untimed.is_empty() {
+            measures.push(over_blocks(name, &blocks, *of_block));
+            continue;
+        }
+        let is_over_runs = matches!(replicates, Replicates::Runs(..)) && untimed.is_empty();
+        let interval = if is_over_runs { over_runs(a, b, *of_run) } else { None };
         measures.extend(measure((*name).to_owned(), a, b, of_run, interval));
     }
     for (name, of_run) in COUNTS {
@@ -236,8 +242,19 @@ fn pair(title: String, a: &[&Run], b: &[&Run]) -> Pair {
         conditions,
         measures,
         mixed,
+        untimed,
         replicates,
     }
+}
+
+/// Runs whose times say little about others, with the reason.
+fn untimed(a: &[&Run], b: &[&Run]) -> Vec<String> {
+    let runs = a.iter().chain(b);
+    let mut found: Vec<String> =
+        runs.filter_map(|run| Some(format!("{} {}", run.run_id, run.untimed?))).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Keys in which runs of one side differ from each other, apart from those that make no difference to
@@ -261,11 +278,11 @@ fn mixed(a: &[&Run], b: &[&Run]) -> Vec<String> {
 }
 
 type OfRun = fn(&Run) -> Option<f64>;
-type OfBlock = fn(&read::Block) -> Option<f64>;
+type OfBlock = fn(&Block) -> f64;
 
 const TIMES: &[(&str, OfRun, OfBlock)] = &[
-    ("time of a step, ms", |run| run.step_ms, |block| Some(block.ns? / block.n_step? / 1e6)),
-    ("time per graph, us", |run| run.graph_us, |block| Some(block.ns? / block.n_graph? / 1e3)),
+    ("time of a step, ms", |run| run.step_ms, |block| block.ns / block.n_step / 1e6),
+    ("time per graph, us", |run| run.graph_us, |block| block.ns / block.n_graph / 1e3),
 ];
 
 const COUNTS: &[(&str, OfRun)] = &[
@@ -276,13 +293,28 @@ const COUNTS: &[(&str, OfRun)] = &[
 ];
 
 /// The blocks that two runs of one cell were both trained in.
-fn shared_blocks(a: &[&Run], b: &[&Run]) -> Vec<i64> {
+fn shared_blocks<'a>(a: &[&'a Run], b: &[&'a Run]) -> Vec<[&'a Block; 2]> {
     match (a, b) {
         ([a], [b]) if a.run_id != b.run_id && a.cell.is_some() && a.cell == b.cell => {
-            a.blocks.keys().filter(|&block| b.blocks.contains_key(block)).copied().collect()
+            let pairs = a.blocks.iter().filter_map(|(n, block)| Some([block, b.blocks.get(n)?]));
+            pairs.filter(|pair| pair.iter().all(|block| block.is_measured())).collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// A time of two runs that were trained in turns, as a report has it: block by block, so that what
+/// disturbs the machine for longer than a block cancels.
+fn over_blocks(name: &str, blocks: &[[&Block; 2]], of_block: OfBlock) -> Measure {
+    let cell: Vec<(f64, f64)> = blocks.iter().map(|[a, b]| (of_block(b), of_block(a))).collect();
+    let centre = |of: fn(&(f64, f64)) -> f64| {
+        mean(&cell.iter().map(|pair| of(pair).ln()).collect::<Vec<_>>()).map(f64::exp)
+    };
+    let (a, b) = (centre(|pair| pair.1), centre(|pair| pair.0));
+    let cells = [cell];
+    let interval = interval_of_blocks(&cells, CONFIDENCE, SEED).ok();
+    let interval = interval.map(|ratio| (ratio.interval.low, ratio.interval.high));
+    Measure { name: name.to_owned(), a, b, ratio: ratio_of_blocks(&cells), interval }
 }
 
 fn measure(
@@ -292,8 +324,10 @@ fn measure(
     of_run: impl Fn(&Run) -> Option<f64>,
     interval: Option<(f64, f64)>,
 ) -> Option<Measure> {
-    let centre =
-        |runs: &[&Run]| median(&runs.iter().filter_map(|run| of_run(run)).collect::<Vec<_>>());
+    let centre = |runs: &[&Run]| {
+        let by_seed = by_seed(runs, &of_run).into_iter();
+        median(&by_seed.map(|(_, value)| value).collect::<Vec<_>>())
+    };
     let (a, b) = (centre(a), centre(b));
     if a.is_none() && b.is_none() {
         return None;

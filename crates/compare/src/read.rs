@@ -6,7 +6,6 @@ use std::path::Path;
 use batchlab_core::record::Table;
 use batchlab_export::ExportError;
 use batchlab_export::tables::{column, each, path_of, stems};
-use batchlab_stats::median;
 use serde_json::Value;
 
 use crate::CompareError;
@@ -37,8 +36,10 @@ pub struct Run {
     pub(crate) config: Value,
     /// What besides the configuration decides on times.
     pub(crate) conditions: Vec<(&'static str, Value)>,
+    /// Why its times have no interval, if so.
+    pub(crate) untimed: Option<&'static str>,
     unit: Option<String>,
-    /// Median, without warm-up.
+    /// Mean, without warm-up.
     pub(crate) step_ms: Option<f64>,
     /// Mean, without warm-up.
     pub(crate) graph_us: Option<f64>,
@@ -52,12 +53,19 @@ pub struct Run {
     last_eval: BTreeMap<String, i64>,
 }
 
-/// The steps of one block, without warm-up.
+/// The steps of one block, without warm-up. Block 0 is the warm-up of its cell and is not kept.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Block {
-    pub(crate) ns: Option<f64>,
-    pub(crate) n_step: Option<f64>,
-    pub(crate) n_graph: Option<f64>,
+    pub(crate) ns: f64,
+    pub(crate) n_step: f64,
+    pub(crate) n_graph: f64,
+}
+
+impl Block {
+    /// Whether it holds both time and graphs.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.ns > 0.0 && self.n_graph > 0.0
+    }
 }
 
 const TEXT_CONDITIONS: [&str; 9] = [
@@ -125,6 +133,7 @@ fn read(dir: &Path, stem: &str) -> Result<Vec<Run>, ExportError> {
         let seeds = ["seed_split", "seed_order", "seed_init"].map(number);
         let texts = TEXT_CONDITIONS.map(|name| (name, text(name)));
         let numbers = NUMBER_CONDITIONS.map(|name| (name, number(name)));
+        let (attempts, exclusive) = (number("n_attempt"), column::<bool>(rows, "is_exclusive"));
         for row in 0..rows.num_rows() {
             let owned = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
             let texts = texts.iter().map(|(name, column)| (*name, column[row].clone().into()));
@@ -140,6 +149,7 @@ fn read(dir: &Path, stem: &str) -> Result<Vec<Run>, ExportError> {
                 seeds: [0, 1, 2].map(|n: usize| seeds[n][row]),
                 config: serde_json::from_str(&owned(&configs)).unwrap_or_default(),
                 conditions: texts.chain(numbers).collect(),
+                untimed: untimed(attempts[row], exclusive[row]),
                 unit: units[row].clone().filter(|unit| unit != "1"),
                 n_shape: shapes[row].map(|n| n as f64),
                 ..Run::default()
@@ -153,10 +163,19 @@ fn read(dir: &Path, stem: &str) -> Result<Vec<Run>, ExportError> {
     Ok(runs.into_values().collect())
 }
 
+/// Why the times of a run say little about others, if so.
+fn untimed(n_attempt: Option<i64>, is_exclusive: Option<bool>) -> Option<&'static str> {
+    if n_attempt.is_some_and(|n| n > 1) {
+        return Some("was interrupted and resumed, so that its times come from several processes");
+    }
+    (is_exclusive == Some(false)).then_some("did not have the device for itself")
+}
+
 /// Sums over the steps of a run, without warm-up.
 #[derive(Default)]
 struct Sums {
-    times: Vec<f64>,
+    ns: f64,
+    n_step: f64,
     n_graph: f64,
     nodes: [f64; 2],
     edges: [f64; 2],
@@ -173,21 +192,23 @@ fn add_steps(dir: &Path, stem: &str, runs: &mut BTreeMap<String, Run>) -> Result
         for row in 0..rows.num_rows() {
             let (Some(run_id), Some(ns)) = (&ids[row], times[row]) else { continue };
             let Some(run) = runs.get_mut(run_id) else { continue };
-            if is_warmup[row] == Some(true) {
+            // The first block of a cell is its warm-up.
+            if is_warmup[row] == Some(true) || blocks[row] == Some(0) {
                 continue;
             }
             let [n_graph, nodes, padded_nodes, edges, padded_edges] =
                 [0, 1, 2, 3, 4].map(|n: usize| counts[n][row].unwrap_or(0) as f64);
             let sum = sums.entry(run_id.clone()).or_default();
-            sum.times.push(ns as f64);
+            sum.ns += ns as f64;
+            sum.n_step += 1.0;
             sum.n_graph += n_graph;
             sum.nodes = [sum.nodes[0] + nodes, sum.nodes[1] + padded_nodes];
             sum.edges = [sum.edges[0] + edges, sum.edges[1] + padded_edges];
             if let Some(block) = blocks[row] {
                 let block = run.blocks.entry(block).or_default();
-                *block.ns.get_or_insert(0.0) += ns as f64;
-                *block.n_step.get_or_insert(0.0) += 1.0;
-                *block.n_graph.get_or_insert(0.0) += n_graph;
+                block.ns += ns as f64;
+                block.n_step += 1.0;
+                block.n_graph += n_graph;
             }
         }
         Ok(())
@@ -195,9 +216,9 @@ fn add_steps(dir: &Path, stem: &str, runs: &mut BTreeMap<String, Run>) -> Result
     for (run_id, sum) in sums {
         let Some(run) = runs.get_mut(&run_id) else { continue };
         let over = |a: f64, b: f64| (b > 0.0).then(|| a / b);
-        run.step_ms = median(&sum.times).map(|ns| ns / 1e6);
-        run.graph_us = over(sum.times.iter().sum::<f64>() / 1e3, sum.n_graph);
-        run.graphs_per_step = over(sum.n_graph, sum.times.len() as f64);
+        run.step_ms = over(sum.ns / 1e6, sum.n_step);
+        run.graph_us = over(sum.ns / 1e3, sum.n_graph);
+        run.graphs_per_step = over(sum.n_graph, sum.n_step);
         run.node_fill = over(100.0 * sum.nodes[0], sum.nodes[1]);
         run.edge_fill = over(100.0 * sum.edges[0], sum.edges[1]);
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::{Comparison, Difference, Measure, Pair, Replicates};
+use crate::{Comparison, Difference, FEWEST, Measure, Pair, Replicates};
 
 /// What a person reads.
 #[must_use]
@@ -76,13 +76,18 @@ fn significant(value: f64) -> String {
 fn conclusion(pair: &Pair) -> String {
     match pair.replicates {
         Replicates::TooFew(..) if pair.runs_a.len() == 1 && pair.runs_b.len() == 1 => {
-            "One run on either side: too few to conclude anything from these \
-             ratios.\n  Train both in the blocks of one study, or repeat each with at least 4 seeds."
-                .to_owned()
+            format!(
+                "One run on either side: too few to conclude anything from these ratios.\n  Train both \
+                 in at least {FEWEST} blocks of one study, or repeat each with at least {FEWEST} seeds."
+            )
         }
         Replicates::TooFew(a, b) => format!(
             "Runs of {a} and {b} different seeds are too few to conclude anything from these ratios; an \
-             interval needs repeats with at least 4 on either side."
+             interval needs repeats with at least {FEWEST} on either side."
+        ),
+        _ if !pair.untimed.is_empty() => format!(
+            "The times have no interval, as they cannot be compared: {}.",
+            pair.untimed.join("; ")
         ),
         Replicates::Blocks(n) => {
             let over = format!("over {n} blocks of one cell; the errors are those of one run each");

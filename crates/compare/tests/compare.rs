@@ -19,8 +19,20 @@ struct Invented<'a> {
     cell: Option<&'a str>,
 }
 
+/// Interrupted, or not alone on its device.
+#[derive(Clone, Copy)]
+enum Spoiled {
+    Resumed,
+    Shared,
+}
+
 impl Invented<'_> {
     fn publish(&self, dir: &Path) {
+        self.publish_steps(dir, 60, None);
+    }
+
+    /// In blocks of ten steps.
+    fn publish_steps(&self, dir: &Path, n_step: i64, spoiled: Option<Spoiled>) {
         let run_id = self.run_id.to_owned();
         let config = format!(
             r#"{{"batcher":{{"name":"{}","batch_size":32}},"training":{{"seeds":{{"order":{}}},"steps":60}}}}"#,
@@ -39,6 +51,8 @@ impl Invented<'_> {
             n_shape: 3,
             host: if self.seed == 9 { "elsewhere" } else { "here" }.into(),
             target_unit: Some("eV".into()),
+            n_attempt: Some(if matches!(spoiled, Some(Spoiled::Resumed)) { 2 } else { 1 }),
+            is_exclusive: Some(!matches!(spoiled, Some(Spoiled::Shared))),
             ..RunRecord::default()
         };
         let step = |step: i64| {
@@ -54,8 +68,8 @@ impl Invented<'_> {
                 n_edge: 800,
                 padded_n_edge: 1000,
                 is_warmup: step < 5,
-                // A warm-up that is counted would be seen.
-                step_ns: if step < 5 {
+                // A warm-up that is counted would be seen, and so would the first block of a cell.
+                step_ns: if step < 5 || (self.cell.is_some() && block == 0) {
                     1_000_000_000
                 } else {
                     (self.graph_us * 30e3 * disturbed) as i64
@@ -64,7 +78,7 @@ impl Invented<'_> {
                 ..StepRecord::default()
             }
         };
-        let steps: Vec<StepRecord> = (0..60).map(step).collect();
+        let steps: Vec<StepRecord> = (0..n_step).map(step).collect();
         let eval = |step, rmse| EvalRecord {
             run_id: run_id.clone(),
             step,
@@ -120,7 +134,7 @@ fn blocks_of_one_cell_give_an_interval() {
     Invented { run_id: "c", batcher: "exact", graph_us: 11.0, seed: 1, cell: Some("other") }
         .publish(dir.path());
     let comparison = of_runs(dir.path(), "a", "b");
-    assert_eq!(comparison.pairs[0].replicates, Replicates::Blocks(6));
+    assert_eq!(comparison.pairs[0].replicates, Replicates::Blocks(5));
     let (factor, interval) = ratio(&comparison, "time per graph");
     let (low, high) = interval.unwrap();
     assert!(low <= factor && factor <= high, "{low} {factor} {high}");
@@ -128,9 +142,55 @@ fn blocks_of_one_cell_give_an_interval() {
     assert!(low > 1.09 && high < 1.11, "{low} {high}");
     assert!(ratio(&comparison, "RMSE").1.is_none(), "blocks say nothing of errors");
     let said = text(&comparison);
-    assert!(said.contains("B takes 1.100 times as long per graph as A, over 6 blocks"), "{said}");
+    assert!(said.contains("B takes 1.100 times as long per graph as A, over 5 blocks"), "{said}");
+    let step = ratio(&comparison, "time of a step");
+    assert!((step.0 - factor).abs() < 1e-9, "equal numbers of graphs");
+    assert!((step.1.unwrap().0 - low).abs() < 1e-9, "the same quantity");
     // Blocks of different cells have nothing to do with each other.
     assert_eq!(of_runs(dir.path(), "a", "c").pairs[0].replicates, Replicates::TooFew(1, 1));
+}
+
+#[test]
+fn four_blocks_are_too_few_and_only_shared_ones_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let cell = Some("cell");
+    Invented { run_id: "a", batcher: "dynamic", graph_us: 10.0, seed: 1, cell }.publish(dir.path());
+    Invented { run_id: "b", batcher: "exact", graph_us: 13.0, seed: 1, cell }.publish_steps(
+        dir.path(),
+        50,
+        None,
+    );
+    let comparison = of_runs(dir.path(), "a", "b");
+    assert_eq!(
+        comparison.pairs[0].replicates,
+        Replicates::TooFew(1, 1),
+        "four blocks and a warm-up"
+    );
+    let (factor, interval) = ratio(&comparison, "time per graph");
+    assert!((factor - 1.3).abs() < 1e-6 && interval.is_none(), "only shared blocks: {factor}");
+}
+
+#[test]
+fn spoiled_times_have_no_interval() {
+    for (spoiled, why) in [
+        (Spoiled::Resumed, "b was interrupted and resumed"),
+        (Spoiled::Shared, "b did not have the device for itself"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let cell = Some("cell");
+        let a = Invented { run_id: "a", batcher: "dynamic", graph_us: 10.0, seed: 1, cell };
+        a.publish(dir.path());
+        Invented { run_id: "b", batcher: "exact", ..a }.publish_steps(
+            dir.path(),
+            60,
+            Some(spoiled),
+        );
+        let comparison = of_runs(dir.path(), "a", "b");
+        assert_eq!(ratio(&comparison, "time per graph").1, None);
+        assert_eq!(ratio(&comparison, "time of a step").1, None);
+        let said = text(&comparison);
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 #[test]
