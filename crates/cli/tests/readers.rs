@@ -73,7 +73,7 @@ fn check_text(python: &Path, dir: &Path) -> String {
     std::fs::create_dir(&exported).unwrap();
     for format in ["csv", "jsonl"] {
         let mut export = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-        export.arg("export").arg(dir).args(["--to", format, "--out"]).arg(exported.join(format));
+        export.arg("export").arg(dir).args(["--to", format, "--out"]).arg(&exported);
         succeed(&mut export);
         for table in Table::ALL {
             let of = |folder: &Path| names(&folder.join(format).join(table.name()));

@@ -9,13 +9,15 @@ use batchlab_core::sink::SinkContext;
 
 use crate::{ExportError, Exported, tables};
 
-/// Writes every published table of a study with a sink, into `<out>/<table>/<run_id>.<ending>`. Each
-/// file appears when it is complete, and replaces the one of an export before.
+/// Writes every published table of a study with a sink, into
+/// `<out>/<name of the sink>/<table>/<run_id>.<ending>`, as a run does: the folder of results itself
+/// can be `out`. Each file appears when it is complete, and replaces the one of an export before.
 ///
 /// # Errors
 /// Results that cannot be read, a folder that cannot be written.
 pub fn to_sink(dir: &Path, out: &Path, sink: &dyn Sink) -> Result<Exported, ExportError> {
     let stems = tables::stems(dir)?;
+    let out = &out.join(sink.typetag_name());
     fs::create_dir_all(out).map_err(ExportError::io(out))?;
     let mut exported = Exported::default();
     for stem in stems {

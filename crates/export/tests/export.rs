@@ -99,10 +99,10 @@ fn an_export_is_what_the_sink_would_have_written() {
     for table in Table::ALL {
         let file =
             |folder: &Path| fs::read_to_string(folder.join(table.name()).join("a.csv")).unwrap();
-        assert_eq!(file(&out), file(&live), "{table}");
+        assert_eq!(file(&out.join("csv")), file(&live), "{table}");
     }
     // Nothing unfinished is left, and a second export replaces the first.
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(out.join("csv")).unwrap().count(), 5);
     assert_eq!(to_sink(dir.path(), &out, &Csv::default()).unwrap(), exported);
 }
 
@@ -112,7 +112,7 @@ fn columns_of_newer_versions_are_null() {
     publish(dir.path());
     let out = dir.path().join("out");
     let header = |table: &str| {
-        let text = fs::read_to_string(out.join(table).join("a.csv")).unwrap();
+        let text = fs::read_to_string(out.join("csv").join(table).join("a.csv")).unwrap();
         text.lines().next().unwrap().to_owned()
     };
     to_sink(dir.path(), &out, &Csv::default()).unwrap();
@@ -121,7 +121,7 @@ fn columns_of_newer_versions_are_null() {
     publish_older(dir.path(), Table::Steps, "block");
     to_sink(dir.path(), &out, &Csv::default()).unwrap();
     assert_eq!((header("runs"), header("steps")), before);
-    let text = fs::read_to_string(out.join("runs/a.csv")).unwrap();
+    let text = fs::read_to_string(out.join("csv/runs/a.csv")).unwrap();
     assert!(!text.contains("\"cell\"") && text.contains(",,"), "{text}");
 }
 

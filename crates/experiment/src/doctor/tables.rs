@@ -31,7 +31,8 @@ pub(super) fn examine(out: &Path) -> Result<Found, RunError> {
             }
         }
     }
-    for folder in files(&out.join("runs"))? {
+    // Only folders are runs; whatever else lies there is nothing that was published.
+    for folder in files(&out.join("runs"))?.into_iter().filter(|path| path.is_dir()) {
         let run_id = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         compare(out, run_id, &mut found)?;
     }
