@@ -167,10 +167,22 @@ fn summary(report: &Report) -> String {
         .iter()
         .filter(|v| v.rivals.iter().any(|rival| rival.standing == Standing::TooFew))
         .count();
-    let mut text = format!(
-        "In {n_clear} of {n} comparisons (a setting at one batch size) one strategy is faster than \
-         all others with 95 % intervals above 1"
-    );
+    let mut text = match (n_clear, n) {
+        (_, 0) => return "No setting has two strategies at one batch size to compare.".to_owned(),
+        (0, 1) => {
+            "In the only comparison (a setting at one batch size) no strategy is faster than all \
+                   others with 95 % intervals above 1"
+                .to_owned()
+        }
+        (0, n) => format!(
+            "In none of {n} comparisons (a setting at one batch size) is one strategy faster than all \
+             others with 95 % intervals above 1"
+        ),
+        (n_clear, n) => format!(
+            "In {n_clear} of {n} comparisons (a setting at one batch size) one strategy is faster than \
+             all others with 95 % intervals above 1"
+        ),
+    };
     if !wins.is_empty() {
         let wins: Vec<String> = wins.iter().map(|(name, n)| format!("{name} in {n}")).collect();
         let _ = write!(text, ": {}", wins.join(", "));

@@ -91,14 +91,22 @@ where is_timed group by all order by all;"
 
 pub(crate) fn speed_up() -> String {
     format!(
-        "{RUNS}{STEPS}{TIMES}, means as (
-    select {GROUP}, avg(combined_mean) as ns
-    from times join runs using (run_id)
+        "-- Time per real graph where all runs of a setting tell their graphs, else per step.
+{RUNS}{STEPS}{TIMES}, graphs as (
+    select run_id, sum(step_ns) / nullif(sum(n_graph), 0) as graph_ns from steps group by run_id
+), means as (
+    select {GROUP}, avg(combined_mean) as step_ns, avg(graph_ns) as graph_ns,
+           bool_and(graph_ns is not null) as knows_graphs
+    from times left join graphs using (run_id) join runs using (run_id)
     where is_timed group by all
+), compared as (
+    select * exclude (step_ns, graph_ns, knows_graphs),
+           if(bool_and(knows_graphs) over (partition by {SETTING}), graph_ns, step_ns) as ns
+    from means
 )
-select *, max(ns) over (partition by {}, batch_size) / ns as speed_up
-from means order by all;",
-        setting!()
+select *, max(ns) over (partition by {SETTING}, batch_size) / ns as speed_up
+from compared order by all;",
+        SETTING = setting!()
     )
 }
 
@@ -336,12 +344,18 @@ from shares join runs using (run_id) group by all order by all;"
 
 pub(crate) fn final_errors() -> String {
     format!(
-        "-- The samples of the tests; scipy.stats.ttest_ind(a, b) gives t and p.
-{RUNS}
-select {GROUP}, list(rmse order by run_id) as rmse
-from (select distinct on (run_id, step, split) * from 'tables/evals/*.parquet') join runs using (run_id)
-where status = 'completed' and split = 'test' and step = n_step_planned and rmse is not null
-group by all order by all;"
+        "-- The samples of the tests, one number for each combination of seeds (published runs do not tell
+-- theirs and count one by one); scipy.stats.ttest_ind(a, b) gives t and p.
+{RUNS}, by_seeds as (
+    select {GROUP}, seed_split, seed_order, seed_init,
+           if((config->'$.imported') is null, null, run_id) as published, avg(rmse) as rmse
+    from (select distinct on (run_id, step, split) * from 'tables/evals/*.parquet')
+    join runs using (run_id)
+    where status = 'completed' and split = 'test' and step = n_step_planned and rmse is not null
+    group by all
+)
+select {GROUP}, list(rmse order by seed_split, seed_order, seed_init, published) as rmse
+from by_seeds group by all order by all;"
     )
 }
 

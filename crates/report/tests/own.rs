@@ -154,6 +154,13 @@ fn strategies_are_compared_by_graphs_and_not_by_steps() {
     let (low, high) = rival.interval.unwrap();
     assert!(low < rival.factor && rival.factor < high && low > 1.9, "{low} {high}");
     assert!(sentence(verdict).starts_with("B = 8: static-64, 2.17× ["), "{}", sentence(verdict));
+    let figure = report.figures.iter().find(|figure| figure.id == "speed-up").unwrap();
+    let [panel] = &figure.panels[..] else { panic!("one setting") };
+    assert_eq!(panel.title, "speed-up, mean time per real graph");
+    let Plot::Bars(chart) = &panel.plot else { panic!("bars") };
+    let series = chart.series.iter().find(|series| series.batcher == "static-64").unwrap();
+    let point = series.points[0].unwrap();
+    assert!((point.value - rival.factor).abs() < 0.05, "as in the verdict: {}", point.value);
 }
 
 #[test]

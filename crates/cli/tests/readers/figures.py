@@ -93,6 +93,8 @@ def compare(figure, rows):
                     key = {"batcher": curve["batcher"], "batch_size": size_of(panel["title"]), x: at}
                     for value, name in [("value", column), ("low", "least"), ("high", "most")]:
                         comparison.equal(point[value], name, **key)
+        elif plot["kind"] == "heat" and panel["title"].startswith("t "):
+            comparison.n += compare_errors(plot, rows)
         elif figure["id"] == "stages":
             for bar in plot["bars"]:
                 key = {"batcher": bar["batcher"], "batch_size": size_of(panel["title"])}
@@ -105,6 +107,33 @@ def compare(figure, rows):
                 for part, value in zip(plot["parts"], bar["parts"]):
                     comparison.equal(value, CAUSES[part], **key)
     return comparison.n
+
+
+def student_t(a, b):
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    squares = sum((x - mean_a) ** 2 for x in a) + sum((x - mean_b) ** 2 for x in b)
+    variance = squares / (len(a) + len(b) - 2)
+    return (mean_a - mean_b) / math.sqrt(variance * (1 / len(a) + 1 / len(b)))
+
+
+def compare_errors(plot, rows):
+    """The samples of the query give t of the figure. Returns how many."""
+    n = 0
+    for pair, cells in zip(plot["rows"], plot["cells"]):
+        for size, cell in zip(plot["columns"], cells):
+            if cell is None:
+                continue
+            samples = []
+            for batcher in pair.split(" / "):
+                found = [r["rmse"] for r in rows if (r["batcher"], r["batch_size"]) == (batcher, size_of(size))]
+                if len(found) != 1:
+                    sys.exit(f"errors: {len(found)} rows have {batcher}, {size}")
+                samples += found
+            t = student_t(*samples)
+            if not math.isclose(t, cell["value"], rel_tol=1e-9, abs_tol=1e-9):
+                sys.exit(f"errors, {pair}, {size}: t is {cell['value']} in the figure, {t} by the query")
+            n += 1
+    return n
 
 
 def compare_verdicts(report):

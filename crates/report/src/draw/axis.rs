@@ -30,6 +30,11 @@ impl Axis {
         Self { low: low / 1.1, high: high * 1.1, is_log: true, bottom, top }
     }
 
+    /// The unit as it stands above the axis, which must say that equal distances are equal factors.
+    pub(super) fn named(&self, unit: &str) -> String {
+        if self.is_log { format!("{unit}, logarithmic axis") } else { unit.to_owned() }
+    }
+
     pub(super) fn pixel(&self, value: f64) -> f64 {
         let share = if self.is_log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -100,6 +105,12 @@ mod tests {
             let n = Axis::log(low, high, 0.0, 1.0).ticks().len();
             assert!((2..=8).contains(&n), "{low} to {high}: {n}");
         }
+    }
+
+    #[test]
+    fn logarithmic_axes_are_named() {
+        assert_eq!(Axis::log(1.0, 100.0, 200.0, 0.0).named("ms"), "ms, logarithmic axis");
+        assert_eq!(Axis::linear(100.0, 200.0, 0.0).named("ms"), "ms");
     }
 
     #[test]

@@ -16,7 +16,7 @@ const HEIGHT: f64 = 228.0;
 pub(super) fn frame(title: &str, unit: &str, axis: &Axis) -> Svg {
     let mut svg = Svg::default();
     svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
-    svg.text(4.0, 27.0, Anchor::Start, "grey small", unit);
+    svg.text(4.0, 27.0, Anchor::Start, "grey small", &axis.named(unit));
     for tick in axis.ticks() {
         let y = axis.pixel(tick);
         svg.line((LEFT, y), (WIDTH - RIGHT, y), "rule", 1.0);
@@ -66,6 +66,13 @@ pub(super) fn lines(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -
     (svg, HEIGHT)
 }
 
+/// Whether every bar has room for its number beside those of its neighbours: a panel where only some
+/// have one would look as if the others were 0.
+fn has_room(chart: &Chart, bar: f64) -> bool {
+    let mut points = chart.series.iter().flat_map(|series| series.points.iter().flatten());
+    bar >= 17.0 && points.all(|point| short(point.value).chars().count() as f64 * 4.9 <= bar + 2.0)
+}
+
 pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
     let axis = Axis::linear(greatest(chart), BOTTOM, TOP + 6.0);
     let mut svg = frame(title, &chart.unit, &axis);
@@ -73,6 +80,7 @@ pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) ->
     name_columns(&mut svg, chart, &middles);
     let n = chart.series.len() as f64;
     let bar = (width * 0.92 / n).min(46.0);
+    let is_labelled = has_room(chart, bar);
     for (place, series) in chart.series.iter().enumerate() {
         let color = color(&series.batcher);
         for (middle, point) in middles.iter().zip(&series.points) {
@@ -86,9 +94,8 @@ pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) ->
                 svg.line((x, axis.pixel(point.low)), (x, axis.pixel(point.high)), "axis", 1.2);
                 top = axis.pixel(point.high);
             }
-            let text = short(point.value);
-            // Where it does not run into the text beside it.
-            if bar >= 17.0 && text.chars().count() as f64 * 4.9 <= bar + 2.0 {
+            if is_labelled {
+                let text = short(point.value);
                 svg.text(x + bar / 2.0, top - 3.0, Anchor::Middle, "ink tiny", &text);
             }
         }

@@ -2,18 +2,22 @@
 
 use super::{Centre, Chart, Figure, Panel, Plot, Point, chart};
 use crate::query;
+use crate::read::Run;
 use crate::setting::Setting;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = settings.iter().filter_map(|setting| {
-        let title = "speed-up, mean combined time".to_owned();
+        let per = if knows_graphs(setting) { "real graph" } else { "step" };
+        let title = format!("speed-up, mean time per {per}");
         Some(Panel { setting: setting.title.clone(), title, plot: Plot::Bars(speed_up(setting)?) })
     });
     Figure {
         id: "speed-up",
         title: "Speed-up against the slowest strategy",
-        note: "Mean combined time of the slowest strategy at a batch size over that of each \
-               strategy, which is 1 for the slowest. How sure a factor is stands in the verdict."
+        note: "Mean time of the slowest strategy at a batch size over that of each strategy, which is \
+               1 for the slowest: per real graph, as strategies put different numbers of graphs into a \
+               step, or per step where not all runs of a panel tell their graphs. How sure a factor is \
+               stands in the verdict."
             .to_owned(),
         query: query::speed_up(),
         strategies: Vec::new(),
@@ -21,9 +25,25 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     }
 }
 
+/// Whether all runs with times tell how many graphs they trained.
+fn knows_graphs(setting: &Setting) -> bool {
+    let knows = |run: &Run| run.times.is_none() || graph_ns(run).is_some();
+    setting.groups.iter().all(|group| group.runs.iter().all(knows))
+}
+
+/// Time per real graph.
+fn graph_ns(run: &Run) -> Option<f64> {
+    let work = run.work.as_ref().filter(|work| work.graphs_per_s > 0.0)?;
+    Some(1e9 / work.graphs_per_s)
+}
+
 /// None where no batch size has two strategies.
 fn speed_up(setting: &Setting) -> Option<Chart> {
-    let time = |run: &crate::Run| run.times.as_ref().map(|times| times.combined_mean);
+    let knows_graphs = knows_graphs(setting);
+    let time = |run: &Run| {
+        let step_ns = run.times.as_ref()?.combined_mean;
+        if knows_graphs { graph_ns(run) } else { Some(step_ns) }
+    };
     let mut chart = chart(setting, "times faster", Centre::Mean, time)?;
     let mut is_compared = false;
     for place in 0..chart.x.len() {

@@ -135,13 +135,10 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let n_small = all.iter().filter(|c| c.p < 0.05).count();
     let note = format!(
         "Student's t test (equal variances, two-sided) on the test errors after the last step, one \
-         number per run; t is positive where the first strategy of a pair has the greater error. Of \
-         {} comparisons {n_small} have p < 0.05, where chance alone gives about {:.0}; after Holm's \
-         correction {n_left} remain, marked with a star. Strategies whose runs all end with the very \
-         same error are not compared. Repetitions with one and the same seed differ by rounding \
-         only: a test on them says nothing about other seeds.",
-        all.len(),
-        all.len() as f64 * 0.05
+         number per seed: runs with equal seeds count as one, with their mean, except published runs, \
+         which do not tell their seeds. t is positive where the first strategy of a pair has the \
+         greater error. {} Strategies whose runs all end with the very same error are not compared.",
+        outcome(all.len(), n_small, n_left)
     );
     Figure {
         id: "errors",
@@ -150,6 +147,27 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         query: query::final_errors(),
         strategies: Vec::new(),
         panels,
+    }
+}
+
+/// How many comparisons found something.
+fn outcome(n: usize, n_small: usize, n_left: usize) -> String {
+    let by_chance = n as f64 * 0.05;
+    let comparisons = if n == 1 { "comparison" } else { "comparisons" };
+    match (n, n_small, n_left) {
+        (0, ..) => "No two strategies have enough errors to be compared.".to_owned(),
+        (_, 0, _) => format!(
+            "p is 0.05 or more in all of {n} {comparisons}; by chance alone about {by_chance:.1} would \
+             have less."
+        ),
+        (.., 0) => format!(
+            "{n_small} of {n} {comparisons} with p < 0.05, where chance alone gives about \
+             {by_chance:.1}; none remains after Holm's correction."
+        ),
+        _ => format!(
+            "{n_small} of {n} {comparisons} with p < 0.05, where chance alone gives about \
+             {by_chance:.1}; after Holm's correction there are {n_left}, marked with a star."
+        ),
     }
 }
 
