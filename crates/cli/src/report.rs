@@ -96,7 +96,12 @@ fn verdicts(report: &Report) -> String {
         let _ = writeln!(text, "{}", setting.title);
         let mut own = report.verdicts.iter().filter(|verdict| verdict.setting == index).peekable();
         if own.peek().is_none() {
-            text += "  one strategy at each batch size; nothing to compare\n";
+            let is_alone = |size: &Option<i64>| setting.at(*size).count() < 2;
+            text += if setting.batch_sizes().iter().all(is_alone) {
+                "  one strategy at each batch size; nothing to compare\n"
+            } else {
+                "  no times that can be compared\n"
+            };
         }
         for verdict in own {
             let _ = writeln!(text, "  {}", sentence(verdict));
