@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// `csv`, `jsonl`, `tensorboard`, or the name of another sink.
     #[arg(long, value_name = "FORMAT")]
     to: String,
-    /// Folder to write into: `<format>/<table>/<run_id>.<ending>`, or a folder per run for `tensorboard`.
+    /// Folder for `<format>/<table>/<run_id>.<ending>`, or for one folder per run (`tensorboard`).
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
