@@ -291,7 +291,10 @@ fn a_cell_that_is_trained_again_is_not_another_seed() {
     });
     let report = report(dir.path());
     for rival in &report.verdicts[0].rivals {
-        assert_eq!(rival.unit, Unit::Blocks { n_block: study.n_block as usize, n_cell: 1 });
+        assert_eq!(
+            rival.unit,
+            Unit::Blocks { n_block: usize::try_from(study.n_block).unwrap(), n_cell: 1 }
+        );
     }
     let [left] = &report.left_out[..] else { panic!("{:?}", report.left_out) };
     assert_eq!(left.n_run, 5 * study.n_strategy);
