@@ -68,6 +68,17 @@ fn real_runs_are_exported_and_compared() {
         assert!(fs::metadata(file).unwrap().len() > 30 * 80);
     }
 
+    // Into the folder of the results: tables beside runs, which doctor does not mistake for runs.
+    let output = call(&["export", from, "--to", "csv", "--out", from]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(names(&dir.path().join("runs")), runs);
+    assert_eq!(names(&dir.path().join("csv/steps")).len(), 2);
+    let note = dir.path().join("runs/note.csv");
+    fs::write(&note, "of an earlier export").unwrap();
+    let output = call(&["doctor", from]);
+    assert!(output.status.success(), "{}", text(&output));
+    fs::remove_file(&note).unwrap();
+
     let path = |run: &String| dir.path().join("runs").join(run).to_str().unwrap().to_owned();
     let output = call(&["compare", &path(&runs[0]), &path(&runs[1]), "--json"]);
     assert!(output.status.success(), "{}", text(&output));
