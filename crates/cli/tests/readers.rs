@@ -65,6 +65,32 @@ fn every_reader_sees_the_same_tables() {
     println!("{}", check_text(&python, dir.path()));
     check_weights(&python, dir.path());
     check_numbers(&python);
+    check_snippets(&python);
+}
+
+/// What `batchlab sql` prints runs, on the study that comes with batchlab.
+fn check_snippets(python: &Path) {
+    let expected = [
+        ("duckdb", "12 ('qm9', 'schnet', 'cpu', "),
+        ("pandas", "static-2^N"),
+        ("polars", "(12, 4)"),
+    ];
+    for (tool, expected) in expected {
+        let mut print = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+        let print = print.current_dir(root()).args(["sql", "results/example", "--tool", tool]);
+        let mut script = Command::new(python);
+        script.arg(self::script().with_file_name("snippets.py")).arg(tool).current_dir(root());
+        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        script.stdin.take().unwrap().write_all(&succeed(print).stdout).unwrap();
+        let output = script.wait_with_output().unwrap();
+        if output.status.code() == Some(ABSENT) {
+            writeln!(std::io::stderr(), "SKIPPED: the snippet for {tool} was NOT run")
+                .expect("standard error");
+            continue;
+        }
+        let lines = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && lines.contains(expected), "{tool}: {lines}");
+    }
 }
 
 /// CSV and JSON Lines, as a run writes them and as an export does, hold what Parquet holds.
