@@ -265,6 +265,12 @@ fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
     let tables = place.tables();
     assert!(!tables.runs.is_empty() && tables.runs.iter().all(|run| run.status == "interrupted"));
     assert!(!place.out().join("wip").exists(), "everything is published");
+    let run = place.out().join("runs").join(&tables.runs[0].run_id);
+    let resumed = batchlab().args(["run", "--quiet", "--resume"]).arg(run).output().unwrap();
+    assert!(resumed.status.success(), "{}", text(&resumed));
+    let resumed = place.tables().runs.remove(0);
+    assert_eq!((resumed.status.as_str(), resumed.n_attempt), ("completed", Some(2)));
+    assert_eq!((&resumed.cell, resumed.repeat), (&tables.runs[0].cell, Some(0)));
     let short = place.done(&["training.steps=2000", "batch_sizes=8", "repeats=1"]);
     assert_eq!(short["n_done"], 1);
 }

@@ -92,12 +92,18 @@ impl<'a> Attempt<'a> {
             warn_of_unseen_classes(config, data, &mut recorder, observer);
         }
 
+        let of_study = membership.map(|member| {
+            (Some(member.cell.clone()), Some(member.repeat.into()), Some(member.is_exclusive))
+        });
+        let (cell, repeat, is_exclusive) = of_study
+            .or_else(|| before.as_ref().map(|before| before.cell.clone()))
+            .unwrap_or_default();
         let known = RunRecord {
             prepare_ns,
             n_thread: options.n_thread as i64,
-            cell: membership.map(|membership| membership.cell.clone()),
-            repeat: membership.map(|membership| membership.repeat.into()),
-            is_exclusive: membership.map(|membership| membership.is_exclusive),
+            cell,
+            repeat,
+            is_exclusive,
             n_attempt: Some(before.as_ref().map_or(1, |before| before.n_attempt + 1)),
             ..RunRecord::default()
         };

@@ -107,6 +107,8 @@ pub(super) struct Before {
     pub(super) evals: Vec<EvalRecord>,
     pub(super) started_at: Option<Timestamp>,
     pub(super) n_attempt: i64,
+    /// Cell, repetition, and whether it was exclusive, if the run was one of a study.
+    pub(super) cell: (Option<String>, Option<i64>, Option<bool>),
     notes: Vec<String>,
 }
 
@@ -169,7 +171,7 @@ impl Before {
         let damaged = |reason: String| CheckpointError::Damaged { path: path.clone(), reason };
         let entries = Entries::open(journal).map_err(|error| damaged(error.to_string()))?;
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
-        let mut n_attempt = 1;
+        let (mut n_attempt, mut cell) = (1, (None, None, None));
         let mut end = 0;
         for entry in entries.take_while(|entry| entry.end <= checkpoint.facts.journal_end) {
             end = entry.end;
@@ -181,6 +183,9 @@ impl Before {
                     Table::Runs => {
                         let runs = RunRecord::from_batch(rows).map_err(wrong)?;
                         started_at = started_at.or(runs.first().map(|run| run.started_at));
+                        if let Some(run) = runs.first() {
+                            cell = (run.cell.clone(), run.repeat, run.is_exclusive);
+                        }
                         n_attempt =
                             runs.iter().filter_map(|run| run.n_attempt).fold(n_attempt, i64::max);
                     }
@@ -196,7 +201,7 @@ impl Before {
             )));
         }
         let (run_id, notes) = (run_id.to_owned(), Vec::new());
-        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, notes })
+        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, cell, notes })
     }
 
     /// Refuses another configuration, key by key.

@@ -86,39 +86,45 @@ pub fn sweep(
     let _devices = lock_devices(study)?;
     let mut sweep = Sweep::default();
     let n_cell = study.cells.len();
-    for (n, cell) in (1..).zip(&study.cells) {
-        if options.interrupted.load(Ordering::Relaxed) {
-            sweep.is_interrupted = true;
-            break;
-        }
-        let claim = match cells.claim(&cell.facts, options.retry)? {
-            Claimed::Mine(claim) => claim,
-            Claimed::Elsewhere => {
-                sweep.n_elsewhere += 1;
-                continue;
+    let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
+    loop {
+        let n_pending = pending.len();
+        let mut elsewhere = Vec::new();
+        for (n, cell) in pending {
+            if options.interrupted.load(Ordering::Relaxed) {
+                sweep.is_interrupted = true;
+                return Ok(sweep);
             }
-            Claimed::Done(done) => {
-                sweep.n_done_before += 1;
-                sweep.note(cell, &done);
-                continue;
-            }
-        };
-        observer.cell_begins(n, n_cell, &cell.facts);
-        match train(cell, study, options, &claim, observer)? {
-            None => {
+            let claim = match cells.claim(&cell.facts, options.retry)? {
+                Claimed::Mine(claim) => claim,
+                Claimed::Elsewhere => {
+                    elsewhere.push((n, cell));
+                    continue;
+                }
+                Claimed::Done(done) => {
+                    sweep.n_done_before += 1;
+                    sweep.note(cell, &done);
+                    continue;
+                }
+            };
+            observer.cell_begins(n, n_cell, &cell.facts);
+            let Some(done) = train(cell, study, options, &claim, observer)? else {
                 claim.give_up()?;
                 sweep.is_interrupted = true;
-                break;
-            }
-            Some(done) => {
-                claim.done(&done)?;
-                observer.cell_ended(&cell.facts, &done);
-                sweep.n_done += 1;
-                sweep.note(cell, &done);
-            }
+                return Ok(sweep);
+            };
+            claim.done(&done)?;
+            observer.cell_ended(&cell.facts, &done);
+            sweep.n_done += 1;
+            sweep.note(cell, &done);
         }
+        sweep.n_elsewhere = elsewhere.len();
+        // Whoever was at work on these may have ended meanwhile, with them or without.
+        if elsewhere.is_empty() || elsewhere.len() == n_pending {
+            return Ok(sweep);
+        }
+        pending = elsewhere;
     }
-    Ok(sweep)
 }
 
 /// Where times matter, one process at a time; where not, as many as like, but none beside one that
