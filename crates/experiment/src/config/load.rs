@@ -134,7 +134,7 @@ fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), super::diagno
             &key.span(),
             format!("\"{}\" belongs to a study, this should be one run", key.get_ref()),
         )
-        .help("train all that a study names with `batchlab sweep`"))
+        .help("`batchlab sweep` trains all that a study names; with --dry-run it only checks"))
 }
 
 /// Keys that a study has and a run has not.
