@@ -18,6 +18,7 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
+mod engine;
 mod evaluate;
 mod exit;
 mod explain;

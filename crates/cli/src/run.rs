@@ -14,6 +14,7 @@ use batchlab_experiment::{
     Cache, LoadedConfig, Observer, RunOptions, RunSummary, Status, resume, run as run_once,
 };
 
+use crate::engine::Engine;
 use crate::exit::{Usage, code_of_status};
 use crate::say::say;
 use observe::{Bar, Lines};
@@ -34,12 +35,8 @@ pub(crate) struct Arguments {
     /// Folder for results; `results/<study>` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Device of the engine, `cpu` or `cuda:0`; stronger than the configuration.
-    #[arg(long)]
-    device: Option<String>,
-    /// Threads of the engine; all processors by default. Results do not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    engine: Engine,
     /// Print the summary as JSON on standard output.
     #[arg(long)]
     json: bool,
@@ -50,12 +47,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let task = Task::of(arguments)?;
-    use_threads(arguments.threads)?;
+    let n_thread = arguments.engine.start()?;
     let interrupted = interrupt_flag()?;
     let options = RunOptions {
         out: &task.out,
         interrupted: &interrupted,
-        n_thread: rayon::current_num_threads(),
+        n_thread,
         cache: &Cache::from_environment(),
     };
     let observer: Box<dyn Observer> = if arguments.quiet {
@@ -93,8 +90,7 @@ struct Task {
 
 impl Task {
     fn of(arguments: &Arguments) -> Result<Self> {
-        let mut overrides = arguments.overrides.clone();
-        overrides.extend(arguments.device.as_ref().map(|device| format!("device={device}")));
+        let overrides = arguments.engine.overrides(&arguments.overrides);
         let read = |path: &Path| LoadedConfig::read(path, &overrides, batchlab_builtin::DEFAULTS);
         let loaded = arguments.config.as_deref().map(read).transpose()?;
         let study = loaded.as_ref().map(|loaded| Path::new("results").join(&loaded.config.study));
@@ -107,7 +103,7 @@ impl Task {
             (None, Some(out)) => (None, out),
             (None, None) => bail!(Usage("give a configuration file, or --resume".into())),
         };
-        if resume.is_some() && loaded.is_none() && arguments.device.is_some() {
+        if resume.is_some() && loaded.is_none() && arguments.engine.device.is_some() {
             bail!(Usage("a run goes on on the device it began on; leave --device out".into()));
         }
         Ok(Self { loaded, resume, out })
@@ -148,13 +144,6 @@ pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, Path
             "no study in results/ has a run \"{run_id}\"; say where with --out"
         ))),
     }
-}
-
-/// Threads of the engine; all processors by default.
-pub(crate) fn use_threads(n: Option<u16>) -> Result<()> {
-    let Some(n) = n else { return Ok(()) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n.into());
-    pool.build_global().context("cannot start the engine's threads")
 }
 
 /// Whether someone watches who can see a bar move.

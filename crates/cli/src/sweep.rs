@@ -12,11 +12,12 @@ use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
 use batchlab_experiment::study::cells::hardware_name;
 use batchlab_experiment::study::{Sweep, SweepObserver, SweepOptions, sweep};
-use batchlab_experiment::{Cache, Study};
+use batchlab_experiment::{Cache, RunOptions, Study};
 use serde_json::json;
 
+use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, PARTIAL, Usage};
-use crate::run::{interrupt_flag, shows_bars, use_threads};
+use crate::run::{interrupt_flag, shows_bars};
 use crate::say::say;
 use observe::{Bar, Lines};
 
@@ -25,8 +26,8 @@ use observe::{Bar, Lines};
 /// Runs that differ only in the batcher form a cell. They are trained in one process in turns, block
 /// by block, so that what the machine does meanwhile meets all of them alike. Every combination is
 /// checked before the first one starts. A sweep that was ended, in whatever way, goes on with the same
-/// command: cells that are done stay done, the one that was at work begins anew. Several processes may
-/// work on one study.
+/// command: cells that are done stay done, the one that was at work begins anew. A sweep keeps
+/// its device to itself; with `blocks.exclusive=false`, any number of processes may share a study.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -47,12 +48,8 @@ pub(crate) struct Arguments {
     /// Folder for results; `results/<study>` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Device of the engine, `cpu` or `cuda:0`; stronger than the study.
-    #[arg(long)]
-    device: Option<String>,
-    /// Threads of the engine; all processors by default. Results do not depend on it, times do.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    engine: Engine,
     /// Name of the hardware. Cells that were done on another one are done again here; machines that
     /// are alike share the work if they are given the same name.
     #[arg(long, value_name = "NAME")]
@@ -74,10 +71,9 @@ Examples:
   batchlab report results/quick --html report.html";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let mut overrides = arguments.overrides.clone();
-    overrides.extend(arguments.device.as_ref().map(|device| format!("device={device}")));
+    let overrides = arguments.engine.overrides(&arguments.overrides);
     let study = Study::read(&arguments.study, &overrides, DEFAULTS, PRESETS)?;
-    use_threads(arguments.threads)?;
+    let n_thread = arguments.engine.start()?;
     let cache = Cache::from_environment();
     if arguments.dry_run {
         let text = dry_run::run(&study, &cache, arguments.json)?;
@@ -85,7 +81,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("results").join(&study.name));
-    let n_thread = rayon::current_num_threads();
     let device = study.cells.first().map_or("cpu", |cell| cell.facts.device.as_str());
     let hardware = arguments.hardware.clone().unwrap_or_else(|| hardware_name(device, n_thread));
     if hardware.trim_matches(['.', ' ']).is_empty() {
@@ -98,11 +93,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         (false, false) => Box::new(Lines::new()),
     };
     let options = SweepOptions {
-        out: &out,
+        run: RunOptions { out: &out, interrupted: &interrupted, n_thread, cache: &cache },
         hardware: &hardware,
-        interrupted: &interrupted,
-        n_thread,
-        cache: &cache,
         retry: arguments.retry,
     };
     let done = sweep(&study, options, &*observer)?;

@@ -12,6 +12,7 @@ use batchlab_experiment::run::{Judge, Judgement, OtherData, Part};
 use batchlab_experiment::{Cache, publish};
 
 use crate::data::source::named;
+use crate::engine::Engine;
 use crate::exit::{DataFault, Usage};
 use crate::named::{beside, named_run};
 use crate::plan::batcher_of_text;
@@ -35,12 +36,8 @@ pub(crate) struct Choice {
     /// `train`, `validation`, `test` or `all`. The run's own test graphs without it; of other data, all.
     #[arg(long)]
     subset: Option<String>,
-    /// Device of the engine, `cpu` or `cuda:0`; that of the run without it.
-    #[arg(long)]
-    device: Option<String>,
-    /// Threads of the engine; all processors by default. Results do not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    engine: Engine,
 }
 
 /// What came of a choice.
@@ -52,15 +49,12 @@ pub(crate) struct Judged {
 
 impl Choice {
     pub(crate) fn judge(&self) -> Result<Judged> {
-        if let Some(threads) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.into());
-            pool.build_global().context("cannot start the engine's threads")?;
-        }
+        self.engine.start()?;
         let other = self.dataset.as_deref().map(other_data).transpose()?;
         let part = self.part(other.is_some())?;
         let checkpoint = read(&self.trained)?;
         let cache = Cache::from_environment();
-        let device = self.device.as_deref();
+        let device = self.engine.device.as_deref();
         let mut judge = Judge::open(&checkpoint, other.as_ref(), device, &cache, &())?;
         let batcher = self.batcher(&judge)?;
         let judgement = judge.judge(part, batcher.as_deref())?;

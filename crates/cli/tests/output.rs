@@ -18,7 +18,7 @@ fn batchlab(arguments: &[&str]) -> String {
 fn help() {
     insta::assert_snapshot!("help", batchlab(&["--help"]));
     insta::assert_snapshot!("help_run", batchlab(&["run", "--help"]));
-    for command in ["evaluate", "predict", "weights", "export", "compare"] {
+    for command in ["sweep", "status", "evaluate", "predict", "weights", "export", "compare"] {
         insta::assert_snapshot!(format!("help_{command}"), batchlab(&[command, "--help"]));
     }
 }

@@ -221,7 +221,6 @@ fn kill(mut child: Child) {
 fn a_killed_sweep_goes_on_where_it_was() {
     let place = Place::new(STUDY);
     let long = ["training.steps=400"];
-    let mut n_killed = 0;
     for n_done in 0..3 {
         let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
         let runs = place.out().join("tables/runs");
@@ -231,11 +230,9 @@ fn a_killed_sweep_goes_on_where_it_was() {
         });
         std::thread::sleep(Duration::from_millis(40 * (n_done as u64 + 1)));
         kill(child);
-        n_killed += 1;
         let states = place.states();
         assert!(!states.contains_key("at-work"), "{states:?}");
     }
-    assert_eq!(n_killed, 3);
     let before: BTreeSet<String> = names(&place.out().join("tables/runs")).into_iter().collect();
     assert!(before.len() < 12, "the kills came too late");
     place.done(&long);

@@ -10,7 +10,7 @@
 //! The name holds the first digits of the SHA-256 of the whole file, so that a damaged file is
 //! recognised. Files are written beside their place, synchronised and renamed.
 
-mod file;
+pub(crate) mod file;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -1,7 +1,6 @@
 //! What judging leaves behind: predictions as Parquet, weights as safetensors. Both appear when they
 //! are complete.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,14 +10,13 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use batchlab_core::graphs::{Target, TargetKind};
-use batchlab_core::model::NamedTensor;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use safetensors::{Dtype, View};
 
 use crate::RunError;
+use crate::checkpoint::file::Array;
 use crate::checkpoint::{Checkpoint, Facts};
 use crate::run::Judgement;
 
@@ -107,44 +105,17 @@ pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunE
         ("config".to_owned(), facts.config.to_string()),
         ("batchlab_version".to_owned(), facts.version.clone()),
     ]);
-    let weights: Vec<(&str, Weights)> = checkpoint
+    let weights: Vec<(&str, Array)> = checkpoint
         .trainer
         .tensors
         .iter()
-        .filter_map(|tensor| Some((tensor.name.strip_prefix("parameter.")?, Weights::of(tensor))))
+        .filter_map(|tensor| Some((tensor.name.strip_prefix("parameter.")?, Array::of(tensor))))
         .collect();
     let n_tensor = weights.len();
     let bytes = safetensors::serialize(weights, Some(header));
     let bytes = bytes.map_err(|error| failed(path)(io::Error::other(error)))?;
     write_whole(path, &bytes).map_err(failed(path))?;
     Ok(n_tensor)
-}
-
-struct Weights {
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Weights {
-    fn of(tensor: &NamedTensor) -> Self {
-        let bytes = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { shape: tensor.shape.clone(), bytes }
-    }
-}
-
-impl View for Weights {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
 }
 
 /// Written beside its place, synchronised and renamed.

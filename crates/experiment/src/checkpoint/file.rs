@@ -95,14 +95,9 @@ fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, Box<dyn std::error::Error 
         .iter()
         .flat_map(|shape| [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output])
         .collect();
-    let floats = |tensor: &NamedTensor| Array {
-        dtype: Dtype::F32,
-        shape: tensor.shape.clone(),
-        bytes: tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
-    };
     let tensors = checkpoint.trainer.tensors.iter();
     let mut arrays: Vec<(&str, Array)> =
-        tensors.map(|tensor| (tensor.name.as_str(), floats(tensor))).collect();
+        tensors.map(|tensor| (tensor.name.as_str(), Array::of(tensor))).collect();
     arrays.push((
         LEDGER,
         Array {
@@ -128,10 +123,17 @@ fn shapes(bytes: &[u8]) -> Vec<Shape> {
 }
 
 /// An array as the format wants to see it.
-struct Array {
+pub(crate) struct Array {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Vec<u8>,
+}
+
+impl Array {
+    pub(crate) fn of(tensor: &NamedTensor) -> Self {
+        let bytes = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape: tensor.shape.clone(), bytes }
+    }
 }
 
 impl View for Array {

@@ -50,12 +50,12 @@ fn measure_one(
     let constant = weighting_constant(config, data);
     let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
     // The first step opens what later ones use.
-    training.untold_step(1)?;
+    training.unrecorded_step(1)?;
     let start = Instant::now();
     let mut n_step = 0;
     while n_step == 0 || start.elapsed() < trial {
         n_step += 1;
-        training.untold_step(1 + n_step)?;
+        training.unrecorded_step(1 + n_step)?;
     }
     let step_s = start.elapsed().as_secs_f64() / n_step as f64;
     let predict_s = training.predict_seconds()?;

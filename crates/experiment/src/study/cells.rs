@@ -1,7 +1,7 @@
 //! Which cells are waiting, at work, and done.
 //!
 //! ```text
-//! <out>/cells/<hardware>/cells.json             all cells of the study, in order
+//! <out>/cells/<hardware>/cells.json             all cells of the study as it was last swept
 //! <out>/cells/<hardware>/<cell>/lock            held by the process that works on the cell
 //! <out>/cells/<hardware>/<cell>/progress.json   how far that process is
 //! <out>/cells/<hardware>/<cell>/done.json       written when all runs of the cell are published
@@ -84,9 +84,7 @@ impl DoneCell {
     pub fn has_failed(&self) -> bool {
         self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
     }
-}
 
-impl DoneCell {
     /// Whether the loss of a run was not finite.
     #[must_use]
     pub fn has_diverged(&self) -> bool {

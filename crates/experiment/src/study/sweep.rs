@@ -1,7 +1,6 @@
 //! Works through the cells of a study.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -12,7 +11,6 @@ use batchlab_core::record::EvalRecord;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
 use super::{Cell, CellFacts, Study};
-use crate::cache::Cache;
 use crate::run::cell::{CellEnd, train_in_turns};
 use crate::run::{CellObserver, RunHeader, RunOptions};
 use crate::{Observer, RunError, Status};
@@ -20,16 +18,10 @@ use crate::{Observer, RunError, Status};
 /// What the caller decides.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepOptions<'a> {
-    /// Folder of the study; made if it does not exist.
-    pub out: &'a Path,
+    /// As for a single run.
+    pub run: RunOptions<'a>,
     /// What cells are measured on: those that were done on another hardware are done again here.
     pub hardware: &'a str,
-    /// Set from outside to end after the current step.
-    pub interrupted: &'a AtomicBool,
-    /// Threads that the engine uses, for the record.
-    pub n_thread: usize,
-    /// Where loaded graphs are kept.
-    pub cache: &'a Cache,
     /// Whether cells that have failed are done again.
     pub retry: bool,
 }
@@ -70,8 +62,8 @@ impl Sweep {
     }
 }
 
-/// Trains every cell of a study that is not done and that nobody else works on. Any number of
-/// processes may do so at the same time, on one machine or on several that share the folder.
+/// Trains every cell of a study that is not done and that nobody else works on. Several processes may
+/// share a study: one per device where times matter, any number where they do not.
 ///
 /// # Errors
 /// A device that is kept by another study, and results that cannot be stored. What fails within a
@@ -81,7 +73,7 @@ pub fn sweep(
     options: SweepOptions<'_>,
     observer: &dyn SweepObserver,
 ) -> Result<Sweep, RunError> {
-    let cells = Cells::of(options.out, options.hardware);
+    let cells = Cells::of(options.run.out, options.hardware);
     cells.write_list(study)?;
     let _devices = lock_devices(study)?;
     let mut sweep = Sweep::default();
@@ -91,7 +83,7 @@ pub fn sweep(
         let n_pending = pending.len();
         let mut elsewhere = Vec::new();
         for (n, cell) in pending {
-            if options.interrupted.load(Ordering::Relaxed) {
+            if options.run.interrupted.load(Ordering::Relaxed) {
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             }
@@ -147,15 +139,9 @@ fn train(
     observer: &dyn SweepObserver,
 ) -> Result<Option<DoneCell>, RunError> {
     let started_at = now();
-    let recorder = Recorder::new(observer, claim, &started_at);
-    let run_options = RunOptions {
-        out: options.out,
-        interrupted: options.interrupted,
-        n_thread: options.n_thread,
-        cache: options.cache,
-    };
+    let watched = Watched::new(observer, claim, &started_at);
     let label = label(cell, options.hardware);
-    let end = train_in_turns(cell, &label, &study.blocks, run_options, &recorder);
+    let end = train_in_turns(cell, &label, &study.blocks, options.run, &watched);
     observer.ended();
     let done = match end {
         Ok(end) if end.is_interrupted => return Ok(None),
@@ -201,13 +187,13 @@ fn label(cell: &Cell, hardware: &str) -> String {
 }
 
 /// Passes news on, and writes down how far the cell is.
-struct Recorder<'a> {
+struct Watched<'a> {
     to: &'a dyn SweepObserver,
     claim: &'a Claim,
     progress: Mutex<Progress>,
 }
 
-impl<'a> Recorder<'a> {
+impl<'a> Watched<'a> {
     fn new(to: &'a dyn SweepObserver, claim: &'a Claim, started_at: &str) -> Self {
         let progress = Progress {
             started_at: started_at.to_owned(),
@@ -227,7 +213,7 @@ impl<'a> Recorder<'a> {
     }
 }
 
-impl Observer for Recorder<'_> {
+impl Observer for Watched<'_> {
     fn progress(&self) -> std::sync::Arc<dyn Loading> {
         self.to.progress()
     }
@@ -243,7 +229,7 @@ impl Observer for Recorder<'_> {
     }
 }
 
-impl CellObserver for Recorder<'_> {
+impl CellObserver for Watched<'_> {
     fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
         // The disk is left alone between the turns of a block.
         let is_new = {
