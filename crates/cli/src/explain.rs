@@ -1,4 +1,4 @@
-//! `batchlab explain`: what can be written in one table of a configuration?
+//! `batchlab explain`: what can be written in one table of a configuration or study?
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -6,15 +6,15 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_core::registry::{Kind, Registration, components, suggestion};
-use batchlab_experiment::schema::{component_schema, config_schema};
+use batchlab_experiment::schema::{component_schema, study_schema};
 use serde_json::{Value, json};
 
 use crate::exit::Usage;
 
-/// Explain a component, or a table of the configuration, with all its keys.
+/// Explain a component, or a table of a configuration or study, with all its keys.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// `batcher.dynamic`, `dataset.qm9`, `training`, `split`, ...
+    /// `batcher.dynamic`, `dataset.qm9`, `training`, `blocks`, `repeats`, ...
     #[arg(value_name = "KIND.NAME")]
     what: String,
 }
@@ -26,25 +26,41 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn explain(what: &str) -> Result<String> {
-    let registered = Kind::ALL.into_iter().flat_map(components).map(|(_, r)| r);
-    let mut known = vec!["training".to_owned(), "split".to_owned(), "evaluation".to_owned()];
-    for registration in registered {
+    let schema = study_schema();
+    let tables: Vec<&str> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        // What a component can be is said component by component.
+        .filter(|(_, table)| component_names(table).is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if tables.contains(&what) {
+        return Ok(of_table(what, &schema["properties"][what]));
+    }
+    let mut known: Vec<String> = tables.into_iter().map(str::to_owned).collect();
+    for (_, registration) in Kind::ALL.into_iter().flat_map(components) {
         let full = format!("{}.{}", registration.kind, (registration.name)());
         if full == what {
             return Ok(of_component(registration));
         }
         known.push(full);
     }
-    let schema = config_schema();
-    let table = schema["properties"].get(what);
-    if let Some(table) = table.filter(|table| table.get("properties").is_some()) {
-        return Ok(format!("[{what}]\n{}\n{}", description(table), keys(table)));
-    }
     bail!(Usage(format!(
         "nothing is called \"{what}\"{}\nknown: {}",
         suggestion(what, &known),
         known.join(", ")
     )))
+}
+
+fn of_table(name: &str, schema: &Value) -> String {
+    let description = description(schema);
+    if schema.get("properties").is_some() {
+        return format!("[{name}]\n{description}\n{}", keys(schema));
+    }
+    let default =
+        schema.get("default").map_or_else(String::new, |value| format!(", default {value}"));
+    format!("{name}: {}{default}\n\n{description}\n", type_of(schema))
 }
 
 fn of_component(registration: &Registration) -> String {

@@ -1,19 +1,25 @@
-//! `batchlab schema`: the JSON schema of a configuration file.
+//! `batchlab schema`: the JSON schema of a configuration or study.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_experiment::schema::config_schema;
+use batchlab_experiment::schema::{config_schema, study_schema};
 
-/// Print the JSON schema of a configuration file, with which editors complete and check it.
+/// Print the JSON schema of a configuration or study, with which editors complete and check it.
 ///
-/// Save it, and start the configuration with `#:schema ./batchlab.schema.json`.
+/// Save it, and start the file with `#:schema ./batchlab.schema.json`; the files in `configs` do so
+/// already.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// For study files, in which components may be lists, instead of configurations of one run.
+    #[arg(long)]
+    study: bool,
+}
 
-pub(crate) fn run(_: &Arguments) -> Result<ExitCode> {
-    let text = serde_json::to_string_pretty(&config_schema())? + "\n";
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let schema = if arguments.study { study_schema() } else { config_schema() };
+    let text = serde_json::to_string_pretty(&schema)? + "\n";
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,8 +14,8 @@ use crate::exit::Usage;
 
 /// Show which cells of a study are done, at work and waiting.
 ///
-/// The cells are those of the study as it was last swept. This only reads, at any time, also while
-/// sweeps are at work.
+/// The cells are those of the study as it was last swept; others of the same folder are counted. This
+/// only reads, at any time, also while sweeps are at work.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of the study, `results/<study>`.
@@ -25,7 +25,12 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-type Listed = Vec<(CellFacts, CellState)>;
+/// The cells of one hardware.
+struct Listed {
+    hardware: String,
+    cells: Vec<(CellFacts, CellState)>,
+    n_done_beside: usize,
+}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let names = hardware(&arguments.dir)?;
@@ -35,31 +40,40 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             "{dir} has no cells of a study; `batchlab sweep STUDY` makes them, in results/<study>"
         )));
     }
-    let mut all: Vec<(String, Listed)> = Vec::new();
-    for name in names {
-        let states = Cells::of(&arguments.dir, &name).states()?;
-        all.push((name, states));
+    let mut all = Vec::new();
+    for hardware in names {
+        let here = Cells::of(&arguments.dir, &hardware);
+        let (cells, n_done_beside) = (here.states()?, here.n_done_beside()?);
+        all.push(Listed { hardware, cells, n_done_beside });
     }
     let text = if arguments.json { as_json(&all)? } else { as_text(&all) };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn as_json(all: &[(String, Listed)]) -> Result<String> {
-    let hardware = all.iter().map(|(name, cells)| {
+fn as_json(all: &[Listed]) -> Result<String> {
+    let hardware = all.iter().map(|Listed { hardware, cells, n_done_beside }| {
         let cells = cells.iter().map(|(facts, state)| json!({ "cell": facts, "progress": state }));
-        json!({ "hardware": name, "cells": cells.collect::<Vec<_>>() })
+        json!({
+            "hardware": hardware,
+            "cells": cells.collect::<Vec<_>>(),
+            "n_done_beside": n_done_beside,
+        })
     });
     let all = json!({ "schema_version": 1, "hardware": hardware.collect::<Vec<_>>() });
     Ok(serde_json::to_string_pretty(&all)? + "\n")
 }
 
-fn as_text(all: &[(String, Listed)]) -> String {
+fn as_text(all: &[Listed]) -> String {
     let mut text = String::new();
-    for (name, cells) in all {
+    for Listed { hardware, cells, n_done_beside } in all {
         let is_done = |state: &CellState| matches!(state, CellState::Done(_));
         let n_done = cells.iter().filter(|(_, state)| is_done(state)).count();
-        let _ = writeln!(text, "{name}: {n_done} of {} cells are done", cells.len());
+        let _ = write!(text, "{hardware}: {n_done} of {} cells are done", cells.len());
+        if *n_done_beside > 0 {
+            let _ = write!(text, ", and {n_done_beside} that the last sweep did not name");
+        }
+        text.push('\n');
         let titles: Vec<String> = cells.iter().map(|(facts, _)| facts.title()).collect();
         let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
         for (title, (facts, state)) in titles.iter().zip(cells) {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
-use batchlab_experiment::study::cells::hardware_name;
+use batchlab_experiment::study::cells::{Cells, hardware_name};
 use batchlab_experiment::study::{Sweep, SweepObserver, SweepOptions, sweep};
 use batchlab_experiment::{Cache, RunOptions, Study};
 use serde_json::json;
@@ -39,7 +39,8 @@ pub(crate) struct Arguments {
     /// `batch_sizes=16,32` choose what is compared.
     #[arg(value_name = "KEY=VALUE[,VALUE]")]
     overrides: Vec<String>,
-    /// Check everything, try each kind of run for a moment, and print what the study will take.
+    /// Check everything, try each kind of run for a moment, and print what the cells that are not
+    /// done will take.
     #[arg(long)]
     dry_run: bool,
     /// Do cells again that have failed.
@@ -75,16 +76,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let study = Study::read(&arguments.study, &overrides, DEFAULTS, PRESETS)?;
     let n_thread = arguments.engine.start()?;
     let cache = Cache::from_environment();
-    if arguments.dry_run {
-        let text = dry_run::run(&study, &cache, arguments.json)?;
-        std::io::stdout().write_all(text.as_bytes())?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("results").join(&study.name));
     let device = study.cells.first().map_or("cpu", |cell| cell.facts.device.as_str());
     let hardware = arguments.hardware.clone().unwrap_or_else(|| hardware_name(device, n_thread));
     if hardware.trim_matches(['.', ' ']).is_empty() {
         bail!(Usage(format!("--hardware \"{hardware}\" is no name; give letters and digits")));
+    }
+    if arguments.dry_run {
+        let cells = Cells::of(&out, &hardware);
+        let text = dry_run::run(&study, &cells, arguments.retry, &cache, arguments.json)?;
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let interrupted = interrupt_flag()?;
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {

@@ -34,6 +34,8 @@ fn list() {
 fn explain() {
     insta::assert_snapshot!("explain_dynamic", batchlab(&["explain", "batcher.dynamic"]));
     insta::assert_snapshot!("explain_training", batchlab(&["explain", "training"]));
+    insta::assert_snapshot!("explain_blocks", batchlab(&["explain", "blocks"]));
+    insta::assert_snapshot!("explain_batchers", batchlab(&["explain", "batchers"]));
 }
 
 #[test]
@@ -46,18 +48,23 @@ fn a_checked_configuration_can_be_read_again() {
     assert_eq!(batchlab(&["check", resolved.to_str().unwrap()]), first);
 }
 
-/// Editors read this file; the first line of a configuration may name it.
+/// Editors read these files; the first line of a configuration may name one.
 #[test]
-fn the_schema_is_up_to_date() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/batchlab.schema.json");
-    let schema = batchlab(&["schema"]);
+fn the_schemas_are_up_to_date() {
+    check_schema("batchlab.schema.json", &["schema"]);
+    check_schema("batchlab-study.schema.json", &["schema", "--study"]);
+}
+
+fn check_schema(name: &str, arguments: &[&str]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    let schema = batchlab(arguments);
     if std::env::var("BATCHLAB_BLESS").as_deref() == Ok("1") {
         std::fs::write(&path, &schema).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
     assert!(
         found == schema,
-        "docs/batchlab.schema.json is stale; write it anew with\n\
+        "docs/{name} is stale; write it anew with\n\
          BATCHLAB_BLESS=1 cargo test -p batchlab-cli --test output"
     );
 }

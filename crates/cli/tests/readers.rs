@@ -1,7 +1,7 @@
 //! Results of the real binary, opened by the readers that analysts use.
 //!
 //! The readers are Python packages: DuckDB, pandas and pyarrow, polars where it is installed, and
-//! safetensors for weights.
+//! safetensors for weights; jsonschema for the schemas that editors use.
 //! The interpreter is that of `BATCHLAB_PYTHON`, or of `.venv` in the folder of the workspace, or
 //! `python3`. Without the packages the test says so and passes; with `BATCHLAB_REQUIRE_READERS=1`
 //! it fails.
@@ -66,6 +66,46 @@ fn every_reader_sees_the_same_tables() {
     check_weights(&python, dir.path());
     check_numbers(&python);
     check_snippets(&python);
+    check_schemas(&python);
+}
+
+/// The schemas for editors take every configuration and study that comes with batchlab.
+fn check_schemas(python: &Path) {
+    for (folder, arguments) in
+        [("configs", &["schema"][..]), ("configs/study", &["schema", "--study"])]
+    {
+        let mut print = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+        let schema = succeed(print.args(arguments)).stdout;
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        let files: Vec<PathBuf> = entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+            .collect();
+        assert!(files.len() > 1, "no files in {folder}");
+        let mut check = Command::new(python);
+        check.arg(script().with_file_name("schemas.py")).args(&files);
+        let Some(lines) = given(&mut check, &schema) else {
+            writeln!(std::io::stderr(), "SKIPPED: jsonschema is absent, {folder} was NOT checked")
+                .expect("standard error");
+            assert!(env::var("BATCHLAB_REQUIRE_READERS").as_deref() != Ok("1"));
+            continue;
+        };
+        assert!(lines.contains(&format!("{} files fit", files.len())), "{lines}");
+    }
+}
+
+/// What a script says that gets `input`; none where a package that it needs is absent.
+fn given(script: &mut Command, input: &[u8]) -> Option<String> {
+    let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // A script that ends early does not read all of it.
+    let _ = script.stdin.take().unwrap().write_all(input);
+    let output = script.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.code() == Some(ABSENT) {
+        return None;
+    }
+    assert!(output.status.success(), "{said}");
+    Some(said)
 }
 
 /// What `batchlab sql` prints runs, on the study that comes with batchlab.
@@ -80,16 +120,12 @@ fn check_snippets(python: &Path) {
         let print = print.current_dir(root()).args(["sql", "results/example", "--tool", tool]);
         let mut script = Command::new(python);
         script.arg(self::script().with_file_name("snippets.py")).arg(tool).current_dir(root());
-        let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        script.stdin.take().unwrap().write_all(&succeed(print).stdout).unwrap();
-        let output = script.wait_with_output().unwrap();
-        if output.status.code() == Some(ABSENT) {
+        let Some(lines) = given(&mut script, &succeed(print).stdout) else {
             writeln!(std::io::stderr(), "SKIPPED: the snippet for {tool} was NOT run")
                 .expect("standard error");
             continue;
-        }
-        let lines = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && lines.contains(expected), "{tool}: {lines}");
+        };
+        assert!(lines.contains(expected), "{tool}: {lines}");
     }
 }
 
@@ -182,12 +218,8 @@ fn check_numbers(python: &Path) {
 /// What a script says of a folder and a report.
 fn fed(python: &Path, name: &str, dir: &Path, report: &[u8]) -> String {
     let mut script = Command::new(python);
-    script.arg(self::script().with_file_name(name)).arg(dir).stdin(Stdio::piped());
-    let mut script = script.stdout(Stdio::piped()).spawn().unwrap();
-    script.stdin.take().unwrap().write_all(report).unwrap();
-    let output = script.wait_with_output().unwrap();
-    assert!(output.status.success());
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    script.arg(self::script().with_file_name(name)).arg(dir);
+    given(&mut script, report).unwrap_or_else(|| panic!("{name} lacks a package"))
 }
 
 /// The queries under the figures of a report give rows.

@@ -196,7 +196,7 @@ pub trait Trainer {
     fn backward(&mut self, scale: f64) -> Result<(), ModelError>;
 
     /// Changes the parameters by one step of the optimiser, with the gradients of the last
-    /// `backward`.
+    /// `backward`. What a training `forward` has recorded since then is lost.
     ///
     /// # Errors
     /// No such `backward`, or a device that fails.
@@ -232,4 +232,14 @@ pub trait Trainer {
     /// # Errors
     /// A device that fails.
     fn synchronise(&mut self) -> Result<(), ModelError>;
+
+    /// The largest memory on the device that was in use at once since the last call, in bytes: of this
+    /// and of all other models there, without what libraries of the device keep for themselves. `None`
+    /// on a processor. Called before and after each stretch of training.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {
+        Ok(None)
+    }
 }

@@ -142,6 +142,9 @@ pub struct RunSummary {
     pub out: PathBuf,
     /// Largest memory of the process, in bytes.
     pub peak_host_bytes: Option<i64>,
+    /// Largest memory on the device while this run was at work, in bytes, on devices that have their
+    /// own.
+    pub peak_device_bytes: Option<i64>,
 }
 
 /// What the training steps achieved, without the warm-up.

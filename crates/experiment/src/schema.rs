@@ -1,12 +1,13 @@
-//! The JSON schema of a configuration file, for editors.
+//! The JSON schemas of configurations and studies, for editors.
 
 use batchlab_core::registry::{Kind, Registration, components};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::study::Grid;
 
-/// The schema of the whole file, with every registered component.
+/// The schema of a configuration, with every registered component.
 #[must_use]
 pub fn config_schema() -> Value {
     let mut schema = inlined(schemars::schema_for!(Config).to_value());
@@ -20,8 +21,25 @@ pub fn config_schema() -> Value {
     schema
 }
 
+/// The schema of a study: a configuration in which components may be lists.
+#[must_use]
+pub fn study_schema() -> Value {
+    let mut schema = config_schema();
+    forgive(&mut schema, &["dataset", "model", "batcher"]);
+    let mut grid = inlined(schemars::schema_for!(Grid).to_value());
+    if let (Some(properties), Some(lists)) =
+        (schema["properties"].as_object_mut(), grid["properties"].as_object_mut())
+    {
+        properties.append(lists);
+    }
+    schema["title"] = json!("Study");
+    schema["description"] =
+        json!("A study: a configuration in which data set, model and batcher may be lists.");
+    schema
+}
+
 /// Takes keys from the list of those that must be there.
-fn forgive(schema: &mut Value, keys: &[&str]) {
+pub(crate) fn forgive(schema: &mut Value, keys: &[&str]) {
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.retain(|key| !keys.iter().any(|forgiven| key == forgiven));
     }
@@ -41,7 +59,8 @@ pub(crate) fn sinks(_: &mut SchemaGenerator) -> Schema {
     Schema::try_from(list).expect("an object is a schema")
 }
 
-fn one_of(kind: Kind) -> Value {
+/// The tables of all components of a kind.
+pub(crate) fn one_of(kind: Kind) -> Value {
     let options: Vec<Value> = components(kind).into_values().map(component_schema).collect();
     json!({ "oneOf": options })
 }

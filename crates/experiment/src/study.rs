@@ -9,6 +9,7 @@
 //! machine does meanwhile meets all of them alike. A cell is claimed by one process at a time, and is
 //! done or is done again from its beginning: times of a cell never come from two processes.
 //!
+//! * `grid`: what a study file has beyond a configuration;
 //! * [`mod@file`]: from the file to checked configurations;
 //! * [`blocks`]: how the runs of a cell take turns;
 //! * [`cells`]: which cells are waiting, at work, done;
@@ -20,6 +21,7 @@ pub mod cells;
 mod device_lock;
 pub mod estimate;
 pub mod file;
+mod grid;
 mod overrides;
 mod sweep;
 
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::LoadedConfig;
 pub use blocks::Blocks;
 pub use device_lock::DeviceBusy;
+pub(crate) use grid::Grid;
 pub use sweep::{Sweep, SweepObserver, SweepOptions, sweep};
 
 /// A study whose every run has passed the checks that need no data.

@@ -117,7 +117,7 @@ struct Memory {
 // exits, when all other variables are gone.
 std::map<Address, Memory>& device_memory = *new std::map<Address, Memory>;
 std::map<Address, size_t>& pinned_memory = *new std::map<Address, size_t>;
-uint64_t in_use;
+uint64_t in_use, most_in_use;
 
 // The array ends right before a page that cannot be touched.
 Address allocate(size_t n, const Stream* stream) {
@@ -129,6 +129,7 @@ Address allocate(size_t n, const Stream* stream) {
     Address address = (Address)(mapped + (pages - n) / 16 * 16);
     device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted};
     in_use += n;
+    most_in_use = std::max(most_in_use, in_use);
     return address;
 }
 
@@ -471,12 +472,16 @@ Result cuDeviceGetDefaultMemPool(void** pool, int) {
     *pool = (void*)0x2000;
     return ok;
 }
-Result cuMemPoolSetAttribute(void*, int, void*) { return ok; }
+Result cuMemPoolSetAttribute(void*, int attribute, void* value) {
+    Guard guard(mutex);
+    if (attribute != 8) return ok;
+    if (*(uint64_t*)value != 0) return invalid_value;
+    most_in_use = in_use;
+    return ok;
+}
 Result cuMemPoolGetAttribute(void*, int attribute, void* value) {
     Guard guard(mutex);
-    static uint64_t high;
-    high = std::max(high, in_use);
-    *(uint64_t*)value = attribute == 8 || attribute == 6 ? high : in_use;
+    *(uint64_t*)value = attribute == 8 || attribute == 6 ? most_in_use : in_use;
     return ok;
 }
 

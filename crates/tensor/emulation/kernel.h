@@ -300,13 +300,21 @@ static void fill_once_per_block(void* array, size_t n) {
 alignas(128) static char dynamic_memory[256 * 1024];
 template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
 
+// Where argument `i` lies among those before it, each at a multiple of 16.
+template <class... A> static constexpr size_t packed_at(size_t i) {
+    constexpr size_t sizes[] = {sizeof(A)..., 0};
+    size_t at = 0;
+    for (size_t k = 0; k < i; k++) at += (sizes[k] + 15) / 16 * 16;
+    return at;
+}
 template <class... A> static constexpr size_t packed_size(void (*)(A...)) {
-    return 16 * sizeof...(A);
+    static_assert((sizeof(A) + ... + 0) <= 4096, "the arguments of a kernel take at most 4 KiB");
+    return packed_at<A...>(sizeof...(A));
 }
 
 template <class... A, size_t... I>
 static void pack(void (*)(A...), void** given, unsigned char* out, std::index_sequence<I...>) {
-    ((void)memcpy(out + 16 * I, given[I], sizeof(A)), ...);
+    ((void)memcpy(out + packed_at<A...>(I), given[I], sizeof(A)), ...);
 }
 template <class... A> static void pack(void (*f)(A...), void** given, unsigned char* out) {
     pack(f, given, out, std::index_sequence_for<A...>());
@@ -314,7 +322,7 @@ template <class... A> static void pack(void (*f)(A...), void** given, unsigned c
 
 template <class... A, size_t... I>
 static void call(void (*f)(A...), const unsigned char* packed, std::index_sequence<I...>) {
-    f(*(const typename std::remove_reference<A>::type*)(packed + 16 * I)...);
+    f(*(const typename std::remove_reference<A>::type*)(packed + packed_at<A...>(I))...);
 }
 template <class... A> static void call(void (*f)(A...), const unsigned char* packed) {
     call(f, packed, std::index_sequence_for<A...>());

@@ -143,6 +143,8 @@ pub trait Backend: Device<f32> {
     fn is_contiguous(tensor: &Dense<Self>) -> bool;
     /// Waits until the device has done everything that was asked of it.
     fn wait(&self) -> Result<(), Self::Err>;
+    /// Largest memory in use at once since the last call, in bytes; `None` for memory of the host.
+    fn take_peak_bytes(&self) -> Result<Option<u64>, Self::Err>;
 
     /// Row `segments.of[i]` of `x` for each item i, `[n_item, width]`.
     fn gather(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>, Self::Err>;
@@ -416,13 +418,13 @@ pub trait Backend: Device<f32> {
         unit: &Buffer<Self>,
     ) -> Result<(), Self::Err>;
 
-    /// The parameter after one step; the moments are changed in place.
+    /// All parameters after one step, in their order; the moments are changed in place. A parameter's
+    /// memory may be changed too: clones of it then show the new values.
     fn adam(
         &self,
         step: Adam,
-        parameter: &Dense<Self>,
-        gradient: &Buffer<Self>,
-        first: &mut Buffer<Self>,
-        second: &mut Buffer<Self>,
-    ) -> Result<Dense<Self>, Self::Err>;
+        parameters: &[&Dense<Self>],
+        gradients: &[Buffer<Self>],
+        moments: &mut [[Buffer<Self>; 2]],
+    ) -> Result<Vec<Dense<Self>>, Self::Err>;
 }

@@ -117,6 +117,10 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn take_peak_bytes(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
     fn gather(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
         let width = x.shape().1;
         filled(self, [segments.n_item, width], |out| {
@@ -576,14 +580,17 @@ impl Backend for Cpu {
     fn adam(
         &self,
         step: Adam,
-        parameter: &Dense<Self>,
-        gradient: &Buffer<Self>,
-        first: &mut Buffer<Self>,
-        second: &mut Buffer<Self>,
-    ) -> Result<Dense<Self>> {
-        let mut value = slice(parameter).to_vec();
-        elementwise::adam(step, &mut value, gradient, first, second);
-        self.try_tensor_from_vec(value, *parameter.shape())
+        parameters: &[&Dense<Self>],
+        gradients: &[Buffer<Self>],
+        moments: &mut [[Buffer<Self>; 2]],
+    ) -> Result<Vec<Dense<Self>>> {
+        let each = parameters.iter().zip(gradients).zip(moments);
+        each.map(|((parameter, gradient), [first, second])| {
+            let mut value = slice(parameter).to_vec();
+            elementwise::adam(step, &mut value, gradient, first, second);
+            self.try_tensor_from_vec(value, *parameter.shape())
+        })
+        .collect()
     }
 }
 

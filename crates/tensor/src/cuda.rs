@@ -4,6 +4,7 @@
 //! that NVRTC compiles for the GPU at hand when it is opened, and by cuBLAS. No kernel of dfdx runs
 //! in a training step.
 
+mod adam;
 mod arena;
 mod blas;
 mod device;
@@ -16,6 +17,7 @@ mod loss;
 mod message;
 mod module;
 mod pinned;
+mod pool;
 mod raw;
 mod segment;
 #[cfg(test)]
@@ -126,6 +128,10 @@ impl Backend for Cuda {
 
     fn wait(&self) -> Result<()> {
         Ok(device::of(self)?.wait()?)
+    }
+
+    fn take_peak_bytes(&self) -> Result<Option<u64>> {
+        Ok(Some(device::of(self)?.pool.take_peak_bytes()?))
     }
 
     fn edge_plan(&self, _: &Segments<Self>, _: &Segments<Self>) -> Result<()> {
@@ -430,14 +436,15 @@ impl Backend for Cuda {
         Ok(Kernels::of(self)?.accumulate_scaled(dx, scale, unit)?)
     }
 
+    /// In place: the parameters that come back are those that were given.
     fn adam(
         &self,
         step: Adam,
-        parameter: &Dense<Self>,
-        gradient: &Buffer<Self>,
-        first: &mut Buffer<Self>,
-        second: &mut Buffer<Self>,
-    ) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.adam(step, parameter, gradient, first, second)?)
+        parameters: &[&Dense<Self>],
+        gradients: &[Buffer<Self>],
+        moments: &mut [[Buffer<Self>; 2]],
+    ) -> Result<Vec<Dense<Self>>> {
+        Kernels::of(self)?.adam(step, parameters, gradients, moments)?;
+        Ok(parameters.iter().map(|&parameter| parameter.clone()).collect())
     }
 }

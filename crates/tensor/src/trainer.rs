@@ -170,17 +170,16 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let Some(gradients) = self.gradients.as_mut().filter(|gradients| !gradients.used) else {
             return Err(ModelError::Engine("update without backward before it".into()));
         };
-        let device = self.parameters.device();
+        // What was recorded with the parameters as they were cannot be used with the new ones.
+        self.traced = None;
         let step = Adam::step(learning_rate, self.n_update + 1);
-        let mut values = Vec::with_capacity(self.moments.len());
-        let all = self.parameters.values().zip(&gradients.values).zip(&mut self.moments);
-        for ((parameter, gradient), [first, second]) in all {
-            let value =
-                device.adam(step, parameter.tensor(), gradient, first, second).map_err(engine)?;
-            values.push(Matrix::from_kernel(value, true));
-        }
+        let parameters: Vec<_> = self.parameters.values().map(Matrix::tensor).collect();
+        let device = self.parameters.device();
+        let values =
+            device.adam(step, &parameters, &gradients.values, &mut self.moments).map_err(engine)?;
         gradients.used = true;
-        self.parameters.replace(values);
+        self.parameters
+            .replace(values.into_iter().map(|value| Matrix::from_kernel(value, true)).collect());
         self.n_update += 1;
         Ok(())
     }
@@ -241,6 +240,10 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
 
     fn synchronise(&mut self) -> Result<(), ModelError> {
         self.parameters.device().wait().map_err(engine)
+    }
+
+    fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {
+        self.parameters.device().take_peak_bytes().map_err(engine)
     }
 }
 

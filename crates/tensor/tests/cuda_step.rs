@@ -4,7 +4,7 @@
 
 mod common;
 
-use batchlab_core::model::{Loss, Mode, Slot};
+use batchlab_core::model::{Loss, Mode, Slot, Trainer};
 use batchlab_tensor::emulation::counts;
 use batchlab_tensor::open;
 use common::{Operation, Probe, collated, context, needs};
@@ -29,6 +29,13 @@ fn a_step_waits_once_and_copies_once() {
         println!("upload {:#?}\nstep {:#?}", uploaded - start, end - uploaded);
         before = start;
     }
+    let peak = |trainer: &mut dyn Trainer| {
+        trainer.take_peak_device_bytes().expect("a number").expect("memory of its own")
+    };
+    let (while_training, since_then) = (peak(&mut *trainer), peak(&mut *trainer));
+    let resident = 3 * size_of::<f32>() * trainer.n_parameter();
+    assert!(since_then >= resident as u64, "parameters and moments stay, {since_then} bytes");
+    assert!(while_training > since_then, "{while_training} bytes, and {since_then} at rest");
     let step = counts() - before;
     assert_eq!(step.synchronisations, 1, "{step:#?}");
     assert_eq!(step.copies_to_host, 1, "{step:#?}");

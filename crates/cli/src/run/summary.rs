@@ -46,8 +46,13 @@ pub(super) fn as_text(summary: &RunSummary) -> String {
         row("fill", format!("{nodes:.1} % of nodes and {edges:.1} % of edges are real"));
     }
     row("shapes", summary.n_shape.to_string());
-    if let Some(bytes) = summary.peak_host_bytes {
-        row("memory", format!("{:.0} MiB at most", bytes as f64 / f64::from(1 << 20)));
+    let mib = |bytes: i64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    let memory = [
+        summary.peak_host_bytes.map(|bytes| format!("{} at most", mib(bytes))),
+        summary.peak_device_bytes.map(|bytes| format!("{} on {}", mib(bytes), header.device)),
+    ];
+    if let [Some(_), _] | [_, Some(_)] = memory {
+        row("memory", memory.into_iter().flatten().collect::<Vec<_>>().join(", "));
     }
     let unit = header.target.as_ref().map_or("", |(_, unit)| unit.as_str());
     for split in ["train", "validation", "test"] {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 use batchlab_core::progress::Progress;
 use batchlab_experiment::run::Measured;
+use batchlab_experiment::study::Cell;
+use batchlab_experiment::study::cells::{CellState, Cells};
 use batchlab_experiment::study::estimate::{CellEstimate, estimate};
 use batchlab_experiment::{Cache, Observer, Study};
 use serde_json::{Value, json};
@@ -24,39 +26,109 @@ impl Observer for Told {
     }
 }
 
-pub(super) fn run(study: &Study, cache: &Cache, as_json: bool) -> Result<String> {
-    let cells = estimate(study, cache, &Told);
-    if as_json {
-        return Ok(serde_json::to_string_pretty(&json(study, &cells))? + "\n");
+/// `retry`: whether cells that have failed are done again.
+pub(super) fn run(
+    study: &Study,
+    cells: &Cells,
+    retry: bool,
+    cache: &Cache,
+    as_json: bool,
+) -> Result<String> {
+    let mut is_done = Vec::with_capacity(study.cells.len());
+    for cell in &study.cells {
+        let state = cells.state(&cell.facts)?;
+        is_done.push(matches!(state, CellState::Done(done) if !(retry && done.has_failed())));
     }
-    Ok(table(study, &cells))
+    let cells = estimate(study, cache, &Told);
+    let planned = Planned { study, cells: &cells, is_done: &is_done };
+    if as_json {
+        return Ok(serde_json::to_string_pretty(&planned.json())? + "\n");
+    }
+    Ok(planned.table())
 }
 
-fn table(study: &Study, cells: &[CellEstimate]) -> String {
-    let mut text = String::new();
-    let titles: Vec<String> = study.cells.iter().map(|cell| cell.facts.title()).collect();
-    let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
-    let _ = writeln!(text, "{:<width$}  {:>4}  {:>12}", "cell", "runs", "time");
-    for (title, cell) in titles.iter().zip(cells) {
-        let time = duration(Duration::from_secs_f64(cell.seconds.ceil()));
-        let _ = writeln!(text, "{title:<width$}  {:>4}  {time:>12}", cell.runs.len());
+/// The cells of a study, what each takes, and which are done already.
+struct Planned<'a> {
+    study: &'a Study,
+    cells: &'a [CellEstimate],
+    is_done: &'a [bool],
+}
+
+impl Planned<'_> {
+    /// What is still to be done.
+    fn waiting(&self) -> impl Iterator<Item = &CellEstimate> {
+        self.cells.iter().zip(self.is_done).filter(|(_, done)| !**done).map(|(cell, _)| cell)
     }
-    let total: f64 = cells.iter().map(|cell| cell.seconds).sum();
-    let n_byte: u64 = cells.iter().map(|cell| cell.n_byte).sum();
-    let _ = writeln!(
-        text,
-        "\n{} cells with {} runs: about {} ({:.2} hours) and {} in results",
-        study.cells.len(),
-        study.n_run(),
-        duration(Duration::from_secs_f64(total.ceil())),
-        total / 3600.0,
-        bytes(n_byte),
-    );
-    for (reason, places) in problems(&titles, cells) {
-        let _ =
-            writeln!(text, "not counted, because it cannot run: {}\n  {reason}", places.join("; "));
+
+    fn seconds(&self) -> f64 {
+        self.waiting().map(|cell| cell.seconds).sum()
     }
-    text
+
+    fn n_byte(&self) -> u64 {
+        self.waiting().map(|cell| cell.n_byte).sum()
+    }
+
+    fn table(&self) -> String {
+        let mut text = String::new();
+        let titles: Vec<String> = self.study.cells.iter().map(|cell| cell.facts.title()).collect();
+        let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
+        let _ = writeln!(text, "{:<width$}  {:>4}  {:>12}", "cell", "runs", "time");
+        for ((title, cell), done) in titles.iter().zip(self.cells).zip(self.is_done) {
+            let time = match done {
+                true => "done".to_owned(),
+                false => duration(Duration::from_secs_f64(cell.seconds.ceil())),
+            };
+            let _ = writeln!(text, "{title:<width$}  {:>4}  {time:>12}", cell.runs.len());
+        }
+        let seconds = self.seconds();
+        let n_run: usize = self.waiting().map(|cell| cell.runs.len()).sum();
+        let (n_cell, n_waiting) = (self.cells.len(), self.waiting().count());
+        let which = match n_cell - n_waiting {
+            0 => format!("{n_cell} cells with {n_run} runs"),
+            n_done => format!("{n_done} of {n_cell} cells are done; {n_waiting} with {n_run} runs"),
+        };
+        let _ = writeln!(
+            text,
+            "\n{which}: about {} ({:.2} hours) and {} in results",
+            duration(Duration::from_secs_f64(seconds.ceil())),
+            seconds / 3600.0,
+            bytes(self.n_byte()),
+        );
+        for (reason, places) in problems(&titles, self.cells) {
+            let places = places.join("; ");
+            let _ = writeln!(text, "not counted, because it cannot run: {places}\n  {reason}");
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let cell = |((cell, estimate), done): ((&Cell, &CellEstimate), &bool)| {
+            let run = |(batcher, measured): &(String, Result<_, String>)| match measured {
+                Ok(Measured { step_s, run_s }) => {
+                    json!({ "batcher": batcher, "step_s": step_s, "run_s": run_s })
+                }
+                Err(reason) => json!({ "batcher": batcher, "reason": reason }),
+            };
+            json!({
+                "cell": cell.facts,
+                "is_done": done,
+                "runs": estimate.runs.iter().map(run).collect::<Vec<_>>(),
+                "seconds": estimate.seconds,
+                "n_byte": estimate.n_byte,
+            })
+        };
+        let cells = self.study.cells.iter().zip(self.cells).zip(self.is_done);
+        json!({
+            "schema_version": 1,
+            "study": self.study.name,
+            "n_cell": self.study.cells.len(),
+            "n_cell_done": self.is_done.iter().filter(|done| **done).count(),
+            "n_run": self.study.n_run(),
+            "seconds": self.seconds(),
+            "n_byte": self.n_byte(),
+            "cells": cells.map(cell).collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// Why something cannot run, and what: the batchers of each cell.
@@ -82,30 +154,4 @@ fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, V
         }
     }
     problems
-}
-
-fn json(study: &Study, cells: &[CellEstimate]) -> Value {
-    let cell = |(cell, estimate): (&batchlab_experiment::study::Cell, &CellEstimate)| {
-        let run = |(batcher, measured): &(String, Result<_, String>)| match measured {
-            Ok(Measured { step_s, run_s }) => {
-                json!({ "batcher": batcher, "step_s": step_s, "run_s": run_s })
-            }
-            Err(reason) => json!({ "batcher": batcher, "reason": reason }),
-        };
-        json!({
-            "cell": cell.facts,
-            "runs": estimate.runs.iter().map(run).collect::<Vec<_>>(),
-            "seconds": estimate.seconds,
-            "n_byte": estimate.n_byte,
-        })
-    };
-    json!({
-        "schema_version": 1,
-        "study": study.name,
-        "n_cell": study.cells.len(),
-        "n_run": study.n_run(),
-        "seconds": cells.iter().map(|cell| cell.seconds).sum::<f64>(),
-        "n_byte": cells.iter().map(|cell| cell.n_byte).sum::<u64>(),
-        "cells": study.cells.iter().zip(cells).map(cell).collect::<Vec<_>>(),
-    })
 }

@@ -48,6 +48,8 @@ pub(super) struct Attempt<'a> {
     publisher: Publisher,
     replay: Replay,
     provenance: Provenance,
+    /// Largest memory on the device while this run was at work.
+    peak_device_bytes: Option<u64>,
     /// The fields of its row that are known from the beginning.
     known: RunRecord,
     out: PathBuf,
@@ -132,6 +134,7 @@ impl<'a> Attempt<'a> {
             publisher,
             replay,
             provenance,
+            peak_device_bytes: None,
             known,
             out,
         };
@@ -150,6 +153,20 @@ impl<'a> Attempt<'a> {
     /// stretches of training, and after the last step. `None`: the goal is reached, and there is more
     /// to do.
     pub(super) fn advance(
+        &mut self,
+        goal: u64,
+        interrupted: &AtomicBool,
+        observer: &dyn Observer,
+    ) -> Result<Option<Ending>, RunError> {
+        // What others had there before is not this run's.
+        self.training.trainer.take_peak_device_bytes()?;
+        let ending = self.advance_to(goal, interrupted, observer)?;
+        let peak = self.training.trainer.take_peak_device_bytes()?;
+        self.peak_device_bytes = self.peak_device_bytes.max(peak);
+        Ok(ending)
+    }
+
+    fn advance_to(
         &mut self,
         goal: u64,
         interrupted: &AtomicBool,
@@ -238,6 +255,7 @@ impl<'a> Attempt<'a> {
             evals: self.evals.clone(),
             out: self.out.clone(),
             peak_host_bytes: peak_host_bytes(),
+            peak_device_bytes: self.peak_device_bytes.map(|bytes| bytes as i64),
         }
     }
 

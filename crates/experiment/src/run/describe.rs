@@ -92,6 +92,7 @@ pub(super) fn record(
         train_ns: summary.train_ns,
         eval_ns: summary.evals.iter().map(|eval| eval.eval_ns).sum(),
         peak_host_bytes: summary.peak_host_bytes,
+        peak_device_bytes: summary.peak_device_bytes,
         ..RunRecord::default()
     }
 }

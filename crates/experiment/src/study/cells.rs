@@ -170,7 +170,27 @@ impl Cells {
         list.into_iter().map(|facts| self.state(&facts).map(|state| (facts, state))).collect()
     }
 
-    fn state(&self, cell: &CellFacts) -> Result<CellState, RunError> {
+    /// How many cells, beside those of the study as it was last swept, are done here: of the same
+    /// study with other choices, or before its file was changed.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn n_done_beside(&self) -> Result<usize, RunError> {
+        let list: Vec<CellFacts> = read(&self.folder.join(LIST))?.unwrap_or_default();
+        let entries = fs::read_dir(&self.folder)
+            .map_err(|source| RunError::Read { path: self.folder.clone(), source })?;
+        let is_beside = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            entry.path().join(DONE).is_file() && list.iter().all(|cell| name != cell.id.as_str())
+        };
+        Ok(entries.flatten().filter(is_beside).count())
+    }
+
+    /// What is known of one cell.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn state(&self, cell: &CellFacts) -> Result<CellState, RunError> {
         let folder = self.folder.join(&cell.id);
         if let Some(done) = read(&folder.join(DONE))? {
             return Ok(CellState::Done(Box::new(done)));

@@ -26,7 +26,6 @@
 //! training.prefetch = 1
 //! ```
 
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use batchlab_core::hash::sha256;
@@ -37,62 +36,12 @@ use serde::de::IntoDeserializer;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+use super::grid::{Grid, RUN_KEYS, SeedName};
 use super::overrides::Overrides;
 use super::{Blocks, Cell, CellFacts, Study};
 use crate::config::strategy::{self, Presets};
 use crate::config::{Diagnostic, STUDY_KEYS, Source, check_component, get};
 use crate::{LoadedConfig, RunError};
-
-/// What a study file has beyond the tables of a run.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Grid {
-    /// Data sets; each may have a table `with` of changes to its runs.
-    #[serde(default)]
-    datasets: Vec<Table>,
-    /// Models; each may have a table `with` of changes to its runs.
-    #[serde(default)]
-    models: Vec<Table>,
-    /// Batchers: labels, or tables with or without `batch_size`.
-    #[serde(default)]
-    batchers: Vec<Value>,
-    /// The study's B.
-    #[serde(default)]
-    batch_sizes: Vec<BatchSize>,
-    /// How often everything is done.
-    #[serde(default = "once")]
-    repeats: NonZeroU32,
-    /// Which seeds are different from repeat to repeat: each is raised by the number of the repeat.
-    #[serde(default = "order_and_init")]
-    vary_seeds: Vec<SeedName>,
-    /// Changes of the configuration; everything is done once for each.
-    #[serde(default)]
-    variants: Vec<Table>,
-    /// How the runs of a cell take turns.
-    #[serde(default)]
-    blocks: Blocks,
-}
-
-/// The keys of a run.
-const RUN: [&str; 9] =
-    ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
-
-fn once() -> NonZeroU32 {
-    NonZeroU32::MIN
-}
-
-/// The held-out graphs stay the same, so that errors can be compared between repeats too.
-fn order_and_init() -> Vec<SeedName> {
-    vec![SeedName::Order, SeedName::Init]
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum SeedName {
-    Split,
-    Order,
-    Init,
-}
 
 impl Study {
     /// Reads a study, or a run's configuration, which is a study of one cell. `arguments` are changes
@@ -410,7 +359,7 @@ fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, String> {
 
 /// No key of the file is overlooked.
 fn check_keys(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    let known: Vec<&str> = STUDY_KEYS.into_iter().chain(RUN).collect();
+    let known: Vec<&str> = STUDY_KEYS.into_iter().chain(RUN_KEYS).collect();
     for key in root.keys() {
         let name = key.get_ref().as_ref();
         if known.contains(&name) {

@@ -16,6 +16,7 @@ use super::blas::Blas;
 use super::error::Error;
 use super::module::Program;
 use super::pinned::Pinned;
+use super::pool::Pool;
 use super::{kernels, raw};
 
 /// What this crate keeps for a GPU, for as long as the process runs.
@@ -32,6 +33,8 @@ pub(super) struct Gpu {
     pub(super) blas: Mutex<Blas>,
     /// Where numbers from the device arrive.
     pub(super) answer: Mutex<Pinned>,
+    /// Where dfdx and everyone else gets memory.
+    pub(super) pool: Pool,
     plain: OnceLock<Arc<Program>>,
     copies: Stream,
 }
@@ -113,7 +116,7 @@ impl Gpu {
         let blas = Blas::new(&device)?;
         let copies = result::stream::create(result::stream::StreamKind::NonBlocking)
             .map_err(Error::driver("make a stream"))?;
-        keep_freed(&device)?;
+        let pool = Pool::of(&device)?;
         Ok(Self {
             device,
             arch: Box::leak(format!("sm_{major}{minor}").into_boxed_str()),
@@ -122,6 +125,7 @@ impl Gpu {
             blas: Mutex::new(blas),
             answer: Mutex::new(Pinned::new(8)?),
             plain: OnceLock::new(),
+            pool,
             copies: Stream(copies),
         })
     }
@@ -156,23 +160,5 @@ impl Gpu {
     /// The stream that dfdx and all kernels run on.
     pub(super) fn stream(&self) -> sys::CUstream {
         *self.device.cu_stream()
-    }
-}
-
-/// Lets the driver keep memory that was freed: every step asks for the same again.
-#[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
-fn keep_freed(device: &CudaDevice) -> Result<(), Error> {
-    let mut pool = std::ptr::null_mut();
-    let mut all = u64::MAX;
-    let threshold = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-    // SAFETY: both calls fill in or read what the pointers name, a handle and 64 bits, before they
-    // return.
-    unsafe {
-        sys::cuDeviceGetDefaultMemPool(&raw mut pool, *device.cu_device())
-            .result()
-            .map_err(Error::driver("find the pool of memory"))?;
-        sys::cuMemPoolSetAttribute(pool, threshold, (&raw mut all).cast())
-            .result()
-            .map_err(Error::driver("set up the pool of memory"))
     }
 }

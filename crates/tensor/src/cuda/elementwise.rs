@@ -1,4 +1,4 @@
-//! Sums and products, element by element and row by row; parts of matrices; Adam.
+//! Sums and products, element by element and row by row; parts of matrices.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Launch, arguments, count, memory};
-use crate::{Adam, Buffer, Dense};
+use crate::{Buffer, Dense};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -131,36 +131,6 @@ impl Kernels<'_> {
         let [n_column, row, column, width] = part(n_column, rows, columns)?;
         let arguments = arguments![memory(dx), memory(dy), n_column, row, column, width];
         self.each("add_block", rows.len() * columns.len(), arguments)
-    }
-
-    pub(super) fn adam(
-        &self,
-        step: Adam,
-        parameter: &Dense<Cuda>,
-        gradient: &Buffer<Cuda>,
-        first: &mut Buffer<Cuda>,
-        second: &mut Buffer<Cuda>,
-    ) -> Result<Dense<Cuda>> {
-        const KEEP: [f32; 2] = [Adam::BETA1 as f32, Adam::BETA2 as f32];
-        const TAKE: [f32; 2] = [(1.0 - Adam::BETA1) as f32, (1.0 - Adam::BETA2) as f32];
-        const EPSILON: f32 = Adam::EPSILON as f32;
-        let out = self.matrix([parameter.shape().0, parameter.shape().1])?;
-        let arguments = arguments![
-            &out,
-            memory(first),
-            memory(second),
-            parameter,
-            memory(gradient),
-            step.learning_rate,
-            step.second_correction,
-            KEEP[0],
-            TAKE[0],
-            KEEP[1],
-            TAKE[1],
-            EPSILON
-        ];
-        self.each("adam", n_number(parameter), arguments)?;
-        Ok(out)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::Dense;
 pub(super) const SOURCE: &str = concat!(
     include_str!("kernels/common.cu"),
     include_str!("kernels/elementwise.cu"),
+    include_str!("kernels/adam.cu"),
     include_str!("kernels/activation.cu"),
     include_str!("kernels/segment.cu"),
     include_str!("kernels/block.cu"),
@@ -74,5 +75,16 @@ impl<'a> Kernels<'a> {
         arguments: &[Argument],
     ) -> Result<(), Error> {
         self.gpu.launch(&self.program, name, launch, arguments)
+    }
+
+    /// Runs a kernel whose first argument is a structure, given by value.
+    pub(super) fn launch_with(
+        &self,
+        name: &str,
+        launch: Launch,
+        structure: &mut [u8],
+        arguments: &[Argument],
+    ) -> Result<(), Error> {
+        self.gpu.launch_with(&self.program, name, launch, Some(structure), arguments)
     }
 }

@@ -237,12 +237,27 @@ impl Gpu {
     ///
     /// # Errors
     /// A kernel that does not exist; whatever went wrong on the device before.
-    #[allow(unsafe_code, reason = "kernels take addresses")]
     pub(super) fn launch(
         &self,
         program: &Program,
         name: &str,
         launch: Launch,
+        arguments: &[Argument],
+    ) -> Result<(), Error> {
+        self.launch_with(program, name, launch, None, arguments)
+    }
+
+    /// The same for a kernel whose first argument may be a structure, given by value.
+    ///
+    /// # Errors
+    /// As for `launch`.
+    #[allow(unsafe_code, reason = "kernels take addresses")]
+    pub(super) fn launch_with(
+        &self,
+        program: &Program,
+        name: &str,
+        launch: Launch,
+        structure: Option<&mut [u8]>,
         arguments: &[Argument],
     ) -> Result<(), Error> {
         let Launch { blocks: [x, y], threads, shared } = launch;
@@ -252,8 +267,9 @@ impl Gpu {
         self.bind()?;
         let function = program.function(name, shared)?;
         let mut words: Vec<u64> = arguments.iter().map(|argument| argument.word()).collect();
-        let mut places: Vec<*mut c_void> =
-            words.iter_mut().map(|word| std::ptr::from_mut(word).cast()).collect();
+        let numbers = words.iter_mut().map(|word| std::ptr::from_mut(word).cast());
+        let structure = structure.map(|bytes| bytes.as_mut_ptr().cast());
+        let mut places: Vec<*mut c_void> = structure.into_iter().chain(numbers).collect();
         // SAFETY: all kernels are this crate's own. Each caller passes the arguments that the
         // kernel has, in its order, and arrays of the size that goes with the numbers among them;
         // tests run all kernels where access beyond an array ends the program. The driver copies

@@ -110,6 +110,7 @@ macro_rules! cases {
 cases! {
     elementwise_kernels: elementwise(300);
     elementwise_kernels_without_rows: elementwise(0);
+    parameters_and_their_moments: optimiser();
     segments_in_order: over_segments(2500, 40, true);
     segments_out_of_order: over_segments(2500, 40, false);
     as_many_items_as_a_part: over_segments(96, 7, true);
@@ -148,14 +149,35 @@ fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     run("scale_rows_backward factor", n_row, &|out| {
         device.scale_rows_backward(None, Some(out), &dy, &a, &factor)
     });
-    let (mut first, mut second) = (case.buffer("first", n), case.buffer("first", n));
-    device
-        .write(&mut second, &numbers("second", n).iter().map(|x| x.abs()).collect::<Vec<_>>())
-        .expect("room");
+}
+
+/// More parameters than a launch takes, some without numbers, some of several blocks.
+fn optimiser<D: Backend>(case: &mut Case<D>, width: usize) {
+    let rows: Vec<usize> = (0..230).map(|i| [1, 0, 40, 7, 256 / width][i % 5]).collect();
+    let name = |what: &str, i: usize| format!("{what} {i}");
+    let buffer = |what: &str, i: usize| case.buffer(&name(what, i), rows[i] * width);
+    let all = || 0..rows.len();
+    let parameters: Vec<_> =
+        all().map(|i| case.matrix(&name("parameter", i), [rows[i], width])).collect();
+    let gradients: Vec<_> = all().map(|i| buffer("gradient", i)).collect();
+    let mut moments: Vec<_> = all()
+        .map(|i| {
+            let squares: Vec<_> =
+                numbers(&name("second", i), rows[i] * width).iter().map(|x| x * x).collect();
+            let mut second = buffer("second", i);
+            case.device.write(&mut second, &squares).expect("room");
+            [buffer("first", i), second]
+        })
+        .collect();
+    let places: Vec<_> = parameters.iter().collect();
     let step = Adam::step(0.01, 3);
-    case.take("adam", device.adam(step, &a, &dy, &mut first, &mut second));
-    case.keep("adam first", &first);
-    case.keep("adam second", &second);
+    let values = case.device.adam(step, &places, &gradients, &mut moments).expect("a step");
+    assert_eq!(values.len(), rows.len());
+    for (i, value) in values.into_iter().enumerate() {
+        case.take(&name("parameter", i), Ok(value));
+        case.keep(&name("first", i), &moments[i][0]);
+        case.keep(&name("second", i), &moments[i][1]);
+    }
 }
 
 fn over_segments<D: Backend>(

@@ -57,17 +57,3 @@ extern "C" __global__ void clip_backward(float* dchange, const float* dy, const 
     word i = element();
     if (i < n) dchange[i] += fabsf(change[i]) > limit ? 0.0f : dy[i];
 }
-
-// One step of Adam; `rate` is the size of the step, corrected for the start of the moments.
-extern "C" __global__ void adam(float* out, float* first, float* second, const float* parameter,
-                                const float* gradient, float rate, float second_correction, float keep1, float take1, float keep2,
-                                float take2, float epsilon, word n) {
-    word i = element();
-    if (i >= n) return;
-    float g = gradient[i];
-    float m = keep1 * first[i] + take1 * g;
-    float v = keep2 * second[i] + take2 * g * g;
-    first[i] = m;
-    second[i] = v;
-    out[i] = parameter[i] - rate * m / (sqrtf(v * second_correction) + epsilon);
-}

@@ -1,0 +1,28 @@
+"""Checks configurations against a JSON schema, as editors do. Exits with 77 without the package
+jsonschema.
+
+usage: schemas.py FILE... < schema
+"""
+
+import importlib.util
+import json
+import sys
+import tomllib
+
+if importlib.util.find_spec("jsonschema") is None:
+    sys.exit(77)
+from jsonschema import Draft202012Validator
+
+schema = json.load(sys.stdin)
+Draft202012Validator.check_schema(schema)
+validator = Draft202012Validator(schema)
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        config = tomllib.load(file)
+    for error in validator.iter_errors(config):
+        sys.exit(f"{path}: {error.json_path}: {error.message}")
+    # What no file may have: a key that nobody knows, a number where a name belongs.
+    for key, wrong in [("trainning", {}), ("study", 7)]:
+        if validator.is_valid({**config, key: wrong}):
+            sys.exit(f"{path}: the schema takes {key} = {wrong}")
+print(len(sys.argv) - 1, "files fit")

@@ -1,0 +1,105 @@
+//! What a study file has beyond the tables of a run.
+
+use std::num::NonZeroU32;
+
+use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::Kind;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use toml::{Table, Value};
+
+use super::Blocks;
+use crate::schema::{forgive, one_of};
+
+/// The lists of a study, and how often and in which turns it is done.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Grid {
+    /// Data sets; each may have a table `with` of changes to its runs.
+    #[serde(default)]
+    #[schemars(schema_with = "datasets")]
+    pub(super) datasets: Vec<Table>,
+    /// Models; each may have a table `with` of changes to its runs.
+    #[serde(default)]
+    #[schemars(schema_with = "models")]
+    pub(super) models: Vec<Table>,
+    /// What is compared: labels such as "static-64", "static-2^N", "dynamic", or tables with or
+    /// without a batch size.
+    #[serde(default)]
+    #[schemars(schema_with = "batchers")]
+    pub(super) batchers: Vec<Value>,
+    /// Graphs per batch; every batcher that has a batch size is compared at each of them.
+    #[serde(default)]
+    pub(super) batch_sizes: Vec<BatchSize>,
+    /// How often everything is done.
+    #[serde(default = "once")]
+    pub(super) repeats: NonZeroU32,
+    /// Which seeds are different from repeat to repeat: each is raised by the number of the repeat.
+    #[serde(default = "order_and_init")]
+    pub(super) vary_seeds: Vec<SeedName>,
+    /// Changes of the configuration; everything is done once for each.
+    #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Map<String, Json>>")]
+    pub(super) variants: Vec<Table>,
+    /// How the runs of a cell take turns.
+    #[serde(default)]
+    pub(super) blocks: Blocks,
+}
+
+/// The keys of a run.
+pub(super) const RUN_KEYS: [&str; 9] =
+    ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
+
+/// A seed of the training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SeedName {
+    /// Which graphs are held out.
+    Split,
+    /// The order of the graphs.
+    Order,
+    /// The first parameters.
+    Init,
+}
+
+fn once() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// The held-out graphs stay the same, so that errors can be compared between repeats too.
+fn order_and_init() -> Vec<SeedName> {
+    vec![SeedName::Order, SeedName::Init]
+}
+
+fn datasets(_: &mut SchemaGenerator) -> Schema {
+    list(&with_changes(Kind::Dataset))
+}
+
+fn models(_: &mut SchemaGenerator) -> Schema {
+    list(&with_changes(Kind::Model))
+}
+
+fn batchers(_: &mut SchemaGenerator) -> Schema {
+    let mut tables = one_of(Kind::Batcher);
+    for option in tables["oneOf"].as_array_mut().into_iter().flatten() {
+        forgive(option, &["batch_size"]);
+    }
+    list(&json!({ "anyOf": [{ "type": "string" }, tables] }))
+}
+
+/// The components of a kind, each with changes of its runs.
+fn with_changes(kind: Kind) -> Json {
+    let mut components = one_of(kind);
+    for option in components["oneOf"].as_array_mut().into_iter().flatten() {
+        option["properties"]["with"] = json!({
+            "type": "object",
+            "description": "Changes of the configuration for its runs alone.",
+        });
+    }
+    components
+}
+
+fn list(items: &Json) -> Schema {
+    Schema::try_from(json!({ "type": "array", "items": items })).expect("an object is a schema")
+}
