@@ -68,11 +68,11 @@ fn share_dependencies(folder: &Path) {
 }
 
 /// Builds with what is already built of this workspace.
-fn cargo(folder: &Path, command: &str) -> String {
+fn cargo_test(folder: &Path) -> String {
     let executable = Path::new(env!("CARGO_BIN_EXE_batchlab"));
     let target = executable.ancestors().nth(2).unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([command, "--offline", "--quiet", "--target-dir"]).arg(target).current_dir(folder);
+    cargo.args(["test", "--offline", "--quiet", "--target-dir"]).arg(target).current_dir(folder);
     // What would be kept for a next build of a crate that is gone after the test.
     cargo.env("CARGO_INCREMENTAL", "0");
     succeed(cargo.output().unwrap())
@@ -93,10 +93,10 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     assert!(main.contains("use batcher_half_full as _;"), "{main}");
 
     share_dependencies(&folder);
-    let tested = cargo(&folder, "test");
+    let tested = cargo_test(&folder);
     assert!(tested.contains("25 passed"), "{tested}");
 
-    cargo(&folder, "build");
+    // `cargo test` has built it too.
     let name = format!("batchlab-half-full{}", std::env::consts::EXE_SUFFIX);
     let executable = Path::new(env!("CARGO_BIN_EXE_batchlab")).with_file_name(name);
     let ask =
@@ -126,11 +126,11 @@ fn a_new_model_passes_the_kit_and_learns() {
     assert!(n_line <= 80, "a page of network, not {n_line} lines");
 
     share_dependencies(&folder);
-    let tested = cargo(&folder, "test");
+    let tested = cargo_test(&folder);
     let n_check = batchlab_testkit::model::CHECKS.len();
     assert!(tested.contains(&format!("{} passed", n_check + 1)), "{tested}");
 
-    cargo(&folder, "build");
+    // `cargo test` has built it too.
     let name = format!("batchlab-near-by{}", std::env::consts::EXE_SUFFIX);
     let executable = Path::new(env!("CARGO_BIN_EXE_batchlab")).with_file_name(name);
     let ask =

@@ -91,8 +91,8 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The manifest of the crate. With the workspace's profiles, and a feature of `once_cell` that the
-/// tests of the workspace switch on, the crates from the registry need not be built again.
+/// The manifest of the crate. With the workspace's profiles, and with features of `once_cell` and `rand`
+/// that the tests of the workspace switch on, the crates from the registry need not be built again.
 fn manifest() -> String {
     let root = workspace();
     let workspace_manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
@@ -104,7 +104,8 @@ fn manifest() -> String {
          batchlab-core = {{ path = \"{0}/core\" }}\n\
          batchlab-cli = {{ path = \"{0}/cli\" }}\n\
          schemars = \"1.2\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\ntypetag = \"0.2\"\n\
-         once_cell = \"1\"\n\n\
+         once_cell = \"1\"\n\
+         rand = {{ version = \"0.10\", default-features = false, features = [\"std\", \"sys_rng\"] }}\n\n\
          [workspace]\n\n{profiles}",
         crates.display()
     )

@@ -344,6 +344,31 @@ fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
     assert!(text(&output).contains("not counted, because it cannot run"), "{}", text(&output));
 }
 
+#[test]
+fn what_is_done_is_not_counted_again() {
+    let place = Place::new(STUDY);
+    place.done(&["batch_sizes=8", "repeats=1"]);
+    let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&all["n_cell"], &all["n_cell_done"]), (&4.into(), &1.into()), "{all}");
+    let cells = all["cells"].as_array().unwrap();
+    let bytes = |cell: &&Value| cell["n_byte"].as_u64().unwrap();
+    let waiting = cells.iter().filter(|cell| cell["is_done"] == false);
+    assert_eq!(all["n_byte"], waiting.map(|cell| bytes(&cell)).sum::<u64>());
+    assert!(all["n_byte"].as_u64() < Some(cells.iter().map(|cell| bytes(&cell)).sum()));
+    let output = place.sweep(&["--dry-run"]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.contains("1 of 4 cells are done; 3 with 9 runs: about "), "{lines}");
+
+    // A sweep with other choices lists other cells; the first one is not forgotten.
+    place.done(&["batch_sizes=16", "repeats=1"]);
+    let status = place.status();
+    assert_eq!(
+        (status["cells"].as_array().unwrap().len(), &status["n_done_beside"]),
+        (1, &1.into())
+    );
+}
+
 /// The message for a study that differs from a good one.
 fn refusal(change: impl Fn(&str) -> String, arguments: &[&str]) -> String {
     let place = Place::new(&change(STUDY));
