@@ -95,7 +95,7 @@ int compile(Program& program) {
         return 6;
     }
     std::string header = std::string(EMULATION) + "/kernel.h";
-    const std::string flags = " -std=c++17 -O2 -fPIC -shared -fvisibility=hidden -fno-strict-aliasing"
+    const std::string flags = " -std=c++17 -O1 -fPIC -shared -fvisibility=hidden -fno-strict-aliasing"
                               " -ffp-contract=off -w -x c++ ";
     char name[64];
     uint64_t h = hash(flags, hash(compiler(), hash(read(header), hash(program.source, 0xcbf29ce484222325))));
