@@ -25,8 +25,15 @@ ls "$sources"/message-*.cu >/dev/null
 status=0
 printf '%-6s %-32s %-28s %9s %8s %13s\n' arch source kernel registers spilled 'shared bytes'
 for source in "$sources"/*.cu; do
+  rm -f "$sources"/*.failed
   for arch in sm_80 sm_90; do
-    if ! log=$(nvcc "-arch=$arch" -cubin -Xptxas -v -diag-suppress 177 -o /dev/null "$source" 2>&1); then
+    (nvcc "-arch=$arch" -cubin -Xptxas -v -diag-suppress 177 -o /dev/null "$source" > "$sources/$arch.log" 2>&1 ||
+      touch "$sources/$arch.failed") &
+  done
+  wait
+  for arch in sm_80 sm_90; do
+    log=$(cat "$sources/$arch.log")
+    if [ -e "$sources/$arch.failed" ]; then
       printf '%s\n' "$log" >&2
       status=1
       continue

@@ -66,7 +66,7 @@ checks! {
     padding_forward: padding::forward,
         "NaN in the padding is computed with and changes no bit of real predictions and of the loss";
     padding_gradients: padding::gradients,
-        "garbage in the padding changes neither gradients nor ten steps of training";
+        "garbage in the padding changes neither gradients nor four steps of training";
     threads: training::threads,
         "losses, gradients and parameters are equal to the last bit for any number of threads";
     loss: losses::loss,

@@ -16,7 +16,7 @@ use crate::conformance::Outcome;
 const TRAINING: f32 = 1e-6;
 /// Gradients without padding may differ by this much: sums over rows are cut at other places.
 const EXACT: f32 = 1e-5;
-const N_STEP: usize = 10;
+const N_STEP: usize = 4;
 
 pub(super) fn forward(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
