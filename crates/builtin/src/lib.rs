@@ -41,7 +41,8 @@ name = "parquet"
 pub fn link() {}
 
 /// Strategies by the label that they have in results, each a batcher's table without `batch_size`.
-/// The first four are those of arXiv 2502.00944.
+/// The first four are those of arXiv 2502.00944; the last ones complete the two axes, groupings and
+/// rules of padding.
 pub const PRESETS: &[(&str, &str)] = &[
     ("static-64", r#"name = "static", padding = { multiple = 64 }"#),
     ("static-2^N", r#"name = "static", padding = { power = 2 }"#),
@@ -51,4 +52,21 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("bucketed-64", r#"name = "bucketed""#),
     ("packed-balanced", r#"name = "packed""#),
     ("quantile", r#"name = "quantile""#),
+    ("static-shapes8", r#"name = "static", padding = { shapes = 8 }"#),
+    ("dynamic-64", r#"name = "dynamic", padding = { multiple = 64 }"#),
+    ("dynamic-2^N", r#"name = "dynamic", padding = { power = 2 }"#),
+    ("dynamic-exact", r#"name = "dynamic", padding = "none""#),
+    ("dynamic-shapes8", r#"name = "dynamic", padding = { shapes = 8 }"#),
+];
+
+/// The labels of the strategies that are planned where none is named.
+pub const PLANNED: &[&str] = &[
+    "static-64",
+    "static-2^N",
+    "static-constant",
+    "dynamic",
+    "exact",
+    "bucketed-64",
+    "packed-balanced",
+    "quantile",
 ];

@@ -8,8 +8,8 @@ use batchlab_experiment::schema::{config_schema, study_schema};
 
 /// Print the JSON schema of a configuration or study, with which editors complete and check it.
 ///
-/// Save it, and start the file with `#:schema ./batchlab.schema.json`; the files in `configs` do so
-/// already.
+/// Save it, and start the file with `#:schema ./batchlab.schema.json`. The configurations and studies
+/// in `configs` do so already.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// For study files, in which components may be lists, instead of configurations of one run.

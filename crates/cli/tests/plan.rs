@@ -107,10 +107,16 @@ fn the_json_keeps_its_schema() {
 
 #[test]
 fn every_preset_is_planned_under_its_label_and_loses_nothing() {
-    let all = strategies(&plan(&["--json", "--batch-size", "8"]));
-    let labels: Vec<&str> = all.iter().map(|s| s["label"].as_str().unwrap()).collect();
+    let labels = |all: &[Value]| -> Vec<String> {
+        all.iter().map(|strategy| strategy["label"].as_str().unwrap().to_owned()).collect()
+    };
+    let few = strategies(&plan(&["--json", "--batch-size", "8"]));
+    assert_eq!(labels(&few), batchlab_builtin::PLANNED);
     let presets: Vec<&str> = batchlab_builtin::PRESETS.iter().map(|&(label, _)| label).collect();
-    assert_eq!(labels, presets);
+    let named = presets.iter().flat_map(|&label| ["--batcher", label]);
+    let arguments: Vec<&str> = ["--json", "--batch-size", "8"].into_iter().chain(named).collect();
+    let all = strategies(&plan(&arguments));
+    assert_eq!(labels(&all), presets);
     for strategy in all {
         let inclusion = strategy["shuffle"]["inclusion_by_decile"].as_array().unwrap();
         assert_eq!(inclusion.len(), 10);

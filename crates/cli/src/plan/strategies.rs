@@ -1,7 +1,7 @@
 //! From labels and tables to batchers.
 
 use anyhow::{Error, Result, bail};
-use batchlab_builtin::PRESETS;
+use batchlab_builtin::{PLANNED, PRESETS};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Batcher, Dataset};
@@ -59,11 +59,10 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
     });
     let listed: Vec<Result<Table>> = if config.batchers.is_empty() {
         let level = config.dataset.provides().level;
-        let of_label = |label| strategy::of_label(label, PRESETS).map_err(usage);
-        let presets = PRESETS.iter().map(|(label, _)| of_label(label));
+        let of_label = |label: &&str| strategy::of_label(label, PRESETS).map_err(usage);
         match level {
-            batchlab_core::Level::Graphs => presets.collect(),
-            // The presets work on many graphs.
+            batchlab_core::Level::Graphs => PLANNED.iter().map(of_label).collect(),
+            // These work on many graphs.
             batchlab_core::Level::Nodes => Vec::new(),
         }
     } else {

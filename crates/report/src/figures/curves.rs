@@ -9,8 +9,12 @@ use crate::setting::{Group, Setting, size_name};
 /// The subset that is shown, in order of preference.
 const SPLITS: [&str; 3] = ["test", "validation", "train"];
 
+/// Curves that differ by no more than this share at every step lie on each other in the picture.
+const ALIKE: f64 = 1e-3;
+
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let mut panels = Vec::new();
+    let mut hidden = Hidden::default();
     for setting in settings {
         for size in setting.batch_sizes() {
             let of_split = |split: &&'static str| {
@@ -18,6 +22,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                 (!curves.is_empty()).then_some((*split, curves))
             };
             if let Some((split, curves)) = SPLITS.iter().find_map(of_split) {
+                hidden.note(&curves);
                 let unit = setting.unit.clone().unwrap_or_default();
                 panels.push(Panel {
                     setting: setting.title.clone(),
@@ -30,15 +35,59 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     Figure {
         id: "curves",
         title: "Learning curves",
-        note: "Root mean squared error, median over runs; the band reaches from the least to the \
-               greatest run. Shown is the test set where it was evaluated twice, else the validation \
-               or the training set. Runs that were evaluated less than twice have no curve. Mean absolute \
-               errors that were published under this name are left out."
-            .to_owned(),
+        note: format!(
+            "Root mean squared error, median over runs; the band reaches from the least to the \
+             greatest run. Shown is the test set where it was evaluated twice, else the validation \
+             or the training set. Runs that were evaluated less than twice have no curve. Mean absolute \
+             errors that were published under this name are left out.{}",
+            hidden.text(panels.len())
+        ),
         query: query::curves(),
         strategies: Vec::new(),
         panels,
     }
+}
+
+/// Which strategies cannot be told apart, and in how many panels.
+#[derive(Default)]
+struct Hidden(BTreeMap<Vec<String>, usize>);
+
+impl Hidden {
+    fn note(&mut self, curves: &[Curve]) {
+        for alike in coinciding(curves) {
+            *self.0.entry(alike).or_default() += 1;
+        }
+    }
+
+    fn text(&self, n_panel: usize) -> String {
+        let sentence = |(names, n): (&Vec<String>, &usize)| {
+            let (last, others) = names.split_last().expect("more than one coincide");
+            let others = others.join(", ");
+            format!(
+                " {others} and {last} coincide, to a tenth of a percent, in {n} of {n_panel} pictures."
+            )
+        };
+        self.0.iter().map(sentence).collect()
+    }
+}
+
+/// The batchers of curves that lie on each other, two at least.
+fn coinciding(curves: &[Curve]) -> Vec<Vec<String>> {
+    let is_alike = |a: &Curve, b: &Curve| {
+        a.points.len() == b.points.len()
+            && a.points.iter().zip(&b.points).all(|((x, a), (y, b))| {
+                x.to_bits() == y.to_bits() && (a.value - b.value).abs() <= ALIKE * a.value
+            })
+    };
+    let mut groups: Vec<Vec<&Curve>> = Vec::new();
+    for curve in curves {
+        match groups.iter_mut().find(|group| is_alike(group[0], curve)) {
+            Some(group) => group.push(curve),
+            None => groups.push(vec![curve]),
+        }
+    }
+    let several = groups.into_iter().filter(|group| group.len() > 1);
+    several.map(|group| group.into_iter().map(|curve| curve.batcher.clone()).collect()).collect()
 }
 
 fn curve(group: &Group, split: &str) -> Option<Curve> {
@@ -53,4 +102,33 @@ fn curve(group: &Group, split: &str) -> Option<Curve> {
         .filter_map(|(step, sample)| Some((*step as f64, point(sample, Centre::Median)?)));
     let points: Vec<_> = points.collect();
     (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Point;
+
+    fn curve(batcher: &str, values: [f64; 2]) -> Curve {
+        let point = |value| Point { value, low: value, high: value };
+        let points = vec![(0.0, point(values[0])), (10.0, point(values[1]))];
+        Curve { batcher: batcher.into(), points }
+    }
+
+    #[test]
+    fn curves_that_hide_each_other_are_named() {
+        let curves = [
+            curve("static-64", [2.0, 1.0]),
+            curve("dynamic", [2.0, 1.002]),
+            curve("static-2^N", [2.0, 1.0005]),
+        ];
+        assert_eq!(coinciding(&curves), [["static-64", "static-2^N"]]);
+        let mut hidden = Hidden::default();
+        hidden.note(&curves);
+        hidden.note(&curves[..2]);
+        assert_eq!(
+            hidden.text(2),
+            " static-64 and static-2^N coincide, to a tenth of a percent, in 1 of 2 pictures."
+        );
+    }
 }

@@ -27,7 +27,7 @@ pub struct Aflow {
     /// What to read: `aflowlib.json` or `aflowlib.out`, a reply of AFLUX, a table (CSV) with the
     /// columns `compound`, `geometry` and `positions_fractional`, an ASE database, or a folder or an
     /// archive (tar, zip) of many. Text may be packed with xz, gzip or bzip2; formats are told by
-    /// content. An entry without positions takes those of a `CONTCAR.relax.vasp` that lies in the same
+    /// content. An entry without positions takes those of a file `CONTCAR...` that lies in the same
     /// folder. A relative path is looked for where the configuration's paths are.
     pub path: PathBuf,
     /// What to learn: `"enthalpy_formation_atom"` (eV/atom), `"Egap"` (eV) or `"metal"` (a class).
