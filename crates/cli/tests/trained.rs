@@ -161,17 +161,8 @@ fn every_batcher_predicts_the_same() {
     let out = dir.path().join("predictions.parquet");
     let (reference, _) = predict(&out, &[]);
     let deviation = Tables::read(RUN.path()).runs[0].target_deviation.unwrap();
-    for batcher in [
-        "static-64",
-        "static-2^N",
-        "static-constant",
-        "dynamic",
-        "exact",
-        "bucketed-64",
-        "packed-balanced",
-        "quantile",
-        "name = \"dynamic\", batch_size = 7",
-    ] {
+    let presets = batchlab_builtin::PRESETS.iter().map(|&(label, _)| label);
+    for batcher in presets.chain(["name = \"dynamic\", batch_size = 7"]) {
         let (rows, _) = predict(&out, &["--batcher", batcher]);
         assert_eq!(&rows["index"], &reference["index"], "{batcher}");
         let (a, b) = (floats(&rows, "prediction"), floats(&reference, "prediction"));

@@ -271,7 +271,7 @@ record! {
         /// for runs of a cell, which share a process.
         peak_host_bytes: Option<i64>,
         /// Largest memory on the device while this run was at work, in bytes, with what other runs of its
-        /// cell keep there and without what libraries do; null on a CPU, and for runs that failed.
+        /// cell keep there and without what libraries do; null on a CPU, and where a run failed in its first turn.
         peak_device_bytes: Option<i64>,
         /// Cell of a study: its runs were trained in one process, in turns, so that they can be
         /// compared block by block. A cell that was begun anew has another name. Null for a run of its

@@ -150,6 +150,19 @@ fn the_optimiser_is_adam() {
     }
 }
 
+#[test]
+fn what_was_recorded_before_an_update_is_lost() {
+    let mut trainer = trainer(EVERYTHING, Loss::Mse, 1);
+    let buffer = collated();
+    step(&mut *trainer, &buffer.batch());
+    trainer.forward(Slot::A, Mode::Training, 0).expect("the device works");
+    trainer.backward(1.0).expect("the device works");
+    trainer.forward(Slot::A, Mode::Training, 0).expect("the device works");
+    trainer.update(1e-2).expect("gradients are there");
+    let error = trainer.backward(1.0).expect_err("the parameters have changed").to_string();
+    assert!(error.contains("backward without forward"), "{error}");
+}
+
 fn parameters(trainer: &dyn Trainer) -> Vec<f32> {
     let state = trainer.state().expect("the device works");
     let parameters = state.tensors.into_iter().filter(|t| t.name.starts_with("parameter."));

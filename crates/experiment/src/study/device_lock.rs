@@ -20,8 +20,8 @@ pub struct DeviceBusy {
     process: String,
 }
 
-/// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The system gives it back when the
-/// process ends, however it ends.
+/// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The
+/// system gives it back when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct DeviceLock {
     _file: File,
