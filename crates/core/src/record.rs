@@ -2,8 +2,9 @@
 //!
 //! The struct is the only place where a column is named; its documentation is the record
 //! dictionary. The schema is a versioned constant: every file holds all columns, in this order and
-//! of these types, so that any reader can put files side by side. Columns are added, never
-//! changed; each addition raises [`SCHEMA_VERSION`].
+//! of these types, so that any reader can put files side by side. A column that is added or renamed
+//! raises [`SCHEMA_VERSION`]; a renamed one says what it `was`, so that [`Table::conform`] reads the
+//! files of every version. What may be unknown is an `Option`: nothing that was not measured is 0.
 //!
 //! Types are those that every reader has: text, signed 64-bit integers, 64-bit floats, flags, and
 //! timestamps in microseconds of UTC without a zone. Durations are nanoseconds.
@@ -13,13 +14,13 @@ mod column;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, new_null_array};
+use arrow_array::{ArrayRef, RecordBatch, new_null_array};
 use arrow_schema::{ArrowError, Field, Schema};
 
 pub use column::{ColumnValue, Timestamp};
 
-/// Raised with every added column.
-pub const SCHEMA_VERSION: i64 = 2;
+/// Raised with every column that is added or renamed.
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// The five tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +72,16 @@ impl Table {
         let fields = columns.iter().map(|c| Field::new(c.name, (c.data_type)(), true));
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
+
+    /// Rows of any version of the schema with exactly the columns of this one: renamed columns are
+    /// found by the name that they had, and optional ones that the version did not have are null.
+    ///
+    /// # Errors
+    /// A column that is missing or of another type.
+    pub fn conform(self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+        let conformed = self.dictionary().1.iter().map(|column| column.find(rows));
+        RecordBatch::try_new(self.schema(), conformed.collect::<Result<_, _>>()?)
+    }
 }
 
 impl fmt::Display for Table {
@@ -84,12 +95,32 @@ impl fmt::Display for Table {
 pub struct Column {
     /// Its name.
     pub name: &'static str,
+    /// The name that it had in earlier versions of the schema.
+    pub was: Option<&'static str>,
     /// What it means, with its unit.
     pub description: &'static str,
     /// Whether values may be missing.
     pub is_optional: bool,
     /// Its Arrow type.
     pub data_type: fn() -> arrow_schema::DataType,
+}
+
+impl Column {
+    /// This column of rows of any version.
+    fn find(&self, rows: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+        let data_type = (self.data_type)();
+        let by_name = |name: &str| rows.column_by_name(name);
+        match by_name(self.name).or_else(|| by_name(self.was?)) {
+            Some(found) if *found.data_type() == data_type => Ok(found.clone()),
+            None if self.is_optional => Ok(new_null_array(&data_type, rows.num_rows())),
+            None => Err(ArrowError::SchemaError(format!("column \"{}\" is missing", self.name))),
+            Some(found) => Err(ArrowError::SchemaError(format!(
+                "column \"{}\" is of type {}, not {data_type}",
+                self.name,
+                found.data_type()
+            ))),
+        }
+    }
 }
 
 /// A row of a table.
@@ -103,24 +134,17 @@ pub trait Record: Sized {
     /// Never for rows of this type; the error is Arrow's.
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
 
-    /// Turns columns into rows. Columns are found by their names, others are ignored; those whose
-    /// values may be missing need not be there, because older versions did not have all of them.
+    /// Turns columns into rows; the columns may be those of any version ([`Table::conform`]).
     ///
     /// # Errors
     /// A column that is missing, of another type, or without values that must be there.
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
 }
 
-/// The values of the column of that name; nulls, if rows of an older version have no such column.
-fn column<T: ColumnValue>(batch: &RecordBatch, name: &str) -> Result<Vec<T>, ArrowError> {
-    let nulls = || T::IS_OPTIONAL.then(|| new_null_array(&T::data_type(), batch.num_rows()));
-    let array = batch.column_by_name(name).cloned().or_else(nulls);
-    let values = array.and_then(|array| T::values(&array));
-    values.ok_or_else(|| {
-        ArrowError::SchemaError(format!(
-            "column \"{name}\" is missing, or not of type {} with a value in every row",
-            T::data_type()
-        ))
+/// The values of a column of conformed rows.
+fn values<T: ColumnValue>(rows: &RecordBatch, name: &str) -> Result<Vec<T>, ArrowError> {
+    rows.column_by_name(name).and_then(|array| T::values(array)).ok_or_else(|| {
+        ArrowError::SchemaError(format!("column \"{name}\" lacks values that must be there"))
     })
 }
 
@@ -128,11 +152,11 @@ macro_rules! record {
     (
         $(#[doc = $description:literal])*
         $table:literal => $record:ident in $variant:ident {
-            $( $(#[doc = $doc:literal])* $field:ident: $type:ty, )*
+            $( $(#[doc = $doc:literal])* $field:ident $(was $was:ident)?: $type:ty, )*
         }
     ) => {
         $(#[doc = $description])*
-        #[derive(Debug, Clone, Default, PartialEq)]
+        #[derive(Debug, Clone, PartialEq)]
         pub struct $record {
             $( $(#[doc = $doc])* pub $field: $type, )*
         }
@@ -142,6 +166,7 @@ macro_rules! record {
             const DESCRIPTION: &'static str = concat!($($description),*);
             const COLUMNS: &'static [Column] = &[$(Column {
                 name: stringify!($field),
+                was: None $(.or(Some(stringify!($was))))?,
                 description: concat!($($doc),*),
                 is_optional: <$type as ColumnValue>::IS_OPTIONAL,
                 data_type: <$type as ColumnValue>::data_type,
@@ -157,7 +182,8 @@ macro_rules! record {
                 )
             }
             fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError> {
-                $(let mut $field = column::<$type>(batch, stringify!($field))?.into_iter();)*
+                let batch = Table::$variant.conform(batch)?;
+                $(let mut $field = values::<$type>(&batch, stringify!($field))?.into_iter();)*
                 let row = || Some(Self { $($field: $field.next()?),* });
                 Ok(std::iter::from_fn(row).collect())
             }
@@ -175,52 +201,55 @@ record! {
         /// Study that the run belongs to.
         study: String,
         /// When the run started.
-        started_at: Timestamp,
+        started_at: Option<Timestamp>,
         /// When the run ended.
-        finished_at: Timestamp,
-        /// `completed`, `nan`, `interrupted`, `failed`, or `crashed`: the process ended without a word
-        /// and its rows were salvaged.
+        finished_at: Option<Timestamp>,
+        /// `completed`, `nan`, `interrupted`, `failed`, or `crashed`: the process was killed or the
+        /// machine stopped, and `batchlab doctor` recovered the rows.
         status: String,
         /// Why the run did not complete.
         error: Option<String>,
         /// The resolved configuration, all defaults filled in, as JSON.
         config: String,
         /// SHA-256 of the resolved configuration.
-        config_hash: String,
+        config_hash: Option<String>,
         /// Version of batchlab.
-        version: String,
+        version: Option<String>,
         /// Commit from which batchlab was built; null outside a repository.
         git_commit: Option<String>,
         /// Whether files differed from that commit when batchlab was built.
         git_dirty: Option<bool>,
         /// Rust compiler.
-        rustc: String,
+        rustc: Option<String>,
         /// `debug` or `release`.
-        build_profile: String,
+        build_profile: Option<String>,
         /// Name of the machine.
-        host: String,
+        host: Option<String>,
         /// Operating system and its kernel.
-        os: String,
+        os: Option<String>,
         /// Model of the processor.
-        cpu_model: String,
+        cpu_model: Option<String>,
         /// Processors that the run may use.
-        cpu_count: i64,
+        cpu_count: Option<i64>,
         /// Threads that the engine uses.
-        n_thread: i64,
+        n_thread: Option<i64>,
         /// Device of the engine, `cpu` or `cuda:0`.
         device: String,
         /// Data set.
         dataset: String,
         /// SHA-256 over everything that training can see of the data.
-        dataset_hash: String,
+        dataset_hash: Option<String>,
+        /// What one output is, the unit of `n_output`: `graph` or `node`; null, that is `graph`, before
+        /// version 3 of this schema.
+        output: Option<String>,
         /// Graphs in the data set.
-        n_graph: i64,
+        n_graph: Option<i64>,
         /// Graphs for training.
-        n_train: i64,
+        n_train: Option<i64>,
         /// Graphs for validation.
-        n_validation: i64,
+        n_validation: Option<i64>,
         /// Graphs for testing.
-        n_test: i64,
+        n_test: Option<i64>,
         /// Target.
         target: Option<String>,
         /// Unit of the target.
@@ -228,11 +257,11 @@ record! {
         /// Mean of the target over the training graphs, in its unit.
         target_mean: Option<f64>,
         /// Standard deviation of the target over the training graphs, in its unit.
-        target_deviation: Option<f64>,
+        target_std was target_deviation: Option<f64>,
         /// Model.
         model: String,
         /// Trainable numbers of the model.
-        n_parameter: i64,
+        n_parameter: Option<i64>,
         /// Batching strategy as results name it, for example `static-64`.
         batcher: String,
         /// B: at most B - 1 real graphs in a batch, and one slot for padding.
@@ -247,26 +276,26 @@ record! {
         /// Batches prepared ahead by another thread; 0 means in turn.
         prefetch_depth: i64,
         /// Seed of the split.
-        seed_split: i64,
+        seed_split: Option<i64>,
         /// Seed of the order of the graphs.
-        seed_order: i64,
+        seed_order: Option<i64>,
         /// Seed of the initial parameters.
-        seed_init: i64,
+        seed_init: Option<i64>,
         /// Steps asked for.
         n_step_planned: i64,
         /// Steps done.
-        n_step: i64,
+        n_step: Option<i64>,
         /// Distinct padded shapes that training met; the number of compilations of an engine that
         /// compiles per shape.
-        n_shape: i64,
+        n_shape: Option<i64>,
         /// Loading the data, in nanoseconds.
-        load_ns: i64,
+        load_ns: Option<i64>,
         /// Opening the batcher of the training set, in nanoseconds.
-        prepare_ns: i64,
+        prepare_ns: Option<i64>,
         /// All training steps, without evaluations, in nanoseconds.
-        train_ns: i64,
+        train_ns: Option<i64>,
         /// All evaluations, in nanoseconds.
-        eval_ns: i64,
+        eval_ns: Option<i64>,
         /// Largest memory of the process on the host, in bytes; null where the system does not say, and
         /// for runs of a cell, which share a process.
         peak_host_bytes: Option<i64>,
@@ -305,12 +334,16 @@ record! {
         n_node: i64,
         /// Real edges.
         n_edge: i64,
+        /// Outputs that the loss sees: the real graphs, or the output nodes of one large graph.
+        n_output was n_graph: i64,
         /// Graphs with padding.
-        padded_n_graph: i64,
+        n_graph_padded was padded_n_graph: i64,
         /// Nodes with padding.
-        padded_n_node: i64,
+        n_node_padded was padded_n_node: i64,
         /// Edges with padding.
-        padded_n_edge: i64,
+        n_edge_padded was padded_n_edge: i64,
+        /// Outputs with padding.
+        n_output_padded was padded_n_graph: i64,
         /// Number of the padded shape, in the order of first appearance, from 0.
         shape_id: i64,
         /// Whether the shape appeared for the first time.
@@ -358,10 +391,10 @@ record! {
         step: i64,
         /// `train`, `validation` or `test`.
         split: String,
-        /// Graphs evaluated.
-        n_graph: i64,
+        /// Outputs evaluated: graphs, or nodes of one large graph.
+        n_output was n_graph: Option<i64>,
         /// Mean loss, in standardised units.
-        loss: f64,
+        loss: Option<f64>,
         /// Root mean squared error in the unit of the target; null for classes.
         rmse: Option<f64>,
         /// Mean absolute error in the unit of the target; null for classes.
@@ -372,7 +405,7 @@ record! {
         /// target.
         rmse_of_mean: Option<f64>,
         /// The evaluation, in nanoseconds.
-        eval_ns: i64,
+        eval_ns: Option<i64>,
     }
 }
 
@@ -382,7 +415,7 @@ record! {
         /// Identifier of the run.
         run_id: String,
         /// When it happened.
-        at: Timestamp,
+        at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
         /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`, or what
@@ -414,6 +447,7 @@ record! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow_array::{BooleanArray, Float64Array, Int64Array, StringArray};
     use arrow_schema::DataType;
 
     #[test]
@@ -431,7 +465,7 @@ mod tests {
     fn rows_come_back_from_columns_in_any_order() {
         let rows = [None, Some(i64::MIN)].map(|step| EventRecord {
             run_id: "a".into(),
-            at: Timestamp(-1),
+            at: Some(Timestamp(-1)),
             step,
             kind: "note".into(),
             message: String::new(),
@@ -441,15 +475,36 @@ mod tests {
         let backwards: Vec<usize> = (0..batch.num_columns()).rev().collect();
         let batch = batch.project(&backwards).unwrap();
         assert_eq!(EventRecord::from_batch(&batch).unwrap(), rows);
-        let runs = [RunRecord { git_dirty: Some(true), n_shape: 7, ..RunRecord::default() }];
-        assert_eq!(RunRecord::from_batch(&RunRecord::to_batch(&runs).unwrap()).unwrap(), runs);
-
         // An older version did not know the last column.
         let older: Vec<usize> = (1..batch.num_columns()).collect();
         let older = batch.project(&older).unwrap();
         assert!(EventRecord::from_batch(&older).unwrap().iter().all(|row| row.payload.is_none()));
         let error = StepRecord::from_batch(&batch).unwrap_err().to_string();
-        assert!(error.contains("column \"step\" is missing, or not of type Int64"), "{error}");
+        assert!(error.contains("column \"epoch\" is missing"), "{error}");
+    }
+
+    #[test]
+    fn renamed_columns_are_found_by_their_former_names() {
+        let column = |name: &str| Field::new(name, DataType::Int64, true);
+        let former: Vec<Field> = Table::Steps
+            .dictionary()
+            .1
+            .iter()
+            .filter(|column| column.name != "n_output" && column.name != "n_output_padded")
+            .map(|c| Field::new(c.was.unwrap_or(c.name), (c.data_type)(), true))
+            .collect();
+        assert!(former.contains(&column("padded_n_node")) && !former.contains(&column("n_node_padded")));
+        let n_row = 2;
+        let columns = former.iter().map(|field| match field.data_type() {
+            DataType::Int64 => Arc::new(Int64Array::from(vec![7; n_row])) as ArrayRef,
+            DataType::Float64 => Arc::new(Float64Array::from(vec![0.5; n_row])),
+            DataType::Boolean => Arc::new(BooleanArray::from(vec![false; n_row])),
+            _ => Arc::new(StringArray::from(vec!["a"; n_row])),
+        });
+        let columns = columns.collect();
+        let rows = RecordBatch::try_new(Arc::new(Schema::new(former)), columns).unwrap();
+        let rows = StepRecord::from_batch(&rows).unwrap();
+        assert_eq!((rows[1].n_node_padded, rows[1].n_output, rows[1].n_output_padded), (7, 7, 7));
     }
 
     #[test]

@@ -18,7 +18,9 @@ use batchlab_stats::mean;
 use serde::Serialize;
 
 use crate::options::Options;
-use crate::read::{Device, Parts, Run};
+use batchlab_results::{DeviceTimes, Parts};
+
+use crate::read::Run;
 use crate::setting::{Group, Setting};
 use crate::verdict::shared_cells;
 
@@ -185,11 +187,11 @@ fn of_size(
 fn means(runs: &[&Run]) -> Option<Parts> {
     let parts: Vec<Parts> = runs.iter().filter_map(|run| run.parts).collect();
     let of = |part: fn(&Parts) -> f64| mean(&parts.iter().map(part).collect::<Vec<_>>());
-    let device: Option<Vec<Device>> = parts.iter().map(|parts| parts.device).collect();
+    let device: Option<Vec<DeviceTimes>> = parts.iter().map(|parts| parts.device).collect();
     let of_device =
-        |part: fn(&Device) -> f64| mean(&device.as_ref()?.iter().map(part).collect::<Vec<_>>());
+        |part: fn(&DeviceTimes) -> f64| mean(&device.as_ref()?.iter().map(part).collect::<Vec<_>>());
     let device = || {
-        Some(Device {
+        Some(DeviceTimes {
             upload: of_device(|d| d.upload)?,
             forward: of_device(|d| d.forward)?,
             backward: of_device(|d| d.backward)?,
@@ -208,7 +210,7 @@ fn means(runs: &[&Run]) -> Option<Parts> {
         work: of(|parts| parts.work)? + untold,
         new_shapes: is_told.then_some(new_shapes),
         device: device(),
-        graphs_per_step: of(|parts| parts.graphs_per_step)?,
+        outputs_per_step: of(|parts| parts.outputs_per_step)?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! From results to tables, figures and one page.
 //!
 //! ```text
-//! tables/** -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
+//! tables/** -> RunSummary -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
 //! ```
 //!
 //! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run, or the
@@ -14,6 +14,7 @@
 //! Published results of others come into the same tables by [`import`].
 
 mod attribution;
+pub mod compare;
 mod draw;
 mod error;
 mod figures;
@@ -36,7 +37,8 @@ pub use figures::{
 };
 pub use options::Options;
 pub use page::html;
-pub use read::{Block, Device, Eval, Parts, Results, Run, Times, Work};
+pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
+pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{Measure, Rival, Standing, Unit, Verdict, sentence, verdicts};
 

@@ -34,8 +34,8 @@ macro_rules! setting {
 /// The columns by which runs are grouped.
 const GROUP: &str = concat!(setting!(), ", batch_size, batcher, batcher_options");
 
-/// All runs, with the options that no column holds. Stands before the other parts of a query. Columns
-/// that older files do not have are null. Of the runs of cells with the same seeds, the last one counts.
+/// All runs, with the options that no column holds. Stands before the other parts of a query. Of the
+/// runs of cells with the same seeds, the last one counts.
 const RUNS: &str = concat!(
     r#"with all_runs as (
     select *, config->'$.model' as model_options, config->'$.split' as split_options,
@@ -43,10 +43,7 @@ const RUNS: &str = concat!(
            json_merge_patch(config->'$.batcher', '{"batch_size": null}') as batcher_options,
            status = 'completed' and coalesce(n_attempt, 1) = 1 and coalesce(is_exclusive, true)
                as is_timed
-    from (from read_parquet('tables/runs/*.parquet', union_by_name = true)
-          union all by name
-          select null::text as cell, null::bigint as n_attempt, null::boolean as is_exclusive
-          where false)
+    from 'tables/runs/*.parquet'
 ), runs as (
     select * replace (is_timed and (cell is null or run_id = max(run_id)
                filter (where is_timed and cell is not null) over (partition by "#,
@@ -60,19 +57,17 @@ const RUNS: &str = concat!(
 const STEPS: &str = "\
 , steps as (
     select steps.*, prefetch_depth, cell
-    from (from read_parquet('tables/steps/*.parquet', union_by_name = true)
-          union all by name select null::bigint as block where false) as steps
-    join runs using (run_id)
+    from 'tables/steps/*.parquet' as steps join runs using (run_id)
     where is_timed and not is_warmup and coalesce(block, 1) > 0
 )
 ";
 
-/// Time per real graph of every block of every run in a cell.
+/// Time per output of every block of every run in a cell.
 const BLOCKS: &str = "\
 , blocks as (
-    select run_id, block, sum(step_ns) / sum(n_graph) as ns_per_graph
+    select run_id, block, sum(step_ns) / sum(n_output) as ns_per_output
     from steps where cell is not null and block is not null
-    group by all having sum(n_graph) > 0
+    group by all having sum(n_output) > 0
 )";
 
 pub(crate) fn times() -> String {
@@ -91,9 +86,9 @@ where is_timed group by all order by all;"
 
 pub(crate) fn speed_up() -> String {
     format!(
-        "-- Time per real graph where all runs of a setting tell their graphs, else per step.
+        "-- Time per output where all runs of a setting tell their outputs, else per step.
 {RUNS}{STEPS}{TIMES}, graphs as (
-    select run_id, sum(step_ns) / nullif(sum(n_graph), 0) as graph_ns from steps group by run_id
+    select run_id, sum(step_ns) / nullif(sum(n_output), 0) as graph_ns from steps group by run_id
 ), means as (
     select {GROUP}, avg(combined_mean) as step_ns, avg(graph_ns) as graph_ns,
            bool_and(graph_ns is not null) as knows_graphs
@@ -123,7 +118,7 @@ group by all order by all;"
 pub(crate) fn throughput() -> String {
     format!(
         "{RUNS}{STEPS}, work as (
-    select run_id, sum(n_graph) / (sum(step_ns) / 1e9) as graphs_per_s,
+    select run_id, sum(n_output) / (sum(step_ns) / 1e9) as graphs_per_s,
            sum(n_edge) / (sum(step_ns) / 1e9) as edges_per_s
     from steps group by run_id
 )
@@ -137,8 +132,8 @@ group by all order by all;"
 pub(crate) fn padding() -> String {
     format!(
         "{RUNS}{STEPS}, waste as (
-    select run_id, 1 - sum(n_node) / sum(padded_n_node) as nodes,
-           1 - sum(n_edge) / sum(padded_n_edge) as edges
+    select run_id, 1 - sum(n_node) / sum(n_node_padded) as nodes,
+           1 - sum(n_edge) / sum(n_edge_padded) as edges
     from steps group by run_id
 )
 select {GROUP}, 100 * avg(nodes) as padding_nodes_percent, 100 * avg(edges) as padding_edges_percent
@@ -187,8 +182,8 @@ group by all order by all;"
 pub(crate) fn blocks() -> String {
     format!(
         "{RUNS}{STEPS}{BLOCKS}
-select {GROUP}, block, count(*) as n_cell, median(ns_per_graph) / 1e3 as us_per_graph,
-       min(ns_per_graph) / 1e3 as least, max(ns_per_graph) / 1e3 as most
+select {GROUP}, block, count(*) as n_cell, median(ns_per_output) / 1e3 as us_per_graph,
+       min(ns_per_output) / 1e3 as least, max(ns_per_output) / 1e3 as most
 from blocks join runs using (run_id) group by all order by all;"
     )
 }
@@ -198,7 +193,7 @@ pub(crate) fn verdict() -> String {
     format!(
         "{RUNS}{STEPS}{BLOCKS}, cells as (
     select a.*, b.batcher as other, b.batcher_options as other_options,
-           ln(a.ns_per_graph / b.ns_per_graph) as ln_ratio
+           ln(a.ns_per_output / b.ns_per_output) as ln_ratio
     from (from blocks join runs using (run_id)) as a
     join (from blocks join runs using (run_id)) as b using (cell, block)
     where a.run_id <> b.run_id
@@ -222,8 +217,8 @@ const PARTS: &str = "\
 ), parts as (
     select run_id, any_value(is_told) as is_told,
            any_value(prefetch_depth = 0) as is_serial,
-           sum(step_ns) / sum(n_graph) as total,
-           sum(n_graph) filter (where not (is_told and is_new_shape)) as n,
+           sum(step_ns) / sum(n_output) as total,
+           sum(n_output) filter (where not (is_told and is_new_shape)) as n,
            sum(step_ns) filter (where not (is_told and is_new_shape)) / n as typical,
            if(is_serial, sum(plan_ns) filter (where not (is_told and is_new_shape)) / n, 0)
                as planning,
@@ -234,7 +229,7 @@ const PARTS: &str = "\
            sum(forward_ns) filter (where not (is_told and is_new_shape)) / n as forward,
            sum(backward_ns) filter (where not (is_told and is_new_shape)) / n as backward,
            sum(optimiser_ns) filter (where not (is_told and is_new_shape)) / n as optimiser
-    from marked group by run_id having sum(n_graph) > 0
+    from marked group by run_id having sum(n_output) > 0
 ), compared as (
     select *, json_merge_patch(batcher_options, '{\"padding\": null}') as grouping_options,
            config->'$.batcher.padding' as padding,
@@ -319,11 +314,11 @@ pub(crate) fn what_if(compile_cost: f64) -> String {
     format!(
         "-- An assumption, not a measurement: {compile_cost} s for every padded shape.
 {RUNS}{STEPS}, measured as (
-    select run_id, sum(step_ns) / sum(n_graph) as ns_per_graph, avg(n_graph) as graphs_per_step
-    from steps group by run_id having sum(n_graph) > 0
+    select run_id, sum(step_ns) / sum(n_output) as ns_per_output, avg(n_output) as graphs_per_step
+    from steps group by run_id having sum(n_output) > 0
 )
-select {GROUP}, avg(n_shape) as shapes, avg(ns_per_graph) / 1e3 as measured_us,
-       avg(ns_per_graph + {compile_cost} * 1e9 * n_shape / (n_step_planned * graphs_per_step)) / 1e3
+select {GROUP}, avg(n_shape) as shapes, avg(ns_per_output) / 1e3 as measured_us,
+       avg(ns_per_output + {compile_cost} * 1e9 * n_shape / (n_step_planned * graphs_per_step)) / 1e3
            as with_compilation_us
 from measured join runs using (run_id) group by all order by all;"
     )

@@ -38,7 +38,7 @@ impl Measure {
 
     fn of(self, run: &Run) -> Option<f64> {
         match self {
-            Self::TimePerGraph => run.work.as_ref().map(|work| 1.0 / work.graphs_per_s),
+            Self::TimePerGraph => run.work.as_ref().map(|work| 1.0 / work.outputs_per_s),
             Self::TimePerStep => run.times.as_ref().map(|times| times.combined_mean),
         }
     }
@@ -227,7 +227,7 @@ impl<'a> Cells<'a> {
                 continue;
             };
             let blocks = cells.entry(cell).or_default();
-            blocks.extend(run.blocks.iter().map(|block| (block.number, block.ns_per_graph())));
+            blocks.extend(run.blocks.iter().map(|block| (block.number, block.ns_per_output())));
         }
         Self(cells)
     }

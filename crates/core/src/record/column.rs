@@ -1,6 +1,7 @@
 //! The types that a column can have.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
@@ -25,8 +26,23 @@ pub trait ColumnValue: Sized {
 }
 
 /// Microseconds of UTC since 1970.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// That time of the system's clock; 1970 for times before.
+    #[must_use]
+    pub fn of(time: SystemTime) -> Self {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Now, by the system's clock.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::of(SystemTime::now())
+    }
+}
 
 macro_rules! column_value {
     ($($type:ty, $is_optional:literal => $array:ty, $data_type:expr, $value:expr,
@@ -63,6 +79,9 @@ column_value! {
     Timestamp, false => TimestampMicrosecondArray,
         DataType::Timestamp(TimeUnit::Microsecond, None), |v| Some(v.0),
         times, |v| v.map(Timestamp);
+    Option<Timestamp>, true => TimestampMicrosecondArray,
+        DataType::Timestamp(TimeUnit::Microsecond, None), |v| v.map(|time| time.0),
+        times, |v| Some(v.map(Timestamp));
 }
 
 fn text(array: &dyn Array) -> Option<&StringArray> {

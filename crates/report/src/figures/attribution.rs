@@ -6,7 +6,7 @@ use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::attribution::{Attribution, Cause, Share};
 use crate::number::{factor, significant};
 use crate::query;
-use crate::read::Parts;
+use batchlab_results::Parts;
 use crate::setting::{Setting, size_name};
 
 type Part = (&'static str, fn(&Parts) -> f64);

@@ -33,7 +33,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
 fn curve(group: &Group) -> Option<Curve> {
     let mut by_block: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for block in group.runs.iter().filter(|run| run.cell.is_some()).flat_map(|run| &run.blocks) {
-        by_block.entry(block.number).or_default().push(block.ns_per_graph() / 1e3);
+        by_block.entry(block.number).or_default().push(block.ns_per_output() / 1e3);
     }
     let points = by_block
         .iter()

@@ -36,9 +36,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
 
 fn curve(group: &Group) -> Option<Curve> {
     let mut by_step: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-    for (step, time) in
-        group.runs.iter().filter_map(|run| run.work.as_ref()).flat_map(|w| &w.stretches)
-    {
+    for (step, time) in group.runs.iter().flat_map(|run| &run.stretches) {
         by_step.entry(step.round() as i64).or_default().push(time / 1e6);
     }
     let points = by_step

@@ -2,7 +2,7 @@
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
-use crate::read::Work;
+use batchlab_results::Work;
 use crate::setting::Setting;
 
 type Part = (&'static str, fn(&Work) -> f64);

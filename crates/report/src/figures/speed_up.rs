@@ -33,8 +33,8 @@ fn knows_graphs(setting: &Setting) -> bool {
 
 /// Time per real graph.
 fn graph_ns(run: &Run) -> Option<f64> {
-    let work = run.work.as_ref().filter(|work| work.graphs_per_s > 0.0)?;
-    Some(1e9 / work.graphs_per_s)
+    let work = run.work.as_ref().filter(|work| work.outputs_per_s > 0.0)?;
+    Some(1e9 / work.outputs_per_s)
 }
 
 /// None where no batch size has two strategies.

@@ -2,13 +2,13 @@
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
-use crate::read::Work;
+use batchlab_results::Work;
 use crate::setting::Setting;
 
 type Part = (&'static str, fn(&Work) -> f64);
 
 const PARTS: [Part; 2] = [
-    ("graphs per second", |work| work.graphs_per_s),
+    ("graphs per second", |work| work.outputs_per_s),
     ("real edges per second", |work| work.edges_per_s),
 ];
 

@@ -2,7 +2,7 @@
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
-use crate::read::Times;
+use batchlab_results::Times;
 use crate::setting::Setting;
 
 type Part = (&'static str, Centre, fn(&Times) -> f64);

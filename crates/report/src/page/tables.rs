@@ -111,7 +111,7 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
                     term.map_or_else(|| "–".to_owned(), |term| format!("{:.3}", term.factor));
                 let _ = write!(html, "<td>{factor}</td>");
             }
-            let _ = write!(html, "<td>{}</td></tr>", precise(share.parts.graphs_per_step));
+            let _ = write!(html, "<td>{}</td></tr>", precise(share.parts.outputs_per_step));
         }
     }
     html.push_str("</table></div></details>");

@@ -1,0 +1,385 @@
+//! Two runs, or two folders of results, side by side: what differs in their configurations and
+//! conditions, and what came of it.
+//!
+//! - [`Side`] is what is compared: the summaries of runs.
+//! - [`compare`] puts runs of equal model, data, strategy and batch size against each other. Two runs
+//!   alone are compared whatever they are.
+//! - An interval is given where there is something to replicate over: at least five blocks that two
+//!   runs of one cell share, or runs of at least five seeds on either side, as in a report. **Steps
+//!   are never replicates**, and neither are times of a run that was resumed or shared its device.
+
+mod differ;
+mod side;
+mod text;
+
+use std::collections::BTreeMap;
+
+use batchlab_stats::{
+    Pairing, interval_of_blocks, mean, median, ratio_of_blocks, ratio_of_medians,
+};
+use batchlab_results::{Block, ResultsError, RunSummary, Untimed};
+use serde::Serialize;
+
+pub use differ::Difference;
+pub use side::Side;
+pub use text::text;
+
+/// Confidence of all intervals.
+const CONFIDENCE: f64 = 0.95;
+/// Seed of the bootstrap: equal results give equal words.
+const SEED: u64 = 1;
+/// Blocks, or seeds on either side, that an interval needs.
+const FEWEST: usize = 5;
+
+/// Why nothing can be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// Results that cannot be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// The run is not among the published ones.
+    #[error(
+        "run {run_id} has no published results in {dir}; a run that is at work, or that crashed, has \
+         none yet: `batchlab doctor {dir}` publishes what a crashed one has left"
+    )]
+    Unpublished {
+        /// The run.
+        run_id: String,
+        /// Folder of the study.
+        dir: String,
+    },
+    /// Two folders without anything in common.
+    #[error(
+        "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
+         {a} has {in_a}\n  {b} has {in_b}\nname two runs to compare them whatever they are"
+    )]
+    NothingInCommon {
+        /// The first folder.
+        a: String,
+        /// The second.
+        b: String,
+        /// What the first holds.
+        in_a: String,
+        /// What the second holds.
+        in_b: String,
+    },
+}
+
+/// Everything that was compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Comparison {
+    /// The first side, as it was named.
+    pub a: String,
+    /// The second.
+    pub b: String,
+    /// Each model, data set, strategy and batch size that both sides have.
+    pub pairs: Vec<Pair>,
+    /// What only the first side has.
+    pub only_a: Vec<String>,
+    /// What only the second side has.
+    pub only_b: Vec<String>,
+}
+
+/// Runs against runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pair {
+    /// What is compared.
+    pub title: String,
+    /// Runs of the first side.
+    pub runs_a: Vec<String>,
+    /// Runs of the second side.
+    pub runs_b: Vec<String>,
+    /// Keys of the configuration that differ.
+    pub configuration: Vec<Difference>,
+    /// Machine, program and data, where they differ.
+    pub conditions: Vec<Difference>,
+    /// Numbers of both.
+    pub measures: Vec<Measure>,
+    /// Keys in which runs of one side differ from each other, other than seeds; they are no repeats then.
+    pub mixed: Vec<String>,
+    /// Why the times have no interval although there are enough blocks or runs.
+    pub untimed: Vec<String>,
+    /// What the intervals are over.
+    pub replicates: Replicates,
+}
+
+/// What stands behind intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replicates {
+    /// So many blocks that two runs were trained in, in turns.
+    Blocks(usize),
+    /// Runs of so many different seeds on either side.
+    Runs(usize, usize),
+    /// Too few of anything: runs of so many different seeds on either side.
+    TooFew(usize, usize),
+}
+
+/// One number of both sides: of several runs, the median over seeds; a time of two runs that share
+/// blocks, the geometric mean over these.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measure {
+    /// With its unit.
+    pub name: String,
+    /// Of the first side.
+    pub a: Option<f64>,
+    /// Of the second.
+    pub b: Option<f64>,
+    /// Second over first.
+    pub ratio: Option<f64>,
+    /// 95 % bootstrap interval of this ratio.
+    pub interval: Option<(f64, f64)>,
+}
+
+type Key = (String, String, String, Option<i64>);
+
+/// Puts two sides against each other.
+///
+/// # Errors
+/// Two folders that have nothing in common.
+pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
+    let (groups_a, groups_b) = (groups(&a.runs), groups(&b.runs));
+    let comparison = |pairs, only_a, only_b| Comparison {
+        a: a.name.clone(),
+        b: b.name.clone(),
+        pairs,
+        only_a,
+        only_b,
+    };
+    if let ([_], [_]) = (&groups_a[..], &groups_b[..]) {
+        // One kind of run on either side: the difference between them is what is asked for.
+        let title = |groups: &[(Key, Vec<&RunSummary>)]| title(&groups[0].0);
+        let (title_a, title_b) = (title(&groups_a), title(&groups_b));
+        let title =
+            if title_a == title_b { title_a } else { format!("{title_a} against {title_b}") };
+        let pair = pair(title, &groups_a[0].1, &groups_b[0].1);
+        return Ok(comparison(vec![pair], Vec::new(), Vec::new()));
+    }
+    let find = |groups: &[(Key, Vec<&'_ RunSummary>)], key: &Key| groups.iter().any(|(own, _)| own == key);
+    let mut pairs = Vec::new();
+    for (key, runs_a) in &groups_a {
+        if let Some((_, runs_b)) = groups_b.iter().find(|(own, _)| own == key) {
+            pairs.push(pair(title(key), runs_a, runs_b));
+        }
+    }
+    let only = |own: &[(Key, Vec<&RunSummary>)], other: &[(Key, Vec<&RunSummary>)]| -> Vec<String> {
+        own.iter().filter(|(key, _)| !find(other, key)).map(|(key, _)| title(key)).collect()
+    };
+    let (only_a, only_b) = (only(&groups_a, &groups_b), only(&groups_b, &groups_a));
+    if pairs.is_empty() {
+        return Err(CompareError::NothingInCommon {
+            a: a.name.clone(),
+            b: b.name.clone(),
+            in_a: only_a.join("; "),
+            in_b: only_b.join("; "),
+        });
+    }
+    Ok(comparison(pairs, only_a, only_b))
+}
+
+/// Runs of equal model, data, strategy and batch size.
+fn groups(runs: &[RunSummary]) -> Vec<(Key, Vec<&RunSummary>)> {
+    let mut groups: BTreeMap<Key, Vec<&RunSummary>> = BTreeMap::new();
+    for summary in runs {
+        let run = &summary.run;
+        let key = (run.model.clone(), run.dataset.clone(), run.batcher.clone(), run.batch_size);
+        groups.entry(key).or_default().push(summary);
+    }
+    groups.into_iter().collect()
+}
+
+fn title((model, dataset, batcher, size): &Key) -> String {
+    let size = size.map_or_else(String::new, |size| format!(", B = {size}"));
+    format!("{model} on {dataset}, {batcher}{size}")
+}
+
+fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
+    let blocks = shared_blocks(a, b);
+    let enough = |n: usize| n >= FEWEST;
+    let untimed = untimed(a, b);
+    let mixed = mixed(a, b);
+    let (n_a, n_b) = (by_seed(a, |_| Some(1.0)).len(), by_seed(b, |_| Some(1.0)).len());
+    let replicates = if enough(blocks.len()) {
+        Replicates::Blocks(blocks.len())
+    } else if enough(n_a) && enough(n_b) && mixed.is_empty() {
+        Replicates::Runs(n_a, n_b)
+    } else {
+        Replicates::TooFew(n_a, n_b)
+    };
+    // Repeats differ in their seeds by intention.
+    let is_repeat = a.len() > 1 || b.len() > 1;
+    let mut configuration = differ::of_configurations(&a[0].config, &b[0].config);
+    configuration.retain(|d| !(is_repeat && d.key.starts_with("training.seeds.")));
+    let mut measures = Vec::new();
+    for (name, of_run, of_block) in TIMES {
+        if !blocks.is_empty() && untimed.is_empty() {
+            measures.push(over_blocks(name, &blocks, *of_block));
+            continue;
+        }
+        let is_over_runs = matches!(replicates, Replicates::Runs(..)) && untimed.is_empty();
+        let interval = if is_over_runs { over_runs(a, b, *of_run) } else { None };
+        measures.extend(measure((*name).to_owned(), a, b, of_run, interval));
+    }
+    for (name, of_run) in COUNTS {
+        measures.extend(measure((*name).to_owned(), a, b, of_run, None));
+    }
+    let mut errors: Vec<String> =
+        a.iter().chain(b).flat_map(|run| side::errors(run).into_keys()).collect();
+    errors.sort();
+    errors.dedup();
+    for name in errors {
+        let of_run = |run: &RunSummary| side::errors(run).get(&name).copied();
+        // Blocks say nothing of errors: two runs end with one error each.
+        let is_over_runs = matches!(replicates, Replicates::Runs(..));
+        let interval = if is_over_runs { over_runs(a, b, of_run) } else { None };
+        measures.extend(measure(name.clone(), a, b, of_run, interval));
+    }
+    let names = |runs: &[&RunSummary]| runs.iter().map(|run| run.run.run_id.clone()).collect();
+    let conditions = differ::of_conditions(&side::conditions(a[0]), &side::conditions(b[0]));
+    Pair {
+        title,
+        runs_a: names(a),
+        runs_b: names(b),
+        configuration,
+        conditions,
+        measures,
+        mixed,
+        untimed,
+        replicates,
+    }
+}
+
+/// Runs whose times say little about others, with the reason.
+fn untimed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
+    let runs = a.iter().chain(b);
+    let mut found: Vec<String> =
+        runs.filter_map(|run| {
+            let why = match run.untimed()? {
+                Untimed::Resumed => {
+                    "was interrupted and resumed, so that its times come from several processes"
+                }
+                Untimed::SharedDevice => "did not have the device for itself",
+            };
+            Some(format!("{} {why}", run.run.run_id))
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Keys in which runs of one side differ from each other, apart from those that make no difference to
+/// training, or are meant to differ.
+fn mixed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
+    const HARMLESS: [&str; 5] =
+        ["training.seeds.", "training.checkpoint", "sink", "study", "n_attempt"];
+    let mut keys: Vec<String> = [a, b]
+        .iter()
+        .flat_map(|side| side.iter().map(|run| (side[0], *run)))
+        .flat_map(|(first, run)| {
+            let mut found = differ::of_configurations(&first.config, &run.config);
+            found.extend(differ::of_conditions(&side::conditions(first), &side::conditions(run)));
+            found.into_iter().map(|difference| difference.key)
+        })
+        .filter(|key| !HARMLESS.iter().any(|harmless| key.starts_with(harmless)))
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+type OfRun = fn(&RunSummary) -> Option<f64>;
+type OfBlock = fn(&Block) -> f64;
+
+const TIMES: &[(&str, OfRun, OfBlock)] = &[
+    (
+        "time of a step, ms",
+        |run| Some(run.steps.times?.combined_mean / 1e6),
+        |block| block.ns / block.n_step / 1e6,
+    ),
+    (
+        "time per graph, us",
+        |run| Some(1e6 / run.steps.work?.outputs_per_s).filter(|us| us.is_finite()),
+        |block| block.ns_per_output() / 1e3,
+    ),
+];
+
+const COUNTS: &[(&str, OfRun)] = &[
+    ("graphs in a step", |run| Some(run.steps.work?.outputs_per_step)),
+    ("real nodes, %", |run| Some(100.0 * run.steps.work?.node_fill)),
+    ("real edges, %", |run| Some(100.0 * run.steps.work?.edge_fill)),
+    ("distinct shapes", |run| run.run.n_shape.map(|n| n as f64)),
+];
+
+/// The blocks that two runs of one cell were both trained in.
+fn shared_blocks<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<[&'a Block; 2]> {
+    let ([a], [b]) = (a, b) else { return Vec::new() };
+    if a.run.run_id == b.run.run_id || a.run.cell.is_none() || a.run.cell != b.run.cell {
+        return Vec::new();
+    }
+    let of_b = |number: i64| b.steps.blocks.iter().find(|block| block.number == number);
+    a.steps.blocks.iter().filter_map(|block| Some([block, of_b(block.number)?])).collect()
+}
+
+/// A time of two runs that were trained in turns, as a report has it: block by block, so that what
+/// disturbs the machine for longer than a block cancels.
+fn over_blocks(name: &str, blocks: &[[&Block; 2]], of_block: OfBlock) -> Measure {
+    let cell: Vec<(f64, f64)> = blocks.iter().map(|[a, b]| (of_block(b), of_block(a))).collect();
+    let centre = |of: fn(&(f64, f64)) -> f64| {
+        mean(&cell.iter().map(|pair| of(pair).ln()).collect::<Vec<_>>()).map(f64::exp)
+    };
+    let (a, b) = (centre(|pair| pair.1), centre(|pair| pair.0));
+    let cells = [cell];
+    let interval = interval_of_blocks(&cells, CONFIDENCE, SEED).ok();
+    let interval = interval.map(|ratio| (ratio.interval.low, ratio.interval.high));
+    Measure { name: name.to_owned(), a, b, ratio: ratio_of_blocks(&cells), interval }
+}
+
+fn measure(
+    name: String,
+    a: &[&RunSummary],
+    b: &[&RunSummary],
+    of_run: impl Fn(&RunSummary) -> Option<f64>,
+    interval: Option<(f64, f64)>,
+) -> Option<Measure> {
+    let centre = |runs: &[&RunSummary]| {
+        let by_seed = by_seed(runs, &of_run).into_iter();
+        median(&by_seed.map(|(_, value)| value).collect::<Vec<_>>())
+    };
+    let (a, b) = (centre(a), centre(b));
+    if a.is_none() && b.is_none() {
+        return None;
+    }
+    let ratio = a.zip(b).filter(|(a, _)| *a > 0.0).map(|(a, b)| b / a);
+    Some(Measure { name, a, b, ratio, interval })
+}
+
+/// Runs belong together in pairs where both sides have the same seeds.
+fn over_runs(a: &[&RunSummary], b: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) -> Option<(f64, f64)> {
+    let (a, b) = (by_seed(a, &of_run), by_seed(b, &of_run));
+    let is_paired = a.iter().map(|(seeds, _)| seeds).eq(b.iter().map(|(seeds, _)| seeds));
+    let pairing = if is_paired { Pairing::Paired } else { Pairing::Independent };
+    let values = |sample: Vec<(Seeds, f64)>| -> Vec<f64> {
+        sample.into_iter().map(|(_, value)| value).collect()
+    };
+    interval(&values(a), &values(b), pairing)
+}
+
+type Seeds = [Option<i64>; 3];
+
+/// One number for all runs of equal seeds, their median: the same training again says nothing new of
+/// errors, and too little of times.
+fn by_seed(runs: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) -> Vec<(Seeds, f64)> {
+    let mut of_seeds: BTreeMap<Seeds, Vec<f64>> = BTreeMap::new();
+    for run in runs {
+        if let Some(value) = of_run(run) {
+            of_seeds.entry([run.run.seed_split, run.run.seed_order, run.run.seed_init]).or_default().push(value);
+        }
+    }
+    of_seeds.into_iter().filter_map(|(seeds, values)| Some((seeds, median(&values)?))).collect()
+}
+
+fn interval(a: &[f64], b: &[f64], pairing: Pairing) -> Option<(f64, f64)> {
+    let interval = ratio_of_medians(b, a, pairing, CONFIDENCE, SEED).ok()?;
+    Some((interval.low, interval.high))
+}

@@ -1,0 +1,87 @@
+//! What is compared.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use batchlab_results::{ResultsError, RunSummary};
+use serde_json::{Value, json};
+
+use super::CompareError;
+
+/// One run, or all runs of a folder that did all their steps.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// As it was named.
+    pub name: String,
+    /// The runs.
+    pub runs: Vec<RunSummary>,
+    /// Runs of a folder that did not complete, and are left out.
+    pub n_left_out: usize,
+}
+
+impl Side {
+    /// One run of a study.
+    ///
+    /// # Errors
+    /// A run without published results, a damaged file.
+    pub fn of_run(name: &str, dir: &Path, run_id: &str) -> Result<Self, CompareError> {
+        let run = RunSummary::read(dir, run_id)?.ok_or_else(|| CompareError::Unpublished {
+            run_id: run_id.to_owned(),
+            dir: dir.display().to_string(),
+        })?;
+        Ok(Self { name: name.to_owned(), runs: vec![run], n_left_out: 0 })
+    }
+
+    /// All runs of a study that did all their steps.
+    ///
+    /// # Errors
+    /// A folder without results, a damaged file.
+    pub fn of_study(name: &str, dir: &Path) -> Result<Self, CompareError> {
+        let all = RunSummary::read_all(dir)?;
+        let n_all = all.len();
+        let runs = all.into_iter().map(|(_, run)| run);
+        let runs: Vec<_> = runs.filter(|run| run.run.status == "completed").collect();
+        if runs.is_empty() {
+            return Err(ResultsError::NoTables { dir: dir.to_owned() }.into());
+        }
+        Ok(Self { name: name.to_owned(), n_left_out: n_all - runs.len(), runs })
+    }
+}
+
+/// What besides the configuration decides on times.
+pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
+    let run = &summary.run;
+    vec![
+        ("host", json!(run.host)),
+        ("cpu_model", json!(run.cpu_model)),
+        ("device", json!(run.device)),
+        ("os", json!(run.os)),
+        ("build_profile", json!(run.build_profile)),
+        ("version", json!(run.version)),
+        ("git_commit", json!(run.git_commit)),
+        ("dataset_hash", json!(run.dataset_hash)),
+        ("timing", json!(run.timing)),
+        ("n_thread", json!(run.n_thread)),
+        ("n_attempt", json!(run.n_attempt)),
+    ]
+}
+
+/// The errors of the last evaluation of each subset, by name with unit.
+pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
+    // Behind a pure number, its unit would read as another.
+    let unit = summary.run.target_unit.as_ref().filter(|unit| *unit != "1");
+    let unit = unit.map_or_else(String::new, |unit| format!(", {unit}"));
+    let mut errors = BTreeMap::new();
+    // Later evaluations replace earlier ones.
+    for eval in &summary.evals {
+        let split = &eval.split;
+        for (kind, value, unit) in
+            [("RMSE", eval.rmse, &*unit), ("MAE", eval.mae, &*unit), ("accuracy", eval.accuracy, "")]
+        {
+            if let Some(value) = value {
+                errors.insert(format!("{kind} on {split}{unit}"), value);
+            }
+        }
+    }
+    errors
+}

@@ -1,0 +1,118 @@
+//! Why results cannot be written or read.
+
+use std::path::{Path, PathBuf};
+
+use batchlab_core::SinkError;
+
+/// Why results cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// The system refused to write.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system refused to read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A folder without published tables.
+    #[error(
+        "{} holds no results: there is no file {}; give the folder of a study, such as \
+         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display()
+    )]
+    NoTables {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A file that is not what this program writes, or no longer.
+    #[error("cannot read {}: {reason}; `batchlab doctor` names all damaged files", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The tables are of an earlier version, and readers of a table need one version.
+    #[error(
+        "the tables in {} are of version {found} of the schema, this program writes version \
+         {SCHEMA_VERSION}; `batchlab doctor {} --upgrade` rewrites them, or choose another folder",
+        dir.join("tables").display(), dir.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
+    )]
+    OlderTables {
+        /// Folder of the study.
+        dir: PathBuf,
+        /// Their version.
+        found: i64,
+    },
+    /// A sink cannot encode.
+    #[error("sink: {0}")]
+    Sink(#[from] SinkError),
+    /// A sink says that it wrote other rows than it was given; a bug of the sink.
+    #[error(
+        "sink \"{sink}\" wrote {written} rows of table \"{table}\", but {recorded} were recorded"
+    )]
+    Rows {
+        /// Name of the sink.
+        sink: String,
+        /// Name of the table.
+        table: &'static str,
+        /// Rows by its own account.
+        written: u64,
+        /// Rows that it was given.
+        recorded: u64,
+    },
+    /// The recorded configuration of a run does not say which sinks wrote its tables.
+    #[error("{}: {reason}", path.display())]
+    Config {
+        /// The recorded configuration.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process works on the run.
+    #[error("run {run_id} is at work in another process ({process}); wait for it, or end it first")]
+    AtWork {
+        /// The run.
+        run_id: String,
+        /// Which process, as it says itself.
+        process: String,
+    },
+    /// A record of an event file that is cut or damaged.
+    #[error("the event file {} is damaged at byte {at}: {reason}", path.display())]
+    Event {
+        /// The file.
+        path: PathBuf,
+        /// Where the record begins.
+        at: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl ResultsError {
+    /// Whether the results are at fault, rather than the place to read from or to write to.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Event { .. })
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Write { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn damaged(path: &Path, error: impl std::fmt::Display) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: error.to_string() }
+    }
+}

@@ -1,0 +1,149 @@
+//! The event files of TensorBoard.
+//!
+//! A file is a row of records: the length of the data (8 bytes, little-endian), its masked CRC32C, the
+//! data, their masked CRC32C (`TFRecord`, `tensorflow/core/lib/io/record_writer.h`). The data are a
+//! protocol buffer, `tensorflow/core/util/event.proto`; of it, scalars need the fields below.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use prost::Message;
+
+use crate::ResultsError;
+
+/// What happened at a moment.
+#[derive(Clone, PartialEq, Message)]
+pub struct Event {
+    /// Seconds of UTC since 1970.
+    #[prost(double, tag = "1")]
+    pub wall_time: f64,
+    /// Steps done.
+    #[prost(int64, tag = "2")]
+    pub step: i64,
+    /// In the first record: `brain.Event:2`.
+    #[prost(string, optional, tag = "3")]
+    pub file_version: Option<String>,
+    /// In all others.
+    #[prost(message, optional, tag = "5")]
+    pub summary: Option<Summary>,
+}
+
+/// Values of one step.
+#[derive(Clone, PartialEq, Message)]
+pub struct Summary {
+    /// One per curve.
+    #[prost(message, repeated, tag = "1")]
+    pub value: Vec<Value>,
+}
+
+/// One value of one curve.
+#[derive(Clone, PartialEq, Message)]
+pub struct Value {
+    /// Name of the curve; up to the first `/` it names a group.
+    #[prost(string, tag = "1")]
+    pub tag: String,
+    /// The value, in single precision: the format has no other for scalars.
+    #[prost(float, optional, tag = "2")]
+    pub simple_value: Option<f32>,
+}
+
+/// The format of all event files.
+pub(crate) const FILE_VERSION: &str = "brain.Event:2";
+
+/// Appends one record.
+pub(crate) fn write_event(file: &mut impl Write, event: &Event) -> io::Result<()> {
+    let data = event.encode_to_vec();
+    let length = (data.len() as u64).to_le_bytes();
+    file.write_all(&length)?;
+    file.write_all(&masked_crc(&length).to_le_bytes())?;
+    file.write_all(&data)?;
+    file.write_all(&masked_crc(&data).to_le_bytes())
+}
+
+/// A CRC of data that hold CRCs is weak; the mask avoids that.
+fn masked_crc(data: &[u8]) -> u32 {
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+/// Reads and checks all records of an event file.
+///
+/// # Errors
+/// A file that cannot be read, a record that is cut or damaged.
+pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
+    let bytes = std::fs::read(path).map_err(ResultsError::io(path))?;
+    let mut events = Vec::new();
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let damaged = |reason: &str| ResultsError::Event {
+            path: path.to_owned(),
+            at: bytes.len() - rest.len(),
+            reason: reason.to_owned(),
+        };
+        let (data, after) = split_record(rest).map_err(damaged)?;
+        events.push(Event::decode(data).map_err(|error| damaged(&error.to_string()))?);
+        rest = after;
+    }
+    Ok(events)
+}
+
+/// The data of the first record, and what comes after it.
+fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
+    const CUT: &str = "the record is cut";
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(CUT)?;
+    let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
+    if u32::from_le_bytes(*crc) != masked_crc(length) {
+        return Err("the length does not fit its checksum");
+    }
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| CUT)?;
+    let (data, rest) = rest.split_at_checked(length).ok_or(CUT)?;
+    let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
+    if u32::from_le_bytes(*crc) != masked_crc(data) {
+        return Err("the data do not fit their checksum");
+    }
+    Ok((data, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3720, B.4; and the check value of the catalogue of parametrised CRC algorithms.
+    #[test]
+    fn the_checksum_is_castagnolis() {
+        assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
+        assert_eq!(crc32c::crc32c(&[0xff; 32]), 0x62a8_ab43);
+        assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
+        // ((crc >> 15) | (crc << 17)) + 0xa282ead8, as record_writer.h has it, computed elsewhere.
+        assert_eq!(masked_crc(&[0; 32]), 0x0fd7_fffa);
+    }
+
+    /// The first record of every event file, byte by byte: field 1 a double, field 3 a text.
+    #[test]
+    fn the_first_record_is_what_tensorboard_expects() {
+        let mut bytes = Vec::new();
+        let file_version = Some(FILE_VERSION.to_owned());
+        let event = Event { wall_time: 1.0, file_version, ..Event::default() };
+        write_event(&mut bytes, &event).unwrap();
+        let data = b"\x09\0\0\0\0\0\0\xf0\x3f\x1a\x0dbrain.Event:2";
+        assert_eq!(bytes[..8], (data.len() as u64).to_le_bytes());
+        assert_eq!(&bytes[12..12 + data.len()], data);
+        assert_eq!(bytes.len(), 16 + data.len());
+    }
+
+    #[test]
+    fn every_changed_byte_is_found() {
+        let mut bytes = Vec::new();
+        let value = vec![Value { tag: "train/loss".into(), simple_value: Some(0.0) }];
+        let event =
+            Event { wall_time: 2.0, step: 1, summary: Some(Summary { value }), ..Event::default() };
+        write_event(&mut bytes, &event).unwrap();
+        let (data, rest) = split_record(&bytes).unwrap();
+        assert_eq!((Event::decode(data).unwrap(), rest.len()), (event, 0));
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1;
+            assert!(split_record(&damaged).is_err(), "byte {place}");
+            assert!(split_record(&bytes[..place]).is_err(), "cut at {place}");
+        }
+    }
+}

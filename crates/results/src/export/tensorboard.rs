@@ -1,0 +1,130 @@
+//! Published runs as event files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use batchlab_core::record::{EvalRecord, RunRecord, StepRecord};
+
+use super::event_file::{FILE_VERSION, write_event};
+use super::{Event, Exported, Summary, Value};
+use crate::ResultsError;
+use crate::read::{records, stems};
+
+/// Writes one event file per run, `<out>/<run_id>/events.out.tfevents.<start>.batchlab`, which replaces
+/// the one of an export before.
+///
+/// The moment of an event is the start of the run and the time of all steps and evaluations up to it.
+///
+/// # Errors
+/// Results that cannot be read, a folder that cannot be written.
+pub fn to_tensorboard(dir: &Path, out: &Path) -> Result<Exported, ResultsError> {
+    let mut exported = Exported::default();
+    for stem in stems(dir)? {
+        let mut runs: BTreeMap<String, Run> = BTreeMap::new();
+        records(dir, &stem, |run: RunRecord| {
+            let started_at = run.started_at.map_or(0.0, |start| start.0 as f64 / 1e6);
+            runs.insert(run.run_id, Run { started_at, points: Vec::new() });
+        })?;
+        records(dir, &stem, |step: StepRecord| {
+            let run = runs.get_mut(&step.run_id);
+            run.into_iter().for_each(|run| run.points.push(Point::of_step(&step)));
+        })?;
+        records(dir, &stem, |eval: EvalRecord| {
+            let run = runs.get_mut(&eval.run_id);
+            run.into_iter().for_each(|run| run.points.push(Point::of_eval(&eval)));
+        })?;
+        for (run_id, run) in runs.into_iter().filter(|(_, run)| !run.points.is_empty()) {
+            exported.n_row += run.points.iter().map(|point| point.values.len() as u64).sum::<u64>();
+            exported.files.push(run.write(out, &run_id)?);
+        }
+    }
+    Ok(exported)
+}
+
+struct Run {
+    /// Seconds since 1970.
+    started_at: f64,
+    points: Vec<Point>,
+}
+
+/// What is known after a step.
+struct Point {
+    step: i64,
+    /// How long it took, a step or an evaluation.
+    duration_ns: i64,
+    values: Vec<(String, f64)>,
+}
+
+impl Point {
+    fn of_step(step: &StepRecord) -> Self {
+        let mut values = vec![
+            ("train/loss".to_owned(), step.loss),
+            ("train/learning_rate".to_owned(), step.learning_rate),
+        ];
+        if step.step_ns > 0 {
+            let seconds = step.step_ns as f64 / 1e9;
+            values.push(("time/step_ms".to_owned(), seconds * 1e3));
+            values.push(("time/graphs_per_second".to_owned(), step.n_graph as f64 / seconds));
+        }
+        Self { step: step.step, duration_ns: step.step_ns.max(0), values }
+    }
+
+    fn of_eval(eval: &EvalRecord) -> Self {
+        let kinds = [
+            ("loss", eval.loss),
+            ("rmse", eval.rmse),
+            ("mae", eval.mae),
+            ("accuracy", eval.accuracy),
+        ];
+        let value = |(name, value): (&str, Option<f64>)| Some((format!("{}/{name}", eval.split), value?));
+        Self {
+            step: eval.step,
+            duration_ns: eval.eval_ns.unwrap_or(0),
+            values: kinds.into_iter().filter_map(value).collect(),
+        }
+    }
+}
+
+impl Run {
+    fn write(mut self, out: &Path, run_id: &str) -> Result<PathBuf, ResultsError> {
+        // In the order of time: the steps come first, then the evaluation after the last of them.
+        self.points.sort_by_key(|point| point.step);
+        let folder = out.join(run_id);
+        fs::create_dir_all(&folder).map_err(ResultsError::write(&folder))?;
+        let path =
+            folder.join(format!("events.out.tfevents.{:.0}.batchlab", self.started_at.floor()));
+        let unfinished = folder.join(".unfinished");
+        let write = || {
+            let mut file = BufWriter::new(fs::File::create(&unfinished)?);
+            for event in self.events() {
+                write_event(&mut file, &event)?;
+            }
+            file.flush()?;
+            fs::rename(&unfinished, &path)
+        };
+        write().map_err(ResultsError::write(&path))?;
+        Ok(path)
+    }
+
+    fn events(&self) -> impl Iterator<Item = Event> {
+        let file_version = Some(FILE_VERSION.to_owned());
+        let first = Event { wall_time: self.started_at, file_version, ..Event::default() };
+        let mut passed_ns = 0;
+        let points = self.points.iter().map(move |point| {
+            passed_ns += point.duration_ns;
+            let value = point
+                .values
+                .iter()
+                .map(|(tag, value)| Value { tag: tag.clone(), simple_value: Some(*value as f32) });
+            Event {
+                wall_time: self.started_at + passed_ns as f64 / 1e9,
+                step: point.step,
+                file_version: None,
+                summary: Some(Summary { value: value.collect() }),
+            }
+        });
+        std::iter::once(first).chain(points)
+    }
+}

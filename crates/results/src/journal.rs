@@ -1,0 +1,139 @@
+//! The journal of a run: every record, on the disk before any sink has completed its files.
+//!
+//! One file of entries, each of which holds what was recorded since the one before, of all tables
+//! together, so that a file that was cut anywhere still holds a consistent state of the run:
+//!
+//! ```text
+//! entry := "BLJ1", length of the body (u64, little-endian), SHA-256 of the body, body
+//! body  := for each table with rows: its number (u8), length (u64), an Arrow IPC stream
+//! ```
+//!
+//! An entry whose checksum is wrong is passed over: reading goes on with the next one that is whole,
+//! so that damage costs the entries that it hits and no others. What follows the last whole entry is
+//! one that was cut off, or else damage, which readers tell apart.
+
+mod entries;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::ArrowError;
+use batchlab_core::record::Table;
+use sha2::{Digest, Sha256};
+
+pub use entries::{Entries, Entry};
+
+use crate::ResultsError;
+
+const MAGIC: [u8; 4] = *b"BLJ1";
+/// Magic, length and checksum.
+const HEADER: usize = 4 + 8 + 32;
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    end: u64,
+}
+
+impl Journal {
+    /// Begins a journal.
+    ///
+    /// # Errors
+    /// A file that exists, or that cannot be made.
+    pub fn create(path: &Path) -> Result<Self, ResultsError> {
+        let file = File::create_new(path).map_err(ResultsError::write(path))?;
+        Ok(Self { path: path.to_owned(), file, end: 0 })
+    }
+
+    /// Goes on with a journal whose entries end at `end`; what comes after is cut off.
+    ///
+    /// # Errors
+    /// A file that cannot be changed.
+    pub fn cut(path: &Path, end: u64) -> Result<Self, ResultsError> {
+        let file = OpenOptions::new().write(true).open(path).map_err(ResultsError::write(path))?;
+        let mut journal = Self { path: path.to_owned(), file, end };
+        journal.rewind().and_then(|()| journal.file.sync_all()).map_err(ResultsError::write(path))?;
+        Ok(journal)
+    }
+
+    /// Appends an entry and hands it to the system: the end of this process cannot harm it any
+    /// more. Tables without rows are left out.
+    ///
+    /// # Errors
+    /// A disk that is full or broken. The journal ends with the entry before then.
+    ///
+    /// # Panics
+    /// Never: rows of a table have its schema.
+    pub fn append(&mut self, batches: &[(Table, RecordBatch)]) -> Result<(), ResultsError> {
+        let entry = encode(batches).expect("rows of a table can be encoded");
+        if entry.len() == HEADER {
+            return Ok(());
+        }
+        if let Err(error) = self.file.write_all(&entry) {
+            // Half an entry would only be skipped later, but it takes room on a full disk.
+            let _ = self.rewind();
+            return Err(ResultsError::write(&self.path)(error));
+        }
+        self.end += entry.len() as u64;
+        Ok(())
+    }
+
+    /// Waits until the disk has everything: the end of the machine cannot harm it any more.
+    ///
+    /// # Errors
+    /// A disk that is full or broken.
+    pub fn sync(&mut self) -> Result<(), ResultsError> {
+        self.file.sync_data().map_err(ResultsError::write(&self.path))
+    }
+
+    /// Where the last entry ends, in bytes.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    fn rewind(&mut self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.file.seek(SeekFrom::Start(self.end)).map(drop)
+    }
+}
+
+fn encode(batches: &[(Table, RecordBatch)]) -> Result<Vec<u8>, ArrowError> {
+    let mut entry = vec![0; HEADER];
+    for (table, rows) in batches.iter().filter(|(_, rows)| rows.num_rows() > 0) {
+        entry.push(number(*table));
+        let length = entry.len();
+        entry.extend([0; 8]);
+        let mut stream = StreamWriter::try_new(&mut entry, &rows.schema())?;
+        stream.write(rows)?;
+        stream.finish()?;
+        drop(stream);
+        let n_byte = (entry.len() - length - 8) as u64;
+        entry[length..length + 8].copy_from_slice(&n_byte.to_le_bytes());
+    }
+    let n_byte = (entry.len() - HEADER) as u64;
+    let checksum = Sha256::digest(&entry[HEADER..]);
+    entry[..4].copy_from_slice(&MAGIC);
+    entry[4..12].copy_from_slice(&n_byte.to_le_bytes());
+    entry[12..HEADER].copy_from_slice(&checksum);
+    Ok(entry)
+}
+
+/// The number of a table in a journal; it never changes.
+fn number(table: Table) -> u8 {
+    match table {
+        Table::Runs => 0,
+        Table::Steps => 1,
+        Table::Evals => 2,
+        Table::Events => 3,
+        Table::Metrics => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests;

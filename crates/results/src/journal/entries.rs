@@ -1,0 +1,157 @@
+//! Reads a journal, past damage and up to its last complete entry.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::StreamReader;
+use batchlab_core::record::Table;
+use sha2::{Digest, Sha256};
+
+use super::{HEADER, MAGIC, number};
+use crate::ResultsError;
+
+/// What was recorded at one time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Rows by table, with the columns of the present schema.
+    pub batches: Vec<(Table, RecordBatch)>,
+    /// Where the entry lies in the journal, in bytes.
+    pub place: Range<u64>,
+}
+
+/// The complete entries of a journal, in order. What lies between two of them and cannot be read is
+/// passed over, and known when the iteration has ended.
+#[derive(Debug)]
+pub struct Entries {
+    file: BufReader<File>,
+    n_byte: u64,
+    /// Where the last entry ended.
+    end: u64,
+    damaged: Vec<Range<u64>>,
+    n_byte_torn: u64,
+}
+
+/// Why there is no entry at a place.
+enum Fault {
+    /// The journal ends before the entry does.
+    Torn,
+    /// Other bytes came back than were written.
+    Damaged,
+}
+
+impl Entries {
+    /// Opens a journal.
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn open(path: &Path) -> Result<Self, ResultsError> {
+        let file = File::open(path).map_err(ResultsError::read(path))?;
+        let n_byte = file.metadata().map_err(ResultsError::read(path))?.len();
+        let file = BufReader::new(file);
+        Ok(Self { file, n_byte, end: 0, damaged: Vec::new(), n_byte_torn: 0 })
+    }
+
+    /// Bytes of a last entry that was not written to its end, as a process leaves it that was killed.
+    #[must_use]
+    pub fn n_byte_torn(&self) -> u64 {
+        self.n_byte_torn
+    }
+
+    /// Where other bytes came back than were written. As a rule each place holds one entry.
+    #[must_use]
+    pub fn damaged(&self) -> &[Range<u64>] {
+        &self.damaged
+    }
+
+    fn read(&mut self, at: u64) -> Result<Entry, Fault> {
+        self.file.seek(SeekFrom::Start(at)).map_err(|_| Fault::Damaged)?;
+        let mut header = [0; HEADER];
+        self.file.read_exact(&mut header).map_err(|_| Fault::Torn)?;
+        let [magic, length, checksum] = [&header[..4], &header[4..12], &header[12..]];
+        if *magic != MAGIC {
+            return Err(Fault::Damaged);
+        }
+        let length = u64::from_le_bytes(length.try_into().map_err(|_| Fault::Damaged)?);
+        let left = self.n_byte.saturating_sub(at + HEADER as u64);
+        // A damaged length must not ask for more memory than the file has bytes. If the rest is a
+        // whole body, the entry was not cut: its length is damaged.
+        let mut body = vec![0; length.min(left) as usize];
+        self.file.read_exact(&mut body).map_err(|_| Fault::Torn)?;
+        if Sha256::digest(&body)[..] != *checksum {
+            return Err(if length > left { Fault::Torn } else { Fault::Damaged });
+        }
+        if length > left {
+            return Err(Fault::Damaged);
+        }
+        let batches = decode(&body).ok_or(Fault::Damaged)?;
+        Ok(Entry { batches, place: at..at + HEADER as u64 + length })
+    }
+
+    /// The next entry that begins after a place where there is none.
+    fn next_after(&mut self, at: u64) -> Option<Entry> {
+        let mut from = at + 1;
+        while let Some(place) = self.find_magic(from) {
+            if let Ok(entry) = self.read(place) {
+                return Some(entry);
+            }
+            from = place + 1;
+        }
+        None
+    }
+
+    /// Where an entry may begin.
+    fn find_magic(&mut self, from: u64) -> Option<u64> {
+        self.file.seek(SeekFrom::Start(from)).ok()?;
+        let mut last = [0; MAGIC.len()];
+        for (read, byte) in (1_u64..).zip(self.file.by_ref().bytes()) {
+            last.rotate_left(1);
+            last[MAGIC.len() - 1] = byte.ok()?;
+            if read >= MAGIC.len() as u64 && last == MAGIC {
+                return Some(from + read - MAGIC.len() as u64);
+            }
+        }
+        None
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        let at = self.end;
+        if at >= self.n_byte {
+            return None;
+        }
+        let (entry, fault) = match self.read(at) {
+            Ok(entry) => (Some(entry), None),
+            Err(fault) => (self.next_after(at), Some(fault)),
+        };
+        self.end = entry.as_ref().map_or(self.n_byte, |entry| entry.place.end);
+        match (&entry, fault) {
+            (_, None) => {}
+            (None, Some(Fault::Torn)) => self.n_byte_torn = self.n_byte - at,
+            (next, Some(_)) => {
+                let end = next.as_ref().map_or(self.n_byte, |entry| entry.place.start);
+                self.damaged.push(at..end);
+            }
+        }
+        entry
+    }
+}
+
+fn decode(mut body: &[u8]) -> Option<Vec<(Table, RecordBatch)>> {
+    let mut batches = Vec::new();
+    while let Some((&first, rest)) = body.split_first() {
+        let table = Table::ALL.into_iter().find(|&table| number(table) == first)?;
+        let (length, rest) = rest.split_first_chunk::<8>()?;
+        let (stream, rest) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        for rows in StreamReader::try_new(stream, None).ok()? {
+            batches.push((table, table.conform(&rows.ok()?).ok()?));
+        }
+        body = rest;
+    }
+    Some(batches)
+}

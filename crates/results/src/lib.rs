@@ -1,0 +1,39 @@
+//! Results, from the records of a run to the numbers that are compared.
+//!
+//! ```text
+//! Recorder -> Journal -> Sink -> Publisher -> tables/** -> read -> RunSummary -> report, compare
+//! ```
+//!
+//! - [`Recorder`] takes every record of a run, writes it into the [`journal`], and hands it to the
+//!   sinks of the run; the [`publish`] module makes their files appear complete, or not at all.
+//! - [`recover`] publishes what crashed runs have left, finds damaged files, and rewrites tables of
+//!   earlier versions.
+//! - [`read`] is the one way in which published tables are read, whatever their version.
+//! - [`RunSummary`] is the one reduction of a run's rows, which the end of a run, `report`, `compare`
+//!   and `status` share.
+//! - [`export`] writes tables in other formats.
+//!
+//! This crate does not know how a run is made, and no plugin by name.
+
+mod error;
+pub mod export;
+pub mod journal;
+mod lock;
+pub mod manifest;
+pub mod publish;
+pub mod read;
+mod recorder;
+pub mod recover;
+mod summary;
+mod writers;
+
+pub use error::ResultsError;
+pub use journal::{Entries, Entry, Journal};
+pub use lock::is_locked;
+pub use manifest::{Manifest, PublishedFile};
+pub use publish::Publisher;
+pub use recorder::Recorder;
+pub use summary::{Block, DeviceTimes, Parts, RunSummary, StepSummary, StepSums, Times, Work};
+
+/// The status of a run that was killed, or whose machine stopped.
+pub const CRASHED: &str = "crashed";

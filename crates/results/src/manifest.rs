@@ -1,0 +1,108 @@
+//! The list of the files of a run, with their checksums: `runs/<run_id>/files.json`.
+//!
+//! Parquet files hold no checksum that readers look at, so a bit that has flipped in a value is seen
+//! by none of them. The list is written before the first of its files appears. Whoever finds a file
+//! that is not as listed must therefore look whether the run is still at work, or crashed while it
+//! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
+//! before.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use batchlab_core::hash::hexadecimal;
+use batchlab_core::sink::WrittenFile;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::ResultsError;
+
+/// Name of the list in the folder of a run.
+pub(crate) const NAME: &str = "files.json";
+
+/// What was published of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Its files.
+    pub files: Vec<PublishedFile>,
+}
+
+/// One published file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedFile {
+    /// Where it lies in the folder of the study, with `/` between the parts.
+    pub path: String,
+    /// SHA-256 of all of its bytes.
+    pub sha256: String,
+    /// Its length in bytes.
+    pub n_byte: u64,
+    /// Rows in it.
+    pub n_row: u64,
+}
+
+impl PublishedFile {
+    /// A file that is complete, and will lie at `path` in the folder of the study.
+    pub(crate) fn of(file: &WrittenFile, path: &Path) -> Result<Self, ResultsError> {
+        let failed = |source| ResultsError::Read { path: file.path.clone(), source };
+        let (sha256, n_byte) = digest(&file.path).map_err(failed)?;
+        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+        Ok(Self { path: parts.join("/"), sha256, n_byte, n_row: file.n_row })
+    }
+
+    /// Why the file is not the one that was published; `None`: it is.
+    #[must_use]
+    pub fn fault(&self, out: &Path) -> Option<String> {
+        let (sha256, n_byte) = match digest(&out.join(&self.path)) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Some(format!(
+                    "it was published with {} rows and is missing; if the run is not wanted, remove \
+                     its folder in runs/ as well",
+                    self.n_row
+                ));
+            }
+            Err(error) => return Some(error.to_string()),
+        };
+        if n_byte != self.n_byte {
+            return Some(format!("it has {n_byte} bytes, but {} were published", self.n_byte));
+        }
+        (sha256 != self.sha256).then(|| {
+            format!(
+                "its bytes are not those that were published: the SHA-256 is {sha256}, not {}",
+                self.sha256
+            )
+        })
+    }
+}
+
+impl Manifest {
+    /// The list of a run; `None` for a run of a version that wrote none, or that published nothing.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no such list.
+    pub fn read(out: &Path, run_id: &str) -> Result<Option<Self>, ResultsError> {
+        let path = out.join("runs").join(run_id).join(NAME);
+        let failed = |source| ResultsError::Read { path: path.clone(), source };
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// SHA-256 and length of a file.
+fn digest(path: &Path) -> io::Result<(String, u64)> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut n_byte) = (Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((hexadecimal(&hash.finalize()), n_byte)),
+            n => {
+                hash.update(&buffer[..n]);
+                n_byte += n as u64;
+            }
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! How results come into their folder.
+//!
+//! ```text
+//! <out>/wip/<run_id>/             lock, journal, and files being written; see `journal`
+//! <out>/tables/<table>/<run_id>.parquet
+//! <out>/runs/<run_id>/files.json  checksums of what was published; see [`Manifest`]
+//! <out>/runs/<run_id>/config.toml the resolved configuration, and the other texts about a run
+//! <out>/runs/<run_id>/checkpoints from which the run can go on; see `checkpoint`
+//! <out>/runs/<run_id>/journal     of a run that ended early and can go on
+//! ```
+//!
+//! A reader opens `tables/**` at any time, so nothing but complete files may ever be seen there:
+//! they are written in `wip/` on the same file system, synchronised, verified, and renamed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use batchlab_core::record::{SCHEMA_VERSION, Table};
+use batchlab_core::sink::WrittenFile;
+
+use crate::lock::{self, Lock};
+use crate::manifest::{self, Manifest, PublishedFile};
+use crate::{ResultsError, read};
+
+/// Name of the journal in either of its places.
+const JOURNAL: &str = "journal";
+
+/// The folder of a study, and the run's place in it. While it lives, no other process can publish
+/// the same run.
+#[derive(Debug)]
+pub struct Publisher {
+    out: PathBuf,
+    run_id: String,
+    lock: Lock,
+}
+
+impl Publisher {
+    /// Makes the folders for a new run. If `stem` is taken, a number is appended.
+    ///
+    /// # Errors
+    /// A folder that cannot be made, tables of an earlier version.
+    pub fn open(out: &Path, stem: &str) -> Result<Self, ResultsError> {
+        refuse_older_tables(out)?;
+        let runs = out.join("runs");
+        make(&runs)?;
+        let mut run_id = stem.to_owned();
+        for attempt in 2.. {
+            match fs::create_dir(runs.join(&run_id)) {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    run_id = format!("{stem}-{attempt}");
+                }
+                Err(source) => return Err(ResultsError::Write { path: runs.join(&run_id), source }),
+            }
+        }
+        sync(&runs).map_err(|source| ResultsError::Write { path: runs.clone(), source })?;
+        let publisher = Self::lock(out, &run_id)?;
+        publisher.make_tables()?;
+        Ok(publisher)
+    }
+
+    /// Takes up a run that ended early: another attempt, or salvage. What sinks have left
+    /// unfinished is removed; the journal comes back if it was put aside.
+    ///
+    /// # Errors
+    /// A process that still works on the run, or a folder that cannot be changed.
+    pub fn reopen(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
+        refuse_older_tables(out)?;
+        let publisher = Self::lock(out, run_id)?;
+        let aside = publisher.run_folder().join(JOURNAL);
+        if aside.exists() && !publisher.journal().exists() {
+            rename(&aside, &publisher.journal())?;
+        }
+        publisher.begin_anew()?;
+        Ok(publisher)
+    }
+
+    /// Makes ready for writing tables: what sinks have left unfinished is removed.
+    ///
+    /// # Errors
+    /// A folder that cannot be changed.
+    pub fn begin_anew(&self) -> Result<(), ResultsError> {
+        self.make_tables()?;
+        remove(&self.sinks())
+    }
+
+    /// Keeps a copy of a damaged journal beside what else stays of the run.
+    ///
+    /// # Errors
+    /// A file that cannot be copied.
+    pub fn keep_damaged_journal(&self) -> Result<PathBuf, ResultsError> {
+        let copy = self.run_folder().join("journal.damaged");
+        fs::copy(self.journal(), &copy)
+            .and_then(|_| fs::File::open(&copy)?.sync_all())
+            .map_err(|source| ResultsError::Write { path: copy.clone(), source })?;
+        Ok(copy)
+    }
+
+    /// Has this process alone work on a run that is there, and changes nothing else.
+    ///
+    /// # Errors
+    /// A process that still works on the run, or a folder that cannot be changed.
+    pub fn lock(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
+        let wip = wip(out, run_id);
+        make(&wip)?;
+        let lock = Lock::take(&wip, run_id)?;
+        Ok(Self { out: out.to_owned(), run_id: run_id.to_owned(), lock })
+    }
+
+    /// A place that cannot be written is found before training, not after.
+    fn make_tables(&self) -> Result<(), ResultsError> {
+        let tables = Table::ALL.iter().map(|table| self.out.join("tables").join(table.name()));
+        tables.into_iter().try_for_each(|folder| make(&folder))
+    }
+
+    /// Identifier of the run.
+    #[must_use]
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// The folder of the study.
+    #[must_use]
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// What stays of the run besides tables.
+    #[must_use]
+    pub fn run_folder(&self) -> PathBuf {
+        self.out.join("runs").join(&self.run_id)
+    }
+
+    /// The journal, while the run is at work.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        journal_at_work(&self.out, &self.run_id)
+    }
+
+    /// Where checkpoints lie.
+    #[must_use]
+    pub fn checkpoints(&self) -> PathBuf {
+        checkpoints(&self.out, &self.run_id)
+    }
+
+    /// A folder of the run's own below `wip/`, for one sink.
+    ///
+    /// # Errors
+    /// A folder that cannot be made.
+    pub fn sink_folder(&self, sink: &str) -> Result<PathBuf, ResultsError> {
+        let folder = self.sinks().join(sink);
+        make(&folder)?;
+        Ok(folder)
+    }
+
+    /// Writes a text about the run, at once and complete.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn text(&self, name: &str, content: &str) -> Result<(), ResultsError> {
+        let temporary = self.wip().join(name);
+        write_synced(&temporary, content)?;
+        rename(&temporary, &self.run_folder().join(name))
+    }
+
+    /// Moves complete Parquet files into `tables/`, others into a folder named after their
+    /// extension. Their checksums are written down first. The table `runs` comes last: its row says
+    /// that the others are there.
+    ///
+    /// # Errors
+    /// A file that cannot be moved.
+    pub fn tables(&self, files: &[WrittenFile]) -> Result<(), ResultsError> {
+        let mut files: Vec<&WrittenFile> = files.iter().collect();
+        files.sort_by_key(|file| file.table == Table::Runs);
+        let place = |file: &WrittenFile| {
+            let group = match file.path.extension().and_then(|extension| extension.to_str()) {
+                None | Some("parquet") => "tables",
+                Some(extension) => extension,
+            };
+            let name = file.path.file_name().unwrap_or_default();
+            Path::new(group).join(file.table.name()).join(name)
+        };
+        let published = files.iter().map(|file| PublishedFile::of(file, &place(file)));
+        let manifest = Manifest { files: published.collect::<Result<_, _>>()? };
+        let text = serde_json::to_string_pretty(&manifest).map_err(|error| ResultsError::Write {
+            path: self.run_folder().join(manifest::NAME),
+            source: error.into(),
+        })?;
+        self.text(manifest::NAME, &(text + "\n"))?;
+        for file in files {
+            let to = self.out.join(place(file));
+            make(to.parent().unwrap_or(&self.out))?;
+            rename(&file.path, &to)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is left in `wip/` after everything has been published. With `put_aside`, the
+    /// journal is kept beside the checkpoints, so that the run can go on.
+    ///
+    /// # Errors
+    /// A folder that cannot be removed.
+    pub fn close(self, put_aside: bool) -> Result<(), ResultsError> {
+        if put_aside && self.journal().exists() {
+            rename(&self.journal(), &self.run_folder().join(JOURNAL))?;
+        }
+        // First the journal: without it, nothing here can be taken for a run to be salvaged. Last the
+        // lock: nobody else may begin here before everything is gone.
+        remove(&self.journal())?;
+        let wip = self.wip();
+        let entries = fs::read_dir(&wip);
+        let entries = entries.map_err(|source| ResultsError::Write { path: wip.clone(), source })?;
+        for entry in entries.flatten().filter(|entry| entry.file_name() != lock::NAME) {
+            remove(&entry.path())?;
+        }
+        self.lock.remove()?;
+        // Someone may have taken up this run by now, and other runs may be at work.
+        let _ = fs::remove_dir(&wip);
+        let _ = fs::remove_dir(self.out.join("wip"));
+        Ok(())
+    }
+
+    fn wip(&self) -> PathBuf {
+        wip(&self.out, &self.run_id)
+    }
+
+    fn sinks(&self) -> PathBuf {
+        self.wip().join("sinks")
+    }
+}
+
+/// Most readers want all files of a table to have the same columns. Runs are named by their time, so
+/// files of an earlier version are the first ones, or the last ones where their rewriting was broken
+/// off.
+fn refuse_older_tables(out: &Path) -> Result<(), ResultsError> {
+    let files = read::files(out, Table::Runs)?;
+    for path in [files.first(), files.last()].into_iter().flatten() {
+        let found = read::TableFile::open(path)?.version();
+        if found < SCHEMA_VERSION {
+            return Err(ResultsError::OlderTables { dir: out.to_owned(), found });
+        }
+    }
+    Ok(())
+}
+
+/// Where a run works.
+pub(crate) fn wip(out: &Path, run_id: &str) -> PathBuf {
+    out.join("wip").join(run_id)
+}
+
+/// Where the checkpoints of a run lie.
+#[must_use]
+pub fn checkpoints(out: &Path, run_id: &str) -> PathBuf {
+    out.join("runs").join(run_id).join("checkpoints")
+}
+
+/// Where the journal of a run lies while it is at work.
+#[must_use]
+pub fn journal_at_work(out: &Path, run_id: &str) -> PathBuf {
+    wip(out, run_id).join(JOURNAL)
+}
+
+/// The journal of a run that has ended early or is at work.
+#[must_use]
+pub fn find_journal(out: &Path, run_id: &str) -> Option<PathBuf> {
+    let places = [wip(out, run_id), out.join("runs").join(run_id)];
+    places.into_iter().map(|folder| folder.join(JOURNAL)).find(|journal| journal.exists())
+}
+
+/// The runs that have left something in `wip/`, by name.
+#[must_use]
+pub fn unfinished(out: &Path) -> Vec<String> {
+    let runs = in_wip(out).into_iter().filter(|path| is_of_run(out, path));
+    runs.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
+}
+
+/// What lies in `wip/` and is of no run.
+#[must_use]
+pub fn strays(out: &Path) -> Vec<PathBuf> {
+    in_wip(out).into_iter().filter(|path| !is_of_run(out, path)).collect()
+}
+
+fn in_wip(out: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(out.join("wip")).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A run has a folder in `runs/` before it has one here, and a lock before it writes anything.
+fn is_of_run(out: &Path, path: &Path) -> bool {
+    let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
+    path.is_dir() && (is_known || path.join(lock::NAME).exists() || path.join(JOURNAL).exists())
+}
+
+/// Removes a file or folder, if there is one.
+fn remove(path: &Path) -> Result<(), ResultsError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(source) if source.kind() != ErrorKind::NotFound => {
+            Err(ResultsError::Write { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder and those above it, and makes their names durable.
+pub(crate) fn make(folder: &Path) -> Result<(), ResultsError> {
+    let failed = |source| ResultsError::Write { path: folder.to_owned(), source };
+    let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
+    // Another run that ends removes the empty folder above; then it is made again.
+    fs::create_dir_all(folder).or_else(|_| fs::create_dir_all(folder)).map_err(failed)?;
+    for made in new {
+        match made.parent().map(sync) {
+            // That other run again.
+            Some(Err(error)) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Has the disk know the names in a folder. Only on Unix can a folder be opened and synchronised.
+fn sync(folder: &Path) -> std::io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    fs::File::open(here)?.sync_all()
+}
+
+pub(crate) fn write_synced(path: &Path, content: &str) -> Result<(), ResultsError> {
+    let write = || {
+        let mut file = fs::File::create(path)?;
+        std::io::Write::write_all(&mut file, content.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|source| ResultsError::Write { path: path.to_owned(), source })
+}
+
+/// Renames, and makes the new name durable.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), ResultsError> {
+    let rename = || {
+        fs::rename(from, to)?;
+        to.parent().map_or(Ok(()), sync)
+    };
+    rename().map_err(|source| ResultsError::Write { path: to.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::is_locked;
+
+    #[test]
+    fn files_appear_complete_and_wip_disappears() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        let path = publisher.sink_folder("test").unwrap().join("run.parquet");
+        fs::write(&path, "rows").unwrap();
+        publisher.text("config.toml", "a = 1").unwrap();
+        publisher.tables(&[WrittenFile { table: Table::Steps, path, n_row: 1 }]).unwrap();
+        publisher.close(false).unwrap();
+        assert_eq!(fs::read(folder.path().join("tables/steps/run.parquet")).unwrap(), b"rows");
+        assert_eq!(fs::read(folder.path().join("runs/run/config.toml")).unwrap(), b"a = 1");
+        assert!(!folder.path().join("wip").exists());
+        let manifest = Manifest::read(folder.path(), "run").unwrap().unwrap();
+        let [steps] = &manifest.files[..] else { panic!("one file") };
+        assert_eq!((steps.path.as_str(), steps.n_row), ("tables/steps/run.parquet", 1));
+        assert_eq!(steps.fault(folder.path()), None);
+        let path = folder.path().join(&steps.path);
+        for (bytes, word) in [("rowS", "SHA-256"), ("row", "3 bytes, but 4")] {
+            fs::write(&path, bytes).unwrap();
+            assert!(steps.fault(folder.path()).unwrap().contains(word));
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(steps.fault(folder.path()).unwrap().contains("missing"));
+    }
+
+    #[test]
+    fn checksums_are_there_before_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        let path = publisher.sink_folder("test").unwrap().join("run.parquet");
+        fs::write(&path, "rows").unwrap();
+        // No file can be moved where a file is in the way of its folder.
+        fs::remove_dir(folder.path().join("tables/steps")).unwrap();
+        fs::write(folder.path().join("tables/steps"), "in the way").unwrap();
+        let file = WrittenFile { table: Table::Steps, path, n_row: 1 };
+        assert!(publisher.tables(&[file]).is_err());
+        assert!(Manifest::read(folder.path(), "run").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_of_no_run_is_not_taken_for_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        let wip = folder.path().join("wip");
+        fs::write(wip.join("notes.txt"), "mine").unwrap();
+        fs::create_dir(wip.join("other")).unwrap();
+        assert_eq!(unfinished(folder.path()), ["run"]);
+        assert_eq!(strays(folder.path()), [wip.join("notes.txt"), wip.join("other")]);
+        assert!(!is_locked(folder.path(), "notes.txt"));
+        drop(publisher);
+    }
+
+    #[test]
+    fn two_runs_in_the_same_second_get_different_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Publisher::open(folder.path(), "run").unwrap();
+        let second = Publisher::open(folder.path(), "run").unwrap();
+        assert_eq!((first.run_id(), second.run_id()), ("run", "run-2"));
+    }
+
+    #[test]
+    fn only_one_process_works_on_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        assert!(is_locked(folder.path(), "run"));
+        let error = Publisher::reopen(folder.path(), "run").unwrap_err().to_string();
+        let pid = std::process::id().to_string();
+        assert!(error.contains("process") && error.contains(&pid), "{error}");
+        drop(publisher);
+        assert!(!is_locked(folder.path(), "run"));
+        Publisher::reopen(folder.path(), "run").unwrap();
+    }
+
+    #[test]
+    fn processes_that_take_turns_never_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        Publisher::open(folder.path(), "run").unwrap().close(false).unwrap();
+        let turns = || {
+            let mut n_turn = 0;
+            for _ in 0..300 {
+                match Publisher::lock(folder.path(), "run") {
+                    Ok(publisher) => {
+                        // Whoever else were in here would find or remove this.
+                        let journal = publisher.journal();
+                        fs::File::create_new(&journal).unwrap();
+                        std::thread::yield_now();
+                        assert!(journal.exists());
+                        publisher.close(false).unwrap();
+                        n_turn += 1;
+                    }
+                    Err(ResultsError::AtWork { .. }) => std::thread::yield_now(),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            n_turn
+        };
+        let n_turn: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(turns)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(n_turn > 0);
+        assert!(!folder.path().join("wip").exists());
+    }
+
+    #[test]
+    fn a_journal_is_put_aside_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        fs::write(publisher.journal(), "rows").unwrap();
+        publisher.close(true).unwrap();
+        assert_eq!(unfinished(folder.path()), Vec::<String>::new());
+        let aside = find_journal(folder.path(), "run").unwrap();
+        assert_eq!(aside, folder.path().join("runs/run/journal"));
+        let publisher = Publisher::reopen(folder.path(), "run").unwrap();
+        assert_eq!(fs::read(publisher.journal()).unwrap(), b"rows");
+        assert_eq!(unfinished(folder.path()), ["run"]);
+        publisher.close(false).unwrap();
+        assert_eq!(find_journal(folder.path(), "run"), None);
+    }
+}

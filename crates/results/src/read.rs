@@ -1,0 +1,165 @@
+//! The one way in which published tables are read, whatever their version.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use batchlab_core::record::{Record, Table};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use crate::ResultsError;
+
+/// Rows that are read at once.
+const N_ROW: usize = 1 << 14;
+/// The entry in the footer of a file that says its version.
+const VERSION: &str = "schema_version";
+
+/// Names of the published files of a study, without ending: usually one per run. A name stands for
+/// one file in each table.
+///
+/// # Errors
+/// A folder without results, or one that cannot be read.
+pub fn stems(dir: &Path) -> Result<BTreeSet<String>, ResultsError> {
+    let mut stems = BTreeSet::new();
+    for table in Table::ALL {
+        let of_table = files(dir, table)?;
+        let stem = |path: &PathBuf| path.file_stem()?.to_str().map(str::to_owned);
+        stems.extend(of_table.iter().filter_map(stem));
+        if table == Table::Runs && stems.is_empty() {
+            return Err(ResultsError::NoTables { dir: dir.to_owned() });
+        }
+    }
+    Ok(stems)
+}
+
+/// Where the file of that name lies.
+#[must_use]
+pub fn path_of(dir: &Path, table: Table, stem: &str) -> PathBuf {
+    dir.join("tables").join(table.name()).join(format!("{stem}.parquet"))
+}
+
+/// The Parquet files of a table in the order of their names; none if there is no folder.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn files(dir: &Path, table: Table) -> Result<Vec<PathBuf>, ResultsError> {
+    let folder = dir.join("tables").join(table.name());
+    let mut paths = list(&folder)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    Ok(paths)
+}
+
+/// What lies in a folder, in order; nothing if there is no folder.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, ResultsError> {
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder).map_err(ResultsError::read(folder))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths = paths.collect::<Result<Vec<_>, _>>().map_err(ResultsError::read(folder))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Gives the rows of a published file to `each`, one after the other. A file that is not there has
+/// no rows.
+///
+/// # Errors
+/// A damaged file, a column of another type.
+pub fn records<R: Record>(
+    dir: &Path,
+    stem: &str,
+    mut each: impl FnMut(R),
+) -> Result<(), ResultsError> {
+    let path = path_of(dir, R::TABLE, stem);
+    let Some(file) = TableFile::open_if_there(&path)? else { return Ok(()) };
+    for rows in file.rows(R::TABLE)? {
+        let rows = R::from_batch(&rows?).map_err(|error| ResultsError::damaged(&path, error))?;
+        rows.into_iter().for_each(&mut each);
+    }
+    Ok(())
+}
+
+/// One Parquet file of a table.
+pub struct TableFile {
+    path: PathBuf,
+    builder: ParquetRecordBatchReaderBuilder<File>,
+}
+
+impl TableFile {
+    /// Opens a file and reads its footer.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no Parquet file.
+    pub fn open(path: &Path) -> Result<Self, ResultsError> {
+        let file = File::open(path).map_err(ResultsError::read(path))?;
+        let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
+        let builder = builder.map_err(|error| ResultsError::damaged(path, error))?;
+        Ok(Self { path: path.to_owned(), builder })
+    }
+
+    /// As [`TableFile::open`]; `None` for a file that is not there.
+    ///
+    /// # Errors
+    /// As [`TableFile::open`].
+    pub fn open_if_there(path: &Path) -> Result<Option<Self>, ResultsError> {
+        if path.exists() { Self::open(path).map(Some) } else { Ok(None) }
+    }
+
+    /// The pairs of key and value in the footer.
+    #[must_use]
+    pub fn metadata(&self) -> Vec<(String, String)> {
+        let pairs = self.builder.metadata().file_metadata().key_value_metadata();
+        let pairs = pairs.cloned().unwrap_or_default();
+        // Arrow's own entry speaks of the columns of this very file.
+        let pairs = pairs.into_iter().filter(|pair| pair.key != "ARROW:schema");
+        pairs.filter_map(|pair| Some((pair.key, pair.value?))).collect()
+    }
+
+    /// The version of the schema that the file was written with; 0 where it does not say so.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        let version = self.metadata().into_iter().find(|(key, _)| key == VERSION);
+        version.and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
+    }
+
+    /// Number of rows, by the footer.
+    #[must_use]
+    pub fn n_row(&self) -> i64 {
+        self.builder.metadata().file_metadata().num_rows()
+    }
+
+    /// The rows, some at a time, with exactly the columns of the present schema
+    /// ([`Table::conform`]).
+    ///
+    /// # Errors
+    /// A file that cannot be decoded.
+    pub fn rows(
+        self,
+        table: Table,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, ResultsError>>, ResultsError> {
+        let Self { path, builder } = self;
+        let reader = decode(&path, || builder.with_batch_size(N_ROW).build())?;
+        let mut reader: Option<ParquetRecordBatchReader> =
+            Some(reader.map_err(|error| ResultsError::damaged(&path, error))?);
+        Ok(std::iter::from_fn(move || {
+            let next = decode(&path, || reader.as_mut()?.next()).transpose()?;
+            let rows = next.and_then(|rows| {
+                let rows = rows.and_then(|rows| table.conform(&rows));
+                rows.map_err(|error| ResultsError::damaged(&path, error))
+            });
+            if rows.is_err() {
+                reader = None;
+            }
+            Some(rows)
+        }))
+    }
+}
+
+/// The decoder of Parquet files panics over a few kinds of damage.
+fn decode<T>(path: &Path, decode: impl FnOnce() -> T) -> Result<T, ResultsError> {
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    decoded.map_err(|_| ResultsError::damaged(path, "it cannot be decoded (the reader gave up)"))
+}

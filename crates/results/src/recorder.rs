@@ -1,0 +1,202 @@
+//! Collects the records of a run, writes them into its journal, and hands them to its sinks.
+
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use batchlab_core::Sink;
+use batchlab_core::record::{
+    EvalRecord, EventRecord, MetricRecord, Record, RunRecord, StepRecord, Table, Timestamp,
+};
+
+use crate::journal::{Entries, Journal};
+use crate::writers::Writers;
+use crate::{Publisher, ResultsError};
+
+/// Rows go to the journal when so many have gathered, or after so much time: seldom enough to stay
+/// out of the way of the steps, often enough to lose little.
+const ROWS_AT_ONCE: usize = 4096;
+const PAUSE: Duration = Duration::from_secs(1);
+/// The disk is waited for after so much time, and at every evaluation and checkpoint.
+const SYNC_PAUSE: Duration = Duration::from_secs(10);
+
+/// Every record passes through here, so that journal and sinks agree.
+pub struct Recorder {
+    run_id: String,
+    journal: Journal,
+    writers: Writers,
+    steps: Vec<StepRecord>,
+    evals: Vec<EvalRecord>,
+    events: Vec<EventRecord>,
+    metrics: Vec<MetricRecord>,
+    flushed: Instant,
+    synced: Instant,
+}
+
+impl Recorder {
+    /// Begins with an empty journal.
+    ///
+    /// # Errors
+    /// A sink or a journal that cannot be opened.
+    pub fn open(
+        sinks: &[Box<dyn Sink>],
+        publisher: &Publisher,
+        metadata: &[(String, String)],
+    ) -> Result<Self, ResultsError> {
+        let writers = Writers::open(sinks, publisher, metadata)?;
+        let journal = Journal::create(&publisher.journal())?;
+        Ok(Self::new(publisher, journal, writers))
+    }
+
+    /// Goes on with the journal of an attempt before, up to a place in it; the rest is cut off, and
+    /// the sinks get what remains.
+    pub fn reopen(
+        sinks: &[Box<dyn Sink>],
+        publisher: &Publisher,
+        metadata: &[(String, String)],
+        journal_end: u64,
+    ) -> Result<Self, ResultsError> {
+        let mut writers = Writers::open(sinks, publisher, metadata)?;
+        let journal = Journal::cut(&publisher.journal(), journal_end)?;
+        for entry in Entries::open(&publisher.journal())? {
+            writers.write_all(&entry.batches)?;
+        }
+        Ok(Self::new(publisher, journal, writers))
+    }
+
+    fn new(publisher: &Publisher, journal: Journal, writers: Writers) -> Self {
+        Self {
+            run_id: publisher.run_id().to_owned(),
+            journal,
+            writers,
+            steps: Vec::with_capacity(ROWS_AT_ONCE),
+            evals: Vec::new(),
+            events: Vec::new(),
+            metrics: Vec::new(),
+            flushed: Instant::now(),
+            synced: Instant::now(),
+        }
+    }
+
+    /// The row of the run as it would be if nothing more were heard of it, together with what was
+    /// recorded before training. Only the journal gets the row.
+    pub fn begin(&mut self, run: &RunRecord) -> Result<(), ResultsError> {
+        let mut batches = self.batches().to_vec();
+        self.writers.write_all(&batches)?;
+        batches.push(batch(std::slice::from_ref(run)));
+        self.journal.append(&batches)?;
+        self.clear();
+        self.journal.sync()
+    }
+
+    pub fn step(&mut self, mut record: StepRecord) -> Result<(), ResultsError> {
+        record.run_id.clone_from(&self.run_id);
+        self.steps.push(record);
+        let now = Instant::now();
+        if now.duration_since(self.synced) >= SYNC_PAUSE {
+            self.sync()?;
+        } else if self.steps.len() == ROWS_AT_ONCE || now.duration_since(self.flushed) >= PAUSE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    pub fn eval(&mut self, mut record: EvalRecord) {
+        record.run_id.clone_from(&self.run_id);
+        self.evals.push(record);
+    }
+
+    pub fn event(
+        &mut self,
+        step: Option<u64>,
+        kind: &str,
+        message: String,
+        payload: Option<serde_json::Value>,
+    ) {
+        self.events.push(EventRecord {
+            run_id: self.run_id.clone(),
+            at: Some(Timestamp::now()),
+            step: step.map(|step| step as i64),
+            kind: kind.into(),
+            message,
+            payload: payload.map(|value| value.to_string()),
+        });
+    }
+
+    /// What has happened and was not handed on yet.
+    #[must_use]
+    pub fn events(&self) -> &[EventRecord] {
+        &self.events
+    }
+
+    /// Numbers about the whole run: what the batcher and the data set say of themselves.
+    pub fn metrics(&mut self, batcher: &[(String, f64)], dataset: &[(String, u64)]) {
+        let batcher = batcher.iter().map(|(name, value)| (format!("batcher.{name}"), *value));
+        let dataset = dataset
+            .iter()
+            .map(|(name, n)| (format!("dataset.{}", name.replace(' ', "_")), *n as f64));
+        let run_id = &self.run_id;
+        self.metrics.extend(batcher.chain(dataset).map(|(name, value)| MetricRecord {
+            run_id: run_id.clone(),
+            step: None,
+            name,
+            value,
+        }));
+    }
+
+    /// Puts everything on the disk, and says where the journal ends.
+    pub fn sync(&mut self) -> Result<u64, ResultsError> {
+        self.flush()?;
+        self.journal.sync()?;
+        self.synced = Instant::now();
+        Ok(self.journal.end())
+    }
+
+    /// First the journal, so that what a sink does cannot lose rows.
+    fn flush(&mut self) -> Result<(), ResultsError> {
+        let batches = self.batches();
+        self.journal.append(&batches)?;
+        self.clear();
+        self.writers.write_all(&batches)
+    }
+
+    fn clear(&mut self) {
+        self.steps.clear();
+        self.evals.clear();
+        self.events.clear();
+        self.metrics.clear();
+        self.flushed = Instant::now();
+    }
+
+    fn batches(&self) -> [(Table, RecordBatch); 4] {
+        [batch(&self.steps), batch(&self.evals), batch(&self.events), batch(&self.metrics)]
+    }
+
+    /// Completes all files and publishes them. With `can_go_on`, the journal is kept.
+    pub fn finish(
+        mut self,
+        run: &RunRecord,
+        publisher: Publisher,
+        can_go_on: bool,
+    ) -> Result<(), ResultsError> {
+        self.flush()?;
+        let run = [batch(std::slice::from_ref(run))];
+        self.journal.append(&run)?;
+        self.journal.sync()?;
+        let [(_, run)] = run;
+        self.writers.finish(&run, &publisher)?;
+        publisher.close(can_go_on)
+    }
+
+    /// After the disk or a sink has failed: leaves in the journal whatever it still takes, for
+    /// someone to salvage.
+    pub fn abandon(mut self, run: &RunRecord) {
+        let mut batches = self.batches().to_vec();
+        batches.push(batch(std::slice::from_ref(run)));
+        // There is nobody left to tell; the reason is on its way to the user.
+        let _ = self.journal.append(&batches).and_then(|()| self.journal.sync());
+    }
+}
+
+fn batch<R: Record>(rows: &[R]) -> (Table, RecordBatch) {
+    (R::TABLE, R::to_batch(rows).expect("rows of a record type fit their own schema"))
+}

@@ -1,0 +1,159 @@
+//! Publishes what crashed runs have left, finds damaged files, and rewrites tables of earlier
+//! versions.
+//!
+//! A run that was killed has left a journal in `wip/`. Its whole entries become tables as at the end
+//! of any run, by the sinks of its own configuration, with status `crashed`. An entry holds what was
+//! recorded of all tables since the one before, so the tables agree: there is no event or evaluation
+//! of a step that has no row. Doing it twice changes nothing.
+
+mod republish;
+mod salvage;
+mod upgrade;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::publish::{strays, unfinished};
+use crate::{ResultsError, is_locked};
+
+/// What was found in the folder of a study, and what was done.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RecoveryReport {
+    /// Runs with something in `wip/`.
+    pub runs: Vec<CrashedRun>,
+    /// What lies in `wip/` and is of no run; nothing was done about it.
+    pub strays: Vec<PathBuf>,
+    /// Runs whose tables are of an earlier version of the schema.
+    pub older: Vec<OlderRun>,
+    /// Files under `tables/` that were read from beginning to end, and files that were published and
+    /// are gone.
+    pub n_file: usize,
+    /// Files that were compared with the checksums that were written down when they were published.
+    pub n_verified: usize,
+    /// Files that readers fail over, or that are not as they were published.
+    pub damaged: Vec<DamagedFile>,
+}
+
+/// A run with something in `wip/`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrashedRun {
+    /// The run.
+    pub run_id: String,
+    /// What was found and done.
+    #[serde(flatten)]
+    pub finding: Finding,
+}
+
+/// What was found in a run's folder below `wip/`, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// Its process lives; nothing was touched.
+    AtWork,
+    /// Its process ended before anything was recorded, or after everything was published; the
+    /// folder was removed.
+    Nothing,
+    /// Not one entry of its journal can be read, although they were written whole.
+    Unreadable {
+        /// The journal, for whoever can mend it.
+        path: PathBuf,
+    },
+    /// Its rows are in `tables/` now; or would be, without `dry_run`.
+    Salvaged(Salvage),
+    /// Its rows cannot be published; they are still where they were.
+    Stuck {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What came out of a journal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Salvage {
+    /// How the run ended: `crashed`, or what it recorded itself before it was cut off.
+    pub status: String,
+    /// Steps done.
+    pub n_step: i64,
+    /// Rows by table, without that of the run.
+    pub n_row: BTreeMap<&'static str, u64>,
+    /// Bytes of a last, incomplete entry.
+    pub torn_bytes: u64,
+    /// Bytes of entries of which other bytes came back than were written.
+    pub damaged_bytes: u64,
+    /// A copy of the journal, if some of it is damaged.
+    pub damaged_journal: Option<PathBuf>,
+    /// `run --resume` goes on after this step; `None`: there is no checkpoint that is whole and whose
+    /// rows can be read.
+    pub resumes_after: Option<u64>,
+}
+
+/// A run whose tables are of an earlier version of the schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OlderRun {
+    /// Name of its files.
+    pub run_id: String,
+    /// Their version.
+    pub version: i64,
+    /// Whether they were rewritten.
+    pub is_upgraded: bool,
+    /// Why they could not be rewritten.
+    pub error: Option<String>,
+}
+
+/// A file that readers fail over, or that is not as it was published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What to do.
+#[derive(Clone, Copy)]
+pub struct Recovery<'a> {
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Rewrite tables of earlier versions.
+    pub upgrade: bool,
+    /// Steps done at the newest checkpoint of a folder from which a run can go on, given where the
+    /// readable entries of its journal end, in bytes.
+    pub newest_checkpoint: &'a dyn Fn(&Path, &BTreeSet<u64>) -> Option<u64>,
+}
+
+impl Recovery<'_> {
+    /// Looks at the folder of a study.
+    ///
+    /// # Errors
+    /// A folder that is not there, or that cannot be read.
+    pub fn recover(self, out: &Path) -> Result<RecoveryReport, ResultsError> {
+        std::fs::read_dir(out).map_err(ResultsError::read(out))?;
+        let crashed = |run_id: String| {
+            let finding = if is_locked(out, &run_id) {
+                Finding::AtWork
+            } else {
+                match salvage::salvage(out, &run_id, self) {
+                    Ok(finding) => finding,
+                    // Someone has taken it up in this moment.
+                    Err(ResultsError::AtWork { .. }) => Finding::AtWork,
+                    Err(error) => Finding::Stuck { reason: error.to_string() },
+                }
+            };
+            CrashedRun { run_id, finding }
+        };
+        let runs = unfinished(out).into_iter().map(crashed).collect();
+        let older = upgrade::upgrade(out, self.upgrade && !self.dry_run)?;
+        let verified = verify::verify(out)?;
+        Ok(RecoveryReport {
+            runs,
+            strays: strays(out),
+            older,
+            n_file: verified.n_file,
+            n_verified: verified.n_verified,
+            damaged: verified.damaged,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! Reads every file under `tables/` from beginning to end, as any reader would, and compares its bytes
+//! with those that were published.
+
+use std::path::Path;
+
+use batchlab_core::record::Table;
+
+use super::DamagedFile;
+use crate::publish::unfinished;
+use crate::read::{TableFile, list};
+use crate::{Manifest, ResultsError};
+
+/// What was looked at and found.
+#[derive(Default)]
+pub(super) struct Verified {
+    pub(super) n_file: usize,
+    pub(super) n_verified: usize,
+    pub(super) damaged: Vec<DamagedFile>,
+}
+
+/// Reads the files under `tables/`, and compares what was published with its checksums.
+pub(super) fn verify(out: &Path) -> Result<Verified, ResultsError> {
+    let mut found = Verified::default();
+    for table in Table::ALL {
+        for path in list(&out.join("tables").join(table.name()))? {
+            found.n_file += 1;
+            if let Err(reason) = read(table, &path) {
+                found.damaged.push(DamagedFile { path, reason });
+            }
+        }
+    }
+    // Only folders are runs; whatever else lies there is nothing that was published.
+    for folder in list(&out.join("runs"))?.into_iter().filter(|path| path.is_dir()) {
+        let run_id = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        compare(out, run_id, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Files of a run that are not as they were published.
+fn compare(out: &Path, run_id: &str, found: &mut Verified) -> Result<(), ResultsError> {
+    let manifest = match Manifest::read(out, run_id) {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            let path = out.join("runs").join(run_id).join("files.json");
+            found.damaged.push(DamagedFile { path, reason: error.to_string() });
+            return Ok(());
+        }
+    };
+    let mut faults = Vec::new();
+    for file in &manifest.files {
+        let path = file.path.split('/').fold(out.to_owned(), |path, part| path.join(part));
+        faults.extend(file.fault(out).map(|reason| DamagedFile { path, reason }));
+    }
+    // Of a run that is publishing in this moment, or that crashed while it did, files may be of the
+    // attempt before. One that has ended since is to be looked at again.
+    if !faults.is_empty() && unfinished(out).iter().any(|other| other == run_id) {
+        return Ok(());
+    }
+    if !faults.is_empty() && Manifest::read(out, run_id)?.as_ref() != Some(&manifest) {
+        return compare(out, run_id, found);
+    }
+    found.n_verified += manifest.files.len();
+    for fault in faults {
+        let is_new = |known: &DamagedFileFile| known.path != fault.path;
+        if found.damaged.iter().all(is_new) {
+            let is_counted = fault.path.starts_with(out.join("tables")) && fault.path.exists();
+            found.n_file += usize::from(!is_counted);
+            found.damaged.push(fault);
+        }
+    }
+    Ok(())
+}
+
+/// Reads a file from beginning to end.
+fn read(table: Table, path: &Path) -> Result<(), String> {
+    if path.extension().is_none_or(|extension| extension != "parquet") {
+        return Err("it is no Parquet file, and some readers open every file of a table".into());
+    }
+    let read = || {
+        let file = TableFile::open(path)?;
+        let (n_row, mut found) = (file.n_row(), 0);
+        for rows in file.rows(table)? {
+            found += rows?.num_rows() as i64;
+        }
+        Ok((n_row, found))
+    };
+    match read() {
+        Ok((n_row, found)) if n_row == found => Ok(()),
+        Ok((n_row, found)) => Err(format!("it has {found} of {n_row} rows")),
+        // Whoever reads this knows which file it is, and has called the doctor.
+        Err(ResultsError::Damaged { reason, .. }) => Err(reason),
+        Err(error) => Err(error.to_string()),
+    }
+}

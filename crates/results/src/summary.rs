@@ -1,0 +1,125 @@
+//! One run, reduced to the numbers that are compared.
+
+mod parts;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use batchlab_core::record::{EvalRecord, MetricRecord, RunRecord, StepRecord, Table};
+use serde_json::Value;
+
+use crate::ResultsError;
+use crate::read::{path_of, records, stems};
+pub use parts::{DeviceTimes, Parts};
+pub use steps::{Block, StepSummary, StepSums, Times, Work};
+
+/// A run: its row, what its configuration says, and what its steps and evaluations come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSummary {
+    /// The row of the run.
+    pub run: RunRecord,
+    /// The configuration, which the row holds as text.
+    pub config: Value,
+    /// What the steps come to.
+    pub steps: StepSummary,
+    /// Evaluations in the order of the steps, one of each state and subset.
+    pub evals: Vec<EvalRecord>,
+    /// Numbers about the whole run, by name.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl RunSummary {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(run: RunRecord, steps: StepSummary, mut evals: Vec<EvalRecord>) -> Self {
+        evals.sort_by_key(|eval| eval.step);
+        // A run that diverges at its first step, or goes on after its last one, evaluates the same
+        // state twice.
+        let mut seen = BTreeSet::new();
+        evals.retain(|eval| seen.insert((eval.step, eval.split.clone())));
+        let config = serde_json::from_str(&run.config).unwrap_or_default();
+        Self { run, config, steps, evals, metrics: BTreeMap::new() }
+    }
+
+    /// Reads one published run; `None` if its row is not published.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn read(dir: &Path, run_id: &str) -> Result<Option<Self>, ResultsError> {
+        if !path_of(dir, Table::Runs, run_id).exists() {
+            return Ok(None);
+        }
+        Ok(read_stem(dir, run_id)?.remove(run_id))
+    }
+
+    /// Reads all published runs of a study, each with the name of its file, ordered by file.
+    ///
+    /// # Errors
+    /// A folder without results, a damaged file.
+    pub fn read_all(dir: &Path) -> Result<Vec<(String, Self)>, ResultsError> {
+        let mut runs = Vec::new();
+        for stem in stems(dir)? {
+            let of_stem = read_stem(dir, &stem)?.into_values();
+            runs.extend(of_stem.map(|run| (stem.clone(), run)));
+        }
+        Ok(runs)
+    }
+
+    /// Why its times say little about others, if so.
+    #[must_use]
+    pub fn untimed(&self) -> Option<Untimed> {
+        if self.run.n_attempt.is_some_and(|n| n > 1) {
+            return Some(Untimed::Resumed);
+        }
+        (self.run.is_exclusive == Some(false)).then_some(Untimed::SharedDevice)
+    }
+}
+
+/// Why the times of a run say little about others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untimed {
+    /// It was interrupted and resumed: its times come from several processes.
+    Resumed,
+    /// Other runs may have used its device.
+    SharedDevice,
+}
+
+/// What has been read of a run.
+struct Rows {
+    run: RunRecord,
+    sums: StepSums,
+    evals: Vec<EvalRecord>,
+    metrics: BTreeMap<String, f64>,
+}
+
+/// The runs of one file of the table `runs`, usually one. Rows of other tables whose run is not
+/// published are passed over.
+fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, ResultsError> {
+    let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
+    records(dir, stem, |run: RunRecord| {
+        let sums = StepSums::new(&run);
+        let rows = Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new() };
+        runs.insert(rows.run.run_id.clone(), rows);
+    })?;
+    records(dir, stem, |step: StepRecord| {
+        if let Some(rows) = runs.get_mut(&step.run_id) {
+            rows.sums.add(&step);
+        }
+    })?;
+    records(dir, stem, |eval: EvalRecord| {
+        if let Some(rows) = runs.get_mut(&eval.run_id) {
+            rows.evals.push(eval);
+        }
+    })?;
+    records(dir, stem, |metric: MetricRecord| {
+        if let (None, Some(rows)) = (metric.step, runs.get_mut(&metric.run_id)) {
+            rows.metrics.insert(metric.name, metric.value);
+        }
+    })?;
+    let summary = |(run_id, Rows { run, sums, evals, metrics })| {
+        let summary = RunSummary::new(run, sums.summary(), evals);
+        (run_id, RunSummary { metrics, ..summary })
+    };
+    Ok(runs.into_iter().map(summary).collect())
+}

@@ -1,0 +1,331 @@
+//! The steps of a run, reduced as they are read: those of a long study do not fit in memory.
+
+use std::collections::BTreeMap;
+
+use batchlab_core::record::{RunRecord, StepRecord};
+use serde::Serialize;
+
+use super::parts::{PartSums, Parts};
+
+/// Stretches in which the course of the time of a step is kept, at most.
+const N_STRETCH: i64 = 40;
+
+/// What the steps of a run come to. The first block of a cell is its warm-up, as are the first steps
+/// of a run; both are left out of everything but the first three numbers and `stretches`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepSummary {
+    /// Steps done: the last one whose loss is finite.
+    pub n_step: i64,
+    /// Distinct padded shapes.
+    pub n_shape: i64,
+    /// Time of all steps in nanoseconds, warm-up included.
+    pub train_ns: i64,
+    /// Times of a typical step; none if all steps were warm-up.
+    pub times: Option<Times>,
+    /// What the steps worked through.
+    pub work: Option<Work>,
+    /// What the time of an output was spent on.
+    pub parts: Option<Parts>,
+    /// Blocks of a run in a cell, in their order.
+    pub blocks: Vec<Block>,
+    /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
+    pub stretches: Vec<(f64, f64)>,
+}
+
+/// A typical step of one run, in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Times {
+    /// Mean time of planning and collating a batch.
+    pub batching_mean: f64,
+    /// Median of the same.
+    pub batching_median: f64,
+    /// Mean time of everything else in a step.
+    pub update_mean: f64,
+    /// Difference of the medians of the whole and of batching, as the study computes it; with
+    /// batches prepared ahead, the median of the step without the time of waiting.
+    pub update_median: f64,
+    /// Mean time of a whole step.
+    pub combined_mean: f64,
+    /// Median of the same.
+    pub combined_median: f64,
+}
+
+/// What the steps of one run worked through.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Work {
+    /// Outputs per second of training.
+    pub outputs_per_s: f64,
+    /// Real edges per second of training.
+    pub edges_per_s: f64,
+    /// Outputs in a step.
+    pub outputs_per_step: f64,
+    /// Real nodes, as a share of all.
+    pub node_fill: f64,
+    /// Real edges, as a share of all.
+    pub edge_fill: f64,
+    /// Share of the time of a step that goes into its batch: planning and copying, or waiting where
+    /// another thread does that ahead.
+    pub data_share: f64,
+}
+
+/// One block of a run that was trained in turns with others, in a cell; it holds time and outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Block {
+    /// Its number, from 1: block 0 is the warm-up of the cell.
+    pub number: i64,
+    /// Time of its steps in nanoseconds, those of the warm-up left out.
+    pub ns: f64,
+    /// These steps.
+    pub n_step: f64,
+    /// Outputs in these steps.
+    pub n_output: f64,
+}
+
+impl Block {
+    /// Nanoseconds per output.
+    #[must_use]
+    pub fn ns_per_output(&self) -> f64 {
+        self.ns / self.n_output
+    }
+}
+
+/// Sums over the steps of a run, from the first on.
+#[derive(Debug, Clone)]
+pub struct StepSums {
+    is_serial: bool,
+    n_step_planned: i64,
+    n_step: i64,
+    n_shape: i64,
+    train_ns: i64,
+    time: Vec<f64>,
+    batching: Vec<f64>,
+    /// The rest of a step; kept where it is not the difference of the two above.
+    update: Vec<f64>,
+    n_output: f64,
+    /// Real, and with padding.
+    n_node: [f64; 2],
+    n_edge: [f64; 2],
+    /// Time of preparing batches, or of waiting for them.
+    data: f64,
+    parts: PartSums,
+    blocks: BTreeMap<i64, Block>,
+    /// Number of steps and their time, stretch by stretch; as many as there are steps, at most 40.
+    stretches: Vec<(f64, f64)>,
+}
+
+impl StepSums {
+    /// Nothing yet, of a run with this row.
+    #[must_use]
+    pub fn new(run: &RunRecord) -> Self {
+        Self::planned(run.n_step_planned, run.prefetch_depth == 0)
+    }
+
+    /// Nothing yet, of a run with so many planned steps, whose batches are prepared in turn with the
+    /// steps (`is_serial`) or ahead by another thread.
+    #[must_use]
+    pub fn planned(n_step: i64, is_serial: bool) -> Self {
+        let n_step_planned = n_step.max(1);
+        let n_stretch = usize::try_from(N_STRETCH.min(n_step_planned)).unwrap_or(1);
+        Self {
+            is_serial,
+            n_step_planned,
+            n_step: 0,
+            n_shape: 0,
+            train_ns: 0,
+            time: Vec::new(),
+            batching: Vec::new(),
+            update: Vec::new(),
+            n_output: 0.0,
+            n_node: [0.0; 2],
+            n_edge: [0.0; 2],
+            data: 0.0,
+            parts: PartSums::default(),
+            blocks: BTreeMap::new(),
+            stretches: vec![(0.0, 0.0); n_stretch],
+        }
+    }
+
+    /// Adds the next step.
+    pub fn add(&mut self, step: &StepRecord) {
+        self.train_ns += step.step_ns;
+        self.n_shape = self.n_shape.max(step.shape_id + 1);
+        if step.loss.is_finite() {
+            self.n_step = step.step;
+        }
+        let time = step.step_ns as f64;
+        let n_stretch = self.stretches.len() as i64;
+        let stretch = (step.step - 1).saturating_mul(n_stretch) / self.n_step_planned;
+        let place = usize::try_from(stretch.clamp(0, n_stretch - 1)).unwrap_or(0);
+        let stretch = &mut self.stretches[place];
+        *stretch = (stretch.0 + 1.0, stretch.1 + time);
+        if step.is_warmup || step.block == Some(0) {
+            return;
+        }
+        let batching = (step.plan_ns.unwrap_or(0) + step.collate_ns.unwrap_or(0)) as f64;
+        let n_output = step.n_output as f64;
+        self.time.push(time);
+        self.batching.push(batching);
+        self.parts.add(step);
+        if let Some(number) = step.block {
+            let empty = Block { number, ns: 0.0, n_step: 0.0, n_output: 0.0 };
+            let block = self.blocks.entry(number).or_insert(empty);
+            block.ns += time;
+            block.n_step += 1.0;
+            block.n_output += n_output;
+        }
+        // Batches that are prepared ahead are no part of the step; waiting for them is.
+        if self.is_serial {
+            self.data += batching;
+        } else {
+            let wait = step.wait_ns.unwrap_or(0) as f64;
+            self.data += wait;
+            self.update.push(time - wait);
+        }
+        self.n_output += n_output;
+        add(&mut self.n_node, [step.n_node, step.n_node_padded]);
+        add(&mut self.n_edge, [step.n_edge, step.n_edge_padded]);
+    }
+
+    /// What the steps so far come to.
+    #[must_use]
+    pub fn summary(&self) -> StepSummary {
+        let width = self.n_step_planned as f64 / self.stretches.len() as f64;
+        let stretches = self.stretches.iter().enumerate().filter(|(_, (n, _))| *n > 0.0);
+        let stretches = stretches.map(|(i, (n, ns))| (((i as f64 + 1.0) * width).ceil(), ns / n));
+        let is_measured = |block: &&Block| block.ns > 0.0 && block.n_output > 0.0;
+        StepSummary {
+            n_step: self.n_step,
+            n_shape: self.n_shape,
+            train_ns: self.train_ns,
+            times: self.times(),
+            work: self.work(),
+            parts: self.parts.reduce(self.is_serial),
+            blocks: self.blocks.values().filter(is_measured).copied().collect(),
+            stretches: stretches.collect(),
+        }
+    }
+
+    fn times(&self) -> Option<Times> {
+        use batchlab_stats::{mean, median};
+        let (combined_mean, combined_median) = (mean(&self.time)?, median(&self.time)?);
+        let (batching_mean, batching_median) = (mean(&self.batching)?, median(&self.batching)?);
+        let (update_mean, update_median) = if self.is_serial {
+            (combined_mean - batching_mean, combined_median - batching_median)
+        } else {
+            (mean(&self.update)?, median(&self.update)?)
+        };
+        Some(Times {
+            batching_mean,
+            batching_median,
+            update_mean,
+            update_median,
+            combined_mean,
+            combined_median,
+        })
+    }
+
+    fn work(&self) -> Option<Work> {
+        let ns = self.time.iter().sum::<f64>();
+        if ns <= 0.0 {
+            return None;
+        }
+        // What has neither nodes nor edges wastes none on padding.
+        let fill = |[real, all]: [f64; 2]| if all > 0.0 { real / all } else { 1.0 };
+        Some(Work {
+            outputs_per_s: self.n_output / (ns / 1e9),
+            edges_per_s: self.n_edge[0] / (ns / 1e9),
+            outputs_per_step: self.n_output / self.time.len() as f64,
+            node_fill: fill(self.n_node),
+            edge_fill: fill(self.n_edge),
+            data_share: self.data / ns,
+        })
+    }
+}
+
+fn add(sums: &mut [f64; 2], more: [i64; 2]) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum += more as f64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(number: i64, step_ns: i64, block: Option<i64>) -> StepRecord {
+        StepRecord {
+            run_id: "a".into(),
+            step: number,
+            epoch: 0,
+            n_graph: 31,
+            n_node: 90,
+            n_edge: 0,
+            n_output: 31,
+            n_graph_padded: 32,
+            n_node_padded: 100,
+            n_edge_padded: 0,
+            n_output_padded: 32,
+            shape_id: number % 2,
+            is_new_shape: number < 2,
+            is_warmup: number == 1,
+            plan_ns: Some(step_ns / 10),
+            collate_ns: Some(step_ns / 10),
+            wait_ns: None,
+            upload_ns: None,
+            forward_ns: None,
+            backward_ns: None,
+            optimiser_ns: None,
+            step_ns,
+            loss: 1.0,
+            weight_sum: 31.0,
+            learning_rate: 1e-3,
+            block,
+            turn: block,
+        }
+    }
+
+    #[test]
+    fn warm_up_does_not_count_in_typical_times() {
+        let mut sums = StepSums::planned(3, true);
+        let second = 1_000_000_000;
+        for (number, seconds) in [(1, 9), (2, 1), (3, 3)] {
+            sums.add(&step(number, seconds * second, None));
+        }
+        let summary = sums.summary();
+        assert_eq!((summary.n_step, summary.n_shape, summary.train_ns), (3, 2, 13 * second));
+        let (times, work) = (summary.times.unwrap(), summary.work.unwrap());
+        assert_eq!((times.combined_median, times.batching_median), (2e9, 0.4e9));
+        assert!((work.outputs_per_s - 15.5).abs() < 1e-9);
+        assert!((work.node_fill - 0.9).abs() < 1e-9 && (work.edge_fill - 1.0).abs() < 1e-9);
+        assert_eq!(summary.stretches.len(), 3);
+    }
+
+    #[test]
+    fn a_run_of_warm_up_alone_has_no_typical_step() {
+        let mut sums = StepSums::planned(1, true);
+        sums.add(&step(1, 5, None));
+        let summary = sums.summary();
+        assert_eq!((summary.n_step, summary.train_ns), (1, 5));
+        assert!(summary.times.is_none() && summary.work.is_none() && summary.parts.is_none());
+    }
+
+    #[test]
+    fn the_first_block_of_a_cell_is_its_warm_up() {
+        let mut sums = StepSums::planned(4, true);
+        for number in 1..=4 {
+            sums.add(&step(number, 10 * number, Some((number - 1) / 2)));
+        }
+        let summary = sums.summary();
+        let [block] = summary.blocks[..] else { panic!("one block") };
+        assert_eq!((block.number, block.n_step, block.ns), (1, 2.0, 70.0));
+        assert!((block.ns_per_output() - 70.0 / 62.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_step_whose_loss_is_not_finite_is_not_done() {
+        let mut sums = StepSums::planned(2, true);
+        sums.add(&step(1, 5, None));
+        sums.add(&StepRecord { loss: f64::NAN, ..step(2, 5, None) });
+        assert_eq!(sums.summary().n_step, 1);
+    }
+}
