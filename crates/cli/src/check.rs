@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_experiment::LoadedConfig;
+use batchlab_config::LoadedConfig;
 
 use crate::say::say;
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use batchlab_config::Diagnostic;
 use batchlab_experiment::{RunError, Status};
 
 pub(crate) const OTHER: u8 = 1;
@@ -26,7 +27,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<RunError>() {
         Some(error) if error.is_config() => CONFIG.into(),
         Some(error) if error.is_data() => DATA.into(),
-        None if error.is::<Usage>() => CONFIG.into(),
+        None if error.is::<Diagnostic>() || error.is::<Usage>() => CONFIG.into(),
         None if error.is::<DataFault>() => DATA.into(),
         _ => OTHER.into(),
     }

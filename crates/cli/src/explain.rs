@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use batchlab_config::schema::{component_schema, study_schema};
 use batchlab_core::registry::{Kind, Registration, components, suggestion};
-use batchlab_experiment::schema::{component_schema, study_schema};
 use serde_json::{Value, json};
 
 use crate::exit::Usage;

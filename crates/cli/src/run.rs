@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use batchlab_config::LoadedConfig;
 use batchlab_experiment::{
-    Cache, LoadedConfig, Observer, RunOptions, RunSummary, Status, resume, run as run_once,
+    Cache, Observer, RunOptions, RunSummary, Status, resume, run as run_once,
 };
 
 use crate::engine::Engine;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_experiment::schema::{config_schema, study_schema};
+use batchlab_config::schema::{config_schema, study_schema};
 
 /// Print the JSON schema of a configuration or study, with which editors complete and check it.
 ///

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use batchlab_config::Subset;
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
 use batchlab_experiment::checkpoint::{self, Checkpoint};
-use batchlab_experiment::config::Subset;
 use batchlab_experiment::run::{Judge, Judgement, OtherData, Part};
 use batchlab_experiment::{Cache, publish};
 

@@ -59,7 +59,7 @@ fn plugins_know_the_contract_and_not_each_other() {
 }
 
 #[test]
-fn the_core_knows_nothing_of_ours_and_the_experiment_only_the_core() {
+fn the_core_knows_nothing_of_ours_and_the_experiment_only_core_and_config() {
     let all = dependencies();
     let ours = |package: &str| {
         let (normal, _) = &all[package];
@@ -67,7 +67,8 @@ fn the_core_knows_nothing_of_ours_and_the_experiment_only_the_core() {
         ours.cloned().collect::<Vec<_>>()
     };
     assert_eq!(ours("batchlab-core"), Vec::<String>::new());
-    assert_eq!(ours("batchlab-experiment"), ["batchlab-core"]);
+    assert_eq!(ours("batchlab-config"), ["batchlab-core"]);
+    assert_eq!(ours("batchlab-experiment"), ["batchlab-config", "batchlab-core"]);
     assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
 }
 

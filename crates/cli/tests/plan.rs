@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use batchlab_config::{Seeds, Split};
 use batchlab_core::{BatchContext, BatchPlan, Batcher, GraphSize, Purpose, View};
-use batchlab_experiment::config::{Seeds, Split};
 use batchlab_experiment::run::{ShapeLedger, Subsets};
 use serde_json::Value;
 use tempfile::TempDir;

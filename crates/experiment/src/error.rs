@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use batchlab_config::Diagnostic;
+use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError, SinkError};
+
 use crate::checkpoint::CheckpointError;
 use crate::run::ResumeError;
 use crate::study::DeviceBusy;
-use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError, SinkError};
 
 /// Everything that ends a run before it starts, or in its middle.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +93,12 @@ pub enum RunError {
     /// A part of the program stopped without saying why; a bug.
     #[error("the thread that prepares batches stopped unexpectedly; please report this")]
     Pipeline,
+}
+
+impl From<Diagnostic> for RunError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Config(diagnostic.to_string())
+    }
 }
 
 impl RunError {

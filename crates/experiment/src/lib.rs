@@ -1,6 +1,5 @@
-//! From a configuration file to published results.
+//! From a configuration to published results.
 //!
-//! * [`config`]: reads and checks the file, with every mistake shown at its place;
 //! * [`cache`]: loaded graphs, kept for the next time;
 //! * [`mod@run`]: one run from top to bottom, and its parts: splitting, the pipeline that prepares
 //!   batches, training, evaluation, the shape ledger, the records;
@@ -12,11 +11,10 @@
 //! * [`doctor`]: salvages what crashed runs have left, and finds damaged files;
 //! * [`provenance`]: what a reader must know to trust a number.
 //!
-//! This crate knows no plugin by name.
+//! The configuration itself is `batchlab_config`'s. This crate knows no plugin by name.
 
 pub mod cache;
 pub mod checkpoint;
-pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod journal;
@@ -25,11 +23,9 @@ pub mod observer;
 pub mod provenance;
 pub mod publish;
 pub mod run;
-pub mod schema;
 pub mod study;
 
 pub use cache::Cache;
-pub use config::{Config, LoadedConfig};
 pub use error::RunError;
 pub use observer::Observer;
 pub use run::{RunOptions, RunSummary, Status, resume, run};

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use batchlab_config::LoadedConfig;
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Graphs, LoadContext};
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub use resume::{ResumeError, resume};
 pub use split::Subsets;
 
 use crate::cache::{Cache, Keep};
-use crate::{LoadedConfig, Observer, RunError};
+use crate::{Observer, RunError};
 use attempt::Attempt;
 use evaluate::Evaluator;
 use pipeline::nanoseconds;

@@ -9,8 +9,8 @@
 //! machine does meanwhile meets all of them alike. A cell is claimed by one process at a time, and is
 //! done or is done again from its beginning: times of a cell never come from two processes.
 //!
-//! * `grid`: what a study file has beyond a configuration;
-//! * [`mod@file`]: from the file to checked configurations;
+//! * `batchlab_config`: what a study file says;
+//! * `read`: which cells that makes;
 //! * [`blocks`]: how the runs of a cell take turns;
 //! * [`cells`]: which cells are waiting, at work, done;
 //! * [`sweep`]: works through them;
@@ -20,19 +20,15 @@ pub mod blocks;
 pub mod cells;
 mod device_lock;
 pub mod estimate;
-pub mod file;
-mod grid;
-mod overrides;
+mod read;
 mod sweep;
 
 use std::path::PathBuf;
 
+use batchlab_config::{Blocks, LoadedConfig};
 use serde::{Deserialize, Serialize};
 
-use crate::LoadedConfig;
-pub use blocks::Blocks;
 pub use device_lock::DeviceBusy;
-pub(crate) use grid::Grid;
 pub use sweep::{Sweep, SweepObserver, SweepOptions, sweep};
 
 /// A study whose every run has passed the checks that need no data.

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use batchlab_config::{parts_of_text, read_parts};
 use batchlab_core::registry::{Kind, components, suggestion};
 use batchlab_core::{Dataset, LoadContext};
 use batchlab_experiment::cache::{Keep, Loaded};
-use batchlab_experiment::config::{parts_of_text, read_parts};
 use batchlab_experiment::run::search_folders;
 use batchlab_experiment::{Cache, RunError};
 use serde::Deserialize;

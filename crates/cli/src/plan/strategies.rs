@@ -2,10 +2,10 @@
 
 use anyhow::{Error, Result, bail};
 use batchlab_builtin::{PLANNED, PRESETS};
+use batchlab_config::strategy;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Batcher, Dataset};
-use batchlab_experiment::config::strategy;
 use toml::Table;
 
 use super::config::PlanConfig;

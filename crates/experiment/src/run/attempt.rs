@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
+use batchlab_config::{Config, LoadedConfig};
 use batchlab_core::budget::Footprint;
 use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::{Loss, ModelContext};
@@ -23,7 +24,7 @@ use super::train::{Stop, TrainingLoop};
 use super::{Data, Ending, RunHeader, RunOptions, RunSummary, Status, describe, unseen};
 use crate::provenance::{Provenance, now, peak_host_bytes};
 use crate::publish::Publisher;
-use crate::{Config, LoadedConfig, Observer, RunError, checkpoint};
+use crate::{Observer, RunError, checkpoint};
 
 /// Which cell of a study a run belongs to.
 #[derive(Debug, Clone)]

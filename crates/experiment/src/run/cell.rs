@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use batchlab_config::Blocks;
+
 use super::attempt::{Attempt, Membership};
 use super::train::Turn;
 use super::{Data, Ending, RunHeader, RunOptions, RunSummary};
-use crate::study::blocks::order;
-use crate::study::{Blocks, Cell};
+use crate::study::Cell;
+use crate::study::blocks::{first_block, later_blocks, order};
 use crate::{Observer, RunError};
 
 /// Who watches the runs of a cell.
@@ -67,11 +69,11 @@ pub(crate) fn train_in_turns(
     }
     let n_step = cell.facts.n_step;
     let mut turns = Turns { open, outcomes, seed: seed(cell), n_turn: 0, options, observer };
-    let first = blocks.first(n_step);
+    let first = first_block(blocks, n_step);
     turns.block(0, None, first)?;
     let mut lengths = vec![first];
     if let Some(step_s) = turns.fastest_step() {
-        lengths.extend(blocks.lengths(n_step, step_s));
+        lengths.extend(later_blocks(blocks, n_step, step_s));
         let n_block = lengths.len() as u64;
         let mut goal = first;
         for (block, length) in (0..n_block).zip(&lengths).skip(1) {

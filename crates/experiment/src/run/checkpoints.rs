@@ -4,15 +4,15 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use batchlab_config::{Checkpointing, LoadedConfig};
 use batchlab_core::Cursor;
 use batchlab_core::model::TrainerState;
 
 use super::ledger::ShapeLedger;
+use crate::RunError;
 use crate::checkpoint::{Checkpoint, FORMAT, Facts};
-use crate::config::Checkpointing;
 use crate::provenance::Provenance;
 use crate::publish::Publisher;
-use crate::{LoadedConfig, RunError};
 
 /// Saves the state of one run.
 pub(super) struct Checkpoints {

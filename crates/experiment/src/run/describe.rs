@@ -1,11 +1,11 @@
 //! What a run says of itself, before and after.
 
+use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::Trainer;
 use batchlab_core::record::{RunRecord, SCHEMA_VERSION};
 
 use super::{Data, RunHeader, RunSummary};
-use crate::LoadedConfig;
 use crate::provenance::{Provenance, now};
 
 /// What is known when training begins.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use batchlab_config::{Config, Subset};
 use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
@@ -12,8 +13,7 @@ use batchlab_core::{BatchContext, BatchPlan, Batcher, Graphs, Needs, PaddedBatch
 
 use super::Data;
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
-use crate::config::Subset;
-use crate::{Config, RunError};
+use crate::RunError;
 
 /// The subsets to judge a model on, and who forms their batches.
 pub(super) struct Evaluator<'a> {

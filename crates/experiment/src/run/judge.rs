@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use batchlab_config::{Config, LoadedConfig, Subset};
 use batchlab_core::graphs::{NodeClass, Target, TargetKind};
 use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
@@ -16,8 +17,7 @@ use super::resume::ResumeError;
 use super::{Data, Subsets, search_folders};
 use crate::cache::{Cache, Keep};
 use crate::checkpoint::{Checkpoint, Facts};
-use crate::config::Subset;
-use crate::{Config, LoadedConfig, Observer, RunError};
+use crate::{Observer, RunError};
 
 /// Which graphs are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

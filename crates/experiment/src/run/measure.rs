@@ -9,7 +9,8 @@ use super::pipeline::{Pipeline, Producer};
 use super::train::TrainingLoop;
 use super::{Data, Evaluator};
 use crate::cache::Cache;
-use crate::{LoadedConfig, Observer, RunError};
+use crate::{Observer, RunError};
+use batchlab_config::LoadedConfig;
 
 /// What a trial says of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]

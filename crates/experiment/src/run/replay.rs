@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
+use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::Level;
 use batchlab_core::{BatchPlan, Cursor, Graphs};
 use serde_json::{Value, json};
-
-use crate::LoadedConfig;
 
 /// So many members are named in a message; the event names them all.
 const MAX_NAMED: usize = 8;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use batchlab_config::LoadedConfig;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table, Timestamp};
 use batchlab_core::{BatchStream, Sink};
 use serde_json::Value;
@@ -11,7 +12,7 @@ use super::{RunOptions, RunSummary, attempt};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::journal::Entries;
 use crate::publish::{self, Publisher, find_journal, is_locked};
-use crate::{LoadedConfig, Observer, RunError};
+use crate::{Observer, RunError};
 
 /// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! Which graphs are for training, validation and testing.
 
+use batchlab_config::{Split, Subset};
 use batchlab_core::graphs::{FixedSplit, Target, TargetKind};
 use batchlab_core::{Graphs, random};
 
 use crate::RunError;
-use crate::config::{Split, Subset};
 
 /// Identifiers of the members of each subset, in a random but fixed order.
 #[derive(Debug, Clone, PartialEq, Eq)]

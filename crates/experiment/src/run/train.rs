@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use batchlab_config::{Timing, Training};
 use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
 use batchlab_core::record::StepRecord;
 use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape};
@@ -16,7 +17,6 @@ use super::replay::{Replay, name_members};
 use super::tally::Tally;
 use super::{Ending, Status};
 use crate::checkpoint::Checkpoint;
-use crate::config::{Timing, Training};
 use crate::{Observer, RunError};
 
 /// So many new shapes are reported as events; without padding nearly every step has one, and

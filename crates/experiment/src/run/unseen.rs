@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use batchlab_config::Subset;
 use batchlab_core::Graphs;
 use batchlab_core::graphs::{NodeClass, Topology};
 
 use super::Subsets;
-use crate::config::Subset;
 
 /// A class that occurs in a subset, but in no graph of the training set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,62 +1,28 @@
 //! How the runs of a cell take turns.
 
-use std::num::NonZeroU64;
-
+use batchlab_config::Blocks;
 use batchlab_core::random::permutation;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::config::Positive;
-
-/// Training in turns: in every block, each run of a cell does the same number of steps. The order
-/// within a block is random, and the next block has it backwards (ABBA), so that neither the place in
-/// the block nor a slow drift of the machine favours a batcher.
-///
-/// Block 0 finds out how long steps take, and is no part of any comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Blocks {
-    /// A turn has at least so many steps.
-    pub steps: NonZeroU64,
-    /// A turn of the fastest run lasts at least so many seconds.
-    pub seconds: Positive,
-    /// Whether a cell keeps the device to itself: no other cell of any study is trained on it at the
-    /// same time. Without that, times are recorded, but no report uses them.
-    pub exclusive: bool,
+/// Steps of block 0.
+#[must_use]
+pub fn first_block(blocks: &Blocks, n_step: u64) -> u64 {
+    blocks.steps.get().min(n_step)
 }
 
-impl Default for Blocks {
-    fn default() -> Self {
-        Self {
-            steps: NonZeroU64::new(50).unwrap_or(NonZeroU64::MIN),
-            seconds: Positive(2.0),
-            exclusive: true,
-        }
-    }
-}
-
-impl Blocks {
-    /// Steps of block 0.
-    #[must_use]
-    pub fn first(&self, n_step: u64) -> u64 {
-        self.steps.get().min(n_step)
-    }
-
-    /// Lengths of the blocks after block 0: as equal as can be, and none too short. `step_s` is the
-    /// time of a step of the fastest run, in seconds.
-    #[must_use]
-    pub fn lengths(&self, n_step: u64, step_s: f64) -> Vec<u64> {
-        let remaining = n_step - self.first(n_step);
-        let by_time = f64::from(self.seconds) / step_s.max(1e-9);
-        #[allow(clippy::cast_sign_loss, reason = "times are not negative")]
-        let least = (by_time.ceil() as u64).max(self.steps.get());
-        let n_block = match remaining {
-            0 => 0,
-            _ => (remaining / least).max(1),
-        };
-        let length = |block: u64| remaining * (block + 1) / n_block - remaining * block / n_block;
-        (0..n_block).map(length).collect()
-    }
+/// Lengths of the blocks after block 0: as equal as can be, and none too short. `step_s` is the
+/// time of a step of the fastest run, in seconds.
+#[must_use]
+pub fn later_blocks(blocks: &Blocks, n_step: u64, step_s: f64) -> Vec<u64> {
+    let remaining = n_step - first_block(blocks, n_step);
+    let by_time = f64::from(blocks.seconds) / step_s.max(1e-9);
+    #[allow(clippy::cast_sign_loss, reason = "times are not negative")]
+    let least = (by_time.ceil() as u64).max(blocks.steps.get());
+    let n_block = match remaining {
+        0 => 0,
+        _ => (remaining / least).max(1),
+    };
+    let length = |block: u64| remaining * (block + 1) / n_block - remaining * block / n_block;
+    (0..n_block).map(length).collect()
 }
 
 /// Who trains after whom in a block, of `n` runs.
@@ -80,14 +46,14 @@ mod tests {
     fn blocks_are_long_enough_and_leave_no_rest() {
         let blocks = Blocks::default();
         // 2 s of 10 ms are 200 steps.
-        assert_eq!(blocks.lengths(1050, 0.01), [200; 5]);
-        assert_eq!(blocks.lengths(1000, 0.01), [237, 238, 237, 238]);
+        assert_eq!(later_blocks(&blocks, 1050, 0.01), [200; 5]);
+        assert_eq!(later_blocks(&blocks, 1000, 0.01), [237, 238, 237, 238]);
         // A slow step: at least 50 of them.
-        assert_eq!(blocks.lengths(150, 1.0), [50, 50]);
+        assert_eq!(later_blocks(&blocks, 150, 1.0), [50, 50]);
         // What is too short for one block is one all the same.
-        assert_eq!(blocks.lengths(60, 0.001), [10]);
-        assert_eq!(blocks.lengths(50, 0.001), [0; 0]);
-        assert_eq!((blocks.first(20), blocks.lengths(20, 0.1).len()), (20, 0));
+        assert_eq!(later_blocks(&blocks, 60, 0.001), [10]);
+        assert_eq!(later_blocks(&blocks, 50, 0.001), [0; 0]);
+        assert_eq!((first_block(&blocks, 20), later_blocks(&blocks, 20, 0.1).len()), (20, 0));
     }
 
     #[test]

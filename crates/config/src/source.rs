@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::diagnostic::Diagnostic;
+use crate::diagnostic::Diagnostic;
 
 /// All text that a configuration is made of, as one string, so that every place has one number.
 ///

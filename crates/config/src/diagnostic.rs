@@ -8,7 +8,7 @@ use batchlab_core::registry::nearest;
 
 /// What is wrong, where, and what would be right.
 #[derive(Debug, Clone)]
-pub(crate) struct Diagnostic {
+pub struct Diagnostic {
     message: String,
     place: Option<Box<Place>>,
     origin: Option<String>,
@@ -23,28 +23,33 @@ struct Place {
 }
 
 impl Diagnostic {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    /// A mistake without a place.
+    pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: None, origin: None, help: Vec::new() }
     }
 
-    pub(super) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
+    pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
         self.place =
             Some(Box::new(Place { origin: origin.to_owned(), text: text.to_owned(), span }));
         self
     }
 
-    pub(super) fn within(mut self, origin: &str) -> Self {
+    /// The file in which it is.
+    #[must_use]
+    pub fn within(mut self, origin: &str) -> Self {
         self.origin = Some(origin.to_owned());
         self
     }
 
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    /// What would be right.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
     /// Serde names the allowed words in its messages; the nearest of them is likely meant.
-    pub(super) fn with_suggestion(self, message: &str) -> Self {
+    pub(crate) fn with_suggestion(self, message: &str) -> Self {
         let mut quoted = message.split('`').skip(1).step_by(2);
         let is_unknown =
             message.starts_with("unknown field") || message.starts_with("unknown variant");
@@ -57,12 +62,17 @@ impl Diagnostic {
     }
 }
 
+impl std::error::Error for Diagnostic {}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message = match &self.origin {
             Some(origin) => format!("{origin}: {}", self.message),
             None => self.message.clone(),
         };
+        if self.place.is_none() && self.help.is_empty() {
+            return write!(f, "error: {message}");
+        }
         let mut group =
             Level::ERROR.primary_title(message).elements(self.place.iter().map(|place| {
                 Snippet::source(place.text.as_str())

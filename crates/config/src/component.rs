@@ -6,8 +6,8 @@ use batchlab_core::registry::{self, Kind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostic::Diagnostic;
-use super::source::Source;
+use crate::diagnostic::Diagnostic;
+use crate::source::Source;
 
 /// Checks the tables of components that a file gives, of which `required` must be there. Other tables
 /// of a run, such as its sinks, are not looked at.

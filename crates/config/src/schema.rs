@@ -4,7 +4,7 @@ use batchlab_core::registry::{Kind, Registration, components};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::config::Config;
+use crate::Config;
 use crate::study::Grid;
 
 /// The schema of a configuration, with every registered component.

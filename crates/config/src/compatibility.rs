@@ -8,7 +8,7 @@ use super::Config;
 ///
 /// # Errors
 /// What does not fit, and what to change.
-pub fn check(config: &Config) -> Result<(), String> {
+pub(crate) fn check(config: &Config) -> Result<(), String> {
     let provides = config.dataset.provides();
     let dataset = name(&*config.dataset);
     let batchers =

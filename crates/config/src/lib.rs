@@ -1,16 +1,21 @@
-//! The configuration of one run.
+//! Configurations of runs and studies: TOML, read and checked before anything is loaded.
 //!
-//! Reading takes four steps, each with its own kind of mistake: the text must be TOML
-//! (`source`), each component's table must fit the component of that name (`component`), the
-//! rest must have the fields below, and the components must fit each other ([`compatibility`]).
+//! Reading a run takes four steps, each with its own kind of mistake: the text must be
+//! TOML (`source`), each component's table must fit the component of that name (`component`), the
+//! rest must have the fields below, and the components must fit each other (`compatibility`).
+//! A [`StudyFile`] is a run's configuration with lists in it.
+//!
+//! This crate knows neither plugins by name nor what a run does.
 
 mod checkpointing;
-pub mod compatibility;
+mod compatibility;
 mod component;
 mod diagnostic;
 mod load;
+pub mod schema;
 mod source;
 pub mod strategy;
+mod study;
 
 use std::num::NonZeroU64;
 
@@ -21,11 +26,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use checkpointing::Checkpointing;
-pub(crate) use component::{check as check_component, get};
-pub(crate) use diagnostic::Diagnostic;
+pub use diagnostic::Diagnostic;
 pub use load::{LoadedConfig, parts_of_text, read_parts};
-pub(crate) use load::{STUDY_KEYS, parse, read_text};
-pub(crate) use source::Source;
+pub use study::{Blocks, Choice, Setting, StudyFile};
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.

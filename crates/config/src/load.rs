@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use toml::de::DeTable;
 
-use super::source::Source;
-use super::{Config, Timing, compatibility, component};
-use crate::RunError;
+use crate::diagnostic::Diagnostic;
+use crate::source::Source;
+use crate::{Config, Timing, compatibility, component};
 
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ impl LoadedConfig {
     /// file lacks.
     ///
     /// # Errors
-    /// [`RunError::Config`] with a diagnostic for the first mistake.
-    pub fn read(path: &Path, overrides: &[String], defaults: &str) -> Result<Self, RunError> {
+    /// The first mistake.
+    pub fn read(path: &Path, overrides: &[String], defaults: &str) -> Result<Self, Diagnostic> {
         let content = read_text(path)?;
         let config = parse(&path.display().to_string(), &content, overrides, defaults)?;
         Ok(Self { config, path: path.to_owned() })
@@ -64,12 +64,12 @@ impl LoadedConfig {
 /// diagnostics. The components in `required` must be there.
 ///
 /// # Errors
-/// [`RunError::Config`] with a diagnostic for the first mistake.
+/// The first mistake.
 pub fn read_parts<T: DeserializeOwned>(
     path: &Path,
     overrides: &[String],
     required: &[Kind],
-) -> Result<T, RunError> {
+) -> Result<T, Diagnostic> {
     parts_of_text(&path.display().to_string(), &read_text(path)?, overrides, required)
 }
 
@@ -82,21 +82,20 @@ pub fn parts_of_text<T: DeserializeOwned>(
     content: &str,
     overrides: &[String],
     required: &[Kind],
-) -> Result<T, RunError> {
+) -> Result<T, Diagnostic> {
     if let Some(conflict) = registry::conflicts().into_iter().next() {
-        return Err(RunError::Config(format!("error: {conflict}")));
+        return Err(Diagnostic::new(conflict));
     }
     let source = Source::new(file, content, overrides);
-    let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
-    let root = source.parse("").map_err(fail)?;
-    component::check_parts(&source, &root, required).map_err(fail)?;
-    T::deserialize(root.into_deserializer()).map_err(|error| fail(source.toml(&error)))
+    let root = source.parse("")?;
+    component::check_parts(&source, &root, required)?;
+    T::deserialize(root.into_deserializer()).map_err(|error| source.toml(&error))
 }
 
-pub(crate) fn read_text(path: &Path) -> Result<String, RunError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     std::fs::read_to_string(path).map_err(|error| {
         let path = path.display();
-        RunError::Config(format!("error: cannot read the configuration {path}: {error}"))
+        Diagnostic::new(format!("cannot read the configuration {path}: {error}"))
     })
 }
 
@@ -106,26 +105,23 @@ pub(crate) fn parse(
     content: &str,
     overrides: &[String],
     defaults: &str,
-) -> Result<Config, RunError> {
+) -> Result<Config, Diagnostic> {
     if let Some(conflict) = registry::conflicts().into_iter().next() {
-        return Err(RunError::Config(format!("error: {conflict}")));
+        return Err(Diagnostic::new(conflict));
     }
     let source = Source::new(file, content, overrides);
-    let fail = |diagnostic: super::diagnostic::Diagnostic| RunError::Config(diagnostic.to_string());
-    let root = source.parse(defaults).map_err(fail)?;
-    refuse_study(&source, root.get_ref()).map_err(fail)?;
-    component::check_all(&source, &root).map_err(fail)?;
+    let root = source.parse(defaults)?;
+    refuse_study(&source, root.get_ref())?;
+    component::check_all(&source, &root)?;
     let places = root.get_ref().clone();
-    let config =
-        Config::deserialize(root.into_deserializer()).map_err(|e| fail(source.toml(&e)))?;
-    check_values(&source, &config, &places).map_err(fail)?;
-    compatibility::check(&config)
-        .map_err(|message| RunError::Config(source.whole(message).to_string()))?;
+    let config = Config::deserialize(root.into_deserializer()).map_err(|e| source.toml(&e))?;
+    check_values(&source, &config, &places)?;
+    compatibility::check(&config).map_err(|message| source.whole(message))?;
     Ok(config)
 }
 
 /// Whoever runs a study means to sweep through it.
-fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), super::diagnostic::Diagnostic> {
+fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     let of_study =
         |key: &&toml::Spanned<toml::de::DeString<'_>>| STUDY_KEYS.contains(&key.get_ref().as_ref());
     let Some(key) = root.keys().find(of_study) else { return Ok(()) };
@@ -150,11 +146,7 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
 ];
 
 /// Rules between fields.
-fn check_values(
-    source: &Source,
-    config: &Config,
-    root: &DeTable<'_>,
-) -> Result<(), super::diagnostic::Diagnostic> {
+fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     let place = |path: &[&str]| {
         let mut table = root;
         let mut span = 0..0;

@@ -1,7 +1,7 @@
 //! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for a variant each.
 
-use crate::RunError;
-use crate::config::STUDY_KEYS;
+use crate::Diagnostic;
+use crate::load::STUDY_KEYS;
 
 /// Keys of a study whose value is a list.
 const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
@@ -20,7 +20,7 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    pub(super) fn new(arguments: &[String]) -> Result<Self, RunError> {
+    pub(super) fn new(arguments: &[String]) -> Result<Self, Diagnostic> {
         let mut all = Self::default();
         for argument in arguments {
             let Some((key, value)) = argument.split_once('=') else {
@@ -29,8 +29,8 @@ impl Overrides {
             };
             let (key, values) = (key.trim(), split(value));
             if values.iter().any(|value| value.is_empty()) && values.len() > 1 {
-                return Err(RunError::Config(format!(
-                    "error: {argument}: there is an empty value between the commas"
+                return Err(Diagnostic::new(format!(
+                    "{argument}: there is an empty value between the commas"
                 )));
             }
             let is_list = value.trim_start().starts_with('[');
@@ -41,8 +41,8 @@ impl Overrides {
                 all.plain.push(format!("{key} = [{}]", quoted.join(", ")));
             } else if values.len() > 1 {
                 if !is_of_run(key) {
-                    return Err(RunError::Config(format!(
-                        "error: {argument}: \"{key}\" is the same for the whole study; give one value"
+                    return Err(Diagnostic::new(format!(
+                        "{argument}: \"{key}\" is the same for the whole study; give one value"
                     )));
                 }
                 all.variants.push(values.into_iter().map(|v| format!("{key}={v}")).collect());

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Positive;
+use crate::Positive;
 
 /// When the state of training is saved: after so many steps, after so many minutes, or at whichever
 /// comes first; and after the last step.
