@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_compare::{CompareError, Side, compare, text};
+use batchlab_report::compare::{CompareError, Side, compare, text};
 
 use crate::exit::Usage;
 use crate::export::fault as of_tables;
@@ -56,7 +56,7 @@ fn side(name: &str) -> Result<Side> {
 
 fn fault(error: CompareError) -> anyhow::Error {
     match error {
-        CompareError::Tables(error) => of_tables(error),
+        CompareError::Results(error) => of_tables(error),
         error => Usage(error.to_string()).into(),
     }
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_experiment::doctor::{Diagnosis, Finding, Patient, Salvage, examine};
+use batchlab_results::recover::{CrashedRun, Finding, OlderRun, Recovery, RecoveryReport, Salvage};
+use batchlab_run::checkpoint::newest_with_rows;
 
 use crate::exit::{DATA, OTHER};
 use crate::say::say;
 
-/// Publish what runs recorded before they crashed, and find damaged result files.
+/// Publish what runs recorded before they crashed, find damaged result files, rewrite older ones.
 ///
 /// Runs that are at work are left alone. Doing it twice changes nothing.
 #[derive(Debug, clap::Args)]
@@ -20,34 +21,42 @@ pub(crate) struct Arguments {
     /// Only say what would be done.
     #[arg(long)]
     dry_run: bool,
+    /// Rewrite tables of earlier versions, so that all files of a table have the same columns.
+    #[arg(long)]
+    upgrade: bool,
     /// Print the findings as JSON on standard output.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let diagnosis = examine(&arguments.dir, arguments.dry_run)?;
+    let recovery = Recovery {
+        dry_run: arguments.dry_run,
+        upgrade: arguments.upgrade,
+        newest_checkpoint: &newest_with_rows,
+    };
+    let report = recovery.recover(&arguments.dir)?;
     if arguments.json {
-        let text = serde_json::to_string_pretty(&diagnosis)? + "\n";
+        let text = serde_json::to_string_pretty(&report)? + "\n";
         std::io::stdout().write_all(text.as_bytes())?;
     } else {
-        tell(&diagnosis, arguments);
+        tell(&report, arguments);
     }
-    let is_stuck = |patient: &Patient| matches!(patient.finding, Finding::Stuck { .. });
-    let is_damaged = |patient: &Patient| match &patient.finding {
+    let is_stuck = |patient: &CrashedRun| matches!(patient.finding, Finding::Stuck { .. });
+    let is_damaged = |patient: &CrashedRun| match &patient.finding {
         Finding::Unreadable { .. } => true,
         Finding::Salvaged(salvage) => salvage.damaged_journal.is_some(),
         _ => false,
     };
     Ok(match () {
-        () if diagnosis.runs.iter().any(is_stuck) => OTHER.into(),
-        () if !diagnosis.damaged.is_empty() || diagnosis.runs.iter().any(is_damaged) => DATA.into(),
+        () if report.runs.iter().any(is_stuck) => OTHER.into(),
+        () if !report.damaged.is_empty() || report.runs.iter().any(is_damaged) => DATA.into(),
         () => ExitCode::SUCCESS,
     })
 }
 
-fn tell(diagnosis: &Diagnosis, arguments: &Arguments) {
-    for Patient { run_id, finding } in &diagnosis.runs {
+fn tell(report: &RecoveryReport, arguments: &Arguments) {
+    for CrashedRun { run_id, finding } in &report.runs {
         match finding {
             Finding::AtWork => say!("{run_id}: at work"),
             Finding::Nothing if arguments.dry_run => say!("{run_id}: holds no rows, to be removed"),
@@ -72,30 +81,51 @@ fn tell(diagnosis: &Diagnosis, arguments: &Arguments) {
             }
         }
     }
-    for damaged in &diagnosis.damaged {
+    upgrades(report, arguments);
+    for damaged in &report.damaged {
         say!("{}: damaged: {}", damaged.path.display(), damaged.reason);
     }
-    if !diagnosis.damaged.is_empty() {
+    if !report.damaged.is_empty() {
         say!("move damaged files elsewhere: most readers fail over a whole table for one of them");
     }
-    for stray in &diagnosis.strays {
+    for stray in &report.strays {
         say!("{}: of no run; nothing was done about it", stray.display());
     }
-    let n_whole = diagnosis.n_file - diagnosis.damaged.len();
+    let n_whole = report.n_file - report.damaged.len();
     say!(
         "{n_whole} of {} files under tables are whole; {} were compared with their checksums",
-        diagnosis.n_file,
-        diagnosis.n_sealed
+        report.n_file,
+        report.n_verified
     );
+}
+
+fn upgrades(report: &RecoveryReport, arguments: &Arguments) {
+    for OlderRun { run_id, version, is_upgraded, error } in &report.older {
+        match error {
+            Some(error) => say!("{run_id}: cannot be rewritten: {error}"),
+            None if *is_upgraded => say!("{run_id}: rewritten, from version {version} of the schema"),
+            None => {}
+        }
+    }
+    let n_older = report.older.iter().filter(|run| !run.is_upgraded).count();
+    if n_older > 0 && !arguments.upgrade {
+        say!(
+            "{n_older} runs are of earlier versions of the schema; `batchlab doctor {} --upgrade` \
+             rewrites them",
+            arguments.dir.display()
+        );
+    }
 }
 
 fn describe(salvage: &Salvage) -> String {
     let rows = salvage.n_row.iter().map(|(table, n)| format!("{n} {table}"));
-    let torn = match salvage.torn_bytes {
-        0 => String::new(),
-        n if salvage.damaged_journal.is_none() => format!("; the last {n} bytes were incomplete"),
-        n => format!("; the journal is damaged, {n} bytes from there on were not read"),
-    };
+    let mut torn = String::new();
+    if salvage.torn_bytes > 0 {
+        torn += &format!("; the last {} bytes were incomplete", salvage.torn_bytes);
+    }
+    if salvage.damaged_bytes > 0 {
+        torn += &format!("; {} bytes of the journal are damaged", salvage.damaged_bytes);
+    }
     let after = salvage.resumes_after.map(|step| format!("; checkpoint after step {step}"));
     format!(
         "{} after {} steps ({}){torn}{}",

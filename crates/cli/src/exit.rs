@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use batchlab_config::Diagnostic;
-use batchlab_experiment::{RunError, Status};
+use batchlab_run::{RunError, Status};
+use batchlab_study::StudyError;
 
 pub(crate) const OTHER: u8 = 1;
 const CONFIG: u8 = 2;
@@ -24,12 +25,20 @@ pub(crate) fn code_of_status(status: Status) -> ExitCode {
 
 /// The exit code of a failure.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
-    match error.downcast_ref::<RunError>() {
+    match run_error(error) {
         Some(error) if error.is_config() => CONFIG.into(),
         Some(error) if error.is_data() => DATA.into(),
         None if error.is::<Diagnostic>() || error.is::<Usage>() => CONFIG.into(),
         None if error.is::<DataFault>() => DATA.into(),
         _ => OTHER.into(),
+    }
+}
+
+/// The error of a run, or of a run of a study.
+pub(crate) fn run_error(error: &anyhow::Error) -> Option<&RunError> {
+    match error.downcast_ref::<StudyError>() {
+        Some(StudyError::Run(error)) => Some(error),
+        _ => error.downcast_ref::<RunError>(),
     }
 }
 

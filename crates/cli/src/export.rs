@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use batchlab_core::Sink;
 use batchlab_core::registry::{Kind, components, suggestion};
-use batchlab_export::{ExportError, to_sink, to_tensorboard};
+use batchlab_results::ResultsError;
+use batchlab_results::export::{to_sink, to_tensorboard};
 
 use crate::exit::{DataFault, Usage};
 use crate::say::say;
@@ -61,9 +62,9 @@ fn sink(name: &str) -> Result<Box<dyn Sink>> {
     )))
 }
 
-pub(crate) fn fault(error: ExportError) -> anyhow::Error {
+pub(crate) fn fault(error: ResultsError) -> anyhow::Error {
     match error {
-        ExportError::NoTables { .. } => Usage(error.to_string()).into(),
+        ResultsError::NoTables { .. } => Usage(error.to_string()).into(),
         error if error.is_data() => DataFault::of(error).into(),
         error => error.into(),
     }

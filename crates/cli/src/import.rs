@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use batchlab_core::Sink;
 use batchlab_core::sink::SinkContext;
-use batchlab_experiment::publish::Publisher;
+use batchlab_results::Publisher;
 use batchlab_report::import::{self, Counts, ImportError, Imported, PublishedFile};
 
 use crate::exit::{DataFault, Usage};

@@ -42,7 +42,6 @@ mod weights;
 
 use std::process::ExitCode;
 
-use batchlab_experiment::RunError;
 use clap::{Parser, Subcommand};
 
 /// Batching strategies for graph neural networks, compared honestly.
@@ -129,7 +128,7 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         // A `RunError` names its cause itself; the context that is added here does not.
-        let message = match error.downcast_ref::<RunError>() {
+        let message = match exit::run_error(&error) {
             Some(error) => error.to_string(),
             None => format!("{error:#}"),
         };

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use batchlab_core::{BatcherError, Level};
-use batchlab_experiment::RunError;
+use batchlab_run::RunError;
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_experiment::judged::write_predictions;
+use batchlab_run::predictions::write_predictions;
 
 use crate::evaluate::as_text;
 use crate::say::say;

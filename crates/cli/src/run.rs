@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use batchlab_config::LoadedConfig;
-use batchlab_experiment::{
-    Cache, Observer, RunOptions, RunSummary, Status, resume, run as run_once,
+use batchlab_run::{
+    Cache, FinishedRun, Observer, RunOptions, Status, resume, run as run_once,
 };
 
 use crate::engine::Engine;
@@ -63,22 +63,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Box::new(Lines::new())
     };
-    let summary = task.run(options, &*observer)?;
+    let finished = task.run(options, &*observer)?;
     if arguments.json {
-        let text = summary::as_json(&summary)?;
+        let text = summary::as_json(&finished)?;
         std::io::stdout().write_all(text.as_bytes())?;
     }
     if !arguments.quiet {
-        say!("{}", summary::as_text(&summary).trim_end());
+        say!("{}", summary::as_text(&finished).trim_end());
     }
-    if summary.status == Status::Interrupted && !arguments.quiet {
-        let folder = task.out.join("runs").join(&summary.header.run_id);
+    if finished.status == Status::Interrupted && !arguments.quiet {
+        let folder = task.out.join("runs").join(&finished.header.run_id);
         say!("go on with: batchlab run --resume {}", folder.display());
     }
-    if let (true, Some(reason)) = (arguments.quiet, &summary.reason) {
+    if let (true, Some(reason)) = (arguments.quiet, &finished.summary.run.error) {
         say!("{reason}");
     }
-    Ok(code_of_status(summary.status))
+    Ok(code_of_status(finished.status))
 }
 
 /// What is to be run, and where its results go.
@@ -110,7 +110,7 @@ impl Task {
         Ok(Self { loaded, resume, out })
     }
 
-    fn run(&self, options: RunOptions<'_>, observer: &dyn Observer) -> Result<RunSummary> {
+    fn run(&self, options: RunOptions<'_>, observer: &dyn Observer) -> Result<FinishedRun> {
         Ok(match (&self.resume, &self.loaded) {
             (Some(run_id), given) => {
                 resume(run_id, given.as_ref(), batchlab_builtin::DEFAULTS, options, observer)?

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_experiment::study::CellFacts;
-use batchlab_experiment::study::cells::{CellState, Cells, DoneCell, hardware};
+use batchlab_study::CellFacts;
+use batchlab_study::cells::{CellState, Cells, DoneCell, hardware};
 use serde_json::json;
 
 use crate::exit::Usage;
@@ -114,10 +114,10 @@ fn of_done(done: &DoneCell) -> String {
     if !failures.is_empty() {
         return failures.join("; ");
     }
-    let fastest =
-        done.runs.iter().max_by(|a, b| a.graphs_per_second.total_cmp(&b.graphs_per_second));
+    let timed = done.runs.iter().filter_map(|run| Some((run, run.outputs_per_second?)));
+    let fastest = timed.max_by(|(_, a), (_, b)| a.total_cmp(b));
     fastest.map_or_else(
         || "done".to_owned(),
-        |run| format!("done; {} is fastest, {:.0} graphs/s", run.batcher, run.graphs_per_second),
+        |(run, speed)| format!("done; {} is fastest, {speed:.0} graphs/s", run.batcher),
     )
 }

@@ -10,9 +10,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
-use batchlab_experiment::study::cells::{Cells, hardware_name};
-use batchlab_experiment::study::{Sweep, SweepObserver, SweepOptions, sweep};
-use batchlab_experiment::{Cache, RunOptions, Study};
+use batchlab_run::{Cache, RunOptions};
+use batchlab_study::cells::{Cells, hardware_name};
+use batchlab_study::{Study, Sweep, SweepObserver, SweepOptions, sweep};
 use serde_json::json;
 
 use crate::engine::Engine;

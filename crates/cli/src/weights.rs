@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_experiment::judged::write_weights;
+use batchlab_run::predictions::write_weights;
 
 use crate::say::say;
 use crate::trained::read;

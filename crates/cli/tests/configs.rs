@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use batchlab_experiment::Study;
+use batchlab_study::Study;
 
 #[test]
 fn every_configuration_is_right() {
@@ -59,7 +59,7 @@ fn every_study_is_right() {
     // A run's configuration is a study too, and the command line makes a grid of it.
     let run = |arguments: &[&str]| {
         let study = read("../smoke.toml", arguments);
-        let cell = |cell: &batchlab_experiment::study::Cell| {
+        let cell = |cell: &batchlab_study::Cell| {
             (cell.facts.batch_size, cell.facts.batchers.clone())
         };
         study.cells.iter().map(cell).collect::<Vec<_>>()

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use batchlab_config::{Seeds, Split};
 use batchlab_core::{BatchContext, BatchPlan, Batcher, GraphSize, Purpose, View};
-use batchlab_experiment::run::{ShapeLedger, Subsets};
+use batchlab_run::{ShapeLedger, Subsets};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -149,6 +149,8 @@ fn values<T: ColumnValue>(rows: &RecordBatch, name: &str) -> Result<Vec<T>, Arro
 }
 
 macro_rules! record {
+    (@was) => { None };
+    (@was $was:ident) => { Some(stringify!($was)) };
     (
         $(#[doc = $description:literal])*
         $table:literal => $record:ident in $variant:ident {
@@ -166,7 +168,7 @@ macro_rules! record {
             const DESCRIPTION: &'static str = concat!($($description),*);
             const COLUMNS: &'static [Column] = &[$(Column {
                 name: stringify!($field),
-                was: None $(.or(Some(stringify!($was))))?,
+                was: record!(@was $($was)?),
                 description: concat!($($doc),*),
                 is_optional: <$type as ColumnValue>::IS_OPTIONAL,
                 data_type: <$type as ColumnValue>::data_type,

@@ -17,6 +17,7 @@
 
 mod error;
 pub mod export;
+pub mod files;
 pub mod journal;
 mod lock;
 pub mod manifest;
@@ -29,11 +30,13 @@ mod writers;
 
 pub use error::ResultsError;
 pub use journal::{Entries, Entry, Journal};
-pub use lock::is_locked;
+pub use lock::{Lock, is_locked};
 pub use manifest::{Manifest, PublishedFile};
 pub use publish::Publisher;
 pub use recorder::Recorder;
-pub use summary::{Block, DeviceTimes, Parts, RunSummary, StepSummary, StepSums, Times, Work};
+pub use summary::{
+    Block, DeviceTimes, Parts, RunSummary, StepSummary, StepSums, Times, Untimed, Work,
+};
 
 /// The status of a run that was killed, or whose machine stopped.
 pub const CRASHED: &str = "crashed";

@@ -4,25 +4,24 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use crate::ResultsError;
-use crate::publish;
+use crate::{ResultsError, files, publish};
 
 pub(crate) const NAME: &str = "lock";
 
 /// A locked file. The system gives the lock back when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     file: File,
     path: PathBuf,
 }
 
 impl Lock {
     /// Locks `<wip>/lock`, and writes down who has it.
-    pub(crate) fn take(wip: &Path, run_id: &str) -> Result<Self, ResultsError> {
+    pub fn take(wip: &Path, run_id: &str) -> Result<Self, ResultsError> {
         let path = wip.join(NAME);
         let failed = |source| ResultsError::Write { path: path.clone(), source };
         let mut file = loop {
-            publish::make(wip)?;
+            files::make(wip)?;
             let file = match open(&path) {
                 // The process that had the lock has just removed the folder.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -47,7 +46,7 @@ impl Lock {
 
     /// Whether a process has the lock of a folder. Where the system cannot say, the answer is yes: it
     /// is safer.
-    pub(crate) fn is_held(folder: &Path) -> bool {
+    pub fn is_held(folder: &Path) -> bool {
         match OpenOptions::new().read(true).write(true).open(folder.join(NAME)) {
             Ok(file) => file.try_lock().is_err(),
             // A file where a folder should be is of no run.
@@ -57,7 +56,7 @@ impl Lock {
 
     /// Gives the lock back and removes its file, in the order that lets nobody in between: whoever
     /// opened the file before sees that it is gone.
-    pub(crate) fn remove(self) -> Result<(), ResultsError> {
+    pub fn remove(self) -> Result<(), ResultsError> {
         let removed = fs::remove_file(&self.path);
         drop(self.file);
         removed.map_err(|source| ResultsError::Write { path: self.path, source })

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::record::{SCHEMA_VERSION, Table};
 use batchlab_core::sink::WrittenFile;
 
+use crate::files::{make, remove, rename, sync, write_synced};
 use crate::lock::{self, Lock};
 use crate::manifest::{self, Manifest, PublishedFile};
 use crate::{ResultsError, read};
@@ -292,61 +293,6 @@ fn in_wip(out: &Path) -> Vec<PathBuf> {
 fn is_of_run(out: &Path, path: &Path) -> bool {
     let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
     path.is_dir() && (is_known || path.join(lock::NAME).exists() || path.join(JOURNAL).exists())
-}
-
-/// Removes a file or folder, if there is one.
-fn remove(path: &Path) -> Result<(), ResultsError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(source) if source.kind() != ErrorKind::NotFound => {
-            Err(ResultsError::Write { path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Makes a folder and those above it, and makes their names durable.
-pub(crate) fn make(folder: &Path) -> Result<(), ResultsError> {
-    let failed = |source| ResultsError::Write { path: folder.to_owned(), source };
-    let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-    let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
-    // Another run that ends removes the empty folder above; then it is made again.
-    fs::create_dir_all(folder).or_else(|_| fs::create_dir_all(folder)).map_err(failed)?;
-    for made in new {
-        match made.parent().map(sync) {
-            // That other run again.
-            Some(Err(error)) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Has the disk know the names in a folder. Only on Unix can a folder be opened and synchronised.
-fn sync(folder: &Path) -> std::io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    fs::File::open(here)?.sync_all()
-}
-
-pub(crate) fn write_synced(path: &Path, content: &str) -> Result<(), ResultsError> {
-    let write = || {
-        let mut file = fs::File::create(path)?;
-        std::io::Write::write_all(&mut file, content.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|source| ResultsError::Write { path: path.to_owned(), source })
-}
-
-/// Renames, and makes the new name durable.
-pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), ResultsError> {
-    let rename = || {
-        fs::rename(from, to)?;
-        to.parent().map_or(Ok(()), sync)
-    };
-    rename().map_err(|source| ResultsError::Write { path: to.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_experiment::Cache;
-use batchlab_experiment::cache::{CLOCK_STEP, Keep, VARIABLE};
-use batchlab_experiment::provenance::peak_host_bytes;
+use batchlab_run::Cache;
+use batchlab_run::cache::{CLOCK_STEP, Keep, VARIABLE};
+use batchlab_run::provenance::peak_host_bytes;
 use serde_json::json;
 
 use super::bytes;

@@ -7,9 +7,9 @@ use anyhow::{Result, bail};
 use batchlab_config::{parts_of_text, read_parts};
 use batchlab_core::registry::{Kind, components, suggestion};
 use batchlab_core::{Dataset, LoadContext};
-use batchlab_experiment::cache::{Keep, Loaded};
-use batchlab_experiment::run::search_folders;
-use batchlab_experiment::{Cache, RunError};
+use batchlab_run::cache::{Keep, Loaded};
+use batchlab_run::search_folders;
+use batchlab_run::{Cache, RunError};
 use serde::Deserialize;
 
 use super::progress::{Unit, to_standard_error};

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use batchlab_experiment::Cache;
-use batchlab_experiment::cache::Keep;
+use batchlab_run::Cache;
+use batchlab_run::cache::Keep;
 use batchlab_forecast::picture::png;
 
 use super::source::named;

@@ -7,9 +7,9 @@ use batchlab_config::{Seeds, Split, read_parts};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::Kind;
 use batchlab_core::{Batcher, Dataset, LoadContext, Model, Needs, View};
-use batchlab_experiment::cache::Keep;
-use batchlab_experiment::run::{Subsets, search_folders};
-use batchlab_experiment::{Cache, RunError};
+use batchlab_run::cache::Keep;
+use batchlab_run::{Subsets, search_folders};
+use batchlab_run::{Cache, RunError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use batchlab_core::progress::Progress;
 use batchlab_core::record::EvalRecord;
-use batchlab_experiment::Observer;
-use batchlab_experiment::run::RunHeader;
+use batchlab_run::Observer;
+use batchlab_run::RunHeader;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::say::say;

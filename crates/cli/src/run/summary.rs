@@ -4,69 +4,89 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use batchlab_core::record::EvalRecord;
-use batchlab_experiment::{RunSummary, Status};
-use serde_json::{Value, json};
+use batchlab_results::RunSummary;
+use batchlab_run::{FinishedRun, Status};
+use serde_json::json;
 
 use crate::unit;
 
-pub(super) fn as_json(summary: &RunSummary) -> Result<String> {
-    let mut value = serde_json::to_value(summary)?;
-    let evals = summary.evals.iter().map(|eval| {
+pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
+    let RunSummary { run: row, steps, evals, .. } = &run.summary;
+    let eval = |eval: &EvalRecord| {
         json!({
-            "step": eval.step, "split": eval.split, "n_graph": eval.n_graph, "loss": eval.loss,
+            "step": eval.step, "split": eval.split, "n_output": eval.n_output, "loss": eval.loss,
             "rmse": eval.rmse, "mae": eval.mae, "accuracy": eval.accuracy,
             "rmse_of_mean": eval.rmse_of_mean,
         })
+    };
+    let throughput = steps.times.zip(steps.work).map(|(times, work)| {
+        json!({
+            "median_step_ns": times.combined_median,
+            "outputs_per_second": work.outputs_per_s,
+            "node_fill": work.node_fill,
+            "edge_fill": work.edge_fill,
+        })
     });
-    value["evals"] = Value::Array(evals.collect());
-    value["tables"] = json!(summary.out.join("tables"));
+    let value = json!({
+        "header": run.header,
+        "status": run.status,
+        "reason": row.error,
+        "n_step": steps.n_step,
+        "n_shape": steps.n_shape,
+        "train_ns": steps.train_ns,
+        "throughput": throughput,
+        "out": run.out,
+        "peak_host_bytes": run.peak_host_bytes,
+        "peak_device_bytes": row.peak_device_bytes,
+        "evals": evals.iter().map(eval).collect::<Vec<_>>(),
+        "tables": run.out.join("tables"),
+    });
     Ok(serde_json::to_string_pretty(&value)? + "\n")
 }
 
-pub(super) fn as_text(summary: &RunSummary) -> String {
+pub(super) fn as_text(run: &FinishedRun) -> String {
     let mut text = String::new();
-    let header = &summary.header;
-    let throughput = &summary.throughput;
+    let (header, steps) = (&run.header, &run.summary.steps);
     let _ = writeln!(text);
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<12} {value}");
     };
-    let outcome = match (summary.status, &summary.reason) {
+    let outcome = match (run.status, &run.summary.run.error) {
         (Status::Completed, _) => "completed".to_owned(),
         (status, reason) => format!("{}: {}", status.name(), reason.as_deref().unwrap_or("")),
     };
     row("outcome", outcome);
-    let seconds = summary.train_ns as f64 / 1e9;
-    row("steps", format!("{} in {seconds:.1} s", summary.n_step));
-    if throughput.median_step_ns > 0 {
-        let milliseconds = throughput.median_step_ns as f64 / 1e6;
-        let per_second = throughput.graphs_per_second;
+    let seconds = steps.train_ns as f64 / 1e9;
+    row("steps", format!("{} in {seconds:.1} s", steps.n_step));
+    if let (Some(times), Some(work)) = (steps.times, steps.work) {
+        let (milliseconds, per_second) = (times.combined_median / 1e6, work.outputs_per_s);
         row("step", format!("{milliseconds:.2} ms median, {per_second:.0} graphs per second"));
-        let (nodes, edges) = (100.0 * throughput.node_fill, 100.0 * throughput.edge_fill);
+        let (nodes, edges) = (100.0 * work.node_fill, 100.0 * work.edge_fill);
         row("fill", format!("{nodes:.1} % of nodes and {edges:.1} % of edges are real"));
     }
-    row("shapes", summary.n_shape.to_string());
+    row("shapes", steps.n_shape.to_string());
     let mib = |bytes: i64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    let on_device = run.summary.run.peak_device_bytes;
     let memory = [
-        summary.peak_host_bytes.map(|bytes| format!("{} at most", mib(bytes))),
-        summary.peak_device_bytes.map(|bytes| format!("{} on {}", mib(bytes), header.device)),
+        run.peak_host_bytes.map(|bytes| format!("{} at most", mib(bytes))),
+        on_device.map(|bytes| format!("{} on {}", mib(bytes), header.device)),
     ];
     if let [Some(_), _] | [_, Some(_)] = memory {
         row("memory", memory.into_iter().flatten().collect::<Vec<_>>().join(", "));
     }
     let unit = header.target.as_ref().map_or("", |(_, unit)| unit.as_str());
     for split in ["train", "validation", "test"] {
-        let of_split = || summary.evals.iter().filter(|eval| eval.split == split);
+        let of_split = || run.summary.evals.iter().filter(|eval| eval.split == split);
         if let (Some(first), Some(last)) = (of_split().next(), of_split().next_back()) {
             row(split, judgement(first, last, unit));
         }
     }
-    let tables = summary.out.join("tables");
+    let tables = run.out.join("tables");
     let _ = write!(
         text,
         "\nresults in {}\nlook at them with, for example:\n  duckdb -c \"select step, split, rmse, mae \
          from '{}/evals/*.parquet' where run_id = '{}' order by all\"\n",
-        summary.out.display(),
+        run.out.display(),
         tables.display().to_string().replace('\'', "''"),
         header.run_id,
     );

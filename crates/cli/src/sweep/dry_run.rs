@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use batchlab_core::progress::Progress;
-use batchlab_experiment::run::Measured;
-use batchlab_experiment::study::Cell;
-use batchlab_experiment::study::cells::{CellState, Cells};
-use batchlab_experiment::study::estimate::{CellEstimate, estimate};
-use batchlab_experiment::{Cache, Observer, Study};
+use batchlab_run::{Cache, Measured, Observer};
+use batchlab_study::cells::{CellState, Cells};
+use batchlab_study::estimate::{CellEstimate, estimate};
+use batchlab_study::{Cell, Study};
 use serde_json::{Value, json};
 
 use super::observe::duration;

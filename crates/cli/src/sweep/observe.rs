@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use batchlab_core::progress::Progress;
-use batchlab_experiment::Observer;
-use batchlab_experiment::run::{CellObserver, RunHeader};
-use batchlab_experiment::study::cells::DoneCell;
-use batchlab_experiment::study::{CellFacts, SweepObserver};
+use batchlab_run::{Observer, RunHeader};
+use batchlab_study::cells::{DoneCell, DoneRun};
+use batchlab_study::{CellFacts, CellObserver, SweepObserver};
 use indicatif::ProgressBar;
 
 use crate::run::observe::{Loading, Notes, PAUSE, styled};
@@ -118,17 +117,19 @@ fn begins(n: usize, n_cell: usize, cell: &CellFacts) -> String {
 /// One line per run, the fastest first.
 fn ended(done: &DoneCell) -> String {
     let mut runs: Vec<_> = done.runs.iter().collect();
-    runs.sort_by(|a, b| b.graphs_per_second.total_cmp(&a.graphs_per_second));
+    let speed = |run: &DoneRun| run.outputs_per_second.unwrap_or(0.0);
+    runs.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
     let width = runs.iter().map(|run| run.batcher.chars().count()).max().unwrap_or(0);
     let mut lines: Vec<String> = Vec::new();
     for run in runs {
-        let (batcher, step_ms) = (&run.batcher, run.median_step_ns as f64 / 1e6);
+        let batcher = &run.batcher;
         lines.push(match &run.reason {
             Some(reason) => format!("  {batcher:<width$}  {}: {reason}", run.status.name()),
-            None => format!(
-                "  {batcher:<width$}  {step_ms:8.2} ms a step  {:8.0} graphs/s",
-                run.graphs_per_second
-            ),
+            None => {
+                let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
+                let speed = speed(run);
+                format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
+            }
         });
     }
     lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));

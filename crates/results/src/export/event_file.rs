@@ -70,7 +70,7 @@ fn masked_crc(data: &[u8]) -> u32 {
 /// # Errors
 /// A file that cannot be read, a record that is cut or damaged.
 pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
-    let bytes = std::fs::read(path).map_err(ResultsError::io(path))?;
+    let bytes = std::fs::read(path).map_err(ResultsError::read(path))?;
     let mut events = Vec::new();
     let mut rest = &bytes[..];
     while !rest.is_empty() {

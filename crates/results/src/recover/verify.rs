@@ -63,7 +63,7 @@ fn compare(out: &Path, run_id: &str, found: &mut Verified) -> Result<(), Results
     }
     found.n_verified += manifest.files.len();
     for fault in faults {
-        let is_new = |known: &DamagedFileFile| known.path != fault.path;
+        let is_new = |known: &DamagedFile| known.path != fault.path;
         if found.damaged.iter().all(is_new) {
             let is_counted = fault.path.starts_with(out.join("tables")) && fault.path.exists();
             found.n_file += usize::from(!is_counted);

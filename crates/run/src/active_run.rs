@@ -1,0 +1,404 @@
+//! One run while it is at work: from the open model to the published tables.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
+
+use batchlab_config::{Config, LoadedConfig};
+use batchlab_core::budget::Footprint;
+use batchlab_core::graphs::TargetKind;
+use batchlab_core::model::{Loss, ModelContext};
+use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
+use batchlab_core::{BatchContext, BatchStream, Graphs, Purpose};
+use batchlab_results::{CRASHED, Publisher, Recorder, RunSummary};
+use serde_json::json;
+
+use super::checkpoints::Checkpoints;
+use super::describe::Circumstances;
+use super::evaluate::{Evaluated, Evaluator};
+use super::pipeline::{Pipeline, Producer, nanoseconds};
+use super::replay::{Replay, name_members};
+use super::resume::ResumePoint;
+use super::train::{Stop, TrainingLoop, Turn};
+use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, describe, unseen};
+use crate::provenance::{Provenance, peak_host_bytes};
+use crate::{Observer, RunError, checkpoint};
+
+/// Which cell of a study a run belongs to.
+#[derive(Debug, Clone)]
+pub struct Membership {
+    /// Identifier of the cell.
+    pub cell: String,
+    /// Number of the repetition.
+    pub repeat: u32,
+    /// Whether other cells are kept off the device.
+    pub is_exclusive: bool,
+}
+
+/// A run that is open: it can be trained in as many stretches as one likes, and must be finished.
+pub struct ActiveRun<'a> {
+    pub(crate) header: RunHeader,
+    pub(crate) training: TrainingLoop<'a>,
+    loaded: &'a LoadedConfig,
+    data: &'a Data,
+    evaluator: Evaluator<'a>,
+    evals: Vec<EvalRecord>,
+    recorder: Recorder,
+    publisher: Publisher,
+    replay: Replay,
+    /// Largest memory on the device while this run was at work.
+    peak_device_bytes: Option<u64>,
+    circumstances: Circumstances,
+    out: PathBuf,
+}
+
+impl<'a> ActiveRun<'a> {
+    /// Opens model, batcher and sinks, and makes the run's folders; with a `resume_point`, goes on
+    /// from there.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from starting.
+    pub(crate) fn open(
+        loaded: &'a LoadedConfig,
+        data: &'a Data,
+        options: RunOptions<'_>,
+        observer: &dyn Observer,
+        membership: Option<&Membership>,
+        resume_point: Option<ResumePoint>,
+    ) -> Result<Self, RunError> {
+        let config = &loaded.config;
+        resume_point.as_ref().map_or(Ok(()), |point| point.check_dataset(&data.hash))?;
+        let evaluator = Evaluator::new(config, data)?;
+        let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
+        let mut metrics = stream.facts();
+        let trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
+
+        let provenance = Provenance::collect();
+        let metadata = metadata(loaded, &provenance);
+        let constant = weighting_constant(config, data);
+        let (publisher, mut recorder) = if let Some(point) = &resume_point {
+            point.seek(&mut *stream)?;
+            point.reopen(options.out, &config.sink, &metadata)?
+        } else {
+            let publisher = Publisher::open(options.out, &run_id(&loaded.hash()))?;
+            publisher.text("config.toml", &loaded.to_toml())?;
+            let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
+            metrics.push(("weighting_constant".into(), constant));
+            recorder.metrics(&metrics, &data.graphs.notes);
+            (publisher, recorder)
+        };
+        let header = describe::header(loaded, data, &*trainer, publisher.run_id());
+        observer.started(&header);
+        if config.model.needs().node_class && resume_point.is_none() {
+            warn_of_unseen_classes(config, data, &mut recorder, observer);
+        }
+
+        let of_study = membership.map(|member| {
+            (Some(member.cell.clone()), Some(member.repeat.into()), Some(member.is_exclusive))
+        });
+        let circumstances = Circumstances {
+            started_at: resume_point
+                .as_ref()
+                .and_then(|point| point.started_at)
+                .unwrap_or_else(Timestamp::now),
+            prepare_ns,
+            n_thread: options.n_thread,
+            cell: of_study
+                .or_else(|| resume_point.as_ref().map(|point| point.cell.clone()))
+                .unwrap_or_default(),
+            n_attempt: resume_point.as_ref().map_or(1, |point| point.n_attempt + 1),
+            provenance,
+        };
+        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
+            .weighted(config.training.weighting);
+        let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
+        let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
+        let provenance = &circumstances.provenance;
+        training.checkpoints =
+            Some(Checkpoints::new(loaded, &publisher, provenance, data.hash.clone()));
+        let mut evals = Vec::new();
+        if let Some(point) = resume_point {
+            training.restore(&point.checkpoint, &point.steps)?;
+            evals = point.evals;
+        }
+        let mut run = Self {
+            replay: Replay::new(loaded, options.out, publisher.run_id()),
+            out: options.out.to_owned(),
+            header,
+            training,
+            loaded,
+            data,
+            evaluator,
+            evals,
+            recorder,
+            publisher,
+            peak_device_bytes: None,
+            circumstances,
+        };
+        // Should the process be killed, this is what the run was.
+        let unheard = run.record(CRASHED, Some(KILLED.into()));
+        run.recorder.begin(&unheard)?;
+        Ok(run)
+    }
+
+    /// Opens a run of a cell.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from starting.
+    pub fn of_cell(
+        loaded: &'a LoadedConfig,
+        data: &'a Data,
+        options: RunOptions<'_>,
+        observer: &dyn Observer,
+        membership: &Membership,
+    ) -> Result<Self, RunError> {
+        Self::open(loaded, data, options, observer, Some(membership), None)
+    }
+
+    /// What was known when training began.
+    #[must_use]
+    pub fn header(&self) -> &RunHeader {
+        &self.header
+    }
+
+    /// Steps done.
+    #[must_use]
+    pub fn n_step(&self) -> u64 {
+        self.training.n_step
+    }
+
+    /// Median time of a step, in seconds; the mean if all steps belong to the warm-up.
+    #[must_use]
+    pub fn step_seconds(&self) -> f64 {
+        self.training.step_seconds()
+    }
+
+    /// Says where the next steps belong, if runs are trained in turns.
+    pub fn take_turn(&mut self, turn: Turn) {
+        self.training.turn = Some(turn);
+    }
+
+    /// Trains until `goal` steps are done, or all of them; evaluates before the first step, between
+    /// stretches of training, and after the last step. `None`: the goal is reached, and there is more
+    /// to do.
+    ///
+    /// # Errors
+    /// Whatever keeps the run from going on.
+    pub fn advance(
+        &mut self,
+        goal: u64,
+        interrupted: &AtomicBool,
+        observer: &dyn Observer,
+    ) -> Result<Option<Ending>, RunError> {
+        // What others had there before is not this run's.
+        self.training.trainer.take_peak_device_bytes()?;
+        let ending = self.advance_to(goal, interrupted, observer)?;
+        let peak = self.training.trainer.take_peak_device_bytes()?;
+        self.peak_device_bytes = self.peak_device_bytes.max(peak);
+        Ok(ending)
+    }
+
+    fn advance_to(
+        &mut self,
+        goal: u64,
+        interrupted: &AtomicBool,
+        observer: &dyn Observer,
+    ) -> Result<Option<Ending>, RunError> {
+        let last = self.training.training.steps.get();
+        let every = self.evaluator.every.map_or(last, NonZeroU64::get);
+        let stop = Stop { interrupted, replay: &self.replay, graphs: &self.data.graphs };
+        loop {
+            let step = self.training.n_step;
+            if step == last || step.is_multiple_of(every) {
+                let (trainer, recorder) = (&mut *self.training.trainer, &mut self.recorder);
+                let evaluated =
+                    self.evaluator.evaluate_all(trainer, step, &self.evals, interrupted)?;
+                for evaluated in evaluated {
+                    observer.evaluated(&evaluated.record);
+                    recorder.eval(evaluated.record.clone());
+                    if evaluated.record.loss.is_some_and(|loss| !loss.is_finite()) {
+                        return Ok(Some(diverged(&evaluated, &stop, recorder)));
+                    }
+                    self.evals.push(evaluated.record);
+                }
+                recorder.sync()?;
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                return Ok(Some(self.training.interrupted(&mut self.recorder)?));
+            }
+            if step == last {
+                if self.training.training.checkpoint.is_some() {
+                    self.training.save(&mut self.recorder)?;
+                }
+                return Ok(Some(Ending::COMPLETED));
+            }
+            if step >= goal {
+                return Ok(None);
+            }
+            let next = (step / every + 1) * every;
+            let next = next.min(last).min(goal);
+            let ending = self.training.run_to(next, &mut self.recorder, observer, &stop)?;
+            if ending.is_some() {
+                return Ok(ending);
+            }
+        }
+    }
+
+    /// Publishes. What was recorded before a failure is published like everything else.
+    ///
+    /// # Errors
+    /// The failure, or whatever keeps the results from being published.
+    pub fn finish(self, outcome: Result<Ending, RunError>) -> Result<FinishedRun, RunError> {
+        let (ending, failure) = match outcome {
+            Ok(ending) => (ending, None),
+            Err(error) => {
+                let reason = Some(error.to_string());
+                (Ending { status: Status::Failed, reason }, Some(error))
+            }
+        };
+        let status = ending.status;
+        let run = self.record(status.name(), ending.reason);
+        let Self { header, training, evals, recorder, publisher, out, .. } = self;
+        let unpublished = |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
+        let can_go_on = matches!(status, Status::Interrupted | Status::Failed)
+            && !checkpoint::list(&publisher.checkpoints()).is_empty();
+        match failure {
+            Some(error) if error.is_storage() => {
+                recorder.abandon(&run);
+                return Err(unpublished(error));
+            }
+            failure => {
+                let finished = recorder.finish(&run, publisher, can_go_on);
+                finished.map_err(|error| unpublished(error.into()))?;
+                failure.map_or(Ok(()), Err)?;
+            }
+        }
+        Ok(FinishedRun {
+            header,
+            status,
+            summary: RunSummary::new(run, training.sums.summary(), evals),
+            peak_host_bytes: peak_host_bytes(),
+            out,
+        })
+    }
+
+    fn record(&self, status: &str, error: Option<String>) -> RunRecord {
+        let Self { loaded, data, header, circumstances, evals, .. } = self;
+        let (ending, steps) = ((status, error), self.training.sums.summary());
+        RunRecord {
+            peak_device_bytes: self.peak_device_bytes.map(|bytes| bytes as i64),
+            ..describe::record(loaded, data, header, circumstances, ending, &steps, evals)
+        }
+    }
+}
+
+const KILLED: &str = "the process was killed, or the machine stopped";
+
+/// The parameters have become useless although the loss of every step was finite.
+fn diverged(evaluated: &Evaluated, stop: &Stop<'_>, recorder: &mut Recorder) -> Ending {
+    let eval = &evaluated.record;
+    let step = eval.step.unsigned_abs();
+    let members = &evaluated.not_finite;
+    let because = match members.as_slice() {
+        [] => String::new(),
+        members => format!(", because of {}", name_members(stop.graphs, members)),
+    };
+    let reason = format!(
+        "the loss on {} after {step} steps is {}{because}. Try a lower training.learning_rate. To \
+         see it again: {}",
+        eval.split,
+        eval.loss.unwrap_or(f64::NAN),
+        stop.replay.command(step.max(1)),
+    );
+    let payload = stop.replay.of_evaluation(step, members, stop.graphs);
+    recorder.event(Some(step), "nan", reason.clone(), Some(payload));
+    Ending { status: Status::NotFinite, reason: Some(reason) }
+}
+
+/// A person should know before training that some graphs are judged with what nobody trained.
+fn warn_of_unseen_classes(
+    config: &Config,
+    data: &Data,
+    recorder: &mut Recorder,
+    observer: &dyn Observer,
+) {
+    for unseen in unseen::find(&data.graphs, &data.subsets, &config.evaluation.subsets) {
+        let message = unseen.message();
+        observer.progress().note(&format!("warning: {message}"));
+        let payload = json!({ "class": unseen.class, "name": unseen.name,
+            "subset": unseen.subset.name(), "n_graph": unseen.graphs.len(), "graphs": unseen.graphs });
+        recorder.event(None, "unseen_class", message, Some(payload));
+    }
+}
+
+pub(crate) fn open_stream(
+    config: &Config,
+    data: &Data,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn BatchStream>, i64), RunError> {
+    let start = Instant::now();
+    let width = data.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+    let ctx = BatchContext {
+        progress: observer.progress(),
+        footprint: Footprint::of_batch(config.model.needs(), width),
+        ..BatchContext::new(Purpose::Training, config.training.seeds.order)
+    };
+    let stream = config.batcher.open(data.graphs.view(&data.subsets.train), ctx)?;
+    Ok((stream, nanoseconds(start, Instant::now())))
+}
+
+/// What output weights are divided by when batches do not count the same: as many outputs as a
+/// full batch has, where the batcher says so, else one.
+pub(crate) fn weighting_constant(config: &Config, data: &Data) -> f64 {
+    let n_output = config.batcher.batch_size().map_or(1.0, |size| f64::from(size - 1));
+    config.training.weighting.constant(&data.graphs, &data.subsets.train, n_output)
+}
+
+fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String); 3] {
+    [
+        ("schema_version".into(), SCHEMA_VERSION.to_string()),
+        ("batchlab_version".into(), provenance.version.clone()),
+        ("config_hash".into(), loaded.hash()),
+    ]
+}
+
+pub(crate) fn model_context(
+    loaded: &LoadedConfig,
+    graphs: &Graphs,
+) -> Result<ModelContext, RunError> {
+    let config = &loaded.config;
+    let loss = config.training.loss;
+    let fail = |message: &str| {
+        Err(RunError::Config(format!("error: {}: {message}", loaded.path.display())))
+    };
+    let output_width = match graphs.target.as_ref().map(|target| &target.kind) {
+        None => return fail("the data set has no target to train on"),
+        Some(TargetKind::Classes { name }) if loss == Loss::CrossEntropy => name.len(),
+        Some(TargetKind::Classes { .. }) => {
+            return fail("the target is a class; use training.loss = \"cross-entropy\"");
+        }
+        Some(TargetKind::Regression { .. }) if loss == Loss::CrossEntropy => {
+            return fail("the target is a number; use training.loss = \"mse\" or \"mae\"");
+        }
+        Some(TargetKind::Regression { .. }) => 1,
+    };
+    Ok(ModelContext {
+        device: config.device.clone(),
+        seed: config.training.seeds.init,
+        n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
+        node_feature_width: graphs.node_feature.as_ref().map_or(0, |feature| feature.width),
+        output_width,
+        loss,
+        precision: config.training.precision,
+    })
+}
+
+/// Start and configuration: sorts by time, and the same configuration can be found again.
+fn run_id(hash: &str) -> String {
+    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+    let (day, time) = digits.split_at(8.min(digits.len()));
+    format!("{day}-{time}-{}", &hash[..8])
+}

@@ -1,0 +1,177 @@
+//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+//!
+//! One safetensors file per checkpoint, `step-<step>.<hash>.safetensors`, so that any tool can read
+//! the weights:
+//!
+//! * tensors `parameter.*`, `moment1.*`, `moment2.*`: the parameters and Adam's moments;
+//! * tensor `ledger`: the padded shapes met so far, each row nodes, edges, graphs, outputs;
+//! * in the header, under `batchlab_checkpoint`: [`Facts`] as JSON.
+//!
+//! The name holds the first digits of the SHA-256 of the whole file, so that a damaged file is
+//! recognised. Files are written beside their place, synchronised and renamed.
+
+pub(crate) mod file;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use batchlab_core::model::TrainerState;
+use batchlab_core::{Cursor, Shape};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Raised when the meaning of a checkpoint changes.
+pub const FORMAT: u32 = 1;
+
+/// The state of a run after a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// What is no array.
+    pub facts: Facts,
+    /// Parameters and optimiser.
+    pub trainer: TrainerState,
+    /// Padded shapes in the order of first appearance.
+    pub ledger: Vec<Shape>,
+}
+
+/// What a checkpoint says besides its arrays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Version of the format.
+    pub format: u32,
+    /// The run.
+    pub run_id: String,
+    /// Steps done.
+    pub step: u64,
+    /// Updates of the parameters done.
+    pub n_update: u64,
+    /// Where the stream stood after the last batch that was *trained*.
+    pub cursor: Cursor,
+    /// Distinct padded shapes; more than `ledger` holds only beyond its limit.
+    pub n_shape: i64,
+    /// The end of the journal then, in bytes: rows up to here belong to steps up to `step`.
+    pub journal_end: u64,
+    /// The resolved configuration, with the seeds of all random numbers.
+    pub config: Value,
+    /// The file that the configuration was read from; relative paths in it start there.
+    pub config_path: PathBuf,
+    /// Hash over everything that training can see of the data.
+    pub dataset_hash: String,
+    /// Version of batchlab.
+    pub version: String,
+}
+
+/// Why a checkpoint cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what was written.
+    #[error("the checkpoint {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The file is of another version.
+    #[error(
+        "the checkpoint {} is of version {found} of the format, this program reads {FORMAT}",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl Checkpoint {
+    /// Writes a checkpoint into a folder, and removes all but the `keep` newest ones there. Returns
+    /// the file.
+    ///
+    /// # Errors
+    /// A disk that is full or broken. The checkpoints before are still there then.
+    pub fn write(&self, folder: &Path, keep: NonZeroU32) -> Result<PathBuf, CheckpointError> {
+        let path = file::write(self, folder)?;
+        let mut paths = list(folder);
+        let n_old = paths.len().saturating_sub(keep.get() as usize);
+        for old in paths.drain(..n_old).filter(|old| *old != path) {
+            // One file too many does no harm; the next checkpoint tries again.
+            let _ = std::fs::remove_file(old);
+        }
+        Ok(path)
+    }
+
+    /// Reads and checks a checkpoint.
+    ///
+    /// # Errors
+    /// [`CheckpointError`].
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        file::read(path)
+    }
+}
+
+/// The checkpoints in a folder, oldest first; none if there is no folder.
+#[must_use]
+pub fn list(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    // By time of writing among those of the same step: damage may have been followed by a new one.
+    let by_step: BTreeMap<_, _> = entries
+        .filter_map(|entry| {
+            let path = entry.path();
+            let step = file::step_of(&path)?;
+            let written = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+            Some(((step, written, path.clone()), path))
+        })
+        .collect();
+    by_step.into_values().collect()
+}
+
+/// Steps done at a checkpoint, by the name of its file.
+#[must_use]
+pub fn step_of(path: &Path) -> Option<u64> {
+    file::step_of(path)
+}
+
+/// Steps done at the newest checkpoint that is whole and whose rows can be read: those up to one of
+/// the `ends` of entries of the journal.
+#[must_use]
+pub fn newest_with_rows(folder: &Path, ends: &BTreeSet<u64>) -> Option<u64> {
+    let facts = |path: &PathBuf| Some(Checkpoint::read(path).ok()?.facts);
+    let with_rows = |facts: &Facts| ends.contains(&facts.journal_end);
+    list(folder).iter().rev().filter_map(facts).find(with_rows).map(|facts| facts.step)
+}
+
+/// The newest checkpoint that is whole. `damaged` hears of those that are passed over. `None`: the
+/// folder holds no checkpoint at all.
+///
+/// # Errors
+/// The fault of the last one, if none can be used.
+pub fn newest(
+    folder: &Path,
+    damaged: &mut dyn FnMut(&CheckpointError),
+) -> Result<Option<Checkpoint>, CheckpointError> {
+    let mut last = None;
+    for path in list(folder).iter().rev() {
+        match Checkpoint::read(path) {
+            Ok(checkpoint) => return Ok(Some(checkpoint)),
+            Err(error) => {
+                damaged(&error);
+                last = Some(error);
+            }
+        }
+    }
+    last.map_or(Ok(None), Err)
+}
+
+#[cfg(test)]
+mod tests;

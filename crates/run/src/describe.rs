@@ -1,0 +1,123 @@
+//! What a run says of itself, before and after.
+
+use batchlab_config::LoadedConfig;
+use batchlab_core::graphs::{Level, TargetKind};
+use batchlab_core::model::Trainer;
+use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
+use batchlab_results::StepSummary;
+
+use super::{Data, RunHeader};
+use crate::provenance::{Provenance, peak_host_bytes};
+
+/// What is known when training begins.
+pub(crate) fn header(
+    loaded: &LoadedConfig,
+    data: &Data,
+    trainer: &dyn Trainer,
+    run_id: &str,
+) -> RunHeader {
+    let (config, graphs, subsets) = (&loaded.config, &data.graphs, &data.subsets);
+    RunHeader {
+        run_id: run_id.to_owned(),
+        dataset: config.dataset.typetag_name().to_owned(),
+        target: graphs.target.as_ref().map(|target| match &target.kind {
+            TargetKind::Regression { unit } => (target.name.clone(), unit.clone()),
+            TargetKind::Classes { .. } => (target.name.clone(), "class".into()),
+        }),
+        n_graph: [subsets.train.len(), subsets.validation.len(), subsets.test.len()],
+        model: config.model.typetag_name().to_owned(),
+        n_parameter: trainer.n_parameter(),
+        batcher: config.batcher.label(),
+        batch_size: config.batcher.batch_size(),
+        n_step: config.training.steps.get(),
+        device: config.device.clone(),
+        notes: graphs.notes.clone(),
+    }
+}
+
+/// What the row of a run says of its circumstances.
+pub(super) struct Circumstances {
+    pub(super) provenance: Provenance,
+    pub(super) started_at: Timestamp,
+    pub(super) prepare_ns: i64,
+    pub(super) n_thread: usize,
+    /// Cell, repetition, and whether it was exclusive, if the run is one of a study.
+    pub(super) cell: (Option<String>, Option<i64>, Option<bool>),
+    /// How often the run began or went on.
+    pub(super) n_attempt: i64,
+}
+
+/// The row of the table `runs`, of a run that ends here.
+pub(super) fn record(
+    loaded: &LoadedConfig,
+    data: &Data,
+    header: &RunHeader,
+    circumstances: &Circumstances,
+    (status, error): (&str, Option<String>),
+    steps: &StepSummary,
+    evals: &[EvalRecord],
+) -> RunRecord {
+    let (config, graphs) = (&loaded.config, &data.graphs);
+    let Circumstances { provenance, cell: (cell, repeat, is_exclusive), .. } = circumstances;
+    let standardisation = graphs.target.as_ref().map(|target| target.standardisation);
+    let [n_train, n_validation, n_test] = header.n_graph.map(|n| Some(n as i64));
+    let seed = |seed: u64| Some(i64::from_ne_bytes(seed.to_ne_bytes()));
+    RunRecord {
+        run_id: header.run_id.clone(),
+        schema_version: SCHEMA_VERSION,
+        study: config.study.clone(),
+        started_at: Some(circumstances.started_at),
+        finished_at: Some(Timestamp::now()),
+        status: status.into(),
+        error,
+        config: loaded.to_json(),
+        config_hash: Some(loaded.hash()),
+        version: Some(provenance.version.clone()),
+        git_commit: provenance.git_commit.clone(),
+        git_dirty: provenance.git_dirty,
+        rustc: Some(provenance.rustc.clone()),
+        build_profile: Some(provenance.build_profile.clone()),
+        host: Some(provenance.host.clone()),
+        os: Some(provenance.os.clone()),
+        cpu_model: Some(provenance.cpu_model.clone()),
+        cpu_count: Some(provenance.cpu_count as i64),
+        n_thread: Some(circumstances.n_thread as i64),
+        device: config.device.clone(),
+        dataset: header.dataset.clone(),
+        dataset_hash: Some(data.hash.clone()),
+        output: Some(if graphs.level() == Level::Nodes { "node" } else { "graph" }.into()),
+        n_graph: Some(graphs.n_member() as i64),
+        n_train,
+        n_validation,
+        n_test,
+        target: header.target.as_ref().map(|(name, _)| name.clone()),
+        target_unit: header.target.as_ref().map(|(_, unit)| unit.clone()),
+        target_mean: standardisation.map(|s| s.mean),
+        target_std: standardisation.map(|s| s.deviation),
+        model: header.model.clone(),
+        n_parameter: Some(header.n_parameter as i64),
+        batcher: header.batcher.clone(),
+        batch_size: header.batch_size.map(i64::from),
+        weighting: config.training.weighting.name().into(),
+        evaluation_batcher: config.evaluation.batcher.label(),
+        timing: config.training.timing.name().into(),
+        prefetch_depth: i64::from(config.training.prefetch_depth()),
+        seed_split: seed(config.training.seeds.split),
+        seed_order: seed(config.training.seeds.order),
+        seed_init: seed(config.training.seeds.init),
+        n_step_planned: config.training.steps.get() as i64,
+        n_step: Some(steps.n_step),
+        n_shape: Some(steps.n_shape),
+        load_ns: Some(data.load_ns),
+        prepare_ns: Some(circumstances.prepare_ns),
+        train_ns: Some(steps.train_ns),
+        eval_ns: Some(evals.iter().filter_map(|eval| eval.eval_ns).sum()),
+        // Of the process, which runs of a cell share.
+        peak_host_bytes: peak_host_bytes().filter(|_| cell.is_none()),
+        peak_device_bytes: None,
+        cell: cell.clone(),
+        repeat: *repeat,
+        is_exclusive: *is_exclusive,
+        n_attempt: Some(circumstances.n_attempt),
+    }
+}

@@ -1,0 +1,105 @@
+//! Why a run could not be done.
+
+use std::path::PathBuf;
+
+use batchlab_config::Diagnostic;
+use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError};
+use batchlab_results::ResultsError;
+
+use crate::ResumeError;
+use crate::checkpoint::CheckpointError;
+
+/// Everything that ends a run before it starts, or in its middle.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong. The text is a complete diagnostic with the place underlined.
+    #[error("{0}")]
+    Config(String),
+    /// The data are wrong.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The batcher cannot work, or cannot go on.
+    #[error("batcher: {0}")]
+    Batcher(#[from] BatcherError),
+    /// A plan cannot become a batch.
+    #[error("batch: {0}")]
+    Collate(#[from] CollateError),
+    /// The model cannot work, or cannot go on.
+    #[error("model: {0}")]
+    Model(#[from] ModelError),
+    /// Results cannot be written, or what a run has left cannot be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// A checkpoint cannot be written.
+    #[error("cannot write a checkpoint: {0}")]
+    Checkpoint(#[source] CheckpointError),
+    /// The run cannot go on from where it stopped.
+    #[error(transparent)]
+    Resume(#[from] ResumeError),
+    /// The results are not published, but what was recorded is kept.
+    #[error(
+        "{source}\nwhat was recorded so far is kept in {}; when there is room, publish it with \
+         `batchlab doctor {}`",
+        out.join("wip").display(),
+        out.display()
+    )]
+    Unpublished {
+        /// Why.
+        source: Box<RunError>,
+        /// Folder of the study.
+        out: PathBuf,
+    },
+    /// A part of the program stopped without saying why; a bug.
+    #[error("the thread that prepares batches stopped unexpectedly; please report this")]
+    Pipeline,
+}
+
+impl From<Diagnostic> for RunError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Config(diagnostic.to_string())
+    }
+}
+
+impl RunError {
+    /// Whether the user's configuration is at fault, rather than data, device or disk.
+    #[must_use]
+    pub fn is_config(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Batcher(BatcherError::Options(_) | BatcherError::WrongLevel { .. })
+                | Self::Model(ModelError::Options(_) | ModelError::Device { .. })
+                | Self::Dataset(DatasetError::UnknownTarget { .. })
+                | Self::Resume(ResumeError::Config { .. } | ResumeError::NoRun { .. })
+        )
+    }
+
+    /// Whether the data are at fault.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        let is_data = matches!(
+            self,
+            Self::Dataset(_)
+                | Self::Batcher(_)
+                | Self::Collate(_)
+                | Self::Resume(ResumeError::Dataset { .. } | ResumeError::Checkpoint { .. })
+        );
+        is_data && !self.is_config()
+    }
+
+    /// Whether results or checkpoints cannot be stored; what is in the journal is safe.
+    #[must_use]
+    pub fn is_storage(&self) -> bool {
+        let is_of_results = |error: &ResultsError| {
+            matches!(
+                error,
+                ResultsError::Write { .. } | ResultsError::Sink(_) | ResultsError::Rows { .. }
+            )
+        };
+        match self {
+            Self::Results(error) => is_of_results(error),
+            Self::Checkpoint(_) | Self::Unpublished { .. } => true,
+            _ => false,
+        }
+    }
+}

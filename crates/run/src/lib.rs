@@ -1,0 +1,222 @@
+//! One run, from a checked configuration to published results.
+//!
+//! * [`run`] and [`resume`]: a run from top to bottom, and its parts: splitting, the pipeline that
+//!   prepares batches, training, evaluation, the shape ledger;
+//! * [`ActiveRun`]: a run that is trained in stretches, in turns with others;
+//! * [`cache`]: loaded graphs, kept for the next time;
+//! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
+//! * [`Judge`] and [`predictions`]: a checkpoint evaluated afterwards, its predictions and weights;
+//! * [`provenance`]: what a reader must know to trust a number.
+//!
+//! This crate knows no plugin by name, and not how files are published.
+
+mod active_run;
+pub mod cache;
+pub mod checkpoint;
+mod checkpoints;
+mod describe;
+mod error;
+mod evaluate;
+mod judge;
+mod ledger;
+mod measure;
+mod observer;
+mod pipeline;
+pub mod predictions;
+pub mod provenance;
+mod replay;
+mod resume;
+mod split;
+mod train;
+mod unseen;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use batchlab_config::LoadedConfig;
+use batchlab_core::{Graphs, LoadContext};
+use batchlab_results::RunSummary;
+use serde::{Deserialize, Serialize};
+
+pub use active_run::{ActiveRun, Membership};
+pub use cache::Cache;
+pub use error::RunError;
+pub use judge::{Judge, Judgement, OtherData, Part, Prediction};
+pub use ledger::ShapeLedger;
+pub use measure::{Measured, measure};
+pub use observer::Observer;
+pub use resume::{ResumeError, resume};
+pub use split::Subsets;
+pub use train::Turn;
+
+use cache::Keep;
+use evaluate::Evaluator;
+use pipeline::nanoseconds;
+use resume::ResumePoint;
+
+/// What the caller decides.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOptions<'a> {
+    /// Folder of the study; made if it does not exist.
+    pub out: &'a Path,
+    /// Set from outside to end the run after the current step.
+    pub interrupted: &'a AtomicBool,
+    /// Threads that the engine uses, for the record.
+    pub n_thread: usize,
+    /// Where loaded graphs are kept.
+    pub cache: &'a Cache,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// All steps were done.
+    Completed,
+    /// A loss was not finite.
+    #[serde(rename = "nan")]
+    NotFinite,
+    /// Someone asked it to end.
+    Interrupted,
+    /// An error ended it.
+    Failed,
+}
+
+impl Status {
+    /// The name in results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::NotFinite => "nan",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why training ended.
+#[derive(Debug)]
+pub struct Ending {
+    status: Status,
+    reason: Option<String>,
+}
+
+impl Ending {
+    const COMPLETED: Self = Self { status: Status::Completed, reason: None };
+}
+
+/// What is known when training begins.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunHeader {
+    /// Identifier of the run.
+    pub run_id: String,
+    /// Data set.
+    pub dataset: String,
+    /// Target and its unit.
+    pub target: Option<(String, String)>,
+    /// Number of graphs for training, validation and test.
+    pub n_graph: [usize; 3],
+    /// Model.
+    pub model: String,
+    /// Trainable numbers.
+    pub n_parameter: usize,
+    /// Batching strategy.
+    pub batcher: String,
+    /// The study's B.
+    pub batch_size: Option<u32>,
+    /// Steps asked for.
+    pub n_step: u64,
+    /// Device and threads.
+    pub device: String,
+    /// What the data set reports of itself.
+    pub notes: Vec<(String, u64)>,
+}
+
+/// A run that has ended, and whose results are published.
+#[derive(Debug, Clone)]
+pub struct FinishedRun {
+    /// What was known at the beginning.
+    pub header: RunHeader,
+    /// How it ended.
+    pub status: Status,
+    /// Its row, and what its steps and evaluations come to.
+    pub summary: RunSummary,
+    /// Largest memory of the process, in bytes, which runs of a cell share.
+    pub peak_host_bytes: Option<i64>,
+    /// Folder of the study.
+    pub out: PathBuf,
+}
+
+/// Loads, trains, evaluates and publishes.
+///
+/// # Errors
+/// Whatever keeps the run from starting or going on. A loss that is not finite and an interruption
+/// are no errors: their results are published too.
+pub fn run(
+    loaded: &LoadedConfig,
+    options: RunOptions<'_>,
+    observer: &dyn Observer,
+) -> Result<FinishedRun, RunError> {
+    run_from(loaded, options, observer, None)
+}
+
+/// Runs from the beginning, or from where the run has stopped.
+fn run_from(
+    loaded: &LoadedConfig,
+    options: RunOptions<'_>,
+    observer: &dyn Observer,
+    resume_point: Option<ResumePoint>,
+) -> Result<FinishedRun, RunError> {
+    let data = Data::load(loaded, options.cache, observer)?;
+    let mut run = ActiveRun::open(loaded, &data, options, observer, None, resume_point)?;
+    let outcome = run.advance(u64::MAX, options.interrupted, observer);
+    observer.ended();
+    run.finish(outcome.map(|ending| ending.unwrap_or(Ending::COMPLETED)))
+}
+
+/// Where a configuration's relative paths are looked for: in the working folder, then beside it.
+#[must_use]
+pub fn search_folders(config: &Path) -> Vec<PathBuf> {
+    let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
+}
+
+/// Graphs and how they are split.
+pub struct Data {
+    graphs: Arc<Graphs>,
+    subsets: Subsets,
+    /// Of everything that training can see of the graphs.
+    hash: String,
+    load_ns: i64,
+}
+
+impl Data {
+    /// Loads and splits.
+    ///
+    /// # Errors
+    /// Data that cannot be loaded or split.
+    pub fn load(
+        loaded: &LoadedConfig,
+        cache: &Cache,
+        observer: &dyn Observer,
+    ) -> Result<Self, RunError> {
+        let start = Instant::now();
+        let config = &loaded.config;
+        let ctx = LoadContext {
+            search: search_folders(&loaded.path),
+            progress: observer.progress(),
+            ..LoadContext::new()
+        };
+        let mut graphs = cache.load(&*config.dataset, &ctx, Keep::WhenSlow)?.graphs;
+        let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
+        if let Some(target) = &mut graphs.target {
+            target.standardise(&subsets.train);
+        }
+        let load_ns = nanoseconds(start, Instant::now());
+        let hash = graphs.content_hash();
+        Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns })
+    }
+}

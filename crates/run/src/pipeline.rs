@@ -1,0 +1,319 @@
+//! Prepares batches: plan, then collate, in turn or ahead in another thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use batchlab_core::batcher::BatchEvent;
+use batchlab_core::weighting::Weighting;
+use batchlab_core::{BatchBuffer, BatchPlan, BatchStream, Graphs, Needs, PaddedBatch, collate};
+
+use crate::RunError;
+use crate::provenance::memory_bytes;
+
+/// Batches of fixed composition are kept until they take this much memory; those that come later
+/// are collated each time.
+const MAX_KEPT_BYTES: usize = 2 << 30;
+
+/// A batch that is ready for the device.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) plan: BatchPlan,
+    pub(crate) plan_ns: i64,
+    pub(crate) collate_ns: i64,
+    /// What the batcher has to say of single graphs.
+    pub(crate) events: Vec<BatchEvent>,
+    own: BatchBuffer,
+    kept: Option<Arc<BatchBuffer>>,
+}
+
+impl Prepared {
+    pub(crate) fn batch(&self) -> PaddedBatch<'_> {
+        self.kept.as_deref().unwrap_or(&self.own).batch()
+    }
+}
+
+/// Where batches come from.
+pub(crate) enum Pipeline {
+    /// Each is prepared when it is asked for.
+    InTurn(Box<Producer>),
+    /// Another thread prepares them ahead.
+    Ahead(Ahead),
+}
+
+impl Pipeline {
+    /// `depth` is the number of batches prepared ahead; 0 means in turn.
+    pub(crate) fn new(producer: Producer, depth: u32) -> Self {
+        match depth {
+            0 => Self::InTurn(Box::new(producer)),
+            depth => Self::Ahead(Ahead::start(producer, depth as usize)),
+        }
+    }
+
+    /// Puts the next batch into `prepared`, whose memory is used again. `Ok(false)`: the stream has
+    /// ended.
+    pub(crate) fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
+        match self {
+            Self::InTurn(producer) => producer.prepare(prepared),
+            Self::Ahead(ahead) => ahead.next(prepared),
+        }
+    }
+}
+
+/// Asks a stream for plans and collates them.
+pub(crate) struct Producer {
+    graphs: Arc<Graphs>,
+    stream: Box<dyn BatchStream>,
+    needs: Needs,
+    weighting: Weighting,
+    kept: HashMap<u64, Arc<BatchBuffer>>,
+    kept_bytes: usize,
+    memory_bytes: u64,
+}
+
+impl Producer {
+    pub(crate) fn new(graphs: Arc<Graphs>, stream: Box<dyn BatchStream>, needs: Needs) -> Self {
+        let weighting = Weighting::default();
+        Self {
+            graphs,
+            stream,
+            needs,
+            weighting,
+            kept: HashMap::new(),
+            kept_bytes: 0,
+            memory_bytes: memory_bytes(),
+        }
+    }
+
+    /// Weighs the outputs for training.
+    pub(crate) fn weighted(self, weighting: Weighting) -> Self {
+        Self { weighting, ..self }
+    }
+
+    fn prepare(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
+        let start = Instant::now();
+        if !self.stream.next(&mut prepared.plan)? {
+            return Ok(false);
+        }
+        prepared.events = self.stream.take_events();
+        self.weighting.weigh(&self.graphs, &mut prepared.plan);
+        let planned = Instant::now();
+        self.collate(prepared)?;
+        prepared.plan_ns = nanoseconds(start, planned);
+        prepared.collate_ns = nanoseconds(planned, Instant::now());
+        Ok(true)
+    }
+
+    fn collate(&mut self, prepared: &mut Prepared) -> Result<(), RunError> {
+        let recipe = prepared.plan.recipe;
+        prepared.kept = recipe.and_then(|recipe| self.kept.get(&recipe)).map(Arc::clone);
+        if prepared.kept.is_some() {
+            return Ok(());
+        }
+        self.check_memory(&prepared.plan)?;
+        let Some(recipe) = recipe.filter(|_| self.kept_bytes < MAX_KEPT_BYTES) else {
+            return Ok(collate(&self.graphs, &prepared.plan, self.needs, &mut prepared.own)?);
+        };
+        let mut buffer = BatchBuffer::new();
+        collate(&self.graphs, &prepared.plan, self.needs, &mut buffer)?;
+        self.kept_bytes += size_of_val(buffer.batch().words);
+        let kept = Arc::new(buffer);
+        self.kept.insert(recipe, Arc::clone(&kept));
+        prepared.kept = Some(kept);
+        Ok(())
+    }
+}
+
+impl Producer {
+    /// Refuses a batch that this machine cannot hold, instead of letting the system end the
+    /// process.
+    fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
+        let width = self.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+        let needed = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
+        if needed <= self.memory_bytes {
+            return Ok(());
+        }
+        let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        Err(RunError::Config(format!(
+            "error: a batch of {} nodes and {} edges takes {:.1} GiB, this machine has {:.1}; \
+             use a smaller batch_size, budget or padding",
+            plan.shape.n_node,
+            plan.shape.n_edge,
+            gibibytes(needed),
+            gibibytes(self.memory_bytes),
+        )))
+    }
+}
+
+/// A thread that prepares batches, and two queues: full ones come, empty ones go back.
+pub(crate) struct Ahead {
+    full: Option<Receiver<Result<Option<Prepared>, RunError>>>,
+    empty: Sender<Prepared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ahead {
+    fn start(mut producer: Producer, depth: usize) -> Self {
+        // One batch is always in the thread's hands, so the queue holds one less.
+        let (send_full, full) = sync_channel(depth - 1);
+        let (empty, receive_empty) = channel::<Prepared>();
+        let work = move || {
+            loop {
+                let mut prepared = receive_empty.try_recv().unwrap_or_default();
+                let result = producer.prepare(&mut prepared).map(|more| more.then_some(prepared));
+                let is_last = !matches!(result, Ok(Some(_)));
+                // The run may have ended meanwhile.
+                if send_full.send(result).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        Self { full: Some(full), empty, thread: Some(std::thread::spawn(work)) }
+    }
+
+    fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
+        let full = self.full.as_ref().ok_or(RunError::Pipeline)?;
+        let Some(next) = full.recv().map_err(|_| RunError::Pipeline)?? else { return Ok(false) };
+        // The thread may have ended after its last batch: then nobody wants the memory back.
+        let _ = self.empty.send(std::mem::replace(prepared, next));
+        Ok(true)
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        // Closing the queue ends the thread at its next send.
+        self.full = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Time between two moments.
+pub(crate) fn nanoseconds(start: Instant, end: Instant) -> i64 {
+    i64::try_from(end.duration_since(start).as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
+    use batchlab_core::grouping::{Composition, EpochGraphs, GroupOptions, Grouping, open_groups};
+    use batchlab_core::padding::{BatchSize, Padding};
+    use batchlab_core::{BatchContext, BatcherError, Cursor, GraphSize, Purpose};
+
+    /// Groups of three that straddle epochs of ten.
+    #[derive(Default)]
+    struct Three(Vec<GraphSize>);
+
+    impl Grouping for Three {
+        fn next_group(
+            &mut self,
+            graphs: &mut EpochGraphs<'_>,
+            group: &mut Vec<GraphSize>,
+        ) -> Result<bool, BatcherError> {
+            self.0.extend(graphs.take(3 - self.0.len()));
+            let is_complete = self.0.len() == 3;
+            if is_complete {
+                group.append(&mut self.0);
+            }
+            Ok(is_complete)
+        }
+        fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+            group.append(&mut self.0);
+            Ok(!group.is_empty())
+        }
+        fn pending(&self) -> &[GraphSize] {
+            &self.0
+        }
+        fn restore(&mut self, carried: &[GraphSize]) {
+            self.0 = carried.to_vec();
+        }
+    }
+
+    fn pipeline(
+        depth: u32,
+        purpose: Purpose,
+        composition: Composition,
+        cursor: Option<&Cursor>,
+    ) -> Pipeline {
+        let many = ManyGraphs::new(&[2, 3, 4, 5, 6, 2, 3, 4, 5, 6], Edges::FullyConnected).unwrap();
+        let graphs = Arc::new(Graphs::new("ten", Topology::Many(many)).unwrap());
+        let members: Vec<u32> = (0..10).collect();
+        let options = GroupOptions {
+            composition,
+            ..GroupOptions::new(BatchSize::try_from(4).unwrap(), Padding::None)
+        };
+        let ctx = BatchContext::new(purpose, 1);
+        let mut stream =
+            open_groups(graphs.view(&members), ctx, Three::default(), options).unwrap();
+        if let Some(cursor) = cursor {
+            stream.seek(cursor).unwrap();
+        }
+        Pipeline::new(Producer::new(graphs, stream, Needs::default()), depth)
+    }
+
+    /// The next batches: their plans, and what they hold.
+    fn take(pipeline: &mut Pipeline, n: usize) -> Vec<(BatchPlan, Vec<u32>)> {
+        let mut prepared = Prepared::default();
+        let mut batch = || {
+            let more = pipeline.next(&mut prepared).unwrap();
+            more.then(|| (prepared.plan.clone(), prepared.batch().sender.to_vec()))
+        };
+        (0..n).map_while(|_| batch()).collect()
+    }
+
+    #[test]
+    fn batches_prepared_ahead_are_the_same() {
+        for composition in [Composition::EveryEpoch, Composition::Fixed] {
+            let reference = take(&mut pipeline(0, Purpose::Training, composition, None), 20);
+            assert_eq!(reference.len(), 20);
+            for depth in [1, 2, 4] {
+                let mut ahead = pipeline(depth, Purpose::Training, composition, None);
+                assert!(take(&mut ahead, 20) == reference, "depth {depth}");
+            }
+        }
+    }
+
+    /// What counts is the cursor of the batch that was trained, not of those prepared after it.
+    #[test]
+    fn a_run_resumes_at_the_batch_it_trained_twice() {
+        let every_epoch = Composition::EveryEpoch;
+        let reference = take(&mut pipeline(0, Purpose::Training, every_epoch, None), 20);
+        for depth in [0, 1, 4] {
+            let mut done = Vec::new();
+            let mut cursor = None;
+            for n in [3, 4, 13] {
+                let mut part = pipeline(depth, Purpose::Training, every_epoch, cursor.as_ref());
+                done.extend(take(&mut part, n));
+                cursor = done.last().map(|(plan, _)| plan.cursor.clone());
+            }
+            assert!(done == reference, "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_ends() {
+        for depth in [0, 1, 4] {
+            let mut once = pipeline(depth, Purpose::Evaluation, Composition::EveryEpoch, None);
+            assert_eq!(take(&mut once, 99).len(), 4, "depth {depth}");
+        }
+    }
+
+    #[test]
+    fn batches_of_fixed_composition_are_collated_once() {
+        let mut fixed = pipeline(0, Purpose::Training, Composition::Fixed, None);
+        let mut prepared = Prepared::default();
+        let mut seen: HashMap<u64, *const BatchBuffer> = HashMap::new();
+        for _ in 0..12 {
+            assert!(fixed.next(&mut prepared).unwrap());
+            let kept = Arc::as_ptr(prepared.kept.as_ref().unwrap());
+            let first = *seen.entry(prepared.plan.recipe.unwrap()).or_insert(kept);
+            assert_eq!(first, kept);
+        }
+        assert_eq!(seen.len(), 4);
+    }
+}

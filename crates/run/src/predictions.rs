@@ -1,0 +1,143 @@
+//! What judging leaves behind: predictions as Parquet, weights as safetensors. Both appear when they
+//! are complete.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use batchlab_core::graphs::{Target, TargetKind};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use batchlab_results::ResultsError;
+
+use crate::RunError;
+use crate::checkpoint::file::Array;
+use crate::checkpoint::{Checkpoint, Facts};
+use crate::Judgement;
+
+/// Writes one row per graph: `run_id`, `index` (position in the data set), `origin` (how its source
+/// calls it), `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
+/// footer says the unit, the names of the classes, the run, the step and the batcher.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_predictions(
+    path: &Path,
+    judgement: &Judgement,
+    facts: &Facts,
+    dataset: &str,
+    target: Option<&Target>,
+) -> Result<(), RunError> {
+    let rows = &judgement.predictions;
+    let columns: [(&str, ArrayRef); 6] = [
+        ("run_id", Arc::new(rows.iter().map(|_| Some(&facts.run_id)).collect::<StringArray>())),
+        ("index", Arc::new(rows.iter().map(|row| i64::from(row.index)).collect::<Int64Array>())),
+        ("origin", Arc::new(rows.iter().map(|row| i64::from(row.origin)).collect::<Int64Array>())),
+        ("subset", Arc::new(rows.iter().map(|row| row.subset).collect::<StringArray>())),
+        ("target", Arc::new(rows.iter().map(|row| row.target).collect::<Float64Array>())),
+        ("prediction", Arc::new(rows.iter().map(|row| row.prediction).collect::<Float64Array>())),
+    ];
+    let field = |(name, array): &(&str, ArrayRef)| {
+        let data_type: &DataType = array.data_type();
+        Field::new(*name, data_type.clone(), true)
+    };
+    let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
+    let pairs = pairs(judgement, facts, dataset, target);
+    let pairs = pairs.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    let encode = || -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        let columns = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties))?;
+        writer.write(&rows)?;
+        writer.close()?;
+        Ok(bytes)
+    };
+    let bytes = encode().map_err(|error| failed(path)(io::Error::other(error)))?;
+    write_whole(path, &bytes).map_err(failed(path))
+}
+
+fn pairs(
+    judgement: &Judgement,
+    facts: &Facts,
+    dataset: &str,
+    target: Option<&Target>,
+) -> Vec<(String, String)> {
+    let mut pairs = vec![
+        ("table", "predictions".to_owned()),
+        ("run_id", facts.run_id.clone()),
+        ("step", facts.step.to_string()),
+        ("dataset", dataset.to_owned()),
+        ("batcher", judgement.batcher.clone()),
+        ("batchlab_version", env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    if let Some(target) = target {
+        pairs.push(("target", target.name.clone()));
+        match &target.kind {
+            TargetKind::Regression { unit } => pairs.push(("unit", unit.clone())),
+            TargetKind::Classes { name } => {
+                pairs.push(("classes", serde_json::Value::from(name.clone()).to_string()));
+            }
+        }
+    }
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Writes the parameters of a checkpoint under the names that the model gives them. The metadata say
+/// the run, the step, and the configuration.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunError> {
+    let facts = &checkpoint.facts;
+    let header = HashMap::from([
+        ("run_id".to_owned(), facts.run_id.clone()),
+        ("step".to_owned(), facts.step.to_string()),
+        ("config".to_owned(), facts.config.to_string()),
+        ("batchlab_version".to_owned(), facts.version.clone()),
+    ]);
+    let weights: Vec<(&str, Array)> = checkpoint
+        .trainer
+        .tensors
+        .iter()
+        .filter_map(|tensor| Some((tensor.name.strip_prefix("parameter.")?, Array::of(tensor))))
+        .collect();
+    let n_tensor = weights.len();
+    let bytes = safetensors::serialize(weights, Some(header));
+    let bytes = bytes.map_err(|error| failed(path)(io::Error::other(error)))?;
+    write_whole(path, &bytes).map_err(failed(path))?;
+    Ok(n_tensor)
+}
+
+/// Written beside its place, synchronised and renamed.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| io::Error::other("this names no file"))?;
+    let unfinished: PathBuf =
+        folder.join(format!(".{}.{}.unfinished", name.display(), std::process::id()));
+    let write = || {
+        fs::create_dir_all(folder)?;
+        let mut file = File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_file(&unfinished);
+    })
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> RunError + '_ {
+    move |source| ResultsError::Write { path: path.to_owned(), source }.into()
+}

@@ -1,0 +1,84 @@
+//! What a reader must know to trust a number: which program, on which machine.
+
+/// The program and the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// Version of batchlab.
+    pub version: String,
+    /// Commit from which it was built; `None` outside a repository.
+    pub git_commit: Option<String>,
+    /// Whether files differed from that commit.
+    pub git_dirty: Option<bool>,
+    /// Rust compiler.
+    pub rustc: String,
+    /// `debug` or `release`.
+    pub build_profile: String,
+    /// Name of the machine.
+    pub host: String,
+    /// Operating system and kernel.
+    pub os: String,
+    /// Model of the processor.
+    pub cpu_model: String,
+    /// Processors that the process may use.
+    pub cpu_count: usize,
+}
+
+impl Provenance {
+    /// Looks at the program and the machine it runs on.
+    #[must_use]
+    pub fn collect() -> Self {
+        let mut system = sysinfo::System::new();
+        system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
+        let commit = option_env!("BATCHLAB_COMMIT").filter(|commit| !commit.is_empty());
+        let unknown = || "unknown".to_owned();
+        let os = [sysinfo::System::long_os_version(), sysinfo::System::kernel_version()];
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_commit: commit.map(str::to_owned),
+            git_dirty: commit.map(|_| option_env!("BATCHLAB_DIRTY") == Some("true")),
+            rustc: option_env!("BATCHLAB_RUSTC").unwrap_or("unknown").into(),
+            build_profile: option_env!("BATCHLAB_PROFILE").unwrap_or("unknown").into(),
+            host: sysinfo::System::host_name().unwrap_or_else(unknown),
+            os: os.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            cpu_model: system.cpus().first().map_or_else(unknown, |cpu| cpu.brand().to_owned()),
+            cpu_count: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// Memory that this process may use, in bytes: that of the machine, or of its container.
+#[must_use]
+pub fn memory_bytes() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    limit.min(system.total_memory())
+}
+
+/// The largest resident memory of this process so far, in bytes, where the system says so.
+#[must_use]
+pub fn peak_host_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_knows_its_compiler() {
+        let provenance = Provenance::collect();
+        assert!(provenance.rustc.starts_with("rustc 1."), "{}", provenance.rustc);
+        assert!(provenance.cpu_count > 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn peak_memory_is_at_least_what_was_used() {
+        let used = vec![1_u8; 64 << 20];
+        assert!(peak_host_bytes().unwrap() > used.len() as i64);
+    }
+}

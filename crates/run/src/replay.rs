@@ -1,0 +1,123 @@
+//! What someone needs to see a loss that is not finite again.
+
+use std::path::Path;
+
+use batchlab_config::LoadedConfig;
+use batchlab_core::graphs::Level;
+use batchlab_core::{BatchPlan, Cursor, Graphs};
+use serde_json::{Value, json};
+
+/// So many members are named in a message; the event names them all.
+const MAX_NAMED: usize = 8;
+
+/// The run's configuration and how it is run again. The order of the graphs, the initial parameters
+/// and every batch follow from the seeds in it, so that the same step gives the same loss.
+pub(crate) struct Replay {
+    pub(crate) config: Value,
+    pub(crate) config_hash: String,
+    /// The resolved configuration, published at the beginning of the run.
+    pub(crate) path: String,
+}
+
+impl Replay {
+    pub(crate) fn new(loaded: &LoadedConfig, out: &Path, run_id: &str) -> Self {
+        let path = out.join("runs").join(run_id).join("config.toml");
+        Self {
+            config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
+            config_hash: loaded.hash(),
+            path: path.display().to_string(),
+        }
+    }
+
+    /// The command that repeats the run up to a step.
+    pub(crate) fn command(&self, step: u64) -> String {
+        let path =
+            if self.path.contains(' ') { format!("'{}'", self.path) } else { self.path.clone() };
+        format!("batchlab run {path} training.steps={step}")
+    }
+
+    /// Details of a step whose loss is not finite. `before` is the cursor after the batch before:
+    /// a stream that seeks it gives this batch next.
+    pub(crate) fn of_step(
+        &self,
+        step: u64,
+        learning_rate: f64,
+        plan: &BatchPlan,
+        before: &Cursor,
+        graphs: &Graphs,
+    ) -> Value {
+        json!({
+            "step": step,
+            "members": plan.members,
+            "origin": origin(graphs, &plan.members),
+            "learning_rate": learning_rate,
+            "cursor_before": before,
+            "cursor": plan.cursor,
+            "replay": self.run_again(step),
+        })
+    }
+
+    /// How an evaluation after so many steps is repeated, and which outputs were not finite.
+    pub(crate) fn of_evaluation(&self, step: u64, members: &[u32], graphs: &Graphs) -> Value {
+        json!({
+            "step": step,
+            "members": members,
+            "origin": origin(graphs, members),
+            "replay": self.run_again(step.max(1)),
+        })
+    }
+
+    fn run_again(&self, step: u64) -> Value {
+        json!({
+            "command": self.command(step),
+            "config_hash": self.config_hash,
+            "seeds": self.config["training"]["seeds"],
+            "config": self.config,
+        })
+    }
+}
+
+/// How the members are called in their source, where that differs from their identifier here.
+fn origin(graphs: &Graphs, members: &[u32]) -> Option<Vec<u32>> {
+    members.iter().map(|&member| graphs.origin.get(member as usize).copied()).collect()
+}
+
+/// `graphs 4, 17, 23`, of many the first few, called as their source calls them.
+pub(crate) fn name_members(graphs: &Graphs, members: &[u32]) -> String {
+    let what = match (graphs.level(), members.len()) {
+        (Level::Graphs, 1) => "graph",
+        (Level::Graphs, _) => "graphs",
+        (Level::Nodes, 1) => "node",
+        (Level::Nodes, _) => "nodes",
+    };
+    let source = if graphs.origin.is_empty() { "" } else { " (numbers of the source)" };
+    let name = |&member: &u32| graphs.origin.get(member as usize).copied().unwrap_or(member);
+    let named: Vec<String> =
+        members.iter().take(MAX_NAMED).map(|member| name(member).to_string()).collect();
+    let rest = match members.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    format!("{what} {}{rest}{source}", named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
+
+    use super::*;
+
+    #[test]
+    fn members_are_called_as_their_source_calls_them() {
+        let many = ManyGraphs::new(&[1; 12], Edges::FullyConnected).unwrap();
+        let mut graphs = Graphs::new("twelve", Topology::Many(many)).unwrap();
+        assert_eq!(name_members(&graphs, &[7]), "graph 7");
+        graphs.origin = (100..112).collect();
+        assert_eq!(name_members(&graphs, &[3, 0]), "graphs 103, 100 (numbers of the source)");
+        assert_eq!(
+            name_members(&graphs, &(0..12).collect::<Vec<_>>()),
+            "graphs 100, 101, 102, 103, 104, 105, 106, 107 and 4 more (numbers of the source)"
+        );
+        assert_eq!(origin(&graphs, &[3, 0]), Some(vec![103, 100]));
+    }
+}

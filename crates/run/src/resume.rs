@@ -1,0 +1,310 @@
+//! Goes on with a run that ended early, from its newest checkpoint.
+
+use std::path::{Path, PathBuf};
+
+use batchlab_config::LoadedConfig;
+use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table, Timestamp};
+use batchlab_core::{BatchStream, Sink};
+use serde_json::Value;
+
+use batchlab_results::publish::{checkpoints, find_journal};
+use batchlab_results::{Entries, Entry, Manifest, Publisher, Recorder, ResultsError, RunSummary, is_locked};
+
+use super::{FinishedRun, RunOptions, run_from};
+use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::{Observer, RunError};
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// There is no such run.
+    #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), out.join("runs").display())]
+    NoRun {
+        /// Its name.
+        run_id: String,
+        /// Folder of the study.
+        out: PathBuf,
+    },
+    /// The run has ended.
+    #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}", out.join("tables").display())]
+    Ended {
+        /// The run.
+        run_id: String,
+        /// Folder of the study.
+        out: PathBuf,
+    },
+    /// The run never saved its state.
+    #[error(
+        "run {run_id} has no checkpoint to go on from. `batchlab doctor {}` publishes what it \
+         recorded; with training.checkpoint={{ steps = 1000 }} the next run saves its state",
+        out.display()
+    )]
+    NoCheckpoint {
+        /// The run.
+        run_id: String,
+        /// Folder of the study.
+        out: PathBuf,
+    },
+    /// Another configuration.
+    #[error(
+        "the configuration is not the one of run {run_id}:\n{}\nleave these as they were, or start \
+         a new run",
+        differences.join("\n")
+    )]
+    Config {
+        /// The run.
+        run_id: String,
+        /// One line per key.
+        differences: Vec<String>,
+    },
+    /// Other data.
+    #[error(
+        "the data set is not the one of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
+         {now} now\ngive it the data it was started with, or start a new run"
+    )]
+    Dataset {
+        /// The run.
+        run_id: String,
+        /// Hash in the checkpoint.
+        before: String,
+        /// Hash of the data that were loaded.
+        now: String,
+    },
+    /// No checkpoint is whole.
+    #[error("{0}; no checkpoint before it can be used either")]
+    Checkpoint(CheckpointError),
+}
+
+/// Goes on with run `run_id` of the study in `options.out`. The configuration is the run's own;
+/// one that is `given` is only compared with it. `defaults` is as for [`LoadedConfig::read`].
+///
+/// # Errors
+/// [`ResumeError`], and as [`run`](super::run).
+pub fn resume(
+    run_id: &str,
+    given: Option<&LoadedConfig>,
+    defaults: &str,
+    options: RunOptions<'_>,
+    observer: &dyn Observer,
+) -> Result<FinishedRun, RunError> {
+    let point = ResumePoint::find(options.out, run_id, observer)?;
+    if let Some(given) = given {
+        point.check_config(given)?;
+    }
+    let own = options.out.join("runs").join(run_id).join("config.toml");
+    let mut loaded = LoadedConfig::read(&own, &[], defaults)?;
+    point.check_config(&loaded)?;
+    loaded.path.clone_from(&point.checkpoint.facts.config_path);
+    run_from(&loaded, options, observer, Some(point))
+}
+
+/// Where a run goes on: what it has left so far.
+pub(crate) struct ResumePoint {
+    run_id: String,
+    path: PathBuf,
+    pub(crate) checkpoint: Checkpoint,
+    /// Rows up to the checkpoint.
+    pub(crate) steps: Vec<StepRecord>,
+    pub(crate) evals: Vec<EvalRecord>,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) n_attempt: i64,
+    /// Cell, repetition, and whether it was exclusive, if the run was one of a study.
+    pub(crate) cell: (Option<String>, Option<i64>, Option<bool>),
+    notes: Vec<String>,
+}
+
+impl ResumePoint {
+    /// Finds the newest checkpoint that is whole and whose rows are there. Changes nothing.
+    fn find(out: &Path, run_id: &str, observer: &dyn Observer) -> Result<Self, RunError> {
+        let run = || (run_id.to_owned(), out.to_owned());
+        let is_plain = Path::new(run_id).file_name().is_some_and(|name| name == run_id);
+        if !is_plain || !out.join("runs").join(run_id).is_dir() {
+            let (run_id, out) = run();
+            return Err(ResumeError::NoRun { run_id, out }.into());
+        }
+        if is_locked(out, run_id) {
+            let process = "see wip".to_owned();
+            return Err(ResultsError::AtWork { run_id: run_id.to_owned(), process }.into());
+        }
+        let paths = checkpoint::list(&checkpoints(out, run_id));
+        let Some(journal) = find_journal(out, run_id) else {
+            let published = RunSummary::read(out, run_id).ok().flatten();
+            let has_ended = match published.as_ref().map(|summary| &*summary.run.status) {
+                // Its rows were published, but there was never anything to go on from.
+                Some("crashed" | "failed" | "interrupted") => false,
+                Some(_) => true,
+                // Killed before anything was recorded, if it has published nothing at all.
+                None => Manifest::read(out, run_id)?.is_some(),
+            };
+            let (run_id, out) = run();
+            return Err(if has_ended {
+                ResumeError::Ended { run_id, out }.into()
+            } else {
+                ResumeError::NoCheckpoint { run_id, out }.into()
+            });
+        };
+        let mut fault = None;
+        let mut notes = Vec::new();
+        for path in paths.into_iter().rev() {
+            let found = Checkpoint::read(&path)
+                .and_then(|checkpoint| Self::with_rows(run_id, path, checkpoint, &journal));
+            match found {
+                Ok(point) => return Ok(Self { notes, ..point }),
+                Err(error) => {
+                    let note = format!("{error}; the one before is used");
+                    observer.progress().note(&format!("warning: {note}"));
+                    notes.push(note);
+                    fault = Some(error);
+                }
+            }
+        }
+        let (run_id, out) = run();
+        let none = || ResumeError::NoCheckpoint { run_id, out };
+        Err(fault.map_or_else(none, ResumeError::Checkpoint).into())
+    }
+
+    /// The rows that belong to a checkpoint. They end where an entry of the journal ends.
+    fn with_rows(
+        run_id: &str,
+        path: PathBuf,
+        checkpoint: Checkpoint,
+        journal: &Path,
+    ) -> Result<Self, CheckpointError> {
+        let damaged = |reason: String| CheckpointError::Damaged { path: path.clone(), reason };
+        let entries = Entries::open(journal).map_err(|error| damaged(error.to_string()))?;
+        let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
+        let (mut n_attempt, mut cell) = (1, (None, None, None));
+        let mut end = 0;
+        // Rows that are damaged leave a gap, and a run does not go on after one.
+        let is_next = |entry: &Entry| entry.place.end <= checkpoint.facts.journal_end;
+        for entry in entries.take_while(is_next) {
+            if entry.place.start != end {
+                break;
+            }
+            end = entry.place.end;
+            for (table, rows) in &entry.batches {
+                let wrong = |error: arrow_schema::ArrowError| damaged(error.to_string());
+                match table {
+                    Table::Steps => steps.extend(StepRecord::from_batch(rows).map_err(wrong)?),
+                    Table::Evals => evals.extend(EvalRecord::from_batch(rows).map_err(wrong)?),
+                    Table::Runs => {
+                        let runs = RunRecord::from_batch(rows).map_err(wrong)?;
+                        started_at = started_at.or(runs.first().and_then(|run| run.started_at));
+                        if let Some(run) = runs.first() {
+                            cell = (run.cell.clone(), run.repeat, run.is_exclusive);
+                        }
+                        n_attempt =
+                            runs.iter().filter_map(|run| run.n_attempt).fold(n_attempt, i64::max);
+                    }
+                    Table::Events | Table::Metrics => {}
+                }
+            }
+        }
+        if end != checkpoint.facts.journal_end {
+            let wanted = checkpoint.facts.journal_end;
+            return Err(damaged(format!(
+                "its rows end at byte {wanted} of {}, which is readable up to byte {end}",
+                journal.display()
+            )));
+        }
+        let (run_id, notes) = (run_id.to_owned(), Vec::new());
+        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, cell, notes })
+    }
+
+    /// Refuses another configuration, key by key.
+    fn check_config(&self, loaded: &LoadedConfig) -> Result<(), RunError> {
+        let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
+        let mut differences = Vec::new();
+        differ("", Some(&self.checkpoint.facts.config), Some(&now), &mut differences);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        Err(ResumeError::Config { run_id: self.run_id.clone(), differences }.into())
+    }
+
+    /// Refuses other data.
+    pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {
+        let before = &self.checkpoint.facts.dataset_hash;
+        if before == now {
+            return Ok(());
+        }
+        let (run_id, before, now) = (self.run_id.clone(), before.clone(), now.to_owned());
+        Err(ResumeError::Dataset { run_id, before, now }.into())
+    }
+
+    pub(crate) fn seek(&self, stream: &mut dyn BatchStream) -> Result<(), RunError> {
+        match self.checkpoint.facts.step {
+            0 => Ok(()),
+            _ => Ok(stream.seek(&self.checkpoint.facts.cursor)?),
+        }
+    }
+
+    /// Takes the run up: from here on, what came after the checkpoint is forgotten.
+    pub(crate) fn reopen(
+        &self,
+        out: &Path,
+        sinks: &[Box<dyn Sink>],
+        metadata: &[(String, String)],
+    ) -> Result<(Publisher, Recorder), RunError> {
+        let publisher = Publisher::reopen(out, &self.run_id)?;
+        let facts = &self.checkpoint.facts;
+        let mut recorder = Recorder::reopen(sinks, &publisher, metadata, facts.journal_end)?;
+        // Later ones are damaged, or speak of rows that are gone now.
+        let paths = checkpoint::list(&publisher.checkpoints());
+        for later in paths.iter().rev().take_while(|&path| *path != self.path) {
+            let aside = later.with_extension("damaged");
+            std::fs::rename(later, &aside)
+                .map_err(|source| ResultsError::Write { path: aside, source })?;
+        }
+        for note in &self.notes {
+            recorder.event(Some(facts.step), "checkpoint", note.clone(), None);
+        }
+        let message = format!("went on after step {}", facts.step);
+        recorder.event(Some(facts.step), "resumed", message, None);
+        Ok((publisher, recorder))
+    }
+}
+
+/// One line per key whose values differ.
+fn differ(key: &str, before: Option<&Value>, now: Option<&Value>, lines: &mut Vec<String>) {
+    if before == now {
+        return;
+    }
+    if let (Some(Value::Object(b)), Some(Value::Object(n))) = (before, now) {
+        let of_now = n.keys().filter(|&inner| !b.contains_key(inner));
+        for inner in b.keys().chain(of_now) {
+            let path = if key.is_empty() { inner.clone() } else { format!("{key}.{inner}") };
+            differ(&path, b.get(inner), n.get(inner), lines);
+        }
+        return;
+    }
+    let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+    lines.push(format!("  {key}: {} in the checkpoint, {} now", show(before), show(now)));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn differences_are_named_by_their_keys() {
+        let before = json!({ "a": 1, "b": { "c": [1, 2], "d": "x", "gone": true } });
+        let now = json!({ "a": 1, "b": { "d": "y", "c": [1, 3], "new": 0.5 } });
+        let mut lines = Vec::new();
+        differ("", Some(&before), Some(&now), &mut lines);
+        assert_eq!(
+            lines,
+            [
+                "  b.c: [1,2] in the checkpoint, [1,3] now",
+                "  b.d: \"x\" in the checkpoint, \"y\" now",
+                "  b.gone: true in the checkpoint, nothing now",
+                "  b.new: nothing in the checkpoint, 0.5 now",
+            ]
+        );
+        lines.clear();
+        differ("", Some(&now), Some(&now), &mut lines);
+        assert_eq!(lines, Vec::<String>::new());
+    }
+}

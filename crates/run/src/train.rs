@@ -1,0 +1,362 @@
+//! The training loop.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use batchlab_config::{Timing, Training};
+use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
+use batchlab_core::record::StepRecord;
+use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape};
+use batchlab_results::{Recorder, StepSums};
+use serde_json::json;
+
+use super::checkpoints::Checkpoints;
+use super::ledger::{Entry, ShapeLedger};
+use super::pipeline::{Pipeline, Prepared, nanoseconds};
+use super::replay::{Replay, name_members};
+use super::{Ending, Status};
+use crate::checkpoint::Checkpoint;
+use crate::{Observer, RunError};
+
+/// So many new shapes are reported as events; without padding nearly every step has one, and
+/// `steps.is_new_shape` tells of them all.
+const MAX_SHAPE_EVENTS: i64 = 1000;
+
+/// The warm-up lasts at most so many times as long as the configuration says.
+const MAX_WARM_UP: u64 = 10;
+
+/// A stretch of steps among those of other runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Number of the block; in each block every run has one turn.
+    pub block: i64,
+    /// Number of the turn, in the order of training.
+    pub turn: i64,
+}
+
+/// Everything that a step touches.
+pub(crate) struct TrainingLoop<'a> {
+    pub(crate) training: &'a Training,
+    pub(crate) trainer: Box<dyn Trainer + 'a>,
+    pub(crate) ledger: ShapeLedger,
+    pub(crate) n_step: u64,
+    /// What the steps come to.
+    pub(crate) sums: StepSums,
+    /// Who saves the state; nobody in some tests.
+    pub(crate) checkpoints: Option<Checkpoints>,
+    /// Where the steps belong, if runs are trained in turns.
+    pub(crate) turn: Option<Turn>,
+    is_warm: bool,
+    pipeline: Pipeline,
+    prepared: Prepared,
+    /// Where the stream stood before the batch in `prepared`.
+    before: Cursor,
+    /// What the weights of an output are divided by; see `batchlab_core::weighting`.
+    constant: f64,
+}
+
+impl<'a> TrainingLoop<'a> {
+    pub(crate) fn new(
+        training: &'a Training,
+        trainer: Box<dyn Trainer + 'a>,
+        pipeline: Pipeline,
+        constant: f64,
+    ) -> Self {
+        Self {
+            training,
+            trainer,
+            ledger: ShapeLedger::default(),
+            n_step: 0,
+            sums: StepSums::planned(
+                training.steps.get() as i64,
+                training.prefetch_depth() == 0,
+            ),
+            checkpoints: None,
+            turn: None,
+            is_warm: false,
+            pipeline,
+            prepared: Prepared::default(),
+            before: Cursor::default(),
+            constant,
+        }
+    }
+
+    /// Goes on after the last of these steps, in the state of a checkpoint.
+    pub(crate) fn restore(
+        &mut self,
+        checkpoint: &Checkpoint,
+        steps: &[StepRecord],
+    ) -> Result<(), RunError> {
+        let facts = &checkpoint.facts;
+        self.trainer.restore(&checkpoint.trainer)?;
+        self.ledger = ShapeLedger::restore(&checkpoint.ledger, facts.n_shape);
+        self.n_step = facts.step;
+        self.prepared.plan.cursor.clone_from(&facts.cursor);
+        steps.iter().for_each(|step| self.sums.add(step));
+        self.is_warm = steps.last().is_some_and(|step| !step.is_warmup);
+        Ok(())
+    }
+
+    /// Saves the state after the last step.
+    pub(crate) fn save(&mut self, recorder: &mut Recorder) -> Result<(), RunError> {
+        let step = self.n_step;
+        let Some(checkpoints) = self.checkpoints.as_mut().filter(|c| c.saved != Some(step)) else {
+            return Ok(());
+        };
+        recorder.event(
+            Some(step),
+            "checkpoint",
+            format!("saved the state after step {step}"),
+            None,
+        );
+        // Its rows first: a checkpoint without them would leave a gap.
+        let journal_end = recorder.sync()?;
+        let cursor = &self.prepared.plan.cursor;
+        checkpoints.save(step, cursor, &self.ledger, self.trainer.state()?, journal_end)
+    }
+
+    /// Trains until `last` steps are done. `None` means that all went well.
+    pub(crate) fn run_to(
+        &mut self,
+        last: u64,
+        recorder: &mut Recorder,
+        observer: &dyn Observer,
+        stop: &Stop<'_>,
+    ) -> Result<Option<Ending>, RunError> {
+        while self.n_step < last {
+            if stop.interrupted.load(Ordering::Relaxed) {
+                return Ok(Some(self.interrupted(recorder)?));
+            }
+            let step = self.n_step + 1;
+            let is_due = self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
+            let start = Instant::now();
+            let (times, loss) = self.step(step, start, step == last || is_due)?;
+            for event in self.prepared.events.drain(..) {
+                let payload = event.graph.map(|graph| json!({ "graph": graph }));
+                recorder.event(Some(self.n_step), event.kind, event.message, payload);
+            }
+            let entry = self.ledger.enter(self.prepared.plan.shape);
+            if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
+                self.new_shape(entry.shape_id, times.whole, recorder);
+            }
+            let is_warmup = self.warms_up(step, entry.is_new);
+            let record = self.record(step, &times, loss, entry, is_warmup);
+            self.sums.add(&record);
+            recorder.step(record)?;
+            if !loss.mean().is_finite() {
+                return Ok(Some(self.not_finite(step, loss, stop, recorder)));
+            }
+            self.n_step = step;
+            observer.stepped(step, loss.mean());
+            if is_due {
+                self.save(recorder)?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// One step. A loss that is not finite stops it before the parameters change.
+    ///
+    /// The loss is waited for in any case. What a GPU has to do after that overlaps with the next
+    /// batch's way to it, and is waited for at the `end`.
+    fn step(
+        &mut self,
+        step: u64,
+        start: Instant,
+        end: bool,
+    ) -> Result<(StepTimes, LossSum), RunError> {
+        self.before.clone_from(&self.prepared.plan.cursor);
+        self.pipeline.next(&mut self.prepared)?;
+        let ready = Instant::now();
+        let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
+        let batch = self.prepared.batch();
+        let learning_rate = self.training.learning_rate_at(step);
+        let clock = Clock { synchronises: self.training.timing == Timing::Stages };
+        let trainer = &mut *self.trainer;
+
+        trainer.upload(slot, &batch)?;
+        let uploaded = clock.tick(trainer)?;
+        let loss = trainer.forward(slot, Mode::Training, step)?;
+        let forwarded = clock.tick(trainer)?;
+        let mut device = None;
+        if loss.mean().is_finite() {
+            trainer.backward(self.training.weighting.scale(loss.weight_sum, self.constant))?;
+            let backed = clock.tick(trainer)?;
+            trainer.update(learning_rate)?;
+            let updated = clock.tick(trainer)?;
+            if clock.synchronises {
+                device = Some([
+                    nanoseconds(ready, uploaded),
+                    nanoseconds(uploaded, forwarded),
+                    nanoseconds(forwarded, backed),
+                    nanoseconds(backed, updated),
+                ]);
+            }
+        }
+        if end || clock.synchronises {
+            trainer.synchronise()?;
+        }
+        let is_ahead = matches!(self.pipeline, Pipeline::Ahead(_));
+        let wait = is_ahead.then(|| nanoseconds(start, ready));
+        Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device }, loss))
+    }
+
+    /// A step that is not recorded.
+    pub(crate) fn unrecorded_step(&mut self, step: u64) -> Result<(), RunError> {
+        self.step(step, Instant::now(), true).map(drop)
+    }
+
+    /// Time of predicting one graph of the last batch, in seconds.
+    pub(crate) fn predict_seconds(&mut self) -> Result<f64, RunError> {
+        let batch = self.prepared.batch();
+        let mut prediction = Vec::new();
+        self.trainer.upload(Slot::A, &batch)?;
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let start = Instant::now();
+        self.trainer.upload(Slot::A, &batch)?;
+        self.trainer.predict(Slot::A, &mut prediction)?;
+        let n_graph = self.prepared.plan.real.n_graph.max(1);
+        Ok(start.elapsed().as_secs_f64() / f64::from(n_graph))
+    }
+
+    /// Median time of a step, in seconds; the mean if all steps belong to the warm-up.
+    pub(crate) fn step_seconds(&self) -> f64 {
+        let steps = self.sums.summary();
+        let mean = steps.train_ns as f64 / self.n_step.max(1) as f64;
+        steps.times.map_or(mean, |times| times.combined_median) / 1e9
+    }
+
+    /// Whether a step belongs to the warm-up: the steps that the configuration names, and those after
+    /// them for as long as each still brings a shape that is new. Without padding nearly all do, so
+    /// there is an end.
+    fn warms_up(&mut self, step: u64, is_new_shape: bool) -> bool {
+        let least = self.training.warmup_steps;
+        let most = least.saturating_mul(MAX_WARM_UP);
+        self.is_warm |= step > least && (!is_new_shape || step > most);
+        !self.is_warm
+    }
+
+    fn record(
+        &self,
+        step: u64,
+        times: &StepTimes,
+        loss: LossSum,
+        entry: Entry,
+        is_warmup: bool,
+    ) -> StepRecord {
+        let (real, shape) = (self.prepared.plan.real, self.prepared.plan.shape);
+        let batch: PaddedBatch<'_> = self.prepared.batch();
+        let device = |stage: usize| times.device.map(|times| times[stage]);
+        StepRecord {
+            // The recorder fills it in.
+            run_id: String::new(),
+            step: step as i64,
+            epoch: self.prepared.plan.cursor.epoch as i64,
+            n_graph: i64::from(real.n_graph),
+            n_node: i64::from(real.n_node),
+            // Induced edges are known only to the collated batch.
+            n_edge: i64::from(batch.real.n_edge),
+            n_output: i64::from(real.n_output),
+            n_graph_padded: i64::from(shape.n_graph),
+            n_node_padded: i64::from(shape.n_node),
+            n_edge_padded: i64::from(shape.n_edge),
+            n_output_padded: i64::from(shape.n_output),
+            shape_id: entry.shape_id,
+            is_new_shape: entry.is_new,
+            is_warmup,
+            plan_ns: Some(self.prepared.plan_ns),
+            collate_ns: Some(self.prepared.collate_ns),
+            wait_ns: times.wait,
+            upload_ns: device(0),
+            forward_ns: device(1),
+            backward_ns: device(2),
+            optimiser_ns: device(3),
+            step_ns: times.whole,
+            loss: loss.mean(),
+            weight_sum: loss.weight_sum,
+            learning_rate: self.training.learning_rate_at(step),
+            block: self.turn.map(|turn| turn.block),
+            turn: self.turn.map(|turn| turn.turn),
+        }
+    }
+
+    fn new_shape(&self, shape_id: i64, step_ns: i64, recorder: &mut Recorder) {
+        let Shape { n_node, n_edge, n_graph, .. } = self.prepared.plan.shape;
+        let message = format!(
+            "shape {shape_id} of {n_node} nodes, {n_edge} edges and {n_graph} graphs appeared first"
+        );
+        let payload = json!({ "shape_id": shape_id, "n_node": n_node, "n_edge": n_edge,
+            "n_graph": n_graph, "step_ns": step_ns });
+        recorder.event(Some(self.n_step), "new_shape", message, Some(payload));
+    }
+
+    /// Someone asked the run to end; it can go on later.
+    pub(crate) fn interrupted(&mut self, recorder: &mut Recorder) -> Result<Ending, RunError> {
+        let reason = format!("interrupted after {} steps", self.n_step);
+        // A checkpoint that was saved after this step would not know of the interruption.
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.saved = None;
+        }
+        recorder.event(Some(self.n_step), "interrupted", reason.clone(), None);
+        self.save(recorder)?;
+        Ok(Ending { status: Status::Interrupted, reason: Some(reason) })
+    }
+
+    fn not_finite(
+        &self,
+        step: u64,
+        loss: LossSum,
+        stop: &Stop<'_>,
+        recorder: &mut Recorder,
+    ) -> Ending {
+        let plan = &self.prepared.plan;
+        let learning_rate = self.training.learning_rate_at(step);
+        let reason = format!(
+            "the loss of step {step} is {}; this step did not change the parameters. Its batch \
+             holds {}. The learning rate is {learning_rate:e}: try a lower \
+             training.learning_rate. To see it again: {}",
+            loss.mean(),
+            name_members(stop.graphs, &plan.members),
+            stop.replay.command(step),
+        );
+        let payload = stop.replay.of_step(step, learning_rate, plan, &self.before, stop.graphs);
+        recorder.event(Some(self.n_step), "nan", reason.clone(), Some(payload));
+        Ending { status: Status::NotFinite, reason: Some(reason) }
+    }
+}
+
+/// Times of one step, in nanoseconds.
+struct StepTimes {
+    whole: i64,
+    /// Waiting for a batch that another thread prepares.
+    wait: Option<i64>,
+    /// Upload, forward, backward and update, where each is waited for.
+    device: Option<[i64; 4]>,
+}
+
+/// What ends training early, and what is said then.
+pub(crate) struct Stop<'a> {
+    /// Set from outside to end the run after the current step.
+    pub(crate) interrupted: &'a AtomicBool,
+    /// How the run can be repeated.
+    pub(crate) replay: &'a Replay,
+    /// The graphs trained on.
+    pub(crate) graphs: &'a Graphs,
+}
+
+/// Reads the time at a boundary between stages.
+struct Clock {
+    synchronises: bool,
+}
+
+impl Clock {
+    fn tick(&self, trainer: &mut dyn Trainer) -> Result<Instant, RunError> {
+        if self.synchronises {
+            trainer.synchronise()?;
+        }
+        Ok(Instant::now())
+    }
+}
+
+#[cfg(test)]
+mod tests;

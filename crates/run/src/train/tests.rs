@@ -1,0 +1,200 @@
+use std::sync::Arc;
+
+use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
+use batchlab_core::model::{NamedTensor, TrainerState};
+use batchlab_core::{BatchPlan, BatchStream, BatcherError, GraphSize, Level, ModelError, Needs};
+use serde_json::Value;
+
+use super::super::pipeline::Producer;
+use super::*;
+use batchlab_results::Publisher;
+
+/// Each batch holds two graphs, in their order.
+struct Pairs(u64);
+
+impl BatchStream for Pairs {
+    fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError> {
+        plan.clear(Level::Graphs);
+        for id in [2 * self.0, 2 * self.0 + 1] {
+            plan.push_graph(GraphSize { id: id as u32, n_node: 1, n_edge: 0 });
+        }
+        plan.shape = plan.real;
+        self.0 += 1;
+        plan.cursor = Cursor { epoch: 0, batch: self.0, carried: Vec::new() };
+        Ok(true)
+    }
+    fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
+        self.0 = cursor.batch;
+        Ok(())
+    }
+}
+
+/// Writes down what it is asked to do; the loss of the third step is not finite.
+#[derive(Default)]
+struct Diary {
+    n_forward: u64,
+    said: Vec<&'static str>,
+    n_wait: u64,
+    loss: f64,
+}
+
+impl Trainer for &mut Diary {
+    fn n_parameter(&self) -> usize {
+        1
+    }
+    fn upload(&mut self, _: Slot, _: &PaddedBatch<'_>) -> Result<(), ModelError> {
+        self.said.clear();
+        Ok(())
+    }
+    fn forward(&mut self, _: Slot, _: Mode, _: u64) -> Result<LossSum, ModelError> {
+        self.said.push("forward");
+        self.n_forward += 1;
+        let loss_sum = if self.n_forward == 3 { self.loss } else { 1.0 };
+        Ok(LossSum { loss_sum, weight_sum: 2.0 })
+    }
+    fn backward(&mut self, _: f64) -> Result<(), ModelError> {
+        self.said.push("backward");
+        Ok(())
+    }
+    fn update(&mut self, _: f64) -> Result<(), ModelError> {
+        self.said.push("update");
+        Ok(())
+    }
+    fn predict(&mut self, _: Slot, _: &mut Vec<f32>) -> Result<(), ModelError> {
+        Ok(())
+    }
+    fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError> {
+        Ok(Vec::new())
+    }
+    fn state(&self) -> Result<TrainerState, ModelError> {
+        Ok(TrainerState::default())
+    }
+    fn restore(&mut self, _: &TrainerState) -> Result<(), ModelError> {
+        Ok(())
+    }
+    fn synchronise(&mut self) -> Result<(), ModelError> {
+        self.n_wait += 1;
+        Ok(())
+    }
+}
+
+fn forty() -> Arc<Graphs> {
+    let many = ManyGraphs::new(&[1; 40], Edges::FullyConnected).unwrap();
+    let mut graphs = Graphs::new("forty", Topology::Many(many)).unwrap();
+    graphs.origin = (1000..1040).collect();
+    Arc::new(graphs)
+}
+
+#[test]
+fn only_the_last_step_waits_for_more_than_its_loss() {
+    for (timing, expected) in [("combined", [0, 0, 1]), ("stages", [5, 10, 15])] {
+        let training = format!("steps = 3\ntiming = \"{timing}\"");
+        let training: Training = toml::from_str(&training).unwrap();
+        let mut trainer = Diary { loss: 1.0, ..Diary::default() };
+        let n_wait = [1, 2, 3].map(|last| {
+            let producer = Producer::new(forty(), Box::new(Pairs(0)), Needs::default());
+            let pipeline = Pipeline::new(producer, 0);
+            let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
+            training.step(last, Instant::now(), last == 3).unwrap();
+            drop(training);
+            trainer.n_wait
+        });
+        assert_eq!(n_wait, expected, "{timing}");
+    }
+}
+
+/// Trains ten steps with this loss in the third; gives what the trainer did last, how the run
+/// ended, and the details of the event.
+fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
+    let graphs = forty();
+    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), Needs::default());
+    let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
+    let mut trainer = Diary { loss, ..Diary::default() };
+    let mut training =
+        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, depth), 1.0);
+    let folder = tempfile::tempdir().unwrap();
+    let publisher = Publisher::open(folder.path(), "run").unwrap();
+    let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
+    let replay = Replay {
+        config: json!({ "training": { "seeds": { "order": 42 } } }),
+        config_hash: "abc".into(),
+        path: "runs/run/config.toml".into(),
+    };
+    let stop = Stop { interrupted: &AtomicBool::new(false), replay: &replay, graphs: &graphs };
+    let ending = training.run_to(10, &mut recorder, &(), &stop).unwrap().unwrap();
+    assert_eq!(ending.status, Status::NotFinite);
+    let n_step = training.n_step;
+    let event = recorder.events().last().unwrap();
+    assert_eq!((event.kind.as_str(), event.step), ("nan", Some(2)));
+    assert_eq!(Some(&event.message), ending.reason.as_ref());
+    let payload = serde_json::from_str(event.payload.as_ref().unwrap()).unwrap();
+    drop(training);
+    (trainer.said, n_step, ending.reason.unwrap(), payload)
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
+    for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for depth in [0, 3] {
+            let (said, n_step, reason, payload) = train_with(loss, depth);
+            assert_eq!((said, n_step), (vec!["forward"], 2));
+            assert_eq!(
+                reason,
+                format!(
+                    "the loss of step 3 is {loss}; this step did not change the parameters. \
+                     Its batch holds graphs 1004, 1005 (numbers of the source). The learning \
+                     rate is 5e-1: try a lower training.learning_rate. To see it again: \
+                     batchlab run runs/run/config.toml training.steps=3"
+                )
+            );
+            let expected = json!({
+                "step": 3,
+                "members": [4, 5],
+                "origin": [1004, 1005],
+                "learning_rate": 0.5,
+                "cursor_before": { "epoch": 0, "batch": 2, "carried": [] },
+                "cursor": { "epoch": 0, "batch": 3, "carried": [] },
+                "replay": {
+                    "command": "batchlab run runs/run/config.toml training.steps=3",
+                    "config_hash": "abc",
+                    "seeds": { "order": 42 },
+                    "config": { "training": { "seeds": { "order": 42 } } },
+                },
+            });
+            assert_eq!(payload, expected);
+        }
+    }
+}
+
+#[test]
+fn the_cursor_before_leads_back_to_the_same_batch() {
+    let (_, _, _, payload) = train_with(f64::NAN, 0);
+    let before: Cursor = serde_json::from_value(payload["cursor_before"].clone()).unwrap();
+    let mut stream = Pairs(0);
+    stream.seek(&before).unwrap();
+    let mut plan = BatchPlan::default();
+    stream.next(&mut plan).unwrap();
+    assert_eq!(json!(plan.members), payload["members"]);
+    assert_eq!(json!(plan.cursor), payload["cursor"]);
+}
+
+/// The steps of the warm-up when shapes are new in these steps.
+fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
+    let training = format!("steps = 100\nwarmup_steps = {least}");
+    let training: Training = toml::from_str(&training).unwrap();
+    let mut trainer = Diary::default();
+    let producer = Producer::new(forty(), Box::new(Pairs(0)), Needs::default());
+    let pipeline = Pipeline::new(producer, 0);
+    let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
+    (1..=n_step).filter(|&step| training.warms_up(step, is_new(step))).collect()
+}
+
+#[test]
+fn the_warm_up_lasts_while_every_step_brings_a_new_shape() {
+    // New shapes beyond its end are no warm-up.
+    assert_eq!(warm_up(2, 9, |step| step <= 4 || step == 7), [1, 2, 3, 4]);
+    assert_eq!(warm_up(3, 9, |step| step == 1), [1, 2, 3]);
+    assert_eq!(warm_up(0, 9, |_| true), [0; 0]);
+    // Without padding, nearly every shape is new.
+    assert_eq!(warm_up(2, 50, |_| true), (1..=20).collect::<Vec<u64>>());
+}

@@ -1,0 +1,364 @@
+//! Which cells are waiting, at work, and done.
+//!
+//! ```text
+//! <out>/cells/<hardware>/cells.json             all cells of the study as it was last swept
+//! <out>/cells/<hardware>/<cell>/lock            held by the process that works on the cell
+//! <out>/cells/<hardware>/<cell>/progress.json   how far that process is
+//! <out>/cells/<hardware>/<cell>/done.json       written when all runs of the cell are published
+//! ```
+//!
+//! A cell that a process has left without `done.json` waits again, however the process ended: the
+//! system has given its lock back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use batchlab_results::files::{make, rename, write_synced};
+use batchlab_results::{Lock, ResultsError};
+use batchlab_run::Status;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{CellFacts, Study};
+
+const LIST: &str = "cells.json";
+const PROGRESS: &str = "progress.json";
+const DONE: &str = "done.json";
+
+/// The cells of a study on one hardware.
+#[derive(Debug)]
+pub struct Cells {
+    folder: PathBuf,
+}
+
+/// What is known of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum CellState {
+    /// Nobody has begun, or whoever had begun is gone.
+    Waiting {
+        /// How far someone had come; that part is done again.
+        abandoned: Option<Progress>,
+    },
+    /// A process works on it.
+    AtWork {
+        /// How far it is.
+        progress: Option<Progress>,
+    },
+    /// All its runs have ended.
+    Done(Box<DoneCell>),
+}
+
+/// How far a cell is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// When it began, in RFC 3339.
+    pub started_at: String,
+    /// The block at work.
+    pub block: u64,
+    /// Number of blocks, once it is known.
+    pub n_block: Option<u64>,
+    /// Steps done by all runs together.
+    pub n_step: u64,
+    /// The runs, as far as they could be opened.
+    pub run_ids: Vec<String>,
+}
+
+/// What became of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DoneCell {
+    /// When it began and ended, in RFC 3339.
+    pub started_at: String,
+    /// When it ended, in RFC 3339.
+    pub finished_at: String,
+    /// Steps of each run in the blocks, beginning with block 0.
+    pub blocks: Vec<u64>,
+    /// Its runs.
+    pub runs: Vec<DoneRun>,
+    /// Why the cell could not be begun.
+    pub reason: Option<String>,
+}
+
+impl DoneCell {
+    /// Whether a run, or the cell as a whole, has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
+    }
+
+    /// Whether the loss of a run was not finite.
+    #[must_use]
+    pub fn has_diverged(&self) -> bool {
+        self.runs.iter().any(|run| run.status == Status::NotFinite)
+    }
+}
+
+/// What became of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DoneRun {
+    /// The batcher as results name it.
+    pub batcher: String,
+    /// The run; none if it could not be opened.
+    pub run_id: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// Why it did not complete.
+    pub reason: Option<String>,
+    /// Steps done.
+    pub n_step: u64,
+    /// Median time of a step, in nanoseconds; none if all steps were warm-up.
+    pub median_step_ns: Option<f64>,
+    /// Outputs per second: graphs, or nodes of one large graph.
+    #[serde(alias = "graphs_per_second")]
+    pub outputs_per_second: Option<f64>,
+}
+
+/// The right to work on a cell. It ends with the process, or when it is dropped.
+#[derive(Debug)]
+pub(super) struct Claim {
+    folder: PathBuf,
+    lock: Lock,
+}
+
+/// What a claim comes to.
+pub(super) enum Claimed {
+    Mine(Claim),
+    /// Another process works on it.
+    Elsewhere,
+    Done(Box<DoneCell>),
+}
+
+impl Cells {
+    /// The cells of the study in a folder of results, on this hardware.
+    #[must_use]
+    pub fn of(out: &Path, hardware: &str) -> Self {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let name: String = hardware.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+        Self { folder: out.join("cells").join(name) }
+    }
+
+    /// Writes down what belongs to the study.
+    pub(super) fn write_list(&self, study: &Study) -> Result<(), ResultsError> {
+        make(&self.folder)?;
+        let facts: Vec<&CellFacts> = study.cells.iter().map(|cell| &cell.facts).collect();
+        write(&self.folder, LIST, &facts)
+    }
+
+    /// Takes a cell, unless it is done or someone else has it. With `retry`, one that has failed is
+    /// taken again.
+    pub(super) fn claim(&self, cell: &CellFacts, retry: bool) -> Result<Claimed, ResultsError> {
+        let folder = self.folder.join(&cell.id);
+        make(&folder)?;
+        let lock = match Lock::take(&folder, &cell.id) {
+            Ok(lock) => lock,
+            Err(ResultsError::AtWork { .. }) => return Ok(Claimed::Elsewhere),
+            Err(error) => return Err(error),
+        };
+        // Only who has the lock may look: another process might have ended the cell just now.
+        let done = read::<DoneCell>(&folder.join(DONE))?;
+        if let Some(done) = done.filter(|done| !(retry && done.has_failed())) {
+            lock.remove()?;
+            return Ok(Claimed::Done(Box::new(done)));
+        }
+        Ok(Claimed::Mine(Claim { folder, lock }))
+    }
+
+    /// All cells, in the order of the study.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn states(&self) -> Result<Vec<(CellFacts, CellState)>, ResultsError> {
+        let list: Vec<CellFacts> = read(&self.folder.join(LIST))?.unwrap_or_default();
+        list.into_iter().map(|facts| self.state(&facts).map(|state| (facts, state))).collect()
+    }
+
+    /// How many cells, beside those of the study as it was last swept, are done here: of the same
+    /// study with other choices, or before its file was changed.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn n_done_beside(&self) -> Result<usize, ResultsError> {
+        let list: Vec<CellFacts> = read(&self.folder.join(LIST))?.unwrap_or_default();
+        let entries = fs::read_dir(&self.folder)
+            .map_err(|source| ResultsError::Read { path: self.folder.clone(), source })?;
+        let is_beside = |entry: &fs::DirEntry| {
+            let name = entry.file_name();
+            entry.path().join(DONE).is_file() && list.iter().all(|cell| name != cell.id.as_str())
+        };
+        Ok(entries.flatten().filter(is_beside).count())
+    }
+
+    /// What is known of one cell.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn state(&self, cell: &CellFacts) -> Result<CellState, ResultsError> {
+        let folder = self.folder.join(&cell.id);
+        if let Some(done) = read(&folder.join(DONE))? {
+            return Ok(CellState::Done(Box::new(done)));
+        }
+        let progress = read(&folder.join(PROGRESS))?;
+        Ok(if Lock::is_held(&folder) {
+            CellState::AtWork { progress }
+        } else {
+            CellState::Waiting { abandoned: progress }
+        })
+    }
+}
+
+/// The hardware of which a folder of results has cells, by name.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn hardware(out: &Path) -> Result<Vec<String>, ResultsError> {
+    let folder = out.join("cells");
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(ResultsError::Read { path: folder, source }),
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> =
+        folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The name of this machine's hardware, as far as it decides about times.
+#[must_use]
+pub fn hardware_name(device: &str, n_thread: usize) -> String {
+    let host = sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned());
+    let threads = if n_thread == 1 { "thread" } else { "threads" };
+    format!("{host}-{device}-{n_thread}-{threads}")
+}
+
+impl Claim {
+    /// Says how far the cell is.
+    pub(super) fn progress(&self, progress: &Progress) -> Result<(), ResultsError> {
+        write(&self.folder, PROGRESS, progress)
+    }
+
+    /// The cell is done.
+    pub(super) fn done(self, done: &DoneCell) -> Result<(), ResultsError> {
+        write(&self.folder, DONE, done)?;
+        // It has said what it had to say; an old one must not outlive a later attempt.
+        let _ = fs::remove_file(self.folder.join(PROGRESS));
+        self.lock.remove()
+    }
+
+    /// The cell waits again.
+    pub(super) fn give_up(self) -> Result<(), ResultsError> {
+        self.lock.remove()
+    }
+}
+
+/// Writes a file at once and complete.
+fn write(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), ResultsError> {
+    let path = folder.join(name);
+    let failed =
+        |error: serde_json::Error| ResultsError::Write { path: path.clone(), source: error.into() };
+    let text = serde_json::to_string_pretty(content).map_err(failed)?;
+    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
+    write_synced(&temporary, &text)?;
+    rename(&temporary, &path)
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ResultsError> {
+    let failed = |source| ResultsError::Read { path: path.to_owned(), source };
+    match fs::read_to_string(path) {
+        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| failed(error.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(id: &str) -> CellFacts {
+        CellFacts {
+            id: id.into(),
+            dataset: "qm9".into(),
+            model: "schnet".into(),
+            batch_size: Some(16),
+            repeat: 0,
+            variant: String::new(),
+            batchers: vec!["dynamic".into()],
+            n_step: 10,
+            device: "cpu".into(),
+        }
+    }
+
+    fn done(status: Status) -> DoneCell {
+        let run = DoneRun {
+            batcher: "dynamic".into(),
+            run_id: None,
+            status,
+            reason: None,
+            n_step: 10,
+            median_step_ns: Some(1.0),
+            outputs_per_second: Some(0.5),
+        };
+        let (started_at, finished_at) = (String::new(), String::new());
+        DoneCell { started_at, finished_at, blocks: vec![5, 5], runs: vec![run], reason: None }
+    }
+
+    #[test]
+    fn a_cell_has_one_owner_and_is_done_once() {
+        let out = tempfile::tempdir().unwrap();
+        let cells = Cells::of(out.path(), "a machine, cpu");
+        let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
+        assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Elsewhere));
+        assert_eq!(cells.state(&cell("a")).unwrap(), CellState::AtWork { progress: None });
+        claim.done(&done(Status::Completed)).unwrap();
+        assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Done(_)));
+        assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
+        assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
+    }
+
+    #[test]
+    fn what_was_left_waits_again_and_what_failed_only_if_asked() {
+        let out = tempfile::tempdir().unwrap();
+        let cells = Cells::of(out.path(), "here");
+        let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
+        let progress = Progress {
+            started_at: String::new(),
+            block: 3,
+            n_block: Some(7),
+            n_step: 40,
+            run_ids: vec!["x".into()],
+        };
+        claim.progress(&progress).unwrap();
+        // As if the process had died.
+        drop(claim);
+        let abandoned = Some(progress);
+        assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Waiting { abandoned });
+        let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
+        claim.done(&done(Status::Failed)).unwrap();
+        assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Done(_)));
+        assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Mine(_)));
+    }
+
+    #[test]
+    fn many_processes_share_the_cells_without_overlap() {
+        let out = tempfile::tempdir().unwrap();
+        let cells = Cells::of(out.path(), "here");
+        let work = || {
+            let mut n = 0;
+            for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+                if let Claimed::Mine(claim) = cells.claim(&cell(id), false).unwrap() {
+                    std::thread::yield_now();
+                    claim.done(&done(Status::Completed)).unwrap();
+                    n += 1;
+                }
+            }
+            n
+        };
+        let n: usize = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        assert_eq!(n, 8);
+    }
+}

@@ -1,0 +1,74 @@
+//! From a study file to cells of checked configurations.
+
+use std::path::Path;
+
+use batchlab_config::strategy::Presets;
+use batchlab_config::{LoadedConfig, Setting, StudyFile};
+use batchlab_core::hash::sha256;
+use batchlab_core::padding::BatchSize;
+
+use super::{Cell, CellFacts, Study};
+use crate::StudyError;
+
+impl Study {
+    /// Reads a study, or a run's configuration, which is a study of one cell; the arguments are those
+    /// of [`StudyFile::read`].
+    ///
+    /// Every combination is checked before this returns.
+    ///
+    /// # Errors
+    /// [`StudyError::Config`] with a diagnostic for the first mistake.
+    pub fn read(
+        path: &Path,
+        arguments: &[String],
+        defaults: &str,
+        presets: Presets<'_>,
+    ) -> Result<Self, StudyError> {
+        let file = StudyFile::read(path, arguments, defaults, presets)?;
+        let mut cells: Vec<Cell> = Vec::new();
+        // All repeats of one setting lie far apart, and an early look has something of everything.
+        for repeat in 0..file.repeats.get() {
+            for setting in file.settings() {
+                let cell = cell(&file, setting, repeat)?;
+                if cells.iter().any(|other| other.facts.id == cell.facts.id) {
+                    let title = cell.facts.title();
+                    return Err(file
+                        .wrong(format!("{title} is there twice; list each value once"))
+                        .into());
+                }
+                cells.push(cell);
+            }
+        }
+        let name = cells.first().map_or_else(String::new, |cell| cell.runs[0].config.study.clone());
+        Ok(Self { name, path: file.path.clone(), blocks: file.blocks, cells })
+    }
+}
+
+fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, StudyError> {
+    let runs = file.runs(setting, repeat)?;
+    let first = &runs[0].config;
+    let batchers: Vec<String> = runs.iter().map(|run| run.config.batcher.label()).collect();
+    let configs: Vec<String> = runs.iter().map(LoadedConfig::to_json).collect();
+    if let Some(twice) = (1..configs.len()).find(|&i| configs[..i].contains(&configs[i])) {
+        return Err(file.wrong(format!("batcher \"{}\" is listed twice", batchers[twice])).into());
+    }
+    let hashed = (&configs, &file.blocks, repeat);
+    let hash = sha256(serde_json::to_string(&hashed).unwrap_or_default().as_bytes());
+    let sizes: Vec<_> = runs.iter().map(|run| run.config.batcher.batch_size()).collect();
+    let common = sizes.iter().all(|size| *size == sizes[0]).then_some(sizes[0]).flatten();
+    let batch_size = common.or(setting.batch_size.map(BatchSize::get));
+    let size = batch_size.map(|size| format!("-B{size}")).unwrap_or_default();
+    let (dataset, model) = (setting.dataset(), setting.model());
+    let facts = CellFacts {
+        id: format!("{dataset}-{model}{size}-r{repeat}-{}", &hash[..8]),
+        dataset: dataset.to_owned(),
+        model: model.to_owned(),
+        batch_size,
+        repeat,
+        variant: setting.variant().to_owned(),
+        batchers,
+        n_step: first.training.steps.get(),
+        device: first.device.clone(),
+    };
+    Ok(Cell { facts, runs })
+}

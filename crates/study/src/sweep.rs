@@ -1,0 +1,252 @@
+//! Works through the cells of a study.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use batchlab_core::hash::sha256;
+use batchlab_core::progress::Progress as Loading;
+use batchlab_core::record::EvalRecord;
+use batchlab_run::{Observer, RunHeader, RunOptions, Status};
+
+use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
+use super::device_lock::DeviceLock;
+use super::{Cell, CellFacts, Study};
+use super::turns::{CellEnd, CellObserver, train_in_turns};
+use crate::StudyError;
+
+/// What the caller decides.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepOptions<'a> {
+    /// As for a single run.
+    pub run: RunOptions<'a>,
+    /// What cells are measured on: those that were done on another hardware are done again here.
+    pub hardware: &'a str,
+    /// Whether cells that have failed are done again.
+    pub retry: bool,
+}
+
+/// Who watches a sweep.
+pub trait SweepObserver: CellObserver {
+    /// A cell begins, the `n`-th of the study, from 1.
+    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellFacts) {}
+    /// A cell has ended, and its results are published.
+    fn cell_ended(&self, _cell: &CellFacts, _done: &DoneCell) {}
+}
+
+impl CellObserver for () {}
+impl SweepObserver for () {}
+
+/// What became of a sweep.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// Cells done now.
+    pub n_done: usize,
+    /// Cells that were done before.
+    pub n_done_before: usize,
+    /// Cells that other processes work on.
+    pub n_elsewhere: usize,
+    /// Cells, of those that are done, with a run that has failed.
+    pub failed: Vec<String>,
+    /// Cells, of those that are done, with a run whose loss was not finite.
+    pub diverged: Vec<String>,
+    /// Whether someone asked it to end.
+    pub is_interrupted: bool,
+}
+
+impl Sweep {
+    fn note(&mut self, cell: &Cell, done: &DoneCell) {
+        let id = || cell.facts.id.clone();
+        self.failed.extend(done.has_failed().then(id));
+        self.diverged.extend(done.has_diverged().then(id));
+    }
+}
+
+/// Trains every cell of a study that is not done and that nobody else works on. Several processes may
+/// share a study: one per device where times matter, any number where they do not.
+///
+/// # Errors
+/// A device that is kept by another study, and results that cannot be stored. What fails within a
+/// cell is recorded with the cell.
+pub fn sweep(
+    study: &Study,
+    options: SweepOptions<'_>,
+    observer: &dyn SweepObserver,
+) -> Result<Sweep, StudyError> {
+    let cells = Cells::of(options.run.out, options.hardware);
+    cells.write_list(study)?;
+    let _devices = lock_devices(study)?;
+    let mut sweep = Sweep::default();
+    let n_cell = study.cells.len();
+    let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
+    loop {
+        let n_pending = pending.len();
+        let mut elsewhere = Vec::new();
+        for (n, cell) in pending {
+            if options.run.interrupted.load(Ordering::Relaxed) {
+                sweep.is_interrupted = true;
+                return Ok(sweep);
+            }
+            let claim = match cells.claim(&cell.facts, options.retry)? {
+                Claimed::Mine(claim) => claim,
+                Claimed::Elsewhere => {
+                    elsewhere.push((n, cell));
+                    continue;
+                }
+                Claimed::Done(done) => {
+                    sweep.n_done_before += 1;
+                    sweep.note(cell, &done);
+                    continue;
+                }
+            };
+            observer.cell_begins(n, n_cell, &cell.facts);
+            let Some(done) = train(cell, study, options, &claim, observer)? else {
+                claim.give_up()?;
+                sweep.is_interrupted = true;
+                return Ok(sweep);
+            };
+            claim.done(&done)?;
+            observer.cell_ended(&cell.facts, &done);
+            sweep.n_done += 1;
+            sweep.note(cell, &done);
+        }
+        sweep.n_elsewhere = elsewhere.len();
+        // Whoever was at work on these may have ended meanwhile, with them or without.
+        if elsewhere.is_empty() || elsewhere.len() == n_pending {
+            return Ok(sweep);
+        }
+        pending = elsewhere;
+    }
+}
+
+/// Where times matter, one process at a time; where not, as many as like, but none beside one that
+/// measures.
+fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
+    let mut devices: Vec<&str> =
+        study.cells.iter().map(|cell| cell.facts.device.as_str()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    let is_exclusive = study.blocks.exclusive;
+    devices.into_iter().map(|device| DeviceLock::take(device, is_exclusive)).collect()
+}
+
+/// Trains one cell. `None`: it was interrupted.
+fn train(
+    cell: &Cell,
+    study: &Study,
+    options: SweepOptions<'_>,
+    claim: &Claim,
+    observer: &dyn SweepObserver,
+) -> Result<Option<DoneCell>, StudyError> {
+    let started_at = now();
+    let watched = RecordingProgress::new(observer, claim, &started_at);
+    let label = label(cell, options.hardware);
+    let end = train_in_turns(cell, &label, &study.blocks, options.run, &watched);
+    observer.ended();
+    let done = match end {
+        Ok(end) if end.is_interrupted => return Ok(None),
+        Ok(CellEnd { blocks, runs, .. }) => {
+            let runs = runs.into_iter().map(|(batcher, outcome)| match outcome.result {
+                Ok(run) => DoneRun {
+                    batcher,
+                    run_id: outcome.run_id,
+                    status: run.status,
+                    n_step: run.summary.steps.n_step.unsigned_abs(),
+                    median_step_ns: run.summary.steps.times.map(|times| times.combined_median),
+                    outputs_per_second: run.summary.steps.work.map(|work| work.outputs_per_s),
+                    reason: run.summary.run.error,
+                },
+                Err(error) => DoneRun {
+                    batcher,
+                    run_id: outcome.run_id,
+                    status: Status::Failed,
+                    reason: Some(error.to_string()),
+                    n_step: 0,
+                    median_step_ns: None,
+                    outputs_per_second: None,
+                },
+            });
+            DoneCell { started_at, finished_at: now(), blocks, runs: runs.collect(), reason: None }
+        }
+        Err(error) if error.is_storage() => return Err(error.into()),
+        Err(error) => {
+            let reason = Some(error.to_string());
+            let (blocks, runs) = (Vec::new(), Vec::new());
+            DoneCell { started_at, finished_at: now(), blocks, runs, reason }
+        }
+    };
+    Ok(Some(done))
+}
+
+/// The name of a cell in results: no two processes ever give the same, for what one has trained must not
+/// be taken for a part of what the other has.
+fn label(cell: &Cell, hardware: &str) -> String {
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let process = format!("{hardware} {} {}", std::process::id(), time.as_nanos());
+    format!("{}-{}", cell.facts.id, &sha256(process.as_bytes())[..8])
+}
+
+/// Passes news on, and writes down how far the cell is.
+struct RecordingProgress<'a> {
+    to: &'a dyn SweepObserver,
+    claim: &'a Claim,
+    progress: Mutex<Progress>,
+}
+
+impl<'a> RecordingProgress<'a> {
+    fn new(to: &'a dyn SweepObserver, claim: &'a Claim, started_at: &str) -> Self {
+        let progress = Progress {
+            started_at: started_at.to_owned(),
+            block: 0,
+            n_block: None,
+            n_step: 0,
+            run_ids: Vec::new(),
+        };
+        Self { to, claim, progress: Mutex::new(progress) }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Progress)) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut progress);
+        // Nothing depends on it; a disk that is full shows itself in the records.
+        let _ = self.claim.progress(&progress);
+    }
+}
+
+impl Observer for RecordingProgress<'_> {
+    fn progress(&self) -> std::sync::Arc<dyn Loading> {
+        self.to.progress()
+    }
+    fn started(&self, run: &RunHeader) {
+        self.change(|progress| progress.run_ids.push(run.run_id.clone()));
+        self.to.started(run);
+    }
+    fn stepped(&self, step: u64, loss: f64) {
+        self.to.stepped(step, loss);
+    }
+    fn evaluated(&self, eval: &EvalRecord) {
+        self.to.evaluated(eval);
+    }
+}
+
+impl CellObserver for RecordingProgress<'_> {
+    fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+        // The disk is left alone between the turns of a block.
+        let is_new = {
+            let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+            progress.block != block || progress.n_block != n_block
+        };
+        if is_new {
+            self.change(|progress| {
+                progress.block = block;
+                progress.n_block = n_block;
+                progress.n_step = n_step;
+            });
+        }
+        self.to.turn(run, block, n_block, n_step);
+    }
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
