@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use batchlab_forecast::picture::png;
+use batchlab_draw::png;
 use batchlab_report::{
     Questions, Report, ReportError, Results, batchers, html, picture, sentence, settings,
 };

@@ -11,13 +11,12 @@
 //! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
 //!   drawn as SVG, and written as JSON.
 //!
-//! Published results of others come into the same tables by [`import`].
+//! Published results of others come into the same tables by `batchlab-published`.
 
 mod attribution;
 mod draw;
 mod error;
 mod figures;
-pub mod import;
 mod number;
 mod options;
 mod page;
@@ -31,7 +30,7 @@ pub use attribution::{Attribution, Cause, Share, Term, attributions};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Comparison, Curve, Curves, Errors, Figure, Heat, Panel, Plot, Point, Scale,
+    Cell, Chart, Comparison, Curve, Curves, Figure, Heat, Panel, Plot, Point, Scale,
     Series, Stack, Stacks, compare_errors,
 };
 pub use options::Options;

@@ -8,8 +8,8 @@ use batchlab_core::record::{
 };
 use serde_json::json;
 
-use super::row::{PublishedFile, PublishedRow};
-use super::{ImportError, back_filled, mae_as_rmse};
+use crate::row::{PublishedFile, PublishedRow};
+use crate::{ImportError, back_filled, mae_as_rmse};
 
 /// What a published file holds and what is wrong with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -43,7 +43,7 @@ pub struct Imported {
 /// files that are given together.
 ///
 /// # Errors
-/// Never for files that [`read`](super::read) accepts; the error is Arrow's.
+/// Never for files that [`read`](crate::read) accepts; the error is Arrow's.
 pub fn tables(files: &[PublishedFile]) -> Result<Vec<Imported>, ImportError> {
     (0..files.len()).map(|file| imported(files, file)).collect()
 }
