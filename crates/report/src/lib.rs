@@ -30,8 +30,8 @@ pub use attribution::{Attribution, Cause, Share, Term, attributions};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Comparison, Curve, Curves, Figure, Heat, Panel, Plot, Point, Scale,
-    Series, Stack, Stacks, compare_errors,
+    Cell, Chart, Comparison, Curve, Curves, Figure, Heat, Panel, Plot, Point, Scale, Series, Stack,
+    Stacks, compare_errors,
 };
 pub use options::Options;
 pub use page::html;

@@ -8,8 +8,8 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture,
-    sentence, settings,
+    Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture, sentence,
+    settings,
 };
 
 /// One run: a strategy, a seed, and its time of a step in milliseconds.

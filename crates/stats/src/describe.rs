@@ -48,7 +48,10 @@ mod tests {
     #[test]
     fn quantiles_and_variances_are_those_of_numpy() {
         let sample = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!([0.0, 0.25, 1.0].map(|p| quantile_of_sorted(&sample, p)), [1.0, 1.75, 4.0].map(Some));
+        assert_eq!(
+            [0.0, 0.25, 1.0].map(|p| quantile_of_sorted(&sample, p)),
+            [1.0, 1.75, 4.0].map(Some)
+        );
         assert_eq!(variance(&[1.0, 2.0, 6.0]), Some(7.0));
         assert_eq!(variance(&[1.0]), None);
     }

@@ -16,11 +16,7 @@ fn close(outcome: Outcome, statistic: f64, p_value: f64) {
 
 #[test]
 fn students_test() {
-    close(
-        student_t_test(&A, &C).unwrap(),
-        1.395_679_846_283_748_7,
-        0.178_114_280_315_182_06,
-    );
+    close(student_t_test(&A, &C).unwrap(), 1.395_679_846_283_748_7, 0.178_114_280_315_182_06);
 }
 
 #[test]

@@ -218,7 +218,11 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     if !imported.is_empty() {
         let files: Vec<String> = imported.iter().map(|study| format!("{study}.csv")).collect();
-        let _ = writeln!(html, "cargo run --release -p batchlab-published -- {} --out DIR", escaped(&files.join(" ")));
+        let _ = writeln!(
+            html,
+            "cargo run --release -p batchlab-published -- {} --out DIR",
+            escaped(&files.join(" "))
+        );
     }
     html.push_str("</pre></details></section>");
 }
