@@ -23,7 +23,6 @@ mod evaluate;
 mod exit;
 mod explain;
 mod export;
-mod import;
 mod list;
 mod named;
 mod new;
@@ -91,7 +90,6 @@ enum Command {
     Doctor(doctor::Arguments),
     List(list::Arguments),
     Explain(explain::Arguments),
-    Import(import::Arguments),
     Schema(schema::Arguments),
     Sql(sql::Arguments),
     New(new::Arguments),
@@ -118,7 +116,6 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Import(arguments) => import::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),
         Command::New(arguments) => new::run(&arguments),

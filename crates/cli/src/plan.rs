@@ -155,7 +155,7 @@ fn draw(path: &Path, format: Format, plans: &[Plan]) -> Result<()> {
     let svg = picture::svg(&sections);
     let bytes = match format {
         Format::Svg => svg.into_bytes(),
-        Format::Png => picture::png(&svg)?,
+        Format::Png => batchlab_draw::png(&svg)?,
     };
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!("picture in {}", path.display());

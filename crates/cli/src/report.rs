@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use batchlab_forecast::picture::png;
+use batchlab_draw::png;
+use batchlab_results::ResultsError;
 use batchlab_report::{
     Questions, Report, ReportError, Results, batchers, html, picture, sentence, settings,
 };
@@ -85,7 +86,7 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 fn fault(error: ReportError) -> anyhow::Error {
     match error {
-        ReportError::NoTables { .. } => Usage(error.to_string()).into(),
+        ReportError::Results(ResultsError::NoTables { .. }) => Usage(error.to_string()).into(),
         error => DataFault::of(error).into(),
     }
 }

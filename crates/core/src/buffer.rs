@@ -9,37 +9,6 @@ use crate::plan::Shape;
 /// Words of 4 bytes to which every field is aligned: a cache line, and a vector register.
 const ALIGN: usize = 16;
 
-/// The memory that holds batches, in words of 4 bytes. On the host this is the heap; for a GPU it
-/// may be pinned, so that one copy uploads the batch.
-pub trait BatchMemory: Send + Sync {
-    /// Makes room for `n_word` words. What was stored may be lost.
-    fn reserve(&mut self, n_word: usize);
-    /// All words, aligned to 64 bytes.
-    fn words(&self) -> &[u32];
-    /// All words, aligned to 64 bytes.
-    fn words_mut(&mut self) -> &mut [u32];
-}
-
-/// Memory from the ordinary heap.
-#[derive(Default)]
-struct Heap(Option<AVec<u32, ConstAlign<64>>>);
-
-impl BatchMemory for Heap {
-    fn reserve(&mut self, n_word: usize) {
-        let words = self.0.get_or_insert_with(|| AVec::new(64));
-        if words.len() < n_word {
-            // A quarter more than asked for: sizes vary from batch to batch.
-            words.resize(n_word + n_word / 4, 0);
-        }
-    }
-    fn words(&self) -> &[u32] {
-        self.0.as_deref().unwrap_or_default()
-    }
-    fn words_mut(&mut self) -> &mut [u32] {
-        self.0.as_deref_mut().unwrap_or_default()
-    }
-}
-
 macro_rules! fields {
     ($($field:ident: $word:ty, $doc:literal;)*) => {
         /// Lengths of the fields in words, in the order in which they lie in the arena.
@@ -93,7 +62,7 @@ macro_rules! fields {
 
         impl<'a> PaddedBatch<'a> {
             fn split(buffer: &'a BatchBuffer) -> Self {
-                let words = &buffer.memory.words()[..buffer.lengths.n_word()];
+                let words = &buffer.words[..buffer.lengths.n_word()];
                 let rest = words;
                 $(
                     let (padded, rest) = rest.split_at(buffer.lengths.$field.next_multiple_of(ALIGN));
@@ -182,7 +151,7 @@ impl Scratch {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct BatchBuffer {
-    memory: Box<dyn BatchMemory>,
+    words: AVec<u32, ConstAlign<64>>,
     scratch: Scratch,
     lengths: Lengths,
     level: Level,
@@ -192,17 +161,11 @@ pub struct BatchBuffer {
 }
 
 impl BatchBuffer {
-    /// An empty buffer on the heap.
+    /// An empty buffer.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_memory(Box::new(Heap::default()))
-    }
-
-    /// An empty buffer in memory of the caller's kind, for example pinned.
-    #[must_use]
-    pub fn with_memory(memory: Box<dyn BatchMemory>) -> Self {
         Self {
-            memory,
+            words: AVec::new(64),
             scratch: Scratch::default(),
             lengths: Lengths::default(),
             level: Level::default(),
@@ -238,8 +201,12 @@ impl BatchBuffer {
         self.real = real;
         self.node_feature_width = node_feature_width;
         self.lengths = lengths(level, shape, needs, node_feature_width);
-        self.memory.reserve(self.lengths.n_word());
-        Columns::split(self.memory.words_mut(), &self.lengths, &mut self.scratch)
+        let n_word = self.lengths.n_word();
+        if self.words.len() < n_word {
+            // A quarter more than asked for: sizes vary from batch to batch.
+            self.words.resize(n_word + n_word / 4, 0);
+        }
+        Columns::split(&mut self.words, &self.lengths, &mut self.scratch)
     }
 }
 

@@ -8,7 +8,7 @@
 //! * [`census`]: the distinct padded shapes, counted or extrapolated;
 //! * [`distribution`]: how sizes and targets of a data set are distributed;
 //! * [`shuffle`]: how random the batches still are;
-//! * [`picture`]: figures to SVG and PNG.
+//! * [`picture`]: figures to SVG.
 //!
 //! This crate knows the contract of `batchlab-core` and no plugin by name. Every figure is defined
 //! by a formula in `docs/forecast.md`.

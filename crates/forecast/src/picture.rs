@@ -1,16 +1,13 @@
 //! Forecasts as a picture: fill against batch size, and how padded shapes are distributed.
 
-mod axis;
-mod canvas;
 mod distributions;
 mod fill;
-mod png;
 mod shapes;
 
+use batchlab_draw::{Anchor, Svg};
+
 use crate::Forecast;
-use canvas::{Anchor, Canvas};
 pub use distributions::{Panel, Portrait, portraits};
-pub use png::{PictureError, png};
 
 /// The strategies of one data set.
 pub struct Section<'a> {
@@ -25,46 +22,35 @@ pub struct Section<'a> {
 /// Width of a picture in pixels.
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 30.0;
+/// Pixels of most text.
+const TEXT: f64 = 12.0;
 
 /// Draws the sections below each other.
 #[must_use]
 pub fn svg(sections: &[Section<'_>]) -> String {
-    let mut canvas = Canvas::new(WIDTH);
+    let mut svg = Svg::default();
     let mut y = MARGIN;
     for section in sections {
         y += 18.0;
-        canvas.title(MARGIN, y, &section.title);
+        svg.text(MARGIN, y, Anchor::Start, "ink title", &section.title);
         y += 20.0;
-        y = fill::draw(&mut canvas, section, y);
+        y = fill::draw(&mut svg, section, y);
         y += 36.0;
-        y = shapes::draw(&mut canvas, section, y);
+        y = shapes::draw(&mut svg, section, y);
         y += MARGIN;
     }
-    canvas.finish(y)
+    svg.into_picture(WIDTH, y, TEXT)
 }
 
-/// A strategy as all panels of a section show it.
-struct Style {
-    label: String,
-    color: &'static str,
-    marker: usize,
-}
-
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008).
-const COLORS: [&str; 8] =
-    ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A6D3B"];
-
-/// One style for each label, in the order in which labels appear.
-fn styles(section: &Section<'_>) -> Vec<Style> {
-    let mut styles: Vec<Style> = Vec::new();
+/// The labels of a section, in the order in which they appear; their place is their colour.
+fn labels<'a>(section: &Section<'a>) -> Vec<&'a str> {
+    let mut labels: Vec<&str> = Vec::new();
     for forecast in &section.forecasts {
-        if !styles.iter().any(|style| style.label == forecast.label) {
-            let n = styles.len();
-            let color = COLORS[n % COLORS.len()];
-            styles.push(Style { label: forecast.label.clone(), color, marker: n });
+        if !labels.contains(&forecast.label.as_str()) {
+            labels.push(&forecast.label);
         }
     }
-    styles
+    labels
 }
 
 /// The batch sizes of a section, ascending; `None` stands for strategies without the notion.
@@ -88,9 +74,9 @@ fn cut(text: &str, n: usize) -> String {
 }
 
 /// A caption above a panel: what is shown, and how to read it.
-fn caption(canvas: &mut Canvas, x: f64, y: f64, head: &str, detail: &str) {
-    canvas.bold(x, y, head);
-    canvas.text(x, y + 16.0, Anchor::Start, detail);
+fn caption(svg: &mut Svg, x: f64, y: f64, head: &str, detail: &str) {
+    svg.text(x, y, Anchor::Start, "ink bold", head);
+    svg.text(x, y + 16.0, Anchor::Start, "grey", detail);
 }
 
 #[cfg(test)]
@@ -145,13 +131,6 @@ mod tests {
         assert_eq!(text.matches(">one<").count(), 2, "legend and row of shapes");
         assert!(text.contains("a &lt; b &amp; c"), "text is escaped");
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
-    }
-
-    #[test]
-    fn a_picture_becomes_a_png_of_its_size() {
-        let bytes = png(&picture(&[example("one", 16)])).expect("what we draw is right");
-        assert_eq!(&bytes[1..4], b"PNG");
-        assert_eq!(u32::from_be_bytes([bytes[16], bytes[17], bytes[18], bytes[19]]), 2400);
     }
 
     #[test]

@@ -1,54 +1,22 @@
-//! Figures as SVG.
-//!
-//! Colours are classes, so that one drawing serves light and dark; [`style`] gives them their
-//! values, for a page or for a picture that stands alone. A panel is narrow enough for a telephone;
-//! pages and pictures put panels side by side.
+//! Figures as SVG. A panel is narrow enough for a telephone; pages and pictures put panels side by
+//! side.
 
-mod axis;
 mod chart;
 mod curves;
 mod heat;
 mod stacks;
-mod svg;
 
 use std::fmt::Write;
 
+use batchlab_draw::{Anchor, Svg, escaped};
+
 use crate::figures::{Figure, Panel, Plot};
-pub(crate) use svg::escaped;
-use svg::{Anchor, Svg};
 
 /// Width of a panel in pixels.
 pub(crate) const WIDTH: f64 = 340.0;
 
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008), on light and on dark
-/// ground.
-const LIGHT: [&str; 8] =
-    ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#444444", "#8A6D3B"];
-const DARK: [&str; 8] =
-    ["#56B4E9", "#FF8C42", "#2CC99B", "#E39FC4", "#F0C24B", "#9AD0F5", "#CCCCCC", "#C9A66B"];
-
-/// Which ground a drawing stands on.
-#[derive(Clone, Copy)]
-pub(crate) enum Ground {
-    Light,
-    Dark,
-}
-
-/// The values of the classes.
-pub(crate) fn style(ground: Ground) -> String {
-    let (series, ink, grey, rule, paper) = match ground {
-        Ground::Light => (LIGHT, "#1d2126", "#5a6470", "#e1e4e8", "#ffffff"),
-        Ground::Dark => (DARK, "#e8eaed", "#a3acb8", "#373d45", "#16191d"),
-    };
-    let mut css = format!(
-        ".ink{{fill:{ink}}}.grey{{fill:{grey}}}.rule{{stroke:{rule}}}.axis{{stroke:{grey}}}\
-         .paper{{fill:{paper}}}.edge{{stroke:{paper}}}"
-    );
-    for (i, color) in series.iter().enumerate() {
-        let _ = write!(css, ".f{i}{{fill:{color}}}.l{i}{{stroke:{color}}}");
-    }
-    css
-}
+/// Pixels of most text, on a page and in a picture.
+pub(crate) const TEXT: f64 = 11.0;
 
 /// One panel: its body and its height.
 fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
@@ -162,15 +130,7 @@ pub fn picture(figure: &Figure) -> Option<String> {
             }
         }
     }
-    let height = y + GAP;
-    Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
-         viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"'DejaVu Sans', Verdana, sans-serif\">\
-         <style>{}{}</style><rect width=\"100%\" height=\"100%\" class=\"paper\"/>{}</svg>\n",
-        style(Ground::Light),
-        TEXT,
-        page.body()
-    ))
+    Some(page.into_picture(width, y + GAP, TEXT))
 }
 
 /// Panels side by side: as many as a setting has, but at most four. None without panels.
@@ -182,7 +142,3 @@ fn columns(figure: &Figure) -> Option<usize> {
         _ => 3,
     })
 }
-
-/// Sizes of text, equal on a page and in a picture.
-pub(crate) const TEXT: &str = "text{font-size:11px}.bold{font-weight:bold;font-size:12px}\
-    .title{font-weight:bold;font-size:18px}.small{font-size:9.5px}.tiny{font-size:8.5px}";

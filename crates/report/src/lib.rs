@@ -11,14 +11,13 @@
 //! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
 //!   drawn as SVG, and written as JSON.
 //!
-//! Published results of others come into the same tables by [`import`].
+//! Published results of others come into the same tables by `batchlab-published`.
 
 mod attribution;
 pub mod compare;
 mod draw;
 mod error;
 mod figures;
-pub mod import;
 mod number;
 mod options;
 mod page;
@@ -32,8 +31,8 @@ pub use attribution::{Attribution, Cause, Share, Term, attributions};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Comparison, Curve, Curves, Errors, Figure, Heat, Panel, Plot, Point, Scale,
-    Series, Stack, Stacks, compare_errors,
+    Cell, Chart, Comparison, Curve, Curves, Figure, Heat, Panel, Plot, Point, Scale, Series, Stack,
+    Stacks, compare_errors,
 };
 pub use options::Options;
 pub use page::html;

@@ -4,7 +4,9 @@ mod tables;
 
 use std::fmt::Write;
 
-use crate::draw::{self, Ground, escaped};
+use batchlab_draw::{Ground, colors, escaped, text_sizes};
+
+use crate::draw;
 use crate::figures::{Figure, Panel};
 use crate::setting::size_name;
 use crate::verdict::{Standing, Verdict, sentence};
@@ -28,9 +30,9 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\
          <title>Which batching strategy?</title><style>{LAYOUT}{}{}\
          @media (prefers-color-scheme:dark){{{}}}</style></head>\n<body><main>\n{body}</main></body></html>\n",
-        draw::TEXT,
-        draw::style(Ground::Light),
-        draw::style(Ground::Dark),
+        text_sizes(draw::TEXT),
+        colors(Ground::Light),
+        colors(Ground::Dark),
     )
 }
 

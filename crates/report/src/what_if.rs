@@ -61,7 +61,7 @@ struct Means<'a> {
     n_shape: f64,
     ns: f64,
     with_compilation: f64,
-    graphs_per_step: f64,
+    outputs_per_step: f64,
 }
 
 fn what_if(
@@ -80,7 +80,7 @@ fn what_if(
     let break_even = |other: &Means<'_>| {
         let (saved, compiled) = (other.ns - fastest.ns, fastest.n_shape - other.n_shape);
         let n_graph = compile_cost * 1e9 * compiled / saved;
-        (saved > 0.0).then(|| n_graph.max(0.0) / fastest.graphs_per_step)
+        (saved > 0.0).then(|| n_graph.max(0.0) / fastest.outputs_per_step)
     };
     let candidate = |one: &Means<'_>| Candidate {
         batcher: one.batcher.to_owned(),
@@ -105,7 +105,7 @@ fn means(group: &Group, compile_ns: f64) -> Option<Means<'_>> {
     let of = |of: &dyn Fn(&Run) -> Option<f64>| mean(&group.sample(of));
     let ns = |run: &Run| run.parts.map(|parts| parts.total);
     let with_compilation = |run: &Run| {
-        let n_graph = run.n_step_planned as f64 * run.parts?.graphs_per_step;
+        let n_graph = run.n_step_planned as f64 * run.parts?.outputs_per_step;
         Some(ns(run)? + compile_ns * run.n_shape? as f64 / n_graph)
     };
     Some(Means {
@@ -113,6 +113,6 @@ fn means(group: &Group, compile_ns: f64) -> Option<Means<'_>> {
         n_shape: of(&|run| run.parts.and(run.n_shape).map(|n| n as f64))?,
         ns: of(&ns)?,
         with_compilation: of(&with_compilation)?,
-        graphs_per_step: of(&|run| run.parts.map(|parts| parts.graphs_per_step))?,
+        outputs_per_step: of(&|run| run.parts.map(|parts| parts.graphs_per_step))?,
     })
 }

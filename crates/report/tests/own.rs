@@ -8,8 +8,8 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    Errors, Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture,
-    sentence, settings,
+    Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture, sentence,
+    settings,
 };
 
 /// One run: a strategy, a seed, and its time of a step in milliseconds.
@@ -185,11 +185,11 @@ fn errors_that_are_all_equal_are_not_tested() {
     let dir = tempfile::tempdir().unwrap();
     two_strategies(dir.path(), "one", 10, 4);
     let mut results = read(&[dir.path()]).unwrap();
-    assert_eq!(compare_errors(&settings(&results), Errors::Clean).len(), 1);
+    assert_eq!(compare_errors(&settings(&results)).len(), 1);
     for run in results.runs.iter_mut().filter(|run| run.batcher == "static-64") {
         run.evals.iter_mut().for_each(|eval| eval.rmse = Some(0.5));
     }
-    assert_eq!(compare_errors(&settings(&results), Errors::Clean), []);
+    assert_eq!(compare_errors(&settings(&results)), []);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
         assert_eq!(figure.panels.is_empty(), figure.id == "blocks", "{} has a panel", figure.id);
         let Some(svg) = picture(figure) else { continue };
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
-        batchlab_forecast::picture::png(&svg).unwrap();
+        batchlab_draw::png(&svg).unwrap();
     }
     let page = html(&report, &results, "batchlab report 'a <b>'");
     for markup in ["<script", "<b>", "one</svg>", "<study>", "http:", "https:", "NaN"] {

@@ -12,12 +12,7 @@ pub fn mean(sample: &[f64]) -> Option<f64> {
 }
 
 /// Variance with n - 1 in the denominator; none with fewer than two numbers.
-///
-/// ```
-/// assert_eq!(batchlab_stats::variance(&[1.0, 2.0, 6.0]), Some(7.0));
-/// ```
-#[must_use]
-pub fn variance(sample: &[f64]) -> Option<f64> {
+pub(crate) fn variance(sample: &[f64]) -> Option<f64> {
     let centre = mean(sample)?;
     let squares: f64 = sample.iter().map(|x| (x - centre).powi(2)).sum();
     (sample.len() > 1).then(|| squares / (sample.len() - 1) as f64)
@@ -30,25 +25,13 @@ pub fn variance(sample: &[f64]) -> Option<f64> {
 /// ```
 #[must_use]
 pub fn median(sample: &[f64]) -> Option<f64> {
-    quantile(sample, 0.5)
-}
-
-/// The `p`-quantile between order statistics, linear between them: definition 7 of Hyndman and Fan
-/// (The American Statistician 50, 1996), which `NumPy` and R use by default. None without numbers.
-///
-/// ```
-/// let sample = [4.0, 1.0, 3.0, 2.0];
-/// assert_eq!(batchlab_stats::quantile(&sample, 0.25), Some(1.75));
-/// assert_eq!(batchlab_stats::quantile(&sample, 1.0), Some(4.0));
-/// ```
-#[must_use]
-pub fn quantile(sample: &[f64], p: f64) -> Option<f64> {
     let mut sorted = sample.to_vec();
     sorted.sort_by(f64::total_cmp);
-    quantile_of_sorted(&sorted, p)
+    quantile_of_sorted(&sorted, 0.5)
 }
 
-/// The same of numbers in ascending order.
+/// The `p`-quantile of numbers in ascending order, linear between them: definition 7 of Hyndman and
+/// Fan (The American Statistician 50, 1996), which `NumPy` and R use by default. None without numbers.
 pub(crate) fn quantile_of_sorted(sorted: &[f64], p: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = p.clamp(0.0, 1.0) * last as f64;
@@ -56,4 +39,20 @@ pub(crate) fn quantile_of_sorted(sorted: &[f64], p: f64) -> Option<f64> {
     let below = place.floor() as usize;
     let above = (below + 1).min(last);
     Some(sorted[below] + (place - below as f64) * (sorted[above] - sorted[below]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_and_variances_are_those_of_numpy() {
+        let sample = [1.0, 2.0, 3.0, 4.0];
+        assert_eq!(
+            [0.0, 0.25, 1.0].map(|p| quantile_of_sorted(&sample, p)),
+            [1.0, 1.75, 4.0].map(Some)
+        );
+        assert_eq!(variance(&[1.0, 2.0, 6.0]), Some(7.0));
+        assert_eq!(variance(&[1.0]), None);
+    }
 }

@@ -1,4 +1,4 @@
-//! What repeated measurements say: centre and spread, tests, intervals, effect sizes.
+//! What repeated measurements say: centre, tests, intervals.
 //!
 //! Pure functions on slices of numbers. They know nothing of runs or batchers; whoever calls them
 //! decides what one number is. **For times of batching strategies one number is one block or one
@@ -6,7 +6,7 @@
 //! independent, so that a test on steps finds differences where there are none.
 //!
 //! ```
-//! use batchlab_stats::{interval_of_blocks, paired_t_test};
+//! use batchlab_stats::interval_of_blocks;
 //!
 //! // Seconds of five blocks under two strategies, measured in turn.
 //! let dynamic = [1.02, 1.05, 0.99, 1.01, 1.04];
@@ -15,24 +15,19 @@
 //! let cell: Vec<(f64, f64)> = fixed.into_iter().zip(dynamic).collect();
 //! let ratio = interval_of_blocks(&[cell], 0.95, 1)?;
 //! assert!(ratio.interval.low > 1.2, "the second strategy takes at least a fifth longer");
-//! assert!(paired_t_test(&fixed, &dynamic)?.p_value < 0.001);
 //! # Ok::<(), batchlab_stats::StatsError>(())
 //! ```
 
 mod blocks;
 mod bootstrap;
 mod describe;
-mod effect;
 mod error;
 mod holm;
 mod t_test;
-mod wilcoxon;
 
 pub use blocks::{RatioOfBlocks, Replication, interval_of_blocks, ratio_of_blocks};
 pub use bootstrap::{Interval, Pairing, ratio_of_medians};
-pub use describe::{mean, median, quantile, variance};
-pub use effect::{cliffs_delta, cohens_d, hedges_g};
+pub use describe::{mean, median};
 pub use error::StatsError;
 pub use holm::holm;
-pub use t_test::{Outcome, paired_t_test, student_t_test, welch_t_test};
-pub use wilcoxon::wilcoxon_signed_rank;
+pub use t_test::{Outcome, student_t_test};

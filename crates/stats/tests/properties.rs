@@ -3,9 +3,8 @@
 #![allow(clippy::float_cmp, reason = "what must be equal to the last bit")]
 
 use batchlab_stats::{
-    Pairing, Replication, StatsError, cliffs_delta, cohens_d, hedges_g, holm, interval_of_blocks,
-    median, paired_t_test, quantile, ratio_of_blocks, ratio_of_medians, student_t_test,
-    welch_t_test, wilcoxon_signed_rank,
+    Pairing, Replication, StatsError, holm, interval_of_blocks, median, ratio_of_blocks,
+    ratio_of_medians, student_t_test,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,17 +17,10 @@ proptest! {
         a in vec(0.5f64..2.0, 4..20),
         b in vec(0.5f64..2.0, 4..20),
     ) {
-        let n = a.len().min(b.len());
-        for test in [student_t_test, welch_t_test, paired_t_test, wilcoxon_signed_rank] {
-            let one = test(&a[..n], &b[..n])?;
-            let other = test(&b[..n], &a[..n])?;
-            prop_assert!((one.statistic + other.statistic).abs() < 1e-9);
-            prop_assert!((one.p_value - other.p_value).abs() < 1e-12);
-            prop_assert!((0.0..=1.0).contains(&one.p_value));
-        }
-        prop_assert!((cohens_d(&a, &b)? + cohens_d(&b, &a)?).abs() < 1e-9);
-        prop_assert!(hedges_g(&a, &b)?.abs() <= cohens_d(&a, &b)?.abs());
-        prop_assert_eq!(cliffs_delta(&a, &b)?, -cliffs_delta(&b, &a)?);
+        let [one, other] = [student_t_test(&a, &b)?, student_t_test(&b, &a)?];
+        prop_assert!((one.statistic + other.statistic).abs() < 1e-9);
+        prop_assert!((one.p_value - other.p_value).abs() < 1e-12);
+        prop_assert!((0.0..=1.0).contains(&one.p_value));
     }
 
     #[test]
@@ -87,12 +79,15 @@ proptest! {
     }
 
     #[test]
-    fn quantiles_lie_between_least_and_largest(sample in vec(-10f64..10.0, 1..20), p in 0f64..1.0) {
-        let value = quantile(&sample, p).unwrap();
+    fn medians_lie_between_least_and_largest(sample in vec(-10f64..10.0, 1..20)) {
+        let value = median(&sample).unwrap();
         let least = sample.iter().copied().fold(f64::INFINITY, f64::min);
         let largest = sample.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         prop_assert!((least..=largest).contains(&value));
-        prop_assert!(quantile(&sample, 0.0) == Some(least) && quantile(&sample, 1.0) == Some(largest));
+        let half = |side: fn(&f64, &f64) -> bool| {
+            2 * sample.iter().filter(|x| side(x, &value)).count() >= sample.len()
+        };
+        prop_assert!(half(f64::le) && half(f64::ge));
     }
 }
 
@@ -101,17 +96,17 @@ fn what_cannot_be_answered_is_refused() {
     let few = [1.0];
     let some = [1.0, 2.0, 3.0, 4.0];
     assert_eq!(student_t_test(&few, &some), Err(StatsError::TooFew { needed: 2, got: 1 }));
-    assert_eq!(paired_t_test(&some, &few), Err(StatsError::Unpaired { first: 4, second: 1 }));
-    assert_eq!(welch_t_test(&some, &[1.0, f64::NAN]), Err(StatsError::NotFinite { index: 1 }));
-    assert_eq!(paired_t_test(&some, &some), Err(StatsError::NoSpread));
-    assert_eq!(wilcoxon_signed_rank(&some, &some), Err(StatsError::NoSpread));
-    assert_eq!(cohens_d(&[1.0, 1.0], &[2.0, 2.0]), Err(StatsError::NoSpread));
+    assert_eq!(student_t_test(&some, &[1.0, f64::NAN]), Err(StatsError::NotFinite { index: 1 }));
+    assert_eq!(student_t_test(&[1.0, 1.0], &[2.0, 2.0]), Err(StatsError::NoSpread));
     let five = [1.0, 2.0, 3.0, 4.0, 5.0];
     let ratio = |a: &[f64], confidence| {
         ratio_of_medians(a, &five[..a.len()], Pairing::Paired, confidence, 0).unwrap_err()
     };
     assert_eq!(ratio(&[0.0, 1.0, 2.0, 3.0, 4.0], 0.95), StatsError::NotPositive);
     assert_eq!(ratio(&five, 95.0), StatsError::Confidence);
+    let six = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let unpaired = ratio_of_medians(&five, &six, Pairing::Paired, 0.95, 0).unwrap_err();
+    assert_eq!(unpaired, StatsError::Unpaired { first: 5, second: 6 });
     assert_eq!(ratio(&some, 0.95), StatsError::TooFew { needed: 5, got: 4 });
     let cell = |n: usize| vec![(1.1, 1.0); n];
     let refused = |cells: &[Vec<(f64, f64)>]| interval_of_blocks(cells, 0.95, 0).unwrap_err();

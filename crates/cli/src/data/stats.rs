@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use batchlab_draw::png;
 use batchlab_run::Cache;
 use batchlab_run::cache::Keep;
-use batchlab_forecast::picture::png;
 
 use super::source::named;
 use crate::say::say;

@@ -1,7 +1,8 @@
 //! Histograms of nodes, edges and targets, one row of panels for each data set.
 
-use super::canvas::{Anchor, Canvas};
-use super::{MARGIN, WIDTH, caption, cut};
+use batchlab_draw::{Anchor, Axis, Svg, tick_text};
+
+use super::{MARGIN, TEXT, WIDTH, caption, cut};
 use crate::distribution::Distribution;
 
 /// One data set: what it is, and its histograms.
@@ -26,31 +27,30 @@ const PANEL_HEIGHT: f64 = 200.0;
 /// Room for the numbers of the vertical axis.
 const TICKS: f64 = 38.0;
 const GAP: f64 = 34.0;
-/// Pixels between two numbers on the horizontal axis.
-const TICK_DISTANCE: f64 = 52.0;
-/// One colour for each place in a row; people with any colour vision tell them apart.
-const COLORS: [&str; 3] = ["#5B9BC8", "#E08A4F", "#4DAF90"];
+/// Pixels between two numbers on the horizontal and on the vertical axis.
+const TICK_DISTANCE: [f64; 2] = [52.0, 40.0];
+/// Bars are paler than lines.
+const OPACITY: f64 = 0.65;
 
 /// Draws the data sets below each other.
 #[must_use]
 pub fn portraits(all: &[Portrait<'_>]) -> String {
-    let mut canvas = Canvas::new(WIDTH);
+    let mut svg = Svg::default();
     let mut y = MARGIN;
     for portrait in all {
         y += 14.0;
-        canvas.title(MARGIN, y, &cut(&portrait.title, 100));
+        svg.text(MARGIN, y, Anchor::Start, "ink title", &cut(&portrait.title, 100));
         y += 34.0;
         let n = portrait.panels.len().max(1) as f64;
         let width = (WIDTH - 2.0 * MARGIN - (n - 1.0) * GAP) / n - TICKS;
         for (at, shown) in portrait.panels.iter().enumerate() {
             let left = MARGIN + (width + TICKS + GAP) * at as f64;
-            caption(&mut canvas, left, y, &shown.head, &summary(shown));
-            let color = COLORS[at % COLORS.len()];
-            panel(&mut canvas, shown, (left + TICKS, y + 34.0), width, color);
+            caption(&mut svg, left, y, &shown.head, &summary(shown));
+            panel(&mut svg, shown, (left + TICKS, y + 34.0), width, at);
         }
         y += 34.0 + PANEL_HEIGHT + 46.0;
     }
-    canvas.finish(y)
+    svg.into_picture(WIDTH, y, TEXT)
 }
 
 /// The line above a panel.
@@ -76,83 +76,36 @@ fn number(value: f64, histogram: &crate::distribution::Histogram) -> String {
     format!("{value:.digits$}")
 }
 
-fn panel(canvas: &mut Canvas, panel: &Panel<'_>, (left, top): (f64, f64), width: f64, color: &str) {
+fn panel(svg: &mut Svg, panel: &Panel<'_>, (left, top): (f64, f64), width: f64, color: usize) {
     let d = panel.distribution;
     let histogram = &d.histogram;
-    let (bottom, total) = (top + PANEL_HEIGHT, d.n.max(1) as f64);
-    let highest = histogram.count.iter().copied().max().unwrap_or(0) as f64 / total;
-    let axis_top = highest * 1.05;
-    let y = |share: f64| bottom - PANEL_HEIGHT * share / axis_top;
-    for percent in ticks(0.0, 100.0 * axis_top, 5.0) {
-        let y = y(percent / 100.0);
-        canvas.rule((left, y), (left + width, y));
-        canvas.text(left - 7.0, y + 4.0, Anchor::End, &format!("{}", Short(percent)));
-    }
-    // The end of the axis, so that a single bin does not fill the panel.
+    let (right, bottom, total) = (left + width, top + PANEL_HEIGHT, d.n.max(1) as f64);
+    let percent = |count: u64| 100.0 * count as f64 / total;
+    let highest = histogram.count.iter().copied().max().map_or(0.0, percent);
+    let y = Axis::between(0.0, highest * 1.05, bottom, top);
+    svg.left_scale(&y, left, right, TICK_DISTANCE[1]);
+    // Room for some bins, so that a single one does not fill the panel.
     let n_bin = histogram.count.len().max(5) as f64;
-    let x = |value: f64| left + width * (value - histogram.first) / (histogram.width * n_bin);
     let bar = width / n_bin;
     for (bin, &count) in histogram.count.iter().enumerate().filter(|(_, count)| **count > 0) {
         // What occurs at all is seen.
-        let height = (bottom - y(count as f64 / total)).max(0.8);
+        let height = (bottom - y.pixel(percent(count))).max(0.8);
         let gap = if bar > 6.0 { 1.0 } else { 0.0 };
-        canvas.rectangle(left + bar * bin as f64, bottom - height, bar - gap, height, color);
+        let at = (left + bar * bin as f64, bottom - height);
+        svg.rectangle(at, (bar - gap, height), color, OPACITY);
     }
-    canvas.rule((left, bottom), (left + width, bottom));
-    let end = histogram.first + histogram.width * n_bin;
+    svg.line((left, bottom), (right, bottom), "rule", 1.0);
     // The bar of a whole number stands over it, not to its right.
     let is_whole = histogram.width.to_bits() == 1.0_f64.to_bits() && d.least().fract() == 0.0;
     let middle = if is_whole { bar / 2.0 } else { 0.0 };
-    for tick in ticks(histogram.first, end, width / TICK_DISTANCE) {
-        if !(is_whole && tick.fract() != 0.0) && x(tick) + middle <= left + width + 0.5 {
-            canvas.text(
-                x(tick) + middle,
-                bottom + 17.0,
-                Anchor::Middle,
-                &format!("{}", Short(tick)),
-            );
+    let end = histogram.first + histogram.width * n_bin;
+    let x = Axis::between(histogram.first, end, left + middle, right + middle);
+    for tick in x.ticks(TICK_DISTANCE[0]) {
+        if !(is_whole && tick.fract() != 0.0) && x.pixel(tick) <= right + 0.5 {
+            svg.text(x.pixel(tick), bottom + 17.0, Anchor::Middle, "grey", &tick_text(tick));
         }
     }
-    let mean = x(d.mean) + middle;
-    canvas.mark((mean, top), (mean, bottom));
-}
-
-/// A number for an axis.
-struct Short(f64);
-
-impl std::fmt::Display for Short {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = self.0;
-        match value.abs() {
-            // Also a zero with a sign.
-            0.0 => f.write_str("0"),
-            v if v >= 1e6 => write!(f, "{}M", value / 1e6),
-            v if v >= 1e4 => write!(f, "{}k", value / 1e3),
-            v if v >= 1e-3 => write!(f, "{}", (value * 1e6).round() / 1e6),
-            _ => write!(f, "{value:e}"),
-        }
-    }
-}
-
-/// Round numbers from `low` to `high`, about `n` of them at most.
-fn ticks(low: f64, high: f64, n: f64) -> Vec<f64> {
-    let rough = (high - low) / n.max(1.0);
-    if rough <= 0.0 || !rough.is_finite() {
-        return vec![low];
-    }
-    let power = 10_f64.powf(rough.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0];
-    let step = power * steps.into_iter().find(|step| step * power >= rough).unwrap_or(10.0);
-    let mut at = (low / step).ceil();
-    let mut all = Vec::new();
-    while at * step <= high * (1.0 + 1e-9) + 1e-300 {
-        all.push(at * step);
-        at += 1.0;
-        if all.len() > 100 {
-            break;
-        }
-    }
-    all
+    svg.line((x.pixel(d.mean), top), (x.pixel(d.mean), bottom), "mark", 1.2);
 }
 
 #[cfg(test)]
@@ -173,8 +126,8 @@ mod tests {
     #[test]
     fn every_filled_bin_of_every_panel_is_drawn() {
         let text = draw(&[1.0, 2.0, 2.0, 9.0]);
-        let bars = text.matches(COLORS[0]).count() + text.matches(COLORS[1]).count();
-        assert_eq!(bars, 6);
+        let bars = |color| text.matches(&format!("class=\"f{color}\"")).count();
+        assert_eq!((bars(0), bars(1)), (3, 3));
         assert!(text.contains("a &lt; b") && text.contains("Nodes &amp; more"));
         assert!(text.contains("mean 3.5 (dashed), median 2, from 1 to 9 eV"), "{text}");
     }
@@ -191,18 +144,5 @@ mod tests {
         assert!(
             portraits(&[Portrait { title: "none".into(), panels: Vec::new() }]).contains("none")
         );
-    }
-
-    #[test]
-    fn numbers_on_axes_are_short() {
-        let texts = [-0.0, 0.2, -40.0, 20_000.0, 2.5e6, 2e-5].map(|value| Short(value).to_string());
-        assert_eq!(texts, ["0", "0.2", "-40", "20k", "2.5M", "2e-5"]);
-    }
-
-    #[test]
-    fn ticks_are_round() {
-        assert_eq!(ticks(0.0, 14.2, 5.0), [0.0, 5.0, 10.0]);
-        assert_eq!(ticks(3.0, 30.0, 6.0), [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]);
-        assert_eq!(ticks(2.0, 2.0, 5.0), [2.0]);
     }
 }

@@ -1,8 +1,8 @@
 //! How padded shapes are distributed: a histogram for every strategy and batch size.
 
-use super::axis::{LogAxis, tick_text};
-use super::canvas::{Anchor, Canvas};
-use super::{MARGIN, Section, Style, WIDTH, batch_sizes, caption, cut, size_name, styles};
+use batchlab_draw::{Anchor, Axis, Svg, tick_text};
+
+use super::{MARGIN, Section, WIDTH, batch_sizes, caption, cut, labels, size_name};
 use crate::Forecast;
 use crate::census::Method;
 
@@ -19,11 +19,11 @@ const BAR_WIDTH: f64 = 5.0;
 const TICK_DISTANCE: f64 = 34.0;
 
 /// Draws from `y` downwards; returns where it ends.
-pub(super) fn draw(canvas: &mut Canvas, section: &Section<'_>, y: f64) -> f64 {
-    let styles = styles(section);
+pub(super) fn draw(svg: &mut Svg, section: &Section<'_>, y: f64) -> f64 {
+    let labels = labels(section);
     let sizes = batch_sizes(section);
     caption(
-        canvas,
+        svg,
         MARGIN,
         y,
         &format!("Padded shapes over {} steps", tick_text(section.n_step as f64)),
@@ -33,61 +33,61 @@ pub(super) fn draw(canvas: &mut Canvas, section: &Section<'_>, y: f64) -> f64 {
     let mut top = y + 34.0;
     for sizes in sizes.chunks(MAX_COLUMN) {
         let width = (WIDTH - 2.0 * MARGIN - NAMES) / sizes.len() as f64 - GAP;
-        for (row, style) in styles.iter().enumerate() {
+        for (row, label) in labels.iter().enumerate() {
             let base = top + 20.0 + ROW * (row as f64 + 1.0) - 8.0;
-            canvas.name(MARGIN, base - 6.0, Anchor::Start, &cut(&style.label, 19));
+            svg.text(MARGIN, base - 6.0, Anchor::Start, "ink", &cut(label, 19));
         }
         for (at, size) in sizes.iter().enumerate() {
             let left = MARGIN + NAMES + (width + GAP) * at as f64;
-            column(canvas, section, &styles, *size, (left, top), width);
+            column(svg, section, &labels, *size, (left, top), width);
         }
-        top += 20.0 + ROW * styles.len() as f64 + 40.0;
+        top += 20.0 + ROW * labels.len() as f64 + 40.0;
     }
     top
 }
 
 fn column(
-    canvas: &mut Canvas,
+    svg: &mut Svg,
     section: &Section<'_>,
-    styles: &[Style],
+    labels: &[&str],
     size: Option<u32>,
     (left, top): (f64, f64),
     width: f64,
 ) {
     let forecasts: Vec<&Forecast> =
         section.forecasts.iter().copied().filter(|f| f.batch_size == size).collect();
-    canvas.bold(left, top + 10.0, &size_name(size));
+    svg.text(left, top + 10.0, Anchor::Start, "ink bold", &size_name(size));
     let Some(axis) = axis(&forecasts, left, width) else { return };
-    let bottom = top + 20.0 + ROW * styles.len() as f64;
+    let bottom = top + 20.0 + ROW * labels.len() as f64;
     for tick in axis.ticks(TICK_DISTANCE) {
         let x = axis.pixel(tick);
-        canvas.rule((x, top + 20.0), (x, bottom));
-        canvas.text(x, bottom + 15.0, Anchor::Middle, &tick_text(tick));
+        svg.line((x, top + 20.0), (x, bottom), "rule", 1.0);
+        svg.text(x, bottom + 15.0, Anchor::Middle, "grey", &tick_text(tick));
     }
-    for (row, style) in styles.iter().enumerate() {
+    for (row, label) in labels.iter().enumerate() {
         let base = top + 20.0 + ROW * (row as f64 + 1.0) - 8.0;
-        canvas.rule((left, base), (left + width, base));
-        if let Some(forecast) = forecasts.iter().find(|f| f.label == style.label) {
-            histogram(canvas, forecast, &axis, style.color, (left, base), width);
-            count(canvas, forecast, left + width, base - BAR - 3.0);
+        svg.line((left, base), (left + width, base), "rule", 1.0);
+        if let Some(forecast) = forecasts.iter().find(|f| f.label == **label) {
+            histogram(svg, forecast, &axis, row, (left, base), width);
+            count(svg, forecast, left + width, base - BAR - 3.0);
         }
     }
 }
 
 /// From the smallest to the largest number of edges, real means included.
-fn axis(forecasts: &[&Forecast], left: f64, width: f64) -> Option<LogAxis> {
+fn axis(forecasts: &[&Forecast], left: f64, width: f64) -> Option<Axis> {
     let padded = forecasts.iter().flat_map(|f| &f.census).map(|(shape, _)| f64::from(shape.n_edge));
     let all = padded.chain(forecasts.iter().map(|f| f.edges_per_step)).filter(|&n| n > 0.0);
     let (low, high) =
         all.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
-    (high > 0.0).then(|| LogAxis::new(low, high, left, width))
+    (high > 0.0).then(|| Axis::log(low, high, left, width))
 }
 
 fn histogram(
-    canvas: &mut Canvas,
+    svg: &mut Svg,
     forecast: &Forecast,
-    axis: &LogAxis,
-    color: &str,
+    axis: &Axis,
+    color: usize,
     (left, base): (f64, f64),
     width: f64,
 ) {
@@ -104,21 +104,21 @@ fn histogram(
         // What occurs at all is seen.
         let height = (BAR * share / highest).max(1.0);
         let x = left + BAR_WIDTH * bin as f64;
-        canvas.rectangle(x, base - height, BAR_WIDTH - 0.4, height, color);
+        svg.rectangle((x, base - height), (BAR_WIDTH - 0.4, height), color, 1.0);
     }
     if forecast.edges_per_step > 0.0 {
         let x = axis.pixel(forecast.edges_per_step);
-        canvas.mark((x, base - BAR - 2.0), (x, base + 3.0));
+        svg.line((x, base - BAR - 2.0), (x, base + 3.0), "mark", 1.2);
     }
 }
 
-fn count(canvas: &mut Canvas, forecast: &Forecast, x: f64, y: f64) {
+fn count(svg: &mut Svg, forecast: &Forecast, x: f64, y: f64) {
     let n = forecast.shapes.n_shape.round();
     let mark = match forecast.shapes.method {
         Method::Enumerated => "",
         Method::Extrapolated => "~",
     };
     let noun = if n < 1.5 { "shape" } else { "shapes" };
-    let number = if n < 1e4 { format!("{n}") } else { tick_text(n) };
-    canvas.text(x, y, Anchor::End, &format!("{mark}{number} {noun}"));
+    let number = if n < 1e4 { format!("{n}") } else { tick_text((n / 1e3).round() * 1e3) };
+    svg.text(x, y, Anchor::End, "grey", &format!("{mark}{number} {noun}"));
 }

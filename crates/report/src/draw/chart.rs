@@ -1,8 +1,8 @@
 //! Lines and bars over batch sizes.
 
+use batchlab_draw::{Anchor, Axis, Svg, columns};
+
 use super::WIDTH;
-use super::axis::{Axis, tick_text};
-use super::svg::{Anchor, Svg};
 use crate::figures::Chart;
 use crate::number::short;
 
@@ -11,29 +11,22 @@ pub(super) const RIGHT: f64 = 10.0;
 pub(super) const TOP: f64 = 34.0;
 pub(super) const BOTTOM: f64 = 200.0;
 const HEIGHT: f64 = 228.0;
+/// Pixels between two numbers on the vertical axis.
+const TICK_DISTANCE: f64 = 27.0;
 
 /// Frame with title, unit, ticks and grid.
 pub(super) fn frame(title: &str, unit: &str, axis: &Axis) -> Svg {
     let mut svg = Svg::default();
     svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
-    svg.text(4.0, 27.0, Anchor::Start, "grey small", &axis.named(unit));
-    for tick in axis.ticks() {
-        let y = axis.pixel(tick);
-        svg.line((LEFT, y), (WIDTH - RIGHT, y), "rule", 1.0);
-        svg.text(LEFT - 5.0, y + 4.0, Anchor::End, "grey", &tick_text(tick));
-    }
+    let logarithmic = if axis.is_log() { ", logarithmic axis" } else { "" };
+    svg.text(4.0, 27.0, Anchor::Start, "grey small", &format!("{unit}{logarithmic}"));
+    svg.left_scale(axis, LEFT, WIDTH - RIGHT, TICK_DISTANCE);
     svg
 }
 
 fn greatest(chart: &Chart) -> f64 {
     let points = chart.series.iter().flat_map(|series| series.points.iter().flatten());
     points.map(|point| point.high).filter(|high| high.is_finite()).fold(0.0, f64::max)
-}
-
-/// The middle of each batch size, and the width that it has.
-fn columns(chart: &Chart) -> (Vec<f64>, f64) {
-    let width = (WIDTH - LEFT - RIGHT) / chart.x.len().max(1) as f64;
-    ((0..chart.x.len()).map(|i| LEFT + (i as f64 + 0.5) * width).collect(), width)
 }
 
 fn name_columns(svg: &mut Svg, chart: &Chart, middles: &[f64]) {
@@ -44,9 +37,9 @@ fn name_columns(svg: &mut Svg, chart: &Chart, middles: &[f64]) {
 }
 
 pub(super) fn lines(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
-    let axis = Axis::linear(greatest(chart), BOTTOM, TOP);
+    let axis = Axis::from_zero(greatest(chart), BOTTOM, TOP);
     let mut svg = frame(title, &chart.unit, &axis);
-    let (middles, width) = columns(chart);
+    let (middles, width) = columns(LEFT, WIDTH - RIGHT, chart.x.len());
     name_columns(&mut svg, chart, &middles);
     let n = chart.series.len() as f64;
     for (place, series) in chart.series.iter().enumerate() {
@@ -74,9 +67,9 @@ fn has_room(chart: &Chart, bar: f64) -> bool {
 }
 
 pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
-    let axis = Axis::linear(greatest(chart), BOTTOM, TOP + 6.0);
+    let axis = Axis::from_zero(greatest(chart), BOTTOM, TOP + 6.0);
     let mut svg = frame(title, &chart.unit, &axis);
-    let (middles, width) = columns(chart);
+    let (middles, width) = columns(LEFT, WIDTH - RIGHT, chart.x.len());
     name_columns(&mut svg, chart, &middles);
     let n = chart.series.len() as f64;
     let bar = (width * 0.92 / n).min(46.0);
@@ -102,4 +95,17 @@ pub(super) fn bars(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) ->
     }
     svg.line((LEFT, BOTTOM), (WIDTH - RIGHT, BOTTOM), "axis", 1.0);
     (svg, HEIGHT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithmic_axes_are_named() {
+        let unit =
+            |axis: &Axis| frame("title", "ms", axis).body().contains(">ms, logarithmic axis<");
+        assert!(unit(&Axis::log(1.0, 100.0, BOTTOM, TOP)));
+        assert!(!unit(&Axis::from_zero(100.0, BOTTOM, TOP)));
+    }
 }

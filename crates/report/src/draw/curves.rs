@@ -1,12 +1,14 @@
 //! Lines over steps, with a band for the spread of the runs.
 
+use batchlab_draw::{Anchor, Axis, Svg};
+
 use super::WIDTH;
-use super::axis::{Axis, tick_text};
 use super::chart::{BOTTOM, LEFT, RIGHT, TOP, frame};
-use super::svg::{Anchor, Svg};
 use crate::figures::Curves;
 
 const HEIGHT: f64 = 228.0;
+/// Pixels between two numbers on the horizontal axis.
+const TICK_DISTANCE: f64 = 46.0;
 
 pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
     let points = || curves.curves.iter().flat_map(|curve| &curve.points);
@@ -16,23 +18,22 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     let axis = if low > 0.0 && low.is_finite() {
         Axis::log(low, high, BOTTOM, TOP)
     } else {
-        Axis::linear(high, BOTTOM, TOP)
+        Axis::from_zero(high, BOTTOM, TOP)
     };
     let mut svg = frame(title, &curves.unit, &axis);
-    let x = |step: f64| LEFT + (WIDTH - LEFT - RIGHT - 6.0) * step / last.max(1.0);
-    for tick in Axis::linear(last / 1.08, 1.0, 0.0).ticks() {
-        svg.text(x(tick), BOTTOM + 15.0, Anchor::Middle, "grey", &tick_text(tick));
-    }
+    let steps = Axis::between(0.0, last.max(1.0), LEFT, WIDTH - RIGHT - 6.0);
+    svg.bottom_scale(&steps, BOTTOM + 15.0, TICK_DISTANCE);
     svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", curves.x);
     for curve in &curves.curves {
         let color = color(&curve.batcher);
-        let upper = curve.points.iter().map(|(step, p)| (x(*step), axis.pixel(p.high)));
-        let lower = curve.points.iter().rev().map(|(step, p)| (x(*step), axis.pixel(p.low)));
+        let upper = curve.points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.high)));
+        let lower =
+            curve.points.iter().rev().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.low)));
         svg.area(&upper.chain(lower).collect::<Vec<_>>(), color);
     }
     for curve in &curves.curves {
         let color = color(&curve.batcher);
-        let line = curve.points.iter().map(|(step, p)| (x(*step), axis.pixel(p.value)));
+        let line = curve.points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.value)));
         let line: Vec<_> = line.collect();
         svg.path(&line, color);
         if let Some((x, y)) = line.last() {

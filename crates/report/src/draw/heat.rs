@@ -1,7 +1,8 @@
 //! A coloured table.
 
+use batchlab_draw::{Anchor, Svg};
+
 use super::WIDTH;
-use super::svg::{Anchor, Svg};
 use crate::figures::{Cell, Heat, Scale};
 
 const LEFT: f64 = 148.0;

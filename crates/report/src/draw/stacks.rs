@@ -1,8 +1,8 @@
 //! Stacked bars, one below the other: gains to the right of 0, losses to the left.
 
+use batchlab_draw::{Anchor, Axis, Svg, tick_text};
+
 use super::WIDTH;
-use super::axis::{Axis, tick_text};
-use super::svg::{Anchor, Svg};
 use crate::figures::Stacks;
 
 const LEFT: f64 = 8.0;
@@ -10,6 +10,8 @@ const RIGHT: f64 = 8.0;
 const TOP: f64 = 38.0;
 const ROW: f64 = 36.0;
 const BAR: f64 = 15.0;
+/// Pixels between two numbers on the horizontal axis.
+const TICK_DISTANCE: f64 = 52.0;
 
 pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
     let side = |sign: f64| {
@@ -21,7 +23,7 @@ pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) 
     let mut svg = Svg::default();
     svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
     svg.text(4.0, 27.0, Anchor::Start, "grey small", &stacks.unit);
-    for tick in axis.ticks() {
+    for tick in axis.ticks(TICK_DISTANCE) {
         let x = axis.pixel(tick);
         svg.line((x, TOP), (x, bottom), "rule", 1.0);
         let anchor = match x {

@@ -7,17 +7,10 @@ use serde::Serialize;
 
 use super::{Cell, Figure, Heat, Panel, Plot, Scale};
 use crate::query;
+use batchlab_core::record::EvalRecord;
+
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_name};
-
-/// Which errors are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errors {
-    /// Root mean squared errors.
-    Clean,
-    /// What was published as such, mean absolute errors included.
-    AsPublished,
-}
 
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,14 +34,14 @@ pub struct Comparison {
 /// Compares the last test errors of all pairs of strategies. Pairs with less than two runs, or
 /// whose runs of a strategy all end with the same error, are not compared.
 #[must_use]
-pub fn compare_errors(settings: &[Setting], errors: Errors) -> Vec<Comparison> {
+pub fn compare_errors(settings: &[Setting]) -> Vec<Comparison> {
     let mut all = Vec::new();
     for (index, setting) in settings.iter().enumerate() {
         for size in setting.batch_sizes() {
             let names = setting.batchers();
             for (i, first) in names.iter().enumerate() {
                 for second in &names[i + 1..] {
-                    all.extend(comparison(setting, index, size, [first, second], errors));
+                    all.extend(comparison(setting, index, size, [first, second]));
                 }
             }
         }
@@ -65,9 +58,8 @@ fn comparison(
     index: usize,
     size: Option<i64>,
     pair: [&str; 2],
-    errors: Errors,
 ) -> Option<Comparison> {
-    let sample = |batcher| Some(by_seeds(setting.group(batcher, size)?, errors));
+    let sample = |batcher| Some(by_seeds(setting.group(batcher, size)?));
     let [a, b] = [sample(pair[0])?, sample(pair[1])?];
     if is_constant(&a) || is_constant(&b) {
         return None;
@@ -86,12 +78,12 @@ fn comparison(
 
 /// The last errors, one number for each combination of seeds: runs with the same seeds repeat each
 /// other. Published runs do not tell their seeds apart and count one by one.
-fn by_seeds(group: &Group, errors: Errors) -> Vec<f64> {
+fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
-        let Some(error) = last(run, errors) else { continue };
+        let Some(error) = last(run) else { continue };
         if run.is_imported {
-            return group.sample(|run| last(run, errors));
+            return group.sample(last);
         }
         by_seeds.entry(run.seeds).or_default().push(error);
     }
@@ -105,17 +97,13 @@ fn is_constant(sample: &[f64]) -> bool {
 }
 
 /// The error of the whole run, not of the last evaluation that happens to be there.
-fn last(run: &Run, errors: Errors) -> Option<f64> {
-    let at_end = |eval: &&crate::Eval| eval.split == "test" && eval.step == run.n_step_planned;
-    let eval = run.evals.iter().find(at_end)?;
-    match errors {
-        Errors::Clean => eval.rmse,
-        Errors::AsPublished => eval.rmse.or(eval.mae),
-    }
+fn last(run: &Run) -> Option<f64> {
+    let at_end = |eval: &&EvalRecord| eval.split == "test" && eval.step == run.n_step_planned;
+    run.evals.iter().find(at_end)?.rmse
 }
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    let all = compare_errors(settings, Errors::Clean);
+    let all = compare_errors(settings);
     let mut panels = Vec::new();
     for (index, setting) in settings.iter().enumerate() {
         let own: Vec<&Comparison> = all.iter().filter(|c| c.setting == index).collect();

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use batchlab_draw::escaped;
+
 use crate::attribution::Cause;
-use crate::draw::escaped;
 use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
 use crate::setting::size_name;
@@ -217,7 +218,11 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     if !imported.is_empty() {
         let files: Vec<String> = imported.iter().map(|study| format!("{study}.csv")).collect();
-        let _ = writeln!(html, "batchlab import {} --out DIR", escaped(&files.join(" ")));
+        let _ = writeln!(
+            html,
+            "cargo run --release -p batchlab-published -- {} --out DIR",
+            escaped(&files.join(" "))
+        );
     }
     html.push_str("</pre></details></section>");
 }

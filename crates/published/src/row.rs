@@ -6,8 +6,8 @@ use std::str::FromStr;
 use csv::StringRecord;
 use sha2::{Digest, Sha256};
 
-use super::ImportError;
-use super::header::Header;
+use crate::ImportError;
+use crate::header::Header;
 
 /// A subset of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ pub struct Times {
 
 impl Times {
     /// The bits of all four numbers: equal only for a copy.
-    pub(super) fn bits(&self) -> [u64; 4] {
+    pub(crate) fn bits(&self) -> [u64; 4] {
         [self.batching_mean, self.batching_median, self.combined_mean, self.combined_median]
             .map(f64::to_bits)
     }
@@ -101,7 +101,7 @@ pub struct PublishedRow {
 
 impl PublishedRow {
     /// What distinguishes one run from another within a file.
-    pub(super) fn identity(&self) -> (&str, &str, &str, i64, &str, i64) {
+    pub(crate) fn identity(&self) -> (&str, &str, &str, i64, &str, i64) {
         let Self { model, dataset, batcher, batch_size, device, repeat, .. } = self;
         (model, dataset, batcher, *batch_size, device, *repeat)
     }

@@ -5,7 +5,7 @@
 //! number has fewer than eight decimals, and it is much less than what the same setting shows
 //! elsewhere: an MAE is less than its RMSE.
 
-use super::row::{Cell, PublishedRow, Split};
+use crate::row::{Cell, PublishedRow, Split};
 
 /// Decimals of a number that is printed in full.
 const FULL: usize = 8;
@@ -18,7 +18,7 @@ const SHARE: f64 = 0.8;
 /// subset. Repetitions on a processor are equal to the last bit, so that all or none of them may be
 /// full; then the full numbers of the other strategies at the same batch size are taken, and where
 /// there are none either, those of the run itself at the checkpoints before and after.
-pub(super) fn find(rows: &[PublishedRow]) -> Vec<Vec<bool>> {
+pub(crate) fn find(rows: &[PublishedRow]) -> Vec<Vec<bool>> {
     let is_mae = |row: &PublishedRow, cell: &Cell| {
         if decimals(&cell.text).is_none_or(|decimals| decimals >= FULL) {
             return false;

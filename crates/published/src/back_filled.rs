@@ -5,10 +5,10 @@
 //! longer run: it has no errors at its checkpoints, as a run has that did not get there. That sign
 //! is enough where the file with the origin is not at hand.
 
-use super::row::{PublishedFile, PublishedRow};
+use crate::row::{PublishedFile, PublishedRow};
 
 /// Why the times of a row of `files[file]` are not its own; none for a row that is what it says.
-pub(super) fn find(files: &[PublishedFile], file: usize) -> Vec<Option<String>> {
+pub(crate) fn find(files: &[PublishedFile], file: usize) -> Vec<Option<String>> {
     let n_step = files[file].n_step;
     let shorter: Vec<&PublishedFile> = files.iter().filter(|other| other.n_step < n_step).collect();
     let rows = &files[file].rows;

@@ -8,7 +8,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use batchlab_core::record::Table;
-use batchlab_report::import::{ImportError, Imported, PublishedFile, read, tables};
+use batchlab_published::{ImportError, Imported, PublishedFile, read, tables};
 
 const HEADER: &str = "model,time_day,dataset,batching_type,batching_round_to_64,batch_size,\
     computing_type,iteration,experiment_completed,submission_path,path,recompilation_counter";

@@ -1,15 +1,13 @@
 //! From published rows to records.
 
-use std::sync::Arc;
-
-use arrow_array::{RecordBatch, new_null_array};
+use arrow_array::RecordBatch;
 use batchlab_core::record::{
     EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord, Table,
 };
 use serde_json::json;
 
-use super::row::{PublishedFile, PublishedRow};
-use super::{ImportError, back_filled, mae_as_rmse};
+use crate::row::{PublishedFile, PublishedRow};
+use crate::{ImportError, back_filled, mae_as_rmse};
 
 /// What a published file holds and what is wrong with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -43,7 +41,7 @@ pub struct Imported {
 /// files that are given together.
 ///
 /// # Errors
-/// Never for files that [`read`](super::read) accepts; the error is Arrow's.
+/// Never for files that [`read`](crate::read) accepts; the error is Arrow's.
 pub fn tables(files: &[PublishedFile]) -> Result<Vec<Imported>, ImportError> {
     (0..files.len()).map(|file| imported(files, file)).collect()
 }
@@ -85,9 +83,6 @@ fn incomplete(row: &PublishedRow) -> Option<String> {
 #[derive(Default)]
 struct Rows {
     runs: Vec<RunRecord>,
-    /// Whether the number of shapes, the planned steps done and so on are known, run by run.
-    n_step: Vec<Option<i64>>,
-    n_shape: Vec<Option<i64>>,
     evals: Vec<EvalRecord>,
     events: Vec<EventRecord>,
     metrics: Vec<MetricRecord>,
@@ -112,20 +107,40 @@ impl Rows {
             "columns": row.texts.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         }});
         let (target, unit) = target(&row.dataset);
-        self.n_step.push(is_completed.then_some(file.n_step));
-        self.n_shape.push(row.n_shape);
         self.runs.push(RunRecord {
             run_id: run_id.to_owned(),
             schema_version: SCHEMA_VERSION,
             study: file.stem(),
+            started_at: None,
+            finished_at: None,
             status: if is_completed { "completed" } else { "failed" }.to_owned(),
             error,
             config: config.to_string(),
+            config_hash: None,
+            version: None,
+            git_commit: None,
+            git_dirty: None,
+            rustc: None,
+            build_profile: None,
+            host: None,
+            os: None,
+            cpu_model: None,
+            cpu_count: None,
+            n_thread: None,
             device: row.device.clone(),
             dataset: row.dataset.clone(),
+            dataset_hash: None,
+            output: Some("graph".to_owned()),
+            n_graph: None,
+            n_train: None,
+            n_validation: None,
+            n_test: None,
             target: target.map(str::to_owned),
             target_unit: unit.map(str::to_owned),
+            target_mean: None,
+            target_std: None,
             model: row.model.clone(),
+            n_parameter: None,
             batcher: row.batcher.to_owned(),
             batch_size: Some(row.batch_size),
             weighting: "per-batch-mean".to_owned(),
@@ -133,8 +148,22 @@ impl Rows {
             evaluation_batcher: row.batcher.to_owned(),
             timing: "combined".to_owned(),
             prefetch_depth: 0,
+            seed_split: None,
+            seed_order: None,
+            seed_init: None,
             n_step_planned: file.n_step,
-            ..RunRecord::default()
+            n_step: is_completed.then_some(file.n_step),
+            n_shape: row.n_shape,
+            load_ns: None,
+            prepare_ns: None,
+            train_ns: None,
+            eval_ns: None,
+            peak_host_bytes: None,
+            peak_device_bytes: None,
+            cell: None,
+            repeat: None,
+            is_exclusive: None,
+            n_attempt: None,
         });
     }
 
@@ -161,9 +190,13 @@ impl Rows {
                 run_id: run_id.to_owned(),
                 step: cell.step,
                 split: cell.split.name().to_owned(),
+                n_output: None,
+                loss: None,
                 rmse: (!is_mae).then_some(cell.value),
                 mae: is_mae.then_some(cell.value),
-                ..EvalRecord::default()
+                accuracy: None,
+                rmse_of_mean: None,
+                eval_ns: None,
             });
             if *is_mae {
                 let message = format!(
@@ -187,58 +220,24 @@ impl Rows {
     ) {
         self.events.push(EventRecord {
             run_id: run_id.to_owned(),
+            at: None,
             step,
             kind: kind.to_owned(),
             message: message.to_owned(),
             payload: Some(payload.to_string()),
-            ..EventRecord::default()
         });
     }
 
-    /// The tables, with nulls where the source says nothing. A struct of ours has a value in every
-    /// column that our own runs always fill; an invented 0 must not reach a file.
     fn tables(&self) -> Result<Vec<(Table, RecordBatch)>, ImportError> {
-        let mut runs = without(&RunRecord::to_batch(&self.runs)?, UNKNOWN_OF_RUNS)?;
-        runs = with_integers(&runs, "n_step", &self.n_step)?;
-        runs = with_integers(&runs, "n_shape", &self.n_shape)?;
-        let evals = without(&EvalRecord::to_batch(&self.evals)?, &["n_graph", "loss", "eval_ns"])?;
-        let events = without(&EventRecord::to_batch(&self.events)?, &["at"])?;
         Ok(vec![
-            (Table::Runs, runs),
+            (Table::Runs, RunRecord::to_batch(&self.runs)?),
             (Table::Steps, StepRecord::to_batch(&[])?),
-            (Table::Evals, evals),
-            (Table::Events, events),
+            (Table::Evals, EvalRecord::to_batch(&self.evals)?),
+            (Table::Events, EventRecord::to_batch(&self.events)?),
             (Table::Metrics, MetricRecord::to_batch(&self.metrics)?),
         ])
     }
 }
-
-const UNKNOWN_OF_RUNS: &[&str] = &[
-    "started_at",
-    "finished_at",
-    "config_hash",
-    "version",
-    "rustc",
-    "build_profile",
-    "host",
-    "os",
-    "cpu_model",
-    "cpu_count",
-    "n_thread",
-    "dataset_hash",
-    "n_graph",
-    "n_train",
-    "n_validation",
-    "n_test",
-    "n_parameter",
-    "seed_split",
-    "seed_order",
-    "seed_init",
-    "load_ns",
-    "prepare_ns",
-    "train_ns",
-    "eval_ns",
-];
 
 /// The targets that the study trains on, and their units.
 fn target(dataset: &str) -> (Option<&'static str>, Option<&'static str>) {
@@ -247,28 +246,4 @@ fn target(dataset: &str) -> (Option<&'static str>, Option<&'static str>) {
         "aflow" => (Some("enthalpy_formation_atom"), Some("eV/atom")),
         _ => (None, None),
     }
-}
-
-fn without(rows: &RecordBatch, names: &[&str]) -> Result<RecordBatch, ImportError> {
-    let schema = rows.schema();
-    let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| {
-        if names.contains(&field.name().as_str()) {
-            new_null_array(field.data_type(), rows.num_rows())
-        } else {
-            column.clone()
-        }
-    });
-    let columns = columns.collect();
-    Ok(RecordBatch::try_new(schema, columns)?)
-}
-
-fn with_integers(
-    rows: &RecordBatch,
-    name: &str,
-    values: &[Option<i64>],
-) -> Result<RecordBatch, ImportError> {
-    let schema = rows.schema();
-    let mut columns = rows.columns().to_vec();
-    columns[schema.index_of(name)?] = Arc::new(arrow_array::Int64Array::from(values.to_vec()));
-    Ok(RecordBatch::try_new(schema, columns)?)
 }

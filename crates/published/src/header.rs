@@ -4,32 +4,32 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::ImportError;
-use super::row::Split;
+use crate::ImportError;
+use crate::row::Split;
 
 /// Where each value of a row stands.
-pub(super) struct Header {
+pub(crate) struct Header {
     names: Vec<String>,
-    pub(super) model: usize,
-    pub(super) dataset: usize,
-    pub(super) batching_type: usize,
-    pub(super) round_to_64: usize,
-    pub(super) batch_size: usize,
-    pub(super) computing_type: usize,
-    pub(super) iteration: usize,
-    pub(super) completed: usize,
-    pub(super) path: usize,
-    pub(super) recompilations: usize,
+    pub(crate) model: usize,
+    pub(crate) dataset: usize,
+    pub(crate) batching_type: usize,
+    pub(crate) round_to_64: usize,
+    pub(crate) batch_size: usize,
+    pub(crate) computing_type: usize,
+    pub(crate) iteration: usize,
+    pub(crate) completed: usize,
+    pub(crate) path: usize,
+    pub(crate) recompilations: usize,
     /// Steps of a whole run.
-    pub(super) n_step: i64,
+    pub(crate) n_step: i64,
     /// Mean and median of the time of batching, then of the whole step.
-    pub(super) times: [usize; 4],
+    pub(crate) times: [usize; 4],
     /// Column, step and subset of every error.
-    pub(super) errors: Vec<(usize, i64, Split)>,
+    pub(crate) errors: Vec<(usize, i64, Split)>,
 }
 
 impl Header {
-    pub(super) fn parse(path: &Path, record: &StringRecord) -> Result<Self, ImportError> {
+    pub(crate) fn parse(path: &Path, record: &StringRecord) -> Result<Self, ImportError> {
         let names: Vec<String> = record.iter().map(str::to_owned).collect();
         let column = |name: &str| {
             let missing =
@@ -80,12 +80,12 @@ impl Header {
         })
     }
 
-    pub(super) fn name(&self, column: usize) -> &str {
+    pub(crate) fn name(&self, column: usize) -> &str {
         &self.names[column]
     }
 
     /// Whether the column holds a time or an error, which have a place of their own in our tables.
-    pub(super) fn is_number_of_ours(&self, column: usize) -> bool {
+    pub(crate) fn is_number_of_ours(&self, column: usize) -> bool {
         self.times.contains(&column) || self.errors.iter().any(|(place, ..)| *place == column)
     }
 }

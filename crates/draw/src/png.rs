@@ -1,4 +1,4 @@
-//! SVG to PNG.
+//! SVG to PNG: the one place that needs `resvg`.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use resvg::usvg::{Options, Tree, fontdb};
 /// `DejaVu Sans`, cut down to Latin letters, so that a picture looks the same on every machine, also
 /// on one without fonts. Licence: `assets/LICENSE-DejaVu`.
 const FONTS: [&[u8]; 2] = [
-    include_bytes!("../../assets/DejaVuSans-latin.ttf"),
-    include_bytes!("../../assets/DejaVuSans-Bold-latin.ttf"),
+    include_bytes!("../assets/DejaVuSans-latin.ttf"),
+    include_bytes!("../assets/DejaVuSans-Bold-latin.ttf"),
 ];
 
 /// Pixels of the PNG per pixel of the SVG.
@@ -17,7 +17,7 @@ const SCALE: f32 = 2.0;
 
 /// Why an SVG did not become a PNG.
 #[derive(Debug, thiserror::Error)]
-pub enum PictureError {
+pub enum Error {
     /// The SVG is not one.
     #[error("cannot read the SVG: {0}")]
     Svg(#[from] resvg::usvg::Error),
@@ -38,7 +38,7 @@ pub enum PictureError {
 ///
 /// # Errors
 /// A text that is not SVG, or a picture too large for memory.
-pub fn png(svg: &str) -> Result<Vec<u8>, PictureError> {
+pub fn png(svg: &str) -> Result<Vec<u8>, Error> {
     let mut fonts = fontdb::Database::new();
     for font in FONTS {
         fonts.load_font_source(fontdb::Source::Binary(Arc::new(font)));
@@ -48,7 +48,33 @@ pub fn png(svg: &str) -> Result<Vec<u8>, PictureError> {
     let tree = Tree::from_str(svg, &options)?;
     let size = tree.size().to_int_size().scale_by(SCALE).unwrap_or(tree.size().to_int_size());
     let (width, height) = (size.width(), size.height());
-    let mut pixmap = Pixmap::new(width, height).ok_or(PictureError::Size { width, height })?;
+    let mut pixmap = Pixmap::new(width, height).ok_or(Error::Size { width, height })?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
-    pixmap.encode_png().map_err(|error| PictureError::Encode(error.to_string()))
+    pixmap.encode_png().map_err(|error| Error::Encode(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Anchor, Svg};
+
+    #[test]
+    fn a_picture_becomes_a_png_of_twice_its_size_with_its_colours() {
+        let mut svg = Svg::default();
+        svg.text(4.0, 20.0, Anchor::Start, "ink bold", "a < b & c");
+        svg.rectangle((0.0, 30.0), (40.0, 10.0), 1, 1.0);
+        let bytes = png(&svg.into_picture(40.0, 40.0, 11.0)).expect("what we draw is right");
+        let picture = Pixmap::decode_png(&bytes).expect("what we encode is right");
+        assert_eq!((picture.width(), picture.height()), (80, 80));
+        let at = |x, y| picture.pixel(x, y).map(|p| [p.red(), p.green(), p.blue(), p.alpha()]);
+        assert_eq!(at(79, 0), Some([0xff, 0xff, 0xff, 0xff]), "the ground is white");
+        assert_eq!(at(40, 70), Some([0xd5, 0x5e, 0x00, 0xff]), "classes have their colours");
+        let is_dark = |p: &&resvg::tiny_skia::PremultipliedColorU8| p.red() < 0x60;
+        assert!(picture.pixels().iter().filter(is_dark).count() > 20, "text has a font");
+    }
+
+    #[test]
+    fn what_is_no_svg_is_an_error() {
+        assert!(matches!(png("<svg"), Err(Error::Svg(_))));
+    }
 }

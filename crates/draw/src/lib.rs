@@ -1,0 +1,22 @@
+//! The few pieces that pictures are made of, as SVG.
+//!
+//! * [`Svg`]: text, lines, bars, markers;
+//! * [`Axis`]: from numbers to pixels, with round numbers for ticks;
+//! * [`Ground`], [`colors`], [`text_sizes`]: style sheets. Colours are classes, so that one drawing
+//!   serves light and dark;
+//! * [`png`]: SVG to PNG.
+//!
+//! This crate knows nothing of batches and graphs: `batchlab-forecast` and `batchlab-report` draw
+//! with it.
+
+mod axis;
+mod png;
+mod scale;
+mod style;
+mod svg;
+
+pub use axis::{Axis, tick_text};
+pub use png::{Error, png};
+pub use scale::columns;
+pub use style::{Ground, N_COLOR, colors, text_sizes};
+pub use svg::{Anchor, Svg, escaped};
