@@ -18,8 +18,8 @@ rm -f "$sources"/*.cu
 plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/kernels.rs")
 (cd "$crate/src/cuda" && cat $plain) > "$sources/plain.cu"
 # The emulated GPU gets the same sources as a real one.
-(cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --quiet -p batchlab-tensor \
-  --features cuda-check --test cuda_message -- --exact the_models_at_their_widths) >&2
+(cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --release --quiet -p batchlab-tensor \
+  --features cuda-check --test it -- --exact cuda_message::the_models_at_their_widths) >&2
 ls "$sources"/message-*.cu >/dev/null
 
 status=0
