@@ -19,6 +19,7 @@ mod report;
 mod resume;
 mod run;
 mod small_run;
+mod standalone;
 #[path = "../../../report/tests/it/study.rs"]
 mod study;
 mod sweep;

@@ -9,6 +9,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::standalone;
+
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
@@ -59,25 +61,6 @@ fn check_formatted(folder: &Path, sources: &[&str]) {
     succeed(rustfmt.current_dir(folder).output().unwrap());
 }
 
-/// Has the crate ask for a feature that the tests of this workspace switch on: with it, the crates
-/// from the registry are those that are built already, and without it most are built again.
-fn share_dependencies(folder: &Path) {
-    let path = folder.join("Cargo.toml");
-    let manifest = fs::read_to_string(&path).unwrap();
-    fs::write(&path, manifest + "\n[dependencies.once_cell]\nversion = \"1\"\n").unwrap();
-}
-
-/// Builds with what is already built of this workspace.
-fn cargo_test(folder: &Path) -> String {
-    let executable = Path::new(env!("CARGO_BIN_EXE_batchlab"));
-    let target = executable.ancestors().nth(2).unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["test", "--offline", "--quiet", "--target-dir"]).arg(target).current_dir(folder);
-    // What would be kept for a next build of a crate that is gone after the test.
-    cargo.env("CARGO_INCREMENTAL", "0");
-    succeed(cargo.output().unwrap())
-}
-
 #[test]
 fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let parent = TempDir::new().unwrap();
@@ -92,13 +75,11 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let main = fs::read_to_string(folder.join("src/main.rs")).unwrap();
     assert!(main.contains("use batcher_half_full as _;"), "{main}");
 
-    share_dependencies(&folder);
-    let tested = cargo_test(&folder);
+    let tested = succeed(standalone::cargo("test", &folder).output().unwrap());
     assert!(tested.contains("25 passed"), "{tested}");
 
     // `cargo test` has built it too.
-    let name = format!("batchlab-half-full{}", std::env::consts::EXE_SUFFIX);
-    let executable = Path::new(env!("CARGO_BIN_EXE_batchlab")).with_file_name(name);
+    let executable = standalone::program("batchlab-half-full");
     let ask =
         |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
     let list = ask(&["list"]);
@@ -125,14 +106,12 @@ fn a_new_model_passes_the_kit_and_learns() {
     let n_line = fs::read_to_string(folder.join("src/network.rs")).unwrap().lines().count();
     assert!(n_line <= 80, "a page of network, not {n_line} lines");
 
-    share_dependencies(&folder);
-    let tested = cargo_test(&folder);
+    let tested = succeed(standalone::cargo("test", &folder).output().unwrap());
     let n_check = batchlab_testkit::model::CHECKS.len();
     assert!(tested.contains(&format!("{} passed", n_check + 1)), "{tested}");
 
     // `cargo test` has built it too.
-    let name = format!("batchlab-near-by{}", std::env::consts::EXE_SUFFIX);
-    let executable = Path::new(env!("CARGO_BIN_EXE_batchlab")).with_file_name(name);
+    let executable = standalone::program("batchlab-near-by");
     let ask =
         |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
     let list = ask(&["list"]);

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::standalone;
+
 /// As long as docs/plugins.md promises.
 const MAIN: &str = r#"
 use batchlab_core::grouping::{EpochGraphs, GroupOptions, Grouping, open_groups};
@@ -91,21 +93,19 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The manifest of the crate. With the workspace's profiles, and with features of `once_cell` and `rand`
-/// that the tests of the workspace switch on, the crates from the registry need not be built again.
+/// The manifest of the crate. With the workspace's profiles the crates from the registry need not be built
+/// again.
 fn manifest() -> String {
     let root = workspace();
     let workspace_manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-    let profiles = &workspace_manifest[workspace_manifest.find("[profile.dev]").unwrap()..];
+    let profiles = &workspace_manifest[workspace_manifest.find("[profile.").unwrap()..];
     let crates = root.join("crates");
     format!(
         "[package]\nname = \"outside\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n\
          [dependencies]\n\
          batchlab-core = {{ path = \"{0}/core\" }}\n\
          batchlab-cli = {{ path = \"{0}/cli\" }}\n\
-         schemars = \"1.2\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\ntypetag = \"0.2\"\n\
-         once_cell = \"1\"\n\
-         rand = {{ version = \"0.10\", default-features = false, features = [\"std\", \"sys_rng\"] }}\n\n\
+         schemars = \"1.2\"\nserde = {{ version = \"1\", features = [\"derive\"] }}\ntypetag = \"0.2\"\n\n\
          [workspace]\n\n{profiles}",
         crates.display()
     )
@@ -128,15 +128,8 @@ fn a_crate_outside_the_tree_adds_a_batcher() {
     fs::write(path("study.toml"), CONFIG).unwrap();
     fs::copy(workspace().join("Cargo.lock"), path("Cargo.lock")).unwrap();
 
-    let executable = Path::new(env!("CARGO_BIN_EXE_batchlab"));
-    let target = executable.ancestors().nth(2).unwrap();
-    let build = ["build", "--offline", "--quiet", "--target-dir"];
-    let mut cargo = Command::new(env!("CARGO"));
-    // What would be kept for a next build of a crate that is gone after the test.
-    cargo.env("CARGO_INCREMENTAL", "0");
-    succeed(cargo.args(build).arg(target).current_dir(folder.path()));
-
-    let outside = executable.with_file_name(format!("outside{}", std::env::consts::EXE_SUFFIX));
+    succeed(&mut standalone::cargo("build", folder.path()));
+    let outside = standalone::program("outside");
     let list = succeed(Command::new(&outside).arg("list"));
     assert!(list.contains("triplets     Three graphs in every batch"), "{list}");
     assert!(list.contains("dynamic"), "{list}");
