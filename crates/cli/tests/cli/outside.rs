@@ -142,4 +142,23 @@ fn a_crate_outside_the_tree_adds_a_batcher() {
         (summary["status"].as_str(), summary["n_step"].as_u64()),
         (Some("completed"), Some(3))
     );
+
+    // It was built without the features that are off by default, and says so where one is wanted.
+    let refused = |arguments: &[&str], expected: &[&str]| {
+        let output = Command::new(&outside).args(arguments).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(expected.iter().all(|words| stderr.contains(words)), "{arguments:?}: {stderr}");
+    };
+    let plan =
+        ["plan", "study.toml", "--batcher", "triplets", "--steps", "3", "--picture", "a.png"];
+    refused(&plan, &["built without pictures as PNG", "write .svg", "--features png"]);
+    refused(
+        &["data", "fetch", "qm9"],
+        &["built without downloads", "--features download", "--offline"],
+    );
+    fs::write(path("a.db"), "SQLite format 3\0").unwrap();
+    let database = ["data", "stats", "structures", "dataset.path=a.db", "dataset.target=energy"];
+    refused(&database, &["a.db is an SQLite database", "--features ase", "extended XYZ"]);
 }
