@@ -4,11 +4,11 @@
 # kernel has no room for its values in registers. Needs no GPU; nvcc comes from
 # crates/bench/gpu/toolkit.sh where it is not on the path.
 #
-#   crates/tensor/check-kernels.sh [folder for the sources]
+#   crates/tensor/check-kernels.sh [arguments for cargo, so that it builds nothing anew]
 set -euo pipefail
 crate=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$crate/../.." && pwd)
-sources=${1:-$root/target/kernel-sources}
+sources=$root/target/kernel-sources
 # Bytes that a thread may put aside to memory for want of registers.
 most_spilled=0
 
@@ -18,8 +18,8 @@ rm -f "$sources"/*.cu
 plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/kernels.rs")
 (cd "$crate/src/cuda" && cat $plain) > "$sources/plain.cu"
 # The emulated GPU gets the same sources as a real one.
-(cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --quiet -p batchlab-tensor \
-  --features cuda-check --test cuda_message -- --exact the_models_at_their_widths) >&2
+(cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --release --quiet -p batchlab-tensor \
+  --features batchlab-tensor/cuda-check "$@" --test it -- --exact cuda_message::the_models_at_their_widths) >&2
 ls "$sources"/message-*.cu >/dev/null
 
 status=0

@@ -23,8 +23,8 @@ features=(--features batchlab-tensor/cuda)
 cargo build --release -p batchlab-cli -p batchlab-bench "${features[@]}"
 install -s "$release/batchlab" "$release/batchlab-bench" "$bundle/bin/"
 
-# Test programs by package and name. What they compare with is compiled in. Those that read
-# configurations need no GPU, and the models' libraries have no tests.
+# Test programs by package and name. What they compare with is compiled in. The models' libraries have
+# no tests.
 packages=(-p batchlab-tensor)
 for model in $models; do packages+=(-p "$model"); done
 cargo test --release --no-run "${packages[@]}" "${features[@]}" --message-format=json |
@@ -35,7 +35,7 @@ for line in sys.stdin:
     if message.get("executable") and message.get("profile", {}).get("test"):
         package = message["package_id"].split("/")[-1].split("#")[0]
         name = message["target"]["name"]
-        if name != "config" and not name.startswith("model_"):
+        if not name.startswith("model_"):
             print(package, name, message["executable"])' |
   while read -r package name executable; do
     install -s "$executable" "$bundle/tests/$package-$name"

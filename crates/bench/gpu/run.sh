@@ -55,7 +55,7 @@ if [ $failed -ne 0 ]; then
 fi
 if [[ $parts == *checks* ]]; then
   for test in tests/*; do
-    LINES_SHOWN=4 step "$(basename "$test")" timeout 300 "$test" --test-threads 4
+    LINES_SHOWN=4 step "$(basename "$test")" timeout 900 "$test" --test-threads 4
   done
 fi
 if [[ $parts == *figures* ]]; then

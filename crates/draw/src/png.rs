@@ -1,27 +1,33 @@
 //! SVG to PNG: the one place that needs `resvg`.
 
-use std::sync::Arc;
-
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree, fontdb};
-
 /// `DejaVu Sans`, cut down to Latin letters, so that a picture looks the same on every machine, also
 /// on one without fonts. Licence: `assets/LICENSE-DejaVu`.
+#[cfg(feature = "png")]
 const FONTS: [&[u8]; 2] = [
     include_bytes!("../assets/DejaVuSans-latin.ttf"),
     include_bytes!("../assets/DejaVuSans-Bold-latin.ttf"),
 ];
 
 /// Pixels of the PNG per pixel of the SVG.
+#[cfg(feature = "png")]
 const SCALE: f32 = 2.0;
 
 /// Why an SVG did not become a PNG.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The program was built without.
+    #[cfg(not(feature = "png"))]
+    #[error(
+        "this program was built without pictures as PNG; write .svg instead, or build it with \
+         `cargo build --release --features png`"
+    )]
+    NoPng,
     /// The SVG is not one.
+    #[cfg(feature = "png")]
     #[error("cannot read the SVG: {0}")]
     Svg(#[from] resvg::usvg::Error),
     /// The picture is too large to be held in memory.
+    #[cfg(feature = "png")]
     #[error("a picture of {width} x {height} pixels is too large; write .svg instead")]
     Size {
         /// Width in pixels.
@@ -30,6 +36,7 @@ pub enum Error {
         height: u32,
     },
     /// The PNG cannot be encoded.
+    #[cfg(feature = "png")]
     #[error("cannot encode the PNG: {0}")]
     Encode(String),
 }
@@ -37,8 +44,14 @@ pub enum Error {
 /// Renders an SVG at twice its size.
 ///
 /// # Errors
-/// A text that is not SVG, or a picture too large for memory.
+/// A text that is not SVG, a picture too large for memory, or a program without the feature `png`.
+#[cfg(feature = "png")]
 pub fn png(svg: &str) -> Result<Vec<u8>, Error> {
+    use std::sync::Arc;
+
+    use resvg::tiny_skia::{Pixmap, Transform};
+    use resvg::usvg::{Options, Tree, fontdb};
+
     let mut fonts = fontdb::Database::new();
     for font in FONTS {
         fonts.load_font_source(fontdb::Source::Binary(Arc::new(font)));
@@ -53,8 +66,19 @@ pub fn png(svg: &str) -> Result<Vec<u8>, Error> {
     pixmap.encode_png().map_err(|error| Error::Encode(error.to_string()))
 }
 
-#[cfg(test)]
+/// Renders an SVG at twice its size.
+///
+/// # Errors
+/// Always: the program was built without the feature `png`.
+#[cfg(not(feature = "png"))]
+pub fn png(_svg: &str) -> Result<Vec<u8>, Error> {
+    Err(Error::NoPng)
+}
+
+#[cfg(all(test, feature = "png"))]
 mod tests {
+    use resvg::tiny_skia::Pixmap;
+
     use super::*;
     use crate::{Anchor, Svg};
 

@@ -1,14 +1,14 @@
 //! One request, and when to make another one.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use batchlab_core::error::shown;
 use batchlab_core::progress::Progress;
-use ureq::http::{HeaderMap, Response, StatusCode, Uri};
-use ureq::{Agent, Body, BodyReader};
+use http::{HeaderMap, StatusCode, Uri};
 
+use crate::agent::Agent;
 use crate::error::Fault;
 
 /// How long to wait, and how often to ask.
@@ -48,35 +48,19 @@ pub struct Client {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: BodyReader<'static>,
+    pub(crate) body: Box<dyn Read>,
 }
 
 impl Client {
     /// A client that names itself to servers.
     #[must_use]
     pub fn new(patience: Patience) -> Self {
-        let config = Agent::config_builder()
-            .user_agent(concat!("batchlab/", env!("CARGO_PKG_VERSION")))
-            .http_status_as_error(false)
-            .timeout_connect(Some(patience.silence))
-            .timeout_recv_response(Some(patience.silence))
-            .timeout_per_read(Some(patience.silence))
-            .timeout_per_write(Some(patience.silence))
-            .max_redirects(10)
-            .build();
-        Self { agent: config.new_agent(), patience }
+        Self { agent: Agent::new(&patience), patience }
     }
 
     /// Asks, and judges the status and the kind of the answer.
     pub(crate) fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Answer, Fault> {
-        let mut request = self.agent.get(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = request.call().map_err(|error| judge(&error))?;
-        let (parts, body) = Response::<Body>::into_parts(answer);
-        let answer =
-            Answer { status: parts.status, headers: parts.headers, body: body.into_reader() };
+        let answer = self.agent.ask(url, headers)?;
         let status = answer.status;
         match status.as_u16() {
             200 | 206 | 416 => {}
@@ -143,30 +127,6 @@ impl Answer {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
-}
-
-fn judge(error: &ureq::Error) -> Fault {
-    match error {
-        ureq::Error::BadUri(_)
-        | ureq::Error::Http(_)
-        | ureq::Error::TooManyRedirects
-        | ureq::Error::RedirectFailed
-        | ureq::Error::Rustls(_)
-        | ureq::Error::Tls(_)
-        | ureq::Error::HostNotFound => Fault::Lasting(error.to_string()),
-        ureq::Error::Io(source) if is_unreachable(source) => Fault::Unreachable(error.to_string()),
-        other => Fault::passing(other.to_string()),
-    }
-}
-
-/// Whether nobody was there to ask: no such name, no way there, or nobody who listens.
-fn is_unreachable(error: &std::io::Error) -> bool {
-    let kind = matches!(
-        error.kind(),
-        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
-    );
-    // A failed look-up of a name has no kind of its own.
-    kind || error.to_string().contains("lookup address information")
 }
 
 /// Whether an address is one that can be asked.

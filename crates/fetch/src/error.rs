@@ -6,6 +6,13 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
+    /// The program was built without downloads.
+    #[error(
+        "this program was built without downloads; build it with `cargo build --release --features download`, \
+         or put the files into their places by hand: the option --offline says which"
+    )]
+    #[cfg(not(feature = "download"))]
+    NoDownload,
     /// No server gave what was asked for.
     #[error("{name} could not be fetched:\n{}\n{remedy}", reasons.iter().map(|reason| format!("  {reason}")).collect::<Vec<_>>().join("\n"))]
     Nobody {
@@ -61,6 +68,7 @@ pub(crate) enum Fault {
     /// May be better in a while; the server may say when.
     Passing { reason: String, wait_s: Option<u64> },
     /// Nobody is there to answer; that is seldom better in a while.
+    #[cfg_attr(not(feature = "download"), expect(dead_code, reason = "nobody is asked"))]
     Unreachable(String),
     /// Will not be better here.
     Lasting(String),

@@ -10,6 +10,8 @@
 //! HTML in the place of data, a wrong length or a wrong hash is never taken for the data.
 
 pub mod aflux;
+#[cfg_attr(not(feature = "download"), path = "no_agent.rs")]
+mod agent;
 mod client;
 mod error;
 mod file;

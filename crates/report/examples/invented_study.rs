@@ -1,7 +1,7 @@
 //! Writes a study of invented runs, to look at the report of:
 //! `cargo run -p batchlab-report --example invented_study -- DIR && batchlab report DIR --html page.html`
 
-#[path = "../tests/study/mod.rs"]
+#[path = "../tests/it/study.rs"]
 mod study;
 
 use std::path::PathBuf;

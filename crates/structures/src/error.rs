@@ -58,6 +58,17 @@ pub enum ReadError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// An ASE database, and a program that was built without the library that reads it.
+    #[cfg(not(feature = "ase"))]
+    #[error(
+        "{} is an SQLite database, which this program was built without; build it with \
+         `cargo build --release --features ase`, or write the structures as extended XYZ",
+        shown_path(path)
+    )]
+    NoAse {
+        /// The file.
+        path: PathBuf,
+    },
     /// Folders without end, for example linked in a circle.
     #[error(
         "{} lies more than {MAX_DEPTH} folders deep; set the path to the folder of the structures",

@@ -1,6 +1,7 @@
 //! The formats, and how a file's beginning tells them apart.
 
 pub(crate) mod aflow;
+#[cfg(feature = "ase")]
 pub(crate) mod ase;
 pub(crate) mod cif;
 pub(crate) mod json;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use crate::error::{Problem, ReadError};
 use crate::format::aflow::Content;
-use crate::format::{Format, aflow, ase, cif, json, poscar, recognise, table, xyz};
+#[cfg(feature = "ase")]
+use crate::format::ase;
+use crate::format::{Format, aflow, cif, json, poscar, recognise, table, xyz};
 use crate::limits::MAX_ENTRY;
 use crate::lines::Fault;
 use crate::source::{self, Stream};
@@ -71,7 +73,10 @@ fn stream_of(
             let (found, remedy) = ("a packed SQLite database", "unpack it, and set the path to it");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
+        #[cfg(feature = "ase")]
         Format::Ase => ase::read(path, &mut each),
+        #[cfg(not(feature = "ase"))]
+        Format::Ase => return Err(ReadError::NoAse { path: path.to_owned() }),
         Format::Poscar => poscar::read(&mut *content, &mut each),
         Format::Json => json::read(&mut *content, &mut each),
         Format::AflowOut => aflow::out(&mut *content, &mut each),

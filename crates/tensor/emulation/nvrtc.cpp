@@ -95,8 +95,12 @@ int compile(Program& program) {
         return 6;
     }
     std::string header = std::string(EMULATION) + "/kernel.h";
-    const std::string flags = " -std=c++17 -O1 -fPIC -shared -fvisibility=hidden -fno-strict-aliasing"
+    std::string flags = " -std=c++17 -O1 -fPIC -shared -fvisibility=hidden -fno-strict-aliasing"
                               " -ffp-contract=off -w -x c++ ";
+#if defined(__x86_64__)
+    // `fmaf` as an instruction, not as a call of the C library: the same bits in a fraction of the time.
+    if (__builtin_cpu_supports("fma")) flags += "-mfma ";
+#endif
     char name[64];
     uint64_t h = hash(flags, hash(compiler(), hash(read(header), hash(program.source, 0xcbf29ce484222325))));
     snprintf(name, sizeof name, "/%016llx", (unsigned long long)h);

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cuda-check")]
 
+// A process of its own: what the emulated GPU counts is counted for the whole process.
+#[path = "it/common.rs"]
 mod common;
 
 use batchlab_core::model::{Loss, Mode, Slot, Trainer};

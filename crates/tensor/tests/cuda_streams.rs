@@ -3,6 +3,8 @@
 
 #![cfg(feature = "cuda-check")]
 
+// A process of its own: the order in which the emulated GPU works is one for the process.
+#[path = "it/common.rs"]
 mod common;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@
 //!
 //! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
 //! was broken. A check varies one thing and keeps silent where another check has to speak: a batcher
-//! with one mistake fails one check (`tests/broken.rs` holds one such batcher per check). What each
+//! with one mistake fails one check (`tests/it/broken` holds one such batcher per check). What each
 //! means, and how to read its failure: docs/conformance.md.
 //!
 //! Random input is shrunk to a smallest failing one. The cases are the same in every run.

@@ -7,7 +7,7 @@
 //! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
 //! was broken. Checks ask for nothing but the traits `Model` and `Trainer`, so they hold for any
 //! engine. The kit's graphs carry what the model [needs](batchlab_core::Model::needs). A model with
-//! one mistake fails one check (`tests/broken_models` holds one such model per check). What each
+//! one mistake fails one check (`tests/it/broken_models` holds one such model per check). What each
 //! means, and how to read its failure: docs/conformance.md.
 
 mod alter;

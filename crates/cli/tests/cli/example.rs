@@ -1,0 +1,63 @@
+//! The study that comes with batchlab is whole, and says what it should.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::small_run::{Tables, batchlab, text};
+
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/example")
+}
+
+fn json(command: &str) -> Value {
+    let output = batchlab().arg(command).arg(example()).arg("--json").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_file_is_as_it_was_published() {
+    // Six strategies at two batch sizes.
+    let doctor = json("doctor");
+    let run = Tables::read(&example());
+    assert_eq!(run.runs.len(), 12);
+    assert!(run.runs.iter().all(|run| run.status == "completed" && run.build_profile == "release"));
+    assert_eq!(doctor["damaged"].as_array().map(Vec::len), Some(0), "{doctor}");
+    assert_eq!(doctor["n_sealed"], 60, "all were compared with their checksums");
+}
+
+/// What follows from arithmetic and not from the machine: padding does not change what is learned.
+#[test]
+fn strategies_that_group_alike_learn_alike() {
+    let tables = Tables::read(&example());
+    let mut error: BTreeMap<(i64, &str), Vec<f64>> = BTreeMap::new();
+    for run in &tables.runs {
+        let of_run = tables.evals.iter().filter(|e| e.run_id == run.run_id && e.split == "test");
+        let last = of_run.max_by_key(|eval| eval.step).unwrap();
+        let grouping = if run.batcher.starts_with("dynamic") { "dynamic" } else { "static" };
+        error.entry((run.batch_size.unwrap(), grouping)).or_default().push(last.rmse.unwrap());
+    }
+    assert_eq!(error.len(), 4);
+    for (place, errors) in error {
+        let spread = errors.iter().fold(0.0_f64, |most, e| most.max((e / errors[0] - 1.0).abs()));
+        assert!(errors.len() >= 2 && spread < 1e-3, "{place:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn its_report_has_a_verdict_by_blocks() {
+    let report = json("report");
+    let verdicts = report["verdicts"].as_array().unwrap();
+    assert_eq!(verdicts.len(), 2);
+    for verdict in verdicts {
+        assert_eq!(verdict["rivals"].as_array().unwrap().len(), 5, "{verdict}");
+        let slowest = verdict["rivals"].as_array().unwrap().last().unwrap();
+        assert_eq!(slowest["batcher"], "static-constant");
+        assert!(slowest["interval"][0].as_f64().unwrap() > 1.3, "{slowest}");
+    }
+    assert_eq!(report["left_out"].as_array().unwrap().len(), 0);
+}

@@ -1,0 +1,26 @@
+//! One binary for all integration tests of this crate. It is not called `it` as those of the others, so that the
+//! engine's tests can be asked for without it (`.ci/run`).
+
+mod architecture;
+mod bad_input;
+mod configs;
+mod curve;
+mod data;
+mod events;
+mod example;
+mod formats;
+mod kill;
+mod new;
+mod output;
+mod outside;
+mod plan;
+mod readers;
+mod report;
+mod resume;
+mod run;
+mod small_run;
+mod standalone;
+#[path = "../../../report/tests/it/study.rs"]
+mod study;
+mod sweep;
+mod trained;

@@ -1,0 +1,200 @@
+//! A run that ended early goes on as if it had never stopped.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::small_run::{
+    Tables, batchlab, checkpoints, doctor, names, resume, run_folder, start, text,
+};
+
+/// The study's two strategies; epochs of 1,600 graphs end within the run, and no checkpoint falls
+/// on their end.
+const BATCHERS: [&str; 2] = [
+    "batcher={ name = \"static\", batch_size = 16, padding = { multiple = 64 } }",
+    "batcher={ name = \"dynamic\", batch_size = 16 }",
+];
+const SAVING: &str = "training.checkpoint={ steps = 50 }";
+
+fn completed(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
+/// What the last checkpoint holds besides the facts of the attempt: parameters, moments and shapes,
+/// bit by bit.
+fn weights(out: &Path) -> Vec<u8> {
+    let (_, path) = checkpoints(out).pop().unwrap();
+    let bytes = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// Ends a run in its middle: asks it to stop as soon as a step of it has been saved.
+fn interrupt_midway(command: &mut Command, out: &Path) -> std::process::Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while checkpoints(out).is_empty() {
+        assert!(Instant::now() < deadline, "no checkpoint was ever saved");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    child.wait_with_output().unwrap()
+}
+
+/// A run of this kind that was stopped after a checkpoint of its plan and before its end. It is
+/// begun anew where it was faster than the signal.
+fn stopped(settings: &[&str]) -> TempDir {
+    for _ in 0..50 {
+        let out = TempDir::new().unwrap();
+        let output = interrupt_midway(&mut start(out.path(), settings), out.path());
+        if output.status.code() == Some(6) && checkpoints(out.path()).len() == 2 {
+            return out;
+        }
+        assert!(matches!(output.status.code(), Some(0 | 6)), "{}", text(&output));
+    }
+    panic!("the run always ends before it can be stopped");
+}
+
+#[test]
+fn stopped_and_resumed_is_the_same_as_never_stopped_to_the_last_bit() {
+    for batcher in BATCHERS {
+        let settings = [batcher, SAVING];
+        let whole = TempDir::new().unwrap();
+        completed(&mut start(whole.path(), &settings));
+        let reference = Tables::read(whole.path());
+        assert_eq!(reference.steps.len(), 130);
+        assert!(reference.steps.iter().any(|step| step.epoch == 1), "an epoch ends on the way");
+
+        let parts = stopped(&settings);
+        let first = Tables::read(parts.path());
+        assert_eq!(first.runs[0].status, "interrupted");
+        assert_eq!(first.timeless_steps(), reference.timeless_steps()[..first.steps.len()]);
+        assert!(first.steps.len() < 130, "the run was stopped before its end");
+        assert_eq!(checkpoints(parts.path()).pop().unwrap().0, first.steps.len() as u64);
+        assert!(!parts.path().join("wip").exists(), "what is published needs no salvage");
+
+        // Stopped again at some moment, perhaps before it has begun, or after its end.
+        let output = interrupt_midway(&mut resume(parts.path()), parts.path());
+        if output.status.code() != Some(0) {
+            completed(&mut resume(parts.path()));
+        }
+        let second = Tables::read(parts.path());
+        assert_eq!(second.timeless_steps(), reference.timeless_steps(), "{batcher}");
+        assert_eq!(second.timeless_evals(), reference.timeless_evals(), "{batcher}");
+        assert_eq!(weights(parts.path()), weights(whole.path()), "{batcher}");
+        let run = &second.runs[0];
+        assert_eq!((run.status.as_str(), run.n_step), ("completed", 130));
+        assert_eq!(run.n_shape, reference.runs[0].n_shape);
+        assert_eq!(run.started_at, first.runs[0].started_at);
+        let kinds: Vec<&str> = second.events.iter().map(|event| event.kind.as_str()).collect();
+        assert!(kinds.contains(&"interrupted") && kinds.contains(&"resumed"), "{kinds:?}");
+
+        let output = resume(parts.path()).output().unwrap();
+        assert!(text(&output).contains("has nothing left to do"), "{}", text(&output));
+    }
+}
+
+#[test]
+fn another_configuration_is_refused_key_by_key() {
+    let out = stopped(&[SAVING, "training.steps=100000000"]);
+    let before = names(&run_folder(out.path()));
+    let mut command = start(out.path(), &[SAVING, "training.seeds.init=7"]);
+    let output = command.arg("--resume").arg(run_folder(out.path())).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let message = text(&output);
+    for line in [
+        "  training.steps: 100000000 in the checkpoint, 130 now",
+        "  training.seeds.init: 42 in the checkpoint, 7 now",
+    ] {
+        assert!(message.contains(line), "{message}");
+    }
+    assert!(!message.contains("training.prefetch"), "only what differs is named: {message}");
+    assert_eq!(names(&run_folder(out.path())), before, "nothing was touched");
+}
+
+#[test]
+fn other_data_are_refused() {
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("water.xyz");
+    let write = |side: f64| {
+        let atoms = |k: usize| {
+            let x = side * (k % 7 + 1) as f64 / 7.0;
+            format!("3\nenergy={}\nO 0 0 0\nH {x} 0 0\nH 0 {x} 0\n", k as f64 / 10.0)
+        };
+        fs::write(&path, (0..60).map(atoms).collect::<String>()).unwrap();
+    };
+    write(1.0);
+    let dataset = format!(
+        "dataset={{ name = \"structures\", path = \"{}\", target = \"energy\", \
+         edges = {{ radius = 3.0 }} }}",
+        path.display()
+    );
+    let out = stopped(&[dataset.as_str(), SAVING, "training.steps=100000000"]);
+    write(1.1);
+    let output = resume(out.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    assert!(text(&output).contains("dataset_hash: "), "{}", text(&output));
+    assert!(text(&output).contains("the data set is not the one of run"), "{}", text(&output));
+}
+
+#[test]
+fn a_damaged_checkpoint_falls_back_to_the_one_before() {
+    let settings = [SAVING];
+    let whole = TempDir::new().unwrap();
+    completed(&mut start(whole.path(), &settings));
+
+    let parts = stopped(&settings);
+    let saved = checkpoints(parts.path());
+    assert_eq!(saved.len(), 2, "one of the plan, one of the interruption: {saved:?}");
+    let mut bytes = fs::read(&saved[1].1).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&saved[1].1, bytes).unwrap();
+
+    let output = resume(parts.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let warning = "is damaged: its hash is not the one in its name; the one before is used";
+    assert!(text(&output).contains(warning), "{}", text(&output));
+    let (second, reference) = (Tables::read(parts.path()), Tables::read(whole.path()));
+    assert_eq!(second.timeless_steps(), reference.timeless_steps());
+    let resumed = second.events.iter().find(|event| event.kind == "resumed").unwrap();
+    assert_eq!(resumed.step, Some(saved[0].0 as i64));
+}
+
+#[test]
+fn a_run_that_is_not_there_or_never_saved_is_named() {
+    let out = TempDir::new().unwrap();
+    let mut child =
+        start(out.path(), &["training.steps=100000000"]).arg("--quiet").spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !names(&out.path().join("wip")).iter().any(|run| {
+        fs::metadata(out.path().join("wip").join(run).join("journal")).is_ok_and(|m| m.len() > 0)
+    }) {
+        assert!(Instant::now() < deadline, "the run never started");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let output = resume(out.path()).output().unwrap();
+    assert!(text(&output).contains("is at work in another process"), "{}", text(&output));
+    assert_eq!(doctor(out.path(), &[])["runs"][0]["finding"], "at_work");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = resume(out.path()).output().unwrap();
+    assert!(text(&output).contains("has no checkpoint to go on from"), "{}", text(&output));
+    assert!(text(&output).contains("batchlab doctor"), "{}", text(&output));
+
+    let output = batchlab()
+        .args(["run", "--resume", "20200101-000000-00000000", "--out"])
+        .arg(out.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("there is no run \"20200101-000000-00000000\""));
+}

@@ -1,0 +1,408 @@
+//! A study with the real binary: cells, turns, kills, and workers that share the work.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::small_run::{self, Tables, batchlab, names, start, text};
+
+/// Two batch sizes and two repeats of three batchers, in a second or two.
+const STUDY: &str = r#"
+study = "small"
+batchers = ["static-64", "dynamic", { name = "static", padding = { power = 2 } }]
+batch_sizes = [8, 16]
+repeats = 2
+
+[[datasets]]
+name = "qm9"
+limit = 200
+
+[[models]]
+name = "schnet"
+latent_size = 8
+n_gaussian = 8
+n_interaction = 1
+
+[training]
+steps = 23
+warmup_steps = 2
+
+[blocks]
+steps = 5
+seconds = 1e-6
+"#;
+
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new(study: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        fs::write(folder.path().join("study.toml"), study).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn out(&self) -> std::path::PathBuf {
+        self.path().join("results/small")
+    }
+
+    /// The command; the lock of the device lies in the folder, so that tests do not meet.
+    fn sweep(&self, arguments: &[&str]) -> Command {
+        let mut command = batchlab();
+        command.args(["sweep", "study.toml", "--threads", "1", "--hardware", "here"]);
+        command.args(arguments).current_dir(self.path()).env("BATCHLAB_LOCKS", self.path());
+        command
+    }
+
+    fn done(&self, arguments: &[&str]) -> Value {
+        let output = self.sweep(arguments).args(["--json", "--quiet"]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn status(&self) -> Value {
+        let command = ["status", "results/small", "--json"];
+        let output = batchlab().args(command).current_dir(self.path()).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+        all["hardware"][0].clone()
+    }
+
+    /// Number of cells in each state.
+    fn states(&self) -> BTreeMap<String, usize> {
+        let mut states = BTreeMap::new();
+        for cell in self.status()["cells"].as_array().unwrap() {
+            let state = cell["progress"]["state"].as_str().unwrap().to_owned();
+            *states.entry(state).or_default() += 1;
+        }
+        states
+    }
+
+    fn tables(&self) -> Tables {
+        Tables::read(&self.out())
+    }
+}
+
+/// Each cell of the tables: its runs' batchers; none twice among completed runs.
+fn cells(tables: &Tables) -> BTreeMap<String, BTreeSet<String>> {
+    let mut cells: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for run in tables.runs.iter().filter(|run| run.status == "completed") {
+        let batchers = cells.entry(run.cell.clone().unwrap()).or_default();
+        assert!(batchers.insert(run.batcher.clone()), "{} twice in {:?}", run.batcher, run.cell);
+    }
+    cells
+}
+
+/// Every cell of the study was trained whole in one process. A process that was killed while it
+/// published may have left a part of a cell.
+fn assert_is_complete(tables: &Tables) {
+    let mut whole = cells(tables);
+    whole.retain(|_, batchers| batchers.len() == 3);
+    // Without the part that is different in every process.
+    let name = |cell: &String| cell.rsplit_once('-').unwrap().0.to_owned();
+    let cells: BTreeSet<String> = whole.keys().map(name).collect();
+    assert_eq!(cells.len(), 4, "{whole:?}");
+}
+
+#[test]
+fn a_study_is_trained_in_turns_and_once() {
+    let place = Place::new(STUDY);
+    let done = place.done(&[]);
+    assert_eq!((&done["n_cell"], &done["n_done"]), (&4.into(), &4.into()));
+    let tables = place.tables();
+    assert_is_complete(&tables);
+    assert!(
+        tables.runs.iter().all(|run| run.is_exclusive == Some(true) && run.n_attempt == Some(1))
+    );
+    let repeats: BTreeSet<_> = tables
+        .runs
+        .iter()
+        .map(|run| (run.repeat, run.seed_order, run.seed_init, run.seed_split))
+        .collect();
+    let expected = [(Some(0), 42, 42, 42), (Some(1), 43, 43, 42)];
+    assert_eq!(repeats, BTreeSet::from(expected));
+
+    for cell in cells(&tables).keys() {
+        let runs = tables.runs.iter().filter(|run| run.cell.as_ref() == Some(cell));
+        let ids: Vec<&String> = runs.map(|run| &run.run_id).collect();
+        // Who was trained in each turn, and what.
+        let mut turns: BTreeMap<i64, (i64, &String, Vec<i64>)> = BTreeMap::new();
+        for step in tables.steps.iter().filter(|step| ids.contains(&&step.run_id)) {
+            let turn = turns.entry(step.turn.unwrap()).or_insert((
+                step.block.unwrap(),
+                &step.run_id,
+                vec![],
+            ));
+            assert_eq!((turn.0, turn.1), (step.block.unwrap(), &step.run_id));
+            turn.2.push(step.step);
+        }
+        // 5 steps, then 18 in 3 blocks of 6.
+        let lengths: Vec<usize> = turns.values().map(|turn| turn.2.len()).collect();
+        assert_eq!(lengths, [[5; 3], [6; 3], [6; 3], [6; 3]].concat());
+        let order = |block: i64| -> Vec<&String> {
+            turns.values().filter(|turn| turn.0 == block).map(|turn| turn.1).collect()
+        };
+        let mut backwards = order(2);
+        backwards.reverse();
+        assert_eq!(order(1), backwards, "the second block mirrors the first");
+        let everyone: BTreeSet<_> = order(3).into_iter().collect();
+        assert_eq!(everyone, ids.into_iter().collect());
+    }
+
+    let again = place.done(&[]);
+    assert_eq!((&again["n_done"], &again["n_done_before"]), (&0.into(), &4.into()));
+    assert_eq!(place.tables().runs.len(), 12, "nothing is trained twice");
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 4)]));
+    assert!(!place.out().join("wip").exists());
+}
+
+/// Turns are about time alone: what is trained does not change.
+#[test]
+fn a_run_in_turns_is_the_run_alone() {
+    let place = Place::new(STUDY);
+    place.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic,static-64", "training.steps=40"]);
+    let turns = place.tables();
+    let alone = TempDir::new().unwrap();
+    let output = start(
+        alone.path(),
+        &[
+            "dataset.limit=200",
+            "training.steps=40",
+            "training.prefetch=1",
+            "training.warmup_steps=2",
+            "evaluation.every=1000",
+            "evaluation.subsets=[\"validation\", \"test\"]",
+            "training.learning_rate=1e-4",
+        ],
+    )
+    .output()
+    .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let alone = Tables::read(alone.path());
+    let run = turns.runs.iter().find(|run| run.batcher == "dynamic").unwrap();
+    let losses = |tables: &Tables, run_id: &str| -> Vec<u64> {
+        let steps = tables.steps.iter().filter(|step| step.run_id == run_id);
+        steps.map(|step| step.loss.to_bits()).collect()
+    };
+    let expected = losses(&alone, &alone.runs[0].run_id);
+    assert_eq!(expected.len(), 40);
+    assert_eq!(losses(&turns, &run.run_id), expected);
+}
+
+fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_there() {
+        assert!(Instant::now() < deadline, "{what} never came");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_killed_sweep_goes_on_where_it_was() {
+    let place = Place::new(STUDY);
+    let long = ["training.steps=400"];
+    for n_done in 0..3 {
+        let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
+        let runs = place.out().join("tables/runs");
+        // In the middle of a cell, after one more has been done.
+        wait_for("a cell that is at work", || {
+            names(&runs).len() >= 3 * n_done && !names(&place.out().join("wip")).is_empty()
+        });
+        std::thread::sleep(Duration::from_millis(40 * (n_done as u64 + 1)));
+        kill(child);
+        let states = place.states();
+        assert!(!states.contains_key("at-work"), "{states:?}");
+    }
+    let before: BTreeSet<String> = names(&place.out().join("tables/runs")).into_iter().collect();
+    assert!(before.len() < 12, "the kills came too late");
+    place.done(&long);
+    let tables = place.tables();
+    assert_is_complete(&tables);
+    let after: BTreeSet<String> = names(&place.out().join("tables/runs")).into_iter().collect();
+    assert!(before.is_subset(&after), "what was published stays");
+    // What the killed processes had recorded is in wip/ until doctor publishes it as crashed.
+    small_run::doctor(&place.out(), &[]);
+    assert!(!place.out().join("wip").exists());
+    let tables = place.tables();
+    assert!(tables.runs.iter().any(|run| run.status == "crashed"));
+    assert_is_complete(&tables);
+}
+
+#[test]
+fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
+    let place = Place::new(STUDY);
+    let long = ["training.steps=2000", "batch_sizes=8", "repeats=1"];
+    let child = place.sweep(&long).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("a run", || !names(&place.out().join("wip")).is_empty());
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output));
+    assert!(text(&output).contains("go on with the same command"), "{}", text(&output));
+    let tables = place.tables();
+    assert!(!tables.runs.is_empty() && tables.runs.iter().all(|run| run.status == "interrupted"));
+    assert!(!place.out().join("wip").exists(), "everything is published");
+    let run = place.out().join("runs").join(&tables.runs[0].run_id);
+    let resumed = batchlab().args(["run", "--quiet", "--resume"]).arg(run).output().unwrap();
+    assert!(resumed.status.success(), "{}", text(&resumed));
+    let resumed = place.tables().runs.remove(0);
+    assert_eq!((resumed.status.as_str(), resumed.n_attempt), ("completed", Some(2)));
+    assert_eq!((&resumed.cell, resumed.repeat), (&tables.runs[0].cell, Some(0)));
+    let short = place.done(&["training.steps=2000", "batch_sizes=8", "repeats=1"]);
+    assert_eq!(short["n_done"], 1);
+}
+
+#[test]
+fn workers_share_the_cells_where_times_do_not_matter() {
+    let place = Place::new(STUDY);
+    let shared = ["blocks.exclusive=false", "training.steps=100", "--quiet"];
+    let workers: Vec<Child> = (0..3).map(|_| place.sweep(&shared).spawn().unwrap()).collect();
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success());
+    }
+    let tables = place.tables();
+    assert_is_complete(&tables);
+    assert_eq!(tables.runs.len(), 12, "no cell is trained twice");
+    assert!(tables.runs.iter().all(|run| run.is_exclusive == Some(false)));
+}
+
+#[test]
+fn a_timing_study_refuses_a_second_worker_on_the_device() {
+    let place = Place::new(STUDY);
+    let long = ["training.steps=4000"];
+    let first = place.sweep(&long).arg("--quiet").spawn().unwrap();
+    wait_for("a run", || !names(&place.out().join("wip")).is_empty());
+    let second = place.sweep(&long).output().unwrap();
+    let pid = first.id();
+    kill(first);
+    assert_eq!(second.status.code(), Some(1), "{}", text(&second));
+    let message = String::from_utf8(second.stderr).unwrap();
+    insta::assert_snapshot!("device_busy", message.replace(&pid.to_string(), "[pid]"));
+    // The system gives the device back, however its owner ended.
+    place.done(&["training.steps=10", "repeats=1", "batch_sizes=8"]);
+}
+
+#[test]
+fn a_run_that_fails_does_not_take_the_others_with_it() {
+    // At this batch size, the budget of one batcher is too small for any graph.
+    let batchers = "batchers=dynamic,{ name = \"dynamic\", budget = { n_node = 12, n_edge = 12 }, oversize = \"error\" }";
+    let place = Place::new(STUDY);
+    let arguments = [batchers, "batch_sizes=8", "repeats=1"];
+    let output = place.sweep(&arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+    let tables = place.tables();
+    let completed = tables.runs.iter().filter(|run| run.status == "completed").count();
+    assert_eq!(completed, 1, "{}", text(&output));
+    let state = &place.status()["cells"][0]["progress"];
+    let failed: Vec<&Value> =
+        state["runs"].as_array().unwrap().iter().filter(|run| run["status"] == "failed").collect();
+    assert_eq!(failed.len(), 1, "{state}");
+    assert!(failed[0]["reason"].as_str().unwrap().contains("oversize"), "{state}");
+    // It is not tried again by itself.
+    let again = place.sweep(&arguments).output().unwrap();
+    assert_eq!((again.status.code(), place.tables().runs.len()), (Some(7), tables.runs.len()));
+    let retried = place.sweep(&arguments).arg("--retry").output().unwrap();
+    assert_eq!(retried.status.code(), Some(7));
+    assert!(place.tables().runs.len() > tables.runs.len());
+}
+
+#[test]
+fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
+    let place = Place::new(STUDY);
+    let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&all["n_cell"], &all["n_run"]), (&4.into(), &12.into()));
+    assert!(all["seconds"].as_f64().unwrap() > 0.0 && all["n_byte"].as_u64().unwrap() > 100_000);
+    assert_eq!(all["cells"][3]["cell"]["batch_size"], 16);
+    assert!(!place.path().join("results").exists());
+
+    let missing = "datasets={ name = \"qm9\", path = \"nowhere.npz\" }";
+    let missing = missing.replace("datasets={", "datasets=[{") + "]";
+    let output = place.sweep(&["--dry-run", &missing]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("not counted, because it cannot run"), "{}", text(&output));
+}
+
+#[test]
+fn what_is_done_is_not_counted_again() {
+    let place = Place::new(STUDY);
+    place.done(&["batch_sizes=8", "repeats=1"]);
+    let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&all["n_cell"], &all["n_cell_done"]), (&4.into(), &1.into()), "{all}");
+    let cells = all["cells"].as_array().unwrap();
+    let bytes = |cell: &&Value| cell["n_byte"].as_u64().unwrap();
+    let waiting = cells.iter().filter(|cell| cell["is_done"] == false);
+    assert_eq!(all["n_byte"], waiting.map(|cell| bytes(&cell)).sum::<u64>());
+    assert!(all["n_byte"].as_u64() < Some(cells.iter().map(|cell| bytes(&cell)).sum()));
+    let output = place.sweep(&["--dry-run"]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.contains("1 of 4 cells are done; 3 with 9 runs: about "), "{lines}");
+
+    // A sweep with other choices lists other cells; the first one is not forgotten.
+    place.done(&["batch_sizes=16", "repeats=1"]);
+    let status = place.status();
+    assert_eq!(
+        (status["cells"].as_array().unwrap().len(), &status["n_done_beside"]),
+        (1, &1.into())
+    );
+}
+
+/// The message for a study that differs from a good one.
+fn refusal(change: impl Fn(&str) -> String, arguments: &[&str]) -> String {
+    let place = Place::new(&change(STUDY));
+    let output = place.sweep(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(!place.path().join("results").exists(), "everything is checked before anything starts");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+macro_rules! refuses {
+    ($($name:ident: $from:expr => $to:expr, $arguments:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            let message = refusal(
+                |good| {
+                    assert!(good.contains($from));
+                    good.replace($from, $to)
+                },
+                &$arguments,
+            );
+            insta::assert_snapshot!(stringify!($name), message);
+        }
+    )*};
+}
+
+refuses! {
+    unknown_key: "repeats = 2" => "repeat = 2", [];
+    unknown_strategy: "\"dynamic\"" => "\"dynamik\"", [];
+    unknown_model: "\"schnet\"" => "\"shnet\"", [];
+    wrong_key_of_a_model: "latent_size = 8" => "latent_sise = 8", [];
+    wrong_key_of_a_batcher: "padding = { power = 2 }" => "paddin = { power = 2 }", [];
+    batcher_twice: "padding = { power = 2 }" => "padding = { multiple = 64 }", [];
+    no_batch_sizes: "batch_sizes = [8, 16]" => "", [];
+    batch_size_of_1: "[8, 16]" => "[8, 1]", [];
+    both_forms: "study = \"small\"" => "study = \"small\"\nmodel = { name = \"mpeu\" }", [];
+    impossible_variant: "study" => "study", ["training.timing=combined,stages", "training.prefetch=1"];
+    unknown_choice: "study" => "study", ["models=painm"];
+    changes_that_are_no_table: "limit = 200" => "limit = 200\nwith = 3", [];
+}

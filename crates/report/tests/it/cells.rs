@@ -1,0 +1,300 @@
+//! Strategies that were trained in turns: verdicts over blocks, what is left out, attribution, and
+//! what compilations would change, on runs of which everything is known.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::path::Path;
+
+use crate::study::{COPY, NEW_SHAPE, PLANNING, STRATEGIES, Strategy, Study, write};
+use batchlab_report::{
+    Attribution, Cause, Parts, Questions, Report, Results, Share, Standing, Unit, html, sentence,
+};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+fn read(dir: &Path) -> Results {
+    Results::read(&[dir.to_owned()]).unwrap()
+}
+
+fn report(dir: &Path) -> Report {
+    Report::of(&read(dir))
+}
+
+fn strategy(name: &str) -> &'static Strategy {
+    STRATEGIES.iter().find(|strategy| strategy.name == name).unwrap()
+}
+
+#[track_caller]
+fn assert_close(a: f64, b: f64, what: &str) {
+    assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{what}: {a}, not {b}");
+}
+
+#[test]
+fn the_unit_is_the_block_and_what_disturbs_a_block_cancels() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study::default(), |_| ());
+    let results = read(dir.path());
+    let numbers: Vec<i64> = results.runs[0].blocks.iter().map(|block| block.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "without block 0, the warm-up");
+    let report = Report::of(&results);
+    let [verdict] = &report.verdicts[..] else { panic!("one setting at one batch size") };
+    assert_eq!(verdict.best, "dynamic-exact");
+    let rival = verdict.rivals.iter().find(|rival| rival.batcher == "static-constant").unwrap();
+    assert_eq!(rival.unit, Unit::Blocks { n_block: 12, n_cell: 2 });
+    let of = |name| {
+        let strategy = strategy(name);
+        let copied = COPY * strategy.padded_n_edge as f64 / strategy.n_graph as f64;
+        PLANNING + copied + strategy.work()
+    };
+    let truth = of("static-constant") / of("dynamic-exact");
+    let (low, high) = rival.interval.unwrap();
+    assert!(low < truth && truth < high, "{low} {truth} {high}");
+    // The machine is up to 1.8 times as slow in one block as in another.
+    assert!(high / low < 1.08, "{low} {high}");
+    assert_eq!(rival.standing, Standing::Slower);
+    let text = sentence(verdict);
+    assert!(text.ends_with(" as fast as static-constant (12 blocks in 2 cells)."), "{text}");
+}
+
+#[test]
+fn many_cells_are_the_unit_and_few_blocks_say_little() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study { n_cell: 5, n_block: 2, n_strategy: 2, ..Study::default() }, |_| ());
+    let report_of_many = report(dir.path());
+    let rival = &report_of_many.verdicts[0].rivals[0];
+    assert_eq!(rival.unit, Unit::Cells { n_cell: 5, n_block: 10 });
+    assert!(rival.interval.is_some());
+
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study { n_cell: 1, n_block: 4, n_strategy: 2, ..Study::default() }, |_| ());
+    let report = report(dir.path());
+    let rival = &report.verdicts[0].rivals[0];
+    assert_eq!((rival.standing, rival.interval), (Standing::TooFew, None));
+    let text = sentence(&report.verdicts[0]);
+    assert!(text.contains("4 blocks in 1 cell are too few to say how sure that is"), "{text}");
+}
+
+#[test]
+fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study::default(), |run| {
+        if run.batcher == "dynamic" {
+            run.n_attempt = Some(2);
+        }
+        if run.batcher == "exact" && run.repeat == Some(1) {
+            run.is_exclusive = Some(false);
+        }
+    });
+    let report = report(dir.path());
+    let why: Vec<(usize, &str)> =
+        report.left_out.iter().map(|left| (left.n_run, left.why.as_str())).collect();
+    assert_eq!(
+        why,
+        [
+            (
+                2,
+                "interrupted and resumed: its times come from several processes; only its errors are shown"
+            ),
+            (1, "the device was not kept for it alone; only its errors are shown"),
+        ]
+    );
+    let verdict = &report.verdicts[0];
+    assert!(verdict.rivals.iter().all(|rival| rival.batcher != "dynamic"));
+    let exact = verdict.rivals.iter().find(|rival| rival.batcher == "exact").unwrap();
+    assert_eq!(exact.unit, Unit::Blocks { n_block: 6, n_cell: 1 });
+    let shows = |id: &str, batcher: &str| {
+        let figure = report.figures.iter().find(|figure| figure.id == id).unwrap();
+        serde_json::to_string(&figure.panels).unwrap().contains(&format!("{batcher:?}"))
+    };
+    assert!(shows("curves", "dynamic"));
+    for id in ["throughput", "times", "course", "blocks", "stages", "waiting", "padding"] {
+        assert!(!shows(id, "dynamic") && shows(id, "exact"), "{id}");
+    }
+}
+
+/// Rewrites the tables as version 1 of the schema has them.
+fn to_version_1(dir: &Path) {
+    let new = ["cell", "repeat", "is_exclusive", "n_attempt", "block", "turn"];
+    for table in ["runs", "steps"] {
+        for entry in std::fs::read_dir(dir.join("tables").join(table)).unwrap() {
+            let path = entry.unwrap().path();
+            let file = std::fs::File::open(&path).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+            let rows: Vec<_> = reader.map(Result::unwrap).collect();
+            let schema = rows[0].schema();
+            let is_old = |i: &usize| !new.contains(&schema.field(*i).name().as_str());
+            let old: Vec<usize> = (0..schema.fields().len()).filter(is_old).collect();
+            let schema = std::sync::Arc::new(schema.project(&old).unwrap());
+            let file = std::fs::File::create(&path).unwrap();
+            let mut writer = ArrowWriter::try_new(file, schema, None).unwrap();
+            for rows in &rows {
+                writer.write(&rows.project(&old).unwrap()).unwrap();
+            }
+            writer.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn tables_of_version_1_have_runs_and_no_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study { n_strategy: 2, ..Study::default() }, |_| ());
+    to_version_1(dir.path());
+    let results = read(dir.path());
+    assert!(results.runs.iter().all(|run| run.cell.is_none() && run.blocks.is_empty()));
+    let report = Report::of(&results);
+    assert_eq!(report.left_out, []);
+    assert_eq!(report.verdicts[0].rivals[0].unit, Unit::Runs { n_best: 2, n_rival: 2 });
+    assert!(sentence(&report.verdicts[0]).contains("2 runs are too few"));
+}
+
+fn share<'a>(attribution: &'a Attribution, name: &str) -> &'a Share {
+    attribution.shares.iter().find(|share| share.batcher == name).unwrap()
+}
+
+fn assert_adds_up(attribution: &Attribution) {
+    let reference = share(attribution, &attribution.reference).parts.total;
+    for share in &attribution.shares {
+        let saved: f64 = share.terms.iter().map(|term| term.ns).sum();
+        assert!((saved - (reference - share.parts.total)).abs() < 1e-6 * reference, "{share:?}");
+        let product: f64 = share.terms.iter().map(|term| term.factor).product();
+        assert!((product / share.speed_up - 1.0).abs() < 1e-9, "{share:?}");
+        let Parts { total, planning, collation, waiting, work, new_shapes, .. } = share.parts;
+        let sum = planning + collation + waiting + work + new_shapes.unwrap_or(0.0);
+        assert!((sum / total - 1.0).abs() < 1e-9, "{share:?}");
+    }
+}
+
+#[test]
+fn speed_ups_are_split_into_causes_that_add_up_and_are_true() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study { noise: 0.0, ..Study::default() }, |_| ());
+    let report = report(dir.path());
+    let [attribution] = &report.attributions[..] else { panic!("one") };
+    assert_eq!(attribution.reference, "static-constant", "the slowest");
+    assert_adds_up(attribution);
+    // How slow the machine is on average, over the blocks of both cells.
+    let factor = share(attribution, "exact").parts.planning / PLANNING;
+    let (constant, exact) = (strategy("static-constant"), strategy("exact"));
+    let unpadded = strategy("dynamic-exact");
+    for of in &STRATEGIES {
+        let share = share(attribution, of.name);
+        let term = |cause| {
+            share.terms.iter().find(|term| term.cause == cause).map_or(0.0, |term| term.ns / factor)
+        };
+        let copied = |of: &Strategy| COPY * of.padded_n_edge as f64 / of.n_graph as f64;
+        let is_dynamic = of.name.starts_with("dynamic");
+        let twin = if is_dynamic { unpadded } else { exact };
+        let padded = (constant.work() - exact.work()) - (of.work() - twin.work());
+        let new = NEW_SHAPE * of.n_new_shape as f64 / (10 * of.n_graph) as f64;
+        assert_close(term(Cause::Planning), 0.0, "planning");
+        assert_close(term(Cause::Collation), copied(constant) - copied(of), "collation");
+        assert_close(term(Cause::NewShapes), -new, "new shapes");
+        assert_close(term(Cause::PaddedWork), padded, of.name);
+        assert_close(term(Cause::GraphsPerStep), exact.work() - twin.work(), of.name);
+        assert_eq!(share.missing, None);
+        let device = share.parts.device.unwrap();
+        assert_close(device.forward / share.parts.work, 0.4, "forward");
+    }
+}
+
+#[test]
+fn what_cannot_be_told_apart_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    // Without dynamic-exact.
+    let study = Study { n_strategy: 5, timing: "combined", ..Study::default() };
+    write(dir.path(), &study, |_| ());
+    let questions = Questions { reference: Some("static-64".into()), compile_cost: None };
+    let report = Report::answering(&read(dir.path()), &questions);
+    let [attribution] = &report.attributions[..] else { panic!("one") };
+    assert_eq!(attribution.reference, "static-64");
+    assert_adds_up(attribution);
+    let causes = |name| -> Vec<Cause> {
+        let terms = share(attribution, name).terms.iter();
+        terms.map(|term| term.cause).skip(4).collect()
+    };
+    assert_eq!(causes("static-2^N"), [Cause::PaddedWork]);
+    assert_eq!(causes("dynamic"), [Cause::Work]);
+    let over_constant = Report::of(&read(dir.path())).attributions.remove(0);
+    assert_eq!(over_constant.reference, "static-constant");
+    let terms = &share(&over_constant, "dynamic").terms;
+    assert_eq!(terms.last().unwrap().cause, Cause::Grouping, "one rule of padding");
+    assert_adds_up(&over_constant);
+    let missing = share(attribution, "dynamic").missing.as_deref().unwrap();
+    assert!(missing.starts_with("dynamic with padding = \"none\" was not measured"), "{missing}");
+    assert_eq!(share(attribution, "static-2^N").missing, None);
+    assert!(share(attribution, "dynamic").parts.device.is_none());
+    let stages = report.figures.iter().find(|figure| figure.id == "stages").unwrap();
+    assert!(stages.note.contains("timing = \"stages\" measures them"));
+}
+
+#[test]
+fn compilations_change_what_is_fastest_and_no_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Study { noise: 0.0, ..Study::default() }, |_| ());
+    let results = read(dir.path());
+    let report = Report::of(&results);
+    assert!(report.what_ifs.is_empty() && report.figures.iter().all(|f| f.id != "what-if"));
+    let questions = Questions { reference: None, compile_cost: Some(0.002) };
+    let asked = Report::answering(&results, &questions);
+    assert_eq!(asked.verdicts, report.verdicts);
+    let [what_if] = &asked.what_ifs[..] else { panic!("one") };
+    assert_eq!(what_if.measured_fastest, "dynamic-exact");
+    assert_eq!(what_if.candidates[0].batcher, "dynamic", "it has one shape, the fastest has 600");
+    let [dynamic, fastest] = ["dynamic", "dynamic-exact"]
+        .map(|name| what_if.candidates.iter().find(|one| one.batcher == name).unwrap());
+    let n_graph = 70.0 * 18.0;
+    assert_close(dynamic.with_compilation_ns - dynamic.measured_ns, 2e6 / n_graph, "one shape");
+    // From there on both take equally long.
+    let n = dynamic.break_even_steps.unwrap() * 18.0;
+    let time = |of: &batchlab_report::Candidate| n * of.measured_ns + 2e6 * of.n_shape;
+    assert_close(time(dynamic) / time(fastest), 1.0, "break-even");
+    assert_eq!(fastest.break_even_steps, None);
+    let exact = what_if.candidates.iter().find(|one| one.batcher == "exact").unwrap();
+    assert!(exact.break_even_steps.unwrap() > 0.0, "it has 500 shapes");
+    let page = html(&asked, &results, "");
+    assert!(page.contains("An assumption, not a measurement") && page.contains("id=\"what-if\""));
+}
+
+#[test]
+fn serial_and_prefetched_pipelines_stand_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    for prefetch_depth in [0, 2] {
+        let study =
+            Study { prefetch_depth, timing: "combined", noise: 0.0, n_cell: 1, ..Study::default() };
+        write(dir.path(), &study, |_| ());
+    }
+    let report = report(dir.path());
+    assert_eq!(report.settings.len(), 2, "they are never pooled");
+    let waiting = report.figures.iter().find(|figure| figure.id == "waiting").unwrap();
+    let [serial, ahead] = &waiting.panels[..] else { panic!("two panels") };
+    assert_eq!(serial.setting, ahead.setting);
+    let percent = |panel: &batchlab_report::Panel| {
+        let batchlab_report::Plot::Bars(chart) = &panel.plot else { panic!("bars") };
+        let series = chart.series.iter().find(|series| series.batcher == "exact").unwrap();
+        series.points[0].unwrap().value
+    };
+    let exact = strategy("exact");
+    let (work, copied) = (exact.work(), COPY * 10.0);
+    assert_close(percent(serial), 100.0 * (PLANNING + copied) / (PLANNING + copied + work), "");
+    assert_close(percent(ahead), 100.0 * 0.1 * copied / (0.1 * copied + work), "");
+}
+
+#[test]
+fn a_cell_that_is_trained_again_is_not_another_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let study = Study { n_cell: 6, ..Study::default() };
+    write(dir.path(), &study, |run| {
+        (run.seed_split, run.seed_order, run.seed_init) = (0, 0, 0);
+    });
+    let report = report(dir.path());
+    for rival in &report.verdicts[0].rivals {
+        assert_eq!(
+            rival.unit,
+            Unit::Blocks { n_block: usize::try_from(study.n_block).unwrap(), n_cell: 1 }
+        );
+    }
+    let [left] = &report.left_out[..] else { panic!("{:?}", report.left_out) };
+    assert_eq!(left.n_run, 5 * study.n_strategy);
+    assert!(left.why.contains("trained again later with the same seeds"), "{}", left.why);
+}

@@ -1,0 +1,6 @@
+//! One binary for all integration tests of this crate.
+
+mod cells;
+mod compare;
+mod own;
+mod study;

@@ -1,0 +1,501 @@
+//! Messages on a GPU, real or emulated, against the same messages on the processor.
+//!
+//! `cargo test -p batchlab-tensor --features cuda-check --test it cuda_message::`
+
+#![cfg(feature = "cuda")]
+
+use crate::common::{FEATURE_WIDTH, N_CLASS, context, needs, numbers};
+use batchlab_core::graphs::{
+    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
+};
+use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
+use batchlab_core::plan::{BatchPlan, Shape};
+use batchlab_core::random::{self, below};
+use batchlab_core::{BatchBuffer, ModelError, Trainer, View, collate};
+use batchlab_tensor::{
+    Activation, Aggregate, Backend, DeviceBatch, Direction, EdgeValue, GaussianBasis, Initial,
+    Linear, Matrix, Message, Network, Parameter, ParameterBuilder, Pass, open,
+};
+
+/// One step of a message; numbers stand for earlier steps.
+#[derive(Debug, Clone)]
+enum Step {
+    Gaussians(usize),
+    From(usize),
+    To(usize),
+    Stored(usize),
+    Linear { input: usize, width: usize, bias: bool, activation: Activation },
+    Sum(Vec<usize>, Activation),
+    Product(usize, usize),
+    Scale(usize),
+    Equivariant(usize),
+}
+
+/// A message as the steps that it is made of.
+#[derive(Debug, Clone)]
+struct Case {
+    steps: Vec<Step>,
+    message: usize,
+    edge: Option<usize>,
+    aggregate: Aggregate,
+    direction: Direction,
+}
+
+impl Case {
+    fn new(steps: Vec<Step>) -> Self {
+        let message = steps.len() - 1;
+        let (aggregate, direction) = (Aggregate::Mean, Direction::ToReceiver);
+        Self { steps, message, edge: None, aggregate, direction }
+    }
+
+    fn width(&self, v: usize) -> usize {
+        match &self.steps[v] {
+            Step::Gaussians(width)
+            | Step::From(width)
+            | Step::To(width)
+            | Step::Stored(width)
+            | Step::Linear { width, .. } => *width,
+            Step::Sum(terms, _) => self.width(terms[0]),
+            Step::Product(input, _) | Step::Scale(input) => self.width(*input),
+            Step::Equivariant(input) => self.width(*input) / 3 * 4,
+        }
+    }
+
+    fn tracked(&self, v: usize) -> bool {
+        match &self.steps[v] {
+            Step::Gaussians(_) => false,
+            Step::Scale(input) => self.tracked(*input),
+            Step::Sum(terms, _) => terms.iter().any(|&term| self.tracked(term)),
+            Step::Product(a, b) => self.tracked(*a) || self.tracked(*b),
+            _ => true,
+        }
+    }
+
+    /// A message of up to a dozen steps.
+    fn random(seed: u64) -> Self {
+        const WIDTHS: [usize; 6] = [1, 3, 6, 7, 20, 33];
+        const ACTIVATIONS: [Activation; 4] =
+            [Activation::Identity, Activation::ShiftedSoftplus, Activation::Silu, Activation::Relu];
+        let mut rng = random::stream(seed, "program", 0);
+        let mut draw = |n: usize| below(&mut rng, n as u64) as usize;
+        let mut case = Self::new(vec![Step::Gaussians(WIDTHS[draw(6)])]);
+        while case.steps.len() < 12 && (case.steps.len() < 4 || draw(9) > 0) {
+            let n = case.steps.len();
+            let alike: Vec<usize> = {
+                let width = case.width(draw(n));
+                (0..n).filter(|&v| case.width(v) == width).collect()
+            };
+            let one = alike[draw(alike.len())];
+            let step = match draw(12) {
+                0 => Step::Gaussians(WIDTHS[draw(6)]),
+                1 => Step::From(case.width(one)),
+                2 => Step::To(case.width(one)),
+                3 => Step::Stored(case.width(one)),
+                4..=6 => Step::Linear {
+                    input: draw(n),
+                    width: WIDTHS[draw(6)],
+                    bias: draw(2) == 0,
+                    activation: ACTIVATIONS[draw(4)],
+                },
+                7 | 8 => {
+                    let terms = (0..=draw(3)).map(|_| alike[draw(alike.len())]).collect();
+                    Step::Sum(terms, ACTIVATIONS[draw(4)])
+                }
+                9 => Step::Product(one, alike[draw(alike.len())]),
+                10 if case.width(one).is_multiple_of(3) => Step::Equivariant(one),
+                _ => Step::Scale(one),
+            };
+            case.steps.push(step);
+        }
+        let tracked: Vec<usize> = (0..case.steps.len()).filter(|&v| case.tracked(v)).collect();
+        if let Some(&last) = tracked.last() {
+            // Mostly the last step, so that all others may lead to it.
+            case.message = if draw(4) > 0 { last } else { tracked[draw(tracked.len())] };
+        } else {
+            case.steps.push(Step::From(6));
+            case.message = case.steps.len() - 1;
+        }
+        case.edge = (draw(2) == 0).then(|| draw(case.steps.len()));
+        case.aggregate = if draw(2) == 0 { Aggregate::Mean } else { Aggregate::Sum };
+        case.direction = if draw(2) == 0 { Direction::ToReceiver } else { Direction::ToSender };
+        case
+    }
+}
+
+/// A network that is one message.
+struct Probe {
+    case: Case,
+    embedding: Parameter,
+    features: Linear,
+    /// Of each step that needs one: what makes the rows that it looks up, or its own.
+    layers: Vec<Option<Linear>>,
+    output: Linear,
+    of_edge: Option<Linear>,
+}
+
+const WIDTH: usize = 5;
+
+impl Probe {
+    fn new(case: &Case, p: &mut ParameterBuilder) -> Self {
+        let layers = case.steps.iter().enumerate().map(|(v, step)| {
+            let name = format!("step.{v}");
+            let mut layer = |n_in, n_out, activation| {
+                Linear::with_initial(p, &name, [n_in, n_out], activation, Initial::XavierUniform)
+            };
+            match step {
+                Step::From(width) | Step::To(width) | Step::Stored(width) => {
+                    Some(layer(WIDTH, *width, Activation::Identity))
+                }
+                Step::Equivariant(input) => {
+                    Some(layer(1, case.width(*input) / 3, Activation::Identity))
+                }
+                Step::Linear { input, width, bias, activation } => {
+                    let layer = layer(case.width(*input), *width, *activation);
+                    Some(if *bias { layer.with_bias(p) } else { layer })
+                }
+                _ => None,
+            }
+        });
+        let layers = layers.collect();
+        let linear = |p: &mut ParameterBuilder, name: &str, n_in, n_out| {
+            Linear::new(p, name, n_in, n_out, Activation::Identity)
+        };
+        Self {
+            embedding: p.matrix("embedding", [N_CLASS, WIDTH], Initial::XavierUniform),
+            features: linear(p, "features", FEATURE_WIDTH, WIDTH),
+            layers,
+            output: linear(p, "output", case.width(case.message), 1),
+            of_edge: case.edge.map(|edge| linear(p, "edge", case.width(edge), 1)),
+            case: case.clone(),
+        }
+    }
+
+    fn step<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+        node: &Matrix<D>,
+        edge: &mut Message<D>,
+        values: &[EdgeValue],
+    ) -> Result<EdgeValue, ModelError> {
+        let v = values.len();
+        let layer = self.layers[v].as_ref();
+        Ok(match &self.case.steps[v] {
+            Step::Gaussians(n) => edge.gaussians(batch.distance()?, &basis(*n)),
+            Step::From(_) => edge.from(&layer.expect("a layer").forward(pass, node)?),
+            Step::To(_) => edge.to(&layer.expect("a layer").forward(pass, node)?),
+            Step::Stored(_) => {
+                let rows = pass.gaussians(batch.distance()?, &basis(WIDTH))?;
+                edge.stored(&layer.expect("a layer").forward(pass, &rows)?)
+            }
+            Step::Linear { input, .. } => {
+                layer.expect("a layer").on_edges(pass, edge, values[*input])
+            }
+            Step::Sum(terms, activation) => {
+                let terms: Vec<EdgeValue> = terms.iter().map(|&term| values[term]).collect();
+                edge.sum(&terms, *activation)
+            }
+            Step::Product(a, b) => edge.product(values[*a], values[*b]),
+            Step::Scale(input) => edge.scale(values[*input], batch.distance()?),
+            Step::Equivariant(input) => {
+                let n = 3 * node.n_row();
+                let component = numbers("vector", n).iter().map(|v| 4.0 * v - 1.0).collect();
+                let component = Matrix::constant(pass.device(), component, [n, 1])?;
+                let vectors = layer.expect("a layer").forward(pass, &component)?;
+                let vectors = edge.vectors_from(&vectors);
+                edge.equivariant(values[*input], vectors, batch.displacement()?)
+            }
+        })
+    }
+}
+
+/// Wide enough that no distance is far from all Gaussians: rectified values would be noise around 0.
+fn basis(n: usize) -> GaussianBasis {
+    GaussianBasis { n, first: 0.0, spacing: 4.0 / n as f32, coefficient: 0.1 * n as f32 }
+}
+
+impl Network for Probe {
+    fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let node = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
+        let features = self.features.forward(pass, batch.node_feature()?)?;
+        let node = pass.add(&node, &features)?;
+        let mut edge = Message::new(batch, self.case.direction)?;
+        let mut values = Vec::new();
+        for _ in &self.case.steps {
+            let value = self.step(pass, batch, &node, &mut edge, &values)?;
+            values.push(value);
+        }
+        let (message, aggregate) = (values[self.case.message], self.case.aggregate);
+        let Some(given) = self.case.edge else {
+            let received = pass.message(edge, message, aggregate)?;
+            let output = self.output.forward(pass, &received)?;
+            return pass.segment_mean(&output, batch.graph());
+        };
+        let (received, given) = pass.message_and_edges(edge, message, aggregate, values[given])?;
+        let output = self.output.forward(pass, &received)?;
+        let of_edge = self.of_edge.as_ref().expect("a layer").forward(pass, &given)?;
+        let of_edge = pass.segment_mean(&of_edge, batch.sender()?)?;
+        let sum = pass.add(&output, &of_edge)?;
+        pass.segment_mean(&sum, batch.graph())
+    }
+}
+
+/// Graphs of so many nodes and edges, padded by one graph of three nodes and `padding` edges. Node 0
+/// of each receives at least `hub` of its edges; the last node has none.
+fn batch(sizes: &[(u32, u32)], hub: u32, padding: u32) -> BatchBuffer {
+    let mut rng = random::stream(7, "edges", 0);
+    let (mut sender, mut receiver) = (Vec::new(), Vec::new());
+    for &(n_node, n_edge) in sizes {
+        let mut draw = || below(&mut rng, u64::from(n_node.max(2) - 1)) as u32;
+        for edge in 0..n_edge {
+            sender.push(draw());
+            receiver.push(if edge < hub { 0 } else { draw() });
+        }
+    }
+    let n = sender.len();
+    let distance: Vec<f32> = numbers("distance", n).iter().map(|d| 0.1 + 4.0 * d).collect();
+    let along = numbers("along", 3 * n);
+    let (along, _) = along.as_chunks::<3>();
+    let displacement: Vec<[f32; 3]> = along.iter().map(|along| along.map(|x| x - 0.4)).collect();
+    let [n_node, n_edge]: [Vec<u32>; 2] =
+        [sizes.iter().map(|size| size.0).collect(), sizes.iter().map(|size| size.1).collect()];
+    let stored = StoredEdges::new(&n_edge, &sender, &receiver, &distance, &displacement)
+        .expect("edges of equal lengths");
+    let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
+    let mut graphs = Graphs::new("fixture", Topology::Many(many)).expect("not empty");
+    let n: u32 = n_node.iter().sum();
+    let class = (0..n).map(|_| below(&mut rng, N_CLASS as u64) as u32).collect();
+    let name = (0..N_CLASS).map(|k| k.to_string()).collect();
+    graphs.node_class = Some(NodeClass { value: class, name });
+    let value = numbers("feature", n as usize * FEATURE_WIDTH);
+    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
+    let target = (0..sizes.len()).map(|i| 1.0 - i as f64).collect();
+    graphs.target = Some(Target::regression("t", "eV", target));
+    let mut plan = BatchPlan::default();
+    plan.clear(Level::Graphs);
+    let ids: Vec<u32> = (0..sizes.len() as u32).collect();
+    let View::ManyGraphs(view) = graphs.view(&ids) else { panic!("many graphs") };
+    view.iter().for_each(|&size| plan.push_graph(size));
+    let real = plan.real;
+    plan.shape = Shape {
+        n_node: real.n_node + 3,
+        n_edge: real.n_edge + padding,
+        n_graph: real.n_graph + 1,
+        n_output: real.n_output + 1,
+    };
+    let mut buffer = BatchBuffer::new();
+    collate(&graphs, &plan, needs(), &mut buffer).expect("the plan fits");
+    buffer
+}
+
+/// Predictions and gradients.
+fn run(case: &Case, device: &str, buffer: &BatchBuffer) -> (Vec<f32>, Vec<NamedTensor>) {
+    let context = ModelContext { device: device.into(), ..context(Loss::Mse, 1) };
+    let mut trainer: Box<dyn Trainer> =
+        open(&context, needs(), |p| Probe::new(case, p)).expect("the device is there");
+    trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
+    let mut prediction = Vec::new();
+    trainer.predict(Slot::A, &mut prediction).expect("predict");
+    trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
+    trainer.backward(1.0).expect("backward");
+    (prediction, trainer.gradients().expect("the device works"))
+}
+
+fn check(case: &Case, buffer: &BatchBuffer) {
+    let (cpu, cuda) = (run(case, "cpu", buffer), run(case, "cuda:0", buffer));
+    let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+    let near = |a: &[f32], b: &[f32], scale: f32, what: &str| {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().zip(b) {
+            assert!(
+                b.is_finite() && (a - b).abs() <= 1e-4 * scale,
+                "{what}: {a} and {b}; {case:?}"
+            );
+        }
+    };
+    near(&cuda.0, &cpu.0, largest(&cpu.0), "the prediction");
+    let all = cpu.1.iter().map(|gradient| largest(&gradient.data)).fold(0.0, f32::max);
+    for (cuda, cpu) in cuda.1.iter().zip(&cpu.1) {
+        // A gradient that is nothing but rounding is compared with the others.
+        let scale = largest(&cpu.data).max(1e-3 * all);
+        near(&cuda.data, &cpu.data, scale, &cpu.name);
+    }
+}
+
+fn linear(input: usize, width: usize, activation: Activation) -> Step {
+    Step::Linear { input, width, bias: true, activation }
+}
+
+/// The continuous-filter convolution of SchNet.
+fn schnet(n_gaussian: usize, width: usize) -> Case {
+    Case::new(vec![
+        Step::Gaussians(n_gaussian),
+        linear(0, width, Activation::ShiftedSoftplus),
+        linear(1, width, Activation::ShiftedSoftplus),
+        Step::Scale(2),
+        Step::From(width),
+        Step::Product(3, 4),
+    ])
+}
+
+/// A step of a message-passing network with edge updates: the first, on distances.
+fn edge_updates(n_gaussian: usize, width: usize) -> Case {
+    edge_updates_of(Step::Gaussians(n_gaussian), width)
+}
+
+fn edge_updates_of(edge: Step, width: usize) -> Case {
+    let steps = vec![
+        edge,
+        linear(0, 2 * width, Activation::Identity),
+        Step::From(2 * width),
+        Step::To(2 * width),
+        Step::Sum(vec![1, 2, 3], Activation::ShiftedSoftplus),
+        linear(4, width, Activation::Identity),
+        linear(5, width, Activation::ShiftedSoftplus),
+        linear(6, width, Activation::ShiftedSoftplus),
+        Step::From(width),
+        Step::Product(7, 8),
+    ];
+    Case { edge: Some(5), ..Case::new(steps) }
+}
+
+/// The message of PaiNN.
+fn painn(n_gaussian: usize, width: usize, activation: Activation) -> Case {
+    let steps = vec![
+        Step::Gaussians(n_gaussian),
+        linear(0, 3 * width, activation),
+        Step::Scale(1),
+        Step::From(3 * width),
+        Step::Product(2, 3),
+        Step::Equivariant(4),
+    ];
+    let (aggregate, direction) = (Aggregate::Sum, Direction::ToSender);
+    Case { aggregate, direction, ..Case::new(steps) }
+}
+
+fn small() -> BatchBuffer {
+    batch(&[(5, 17), (9, 40), (4, 1)], 3, 9)
+}
+
+/// How many random programs are tried: an emulated GPU takes seconds to compile one.
+const N_PROGRAM: &str = "BATCHLAB_TEST_PROGRAMS";
+
+#[test]
+fn random_programs() {
+    let n = std::env::var(N_PROGRAM).map_or(20, |n| n.parse().expect("a number of programs"));
+    let buffer = small();
+    (0..n).for_each(|seed| check(&Case::random(seed), &buffer));
+}
+
+#[test]
+fn the_models_at_their_widths() {
+    let buffer = batch(&[(6, 30), (9, 72)], 0, 10);
+    check(&schnet(150, 64), &buffer);
+    check(&edge_updates(150, 64), &buffer);
+    let middle = edge_updates_of(Step::Stored(64), 64);
+    check(&Case { edge: None, ..middle.clone() }, &buffer);
+    check(&middle, &buffer);
+    check(&painn(20, 256, Activation::Identity), &buffer);
+    // As the study has them: layers without biases, no cutoff.
+    let mut plain = [schnet(150, 64), edge_updates(150, 64), middle.clone(), middle];
+    plain[3].edge = None;
+    for case in &mut plain {
+        for step in &mut case.steps {
+            match step {
+                Step::Linear { bias, .. } => *bias = false,
+                Step::Scale(_) => *step = Step::Sum(vec![2], Activation::Identity),
+                _ => {}
+            }
+        }
+        check(case, &buffer);
+    }
+}
+
+#[test]
+fn wide_messages() {
+    let buffer = small();
+    check(&schnet(150, 384), &buffer);
+    check(&edge_updates(7, 150), &buffer);
+    // Cut into blocks of columns, the last of them not full; with and without sums that are kept.
+    for activation in [Activation::Silu, Activation::Relu, Activation::Identity] {
+        for width in [128, 130, 131] {
+            check(&painn(40, width, activation), &buffer);
+        }
+    }
+}
+
+#[test]
+fn numbers_of_edges_around_a_tile() {
+    for n_edge in [0, 1, 2, 31, 32, 33, 63, 64, 65, 96] {
+        for direction in [Direction::ToReceiver, Direction::ToSender] {
+            let buffer = batch(&[(7, n_edge)], 0, 0);
+            check(&Case { direction, ..schnet(20, 7) }, &buffer);
+            check(&Case { direction, ..edge_updates(20, 3) }, &buffer);
+        }
+    }
+}
+
+#[test]
+fn a_hub() {
+    let buffer = batch(&[(40, 12_000), (5, 20)], 11_000, 700);
+    for direction in [Direction::ToReceiver, Direction::ToSender] {
+        for aggregate in [Aggregate::Mean, Aggregate::Sum] {
+            check(&Case { aggregate, direction, ..edge_updates(8, 4) }, &buffer);
+        }
+    }
+}
+
+/// Bits of everything.
+fn digest(case: &Case, buffer: &BatchBuffer) -> Vec<u32> {
+    let (prediction, gradients) = run(case, "cuda:0", buffer);
+    let gradients = gradients.iter().flat_map(|gradient| &gradient.data);
+    prediction.iter().chain(gradients).map(|x| x.to_bits()).collect()
+}
+
+#[test]
+fn the_same_bits_every_time() {
+    let buffer = batch(&[(40, 900), (5, 20)], 500, 100);
+    let cases = || [schnet(20, 16), edge_updates(20, 8), painn(20, 128, Activation::Identity)];
+    let all: Vec<u32> = cases().iter().flat_map(|case| digest(case, &buffer)).collect();
+    let again: Vec<u32> = cases().iter().flat_map(|case| digest(case, &buffer)).collect();
+    assert!(all == again);
+    let sum = all.iter().fold(17_u64, |sum, &x| sum.wrapping_mul(0x100_0000_01b3) ^ u64::from(x));
+    // Blocks and threads in other orders, if the GPU is emulated.
+    match std::env::var("BATCHLAB_TEST_BITS") {
+        Ok(expected) => assert_eq!(expected, sum.to_string()),
+        Err(_) => {
+            for seed in ["2", "3"] {
+                let set =
+                    [("BATCHLAB_TEST_BITS", sum.to_string()), ("EMULATED_CUDA_SEED", seed.into())];
+                again_with("the_same_bits_every_time", set);
+            }
+        }
+    }
+}
+
+#[test]
+fn with_little_shared_memory() {
+    // Smaller tiles; then tiles in the device's memory.
+    for bytes in ["40000", "8000"] {
+        for test in ["random_programs", "the_models_at_their_widths"] {
+            let variables = [("EMULATED_CUDA_SHARED", bytes), (N_PROGRAM, "5")];
+            again_with(test, variables.map(|(name, value)| (name, value.to_owned())));
+        }
+    }
+}
+
+/// Runs one of these tests in a process of its own.
+fn again_with<const N: usize>(test: &str, variables: [(&str, String); N]) {
+    let program = std::env::current_exe().expect("this test");
+    let run = std::process::Command::new(program)
+        .args(["--exact", &format!("cuda_message::{test}")])
+        .envs(variables)
+        .output()
+        .expect("it runs again");
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    assert!(run.status.success() && text.contains("1 passed"), "{test}: {text}");
+}

@@ -1,0 +1,133 @@
+//! Gradients of every operation and every loss against differences of the loss.
+
+use crate::common::{Operation, collated, device, trainer};
+use batchlab_core::Trainer;
+use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
+use batchlab_tensor::Activation;
+
+/// Parameters are moved by this much in both directions.
+const DELTA: f32 = 1e-2;
+/// Elements of each parameter that are tried.
+const N_TRIED: usize = 8;
+
+fn loss_at(trainer: &mut dyn Trainer, state: &TrainerState) -> f64 {
+    trainer.restore(state).expect("a state of the same model");
+    trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward").mean()
+}
+
+fn check(operation: Operation, loss: Loss, output_width: usize) {
+    let mut trainer = trainer(operation, loss, output_width);
+    let trainer = &mut *trainer;
+    trainer.upload(Slot::A, &collated().batch()).expect("a complete batch");
+    trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
+    trainer.backward(1.0).expect("backward");
+    let gradients = trainer.gradients().expect("the device works");
+    let state = trainer.state().expect("the device works");
+    let largest = |tensor: &NamedTensor| tensor.data.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+    let scale = f64::from(gradients.iter().map(largest).fold(0.0, f32::max));
+    assert!(scale > 1e-3, "{operation:?} has no gradient worth the name");
+
+    for (place, gradient) in gradients.iter().enumerate() {
+        let stride = gradient.data.len().div_ceil(N_TRIED);
+        for element in (0..gradient.data.len()).step_by(stride) {
+            let moved = |by: f32| {
+                let mut state = state.clone();
+                state.tensors[place].data[element] += by;
+                state
+            };
+            let up = loss_at(trainer, &moved(DELTA));
+            let down = loss_at(trainer, &moved(-DELTA));
+            let difference = (up - down) / (2.0 * f64::from(DELTA));
+            let got = f64::from(gradient.data[element]);
+            let own_scale = f64::from(largest(gradient)).max(1e-3 * scale);
+            assert!(
+                (got - difference).abs() < 1e-2 * own_scale,
+                "{operation:?} {loss:?} {}[{element}]: gradient {got}, difference {difference}",
+                gradient.name
+            );
+        }
+    }
+}
+
+#[test]
+fn gather() {
+    check(Operation::Gather, Loss::Mse, 1);
+}
+
+#[test]
+fn segment_sum_and_mean() {
+    check(Operation::SegmentSum, Loss::Mse, 1);
+    check(Operation::SegmentMean, Loss::Mse, 1);
+}
+
+#[test]
+fn largest_values_and_softmax_of_segments() {
+    check(Operation::SegmentMax, Loss::Mse, 1);
+    check(Operation::SegmentSoftmax, Loss::Mse, 1);
+}
+
+#[test]
+fn convolve() {
+    check(Operation::ConvolveSum, Loss::Mse, 1);
+    check(Operation::ConvolveMean, Loss::Mse, 1);
+    check(Operation::ConvolveBack, Loss::Mse, 1);
+}
+
+#[test]
+fn linear_with_each_activation() {
+    check(Operation::Linear(Activation::Identity), Loss::Mse, 1);
+    check(Operation::Linear(Activation::ShiftedSoftplus), Loss::Mse, 1);
+    check(Operation::Linear(Activation::Silu), Loss::Mse, 1);
+    check(Operation::Linear(Activation::Relu), Loss::Mse, 1);
+}
+
+#[test]
+fn activations_alone() {
+    check(Operation::Activate(Activation::Identity), Loss::Mse, 1);
+    check(Operation::Activate(Activation::ShiftedSoftplus), Loss::Mse, 1);
+    check(Operation::Activate(Activation::Silu), Loss::Mse, 1);
+}
+
+#[test]
+fn sums_and_products() {
+    check(Operation::AddAndMultiply, Loss::Mse, 1);
+    check(Operation::ScaleRows, Loss::Mse, 1);
+}
+
+#[test]
+fn rows_of_a_weight() {
+    check(Operation::Rows, Loss::Mse, 1);
+}
+
+#[test]
+fn clipped_sums() {
+    check(Operation::AddClipped, Loss::Mse, 1);
+}
+
+#[test]
+fn equivariant_messages_both_ways() {
+    check(Operation::EquivariantMessage, Loss::Mse, 1);
+    check(Operation::EquivariantMessageBack, Loss::Mse, 1);
+}
+
+#[test]
+fn equivariant_updates() {
+    check(Operation::EquivariantUpdateOfScalars, Loss::Mse, 1);
+    check(Operation::EquivariantUpdateOfVectors, Loss::Mse, 1);
+}
+
+#[test]
+fn plain_dfdx_operations() {
+    if cfg!(feature = "cuda-check") && device() != "cpu" {
+        println!("skipped: the emulated GPU has no kernels of dfdx");
+        return;
+    }
+    check(Operation::Dfdx, Loss::Mse, 1);
+}
+
+#[test]
+fn losses() {
+    check(Operation::Everything, Loss::Mse, 1);
+    check(Operation::Everything, Loss::Mae, 1);
+    check(Operation::Everything, Loss::CrossEntropy, 4);
+}

@@ -1,0 +1,9 @@
+//! One binary for all integration tests of this crate.
+
+mod common;
+mod cuda_message;
+mod gradients;
+mod message;
+mod nodes;
+mod precision;
+mod trainer;

@@ -1,0 +1,103 @@
+//! The kit finds what it says: each broken batcher fails its own check and passes all others.
+
+#![allow(clippy::print_stdout, reason = "the table is to be read")]
+
+mod faulty;
+
+use batchlab_core::Batcher;
+use batchlab_core::padding::BatchSize;
+use batchlab_testkit::conformance::{CHECKS, Check};
+use faulty::{Fault, Faulty};
+
+use crate::table::{self, Row};
+
+/// Each mistake, in words, and the one check that it fails.
+const BROKEN: &[(Fault, &str, &str)] = &[
+    (Fault::Ends, "training ends after an epoch", "goes_on"),
+    (Fault::Drops, "drops a graph per batch", "exactly_once"),
+    (Fault::Repeats, "names a graph twice", "exactly_once"),
+    (Fault::DropsTail, "evaluation drops the last batch", "evaluation"),
+    (Fault::Backwards, "evaluation goes backwards", "evaluation_order"),
+    (Fault::ShufflesEvaluation, "evaluation is shuffled", "evaluation_order"),
+    (Fault::OneTooMany, "one graph above the batch size", "batch_size"),
+    (Fault::NoPaddingNode, "no node for padding edges", "shape"),
+    (Fault::WrongRealSize, "real size has one more edge", "collated"),
+    (Fault::PaddingWeighs, "a weight for padding", "collated"),
+    (Fault::GlobalCounter, "depends on global state", "determinism"),
+    (Fault::IgnoresSeed, "ignores the seed", "seed"),
+    (Fault::ThreadLocal, "depends on the thread", "threads"),
+    (Fault::Positions, "names positions, not identifiers", "identifiers"),
+    (Fault::StaleWeights, "keeps stale content of the plan", "plan_reuse"),
+    (Fault::Frozen, "freezes batches without a recipe", "composition"),
+    (Fault::SharedRecipe, "one recipe for two batches", "recipes"),
+    (Fault::RepeatsBatch, "repeats a batch after seek", "resume"),
+    (Fault::ForgetsCarried, "forgets carried graphs", "carried"),
+    (Fault::ResumesAhead, "resumes after what was prefetched", "prefetched"),
+    (Fault::EmptyBatches, "empty batches without graphs", "empty_view"),
+    (Fault::AnyLevel, "opens on one large graph", "wrong_level"),
+    (Fault::NeedsTwo, "no batch of a single graph", "one_graph"),
+    (Fault::LeavesOutEdgeless, "leaves out graphs without edges", "edgeless"),
+    (Fault::LeavesOutLarge, "leaves out large graphs", "oversize"),
+    (Fault::CountsCalls, "facts change", "facts"),
+    (Fault::FactIsNan, "a fact is not a number", "facts"),
+    (Fault::ForgetsOption, "an option is not written", "round_trip"),
+];
+
+fn failing(fault: Fault) -> Vec<(&'static str, String)> {
+    let make =
+        |batch_size: BatchSize| -> Box<dyn Batcher> { Box::new(Faulty::new(fault, batch_size)) };
+    let run = |check: &'static Check| check.run(&make).err().map(|f| (check.name, f.found));
+    CHECKS.iter().filter_map(run).collect()
+}
+
+#[test]
+fn each_broken_batcher_fails_its_own_check_and_no_other() {
+    let row = |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
+    let rows: Vec<Row> = BROKEN.iter().map(row).collect();
+    let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    table::check(&rows, &checks, "asserts this table:", "broken");
+}
+
+#[test]
+fn the_document_explains_every_check() {
+    for check in CHECKS {
+        table::check_section(check.name, check.promise);
+    }
+}
+
+#[test]
+fn every_check_has_a_broken_batcher() {
+    for check in CHECKS {
+        assert!(BROKEN.iter().any(|(.., own)| *own == check.name), "{}", check.name);
+    }
+}
+
+#[test]
+fn without_a_mistake_nothing_fails() {
+    assert_eq!(failing(Fault::None), []);
+}
+
+#[test]
+fn a_failure_names_the_promise_and_the_smallest_input() {
+    let make = |batch_size: BatchSize| -> Box<dyn Batcher> {
+        Box::new(Faulty::new(Fault::Repeats, batch_size))
+    };
+    let failure = Check::named("exactly_once").expect("it exists").run(&make).unwrap_err();
+    let text = failure.to_string();
+    println!("{text}");
+    assert!(text.contains("promise: every epoch of training names every graph exactly once"));
+    assert!(
+        text.contains(
+            "batcher faulty with batch_size 3 on graphs of [nodes, edges] [[1, 1], [1, 1]]"
+        ),
+        "{text}"
+    );
+}
+
+// The line that a plugin's tests write, and what it makes of it.
+batchlab_testkit::conformance!(sound, |batch_size| Faulty::new(Fault::None, batch_size));
+
+#[test]
+fn the_macro_tests_every_check() {
+    assert!(CHECKS.iter().map(|check| check.name).eq(sound::TESTED.iter().copied()));
+}

@@ -1,0 +1,102 @@
+//! The kit finds what it says: each broken model fails its own check and passes all others.
+
+#![allow(clippy::print_stdout, reason = "the table is to be read")]
+
+mod faulty;
+mod linear;
+
+use batchlab_testkit::model::{CHECKS, Check};
+use faulty::{Fault, Faulty};
+
+use crate::table::{self, Row};
+
+/// Each mistake, in words, and the one check that it fails.
+const BROKEN: &[(Fault, &str, &str)] = &[
+    (Fault::NameTwice, "two parameters of one name", "opens"),
+    (Fault::WrongCount, "counts a parameter too few", "opens"),
+    (Fault::IgnoresSeed, "ignores the seed", "seeds"),
+    (Fault::GlobalCounter, "depends on global state", "seeds"),
+    (Fault::IgnoresDistance, "does not use a needed field", "inputs"),
+    (Fault::FirstNode, "the first node counts more", "node_order"),
+    (Fault::LastEdge, "the last edge counts more", "node_order"),
+    (Fault::Direction, "uses a direction in space", "rotation"),
+    (Fault::BatchMean, "normalises over the batch", "companions"),
+    (Fault::Place, "depends on the place in the batch", "companions"),
+    (Fault::PaddedMean, "divides by the padded size", "companions"),
+    (Fault::EmptyMean, "mean over no edges", "single_nodes"),
+    (Fault::LeaksPadding, "multiplies padding by 0", "padding_forward"),
+    (Fault::SkipsPadding, "skips the padding", "padding_forward"),
+    (Fault::SkipsPaddingEdges, "skips padding edges", "padding_forward"),
+    (Fault::PaddingGradient, "padding in the gradient", "padding_gradients"),
+    (Fault::Threads, "depends on the number of threads", "threads"),
+    (Fault::MeanLoss, "gives the mean as the sum", "loss"),
+    (Fault::UnweightedLoss, "ignores weights", "loss"),
+    (Fault::RawLogits, "cross-entropy without its sum", "classification"),
+    (Fault::MultipliesByWeight, "multiplies by weight 0", "zero_weight"),
+    (Fault::WrongGradient, "a gradient is a tenth too large", "gradient"),
+    (Fault::MissingGradient, "a gradient is missing", "gradient"),
+    (Fault::Uphill, "goes uphill", "learns"),
+    (Fault::OneSlot, "one slot for both batches", "slots"),
+    (Fault::EvaluationForgets, "evaluation drops the recording", "evaluation"),
+    (Fault::UpdatesTwice, "updates twice", "steps"),
+    (Fault::ForgetsMoments, "a state without moments", "resume"),
+    (Fault::ForgetsUpdates, "forgets the number of updates", "resume"),
+    (Fault::HalfRestored, "restores half before it refuses", "unfit_state"),
+    (Fault::IgnoresShape, "takes any shape of a state", "unfit_state"),
+    (Fault::UnknownClass, "takes an unknown class for 0", "bad_batches"),
+    (Fault::NoClasses, "opens without node classes", "bad_data"),
+    (Fault::AnyDevice, "checks no device", "bad_data"),
+    (Fault::ForgetsOption, "an option is not written", "options"),
+];
+
+fn failing(fault: Fault) -> Vec<(&'static str, String)> {
+    let model = Faulty::new(fault);
+    let run = |check: &'static Check| check.run(&model).err().map(|f| (check.name, f.found));
+    CHECKS.iter().filter_map(run).collect()
+}
+
+#[test]
+fn each_broken_model_fails_its_own_check_and_no_other() {
+    let row = |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
+    let rows: Vec<Row> = BROKEN.iter().map(row).collect();
+    let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    table::check(&rows, &checks, "asserts this table for models:", "broken_models");
+}
+
+#[test]
+fn the_document_explains_every_check() {
+    for check in CHECKS {
+        table::check_section(check.name, check.promise);
+    }
+}
+
+#[test]
+fn every_check_has_a_broken_model() {
+    for check in CHECKS {
+        assert!(BROKEN.iter().any(|(.., own)| *own == check.name), "{}", check.name);
+    }
+}
+
+#[test]
+fn without_a_mistake_nothing_fails() {
+    assert_eq!(failing(Fault::None), []);
+}
+
+#[test]
+fn a_failure_names_the_promise_and_both_numbers() {
+    let check = Check::named("companions").expect("it exists");
+    let text = check.run(&Faulty::new(Fault::PaddedMean)).unwrap_err().to_string();
+    println!("{text}");
+    assert!(
+        text.starts_with("conformance check `companions` failed\n  promise: the prediction of")
+    );
+    assert!(text.contains("with 5 padding nodes and 37 padding edges"), "{text}");
+}
+
+// The line that a plugin's tests write, and what it makes of it.
+batchlab_testkit::model_conformance!(sound, Faulty::new(Fault::None));
+
+#[test]
+fn the_macro_tests_every_check() {
+    assert!(CHECKS.iter().map(|check| check.name).eq(sound::TESTED.iter().copied()));
+}

@@ -1,0 +1,6 @@
+//! One binary for all integration tests of this crate.
+
+mod config;
+mod contract;
+mod edges;
+mod golden;

@@ -1,0 +1,7 @@
+//! One binary for all integration tests of this crate.
+
+mod config;
+mod contract;
+mod cutoff;
+mod golden;
+mod weighting;
