@@ -1,8 +1,8 @@
-//! The authors' own files: their figures come out of our tables to the digit. The files are not
-//! part of the project; without them these tests say so and end.
+//! The authors' own files: their figures come out of our tables to the digit. The files name no
+//! licence and are not part of the project: `cargo test -p batchlab-report -- --ignored` tests them
+//! where they lie in `../shared/data/study-csv`.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -24,17 +24,15 @@ struct Published {
 }
 
 /// Imports all files once, through Parquet.
-fn published() -> Option<&'static Published> {
-    static PUBLISHED: OnceLock<Option<Published>> = OnceLock::new();
-    PUBLISHED.get_or_init(import).as_ref()
+fn published() -> &'static Published {
+    static PUBLISHED: OnceLock<Published> = OnceLock::new();
+    PUBLISHED.get_or_init(import)
 }
 
-fn import() -> Option<Published> {
+fn import() -> Published {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/study-csv");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: {} is not here", folder.display());
-        return None;
-    };
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("parsed_"));
     paths.sort();
@@ -57,7 +55,7 @@ fn import() -> Option<Published> {
     let results = Results::read(&[out.path().to_owned()]).unwrap();
     let report = Report::of(&results);
     let counts = files.iter().zip(&imported).map(|(file, one)| (file.stem(), one.counts));
-    Some(Published { counts: counts.collect(), results, report })
+    Published { counts: counts.collect(), results, report }
 }
 
 fn setting<'a>(report: &'a Report, title: &str) -> &'a Setting {
@@ -82,8 +80,9 @@ fn rounded(values: &[f64]) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn the_counts_of_faults_are_known() {
-    let Some(published) = published() else { return };
+    let published = published();
     let of = |file: &str| published.counts.iter().find(|(name, _)| name == file).unwrap().1;
     let long = of(LONG);
     assert_eq!((long.n_row, long.n_back_filled), (957, 20));
@@ -112,8 +111,9 @@ fn the_counts_of_faults_are_known() {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn figure_3_recompilations() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     let of = |title: &str, batcher: &str| bars(report, "recompilations", title, batcher);
     let qm9 = "painn on qm9, gpu_a100, 2M steps";
     assert_eq!(of(qm9, "dynamic"), [0.0; 4]);
@@ -133,8 +133,9 @@ fn figure_3_recompilations() {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn figure_5_speed_ups_of_painn() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     let of = |data: &str, batcher| {
         let title = format!("painn on {data}, gpu_a100, 2M steps");
         rounded(&bars(report, "speed-up", &title, batcher))
@@ -148,8 +149,9 @@ fn figure_5_speed_ups_of_painn() {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn times_of_the_table_of_painn() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     let setting = setting(report, "painn on qm9, gpu_a100, 2M steps");
     let group = setting.group("static-2^N", Some(128)).unwrap();
     assert_eq!(group.n_run, 10);
@@ -165,8 +167,9 @@ fn times_of_the_table_of_painn() {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn t_tests_of_the_last_errors() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     let compare = |errors| {
         let all = compare_errors(&report.settings, errors);
         let is_long = |c: &Comparison| {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use batchlab_testkit::fixture;
+
 use super::*;
 use crate::{PROPERTIES, Target};
 
@@ -357,26 +359,13 @@ fn a_folder_is_read_by_name() {
     assert!(error.to_string().contains("dsgdb9nsd_000050.xyz holds no molecule"), "{error}");
 }
 
-/// The folder with the collected files, where the checkout has one beside it.
-#[allow(clippy::print_stderr, reason = "a test that checks nothing should say so")]
-fn collected(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data/qm9").join(name);
-    if !path.exists() {
-        eprintln!("skipped: the collected file {name} is not beside this checkout");
-        return None;
-    }
-    Some(path)
-}
-
 fn all(path: &Path) -> Vec<Molecule> {
     Molecules::open(path).expect("a source").collect::<Result<_, _>>().expect("real files")
 }
 
 #[test]
 fn real_raw_files_are_read() {
-    let Some(folder) = collected("raw_xyz") else {
-        return;
-    };
+    let folder = fixture("qm9_raw");
     let molecules = all(&folder);
     let indices: Vec<_> = molecules.iter().filter_map(|m| m.gdb_index).collect();
     assert_eq!(indices, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 5000, 5001, 5002, 5003, 5004]);
@@ -397,17 +386,22 @@ fn real_raw_files_are_read() {
 
 #[test]
 fn real_extended_files_are_read() {
-    if let Some(path) = collected("metatrain_qm9_reduced_100.xyz") {
-        let molecules = all(&path);
-        assert_eq!(molecules.len(), 100);
-        assert!(molecules.iter().all(|m| m.gdb_index.is_none()));
-        assert_eq!(properties(&molecules[0])[10].to_bits(), (-40.478_93_f64).to_bits());
-    }
-    let Some(path) = collected("qm9_joined.extxyz.xz") else {
-        return;
-    };
-    let molecules = all(&path);
-    assert_eq!(molecules.len(), 14_170);
+    let molecules = all(&fixture("qm9_metatrain_100.xyz.xz"));
+    assert_eq!(molecules.len(), 100);
+    assert!(molecules.iter().all(|m| m.gdb_index.is_none()));
+    assert_eq!(properties(&molecules[0])[10].to_bits(), (-40.478_93_f64).to_bits());
+    check_extended("data/qm9_sample.extxyz.xz", 2000);
+}
+
+#[test]
+#[ignore = "reads a whole collection, which is not part of the project, in ../shared/data"]
+fn all_extended_molecules_are_read() {
+    check_extended("../shared/data/qm9/qm9_joined.extxyz.xz", 14_170);
+}
+
+fn check_extended(path: &str, n: usize) {
+    let molecules = all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path));
+    assert_eq!(molecules.len(), n);
     for molecule in &molecules {
         let [.., gap] = properties(molecule)[5..8] else { panic!("three columns") };
         assert!(
