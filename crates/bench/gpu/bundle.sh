@@ -5,13 +5,13 @@
 #   crates/bench/gpu/bundle.sh [FOLDER]       makes target/gpu-bundle.tar.gz of target/gpu-bundle
 #   tar xzf gpu-bundle.tar.gz && gpu-bundle/run.sh RESULTS      there
 #
-# The golden files come from BATCHLAB_GOLDEN or ../shared/golden; without them they are left out.
+# BATCHLAB_GOLDEN names a folder with other golden files than ours.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 cd "$root"
 bundle=${1:-target/gpu-bundle}
-golden=${BATCHLAB_GOLDEN:-../shared/golden}
+golden=${BATCHLAB_GOLDEN:-crates/testkit/golden}
 models="model-schnet model-mpeu model-painn"
 release=${CARGO_TARGET_DIR:-target}/release
 
@@ -44,7 +44,8 @@ for line in sys.stdin:
 cp -r configs data "$bundle/"
 cp -r crates/bench/peers "$bundle/peers"
 rm -rf "$bundle"/peers/{.venv,__pycache__}
-if [ -d "$golden" ]; then cp -r "$golden" "$bundle/golden"; chmod -R u+w "$bundle/golden"; fi
+cp -r "$golden" "$bundle/golden"
+chmod -R u+w "$bundle/golden"
 python3 -m pip download --quiet --disable-pip-version-check --no-deps -d "$bundle/wheels" jraph==0.0.6.dev0
 cp "$here/run.sh" "$bundle/"
 git rev-parse HEAD > "$bundle/commit"

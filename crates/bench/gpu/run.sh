@@ -25,7 +25,7 @@ for folder in /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
 done
 export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
 export BATCHLAB_TEST_DEVICE=cuda:0
-[ -d golden ] && export BATCHLAB_GOLDEN=$here/golden
+export BATCHLAB_GOLDEN=$here/golden
 
 step() { # name, command ...
   local name=$1 start=$SECONDS; shift

@@ -1,11 +1,12 @@
 """Golden files of the study's program: parameters by batchlab's names, the batch, what comes out.
 
-    golden.py [folder]      compares the models in JAX and PyTorch with every file of the folder
+    golden.py [folder]      compares the models in JAX and PyTorch with the files of the folder
 
-The folder is ../shared/golden beside the workspace, or what BATCHLAB_GOLDEN names.
+The folder is crates/testkit/golden, or what BATCHLAB_GOLDEN names.
 """
 
 import json
+import lzma
 import os
 import pathlib
 import re
@@ -17,8 +18,11 @@ TYPES = {"F64": np.float64, "F32": np.float32, "I32": np.int32, "U32": np.uint32
 
 
 def read_safetensors(path):
-    """Arrays by name, and the metadata. The format is a length, a table in JSON, and the bytes."""
+    """Arrays by name, and the metadata. The format is a length, a table in JSON, and the bytes; a
+    file that ends in .xz is packed."""
     data = pathlib.Path(path).read_bytes()
+    if str(path).endswith(".xz"):
+        data = lzma.decompress(data)
     start = 8 + int.from_bytes(data[:8], "little")
     table = json.loads(data[8:start])
     metadata = table.pop("__metadata__", {})
@@ -121,14 +125,12 @@ LIMITS = {"prediction": 1e-5, "loss": 1e-5, "gradient": 1e-4, "Adam": 1e-5}
 
 
 def files():
-    root = pathlib.Path(__file__).resolve().parents[3]
+    """Name and path of both files of each model."""
+    ours = pathlib.Path(__file__).resolve().parents[2] / "testkit/golden"
     given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BATCHLAB_GOLDEN")
-    folder = pathlib.Path(given or root / "../shared/golden")
-    if not given and not folder.is_dir():
-        print(f"skipped: {folder} does not exist; name a folder or set BATCHLAB_GOLDEN")
-        sys.exit(0)
-    found = sorted(folder.glob("*.safetensors"))
-    return found or sys.exit(f"no golden files in {folder}")
+    for name in [f"{model}_{data}" for model in VARIANTS for data in ("qm9", "aflow")]:
+        path = pathlib.Path(given or ours) / f"{name}.safetensors"
+        yield name, path if path.exists() else path.with_name(f"{path.name}.xz")
 
 
 def main():
@@ -136,16 +138,16 @@ def main():
     import models_torch
 
     wrong = []
-    for path in files():
+    for name, path in files():
         golden = Golden(path, np.float32)
-        for name, module in (("JAX", models_jax), ("PyTorch", models_torch)):
+        for peer, module in (("JAX", models_jax), ("PyTorch", models_torch)):
             for options in VARIANTS[golden.model]:
                 training = module.Training(golden.model, options, golden.parameters, golden.batch,
                                            golden.learning_rate)
                 found = errors(golden, training)
-                print(f"{path.stem:<14} {name:<8} {options!s:<20}",
+                print(f"{name:<14} {peer:<8} {options!s:<20}",
                       "  ".join(f"{what} {error:.1e}" for what, error in found.items()))
-                wrong += [f"{path.stem} {name} {what} {error:.1e}"
+                wrong += [f"{name} {peer} {what} {error:.1e}"
                           for what, error in found.items() if not error <= LIMITS[what]]
     if wrong:
         sys.exit("beyond " + str(LIMITS) + ":\n" + "\n".join(wrong))

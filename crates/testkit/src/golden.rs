@@ -1,38 +1,46 @@
-//! Golden numbers of the reference implementation.
+//! Golden numbers of the reference programs; `golden/README.md` says what made them.
 
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
+use liblzma::read::XzDecoder;
 use serde::Deserialize;
 
-/// Golden files whose name starts with `prefix` and ends with `suffix`.
+/// The data sets of golden files: `<what>_<data set>.<suffix>`.
+pub const DATA: [&str; 2] = ["qm9", "aflow"];
+
+/// A golden file such as `schnet_qm9.safetensors`, unpacked.
 ///
-/// The folder is `BATCHLAB_GOLDEN`, or `../shared/golden` beside the workspace. Without the
-/// variable a missing folder skips the check, loudly; with it, missing files are a failure.
+/// It lies in this crate, or in the folder that `BATCHLAB_GOLDEN` names; there it may be packed too,
+/// as `schnet_qm9.safetensors.xz`.
+///
+/// # Panics
+/// The file is absent or damaged: a comparison with nothing would pass.
 #[must_use]
-pub fn files(prefix: &str, suffix: &str) -> Vec<PathBuf> {
-    let named = std::env::var_os("BATCHLAB_GOLDEN").map(PathBuf::from);
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
-    let folder = named.clone().unwrap_or(default);
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        assert!(
-            named.is_none(),
-            "BATCHLAB_GOLDEN names {}, which cannot be read",
+pub fn open(name: &str) -> Vec<u8> {
+    let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let folder = env::var_os("BATCHLAB_GOLDEN").map_or_else(ours, PathBuf::from);
+    read(&folder, name).unwrap_or_else(|error| {
+        panic!(
+            "the golden file {name} of {}: {error}; BATCHLAB_GOLDEN can name another folder",
             folder.display()
-        );
-        eprintln!("SKIPPED: no golden files; set BATCHLAB_GOLDEN to their folder");
-        return Vec::new();
-    };
-    let mut files: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
-    files.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(prefix) && name.ends_with(suffix)
-    });
-    files.sort();
-    assert!(!files.is_empty(), "no {prefix}*{suffix} in {}", folder.display());
-    files
+        )
+    })
 }
 
-/// One `batchers_*.json`: what the reference program does with one stream of graphs.
+fn read(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
+    match fs::read(folder.join(name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        read => return read,
+    }
+    let mut bytes = Vec::new();
+    let packed = fs::File::open(folder.join(format!("{name}.xz")))?;
+    XzDecoder::new(packed).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// `batchers_*.json`: what the reference program does with one stream of graphs.
 #[derive(Debug, Deserialize)]
 pub struct BatcherGolden {
     /// Nodes and edges of each graph, in the order of the stream.
@@ -51,11 +59,11 @@ pub struct BatcherResult {
 }
 
 impl BatcherGolden {
-    /// Reads one file.
+    /// Reads the file of a data set; see [`DATA`].
     #[must_use]
-    pub fn read(path: &std::path::Path) -> Self {
-        let text = std::fs::read_to_string(path).expect("a golden file can be read");
-        serde_json::from_str(&text).expect("a golden file has the stated form")
+    pub fn open(data: &str) -> Self {
+        let text = open(&format!("batchers_{data}.json"));
+        serde_json::from_slice(&text).expect("a golden file has the stated form")
     }
 
     /// Algorithm, B and result, for every key that starts with `prefix`.
@@ -68,5 +76,65 @@ impl BatcherGolden {
             let size = size.parse().expect("the batch size is a number");
             algorithm.starts_with(prefix).then_some((algorithm, size, result))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    #[test]
+    fn absent_and_damaged_files_are_errors() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = read(folder.path(), "a.json").expect_err("nothing is there");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        let packed = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/batchers_qm9.json.xz");
+        let packed = fs::read(packed).expect("a golden file");
+        let cut_off = &packed[..packed.len() - 20];
+        fs::write(folder.path().join("a.json.xz"), cut_off).expect("room");
+        assert!(read(folder.path(), "a.json").is_err());
+        fs::write(folder.path().join("a.json.xz"), packed).expect("room");
+        assert_eq!(read(folder.path(), "a.json").expect("packed"), open("batchers_qm9.json"));
+        fs::write(folder.path().join("a.json"), "plain").expect("room");
+        assert_eq!(read(folder.path(), "a.json").expect("plain"), b"plain");
+    }
+
+    #[test]
+    fn files_at_node_level_are_whole() {
+        for model in ["gcn", "sage", "gat"] {
+            for part in ["full", "sub"] {
+                let bytes = open(&format!("{model}_cora_{part}.safetensors"));
+                let (_, header) = SafeTensors::read_metadata(&bytes).expect("safetensors");
+                let said = header.metadata().as_ref().expect("metadata");
+                let tensors = SafeTensors::deserialize(&bytes).expect("safetensors");
+                let shape = |name: &str| tensors.tensor(name).expect(name).shape().to_vec();
+                let mut n_parameter = 0;
+                for name in tensors.names() {
+                    if let Some(name) = name.strip_prefix("param.") {
+                        let of_parameter = shape(&format!("param.{name}"));
+                        assert_eq!(shape(&format!("grad.{name}")), of_parameter, "{name}");
+                        n_parameter += of_parameter.iter().product::<usize>();
+                    }
+                }
+                assert_eq!(
+                    (&said["model"], &said["params"]),
+                    (&model.into(), &n_parameter.to_string())
+                );
+                let rows = shape("input.output_row");
+                assert_eq!(shape("output.prediction")[0], rows[0]);
+                for regularised in ["", "_reg0", "_reg0.1", "_reg0.1_all"] {
+                    let losses = format!("output.loss_after_adam_steps{regularised}");
+                    assert_eq!(shape(&losses), [11], "{losses}");
+                }
+            }
+        }
+        let batches: serde_json::Value =
+            serde_json::from_slice(&open("ibmb_cora.json")).expect("JSON");
+        let batches = batches.as_object().expect("an object");
+        for part in ["ppr", "node_wise", "batch_wise", "cluster_gcn", "schedule", "path", "tiny"] {
+            assert!(batches.contains_key(part), "{part}");
+        }
     }
 }

@@ -25,7 +25,7 @@ const GRADIENT: f64 = 1e-4;
 /// What golden files need to know about a model.
 #[derive(Clone, Copy)]
 pub struct GoldenModel {
-    /// Files are called `<name>_*.safetensors`.
+    /// Files are called `<name>_<data set>.safetensors`.
     pub name: &'static str,
     /// The model with the sizes of a file.
     pub open: fn(&GoldenFile<'_>) -> Result<Box<dyn Model>, String>,
@@ -46,24 +46,20 @@ struct Deviation {
 /// tensors.
 pub fn check(model: &GoldenModel) {
     let mut worst: BTreeMap<String, (Deviation, String)> = BTreeMap::new();
-    for path in golden::files(&format!("{}_", model.name), ".safetensors") {
-        let bytes = std::fs::read(&path).expect("a golden file can be read");
+    for file in files(model) {
         let deviations =
-            compare(model, &bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
+            compare(model, &golden::open(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         for deviation in deviations {
             match worst.get(&deviation.group) {
                 // NaN is the largest of all.
                 Some((known, _)) if known.error.is_nan() || deviation.error <= known.error => {}
                 _ => {
-                    worst.insert(deviation.group.clone(), (deviation, file.to_string()));
+                    worst.insert(deviation.group.clone(), (deviation, file.clone()));
                 }
             }
         }
     }
-    if !worst.is_empty() {
-        eprintln!("{}: largest relative error per group of tensors", model.name);
-    }
+    eprintln!("{}: largest relative error per group of tensors", model.name);
     for (Deviation { group, error, limit }, file) in worst.values() {
         eprintln!("  {group:<28} {error:.1e} of at most {limit:.0e}  {file}");
     }
@@ -78,8 +74,8 @@ pub fn check(model: &GoldenModel) {
 /// Checks that [`check`] would notice a tensor that a file lacks, and one that the model lacks.
 /// `parameter` is the name of any parameter in the files, without `param.`.
 pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
-    for path in golden::files(&format!("{}_", model.name), ".safetensors") {
-        let bytes = std::fs::read(&path).expect("a golden file can be read");
+    for file in files(model) {
+        let bytes = golden::open(&file);
         let file = GoldenFile::new(&bytes).expect("a golden file has the stated form");
         let ours = our_name(model, parameter);
         for missing in [
@@ -97,6 +93,10 @@ pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
         let error = compare(model, &more).expect_err("a parameter too many");
         assert!(error.contains("nobody/knows/this.w"), "{error}");
     }
+}
+
+fn files(model: &GoldenModel) -> impl Iterator<Item = String> {
+    golden::DATA.iter().map(|data| format!("{}_{data}.safetensors", model.name))
 }
 
 fn compare(model: &GoldenModel, bytes: &[u8]) -> Result<Vec<Deviation>, String> {

@@ -1,9 +1,9 @@
-//! Contract checks, strategies for random input, and golden files.
+//! Contract checks, strategies for random input, golden files, and real files for readers.
 //!
 //! Only ever a dev-dependency: a plugin's tests write one line and learn whether it keeps the
 //! contract ([`conformance`](mod@conformance) for batchers, [`model`](mod@model) for models).
 
-#![allow(clippy::print_stderr, reason = "skipped checks must be seen in the test log")]
+#![allow(clippy::print_stderr, reason = "measured errors are seen in the test log")]
 #![allow(clippy::missing_panics_doc, reason = "a check reports a broken contract by a panic")]
 
 pub mod batcher;
@@ -16,3 +16,11 @@ pub mod model;
 pub mod nodes;
 pub mod rows;
 pub mod two_nodes;
+
+use std::path::{Path, PathBuf};
+
+/// A real file for tests of readers; `fixtures/README.md` names them.
+#[must_use]
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}

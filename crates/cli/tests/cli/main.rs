@@ -14,13 +14,10 @@ mod new;
 mod output;
 mod outside;
 mod plan;
-mod readers;
 mod report;
 mod resume;
 mod run;
 mod small_run;
 mod standalone;
-#[path = "../../../report/tests/it/study.rs"]
-mod study;
 mod sweep;
 mod trained;

@@ -1,6 +1,7 @@
 //! Figures 3 and 5 of the study come out of our tables to the digit: always from the mean of every
-//! group of its runs (`groups.csv`), and from the authors' own files where they are at hand. Those
-//! are not part of the project; without them the tests that need them say so and end.
+//! group of its runs (`groups.csv`), and from the authors' own files. Those name no licence and are
+//! not part of the project: `cargo test --release -p batchlab-published -- --ignored` tests them where
+//! they lie in `../shared/data/study-csv`.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -26,23 +27,19 @@ struct Published {
 }
 
 /// The authors' files, imported once.
-fn published() -> Option<&'static Published> {
-    static PUBLISHED: OnceLock<Option<Published>> = OnceLock::new();
-    PUBLISHED.get_or_init(of_files).as_ref()
+fn published() -> &'static Published {
+    static PUBLISHED: OnceLock<Published> = OnceLock::new();
+    PUBLISHED.get_or_init(of_files)
 }
 
-fn of_files() -> Option<Published> {
+fn of_files() -> Published {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/study-csv");
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        // Not by `eprintln!`, which is not shown for a test that passes.
-        let text = format!("\nSKIPPED: the files of the study are not in {}\n", folder.display());
-        std::io::stderr().write_all(text.as_bytes()).unwrap();
-        return None;
-    };
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.file_name().unwrap().to_string_lossy().starts_with("parsed_"));
     paths.sort();
-    Some(import(&paths))
+    import(&paths)
 }
 
 /// Through Parquet.
@@ -161,6 +158,7 @@ fn rounded(values: &[f64]) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn the_counts_of_faults_are_known() {
     let Some(published) = published() else { return };
     let of = |file: &str| published.counts.iter().find(|(name, _)| name == file).unwrap().1;
@@ -198,15 +196,17 @@ fn figures_3_and_5_from_the_means_of_groups() {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn figures_3_and_5_from_the_files() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     assert_figure_3(report);
     assert_figure_5(report);
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn the_means_of_groups_are_those_of_the_files() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     for of in groups() {
         let steps = if of.n_step == 100_000 { "100k" } else { "2M" };
         let title = format!("{} on {}, gpu_a100, {steps} steps", of.model, of.dataset);
@@ -255,8 +255,9 @@ fn assert_figure_5(report: &Report) {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn times_of_the_table_of_painn() {
-    let Some(Published { report, .. }) = published() else { return };
+    let Published { report, .. } = published();
     let setting = setting(report, "painn on qm9, gpu_a100, 2M steps");
     let group = setting.group("static-2^N", Some(128)).unwrap();
     assert_eq!(group.n_run, 10);
@@ -272,8 +273,9 @@ fn times_of_the_table_of_painn() {
 }
 
 #[test]
+#[ignore = "reads the authors' files, which are not part of the project"]
 fn t_tests_of_the_last_errors() {
-    let Some(Published { report, results, .. }) = published() else { return };
+    let Published { report, results, .. } = published();
     let compare = |settings: &[Setting]| {
         let all = compare_errors(settings);
         let is_long = |c: &Comparison| {

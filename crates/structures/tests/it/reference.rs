@@ -1,20 +1,12 @@
-//! Real files of every format. They lie beside the working copy; without them these tests say so
-//! and pass.
+//! Real files of every format: beginnings of collections, and the collections themselves.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "in a test")]
+#![allow(clippy::unwrap_used, reason = "in a test")]
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use batchlab_structures::{Entry, Read, read};
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    if !path.exists() {
-        eprintln!("skipped: {} does not exist", path.display());
-    }
-    path.exists().then_some(path)
-}
+use batchlab_testkit::fixture;
 
 fn all(path: &Path) -> (Vec<Entry>, Read) {
     let mut entries = Vec::new();
@@ -32,8 +24,7 @@ fn n_atom(entry: &Entry) -> usize {
 
 #[test]
 fn a_relaxed_structure_agrees_with_its_entry() {
-    let Some(folder) = shared("aflow/nomad_Ag1Co1O2") else { return };
-    let (entries, counts) = all(&folder);
+    let (entries, counts) = all(&fixture("nomad_Ag1Co1O2"));
     assert_eq!(counts, Read { n_file: 4, n_other: 0 });
     let contcar = entries.iter().find(|e| e.path.ends_with("CONTCAR.relax.vasp")).unwrap();
     let contcar = contcar.structure.as_ref().unwrap();
@@ -55,37 +46,52 @@ fn a_relaxed_structure_agrees_with_its_entry() {
 
 #[test]
 fn rows_of_a_pull_without_geometry() {
-    let Some(path) = shared("aflow/aflow_icsd_rows.csv") else { return };
-    let (entries, _) = all(&path);
-    assert_eq!(entries.len(), 9256);
-    assert!(entries.iter().all(|e| e.structure.is_none() && e.number("Egap").unwrap().is_some()));
-    let (reply, _) = all(&shared("aflow/aflux/data0.json").unwrap());
+    check_rows(&fixture("aflow_icsd_300.csv.xz"), 300);
+    let (reply, _) = all(&fixture("aflux_reply.json"));
     assert_eq!((reply.len(), reply[0].number("Egap").unwrap()), (20, Some(6.8531)));
+}
+
+fn check_rows(path: &Path, n: usize) {
+    let (entries, _) = all(path);
+    assert_eq!(entries.len(), n);
+    assert!(entries.iter().all(|e| e.structure.is_none() && e.number("Egap").unwrap().is_some()));
 }
 
 #[test]
 fn crystals_in_tables_of_cif() {
-    let Some(path) = shared("aflow/standins/cdvae_perov_5_val.csv.xz") else { return };
-    let (entries, _) = all(&path);
-    assert_eq!(entries.len(), 3787);
+    check_perovskites(&fixture("perov_5_100.csv.xz"), 100);
+    check_carbon(&fixture("carbon_24_100.csv.xz"), (100, Some(22)));
+}
+
+fn check_perovskites(path: &Path, n: usize) {
+    let (entries, _) = all(path);
+    assert_eq!(entries.len(), n);
     assert!(entries.iter().all(|e| n_atom(e) == 5 && e.number("heat_ref").unwrap().is_some()));
-    let (carbon, _) = all(&shared("aflow/standins/cdvae_carbon_24_val.csv.xz").unwrap());
-    assert_eq!((carbon.len(), carbon.iter().map(n_atom).max()), (2032, Some(24)));
+}
+
+/// Number of crystals, and atoms of the largest.
+fn check_carbon(path: &Path, sizes: (usize, Option<usize>)) {
+    let (carbon, _) = all(path);
+    assert_eq!((carbon.len(), carbon.iter().map(n_atom).max()), sizes);
     assert!(carbon.iter().all(|e| e.number("energy_per_atom").unwrap().is_some()));
 }
 
 #[test]
 fn molecules_of_a_database_and_of_extended_xyz() {
-    let Some(path) = shared("qm9/qm9_ase_first1000.db") else { return };
-    let (rows, _) = all(&path);
-    assert_eq!((rows.len(), n_atom(&rows[0])), (1000, 8));
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/qm9_sample.extxyz.xz");
+    check_molecules(&fixture("qm9_ase_20.db"), 20, &sample, 2000);
+}
+
+fn check_molecules(database: &Path, n_row: usize, extended: &Path, n_extended: usize) {
+    let (rows, _) = all(database);
+    assert_eq!((rows.len(), n_atom(&rows[0])), (n_row, 8));
     assert!(rows.iter().all(|e| e.structure.as_ref().unwrap().cell.is_none()));
     assert!(
         rows.iter()
             .all(|e| e.number("U0").unwrap().is_some() && e.number("gap").unwrap().is_some())
     );
-    let (joined, _) = all(&shared("qm9/qm9_joined.extxyz.xz").unwrap());
-    assert_eq!(joined.len(), 14_170);
+    let (joined, _) = all(extended);
+    assert_eq!(joined.len(), n_extended);
     assert!(joined.iter().all(|e| e.number("U0").unwrap().is_some()));
     // The same molecule from both.
     let ethane = joined
@@ -106,4 +112,17 @@ fn molecules_of_a_database_and_of_extended_xyz() {
     for (a, b) in ethane.position.as_flattened().iter().zip(row.position.as_flattened()) {
         assert!((a - b).abs() < 1e-9, "{a} {b}");
     }
+}
+
+#[test]
+#[ignore = "reads whole collections, which are not part of the project, in ../shared/data"]
+fn whole_collections() {
+    let shared = |name: &str| -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name)
+    };
+    check_rows(&shared("aflow/aflow_icsd_rows.csv"), 9256);
+    check_perovskites(&shared("aflow/standins/cdvae_perov_5_val.csv.xz"), 3787);
+    check_carbon(&shared("aflow/standins/cdvae_carbon_24_val.csv.xz"), (2032, Some(24)));
+    let joined = shared("qm9/qm9_joined.extxyz.xz");
+    check_molecules(&shared("qm9/qm9_ase_first1000.db"), 1000, &joined, 14_170);
 }

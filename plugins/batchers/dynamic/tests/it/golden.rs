@@ -7,8 +7,8 @@ use batchlab_testkit::{batcher, golden};
 #[test]
 fn golden_batches_of_jraph() {
     let mut n_batch = 0;
-    for file in golden::files("batchers_", ".json") {
-        let golden = golden::BatcherGolden::read(&file);
+    for data in golden::DATA {
+        let golden = golden::BatcherGolden::open(data);
         let view = batcher::view(&golden.sizes);
         for (_, batch_size, expected) in golden.of("dynamic") {
             let config = format!("batch_size = {batch_size}");
@@ -26,7 +26,7 @@ fn golden_batches_of_jraph() {
                 let padded = [shape.n_node, shape.n_edge, shape.n_graph];
                 got.push([first, sizes[0], sizes[1], sizes[2], padded[0], padded[1], padded[2]]);
             }
-            assert_eq!(got, expected.batches, "{} B={batch_size}", file.display());
+            assert_eq!(got, expected.batches, "{data} B={batch_size}");
             n_batch += got.len();
         }
     }

@@ -27,13 +27,13 @@ fn row(plan: &BatchPlan) -> [u32; 7] {
 #[test]
 fn golden_batches_of_the_study() {
     let mut n_batch = 0;
-    for file in golden::files("batchers_", ".json") {
-        let golden = golden::BatcherGolden::read(&file);
+    for data in golden::DATA {
+        let golden = golden::BatcherGolden::open(data);
         let view = batcher::view(&golden.sizes);
         for (algorithm, batch_size, expected) in golden.of("static") {
             let plans = batcher::evaluate(&*open(algorithm, batch_size), &view);
             let got: Vec<[u32; 7]> = plans.iter().map(row).collect();
-            assert_eq!(got, expected.batches, "{} {algorithm} B={batch_size}", file.display());
+            assert_eq!(got, expected.batches, "{data} {algorithm} B={batch_size}");
             n_batch += got.len();
         }
     }

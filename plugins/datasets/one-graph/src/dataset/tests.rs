@@ -220,20 +220,13 @@ fn what_is_no_archive_is_refused() {
     assert!(matches!(absent.load(&LoadContext::new()), Err(DatasetError::NotFound { .. })));
 }
 
-/// Larger files of the same format, where they are at hand.
 #[test]
+#[ignore = "reads larger graphs, which are not part of the project, in ../shared/data/graphs"]
 fn other_graphs_of_this_format_load() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data/graphs");
     for (name, n_node, n_edge) in [("amazon_photo", 7650, 238_162), ("dblp", 17_716, 105_734)] {
-        let path = folder.join(format!("{name}.npz"));
-        if !path.exists() {
-            #[allow(clippy::print_stderr, reason = "a skipped check is seen in the log")]
-            {
-                eprintln!("skipped: {name} is not at hand");
-            }
-            continue;
-        }
-        let graphs = load(&OneGraphFile { path: Some(path), ..OneGraphFile::default() });
+        let path = Some(folder.join(format!("{name}.npz")));
+        let graphs = load(&OneGraphFile { path, ..OneGraphFile::default() });
         assert_eq!((graphs.n_node(), one(&graphs).sender.len()), (n_node, n_edge));
         assert_eq!((graphs.dataset.as_str(), graphs.split.is_none()), (name, true));
     }

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use batchlab_testkit::fixture;
+
 use super::*;
 use crate::{PROPERTIES, Target};
 
@@ -357,15 +359,13 @@ fn a_folder_is_read_by_name() {
     assert!(error.to_string().contains("dsgdb9nsd_000050.xyz holds no molecule"), "{error}");
 }
 
-/// The folder with the collected files, where the checkout has one beside it.
-#[allow(clippy::print_stderr, reason = "a test that checks nothing should say so")]
-fn collected(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/data/qm9").join(name);
-    if !path.exists() {
-        eprintln!("skipped: the collected file {name} is not beside this checkout");
-        return None;
-    }
-    Some(path)
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}
+
+/// The molecules that come with the project.
+fn sample() -> PathBuf {
+    root().join("data/qm9_sample.extxyz.xz")
 }
 
 fn all(path: &Path) -> Vec<Molecule> {
@@ -374,9 +374,7 @@ fn all(path: &Path) -> Vec<Molecule> {
 
 #[test]
 fn real_raw_files_are_read() {
-    let Some(folder) = collected("raw_xyz") else {
-        return;
-    };
+    let folder = fixture("qm9_raw");
     let molecules = all(&folder);
     let indices: Vec<_> = molecules.iter().filter_map(|m| m.gdb_index).collect();
     assert_eq!(indices, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 5000, 5001, 5002, 5003, 5004]);
@@ -397,17 +395,16 @@ fn real_raw_files_are_read() {
 
 #[test]
 fn real_extended_files_are_read() {
-    if let Some(path) = collected("metatrain_qm9_reduced_100.xyz") {
-        let molecules = all(&path);
-        assert_eq!(molecules.len(), 100);
-        assert!(molecules.iter().all(|m| m.gdb_index.is_none()));
-        assert_eq!(properties(&molecules[0])[10].to_bits(), (-40.478_93_f64).to_bits());
-    }
-    let Some(path) = collected("qm9_joined.extxyz.xz") else {
-        return;
-    };
-    let molecules = all(&path);
-    assert_eq!(molecules.len(), 14_170);
+    let molecules = all(&fixture("qm9_metatrain_100.xyz.xz"));
+    assert_eq!(molecules.len(), 100);
+    assert!(molecules.iter().all(|m| m.gdb_index.is_none()));
+    assert_eq!(properties(&molecules[0])[10].to_bits(), (-40.478_93_f64).to_bits());
+    check_extended(&sample(), 2000);
+}
+
+fn check_extended(path: &Path, n: usize) {
+    let molecules = all(path);
+    assert_eq!(molecules.len(), n);
     for molecule in &molecules {
         let [.., gap] = properties(molecule)[5..8] else { panic!("three columns") };
         assert!(
@@ -420,19 +417,18 @@ fn real_extended_files_are_read() {
 
 #[test]
 fn atomisation_energies_agree_with_the_published_ones() {
-    let (Some(joined), Some(table)) =
-        (collected("qm9_joined.extxyz.xz"), collected("molproppred_qm9_small.csv"))
-    else {
-        return;
-    };
+    assert_eq!(check_atomisation(&sample(), &fixture("qm9_atomisation_400.csv")), 400);
+}
+
+/// Number of molecules that both have.
+fn check_atomisation(molecules: &Path, table: &Path) -> usize {
     let text = std::fs::read_to_string(table).expect("a table");
     // From the right, because SMILES at the left could hold anything; kcal/mol.
     let published: std::collections::BTreeMap<u32, [f64; 4]> = text
         .lines()
         .skip(1)
         .map(|line| {
-            let index =
-                line.split(',').nth(1).and_then(|id| id.strip_prefix("gdb_")).expect("an id");
+            let index = line.split(',').find_map(|id| id.strip_prefix("gdb_")).expect("an id");
             let mut last = line.rsplit(',').map(|number| number.parse().expect("a number"));
             let mut energies: [f64; 4] =
                 std::array::from_fn(|_| last.next().expect("four columns"));
@@ -442,7 +438,7 @@ fn atomisation_energies_agree_with_the_published_ones() {
         .collect();
     let electronvolt_per_kcal = crate::ELECTRONVOLT_PER_HARTREE / 627.509_474;
     let mut n_compared = 0;
-    for molecule in all(&joined) {
+    for molecule in all(molecules) {
         let Some(energies) = molecule.gdb_index.and_then(|index| published.get(&index)) else {
             continue;
         };
@@ -457,21 +453,21 @@ fn atomisation_energies_agree_with_the_published_ones() {
         }
         n_compared += 1;
     }
-    assert!(n_compared > 10_000, "{n_compared}");
+    n_compared
 }
 
 /// The study's own form: energies in eV, less those of the free atoms.
 #[test]
 fn a_real_database_holds_the_same_molecules() {
-    let (Some(database), Some(joined)) =
-        (collected("qm9_ase_first1000.db"), collected("qm9_joined.extxyz.xz"))
-    else {
-        return;
-    };
-    let molecules = all(&database);
-    assert_eq!(molecules.len(), 1000);
+    assert_eq!(check_database(&fixture("qm9_ase_20.db"), 20, &sample()), 20);
+}
+
+/// Number of molecules that both have.
+fn check_database(database: &Path, n: usize, extended: &Path) -> usize {
+    let molecules = all(database);
+    assert_eq!(molecules.len(), n);
     let by_index: std::collections::BTreeMap<_, _> =
-        all(&joined).into_iter().map(|molecule| (molecule.gdb_index, molecule)).collect();
+        all(extended).into_iter().map(|molecule| (molecule.gdb_index, molecule)).collect();
     let mut n_compared = 0;
     for molecule in &molecules {
         let Some(same) = by_index.get(&molecule.gdb_index) else { continue };
@@ -483,7 +479,17 @@ fn a_real_database_holds_the_same_molecules() {
         }
         n_compared += 1;
     }
-    assert!(n_compared > 100, "{n_compared}");
+    n_compared
+}
+
+#[test]
+#[ignore = "reads whole collections, which are not part of the project, in ../shared/data"]
+fn whole_collections() {
+    let shared = |name: &str| root().join("../shared/data/qm9").join(name);
+    let joined = shared("qm9_joined.extxyz.xz");
+    check_extended(&joined, 14_170);
+    assert!(check_atomisation(&joined, &shared("molproppred_qm9_small.csv")) > 10_000);
+    assert!(check_database(&shared("qm9_ase_first1000.db"), 1000, &joined) > 100);
 }
 
 /// Opening a pipe without a writer would wait for ever; a name is no command for a terminal.

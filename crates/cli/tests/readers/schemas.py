@@ -1,16 +1,12 @@
-"""Checks configurations against a JSON schema, as editors do. Exits with 77 without the package
-jsonschema.
+"""Checks configurations against a JSON schema, as editors do.
 
 usage: schemas.py FILE... < schema
 """
 
-import importlib.util
 import json
 import sys
 import tomllib
 
-if importlib.util.find_spec("jsonschema") is None:
-    sys.exit(77)
 from jsonschema import Draft202012Validator
 
 schema = json.load(sys.stdin)

@@ -3,52 +3,86 @@
 //! The readers are Python packages: DuckDB, pandas and pyarrow, polars where it is installed, and
 //! safetensors for weights; jsonschema for the schemas that editors use.
 //! The interpreter is that of `BATCHLAB_PYTHON`, or of `.venv` in the folder of the workspace, or
-//! `python3`. Without the packages the test says so and passes; with `BATCHLAB_REQUIRE_READERS=1`
-//! it fails.
+//! `python3`. Tests whose packages it lacks are ignored, and say so; with
+//! `BATCHLAB_REQUIRE_READERS=1` they fail. A harness of its own makes this possible: that of Rust
+//! cannot ignore a test while it runs.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+#[path = "../../report/tests/it/study.rs"]
+mod study;
 
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use batchlab_core::record::Table;
-
-use crate::study::{self, Study};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 /// All that there are.
 const SINKS: &str = "sink=[{ name = \"parquet\" }, { name = \"csv\" }, { name = \"jsonl\" }]";
 
-/// The exit code of the script where a package is absent.
-const ABSENT: i32 = 77;
+fn main() -> ExitCode {
+    let tables = &["duckdb", "pandas", "pyarrow"];
+    let tests = vec![
+        test("every_reader_sees_the_same_tables", tables, every_reader_sees_the_same_tables),
+        test("queries_of_a_report_give_its_numbers", tables, check_numbers),
+        test("weights_are_read", &["safetensors", "numpy"], check_weights),
+        test("schemas_fit_the_files_that_come_along", &["jsonschema"], check_schemas),
+        test("the_snippet_for_duckdb_runs", &["duckdb"], || {
+            check_snippet("duckdb", "12 ('qm9', 'schnet', 'cpu', ")
+        }),
+        test("the_snippet_for_pandas_runs", &["pandas", "pyarrow"], || {
+            check_snippet("pandas", "static-2^N")
+        }),
+        test("the_snippet_for_polars_runs", &["polars"], || check_snippet("polars", "(12, 4)")),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
+}
 
-#[test]
-fn every_reader_sees_the_same_tables() {
+/// A test that is ignored where the interpreter lacks one of the packages.
+fn test(name: &str, packages: &'static [&str], check: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::ignorable_test(name, move || {
+        if let Some(missing) = missing(packages) {
+            let reason = format!(
+                "{missing}; install it in .venv, or name an interpreter in BATCHLAB_PYTHON"
+            );
+            if env::var("BATCHLAB_REQUIRE_READERS").as_deref() == Ok("1") {
+                return Err(reason.into());
+            }
+            return Ok(Completion::ignored_with(reason));
+        }
+        check();
+        Ok(Completion::Completed)
+    })
+}
+
+/// What the interpreter lacks.
+fn missing(packages: &[&str]) -> Option<String> {
+    const FIND: &str = "import importlib.util as i, sys\n\
+        print(*[name for name in sys.argv[1:] if i.find_spec(name) is None])";
     let python = python();
-    if let Err(reason) = find_readers(&python) {
-        let advice = format!(
-            "the readers of results were NOT tested: {reason}\n\
-             install them with `python3 -m venv .venv && .venv/bin/pip install duckdb pandas \
-             pyarrow safetensors`, or name an interpreter that has them in BATCHLAB_PYTHON"
-        );
-        assert!(env::var("BATCHLAB_REQUIRE_READERS").as_deref() != Ok("1"), "{advice}");
-        // Written past the test harness, which would keep it to itself.
-        let line = "=".repeat(72);
-        writeln!(std::io::stderr(), "{line}\nSKIPPED: {advice}\n{line}").expect("standard error");
-        return;
+    match Command::new(&python).args(["-c", FIND]).args(packages).output() {
+        Err(error) => Some(format!("{} does not start: {error}", python.display())),
+        Ok(output) if !output.status.success() => {
+            Some(format!("{} does not run", python.display()))
+        }
+        Ok(output) => match String::from_utf8_lossy(&output.stdout).trim() {
+            "" => None,
+            names => Some(format!("{} has no {names}", python.display())),
+        },
     }
+}
 
+fn every_reader_sees_the_same_tables() {
     let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = dir.path();
     for _ in 0..2 {
-        let mut run = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-        run.current_dir(root()).args(["run", "configs/smoke.toml", "training.steps=20"]);
-        run.args(["training.checkpoint={ steps = 20 }", SINKS, "--out"]);
-        succeed(run.arg(dir.path()));
+        short_run(dir);
     }
-
-    let mut check = Command::new(&python);
-    check.arg(script()).arg(dir.path());
+    let mut check = Command::new(python());
+    check.arg(script("check.py")).arg(dir);
     for table in Table::ALL {
         let columns: Vec<&str> = table.dictionary().1.iter().map(|column| column.name).collect();
         check.arg(format!("{table}={}", columns.join(",")));
@@ -59,17 +93,20 @@ fn every_reader_sees_the_same_tables() {
         let line = lines.lines().find(|line| line.starts_with(reader)).unwrap_or_default();
         assert!(line.contains("runs 2, steps 40,"), "{reader} sees other rows:\n{lines}");
     }
-    println!("{lines}");
-    check_queries(&python, dir.path());
-    println!("{}", check_text(&python, dir.path()));
-    check_weights(&python, dir.path());
-    check_numbers(&python);
-    check_snippets(&python);
-    check_schemas(&python);
+    check_queries(dir);
+    check_text(dir);
+}
+
+/// Twenty steps, with a checkpoint and all sinks.
+fn short_run(out: &Path) {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    run.current_dir(root()).args(["run", "configs/smoke.toml", "training.steps=20"]);
+    run.args(["training.checkpoint={ steps = 20 }", SINKS, "--out"]);
+    succeed(run.arg(out));
 }
 
 /// The schemas for editors take every configuration and study that comes with batchlab.
-fn check_schemas(python: &Path) {
+fn check_schemas() {
     for (folder, arguments) in
         [("configs", &["schema"][..]), ("configs/study", &["schema", "--study"])]
     {
@@ -81,55 +118,34 @@ fn check_schemas(python: &Path) {
             .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
             .collect();
         assert!(files.len() > 1, "no files in {folder}");
-        let mut check = Command::new(python);
-        check.arg(script().with_file_name("schemas.py")).args(&files);
-        let Some(lines) = given(&mut check, &schema) else {
-            writeln!(std::io::stderr(), "SKIPPED: jsonschema is absent, {folder} was NOT checked")
-                .expect("standard error");
-            assert!(env::var("BATCHLAB_REQUIRE_READERS").as_deref() != Ok("1"));
-            continue;
-        };
+        let lines = given(Command::new(python()).arg(script("schemas.py")).args(&files), &schema);
         assert!(lines.contains(&format!("{} files fit", files.len())), "{lines}");
     }
 }
 
-/// What a script says that gets `input`; none where a package that it needs is absent.
-fn given(script: &mut Command, input: &[u8]) -> Option<String> {
+/// What a script says that gets `input`.
+fn given(script: &mut Command, input: &[u8]) -> String {
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     // A script that ends early does not read all of it.
     let _ = script.stdin.take().unwrap().write_all(input);
     let output = script.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.code() == Some(ABSENT) {
-        return None;
-    }
     assert!(output.status.success(), "{said}");
-    Some(said)
+    said
 }
 
 /// What `batchlab sql` prints runs, on the study that comes with batchlab.
-fn check_snippets(python: &Path) {
-    let expected = [
-        ("duckdb", "12 ('qm9', 'schnet', 'cpu', "),
-        ("pandas", "static-2^N"),
-        ("polars", "(12, 4)"),
-    ];
-    for (tool, expected) in expected {
-        let mut print = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-        let print = print.current_dir(root()).args(["sql", "results/example", "--tool", tool]);
-        let mut script = Command::new(python);
-        script.arg(self::script().with_file_name("snippets.py")).arg(tool).current_dir(root());
-        let Some(lines) = given(&mut script, &succeed(print).stdout) else {
-            writeln!(std::io::stderr(), "SKIPPED: the snippet for {tool} was NOT run")
-                .expect("standard error");
-            continue;
-        };
-        assert!(lines.contains(expected), "{tool}: {lines}");
-    }
+fn check_snippet(tool: &str, expected: &str) {
+    let mut print = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    let print = print.current_dir(root()).args(["sql", "results/example", "--tool", tool]);
+    let mut run = Command::new(python());
+    run.arg(script("snippets.py")).arg(tool).current_dir(root());
+    let lines = given(&mut run, &succeed(print).stdout);
+    assert!(lines.contains(expected), "{tool}: {lines}");
 }
 
 /// CSV and JSON Lines, as a run writes them and as an export does, hold what Parquet holds.
-fn check_text(python: &Path, dir: &Path) -> String {
+fn check_text(dir: &Path) {
     let exported = dir.join("exported");
     std::fs::create_dir(&exported).unwrap();
     for format in ["csv", "jsonl"] {
@@ -151,7 +167,7 @@ fn check_text(python: &Path, dir: &Path) -> String {
             }
         }
     }
-    let output = succeed(Command::new(python).arg(script().with_file_name("text.py")).arg(dir));
+    let output = succeed(Command::new(python()).arg(script("text.py")).arg(dir));
     let lines = String::from_utf8_lossy(&output.stdout);
     for reader in ["duckdb", "pandas"] {
         for format in ["csv", "jsonl"] {
@@ -159,7 +175,6 @@ fn check_text(python: &Path, dir: &Path) -> String {
             assert!(lines.contains(&line), "{line} is missing:\n{lines}");
         }
     }
-    lines.into_owned()
 }
 
 fn names(folder: &Path) -> Vec<std::ffi::OsString> {
@@ -169,31 +184,24 @@ fn names(folder: &Path) -> Vec<std::ffi::OsString> {
     names
 }
 
-/// Python reads the weights, where it has safetensors; without it, this says so.
-fn check_weights(python: &Path, dir: &Path) {
-    let run = dir.join("runs").join(&names(&dir.join("runs"))[0]);
-    let weights = dir.join("weights.safetensors");
+fn check_weights() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    short_run(dir.path());
+    let runs = dir.path().join("runs");
+    let weights = dir.path().join("weights.safetensors");
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-    succeed(command.arg("weights").arg(run).arg("--out").arg(&weights));
-    let mut read = Command::new(python);
-    let output = read.arg(script().with_file_name("weights.py")).arg(&weights).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.code() == Some(ABSENT) {
-        writeln!(std::io::stderr(), "SKIPPED: weights were NOT read in Python: {said}")
-            .expect("standard error");
-        return;
-    }
-    assert!(output.status.success(), "{said}");
+    succeed(command.arg("weights").arg(runs.join(&names(&runs)[0])).arg("--out").arg(&weights));
+    let output = succeed(Command::new(python()).arg(script("weights.py")).arg(&weights));
     let n_parameter: usize = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
     assert!(n_parameter > 1000, "{n_parameter}");
 }
 
 /// The queries under the figures of a report, and under its verdict, give the figures' numbers; here
 /// for invented runs, of which some are left out. On tables of an older version they still run.
-fn check_numbers(python: &Path) {
+fn check_numbers() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for batch_size in [16, 32] {
-        let study = Study { batch_size, ..Study::default() };
+        let study = study::Study { batch_size, ..study::Study::default() };
         study::write(dir.path(), &study, |run| {
             if run.batcher == "static-constant" && run.repeat == Some(1) {
                 run.n_attempt = Some(2);
@@ -202,7 +210,7 @@ fn check_numbers(python: &Path) {
     }
     let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
     let report = report.arg("report").arg(dir.path()).args(["--json", "--compile-cost", "0.002"]);
-    let lines = fed(python, "figures.py", dir.path(), &succeed(report).stdout);
+    let lines = fed("figures.py", dir.path(), &succeed(report).stdout);
     for figure in ["attribution", "stages", "blocks", "what-if", "waiting", "throughput", "curves"]
     {
         let line = lines.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(' '));
@@ -215,34 +223,18 @@ fn check_numbers(python: &Path) {
 }
 
 /// What a script says of a folder and a report.
-fn fed(python: &Path, name: &str, dir: &Path, report: &[u8]) -> String {
-    let mut script = Command::new(python);
-    script.arg(self::script().with_file_name(name)).arg(dir);
-    given(&mut script, report).unwrap_or_else(|| panic!("{name} lacks a package"))
+fn fed(name: &str, dir: &Path, report: &[u8]) -> String {
+    given(Command::new(python()).arg(script(name)).arg(dir), report)
 }
 
 /// The queries under the figures of a report give rows.
-fn check_queries(python: &Path, dir: &Path) {
+fn check_queries(dir: &Path) {
     let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
     let report = succeed(report.arg("report").arg(dir).arg("--json"));
-    let lines = fed(python, "queries.py", dir, &report.stdout);
+    let lines = fed("queries.py", dir, &report.stdout);
     // Two runs of one strategy: one row each.
     for figure in ["throughput 1", "speed-up 1", "times 1", "recompilations 1", "padding 1"] {
         assert!(lines.lines().any(|line| line == figure), "{figure} is missing:\n{lines}");
-    }
-}
-
-/// Whether the interpreter has the packages; why not, if it has not.
-fn find_readers(python: &Path) -> Result<(), String> {
-    let output = Command::new(python)
-        .arg(script())
-        .output()
-        .map_err(|error| format!("cannot start {}: {error}", python.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    match output.status.code() {
-        Some(0) => Ok(()),
-        Some(ABSENT) => Err(said),
-        _ => panic!("{} {}: {}\n{said}", python.display(), script().display(), output.status),
     }
 }
 
@@ -268,8 +260,8 @@ fn python() -> PathBuf {
     }
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/readers/check.py")
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/readers").join(name)
 }
 
 fn root() -> PathBuf {
