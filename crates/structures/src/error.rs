@@ -104,6 +104,46 @@ pub enum Problem {
         /// The largest number that is accepted.
         max: usize,
     },
+    /// Fewer lines of atoms than the count.
+    #[error(
+        "{stated} atoms are stated, but after {found} this follows: `{value}`; correct the count or add the atoms"
+    )]
+    FewerAtoms {
+        /// The count at the structure's beginning.
+        stated: usize,
+        /// Lines of atoms before this one.
+        found: usize,
+        /// The line found.
+        value: String,
+    },
+    /// More lines of atoms than the count.
+    #[error(
+        "{stated} atoms are stated, but one more follows: `{value}`; correct the count or remove the atom"
+    )]
+    MoreAtoms {
+        /// The count at the structure's beginning.
+        stated: usize,
+        /// The line found.
+        value: String,
+    },
+    /// A line of an atom with too few or too many columns.
+    #[error(
+        "expected {expected} columns for an atom, found {found} in `{value}`; correct the line"
+    )]
+    Columns {
+        /// As the format or `Properties=` says.
+        expected: usize,
+        /// As counted.
+        found: usize,
+        /// The line found.
+        value: String,
+    },
+    /// A key that stands twice, with two values.
+    #[error("the key `{value}` stands twice, with different values; remove one of them")]
+    RepeatedKey {
+        /// The key.
+        value: String,
+    },
     /// Something else should stand here.
     #[error("expected {expected}, found `{value}`; correct it")]
     Expected {

@@ -9,5 +9,8 @@ pub const MAX_ENTRY: u64 = 16 << 20;
 /// Folders within folders.
 pub const MAX_DEPTH: usize = 32;
 
+/// Memory that a packed file may ask for to be unpacked, in bytes; xz at its highest level needs 65 MB.
+pub const MAX_UNPACK_MEMORY: u64 = 1 << 28;
+
 /// What is allocated before a stated number of atoms is confirmed by its lines.
 pub(crate) const TRUSTED_ATOM: usize = 1024;

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use batchlab_structures::{Entry, Read, read};
+use batchlab_structures::{Entry, Read, ReadError, read};
 
 fn shared(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
@@ -20,7 +20,7 @@ fn all(path: &Path) -> (Vec<Entry>, Read) {
     let mut entries = Vec::new();
     let counts = read(path, &mut |entry| {
         entries.push(entry);
-        ControlFlow::Continue(())
+        Ok::<_, ReadError>(ControlFlow::Continue(()))
     });
     let counts = counts.unwrap_or_else(|error| panic!("{error}"));
     (entries, counts)
