@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::error::excerpt;
 pub(crate) use batchlab_core::error::shown;
 
-use crate::limits::{MAX_DEPTH, MAX_ENTRY};
+use crate::limits::{MAX_DEPTH, MAX_ENTRY, MAX_KEY};
 
 /// Why structures could not be read. The first fault ends the reading.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +138,9 @@ pub enum Problem {
         /// The line found.
         value: String,
     },
+    /// Keys without end.
+    #[error("more than {MAX_KEY} keys of one structure; the file is damaged or of another format")]
+    TooManyKeys,
     /// A key that stands twice, with two values.
     #[error("the key `{value}` stands twice, with different values; remove one of them")]
     RepeatedKey {

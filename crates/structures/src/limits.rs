@@ -6,6 +6,9 @@ pub const MAX_ATOM: usize = 100_000;
 /// Bytes of one entry: a line, a row of a table, an object of a reply, a document such as CIF.
 pub const MAX_ENTRY: u64 = 16 << 20;
 
+/// Keys of one structure in extended XYZ.
+pub const MAX_KEY: usize = 10_000;
+
 /// Folders within folders.
 pub const MAX_DEPTH: usize = 32;
 

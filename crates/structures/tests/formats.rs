@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use batchlab_structures::{Entry, Problem, Read, ReadError, Source, cell, read};
+use batchlab_structures::{Entry, Problem, Read, ReadError, Source, cell, limits, read};
 use tempfile::TempDir;
 
 fn all(path: &Path) -> Result<(Vec<Entry>, Read), ReadError> {
@@ -334,6 +334,10 @@ fn a_key_of_xyz_may_stand_twice_with_one_value_only() {
     let entry = one("a.xyz", text);
     assert_eq!((entry.text("e"), entry.text("s")), (Some("1"), Some("[H]C=O")));
     refused("a.xyz", &text.replace("e=1 s", "e=2 s"), "a.xyz:2: the key `e` stands twice");
+    let many: Vec<String> = (0..=limits::MAX_KEY).map(|n| format!("k{n}=1")).collect();
+    refused("a.xyz", &format!("1\n{}\n", many.join(" ")), "a.xyz:2: more than 10000 keys");
+    let most = &many[1..].join(" ");
+    assert_eq!(one("a.xyz", &format!("1\n{most}\nH 0 0 0\n")).property.len(), limits::MAX_KEY);
 }
 
 const METHANE: &str = "5

@@ -9,7 +9,7 @@ use crate::element::{atomic_number, symbol};
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
 use crate::format::gdb9;
-use crate::limits::{MAX_ATOM, TRUSTED_ATOM};
+use crate::limits::{MAX_ATOM, MAX_KEY, TRUSTED_ATOM};
 use crate::lines::{Fault, Lines};
 use crate::number::finite;
 use crate::structure::Structure;
@@ -118,6 +118,9 @@ fn comment(line: &str) -> Result<Comment, Problem> {
                 let before = comment.property.insert(key.to_owned(), value.to_owned());
                 if before.is_some_and(|before| before != value) {
                     return Err(Problem::RepeatedKey { value: shown(key) });
+                }
+                if comment.property.len() > MAX_KEY {
+                    return Err(Problem::TooManyKeys);
                 }
             }
         }
