@@ -19,12 +19,6 @@ use crate::lines::Watched;
 /// Bytes by which a format is told.
 const HEAD: usize = 4096;
 
-/// Formats that are recognised by their first bytes only to say what to do about them.
-const NOT_READ: [(&[u8], &str, &str); 2] = [
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it (`unzstd`) or pack it with xz"),
-    (b"\x89HDF", "an HDF5 file", "write its structures as extended XYZ"),
-];
-
 /// Where structures are read from.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
@@ -116,10 +110,13 @@ impl Source<'_> {
         if magic.starts_with(b"PK\x03\x04") {
             return self.zip(path, plain, each);
         }
-        for (start, found, remedy) in NOT_READ {
-            if magic.starts_with(start) {
-                return Err(ReadError::Format { path: path.to_owned(), found, remedy });
-            }
+        if magic.starts_with(b"\x28\xb5\x2f\xfd") {
+            let (found, remedy) = ("a zstd file", "unpack it (`unzstd`) or pack it with xz");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        if magic.starts_with(b"\x89HDF") && !optional {
+            let (found, remedy) = ("an HDF5 file", "write its structures as extended XYZ");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
         let unpacked: Box<dyn Read> = if magic.starts_with(b"\xfd7zXZ\0") {
             let decoder = XzStream::new_stream_decoder(MAX_UNPACK_MEMORY, CONCATENATED)

@@ -436,7 +436,8 @@ fn folders_and_archives_are_gone_through_and_other_files_counted() {
     fs::create_dir(path("b")).unwrap();
     fs::write(path("b/POSCAR"), POSCAR).unwrap();
     fs::write(path("a.cif"), CIF).unwrap();
-    fs::write(path("notes.md"), "# Notes\n").unwrap();
+    fs::write(path("notes.h5"), b"\x89HDF\n").unwrap();
+    assert!(all(&path("notes.h5")).unwrap_err().to_string().contains("notes.h5 is an HDF5 file"));
     let (entries, counts) = all(folder.path()).unwrap();
     assert_eq!(counts, Read { n_file: 2, n_other: 1 });
     assert_eq!([&entries[0].path, &entries[1].path], [&path("a.cif"), &path("b/POSCAR")]);

@@ -225,15 +225,17 @@ fn atom(
     };
     let (n_word, least) = (words.clone().count(), layout.species.max(layout.position + 2) + 1);
     let has_columns = layout.n_column.map_or(n_word >= least, |n| n_word == n);
-    // Numbers in its place: the next count, or QM9's frequencies, have come early.
-    let first = words.clone().next().unwrap_or_default();
-    let is_early = layout.species == 0 && element(first).is_none() && finite(first, "").is_ok();
-    if is_early || (!has_columns && line.trim().parse::<usize>().is_ok()) {
-        return Err(Problem::FewerAtoms { stated, found, value: shown(line) });
-    }
     if !has_columns {
-        let expected = layout.n_column.unwrap_or(least);
-        return Err(Problem::Columns { expected, found: n_word, value: shown(line) });
+        let value = shown(line);
+        // The next count, or QM9's frequencies, have come early.
+        let first = words.clone().next().unwrap_or_default();
+        let is_number =
+            layout.species == 0 && element(first).is_none() && finite(first, "").is_ok();
+        return Err(if is_number || line.trim().parse::<usize>().is_ok() {
+            Problem::FewerAtoms { stated, found, value }
+        } else {
+            Problem::Columns { expected: layout.n_column.unwrap_or(least), found: n_word, value }
+        });
     }
     let (mut z, mut position) = (0, [0.0; 3]);
     for (at, word) in words.enumerate() {
