@@ -116,7 +116,9 @@ fn an_archive_that_was_cut_off_is_never_taken_for_a_whole_one() {
     let used = 3 * 1024;
     for length in [used, used - 1, used - 513, 1024, 1025, 600] {
         let message = message(whole[..length].to_vec());
-        assert!(message.contains("damaged or cut off"), "{length}: {message}");
+        // Within a text it is that text's reader which sees it.
+        let is_seen = ["damaged or cut off", "copy the file again"].map(|s| message.contains(s));
+        assert!(is_seen.contains(&true), "{length}: {message}");
     }
     let whole = packed(&whole);
     for length in [whole.len() / 2, whole.len() - 20] {
