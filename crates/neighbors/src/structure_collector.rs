@@ -1,7 +1,7 @@
 //! A whole data set of structures, as the columnar store keeps it.
 
 use batchlab_core::graphs::{ManyGraphs, NodeClass, Topology};
-use batchlab_core::{DatasetError, EdgeRule, Graphs};
+use batchlab_core::{DatasetError, EdgeRule, Graphs, Needs};
 
 use crate::{EdgeCollector, NeighborError};
 
@@ -35,6 +35,19 @@ pub struct StructureCollector {
 }
 
 impl StructureCollector {
+    /// What batches of the finished data set can hold, the same for every rule: implied edges are
+    /// measured in the batch, stored ones when they are made.
+    #[must_use]
+    pub fn fields() -> Needs {
+        Needs {
+            node_class: true,
+            distance: true,
+            displacement: true,
+            sender_order: true,
+            ..Needs::default()
+        }
+    }
+
     /// A collector of no structures yet.
     #[must_use]
     pub fn new(rule: EdgeRule) -> Self {

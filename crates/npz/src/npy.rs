@@ -12,136 +12,127 @@ pub(crate) enum Values {
     Float(Vec<f64>),
 }
 
-/// Reads a whole array.
+/// An array of one dimension.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Values, Problem> {
-    let (header, data) = split(bytes)?;
-    let kind = quoted(entry(header, "descr")?).ok_or_else(|| format("the type is no text"))?;
-    let n = length(&shape(header)?)?;
-    let integer = |size: usize, read: fn(&[u8]) -> i64| {
-        Ok(Values::Integer(chunks(data, n, size)?.map(read).collect()))
+    let array = Array::of(bytes)?;
+    let [n] = array.shape[..] else {
+        return Err(array.other_shape("one dimension"));
     };
-    let float = |size: usize, read: fn(&[u8]) -> f64| {
-        Ok(Values::Float(chunks(data, n, size)?.map(read).collect()))
-    };
-    match kind {
-        "|b1" | "|u1" => integer(1, |b| i64::from(b[0])),
-        "|i1" => integer(1, |b| i64::from(i8::from_le_bytes(array(b)))),
-        "<i2" => integer(2, |b| i64::from(i16::from_le_bytes(array(b)))),
-        "<u2" => integer(2, |b| i64::from(u16::from_le_bytes(array(b)))),
-        "<i4" => integer(4, |b| i64::from(i32::from_le_bytes(array(b)))),
-        "<u4" => integer(4, |b| i64::from(u32::from_le_bytes(array(b)))),
-        "<i8" => integer(8, |b| i64::from_le_bytes(array(b))),
-        "<f4" => float(4, |b| f64::from(f32::from_le_bytes(array(b)))),
-        "<f8" => float(8, |b| f64::from_le_bytes(array(b))),
-        other => Err(Problem::Type {
-            found: other.to_owned(),
-            expected: "little-endian integers of up to 64 bits, or float32 or float64",
-        }),
+    macro_rules! widened {
+        ($type:ty) => {
+            array.chunks(n)?.iter().map(|bytes| <$type>::from_le_bytes(*bytes).into()).collect()
+        };
     }
-}
-
-/// Reads rows of three numbers, in single precision.
-pub(crate) fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
-    let (header, data) = split(bytes)?;
-    let kind = quoted(entry(header, "descr")?).ok_or_else(|| format("the type is no text"))?;
-    let shape = shape(header)?;
-    let [n, 3] = shape[..] else {
-        let expected = "rows of three numbers, `(n, 3)`";
-        return Err(Problem::Shape { found: shown(&shape), expected });
-    };
-    if entry(header, "fortran_order")?.starts_with("True") {
-        return Err(format("its columns lie one after the other; write it in C order"));
-    }
-    match kind {
-        "<f4" => Ok(chunks(data, n, 12)?
-            .map(|row| [0, 4, 8].map(|at| f32::from_le_bytes(array(&row[at..at + 4]))))
-            .collect()),
-        "<f8" => Ok(chunks(data, n, 24)?
-            .map(|row| [0, 8, 16].map(|at| f64::from_le_bytes(array(&row[at..at + 8])) as f32))
-            .collect()),
-        other => {
-            let found = other.to_owned();
-            Err(Problem::Type { found, expected: "little-endian float32 or float64" })
+    Ok(match array.kind {
+        "|b1" | "|u1" => Values::Integer(widened!(u8)),
+        "|i1" => Values::Integer(widened!(i8)),
+        "<i2" => Values::Integer(widened!(i16)),
+        "<u2" => Values::Integer(widened!(u16)),
+        "<i4" => Values::Integer(widened!(i32)),
+        "<u4" => Values::Integer(widened!(u32)),
+        "<i8" => Values::Integer(widened!(i64)),
+        "<f4" => Values::Float(widened!(f32)),
+        "<f8" => Values::Float(widened!(f64)),
+        _ => {
+            let expected = "little-endian integers of up to 64 bits, or float32 or float64";
+            return Err(array.other_type(expected));
         }
+    })
+}
+
+/// Rows of three numbers, in single precision.
+pub(crate) fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
+    let array = Array::of(bytes)?;
+    let [n, 3] = array.shape[..] else {
+        return Err(array.other_shape("rows of three numbers, `(n, 3)`"));
+    };
+    if array.is_fortran_order {
+        return Err(wrong("its columns lie one after the other; write it in C order"));
+    }
+    match array.kind {
+        "<f4" => Ok(rows(array.chunks::<12>(n)?, f32::from_le_bytes)),
+        "<f8" => Ok(rows(array.chunks::<24>(n)?, |bytes| f64::from_le_bytes(bytes) as f32)),
+        _ => Err(array.other_type("little-endian float32 or float64")),
     }
 }
 
-fn format(message: impl Into<String>) -> Problem {
+fn rows<const ROW: usize, const N: usize>(
+    rows: &[[u8; ROW]],
+    number: impl Fn([u8; N]) -> f32,
+) -> Vec<[f32; 3]> {
+    let row = |row: &[u8; ROW]| {
+        let (numbers, _) = row.as_chunks::<N>();
+        [0, 1, 2].map(|axis| number(numbers[axis]))
+    };
+    rows.iter().map(row).collect()
+}
+
+/// What a header says, and the bytes behind it.
+struct Array<'a> {
+    kind: &'a str,
+    shape: Vec<usize>,
+    is_fortran_order: bool,
+    data: &'a [u8],
+}
+
+impl<'a> Array<'a> {
+    fn of(bytes: &'a [u8]) -> Result<Self, Problem> {
+        let too_short = || wrong("it ends within its header");
+        let rest =
+            bytes.strip_prefix(b"\x93NUMPY").ok_or_else(|| wrong("it has no NumPy header"))?;
+        let (version, rest) = rest.split_at_checked(2).ok_or_else(too_short)?;
+        let n_digit = if version[0] == 1 { 2 } else { 4 };
+        let (length, rest) = rest.split_at_checked(n_digit).ok_or_else(too_short)?;
+        let length = length.iter().rev().fold(0_usize, |sum, &byte| (sum << 8) | usize::from(byte));
+        let (header, data) = rest.split_at_checked(length).ok_or_else(too_short)?;
+        let header = std::str::from_utf8(header).map_err(|_| wrong("its header is no text"))?;
+        let entry = |key: &str| {
+            let found = header.split_once(&format!("'{key}':"));
+            let missing = || wrong(format!("no `{key}` in its header"));
+            found.map(|(_, value)| value.trim_start()).ok_or_else(missing)
+        };
+        let quoted = entry("descr")?.strip_prefix('\'').and_then(|text| text.split_once('\''));
+        let (kind, _) = quoted.ok_or_else(|| wrong("the type is no text"))?;
+        let no_tuple = || wrong("its shape is no tuple");
+        let tuple = entry("shape")?.strip_prefix('(').and_then(|text| text.split_once(')'));
+        let (tuple, _) = tuple.ok_or_else(no_tuple)?;
+        let numbers = tuple.split(',').map(str::trim).filter(|number| !number.is_empty());
+        let shape = numbers.map(|number| number.parse().map_err(|_| no_tuple()));
+        let shape = shape.collect::<Result<_, _>>()?;
+        let is_fortran_order = entry("fortran_order")?.starts_with("True");
+        Ok(Self { kind, shape, is_fortran_order, data })
+    }
+
+    /// The data as `n` pieces, checked against what is there, so that a wrong header cannot ask for
+    /// memory.
+    fn chunks<const SIZE: usize>(&self, n: usize) -> Result<&'a [[u8; SIZE]], Problem> {
+        let (chunks, rest) = self.data.as_chunks();
+        if chunks.len() == n && rest.is_empty() {
+            return Ok(chunks);
+        }
+        let found = self.data.len();
+        Err(wrong(format!("{n} entries of {SIZE} bytes announced, {found} bytes found")))
+    }
+
+    fn other_shape(&self, expected: &'static str) -> Problem {
+        let numbers: Vec<String> = self.shape.iter().map(usize::to_string).collect();
+        Problem::Shape { found: format!("({})", numbers.join(", ")), expected }
+    }
+
+    fn other_type(&self, expected: &'static str) -> Problem {
+        Problem::Type { found: self.kind.to_owned(), expected }
+    }
+}
+
+fn wrong(message: impl Into<String>) -> Problem {
     Problem::Format(message.into())
-}
-
-/// The header's text and the bytes behind it.
-fn split(bytes: &[u8]) -> Result<(&str, &[u8]), Problem> {
-    let too_short = || format("it ends within its header");
-    let rest = bytes.strip_prefix(b"\x93NUMPY").ok_or_else(|| format("it has no NumPy header"))?;
-    let (version, rest) = rest.split_at_checked(2).ok_or_else(too_short)?;
-    let n_digit = if version[0] == 1 { 2 } else { 4 };
-    let (length, rest) = rest.split_at_checked(n_digit).ok_or_else(too_short)?;
-    let length = length.iter().rev().fold(0_usize, |sum, &byte| (sum << 8) | usize::from(byte));
-    let (header, data) = rest.split_at_checked(length).ok_or_else(too_short)?;
-    let header = std::str::from_utf8(header).map_err(|_| format("its header is no text"))?;
-    Ok((header, data))
-}
-
-/// The text behind a key of the dictionary.
-fn entry<'a>(header: &'a str, key: &str) -> Result<&'a str, Problem> {
-    let found = header.split_once(&format!("'{key}':"));
-    found
-        .map(|(_, rest)| rest.trim_start())
-        .ok_or_else(|| format(format!("no `{key}` in its header")))
-}
-
-fn quoted(text: &str) -> Option<&str> {
-    let (value, _) = text.strip_prefix('\'')?.split_once('\'')?;
-    Some(value)
-}
-
-/// The numbers of a shape like `(2709,)` or `(2709, 3)`.
-fn shape(header: &str) -> Result<Vec<usize>, Problem> {
-    let text = entry(header, "shape")?;
-    let inner = text.strip_prefix('(').and_then(|text| text.split_once(')'));
-    let (inner, _) = inner.ok_or_else(|| format("its shape is no tuple"))?;
-    let numbers = inner.split(',').map(str::trim).filter(|number| !number.is_empty());
-    numbers.map(|number| number.parse().map_err(|_| format("its shape is no tuple"))).collect()
-}
-
-/// The one number of the shape of an array of one dimension.
-fn length(shape: &[usize]) -> Result<usize, Problem> {
-    match shape[..] {
-        [n] => Ok(n),
-        _ => Err(Problem::Shape { found: shown(shape), expected: "one dimension" }),
-    }
-}
-
-fn shown(shape: &[usize]) -> String {
-    let numbers: Vec<String> = shape.iter().map(usize::to_string).collect();
-    std::format!("({})", numbers.join(", "))
-}
-
-fn chunks(data: &[u8], n: usize, size: usize) -> Result<std::slice::ChunksExact<'_, u8>, Problem> {
-    // Checked against what is there, so that a wrong header cannot ask for memory.
-    match n.checked_mul(size) {
-        Some(n_byte) if n_byte == data.len() => Ok(data.chunks_exact(size)),
-        _ => Err(format(format!(
-            "{n} entries of {size} bytes announced, {} bytes found",
-            data.len()
-        ))),
-    }
-}
-
-/// `chunks_exact` makes the length right.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut array = [0; N];
-    array.copy_from_slice(bytes);
-    array
 }
 
 /// An array as `numpy.save` writes it; `kind` and `shape` as in the header, for example `<i4` and
 /// `(2, 3)`.
 #[must_use]
 pub fn encode(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let header =
-        std::format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
     bytes.extend((header.len() as u16).to_le_bytes());
     bytes.extend(header.bytes());

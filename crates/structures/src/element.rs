@@ -2,7 +2,7 @@
 
 /// Symbols by proton number, hydrogen first.
 #[rustfmt::skip]
-pub const ELEMENTS: [&str; 118] = [
+const ELEMENTS: [&str; 118] = [
     "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl",
     "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As",
     "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In",
@@ -23,6 +23,12 @@ pub fn atomic_number(symbol: &str) -> Option<u8> {
 #[must_use]
 pub fn symbol(atomic_number: u8) -> Option<&'static str> {
     ELEMENTS.get(usize::from(atomic_number.checked_sub(1)?)).copied()
+}
+
+/// The symbol of an element, or the number of protons where there is no such element.
+#[must_use]
+pub fn element_name(atomic_number: u8) -> String {
+    symbol(atomic_number).map_or_else(|| atomic_number.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::error::excerpt;
 pub(crate) use batchlab_core::error::shown;
 
-use crate::limits::{MAX_DEPTH, MAX_ENTRY};
+use crate::limits::{MAX_DEPTH, MAX_ENTRY, MAX_KEY};
 
 /// Why structures could not be read. The first fault ends the reading.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,49 @@ pub enum Problem {
     TooManyAtoms {
         /// The largest number that is accepted.
         max: usize,
+    },
+    /// Fewer lines of atoms than the count.
+    #[error(
+        "{stated} atoms are stated, but after {found} this follows: `{value}`; correct the count or add the atoms"
+    )]
+    FewerAtoms {
+        /// The count at the structure's beginning.
+        stated: usize,
+        /// Lines of atoms before this one.
+        found: usize,
+        /// The line found.
+        value: String,
+    },
+    /// More lines of atoms than the count.
+    #[error(
+        "{stated} atoms are stated, but one more follows: `{value}`; correct the count or remove the atom"
+    )]
+    MoreAtoms {
+        /// The count at the structure's beginning.
+        stated: usize,
+        /// The line found.
+        value: String,
+    },
+    /// A line of an atom with too few or too many columns.
+    #[error(
+        "expected {expected} columns for an atom, found {found} in `{value}`; correct the line"
+    )]
+    Columns {
+        /// As the format or `Properties=` says.
+        expected: usize,
+        /// As counted.
+        found: usize,
+        /// The line found.
+        value: String,
+    },
+    /// Keys without end.
+    #[error("more than {MAX_KEY} keys of one structure; the file is damaged or of another format")]
+    TooManyKeys,
+    /// A key that stands twice, with two values.
+    #[error("the key `{value}` stands twice, with different values; remove one of them")]
+    RepeatedKey {
+        /// The key.
+        value: String,
     },
     /// Something else should stand here.
     #[error("expected {expected}, found `{value}`; correct it")]

@@ -4,6 +4,7 @@ pub(crate) mod aflow;
 #[cfg(feature = "ase")]
 pub(crate) mod ase;
 pub(crate) mod cif;
+mod gdb9;
 pub(crate) mod json;
 pub(crate) mod poscar;
 pub(crate) mod table;
@@ -62,4 +63,11 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     let is_vector = |line: Option<&str>| line.is_some_and(|l| crate::number::three(l, "").is_ok());
     let has_scale = lines.next().is_some_and(|scale| scale.trim().parse::<f64>().is_ok());
     (has_scale && (0..3).all(|_| is_vector(lines.next()))).then_some(Format::Poscar)
+}
+
+/// Whether a file is XYZ by its name, packed or not.
+pub(crate) fn is_xyz(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = [".xz", ".gz", ".bz2"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    name.ends_with("xyz")
 }

@@ -5,8 +5,11 @@ use crate::error::{Problem, shown};
 /// A number that is finite also in single precision, in which positions are stored.
 ///
 /// Besides the usual spellings: `1.5(3)` with an uncertainty (CIF), `1.5D+3` (Fortran), `1.5*^3`
-/// (Mathematica).
-pub(crate) fn finite(token: &str, what: &'static str) -> Result<f64, Problem> {
+/// (Mathematica). `what` names the quantity in messages.
+///
+/// # Errors
+/// A token that is no such number.
+pub fn finite(token: &str, what: &'static str) -> Result<f64, Problem> {
     let fault = || Problem::Number { what, value: shown(token) };
     let trimmed = token.trim();
     let plain = match trimmed.split_once('(') {

@@ -8,10 +8,10 @@ use crate::error::{Problem, ReadError};
 use crate::format::aflow::Content;
 #[cfg(feature = "ase")]
 use crate::format::ase;
-use crate::format::{Format, aflow, cif, json, poscar, recognise, table, xyz};
+use crate::format::{Format, aflow, cif, is_xyz, json, poscar, recognise, table, xyz};
 use crate::limits::MAX_ENTRY;
 use crate::lines::Fault;
-use crate::source::{self, Stream};
+use crate::source::{Source, Stream};
 use crate::structure::Entry;
 
 /// What was gone through.
@@ -19,28 +19,55 @@ use crate::structure::Entry;
 pub struct Read {
     /// Files, or streams of an archive, that were read.
     pub n_file: u64,
-    /// Files of a folder or archive in formats that are not known here, which were passed over.
+    /// Files of a folder or archive that were passed over: not wanted, or in formats that are not known
+    /// here.
     pub n_other: u64,
 }
 
-/// Hands every entry behind a path to `visit`, until that breaks.
+/// Hands every entry behind a path to `visit`, until that breaks or fails.
 ///
 /// The path leads to a file, to a folder (all files in it and in its folders, by name) or to an
 /// archive. In folders and archives, files of other formats are passed over and counted; a file of
 /// a known format that is damaged ends the reading.
 ///
 /// # Errors
-/// What cannot be read, with file, line, value and remedy.
-pub fn read(
+/// What cannot be read, with file, line, value and remedy; what `visit` fails with.
+pub fn read<E: From<ReadError>>(
     path: &Path,
-    visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-) -> Result<Read, ReadError> {
-    let mut counts = Read::default();
-    source::visit(path, &mut |stream| stream_of(stream, &mut counts, visit))?;
-    if counts.n_file == 0 {
-        return Err(ReadError::NoneKnown { path: path.to_owned(), n_other: counts.n_other });
+    visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
+) -> Result<Read, E> {
+    Source { path, bytes: None, wanted: None }.read(visit)
+}
+
+impl Source<'_> {
+    /// As [`read`].
+    ///
+    /// # Errors
+    /// As of [`read`].
+    pub fn read<E: From<ReadError>>(
+        &self,
+        visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
+    ) -> Result<Read, E> {
+        let mut fault = None;
+        let mut counts = Read::default();
+        let mut until_fault = |entry| match visit(entry) {
+            Ok(flow) => flow,
+            Err(error) => {
+                fault = Some(error);
+                ControlFlow::Break(())
+            }
+        };
+        let visited = self.visit(&mut |stream| stream_of(stream, &mut counts, &mut until_fault));
+        if let Some(error) = fault {
+            return Err(error);
+        }
+        visited?;
+        if counts.n_file == 0 {
+            let (path, n_other) = (self.path.to_owned(), counts.n_other);
+            return Err(ReadError::NoneKnown { path, n_other }.into());
+        }
+        Ok(counts)
     }
-    Ok(counts)
 }
 
 fn stream_of(
@@ -48,12 +75,14 @@ fn stream_of(
     counts: &mut Read,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, ReadError> {
-    let Stream { path, head, content, packed, one_of_many } = stream;
-    if head.is_empty() && !one_of_many {
+    let Stream { path, head, content, packed, optional } = stream;
+    if head.is_empty() && !optional {
         return Err(ReadError::Empty { path: path.to_owned() });
     }
-    let Some(format) = recognise(head, path) else {
-        if one_of_many {
+    // A file whose first line is damaged is told by its name, where it may not be passed over.
+    let by_name = (!optional && is_xyz(path)).then_some(Format::Xyz);
+    let Some(format) = recognise(head, path).or(by_name) else {
+        if optional {
             counts.n_other += 1;
             return Ok(ControlFlow::Continue(()));
         }

@@ -1,22 +1,35 @@
-//! From a path to streams: files, folders, packed files, archives. Archives are streamed, and the
-//! names in them are shown in messages but never become paths.
+//! From a path, or bytes in memory, to streams: files, folders, packed files, archives. Archives are
+//! streamed, and the names in them are shown in messages but never become paths.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream as XzStream};
 
 use crate::ending::Ending;
 use crate::error::{ReadError, shown};
-use crate::limits::MAX_DEPTH;
+use crate::limits::{MAX_DEPTH, MAX_UNPACK_MEMORY};
 use crate::lines::Watched;
 
 /// Bytes by which a format is told.
 const HEAD: usize = 4096;
+
+/// Where structures are read from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// A file, a folder or an archive; with `bytes`, a name for messages.
+    pub path: &'a Path,
+    /// What is in memory already, instead of what lies behind the path.
+    pub bytes: Option<&'a [u8]>,
+    /// Which files of a folder or an archive are read, by name. Those must be of a known format then;
+    /// without it, files of other formats are passed over.
+    pub wanted: Option<fn(&str) -> bool>,
+}
 
 /// One stream of a file or archive.
 pub(crate) struct Stream<'a> {
@@ -24,75 +37,210 @@ pub(crate) struct Stream<'a> {
     pub(crate) path: &'a Path,
     pub(crate) head: &'a [u8],
     pub(crate) content: &'a mut dyn BufRead,
-    /// Whether it was unpacked on the way.
+    /// Whether it was unpacked on the way, or was in memory: it cannot be opened by its path.
     pub(crate) packed: bool,
-    /// Whether it is one of many, of which some may be of other formats.
-    pub(crate) one_of_many: bool,
+    /// Whether it may be of another format, and is passed over then.
+    pub(crate) optional: bool,
 }
 
 type Flow = Result<ControlFlow<()>, ReadError>;
 
-/// Visits every stream behind a path; files of a folder by name, folders within folders included,
-/// streams of an archive in its order.
-pub(crate) fn visit(path: &Path, each: &mut dyn FnMut(Stream) -> Flow) -> Result<(), ReadError> {
-    at(path, 0, each).map(drop)
-}
-
-fn at(path: &Path, depth: usize, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
-    let failed = |source| ReadError::Io { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.is_file() {
-        return file(path, depth > 0, each);
+impl Source<'_> {
+    /// Visits every stream; files of a folder by name, folders within folders included, streams of an
+    /// archive in its order.
+    pub(crate) fn visit(&self, each: &mut dyn FnMut(Stream) -> Flow) -> Result<(), ReadError> {
+        match self.bytes {
+            Some(bytes) => self.file(self.path, Cursor::new(bytes), false, each),
+            None => self.at(self.path, 0, each),
+        }
+        .map(drop)
     }
-    if !metadata.is_dir() {
-        // Opening a pipe or a socket could wait for ever.
-        if depth == 0 {
+
+    /// Whether a file of a folder or an archive is read.
+    fn is_wanted(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        self.wanted.is_none_or(|wanted| name.is_some_and(wanted))
+    }
+
+    fn at(&self, path: &Path, depth: usize, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
+        let failed = |source| ReadError::Io { path: path.to_owned(), source };
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if !metadata.is_dir() {
+            if depth > 0 && !self.is_wanted(path) {
+                return pass_over(path, each);
+            }
+            let optional = depth > 0 && self.wanted.is_none();
+            if metadata.is_file() {
+                let file = File::open(path).map_err(failed)?;
+                return self.file(path, BufReader::with_capacity(1 << 16, file), optional, each);
+            }
+            // Opening a pipe or a socket could wait for ever.
+            if optional {
+                return pass_over(path, each);
+            }
             let (found, remedy) = ("no file and no folder", "set the path to one of these");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
-        let (head, content) = (&[][..], &mut io::empty());
-        return each(Stream { path, head, content, packed: false, one_of_many: true });
-    }
-    if depth == MAX_DEPTH {
-        return Err(ReadError::TooDeep { path: path.to_owned() });
-    }
-    let mut inside = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        inside.push(entry.map_err(failed)?.path());
-    }
-    inside.sort_unstable();
-    for path in inside {
-        if at(&path, depth + 1, each)?.is_break() {
-            return Ok(ControlFlow::Break(()));
+        if depth == MAX_DEPTH {
+            return Err(ReadError::TooDeep { path: path.to_owned() });
         }
+        let mut inside = Vec::new();
+        for entry in fs::read_dir(path).map_err(failed)? {
+            inside.push(entry.map_err(failed)?.path());
+        }
+        inside.sort_unstable();
+        for path in inside {
+            if self.at(&path, depth + 1, each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
-    Ok(ControlFlow::Continue(()))
+
+    fn file(
+        &self,
+        path: &Path,
+        mut plain: impl BufRead + Seek,
+        optional: bool,
+        each: &mut dyn FnMut(Stream) -> Flow,
+    ) -> Flow {
+        let failed = |source| ReadError::Io { path: path.to_owned(), source };
+        let damaged = |error: io::Error| ReadError::damaged(path, error);
+        let magic = plain.fill_buf().map_err(failed)?;
+        if magic.starts_with(b"PK\x03\x04") {
+            return self.zip(path, plain, each);
+        }
+        if magic.starts_with(b"\x28\xb5\x2f\xfd") {
+            let (found, remedy) = ("a zstd file", "unpack it (`unzstd`) or pack it with xz");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        if magic.starts_with(b"\x89HDF") && !optional {
+            let (found, remedy) = ("an HDF5 file", "write its structures as extended XYZ");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        let unpacked: Box<dyn Read> = if magic.starts_with(b"\xfd7zXZ\0") {
+            let decoder = XzStream::new_stream_decoder(MAX_UNPACK_MEMORY, CONCATENATED)
+                .map_err(|error| damaged(error.into()))?;
+            Box::new(XzDecoder::new_stream(plain, decoder))
+        } else if magic.starts_with(b"\x1f\x8b") {
+            Box::new(MultiGzDecoder::new(plain))
+        } else if magic.starts_with(b"BZh") {
+            Box::new(MultiBzDecoder::new(plain))
+        } else {
+            let packed = self.bytes.is_some();
+            let visited = self.content(path, &mut plain, packed, optional, each);
+            return visited.map_err(|fault| fault.say(failed));
+        };
+        let mut unpacked = BufReader::with_capacity(1 << 16, unpacked);
+        let visited = self.content(path, &mut unpacked, true, optional, each);
+        visited.map_err(|fault| fault.say(damaged))
+    }
+
+    /// A file's content: a tar archive, or one stream.
+    fn content(
+        &self,
+        path: &Path,
+        stream: &mut dyn BufRead,
+        packed: bool,
+        optional: bool,
+        each: &mut dyn FnMut(Stream) -> Flow,
+    ) -> Result<ControlFlow<()>, Fault> {
+        let head = peek(stream).map_err(Fault::Io)?;
+        let mut whole = Cursor::new(&head[..]).chain(stream);
+        if is_tar(&head) {
+            return self.tar(path, whole, each).map_err(|error| {
+                let message = |error: io::Error| ReadError::damaged(path, error);
+                Fault::Read(error.say(message))
+            });
+        }
+        each(Stream { path, head: &head, content: &mut whole, packed, optional })
+            .map_err(Fault::Read)
+    }
+
+    fn tar(
+        &self,
+        path: &Path,
+        stream: impl Read,
+        each: &mut dyn FnMut(Stream) -> Flow,
+    ) -> Result<ControlFlow<()>, Fault> {
+        // What stands between the entries, such as long names, is kept by the reader of the archive:
+        // there it is watched, and the entries themselves are by the readers of their formats.
+        let (watched, left) = Watched::new(stream);
+        let mut archive = ::tar::Archive::new(Ending::new(watched));
+        let mut entries = archive.entries().map_err(Fault::Io)?;
+        loop {
+            left.renew();
+            let Some(entry) = entries.next() else { break };
+            left.lift();
+            let entry = entry.map_err(Fault::Io)?;
+            if entry.header().entry_type().is_file() {
+                let inside = inside(path, &String::from_utf8_lossy(&entry.path_bytes()));
+                let mut entry = BufReader::new(entry);
+                if self.inside(&inside, &mut entry, each)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                io::copy(&mut entry, &mut io::sink()).map_err(Fault::Io)?;
+            }
+        }
+        left.renew();
+        archive.into_inner().drain().map_err(Fault::Io)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn zip(
+        &self,
+        path: &Path,
+        file: impl Read + Seek,
+        each: &mut dyn FnMut(Stream) -> Flow,
+    ) -> Flow {
+        let damaged = |message: String| ReadError::damaged(path, message);
+        let mut archive =
+            ::zip::ZipArchive::new(file).map_err(|error| damaged(error.to_string()))?;
+        for index in 0..archive.len() {
+            let entry = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
+            if !entry.is_file() {
+                continue;
+            }
+            let name = entry.name().map_err(|error| damaged(error.to_string()))?;
+            let inside = inside(path, &name);
+            let visited = self.inside(&inside, &mut BufReader::new(entry), each);
+            if visited.map_err(|fault| fault.say(|error| damaged(error.to_string())))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// One entry of an archive.
+    fn inside(
+        &self,
+        path: &Path,
+        stream: &mut dyn BufRead,
+        each: &mut dyn FnMut(Stream) -> Flow,
+    ) -> Result<ControlFlow<()>, Fault> {
+        if !self.is_wanted(path) {
+            return pass_over(path, each).map_err(Fault::Read);
+        }
+        let head = peek(stream).map_err(Fault::Io)?;
+        let mut whole = Cursor::new(&head[..]).chain(stream);
+        let optional = self.wanted.is_none();
+        each(Stream { path, head: &head, content: &mut whole, packed: true, optional })
+            .map_err(Fault::Read)
+    }
 }
 
-fn file(path: &Path, one_of_many: bool, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
-    let failed = |source| ReadError::Io { path: path.to_owned(), source };
-    let damaged = |error: io::Error| ReadError::damaged(path, error);
-    let mut plain = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
-    let magic = plain.fill_buf().map_err(failed)?;
-    if magic.starts_with(b"PK\x03\x04") {
-        return zip(path, plain, each);
-    }
-    if magic.starts_with(b"\x28\xb5\x2f\xfd") {
-        let (found, remedy) = ("a zstd file", "unpack it (`unzstd`) or pack it with xz");
-        return Err(ReadError::Format { path: path.to_owned(), found, remedy });
-    }
-    let unpacked: Box<dyn Read> = if magic.starts_with(b"\xfd7zXZ\0") {
-        Box::new(XzDecoder::new_multi_decoder(plain))
-    } else if magic.starts_with(b"\x1f\x8b") {
-        Box::new(MultiGzDecoder::new(plain))
-    } else if magic.starts_with(b"BZh") {
-        Box::new(MultiBzDecoder::new(plain))
-    } else {
-        let visited = content(path, Box::new(plain), false, one_of_many, each);
-        return visited.map_err(|fault| fault.say(failed));
-    };
-    let unpacked = Box::new(BufReader::with_capacity(1 << 16, unpacked));
-    content(path, unpacked, true, one_of_many, each).map_err(|fault| fault.say(damaged))
+fn pass_over(path: &Path, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
+    each(Stream { path, head: &[], content: &mut io::empty(), packed: false, optional: true })
+}
+
+/// Whether these are the first bytes of an archive: it says so, or the sum over a header stands in it.
+fn is_tar(head: &[u8]) -> bool {
+    let Some(block) = head.first_chunk::<512>() else { return false };
+    // The sum's own eight bytes count as spaces.
+    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    let expected = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);
+    let stated = ::tar::Header::from_byte_slice(block).cksum();
+    block[257..262] == *b"ustar" || (block[0] != 0 && stated.is_ok_and(|sum| sum == expected))
 }
 
 /// A fault of what was read, or of the reading.
@@ -110,88 +258,9 @@ impl Fault {
     }
 }
 
-/// A file's content: a tar archive, or one stream.
-fn content(
-    path: &Path,
-    mut stream: Box<dyn BufRead>,
-    packed: bool,
-    one_of_many: bool,
-    each: &mut dyn FnMut(Stream) -> Flow,
-) -> Result<ControlFlow<()>, Fault> {
-    let head = peek(&mut stream).map_err(Fault::Io)?;
-    let whole = Cursor::new(&head[..]).chain(stream);
-    if head.get(257..262) == Some(b"ustar") {
-        return tar(path, whole, each).map_err(|error| {
-            let message = |error: io::Error| ReadError::damaged(path, error);
-            Fault::Read(error.say(message))
-        });
-    }
-    let mut whole = whole;
-    each(Stream { path, head: &head, content: &mut whole, packed, one_of_many })
-        .map_err(Fault::Read)
-}
-
-fn tar(
-    path: &Path,
-    stream: impl Read,
-    each: &mut dyn FnMut(Stream) -> Flow,
-) -> Result<ControlFlow<()>, Fault> {
-    // What stands between the entries, such as long names, is kept by the reader of the archive:
-    // there it is watched, and the entries themselves are by the readers of their formats.
-    let (watched, left) = Watched::new(stream);
-    let mut archive = ::tar::Archive::new(Ending::new(watched));
-    let mut entries = archive.entries().map_err(Fault::Io)?;
-    loop {
-        left.renew();
-        let Some(entry) = entries.next() else { break };
-        left.lift();
-        let entry = entry.map_err(Fault::Io)?;
-        if entry.header().entry_type().is_file() {
-            let inside = inside(path, &String::from_utf8_lossy(&entry.path_bytes()));
-            let mut entry = BufReader::new(entry);
-            if packed_stream(&inside, &mut entry, each)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-            io::copy(&mut entry, &mut io::sink()).map_err(Fault::Io)?;
-        }
-    }
-    left.renew();
-    archive.into_inner().drain().map_err(Fault::Io)?;
-    Ok(ControlFlow::Continue(()))
-}
-
-fn zip(path: &Path, file: BufReader<File>, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
-    let damaged = |message: String| ReadError::damaged(path, message);
-    let mut archive = ::zip::ZipArchive::new(file).map_err(|error| damaged(error.to_string()))?;
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|error| damaged(error.to_string()))?;
-        if !entry.is_file() {
-            continue;
-        }
-        let name = entry.name().map_err(|error| damaged(error.to_string()))?;
-        let inside = inside(path, &name);
-        let visited = packed_stream(&inside, &mut BufReader::new(entry), each);
-        if visited.map_err(|fault| fault.say(|error| damaged(error.to_string())))?.is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
-    }
-    Ok(ControlFlow::Continue(()))
-}
-
 /// How an entry of an archive is called in messages.
 fn inside(archive: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}/{}", archive.display(), shown(name)))
-}
-
-fn packed_stream(
-    path: &Path,
-    stream: &mut dyn BufRead,
-    each: &mut dyn FnMut(Stream) -> Flow,
-) -> Result<ControlFlow<()>, Fault> {
-    let head = peek(stream).map_err(Fault::Io)?;
-    let mut whole = Cursor::new(&head[..]).chain(stream);
-    each(Stream { path, head: &head, content: &mut whole, packed: true, one_of_many: true })
-        .map_err(Fault::Read)
 }
 
 /// The first bytes of a stream.

@@ -4,8 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, Schema};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 
 use batchlab_core::record::Table;
 use batchlab_core::sink::{SinkContext, WrittenFile, is_file_stem};
@@ -14,21 +16,54 @@ use batchlab_core::{RecordWriter, SinkError};
 /// How rows become text.
 pub trait TextFormat: Send {
     /// Ending of the files, without the dot.
-    fn extension(&self) -> &'static str;
+    const EXTENSION: &'static str;
 
     /// What a file begins with; nothing by default.
-    ///
-    /// # Errors
-    /// Whatever the encoder says.
-    fn head(&self, _schema: &Schema, _text: &mut Vec<u8>) -> Result<(), ArrowError> {
-        Ok(())
-    }
+    fn head(&self, _columns: &[&str], _text: &mut Vec<u8>) {}
 
-    /// Appends complete lines for rows of a table.
+    /// Appends a complete line: names of columns and their values, `None` for null.
     ///
     /// # Errors
-    /// Rows that cannot be written in this format.
-    fn rows(&self, rows: &RecordBatch, text: &mut Vec<u8>) -> Result<(), ArrowError>;
+    /// A row that cannot be written in this format.
+    fn row(&self, row: &[(&str, Option<Value<'_>>)], text: &mut Vec<u8>) -> io::Result<()>;
+}
+
+/// A value of one of the five types of columns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// As it is.
+    Text(&'a str),
+    /// Counts, nanoseconds.
+    Integer(i64),
+    /// Also NaN and infinity.
+    Float(f64),
+    /// Yes or no.
+    Flag(bool),
+    /// Such as `2026-01-31T12:00:00.000001`, in UTC.
+    Time(String),
+}
+
+impl<'a> Value<'a> {
+    fn of(column: &'a dyn Array, row: usize) -> Result<Option<Self>, ArrowError> {
+        if column.is_null(row) {
+            return Ok(None);
+        }
+        Ok(Some(match column.data_type() {
+            DataType::Utf8 => Self::Text(column.as_string::<i32>().value(row)),
+            DataType::Int64 => Self::Integer(column.as_primitive::<Int64Type>().value(row)),
+            DataType::Float64 => Self::Float(column.as_primitive::<Float64Type>().value(row)),
+            DataType::Boolean => Self::Flag(column.as_boolean().value(row)),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => {
+                let times = column.as_primitive::<TimestampMicrosecondType>();
+                let time = times.value_as_datetime(row).ok_or_else(|| {
+                    let value = times.value(row);
+                    ArrowError::CastError(format!("{value} microseconds are beyond all calendars"))
+                })?;
+                Self::Time(time.format("%Y-%m-%dT%H:%M:%S%.6f").to_string())
+            }
+            other => return Err(ArrowError::CastError(format!("no value is a {other}"))),
+        }))
+    }
 }
 
 /// Opens `<dir>/<table>/<run_id>.<extension>` for every table. Rows are in the file when `write`
@@ -73,9 +108,13 @@ struct TextFile {
 }
 
 impl TextFile {
-    fn create(table: Table, format: &dyn TextFormat, ctx: &SinkContext) -> Result<Self, SinkError> {
+    fn create<F: TextFormat>(
+        table: Table,
+        format: &F,
+        ctx: &SinkContext,
+    ) -> Result<Self, SinkError> {
         let folder = ctx.dir.join(table.name());
-        let path = folder.join(format!("{}.{}", ctx.run_id, format.extension()));
+        let path = folder.join(format!("{}.{}", ctx.run_id, F::EXTENSION));
         if !is_file_stem(&ctx.run_id) {
             let message = format!("\"{}\" cannot be the stem of a file name", ctx.run_id);
             let source = io::Error::new(io::ErrorKind::InvalidInput, message);
@@ -84,13 +123,15 @@ impl TextFile {
         fs::create_dir_all(&folder).map_err(io_error(&folder))?;
         let file = File::create_new(&path).map_err(io_error(&path))?;
         let mut new = Self { table, path, file, n_row: 0, n_byte: 0, text: Vec::new() };
-        let head = format.head(&table.schema(), &mut new.text);
-        head.map_err(|error| new.encode(error))?;
+        let schema = table.schema();
+        let columns: Vec<&str> =
+            schema.fields().iter().map(|field| field.name().as_str()).collect();
+        format.head(&columns, &mut new.text);
         new.append()?;
         Ok(new)
     }
 
-    fn write(&mut self, format: &dyn TextFormat, rows: &RecordBatch) -> Result<(), SinkError> {
+    fn write(&mut self, format: &impl TextFormat, rows: &RecordBatch) -> Result<(), SinkError> {
         let schema = self.table.schema();
         if rows.schema().fields() != schema.fields() {
             let fields = rows.schema();
@@ -100,8 +141,15 @@ impl TextFile {
             let message = format!("rows have other columns: {}", columns.join(", "));
             return Err(self.encode(ArrowError::SchemaError(message)));
         }
-        let encoded = format.rows(rows, &mut self.text);
-        encoded.map_err(|error| self.encode(error))?;
+        for row in 0..rows.num_rows() {
+            let columns = schema.fields().iter().zip(rows.columns());
+            let values = columns
+                .map(|(field, column)| Ok((field.name().as_str(), Value::of(&**column, row)?)));
+            let written = values
+                .collect::<Result<Vec<_>, ArrowError>>()
+                .and_then(|values| format.row(&values, &mut self.text).map_err(ArrowError::from));
+            written.map_err(|error| self.encode(error))?;
+        }
         self.append()?;
         self.n_row += rows.num_rows() as u64;
         Ok(())

@@ -19,5 +19,7 @@ mod resume;
 mod run;
 mod small_run;
 mod standalone;
+#[path = "../../../report/tests/it/study.rs"]
+mod study;
 mod sweep;
 mod trained;

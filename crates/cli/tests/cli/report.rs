@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
-#[path = "../../report/tests/study/mod.rs"]
-mod study;
-
 use assert_cmd::Command;
-use study::{Study, write};
+
+use crate::study::{Study, write};
 
 fn batchlab() -> Command {
     Command::cargo_bin("batchlab").unwrap()

@@ -1,5 +1,6 @@
 //! XYZ: a number of atoms, a comment, one atom a line. In *extended* XYZ the comment is
-//! `key=value`, with `Properties` naming the columns and `Lattice` the vectors of the cell.
+//! `key=value`, with `Properties` naming the columns and `Lattice` the vectors of the cell. QM9's own
+//! files ([`gdb9`]) are told by their comment.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -7,7 +8,8 @@ use std::io::BufRead;
 use crate::element::{atomic_number, symbol};
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
-use crate::limits::{MAX_ATOM, TRUSTED_ATOM};
+use crate::format::gdb9;
+use crate::limits::{MAX_ATOM, MAX_KEY, TRUSTED_ATOM};
 use crate::lines::{Fault, Lines};
 use crate::number::finite;
 use crate::structure::Structure;
@@ -18,26 +20,31 @@ pub(crate) fn read(
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
     let mut lines = Lines::new(stream);
-    loop {
-        let (start, n_atom) = match count(&mut lines).map_err(|fault| (lines.number(), fault))? {
-            Some(n_atom) => (lines.number(), n_atom),
-            None => return Ok(()),
-        };
+    let mut before = None;
+    while let Some(n_atom) = count(&mut lines, before).map_err(|fault| (lines.number(), fault))? {
+        let start = lines.number();
         let content = structure(&mut lines, n_atom).map_err(|fault| (lines.number(), fault))?;
         visit(start, content).map_err(|fault| (start, fault))?;
+        before = Some(n_atom);
     }
+    let expected = "the number of atoms";
+    before.map(drop).ok_or_else(|| (lines.number(), Problem::Truncated { expected }.into()))
 }
 
-/// The number of atoms of the next structure; blank lines before it are passed over.
-fn count(lines: &mut Lines<impl BufRead>) -> Result<Option<usize>, Fault> {
+/// The number of atoms of the next structure; blank lines before it are passed over. `before` is that
+/// of the last one.
+fn count(lines: &mut Lines<impl BufRead>, before: Option<usize>) -> Result<Option<usize>, Fault> {
     while let Some(line) = lines.next()? {
         if line.trim().is_empty() {
             continue;
         }
-        return match line.trim().parse() {
-            Ok(n) if n > MAX_ATOM => Err(Problem::TooManyAtoms { max: MAX_ATOM }.into()),
-            Ok(n) => Ok(Some(n)),
-            Err(_) => {
+        return match (line.trim().parse(), before) {
+            (Ok(n), _) if n > MAX_ATOM => Err(Problem::TooManyAtoms { max: MAX_ATOM }.into()),
+            (Ok(n), _) => Ok(Some(n)),
+            (Err(_), Some(stated)) if is_atom(line) => {
+                Err(Problem::MoreAtoms { stated, value: shown(line) }.into())
+            }
+            (Err(_), _) => {
                 let expected = "the number of atoms, which begins a structure";
                 Err(Problem::Expected { expected, value: shown(line) }.into())
             }
@@ -46,15 +53,24 @@ fn count(lines: &mut Lines<impl BufRead>) -> Result<Option<usize>, Fault> {
     Ok(None)
 }
 
+/// Whether a line that should be another looks like that of an atom.
+fn is_atom(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    words.clone().count() >= 4 && words.any(|word| atomic_number(word).is_some())
+}
+
 fn structure(lines: &mut Lines<impl BufRead>, n_atom: usize) -> Result<Content, Fault> {
     let Comment { layout, cell, property } =
         comment(lines.expect("the line after the number of atoms")?)?;
     let mut structure = Structure { cell, ..Structure::default() };
     structure.position.reserve(n_atom.min(TRUSTED_ATOM));
-    for _ in 0..n_atom {
-        let (z, position) = atom(lines.expect("an atom")?, layout)?;
+    for found in 0..n_atom {
+        let (z, position) = atom(lines.expect("an atom")?, layout, n_atom, found)?;
         structure.atomic_number.push(z);
         structure.position.push(position);
+    }
+    if layout == QM9 {
+        gdb9::rest(lines, n_atom)?;
     }
     Ok((Some(structure), property))
 }
@@ -70,13 +86,19 @@ struct Comment {
 struct Layout {
     species: usize,
     position: usize,
+    /// Where a charge stands, which is checked and dropped.
+    charge: Option<usize>,
     /// Exactly so many columns; without it, at least those of the two.
     n_column: Option<usize>,
 }
 
-const PLAIN: Layout = Layout { species: 0, position: 1, n_column: None };
+const PLAIN: Layout = Layout { species: 0, position: 1, charge: None, n_column: None };
+const QM9: Layout = Layout { charge: Some(4), n_column: Some(gdb9::N_COLUMN), ..PLAIN };
 
 fn comment(line: &str) -> Result<Comment, Problem> {
+    if gdb9::is_comment(line) {
+        return Ok(Comment { layout: QM9, cell: None, property: gdb9::properties(line)? });
+    }
     let mut comment = Comment { layout: PLAIN, cell: None, property: BTreeMap::new() };
     if !line.contains('=') {
         if !line.trim().is_empty() {
@@ -92,7 +114,15 @@ fn comment(line: &str) -> Result<Comment, Problem> {
             "Properties" => comment.layout = layout(value)?,
             "Lattice" => comment.cell = Some(lattice(value)?),
             "pbc" => periodic = Some(pbc(value)?),
-            _ => drop(comment.property.insert(key.to_owned(), value.to_owned())),
+            _ => {
+                let before = comment.property.insert(key.to_owned(), value.to_owned());
+                if before.is_some_and(|before| before != value) {
+                    return Err(Problem::RepeatedKey { value: shown(key) });
+                }
+                if comment.property.len() > MAX_KEY {
+                    return Err(Problem::TooManyKeys);
+                }
+            }
         }
     }
     match (periodic, comment.cell) {
@@ -123,7 +153,10 @@ fn pair(text: &str) -> Result<Option<(&str, &str, &str)>, Problem> {
             let (value, after) = inner
                 .split_once(close)
                 .ok_or_else(|| Problem::Expected { expected, value: shown(inner) })?;
-            return Ok(Some((key, value, after)));
+            // A value without quotes may begin with a bracket, too: a SMILES such as `[H]C=O`.
+            if open == close || !after.starts_with(|next: char| !next.is_whitespace()) {
+                return Ok(Some((key, value, after)));
+            }
         }
     }
     let end = after.find(char::is_whitespace).unwrap_or(after.len());
@@ -150,7 +183,7 @@ fn layout(value: &str) -> Result<Layout, Problem> {
         n_column += usize::from(width);
     }
     let (species, position) = species.zip(position).ok_or_else(wrong)?;
-    Ok(Layout { species, position, n_column: Some(n_column) })
+    Ok(Layout { species, position, charge: None, n_column: Some(n_column) })
 }
 
 fn lattice(value: &str) -> Result<[[f64; 3]; 3], Problem> {
@@ -180,27 +213,39 @@ fn pbc(value: &str) -> Result<bool, Problem> {
     }
 }
 
-fn atom(line: &str, layout: Layout) -> Result<(u8, [f64; 3]), Problem> {
+fn atom(
+    line: &str,
+    layout: Layout,
+    stated: usize,
+    found: usize,
+) -> Result<(u8, [f64; 3]), Problem> {
     let words = line.split_whitespace();
-    let columns = || Problem::Expected {
-        expected: "an atom with the columns that were announced",
-        value: shown(line),
+    let element = |word: &str| {
+        atomic_number(word).or_else(|| word.parse().ok().filter(|&z| symbol(z).is_some()))
     };
-    if layout.n_column.is_some_and(|n| n != words.clone().count()) {
-        return Err(columns());
+    let (n_word, least) = (words.clone().count(), layout.species.max(layout.position + 2) + 1);
+    let has_columns = layout.n_column.map_or(n_word >= least, |n| n_word == n);
+    if !has_columns {
+        let value = shown(line);
+        // The next count, or QM9's frequencies, have come early.
+        let first = words.clone().next().unwrap_or_default();
+        let is_number =
+            layout.species == 0 && element(first).is_none() && finite(first, "").is_ok();
+        return Err(if is_number || line.trim().parse::<usize>().is_ok() {
+            Problem::FewerAtoms { stated, found, value }
+        } else {
+            Problem::Columns { expected: layout.n_column.unwrap_or(least), found: n_word, value }
+        });
     }
-    let (mut z, mut position, mut n_found) = (0, [0.0; 3], 0);
+    let (mut z, mut position) = (0, [0.0; 3]);
     for (at, word) in words.enumerate() {
         if at == layout.species {
-            let element = || word.parse().ok().filter(|&z| symbol(z).is_some());
-            z = atomic_number(word)
-                .or_else(element)
-                .ok_or_else(|| Problem::Element { value: shown(word) })?;
-            n_found += 1;
+            z = element(word).ok_or_else(|| Problem::Element { value: shown(word) })?;
         } else if let Some(axis) = at.checked_sub(layout.position).filter(|&axis| axis < 3) {
             position[axis] = finite(word, ["x", "y", "z"][axis])?;
-            n_found += 1;
+        } else if layout.charge == Some(at) {
+            finite(word, "the Mulliken charge")?;
         }
     }
-    if n_found == 4 { Ok((z, position)) } else { Err(columns()) }
+    Ok((z, position))
 }

@@ -7,12 +7,13 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use batchlab_structures::{limits, read};
+use batchlab_structures::{ReadError, limits, read};
 use batchlab_testkit::damage::{damaged, damages};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 const XYZ: &[u8] = b"2\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3 energy=-1.5 name=\"a b\" pbc=\"T T T\"\nFe 1 2 3\nNi 0 0 0\n1\nplain\nH 0 0 0\n";
+const QM9: &[u8] = b"3\ngdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375\t-76.404702\t-76.401867\t-76.400922\t-76.422349\t6.002\t\nO\t-0.03\t0.97\t0.007\t-0.58\nH\t0.06\t0.02\t0.001\t0.29\nH\t0.87\t1.30\t0.0006\t0.29\n1671.4222\t3803.6305\t3907.698\nO\tO\t\nInChI=1S/H2O/h1H2\tInChI=1S/H2O/h1H2\n";
 const POSCAR: &[u8] = b"rock salt\n2.0\n2 0 0\n0 2 0\n0 0 2\nNa Cl\n1 1\nSelective\nDirect\n0 0 0 T T T\n0.5 0.5 0.5 T F T\n";
 const CIF: &[u8] = b"data_NaCl\n_symmetry_space_group_name_H-M 'P 1'\n_cell_length_a 4.0(1)\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n_note\n;text\n;\nloop_\n _atom_site_type_symbol\n _atom_site_fract_x\n _atom_site_fract_y\n _atom_site_fract_z\n Na 0 0 0\n Cl 0.5 0.5 0.5\n";
 const TABLE: &[u8] = b",compound,Egap,dft_type,geometry,positions_fractional\n0,Na1Cl1,0.5,['PAW_PBE'],\"[4.0, 4, 4, 90, 90, 90]\",\"[[0, 0, 0], [0.5, 0.5, 0.5]]\"\n1,K1,nan,['GGA'],,\n";
@@ -26,6 +27,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     };
     let mut seeds: Vec<(&str, Vec<u8>)> = [
         ("a.xyz", XYZ),
+        ("b.xyz", QM9),
         ("POSCAR", POSCAR),
         ("a.cif", CIF),
         ("a.csv", TABLE),
@@ -98,7 +100,8 @@ fn check(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {
             assert!(structure.position.as_flattened().iter().all(|x| x.is_finite()));
             assert!(structure.cell.iter().flatten().flatten().all(|x| x.is_finite()));
         }
-        if n_entry < 10_000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let is_last = n_entry == 10_000;
+        Ok::<_, ReadError>(if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
     if let Err(error) = result {
         let message = error.to_string();
@@ -147,7 +150,7 @@ fn undamaged_seeds_are_read() {
         let mut n_structure = 0;
         let result = read(&path, &mut |entry| {
             n_structure += usize::from(entry.structure.is_some());
-            ControlFlow::Continue(())
+            Ok::<_, ReadError>(ControlFlow::Continue(()))
         });
         assert!(result.is_ok() && n_structure > 0, "{name}: {result:?}");
     }

@@ -11,14 +11,14 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use batchlab_structures::{Entry, Read, ReadError, cell, read};
+use batchlab_structures::{Entry, Problem, Read, ReadError, Source, cell, limits, read};
 use tempfile::TempDir;
 
 fn all(path: &Path) -> Result<(Vec<Entry>, Read), ReadError> {
     let mut entries = Vec::new();
     let counts = read(path, &mut |entry| {
         entries.push(entry);
-        ControlFlow::Continue(())
+        Ok::<_, ReadError>(ControlFlow::Continue(()))
     })?;
     Ok((entries, counts))
 }
@@ -309,16 +309,124 @@ fn xyz_plain_and_extended() {
     refused(
         "a.xyz",
         &text.replace("7 Fe 1 2 3", "Fe 1 2 3"),
-        "a.xyz:3: expected an atom with the columns",
+        "a.xyz:3: expected 5 columns for an atom, found 4 in `Fe 1 2 3`",
     );
     refused("a.xyz", "2\n\nH 0 0 0\n", "a.xyz:4: the file ends where an atom should follow");
     refused(
         "a.xyz",
         "1\n\nH 0 0 0\nH 0 0 1\n",
-        "a.xyz:4: expected the number of atoms, which begins",
+        "a.xyz:4: 1 atoms are stated, but one more follows: `H 0 0 1`",
     );
+    refused("a.xyz", "1\n\nH 0 0 0\nend\n", "a.xyz:4: expected the number of atoms, which begins");
+    refused(
+        "a.xyz",
+        "2\n\nH 0 0 0\n1\n",
+        "a.xyz:4: 2 atoms are stated, but after 1 this follows: `1`",
+    );
+    refused("a.xyz", "1\n\nH 0 0\n", "a.xyz:3: expected 4 columns for an atom, found 3 in `H 0 0`");
     refused("a.xyz", "9999999999\n\n", "more than 100000 atoms");
     refused("a.xyz", "1\n\nH 0 0 nan\n", "z should be a finite number, found `nan`");
+}
+
+#[test]
+fn a_key_of_xyz_may_stand_twice_with_one_value_only() {
+    let text = "1\nProperties=species:S:1:pos:R:3 e=1 e=1 s=[H]C=O\nH 0 0 0\n";
+    let entry = one("a.xyz", text);
+    assert_eq!((entry.text("e"), entry.text("s")), (Some("1"), Some("[H]C=O")));
+    refused("a.xyz", &text.replace("e=1 s", "e=2 s"), "a.xyz:2: the key `e` stands twice");
+    let many: Vec<String> = (0..=limits::MAX_KEY).map(|n| format!("k{n}=1")).collect();
+    refused("a.xyz", &format!("1\n{}\n", many.join(" ")), "a.xyz:2: more than 10000 keys");
+    let most = &many[1..].join(" ");
+    assert_eq!(one("a.xyz", &format!("1\n{most}\nH 0 0 0\n")).property.len(), limits::MAX_KEY);
+}
+
+const METHANE: &str = "5
+gdb 1\t157.7118\t157.70997\t157.70699\t0.\t13.21\t-0.3877\t0.1171\t0.5048\t35.3641\t0.044749\t-40.47893\t-40.476062\t-40.475117\t-40.498597\t6.469\t
+C\t-0.0126981359\t 1.0858041578\t 0.0080009958\t-0.535689
+H\t 0.002150416\t-0.0060313176\t 0.0019761204\t 0.133921
+H\t 1.0117308433\t 1.4637511618\t 0.0002765748\t 0.133922
+H\t-0.540815069\t 1.4475266138\t-0.8766437152\t 0.133923
+H\t-0.5238136345\t 1.4379326443\t 0.9063972942\t 1.33923*^-1
+1341.307\t1341.3284\t1341.365\t1562.6731\t1562.7453\t3038.3205\t3151.6034\t3151.6788\t3151.7078
+C\tC\t
+InChI=1S/CH4/h1H4\tInChI=1S/CH4/h1H4
+";
+
+#[test]
+fn files_of_qm9_are_xyz_with_more() {
+    let entries = parse("a.xyz", &METHANE.repeat(2)).unwrap();
+    assert_eq!((entries.len(), entries[1].line), (2, 11));
+    let structure = entries[0].structure.as_ref().unwrap();
+    assert_eq!((structure.atomic_number[0], structure.position[4][2]), (6, 0.906_397_294_2));
+    assert_eq!(entries[0].text("gdb"), Some("1"));
+    for (key, value) in [("A", 157.7118), ("mu", 0.0), ("U0", -40.47893), ("Cv", 6.469)] {
+        assert_eq!(entries[0].number(key), Ok(Some(value)), "{key}");
+    }
+    refused("a.xyz", &METHANE.replace("\t6.469", ""), "a.xyz:2: `Cv` is missing");
+    refused(
+        "a.xyz",
+        &METHANE.replace("1.33923*^-1", "q"),
+        "a.xyz:7: the Mulliken charge should be",
+    );
+    refused("a.xyz", &METHANE.replace("C\tC\t\n", ""), "a.xyz:9: expected the line of SMILES");
+}
+
+fn is_cif(name: &str) -> bool {
+    name.strip_suffix(".cif").is_some()
+}
+
+/// Whoever names the files that he wants loses none of them.
+#[test]
+fn files_that_are_asked_for_are_read_or_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("b")).unwrap();
+    fs::write(path("b/a.cif"), CIF).unwrap();
+    fs::write(path("POSCAR"), POSCAR).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir_all("up", folder.path()).unwrap();
+    let archive = archive.into_inner().unwrap();
+    let read = |path: &Path, bytes: Option<&[u8]>| {
+        let mut names = Vec::new();
+        let counts = Source { path, bytes, wanted: Some(is_cif) }.read(&mut |entry| {
+            names.push(entry.path.file_name().unwrap().to_owned());
+            Ok::<_, ReadError>(ControlFlow::Continue(()))
+        });
+        counts.map(|counts| (names, counts)).map_err(|error| error.to_string())
+    };
+    for found in [read(folder.path(), None), read(Path::new("x.tar"), Some(&archive))] {
+        assert_eq!(found, Ok((vec!["a.cif".into()], Read { n_file: 1, n_other: 1 })));
+    }
+    fs::write(path("empty.cif"), "").unwrap();
+    assert!(read(folder.path(), None).unwrap_err().contains("empty.cif is empty"));
+    let none = read(Path::new("x.cif"), Some(b"\x28\xb5\x2f\xfd"));
+    assert!(none.unwrap_err().contains("x.cif is a zstd file"));
+    let none = Source { path: Path::new("x.db"), bytes: Some(b"SQLite format 3\0"), wanted: None };
+    let none = none.read(&mut |entry| Err(entry.fault(Problem::NoAtoms))).unwrap_err();
+    assert!(none.to_string().contains("a packed SQLite database"), "{none}");
+}
+
+/// The header of an xz file says how much memory it takes to unpack it.
+#[test]
+fn a_packed_file_cannot_ask_for_all_memory() {
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 1);
+    xz.write_all(CIF.as_bytes()).unwrap();
+    let mut bytes = xz.finish().unwrap();
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.cif.xz");
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(all(&path).unwrap().0.len(), 1);
+    // A block's header: its length in words, flags, the filter LZMA2 and the size of its dictionary,
+    // and a sum over all of it.
+    let header = 12..12 + 4 * usize::from(bytes[12]);
+    assert_eq!(bytes[14..16], [0x21, 1]);
+    bytes[16] = 40;
+    let mut sum = flate2::Crc::new();
+    sum.update(&bytes[header.clone()]);
+    bytes[header.end..header.end + 4].copy_from_slice(&sum.sum().to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let fault = all(&path).unwrap_err().to_string();
+    assert!(fault.contains("memory limit"), "{fault}");
 }
 
 #[test]
@@ -328,7 +436,8 @@ fn folders_and_archives_are_gone_through_and_other_files_counted() {
     fs::create_dir(path("b")).unwrap();
     fs::write(path("b/POSCAR"), POSCAR).unwrap();
     fs::write(path("a.cif"), CIF).unwrap();
-    fs::write(path("notes.md"), "# Notes\n").unwrap();
+    fs::write(path("notes.h5"), b"\x89HDF\n").unwrap();
+    assert!(all(&path("notes.h5")).unwrap_err().to_string().contains("notes.h5 is an HDF5 file"));
     let (entries, counts) = all(folder.path()).unwrap();
     assert_eq!(counts, Read { n_file: 2, n_other: 1 });
     assert_eq!([&entries[0].path, &entries[1].path], [&path("a.cif"), &path("b/POSCAR")]);
@@ -484,8 +593,16 @@ fn reading_stops_when_asked_to() {
     let mut n = 0;
     read(&path, &mut |_| {
         n += 1;
-        if n == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let flow = if n == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        Ok::<_, ReadError>(flow)
     })
     .unwrap();
     assert_eq!(n, 2);
+    // What the visitor fails with comes back, and nothing is read after it.
+    let fault = read(&path, &mut |entry| {
+        n += 1;
+        Err(entry.fault(Problem::NoAtoms))
+    });
+    assert!(fault.unwrap_err().to_string().contains("a.xyz:1: a structure with 0 atoms"));
+    assert_eq!(n, 3);
 }

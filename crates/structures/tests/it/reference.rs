@@ -5,14 +5,14 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use batchlab_structures::{Entry, Read, read};
+use batchlab_structures::{Entry, Read, ReadError, read};
 use batchlab_testkit::fixture;
 
 fn all(path: &Path) -> (Vec<Entry>, Read) {
     let mut entries = Vec::new();
     let counts = read(path, &mut |entry| {
         entries.push(entry);
-        ControlFlow::Continue(())
+        Ok::<_, ReadError>(ControlFlow::Continue(()))
     });
     let counts = counts.unwrap_or_else(|error| panic!("{error}"));
     (entries, counts)

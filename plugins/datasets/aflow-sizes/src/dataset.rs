@@ -3,9 +3,9 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use batchlab_core::graphs::Target;
-use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::{NeighborError, StructureCollector};
-use batchlab_structures::symbol;
+use batchlab_structures::element_name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,13 +46,7 @@ batchlab_core::register!(Dataset, AflowSizes, example = AflowSizes::default());
 #[typetag::serde(name = "aflow-sizes")]
 impl Dataset for AflowSizes {
     fn provides(&self) -> Provides {
-        let fields = Needs {
-            node_class: true,
-            distance: true,
-            displacement: true,
-            sender_order: true,
-            ..Needs::default()
-        };
+        let fields = StructureCollector::fields();
         Provides { level: Level::Graphs, fields, target: true }
     }
 
@@ -77,8 +71,7 @@ impl Dataset for AflowSizes {
             ctx.progress.advance(1);
         }
         ctx.progress.finish();
-        let name = |z| symbol(z).map_or_else(|| z.to_string(), str::to_owned);
-        let mut graphs = structures.finish("aflow-sizes", name)?;
+        let mut graphs = structures.finish("aflow-sizes", element_name)?;
         graphs.notes.insert(0, ("synthetic crystals".to_owned(), value.len() as u64));
         graphs.target = Some(Target::regression("synthetic pair sum", "1", value));
         graphs.check()?;

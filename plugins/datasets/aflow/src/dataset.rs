@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Structure, read, symbol};
+use batchlab_structures::{Entry, Structure, element_name, read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,13 +92,7 @@ batchlab_core::register!(Dataset, Aflow, example = Aflow::new(PathBuf::from("dat
 #[typetag::serde(name = "aflow")]
 impl Dataset for Aflow {
     fn provides(&self) -> Provides {
-        let fields = Needs {
-            node_class: true,
-            distance: true,
-            displacement: true,
-            sender_order: true,
-            ..Needs::default()
-        };
+        let fields = StructureCollector::fields();
         Provides { level: Level::Graphs, fields, target: true }
     }
 
@@ -144,25 +138,19 @@ impl Aflow {
             self.dft_type.clone(),
         );
         let mut crystals = Crystals::new(self.edges);
-        let mut fault = None;
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let counts = read(path, &mut |entry| {
-            if let Err(error) = crystals.push(entry, self.target, &mut filter) {
-                fault = Some(error);
-                return ControlFlow::Break(());
-            }
+            crystals.push(entry, self.target, &mut filter)?;
             if crystals.n_read.is_multiple_of(REPORT_EVERY) {
                 ctx.progress.advance(REPORT_EVERY);
             }
-            if crystals.target.len() == limit {
+            let is_last = crystals.target.len() == limit;
+            Ok::<_, AflowError>(if is_last {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
-            }
+            })
         })?;
-        if let Some(error) = fault {
-            return Err(error);
-        }
         crystals.n_other = counts.n_other;
         if crystals.target.is_empty() {
             let counts = Reason::ALL.iter().zip(crystals.left_out).filter(|(_, n)| *n > 0);
@@ -220,8 +208,7 @@ impl Crystals {
     }
 
     fn into_graphs(self, target: Target) -> Result<Graphs, DatasetError> {
-        let name = |z| symbol(z).map_or_else(|| z.to_string(), str::to_owned);
-        let mut graphs = self.structures.finish("aflow", name)?;
+        let mut graphs = self.structures.finish("aflow", element_name)?;
         graphs.target = Some(target.column(self.target));
         graphs.origin = self.origin;
         let mut notes = vec![("entries read".to_owned(), self.n_read)];

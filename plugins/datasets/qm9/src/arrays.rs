@@ -9,65 +9,60 @@ use std::path::Path;
 
 use batchlab_npz::{Archive, NpzError, Problem};
 
-use crate::energies::{Convention, EXPECTED};
-use crate::molecule::{ELEMENTS, Element, Molecule, N_PROPERTY};
-use crate::properties::{PROPERTIES, U0};
-use crate::read::MAX_ATOM;
+use crate::energies::{Convention, EXPECTED, free_atom};
+use crate::molecule::Molecule;
+use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 
 /// The largest array of QM9, `R` in double precision, has 58 MB.
 const MAX_BYTE: u64 = 1 << 28;
 
-/// All molecules of a file, given out one at a time.
-pub(crate) struct Arrays {
-    n_atom: Vec<u32>,
-    atomic_number: Vec<u8>,
-    position: Vec<[f32; 3]>,
-    index: Option<Vec<u32>>,
-    property: Option<Vec<[f64; N_PROPERTY]>>,
-    next_molecule: usize,
-    next_atom: usize,
-}
+/// More atoms are not believed; QM9's largest molecule has 29.
+const MAX_ATOM: u32 = 1000;
 
-impl Arrays {
-    pub(crate) fn read<R: Read + Seek>(path: &Path, file: R) -> Result<Self, NpzError> {
-        let mut file = Archive::open(path, file, MAX_BYTE)?;
-        let n_atom = file.counts("N", 1, MAX_ATOM as u32)?;
-        let [least, .., most] = ELEMENTS.map(|element| u32::from(element.atomic_number));
-        let atomic_number = file.counts("Z", least, most)?;
-        let unknown = |&z: &u32| Element::of(z as u8).is_none();
-        if let Some(at) = atomic_number.iter().position(unknown) {
-            let value = atomic_number[at].to_string();
-            let expected = "the number of H, C, N, O or F".to_owned();
+/// All molecules of a file, given out one at a time.
+pub(crate) fn read<R: Read + Seek>(
+    path: &Path,
+    file: R,
+) -> Result<impl Iterator<Item = Molecule>, NpzError> {
+    let mut file = Archive::open(path, file, MAX_BYTE)?;
+    let n_atom = file.counts("N", 1, MAX_ATOM)?;
+    let numbers = file.counts("Z", 0, u32::MAX)?;
+    let mut atomic_number = Vec::with_capacity(numbers.len());
+    for (at, z) in numbers.into_iter().enumerate() {
+        let Some(z) = u8::try_from(z).ok().filter(|&z| free_atom(z).is_some()) else {
+            let (value, expected) = (z.to_string(), "the number of H, C, N, O or F".to_owned());
             return Err(file.fault("Z", Problem::Value { at, value, expected }));
-        }
-        let atomic_number: Vec<u8> = atomic_number.into_iter().map(|z| z as u8).collect();
-        let position = file.vectors("R")?;
-        let n_total = n_atom.iter().map(|&n| n as usize).sum::<usize>();
-        for (array, got) in [("Z", atomic_number.len()), ("R", position.len())] {
-            if got != n_total {
-                let expected = format!("{n_total}, the sum of `N`");
-                return Err(file.fault(array, Problem::Length { got, expected }));
-            }
-        }
-        let index = if file.has("id") { Some(file.counts("id", 1, u32::MAX)?) } else { None };
-        if let Some(index) = index.as_ref().filter(|index| index.len() != n_atom.len()) {
-            let expected = format!("{}, the length of `N`", n_atom.len());
-            return Err(file.fault("id", Problem::Length { got: index.len(), expected }));
-        }
-        let mut property = properties(&mut file, n_atom.len())?;
-        if let Some(property) = &mut property {
-            convert(&file, property, &n_atom, &atomic_number)?;
-        }
-        Ok(Self {
-            n_atom,
-            atomic_number,
-            position,
-            index,
-            property,
-            next_molecule: 0,
-            next_atom: 0,
-        })
+        };
+        atomic_number.push(z);
     }
+    let position = file.vectors("R")?;
+    let n_total = n_atom.iter().map(|&n| n as usize).sum::<usize>();
+    for (array, got) in [("Z", atomic_number.len()), ("R", position.len())] {
+        if got != n_total {
+            let expected = format!("{n_total}, the sum of `N`");
+            return Err(file.fault(array, Problem::Length { got, expected }));
+        }
+    }
+    let index = if file.has("id") { Some(file.counts("id", 1, u32::MAX)?) } else { None };
+    if let Some(index) = index.as_ref().filter(|index| index.len() != n_atom.len()) {
+        let expected = format!("{}, the length of `N`", n_atom.len());
+        return Err(file.fault("id", Problem::Length { got: index.len(), expected }));
+    }
+    let mut property = properties(&mut file, n_atom.len())?;
+    if let Some(property) = &mut property {
+        convert(&file, property, &n_atom, &atomic_number)?;
+    }
+    let mut end = 0;
+    Ok(n_atom.into_iter().enumerate().map(move |(at, n_atom)| {
+        let atoms = end..end + n_atom as usize;
+        end = atoms.end;
+        Molecule {
+            gdb_index: index.as_ref().map(|index| index[at]),
+            atomic_number: atomic_number[atoms.clone()].to_vec(),
+            position: position[atoms].iter().map(|row| row.map(f64::from)).collect(),
+            property: property.as_ref().map(|rows| rows[at]),
+        }
+    }))
 }
 
 /// Brings energies to the units of QM9's own files.
@@ -114,24 +109,6 @@ fn properties<R: Read + Seek>(
         }
     }
     Ok(Some(rows))
-}
-
-impl Iterator for Arrays {
-    type Item = Molecule;
-
-    fn next(&mut self) -> Option<Molecule> {
-        let at = self.next_molecule;
-        let n_atom = *self.n_atom.get(at)? as usize;
-        let atoms = self.next_atom..self.next_atom + n_atom;
-        self.next_molecule += 1;
-        self.next_atom = atoms.end;
-        Some(Molecule {
-            gdb_index: self.index.as_ref().map(|index| index[at]),
-            atomic_number: self.atomic_number[atoms.clone()].to_vec(),
-            position: self.position[atoms].iter().map(|row| row.map(f64::from)).collect(),
-            property: self.property.as_ref().map(|rows| rows[at]),
-        })
-    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,21 @@
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::graphs::{self, ManyGraphs, NodeClass, Topology};
-use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
-use batchlab_neighbors::{EdgeCollector, NeighborError};
+use batchlab_core::{
+    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides, graphs,
+};
+use batchlab_neighbors::StructureCollector;
+use batchlab_structures::element_name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Qm9Error;
-use crate::molecule::{Element, Molecule};
+use crate::molecule::Molecule;
 use crate::properties::{TARGETS, Target};
-use crate::read::Molecules;
+use crate::read::{Visited, read};
 use crate::table::{self, Table};
 use crate::uncharacterized::is_uncharacterized;
 
@@ -94,15 +97,7 @@ impl Qm9 {
 #[typetag::serde(name = "qm9")]
 impl Dataset for Qm9 {
     fn provides(&self) -> Provides {
-        // The same for every rule: implied edges are measured in the batch, stored ones when they
-        // are made.
-        let fields = Needs {
-            node_class: true,
-            distance: true,
-            displacement: true,
-            sender_order: true,
-            ..Needs::default()
-        };
+        let fields = StructureCollector::fields();
         Provides { level: Level::Graphs, fields, target: self.target != NO_TARGET }
     }
 
@@ -119,217 +114,150 @@ impl Dataset for Qm9 {
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let target = self.target()?;
-        let (path, molecules) = match &self.path {
-            None => (PathBuf::from(SAMPLE_NAME), Molecules::from_bytes(SAMPLE_NAME, SAMPLE)),
-            Some(path) => {
-                let path = ctx.resolve(path)?;
-                let molecules = Molecules::open(&path);
-                (path, molecules)
-            }
+        let (path, bytes) = match &self.path {
+            None => (PathBuf::from(SAMPLE_NAME), Some(SAMPLE)),
+            Some(path) => (ctx.resolve(path)?, None),
         };
-        let table = match &self.properties {
-            None => None,
-            Some(path) => Some(ctx.resolve(path)?),
-        };
+        let table = self.properties.as_ref().map(|path| ctx.resolve(path)).transpose()?;
         ctx.progress.start("reading molecules", None);
         let table = table.map(|path| table::read(&path)).transpose();
-        let columns = table.and_then(|table| {
-            let source = Source { path: &path, table: table.as_ref(), target };
-            self.collect(&source, molecules?, ctx)
+        let kept = table.and_then(|table| {
+            let mut kept = Kept::new(self, &path, table, target);
+            read(&path, bytes, &mut |molecule| kept.visit(molecule, ctx)).map(|()| kept)
         });
         ctx.progress.finish();
-        columns.map_err(DatasetError::other)?.into_graphs(self, target)
+        let kept = kept.map_err(DatasetError::other)?;
+        kept.report(ctx);
+        kept.into_graphs()
     }
 }
 
 batchlab_core::register!(Dataset, Qm9, example = Qm9::default());
 
-/// Where molecules come from, and what is wanted of them.
-struct Source<'a> {
+/// What is wanted of the molecules, and what is kept of them.
+struct Kept<'a> {
+    config: &'a Qm9,
     /// For messages.
     path: &'a Path,
-    table: Option<&'a Table>,
-    target: Option<&'static Target>,
-}
-
-/// What is kept of the molecules, concatenated.
-struct Columns {
-    n_node: Vec<u32>,
-    edges: EdgeCollector,
-    class: NodeClasses,
-    position: Vec<[f32; 3]>,
+    table: Option<Table>,
+    wanted: Option<&'static Target>,
+    structures: StructureCollector,
     target: Vec<f64>,
     origin: Vec<u32>,
+    seen: HashSet<u32>,
     n_read: u64,
     n_dropped: u64,
     n_without_row: u64,
-    n_repeated_row: u64,
 }
 
-/// Numbers elements in the order of their first appearance.
-#[derive(Default)]
-struct NodeClasses {
-    value: Vec<u32>,
-    atomic_number: Vec<u8>,
-}
+impl<'a> Kept<'a> {
+    fn new(
+        config: &'a Qm9,
+        path: &'a Path,
+        table: Option<Table>,
+        wanted: Option<&'static Target>,
+    ) -> Self {
+        let structures = StructureCollector::new(config.edges);
+        let (target, origin, seen) = (Vec::new(), Vec::new(), HashSet::new());
+        let (n_read, n_dropped, n_without_row) = (0, 0, 0);
+        Self {
+            config,
+            path,
+            table,
+            wanted,
+            structures,
+            target,
+            origin,
+            seen,
+            n_read,
+            n_dropped,
+            n_without_row,
+        }
+    }
 
-impl Qm9 {
-    fn collect(
-        &self,
-        source: &Source<'_>,
-        molecules: Molecules,
-        ctx: &LoadContext,
-    ) -> Result<Columns, Qm9Error> {
-        let path = source.path;
-        let mut columns = Columns::new(self.edges);
-        columns.n_repeated_row = source.table.map_or(0, |table| table.n_repeated);
-        let mut seen = HashSet::new();
-        let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        for molecule in molecules {
-            let mut molecule = molecule?;
-            columns.n_read += 1;
-            if columns.n_read.is_multiple_of(REPORT_EVERY) {
-                ctx.progress.advance(REPORT_EVERY);
+    fn visit(&mut self, mut molecule: Molecule, ctx: &LoadContext) -> Visited {
+        let path = || self.path.to_owned();
+        self.n_read += 1;
+        if self.n_read.is_multiple_of(REPORT_EVERY) {
+            ctx.progress.advance(REPORT_EVERY);
+        }
+        if let Some(gdb_index) = molecule.gdb_index
+            && !self.seen.insert(gdb_index)
+        {
+            return Err(Qm9Error::Repeated { path: path(), gdb_index });
+        }
+        let position = self.n_read;
+        let index = |option| {
+            let unknown = || Qm9Error::NoIndex { path: path(), position, option };
+            molecule.gdb_index.ok_or_else(unknown)
+        };
+        if self.config.drop_uncharacterized && is_uncharacterized(index("drop_uncharacterized")?) {
+            self.n_dropped += 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        if let Some(table) = &self.table {
+            let row = table.property.get(&index("properties")?);
+            if row.is_none() {
+                self.n_without_row += 1;
+                return Ok(ControlFlow::Continue(()));
             }
-            if let Some(gdb_index) = molecule.gdb_index
-                && !seen.insert(gdb_index)
-            {
-                return Err(Qm9Error::Repeated { path: path.to_owned(), gdb_index });
-            }
-            let position = columns.n_read;
-            let index = |option| {
-                let unknown = || Qm9Error::NoIndex { path: path.to_owned(), position, option };
-                molecule.gdb_index.ok_or_else(unknown)
-            };
-            if self.drop_uncharacterized && is_uncharacterized(index("drop_uncharacterized")?) {
-                columns.n_dropped += 1;
-                continue;
-            }
-            if let Some(table) = source.table {
-                let row = table.property.get(&index("properties")?);
-                if row.is_none() {
-                    columns.n_without_row += 1;
-                    continue;
-                }
-                molecule.property = row.copied();
-            }
-            if let Some(target) = source.target {
-                let missing = || Qm9Error::NoProperties { path: path.to_owned(), position };
-                columns.target.push(target.of(&molecule).ok_or_else(missing)?);
-            }
-            columns.push(&molecule).map_err(|source| {
+            molecule.property = row.copied();
+        }
+        if let Some(target) = self.wanted {
+            let missing = || Qm9Error::NoProperties { path: path(), position };
+            self.target.push(target.of(&molecule).ok_or_else(missing)?);
+        }
+        self.structures.push(&molecule.atomic_number, &molecule.position, None).map_err(
+            |source| {
                 let molecule = molecule.gdb_index.map_or_else(
-                    || format!("molecule {} of the file", columns.n_read),
+                    || format!("molecule {position} of the file"),
                     |gdb_index| format!("molecule gdb {gdb_index}"),
                 );
-                Qm9Error::Edges { path: path.to_owned(), molecule, source }
-            })?;
-            if columns.n_node.len() == limit {
-                break;
-            }
-        }
-        columns.report(self, ctx);
-        Ok(columns)
-    }
-}
-
-impl Columns {
-    fn new(rule: EdgeRule) -> Self {
-        Self {
-            n_node: Vec::new(),
-            edges: EdgeCollector::new(rule),
-            class: NodeClasses::default(),
-            position: Vec::new(),
-            target: Vec::new(),
-            origin: Vec::new(),
-            n_read: 0,
-            n_dropped: 0,
-            n_without_row: 0,
-            n_repeated_row: 0,
-        }
-    }
-
-    fn push(&mut self, molecule: &Molecule) -> Result<(), NeighborError> {
-        self.edges.push(&molecule.position, None)?;
-        self.n_node.push(molecule.atomic_number.len() as u32);
-        for &atomic_number in &molecule.atomic_number {
-            self.class.push(atomic_number);
-        }
-        self.position.extend(molecule.position.iter().map(|position| position.map(|x| x as f32)));
+                Qm9Error::Edges { path: path(), molecule, source }
+            },
+        )?;
         self.origin.extend(molecule.gdb_index);
-        Ok(())
+        let is_last = self.config.limit.is_some_and(|n| n.get() == self.structures.n_graph());
+        Ok(if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    fn report(&self, config: &Qm9, ctx: &LoadContext) {
-        if config.drop_uncharacterized {
+    fn report(&self, ctx: &LoadContext) {
+        if self.config.drop_uncharacterized {
             ctx.progress.note(&format!(
                 "{} of {} molecules are left out, because QM9's authors list them as uncharacterised",
                 self.n_dropped, self.n_read
             ));
         }
-        if let Some(limit) = config.limit.filter(|limit| limit.get() > self.n_node.len()) {
-            ctx.progress.note(&format!(
-                "`limit` is {limit}, but there are only {} molecules",
-                self.n_node.len()
-            ));
+        let n_graph = self.structures.n_graph();
+        if let Some(limit) = self.config.limit.filter(|limit| limit.get() > n_graph) {
+            ctx.progress
+                .note(&format!("`limit` is {limit}, but there are only {n_graph} molecules"));
         }
     }
 
-    fn into_graphs(self, config: &Qm9, target: Option<&Target>) -> Result<Graphs, DatasetError> {
+    fn into_graphs(self) -> Result<Graphs, DatasetError> {
         let mut notes = vec![
             ("molecules read".to_owned(), self.n_read),
             ("molecules left out as uncharacterised".to_owned(), self.n_dropped),
         ];
-        if config.properties.is_some() {
-            notes.extend([
-                (
-                    "molecules left out because the table has no row of them".to_owned(),
-                    self.n_without_row,
-                ),
-                ("rows of the table that repeat another".to_owned(), self.n_repeated_row),
-            ]);
+        if let Some(table) = &self.table {
+            let without_row = "molecules left out because the table has no row of them";
+            notes.push((without_row.to_owned(), self.n_without_row));
+            notes.push(("rows of the table that repeat another".to_owned(), table.n_repeated));
         }
-        if matches!(config.edges, EdgeRule::Radius(_)) {
-            notes.extend([
-                ("graphs without edges".to_owned(), self.edges.n_without_edges()),
-                ("graphs with an atom without edges".to_owned(), self.edges.n_with_lone_atom()),
-            ]);
-        }
-        let many = ManyGraphs::new(&self.n_node, self.edges.finish()?)?;
-        let mut graphs = Graphs::new("qm9", Topology::Many(many))?;
-        graphs.node_class = Some(self.class.into());
-        graphs.position = Some(self.position);
-        graphs.target =
-            target.map(|target| graphs::Target::regression(target.name, target.unit, self.target));
+        let n_graph = self.structures.n_graph();
+        let mut graphs = self.structures.finish("qm9", element_name)?;
+        let regression =
+            |target: &Target, value| graphs::Target::regression(target.name, target.unit, value);
+        graphs.target = self.wanted.map(|target| regression(target, self.target));
         // Where not every molecule states its index, none is given.
-        if self.origin.len() == self.n_node.len() {
+        if self.origin.len() == n_graph {
             graphs.origin = self.origin;
         }
+        notes.append(&mut graphs.notes);
         graphs.notes = notes;
         graphs.check()?;
         Ok(graphs)
-    }
-}
-
-impl NodeClasses {
-    fn push(&mut self, atomic_number: u8) {
-        let class =
-            self.atomic_number.iter().position(|&known| known == atomic_number).unwrap_or_else(
-                || {
-                    self.atomic_number.push(atomic_number);
-                    self.atomic_number.len() - 1
-                },
-            );
-        self.value.push(class as u32);
-    }
-}
-
-impl From<NodeClasses> for NodeClass {
-    fn from(classes: NodeClasses) -> Self {
-        let symbol = |&z: &u8| {
-            Element::of(z).map_or_else(|| z.to_string(), |element| element.symbol.to_owned())
-        };
-        Self { value: classes.value, name: classes.atomic_number.iter().map(symbol).collect() }
     }
 }
 

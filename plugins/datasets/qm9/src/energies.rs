@@ -1,11 +1,30 @@
 //! In which unit a file gives energies, and from which zero they count.
 
-use crate::molecule::{Element, N_PROPERTY};
-use crate::properties::{ELECTRONVOLT_PER_HARTREE, PROPERTIES, U0};
+use crate::properties::{ELECTRONVOLT_PER_HARTREE, N_PROPERTY, PROPERTIES, U0};
 
 /// What a value that is none of these should have been.
 pub(crate) const EXPECTED: &str = "a total energy in hartree or eV, or an energy of atomisation in eV, and the same of \
     these for every molecule";
+
+/// U0, U, H and G of the free atoms of QM9's five elements in hartree (QM9's `atomref.txt`), by proton
+/// number.
+const FREE_ATOMS: [(u8, [f64; 4]); 5] = [
+    (1, [-0.500_273, -0.498_857, -0.497_912, -0.510_927]),
+    (6, [-37.846_772, -37.845_355, -37.844_411, -37.861_317]),
+    (7, [-54.583_861, -54.582_445, -54.581_501, -54.598_897]),
+    (8, [-75.064_579, -75.063_163, -75.062_219, -75.079_532]),
+    (9, [-99.718_730, -99.717_314, -99.716_370, -99.733_544]),
+];
+
+/// U0, U, H and G of a free atom in hartree; `None` for an element that QM9 does not have.
+pub(crate) fn free_atom(atomic_number: u8) -> Option<[f64; 4]> {
+    FREE_ATOMS.iter().find(|(known, _)| *known == atomic_number).map(|(_, energies)| *energies)
+}
+
+/// U0, U, H or G (0 to 3) of the free atoms of a molecule, in hartree.
+pub(crate) fn free_atoms(atomic_number: &[u8], energy: usize) -> f64 {
+    atomic_number.iter().filter_map(|&z| free_atom(z)).map(|energies| energies[energy]).sum()
+}
 
 /// In which unit energies are, and from which zero they count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +67,13 @@ impl Convention {
     }
 }
 
-/// U0, U, H or G of the free atoms, in hartree.
-fn free_atoms(atomic_number: &[u8], energy: usize) -> f64 {
-    let atoms = atomic_number.iter().filter_map(|&z| Element::of(z));
-    atoms.map(|element| element.reference[energy]).sum()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_five_elements_have_energies() {
+        let known: Vec<u8> = (0..=u8::MAX).filter(|&z| free_atom(z).is_some()).collect();
+        assert_eq!(known, [1, 6, 7, 8, 9]);
+    }
 }

@@ -1,87 +1,129 @@
-//! One molecule, as plain numbers in the units of the files, and the elements of QM9.
+//! One molecule, as plain numbers in the units of QM9's own files, and what the keys of a file's
+//! entries mean.
 
+use batchlab_structures::{Entry, finite, is_absent, symbol};
+
+use crate::energies::{Convention, EXPECTED, free_atom};
 use crate::error::{Problem, shown};
+use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 
-/// Number of properties of each molecule.
-pub const N_PROPERTY: usize = 15;
-
-/// One molecule of QM9 in the files' own units.
+/// One molecule of QM9.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Molecule {
+pub(crate) struct Molecule {
     /// QM9's 1-based index; `None` where the file does not state it.
-    pub gdb_index: Option<u32>,
+    pub(crate) gdb_index: Option<u32>,
     /// Proton numbers, `[n_node]`, each of 1, 6, 7, 8, 9.
-    pub atomic_number: Vec<u8>,
+    pub(crate) atomic_number: Vec<u8>,
     /// Positions in angstrom, `[n_node, 3]`, finite.
-    pub position: Vec<[f64; 3]>,
-    /// The properties in the order and units of [`PROPERTIES`](crate::PROPERTIES), finite; `None`
-    /// where the file has geometries only.
-    pub property: Option<[f64; N_PROPERTY]>,
+    pub(crate) position: Vec<[f64; 3]>,
+    /// In the order and units of [`PROPERTIES`], finite; `None` where the file has geometries only.
+    pub(crate) property: Option<[f64; N_PROPERTY]>,
 }
 
-/// An element of QM9 with the energies of its free atom.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Element {
-    /// Chemical symbol.
-    pub symbol: &'static str,
-    /// Protons.
-    pub atomic_number: u8,
-    /// U0, U, H and G of the free atom in hartree (QM9's `atomref.txt`).
-    pub reference: [f64; 4],
+/// How the entries of a file are understood.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Spelling {
+    /// QM9's own files and extended XYZ: energies are in hartree.
+    Text,
+    /// A database of ASE, as the study's scripts write it: energies are in what their values say, the
+    /// same for all molecules.
+    Database(Option<Convention>),
 }
 
-/// The five elements of QM9, by atomic number.
-pub const ELEMENTS: [Element; 5] = [
-    element("H", 1, [-0.500_273, -0.498_857, -0.497_912, -0.510_927]),
-    element("C", 6, [-37.846_772, -37.845_355, -37.844_411, -37.861_317]),
-    element("N", 7, [-54.583_861, -54.582_445, -54.581_501, -54.598_897]),
-    element("O", 8, [-75.064_579, -75.063_163, -75.062_219, -75.079_532]),
-    element("F", 9, [-99.718_730, -99.717_314, -99.716_370, -99.733_544]),
-];
-
-const fn element(symbol: &'static str, atomic_number: u8, reference: [f64; 4]) -> Element {
-    Element { symbol, atomic_number, reference }
-}
-
-impl Element {
-    /// The element with that many protons, if QM9 has it.
-    #[must_use]
-    pub fn of(atomic_number: u8) -> Option<&'static Self> {
-        ELEMENTS.iter().find(|element| element.atomic_number == atomic_number)
+impl Molecule {
+    /// What an entry says.
+    pub(crate) fn of(entry: Entry, spelling: &mut Spelling) -> Result<Self, Problem> {
+        let index = match spelling {
+            Spelling::Text => "gdb",
+            Spelling::Database(_) => "index",
+        };
+        // Some databases keep all values as floating point.
+        let index = entry.text(index).filter(|text| !is_absent(text));
+        let index = index.map(|text| text.strip_suffix(".0").unwrap_or(text));
+        let gdb_index = index.map(gdb_index).transpose()?;
+        let mut property = properties(&entry)?;
+        let structure = entry.structure.ok_or(Problem::NoGeometry)?;
+        if structure.cell.is_some() {
+            return Err(Problem::Periodic);
+        }
+        let (atomic_number, position) = (structure.atomic_number, structure.position);
+        if let Some(atom) = atomic_number.iter().position(|&z| free_atom(z).is_none()) {
+            let value = symbol(atomic_number[atom]).unwrap_or_default();
+            return Err(Problem::UnknownElement { atom: atom + 1, value });
+        }
+        if let (Spelling::Database(convention), Some(property)) = (spelling, &mut property) {
+            match Convention::of(property, &atomic_number) {
+                Some(found) if *convention.get_or_insert(found) == found => {
+                    found.convert(property, &atomic_number);
+                }
+                _ => return Err(Problem::Energy { expected: EXPECTED, value: property[U0] }),
+            }
+        }
+        Ok(Self { gdb_index, atomic_number, position, property })
     }
 }
 
-/// The proton number of a symbol.
-pub(crate) fn atomic_number(symbol: &str) -> Result<u8, Problem> {
-    match ELEMENTS.iter().find(|element| element.symbol == symbol) {
-        Some(element) => Ok(element.atomic_number),
-        None => Err(Problem::UnknownElement { value: shown(symbol) }),
+/// All 15, or none.
+fn properties(entry: &Entry) -> Result<Option<[f64; N_PROPERTY]>, Problem> {
+    if !PROPERTIES.iter().flat_map(|named| named.keys).any(|key| entry.text(key).is_some()) {
+        return Ok(None);
     }
+    let mut property = [0.0; N_PROPERTY];
+    for (value, named) in property.iter_mut().zip(&PROPERTIES) {
+        let mut stated = named.keys.iter().filter_map(|key| Some((key, entry.text(key)?)));
+        let missing = || Problem::MissingProperty { name: named.name, keys: named.keys };
+        let (_, text) = stated.next().ok_or_else(missing)?;
+        if let Some((key, _)) = stated.next() {
+            return Err(Problem::RepeatedKey { name: named.name, key });
+        }
+        *value = finite(text, named.name)?;
+    }
+    Ok(Some(property))
 }
 
-/// Whether a token has the form of an element's symbol, known or not.
-pub(crate) fn looks_like_symbol(token: &str) -> bool {
-    (1..=2).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphabetic())
+/// QM9's 1-based index.
+pub(crate) fn gdb_index(text: &str) -> Result<u32, Problem> {
+    match text.parse() {
+        Ok(index) if index > 0 => Ok(index),
+        _ => Err(Problem::Index { value: shown(text) }),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use batchlab_structures::Structure;
+
     use super::*;
 
-    #[test]
-    fn symbols_and_numbers_agree() {
-        for element in &ELEMENTS {
-            assert_eq!(atomic_number(element.symbol), Ok(element.atomic_number));
-            assert_eq!(Element::of(element.atomic_number), Some(element));
-        }
-        assert_eq!(Element::of(2), None);
-        assert_eq!(atomic_number("Si"), Err(Problem::UnknownElement { value: "Si".into() }));
-        assert!(atomic_number("c").is_err());
+    fn molecule(property: &[(&str, &str)]) -> Result<Molecule, Problem> {
+        let structure = Structure {
+            atomic_number: vec![1, 1],
+            position: vec![[0.0; 3], [0.0, 0.0, 0.74]],
+            cell: None,
+        };
+        let property = property.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
+        let (path, structure) = ("x.db".into(), Some(structure));
+        let entry = Entry { path, line: 1, structure, property: property.collect() };
+        Molecule::of(entry, &mut Spelling::Database(None))
     }
 
     #[test]
-    fn a_symbol_is_one_or_two_letters() {
-        assert!(looks_like_symbol("C") && looks_like_symbol("Xx"));
-        assert!(!looks_like_symbol("") && !looks_like_symbol("1.5") && !looks_like_symbol("C#C"));
+    fn an_index_that_is_none_is_not_passed_over() {
+        let index = |text| molecule(&[("index", text)]).map(|molecule| molecule.gdb_index);
+        assert_eq!((index("7"), index("7.0"), index("nan")), (Ok(Some(7)), Ok(Some(7)), Ok(None)));
+        for wrong in ["0", "-1", "1.5", "seven", "4294967296"] {
+            assert_eq!(index(wrong), Err(Problem::Index { value: wrong.into() }));
+        }
+    }
+
+    #[test]
+    fn a_property_that_is_no_number_is_named() {
+        for (key, value) in [("rotA", "1,5"), ("A", "1e39"), ("rotA", "nan"), ("A", "1*^2*^3")] {
+            let (what, shown) = (PROPERTIES[0].name, value.to_owned());
+            let number = batchlab_structures::Problem::Number { what, value: shown };
+            assert_eq!(molecule(&[(key, value)]), Err(number.into()));
+        }
+        let missing = molecule(&[("rotA", "1")]).map(drop);
+        assert!(matches!(missing, Err(Problem::MissingProperty { name: "B", .. })), "{missing:?}");
     }
 }

@@ -3,78 +3,62 @@
 //! Energies are absolute and large (-40 to -700 hartree), so everything stays in `f64` until the
 //! energies of the free atoms are subtracted; in `f32` about 3e-5 hartree would be lost.
 
-use crate::molecule::{Element, Molecule, N_PROPERTY};
+use crate::energies::free_atoms;
+use crate::molecule::Molecule;
 
 /// Electronvolts in one hartree, as in the study (CODATA 2010).
-pub const ELECTRONVOLT_PER_HARTREE: f64 = 27.211_386_02;
+pub(crate) const ELECTRONVOLT_PER_HARTREE: f64 = 27.211_386_02;
+
+/// Number of properties of each molecule.
+pub(crate) const N_PROPERTY: usize = 15;
 
 /// One column of QM9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Property {
-    /// The name used here, which is also the key in extended XYZ.
-    pub name: &'static str,
-    /// A second key that is understood in extended XYZ.
-    pub alias: Option<&'static str>,
+pub(crate) struct Property {
+    /// The name used here.
+    pub(crate) name: &'static str,
+    /// The keys that are understood, of which a molecule may have one: those of extended XYZ, and
+    /// those of the study's databases.
+    pub(crate) keys: &'static [&'static str],
+    /// The column of the table of `MoleculeNet`.
+    pub(crate) column: &'static str,
     /// The unit in the files.
-    pub unit: &'static str,
-    /// Which keys and which token of a raw file hold it, for messages.
-    pub spellings: &'static str,
+    pub(crate) unit: &'static str,
 }
 
 /// The properties in the order of QM9's own files.
-pub const PROPERTIES: [Property; N_PROPERTY] = [
-    property("A", None, "GHz", "key `A`, or token 3 after `gdb`"),
-    property("B", None, "GHz", "key `B`, or token 4 after `gdb`"),
-    property("C", None, "GHz", "key `C`, or token 5 after `gdb`"),
-    property("mu", None, "D", "key `mu`, or token 6 of a raw file's second line"),
-    property("alpha", None, "bohr^3", "key `alpha`, or token 7 of a raw file's second line"),
-    property(
-        "homo",
-        Some("epsHOMO"),
-        "hartree",
-        "key `homo` or `epsHOMO`, or token 8 of a raw file's second line",
-    ),
-    property(
-        "lumo",
-        Some("epsLUMO"),
-        "hartree",
-        "key `lumo` or `epsLUMO`, or token 9 of a raw file's second line",
-    ),
-    property(
-        "gap",
-        Some("epsgap"),
-        "hartree",
-        "key `gap` or `epsgap`, or token 10 of a raw file's second line",
-    ),
-    property(
-        "r2",
-        Some("<R2>"),
-        "bohr^2",
-        "key `r2` or `<R2>`, or token 11 of a raw file's second line",
-    ),
-    property("zpve", None, "hartree", "key `zpve`, or token 12 of a raw file's second line"),
-    property("U0", None, "hartree", "key `U0`, or token 13 of a raw file's second line"),
-    property("U", None, "hartree", "key `U`, or token 14 of a raw file's second line"),
-    property("H", None, "hartree", "key `H`, or token 15 of a raw file's second line"),
-    property("G", None, "hartree", "key `G`, or token 16 of a raw file's second line"),
-    property("Cv", None, "cal/(mol K)", "key `Cv`, or token 17 of a raw file's second line"),
+pub(crate) const PROPERTIES: [Property; N_PROPERTY] = [
+    property(&["A", "rotA"], "A", "GHz"),
+    property(&["B", "rotB"], "B", "GHz"),
+    property(&["C", "rotC"], "C", "GHz"),
+    property(&["mu"], "mu", "D"),
+    property(&["alpha"], "alpha", "bohr^3"),
+    property(&["homo", "epsHOMO"], "homo", "hartree"),
+    property(&["lumo", "epsLUMO"], "lumo", "hartree"),
+    property(&["gap", "epsgap"], "gap", "hartree"),
+    property(&["r2", "<R2>"], "r2", "bohr^2"),
+    property(&["zpve"], "zpve", "hartree"),
+    property(&["U0"], "u0", "hartree"),
+    property(&["U", "U300"], "u298", "hartree"),
+    property(&["H", "H300"], "h298", "hartree"),
+    property(&["G", "G300"], "g298", "hartree"),
+    property(&["Cv"], "cv", "cal/(mol K)"),
 ];
 
 /// The column of U0; U, H and G follow.
 pub(crate) const U0: usize = 10;
 
 const fn property(
-    name: &'static str,
-    alias: Option<&'static str>,
+    keys: &'static [&'static str],
+    column: &'static str,
     unit: &'static str,
-    spellings: &'static str,
 ) -> Property {
-    Property { name, alias, unit, spellings }
+    Property { name: keys[0], keys, column, unit }
 }
 
 /// How a target is made of a molecule.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Conversion {
+pub(crate) enum Conversion {
     /// A column times a factor.
     Scaled {
         /// Which of [`PROPERTIES`].
@@ -91,19 +75,19 @@ pub enum Conversion {
 
 /// One number per molecule that can be learned.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Target {
+pub(crate) struct Target {
     /// The name in the config.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The unit of the values that [`Target::of`] gives.
-    pub unit: &'static str,
+    pub(crate) unit: &'static str,
     /// What it is.
-    pub description: &'static str,
+    pub(crate) description: &'static str,
     /// How it is made.
-    pub conversion: Conversion,
+    pub(crate) conversion: Conversion,
 }
 
 /// Every target, in the order of the files; atomisation energies come last.
-pub const TARGETS: [Target; N_PROPERTY + 4] = [
+pub(crate) const TARGETS: [Target; N_PROPERTY + 4] = [
     raw(0, "rotational constant A; 0 for linear molecules"),
     raw(1, "rotational constant B"),
     raw(2, "rotational constant C"),
@@ -141,21 +125,18 @@ const fn atomisation(energy: usize, name: &'static str, description: &'static st
 
 impl Target {
     /// The target of that name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
         TARGETS.iter().find(|target| target.name == name)
     }
 
     /// The value of a molecule, in the target's unit; total per molecule, not per atom. `None` for
     /// one without properties.
-    #[must_use]
-    pub fn of(&self, molecule: &Molecule) -> Option<f64> {
+    pub(crate) fn of(&self, molecule: &Molecule) -> Option<f64> {
         let property = molecule.property.as_ref()?;
         Some(match self.conversion {
             Conversion::Scaled { column, factor } => property[column] * factor,
             Conversion::Atomisation { energy } => {
-                let atoms = molecule.atomic_number.iter().filter_map(|&z| Element::of(z));
-                let free: f64 = atoms.map(|element| element.reference[energy]).sum();
+                let free = free_atoms(&molecule.atomic_number, energy);
                 (property[U0 + energy] - free) * ELECTRONVOLT_PER_HARTREE
             }
         })

@@ -8,18 +8,12 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use batchlab_structures::{ReadError, finite};
 use csv::StringRecord;
 
 use crate::error::{Problem, Qm9Error, shown};
-use crate::molecule::N_PROPERTY;
-use crate::number::{finite, gdb_index};
-use crate::properties::PROPERTIES;
-
-/// The names of the 15 properties in the table, in the order of [`PROPERTIES`].
-const COLUMNS: [&str; N_PROPERTY] = [
-    "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "u0", "u298", "h298",
-    "g298", "cv",
-];
+use crate::molecule::gdb_index;
+use crate::properties::{N_PROPERTY, PROPERTIES};
 
 /// The whole table has 30 MB.
 const MAX_BYTE: u64 = 1 << 28;
@@ -34,7 +28,7 @@ pub(crate) struct Table {
 
 /// Reads a table.
 pub(crate) fn read(path: &Path) -> Result<Table, Qm9Error> {
-    let failed = |source| Qm9Error::Io { path: path.to_owned(), source };
+    let failed = |source| ReadError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let n_byte = file.metadata().map_err(failed)?.len();
     if n_byte > MAX_BYTE {
@@ -60,8 +54,8 @@ pub(crate) fn parse(path: &Path, content: impl Read) -> Result<Table, Qm9Error> 
     };
     let id = place("mol_id")?;
     let mut places = [0; N_PROPERTY];
-    for (slot, name) in places.iter_mut().zip(COLUMNS) {
-        *slot = place(name)?;
+    for (slot, named) in places.iter_mut().zip(&PROPERTIES) {
+        *slot = place(named.column)?;
     }
     let mut table = Table::default();
     let mut row = StringRecord::new();
@@ -77,7 +71,7 @@ pub(crate) fn parse(path: &Path, content: impl Read) -> Result<Table, Qm9Error> 
         }
     }
     if table.property.is_empty() {
-        return Err(Qm9Error::EmptyFile { path: path.to_owned() });
+        return Err(ReadError::Empty { path: path.to_owned() }.into());
     }
     Ok(table)
 }

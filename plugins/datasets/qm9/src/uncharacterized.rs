@@ -10,8 +10,7 @@ static INDICES: LazyLock<Vec<u32>> = LazyLock::new(|| {
 
 /// Whether QM9's authors list the molecule as uncharacterised: after relaxation its geometry
 /// belongs to another SMILES string than the one it was made from (3,054 of 133,885).
-#[must_use]
-pub fn is_uncharacterized(gdb_index: u32) -> bool {
+pub(crate) fn is_uncharacterized(gdb_index: u32) -> bool {
     INDICES.binary_search(&gdb_index).is_ok()
 }
 

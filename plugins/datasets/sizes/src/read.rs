@@ -9,6 +9,10 @@ use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
 use csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder, Trim};
 use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+
+/// Memory that a packed file may ask for to be unpacked, in bytes; xz at its highest level needs 65 MB.
+const MAX_UNPACK_MEMORY: u64 = 1 << 28;
 
 /// The columns that are read, in this order.
 const COLUMNS: [&str; 2] = ["n_node", "n_edge"];
@@ -28,7 +32,9 @@ pub(crate) fn file(path: &Path, limit: usize) -> Result<Counts, DatasetError> {
     let failed = |source| DatasetError::Io { path: path.to_owned(), source };
     let mut plain = BufReader::new(File::open(path).map_err(failed)?);
     if plain.fill_buf().map_err(failed)?.starts_with(b"\xfd7zXZ\0") {
-        return stream(path, XzDecoder::new_multi_decoder(plain), limit).map_err(damaged);
+        let decoder = Stream::new_stream_decoder(MAX_UNPACK_MEMORY, CONCATENATED)
+            .map_err(|error| failed(error.into()))?;
+        return stream(path, XzDecoder::new_stream(plain, decoder), limit).map_err(damaged);
     }
     stream(path, plain, limit)
 }

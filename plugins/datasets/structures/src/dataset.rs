@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::graphs::Target;
-use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Read, ReadError, is_absent, number, read, symbol};
+use batchlab_structures::{Entry, Read, ReadError, element_name, is_absent, number, read};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -115,13 +115,7 @@ batchlab_core::register!(
 #[typetag::serde(name = "structures")]
 impl Dataset for Structures {
     fn provides(&self) -> Provides {
-        let fields = Needs {
-            node_class: true,
-            distance: true,
-            displacement: true,
-            sender_order: true,
-            ..Needs::default()
-        };
+        let fields = StructureCollector::fields();
         Provides { level: Level::Graphs, fields, target: true }
     }
 
@@ -187,30 +181,23 @@ impl Structures {
         let n_taken = HashMap::new();
         let mut kept = Collected { structures, target, origin, n_read: 0, n_skipped: 0, n_taken };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let mut fault = None;
         let counts = read(path, &mut |entry| {
-            if let Err(error) = self.push(entry, rows, &mut kept) {
-                fault = Some(error);
-                return ControlFlow::Break(());
-            }
+            self.push(entry, rows, &mut kept)?;
             if kept.n_read.is_multiple_of(REPORT_EVERY) {
                 ctx.progress.advance(REPORT_EVERY);
             }
-            if kept.target.len() == limit {
+            let is_last = kept.target.len() == limit;
+            Ok::<_, StructuresError>(if is_last {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
-            }
+            })
         })?;
-        match fault {
-            Some(error) => Err(error),
-            None if kept.target.is_empty() => Err(StructuresError::NothingLeft {
-                path: path.to_owned(),
-                n_read: kept.n_read,
-                target: self.target.clone(),
-            }),
-            None => Ok((kept, counts)),
+        if kept.target.is_empty() {
+            let (path, n_read) = (path.to_owned(), kept.n_read);
+            return Err(StructuresError::NothingLeft { path, n_read, target: self.target.clone() });
         }
+        Ok((kept, counts))
     }
 
     fn push(
@@ -297,8 +284,7 @@ impl Structures {
     }
 
     fn graphs(&self, kept: Collected, counts: Read) -> Result<Graphs, DatasetError> {
-        let name = |z| symbol(z).map_or_else(|| z.to_string(), str::to_owned);
-        let mut graphs = kept.structures.finish("structures", name)?;
+        let mut graphs = kept.structures.finish("structures", element_name)?;
         graphs.target = Some(if self.classes.is_empty() {
             Target::regression(&self.target, &self.unit, kept.target)
         } else {

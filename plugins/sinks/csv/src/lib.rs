@@ -8,17 +8,13 @@
 //! - Times are `2026-01-31T12:00:00.000001`, in UTC.
 //! - Texts that a spreadsheet would run as a formula are guarded, see [`Csv::guard_formulas`].
 
-mod cell;
+use std::io::{self, Write as _};
 
-use arrow_array::RecordBatch;
-use arrow_schema::{ArrowError, Schema};
 use batchlab_core::sink::SinkContext;
 use batchlab_core::{RecordWriter, Sink, SinkError};
-use batchlab_text::{TextFormat, text_files};
+use batchlab_text::{TextFormat, Value, text_files};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use cell::Column;
 
 /// CSV files, one per table and run, in `csv/<table>/<run_id>.csv`. Null is nothing, an empty text
 /// is `""`; floats read back to the same bits.
@@ -47,43 +43,48 @@ impl Sink for Csv {
 batchlab_core::register!(Sink, Csv, example = Csv::default());
 
 impl TextFormat for Csv {
-    fn extension(&self) -> &'static str {
-        "csv"
+    const EXTENSION: &'static str = "csv";
+
+    fn head(&self, columns: &[&str], text: &mut Vec<u8>) {
+        text.extend(columns.join(",").bytes());
+        text.extend(b"\r\n");
     }
 
-    fn head(&self, schema: &Schema, text: &mut Vec<u8>) -> Result<(), ArrowError> {
-        let mut writer = writer(text);
-        writer.write_record(schema.fields().iter().map(|field| field.name())).map_err(failed)?;
-        writer.flush().map_err(|error| failed(error.into()))
-    }
-
-    fn rows(&self, rows: &RecordBatch, text: &mut Vec<u8>) -> Result<(), ArrowError> {
-        let columns: Vec<Column<'_>> =
-            rows.columns().iter().map(|column| Column::of(&**column)).collect::<Result<_, _>>()?;
-        let mut writer = writer(text);
-        let mut cell = String::new();
-        for row in 0..rows.num_rows() {
-            for column in &columns {
-                cell.clear();
-                column.write(row, *self, &mut cell)?;
-                writer.write_field(&cell).map_err(failed)?;
+    fn row(&self, row: &[(&str, Option<Value<'_>>)], text: &mut Vec<u8>) -> io::Result<()> {
+        for (column, (_, value)) in row.iter().enumerate() {
+            if column > 0 {
+                text.push(b',');
             }
-            writer.write_record(None::<&[u8]>).map_err(failed)?;
+            match value {
+                None => {}
+                Some(Value::Text(value)) => self.quote(value, text),
+                Some(Value::Integer(value)) => write!(text, "{value}")?,
+                // The fewest digits that read back to the same bits; never without a point or
+                // exponent, so that readers that guess see a float.
+                Some(Value::Float(value)) => write!(text, "{value:?}")?,
+                Some(Value::Flag(value)) => write!(text, "{value}")?,
+                Some(Value::Time(value)) => text.extend(value.bytes()),
+            }
         }
-        writer.flush().map_err(|error| failed(error.into()))
+        text.extend(b"\r\n");
+        Ok(())
     }
 }
 
-/// Cells come quoted where they are texts: left to itself, the writer could not tell an empty text
-/// from null.
-fn writer(text: &mut Vec<u8>) -> csv::Writer<&mut Vec<u8>> {
-    csv::WriterBuilder::new()
-        .quote_style(csv::QuoteStyle::Never)
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(text)
+impl Csv {
+    /// Always in quotes, so that an empty text is not null.
+    fn quote(self, value: &str, text: &mut Vec<u8>) {
+        text.push(b'"');
+        if self.guard_formulas && value.starts_with(is_dangerous) {
+            text.push(b'\'');
+        }
+        text.extend(value.replace('"', "\"\"").bytes());
+        text.push(b'"');
+    }
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn failed(error: csv::Error) -> ArrowError {
-    ArrowError::CsvError(error.to_string())
+/// Begins a formula for a spreadsheet. The apostrophe is here because it is the guard itself: a text
+/// that begins with one could not be told from a guarded one.
+fn is_dangerous(first: char) -> bool {
+    "=+-@'".contains(first) || first.is_control()
 }

@@ -3,7 +3,7 @@ use std::io::{Cursor, Write as _};
 use batchlab_npz::encode;
 
 use super::*;
-use crate::{ELECTRONVOLT_PER_HARTREE, Target};
+use crate::properties::{ELECTRONVOLT_PER_HARTREE, Target};
 
 /// The arrays of water and methane, by name.
 pub(crate) struct File(Vec<(&'static str, Vec<u8>)>);
@@ -55,7 +55,7 @@ impl File {
     }
 
     fn read(&self) -> Result<Vec<Molecule>, NpzError> {
-        Ok(Arrays::read(Path::new("test.npz"), Cursor::new(self.bytes()))?.collect())
+        Ok(read(Path::new("test.npz"), Cursor::new(self.bytes()))?.collect())
     }
 
     fn broken(&self, part: &str) {

@@ -3,7 +3,6 @@
 //!
 //! `PROPTEST_CASES=100000 cargo test -p dataset-qm9 damaged` runs longer than every test run does.
 
-use std::io::Cursor;
 use std::sync::LazyLock;
 
 use batchlab_testkit::damage::{damaged, damages};
@@ -16,32 +15,28 @@ use super::*;
 static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let energies = [[-76.4, -40.5]; 4];
     let arrays = crate::arrays::tests::File::with_properties(energies, -0.25).bytes();
-    let archive = crate::archive::tests::waters(2);
-    let packed_archive = crate::archive::tests::packed(&archive);
+    let archive = super::tests::archive::waters(2);
+    let packed_archive = super::tests::archive::packed(&archive);
     let xz = super::tests::pack(super::tests::EXTENDED.as_bytes());
     let texts =
         [super::tests::WATER, super::tests::EXTENDED].map(|text| text.repeat(2).into_bytes());
     [&texts[..], &[xz, archive, packed_archive, arrays]].concat()
 });
 
-fn drain(bytes: Vec<u8>) -> Result<usize, Qm9Error> {
-    let mut molecules = Molecules::none();
-    molecules.begin(open_stream(Path::new("damaged"), Cursor::new(bytes))?);
-    let mut n = 0;
-    for molecule in molecules {
-        let molecule = molecule?;
+fn drain(bytes: &[u8]) -> Result<usize, Qm9Error> {
+    let molecules = super::tests::molecules(Path::new("damaged"), Some(bytes))?;
+    for molecule in &molecules {
         assert!(!molecule.atomic_number.is_empty());
         assert_eq!(molecule.atomic_number.len(), molecule.position.len());
         assert!(molecule.position.iter().flatten().all(|x| x.is_finite()));
-        n += 1;
     }
-    Ok(n)
+    Ok(molecules.len())
 }
 
 #[test]
 fn the_seeds_are_good() {
     for seed in SEEDS.iter() {
-        assert!(drain(seed.clone()).expect("a good file") > 0);
+        assert!(drain(seed).expect("a good file") > 0);
     }
 }
 
@@ -53,7 +48,7 @@ proptest! {
     ) {
         let seed: &Vec<u8> = seed.get(&SEEDS);
         let bytes = damaged(seed, &damages);
-        if let Err(error) = drain(bytes) {
+        if let Err(error) = drain(&bytes) {
             let message = error.to_string();
             prop_assert!(message.contains("damaged") && message.len() < 2000, "{}", message);
         }

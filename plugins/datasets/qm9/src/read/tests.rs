@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use batchlab_testkit::fixture;
 
 use super::*;
-use crate::{PROPERTIES, Target};
+use crate::properties::{ELECTRONVOLT_PER_HARTREE, N_PROPERTY, PROPERTIES, Target};
+
+pub(super) mod archive;
 
 /// Water as in `dsgdb9nsd_000003.xyz`, with its trailing tabs.
 pub(super) const WATER: &str = "3\n\
@@ -28,9 +31,18 @@ pub(super) const EXTENDED: &str = "3\n\
     H 0.0647664923 0.0205721989 0.0015346341\n\
     H 0.8717903737 1.3007924048 0.0069312336\n";
 
+/// All molecules of a path, or of bytes in memory.
+pub(super) fn molecules(path: &Path, bytes: Option<&[u8]>) -> Result<Vec<Molecule>, Qm9Error> {
+    let mut molecules = Vec::new();
+    super::read(path, bytes, &mut |molecule| {
+        molecules.push(molecule);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(molecules)
+}
+
 fn read(text: impl AsRef<[u8]>) -> Result<Vec<Molecule>, Qm9Error> {
-    let bytes = text.as_ref().to_vec().leak();
-    Molecules::from_bytes("test.xyz", bytes)?.collect()
+    molecules(Path::new("test.xyz"), Some(text.as_ref()))
 }
 
 fn one(text: &str) -> Molecule {
@@ -43,7 +55,7 @@ fn one(text: &str) -> Molecule {
 fn broken(text: &str, from: &str, to: &str, line: usize, parts: &[&str]) {
     assert!(text.contains(from), "the test replaces `{from}`, which is not there");
     let error = read(text.replacen(from, to, 1)).expect_err(to).to_string();
-    assert!(error.starts_with(&format!("test.xyz, line {line}: ")), "{error}");
+    assert!(error.starts_with(&format!("test.xyz:{line}: ")), "{error}");
     for part in parts {
         assert!(error.contains(part), "`{part}` is missing: {error}");
     }
@@ -58,7 +70,7 @@ fn exactly(position: [f64; 3], expected: [f64; 3]) {
     );
 }
 
-fn properties(molecule: &Molecule) -> [f64; crate::N_PROPERTY] {
+fn properties(molecule: &Molecule) -> [f64; N_PROPERTY] {
     molecule.property.expect("15 properties")
 }
 
@@ -154,7 +166,7 @@ fn a_file_that_ends_early_is_refused() {
         for kept in 1..n_line {
             let error = read(lines[..kept].join("\n") + "\n").expect_err("too short").to_string();
             assert!(
-                error.starts_with(&format!("test.xyz, line {}: the file ends where", kept + 1)),
+                error.starts_with(&format!("test.xyz:{}: the file ends where", kept + 1)),
                 "{error}"
             );
         }
@@ -171,13 +183,19 @@ fn a_file_that_ends_early_is_refused() {
 
 #[test]
 fn faults_of_atoms_are_named() {
-    broken(WATER, "0.9775395708", "nan", 3, &["y is not finite: `nan`"]);
-    broken(EXTENDED, "0.9775395708", "-inf", 3, &["y is not finite: `-inf`"]);
-    broken(WATER, "0.9775395708", "0,97", 3, &["y should be a number, found `0,97`"]);
-    broken(EXTENDED, "0.9775395708", "zero", 3, &["y should be a number, found `zero`"]);
-    broken(WATER, "-0.589706", "q", 3, &["Mulliken charge should be a number, found `q`"]);
-    broken(WATER, "O\t-0.03", "Si\t-0.03", 3, &["unknown element `Si`", "H, C, N, O and F"]);
-    broken(EXTENDED, "O -0.03", "8 -0.03", 3, &["unknown element `8`"]);
+    broken(WATER, "0.9775395708", "nan", 3, &["y should be a finite number, found `nan`"]);
+    broken(EXTENDED, "0.9775395708", "-inf", 3, &["y should be a finite number, found `-inf`"]);
+    broken(WATER, "0.9775395708", "0,97", 3, &["y should be a finite number, found `0,97`"]);
+    broken(EXTENDED, "0.9775395708", "zero", 3, &["y should be a finite number, found `zero`"]);
+    broken(WATER, "-0.589706", "q", 3, &["Mulliken charge should be a finite number, found `q`"]);
+    // Known, but not in QM9: what is told is the molecule's line and the atom.
+    let known = ["unknown element `Si` (atom 2 of the molecule)", "H, C, N, O and F"];
+    broken(WATER, "H\t 0.06", "Si\t 0.06", 1, &known);
+    let second = format!("{WATER}{}", WATER.replace("gdb 3", "gdb 4").replacen('H', "Si", 1));
+    broken(&second, "1671.4222", "1671.5", 9, &known);
+    broken(WATER, "O\t-0.03", "Xx\t-0.03", 3, &["unknown element `Xx`"]);
+    broken(EXTENDED, "O -0.03", "o -0.03", 3, &["unknown element `o`"]);
+    assert_eq!(one(&EXTENDED.replace("O -0.03", "8 -0.03")), one(WATER));
     broken(WATER, "\t-0.589706", "", 3, &["expected 5 columns for an atom, found 4 in `O"]);
     broken(WATER, "-0.589706", "-0.589706\t1", 3, &["expected 5 columns for an atom, found 6"]);
     broken(
@@ -197,16 +215,14 @@ fn a_wrong_count_is_named() {
     broken(&twice, "3\n", "4\n", 6, &["4 atoms are stated, but after 3 this follows: `3`"]);
     broken(&twice, "3\n", "2\n", 5, &["2 atoms are stated, but one more follows: `H 0.87"]);
     broken(WATER, "3\n", "\u{1b}[31m\n", 1, &["found `\\u{1b}[31m`"]);
-    for count in ["0", "-3", "3.0", "three", "1001", "99999999999999999999", "3 4", "{\"a\": 1}"] {
+    for count in ["-3", "3.0", "three", "99999999999999999999", "3 4"] {
         let found = format!("found `{count}`");
-        broken(
-            WATER,
-            "3\n",
-            &format!("{count}\n"),
-            1,
-            &["expected the number of atoms (1 to 1000)", &found],
-        );
+        broken(WATER, "3\n", &format!("{count}\n"), 1, &["expected the number of atoms", &found]);
     }
+    broken(WATER, "3\n", "0\n", 3, &["0 atoms are stated, but one more follows: `O"]);
+    broken(EXTENDED, "3\n", "1001\n", 6, &["the file ends where an atom should follow"]);
+    broken(EXTENDED, "3\n", "100001\n", 1, &["more than 100000 atoms"]);
+    assert!(read(WATER.replacen('3', "{\"a\": 1}", 1)).is_err());
 }
 
 #[test]
@@ -214,30 +230,24 @@ fn every_missing_property_is_named() {
     for (at, property) in PROPERTIES.iter().enumerate() {
         let key = format!(" {}=", property.name);
         let name = format!("the property {} is missing", property.name);
-        broken(EXTENDED, &key, &format!(" not{}=", property.name), 2, &[&name]);
+        broken(EXTENDED, &key, &format!(" not{}=", property.name), 1, &[&name]);
         let comment = WATER.lines().nth(1).expect("the second line");
         let short: Vec<&str> = comment.split_whitespace().take(2 + at).collect();
-        broken(WATER, comment, &short.join(" "), 2, &[&name]);
+        let key = format!("`{}` is missing", property.name);
+        broken(WATER, comment, &short.join(" "), 2, &[&key, "15 properties"]);
     }
 }
 
 #[test]
 fn faults_of_the_second_line_are_named() {
-    broken(WATER, "gdb 3", "gdb x", 2, &["index should be a whole number", "found `x`"]);
-    broken(EXTENDED, "gdb=3", "gdb=0", 2, &["index should be a whole number", "found `0`"]);
-    broken(WATER, "1.8511", "1.8.5", 2, &["mu should be a number, found `1.8.5`"]);
-    broken(WATER, "6.002", "NaN", 2, &["Cv is not finite: `NaN`"]);
-    broken(EXTENDED, "U0=-76.404702", "U0=inf", 2, &["U0 is not finite: `inf`"]);
-    broken(WATER, "6.002", "6.002 7", 2, &["nothing should follow the 15 properties, found `7`"]);
-    broken(EXTENDED, "alpha=", "homo=1 alpha=", 2, &["the key `homo`", "remove one"]);
-    broken(EXTENDED, "alpha=", "epsHOMO=1 alpha=", 2, &["the key `homo`"]);
-    broken(
-        EXTENDED,
-        "Properties=species:S:1:pos:R:3 ",
-        "",
-        2,
-        &["`Properties=` must contain `species:S:1`"],
-    );
+    broken(WATER, "gdb 3", "gdb x", 1, &["index should be a whole number", "found `x`"]);
+    broken(EXTENDED, "gdb=3", "gdb=0", 1, &["index should be a whole number", "found `0`"]);
+    broken(WATER, "1.8511", "1.8.5", 1, &["mu should be a finite number, found `1.8.5`"]);
+    broken(WATER, "6.002", "NaN", 1, &["Cv should be a finite number, found `NaN`"]);
+    broken(EXTENDED, "U0=-76.404702", "U0=inf", 1, &["U0 should be a finite number, found `inf`"]);
+    broken(WATER, "6.002", "6.002 7", 2, &["expected nothing after 15 properties, found `7`"]);
+    broken(EXTENDED, "alpha=", "homo=1 alpha=", 2, &["the key `homo` stands twice", "remove one"]);
+    broken(EXTENDED, "alpha=", "epsHOMO=1 alpha=", 1, &["the key `epsHOMO` gives `homo`"]);
     for layout in [
         "species:S:1",
         "pos:R:3",
@@ -246,28 +256,31 @@ fn faults_of_the_second_line_are_named() {
         "species:S:x:pos:R:3",
         "",
     ] {
-        broken(
-            EXTENDED,
-            "species:S:1:pos:R:3",
-            layout,
-            2,
-            &["must contain", &format!("found `{layout}`")],
-        );
+        let found = format!("found `{layout}`");
+        broken(EXTENDED, "species:S:1:pos:R:3", layout, 2, &["`species:S:1`", &found]);
     }
-    broken(
-        EXTENDED,
-        "\"F F F\"",
-        "\"F F F",
-        2,
-        &["the quotation mark before `F F F` is never closed"],
-    );
+    assert_eq!(one(&EXTENDED.replace("Properties=species:S:1:pos:R:3 ", "")), one(WATER));
+    broken(EXTENDED, "\"F F F\"", "\"F F F", 2, &["expected the end of a quoted value", "`F F F`"]);
+    broken(EXTENDED, "\"F F F\"", "\"T T F\"", 2, &["`pbc` is `T T F`"]);
+    let lattice = "\"T T T\" Lattice=\"9 0 0 0 9 0 0 0 9\"";
+    broken(EXTENDED, "\"F F F\"", lattice, 1, &["the molecule is periodic", "set `pbc`"]);
     let comment = WATER.lines().nth(1).expect("the second line");
-    broken(WATER, comment, "water", 2, &["found `water`", "plain XYZ has no properties"]);
+    broken(WATER, comment, "water", 6, &["expected the number of atoms", "found `1671.4222"]);
+    let comment = EXTENDED.lines().nth(1).expect("the second line");
+    let plain = one(&EXTENDED.replace(comment, "water"));
+    assert_eq!((plain.property, plain.atomic_number), (None, vec![8, 1, 1]));
+}
+
+#[test]
+fn a_smiles_without_quotes_is_one_value() {
+    for smiles in ["[H]C=O", "[O-]C=1", "[NH4+]", "{H}=1"] {
+        assert_eq!(one(&EXTENDED.replace("\"O\"", smiles)), one(WATER), "{smiles}");
+    }
 }
 
 #[test]
 fn lines_after_the_atoms_of_a_raw_file_are_checked() {
-    broken(WATER, "1671.4222", "x", 6, &["a frequency should be a number, found `x`"]);
+    broken(WATER, "1671.4222", "x", 6, &["a frequency should be a finite number, found `x`"]);
     broken(
         WATER,
         "1671.4222\t3803.6305\t3907.698\n",
@@ -284,13 +297,7 @@ fn lines_after_the_atoms_of_a_raw_file_are_checked() {
         &["expected the line of InChI, found `1S"],
     );
     let garbage = format!("{WATER}-- end --\n");
-    broken(
-        &garbage,
-        "-- end --",
-        "-- END --",
-        9,
-        &["nothing may stand between molecules", "`-- END --`"],
-    );
+    broken(&garbage, "-- end --", "-- END --", 9, &["expected the number of atoms", "`-- END --`"]);
 }
 
 #[test]
@@ -298,14 +305,17 @@ fn what_is_no_text_is_refused() {
     let mut bytes = WATER.as_bytes().to_vec();
     bytes[WATER.find("0.0205").expect("the fourth line")] = 0xff;
     let error = read(bytes).expect_err("no text").to_string();
-    assert!(error.starts_with("test.xyz, line 4: not UTF-8"), "{error}");
+    assert!(error.starts_with("test.xyz:4: not UTF-8"), "{error}");
 }
 
 #[test]
 fn an_empty_file_is_refused() {
     for text in ["", "\n", " \n\r\n"] {
-        assert!(matches!(read(text), Err(Qm9Error::EmptyFile { .. })));
-        assert!(matches!(read(pack(text.as_bytes())), Err(Qm9Error::EmptyFile { .. })));
+        let says = if text.is_empty() { "test.xyz is empty" } else { "the file ends where" };
+        for error in [read(text), read(pack(text.as_bytes()))] {
+            let error = error.expect_err("no molecule").to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }
 
@@ -314,15 +324,15 @@ fn a_damaged_package_is_refused() {
     let good = pack(format!("{WATER}{WATER}").as_bytes());
     for kept in [7, good.len() / 2, good.len() - 1] {
         let error = read(&good[..kept]).expect_err("cut off");
-        assert!(matches!(error, Qm9Error::Unpack { .. }), "{kept}: {error}");
+        assert!(matches!(error, Qm9Error::Read(ReadError::Damaged { .. })), "{kept}: {error}");
     }
     let error = read([good.as_slice(), b"garbage"].concat()).expect_err("more than a package");
-    assert!(matches!(error, Qm9Error::Unpack { .. }), "{error}");
+    assert!(matches!(error, Qm9Error::Read(ReadError::Damaged { .. })), "{error}");
 }
 
 #[test]
 fn other_formats_are_recognised() {
-    for (magic, name, _) in OTHER_FORMATS {
+    for (magic, name) in [(&b"\x28\xb5\x2f\xfd"[..], "a zstd file"), (b"\x89HDF", "an HDF5 file")] {
         let error = read(magic).expect_err(name).to_string();
         assert!(error.starts_with(&format!("test.xyz is {name}")), "{error}");
     }
@@ -330,17 +340,22 @@ fn other_formats_are_recognised() {
 
 #[test]
 fn nothing_follows_an_error() {
-    let mut molecules = Molecules::from_bytes("x", b"1\nx\n").expect("memory");
-    assert!(molecules.next().is_some_and(|molecule| molecule.is_err()));
-    assert!(molecules.next().is_none());
+    let (text, mut n) = (format!("{WATER}x\n{WATER}"), 0);
+    let read = super::read(Path::new("x.xyz"), Some(text.as_bytes()), &mut |_| {
+        n += 1;
+        Ok(ControlFlow::Continue(()))
+    });
+    assert!(read.is_err() && n == 1, "{n}");
 }
 
 #[test]
 fn a_folder_is_read_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();
-    assert!(matches!(Molecules::open(path), Err(Qm9Error::EmptyFolder { .. })));
-    assert!(matches!(Molecules::open(&path.join("none")), Err(Qm9Error::NotFound { .. })));
+    let error = molecules(path, None).expect_err("an empty folder").to_string();
+    assert!(error.contains("holds no file named `dsgdb9nsd_*.xyz`, 0 others"), "{error}");
+    let error = molecules(&path.join("none"), None).expect_err("no file").to_string();
+    assert!(error.contains("none cannot be read: No such file"), "{error}");
     for index in [12, 3, 100] {
         let text = WATER.replace("gdb 3", &format!("gdb {index}"));
         let name = format!("dsgdb9nsd_{index:06}.xyz");
@@ -349,14 +364,17 @@ fn a_folder_is_read_by_name() {
         std::fs::write(path.join(name), bytes).expect("a file");
     }
     std::fs::write(path.join("readme.txt"), "not a molecule").expect("a file");
-    let molecules: Result<Vec<_>, _> = Molecules::open(path).expect("a folder").collect();
-    let indices: Vec<_> = molecules.expect("three files").iter().map(|m| m.gdb_index).collect();
+    let read = molecules(path, None).expect("three files");
+    let indices: Vec<_> = read.iter().map(|m| m.gdb_index).collect();
     assert_eq!(indices, [Some(3), Some(12), Some(100)]);
 
     std::fs::write(path.join("dsgdb9nsd_000050.xyz"), "").expect("a file");
-    let error =
-        Molecules::open(path).expect("a folder").find_map(Result::err).expect("an empty file");
-    assert!(error.to_string().contains("dsgdb9nsd_000050.xyz holds no molecule"), "{error}");
+    let error = molecules(path, None).expect_err("an empty file").to_string();
+    assert!(error.contains("dsgdb9nsd_000050.xyz is empty"), "{error}");
+    // A file that should be a molecule is never passed over.
+    std::fs::write(path.join("dsgdb9nsd_000050.xyz"), "hello\n").expect("a file");
+    let error = molecules(path, None).expect_err("no molecule").to_string();
+    assert!(error.contains("dsgdb9nsd_000050.xyz:1: expected the number of atoms"), "{error}");
 }
 
 fn root() -> PathBuf {
@@ -369,7 +387,7 @@ fn sample() -> PathBuf {
 }
 
 fn all(path: &Path) -> Vec<Molecule> {
-    Molecules::open(path).expect("a source").collect::<Result<_, _>>().expect("real files")
+    molecules(path, None).expect("real files")
 }
 
 #[test]
@@ -436,7 +454,7 @@ fn check_atomisation(molecules: &Path, table: &Path) -> usize {
             (index.parse().expect("an index"), energies)
         })
         .collect();
-    let electronvolt_per_kcal = crate::ELECTRONVOLT_PER_HARTREE / 627.509_474;
+    let electronvolt_per_kcal = ELECTRONVOLT_PER_HARTREE / 627.509_474;
     let mut n_compared = 0;
     for molecule in all(molecules) {
         let Some(energies) = molecule.gdb_index.and_then(|index| published.get(&index)) else {
@@ -501,8 +519,7 @@ fn a_pipe_is_refused_and_its_name_written_out() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
     assert!(made.success());
     for path in [folder.path(), &pipe] {
-        let mut molecules = Molecules::open(path).expect("a name");
-        let fault = molecules.next().expect("a fault").expect_err("a pipe").to_string();
+        let fault = molecules(path, None).expect_err("a pipe").to_string();
         assert!(fault.contains("dsgdb9nsd_\\u{1b}[31m.xyz is no file and no folder"), "{fault}");
     }
 }

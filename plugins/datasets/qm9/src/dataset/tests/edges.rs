@@ -1,6 +1,6 @@
 //! The option `edges`.
 
-use batchlab_core::graphs::Edges;
+use batchlab_core::graphs::{Edges, Topology};
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{BatchBuffer, BatchPlan, Shape, collate};
 use serde_json::json;
