@@ -55,7 +55,7 @@ impl Grouping for Three {
         group.append(&mut self.0);
         Ok(true)
     }
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         group.append(&mut self.0);
         Ok(!group.is_empty())
     }
