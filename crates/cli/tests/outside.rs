@@ -23,9 +23,6 @@ struct Triplets {}
 
 #[typetag::serde(name = "triplets")]
 impl Batcher for Triplets {
-    fn label(&self) -> String {
-        "triplets".into()
-    }
     fn level(&self) -> Level {
         Level::Graphs
     }

@@ -2,8 +2,6 @@
 
 mod buckets;
 
-use std::num::NonZeroU32;
-
 use batchlab_core::budget::{Resource, Resources, Sample};
 use batchlab_core::grouping::EpochBoundary;
 use batchlab_core::registry::from_toml;
@@ -42,12 +40,10 @@ batchlab_core::batcher_options! {
         #[serde(default)]
         pub from: Sample,
     }
-    padding = Padding::Multiple(STEP),
+    padding = Padding::MULTIPLES_OF_64,
     resources = Resources::from(Resource::Graphs),
     epoch_boundary = EpochBoundary::EmitPartial
 }
-
-const STEP: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
 
 batchlab_core::register!(Batcher, Bucketed, example = from_toml("batch_size = 32"));
 

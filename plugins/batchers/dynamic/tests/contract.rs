@@ -72,6 +72,16 @@ fn labels_say_grouping_and_padding() {
     assert_eq!(label(""), "dynamic");
     assert_eq!(label("padding = \"none\""), "dynamic-exact");
     assert_eq!(label("padding = { multiple = 64 }\ncomposition = \"fixed\""), "dynamic-64-fixed");
+    assert_eq!(
+        label("budget = { n_node = 99 }\nestimate = { rule = { quantile = 0.9 } }"),
+        "dynamic-budget.n_node=99-estimate.rule.quantile=0.9"
+    );
+    // Without a limit of graphs, results have no batch size.
+    assert_eq!(
+        label("padding = \"none\"\nresources = [\"nodes\", \"edges\"]"),
+        "dynamic-exact-batch_size=8-resources=[nodes,edges]"
+    );
+    assert_eq!(label("epoch_boundary = \"emit-partial\""), "dynamic-epoch_boundary=flush");
 }
 
 /// Every choice of limited resources, bytes included, with every padding that goes with it.

@@ -102,7 +102,7 @@ fn an_empty_fan_out_is_refused() {
 #[test]
 fn labels_say_what_differs() {
     let label = |options: &str| parse(&format!("n_output = 8\nfan_out = [5]\n{options}")).label();
-    assert_eq!(label(""), "neighbor");
+    assert_eq!(label(""), "neighbor-n_output=8-fan_out=[5]");
     let options = "weight = \"importance\"\npadding = \"constant\"\ncomposition = \"fixed\"";
-    assert_eq!(label(options), "neighbor-constant-importance-fixed");
+    assert_eq!(label(options), "neighbor-constant-fixed-n_output=8-fan_out=[5]-weight=importance");
 }

@@ -97,7 +97,9 @@ fn windows_and_limits_that_cannot_work_are_refused() {
 #[test]
 fn labels_say_algorithm_and_padding() {
     let label = |options: &str| open(&format!("batch_size = 8\n{options}")).label();
-    assert_eq!(label("algorithm = \"best-fit\""), "packed-bfd");
+    assert_eq!(label(""), "packed-balanced");
+    assert_eq!(label("algorithm = \"best-fit\""), "packed-best-fit");
     assert_eq!(label("algorithm = \"lpfhp\"\npadding = { multiple = 64 }"), "packed-lpfhp-64");
-    assert_eq!(label("composition = \"fixed\""), "packed-balanced-fixed");
+    let windows = "composition = \"fixed\"\nwindow = 20";
+    assert_eq!(label(windows), "packed-balanced-fixed-window=20");
 }

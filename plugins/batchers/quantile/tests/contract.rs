@@ -77,4 +77,6 @@ fn more_certainty_takes_more_room() {
 fn labels_say_grouping_and_padding() {
     assert_eq!(open("batch_size = 8").label(), "quantile");
     assert_eq!(open("batch_size = 8\npadding = \"none\"").label(), "quantile-exact");
+    assert_eq!(open("batch_size = 8\nprobability = 0.99").label(), "quantile");
+    assert_eq!(open("batch_size = 8\nprobability = 0.5").label(), "quantile-probability=0.5");
 }

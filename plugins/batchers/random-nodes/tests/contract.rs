@@ -114,7 +114,7 @@ fn contradictions_are_refused() {
 #[test]
 fn labels_say_what_differs() {
     let label = |options: &str| parse(&format!("n_output = 8\nn_hop = 2\n{options}")).label();
-    assert_eq!(label(""), "random-nodes");
+    assert_eq!(label(""), "random-nodes-n_output=8-n_hop=2");
     let options = "padding = { multiple = 64 }\ncomposition = \"fixed\"";
-    assert_eq!(label(options), "random-nodes-64-fixed");
+    assert_eq!(label(options), "random-nodes-64-fixed-n_output=8-n_hop=2");
 }

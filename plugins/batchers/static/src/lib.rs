@@ -1,7 +1,5 @@
 //! Batcher `static`: a fixed number of graphs in every batch.
 
-use std::num::NonZeroU32;
-
 use batchlab_core::batcher::label;
 use batchlab_core::budget::index_limit;
 use batchlab_core::grouping::{EpochGraphs, GroupOptions, Grouping, open_groups};
@@ -27,10 +25,8 @@ batchlab_core::batcher_options! {
         #[serde(default)]
         pub compat_drop_overflow: bool,
     }
-    padding = Padding::Multiple(STEP)
+    padding = Padding::MULTIPLES_OF_64
 }
-
-const STEP: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
 
 batchlab_core::register!(Batcher, Static, example = from_toml("batch_size = 32"));
 

@@ -39,6 +39,8 @@ fn labels_are_those_of_the_study() {
     assert_eq!(label("\"none\""), "exact");
     let fixed = "batch_size = 8\ncomposition = \"fixed\"";
     assert_eq!(open(fixed).label(), "static-64-fixed");
+    let compat = "batch_size = 8\npadding = \"none\"\ncompat_drop_overflow = true";
+    assert_eq!(open(compat).label(), "exact-compat_drop_overflow=true");
 }
 
 #[test]
