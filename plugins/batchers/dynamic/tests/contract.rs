@@ -21,19 +21,13 @@ proptest! {
         batch_size in 2_u32..12,
         // Estimates from few graphs make later ones oversize.
         n_estimate in 1_u32..60,
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-            "{ shapes_cost = 20 }",
-        ]),
         rule in prop::sample::select(vec!["\"mean\"", "\"maximum\"", "{ quantile = 0.9 }"]),
         oversize in prop::sample::select(vec!["single", "grow"]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
         let options = format!(
-            "batch_size = {batch_size}\npadding = {padding}\noversize = \"{oversize}\"\n\
-             estimate = {{ rule = {rule}, from = {{ first = {n_estimate} }} }}\n\
-             epoch_boundary = \"{boundary}\"\ncomposition = \"{composition}\""
+            "batch_size = {batch_size}\n{shared}oversize = \"{oversize}\"\n\
+             estimate = {{ rule = {rule}, from = {{ first = {n_estimate} }} }}"
         );
         batcher::check(&*open(&options), &sizes);
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use batcher_neighbor::Neighbor;
 use batchlab_core::Batcher;
+use batchlab_testkit::batcher;
 use batchlab_testkit::nodes::{self, Case};
 use proptest::prelude::*;
 
@@ -22,10 +23,8 @@ proptest! {
         n_output in 1_u32..12,
         fan_out in prop::collection::vec(1_u32..6, 1..4),
         weight in prop::sample::select(vec!["full-graph", "importance"]),
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-        ]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        padding in batcher::padding(),
+        composition in batcher::composition(),
     ) {
         let batcher = parse(&format!(
             "n_output = {n_output}\nfan_out = {fan_out:?}\nweight = \"{weight}\"\n\

@@ -20,16 +20,11 @@ proptest! {
         // A small probability makes shapes that some graphs exceed.
         probability in 0.05_f64..0.99,
         oversize in prop::sample::select(vec!["single", "grow"]),
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-        ]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
         let options = format!(
             "batch_size = {batch_size}\nprobability = {probability}\nn_draw = 200\n\
-             oversize = \"{oversize}\"\npadding = {padding}\nepoch_boundary = \"{boundary}\"\n\
-             composition = \"{composition}\""
+             oversize = \"{oversize}\"\n{shared}"
         );
         batcher::check(&*open(&options), &sizes);
     }

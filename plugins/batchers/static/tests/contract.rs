@@ -15,18 +15,9 @@ proptest! {
     fn keeps_the_contract(
         sizes in batcher::sizes(),
         batch_size in 2_u32..12,
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-            "{ shapes_cost = 20 }",
-        ]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
-        let options = format!(
-            "batch_size = {batch_size}\npadding = {padding}\nepoch_boundary = \"{boundary}\"\n\
-             composition = \"{composition}\""
-        );
-        batcher::check(&*open(&options), &sizes);
+        batcher::check(&*open(&format!("batch_size = {batch_size}\n{shared}")), &sizes);
     }
 }
 
