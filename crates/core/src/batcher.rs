@@ -1,12 +1,16 @@
 //! Who decides what a batch is.
 
+mod label;
+
 use std::sync::Arc;
 
-use crate::budget::Footprint;
+use crate::footprint::Footprint;
 use crate::graphs::{Level, View};
 use crate::plan::{BatchPlan, Cursor};
 use crate::progress::Progress;
 use crate::{BatcherError, random};
+
+pub use label::label;
 
 /// A description of a batching strategy, selected by `[batcher] name = "..."`.
 ///
@@ -19,68 +23,79 @@ use crate::{BatcherError, random};
 /// padding, resuming and fixed composition for them:
 ///
 /// ```
-/// use batchlab_core::grouping::{EpochGraphs, GroupOptions, Grouping, open_groups};
-/// use batchlab_core::padding::{BatchSize, Padding};
-/// use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, GraphSize, Level, View};
-/// use schemars::JsonSchema;
-/// use serde::{Deserialize, Serialize};
+/// use batchlab_core::grouping::{EpochGraphs, Grouping, open_groups};
+/// use batchlab_core::registry::from_toml;
+/// use batchlab_core::{
+///     BatchContext, BatchStream, Batcher, BatcherError, GraphSize, Level, Padding, View,
+/// };
 ///
-/// /// Two graphs in every batch.
-/// #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-/// #[serde(deny_unknown_fields)]
-/// struct Pairs {}
+/// batchlab_core::batcher_options! {
+///     /// As many graphs as there are slots, in the order in which they come.
+///     pub struct InOrder with GroupOptions {}
+///     padding = Padding::None
+/// }
 ///
-/// #[typetag::serde(name = "pairs")]
-/// impl Batcher for Pairs {
-///     fn label(&self) -> String {
-///         "pairs".into()
-///     }
+/// #[typetag::serde(name = "in-order")]
+/// impl Batcher for InOrder {
 ///     fn level(&self) -> Level {
 ///         Level::Graphs
 ///     }
 ///     fn batch_size(&self) -> Option<u32> {
-///         Some(3)
+///         Some(self.batch_size.get())
 ///     }
 ///     fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
-///         let options = GroupOptions::new(BatchSize::try_from(3)?, Padding::None);
-///         open_groups(view, ctx, PairGrouping::default(), options)
+///         let n_graph = self.batch_size.max_graph() as usize;
+///         let grouping = FirstComeGrouping { n_graph, pending: Vec::new() };
+///         open_groups(view, ctx, grouping, self.group_options())
 ///     }
 /// }
-/// batchlab_core::register!(Batcher, Pairs, example = Pairs {});
+/// batchlab_core::register!(Batcher, InOrder, example = from_toml("batch_size = 32"));
 ///
-/// #[derive(Default)]
-/// struct PairGrouping(Vec<GraphSize>);
+/// struct FirstComeGrouping {
+///     n_graph: usize,
+///     pending: Vec<GraphSize>,
+/// }
 ///
-/// impl Grouping for PairGrouping {
+/// impl Grouping for FirstComeGrouping {
 ///     fn next_group(
 ///         &mut self,
 ///         graphs: &mut EpochGraphs<'_>,
 ///         group: &mut Vec<GraphSize>,
 ///     ) -> Result<bool, BatcherError> {
-///         while self.0.len() < 2 {
+///         while self.pending.len() < self.n_graph {
 ///             let Some(graph) = graphs.next() else { return Ok(false) };
-///             self.0.push(graph);
+///             self.pending.push(graph);
 ///         }
-///         group.append(&mut self.0);
+///         group.append(&mut self.pending);
 ///         Ok(true)
 ///     }
-///     fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
-///         group.append(&mut self.0);
+///     fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+///         group.append(&mut self.pending);
 ///         Ok(!group.is_empty())
 ///     }
 ///     fn pending(&self) -> &[GraphSize] {
-///         &self.0
+///         &self.pending
 ///     }
 ///     fn restore(&mut self, carried: &[GraphSize]) {
-///         self.0 = carried.to_vec();
+///         self.pending = carried.to_vec();
 ///     }
 /// }
+///
+/// let batcher: Box<dyn Batcher> = Box::new(from_toml::<InOrder>("batch_size = 8"));
+/// assert_eq!(batcher.label(), "in-order");
 /// ```
 #[typetag::serde(tag = "name")]
 pub trait Batcher: std::fmt::Debug + Send + Sync {
-    /// The name of the strategy in results and figures, for example `static-64`. It says which
-    /// algorithm, not which batch size.
-    fn label(&self) -> String;
+    /// The name of the strategy in results and figures, for example `static-64`: [`label()`], which
+    /// tells apart what differs. It says which algorithm, not which batch size.
+    fn label(&self) -> String {
+        label(self)
+    }
+
+    /// Options that the label says also where they have their default, for example `padding`.
+    fn always_in_label(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Whether the strategy works on many graphs or on the nodes of one.
     fn level(&self) -> Level;

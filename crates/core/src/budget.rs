@@ -2,15 +2,10 @@
 //! batchers.
 //!
 //! A limit counts padding: one node and one graph of it are reserved, so that a batch can be padded
-//! at all. Limits are given ([`Budget`]) or estimated from the sizes of the data ([`Estimate`]).
-//!
-//! **The rounding rule**: an estimated limit is rounded *strictly* up to a multiple of 64, as in
-//! arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). A given limit is taken as it
-//! is.
+//! at all. Limits are given ([`Budget`]), or estimated from the sizes of the data ([`Estimate`]) and
+//! rounded up ([`strictly_up`]).
 
 mod estimate;
-mod footprint;
-mod limits;
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -18,19 +13,15 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::graphs::{GraphSize, Level, View};
-use crate::grouping::{Composition, EpochBoundary, GroupOptions, Grouping, open_groups};
-use crate::oversize::{Admitted, Oversize};
+use crate::graphs::{GraphSize, View};
+use crate::grouping::{GroupOptions, Grouping, open_groups};
+use crate::oversize::{FilteredGraphs, Oversize};
 use crate::padding::{BatchSize, Padding};
-use crate::plan::Shape;
-use crate::{BatchContext, BatchEvent, BatchStream, BatcherError};
+use crate::{BatchContext, BatchStream, BatcherError};
 
-pub use estimate::{Estimate, Probability, Rule, Sample, strictly_up};
-pub use footprint::Footprint;
-pub use limits::Limits;
-
-/// No batch may have more nodes or edges: indices have 32 bits, and rounding must not overflow.
-pub const MAX_INDEX: u32 = 1 << 31;
+pub use crate::footprint::Footprint;
+pub use crate::limits::{Limits, MAX_INDEX, index_limit, strictly_up};
+pub use estimate::{Estimate, Probability, Rule, Sample};
 
 /// What a batch consists of and may be limited in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -82,6 +73,12 @@ impl TryFrom<Vec<Resource>> for Resources {
     }
 }
 
+impl From<Resource> for Resources {
+    fn from(only: Resource) -> Self {
+        Self(vec![only])
+    }
+}
+
 impl From<Resources> for Vec<Resource> {
     fn from(resources: Resources) -> Self {
         resources.0
@@ -121,8 +118,8 @@ pub struct BudgetOptions {
     pub resources: Resources,
     /// What happens to a graph that fits no batch.
     pub oversize: Oversize,
-    /// How batches are padded; bytes are limited after padding.
-    pub padding: Padding,
+    /// What strategies without a budget have as well; bytes are limited after padding.
+    pub groups: GroupOptions,
 }
 
 impl BudgetOptions {
@@ -132,15 +129,19 @@ impl BudgetOptions {
         self.resources.contain(Resource::Graphs).then_some(self.batch_size)
     }
 
+    /// As [`BudgetOptions::slots`], as a number.
+    #[must_use]
+    pub fn n_slot(&self) -> Option<u32> {
+        self.slots().map(BatchSize::get)
+    }
+
     /// Fixes the limits for one view, and decides what happens to graphs that exceed them.
     ///
     /// # Errors
     /// A view of one graph; options that contradict each other; a graph that fits no batch, where
     /// the policy does not allow it.
-    pub fn resolve(&self, view: &View, ctx: &BatchContext) -> Result<Resolved, BatcherError> {
-        let View::ManyGraphs(graphs) = view else {
-            return Err(BatcherError::WrongLevel { expected: Level::Graphs, got: Level::Nodes });
-        };
+    pub fn resolve(self, view: &View, ctx: &BatchContext) -> Result<ResolvedBudget, BatcherError> {
+        let graphs = view.many_graphs()?;
         self.check()?;
         if let Some(graph) = graphs.iter().find(|g| g.n_node.max(g.n_edge) >= MAX_INDEX) {
             return Err(BatcherError::Options(format!(
@@ -150,17 +151,11 @@ impl BudgetOptions {
         }
         let limits = self.limits(graphs, ctx)?;
         limits.constant()?;
-        let Admitted { limits, graphs, events } =
+        let FilteredGraphs { limits, graphs, events } =
             self.oversize.apply(limits, graphs, ctx.purpose)?;
         let constant = limits.constant()?;
-        Ok(Resolved {
-            graphs,
-            limits,
-            constant,
-            events,
-            slots: self.slots(),
-            padding: self.padding,
-        })
+        let groups = GroupOptions { batch_size: self.slots(), constant, events, ..self.groups };
+        Ok(ResolvedBudget { graphs, limits, groups })
     }
 
     /// Contradictions that can be seen without data.
@@ -187,7 +182,7 @@ impl BudgetOptions {
             }
         }
         let all = limited(Resource::Graphs) && limited(Resource::Nodes) && limited(Resource::Edges);
-        match self.padding {
+        match self.groups.padding {
             Padding::Constant if !all => fail(
                 "padding = \"constant\" needs a limit of graphs, nodes and edges; name them in \
                  resources, or choose another padding",
@@ -232,7 +227,7 @@ impl BudgetOptions {
         };
         let n_node = index(Resource::Nodes, self.budget.n_node, "nodes", &|g| g.n_node.into())?;
         let n_edge = index(Resource::Edges, self.budget.n_edge, "edges", &|g| g.n_edge.into())?;
-        let limits = Limits::new(self.slots(), n_node, n_edge, self.padding);
+        let limits = Limits::new(self.slots(), n_node, n_edge, self.groups.padding);
         if !self.limits_bytes() {
             return Ok(limits);
         }
@@ -246,20 +241,15 @@ impl BudgetOptions {
 
 /// The limits of one stream, and the graphs that it works on.
 #[derive(Debug, Clone)]
-pub struct Resolved {
+pub struct ResolvedBudget {
     /// The view without the graphs that `oversize = "skip"` leaves out.
     pub graphs: Arc<[GraphSize]>,
     /// How much fits into a batch.
     pub limits: Limits,
-    /// The shape of [`Padding::Constant`].
-    pub constant: Shape,
-    /// What happened to graphs that exceed the limits, once per graph.
-    pub events: Vec<BatchEvent>,
-    slots: Option<BatchSize>,
-    padding: Padding,
+    groups: GroupOptions,
 }
 
-impl Resolved {
+impl ResolvedBudget {
     /// Opens a stream of groups within these limits.
     ///
     /// # Errors
@@ -268,17 +258,7 @@ impl Resolved {
         self,
         ctx: BatchContext,
         grouping: G,
-        composition: Composition,
-        epoch_boundary: EpochBoundary,
     ) -> Result<Box<dyn BatchStream>, BatcherError> {
-        let options = GroupOptions {
-            batch_size: self.slots,
-            padding: self.padding,
-            constant: self.constant,
-            composition,
-            epoch_boundary,
-            events: self.events,
-        };
-        open_groups(View::ManyGraphs(self.graphs), ctx, grouping, options)
+        open_groups(View::ManyGraphs(self.graphs), ctx, grouping, self.groups)
     }
 }

@@ -31,9 +31,12 @@ pub enum Composition {
 pub enum EpochBoundary {
     /// The group goes on with graphs of the next epoch, as in the study.
     #[default]
-    Straddle,
+    // Recorded configurations and checkpoints hold the older words.
+    #[serde(rename = "straddle", alias = "carry-over")]
+    CarryOver,
     /// The group is delivered as it is.
-    Flush,
+    #[serde(rename = "flush", alias = "emit-partial")]
+    EmitPartial,
 }
 
 /// What all strategies on groups have in common.
@@ -54,7 +57,7 @@ pub struct GroupOptions {
 }
 
 impl GroupOptions {
-    /// Groups formed anew every epoch, straddling epochs.
+    /// Groups formed anew every epoch, which go on from one epoch to the next.
     #[must_use]
     pub fn new(batch_size: BatchSize, padding: Padding) -> Self {
         Self {
@@ -91,7 +94,7 @@ pub trait Grouping: Send {
     ///
     /// # Errors
     /// A graph that fits no group.
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError>;
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError>;
 
     /// The pending graphs, in an order from which [`Grouping::restore`] rebuilds the state.
     fn pending(&self) -> &[GraphSize];
@@ -131,9 +134,7 @@ pub fn open_groups<G: Grouping + 'static>(
     grouping: G,
     options: GroupOptions,
 ) -> Result<Box<dyn BatchStream>, BatcherError> {
-    let View::ManyGraphs(graphs) = view else {
-        return Err(BatcherError::WrongLevel { expected: Level::Graphs, got: Level::Nodes });
-    };
+    let View::ManyGraphs(graphs) = view else { return Err(view.is_not(Level::Graphs)) };
     if graphs.is_empty() {
         return Err(BatcherError::NoBatch { n_graph: 0, reason: "the subset is empty".into() });
     }
@@ -152,7 +153,7 @@ pub fn open_groups<G: Grouping + 'static>(
         return Err(error);
     }
     if fixed {
-        former.boundary = EpochBoundary::Flush;
+        former.boundary = EpochBoundary::EmitPartial;
         let groups = former.one_epoch()?;
         let facts = former.grouping.facts();
         return Ok(Box::new(FixedStream::new(groups, former.ctx, padding, facts, options.events)));
@@ -186,7 +187,7 @@ impl<G: Grouping> GroupFormer<G> {
     ) -> Self {
         let boundary = match ctx.purpose {
             Purpose::Training => boundary,
-            Purpose::Evaluation => EpochBoundary::Flush,
+            Purpose::Evaluation => EpochBoundary::EmitPartial,
         };
         let mut former = Self {
             graphs,
@@ -222,7 +223,7 @@ impl<G: Grouping> GroupFormer<G> {
             }
             let carried = self.grouping.pending().to_vec();
             barren_epochs = if self.cursor.batch == 0 { barren_epochs + 1 } else { 0 };
-            // Straddling groups may need several epochs of a tiny set to fill up, but must grow.
+            // Groups that are carried over may need several epochs of a tiny set to fill up, but must grow.
             if barren_epochs > 0
                 && (carried.is_empty() || carried.len() <= self.cursor.carried.len())
             {
@@ -245,8 +246,8 @@ impl<G: Grouping> GroupFormer<G> {
             return Ok(true);
         }
         match self.boundary {
-            EpochBoundary::Straddle => Ok(false),
-            EpochBoundary::Flush => self.grouping.flush(&mut self.group),
+            EpochBoundary::CarryOver => Ok(false),
+            EpochBoundary::EmitPartial => self.grouping.emit_partial(&mut self.group),
         }
     }
 

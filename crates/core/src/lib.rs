@@ -9,6 +9,7 @@
 //! * [`graphs`]: the columnar store that a [`Dataset`] fills, and the views that batchers see;
 //! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`], [`node_groups`]:
 //!   who decides which graphs or nodes form a batch, and of which shape;
+//!   [`batcher_options!`](crate::batcher_options): the options that batchers share;
 //! * [`collate()`], [`buffer`]: the one place where graphs are copied, padded and masked;
 //! * [`model`]: what is trained; [`weighting`]: how much each output counts; [`sink`], [`record`]: what is written;
 //! * [`registry`]: how a name in a configuration file finds its component.
@@ -22,12 +23,15 @@ pub mod collate;
 pub mod dataset;
 pub mod edge_rule;
 pub mod error;
+mod footprint;
 pub mod graphs;
 pub mod grouping;
 pub mod hash;
+mod limits;
 pub mod model;
 pub mod next_fit;
 pub mod node_groups;
+mod options;
 pub mod oversize;
 pub mod padding;
 pub mod plan;

@@ -1,9 +1,9 @@
 //! Next-fit: graphs in the order in which they come, until one does not fit.
 
 use crate::BatcherError;
-use crate::budget::Limits;
 use crate::graphs::GraphSize;
 use crate::grouping::{EpochGraphs, Grouping};
+use crate::limits::Limits;
 use crate::plan::Shape;
 
 /// One open group; a graph that does not fit starts the next. No graph is looked at twice, none is
@@ -55,7 +55,7 @@ impl Grouping for NextFit {
         Ok(false)
     }
 
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         self.close(group);
         Ok(!group.is_empty())
     }

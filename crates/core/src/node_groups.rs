@@ -121,9 +121,7 @@ pub fn open_node_groups<C: NodeContext + 'static>(
     groups: OutputGroups,
     padding: NodePadding,
 ) -> Result<Box<dyn BatchStream>, BatcherError> {
-    let View::OneGraph(view) = view else {
-        return Err(BatcherError::WrongLevel { expected: Level::Nodes, got: Level::Graphs });
-    };
+    let View::OneGraph(view) = view else { return Err(view.is_not(Level::Nodes)) };
     check_view(&view)?;
     if padding.constant.is_some() && padding.padding != Padding::Constant {
         return Err(BatcherError::Options(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::Limits;
 use crate::graphs::GraphSize;
+use crate::limits::Limits;
 use crate::{BatchEvent, BatcherError, Purpose};
 
 /// What happens to a graph that exceeds the budget on its own.
@@ -30,7 +30,7 @@ pub enum Oversize {
 
 /// What a stream works on once the policy has been applied.
 #[derive(Debug, Clone)]
-pub struct Admitted {
+pub struct FilteredGraphs {
     /// How much fits into a batch.
     pub limits: Limits,
     /// The graphs that take part.
@@ -50,11 +50,11 @@ impl Oversize {
         limits: Limits,
         graphs: &Arc<[GraphSize]>,
         purpose: Purpose,
-    ) -> Result<Admitted, BatcherError> {
+    ) -> Result<FilteredGraphs, BatcherError> {
         let large: Vec<GraphSize> =
             graphs.iter().copied().filter(|&graph| !limits.fits_alone(graph)).collect();
         let Some(&first) = large.first() else {
-            return Ok(Admitted { limits, graphs: Arc::clone(graphs), events: Vec::new() });
+            return Ok(FilteredGraphs { limits, graphs: Arc::clone(graphs), events: Vec::new() });
         };
         match self {
             Self::Error => Err(refuse(
@@ -70,7 +70,7 @@ impl Oversize {
             )),
             Self::Single => {
                 let events = large_events(&large, &limits, "it forms a batch of its own");
-                Ok(Admitted { limits, graphs: Arc::clone(graphs), events })
+                Ok(FilteredGraphs { limits, graphs: Arc::clone(graphs), events })
             }
             Self::Skip => {
                 let kept: Arc<[GraphSize]> =
@@ -80,14 +80,14 @@ impl Oversize {
                     return Err(BatcherError::NoBatch { n_graph: graphs.len(), reason });
                 }
                 let events = large_events(&large, &limits, "it is left out");
-                Ok(Admitted { limits, graphs: kept, events })
+                Ok(FilteredGraphs { limits, graphs: kept, events })
             }
             Self::Grow => {
                 let mut grown = limits.clone();
                 large.iter().try_for_each(|&graph| grown.grow(graph))?;
                 let done = format!("the limits of all batches are raised to ({grown})");
                 let events = large_events(&large, &limits, &done);
-                Ok(Admitted { limits: grown, graphs: Arc::clone(graphs), events })
+                Ok(FilteredGraphs { limits: grown, graphs: Arc::clone(graphs), events })
             }
         }
     }

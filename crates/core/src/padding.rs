@@ -41,6 +41,9 @@ pub enum Padding {
 }
 
 impl Padding {
+    /// Nodes and edges to multiples of 64, as in the study.
+    pub const MULTIPLES_OF_64: Self = Self::Multiple(NonZeroU32::new(64).expect("64 is not 0"));
+
     /// How the study and this project call the rule: `64`, `2^N`, `constant`, `exact`, `shapes8`.
     #[must_use]
     pub fn label(&self) -> String {

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -168,6 +169,15 @@ pub fn nearest<'a>(typed: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str>
     (distance(best) <= limit).then_some(best)
 }
 
+/// A component from the keys that have no default, for [`register!`](crate::register).
+///
+/// # Panics
+/// If the text is no table of this component.
+#[must_use]
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> T {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
 /// Registers a component. `$example` is an instance that works.
 ///
 /// The type needs `Serialize`, `Deserialize`, `JsonSchema`, `#[serde(deny_unknown_fields)]`, and an
@@ -182,7 +192,9 @@ macro_rules! register {
                 $example
             }
             fn name() -> &'static str {
-                <$type as $crate::$kind>::typetag_name(&example())
+                static NAME: std::sync::LazyLock<&str> =
+                    std::sync::LazyLock::new(|| <$type as $crate::$kind>::typetag_name(&example()));
+                *NAME
             }
             fn schema() -> $crate::__private::serde_json::Value {
                 $crate::__private::schemars::schema_for!($type).to_value()

@@ -222,7 +222,7 @@ mod tests {
             }
             Ok(is_complete)
         }
-        fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+        fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
             group.append(&mut self.0);
             Ok(!group.is_empty())
         }

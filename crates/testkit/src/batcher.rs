@@ -31,6 +31,34 @@ pub fn sizes() -> impl Strategy<Value = Vec<[u32; 2]>> {
     prop::collection::vec(graph, 1..60)
 }
 
+/// Every rule of padding, as a configuration has it.
+pub fn padding() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "\"none\"",
+        "\"constant\"",
+        "{ multiple = 64 }",
+        "{ power = 2 }",
+        "{ shapes = 3 }",
+        "{ shapes_cost = 20 }",
+    ])
+}
+
+/// Every choice of composition.
+pub fn composition() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["every-epoch", "fixed"])
+}
+
+/// Lines of a configuration with the options that every batcher on groups of graphs has, the batch
+/// size aside.
+pub fn group_options() -> impl Strategy<Value = String> {
+    let boundary = prop::sample::select(vec!["carry-over", "emit-partial"]);
+    (padding(), composition(), boundary).prop_map(|(padding, composition, boundary)| {
+        format!(
+            "padding = {padding}\ncomposition = \"{composition}\"\nepoch_boundary = \"{boundary}\"\n"
+        )
+    })
+}
+
 /// Every plan of one evaluation.
 #[must_use]
 pub fn evaluate(batcher: &dyn Batcher, view: &View) -> Vec<BatchPlan> {

@@ -12,6 +12,7 @@ pub mod damage;
 pub mod device;
 pub mod golden;
 pub mod golden_models;
+pub mod labels;
 pub mod model;
 pub mod nodes;
 pub mod rows;

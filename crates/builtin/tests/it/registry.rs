@@ -72,6 +72,14 @@ mod both_ways {
 }
 
 #[test]
+fn labels_tell_apart_what_differs() {
+    batchlab_builtin::link();
+    for registration in registry::components(Kind::Batcher).into_values() {
+        batchlab_testkit::labels::check(registration);
+    }
+}
+
+#[test]
 fn unknown_keys_are_refused() {
     for registration in all() {
         let mut example = (registration.example)();

@@ -25,9 +25,6 @@ struct Triplets {}
 
 #[typetag::serde(name = "triplets")]
 impl Batcher for Triplets {
-    fn label(&self) -> String {
-        "triplets".into()
-    }
     fn level(&self) -> Level {
         Level::Graphs
     }
@@ -57,7 +54,7 @@ impl Grouping for Three {
         group.append(&mut self.0);
         Ok(true)
     }
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         group.append(&mut self.0);
         Ok(!group.is_empty())
     }

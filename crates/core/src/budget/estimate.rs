@@ -143,20 +143,10 @@ fn rank(n: usize, p: Probability) -> usize {
     rank.clamp(1, n) - 1
 }
 
-/// The next multiple of 64 that is larger, also for a multiple of 64; `None` beyond 2^62.
-#[must_use]
-pub fn strictly_up(value: f64) -> Option<u64> {
-    let rounded = 64.0 * (1.0 + (value / 64.0).floor());
-    if !(64.0..=2_f64.powi(62)).contains(&rounded) {
-        return None;
-    }
-    #[allow(clippy::cast_sign_loss, reason = "checked to be positive")]
-    Some(rounded as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::strictly_up;
 
     fn check(sizes: &[(usize, u64)], batch_size: u32, expected: u64) {
         let sizes: Vec<u64> = sizes.iter().flat_map(|&(n, size)| vec![size; n]).collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Level, OneGraph};
+use crate::BatcherError;
 
 /// One graph as a batcher sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,21 @@ pub struct OneGraphView {
 }
 
 impl View {
+    /// The sizes of many graphs.
+    ///
+    /// # Errors
+    /// A view of one graph.
+    pub fn many_graphs(&self) -> Result<&Arc<[GraphSize]>, BatcherError> {
+        match self {
+            Self::ManyGraphs(graphs) => Ok(graphs),
+            Self::OneGraph(_) => Err(self.is_not(Level::Graphs)),
+        }
+    }
+
+    pub(crate) fn is_not(&self, expected: Level) -> BatcherError {
+        BatcherError::WrongLevel { expected, got: self.level() }
+    }
+
     /// Whether this is many graphs or one.
     #[must_use]
     pub fn level(&self) -> Level {

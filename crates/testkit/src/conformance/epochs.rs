@@ -62,8 +62,8 @@ fn named(plans: &[BatchPlan]) -> Vec<u32> {
 ///
 /// delivered + carried out = carried in + every graph once for each epoch between,
 ///
-/// where each term is a count for every graph. It holds for streams that straddle epochs and for
-/// those that flush (nothing carried).
+/// where each term is a count for every graph. It holds for streams that carry groups over and for
+/// those that deliver them unfinished (nothing carried).
 pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
     let graphs = trial.graphs();
     let mut start = 0;

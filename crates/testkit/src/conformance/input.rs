@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use super::{Make, Outcome, Trial};
 
-/// Inputs per check: enough to meet batches that straddle epochs, that are full to the last slot,
-/// and that hold all graphs, and little enough for a fraction of a second.
+/// Inputs per check: enough to meet groups that are carried over into an epoch, that are full to the
+/// last slot, and that hold all graphs, and little enough for a fraction of a second.
 const N_CASE: u32 = 24;
 
 /// A batch size and the nodes and edges of each graph.

@@ -159,7 +159,7 @@ impl Grouping for Grouped {
         Ok(false)
     }
 
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         if let Some(bucket) = self.open.iter().position(|open| open.n_graph > 0) {
             self.close(bucket, group);
         }

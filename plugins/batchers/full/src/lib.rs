@@ -20,10 +20,6 @@ batchlab_core::register!(Batcher, Full, example = Full {});
 
 #[typetag::serde(name = "full")]
 impl Batcher for Full {
-    fn label(&self) -> String {
-        "full".to_owned()
-    }
-
     fn level(&self) -> Level {
         Level::Nodes
     }

@@ -5,47 +5,32 @@ mod sample;
 use std::num::NonZeroU32;
 
 use batchlab_core::graphs::OneGraph;
-use batchlab_core::grouping::Composition;
-use batchlab_core::node_groups::{
-    ChosenNodes, NodeBudget, NodeContext, NodePadding, OutputGroup, OutputGroups, open_node_groups,
-};
+use batchlab_core::node_groups::{ChosenNodes, NodeContext, OutputGroup, open_node_groups};
 use batchlab_core::plan::EdgeSelection;
+use batchlab_core::registry::from_toml;
 use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use sample::sample_sorted;
 
-/// Random groups of output nodes, with neighbours sampled hop by hop and the sampled edges alone.
-///
-/// This is the sampler of `GraphSAGE` (Hamilton et al. 2017, arXiv 1706.02216) in the form of PyG's
-/// `NeighborLoader`: every node that is reached for the first time in a hop draws at most
-/// `fan_out[hop]` of its incoming edges, uniformly and without replacement; a node draws once, so
-/// those of the last hop receive no edge. A self loop is an edge like any other. Evaluations sample
-/// too, always alike for one seed; fan-outs that no in-degree exceeds make them exact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Neighbor {
-    /// Largest number of output nodes in a batch. The outputs of an epoch are shared out evenly, so
-    /// that batches differ by at most one.
-    pub n_output: NonZeroU32,
-    /// Largest number of incoming edges that are drawn for a node, hop by hop, beginning at the
-    /// outputs; at least one hop.
-    pub fan_out: FanOut,
-    /// Weights of the drawn edges.
-    #[serde(default)]
-    pub weight: SampledWeight,
-    /// Whether groups and neighbours are drawn anew in every epoch, or once before training.
-    #[serde(default)]
-    pub composition: Composition,
-    /// What the batch is padded to: `"none"`, `"constant"`, `{ multiple = 64 }`, `{ power = 2 }` or
-    /// `{ shapes = 8 }`.
-    #[serde(default = "none")]
-    pub padding: Padding,
-    /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first batches
-    /// without it. A batch that exceeds it gets a larger shape of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub constant: Option<NodeBudget>,
+batchlab_core::batcher_options! {
+    /// Random groups of output nodes, with neighbours sampled hop by hop and the sampled edges alone.
+    ///
+    /// This is the sampler of `GraphSAGE` (Hamilton et al. 2017, arXiv 1706.02216) in the form of PyG's
+    /// `NeighborLoader`: every node that is reached for the first time in a hop draws at most
+    /// `fan_out[hop]` of its incoming edges, uniformly and without replacement; a node draws once, so
+    /// those of the last hop receive no edge. A self loop is an edge like any other. Evaluations sample
+    /// too, always alike for one seed; fan-outs that no in-degree exceeds make them exact.
+    pub struct Neighbor with NodeOptions {
+        /// Largest number of incoming edges that are drawn for a node, hop by hop, beginning at the
+        /// outputs; at least one hop.
+        pub fan_out: FanOut,
+        /// Weights of the drawn edges.
+        #[serde(default)]
+        pub weight: SampledWeight,
+    }
+    padding = Padding::None
 }
 
 /// Incoming edges drawn per node in each hop, `[n_hop]`; at least one hop.
@@ -86,39 +71,10 @@ pub enum SampledWeight {
     Importance,
 }
 
-fn none() -> Padding {
-    Padding::None
-}
-
-batchlab_core::register!(
-    Batcher,
-    Neighbor,
-    example = Neighbor {
-        n_output: NonZeroU32::new(32).expect("32 is not 0"),
-        fan_out: FanOut(vec![NonZeroU32::new(5).expect("5 is not 0"); 2]),
-        weight: SampledWeight::default(),
-        composition: Composition::default(),
-        padding: none(),
-        constant: None,
-    }
-);
+batchlab_core::register!(Batcher, Neighbor, example = from_toml("n_output = 32\nfan_out = [5, 5]"));
 
 #[typetag::serde(name = "neighbor")]
 impl Batcher for Neighbor {
-    fn label(&self) -> String {
-        let mut label = match self.padding {
-            Padding::None => "neighbor".to_owned(),
-            padding => format!("neighbor-{}", padding.label()),
-        };
-        if self.weight == SampledWeight::Importance {
-            label.push_str("-importance");
-        }
-        if self.composition == Composition::Fixed {
-            label.push_str("-fixed");
-        }
-        label
-    }
-
     fn level(&self) -> Level {
         Level::Nodes
     }
@@ -128,9 +84,7 @@ impl Batcher for Neighbor {
     }
 
     fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
-        let groups =
-            OutputGroups::Random { n_output: self.n_output, composition: self.composition };
-        let padding = NodePadding { padding: self.padding, constant: self.constant };
+        let (groups, padding) = self.node_options();
         let sampler = Sampler {
             fan_out: self.fan_out.0.iter().map(|n| n.get()).collect(),
             weight: self.weight,

@@ -20,18 +20,6 @@ pub enum Algorithm {
     Lpfhp,
 }
 
-impl Algorithm {
-    /// The name in results.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Balanced => "balanced",
-            Self::BestFit => "bfd",
-            Self::Lpfhp => "lpfhp",
-        }
-    }
-}
-
 /// Positions in a slice of graphs, one list per group.
 pub(crate) type Groups = Vec<Vec<u32>>;
 

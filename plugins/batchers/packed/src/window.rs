@@ -86,7 +86,7 @@ impl Grouping for Windowed {
         Ok(self.deliver(group))
     }
 
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         if self.packed.is_empty() && !self.collected.is_empty() {
             self.pack();
         }

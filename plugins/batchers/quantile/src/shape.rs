@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use batchlab_core::budget::{MAX_INDEX, Probability, strictly_up};
+use batchlab_core::budget::{Probability, index_limit};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatcherError, GraphSize, Shape, random};
 
@@ -29,8 +29,7 @@ pub fn smallest_shape(
     let n_fit = (probability.get() * totals.len() as f64).ceil() as usize;
     let [n_node, n_edge] = smallest(totals, n_fit);
     let limit = |size: u64| {
-        let limit = strictly_up(size as f64).filter(|&limit| limit <= u64::from(MAX_INDEX));
-        limit.map(|limit| limit as u32).ok_or_else(|| {
+        index_limit(size as f64).ok_or_else(|| {
             BatcherError::Options(format!(
                 "batches of {n_graph} graphs have {size} nodes or edges, more than a batch can \
                  index; use a smaller batch_size"

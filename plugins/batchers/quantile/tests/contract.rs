@@ -20,16 +20,11 @@ proptest! {
         // A small probability makes shapes that some graphs exceed.
         probability in 0.05_f64..0.99,
         oversize in prop::sample::select(vec!["single", "grow"]),
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-        ]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
         let options = format!(
             "batch_size = {batch_size}\nprobability = {probability}\nn_draw = 200\n\
-             oversize = \"{oversize}\"\npadding = {padding}\nepoch_boundary = \"{boundary}\"\n\
-             composition = \"{composition}\""
+             oversize = \"{oversize}\"\n{shared}"
         );
         batcher::check(&*open(&options), &sizes);
     }
@@ -77,4 +72,6 @@ fn more_certainty_takes_more_room() {
 fn labels_say_grouping_and_padding() {
     assert_eq!(open("batch_size = 8").label(), "quantile");
     assert_eq!(open("batch_size = 8\npadding = \"none\"").label(), "quantile-exact");
+    assert_eq!(open("batch_size = 8\nprobability = 0.99").label(), "quantile");
+    assert_eq!(open("batch_size = 8\nprobability = 0.5").label(), "quantile-probability=0.5");
 }

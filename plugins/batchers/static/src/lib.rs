@@ -1,78 +1,44 @@
 //! Batcher `static`: a fixed number of graphs in every batch.
 
-use batchlab_core::budget::{MAX_INDEX, strictly_up};
-use batchlab_core::grouping::{
-    Composition, EpochBoundary, EpochGraphs, GroupOptions, Grouping, open_groups,
-};
-use batchlab_core::padding::{BatchSize, Padding};
+use batchlab_core::batcher::label;
+use batchlab_core::budget::index_limit;
+use batchlab_core::grouping::{EpochGraphs, GroupOptions, Grouping, open_groups};
+use batchlab_core::registry::from_toml;
 use batchlab_core::{
-    BatchContext, BatchStream, Batcher, BatcherError, GraphSize, Level, Shape, View,
+    BatchContext, BatchStream, Batcher, BatcherError, GraphSize, Level, Padding, Shape, View,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::num::NonZeroU32;
 
-/// A fixed number of graphs in every batch: `batch_size` - 1 real ones and one slot for padding.
-///
-/// With `padding = { multiple = 64 }`, `{ power = 2 }` and `"constant"` these are the algorithms
-/// static-64, static-2^N and static-constant of arXiv 2502.00944; with `"none"` the batch has its
-/// real size (label `exact`), the control that the study lacks.
-///
-/// The number of graphs is exact, the number of nodes and edges varies: with multiples of 64 a run
-/// meets dozens to hundreds of shapes, with powers of two a few, with `"constant"` one that is
-/// sized for the largest graph in every slot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Static {
-    /// B of the study: a batch holds B - 1 graphs and one slot for padding; 2 or more.
-    pub batch_size: BatchSize,
-    /// What the batch is padded to: `"none"`, `"constant"`, `{ multiple = 64 }`, `{ power = 2 }`,
-    /// `{ shapes = 8 }` or `{ shapes_cost = 50 }`.
-    #[serde(default = "multiples_of_64")]
-    pub padding: Padding,
-    /// Whether groups are formed anew in every epoch, or once before training.
-    #[serde(default)]
-    pub composition: Composition,
-    /// Whether an unfinished group goes on in the next epoch, or is delivered as it is.
-    #[serde(default)]
-    pub epoch_boundary: EpochBoundary,
-    /// Reproduce the study's program, which consumes the graph that completes a batch without
-    /// training on it, and never delivers an unfinished batch: one graph in `batch_size` is lost.
-    #[serde(default)]
-    pub compat_drop_overflow: bool,
-}
-
-fn multiples_of_64() -> Padding {
-    const STEP: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
-    Padding::Multiple(STEP)
-}
-
-batchlab_core::register!(
-    Batcher,
-    Static,
-    example = Static {
-        batch_size: BatchSize::try_from(32).expect("32 is in range"),
-        padding: multiples_of_64(),
-        composition: Composition::default(),
-        epoch_boundary: EpochBoundary::default(),
-        compat_drop_overflow: false,
+batchlab_core::batcher_options! {
+    /// A fixed number of graphs in every batch: `batch_size` - 1 real ones and one slot for padding.
+    ///
+    /// With `padding = { multiple = 64 }`, `{ power = 2 }` and `"constant"` these are the algorithms
+    /// static-64, static-2^N and static-constant of arXiv 2502.00944; with `"none"` the batch has its
+    /// real size (label `exact`), the control that the study lacks.
+    ///
+    /// The number of graphs is exact, the number of nodes and edges varies: with multiples of 64 a run
+    /// meets dozens to hundreds of shapes, with powers of two a few, with `"constant"` one that is
+    /// sized for the largest graph in every slot.
+    pub struct Static with GroupOptions {
+        ..
+        /// Reproduce the study's program, which consumes the graph that completes a batch without
+        /// training on it, and never delivers an unfinished batch: one graph in `batch_size` is lost.
+        #[serde(default)]
+        pub compat_drop_overflow: bool,
     }
-);
+    padding = Padding::MULTIPLES_OF_64
+}
+
+batchlab_core::register!(Batcher, Static, example = from_toml("batch_size = 32"));
 
 #[typetag::serde(name = "static")]
 impl Batcher for Static {
     fn label(&self) -> String {
-        let mut label = match self.padding {
-            Padding::None => "exact".to_owned(),
-            padding => format!("static-{}", padding.label()),
-        };
-        if self.composition == Composition::Fixed {
-            label.push_str("-fixed");
-        }
-        if self.compat_drop_overflow {
-            label.push_str("-compat");
-        }
-        label
+        // The control that the study lacks has a name of its own.
+        label(self).replacen("static-exact", "exact", 1)
+    }
+
+    fn always_in_label(&self) -> &'static [&'static str] {
+        &["padding"]
     }
 
     fn level(&self) -> Level {
@@ -84,16 +50,8 @@ impl Batcher for Static {
     }
 
     fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
-        let constant = match &view {
-            View::ManyGraphs(graphs) => constant_shape(graphs, self.batch_size.get())?,
-            View::OneGraph(_) => Shape::default(),
-        };
-        let options = GroupOptions {
-            constant,
-            composition: self.composition,
-            epoch_boundary: self.epoch_boundary,
-            ..GroupOptions::new(self.batch_size, self.padding)
-        };
+        let constant = constant_shape(view.many_graphs()?, self.batch_size.get())?;
+        let options = GroupOptions { constant, ..self.group_options() };
         let grouping = FixedCount {
             n_graph: self.batch_size.max_graph() as usize,
             drop_overflow: self.compat_drop_overflow,
@@ -107,14 +65,13 @@ impl Batcher for Static {
 /// rounded strictly up to a multiple of 64, and one more node for padding.
 fn constant_shape(graphs: &[GraphSize], batch_size: u32) -> Result<Shape, BatcherError> {
     let round = |largest: u32, extra: u32| {
-        let size = strictly_up(f64::from(largest) * f64::from(batch_size));
-        match size.filter(|&size| size <= u64::from(MAX_INDEX)) {
-            Some(size) => Ok(size as u32 + extra),
-            None => Err(BatcherError::Options(format!(
+        let size = index_limit(f64::from(largest) * f64::from(batch_size));
+        size.map(|size| size + extra).ok_or_else(|| {
+            BatcherError::Options(format!(
                 "batch_size = {batch_size} times the largest graph ({largest} nodes or edges) is more than \
                  a batch can index; use a smaller batch_size"
-            ))),
-        }
+            ))
+        })
     };
     Ok(Shape {
         n_node: round(graphs.iter().map(|g| g.n_node).max().unwrap_or(0), 1)?,
@@ -150,7 +107,7 @@ impl Grouping for FixedCount {
         Ok(true)
     }
 
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         if self.drop_overflow {
             self.pending.clear();
         }

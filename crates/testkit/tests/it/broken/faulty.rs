@@ -328,7 +328,7 @@ impl Grouping for Count {
         Ok(true)
     }
 
-    fn flush(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+    fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         group.append(&mut self.pending);
         Ok(!group.is_empty())
     }

@@ -21,19 +21,13 @@ proptest! {
         batch_size in 2_u32..12,
         // Estimates from few graphs make later ones oversize.
         n_estimate in 1_u32..60,
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-            "{ shapes_cost = 20 }",
-        ]),
         rule in prop::sample::select(vec!["\"mean\"", "\"maximum\"", "{ quantile = 0.9 }"]),
         oversize in prop::sample::select(vec!["single", "grow"]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
         let options = format!(
-            "batch_size = {batch_size}\npadding = {padding}\noversize = \"{oversize}\"\n\
-             estimate = {{ rule = {rule}, from = {{ first = {n_estimate} }} }}\n\
-             epoch_boundary = \"{boundary}\"\ncomposition = \"{composition}\""
+            "batch_size = {batch_size}\n{shared}oversize = \"{oversize}\"\n\
+             estimate = {{ rule = {rule}, from = {{ first = {n_estimate} }} }}"
         );
         batcher::check(&*open(&options), &sizes);
     }
@@ -72,6 +66,16 @@ fn labels_say_grouping_and_padding() {
     assert_eq!(label(""), "dynamic");
     assert_eq!(label("padding = \"none\""), "dynamic-exact");
     assert_eq!(label("padding = { multiple = 64 }\ncomposition = \"fixed\""), "dynamic-64-fixed");
+    assert_eq!(
+        label("budget = { n_node = 99 }\nestimate = { rule = { quantile = 0.9 } }"),
+        "dynamic-budget.n_node=99-estimate.rule.quantile=0.9"
+    );
+    // Without a limit of graphs, results have no batch size.
+    assert_eq!(
+        label("padding = \"none\"\nresources = [\"nodes\", \"edges\"]"),
+        "dynamic-exact-batch_size=8-resources=[nodes,edges]"
+    );
+    assert_eq!(label("epoch_boundary = \"emit-partial\""), "dynamic-epoch_boundary=flush");
 }
 
 /// Every choice of limited resources, bytes included, with every padding that goes with it.

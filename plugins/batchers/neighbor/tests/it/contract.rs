@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use batcher_neighbor::Neighbor;
 use batchlab_core::Batcher;
+use batchlab_testkit::batcher;
 use batchlab_testkit::nodes::{self, Case};
 use proptest::prelude::*;
 
@@ -22,10 +23,8 @@ proptest! {
         n_output in 1_u32..12,
         fan_out in prop::collection::vec(1_u32..6, 1..4),
         weight in prop::sample::select(vec!["full-graph", "importance"]),
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-        ]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        padding in batcher::padding(),
+        composition in batcher::composition(),
     ) {
         let batcher = parse(&format!(
             "n_output = {n_output}\nfan_out = {fan_out:?}\nweight = \"{weight}\"\n\
@@ -102,7 +101,7 @@ fn an_empty_fan_out_is_refused() {
 #[test]
 fn labels_say_what_differs() {
     let label = |options: &str| parse(&format!("n_output = 8\nfan_out = [5]\n{options}")).label();
-    assert_eq!(label(""), "neighbor");
+    assert_eq!(label(""), "neighbor-n_output=8-fan_out=[5]");
     let options = "weight = \"importance\"\npadding = \"constant\"\ncomposition = \"fixed\"";
-    assert_eq!(label(options), "neighbor-constant-importance-fixed");
+    assert_eq!(label(options), "neighbor-constant-fixed-n_output=8-fan_out=[5]-weight=importance");
 }

@@ -24,18 +24,13 @@ proptest! {
         n_estimate in 1_u32..60,
         algorithm in algorithm(),
         window in prop::option::of(11_usize..30),
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-        ]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
         let window = window.filter(|&window| window <= sizes.len());
         let window = window.map_or(String::new(), |window| format!("window = {window}\n"));
         let options = format!(
-            "batch_size = {batch_size}\nalgorithm = \"{algorithm}\"\n{window}padding = {padding}\n\
-             estimate = {{ from = {{ first = {n_estimate} }} }}\nepoch_boundary = \"{boundary}\"\n\
-             composition = \"{composition}\""
+            "batch_size = {batch_size}\nalgorithm = \"{algorithm}\"\n{window}{shared}\
+             estimate = {{ from = {{ first = {n_estimate} }} }}"
         );
         batcher::check(&*open(&options), &sizes);
     }
@@ -97,7 +92,9 @@ fn windows_and_limits_that_cannot_work_are_refused() {
 #[test]
 fn labels_say_algorithm_and_padding() {
     let label = |options: &str| open(&format!("batch_size = 8\n{options}")).label();
-    assert_eq!(label("algorithm = \"best-fit\""), "packed-bfd");
+    assert_eq!(label(""), "packed-balanced");
+    assert_eq!(label("algorithm = \"best-fit\""), "packed-best-fit");
     assert_eq!(label("algorithm = \"lpfhp\"\npadding = { multiple = 64 }"), "packed-lpfhp-64");
-    assert_eq!(label("composition = \"fixed\""), "packed-balanced-fixed");
+    let windows = "composition = \"fixed\"\nwindow = 20";
+    assert_eq!(label(windows), "packed-balanced-fixed-window=20");
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use batcher_random_nodes::RandomNodes;
 use batchlab_core::{BatchContext, Batcher, Purpose};
+use batchlab_testkit::batcher;
 use batchlab_testkit::nodes::{self, Case};
 use proptest::prelude::*;
 
@@ -21,11 +22,10 @@ proptest! {
         case in nodes::cases(),
         n_output in 1_u32..12,
         n_hop in 0_u32..4,
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-            "\"constant\"\nconstant = { n_node = 20, n_edge = 30 }",
-        ]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        padding in prop_oneof![
+            5 => batcher::padding(), 1 => Just("\"constant\"\nconstant = { n_node = 20, n_edge = 30 }"),
+        ],
+        composition in batcher::composition(),
     ) {
         let batcher = parse(&format!(
             "n_output = {n_output}\nn_hop = {n_hop}\npadding = {padding}\ncomposition = \"{composition}\""
@@ -114,7 +114,7 @@ fn contradictions_are_refused() {
 #[test]
 fn labels_say_what_differs() {
     let label = |options: &str| parse(&format!("n_output = 8\nn_hop = 2\n{options}")).label();
-    assert_eq!(label(""), "random-nodes");
+    assert_eq!(label(""), "random-nodes-n_output=8-n_hop=2");
     let options = "padding = { multiple = 64 }\ncomposition = \"fixed\"";
-    assert_eq!(label(options), "random-nodes-64-fixed");
+    assert_eq!(label(options), "random-nodes-64-fixed-n_output=8-n_hop=2");
 }

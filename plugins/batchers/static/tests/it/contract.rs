@@ -15,18 +15,9 @@ proptest! {
     fn keeps_the_contract(
         sizes in batcher::sizes(),
         batch_size in 2_u32..12,
-        padding in prop::sample::select(vec![
-            "\"none\"", "\"constant\"", "{ multiple = 64 }", "{ power = 2 }", "{ shapes = 3 }",
-            "{ shapes_cost = 20 }",
-        ]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
-        composition in prop::sample::select(vec!["every-epoch", "fixed"]),
+        shared in batcher::group_options(),
     ) {
-        let options = format!(
-            "batch_size = {batch_size}\npadding = {padding}\nepoch_boundary = \"{boundary}\"\n\
-             composition = \"{composition}\""
-        );
-        batcher::check(&*open(&options), &sizes);
+        batcher::check(&*open(&format!("batch_size = {batch_size}\n{shared}")), &sizes);
     }
 }
 
@@ -39,6 +30,8 @@ fn labels_are_those_of_the_study() {
     assert_eq!(label("\"none\""), "exact");
     let fixed = "batch_size = 8\ncomposition = \"fixed\"";
     assert_eq!(open(fixed).label(), "static-64-fixed");
+    let compat = "batch_size = 8\npadding = \"none\"\ncompat_drop_overflow = true";
+    assert_eq!(open(compat).label(), "exact-compat_drop_overflow=true");
 }
 
 #[test]

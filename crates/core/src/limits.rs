@@ -1,12 +1,36 @@
 //! Whether one more graph fits.
+//!
+//! **The rounding rule**: a limit that is learnt from data is rounded *strictly* up to a multiple of
+//! 64, as in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). A given limit is
+//! taken as it is.
 
 use std::fmt;
 
-use super::{Footprint, MAX_INDEX, strictly_up};
 use crate::BatcherError;
+use crate::footprint::Footprint;
 use crate::graphs::GraphSize;
 use crate::padding::{BatchSize, Padding, PaddingRule};
 use crate::plan::Shape;
+
+/// No batch may have more nodes or edges: indices have 32 bits, and rounding must not overflow.
+pub const MAX_INDEX: u32 = 1 << 31;
+
+/// The next multiple of 64 that is larger, also for a multiple of 64; `None` beyond 2^62.
+#[must_use]
+pub fn strictly_up(value: f64) -> Option<u64> {
+    let rounded = 64.0 * (1.0 + (value / 64.0).floor());
+    if !(64.0..=2_f64.powi(62)).contains(&rounded) {
+        return None;
+    }
+    #[allow(clippy::cast_sign_loss, reason = "checked to be positive")]
+    Some(rounded as u64)
+}
+
+/// [`strictly_up`], as long as a batch can index it.
+#[must_use]
+pub fn index_limit(value: f64) -> Option<u32> {
+    strictly_up(value).filter(|&limit| limit <= u64::from(MAX_INDEX)).map(|limit| limit as u32)
+}
 
 /// How much one batch may hold. `None` is no limit.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,13 +143,12 @@ impl Limits {
     /// A graph that is larger than what a batch can index.
     pub fn grow(&mut self, graph: GraphSize) -> Result<(), BatcherError> {
         let raised = |limit: Option<u32>, needed: u32| match limit {
-            Some(limit) if limit < needed => strictly_up(f64::from(needed))
-                .filter(|&limit| limit <= u64::from(MAX_INDEX))
-                .map(|limit| Some(limit as u32))
-                .ok_or_else(|| {
+            Some(limit) if limit < needed => {
+                index_limit(f64::from(needed)).map(Some).ok_or_else(|| {
                     let message = format!("graph {} is larger than a batch can index", graph.id);
                     BatcherError::Options(message)
-                }),
+                })
+            }
             limit => Ok(limit),
         };
         self.n_node = raised(self.n_node, graph.n_node + 1)?;

@@ -1,0 +1,214 @@
+//! The options that batchers share: each stands here once, with its key, its default and its
+//! description.
+
+/// Declares a batcher's table: its own options, and those that it shares with others.
+///
+/// ```text
+/// batchlab_core::batcher_options! {
+///     /// Documentation of the batcher.
+///     pub struct NAME with GroupOptions {
+///         /// Its own options, if it has any.
+///         #[serde(default)]
+///         pub key: Type,
+///     }
+///     padding = DEFAULT
+/// }
+/// ```
+///
+/// This is a plain struct, as if all fields were written out. (`#[serde(flatten)]` would do the same,
+/// but a wrong value would lose its place in the file, and a wrong key the list of the right ones.)
+/// It derives `Debug`, `Clone`, `PartialEq`, `Serialize`, `Deserialize` and `JsonSchema`, and refuses
+/// unknown keys. Own options come before the shared ones, or after a line `..`.
+///
+/// | with | keys | defaults to give | method |
+/// |---|---|---|---|
+/// | `GroupOptions` | `batch_size`, `padding`, `composition`, `epoch_boundary` | `padding`, `epoch_boundary` | `group_options()`, for [`open_groups`](crate::grouping::open_groups) |
+/// | `BudgetOptions` | the same and `budget`, `estimate`, `resources`, `oversize` | also `resources` | `budget_options()`, see [`BudgetOptions`](crate::budget::BudgetOptions) |
+/// | `NodeOptions` | `n_output`, `composition`, `padding`, `constant` | `padding` | `node_options()`, for [`open_node_groups`](crate::node_groups::open_node_groups) |
+///
+/// `epoch_boundary` and `resources` may be left out. One module holds one such struct.
+#[macro_export]
+macro_rules! batcher_options {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident with $options:ident {
+            $($(#[$before_about:meta])* pub $before:ident: $before_type:ty,)*
+            $(.. $($(#[$after_about:meta])* pub $after:ident: $after_type:ty,)*)?
+        }
+        $($key:ident = $default:expr),* $(,)?
+    ) => {
+        $crate::batcher_options! {
+            @$options
+            [$(#[$about])*]
+            [$name]
+            [$($(#[$before_about])* pub $before: $before_type,)*]
+            [$($($(#[$after_about])* pub $after: $after_type,)*)?]
+            $($key = $default,)*
+        }
+    };
+
+    (
+        @BudgetOptions $about:tt $name:tt [$($before:tt)*] $after:tt
+        padding = $padding:expr,
+        $(resources = $resources:expr,)?
+        $(epoch_boundary = $epoch_boundary:expr,)?
+    ) => {
+        $crate::batcher_options! {
+            @GroupOptions $about $name
+            [
+                $($before)*
+                /// Limits of a batch, padding included; those that are not given are estimated, if
+                /// `resources` names them.
+                #[serde(default)]
+                pub budget: $crate::budget::Budget,
+                /// How limits are estimated.
+                #[serde(default)]
+                pub estimate: $crate::budget::Estimate,
+                /// What is limited: some of `"graphs"`, `"nodes"`, `"edges"`, `"bytes"`.
+                #[serde(default = "default_resources")]
+                pub resources: $crate::budget::Resources,
+                /// What to do with a graph that is larger than the budget.
+                #[serde(default)]
+                pub oversize: $crate::oversize::Oversize,
+            ]
+            $after
+            padding = $padding,
+            $(epoch_boundary = $epoch_boundary,)?
+        }
+
+        fn default_resources() -> $crate::budget::Resources {
+            $crate::batcher_options!(@first $($resources,)? $crate::budget::Resources::default(),)
+        }
+
+        $crate::batcher_options! {
+            @impl $name
+            /// The budget of this table.
+            fn budget_options(&self) -> $crate::budget::BudgetOptions {
+                $crate::budget::BudgetOptions {
+                    batch_size: self.batch_size,
+                    budget: self.budget,
+                    estimate: self.estimate,
+                    resources: self.resources.clone(),
+                    oversize: self.oversize,
+                    groups: self.group_options(),
+                }
+            }
+        }
+    };
+
+    (
+        @GroupOptions $about:tt $name:tt [$($before:tt)*] [$($after:tt)*]
+        padding = $padding:expr,
+        $(epoch_boundary = $epoch_boundary:expr,)?
+    ) => {
+        $crate::batcher_options! {
+            @struct $about $name
+            /// B of the study: a batch holds at most B - 1 graphs and one slot for padding; 2 or more.
+            pub batch_size: $crate::padding::BatchSize,
+            $($before)*
+            /// What the batch is padded to.
+            #[serde(default = "default_padding")]
+            pub padding: $crate::Padding,
+            /// Whether groups are formed anew in every epoch, or once before training.
+            #[serde(default)]
+            pub composition: $crate::grouping::Composition,
+            /// Whether an unfinished group goes on in the next epoch, or is delivered as it is.
+            #[serde(default = "default_epoch_boundary")]
+            pub epoch_boundary: $crate::grouping::EpochBoundary,
+            $($after)*
+        }
+
+        fn default_padding() -> $crate::Padding {
+            $padding
+        }
+
+        fn default_epoch_boundary() -> $crate::grouping::EpochBoundary {
+            $crate::batcher_options!(
+                @first $($epoch_boundary,)? $crate::grouping::EpochBoundary::default(),
+            )
+        }
+
+        $crate::batcher_options! {
+            @impl $name
+            /// What all strategies on groups have in common.
+            fn group_options(&self) -> $crate::grouping::GroupOptions {
+                $crate::grouping::GroupOptions {
+                    composition: self.composition,
+                    epoch_boundary: self.epoch_boundary,
+                    ..$crate::grouping::GroupOptions::new(self.batch_size, self.padding)
+                }
+            }
+        }
+    };
+
+    (
+        @NodeOptions $about:tt $name:tt [$($before:tt)*] [$($after:tt)*]
+        padding = $padding:expr,
+    ) => {
+        $crate::batcher_options! {
+            @struct $about $name
+            /// Largest number of output nodes in a batch. The outputs of an epoch are shared out
+            /// evenly, so that batches differ by at most one.
+            pub n_output: std::num::NonZeroU32,
+            $($before)*
+            /// Whether groups, and what is drawn for them, are formed anew in every epoch, or once
+            /// before training.
+            #[serde(default)]
+            pub composition: $crate::grouping::Composition,
+            /// What the batch is padded to.
+            #[serde(default = "default_padding")]
+            pub padding: $crate::Padding,
+            /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first
+            /// batches without it. A batch that exceeds it gets a larger shape of its own.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub constant: Option<$crate::node_groups::NodeBudget>,
+            $($after)*
+        }
+
+        fn default_padding() -> $crate::Padding {
+            $padding
+        }
+
+        $crate::batcher_options! {
+            @impl $name
+            /// Groups of outputs, and how batches are padded.
+            fn node_options(
+                &self,
+            ) -> ($crate::node_groups::OutputGroups, $crate::node_groups::NodePadding) {
+                let (n_output, composition) = (self.n_output, self.composition);
+                let (padding, constant) = (self.padding, self.constant);
+                (
+                    $crate::node_groups::OutputGroups::Random { n_output, composition },
+                    $crate::node_groups::NodePadding { padding, constant },
+                )
+            }
+        }
+    };
+
+    (@struct [$($about:tt)*] [$name:ident] $($field:tt)*) => {
+        $($about)*
+        #[derive(
+            Debug,
+            Clone,
+            PartialEq,
+            $crate::__private::serde::Serialize,
+            $crate::__private::serde::Deserialize,
+            $crate::__private::schemars::JsonSchema,
+        )]
+        #[serde(crate = "batchlab_core::__private::serde", deny_unknown_fields)]
+        #[schemars(crate = "batchlab_core::__private::schemars")]
+        pub struct $name {
+            $($field)*
+        }
+    };
+
+    (@impl [$name:ident] $($method:tt)*) => {
+        impl $name {
+            $($method)*
+        }
+    };
+
+    (@first $first:expr, $($rest:expr,)*) => {
+        $first
+    };
+}
