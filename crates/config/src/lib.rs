@@ -26,15 +26,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use checkpointing::Checkpointing;
+pub use component::Parts;
 pub use diagnostic::Diagnostic;
 pub use load::{LoadedConfig, parts_of_text, read_parts};
 pub use study::{Blocks, Choice, Setting, StudyFile};
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.
+// The parameters are there for the one moment of reading in which the components are already read.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+#[schemars(rename = "Config", bound = "")]
+pub struct Config<
+    D = Box<dyn Dataset>,
+    M = Box<dyn Model>,
+    B = Box<dyn Batcher>,
+    S = Vec<Box<dyn Sink>>,
+> {
     /// Study that the run belongs to; results of one study lie in one folder.
     #[serde(default = "default_study")]
     pub study: String,
@@ -43,23 +51,23 @@ pub struct Config {
     pub device: String,
     /// Where graphs come from.
     #[schemars(schema_with = "crate::schema::datasets")]
-    pub dataset: Box<dyn Dataset>,
+    pub dataset: D,
     /// What is trained.
     #[schemars(schema_with = "crate::schema::models")]
-    pub model: Box<dyn Model>,
+    pub model: M,
     /// Who decides what a batch is.
     #[schemars(schema_with = "crate::schema::batchers")]
-    pub batcher: Box<dyn Batcher>,
+    pub batcher: B,
     /// Which graphs are held out.
     #[serde(default)]
     pub split: Split,
     /// How models are judged.
-    pub evaluation: Evaluation,
+    pub evaluation: Evaluation<B>,
     /// How models are trained.
     pub training: Training,
     /// Who writes results.
     #[schemars(schema_with = "crate::schema::sinks")]
-    pub sink: Vec<Box<dyn Sink>>,
+    pub sink: S,
 }
 
 fn default_study() -> String {
@@ -116,10 +124,11 @@ impl From<Fraction> for f64 {
 /// batcher under study.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Evaluation {
+#[schemars(rename = "Evaluation", bound = "")]
+pub struct Evaluation<B = Box<dyn Batcher>> {
     /// Who forms the batches; the same for all runs that are compared. It must not lose graphs.
     #[schemars(schema_with = "crate::schema::batchers")]
-    pub batcher: Box<dyn Batcher>,
+    pub batcher: B,
     /// Steps between evaluations; without it, only before the first step and after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZeroU64>,

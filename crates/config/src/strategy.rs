@@ -1,8 +1,14 @@
 //! Batching strategies as a person writes them: labels, or batchers' tables without a batch size.
 
+use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
-use toml::{Table, Value};
+use toml::de::DeValue;
+use toml::{Spanned, Table, Value};
+
+use crate::component;
+use crate::diagnostic::Diagnostic;
+use crate::source::Source;
 
 /// Labels and the tables that they stand for.
 pub type Presets<'a> = &'a [(&'a str, &'a str)];
@@ -69,6 +75,20 @@ pub fn with_batch_size(mut table: Table, size: BatchSize) -> Result<Table, Strin
         table.insert("batch_size".to_owned(), i64::from(size.get()).into());
     }
     Ok(table)
+}
+
+/// The batcher of a table, with this batch size unless the table has one or its batcher needs none.
+///
+/// # Errors
+/// The first mistake.
+pub fn batcher(table: &Table, size: BatchSize) -> Result<Box<dyn Batcher>, Diagnostic> {
+    let table = with_batch_size(table.clone(), size).map_err(Diagnostic::new)?;
+    let text = toml::to_string(&table).map_err(|error| Diagnostic::new(error.to_string()))?;
+    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+    let source = Source::new(&format!("strategy \"{name}\""), &text, &[]);
+    let root = source.parse("")?;
+    let span = root.span();
+    component::read(&source, &Spanned::new(span, DeValue::Table(root.into_inner())))
 }
 
 /// Whether the batcher of a table has a batch size.

@@ -34,13 +34,14 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::padding::BatchSize;
-use batchlab_core::registry::{Kind, find, nearest};
+use batchlab_core::registry::{Kind, Selectable, find, nearest};
+use batchlab_core::{Dataset, Model};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use crate::component::{check as check_component, get};
+use crate::component::read;
 use crate::load::{STUDY_KEYS, parse, read_text};
 use crate::source::Source;
 use crate::strategy::{self, Presets};
@@ -140,7 +141,8 @@ impl StudyFile {
         let source = Source::new(&path.display().to_string(), &content, &overrides.plain);
         let root = source.parse("")?;
         check_keys(&source, root.get_ref())?;
-        check_components(&source, root.get_ref())?;
+        check_listed::<dyn Dataset>(&source, root.get_ref())?;
+        check_listed::<dyn Model>(&source, root.get_ref())?;
         check_strategies(&source, root.get_ref(), presets)?;
         let (grid, rest) = divide(root);
         let grid = Grid::deserialize(grid.into_deserializer()).map_err(|e| source.toml(&e))?;
@@ -349,7 +351,7 @@ fn check_strategies(
     root: &DeTable<'_>,
     presets: Presets<'_>,
 ) -> Result<(), Diagnostic> {
-    let Some(listed) = get(root, "batchers") else { return Ok(()) };
+    let Some(listed) = root.get("batchers") else { return Ok(()) };
     for item in listed.get_ref().as_array().into_iter().flatten() {
         let value = Value::deserialize(item.clone().into_deserializer())
             .map_err(|error| source.toml(&error))?;
@@ -396,25 +398,23 @@ fn check_keys(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Checks data sets and models where they stand.
-fn check_components(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    for kind in [Kind::Dataset, Kind::Model] {
-        let plural = format!("{kind}s");
-        let Some(value) = get(root, &plural) else { continue };
-        let Some(list) = value.get_ref().as_array() else {
-            let message = format!("{plural} are a list: write [[{plural}]] with double brackets");
-            return Err(source.at(&value.span(), message));
-        };
-        for item in list {
-            let mut table = item.clone();
-            if let DeValue::Table(inner) = table.get_mut() {
-                *inner = std::mem::take(inner)
-                    .into_iter()
-                    .filter(|(key, _)| key.get_ref() != "with")
-                    .collect();
-            }
-            check_component(source, kind, &table.span(), table.get_ref())?;
+/// Checks the listed components of a kind where they stand.
+fn check_listed<T: Selectable + ?Sized>(
+    source: &Source,
+    root: &DeTable<'_>,
+) -> Result<(), Diagnostic> {
+    let plural = format!("{}s", T::KIND);
+    let Some(value) = root.get(plural.as_str()) else { return Ok(()) };
+    let Some(list) = value.get_ref().as_array() else {
+        let message = format!("{plural} are a list: write [[{plural}]] with double brackets");
+        return Err(source.at(&value.span(), message));
+    };
+    for item in list {
+        let mut item = item.clone();
+        if let DeValue::Table(table) = item.get_mut() {
+            table.remove("with");
         }
+        read::<T>(source, &item)?;
     }
     Ok(())
 }
