@@ -133,7 +133,7 @@ pub(crate) fn parse(
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
     check_values(&source, &config, tables)?;
-    compatibility::check(&config).map_err(|message| source.whole(message))?;
+    compatibility::check(&config).map_err(|mistake| mistake.within(file))?;
     Ok(config)
 }
 

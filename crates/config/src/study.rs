@@ -180,9 +180,7 @@ impl StudyFile {
     ) -> Result<LoadedConfig, Diagnostic> {
         let batcher = match place.batch_size {
             None => batcher.clone(),
-            Some(size) => {
-                strategy::with_batch_size(batcher.clone(), size).map_err(|e| self.wrong(e))?
-            }
+            Some(size) => strategy::with_batch_size(batcher.clone(), size)?,
         };
         let mut run = self.rest.clone();
         run.insert("dataset".into(), place.dataset.table.clone().into());
@@ -260,12 +258,17 @@ impl Reading<'_> {
             (_, Some(_)) => return Err(self.wrong("give either [batcher] or batchers, not both")),
             (listed, None) => {
                 let table = |value| strategy::of_value(value, self.presets);
-                listed.iter().map(table).collect::<Result<_, _>>().map_err(|e| self.wrong(e))?
+                listed
+                    .iter()
+                    .map(table)
+                    .collect::<Result<_, _>>()
+                    .map_err(|mistake| self.within(mistake))?
             }
         };
         let mut takes_size = false;
         for batcher in &batchers {
-            takes_size |= strategy::takes_batch_size(batcher).map_err(|e| self.wrong(e))?;
+            takes_size |=
+                strategy::takes_batch_size(batcher).map_err(|mistake| self.within(mistake))?;
         }
         let sized = batchers.iter().any(|table| table.contains_key("batch_size"));
         let batch_sizes = match (takes_size, grid.batch_sizes.as_slice()) {
@@ -328,7 +331,7 @@ impl Reading<'_> {
                 .iter()
                 .map(|name| choose(kind, name, &tables))
                 .collect::<Result<_, _>>()
-                .map_err(|e| self.wrong(e))?;
+                .map_err(|mistake| self.within(mistake))?;
         }
         let choice = |mut table: Table| match table.remove("with") {
             None => Ok(Choice { table, with: Table::new() }),
@@ -342,6 +345,10 @@ impl Reading<'_> {
 
     fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         self.source.whole(message)
+    }
+
+    fn within(&self, mistake: Diagnostic) -> Diagnostic {
+        mistake.within(&self.source.file)
     }
 }
 
@@ -357,7 +364,7 @@ fn check_strategies(
             .map_err(|error| source.toml(&error))?;
         strategy::of_value(&value, presets)
             .and_then(|table| strategy::takes_batch_size(&table))
-            .map_err(|message| source.at(&item.span(), message))?;
+            .map_err(|mistake| source.locate(mistake, &item.span()))?;
     }
     Ok(())
 }
@@ -368,7 +375,7 @@ fn batch_size(value: Value) -> Option<BatchSize> {
 }
 
 /// A component of the list by its name, or one with its defaults.
-fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, String> {
+fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, Diagnostic> {
     let is_named = |table: &&Table| table.get("name").and_then(Value::as_str) == Some(name);
     if let Some(table) = listed.iter().find(is_named) {
         return Ok(table.clone());
@@ -378,7 +385,8 @@ fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, String> {
     }
     let known: Vec<&str> = batchlab_core::registry::components(kind).into_keys().collect();
     let near = batchlab_core::registry::suggestion(name, &known);
-    Err(format!("unknown {kind} \"{name}\"{near}\nknown: {}", known.join(", ")))
+    Err(Diagnostic::new(format!("unknown {kind} \"{name}\"{near}"))
+        .help(format!("known: {}", known.join(", "))))
 }
 
 /// No key of the file is overlooked.

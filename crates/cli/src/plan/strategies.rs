@@ -47,7 +47,7 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
         return choice
             .batchers
             .iter()
-            .map(|text| strategy::of_argument(text, PRESETS).map_err(usage))
+            .map(|text| strategy::of_argument(text, PRESETS).map_err(Error::from))
             .collect();
     }
     let of_run = config.parts.batcher.as_ref().map(|batcher| {
@@ -58,7 +58,7 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
     });
     let listed: Vec<Result<Table>> = if config.rest.batchers.is_empty() {
         let level = config.parts.dataset.provides().level;
-        let of_label = |label: &&str| strategy::of_label(label, PRESETS).map_err(usage);
+        let of_label = |label: &&str| strategy::of_label(label, PRESETS).map_err(Error::from);
         match level {
             batchlab_core::Level::Graphs => PLANNED.iter().map(of_label).collect(),
             // These work on many graphs.
@@ -69,7 +69,7 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
             .rest
             .batchers
             .iter()
-            .map(|value| strategy::of_value(value, PRESETS).map_err(usage))
+            .map(|value| strategy::of_value(value, PRESETS).map_err(Error::from))
             .collect()
     };
     let all: Vec<Table> = of_run.into_iter().chain(listed).collect::<Result<_>>()?;
@@ -96,12 +96,8 @@ fn batch_sizes(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<BatchSize
 
 /// The batcher of an argument, with this batch size unless it has its own or needs none.
 pub(crate) fn of_text(text: &str, size: BatchSize) -> Result<Box<dyn Batcher>> {
-    let table = strategy::of_argument(text, PRESETS).map_err(usage)?;
+    let table = strategy::of_argument(text, PRESETS)?;
     Ok(strategy::batcher(&table, size)?)
-}
-
-fn usage(message: String) -> Error {
-    Usage(message).into()
 }
 
 fn check_level(batcher: &dyn Batcher, dataset: &dyn Dataset) -> Result<()> {

@@ -141,7 +141,7 @@ impl Rows {
         let text = fs::read_to_string(&config)
             .map_err(|source| RunError::Read { path: config.clone(), source })?;
         let sinks: Sinks = toml::from_str(&text)
-            .map_err(|error| RunError::Config(format!("error: {}: {error}", config.display())))?;
+            .map_err(|error| RunError::config(format!("{}: {error}", config.display())))?;
         let metadata = [
             ("schema_version".to_owned(), run.schema_version.to_string()),
             ("batchlab_version".to_owned(), run.version.clone()),
