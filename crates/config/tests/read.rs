@@ -159,7 +159,7 @@ fn each_table_of_a_strategy_is_read_once() {
     assert_eq!(read_so_far(), [32]);
     let table = strategy::of_argument("name = \"counted\", size = 3", &[]).unwrap();
     let mistake = strategy::batcher(&table, size).unwrap_err().to_string();
-    assert!(mistake.contains("strategy \"counted\":2:1"), "{mistake}");
+    assert!(mistake.contains("strategy \"counted\":3:1"), "{mistake}");
 }
 
 #[test]

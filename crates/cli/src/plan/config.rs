@@ -24,6 +24,13 @@ pub(super) struct PlanConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rest {
+    // Read as components.
+    #[serde(rename = "dataset")]
+    _dataset: IgnoredAny,
+    #[serde(rename = "model")]
+    _model: Option<IgnoredAny>,
+    #[serde(rename = "batcher")]
+    _batcher: Option<IgnoredAny>,
     /// Strategies: labels, or batchers' tables, with or without `batch_size`.
     #[serde(default)]
     pub(super) batchers: Vec<toml::Value>,
@@ -34,13 +41,6 @@ pub(super) struct Rest {
     split: Split,
     #[serde(default)]
     training: Training,
-    // Read as components.
-    #[serde(rename = "dataset")]
-    _dataset: IgnoredAny,
-    #[serde(rename = "model")]
-    _model: Option<IgnoredAny>,
-    #[serde(rename = "batcher")]
-    _batcher: Option<IgnoredAny>,
     // A run has them; a forecast does not depend on them.
     #[serde(rename = "study")]
     _study: Option<String>,
