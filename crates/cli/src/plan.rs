@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use batchlab_config::Diagnostic;
 use batchlab_core::{BatcherError, Level};
 use batchlab_run::RunError;
 use batchlab_forecast::picture::{self, Section};
@@ -115,7 +116,7 @@ fn plan(file: &str, overrides: &[String], choice: &Choice<'_>, n_step: u64) -> R
 fn explained(error: ForecastError) -> RunError {
     match &error.source {
         BatcherError::Options(_) | BatcherError::WrongLevel { .. } => {
-            RunError::Config(format!("error: {error}"))
+            Diagnostic::new(error.to_string()).into()
         }
         _ => RunError::Batcher(BatcherError::other(error)),
     }

@@ -1,71 +1,96 @@
-//! The tables that select a component by name.
+//! The tables that select a component by name. Each is read once, here.
 
-use std::ops::Range;
-
-use batchlab_core::registry::{self, Kind};
+use batchlab_core::registry::{self, Kind, Selectable};
+use batchlab_core::{Batcher, Dataset, Model, Sink};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
 
-/// Checks the tables of components that a file gives, of which `required` must be there. Other tables
-/// of a run, such as its sinks, are not looked at.
-pub(super) fn check_parts(
-    source: &Source,
-    root: &Spanned<DeTable<'_>>,
-    required: &[Kind],
-) -> Result<(), Diagnostic> {
-    for kind in [Kind::Dataset, Kind::Model, Kind::Batcher] {
-        match get(root.get_ref(), kind.key()) {
-            Some(value) => check(source, kind, &value.span(), value.get_ref())?,
-            None if required.contains(&kind) => {
-                return Err(source
-                    .whole(format!("there is no [{kind}]"))
-                    .help(format!("add [{kind}] with name = one of: {}", names(kind).join(", "))));
-            }
-            None => {}
-        }
-    }
-    Ok(())
+/// Data set, model and batcher of a file that is not a run but is made of the same tables.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where graphs come from.
+    pub dataset: Box<dyn Dataset>,
+    /// What is trained, if the file says so.
+    pub model: Option<Box<dyn Model>>,
+    /// Who decides what a batch is, if the file says so.
+    pub batcher: Option<Box<dyn Batcher>>,
 }
 
-/// Checks every component's table against the component of that name.
-///
-/// Serde alone would find the same mistakes, but behind a trait object it loses their place.
-pub(super) fn check_all(source: &Source, root: &Spanned<DeTable<'_>>) -> Result<(), Diagnostic> {
-    check_parts(source, root, &[Kind::Dataset, Kind::Model, Kind::Batcher])?;
-    let evaluation = get(root.get_ref(), "evaluation").and_then(|e| e.get_ref().as_table());
-    if let Some(value) = evaluation.and_then(|table| get(table, "batcher")) {
-        check(source, Kind::Batcher, &value.span(), value.get_ref())?;
+impl Parts {
+    pub(crate) fn read(source: &Source, root: &DeTable<'_>) -> Result<Self, Diagnostic> {
+        Ok(Self {
+            dataset: required(source, root, "dataset")?,
+            model: optional(source, root)?,
+            batcher: optional(source, root)?,
+        })
     }
-    if let Some(value) = get(root.get_ref(), "sink") {
-        let Some(sinks) = value.get_ref().as_array() else {
-            let message = "sinks are a list: write [[sink]] with double brackets";
-            return Err(source.at(&value.span(), message));
-        };
-        for sink in sinks {
-            check(source, Kind::Sink, &sink.span(), sink.get_ref())?;
-        }
-    }
-    Ok(())
 }
 
-pub(crate) fn check(
+/// The component of a kind that a table has to have. `place` is how the file names it.
+pub(crate) fn required<T: Selectable + ?Sized>(
     source: &Source,
-    kind: Kind,
-    span: &Range<usize>,
-    value: &DeValue<'_>,
-) -> Result<(), Diagnostic> {
+    table: &DeTable<'_>,
+    place: &str,
+) -> Result<Box<T>, Diagnostic> {
+    optional(source, table)?.ok_or_else(|| {
+        let known = names(T::KIND).join(", ");
+        source
+            .whole(format!("there is no [{place}]"))
+            .help(format!("add [{place}] with name = one of: {known}"))
+    })
+}
+
+fn optional<T: Selectable + ?Sized>(
+    source: &Source,
+    table: &DeTable<'_>,
+) -> Result<Option<Box<T>>, Diagnostic> {
+    table.get(T::KIND.key()).map(|value| read(source, value)).transpose()
+}
+
+/// The batcher of the table `evaluation`.
+pub(crate) fn evaluation_batcher(
+    source: &Source,
+    root: &DeTable<'_>,
+) -> Result<Box<dyn Batcher>, Diagnostic> {
+    let none = DeTable::new();
+    let table = match root.get("evaluation") {
+        None => &none,
+        Some(value) => value.get_ref().as_table().ok_or_else(|| {
+            let kind = value.get_ref().type_str();
+            source.at(&value.span(), format!("evaluation is a table, not {kind}"))
+        })?,
+    };
+    required(source, table, "evaluation.batcher")
+}
+
+/// All sinks of a run.
+pub(crate) fn sinks(source: &Source, root: &DeTable<'_>) -> Result<Vec<Box<dyn Sink>>, Diagnostic> {
+    let Some(value) = root.get("sink") else { return Ok(Vec::new()) };
+    let Some(sinks) = value.get_ref().as_array() else {
+        let message = "sinks are a list: write [[sink]] with double brackets";
+        return Err(source.at(&value.span(), message));
+    };
+    sinks.iter().map(|sink| read(source, sink)).collect()
+}
+
+/// The component that a table describes.
+pub(crate) fn read<T: Selectable + ?Sized>(
+    source: &Source,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Box<T>, Diagnostic> {
+    let (kind, span) = (T::KIND, value.span());
     let known = names(kind);
-    let Some(table) = value.as_table() else {
+    let Some(table) = value.get_ref().as_table() else {
         return Err(source
-            .at(span, format!("{kind} is a table, not {}", value.type_str()))
+            .at(&span, format!("{kind} is a table, not {}", value.get_ref().type_str()))
             .help(format!("write [{kind}] and name = one of: {}", known.join(", "))));
     };
-    let Some(name) = get(table, "name") else {
+    let Some(name) = table.get("name") else {
         return Err(source
-            .at(span, format!("this {kind} has no name"))
+            .at(&span, format!("this {kind} has no name"))
             .help(format!("add name = one of: {}", known.join(", "))));
     };
     let Some(typed) = name.get_ref().as_str() else {
@@ -81,15 +106,12 @@ pub(crate) fn check(
             .help(format!("known: {}", known.join(", "))));
     };
     let table = Spanned::new(span.clone(), table.clone());
-    registration.check_table(&table).map_err(|error| {
+    let component = registration.read_table(&table).map_err(|error| {
         source.toml(&error).help(format!("batchlab explain {kind}.{typed} shows all its keys"))
-    })
+    })?;
+    T::of(component).ok_or_else(|| source.at(&span, format!("\"{typed}\" is no {kind}")))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {
     registry::components(kind).into_keys().collect()
-}
-
-pub(crate) fn get<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
-    table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }

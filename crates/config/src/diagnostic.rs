@@ -6,38 +6,44 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use batchlab_core::registry::nearest;
 
-/// What is wrong, where, and what would be right.
+/// What is wrong, where, and what would be right. Shown, it names file, line and column, and
+/// underlines the place.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
     message: String,
-    place: Option<Box<Place>>,
-    origin: Option<String>,
+    place: Place,
     help: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
-struct Place {
-    origin: String,
-    text: String,
-    span: Range<usize>,
+enum Place {
+    Unknown,
+    /// A file as a whole.
+    File(String),
+    /// Bytes of a text: a file, or what stands on the command line.
+    Span {
+        origin: String,
+        text: String,
+        span: Range<usize>,
+    },
 }
 
 impl Diagnostic {
     /// A mistake without a place.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: None, origin: None, help: Vec::new() }
+        Self { message: message.into(), place: Place::Unknown, help: Vec::new() }
     }
 
+    /// The place in a text of this origin.
     pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
-        self.place =
-            Some(Box::new(Place { origin: origin.to_owned(), text: text.to_owned(), span }));
+        self.place = Place::Span { origin: origin.to_owned(), text: text.to_owned(), span };
         self
     }
 
     /// The file in which it is.
     #[must_use]
-    pub fn within(mut self, origin: &str) -> Self {
-        self.origin = Some(origin.to_owned());
+    pub fn within(mut self, file: &str) -> Self {
+        self.place = Place::File(file.to_owned());
         self
     }
 
@@ -66,19 +72,22 @@ impl std::error::Error for Diagnostic {}
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = match &self.origin {
-            Some(origin) => format!("{origin}: {}", self.message),
-            None => self.message.clone(),
+        let message = match &self.place {
+            Place::File(file) => format!("{file}: {}", self.message),
+            _ => self.message.clone(),
         };
-        if self.place.is_none() && self.help.is_empty() {
+        let snippet = match &self.place {
+            Place::Span { origin, text, span } => Some(
+                Snippet::source(text.as_str())
+                    .path(origin.as_str())
+                    .annotation(AnnotationKind::Primary.span(span.clone())),
+            ),
+            _ => None,
+        };
+        if snippet.is_none() && self.help.is_empty() {
             return write!(f, "error: {message}");
         }
-        let mut group =
-            Level::ERROR.primary_title(message).elements(self.place.iter().map(|place| {
-                Snippet::source(place.text.as_str())
-                    .path(place.origin.as_str())
-                    .annotation(AnnotationKind::Primary.span(place.span.clone()))
-            }));
+        let mut group = Level::ERROR.primary_title(message).elements(snippet);
         for help in &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }

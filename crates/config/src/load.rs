@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::sha256;
-use batchlab_core::registry::{self, Kind};
+use batchlab_core::registry;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IntoDeserializer};
+use serde::de::{DeserializeOwned, IgnoredAny, IntoDeserializer};
 use toml::de::DeTable;
 
+use crate::component::{Parts, evaluation_batcher, required, sinks};
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
-use crate::{Config, Timing, compatibility, component};
+use crate::{Config, Evaluation, Timing, compatibility};
 
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
@@ -61,16 +62,15 @@ impl LoadedConfig {
 }
 
 /// Reads a file that is not a run but is made of the same tables, with overrides and the same
-/// diagnostics. The components in `required` must be there.
+/// diagnostics. `T` is the rest of it.
 ///
 /// # Errors
 /// The first mistake.
 pub fn read_parts<T: DeserializeOwned>(
     path: &Path,
     overrides: &[String],
-    required: &[Kind],
-) -> Result<T, Diagnostic> {
-    parts_of_text(&path.display().to_string(), &read_text(path)?, overrides, required)
+) -> Result<(Parts, T), Diagnostic> {
+    parts_of_text(&path.display().to_string(), &read_text(path)?, overrides)
 }
 
 /// As [`read_parts`], from text; `file` is its name in messages.
@@ -81,15 +81,21 @@ pub fn parts_of_text<T: DeserializeOwned>(
     file: &str,
     content: &str,
     overrides: &[String],
-    required: &[Kind],
-) -> Result<T, Diagnostic> {
-    if let Some(conflict) = registry::conflicts().into_iter().next() {
-        return Err(Diagnostic::new(conflict));
-    }
+) -> Result<(Parts, T), Diagnostic> {
+    refuse_conflicts()?;
     let source = Source::new(file, content, overrides);
     let root = source.parse("")?;
-    component::check_parts(&source, &root, required)?;
-    T::deserialize(root.into_deserializer()).map_err(|error| source.toml(&error))
+    let parts = Parts::read(&source, root.get_ref())?;
+    let rest = T::deserialize(root.into_deserializer()).map_err(|error| source.toml(&error))?;
+    Ok((parts, rest))
+}
+
+/// Which of two components with one name would be used depends on the linker.
+fn refuse_conflicts() -> Result<(), Diagnostic> {
+    registry::conflicts()
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |conflict| Err(Diagnostic::new(conflict)))
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
@@ -99,6 +105,9 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     })
 }
 
+/// All of a configuration but its components, which are read on their own, with their places.
+type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
+
 /// Reads a configuration from text; `file` is its name in messages.
 pub(crate) fn parse(
     file: &str,
@@ -106,17 +115,25 @@ pub(crate) fn parse(
     overrides: &[String],
     defaults: &str,
 ) -> Result<Config, Diagnostic> {
-    if let Some(conflict) = registry::conflicts().into_iter().next() {
-        return Err(Diagnostic::new(conflict));
-    }
+    refuse_conflicts()?;
     let source = Source::new(file, content, overrides);
     let root = source.parse(defaults)?;
-    refuse_study(&source, root.get_ref())?;
-    component::check_all(&source, &root)?;
-    let places = root.get_ref().clone();
-    let config = Config::deserialize(root.into_deserializer()).map_err(|e| source.toml(&e))?;
-    check_values(&source, &config, &places)?;
-    compatibility::check(&config).map_err(|message| source.whole(message))?;
+    let tables = root.get_ref();
+    refuse_study(&source, tables)?;
+    let dataset = required(&source, tables, "dataset")?;
+    let model = required(&source, tables, "model")?;
+    let batcher = required(&source, tables, "batcher")?;
+    let evaluation_batcher = evaluation_batcher(&source, tables)?;
+    let sink = sinks(&source, tables)?;
+    let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
+        .map_err(|e| source.toml(&e))?;
+    let Config { study, device, split, training, evaluation, .. } = rest;
+    let Evaluation { every, subsets, .. } = evaluation;
+    let evaluation = Evaluation { batcher: evaluation_batcher, every, subsets };
+    let config =
+        Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
+    check_values(&source, &config, tables)?;
+    compatibility::check(&config).map_err(|mistake| mistake.within(file))?;
     Ok(config)
 }
 
@@ -151,7 +168,7 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
         let mut table = root;
         let mut span = 0..0;
         for key in path {
-            let Some(value) = component::get(table, key) else { break };
+            let Some(value) = table.get(*key) else { break };
             span = value.span();
             let Some(inner) = value.get_ref().as_table() else { break };
             table = inner;

@@ -51,13 +51,18 @@ impl Source {
 
     /// A mistake at a place.
     pub(crate) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
+        self.locate(Diagnostic::new(message), span)
+    }
+
+    /// The same mistake, with its place.
+    pub(crate) fn locate(&self, diagnostic: Diagnostic, span: &Range<usize>) -> Diagnostic {
         let (origin, text, start) = if span.start >= self.file_end {
             ("command line", &self.text[self.file_end..], self.file_end)
         } else {
             (self.file.as_str(), &self.text[..self.file_end], 0)
         };
         let span = span.start - start..(span.end - start).min(text.len());
-        Diagnostic::new(message).at(origin, text, span)
+        diagnostic.at(origin, text, span)
     }
 
     /// A mistake that concerns the file as a whole.

@@ -1,9 +1,10 @@
 //! How a name in a configuration file finds its component.
 //!
 //! Every plugin registers itself twice with one line each: `#[typetag::serde(name = "...")]` above
-//! its `impl` makes the name deserialisable, and [`register!`](crate::register) adds what
-//! `batchlab list`, `explain` and `schema` show. The name stands once: the registration asks
-//! typetag for it.
+//! its `impl` writes the name into descriptions, and reads them where they are nested or come as
+//! JSON; [`register!`](crate::register) reads the tables of a configuration, with the place of every
+//! mistake, and adds what `batchlab list`, `explain` and `schema` show. The name stands once: the
+//! registration asks typetag for it.
 //!
 //! A plugin that no crate mentions is not linked and silently absent; the crate
 //! `batchlab-builtin` therefore names every plugin, and refuses to compile if one is forgotten.
@@ -17,6 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::shown;
+use crate::{Batcher, Dataset, Model, Sink};
 
 /// The four kinds of component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +55,42 @@ impl fmt::Display for Kind {
     }
 }
 
+/// A component of any kind.
+#[derive(Debug)]
+pub enum Component {
+    /// Where graphs come from.
+    Dataset(Box<dyn Dataset>),
+    /// What is trained.
+    Model(Box<dyn Model>),
+    /// Who decides what a batch is.
+    Batcher(Box<dyn Batcher>),
+    /// Who writes results.
+    Sink(Box<dyn Sink>),
+}
+
+/// The traits whose implementations a configuration selects by name: `dyn Dataset` and the others.
+pub trait Selectable {
+    /// The kind that the trait stands for.
+    const KIND: Kind;
+    /// The component, if it is of this kind.
+    fn of(component: Component) -> Option<Box<Self>>;
+}
+
+macro_rules! selectable {
+    ($($kind:ident),*) => {$(
+        impl Selectable for dyn $kind {
+            const KIND: Kind = Kind::$kind;
+            fn of(component: Component) -> Option<Box<Self>> {
+                match component {
+                    Component::$kind(component) => Some(component),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+selectable!(Dataset, Model, Batcher, Sink);
+
 /// What is known of a component without opening it. Made by [`register!`](crate::register).
 pub struct Registration {
     /// Dataset, model, batcher or sink.
@@ -63,9 +101,8 @@ pub struct Registration {
     pub schema: fn() -> Value,
     /// A working table, with `name` and all defaults.
     pub example: fn() -> Value,
-    /// Deserialises a table without `name` into the concrete type, because typetag alone would
-    /// lose the place of an error.
-    pub check: for<'a> fn(Spanned<DeValue<'a>>) -> Result<(), toml::de::Error>,
+    /// Reads a table without `name` as the concrete type: typetag would lose the place of an error.
+    pub read: for<'a> fn(Spanned<DeValue<'a>>) -> Result<Component, toml::de::Error>,
     /// The crate that holds the component.
     pub package: &'static str,
     /// The folder of that crate when it was built.
@@ -90,14 +127,14 @@ impl Registration {
         (self.schema)().get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Checks a table of the configuration against the concrete type.
+    /// The component that a table of a configuration describes.
     ///
     /// # Errors
     /// The first mistake, with its place in the source.
-    pub fn check_table(&self, table: &Spanned<DeTable<'_>>) -> Result<(), toml::de::Error> {
+    pub fn read_table(&self, table: &Spanned<DeTable<'_>>) -> Result<Component, toml::de::Error> {
         let mut fields = table.get_ref().clone();
         fields.remove("name");
-        (self.check)(Spanned::new(table.span(), DeValue::Table(fields)))
+        (self.read)(Spanned::new(table.span(), DeValue::Table(fields)))
     }
 }
 
@@ -204,12 +241,13 @@ macro_rules! register {
                 $crate::__private::serde_json::to_value(component)
                     .expect("a component is a table of plain values")
             }
-            fn check(
+            fn read(
                 table: $crate::__private::toml::Spanned<$crate::__private::toml::de::DeValue<'_>>,
-            ) -> Result<(), $crate::__private::toml::de::Error> {
+            ) -> Result<$crate::registry::Component, $crate::__private::toml::de::Error> {
                 use $crate::__private::serde::Deserialize;
                 use $crate::__private::serde::de::IntoDeserializer;
-                <$type>::deserialize(table.into_deserializer()).map(drop)
+                let component = <$type>::deserialize(table.into_deserializer())?;
+                Ok($crate::registry::Component::$kind(Box::new(component)))
             }
             $crate::__private::inventory::submit! {
                 $crate::registry::Registration {
@@ -217,7 +255,7 @@ macro_rules! register {
                     name,
                     schema,
                     example: example_table,
-                    check,
+                    read,
                     package: env!("CARGO_PKG_NAME"),
                     folder: env!("CARGO_MANIFEST_DIR"),
                 }

@@ -370,9 +370,8 @@ pub(crate) fn model_context(
 ) -> Result<ModelContext, RunError> {
     let config = &loaded.config;
     let loss = config.training.loss;
-    let fail = |message: &str| {
-        Err(RunError::Config(format!("error: {}: {message}", loaded.path.display())))
-    };
+    let fail =
+        |message: &str| Err(RunError::config(format!("{}: {message}", loaded.path.display())));
     let output_width = match graphs.target.as_ref().map(|target| &target.kind) {
         None => return fail("the data set has no target to train on"),
         Some(TargetKind::Classes { name }) if loss == Loss::CrossEntropy => name.len(),

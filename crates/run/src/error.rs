@@ -12,9 +12,9 @@ use crate::checkpoint::CheckpointError;
 /// Everything that ends a run before it starts, or in its middle.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The configuration is wrong. The text is a complete diagnostic with the place underlined.
-    #[error("{0}")]
-    Config(String),
+    /// The configuration is wrong, or does not fit the data.
+    #[error(transparent)]
+    Config(#[from] Diagnostic),
     /// The data are wrong.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -54,9 +54,10 @@ pub enum RunError {
     Pipeline,
 }
 
-impl From<Diagnostic> for RunError {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self::Config(diagnostic.to_string())
+impl RunError {
+    /// A configuration that is wrong, where no place of its file can be named.
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::Config(Diagnostic::new(message))
     }
 }
 

@@ -76,8 +76,8 @@ impl<'a> Evaluator<'a> {
         if n_output == members.len() {
             return Ok(());
         }
-        Err(RunError::Config(format!(
-            "error: evaluation.batcher \"{}\" delivers {n_output} of the {} graphs for {}; \
+        Err(RunError::config(format!(
+            "evaluation.batcher \"{}\" delivers {n_output} of the {} graphs for {}; \
              choose one that loses none",
             self.batcher.label(),
             members.len(),

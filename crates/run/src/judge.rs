@@ -268,8 +268,8 @@ impl Judge {
 
 fn config_of(facts: &Facts) -> Result<Config, RunError> {
     serde_json::from_value(facts.config.clone()).map_err(|error| {
-        RunError::Config(format!(
-            "error: this program cannot read the configuration in the checkpoint of run {}: \
+        RunError::config(format!(
+            "this program cannot read the configuration in the checkpoint of run {}: \
              {error}\nit was written by batchlab {}; use a program with the same plugins",
             facts.run_id, facts.version
         ))
@@ -295,7 +295,7 @@ fn check(
     part: Part,
     batcher: &dyn Batcher,
 ) -> Result<(), RunError> {
-    let fail = |message: String| Err(RunError::Config(format!("error: {message}")));
+    let fail = |message: String| Err(RunError::config(message));
     let label = batcher.label();
     if members.is_empty() {
         return fail(format!("there are no graphs for {}; choose another --subset", part.name()));
@@ -324,7 +324,7 @@ fn check(
 /// nodes.
 fn fit(graphs: &mut Graphs, own: &Graphs, config: &Config, name: &str) -> Result<(), RunError> {
     let fail = |message: String| {
-        Err(RunError::Config(format!("error: data set \"{name}\" does not fit the run: {message}")))
+        Err(RunError::config(format!("data set \"{name}\" does not fit the run: {message}")))
     };
     let needs = config.model.needs();
     let model = config.model.typetag_name();

@@ -136,8 +136,8 @@ impl Producer {
             return Ok(());
         }
         let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        Err(RunError::Config(format!(
-            "error: a batch of {} nodes and {} edges takes {:.1} GiB, this machine has {:.1}; \
+        Err(RunError::config(format!(
+            "a batch of {} nodes and {} edges takes {:.1} GiB, this machine has {:.1}; \
              use a smaller batch_size, budget or padding",
             plan.shape.n_node,
             plan.shape.n_edge,

@@ -25,7 +25,7 @@ impl Subsets {
     pub fn new(graphs: &Graphs, split: Split, seed: u64) -> Result<Self, RunError> {
         match &graphs.split {
             Some(FixedSplit { train, .. }) if split.published && train.is_empty() => {
-                Err(RunError::Config("error: the published split has no training set".into()))
+                Err(RunError::config("the published split has no training set"))
             }
             Some(FixedSplit { train, validation, test }) if split.published => Ok(Self {
                 train: train.clone(),
@@ -61,7 +61,7 @@ impl Subsets {
         let (n_validation, n_test) = (share(split.validation), share(split.test));
         let n_train = n - n_validation - n_test;
         if n_train == 0 {
-            return Err(RunError::Config(format!("error: of {n} graphs none is left to train on")));
+            return Err(RunError::config(format!("of {n} graphs none is left to train on")));
         }
         let (train, held_out) = order.split_at(n_train);
         let (validation, test) = held_out.split_at(n_validation);

@@ -8,18 +8,11 @@ use batchlab_config::{parts_of_text, read_parts};
 use batchlab_core::registry::{Kind, components, suggestion};
 use batchlab_core::{Dataset, LoadContext};
 use batchlab_run::cache::{Keep, Loaded};
-use batchlab_run::search_folders;
-use batchlab_run::{Cache, RunError};
-use serde::Deserialize;
+use batchlab_run::{Cache, RunError, search_folders};
+use serde::de::IgnoredAny;
 
 use super::progress::{Unit, to_standard_error};
 use crate::exit::Usage;
-
-/// The data set of a configuration; everything else in it is only checked.
-#[derive(Debug, Deserialize)]
-struct DataConfig {
-    dataset: Box<dyn Dataset>,
-}
 
 /// A data set that was named on the command line.
 pub(crate) struct Source {
@@ -46,11 +39,12 @@ pub(crate) fn named(inputs: &[String]) -> Result<Vec<Source>> {
 
 fn source(name: String, changes: &[String]) -> Result<Source> {
     let known: Vec<&str> = components(Kind::Dataset).into_keys().collect();
-    let config: DataConfig = if known.contains(&name.as_str()) {
+    // Everything else in a configuration is only checked.
+    let (parts, IgnoredAny) = if known.contains(&name.as_str()) {
         let text = format!("[dataset]\nname = \"{name}\"\n");
-        parts_of_text(&name, &text, changes, &[Kind::Dataset])?
+        parts_of_text(&name, &text, changes)?
     } else if Path::new(&name).exists() {
-        read_parts(Path::new(&name), changes, &[Kind::Dataset])?
+        read_parts(Path::new(&name), changes)?
     } else {
         bail!(Usage(format!(
             "\"{name}\" is neither a file nor a data set{}\nknown data sets: {}",
@@ -58,10 +52,10 @@ fn source(name: String, changes: &[String]) -> Result<Source> {
             known.join(", ")
         )))
     };
-    if let Err(error) = config.dataset.check() {
+    if let Err(error) = parts.dataset.check() {
         return Err(RunError::Dataset(error).into());
     }
-    Ok(Source { name, dataset: config.dataset })
+    Ok(Source { name, dataset: parts.dataset })
 }
 
 impl Source {

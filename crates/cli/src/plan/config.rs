@@ -3,25 +3,33 @@
 use std::path::Path;
 
 use anyhow::Result;
-use batchlab_config::{Seeds, Split, read_parts};
+use batchlab_config::{Parts, Seeds, Split, read_parts};
 use batchlab_core::padding::BatchSize;
-use batchlab_core::registry::Kind;
-use batchlab_core::{Batcher, Dataset, LoadContext, Model, Needs, View};
+use batchlab_core::{LoadContext, Needs, View};
 use batchlab_run::cache::Keep;
-use batchlab_run::{Subsets, search_folders};
-use batchlab_run::{Cache, RunError};
+use batchlab_run::{Cache, RunError, Subsets, search_folders};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// A configuration of a run, or one with a data set and strategies alone.
+#[derive(Debug)]
+pub(super) struct PlanConfig {
+    /// The model tells which fields a batch holds, the batcher is planned first.
+    pub(super) parts: Parts,
+    pub(super) rest: Rest,
+}
+
+/// What a forecast reads beside the components.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlanConfig {
-    pub(super) dataset: Box<dyn Dataset>,
-    /// Tells which fields a batch holds.
-    model: Option<Box<dyn Model>>,
-    /// The strategy of the run, which is planned first.
-    pub(super) batcher: Option<Box<dyn Batcher>>,
+pub(super) struct Rest {
+    // Read as components.
+    #[serde(rename = "dataset")]
+    _dataset: IgnoredAny,
+    #[serde(rename = "model")]
+    _model: Option<IgnoredAny>,
+    #[serde(rename = "batcher")]
+    _batcher: Option<IgnoredAny>,
     /// Strategies: labels, or batchers' tables, with or without `batch_size`.
     #[serde(default)]
     pub(super) batchers: Vec<toml::Value>,
@@ -52,26 +60,27 @@ struct Training {
 
 impl PlanConfig {
     pub(super) fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        Ok(read_parts(path, overrides, &[Kind::Dataset])?)
+        let (parts, rest) = read_parts(path, overrides)?;
+        Ok(Self { parts, rest })
     }
 
     pub(super) fn seeds(&self) -> Seeds {
-        self.training.seeds
+        self.rest.training.seeds
     }
 
     /// The fields of a batch: the model's, or those that `SchNet` needs.
     pub(super) fn needs(&self) -> Needs {
         let schnet =
             Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() };
-        self.model.as_ref().map_or(schnet, |model| model.needs())
+        self.parts.model.as_ref().map_or(schnet, |model| model.needs())
     }
 
     /// Loads the data, and draws the training subset as a run does.
     pub(super) fn load(&self, path: &Path) -> Result<Planned> {
         let ctx = LoadContext { search: search_folders(path), ..LoadContext::new() };
-        let loaded = Cache::from_environment().load(&*self.dataset, &ctx, Keep::WhenSlow);
+        let loaded = Cache::from_environment().load(&*self.parts.dataset, &ctx, Keep::WhenSlow);
         let graphs = loaded.map_err(RunError::Dataset)?.graphs;
-        let train = Subsets::new(&graphs, self.split, self.seeds().split)?.train;
+        let train = Subsets::new(&graphs, self.rest.split, self.seeds().split)?.train;
         Ok(Planned {
             dataset: graphs.dataset.clone(),
             n_member: graphs.n_member(),

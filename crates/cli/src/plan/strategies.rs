@@ -4,7 +4,6 @@ use anyhow::{Error, Result, bail};
 use batchlab_builtin::{PLANNED, PRESETS};
 use batchlab_config::strategy;
 use batchlab_core::padding::BatchSize;
-use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Batcher, Dataset};
 use toml::Table;
 
@@ -30,11 +29,11 @@ pub(super) fn expand(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Box
     let mut texts = Vec::new();
     for &size in &sizes {
         for table in &tables {
-            let batcher = instantiate(table, size)?;
+            let batcher = strategy::batcher(table, size)?;
             let text = serde_json::to_string(&batcher)?;
             // A batcher with a batch size of its own, or without any, comes up once.
             if !texts.contains(&text) {
-                check_level(&*batcher, &*config.dataset)?;
+                check_level(&*batcher, &*config.parts.dataset)?;
                 texts.push(text);
                 all.push(batcher);
             }
@@ -48,18 +47,18 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
         return choice
             .batchers
             .iter()
-            .map(|text| strategy::of_argument(text, PRESETS).map_err(usage))
+            .map(|text| strategy::of_argument(text, PRESETS).map_err(Error::from))
             .collect();
     }
-    let of_run = config.batcher.as_ref().map(|batcher| {
+    let of_run = config.parts.batcher.as_ref().map(|batcher| {
         let mut table = Table::try_from(batcher)?;
         // The run's own batch size is the default of all strategies, this one included.
         table.remove("batch_size");
         Ok(table)
     });
-    let listed: Vec<Result<Table>> = if config.batchers.is_empty() {
-        let level = config.dataset.provides().level;
-        let of_label = |label: &&str| strategy::of_label(label, PRESETS).map_err(usage);
+    let listed: Vec<Result<Table>> = if config.rest.batchers.is_empty() {
+        let level = config.parts.dataset.provides().level;
+        let of_label = |label: &&str| strategy::of_label(label, PRESETS).map_err(Error::from);
         match level {
             batchlab_core::Level::Graphs => PLANNED.iter().map(of_label).collect(),
             // These work on many graphs.
@@ -67,9 +66,10 @@ fn tables(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Table>> {
         }
     } else {
         config
+            .rest
             .batchers
             .iter()
-            .map(|value| strategy::of_value(value, PRESETS).map_err(usage))
+            .map(|value| strategy::of_value(value, PRESETS).map_err(Error::from))
             .collect()
     };
     let all: Vec<Table> = of_run.into_iter().chain(listed).collect::<Result<_>>()?;
@@ -86,39 +86,18 @@ fn batch_sizes(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<BatchSize
         let sizes = choice.batch_sizes.iter().map(|&size| BatchSize::try_from(size));
         return Ok(sizes.collect::<Result<_, _>>().map_err(|error| Usage(error.to_string()))?);
     }
-    if !config.batch_sizes.is_empty() {
-        return Ok(config.batch_sizes.clone());
+    if !config.rest.batch_sizes.is_empty() {
+        return Ok(config.rest.batch_sizes.clone());
     }
-    let of_run = config.batcher.as_ref().and_then(|batcher| batcher.batch_size());
+    let of_run = config.parts.batcher.as_ref().and_then(|batcher| batcher.batch_size());
     let sizes = of_run.map_or_else(|| BATCH_SIZES.to_vec(), |size| vec![size]);
     Ok(sizes.into_iter().map(BatchSize::try_from).collect::<Result<_, _>>()?)
 }
 
 /// The batcher of an argument, with this batch size unless it has its own or needs none.
 pub(crate) fn of_text(text: &str, size: BatchSize) -> Result<Box<dyn Batcher>> {
-    instantiate(&strategy::of_argument(text, PRESETS).map_err(usage)?, size)
-}
-
-fn usage(message: String) -> Error {
-    Usage(message).into()
-}
-
-/// The batcher of a table, with this batch size unless the table has one or needs none.
-fn instantiate(table: &Table, size: BatchSize) -> Result<Box<dyn Batcher>> {
-    let table = strategy::with_batch_size(table.clone(), size).map_err(Usage)?;
-    let name = table["name"].as_str().unwrap_or_default();
-    // Through text: the registration checks what was parsed, and serde's own messages from behind
-    // a trait object are worse.
-    let text = toml::to_string(&table)?;
-    let parsed = toml::de::DeTable::parse(&text)?;
-    let check = find(Kind::Batcher, name).map(|registration| registration.check_table(&parsed));
-    check.unwrap_or(Ok(())).map_err(|error| {
-        let message = error.message().trim().to_owned();
-        Usage(format!(
-            "strategy \"{name}\": {message}\nbatchlab explain batcher.{name} shows all its keys"
-        ))
-    })?;
-    Ok(toml::from_str(&text)?)
+    let table = strategy::of_argument(text, PRESETS)?;
+    Ok(strategy::batcher(&table, size)?)
 }
 
 fn check_level(batcher: &dyn Batcher, dataset: &dyn Dataset) -> Result<()> {

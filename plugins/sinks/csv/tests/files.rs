@@ -216,6 +216,6 @@ fn it_is_registered_with_its_option() {
     let registration = registry::find(Kind::Sink, "csv").expect("registered");
     assert_eq!((registration.example)()["guard_formulas"], true);
     let table = "name = \"csv\"\nguard_formula = false\n";
-    let error = registration.check_table(&toml::de::DeTable::parse(table).unwrap()).unwrap_err();
+    let error = registration.read_table(&toml::de::DeTable::parse(table).unwrap()).unwrap_err();
     assert!(error.message().contains("guard_formulas"), "{error}");
 }

@@ -288,7 +288,7 @@ fn mistake(lines: &str) -> (String, String) {
     let source = format!("name = \"parquet\"\n{lines}\n");
     let table = toml::de::DeTable::parse(&source).unwrap();
     let registration = registry::find(Kind::Sink, "parquet").expect("registered");
-    let error = registration.check_table(&table).unwrap_err();
+    let error = registration.read_table(&table).unwrap_err();
     let place = error.span().map(|span| source[span].to_owned()).unwrap_or_default();
     (error.message().to_owned(), place)
 }

@@ -1,0 +1,73 @@
+//! The tables `[split]` and `[evaluation]`.
+
+use std::num::NonZeroU64;
+
+use batchlab_core::Batcher;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::number::Fraction;
+
+/// Which graphs are held out: the split that was published with the data, or else a random one,
+/// drawn with `training.seeds.split`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Split {
+    /// Whether to use the split that comes with the data, where there is one.
+    pub published: bool,
+    /// Share of the graphs for validation, rounded down.
+    pub validation: Fraction,
+    /// Share of the graphs for testing, rounded down.
+    pub test: Fraction,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self { published: true, validation: Fraction(0.1), test: Fraction(0.1) }
+    }
+}
+
+/// How models are judged: always on all graphs of a subset, in batches that do not depend on the
+/// batcher under study.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Evaluation", bound = "")]
+pub struct Evaluation<B = Box<dyn Batcher>> {
+    /// Who forms the batches; the same for all runs that are compared. It must not lose graphs.
+    #[schemars(schema_with = "crate::schema::batchers")]
+    pub batcher: B,
+    /// Steps between evaluations; without it, only before the first step and after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<NonZeroU64>,
+    /// Subsets to evaluate: `train`, `validation`, `test`.
+    #[serde(default = "default_subsets")]
+    pub subsets: Vec<Subset>,
+}
+
+fn default_subsets() -> Vec<Subset> {
+    vec![Subset::Validation, Subset::Test]
+}
+
+/// A part of the split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subset {
+    /// Graphs that the model is trained on.
+    Train,
+    /// Graphs for choices during training.
+    Validation,
+    /// Graphs for the final judgement.
+    Test,
+}
+
+impl Subset {
+    /// The name in configuration and results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}

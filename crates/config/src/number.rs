@@ -1,0 +1,50 @@
+//! Numbers with limits.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A number from 0 up to, but not including, 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+pub struct Fraction(pub(crate) f64);
+
+impl TryFrom<f64> for Fraction {
+    type Error = String;
+    fn try_from(value: f64) -> Result<Self, String> {
+        if (0.0..1.0).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is not a share: give a number from 0 up to, but not including, 1"))
+        }
+    }
+}
+
+impl From<Fraction> for f64 {
+    fn from(fraction: Fraction) -> Self {
+        fraction.0
+    }
+}
+
+/// A finite number above 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("exclusiveMinimum" = 0))]
+pub struct Positive(pub(crate) f64);
+
+impl TryFrom<f64> for Positive {
+    type Error = String;
+    fn try_from(value: f64) -> Result<Self, String> {
+        if value.is_finite() && value > 0.0 {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is not allowed: give a finite number above 0"))
+        }
+    }
+}
+
+impl From<Positive> for f64 {
+    fn from(positive: Positive) -> Self {
+        positive.0
+    }
+}

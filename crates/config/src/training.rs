@@ -1,0 +1,128 @@
+//! The table `[training]`.
+
+use std::num::NonZeroU64;
+
+use batchlab_core::model::{Loss, Precision};
+use batchlab_core::weighting::Weighting;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpointing::Checkpointing;
+use crate::number::Positive;
+
+/// How models are trained: Adam on the weighted mean loss of each batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Number of training steps.
+    pub steps: NonZeroU64,
+    /// Learning rate of the first step.
+    #[serde(default = "default_learning_rate")]
+    pub learning_rate: Positive,
+    /// Factor on the learning rate after every `learning_rate_decay_steps` steps.
+    #[serde(default = "default_decay")]
+    pub learning_rate_decay: Positive,
+    /// Steps between two changes of the learning rate.
+    #[serde(default = "default_decay_steps")]
+    pub learning_rate_decay_steps: NonZeroU64,
+    /// What is minimised.
+    #[serde(default)]
+    pub loss: Loss,
+    /// How matrices are multiplied; `tf32` on a GPU only.
+    #[serde(default)]
+    pub precision: Precision,
+    /// How much each output counts in the gradient.
+    #[serde(default)]
+    pub weighting: Weighting,
+    /// What a step's times mean.
+    #[serde(default)]
+    pub timing: Timing,
+    /// Batches that another thread prepares ahead; 0 prepares each in turn. By default 1 with
+    /// `timing = "combined"`; with `"stages"` it must be 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<u32>,
+    /// Steps at the beginning that are marked as warm-up in the results; those after them too, for as
+    /// long as each brings a padded shape that is new, up to ten times as many.
+    #[serde(default = "default_warmup")]
+    pub warmup_steps: u64,
+    /// When the state of training is saved, so that the run can go on from there. An interrupted run
+    /// saves it in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpointing>,
+    /// Where random numbers start.
+    #[serde(default)]
+    pub seeds: Seeds,
+}
+
+impl Training {
+    /// Learning rate of a step, counted from 1: a staircase.
+    #[must_use]
+    pub fn learning_rate_at(&self, step: u64) -> f64 {
+        let n_change = (step - 1) / self.learning_rate_decay_steps.get();
+        let n_change = i32::try_from(n_change).unwrap_or(i32::MAX);
+        self.learning_rate.0 * self.learning_rate_decay.0.powi(n_change)
+    }
+
+    /// Batches prepared ahead.
+    #[must_use]
+    pub fn prefetch_depth(&self) -> u32 {
+        self.prefetch.unwrap_or(match self.timing {
+            Timing::Combined => 1,
+            Timing::Stages => 0,
+        })
+    }
+}
+
+fn default_learning_rate() -> Positive {
+    Positive(1e-4)
+}
+fn default_decay() -> Positive {
+    Positive(0.96)
+}
+fn default_decay_steps() -> NonZeroU64 {
+    const STEPS: NonZeroU64 = NonZeroU64::new(100_000).expect("100,000 is not 0");
+    STEPS
+}
+fn default_warmup() -> u64 {
+    10
+}
+
+/// What a step's times mean. The two are never mixed in one figure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timing {
+    /// Synchronised once per step, the next batch prepared meanwhile: for comparisons.
+    #[default]
+    Combined,
+    /// Synchronised at every boundary: to see which stage takes the time.
+    Stages,
+}
+
+impl Timing {
+    /// The name in configuration and results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Combined => "combined",
+            Self::Stages => "stages",
+        }
+    }
+}
+
+/// Where random numbers start, each purpose on its own, so that a repeat can vary one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Seeds {
+    /// Which graphs are held out.
+    pub split: u64,
+    /// The order of the graphs.
+    pub order: u64,
+    /// The initial parameters.
+    pub init: u64,
+}
+
+impl Default for Seeds {
+    fn default() -> Self {
+        Self { split: 42, order: 42, init: 42 }
+    }
+}

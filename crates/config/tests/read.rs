@@ -1,0 +1,220 @@
+//! How often a table is read, and what is said of mistakes, with components of this test's own.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use batchlab_config::{Config, LoadedConfig, StudyFile, strategy};
+use batchlab_core::padding::BatchSize;
+use batchlab_core::{
+    BatchContext, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs, Level,
+    LoadContext, Model, ModelContext, ModelError, Needs, Provides, RecordWriter, Sink, SinkError,
+    Trainer, View,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+thread_local! {
+    /// The batch sizes that were read, in this order.
+    static READ: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
+fn read_so_far() -> Vec<u32> {
+    READ.with(RefCell::take)
+}
+
+/// Batches of so many graphs.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Counted {
+    /// Graphs per batch.
+    #[serde(deserialize_with = "counted")]
+    batch_size: u32,
+}
+
+fn counted<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let size = u32::deserialize(deserializer)?;
+    READ.with_borrow_mut(|read| read.push(size));
+    Ok(size)
+}
+
+#[typetag::serde(name = "counted")]
+impl Batcher for Counted {
+    fn label(&self) -> String {
+        "counted".to_owned()
+    }
+    fn level(&self) -> Level {
+        Level::Graphs
+    }
+    fn batch_size(&self) -> Option<u32> {
+        Some(self.batch_size)
+    }
+    fn open(&self, _: View, _: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
+        Err(BatcherError::Options("never opened".to_owned()))
+    }
+}
+batchlab_core::register!(Batcher, Counted, example = Counted { batch_size: 8 });
+
+/// Graphs that are never loaded.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Unloaded {}
+
+#[typetag::serde(name = "unloaded")]
+impl Dataset for Unloaded {
+    fn provides(&self) -> Provides {
+        Provides { target: true, ..Provides::default() }
+    }
+    fn load(&self, _: &LoadContext) -> Result<Graphs, DatasetError> {
+        Err(DatasetError::Empty("never loaded".to_owned()))
+    }
+}
+batchlab_core::register!(Dataset, Unloaded, example = Unloaded {});
+
+/// A model that is never trained.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Untrained {
+    /// Values per node.
+    #[serde(default)]
+    width: u32,
+}
+
+#[typetag::serde(name = "untrained")]
+impl Model for Untrained {
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+    fn open(&self, _: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
+        Err(ModelError::Options("never opened".to_owned()))
+    }
+}
+batchlab_core::register!(Model, Untrained, example = Untrained { width: 8 });
+
+/// Results that nobody keeps.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nowhere {}
+
+#[typetag::serde(name = "nowhere")]
+impl Sink for Nowhere {
+    fn open(
+        &self,
+        _: &batchlab_core::sink::SinkContext,
+    ) -> Result<Box<dyn RecordWriter>, SinkError> {
+        let source = std::io::Error::other("never written");
+        Err(SinkError::Io { path: "nowhere".into(), source })
+    }
+}
+batchlab_core::register!(Sink, Nowhere, example = Nowhere {});
+
+const RUN: &str = r#"[dataset]
+name = "unloaded"
+[model]
+name = "untrained"
+[batcher]
+name = "counted"
+batch_size = 8
+[evaluation.batcher]
+name = "counted"
+batch_size = 64
+[training]
+steps = 2
+[[sink]]
+name = "nowhere"
+"#;
+
+fn file(content: &str, use_it: impl FnOnce(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, content).unwrap();
+    use_it(&path);
+}
+
+fn load(content: &str, overrides: &[&str]) -> Result<LoadedConfig, String> {
+    let overrides: Vec<String> = overrides.iter().map(|&change| change.to_owned()).collect();
+    let mut loaded = None;
+    file(content, |path| {
+        let result = LoadedConfig::read(path, &overrides, "");
+        let name = path.display().to_string();
+        loaded = Some(result.map_err(|mistake| mistake.to_string().replace(&name, "run.toml")));
+    });
+    loaded.unwrap()
+}
+
+#[test]
+fn each_table_of_a_run_is_read_once() {
+    let loaded = load(RUN, &["batcher.batch_size=16"]).unwrap();
+    assert_eq!(read_so_far(), [16, 64]);
+    assert_eq!(loaded.config.batcher.batch_size(), Some(16));
+    assert_eq!(loaded.config.evaluation.batcher.batch_size(), Some(64));
+}
+
+#[test]
+fn each_table_of_a_strategy_is_read_once() {
+    let table = strategy::of_argument("name = \"counted\"", &[]).unwrap();
+    let size = BatchSize::try_from(32).unwrap();
+    assert_eq!(strategy::batcher(&table, size).unwrap().batch_size(), Some(32));
+    assert_eq!(read_so_far(), [32]);
+    let table = strategy::of_argument("name = \"counted\", size = 3", &[]).unwrap();
+    let mistake = strategy::batcher(&table, size).unwrap_err().to_string();
+    assert!(mistake.contains("strategy \"counted\":3:1"), "{mistake}");
+}
+
+#[test]
+fn each_table_of_a_study_is_read_once_per_run() {
+    let study = RUN.replace("[batcher]\nname = \"counted\"\nbatch_size = 8\n", "");
+    let study = format!("batchers = [\"counted\"]\nbatch_sizes = [8, 16]\n{study}");
+    file(&study, |path| {
+        let study = StudyFile::read(path, &["training.steps=2,3".to_owned()], "", &[]).unwrap();
+        assert_eq!(read_so_far(), [0; 0]);
+        for setting in study.settings() {
+            study.runs(setting, 0).unwrap();
+        }
+        assert_eq!(read_so_far(), [8, 64, 8, 64, 16, 64, 16, 64]);
+    });
+}
+
+#[test]
+fn a_configuration_comes_back_from_json() {
+    let loaded = load(RUN, &["training.seeds.order=7"]).unwrap();
+    let json = loaded.to_json();
+    let again: Config = serde_json::from_str(&json).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), json);
+}
+
+#[test]
+fn mistakes_are_shown_at_their_place() {
+    let says = |from: &str, to: &str, overrides: &[&str], parts: &[&str]| {
+        assert!(RUN.contains(from));
+        let message = load(&RUN.replacen(from, to, 1), overrides).unwrap_err();
+        for part in parts {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    };
+    says(
+        "batch_size = 64",
+        "size = 64",
+        &[],
+        &["run.toml:10:1", "`size`", "explain batcher.counted"],
+    );
+    says("batch_size = 8\n", "", &[], &["run.toml:5:1", "missing field `batch_size`"]);
+    says("\"nowhere\"", "\"nowhere\"\nlevel = 3", &[], &["run.toml:15:1", "unknown field `level`"]);
+    says("\"untrained\"", "\"untrained\"\nwidth = -3", &[], &["run.toml:5:9", "u32"]);
+    says("", "", &["model.widht=3"], &["command line", "did you mean \"width\"?"]);
+    says("[training]", "[trainin]", &[], &["run.toml:11:2", "did you mean \"training\"?"]);
+    says("[[sink]]\nname = \"nowhere\"\n", "", &[], &["missing field `sink`"]);
+    says(
+        "[evaluation.batcher]\nname = \"counted\"\nbatch_size = 64\n",
+        "",
+        &[],
+        &["run.toml: there is no [evaluation.batcher]", "with name = one of: counted"],
+    );
+    says(
+        "[evaluation.batcher]\nname = \"counted\"\nbatch_size = 64\n",
+        "",
+        &["evaluation=3"],
+        &["command line:1:1", "evaluation is a table, not integer"],
+    );
+}
