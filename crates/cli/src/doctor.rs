@@ -103,7 +103,9 @@ fn upgrades(report: &RecoveryReport, arguments: &Arguments) {
     for OlderRun { run_id, version, is_upgraded, error } in &report.older {
         match error {
             Some(error) => say!("{run_id}: cannot be rewritten: {error}"),
-            None if *is_upgraded => say!("{run_id}: rewritten, from version {version} of the schema"),
+            None if *is_upgraded => {
+                say!("{run_id}: rewritten, from version {version} of the schema")
+            }
             None => {}
         }
     }

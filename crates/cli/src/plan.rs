@@ -13,9 +13,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use batchlab_config::Diagnostic;
 use batchlab_core::{BatcherError, Level};
-use batchlab_run::RunError;
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
+use batchlab_run::RunError;
 
 use crate::exit::Usage;
 use config::PlanConfig;

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use batchlab_draw::png;
-use batchlab_results::ResultsError;
 use batchlab_report::{
     Questions, Report, ReportError, Results, batchers, html, picture, sentence, settings,
 };
+use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
 use crate::say::say;

@@ -11,9 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use batchlab_config::LoadedConfig;
-use batchlab_run::{
-    Cache, FinishedRun, Observer, RunOptions, Status, resume, run as run_once,
-};
+use batchlab_run::{Cache, FinishedRun, Observer, RunOptions, Status, resume, run as run_once};
 
 use crate::engine::Engine;
 use crate::exit::{Usage, code_of_status};

@@ -7,9 +7,9 @@ use batchlab_config::Subset;
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
+use batchlab_results::publish;
 use batchlab_run::checkpoint::{self, Checkpoint};
 use batchlab_run::{Cache, Judge, Judgement, OtherData, Part};
-use batchlab_results::publish;
 
 use crate::data::source::named;
 use crate::engine::Engine;

@@ -495,7 +495,9 @@ mod tests {
             .filter(|column| column.name != "n_output" && column.name != "n_output_padded")
             .map(|c| Field::new(c.was.unwrap_or(c.name), (c.data_type)(), true))
             .collect();
-        assert!(former.contains(&column("padded_n_node")) && !former.contains(&column("n_node_padded")));
+        assert!(
+            former.contains(&column("padded_n_node")) && !former.contains(&column("n_node_padded"))
+        );
         let n_row = 2;
         let columns = former.iter().map(|field| match field.data_type() {
             DataType::Int64 => Arc::new(Int64Array::from(vec![7; n_row])) as ArrayRef,

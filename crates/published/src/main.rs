@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use batchlab_core::Sink;
 use batchlab_core::sink::SinkContext;
-use batchlab_results::Publisher;
 use batchlab_published::{Counts, ImportError, Imported, PublishedFile, read, tables};
+use batchlab_results::Publisher;
 use clap::Parser;
 use sink_parquet::Parquet;
 

@@ -188,8 +188,9 @@ fn means(runs: &[&Run]) -> Option<Parts> {
     let parts: Vec<Parts> = runs.iter().filter_map(|run| run.parts).collect();
     let of = |part: fn(&Parts) -> f64| mean(&parts.iter().map(part).collect::<Vec<_>>());
     let device: Option<Vec<DeviceTimes>> = parts.iter().map(|parts| parts.device).collect();
-    let of_device =
-        |part: fn(&DeviceTimes) -> f64| mean(&device.as_ref()?.iter().map(part).collect::<Vec<_>>());
+    let of_device = |part: fn(&DeviceTimes) -> f64| {
+        mean(&device.as_ref()?.iter().map(part).collect::<Vec<_>>())
+    };
     let device = || {
         Some(DeviceTimes {
             upload: of_device(|d| d.upload)?,

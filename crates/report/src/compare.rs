@@ -14,10 +14,10 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use batchlab_results::{Block, ResultsError, RunSummary, Untimed};
 use batchlab_stats::{
     Pairing, interval_of_blocks, mean, median, ratio_of_blocks, ratio_of_medians,
 };
-use batchlab_results::{Block, ResultsError, RunSummary, Untimed};
 use serde::Serialize;
 
 pub use differ::Difference;
@@ -155,16 +155,18 @@ pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
         let pair = pair(title, &groups_a[0].1, &groups_b[0].1);
         return Ok(comparison(vec![pair], Vec::new(), Vec::new()));
     }
-    let find = |groups: &[(Key, Vec<&'_ RunSummary>)], key: &Key| groups.iter().any(|(own, _)| own == key);
+    let find =
+        |groups: &[(Key, Vec<&'_ RunSummary>)], key: &Key| groups.iter().any(|(own, _)| own == key);
     let mut pairs = Vec::new();
     for (key, runs_a) in &groups_a {
         if let Some((_, runs_b)) = groups_b.iter().find(|(own, _)| own == key) {
             pairs.push(pair(title(key), runs_a, runs_b));
         }
     }
-    let only = |own: &[(Key, Vec<&RunSummary>)], other: &[(Key, Vec<&RunSummary>)]| -> Vec<String> {
-        own.iter().filter(|(key, _)| !find(other, key)).map(|(key, _)| title(key)).collect()
-    };
+    let only =
+        |own: &[(Key, Vec<&RunSummary>)], other: &[(Key, Vec<&RunSummary>)]| -> Vec<String> {
+            own.iter().filter(|(key, _)| !find(other, key)).map(|(key, _)| title(key)).collect()
+        };
     let (only_a, only_b) = (only(&groups_a, &groups_b), only(&groups_b, &groups_a));
     if pairs.is_empty() {
         return Err(CompareError::NothingInCommon {
@@ -252,8 +254,8 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
 /// Runs whose times say little about others, with the reason.
 fn untimed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
     let runs = a.iter().chain(b);
-    let mut found: Vec<String> =
-        runs.filter_map(|run| {
+    let mut found: Vec<String> = runs
+        .filter_map(|run| {
             let why = match run.untimed()? {
                 Untimed::Resumed => {
                     "was interrupted and resumed, so that its times come from several processes"
@@ -355,7 +357,11 @@ fn measure(
 }
 
 /// Runs belong together in pairs where both sides have the same seeds.
-fn over_runs(a: &[&RunSummary], b: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) -> Option<(f64, f64)> {
+fn over_runs(
+    a: &[&RunSummary],
+    b: &[&RunSummary],
+    of_run: impl Fn(&RunSummary) -> Option<f64>,
+) -> Option<(f64, f64)> {
     let (a, b) = (by_seed(a, &of_run), by_seed(b, &of_run));
     let is_paired = a.iter().map(|(seeds, _)| seeds).eq(b.iter().map(|(seeds, _)| seeds));
     let pairing = if is_paired { Pairing::Paired } else { Pairing::Independent };
@@ -373,7 +379,10 @@ fn by_seed(runs: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) ->
     let mut of_seeds: BTreeMap<Seeds, Vec<f64>> = BTreeMap::new();
     for run in runs {
         if let Some(value) = of_run(run) {
-            of_seeds.entry([run.run.seed_split, run.run.seed_order, run.run.seed_init]).or_default().push(value);
+            of_seeds
+                .entry([run.run.seed_split, run.run.seed_order, run.run.seed_init])
+                .or_default()
+                .push(value);
         }
     }
     of_seeds.into_iter().filter_map(|(seeds, values)| Some((seeds, median(&values)?))).collect()

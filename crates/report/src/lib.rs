@@ -28,6 +28,7 @@ mod verdict;
 mod what_if;
 
 pub use attribution::{Attribution, Cause, Share, Term, attributions};
+pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
@@ -36,7 +37,6 @@ pub use figures::{
 };
 pub use options::Options;
 pub use page::html;
-pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{Measure, Rival, Standing, Unit, Verdict, sentence, verdicts};

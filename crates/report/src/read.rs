@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use batchlab_results::read::path_of;
 use batchlab_core::record::{EvalRecord, RunRecord, Table};
+use batchlab_results::read::path_of;
 use batchlab_results::{Block, Parts, RunSummary, Times, Untimed, Work};
 
 use crate::ReportError;

@@ -113,6 +113,6 @@ fn means(group: &Group, compile_ns: f64) -> Option<Means<'_>> {
         n_shape: of(&|run| run.parts.and(run.n_shape).map(|n| n as f64))?,
         ns: of(&ns)?,
         with_compilation: of(&with_compilation)?,
-        outputs_per_step: of(&|run| run.parts.map(|parts| parts.graphs_per_step))?,
+        outputs_per_step: of(&|run| run.parts.map(|parts| parts.outputs_per_step))?,
     })
 }

@@ -70,4 +70,3 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), ResultsError> {
     };
     rename().map_err(|source| ResultsError::Write { path: to.to_owned(), source })
 }
-

@@ -57,7 +57,10 @@ impl Journal {
     pub fn cut(path: &Path, end: u64) -> Result<Self, ResultsError> {
         let file = OpenOptions::new().write(true).open(path).map_err(ResultsError::write(path))?;
         let mut journal = Self { path: path.to_owned(), file, end };
-        journal.rewind().and_then(|()| journal.file.sync_all()).map_err(ResultsError::write(path))?;
+        journal
+            .rewind()
+            .and_then(|()| journal.file.sync_all())
+            .map_err(ResultsError::write(path))?;
         Ok(journal)
     }
 

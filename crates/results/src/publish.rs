@@ -52,7 +52,9 @@ impl Publisher {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     run_id = format!("{stem}-{attempt}");
                 }
-                Err(source) => return Err(ResultsError::Write { path: runs.join(&run_id), source }),
+                Err(source) => {
+                    return Err(ResultsError::Write { path: runs.join(&run_id), source });
+                }
             }
         }
         sync(&runs).map_err(|source| ResultsError::Write { path: runs.clone(), source })?;
@@ -184,10 +186,11 @@ impl Publisher {
         };
         let published = files.iter().map(|file| PublishedFile::of(file, &place(file)));
         let manifest = Manifest { files: published.collect::<Result<_, _>>()? };
-        let text = serde_json::to_string_pretty(&manifest).map_err(|error| ResultsError::Write {
-            path: self.run_folder().join(manifest::NAME),
-            source: error.into(),
-        })?;
+        let text =
+            serde_json::to_string_pretty(&manifest).map_err(|error| ResultsError::Write {
+                path: self.run_folder().join(manifest::NAME),
+                source: error.into(),
+            })?;
         self.text(manifest::NAME, &(text + "\n"))?;
         for file in files {
             let to = self.out.join(place(file));
@@ -211,7 +214,8 @@ impl Publisher {
         remove(&self.journal())?;
         let wip = self.wip();
         let entries = fs::read_dir(&wip);
-        let entries = entries.map_err(|source| ResultsError::Write { path: wip.clone(), source })?;
+        let entries =
+            entries.map_err(|source| ResultsError::Write { path: wip.clone(), source })?;
         for entry in entries.flatten().filter(|entry| entry.file_name() != lock::NAME) {
             remove(&entry.path())?;
         }

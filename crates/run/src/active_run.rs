@@ -261,7 +261,8 @@ impl<'a> ActiveRun<'a> {
         let status = ending.status;
         let run = self.record(status.name(), ending.reason);
         let Self { header, training, evals, recorder, publisher, out, .. } = self;
-        let unpublished = |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
+        let unpublished =
+            |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
         let can_go_on = matches!(status, Status::Interrupted | Status::Failed)
             && !checkpoint::list(&publisher.checkpoints()).is_empty();
         match failure {

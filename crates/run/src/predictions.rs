@@ -10,16 +10,16 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use batchlab_core::graphs::{Target, TargetKind};
+use batchlab_results::ResultsError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
-use batchlab_results::ResultsError;
 
+use crate::Judgement;
 use crate::RunError;
 use crate::checkpoint::file::Array;
 use crate::checkpoint::{Checkpoint, Facts};
-use crate::Judgement;
 
 /// Writes one row per graph: `run_id`, `index` (position in the data set), `origin` (how its source
 /// calls it), `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The

@@ -8,7 +8,9 @@ use batchlab_core::{BatchStream, Sink};
 use serde_json::Value;
 
 use batchlab_results::publish::{checkpoints, find_journal};
-use batchlab_results::{Entries, Entry, Manifest, Publisher, Recorder, ResultsError, RunSummary, is_locked};
+use batchlab_results::{
+    Entries, Entry, Manifest, Publisher, Recorder, ResultsError, RunSummary, is_locked,
+};
 
 use super::{FinishedRun, RunOptions, run_from};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};

@@ -67,10 +67,7 @@ impl<'a> TrainingLoop<'a> {
             trainer,
             ledger: ShapeLedger::default(),
             n_step: 0,
-            sums: StepSums::planned(
-                training.steps.get() as i64,
-                training.prefetch_depth() == 0,
-            ),
+            sums: StepSums::planned(training.steps.get() as i64, training.prefetch_depth() == 0),
             checkpoints: None,
             turn: None,
             is_warm: false,

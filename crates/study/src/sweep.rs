@@ -11,8 +11,8 @@ use batchlab_run::{Observer, RunHeader, RunOptions, Status};
 
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
-use super::{Cell, CellFacts, Study};
 use super::turns::{CellEnd, CellObserver, train_in_turns};
+use super::{Cell, CellFacts, Study};
 use crate::StudyError;
 
 /// What the caller decides.

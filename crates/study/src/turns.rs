@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use batchlab_config::Blocks;
 use batchlab_run::{
-    ActiveRun, Data, Ending, FinishedRun, Membership, Observer, RunError, RunHeader, RunOptions, Turn,
+    ActiveRun, Data, Ending, FinishedRun, Membership, Observer, RunError, RunHeader, RunOptions,
+    Turn,
 };
 
 use crate::Cell;

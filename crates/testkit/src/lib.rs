@@ -15,6 +15,7 @@ pub mod golden_models;
 pub mod labels;
 pub mod model;
 pub mod nodes;
+pub mod records;
 pub mod rows;
 pub mod two_nodes;
 

@@ -59,9 +59,8 @@ fn every_study_is_right() {
     // A run's configuration is a study too, and the command line makes a grid of it.
     let run = |arguments: &[&str]| {
         let study = read("../smoke.toml", arguments);
-        let cell = |cell: &batchlab_study::Cell| {
-            (cell.facts.batch_size, cell.facts.batchers.clone())
-        };
+        let cell =
+            |cell: &batchlab_study::Cell| (cell.facts.batch_size, cell.facts.batchers.clone());
         study.cells.iter().map(cell).collect::<Vec<_>>()
     };
     let dynamic = || vec!["dynamic".to_owned()];

@@ -74,7 +74,7 @@ impl Whole {
         assert!(part.evals.iter().all(|eval| eval.step <= n_step as i64), "evaluated what is lost");
         assert!(part.events.iter().all(|event| event.step.unwrap_or(0) <= n_step as i64));
         assert_eq!(part.runs.len(), 1);
-        assert_eq!(part.runs[0].n_step, n_step as i64);
+        assert_eq!(part.runs[0].n_step, Some(n_step as i64));
         n_step
     }
 
@@ -340,7 +340,7 @@ fn a_flipped_bit_is_found_and_named() {
     let out = TempDir::new().unwrap();
     assert!(start(out.path(), &["training.steps=3"]).output().unwrap().status.success());
     let found = doctor(out.path(), &[]);
-    assert_eq!((&found["n_file"], &found["n_sealed"]), (&5.into(), &5.into()));
+    assert_eq!((&found["n_file"], &found["n_verified"]), (&5.into(), &5.into()));
     fs::create_dir(out.path().join("wip")).unwrap();
     fs::write(out.path().join("wip/notes.txt"), "mine").unwrap();
     let found = doctor(out.path(), &[]);

@@ -114,7 +114,7 @@ impl Tables {
     /// The same of the evaluations.
     pub(crate) fn timeless_evals(&self) -> Vec<EvalRecord> {
         let timeless =
-            |eval: &EvalRecord| EvalRecord { run_id: String::new(), eval_ns: 0, ..eval.clone() };
+            |eval: &EvalRecord| EvalRecord { run_id: String::new(), eval_ns: None, ..eval.clone() };
         self.evals.iter().map(timeless).collect()
     }
 }

@@ -132,7 +132,8 @@ fn a_study_is_trained_in_turns_and_once() {
         .iter()
         .map(|run| (run.repeat, run.seed_order, run.seed_init, run.seed_split))
         .collect();
-    let expected = [(Some(0), 42, 42, 42), (Some(1), 43, 43, 42)];
+    let expected =
+        [(Some(0), Some(42), Some(42), Some(42)), (Some(1), Some(43), Some(43), Some(42))];
     assert_eq!(repeats, BTreeSet::from(expected));
 
     for cell in cells(&tables).keys() {

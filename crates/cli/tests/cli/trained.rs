@@ -79,9 +79,9 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     for subset in ["test", "validation"] {
         let (found, run) = (evaluate(&["--subset", subset]), recorded(subset));
         assert_eq!(found["step"], 40);
-        assert_eq!(found["n_graph"], run.n_graph);
+        assert_eq!(found["n_graph"].as_i64(), run.n_output);
         for (name, value) in [
-            ("loss", Some(run.loss)),
+            ("loss", run.loss),
             ("rmse", run.rmse),
             ("mae", run.mae),
             ("rmse_of_mean", run.rmse_of_mean),
@@ -128,7 +128,7 @@ fn predictions_give_the_same_error() {
     let (rows, pairs) = predict(&out, &[]);
     let (target, prediction) = (floats(&rows, "target"), floats(&rows, "prediction"));
     let run = recorded("test");
-    assert_eq!(rows.num_rows() as i64, run.n_graph);
+    assert_eq!(Some(rows.num_rows() as i64), run.n_output);
     let squared: f64 = target.iter().zip(&prediction).map(|(t, p)| (t - p).powi(2)).sum();
     let rmse = (squared / target.len() as f64).sqrt();
     // Training sees targets in single precision.
@@ -150,7 +150,7 @@ fn predictions_give_the_same_error() {
     let (all, _) = predict(&out, &["--subset", "all"]);
     assert_eq!(all.num_rows(), 2000);
     let n_test = all["subset"].as_string::<i32>().iter().filter(|s| *s == Some("test")).count();
-    assert_eq!(n_test as i64, run.n_graph);
+    assert_eq!(Some(n_test as i64), run.n_output);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn every_batcher_predicts_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("predictions.parquet");
     let (reference, _) = predict(&out, &[]);
-    let deviation = Tables::read(RUN.path()).runs[0].target_deviation.unwrap();
+    let deviation = Tables::read(RUN.path()).runs[0].target_std.unwrap();
     let presets = batchlab_builtin::PRESETS.iter().map(|&(label, _)| label);
     for batcher in presets.chain(["name = \"dynamic\", batch_size = 7"]) {
         let (rows, _) = predict(&out, &["--batcher", batcher]);
@@ -182,7 +182,7 @@ fn weights_are_those_of_the_checkpoint() {
     let ours = safetensors::SafeTensors::deserialize(&ours).unwrap();
     let checkpoint = safetensors::SafeTensors::deserialize(&checkpoint).unwrap();
     let n_parameter: usize = ours.iter().map(|(_, view)| view.data().len() / 4).sum();
-    assert_eq!(n_parameter as i64, Tables::read(RUN.path()).runs[0].n_parameter);
+    assert_eq!(Some(n_parameter as i64), Tables::read(RUN.path()).runs[0].n_parameter);
     for (name, view) in ours.iter() {
         let stored = checkpoint.tensor(&format!("parameter.{name}")).unwrap();
         assert_eq!((view.shape(), view.data()), (stored.shape(), stored.data()), "{name}");

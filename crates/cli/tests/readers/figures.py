@@ -2,23 +2,16 @@
 
 usage: figures.py FOLDER < report.json
 
-The folder holds one setting. Prints how many numbers were compared. Then runs all queries again on a
-copy of the tables without the columns that version 2 of the schema added.
+The folder holds one setting. Prints how many numbers were compared.
 """
 
-import glob
 import json
 import math
 import os
 import sys
-import tempfile
 
 import duckdb
 
-NEW = {
-    "runs": ["cell", "repeat", "is_exclusive", "n_attempt"],
-    "steps": ["block", "turn"],
-}
 # Which column holds the numbers of a panel, by the panel's title or for all panels of a figure.
 COLUMNS = {
     "throughput": {"graphs per second": "graphs_per_s", "real edges per second": "edges_per_s"},
@@ -148,23 +141,8 @@ def compare_verdicts(report):
     return comparison.n
 
 
-def without_new_columns(folder):
-    for path in glob.glob("tables/*/*.parquet"):
-        table = path.split("/")[1]
-        exclude = f"exclude ({', '.join(NEW[table])})" if table in NEW else ""
-        os.makedirs(f"{folder}/tables/{table}", exist_ok=True)
-        duckdb.sql(f"copy (select * {exclude} from '{path}') to '{folder}/{path}'")
-
-
 os.chdir(sys.argv[1])
 report = json.load(sys.stdin)
 for figure in report["figures"]:
     print(figure["id"], compare(figure, rows_of(figure["query"])))
 print("verdict", compare_verdicts(report))
-with tempfile.TemporaryDirectory() as folder:
-    without_new_columns(folder)
-    os.chdir(folder)
-    for figure in report["figures"]:
-        print("version 1:", figure["id"], len(rows_of(figure["query"])))
-    print("version 1: verdict", len(rows_of(report["verdict_query"])))
-    os.chdir("/")

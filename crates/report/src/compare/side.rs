@@ -75,9 +75,11 @@ pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
     // Later evaluations replace earlier ones.
     for eval in &summary.evals {
         let split = &eval.split;
-        for (kind, value, unit) in
-            [("RMSE", eval.rmse, &*unit), ("MAE", eval.mae, &*unit), ("accuracy", eval.accuracy, "")]
-        {
+        for (kind, value, unit) in [
+            ("RMSE", eval.rmse, &*unit),
+            ("MAE", eval.mae, &*unit),
+            ("accuracy", eval.accuracy, ""),
+        ] {
             if let Some(value) = value {
                 errors.insert(format!("{kind} on {split}{unit}"), value);
             }

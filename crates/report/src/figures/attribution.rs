@@ -6,8 +6,8 @@ use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::attribution::{Attribution, Cause, Share};
 use crate::number::{factor, significant};
 use crate::query;
-use batchlab_results::Parts;
 use crate::setting::{Setting, size_name};
+use batchlab_results::Parts;
 
 type Part = (&'static str, fn(&Parts) -> f64);
 

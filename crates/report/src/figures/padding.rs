@@ -2,8 +2,8 @@
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
-use batchlab_results::Work;
 use crate::setting::Setting;
+use batchlab_results::Work;
 
 type Part = (&'static str, fn(&Work) -> f64);
 

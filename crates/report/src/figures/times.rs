@@ -2,8 +2,8 @@
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
-use batchlab_results::Times;
 use crate::setting::Setting;
+use batchlab_results::Times;
 
 type Part = (&'static str, Centre, fn(&Times) -> f64);
 

@@ -285,7 +285,7 @@ fn a_cell_that_is_trained_again_is_not_another_seed() {
     let dir = tempfile::tempdir().unwrap();
     let study = Study { n_cell: 6, ..Study::default() };
     write(dir.path(), &study, |run| {
-        (run.seed_split, run.seed_order, run.seed_init) = (0, 0, 0);
+        (run.seed_split, run.seed_order, run.seed_init) = (Some(0), Some(0), Some(0));
     });
     let report = report(dir.path());
     for rival in &report.verdicts[0].rivals {

@@ -4,10 +4,11 @@
 
 use std::path::Path;
 
-use batchlab_compare::{Comparison, Replicates, Side, compare, text};
 use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
+use batchlab_report::compare::{Comparison, Replicates, Side, compare, text};
+use batchlab_testkit::records;
 use sink_parquet::Parquet;
 
 /// A run whose graphs take `graph_us`, in blocks if it has a cell.
@@ -47,13 +48,13 @@ impl Invented<'_> {
             batch_size: Some(32),
             config,
             cell: self.cell.map(str::to_owned),
-            seed_order: self.seed,
-            n_shape: 3,
-            host: if self.seed == 9 { "elsewhere" } else { "here" }.into(),
+            seed_order: Some(self.seed),
+            n_shape: Some(3),
+            host: Some(if self.seed == 9 { "elsewhere" } else { "here" }.into()),
             target_unit: Some("eV".into()),
             n_attempt: Some(if matches!(spoiled, Some(Spoiled::Resumed)) { 2 } else { 1 }),
             is_exclusive: Some(!matches!(spoiled, Some(Spoiled::Shared))),
-            ..RunRecord::default()
+            ..records::run("")
         };
         let step = |step: i64| {
             // Every block is as slow as its number says, for all runs alike: pairs cancel it.
@@ -63,10 +64,11 @@ impl Invented<'_> {
                 run_id: run_id.clone(),
                 step: step + 1,
                 n_graph: 30,
+                n_output: 30,
                 n_node: 540,
-                padded_n_node: 600,
+                n_node_padded: 600,
                 n_edge: 800,
-                padded_n_edge: 1000,
+                n_edge_padded: 1000,
                 is_warmup: step < 5,
                 // A warm-up that is counted would be seen, and so would the first block of a cell.
                 step_ns: if step < 5 || (self.cell.is_some() && block == 0) {
@@ -75,7 +77,7 @@ impl Invented<'_> {
                     (self.graph_us * 30e3 * disturbed) as i64
                 },
                 block: self.cell.map(|_| block),
-                ..StepRecord::default()
+                ..records::step(1)
             }
         };
         let steps: Vec<StepRecord> = (0..n_step).map(step).collect();
@@ -85,7 +87,7 @@ impl Invented<'_> {
             split: "test".into(),
             rmse: Some(rmse),
             mae: Some(rmse / 2.0),
-            ..EvalRecord::default()
+            ..records::eval(0)
         };
         let evals = [eval(60, 0.25 + 0.001 * self.seed as f64), eval(0, 9.0)];
         let ctx = SinkContext {

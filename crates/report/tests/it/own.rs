@@ -11,6 +11,8 @@ use batchlab_report::{
     Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture, sentence,
     settings,
 };
+use batchlab_results::ResultsError;
+use batchlab_testkit::records;
 
 /// One run: a strategy, a seed, and its time of a step in milliseconds.
 struct Run<'a> {
@@ -49,23 +51,23 @@ fn write(dir: &Path, run: &Run<'_>) {
         study: "<study> & co".into(),
         status: "completed".into(),
         config: run.config.into(),
-        version: "0.1.0".into(),
-        host: run.host.into(),
-        cpu_model: "Processor".into(),
+        version: Some("0.1.0".into()),
+        host: Some(run.host.into()),
+        cpu_model: Some("Processor".into()),
         device: "cpu".into(),
-        n_thread: 2,
+        n_thread: Some(2),
         dataset: "qm9".into(),
-        dataset_hash: "<script>alert(1)</script>".into(),
+        dataset_hash: Some("<script>alert(1)</script>".into()),
         model: "schnet".into(),
         batcher: run.batcher.into(),
         batch_size: Some(8),
         target_unit: Some("eV".into()),
         timing: "combined".into(),
         prefetch_depth: run.prefetch_depth,
-        seed_order: run.seed,
+        seed_order: Some(run.seed),
         n_step_planned: 10,
-        n_shape: 3,
-        ..RunRecord::default()
+        n_shape: Some(3),
+        ..records::run("")
     };
     let steps: Vec<StepRecord> = (1..=10)
         .map(|step| {
@@ -74,16 +76,17 @@ fn write(dir: &Path, run: &Run<'_>) {
                 run_id: run.id.into(),
                 step,
                 n_graph: run.n_graph,
+                n_output: run.n_graph,
                 n_node: 30,
                 n_edge: 600,
-                padded_n_node: 40,
-                padded_n_edge: 800,
+                n_node_padded: 40,
+                n_edge_padded: 800,
                 is_warmup: step <= 2,
                 plan_ns: Some(1_000_000),
                 collate_ns: Some(2_000_000),
                 wait_ns: (run.prefetch_depth > 0).then_some(500_000),
                 step_ns: factor * run.ms * 1_000_000,
-                ..StepRecord::default()
+                ..records::step(1)
             }
         })
         .collect();
@@ -92,7 +95,7 @@ fn write(dir: &Path, run: &Run<'_>) {
         step,
         split: split.into(),
         rmse: Some(rmse),
-        ..EvalRecord::default()
+        ..records::eval(0)
     };
     let noise = 0.001 * run.seed as f64;
     let evals = ["validation", "test"]
@@ -130,10 +133,10 @@ fn a_run_is_reduced_to_its_typical_step_without_warm_up() {
     let (times, work) = (serial.times.unwrap(), serial.work.as_ref().unwrap());
     assert_eq!((times.combined_mean, times.combined_median), (1e7, 1e7));
     assert_eq!((times.batching_mean, times.update_mean, times.update_median), (3e6, 7e6, 7e6));
-    assert_eq!((work.graphs_per_s, work.edges_per_s), (400.0, 60_000.0));
+    assert_eq!((work.outputs_per_s, work.edges_per_s), (400.0, 60_000.0));
     assert_eq!((work.node_fill, work.edge_fill), (0.75, 0.75));
-    assert_eq!(work.stretches.first(), Some(&(1.0, 1e9)), "the course has the warm-up");
-    let ends: Vec<f64> = work.stretches.iter().map(|(step, _)| *step).collect();
+    assert_eq!(serial.stretches.first(), Some(&(1.0, 1e9)), "the course has the warm-up");
+    let ends: Vec<f64> = serial.stretches.iter().map(|(step, _)| *step).collect();
     assert_eq!(ends, (1..=10).map(f64::from).collect::<Vec<_>>(), "no stretch is empty");
     let times = ahead.times.unwrap();
     assert_eq!((times.update_mean, times.update_median), (9.5e6, 9.5e6), "without waiting");
@@ -247,7 +250,7 @@ fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
 fn faults_of_results_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let error = read(&[dir.path()]).unwrap_err();
-    assert!(matches!(error, ReportError::NoTables { .. }), "{error}");
+    assert!(matches!(error, ReportError::Results(ResultsError::NoTables { .. })), "{error}");
     write(dir.path(), &Run::default());
     let twin = tempfile::tempdir().unwrap();
     write(twin.path(), &Run::default());
@@ -257,10 +260,13 @@ fn faults_of_results_are_named() {
     let bytes = std::fs::read(&steps).unwrap();
     std::fs::write(&steps, &bytes[..bytes.len() / 2]).unwrap();
     let error = read(&[dir.path()]).unwrap_err();
-    assert!(matches!(&error, ReportError::Parquet { path, .. } if *path == steps), "{error}");
+    assert!(
+        matches!(&error, ReportError::Results(ResultsError::Damaged { path, .. }) if *path == steps),
+        "{error}"
+    );
     std::fs::copy(dir.path().join("tables/evals/a.parquet"), &steps).unwrap();
     let error = read(&[dir.path()]).unwrap_err().to_string();
-    assert!(error.contains("column `step_ns`") || error.contains("column `"), "{error}");
+    assert!(error.contains("steps/a.parquet: ") && error.contains("column \"epoch\""), "{error}");
 }
 
 #[test]

@@ -6,7 +6,10 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use batchlab_core::record::{EvalRecord, MetricRecord, Record, RunRecord, StepRecord};
+use batchlab_core::record::{
+    EvalRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord,
+};
+use batchlab_testkit::records;
 use parquet::arrow::ArrowWriter;
 
 /// Nanoseconds of deciding on a batch, per real graph.
@@ -156,35 +159,35 @@ fn table<R: Record>(dir: &Path, run_id: &str, rows: &[R]) {
 fn run(run_id: &str, cell_id: &str, cell: i64, study: &Study, strategy: &Strategy) -> RunRecord {
     RunRecord {
         run_id: run_id.into(),
-        schema_version: 2,
+        schema_version: SCHEMA_VERSION,
         study: "invented".into(),
         status: "completed".into(),
         config: format!(r#"{{"batcher": {}, "model": {{"name": "schnet"}}}}"#, strategy.config),
-        version: "0.1.0".into(),
-        build_profile: "release".into(),
-        host: "invented".into(),
-        cpu_model: "no processor".into(),
+        version: Some("0.1.0".into()),
+        build_profile: Some("release".into()),
+        host: Some("invented".into()),
+        cpu_model: Some("no processor".into()),
         device: "cpu".into(),
-        n_thread: 2,
+        n_thread: Some(2),
         dataset: "invented".into(),
-        dataset_hash: "0123456789abcdef".into(),
+        dataset_hash: Some("0123456789abcdef".into()),
         model: "schnet".into(),
         batcher: strategy.name.into(),
         batch_size: Some(study.batch_size),
         target_unit: Some("eV".into()),
         timing: study.timing.into(),
         prefetch_depth: study.prefetch_depth,
-        seed_split: cell,
-        seed_order: cell,
-        seed_init: cell,
+        seed_split: Some(cell),
+        seed_order: Some(cell),
+        seed_init: Some(cell),
         n_step_planned: study.n_step * (study.n_block + 1),
-        n_step: study.n_step * (study.n_block + 1),
-        n_shape: strategy.n_shape,
+        n_step: Some(study.n_step * (study.n_block + 1)),
+        n_shape: Some(strategy.n_shape),
         cell: Some(cell_id.into()),
         repeat: Some(cell),
         is_exclusive: Some(true),
         n_attempt: Some(1),
-        ..RunRecord::default()
+        ..records::run("")
     }
 }
 
@@ -221,11 +224,12 @@ fn steps(
                 run_id: run_id.into(),
                 step: block * study.n_step + i + 1,
                 n_graph,
+                n_output: n_graph,
                 n_node: n_graph * 4,
                 n_edge: n_graph * EDGES,
-                padded_n_graph: n_graph + 1,
-                padded_n_node: n_graph * 4 + 8,
-                padded_n_edge,
+                n_graph_padded: n_graph + 1,
+                n_node_padded: n_graph * 4 + 8,
+                n_edge_padded: padded_n_edge,
                 is_new_shape: is_new || (block == 0 && i == 0),
                 is_warmup: block == 0 && i < 2,
                 plan_ns: Some(ns(plan)),
@@ -238,7 +242,7 @@ fn steps(
                 step_ns: ns(total),
                 block: Some(block),
                 turn: Some(block * 6 + place),
-                ..StepRecord::default()
+                ..records::step(1)
             });
         }
     }
@@ -256,7 +260,7 @@ fn evals(run_id: &str, study: &Study, cell: i64, place: i64) -> Vec<EvalRecord> 
                 step: i * n_step / 4,
                 split: split.into(),
                 rmse: Some(2.0 / (1 + i) as f64 + noise),
-                ..EvalRecord::default()
+                ..records::eval(0)
             });
         }
     }

@@ -78,7 +78,8 @@ impl Point {
             ("mae", eval.mae),
             ("accuracy", eval.accuracy),
         ];
-        let value = |(name, value): (&str, Option<f64>)| Some((format!("{}/{name}", eval.split), value?));
+        let value =
+            |(name, value): (&str, Option<f64>)| Some((format!("{}/{name}", eval.split), value?));
         Self {
             step: eval.step,
             duration_ns: eval.eval_ns.unwrap_or(0),

@@ -24,10 +24,8 @@ pub(super) fn republish(
     publisher.begin_anew()?;
     let path = publisher.run_folder().join("config.toml");
     let text = fs::read_to_string(&path).map_err(ResultsError::read(&path))?;
-    let sinks: Sinks = toml::from_str(&text).map_err(|error| ResultsError::Config {
-        path: path.clone(),
-        reason: error.to_string(),
-    })?;
+    let sinks: Sinks = toml::from_str(&text)
+        .map_err(|error| ResultsError::Config { path: path.clone(), reason: error.to_string() })?;
     let mut metadata = vec![("schema_version".to_owned(), SCHEMA_VERSION.to_string())];
     metadata.extend(run.version.clone().map(|version| ("batchlab_version".to_owned(), version)));
     metadata.extend(run.config_hash.clone().map(|hash| ("config_hash".to_owned(), hash)));

@@ -20,8 +20,7 @@ pub(super) fn salvage(
     recovery: Recovery<'_>,
 ) -> Result<Finding, ResultsError> {
     // From here on nobody else writes into the journal.
-    let publisher =
-        if recovery.dry_run { None } else { Some(Publisher::lock(out, run_id)?) };
+    let publisher = if recovery.dry_run { None } else { Some(Publisher::lock(out, run_id)?) };
     let path = publish::journal_at_work(out, run_id);
     if !path.exists() {
         publisher.map_or(Ok(()), |publisher| publisher.close(false))?;
@@ -115,7 +114,8 @@ impl ReadJournal {
                 sums.n_step
             );
             if !damaged.is_empty() {
-                message += &format!(", and those of {} damaged places of its journal", damaged.len());
+                message +=
+                    &format!(", and those of {} damaged places of its journal", damaged.len());
             }
             events.push(EventRecord {
                 run_id: run_id.to_owned(),

@@ -11,7 +11,8 @@ use batchlab_core::record::{
     EvalRecord, EventRecord, Record, RunRecord, StepRecord, Table, Timestamp,
 };
 use batchlab_core::sink::SinkContext;
-use batchlab_export::{read_events, to_sink, to_tensorboard};
+use batchlab_results::export::{read_events, to_sink, to_tensorboard};
+use batchlab_testkit::records;
 use parquet::arrow::ArrowWriter;
 use sink_csv::Csv;
 use sink_parquet::Parquet;
@@ -19,19 +20,20 @@ use sink_parquet::Parquet;
 fn run_rows() -> Vec<(Table, RecordBatch)> {
     let run = RunRecord {
         run_id: "a".into(),
-        started_at: Timestamp(1_700_000_000_250_000),
+        started_at: Some(Timestamp(1_700_000_000_250_000)),
         cell: Some("cell".into()),
-        ..RunRecord::default()
+        ..records::run("")
     };
     let step = |step| StepRecord {
         run_id: "a".into(),
         step,
         n_graph: 30,
+        n_output: 30,
         step_ns: 2_000_000,
         loss: if step == 3 { f64::NAN } else { 0.0 },
         learning_rate: 1e-3,
         block: Some(1),
-        ..StepRecord::default()
+        ..records::step(1)
     };
     let eval = |step, split: &str| EvalRecord {
         run_id: "a".into(),
@@ -39,10 +41,10 @@ fn run_rows() -> Vec<(Table, RecordBatch)> {
         split: split.into(),
         rmse: Some(0.5),
         mae: Some(0.25),
-        eval_ns: 4_000_000,
-        ..EvalRecord::default()
+        eval_ns: Some(4_000_000),
+        ..records::eval(0)
     };
-    let event = EventRecord { run_id: "a".into(), message: "=1".into(), ..EventRecord::default() };
+    let event = EventRecord { run_id: "a".into(), message: "=1".into(), ..records::event() };
     vec![
         (Table::Runs, RunRecord::to_batch(&[run]).unwrap()),
         (Table::Steps, StepRecord::to_batch(&[1, 2, 3].map(step)).unwrap()),

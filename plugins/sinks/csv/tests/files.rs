@@ -16,6 +16,7 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EventRecord, MetricRecord, Record, Table};
 use batchlab_core::registry::{self, Kind};
 use batchlab_core::sink::SinkContext;
+use batchlab_testkit::records;
 use batchlab_testkit::rows::rows;
 use proptest::prelude::*;
 use sink_csv::Csv;
@@ -145,7 +146,7 @@ fn null_and_empty_and_formulas_are_told_apart() {
         step,
         message: message.into(),
         payload: step.map(|_| String::new()),
-        ..EventRecord::default()
+        ..records::event()
     };
     let rows = [event("=1+1", Some(-1)), event("'=1+1", None), event("a=1, \"b\"", None)];
     let rows = EventRecord::to_batch(&rows).unwrap();
@@ -171,7 +172,7 @@ fn null_and_empty_and_formulas_are_told_apart() {
 fn no_number_is_guarded_and_none_loses_a_bit() {
     let values =
         [-0.1 - 0.2, f64::MIN_POSITIVE, -0.0, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-    let row = |value| MetricRecord { name: "-x".into(), value, ..MetricRecord::default() };
+    let row = |value| MetricRecord { name: "-x".into(), value, ..records::metric() };
     let rows = MetricRecord::to_batch(&values.map(row)).unwrap();
     let text = write(Csv::default(), Table::Metrics, &[rows]);
     let cells: Vec<&str> =
@@ -206,7 +207,7 @@ fn files_are_not_overwritten_and_stay_inside_the_folder() {
 fn rows_of_another_table_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Csv::default().open(&context(dir.path())).unwrap();
-    let rows = MetricRecord::to_batch(&[MetricRecord::default()]).unwrap();
+    let rows = MetricRecord::to_batch(&[records::metric()]).unwrap();
     let error = writer.write(Table::Steps, &rows).unwrap_err().to_string();
     assert!(error.contains("\"steps\"") && error.contains("name: Utf8, value: Float64"), "{error}");
 }

@@ -14,6 +14,7 @@ use arrow_schema::DataType;
 use batchlab_core::Sink;
 use batchlab_core::record::{MetricRecord, Record, Table};
 use batchlab_core::sink::SinkContext;
+use batchlab_testkit::records;
 use batchlab_testkit::rows::rows;
 use proptest::prelude::*;
 use sink_jsonl::{Jsonl, NOT_FINITE};
@@ -77,7 +78,7 @@ fn a_line_is_there_as_soon_as_it_is_written() {
     let mut writer = Jsonl::default().open(&context(dir.path())).unwrap();
     let path = dir.path().join("metrics/run.jsonl");
     for n in 1..4 {
-        let row = MetricRecord { name: "x".into(), value: f64::NAN, ..MetricRecord::default() };
+        let row = MetricRecord { name: "x".into(), value: f64::NAN, ..records::metric() };
         writer.write(Table::Metrics, &MetricRecord::to_batch(&[row]).unwrap()).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), n);

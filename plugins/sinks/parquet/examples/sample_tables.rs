@@ -11,6 +11,7 @@ use std::time::Instant;
 use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, MetricRecord, Record, RunRecord, StepRecord, Timestamp};
 use batchlab_core::sink::{SinkContext, WrittenFile};
+use batchlab_testkit::records;
 use sink_parquet::Parquet;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -53,7 +54,7 @@ fn write_run(dir: &Path, timing: &str, n_step: i64) -> Result<Vec<WrittenFile>, 
         split: "test".to_owned(),
         rmse: Some(0.1),
         rmse_of_mean: Some(1.0),
-        ..EvalRecord::default()
+        ..records::eval(0)
     };
     writer.write(EvalRecord::TABLE, &EvalRecord::to_batch(&[eval])?)?;
     let metric = |name: &str| MetricRecord {
@@ -66,15 +67,15 @@ fn write_run(dir: &Path, timing: &str, n_step: i64) -> Result<Vec<WrittenFile>, 
     writer.write(MetricRecord::TABLE, &MetricRecord::to_batch(&metrics)?)?;
     let run = RunRecord {
         run_id,
-        started_at: Timestamp(1_790_000_000_000_000),
-        finished_at: Timestamp(1_790_000_060_000_000),
+        started_at: Some(Timestamp(1_790_000_000_000_000)),
+        finished_at: Some(Timestamp(1_790_000_060_000_000)),
         status: "completed".to_owned(),
         config: r#"{"training": {"learning_rate": 0.001}}"#.to_owned(),
         batcher: "dynamic-64".to_owned(),
         batch_size: Some(32),
         timing: timing.to_owned(),
-        n_step,
-        ..RunRecord::default()
+        n_step: Some(n_step),
+        ..records::run("")
     };
     writer.write(RunRecord::TABLE, &RunRecord::to_batch(&[run])?)?;
     Ok(writer.finish()?)
@@ -94,11 +95,13 @@ fn step_row(run_id: &str, timing: &str, step: i64, noise: &mut Noise) -> StepRec
         step,
         epoch: step / 3_600,
         n_graph,
+        n_output: n_graph,
         n_node,
         n_edge,
-        padded_n_graph: 32,
-        padded_n_node: (n_node / 64 + 1) * 64,
-        padded_n_edge: (n_edge / 64 + 1) * 64,
+        n_graph_padded: 32,
+        n_output_padded: 32,
+        n_node_padded: (n_node / 64 + 1) * 64,
+        n_edge_padded: (n_edge / 64 + 1) * 64,
         shape_id: n_edge / 64 % 200,
         is_new_shape: step < 200,
         is_warmup: step < 20,

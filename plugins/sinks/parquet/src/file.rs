@@ -161,6 +161,8 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> SinkError + '_ {
 mod tests {
     use batchlab_core::record::{MetricRecord, Record};
 
+    use batchlab_testkit::records;
+
     use super::*;
 
     #[test]
@@ -193,7 +195,7 @@ mod tests {
         let path = PathBuf::from("metrics/run.parquet");
         let options = Parquet::default();
         let mut file = TableFile::new(Table::Metrics, options, &[], path, full).unwrap();
-        let rows = vec![MetricRecord::default(); 10];
+        let rows = vec![records::metric(); 10];
         file.write(&MetricRecord::to_batch(&rows).unwrap()).unwrap();
         let error = file.finish().unwrap_err();
         let SinkError::Io { path, source } = error else { panic!("{error}") };

@@ -14,6 +14,7 @@ use batchlab_core::record::{
 use batchlab_core::registry::{self, Kind};
 use batchlab_core::sink::{SinkContext, WrittenFile};
 use batchlab_core::{RecordWriter, Sink, SinkError};
+use batchlab_testkit::records;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
@@ -43,7 +44,7 @@ fn steps(run_id: &str, range: std::ops::Range<i64>) -> Vec<StepRecord> {
         plan_ns: (step % 3 == 0).then_some(step * 10),
         step_ns: step * 1000 + 7,
         loss: 1.0 / step as f64,
-        ..StepRecord::default()
+        ..records::step(1)
     };
     range.map(row).collect()
 }
@@ -85,23 +86,23 @@ fn rows_of_all_tables_come_back_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
     let run = RunRecord {
         run_id: "a".into(),
-        started_at: Timestamp(1_790_000_000_123_456),
+        started_at: Some(Timestamp(1_790_000_000_123_456)),
         config: "{\"seed\": 1}".repeat(1000),
         target_mean: Some(f64::MIN_POSITIVE),
         git_dirty: Some(true),
-        n_parameter: i64::MAX,
-        ..RunRecord::default()
+        n_parameter: Some(i64::MAX),
+        ..records::run("")
     };
-    let eval = EvalRecord { run_id: "a".into(), loss: f64::NAN, ..EvalRecord::default() };
+    let eval = EvalRecord { run_id: "a".into(), loss: Some(f64::NAN), ..records::eval(0) };
     let events = [None, Some(i64::MIN)].map(|step| EventRecord {
         run_id: "a".into(),
-        at: Timestamp(-1),
+        at: Some(Timestamp(-1)),
         step,
         kind: "note".into(),
         message: "ångström \"quoted\"\n".into(),
         payload: None,
     });
-    let metric = MetricRecord { value: -0.0, ..MetricRecord::default() };
+    let metric = MetricRecord { value: -0.0, ..records::metric() };
     let steps = steps("a", 1..100);
 
     let mut writer = Parquet::default().open(&context(dir.path(), "a")).unwrap();
@@ -277,7 +278,7 @@ fn a_run_identifier_stays_inside_the_folder() {
 fn rows_of_another_table_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = Parquet::default().open(&context(dir.path(), "a")).unwrap();
-    let rows = MetricRecord::to_batch(&[MetricRecord::default()]).unwrap();
+    let rows = MetricRecord::to_batch(&[records::metric()]).unwrap();
     let error = writer.write(Table::Steps, &rows).unwrap_err().to_string();
     assert!(error.contains("\"steps\"") && error.contains("a.parquet"), "{error}");
     assert!(error.contains("name: Utf8, value: Float64"), "{error}");
