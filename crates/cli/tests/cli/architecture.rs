@@ -70,6 +70,14 @@ fn the_core_knows_nothing_of_ours_and_the_experiment_only_core_and_config() {
     assert_eq!(ours("batchlab-config"), ["batchlab-core"]);
     assert_eq!(ours("batchlab-experiment"), ["batchlab-config", "batchlab-core"]);
     assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
+    assert_eq!(ours("batchlab-draw"), Vec::<String>::new());
+}
+
+#[test]
+fn published_results_of_others_are_no_part_of_the_program() {
+    for (package, (normal, dev)) in dependencies() {
+        assert!(!normal.iter().chain(&dev).any(|d| d == "batchlab-published"), "{package}");
+    }
 }
 
 #[test]

@@ -56,14 +56,13 @@ fn panel(
         svg.text(*x, bottom + 18.0, Anchor::Middle, "grey", &size_name(*size));
     }
     for (place, label) in labels.iter().enumerate() {
-        let at = |forecast: &&&Forecast, size: &Option<u32>| {
-            forecast.label == *label && forecast.batch_size == *size
-        };
-        let points = middles.iter().zip(&sizes).filter_map(|(x, size)| {
-            let forecast = section.forecasts.iter().find(|forecast| at(forecast, size))?;
-            Some((*x, percent.pixel(100.0 * fill(forecast)?)))
+        let of_label = section.forecasts.iter().filter(|forecast| forecast.label == *label);
+        let points = of_label.filter_map(|forecast| {
+            let column = sizes.iter().position(|size| *size == forecast.batch_size)?;
+            Some((middles[column], percent.pixel(100.0 * fill(forecast)?)))
         });
-        let points: Vec<(f64, f64)> = points.collect();
+        let mut points: Vec<(f64, f64)> = points.collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
         if points.len() > 1 {
             svg.path(&points, place);
         }

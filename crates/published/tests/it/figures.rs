@@ -6,7 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
