@@ -151,8 +151,7 @@ macro_rules! batcher_options {
             /// evenly, so that batches differ by at most one.
             pub n_output: std::num::NonZeroU32,
             $($before)*
-            /// Whether groups, and what is drawn for them, are formed anew in every epoch, or once
-            /// before training.
+            /// Whether groups are formed anew in every epoch, or once before training.
             #[serde(default)]
             pub composition: $crate::grouping::Composition,
             /// What the batch is padded to.

@@ -21,7 +21,8 @@ batchlab_core::batcher_options! {
     /// `NeighborLoader`: every node that is reached for the first time in a hop draws at most
     /// `fan_out[hop]` of its incoming edges, uniformly and without replacement; a node draws once, so
     /// those of the last hop receive no edge. A self loop is an edge like any other. Evaluations sample
-    /// too, always alike for one seed; fan-outs that no in-degree exceeds make them exact.
+    /// too, always alike for one seed; fan-outs that no in-degree exceeds make them exact. Groups of
+    /// fixed composition keep their neighbours.
     pub struct Neighbor with NodeOptions {
         /// Largest number of incoming edges that are drawn for a node, hop by hop, beginning at the
         /// outputs; at least one hop.
