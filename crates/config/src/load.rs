@@ -11,6 +11,7 @@ use toml::de::DeTable;
 use crate::component::{Parts, evaluation_batcher, required, sinks};
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
+use crate::study::STUDY_KEYS;
 use crate::{Config, Evaluation, Timing, compatibility};
 
 /// A configuration that has passed every check that needs no data.
@@ -149,18 +150,6 @@ fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
         )
         .help("`batchlab sweep` trains all that a study names; with --dry-run it only checks"))
 }
-
-/// Keys that a study has and a run has not.
-pub(crate) const STUDY_KEYS: [&str; 8] = [
-    "datasets",
-    "models",
-    "batchers",
-    "batch_sizes",
-    "repeats",
-    "vary_seeds",
-    "variants",
-    "blocks",
-];
 
 /// Rules between fields.
 fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<(), Diagnostic> {

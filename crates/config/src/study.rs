@@ -41,8 +41,8 @@ use crate::load::parse;
 use crate::strategy::{self, Presets};
 use crate::{Diagnostic, LoadedConfig};
 pub use blocks::Blocks;
-pub(crate) use grid::Grid;
 use grid::SeedName;
+pub(crate) use grid::{Grid, STUDY_KEYS};
 
 /// The lists whose product is the study.
 #[derive(Debug)]

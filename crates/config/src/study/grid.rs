@@ -47,6 +47,18 @@ pub(crate) struct Grid {
     pub(super) blocks: Blocks,
 }
 
+/// Keys that a study has and a run has not.
+pub(crate) const STUDY_KEYS: [&str; 8] = [
+    "datasets",
+    "models",
+    "batchers",
+    "batch_sizes",
+    "repeats",
+    "vary_seeds",
+    "variants",
+    "blocks",
+];
+
 /// The keys of a run.
 pub(super) const RUN_KEYS: [&str; 9] =
     ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];

@@ -1,7 +1,7 @@
 //! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for a variant each.
 
+use super::grid::STUDY_KEYS;
 use crate::Diagnostic;
-use crate::load::STUDY_KEYS;
 
 /// Keys of a study whose value is a list.
 const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];

@@ -10,10 +10,10 @@ use serde::de::IntoDeserializer;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::grid::{Grid, RUN_KEYS};
+use super::grid::{Grid, RUN_KEYS, STUDY_KEYS};
 use super::overrides::Overrides;
 use super::{Choice, StudyFile, Variant};
-use crate::load::{STUDY_KEYS, read_text};
+use crate::load::read_text;
 use crate::source::Source;
 use crate::strategy::{self, Presets};
 use crate::{Diagnostic, component};
