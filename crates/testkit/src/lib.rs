@@ -6,6 +6,8 @@
 #![allow(clippy::print_stderr, reason = "measured errors are seen in the test log")]
 #![allow(clippy::missing_panics_doc, reason = "a check reports a broken contract by a panic")]
 
+use std::path::{Path, PathBuf};
+
 pub mod batcher;
 pub mod conformance;
 pub mod damage;
@@ -18,8 +20,6 @@ pub mod nodes;
 pub mod records;
 pub mod rows;
 pub mod two_nodes;
-
-use std::path::{Path, PathBuf};
 
 /// A real file for tests of readers; `fixtures/README.md` names them.
 #[must_use]
