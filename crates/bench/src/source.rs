@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use batcher_dynamic::Dynamic;
 use batcher_static::Static;
 use batchlab_core::{
-    BatchBuffer, BatchContext, BatchPlan, BatchStream, Batcher, Graphs, Needs, Purpose, collate,
+    BatchBuffer, BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, Graphs, Purpose,
+    collate,
 };
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -41,13 +42,13 @@ pub enum Fields {
 impl Fields {
     /// As the contract names them.
     #[must_use]
-    pub fn needs(self) -> Needs {
-        Needs {
+    pub fn needs(self) -> BatchFields {
+        BatchFields {
             node_class: true,
             distance: true,
             sender_order: self != Self::Schnet,
             displacement: self == Self::Displacement,
-            ..Needs::default()
+            ..BatchFields::default()
         }
     }
 }
@@ -55,7 +56,7 @@ impl Fields {
 /// Plans and collates batch after batch, in the order of training.
 pub struct Source<'a> {
     graphs: &'a Graphs,
-    needs: Needs,
+    needs: BatchFields,
     stream: Box<dyn BatchStream>,
     /// The plan of the last batch.
     pub plan: BatchPlan,

@@ -42,8 +42,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         tell(&report, arguments);
     }
-    let is_stuck = |patient: &CrashedRun| matches!(patient.finding, Finding::Stuck { .. });
-    let is_damaged = |patient: &CrashedRun| match &patient.finding {
+    let is_stuck = |run: &CrashedRun| matches!(run.finding, Finding::Stuck { .. });
+    let is_damaged = |run: &CrashedRun| match &run.finding {
         Finding::Unreadable { .. } => true,
         Finding::Salvaged(salvage) => salvage.damaged_journal.is_some(),
         _ => false,

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::trained::{Choice, Judged};
 use crate::unit;
 
-/// Judge a trained model, with any batcher, on the run's data or on others.
+/// TrainedModel a trained model, with any batcher, on the run's data or on others.
 ///
 /// Errors are in the unit of the target, scaled as in training. With the run's own data and batcher they
 /// are those that the run recorded itself. docs/export.md says more.

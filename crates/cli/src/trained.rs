@@ -9,7 +9,7 @@ use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
 use batchlab_results::publish;
 use batchlab_run::checkpoint::{self, Checkpoint};
-use batchlab_run::{Cache, Judge, Judgement, OtherData, Part};
+use batchlab_run::{Cache, ModelEvaluation, OtherData, Part, TrainedModel};
 
 use crate::data::source::named;
 use crate::engine::Engine;
@@ -42,9 +42,9 @@ pub(crate) struct Choice {
 
 /// What came of a choice.
 pub(crate) struct Judged {
-    pub(crate) judge: Judge,
+    pub(crate) judge: TrainedModel,
     pub(crate) part: Part,
-    pub(crate) judgement: Judgement,
+    pub(crate) judgement: ModelEvaluation,
 }
 
 impl Choice {
@@ -55,7 +55,7 @@ impl Choice {
         let checkpoint = read(&self.trained)?;
         let cache = Cache::from_environment();
         let device = self.engine.device.as_deref();
-        let mut judge = Judge::open(&checkpoint, other.as_ref(), device, &cache, &())?;
+        let mut judge = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &())?;
         let batcher = self.batcher(&judge)?;
         let judgement = judge.judge(part, batcher.as_deref())?;
         Ok(Judged { judge, part, judgement })
@@ -77,7 +77,7 @@ impl Choice {
         })
     }
 
-    fn batcher(&self, judge: &Judge) -> Result<Option<Box<dyn Batcher>>> {
+    fn batcher(&self, judge: &TrainedModel) -> Result<Option<Box<dyn Batcher>>> {
         let Some(text) = &self.batcher else { return Ok(None) };
         // As many graphs in a batch as in the run's own evaluations.
         let size = BatchSize::try_from(judge.evaluation_batcher().batch_size().unwrap_or(64))?;

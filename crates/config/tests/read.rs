@@ -8,8 +8,8 @@ use std::path::Path;
 use batchlab_config::{Config, LoadedConfig, StudyFile, strategy};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{
-    BatchContext, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs, Level,
-    LoadContext, Model, ModelContext, ModelError, Needs, Provides, RecordWriter, Sink, SinkError,
+    BatchContext, BatchFields, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs,
+    Level, LoadContext, Model, ModelContext, ModelError, Provides, RecordWriter, Sink, SinkError,
     Trainer, View,
 };
 use schemars::JsonSchema;
@@ -83,8 +83,8 @@ struct Untrained {
 
 #[typetag::serde(name = "untrained")]
 impl Model for Untrained {
-    fn needs(&self) -> Needs {
-        Needs::default()
+    fn needs(&self) -> BatchFields {
+        BatchFields::default()
     }
     fn open(&self, _: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         Err(ModelError::Options("never opened".to_owned()))

@@ -132,7 +132,7 @@ pub trait BatchStream: Send {
 
     /// Numbers worth keeping, such as an estimated budget, as (name, value); they are written to
     /// the table `metrics` once, after opening.
-    fn facts(&self) -> Vec<(String, f64)> {
+    fn metrics(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 

@@ -2,7 +2,7 @@
 
 use aligned_vec::{AVec, ConstAlign};
 
-use crate::collate::Needs;
+use crate::collate::BatchFields;
 use crate::graphs::Level;
 use crate::plan::Shape;
 
@@ -129,7 +129,7 @@ impl Scratch {
 ///
 /// ```
 /// use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
-/// use batchlab_core::{BatchBuffer, BatchPlan, GraphSize, Level, Needs, Shape, collate};
+/// use batchlab_core::{BatchBuffer, BatchPlan, GraphSize, Level, BatchFields, Shape, collate};
 ///
 /// // Two complete graphs of 2 and 3 nodes, padded to 8 nodes, 10 edges and 3 graphs.
 /// let many = ManyGraphs::new(&[2, 3], Edges::FullyConnected)?;
@@ -141,7 +141,7 @@ impl Scratch {
 /// plan.shape = Shape { n_node: 8, n_edge: 10, n_graph: 3, n_output: 3 };
 ///
 /// let mut buffer = BatchBuffer::new();
-/// collate(&graphs, &plan, Needs::default(), &mut buffer)?;
+/// collate(&graphs, &plan, BatchFields::default(), &mut buffer)?;
 /// let batch = buffer.batch();
 /// assert_eq!(batch.receiver, [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
 /// assert_eq!(batch.sender, [1, 0, 3, 4, 2, 4, 2, 3, 5, 5]);
@@ -183,7 +183,12 @@ impl BatchBuffer {
 
     /// Bytes that a batch of this shape takes.
     #[must_use]
-    pub fn n_byte(level: Level, shape: Shape, needs: Needs, node_feature_width: usize) -> usize {
+    pub fn n_byte(
+        level: Level,
+        shape: Shape,
+        needs: BatchFields,
+        node_feature_width: usize,
+    ) -> usize {
         4 * lengths(level, shape, needs, node_feature_width).n_word()
     }
 
@@ -193,7 +198,7 @@ impl BatchBuffer {
         level: Level,
         shape: Shape,
         real: Shape,
-        needs: Needs,
+        needs: BatchFields,
         node_feature_width: usize,
     ) -> Columns<'_> {
         self.level = level;
@@ -216,7 +221,7 @@ impl Default for BatchBuffer {
     }
 }
 
-fn lengths(level: Level, shape: Shape, needs: Needs, node_feature_width: usize) -> Lengths {
+fn lengths(level: Level, shape: Shape, needs: BatchFields, node_feature_width: usize) -> Lengths {
     let [n_node, n_edge, n_graph, n_output] =
         [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output].map(|n| n as usize);
     let when = |needed: bool, length: usize| if needed { length } else { 0 };

@@ -15,7 +15,7 @@ use crate::plan::{BatchPlan, Shape};
     clippy::struct_excessive_bools,
     reason = "a set of independent fields, each named where it is asked for"
 )]
-pub struct Needs {
+pub struct BatchFields {
     /// `node_class`.
     pub node_class: bool,
     /// `node_feature`.
@@ -30,7 +30,7 @@ pub struct Needs {
     pub sender_order: bool,
 }
 
-impl Needs {
+impl BatchFields {
     /// The first field that is needed but not `provided`.
     #[must_use]
     pub fn missing_from(self, provided: Self) -> Option<&'static str> {
@@ -56,7 +56,7 @@ impl Needs {
 pub fn collate(
     graphs: &Graphs,
     plan: &BatchPlan,
-    needs: Needs,
+    needs: BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
     if let Some(missing) = needs.missing_from(graphs.fields()) {

@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use crate::graphs::{Graphs, Level};
 use crate::progress::Progress;
-use crate::{DatasetError, Needs};
+use crate::{BatchFields, DatasetError};
 
 /// A description of a data set, selected by `[dataset] name = "..."`.
 ///
@@ -71,7 +71,7 @@ pub struct Provides {
     /// Many graphs, or one large one.
     pub level: Level,
     /// The fields that [`collate`](crate::collate()) can deliver.
-    pub fields: Needs,
+    pub fields: BatchFields,
     /// Whether there is a target to train on.
     pub target: bool,
 }

@@ -1,7 +1,7 @@
 //! Bytes that a batch takes.
 
 use crate::buffer::BatchBuffer;
-use crate::collate::Needs;
+use crate::collate::BatchFields;
 use crate::graphs::{GraphSize, Level};
 use crate::plan::Shape;
 
@@ -25,14 +25,14 @@ pub struct Footprint {
 impl Default for Footprint {
     /// Of a model that needs no optional field.
     fn default() -> Self {
-        Self::of_batch(Needs::default(), 0)
+        Self::of_batch(BatchFields::default(), 0)
     }
 }
 
 impl Footprint {
     /// Of batches with these fields, `node_feature_width` features per node.
     #[must_use]
-    pub fn of_batch(needs: Needs, node_feature_width: usize) -> Self {
+    pub fn of_batch(needs: BatchFields, node_feature_width: usize) -> Self {
         let n_byte = |[n_graph, n_node, n_edge]: [u32; 3]| {
             let shape = Shape { n_node, n_edge, n_graph, n_output: n_graph };
             BatchBuffer::n_byte(Level::Graphs, shape, needs, node_feature_width) as u64
@@ -78,7 +78,7 @@ mod tests {
             distance: bool, sender_order: bool, width in 0_usize..40,
         ) {
             let needs =
-                Needs { distance, sender_order, node_feature: width > 0, ..Needs::default() };
+                BatchFields { distance, sender_order, node_feature: width > 0, ..BatchFields::default() };
             let shape = Shape { n_node, n_edge, n_graph, n_output: n_graph };
             let exact = BatchBuffer::n_byte(Level::Graphs, shape, needs, width) as u64;
             let bound = Footprint::of_batch(needs, width).n_byte(shape);

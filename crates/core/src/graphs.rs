@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::DatasetError;
-use crate::collate::Needs;
+use crate::collate::BatchFields;
 
 pub use many::{Edges, ManyGraphs, StoredEdges};
 pub use one::OneGraph;
@@ -173,7 +173,7 @@ impl Graphs {
 
     /// The fields that [`collate`](crate::collate()) can deliver.
     #[must_use]
-    pub fn fields(&self) -> Needs {
+    pub fn fields(&self) -> BatchFields {
         let edges = match &self.topology {
             Topology::Many(many) => Some(many.edges()),
             Topology::One(_) => None,
@@ -187,7 +187,7 @@ impl Graphs {
             ),
             Some(Edges::Counted(_)) | None => (false, false),
         };
-        Needs {
+        BatchFields {
             node_class: self.node_class.is_some(),
             node_feature: self.node_feature.is_some(),
             distance,

@@ -31,11 +31,11 @@ pub enum Composition {
 pub enum EpochBoundary {
     /// The group goes on with graphs of the next epoch, as in the study.
     #[default]
-    // Recorded configurations and checkpoints hold the older words.
-    #[serde(rename = "straddle", alias = "carry-over")]
+    // Configurations that earlier versions recorded hold the words `straddle` and `flush`.
+    #[serde(rename = "carry-over", alias = "straddle")]
     CarryOver,
     /// The group is delivered as it is.
-    #[serde(rename = "flush", alias = "emit-partial")]
+    #[serde(rename = "emit-partial", alias = "flush")]
     EmitPartial,
 }
 
@@ -102,8 +102,8 @@ pub trait Grouping: Send {
     /// Forgets everything and starts with these graphs pending.
     fn restore(&mut self, carried: &[GraphSize]);
 
-    /// Numbers worth keeping; see [`BatchStream::facts`].
-    fn facts(&self) -> Vec<(String, f64)> {
+    /// Numbers worth keeping; see [`BatchStream::metrics`].
+    fn metrics(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 }
@@ -155,8 +155,14 @@ pub fn open_groups<G: Grouping + 'static>(
     if fixed {
         former.boundary = EpochBoundary::EmitPartial;
         let groups = former.one_epoch()?;
-        let facts = former.grouping.facts();
-        return Ok(Box::new(FixedStream::new(groups, former.ctx, padding, facts, options.events)));
+        let metrics = former.grouping.metrics();
+        return Ok(Box::new(FixedStream::new(
+            groups,
+            former.ctx,
+            padding,
+            metrics,
+            options.events,
+        )));
     }
     former.start_epoch(0, &[]);
     Ok(Box::new(GroupStream { former, padding, events: options.events }))
@@ -323,8 +329,8 @@ impl<G: Grouping> BatchStream for GroupStream<G> {
         Ok(())
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
-        self.former.grouping.facts()
+    fn metrics(&self) -> Vec<(String, f64)> {
+        self.former.grouping.metrics()
     }
 
     fn take_events(&mut self) -> Vec<BatchEvent> {
@@ -339,7 +345,7 @@ struct FixedStream {
     groups: Vec<Vec<GraphSize>>,
     order: Vec<u32>,
     cursor: Cursor,
-    facts: Vec<(String, f64)>,
+    metrics: Vec<(String, f64)>,
     events: Vec<BatchEvent>,
 }
 
@@ -348,11 +354,11 @@ impl FixedStream {
         groups: Vec<Vec<GraphSize>>,
         ctx: BatchContext,
         padding: PaddingRule,
-        facts: Vec<(String, f64)>,
+        metrics: Vec<(String, f64)>,
         events: Vec<BatchEvent>,
     ) -> Self {
         let order = ctx.batch_permutation(0, groups.len());
-        Self { ctx, padding, groups, order, cursor: Cursor::default(), facts, events }
+        Self { ctx, padding, groups, order, cursor: Cursor::default(), metrics, events }
     }
 }
 
@@ -366,7 +372,7 @@ impl BatchStream for FixedStream {
         let group = self.order[self.cursor.batch as usize];
         self.cursor.batch += 1;
         write_plan(plan, &self.groups[group as usize], &self.padding, &self.cursor);
-        plan.recipe = Some(u64::from(group));
+        plan.cache_key = Some(u64::from(group));
         Ok(true)
     }
 
@@ -385,8 +391,8 @@ impl BatchStream for FixedStream {
         Ok(())
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
-        self.facts.clone()
+    fn metrics(&self) -> Vec<(String, f64)> {
+        self.metrics.clone()
     }
 
     fn take_events(&mut self) -> Vec<BatchEvent> {

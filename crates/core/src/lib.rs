@@ -45,7 +45,7 @@ pub mod weighting;
 
 pub use batcher::{BatchContext, BatchEvent, BatchStream, Batcher, Purpose};
 pub use buffer::{BatchBuffer, PaddedBatch};
-pub use collate::{Needs, collate};
+pub use collate::{BatchFields, collate};
 pub use dataset::{Dataset, LoadContext, Provides};
 pub use edge_rule::EdgeRule;
 pub use error::{BatcherError, CollateError, DatasetError, ModelError, SinkError};

@@ -185,7 +185,7 @@ impl Limits {
 
     /// The estimated or given limits as numbers worth keeping.
     #[must_use]
-    pub fn facts(&self) -> Vec<(String, f64)> {
+    pub fn metrics(&self) -> Vec<(String, f64)> {
         let limits = [
             ("budget_n_node", self.n_node.map(f64::from)),
             ("budget_n_edge", self.n_edge.map(f64::from)),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::collate::Needs;
+use crate::collate::BatchFields;
 use crate::graphs::Level;
 use crate::{ModelError, PaddedBatch};
 
@@ -13,7 +13,7 @@ use crate::{ModelError, PaddedBatch};
 #[typetag::serde(tag = "name")]
 pub trait Model: std::fmt::Debug + Send + Sync {
     /// What a batch must contain. Nothing else is copied.
-    fn needs(&self) -> Needs;
+    fn needs(&self) -> BatchFields;
 
     /// Whether the model predicts for many graphs, or for the nodes of one. Called before data are
     /// loaded, to refuse components that do not fit.

@@ -70,7 +70,7 @@ impl Grouping for NextFit {
         self.pending.extend_from_slice(carried);
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
-        self.limits.facts()
+    fn metrics(&self) -> Vec<(String, f64)> {
+        self.limits.metrics()
     }
 }

@@ -5,7 +5,7 @@
 //! exactly once per epoch.
 //!
 //! Groups are drawn at random, or computed beforehand ([`OutputGroups`]). Groups that stay the same
-//! are written once, when the stream opens, and come back with a recipe, so that each is collated
+//! are written once, when the stream opens, and come back with a cache key, so that each is collated
 //! once.
 
 mod chosen;
@@ -251,7 +251,7 @@ impl OutputPadding {
         }
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
+    fn metrics(&self) -> Vec<(String, f64)> {
         if self.padding != Padding::Constant {
             return Vec::new();
         }

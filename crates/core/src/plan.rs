@@ -91,7 +91,7 @@ pub struct BatchPlan {
     /// Size after padding.
     pub shape: Shape,
     /// Equal for equal plans of one stream: such batches may be collated once and kept.
-    pub recipe: Option<u64>,
+    pub cache_key: Option<u64>,
     /// State of the stream after this batch.
     pub cursor: Cursor,
 }
@@ -109,7 +109,7 @@ impl BatchPlan {
         self.listed.weight.clear();
         self.real = Shape::default();
         self.shape = Shape::default();
-        self.recipe = None;
+        self.cache_key = None;
     }
 
     /// Appends one graph and counts it in [`BatchPlan::real`].

@@ -11,12 +11,13 @@ use batchlab_core::graphs::{
 };
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::{
-    BatchBuffer, BatchPlan, CollateError, GraphSize, Level, Needs, PaddedBatch, Shape, collate,
+    BatchBuffer, BatchFields, BatchPlan, CollateError, GraphSize, Level, PaddedBatch, Shape,
+    collate,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
 
-const ALL: Needs = Needs {
+const ALL: BatchFields = BatchFields {
     node_class: true,
     node_feature: false,
     distance: true,
@@ -233,7 +234,7 @@ proptest! {
         plan.output_weight = vec![2.0, 0.5];
         plan.edges = EdgeSelection::Induced;
         plan.shape = Shape { n_node: 12 + spare, n_edge: 70, n_graph: 2, n_output: 2 + spare };
-        let needs = Needs { edge_weight: true, sender_order: true, ..Needs::default() };
+        let needs = BatchFields { edge_weight: true, sender_order: true, ..BatchFields::default() };
         let mut buffer = BatchBuffer::new();
         collate(&graphs, &plan, needs, &mut buffer).unwrap();
         let batch = buffer.batch();
@@ -277,22 +278,22 @@ fn fields_do_not_depend_on_each_other() {
     }
     plan.shape = Shape { n_node: 20, n_edge: 99, n_graph: 4, n_output: 4 };
     let (mut every, mut one) = (BatchBuffer::new(), BatchBuffer::new());
-    collate(&graphs, &plan, Needs { node_class: false, ..ALL }, &mut every).unwrap();
+    collate(&graphs, &plan, BatchFields { node_class: false, ..ALL }, &mut every).unwrap();
     let every = every.batch();
-    let mut only = |needs: Needs, check: &dyn Fn(&PaddedBatch<'_>)| {
+    let mut only = |needs: BatchFields, check: &dyn Fn(&PaddedBatch<'_>)| {
         collate(&graphs, &plan, needs, &mut one).unwrap();
         assert_eq!((one.batch().sender, one.batch().receiver), (every.sender, every.receiver));
         check(&one.batch());
     };
-    only(Needs { distance: true, ..Needs::default() }, &|b| {
+    only(BatchFields { distance: true, ..BatchFields::default() }, &|b| {
         assert_eq!(b.distance, every.distance);
         assert!(b.displacement.is_empty() && b.sender_order.is_empty());
     });
-    only(Needs { displacement: true, ..Needs::default() }, &|b| {
+    only(BatchFields { displacement: true, ..BatchFields::default() }, &|b| {
         assert_eq!(b.displacement, every.displacement);
         assert!(b.distance.is_empty());
     });
-    only(Needs { sender_order: true, ..Needs::default() }, &|b| {
+    only(BatchFields { sender_order: true, ..BatchFields::default() }, &|b| {
         assert_eq!((b.sender_order, b.sender_offset), (every.sender_order, every.sender_offset));
     });
 }
@@ -345,6 +346,7 @@ fn sizes_alone_cannot_be_collated() {
     let mut plan = BatchPlan::default();
     plan.push_graph(GraphSize { id: 0, n_node: 2, n_edge: 2 });
     plan.shape = plan.real;
-    let error = collate(&graphs, &plan, Needs::default(), &mut BatchBuffer::new()).unwrap_err();
+    let error =
+        collate(&graphs, &plan, BatchFields::default(), &mut BatchBuffer::new()).unwrap_err();
     assert!(error.to_string().contains("can be planned but not trained on"), "{error}");
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 use batchlab_core::graphs::OneGraph;
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::{
-    BatchBuffer, BatchContext, BatchPlan, Batcher, BatcherError, Level, Needs, Purpose, Shape, View,
+    BatchBuffer, BatchContext, BatchFields, BatchPlan, Batcher, BatcherError, Level, Purpose,
+    Shape, View,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -23,7 +24,7 @@ pub struct Options {
     /// Seed of the order, as in the run.
     pub seed: u64,
     /// The fields that a batch holds, for its size in memory.
-    pub needs: Needs,
+    pub needs: BatchFields,
     /// Width of node features, for its size in memory.
     pub node_feature_width: usize,
     /// Members (graphs, or nodes with their context) that may be put into batches; after so many,
@@ -191,7 +192,7 @@ fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forec
         prepare_ns,
         plan_ns_per_step: plan_ns as f64 / n_plan.max(1) as f64,
         shuffle: passes.shuffle(),
-        facts: stream.facts(),
+        facts: stream.metrics(),
         frequent_shapes: census.iter().take(N_FREQUENT).map(share).collect(),
         totals,
         census,

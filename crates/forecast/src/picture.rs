@@ -7,7 +7,7 @@ mod shapes;
 use batchlab_draw::{Anchor, Svg};
 
 use crate::Forecast;
-pub use distributions::{Panel, Portrait, portraits};
+pub use distributions::{DatasetSummary, Panel, summaries};
 
 /// The strategies of one data set.
 pub struct Section<'a> {

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use batchlab_core::{
-    BatchContext, BatchPlan, BatchStream, Batcher, BatcherError, Cursor, GraphSize, Level, Needs,
-    View,
+    BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, BatcherError, Cursor, GraphSize,
+    Level, View,
 };
 use batchlab_forecast::census::Method;
 use batchlab_forecast::{Forecast, Options, forecast, forecast_all};
@@ -82,7 +82,7 @@ fn options(n_step: u64) -> Options {
     Options {
         n_step,
         seed: 0,
-        needs: Needs::default(),
+        needs: BatchFields::default(),
         node_feature_width: 0,
         max_member: Options::MAX_MEMBER,
     }

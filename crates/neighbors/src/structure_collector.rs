@@ -1,7 +1,7 @@
 //! A whole data set of structures, as the columnar store keeps it.
 
 use batchlab_core::graphs::{ManyGraphs, NodeClass, Topology};
-use batchlab_core::{DatasetError, EdgeRule, Graphs, Needs};
+use batchlab_core::{BatchFields, DatasetError, EdgeRule, Graphs};
 
 use crate::{EdgeCollector, NeighborError};
 
@@ -38,13 +38,13 @@ impl StructureCollector {
     /// What batches of the finished data set can hold, the same for every rule: implied edges are
     /// measured in the batch, stored ones when they are made.
     #[must_use]
-    pub fn fields() -> Needs {
-        Needs {
+    pub fn fields() -> BatchFields {
+        BatchFields {
             node_class: true,
             distance: true,
             displacement: true,
             sender_order: true,
-            ..Needs::default()
+            ..BatchFields::default()
         }
     }
 

@@ -23,7 +23,7 @@ use crate::read::Run;
 use crate::setting::{Setting, batchers, size_name};
 use crate::what_if::WhatIf;
 
-pub use tests_of_errors::{Comparison, compare_errors};
+pub use tests_of_errors::{ErrorComparison, compare_errors};
 
 /// One figure: panels that are read together.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -32,14 +32,14 @@ pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Comparison, Curve, Curves, Figure, Heat, Panel, Plot, Point, Scale, Series, Stack,
-    Stacks, compare_errors,
+    Cell, Chart, Curve, Curves, ErrorComparison, Figure, Heat, Panel, Plot, Point, Scale, Series,
+    Stack, Stacks, compare_errors,
 };
 pub use options::Options;
 pub use page::html;
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
-pub use verdict::{Measure, Rival, Standing, Unit, Verdict, sentence, verdicts};
+pub use verdict::{Comparison, Measure, Significance, Unit, Verdict, sentence, verdicts};
 
 pub use what_if::{Candidate, WhatIf, what_ifs};
 

@@ -9,7 +9,7 @@ use batchlab_draw::{Ground, colors, escaped, text_sizes};
 use crate::draw;
 use crate::figures::{Figure, Panel};
 use crate::setting::size_name;
-use crate::verdict::{Standing, Verdict, sentence};
+use crate::verdict::{Significance, Verdict, sentence};
 use crate::{Report, Results};
 
 const LAYOUT: &str = include_str!("page/layout.css");
@@ -127,25 +127,25 @@ fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
          <th>measured by</th><th></th></tr>",
     );
     for verdict in verdicts {
-        for rival in &verdict.rivals {
-            let interval = rival
+        for comparison in &verdict.comparisons {
+            let interval = comparison
                 .interval
                 .map_or_else(|| "–".to_owned(), |(low, high)| format!("{low:.3} to {high:.3}"));
-            let standing = match rival.standing {
-                Standing::Slower => "slower",
-                Standing::NotDistinguishable => "not distinguishable",
-                Standing::TooFew => "too few",
+            let significance = match comparison.significance {
+                Significance::Slower => "slower",
+                Significance::NotDistinguishable => "not distinguishable",
+                Significance::TooFew => "too few",
             };
             let _ = write!(
                 html,
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{interval}</td>\
-                 <td>{}</td><td>{standing}</td></tr>",
+                 <td>{}</td><td>{significance}</td></tr>",
                 size_name(verdict.batch_size),
                 verdict.measure.name(),
                 escaped(&verdict.best),
-                escaped(&rival.batcher),
-                rival.factor,
-                rival.unit.name(),
+                escaped(&comparison.batcher),
+                comparison.factor,
+                comparison.unit.name(),
             );
         }
     }
@@ -167,7 +167,9 @@ fn summary(report: &Report) -> String {
     let n_few = report
         .verdicts
         .iter()
-        .filter(|v| v.rivals.iter().any(|rival| rival.standing == Standing::TooFew))
+        .filter(|v| {
+            v.comparisons.iter().any(|comparison| comparison.significance == Significance::TooFew)
+        })
         .count();
     let mut text = match (n_clear, n) {
         (_, 0) => return "No setting has two strategies at one batch size to compare.".to_owned(),
@@ -198,9 +200,9 @@ fn summary(report: &Report) -> String {
         let _ = write!(text, " In {n_equal} the fastest is not distinguishable from the next.");
     }
     let slower = |verdict: &&Verdict| {
-        verdict.slowest().is_some_and(|rival| rival.standing == Standing::Slower)
+        verdict.slowest().is_some_and(|comparison| comparison.significance == Significance::Slower)
     };
-    let factor = |verdict: &&Verdict| verdict.slowest().map_or(1.0, |rival| rival.factor);
+    let factor = |verdict: &&Verdict| verdict.slowest().map_or(1.0, |comparison| comparison.factor);
     let greatest =
         report.verdicts.iter().filter(slower).max_by(|a, b| factor(a).total_cmp(&factor(b)));
     if let Some(verdict) = greatest {

@@ -46,7 +46,7 @@ impl Measure {
 
 /// How a strategy stands to the fastest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Standing {
+pub enum Significance {
     /// The interval of the factor lies above 1.
     Slower,
     /// The interval of the factor contains 1.
@@ -102,7 +102,7 @@ impl Unit {
 
 /// Another strategy than the fastest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Rival {
+pub struct Comparison {
     /// Its name.
     pub batcher: String,
     /// Number of runs.
@@ -115,7 +115,7 @@ pub struct Rival {
     /// 95 % bootstrap interval of the factor.
     pub interval: Option<(f64, f64)>,
     /// What follows.
-    pub standing: Standing,
+    pub significance: Significance,
 }
 
 /// One setting at one batch size.
@@ -132,20 +132,20 @@ pub struct Verdict {
     /// Its number of runs.
     pub n_run: usize,
     /// The others, fastest first.
-    pub rivals: Vec<Rival>,
+    pub comparisons: Vec<Comparison>,
 }
 
 impl Verdict {
     /// Whether the fastest is told apart from all others.
     #[must_use]
     pub fn is_clear(&self) -> bool {
-        self.rivals.iter().all(|rival| rival.standing == Standing::Slower)
+        self.comparisons.iter().all(|comparison| comparison.significance == Significance::Slower)
     }
 
     /// The slowest strategy, if there is more than one.
     #[must_use]
-    pub fn slowest(&self) -> Option<&Rival> {
-        self.rivals.last()
+    pub fn slowest(&self) -> Option<&Comparison> {
+        self.comparisons.last()
     }
 }
 
@@ -175,16 +175,16 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
         return None;
     }
     let sample = |group: &Group| group.sample(|run| measure.of(run));
-    let mut rivals: Vec<Rival> =
-        others.iter().map(|(group, _)| rival(group, best, measure)).collect();
-    rivals.sort_by(|a, b| a.factor.total_cmp(&b.factor));
+    let mut comparisons: Vec<Comparison> =
+        others.iter().map(|(group, _)| comparison(group, best, measure)).collect();
+    comparisons.sort_by(|a, b| a.factor.total_cmp(&b.factor));
     Some(Verdict {
         setting: index,
         batch_size,
         measure,
         best: best.batcher.clone(),
         n_run: sample(best).len(),
-        rivals,
+        comparisons,
     })
 }
 
@@ -244,7 +244,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn rival(group: &Group, best: &Group, measure: Measure) -> Rival {
+fn comparison(group: &Group, best: &Group, measure: Measure) -> Comparison {
     let sample = |group: &Group| group.sample(|run| measure.of(run));
     let (own, of_best) = (sample(group), sample(best));
     let pairs = match measure {
@@ -265,13 +265,20 @@ fn rival(group: &Group, best: &Group, measure: Measure) -> Rival {
         let unit = Unit::Runs { n_best: of_best.len(), n_rival: own.len() };
         (centre(&own) / centre(&of_best), interval.ok(), unit)
     };
-    let standing = match &interval {
-        None => Standing::TooFew,
-        Some(interval) if interval.low > 1.0 => Standing::Slower,
-        Some(_) => Standing::NotDistinguishable,
+    let significance = match &interval {
+        None => Significance::TooFew,
+        Some(interval) if interval.low > 1.0 => Significance::Slower,
+        Some(_) => Significance::NotDistinguishable,
     };
     let interval = interval.map(|interval| (interval.low, interval.high));
-    Rival { batcher: group.batcher.clone(), n_run: own.len(), factor, unit, interval, standing }
+    Comparison {
+        batcher: group.batcher.clone(),
+        n_run: own.len(),
+        factor,
+        unit,
+        interval,
+        significance,
+    }
 }
 
 /// Runs belong together in pairs where both strategies were run with the same seeds, each once.
@@ -291,43 +298,47 @@ fn pairing(a: &Group, b: &Group) -> Pairing {
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, best) = (size_name(verdict.batch_size), &verdict.best);
     let head = format!("B = {size}: {best}");
-    let of = |standing| {
-        let found = verdict.rivals.iter().filter(move |rival| rival.standing == standing);
+    let of = |significance| {
+        let found = verdict
+            .comparisons
+            .iter()
+            .filter(move |comparison| comparison.significance == significance);
         found.collect::<Vec<_>>()
     };
-    let list = |rivals: &[&Rival], text: fn(&Rival) -> String| {
-        rivals.iter().map(|rival| text(rival)).collect::<Vec<_>>().join(", ")
+    let list = |comparisons: &[&Comparison], text: fn(&Comparison) -> String| {
+        comparisons.iter().map(|comparison| text(comparison)).collect::<Vec<_>>().join(", ")
     };
     let mut parts = Vec::new();
-    let equals = of(Standing::NotDistinguishable);
+    let equals = of(Significance::NotDistinguishable);
     if !equals.is_empty() {
-        let names = list(&equals, |rival| rival.batcher.clone());
+        let names = list(&equals, |comparison| comparison.batcher.clone());
         parts.push(format!("not distinguishable from {names}"));
     }
-    let slower = of(Standing::Slower);
+    let slower = of(Significance::Slower);
     if !slower.is_empty() {
-        let factors = list(&slower, |rival| {
-            let interval = rival.interval.map_or_else(String::new, |(low, high)| {
+        let factors = list(&slower, |comparison| {
+            let interval = comparison.interval.map_or_else(String::new, |(low, high)| {
                 // An end beside 1 must not look like 1.
                 let digits = if low < 1.005 { 3 } else { 2 };
                 format!(" [{low:.digits$}, {high:.digits$}]")
             });
-            format!("{}{interval} as fast as {}", factor(rival.factor), rival.batcher)
+            format!("{}{interval} as fast as {}", factor(comparison.factor), comparison.batcher)
         });
         parts.push(factors);
     }
-    let few = of(Standing::TooFew);
+    let few = of(Significance::TooFew);
     if !few.is_empty() {
-        let factors =
-            list(&few, |rival| format!("{} as fast as {}", factor(rival.factor), rival.batcher));
-        let mut units: Vec<String> = few.iter().map(|rival| rival.unit.name()).collect();
+        let factors = list(&few, |comparison| {
+            format!("{} as fast as {}", factor(comparison.factor), comparison.batcher)
+        });
+        let mut units: Vec<String> = few.iter().map(|comparison| comparison.unit.name()).collect();
         units.dedup();
         let are = if units == ["1 run"] { "is" } else { "are" };
         let units = units.join(" and ");
         parts.push(format!("{factors}, but {units} {are} too few to say how sure that is"));
     }
-    let sure = verdict.rivals.iter().filter(|rival| rival.interval.is_some());
-    let mut units: Vec<String> = sure.map(|rival| rival.unit.name()).collect();
+    let sure = verdict.comparisons.iter().filter(|comparison| comparison.interval.is_some());
+    let mut units: Vec<String> = sure.map(|comparison| comparison.unit.name()).collect();
     units.dedup();
     let units = if units.is_empty() { String::new() } else { format!(" ({})", units.join("; ")) };
     format!("{head}, {}{units}.", parts.join("; "))

@@ -72,7 +72,7 @@ impl<'a> ActiveRun<'a> {
         resume_point.as_ref().map_or(Ok(()), |point| point.check_dataset(&data.hash))?;
         let evaluator = Evaluator::new(config, data)?;
         let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
-        let mut metrics = stream.facts();
+        let mut metrics = stream.metrics();
         let trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
 
         let provenance = Provenance::collect();

@@ -148,7 +148,8 @@ impl Cache {
             }
         }
         let (start, started) = (Instant::now(), SystemTime::now());
-        let said = Arc::new(Said { to: Arc::clone(&ctx.progress), notes: Mutex::default() });
+        let said =
+            Arc::new(RecordingProgress { to: Arc::clone(&ctx.progress), notes: Mutex::default() });
         let heard = LoadContext { progress: Arc::clone(&said) as Arc<dyn Progress>, ..ctx.clone() };
         let graphs = checked(dataset, &heard)?;
         if keep == Keep::WhenSlow && start.elapsed() < WORTH_KEEPING {
@@ -239,12 +240,12 @@ impl Place {
 }
 
 /// Passes news on, and remembers the notes.
-struct Said {
+struct RecordingProgress {
     to: Arc<dyn Progress>,
     notes: Mutex<Vec<String>>,
 }
 
-impl Progress for Said {
+impl Progress for RecordingProgress {
     fn start(&self, what: &str, total: Option<u64>) {
         self.to.start(what, total);
     }

@@ -9,7 +9,9 @@ use batchlab_config::{Config, Subset};
 use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
-use batchlab_core::{BatchContext, BatchPlan, Batcher, Graphs, Needs, PaddedBatch, Purpose, View};
+use batchlab_core::{
+    BatchContext, BatchFields, BatchPlan, Batcher, Graphs, PaddedBatch, Purpose, View,
+};
 
 use super::Data;
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
@@ -19,7 +21,7 @@ use crate::RunError;
 pub(crate) struct Evaluator<'a> {
     graphs: &'a Arc<Graphs>,
     batcher: &'a dyn Batcher,
-    needs: Needs,
+    needs: BatchFields,
     loss: Loss,
     subsets: Vec<(Subset, &'a [u32])>,
     /// Steps between evaluations.

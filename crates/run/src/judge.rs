@@ -67,7 +67,7 @@ pub struct Prediction {
 
 /// What came of judging.
 #[derive(Debug, Clone)]
-pub struct Judgement {
+pub struct ModelEvaluation {
     /// Label of the batcher.
     pub batcher: String,
     /// Errors as a run records them; `None` without targets.
@@ -86,7 +86,7 @@ pub struct Judgement {
     pub total_ns: i64,
 }
 
-impl Judgement {
+impl ModelEvaluation {
     /// Graphs, or nodes of one graph, per second of everything.
     #[must_use]
     pub fn graphs_per_second(&self) -> f64 {
@@ -95,7 +95,7 @@ impl Judgement {
 }
 
 /// A trained model with the data it is judged on.
-pub struct Judge {
+pub struct TrainedModel {
     /// What the checkpoint says of its run.
     pub facts: Facts,
     config: Config,
@@ -105,7 +105,7 @@ pub struct Judge {
     trainer: Box<dyn Trainer>,
 }
 
-impl Judge {
+impl TrainedModel {
     /// Rebuilds data set and model from the configuration in a checkpoint, and takes over the weights.
     /// `device` is stronger than that of the run. Also with `other` data, those of the run are read:
     /// targets are scaled as in training, and classes of nodes mean what they meant then.
@@ -182,7 +182,7 @@ impl Judge {
         &mut self,
         part: Part,
         batcher: Option<&dyn Batcher>,
-    ) -> Result<Judgement, RunError> {
+    ) -> Result<ModelEvaluation, RunError> {
         let batcher = batcher.unwrap_or(&*self.config.evaluation.batcher);
         let members = members(&self.graphs, &self.subsets, part);
         check(&self.graphs, &members, part, batcher)?;
@@ -192,7 +192,7 @@ impl Judge {
         let mut pipeline = Pipeline::new(producer, 0);
         let (mut prepared, mut output) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
-        let mut judgement = Judgement {
+        let mut judgement = ModelEvaluation {
             batcher: batcher.label(),
             record: None,
             predictions: Vec::with_capacity(members.len()),

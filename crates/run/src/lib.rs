@@ -5,7 +5,7 @@
 //! * [`ActiveRun`]: a run that is trained in stretches, in turns with others;
 //! * [`cache`]: loaded graphs, kept for the next time;
 //! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
-//! * [`Judge`] and [`predictions`]: a checkpoint evaluated afterwards, its predictions and weights;
+//! * [`TrainedModel`] and [`predictions`]: a checkpoint evaluated afterwards, its predictions and weights;
 //! * [`provenance`]: what a reader must know to trust a number.
 //!
 //! This crate knows no plugin by name, and not how files are published.
@@ -43,7 +43,7 @@ use serde::{Deserialize, Serialize};
 pub use active_run::{ActiveRun, Membership};
 pub use cache::Cache;
 pub use error::RunError;
-pub use judge::{Judge, Judgement, OtherData, Part, Prediction};
+pub use judge::{ModelEvaluation, OtherData, Part, Prediction, TrainedModel};
 pub use ledger::ShapeLedger;
 pub use measure::{Measured, measure};
 pub use observer::Observer;

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use batchlab_core::batcher::BatchEvent;
 use batchlab_core::weighting::Weighting;
-use batchlab_core::{BatchBuffer, BatchPlan, BatchStream, Graphs, Needs, PaddedBatch, collate};
+use batchlab_core::{
+    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, PaddedBatch, collate,
+};
 
 use crate::RunError;
 use crate::provenance::memory_bytes;
@@ -66,7 +68,7 @@ impl Pipeline {
 pub(crate) struct Producer {
     graphs: Arc<Graphs>,
     stream: Box<dyn BatchStream>,
-    needs: Needs,
+    needs: BatchFields,
     weighting: Weighting,
     kept: HashMap<u64, Arc<BatchBuffer>>,
     kept_bytes: usize,
@@ -74,7 +76,11 @@ pub(crate) struct Producer {
 }
 
 impl Producer {
-    pub(crate) fn new(graphs: Arc<Graphs>, stream: Box<dyn BatchStream>, needs: Needs) -> Self {
+    pub(crate) fn new(
+        graphs: Arc<Graphs>,
+        stream: Box<dyn BatchStream>,
+        needs: BatchFields,
+    ) -> Self {
         let weighting = Weighting::default();
         Self {
             graphs,
@@ -107,20 +113,20 @@ impl Producer {
     }
 
     fn collate(&mut self, prepared: &mut Prepared) -> Result<(), RunError> {
-        let recipe = prepared.plan.recipe;
-        prepared.kept = recipe.and_then(|recipe| self.kept.get(&recipe)).map(Arc::clone);
+        let cache_key = prepared.plan.cache_key;
+        prepared.kept = cache_key.and_then(|cache_key| self.kept.get(&cache_key)).map(Arc::clone);
         if prepared.kept.is_some() {
             return Ok(());
         }
         self.check_memory(&prepared.plan)?;
-        let Some(recipe) = recipe.filter(|_| self.kept_bytes < MAX_KEPT_BYTES) else {
+        let Some(cache_key) = cache_key.filter(|_| self.kept_bytes < MAX_KEPT_BYTES) else {
             return Ok(collate(&self.graphs, &prepared.plan, self.needs, &mut prepared.own)?);
         };
         let mut buffer = BatchBuffer::new();
         collate(&self.graphs, &prepared.plan, self.needs, &mut buffer)?;
         self.kept_bytes += size_of_val(buffer.batch().words);
         let kept = Arc::new(buffer);
-        self.kept.insert(recipe, Arc::clone(&kept));
+        self.kept.insert(cache_key, Arc::clone(&kept));
         prepared.kept = Some(kept);
         Ok(())
     }
@@ -253,7 +259,7 @@ mod tests {
         if let Some(cursor) = cursor {
             stream.seek(cursor).unwrap();
         }
-        Pipeline::new(Producer::new(graphs, stream, Needs::default()), depth)
+        Pipeline::new(Producer::new(graphs, stream, BatchFields::default()), depth)
     }
 
     /// The next batches: their plans, and what they hold.
@@ -311,7 +317,7 @@ mod tests {
         for _ in 0..12 {
             assert!(fixed.next(&mut prepared).unwrap());
             let kept = Arc::as_ptr(prepared.kept.as_ref().unwrap());
-            let first = *seen.entry(prepared.plan.recipe.unwrap()).or_insert(kept);
+            let first = *seen.entry(prepared.plan.cache_key.unwrap()).or_insert(kept);
             assert_eq!(first, kept);
         }
         assert_eq!(seen.len(), 4);

@@ -16,7 +16,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
-use crate::Judgement;
+use crate::ModelEvaluation;
 use crate::RunError;
 use crate::checkpoint::file::Array;
 use crate::checkpoint::{Checkpoint, Facts};
@@ -29,7 +29,7 @@ use crate::checkpoint::{Checkpoint, Facts};
 /// A file that cannot be written.
 pub fn write_predictions(
     path: &Path,
-    judgement: &Judgement,
+    judgement: &ModelEvaluation,
     facts: &Facts,
     dataset: &str,
     target: Option<&Target>,
@@ -68,7 +68,7 @@ pub fn write_predictions(
 }
 
 fn pairs(
-    judgement: &Judgement,
+    judgement: &ModelEvaluation,
     facts: &Facts,
     dataset: &str,
     target: Option<&Target>,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchlab_config::LoadedConfig;
+use batchlab_config::{Config, LoadedConfig};
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table, Timestamp};
 use batchlab_core::{BatchStream, Sink};
 use serde_json::Value;
@@ -216,8 +216,12 @@ impl ResumePoint {
     /// Refuses another configuration, key by key.
     fn check_config(&self, loaded: &LoadedConfig) -> Result<(), RunError> {
         let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
+        // In the words of this version: some keys and values had others before.
+        let recorded = &self.checkpoint.facts.config;
+        let before = serde_json::from_value::<Config>(recorded.clone());
+        let before = before.and_then(serde_json::to_value).unwrap_or_else(|_| recorded.clone());
         let mut differences = Vec::new();
-        differ("", Some(&self.checkpoint.facts.config), Some(&now), &mut differences);
+        differ("", Some(&before), Some(&now), &mut differences);
         if differences.is_empty() {
             return Ok(());
         }

@@ -86,19 +86,19 @@ impl Allowance {
 }
 
 /// A stream that fails when an entry takes more bytes than are believed.
-pub(crate) struct Watched<R> {
+pub(crate) struct Counted<R> {
     stream: R,
     left: Allowance,
 }
 
-impl<R: Read> Watched<R> {
+impl<R: Read> Counted<R> {
     pub(crate) fn new(stream: R) -> (Self, Allowance) {
         let left = Allowance(Rc::new(Cell::new(MAX_ENTRY)));
         (Self { stream, left: left.clone() }, left)
     }
 }
 
-impl<R: Read> Read for Watched<R> {
+impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.stream.read(buffer)?;
         let left = self.left.0.get().saturating_sub(n as u64);
@@ -136,7 +136,7 @@ mod tests {
         let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x')));
         assert!(matches!(lines.next(), Err(Fault::Problem(Problem::TooLong))));
         assert!(matches!(document(io::repeat(b'x')), Err(Fault::Problem(Problem::TooLong))));
-        let (mut stream, left) = Watched::new(io::repeat(b'x'));
+        let (mut stream, left) = Counted::new(io::repeat(b'x'));
         let mut buffer = vec![0; 1 << 20];
         while stream.read(&mut buffer).is_ok() {}
         assert!(left.is_spent());

@@ -14,7 +14,7 @@ use liblzma::stream::{CONCATENATED, Stream as XzStream};
 use crate::ending::Ending;
 use crate::error::{ReadError, shown};
 use crate::limits::{MAX_DEPTH, MAX_UNPACK_MEMORY};
-use crate::lines::Watched;
+use crate::lines::Counted;
 
 /// Bytes by which a format is told.
 const HEAD: usize = 4096;
@@ -165,7 +165,7 @@ impl Source<'_> {
     ) -> Result<ControlFlow<()>, Fault> {
         // What stands between the entries, such as long names, is kept by the reader of the archive:
         // there it is watched, and the entries themselves are by the readers of their formats.
-        let (watched, left) = Watched::new(stream);
+        let (watched, left) = Counted::new(stream);
         let mut archive = ::tar::Archive::new(Ending::new(watched));
         let mut entries = archive.entries().map_err(Fault::Io)?;
         loop {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use batchlab_core::graphs::Level;
 use batchlab_core::plan::Shape;
-use batchlab_core::{ModelError, Needs, PaddedBatch};
+use batchlab_core::{BatchFields, ModelError, PaddedBatch};
 
 use crate::backend::ALIGNMENT;
 use crate::matrix::engine;
@@ -54,7 +54,7 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        needs: Needs,
+        needs: BatchFields,
         n_class: usize,
     ) -> Result<Self, ModelError> {
         let batch = Self::upload_ahead(device, previous, batch, needs, n_class)?;
@@ -68,7 +68,7 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        needs: Needs,
+        needs: BatchFields,
         n_class: usize,
     ) -> Result<Self, ModelError> {
         check(batch, needs, n_class)?;
@@ -311,7 +311,7 @@ fn named<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, ModelError> {
 }
 
 /// Words of 32 bits that a batch takes up on the device at most.
-fn n_word(batch: &PaddedBatch<'_>, needs: Needs, n_class: usize) -> usize {
+fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize {
     let class = [batch.node_class.len(), n_class + 1, batch.node_class.len()];
     let sender = [batch.sender.len(), batch.sender_offset.len(), batch.sender_order.len()];
     let of_some = |needed: bool, lengths: &[usize]| {
@@ -335,7 +335,7 @@ fn n_word(batch: &PaddedBatch<'_>, needs: Needs, n_class: usize) -> usize {
         + of_some(true, &always)
 }
 
-fn check(batch: &PaddedBatch<'_>, needs: Needs, n_class: usize) -> Result<(), ModelError> {
+fn check(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> Result<(), ModelError> {
     let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
     let fields = [
         ("node classes", needs.node_class, batch.node_class.len(), n_node),

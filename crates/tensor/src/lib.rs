@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use batchlab_core::model::{Loss, ModelContext, Precision};
-//! use batchlab_core::{Needs, ModelError};
+//! use batchlab_core::{BatchFields, ModelError};
 //! use batchlab_tensor::{
 //!     Activation, Backend, DeviceBatch, Linear, Matrix, Network, ParameterBuilder, Pass,
 //! };
@@ -49,7 +49,7 @@
 //!     loss: Loss::Mse,
 //!     precision: Precision::F32,
 //! };
-//! let needs = Needs { node_feature: true, ..Needs::default() };
+//! let needs = BatchFields { node_feature: true, ..BatchFields::default() };
 //! let trainer = batchlab_tensor::open(&ctx, needs, |parameters: &mut ParameterBuilder| Perceptron {
 //!     hidden: Linear::new(parameters, "hidden", 8, 16, Activation::Relu).with_bias(parameters),
 //!     output: Linear::new(parameters, "output", 16, 1, Activation::Identity),

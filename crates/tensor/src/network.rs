@@ -1,7 +1,7 @@
 //! What a model plugin writes.
 
 use batchlab_core::model::{Loss, ModelContext};
-use batchlab_core::{ModelError, Needs, Trainer};
+use batchlab_core::{BatchFields, ModelError, Trainer};
 use dfdx::tensor::Cpu;
 
 use crate::device::Device;
@@ -31,7 +31,7 @@ pub trait Network: 'static {
 /// outputs.
 pub fn open<N: Network>(
     ctx: &ModelContext,
-    needs: Needs,
+    needs: BatchFields,
     build: impl FnOnce(&mut ParameterBuilder) -> N,
 ) -> Result<Box<dyn Trainer>, ModelError> {
     check_loss(ctx)?;

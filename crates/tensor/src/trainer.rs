@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchlab_core::model::{
     Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, Trainer, TrainerState,
 };
-use batchlab_core::{ModelError, Needs, PaddedBatch};
+use batchlab_core::{BatchFields, ModelError, PaddedBatch};
 
 use crate::matrix::engine;
 use crate::parameters::trainable;
@@ -24,7 +24,7 @@ pub struct NetworkTrainer<N, D: Backend> {
     n_update: u64,
     loss: Loss,
     precision: Precision,
-    needs: Needs,
+    needs: BatchFields,
     n_class: usize,
     output_width: usize,
     slots: [Option<DeviceBatch<D>>; 2],
@@ -47,7 +47,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
     pub fn new(
         device: &D,
         ctx: &ModelContext,
-        needs: Needs,
+        needs: BatchFields,
         build: impl FnOnce(&mut ParameterBuilder) -> N,
     ) -> Result<Self, ModelError> {
         let mut builder = ParameterBuilder::new(ctx.seed);

@@ -81,9 +81,9 @@ checks! {
     plan_reuse: order::plan_reuse,
         "what the caller's plan held before does not shine through";
     composition: composition::composition,
-        "batches are composed anew in every epoch, or are fixed and have recipes";
-    recipes: composition::recipes,
-        "plans with the same recipe are the same plan";
+        "batches are composed anew in every epoch, or are fixed and have cache keys";
+    cache_keys: composition::cache_keys,
+        "plans with the same cache key are the same plan";
     resume: resume::resume,
         "a stream resumes at every cursor as if it had never stopped, and again after that";
     carried: resume::carried,
@@ -100,8 +100,8 @@ checks! {
         "graphs without edges are graphs";
     oversize: corners::oversize,
         "a graph larger than all others is batched, or refused when the batcher opens";
-    facts: description::facts,
-        "label and facts are finite, named once, and do not change";
+    metrics: description::metrics,
+        "label and metrics are finite, named once, and do not change";
     round_trip: description::round_trip,
         "the options survive their way through TOML";
 }
@@ -195,8 +195,8 @@ macro_rules! conformance {
     ($module:ident, |$batch_size:pat_param| $make:expr) => {
         $crate::conformance!(@tests $module, |$batch_size| $make,
             goes_on exactly_once evaluation evaluation_order batch_size shape collated determinism
-            seed threads identifiers plan_reuse composition recipes resume carried prefetched
-            empty_view wrong_level one_graph edgeless oversize facts round_trip
+            seed threads identifiers plan_reuse composition cache_keys resume carried prefetched
+            empty_view wrong_level one_graph edgeless oversize metrics round_trip
         );
     };
     (@tests $module:ident, |$batch_size:pat_param| $make:expr, $($check:ident)*) => {

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph, Target, Topology};
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::{
-    BatchBuffer, BatchContext, BatchPlan, BatchStream, Batcher, Cursor, Graphs, Level, Needs,
+    BatchBuffer, BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, Cursor, Graphs, Level,
     PaddedBatch, Purpose, View, collate,
 };
 use proptest::prelude::*;
 
 /// What batches of nodes can contain.
-const NEEDS: Needs = Needs {
+const NEEDS: BatchFields = BatchFields {
     node_class: false,
     node_feature: true,
     distance: false,
@@ -131,7 +131,7 @@ pub fn outputs(plan: &BatchPlan) -> Vec<u32> {
 /// Checks what holds for every batcher on the nodes of one graph.
 ///
 /// Every output is named exactly once in every epoch and in an evaluation; members are sorted and
-/// unique; edges exist; shapes have room; plans with one recipe are equal; the same seed gives the
+/// unique; edges exist; shapes have room; plans with one cache key are equal; the same seed gives the
 /// same plans; a stream that seeks to any cursor goes on as if it had never stopped; and the
 /// collated batch is what a naive construction gives. An evaluation takes the outputs in the order
 /// of the view if `in_order` says so.
@@ -264,10 +264,10 @@ fn check_batch(case: &Case, plan: &BatchPlan, edges: &[(u32, u32, f32)], batch: 
 fn check_recipes(plans: &[BatchPlan]) {
     let mut by_recipe: BTreeMap<u64, BatchPlan> = BTreeMap::new();
     for plan in plans {
-        let Some(recipe) = plan.recipe else { continue };
+        let Some(cache_key) = plan.cache_key else { continue };
         let plan = BatchPlan { cursor: Cursor::default(), ..plan.clone() };
-        let first = by_recipe.entry(recipe).or_insert_with(|| plan.clone());
-        assert_eq!(first, &plan, "plans of recipe {recipe} are equal");
+        let first = by_recipe.entry(cache_key).or_insert_with(|| plan.clone());
+        assert_eq!(first, &plan, "plans of cache key {cache_key} are equal");
     }
 }
 

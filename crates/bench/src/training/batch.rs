@@ -1,7 +1,7 @@
 //! One batch of a strategy, and the same batch with more padding.
 
 use batchlab_core::{
-    BatchBuffer, BatchContext, BatchPlan, Batcher, Graphs, Needs, Purpose, Shape, collate,
+    BatchBuffer, BatchContext, BatchFields, BatchPlan, Batcher, Graphs, Purpose, Shape, collate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,11 @@ fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan
 ///
 /// # Errors
 /// A batcher that does not exist or refuses its options, a field that the graphs do not have.
-pub fn median_batch(graphs: &Graphs, choice: &Choice, needs: Needs) -> anyhow::Result<BatchBuffer> {
+pub fn median_batch(
+    graphs: &Graphs,
+    choice: &Choice,
+    needs: BatchFields,
+) -> anyhow::Result<BatchBuffer> {
     let mut plans = first_plans(graphs, choice)?;
     plans.sort_by_key(|plan| plan.shape.n_edge);
     collated(graphs, &plans[4], needs)
@@ -65,12 +69,12 @@ pub fn median_batch(graphs: &Graphs, choice: &Choice, needs: Needs) -> anyhow::R
 pub fn first_batches(
     graphs: &Graphs,
     choice: &Choice,
-    needs: Needs,
+    needs: BatchFields,
 ) -> anyhow::Result<Vec<BatchBuffer>> {
     first_plans(graphs, choice)?.iter().map(|plan| collated(graphs, plan, needs)).collect()
 }
 
-fn collated(graphs: &Graphs, plan: &BatchPlan, needs: Needs) -> anyhow::Result<BatchBuffer> {
+fn collated(graphs: &Graphs, plan: &BatchPlan, needs: BatchFields) -> anyhow::Result<BatchBuffer> {
     let mut buffer = BatchBuffer::new();
     collate(graphs, plan, needs, &mut buffer)?;
     Ok(buffer)
@@ -86,7 +90,7 @@ mod tests {
     fn shape(batch_size: u32, at_least: Option<AtLeast>) -> (Shape, Shape) {
         let graphs = Structures::Qm9.load().expect("the sample");
         let batcher = json!({ "name": "static", "batch_size": batch_size });
-        let needs = Needs { distance: true, ..Needs::default() };
+        let needs = BatchFields { distance: true, ..BatchFields::default() };
         let buffer = median_batch(&graphs, &Choice { batcher, at_least }, needs).expect("a batch");
         (buffer.batch().real, buffer.batch().shape)
     }

@@ -2,7 +2,7 @@
 
 mod json;
 mod picture;
-mod portrait;
+mod summary;
 mod table;
 
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use batchlab_run::cache::Keep;
 
 use super::source::named;
 use crate::say::say;
-use portrait::Portrait;
+use summary::DatasetSummary;
 
 /// Count graphs, nodes and edges, and show how sizes and targets are distributed.
 #[derive(Debug, clap::Args)]
@@ -38,19 +38,19 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cache = Cache::from_environment();
-    let mut portraits = Vec::new();
+    let mut summaries = Vec::new();
     for source in named(&arguments.inputs)? {
         let read = source.read(&cache, Keep::WhenSlow)?;
-        portraits.push(Portrait::of(&source, &read));
+        summaries.push(DatasetSummary::of(&source, &read));
     }
     let text = if arguments.json {
-        json::print(&portraits)?
+        json::print(&summaries)?
     } else {
-        portraits.iter().map(table::print).collect::<Vec<_>>().join("\n")
+        summaries.iter().map(table::print).collect::<Vec<_>>().join("\n")
     };
     std::io::stdout().write_all(text.as_bytes())?;
     if arguments.svg.is_some() || arguments.png.is_some() {
-        let svg = picture::draw(&portraits);
+        let svg = picture::draw(&summaries);
         for (path, bytes) in [
             (&arguments.svg, Some(svg.clone().into_bytes())),
             (&arguments.png, arguments.png.as_ref().map(|_| png(&svg)).transpose()?),

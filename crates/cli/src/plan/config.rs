@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use batchlab_config::{Parts, Seeds, Split, read_parts};
 use batchlab_core::padding::BatchSize;
-use batchlab_core::{LoadContext, Needs, View};
+use batchlab_core::{BatchFields, LoadContext, View};
 use batchlab_run::cache::Keep;
 use batchlab_run::{Cache, RunError, Subsets, search_folders};
 use serde::Deserialize;
@@ -69,9 +69,13 @@ impl PlanConfig {
     }
 
     /// The fields of a batch: the model's, or those that `SchNet` needs.
-    pub(super) fn needs(&self) -> Needs {
-        let schnet =
-            Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() };
+    pub(super) fn needs(&self) -> BatchFields {
+        let schnet = BatchFields {
+            node_class: true,
+            distance: true,
+            sender_order: true,
+            ..BatchFields::default()
+        };
         self.parts.model.as_ref().map_or(schnet, |model| model.needs())
     }
 

@@ -17,9 +17,9 @@ use crate::data::bytes;
 use crate::run::observe::Notes;
 
 /// Says what data sets report while they are read.
-struct Told;
+struct LoadingNotes;
 
-impl Observer for Told {
+impl Observer for LoadingNotes {
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::new(Notes)
     }
@@ -38,7 +38,7 @@ pub(super) fn run(
         let state = cells.state(&cell.facts)?;
         is_done.push(matches!(state, CellState::Done(done) if !(retry && done.has_failed())));
     }
-    let cells = estimate(study, cache, &Told);
+    let cells = estimate(study, cache, &LoadingNotes);
     let planned = Planned { study, cells: &cells, is_done: &is_done };
     if as_json {
         return Ok(serde_json::to_string_pretty(&planned.json())? + "\n");

@@ -54,8 +54,8 @@ fn its_report_has_a_verdict_by_blocks() {
     let verdicts = report["verdicts"].as_array().unwrap();
     assert_eq!(verdicts.len(), 2);
     for verdict in verdicts {
-        assert_eq!(verdict["rivals"].as_array().unwrap().len(), 5, "{verdict}");
-        let slowest = verdict["rivals"].as_array().unwrap().last().unwrap();
+        assert_eq!(verdict["comparisons"].as_array().unwrap().len(), 5, "{verdict}");
+        let slowest = verdict["comparisons"].as_array().unwrap().last().unwrap();
         assert_eq!(slowest["batcher"], "static-constant");
         assert!(slowest["interval"][0].as_f64().unwrap() > 1.3, "{slowest}");
     }

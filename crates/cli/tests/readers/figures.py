@@ -132,12 +132,12 @@ def compare_errors(plot, rows):
 def compare_verdicts(report):
     comparison = Comparison("verdict", rows_of(report["verdict_query"]))
     for verdict in report["verdicts"]:
-        for rival in verdict["rivals"]:
-            key = {"batcher": rival["batcher"], "other": verdict["best"]}
+        for comparison in verdict["comparisons"]:
+            key = {"batcher": comparison["batcher"], "other": verdict["best"]}
             key["batch_size"] = verdict["batch_size"]
-            comparison.equal(rival["factor"], "factor", **key)
-            comparison.equal(rival["unit"]["n_block"], "n_block", **key)
-            comparison.equal(rival["unit"]["n_cell"], "n_cell", **key)
+            comparison.equal(comparison["factor"], "factor", **key)
+            comparison.equal(comparison["unit"]["n_block"], "n_block", **key)
+            comparison.equal(comparison["unit"]["n_cell"], "n_cell", **key)
     return comparison.n
 
 

@@ -1,6 +1,6 @@
 //! Batches of whole graphs.
 
-use super::{Needs, check_room, complete, pad, write_output_weight};
+use super::{BatchFields, check_room, complete, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
 use crate::graphs::{Edges, GraphSize, Graphs, Level, ManyGraphs, StoredEdges};
@@ -10,7 +10,7 @@ pub(super) fn collate(
     graphs: &Graphs,
     many: &ManyGraphs,
     plan: &BatchPlan,
-    needs: Needs,
+    needs: BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
     let real = real_size(many, plan)?;

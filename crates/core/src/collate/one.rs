@@ -1,6 +1,6 @@
 //! Batches of nodes of one large graph.
 
-use super::{Needs, check_room, pad, write_output_weight};
+use super::{BatchFields, check_room, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
 use crate::graphs::{Graphs, Level, OneGraph};
@@ -10,7 +10,7 @@ pub(super) fn collate(
     graphs: &Graphs,
     one: &OneGraph,
     plan: &BatchPlan,
-    needs: Needs,
+    needs: BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
     check_members(one, plan)?;
@@ -180,7 +180,7 @@ mod tests {
         let loops =
             OneGraph { offset: vec![0, 1, 2, 2], sender: vec![0, 1], edge_weight: Vec::new() };
         let graphs = Graphs::new("test", Topology::One(Arc::new(loops))).unwrap();
-        let needs = Needs { sender_order: true, ..Needs::default() };
+        let needs = BatchFields { sender_order: true, ..BatchFields::default() };
         let mut buffer = BatchBuffer::new();
         let mut offsets = |member: u32, n_edge: u32| {
             let mut plan = BatchPlan::default();

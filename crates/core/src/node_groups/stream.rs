@@ -98,10 +98,10 @@ impl<C: NodeContext> BatchStream for FreshStream<C> {
         Ok(())
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
-        let mut facts = vec![("batches_per_epoch".into(), self.n_batch as f64)];
-        facts.extend(self.padding.facts());
-        facts
+    fn metrics(&self) -> Vec<(String, f64)> {
+        let mut metrics = vec![("batches_per_epoch".into(), self.n_batch as f64)];
+        metrics.extend(self.padding.metrics());
+        metrics
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) struct KeptStream {
     order: Vec<u32>,
     /// Carries the last group of the epoch before.
     cursor: Cursor,
-    facts: Vec<(String, f64)>,
+    metrics: Vec<(String, f64)>,
     started: bool,
 }
 
@@ -129,7 +129,7 @@ impl KeptStream {
         let plan = |(index, output): (usize, &Vec<u32>)| {
             let mut plan = BatchPlan::default();
             writer.write(index, index as u64, output, &mut plan);
-            plan.recipe = Some(index as u64);
+            plan.cache_key = Some(index as u64);
             ctx.progress.advance(1);
             plan
         };
@@ -142,9 +142,17 @@ impl KeptStream {
         for plan in &mut plans {
             plan.shape = padding.shape(plan.real);
         }
-        let mut facts = vec![("batches_per_epoch".into(), plans.len() as f64)];
-        facts.extend(padding.facts());
-        Self { ctx, plans, by, order: Vec::new(), cursor: Cursor::default(), facts, started: false }
+        let mut metrics = vec![("batches_per_epoch".into(), plans.len() as f64)];
+        metrics.extend(padding.metrics());
+        Self {
+            ctx,
+            plans,
+            by,
+            order: Vec::new(),
+            cursor: Cursor::default(),
+            metrics,
+            started: false,
+        }
     }
 
     fn start_epoch(&mut self, epoch: u64, last: Option<u32>) -> Result<(), BatcherError> {
@@ -190,8 +198,8 @@ impl BatchStream for KeptStream {
         Ok(())
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
-        self.facts.clone()
+    fn metrics(&self) -> Vec<(String, f64)> {
+        self.metrics.clone()
     }
 }
 
@@ -219,5 +227,5 @@ fn copy(from: &BatchPlan, to: &mut BatchPlan) {
     to.listed.weight.extend_from_slice(&from.listed.weight);
     to.real = from.real;
     to.shape = from.shape;
-    to.recipe = from.recipe;
+    to.cache_key = from.cache_key;
 }

@@ -6,7 +6,7 @@ use super::{MARGIN, TEXT, WIDTH, caption, cut};
 use crate::distribution::Distribution;
 
 /// One data set: what it is, and its histograms.
-pub struct Portrait<'a> {
+pub struct DatasetSummary<'a> {
     /// In words, for example the name and how many graphs there are.
     pub title: String,
     /// From left to right.
@@ -34,18 +34,18 @@ const OPACITY: f64 = 0.65;
 
 /// Draws the data sets below each other.
 #[must_use]
-pub fn portraits(all: &[Portrait<'_>]) -> String {
+pub fn summaries(all: &[DatasetSummary<'_>]) -> String {
     let mut svg = Svg::default();
     let mut y = MARGIN;
-    for portrait in all {
+    for summary in all {
         y += 14.0;
-        svg.text(MARGIN, y, Anchor::Start, "ink title", &cut(&portrait.title, 100));
+        svg.text(MARGIN, y, Anchor::Start, "ink title", &cut(&summary.title, 100));
         y += 34.0;
-        let n = portrait.panels.len().max(1) as f64;
+        let n = summary.panels.len().max(1) as f64;
         let width = (WIDTH - 2.0 * MARGIN - (n - 1.0) * GAP) / n - TICKS;
-        for (at, shown) in portrait.panels.iter().enumerate() {
+        for (at, shown) in summary.panels.iter().enumerate() {
             let left = MARGIN + (width + TICKS + GAP) * at as f64;
-            caption(&mut svg, left, y, &shown.head, &summary(shown));
+            caption(&mut svg, left, y, &shown.head, &statistics(shown));
             panel(&mut svg, shown, (left + TICKS, y + 34.0), width, at);
         }
         y += 34.0 + PANEL_HEIGHT + 46.0;
@@ -54,7 +54,7 @@ pub fn portraits(all: &[Portrait<'_>]) -> String {
 }
 
 /// The line above a panel.
-fn summary(panel: &Panel<'_>) -> String {
+fn statistics(panel: &Panel<'_>) -> String {
     let d = panel.distribution;
     let [mean, median, least, most] =
         [d.mean, d.quantiles[3], d.least(), d.most()].map(|value| number(value, &d.histogram));
@@ -120,7 +120,7 @@ mod tests {
             distribution: &distribution,
         };
         let panels = vec![panel("Nodes & more"), panel("Edges")];
-        portraits(&[Portrait { title: "a < b".into(), panels }])
+        summaries(&[DatasetSummary { title: "a < b".into(), panels }])
     }
 
     #[test]
@@ -140,9 +140,10 @@ mod tests {
             let text = draw(values);
             assert!(!text.contains("NaN") && !text.contains("inf"), "{values:?}: {text}");
         }
-        assert!(portraits(&[]).contains("</svg>"));
+        assert!(summaries(&[]).contains("</svg>"));
         assert!(
-            portraits(&[Portrait { title: "none".into(), panels: Vec::new() }]).contains("none")
+            summaries(&[DatasetSummary { title: "none".into(), panels: Vec::new() }])
+                .contains("none")
         );
     }
 }

@@ -13,7 +13,7 @@ use batchlab_core::Sink;
 use batchlab_core::sink::SinkContext;
 use batchlab_published::{Counts, PublishedFile, read, tables};
 use batchlab_report::{
-    Comparison, Figure, Plot, Report, Results, Run, Setting, compare_errors, settings,
+    ErrorComparison, Figure, Plot, Report, Results, Run, Setting, compare_errors, settings,
 };
 
 const LONG: &str = "parsed_profiling_batching_2_000_000_steps_combined_19_01_2025";
@@ -277,14 +277,14 @@ fn t_tests_of_the_last_errors() {
     let Published { report, results, .. } = published();
     let compare = |settings: &[Setting]| {
         let all = compare_errors(settings);
-        let is_long = |c: &Comparison| {
+        let is_long = |c: &ErrorComparison| {
             let setting = &settings[c.setting];
             setting.study == LONG && setting.hardware == "gpu_a100"
         };
         all.into_iter().filter(is_long).collect::<Vec<_>>()
     };
-    let find = |all: &[Comparison], title: &str, size, pair: [&str; 2]| {
-        let is_it = |c: &&Comparison| {
+    let find = |all: &[ErrorComparison], title: &str, size, pair: [&str; 2]| {
+        let is_it = |c: &&ErrorComparison| {
             report.settings[c.setting].title == title
                 && c.batch_size == Some(size)
                 && c.pair == pair

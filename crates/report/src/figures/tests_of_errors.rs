@@ -14,7 +14,7 @@ use crate::setting::{Group, Setting, size_name};
 
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
+pub struct ErrorComparison {
     /// Index of the setting.
     pub setting: usize,
     /// B.
@@ -34,7 +34,7 @@ pub struct Comparison {
 /// Compares the last test errors of all pairs of strategies. Pairs with less than two runs, or
 /// whose runs of a strategy all end with the same error, are not compared.
 #[must_use]
-pub fn compare_errors(settings: &[Setting]) -> Vec<Comparison> {
+pub fn compare_errors(settings: &[Setting]) -> Vec<ErrorComparison> {
     let mut all = Vec::new();
     for (index, setting) in settings.iter().enumerate() {
         for size in setting.batch_sizes() {
@@ -58,14 +58,14 @@ fn comparison(
     index: usize,
     size: Option<i64>,
     pair: [&str; 2],
-) -> Option<Comparison> {
+) -> Option<ErrorComparison> {
     let sample = |batcher| Some(by_seeds(setting.group(batcher, size)?));
     let [a, b] = [sample(pair[0])?, sample(pair[1])?];
     if is_constant(&a) || is_constant(&b) {
         return None;
     }
     let outcome = student_t_test(&a, &b).ok()?;
-    Some(Comparison {
+    Some(ErrorComparison {
         setting: index,
         batch_size: size,
         pair: pair.map(str::to_owned),
@@ -106,12 +106,12 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let all = compare_errors(settings);
     let mut panels = Vec::new();
     for (index, setting) in settings.iter().enumerate() {
-        let own: Vec<&Comparison> = all.iter().filter(|c| c.setting == index).collect();
+        let own: Vec<&ErrorComparison> = all.iter().filter(|c| c.setting == index).collect();
         if own.is_empty() {
             continue;
         }
         for (title, scale, of) in [
-            ("t", Scale::Signed, (|c| c.t) as fn(&Comparison) -> f64),
+            ("t", Scale::Signed, (|c| c.t) as fn(&ErrorComparison) -> f64),
             ("p", Scale::Probability, |c| c.p),
         ] {
             let plot = Plot::Heat(heat(&own, &setting.batchers(), scale, of));
@@ -159,7 +159,12 @@ fn outcome(n: usize, n_small: usize, n_left: usize) -> String {
     }
 }
 
-fn heat(own: &[&Comparison], order: &[&str], scale: Scale, of: fn(&Comparison) -> f64) -> Heat {
+fn heat(
+    own: &[&ErrorComparison],
+    order: &[&str],
+    scale: Scale,
+    of: fn(&ErrorComparison) -> f64,
+) -> Heat {
     let mut sizes: Vec<Option<i64>> = own.iter().map(|c| c.batch_size).collect();
     sizes.sort_unstable();
     sizes.dedup();

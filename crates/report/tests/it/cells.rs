@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::study::{COPY, NEW_SHAPE, PLANNING, STRATEGIES, Strategy, Study, write};
 use batchlab_report::{
-    Attribution, Cause, Parts, Questions, Report, Results, Share, Standing, Unit, html, sentence,
+    Attribution, Cause, Parts, Questions, Report, Results, Share, Significance, Unit, html,
+    sentence,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -39,19 +40,23 @@ fn the_unit_is_the_block_and_what_disturbs_a_block_cancels() {
     let report = Report::of(&results);
     let [verdict] = &report.verdicts[..] else { panic!("one setting at one batch size") };
     assert_eq!(verdict.best, "dynamic-exact");
-    let rival = verdict.rivals.iter().find(|rival| rival.batcher == "static-constant").unwrap();
-    assert_eq!(rival.unit, Unit::Blocks { n_block: 12, n_cell: 2 });
+    let comparison = verdict
+        .comparisons
+        .iter()
+        .find(|comparison| comparison.batcher == "static-constant")
+        .unwrap();
+    assert_eq!(comparison.unit, Unit::Blocks { n_block: 12, n_cell: 2 });
     let of = |name| {
         let strategy = strategy(name);
         let copied = COPY * strategy.padded_n_edge as f64 / strategy.n_graph as f64;
         PLANNING + copied + strategy.work()
     };
     let truth = of("static-constant") / of("dynamic-exact");
-    let (low, high) = rival.interval.unwrap();
+    let (low, high) = comparison.interval.unwrap();
     assert!(low < truth && truth < high, "{low} {truth} {high}");
     // The machine is up to 1.8 times as slow in one block as in another.
     assert!(high / low < 1.08, "{low} {high}");
-    assert_eq!(rival.standing, Standing::Slower);
+    assert_eq!(comparison.significance, Significance::Slower);
     let text = sentence(verdict);
     assert!(text.ends_with(" as fast as static-constant (12 blocks in 2 cells)."), "{text}");
 }
@@ -61,15 +66,15 @@ fn many_cells_are_the_unit_and_few_blocks_say_little() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Study { n_cell: 5, n_block: 2, n_strategy: 2, ..Study::default() }, |_| ());
     let report_of_many = report(dir.path());
-    let rival = &report_of_many.verdicts[0].rivals[0];
-    assert_eq!(rival.unit, Unit::Cells { n_cell: 5, n_block: 10 });
-    assert!(rival.interval.is_some());
+    let comparison = &report_of_many.verdicts[0].comparisons[0];
+    assert_eq!(comparison.unit, Unit::Cells { n_cell: 5, n_block: 10 });
+    assert!(comparison.interval.is_some());
 
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Study { n_cell: 1, n_block: 4, n_strategy: 2, ..Study::default() }, |_| ());
     let report = report(dir.path());
-    let rival = &report.verdicts[0].rivals[0];
-    assert_eq!((rival.standing, rival.interval), (Standing::TooFew, None));
+    let comparison = &report.verdicts[0].comparisons[0];
+    assert_eq!((comparison.significance, comparison.interval), (Significance::TooFew, None));
     let text = sentence(&report.verdicts[0]);
     assert!(text.contains("4 blocks in 1 cell are too few to say how sure that is"), "{text}");
 }
@@ -99,8 +104,9 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
         ]
     );
     let verdict = &report.verdicts[0];
-    assert!(verdict.rivals.iter().all(|rival| rival.batcher != "dynamic"));
-    let exact = verdict.rivals.iter().find(|rival| rival.batcher == "exact").unwrap();
+    assert!(verdict.comparisons.iter().all(|comparison| comparison.batcher != "dynamic"));
+    let exact =
+        verdict.comparisons.iter().find(|comparison| comparison.batcher == "exact").unwrap();
     assert_eq!(exact.unit, Unit::Blocks { n_block: 6, n_cell: 1 });
     let shows = |id: &str, batcher: &str| {
         let figure = report.figures.iter().find(|figure| figure.id == id).unwrap();
@@ -144,7 +150,7 @@ fn tables_of_version_1_have_runs_and_no_blocks() {
     assert!(results.runs.iter().all(|run| run.cell.is_none() && run.blocks.is_empty()));
     let report = Report::of(&results);
     assert_eq!(report.left_out, []);
-    assert_eq!(report.verdicts[0].rivals[0].unit, Unit::Runs { n_best: 2, n_rival: 2 });
+    assert_eq!(report.verdicts[0].comparisons[0].unit, Unit::Runs { n_best: 2, n_rival: 2 });
     assert!(sentence(&report.verdicts[0]).contains("2 runs are too few"));
 }
 
@@ -288,9 +294,9 @@ fn a_cell_that_is_trained_again_is_not_another_seed() {
         (run.seed_split, run.seed_order, run.seed_init) = (Some(0), Some(0), Some(0));
     });
     let report = report(dir.path());
-    for rival in &report.verdicts[0].rivals {
+    for comparison in &report.verdicts[0].comparisons {
         assert_eq!(
-            rival.unit,
+            comparison.unit,
             Unit::Blocks { n_block: usize::try_from(study.n_block).unwrap(), n_cell: 1 }
         );
     }

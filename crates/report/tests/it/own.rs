@@ -8,8 +8,8 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    Measure, Plot, Report, ReportError, Results, Standing, compare_errors, html, picture, sentence,
-    settings,
+    Measure, Plot, Report, ReportError, Results, Significance, compare_errors, html, picture,
+    sentence, settings,
 };
 use batchlab_results::ResultsError;
 use batchlab_testkit::records;
@@ -151,11 +151,11 @@ fn strategies_are_compared_by_graphs_and_not_by_steps() {
     let report = Report::of(&read(&[dir.path()]).unwrap());
     let [verdict] = &report.verdicts[..] else { panic!("one batch size") };
     assert_eq!((verdict.measure, verdict.best.as_str()), (Measure::TimePerGraph, "static-64"));
-    let rival = &verdict.rivals[0];
-    assert_eq!(rival.standing, Standing::Slower);
-    assert!((rival.factor - 13.0 / 18.0 * 3.0).abs() < 1e-9, "{}", rival.factor);
-    let (low, high) = rival.interval.unwrap();
-    assert!(low < rival.factor && rival.factor < high && low > 1.9, "{low} {high}");
+    let comparison = &verdict.comparisons[0];
+    assert_eq!(comparison.significance, Significance::Slower);
+    assert!((comparison.factor - 13.0 / 18.0 * 3.0).abs() < 1e-9, "{}", comparison.factor);
+    let (low, high) = comparison.interval.unwrap();
+    assert!(low < comparison.factor && comparison.factor < high && low > 1.9, "{low} {high}");
     assert!(sentence(verdict).starts_with("B = 8: static-64, 2.17× ["), "{}", sentence(verdict));
     let figure = report.figures.iter().find(|figure| figure.id == "speed-up").unwrap();
     let [panel] = &figure.panels[..] else { panic!("one setting") };
@@ -163,7 +163,7 @@ fn strategies_are_compared_by_graphs_and_not_by_steps() {
     let Plot::Bars(chart) = &panel.plot else { panic!("bars") };
     let series = chart.series.iter().find(|series| series.batcher == "static-64").unwrap();
     let point = series.points[0].unwrap();
-    assert!((point.value - rival.factor).abs() < 0.05, "as in the verdict: {}", point.value);
+    assert!((point.value - comparison.factor).abs() < 0.05, "as in the verdict: {}", point.value);
 }
 
 #[test]
@@ -171,15 +171,15 @@ fn equal_strategies_are_not_distinguishable_and_few_runs_say_little() {
     let dir = tempfile::tempdir().unwrap();
     two_strategies(dir.path(), "one", 10, 4);
     let report = Report::of(&read(&[dir.path()]).unwrap());
-    assert_eq!(report.verdicts[0].rivals[0].standing, Standing::NotDistinguishable);
+    assert_eq!(report.verdicts[0].comparisons[0].significance, Significance::NotDistinguishable);
     assert!(sentence(&report.verdicts[0]).contains("not distinguishable from"));
 
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Run::default());
     write(dir.path(), &Run { id: "b", batcher: "exact", ms: 20, ..Run::default() });
     let report = Report::of(&read(&[dir.path()]).unwrap());
-    let rival = &report.verdicts[0].rivals[0];
-    assert_eq!((rival.standing, rival.interval), (Standing::TooFew, None));
+    let comparison = &report.verdicts[0].comparisons[0];
+    assert_eq!((comparison.significance, comparison.interval), (Significance::TooFew, None));
     assert!(sentence(&report.verdicts[0]).contains("1 run is too few"));
 }
 

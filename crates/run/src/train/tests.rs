@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
 use batchlab_core::model::{NamedTensor, TrainerState};
-use batchlab_core::{BatchPlan, BatchStream, BatcherError, GraphSize, Level, ModelError, Needs};
+use batchlab_core::{
+    BatchFields, BatchPlan, BatchStream, BatcherError, GraphSize, Level, ModelError,
+};
 use serde_json::Value;
 
 use super::super::pipeline::Producer;
@@ -92,7 +94,7 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
         let training: Training = toml::from_str(&training).unwrap();
         let mut trainer = Diary { loss: 1.0, ..Diary::default() };
         let n_wait = [1, 2, 3].map(|last| {
-            let producer = Producer::new(forty(), Box::new(Pairs(0)), Needs::default());
+            let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
             let pipeline = Pipeline::new(producer, 0);
             let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
             training.step(last, Instant::now(), last == 3).unwrap();
@@ -107,7 +109,7 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
 /// ended, and the details of the event.
 fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
     let graphs = forty();
-    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), Needs::default());
+    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default());
     let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
     let mut trainer = Diary { loss, ..Diary::default() };
     let mut training =
@@ -183,7 +185,7 @@ fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
     let training = format!("steps = 100\nwarmup_steps = {least}");
     let training: Training = toml::from_str(&training).unwrap();
     let mut trainer = Diary::default();
-    let producer = Producer::new(forty(), Box::new(Pairs(0)), Needs::default());
+    let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
     let pipeline = Pipeline::new(producer, 0);
     let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
     (1..=n_step).filter(|&step| training.warms_up(step, is_new(step))).collect()

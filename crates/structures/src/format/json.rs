@@ -9,14 +9,14 @@ use serde_json::{Map, Value as Json};
 
 use crate::error::Problem;
 use crate::format::aflow::{self, Content};
-use crate::lines::{Allowance, Fault, Watched};
+use crate::lines::{Allowance, Counted, Fault};
 
 /// Reads one document; entries are numbered from 1.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
-    let (stream, left) = Watched::new(stream);
+    let (stream, left) = Counted::new(stream);
     let mut parser = serde_json::Deserializer::from_reader(std::io::BufReader::new(stream));
     let mut fault = None;
     let entries = Entries { visit, fault: &mut fault, n_entry: 0, left: left.clone() };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::error::{Problem, shown};
 use crate::format::aflow::{self, Content};
 use crate::format::cif;
-use crate::lines::{Fault, Watched};
+use crate::lines::{Counted, Fault};
 use crate::structure::is_absent;
 
 /// Columns that hold a structure, or name an entry of AFLOW.
@@ -28,7 +28,7 @@ pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
-    let (stream, left) = Watched::new(stream);
+    let (stream, left) = Counted::new(stream);
     let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(stream));
     let header = reader.headers().map_err(|error| fault(1, error))?.clone();
     let header: Vec<&str> = header.iter().map(str::trim).collect();

@@ -7,7 +7,9 @@ use batchlab_core::graphs::{
 };
 use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Precision, Slot};
 use batchlab_core::plan::{BatchPlan, Shape};
-use batchlab_core::{BatchBuffer, ModelError, Needs, PaddedBatch, Trainer, View, collate, random};
+use batchlab_core::{
+    BatchBuffer, BatchFields, ModelError, PaddedBatch, Trainer, View, collate, random,
+};
 use batchlab_tensor::{
     Activation, Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Initial, Linear, Matrix,
     Message, Network, Parameter, ParameterBuilder, Pass, Perceptron, open,
@@ -16,8 +18,8 @@ use batchlab_tensor::{
 pub(crate) const N_CLASS: usize = 3;
 pub(crate) const FEATURE_WIDTH: usize = 5;
 
-pub(crate) fn needs() -> Needs {
-    Needs {
+pub(crate) fn needs() -> BatchFields {
+    BatchFields {
         node_class: true,
         node_feature: true,
         distance: true,

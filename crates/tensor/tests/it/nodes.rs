@@ -5,7 +5,7 @@ use std::sync::Arc;
 use batchlab_core::graphs::{Graphs, Level, NodeFeature, OneGraph, Target, Topology};
 use batchlab_core::model::{Loss, Mode, ModelContext, Precision, Slot};
 use batchlab_core::plan::{BatchPlan, EdgeSelection, Shape};
-use batchlab_core::{BatchBuffer, ModelError, Needs, Trainer, collate};
+use batchlab_core::{BatchBuffer, BatchFields, ModelError, Trainer, collate};
 use batchlab_tensor::{
     Activation, Backend, DeviceBatch, Linear, Matrix, Network, ParameterBuilder, Pass, open,
 };
@@ -39,8 +39,8 @@ impl Network for Neighbours {
     }
 }
 
-fn needs() -> Needs {
-    Needs { node_feature: true, sender_order: true, ..Needs::default() }
+fn needs() -> BatchFields {
+    BatchFields { node_feature: true, sender_order: true, ..BatchFields::default() }
 }
 
 fn trainer() -> Box<dyn Trainer> {

@@ -1,14 +1,14 @@
 //! A plan against the batch that collation makes of it, and against a slow writing of the same.
 
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, StoredEdges, Target, Topology};
-use batchlab_core::{BatchBuffer, BatchPlan, Level, Needs, PaddedBatch, collate};
+use batchlab_core::{BatchBuffer, BatchFields, BatchPlan, Level, PaddedBatch, collate};
 
 use super::input::{for_all_with, ordinary};
 use super::room::{plans, real, shape_fits};
 use super::trial::brief;
 use super::{Make, Outcome, Trial};
 
-const NEEDS: Needs = Needs {
+const NEEDS: BatchFields = BatchFields {
     node_class: true,
     node_feature: false,
     distance: true,

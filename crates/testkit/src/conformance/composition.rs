@@ -20,19 +20,19 @@ pub(super) fn composition(make: Make<'_>) -> Outcome {
         if first.len() < MIN_BATCH || second.len() < MIN_BATCH {
             return Ok(());
         }
-        if first.iter().all(|plan| plan.recipe.is_some()) {
+        if first.iter().all(|plan| plan.cache_key.is_some()) {
             return fixed(&epochs);
         }
-        if plans.iter().any(|plan| plan.recipe.is_some()) {
-            return Err("some batches have a recipe, which promises that they come back, and some have none".into());
+        if plans.iter().any(|plan| plan.cache_key.is_some()) {
+            return Err("some batches have a cache key, which promises that they come back, and some have none".into());
         }
         let (first, second) = (batches(first), batches(second));
         let common = first.intersection(&second).count();
         // Chance alone repeats a batch of three or more graphs out of 24 far more rarely.
         if 2 * common > first.len() {
             return Err(format!(
-                "{common} of {} batches of the first epoch come back in the second, but without a recipe; \
-                 form them anew, or give fixed batches recipes",
+                "{common} of {} batches of the first epoch come back in the second, but without a cache key; \
+                 form them anew, or give fixed batches cache keys",
                 first.len()
             ));
         }
@@ -42,36 +42,36 @@ pub(super) fn composition(make: Make<'_>) -> Outcome {
 
 /// The batches are the same in every epoch, and their order is not.
 fn fixed(epochs: &[&[BatchPlan]]) -> Outcome {
-    let recipes = |epoch: &[BatchPlan]| -> Vec<Option<u64>> {
-        epoch.iter().map(|plan| plan.recipe).collect()
+    let cache_keys = |epoch: &[BatchPlan]| -> Vec<Option<u64>> {
+        epoch.iter().map(|plan| plan.cache_key).collect()
     };
     let sorted = |epoch: &[BatchPlan]| {
-        let mut recipes = recipes(epoch);
-        recipes.sort_unstable();
-        recipes
+        let mut cache_keys = cache_keys(epoch);
+        cache_keys.sort_unstable();
+        cache_keys
     };
     if epochs.iter().any(|epoch| sorted(epoch) != sorted(epochs[0])) {
-        return Err("batches have recipes, but not the same ones in every epoch".into());
+        return Err("batches have cache keys, but not the same ones in every epoch".into());
     }
     if epochs.iter().any(|epoch| batches(epoch) != batches(epochs[0])) {
-        return Err("batches have recipes, but their members change from epoch to epoch".into());
+        return Err("batches have cache keys, but their members change from epoch to epoch".into());
     }
-    if epochs[1..].iter().all(|epoch| recipes(epoch) == recipes(epochs[0])) {
+    if epochs[1..].iter().all(|epoch| cache_keys(epoch) == cache_keys(epochs[0])) {
         return Err("fixed batches come in the same order in every epoch".into());
     }
     Ok(())
 }
 
-pub(super) fn recipes(make: Make<'_>) -> Outcome {
+pub(super) fn cache_keys(make: Make<'_>) -> Outcome {
     for_all(make, three_sizes(), |trial| {
         let mut known: BTreeMap<u64, BatchPlan> = BTreeMap::new();
         for mut plan in trial.train(7).unwrap_or_default() {
-            let Some(recipe) = plan.recipe else { continue };
+            let Some(cache_key) = plan.cache_key else { continue };
             plan.cursor = Cursor::default();
-            let first = known.entry(recipe).or_insert_with(|| plan.clone());
+            let first = known.entry(cache_key).or_insert_with(|| plan.clone());
             if *first != plan {
                 return Err(format!(
-                    "two batches have recipe {recipe}, so the second would be trained on as the first\n\
+                    "two batches have cache key {cache_key}, so the second would be trained on as the first\n\
                      first  {}\nsecond {}",
                     brief(first),
                     brief(&plan)

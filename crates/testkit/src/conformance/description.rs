@@ -6,19 +6,19 @@ use super::input::{for_all, for_all_with, ordinary};
 use super::trial::{same, take};
 use super::{Make, Outcome, Trial};
 
-pub(super) fn facts(make: Make<'_>) -> Outcome {
+pub(super) fn metrics(make: Make<'_>) -> Outcome {
     for_all(make, ordinary(), |trial| {
         let label = trial.batcher.label();
         if label.trim().is_empty() || label.trim() != label {
             return Err(format!("the label {label:?} names nothing in a figure"));
         }
         let Ok(mut stream) = trial.open(Purpose::Training, 7) else { return Ok(()) };
-        let facts = stream.facts();
-        for (index, (name, value)) in facts.iter().enumerate() {
+        let metrics = stream.metrics();
+        for (index, (name, value)) in metrics.iter().enumerate() {
             if !value.is_finite() {
                 return Err(format!("the fact {name} is {value}"));
             }
-            if facts[..index].iter().any(|(earlier, _)| earlier == name) {
+            if metrics[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(format!("the fact {name} is given twice"));
             }
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -27,13 +27,17 @@ pub(super) fn facts(make: Make<'_>) -> Outcome {
             }
         }
         let _ = take(&mut *stream, 3);
-        let later = stream.facts();
-        if later != facts {
-            return Err(format!("facts change while the stream runs: {facts:?}, then {later:?}"));
+        let later = stream.metrics();
+        if later != metrics {
+            return Err(format!(
+                "metrics change while the stream runs: {metrics:?}, then {later:?}"
+            ));
         }
-        let again = trial.open(Purpose::Training, 7).map(|stream| stream.facts());
-        if again.as_ref().is_ok_and(|again| *again != facts) {
-            return Err(format!("facts change when it is opened again: {facts:?}, then {again:?}"));
+        let again = trial.open(Purpose::Training, 7).map(|stream| stream.metrics());
+        if again.as_ref().is_ok_and(|again| *again != metrics) {
+            return Err(format!(
+                "metrics change when it is opened again: {metrics:?}, then {again:?}"
+            ));
         }
         if trial.batcher.label() != label {
             return Err(format!("the label {label:?} became {:?}", trial.batcher.label()));

@@ -163,7 +163,7 @@ fn dirty() -> BatchPlan {
         listed: ListedEdges { sender: vec![1; 5], receiver: vec![2; 5], weight: vec![0.5; 5] },
         real: Shape { n_node: 901, n_edge: 902, n_graph: 903, n_output: 904 },
         shape: Shape { n_node: 911, n_edge: 912, n_graph: 913, n_output: 914 },
-        recipe: Some(77),
+        cache_key: Some(77),
         cursor: Cursor { epoch: 55, batch: 66, carried: vec![0; 11] },
     }
 }

@@ -137,9 +137,10 @@ pub(crate) fn brief(plan: &BatchPlan) -> String {
     } else {
         format!(", weights {:?}", plan.output_weight)
     };
-    let recipe = plan.recipe.map_or_else(String::new, |recipe| format!(", recipe {recipe}"));
+    let cache_key =
+        plan.cache_key.map_or_else(String::new, |cache_key| format!(", cache key {cache_key}"));
     format!(
-        "members {:?} in {} nodes, {} edges, {} graphs{weights}{recipe}, cursor: epoch {}, batch {}, carried {:?}",
+        "members {:?} in {} nodes, {} edges, {} graphs{weights}{cache_key}, cursor: epoch {}, batch {}, carried {:?}",
         plan.members,
         shape.n_node,
         shape.n_edge,

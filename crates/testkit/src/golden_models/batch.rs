@@ -4,7 +4,7 @@ use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, StoredEdges, Target, Topology,
 };
 use batchlab_core::plan::{BatchPlan, Shape};
-use batchlab_core::{BatchBuffer, Needs, collate};
+use batchlab_core::{BatchBuffer, BatchFields, collate};
 
 use super::file::GoldenFile;
 use super::text;
@@ -13,7 +13,7 @@ use super::text;
 /// the file's batch, edge by edge.
 pub(super) fn collate_file(
     file: &GoldenFile<'_>,
-    needs: Needs,
+    needs: BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), String> {
     let n_node = real(file.counts("input.n_node")?);

@@ -5,7 +5,7 @@ use batchlab_core::graphs::{
     Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
 };
 use batchlab_core::plan::{BatchPlan, Shape};
-use batchlab_core::{BatchBuffer, Needs, View, collate, random};
+use batchlab_core::{BatchBuffer, BatchFields, View, collate, random};
 
 /// Node classes that the kit's graphs know.
 pub(super) const N_CLASS: usize = 4;
@@ -196,7 +196,7 @@ pub(super) const MUCH: Shape = Shape { n_node: 50, n_edge: 2500, n_graph: 1, n_o
 /// These members, one behind the other, with padding behind them.
 pub(super) fn collated(
     graphs: &Graphs,
-    needs: Needs,
+    needs: BatchFields,
     members: &[u32],
     weights: &[f32],
     padding: Shape,

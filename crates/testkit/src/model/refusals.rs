@@ -1,7 +1,7 @@
 //! What a model must not accept.
 
 use batchlab_core::model::{Loss, ModelContext, Slot};
-use batchlab_core::{Model, ModelError, Needs};
+use batchlab_core::{BatchFields, Model, ModelError};
 
 use super::Trial;
 use super::alter::Altered;
@@ -24,11 +24,11 @@ pub(super) fn batches(model: &dyn Model) -> Outcome {
         }
     }
     let without = [
-        ("node_class", needs.node_class, Needs { node_class: false, ..needs }),
-        ("node_feature", needs.node_feature, Needs { node_feature: false, ..needs }),
-        ("distance", needs.distance, Needs { distance: false, ..needs }),
-        ("displacement", needs.displacement, Needs { displacement: false, ..needs }),
-        ("sender_order", needs.sender_order, Needs { sender_order: false, ..needs }),
+        ("node_class", needs.node_class, BatchFields { node_class: false, ..needs }),
+        ("node_feature", needs.node_feature, BatchFields { node_feature: false, ..needs }),
+        ("distance", needs.distance, BatchFields { distance: false, ..needs }),
+        ("displacement", needs.displacement, BatchFields { displacement: false, ..needs }),
+        ("sender_order", needs.sender_order, BatchFields { sender_order: false, ..needs }),
     ];
     for (field, _, rest) in without.into_iter().filter(|(_, is_needed, _)| *is_needed) {
         let buffer = collated(&graphs, rest, &[0, 1, 2], &[], NONE);

@@ -4,7 +4,9 @@ use batchlab_core::model::{
     Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, TrainerState,
 };
 use batchlab_core::plan::Shape;
-use batchlab_core::{BatchBuffer, Graphs, Model, ModelError, Needs, PaddedBatch, Trainer, random};
+use batchlab_core::{
+    BatchBuffer, BatchFields, Graphs, Model, ModelError, PaddedBatch, Trainer, random,
+};
 
 use super::fixture::{self, FEATURE_WIDTH, Molecule, N_CLASS, N_OUTPUT_CLASS, Targets, collated};
 use crate::conformance::Outcome;
@@ -19,7 +21,7 @@ pub(super) const LEARNING_RATE: f64 = 1e-3;
 pub(super) struct Trial<'a> {
     model: &'a dyn Model,
     pub(super) loss: Loss,
-    pub(super) needs: Needs,
+    pub(super) needs: BatchFields,
     start: TrainerState,
 }
 

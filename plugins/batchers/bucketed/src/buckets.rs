@@ -178,11 +178,11 @@ impl Grouping for Grouped {
         }
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
+    fn metrics(&self) -> Vec<(String, f64)> {
         let bound = |(i, &bound): (usize, &u32)| (format!("bucket_bound_{i}"), f64::from(bound));
-        let mut facts = self.limits.facts();
-        facts.extend(self.bounds.iter().enumerate().map(bound));
-        facts
+        let mut metrics = self.limits.metrics();
+        metrics.extend(self.bounds.iter().enumerate().map(bound));
+        metrics
     }
 }
 

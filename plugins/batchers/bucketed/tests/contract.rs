@@ -31,7 +31,7 @@ proptest! {
             ("[\"graphs\", \"nodes\", \"edges\"]", "\"constant\""),
             ("[\"graphs\", \"bytes\"]", "{ power = 2 }"),
         ]),
-        boundary in prop::sample::select(vec!["straddle", "flush"]),
+        boundary in prop::sample::select(vec!["carry-over", "emit-partial"]),
         composition in prop::sample::select(vec!["every-epoch", "fixed"]),
     ) {
         let (resources, padding) = limits;
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn no_batch_mixes_buckets(sizes in batcher::sizes(), boundary in prop::sample::select(vec!["straddle", "flush"])) {
+    fn no_batch_mixes_buckets(sizes in batcher::sizes(), boundary in prop::sample::select(vec!["carry-over", "emit-partial"])) {
         let options = format!(
             "batch_size = 4\nby = \"nodes\"\nbuckets = {{ bounds = [10, 20] }}\nepoch_boundary = \"{boundary}\""
         );

@@ -17,7 +17,7 @@ proptest! {
             prop_assert_eq!(plan.members.len(), case.graphs.n_node());
             prop_assert_eq!(plan.real.n_edge as usize, case.one().sender.len());
             prop_assert_eq!(nodes::outputs(&plan), case.output.clone());
-            prop_assert_eq!((plan.recipe, plan.shape), (Some(0), plan.real));
+            prop_assert_eq!((plan.cache_key, plan.shape), (Some(0), plan.real));
         }
     }
 }

@@ -103,9 +103,9 @@ impl Grouping for Windowed {
         self.collected.extend_from_slice(carried);
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
-        let mut facts = self.limits.facts();
-        facts.push(("packing_lower_bound".into(), self.lower_bound as f64));
-        facts
+    fn metrics(&self) -> Vec<(String, f64)> {
+        let mut metrics = self.limits.metrics();
+        metrics.push(("packing_lower_bound".into(), self.lower_bound as f64));
+        metrics
     }
 }

@@ -62,7 +62,7 @@ fn more_certainty_takes_more_room() {
     let budget = |probability: f64| {
         let ctx = BatchContext::new(Purpose::Training, 1);
         let quantile = open(&format!("batch_size = 64\nprobability = {probability}"));
-        quantile.open(view.clone(), ctx).unwrap().facts().iter().map(|fact| fact.1).sum::<f64>()
+        quantile.open(view.clone(), ctx).unwrap().metrics().iter().map(|fact| fact.1).sum::<f64>()
     };
     let budgets = [0.01, 0.5, 0.9, 0.999].map(budget);
     assert!(budgets.is_sorted() && budgets[0] < budgets[3], "{budgets:?}");

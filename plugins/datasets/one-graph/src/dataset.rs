@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph, Target, Topology};
-use batchlab_core::{Dataset, DatasetError, Graphs, Level, LoadContext, Needs, Provides};
+use batchlab_core::{BatchFields, Dataset, DatasetError, Graphs, Level, LoadContext, Provides};
 use batchlab_npz::{Archive, NpzError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,8 +49,12 @@ const MAX_BYTE: u64 = 1 << 34;
 #[typetag::serde(name = "one-graph")]
 impl Dataset for OneGraphFile {
     fn provides(&self) -> Provides {
-        let fields =
-            Needs { node_feature: true, edge_weight: true, sender_order: true, ..Needs::default() };
+        let fields = BatchFields {
+            node_feature: true,
+            edge_weight: true,
+            sender_order: true,
+            ..BatchFields::default()
+        };
         Provides { level: Level::Nodes, fields, target: true }
     }
 

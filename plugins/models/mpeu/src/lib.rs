@@ -4,7 +4,7 @@ mod network;
 
 use std::num::NonZeroU32;
 
-use batchlab_core::{Model, ModelContext, ModelError, Needs, Trainer};
+use batchlab_core::{BatchFields, Model, ModelContext, ModelError, Trainer};
 pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,8 +92,13 @@ impl Mpeu {
 
 #[typetag::serde(name = "mpeu")]
 impl Model for Mpeu {
-    fn needs(&self) -> Needs {
-        Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() }
+    fn needs(&self) -> BatchFields {
+        BatchFields {
+            node_class: true,
+            distance: true,
+            sender_order: true,
+            ..BatchFields::default()
+        }
     }
 
     fn check_device(&self, device: &str) -> Result<(), ModelError> {

@@ -6,7 +6,7 @@ mod network;
 use std::num::NonZeroU32;
 
 use batchlab_core::edge_rule::Radius;
-use batchlab_core::{Model, ModelContext, ModelError, Needs, Trainer};
+use batchlab_core::{BatchFields, Model, ModelContext, ModelError, Trainer};
 pub use batchlab_tensor::options::Aggregation;
 pub use clip::Clip;
 use schemars::JsonSchema;
@@ -98,8 +98,13 @@ impl Default for Painn {
 
 #[typetag::serde(name = "painn")]
 impl Model for Painn {
-    fn needs(&self) -> Needs {
-        Needs { node_class: true, displacement: true, sender_order: true, ..Needs::default() }
+    fn needs(&self) -> BatchFields {
+        BatchFields {
+            node_class: true,
+            displacement: true,
+            sender_order: true,
+            ..BatchFields::default()
+        }
     }
 
     fn check_device(&self, device: &str) -> Result<(), ModelError> {

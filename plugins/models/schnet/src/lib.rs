@@ -5,7 +5,7 @@ mod network;
 use std::num::NonZeroU32;
 
 use batchlab_core::edge_rule::Radius;
-use batchlab_core::{Model, ModelContext, ModelError, Needs, Trainer};
+use batchlab_core::{BatchFields, Model, ModelContext, ModelError, Trainer};
 pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -98,8 +98,13 @@ impl Schnet {
 
 #[typetag::serde(name = "schnet")]
 impl Model for Schnet {
-    fn needs(&self) -> Needs {
-        Needs { node_class: true, distance: true, sender_order: true, ..Needs::default() }
+    fn needs(&self) -> BatchFields {
+        BatchFields {
+            node_class: true,
+            distance: true,
+            sender_order: true,
+            ..BatchFields::default()
+        }
     }
 
     fn check_device(&self, device: &str) -> Result<(), ModelError> {

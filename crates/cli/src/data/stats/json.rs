@@ -5,22 +5,22 @@ use batchlab_core::Level;
 use batchlab_forecast::distribution::{Distribution, SHARES};
 use serde_json::{Map, Value, json};
 
-use super::portrait::{Kind, Portrait};
+use super::summary::{DatasetSummary, Kind};
 
 /// Raised when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
 
-pub(super) fn print(portraits: &[Portrait]) -> Result<String> {
-    let all: Vec<Value> = portraits.iter().map(of_portrait).collect();
+pub(super) fn print(summaries: &[DatasetSummary]) -> Result<String> {
+    let all: Vec<Value> = summaries.iter().map(of_summary).collect();
     let all = json!({ "schema_version": SCHEMA_VERSION, "shares": SHARES, "datasets": all });
     Ok(serde_json::to_string_pretty(&all)? + "\n")
 }
 
-fn of_portrait(portrait: &Portrait) -> Value {
+fn of_summary(summary: &DatasetSummary) -> Value {
     let counts = |count: &[(String, u64)]| {
         count.iter().map(|(name, n)| (name.clone(), json!(n))).collect::<Map<_, _>>()
     };
-    let target = portrait.target.as_ref().map(|target| match &target.kind {
+    let target = summary.target.as_ref().map(|target| match &target.kind {
         Kind::Number { unit, distribution } => {
             json!({ "name": target.name, "unit": unit, "distribution": distribution })
         }
@@ -30,19 +30,19 @@ fn of_portrait(portrait: &Portrait) -> Value {
     });
     let of = |distribution: &Option<Distribution>| json!(distribution);
     json!({
-        "source": portrait.source,
-        "dataset": portrait.dataset,
-        "level": match portrait.level { Level::Graphs => "graphs", Level::Nodes => "nodes" },
-        "n_member": portrait.n_member,
-        "n_node": portrait.n_node,
-        "n_edge": portrait.n_edge,
-        "node_distribution": of(&portrait.nodes),
-        "edge_distribution": of(&portrait.edges),
+        "source": summary.source,
+        "dataset": summary.dataset,
+        "level": match summary.level { Level::Graphs => "graphs", Level::Nodes => "nodes" },
+        "n_member": summary.n_member,
+        "n_node": summary.n_node,
+        "n_edge": summary.n_edge,
+        "node_distribution": of(&summary.nodes),
+        "edge_distribution": of(&summary.edges),
         "target": target,
-        "node_class": counts(&portrait.node_class),
-        "notes": counts(&portrait.notes),
-        "content_hash": portrait.content_hash,
-        "from_cache": portrait.from_cache,
-        "load_ns": u64::try_from(portrait.time.as_nanos()).unwrap_or(u64::MAX),
+        "node_class": counts(&summary.node_class),
+        "notes": counts(&summary.notes),
+        "content_hash": summary.content_hash,
+        "from_cache": summary.from_cache,
+        "load_ns": u64::try_from(summary.time.as_nanos()).unwrap_or(u64::MAX),
     })
 }

@@ -3,24 +3,24 @@
 use batchlab_core::Level;
 use batchlab_forecast::picture::{self, Panel};
 
-use super::portrait::{Kind, Portrait};
+use super::summary::{DatasetSummary, Kind};
 use crate::plan::grouped;
 use crate::unit;
 
-pub(super) fn draw(portraits: &[Portrait]) -> String {
-    let drawn: Vec<picture::Portrait<'_>> = portraits.iter().map(one).collect();
-    picture::portraits(&drawn)
+pub(super) fn draw(summaries: &[DatasetSummary]) -> String {
+    let drawn: Vec<picture::DatasetSummary<'_>> = summaries.iter().map(one).collect();
+    picture::summaries(&drawn)
 }
 
-fn one(portrait: &Portrait) -> picture::Portrait<'_> {
-    let (nodes, edges) = (grouped(portrait.n_node as u64), grouped(portrait.n_edge));
-    let title = match portrait.level {
+fn one(summary: &DatasetSummary) -> picture::DatasetSummary<'_> {
+    let (nodes, edges) = (grouped(summary.n_node as u64), grouped(summary.n_edge));
+    let title = match summary.level {
         Level::Graphs => {
-            format!("{}: {} graphs", portrait.dataset, grouped(portrait.n_member as u64))
+            format!("{}: {} graphs", summary.dataset, grouped(summary.n_member as u64))
         }
-        Level::Nodes => format!("{}: {nodes} nodes, {edges} edges", portrait.dataset),
+        Level::Nodes => format!("{}: {nodes} nodes, {edges} edges", summary.dataset),
     };
-    let per = match portrait.level {
+    let per = match summary.level {
         Level::Graphs => "graph",
         Level::Nodes => "node",
     };
@@ -35,12 +35,12 @@ fn one(portrait: &Portrait) -> picture::Portrait<'_> {
             });
         }
     };
-    add(format!("Nodes per {per}"), "", portrait.nodes.as_ref());
-    add(format!("Edges per {per}"), "", portrait.edges.as_ref());
-    if let Some(target) = &portrait.target
+    add(format!("Nodes per {per}"), "", summary.nodes.as_ref());
+    add(format!("Edges per {per}"), "", summary.edges.as_ref());
+    if let Some(target) = &summary.target
         && let Kind::Number { unit, distribution } = &target.kind
     {
         add(target.name.clone(), &unit::around("", unit, ""), distribution.as_ref());
     }
-    picture::Portrait { title, panels }
+    picture::DatasetSummary { title, panels }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use batchlab_core::Level;
 use batchlab_forecast::distribution::{Distribution, Histogram};
 
-use super::portrait::{Kind, Portrait, Target};
+use super::summary::{DatasetSummary, Kind, Target};
 use crate::plan::grouped;
 use crate::unit;
 
@@ -14,43 +14,43 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// More classes are not listed one by one.
 const MAX_CLASS: usize = 12;
 
-pub(super) fn print(portrait: &Portrait) -> String {
+pub(super) fn print(summary: &DatasetSummary) -> String {
     let mut text = String::new();
-    let name = if portrait.source == portrait.dataset {
-        portrait.dataset.clone()
+    let name = if summary.source == summary.dataset {
+        summary.dataset.clone()
     } else {
-        format!("{} ({})", portrait.source, portrait.dataset)
+        format!("{} ({})", summary.source, summary.dataset)
     };
-    let (nodes, edges) = (grouped(portrait.n_node as u64), grouped(portrait.n_edge));
-    let _ = match portrait.level {
+    let (nodes, edges) = (grouped(summary.n_node as u64), grouped(summary.n_edge));
+    let _ = match summary.level {
         Level::Graphs => writeln!(
             text,
             "{name}: {} graphs, {nodes} nodes, {edges} edges",
-            grouped(portrait.n_member as u64)
+            grouped(summary.n_member as u64)
         ),
         Level::Nodes => writeln!(text, "{name}: one graph, {nodes} nodes, {edges} edges"),
     };
-    let from = if portrait.from_cache { "as kept from an earlier reading" } else { "read" };
+    let from = if summary.from_cache { "as kept from an earlier reading" } else { "read" };
     let _ = writeln!(
         text,
         "{from} in {:.3} s; content {}\n",
-        portrait.time.as_secs_f64(),
-        &portrait.content_hash[..16]
+        summary.time.as_secs_f64(),
+        &summary.content_hash[..16]
     );
 
-    let edges = match portrait.level {
+    let edges = match summary.level {
         Level::Graphs => "edges",
         Level::Nodes => "edges received",
     };
-    let target = match &portrait.target {
+    let target = match &summary.target {
         Some(Target { name, kind: Kind::Number { unit, distribution } }) => {
             Some((format!("{name}{}", unit::around(" [", unit, "]")), distribution.as_ref()))
         }
         _ => None,
     };
     let rows = [
-        Some(("nodes".to_owned(), portrait.nodes.as_ref())),
-        Some((edges.to_owned(), portrait.edges.as_ref())),
+        Some(("nodes".to_owned(), summary.nodes.as_ref())),
+        Some((edges.to_owned(), summary.edges.as_ref())),
         target,
     ];
     let rows: Vec<(String, &Distribution)> =
@@ -68,17 +68,17 @@ pub(super) fn print(portrait: &Portrait) -> String {
             number(bin, bin),
         );
     }
-    if let Some(Target { name, kind: Kind::Classes { count, n_without } }) = &portrait.target {
+    if let Some(Target { name, kind: Kind::Classes { count, n_without } }) = &summary.target {
         let without = match n_without {
             0 => String::new(),
             n => format!("; {} without", grouped(*n)),
         };
         let _ = writeln!(text, "{name}: {}{without}", classes(count));
     }
-    if !portrait.node_class.is_empty() {
-        let _ = writeln!(text, "nodes by class: {}", classes(&portrait.node_class));
+    if !summary.node_class.is_empty() {
+        let _ = writeln!(text, "nodes by class: {}", classes(&summary.node_class));
     }
-    for (what, n) in &portrait.notes {
+    for (what, n) in &summary.notes {
         let _ = writeln!(text, "{what}: {}", grouped(*n));
     }
     text

@@ -51,8 +51,8 @@ pub(crate) enum Fault {
     StaleWeights,
     /// Batches are frozen at construction and only shuffled, without saying so.
     Frozen,
-    /// Two different batches have the same recipe.
-    SharedRecipe,
+    /// Two different batches have the same cache key.
+    SharedCacheKey,
     /// Resuming repeats a batch.
     RepeatsBatch,
     /// Resuming forgets the graphs that were carried into the epoch.
@@ -145,7 +145,7 @@ impl Batcher for Faulty {
         let too_many = u32::from(self.fault == Fault::OneTooMany);
         let slots = BatchSize::try_from(self.batch_size.get() + too_many)?;
         let mut options = GroupOptions::new(slots, MULTIPLE_OF_8);
-        if matches!(self.fault, Fault::Frozen | Fault::SharedRecipe) {
+        if matches!(self.fault, Fault::Frozen | Fault::SharedCacheKey) {
             options.composition = Composition::Fixed;
         }
         let open = || {
@@ -260,8 +260,8 @@ impl BatchStream for Stream {
                 }
             }
             Fault::StaleWeights => plan.output_weight = stale,
-            Fault::Frozen => plan.recipe = None,
-            Fault::SharedRecipe => plan.recipe = plan.recipe.map(|recipe| recipe / 2),
+            Fault::Frozen => plan.cache_key = None,
+            Fault::SharedCacheKey => plan.cache_key = plan.cache_key.map(|cache_key| cache_key / 2),
             Fault::ResumesAhead => {
                 let mut notes = NOTES.lock().expect("nobody panics with it");
                 notes.insert(self.key.clone(), plan.cursor.clone());
@@ -285,7 +285,7 @@ impl BatchStream for Stream {
         self.inner.seek(&cursor)
     }
 
-    fn facts(&self) -> Vec<(String, f64)> {
+    fn metrics(&self) -> Vec<(String, f64)> {
         let n_call = self.n_call.fetch_add(1, Ordering::Relaxed);
         match self.fault {
             Fault::CountsCalls => vec![("n_call".into(), n_call as f64)],

@@ -28,8 +28,8 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::ThreadLocal, "depends on the thread", "threads"),
     (Fault::Positions, "names positions, not identifiers", "identifiers"),
     (Fault::StaleWeights, "keeps stale content of the plan", "plan_reuse"),
-    (Fault::Frozen, "freezes batches without a recipe", "composition"),
-    (Fault::SharedRecipe, "one recipe for two batches", "recipes"),
+    (Fault::Frozen, "freezes batches without a cache key", "composition"),
+    (Fault::SharedCacheKey, "one cache key for two batches", "cache_keys"),
     (Fault::RepeatsBatch, "repeats a batch after seek", "resume"),
     (Fault::ForgetsCarried, "forgets carried graphs", "carried"),
     (Fault::ResumesAhead, "resumes after what was prefetched", "prefetched"),
@@ -38,8 +38,8 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::NeedsTwo, "no batch of a single graph", "one_graph"),
     (Fault::LeavesOutEdgeless, "leaves out graphs without edges", "edgeless"),
     (Fault::LeavesOutLarge, "leaves out large graphs", "oversize"),
-    (Fault::CountsCalls, "facts change", "facts"),
-    (Fault::FactIsNan, "a fact is not a number", "facts"),
+    (Fault::CountsCalls, "metrics change", "metrics"),
+    (Fault::FactIsNan, "a fact is not a number", "metrics"),
     (Fault::ForgetsOption, "an option is not written", "round_trip"),
 ];
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use batchlab_core::model::{
     Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, Trainer, TrainerState,
 };
-use batchlab_core::{Model, ModelError, Needs, PaddedBatch, random};
+use batchlab_core::{BatchFields, Model, ModelError, PaddedBatch, random};
 use serde::{Deserialize, Serialize};
 
 use super::linear::{Counting, Counts, N_CLASS, N_GAUSSIAN, count, loss};
@@ -108,12 +108,12 @@ static N_OPENED: AtomicU64 = AtomicU64::new(0);
 
 #[typetag::serde(name = "faulty")]
 impl Model for Faulty {
-    fn needs(&self) -> Needs {
-        Needs {
+    fn needs(&self) -> BatchFields {
+        BatchFields {
             node_class: true,
             distance: true,
             displacement: self.fault == Fault::Direction,
-            ..Needs::default()
+            ..BatchFields::default()
         }
     }
 
@@ -179,7 +179,7 @@ struct Uploaded {
 
 struct Linear {
     fault: Fault,
-    needs: Needs,
+    needs: BatchFields,
     loss: Loss,
     width: usize,
     parameters: Vec<NamedTensor>,

@@ -4,7 +4,7 @@
 
 use batcher_dynamic::Dynamic;
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
-use batchlab_core::{BatchBuffer, BatchContext, BatchPlan, Batcher, Needs, Purpose, collate};
+use batchlab_core::{BatchBuffer, BatchContext, BatchFields, BatchPlan, Batcher, Purpose, collate};
 
 #[test]
 fn nothing_is_allocated_within_an_epoch() {
@@ -18,7 +18,7 @@ fn nothing_is_allocated_within_an_epoch() {
     let ctx = BatchContext::new(Purpose::Training, 1);
     let mut stream = dynamic.open(graphs.view(&members), ctx).unwrap();
     let (mut plan, mut buffer) = (BatchPlan::default(), BatchBuffer::new());
-    let needs = Needs { distance: true, sender_order: true, ..Needs::default() };
+    let needs = BatchFields { distance: true, sender_order: true, ..BatchFields::default() };
     let mut batch = || {
         assert!(stream.next(&mut plan).unwrap());
         collate(&graphs, &plan, needs, &mut buffer).unwrap();

@@ -15,7 +15,7 @@ fn golden_batches_of_jraph() {
             let dynamic: Dynamic = toml::from_str(&config).unwrap();
             let stream =
                 dynamic.open(view.clone(), BatchContext::new(Purpose::Evaluation, 1)).unwrap();
-            let budget: Vec<f64> = stream.facts().into_iter().map(|(_, value)| value).collect();
+            let budget: Vec<f64> = stream.metrics().into_iter().map(|(_, value)| value).collect();
             assert_eq!(budget, [f64::from(expected.budget[0]), f64::from(expected.budget[1])]);
 
             let mut got = Vec::new();

@@ -34,7 +34,7 @@ proptest! {
         let plans = nodes::train(&batcher, &case, 3);
         for plan in plans.iter().chain(&nodes::evaluate(&batcher, &case)) {
             nodes::check_fan_out(&case, plan, &fan_out, weight == "importance");
-            prop_assert_eq!(plan.recipe.is_some() && composition == "every-epoch", false);
+            prop_assert_eq!(plan.cache_key.is_some() && composition == "every-epoch", false);
         }
     }
 

@@ -40,10 +40,10 @@ proptest! {
             let n_output = plan.output_row.len();
             prop_assert!(n_output == n / n_batch || n_output == n.div_ceil(n_batch), "even groups");
         }
-        let recipes: BTreeSet<Option<u64>> = plans.iter().map(|plan| plan.recipe).collect();
+        let cache_keys: BTreeSet<Option<u64>> = plans.iter().map(|plan| plan.cache_key).collect();
         let expected = if composition == "fixed" { n_batch } else { 1 };
-        prop_assert_eq!(recipes.len(), expected);
-        prop_assert_eq!(recipes.contains(&None), composition == "every-epoch");
+        prop_assert_eq!(cache_keys.len(), expected);
+        prop_assert_eq!(cache_keys.contains(&None), composition == "every-epoch");
     }
 }
 
@@ -71,10 +71,10 @@ fn groups_change_every_epoch_or_never() {
 fn fixed_groups_come_in_a_new_order_every_epoch() {
     let batcher = parse("n_output = 10\nn_hop = 1\ncomposition = \"fixed\"");
     let plans = nodes::train(&batcher, &path(), 2);
-    let recipes: Vec<u64> = plans.iter().map(|plan| plan.recipe.unwrap()).collect();
-    assert_ne!(recipes[..20], recipes[20..]);
-    let first: BTreeSet<&u64> = recipes[..20].iter().collect();
-    assert_eq!(first, recipes[20..].iter().collect());
+    let cache_keys: Vec<u64> = plans.iter().map(|plan| plan.cache_key.unwrap()).collect();
+    assert_ne!(cache_keys[..20], cache_keys[20..]);
+    let first: BTreeSet<&u64> = cache_keys[..20].iter().collect();
+    assert_eq!(first, cache_keys[20..].iter().collect());
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn influence_keeps_the_contract_without_a_change_to_it() {
     assert_eq!(plans.len(), 4 * 7);
     // One shape for all, and no batch twice in a row, also not across epochs.
     assert!(plans.iter().all(|plan| plan.shape == plans[0].shape));
-    assert!(plans.windows(2).all(|pair| pair[0].recipe != pair[1].recipe));
+    assert!(plans.windows(2).all(|pair| pair[0].cache_key != pair[1].cache_key));
     let sum: u32 = plans[..7].iter().map(|plan| plan.real.n_node).sum();
     assert!(sum < 140 * 16, "neighbourhoods overlap within a batch: {sum}");
 }

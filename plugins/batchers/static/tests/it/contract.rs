@@ -40,7 +40,7 @@ fn fixed_batches_are_the_same_in_every_epoch() {
     let batcher = open("batch_size = 4\ncomposition = \"fixed\"");
     let plans = batcher::train(&*batcher, &batcher::view(&sizes), 3, 8);
     for later in &plans[4..] {
-        let first = plans[..4].iter().find(|plan| plan.recipe == later.recipe).unwrap();
+        let first = plans[..4].iter().find(|plan| plan.cache_key == later.cache_key).unwrap();
         assert_eq!((&first.members, first.shape), (&later.members, later.shape));
     }
 }

@@ -2,7 +2,7 @@
 
 use batchlab_core::model::{Loss, Precision};
 use batchlab_core::registry::{Kind, find};
-use batchlab_core::{Model, ModelContext, Needs};
+use batchlab_core::{BatchFields, Model, ModelContext};
 use model_mpeu::Mpeu;
 use serde_json::json;
 
@@ -37,7 +37,7 @@ fn it_is_registered_under_its_name() {
 
 #[test]
 fn data_without_distances_do_not_fit() {
-    let provided = Needs { node_class: true, ..Needs::default() };
+    let provided = BatchFields { node_class: true, ..BatchFields::default() };
     assert_eq!(Mpeu::default().needs().missing_from(provided), Some("distances"));
 }
 

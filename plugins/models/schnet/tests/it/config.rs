@@ -2,7 +2,7 @@
 
 use batchlab_core::model::{Loss, Precision};
 use batchlab_core::registry::{Kind, find};
-use batchlab_core::{Model, ModelContext, Needs};
+use batchlab_core::{BatchFields, Model, ModelContext};
 use model_schnet::Schnet;
 use serde_json::json;
 
@@ -71,7 +71,7 @@ fn as_published_every_layer_has_a_bias() {
 
 #[test]
 fn data_without_distances_do_not_fit() {
-    let provided = Needs { node_class: true, ..Needs::default() };
+    let provided = BatchFields { node_class: true, ..BatchFields::default() };
     assert_eq!(Schnet::default().needs().missing_from(provided), Some("distances"));
 }
 

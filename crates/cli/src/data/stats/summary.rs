@@ -9,7 +9,7 @@ use batchlab_forecast::distribution::{Distribution, sizes};
 use crate::data::source::{Read, Source};
 
 /// The figures of one data set.
-pub(super) struct Portrait {
+pub(super) struct DatasetSummary {
     /// As it was named on the command line.
     pub(super) source: String,
     pub(super) dataset: String,
@@ -41,7 +41,7 @@ pub(super) enum Kind {
     Classes { count: Vec<(String, u64)>, n_without: u64 },
 }
 
-impl Portrait {
+impl DatasetSummary {
     pub(super) fn of(source: &Source, read: &Read) -> Self {
         let graphs = &read.loaded.graphs;
         let (nodes, edges) = sizes(graphs);
