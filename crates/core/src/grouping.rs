@@ -32,10 +32,10 @@ pub enum EpochBoundary {
     /// The group goes on with graphs of the next epoch, as in the study.
     #[default]
     // Configurations that earlier versions recorded hold the words `straddle` and `flush`.
-    #[serde(rename = "carry-over", alias = "straddle")]
+    #[serde(alias = "straddle")]
     CarryOver,
     /// The group is delivered as it is.
-    #[serde(rename = "emit-partial", alias = "flush")]
+    #[serde(alias = "flush")]
     EmitPartial,
 }
 

@@ -59,7 +59,7 @@ fn plugins_know_the_contract_and_not_each_other() {
 }
 
 #[test]
-fn the_core_knows_nothing_of_ours_and_the_experiment_only_core_and_config() {
+fn crates_know_only_those_below_them() {
     let all = dependencies();
     let ours = |package: &str| {
         let (normal, _) = &all[package];
@@ -68,7 +68,12 @@ fn the_core_knows_nothing_of_ours_and_the_experiment_only_core_and_config() {
     };
     assert_eq!(ours("batchlab-core"), Vec::<String>::new());
     assert_eq!(ours("batchlab-config"), ["batchlab-core"]);
-    assert_eq!(ours("batchlab-experiment"), ["batchlab-config", "batchlab-core"]);
+    assert_eq!(ours("batchlab-results"), ["batchlab-core", "batchlab-stats"]);
+    assert_eq!(ours("batchlab-run"), ["batchlab-config", "batchlab-core", "batchlab-results"]);
+    let below_study = ["batchlab-config", "batchlab-core", "batchlab-results", "batchlab-run"];
+    assert_eq!(ours("batchlab-study"), below_study);
+    let below_report = ["batchlab-core", "batchlab-draw", "batchlab-results", "batchlab-stats"];
+    assert_eq!(ours("batchlab-report"), below_report);
     assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
     assert_eq!(ours("batchlab-draw"), Vec::<String>::new());
 }

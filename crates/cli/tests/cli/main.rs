@@ -11,6 +11,7 @@ mod example;
 mod formats;
 mod kill;
 mod new;
+mod older;
 mod output;
 mod outside;
 mod plan;
