@@ -26,8 +26,8 @@ pub struct Source<'a> {
     pub path: &'a Path,
     /// What is in memory already, instead of what lies behind the path.
     pub bytes: Option<&'a [u8]>,
-    /// Which files of a folder or an archive are read, by name. Those must be of a known format then;
-    /// without it, files of other formats are passed over.
+    /// Which files of a folder (not of folders within it) or of an archive are read, by name. Those must
+    /// be of a known format then; without it, files of other formats are passed over.
     pub wanted: Option<fn(&str) -> bool>,
 }
 
@@ -80,6 +80,9 @@ impl Source<'_> {
             }
             let (found, remedy) = ("no file and no folder", "set the path to one of these");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        if depth > 0 && self.wanted.is_some() {
+            return pass_over(path, each);
         }
         if depth == MAX_DEPTH {
             return Err(ReadError::TooDeep { path: path.to_owned() });

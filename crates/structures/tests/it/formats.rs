@@ -382,10 +382,11 @@ fn files_that_are_asked_for_are_read_or_refused() {
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("b")).unwrap();
     fs::write(path("b/a.cif"), CIF).unwrap();
-    fs::write(path("POSCAR"), POSCAR).unwrap();
+    fs::write(path("b/POSCAR"), POSCAR).unwrap();
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_dir_all("up", folder.path()).unwrap();
     let archive = archive.into_inner().unwrap();
+    fs::write(path("POSCAR"), POSCAR).unwrap();
     let read = |path: &Path, bytes: Option<&[u8]>| {
         let mut names = Vec::new();
         let counts = Source { path, bytes, wanted: Some(is_cif) }.read(&mut |entry| {
@@ -394,9 +395,11 @@ fn files_that_are_asked_for_are_read_or_refused() {
         });
         counts.map(|counts| (names, counts)).map_err(|error| error.to_string())
     };
-    for found in [read(folder.path(), None), read(Path::new("x.tar"), Some(&archive))] {
+    for found in [read(&path("b"), None), read(Path::new("x.tar"), Some(&archive))] {
         assert_eq!(found, Ok((vec!["a.cif".into()], Read { n_file: 1, n_other: 1 })));
     }
+    let none = read(folder.path(), None).unwrap_err();
+    assert!(none.contains("known here, 2 were passed over"), "{none}");
     fs::write(path("empty.cif"), "").unwrap();
     assert!(read(folder.path(), None).unwrap_err().contains("empty.cif is empty"));
     let none = read(Path::new("x.cif"), Some(b"\x28\xb5\x2f\xfd"));
