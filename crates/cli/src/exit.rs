@@ -13,7 +13,6 @@ const NOT_FINITE: u8 = 5;
 pub(crate) const INTERRUPTED: u8 = 6;
 pub(crate) const PARTIAL: u8 = 7;
 
-/// The exit code of a run that published its results.
 pub(crate) fn code_of_status(status: Status) -> ExitCode {
     match status {
         Status::Completed => ExitCode::SUCCESS,
@@ -23,7 +22,6 @@ pub(crate) fn code_of_status(status: Status) -> ExitCode {
     }
 }
 
-/// The exit code of a failure.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     match run_error(error) {
         Some(error) if error.is_config() => CONFIG.into(),

@@ -95,7 +95,6 @@ enum Command {
     New(new::Arguments),
 }
 
-/// Parses the arguments, does what they say, and turns the outcome into an exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     batchlab_builtin::link();

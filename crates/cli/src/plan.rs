@@ -50,7 +50,6 @@ pub(crate) struct Arguments {
     picture: Option<PathBuf>,
 }
 
-/// The forecasts of one configuration.
 struct Plan {
     config: String,
     dataset: String,
@@ -122,7 +121,6 @@ fn explained(error: ForecastError) -> RunError {
     }
 }
 
-/// How a picture is written.
 #[derive(Clone, Copy)]
 enum Format {
     Svg,
@@ -170,7 +168,6 @@ fn noun(level: Level) -> &'static str {
     }
 }
 
-/// A whole number with commas between thousands.
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();

@@ -46,7 +46,6 @@ impl Tool {
         }
     }
 
-    /// How a comment begins.
     fn comment(self) -> &'static str {
         if self == Self::Duckdb { "--" } else { "#" }
     }

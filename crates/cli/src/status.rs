@@ -25,7 +25,6 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The cells of one hardware.
 struct Listed {
     hardware: String,
     cells: Vec<(CellFacts, CellState)>,

@@ -40,7 +40,6 @@ pub(crate) struct Choice {
     engine: Engine,
 }
 
-/// What came of a choice.
 pub(crate) struct Judged {
     pub(crate) judge: TrainedModel,
     pub(crate) part: Part,

@@ -18,7 +18,6 @@ pub struct Diagnostic {
 #[derive(Debug, Clone)]
 enum Place {
     Unknown,
-    /// A file as a whole.
     File(String),
     /// Bytes of a text: a file, or what stands on the command line.
     Span {
@@ -34,20 +33,17 @@ impl Diagnostic {
         Self { message: message.into(), place: Place::Unknown, help: Vec::new() }
     }
 
-    /// The place in a text of this origin.
     pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
         self.place = Place::Span { origin: origin.to_owned(), text: text.to_owned(), span };
         self
     }
 
-    /// The file in which it is.
     #[must_use]
     pub fn within(mut self, file: &str) -> Self {
         self.place = Place::File(file.to_owned());
         self
     }
 
-    /// What would be right.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());

@@ -61,7 +61,6 @@ pub enum Subset {
 }
 
 impl Subset {
-    /// The name in configuration and results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

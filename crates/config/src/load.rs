@@ -17,9 +17,7 @@ use crate::{Config, Evaluation, Timing, compatibility};
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
 pub struct LoadedConfig {
-    /// The configuration, all defaults filled in.
     pub config: Config,
-    /// The file it comes from.
     pub path: PathBuf,
 }
 

@@ -59,13 +59,11 @@ pub(crate) fn sinks(_: &mut SchemaGenerator) -> Schema {
     Schema::try_from(list).expect("an object is a schema")
 }
 
-/// The tables of all components of a kind.
 pub(crate) fn one_of(kind: Kind) -> Value {
     let options: Vec<Value> = components(kind).into_values().map(component_schema).collect();
     json!({ "oneOf": options })
 }
 
-/// The schema of one component's table, with its name.
 #[must_use]
 pub fn component_schema(registration: &Registration) -> Value {
     let mut schema = inlined((registration.schema)());

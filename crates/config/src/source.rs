@@ -49,12 +49,10 @@ impl Source {
         Ok(root)
     }
 
-    /// A mistake at a place.
     pub(crate) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
         self.locate(Diagnostic::new(message), span)
     }
 
-    /// The same mistake, with its place.
     pub(crate) fn locate(&self, diagnostic: Diagnostic, span: &Range<usize>) -> Diagnostic {
         let (origin, text, start) = if span.start >= self.file_end {
             ("command line", &self.text[self.file_end..], self.file_end)
@@ -65,12 +63,10 @@ impl Source {
         diagnostic.at(origin, text, span)
     }
 
-    /// A mistake that concerns the file as a whole.
     pub(crate) fn whole(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.file)
     }
 
-    /// A mistake that the TOML parser or serde found.
     pub(crate) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message().trim();
         let diagnostic = match error.span() {

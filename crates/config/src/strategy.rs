@@ -10,7 +10,6 @@ use crate::component;
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
 
-/// Labels and the tables that they stand for.
 pub type Presets<'a> = &'a [(&'a str, &'a str)];
 
 /// The table of a strategy in a list: a label or a table.

@@ -44,12 +44,9 @@ pub use blocks::Blocks;
 use grid::SeedName;
 pub(crate) use grid::{Grid, STUDY_KEYS};
 
-/// The lists whose product is the study.
 #[derive(Debug)]
 pub struct StudyFile {
-    /// Where it is.
     pub path: PathBuf,
-    /// How the runs of a cell take turns.
     pub blocks: Blocks,
     /// How often everything is done.
     pub repeats: NonZeroU32,
@@ -64,14 +61,12 @@ pub struct StudyFile {
     defaults: String,
 }
 
-/// A component and what it changes of its runs.
 #[derive(Debug)]
 struct Choice {
     table: Table,
     with: Table,
 }
 
-/// Changes of a run from the file and from the command line.
 #[derive(Debug)]
 struct Variant {
     label: String,
@@ -90,20 +85,17 @@ pub struct Setting<'a> {
 }
 
 impl Choice {
-    /// The component's name.
     fn name(&self) -> &str {
         self.table.get("name").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
 impl Setting<'_> {
-    /// Name of the data set.
     #[must_use]
     pub fn dataset(&self) -> &str {
         self.dataset.name()
     }
 
-    /// Name of the model.
     #[must_use]
     pub fn model(&self) -> &str {
         self.model.name()
@@ -195,14 +187,12 @@ impl StudyFile {
         Ok(LoadedConfig { config, path: self.path.clone() })
     }
 
-    /// A mistake of the study as a whole.
     #[must_use]
     pub fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.path.display().to_string())
     }
 }
 
-/// Puts the leaves of `changes` into `table`.
 fn merge(table: &mut Table, changes: &Table) {
     for (key, value) in changes {
         match (table.get_mut(key), value) {

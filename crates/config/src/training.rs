@@ -63,7 +63,6 @@ impl Training {
         self.learning_rate.0 * self.learning_rate_decay.0.powi(n_change)
     }
 
-    /// Batches prepared ahead.
     #[must_use]
     pub fn prefetch_depth(&self) -> u32 {
         self.prefetch.unwrap_or(match self.timing {
@@ -99,7 +98,6 @@ pub enum Timing {
 }
 
 impl Timing {
-    /// The name in configuration and results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -16,19 +16,16 @@ pub struct Census {
 }
 
 impl Census {
-    /// Counts one batch.
     pub fn enter(&mut self, shape: Shape) {
         *self.count.entry(shape).or_default() += 1;
         self.n_step += 1;
     }
 
-    /// Batches that were counted.
     #[must_use]
     pub fn n_step(&self) -> u64 {
         self.n_step
     }
 
-    /// Distinct shapes that were met.
     #[must_use]
     pub fn n_shape(&self) -> u64 {
         self.count.len() as u64
@@ -59,20 +56,15 @@ impl Census {
     }
 }
 
-/// A number of distinct shapes, and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ShapesAfter {
-    /// Distinct shapes.
     pub n_shape: f64,
-    /// Counted or estimated.
     pub method: Method,
 }
 
-/// How a number is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Every step was planned.
     Enumerated,
     /// Fewer steps were planned; the rest follows from the estimator.
     Extrapolated,

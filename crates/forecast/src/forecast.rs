@@ -16,10 +16,8 @@ use crate::passes::Passes;
 use crate::shuffle::Shuffle;
 use crate::totals::Totals;
 
-/// What a forecast is made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Steps of the training that is foretold.
     pub n_step: u64,
     /// Seed of the order, as in the run.
     pub seed: u64,
@@ -43,28 +41,20 @@ const N_PASS: u64 = 8;
 /// With more members than this in all passes, fewer passes are followed, but two at least.
 const MAX_FOLLOWED: u64 = 16_000_000;
 
-/// What a strategy will do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Forecast {
-    /// Name of the strategy.
     pub label: String,
-    /// The study's B.
     pub batch_size: Option<u32>,
-    /// Steps that were planned one by one.
     pub n_step_planned: u64,
-    /// Steps per epoch.
     pub steps_per_epoch: f64,
     /// Real graphs (or output nodes) per step.
     pub outputs_per_step: f64,
-    /// Real nodes per step.
     pub nodes_per_step: f64,
-    /// Real edges per step.
     pub edges_per_step: f64,
     /// Real nodes as a share of nodes with padding.
     pub node_fill: Option<f64>,
     /// Real edges as a share of edges with padding.
     pub edge_fill: Option<f64>,
-    /// Padding edges, divided by real edges.
     pub padding_edges_per_real_edge: Option<f64>,
     /// Distinct padded shapes per epoch, mean over the complete epochs.
     pub shapes_per_epoch: f64,
@@ -76,7 +66,6 @@ pub struct Forecast {
     pub prepare_ns: u64,
     /// Time to plan one batch, new orders included, in nanoseconds.
     pub plan_ns_per_step: f64,
-    /// How random the batches are.
     pub shuffle: Shuffle,
     /// Numbers that the strategy reports of itself, such as an estimated budget.
     pub facts: Vec<(String, f64)>,
@@ -97,11 +86,8 @@ const N_FREQUENT: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[error("strategy \"{label}\"{}: {source}", batch_size.map(|size| format!(" with batch_size = {size}")).unwrap_or_default())]
 pub struct ForecastError {
-    /// Name of the strategy.
     pub label: String,
-    /// The study's B.
     pub batch_size: Option<u32>,
-    /// What it says.
     pub source: BatcherError,
 }
 

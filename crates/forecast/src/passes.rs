@@ -16,7 +16,6 @@ pub(crate) struct Passes {
     place: Vec<u32>,
     /// Size of each graph of the view, by which deciles are formed.
     size: Vec<u32>,
-    /// Passes that are followed.
     n_pass: u64,
     /// Batch of each graph in each pass.
     label: Vec<Vec<u32>>,
@@ -35,7 +34,6 @@ pub(crate) struct Passes {
 }
 
 impl Passes {
-    /// Follows `n_pass` passes through graphs with these identifiers and sizes.
     pub(crate) fn new(id: &[u32], size: Vec<u32>, n_pass: u64) -> Self {
         let mut place = vec![ABSENT; id.iter().max().map_or(0, |&largest| largest as usize + 1)];
         for (at, &id) in id.iter().enumerate() {

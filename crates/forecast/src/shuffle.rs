@@ -9,7 +9,6 @@ use serde::Serialize;
 /// Stands for a graph that was in no batch of a pass.
 pub const ABSENT: u32 = u32::MAX;
 
-/// The figures of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shuffle {
     /// How often graphs that shared a batch share one again; see [`pair_recurrence`]. 1 = uniform.

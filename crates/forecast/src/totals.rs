@@ -2,16 +2,12 @@
 
 use batchlab_core::{BatchPlan, Level, Shape};
 
-/// Real and padded sizes, summed over steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Steps.
     pub n_step: u64,
     /// Real outputs: graphs, or output nodes.
     pub n_output: u64,
-    /// Real nodes.
     pub n_node: u64,
-    /// Real edges.
     pub n_edge: u64,
     /// Nodes with padding.
     pub padded_n_node: u64,
@@ -20,7 +16,6 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Adds one step.
     pub fn add(&mut self, real: Shape, padded: Shape) {
         self.n_step += 1;
         self.n_output += u64::from(real.n_output);
@@ -42,13 +37,11 @@ impl Totals {
         ratio(self.n_edge, self.padded_n_edge)
     }
 
-    /// Padding edges, divided by real edges.
     #[must_use]
     pub fn padding_per_edge(&self) -> Option<f64> {
         ratio(self.padded_n_edge - self.n_edge, self.n_edge)
     }
 
-    /// A sum, divided by steps.
     #[must_use]
     pub fn per_step(&self, sum: u64) -> f64 {
         sum as f64 / self.n_step.max(1) as f64

@@ -20,7 +20,6 @@ pub(crate) struct Header {
     pub(crate) completed: usize,
     pub(crate) path: usize,
     pub(crate) recompilations: usize,
-    /// Steps of a whole run.
     pub(crate) n_step: i64,
     /// Mean and median of the time of batching, then of the whole step.
     pub(crate) times: [usize; 4],

@@ -27,71 +27,49 @@ use std::path::PathBuf;
 pub use records::{Counts, Imported, tables};
 pub use row::{Cell, PublishedFile, PublishedRow, Split, Times, read};
 
-/// Why published results were not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The file cannot be opened or read.
     #[error("cannot read {path}: {source}")]
     Io {
-        /// The file.
         path: PathBuf,
-        /// What the system says.
         source: std::io::Error,
     },
-    /// The file is not CSV.
     #[error("{path}: {source}")]
     Csv {
-        /// The file.
         path: PathBuf,
-        /// What the reader says, with the line.
         source: csv::Error,
     },
-    /// A column is missing.
     #[error(
         "{path}: there is no column `{column}`; give a file of results as the authors of arXiv \
          2502.00944 publish them"
     )]
     MissingColumn {
-        /// The file.
         path: PathBuf,
-        /// The column.
         column: String,
     },
-    /// Times of several lengths of training stand in one file.
     #[error("{path}: times after {first} and after {second} steps in one file; split it")]
     TwoLengths {
-        /// The file.
         path: PathBuf,
-        /// One length.
         first: i64,
-        /// The other.
         second: i64,
     },
-    /// A value that cannot be what its column says.
     #[error("{path}, line {line}, column `{column}`: \"{value}\" is not {expected}")]
     Value {
-        /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// The column.
         column: String,
-        /// The value.
         value: String,
-        /// What should stand there.
         expected: &'static str,
     },
-    /// Two rows are the same run.
     #[error("{path}, line {line}: the same run as line {first}; remove one of them")]
     Twice {
-        /// The file.
         path: PathBuf,
         /// The line of the second row, from 1.
         line: u64,
         /// The line of the first.
         first: u64,
     },
-    /// Arrow refuses the rows.
     #[error("cannot make columns of the rows: {0}")]
     Columns(#[from] arrow_schema::ArrowError),
 }

@@ -83,7 +83,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The files that are named, and those in the folders that are named.
 fn csv_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {

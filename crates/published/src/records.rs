@@ -9,10 +9,8 @@ use serde_json::json;
 use crate::row::{PublishedFile, PublishedRow};
 use crate::{ImportError, back_filled, mae_as_rmse};
 
-/// What a published file holds and what is wrong with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
-    /// Rows.
     pub n_row: usize,
     /// Rows that can be used: complete, with times of their own.
     pub n_completed: usize,
@@ -26,12 +24,10 @@ pub struct Counts {
     pub n_mae_as_rmse: usize,
 }
 
-/// A published file in our tables.
 #[derive(Debug)]
 pub struct Imported {
     /// Stem for the names of its files; it tells the file by its content.
     pub stem: String,
-    /// What was found.
     pub counts: Counts,
     /// One batch of rows for each table.
     pub tables: Vec<(Table, RecordBatch)>,

@@ -9,14 +9,10 @@ use sha2::{Digest, Sha256};
 use crate::ImportError;
 use crate::header::Header;
 
-/// A subset of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Split {
-    /// Training.
     Train,
-    /// Validation.
     Validation,
-    /// Test.
     Test,
 }
 
@@ -35,13 +31,9 @@ impl Split {
 /// An error at a checkpoint, as published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// Column of the file.
     pub column: String,
-    /// Steps done.
     pub step: i64,
-    /// Subset.
     pub split: Split,
-    /// The number.
     pub value: f64,
     /// The number's text; its length tells what was printed.
     pub text: String,
@@ -50,9 +42,7 @@ pub struct Cell {
 /// Times of a step over a run, in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Times {
-    /// Mean time of batching.
     pub batching_mean: f64,
-    /// Median time of batching.
     pub batching_median: f64,
     /// Mean time of the whole step, batching included.
     pub combined_mean: f64,
@@ -68,22 +58,18 @@ impl Times {
     }
 }
 
-/// One published run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublishedRow {
     /// Line of the file, from 1.
     pub line: u64,
     /// Model, in small letters.
     pub model: String,
-    /// Data set.
     pub dataset: String,
     /// Strategy, as our results name it.
     pub batcher: &'static str,
-    /// B.
     pub batch_size: i64,
     /// `gpu_a100` or `cpu`.
     pub device: String,
-    /// Number of the repetition.
     pub repeat: i64,
     /// Whether the job's log says that the last step was reached; none where there is no job.
     pub is_complete: Option<bool>,
@@ -93,7 +79,6 @@ pub struct PublishedRow {
     pub n_shape: Option<i64>,
     /// Times, where all four are given.
     pub times: Option<Times>,
-    /// Errors that are given.
     pub errors: Vec<Cell>,
     /// All other columns, by name.
     pub texts: Vec<(String, String)>,
@@ -107,16 +92,12 @@ impl PublishedRow {
     }
 }
 
-/// One published file.
 #[derive(Debug, Clone)]
 pub struct PublishedFile {
-    /// Where it lies.
     pub path: PathBuf,
     /// SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
-    /// Steps of a whole run.
     pub n_step: i64,
-    /// Its rows.
     pub rows: Vec<PublishedRow>,
 }
 

@@ -24,7 +24,6 @@ use crate::read::Run;
 use crate::setting::{Group, Setting};
 use crate::verdict::shared_cells;
 
-/// What makes a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -36,7 +35,6 @@ pub enum Cause {
     Waiting,
     /// First uses of shapes.
     NewShapes,
-    /// Work on padding.
     PaddedWork,
     /// Work on real graphs, which costs less per graph if a step holds more of them.
     GraphsPerStep,
@@ -60,7 +58,6 @@ impl Cause {
         Self::Work,
     ];
 
-    /// For people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -76,10 +73,8 @@ impl Cause {
     }
 }
 
-/// What one cause contributes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Term {
-    /// The cause.
     pub cause: Cause,
     /// Nanoseconds per real graph that are saved; below 0, what it costs more.
     pub ns: f64,
@@ -87,10 +82,8 @@ pub struct Term {
     pub factor: f64,
 }
 
-/// One strategy beside the reference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
-    /// The strategy.
     pub batcher: String,
     /// Its parts, means over its runs.
     pub parts: Parts,
@@ -102,12 +95,9 @@ pub struct Share {
     pub missing: Option<String>,
 }
 
-/// All strategies of a setting at one batch size beside one of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attribution {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
     /// The strategy that the others are compared with.
     pub reference: String,
@@ -126,7 +116,6 @@ pub fn attributions(settings: &[Setting], reference: Option<&str>) -> Vec<Attrib
     settings.iter().enumerate().flat_map(of_setting).collect()
 }
 
-/// A strategy with the means of its runs.
 struct Measured<'a> {
     batcher: &'a str,
     grouping: Options,

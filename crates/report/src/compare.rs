@@ -24,31 +24,24 @@ pub use differ::Difference;
 pub use side::Side;
 pub use text::text;
 
-/// Confidence of all intervals.
 const CONFIDENCE: f64 = 0.95;
 /// Seed of the bootstrap: equal results give equal words.
 const SEED: u64 = 1;
 /// Blocks, or seeds on either side, that an interval needs.
 const FEWEST: usize = 5;
 
-/// Why nothing can be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// Results that cannot be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
-    /// The run is not among the published ones.
     #[error(
         "run {run_id} has no published results in {dir}; a run that is at work, or that crashed, has \
          none yet: `batchlab doctor {dir}` publishes what a crashed one has left"
     )]
     Unpublished {
-        /// The run.
         run_id: String,
-        /// Folder of the study.
         dir: String,
     },
-    /// Two folders without anything in common.
     #[error(
         "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
          {a} has {in_a}\n  {b} has {in_b}\nname two runs to compare them whatever they are"
@@ -56,7 +49,6 @@ pub enum CompareError {
     NothingInCommon {
         /// The first folder.
         a: String,
-        /// The second.
         b: String,
         /// What the first holds.
         in_a: String,
@@ -65,12 +57,9 @@ pub enum CompareError {
     },
 }
 
-/// Everything that was compared.
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
-    /// The first side, as it was named.
     pub a: String,
-    /// The second.
     pub b: String,
     /// Each model, data set, strategy and batch size that both sides have.
     pub pairs: Vec<Pair>,
@@ -80,30 +69,22 @@ pub struct Comparison {
     pub only_b: Vec<String>,
 }
 
-/// Runs against runs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair {
-    /// What is compared.
     pub title: String,
-    /// Runs of the first side.
     pub runs_a: Vec<String>,
-    /// Runs of the second side.
     pub runs_b: Vec<String>,
-    /// Keys of the configuration that differ.
     pub configuration: Vec<Difference>,
     /// Machine, program and data, where they differ.
     pub conditions: Vec<Difference>,
-    /// Numbers of both.
     pub measures: Vec<Measure>,
     /// Keys in which runs of one side differ from each other, other than seeds; they are no repeats then.
     pub mixed: Vec<String>,
     /// Why the times have no interval although there are enough blocks or runs.
     pub untimed: Vec<String>,
-    /// What the intervals are over.
     pub replicates: Replicates,
 }
 
-/// What stands behind intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replicates {
@@ -121,9 +102,7 @@ pub enum Replicates {
 pub struct Measure {
     /// With its unit.
     pub name: String,
-    /// Of the first side.
     pub a: Option<f64>,
-    /// Of the second.
     pub b: Option<f64>,
     /// Second over first.
     pub ratio: Option<f64>,

@@ -18,7 +18,6 @@ pub(crate) const WIDTH: f64 = 340.0;
 /// Pixels of most text, on a page and in a picture.
 pub(crate) const TEXT: f64 = 11.0;
 
-/// One panel: its body and its height.
 fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
     let strategies = &figure.strategies;
     let color =
@@ -43,7 +42,6 @@ pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
     )
 }
 
-/// The strategies that a figure shows, as markers with names.
 fn shown(figure: &Figure) -> Vec<(usize, &str)> {
     let mentions =
         |name: &str| {
@@ -71,7 +69,6 @@ fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
     }
 }
 
-/// The legend of a figure for a page.
 pub(crate) fn legend(figure: &Figure) -> String {
     let mut html = String::new();
     for (i, name) in shown(figure) {

@@ -25,16 +25,13 @@ use crate::what_if::WhatIf;
 
 pub use tests_of_errors::{ErrorComparison, compare_errors};
 
-/// One figure: panels that are read together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
     /// A word for file names and links.
     pub id: &'static str,
-    /// What it shows.
     pub title: &'static str,
     /// How to read it.
     pub note: String,
-    /// The query that gives its numbers.
     pub query: String,
     /// What has a colour, by its place: all strategies of the report, or the parts of stacked bars.
     pub strategies: Vec<String>,
@@ -43,7 +40,6 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// The panels, setting by setting.
     pub(crate) fn by_setting(&self) -> impl Iterator<Item = &[Panel]> {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
@@ -57,18 +53,13 @@ impl Figure {
     }
 }
 
-/// One panel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Panel {
-    /// Title of the setting.
     pub setting: String,
-    /// What this panel shows.
     pub title: String,
-    /// Its numbers.
     pub plot: Plot,
 }
 
-/// The numbers of a panel, by the way they are drawn.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Plot {
@@ -87,49 +78,35 @@ pub enum Plot {
 /// Bars of several parts, one below the other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stacks {
-    /// Unit of the values.
     pub unit: String,
-    /// What the parts are.
     pub parts: Vec<String>,
-    /// The bars.
     pub bars: Vec<Stack>,
 }
 
-/// One bar.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stack {
-    /// Strategy.
     pub batcher: String,
-    /// What stands beside it.
     pub label: String,
     /// Its parts, those below 0 to the other side.
     pub parts: Vec<f64>,
 }
 
-/// Values over batch sizes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chart {
-    /// Unit of the values.
     pub unit: String,
-    /// Batch sizes in words.
     pub x: Vec<String>,
-    /// A row per strategy.
     pub series: Vec<Series>,
 }
 
-/// The values of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Series {
-    /// Strategy.
     pub batcher: String,
     /// One value for each batch size, where there is one.
     pub points: Vec<Option<Point>>,
 }
 
-/// A value and how far the runs lie from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
-    /// The value.
     pub value: f64,
     /// Least value of a run.
     pub low: f64,
@@ -140,37 +117,26 @@ pub struct Point {
 /// Values over steps or blocks, on a logarithmic axis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curves {
-    /// Unit of the values.
     pub unit: String,
-    /// What is counted from left to right.
     pub x: &'static str,
-    /// A curve per strategy.
     pub curves: Vec<Curve>,
 }
 
-/// The curve of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
-    /// Strategy.
     pub batcher: String,
-    /// Steps and values.
     pub points: Vec<(f64, Point)>,
 }
 
-/// A coloured table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Heat {
-    /// What stands in the cells.
     pub scale: Scale,
-    /// Names of the columns.
     pub columns: Vec<String>,
-    /// Names of the rows.
     pub rows: Vec<String>,
     /// Row by row.
     pub cells: Vec<Vec<Option<Cell>>>,
 }
 
-/// What the colour of a cell means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
@@ -180,10 +146,8 @@ pub enum Scale {
     Probability,
 }
 
-/// One cell.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cell {
-    /// Its number.
     pub value: f64,
     /// Whether the difference remains after correction for the number of tests.
     pub is_marked: bool,

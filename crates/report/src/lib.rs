@@ -45,20 +45,14 @@ pub use what_if::{Candidate, WhatIf, what_ifs};
 
 use serde::Serialize;
 
-/// Everything that a report says.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What was compared, and under which conditions.
     pub settings: Vec<Setting>,
-    /// Which strategy for which setting and batch size.
     pub verdicts: Vec<Verdict>,
-    /// The query that gives the factors of strategies that were trained in turns.
     pub verdict_query: String,
-    /// Why strategies are faster or slower than others.
     pub attributions: Vec<Attribution>,
     /// What an engine would say that compiles for every shape; nothing of it was measured.
     pub what_ifs: Vec<WhatIf>,
-    /// Figures with their numbers.
     pub figures: Vec<Figure>,
     /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
@@ -67,13 +61,10 @@ pub struct Report {
 /// Runs that are in no figure, or whose times are in none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Why.
     pub why: String,
-    /// How many.
     pub n_run: usize,
 }
 
-/// What is asked beyond what is always answered.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Questions {
     /// The strategy that speed-ups are split against; the slowest, where none is given.
@@ -89,7 +80,6 @@ impl Report {
         Self::answering(results, &Questions::default())
     }
 
-    /// Computes everything.
     #[must_use]
     pub fn answering(results: &Results, questions: &Questions) -> Self {
         let settings = settings(results);

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Values by dotted key, such as `model.latent_size`.
 pub type Options = BTreeMap<String, String>;
 
 /// Keys of `training` that differ between runs which may be compared, or that have columns of their

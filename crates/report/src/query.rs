@@ -188,7 +188,6 @@ from blocks join runs using (run_id) group by all order by all;"
     )
 }
 
-/// The factors between strategies that were trained in turns.
 pub(crate) fn verdict() -> String {
     format!(
         "{RUNS}{STEPS}{BLOCKS}, cells as (

@@ -14,11 +14,8 @@ use crate::setting::key;
 /// One run, reduced to the numbers that are compared.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Identifier.
     pub run_id: String,
-    /// Folder of the results that it was read from.
     pub dir: PathBuf,
-    /// Study.
     pub study: String,
     /// `completed`, or why not.
     pub status: String,
@@ -26,33 +23,24 @@ pub struct Run {
     pub error: Option<String>,
     /// `batchlab 0.1.0`, or the engine of published results.
     pub engine: String,
-    /// Commit of the program.
     pub git_commit: Option<String>,
     /// Whether it was measured elsewhere and imported.
     pub is_imported: bool,
     /// Device, processor, threads, machine: what is known of them.
     pub hardware: String,
-    /// Data set.
     pub dataset: String,
-    /// Hash of the data.
     pub dataset_hash: Option<String>,
-    /// Unit of the target.
     pub unit: Option<String>,
-    /// Model.
     pub model: String,
     /// Options of model, split and training; empty for published results.
     pub options: Options,
-    /// Strategy.
     pub batcher: String,
     /// Its options, without the batch size.
     pub strategy: Options,
-    /// B.
     pub batch_size: Option<i64>,
     /// `combined` or `stages`.
     pub timing: String,
-    /// Batches prepared ahead.
     pub prefetch_depth: i64,
-    /// Steps asked for.
     pub n_step_planned: i64,
     /// Seeds of split, order and initial parameters.
     pub seeds: [Option<i64>; 3],
@@ -62,11 +50,8 @@ pub struct Run {
     pub cell: Option<String>,
     /// Why its times are left out although they are there.
     pub untimed: Option<&'static str>,
-    /// Times of a typical step.
     pub times: Option<Times>,
-    /// What the steps worked through.
     pub work: Option<Work>,
-    /// What the time of an output was spent on.
     pub parts: Option<Parts>,
     /// Blocks of a run in a cell, in their order.
     pub blocks: Vec<Block>,
@@ -92,7 +77,6 @@ impl Run {
     }
 }
 
-/// All runs of one or several folders.
 #[derive(Debug, Default)]
 pub struct Results {
     /// Runs, ordered by identifier.

@@ -13,28 +13,21 @@ use crate::read::{Results, Run};
 pub struct Setting {
     /// For people: model, data, device, length.
     pub title: String,
-    /// Engine.
     pub engine: String,
     /// Device, processor, threads, machine.
     pub hardware: String,
     /// Study or campaign.
     pub study: String,
-    /// Data set.
     pub dataset: String,
-    /// Its hash.
     pub dataset_hash: Option<String>,
-    /// Model.
     pub model: String,
-    /// Options of model, split and training.
     #[serde(skip)]
     pub options: Options,
     /// Unit of the target; none of pure numbers.
     pub unit: Option<String>,
-    /// Steps asked for.
     pub n_step: i64,
     /// `combined` or `stages`.
     pub timing: String,
-    /// Batches prepared ahead.
     pub prefetch_depth: i64,
     /// Whether it was measured elsewhere and imported.
     pub is_imported: bool,
@@ -42,16 +35,12 @@ pub struct Setting {
     pub groups: Vec<Group>,
 }
 
-/// Repeated runs of one strategy at one batch size.
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {
-    /// B.
     pub batch_size: Option<i64>,
     /// Strategy; with options, if there are several of one name at one batch size.
     pub batcher: String,
-    /// Number of runs.
     pub n_run: usize,
-    /// The runs.
     #[serde(skip)]
     pub runs: Vec<Run>,
 }
@@ -83,19 +72,16 @@ impl Setting {
         names
     }
 
-    /// The runs of a strategy at a batch size.
     #[must_use]
     pub fn group(&self, batcher: &str, batch_size: Option<i64>) -> Option<&Group> {
         self.groups.iter().find(|g| g.batcher == batcher && g.batch_size == batch_size)
     }
 
-    /// All strategies at a batch size.
     pub fn at(&self, batch_size: Option<i64>) -> impl Iterator<Item = &Group> {
         self.groups.iter().filter(move |group| group.batch_size == batch_size)
     }
 }
 
-/// A batch size in words.
 pub(crate) fn size_name(batch_size: Option<i64>) -> String {
     batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
 }
@@ -122,7 +108,6 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
     )
 }
 
-/// Groups all usable runs.
 #[must_use]
 pub fn settings(results: &Results) -> Vec<Setting> {
     let mut runs: Vec<&Run> = results.runs.iter().filter(|run| run.is_usable()).collect();

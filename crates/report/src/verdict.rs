@@ -11,12 +11,10 @@ use crate::number::factor;
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_name};
 
-/// Confidence of all intervals.
 const CONFIDENCE: f64 = 0.95;
 /// Seed of the bootstrap: equal results give equal reports.
 const SEED: u64 = 1;
 
-/// What strategies are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Measure {
     /// Time of training per real graph: fair to strategies that put different numbers of graphs
@@ -27,7 +25,6 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// For a sentence.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,14 +41,12 @@ impl Measure {
     }
 }
 
-/// How a strategy stands to the fastest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Significance {
     /// The interval of the factor lies above 1.
     Slower,
     /// The interval of the factor contains 1.
     NotDistinguishable,
-    /// There are too few blocks or runs for an interval.
     TooFew,
 }
 
@@ -61,23 +56,16 @@ pub enum Significance {
 pub enum Unit {
     /// Blocks of cells, in which both were trained in turns. What follows holds for these cells.
     Blocks {
-        /// Pairs of blocks.
         n_block: usize,
-        /// Cells that they are in.
         n_cell: usize,
     },
     /// Cells, each with its own seeds and process.
     Cells {
-        /// Cells.
         n_cell: usize,
-        /// Pairs of blocks in them.
         n_block: usize,
     },
-    /// Runs on their own.
     Runs {
-        /// Runs of the fastest strategy.
         n_best: usize,
-        /// Runs of the other.
         n_rival: usize,
     },
 }
@@ -103,33 +91,24 @@ impl Unit {
 /// Another strategy than the fastest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Its name.
     pub batcher: String,
-    /// Number of runs.
     pub n_run: usize,
     /// How many times as long it takes as the fastest: the geometric mean of the ratios of blocks, or
     /// the ratio of the medians of runs.
     pub factor: f64,
-    /// What was drawn for the interval.
     pub unit: Unit,
     /// 95 % bootstrap interval of the factor.
     pub interval: Option<(f64, f64)>,
-    /// What follows.
     pub significance: Significance,
 }
 
-/// One setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
-    /// What is compared.
     pub measure: Measure,
     /// The strategy with the least median.
     pub best: String,
-    /// Its number of runs.
     pub n_run: usize,
     /// The others, fastest first.
     pub comparisons: Vec<Comparison>,
@@ -142,7 +121,6 @@ impl Verdict {
         self.comparisons.iter().all(|comparison| comparison.significance == Significance::Slower)
     }
 
-    /// The slowest strategy, if there is more than one.
     #[must_use]
     pub fn slowest(&self) -> Option<&Comparison> {
         self.comparisons.last()
@@ -293,7 +271,6 @@ fn pairing(a: &Group, b: &Group) -> Pairing {
     if a == b && is_known { Pairing::Paired } else { Pairing::Independent }
 }
 
-/// A verdict in words.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, best) = (size_name(verdict.batch_size), &verdict.best);

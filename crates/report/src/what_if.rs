@@ -13,13 +13,10 @@ use crate::setting::{Group, Setting};
 /// The strategies of a setting at one batch size on an engine that compiles.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIf {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
     /// Seconds for every shape: an assumption.
     pub compile_cost: f64,
-    /// Steps of training.
     pub n_step: i64,
     /// The strategy with the least time per real graph, as measured.
     pub measured_fastest: String,
@@ -30,11 +27,8 @@ pub struct WhatIf {
 /// One strategy. Times are means over runs, in nanoseconds per real graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
-    /// The strategy.
     pub batcher: String,
-    /// Shapes that a run met.
     pub n_shape: f64,
-    /// Time as measured.
     pub measured_ns: f64,
     /// The same with its share of the compilations.
     pub with_compilation_ns: f64,
@@ -55,7 +49,6 @@ pub fn what_ifs(settings: &[Setting], compile_cost: f64) -> Vec<WhatIf> {
     settings.iter().enumerate().flat_map(of_setting).collect()
 }
 
-/// Means over the runs of a strategy.
 struct Means<'a> {
     batcher: &'a str,
     n_shape: f64,

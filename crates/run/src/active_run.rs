@@ -26,12 +26,9 @@ use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, describe, 
 use crate::provenance::{Provenance, peak_host_bytes};
 use crate::{Observer, RunError, checkpoint};
 
-/// Which cell of a study a run belongs to.
 #[derive(Debug, Clone)]
 pub struct Membership {
-    /// Identifier of the cell.
     pub cell: String,
-    /// Number of the repetition.
     pub repeat: u32,
     /// Whether other cells are kept off the device.
     pub is_exclusive: bool,
@@ -163,7 +160,6 @@ impl<'a> ActiveRun<'a> {
         &self.header
     }
 
-    /// Steps done.
     #[must_use]
     pub fn n_step(&self) -> u64 {
         self.training.n_step

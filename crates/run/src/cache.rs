@@ -45,31 +45,25 @@ const WORTH_KEEPING: Duration = Duration::from_millis(200);
 /// The files in the folder together; beyond this, those that were not used for longest are removed.
 const MAX_BYTE: u64 = 16 << 30;
 
-/// Where loaded graphs are kept, or nowhere.
 #[derive(Debug, Clone, Default)]
 pub struct Cache {
     folder: Option<PathBuf>,
 }
 
-/// How graphs were loaded.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The graphs, checked.
     pub graphs: Graphs,
     /// Where they were kept, if they come from there or are kept there now.
     pub kept: Option<PathBuf>,
-    /// Whether they come from there.
     pub from_cache: bool,
 }
 
-/// What a file says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Description {
     /// Which program wrote it: another one may read the same files differently.
     program: String,
     /// The data set's table, as JSON.
     dataset: String,
-    /// The files that it was made of.
     inputs: Vec<InputPrint>,
     /// What the data set said while it loaded; said again when it is given out.
     said: Vec<String>,
@@ -86,7 +80,6 @@ pub enum Keep {
 }
 
 impl Cache {
-    /// Keeps nothing.
     #[must_use]
     pub fn off() -> Self {
         Self::default()
@@ -166,7 +159,6 @@ impl Cache {
         Ok(Loaded { graphs, kept, from_cache: false })
     }
 
-    /// The file that a description of a data set belongs to.
     fn place(&self, dataset: &dyn Dataset, ctx: &LoadContext) -> Option<Place> {
         let folder = self.folder.clone()?;
         let name = dataset.typetag_name();
@@ -190,7 +182,6 @@ fn checked(dataset: &dyn Dataset, ctx: &LoadContext) -> Result<Graphs, DatasetEr
     Ok(graphs)
 }
 
-/// Where one description's graphs are kept.
 struct Place {
     folder: PathBuf,
     path: PathBuf,
@@ -239,7 +230,6 @@ impl Place {
     }
 }
 
-/// Passes news on, and remembers the notes.
 struct RecordingProgress {
     to: Arc<dyn Progress>,
     notes: Mutex<Vec<String>>,

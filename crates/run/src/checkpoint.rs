@@ -27,24 +27,17 @@ pub const FORMAT: u32 = 1;
 /// The state of a run after a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// What is no array.
     pub facts: Facts,
-    /// Parameters and optimiser.
     pub trainer: TrainerState,
     /// Padded shapes in the order of first appearance.
     pub ledger: Vec<Shape>,
 }
 
-/// What a checkpoint says besides its arrays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
-    /// Version of the format.
     pub format: u32,
-    /// The run.
     pub run_id: String,
-    /// Steps done.
     pub step: u64,
-    /// Updates of the parameters done.
     pub n_update: u64,
     /// Where the stream stood after the last batch that was *trained*.
     pub cursor: Cursor,
@@ -58,38 +51,27 @@ pub struct Facts {
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
-    /// Version of batchlab.
     pub version: String,
 }
 
-/// Why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The system refused.
     #[error("{}: {source}", path.display())]
     Io {
-        /// File or folder.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
-    /// The file is not what was written.
     #[error("the checkpoint {} is damaged: {reason}", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
-        /// What is wrong.
         reason: String,
     },
-    /// The file is of another version.
     #[error(
         "the checkpoint {} is of version {found} of the format, this program reads {FORMAT}",
         path.display()
     )]
     Format {
-        /// The file.
         path: PathBuf,
-        /// Its version.
         found: u32,
     },
 }
@@ -136,7 +118,6 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
     by_step.into_values().collect()
 }
 
-/// Steps done at a checkpoint, by the name of its file.
 #[must_use]
 pub fn step_of(path: &Path) -> Option<u64> {
     file::step_of(path)

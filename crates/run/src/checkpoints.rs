@@ -14,7 +14,6 @@ use crate::RunError;
 use crate::checkpoint::{Checkpoint, FORMAT, Facts};
 use crate::provenance::Provenance;
 
-/// Saves the state of one run.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     when: Option<Checkpointing>,

@@ -35,7 +35,6 @@ pub(crate) fn header(
     }
 }
 
-/// What the row of a run says of its circumstances.
 pub(super) struct Circumstances {
     pub(super) provenance: Provenance,
     pub(super) started_at: Timestamp,
@@ -47,7 +46,6 @@ pub(super) struct Circumstances {
     pub(super) n_attempt: i64,
 }
 
-/// The row of the table `runs`, of a run that ends here.
 pub(super) fn record(
     loaded: &LoadedConfig,
     data: &Data,

@@ -12,31 +12,22 @@ use crate::checkpoint::CheckpointError;
 /// Everything that ends a run before it starts, or in its middle.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The configuration is wrong, or does not fit the data.
     #[error(transparent)]
     Config(#[from] Diagnostic),
-    /// The data are wrong.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The batcher cannot work, or cannot go on.
     #[error("batcher: {0}")]
     Batcher(#[from] BatcherError),
-    /// A plan cannot become a batch.
     #[error("batch: {0}")]
     Collate(#[from] CollateError),
-    /// The model cannot work, or cannot go on.
     #[error("model: {0}")]
     Model(#[from] ModelError),
-    /// Results cannot be written, or what a run has left cannot be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
-    /// A checkpoint cannot be written.
     #[error("cannot write a checkpoint: {0}")]
     Checkpoint(#[source] CheckpointError),
-    /// The run cannot go on from where it stopped.
     #[error(transparent)]
     Resume(#[from] ResumeError),
-    /// The results are not published, but what was recorded is kept.
     #[error(
         "{source}\nwhat was recorded so far is kept in {}; when there is room, publish it with \
          `batchlab doctor {}`",
@@ -44,9 +35,7 @@ pub enum RunError {
         out.display()
     )]
     Unpublished {
-        /// Why.
         source: Box<RunError>,
-        /// Folder of the study.
         out: PathBuf,
     },
     /// A part of the program stopped without saying why; a bug.

@@ -17,14 +17,12 @@ use super::Data;
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
 use crate::RunError;
 
-/// The subsets to judge a model on, and who forms their batches.
 pub(crate) struct Evaluator<'a> {
     graphs: &'a Arc<Graphs>,
     batcher: &'a dyn Batcher,
     needs: BatchFields,
     loss: Loss,
     subsets: Vec<(Subset, &'a [u32])>,
-    /// Steps between evaluations.
     pub(crate) every: Option<NonZeroU64>,
 }
 
@@ -118,7 +116,6 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// One subset, judged.
 pub(crate) struct Evaluated {
     pub(crate) record: EvalRecord,
     /// The first members whose prediction or loss is not finite.
@@ -198,7 +195,6 @@ impl Sums {
     }
 }
 
-/// How wrong it is to predict the mean of the training set.
 fn rmse_of_mean(target: &Target, members: &[u32]) -> f64 {
     let mean = target.standardisation.mean;
     let squared = members.iter().map(|&id| (target.value[id as usize] - mean).powi(2)).sum::<f64>();
@@ -210,7 +206,6 @@ fn largest(row: &[f32]) -> usize {
     best.map_or(0, |(class, _)| class)
 }
 
-/// Targets travel as floats, classes too.
 fn class_number(target: f32) -> usize {
     #[allow(clippy::cast_sign_loss, reason = "class numbers are not negative")]
     (target as usize)

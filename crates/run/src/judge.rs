@@ -19,17 +19,14 @@ use crate::cache::{Cache, Keep};
 use crate::checkpoint::{Checkpoint, Facts};
 use crate::{Observer, RunError};
 
-/// Which graphs are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// A subset of the split of the run.
     Subset(Subset),
     /// All that have a target, or all where there are no targets.
     All,
 }
 
 impl Part {
-    /// The name in results and on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,12 +36,9 @@ impl Part {
     }
 }
 
-/// Other data than those of the run.
 #[derive(Debug)]
 pub struct OtherData {
-    /// As it was named.
     pub name: String,
-    /// Where the graphs come from.
     pub dataset: Box<dyn Dataset>,
     /// The configuration that names it, if one does; relative paths are looked for beside it.
     pub path: PathBuf,
@@ -65,16 +59,13 @@ pub struct Prediction {
     pub prediction: f64,
 }
 
-/// What came of judging.
 #[derive(Debug, Clone)]
 pub struct ModelEvaluation {
-    /// Label of the batcher.
     pub batcher: String,
     /// Errors as a run records them; `None` without targets.
     pub record: Option<EvalRecord>,
     /// In the order of the data set.
     pub predictions: Vec<Prediction>,
-    /// Batches.
     pub n_batch: u64,
     /// Deciding what is in the batches, in nanoseconds.
     pub plan_ns: i64,
@@ -82,7 +73,6 @@ pub struct ModelEvaluation {
     pub collate_ns: i64,
     /// Copying to the device, and predictions.
     pub forward_ns: i64,
-    /// Everything.
     pub total_ns: i64,
 }
 
@@ -94,9 +84,7 @@ impl ModelEvaluation {
     }
 }
 
-/// A trained model with the data it is judged on.
 pub struct TrainedModel {
-    /// What the checkpoint says of its run.
     pub facts: Facts,
     config: Config,
     graphs: Arc<Graphs>,
@@ -155,13 +143,11 @@ impl TrainedModel {
         Ok(Self { facts, config: loaded.config, graphs, subsets, is_own_data, trainer })
     }
 
-    /// Who forms the batches of the run's own evaluations.
     #[must_use]
     pub fn evaluation_batcher(&self) -> &dyn Batcher {
         &*self.config.evaluation.batcher
     }
 
-    /// The name of the data set.
     #[must_use]
     pub fn dataset(&self) -> &str {
         &self.graphs.dataset

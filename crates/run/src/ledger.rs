@@ -18,12 +18,10 @@ pub struct ShapeLedger {
     n_shape: i64,
 }
 
-/// What the ledger says of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// Number of the shape, from 0.
     pub shape_id: i64,
-    /// Whether the shape appeared for the first time.
     pub is_new: bool,
 }
 
@@ -57,7 +55,6 @@ impl ShapeLedger {
         shapes.into_iter().map(|(_, shape)| shape).collect()
     }
 
-    /// Number of distinct shapes.
     #[must_use]
     pub fn n_shape(&self) -> i64 {
         self.n_shape

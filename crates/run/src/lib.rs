@@ -56,36 +56,29 @@ use evaluate::Evaluator;
 use pipeline::nanoseconds;
 use resume::ResumePoint;
 
-/// What the caller decides.
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions<'a> {
     /// Folder of the study; made if it does not exist.
     pub out: &'a Path,
     /// Set from outside to end the run after the current step.
     pub interrupted: &'a AtomicBool,
-    /// Threads that the engine uses, for the record.
     pub n_thread: usize,
-    /// Where loaded graphs are kept.
     pub cache: &'a Cache,
 }
 
-/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// All steps were done.
     Completed,
     /// A loss was not finite.
     #[serde(rename = "nan")]
     NotFinite,
-    /// Someone asked it to end.
     Interrupted,
     /// An error ended it.
     Failed,
 }
 
 impl Status {
-    /// The name in results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -97,7 +90,6 @@ impl Status {
     }
 }
 
-/// Why training ended.
 #[derive(Debug)]
 pub struct Ending {
     status: Status,
@@ -111,42 +103,29 @@ impl Ending {
 /// What is known when training begins.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunHeader {
-    /// Identifier of the run.
     pub run_id: String,
-    /// Data set.
     pub dataset: String,
     /// Target and its unit.
     pub target: Option<(String, String)>,
     /// Number of graphs for training, validation and test.
     pub n_graph: [usize; 3],
-    /// Model.
     pub model: String,
-    /// Trainable numbers.
     pub n_parameter: usize,
-    /// Batching strategy.
     pub batcher: String,
-    /// The study's B.
     pub batch_size: Option<u32>,
-    /// Steps asked for.
     pub n_step: u64,
-    /// Device and threads.
     pub device: String,
     /// What the data set reports of itself.
     pub notes: Vec<(String, u64)>,
 }
 
-/// A run that has ended, and whose results are published.
 #[derive(Debug, Clone)]
 pub struct FinishedRun {
-    /// What was known at the beginning.
     pub header: RunHeader,
-    /// How it ended.
     pub status: Status,
-    /// Its row, and what its steps and evaluations come to.
     pub summary: RunSummary,
     /// Largest memory of the process, in bytes, which runs of a cell share.
     pub peak_host_bytes: Option<i64>,
-    /// Folder of the study.
     pub out: PathBuf,
 }
 
@@ -184,7 +163,6 @@ pub fn search_folders(config: &Path) -> Vec<PathBuf> {
     std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
 }
 
-/// Graphs and how they are split.
 pub struct Data {
     graphs: Arc<Graphs>,
     subsets: Subsets,

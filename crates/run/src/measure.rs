@@ -12,10 +12,8 @@ use crate::cache::Cache;
 use crate::{Observer, RunError};
 use batchlab_config::LoadedConfig;
 
-/// What a trial says of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
-    /// Time of a step, in seconds.
     pub step_s: f64,
     /// Time of the whole run with its evaluations, in seconds.
     pub run_s: f64,

@@ -10,17 +10,13 @@ use crate::RunHeader;
 /// Receives what happens during a run. Called outside of timed regions. The implementation `()`
 /// ignores everything.
 pub trait Observer {
-    /// Who hears of loading and preparation.
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::new(())
     }
     /// Everything is loaded and checked; training begins.
     fn started(&self, _run: &RunHeader) {}
-    /// A step is done. `loss` is that of the step.
     fn stepped(&self, _step: u64, _loss: f64) {}
-    /// One subset has been evaluated.
     fn evaluated(&self, _eval: &EvalRecord) {}
-    /// Training has ended, for whatever reason.
     fn ended(&self) {}
 }
 

@@ -19,13 +19,11 @@ use crate::provenance::memory_bytes;
 /// are collated each time.
 const MAX_KEPT_BYTES: usize = 2 << 30;
 
-/// A batch that is ready for the device.
 #[derive(Default)]
 pub(crate) struct Prepared {
     pub(crate) plan: BatchPlan,
     pub(crate) plan_ns: i64,
     pub(crate) collate_ns: i64,
-    /// What the batcher has to say of single graphs.
     pub(crate) events: Vec<BatchEvent>,
     own: BatchBuffer,
     kept: Option<Arc<BatchBuffer>>,
@@ -37,11 +35,9 @@ impl Prepared {
     }
 }
 
-/// Where batches come from.
 pub(crate) enum Pipeline {
     /// Each is prepared when it is asked for.
     InTurn(Box<Producer>),
-    /// Another thread prepares them ahead.
     Ahead(Ahead),
 }
 
@@ -64,7 +60,6 @@ impl Pipeline {
     }
 }
 
-/// Asks a stream for plans and collates them.
 pub(crate) struct Producer {
     graphs: Arc<Graphs>,
     stream: Box<dyn BatchStream>,
@@ -93,7 +88,6 @@ impl Producer {
         }
     }
 
-    /// Weighs the outputs for training.
     pub(crate) fn weighted(self, weighting: Weighting) -> Self {
         Self { weighting, ..self }
     }
@@ -198,7 +192,6 @@ impl Drop for Ahead {
     }
 }
 
-/// Time between two moments.
 pub(crate) fn nanoseconds(start: Instant, end: Instant) -> i64 {
     i64::try_from(end.duration_since(start).as_nanos()).unwrap_or(i64::MAX)
 }

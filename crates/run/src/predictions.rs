@@ -119,7 +119,6 @@ pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunE
     Ok(n_tensor)
 }
 
-/// Written beside its place, synchronised and renamed.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));

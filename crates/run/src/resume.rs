@@ -16,63 +16,46 @@ use super::{FinishedRun, RunOptions, run_from};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::{Observer, RunError};
 
-/// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// There is no such run.
     #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), out.join("runs").display())]
     NoRun {
-        /// Its name.
         run_id: String,
-        /// Folder of the study.
         out: PathBuf,
     },
-    /// The run has ended.
     #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}", out.join("tables").display())]
     Ended {
-        /// The run.
         run_id: String,
-        /// Folder of the study.
         out: PathBuf,
     },
-    /// The run never saved its state.
     #[error(
         "run {run_id} has no checkpoint to go on from. `batchlab doctor {}` publishes what it \
          recorded; with training.checkpoint={{ steps = 1000 }} the next run saves its state",
         out.display()
     )]
     NoCheckpoint {
-        /// The run.
         run_id: String,
-        /// Folder of the study.
         out: PathBuf,
     },
-    /// Another configuration.
     #[error(
         "the configuration is not the one of run {run_id}:\n{}\nleave these as they were, or start \
          a new run",
         differences.join("\n")
     )]
     Config {
-        /// The run.
         run_id: String,
         /// One line per key.
         differences: Vec<String>,
     },
-    /// Other data.
     #[error(
         "the data set is not the one of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
          {now} now\ngive it the data it was started with, or start a new run"
     )]
     Dataset {
-        /// The run.
         run_id: String,
-        /// Hash in the checkpoint.
         before: String,
-        /// Hash of the data that were loaded.
         now: String,
     },
-    /// No checkpoint is whole.
     #[error("{0}; no checkpoint before it can be used either")]
     Checkpoint(CheckpointError),
 }
@@ -100,12 +83,10 @@ pub fn resume(
     run_from(&loaded, options, observer, Some(point))
 }
 
-/// Where a run goes on: what it has left so far.
 pub(crate) struct ResumePoint {
     run_id: String,
     path: PathBuf,
     pub(crate) checkpoint: Checkpoint,
-    /// Rows up to the checkpoint.
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) evals: Vec<EvalRecord>,
     pub(crate) started_at: Option<Timestamp>,
@@ -116,7 +97,6 @@ pub(crate) struct ResumePoint {
 }
 
 impl ResumePoint {
-    /// Finds the newest checkpoint that is whole and whose rows are there. Changes nothing.
     fn find(out: &Path, run_id: &str, observer: &dyn Observer) -> Result<Self, RunError> {
         let run = || (run_id.to_owned(), out.to_owned());
         let is_plain = Path::new(run_id).file_name().is_some_and(|name| name == run_id);
@@ -213,7 +193,6 @@ impl ResumePoint {
         Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, cell, notes })
     }
 
-    /// Refuses another configuration, key by key.
     fn check_config(&self, loaded: &LoadedConfig) -> Result<(), RunError> {
         let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
         // In the words of this version: some keys and values had others before.
@@ -228,7 +207,6 @@ impl ResumePoint {
         Err(ResumeError::Config { run_id: self.run_id.clone(), differences }.into())
     }
 
-    /// Refuses other data.
     pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {
         let before = &self.checkpoint.facts.dataset_hash;
         if before == now {

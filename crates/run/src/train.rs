@@ -25,7 +25,6 @@ const MAX_SHAPE_EVENTS: i64 = 1000;
 /// The warm-up lasts at most so many times as long as the configuration says.
 const MAX_WARM_UP: u64 = 10;
 
-/// A stretch of steps among those of other runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
     /// Number of the block; in each block every run has one turn.
@@ -34,13 +33,11 @@ pub struct Turn {
     pub turn: i64,
 }
 
-/// Everything that a step touches.
 pub(crate) struct TrainingLoop<'a> {
     pub(crate) training: &'a Training,
     pub(crate) trainer: Box<dyn Trainer + 'a>,
     pub(crate) ledger: ShapeLedger,
     pub(crate) n_step: u64,
-    /// What the steps come to.
     pub(crate) sums: StepSums,
     /// Who saves the state; nobody in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -198,7 +195,6 @@ impl<'a> TrainingLoop<'a> {
         Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device }, loss))
     }
 
-    /// A step that is not recorded.
     pub(crate) fn unrecorded_step(&mut self, step: u64) -> Result<(), RunError> {
         self.step(step, Instant::now(), true).map(drop)
     }
@@ -331,17 +327,13 @@ struct StepTimes {
     device: Option<[i64; 4]>,
 }
 
-/// What ends training early, and what is said then.
 pub(crate) struct Stop<'a> {
     /// Set from outside to end the run after the current step.
     pub(crate) interrupted: &'a AtomicBool,
-    /// How the run can be repeated.
     pub(crate) replay: &'a Replay,
-    /// The graphs trained on.
     pub(crate) graphs: &'a Graphs,
 }
 
-/// Reads the time at a boundary between stages.
 struct Clock {
     synchronises: bool,
 }

@@ -8,13 +8,11 @@ use batchlab_core::graphs::{NodeClass, Topology};
 
 use super::Subsets;
 
-/// A class that occurs in a subset, but in no graph of the training set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unseen {
     pub(crate) class: u32,
     pub(crate) name: String,
     pub(crate) subset: Subset,
-    /// The graphs of the subset in which it occurs.
     pub(crate) graphs: Vec<u32>,
     n_graph: usize,
 }
@@ -65,7 +63,6 @@ pub(crate) fn find(graphs: &Graphs, subsets: &Subsets, evaluated: &[Subset]) -> 
     found
 }
 
-/// Classes of the nodes of one graph.
 fn classes(graphs: &Graphs, class: &NodeClass, graph: u32) -> impl Iterator<Item = u32> {
     let nodes = match &graphs.topology {
         Topology::Many(many) => many.nodes(graph as usize),

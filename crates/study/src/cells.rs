@@ -25,13 +25,11 @@ const LIST: &str = "cells.json";
 const PROGRESS: &str = "progress.json";
 const DONE: &str = "done.json";
 
-/// The cells of a study on one hardware.
 #[derive(Debug)]
 pub struct Cells {
     folder: PathBuf,
 }
 
-/// What is known of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CellState {
@@ -40,21 +38,16 @@ pub enum CellState {
         /// How far someone had come; that part is done again.
         abandoned: Option<Progress>,
     },
-    /// A process works on it.
     AtWork {
-        /// How far it is.
         progress: Option<Progress>,
     },
-    /// All its runs have ended.
     Done(Box<DoneCell>),
 }
 
-/// How far a cell is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// When it began, in RFC 3339.
     pub started_at: String,
-    /// The block at work.
     pub block: u64,
     /// Number of blocks, once it is known.
     pub n_block: Option<u64>,
@@ -64,7 +57,6 @@ pub struct Progress {
     pub run_ids: Vec<String>,
 }
 
-/// What became of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneCell {
     /// When it began and ended, in RFC 3339.
@@ -73,7 +65,6 @@ pub struct DoneCell {
     pub finished_at: String,
     /// Steps of each run in the blocks, beginning with block 0.
     pub blocks: Vec<u64>,
-    /// Its runs.
     pub runs: Vec<DoneRun>,
     /// Why the cell could not be begun.
     pub reason: Option<String>,
@@ -93,18 +84,14 @@ impl DoneCell {
     }
 }
 
-/// What became of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneRun {
-    /// The batcher as results name it.
     pub batcher: String,
     /// The run; none if it could not be opened.
     pub run_id: Option<String>,
-    /// How it ended.
     pub status: Status,
     /// Why it did not complete.
     pub reason: Option<String>,
-    /// Steps done.
     pub n_step: u64,
     /// Median time of a step, in nanoseconds; none if all steps were warm-up.
     pub median_step_ns: Option<f64>,
@@ -120,16 +107,13 @@ pub(super) struct Claim {
     lock: Lock,
 }
 
-/// What a claim comes to.
 pub(super) enum Claimed {
     Mine(Claim),
-    /// Another process works on it.
     Elsewhere,
     Done(Box<DoneCell>),
 }
 
 impl Cells {
-    /// The cells of the study in a folder of results, on this hardware.
     #[must_use]
     pub fn of(out: &Path, hardware: &str) -> Self {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -137,7 +121,6 @@ impl Cells {
         Self { folder: out.join("cells").join(name) }
     }
 
-    /// Writes down what belongs to the study.
     pub(super) fn write_list(&self, study: &Study) -> Result<(), ResultsError> {
         make(&self.folder)?;
         let facts: Vec<&CellFacts> = study.cells.iter().map(|cell| &cell.facts).collect();
@@ -233,12 +216,10 @@ pub fn hardware_name(device: &str, n_thread: usize) -> String {
 }
 
 impl Claim {
-    /// Says how far the cell is.
     pub(super) fn progress(&self, progress: &Progress) -> Result<(), ResultsError> {
         write(&self.folder, PROGRESS, progress)
     }
 
-    /// The cell is done.
     pub(super) fn done(self, done: &DoneCell) -> Result<(), ResultsError> {
         write(&self.folder, DONE, done)?;
         // It has said what it had to say; an old one must not outlive a later attempt.
@@ -246,7 +227,6 @@ impl Claim {
         self.lock.remove()
     }
 
-    /// The cell waits again.
     pub(super) fn give_up(self) -> Result<(), ResultsError> {
         self.lock.remove()
     }

@@ -8,7 +8,6 @@ use batchlab_results::ResultsError;
 
 use crate::StudyError;
 
-/// Another study is timing something on the device.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "device {device} is in use by another sweep ({process}): two at a time would slow each other, and \
@@ -16,9 +15,7 @@ use crate::StudyError;
      blocks.exclusive=false for both; then no report uses the times"
 )]
 pub struct DeviceBusy {
-    /// The device.
     device: String,
-    /// Who keeps it, in its own words.
     process: String,
 }
 

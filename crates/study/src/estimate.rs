@@ -14,14 +14,12 @@ const STEP_BYTES: u64 = 30;
 /// What the five files of a run take without their rows, with its configuration.
 const RUN_BYTES: u64 = 50_000;
 
-/// What one cell will take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellEstimate {
     /// For each run: its batcher, and what was measured or why that was not possible.
     pub runs: Vec<(String, Result<Measured, String>)>,
     /// Seconds of training and evaluation; of the runs that could be measured.
     pub seconds: f64,
-    /// Size of the results.
     pub n_byte: u64,
 }
 

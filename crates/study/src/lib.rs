@@ -40,16 +40,13 @@ pub use turns::CellObserver;
 pub struct Study {
     /// Name, also that of its folder.
     pub name: String,
-    /// The file it comes from.
     pub path: PathBuf,
-    /// How runs take turns.
     pub blocks: Blocks,
     /// What is to be done, in this order.
     pub cells: Vec<Cell>,
 }
 
 impl Study {
-    /// Number of runs.
     #[must_use]
     pub fn n_run(&self) -> usize {
         self.cells.iter().map(|cell| cell.runs.len()).sum()
@@ -59,20 +56,16 @@ impl Study {
 /// What is claimed, trained and done as one.
 #[derive(Debug)]
 pub struct Cell {
-    /// What it is.
     pub facts: CellFacts,
     /// One run per batcher.
     pub runs: Vec<LoadedConfig>,
 }
 
-/// What tells a cell from others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellFacts {
     /// Identifier: a name that people can read, and a hash of all its configurations.
     pub id: String,
-    /// Name of the data set.
     pub dataset: String,
-    /// Name of the model.
     pub model: String,
     /// The study's B; none if no batcher has one.
     pub batch_size: Option<u32>,
@@ -80,11 +73,9 @@ pub struct CellFacts {
     pub repeat: u32,
     /// What is different from other variants, such as `training.prefetch=0`; empty without variants.
     pub variant: String,
-    /// The batchers as results name them.
     pub batchers: Vec<String>,
     /// Steps of each run.
     pub n_step: u64,
-    /// Device of the engine.
     pub device: String,
 }
 

@@ -15,32 +15,25 @@ use super::turns::{CellEnd, CellObserver, train_in_turns};
 use super::{Cell, CellFacts, Study};
 use crate::StudyError;
 
-/// What the caller decides.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepOptions<'a> {
-    /// As for a single run.
     pub run: RunOptions<'a>,
     /// What cells are measured on: those that were done on another hardware are done again here.
     pub hardware: &'a str,
-    /// Whether cells that have failed are done again.
     pub retry: bool,
 }
 
-/// Who watches a sweep.
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
     fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellFacts) {}
-    /// A cell has ended, and its results are published.
     fn cell_ended(&self, _cell: &CellFacts, _done: &DoneCell) {}
 }
 
 impl CellObserver for () {}
 impl SweepObserver for () {}
 
-/// What became of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
-    /// Cells done now.
     pub n_done: usize,
     /// Cells that were done before.
     pub n_done_before: usize,
@@ -50,7 +43,6 @@ pub struct Sweep {
     pub failed: Vec<String>,
     /// Cells, of those that are done, with a run whose loss was not finite.
     pub diverged: Vec<String>,
-    /// Whether someone asked it to end.
     pub is_interrupted: bool,
 }
 
@@ -186,7 +178,6 @@ fn label(cell: &Cell, hardware: &str) -> String {
     format!("{}-{}", cell.facts.id, &sha256(process.as_bytes())[..8])
 }
 
-/// Passes news on, and writes down how far the cell is.
 struct RecordingProgress<'a> {
     to: &'a dyn SweepObserver,
     claim: &'a Claim,

@@ -11,24 +11,20 @@ use batchlab_run::{
 use crate::Cell;
 use crate::blocks::{first_block, later_blocks, order};
 
-/// Who watches the runs of a cell.
 pub trait CellObserver: Observer {
     /// A run of the cell begins its turn. `n_block` is known from block 1 on; `n_step` is what all
     /// runs of the cell have done together.
     fn turn(&self, _run: &RunHeader, _block: u64, _n_block: Option<u64>, _n_step: u64) {}
 }
 
-/// What became of a cell.
 pub(crate) struct CellEnd {
     /// Steps in the blocks, beginning with block 0.
     pub(crate) blocks: Vec<u64>,
     /// The runs in the order of the study: batcher, and what became of it.
     pub(crate) runs: Vec<(String, Outcome)>,
-    /// Whether someone asked it to end.
     pub(crate) is_interrupted: bool,
 }
 
-/// What became of a run.
 pub(crate) struct Outcome {
     /// None if it could not be opened.
     pub(crate) run_id: Option<String>,
@@ -89,7 +85,6 @@ pub(crate) fn train_in_turns(
     })
 }
 
-/// Runs that are trained in turns.
 struct Turns<'a, 'b> {
     open: Vec<Option<ActiveRun<'a>>>,
     /// Of those that have ended.

@@ -14,14 +14,11 @@ use serde::de::IgnoredAny;
 use super::progress::{Unit, to_standard_error};
 use crate::exit::Usage;
 
-/// A data set that was named on the command line.
 pub(crate) struct Source {
-    /// As it was named.
     pub(crate) name: String,
     pub(crate) dataset: Box<dyn Dataset>,
 }
 
-/// What came of it.
 pub(super) struct Read {
     pub(super) loaded: Loaded,
     pub(super) time: Duration,

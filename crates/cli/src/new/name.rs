@@ -52,7 +52,6 @@ impl fmt::Display for Name {
     }
 }
 
-/// What a person probably meant: `BestFit` and `best_fit` become `best-fit`.
 fn kebab(text: &str) -> Option<String> {
     let mut name = String::new();
     for c in text.chars() {

@@ -66,7 +66,6 @@ fn insert(text: &str, line: &str, places: Places) -> Option<String> {
     Some(all.fold(String::new(), |text, line| text + line + "\n"))
 }
 
-/// The name in a line of a list.
 fn key(line: &str) -> &str {
     let name = line.strip_prefix("use ").unwrap_or(line);
     name.split([' ', '.', ';']).next().unwrap_or(name)

@@ -19,7 +19,6 @@ pub(super) struct PlanConfig {
     pub(super) rest: Rest,
 }
 
-/// What a forecast reads beside the components.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rest {
@@ -95,12 +94,10 @@ impl PlanConfig {
     }
 }
 
-/// The training subset of one data set.
 pub(super) struct Planned {
     pub(super) dataset: String,
     /// Graphs, or nodes of one graph, before the split.
     pub(super) n_member: usize,
-    /// Those that are trained on.
     pub(super) n_train: usize,
     pub(super) node_feature_width: usize,
     pub(super) view: View,

@@ -13,7 +13,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::say::say;
 use crate::unit;
 
-/// A bar, for a terminal.
 pub(super) struct Bar {
     loading: Arc<Loading>,
     training: RefCell<ProgressBar>,
@@ -88,7 +87,6 @@ pub(crate) fn styled(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// A line now and then, for a log.
 pub(super) struct Lines {
     n_step: Cell<u64>,
     last: Cell<Instant>,

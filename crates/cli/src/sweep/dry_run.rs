@@ -54,7 +54,6 @@ struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// What is still to be done.
     fn waiting(&self) -> impl Iterator<Item = &CellEstimate> {
         self.cells.iter().zip(self.is_done).filter(|(_, done)| !**done).map(|(cell, _)| cell)
     }

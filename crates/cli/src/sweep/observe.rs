@@ -13,7 +13,6 @@ use indicatif::ProgressBar;
 use crate::run::observe::{Loading, Notes, PAUSE, styled};
 use crate::say::say;
 
-/// A bar, for a terminal.
 #[derive(Default)]
 pub(super) struct Bar {
     loading: Arc<Loading>,
@@ -58,7 +57,6 @@ impl SweepObserver for Bar {
     }
 }
 
-/// A line now and then, for a log.
 pub(super) struct Lines {
     n_step: Cell<u64>,
     last: Cell<Instant>,

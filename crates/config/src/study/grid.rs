@@ -47,7 +47,6 @@ pub(crate) struct Grid {
     pub(super) blocks: Blocks,
 }
 
-/// Keys that a study has and a run has not.
 pub(crate) const STUDY_KEYS: [&str; 8] = [
     "datasets",
     "models",
@@ -59,7 +58,6 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
     "blocks",
 ];
 
-/// The keys of a run.
 pub(super) const RUN_KEYS: [&str; 9] =
     ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
 

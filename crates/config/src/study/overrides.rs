@@ -5,13 +5,10 @@ use crate::Diagnostic;
 
 /// Keys of a study whose value is a list.
 const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
-/// Keys that choose among the components of the file, by name.
 const CHOICES: [&str; 2] = ["datasets", "models"];
 
-/// Changes, by what they do.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Overrides {
-    /// For the file as a whole.
     pub(super) plain: Vec<String>,
     /// Names to choose, by the key of the list.
     pub(super) choices: Vec<(&'static str, Vec<String>)>,
@@ -53,7 +50,6 @@ impl Overrides {
         Ok(all)
     }
 
-    /// Whether the batchers are listed.
     pub(super) fn lists_batchers(&self) -> bool {
         self.plain
             .iter()

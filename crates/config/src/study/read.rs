@@ -246,7 +246,6 @@ fn check_listed<T: Selectable + ?Sized>(
     Ok(())
 }
 
-/// The keys of the grid, and the others.
 fn divide(root: Spanned<DeTable<'_>>) -> (Spanned<DeTable<'_>>, Spanned<DeTable<'_>>) {
     let span = root.span();
     let (mut grid, mut rest) = (DeTable::new(), DeTable::new());

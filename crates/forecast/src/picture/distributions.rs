@@ -5,21 +5,17 @@ use batchlab_draw::{Anchor, Axis, Svg, tick_text};
 use super::{MARGIN, TEXT, WIDTH, caption, cut};
 use crate::distribution::Distribution;
 
-/// One data set: what it is, and its histograms.
 pub struct DatasetSummary<'a> {
     /// In words, for example the name and how many graphs there are.
     pub title: String,
-    /// From left to right.
     pub panels: Vec<Panel<'a>>,
 }
 
-/// One histogram.
 pub struct Panel<'a> {
     /// What is counted, for example `Nodes per graph`.
     pub head: String,
     /// Unit of the horizontal axis; empty for counts.
     pub unit: String,
-    /// The numbers.
     pub distribution: &'a Distribution,
 }
 
@@ -53,7 +49,6 @@ pub fn summaries(all: &[DatasetSummary<'_>]) -> String {
     svg.into_picture(WIDTH, y, TEXT)
 }
 
-/// The line above a panel.
 fn statistics(panel: &Panel<'_>) -> String {
     let d = panel.distribution;
     let [mean, median, least, most] =

@@ -8,9 +8,7 @@ use serde_json::Value;
 pub struct Difference {
     /// For example `batcher.batch_size`.
     pub key: String,
-    /// Value on the first side.
     pub a: Value,
-    /// Value on the second.
     pub b: Value,
 }
 

@@ -11,9 +11,7 @@ use super::CompareError;
 /// One run, or all runs of a folder that did all their steps.
 #[derive(Debug, Clone)]
 pub struct Side {
-    /// As it was named.
     pub name: String,
-    /// The runs.
     pub runs: Vec<RunSummary>,
     /// Runs of a folder that did not complete, and are left out.
     pub n_left_out: usize,

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{Comparison, Difference, FEWEST, Measure, Pair, Replicates};
 
-/// What a person reads.
 #[must_use]
 pub fn text(comparison: &Comparison) -> String {
     let mut text = format!("A  {}\nB  {}\n", comparison.a, comparison.b);

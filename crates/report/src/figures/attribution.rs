@@ -77,7 +77,6 @@ fn causes() -> Vec<String> {
     Cause::ALL.iter().map(|cause| cause.name().to_owned()).collect()
 }
 
-/// The parts of the time of all strategies.
 pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figure {
     let names = || PARTS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
     let bar = |share: &Share| Stack {

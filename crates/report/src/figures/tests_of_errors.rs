@@ -15,17 +15,13 @@ use crate::setting::{Group, Setting, size_name};
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ErrorComparison {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
-    /// The two strategies.
     pub pair: [String; 2],
     /// Number of runs of each.
     pub n_run: [usize; 2],
     /// Student's t, positive if the first has the greater errors.
     pub t: f64,
-    /// Two-sided probability.
     pub p: f64,
     /// The same, corrected for all comparisons of the report (Holm).
     pub corrected_p: f64,
@@ -138,7 +134,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     }
 }
 
-/// How many comparisons found something.
 fn outcome(n: usize, n_small: usize, n_left: usize) -> String {
     let by_chance = n as f64 * 0.05;
     let comparisons = if n == 1 { "comparison" } else { "comparisons" };

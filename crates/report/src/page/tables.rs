@@ -11,7 +11,6 @@ use crate::setting::size_name;
 use crate::what_if::{Candidate, WhatIf};
 use crate::{Report, Results};
 
-/// The numbers of a figure.
 pub(super) fn numbers(html: &mut String, figure: &Figure) {
     html.push_str(
         "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\
@@ -84,7 +83,6 @@ fn precise(value: f64) -> String {
     significant(value, 5)
 }
 
-/// Every cause as a factor of the speed-up.
 pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str(
         "<details class=\"inner\"><summary>The causes as factors, which multiply to the \
@@ -118,7 +116,6 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str("</table></div></details>");
 }
 
-/// What compilations would change.
 pub(super) fn what_if(html: &mut String, report: &Report) {
     html.push_str("<ul>");
     for what_if in &report.what_ifs {
@@ -171,7 +168,6 @@ fn break_even(what_if: &WhatIf, candidate: &Candidate) -> String {
     }
 }
 
-/// Where the numbers come from, and how to make them again.
 pub(super) fn environment(html: &mut String, report: &Report, results: &Results, command: &str) {
     html.push_str(
         "<section id=\"environment\"><h2>Environment and commands</h2><div class=\"scroll\"><table>\

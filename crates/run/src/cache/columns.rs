@@ -20,7 +20,6 @@ pub(crate) enum Column<'a> {
     F64(Cow<'a, [f64]>),
 }
 
-/// Columns by name.
 pub(crate) type Columns<'a> = BTreeMap<String, Column<'a>>;
 
 /// What is not a column.
@@ -244,7 +243,6 @@ impl Taken {
         }
     }
 
-    /// Rows of three.
     fn vectors(&mut self, name: &str) -> Result<Vec<[f32; 3]>, DatasetError> {
         // The largest column of all is not copied.
         bytemuck::allocation::try_cast_vec(self.f32(name)?).map_err(|_| other_type(name))

@@ -29,18 +29,13 @@ const MAX_HEADER: u64 = 100_000_000;
 /// Why a kept file cannot be used, or none be written.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The system refused.
     #[error("{}: {source}", path.display())]
     Io {
-        /// File or folder.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
-    /// The file is no file of this kind, or its bytes have changed.
     #[error("it is damaged: {0}")]
     Damaged(String),
-    /// Another version of the format.
     #[error("it is of version {0} of the format, not {VERSION}")]
     Version(String),
     /// The columns contradict each other although the checksum is right.
@@ -49,7 +44,6 @@ pub enum CacheError {
     /// An input changed while it was read, or so shortly before that its times do not tell.
     #[error("{} changed while it was read, or just before", .0.display())]
     Changed(PathBuf),
-    /// The file cannot be encoded.
     #[error("cannot encode it: {0}")]
     Encode(String),
 }
@@ -83,7 +77,6 @@ pub(crate) fn write(
     temporary.persist(path).map_err(|error| failed(error.error))
 }
 
-/// An open file.
 pub(crate) struct Reader {
     path: PathBuf,
     file: BufReader<File>,
@@ -248,7 +241,6 @@ impl Column<'_> {
     }
 }
 
-/// A column as the format wants to see it: an array of one dimension.
 struct Flat<'a> {
     column: &'a Column<'a>,
     shape: [usize; 1],

@@ -6,12 +6,9 @@ use std::time::SystemTime;
 
 use super::Cache;
 
-/// One file in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// The file.
     pub path: PathBuf,
-    /// Its length.
     pub n_byte: u64,
     /// When it was last written or given out.
     pub used: SystemTime,

@@ -122,7 +122,6 @@ fn shapes(bytes: &[u8]) -> Vec<Shape> {
     numbers.as_chunks().0.iter().map(shape).collect()
 }
 
-/// An array as the format wants to see it.
 pub(crate) struct Array {
     dtype: Dtype,
     shape: Vec<usize>,

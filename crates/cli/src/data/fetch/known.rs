@@ -6,7 +6,6 @@ use batchlab_fetch::Remote;
 
 /// QM9, from figshare.
 pub(super) const QM9: &str = "qm9";
-/// Entries of AFLOW.
 pub(super) const AFLOW: &str = "aflow";
 
 /// One file of figshare.
@@ -41,7 +40,6 @@ const FIGSHARE: [&str; 3] = [
     "https://springernature.figshare.com/ndownloader/files/",
 ];
 
-/// AFLOW's search interface.
 pub(super) const AFLUX_URL: &str = "https://aflow.org/API/aflux/v1.0/";
 
 /// The properties that the study asks for; `(*)` means that an entry must have it.
@@ -61,7 +59,6 @@ impl File {
     }
 }
 
-/// How a wrong file is replaced.
 pub(crate) fn remedy(path: &Path) -> String {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if QM9_FILES.iter().any(|file| file.name == name) {
