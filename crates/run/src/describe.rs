@@ -1,4 +1,4 @@
-//! What a run says of itself, before and after.
+//! The description of a run at its beginning, and its row in the table `runs`.
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::{Level, TargetKind};

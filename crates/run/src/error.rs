@@ -9,7 +9,6 @@ use batchlab_results::ResultsError;
 use crate::ResumeError;
 use crate::checkpoint::CheckpointError;
 
-/// Everything that ends a run before it starts, or in its middle.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -29,29 +28,26 @@ pub enum RunError {
     #[error(transparent)]
     Resume(#[from] ResumeError),
     #[error(
-        "{source}\nwhat was recorded so far is kept in {}; when there is room, publish it with \
+        "{source}\nwhat was recorded so far is kept in {}; when there is space again, publish it with \
          `batchlab doctor {}`",
         out.join("wip").display(),
         out.display()
     )]
-    Unpublished {
-        source: Box<RunError>,
-        out: PathBuf,
-    },
-    /// A part of the program stopped without saying why; a bug.
+    Unpublished { source: Box<RunError>, out: PathBuf },
+    /// A bug.
     #[error("the thread that prepares batches stopped unexpectedly; please report this")]
     Pipeline,
 }
 
 impl RunError {
-    /// A configuration that is wrong, where no place of its file can be named.
+    /// A wrong configuration, without a place in its file.
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::Config(Diagnostic::new(message))
     }
 }
 
 impl RunError {
-    /// Whether the user's configuration is at fault, rather than data, device or disk.
+    /// Whether the cause is the configuration, rather than data, device or disk.
     #[must_use]
     pub fn is_config(&self) -> bool {
         matches!(
@@ -64,7 +60,7 @@ impl RunError {
         )
     }
 
-    /// Whether the data are at fault.
+    /// Whether the cause is the data.
     #[must_use]
     pub fn is_data(&self) -> bool {
         let is_data = matches!(

@@ -2,22 +2,23 @@
 //!
 //! * [`run`] and [`resume`]: a run from top to bottom, and its parts: splitting, the pipeline that
 //!   prepares batches, training, evaluation, the shape ledger;
-//! * [`ActiveRun`]: a run that is trained in stretches, in turns with others;
-//! * [`cache`]: loaded graphs, kept for the next time;
-//! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
+//! * [`ActiveRun`]: a run that is trained in turns with others;
+//! * [`cache`]: loaded graphs, kept for the next start;
+//! * [`mod@checkpoint`]: what a run needs to continue exactly where it stopped;
 //! * [`TrainedModel`] and [`predictions`]: a checkpoint evaluated afterwards, its predictions and weights;
 //! * [`provenance`]: what a reader must know to trust a number.
 //!
-//! This crate knows no plugin by name, and not how files are published.
+//! This crate names no plugin and does not know how files are published.
 
 mod active_run;
+mod atomic;
 pub mod cache;
 pub mod checkpoint;
 mod checkpoints;
 mod describe;
 mod error;
 mod evaluate;
-mod judge;
+mod evaluate_trained;
 mod ledger;
 mod measure;
 mod observer;
@@ -43,7 +44,7 @@ use serde::{Deserialize, Serialize};
 pub use active_run::{ActiveRun, Membership};
 pub use cache::Cache;
 pub use error::RunError;
-pub use judge::{ModelEvaluation, OtherData, Part, Prediction, TrainedModel};
+pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};
 pub use ledger::ShapeLedger;
 pub use measure::{Measured, measure};
 pub use observer::Observer;
@@ -115,7 +116,7 @@ pub struct RunHeader {
     pub batch_size: Option<u32>,
     pub n_step: u64,
     pub device: String,
-    /// What the data set reports of itself.
+    /// Counts that the data set reports, such as skipped molecules.
     pub notes: Vec<(String, u64)>,
 }
 
@@ -132,8 +133,8 @@ pub struct FinishedRun {
 /// Loads, trains, evaluates and publishes.
 ///
 /// # Errors
-/// Whatever keeps the run from starting or going on. A loss that is not finite and an interruption
-/// are no errors: their results are published too.
+/// Whatever prevents the run from starting or continuing. A loss that is not finite and an interruption
+/// are not errors: their results are published too.
 pub fn run(
     loaded: &LoadedConfig,
     options: RunOptions<'_>,
@@ -142,7 +143,6 @@ pub fn run(
     run_from(loaded, options, observer, None)
 }
 
-/// Runs from the beginning, or from where the run has stopped.
 fn run_from(
     loaded: &LoadedConfig,
     options: RunOptions<'_>,
@@ -156,7 +156,7 @@ fn run_from(
     run.finish(outcome.map(|ending| ending.unwrap_or(Ending::COMPLETED)))
 }
 
-/// Where a configuration's relative paths are looked for: in the working folder, then beside it.
+/// Folders in which relative paths of a configuration are resolved: the working folder, then its own.
 #[must_use]
 pub fn search_folders(config: &Path) -> Vec<PathBuf> {
     let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -166,7 +166,7 @@ pub fn search_folders(config: &Path) -> Vec<PathBuf> {
 pub struct Data {
     graphs: Arc<Graphs>,
     subsets: Subsets,
-    /// Of everything that training can see of the graphs.
+    /// Hash of everything in the graphs that training can see.
     hash: String,
     load_ns: i64,
 }

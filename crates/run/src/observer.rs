@@ -1,4 +1,4 @@
-//! Who watches a run: a progress bar, a log, or nobody.
+//! What is reported while a run goes on, for example to a progress bar or a log.
 
 use std::sync::Arc;
 
@@ -7,8 +7,7 @@ use batchlab_core::record::EvalRecord;
 
 use crate::RunHeader;
 
-/// Receives what happens during a run. Called outside of timed regions. The implementation `()`
-/// ignores everything.
+/// Is told what happens during a run, outside of timed regions. `()` ignores everything.
 pub trait Observer {
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::new(())

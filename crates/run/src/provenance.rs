@@ -1,4 +1,4 @@
-//! What a reader must know to trust a number: which program, on which machine.
+//! Which program on which machine produced a result.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_knows_its_compiler() {
+    fn the_compiler_is_recorded() {
         let provenance = Provenance::collect();
         assert!(provenance.rustc.starts_with("rustc 1."), "{}", provenance.rustc);
         assert!(provenance.cpu_count > 0);

@@ -1,4 +1,4 @@
-//! Which graphs are for training, validation and testing.
+//! Splits a data set into training, validation and test set.
 
 use batchlab_config::{Split, Subset};
 use batchlab_core::graphs::{FixedSplit, Target, TargetKind};

@@ -1,4 +1,4 @@
-//! Classes of nodes that are judged, but never seen in training.
+//! Node classes that occur in an evaluated subset, but not in the training set.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ impl Unseen {
         let Self { name, graphs, n_graph, .. } = self;
         format!(
             "class \"{name}\" occurs in {} of {n_graph} graphs for {}, but in none for training: \
-             what the model knows of it has never been trained, so expect large errors there; \
-             choose another split or leave these graphs out",
+             its embedding is never trained, so expect large errors there; choose another split or \
+             leave these graphs out",
             graphs.len(),
             self.subset.name(),
         )
     }
 }
 
-/// Every unseen class of each evaluated subset. Of one graph all nodes are seen in training.
+/// The unseen classes of each evaluated subset; none for one graph, whose nodes are all in its batches.
 pub(crate) fn find(graphs: &Graphs, subsets: &Subsets, evaluated: &[Subset]) -> Vec<Unseen> {
     let (Topology::Many(_), Some(class)) = (&graphs.topology, &graphs.node_class) else {
         return Vec::new();

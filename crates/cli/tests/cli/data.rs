@@ -128,7 +128,9 @@ fn what_is_kept_is_used_until_something_changes() {
     fs::write(&file, bytes).unwrap();
     let (code, _, message) = batchlab(folder.path(), &["data", "stats", "sizes.toml"]);
     assert!(
-        code == 0 && message.contains("checksum is wrong); reading the data anew"),
+        code == 0
+            && message.contains("the checksum of column")
+            && message.contains("is wrong); reading the data again"),
         "{message}"
     );
 
