@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_study::CellFacts;
+use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, hardware};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 struct Listed {
     hardware: String,
-    cells: Vec<(CellFacts, CellState)>,
+    cells: Vec<(CellInfo, CellState)>,
     n_done_beside: usize,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn as_json(all: &[Listed]) -> Result<String> {
     let hardware = all.iter().map(|Listed { hardware, cells, n_done_beside }| {
-        let cells = cells.iter().map(|(facts, state)| json!({ "cell": facts, "progress": state }));
+        let cells = cells.iter().map(|(info, state)| json!({ "cell": info, "progress": state }));
         json!({
             "hardware": hardware,
             "cells": cells.collect::<Vec<_>>(),
@@ -73,17 +73,17 @@ fn as_text(all: &[Listed]) -> String {
             let _ = write!(text, ", and {n_done_beside} that the last sweep did not name");
         }
         text.push('\n');
-        let titles: Vec<String> = cells.iter().map(|(facts, _)| facts.title()).collect();
+        let titles: Vec<String> = cells.iter().map(|(info, _)| info.title()).collect();
         let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
-        for (title, (facts, state)) in titles.iter().zip(cells) {
-            let _ = writeln!(text, "  {title:<width$}  {}", describe(facts, state));
+        for (title, (info, state)) in titles.iter().zip(cells) {
+            let _ = writeln!(text, "  {title:<width$}  {}", describe(info, state));
         }
     }
     text
 }
 
-fn describe(facts: &CellFacts, state: &CellState) -> String {
-    let all = facts.n_step * facts.batchers.len() as u64;
+fn describe(info: &CellInfo, state: &CellState) -> String {
+    let all = info.n_step * info.batchers.len() as u64;
     let share = |n_step: u64| format!("{:.0} %", 100.0 * n_step as f64 / all.max(1) as f64);
     match state {
         CellState::Waiting { abandoned: None } => "waiting".to_owned(),

@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let n_thread = arguments.engine.start()?;
     let cache = Cache::from_environment();
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("results").join(&study.name));
-    let device = study.cells.first().map_or("cpu", |cell| cell.facts.device.as_str());
+    let device = study.cells.first().map_or("cpu", |cell| cell.info.device.as_str());
     let hardware = arguments.hardware.clone().unwrap_or_else(|| hardware_name(device, n_thread));
     if hardware.trim_matches(['.', ' ']).is_empty() {
         bail!(Usage(format!("--hardware \"{hardware}\" is no name; give letters and digits")));

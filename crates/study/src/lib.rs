@@ -1,20 +1,20 @@
 //! Many runs that are compared: read from one file, trained in turns, cell by cell.
 //!
 //! ```text
-//! study file ── read ──> cells ── claim ──> train in turns ──> tables, and a note that the cell is done
+//! study file ── read ──> cells ── claim ──> train in turns ──> tables, cell marked as done
 //! ```
 //!
 //! A *cell* is one data set, one model, one batch size, one repetition and one variant on one machine,
-//! **with all batchers**: they are trained in one process, block by block in turns, so that what the
-//! machine does meanwhile meets all of them alike. A cell is claimed by one process at a time, and is
-//! done or is done again from its beginning: times of a cell never come from two processes.
+//! **with all batchers**: they are trained in one process, block by block in turns, so that
+//! disturbances of the machine affect all of them alike. A cell is claimed by one process at a time and
+//! never resumed in its middle: times of a cell never come from two processes.
 //!
 //! * `batchlab_config`: what a study file says;
 //! * `read`: which cells that makes;
 //! * [`blocks`]: how the runs of a cell take turns;
-//! * [`cells`]: which cells are waiting, at work, done;
-//! * [`sweep`]: works through them;
-//! * [`estimate`]: what that will take.
+//! * [`cells`]: which cells are waiting, running, done;
+//! * [`sweep()`]: trains them;
+//! * [`estimate`]: how long that will take.
 
 pub mod blocks;
 pub mod cells;
@@ -42,7 +42,7 @@ pub struct Study {
     pub name: String,
     pub path: PathBuf,
     pub blocks: Blocks,
-    /// What is to be done, in this order.
+    /// In the order in which they are trained.
     pub cells: Vec<Cell>,
 }
 
@@ -53,16 +53,16 @@ impl Study {
     }
 }
 
-/// What is claimed, trained and done as one.
+/// The runs that are trained together, in turns.
 #[derive(Debug)]
 pub struct Cell {
-    pub facts: CellFacts,
+    pub info: CellInfo,
     /// One run per batcher.
     pub runs: Vec<LoadedConfig>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CellFacts {
+pub struct CellInfo {
     /// Identifier: a name that people can read, and a hash of all its configurations.
     pub id: String,
     pub dataset: String,
@@ -79,8 +79,8 @@ pub struct CellFacts {
     pub device: String,
 }
 
-impl CellFacts {
-    /// For people: all but the batchers.
+impl CellInfo {
+    /// Everything but the batchers, in words.
     #[must_use]
     pub fn title(&self) -> String {
         let size = self.batch_size.map(|size| format!(" B={size}")).unwrap_or_default();

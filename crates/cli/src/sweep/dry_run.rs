@@ -35,7 +35,7 @@ pub(super) fn run(
 ) -> Result<String> {
     let mut is_done = Vec::with_capacity(study.cells.len());
     for cell in &study.cells {
-        let state = cells.state(&cell.facts)?;
+        let state = cells.state(&cell.info)?;
         is_done.push(matches!(state, CellState::Done(done) if !(retry && done.has_failed())));
     }
     let cells = estimate(study, cache, &LoadingNotes);
@@ -68,7 +68,7 @@ impl Planned<'_> {
 
     fn table(&self) -> String {
         let mut text = String::new();
-        let titles: Vec<String> = self.study.cells.iter().map(|cell| cell.facts.title()).collect();
+        let titles: Vec<String> = self.study.cells.iter().map(|cell| cell.info.title()).collect();
         let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
         let _ = writeln!(text, "{:<width$}  {:>4}  {:>12}", "cell", "runs", "time");
         for ((title, cell), done) in titles.iter().zip(self.cells).zip(self.is_done) {
@@ -108,7 +108,7 @@ impl Planned<'_> {
                 Err(reason) => json!({ "batcher": batcher, "reason": reason }),
             };
             json!({
-                "cell": cell.facts,
+                "cell": cell.info,
                 "is_done": done,
                 "runs": estimate.runs.iter().map(run).collect::<Vec<_>>(),
                 "seconds": estimate.seconds,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use batchlab_core::progress::Progress;
 use batchlab_run::{Observer, RunHeader};
 use batchlab_study::cells::{DoneCell, DoneRun};
-use batchlab_study::{CellFacts, CellObserver, SweepObserver};
+use batchlab_study::{CellInfo, CellObserver, SweepObserver};
 use indicatif::ProgressBar;
 
 use crate::run::observe::{Loading, Notes, PAUSE, styled};
@@ -46,13 +46,13 @@ impl CellObserver for Bar {
 }
 
 impl SweepObserver for Bar {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellFacts) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
         say!("{}", begins(n, n_cell, cell));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
         *self.bar.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
     }
-    fn cell_ended(&self, _: &CellFacts, done: &DoneCell) {
+    fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
     }
 }
@@ -85,12 +85,12 @@ impl CellObserver for Lines {
 }
 
 impl SweepObserver for Lines {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellFacts) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
         self.n_step.set(cell.n_step * cell.batchers.len() as u64);
         self.last.set(Instant::now());
         say!("{}", begins(n, n_cell, cell));
     }
-    fn cell_ended(&self, _: &CellFacts, done: &DoneCell) {
+    fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
     }
 }
@@ -102,7 +102,7 @@ fn block_of(block: u64, n_block: Option<u64>) -> String {
     }
 }
 
-fn begins(n: usize, n_cell: usize, cell: &CellFacts) -> String {
+fn begins(n: usize, n_cell: usize, cell: &CellInfo) -> String {
     let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
     format!(
         "[{n}/{n_cell}] {}: {} {runs} of {} steps",

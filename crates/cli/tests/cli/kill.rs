@@ -175,7 +175,7 @@ fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
         let output = resume(out).output().unwrap();
         assert!(!output.status.success());
         let message = text(&output);
-        assert!(message.contains("no checkpoint to go on from"), "{message}");
+        assert!(message.contains("no checkpoint to continue from"), "{message}");
         return "killed before the first checkpoint";
     }
     let output = resume(out).output().unwrap();

@@ -187,7 +187,7 @@ fn a_run_that_is_not_there_or_never_saved_is_named() {
     child.kill().unwrap();
     child.wait().unwrap();
     let output = resume(out.path()).output().unwrap();
-    assert!(text(&output).contains("has no checkpoint to go on from"), "{}", text(&output));
+    assert!(text(&output).contains("has no checkpoint to continue from"), "{}", text(&output));
     assert!(text(&output).contains("batchlab doctor"), "{}", text(&output));
 
     let output = batchlab()

@@ -222,7 +222,7 @@ fn other_data_must_fit() {
 
     let unknown = structures("argon", ["O", "Ar", "H"], "eV");
     let said = refused(&["--dataset", &unknown], 2);
-    assert!(said.contains("classes that training did not know: Ar"), "{said}");
+    assert!(said.contains("classes that the training data did not have: Ar"), "{said}");
     let other_unit = structures("units", ["O", "H", "H"], "kJ/mol");
     let said = refused(&["--dataset", &other_unit], 2);
     assert!(said.contains("its target is in \"kJ/mol\", that of training in \"eV\""), "{said}");

@@ -146,7 +146,7 @@ fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
                 format!(
                     "the loss of step 3 is {loss}; this step did not change the parameters. \
                      Its batch holds graphs 1004, 1005 (numbers of the source). The learning \
-                     rate is 5e-1: try a lower training.learning_rate. To see it again: \
+                     rate is 5e-1: try a lower training.learning_rate. To reproduce it: \
                      batchlab run runs/run/config.toml training.steps=3"
                 )
             );
