@@ -1,11 +1,11 @@
-//! What commands that train or judge ask of the engine.
+//! Options of commands that train or evaluate.
 
 use anyhow::{Context, Result};
 
 /// Device and threads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Engine {
-    /// Device of the engine, `cpu` or `cuda:0`; stronger than the configuration.
+    /// Device of the engine, `cpu` or `cuda:0`; replaces that of the configuration.
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// Threads of the engine; all processors by default. Results do not depend on it, times do.

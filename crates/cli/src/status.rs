@@ -1,7 +1,6 @@
-//! `batchlab status`: how far a sweep is.
+//! `batchlab status`: the progress of a sweep.
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,11 +10,12 @@ use batchlab_study::cells::{CellState, Cells, DoneCell, hardware};
 use serde_json::json;
 
 use crate::exit::Usage;
+use crate::output::{json, print};
 
-/// Show which cells of a study are done, at work and waiting.
+/// Show which cells of a study are done, running and waiting.
 ///
 /// The cells are those of the study as it was last swept; others of the same folder are counted. This
-/// only reads, at any time, also while sweeps are at work.
+/// only reads, and may be called at any time, also during a sweep.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of the study, `results/<study>`.
@@ -46,8 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         all.push(Listed { hardware, cells, n_done_beside });
     }
     let text = if arguments.json { as_json(&all)? } else { as_text(&all) };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print(&text)
 }
 
 fn as_json(all: &[Listed]) -> Result<String> {
@@ -60,7 +59,7 @@ fn as_json(all: &[Listed]) -> Result<String> {
         })
     });
     let all = json!({ "schema_version": 1, "hardware": hardware.collect::<Vec<_>>() });
-    Ok(serde_json::to_string_pretty(&all)? + "\n")
+    json(&all)
 }
 
 fn as_text(all: &[Listed]) -> String {
@@ -88,11 +87,11 @@ fn describe(info: &CellInfo, state: &CellState) -> String {
     match state {
         CellState::Waiting { abandoned: None } => "waiting".to_owned(),
         CellState::Waiting { abandoned: Some(progress) } => {
-            format!("waiting; was ended at {} and begins anew", share(progress.n_step))
+            format!("waiting; was ended at {} and begins again", share(progress.n_step))
         }
-        CellState::AtWork { progress: None } => "at work".to_owned(),
-        CellState::AtWork { progress: Some(progress) } => {
-            format!("at work, {} since {}", share(progress.n_step), progress.started_at)
+        CellState::Running { progress: None } => "running".to_owned(),
+        CellState::Running { progress: Some(progress) } => {
+            format!("running, {} since {}", share(progress.n_step), progress.started_at)
         }
         CellState::Done(done) => of_done(done),
     }

@@ -38,6 +38,7 @@ pub enum CellState {
         /// The progress of that process; the cell begins again from its start.
         abandoned: Option<Progress>,
     },
+    #[serde(rename = "at-work")]
     Running {
         progress: Option<Progress>,
     },

@@ -1,4 +1,4 @@
-//! Which data sets are meant: configuration files, or names with their defaults.
+//! Data sets named on the command line: configuration files, or names with their defaults.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use batchlab_run::cache::{Keep, Loaded};
 use batchlab_run::{Cache, RunError, search_folders};
 use serde::de::IgnoredAny;
 
-use super::progress::{Unit, to_standard_error};
 use crate::exit::Usage;
+use crate::progress::{Unit, to_standard_error};
 
 pub(crate) struct Source {
     pub(crate) name: String,
@@ -63,7 +63,7 @@ impl Source {
     pub(super) fn read(&self, cache: &Cache, keep: Keep) -> Result<Read> {
         let ctx = LoadContext {
             search: search_folders(Path::new(&self.name)),
-            progress: to_standard_error(Unit::Things),
+            progress: to_standard_error(Unit::Items),
             ..LoadContext::new()
         };
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! What a forecast reads of a configuration.
+//! The part of a configuration that a forecast reads.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 /// A configuration of a run, or one with a data set and strategies alone.
 #[derive(Debug)]
 pub(super) struct PlanConfig {
-    /// The model tells which fields a batch holds, the batcher is planned first.
+    /// The model decides which fields a batch holds; the batcher is planned first.
     pub(super) parts: Parts,
     pub(super) rest: Rest,
 }
@@ -32,7 +32,6 @@ pub(super) struct Rest {
     /// Strategies: labels, or batchers' tables, with or without `batch_size`.
     #[serde(default)]
     pub(super) batchers: Vec<toml::Value>,
-    /// The study's B, one or several.
     #[serde(default)]
     pub(super) batch_sizes: Vec<BatchSize>,
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! What a study will take.
+//! How long a study will take.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use super::observe::duration;
 use crate::data::bytes;
-use crate::run::observe::Notes;
+use crate::output::json;
+use crate::progress::Notes;
 
-/// Says what data sets report while they are read.
+/// Prints the notes of data sets while they are read.
 struct LoadingNotes;
 
 impl Observer for LoadingNotes {
@@ -25,7 +26,7 @@ impl Observer for LoadingNotes {
     }
 }
 
-/// `retry`: whether cells that have failed are done again.
+/// `retry`: whether cells that have failed are trained again.
 pub(super) fn run(
     study: &Study,
     cells: &Cells,
@@ -41,7 +42,7 @@ pub(super) fn run(
     let cells = estimate(study, cache, &LoadingNotes);
     let planned = Planned { study, cells: &cells, is_done: &is_done };
     if as_json {
-        return Ok(serde_json::to_string_pretty(&planned.json())? + "\n");
+        return json(&planned.json());
     }
     Ok(planned.table())
 }
@@ -129,7 +130,7 @@ impl Planned<'_> {
     }
 }
 
-/// Why something cannot run, and what: the batchers of each cell.
+/// Every reason for which something cannot run, with the cells and batchers that it concerns.
 fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, Vec<String>)> {
     let mut problems: Vec<(&str, Vec<String>)> = Vec::new();
     for (title, cell) in titles.iter().zip(cells) {

@@ -1,4 +1,4 @@
-//! What a person sees while a sweep goes on.
+//! Progress of a sweep on standard error.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use batchlab_study::cells::{DoneCell, DoneRun};
 use batchlab_study::{CellInfo, CellObserver, SweepObserver};
 use indicatif::ProgressBar;
 
-use crate::run::observe::{Loading, Notes, PAUSE, styled};
+use crate::progress::{Bar as Loading, Notes, styled};
+use crate::run::observe::PAUSE;
 use crate::say::say;
 
 #[derive(Default)]
@@ -97,7 +98,7 @@ impl SweepObserver for Lines {
 
 fn block_of(block: u64, n_block: Option<u64>) -> String {
     match n_block {
-        None => "first look".to_owned(),
+        None => "warm-up block".to_owned(),
         Some(n_block) => format!("block {block} of {}", n_block - 1),
     }
 }
@@ -149,7 +150,7 @@ fn took(done: &DoneCell) -> String {
     duration(seconds.unwrap_or_default())
 }
 
-/// In seconds, without fractions.
+/// In whole seconds.
 pub(crate) fn duration(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }

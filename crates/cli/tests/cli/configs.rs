@@ -59,8 +59,7 @@ fn every_study_is_right() {
     // A run's configuration is a study too, and the command line makes a grid of it.
     let run = |arguments: &[&str]| {
         let study = read("../smoke.toml", arguments);
-        let cell =
-            |cell: &batchlab_study::Cell| (cell.info.batch_size, cell.info.batchers.clone());
+        let cell = |cell: &batchlab_study::Cell| (cell.info.batch_size, cell.info.batchers.clone());
         study.cells.iter().map(cell).collect::<Vec<_>>()
     };
     let dynamic = || vec!["dynamic".to_owned()];

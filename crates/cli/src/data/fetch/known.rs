@@ -17,7 +17,7 @@ pub(super) struct File {
     sha256: &'static str,
 }
 
-/// The molecules, and the list of those whose geometry fell apart (figshare collection 978904, CC0).
+/// The molecules, and the list of those whose geometry did not converge (figshare collection 978904, CC0).
 pub(super) const QM9_FILES: [File; 2] = [
     File {
         name: "dsgdb9nsd.xyz.tar.bz2",
@@ -67,5 +67,5 @@ pub(crate) fn remedy(path: &Path) -> String {
     if name.starts_with("page-") {
         return format!("remove its folder and run `batchlab data fetch {AFLOW}`");
     }
-    "bring it back from where it comes from, for example with `git checkout`".to_owned()
+    "restore it from its source, for example with `git checkout`".to_owned()
 }

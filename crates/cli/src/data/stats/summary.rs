@@ -1,4 +1,4 @@
-//! The figures of one data set.
+//! The statistics of one data set.
 
 use std::time::Duration;
 
