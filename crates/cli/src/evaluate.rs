@@ -86,7 +86,7 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
             number(record.mae),
             number(record.rmse_of_mean),
         ),
-        Some(record) => format!("{:.2} % right", 100.0 * number(record.accuracy)),
+        Some(record) => format!("accuracy {:.2} %", 100.0 * number(record.accuracy)),
     };
     let share = |ns: i64| 100.0 * ns as f64 / evaluation.total_ns.max(1) as f64;
     let batches = if evaluation.n_batch == 1 { "batch" } else { "batches" };

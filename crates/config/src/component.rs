@@ -12,9 +12,7 @@ use crate::source::Source;
 #[derive(Debug)]
 pub struct Parts {
     pub dataset: Box<dyn Dataset>,
-    /// What is trained, if the file says so.
     pub model: Option<Box<dyn Model>>,
-    /// Who decides what a batch is, if the file says so.
     pub batcher: Option<Box<dyn Batcher>>,
 }
 
@@ -105,7 +103,7 @@ pub(crate) fn read<T: Selectable + ?Sized>(
     let component = registration.read_table(&table).map_err(|error| {
         source.toml(&error).help(format!("batchlab explain {kind}.{typed} shows all its keys"))
     })?;
-    T::of(component).ok_or_else(|| source.at(&span, format!("\"{typed}\" is no {kind}")))
+    T::of(component).ok_or_else(|| source.at(&span, format!("\"{typed}\" is not a {kind}")))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {

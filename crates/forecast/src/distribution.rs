@@ -14,7 +14,7 @@ const MAX_BIN: f64 = 60.0;
 pub struct Distribution {
     pub n: usize,
     pub mean: f64,
-    /// Their standard deviation (division by n).
+    /// Standard deviation (division by n).
     pub deviation: f64,
     /// Smallest, 5 %, 25 %, median, 75 %, 95 %, largest; linear between two numbers.
     pub quantiles: [f64; 7],
@@ -32,7 +32,7 @@ pub struct Histogram {
 }
 
 impl Distribution {
-    /// The distribution of finite numbers; `None` for none at all.
+    /// The distribution of finite numbers; `None` without any.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
@@ -96,7 +96,7 @@ fn round_width(width: f64, least: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(width.log10().floor());
-    // A hair more room, because powers are not exact.
+    // With a tolerance, because powers are not exact.
     let fits = |step: &f64| step * power >= width * (1.0 - 1e-9);
     [1.0, 2.0, 5.0, 10.0].iter().find(|step| fits(step)).map_or(10.0 * power, |step| step * power)
 }

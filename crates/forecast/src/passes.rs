@@ -12,7 +12,7 @@ use crate::totals::outputs;
 /// A graph that is drawn in one epoch and delivered in the next belongs to the *pass* in which it
 /// was drawn; the stream's cursor names these graphs as carried.
 pub(crate) struct Passes {
-    /// Place of an identifier in the view; `ABSENT` for others.
+    /// Position in the view by identifier; `ABSENT` for others.
     place: Vec<u32>,
     /// Size of each graph of the view, by which deciles are formed.
     size: Vec<u32>,
@@ -57,8 +57,7 @@ impl Passes {
         }
     }
 
-    /// Adds the next batch of the stream. `counted` is whether it is among the steps that were
-    /// asked for.
+    /// Adds the next batch of the stream. `counted`: it is among the steps of the forecast.
     pub(crate) fn add(&mut self, plan: &BatchPlan, real: Shape, counted: bool) {
         if plan.cursor.epoch > self.epoch {
             self.start_epoch(plan);

@@ -50,7 +50,7 @@ fn labels<'a>(section: &Section<'a>) -> Vec<&'a str> {
     labels
 }
 
-/// The batch sizes of a section, ascending; `None` stands for strategies without the notion.
+/// The batch sizes of a section, ascending; `None` stands for strategies without a batch size.
 fn batch_sizes(section: &Section<'_>) -> Vec<Option<u32>> {
     let mut sizes: Vec<Option<u32>> = section.forecasts.iter().map(|f| f.batch_size).collect();
     sizes.sort_unstable();
@@ -107,7 +107,7 @@ mod tests {
                 inclusion_by_decile: Vec::new(),
                 n_epoch: 0,
             },
-            facts: Vec::new(),
+            metrics: Vec::new(),
             frequent_shapes: Vec::new(),
             totals: Totals::default(),
             census: vec![(shape(1024), 7), (shape(2048), 3)],

@@ -1,12 +1,12 @@
-//! How random the batches still are.
+//! How random the batches are.
 //!
-//! A strategy that sorts or packs graphs pays for its fill with randomness: the same graphs meet
-//! again and again, or small ones follow small ones. Each figure here has a value that uniform
-//! random batching would have.
+//! A strategy that sorts or packs graphs trades randomness for fill: the same graphs share batches
+//! again and again, or batches of small graphs follow each other. For each number here the value under
+//! uniform random batching is known.
 
 use serde::Serialize;
 
-/// Stands for a graph that was in no batch of a pass.
+/// Marks a graph that was in no batch of a pass.
 pub const ABSENT: u32 = u32::MAX;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

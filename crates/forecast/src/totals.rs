@@ -10,9 +10,9 @@ pub struct Totals {
     pub n_node: u64,
     pub n_edge: u64,
     /// Nodes with padding.
-    pub padded_n_node: u64,
+    pub n_node_padded: u64,
     /// Edges with padding.
-    pub padded_n_edge: u64,
+    pub n_edge_padded: u64,
 }
 
 impl Totals {
@@ -21,25 +21,25 @@ impl Totals {
         self.n_output += u64::from(real.n_output);
         self.n_node += u64::from(real.n_node);
         self.n_edge += u64::from(real.n_edge);
-        self.padded_n_node += u64::from(padded.n_node);
-        self.padded_n_edge += u64::from(padded.n_edge);
+        self.n_node_padded += u64::from(padded.n_node);
+        self.n_edge_padded += u64::from(padded.n_edge);
     }
 
     /// Real nodes as a share of nodes with padding.
     #[must_use]
     pub fn node_fill(&self) -> Option<f64> {
-        ratio(self.n_node, self.padded_n_node)
+        ratio(self.n_node, self.n_node_padded)
     }
 
     /// Real edges as a share of edges with padding.
     #[must_use]
     pub fn edge_fill(&self) -> Option<f64> {
-        ratio(self.n_edge, self.padded_n_edge)
+        ratio(self.n_edge, self.n_edge_padded)
     }
 
     #[must_use]
     pub fn padding_per_edge(&self) -> Option<f64> {
-        ratio(self.padded_n_edge - self.n_edge, self.n_edge)
+        ratio(self.n_edge_padded - self.n_edge, self.n_edge)
     }
 
     #[must_use]

@@ -1,11 +1,11 @@
-//! Published results of others as rows of our tables.
+//! Imports published results of others into batchlab's tables.
 //!
 //! The authors of arXiv 2502.00944 publish their measurements as CSV files, one row per run, with
-//! means and medians of times and the errors at checkpoints. [`read`] takes such files apart,
-//! [`tables`] finds what is not what it says, and turns the rest into records. Nothing is dropped:
-//! what is doubtful keeps its value, under a name that says so.
+//! means and medians of times and the errors at checkpoints. [`read`] parses such files;
+//! [`tables`] converts them to records, and flags wrong values. Nothing is dropped: a doubtful value is
+//! kept under a name that says so.
 //!
-//! | in the CSV | in our tables |
+//! | in the CSV | in the tables |
 //! |---|---|
 //! | a row | a row of `runs`; the text of the row is in `config` under `imported` |
 //! | `experiment_completed` other than `True` | `status = 'failed'` and why, in `error` |
@@ -25,38 +25,25 @@ mod row;
 use std::path::PathBuf;
 
 pub use records::{Counts, Imported, tables};
-pub use row::{Cell, PublishedFile, PublishedRow, Split, Times, read};
+pub use row::{Cell, PublishedFile, PublishedRow, Times, read};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("cannot read {path}: {source}")]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: {source}")]
-    Csv {
-        path: PathBuf,
-        source: csv::Error,
-    },
+    Csv { path: PathBuf, source: csv::Error },
     #[error(
         "{path}: there is no column `{column}`; give a file of results as the authors of arXiv \
          2502.00944 publish them"
     )]
-    MissingColumn {
-        path: PathBuf,
-        column: String,
-    },
+    MissingColumn { path: PathBuf, column: String },
     #[error("{path}: times after {first} and after {second} steps in one file; split it")]
-    TwoLengths {
-        path: PathBuf,
-        first: i64,
-        second: i64,
-    },
+    TwoLengths { path: PathBuf, first: i64, second: i64 },
     #[error("{path}, line {line}, column `{column}`: \"{value}\" is not {expected}")]
     Value {
         path: PathBuf,
-        /// The line, from 1.
+        /// From 1.
         line: u64,
         column: String,
         value: String,

@@ -1,4 +1,4 @@
-//! From published rows to records.
+//! Converts published rows to records.
 
 use arrow_array::RecordBatch;
 use batchlab_core::record::{
@@ -26,15 +26,15 @@ pub struct Counts {
 
 #[derive(Debug)]
 pub struct Imported {
-    /// Stem for the names of its files; it tells the file by its content.
+    /// Stem of the names of its files, from a hash of the content.
     pub stem: String,
     pub counts: Counts,
     /// One batch of rows for each table.
     pub tables: Vec<(Table, RecordBatch)>,
 }
 
-/// Turns files into tables. Rows that were copied from one file into another are found among the
-/// files that are given together.
+/// Converts files to tables. Rows that were copied from one file into another are found only if both are
+/// given.
 ///
 /// # Errors
 /// Never for files that [`read`](crate::read) accepts; the error is Arrow's.
@@ -69,9 +69,11 @@ fn imported(files: &[PublishedFile], place: usize) -> Result<Imported, ImportErr
 
 fn incomplete(row: &PublishedRow) -> Option<String> {
     match (row.is_complete, row.was_run) {
-        (_, false) => Some("not run: the source names no job".to_owned()),
+        (_, false) => Some("not run: the source has no job".to_owned()),
         (Some(true), true) if row.times.is_some() => None,
-        (Some(true), true) => Some("no times: the source calls the job complete".to_owned()),
+        (Some(true), true) => {
+            Some("no times, although the source marks the job as complete".to_owned())
+        }
         _ => Some("the log of the job does not say that the last step was reached".to_owned()),
     }
 }

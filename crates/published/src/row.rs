@@ -1,41 +1,23 @@
-//! A published file, read and checked, as it stands.
+//! Parses and checks a published file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use batchlab_config::Subset;
 use csv::StringRecord;
 use sha2::{Digest, Sha256};
 
 use crate::ImportError;
 use crate::header::Header;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Split {
-    Train,
-    Validation,
-    Test,
-}
-
-impl Split {
-    /// As in `evals.split`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
-
 /// An error at a checkpoint, as published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     pub column: String,
     pub step: i64,
-    pub split: Split,
+    pub split: Subset,
     pub value: f64,
-    /// The number's text; its length tells what was printed.
+    /// The number as it was printed.
     pub text: String,
 }
 
@@ -62,16 +44,16 @@ impl Times {
 pub struct PublishedRow {
     /// Line of the file, from 1.
     pub line: u64,
-    /// Model, in small letters.
+    /// In lower case.
     pub model: String,
     pub dataset: String,
-    /// Strategy, as our results name it.
+    /// The label of the strategy in batchlab.
     pub batcher: &'static str,
     pub batch_size: i64,
     /// `gpu_a100` or `cpu`.
     pub device: String,
     pub repeat: i64,
-    /// Whether the job's log says that the last step was reached; none where there is no job.
+    /// Whether the job's log says that the last step was reached; `None` without a job.
     pub is_complete: Option<bool>,
     /// Whether there was a job.
     pub was_run: bool,
@@ -165,7 +147,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let others = (0..self.record.len()).filter(|&column| !header.is_number_of_ours(column));
+        let others = (0..self.record.len()).filter(|&column| !header.has_own_column(column));
         Ok(PublishedRow {
             line: self.line,
             model: self.word(header.model)?.to_lowercase(),
@@ -239,7 +221,7 @@ impl Reader<'_> {
         number.ok_or_else(|| self.value(column, expected))
     }
 
-    /// A number of 0 or more; none where there is none.
+    /// A number of 0 or more; `None` for an empty field.
     fn number(&self, column: usize) -> Result<Option<f64>, ImportError> {
         if self.is_empty(column) {
             return Ok(None);

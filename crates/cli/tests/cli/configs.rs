@@ -1,4 +1,4 @@
-//! Every configuration that comes with batchlab is right, and its results go where its name says.
+//! Every configuration that comes with batchlab is valid, and its results go where its name says.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! Runs that are killed lose nothing that was on the disk, and go on as if nothing had happened.
+//! Killed runs lose nothing that was on the disk, and continue exactly where they stopped.
 //!
 //! `BATCHLAB_KILLS=300 cargo test -p batchlab-cli --test cli kill:: -- --nocapture` is the long form;
 //! `BATCHLAB_KILL_SEED` repeats one that failed.
@@ -37,7 +37,7 @@ enum Moment {
     FileSize(u64),
 }
 
-/// What a run is like that nobody kills.
+/// A run that is not killed.
 struct Whole {
     tables: Tables,
     microseconds: u64,
@@ -134,7 +134,7 @@ fn run_until(moment: Moment, out: &Path) -> ExitStatus {
     }
 }
 
-/// Kills a run and sees what is left of it. Returns what became of it, for the statistics.
+/// Kills a run and sees what is left of it. Returns its outcome, for the statistics.
 fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
     let out = TempDir::new().unwrap();
     let out = out.path();
@@ -302,7 +302,7 @@ fn a_folder_that_cannot_be_written_is_named_before_training() {
     fs::set_permissions(out.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = start(out.path(), &SETTINGS);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // The superuser may write everywhere; nobody may not.
+        // The superuser may write everywhere; the user `nobody` may not.
         command.uid(65534);
     }
     let output = command.output().unwrap();
@@ -344,7 +344,7 @@ fn a_flipped_bit_is_found_and_named() {
     fs::create_dir(out.path().join("wip")).unwrap();
     fs::write(out.path().join("wip/notes.txt"), "mine").unwrap();
     let found = doctor(out.path(), &[]);
-    assert_eq!(found["runs"], serde_json::json!([]), "notes are no run at work");
+    assert_eq!(found["runs"], serde_json::json!([]), "notes are not a run in progress");
     assert!(found["strays"][0].as_str().unwrap().ends_with("notes.txt"));
 
     let run = run_folder(out.path());
@@ -410,7 +410,7 @@ fn a_damaged_journal_is_told_and_kept() {
     assert_tables_are_readable(out.path());
     let n_step = Tables::read(out.path()).steps.len() as u64;
     assert!(n_step > 0, "what comes before is published");
-    // Later checkpoints speak of rows that cannot be read.
+    // Later checkpoints belong to rows that cannot be read.
     assert!(checkpoints(out.path()).pop().is_some_and(|(step, _)| step > n_step));
     assert!(found["runs"][0]["resumes_after"].as_u64().is_none_or(|step| step <= n_step));
 }

@@ -1,4 +1,4 @@
-//! A run that ended early goes on as if it had never stopped.
+//! A run that ended early continues exactly where it stopped.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]

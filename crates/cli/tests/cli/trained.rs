@@ -1,4 +1,4 @@
-//! Weights of a real run, judged again: by the numbers that the run recorded itself.
+//! Weights of a real run, evaluated again, and compared with the numbers that the run recorded.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -103,7 +103,7 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     assert_ne!(found["rmse"].as_f64(), recorded("test").rmse);
 }
 
-/// What a person reads, without what differs from run to run and machine to machine.
+/// The text output, without what differs between runs and machines.
 #[test]
 fn a_judgement_in_words() {
     let run = run_folder(RUN.path());
@@ -231,7 +231,7 @@ fn other_data_must_fit() {
 }
 
 #[test]
-fn what_cannot_be_judged_is_said() {
+fn what_cannot_be_evaluated_is_reported() {
     let said = refused(&["--subset", "tset"], 2);
     assert!(said.contains("unknown subset \"tset\", did you mean \"test\"?"), "{said}");
     let said = refused(&["--batcher", "static-46"], 2);
@@ -247,5 +247,5 @@ fn what_cannot_be_judged_is_said() {
     assert!(output.status.success(), "{}", text(&output));
     let output = call(&["evaluate", run_folder(without.path()).to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    assert!(text(&output).contains("has kept no weights"), "{}", text(&output));
+    assert!(text(&output).contains("has saved no weights"), "{}", text(&output));
 }

@@ -1,10 +1,11 @@
-//! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for a variant each.
+//! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for one variant each.
 
 use super::grid::STUDY_KEYS;
 use crate::Diagnostic;
 
 /// Keys of a study whose value is a list.
 const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
+/// Keys that choose among the components of the file, by name.
 const CHOICES: [&str; 2] = ["datasets", "models"];
 
 #[derive(Debug, Default, PartialEq)]
@@ -73,7 +74,7 @@ fn is_of_run(key: &str) -> bool {
     first != "study" && !STUDY_KEYS.contains(&first)
 }
 
-/// At the commas that are in no brackets and in no quotes.
+/// Splits at the commas outside of brackets and quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
     for (at, c) in text.char_indices() {
@@ -93,7 +94,7 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-/// What is TOML stays as it is; all else is a string.
+/// Quotes a value that is not TOML.
 fn quoted(value: &str) -> String {
     let is_toml = toml::de::DeTable::parse(&format!("a = {value}")).is_ok();
     if is_toml { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }

@@ -83,7 +83,7 @@ fn panel(svg: &mut Svg, panel: &Panel<'_>, (left, top): (f64, f64), width: f64, 
     let n_bin = histogram.count.len().max(5) as f64;
     let bar = width / n_bin;
     for (bin, &count) in histogram.count.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // What occurs at all is seen.
+        // Bins that are not empty are visible.
         let height = (bottom - y.pixel(percent(count))).max(0.8);
         let gap = if bar > 6.0 { 1.0 } else { 0.0 };
         let at = (left + bar * bin as f64, bottom - height);

@@ -99,7 +99,7 @@ fn histogram(
     }
     let highest = share.iter().copied().fold(0.0, f64::max);
     for (bin, &share) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-        // What occurs at all is seen.
+        // Bins that are not empty are visible.
         let height = (BAR * share / highest).max(1.0);
         let x = left + BAR_WIDTH * bin as f64;
         svg.rectangle((x, base - height), (BAR_WIDTH - 0.4, height), color, 1.0);
