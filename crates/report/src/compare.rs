@@ -38,10 +38,7 @@ pub enum CompareError {
         "run {run_id} has no published results in {dir}; a run that is at work, or that crashed, has \
          none yet: `batchlab doctor {dir}` publishes what a crashed one has left"
     )]
-    Unpublished {
-        run_id: String,
-        dir: String,
-    },
+    Unpublished { run_id: String, dir: String },
     #[error(
         "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
          {a} has {in_a}\n  {b} has {in_b}\nname two runs to compare them whatever they are"

@@ -7,9 +7,5 @@ pub enum ReportError {
     #[error(transparent)]
     Results(#[from] batchlab_results::ResultsError),
     #[error("run {run_id} stands in {first} and in {second}; give each result once")]
-    Twice {
-        run_id: String,
-        first: PathBuf,
-        second: PathBuf,
-    },
+    Twice { run_id: String, first: PathBuf, second: PathBuf },
 }

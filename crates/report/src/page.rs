@@ -136,16 +136,12 @@ fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
                 Significance::NotDistinguishable => "not distinguishable",
                 Significance::TooFew => "too few",
             };
-            let _ = write!(
+            let (size, measure) = (size_name(verdict.batch_size), verdict.measure.name());
+            let (best, other) = (&verdict.best, &comparison.batcher);
+            let (factor, unit) = (format!("{:.3}", comparison.factor), comparison.unit.name());
+            tables::cells(
                 html,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{interval}</td>\
-                 <td>{}</td><td>{significance}</td></tr>",
-                size_name(verdict.batch_size),
-                verdict.measure.name(),
-                escaped(&verdict.best),
-                escaped(&comparison.batcher),
-                comparison.factor,
-                comparison.unit.name(),
+                &[&size, measure, best, other, &factor, &interval, &unit, significance],
             );
         }
     }

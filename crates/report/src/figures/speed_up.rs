@@ -11,18 +11,16 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         let title = format!("speed-up, mean time per {per}");
         Some(Panel { setting: setting.title.clone(), title, plot: Plot::Bars(speed_up(setting)?) })
     });
-    Figure {
-        id: "speed-up",
-        title: "Speed-up against the slowest strategy",
-        note: "Mean time of the slowest strategy at a batch size over that of each strategy, which is \
+    Figure::new(
+        "speed-up",
+        "Speed-up against the slowest strategy",
+        "Mean time of the slowest strategy at a batch size over that of each strategy, which is \
                1 for the slowest: per real graph, as strategies put different numbers of graphs into a \
                step, or per step where not all runs of a panel tell their graphs. How sure a factor is \
-               stands in the verdict."
-            .to_owned(),
-        query: query::speed_up(),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+               stands in the verdict.",
+        query::speed_up(),
+        panels,
+    )
 }
 
 /// Whether all runs with times tell how many graphs they trained.

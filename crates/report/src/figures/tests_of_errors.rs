@@ -124,14 +124,13 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
          greater error. {} Strategies whose runs all end with the very same error are not compared.",
         outcome(all.len(), n_small, n_left)
     );
-    Figure {
-        id: "errors",
-        title: "Do strategies end with different errors?",
+    Figure::new(
+        "errors",
+        "Do strategies end with different errors?",
         note,
-        query: query::final_errors(),
-        strategies: Vec::new(),
+        query::final_errors(),
         panels,
-    }
+    )
 }
 
 fn outcome(n: usize, n_small: usize, n_left: usize) -> String {

@@ -26,18 +26,16 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         let family = family(&settings[*first]);
         Some(Panel { setting: family, title, plot: Plot::Bars(chart) })
     });
-    Figure {
-        id: "waiting",
-        title: "Share of time waiting for data",
-        note: "Of the time of a step, what goes into the batch before the device can begin: \
+    Figure::new(
+        "waiting",
+        "Share of time waiting for data",
+        "Of the time of a step, what goes into the batch before the device can begin: \
                planning and copying where batches are prepared in turn, waiting where another thread \
                prepares them ahead. Median over runs. Both pipelines stand side by side where both \
-               were measured."
-            .to_owned(),
-        query: query::waiting(),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+               were measured.",
+        query::waiting(),
+        panels,
+    )
 }
 
 /// Whether two settings differ in nothing but the pipeline.
