@@ -1,4 +1,4 @@
-//! What can be wrong with results.
+//! Errors of reading results.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,6 @@ use std::path::PathBuf;
 pub enum ReportError {
     #[error(transparent)]
     Results(#[from] batchlab_results::ResultsError),
-    #[error("run {run_id} stands in {first} and in {second}; give each result once")]
+    #[error("run {run_id} is in {first} and in {second}; give each result once")]
     Twice { run_id: String, first: PathBuf, second: PathBuf },
 }

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Numbers as text.
 
-/// Three significant digits, without zeros that say nothing: `0.0526`, `1.94`, `12.4`, `1,234`.
+/// Three significant digits, without trailing zeros: `0.0526`, `1.94`, `12.4`, `1,234`.
 pub(crate) fn short(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
@@ -20,7 +20,7 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// A number with so many significant digits, without an exponent.
+/// A number with `n_digit` significant digits, without an exponent.
 pub(crate) fn significant(value: f64, n_digit: i32) -> String {
     let before = if value == 0.0 { 1 } else { value.abs().log10().floor() as i32 + 1 };
     let decimals = usize::try_from(n_digit - before).unwrap_or(0);

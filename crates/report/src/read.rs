@@ -1,4 +1,4 @@
-//! Results folders, as the runs that a report compares.
+//! Reads folders of results into the runs that a report compares.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ pub struct Run {
     /// `batchlab 0.1.0`, or the engine of published results.
     pub engine: String,
     pub git_commit: Option<String>,
-    /// Whether it was measured elsewhere and imported.
+    /// Whether it was imported from published results.
     pub is_imported: bool,
-    /// Device, processor, threads, machine: what is known of them.
+    /// Device, processor, threads and machine, as far as they are known.
     pub hardware: String,
     pub dataset: String,
     pub dataset_hash: Option<String>,
@@ -48,7 +48,7 @@ pub struct Run {
     pub n_shape: Option<i64>,
     /// Cell of a study: runs of one cell were trained in one process, in turns.
     pub cell: Option<String>,
-    /// Why its times are left out although they are there.
+    /// Why its times are left out although there are some.
     pub untimed: Option<&'static str>,
     pub times: Option<Times>,
     pub work: Option<Work>,
@@ -62,8 +62,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether it belongs into figures: it did all its steps, and they were timed, or its times are
-    /// left out and its errors are not.
+    /// Whether it is used in figures: it completed all steps, and has times, or at least errors.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         let has_errors = self.untimed.is_some() && !self.evals.is_empty();
@@ -87,7 +86,7 @@ impl Results {
     /// Reads `tables/**` of every folder.
     ///
     /// # Errors
-    /// A folder without tables, a damaged file, a column that is missing, a run that stands in two
+    /// A folder without tables, a damaged file, a column that is missing, a run that is in two
     /// places.
     pub fn read(dirs: &[PathBuf]) -> Result<Self, ReportError> {
         let mut runs: BTreeMap<String, (PathBuf, Run)> = BTreeMap::new();
@@ -110,8 +109,8 @@ impl Results {
         Ok(results)
     }
 
-    /// Of the runs of cells that are equal, seeds included, the last one counts: a cell that is trained
-    /// again is not another seed.
+    /// Of equal runs in cells, seeds included, only the last one counts: a cell that is trained again is not
+    /// another replicate.
     fn leave_out_earlier(&mut self) {
         let is_timed =
             |run: &Run| run.cell.is_some() && run.status == "completed" && run.untimed.is_none();
@@ -141,7 +140,7 @@ impl Run {
     fn new(dir: &Path, summary: RunSummary) -> Self {
         let untimed = summary.untimed().map(|untimed| match untimed {
             Untimed::Resumed => "interrupted and resumed: its times come from several processes",
-            Untimed::SharedDevice => "the device was not kept for it alone",
+            Untimed::SharedDevice => "it did not have the device to itself",
         });
         let published = published_times(&summary.metrics);
         let RunSummary { run, config, steps, evals, .. } = summary;
@@ -185,7 +184,7 @@ impl Run {
     }
 }
 
-/// Times of published results, which come as means and medians.
+/// The means and medians of published results.
 fn published_times(metrics: &BTreeMap<String, f64>) -> Option<Times> {
     let published = |name: &str| metrics.get(&format!("published.{name}_ns")).copied();
     let (combined_mean, combined_median) =
@@ -202,7 +201,7 @@ fn published_times(metrics: &BTreeMap<String, f64>) -> Option<Times> {
     })
 }
 
-/// What tells one machine from another, as far as the row says it.
+/// The machine of a run, as far as its row describes it.
 fn hardware(run: &RunRecord) -> String {
     let threads = |n| if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") };
     let mut parts = vec![run.device.clone()];

@@ -1,4 +1,4 @@
-//! What must be equal for times to be compared.
+//! Groups runs whose times may be compared.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::read::{Results, Run};
 /// Campaigns and machines are never pooled.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setting {
-    /// For people: model, data, device, length.
+    /// Model, data, device and length of training.
     pub title: String,
     pub engine: String,
     /// Device, processor, threads, machine.
@@ -23,13 +23,13 @@ pub struct Setting {
     pub model: String,
     #[serde(skip)]
     pub options: Options,
-    /// Unit of the target; none of pure numbers.
+    /// Unit of the target; `None` for pure numbers.
     pub unit: Option<String>,
     pub n_step: i64,
     /// `combined` or `stages`.
     pub timing: String,
     pub prefetch_depth: i64,
-    /// Whether it was measured elsewhere and imported.
+    /// Whether it was imported from published results.
     pub is_imported: bool,
     /// The runs of each strategy at each batch size, ordered by batch size.
     pub groups: Vec<Group>,
@@ -38,7 +38,7 @@ pub struct Setting {
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {
     pub batch_size: Option<i64>,
-    /// Strategy; with options, if there are several of one name at one batch size.
+    /// Strategy, with its options if several have the same name.
     pub batcher: String,
     pub n_run: usize,
     #[serde(skip)]
@@ -46,7 +46,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// One number of every run that has it.
+    /// One value of every run that has it.
     #[must_use]
     pub fn sample(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
@@ -54,7 +54,7 @@ impl Group {
 }
 
 impl Setting {
-    /// The batch sizes, ascending; `None` stands for strategies without the notion.
+    /// The batch sizes, ascending; `None` stands for strategies without a batch size.
     #[must_use]
     pub fn batch_sizes(&self) -> Vec<Option<i64>> {
         let mut sizes: Vec<_> = self.groups.iter().map(|group| group.batch_size).collect();
@@ -113,7 +113,7 @@ pub fn settings(results: &Results) -> Vec<Setting> {
     let mut runs: Vec<&Run> = results.runs.iter().filter(|run| run.is_usable()).collect();
     runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run_id.cmp(&b.run_id)));
     let mut settings: Vec<Setting> = runs.chunk_by(|a, b| key(a) == key(b)).map(setting).collect();
-    tell_apart(&mut settings);
+    make_titles_unique(&mut settings);
     settings
 }
 
@@ -137,7 +137,7 @@ fn setting(runs: &[&Run]) -> Setting {
             }),
         }
     }
-    name_apart(&mut groups);
+    make_names_unique(&mut groups);
     groups.sort_by(|a, b| {
         let key = |g: &Group| (g.batch_size, rank(&g.batcher));
         key(a).cmp(&key(b)).then_with(|| a.batcher.cmp(&b.batcher))
@@ -156,7 +156,7 @@ fn setting(runs: &[&Run]) -> Setting {
         dataset_hash: first.dataset_hash.clone(),
         model: first.model.clone(),
         options: first.options.clone(),
-        // Pure numbers: behind a number, their unit would read as another.
+        // The unit "1" of pure numbers would read as a number.
         unit: first.unit.clone().filter(|unit| unit != "1"),
         n_step: first.n_step_planned,
         timing: first.timing.clone(),
@@ -166,9 +166,9 @@ fn setting(runs: &[&Run]) -> Setting {
     }
 }
 
-/// Counts the runs, and adds to equal names the options that differ, at whatever batch size: a line
+/// Counts the runs, and adds to equal names the options that differ at any batch size, so that a line
 /// over batch sizes is one strategy.
-fn name_apart(groups: &mut [Group]) {
+fn make_names_unique(groups: &mut [Group]) {
     let names: Vec<String> = (0..groups.len())
         .map(|i| {
             let own = &groups[i].runs[0];
@@ -186,8 +186,8 @@ fn name_apart(groups: &mut [Group]) {
     }
 }
 
-/// Adds to equal titles what distinguishes them.
-fn tell_apart(settings: &mut [Setting]) {
+/// Adds to equal titles what differs between them.
+fn make_titles_unique(settings: &mut [Setting]) {
     let distinguishing: [fn(&Setting) -> String; 5] = [
         |s| s.hardware.clone(),
         |s| if s.prefetch_depth == 0 { "in turn".into() } else { "prefetched".into() },

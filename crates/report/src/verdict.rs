@@ -1,4 +1,4 @@
-//! Which strategy, by what factor, how sure.
+//! Which strategy is the fastest, by what factor, and with what confidence.
 
 use std::collections::BTreeMap;
 
@@ -50,11 +50,11 @@ pub enum Significance {
     TooFew,
 }
 
-/// What two strategies were compared by: the unit of replication, and how many there are.
+/// The unit of replication of a comparison, with the number of replicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Unit {
-    /// Blocks of cells, in which both were trained in turns. What follows holds for these cells.
+    /// Blocks of cells in which both were trained in turns. The conclusion holds for these cells.
     Blocks {
         n_block: usize,
         n_cell: usize,
@@ -115,7 +115,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the fastest is told apart from all others.
+    /// Whether the fastest is distinguishable from all others.
     #[must_use]
     pub fn is_clear(&self) -> bool {
         self.comparisons.iter().all(|comparison| comparison.significance == Significance::Slower)
@@ -166,8 +166,8 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
     })
 }
 
-/// The strategies with a typical time of each: over the blocks that all of them share, if there are
-/// any, else over runs. Blocks that some lack do not count: the machine may have been slow in them.
+/// A typical time of each strategy: over the blocks that all of them share, if there are any, else over
+/// runs. Other blocks do not count: the machine may have been slow in them.
 fn by_time<'a>(groups: &[&'a Group], measure: Measure) -> Vec<(&'a Group, f64)> {
     let all: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
     let shared = shared_cells(groups);
@@ -259,8 +259,8 @@ fn comparison(group: &Group, best: &Group, measure: Measure) -> Comparison {
     }
 }
 
-/// Runs belong together in pairs where both strategies were run with the same seeds, each once.
-/// Runs are ordered by identifier, that is by time, so that their order is compared as well.
+/// Runs are paired if both strategies were run with the same seeds, each once. Runs are ordered by
+/// identifier, that is by time, so their order must be equal too.
 fn pairing(a: &Group, b: &Group) -> Pairing {
     let seeds = |group: &Group| {
         let timed = group.runs.iter().filter(|run| run.times.is_some());
@@ -295,7 +295,7 @@ pub fn sentence(verdict: &Verdict) -> String {
     if !slower.is_empty() {
         let factors = list(&slower, |comparison| {
             let interval = comparison.interval.map_or_else(String::new, |(low, high)| {
-                // An end beside 1 must not look like 1.
+                // A bound close to 1 must not look like 1.
                 let digits = if low < 1.005 { 3 } else { 2 };
                 format!(" [{low:.digits$}, {high:.digits$}]")
             });
@@ -312,7 +312,7 @@ pub fn sentence(verdict: &Verdict) -> String {
         units.dedup();
         let are = if units == ["1 run"] { "is" } else { "are" };
         let units = units.join(" and ");
-        parts.push(format!("{factors}, but {units} {are} too few to say how sure that is"));
+        parts.push(format!("{factors}, but {units} {are} too few for an interval"));
     }
     let sure = verdict.comparisons.iter().filter(|comparison| comparison.interval.is_some());
     let mut units: Vec<String> = sure.map(|comparison| comparison.unit.name()).collect();

@@ -1,8 +1,8 @@
-//! What if the engine compiled for every padded shape?
+//! Estimated times on an engine that compiles for every padded shape.
 //!
 //! Ours compiles nothing. XLA does, and the published study could not tell its cost from that of
 //! padding. Here the number of shapes that training met, which is measured, is multiplied by a time
-//! that someone names, which is not. Nothing of it enters a verdict.
+//! that the user assumes, which is not. The result enters no verdict.
 
 use batchlab_stats::mean;
 use serde::Serialize;
@@ -32,14 +32,13 @@ pub struct Candidate {
     pub measured_ns: f64,
     /// The same with its share of the compilations.
     pub with_compilation_ns: f64,
-    /// Steps, counted in those of the fastest as measured, from which that one is ahead of this one
-    /// in spite of its compilations; 0 if it is from the beginning. None for itself, and where both
-    /// take equally long.
+    /// Steps of the measured fastest strategy after which it is ahead of this one in spite of its
+    /// compilations; 0 if it always is. `None` for itself, and where both take equally long.
     pub break_even_steps: Option<f64>,
 }
 
 /// Counts `compile_cost` seconds for every shape. Settings without numbers of graphs or shapes, and
-/// sizes with one strategy, have no answer.
+/// batch sizes with one strategy, are omitted.
 #[must_use]
 pub fn what_ifs(settings: &[Setting], compile_cost: f64) -> Vec<WhatIf> {
     let of_setting = |(index, setting): (usize, &Setting)| {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// A key with another value on either side; `null` where it is missing.
+/// A key with different values; `null` where it is missing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
     /// For example `batcher.batch_size`.
@@ -12,7 +12,7 @@ pub struct Difference {
     pub b: Value,
 }
 
-/// Keys of two configurations, down to the last table. A table against something else is one difference.
+/// Keys of two configurations, down to the last table. A table and another type are one difference.
 pub(crate) fn of_configurations(a: &Value, b: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     differ("", a, b, &mut found);

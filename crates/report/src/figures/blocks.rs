@@ -9,8 +9,8 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     Figure::new(
         "blocks",
         "Time per real graph, block by block",
-        "Runs of one cell are trained in turns; what disturbs the machine shows in the same \
-               block of all of them, and cancels in their ratios. Median over cells; the band \
+        "Runs of one cell are trained in turns; disturbances of the machine show in the same \
+               block of all of them, and cancel in their ratios. Median over cells; the band \
                reaches from the least to the greatest. Block 0, the warm-up, is left out.",
         query::blocks(),
         panels,

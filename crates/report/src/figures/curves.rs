@@ -9,7 +9,7 @@ use crate::setting::{Group, Setting, size_name};
 /// The subset that is shown, in order of preference.
 const SPLITS: [&str; 3] = ["test", "validation", "train"];
 
-/// Curves that differ by no more than this share at every step lie on each other in the picture.
+/// Curves whose relative difference is at most this at every step coincide in the picture.
 const ALIKE: f64 = 1e-3;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -47,7 +47,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     )
 }
 
-/// Which strategies cannot be told apart, and in how many panels.
+/// Strategies whose curves coincide, with the number of panels.
 #[derive(Default)]
 struct Hidden(BTreeMap<Vec<String>, usize>);
 
@@ -70,7 +70,7 @@ impl Hidden {
     }
 }
 
-/// The batchers of curves that lie on each other, two at least.
+/// The batchers of coinciding curves, in groups of at least two.
 fn coinciding(curves: &[Curve]) -> Vec<Vec<String>> {
     let is_alike = |a: &Curve, b: &Curve| {
         a.points.len() == b.points.len()

@@ -23,7 +23,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     )
 }
 
-/// Whether all runs with times tell how many graphs they trained.
+/// Whether the number of graphs is known for all runs with times.
 fn knows_graphs(setting: &Setting) -> bool {
     let knows = |run: &Run| run.times.is_none() || graph_ns(run).is_some();
     setting.groups.iter().all(|group| group.runs.iter().all(knows))
@@ -35,7 +35,7 @@ fn graph_ns(run: &Run) -> Option<f64> {
     Some(1e9 / work.outputs_per_s)
 }
 
-/// None where no batch size has two strategies.
+/// `None` if no batch size has two strategies.
 fn speed_up(setting: &Setting) -> Option<Chart> {
     let knows_graphs = knows_graphs(setting);
     let time = |run: &Run| {

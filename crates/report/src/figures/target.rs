@@ -66,7 +66,7 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     })
 }
 
-/// The least error that a strategy reaches, in the median of its runs; none with less than two
+/// The least error that a strategy reaches, in the median of its runs; `None` with less than two
 /// evaluations.
 fn least(group: &Group) -> Option<f64> {
     let of_run = |run: &Run| {

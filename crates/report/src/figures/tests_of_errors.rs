@@ -73,7 +73,7 @@ fn comparison(
 }
 
 /// The last errors, one number for each combination of seeds: runs with the same seeds repeat each
-/// other. Published runs do not tell their seeds apart and count one by one.
+/// other. The seeds of published runs are unknown: each counts.
 fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
@@ -86,13 +86,13 @@ fn by_seeds(group: &Group) -> Vec<f64> {
     by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
 }
 
-/// Whether all numbers are equal, as those of a processor with one seed are. Their variance is
-/// nothing but the rounding of the mean, and a test would find anything significant.
+/// Whether all numbers are equal, as on a CPU with equal seeds. Their variance would be rounding alone,
+/// and any difference significant.
 fn is_constant(sample: &[f64]) -> bool {
     sample.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
 }
 
-/// The error of the whole run, not of the last evaluation that happens to be there.
+/// The error after the last planned step, not just of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
     let at_end = |eval: &&EvalRecord| eval.split == "test" && eval.step == run.n_step_planned;
     run.evals.iter().find(at_end)?.rmse

@@ -21,7 +21,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "Means of the means of all runs, and medians of their medians; bars reach from the \
                least to the greatest run. Batching is planning and copying; combined is the whole \
                step. Published means contain first steps and compilations, ours leave the warm-up \
-               out. A mean far above its median tells of compilations.",
+               out. A mean far above its median indicates compilations.",
         query::times(),
         panels,
     )

@@ -1,11 +1,11 @@
-//! Share of a step that goes into preparing or awaiting its batch.
+//! Share of a step for preparing its batch or waiting for it.
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
 use crate::setting::Setting;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    // What differs in nothing but the number of batches prepared ahead stands side by side.
+    // Settings that differ only in the number of prefetched batches are shown side by side.
     let mut order: Vec<(usize, &Setting)> = settings
         .iter()
         .map(|setting| {
@@ -38,7 +38,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     )
 }
 
-/// Whether two settings differ in nothing but the pipeline.
+/// Whether two settings differ only in the pipeline.
 fn is_sibling(a: &Setting, b: &Setting) -> bool {
     let texts = |s: &Setting| {
         [&s.hardware, &s.model, &s.dataset, &s.study, &s.timing, &s.engine].map(String::clone)

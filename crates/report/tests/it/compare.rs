@@ -176,7 +176,7 @@ fn four_blocks_are_too_few_and_only_shared_ones_count() {
 fn spoiled_times_have_no_interval() {
     for (spoiled, why) in [
         (Spoiled::Resumed, "b was interrupted and resumed"),
-        (Spoiled::Shared, "b did not have the device for itself"),
+        (Spoiled::Shared, "b did not have the device to itself"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let cell = Some("cell");
