@@ -1,5 +1,6 @@
 //! `batchlab doctor`: recovers crashed runs and checks result files.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,7 +107,7 @@ fn upgrades(report: &RecoveryReport, arguments: &Arguments) {
         match error {
             Some(error) => say!("{run_id}: cannot be rewritten: {error}"),
             None if *is_upgraded => {
-                say!("{run_id}: rewritten, from version {version} of the schema")
+                say!("{run_id}: rewritten, from version {version} of the schema");
             }
             None => {}
         }
@@ -125,10 +126,10 @@ fn describe(salvage: &Salvage) -> String {
     let rows = salvage.n_row.iter().map(|(table, n)| format!("{n} {table}"));
     let mut torn = String::new();
     if salvage.torn_bytes > 0 {
-        torn += &format!("; the last {} bytes were incomplete", salvage.torn_bytes);
+        let _ = write!(torn, "; the last {} bytes were incomplete", salvage.torn_bytes);
     }
     if salvage.damaged_bytes > 0 {
-        torn += &format!("; {} bytes of the journal are damaged", salvage.damaged_bytes);
+        let _ = write!(torn, "; {} bytes of the journal are damaged", salvage.damaged_bytes);
     }
     let after = salvage.resumes_after.map(|step| format!("; checkpoint after step {step}"));
     format!(

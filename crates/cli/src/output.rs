@@ -1,6 +1,7 @@
 //! What goes to standard output: results for people and programs.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -26,7 +27,10 @@ pub(crate) fn columns(lines: &[Vec<String>]) -> String {
     for line in lines {
         let mut row = String::new();
         for (at, (cell, &width)) in line.iter().zip(&width).enumerate() {
-            row += &if at == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
+            let _ = match at {
+                0 => write!(row, "{cell:<width$}"),
+                _ => write!(row, "  {cell:>width$}"),
+            };
         }
         text.push_str(row.trim_end());
         text.push('\n');

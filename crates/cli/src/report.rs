@@ -69,7 +69,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(&text)
 }
 
-/// Seconds above 0.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     if seconds.is_finite() && seconds > 0.0 {

@@ -27,7 +27,6 @@ enum Place {
 }
 
 impl Diagnostic {
-    /// An error without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: Place::Unknown, help: Vec::new() }
     }

@@ -43,15 +43,7 @@ pub enum CompareError {
         "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
          {a} has {in_a}\n  {b} has {in_b}\ngive two runs to compare them anyway"
     )]
-    NothingInCommon {
-        /// The first folder.
-        a: String,
-        b: String,
-        /// What the first holds.
-        in_a: String,
-        /// What the second holds.
-        in_b: String,
-    },
+    NothingInCommon { a: String, b: String, in_a: String, in_b: String },
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -60,9 +52,7 @@ pub struct Comparison {
     pub b: String,
     /// Each model, data set, strategy and batch size that both sides have.
     pub pairs: Vec<Pair>,
-    /// What only the first side has.
     pub only_a: Vec<String>,
-    /// What only the second side has.
     pub only_b: Vec<String>,
 }
 

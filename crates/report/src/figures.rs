@@ -75,15 +75,11 @@ pub struct Panel {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Plot {
-    /// A line per strategy over batch sizes.
     Lines(Chart),
-    /// A bar per strategy and batch size.
     Bars(Chart),
-    /// A line per strategy over steps.
     Curves(Curves),
     /// A coloured table: pairs of strategies by batch size.
     Heat(Heat),
-    /// A bar of several parts per strategy.
     Stacks(Stacks),
 }
 
@@ -228,7 +224,6 @@ fn chart(
 /// A title, and how runs become the values of a chart.
 type Part = (&'static str, Centre, fn(&Run) -> Option<f64>);
 
-/// For every setting one chart per part.
 fn chart_panels(
     settings: &[Setting],
     unit: &str,
@@ -243,7 +238,6 @@ fn chart_panels(
     settings.iter().flat_map(of_setting).collect()
 }
 
-/// For every setting and batch size the curves of all strategies.
 fn curve_panels(
     settings: &[Setting],
     unit: &str,

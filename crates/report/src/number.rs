@@ -27,7 +27,6 @@ pub(crate) fn significant(value: f64, n_digit: i32) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A factor with two decimals.
 pub(crate) fn factor(value: f64) -> String {
     format!("{value:.2}×")
 }
@@ -41,7 +40,6 @@ pub(crate) fn steps(n: i64) -> String {
     }
 }
 
-/// Commas between thousands.
 fn grouped(n: i64) -> String {
     let digits = n.abs().to_string();
     let mut text = if n < 0 { String::from("-") } else { String::new() };

@@ -19,7 +19,6 @@ pub struct Run {
     pub study: String,
     /// `completed`, or why not.
     pub status: String,
-    /// Why it did not complete.
     pub error: Option<String>,
     /// `batchlab 0.1.0`, or the engine of published results.
     pub engine: String,
@@ -78,7 +77,6 @@ impl Run {
 
 #[derive(Debug, Default)]
 pub struct Results {
-    /// Runs, ordered by identifier.
     pub runs: Vec<Run>,
 }
 

@@ -23,7 +23,6 @@ pub struct Setting {
     pub model: String,
     #[serde(skip)]
     pub options: Options,
-    /// Unit of the target; `None` for pure numbers.
     pub unit: Option<String>,
     pub n_step: i64,
     /// `combined` or `stages`.
@@ -46,7 +45,6 @@ pub struct Group {
 }
 
 impl Group {
-    /// One value of every run that has it.
     #[must_use]
     pub fn sample(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
@@ -63,7 +61,6 @@ impl Setting {
         sizes
     }
 
-    /// The strategies, in the order of [`batchers`].
     #[must_use]
     pub fn batchers(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.groups.iter().map(|group| group.batcher.as_str()).collect();

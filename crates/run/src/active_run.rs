@@ -30,7 +30,6 @@ use crate::{Observer, RunError, checkpoint};
 pub struct Membership {
     pub cell: String,
     pub repeat: u32,
-    /// Whether other cells are kept off the device.
     pub is_exclusive: bool,
 }
 

@@ -107,7 +107,6 @@ impl Cache {
         Self { folder }
     }
 
-    /// The folder, unless nothing is kept.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()

@@ -9,7 +9,6 @@ use batchlab_results::StepSummary;
 use super::{Data, RunHeader};
 use crate::provenance::{Provenance, peak_host_bytes};
 
-/// What is known when training begins.
 pub(crate) fn header(
     loaded: &LoadedConfig,
     data: &Data,

@@ -60,7 +60,6 @@ impl RunError {
         )
     }
 
-    /// Whether the cause is the data.
     #[must_use]
     pub fn is_data(&self) -> bool {
         let is_data = matches!(

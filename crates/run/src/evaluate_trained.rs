@@ -236,7 +236,6 @@ impl TrainedModel {
         }
     }
 
-    /// The subset of every graph.
     fn subset_of(&self, choice: SubsetChoice) -> Vec<Option<&'static str>> {
         let mut names = vec![None; self.graphs.n_member()];
         for subset in [Subset::Train, Subset::Validation, Subset::Test] {

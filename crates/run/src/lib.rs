@@ -71,11 +71,9 @@ pub struct RunOptions<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Completed,
-    /// A loss was not finite.
     #[serde(rename = "nan")]
     NotFinite,
     Interrupted,
-    /// An error ended it.
     Failed,
 }
 

@@ -46,7 +46,6 @@ pub(crate) struct TrainingLoop<'a> {
     is_warm: bool,
     pipeline: Pipeline,
     prepared: Prepared,
-    /// The cursor before the batch in `prepared`.
     before: Cursor,
     /// What the weights of an output are divided by; see `batchlab_core::weighting`.
     constant: f64,
@@ -86,7 +85,9 @@ impl<'a> TrainingLoop<'a> {
         self.ledger = ShapeLedger::restore(&checkpoint.ledger, state.n_shape);
         self.n_step = state.step;
         self.prepared.plan.cursor.clone_from(&state.cursor);
-        steps.iter().for_each(|step| self.sums.add(step));
+        for step in steps {
+            self.sums.add(step);
+        }
         self.is_warm = steps.last().is_some_and(|step| !step.is_warmup);
         Ok(())
     }

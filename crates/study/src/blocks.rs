@@ -3,7 +3,6 @@
 use batchlab_config::Blocks;
 use batchlab_core::random::permutation;
 
-/// Steps of block 0.
 #[must_use]
 pub fn first_block(blocks: &Blocks, n_step: u64) -> u64 {
     blocks.steps.get().min(n_step)

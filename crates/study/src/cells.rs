@@ -67,7 +67,6 @@ pub struct DoneCell {
     /// Steps of each run in the blocks, beginning with block 0.
     pub blocks: Vec<u64>,
     pub runs: Vec<DoneRun>,
-    /// Why the cell could not begin.
     pub reason: Option<String>,
 }
 
@@ -78,7 +77,6 @@ impl DoneCell {
         self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
     }
 
-    /// Whether the loss of a run was not finite.
     #[must_use]
     pub fn has_diverged(&self) -> bool {
         self.runs.iter().any(|run| run.status == Status::NotFinite)
@@ -91,7 +89,6 @@ pub struct DoneRun {
     /// `None` if the run could not be opened.
     pub run_id: Option<String>,
     pub status: Status,
-    /// Why it did not complete.
     pub reason: Option<String>,
     pub n_step: u64,
     /// Median time of a step, in nanoseconds; none if all steps were warm-up.

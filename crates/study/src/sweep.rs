@@ -35,7 +35,6 @@ impl SweepObserver for () {}
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
     pub n_done: usize,
-    /// Cells that were done before.
     pub n_done_before: usize,
     /// Cells that other processes work on.
     pub n_taken: usize,

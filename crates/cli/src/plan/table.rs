@@ -168,7 +168,6 @@ impl Columns {
     }
 }
 
-/// A mean count: no decimals where it is a whole number or large.
 fn whole(value: f64) -> String {
     if value >= 100.0 || (value - value.round()).abs() < 5e-3 {
         #[allow(clippy::cast_sign_loss, reason = "counts are not negative")]

@@ -122,13 +122,12 @@ fn ended(done: &DoneCell) -> String {
     let mut lines: Vec<String> = Vec::new();
     for run in runs {
         let batcher = &run.batcher;
-        lines.push(match &run.reason {
-            Some(reason) => format!("  {batcher:<width$}  {}: {reason}", run.status.name()),
-            None => {
-                let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
-                let speed = speed(run);
-                format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
-            }
+        lines.push(if let Some(reason) = &run.reason {
+            format!("  {batcher:<width$}  {}: {reason}", run.status.name())
+        } else {
+            let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
+            let speed = speed(run);
+            format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
         });
     }
     lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));
@@ -150,7 +149,6 @@ fn took(done: &DoneCell) -> String {
     duration(seconds.unwrap_or_default())
 }
 
-/// In whole seconds.
 pub(crate) fn duration(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }

@@ -34,7 +34,6 @@ fn differ(key: &str, a: &Value, b: &Value, found: &mut Vec<Difference>) {
     found.push(Difference { key: key.to_owned(), a: a.clone(), b: b.clone() });
 }
 
-/// Conditions in their order.
 pub(crate) fn of_conditions(
     a: &[(&'static str, Value)],
     b: &[(&'static str, Value)],

@@ -29,7 +29,6 @@ fn knows_graphs(setting: &Setting) -> bool {
     setting.groups.iter().all(|group| group.runs.iter().all(knows))
 }
 
-/// Time per real graph.
 fn graph_ns(run: &Run) -> Option<f64> {
     let work = run.work.as_ref().filter(|work| work.outputs_per_s > 0.0)?;
     Some(1e9 / work.outputs_per_s)

@@ -18,7 +18,6 @@ pub struct ErrorComparison {
     pub setting: usize,
     pub batch_size: Option<i64>,
     pub pair: [String; 2],
-    /// Number of runs of each.
     pub n_run: [usize; 2],
     /// Student's t, positive if the first has the greater errors.
     pub t: f64,

@@ -47,7 +47,6 @@ fn is_sibling(a: &Setting, b: &Setting) -> bool {
         && (a.n_step, &a.dataset_hash, &a.options) == (b.n_step, &b.dataset_hash, &b.options)
 }
 
-/// The title without the pipeline.
 fn family(setting: &Setting) -> String {
     setting.title.replace(" (in turn)", "").replace(" (prefetched)", "")
 }

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{CacheError, Column, Columns, Reader};
 
-/// What is not a column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Attributes {
     name: String,
@@ -186,7 +185,6 @@ impl Attributes {
     }
 }
 
-/// What the accessors of one graph rely on.
 fn check_rows(one: &OneGraph) -> Result<(), DatasetError> {
     let n_edge = one.sender.len();
     let n_node = one.offset.len().saturating_sub(1);

@@ -4,20 +4,17 @@ use std::path::Path;
 
 use batchlab_fetch::Remote;
 
-/// QM9, from figshare.
 pub(super) const QM9: &str = "qm9";
 pub(super) const AFLOW: &str = "aflow";
 
-/// One file of figshare.
 pub(super) struct File {
     pub(super) name: &'static str,
-    /// Figshare's number of the file.
     id: u32,
     n_byte: u64,
     sha256: &'static str,
 }
 
-/// The molecules, and the list of those whose geometry did not converge (figshare collection 978904, CC0).
+/// The molecules, and the list of those that failed the consistency check of geometries (figshare collection 978904, CC0).
 pub(super) const QM9_FILES: [File; 2] = [
     File {
         name: "dsgdb9nsd.xyz.tar.bz2",
