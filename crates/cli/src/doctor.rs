@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let text = json(&report)?;
         print(&text)?;
     } else {
-        tell(&report, arguments);
+        print_report(&report, arguments);
     }
     let is_stuck = |run: &CrashedRun| matches!(run.finding, Finding::Stuck { .. });
     let is_damaged = |run: &CrashedRun| match &run.finding {
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-fn tell(report: &RecoveryReport, arguments: &Arguments) {
+fn print_report(report: &RecoveryReport, arguments: &Arguments) {
     for CrashedRun { run_id, finding } in &report.runs {
         match finding {
             Finding::AtWork => say!("{run_id}: running"),

@@ -20,7 +20,7 @@ impl Engine {
         given.iter().cloned().chain(device).collect()
     }
 
-    /// Starts the threads, and says how many there are.
+    /// Starts the threads, and returns their number.
     pub(crate) fn start(&self) -> Result<usize> {
         if let Some(n) = self.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n.into());

@@ -106,7 +106,7 @@ fn component_names(schema: &Value) -> Option<Vec<String>> {
     options.map(|option| Some(option["properties"]["name"].get("const")?.to_string())).collect()
 }
 
-/// The type of a value as a person would write it.
+/// The type of a value in words.
 fn type_of(schema: &Value) -> String {
     if let Some(value) = schema.get("const") {
         return value.to_string();

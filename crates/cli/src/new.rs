@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             component.name, component.kind, taken.package
         )));
     }
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let here = std::env::current_dir().context("cannot determine the current folder")?;
     let tree = if place.dir.is_some() { None } else { tree::find_root(&here) };
     let done = if let Some(root) = tree {
         let files = tree::plan(&root, &component)?;
@@ -111,7 +111,7 @@ fn write_all(files: &[NewFile]) -> Result<()> {
         std::fs::write(path, &file.text)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let verb = if file.is_change { "changed" } else { "wrote" };
-        // A closed standard error is no reason to stop half-way.
+        // A closed standard error must not stop this half-way.
         let _ = writeln!(std::io::stderr(), "{verb} {}", path.display());
     }
     Ok(())

@@ -23,7 +23,7 @@ pub struct LoadedConfig {
 
 impl LoadedConfig {
     /// Reads a file, applies overrides of the form `key=value`, and checks everything that can be
-    /// checked before data are loaded. `defaults` is TOML whose tables stand in for those that the
+    /// checked before data are loaded. `defaults` is TOML whose tables replace those that the
     /// file lacks.
     ///
     /// # Errors

@@ -169,7 +169,7 @@ mod tests {
     fn fixed_composition_has_the_largest_recurrence() {
         let fixed = labels(400, 20, |_| (0..400).collect());
         assert!((recurrence(&fixed).0 - 399.0 / 19.0).abs() < 1e-9);
-        // The order of the batches does not matter, only who is in them.
+        // The order of the batches does not matter, only their members.
         let reordered = labels(400, 20, |epoch| {
             let batches = permutation(1, "batches", epoch, 20);
             batches.into_iter().flat_map(|b| b * 20..(b + 1) * 20).collect()

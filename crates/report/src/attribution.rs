@@ -189,7 +189,7 @@ fn means(runs: &[&Run]) -> Option<Parts> {
     };
     let is_known = parts.iter().all(|parts| parts.new_shapes.is_some());
     let new_shapes = of(|parts| parts.new_shapes.unwrap_or(0.0))?;
-    // If some runs do not tell it apart, it is part of the work, as in those runs.
+    // If it is unknown for some runs, it is counted as work, as in those runs.
     let unknown = if is_known { 0.0 } else { new_shapes };
     Some(Parts {
         total: of(|parts| parts.total)?,

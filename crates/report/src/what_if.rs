@@ -1,6 +1,6 @@
 //! Estimated times on an engine that compiles for every padded shape.
 //!
-//! Ours compiles nothing. XLA does, and the published study could not tell its cost from that of
+//! Ours compiles nothing. XLA does, and the published study could not separate its cost from that of
 //! padding. Here the number of shapes that training met, which is measured, is multiplied by a time
 //! that the user assumes, which is not. The result enters no verdict.
 

@@ -1,4 +1,4 @@
-//! What is reported while a run goes on, for example to a progress bar or a log.
+//! What a run reports, for example to a progress bar or a log.
 
 use std::sync::Arc;
 

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cache = Cache::from_environment();
     if cache.folder().is_none() {
-        bail!(Usage(format!("there is no folder to keep data in; let {VARIABLE} name one")));
+        bail!(Usage(format!("there is no cache folder; set {VARIABLE} to one")));
     }
     // The files may have been written just now, by the command before.
     std::thread::sleep(2 * CLOCK_STEP);

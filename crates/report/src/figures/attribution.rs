@@ -57,7 +57,7 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
                     cause; to the left of 0, additional costs. The terms add up to the whole \
                     difference. Padded work is the difference to the same grouping without padding, \
                     real graphs per step that between groupings without padding; grouping is both of \
-                    them between groupings with one rule of padding. Means over runs: \
+                    them between groupings with the same padding rule. Means over runs: \
                     the factor may differ from that of the verdict in its last digit."
         .to_owned();
     if !missing.is_empty() {

@@ -119,7 +119,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let note = format!(
         "Student's t test (equal variances, two-sided) on the test errors after the last step, one \
          number per seed: runs with equal seeds count as one, with their mean, except published runs, \
-         which do not tell their seeds. t is positive where the first strategy of a pair has the \
+         whose seeds are unknown. t is positive where the first strategy of a pair has the \
          greater error. {} Strategies whose runs all end with the very same error are not compared.",
         outcome(all.len(), n_small, n_left)
     );

@@ -34,7 +34,7 @@ pub enum CacheError {
     /// The columns contradict each other although their checksums are right.
     #[error("its columns do not make graphs: {0}")]
     Content(#[from] DatasetError),
-    /// An input changed while it was read, or so shortly before that its times do not tell.
+    /// An input changed while it was read, or so shortly before that its times cannot show it.
     #[error("{} changed while it was read, or just before", .0.display())]
     Changed(PathBuf),
     #[error("cannot encode it: {0}")]

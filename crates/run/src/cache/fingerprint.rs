@@ -111,7 +111,7 @@ impl Folder<'_> {
             if self.n_entry > MAX_ENTRY {
                 return Err(io::Error::other(format!("more than {MAX_ENTRY} files in a folder")));
             }
-            // A link that leads nowhere stands for itself; what it leads to later changes the hash.
+            // A broken link is hashed itself; when its target appears, the hash changes.
             let metadata = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path))?;
             self.entry(&path, &metadata)?;
             let identity = identity(&metadata);
