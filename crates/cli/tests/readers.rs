@@ -129,9 +129,9 @@ fn given(script: &mut Command, input: &[u8]) -> String {
     // A script that ends early does not read all of it.
     let _ = script.stdin.take().unwrap().write_all(input);
     let output = script.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
-    said
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}");
+    printed
 }
 
 /// What `batchlab sql` prints runs, on the study that comes with batchlab.

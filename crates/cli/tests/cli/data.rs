@@ -261,9 +261,9 @@ fn options_that_cannot_be_meant_are_refused_before_anything_is_fetched() {
         (&["qm9", "--page-size", "10"], "--page-size is for aflow"),
         (&["qm9", "--max-page", "1"], "--max-page is for aflow"),
     ] {
-        let (code, _, said) = batchlab(folder.path(), &[&["data", "fetch"], arguments].concat());
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains(message), "{said}");
+        let (code, _, printed) = batchlab(folder.path(), &[&["data", "fetch"], arguments].concat());
+        assert_eq!(code, 2, "{printed}");
+        assert!(printed.contains(message), "{printed}");
     }
     assert!(!folder.path().join("data").exists());
 }
