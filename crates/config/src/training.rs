@@ -111,7 +111,7 @@ impl Timing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Seeds {
-    /// Which graphs are held out.
+    /// Which graphs are held out for evaluation.
     pub split: u64,
     /// The order of the graphs.
     pub order: u64,

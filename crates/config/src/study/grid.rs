@@ -65,7 +65,7 @@ pub(super) const RUN_KEYS: [&str; 9] =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum SeedName {
-    /// Which graphs are held out.
+    /// Which graphs are held out for evaluation.
     Split,
     /// The order of the graphs.
     Order,
