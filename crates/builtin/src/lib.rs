@@ -1,6 +1,6 @@
 //! The one list of plugins that are linked into the binary.
 //!
-//! A plugin that no line of code mentions is not linked, and silently absent. Here every plugin is
+//! A plugin that is not mentioned in code is not linked, without any error. Here every plugin is
 //! mentioned, and a dependency without its line does not compile.
 
 // The dependencies of the tests are not plugins.
@@ -27,7 +27,7 @@ use sink_csv as _;
 use sink_jsonl as _;
 use sink_parquet as _;
 
-/// What stands in for tables that a configuration does not have.
+/// Defaults for tables that a configuration does not have.
 pub const DEFAULTS: &str = r#"
 [evaluation.batcher]
 name = "dynamic"

@@ -1,12 +1,12 @@
-//! `batchlab check`: is this configuration right?
+//! `batchlab check`: checks a configuration.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use batchlab_config::LoadedConfig;
 
+use crate::output::print;
 use crate::say::say;
 
 /// Check a configuration without loading data; print it with all defaults filled in.
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let defaults = batchlab_builtin::DEFAULTS;
     let loaded = LoadedConfig::read(&arguments.config, &arguments.overrides, defaults)?;
     let text = if arguments.json { loaded.to_json() + "\n" } else { loaded.to_toml() };
-    std::io::stdout().write_all(text.as_bytes())?;
-    say!("{} is right; its hash is {}", arguments.config.display(), &loaded.hash()[..8]);
+    print(&text)?;
+    say!("{} is valid; its hash is {}", arguments.config.display(), &loaded.hash()[..8]);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,5 @@
 //! `batchlab compare`: two runs, or two folders of results, side by side.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,18 +9,19 @@ use batchlab_report::compare::{CompareError, Side, compare, text};
 use crate::exit::Usage;
 use crate::export::fault as of_tables;
 use crate::named::named_run;
+use crate::output::{json, print};
 use crate::say::say;
 
 /// Compare two runs, or two folders of results: settings, times, fill, shapes, errors.
 ///
-/// Each ratio comes with an interval where there is something to replicate over: at least five blocks
-/// that two runs of one cell share, or five seeds on either side. `batchlab report` compares many.
+/// Each ratio comes with an interval where there are replicates: at least five blocks
+/// that two runs of one cell share, or five seeds on either side. `batchlab report` compares many runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A run, `results/<study>/runs/<run_id>` or only its identifier, or the folder of a study.
     #[arg(value_name = "A")]
     a: String,
-    /// Another.
+    /// The run or folder to compare it with.
     #[arg(value_name = "B")]
     b: String,
     /// Print JSON.
@@ -32,13 +32,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (a, b) = (side(&arguments.a)?, side(&arguments.b)?);
     let comparison = compare(&a, &b).map_err(fault)?;
-    let words = if arguments.json {
-        serde_json::to_string_pretty(&comparison)? + "\n"
-    } else {
-        text(&comparison)
-    };
-    std::io::stdout().write_all(words.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    let words = if arguments.json { json(&comparison)? } else { text(&comparison) };
+    print(&words)
 }
 
 fn side(name: &str) -> Result<Side> {

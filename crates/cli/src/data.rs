@@ -1,8 +1,7 @@
-//! `batchlab data`: what a data set holds, where it comes from, and whether it is whole.
+//! `batchlab data`: statistics, fetching and checking of data sets.
 
 mod convert;
 mod fetch;
-mod progress;
 pub(crate) mod source;
 mod stats;
 mod verify;
@@ -12,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Look at data sets, fetch them, check them, and keep them for quick loading.
+/// Inspect data sets, fetch them, check them, and convert them for quick loading.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -36,7 +35,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
 }
 
-/// A length for people.
 pub(crate) fn bytes(n: u64) -> String {
     match n {
         0..10_000 => format!("{n} B"),

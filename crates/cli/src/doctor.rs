@@ -1,6 +1,6 @@
-//! `batchlab doctor`: make the best of what crashed runs have left.
+//! `batchlab doctor`: recovers crashed runs and checks result files.
 
-use std::io::Write;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,16 +9,17 @@ use batchlab_results::recover::{CrashedRun, Finding, OlderRun, Recovery, Recover
 use batchlab_run::checkpoint::newest_with_rows;
 
 use crate::exit::{DATA, OTHER};
+use crate::output::{json, print};
 use crate::say::say;
 
 /// Publish what runs recorded before they crashed, find damaged result files, rewrite older ones.
 ///
-/// Runs that are at work are left alone. Doing it twice changes nothing.
+/// Runs in progress are left alone. Running it twice changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of a study, such as `results/smoke`.
     dir: PathBuf,
-    /// Only say what would be done.
+    /// Only report what would be done.
     #[arg(long)]
     dry_run: bool,
     /// Rewrite tables of earlier versions, so that all files of a table have the same columns.
@@ -37,10 +38,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let report = recovery.recover(&arguments.dir)?;
     if arguments.json {
-        let text = serde_json::to_string_pretty(&report)? + "\n";
-        std::io::stdout().write_all(text.as_bytes())?;
+        let text = json(&report)?;
+        print(&text)?;
     } else {
-        tell(&report, arguments);
+        print_report(&report, arguments);
     }
     let is_stuck = |run: &CrashedRun| matches!(run.finding, Finding::Stuck { .. });
     let is_damaged = |run: &CrashedRun| match &run.finding {
@@ -55,15 +56,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-fn tell(report: &RecoveryReport, arguments: &Arguments) {
+fn print_report(report: &RecoveryReport, arguments: &Arguments) {
     for CrashedRun { run_id, finding } in &report.runs {
         match finding {
-            Finding::AtWork => say!("{run_id}: at work"),
+            Finding::AtWork => say!("{run_id}: running"),
             Finding::Nothing if arguments.dry_run => say!("{run_id}: holds no rows, to be removed"),
             Finding::Nothing => say!("{run_id}: held no rows, removed"),
             Finding::Unreadable { path } => {
                 say!(
-                    "{run_id}: cannot be salvaged: its journal is damaged from its beginning on: {}",
+                    "{run_id}: cannot be salvaged: its journal is damaged from its beginning: {}",
                     path.display()
                 );
             }
@@ -72,11 +73,11 @@ fn tell(report: &RecoveryReport, arguments: &Arguments) {
                 let verb = if arguments.dry_run { "to be salvaged" } else { "salvaged" };
                 say!("{run_id}: {verb}: {}", describe(salvage));
                 if let Some(path) = &salvage.damaged_journal {
-                    say!("  the journal, for whoever can mend it: {}", path.display());
+                    say!("  the damaged journal is kept: {}", path.display());
                 }
                 if salvage.resumes_after.is_some() {
                     let folder = arguments.dir.join("runs").join(run_id);
-                    say!("  go on with: batchlab run --resume {}", folder.display());
+                    say!("  continue with: batchlab run --resume {}", folder.display());
                 }
             }
         }
@@ -86,14 +87,16 @@ fn tell(report: &RecoveryReport, arguments: &Arguments) {
         say!("{}: damaged: {}", damaged.path.display(), damaged.reason);
     }
     if !report.damaged.is_empty() {
-        say!("move damaged files elsewhere: most readers fail over a whole table for one of them");
+        say!(
+            "move damaged files out of tables/: most readers refuse a whole table because of one of them"
+        );
     }
     for stray in &report.strays {
-        say!("{}: of no run; nothing was done about it", stray.display());
+        say!("{}: belongs to no run; left as it is", stray.display());
     }
     let n_whole = report.n_file - report.damaged.len();
     say!(
-        "{n_whole} of {} files under tables are whole; {} were compared with their checksums",
+        "{n_whole} of {} files under tables are undamaged; {} were compared with their checksums",
         report.n_file,
         report.n_verified
     );
@@ -104,7 +107,7 @@ fn upgrades(report: &RecoveryReport, arguments: &Arguments) {
         match error {
             Some(error) => say!("{run_id}: cannot be rewritten: {error}"),
             None if *is_upgraded => {
-                say!("{run_id}: rewritten, from version {version} of the schema")
+                say!("{run_id}: rewritten, from version {version} of the schema");
             }
             None => {}
         }
@@ -123,10 +126,10 @@ fn describe(salvage: &Salvage) -> String {
     let rows = salvage.n_row.iter().map(|(table, n)| format!("{n} {table}"));
     let mut torn = String::new();
     if salvage.torn_bytes > 0 {
-        torn += &format!("; the last {} bytes were incomplete", salvage.torn_bytes);
+        let _ = write!(torn, "; the last {} bytes were incomplete", salvage.torn_bytes);
     }
     if salvage.damaged_bytes > 0 {
-        torn += &format!("; {} bytes of the journal are damaged", salvage.damaged_bytes);
+        let _ = write!(torn, "; {} bytes of the journal are damaged", salvage.damaged_bytes);
     }
     let after = salvage.resumes_after.map(|step| format!("; checkpoint after step {step}"));
     format!(

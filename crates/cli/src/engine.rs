@@ -1,11 +1,11 @@
-//! What commands that train or judge ask of the engine.
+//! Options of commands that train or evaluate.
 
 use anyhow::{Context, Result};
 
 /// Device and threads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Engine {
-    /// Device of the engine, `cpu` or `cuda:0`; stronger than the configuration.
+    /// Device of the engine, `cpu` or `cuda:0`; replaces that of the configuration.
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// Threads of the engine; all processors by default. Results do not depend on it, times do.
@@ -20,7 +20,7 @@ impl Engine {
         given.iter().cloned().chain(device).collect()
     }
 
-    /// Starts the threads, and says how many there are.
+    /// Starts the threads, and returns their number.
     pub(crate) fn start(&self) -> Result<usize> {
         if let Some(n) = self.threads {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n.into());

@@ -1,4 +1,4 @@
-//! What the exit code says.
+//! Exit codes, and the errors that they are derived from.
 
 use std::process::ExitCode;
 
@@ -13,7 +13,6 @@ const NOT_FINITE: u8 = 5;
 pub(crate) const INTERRUPTED: u8 = 6;
 pub(crate) const PARTIAL: u8 = 7;
 
-/// The exit code of a run that published its results.
 pub(crate) fn code_of_status(status: Status) -> ExitCode {
     match status {
         Status::Completed => ExitCode::SUCCESS,
@@ -23,7 +22,6 @@ pub(crate) fn code_of_status(status: Status) -> ExitCode {
     }
 }
 
-/// The exit code of a failure.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     match run_error(error) {
         Some(error) if error.is_config() => CONFIG.into(),
@@ -42,14 +40,15 @@ pub(crate) fn run_error(error: &anyhow::Error) -> Option<&RunError> {
     }
 }
 
-/// `batchlab list | head` closes our output; that is no failure.
+/// `batchlab list | head` closes our output, which is not a failure.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Data that are missing, damaged or cannot be had.
-#[derive(Debug)]
+/// Data that are missing, damaged or unavailable.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct DataFault(pub(crate) String);
 
 impl DataFault {
@@ -59,22 +58,7 @@ impl DataFault {
     }
 }
 
-impl std::fmt::Display for DataFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for DataFault {}
-
-/// An argument that names nothing.
-#[derive(Debug)]
+/// Wrong arguments.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}

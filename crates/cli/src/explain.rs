@@ -1,7 +1,6 @@
-//! `batchlab explain`: what can be written in one table of a configuration or study?
+//! `batchlab explain`: the keys of a component or a table.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -10,6 +9,7 @@ use batchlab_core::registry::{Kind, Registration, components, suggestion};
 use serde_json::{Value, json};
 
 use crate::exit::Usage;
+use crate::output::print;
 
 /// Explain a component, or a table of a configuration or study, with all its keys.
 #[derive(Debug, clap::Args)]
@@ -21,8 +21,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = explain(&arguments.what)?;
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print(&text)
 }
 
 fn explain(what: &str) -> Result<String> {
@@ -31,7 +30,7 @@ fn explain(what: &str) -> Result<String> {
         .as_object()
         .into_iter()
         .flatten()
-        // What a component can be is said component by component.
+        // Components are explained one by one.
         .filter(|(_, table)| component_names(table).is_none())
         .map(|(name, _)| name.as_str())
         .collect();
@@ -47,7 +46,7 @@ fn explain(what: &str) -> Result<String> {
         known.push(full);
     }
     bail!(Usage(format!(
-        "nothing is called \"{what}\"{}\nknown: {}",
+        "there is no component or table \"{what}\"{}\nknown: {}",
         suggestion(what, &known),
         known.join(", ")
     )))
@@ -107,7 +106,7 @@ fn component_names(schema: &Value) -> Option<Vec<String>> {
     options.map(|option| Some(option["properties"]["name"].get("const")?.to_string())).collect()
 }
 
-/// The type of a value as a person would write it.
+/// The type of a value in words.
 fn type_of(schema: &Value) -> String {
     if let Some(value) = schema.get("const") {
         return value.to_string();

@@ -9,8 +9,7 @@
 //! }
 //! ```
 //!
-//! Results and machine-readable output go to standard output, everything for people to standard
-//! error.
+//! Results and machine-readable output go to standard output, messages to standard error.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line does")]
 
@@ -26,8 +25,10 @@ mod export;
 mod list;
 mod named;
 mod new;
+mod output;
 mod plan;
 mod predict;
+mod progress;
 mod report;
 mod run;
 mod say;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Batching strategies for graph neural networks, compared honestly.
+/// Compare batching strategies for graph neural networks.
 ///
 /// A configuration file names a data set, a model, a batcher and a sink; `batchlab run` trains and
 /// writes Parquet.
@@ -95,7 +96,6 @@ enum Command {
     New(new::Arguments),
 }
 
-/// Parses the arguments, does what they say, and turns the outcome into an exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     batchlab_builtin::link();
@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
             Some(error) => error.to_string(),
             None => format!("{error:#}"),
         };
-        // Diagnostics of a configuration come complete.
+        // Diagnostics of a configuration have the prefix already.
         let prefix = if message.starts_with("error") { "" } else { "error: " };
         say::say!("{prefix}{message}");
         exit::code_of(&error)

@@ -1,12 +1,13 @@
-//! `batchlab list`: which components are there?
+//! `batchlab list`: the components that a configuration can name.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use batchlab_core::registry::{Kind, Registration, components};
 use serde_json::json;
+
+use crate::output::{json, print};
 
 /// List the data sets, models, batchers and sinks that a configuration can name.
 #[derive(Debug, clap::Args)]
@@ -18,8 +19,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text = if arguments.json { as_json()? } else { as_text() };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print(&text)
 }
 
 fn as_text() -> String {
@@ -45,5 +45,5 @@ fn as_json() -> Result<String> {
         })
     };
     let all = Kind::ALL.into_iter().flat_map(components).map(|(_, r)| describe(r));
-    Ok(serde_json::to_string_pretty(&all.collect::<Vec<_>>())? + "\n")
+    json(&all.collect::<Vec<_>>())
 }

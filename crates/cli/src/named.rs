@@ -1,4 +1,4 @@
-//! Runs and studies that the command line names: with a suggestion where there is none of that name.
+//! Runs and studies named on the command line, with suggestions for misspelt names.
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use batchlab_core::registry::suggestion;
 use crate::exit::Usage;
 use crate::run::find_run;
 
-/// The identifier of a run that is there, and the folder of its study; from `<study>/runs/<run_id>`, or
-/// from the identifier alone, which is looked for in all studies in `results/`.
+/// The identifier of an existing run, and the folder of its study: from `<study>/runs/<run_id>`, or
+/// from the identifier alone, which is searched in all studies in `results/`.
 pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
     if run.parent().is_none_or(|folder| folder.as_os_str().is_empty()) {
         let known: Vec<String> = names(Path::new("results"))
@@ -20,8 +20,8 @@ pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
         if !known.contains(&name) {
             let near = suggestion(&name, &known);
             bail!(Usage(format!(
-                "no study in results/ has a run \"{name}\"{near}\ngive <study>/runs/<run_id> for one that \
-                 is elsewhere"
+                "no study in results/ has a run \"{name}\"{near}\ngive <study>/runs/<run_id> for a run \
+                 in another folder"
             )));
         }
     } else if !run.is_dir() {
@@ -30,7 +30,7 @@ pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
     find_run(run, None)
 }
 
-/// The nearest name in the same folder.
+/// Suggests the nearest name in the same folder.
 pub(crate) fn beside(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().display().to_string();
     path.parent().map_or_else(String::new, |folder| suggestion(&name, &names(folder)))

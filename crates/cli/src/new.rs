@@ -1,4 +1,4 @@
-//! `batchlab new`: start a component of one's own.
+//! `batchlab new`: creates a component.
 
 mod component;
 mod name;
@@ -14,10 +14,11 @@ use anyhow::{Context, Result, bail};
 use batchlab_core::registry::find;
 
 use crate::exit::Usage;
+use crate::output::print;
 use component::Component;
 use name::Name;
 
-/// Start a component of your own: a crate that works, with its tests.
+/// Create a component: a working crate with tests.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -26,13 +27,13 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum NewKind {
-    /// Write a batcher that works, is registered, and passes the conformance kit.
+    /// Create a working batcher that is registered and passes the conformance kit.
     ///
     /// Inside the source tree of batchlab this makes `plugins/batchers/NAME` and names it where
     /// plugins are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that
     /// has everything that this one has, and the new batcher.
     Batcher(Place),
-    /// Write a model that works, is registered, learns, and passes the conformance kit.
+    /// Create a working model that is registered, learns, and passes the conformance kit.
     ///
     /// Inside the source tree of batchlab this makes `plugins/models/NAME` and names it where
     /// plugins are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that
@@ -66,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             component.name, component.kind, taken.package
         )));
     }
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let here = std::env::current_dir().context("cannot determine the current folder")?;
     let tree = if place.dir.is_some() { None } else { tree::find_root(&here) };
     let done = if let Some(root) = tree {
         let files = tree::plan(&root, &component)?;
@@ -79,12 +80,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         write_all(&files)?;
         standalone::next_steps(&parent, &source, &component)
     };
-    std::io::stdout().write_all(done.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print(&done)
 }
 
-/// A file to be written. All are planned before the first one is written, so that a mistake leaves
-/// nothing half done.
+/// A planned file. All are planned before the first one is written, so that a mistake leaves nothing
+/// half done.
 struct NewFile {
     path: PathBuf,
     text: String,
@@ -111,7 +111,7 @@ fn write_all(files: &[NewFile]) -> Result<()> {
         std::fs::write(path, &file.text)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let verb = if file.is_change { "changed" } else { "wrote" };
-        // A closed standard error is no reason to stop half-way.
+        // A closed standard error must not stop this half-way.
         let _ = writeln!(std::io::stderr(), "{verb} {}", path.display());
     }
     Ok(())
@@ -123,7 +123,7 @@ fn built_from() -> PathBuf {
     root.canonicalize().unwrap_or(root)
 }
 
-/// Refuses a folder that exists: nothing of anybody's is overwritten.
+/// Refuses a folder that exists, so that nothing is overwritten.
 fn check_free(folder: &Path) -> Result<()> {
     if folder.exists() {
         bail!(Usage(format!("{} exists; choose another name or remove it", folder.display())));

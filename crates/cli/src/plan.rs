@@ -1,11 +1,10 @@
-//! `batchlab plan`: what will every strategy do to these graphs?
+//! `batchlab plan`: forecasts of batching strategies on a data set.
 
 mod config;
 mod json;
 mod strategies;
 mod table;
 
-use std::io::Write;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,14 +17,15 @@ use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 use batchlab_run::RunError;
 
 use crate::exit::Usage;
+use crate::output::print;
 use config::PlanConfig;
 pub(crate) use strategies::of_text as batcher_of_text;
 use strategies::{Choice, expand};
 
-/// Forecast steps, waste, shapes and randomness of every strategy, from sizes alone.
+/// Forecast steps, padding, shapes and randomness of every strategy, from sizes alone.
 ///
 /// The training subset is split off and ordered as in a run with the same seeds, so the figures are
-/// those that the run will show. docs/forecast.md defines each of them.
+/// those of the run. docs/forecast.md defines each of them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Configuration files, each with a [dataset]; changes such as `training.seeds.order=1` hold
@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// Batch sizes B, such as `16,32,64,128`.
     #[arg(long = "batch-size", value_name = "B", value_delimiter = ',')]
     batch_sizes: Vec<u32>,
-    /// Steps of the training that is foretold.
+    /// Length of the training that is forecast.
     #[arg(long, value_name = "N", default_value = "100000")]
     steps: NonZeroU64,
     /// Print JSON.
@@ -50,7 +50,6 @@ pub(crate) struct Arguments {
     picture: Option<PathBuf>,
 }
 
-/// The forecasts of one configuration.
 struct Plan {
     config: String,
     dataset: String,
@@ -60,7 +59,7 @@ struct Plan {
     seed_split: u64,
     seed_order: u64,
     n_step: u64,
-    /// Each strategy as a table, and what it will do.
+    /// Each strategy as a table, and its forecast.
     strategies: Vec<(serde_json::Value, Forecast)>,
 }
 
@@ -78,7 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         .collect::<Result<_>>()?;
 
     let text = if arguments.json { json::print(&plans)? } else { table::print(&plans) };
-    std::io::stdout().write_all(text.as_bytes())?;
+    print(&text)?;
     if let (Some(path), Some(format)) = (&arguments.picture, format) {
         draw(path, format, &plans)?;
     }
@@ -97,7 +96,7 @@ fn plan(file: &str, overrides: &[String], choice: &Choice<'_>, n_step: u64) -> R
         node_feature_width: data.node_feature_width,
         max_member: Options::MAX_MEMBER,
     };
-    let forecasts = forecast_all(&batchers, &data.view, options).map_err(explained)?;
+    let forecasts = forecast_all(&batchers, &data.view, options).map_err(classified)?;
     let tables = batchers.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
         config: file.to_owned(),
@@ -112,8 +111,8 @@ fn plan(file: &str, overrides: &[String], choice: &Choice<'_>, n_step: u64) -> R
     })
 }
 
-/// Says whether the options or the data are at fault, which decides the exit code.
-fn explained(error: ForecastError) -> RunError {
+/// Distinguishes wrong options from wrong data, which decides the exit code.
+fn classified(error: ForecastError) -> RunError {
     match &error.source {
         BatcherError::Options(_) | BatcherError::WrongLevel { .. } => {
             Diagnostic::new(error.to_string()).into()
@@ -122,7 +121,6 @@ fn explained(error: ForecastError) -> RunError {
     }
 }
 
-/// How a picture is written.
 #[derive(Clone, Copy)]
 enum Format {
     Svg,
@@ -170,7 +168,6 @@ fn noun(level: Level) -> &'static str {
     }
 }
 
-/// A whole number with commas between thousands.
 pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! `batchlab predict`: what a trained model says of every graph.
+//! `batchlab predict`: predictions of a trained model.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,11 +8,11 @@ use batchlab_run::predictions::write_predictions;
 
 use crate::evaluate::as_text;
 use crate::say::say;
-use crate::trained::{Choice, Judged};
+use crate::trained::{Choice, Evaluated};
 
 /// Predict every graph with a trained model, into a Parquet file.
 ///
-/// One row per graph: `run_id`, `index` in the data set, `origin` (how its source calls it), `subset`,
+/// One row per graph: `run_id`, `index` in the data set, `origin` (its identifier in the source), `subset`,
 /// `target`, `prediction`, in the unit that the footer names. docs/export.md says more.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -24,10 +24,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let judged = arguments.choice.judge()?;
-    let Judged { judge, judgement, .. } = &judged;
-    write_predictions(&arguments.out, judgement, &judge.facts, judge.dataset(), judge.target())?;
-    say!("{}", as_text(&judged).trim_end());
+    let evaluated = arguments.choice.evaluate()?;
+    let Evaluated { model, evaluation, .. } = &evaluated;
+    write_predictions(&arguments.out, evaluation, &model.state, model.dataset(), model.target())?;
+    say!("{}", as_text(&evaluated).trim_end());
     say!("predictions in {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }

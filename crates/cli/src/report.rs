@@ -1,7 +1,6 @@
-//! `batchlab report`: from results to verdicts, figures and one page.
+//! `batchlab report`: verdicts and figures from results.
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,12 +12,13 @@ use batchlab_report::{
 use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
+use crate::output::{json, print};
 use crate::say::say;
 
-/// Compare the strategies in results: verdicts, figures, one page to send on.
+/// Compare the strategies in results: verdicts, figures, one self-contained page.
 ///
-/// Results of several machines are read together and grouped, never pooled. Without --json, the
-/// verdicts are printed. docs/report.md says how every number is made.
+/// Results of several machines are grouped, never pooled. Without --json, the
+/// verdicts are printed. docs/report.md defines every number.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folders of results, each with `tables/`.
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Strategy that speed-ups are split against, such as `static-64`; the slowest by default.
     #[arg(long, value_name = "LABEL")]
     reference: Option<String>,
-    /// Ask what if every padded shape cost so many seconds, as it does where XLA compiles.
+    /// Seconds per padded shape for a what-if with compilation, as by XLA.
     ///
     /// From the published times of an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. An
     /// assumption: it never enters a verdict or a measured number.
@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         if !known.contains(reference) {
             let known = known.join(", ");
             return Err(
-                Usage(format!("no strategy is called \"{reference}\"; there are {known}")).into()
+                Usage(format!("there is no strategy \"{reference}\"; there are {known}")).into()
             );
         }
     }
@@ -65,22 +65,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(folder) = &arguments.png {
         pictures(folder, &report)?;
     }
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&report)? + "\n"
-    } else {
-        verdicts(&report)
-    };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    let text = if arguments.json { json(&report)? } else { verdicts(&report) };
+    print(&text)
 }
 
-/// Seconds above 0.
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     if seconds.is_finite() && seconds > 0.0 {
         Ok(seconds)
     } else {
-        Err(format!("{text} s is no cost; give seconds above 0, for example 2"))
+        Err(format!("{text} s is not a cost; give seconds above 0, for example 2"))
     }
 }
 
@@ -146,7 +140,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The command that makes this page again.
+/// The command that reproduces this page.
 fn command(arguments: &Arguments) -> String {
     let mut words = vec!["batchlab".to_owned(), "report".to_owned()];
     words.extend(arguments.dirs.iter().map(|dir| quoted(dir)));
@@ -164,7 +158,7 @@ fn command(arguments: &Arguments) -> String {
     words.join(" ")
 }
 
-/// A path as a shell reads it.
+/// A path quoted for a shell.
 fn quoted(path: &Path) -> String {
     let path = path.display().to_string();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,@".contains(c);

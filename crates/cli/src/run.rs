@@ -1,9 +1,8 @@
-//! `batchlab run`: train once.
+//! `batchlab run`: one training.
 
 pub(crate) mod observe;
 mod summary;
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,10 +14,12 @@ use batchlab_run::{Cache, FinishedRun, Observer, RunOptions, Status, resume, run
 
 use crate::engine::Engine;
 use crate::exit::{Usage, code_of_status};
+use crate::output::print;
+use crate::progress::shows_bars;
 use crate::say::say;
 use observe::{Bar, Lines};
 
-/// Train a model as a configuration says, and write what happened.
+/// Train a model as a configuration says, and record its steps, times and errors.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Configuration file.
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
     /// Changes, such as `batcher.batch_size=64`; values are TOML, or plain text.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Go on with this run, `results/<study>/runs/<run_id>` or only its identifier, from its newest
+    /// Continue this run, `results/<study>/runs/<run_id>` or only its identifier, from its newest
     /// checkpoint. A configuration given beside it must be the same.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
@@ -63,15 +64,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let finished = task.run(options, &*observer)?;
     if arguments.json {
-        let text = summary::as_json(&finished)?;
-        std::io::stdout().write_all(text.as_bytes())?;
+        print(&summary::as_json(&finished)?)?;
     }
     if !arguments.quiet {
         say!("{}", summary::as_text(&finished).trim_end());
     }
     if finished.status == Status::Interrupted && !arguments.quiet {
         let folder = task.out.join("runs").join(&finished.header.run_id);
-        say!("go on with: batchlab run --resume {}", folder.display());
+        say!("continue with: batchlab run --resume {}", folder.display());
     }
     if let (true, Some(reason)) = (arguments.quiet, &finished.summary.run.error) {
         say!("{reason}");
@@ -79,9 +79,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(code_of_status(finished.status))
 }
 
-/// What is to be run, and where its results go.
 struct Task {
-    /// The configuration; beside `resume`, it is only compared.
+    /// With `resume`, the configuration is only compared.
     loaded: Option<LoadedConfig>,
     resume: Option<String>,
     out: PathBuf,
@@ -103,7 +102,7 @@ impl Task {
             (None, None) => bail!(Usage("give a configuration file, or --resume".into())),
         };
         if resume.is_some() && loaded.is_none() && arguments.engine.device.is_some() {
-            bail!(Usage("a run goes on on the device it began on; leave --device out".into()));
+            bail!(Usage("a run continues on the device that it began on; omit --device".into()));
         }
         Ok(Self { loaded, resume, out })
     }
@@ -123,10 +122,12 @@ impl Task {
 /// identifier alone.
 pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
     let run_id = run.file_name().and_then(|name| name.to_str());
-    let run_id = run_id.with_context(|| format!("{} names no run", run.display()))?.to_owned();
+    let run_id =
+        run_id.with_context(|| format!("{} does not name a run", run.display()))?.to_owned();
     if let Some(runs) = run.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         if runs.file_name().is_none_or(|name| name != "runs") {
-            let message = "is no folder of a run; give <study>/runs/<run_id>, or the run_id alone";
+            let message =
+                "is not the folder of a run; give <study>/runs/<run_id>, or the run_id alone";
             bail!(Usage(format!("{} {message}", run.display())));
         }
         let study = runs.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -140,14 +141,9 @@ pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, Path
     match found.next() {
         Some(out) => Ok((run_id, out)),
         None => bail!(Usage(format!(
-            "no study in results/ has a run \"{run_id}\"; say where with --out"
+            "no study in results/ has a run \"{run_id}\"; give its folder with --out"
         ))),
     }
-}
-
-/// Whether someone watches who can see a bar move.
-pub(crate) fn shows_bars() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// The first Ctrl-C ends the run after the current step, the second one at once.
@@ -158,8 +154,8 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
         if handler.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        say!("\ninterrupted: saving the state and publishing what there is; once more to stop at once");
+        say!("\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once");
     })
-    .context("cannot watch for Ctrl-C")?;
+    .context("cannot handle Ctrl-C")?;
     Ok(flag)
 }

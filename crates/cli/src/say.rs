@@ -1,4 +1,4 @@
-//! Words for a person, on standard error.
+//! Messages on standard error.
 
 /// As `eprintln!`, but a closed or full standard error does not end a run.
 macro_rules! say {

@@ -1,10 +1,11 @@
 //! `batchlab schema`: the JSON schema of a configuration or study.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use batchlab_config::schema::{config_schema, study_schema};
+
+use crate::output::{json, print};
 
 /// Print the JSON schema of a configuration or study, with which editors complete and check it.
 ///
@@ -19,7 +20,6 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let schema = if arguments.study { study_schema() } else { config_schema() };
-    let text = serde_json::to_string_pretty(&schema)? + "\n";
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    let text = json(&schema)?;
+    print(&text)
 }

@@ -1,4 +1,4 @@
-//! `batchlab sql`: results in the tools that analysts use.
+//! `batchlab sql`: queries on results for DuckDB, polars, pandas and Spark.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -9,12 +9,12 @@ use anyhow::{Result, bail};
 
 use crate::exit::Usage;
 
-/// The snippets stand once, in the documentation of the records, where tests run them.
+/// The snippets come from the documentation of the records, where tests run them.
 const RECORDS: &str = include_str!("../../../docs/records.md");
 
 /// Print queries on results, ready to run, in SQL, polars, pandas and Spark.
 ///
-/// docs/records.md says what every column means; `batchlab report` shows the query of each figure.
+/// docs/records.md defines every column; `batchlab report` shows the query of each figure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of results, with `tables/`.
@@ -36,7 +36,7 @@ enum Tool {
 impl Tool {
     const ALL: [Self; 4] = [Self::Duckdb, Self::Polars, Self::Pandas, Self::Spark];
 
-    /// As the documentation heads its section.
+    /// The heading of its section in the documentation.
     fn heading(self) -> &'static str {
         match self {
             Self::Duckdb => "DuckDB",
@@ -46,7 +46,6 @@ impl Tool {
         }
     }
 
-    /// How a comment begins.
     fn comment(self) -> &'static str {
         if self == Self::Duckdb { "--" } else { "#" }
     }

@@ -1,21 +1,21 @@
-//! `batchlab status`: how far a sweep is.
+//! `batchlab status`: the progress of a sweep.
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_study::CellFacts;
+use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, hardware};
 use serde_json::json;
 
 use crate::exit::Usage;
+use crate::output::{json, print};
 
-/// Show which cells of a study are done, at work and waiting.
+/// Show which cells of a study are done, running and waiting.
 ///
 /// The cells are those of the study as it was last swept; others of the same folder are counted. This
-/// only reads, at any time, also while sweeps are at work.
+/// only reads, and may be called at any time, also during a sweep.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Folder of the study, `results/<study>`.
@@ -25,10 +25,9 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The cells of one hardware.
 struct Listed {
     hardware: String,
-    cells: Vec<(CellFacts, CellState)>,
+    cells: Vec<(CellInfo, CellState)>,
     n_done_beside: usize,
 }
 
@@ -47,13 +46,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         all.push(Listed { hardware, cells, n_done_beside });
     }
     let text = if arguments.json { as_json(&all)? } else { as_text(&all) };
-    std::io::stdout().write_all(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
+    print(&text)
 }
 
 fn as_json(all: &[Listed]) -> Result<String> {
     let hardware = all.iter().map(|Listed { hardware, cells, n_done_beside }| {
-        let cells = cells.iter().map(|(facts, state)| json!({ "cell": facts, "progress": state }));
+        let cells = cells.iter().map(|(info, state)| json!({ "cell": info, "progress": state }));
         json!({
             "hardware": hardware,
             "cells": cells.collect::<Vec<_>>(),
@@ -61,7 +59,7 @@ fn as_json(all: &[Listed]) -> Result<String> {
         })
     });
     let all = json!({ "schema_version": 1, "hardware": hardware.collect::<Vec<_>>() });
-    Ok(serde_json::to_string_pretty(&all)? + "\n")
+    json(&all)
 }
 
 fn as_text(all: &[Listed]) -> String {
@@ -74,26 +72,26 @@ fn as_text(all: &[Listed]) -> String {
             let _ = write!(text, ", and {n_done_beside} that the last sweep did not name");
         }
         text.push('\n');
-        let titles: Vec<String> = cells.iter().map(|(facts, _)| facts.title()).collect();
+        let titles: Vec<String> = cells.iter().map(|(info, _)| info.title()).collect();
         let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
-        for (title, (facts, state)) in titles.iter().zip(cells) {
-            let _ = writeln!(text, "  {title:<width$}  {}", describe(facts, state));
+        for (title, (info, state)) in titles.iter().zip(cells) {
+            let _ = writeln!(text, "  {title:<width$}  {}", describe(info, state));
         }
     }
     text
 }
 
-fn describe(facts: &CellFacts, state: &CellState) -> String {
-    let all = facts.n_step * facts.batchers.len() as u64;
+fn describe(info: &CellInfo, state: &CellState) -> String {
+    let all = info.n_step * info.batchers.len() as u64;
     let share = |n_step: u64| format!("{:.0} %", 100.0 * n_step as f64 / all.max(1) as f64);
     match state {
         CellState::Waiting { abandoned: None } => "waiting".to_owned(),
         CellState::Waiting { abandoned: Some(progress) } => {
-            format!("waiting; was ended at {} and begins anew", share(progress.n_step))
+            format!("waiting; was ended at {} and begins again", share(progress.n_step))
         }
-        CellState::AtWork { progress: None } => "at work".to_owned(),
-        CellState::AtWork { progress: Some(progress) } => {
-            format!("at work, {} since {}", share(progress.n_step), progress.started_at)
+        CellState::Running { progress: None } => "running".to_owned(),
+        CellState::Running { progress: Some(progress) } => {
+            format!("running, {} since {}", share(progress.n_step), progress.started_at)
         }
         CellState::Done(done) => of_done(done),
     }

@@ -1,10 +1,9 @@
-//! `batchlab sweep`: everything that a study names, trained so that it can be compared.
+//! `batchlab sweep`: trains everything that a study names, so that it can be compared.
 
 mod dry_run;
 mod observe;
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,17 +16,19 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, PARTIAL, Usage};
-use crate::run::{interrupt_flag, shows_bars};
+use crate::output::{json, print};
+use crate::progress::shows_bars;
+use crate::run::interrupt_flag;
 use crate::say::say;
 use observe::{Bar, Lines};
 
 /// Train every combination of a study: data sets, models, batchers, batch sizes, repeats.
 ///
 /// Runs that differ only in the batcher form a cell. They are trained in one process in turns, block
-/// by block, so that what the machine does meanwhile meets all of them alike. Every combination is
-/// checked before the first one starts. A sweep that was ended, in whatever way, goes on with the same
-/// command: cells that are done stay done, the one that was at work begins anew. A sweep keeps
-/// its device to itself; with `blocks.exclusive=false`, any number of processes may share a study.
+/// by block, so that disturbances of the machine affect all of them alike. Every combination is checked
+/// before the first one starts. A sweep that has ended, in whatever way, continues with the same
+/// command: cells that are done stay done, the one that was running begins again. A sweep has its
+/// device to itself; with `blocks.exclusive=false`, any number of processes may share a study.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -39,11 +40,11 @@ pub(crate) struct Arguments {
     /// `batch_sizes=16,32` choose what is compared.
     #[arg(value_name = "KEY=VALUE[,VALUE]")]
     overrides: Vec<String>,
-    /// Check everything, try each kind of run for a moment, and print what the cells that are not
+    /// Check everything, try each kind of run for a moment, and print how long the cells that are not
     /// done will take.
     #[arg(long)]
     dry_run: bool,
-    /// Do cells again that have failed.
+    /// Train cells again that have failed.
     #[arg(long)]
     retry: bool,
     /// Folder for results; `results/<study>` by default.
@@ -77,16 +78,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let n_thread = arguments.engine.start()?;
     let cache = Cache::from_environment();
     let out = arguments.out.clone().unwrap_or_else(|| Path::new("results").join(&study.name));
-    let device = study.cells.first().map_or("cpu", |cell| cell.facts.device.as_str());
+    let device = study.cells.first().map_or("cpu", |cell| cell.info.device.as_str());
     let hardware = arguments.hardware.clone().unwrap_or_else(|| hardware_name(device, n_thread));
     if hardware.trim_matches(['.', ' ']).is_empty() {
-        bail!(Usage(format!("--hardware \"{hardware}\" is no name; give letters and digits")));
+        bail!(Usage(format!("--hardware \"{hardware}\" is not a name; use letters and digits")));
     }
     if arguments.dry_run {
         let cells = Cells::of(&out, &hardware);
         let text = dry_run::run(&study, &cells, arguments.retry, &cache, arguments.json)?;
-        std::io::stdout().write_all(text.as_bytes())?;
-        return Ok(ExitCode::SUCCESS);
+        return print(&text);
     }
     let interrupted = interrupt_flag()?;
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
@@ -101,8 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let done = sweep(&study, options, &*observer)?;
     if arguments.json {
-        let text = serde_json::to_string_pretty(&as_json(&study, &done, &out))?;
-        writeln!(std::io::stdout(), "{text}")?;
+        print(&json(&as_json(&study, &done, &out))?)?;
     }
     if !arguments.quiet {
         say!("{}", closing(&study, &done, &out));
@@ -124,7 +123,7 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
         "n_cell": study.cells.len(),
         "n_done": done.n_done,
         "n_done_before": done.n_done_before,
-        "n_at_work_elsewhere": done.n_elsewhere,
+        "n_at_work_elsewhere": done.n_taken,
         "failed": done.failed,
         "diverged": done.diverged,
         "is_interrupted": done.is_interrupted,
@@ -134,8 +133,8 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
 fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
     let (n_cell, out) = (study.cells.len(), out.display());
     let mut text = format!("{} of {n_cell} cells are done", done.n_done + done.n_done_before);
-    if done.n_elsewhere > 0 {
-        let _ = write!(text, ", {} at work in other processes", done.n_elsewhere);
+    if done.n_taken > 0 {
+        let _ = write!(text, ", {} running in other processes", done.n_taken);
     }
     if !done.failed.is_empty() {
         let cells = done.failed.join(", ");
@@ -147,7 +146,7 @@ fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
             write!(text, "; the loss of runs of {cells} was not finite: lower their learning rate");
     }
     let next = if done.is_interrupted {
-        "go on with the same command; the cell that was at work begins anew".to_owned()
+        "continue with the same command; the cell that was running begins again".to_owned()
     } else {
         format!("batchlab report {out} --html report.html")
     };

@@ -1,4 +1,4 @@
-//! A trained model that the command line names, and what it is to be judged on.
+//! A trained model that the command line names, and the data that it is evaluated on.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
 use batchlab_results::publish;
 use batchlab_run::checkpoint::{self, Checkpoint};
-use batchlab_run::{Cache, ModelEvaluation, OtherData, Part, TrainedModel};
+use batchlab_run::{Cache, ModelEvaluation, OtherData, SubsetChoice, TrainedModel};
 
 use crate::data::source::named;
 use crate::engine::Engine;
@@ -29,7 +29,7 @@ pub(crate) struct Choice {
     /// set. They must fit the model.
     #[arg(long, value_name = "CONFIG|NAME")]
     dataset: Option<String>,
-    /// Who forms the batches: a label such as `static-64`, or a table such as
+    /// Batching strategy: a label such as `static-64`, or a table such as
     /// `name = "packed", batch_size = 32`. Without it, the batcher of the run's evaluations.
     #[arg(long, value_name = "LABEL|TOML")]
     batcher: Option<String>,
@@ -40,35 +40,34 @@ pub(crate) struct Choice {
     engine: Engine,
 }
 
-/// What came of a choice.
-pub(crate) struct Judged {
-    pub(crate) judge: TrainedModel,
-    pub(crate) part: Part,
-    pub(crate) judgement: ModelEvaluation,
+pub(crate) struct Evaluated {
+    pub(crate) model: TrainedModel,
+    pub(crate) subset: SubsetChoice,
+    pub(crate) evaluation: ModelEvaluation,
 }
 
 impl Choice {
-    pub(crate) fn judge(&self) -> Result<Judged> {
+    pub(crate) fn evaluate(&self) -> Result<Evaluated> {
         self.engine.start()?;
         let other = self.dataset.as_deref().map(other_data).transpose()?;
-        let part = self.part(other.is_some())?;
+        let subset = self.subset(other.is_some())?;
         let checkpoint = read(&self.trained)?;
         let cache = Cache::from_environment();
         let device = self.engine.device.as_deref();
-        let mut judge = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &())?;
-        let batcher = self.batcher(&judge)?;
-        let judgement = judge.judge(part, batcher.as_deref())?;
-        Ok(Judged { judge, part, judgement })
+        let mut model = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &())?;
+        let batcher = self.batcher(&model)?;
+        let evaluation = model.evaluate(subset, batcher.as_deref())?;
+        Ok(Evaluated { model, subset, evaluation })
     }
 
-    fn part(&self, is_other: bool) -> Result<Part> {
+    fn subset(&self, is_other: bool) -> Result<SubsetChoice> {
         let known = ["train", "validation", "test", "all"];
         Ok(match self.subset.as_deref() {
-            None if is_other => Part::All,
-            None | Some("test") => Part::Subset(Subset::Test),
-            Some("validation") => Part::Subset(Subset::Validation),
-            Some("train") => Part::Subset(Subset::Train),
-            Some("all") => Part::All,
+            None if is_other => SubsetChoice::All,
+            None | Some("test") => SubsetChoice::Subset(Subset::Test),
+            Some("validation") => SubsetChoice::Subset(Subset::Validation),
+            Some("train") => SubsetChoice::Subset(Subset::Train),
+            Some("all") => SubsetChoice::All,
             Some(other) => bail!(Usage(format!(
                 "unknown subset \"{other}\"{}\nknown: {}",
                 suggestion(other, &known),
@@ -77,17 +76,17 @@ impl Choice {
         })
     }
 
-    fn batcher(&self, judge: &TrainedModel) -> Result<Option<Box<dyn Batcher>>> {
+    fn batcher(&self, model: &TrainedModel) -> Result<Option<Box<dyn Batcher>>> {
         let Some(text) = &self.batcher else { return Ok(None) };
         // As many graphs in a batch as in the run's own evaluations.
-        let size = BatchSize::try_from(judge.evaluation_batcher().batch_size().unwrap_or(64))?;
+        let size = BatchSize::try_from(model.evaluation_batcher().batch_size().unwrap_or(64))?;
         batcher_of_text(text, size).map(Some)
     }
 }
 
 fn other_data(text: &str) -> Result<OtherData> {
     let mut sources = named(&[text.to_owned()])?;
-    let source = sources.pop().with_context(|| format!("{text} names no data set"))?;
+    let source = sources.pop().with_context(|| format!("{text} does not name a data set"))?;
     Ok(OtherData { path: PathBuf::from(&source.name), name: source.name, dataset: source.dataset })
 }
 
@@ -106,7 +105,7 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
     let newest = checkpoint::newest(&publish::checkpoints(&out, &run_id), &mut warn);
     let Some(newest) = newest.map_err(DataFault::of)? else {
         bail!(DataFault(format!(
-            "run {run_id} has kept no weights; with training.checkpoint='{{ steps = 1000 }}' a run \
+            "run {run_id} has saved no weights; with training.checkpoint='{{ steps = 1000 }}' a run \
              saves its state, also after its last step"
         )));
     };

@@ -1,7 +1,6 @@
-//! Units for a person. Data sets call the unit of pure numbers "1", as tables of units do; in a sentence
-//! it would read as a number.
+//! Units in text. The unit of pure numbers is "1", which would read as a number in a sentence.
 
-/// The unit with `before` and `after` around it, or nothing where there is none.
+/// The unit between `before` and `after`; nothing for pure numbers.
 pub(crate) fn around(before: &str, unit: &str, after: &str) -> String {
     match unit {
         "" | "1" => String::new(),

@@ -27,8 +27,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let checkpoint = read(&arguments.trained)?;
     let n_tensor = write_weights(&arguments.out, &checkpoint)?;
-    let facts = &checkpoint.facts;
-    let (out, run_id, step) = (arguments.out.display(), &facts.run_id, facts.step);
+    let state = &checkpoint.state;
+    let (out, run_id, step) = (arguments.out.display(), &state.run_id, state.step);
     say!("{n_tensor} tensors of run {run_id} after {step} steps in {out}");
     Ok(ExitCode::SUCCESS)
 }

@@ -31,10 +31,10 @@ fn main() -> ExitCode {
         test("weights_are_read", &["safetensors", "numpy"], check_weights),
         test("schemas_fit_the_files_that_come_along", &["jsonschema"], check_schemas),
         test("the_snippet_for_duckdb_runs", &["duckdb"], || {
-            check_snippet("duckdb", "12 ('qm9', 'schnet', 'cpu', ")
+            check_snippet("duckdb", "12 ('qm9', 'schnet', 'cpu', ");
         }),
         test("the_snippet_for_pandas_runs", &["pandas", "pyarrow"], || {
-            check_snippet("pandas", "static-2^N")
+            check_snippet("pandas", "static-2^N");
         }),
         test("the_snippet_for_polars_runs", &["polars"], || check_snippet("polars", "(12, 4)")),
     ];
@@ -129,9 +129,9 @@ fn given(script: &mut Command, input: &[u8]) -> String {
     // A script that ends early does not read all of it.
     let _ = script.stdin.take().unwrap().write_all(input);
     let output = script.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{said}");
-    said
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}");
+    printed
 }
 
 /// What `batchlab sql` prints runs, on the study that comes with batchlab.

@@ -1,6 +1,4 @@
-//! Whether the components fit each other.
-
-use batchlab_core::Dataset;
+//! Whether the components fit together.
 
 use crate::{Config, Diagnostic};
 
@@ -11,7 +9,7 @@ use crate::{Config, Diagnostic};
 pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
     let fail = |message: String| Err(Diagnostic::new(message));
     let provides = config.dataset.provides();
-    let dataset = name(&*config.dataset);
+    let dataset = config.dataset.typetag_name();
     let batchers =
         [("batcher", &config.batcher), ("evaluation.batcher", &config.evaluation.batcher)];
     for (place, batcher) in batchers {
@@ -40,8 +38,4 @@ pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
         return fail(format!("dataset \"{dataset}\" has no target to train on"));
     }
     Ok(())
-}
-
-fn name(dataset: &dyn Dataset) -> &'static str {
-    dataset.typetag_name()
 }

@@ -11,11 +11,8 @@ use crate::source::Source;
 /// Data set, model and batcher of a file that is not a run but is made of the same tables.
 #[derive(Debug)]
 pub struct Parts {
-    /// Where graphs come from.
     pub dataset: Box<dyn Dataset>,
-    /// What is trained, if the file says so.
     pub model: Option<Box<dyn Model>>,
-    /// Who decides what a batch is, if the file says so.
     pub batcher: Option<Box<dyn Batcher>>,
 }
 
@@ -50,7 +47,6 @@ fn optional<T: Selectable + ?Sized>(
     table.get(T::KIND.key()).map(|value| read(source, value)).transpose()
 }
 
-/// The batcher of the table `evaluation`.
 pub(crate) fn evaluation_batcher(
     source: &Source,
     root: &DeTable<'_>,
@@ -66,7 +62,6 @@ pub(crate) fn evaluation_batcher(
     required(source, table, "evaluation.batcher")
 }
 
-/// All sinks of a run.
 pub(crate) fn sinks(source: &Source, root: &DeTable<'_>) -> Result<Vec<Box<dyn Sink>>, Diagnostic> {
     let Some(value) = root.get("sink") else { return Ok(Vec::new()) };
     let Some(sinks) = value.get_ref().as_array() else {
@@ -76,7 +71,6 @@ pub(crate) fn sinks(source: &Source, root: &DeTable<'_>) -> Result<Vec<Box<dyn S
     sinks.iter().map(|sink| read(source, sink)).collect()
 }
 
-/// The component that a table describes.
 pub(crate) fn read<T: Selectable + ?Sized>(
     source: &Source,
     value: &Spanned<DeValue<'_>>,
@@ -109,7 +103,7 @@ pub(crate) fn read<T: Selectable + ?Sized>(
     let component = registration.read_table(&table).map_err(|error| {
         source.toml(&error).help(format!("batchlab explain {kind}.{typed} shows all its keys"))
     })?;
-    T::of(component).ok_or_else(|| source.at(&span, format!("\"{typed}\" is no {kind}")))
+    T::of(component).ok_or_else(|| source.at(&span, format!("\"{typed}\" is not a {kind}")))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {

@@ -1,4 +1,4 @@
-//! A mistake in a configuration, as a person sees it.
+//! An error in a configuration, with its place and a remedy.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,8 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use batchlab_core::registry::nearest;
 
-/// What is wrong, where, and what would be right. Shown, it names file, line and column, and
-/// underlines the place.
+/// An error with its place and hints. Its text names file, line and column, and underlines the place.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
     message: String,
@@ -18,9 +17,8 @@ pub struct Diagnostic {
 #[derive(Debug, Clone)]
 enum Place {
     Unknown,
-    /// A file as a whole.
     File(String),
-    /// Bytes of a text: a file, or what stands on the command line.
+    /// Bytes of a text: of a file, or of the command line.
     Span {
         origin: String,
         text: String,
@@ -29,32 +27,28 @@ enum Place {
 }
 
 impl Diagnostic {
-    /// A mistake without a place.
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), place: Place::Unknown, help: Vec::new() }
     }
 
-    /// The place in a text of this origin.
     pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
         self.place = Place::Span { origin: origin.to_owned(), text: text.to_owned(), span };
         self
     }
 
-    /// The file in which it is.
     #[must_use]
     pub fn within(mut self, file: &str) -> Self {
         self.place = Place::File(file.to_owned());
         self
     }
 
-    /// What would be right.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help.push(help.into());
         self
     }
 
-    /// Serde names the allowed words in its messages; the nearest of them is likely meant.
+    /// Adds the nearest of the allowed names, which serde lists in its messages.
     pub(crate) fn with_suggestion(self, message: &str) -> Self {
         let mut quoted = message.split('`').skip(1).step_by(2);
         let is_unknown =

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::Fraction;
 
-/// Which graphs are held out: the split that was published with the data, or else a random one,
+/// Which graphs are held out for evaluation: the split that was published with the data, or else a random one,
 /// drawn with `training.seeds.split`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -27,13 +27,13 @@ impl Default for Split {
     }
 }
 
-/// How models are judged: always on all graphs of a subset, in batches that do not depend on the
+/// How models are evaluated: always on all graphs of a subset, in batches that do not depend on the
 /// batcher under study.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Evaluation", bound = "")]
 pub struct Evaluation<B = Box<dyn Batcher>> {
-    /// Who forms the batches; the same for all runs that are compared. It must not lose graphs.
+    /// The batcher for evaluations; the same for all runs that are compared. It must not lose graphs.
     #[schemars(schema_with = "crate::schema::batchers")]
     pub batcher: B,
     /// Steps between evaluations; without it, only before the first step and after the last.
@@ -48,7 +48,7 @@ fn default_subsets() -> Vec<Subset> {
     vec![Subset::Validation, Subset::Test]
 }
 
-/// A part of the split.
+/// One of the subsets that the split makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subset {
@@ -56,12 +56,11 @@ pub enum Subset {
     Train,
     /// Graphs for choices during training.
     Validation,
-    /// Graphs for the final judgement.
+    /// Graphs for the final evaluation.
     Test,
 }
 
 impl Subset {
-    /// The name in configuration and results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,11 @@
 //! Configurations of runs and studies: TOML, read and checked before anything is loaded.
 //!
-//! Reading a run takes four steps, each with its own kind of mistake: the text must be
+//! Reading a run takes four steps, each with its own kind of error: the text must be
 //! TOML (`source`), each component's table must fit the component of that name (`component`), the
 //! rest must have the fields below, and the components must fit each other (`compatibility`).
 //! A [`StudyFile`] is a run's configuration with lists in it.
 //!
-//! This crate knows neither plugins by name nor what a run does.
+//! This crate names no plugin and does not know what a run does.
 
 mod checkpointing;
 mod compatibility;
@@ -35,7 +35,7 @@ pub use training::{Seeds, Timing, Training};
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.
-// The parameters are there for the one moment of reading in which the components are already read.
+// With other type parameters, it is read without its components, which are read before.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Config", bound = "")]
@@ -51,23 +51,23 @@ pub struct Config<
     /// Device of the engine: `cpu` or `cuda:0`.
     #[serde(default = "default_device")]
     pub device: String,
-    /// Where graphs come from.
+    /// The data set.
     #[schemars(schema_with = "crate::schema::datasets")]
     pub dataset: D,
-    /// What is trained.
+    /// The model.
     #[schemars(schema_with = "crate::schema::models")]
     pub model: M,
-    /// Who decides what a batch is.
+    /// The batching strategy.
     #[schemars(schema_with = "crate::schema::batchers")]
     pub batcher: B,
-    /// Which graphs are held out.
+    /// Which graphs are held out for evaluation.
     #[serde(default)]
     pub split: Split,
-    /// How models are judged.
+    /// How models are evaluated.
     pub evaluation: Evaluation<B>,
     /// How models are trained.
     pub training: Training,
-    /// Who writes results.
+    /// The formats in which results are written.
     #[schemars(schema_with = "crate::schema::sinks")]
     pub sink: S,
 }

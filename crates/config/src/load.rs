@@ -1,4 +1,4 @@
-//! From a file to a checked configuration.
+//! Reads and checks a configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -17,19 +17,17 @@ use crate::{Config, Evaluation, Timing, compatibility};
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
 pub struct LoadedConfig {
-    /// The configuration, all defaults filled in.
     pub config: Config,
-    /// The file it comes from.
     pub path: PathBuf,
 }
 
 impl LoadedConfig {
     /// Reads a file, applies overrides of the form `key=value`, and checks everything that can be
-    /// checked before data are loaded. `defaults` is TOML whose tables stand in for those that the
+    /// checked before data are loaded. `defaults` is TOML whose tables replace those that the
     /// file lacks.
     ///
     /// # Errors
-    /// The first mistake.
+    /// The first error.
     pub fn read(path: &Path, overrides: &[String], defaults: &str) -> Result<Self, Diagnostic> {
         let content = read_text(path)?;
         let config = parse(&path.display().to_string(), &content, overrides, defaults)?;
@@ -66,7 +64,7 @@ impl LoadedConfig {
 /// diagnostics. `T` is the rest of it.
 ///
 /// # Errors
-/// The first mistake.
+/// The first error.
 pub fn read_parts<T: DeserializeOwned>(
     path: &Path,
     overrides: &[String],
@@ -74,7 +72,7 @@ pub fn read_parts<T: DeserializeOwned>(
     parts_of_text(&path.display().to_string(), &read_text(path)?, overrides)
 }
 
-/// As [`read_parts`], from text; `file` is its name in messages.
+/// As [`read_parts`], but from text; `file` is its name in messages.
 ///
 /// # Errors
 /// As [`read_parts`].
@@ -91,7 +89,7 @@ pub fn parts_of_text<T: DeserializeOwned>(
     Ok((parts, rest))
 }
 
-/// Which of two components with one name would be used depends on the linker.
+/// Refuses two components with one name: which one is used would depend on the linker.
 fn refuse_conflicts() -> Result<(), Diagnostic> {
     registry::conflicts()
         .into_iter()
@@ -106,7 +104,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     })
 }
 
-/// All of a configuration but its components, which are read on their own, with their places.
+/// A configuration without its components, which are read separately for the places of errors.
 type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
 
 /// Reads a configuration from text; `file` is its name in messages.
@@ -134,11 +132,11 @@ pub(crate) fn parse(
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
     check_values(&source, &config, tables)?;
-    compatibility::check(&config).map_err(|mistake| mistake.within(file))?;
+    compatibility::check(&config).map_err(|error| error.within(file))?;
     Ok(config)
 }
 
-/// Whoever runs a study means to sweep through it.
+/// Refuses a study where one run is expected.
 fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     let of_study =
         |key: &&toml::Spanned<toml::de::DeString<'_>>| STUDY_KEYS.contains(&key.get_ref().as_ref());
@@ -151,7 +149,7 @@ fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
         .help("`batchlab sweep` trains all that a study names; with --dry-run it only checks"))
 }
 
-/// Rules between fields.
+/// Checks rules that serde cannot.
 fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     let place = |path: &[&str]| {
         let mut table = root;
@@ -172,11 +170,16 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
         return Err(source.at(&place(&["split"]), message));
     }
     if config.training.timing == Timing::Stages && config.training.prefetch_depth() > 0 {
-        let message = "timing = \"stages\" times one thing after the other, so prefetch must be 0";
+        let message = "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap";
         return Err(source.at(&place(&["training", "prefetch"]), message));
     }
+    if config.training.checkpoint.is_some_and(|when| when.steps.is_none() && when.minutes.is_none())
+    {
+        let message = "checkpoint needs steps or minutes, as in { steps = 1000 }";
+        return Err(source.at(&place(&["training", "checkpoint"]), message));
+    }
     if config.training.prefetch_depth() > 1024 {
-        let message = "more than 1024 batches ahead only cost memory; 1 to 4 are enough";
+        let message = "more than 1024 prefetched batches only cost memory; 1 to 4 are enough";
         return Err(source.at(&place(&["training", "prefetch"]), message));
     }
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -185,12 +188,12 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
         || config.study.len() > 100
         || !config.study.chars().all(is_plain)
     {
-        let message = "the study names a folder: use up to 100 letters, digits, '-', '_' and '.'";
+        let message = "study is used as the name of a folder: use up to 100 letters, digits, '-', '_' and '.'";
         return Err(source.at(&place(&["study"]), message));
     }
     if config.sink.is_empty() {
         return Err(source
-            .at(&place(&["sink"]), "there is no sink, so nothing would be kept")
+            .at(&place(&["sink"]), "there is no sink, so no results would be written")
             .help("add [[sink]]"));
     }
     let subsets = &config.evaluation.subsets;

@@ -11,9 +11,9 @@ use crate::study::Grid;
 #[must_use]
 pub fn config_schema() -> Value {
     let mut schema = inlined(schemars::schema_for!(Config).to_value());
-    // These are filled in when a file lacks them.
-    forgive(&mut schema, &["evaluation", "sink"]);
-    forgive(&mut schema["properties"]["evaluation"], &["batcher"]);
+    // A file may omit these.
+    make_optional(&mut schema, &["evaluation", "sink"]);
+    make_optional(&mut schema["properties"]["evaluation"], &["batcher"]);
     if let Some(object) = schema.as_object_mut() {
         let draft = json!("https://json-schema.org/draft/2020-12/schema");
         object.shift_insert(0, "$schema".into(), draft);
@@ -25,7 +25,7 @@ pub fn config_schema() -> Value {
 #[must_use]
 pub fn study_schema() -> Value {
     let mut schema = config_schema();
-    forgive(&mut schema, &["dataset", "model", "batcher"]);
+    make_optional(&mut schema, &["dataset", "model", "batcher"]);
     let mut grid = inlined(schemars::schema_for!(Grid).to_value());
     if let (Some(properties), Some(lists)) =
         (schema["properties"].as_object_mut(), grid["properties"].as_object_mut())
@@ -38,10 +38,10 @@ pub fn study_schema() -> Value {
     schema
 }
 
-/// Takes keys from the list of those that must be there.
-pub(crate) fn forgive(schema: &mut Value, keys: &[&str]) {
+/// Makes keys optional.
+pub(crate) fn make_optional(schema: &mut Value, keys: &[&str]) {
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
-        required.retain(|key| !keys.iter().any(|forgiven| key == forgiven));
+        required.retain(|key| !keys.iter().any(|optional| key == optional));
     }
 }
 
@@ -59,13 +59,11 @@ pub(crate) fn sinks(_: &mut SchemaGenerator) -> Schema {
     Schema::try_from(list).expect("an object is a schema")
 }
 
-/// The tables of all components of a kind.
 pub(crate) fn one_of(kind: Kind) -> Value {
     let options: Vec<Value> = components(kind).into_values().map(component_schema).collect();
     json!({ "oneOf": options })
 }
 
-/// The schema of one component's table, with its name.
 #[must_use]
 pub fn component_schema(registration: &Registration) -> Value {
     let mut schema = inlined((registration.schema)());
@@ -100,7 +98,7 @@ fn resolve(value: &mut Value, definitions: &Value) {
         if let Some(definition) = name.and_then(|name| definitions.get(name)).cloned() {
             object.remove("$ref");
             for (key, value) in definition.as_object().cloned().unwrap_or_default() {
-                // A field says less of itself than its type does.
+                // The description of the type is usually the longer one.
                 let is_longer = |old: &Value| {
                     let length = |text: &Value| text.as_str().map_or(0, str::len);
                     key == "description" && length(&value) > length(old)

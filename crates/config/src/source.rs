@@ -1,5 +1,4 @@
-//! The text of a configuration: a file, defaults for tables it lacks, and changes from the command
-//! line.
+//! The text of a configuration: a file, defaults for missing tables, and changes from the command line.
 
 use std::ops::Range;
 
@@ -8,10 +7,9 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
 
-/// All text that a configuration is made of, as one string, so that every place has one number.
-///
-/// First comes the file, then one line per override. An override is parsed behind as many spaces
-/// as there is text before it, so that its places are places in the whole.
+/// The file, then one line per override, as one string, so that one offset names every place. An
+/// override is parsed after as many spaces as there is text before it, so that its spans are offsets
+/// in the whole.
 pub(crate) struct Source {
     pub(super) file: String,
     file_end: usize,
@@ -33,8 +31,7 @@ impl Source {
         Self { file: file.to_owned(), file_end, text, padded }
     }
 
-    /// Parses the file, fills in the tables that it lacks from `defaults`, and puts the overrides
-    /// into it.
+    /// Parses the file, adds missing tables from `defaults`, and applies the overrides.
     pub(crate) fn parse<'s>(
         &'s self,
         defaults: &'s str,
@@ -49,12 +46,10 @@ impl Source {
         Ok(root)
     }
 
-    /// A mistake at a place.
     pub(crate) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
         self.locate(Diagnostic::new(message), span)
     }
 
-    /// The same mistake, with its place.
     pub(crate) fn locate(&self, diagnostic: Diagnostic, span: &Range<usize>) -> Diagnostic {
         let (origin, text, start) = if span.start >= self.file_end {
             ("command line", &self.text[self.file_end..], self.file_end)
@@ -65,12 +60,10 @@ impl Source {
         diagnostic.at(origin, text, span)
     }
 
-    /// A mistake that concerns the file as a whole.
     pub(crate) fn whole(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.file)
     }
 
-    /// A mistake that the TOML parser or serde found.
     pub(crate) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message().trim();
         let diagnostic = match error.span() {
@@ -85,7 +78,7 @@ impl Source {
 /// no quotes.
 fn normalise(line: &str) -> String {
     let line = line.replace('\n', " ");
-    // A line without a value is no TOML, and is refused as such.
+    // A line without a value is refused as invalid TOML.
     let Some((key, value)) = line.split_once('=') else { return line + " = ?" };
     let key: Vec<&str> = key.split('.').map(str::trim).collect();
     let (key, value) = (key.join("."), value.trim());
@@ -96,7 +89,7 @@ fn normalise(line: &str) -> String {
     format!("{key} = {}", toml::Value::String(value.to_owned()))
 }
 
-/// Adds the tables that are missing, and enters those that are there.
+/// Adds missing tables, recursively.
 fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
     for (key, value) in defaults {
         // A component is taken whole or not at all: its keys belong to its name.
@@ -115,7 +108,7 @@ fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
     }
 }
 
-/// Puts the leaves of `change` into `root`; tables are entered, everything else is replaced.
+/// Applies `change` to `root`: tables are merged, everything else is replaced.
 fn merge<'i>(root: &mut DeTable<'i>, change: DeTable<'i>) -> Result<(), (String, Range<usize>)> {
     for (key, value) in change {
         let span = key.span();
@@ -145,7 +138,7 @@ fn merge<'i>(root: &mut DeTable<'i>, change: DeTable<'i>) -> Result<(), (String,
     Ok(())
 }
 
-/// In a list of components, the key after the list's is a component's name:
+/// In a list of components, the next key is the name of a component:
 /// `sink.parquet.compression_level = 5`.
 fn merge_named<'i>(
     list: &mut DeArray<'i>,

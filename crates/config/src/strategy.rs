@@ -1,4 +1,4 @@
-//! Batching strategies as a person writes them: labels, or batchers' tables without a batch size.
+//! Batching strategies in configurations and on the command line: labels, or tables.
 
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
@@ -10,13 +10,12 @@ use crate::component;
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
 
-/// Labels and the tables that they stand for.
 pub type Presets<'a> = &'a [(&'a str, &'a str)];
 
 /// The table of a strategy in a list: a label or a table.
 ///
 /// # Errors
-/// What is wrong, and what is known.
+/// The error, with the known names.
 pub fn of_value(value: &Value, presets: Presets<'_>) -> Result<Table, Diagnostic> {
     match value {
         Value::String(label) => of_label(label, presets),
@@ -65,7 +64,7 @@ fn parse(text: &str) -> Result<Table, Diagnostic> {
     }
 }
 
-/// The table with this batch size, unless it has one or its batcher needs none.
+/// Adds a batch size, unless the table has one or its batcher needs none.
 ///
 /// # Errors
 /// A table without a name, or with one that is not known.
@@ -79,7 +78,7 @@ pub fn with_batch_size(mut table: Table, size: BatchSize) -> Result<Table, Diagn
 /// The batcher of a table, with this batch size unless the table has one or its batcher needs none.
 ///
 /// # Errors
-/// The first mistake.
+/// The first error.
 pub fn batcher(table: &Table, size: BatchSize) -> Result<Box<dyn Batcher>, Diagnostic> {
     let table = with_batch_size(table.clone(), size)?;
     let text = toml::to_string(&table).map_err(|error| Diagnostic::new(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! From a study file to checked configurations.
+//! A study file and the configurations that it makes.
 //!
 //! A study file is a run's configuration in which data set, model and batcher may be lists:
 //!
@@ -15,12 +15,12 @@
 //! name = "schnet"
 //! [[models]]
 //! name = "painn"
-//! with = { training.learning_rate_decay = 0.98 }   # for this model's runs alone
+//! with = { training.learning_rate_decay = 0.98 }   # for this model's runs only
 //!
 //! [training]
 //! steps = 2000
 //!
-//! [[variants]]                # everything once for each of these
+//! [[variants]]                # every combination once for each of these
 //! training.prefetch = 0
 //! [[variants]]
 //! training.prefetch = 1
@@ -44,17 +44,14 @@ pub use blocks::Blocks;
 use grid::SeedName;
 pub(crate) use grid::{Grid, STUDY_KEYS};
 
-/// The lists whose product is the study.
 #[derive(Debug)]
 pub struct StudyFile {
-    /// Where it is.
     pub path: PathBuf,
-    /// How the runs of a cell take turns.
     pub blocks: Blocks,
-    /// How often everything is done.
+    /// How often every combination is trained.
     pub repeats: NonZeroU32,
     vary_seeds: Vec<SeedName>,
-    /// All tables of a run but those of the components.
+    /// All tables of a run except those of the components.
     rest: Table,
     datasets: Vec<Choice>,
     models: Vec<Choice>,
@@ -64,14 +61,12 @@ pub struct StudyFile {
     defaults: String,
 }
 
-/// A component and what it changes of its runs.
 #[derive(Debug)]
 struct Choice {
     table: Table,
     with: Table,
 }
 
-/// Changes of a run from the file and from the command line.
 #[derive(Debug)]
 struct Variant {
     label: String,
@@ -84,32 +79,29 @@ struct Variant {
 pub struct Setting<'a> {
     dataset: &'a Choice,
     model: &'a Choice,
-    /// The study's B; none if no batcher has one, or each its own.
+    /// `None` if no batcher has one, or each has its own.
     pub batch_size: Option<BatchSize>,
     variant: &'a Variant,
 }
 
 impl Choice {
-    /// The component's name.
     fn name(&self) -> &str {
         self.table.get("name").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
 impl Setting<'_> {
-    /// Name of the data set.
     #[must_use]
     pub fn dataset(&self) -> &str {
         self.dataset.name()
     }
 
-    /// Name of the model.
     #[must_use]
     pub fn model(&self) -> &str {
         self.model.name()
     }
 
-    /// What is different from other variants, such as `training.prefetch=0`; empty without variants.
+    /// What differs from other variants, such as `training.prefetch=0`; empty without variants.
     #[must_use]
     pub fn variant(&self) -> &str {
         &self.variant.label
@@ -122,7 +114,7 @@ impl StudyFile {
     /// [`LoadedConfig::read`], `presets` are labels of strategies.
     ///
     /// # Errors
-    /// The first mistake in the file as a whole; [`StudyFile::runs`] finds those of single runs.
+    /// The first error in the file as a whole; [`StudyFile::runs`] finds those of single runs.
     pub fn read(
         path: &Path,
         arguments: &[String],
@@ -144,15 +136,14 @@ impl StudyFile {
         })
     }
 
-    /// One run per batcher, each checked like one that is given in a file of its own.
+    /// One run per batcher, each checked like a run in its own file.
     ///
     /// # Errors
-    /// The first mistake.
+    /// The first error.
     pub fn runs(&self, setting: Setting<'_>, repeat: u32) -> Result<Vec<LoadedConfig>, Diagnostic> {
         self.batchers.iter().map(|batcher| self.run(setting, repeat, batcher)).collect()
     }
 
-    /// One run, checked like one that is given in a file of its own.
     fn run(
         &self,
         place: Setting<'_>,
@@ -195,14 +186,12 @@ impl StudyFile {
         Ok(LoadedConfig { config, path: self.path.clone() })
     }
 
-    /// A mistake of the study as a whole.
     #[must_use]
     pub fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.path.display().to_string())
     }
 }
 
-/// Puts the leaves of `changes` into `table`.
 fn merge(table: &mut Table, changes: &Table) {
     for (key, value) in changes {
         match (table.get_mut(key), value) {

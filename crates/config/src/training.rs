@@ -34,28 +34,28 @@ pub struct Training {
     /// How much each output counts in the gradient.
     #[serde(default)]
     pub weighting: Weighting,
-    /// What a step's times mean.
+    /// How a step is timed.
     #[serde(default)]
     pub timing: Timing,
-    /// Batches that another thread prepares ahead; 0 prepares each in turn. By default 1 with
+    /// Batches that another thread prepares ahead; 0 prepares each when it is needed. By default 1 with
     /// `timing = "combined"`; with `"stages"` it must be 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<u32>,
-    /// Steps at the beginning that are marked as warm-up in the results; those after them too, for as
-    /// long as each brings a padded shape that is new, up to ten times as many.
+    /// Number of first steps that are marked as warm-up in the results. The warm-up continues as long as
+    /// each step has a new padded shape, up to ten times this number.
     #[serde(default = "default_warmup")]
     pub warmup_steps: u64,
-    /// When the state of training is saved, so that the run can go on from there. An interrupted run
-    /// saves it in any case.
+    /// When the state of training is saved, so that the run can be resumed. An interrupted run always
+    /// saves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpointing>,
-    /// Where random numbers start.
+    /// Seeds of the random numbers.
     #[serde(default)]
     pub seeds: Seeds,
 }
 
 impl Training {
-    /// Learning rate of a step, counted from 1: a staircase.
+    /// Learning rate of a step, counted from 1; it decays in steps.
     #[must_use]
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         let n_change = (step - 1) / self.learning_rate_decay_steps.get();
@@ -63,7 +63,6 @@ impl Training {
         self.learning_rate.0 * self.learning_rate_decay.0.powi(n_change)
     }
 
-    /// Batches prepared ahead.
     #[must_use]
     pub fn prefetch_depth(&self) -> u32 {
         self.prefetch.unwrap_or(match self.timing {
@@ -87,19 +86,18 @@ fn default_warmup() -> u64 {
     10
 }
 
-/// What a step's times mean. The two are never mixed in one figure.
+/// How a step is timed. The two are never mixed in one figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timing {
-    /// Synchronised once per step, the next batch prepared meanwhile: for comparisons.
+    /// Synchronised once per step, while the next batch is prepared: for comparisons.
     #[default]
     Combined,
-    /// Synchronised at every boundary: to see which stage takes the time.
+    /// Synchronised after every stage: to see which stage takes the time.
     Stages,
 }
 
 impl Timing {
-    /// The name in configuration and results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -109,11 +107,11 @@ impl Timing {
     }
 }
 
-/// Where random numbers start, each purpose on its own, so that a repeat can vary one of them.
+/// Seeds of the random numbers, one per purpose, so that a repeat can vary one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Seeds {
-    /// Which graphs are held out.
+    /// Which graphs are held out for evaluation.
     pub split: u64,
     /// The order of the graphs.
     pub order: u64,

@@ -1,4 +1,4 @@
-//! How often a table is read, and what is said of mistakes, with components of this test's own.
+//! How often a table is read, and messages of errors, with components of this test.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -92,7 +92,7 @@ impl Model for Untrained {
 }
 batchlab_core::register!(Model, Untrained, example = Untrained { width: 8 });
 
-/// Results that nobody keeps.
+/// Discards all results.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Nowhere {}
@@ -138,7 +138,7 @@ fn load(content: &str, overrides: &[&str]) -> Result<LoadedConfig, String> {
     file(content, |path| {
         let result = LoadedConfig::read(path, &overrides, "");
         let name = path.display().to_string();
-        loaded = Some(result.map_err(|mistake| mistake.to_string().replace(&name, "run.toml")));
+        loaded = Some(result.map_err(|error| error.to_string().replace(&name, "run.toml")));
     });
     loaded.unwrap()
 }
@@ -158,8 +158,8 @@ fn each_table_of_a_strategy_is_read_once() {
     assert_eq!(strategy::batcher(&table, size).unwrap().batch_size(), Some(32));
     assert_eq!(read_so_far(), [32]);
     let table = strategy::of_argument("name = \"counted\", size = 3", &[]).unwrap();
-    let mistake = strategy::batcher(&table, size).unwrap_err().to_string();
-    assert!(mistake.contains("strategy \"counted\":3:1"), "{mistake}");
+    let error = strategy::batcher(&table, size).unwrap_err().to_string();
+    assert!(error.contains("strategy \"counted\":3:1"), "{error}");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_configuration_comes_back_from_json() {
 }
 
 #[test]
-fn mistakes_are_shown_at_their_place() {
+fn errors_are_shown_at_their_place() {
     let says = |from: &str, to: &str, overrides: &[&str], parts: &[&str]| {
         assert!(RUN.contains(from));
         let message = load(&RUN.replacen(from, to, 1), overrides).unwrap_err();
@@ -204,6 +204,12 @@ fn mistakes_are_shown_at_their_place() {
     says("\"untrained\"", "\"untrained\"\nwidth = -3", &[], &["run.toml:5:9", "u32"]);
     says("", "", &["model.widht=3"], &["command line", "did you mean \"width\"?"]);
     says("[training]", "[trainin]", &[], &["run.toml:11:2", "did you mean \"training\"?"]);
+    says(
+        "steps = 2",
+        "steps = 2\ncheckpoint = { keep = 1 }",
+        &[],
+        &["run.toml:13:14", "checkpoint needs steps or minutes"],
+    );
     says("[[sink]]\nname = \"nowhere\"\n", "", &[], &["missing field `sink`"]);
     says(
         "[evaluation.batcher]\nname = \"counted\"\nbatch_size = 64\n",

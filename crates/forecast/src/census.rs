@@ -1,4 +1,4 @@
-//! The distinct padded shapes of a run.
+//! The distinct padded shapes of a forecast run.
 //!
 //! Their number is the number of compilations of an engine that compiles per shape, which is what
 //! arXiv 2502.00944 counts.
@@ -16,19 +16,16 @@ pub struct Census {
 }
 
 impl Census {
-    /// Counts one batch.
-    pub fn enter(&mut self, shape: Shape) {
+    pub fn add(&mut self, shape: Shape) {
         *self.count.entry(shape).or_default() += 1;
         self.n_step += 1;
     }
 
-    /// Batches that were counted.
     #[must_use]
     pub fn n_step(&self) -> u64 {
         self.n_step
     }
 
-    /// Distinct shapes that were met.
     #[must_use]
     pub fn n_shape(&self) -> u64 {
         self.count.len() as u64
@@ -59,22 +56,17 @@ impl Census {
     }
 }
 
-/// A number of distinct shapes, and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ShapesAfter {
-    /// Distinct shapes.
     pub n_shape: f64,
-    /// Counted or estimated.
     pub method: Method,
 }
 
-/// How a number is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Every step was planned.
     Enumerated,
-    /// Fewer steps were planned; the rest follows from the estimator.
+    /// Fewer steps were planned; the number is estimated.
     Extrapolated,
 }
 
@@ -115,7 +107,7 @@ mod tests {
     fn shapes_are_counted_and_ordered() {
         let mut census = Census::default();
         for n_node in [64, 128, 64, 192, 128, 64] {
-            census.enter(shape(n_node));
+            census.add(shape(n_node));
         }
         assert_eq!(census.by_frequency(), [(shape(64), 3), (shape(128), 2), (shape(192), 1)]);
         let after = census.shapes_after(6);
@@ -132,23 +124,23 @@ mod tests {
         assert!((saturated - 4.0).abs() < 1e-12, "without singletons nothing is unseen");
     }
 
-    /// Shapes of geometrically falling probability: 2,000 draws foretell what 4,000 show.
+    /// Shapes of geometrically falling probability: 2,000 draws predict what 4,000 show.
     #[test]
-    fn the_estimator_foretells_a_known_distribution() {
+    fn the_estimator_predicts_a_known_distribution() {
         let mut rng = stream(1, "census", 0);
         let mut census = Census::default();
         let mut draw = |census: &mut Census| {
             // The number of heads before a tail, for a coin that shows heads 40 times out of 41.
             let heads = (0..5000).find(|_| below(&mut rng, 41) == 0).unwrap_or(0);
-            census.enter(shape(heads));
+            census.add(shape(heads));
         };
         (0..2000).for_each(|_| draw(&mut census));
-        let foretold = census.shapes_after(4000);
+        let predicted = census.shapes_after(4000);
         let before = census.n_shape() as f64;
         (0..2000).for_each(|_| draw(&mut census));
         let found = census.n_shape() as f64;
-        assert_eq!(foretold.method, Method::Extrapolated);
+        assert_eq!(predicted.method, Method::Extrapolated);
         assert!(found > before + 10.0, "{before} and {found}");
-        assert!((foretold.n_shape / found - 1.0).abs() < 0.1, "{} and {found}", foretold.n_shape);
+        assert!((predicted.n_shape / found - 1.0).abs() < 0.1, "{} and {found}", predicted.n_shape);
     }
 }

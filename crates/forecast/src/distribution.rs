@@ -10,18 +10,14 @@ pub const SHARES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
 /// A histogram has at most this many bins.
 const MAX_BIN: f64 = 60.0;
 
-/// How some numbers are distributed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distribution {
-    /// How many.
     pub n: usize,
-    /// Their mean.
     pub mean: f64,
-    /// Their standard deviation (division by n).
+    /// Standard deviation (division by n).
     pub deviation: f64,
     /// Smallest, 5 %, 25 %, median, 75 %, 95 %, largest; linear between two numbers.
     pub quantiles: [f64; 7],
-    /// Counts in bins of one width.
     pub histogram: Histogram,
 }
 
@@ -32,12 +28,11 @@ pub struct Histogram {
     pub first: f64,
     /// 1, 2 or 5 times a power of ten; whole for whole numbers.
     pub width: f64,
-    /// How many numbers each bin holds.
     pub count: Vec<u64>,
 }
 
 impl Distribution {
-    /// The distribution of finite numbers; `None` for none at all.
+    /// The distribution of finite numbers; `None` without any.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len();
@@ -62,13 +57,11 @@ impl Distribution {
         })
     }
 
-    /// The smallest number.
     #[must_use]
     pub fn least(&self) -> f64 {
         self.quantiles[0]
     }
 
-    /// The largest number.
     #[must_use]
     pub fn most(&self) -> f64 {
         self.quantiles[6]
@@ -103,7 +96,7 @@ fn round_width(width: f64, least: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(width.log10().floor());
-    // A hair more room, because powers are not exact.
+    // With a tolerance, because powers are not exact.
     let fits = |step: &f64| step * power >= width * (1.0 - 1e-9);
     [1.0, 2.0, 5.0, 10.0].iter().find(|step| fits(step)).map_or(10.0 * power, |step| step * power)
 }

@@ -1,4 +1,4 @@
-//! Lets a strategy plan, and counts.
+//! Runs a strategy without data, and counts.
 
 use std::time::Instant;
 
@@ -16,20 +16,17 @@ use crate::passes::Passes;
 use crate::shuffle::Shuffle;
 use crate::totals::Totals;
 
-/// What a forecast is made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Steps of the training that is foretold.
     pub n_step: u64,
-    /// Seed of the order, as in the run.
+    /// Seed of the order of graphs, as in the run.
     pub seed: u64,
     /// The fields that a batch holds, for its size in memory.
     pub needs: BatchFields,
     /// Width of node features, for its size in memory.
     pub node_feature_width: usize,
-    /// Members (graphs, or nodes with their context) that may be put into batches; after so many,
-    /// what is missing is extrapolated. It keeps the time bounded, and unlike a time limit it gives
-    /// the same result on every machine.
+    /// Members (graphs, or nodes with their context) after which the number of shapes is extrapolated.
+    /// This bounds the time, and unlike a time limit gives the same result on every machine.
     pub max_member: u64,
 }
 
@@ -38,37 +35,29 @@ impl Options {
     pub const MAX_MEMBER: u64 = 100_000_000;
 }
 
-/// Epochs over which the randomness of batches is judged.
+/// Epochs over which the randomness of batches is measured.
 const N_PASS: u64 = 8;
-/// With more members than this in all passes, fewer passes are followed, but two at least.
+/// Fewer passes, but at least two, are followed beyond this number of members in all of them.
 const MAX_FOLLOWED: u64 = 16_000_000;
 
-/// What a strategy will do.
 #[derive(Debug, Clone, Serialize)]
 pub struct Forecast {
-    /// Name of the strategy.
     pub label: String,
-    /// The study's B.
     pub batch_size: Option<u32>,
-    /// Steps that were planned one by one.
     pub n_step_planned: u64,
-    /// Steps per epoch.
     pub steps_per_epoch: f64,
     /// Real graphs (or output nodes) per step.
     pub outputs_per_step: f64,
-    /// Real nodes per step.
     pub nodes_per_step: f64,
-    /// Real edges per step.
     pub edges_per_step: f64,
     /// Real nodes as a share of nodes with padding.
     pub node_fill: Option<f64>,
     /// Real edges as a share of edges with padding.
     pub edge_fill: Option<f64>,
-    /// Padding edges, divided by real edges.
     pub padding_edges_per_real_edge: Option<f64>,
     /// Distinct padded shapes per epoch, mean over the complete epochs.
     pub shapes_per_epoch: f64,
-    /// Distinct padded shapes after the steps that were asked for.
+    /// Distinct padded shapes after `n_step` steps.
     pub shapes: ShapesAfter,
     /// Memory of the largest batch, in bytes.
     pub peak_bytes: u64,
@@ -76,13 +65,13 @@ pub struct Forecast {
     pub prepare_ns: u64,
     /// Time to plan one batch, new orders included, in nanoseconds.
     pub plan_ns_per_step: f64,
-    /// How random the batches are.
     pub shuffle: Shuffle,
-    /// Numbers that the strategy reports of itself, such as an estimated budget.
-    pub facts: Vec<(String, f64)>,
+    /// Numbers that the strategy reports, such as an estimated budget.
+    #[serde(rename = "facts")]
+    pub metrics: Vec<(String, f64)>,
     /// The shapes that occur most often, and the share of steps that has them.
     pub frequent_shapes: Vec<(Shape, f64)>,
-    /// Sums over the steps that were planned, of those that were asked for.
+    /// Sums over the planned steps.
     #[serde(skip)]
     pub totals: Totals,
     /// Every shape and how often it occurred, the most frequent first.
@@ -97,11 +86,8 @@ const N_FREQUENT: usize = 10;
 #[derive(Debug, thiserror::Error)]
 #[error("strategy \"{label}\"{}: {source}", batch_size.map(|size| format!(" with batch_size = {size}")).unwrap_or_default())]
 pub struct ForecastError {
-    /// Name of the strategy.
     pub label: String,
-    /// The study's B.
     pub batch_size: Option<u32>,
-    /// What it says.
     pub source: BatcherError,
 }
 
@@ -153,10 +139,10 @@ fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forec
             break;
         }
         let start = Instant::now();
-        let goes_on = stream.next(&mut plan)?;
+        let has_batch = stream.next(&mut plan)?;
         plan_ns += nanoseconds(start);
-        if !goes_on {
-            let reason = "the stream ended, but training goes on".into();
+        if !has_batch {
+            let reason = "the stream ended during training".into();
             return Err(BatcherError::Options(reason));
         }
         n_plan += 1;
@@ -164,7 +150,7 @@ fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forec
         let real = edges.real(&plan);
         if wanted {
             totals.add(real, plan.shape);
-            census.enter(plan.shape);
+            census.add(plan.shape);
         }
         passes.add(&plan, real, wanted);
     }
@@ -192,7 +178,7 @@ fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forec
         prepare_ns,
         plan_ns_per_step: plan_ns as f64 / n_plan.max(1) as f64,
         shuffle: passes.shuffle(),
-        facts: stream.metrics(),
+        metrics: stream.metrics(),
         frequent_shapes: census.iter().take(N_FREQUENT).map(share).collect(),
         totals,
         census,
@@ -216,7 +202,7 @@ fn passes(view: &View) -> Passes {
     Passes::new(&id, size, n_pass)
 }
 
-/// Counts the edges of a plan that only selects them.
+/// Counts the edges of plans that do not list them.
 struct InducedEdges<'a> {
     graph: Option<&'a OneGraph>,
     /// The plan in which a node was last a member, `[n_node]`.
@@ -233,7 +219,7 @@ impl<'a> InducedEdges<'a> {
         Self { graph, seen: vec![0; graph.map_or(0, OneGraph::n_node)], n_plan: 0 }
     }
 
-    /// Size of what is real in a plan, its edges counted.
+    /// Size of a plan without padding, with its edges counted.
     fn real(&mut self, plan: &BatchPlan) -> Shape {
         let (Some(graph), Level::Nodes) = (self.graph, plan.level) else { return plan.real };
         let n_edge = match plan.edges {

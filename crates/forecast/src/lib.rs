@@ -1,17 +1,16 @@
-//! What a batching strategy will do to a data set, from sizes alone.
+//! Forecasts of a batching strategy on a data set, from sizes alone.
 //!
-//! A forecast opens the very stream that a run would open, with the same seed, and lets it plan; no
-//! feature is loaded and no batch is collated. So its figures are not estimates: the first N steps
-//! of a run show the same shapes and the same fill.
+//! A forecast opens the same stream as a run, with the same seed, but only plans: no feature is loaded
+//! and no batch is collated. So its numbers are not estimates: the first N steps of a run have the same
+//! shapes and the same fill.
 //!
-//! * [`forecast()`], [`forecast_all`]: strategies to figures;
+//! * [`forecast()`], [`forecast_all`]: the forecasts;
 //! * [`census`]: the distinct padded shapes, counted or extrapolated;
 //! * [`distribution`]: how sizes and targets of a data set are distributed;
-//! * [`shuffle`]: how random the batches still are;
-//! * [`picture`]: figures to SVG.
+//! * [`shuffle`]: how random the batches are;
+//! * [`picture`]: forecasts as SVG.
 //!
-//! This crate knows the contract of `batchlab-core` and no plugin by name. Every figure is defined
-//! by a formula in `docs/forecast.md`.
+//! This crate names no plugin. `docs/forecast.md` defines every number by a formula.
 
 pub mod census;
 pub mod distribution;

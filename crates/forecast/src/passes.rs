@@ -12,11 +12,10 @@ use crate::totals::outputs;
 /// A graph that is drawn in one epoch and delivered in the next belongs to the *pass* in which it
 /// was drawn; the stream's cursor names these graphs as carried.
 pub(crate) struct Passes {
-    /// Place of an identifier in the view; `ABSENT` for others.
+    /// Position in the view by identifier; `ABSENT` for others.
     place: Vec<u32>,
     /// Size of each graph of the view, by which deciles are formed.
     size: Vec<u32>,
-    /// Passes that are followed.
     n_pass: u64,
     /// Batch of each graph in each pass.
     label: Vec<Vec<u32>>,
@@ -35,7 +34,6 @@ pub(crate) struct Passes {
 }
 
 impl Passes {
-    /// Follows `n_pass` passes through graphs with these identifiers and sizes.
     pub(crate) fn new(id: &[u32], size: Vec<u32>, n_pass: u64) -> Self {
         let mut place = vec![ABSENT; id.iter().max().map_or(0, |&largest| largest as usize + 1)];
         for (at, &id) in id.iter().enumerate() {
@@ -59,8 +57,7 @@ impl Passes {
         }
     }
 
-    /// Adds the next batch of the stream. `counted` is whether it is among the steps that were
-    /// asked for.
+    /// Adds the next batch of the stream. `counted`: it is among the steps of the forecast.
     pub(crate) fn add(&mut self, plan: &BatchPlan, real: Shape, counted: bool) {
         if plan.cursor.epoch > self.epoch {
             self.start_epoch(plan);

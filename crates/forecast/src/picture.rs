@@ -9,11 +9,8 @@ use batchlab_draw::{Anchor, Svg};
 use crate::Forecast;
 pub use distributions::{DatasetSummary, Panel, summaries};
 
-/// The strategies of one data set.
 pub struct Section<'a> {
-    /// What is shown, in words.
     pub title: String,
-    /// Steps of the training that is foretold.
     pub n_step: u64,
     /// Every strategy at every batch size.
     pub forecasts: Vec<&'a Forecast>,
@@ -53,7 +50,7 @@ fn labels<'a>(section: &Section<'a>) -> Vec<&'a str> {
     labels
 }
 
-/// The batch sizes of a section, ascending; `None` stands for strategies without the notion.
+/// The batch sizes of a section, ascending; `None` stands for strategies without a batch size.
 fn batch_sizes(section: &Section<'_>) -> Vec<Option<u32>> {
     let mut sizes: Vec<Option<u32>> = section.forecasts.iter().map(|f| f.batch_size).collect();
     sizes.sort_unstable();
@@ -65,7 +62,6 @@ fn size_name(size: Option<u32>) -> String {
     size.map_or_else(|| "no B".to_owned(), |size| format!("B = {size}"))
 }
 
-/// A long text cut to `n` characters.
 fn cut(text: &str, n: usize) -> String {
     if text.chars().count() <= n {
         return text.to_owned();
@@ -73,7 +69,6 @@ fn cut(text: &str, n: usize) -> String {
     text.chars().take(n - 1).chain(['…']).collect()
 }
 
-/// A caption above a panel: what is shown, and how to read it.
 fn caption(svg: &mut Svg, x: f64, y: f64, head: &str, detail: &str) {
     svg.text(x, y, Anchor::Start, "ink bold", head);
     svg.text(x, y + 16.0, Anchor::Start, "grey", detail);
@@ -112,7 +107,7 @@ mod tests {
                 inclusion_by_decile: Vec::new(),
                 n_epoch: 0,
             },
-            facts: Vec::new(),
+            metrics: Vec::new(),
             frequent_shapes: Vec::new(),
             totals: Totals::default(),
             census: vec![(shape(1024), 7), (shape(2048), 3)],

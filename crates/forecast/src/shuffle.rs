@@ -1,15 +1,14 @@
-//! How random the batches still are.
+//! How random the batches are.
 //!
-//! A strategy that sorts or packs graphs pays for its fill with randomness: the same graphs meet
-//! again and again, or small ones follow small ones. Each figure here has a value that uniform
-//! random batching would have.
+//! A strategy that sorts or packs graphs trades randomness for fill: the same graphs share batches
+//! again and again, or batches of small graphs follow each other. For each number here the value under
+//! uniform random batching is known.
 
 use serde::Serialize;
 
-/// Stands for a graph that was in no batch of a pass.
+/// Marks a graph that was in no batch of a pass.
 pub const ABSENT: u32 = u32::MAX;
 
-/// The figures of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Shuffle {
     /// How often graphs that shared a batch share one again; see [`pair_recurrence`]. 1 = uniform.
@@ -170,7 +169,7 @@ mod tests {
     fn fixed_composition_has_the_largest_recurrence() {
         let fixed = labels(400, 20, |_| (0..400).collect());
         assert!((recurrence(&fixed).0 - 399.0 / 19.0).abs() < 1e-9);
-        // The order of the batches does not matter, only who is in them.
+        // The order of the batches does not matter, only their members.
         let reordered = labels(400, 20, |epoch| {
             let batches = permutation(1, "batches", epoch, 20);
             batches.into_iter().flat_map(|b| b * 20..(b + 1) * 20).collect()

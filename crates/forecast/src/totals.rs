@@ -2,53 +2,46 @@
 
 use batchlab_core::{BatchPlan, Level, Shape};
 
-/// Real and padded sizes, summed over steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Steps.
     pub n_step: u64,
     /// Real outputs: graphs, or output nodes.
     pub n_output: u64,
-    /// Real nodes.
     pub n_node: u64,
-    /// Real edges.
     pub n_edge: u64,
     /// Nodes with padding.
-    pub padded_n_node: u64,
+    pub n_node_padded: u64,
     /// Edges with padding.
-    pub padded_n_edge: u64,
+    pub n_edge_padded: u64,
 }
 
 impl Totals {
-    /// Adds one step.
     pub fn add(&mut self, real: Shape, padded: Shape) {
         self.n_step += 1;
         self.n_output += u64::from(real.n_output);
         self.n_node += u64::from(real.n_node);
         self.n_edge += u64::from(real.n_edge);
-        self.padded_n_node += u64::from(padded.n_node);
-        self.padded_n_edge += u64::from(padded.n_edge);
+        self.n_node_padded += u64::from(padded.n_node);
+        self.n_edge_padded += u64::from(padded.n_edge);
     }
 
     /// Real nodes as a share of nodes with padding.
     #[must_use]
     pub fn node_fill(&self) -> Option<f64> {
-        ratio(self.n_node, self.padded_n_node)
+        ratio(self.n_node, self.n_node_padded)
     }
 
     /// Real edges as a share of edges with padding.
     #[must_use]
     pub fn edge_fill(&self) -> Option<f64> {
-        ratio(self.n_edge, self.padded_n_edge)
+        ratio(self.n_edge, self.n_edge_padded)
     }
 
-    /// Padding edges, divided by real edges.
     #[must_use]
     pub fn padding_per_edge(&self) -> Option<f64> {
-        ratio(self.padded_n_edge - self.n_edge, self.n_edge)
+        ratio(self.n_edge_padded - self.n_edge, self.n_edge)
     }
 
-    /// A sum, divided by steps.
     #[must_use]
     pub fn per_step(&self, sum: u64) -> f64 {
         sum as f64 / self.n_step.max(1) as f64

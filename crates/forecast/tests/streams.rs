@@ -119,7 +119,7 @@ fn sums_and_shapes_as_counted_by_hand() {
     let forecast = check(&InOrder { n: 100, loses: false }, options(3));
     assert_eq!(forecast.totals.n_step, 3);
     assert_eq!(forecast.totals.n_node, 2 * 2550 + 7550);
-    assert_eq!(forecast.totals.padded_n_node, 2 * 2560 + 7552);
+    assert_eq!(forecast.totals.n_node_padded, 2 * 2560 + 7552);
     assert!((forecast.edge_fill.unwrap() - 126_500.0 / 126_592.0).abs() < 1e-12);
     assert!((forecast.padding_edges_per_real_edge.unwrap() - 92.0 / 126_500.0).abs() < 1e-12);
     assert!((forecast.outputs_per_step - 100.0).abs() < 1e-12);
@@ -136,7 +136,7 @@ fn what_is_too_long_to_count_is_extrapolated_and_says_so() {
     assert_eq!(forecast.shapes.method, Method::Extrapolated);
     // Every batch of the one epoch had its own shape, so the estimator expects more.
     assert!(forecast.shapes.n_shape > 20.0);
-    assert_eq!(forecast.shuffle.n_epoch, 8, "randomness is judged nevertheless");
+    assert_eq!(forecast.shuffle.n_epoch, 8, "randomness is measured nevertheless");
 }
 
 #[test]

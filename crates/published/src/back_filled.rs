@@ -1,13 +1,13 @@
-//! Rows that carry the times of another campaign.
+//! Rows with times that were copied from another campaign.
 //!
 //! Two runs on a real machine never take the same time to the last bit. Where all four times of a
 //! row are those of a row of another length of training, one of them is a copy. The copy is the
-//! longer run: it has no errors at its checkpoints, as a run has that did not get there. That sign
-//! is enough where the file with the origin is not at hand.
+//! longer run: it has no errors at its checkpoints, as if it had not reached them. That is enough
+//! evidence where the file with the origin is not given.
 
 use crate::row::{PublishedFile, PublishedRow};
 
-/// Why the times of a row of `files[file]` are not its own; none for a row that is what it says.
+/// For each row of `files[file]`, why its times are not its own; `None` if they are.
 pub(crate) fn find(files: &[PublishedFile], file: usize) -> Vec<Option<String>> {
     let n_step = files[file].n_step;
     let shorter: Vec<&PublishedFile> = files.iter().filter(|other| other.n_step < n_step).collect();
@@ -15,7 +15,7 @@ pub(crate) fn find(files: &[PublishedFile], file: usize) -> Vec<Option<String>> 
     let why = |row: &PublishedRow| match origin(row, &shorter) {
         Some(origin) => Some(format!("its four times are, to the last bit, those of {origin}")),
         None if lacks_errors(row, rows) => {
-            let why = "it is said to be complete, but has none of the errors that complete runs of \
+            let why = "it is marked as complete, but has none of the errors that complete runs of \
                        its model have";
             Some(why.to_owned())
         }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use batchlab_config::Subset;
 use csv::StringRecord;
 
 use crate::ImportError;
-use crate::row::Split;
 
-/// Where each value of a row stands.
+/// The column of each value.
 pub(crate) struct Header {
     names: Vec<String>,
     pub(crate) model: usize,
@@ -20,12 +20,11 @@ pub(crate) struct Header {
     pub(crate) completed: usize,
     pub(crate) path: usize,
     pub(crate) recompilations: usize,
-    /// Steps of a whole run.
     pub(crate) n_step: i64,
     /// Mean and median of the time of batching, then of the whole step.
     pub(crate) times: [usize; 4],
     /// Column, step and subset of every error.
-    pub(crate) errors: Vec<(usize, i64, Split)>,
+    pub(crate) errors: Vec<(usize, i64, Subset)>,
 }
 
 impl Header {
@@ -55,9 +54,9 @@ impl Header {
         let errors = names.iter().enumerate().filter_map(|(place, name)| {
             let (step, rest) = split_step(name)?;
             let split = match rest {
-                "train_rmse" => Split::Train,
-                "val_rmse" => Split::Validation,
-                "test_rmse" => Split::Test,
+                "train_rmse" => Subset::Train,
+                "val_rmse" => Subset::Validation,
+                "test_rmse" => Subset::Test,
                 _ => return None,
             };
             Some((place, step, split))
@@ -84,8 +83,8 @@ impl Header {
         &self.names[column]
     }
 
-    /// Whether the column holds a time or an error, which have a place of their own in our tables.
-    pub(crate) fn is_number_of_ours(&self, column: usize) -> bool {
+    /// Whether the column holds a time or an error, which have their own columns in the tables.
+    pub(crate) fn has_own_column(&self, column: usize) -> bool {
         self.times.contains(&column) || self.errors.iter().any(|(place, ..)| *place == column)
     }
 }

@@ -1,11 +1,11 @@
-//! Published results of others as rows of our tables.
+//! Imports published results of others into batchlab's tables.
 //!
 //! The authors of arXiv 2502.00944 publish their measurements as CSV files, one row per run, with
-//! means and medians of times and the errors at checkpoints. [`read`] takes such files apart,
-//! [`tables`] finds what is not what it says, and turns the rest into records. Nothing is dropped:
-//! what is doubtful keeps its value, under a name that says so.
+//! means and medians of times and the errors at checkpoints. [`read`] parses such files;
+//! [`tables`] converts them to records, and flags wrong values. Nothing is dropped: a doubtful value is
+//! kept under a name that says so.
 //!
-//! | in the CSV | in our tables |
+//! | in the CSV | in the tables |
 //! |---|---|
 //! | a row | a row of `runs`; the text of the row is in `config` under `imported` |
 //! | `experiment_completed` other than `True` | `status = 'failed'` and why, in `error` |
@@ -25,73 +25,38 @@ mod row;
 use std::path::PathBuf;
 
 pub use records::{Counts, Imported, tables};
-pub use row::{Cell, PublishedFile, PublishedRow, Split, Times, read};
+pub use row::{Cell, PublishedFile, PublishedRow, Times, read};
 
-/// Why published results were not imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The file cannot be opened or read.
     #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// The file is not CSV.
+    Io { path: PathBuf, source: std::io::Error },
     #[error("{path}: {source}")]
-    Csv {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says, with the line.
-        source: csv::Error,
-    },
-    /// A column is missing.
+    Csv { path: PathBuf, source: csv::Error },
     #[error(
         "{path}: there is no column `{column}`; give a file of results as the authors of arXiv \
          2502.00944 publish them"
     )]
-    MissingColumn {
-        /// The file.
-        path: PathBuf,
-        /// The column.
-        column: String,
-    },
-    /// Times of several lengths of training stand in one file.
+    MissingColumn { path: PathBuf, column: String },
     #[error("{path}: times after {first} and after {second} steps in one file; split it")]
-    TwoLengths {
-        /// The file.
-        path: PathBuf,
-        /// One length.
-        first: i64,
-        /// The other.
-        second: i64,
-    },
-    /// A value that cannot be what its column says.
+    TwoLengths { path: PathBuf, first: i64, second: i64 },
     #[error("{path}, line {line}, column `{column}`: \"{value}\" is not {expected}")]
     Value {
-        /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// From 1.
         line: u64,
-        /// The column.
         column: String,
-        /// The value.
         value: String,
-        /// What should stand there.
         expected: &'static str,
     },
-    /// Two rows are the same run.
     #[error("{path}, line {line}: the same run as line {first}; remove one of them")]
     Twice {
-        /// The file.
         path: PathBuf,
         /// The line of the second row, from 1.
         line: u64,
         /// The line of the first.
         first: u64,
     },
-    /// Arrow refuses the rows.
     #[error("cannot make columns of the rows: {0}")]
     Columns(#[from] arrow_schema::ArrowError),
 }

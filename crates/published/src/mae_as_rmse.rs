@@ -2,14 +2,16 @@
 //!
 //! The logs print `[RMSE MAE]` as one array. Where the MAE needs fewer digits, a blank stands
 //! before the bracket, and the authors' parser then takes the second number for the first. Such a
-//! number has fewer than eight decimals, and it is much less than what the same setting shows
-//! elsewhere: an MAE is less than its RMSE.
+//! number has fewer than eight decimals, and is much less than others of the same setting: an MAE is
+//! less than its RMSE.
 
-use crate::row::{Cell, PublishedRow, Split};
+use batchlab_config::Subset;
+
+use crate::row::{Cell, PublishedRow};
 
 /// Decimals of a number that is printed in full.
 const FULL: usize = 8;
-/// An RMSE with fewer decimals is believed from this share of the usual value on.
+/// A number with fewer decimals is taken for an RMSE if it is at least this share of the usual value.
 const SHARE: f64 = 0.8;
 
 /// For every row and each of its errors, whether it is an MAE.
@@ -45,7 +47,7 @@ fn usual(
     belongs: impl Fn(&PublishedRow) -> bool,
 ) -> Option<f64> {
     let at = |other: &&Cell| {
-        let place: (i64, Split) = (other.step, other.split);
+        let place: (i64, Subset) = (other.step, other.split);
         place == (cell.step, cell.split) && decimals(&other.text) == Some(FULL)
     };
     let rows = rows.iter().filter(|row| belongs(row));
@@ -64,7 +66,7 @@ fn beside(row: &PublishedRow, cell: &Cell) -> Option<f64> {
     batchlab_stats::mean(&values)
 }
 
-/// Digits behind the point; none for numbers with an exponent, whose digits say nothing.
+/// Number of decimals; `None` for numbers with an exponent.
 fn decimals(text: &str) -> Option<usize> {
     let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
     plain.then(|| text.split_once('.').map_or(0, |(_, digits)| digits.len()))

@@ -1,5 +1,4 @@
-//! The CSV files of arXiv 2502.00944 in our tables, to be read by `batchlab report` like results of
-//! our own.
+//! Imports the CSV files of arXiv 2502.00944, for `batchlab report`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line does")]
 
@@ -34,12 +33,12 @@ struct Arguments {
     json: bool,
 }
 
-/// An argument that cannot be followed.
+/// Wrong arguments.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
 
-/// Exit codes are those of `batchlab`: 2 for arguments, 3 for data, 1 for everything else.
+/// Exit codes as of `batchlab`: 2 for arguments, 3 for data, 1 for everything else.
 fn main() -> ExitCode {
     let Err(error) = run(&Arguments::parse()) else { return ExitCode::SUCCESS };
     eprintln!("error: {error:#}");
@@ -83,7 +82,6 @@ fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The files that are named, and those in the folders that are named.
 fn csv_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {

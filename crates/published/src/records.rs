@@ -1,4 +1,4 @@
-//! From published rows to records.
+//! Converts published rows to records.
 
 use arrow_array::RecordBatch;
 use batchlab_core::record::{
@@ -9,10 +9,8 @@ use serde_json::json;
 use crate::row::{PublishedFile, PublishedRow};
 use crate::{ImportError, back_filled, mae_as_rmse};
 
-/// What a published file holds and what is wrong with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counts {
-    /// Rows.
     pub n_row: usize,
     /// Rows that can be used: complete, with times of their own.
     pub n_completed: usize,
@@ -26,19 +24,17 @@ pub struct Counts {
     pub n_mae_as_rmse: usize,
 }
 
-/// A published file in our tables.
 #[derive(Debug)]
 pub struct Imported {
-    /// Stem for the names of its files; it tells the file by its content.
+    /// Stem of the names of its files, from a hash of the content.
     pub stem: String,
-    /// What was found.
     pub counts: Counts,
     /// One batch of rows for each table.
     pub tables: Vec<(Table, RecordBatch)>,
 }
 
-/// Turns files into tables. Rows that were copied from one file into another are found among the
-/// files that are given together.
+/// Converts files to tables. Rows that were copied from one file into another are found only if both are
+/// given.
 ///
 /// # Errors
 /// Never for files that [`read`](crate::read) accepts; the error is Arrow's.
@@ -73,9 +69,11 @@ fn imported(files: &[PublishedFile], place: usize) -> Result<Imported, ImportErr
 
 fn incomplete(row: &PublishedRow) -> Option<String> {
     match (row.is_complete, row.was_run) {
-        (_, false) => Some("not run: the source names no job".to_owned()),
+        (_, false) => Some("not run: the source has no job".to_owned()),
         (Some(true), true) if row.times.is_some() => None,
-        (Some(true), true) => Some("no times: the source calls the job complete".to_owned()),
+        (Some(true), true) => {
+            Some("no times, although the source marks the job as complete".to_owned())
+        }
         _ => Some("the log of the job does not say that the last step was reached".to_owned()),
     }
 }

@@ -1,58 +1,30 @@
-//! A published file, read and checked, as it stands.
+//! Parses and checks a published file.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use batchlab_config::Subset;
 use csv::StringRecord;
 use sha2::{Digest, Sha256};
 
 use crate::ImportError;
 use crate::header::Header;
 
-/// A subset of the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Split {
-    /// Training.
-    Train,
-    /// Validation.
-    Validation,
-    /// Test.
-    Test,
-}
-
-impl Split {
-    /// As in `evals.split`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
-
 /// An error at a checkpoint, as published.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
-    /// Column of the file.
     pub column: String,
-    /// Steps done.
     pub step: i64,
-    /// Subset.
-    pub split: Split,
-    /// The number.
+    pub split: Subset,
     pub value: f64,
-    /// The number's text; its length tells what was printed.
+    /// The number as it was printed.
     pub text: String,
 }
 
 /// Times of a step over a run, in seconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Times {
-    /// Mean time of batching.
     pub batching_mean: f64,
-    /// Median time of batching.
     pub batching_median: f64,
     /// Mean time of the whole step, batching included.
     pub combined_mean: f64,
@@ -68,24 +40,20 @@ impl Times {
     }
 }
 
-/// One published run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublishedRow {
     /// Line of the file, from 1.
     pub line: u64,
-    /// Model, in small letters.
+    /// In lower case.
     pub model: String,
-    /// Data set.
     pub dataset: String,
-    /// Strategy, as our results name it.
+    /// The label of the strategy in batchlab.
     pub batcher: &'static str,
-    /// B.
     pub batch_size: i64,
     /// `gpu_a100` or `cpu`.
     pub device: String,
-    /// Number of the repetition.
     pub repeat: i64,
-    /// Whether the job's log says that the last step was reached; none where there is no job.
+    /// Whether the job's log says that the last step was reached; `None` without a job.
     pub is_complete: Option<bool>,
     /// Whether there was a job.
     pub was_run: bool,
@@ -93,7 +61,6 @@ pub struct PublishedRow {
     pub n_shape: Option<i64>,
     /// Times, where all four are given.
     pub times: Option<Times>,
-    /// Errors that are given.
     pub errors: Vec<Cell>,
     /// All other columns, by name.
     pub texts: Vec<(String, String)>,
@@ -107,16 +74,12 @@ impl PublishedRow {
     }
 }
 
-/// One published file.
 #[derive(Debug, Clone)]
 pub struct PublishedFile {
-    /// Where it lies.
     pub path: PathBuf,
     /// SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
-    /// Steps of a whole run.
     pub n_step: i64,
-    /// Its rows.
     pub rows: Vec<PublishedRow>,
 }
 
@@ -184,7 +147,7 @@ impl Reader<'_> {
                 None
             }
         };
-        let others = (0..self.record.len()).filter(|&column| !header.is_number_of_ours(column));
+        let others = (0..self.record.len()).filter(|&column| !header.has_own_column(column));
         Ok(PublishedRow {
             line: self.line,
             model: self.word(header.model)?.to_lowercase(),
@@ -258,7 +221,7 @@ impl Reader<'_> {
         number.ok_or_else(|| self.value(column, expected))
     }
 
-    /// A number of 0 or more; none where there is none.
+    /// A number of 0 or more; `None` for an empty field.
     fn number(&self, column: usize) -> Result<Option<f64>, ImportError> {
         if self.is_empty(column) {
             return Ok(None);

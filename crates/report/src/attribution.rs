@@ -1,4 +1,4 @@
-//! Why one strategy is faster than another: the difference in time per real graph, cause by cause.
+//! Splits the difference in time per real graph between two strategies into its causes.
 //!
 //! With t the time per real graph and w its part on the device, for a strategy s and the reference r
 //!
@@ -24,7 +24,6 @@ use crate::read::Run;
 use crate::setting::{Group, Setting};
 use crate::verdict::shared_cells;
 
-/// What makes a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
@@ -36,19 +35,17 @@ pub enum Cause {
     Waiting,
     /// First uses of shapes.
     NewShapes,
-    /// Work on padding.
     PaddedWork,
     /// Work on real graphs, which costs less per graph if a step holds more of them.
     GraphsPerStep,
-    /// Both of these between two groupings that are padded by the same rule: what the grouping
-    /// saves, in graphs per step and because it fills the padding better.
+    /// Padded work and graphs per step together, between two groupings with the same padding rule.
     Grouping,
-    /// Both of them between groupings that are padded by different rules.
+    /// The same between groupings with different padding rules.
     Work,
 }
 
 impl Cause {
-    /// All of them, in the order in which they are shown.
+    /// In the order in which they are shown.
     pub const ALL: [Self; 8] = [
         Self::Planning,
         Self::Collation,
@@ -60,7 +57,6 @@ impl Cause {
         Self::Work,
     ];
 
-    /// For people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -76,38 +72,31 @@ impl Cause {
     }
 }
 
-/// What one cause contributes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Term {
-    /// The cause.
     pub cause: Cause,
-    /// Nanoseconds per real graph that are saved; below 0, what it costs more.
+    /// Nanoseconds saved per real graph; negative for additional costs.
     pub ns: f64,
     /// The same as a factor of the speed-up.
     pub factor: f64,
 }
 
-/// One strategy beside the reference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
-    /// The strategy.
     pub batcher: String,
     /// Its parts, means over its runs.
     pub parts: Parts,
     /// How many times as fast as the reference it is, in time per real graph.
     pub speed_up: f64,
-    /// What that is due to. The `ns` add up to the difference, the factors multiply to the speed-up.
+    /// The `ns` add up to the difference, the factors multiply to the speed-up.
     pub terms: Vec<Term>,
-    /// What would have to be measured to tell more.
+    /// Measurements that a finer split would need.
     pub missing: Option<String>,
 }
 
-/// All strategies of a setting at one batch size beside one of them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Attribution {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
     /// The strategy that the others are compared with.
     pub reference: String,
@@ -115,8 +104,8 @@ pub struct Attribution {
     pub shares: Vec<Share>,
 }
 
-/// Splits the speed-ups over `reference`, or where none is asked for over the slowest strategy.
-/// Batch sizes at which the reference was not measured, or nothing else, have none.
+/// Splits the speed-ups over `reference`, by default the slowest strategy. Batch sizes without it, or
+/// with nothing else, are omitted.
 #[must_use]
 pub fn attributions(settings: &[Setting], reference: Option<&str>) -> Vec<Attribution> {
     let of_setting = |(index, setting): (usize, &Setting)| {
@@ -126,7 +115,6 @@ pub fn attributions(settings: &[Setting], reference: Option<&str>) -> Vec<Attrib
     settings.iter().enumerate().flat_map(of_setting).collect()
 }
 
-/// A strategy with the means of its runs.
 struct Measured<'a> {
     batcher: &'a str,
     grouping: Options,
@@ -199,17 +187,17 @@ fn means(runs: &[&Run]) -> Option<Parts> {
             optimiser: of_device(|d| d.optimiser)?,
         })
     };
-    let is_told = parts.iter().all(|parts| parts.new_shapes.is_some());
+    let is_known = parts.iter().all(|parts| parts.new_shapes.is_some());
     let new_shapes = of(|parts| parts.new_shapes.unwrap_or(0.0))?;
-    // Of runs that tell it and runs that do not, the mean is in the work, where the others have it.
-    let untold = if is_told { 0.0 } else { new_shapes };
+    // If it is unknown for some runs, it is counted as work, as in those runs.
+    let unknown = if is_known { 0.0 } else { new_shapes };
     Some(Parts {
         total: of(|parts| parts.total)?,
         planning: of(|parts| parts.planning)?,
         collation: of(|parts| parts.collation)?,
         waiting: of(|parts| parts.waiting)?,
-        work: of(|parts| parts.work)? + untold,
-        new_shapes: is_told.then_some(new_shapes),
+        work: of(|parts| parts.work)? + unknown,
+        new_shapes: is_known.then_some(new_shapes),
         device: device(),
         outputs_per_step: of(|parts| parts.outputs_per_step)?,
     })
@@ -243,7 +231,7 @@ fn share(one: &Measured<'_>, reference: &Measured<'_>, all: &[Measured<'_>]) -> 
             let names: Vec<&str> = absent.map(|(_, measured)| measured.batcher).collect();
             missing.push(format!(
                 "{} with padding = \"none\" was not measured, so padding and graphs per step are \
-                 not told apart",
+                 not separated",
                 names.join(" and ")
             ));
         }
@@ -251,7 +239,7 @@ fn share(one: &Measured<'_>, reference: &Measured<'_>, all: &[Measured<'_>]) -> 
     for measured in [reference, one] {
         if measured.parts.new_shapes.is_none() {
             missing.push(format!(
-                "most steps of {} had a new shape: what that costs is in its work",
+                "most steps of {} had a new shape: their cost is included in the work",
                 measured.batcher
             ));
         }

@@ -1,10 +1,10 @@
-//! Two runs, or two folders of results, side by side: what differs in their configurations and
-//! conditions, and what came of it.
+//! Two runs, or two folders of results, side by side: differences in configuration, conditions and
+//! results.
 //!
 //! - [`Side`] is what is compared: the summaries of runs.
-//! - [`compare`] puts runs of equal model, data, strategy and batch size against each other. Two runs
-//!   alone are compared whatever they are.
-//! - An interval is given where there is something to replicate over: at least five blocks that two
+//! - [`compare`] compares runs of equal model, data, strategy and batch size. Two single runs are always
+//!   compared.
+//! - An interval needs replicates: at least five blocks that two
 //!   runs of one cell share, or runs of at least five seeds on either side, as in a report. **Steps
 //!   are never replicates**, and neither are times of a run that was resumed or shared its device.
 
@@ -24,94 +24,62 @@ pub use differ::Difference;
 pub use side::Side;
 pub use text::text;
 
-/// Confidence of all intervals.
 const CONFIDENCE: f64 = 0.95;
-/// Seed of the bootstrap: equal results give equal words.
+/// Seed of the bootstrap: equal results give equal text.
 const SEED: u64 = 1;
 /// Blocks, or seeds on either side, that an interval needs.
 const FEWEST: usize = 5;
 
-/// Why nothing can be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// Results that cannot be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
-    /// The run is not among the published ones.
     #[error(
-        "run {run_id} has no published results in {dir}; a run that is at work, or that crashed, has \
-         none yet: `batchlab doctor {dir}` publishes what a crashed one has left"
+        "run {run_id} has no published results in {dir}; a run that is running, or that crashed, has \
+         none yet: `batchlab doctor {dir}` publishes those of a crashed one"
     )]
-    Unpublished {
-        /// The run.
-        run_id: String,
-        /// Folder of the study.
-        dir: String,
-    },
-    /// Two folders without anything in common.
+    Unpublished { run_id: String, dir: String },
     #[error(
         "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
-         {a} has {in_a}\n  {b} has {in_b}\nname two runs to compare them whatever they are"
+         {a} has {in_a}\n  {b} has {in_b}\ngive two runs to compare them anyway"
     )]
-    NothingInCommon {
-        /// The first folder.
-        a: String,
-        /// The second.
-        b: String,
-        /// What the first holds.
-        in_a: String,
-        /// What the second holds.
-        in_b: String,
-    },
+    NothingInCommon { a: String, b: String, in_a: String, in_b: String },
 }
 
-/// Everything that was compared.
 #[derive(Debug, Clone, Serialize)]
 pub struct Comparison {
-    /// The first side, as it was named.
     pub a: String,
-    /// The second.
     pub b: String,
     /// Each model, data set, strategy and batch size that both sides have.
     pub pairs: Vec<Pair>,
-    /// What only the first side has.
     pub only_a: Vec<String>,
-    /// What only the second side has.
     pub only_b: Vec<String>,
 }
 
-/// Runs against runs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair {
-    /// What is compared.
     pub title: String,
-    /// Runs of the first side.
     pub runs_a: Vec<String>,
-    /// Runs of the second side.
     pub runs_b: Vec<String>,
-    /// Keys of the configuration that differ.
     pub configuration: Vec<Difference>,
     /// Machine, program and data, where they differ.
     pub conditions: Vec<Difference>,
-    /// Numbers of both.
     pub measures: Vec<Measure>,
-    /// Keys in which runs of one side differ from each other, other than seeds; they are no repeats then.
+    /// Keys other than seeds in which runs of one side differ, so that they are not repeats.
     pub mixed: Vec<String>,
     /// Why the times have no interval although there are enough blocks or runs.
     pub untimed: Vec<String>,
-    /// What the intervals are over.
     pub replicates: Replicates,
 }
 
-/// What stands behind intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replicates {
-    /// So many blocks that two runs were trained in, in turns.
+    /// Number of blocks in which two runs were trained in turns.
     Blocks(usize),
-    /// Runs of so many different seeds on either side.
+    /// Number of different seeds on either side.
     Runs(usize, usize),
-    /// Too few of anything: runs of so many different seeds on either side.
+    /// Too few replicates: number of different seeds on either side.
     TooFew(usize, usize),
 }
 
@@ -121,9 +89,7 @@ pub enum Replicates {
 pub struct Measure {
     /// With its unit.
     pub name: String,
-    /// Of the first side.
     pub a: Option<f64>,
-    /// Of the second.
     pub b: Option<f64>,
     /// Second over first.
     pub ratio: Option<f64>,
@@ -133,7 +99,7 @@ pub struct Measure {
 
 type Key = (String, String, String, Option<i64>);
 
-/// Puts two sides against each other.
+/// Compares two sides.
 ///
 /// # Errors
 /// Two folders that have nothing in common.
@@ -147,7 +113,7 @@ pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
         only_b,
     };
     if let ([_], [_]) = (&groups_a[..], &groups_b[..]) {
-        // One kind of run on either side: the difference between them is what is asked for.
+        // One kind of run on either side: these are compared even if they are different kinds.
         let title = |groups: &[(Key, Vec<&RunSummary>)]| title(&groups[0].0);
         let (title_a, title_b) = (title(&groups_a), title(&groups_b));
         let title =
@@ -208,7 +174,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
     } else {
         Replicates::TooFew(n_a, n_b)
     };
-    // Repeats differ in their seeds by intention.
+    // Seeds of repeats differ intentionally.
     let is_repeat = a.len() > 1 || b.len() > 1;
     let mut configuration = differ::of_configurations(&a[0].config, &b[0].config);
     configuration.retain(|d| !(is_repeat && d.key.starts_with("training.seeds.")));
@@ -231,7 +197,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
     errors.dedup();
     for name in errors {
         let of_run = |run: &RunSummary| side::errors(run).get(&name).copied();
-        // Blocks say nothing of errors: two runs end with one error each.
+        // Errors have no blocks: two runs end with one error each.
         let is_over_runs = matches!(replicates, Replicates::Runs(..));
         let interval = if is_over_runs { over_runs(a, b, of_run) } else { None };
         measures.extend(measure(name.clone(), a, b, of_run, interval));
@@ -251,7 +217,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
     }
 }
 
-/// Runs whose times say little about others, with the reason.
+/// Runs whose times cannot be compared, with the reason.
 fn untimed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
     let runs = a.iter().chain(b);
     let mut found: Vec<String> = runs
@@ -260,7 +226,7 @@ fn untimed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
                 Untimed::Resumed => {
                     "was interrupted and resumed, so that its times come from several processes"
                 }
-                Untimed::SharedDevice => "did not have the device for itself",
+                Untimed::SharedDevice => "did not have the device to itself",
             };
             Some(format!("{} {why}", run.run.run_id))
         })
@@ -270,8 +236,8 @@ fn untimed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
     found
 }
 
-/// Keys in which runs of one side differ from each other, apart from those that make no difference to
-/// training, or are meant to differ.
+/// Keys in which runs of one side differ, apart from those that do not affect training or are meant to
+/// differ.
 fn mixed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
     const HARMLESS: [&str; 5] =
         ["training.seeds.", "training.checkpoint", "sink", "study", "n_attempt"];
@@ -323,8 +289,8 @@ fn shared_blocks<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<[&'a Blo
     a.steps.blocks.iter().filter_map(|block| Some([block, of_b(block.number)?])).collect()
 }
 
-/// A time of two runs that were trained in turns, as a report has it: block by block, so that what
-/// disturbs the machine for longer than a block cancels.
+/// A time of two runs that were trained in turns, block by block as in a report, so that disturbances
+/// longer than a block cancel.
 fn over_blocks(name: &str, blocks: &[[&Block; 2]], of_block: OfBlock) -> Measure {
     let cell: Vec<(f64, f64)> = blocks.iter().map(|[a, b]| (of_block(b), of_block(a))).collect();
     let centre = |of: fn(&(f64, f64)) -> f64| {
@@ -356,7 +322,7 @@ fn measure(
     Some(Measure { name, a, b, ratio, interval })
 }
 
-/// Runs belong together in pairs where both sides have the same seeds.
+/// Runs are paired if both sides have the same seeds.
 fn over_runs(
     a: &[&RunSummary],
     b: &[&RunSummary],
@@ -373,8 +339,8 @@ fn over_runs(
 
 type Seeds = [Option<i64>; 3];
 
-/// One number for all runs of equal seeds, their median: the same training again says nothing new of
-/// errors, and too little of times.
+/// One number for all runs of equal seeds, their median: repeating the same training is not a
+/// replicate.
 fn by_seed(runs: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) -> Vec<(Seeds, f64)> {
     let mut of_seeds: BTreeMap<Seeds, Vec<f64>> = BTreeMap::new();
     for run in runs {

@@ -1,5 +1,4 @@
-//! Figures as SVG. A panel is narrow enough for a telephone; pages and pictures put panels side by
-//! side.
+//! Figures as SVG. A panel fits on a phone; pages and pictures show panels side by side.
 
 mod chart;
 mod curves;
@@ -18,7 +17,6 @@ pub(crate) const WIDTH: f64 = 340.0;
 /// Pixels of most text, on a page and in a picture.
 pub(crate) const TEXT: f64 = 11.0;
 
-/// One panel: its body and its height.
 fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
     let strategies = &figure.strategies;
     let color =
@@ -33,7 +31,7 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
     }
 }
 
-/// A panel for a page, which gives the classes their values.
+/// A panel for a page, whose style sheet defines the classes.
 pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
     let (svg, height) = panel(one, figure);
     let label = escaped(&format!("{}: {}", one.setting, one.title));
@@ -43,7 +41,6 @@ pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
     )
 }
 
-/// The strategies that a figure shows, as markers with names.
 fn shown(figure: &Figure) -> Vec<(usize, &str)> {
     let mentions =
         |name: &str| {
@@ -62,7 +59,7 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
     names.filter(|(_, name)| mentions(name)).collect()
 }
 
-/// Strategies have markers of their own, parts of bars have none.
+/// Strategies have different markers, parts of bars have swatches.
 fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
     if figure.panels.iter().any(|panel| matches!(panel.plot, Plot::Stacks(_))) {
         svg.swatch(x, y, i);
@@ -71,7 +68,6 @@ fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
     }
 }
 
-/// The legend of a figure for a page.
 pub(crate) fn legend(figure: &Figure) -> String {
     let mut html = String::new();
     for (i, name) in shown(figure) {
@@ -87,7 +83,7 @@ pub(crate) fn legend(figure: &Figure) -> String {
     html
 }
 
-/// A figure as an SVG that stands alone, on light ground. None for a figure without panels.
+/// A figure as a self-contained SVG with light colours; `None` for a figure without panels.
 #[must_use]
 pub fn picture(figure: &Figure) -> Option<String> {
     const GAP: f64 = 20.0;
@@ -133,7 +129,7 @@ pub fn picture(figure: &Figure) -> Option<String> {
     Some(page.into_picture(width, y + GAP, TEXT))
 }
 
-/// Panels side by side: as many as a setting has, but at most four. None without panels.
+/// Panels side by side: as many as a setting has, but at most four. `None` without panels.
 fn columns(figure: &Figure) -> Option<usize> {
     let most = figure.by_setting().map(<[Panel]>::len).max()?;
     Some(match most {

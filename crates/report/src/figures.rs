@@ -14,42 +14,50 @@ mod times;
 mod waiting;
 mod what_if;
 
+use std::collections::BTreeMap;
+
 use batchlab_stats::{mean, median};
 use serde::Serialize;
 
 use crate::Questions;
 use crate::attribution::Attribution;
 use crate::read::Run;
-use crate::setting::{Setting, batchers, size_name};
+use crate::setting::{Group, Setting, batchers, size_name};
 use crate::what_if::WhatIf;
 
 pub use tests_of_errors::{ErrorComparison, compare_errors};
 
-/// One figure: panels that are read together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figure {
-    /// A word for file names and links.
+    /// Used in file names and links.
     pub id: &'static str,
-    /// What it shows.
     pub title: &'static str,
     /// How to read it.
     pub note: String,
-    /// The query that gives its numbers.
     pub query: String,
-    /// What has a colour, by its place: all strategies of the report, or the parts of stacked bars.
+    /// What has a colour, in this order: all strategies of the report, or the parts of stacked bars.
     pub strategies: Vec<String>,
-    /// Its panels. Without panels the note says why.
     pub panels: Vec<Panel>,
 }
 
 impl Figure {
-    /// The panels, setting by setting.
+    /// A figure in which the strategies of the report have colours.
+    fn new(
+        id: &'static str,
+        title: &'static str,
+        note: impl Into<String>,
+        query: String,
+        panels: impl IntoIterator<Item = Panel>,
+    ) -> Self {
+        let (note, panels) = (note.into(), panels.into_iter().collect());
+        Self { id, title, note, query, strategies: Vec::new(), panels }
+    }
+
     pub(crate) fn by_setting(&self) -> impl Iterator<Item = &[Panel]> {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
 
-    /// Whether each setting has one panel, and a name that fits over it; then panels are named after
-    /// settings.
+    /// Whether each setting has one panel and a name that fits over it. Then panels are titled by settings.
     pub(crate) fn is_flat(&self) -> bool {
         const FITS: usize = 44;
         let fits = |panel: &Panel| panel.setting.chars().count() <= FITS;
@@ -57,79 +65,56 @@ impl Figure {
     }
 }
 
-/// One panel.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Panel {
-    /// Title of the setting.
     pub setting: String,
-    /// What this panel shows.
     pub title: String,
-    /// Its numbers.
     pub plot: Plot,
 }
 
-/// The numbers of a panel, by the way they are drawn.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Plot {
-    /// A line per strategy over batch sizes.
     Lines(Chart),
-    /// A bar per strategy and batch size.
     Bars(Chart),
-    /// A line per strategy over steps.
     Curves(Curves),
     /// A coloured table: pairs of strategies by batch size.
     Heat(Heat),
-    /// A bar of several parts per strategy.
     Stacks(Stacks),
 }
 
 /// Bars of several parts, one below the other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stacks {
-    /// Unit of the values.
     pub unit: String,
-    /// What the parts are.
     pub parts: Vec<String>,
-    /// The bars.
     pub bars: Vec<Stack>,
 }
 
-/// One bar.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stack {
-    /// Strategy.
     pub batcher: String,
-    /// What stands beside it.
     pub label: String,
-    /// Its parts, those below 0 to the other side.
+    /// Negative parts are drawn to the left of 0.
     pub parts: Vec<f64>,
 }
 
-/// Values over batch sizes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Chart {
-    /// Unit of the values.
     pub unit: String,
-    /// Batch sizes in words.
     pub x: Vec<String>,
-    /// A row per strategy.
     pub series: Vec<Series>,
 }
 
-/// The values of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Series {
-    /// Strategy.
     pub batcher: String,
     /// One value for each batch size, where there is one.
     pub points: Vec<Option<Point>>,
 }
 
-/// A value and how far the runs lie from it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
-    /// The value.
     pub value: f64,
     /// Least value of a run.
     pub low: f64,
@@ -140,56 +125,43 @@ pub struct Point {
 /// Values over steps or blocks, on a logarithmic axis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curves {
-    /// Unit of the values.
     pub unit: String,
-    /// What is counted from left to right.
     pub x: &'static str,
-    /// A curve per strategy.
     pub curves: Vec<Curve>,
 }
 
-/// The curve of one strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
-    /// Strategy.
     pub batcher: String,
-    /// Steps and values.
     pub points: Vec<(f64, Point)>,
 }
 
-/// A coloured table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Heat {
-    /// What stands in the cells.
     pub scale: Scale,
-    /// Names of the columns.
     pub columns: Vec<String>,
-    /// Names of the rows.
     pub rows: Vec<String>,
     /// Row by row.
     pub cells: Vec<Vec<Option<Cell>>>,
 }
 
-/// What the colour of a cell means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
     /// A statistic: one colour below 0, another above.
     Signed,
-    /// A probability: the stronger, the smaller it is.
+    /// A probability: the smaller, the stronger.
     Probability,
 }
 
-/// One cell.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cell {
-    /// Its number.
     pub value: f64,
     /// Whether the difference remains after correction for the number of tests.
     pub is_marked: bool,
 }
 
-/// Computes all figures. That of the what-if is there if one was asked for.
+/// All figures; that of the what-if only if one was asked for.
 pub(crate) fn all(
     settings: &[Setting],
     attributions: &[Attribution],
@@ -221,14 +193,13 @@ pub(crate) fn all(
     figures
 }
 
-/// How the runs of a group become one value.
 #[derive(Clone, Copy)]
 enum Centre {
     Mean,
     Median,
 }
 
-/// One number of every run, by strategy and batch size; none where no run has it.
+/// One number of every run, by strategy and batch size; `None` if no run has it.
 fn chart(
     setting: &Setting,
     unit: &str,
@@ -248,6 +219,57 @@ fn chart(
         .collect();
     let x = sizes.into_iter().map(size_name).collect();
     (!series.is_empty()).then(|| Chart { unit: unit.to_owned(), x, series })
+}
+
+/// A title, and how runs become the values of a chart.
+type Part = (&'static str, Centre, fn(&Run) -> Option<f64>);
+
+fn chart_panels(
+    settings: &[Setting],
+    unit: &str,
+    parts: &[Part],
+    plot: fn(Chart) -> Plot,
+) -> Vec<Panel> {
+    let panel = |setting: &Setting, (title, centre, of): &Part| {
+        let plot = plot(chart(setting, unit, *centre, of)?);
+        Some(Panel { setting: setting.title.clone(), title: (*title).to_owned(), plot })
+    };
+    let of_setting = |setting| parts.iter().filter_map(move |part| panel(setting, part));
+    settings.iter().flat_map(of_setting).collect()
+}
+
+fn curve_panels(
+    settings: &[Setting],
+    unit: &str,
+    x: &'static str,
+    curve: fn(&Group) -> Option<Curve>,
+) -> Vec<Panel> {
+    let mut panels = Vec::new();
+    for setting in settings {
+        for size in setting.batch_sizes() {
+            let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
+            if !curves.is_empty() {
+                panels.push(Panel {
+                    setting: setting.title.clone(),
+                    title: format!("B = {}", size_name(size)),
+                    plot: Plot::Curves(Curves { unit: unit.to_owned(), x, curves }),
+                });
+            }
+        }
+    }
+    panels
+}
+
+/// Medians of the values at each place; `None` with fewer than two places.
+fn curve(group: &Group, values: impl Iterator<Item = (i64, f64)>) -> Option<Curve> {
+    let mut samples: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+    for (place, value) in values {
+        samples.entry(place).or_default().push(value);
+    }
+    let point =
+        |(place, sample): (&i64, &Vec<f64>)| Some((*place as f64, point(sample, Centre::Median)?));
+    let points: Vec<_> = samples.iter().filter_map(point).collect();
+    (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })
 }
 
 fn point(sample: &[f64], centre: Centre) -> Option<Point> {

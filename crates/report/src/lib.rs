@@ -1,4 +1,4 @@
-//! From results to tables, figures and one page.
+//! Verdicts, figures and one page from results.
 //!
 //! ```text
 //! tables/** -> RunSummary -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
@@ -11,7 +11,7 @@
 //! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
 //!   drawn as SVG, and written as JSON.
 //!
-//! Published results of others come into the same tables by `batchlab-published`.
+//! `batchlab-published` imports published results of others into the same tables.
 
 mod attribution;
 pub mod compare;
@@ -45,20 +45,14 @@ pub use what_if::{Candidate, WhatIf, what_ifs};
 
 use serde::Serialize;
 
-/// Everything that a report says.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What was compared, and under which conditions.
     pub settings: Vec<Setting>,
-    /// Which strategy for which setting and batch size.
     pub verdicts: Vec<Verdict>,
-    /// The query that gives the factors of strategies that were trained in turns.
     pub verdict_query: String,
-    /// Why strategies are faster or slower than others.
     pub attributions: Vec<Attribution>,
-    /// What an engine would say that compiles for every shape; nothing of it was measured.
+    /// Estimates for an engine that compiles for every shape; these are not measured.
     pub what_ifs: Vec<WhatIf>,
-    /// Figures with their numbers.
     pub figures: Vec<Figure>,
     /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
@@ -67,29 +61,25 @@ pub struct Report {
 /// Runs that are in no figure, or whose times are in none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// Why.
     pub why: String,
-    /// How many.
     pub n_run: usize,
 }
 
-/// What is asked beyond what is always answered.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Questions {
-    /// The strategy that speed-ups are split against; the slowest, where none is given.
+    /// The reference of the attribution of speed-ups; `None`: the slowest strategy.
     pub reference: Option<String>,
-    /// Seconds that an engine takes which compiles for every padded shape.
+    /// Assumed seconds of compilation per padded shape.
     pub compile_cost: Option<f64>,
 }
 
 impl Report {
-    /// Computes everything that is always answered.
+    /// A report with the default questions.
     #[must_use]
     pub fn of(results: &Results) -> Self {
         Self::answering(results, &Questions::default())
     }
 
-    /// Computes everything.
     #[must_use]
     pub fn answering(results: &Results, questions: &Questions) -> Self {
         let settings = settings(results);
@@ -114,7 +104,7 @@ fn left_out(results: &Results) -> Vec<LeftOut> {
     let incomplete = |run: &&Run| !run.is_usable() || run.untimed.is_some();
     for run in results.runs.iter().filter(incomplete) {
         let why = match (&run.error, run.untimed) {
-            // What follows differs from run to run.
+            // The text after the colon differs from run to run.
             (Some(error), _) => error.split(':').next().unwrap_or_default().to_owned(),
             (None, Some(why)) if run.is_usable() => format!("{why}; only its errors are shown"),
             (None, Some(why)) if run.status == "completed" => why.to_owned(),

@@ -1,6 +1,6 @@
-//! Numbers as people read them.
+//! Numbers as text.
 
-/// Three significant digits, without zeros that say nothing: `0.0526`, `1.94`, `12.4`, `1,234`.
+/// Three significant digits, without trailing zeros: `0.0526`, `1.94`, `12.4`, `1,234`.
 pub(crate) fn short(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
@@ -20,14 +20,13 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// A number with so many significant digits, without an exponent.
+/// A number with `n_digit` significant digits, without an exponent.
 pub(crate) fn significant(value: f64, n_digit: i32) -> String {
     let before = if value == 0.0 { 1 } else { value.abs().log10().floor() as i32 + 1 };
     let decimals = usize::try_from(n_digit - before).unwrap_or(0);
     format!("{value:.decimals$}")
 }
 
-/// A factor with two decimals.
 pub(crate) fn factor(value: f64) -> String {
     format!("{value:.2}×")
 }
@@ -41,7 +40,6 @@ pub(crate) fn steps(n: i64) -> String {
     }
 }
 
-/// Commas between thousands.
 fn grouped(n: i64) -> String {
     let digits = n.abs().to_string();
     let mut text = if n < 0 { String::from("-") } else { String::new() };

@@ -1,10 +1,9 @@
-//! What a run's configuration says beyond the names of its components.
+//! The options in the configuration of a run, beyond the names of its components.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Values by dotted key, such as `model.latent_size`.
 pub type Options = BTreeMap<String, String>;
 
 /// Keys of `training` that differ between runs which may be compared, or that have columns of their
@@ -49,7 +48,7 @@ fn flatten(key: &str, value: &Value, into: &mut Options) {
     }
 }
 
-/// What distinguishes these options from the others, in words: at most three values.
+/// The options that differ from the others, as text: at most three.
 pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
     let differs = |key: &&String| others.iter().any(|other| other.get(*key) != own.get(*key));
     let mut keys: Vec<&String> =

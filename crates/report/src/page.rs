@@ -1,4 +1,4 @@
-//! The page: one file, no network, no script.
+//! The page: one file without network access and scripts.
 
 mod tables;
 
@@ -14,7 +14,7 @@ use crate::{Report, Results};
 
 const LAYOUT: &str = include_str!("page/layout.css");
 
-/// The whole report as a page that stands alone.
+/// The whole report as a self-contained page.
 #[must_use]
 pub fn html(report: &Report, results: &Results, command: &str) -> String {
     let mut body = String::new();
@@ -79,7 +79,7 @@ fn verdict_section(html: &mut String, report: &Report) {
          block: factors are geometric means of the ratios of blocks. Other factors are ratios of \
          medians over runs. Intervals are 95&nbsp;% bootstrap intervals; the unit of replication is \
          the block, the cell or the run, as stated, never the step. With fewer than five cells they \
-         say nothing about other seeds. A strategy whose interval \
+         do not cover other seeds. A strategy whose interval \
          contains 1 is not distinguishable from the fastest. Intervals are not corrected for their \
          number: of a hundred, about five miss the true factor. Published repetitions share one seed \
          and vary with the machine only.</p>",
@@ -136,16 +136,12 @@ fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
                 Significance::NotDistinguishable => "not distinguishable",
                 Significance::TooFew => "too few",
             };
-            let _ = write!(
+            let (size, measure) = (size_name(verdict.batch_size), verdict.measure.name());
+            let (best, other) = (&verdict.best, &comparison.batcher);
+            let (factor, unit) = (format!("{:.3}", comparison.factor), comparison.unit.name());
+            tables::cells(
                 html,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{interval}</td>\
-                 <td>{}</td><td>{significance}</td></tr>",
-                size_name(verdict.batch_size),
-                verdict.measure.name(),
-                escaped(&verdict.best),
-                escaped(&comparison.batcher),
-                comparison.factor,
-                comparison.unit.name(),
+                &[&size, measure, best, other, &factor, &interval, &unit, significance],
             );
         }
     }
@@ -193,7 +189,7 @@ fn summary(report: &Report) -> String {
     }
     text.push('.');
     if n_few > 0 {
-        let _ = write!(text, " In {n_few} there are too few blocks or runs to say.");
+        let _ = write!(text, " In {n_few} there are too few blocks or runs to decide.");
     }
     let n_equal = n - n_clear - n_few;
     if n_equal > 0 {

@@ -1,5 +1,5 @@
-//! The queries, for `DuckDB`, that give the numbers of the figures from the Parquet files. They are
-//! run in the folder of a study.
+//! Queries for `DuckDB` that reproduce the figures from the Parquet files. They are run in the folder of a
+//! study.
 
 /// Times of every run, from its steps or as published. With batches prepared ahead, a step contains
 /// waiting for them, not their preparation.
@@ -34,8 +34,8 @@ macro_rules! setting {
 /// The columns by which runs are grouped.
 const GROUP: &str = concat!(setting!(), ", batch_size, batcher, batcher_options");
 
-/// All runs, with the options that no column holds. Stands before the other parts of a query. Of the
-/// runs of cells with the same seeds, the last one counts.
+/// The beginning of every query: all runs, with the options that have no column. Of the runs in cells
+/// with equal seeds, only the last one counts.
 const RUNS: &str = concat!(
     r#"with all_runs as (
     select *, config->'$.model' as model_options, config->'$.split' as split_options,
@@ -86,7 +86,7 @@ where is_timed group by all order by all;"
 
 pub(crate) fn speed_up() -> String {
     format!(
-        "-- Time per output where all runs of a setting tell their outputs, else per step.
+        "-- Time per output where the outputs of all runs of a setting are known, else per step.
 {RUNS}{STEPS}{TIMES}, graphs as (
     select run_id, sum(step_ns) / nullif(sum(n_output), 0) as graph_ns from steps group by run_id
 ), means as (
@@ -188,7 +188,6 @@ from blocks join runs using (run_id) group by all order by all;"
     )
 }
 
-/// The factors between strategies that were trained in turns.
 pub(crate) fn verdict() -> String {
     format!(
         "{RUNS}{STEPS}{BLOCKS}, cells as (
@@ -207,28 +206,28 @@ from means group by all order by all;"
     )
 }
 
-/// Parts of the time per real graph of every run, see `attribution`. Of the runs in cells, those
-/// count whose cell has all strategies.
+/// Parts of the time per real graph of every run, see `attribution`. Only cells with all strategies
+/// count.
 const PARTS: &str = "\
 , marked as (
     select steps.*, 2 * count(*) filter (where not is_new_shape) over (partition by run_id)
-                        >= count(*) over (partition by run_id) as is_told
+                        >= count(*) over (partition by run_id) as is_known
     from steps
 ), parts as (
-    select run_id, any_value(is_told) as is_told,
+    select run_id, any_value(is_known) as is_known,
            any_value(prefetch_depth = 0) as is_serial,
            sum(step_ns) / sum(n_output) as total,
-           sum(n_output) filter (where not (is_told and is_new_shape)) as n,
-           sum(step_ns) filter (where not (is_told and is_new_shape)) / n as typical,
-           if(is_serial, sum(plan_ns) filter (where not (is_told and is_new_shape)) / n, 0)
+           sum(n_output) filter (where not (is_known and is_new_shape)) as n,
+           sum(step_ns) filter (where not (is_known and is_new_shape)) / n as typical,
+           if(is_serial, sum(plan_ns) filter (where not (is_known and is_new_shape)) / n, 0)
                as planning,
-           if(is_serial, sum(collate_ns) filter (where not (is_told and is_new_shape)) / n, 0)
+           if(is_serial, sum(collate_ns) filter (where not (is_known and is_new_shape)) / n, 0)
                as copying,
-           coalesce(sum(wait_ns) filter (where not (is_told and is_new_shape)) / n, 0) as waiting,
-           sum(upload_ns) filter (where not (is_told and is_new_shape)) / n as upload,
-           sum(forward_ns) filter (where not (is_told and is_new_shape)) / n as forward,
-           sum(backward_ns) filter (where not (is_told and is_new_shape)) / n as backward,
-           sum(optimiser_ns) filter (where not (is_told and is_new_shape)) / n as optimiser
+           coalesce(sum(wait_ns) filter (where not (is_known and is_new_shape)) / n, 0) as waiting,
+           sum(upload_ns) filter (where not (is_known and is_new_shape)) / n as upload,
+           sum(forward_ns) filter (where not (is_known and is_new_shape)) / n as forward,
+           sum(backward_ns) filter (where not (is_known and is_new_shape)) / n as backward,
+           sum(optimiser_ns) filter (where not (is_known and is_new_shape)) / n as optimiser
     from marked group by run_id having sum(n_output) > 0
 ), compared as (
     select *, json_merge_patch(batcher_options, '{\"padding\": null}') as grouping_options,
@@ -240,8 +239,8 @@ const PARTS: &str = "\
 ), strategies as (
     select GROUP_COLUMNS, grouping_options, padding, avg(total) as total,
            avg(planning) as planning, avg(copying) as copying, avg(waiting) as waiting,
-           avg(work) + if(bool_and(is_told), 0, avg(new_shapes)) as work,
-           if(bool_and(is_told), avg(new_shapes), 0) as new_shapes, avg(upload) as upload,
+           avg(work) + if(bool_and(is_known), 0, avg(new_shapes)) as work,
+           if(bool_and(is_known), avg(new_shapes), 0) as new_shapes, avg(upload) as upload,
            avg(forward) as forward, avg(backward) as backward, avg(optimiser) as optimiser
     from compared group by all
 )";
@@ -339,8 +338,8 @@ from shares join runs using (run_id) group by all order by all;"
 
 pub(crate) fn final_errors() -> String {
     format!(
-        "-- The samples of the tests, one number for each combination of seeds (published runs do not tell
--- theirs and count one by one); scipy.stats.ttest_ind(a, b) gives t and p.
+        "-- The samples of the tests, one number for each combination of seeds (those of published
+-- runs are unknown: each counts); scipy.stats.ttest_ind(a, b) gives t and p.
 {RUNS}, by_seeds as (
     select {GROUP}, seed_split, seed_order, seed_init,
            if((config->'$.imported') is null, null, run_id) as published, avg(rmse) as rmse

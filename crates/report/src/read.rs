@@ -1,4 +1,4 @@
-//! Results folders, as the runs that a report compares.
+//! Reads folders of results into the runs that a report compares.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,45 +14,32 @@ use crate::setting::key;
 /// One run, reduced to the numbers that are compared.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Identifier.
     pub run_id: String,
-    /// Folder of the results that it was read from.
     pub dir: PathBuf,
-    /// Study.
     pub study: String,
     /// `completed`, or why not.
     pub status: String,
-    /// Why it did not complete.
     pub error: Option<String>,
     /// `batchlab 0.1.0`, or the engine of published results.
     pub engine: String,
-    /// Commit of the program.
     pub git_commit: Option<String>,
-    /// Whether it was measured elsewhere and imported.
+    /// Whether it was imported from published results.
     pub is_imported: bool,
-    /// Device, processor, threads, machine: what is known of them.
+    /// Device, processor, threads and machine, as far as they are known.
     pub hardware: String,
-    /// Data set.
     pub dataset: String,
-    /// Hash of the data.
     pub dataset_hash: Option<String>,
-    /// Unit of the target.
     pub unit: Option<String>,
-    /// Model.
     pub model: String,
     /// Options of model, split and training; empty for published results.
     pub options: Options,
-    /// Strategy.
     pub batcher: String,
     /// Its options, without the batch size.
     pub strategy: Options,
-    /// B.
     pub batch_size: Option<i64>,
     /// `combined` or `stages`.
     pub timing: String,
-    /// Batches prepared ahead.
     pub prefetch_depth: i64,
-    /// Steps asked for.
     pub n_step_planned: i64,
     /// Seeds of split, order and initial parameters.
     pub seeds: [Option<i64>; 3],
@@ -60,13 +47,10 @@ pub struct Run {
     pub n_shape: Option<i64>,
     /// Cell of a study: runs of one cell were trained in one process, in turns.
     pub cell: Option<String>,
-    /// Why its times are left out although they are there.
+    /// Why its times are left out although there are some.
     pub untimed: Option<&'static str>,
-    /// Times of a typical step.
     pub times: Option<Times>,
-    /// What the steps worked through.
     pub work: Option<Work>,
-    /// What the time of an output was spent on.
     pub parts: Option<Parts>,
     /// Blocks of a run in a cell, in their order.
     pub blocks: Vec<Block>,
@@ -77,8 +61,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// Whether it belongs into figures: it did all its steps, and they were timed, or its times are
-    /// left out and its errors are not.
+    /// Whether it is used in figures: it completed all steps, and has times, or at least errors.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         let has_errors = self.untimed.is_some() && !self.evals.is_empty();
@@ -92,10 +75,8 @@ impl Run {
     }
 }
 
-/// All runs of one or several folders.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// Runs, ordered by identifier.
     pub runs: Vec<Run>,
 }
 
@@ -103,7 +84,7 @@ impl Results {
     /// Reads `tables/**` of every folder.
     ///
     /// # Errors
-    /// A folder without tables, a damaged file, a column that is missing, a run that stands in two
+    /// A folder without tables, a damaged file, a column that is missing, a run that is in two
     /// places.
     pub fn read(dirs: &[PathBuf]) -> Result<Self, ReportError> {
         let mut runs: BTreeMap<String, (PathBuf, Run)> = BTreeMap::new();
@@ -126,8 +107,8 @@ impl Results {
         Ok(results)
     }
 
-    /// Of the runs of cells that are equal, seeds included, the last one counts: a cell that is trained
-    /// again is not another seed.
+    /// Of equal runs in cells, seeds included, only the last one counts: a cell that is trained again is not
+    /// another replicate.
     fn leave_out_earlier(&mut self) {
         let is_timed =
             |run: &Run| run.cell.is_some() && run.status == "completed" && run.untimed.is_none();
@@ -157,7 +138,7 @@ impl Run {
     fn new(dir: &Path, summary: RunSummary) -> Self {
         let untimed = summary.untimed().map(|untimed| match untimed {
             Untimed::Resumed => "interrupted and resumed: its times come from several processes",
-            Untimed::SharedDevice => "the device was not kept for it alone",
+            Untimed::SharedDevice => "it did not have the device to itself",
         });
         let published = published_times(&summary.metrics);
         let RunSummary { run, config, steps, evals, .. } = summary;
@@ -201,7 +182,7 @@ impl Run {
     }
 }
 
-/// Times of published results, which come as means and medians.
+/// The means and medians of published results.
 fn published_times(metrics: &BTreeMap<String, f64>) -> Option<Times> {
     let published = |name: &str| metrics.get(&format!("published.{name}_ns")).copied();
     let (combined_mean, combined_median) =
@@ -218,7 +199,7 @@ fn published_times(metrics: &BTreeMap<String, f64>) -> Option<Times> {
     })
 }
 
-/// What tells one machine from another, as far as the row says it.
+/// The machine of a run, as far as its row describes it.
 fn hardware(run: &RunRecord) -> String {
     let threads = |n| if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") };
     let mut parts = vec![run.device.clone()];

@@ -1,4 +1,4 @@
-//! What must be equal for times to be compared.
+//! Groups runs whose times may be compared.
 
 use serde::Serialize;
 
@@ -11,53 +11,40 @@ use crate::read::{Results, Run};
 /// Campaigns and machines are never pooled.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setting {
-    /// For people: model, data, device, length.
+    /// Model, data, device and length of training.
     pub title: String,
-    /// Engine.
     pub engine: String,
     /// Device, processor, threads, machine.
     pub hardware: String,
     /// Study or campaign.
     pub study: String,
-    /// Data set.
     pub dataset: String,
-    /// Its hash.
     pub dataset_hash: Option<String>,
-    /// Model.
     pub model: String,
-    /// Options of model, split and training.
     #[serde(skip)]
     pub options: Options,
-    /// Unit of the target; none of pure numbers.
     pub unit: Option<String>,
-    /// Steps asked for.
     pub n_step: i64,
     /// `combined` or `stages`.
     pub timing: String,
-    /// Batches prepared ahead.
     pub prefetch_depth: i64,
-    /// Whether it was measured elsewhere and imported.
+    /// Whether it was imported from published results.
     pub is_imported: bool,
     /// The runs of each strategy at each batch size, ordered by batch size.
     pub groups: Vec<Group>,
 }
 
-/// Repeated runs of one strategy at one batch size.
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {
-    /// B.
     pub batch_size: Option<i64>,
-    /// Strategy; with options, if there are several of one name at one batch size.
+    /// Strategy, with its options if several have the same name.
     pub batcher: String,
-    /// Number of runs.
     pub n_run: usize,
-    /// The runs.
     #[serde(skip)]
     pub runs: Vec<Run>,
 }
 
 impl Group {
-    /// One number of every run that has it.
     #[must_use]
     pub fn sample(&self, of: impl Fn(&Run) -> Option<f64>) -> Vec<f64> {
         self.runs.iter().filter_map(of).collect()
@@ -65,7 +52,7 @@ impl Group {
 }
 
 impl Setting {
-    /// The batch sizes, ascending; `None` stands for strategies without the notion.
+    /// The batch sizes, ascending; `None` stands for strategies without a batch size.
     #[must_use]
     pub fn batch_sizes(&self) -> Vec<Option<i64>> {
         let mut sizes: Vec<_> = self.groups.iter().map(|group| group.batch_size).collect();
@@ -74,7 +61,6 @@ impl Setting {
         sizes
     }
 
-    /// The strategies, in the order of [`batchers`].
     #[must_use]
     pub fn batchers(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.groups.iter().map(|group| group.batcher.as_str()).collect();
@@ -83,19 +69,16 @@ impl Setting {
         names
     }
 
-    /// The runs of a strategy at a batch size.
     #[must_use]
     pub fn group(&self, batcher: &str, batch_size: Option<i64>) -> Option<&Group> {
         self.groups.iter().find(|g| g.batcher == batcher && g.batch_size == batch_size)
     }
 
-    /// All strategies at a batch size.
     pub fn at(&self, batch_size: Option<i64>) -> impl Iterator<Item = &Group> {
         self.groups.iter().filter(move |group| group.batch_size == batch_size)
     }
 }
 
-/// A batch size in words.
 pub(crate) fn size_name(batch_size: Option<i64>) -> String {
     batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
 }
@@ -122,13 +105,12 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
     )
 }
 
-/// Groups all usable runs.
 #[must_use]
 pub fn settings(results: &Results) -> Vec<Setting> {
     let mut runs: Vec<&Run> = results.runs.iter().filter(|run| run.is_usable()).collect();
     runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run_id.cmp(&b.run_id)));
     let mut settings: Vec<Setting> = runs.chunk_by(|a, b| key(a) == key(b)).map(setting).collect();
-    tell_apart(&mut settings);
+    make_titles_unique(&mut settings);
     settings
 }
 
@@ -152,7 +134,7 @@ fn setting(runs: &[&Run]) -> Setting {
             }),
         }
     }
-    name_apart(&mut groups);
+    make_names_unique(&mut groups);
     groups.sort_by(|a, b| {
         let key = |g: &Group| (g.batch_size, rank(&g.batcher));
         key(a).cmp(&key(b)).then_with(|| a.batcher.cmp(&b.batcher))
@@ -171,7 +153,7 @@ fn setting(runs: &[&Run]) -> Setting {
         dataset_hash: first.dataset_hash.clone(),
         model: first.model.clone(),
         options: first.options.clone(),
-        // Pure numbers: behind a number, their unit would read as another.
+        // The unit "1" of pure numbers would read as a number.
         unit: first.unit.clone().filter(|unit| unit != "1"),
         n_step: first.n_step_planned,
         timing: first.timing.clone(),
@@ -181,9 +163,9 @@ fn setting(runs: &[&Run]) -> Setting {
     }
 }
 
-/// Counts the runs, and adds to equal names the options that differ, at whatever batch size: a line
+/// Counts the runs, and adds to equal names the options that differ at any batch size, so that a line
 /// over batch sizes is one strategy.
-fn name_apart(groups: &mut [Group]) {
+fn make_names_unique(groups: &mut [Group]) {
     let names: Vec<String> = (0..groups.len())
         .map(|i| {
             let own = &groups[i].runs[0];
@@ -201,8 +183,8 @@ fn name_apart(groups: &mut [Group]) {
     }
 }
 
-/// Adds to equal titles what distinguishes them.
-fn tell_apart(settings: &mut [Setting]) {
+/// Adds to equal titles what differs between them.
+fn make_titles_unique(settings: &mut [Setting]) {
     let distinguishing: [fn(&Setting) -> String; 5] = [
         |s| s.hardware.clone(),
         |s| if s.prefetch_depth == 0 { "in turn".into() } else { "prefetched".into() },

@@ -1,4 +1,4 @@
-//! Which strategy, by what factor, how sure.
+//! Which strategy is the fastest, by what factor, and with what confidence.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,10 @@ use crate::number::factor;
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_name};
 
-/// Confidence of all intervals.
 const CONFIDENCE: f64 = 0.95;
 /// Seed of the bootstrap: equal results give equal reports.
 const SEED: u64 = 1;
 
-/// What strategies are compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Measure {
     /// Time of training per real graph: fair to strategies that put different numbers of graphs
@@ -27,7 +25,6 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// For a sentence.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -44,40 +41,31 @@ impl Measure {
     }
 }
 
-/// How a strategy stands to the fastest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Significance {
     /// The interval of the factor lies above 1.
     Slower,
     /// The interval of the factor contains 1.
     NotDistinguishable,
-    /// There are too few blocks or runs for an interval.
     TooFew,
 }
 
-/// What two strategies were compared by: the unit of replication, and how many there are.
+/// The unit of replication of a comparison, with the number of replicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Unit {
-    /// Blocks of cells, in which both were trained in turns. What follows holds for these cells.
+    /// Blocks of cells in which both were trained in turns. The conclusion holds for these cells.
     Blocks {
-        /// Pairs of blocks.
         n_block: usize,
-        /// Cells that they are in.
         n_cell: usize,
     },
     /// Cells, each with its own seeds and process.
     Cells {
-        /// Cells.
         n_cell: usize,
-        /// Pairs of blocks in them.
         n_block: usize,
     },
-    /// Runs on their own.
     Runs {
-        /// Runs of the fastest strategy.
         n_best: usize,
-        /// Runs of the other.
         n_rival: usize,
     },
 }
@@ -103,46 +91,36 @@ impl Unit {
 /// Another strategy than the fastest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Its name.
     pub batcher: String,
-    /// Number of runs.
     pub n_run: usize,
     /// How many times as long it takes as the fastest: the geometric mean of the ratios of blocks, or
     /// the ratio of the medians of runs.
     pub factor: f64,
-    /// What was drawn for the interval.
     pub unit: Unit,
     /// 95 % bootstrap interval of the factor.
     pub interval: Option<(f64, f64)>,
-    /// What follows.
     pub significance: Significance,
 }
 
-/// One setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
-    /// What is compared.
     pub measure: Measure,
     /// The strategy with the least median.
     pub best: String,
-    /// Its number of runs.
     pub n_run: usize,
     /// The others, fastest first.
     pub comparisons: Vec<Comparison>,
 }
 
 impl Verdict {
-    /// Whether the fastest is told apart from all others.
+    /// Whether the fastest is distinguishable from all others.
     #[must_use]
     pub fn is_clear(&self) -> bool {
         self.comparisons.iter().all(|comparison| comparison.significance == Significance::Slower)
     }
 
-    /// The slowest strategy, if there is more than one.
     #[must_use]
     pub fn slowest(&self) -> Option<&Comparison> {
         self.comparisons.last()
@@ -188,8 +166,8 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
     })
 }
 
-/// The strategies with a typical time of each: over the blocks that all of them share, if there are
-/// any, else over runs. Blocks that some lack do not count: the machine may have been slow in them.
+/// A typical time of each strategy: over the blocks that all of them share, if there are any, else over
+/// runs. Other blocks do not count: the machine may have been slow in them.
 fn by_time<'a>(groups: &[&'a Group], measure: Measure) -> Vec<(&'a Group, f64)> {
     let all: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
     let shared = shared_cells(groups);
@@ -281,8 +259,8 @@ fn comparison(group: &Group, best: &Group, measure: Measure) -> Comparison {
     }
 }
 
-/// Runs belong together in pairs where both strategies were run with the same seeds, each once.
-/// Runs are ordered by identifier, that is by time, so that their order is compared as well.
+/// Runs are paired if both strategies were run with the same seeds, each once. Runs are ordered by
+/// identifier, that is by time, so their order must be equal too.
 fn pairing(a: &Group, b: &Group) -> Pairing {
     let seeds = |group: &Group| {
         let timed = group.runs.iter().filter(|run| run.times.is_some());
@@ -293,7 +271,6 @@ fn pairing(a: &Group, b: &Group) -> Pairing {
     if a == b && is_known { Pairing::Paired } else { Pairing::Independent }
 }
 
-/// A verdict in words.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, best) = (size_name(verdict.batch_size), &verdict.best);
@@ -318,7 +295,7 @@ pub fn sentence(verdict: &Verdict) -> String {
     if !slower.is_empty() {
         let factors = list(&slower, |comparison| {
             let interval = comparison.interval.map_or_else(String::new, |(low, high)| {
-                // An end beside 1 must not look like 1.
+                // A bound close to 1 must not look like 1.
                 let digits = if low < 1.005 { 3 } else { 2 };
                 format!(" [{low:.digits$}, {high:.digits$}]")
             });
@@ -335,7 +312,7 @@ pub fn sentence(verdict: &Verdict) -> String {
         units.dedup();
         let are = if units == ["1 run"] { "is" } else { "are" };
         let units = units.join(" and ");
-        parts.push(format!("{factors}, but {units} {are} too few to say how sure that is"));
+        parts.push(format!("{factors}, but {units} {are} too few for an interval"));
     }
     let sure = verdict.comparisons.iter().filter(|comparison| comparison.interval.is_some());
     let mut units: Vec<String> = sure.map(|comparison| comparison.unit.name()).collect();

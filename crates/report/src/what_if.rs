@@ -1,8 +1,8 @@
-//! What if the engine compiled for every padded shape?
+//! Estimated times on an engine that compiles for every padded shape.
 //!
-//! Ours compiles nothing. XLA does, and the published study could not tell its cost from that of
+//! Ours compiles nothing. XLA does, and the published study could not separate its cost from that of
 //! padding. Here the number of shapes that training met, which is measured, is multiplied by a time
-//! that someone names, which is not. Nothing of it enters a verdict.
+//! that the user assumes, which is not. The result enters no verdict.
 
 use batchlab_stats::mean;
 use serde::Serialize;
@@ -13,13 +13,10 @@ use crate::setting::{Group, Setting};
 /// The strategies of a setting at one batch size on an engine that compiles.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WhatIf {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
     /// Seconds for every shape: an assumption.
     pub compile_cost: f64,
-    /// Steps of training.
     pub n_step: i64,
     /// The strategy with the least time per real graph, as measured.
     pub measured_fastest: String,
@@ -30,22 +27,18 @@ pub struct WhatIf {
 /// One strategy. Times are means over runs, in nanoseconds per real graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
-    /// The strategy.
     pub batcher: String,
-    /// Shapes that a run met.
     pub n_shape: f64,
-    /// Time as measured.
     pub measured_ns: f64,
     /// The same with its share of the compilations.
     pub with_compilation_ns: f64,
-    /// Steps, counted in those of the fastest as measured, from which that one is ahead of this one
-    /// in spite of its compilations; 0 if it is from the beginning. None for itself, and where both
-    /// take equally long.
+    /// Steps of the measured fastest strategy after which it is ahead of this one in spite of its
+    /// compilations; 0 if it always is. `None` for itself, and where both take equally long.
     pub break_even_steps: Option<f64>,
 }
 
 /// Counts `compile_cost` seconds for every shape. Settings without numbers of graphs or shapes, and
-/// sizes with one strategy, have no answer.
+/// batch sizes with one strategy, are omitted.
 #[must_use]
 pub fn what_ifs(settings: &[Setting], compile_cost: f64) -> Vec<WhatIf> {
     let of_setting = |(index, setting): (usize, &Setting)| {
@@ -55,7 +48,6 @@ pub fn what_ifs(settings: &[Setting], compile_cost: f64) -> Vec<WhatIf> {
     settings.iter().enumerate().flat_map(of_setting).collect()
 }
 
-/// Means over the runs of a strategy.
 struct Means<'a> {
     batcher: &'a str,
     n_shape: f64,

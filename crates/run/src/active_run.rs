@@ -1,4 +1,4 @@
-//! One run while it is at work: from the open model to the published tables.
+//! One run in progress: from the open model to the published tables.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -21,23 +21,19 @@ use super::evaluate::{Evaluated, Evaluator};
 use super::pipeline::{Pipeline, Producer, nanoseconds};
 use super::replay::{Replay, name_members};
 use super::resume::ResumePoint;
-use super::train::{Stop, TrainingLoop, Turn};
+use super::train::{StopContext, TrainingLoop, Turn};
 use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, describe, unseen};
 use crate::provenance::{Provenance, peak_host_bytes};
 use crate::{Observer, RunError, checkpoint};
 
-/// Which cell of a study a run belongs to.
 #[derive(Debug, Clone)]
 pub struct Membership {
-    /// Identifier of the cell.
     pub cell: String,
-    /// Number of the repetition.
     pub repeat: u32,
-    /// Whether other cells are kept off the device.
     pub is_exclusive: bool,
 }
 
-/// A run that is open: it can be trained in as many stretches as one likes, and must be finished.
+/// An open run. It can be trained in several turns, and must be finished.
 pub struct ActiveRun<'a> {
     pub(crate) header: RunHeader,
     pub(crate) training: TrainingLoop<'a>,
@@ -48,18 +44,18 @@ pub struct ActiveRun<'a> {
     recorder: Recorder,
     publisher: Publisher,
     replay: Replay,
-    /// Largest memory on the device while this run was at work.
+    /// Largest memory on the device during this run's turns.
     peak_device_bytes: Option<u64>,
     circumstances: Circumstances,
     out: PathBuf,
 }
 
 impl<'a> ActiveRun<'a> {
-    /// Opens model, batcher and sinks, and makes the run's folders; with a `resume_point`, goes on
+    /// Opens model, batcher and sinks, and makes the run's folders; with a `resume_point`, continues
     /// from there.
     ///
     /// # Errors
-    /// Whatever keeps the run from starting.
+    /// Whatever prevents the run from starting.
     pub(crate) fn open(
         loaded: &'a LoadedConfig,
         data: &'a Data,
@@ -137,16 +133,16 @@ impl<'a> ActiveRun<'a> {
             peak_device_bytes: None,
             circumstances,
         };
-        // Should the process be killed, this is what the run was.
-        let unheard = run.record(CRASHED, Some(KILLED.into()));
-        run.recorder.begin(&unheard)?;
+        // The row that is published if the process is killed.
+        let crashed = run.record(CRASHED, Some(KILLED.into()));
+        run.recorder.begin(&crashed)?;
         Ok(run)
     }
 
     /// Opens a run of a cell.
     ///
     /// # Errors
-    /// Whatever keeps the run from starting.
+    /// Whatever prevents the run from starting.
     pub fn of_cell(
         loaded: &'a LoadedConfig,
         data: &'a Data,
@@ -163,7 +159,6 @@ impl<'a> ActiveRun<'a> {
         &self.header
     }
 
-    /// Steps done.
     #[must_use]
     pub fn n_step(&self) -> u64 {
         self.training.n_step
@@ -175,24 +170,23 @@ impl<'a> ActiveRun<'a> {
         self.training.step_seconds()
     }
 
-    /// Says where the next steps belong, if runs are trained in turns.
+    /// Sets block and turn of the next steps, if runs are trained in turns.
     pub fn take_turn(&mut self, turn: Turn) {
         self.training.turn = Some(turn);
     }
 
-    /// Trains until `goal` steps are done, or all of them; evaluates before the first step, between
-    /// stretches of training, and after the last step. `None`: the goal is reached, and there is more
-    /// to do.
+    /// Trains until `goal` steps are done, or all of them; evaluates before the first step, at the
+    /// configured intervals, and after the last step. `None`: the goal is reached before the last step.
     ///
     /// # Errors
-    /// Whatever keeps the run from going on.
+    /// Whatever prevents the run from continuing.
     pub fn advance(
         &mut self,
         goal: u64,
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
-        // What others had there before is not this run's.
+        // Discards the peak of other runs on the device.
         self.training.trainer.take_peak_device_bytes()?;
         let ending = self.advance_to(goal, interrupted, observer)?;
         let peak = self.training.trainer.take_peak_device_bytes()?;
@@ -208,7 +202,7 @@ impl<'a> ActiveRun<'a> {
     ) -> Result<Option<Ending>, RunError> {
         let last = self.training.training.steps.get();
         let every = self.evaluator.every.map_or(last, NonZeroU64::get);
-        let stop = Stop { interrupted, replay: &self.replay, graphs: &self.data.graphs };
+        let stop = StopContext { interrupted, replay: &self.replay, graphs: &self.data.graphs };
         loop {
             let step = self.training.n_step;
             if step == last || step.is_multiple_of(every) {
@@ -249,7 +243,7 @@ impl<'a> ActiveRun<'a> {
     /// Publishes. What was recorded before a failure is published like everything else.
     ///
     /// # Errors
-    /// The failure, or whatever keeps the results from being published.
+    /// The failure, or whatever prevents publishing.
     pub fn finish(self, outcome: Result<Ending, RunError>) -> Result<FinishedRun, RunError> {
         let (ending, failure) = match outcome {
             Ok(ending) => (ending, None),
@@ -263,7 +257,7 @@ impl<'a> ActiveRun<'a> {
         let Self { header, training, evals, recorder, publisher, out, .. } = self;
         let unpublished =
             |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
-        let can_go_on = matches!(status, Status::Interrupted | Status::Failed)
+        let is_resumable = matches!(status, Status::Interrupted | Status::Failed)
             && !checkpoint::list(&publisher.checkpoints()).is_empty();
         match failure {
             Some(error) if error.is_storage() => {
@@ -271,7 +265,7 @@ impl<'a> ActiveRun<'a> {
                 return Err(unpublished(error));
             }
             failure => {
-                let finished = recorder.finish(&run, publisher, can_go_on);
+                let finished = recorder.finish(&run, publisher, is_resumable);
                 finished.map_err(|error| unpublished(error.into()))?;
                 failure.map_or(Ok(()), Err)?;
             }
@@ -297,8 +291,8 @@ impl<'a> ActiveRun<'a> {
 
 const KILLED: &str = "the process was killed, or the machine stopped";
 
-/// The parameters have become useless although the loss of every step was finite.
-fn diverged(evaluated: &Evaluated, stop: &Stop<'_>, recorder: &mut Recorder) -> Ending {
+/// The model has diverged although the loss of every step was finite.
+fn diverged(evaluated: &Evaluated, stop: &StopContext<'_>, recorder: &mut Recorder) -> Ending {
     let eval = &evaluated.record;
     let step = eval.step.unsigned_abs();
     let members = &evaluated.not_finite;
@@ -308,7 +302,7 @@ fn diverged(evaluated: &Evaluated, stop: &Stop<'_>, recorder: &mut Recorder) -> 
     };
     let reason = format!(
         "the loss on {} after {step} steps is {}{because}. Try a lower training.learning_rate. To \
-         see it again: {}",
+         reproduce it: {}",
         eval.split,
         eval.loss.unwrap_or(f64::NAN),
         stop.replay.command(step.max(1)),
@@ -318,7 +312,7 @@ fn diverged(evaluated: &Evaluated, stop: &Stop<'_>, recorder: &mut Recorder) -> 
     Ending { status: Status::NotFinite, reason: Some(reason) }
 }
 
-/// A person should know before training that some graphs are judged with what nobody trained.
+/// Warns before training of node classes that are evaluated, but not trained.
 fn warn_of_unseen_classes(
     config: &Config,
     data: &Data,
@@ -350,8 +344,8 @@ pub(crate) fn open_stream(
     Ok((stream, nanoseconds(start, Instant::now())))
 }
 
-/// What output weights are divided by when batches do not count the same: as many outputs as a
-/// full batch has, where the batcher says so, else one.
+/// What output weights are divided by when batches do not count the same: the number of outputs of a
+/// full batch, or 1 where the batcher has no batch size.
 pub(crate) fn weighting_constant(config: &Config, data: &Data) -> f64 {
     let n_output = config.batcher.batch_size().map_or(1.0, |size| f64::from(size - 1));
     config.training.weighting.constant(&data.graphs, &data.subsets.train, n_output)
@@ -395,7 +389,7 @@ pub(crate) fn model_context(
     })
 }
 
-/// Start and configuration: sorts by time, and the same configuration can be found again.
+/// Time of the start, then the hash of the configuration: identifiers sort by time.
 fn run_id(hash: &str) -> String {
     let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     let digits: String = time.chars().filter(char::is_ascii_digit).collect();

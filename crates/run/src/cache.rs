@@ -8,9 +8,9 @@
 //! <folder>/<data set>-<hash of the description>.safetensors
 //! ```
 //!
-//! A kept file is never trusted blindly. It is used only if it was written by the same program for
-//! the same description, if every source still is what it was (see `fingerprint`), and
-//! if its own checksum is right. Otherwise the data are read anew, with a note that says why.
+//! A kept file is used only if it was written by the same program for the same description, if every
+//! source is unchanged (see `fingerprint`), and if its checksums are right. Otherwise the data are
+//! read again, with a note that says why.
 //!
 //! Every data set profits without a line of its own, provided that it finds its files with
 //! [`LoadContext::resolve`].
@@ -29,8 +29,8 @@ use batchlab_core::progress::Progress;
 use batchlab_core::{Dataset, DatasetError, Graphs, LoadContext};
 use serde::{Deserialize, Serialize};
 
-use columns::Facts;
-use fingerprint::{InputPrint, program};
+use columns::Attributes;
+use fingerprint::{InputFingerprint, program};
 
 pub use file::CacheError;
 pub use fingerprint::CLOCK_STEP;
@@ -39,41 +39,35 @@ pub use store::Kept;
 /// The environment variable that names the folder, or says `off`.
 pub const VARIABLE: &str = "BATCHLAB_CACHE";
 
-/// What loads faster than this is not kept: reading it again costs nothing.
+/// What loads faster than this is not worth keeping.
 const WORTH_KEEPING: Duration = Duration::from_millis(200);
 
-/// The files in the folder together; beyond this, those that were not used for longest are removed.
+/// Bytes of all files in the folder; beyond this, the least recently used are removed.
 const MAX_BYTE: u64 = 16 << 30;
 
-/// Where loaded graphs are kept, or nowhere.
 #[derive(Debug, Clone, Default)]
 pub struct Cache {
     folder: Option<PathBuf>,
 }
 
-/// How graphs were loaded.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The graphs, checked.
     pub graphs: Graphs,
-    /// Where they were kept, if they come from there or are kept there now.
+    /// The file in which they are kept, if they are.
     pub kept: Option<PathBuf>,
-    /// Whether they come from there.
     pub from_cache: bool,
 }
 
-/// What a file says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Description {
-    /// Which program wrote it: another one may read the same files differently.
+    /// The program that wrote it: another one may read the same sources differently.
     program: String,
     /// The data set's table, as JSON.
     dataset: String,
-    /// The files that it was made of.
-    inputs: Vec<InputPrint>,
-    /// What the data set said while it loaded; said again when it is given out.
-    said: Vec<String>,
-    facts: Facts,
+    inputs: Vec<InputFingerprint>,
+    /// Notes of the data set while it loaded; repeated whenever the graphs come from the file.
+    notes: Vec<String>,
+    attributes: Attributes,
 }
 
 /// When to keep what was loaded.
@@ -81,12 +75,11 @@ struct Description {
 pub enum Keep {
     /// If loading took long enough to be worth it.
     WhenSlow,
-    /// In any case. Wait for [`CLOCK_STEP`] first if the files may have been written just now.
+    /// Always. Wait for [`CLOCK_STEP`] first if the files may have been written just now.
     Always,
 }
 
 impl Cache {
-    /// Keeps nothing.
     #[must_use]
     pub fn off() -> Self {
         Self::default()
@@ -114,16 +107,15 @@ impl Cache {
         Self { folder }
     }
 
-    /// The folder, unless nothing is kept.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_deref()
     }
 
-    /// Gives out what is kept of a data set, or loads it and keeps it.
+    /// Returns the kept graphs of a data set, or loads and keeps them.
     ///
-    /// A cache that fails never fails the loading: it is said through `ctx.progress`, and the data are
-    /// read anew.
+    /// A cache that fails never fails the loading: it is noted through `ctx.progress`, and the data are
+    /// read again.
     ///
     /// # Errors
     /// Those of [`Dataset::load`] and [`Graphs::check`].
@@ -144,19 +136,20 @@ impl Cache {
             Ok(None) => {}
             Err(reason) => {
                 let path = place.path.display();
-                ctx.progress.note(&format!("{path} is not used ({reason}); reading the data anew"));
+                ctx.progress
+                    .note(&format!("{path} is not used ({reason}); reading the data again"));
             }
         }
         let (start, started) = (Instant::now(), SystemTime::now());
-        let said =
+        let recording =
             Arc::new(RecordingProgress { to: Arc::clone(&ctx.progress), notes: Mutex::default() });
-        let heard = LoadContext { progress: Arc::clone(&said) as Arc<dyn Progress>, ..ctx.clone() };
-        let graphs = checked(dataset, &heard)?;
+        let progress = Arc::clone(&recording) as Arc<dyn Progress>;
+        let graphs = checked(dataset, &LoadContext { progress, ..ctx.clone() })?;
         if keep == Keep::WhenSlow && start.elapsed() < WORTH_KEEPING {
             return Ok(Loaded { graphs, kept: None, from_cache: false });
         }
-        let said = said.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let kept = match place.keep(&graphs, said, ctx, started) {
+        let notes = recording.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = match place.keep(&graphs, notes, ctx, started) {
             Ok(()) => Some(place.path),
             Err(reason) => {
                 ctx.progress.note(&format!("the graphs are not kept for the next time: {reason}"));
@@ -166,12 +159,11 @@ impl Cache {
         Ok(Loaded { graphs, kept, from_cache: false })
     }
 
-    /// The file that a description of a data set belongs to.
     fn place(&self, dataset: &dyn Dataset, ctx: &LoadContext) -> Option<Place> {
         let folder = self.folder.clone()?;
         let name = dataset.typetag_name();
         let table = serde_json::to_string(dataset).ok()?;
-        // Relative paths mean other files elsewhere.
+        // A relative path means another file in another folder.
         let search: Vec<PathBuf> = ctx
             .search
             .iter()
@@ -190,7 +182,6 @@ fn checked(dataset: &dyn Dataset, ctx: &LoadContext) -> Result<Graphs, DatasetEr
     Ok(graphs)
 }
 
-/// Where one description's graphs are kept.
 struct Place {
     folder: PathBuf,
     path: PathBuf,
@@ -198,10 +189,11 @@ struct Place {
 }
 
 impl Place {
-    /// What is kept, if it is still right; `None` if nothing is kept or it is out of date.
+    /// The kept graphs; `None` if there are none or they are out of date.
     fn take(&self, ctx: &LoadContext) -> Result<Option<Graphs>, CacheError> {
-        let Some(mut reader) = file::Reader::open(&self.path)? else { return Ok(None) };
-        let description: Description = reader.description()?;
+        let Some((mut columns, description)) = file::open::<Description>(&self.path)? else {
+            return Ok(None);
+        };
         if description.dataset != self.table || description.program != program() {
             return Ok(None);
         }
@@ -210,9 +202,9 @@ impl Place {
                 return Ok(None);
             }
         }
-        let graphs = description.facts.graphs(reader.columns()?).map_err(CacheError::Content)?;
+        let graphs = description.attributes.graphs(&mut columns)?;
         store::touch(&self.path);
-        for note in &description.said {
+        for note in &description.notes {
             ctx.progress.note(note);
         }
         Ok(Some(graphs))
@@ -221,25 +213,24 @@ impl Place {
     fn keep(
         &self,
         graphs: &Graphs,
-        said: Vec<String>,
+        notes: Vec<String>,
         ctx: &LoadContext,
         started: SystemTime,
     ) -> Result<(), CacheError> {
         let inputs = ctx.inputs.list();
         let inputs = inputs
             .iter()
-            .map(|input| InputPrint::of(input, started))
+            .map(|input| InputFingerprint::of(input, started))
             .collect::<Result<Vec<_>, _>>()?;
-        let (facts, columns) = columns::of(graphs);
-        let description =
-            Description { program: program(), dataset: self.table.clone(), inputs, said, facts };
-        file::write(&self.path, &description, &columns)?;
+        let (attributes, columns) = columns::of(graphs);
+        let (program, dataset) = (program(), self.table.clone());
+        let description = Description { program, dataset, inputs, notes, attributes };
+        file::write(&self.path, &description, columns)?;
         store::shrink(&self.folder, &self.path, MAX_BYTE);
         Ok(())
     }
 }
 
-/// Passes news on, and remembers the notes.
 struct RecordingProgress {
     to: Arc<dyn Progress>,
     notes: Mutex<Vec<String>>,

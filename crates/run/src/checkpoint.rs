@@ -5,7 +5,7 @@
 //!
 //! * tensors `parameter.*`, `moment1.*`, `moment2.*`: the parameters and Adam's moments;
 //! * tensor `ledger`: the padded shapes met so far, each row nodes, edges, graphs, outputs;
-//! * in the header, under `batchlab_checkpoint`: [`Facts`] as JSON.
+//! * in the header, under `batchlab_checkpoint`: [`RunState`] as JSON.
 //!
 //! The name holds the first digits of the SHA-256 of the whole file, so that a damaged file is
 //! recognised. Files are written beside their place, synchronised and renamed.
@@ -27,24 +27,17 @@ pub const FORMAT: u32 = 1;
 /// The state of a run after a step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// What is no array.
-    pub facts: Facts,
-    /// Parameters and optimiser.
+    pub state: RunState,
     pub trainer: TrainerState,
     /// Padded shapes in the order of first appearance.
     pub ledger: Vec<Shape>,
 }
 
-/// What a checkpoint says besides its arrays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Facts {
-    /// Version of the format.
+pub struct RunState {
     pub format: u32,
-    /// The run.
     pub run_id: String,
-    /// Steps done.
     pub step: u64,
-    /// Updates of the parameters done.
     pub n_update: u64,
     /// Where the stream stood after the last batch that was *trained*.
     pub cursor: Cursor,
@@ -58,40 +51,20 @@ pub struct Facts {
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
-    /// Version of batchlab.
     pub version: String,
 }
 
-/// Why a checkpoint cannot be written or used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The system refused.
     #[error("{}: {source}", path.display())]
-    Io {
-        /// File or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not what was written.
+    Io { path: PathBuf, source: std::io::Error },
     #[error("the checkpoint {} is damaged: {reason}", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The file is of another version.
+    Damaged { path: PathBuf, reason: String },
     #[error(
         "the checkpoint {} is of version {found} of the format, this program reads {FORMAT}",
         path.display()
     )]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: u32,
-    },
+    Format { path: PathBuf, found: u32 },
 }
 
 impl Checkpoint {
@@ -99,7 +72,7 @@ impl Checkpoint {
     /// the file.
     ///
     /// # Errors
-    /// A disk that is full or broken. The checkpoints before are still there then.
+    /// A file that cannot be written. Earlier checkpoints are kept then.
     pub fn write(&self, folder: &Path, keep: NonZeroU32) -> Result<PathBuf, CheckpointError> {
         let path = file::write(self, folder)?;
         let mut paths = list(folder);
@@ -136,26 +109,20 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
     by_step.into_values().collect()
 }
 
-/// Steps done at a checkpoint, by the name of its file.
-#[must_use]
-pub fn step_of(path: &Path) -> Option<u64> {
-    file::step_of(path)
-}
-
-/// Steps done at the newest checkpoint that is whole and whose rows can be read: those up to one of
-/// the `ends` of entries of the journal.
+/// Steps done at the newest undamaged checkpoint whose rows can be read: those up to one of the `ends`
+/// of entries of the journal.
 #[must_use]
 pub fn newest_with_rows(folder: &Path, ends: &BTreeSet<u64>) -> Option<u64> {
-    let facts = |path: &PathBuf| Some(Checkpoint::read(path).ok()?.facts);
-    let with_rows = |facts: &Facts| ends.contains(&facts.journal_end);
-    list(folder).iter().rev().filter_map(facts).find(with_rows).map(|facts| facts.step)
+    let state = |path: &PathBuf| Some(Checkpoint::read(path).ok()?.state);
+    let with_rows = |state: &RunState| ends.contains(&state.journal_end);
+    list(folder).iter().rev().filter_map(state).find(with_rows).map(|state| state.step)
 }
 
-/// The newest checkpoint that is whole. `damaged` hears of those that are passed over. `None`: the
-/// folder holds no checkpoint at all.
+/// The newest undamaged checkpoint. `damaged` is called for those that are skipped. `None`: the folder
+/// holds no checkpoint.
 ///
 /// # Errors
-/// The fault of the last one, if none can be used.
+/// The error of the oldest one, if none can be read.
 pub fn newest(
     folder: &Path,
     damaged: &mut dyn FnMut(&CheckpointError),

@@ -1,4 +1,4 @@
-//! When a run saves its state, and what it writes then.
+//! When a run saves its state, and what it saves.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,15 +11,14 @@ use batchlab_results::Publisher;
 
 use super::ledger::ShapeLedger;
 use crate::RunError;
-use crate::checkpoint::{Checkpoint, FORMAT, Facts};
+use crate::checkpoint::{Checkpoint, FORMAT, RunState};
 use crate::provenance::Provenance;
 
-/// Saves the state of one run.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     when: Option<Checkpointing>,
     /// What is the same in all of them.
-    facts: Facts,
+    state: RunState,
     last: Instant,
     /// The step after which the newest one was saved.
     pub(crate) saved: Option<u64>,
@@ -33,7 +32,7 @@ impl Checkpoints {
         dataset_hash: String,
     ) -> Self {
         let config_path = std::path::absolute(&loaded.path).unwrap_or_else(|_| loaded.path.clone());
-        let facts = Facts {
+        let state = RunState {
             format: FORMAT,
             run_id: publisher.run_id().to_owned(),
             step: 0,
@@ -49,7 +48,7 @@ impl Checkpoints {
         Self {
             folder: publisher.checkpoints(),
             when: loaded.config.training.checkpoint,
-            facts,
+            state,
             last: Instant::now(),
             saved: None,
         }
@@ -75,15 +74,15 @@ impl Checkpoints {
         trainer: TrainerState,
         journal_end: u64,
     ) -> Result<(), RunError> {
-        let facts = Facts {
+        let state = RunState {
             step,
             n_update: trainer.n_update,
             cursor: cursor.clone(),
             n_shape: ledger.n_shape(),
             journal_end,
-            ..self.facts.clone()
+            ..self.state.clone()
         };
-        let checkpoint = Checkpoint { facts, trainer, ledger: ledger.shapes() };
+        let checkpoint = Checkpoint { state, trainer, ledger: ledger.shapes() };
         let keep: NonZeroU32 = self.when.map_or(Checkpointing::KEEP, |when| when.keep);
         checkpoint.write(&self.folder, keep).map_err(RunError::Checkpoint)?;
         self.last = Instant::now();

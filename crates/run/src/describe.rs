@@ -1,4 +1,4 @@
-//! What a run says of itself, before and after.
+//! The description of a run at its beginning, and its row in the table `runs`.
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::{Level, TargetKind};
@@ -9,7 +9,6 @@ use batchlab_results::StepSummary;
 use super::{Data, RunHeader};
 use crate::provenance::{Provenance, peak_host_bytes};
 
-/// What is known when training begins.
 pub(crate) fn header(
     loaded: &LoadedConfig,
     data: &Data,
@@ -35,7 +34,6 @@ pub(crate) fn header(
     }
 }
 
-/// What the row of a run says of its circumstances.
 pub(super) struct Circumstances {
     pub(super) provenance: Provenance,
     pub(super) started_at: Timestamp,
@@ -47,7 +45,6 @@ pub(super) struct Circumstances {
     pub(super) n_attempt: i64,
 }
 
-/// The row of the table `runs`, of a run that ends here.
 pub(super) fn record(
     loaded: &LoadedConfig,
     data: &Data,

@@ -9,60 +9,45 @@ use batchlab_results::ResultsError;
 use crate::ResumeError;
 use crate::checkpoint::CheckpointError;
 
-/// Everything that ends a run before it starts, or in its middle.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The configuration is wrong, or does not fit the data.
     #[error(transparent)]
     Config(#[from] Diagnostic),
-    /// The data are wrong.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// The batcher cannot work, or cannot go on.
     #[error("batcher: {0}")]
     Batcher(#[from] BatcherError),
-    /// A plan cannot become a batch.
     #[error("batch: {0}")]
     Collate(#[from] CollateError),
-    /// The model cannot work, or cannot go on.
     #[error("model: {0}")]
     Model(#[from] ModelError),
-    /// Results cannot be written, or what a run has left cannot be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
-    /// A checkpoint cannot be written.
     #[error("cannot write a checkpoint: {0}")]
     Checkpoint(#[source] CheckpointError),
-    /// The run cannot go on from where it stopped.
     #[error(transparent)]
     Resume(#[from] ResumeError),
-    /// The results are not published, but what was recorded is kept.
     #[error(
-        "{source}\nwhat was recorded so far is kept in {}; when there is room, publish it with \
+        "{source}\nwhat was recorded so far is kept in {}; when there is space again, publish it with \
          `batchlab doctor {}`",
         out.join("wip").display(),
         out.display()
     )]
-    Unpublished {
-        /// Why.
-        source: Box<RunError>,
-        /// Folder of the study.
-        out: PathBuf,
-    },
-    /// A part of the program stopped without saying why; a bug.
+    Unpublished { source: Box<RunError>, out: PathBuf },
+    /// A bug.
     #[error("the thread that prepares batches stopped unexpectedly; please report this")]
     Pipeline,
 }
 
 impl RunError {
-    /// A configuration that is wrong, where no place of its file can be named.
+    /// A wrong configuration, without a place in its file.
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::Config(Diagnostic::new(message))
     }
 }
 
 impl RunError {
-    /// Whether the user's configuration is at fault, rather than data, device or disk.
+    /// Whether the cause is the configuration, rather than data, device or disk.
     #[must_use]
     pub fn is_config(&self) -> bool {
         matches!(
@@ -75,7 +60,6 @@ impl RunError {
         )
     }
 
-    /// Whether the data are at fault.
     #[must_use]
     pub fn is_data(&self) -> bool {
         let is_data = matches!(

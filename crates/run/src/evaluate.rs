@@ -1,4 +1,4 @@
-//! Judges a model on a whole subset.
+//! Evaluates a model on whole subsets during training.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -17,14 +17,12 @@ use super::Data;
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
 use crate::RunError;
 
-/// The subsets to judge a model on, and who forms their batches.
 pub(crate) struct Evaluator<'a> {
     graphs: &'a Arc<Graphs>,
     batcher: &'a dyn Batcher,
     needs: BatchFields,
     loss: Loss,
     subsets: Vec<(Subset, &'a [u32])>,
-    /// Steps between evaluations.
     pub(crate) every: Option<NonZeroU64>,
 }
 
@@ -66,15 +64,9 @@ impl<'a> Evaluator<'a> {
         self.subsets.iter().filter(|(subset, _)| !is_done(*subset)).filter_map(evaluate).collect()
     }
 
-    /// Checks, from sizes alone, that the batcher delivers every output of a subset. A batcher that
-    /// loses some would judge each strategy on other graphs.
+    /// Refuses a batcher that loses outputs: each strategy would be evaluated on other graphs.
     fn check(&self, subset: Subset, members: &[u32]) -> Result<(), RunError> {
-        let mut stream = self.batcher.open(self.graphs.view(members), context())?;
-        let mut plan = BatchPlan::default();
-        let mut n_output = 0;
-        while stream.next(&mut plan)? {
-            n_output += plan.real.n_output as usize;
-        }
+        let n_output = n_delivered(self.batcher, self.graphs.view(members))?;
         if n_output == members.len() {
             return Ok(());
         }
@@ -118,19 +110,28 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// One subset, judged.
 pub(crate) struct Evaluated {
     pub(crate) record: EvalRecord,
     /// The first members whose prediction or loss is not finite.
     pub(crate) not_finite: Vec<u32>,
 }
 
-/// So many members that are not finite are kept: a model that has diverged has many.
+/// At most this many members that are not finite are kept: a model that has diverged has many.
 const MAX_NOT_FINITE: usize = 1000;
 
 pub(crate) fn context() -> BatchContext {
     // An evaluation makes no random decision.
     BatchContext::new(Purpose::Evaluation, 0)
+}
+
+/// Outputs that a batcher delivers in one evaluation, from sizes alone.
+pub(crate) fn n_delivered(batcher: &dyn Batcher, view: View) -> Result<usize, RunError> {
+    let mut stream = batcher.open(view, context())?;
+    let (mut plan, mut n_output) = (BatchPlan::default(), 0);
+    while stream.next(&mut plan)? {
+        n_output += plan.real.n_output as usize;
+    }
+    Ok(n_output)
 }
 
 /// Sums over outputs, in standardised units.
@@ -198,19 +199,17 @@ impl Sums {
     }
 }
 
-/// How wrong it is to predict the mean of the training set.
 fn rmse_of_mean(target: &Target, members: &[u32]) -> f64 {
     let mean = target.standardisation.mean;
     let squared = members.iter().map(|&id| (target.value[id as usize] - mean).powi(2)).sum::<f64>();
     (squared / members.len().max(1) as f64).sqrt()
 }
 
-fn largest(row: &[f32]) -> usize {
+pub(crate) fn largest(row: &[f32]) -> usize {
     let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
     best.map_or(0, |(class, _)| class)
 }
 
-/// Targets travel as floats, classes too.
 fn class_number(target: f32) -> usize {
     #[allow(clippy::cast_sign_loss, reason = "class numbers are not negative")]
     (target as usize)

@@ -1,11 +1,11 @@
-//! The padded shapes that a run has met.
+//! The distinct padded shapes of a run.
 
 use std::collections::HashMap;
 
 use batchlab_core::Shape;
 
-/// More distinct shapes than this are counted, but no longer told apart. Without padding nearly
-/// every batch has a shape of its own.
+/// Distinct shapes beyond this number all count as new. Without padding nearly every batch has a shape
+/// of its own.
 const MAX_REMEMBERED: usize = 1 << 20;
 
 /// Numbers each distinct padded shape in the order of first appearance.
@@ -18,17 +18,15 @@ pub struct ShapeLedger {
     n_shape: i64,
 }
 
-/// What the ledger says of one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
     /// Number of the shape, from 0.
     pub shape_id: i64,
-    /// Whether the shape appeared for the first time.
     pub is_new: bool,
 }
 
 impl ShapeLedger {
-    /// Looks a shape up, and enters it if it is new.
+    /// Finds a shape, and adds it if it is new.
     pub fn enter(&mut self, shape: Shape) -> Entry {
         if let Some(&shape_id) = self.id.get(&shape) {
             return Entry { shape_id, is_new: false };
@@ -41,8 +39,8 @@ impl ShapeLedger {
         Entry { shape_id, is_new: true }
     }
 
-    /// A ledger with these shapes, in the order of their first appearance. `n_shape` is larger than
-    /// their number only beyond the limit of what is remembered.
+    /// A ledger with these shapes, in the order of their first appearance. `n_shape` exceeds their
+    /// number only beyond [`MAX_REMEMBERED`].
     #[must_use]
     pub fn restore(shapes: &[Shape], n_shape: i64) -> Self {
         let id = shapes.iter().zip(0..).map(|(&shape, shape_id)| (shape, shape_id)).collect();
@@ -57,7 +55,6 @@ impl ShapeLedger {
         shapes.into_iter().map(|(_, shape)| shape).collect()
     }
 
-    /// Number of distinct shapes.
     #[must_use]
     pub fn n_shape(&self) -> i64 {
         self.n_shape

@@ -2,22 +2,23 @@
 //!
 //! * [`run`] and [`resume`]: a run from top to bottom, and its parts: splitting, the pipeline that
 //!   prepares batches, training, evaluation, the shape ledger;
-//! * [`ActiveRun`]: a run that is trained in stretches, in turns with others;
-//! * [`cache`]: loaded graphs, kept for the next time;
-//! * [`mod@checkpoint`]: what a run needs to go on as if it had never stopped;
+//! * [`ActiveRun`]: a run that is trained in turns with others;
+//! * [`cache`]: loaded graphs, kept for the next start;
+//! * [`mod@checkpoint`]: what a run needs to continue exactly where it stopped;
 //! * [`TrainedModel`] and [`predictions`]: a checkpoint evaluated afterwards, its predictions and weights;
 //! * [`provenance`]: what a reader must know to trust a number.
 //!
-//! This crate knows no plugin by name, and not how files are published.
+//! This crate names no plugin and does not know how files are published.
 
 mod active_run;
+mod atomic;
 pub mod cache;
 pub mod checkpoint;
 mod checkpoints;
 mod describe;
 mod error;
 mod evaluate;
-mod judge;
+mod evaluate_trained;
 mod ledger;
 mod measure;
 mod observer;
@@ -43,7 +44,7 @@ use serde::{Deserialize, Serialize};
 pub use active_run::{ActiveRun, Membership};
 pub use cache::Cache;
 pub use error::RunError;
-pub use judge::{ModelEvaluation, OtherData, Part, Prediction, TrainedModel};
+pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};
 pub use ledger::ShapeLedger;
 pub use measure::{Measured, measure};
 pub use observer::Observer;
@@ -56,36 +57,27 @@ use evaluate::Evaluator;
 use pipeline::nanoseconds;
 use resume::ResumePoint;
 
-/// What the caller decides.
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions<'a> {
     /// Folder of the study; made if it does not exist.
     pub out: &'a Path,
     /// Set from outside to end the run after the current step.
     pub interrupted: &'a AtomicBool,
-    /// Threads that the engine uses, for the record.
     pub n_thread: usize,
-    /// Where loaded graphs are kept.
     pub cache: &'a Cache,
 }
 
-/// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// All steps were done.
     Completed,
-    /// A loss was not finite.
     #[serde(rename = "nan")]
     NotFinite,
-    /// Someone asked it to end.
     Interrupted,
-    /// An error ended it.
     Failed,
 }
 
 impl Status {
-    /// The name in results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -97,7 +89,6 @@ impl Status {
     }
 }
 
-/// Why training ended.
 #[derive(Debug)]
 pub struct Ending {
     status: Status,
@@ -111,50 +102,37 @@ impl Ending {
 /// What is known when training begins.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunHeader {
-    /// Identifier of the run.
     pub run_id: String,
-    /// Data set.
     pub dataset: String,
     /// Target and its unit.
     pub target: Option<(String, String)>,
     /// Number of graphs for training, validation and test.
     pub n_graph: [usize; 3],
-    /// Model.
     pub model: String,
-    /// Trainable numbers.
     pub n_parameter: usize,
-    /// Batching strategy.
     pub batcher: String,
-    /// The study's B.
     pub batch_size: Option<u32>,
-    /// Steps asked for.
     pub n_step: u64,
-    /// Device and threads.
     pub device: String,
-    /// What the data set reports of itself.
+    /// Counts that the data set reports, such as skipped molecules.
     pub notes: Vec<(String, u64)>,
 }
 
-/// A run that has ended, and whose results are published.
 #[derive(Debug, Clone)]
 pub struct FinishedRun {
-    /// What was known at the beginning.
     pub header: RunHeader,
-    /// How it ended.
     pub status: Status,
-    /// Its row, and what its steps and evaluations come to.
     pub summary: RunSummary,
     /// Largest memory of the process, in bytes, which runs of a cell share.
     pub peak_host_bytes: Option<i64>,
-    /// Folder of the study.
     pub out: PathBuf,
 }
 
 /// Loads, trains, evaluates and publishes.
 ///
 /// # Errors
-/// Whatever keeps the run from starting or going on. A loss that is not finite and an interruption
-/// are no errors: their results are published too.
+/// Whatever prevents the run from starting or continuing. A loss that is not finite and an interruption
+/// are not errors: their results are published too.
 pub fn run(
     loaded: &LoadedConfig,
     options: RunOptions<'_>,
@@ -163,7 +141,6 @@ pub fn run(
     run_from(loaded, options, observer, None)
 }
 
-/// Runs from the beginning, or from where the run has stopped.
 fn run_from(
     loaded: &LoadedConfig,
     options: RunOptions<'_>,
@@ -177,18 +154,17 @@ fn run_from(
     run.finish(outcome.map(|ending| ending.unwrap_or(Ending::COMPLETED)))
 }
 
-/// Where a configuration's relative paths are looked for: in the working folder, then beside it.
+/// Folders in which relative paths of a configuration are resolved: the working folder, then its own.
 #[must_use]
 pub fn search_folders(config: &Path) -> Vec<PathBuf> {
     let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
     std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
 }
 
-/// Graphs and how they are split.
 pub struct Data {
     graphs: Arc<Graphs>,
     subsets: Subsets,
-    /// Of everything that training can see of the graphs.
+    /// Hash of everything in the graphs that training can see.
     hash: String,
     load_ns: i64,
 }

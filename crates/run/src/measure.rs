@@ -1,4 +1,4 @@
-//! A few steps of a run that is not recorded, to foretell how long the whole of it takes.
+//! A few unrecorded steps, to estimate how long a whole run takes.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -12,19 +12,17 @@ use crate::cache::Cache;
 use crate::{Observer, RunError};
 use batchlab_config::LoadedConfig;
 
-/// What a trial says of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
-    /// Time of a step, in seconds.
     pub step_s: f64,
     /// Time of the whole run with its evaluations, in seconds.
     pub run_s: f64,
 }
 
-/// Tries runs that share their data, each for about `trial` of training.
+/// Measures runs that share their data, each for about `trial` of training.
 ///
 /// # Errors
-/// Data that cannot be loaded; what keeps one run from being tried stands in its place.
+/// Data that cannot be loaded. The error of a single run stands in its place.
 pub fn measure(
     runs: &[LoadedConfig],
     cache: &Cache,
@@ -50,7 +48,7 @@ fn measure_one(
     let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
     let constant = weighting_constant(config, data);
     let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
-    // The first step opens what later ones use.
+    // The first step allocates what later ones reuse.
     training.unrecorded_step(1)?;
     let start = Instant::now();
     let mut n_step = 0;

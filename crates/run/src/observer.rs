@@ -1,4 +1,4 @@
-//! Who watches a run: a progress bar, a log, or nobody.
+//! What a run reports, for example to a progress bar or a log.
 
 use std::sync::Arc;
 
@@ -7,20 +7,15 @@ use batchlab_core::record::EvalRecord;
 
 use crate::RunHeader;
 
-/// Receives what happens during a run. Called outside of timed regions. The implementation `()`
-/// ignores everything.
+/// Is told what happens during a run, outside of timed regions. `()` ignores everything.
 pub trait Observer {
-    /// Who hears of loading and preparation.
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::new(())
     }
     /// Everything is loaded and checked; training begins.
     fn started(&self, _run: &RunHeader) {}
-    /// A step is done. `loss` is that of the step.
     fn stepped(&self, _step: u64, _loss: f64) {}
-    /// One subset has been evaluated.
     fn evaluated(&self, _eval: &EvalRecord) {}
-    /// Training has ended, for whatever reason.
     fn ended(&self) {}
 }
 

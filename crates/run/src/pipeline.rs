@@ -1,4 +1,4 @@
-//! Prepares batches: plan, then collate, in turn or ahead in another thread.
+//! Prepares batches: plans and collates them, when they are asked for or ahead in another thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,17 +15,14 @@ use batchlab_core::{
 use crate::RunError;
 use crate::provenance::memory_bytes;
 
-/// Batches of fixed composition are kept until they take this much memory; those that come later
-/// are collated each time.
+/// Batches of fixed composition are kept up to this much memory; others are collated each time.
 const MAX_KEPT_BYTES: usize = 2 << 30;
 
-/// A batch that is ready for the device.
 #[derive(Default)]
 pub(crate) struct Prepared {
     pub(crate) plan: BatchPlan,
     pub(crate) plan_ns: i64,
     pub(crate) collate_ns: i64,
-    /// What the batcher has to say of single graphs.
     pub(crate) events: Vec<BatchEvent>,
     own: BatchBuffer,
     kept: Option<Arc<BatchBuffer>>,
@@ -37,20 +34,17 @@ impl Prepared {
     }
 }
 
-/// Where batches come from.
 pub(crate) enum Pipeline {
-    /// Each is prepared when it is asked for.
-    InTurn(Box<Producer>),
-    /// Another thread prepares them ahead.
-    Ahead(Ahead),
+    OnDemand(Box<Producer>),
+    Prefetched(Prefetcher),
 }
 
 impl Pipeline {
-    /// `depth` is the number of batches prepared ahead; 0 means in turn.
+    /// `depth` is the number of batches prepared ahead; 0 means each when it is asked for.
     pub(crate) fn new(producer: Producer, depth: u32) -> Self {
         match depth {
-            0 => Self::InTurn(Box::new(producer)),
-            depth => Self::Ahead(Ahead::start(producer, depth as usize)),
+            0 => Self::OnDemand(Box::new(producer)),
+            depth => Self::Prefetched(Prefetcher::start(producer, depth as usize)),
         }
     }
 
@@ -58,13 +52,12 @@ impl Pipeline {
     /// ended.
     pub(crate) fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
         match self {
-            Self::InTurn(producer) => producer.prepare(prepared),
-            Self::Ahead(ahead) => ahead.next(prepared),
+            Self::OnDemand(producer) => producer.prepare(prepared),
+            Self::Prefetched(prefetcher) => prefetcher.next(prepared),
         }
     }
 }
 
-/// Asks a stream for plans and collates them.
 pub(crate) struct Producer {
     graphs: Arc<Graphs>,
     stream: Box<dyn BatchStream>,
@@ -93,7 +86,6 @@ impl Producer {
         }
     }
 
-    /// Weighs the outputs for training.
     pub(crate) fn weighted(self, weighting: Weighting) -> Self {
         Self { weighting, ..self }
     }
@@ -130,11 +122,8 @@ impl Producer {
         prepared.kept = Some(kept);
         Ok(())
     }
-}
 
-impl Producer {
-    /// Refuses a batch that this machine cannot hold, instead of letting the system end the
-    /// process.
+    /// Refuses a batch that this machine cannot hold, before the system kills the process for it.
     fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
         let width = self.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
         let needed = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
@@ -153,16 +142,16 @@ impl Producer {
     }
 }
 
-/// A thread that prepares batches, and two queues: full ones come, empty ones go back.
-pub(crate) struct Ahead {
+/// A thread that prepares batches, and two queues: of prepared ones, and of buffers for reuse.
+pub(crate) struct Prefetcher {
     full: Option<Receiver<Result<Option<Prepared>, RunError>>>,
     empty: Sender<Prepared>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Ahead {
+impl Prefetcher {
     fn start(mut producer: Producer, depth: usize) -> Self {
-        // One batch is always in the thread's hands, so the queue holds one less.
+        // The thread itself holds one batch, so the queue holds one less.
         let (send_full, full) = sync_channel(depth - 1);
         let (empty, receive_empty) = channel::<Prepared>();
         let work = move || {
@@ -182,13 +171,13 @@ impl Ahead {
     fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
         let full = self.full.as_ref().ok_or(RunError::Pipeline)?;
         let Some(next) = full.recv().map_err(|_| RunError::Pipeline)?? else { return Ok(false) };
-        // The thread may have ended after its last batch: then nobody wants the memory back.
+        // This fails only if the thread has ended after its last batch.
         let _ = self.empty.send(std::mem::replace(prepared, next));
         Ok(true)
     }
 }
 
-impl Drop for Ahead {
+impl Drop for Prefetcher {
     fn drop(&mut self) {
         // Closing the queue ends the thread at its next send.
         self.full = None;
@@ -198,7 +187,6 @@ impl Drop for Ahead {
     }
 }
 
-/// Time between two moments.
 pub(crate) fn nanoseconds(start: Instant, end: Instant) -> i64 {
     i64::try_from(end.duration_since(start).as_nanos()).unwrap_or(i64::MAX)
 }
@@ -211,7 +199,7 @@ mod tests {
     use batchlab_core::padding::{BatchSize, Padding};
     use batchlab_core::{BatchContext, BatcherError, Cursor, GraphSize, Purpose};
 
-    /// Groups of three that straddle epochs of ten.
+    /// Groups of three, carried over from one epoch of ten to the next.
     #[derive(Default)]
     struct Three(Vec<GraphSize>);
 

@@ -1,10 +1,8 @@
-//! What judging leaves behind: predictions as Parquet, weights as safetensors. Both appear when they
-//! are complete.
+//! What can be written from a trained model: predictions as Parquet, weights as safetensors.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -18,25 +16,26 @@ use parquet::file::properties::WriterProperties;
 
 use crate::ModelEvaluation;
 use crate::RunError;
-use crate::checkpoint::file::Array;
-use crate::checkpoint::{Checkpoint, Facts};
+use crate::atomic::write_atomic;
+use crate::checkpoint::file::array;
+use crate::checkpoint::{Checkpoint, RunState};
 
-/// Writes one row per graph: `run_id`, `index` (position in the data set), `origin` (how its source
-/// calls it), `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
+/// Writes one row per graph: `run_id`, `index` (position in the data set), `origin`
+/// (identifier in its source), `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
 /// footer says the unit, the names of the classes, the run, the step and the batcher.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn write_predictions(
     path: &Path,
-    judgement: &ModelEvaluation,
-    facts: &Facts,
+    evaluation: &ModelEvaluation,
+    state: &RunState,
     dataset: &str,
     target: Option<&Target>,
 ) -> Result<(), RunError> {
-    let rows = &judgement.predictions;
+    let rows = &evaluation.predictions;
     let columns: [(&str, ArrayRef); 6] = [
-        ("run_id", Arc::new(rows.iter().map(|_| Some(&facts.run_id)).collect::<StringArray>())),
+        ("run_id", Arc::new(rows.iter().map(|_| Some(&state.run_id)).collect::<StringArray>())),
         ("index", Arc::new(rows.iter().map(|row| i64::from(row.index)).collect::<Int64Array>())),
         ("origin", Arc::new(rows.iter().map(|row| i64::from(row.origin)).collect::<Int64Array>())),
         ("subset", Arc::new(rows.iter().map(|row| row.subset).collect::<StringArray>())),
@@ -48,7 +47,7 @@ pub fn write_predictions(
         Field::new(*name, data_type.clone(), true)
     };
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-    let pairs = pairs(judgement, facts, dataset, target);
+    let pairs = pairs(evaluation, state, dataset, target);
     let pairs = pairs.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -68,17 +67,17 @@ pub fn write_predictions(
 }
 
 fn pairs(
-    judgement: &ModelEvaluation,
-    facts: &Facts,
+    evaluation: &ModelEvaluation,
+    state: &RunState,
     dataset: &str,
     target: Option<&Target>,
 ) -> Vec<(String, String)> {
     let mut pairs = vec![
         ("table", "predictions".to_owned()),
-        ("run_id", facts.run_id.clone()),
-        ("step", facts.step.to_string()),
+        ("run_id", state.run_id.clone()),
+        ("step", state.step.to_string()),
         ("dataset", dataset.to_owned()),
-        ("batcher", judgement.batcher.clone()),
+        ("batcher", evaluation.batcher.clone()),
         ("batchlab_version", env!("CARGO_PKG_VERSION").to_owned()),
     ];
     if let Some(target) = target {
@@ -99,43 +98,33 @@ fn pairs(
 /// # Errors
 /// A file that cannot be written.
 pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunError> {
-    let facts = &checkpoint.facts;
+    let state = &checkpoint.state;
     let header = HashMap::from([
-        ("run_id".to_owned(), facts.run_id.clone()),
-        ("step".to_owned(), facts.step.to_string()),
-        ("config".to_owned(), facts.config.to_string()),
-        ("batchlab_version".to_owned(), facts.version.clone()),
+        ("run_id".to_owned(), state.run_id.clone()),
+        ("step".to_owned(), state.step.to_string()),
+        ("config".to_owned(), state.config.to_string()),
+        ("batchlab_version".to_owned(), state.version.clone()),
     ]);
-    let weights: Vec<(&str, Array)> = checkpoint
-        .trainer
-        .tensors
-        .iter()
-        .filter_map(|tensor| Some((tensor.name.strip_prefix("parameter.")?, Array::of(tensor))))
-        .collect();
-    let n_tensor = weights.len();
-    let bytes = safetensors::serialize(weights, Some(header));
-    let bytes = bytes.map_err(|error| failed(path)(io::Error::other(error)))?;
+    let encode = || {
+        let mut weights = Vec::new();
+        for tensor in &checkpoint.trainer.tensors {
+            if let Some(name) = tensor.name.strip_prefix("parameter.") {
+                weights.push((name, array(tensor)?));
+            }
+        }
+        let n_tensor = weights.len();
+        Ok((n_tensor, safetensors::serialize(weights, Some(header))?))
+    };
+    let (n_tensor, bytes) = encode()
+        .map_err(|error: safetensors::SafeTensorError| failed(path)(io::Error::other(error)))?;
     write_whole(path, &bytes).map_err(failed(path))?;
     Ok(n_tensor)
 }
 
-/// Written beside its place, synchronised and renamed.
 fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let name = path.file_name().ok_or_else(|| io::Error::other("this names no file"))?;
-    let unfinished: PathBuf =
-        folder.join(format!(".{}.{}.unfinished", name.display(), std::process::id()));
-    let write = || {
-        fs::create_dir_all(folder)?;
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().inspect_err(|_| {
-        let _ = fs::remove_file(&unfinished);
-    })
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
+    let temporary = format!(".{}.{}.unfinished", name.display(), std::process::id());
+    write_atomic(path, &temporary, bytes)
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> RunError + '_ {

@@ -1,30 +1,23 @@
-//! What a reader must know to trust a number: which program, on which machine.
+//! Which program on which machine produced a result.
 
-/// The program and the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// Version of batchlab.
     pub version: String,
     /// Commit from which it was built; `None` outside a repository.
     pub git_commit: Option<String>,
     /// Whether files differed from that commit.
     pub git_dirty: Option<bool>,
-    /// Rust compiler.
     pub rustc: String,
     /// `debug` or `release`.
     pub build_profile: String,
-    /// Name of the machine.
     pub host: String,
-    /// Operating system and kernel.
     pub os: String,
-    /// Model of the processor.
     pub cpu_model: String,
     /// Processors that the process may use.
     pub cpu_count: usize,
 }
 
 impl Provenance {
-    /// Looks at the program and the machine it runs on.
     #[must_use]
     pub fn collect() -> Self {
         let mut system = sysinfo::System::new();
@@ -69,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_program_knows_its_compiler() {
+    fn the_compiler_is_recorded() {
         let provenance = Provenance::collect();
         assert!(provenance.rustc.starts_with("rustc 1."), "{}", provenance.rustc);
         assert!(provenance.cpu_count > 0);

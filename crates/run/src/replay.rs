@@ -1,4 +1,4 @@
-//! What someone needs to see a loss that is not finite again.
+//! What is needed to reproduce a loss that is not finite.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use batchlab_core::graphs::Level;
 use batchlab_core::{BatchPlan, Cursor, Graphs};
 use serde_json::{Value, json};
 
-/// So many members are named in a message; the event names them all.
+/// A message names at most this many members; the event names all of them.
 const MAX_NAMED: usize = 8;
 
-/// The run's configuration and how it is run again. The order of the graphs, the initial parameters
-/// and every batch follow from the seeds in it, so that the same step gives the same loss.
+/// The run's configuration. The order of the graphs, the initial parameters and every batch follow from
+/// its seeds, so that the same step gives the same loss.
 pub(crate) struct Replay {
     pub(crate) config: Value,
     pub(crate) config_hash: String,
@@ -53,21 +53,21 @@ impl Replay {
             "learning_rate": learning_rate,
             "cursor_before": before,
             "cursor": plan.cursor,
-            "replay": self.run_again(step),
+            "replay": self.reproduction(step),
         })
     }
 
-    /// How an evaluation after so many steps is repeated, and which outputs were not finite.
+    /// Details of an evaluation with outputs that are not finite.
     pub(crate) fn of_evaluation(&self, step: u64, members: &[u32], graphs: &Graphs) -> Value {
         json!({
             "step": step,
             "members": members,
             "origin": origin(graphs, members),
-            "replay": self.run_again(step.max(1)),
+            "replay": self.reproduction(step.max(1)),
         })
     }
 
-    fn run_again(&self, step: u64) -> Value {
+    fn reproduction(&self, step: u64) -> Value {
         json!({
             "command": self.command(step),
             "config_hash": self.config_hash,
@@ -77,12 +77,12 @@ impl Replay {
     }
 }
 
-/// How the members are called in their source, where that differs from their identifier here.
+/// Identifiers of the members in their source, where they differ from those here.
 fn origin(graphs: &Graphs, members: &[u32]) -> Option<Vec<u32>> {
     members.iter().map(|&member| graphs.origin.get(member as usize).copied()).collect()
 }
 
-/// `graphs 4, 17, 23`, of many the first few, called as their source calls them.
+/// For example `graphs 4, 17, 23`: at most [`MAX_NAMED`], by their identifiers in the source.
 pub(crate) fn name_members(graphs: &Graphs, members: &[u32]) -> String {
     let what = match (graphs.level(), members.len()) {
         (Level::Graphs, 1) => "graph",
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_called_as_their_source_calls_them() {
+    fn members_are_named_by_their_identifiers_in_the_source() {
         let many = ManyGraphs::new(&[1; 12], Edges::FullyConnected).unwrap();
         let mut graphs = Graphs::new("twelve", Topology::Many(many)).unwrap();
         assert_eq!(name_members(&graphs, &[7]), "graph 7");

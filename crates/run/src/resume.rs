@@ -1,4 +1,4 @@
-//! Goes on with a run that ended early, from its newest checkpoint.
+//! Continues a run that ended early, from its newest checkpoint.
 
 use std::path::{Path, PathBuf};
 
@@ -16,69 +16,39 @@ use super::{FinishedRun, RunOptions, run_from};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::{Observer, RunError};
 
-/// Why a run cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    /// There is no such run.
     #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), out.join("runs").display())]
-    NoRun {
-        /// Its name.
-        run_id: String,
-        /// Folder of the study.
-        out: PathBuf,
-    },
-    /// The run has ended.
+    NoRun { run_id: String, out: PathBuf },
     #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}", out.join("tables").display())]
-    Ended {
-        /// The run.
-        run_id: String,
-        /// Folder of the study.
-        out: PathBuf,
-    },
-    /// The run never saved its state.
+    Ended { run_id: String, out: PathBuf },
     #[error(
-        "run {run_id} has no checkpoint to go on from. `batchlab doctor {}` publishes what it \
+        "run {run_id} has no checkpoint to continue from. `batchlab doctor {}` publishes what it \
          recorded; with training.checkpoint={{ steps = 1000 }} the next run saves its state",
         out.display()
     )]
-    NoCheckpoint {
-        /// The run.
-        run_id: String,
-        /// Folder of the study.
-        out: PathBuf,
-    },
-    /// Another configuration.
+    NoCheckpoint { run_id: String, out: PathBuf },
     #[error(
-        "the configuration is not the one of run {run_id}:\n{}\nleave these as they were, or start \
-         a new run",
+        "the configuration is not the one of run {run_id}:\n{}\nrestore these values, or start a \
+         new run",
         differences.join("\n")
     )]
     Config {
-        /// The run.
         run_id: String,
         /// One line per key.
         differences: Vec<String>,
     },
-    /// Other data.
     #[error(
         "the data set is not the one of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
-         {now} now\ngive it the data it was started with, or start a new run"
+         {now} now\ngive the data that it was started with, or start a new run"
     )]
-    Dataset {
-        /// The run.
-        run_id: String,
-        /// Hash in the checkpoint.
-        before: String,
-        /// Hash of the data that were loaded.
-        now: String,
-    },
-    /// No checkpoint is whole.
+    Dataset { run_id: String, before: String, now: String },
     #[error("{0}; no checkpoint before it can be used either")]
     Checkpoint(CheckpointError),
 }
 
-/// Goes on with run `run_id` of the study in `options.out`. The configuration is the run's own;
-/// one that is `given` is only compared with it. `defaults` is as for [`LoadedConfig::read`].
+/// Continues run `run_id` of the study in `options.out`. The configuration is the run's own; one that
+/// is `given` is only compared with it. `defaults` is as for [`LoadedConfig::read`].
 ///
 /// # Errors
 /// [`ResumeError`], and as [`run`](super::run).
@@ -96,16 +66,15 @@ pub fn resume(
     let own = options.out.join("runs").join(run_id).join("config.toml");
     let mut loaded = LoadedConfig::read(&own, &[], defaults)?;
     point.check_config(&loaded)?;
-    loaded.path.clone_from(&point.checkpoint.facts.config_path);
+    loaded.path.clone_from(&point.checkpoint.state.config_path);
     run_from(&loaded, options, observer, Some(point))
 }
 
-/// Where a run goes on: what it has left so far.
+/// Everything that a run has left, up to the checkpoint from which it continues.
 pub(crate) struct ResumePoint {
     run_id: String,
     path: PathBuf,
     pub(crate) checkpoint: Checkpoint,
-    /// Rows up to the checkpoint.
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) evals: Vec<EvalRecord>,
     pub(crate) started_at: Option<Timestamp>,
@@ -116,7 +85,6 @@ pub(crate) struct ResumePoint {
 }
 
 impl ResumePoint {
-    /// Finds the newest checkpoint that is whole and whose rows are there. Changes nothing.
     fn find(out: &Path, run_id: &str, observer: &dyn Observer) -> Result<Self, RunError> {
         let run = || (run_id.to_owned(), out.to_owned());
         let is_plain = Path::new(run_id).file_name().is_some_and(|name| name == run_id);
@@ -132,7 +100,7 @@ impl ResumePoint {
         let Some(journal) = find_journal(out, run_id) else {
             let published = RunSummary::read(out, run_id).ok().flatten();
             let has_ended = match published.as_ref().map(|summary| &*summary.run.status) {
-                // Its rows were published, but there was never anything to go on from.
+                // Its rows were published, but there is no checkpoint.
                 Some("crashed" | "failed" | "interrupted") => false,
                 Some(_) => true,
                 // Killed before anything was recorded, if it has published nothing at all.
@@ -165,7 +133,7 @@ impl ResumePoint {
         Err(fault.map_or_else(none, ResumeError::Checkpoint).into())
     }
 
-    /// The rows that belong to a checkpoint. They end where an entry of the journal ends.
+    /// Adds the rows of a checkpoint, which end with an entry of the journal.
     fn with_rows(
         run_id: &str,
         path: PathBuf,
@@ -177,8 +145,8 @@ impl ResumePoint {
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
         let (mut n_attempt, mut cell) = (1, (None, None, None));
         let mut end = 0;
-        // Rows that are damaged leave a gap, and a run does not go on after one.
-        let is_next = |entry: &Entry| entry.place.end <= checkpoint.facts.journal_end;
+        // Damaged rows leave a gap, and a run does not continue after a gap.
+        let is_next = |entry: &Entry| entry.place.end <= checkpoint.state.journal_end;
         for entry in entries.take_while(is_next) {
             if entry.place.start != end {
                 break;
@@ -202,8 +170,8 @@ impl ResumePoint {
                 }
             }
         }
-        if end != checkpoint.facts.journal_end {
-            let wanted = checkpoint.facts.journal_end;
+        if end != checkpoint.state.journal_end {
+            let wanted = checkpoint.state.journal_end;
             return Err(damaged(format!(
                 "its rows end at byte {wanted} of {}, which is readable up to byte {end}",
                 journal.display()
@@ -213,11 +181,10 @@ impl ResumePoint {
         Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, cell, notes })
     }
 
-    /// Refuses another configuration, key by key.
     fn check_config(&self, loaded: &LoadedConfig) -> Result<(), RunError> {
         let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
-        // In the words of this version: some keys and values had others before.
-        let recorded = &self.checkpoint.facts.config;
+        // In the terms of this version: some keys and values were renamed.
+        let recorded = &self.checkpoint.state.config;
         let before = serde_json::from_value::<Config>(recorded.clone());
         let before = before.and_then(serde_json::to_value).unwrap_or_else(|_| recorded.clone());
         let mut differences = Vec::new();
@@ -228,9 +195,8 @@ impl ResumePoint {
         Err(ResumeError::Config { run_id: self.run_id.clone(), differences }.into())
     }
 
-    /// Refuses other data.
     pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {
-        let before = &self.checkpoint.facts.dataset_hash;
+        let before = &self.checkpoint.state.dataset_hash;
         if before == now {
             return Ok(());
         }
@@ -239,13 +205,13 @@ impl ResumePoint {
     }
 
     pub(crate) fn seek(&self, stream: &mut dyn BatchStream) -> Result<(), RunError> {
-        match self.checkpoint.facts.step {
+        match self.checkpoint.state.step {
             0 => Ok(()),
-            _ => Ok(stream.seek(&self.checkpoint.facts.cursor)?),
+            _ => Ok(stream.seek(&self.checkpoint.state.cursor)?),
         }
     }
 
-    /// Takes the run up: from here on, what came after the checkpoint is forgotten.
+    /// Opens the run again. What was recorded after the checkpoint is discarded.
     pub(crate) fn reopen(
         &self,
         out: &Path,
@@ -253,9 +219,9 @@ impl ResumePoint {
         metadata: &[(String, String)],
     ) -> Result<(Publisher, Recorder), RunError> {
         let publisher = Publisher::reopen(out, &self.run_id)?;
-        let facts = &self.checkpoint.facts;
-        let mut recorder = Recorder::reopen(sinks, &publisher, metadata, facts.journal_end)?;
-        // Later ones are damaged, or speak of rows that are gone now.
+        let state = &self.checkpoint.state;
+        let mut recorder = Recorder::reopen(sinks, &publisher, metadata, state.journal_end)?;
+        // Later ones are damaged, or belong to rows that are gone now.
         let paths = checkpoint::list(&publisher.checkpoints());
         for later in paths.iter().rev().take_while(|&path| *path != self.path) {
             let aside = later.with_extension("damaged");
@@ -263,10 +229,10 @@ impl ResumePoint {
                 .map_err(|source| ResultsError::Write { path: aside, source })?;
         }
         for note in &self.notes {
-            recorder.event(Some(facts.step), "checkpoint", note.clone(), None);
+            recorder.event(Some(state.step), "checkpoint", note.clone(), None);
         }
-        let message = format!("went on after step {}", facts.step);
-        recorder.event(Some(facts.step), "resumed", message, None);
+        let message = format!("continued after step {}", state.step);
+        recorder.event(Some(state.step), "resumed", message, None);
         Ok((publisher, recorder))
     }
 }
@@ -284,7 +250,7 @@ fn differ(key: &str, before: Option<&Value>, now: Option<&Value>, lines: &mut Ve
         }
         return;
     }
-    let show = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
+    let show = |value: Option<&Value>| value.map_or("not set".to_owned(), Value::to_string);
     lines.push(format!("  {key}: {} in the checkpoint, {} now", show(before), show(now)));
 }
 
@@ -305,8 +271,8 @@ mod tests {
             [
                 "  b.c: [1,2] in the checkpoint, [1,3] now",
                 "  b.d: \"x\" in the checkpoint, \"y\" now",
-                "  b.gone: true in the checkpoint, nothing now",
-                "  b.new: nothing in the checkpoint, 0.5 now",
+                "  b.gone: true in the checkpoint, not set now",
+                "  b.new: not set in the checkpoint, 0.5 now",
             ]
         );
         lines.clear();

@@ -1,4 +1,4 @@
-//! Which graphs are for training, validation and testing.
+//! Splits a data set into training, validation and test set.
 
 use batchlab_config::{Split, Subset};
 use batchlab_core::graphs::{FixedSplit, Target, TargetKind};
@@ -9,11 +9,8 @@ use crate::RunError;
 /// Identifiers of the members of each subset, in a random but fixed order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subsets {
-    /// For training.
     pub train: Vec<u32>,
-    /// For choices during training.
     pub validation: Vec<u32>,
-    /// For the final judgement.
     pub test: Vec<u32>,
 }
 
@@ -68,7 +65,6 @@ impl Subsets {
         Ok(Self { train: train.to_vec(), validation: validation.to_vec(), test: test.to_vec() })
     }
 
-    /// The members of one subset.
     #[must_use]
     pub fn of(&self, subset: Subset) -> &[u32] {
         match subset {

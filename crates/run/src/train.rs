@@ -18,14 +18,13 @@ use super::{Ending, Status};
 use crate::checkpoint::Checkpoint;
 use crate::{Observer, RunError};
 
-/// So many new shapes are reported as events; without padding nearly every step has one, and
-/// `steps.is_new_shape` tells of them all.
+/// At most this many new shapes are reported as events; without padding nearly every step has one.
+/// `steps.is_new_shape` marks all of them.
 const MAX_SHAPE_EVENTS: i64 = 1000;
 
-/// The warm-up lasts at most so many times as long as the configuration says.
+/// The warm-up lasts at most this many times as long as the configuration says.
 const MAX_WARM_UP: u64 = 10;
 
-/// A stretch of steps among those of other runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
     /// Number of the block; in each block every run has one turn.
@@ -34,22 +33,19 @@ pub struct Turn {
     pub turn: i64,
 }
 
-/// Everything that a step touches.
 pub(crate) struct TrainingLoop<'a> {
     pub(crate) training: &'a Training,
     pub(crate) trainer: Box<dyn Trainer + 'a>,
     pub(crate) ledger: ShapeLedger,
     pub(crate) n_step: u64,
-    /// What the steps come to.
     pub(crate) sums: StepSums,
-    /// Who saves the state; nobody in some tests.
+    /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
     /// Where the steps belong, if runs are trained in turns.
     pub(crate) turn: Option<Turn>,
     is_warm: bool,
     pipeline: Pipeline,
     prepared: Prepared,
-    /// Where the stream stood before the batch in `prepared`.
     before: Cursor,
     /// What the weights of an output are divided by; see `batchlab_core::weighting`.
     constant: f64,
@@ -78,18 +74,20 @@ impl<'a> TrainingLoop<'a> {
         }
     }
 
-    /// Goes on after the last of these steps, in the state of a checkpoint.
+    /// Continues after the last of these steps, in the state of a checkpoint.
     pub(crate) fn restore(
         &mut self,
         checkpoint: &Checkpoint,
         steps: &[StepRecord],
     ) -> Result<(), RunError> {
-        let facts = &checkpoint.facts;
+        let state = &checkpoint.state;
         self.trainer.restore(&checkpoint.trainer)?;
-        self.ledger = ShapeLedger::restore(&checkpoint.ledger, facts.n_shape);
-        self.n_step = facts.step;
-        self.prepared.plan.cursor.clone_from(&facts.cursor);
-        steps.iter().for_each(|step| self.sums.add(step));
+        self.ledger = ShapeLedger::restore(&checkpoint.ledger, state.n_shape);
+        self.n_step = state.step;
+        self.prepared.plan.cursor.clone_from(&state.cursor);
+        for step in steps {
+            self.sums.add(step);
+        }
         self.is_warm = steps.last().is_some_and(|step| !step.is_warmup);
         Ok(())
     }
@@ -106,19 +104,19 @@ impl<'a> TrainingLoop<'a> {
             format!("saved the state after step {step}"),
             None,
         );
-        // Its rows first: a checkpoint without them would leave a gap.
+        // The rows first: a checkpoint without them would leave a gap.
         let journal_end = recorder.sync()?;
         let cursor = &self.prepared.plan.cursor;
         checkpoints.save(step, cursor, &self.ledger, self.trainer.state()?, journal_end)
     }
 
-    /// Trains until `last` steps are done. `None` means that all went well.
+    /// Trains until `last` steps are done. `None`: nothing has ended training before.
     pub(crate) fn run_to(
         &mut self,
         last: u64,
         recorder: &mut Recorder,
         observer: &dyn Observer,
-        stop: &Stop<'_>,
+        stop: &StopContext<'_>,
     ) -> Result<Option<Ending>, RunError> {
         while self.n_step < last {
             if stop.interrupted.load(Ordering::Relaxed) {
@@ -136,7 +134,7 @@ impl<'a> TrainingLoop<'a> {
             if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
                 self.new_shape(entry.shape_id, times.whole, recorder);
             }
-            let is_warmup = self.warms_up(step, entry.is_new);
+            let is_warmup = self.is_warmup(step, entry.is_new);
             let record = self.record(step, &times, loss, entry, is_warmup);
             self.sums.add(&record);
             recorder.step(record)?;
@@ -154,8 +152,8 @@ impl<'a> TrainingLoop<'a> {
 
     /// One step. A loss that is not finite stops it before the parameters change.
     ///
-    /// The loss is waited for in any case. What a GPU has to do after that overlaps with the next
-    /// batch's way to it, and is waited for at the `end`.
+    /// The loss is always waited for. Work of a GPU after that overlaps with preparing and uploading the
+    /// next batch, and is waited for if `end`.
     fn step(
         &mut self,
         step: u64,
@@ -193,12 +191,11 @@ impl<'a> TrainingLoop<'a> {
         if end || clock.synchronises {
             trainer.synchronise()?;
         }
-        let is_ahead = matches!(self.pipeline, Pipeline::Ahead(_));
+        let is_ahead = matches!(self.pipeline, Pipeline::Prefetched(_));
         let wait = is_ahead.then(|| nanoseconds(start, ready));
         Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device }, loss))
     }
 
-    /// A step that is not recorded.
     pub(crate) fn unrecorded_step(&mut self, step: u64) -> Result<(), RunError> {
         self.step(step, Instant::now(), true).map(drop)
     }
@@ -224,9 +221,8 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Whether a step belongs to the warm-up: the steps that the configuration names, and those after
-    /// them for as long as each still brings a shape that is new. Without padding nearly all do, so
-    /// there is an end.
-    fn warms_up(&mut self, step: u64, is_new_shape: bool) -> bool {
+    /// them as long as each has a new shape, up to [`MAX_WARM_UP`] times as many.
+    fn is_warmup(&mut self, step: u64, is_new_shape: bool) -> bool {
         let least = self.training.warmup_steps;
         let most = least.saturating_mul(MAX_WARM_UP);
         self.is_warm |= step > least && (!is_new_shape || step > most);
@@ -280,17 +276,17 @@ impl<'a> TrainingLoop<'a> {
     fn new_shape(&self, shape_id: i64, step_ns: i64, recorder: &mut Recorder) {
         let Shape { n_node, n_edge, n_graph, .. } = self.prepared.plan.shape;
         let message = format!(
-            "shape {shape_id} of {n_node} nodes, {n_edge} edges and {n_graph} graphs appeared first"
+            "shape {shape_id} of {n_node} nodes, {n_edge} edges and {n_graph} graphs appeared for the first time"
         );
         let payload = json!({ "shape_id": shape_id, "n_node": n_node, "n_edge": n_edge,
             "n_graph": n_graph, "step_ns": step_ns });
         recorder.event(Some(self.n_step), "new_shape", message, Some(payload));
     }
 
-    /// Someone asked the run to end; it can go on later.
+    /// Saves the state, so that the run can be resumed.
     pub(crate) fn interrupted(&mut self, recorder: &mut Recorder) -> Result<Ending, RunError> {
         let reason = format!("interrupted after {} steps", self.n_step);
-        // A checkpoint that was saved after this step would not know of the interruption.
+        // A checkpoint that was already saved after this step does not contain the interruption.
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.saved = None;
         }
@@ -303,7 +299,7 @@ impl<'a> TrainingLoop<'a> {
         &self,
         step: u64,
         loss: LossSum,
-        stop: &Stop<'_>,
+        stop: &StopContext<'_>,
         recorder: &mut Recorder,
     ) -> Ending {
         let plan = &self.prepared.plan;
@@ -311,7 +307,7 @@ impl<'a> TrainingLoop<'a> {
         let reason = format!(
             "the loss of step {step} is {}; this step did not change the parameters. Its batch \
              holds {}. The learning rate is {learning_rate:e}: try a lower \
-             training.learning_rate. To see it again: {}",
+             training.learning_rate. To reproduce it: {}",
             loss.mean(),
             name_members(stop.graphs, &plan.members),
             stop.replay.command(step),
@@ -327,21 +323,18 @@ struct StepTimes {
     whole: i64,
     /// Waiting for a batch that another thread prepares.
     wait: Option<i64>,
-    /// Upload, forward, backward and update, where each is waited for.
+    /// Upload, forward, backward and update; `None` unless each is waited for.
     device: Option<[i64; 4]>,
 }
 
-/// What ends training early, and what is said then.
-pub(crate) struct Stop<'a> {
+/// What can end training early, and what its message needs.
+pub(crate) struct StopContext<'a> {
     /// Set from outside to end the run after the current step.
     pub(crate) interrupted: &'a AtomicBool,
-    /// How the run can be repeated.
     pub(crate) replay: &'a Replay,
-    /// The graphs trained on.
     pub(crate) graphs: &'a Graphs,
 }
 
-/// Reads the time at a boundary between stages.
 struct Clock {
     synchronises: bool,
 }

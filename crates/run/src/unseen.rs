@@ -1,4 +1,4 @@
-//! Classes of nodes that are judged, but never seen in training.
+//! Node classes that occur in an evaluated subset, but not in the training set.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,11 @@ use batchlab_core::graphs::{NodeClass, Topology};
 
 use super::Subsets;
 
-/// A class that occurs in a subset, but in no graph of the training set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unseen {
     pub(crate) class: u32,
     pub(crate) name: String,
     pub(crate) subset: Subset,
-    /// The graphs of the subset in which it occurs.
     pub(crate) graphs: Vec<u32>,
     n_graph: usize,
 }
@@ -24,15 +22,15 @@ impl Unseen {
         let Self { name, graphs, n_graph, .. } = self;
         format!(
             "class \"{name}\" occurs in {} of {n_graph} graphs for {}, but in none for training: \
-             what the model knows of it has never been trained, so expect large errors there; \
-             choose another split or leave these graphs out",
+             its embedding is never trained, so expect large errors there; choose another split or \
+             leave these graphs out",
             graphs.len(),
             self.subset.name(),
         )
     }
 }
 
-/// Every unseen class of each evaluated subset. Of one graph all nodes are seen in training.
+/// The unseen classes of each evaluated subset; none for one graph, whose nodes are all in its batches.
 pub(crate) fn find(graphs: &Graphs, subsets: &Subsets, evaluated: &[Subset]) -> Vec<Unseen> {
     let (Topology::Many(_), Some(class)) = (&graphs.topology, &graphs.node_class) else {
         return Vec::new();
@@ -65,7 +63,6 @@ pub(crate) fn find(graphs: &Graphs, subsets: &Subsets, evaluated: &[Subset]) -> 
     found
 }
 
-/// Classes of the nodes of one graph.
 fn classes(graphs: &Graphs, class: &NodeClass, graph: u32) -> impl Iterator<Item = u32> {
     let nodes = match &graphs.topology {
         Topology::Many(many) => many.nodes(graph as usize),

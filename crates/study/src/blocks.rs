@@ -3,7 +3,6 @@
 use batchlab_config::Blocks;
 use batchlab_core::random::permutation;
 
-/// Steps of block 0.
 #[must_use]
 pub fn first_block(blocks: &Blocks, n_step: u64) -> u64 {
     blocks.steps.get().min(n_step)
@@ -25,10 +24,10 @@ pub fn later_blocks(blocks: &Blocks, n_step: u64, step_s: f64) -> Vec<u64> {
     (0..n_block).map(length).collect()
 }
 
-/// Who trains after whom in a block, of `n` runs.
+/// The order in which `n` runs train in a block.
 #[must_use]
 pub fn order(seed: u64, block: u64, n: usize) -> Vec<usize> {
-    // Block 0 stands alone; then 1 and 2, 3 and 4, ... mirror each other.
+    // Block 0 has an order of its own; then 1 and 2, 3 and 4, ... mirror each other.
     let pair = block.div_ceil(2);
     let mut order: Vec<usize> =
         permutation(seed, "turns", pair, n).into_iter().map(|run| run as usize).collect();

@@ -1,14 +1,14 @@
-//! Which cells are waiting, at work, and done.
+//! Which cells are waiting, running, and done.
 //!
 //! ```text
 //! <out>/cells/<hardware>/cells.json             all cells of the study as it was last swept
-//! <out>/cells/<hardware>/<cell>/lock            held by the process that works on the cell
-//! <out>/cells/<hardware>/<cell>/progress.json   how far that process is
+//! <out>/cells/<hardware>/<cell>/lock            held by the process that trains the cell
+//! <out>/cells/<hardware>/<cell>/progress.json   the progress of that process
 //! <out>/cells/<hardware>/<cell>/done.json       written when all runs of the cell are published
 //! ```
 //!
-//! A cell that a process has left without `done.json` waits again, however the process ended: the
-//! system has given its lock back.
+//! A cell without `done.json` waits again when its process ends, however it ends: the system releases
+//! its lock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,63 +19,54 @@ use batchlab_run::Status;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{CellFacts, Study};
+use super::{CellInfo, Study};
 
 const LIST: &str = "cells.json";
 const PROGRESS: &str = "progress.json";
 const DONE: &str = "done.json";
 
-/// The cells of a study on one hardware.
 #[derive(Debug)]
 pub struct Cells {
     folder: PathBuf,
 }
 
-/// What is known of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CellState {
-    /// Nobody has begun, or whoever had begun is gone.
+    /// Not begun, or abandoned by a process that has ended.
     Waiting {
-        /// How far someone had come; that part is done again.
+        /// The progress of that process; the cell begins again from its start.
         abandoned: Option<Progress>,
     },
-    /// A process works on it.
-    AtWork {
-        /// How far it is.
+    #[serde(rename = "at-work")]
+    Running {
         progress: Option<Progress>,
     },
-    /// All its runs have ended.
     Done(Box<DoneCell>),
 }
 
-/// How far a cell is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// When it began, in RFC 3339.
     pub started_at: String,
-    /// The block at work.
     pub block: u64,
     /// Number of blocks, once it is known.
     pub n_block: Option<u64>,
     /// Steps done by all runs together.
     pub n_step: u64,
-    /// The runs, as far as they could be opened.
+    /// The runs that could be opened.
     pub run_ids: Vec<String>,
 }
 
-/// What became of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneCell {
-    /// When it began and ended, in RFC 3339.
+    /// When it began, in RFC 3339.
     pub started_at: String,
     /// When it ended, in RFC 3339.
     pub finished_at: String,
     /// Steps of each run in the blocks, beginning with block 0.
     pub blocks: Vec<u64>,
-    /// Its runs.
     pub runs: Vec<DoneRun>,
-    /// Why the cell could not be begun.
     pub reason: Option<String>,
 }
 
@@ -86,25 +77,19 @@ impl DoneCell {
         self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
     }
 
-    /// Whether the loss of a run was not finite.
     #[must_use]
     pub fn has_diverged(&self) -> bool {
         self.runs.iter().any(|run| run.status == Status::NotFinite)
     }
 }
 
-/// What became of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DoneRun {
-    /// The batcher as results name it.
     pub batcher: String,
-    /// The run; none if it could not be opened.
+    /// `None` if the run could not be opened.
     pub run_id: Option<String>,
-    /// How it ended.
     pub status: Status,
-    /// Why it did not complete.
     pub reason: Option<String>,
-    /// Steps done.
     pub n_step: u64,
     /// Median time of a step, in nanoseconds; none if all steps were warm-up.
     pub median_step_ns: Option<f64>,
@@ -113,23 +98,20 @@ pub struct DoneRun {
     pub outputs_per_second: Option<f64>,
 }
 
-/// The right to work on a cell. It ends with the process, or when it is dropped.
+/// The lock of a cell. It ends with the process, or when it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
     folder: PathBuf,
     lock: Lock,
 }
 
-/// What a claim comes to.
 pub(super) enum Claimed {
     Mine(Claim),
-    /// Another process works on it.
-    Elsewhere,
+    Taken,
     Done(Box<DoneCell>),
 }
 
 impl Cells {
-    /// The cells of the study in a folder of results, on this hardware.
     #[must_use]
     pub fn of(out: &Path, hardware: &str) -> Self {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -137,24 +119,23 @@ impl Cells {
         Self { folder: out.join("cells").join(name) }
     }
 
-    /// Writes down what belongs to the study.
     pub(super) fn write_list(&self, study: &Study) -> Result<(), ResultsError> {
         make(&self.folder)?;
-        let facts: Vec<&CellFacts> = study.cells.iter().map(|cell| &cell.facts).collect();
-        write(&self.folder, LIST, &facts)
+        let info: Vec<&CellInfo> = study.cells.iter().map(|cell| &cell.info).collect();
+        write(&self.folder, LIST, &info)
     }
 
-    /// Takes a cell, unless it is done or someone else has it. With `retry`, one that has failed is
-    /// taken again.
-    pub(super) fn claim(&self, cell: &CellFacts, retry: bool) -> Result<Claimed, ResultsError> {
+    /// Claims a cell, unless it is done or another process has it. With `retry`, one that has failed is
+    /// claimed again.
+    pub(super) fn claim(&self, cell: &CellInfo, retry: bool) -> Result<Claimed, ResultsError> {
         let folder = self.folder.join(&cell.id);
         make(&folder)?;
         let lock = match Lock::take(&folder, &cell.id) {
             Ok(lock) => lock,
-            Err(ResultsError::AtWork { .. }) => return Ok(Claimed::Elsewhere),
+            Err(ResultsError::AtWork { .. }) => return Ok(Claimed::Taken),
             Err(error) => return Err(error),
         };
-        // Only who has the lock may look: another process might have ended the cell just now.
+        // Read only under the lock: another process might have finished the cell just now.
         let done = read::<DoneCell>(&folder.join(DONE))?;
         if let Some(done) = done.filter(|done| !(retry && done.has_failed())) {
             lock.remove()?;
@@ -167,18 +148,18 @@ impl Cells {
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn states(&self) -> Result<Vec<(CellFacts, CellState)>, ResultsError> {
-        let list: Vec<CellFacts> = read(&self.folder.join(LIST))?.unwrap_or_default();
-        list.into_iter().map(|facts| self.state(&facts).map(|state| (facts, state))).collect()
+    pub fn states(&self) -> Result<Vec<(CellInfo, CellState)>, ResultsError> {
+        let list: Vec<CellInfo> = read(&self.folder.join(LIST))?.unwrap_or_default();
+        list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
     }
 
-    /// How many cells, beside those of the study as it was last swept, are done here: of the same
-    /// study with other choices, or before its file was changed.
+    /// How many cells are done here that are not among those of the last sweep: of the same study with
+    /// other choices, or before its file was changed.
     ///
     /// # Errors
     /// Files that cannot be read.
     pub fn n_done_beside(&self) -> Result<usize, ResultsError> {
-        let list: Vec<CellFacts> = read(&self.folder.join(LIST))?.unwrap_or_default();
+        let list: Vec<CellInfo> = read(&self.folder.join(LIST))?.unwrap_or_default();
         let entries = fs::read_dir(&self.folder)
             .map_err(|source| ResultsError::Read { path: self.folder.clone(), source })?;
         let is_beside = |entry: &fs::DirEntry| {
@@ -188,25 +169,25 @@ impl Cells {
         Ok(entries.flatten().filter(is_beside).count())
     }
 
-    /// What is known of one cell.
+    /// The state of one cell.
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn state(&self, cell: &CellFacts) -> Result<CellState, ResultsError> {
+    pub fn state(&self, cell: &CellInfo) -> Result<CellState, ResultsError> {
         let folder = self.folder.join(&cell.id);
         if let Some(done) = read(&folder.join(DONE))? {
             return Ok(CellState::Done(Box::new(done)));
         }
         let progress = read(&folder.join(PROGRESS))?;
         Ok(if Lock::is_held(&folder) {
-            CellState::AtWork { progress }
+            CellState::Running { progress }
         } else {
             CellState::Waiting { abandoned: progress }
         })
     }
 }
 
-/// The hardware of which a folder of results has cells, by name.
+/// Names of the hardware for which a folder of results has cells.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -224,7 +205,7 @@ pub fn hardware(out: &Path) -> Result<Vec<String>, ResultsError> {
     Ok(names)
 }
 
-/// The name of this machine's hardware, as far as it decides about times.
+/// The name of this machine's hardware: what times depend on.
 #[must_use]
 pub fn hardware_name(device: &str, n_thread: usize) -> String {
     let host = sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned());
@@ -233,26 +214,23 @@ pub fn hardware_name(device: &str, n_thread: usize) -> String {
 }
 
 impl Claim {
-    /// Says how far the cell is.
     pub(super) fn progress(&self, progress: &Progress) -> Result<(), ResultsError> {
         write(&self.folder, PROGRESS, progress)
     }
 
-    /// The cell is done.
     pub(super) fn done(self, done: &DoneCell) -> Result<(), ResultsError> {
         write(&self.folder, DONE, done)?;
-        // It has said what it had to say; an old one must not outlive a later attempt.
+        // An old one must not be taken for the progress of a later attempt.
         let _ = fs::remove_file(self.folder.join(PROGRESS));
         self.lock.remove()
     }
 
-    /// The cell waits again.
-    pub(super) fn give_up(self) -> Result<(), ResultsError> {
+    pub(super) fn release(self) -> Result<(), ResultsError> {
         self.lock.remove()
     }
 }
 
-/// Writes a file at once and complete.
+/// Writes a file atomically.
 fn write(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), ResultsError> {
     let path = folder.join(name);
     let failed =
@@ -276,8 +254,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ResultsError> {
 mod tests {
     use super::*;
 
-    fn cell(id: &str) -> CellFacts {
-        CellFacts {
+    fn cell(id: &str) -> CellInfo {
+        CellInfo {
             id: id.into(),
             dataset: "qm9".into(),
             model: "schnet".into(),
@@ -309,8 +287,8 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let cells = Cells::of(out.path(), "a machine, cpu");
         let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
-        assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Elsewhere));
-        assert_eq!(cells.state(&cell("a")).unwrap(), CellState::AtWork { progress: None });
+        assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Taken));
+        assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Running { progress: None });
         claim.done(&done(Status::Completed)).unwrap();
         assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Done(_)));
         assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));

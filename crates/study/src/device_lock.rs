@@ -8,7 +8,6 @@ use batchlab_results::ResultsError;
 
 use crate::StudyError;
 
-/// Another study is timing something on the device.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "device {device} is in use by another sweep ({process}): two at a time would slow each other, and \
@@ -16,27 +15,25 @@ use crate::StudyError;
      blocks.exclusive=false for both; then no report uses the times"
 )]
 pub struct DeviceBusy {
-    /// The device.
     device: String,
-    /// Who keeps it, in its own words.
     process: String,
 }
 
 /// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The
-/// system gives it back when the process ends, however it ends.
+/// system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(super) struct DeviceLock {
     _file: File,
 }
 
 impl DeviceLock {
-    /// Takes the device for this process alone, or together with others that measure nothing.
+    /// Locks the device for this process alone, or together with others that measure no times.
     pub(super) fn take(device: &str, is_exclusive: bool) -> Result<Self, StudyError> {
         let name: String =
             device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = folder().join(format!("batchlab-device-{name}.lock"));
         let failed = |path: PathBuf, source| ResultsError::Write { path, source };
-        // The file may be someone else's: to lock it, reading is enough.
+        // The file may belong to another user: to lock it, reading is enough.
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -59,7 +56,7 @@ impl DeviceLock {
     }
 }
 
-/// One for all processes of the machine: not `TMPDIR`, which batch systems set for each job.
+/// The same for all processes of the machine: not `TMPDIR`, which batch systems set for each job.
 fn folder() -> PathBuf {
     let named = std::env::var_os("BATCHLAB_LOCKS").map(PathBuf::from);
     let unix = Path::new("/tmp");

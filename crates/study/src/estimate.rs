@@ -1,4 +1,4 @@
-//! How long a study will take and how much disk: measured with a few steps of every kind of run.
+//! The time and disk space that a study will take, measured with a few steps of every kind of run.
 
 use std::time::Duration;
 
@@ -6,22 +6,20 @@ use batchlab_run::{Cache, Measured, Observer, measure};
 
 use super::{Cell, Study};
 
-/// So long is each kind of run tried, at most, and for one step at least.
+/// Each kind of run is measured for this time, and for one step at least.
 const TRIAL: Duration = Duration::from_millis(400);
 
-/// What a row of the table `steps` takes in Parquet, in bytes: 15 to 30 were seen.
+/// Bytes of a row of the table `steps` in Parquet: 15 to 30 were measured.
 const STEP_BYTES: u64 = 30;
-/// What the five files of a run take without their rows, with its configuration.
+/// Bytes of the five files of a run without their rows, and of its configuration.
 const RUN_BYTES: u64 = 50_000;
 
-/// What one cell will take.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellEstimate {
-    /// For each run: its batcher, and what was measured or why that was not possible.
+    /// For each run its batcher, and what was measured or why it could not be.
     pub runs: Vec<(String, Result<Measured, String>)>,
-    /// Seconds of training and evaluation; of the runs that could be measured.
+    /// Seconds of training and evaluation of the runs that could be measured.
     pub seconds: f64,
-    /// Size of the results.
     pub n_byte: u64,
 }
 
@@ -30,14 +28,14 @@ pub struct CellEstimate {
 #[must_use]
 pub fn estimate(study: &Study, cache: &Cache, observer: &dyn Observer) -> Vec<CellEstimate> {
     // Every repetition has the same cells in the same order.
-    let is_first = |cell: &&Cell| cell.facts.repeat == 0;
+    let is_first = |cell: &&Cell| cell.info.repeat == 0;
     let first: Vec<CellEstimate> =
         study.cells.iter().filter(is_first).map(|cell| of_cell(cell, cache, observer)).collect();
     first.iter().cycle().take(study.cells.len()).cloned().collect()
 }
 
 fn of_cell(cell: &Cell, cache: &Cache, observer: &dyn Observer) -> CellEstimate {
-    let batchers = cell.facts.batchers.iter().cloned();
+    let batchers = cell.info.batchers.iter().cloned();
     let runs: Vec<(String, Result<Measured, String>)> =
         match measure(&cell.runs, cache, observer, TRIAL) {
             Ok(measured) => {
@@ -48,7 +46,7 @@ fn of_cell(cell: &Cell, cache: &Cache, observer: &dyn Observer) -> CellEstimate 
     let n_run = runs.len() as u64;
     CellEstimate {
         seconds: runs.iter().filter_map(|(_, m)| Some(m.as_ref().ok()?.run_s)).sum(),
-        n_byte: n_run * (RUN_BYTES + STEP_BYTES * cell.facts.n_step),
+        n_byte: n_run * (RUN_BYTES + STEP_BYTES * cell.info.n_step),
         runs,
     }
 }

@@ -1,20 +1,20 @@
 //! Many runs that are compared: read from one file, trained in turns, cell by cell.
 //!
 //! ```text
-//! study file ── read ──> cells ── claim ──> train in turns ──> tables, and a note that the cell is done
+//! study file ── read ──> cells ── claim ──> train in turns ──> tables, cell marked as done
 //! ```
 //!
 //! A *cell* is one data set, one model, one batch size, one repetition and one variant on one machine,
-//! **with all batchers**: they are trained in one process, block by block in turns, so that what the
-//! machine does meanwhile meets all of them alike. A cell is claimed by one process at a time, and is
-//! done or is done again from its beginning: times of a cell never come from two processes.
+//! **with all batchers**: they are trained in one process, block by block in turns, so that
+//! disturbances of the machine affect all of them alike. A cell is claimed by one process at a time and
+//! never resumed in its middle: times of a cell never come from two processes.
 //!
 //! * `batchlab_config`: what a study file says;
 //! * `read`: which cells that makes;
 //! * [`blocks`]: how the runs of a cell take turns;
-//! * [`cells`]: which cells are waiting, at work, done;
-//! * [`sweep`]: works through them;
-//! * [`estimate`]: what that will take.
+//! * [`cells`]: which cells are waiting, running, done;
+//! * [`sweep()`]: trains them;
+//! * [`estimate`]: how long that will take.
 
 pub mod blocks;
 pub mod cells;
@@ -40,39 +40,32 @@ pub use turns::CellObserver;
 pub struct Study {
     /// Name, also that of its folder.
     pub name: String,
-    /// The file it comes from.
     pub path: PathBuf,
-    /// How runs take turns.
     pub blocks: Blocks,
-    /// What is to be done, in this order.
+    /// In the order in which they are trained.
     pub cells: Vec<Cell>,
 }
 
 impl Study {
-    /// Number of runs.
     #[must_use]
     pub fn n_run(&self) -> usize {
         self.cells.iter().map(|cell| cell.runs.len()).sum()
     }
 }
 
-/// What is claimed, trained and done as one.
+/// The runs that are trained together, in turns.
 #[derive(Debug)]
 pub struct Cell {
-    /// What it is.
-    pub facts: CellFacts,
+    pub info: CellInfo,
     /// One run per batcher.
     pub runs: Vec<LoadedConfig>,
 }
 
-/// What tells a cell from others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CellFacts {
+pub struct CellInfo {
     /// Identifier: a name that people can read, and a hash of all its configurations.
     pub id: String,
-    /// Name of the data set.
     pub dataset: String,
-    /// Name of the model.
     pub model: String,
     /// The study's B; none if no batcher has one.
     pub batch_size: Option<u32>,
@@ -80,16 +73,13 @@ pub struct CellFacts {
     pub repeat: u32,
     /// What is different from other variants, such as `training.prefetch=0`; empty without variants.
     pub variant: String,
-    /// The batchers as results name them.
     pub batchers: Vec<String>,
-    /// Steps of each run.
     pub n_step: u64,
-    /// Device of the engine.
     pub device: String,
 }
 
-impl CellFacts {
-    /// For people: all but the batchers.
+impl CellInfo {
+    /// Everything but the batchers, in words.
     #[must_use]
     pub fn title(&self) -> String {
         let size = self.batch_size.map(|size| format!(" B={size}")).unwrap_or_default();

@@ -7,7 +7,7 @@ use batchlab_config::{LoadedConfig, Setting, StudyFile};
 use batchlab_core::hash::sha256;
 use batchlab_core::padding::BatchSize;
 
-use super::{Cell, CellFacts, Study};
+use super::{Cell, CellInfo, Study};
 use crate::StudyError;
 
 impl Study {
@@ -26,14 +26,14 @@ impl Study {
     ) -> Result<Self, StudyError> {
         let file = StudyFile::read(path, arguments, defaults, presets)?;
         let mut cells: Vec<Cell> = Vec::new();
-        // All repeats of one setting lie far apart, and an early look has something of everything.
+        // Repeats of one setting lie far apart, and a sweep that is ended early has some of every setting.
         for repeat in 0..file.repeats.get() {
             for setting in file.settings() {
                 let cell = cell(&file, setting, repeat)?;
-                if cells.iter().any(|other| other.facts.id == cell.facts.id) {
-                    let title = cell.facts.title();
+                if cells.iter().any(|other| other.info.id == cell.info.id) {
+                    let title = cell.info.title();
                     return Err(file
-                        .wrong(format!("{title} is there twice; list each value once"))
+                        .wrong(format!("{title} occurs twice; list each value once"))
                         .into());
                 }
                 cells.push(cell);
@@ -59,7 +59,7 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
     let batch_size = common.or(setting.batch_size.map(BatchSize::get));
     let size = batch_size.map(|size| format!("-B{size}")).unwrap_or_default();
     let (dataset, model) = (setting.dataset(), setting.model());
-    let facts = CellFacts {
+    let info = CellInfo {
         id: format!("{dataset}-{model}{size}-r{repeat}-{}", &hash[..8]),
         dataset: dataset.to_owned(),
         model: model.to_owned(),
@@ -70,5 +70,5 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
         n_step: first.training.steps.get(),
         device: first.device.clone(),
     };
-    Ok(Cell { facts, runs })
+    Ok(Cell { info, runs })
 }

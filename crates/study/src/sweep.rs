@@ -1,4 +1,4 @@
-//! Works through the cells of a study.
+//! Trains the cells of a study.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -12,62 +12,53 @@ use batchlab_run::{Observer, RunHeader, RunOptions, Status};
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
 use super::turns::{CellEnd, CellObserver, train_in_turns};
-use super::{Cell, CellFacts, Study};
+use super::{Cell, CellInfo, Study};
 use crate::StudyError;
 
-/// What the caller decides.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepOptions<'a> {
-    /// As for a single run.
     pub run: RunOptions<'a>,
-    /// What cells are measured on: those that were done on another hardware are done again here.
+    /// Cells that were done on other hardware are done again on this one.
     pub hardware: &'a str,
-    /// Whether cells that have failed are done again.
     pub retry: bool,
 }
 
-/// Who watches a sweep.
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
-    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellFacts) {}
-    /// A cell has ended, and its results are published.
-    fn cell_ended(&self, _cell: &CellFacts, _done: &DoneCell) {}
+    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo) {}
+    fn cell_ended(&self, _cell: &CellInfo, _done: &DoneCell) {}
 }
 
 impl CellObserver for () {}
 impl SweepObserver for () {}
 
-/// What became of a sweep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sweep {
-    /// Cells done now.
     pub n_done: usize,
-    /// Cells that were done before.
     pub n_done_before: usize,
     /// Cells that other processes work on.
-    pub n_elsewhere: usize,
+    pub n_taken: usize,
     /// Cells, of those that are done, with a run that has failed.
     pub failed: Vec<String>,
     /// Cells, of those that are done, with a run whose loss was not finite.
     pub diverged: Vec<String>,
-    /// Whether someone asked it to end.
     pub is_interrupted: bool,
 }
 
 impl Sweep {
     fn note(&mut self, cell: &Cell, done: &DoneCell) {
-        let id = || cell.facts.id.clone();
+        let id = || cell.info.id.clone();
         self.failed.extend(done.has_failed().then(id));
         self.diverged.extend(done.has_diverged().then(id));
     }
 }
 
-/// Trains every cell of a study that is not done and that nobody else works on. Several processes may
+/// Trains every cell of a study that is neither done nor taken by another process. Several processes may
 /// share a study: one per device where times matter, any number where they do not.
 ///
 /// # Errors
-/// A device that is kept by another study, and results that cannot be stored. What fails within a
-/// cell is recorded with the cell.
+/// A device that another study has locked, and results that cannot be stored. Failures within a cell are
+/// recorded with the cell.
 pub fn sweep(
     study: &Study,
     options: SweepOptions<'_>,
@@ -81,16 +72,16 @@ pub fn sweep(
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
     loop {
         let n_pending = pending.len();
-        let mut elsewhere = Vec::new();
+        let mut taken = Vec::new();
         for (n, cell) in pending {
             if options.run.interrupted.load(Ordering::Relaxed) {
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             }
-            let claim = match cells.claim(&cell.facts, options.retry)? {
+            let claim = match cells.claim(&cell.info, options.retry)? {
                 Claimed::Mine(claim) => claim,
-                Claimed::Elsewhere => {
-                    elsewhere.push((n, cell));
+                Claimed::Taken => {
+                    taken.push((n, cell));
                     continue;
                 }
                 Claimed::Done(done) => {
@@ -99,31 +90,29 @@ pub fn sweep(
                     continue;
                 }
             };
-            observer.cell_begins(n, n_cell, &cell.facts);
+            observer.cell_begins(n, n_cell, &cell.info);
             let Some(done) = train(cell, study, options, &claim, observer)? else {
-                claim.give_up()?;
+                claim.release()?;
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             };
             claim.done(&done)?;
-            observer.cell_ended(&cell.facts, &done);
+            observer.cell_ended(&cell.info, &done);
             sweep.n_done += 1;
             sweep.note(cell, &done);
         }
-        sweep.n_elsewhere = elsewhere.len();
-        // Whoever was at work on these may have ended meanwhile, with them or without.
-        if elsewhere.is_empty() || elsewhere.len() == n_pending {
+        sweep.n_taken = taken.len();
+        // Their processes may have ended meanwhile, without finishing them.
+        if taken.is_empty() || taken.len() == n_pending {
             return Ok(sweep);
         }
-        pending = elsewhere;
+        pending = taken;
     }
 }
 
-/// Where times matter, one process at a time; where not, as many as like, but none beside one that
-/// measures.
+/// Exclusively where times matter; otherwise together with others of which none measures times.
 fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
-    let mut devices: Vec<&str> =
-        study.cells.iter().map(|cell| cell.facts.device.as_str()).collect();
+    let mut devices: Vec<&str> = study.cells.iter().map(|cell| cell.info.device.as_str()).collect();
     devices.sort_unstable();
     devices.dedup();
     let is_exclusive = study.blocks.exclusive;
@@ -139,9 +128,9 @@ fn train(
     observer: &dyn SweepObserver,
 ) -> Result<Option<DoneCell>, StudyError> {
     let started_at = now();
-    let watched = RecordingProgress::new(observer, claim, &started_at);
+    let recording = RecordingProgress::new(observer, claim, &started_at);
     let label = label(cell, options.hardware);
-    let end = train_in_turns(cell, &label, &study.blocks, options.run, &watched);
+    let end = train_in_turns(cell, &label, &study.blocks, options.run, &recording);
     observer.ended();
     let done = match end {
         Ok(end) if end.is_interrupted => return Ok(None),
@@ -178,15 +167,14 @@ fn train(
     Ok(Some(done))
 }
 
-/// The name of a cell in results: no two processes ever give the same, for what one has trained must not
-/// be taken for a part of what the other has.
+/// The name of a cell in results. It differs between processes, so that runs of two processes are never
+/// taken for runs of one cell.
 fn label(cell: &Cell, hardware: &str) -> String {
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let process = format!("{hardware} {} {}", std::process::id(), time.as_nanos());
-    format!("{}-{}", cell.facts.id, &sha256(process.as_bytes())[..8])
+    format!("{}-{}", cell.info.id, &sha256(process.as_bytes())[..8])
 }
 
-/// Passes news on, and writes down how far the cell is.
 struct RecordingProgress<'a> {
     to: &'a dyn SweepObserver,
     claim: &'a Claim,
@@ -208,7 +196,7 @@ impl<'a> RecordingProgress<'a> {
     fn change(&self, change: impl FnOnce(&mut Progress)) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut progress);
-        // Nothing depends on it; a disk that is full shows itself in the records.
+        // Only `status` reads it; a full disk is noticed with the records.
         let _ = self.claim.progress(&progress);
     }
 }
@@ -231,7 +219,7 @@ impl Observer for RecordingProgress<'_> {
 
 impl CellObserver for RecordingProgress<'_> {
     fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
-        // The disk is left alone between the turns of a block.
+        // Written once per block, not in every turn.
         let is_new = {
             let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.block != block || progress.n_block != n_block

@@ -11,31 +11,28 @@ use batchlab_run::{
 use crate::Cell;
 use crate::blocks::{first_block, later_blocks, order};
 
-/// Who watches the runs of a cell.
 pub trait CellObserver: Observer {
     /// A run of the cell begins its turn. `n_block` is known from block 1 on; `n_step` is what all
     /// runs of the cell have done together.
     fn turn(&self, _run: &RunHeader, _block: u64, _n_block: Option<u64>, _n_step: u64) {}
 }
 
-/// What became of a cell.
 pub(crate) struct CellEnd {
     /// Steps in the blocks, beginning with block 0.
     pub(crate) blocks: Vec<u64>,
-    /// The runs in the order of the study: batcher, and what became of it.
+    /// Batcher and outcome of every run, in the order of the study.
     pub(crate) runs: Vec<(String, Outcome)>,
-    /// Whether someone asked it to end.
     pub(crate) is_interrupted: bool,
 }
 
-/// What became of a run.
 pub(crate) struct Outcome {
-    /// None if it could not be opened.
+    /// `None` if it could not be opened.
     pub(crate) run_id: Option<String>,
     pub(crate) result: Result<FinishedRun, RunError>,
 }
 
-/// Trains the runs of a cell, block by block, and records them under a label. A run that fails does not keep the others from going on.
+/// Trains the runs of a cell, block by block, and records them under a label. The others
+/// continue when one fails.
 ///
 /// # Errors
 /// Data that cannot be loaded, and results that cannot be stored.
@@ -49,7 +46,7 @@ pub(crate) fn train_in_turns(
     let data = Data::load(&cell.runs[0], options.cache, observer)?;
     let membership = Membership {
         cell: label.to_owned(),
-        repeat: cell.facts.repeat,
+        repeat: cell.info.repeat,
         is_exclusive: blocks.exclusive,
     };
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
@@ -67,7 +64,7 @@ pub(crate) fn train_in_turns(
             }
         }
     }
-    let n_step = cell.facts.n_step;
+    let n_step = cell.info.n_step;
     let mut turns = Turns { open, outcomes, seed: seed(cell), n_turn: 0, options, observer };
     let first = first_block(blocks, n_step);
     turns.block(0, None, first)?;
@@ -81,7 +78,7 @@ pub(crate) fn train_in_turns(
             turns.block(block, Some(n_block), goal)?;
         }
     }
-    let labels = cell.facts.batchers.iter().cloned();
+    let labels = cell.info.batchers.iter().cloned();
     Ok(CellEnd {
         blocks: lengths,
         is_interrupted: options.interrupted.load(Ordering::Relaxed),
@@ -89,10 +86,9 @@ pub(crate) fn train_in_turns(
     })
 }
 
-/// Runs that are trained in turns.
 struct Turns<'a, 'b> {
     open: Vec<Option<ActiveRun<'a>>>,
-    /// Of those that have ended.
+    /// `None` for runs that have not ended.
     outcomes: Vec<Option<Outcome>>,
     seed: u64,
     n_turn: i64,
@@ -101,7 +97,7 @@ struct Turns<'a, 'b> {
 }
 
 impl Turns<'_, '_> {
-    /// Lets every run train until `goal`, and publishes those that have ended.
+    /// Trains every run until `goal`, and publishes those that have ended.
     fn block(&mut self, block: u64, n_block: Option<u64>, goal: u64) -> Result<(), RunError> {
         let mut ended: Vec<(usize, Result<Ending, RunError>)> = Vec::new();
         for run in order(self.seed, block, self.open.len()) {
@@ -135,8 +131,8 @@ impl Turns<'_, '_> {
     }
 }
 
-/// Every cell has orders of its own, and the same ones again if it is done again.
+/// Every cell has its own orders, and the same ones again if it is trained again.
 fn seed(cell: &Cell) -> u64 {
-    let hash = cell.facts.id.rsplit('-').next().unwrap_or_default();
+    let hash = cell.info.id.rsplit('-').next().unwrap_or_default();
     u64::from_str_radix(hash, 16).unwrap_or_default()
 }

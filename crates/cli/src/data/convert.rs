@@ -1,4 +1,4 @@
-//! `batchlab data convert`: read now, so that every later start is quick.
+//! `batchlab data convert`: fills the cache of loaded data sets.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -13,9 +13,9 @@ use super::bytes;
 use super::source::named;
 use crate::exit::Usage;
 
-/// Read data sets now and keep them in a form that loads at once.
+/// Read data sets now and keep them in a form that loads quickly.
 ///
-/// What takes long to read is kept anyway when it is first used; this does it ahead of time. A kept
+/// Data that take long to read are kept on first use anyway; this does it ahead of time. A kept
 /// file is used only while the program, the description and the sources are the same: a file by the
 /// SHA-256 of its content, a folder by names, lengths, times and (on Unix) inodes of everything in it.
 /// `BATCHLAB_CACHE` names the folder, or says `off`; by default it is in the user's cache folder.
@@ -33,16 +33,16 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let cache = Cache::from_environment();
     if cache.folder().is_none() {
-        bail!(Usage(format!("there is no folder to keep data in; let {VARIABLE} name one")));
+        bail!(Usage(format!("there is no cache folder; set {VARIABLE} to one")));
     }
-    // The files may come from the command before this one.
+    // The files may have been written just now, by the command before.
     std::thread::sleep(2 * CLOCK_STEP);
     let mut all = Vec::new();
     let mut out = std::io::stdout();
     for source in named(&arguments.inputs)? {
         let read = source.read(&cache, Keep::Always)?;
         let Some(path) = &read.loaded.kept else {
-            bail!("{} could not be kept; the reason stands above", source.name);
+            bail!("{} could not be kept; see the reason above", source.name);
         };
         let n_byte = std::fs::metadata(path).map_or(0, |file| file.len());
         let (n, seconds) = (read.loaded.graphs.n_member(), read.time.as_secs_f64());
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 "peak_host_bytes": peak_host_bytes(),
             }));
         } else {
-            let was = if read.loaded.from_cache { "was kept before, loaded" } else { "read" };
+            let was = if read.loaded.from_cache { "was in the cache, loaded" } else { "read" };
             writeln!(
                 out,
                 "{}: {n} members, {was} in {seconds:.3} s; {} in {}",

@@ -11,14 +11,14 @@ use anyhow::{Result, bail};
 use batchlab_fetch::aflux::Query;
 use batchlab_fetch::{Arrived, Client, Patience, Remote, check_url, sums};
 
-use super::progress::{Unit, to_standard_error};
 use crate::exit::{DataFault, Usage};
+use crate::progress::{Unit, to_standard_error};
 pub(super) use known::remedy;
 use known::{AFLOW, QM9, QM9_FILES};
 
 /// Fetch a public data set: qm9 (86 MB from figshare) or aflow (entries from AFLOW's search interface).
 ///
-/// Files are checked against pinned lengths and hashes; an interrupted fetch goes on where it stopped.
+/// Files are checked against pinned lengths and hashes; an interrupted fetch continues where it stopped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// `qm9` or `aflow`.
@@ -26,20 +26,20 @@ pub(crate) struct Arguments {
     /// Folder into which `qm9/` or `aflow/` is put.
     #[arg(long, value_name = "DIR", default_value = "data")]
     to: PathBuf,
-    /// Fetch nothing: say what is there, and which file to put where.
+    /// Fetch nothing: report which files are there, and which to put where.
     #[arg(long)]
     offline: bool,
     /// Another address to try first: for qm9 a folder that holds the files under their names, for
     /// aflow the search interface.
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
-    /// For aflow: what to ask, in AFLUX's words, without paging.
+    /// For aflow: the query in AFLUX syntax, without paging.
     #[arg(long, value_name = "AFLUX")]
     query: Option<String>,
     /// For aflow: entries per page [default: 1000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     page_size: Option<u32>,
-    /// For aflow: at most so many pages [default: 10000].
+    /// For aflow: the largest number of pages [default: 10000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_page: Option<u32>,
 }
@@ -65,7 +65,7 @@ fn qm9(arguments: &Arguments) -> Result<ExitCode> {
         ("--max-page", arguments.max_page.is_some()),
     ];
     if let Some((option, _)) = of_aflow.iter().find(|(_, is_given)| *is_given) {
-        bail!(Usage(format!("{option} is for aflow; qm9 is fetched whole")));
+        bail!(Usage(format!("{option} is for aflow; qm9 has no such option")));
     }
     let folder = arguments.to.join(QM9);
     let remotes: Vec<Remote> =
@@ -75,7 +75,11 @@ fn qm9(arguments: &Arguments) -> Result<ExitCode> {
         let mut missing = Vec::new();
         for remote in &remotes {
             if remote.is_in(&folder).map_err(DataFault::of)? {
-                writeln!(out, "{} is there and right", folder.join(&remote.name).display())?;
+                writeln!(
+                    out,
+                    "{} is there, checksum correct",
+                    folder.join(&remote.name).display()
+                )?;
             } else {
                 missing.push(remote.by_hand(&folder));
             }
@@ -90,8 +94,8 @@ fn qm9(arguments: &Arguments) -> Result<ExitCode> {
     for remote in &remotes {
         let arrived = client.file(remote, &folder, &*progress).map_err(DataFault::of)?;
         let how = match arrived {
-            Arrived::BeforeHand => "was there and is right",
-            Arrived::Now => "fetched and right",
+            Arrived::BeforeHand => "was there, checksum correct",
+            Arrived::Now => "fetched, checksum correct",
         };
         writeln!(out, "{}: {how}", folder.join(&remote.name).display())?;
         let sum = BTreeMap::from([(remote.name.clone(), remote.sha256.clone())]);
@@ -130,7 +134,7 @@ fn aflow(arguments: &Arguments) -> Result<ExitCode> {
         )));
     }
     let client = Client::new(Patience::default());
-    let progress = to_standard_error(Unit::Things);
+    let progress = to_standard_error(Unit::Items);
     let pages = client.pages(&query, &folder, &*progress).map_err(DataFault::of)?;
     let before = match pages.n_before {
         0 => String::new(),

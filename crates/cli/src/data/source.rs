@@ -1,4 +1,4 @@
-//! Which data sets are meant: configuration files, or names with their defaults.
+//! Data sets named on the command line: configuration files, or names with their defaults.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,17 +11,14 @@ use batchlab_run::cache::{Keep, Loaded};
 use batchlab_run::{Cache, RunError, search_folders};
 use serde::de::IgnoredAny;
 
-use super::progress::{Unit, to_standard_error};
 use crate::exit::Usage;
+use crate::progress::{Unit, to_standard_error};
 
-/// A data set that was named on the command line.
 pub(crate) struct Source {
-    /// As it was named.
     pub(crate) name: String,
     pub(crate) dataset: Box<dyn Dataset>,
 }
 
-/// What came of it.
 pub(super) struct Read {
     pub(super) loaded: Loaded,
     pub(super) time: Duration,
@@ -66,7 +63,7 @@ impl Source {
     pub(super) fn read(&self, cache: &Cache, keep: Keep) -> Result<Read> {
         let ctx = LoadContext {
             search: search_folders(Path::new(&self.name)),
-            progress: to_standard_error(Unit::Things),
+            progress: to_standard_error(Unit::Items),
             ..LoadContext::new()
         };
         let start = Instant::now();

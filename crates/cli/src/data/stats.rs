@@ -1,11 +1,10 @@
-//! `batchlab data stats`: how many, how large, and what is to be learned.
+//! `batchlab data stats`: numbers and sizes of graphs, and their targets.
 
 mod json;
 mod picture;
 mod summary;
 mod table;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +14,7 @@ use batchlab_run::Cache;
 use batchlab_run::cache::Keep;
 
 use super::source::named;
+use crate::output::print;
 use crate::say::say;
 use summary::DatasetSummary;
 
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         summaries.iter().map(table::print).collect::<Vec<_>>().join("\n")
     };
-    std::io::stdout().write_all(text.as_bytes())?;
+    print(&text)?;
     if arguments.svg.is_some() || arguments.png.is_some() {
         let svg = picture::draw(&summaries);
         for (path, bytes) in [

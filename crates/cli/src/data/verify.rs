@@ -1,4 +1,4 @@
-//! `batchlab data verify`: are the files what they should be?
+//! `batchlab data verify`: compares files with their checksums.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Folders within folders that are looked at.
+/// Depth of nested folders that are searched.
 const MAX_DEPTH: usize = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut listed = Vec::new();
     for folder in folders {
         if !folder.is_dir() {
-            bail!(Usage(format!("{} is no folder; name one that holds data", folder.display())));
+            bail!(Usage(format!("{} is not a folder; give one that holds data", folder.display())));
         }
         find(folder, 0, &mut listed)?;
     }
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let folders = if n_folder == 1 { "folder" } else { "folders" };
         writeln!(
             out,
-            "{} of {n_file} files in {n_folder} {folders} are right",
+            "{} of {n_file} files in {n_folder} {folders} are correct",
             n_file - wrong.len()
         )?;
     }

@@ -7,7 +7,6 @@ use batchlab_core::registry::Kind;
 use super::NewFile;
 use super::name::Name;
 
-/// What a new component is made of.
 pub(super) struct Component {
     pub(super) kind: Kind,
     pub(super) name: Name,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Longer names make no figure more readable, and would break lines of the templates.
+/// Longer names would be hard to read in figures, and would break lines of the templates.
 const MAX_LENGTH: usize = 24;
 
 /// A name in kebab-case, for example `best-fit`.
@@ -19,7 +19,7 @@ impl Name {
         if !starts_with_letter || !text.split('-').all(is_word) {
             let hint = kebab(text).map_or_else(String::new, |name| format!("; try \"{name}\""));
             return Err(format!(
-                "\"{text}\" is no name for a component: use words of lower-case letters and digits, \
+                "\"{text}\" is not a valid component name: use words of lower-case letters and digits, \
                  joined by hyphens, starting with a letter{hint}"
             ));
         }
@@ -52,7 +52,6 @@ impl fmt::Display for Name {
     }
 }
 
-/// What a person probably meant: `BestFit` and `best_fit` become `best-fit`.
 fn kebab(text: &str) -> Option<String> {
     let mut name = String::new();
     for c in text.chars() {
@@ -96,10 +95,10 @@ mod tests {
         check_refused("best--fit", "try \"best-fit\"");
         check_refused("-best", "try \"best\"");
         check_refused("best-", "try \"best\"");
-        check_refused("", "is no name");
+        check_refused("", "is not a valid component name");
         check_refused("2fit", "starting with a letter");
         check_refused("../fit", "try \"fit\"");
-        check_refused("größe", "is no name");
+        check_refused("größe", "is not a valid component name");
         check_refused(&"a".repeat(25), "at most 24");
     }
 }

@@ -1,4 +1,4 @@
-//! A plugin in a crate of its own, with a binary that has all our components and the new one.
+//! A plugin in its own crate, with a binary that has all built-in components and the new one.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ pub(super) fn plan(parent: &Path, source: &Path, component: &Component) -> Resul
     check_free(&folder)?;
     let Ok(source) = source.canonicalize() else {
         bail!(Usage(format!(
-            "{}, the source tree of batchlab, is not there; name it with --source",
+            "{}, the source tree of batchlab, does not exist; name it with --source",
             source.display()
         )));
     };
@@ -51,7 +51,7 @@ fn quoted(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// The sections of a manifest that say how much is optimised; they stand at its end.
+/// The sections of a manifest with the build profiles; they stand at its end.
 fn profiles(manifest: &str) -> &str {
     manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..])
 }
@@ -63,10 +63,10 @@ pub(super) fn next_steps(parent: &Path, source: &Path, component: &Component) ->
         component.trial(&configs).map(|trial| (format!("cargo run -- {trial}"), "train it"));
     let first = [
         ("cargo test".into(), "the conformance kit, and your own tests"),
-        ("cargo run -- list".into(), "it is there, beside all others"),
+        ("cargo run -- list".into(), "lists it with all others"),
     ];
     steps(
-        &format!("a crate of its own is in {}. Next, in that folder:", folder.display()),
+        &format!("the crate is in {}. Next, in that folder:", folder.display()),
         first.into_iter().chain(trial),
     )
 }

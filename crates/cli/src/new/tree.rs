@@ -39,7 +39,7 @@ pub(super) fn plan(root: &Path, component: &Component) -> Result<Vec<NewFile>> {
 /// Starts of the lines that list plugins.
 type Places = [&'static str; 4];
 
-/// Each list: the file, the new line, and how its other lines start.
+/// For each list its file, the new line, and how its other lines start.
 fn entries(component: &Component) -> [(&'static str, String, Places); 3] {
     let manifest = ["batcher-", "dataset-", "model-", "sink-"];
     let source = ["use batcher_", "use dataset_", "use model_", "use sink_"];
@@ -66,7 +66,6 @@ fn insert(text: &str, line: &str, places: Places) -> Option<String> {
     Some(all.fold(String::new(), |text, line| text + line + "\n"))
 }
 
-/// The name in a line of a list.
 fn key(line: &str) -> &str {
     let name = line.strip_prefix("use ").unwrap_or(line);
     name.split([' ', '.', ';']).next().unwrap_or(name)
@@ -83,7 +82,7 @@ pub(super) fn next_steps(component: &Component) -> String {
     );
     let first = [
         (format!("cargo test -p {package}"), "the kit, and your own tests"),
-        ("cargo run -- list".into(), "it is there"),
+        ("cargo run -- list".into(), "lists it"),
     ];
     let last = (
         "INSTA_UPDATE=always cargo test -p batchlab-cli".into(),

@@ -1,4 +1,4 @@
-//! What a forecast reads of a configuration.
+//! The part of a configuration that a forecast reads.
 
 use std::path::Path;
 
@@ -14,12 +14,11 @@ use serde::de::IgnoredAny;
 /// A configuration of a run, or one with a data set and strategies alone.
 #[derive(Debug)]
 pub(super) struct PlanConfig {
-    /// The model tells which fields a batch holds, the batcher is planned first.
+    /// The model decides which fields a batch holds; the batcher is planned first.
     pub(super) parts: Parts,
     pub(super) rest: Rest,
 }
 
-/// What a forecast reads beside the components.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rest {
@@ -33,7 +32,6 @@ pub(super) struct Rest {
     /// Strategies: labels, or batchers' tables, with or without `batch_size`.
     #[serde(default)]
     pub(super) batchers: Vec<toml::Value>,
-    /// The study's B, one or several.
     #[serde(default)]
     pub(super) batch_sizes: Vec<BatchSize>,
     #[serde(default)]
@@ -95,12 +93,10 @@ impl PlanConfig {
     }
 }
 
-/// The training subset of one data set.
 pub(super) struct Planned {
     pub(super) dataset: String,
     /// Graphs, or nodes of one graph, before the split.
     pub(super) n_member: usize,
-    /// Those that are trained on.
     pub(super) n_train: usize,
     pub(super) node_feature_width: usize,
     pub(super) view: View,

@@ -1,9 +1,10 @@
-//! Forecasts for programs.
+//! Forecasts as JSON.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Plan;
+use crate::output::json;
 
 /// Raised when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -11,7 +12,7 @@ const SCHEMA_VERSION: u32 = 1;
 pub(super) fn print(plans: &[Plan]) -> Result<String> {
     let plans = plans.iter().map(of_plan).collect::<Result<Vec<_>>>()?;
     let all = json!({ "schema_version": SCHEMA_VERSION, "plans": plans });
-    Ok(serde_json::to_string_pretty(&all)? + "\n")
+    json(&all)
 }
 
 fn of_plan(plan: &Plan) -> Result<Value> {

@@ -14,7 +14,7 @@ use crate::exit::Usage;
 /// 2502.00944.
 const BATCH_SIZES: [u32; 4] = [16, 32, 64, 128];
 
-/// What the command line says of strategies; it is stronger than the configuration.
+/// Strategies from the command line, which replace those of the configuration.
 pub(super) struct Choice<'a> {
     /// Labels, or batchers' tables as TOML.
     pub(super) batchers: &'a [String],
@@ -31,7 +31,7 @@ pub(super) fn expand(config: &PlanConfig, choice: &Choice<'_>) -> Result<Vec<Box
         for table in &tables {
             let batcher = strategy::batcher(table, size)?;
             let text = serde_json::to_string(&batcher)?;
-            // A batcher with a batch size of its own, or without any, comes up once.
+            // A batcher with its own batch size, or without any, is planned once.
             if !texts.contains(&text) {
                 check_level(&*batcher, &*config.parts.dataset)?;
                 texts.push(text);

@@ -1,4 +1,4 @@
-//! Forecasts for people.
+//! Forecasts as text.
 
 use std::fmt::Write;
 
@@ -6,6 +6,8 @@ use batchlab_forecast::Forecast;
 use batchlab_forecast::census::Method;
 
 use super::{Plan, grouped, noun};
+use crate::data::bytes;
+use crate::output::columns;
 
 pub(super) fn print(plans: &[Plan]) -> String {
     plans.iter().map(of_plan).collect::<Vec<_>>().join("\n")
@@ -24,16 +26,16 @@ fn of_plan(plan: &Plan) -> String {
     );
     let steps = short(plan.n_step);
     let after = format!("after {steps}");
-    waste(&forecasts, &after).write(&mut text);
+    text += &waste(&forecasts, &after).text();
     text.push('\n');
-    randomness(&forecasts).write(&mut text);
+    text += &randomness(&forecasts).text();
     text.push('\n');
     text.push_str(&notes(plan, &forecasts));
     text
 }
 
 fn waste(forecasts: &[&Forecast], after: &str) -> Columns {
-    let mut columns = Columns::new(&[
+    let mut table = Columns::new(&[
         ("", "strategy"),
         ("", "B"),
         ("steps", "/epoch"),
@@ -51,7 +53,7 @@ fn waste(forecasts: &[&Forecast], after: &str) -> Columns {
             Method::Enumerated => "",
             Method::Extrapolated => "~",
         };
-        columns.row(
+        table.row(
             forecast.batch_size,
             vec![
                 forecast.label.clone(),
@@ -70,11 +72,11 @@ fn waste(forecasts: &[&Forecast], after: &str) -> Columns {
             ],
         );
     }
-    columns
+    table
 }
 
 fn randomness(forecasts: &[&Forecast]) -> Columns {
-    let mut columns = Columns::new(&[
+    let mut table = Columns::new(&[
         ("", "strategy"),
         ("", "B"),
         ("pairs meet again,", "1 = uniform"),
@@ -100,7 +102,7 @@ fn randomness(forecasts: &[&Forecast]) -> Columns {
         };
         let correlation =
             shuffle.size_autocorrelation.map_or_else(|| "-".into(), |r| format!("{r:+.3}"));
-        columns.row(
+        table.row(
             forecast.batch_size,
             vec![
                 forecast.label.clone(),
@@ -113,7 +115,7 @@ fn randomness(forecasts: &[&Forecast]) -> Columns {
             ],
         );
     }
-    columns
+    table
 }
 
 fn notes(plan: &Plan, forecasts: &[&Forecast]) -> String {
@@ -136,8 +138,7 @@ fn notes(plan: &Plan, forecasts: &[&Forecast]) -> String {
     text
 }
 
-/// Columns of text: the first to the left, the others to the right; an empty line between batch
-/// sizes.
+/// A table with an empty line between batch sizes.
 struct Columns {
     head: [Vec<String>; 2],
     rows: Vec<(Option<u32>, Vec<String>)>,
@@ -153,33 +154,20 @@ impl Columns {
         self.rows.push((batch_size, cells));
     }
 
-    fn write(&self, text: &mut String) {
-        let lines = || self.head.iter().chain(self.rows.iter().map(|(_, cells)| cells));
-        let width: Vec<usize> = (0..self.head[0].len())
-            .map(|column| lines().map(|cells| cells[column].chars().count()).max().unwrap_or(0))
-            .collect();
-        let mut line = |cells: &[String]| {
-            let mut line = format!("{:<1$}", cells[0], width[0]);
-            for (cell, width) in cells.iter().zip(&width).skip(1) {
-                let _ = write!(line, "  {cell:>width$}");
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        };
-        line(&self.head[0]);
-        line(&self.head[1]);
+    fn text(self) -> String {
+        let mut lines = self.head.to_vec();
         let mut previous = None;
-        for (batch_size, cells) in &self.rows {
-            if previous.is_some_and(|previous| previous != *batch_size) {
-                line(&[String::new()]);
+        for (batch_size, cells) in self.rows {
+            if previous.is_some_and(|previous| previous != batch_size) {
+                lines.push(Vec::new());
             }
-            previous = Some(*batch_size);
-            line(cells);
+            previous = Some(batch_size);
+            lines.push(cells);
         }
+        columns(&lines)
     }
 }
 
-/// A mean count: no decimals where it is a whole number or large.
 fn whole(value: f64) -> String {
     if value >= 100.0 || (value - value.round()).abs() < 5e-3 {
         #[allow(clippy::cast_sign_loss, reason = "counts are not negative")]
@@ -190,14 +178,6 @@ fn whole(value: f64) -> String {
 
 fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".into(), |share| format!("{:.1}", 100.0 * share))
-}
-
-fn bytes(n: u64) -> String {
-    match n {
-        0..10_000 => format!("{n} B"),
-        10_000..10_000_000 => format!("{} kB", n / 1000),
-        _ => format!("{:.1} MB", n as f64 / 1e6),
-    }
 }
 
 /// 100000 as 100k.

@@ -1,4 +1,4 @@
-//! What a person sees while a run goes on.
+//! Progress of a run on standard error.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use batchlab_core::progress::Progress;
 use batchlab_core::record::EvalRecord;
 use batchlab_run::Observer;
 use batchlab_run::RunHeader;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use crate::progress::{Bar as Loading, Notes, styled};
 use crate::say::say;
 use crate::unit;
 
-/// A bar, for a terminal.
 pub(super) struct Bar {
     loading: Arc<Loading>,
     training: RefCell<ProgressBar>,
@@ -52,49 +52,12 @@ impl Observer for Bar {
     }
 }
 
-/// A bar while data are read.
-#[derive(Default)]
-pub(crate) struct Loading(std::sync::Mutex<Option<ProgressBar>>);
-
-impl Loading {
-    pub(crate) fn bar(&self) -> ProgressBar {
-        let bar = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        bar.clone().unwrap_or_else(ProgressBar::hidden)
-    }
-}
-
-impl Progress for Loading {
-    fn start(&self, what: &str, total: Option<u64>) {
-        let bar = match total {
-            Some(total) => ProgressBar::new(total)
-                .with_style(styled("{wide_bar} {pos}/{len} {msg}, {eta} left")),
-            None => ProgressBar::new_spinner().with_style(styled("{spinner} {pos} {msg}")),
-        };
-        bar.set_message(what.to_owned());
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(bar);
-    }
-    fn advance(&self, n: u64) {
-        self.bar().inc(n);
-    }
-    fn finish(&self) {
-        self.bar().finish_and_clear();
-    }
-    fn note(&self, text: &str) {
-        self.bar().suspend(|| say!("{text}"));
-    }
-}
-
-pub(crate) fn styled(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-/// A line now and then, for a log.
 pub(super) struct Lines {
     n_step: Cell<u64>,
     last: Cell<Instant>,
 }
 
-/// Time between two lines.
+/// Least time between two lines.
 pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 
 impl Lines {
@@ -120,14 +83,6 @@ impl Observer for Lines {
     }
     fn evaluated(&self, eval: &EvalRecord) {
         say!("{}", describe_eval(eval));
-    }
-}
-
-pub(crate) struct Notes;
-
-impl Progress for Notes {
-    fn note(&self, text: &str) {
-        say!("{text}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a person, or a program, learns at the end of a run.
+//! The summary at the end of a run.
 
 use std::fmt::Write;
 
@@ -8,6 +8,7 @@ use batchlab_results::RunSummary;
 use batchlab_run::{FinishedRun, Status};
 use serde_json::json;
 
+use crate::output::json;
 use crate::unit;
 
 pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
@@ -41,7 +42,7 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
         "evals": evals.iter().map(eval).collect::<Vec<_>>(),
         "tables": run.out.join("tables"),
     });
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+    json(&value)
 }
 
 pub(super) fn as_text(run: &FinishedRun) -> String {
@@ -78,13 +79,13 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     for split in ["train", "validation", "test"] {
         let of_split = || run.summary.evals.iter().filter(|eval| eval.split == split);
         if let (Some(first), Some(last)) = (of_split().next(), of_split().next_back()) {
-            row(split, judgement(first, last, unit));
+            row(split, errors(first, last, unit));
         }
     }
     let tables = run.out.join("tables");
     let _ = write!(
         text,
-        "\nresults in {}\nlook at them with, for example:\n  duckdb -c \"select step, split, rmse, mae \
+        "\nresults in {}\nfor example:\n  duckdb -c \"select step, split, rmse, mae \
          from '{}/evals/*.parquet' where run_id = '{}' order by all\"\n",
         run.out.display(),
         tables.display().to_string().replace('\'', "''"),
@@ -93,7 +94,7 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     text
 }
 
-fn judgement(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
+fn errors(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
     if let (Some(before), Some(after)) = (first.rmse, last.rmse) {
         let unit = unit::around(" ", unit, "");
         let mae = last.mae.unwrap_or(f64::NAN);

@@ -1,4 +1,4 @@
-//! What a study will take.
+//! How long a study will take.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 
 use super::observe::duration;
 use crate::data::bytes;
-use crate::run::observe::Notes;
+use crate::output::json;
+use crate::progress::Notes;
 
-/// Says what data sets report while they are read.
+/// Prints the notes of data sets while they are read.
 struct LoadingNotes;
 
 impl Observer for LoadingNotes {
@@ -25,7 +26,7 @@ impl Observer for LoadingNotes {
     }
 }
 
-/// `retry`: whether cells that have failed are done again.
+/// `retry`: whether cells that have failed are trained again.
 pub(super) fn run(
     study: &Study,
     cells: &Cells,
@@ -35,13 +36,13 @@ pub(super) fn run(
 ) -> Result<String> {
     let mut is_done = Vec::with_capacity(study.cells.len());
     for cell in &study.cells {
-        let state = cells.state(&cell.facts)?;
+        let state = cells.state(&cell.info)?;
         is_done.push(matches!(state, CellState::Done(done) if !(retry && done.has_failed())));
     }
     let cells = estimate(study, cache, &LoadingNotes);
     let planned = Planned { study, cells: &cells, is_done: &is_done };
     if as_json {
-        return Ok(serde_json::to_string_pretty(&planned.json())? + "\n");
+        return json(&planned.json());
     }
     Ok(planned.table())
 }
@@ -54,7 +55,6 @@ struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// What is still to be done.
     fn waiting(&self) -> impl Iterator<Item = &CellEstimate> {
         self.cells.iter().zip(self.is_done).filter(|(_, done)| !**done).map(|(cell, _)| cell)
     }
@@ -69,7 +69,7 @@ impl Planned<'_> {
 
     fn table(&self) -> String {
         let mut text = String::new();
-        let titles: Vec<String> = self.study.cells.iter().map(|cell| cell.facts.title()).collect();
+        let titles: Vec<String> = self.study.cells.iter().map(|cell| cell.info.title()).collect();
         let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
         let _ = writeln!(text, "{:<width$}  {:>4}  {:>12}", "cell", "runs", "time");
         for ((title, cell), done) in titles.iter().zip(self.cells).zip(self.is_done) {
@@ -109,7 +109,7 @@ impl Planned<'_> {
                 Err(reason) => json!({ "batcher": batcher, "reason": reason }),
             };
             json!({
-                "cell": cell.facts,
+                "cell": cell.info,
                 "is_done": done,
                 "runs": estimate.runs.iter().map(run).collect::<Vec<_>>(),
                 "seconds": estimate.seconds,
@@ -130,7 +130,7 @@ impl Planned<'_> {
     }
 }
 
-/// Why something cannot run, and what: the batchers of each cell.
+/// Every reason for which something cannot run, with the cells and batchers that it concerns.
 fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, Vec<String>)> {
     let mut problems: Vec<(&str, Vec<String>)> = Vec::new();
     for (title, cell) in titles.iter().zip(cells) {

@@ -1,4 +1,4 @@
-//! What a person sees while a sweep goes on.
+//! Progress of a sweep on standard error.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use batchlab_core::progress::Progress;
 use batchlab_run::{Observer, RunHeader};
 use batchlab_study::cells::{DoneCell, DoneRun};
-use batchlab_study::{CellFacts, CellObserver, SweepObserver};
+use batchlab_study::{CellInfo, CellObserver, SweepObserver};
 use indicatif::ProgressBar;
 
-use crate::run::observe::{Loading, Notes, PAUSE, styled};
+use crate::progress::{Bar as Loading, Notes, styled};
+use crate::run::observe::PAUSE;
 use crate::say::say;
 
-/// A bar, for a terminal.
 #[derive(Default)]
 pub(super) struct Bar {
     loading: Arc<Loading>,
@@ -47,18 +47,17 @@ impl CellObserver for Bar {
 }
 
 impl SweepObserver for Bar {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellFacts) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
         say!("{}", begins(n, n_cell, cell));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
         *self.bar.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
     }
-    fn cell_ended(&self, _: &CellFacts, done: &DoneCell) {
+    fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
     }
 }
 
-/// A line now and then, for a log.
 pub(super) struct Lines {
     n_step: Cell<u64>,
     last: Cell<Instant>,
@@ -87,24 +86,24 @@ impl CellObserver for Lines {
 }
 
 impl SweepObserver for Lines {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellFacts) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
         self.n_step.set(cell.n_step * cell.batchers.len() as u64);
         self.last.set(Instant::now());
         say!("{}", begins(n, n_cell, cell));
     }
-    fn cell_ended(&self, _: &CellFacts, done: &DoneCell) {
+    fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
     }
 }
 
 fn block_of(block: u64, n_block: Option<u64>) -> String {
     match n_block {
-        None => "first look".to_owned(),
+        None => "warm-up block".to_owned(),
         Some(n_block) => format!("block {block} of {}", n_block - 1),
     }
 }
 
-fn begins(n: usize, n_cell: usize, cell: &CellFacts) -> String {
+fn begins(n: usize, n_cell: usize, cell: &CellInfo) -> String {
     let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
     format!(
         "[{n}/{n_cell}] {}: {} {runs} of {} steps",
@@ -123,13 +122,12 @@ fn ended(done: &DoneCell) -> String {
     let mut lines: Vec<String> = Vec::new();
     for run in runs {
         let batcher = &run.batcher;
-        lines.push(match &run.reason {
-            Some(reason) => format!("  {batcher:<width$}  {}: {reason}", run.status.name()),
-            None => {
-                let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
-                let speed = speed(run);
-                format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
-            }
+        lines.push(if let Some(reason) = &run.reason {
+            format!("  {batcher:<width$}  {}: {reason}", run.status.name())
+        } else {
+            let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
+            let speed = speed(run);
+            format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
         });
     }
     lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));
@@ -151,7 +149,6 @@ fn took(done: &DoneCell) -> String {
     duration(seconds.unwrap_or_default())
 }
 
-/// In seconds, without fractions.
 pub(crate) fn duration(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }

@@ -1,4 +1,4 @@
-//! What a person sees when something is wrong with a configuration or its data.
+//! Error messages for wrong configurations and data.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! Every configuration that comes with batchlab is right, and its results go where its name says.
+//! Every configuration that comes with batchlab is valid, and its results go where its name says.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -48,19 +48,18 @@ fn every_study_is_right() {
     // Two data sets, three models, four batch sizes, two pipelines, ten repeats; six batchers.
     let paper = read("paper.toml", &["device=cpu"]);
     assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2880));
-    let painn = paper.cells.iter().find(|cell| cell.facts.model == "painn").unwrap();
+    let painn = paper.cells.iter().find(|cell| cell.info.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
     assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");
     let ids: std::collections::HashSet<&str> =
-        paper.cells.iter().map(|cell| cell.facts.id.as_str()).collect();
+        paper.cells.iter().map(|cell| cell.info.id.as_str()).collect();
     assert_eq!(ids.len(), 480);
     let part = read("paper.toml", &["device=cpu", "models=mpeu", "batch_sizes=32", "repeats=1"]);
     assert_eq!(part.cells.len(), 4);
     // A run's configuration is a study too, and the command line makes a grid of it.
     let run = |arguments: &[&str]| {
         let study = read("../smoke.toml", arguments);
-        let cell =
-            |cell: &batchlab_study::Cell| (cell.facts.batch_size, cell.facts.batchers.clone());
+        let cell = |cell: &batchlab_study::Cell| (cell.info.batch_size, cell.info.batchers.clone());
         study.cells.iter().map(cell).collect::<Vec<_>>()
     };
     let dynamic = || vec!["dynamic".to_owned()];

@@ -1,4 +1,4 @@
-//! `batchlab data`: figures that are right, a cache that is never trusted blindly, and clear refusals.
+//! `batchlab data`: correct statistics, a cache that is checked before use, and clear errors.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -128,7 +128,9 @@ fn what_is_kept_is_used_until_something_changes() {
     fs::write(&file, bytes).unwrap();
     let (code, _, message) = batchlab(folder.path(), &["data", "stats", "sizes.toml"]);
     assert!(
-        code == 0 && message.contains("checksum is wrong); reading the data anew"),
+        code == 0
+            && message.contains("the checksum of column")
+            && message.contains("is wrong); reading the data again"),
         "{message}"
     );
 
@@ -169,7 +171,7 @@ fn changed_and_missing_files_are_named_with_hash_and_remedy() {
         "remove it and run `batchlab data fetch qm9`",
         "page-00001.json",
         "no such file",
-        "1 of 3 files in 1 folder are right",
+        "1 of 3 files in 1 folder are correct",
     ] {
         assert!(output.contains(part), "`{part}` is missing: {output}");
     }
@@ -183,7 +185,7 @@ fn the_files_that_come_with_the_code_are_whole() {
     let data = root().join("data");
     let cache = TempDir::new().unwrap();
     let output = good(cache.path(), &["data", "verify", data.to_str().unwrap()]);
-    assert!(output.contains(" are right"), "{output}");
+    assert!(output.contains(" are correct"), "{output}");
     let listed = fs::read_to_string(data.join("SHA256SUMS")).unwrap();
     for (folder, prefix) in [(data.clone(), ""), (data.join("aflow"), "aflow/")] {
         for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
@@ -244,7 +246,7 @@ fn entries_are_fetched_listed_and_verified() {
     let output = good(folder.path(), &fetch);
     assert!(output.contains("data/aflow/aflux: 3 entries in 2 pages"), "{output}");
     assert!(
-        good(folder.path(), &["data", "verify"]).contains("2 of 2 files in 1 folder are right")
+        good(folder.path(), &["data", "verify"]).contains("2 of 2 files in 1 folder are correct")
     );
     assert!(good(folder.path(), &fetch).contains("is there; move it away"));
 }
@@ -259,9 +261,9 @@ fn options_that_cannot_be_meant_are_refused_before_anything_is_fetched() {
         (&["qm9", "--page-size", "10"], "--page-size is for aflow"),
         (&["qm9", "--max-page", "1"], "--max-page is for aflow"),
     ] {
-        let (code, _, said) = batchlab(folder.path(), &[&["data", "fetch"], arguments].concat());
-        assert_eq!(code, 2, "{said}");
-        assert!(said.contains(message), "{said}");
+        let (code, _, printed) = batchlab(folder.path(), &[&["data", "fetch"], arguments].concat());
+        assert_eq!(code, 2, "{printed}");
+        assert!(printed.contains(message), "{printed}");
     }
     assert!(!folder.path().join("data").exists());
 }

@@ -1,5 +1,5 @@
 //! What a run writes down when something is not as it should be: a loss that is not finite, a
-//! class that nobody trained.
+//! class that no training graph has.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -183,7 +183,7 @@ fn with_fluorine(seed: u64) -> (Vec<Event>, String) {
 }
 
 #[test]
-fn a_class_that_nobody_trained_is_named() {
+fn a_class_without_training_graphs_is_named() {
     // With one of these seeds the molecule is held out, with another it is trained on.
     let mut n_unseen = 0;
     for seed in 0..12 {
@@ -196,9 +196,9 @@ fn a_class_that_nobody_trained_is_named() {
         assert_eq!(found.len(), 1, "{found:?}");
         let subset = event.payload["subset"].as_str().unwrap();
         let message = format!(
-            "class \"F\" occurs in 1 of 2 graphs for {subset}, but in none for training: what the \
-             model knows of it has never been trained, so expect large errors there; choose \
-             another split or leave these graphs out"
+            "class \"F\" occurs in 1 of 2 graphs for {subset}, but in none for training: its \
+             embedding is never trained, so expect large errors there; choose another split or \
+             leave these graphs out"
         );
         assert_eq!(event.message, message);
         assert_eq!(event.payload["graphs"], serde_json::json!([2]));

@@ -21,29 +21,29 @@ fn refused(arguments: &[&str], code: i32) -> String {
 
 #[test]
 fn mistakes_are_named() {
-    let said = refused(&["export", "results", "--to", "tensorbord", "--out", "x"], 2);
-    insta::assert_snapshot!("export_to_an_unknown_format", said);
+    let printed = refused(&["export", "results", "--to", "tensorbord", "--out", "x"], 2);
+    insta::assert_snapshot!("export_to_an_unknown_format", printed);
     let empty = tempfile::tempdir().unwrap();
     let dir = empty.path().to_str().unwrap();
     let out = format!("{dir}/out");
     for format in ["csv", "tensorboard"] {
-        let said = refused(&["export", dir, "--to", format, "--out", &out], 2);
-        assert!(said.contains("holds no results"), "{said}");
+        let printed = refused(&["export", dir, "--to", format, "--out", &out], 2);
+        assert!(printed.contains("holds no results"), "{printed}");
     }
-    let said = refused(&["compare", "20260101-000000-nothing", "b"], 2);
-    assert!(said.contains("no study in results/ has a run"), "{said}");
+    let printed = refused(&["compare", "20260101-000000-nothing", "b"], 2);
+    assert!(printed.contains("no study in results/ has a run"), "{printed}");
     let run = empty.path().join("study/runs/20260101-000000-0123abcd");
     fs::create_dir_all(&run).unwrap();
-    let said = refused(&["compare", run.to_str().unwrap(), "b"], 2);
-    assert!(said.contains("run 20260101-000000-0123abcd has no published results"), "{said}");
+    let printed = refused(&["compare", run.to_str().unwrap(), "b"], 2);
+    assert!(printed.contains("run 20260101-000000-0123abcd has no published results"), "{printed}");
     let mistyped = run.with_file_name("20260101-000000-0123abce");
     let weights = ["weights", mistyped.to_str().unwrap(), "--out", &out];
     for arguments in [&weights[..], &["compare", mistyped.to_str().unwrap(), "b"]] {
-        let said = refused(arguments, 2);
-        assert!(said.contains("did you mean \"20260101-000000-0123abcd\"?"), "{said}");
+        let printed = refused(arguments, 2);
+        assert!(printed.contains("did you mean \"20260101-000000-0123abcd\"?"), "{printed}");
     }
-    let said = refused(&["compare", &format!("{dir}/studi"), "b"], 2);
-    assert!(said.contains("did you mean \"study\"?"), "{said}");
+    let printed = refused(&["compare", &format!("{dir}/studi"), "b"], 2);
+    assert!(printed.contains("did you mean \"study\"?"), "{printed}");
 }
 
 #[test]
@@ -117,6 +117,6 @@ fn real_runs_are_exported_and_compared() {
     assert_eq!(measure("RMSE on test")["b"].as_f64(), last.rmse);
 
     let output = call(&["compare", &path(&runs[0]), &path(&runs[1])]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("too few to conclude anything"), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("too few to conclude anything"), "{printed}");
 }

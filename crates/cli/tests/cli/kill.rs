@@ -1,4 +1,4 @@
-//! Runs that are killed lose nothing that was on the disk, and go on as if nothing had happened.
+//! Killed runs lose nothing that was on the disk, and continue exactly where they stopped.
 //!
 //! `BATCHLAB_KILLS=300 cargo test -p batchlab-cli --test cli kill:: -- --nocapture` is the long form;
 //! `BATCHLAB_KILL_SEED` repeats one that failed.
@@ -37,7 +37,7 @@ enum Moment {
     FileSize(u64),
 }
 
-/// What a run is like that nobody kills.
+/// A run that is not killed.
 struct Whole {
     tables: Tables,
     microseconds: u64,
@@ -134,7 +134,7 @@ fn run_until(moment: Moment, out: &Path) -> ExitStatus {
     }
 }
 
-/// Kills a run and sees what is left of it. Returns what became of it, for the statistics.
+/// Kills a run and sees what is left of it. Returns its outcome, for the statistics.
 fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
     let out = TempDir::new().unwrap();
     let out = out.path();
@@ -175,7 +175,7 @@ fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
         let output = resume(out).output().unwrap();
         assert!(!output.status.success());
         let message = text(&output);
-        assert!(message.contains("no checkpoint to go on from"), "{message}");
+        assert!(message.contains("no checkpoint to continue from"), "{message}");
         return "killed before the first checkpoint";
     }
     let output = resume(out).output().unwrap();
@@ -302,7 +302,7 @@ fn a_folder_that_cannot_be_written_is_named_before_training() {
     fs::set_permissions(out.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = start(out.path(), &SETTINGS);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // The superuser may write everywhere; nobody may not.
+        // The superuser may write everywhere; the user `nobody` may not.
         command.uid(65534);
     }
     let output = command.output().unwrap();
@@ -344,7 +344,7 @@ fn a_flipped_bit_is_found_and_named() {
     fs::create_dir(out.path().join("wip")).unwrap();
     fs::write(out.path().join("wip/notes.txt"), "mine").unwrap();
     let found = doctor(out.path(), &[]);
-    assert_eq!(found["runs"], serde_json::json!([]), "notes are no run at work");
+    assert_eq!(found["runs"], serde_json::json!([]), "notes are not a run in progress");
     assert!(found["strays"][0].as_str().unwrap().ends_with("notes.txt"));
 
     let run = run_folder(out.path());

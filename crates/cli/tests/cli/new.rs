@@ -64,8 +64,8 @@ fn check_formatted(folder: &Path, sources: &[&str]) {
 #[test]
 fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let parent = TempDir::new().unwrap();
-    let said = succeed(batchlab(parent.path(), &["half-full", "--dir", "."]));
-    assert!(said.contains("cargo run -- list"), "{said}");
+    let printed = succeed(batchlab(parent.path(), &["half-full", "--dir", "."]));
+    assert!(printed.contains("cargo run -- list"), "{printed}");
     let folder = parent.path().join("half-full");
     assert_eq!(
         files(&folder),
@@ -97,8 +97,8 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
 #[test]
 fn a_new_model_passes_the_kit_and_learns() {
     let parent = TempDir::new().unwrap();
-    let said = succeed(new_model(parent.path(), &["near-by", "--dir", "."]));
-    assert!(said.contains("configs/smoke.toml 'model={ name = \"near-by\" }'"), "{said}");
+    let printed = succeed(new_model(parent.path(), &["near-by", "--dir", "."]));
+    assert!(printed.contains("configs/smoke.toml 'model={ name = \"near-by\" }'"), "{printed}");
     let folder = parent.path().join("near-by");
     let sources = ["src/lib.rs", "src/main.rs", "src/network.rs", "tests/contract.rs"];
     assert_eq!(files(&folder), [&["Cargo.lock", "Cargo.toml"], &sources[..]].concat());
@@ -174,8 +174,8 @@ fn in_the_tree_three_lists_get_a_line() {
     let tree = tree();
     let before = files(tree.path());
     // Somewhere below the root, as one who works there would call it.
-    let said = succeed(batchlab(&tree.path().join("plugins/batchers"), &["half-full"]));
-    assert!(said.contains("cargo test -p batcher-half-full"), "{said}");
+    let printed = succeed(batchlab(&tree.path().join("plugins/batchers"), &["half-full"]));
+    assert!(printed.contains("cargo test -p batcher-half-full"), "{printed}");
 
     let new = ["Cargo.toml", "src/lib.rs", "tests/contract.rs"];
     let mut expected = before;
@@ -205,8 +205,8 @@ fn in_the_tree_three_lists_get_a_line() {
 #[test]
 fn in_the_tree_a_model_goes_to_the_models() {
     let tree = tree();
-    let said = succeed(new_model(tree.path(), &["near-by"]));
-    assert!(said.contains("cargo test -p model-near-by"), "{said}");
+    let printed = succeed(new_model(tree.path(), &["near-by"]));
+    assert!(printed.contains("cargo test -p model-near-by"), "{printed}");
     let found = files(&tree.path().join("plugins/models/near-by"));
     assert_eq!(found, ["Cargo.toml", "src/lib.rs", "src/network.rs", "tests/contract.rs"]);
     let list = fs::read_to_string(tree.path().join("crates/builtin/src/lib.rs")).unwrap();
@@ -237,8 +237,8 @@ fn nothing_is_written_for_a_bad_name() {
         ("HalfFull", "try \"half-full\""),
         ("half_full", "try \"half-full\""),
         ("2half", "starting with a letter"),
-        ("../half", "is no name for a component"),
-        ("", "is no name for a component"),
+        ("../half", "is not a valid component name"),
+        ("", "is not a valid component name"),
         ("a-name-that-never-comes-to-an-end", "at most 24"),
         ("dynamic", "is taken by a batcher of batcher-dynamic"),
         ("taken-folder", "exists; choose another name or remove it"),

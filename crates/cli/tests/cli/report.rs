@@ -76,7 +76,7 @@ fn mistakes_have_their_exit_codes() {
         |arguments: [&str; 2]| stderr(batchlab().arg("report").arg(&results).args(arguments), 2);
     let text = report(["--reference", "static-32"]);
     assert!(
-        text.contains("no strategy is called \"static-32\"; there are static-64, static-2^N"),
+        text.contains("there is no strategy \"static-32\"; there are static-64, static-2^N"),
         "{text}"
     );
     let text = report(["--compile-cost", "0"]);

@@ -1,4 +1,4 @@
-//! A run that ended early goes on as if it had never stopped.
+//! A run that ended early continues exactly where it stopped.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -187,7 +187,7 @@ fn a_run_that_is_not_there_or_never_saved_is_named() {
     child.kill().unwrap();
     child.wait().unwrap();
     let output = resume(out.path()).output().unwrap();
-    assert!(text(&output).contains("has no checkpoint to go on from"), "{}", text(&output));
+    assert!(text(&output).contains("has no checkpoint to continue from"), "{}", text(&output));
     assert!(text(&output).contains("batchlab doctor"), "{}", text(&output));
 
     let output = batchlab()

@@ -1,5 +1,6 @@
 //! A small real run of the real binary, and its tables read back.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(dead_code, reason = "each test uses what it needs")]
 
 use std::fs::{self, File};

@@ -224,7 +224,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
         let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
         let runs = place.out().join("tables/runs");
         // In the middle of a cell, after one more has been done.
-        wait_for("a cell that is at work", || {
+        wait_for("a running cell", || {
             names(&runs).len() >= 3 * n_done && !names(&place.out().join("wip")).is_empty()
         });
         std::thread::sleep(Duration::from_millis(40 * (n_done as u64 + 1)));
@@ -257,7 +257,7 @@ fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(6), "{}", text(&output));
-    assert!(text(&output).contains("go on with the same command"), "{}", text(&output));
+    assert!(text(&output).contains("continue with the same command"), "{}", text(&output));
     let tables = place.tables();
     assert!(!tables.runs.is_empty() && tables.runs.iter().all(|run| run.status == "interrupted"));
     assert!(!place.out().join("wip").exists(), "everything is published");

@@ -1,4 +1,4 @@
-//! Weights of a real run, judged again: by the numbers that the run recorded itself.
+//! Weights of a real run, evaluated again, and compared with the numbers that the run recorded.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -103,21 +103,21 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     assert_ne!(found["rmse"].as_f64(), recorded("test").rmse);
 }
 
-/// What a person reads, without what differs from run to run and machine to machine.
+/// The text output, without what differs between runs and machines.
 #[test]
 fn a_judgement_in_words() {
     let run = run_folder(RUN.path());
     let output =
         call(&["evaluate", run.to_str().unwrap(), "--batcher", "static-64", "--subset", "all"]);
     assert!(output.stderr.is_empty(), "{}", text(&output));
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     insta::with_settings!({ filters => vec![
         (r"\d{8}-\d{6}-[0-9a-f]{8}", "RUN"),
         (r"\d+\.\d{4}", "X"),
         (r"\d+ graphs per second", "N graphs per second"),
         (r"\d+ %", "N %"),
     ]}, {
-        insta::assert_snapshot!("evaluate", said);
+        insta::assert_snapshot!("evaluate", printed);
     });
 }
 
@@ -221,24 +221,30 @@ fn other_data_must_fit() {
     assert!((found["rmse_of_mean"].as_f64().unwrap() / expected - 1.0).abs() < 1e-9);
 
     let unknown = structures("argon", ["O", "Ar", "H"], "eV");
-    let said = refused(&["--dataset", &unknown], 2);
-    assert!(said.contains("classes that training did not know: Ar"), "{said}");
+    let printed = refused(&["--dataset", &unknown], 2);
+    assert!(printed.contains("classes that the training data did not have: Ar"), "{printed}");
     let other_unit = structures("units", ["O", "H", "H"], "kJ/mol");
-    let said = refused(&["--dataset", &other_unit], 2);
-    assert!(said.contains("its target is in \"kJ/mol\", that of training in \"eV\""), "{said}");
-    let said = refused(&["--dataset", "qm8"], 2);
-    assert!(said.contains("did you mean \"qm9\"?"), "{said}");
+    let printed = refused(&["--dataset", &other_unit], 2);
+    assert!(
+        printed.contains("its target is in \"kJ/mol\", that of training in \"eV\""),
+        "{printed}"
+    );
+    let printed = refused(&["--dataset", "qm8"], 2);
+    assert!(printed.contains("did you mean \"qm9\"?"), "{printed}");
 }
 
 #[test]
-fn what_cannot_be_judged_is_said() {
-    let said = refused(&["--subset", "tset"], 2);
-    assert!(said.contains("unknown subset \"tset\", did you mean \"test\"?"), "{said}");
-    let said = refused(&["--batcher", "static-46"], 2);
-    assert!(said.contains("did you mean \"static-64\"?"), "{said}");
+fn what_cannot_be_evaluated_is_reported() {
+    let printed = refused(&["--subset", "tset"], 2);
+    assert!(printed.contains("unknown subset \"tset\", did you mean \"test\"?"), "{printed}");
+    let printed = refused(&["--batcher", "static-46"], 2);
+    assert!(printed.contains("did you mean \"static-64\"?"), "{printed}");
     let lossy = "name = \"static\", batch_size = 8, compat_drop_overflow = true";
-    let said = refused(&["--batcher", lossy], 2);
-    assert!(said.contains("of the 200 graphs for test") && said.contains("loses none"), "{said}");
+    let printed = refused(&["--batcher", lossy], 2);
+    assert!(
+        printed.contains("of the 200 graphs for test") && printed.contains("loses none"),
+        "{printed}"
+    );
     let output = call(&["evaluate", "results/no-such-run-here"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 
@@ -247,5 +253,5 @@ fn what_cannot_be_judged_is_said() {
     assert!(output.status.success(), "{}", text(&output));
     let output = call(&["evaluate", run_folder(without.path()).to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
-    assert!(text(&output).contains("has kept no weights"), "{}", text(&output));
+    assert!(text(&output).contains("has saved no weights"), "{}", text(&output));
 }

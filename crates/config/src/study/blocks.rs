@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use crate::Positive;
 
 /// Training in turns: in every block, each run of a cell does the same number of steps. The order
-/// within a block is random, and the next block has it backwards (ABBA), so that neither the place in
-/// the block nor a slow drift of the machine favours a batcher.
+/// within a block is random, and reversed in the next block (ABBA), so that neither the position in a
+/// block nor a slow drift of the machine favours a batcher.
 ///
-/// Block 0 finds out how long steps take, and is no part of any comparison.
+/// Block 0 is a warm-up that measures how long steps take; it enters no comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Blocks {
-    /// A turn has at least so many steps.
+    /// Least number of steps in a turn.
     pub steps: NonZeroU64,
-    /// A turn of the fastest run lasts at least so many seconds.
+    /// Least duration of a turn of the fastest run, in seconds.
     pub seconds: Positive,
-    /// Whether a cell keeps the device to itself: no other cell of any study is trained on it at the
-    /// same time. Without that, times are recorded, but no report uses them.
+    /// Whether a cell has the device to itself: no other cell of any study is trained on it at the same
+    /// time. Otherwise times are recorded, but no report uses them.
     pub exclusive: bool,
 }
 

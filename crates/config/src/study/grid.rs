@@ -10,9 +10,9 @@ use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
 use super::Blocks;
-use crate::schema::{forgive, one_of};
+use crate::schema::{make_optional, one_of};
 
-/// The lists of a study, and how often and in which turns it is done.
+/// The lists of a study, the number of repeats, and how runs take turns.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grid {
@@ -32,13 +32,13 @@ pub(crate) struct Grid {
     /// Graphs per batch; every batcher that has a batch size is compared at each of them.
     #[serde(default)]
     pub(super) batch_sizes: Vec<BatchSize>,
-    /// How often everything is done.
+    /// How often every combination is trained.
     #[serde(default = "once")]
     pub(super) repeats: NonZeroU32,
-    /// Which seeds are different from repeat to repeat: each is raised by the number of the repeat.
+    /// Seeds that differ between repeats: the number of the repeat is added to each.
     #[serde(default = "order_and_init")]
     pub(super) vary_seeds: Vec<SeedName>,
-    /// Changes of the configuration; everything is done once for each.
+    /// Changes of the configuration; every combination is trained once for each.
     #[serde(default)]
     #[schemars(with = "Vec<serde_json::Map<String, Json>>")]
     pub(super) variants: Vec<Table>,
@@ -47,7 +47,6 @@ pub(crate) struct Grid {
     pub(super) blocks: Blocks,
 }
 
-/// Keys that a study has and a run has not.
 pub(crate) const STUDY_KEYS: [&str; 8] = [
     "datasets",
     "models",
@@ -59,19 +58,18 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
     "blocks",
 ];
 
-/// The keys of a run.
 pub(super) const RUN_KEYS: [&str; 9] =
     ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
 
-/// A seed of the training.
+/// One of the seeds of the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum SeedName {
-    /// Which graphs are held out.
+    /// Which graphs are held out for evaluation.
     Split,
     /// The order of the graphs.
     Order,
-    /// The first parameters.
+    /// The initial parameters.
     Init,
 }
 
@@ -79,7 +77,7 @@ fn once() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
-/// The held-out graphs stay the same, so that errors can be compared between repeats too.
+/// The split stays the same, so that errors can be compared between repeats.
 fn order_and_init() -> Vec<SeedName> {
     vec![SeedName::Order, SeedName::Init]
 }
@@ -95,7 +93,7 @@ fn models(_: &mut SchemaGenerator) -> Schema {
 fn batchers(_: &mut SchemaGenerator) -> Schema {
     let mut tables = one_of(Kind::Batcher);
     for option in tables["oneOf"].as_array_mut().into_iter().flatten() {
-        forgive(option, &["batch_size"]);
+        make_optional(option, &["batch_size"]);
     }
     list(&json!({ "anyOf": [{ "type": "string" }, tables] }))
 }
@@ -106,7 +104,7 @@ fn with_changes(kind: Kind) -> Json {
     for option in components["oneOf"].as_array_mut().into_iter().flatten() {
         option["properties"]["with"] = json!({
             "type": "object",
-            "description": "Changes of the configuration for its runs alone.",
+            "description": "Changes of the configuration for its runs only.",
         });
     }
     components

@@ -1,4 +1,4 @@
-//! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for a variant each.
+//! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for one variant each.
 
 use super::grid::STUDY_KEYS;
 use crate::Diagnostic;
@@ -8,10 +8,8 @@ const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
 /// Keys that choose among the components of the file, by name.
 const CHOICES: [&str; 2] = ["datasets", "models"];
 
-/// Changes, by what they do.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Overrides {
-    /// For the file as a whole.
     pub(super) plain: Vec<String>,
     /// Names to choose, by the key of the list.
     pub(super) choices: Vec<(&'static str, Vec<String>)>,
@@ -53,7 +51,6 @@ impl Overrides {
         Ok(all)
     }
 
-    /// Whether the batchers are listed.
     pub(super) fn lists_batchers(&self) -> bool {
         self.plain
             .iter()
@@ -77,7 +74,7 @@ fn is_of_run(key: &str) -> bool {
     first != "study" && !STUDY_KEYS.contains(&first)
 }
 
-/// At the commas that are in no brackets and in no quotes.
+/// Splits at the commas outside of brackets and quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
     for (at, c) in text.char_indices() {
@@ -97,7 +94,7 @@ fn split(text: &str) -> Vec<&str> {
     parts
 }
 
-/// What is TOML stays as it is; all else is a string.
+/// Quotes a value that is not TOML.
 fn quoted(value: &str) -> String {
     let is_toml = toml::de::DeTable::parse(&format!("a = {value}")).is_ok();
     if is_toml { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }

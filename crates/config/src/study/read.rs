@@ -1,4 +1,4 @@
-//! From the tables of a study file to the lists whose product is the study.
+//! Reads a study file into the lists whose product is the study.
 
 use std::path::Path;
 
@@ -40,7 +40,6 @@ pub(super) fn read(
     reading.lists(path, grid, rest, defaults)
 }
 
-/// What every step of reading needs.
 struct Reading<'a> {
     source: &'a Source,
     overrides: &'a Overrides,
@@ -58,7 +57,7 @@ impl Reading<'_> {
         let overrides = self.overrides;
         let datasets = self.choices(Kind::Dataset, grid.datasets, &mut rest)?;
         let models = self.choices(Kind::Model, grid.models, &mut rest)?;
-        // What the command line lists stands in for the one of the file.
+        // Batchers from the command line replace that of the file.
         let own = rest.remove("batcher");
         let own_size = own.as_ref().and_then(|own| own.get("batch_size")).cloned();
         let own = own.filter(|_| !overrides.lists_batchers());
@@ -81,13 +80,13 @@ impl Reading<'_> {
                     .iter()
                     .map(table)
                     .collect::<Result<_, _>>()
-                    .map_err(|mistake| self.within(mistake))?
+                    .map_err(|error| self.within(error))?
             }
         };
         let mut takes_size = false;
         for batcher in &batchers {
             takes_size |=
-                strategy::takes_batch_size(batcher).map_err(|mistake| self.within(mistake))?;
+                strategy::takes_batch_size(batcher).map_err(|error| self.within(error))?;
         }
         let sized = batchers.iter().any(|table| table.contains_key("batch_size"));
         let batch_sizes = match (takes_size, grid.batch_sizes.as_slice()) {
@@ -150,13 +149,13 @@ impl Reading<'_> {
                 .iter()
                 .map(|name| choose(kind, name, &tables))
                 .collect::<Result<_, _>>()
-                .map_err(|mistake| self.within(mistake))?;
+                .map_err(|error| self.within(error))?;
         }
         let choice = |mut table: Table| match table.remove("with") {
             None => Ok(Choice { table, with: Table::new() }),
             Some(Value::Table(with)) => Ok(Choice { table, with }),
             Some(other) => {
-                Err(self.wrong(format!("with = {other} of a {kind} is no table of changes")))
+                Err(self.wrong(format!("with = {other} of a {kind} is not a table of changes")))
             }
         };
         tables.into_iter().map(choice).collect()
@@ -166,12 +165,12 @@ impl Reading<'_> {
         self.source.whole(message)
     }
 
-    fn within(&self, mistake: Diagnostic) -> Diagnostic {
-        mistake.within(&self.source.file)
+    fn within(&self, error: Diagnostic) -> Diagnostic {
+        error.within(&self.source.file)
     }
 }
 
-/// Checks the strategies of the list where they stand.
+/// Checks the listed strategies, so that errors have their place.
 fn check_strategies(
     source: &Source,
     root: &DeTable<'_>,
@@ -183,17 +182,17 @@ fn check_strategies(
             .map_err(|error| source.toml(&error))?;
         strategy::of_value(&value, presets)
             .and_then(|table| strategy::takes_batch_size(&table))
-            .map_err(|mistake| source.locate(mistake, &item.span()))?;
+            .map_err(|error| source.locate(error, &item.span()))?;
     }
     Ok(())
 }
 
-/// A batch size as TOML; its errors show where the whole run is checked.
+/// Errors are reported when the whole run is checked.
 fn batch_size(value: Value) -> Option<BatchSize> {
     value.try_into().ok()
 }
 
-/// A component of the list by its name, or one with its defaults.
+/// The listed component of this name, or else one with its defaults.
 fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, Diagnostic> {
     let is_named = |table: &&Table| table.get("name").and_then(Value::as_str) == Some(name);
     if let Some(table) = listed.iter().find(is_named) {
@@ -208,7 +207,7 @@ fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, Diagnostic>
         .help(format!("known: {}", known.join(", "))))
 }
 
-/// No key of the file is overlooked.
+/// Refuses unknown keys.
 fn check_keys(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     let known: Vec<&str> = STUDY_KEYS.into_iter().chain(RUN_KEYS).collect();
     for key in root.keys() {
@@ -225,7 +224,7 @@ fn check_keys(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Checks the listed components of a kind where they stand.
+/// Checks the listed components of a kind, so that errors have their place.
 fn check_listed<T: Selectable + ?Sized>(
     source: &Source,
     root: &DeTable<'_>,
@@ -246,7 +245,6 @@ fn check_listed<T: Selectable + ?Sized>(
     Ok(())
 }
 
-/// The keys of the grid, and the others.
 fn divide(root: Spanned<DeTable<'_>>) -> (Spanned<DeTable<'_>>, Spanned<DeTable<'_>>) {
     let span = root.span();
     let (mut grid, mut rest) = (DeTable::new(), DeTable::new());

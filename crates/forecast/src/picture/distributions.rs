@@ -5,21 +5,17 @@ use batchlab_draw::{Anchor, Axis, Svg, tick_text};
 use super::{MARGIN, TEXT, WIDTH, caption, cut};
 use crate::distribution::Distribution;
 
-/// One data set: what it is, and its histograms.
 pub struct DatasetSummary<'a> {
     /// In words, for example the name and how many graphs there are.
     pub title: String,
-    /// From left to right.
     pub panels: Vec<Panel<'a>>,
 }
 
-/// One histogram.
 pub struct Panel<'a> {
     /// What is counted, for example `Nodes per graph`.
     pub head: String,
     /// Unit of the horizontal axis; empty for counts.
     pub unit: String,
-    /// The numbers.
     pub distribution: &'a Distribution,
 }
 
@@ -53,7 +49,6 @@ pub fn summaries(all: &[DatasetSummary<'_>]) -> String {
     svg.into_picture(WIDTH, y, TEXT)
 }
 
-/// The line above a panel.
 fn statistics(panel: &Panel<'_>) -> String {
     let d = panel.distribution;
     let [mean, median, least, most] =
@@ -88,7 +83,7 @@ fn panel(svg: &mut Svg, panel: &Panel<'_>, (left, top): (f64, f64), width: f64, 
     let n_bin = histogram.count.len().max(5) as f64;
     let bar = width / n_bin;
     for (bin, &count) in histogram.count.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // What occurs at all is seen.
+        // Bins that are not empty are visible.
         let height = (bottom - y.pixel(percent(count))).max(0.8);
         let gap = if bar > 6.0 { 1.0 } else { 0.0 };
         let at = (left + bar * bin as f64, bottom - height);

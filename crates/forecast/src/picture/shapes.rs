@@ -8,12 +8,10 @@ use crate::census::Method;
 
 const NAMES: f64 = 150.0;
 const ROW: f64 = 50.0;
-/// Highest bar of a row.
 const BAR: f64 = 28.0;
 const GAP: f64 = 18.0;
 /// More columns than this do not fit side by side.
 const MAX_COLUMN: usize = 6;
-/// Width of a bar in pixels.
 const BAR_WIDTH: f64 = 5.0;
 /// Pixels between two numbers on the horizontal axis.
 const TICK_DISTANCE: f64 = 34.0;
@@ -101,7 +99,7 @@ fn histogram(
     }
     let highest = share.iter().copied().fold(0.0, f64::max);
     for (bin, &share) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-        // What occurs at all is seen.
+        // Bins that are not empty are visible.
         let height = (BAR * share / highest).max(1.0);
         let x = left + BAR_WIDTH * bin as f64;
         svg.rectangle((x, base - height), (BAR_WIDTH - 0.4, height), color, 1.0);

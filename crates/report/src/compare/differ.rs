@@ -3,18 +3,16 @@
 use serde::Serialize;
 use serde_json::Value;
 
-/// A key with another value on either side; `null` where it is missing.
+/// A key with different values; `null` where it is missing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
     /// For example `batcher.batch_size`.
     pub key: String,
-    /// Value on the first side.
     pub a: Value,
-    /// Value on the second.
     pub b: Value,
 }
 
-/// Keys of two configurations, down to the last table. A table against something else is one difference.
+/// Keys of two configurations, down to the last table. A table and another type are one difference.
 pub(crate) fn of_configurations(a: &Value, b: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     differ("", a, b, &mut found);
@@ -36,7 +34,6 @@ fn differ(key: &str, a: &Value, b: &Value, found: &mut Vec<Difference>) {
     found.push(Difference { key: key.to_owned(), a: a.clone(), b: b.clone() });
 }
 
-/// Conditions in their order.
 pub(crate) fn of_conditions(
     a: &[(&'static str, Value)],
     b: &[(&'static str, Value)],

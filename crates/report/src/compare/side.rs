@@ -1,4 +1,4 @@
-//! What is compared.
+//! One of the two sides of a comparison.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,9 +11,7 @@ use super::CompareError;
 /// One run, or all runs of a folder that did all their steps.
 #[derive(Debug, Clone)]
 pub struct Side {
-    /// As it was named.
     pub name: String,
-    /// The runs.
     pub runs: Vec<RunSummary>,
     /// Runs of a folder that did not complete, and are left out.
     pub n_left_out: usize,
@@ -48,7 +46,7 @@ impl Side {
     }
 }
 
-/// What besides the configuration decides on times.
+/// What else affects times, besides the configuration.
 pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
     let run = &summary.run;
     vec![
@@ -68,7 +66,7 @@ pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
 
 /// The errors of the last evaluation of each subset, by name with unit.
 pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
-    // Behind a pure number, its unit would read as another.
+    // The unit "1" would read as a number.
     let unit = summary.run.target_unit.as_ref().filter(|unit| *unit != "1");
     let unit = unit.map_or_else(String::new, |unit| format!(", {unit}"));
     let mut errors = BTreeMap::new();

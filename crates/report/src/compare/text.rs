@@ -1,4 +1,4 @@
-//! A comparison in words.
+//! A comparison as text.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::{Comparison, Difference, FEWEST, Measure, Pair, Replicates};
 
-/// What a person reads.
 #[must_use]
 pub fn text(comparison: &Comparison) -> String {
     let mut text = format!("A  {}\nB  {}\n", comparison.a, comparison.b);
@@ -17,7 +16,7 @@ pub fn text(comparison: &Comparison) -> String {
         measures(&mut text, &pair.measures);
         if !pair.mixed.is_empty() {
             let keys = pair.mixed.join(", ");
-            let _ = writeln!(text, "  Runs of one side differ in {keys}: they are no repeats.");
+            let _ = writeln!(text, "  Runs of one side differ in {keys}: they are not repeats.");
         }
         let _ = writeln!(text, "  {}", conclusion(pair));
     }
@@ -60,7 +59,7 @@ fn measures(text: &mut String, measures: &[Measure]) {
     }
 }
 
-/// Four digits that count; whole numbers as they are.
+/// Four significant digits; whole numbers unchanged.
 fn significant(value: f64) -> String {
     if value.fract() == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -106,7 +105,7 @@ fn verdict(pair: &Pair) -> String {
     match () {
         () if *low > 1.0 => format!("B takes {ratio:.3} times as long per graph as A,"),
         () if *high < 1.0 => {
-            format!("B takes {ratio:.3} times as long per graph as A, that is less,")
+            format!("B takes {ratio:.3} times as long per graph as A, so B is faster,")
         }
         () => "The times per graph are not distinguishable,".to_owned(),
     }

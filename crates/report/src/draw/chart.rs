@@ -44,7 +44,7 @@ pub(super) fn lines(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -
     let n = chart.series.len() as f64;
     for (place, series) in chart.series.iter().enumerate() {
         let color = color(&series.batcher);
-        // A little apart, so that equal values do not hide each other.
+        // Shifted, so that equal values do not hide each other.
         let shift = (place as f64 - (n - 1.0) / 2.0) * (width / (n + 4.0)).min(7.0);
         let points = middles.iter().zip(&series.points);
         let points: Vec<_> = points.filter_map(|(x, point)| Some((x + shift, (*point)?))).collect();
@@ -59,8 +59,8 @@ pub(super) fn lines(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -
     (svg, HEIGHT)
 }
 
-/// Whether every bar has room for its number beside those of its neighbours: a panel where only some
-/// have one would look as if the others were 0.
+/// Whether every bar has room for its number: in a panel where only some have one, the others would seem
+/// to be 0.
 fn has_room(chart: &Chart, bar: f64) -> bool {
     let mut points = chart.series.iter().flat_map(|series| series.points.iter().flatten());
     bar >= 17.0 && points.all(|point| short(point.value).chars().count() as f64 * 4.9 <= bar + 2.0)

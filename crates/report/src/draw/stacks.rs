@@ -37,7 +37,7 @@ pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) 
         let y = TOP + place as f64 * ROW + 13.0;
         svg.text(LEFT, y, Anchor::Start, "ink", &bar.batcher);
         svg.text(WIDTH - RIGHT, y, Anchor::End, "ink", &bar.label);
-        // Beside the bar alone: a line through the names would be in their way.
+        // Only beside the bar: a line through the names would make them hard to read.
         let zero = axis.pixel(0.0);
         svg.line((zero, y + 2.0), (zero, y + 6.0 + BAR), "axis", 1.4);
         let (mut right, mut left) = (0.0, 0.0);

@@ -1,4 +1,4 @@
-//! Why strategies differ, and where their time goes.
+//! Causes of speed-ups, and the parts of the time.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use batchlab_results::Parts;
 
 type Part = (&'static str, fn(&Parts) -> f64);
 
-/// Where the time goes. No pipeline has more than eight of them, the number of colours.
+/// At most eight of them, the number of colours, occur with any pipeline.
 const PARTS: [Part; 9] = [
     ("upload", |p| p.device.map_or(0.0, |d| d.upload)),
     ("planning", |p| p.planning),
@@ -54,10 +54,10 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
     missing.sort_unstable();
     missing.dedup();
     let mut note = "What each strategy saves of the time per real graph of the reference, cause by \
-                    cause; to the left of 0, what it costs more. The terms add up to the whole \
+                    cause; to the left of 0, additional costs. The terms add up to the whole \
                     difference. Padded work is the difference to the same grouping without padding, \
                     real graphs per step that between groupings without padding; grouping is both of \
-                    them between groupings with one rule of padding. Means over runs: \
+                    them between groupings with the same padding rule. Means over runs: \
                     the factor may differ from that of the verdict in its last digit."
         .to_owned();
     if !missing.is_empty() {
@@ -77,7 +77,6 @@ fn causes() -> Vec<String> {
     Cause::ALL.iter().map(|cause| cause.name().to_owned()).collect()
 }
 
-/// The parts of the time of all strategies.
 pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figure {
     let names = || PARTS.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
     let bar = |share: &Share| Stack {
@@ -96,11 +95,11 @@ pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figu
     };
     let shares = || attributions.iter().flat_map(|of| &of.shares);
     let mut note = "Time of training per real graph by the clock, means over runs. New shapes are \
-                    what steps with a shape that had not appeared before cost more than others."
+                    the additional cost of steps whose shape had not appeared before."
         .to_owned();
     if shares().any(|share| share.parts.device.is_none()) {
-        note += " With timing = \"combined\" the stages on the device are not told apart and stand \
-                 together as other work; timing = \"stages\" measures them.";
+        note += " With timing = \"combined\" the stages on the device are not separated and are \
+                 shown together as other work; timing = \"stages\" measures them.";
     }
     Figure {
         id: "stages",

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Centre, Curve, Curves, Figure, Panel, Plot, point};
+use super::{Curve, Curves, Figure, Panel, Plot};
 use crate::query;
 use crate::setting::{Group, Setting, size_name};
 
 /// The subset that is shown, in order of preference.
 const SPLITS: [&str; 3] = ["test", "validation", "train"];
 
-/// Curves that differ by no more than this share at every step lie on each other in the picture.
+/// Curves whose relative difference is at most this at every step coincide in the picture.
 const ALIKE: f64 = 1e-3;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -32,23 +32,22 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
             }
         }
     }
-    Figure {
-        id: "curves",
-        title: "Learning curves",
-        note: format!(
+    Figure::new(
+        "curves",
+        "Learning curves",
+        format!(
             "Root mean squared error, median over runs; the band reaches from the least to the \
              greatest run. Shown is the test set where it was evaluated twice, else the validation \
              or the training set. Runs that were evaluated less than twice have no curve. Mean absolute \
              errors that were published under this name are left out.{}",
             hidden.text(panels.len())
         ),
-        query: query::curves(),
-        strategies: Vec::new(),
+        query::curves(),
         panels,
-    }
+    )
 }
 
-/// Which strategies cannot be told apart, and in how many panels.
+/// Strategies whose curves coincide, with the number of panels.
 #[derive(Default)]
 struct Hidden(BTreeMap<Vec<String>, usize>);
 
@@ -71,7 +70,7 @@ impl Hidden {
     }
 }
 
-/// The batchers of curves that lie on each other, two at least.
+/// The batchers of coinciding curves, in groups of at least two.
 fn coinciding(curves: &[Curve]) -> Vec<Vec<String>> {
     let is_alike = |a: &Curve, b: &Curve| {
         a.points.len() == b.points.len()
@@ -91,17 +90,8 @@ fn coinciding(curves: &[Curve]) -> Vec<Vec<String>> {
 }
 
 fn curve(group: &Group, split: &str) -> Option<Curve> {
-    let mut by_step: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
-    for (step, rmse) in group.runs.iter().flat_map(|run| run.rmse(split)) {
-        if rmse.is_finite() && rmse > 0.0 {
-            by_step.entry(step).or_default().push(rmse);
-        }
-    }
-    let points = by_step
-        .iter()
-        .filter_map(|(step, sample)| Some((*step as f64, point(sample, Centre::Median)?)));
-    let points: Vec<_> = points.collect();
-    (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })
+    let errors = group.runs.iter().flat_map(|run| run.rmse(split));
+    super::curve(group, errors.filter(|(_, rmse)| rmse.is_finite() && *rmse > 0.0))
 }
 
 #[cfg(test)]

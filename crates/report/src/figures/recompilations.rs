@@ -11,15 +11,13 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         let title = "recompilations".to_owned();
         Some(Panel { setting: setting.title.clone(), title, plot: Plot::Bars(chart) })
     });
-    Figure {
-        id: "recompilations",
-        title: "Recompilations",
-        note: "Distinct padded shapes that training met, less the first. Published counts are \
+    Figure::new(
+        "recompilations",
+        "Recompilations",
+        "Distinct padded shapes that training met, less the first. Published counts are \
                compilations of the training step; ours are shapes, of which our engine compiles \
-               none."
-            .to_owned(),
-        query: query::recompilations(),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+               none.",
+        query::recompilations(),
+        panels,
+    )
 }

@@ -11,33 +11,30 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         let title = format!("speed-up, mean time per {per}");
         Some(Panel { setting: setting.title.clone(), title, plot: Plot::Bars(speed_up(setting)?) })
     });
-    Figure {
-        id: "speed-up",
-        title: "Speed-up against the slowest strategy",
-        note: "Mean time of the slowest strategy at a batch size over that of each strategy, which is \
+    Figure::new(
+        "speed-up",
+        "Speed-up against the slowest strategy",
+        "Mean time of the slowest strategy at a batch size over that of each strategy, which is \
                1 for the slowest: per real graph, as strategies put different numbers of graphs into a \
-               step, or per step where not all runs of a panel tell their graphs. How sure a factor is \
-               stands in the verdict."
-            .to_owned(),
-        query: query::speed_up(),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+               step, or per step where the number of graphs is unknown for some runs of a panel. The \
+               intervals are in the verdict.",
+        query::speed_up(),
+        panels,
+    )
 }
 
-/// Whether all runs with times tell how many graphs they trained.
+/// Whether the number of graphs is known for all runs with times.
 fn knows_graphs(setting: &Setting) -> bool {
     let knows = |run: &Run| run.times.is_none() || graph_ns(run).is_some();
     setting.groups.iter().all(|group| group.runs.iter().all(knows))
 }
 
-/// Time per real graph.
 fn graph_ns(run: &Run) -> Option<f64> {
     let work = run.work.as_ref().filter(|work| work.outputs_per_s > 0.0)?;
     Some(1e9 / work.outputs_per_s)
 }
 
-/// None where no batch size has two strategies.
+/// `None` if no batch size has two strategies.
 fn speed_up(setting: &Setting) -> Option<Chart> {
     let knows_graphs = knows_graphs(setting);
     let time = |run: &Run| {

@@ -12,20 +12,18 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = settings.iter().flat_map(|setting| {
         setting.batch_sizes().into_iter().filter_map(|size| panel(setting, size))
     });
-    Figure {
-        id: "target",
-        title: "Time to a target error",
-        note: "The target is the least validation RMSE that every strategy reaches in the median of \
+    Figure::new(
+        "target",
+        "Time to a target error",
+        "The target is the least validation RMSE that every strategy reaches in the median of \
                its runs, for each batch size on its own. Time is the number of steps until the first \
                evaluation at or below the target, times the mean combined time: evaluations \
                themselves are not counted. Median over the runs that reach it; bars reach from the \
                fastest to the slowest of them. Evaluations are rare, so that small differences mean \
-               nothing."
-            .to_owned(),
-        query: query::time_to_target(),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+               nothing.",
+        query::time_to_target(),
+        panels,
+    )
 }
 
 fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
@@ -68,7 +66,7 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     })
 }
 
-/// The least error that a strategy reaches, in the median of its runs; none with less than two
+/// The least error that a strategy reaches, in the median of its runs; `None` with less than two
 /// evaluations.
 fn least(group: &Group) -> Option<f64> {
     let of_run = |run: &Run| {

@@ -15,17 +15,12 @@ use crate::setting::{Group, Setting, size_name};
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ErrorComparison {
-    /// Index of the setting.
     pub setting: usize,
-    /// B.
     pub batch_size: Option<i64>,
-    /// The two strategies.
     pub pair: [String; 2],
-    /// Number of runs of each.
     pub n_run: [usize; 2],
     /// Student's t, positive if the first has the greater errors.
     pub t: f64,
-    /// Two-sided probability.
     pub p: f64,
     /// The same, corrected for all comparisons of the report (Holm).
     pub corrected_p: f64,
@@ -77,7 +72,7 @@ fn comparison(
 }
 
 /// The last errors, one number for each combination of seeds: runs with the same seeds repeat each
-/// other. Published runs do not tell their seeds apart and count one by one.
+/// other. The seeds of published runs are unknown: each counts.
 fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
@@ -90,13 +85,13 @@ fn by_seeds(group: &Group) -> Vec<f64> {
     by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
 }
 
-/// Whether all numbers are equal, as those of a processor with one seed are. Their variance is
-/// nothing but the rounding of the mean, and a test would find anything significant.
+/// Whether all numbers are equal, as on a CPU with equal seeds. Their variance would be rounding alone,
+/// and any difference significant.
 fn is_constant(sample: &[f64]) -> bool {
     sample.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
 }
 
-/// The error of the whole run, not of the last evaluation that happens to be there.
+/// The error after the last planned step, not just of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
     let at_end = |eval: &&EvalRecord| eval.split == "test" && eval.step == run.n_step_planned;
     run.evals.iter().find(at_end)?.rmse
@@ -124,21 +119,19 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let note = format!(
         "Student's t test (equal variances, two-sided) on the test errors after the last step, one \
          number per seed: runs with equal seeds count as one, with their mean, except published runs, \
-         which do not tell their seeds. t is positive where the first strategy of a pair has the \
+         whose seeds are unknown. t is positive where the first strategy of a pair has the \
          greater error. {} Strategies whose runs all end with the very same error are not compared.",
         outcome(all.len(), n_small, n_left)
     );
-    Figure {
-        id: "errors",
-        title: "Do strategies end with different errors?",
+    Figure::new(
+        "errors",
+        "Do strategies end with different errors?",
         note,
-        query: query::final_errors(),
-        strategies: Vec::new(),
+        query::final_errors(),
         panels,
-    }
+    )
 }
 
-/// How many comparisons found something.
 fn outcome(n: usize, n_small: usize, n_left: usize) -> String {
     let by_chance = n as f64 * 0.05;
     let comparisons = if n == 1 { "comparison" } else { "comparisons" };

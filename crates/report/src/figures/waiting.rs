@@ -1,11 +1,11 @@
-//! Share of a step that goes into preparing or awaiting its batch.
+//! Share of a step for preparing its batch or waiting for it.
 
 use super::{Centre, Figure, Panel, Plot, chart};
 use crate::query;
 use crate::setting::Setting;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    // What differs in nothing but the number of batches prepared ahead stands side by side.
+    // Settings that differ only in the number of prefetched batches are shown side by side.
     let mut order: Vec<(usize, &Setting)> = settings
         .iter()
         .map(|setting| {
@@ -26,21 +26,19 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         let family = family(&settings[*first]);
         Some(Panel { setting: family, title, plot: Plot::Bars(chart) })
     });
-    Figure {
-        id: "waiting",
-        title: "Share of time waiting for data",
-        note: "Of the time of a step, what goes into the batch before the device can begin: \
+    Figure::new(
+        "waiting",
+        "Share of time waiting for data",
+        "Of the time of a step, what goes into the batch before the device can begin: \
                planning and copying where batches are prepared in turn, waiting where another thread \
                prepares them ahead. Median over runs. Both pipelines stand side by side where both \
-               were measured."
-            .to_owned(),
-        query: query::waiting(),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+               were measured.",
+        query::waiting(),
+        panels,
+    )
 }
 
-/// Whether two settings differ in nothing but the pipeline.
+/// Whether two settings differ only in the pipeline.
 fn is_sibling(a: &Setting, b: &Setting) -> bool {
     let texts = |s: &Setting| {
         [&s.hardware, &s.model, &s.dataset, &s.study, &s.timing, &s.engine].map(String::clone)
@@ -49,7 +47,6 @@ fn is_sibling(a: &Setting, b: &Setting) -> bool {
         && (a.n_step, &a.dataset_hash, &a.options) == (b.n_step, &b.dataset_hash, &b.options)
 }
 
-/// The title without the pipeline.
 fn family(setting: &Setting) -> String {
     setting.title.replace(" (in turn)", "").replace(" (prefetched)", "")
 }

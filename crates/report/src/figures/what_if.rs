@@ -26,17 +26,16 @@ pub(super) fn figure(settings: &[Setting], what_ifs: &[WhatIf], cost: f64) -> Fi
         let plot = Plot::Bars(Chart { unit: "µs per real graph".to_owned(), x, series });
         (!own.is_empty()).then(|| Panel { setting: setting.title.clone(), title, plot })
     });
-    Figure {
-        id: "what-if",
-        title: "What if every shape were compiled?",
-        note: format!(
+    Figure::new(
+        "what-if",
+        "What if every shape were compiled?",
+        format!(
             "An assumption, not a measurement: the measured time per real graph plus {} s for every \
              padded shape that a run met, spread over the real graphs of the run. Our engine \
              compiles nothing.",
             short(cost)
         ),
-        query: query::what_if(cost),
-        strategies: Vec::new(),
-        panels: panels.collect(),
-    }
+        query::what_if(cost),
+        panels,
+    )
 }

@@ -11,7 +11,6 @@ use crate::setting::size_name;
 use crate::what_if::{Candidate, WhatIf};
 use crate::{Report, Results};
 
-/// The numbers of a figure.
 pub(super) fn numbers(html: &mut String, figure: &Figure) {
     html.push_str(
         "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\
@@ -26,17 +25,8 @@ pub(super) fn numbers(html: &mut String, figure: &Figure) {
 
 fn rows(html: &mut String, panel: &Panel) {
     let mut row = |strategy: &str, at: &str, point: &Point| {
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escaped(&panel.setting),
-            escaped(&panel.title),
-            escaped(strategy),
-            escaped(at),
-            precise(point.value),
-            precise(point.low),
-            precise(point.high)
-        );
+        let [value, low, high] = [point.value, point.low, point.high].map(precise);
+        cells(html, &[&panel.setting, &panel.title, strategy, at, &value, &low, &high]);
     };
     match &panel.plot {
         Plot::Lines(chart) | Plot::Bars(chart) => {
@@ -76,6 +66,15 @@ fn rows(html: &mut String, panel: &Panel) {
     }
 }
 
+/// A row of a table.
+pub(super) fn cells(html: &mut String, cells: &[&str]) {
+    html.push_str("<tr>");
+    for cell in cells {
+        let _ = write!(html, "<td>{}</td>", escaped(cell));
+    }
+    html.push_str("</tr>");
+}
+
 /// Five significant digits.
 fn precise(value: f64) -> String {
     if value == 0.0 || !value.is_finite() || value.abs() >= 1e5 || value.abs() < 1e-3 {
@@ -84,7 +83,6 @@ fn precise(value: f64) -> String {
     significant(value, 5)
 }
 
-/// Every cause as a factor of the speed-up.
 pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str(
         "<details class=\"inner\"><summary>The causes as factors, which multiply to the \
@@ -97,28 +95,22 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str("<th>graphs per step</th></tr>");
     for of in &report.attributions {
         for share in of.shares.iter().filter(|share| share.batcher != of.reference) {
-            let _ = write!(
-                html,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.3}</td>",
-                escaped(&report.settings[of.setting].title),
-                size_name(of.batch_size),
-                escaped(&share.batcher),
-                escaped(&of.reference),
-                share.speed_up
-            );
-            for cause in Cause::ALL {
+            let factors = Cause::ALL.map(|cause| {
                 let term = share.terms.iter().find(|term| term.cause == cause);
-                let factor =
-                    term.map_or_else(|| "–".to_owned(), |term| format!("{:.3}", term.factor));
-                let _ = write!(html, "<td>{factor}</td>");
-            }
-            let _ = write!(html, "<td>{}</td></tr>", precise(share.parts.outputs_per_step));
+                term.map_or_else(|| "–".to_owned(), |term| format!("{:.3}", term.factor))
+            });
+            let (size, speed_up) = (size_name(of.batch_size), format!("{:.3}", share.speed_up));
+            let title = report.settings[of.setting].title.as_str();
+            let mut row = vec![title, &size, &share.batcher, &of.reference, &speed_up];
+            row.extend(factors.iter().map(String::as_str));
+            let outputs = precise(share.parts.outputs_per_step);
+            row.push(&outputs);
+            cells(html, &row);
         }
     }
     html.push_str("</table></div></details>");
 }
 
-/// What compilations would change.
 pub(super) fn what_if(html: &mut String, report: &Report) {
     html.push_str("<ul>");
     for what_if in &report.what_ifs {
@@ -139,17 +131,16 @@ pub(super) fn what_if(html: &mut String, report: &Report) {
     );
     for what_if in &report.what_ifs {
         for candidate in &what_if.candidates {
-            let _ = write!(
-                html,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                escaped(&report.settings[what_if.setting].title),
+            let row = [
+                report.settings[what_if.setting].title.clone(),
                 size_name(what_if.batch_size),
-                escaped(&candidate.batcher),
+                candidate.batcher.clone(),
                 short(candidate.n_shape),
                 precise(candidate.measured_ns / 1e3),
                 precise(candidate.with_compilation_ns / 1e3),
-                escaped(&break_even(what_if, candidate)),
-            );
+                break_even(what_if, candidate),
+            ];
+            cells(html, &row.each_ref().map(String::as_str));
         }
     }
     html.push_str("</table></div></details>");
@@ -171,7 +162,6 @@ fn break_even(what_if: &WhatIf, candidate: &Candidate) -> String {
     }
 }
 
-/// Where the numbers come from, and how to make them again.
 pub(super) fn environment(html: &mut String, report: &Report, results: &Results, command: &str) {
     html.push_str(
         "<section id=\"environment\"><h2>Environment and commands</h2><div class=\"scroll\"><table>\
@@ -182,20 +172,15 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
         let n_run: usize = setting.groups.iter().map(|group| group.n_run).sum();
         let hash = setting.dataset_hash.as_deref().unwrap_or("hash not known");
         let ahead = match setting.prefetch_depth {
-            0 => "batches in turn".to_owned(),
-            n => format!("{n} batches ahead"),
+            0 => "no prefetching".to_owned(),
+            n => format!("{n} batches prefetched"),
         };
-        let _ = write!(
-            html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}, {}</td><td>{}, {ahead}</td><td>{n_run}</td></tr>",
-            escaped(&setting.title),
-            escaped(&setting.engine),
-            escaped(&setting.hardware),
-            escaped(&setting.study),
-            escaped(&setting.dataset),
-            escaped(&hash.chars().take(14).collect::<String>()),
-            escaped(&setting.timing),
-        );
+        let hash: String = hash.chars().take(14).collect();
+        let (data, timing) =
+            (format!("{}, {hash}", setting.dataset), format!("{}, {ahead}", setting.timing));
+        let (title, engine) = (&setting.title, &setting.engine);
+        let (hardware, study) = (&setting.hardware, &setting.study);
+        cells(html, &[title, engine, hardware, study, &data, &timing, &n_run.to_string()]);
     }
     html.push_str("</table></div>");
     let mut commits: Vec<&str> =

@@ -76,7 +76,7 @@ fn many_cells_are_the_unit_and_few_blocks_say_little() {
     let comparison = &report.verdicts[0].comparisons[0];
     assert_eq!((comparison.significance, comparison.interval), (Significance::TooFew, None));
     let text = sentence(&report.verdicts[0]);
-    assert!(text.contains("4 blocks in 1 cell are too few to say how sure that is"), "{text}");
+    assert!(text.contains("4 blocks in 1 cell are too few for an interval"), "{text}");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
                 2,
                 "interrupted and resumed: its times come from several processes; only its errors are shown"
             ),
-            (1, "the device was not kept for it alone; only its errors are shown"),
+            (1, "it did not have the device to itself; only its errors are shown"),
         ]
     );
     let verdict = &report.verdicts[0];

@@ -143,8 +143,11 @@ fn blocks_of_one_cell_give_an_interval() {
     // Blocks differ by a factor of 3.5, their pairs only by rounding.
     assert!(low > 1.09 && high < 1.11, "{low} {high}");
     assert!(ratio(&comparison, "RMSE").1.is_none(), "blocks say nothing of errors");
-    let said = text(&comparison);
-    assert!(said.contains("B takes 1.100 times as long per graph as A, over 5 blocks"), "{said}");
+    let printed = text(&comparison);
+    assert!(
+        printed.contains("B takes 1.100 times as long per graph as A, over 5 blocks"),
+        "{printed}"
+    );
     let step = ratio(&comparison, "time of a step");
     assert!((step.0 - factor).abs() < 1e-9, "equal numbers of graphs");
     assert!((step.1.unwrap().0 - low).abs() < 1e-9, "the same quantity");
@@ -176,7 +179,7 @@ fn four_blocks_are_too_few_and_only_shared_ones_count() {
 fn spoiled_times_have_no_interval() {
     for (spoiled, why) in [
         (Spoiled::Resumed, "b was interrupted and resumed"),
-        (Spoiled::Shared, "b did not have the device for itself"),
+        (Spoiled::Shared, "b did not have the device to itself"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let cell = Some("cell");
@@ -190,8 +193,8 @@ fn spoiled_times_have_no_interval() {
         let comparison = of_runs(dir.path(), "a", "b");
         assert_eq!(ratio(&comparison, "time per graph").1, None);
         assert_eq!(ratio(&comparison, "time of a step").1, None);
-        let said = text(&comparison);
-        assert!(said.contains(why), "{said}");
+        let printed = text(&comparison);
+        assert!(printed.contains(why), "{printed}");
     }
 }
 

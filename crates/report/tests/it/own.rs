@@ -255,7 +255,7 @@ fn faults_of_results_are_named() {
     let twin = tempfile::tempdir().unwrap();
     write(twin.path(), &Run::default());
     let error = read(&[dir.path(), twin.path()]).unwrap_err().to_string();
-    assert!(error.contains("run a stands in"), "{error}");
+    assert!(error.contains("run a is in"), "{error}");
     let steps = dir.path().join("tables/steps/a.parquet");
     let bytes = std::fs::read(&steps).unwrap();
     std::fs::write(&steps, &bytes[..bytes.len() / 2]).unwrap();

@@ -30,28 +30,28 @@ pub const CLOCK_STEP: Duration = Duration::from_millis(100);
 
 /// One input, and what it was when the graphs were loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct InputPrint {
+pub(crate) struct InputFingerprint {
     asked: PathBuf,
     found: PathBuf,
     /// Of a file: SHA-256 of its content. Of a folder: SHA-256 over name, length, times of change and,
     /// on Unix, device and inode of everything in it, because reading 133,885 small files takes as
     /// long as loading them. Links count as what they lead to.
-    print: String,
+    fingerprint: String,
 }
 
-impl InputPrint {
+impl InputFingerprint {
     /// Looks at an input after loading, which began at `started`.
     ///
     /// # Errors
-    /// An input that cannot be read, or that may have changed after the beginning: nobody knows which
-    /// of its contents was loaded.
+    /// An input that cannot be read, or that may have changed after the beginning: it is unknown which
+    /// content was loaded.
     pub(crate) fn of(input: &Input, started: SystemTime) -> Result<Self, CacheError> {
         let found = std::path::absolute(&input.found);
-        let (found, (print, changed)) = found
-            .and_then(|found| print(&found).map(|print| (found, print)))
+        let (found, (fingerprint, changed)) = found
+            .and_then(|found| fingerprint(&found).map(|fingerprint| (found, fingerprint)))
             .map_err(|source| CacheError::Io { path: input.found.clone(), source })?;
         if started.duration_since(changed).is_ok_and(|before| before > CLOCK_STEP) {
-            Ok(Self { asked: input.asked.clone(), found, print })
+            Ok(Self { asked: input.asked.clone(), found, fingerprint })
         } else {
             Err(CacheError::Changed(found))
         }
@@ -61,13 +61,13 @@ impl InputPrint {
     pub(crate) fn is_unchanged(&self, ctx: &LoadContext) -> bool {
         let found = ctx.resolve(&self.asked).ok().and_then(|path| std::path::absolute(path).ok());
         found.is_some_and(|found| {
-            found == self.found && print(&found).is_ok_and(|(print, _)| print == self.print)
+            found == self.found && fingerprint(&found).is_ok_and(|(now, _)| now == self.fingerprint)
         })
     }
 }
 
 /// A hash of the content, and the time of the last change.
-fn print(path: &Path) -> io::Result<(String, SystemTime)> {
+fn fingerprint(path: &Path) -> io::Result<(String, SystemTime)> {
     let metadata = fs::metadata(path)?;
     let mut hasher = Sha256::new();
     let mut changed = last_change(&metadata)?;
@@ -77,7 +77,7 @@ fn print(path: &Path) -> io::Result<(String, SystemTime)> {
     } else if metadata.is_file() {
         hash_file(path, &mut hasher)?;
     } else {
-        return Err(io::Error::other("it is no file and no folder"));
+        return Err(io::Error::other("it is neither a file nor a folder"));
     }
     Ok((hexadecimal(&hasher.finalize()), changed))
 }
@@ -93,7 +93,7 @@ fn hash_file(path: &Path, hasher: &mut Sha256) -> io::Result<()> {
     }
 }
 
-/// A folder that is gone through. Links are followed, because the readers follow them.
+/// The state of hashing a folder. Links are followed, because the readers follow them.
 struct Folder<'a> {
     hasher: &'a mut Sha256,
     changed: &'a mut SystemTime,
@@ -111,11 +111,11 @@ impl Folder<'_> {
             if self.n_entry > MAX_ENTRY {
                 return Err(io::Error::other(format!("more than {MAX_ENTRY} files in a folder")));
             }
-            // A link that leads nowhere stands for itself; what it leads to later changes the hash.
+            // A broken link is hashed itself; when its target appears, the hash changes.
             let metadata = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path))?;
             self.entry(&path, &metadata)?;
             let identity = identity(&metadata);
-            // Below a link to a folder above stands what is hashed already.
+            // A link to a folder above leads to what is hashed already.
             if !metadata.is_dir() || (identity.is_some() && above.contains(&identity)) {
                 continue;
             }
@@ -137,8 +137,8 @@ impl Folder<'_> {
         self.hasher.update([0, u8::from(metadata.is_dir()), u8::from(metadata.is_symlink())]);
         self.hasher.update(metadata.len().to_le_bytes());
         self.hasher.update(nanoseconds(metadata.modified()?).to_le_bytes());
-        // Whoever unpacks an archive, or copies with times, sets the time of the content, but neither
-        // that of the inode nor its number.
+        // Unpacking an archive, or copying with times, sets the time of the content, but not the
+        // number of the inode or its time.
         let (device, inode) = identity(metadata).unwrap_or_default();
         self.hasher.update(device.to_le_bytes());
         self.hasher.update(inode.to_le_bytes());
@@ -178,8 +178,8 @@ fn nanoseconds(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-/// The running program: version, and length and time of its file. One that was built anew reads
-/// everything anew, because its readers may have been mended.
+/// The running program: version, and length and time of its file. A program
+/// that was built again reads everything again, because its readers may have been corrected.
 pub(crate) fn program() -> String {
     static PROGRAM: LazyLock<String> = LazyLock::new(|| {
         let file = std::env::current_exe().and_then(fs::metadata);

@@ -6,19 +6,16 @@ use std::time::SystemTime;
 
 use super::Cache;
 
-/// One file in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// The file.
     pub path: PathBuf,
-    /// Its length.
     pub n_byte: u64,
-    /// When it was last written or given out.
+    /// When it was last written or read.
     pub used: SystemTime,
 }
 
 impl Cache {
-    /// What is kept, last used first; nothing where there is no folder.
+    /// The kept files, last used first; none without a folder.
     #[must_use]
     pub fn list(&self) -> Vec<Kept> {
         self.folder().map(list).unwrap_or_default()
@@ -42,7 +39,7 @@ fn list(folder: &Path) -> Vec<Kept> {
     all
 }
 
-/// Notes that a file was used; if that fails, it only looks older than it is.
+/// Marks a file as used; if that fails, it only seems older than it is.
 pub(crate) fn touch(path: &Path) {
     let _ = fs::File::options()
         .append(true)
@@ -50,7 +47,7 @@ pub(crate) fn touch(path: &Path) {
         .and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes what was not used for longest until at most `max_byte` are left; never `newest`.
+/// Removes the least recently used files until at most `max_byte` are left; never `newest`.
 pub(crate) fn shrink(folder: &Path, newest: &Path, max_byte: u64) {
     let mut total = 0_u64;
     for kept in list(folder) {
@@ -70,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first() {
+    fn the_least_recently_used_is_removed_first() {
         let folder = tempfile::tempdir().unwrap();
         let name = |i: u64| folder.path().join(format!("{i}.safetensors"));
         for i in 0..4 {

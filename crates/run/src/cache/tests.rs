@@ -36,9 +36,9 @@ impl Dataset for Lines {
 }
 
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+struct Notes(Mutex<Vec<String>>);
 
-impl Progress for Heard {
+impl Progress for Notes {
     fn note(&self, text: &str) {
         self.0.lock().unwrap().push(text.to_owned());
     }
@@ -68,15 +68,15 @@ impl Place {
     }
 
     fn load(&self, dataset: &Lines) -> (Loaded, Vec<String>) {
-        let heard = Arc::new(Heard::default());
+        let notes = Arc::new(Notes::default());
         let ctx = LoadContext {
             search: vec![self.folder.path().to_owned()],
-            progress: Arc::clone(&heard) as Arc<dyn Progress>,
+            progress: Arc::clone(&notes) as Arc<dyn Progress>,
             ..LoadContext::new()
         };
         let loaded = self.cache.load(dataset, &ctx, Keep::Always).unwrap();
-        let heard = heard.0.lock().unwrap().clone();
-        (loaded, heard)
+        let notes = notes.0.lock().unwrap().clone();
+        (loaded, notes)
     }
 }
 
@@ -87,42 +87,42 @@ fn lines() -> Lines {
 #[test]
 fn the_second_time_graphs_and_notes_come_from_the_cache() {
     let place = Place::new();
-    let (first, heard) = place.load(&lines());
-    assert!(!first.from_cache && first.kept.is_some() && heard == ["2 graphs"]);
-    let (second, heard) = place.load(&lines());
-    assert!(second.from_cache && heard == ["2 graphs"], "{heard:?}");
+    let (first, notes) = place.load(&lines());
+    assert!(!first.from_cache && first.kept.is_some() && notes == ["2 graphs"]);
+    let (second, notes) = place.load(&lines());
+    assert!(second.from_cache && notes == ["2 graphs"], "{notes:?}");
     assert_eq!(second.graphs.content_hash(), first.graphs.content_hash());
     assert_eq!(place.cache.list().len(), 1);
 }
 
 #[test]
-fn a_file_with_other_content_is_read_anew_and_a_new_time_alone_is_not() {
+fn a_file_with_other_content_is_read_again_and_a_new_time_alone_is_not() {
     let place = Place::new();
     place.load(&lines());
     place.write("3\n5\n", 50);
     assert!(place.load(&lines()).0.from_cache, "the content is the same");
     place.write("3\n6\n", 100);
-    let (loaded, heard) = place.load(&lines());
-    assert!(!loaded.from_cache && loaded.graphs.n_node() == 9, "{heard:?}");
+    let (loaded, notes) = place.load(&lines());
+    assert!(!loaded.from_cache && loaded.graphs.n_node() == 9, "{notes:?}");
     assert!(place.load(&lines()).0.from_cache);
 }
 
-/// What is noted of a folder once everything in it is old.
-fn print_of(folder: &Path) -> Result<InputPrint, CacheError> {
+/// The fingerprint of a folder, as if nothing in it had changed lately.
+fn fingerprint_of(folder: &Path) -> Result<InputFingerprint, CacheError> {
     let later = SystemTime::now() + Duration::from_secs(10);
     let input =
         batchlab_core::dataset::Input { asked: folder.to_owned(), found: folder.to_owned() };
-    InputPrint::of(&input, later)
+    InputFingerprint::of(&input, later)
 }
 
 #[test]
 fn a_folder_is_known_by_names_lengths_and_times() {
     let place = Place::new();
-    let print = |place: &Place| print_of(place.folder.path()).unwrap();
-    let first = print(&place);
-    assert_eq!(print(&place), first);
+    let fingerprint = |place: &Place| fingerprint_of(place.folder.path()).unwrap();
+    let first = fingerprint(&place);
+    assert_eq!(fingerprint(&place), first);
     place.write("3\n5\n", 51);
-    assert_ne!(print(&place), first);
+    assert_ne!(fingerprint(&place), first);
 }
 
 #[cfg(unix)]
@@ -141,12 +141,12 @@ fn a_folder_is_known_by_what_its_links_lead_to() {
     // In a circle, and twice, so that the ways through it would double with every step.
     symlink(at("data"), at("data/inner/up")).unwrap();
     symlink(at("data"), at("data/inner/up again")).unwrap();
-    let print = || print_of(&at("data")).unwrap();
-    let mut last = print();
-    assert_eq!(print(), last);
+    let fingerprint = || fingerprint_of(&at("data")).unwrap();
+    let mut last = fingerprint();
+    assert_eq!(fingerprint(), last);
     for (name, text) in [("file", "12"), ("elsewhere/in folder", "12"), ("nowhere", "1")] {
         fs::write(at(name), text).unwrap();
-        let now = print();
+        let now = fingerprint();
         assert_ne!(now, last, "{name}");
         last = now;
     }
@@ -163,16 +163,16 @@ fn a_folder_notices_other_content_of_the_same_length_and_time() {
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
     };
     set(&path, "e=1.0");
-    let first = print_of(root.path()).unwrap();
+    let first = fingerprint_of(root.path()).unwrap();
     // The clock of a file system may step by some milliseconds.
     std::thread::sleep(Duration::from_millis(50));
     set(&path, "e=2.0");
-    let second = print_of(root.path()).unwrap();
+    let second = fingerprint_of(root.path()).unwrap();
     assert_ne!(first, second, "written in its place");
     let other = root.path().join("b");
     set(&other, "e=3.0");
     fs::rename(&other, &path).unwrap();
-    assert_ne!(print_of(root.path()).unwrap(), second, "moved into its place");
+    assert_ne!(fingerprint_of(root.path()).unwrap(), second, "moved into its place");
 }
 
 #[cfg(unix)]
@@ -181,20 +181,20 @@ fn folders_without_end_and_things_that_are_no_files_are_not_kept() {
     let root = TempDir::new().unwrap();
     let deep = (0..40).fold(root.path().to_owned(), |path, _| path.join("a"));
     fs::create_dir_all(deep).unwrap();
-    let fault = print_of(root.path()).unwrap_err().to_string();
+    let fault = fingerprint_of(root.path()).unwrap_err().to_string();
     assert!(fault.contains("more than 32 folders deep"), "{fault}");
     let socket = root.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let fault = print_of(&socket).unwrap_err().to_string();
-    assert!(fault.contains("no file and no folder"), "{fault}");
+    let fault = fingerprint_of(&socket).unwrap_err().to_string();
+    assert!(fault.contains("neither a file nor a folder"), "{fault}");
 }
 
 #[test]
 fn what_changes_while_it_is_read_is_not_kept() {
     let place = Place::new();
-    let (loaded, heard) = place.load(&Lines { disturb: true, ..lines() });
+    let (loaded, notes) = place.load(&Lines { disturb: true, ..lines() });
     assert_eq!(loaded.kept, None);
-    assert!(heard[1].contains("lines.txt changed while it was read"), "{heard:?}");
+    assert!(notes[1].contains("lines.txt changed while it was read"), "{notes:?}");
     assert!(place.cache.list().is_empty());
 }
 
@@ -207,22 +207,22 @@ fn another_description_or_folder_has_another_file() {
     assert!(!second.from_cache && second.kept != first.kept);
 }
 
-/// Whatever happens to the file: the graphs are right, and a person hears why they were read anew.
+/// Whatever happens to the file, the graphs are right, and a note says why they were read again.
 #[test]
-fn no_damage_to_the_file_goes_unseen() {
+fn damage_to_the_file_is_noticed() {
     let place = Place::new();
     let (first, _) = place.load(&lines());
     let path = first.kept.unwrap();
     let good = fs::read(&path).unwrap();
     let check = |bytes: &[u8], what: &str| {
         fs::write(&path, bytes).unwrap();
-        let (loaded, heard) = place.load(&lines());
+        let (loaded, notes) = place.load(&lines());
         assert_eq!(loaded.graphs.content_hash(), first.graphs.content_hash(), "{what}");
         assert!(!loaded.from_cache, "{what}");
         // A description that is for another program or data set is no damage.
-        let explained = heard.iter().any(|note| note.contains("is not used"));
-        assert!(explained || heard == ["2 graphs"], "{what}: {heard:?}");
-        assert_eq!(fs::read(&path).unwrap().len(), good.len(), "{what}: it is written anew");
+        let explained = notes.iter().any(|note| note.contains("is not used"));
+        assert!(explained || notes == ["2 graphs"], "{what}: {notes:?}");
+        assert_eq!(fs::read(&path).unwrap().len(), good.len(), "{what}: it is written again");
         explained
     };
     let mut n_explained = 0;
@@ -243,11 +243,10 @@ fn no_damage_to_the_file_goes_unseen() {
 fn round_trip(graphs: &Graphs) -> Graphs {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("graphs.safetensors");
-    let (facts, columns) = columns::of(graphs);
-    file::write(&path, &facts, &columns).unwrap();
-    let mut reader = file::Reader::open(&path).unwrap().unwrap();
-    let facts: Facts = reader.description().unwrap();
-    facts.graphs(reader.columns().unwrap()).unwrap()
+    let (attributes, columns) = columns::of(graphs);
+    file::write(&path, &attributes, columns).unwrap();
+    let (mut columns, attributes) = file::open::<Attributes>(&path).unwrap().unwrap();
+    attributes.graphs(&mut columns).unwrap()
 }
 
 fn check_same(graphs: &Graphs) {

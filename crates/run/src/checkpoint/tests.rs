@@ -13,7 +13,7 @@ fn checkpoint(step: u64) -> Checkpoint {
     };
     let shape = |n_node| Shape { n_node, n_edge: u32::MAX, n_graph: 3, n_output: 2 };
     Checkpoint {
-        facts: Facts {
+        state: RunState {
             format: FORMAT,
             run_id: "run".into(),
             step,
@@ -39,7 +39,7 @@ const KEEP: NonZeroU32 = NonZeroU32::new(2).unwrap();
 fn newest_step(folder: &Path) -> (Result<Option<u64>, String>, Vec<String>) {
     let mut damaged = Vec::new();
     let newest = newest(folder, &mut |error| damaged.push(error.to_string()));
-    (newest.map(|c| c.map(|c| c.facts.step)).map_err(|error| error.to_string()), damaged)
+    (newest.map(|c| c.map(|c| c.state.step)).map_err(|error| error.to_string()), damaged)
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn the_newest_ones_are_kept() {
     for step in [1, 2, 10, 9] {
         checkpoint(step).write(folder.path(), KEEP).unwrap();
     }
-    let steps: Vec<_> = list(folder.path()).iter().filter_map(|path| step_of(path)).collect();
+    let steps: Vec<_> = list(folder.path()).iter().filter_map(|path| file::step_of(path)).collect();
     assert_eq!(steps, [9, 10]);
     assert_eq!(newest_step(folder.path()), (Ok(Some(10)), vec![]));
     assert_eq!(newest_step(&folder.path().join("none")), (Ok(None), vec![]));
@@ -98,7 +98,7 @@ fn every_damaged_byte_is_noticed_and_the_one_before_is_used() {
 fn another_version_is_told_apart_from_damage() {
     let folder = tempfile::tempdir().unwrap();
     let mut future = checkpoint(1);
-    future.facts.format = 9;
+    future.state.format = 9;
     let path = future.write(folder.path(), KEEP).unwrap();
     let error = Checkpoint::read(&path).unwrap_err().to_string();
     assert!(error.contains("version 9") && error.contains("reads 1"), "{error}");

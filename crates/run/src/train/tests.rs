@@ -31,35 +31,35 @@ impl BatchStream for Pairs {
     }
 }
 
-/// Writes down what it is asked to do; the loss of the third step is not finite.
+/// Records the calls; the loss of the third step is not finite.
 #[derive(Default)]
-struct Diary {
+struct RecordingTrainer {
     n_forward: u64,
-    said: Vec<&'static str>,
+    calls: Vec<&'static str>,
     n_wait: u64,
     loss: f64,
 }
 
-impl Trainer for &mut Diary {
+impl Trainer for &mut RecordingTrainer {
     fn n_parameter(&self) -> usize {
         1
     }
     fn upload(&mut self, _: Slot, _: &PaddedBatch<'_>) -> Result<(), ModelError> {
-        self.said.clear();
+        self.calls.clear();
         Ok(())
     }
     fn forward(&mut self, _: Slot, _: Mode, _: u64) -> Result<LossSum, ModelError> {
-        self.said.push("forward");
+        self.calls.push("forward");
         self.n_forward += 1;
         let loss_sum = if self.n_forward == 3 { self.loss } else { 1.0 };
         Ok(LossSum { loss_sum, weight_sum: 2.0 })
     }
     fn backward(&mut self, _: f64) -> Result<(), ModelError> {
-        self.said.push("backward");
+        self.calls.push("backward");
         Ok(())
     }
     fn update(&mut self, _: f64) -> Result<(), ModelError> {
-        self.said.push("update");
+        self.calls.push("update");
         Ok(())
     }
     fn predict(&mut self, _: Slot, _: &mut Vec<f32>) -> Result<(), ModelError> {
@@ -92,7 +92,7 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
     for (timing, expected) in [("combined", [0, 0, 1]), ("stages", [5, 10, 15])] {
         let training = format!("steps = 3\ntiming = \"{timing}\"");
         let training: Training = toml::from_str(&training).unwrap();
-        let mut trainer = Diary { loss: 1.0, ..Diary::default() };
+        let mut trainer = RecordingTrainer { loss: 1.0, ..RecordingTrainer::default() };
         let n_wait = [1, 2, 3].map(|last| {
             let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
             let pipeline = Pipeline::new(producer, 0);
@@ -111,7 +111,7 @@ fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) 
     let graphs = forty();
     let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default());
     let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
-    let mut trainer = Diary { loss, ..Diary::default() };
+    let mut trainer = RecordingTrainer { loss, ..RecordingTrainer::default() };
     let mut training =
         TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, depth), 1.0);
     let folder = tempfile::tempdir().unwrap();
@@ -122,7 +122,8 @@ fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) 
         config_hash: "abc".into(),
         path: "runs/run/config.toml".into(),
     };
-    let stop = Stop { interrupted: &AtomicBool::new(false), replay: &replay, graphs: &graphs };
+    let stop =
+        StopContext { interrupted: &AtomicBool::new(false), replay: &replay, graphs: &graphs };
     let ending = training.run_to(10, &mut recorder, &(), &stop).unwrap().unwrap();
     assert_eq!(ending.status, Status::NotFinite);
     let n_step = training.n_step;
@@ -131,21 +132,21 @@ fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) 
     assert_eq!(Some(&event.message), ending.reason.as_ref());
     let payload = serde_json::from_str(event.payload.as_ref().unwrap()).unwrap();
     drop(training);
-    (trainer.said, n_step, ending.reason.unwrap(), payload)
+    (trainer.calls, n_step, ending.reason.unwrap(), payload)
 }
 
 #[test]
 fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
     for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for depth in [0, 3] {
-            let (said, n_step, reason, payload) = train_with(loss, depth);
-            assert_eq!((said, n_step), (vec!["forward"], 2));
+            let (calls, n_step, reason, payload) = train_with(loss, depth);
+            assert_eq!((calls, n_step), (vec!["forward"], 2));
             assert_eq!(
                 reason,
                 format!(
                     "the loss of step 3 is {loss}; this step did not change the parameters. \
                      Its batch holds graphs 1004, 1005 (numbers of the source). The learning \
-                     rate is 5e-1: try a lower training.learning_rate. To see it again: \
+                     rate is 5e-1: try a lower training.learning_rate. To reproduce it: \
                      batchlab run runs/run/config.toml training.steps=3"
                 )
             );
@@ -184,11 +185,11 @@ fn the_cursor_before_leads_back_to_the_same_batch() {
 fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
     let training = format!("steps = 100\nwarmup_steps = {least}");
     let training: Training = toml::from_str(&training).unwrap();
-    let mut trainer = Diary::default();
+    let mut trainer = RecordingTrainer::default();
     let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
     let pipeline = Pipeline::new(producer, 0);
     let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
-    (1..=n_step).filter(|&step| training.warms_up(step, is_new(step))).collect()
+    (1..=n_step).filter(|&step| training.is_warmup(step, is_new(step))).collect()
 }
 
 #[test]

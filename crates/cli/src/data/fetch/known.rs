@@ -4,21 +4,17 @@ use std::path::Path;
 
 use batchlab_fetch::Remote;
 
-/// QM9, from figshare.
 pub(super) const QM9: &str = "qm9";
-/// Entries of AFLOW.
 pub(super) const AFLOW: &str = "aflow";
 
-/// One file of figshare.
 pub(super) struct File {
     pub(super) name: &'static str,
-    /// Figshare's number of the file.
     id: u32,
     n_byte: u64,
     sha256: &'static str,
 }
 
-/// The molecules, and the list of those whose geometry fell apart (figshare collection 978904, CC0).
+/// The molecules, and the list of those that failed the consistency check of geometries (figshare collection 978904, CC0).
 pub(super) const QM9_FILES: [File; 2] = [
     File {
         name: "dsgdb9nsd.xyz.tar.bz2",
@@ -41,7 +37,6 @@ const FIGSHARE: [&str; 3] = [
     "https://springernature.figshare.com/ndownloader/files/",
 ];
 
-/// AFLOW's search interface.
 pub(super) const AFLUX_URL: &str = "https://aflow.org/API/aflux/v1.0/";
 
 /// The properties that the study asks for; `(*)` means that an entry must have it.
@@ -61,7 +56,6 @@ impl File {
     }
 }
 
-/// How a wrong file is replaced.
 pub(crate) fn remedy(path: &Path) -> String {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if QM9_FILES.iter().any(|file| file.name == name) {
@@ -70,5 +64,5 @@ pub(crate) fn remedy(path: &Path) -> String {
     if name.starts_with("page-") {
         return format!("remove its folder and run `batchlab data fetch {AFLOW}`");
     }
-    "bring it back from where it comes from, for example with `git checkout`".to_owned()
+    "restore it from its source, for example with `git checkout`".to_owned()
 }

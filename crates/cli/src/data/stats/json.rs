@@ -1,4 +1,4 @@
-//! Figures for programs.
+//! Statistics as JSON.
 
 use anyhow::Result;
 use batchlab_core::Level;
@@ -6,6 +6,7 @@ use batchlab_forecast::distribution::{Distribution, SHARES};
 use serde_json::{Map, Value, json};
 
 use super::summary::{DatasetSummary, Kind};
+use crate::output::json;
 
 /// Raised when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
@@ -13,7 +14,7 @@ const SCHEMA_VERSION: u32 = 1;
 pub(super) fn print(summaries: &[DatasetSummary]) -> Result<String> {
     let all: Vec<Value> = summaries.iter().map(of_summary).collect();
     let all = json!({ "schema_version": SCHEMA_VERSION, "shares": SHARES, "datasets": all });
-    Ok(serde_json::to_string_pretty(&all)? + "\n")
+    json(&all)
 }
 
 fn of_summary(summary: &DatasetSummary) -> Value {

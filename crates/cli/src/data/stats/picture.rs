@@ -1,4 +1,4 @@
-//! Figures as histograms.
+//! Statistics as histograms.
 
 use batchlab_core::Level;
 use batchlab_forecast::picture::{self, Panel};

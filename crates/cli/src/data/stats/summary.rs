@@ -1,4 +1,4 @@
-//! The figures of one data set.
+//! The statistics of one data set.
 
 use std::time::Duration;
 
@@ -8,9 +8,7 @@ use batchlab_forecast::distribution::{Distribution, sizes};
 
 use crate::data::source::{Read, Source};
 
-/// The figures of one data set.
 pub(super) struct DatasetSummary {
-    /// As it was named on the command line.
     pub(super) source: String,
     pub(super) dataset: String,
     pub(super) level: Level,
@@ -30,7 +28,6 @@ pub(super) struct DatasetSummary {
     pub(super) time: Duration,
 }
 
-/// What is to be learned.
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) kind: Kind,

@@ -1,4 +1,4 @@
-//! Figures for people.
+//! Statistics as text.
 
 use std::fmt::Write as _;
 
@@ -6,6 +6,7 @@ use batchlab_core::Level;
 use batchlab_forecast::distribution::{Distribution, Histogram};
 
 use super::summary::{DatasetSummary, Kind, Target};
+use crate::output::columns;
 use crate::plan::grouped;
 use crate::unit;
 
@@ -30,7 +31,7 @@ pub(super) fn print(summary: &DatasetSummary) -> String {
         ),
         Level::Nodes => writeln!(text, "{name}: one graph, {nodes} nodes, {edges} edges"),
     };
-    let from = if summary.from_cache { "as kept from an earlier reading" } else { "read" };
+    let from = if summary.from_cache { "from the cache" } else { "read" };
     let _ = writeln!(
         text,
         "{from} in {:.3} s; content {}\n",
@@ -86,9 +87,9 @@ pub(super) fn print(summary: &DatasetSummary) -> String {
 
 fn quantiles(rows: &[(String, &Distribution)], text: &mut String) {
     let head = ["", "mean", "sd", "least", "5 %", "25 %", "median", "75 %", "95 %", "most"];
-    let mut lines = vec![head.map(str::to_owned)];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
     for (name, of) in rows {
-        // One digit more than the bins tell apart.
+        // One digit more than the bins need.
         let digit = |value: f64| number(value, of.histogram.width / 10.0);
         let mut line = vec![name.clone(), digit(of.mean), digit(of.deviation)];
         line.extend(
@@ -96,23 +97,13 @@ fn quantiles(rows: &[(String, &Distribution)], text: &mut String) {
                 if value.fract() == 0.0 { format!("{value:.0}") } else { digit(value) }
             }),
         );
-        lines.extend(<[String; 10]>::try_from(line));
+        lines.push(line);
     }
-    let width: [usize; 10] = std::array::from_fn(|column| {
-        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
-    });
-    for line in lines {
-        let mut row = format!("{:<1$}", line[0], width[0]);
-        for (cell, width) in line.iter().zip(width).skip(1) {
-            let _ = write!(row, "  {cell:>width$}");
-        }
-        text.push_str(row.trim_end());
-        text.push('\n');
-    }
+    *text += &columns(&lines);
     text.push('\n');
 }
 
-/// One character for each bin; what occurs at all is seen.
+/// One character for each bin; bins that are not empty are visible.
 fn bars(histogram: &Histogram) -> String {
     let highest = histogram.count.iter().copied().max().unwrap_or(0).max(1);
     let bar = |&count: &u64| match count {
@@ -122,12 +113,12 @@ fn bars(histogram: &Histogram) -> String {
     histogram.count.iter().map(bar).collect()
 }
 
-/// With as many digits as a bin of that width asks for.
+/// With the digits that bins of that width need.
 fn number(value: f64, width: f64) -> String {
     #[allow(clippy::cast_sign_loss, reason = "digits are not negative")]
     let digits = (-width.log10().floor()).clamp(0.0, 12.0) as usize;
     let text = format!("{value:.digits$}");
-    // What rounds to nothing has no sign.
+    // No `-0.00`.
     match text.strip_prefix('-') {
         Some(rest) if rest.bytes().all(|byte| byte == b'0' || byte == b'.') => rest.to_owned(),
         _ => text,

@@ -1,4 +1,4 @@
-//! A bar while something is read or fetched; notes alone where nobody watches.
+//! Progress of loading and fetching, on standard error.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,27 +8,34 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::say::say;
 
-/// What the numbers of a bar count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unit {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Unit {
     Bytes,
-    Things,
+    #[default]
+    Items,
 }
 
-/// News for whoever looks at standard error.
-pub(super) fn to_standard_error(unit: Unit) -> Arc<dyn Progress> {
-    let is_watched = std::io::stderr().is_terminal()
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    if is_watched { Arc::new(Bar { unit, bar: Mutex::default() }) } else { Arc::new(Notes) }
+/// A bar on a terminal, else notes alone.
+pub(crate) fn to_standard_error(unit: Unit) -> Arc<dyn Progress> {
+    if shows_bars() { Arc::new(Bar { unit, ..Bar::default() }) } else { Arc::new(Notes) }
 }
 
-struct Bar {
+pub(crate) fn shows_bars() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+pub(crate) fn styled(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[derive(Default)]
+pub(crate) struct Bar {
     unit: Unit,
     bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Bar {
-    fn bar(&self) -> ProgressBar {
+    pub(crate) fn bar(&self) -> ProgressBar {
         let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         bar.clone().unwrap_or_else(ProgressBar::hidden)
     }
@@ -40,13 +47,12 @@ impl Progress for Bar {
             (Unit::Bytes, Some(_)) => {
                 "{msg} {wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left"
             }
-            (Unit::Things, Some(_)) => "{msg} {wide_bar} {pos}/{len}, {eta} left",
+            (Unit::Items, Some(_)) => "{msg} {wide_bar} {pos}/{len}, {eta} left",
             (Unit::Bytes, None) => "{spinner} {msg} {bytes}",
-            (Unit::Things, None) => "{spinner} {msg} {pos}",
+            (Unit::Items, None) => "{spinner} {msg} {pos}",
         };
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        let style = ProgressStyle::with_template(template);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(styled(template));
         bar.set_message(what.to_owned());
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
@@ -61,7 +67,7 @@ impl Progress for Bar {
     }
 }
 
-struct Notes;
+pub(crate) struct Notes;
 
 impl Progress for Notes {
     fn note(&self, text: &str) {

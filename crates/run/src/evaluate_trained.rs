@@ -1,4 +1,4 @@
-//! Judges a checkpoint, after training: on any data that fit its model, in the batches of any batcher.
+//! Evaluates a trained model: on any data that fit it, in batches of any batcher.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,28 +8,25 @@ use batchlab_config::{Config, LoadedConfig, Subset};
 use batchlab_core::graphs::{NodeClass, Target, TargetKind};
 use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
-use batchlab_core::{BatchPlan, Batcher, Dataset, Graphs, LoadContext};
+use batchlab_core::{Batcher, Dataset, Graphs, LoadContext};
 
 use super::active_run::model_context;
-use super::evaluate::{Sums, context};
+use super::evaluate::{Sums, context, largest, n_delivered};
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
 use super::resume::ResumeError;
 use super::{Data, Subsets, search_folders};
 use crate::cache::{Cache, Keep};
-use crate::checkpoint::{Checkpoint, Facts};
+use crate::checkpoint::{Checkpoint, RunState};
 use crate::{Observer, RunError};
 
-/// Which graphs are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// A subset of the split of the run.
+pub enum SubsetChoice {
     Subset(Subset),
     /// All that have a target, or all where there are no targets.
     All,
 }
 
-impl Part {
-    /// The name in results and on the command line.
+impl SubsetChoice {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,23 +36,20 @@ impl Part {
     }
 }
 
-/// Other data than those of the run.
 #[derive(Debug)]
 pub struct OtherData {
-    /// As it was named.
     pub name: String,
-    /// Where the graphs come from.
     pub dataset: Box<dyn Dataset>,
-    /// The configuration that names it, if one does; relative paths are looked for beside it.
+    /// The configuration that names it, if one does; relative paths are resolved beside it.
     pub path: PathBuf,
 }
 
-/// One graph, or one node of one graph, and what the model says of it.
+/// The prediction for one graph, or for one node of one graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prediction {
     /// Position in the data set, from 0.
     pub index: u32,
-    /// How its source calls it.
+    /// Identifier in the source of the data.
     pub origin: u32,
     /// The subset of the run's split that it belongs to; of other data, the one that was asked for.
     pub subset: Option<&'static str>,
@@ -65,16 +59,13 @@ pub struct Prediction {
     pub prediction: f64,
 }
 
-/// What came of judging.
 #[derive(Debug, Clone)]
 pub struct ModelEvaluation {
-    /// Label of the batcher.
     pub batcher: String,
     /// Errors as a run records them; `None` without targets.
     pub record: Option<EvalRecord>,
     /// In the order of the data set.
     pub predictions: Vec<Prediction>,
-    /// Batches.
     pub n_batch: u64,
     /// Deciding what is in the batches, in nanoseconds.
     pub plan_ns: i64,
@@ -82,7 +73,6 @@ pub struct ModelEvaluation {
     pub collate_ns: i64,
     /// Copying to the device, and predictions.
     pub forward_ns: i64,
-    /// Everything.
     pub total_ns: i64,
 }
 
@@ -94,10 +84,8 @@ impl ModelEvaluation {
     }
 }
 
-/// A trained model with the data it is judged on.
 pub struct TrainedModel {
-    /// What the checkpoint says of its run.
-    pub facts: Facts,
+    pub state: RunState,
     config: Config,
     graphs: Arc<Graphs>,
     subsets: Subsets,
@@ -107,12 +95,11 @@ pub struct TrainedModel {
 
 impl TrainedModel {
     /// Rebuilds data set and model from the configuration in a checkpoint, and takes over the weights.
-    /// `device` is stronger than that of the run. Also with `other` data, those of the run are read:
-    /// targets are scaled as in training, and classes of nodes mean what they meant then.
+    /// `device` replaces that of the run. With `other` data, those of the run are read too: targets are
+    /// scaled as in training, and node classes keep the numbers that they had.
     ///
     /// # Errors
-    /// A configuration that this program cannot read, data that are not those of the run, other data
-    /// that do not fit its model.
+    /// A configuration that this program cannot read, changed data, other data that do not fit the model.
     pub fn open(
         checkpoint: &Checkpoint,
         other: Option<&OtherData>,
@@ -120,18 +107,18 @@ impl TrainedModel {
         cache: &Cache,
         observer: &dyn Observer,
     ) -> Result<Self, RunError> {
-        let facts = &checkpoint.facts;
-        let mut config = config_of(facts)?;
+        let state = &checkpoint.state;
+        let mut config = config_of(state)?;
         if let Some(device) = device {
             device.clone_into(&mut config.device);
             config.model.check_device(device)?;
             config.training.precision.check(device)?;
         }
-        let loaded = LoadedConfig { config, path: facts.config_path.clone() };
+        let loaded = LoadedConfig { config, path: state.config_path.clone() };
         let data = Data::load(&loaded, cache, observer)?;
         let now = data.hash.clone();
-        if now != facts.dataset_hash {
-            let (run_id, before) = (facts.run_id.clone(), facts.dataset_hash.clone());
+        if now != state.dataset_hash {
+            let (run_id, before) = (state.run_id.clone(), state.dataset_hash.clone());
             return Err(ResumeError::Dataset { run_id, before, now }.into());
         }
         let config = &loaded.config;
@@ -151,17 +138,15 @@ impl TrainedModel {
                 (Arc::new(graphs), subsets)
             }
         };
-        let (is_own_data, facts) = (other.is_none(), facts.clone());
-        Ok(Self { facts, config: loaded.config, graphs, subsets, is_own_data, trainer })
+        let (is_own_data, state) = (other.is_none(), state.clone());
+        Ok(Self { state, config: loaded.config, graphs, subsets, is_own_data, trainer })
     }
 
-    /// Who forms the batches of the run's own evaluations.
     #[must_use]
     pub fn evaluation_batcher(&self) -> &dyn Batcher {
         &*self.config.evaluation.batcher
     }
 
-    /// The name of the data set.
     #[must_use]
     pub fn dataset(&self) -> &str {
         &self.graphs.dataset
@@ -173,26 +158,26 @@ impl TrainedModel {
         self.graphs.target.as_ref()
     }
 
-    /// Predicts every graph of a part. Without a `batcher` of its own, in the batches of the run's
+    /// Predicts every graph of the chosen subset; without a `batcher`, in the batches of the run's own
     /// evaluations.
     ///
     /// # Errors
-    /// A part without graphs, a batcher that loses some or works on another kind of data.
-    pub fn judge(
+    /// A subset without graphs, a batcher that loses some or works on another kind of data.
+    pub fn evaluate(
         &mut self,
-        part: Part,
+        choice: SubsetChoice,
         batcher: Option<&dyn Batcher>,
     ) -> Result<ModelEvaluation, RunError> {
         let batcher = batcher.unwrap_or(&*self.config.evaluation.batcher);
-        let members = members(&self.graphs, &self.subsets, part);
-        check(&self.graphs, &members, part, batcher)?;
+        let members = members(&self.graphs, &self.subsets, choice);
+        check(&self.graphs, &members, choice, batcher)?;
         let start = Instant::now();
         let stream = batcher.open(self.graphs.view(&members), context())?;
         let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs());
         let mut pipeline = Pipeline::new(producer, 0);
         let (mut prepared, mut output) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
-        let mut judgement = ModelEvaluation {
+        let mut evaluation = ModelEvaluation {
             batcher: batcher.label(),
             record: None,
             predictions: Vec::with_capacity(members.len()),
@@ -202,16 +187,16 @@ impl TrainedModel {
             forward_ns: 0,
             total_ns: 0,
         };
-        let subset_of = self.subset_of(part);
+        let subset_of = self.subset_of(choice);
         while pipeline.next(&mut prepared)? {
-            judgement.n_batch += 1;
-            judgement.plan_ns += prepared.plan_ns;
-            judgement.collate_ns += prepared.collate_ns;
+            evaluation.n_batch += 1;
+            evaluation.plan_ns += prepared.plan_ns;
+            evaluation.collate_ns += prepared.collate_ns;
             let batch = prepared.batch();
             let forward = Instant::now();
             self.trainer.upload(Slot::A, &batch)?;
             self.trainer.predict(Slot::A, &mut output)?;
-            judgement.forward_ns += nanoseconds(forward, Instant::now());
+            evaluation.forward_ns += nanoseconds(forward, Instant::now());
             sums.add(&batch, &output, self.config.training.loss);
             let width = output.len() / batch.output_row.len().max(1);
             let rows = output.chunks_exact(width.max(1)).zip(batch.output_row);
@@ -219,25 +204,24 @@ impl TrainedModel {
                 if weight != 0.0 {
                     let index = batch.origin[member as usize];
                     let subset = subset_of[index as usize];
-                    judgement.predictions.push(self.prediction(index, row, subset));
+                    evaluation.predictions.push(self.prediction(index, row, subset));
                 }
             }
         }
-        judgement.total_ns = nanoseconds(start, Instant::now());
-        judgement.predictions.sort_by_key(|prediction| prediction.index);
-        judgement.record = self.graphs.target.as_ref().map(|target| {
-            let step = self.facts.step;
-            sums.record(Some(target), &members, part.name(), step, judgement.total_ns)
+        evaluation.total_ns = nanoseconds(start, Instant::now());
+        evaluation.predictions.sort_by_key(|prediction| prediction.index);
+        evaluation.record = self.graphs.target.as_ref().map(|target| {
+            let step = self.state.step;
+            sums.record(Some(target), &members, choice.name(), step, evaluation.total_ns)
         });
-        Ok(judgement)
+        Ok(evaluation)
     }
 
     fn prediction(&self, index: u32, row: &[f32], subset: Option<&'static str>) -> Prediction {
         let place = index as usize;
         let target = self.graphs.target.as_ref();
-        let classes = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
         let prediction = match target.map(|target| (&target.kind, target.standardisation)) {
-            Some((TargetKind::Classes { .. }, _)) => classes.map_or(0, |(class, _)| class) as f64,
+            Some((TargetKind::Classes { .. }, _)) => largest(row) as f64,
             Some((TargetKind::Regression { .. }, scale)) => {
                 scale.mean + scale.deviation * f64::from(row[0])
             }
@@ -252,11 +236,10 @@ impl TrainedModel {
         }
     }
 
-    /// The subset of every graph.
-    fn subset_of(&self, part: Part) -> Vec<Option<&'static str>> {
+    fn subset_of(&self, choice: SubsetChoice) -> Vec<Option<&'static str>> {
         let mut names = vec![None; self.graphs.n_member()];
         for subset in [Subset::Train, Subset::Validation, Subset::Test] {
-            if self.is_own_data || part == Part::Subset(subset) {
+            if self.is_own_data || choice == SubsetChoice::Subset(subset) {
                 for &member in self.subsets.of(subset) {
                     names[member as usize] = Some(subset.name());
                 }
@@ -266,25 +249,25 @@ impl TrainedModel {
     }
 }
 
-fn config_of(facts: &Facts) -> Result<Config, RunError> {
-    serde_json::from_value(facts.config.clone()).map_err(|error| {
+fn config_of(state: &RunState) -> Result<Config, RunError> {
+    serde_json::from_value(state.config.clone()).map_err(|error| {
         RunError::config(format!(
             "this program cannot read the configuration in the checkpoint of run {}: \
              {error}\nit was written by batchlab {}; use a program with the same plugins",
-            facts.run_id, facts.version
+            state.run_id, state.version
         ))
     })
 }
 
-fn members(graphs: &Graphs, subsets: &Subsets, part: Part) -> Vec<u32> {
+fn members(graphs: &Graphs, subsets: &Subsets, choice: SubsetChoice) -> Vec<u32> {
     let has_target = |&id: &u32| match &graphs.target {
-        // A node without a class cannot be judged.
+        // A node without a class cannot be evaluated.
         Some(Target { kind: TargetKind::Classes { .. }, value, .. }) => value[id as usize] >= 0.0,
         _ => true,
     };
-    match part {
-        Part::Subset(subset) => subsets.of(subset).to_vec(),
-        Part::All => (0..graphs.n_member() as u32).filter(has_target).collect(),
+    match choice {
+        SubsetChoice::Subset(subset) => subsets.of(subset).to_vec(),
+        SubsetChoice::All => (0..graphs.n_member() as u32).filter(has_target).collect(),
     }
 }
 
@@ -292,23 +275,19 @@ fn members(graphs: &Graphs, subsets: &Subsets, part: Part) -> Vec<u32> {
 fn check(
     graphs: &Graphs,
     members: &[u32],
-    part: Part,
+    choice: SubsetChoice,
     batcher: &dyn Batcher,
 ) -> Result<(), RunError> {
     let fail = |message: String| Err(RunError::config(message));
     let label = batcher.label();
     if members.is_empty() {
-        return fail(format!("there are no graphs for {}; choose another --subset", part.name()));
+        return fail(format!("there are no graphs for {}; choose another --subset", choice.name()));
     }
     if batcher.level() != graphs.level() {
         let (wanted, found) = (batcher.level(), graphs.level());
         return fail(format!("batcher \"{label}\" works on {wanted}, but the data are {found}"));
     }
-    let mut stream = batcher.open(graphs.view(members), context())?;
-    let (mut plan, mut n_output) = (BatchPlan::default(), 0);
-    while stream.next(&mut plan)? {
-        n_output += plan.real.n_output as usize;
-    }
+    let n_output = n_delivered(batcher, graphs.view(members))?;
     if n_output == members.len() {
         return Ok(());
     }
@@ -316,12 +295,11 @@ fn check(
         "batcher \"{label}\" delivers {n_output} of the {} graphs for {}, so errors would be those \
          of other graphs; choose one that loses none",
         members.len(),
-        part.name()
+        choice.name()
     ))
 }
 
-/// Makes other data look like those of the run: the same scale of the target, the same classes of
-/// nodes.
+/// Gives other data the scale of the target and the numbers of the node classes of the run.
 fn fit(graphs: &mut Graphs, own: &Graphs, config: &Config, name: &str) -> Result<(), RunError> {
     let fail = |message: String| {
         Err(RunError::config(format!("data set \"{name}\" does not fit the run: {message}")))
@@ -344,7 +322,7 @@ fn fit(graphs: &mut Graphs, own: &Graphs, config: &Config, name: &str) -> Result
         && let Err(unknown) = rename_classes(class, own)
     {
         return fail(format!(
-            "its nodes have classes that training did not know: {}; known are {}",
+            "its nodes have classes that the training data did not have: {}; known are {}",
             unknown.join(", "),
             own.name.join(", ")
         ));
