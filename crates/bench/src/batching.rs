@@ -1,4 +1,4 @@
-//! Time to plan and collate a batch, in turn and ahead of a consumer.
+//! Time to plan and collate a batch, in the consumer's thread and ahead of it.
 
 use std::sync::mpsc::{channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -37,14 +37,10 @@ pub struct Options {
     pub json: bool,
 }
 
-/// One row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// The batcher.
     pub strategy: Strategy,
-    /// The study's B.
     pub batch_size: u32,
-    /// What is collated.
     pub fields: Fields,
     /// Size of a batch with padding, of the last one where sizes vary.
     pub n_byte: usize,
@@ -55,7 +51,7 @@ pub struct Row {
     /// Copying a finished batch from one place in memory to another: a floor for anything that
     /// writes as much.
     pub copy: Summary,
-    /// Planning, collating and copying out, as a consumer does, in one thread.
+    /// Planning, collating and copying out, as a consumer does, one after the other in one thread.
     pub in_turn: Summary,
     /// The same with another thread that prepares two batches ahead, seen by the consumer.
     pub ahead: Summary,
@@ -95,7 +91,7 @@ struct Cell<'a> {
     fields: Fields,
     source: Source<'a>,
     staging: Vec<u32>,
-    /// Microseconds per batch of plan, prepare, copy, in turn and ahead, block by block.
+    /// Microseconds per batch of plan, prepare, copy, one thread and ahead, block by block.
     samples: [Vec<f64>; 5],
 }
 
@@ -178,7 +174,7 @@ fn time_ahead(
     }
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            // Ends when the consumer has all it wants.
+            // Ends when the consumer has all its batches.
             while let Ok(buffer) = empty.recv() {
                 source.buffer = buffer;
                 let result = source.prepare().map(|()| std::mem::take(&mut source.buffer));

@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// What the engine shares its work among.
+/// The engine's threads.
 fn pool(n_thread: usize) -> anyhow::Result<rayon::ThreadPool> {
     Ok(rayon::ThreadPoolBuilder::new().num_threads(n_thread).build()?)
 }

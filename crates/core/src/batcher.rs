@@ -1,4 +1,4 @@
-//! Who decides what a batch is.
+//! Batchers decide the members and the shape of every batch.
 
 mod label;
 
@@ -92,7 +92,7 @@ pub trait Batcher: std::fmt::Debug + Send + Sync {
         label(self)
     }
 
-    /// Options that the label says also where they have their default, for example `padding`.
+    /// Options that are part of the label even at their default, for example `padding`.
     fn always_in_label(&self) -> &'static [&'static str] {
         &[]
     }
@@ -130,8 +130,8 @@ pub trait BatchStream: Send {
     /// A cursor that another stream has written.
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError>;
 
-    /// Numbers worth keeping, such as an estimated budget, as (name, value); they are written to
-    /// the table `metrics` once, after opening.
+    /// Numbers such as an estimated budget, as (name, value); they are written to the table
+    /// `metrics` once, after opening.
     fn metrics(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
@@ -151,7 +151,7 @@ pub struct BatchEvent {
     pub kind: &'static str,
     /// The graph's identifier in the store, where there is one.
     pub graph: Option<u32>,
-    /// What a person should read.
+    /// Message for the user.
     pub message: String,
 }
 
@@ -180,7 +180,7 @@ pub struct BatchContext {
 }
 
 impl BatchContext {
-    /// A context that reports to nobody and caches nothing, for a model without optional needs.
+    /// A context without progress reports or a cache, for a model without optional needs.
     #[must_use]
     pub fn new(purpose: Purpose, seed: u64) -> Self {
         Self {

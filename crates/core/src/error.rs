@@ -1,4 +1,4 @@
-//! One error type per seam of the contract.
+//! One error type per trait of the contract.
 //!
 //! Messages are lower-case, without a final stop, and name the remedy where there is one. A plugin
 //! with errors of its own wraps them in the variant `Other`, whose text is shown unchanged.

@@ -45,7 +45,6 @@ pub struct Limits {
     bytes: Option<Bytes>,
 }
 
-/// A limit of bytes after padding.
 #[derive(Debug, Clone, PartialEq)]
 struct Bytes {
     n_byte: u64,
@@ -183,7 +182,7 @@ impl Limits {
         }
     }
 
-    /// The estimated or given limits as numbers worth keeping.
+    /// The estimated or given limits, for the table `metrics`.
     #[must_use]
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let limits = [

@@ -27,9 +27,9 @@ pub enum Kind {
     Dataset,
     /// What is trained.
     Model,
-    /// Who decides what a batch is.
+    /// Batchers decide the members and the shape of every batch.
     Batcher,
-    /// Who writes results.
+    /// Writes results.
     Sink,
 }
 
@@ -62,9 +62,9 @@ pub enum Component {
     Dataset(Box<dyn Dataset>),
     /// What is trained.
     Model(Box<dyn Model>),
-    /// Who decides what a batch is.
+    /// Batchers decide the members and the shape of every batch.
     Batcher(Box<dyn Batcher>),
-    /// Who writes results.
+    /// Writes results.
     Sink(Box<dyn Sink>),
 }
 

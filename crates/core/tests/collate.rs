@@ -1,4 +1,4 @@
-//! Collation against a slow and obvious writing of the same.
+//! Collation against a slow and obvious implementation.
 
 #![allow(
     clippy::unwrap_used,
@@ -109,7 +109,7 @@ proptest! {
         let store = store(&graphs);
         let plan = plan_of(&graphs, &members, [spare.0, spare.1, spare.2]);
         let mut buffer = BatchBuffer::new();
-        // What an earlier, larger batch left behind must not shine through.
+        // Nothing of an earlier, larger batch may remain.
         let larger = plan_of(&graphs, &[members.clone(), members.clone()].concat(), [50, 50, 3]);
         collate(&store, &larger, ALL, &mut buffer).unwrap();
         collate(&store, &plan, ALL, &mut buffer).unwrap();

@@ -20,7 +20,7 @@ use crate::error::Fault;
 use crate::part::beside;
 use crate::{Client, FetchError, sums};
 
-/// A longer page is not believed; one of 1,000 entries has about a megabyte.
+/// Longest page that is accepted, in bytes; one of 1,000 entries has about a megabyte.
 const MAX_PAGE: u64 = 64 << 20;
 
 /// What is asked, and how much of it at once.
@@ -30,9 +30,7 @@ pub struct Query {
     pub url: String,
     /// What is asked for, in AFLUX's own words, without paging.
     pub matchbook: String,
-    /// Entries per page.
     pub page_size: u32,
-    /// At most so many pages.
     pub max_page: u32,
 }
 
@@ -41,7 +39,6 @@ pub struct Query {
 pub struct Pages {
     /// Pages, those of an earlier attempt included.
     pub n_page: u32,
-    /// Entries in them.
     pub n_entry: u64,
     /// Pages that an earlier attempt had left.
     pub n_before: u32,

@@ -1,4 +1,4 @@
-//! What speaks HTTP: `ureq`.
+//! The HTTP client: `ureq`.
 
 use std::io::ErrorKind;
 
@@ -46,7 +46,7 @@ fn judge(error: &ureq::Error) -> Fault {
     }
 }
 
-/// Whether nobody was there to ask: no such name, no way there, or nobody who listens.
+/// Whether the server cannot be reached: unknown name, no route, or connection refused.
 fn is_unreachable(error: &std::io::Error) -> bool {
     let kind = matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! One request, and when to make another one.
+//! Requests, and when to repeat them.
 
 use std::io::Read;
 use std::thread::sleep;
@@ -14,7 +14,7 @@ use crate::error::Fault;
 /// How long to wait, and how often to ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Requests to one server that bring nothing, before it is given up.
+    /// Requests in a row without any data before a server is given up.
     pub attempts: u32,
     /// Pause after the first of them; it doubles with each.
     pub pause: Duration,
@@ -38,13 +38,11 @@ impl Default for Patience {
     }
 }
 
-/// Makes requests.
 pub struct Client {
     agent: Agent,
     pub(crate) patience: Patience,
 }
 
-/// The beginning of an answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -77,9 +75,9 @@ impl Client {
         Ok(answer)
     }
 
-    /// Repeats what fails in passing, with growing pauses and a note before each. `ask` says whether it
-    /// brought anything; then the count begins anew. A server that cannot be reached is asked twice at
-    /// most.
+    /// Repeats what fails temporarily, with growing pauses and a note before each. `ask` reports
+    /// whether it received any data; if so, the count starts again. A server that cannot be reached
+    /// is asked twice at most.
     pub(crate) fn persist<T>(
         &self,
         url: &str,
@@ -145,7 +143,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
     Err(format!("`{url}` is no address ({problem}); write for example `https://example.org/data`"))
 }
 
-/// A page for people in the place of data; its title often says why.
+/// An HTML page instead of data; its title often says why.
 pub(crate) fn html(body: impl Read) -> Fault {
     let mut start = Vec::new();
     let _ = body.take(4096).read_to_end(&mut start);
@@ -164,7 +162,6 @@ fn title(page: &[u8]) -> String {
     title.map_or_else(String::new, |title| format!(", \"{}\"", plain(title)))
 }
 
-/// Whether bytes begin like a page of HTML.
 pub(crate) fn is_html(start: &[u8]) -> bool {
     let start = start.trim_ascii_start();
     ["<!doctype html", "<html"].iter().any(|tag| {

@@ -11,14 +11,12 @@ use crate::error::Fault;
 use crate::part::{Origin, Part, beside, hash};
 use crate::{Client, FetchError};
 
-/// A file that has been published.
 #[derive(Debug, Clone)]
 pub struct Remote {
     /// The name under which it is kept.
     pub name: String,
     /// Where it can be had, the best place first.
     pub urls: Vec<String>,
-    /// Its length.
     pub n_byte: u64,
     /// Its SHA-256, as 64 hexadecimal digits.
     pub sha256: String,
@@ -27,17 +25,15 @@ pub struct Remote {
 /// How a file came to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrived {
-    /// It was there already, and is right.
     BeforeHand,
-    /// It was fetched.
     Now,
 }
 
-/// More is not read at once.
+/// Bytes read at once.
 const BLOCK: usize = 1 << 16;
 
 impl Remote {
-    /// What a person can do where no server helps.
+    /// Instructions for getting the file by hand.
     #[must_use]
     pub fn by_hand(&self, folder: &Path) -> String {
         format!(
@@ -102,7 +98,7 @@ impl Client {
         }
     }
 
-    /// The reasons are those of every address that was tried in vain.
+    /// The inner error lists why each address failed.
     fn try_all(
         &self,
         remote: &Remote,
@@ -166,7 +162,7 @@ impl Client {
         let mut headers = Vec::new();
         if part.n_byte > 0 {
             headers.push(("range", range.as_str()));
-            // Only a strong name says that the bytes are the same. Without one the hash decides.
+            // Only a strong ETag guarantees the same bytes. Without one the hash decides.
             if let Some(etag) = origin.etag.as_deref().filter(|etag| etag.starts_with('"')) {
                 headers.push(("if-range", etag));
             }

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 /// A tar archive ends with blocks of zeros, of which some programs write one and most write two.
 pub(crate) const END_MARK: u64 = 512;
 
-/// A stream that counts the zeros that it ended with so far.
 pub(crate) struct Ending<R> {
     stream: R,
     n_zero: u64,
@@ -44,7 +43,6 @@ impl<R: Read> Read for Ending<R> {
 mod tests {
     use super::*;
 
-    /// An archive's end, after as many bytes as its reader took.
     fn end(bytes: &[u8], n_taken: usize) -> Result<(), String> {
         let mut ending = Ending::new(bytes);
         ending.read_exact(&mut vec![0; n_taken]).unwrap();

@@ -14,7 +14,7 @@ use crate::lines::Fault;
 use crate::source::{Source, Stream};
 use crate::structure::Entry;
 
-/// What was gone through.
+/// Counts of the files that were read and passed over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Read {
     /// Files, or streams of an archive, that were read.
@@ -41,9 +41,6 @@ pub fn read<E: From<ReadError>>(
 
 impl Source<'_> {
     /// As [`read`].
-    ///
-    /// # Errors
-    /// As of [`read`].
     pub fn read<E: From<ReadError>>(
         &self,
         visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
@@ -79,7 +76,8 @@ fn stream_of(
     if head.is_empty() && !optional {
         return Err(ReadError::Empty { path: path.to_owned() });
     }
-    // A file whose first line is damaged is told by its name, where it may not be passed over.
+    // A file that may not be passed over is recognised by its name, even if its first line is
+    // damaged.
     let by_name = (!optional && is_xyz(path)).then_some(Format::Xyz);
     let Some(format) = recognise(head, path).or(by_name) else {
         if optional {

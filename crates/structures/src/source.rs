@@ -16,10 +16,9 @@ use crate::error::{ReadError, shown};
 use crate::limits::{MAX_DEPTH, MAX_UNPACK_MEMORY};
 use crate::lines::Counted;
 
-/// Bytes by which a format is told.
+/// Leading bytes by which a format is recognised.
 const HEAD: usize = 4096;
 
-/// Where structures are read from.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// A file, a folder or an archive; with `bytes`, a name for messages.
@@ -31,7 +30,6 @@ pub struct Source<'a> {
     pub wanted: Option<fn(&str) -> bool>,
 }
 
-/// One stream of a file or archive.
 pub(crate) struct Stream<'a> {
     /// Where it comes from; in an archive this is no path that could be opened.
     pub(crate) path: &'a Path,
@@ -56,7 +54,6 @@ impl Source<'_> {
         .map(drop)
     }
 
-    /// Whether a file of a folder or an archive is read.
     fn is_wanted(&self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());
         self.wanted.is_none_or(|wanted| name.is_some_and(wanted))
@@ -163,8 +160,9 @@ impl Source<'_> {
         stream: impl Read,
         each: &mut dyn FnMut(Stream) -> Flow,
     ) -> Result<ControlFlow<()>, Fault> {
-        // What stands between the entries, such as long names, is kept by the reader of the archive:
-        // there it is watched, and the entries themselves are by the readers of their formats.
+        // The archive's reader keeps in memory what lies between the entries, such as long names,
+        // so that part is limited here. The entries themselves are limited by the readers of their
+        // formats.
         let (watched, left) = Counted::new(stream);
         let mut archive = ::tar::Archive::new(Ending::new(watched));
         let mut entries = archive.entries().map_err(Fault::Io)?;
@@ -211,7 +209,6 @@ impl Source<'_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// One entry of an archive.
     fn inside(
         &self,
         path: &Path,
@@ -233,17 +230,18 @@ fn pass_over(path: &Path, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
     each(Stream { path, head: &[], content: &mut io::empty(), packed: false, optional: true })
 }
 
-/// Whether these are the first bytes of an archive: it says so, or the sum over a header stands in it.
+/// Whether a tar archive begins like this: with its magic, or with a header whose checksum is
+/// right.
 fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.first_chunk::<512>() else { return false };
-    // The sum's own eight bytes count as spaces.
+    // The eight bytes of the checksum itself count as spaces.
     let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     let expected = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);
     let stated = ::tar::Header::from_byte_slice(block).cksum();
     block[257..262] == *b"ustar" || (block[0] != 0 && stated.is_ok_and(|sum| sum == expected))
 }
 
-/// A fault of what was read, or of the reading.
+/// A fault in the content, or a failure to read it.
 enum Fault {
     Read(ReadError),
     Io(io::Error),
@@ -258,12 +256,11 @@ impl Fault {
     }
 }
 
-/// How an entry of an archive is called in messages.
+/// The name of an archive's entry in messages.
 fn inside(archive: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}/{}", archive.display(), shown(name)))
 }
 
-/// The first bytes of a stream.
 fn peek(stream: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD);
     stream.take(HEAD as u64).read_to_end(&mut head)?;

@@ -62,8 +62,8 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(batch)
     }
 
-    /// The same, beside what the device is doing: [`DeviceBatch::begin_use`] must come before the
-    /// batch is used.
+    /// The same, while the device goes on with its work: [`DeviceBatch::begin_use`] must come
+    /// before the batch is used.
     pub(crate) fn upload_ahead(
         device: &D,
         previous: Option<Self>,
@@ -132,12 +132,12 @@ impl<D: Backend> DeviceBatch<D> {
         })
     }
 
-    /// Has all work from here on wait until the batch has arrived.
+    /// Makes later work wait until the batch has arrived.
     pub(crate) fn begin_use(&self) -> Result<(), ModelError> {
         self.device.begin_use(&self.arena).map_err(engine)
     }
 
-    /// Says that no work will use the batch before the next `begin_use`.
+    /// Declares that no work uses the batch before the next `begin_use`.
     pub(crate) fn end_use(&self) -> Result<(), ModelError> {
         self.device.end_use(&self.arena).map_err(engine)
     }
@@ -265,7 +265,6 @@ impl<D: Backend> DeviceBatch<D> {
 }
 
 impl<D: Backend> Outputs<D> {
-    /// Takes back the memory of outputs that nobody else holds.
     fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
         let mut outputs = Rc::try_unwrap(previous?).ok()?;
         device.release(&mut outputs.row);

@@ -40,12 +40,10 @@ use crate::{
 
 type Result<T> = std::result::Result<T, <Cpu as HasErr>::Err>;
 
-/// The elements of a matrix.
 fn slice(tensor: &Dense<Cpu>) -> &[f32] {
     raw::slice(tensor).expect("every matrix is checked to be contiguous when it is made")
 }
 
-/// A matrix of zeros, filled by `fill`.
 fn filled(
     device: &Cpu,
     [n_row, n_column]: [usize; 2],

@@ -1,5 +1,4 @@
-//! The emulated GPU of the feature `cuda-check`, for tests: what it has been asked for, and when it
-//! does its work.
+//! The emulated GPU of the feature `cuda-check`, for tests: its calls, and when it does its work.
 
 #![allow(unsafe_code, reason = "calls of the emulated driver")]
 
@@ -67,7 +66,7 @@ pub fn set_streams(streams: Streams) {
     unsafe { emulated_cuda_streams(name.as_ptr()) }
 }
 
-/// What the emulated GPU has been asked for so far, by all threads.
+/// Calls of the emulated GPU so far, by all threads.
 #[must_use]
 pub fn counts() -> Counts {
     let mut counts = MaybeUninit::uninit();

@@ -1,4 +1,4 @@
-//! What a model plugin writes.
+//! The trait that a model plugin implements.
 
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::{BatchFields, ModelError, Trainer};

@@ -1,4 +1,4 @@
-//! Words that the options of models share.
+//! Options that models share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! One way through a network, with the tape that its gradients are computed from.
+//! One forward pass through a network, with the tape that its gradients are computed from.
 
 use std::cell::Cell;
 use std::rc::Rc;

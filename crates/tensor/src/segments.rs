@@ -35,9 +35,6 @@ impl<D: Backend> Segments<D> {
     ///
     /// `of` `[n_item]`, `offset` `[n_segment + 1]`, `order` `[n_item]` or none; see
     /// [`PaddedBatch`](batchlab_core::PaddedBatch).
-    ///
-    /// # Errors
-    /// A device without memory.
     pub fn upload(
         device: &D,
         of: &[u32],
@@ -64,7 +61,6 @@ impl<D: Backend> Segments<D> {
         Some(segments)
     }
 
-    /// Puts segments into an arena, or into the memory of `reclaimed`.
     pub(crate) fn put(
         device: &D,
         arena: &mut D::Arena,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
-//! was broken. A check varies one thing and keeps silent where another check has to speak: a batcher
+//! was broken. A check varies one thing and passes where another check has to fail, so a batcher
 //! with one mistake fails one check (`tests/it/broken` holds one such batcher per check). What each
 //! means, and how to read its failure: docs/conformance.md.
 //!
@@ -32,7 +32,7 @@ use batchlab_core::padding::BatchSize;
 
 pub(crate) use trial::Trial;
 
-/// What a check finds: nothing, or what is wrong in words.
+/// Nothing, or a description of what is wrong.
 pub(crate) type Outcome = Result<(), String>;
 
 /// Makes the batcher under test for a batch size; a batcher without the notion ignores it.
@@ -106,12 +106,9 @@ checks! {
         "the options survive their way through TOML";
 }
 
-/// A broken promise.
 #[derive(Debug)]
 pub struct Failure {
-    /// The check, for example `exactly_once`.
     pub check: &'static str,
-    /// What the batcher should have done.
     pub promise: &'static str,
     /// What it did, and on which input.
     pub found: String,
@@ -133,7 +130,6 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Check {
-    /// The check of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         CHECKS.iter().find(|check| check.name == name)
@@ -210,7 +206,7 @@ macro_rules! conformance {
                 Box::new($make)
             }
 
-            /// What is tested, to be compared with what there is.
+            /// Names of the tests, to be compared with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

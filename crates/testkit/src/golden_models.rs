@@ -22,7 +22,6 @@ const PREDICTION: f64 = 1e-5;
 const LOSS: f64 = 1e-5;
 const GRADIENT: f64 = 1e-4;
 
-/// What golden files need to know about a model.
 #[derive(Clone, Copy)]
 pub struct GoldenModel {
     /// Files are called `<name>_<data set>.safetensors`.

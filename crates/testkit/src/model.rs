@@ -98,7 +98,6 @@ checks! {
 }
 
 impl Check {
-    /// The check of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         CHECKS.iter().find(|check| check.name == name)
@@ -155,7 +154,7 @@ macro_rules! model_conformance {
             #[allow(unused_imports, reason = "the expression may name anything of its file")]
             use super::*;
 
-            /// What is tested, to be compared with what there is.
+            /// Names of the tests, to be compared with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::SEED;
 
-/// Which batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -22,9 +21,7 @@ pub struct Choice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AtLeast {
-    /// Nodes.
     pub n_node: u32,
-    /// Edges.
     pub n_edge: u32,
 }
 
@@ -63,9 +60,6 @@ pub fn median_batch(
 }
 
 /// Collates the first nine batches of training.
-///
-/// # Errors
-/// As [`median_batch`].
 pub fn first_batches(
     graphs: &Graphs,
     choice: &Choice,

@@ -21,17 +21,13 @@ pub struct Floor {
     pub kept_bytes: usize,
     /// Milliseconds to copy as many bytes, which reads and writes as much.
     pub traffic_ms: f64,
-    /// The layers.
     pub layers: Vec<LayerTime>,
 }
 
-/// A layer with its time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerTime {
-    /// The layer.
     #[serde(flatten)]
     pub layer: Layer,
-    /// Milliseconds of its products.
     pub milliseconds: f64,
     /// 10^9 operations per second in them.
     pub giga_per_second: f64,

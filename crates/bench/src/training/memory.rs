@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-/// Present and largest resident size of this process, in bytes. Linux alone tells it in this form.
+/// Present and largest resident size of this process, in bytes. Only Linux reports it in this form.
 ///
 /// # Errors
 /// A system without `/proc/self/status`.

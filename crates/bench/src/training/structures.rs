@@ -105,7 +105,6 @@ fn image_distance(difference: f64, side: f64) -> f64 {
     nearest * nearest
 }
 
-/// Between 0 and 1.
 fn uniform(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

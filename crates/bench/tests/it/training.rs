@@ -21,7 +21,6 @@ fn answers(requests: &[Value]) -> Result<Vec<Value>, String> {
     Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// A small model on a small batch.
 fn open(structures: &str, at_least: &Value) -> Value {
     let model = json!({ "name": "schnet", "latent_size": 8, "n_interaction": 1 });
     let batcher = json!({ "name": "static", "batch_size": 3 });

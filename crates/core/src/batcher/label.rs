@@ -1,4 +1,4 @@
-//! How a strategy is called in results.
+//! The name of a strategy in results.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use super::Batcher;
 use crate::Padding;
 use crate::registry::{Kind, components};
 
-/// Shared options that are said in a word of their own: `64`, `2^N`, `exact`, `fixed`.
+/// Shared options of which the label holds the value alone: `64`, `2^N`, `exact`, `fixed`.
 const SAID_IN_A_WORD: [&str; 2] = ["padding", "composition"];
 
 /// The label of a strategy: its name, and every option that is not at its default.
@@ -20,9 +20,9 @@ const SAID_IN_A_WORD: [&str; 2] = ["padding", "composition"];
 /// ```
 ///
 /// The words are the values of [`Batcher::always_in_label`]; the keys are those of the
-/// configuration, in the order in which `batchlab explain` lists them, and an option without a default is
-/// always said. `batch_size` is left out where the strategy has one, because results have it in a
-/// column of its own. Labels of one batcher are equal only if all these options are:
+/// configuration, in the order in which `batchlab explain` lists them, and an option without a
+/// default is always included. `batch_size` is left out where the strategy has one, because results
+/// have it in a column of its own. Labels of one batcher are equal only if all these options are:
 ///
 /// ```text
 /// static-64   dynamic   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
@@ -82,7 +82,7 @@ fn add_differences(key: &str, value: &Value, default: Option<&Value>, parts: &mu
     }
 }
 
-/// A value that is recognised without its key.
+/// A value as it stands in the label without its key.
 fn word(key: &str, value: &Value) -> String {
     match Padding::deserialize(value) {
         Ok(padding) if key == "padding" => padding.label(),

@@ -57,7 +57,7 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// The graphs to look at: all of them, where there are fewer than asked for.
+    /// The graphs of the sample: all of them, where there are fewer than asked for.
     #[must_use]
     pub fn draw(self, graphs: &[GraphSize], seed: u64) -> Vec<GraphSize> {
         match self {
@@ -77,7 +77,7 @@ impl Sample {
 pub struct Probability(f64);
 
 impl Probability {
-    /// The number.
+    /// The probability, between 0 and 1.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0

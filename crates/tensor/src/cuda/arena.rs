@@ -45,7 +45,7 @@ struct Filled {
     released: Event,
 }
 
-/// What was asked of dfdx's stream since the last copy.
+/// Work queued on dfdx's stream since the last copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// Nothing that reads the array.
@@ -222,13 +222,13 @@ impl Event {
             .map_err(Error::driver("make an event"))
     }
 
-    /// Everything that was asked of the stream up to here.
+    /// Records the work queued on the stream so far.
     fn record(&self, stream: sys::CUstream) -> Result<()> {
         // SAFETY: both exist; the event until this is dropped, streams as long as the process.
         unsafe { result::event::record(self.0, stream) }.map_err(Error::driver("record an event"))
     }
 
-    /// What is asked of the stream from here on comes after the event.
+    /// Work queued on the stream from now on waits for the event.
     fn hold_back(&self, stream: sys::CUstream) -> Result<()> {
         let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: as above.

@@ -40,7 +40,6 @@ impl<'a> Kernels<'a> {
         Ok(Self { cuda, gpu, program: gpu.plain()? })
     }
 
-    /// A matrix of zeros.
     pub(super) fn matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense<Cuda>, Error> {
         self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
             CudaError::Driver(source) => {
@@ -67,7 +66,6 @@ impl<'a> Kernels<'a> {
         self.launch(name, Launch::each(n)?, &all)
     }
 
-    /// Runs a kernel.
     pub(super) fn launch(
         &self,
         name: &str,

@@ -73,18 +73,13 @@ pub(super) fn count(what: &'static str, n: usize) -> Result<u32, Error> {
     i32::try_from(n).map(i32::cast_unsigned).map_err(|_| Error::TooLarge { what, n })
 }
 
-/// What a kernel is given.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Argument {
     /// An address on the device, 0 for none.
     Pointer(sys::CUdeviceptr),
-    /// `unsigned`.
     U32(u32),
-    /// `int`.
     I32(i32),
-    /// `float`.
     F32(f32),
-    /// `double`.
     F64(f64),
 }
 
@@ -231,9 +226,9 @@ impl Gpu {
         Ok(Program { module, functions: Mutex::default() })
     }
 
-    /// Starts a kernel on dfdx's stream, after everything that was asked for before. The memory that
-    /// the arguments name must be as large as the kernel takes it to be; it may be freed right
-    /// after, because that happens in the order of the stream too.
+    /// Starts a kernel on dfdx's stream, after all work queued before. The memory that the
+    /// arguments name must be as large as the kernel takes it to be; it may be freed right after,
+    /// because that happens in the order of the stream too.
     ///
     /// # Errors
     /// A kernel that does not exist; whatever went wrong on the device before.
@@ -248,9 +243,6 @@ impl Gpu {
     }
 
     /// The same for a kernel whose first argument may be a structure, given by value.
-    ///
-    /// # Errors
-    /// As for `launch`.
     #[allow(unsafe_code, reason = "kernels take addresses")]
     pub(super) fn launch_with(
         &self,

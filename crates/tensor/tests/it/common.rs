@@ -32,7 +32,6 @@ pub(crate) fn needs() -> BatchFields {
 /// Names the device that tests run on; `cpu` without it.
 const DEVICE: &str = "BATCHLAB_TEST_DEVICE";
 
-/// The device that tests run on.
 pub(crate) fn device() -> String {
     std::env::var(DEVICE).unwrap_or_else(|_| "cpu".into())
 }

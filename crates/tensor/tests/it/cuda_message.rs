@@ -17,7 +17,6 @@ use batchlab_tensor::{
     Linear, Matrix, Message, Network, Parameter, ParameterBuilder, Pass, open,
 };
 
-/// One step of a message; numbers stand for earlier steps.
 #[derive(Debug, Clone)]
 enum Step {
     Gaussians(usize),
@@ -31,7 +30,6 @@ enum Step {
     Equivariant(usize),
 }
 
-/// A message as the steps that it is made of.
 #[derive(Debug, Clone)]
 struct Case {
     steps: Vec<Step>,
@@ -122,7 +120,6 @@ impl Case {
     }
 }
 
-/// A network that is one message.
 struct Probe {
     case: Case,
     embedding: Parameter,
@@ -292,7 +289,6 @@ fn batch(sizes: &[(u32, u32)], hub: u32, padding: u32) -> BatchBuffer {
     buffer
 }
 
-/// Predictions and gradients.
 fn run(case: &Case, device: &str, buffer: &BatchBuffer) -> (Vec<f32>, Vec<NamedTensor>) {
     let context = ModelContext { device: device.into(), ..context(Loss::Mse, 1) };
     let mut trainer: Box<dyn Trainer> =
@@ -330,7 +326,6 @@ fn linear(input: usize, width: usize, activation: Activation) -> Step {
     Step::Linear { input, width, bias: true, activation }
 }
 
-/// The continuous-filter convolution of SchNet.
 fn schnet(n_gaussian: usize, width: usize) -> Case {
     Case::new(vec![
         Step::Gaussians(n_gaussian),
@@ -363,7 +358,6 @@ fn edge_updates_of(edge: Step, width: usize) -> Case {
     Case { edge: Some(5), ..Case::new(steps) }
 }
 
-/// The message of PaiNN.
 fn painn(n_gaussian: usize, width: usize, activation: Activation) -> Case {
     let steps = vec![
         Step::Gaussians(n_gaussian),

@@ -18,7 +18,7 @@ pub(super) fn prefetched(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 12, |trial, _| {
         let Some(plans) = trial.repeatable(7) else { return Ok(()) };
         for (n_first, n_second) in stops(&plans) {
-            // Whether a stream resumes at all is for other checks to say; here depths are compared.
+            // Whether a stream resumes at all is left to other checks; this one compares depths.
             let Ok(expected) = interrupted(trial, 0, plans.len(), n_first, n_second) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! One thing after another: slots, evaluations between steps, steps in the wrong order.
+//! Sequences of calls: slots, evaluations between steps, steps in the wrong order.
 
 use batchlab_core::model::{Mode, Slot};
 use batchlab_core::{Model, ModelError};

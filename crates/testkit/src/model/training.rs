@@ -121,7 +121,6 @@ pub(super) fn threads(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// Losses, first gradients and parameters of three steps.
 fn steps(trial: &Trial<'_>) -> Result<Vec<NamedTensor>, String> {
     let buffer = trial.ordinary(MUCH);
     let mut trainer = trial.ready()?;

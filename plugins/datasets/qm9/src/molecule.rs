@@ -7,7 +7,6 @@ use crate::energies::{Convention, EXPECTED, free_atom};
 use crate::error::{Problem, shown};
 use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 
-/// One molecule of QM9.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Molecule {
     /// QM9's 1-based index; `None` where the file does not state it.

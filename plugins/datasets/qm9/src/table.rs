@@ -26,7 +26,6 @@ pub(crate) struct Table {
     pub(crate) n_repeated: u64,
 }
 
-/// Reads a table.
 pub(crate) fn read(path: &Path) -> Result<Table, Qm9Error> {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;

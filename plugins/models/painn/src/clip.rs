@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 pub struct Clip(f64);
 
 impl Clip {
-    /// The number.
     #[must_use]
     pub fn get(self) -> f64 {
         self.0

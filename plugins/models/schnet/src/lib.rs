@@ -89,7 +89,6 @@ impl Default for Schnet {
 }
 
 impl Schnet {
-    /// Features per node in the hidden layer of the readout.
     fn readout_size(&self) -> usize {
         let half = NonZeroU32::new(self.latent_size.get() / 2).unwrap_or(NonZeroU32::MIN);
         self.readout_size.unwrap_or(half).get() as usize

@@ -23,7 +23,6 @@ use crate::error::{VerifyError, encode};
 /// A group of rows is closed early when it needs this much memory; only long texts come so far.
 const MAX_GROUP_BYTES: usize = 64 << 20;
 
-/// An open file.
 pub(crate) struct TableFile {
     table: Table,
     path: PathBuf,

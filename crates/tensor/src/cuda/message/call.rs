@@ -1,4 +1,4 @@
-//! Messages on a GPU: memory for what the kernels make, their arguments, their order.
+//! Launches of a message's kernels: their memory, arguments and order.
 
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
@@ -112,9 +112,6 @@ impl Call<'_> {
     }
 
     /// Adds to the gradients of all matrices that want one.
-    ///
-    /// # Errors
-    /// As `forward`.
     pub(super) fn backward(
         &self,
         gradients: &[Option<Buffer<Cuda>>],

@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
-    /// Nothing.
     None,
     /// Training ends after one epoch.
     Ends,
@@ -69,9 +68,9 @@ pub(crate) enum Fault {
     LeavesOutEdgeless,
     /// Very large graphs are left out, and nobody is told.
     LeavesOutLarge,
-    /// A number that counts the calls is given as a fact.
+    /// A metric counts the calls.
     CountsCalls,
-    /// The fact is not a number.
+    /// A metric is NaN.
     FactIsNan,
     /// An option is not written.
     ForgetsOption,
@@ -188,7 +187,6 @@ fn count(mut stream: Box<dyn BatchStream>) -> u64 {
     n_batch
 }
 
-/// No batch, or empty ones for ever.
 struct Nothing {
     is_endless: bool,
 }
@@ -210,7 +208,6 @@ struct Stream {
     inner: Box<dyn BatchStream>,
     fault: Fault,
     purpose: Purpose,
-    /// Batches of an evaluation.
     n_batch: u64,
     n_next: u64,
     key: Key,

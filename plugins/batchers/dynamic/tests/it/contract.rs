@@ -78,7 +78,6 @@ fn labels_say_grouping_and_padding() {
     assert_eq!(label("epoch_boundary = \"emit-partial\""), "dynamic-epoch_boundary=flush");
 }
 
-/// Every choice of limited resources, bytes included, with every padding that goes with it.
 fn limited() -> impl Strategy<Value = String> {
     let resources = prop::sample::subsequence(vec!["graphs", "nodes", "edges", "bytes"], 1..=4);
     let padding = prop::sample::select(vec!["\"none\"", "{ multiple = 64 }", "{ power = 2 }"]);

@@ -49,7 +49,6 @@ proptest! {
     }
 }
 
-/// One node that receives from 50 others, with weights 0.5 to 49.5.
 fn hub() -> Case {
     Case::new(51, &(1..51).map(|sender| (0, sender)).collect(), vec![0])
 }

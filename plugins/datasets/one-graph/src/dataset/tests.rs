@@ -240,8 +240,8 @@ fn a_width_that_nothing_supports_is_not_believed() {
 }
 
 proptest! {
-    /// Damage to the archive is seen by its checksums as a rule; damage to an array before it is packed
-    /// is not.
+    /// Checksums usually detect damage to the archive, but not damage to an array before it is
+    /// packed.
     #[test]
     fn damaged_files_are_read_or_refused(
         which in any::<prop::sample::Index>(),
