@@ -52,7 +52,7 @@ pub struct Row {
     /// writes as much.
     pub copy: Summary,
     /// Planning, collating and copying out, as a consumer does, one after the other in one thread.
-    pub in_turn: Summary,
+    pub one_thread: Summary,
     /// The same with another thread that prepares two batches ahead, seen by the consumer.
     pub ahead: Summary,
 }
@@ -110,7 +110,7 @@ impl<'a> Cell<'a> {
             (0..n_batch).for_each(|_| copy_out(&source.buffer, &mut self.staging));
             Ok(())
         })?;
-        let in_turn = timed(|| {
+        let one_thread = timed(|| {
             (0..n_batch).try_for_each(|_| {
                 source.prepare()?;
                 copy_out(&source.buffer, &mut self.staging);
@@ -119,7 +119,8 @@ impl<'a> Cell<'a> {
         })?;
         let another = Source::open(graphs, self.strategy, self.batch_size, self.fields)?;
         let ahead = time_ahead(another, n_batch, &mut self.staging)?;
-        for (sample, time) in self.samples.iter_mut().zip([plan, prepare, copy, in_turn, ahead]) {
+        for (sample, time) in self.samples.iter_mut().zip([plan, prepare, copy, one_thread, ahead])
+        {
             sample.push(time.as_secs_f64() * 1e6 / f64::from(n_batch));
         }
         Ok(())
@@ -127,7 +128,7 @@ impl<'a> Cell<'a> {
 
     fn row(self) -> Row {
         // The first block warms up memory and caches.
-        let [plan, prepare, copy, in_turn, ahead] =
+        let [plan, prepare, copy, one_thread, ahead] =
             self.samples.map(|blocks| Summary::of(&blocks[1..]));
         Row {
             strategy: self.strategy,
@@ -137,7 +138,7 @@ impl<'a> Cell<'a> {
             plan,
             prepare,
             copy,
-            in_turn,
+            one_thread,
             ahead,
         }
     }

@@ -147,7 +147,8 @@ impl LoadContext {
                 }
                 Ok(_) => {
                     // Opening a pipe or a socket could wait for ever.
-                    let source = io::Error::other("it is no file and no folder; name one of these");
+                    let source =
+                        io::Error::other("it is neither a file nor a folder; name one of these");
                     return Err(DatasetError::Io { path: candidate.clone(), source });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -183,6 +184,9 @@ mod tests {
     #[test]
     fn what_is_neither_file_nor_folder_is_refused() {
         let fault = LoadContext::new().resolve(Path::new("/dev/null")).unwrap_err().to_string();
-        assert_eq!(fault, "cannot read /dev/null: it is no file and no folder; name one of these");
+        assert_eq!(
+            fault,
+            "cannot read /dev/null: it is neither a file nor a folder; name one of these"
+        );
     }
 }

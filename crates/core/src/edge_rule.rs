@@ -64,7 +64,7 @@ impl TryFrom<f64> for Radius {
             Ok(Self(radius))
         } else {
             Err(format!(
-                "{radius} is no radius; give a length in angstrom above 0, for example 5.0"
+                "{radius} is not a radius; give a length in angstrom above 0, for example 5.0"
             ))
         }
     }
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn wrong_values_are_refused_at_their_place() {
         for radius in ["0", "0.0", "-0.0", "-1.5", "nan", "inf", "-inf"] {
-            check_refused(&format!("{{ radius = {radius} }}"), "is no radius");
+            check_refused(&format!("{{ radius = {radius} }}"), "is not a radius");
         }
         check_refused("{ radius = \"5\" }", "invalid type");
         check_refused("{ nearest = 0 }", "nonzero");

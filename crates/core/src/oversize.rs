@@ -65,7 +65,7 @@ impl Oversize {
             Self::Skip if purpose == Purpose::Evaluation => Err(refuse(
                 first,
                 &limits,
-                "an evaluation must judge every graph, so oversize = \"skip\" is only for training; \
+                "an evaluation must cover every graph, so oversize = \"skip\" is only for training; \
                  use \"single\" or \"grow\"",
             )),
             Self::Single => {

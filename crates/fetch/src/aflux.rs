@@ -162,7 +162,7 @@ fn n_entry(bytes: &[u8]) -> Result<u64, String> {
         return Ok(0);
     }
     let page: Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("its page is no JSON ({error})"))?;
+        serde_json::from_slice(bytes).map_err(|error| format!("its page is not JSON ({error})"))?;
     let entries: Vec<&Value> = match &page {
         Value::Array(entries) => entries.iter().collect(),
         Value::Object(entries) => entries.values().collect(),

@@ -140,7 +140,9 @@ pub fn check_url(url: &str) -> Result<(), String> {
         Ok(_) => return Ok(()),
     };
     let url = shown(url);
-    Err(format!("`{url}` is no address ({problem}); write for example `https://example.org/data`"))
+    Err(format!(
+        "`{url}` is not an address ({problem}); write for example `https://example.org/data`"
+    ))
 }
 
 /// An HTML page instead of data; its title often says why.

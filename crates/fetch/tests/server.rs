@@ -516,6 +516,6 @@ fn addresses_are_of_the_web() {
         ["", "mirror", "ftp://example.org", "/data", "https://", "http:// a", "example.org/x"]
     {
         let fault = check_url(wrong).unwrap_err();
-        assert!(fault.starts_with(&format!("`{wrong}` is no address (")), "{fault}");
+        assert!(fault.starts_with(&format!("`{wrong}` is not an address (")), "{fault}");
     }
 }

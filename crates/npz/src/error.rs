@@ -8,7 +8,7 @@ use batchlab_core::error::{excerpt, shown};
 #[non_exhaustive]
 pub enum NpzError {
     #[error(
-        "{} is no readable .npz file ({source}); write it with numpy.savez_compressed",
+        "{} is not a readable .npz file ({source}); write it with numpy.savez_compressed",
         path.display()
     )]
     Archive { path: PathBuf, source: zip::result::ZipError },
@@ -25,7 +25,7 @@ pub enum NpzError {
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    #[error("it is no array in NumPy's format: {}", excerpt(.0, 300))]
+    #[error("it is not an array in NumPy's format: {}", excerpt(.0, 300))]
     Format(String),
     #[error("its type is {}, expected {expected}; convert it with `astype`", shown(found))]
     Type { found: String, expected: &'static str },
@@ -33,7 +33,7 @@ pub enum Problem {
     Shape { found: String, expected: &'static str },
     /// More bytes than are believed.
     #[error(
-        "it unpacks to more than {max_byte} bytes, which is not believed; check where the file comes from"
+        "it unpacks to more than {max_byte} bytes, the limit for an array; check where the file comes from"
     )]
     TooLarge { max_byte: u64 },
     #[error("it has {got} entries, expected {expected}")]

@@ -90,12 +90,12 @@ pub enum Problem {
     )]
     Number { what: &'static str, value: String },
     #[error(
-        "`{key}` is `{value}`, which is no finite number; correct it, or write `nan` where there is no value"
+        "`{key}` is `{value}`, which is not a finite number; correct it, or write `nan` where there is no value"
     )]
     Property { key: String, value: String },
     #[error("unknown element `{value}`; write a symbol such as `Fe`")]
     Element { value: String },
-    #[error("`{value}` is no formula with counts; write for example `Ag2Co2O4`")]
+    #[error("`{value}` is not a formula with counts; write for example `Ag2Co2O4`")]
     Formula { value: String },
     #[error("`{key}` is missing; {remedy}")]
     Missing { key: &'static str, remedy: &'static str },

@@ -75,7 +75,7 @@ impl Source<'_> {
             if optional {
                 return pass_over(path, each);
             }
-            let (found, remedy) = ("no file and no folder", "set the path to one of these");
+            let (found, remedy) = ("neither a file nor a folder", "set the path to one of these");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
         if depth == MAX_DEPTH {

@@ -137,7 +137,10 @@ mod tests {
         }
         for wrong in ["2.0eV", "1,5", "oops", "1e400", "inf", "-inf", "-nan", "true"] {
             let fault = entry(wrong).number("e").unwrap_err().to_string();
-            assert!(fault.starts_with(&format!("`e` is `{wrong}`, which is no finite")), "{fault}");
+            assert!(
+                fault.starts_with(&format!("`e` is `{wrong}`, which is not a finite")),
+                "{fault}"
+            );
         }
     }
 }

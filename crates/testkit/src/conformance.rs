@@ -79,7 +79,7 @@ checks! {
     identifiers: order::identifiers,
         "plans name graphs by their identifiers and not by their positions";
     plan_reuse: order::plan_reuse,
-        "what the caller's plan held before does not shine through";
+        "a plan keeps nothing of what the caller's plan held before";
     composition: composition::composition,
         "batches are composed anew in every epoch, or are fixed and have cache keys";
     cache_keys: composition::cache_keys,
@@ -148,7 +148,7 @@ impl Check {
 
 pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
 /// The promises that can be checked on any one batcher and any graphs.

@@ -1,7 +1,5 @@
 //! Training steps on request run, and what they write is what the peers need.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use assert_cmd::Command;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};

@@ -1,8 +1,6 @@
 //! Files that were damaged: every reader ends with entries or with a message, and never with a
 //! panic. `PROPTEST_CASES` sets how many are tried.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -548,7 +548,7 @@ fn what_is_no_file_is_refused_or_passed_over() {
     let pipe = folder.path().join("a.xyz");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let fault = all(&pipe).unwrap_err().to_string();
-    assert!(fault.contains("a.xyz is no file and no folder"), "{fault}");
+    assert!(fault.contains("a.xyz is neither a file nor a folder"), "{fault}");
     assert_eq!(all(folder.path()).unwrap().1, Read { n_file: 1, n_other: 1 });
 }
 

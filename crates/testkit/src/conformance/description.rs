@@ -23,7 +23,7 @@ pub(super) fn metrics(make: Make<'_>) -> Outcome {
             }
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             if name.is_empty() || !name.chars().all(is_name) {
-                return Err(format!("the fact {name:?} is no column name; use snake_case"));
+                return Err(format!("the metric {name:?} is not a column name; use snake_case"));
             }
         }
         let _ = take(&mut *stream, 3);

@@ -100,9 +100,7 @@ pub enum Problem {
     Index { value: String },
     #[error("U0 is {value}, expected {expected}; correct the file")]
     Energy { expected: &'static str, value: f64 },
-    #[error(
-        "the file has {found} bytes, and more than {max} are not believed; check where it comes from"
-    )]
+    #[error("the file has {found} bytes, and at most {max} are read; check where it comes from")]
     TooLarge { found: u64, max: u64 },
     #[error("the table cannot be read: {message}")]
     Table { message: String },

@@ -28,7 +28,7 @@ impl TryFrom<f64> for Clip {
         if clip > 0.0 && clip.is_finite() {
             Ok(Self(clip))
         } else {
-            Err(format!("{clip} is no largest change; give a number above 0, or 1e30 to cut none"))
+            Err(format!("{clip} is not a valid limit; give a number above 0, or 1e30 to cut none"))
         }
     }
 }

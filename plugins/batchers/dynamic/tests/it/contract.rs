@@ -1,7 +1,5 @@
 //! What every batcher promises, for every padding.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use batcher_dynamic::Dynamic;
 use batchlab_core::{
     BatchBuffer, BatchContext, BatchEvent, BatchFields, BatchPlan, Batcher, Level, Purpose,
@@ -179,7 +177,7 @@ fn skip_leaves_large_graphs_out_of_training_only() {
         assert!(!plan.members.contains(&1003) && !plan.members.contains(&1009));
     }
     let error = skip.open(view, BatchContext::new(Purpose::Evaluation, 1)).err().unwrap();
-    assert!(error.to_string().contains("an evaluation must judge every graph"), "{error}");
+    assert!(error.to_string().contains("an evaluation must cover every graph"), "{error}");
 }
 
 #[test]

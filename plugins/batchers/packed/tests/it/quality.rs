@@ -1,7 +1,5 @@
 //! How near packings come to the volume bound.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::io::Read;
 use std::path::Path;
 

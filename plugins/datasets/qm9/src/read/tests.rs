@@ -519,6 +519,9 @@ fn a_pipe_is_refused_and_its_name_written_out() {
     assert!(made.success());
     for path in [folder.path(), &pipe] {
         let fault = molecules(path, None).expect_err("a pipe").to_string();
-        assert!(fault.contains("dsgdb9nsd_\\u{1b}[31m.xyz is no file and no folder"), "{fault}");
+        assert!(
+            fault.contains("dsgdb9nsd_\\u{1b}[31m.xyz is neither a file nor a folder"),
+            "{fault}"
+        );
     }
 }

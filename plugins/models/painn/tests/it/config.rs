@@ -50,8 +50,8 @@ fn refused(options: serde_json::Value, expected: &str) {
 fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_gaussian": 0 }), "expected a nonzero u32");
-    refused(json!({ "cutoff_angstrom": 0.0 }), "0 is no radius; give a length in angstrom");
-    refused(json!({ "clip": 0.0 }), "0 is no largest change; give a number above 0, or 1e30");
+    refused(json!({ "cutoff_angstrom": 0.0 }), "0 is not a radius; give a length in angstrom");
+    refused(json!({ "clip": 0.0 }), "0 is not a valid limit; give a number above 0, or 1e30");
     refused(json!({ "messages": "both" }), "expected `study` or `published`");
     refused(json!({ "hidden": 64 }), "unknown field `hidden`, expected one of `latent_size`");
 }

@@ -1,7 +1,5 @@
 //! What the sink writes, read back by the reader of the same library.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
