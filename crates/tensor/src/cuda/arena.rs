@@ -13,12 +13,12 @@ use std::rc::Rc;
 use cudarc::driver::{CudaSlice, DevicePtr, DeviceSlice, result, sys};
 use dfdx::prelude::*;
 
+use super::Dense;
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::pinned::Pinned;
 use super::raw;
 use super::words::Words;
-use crate::Dense;
 use crate::backend::ALIGNMENT;
 
 type Result<T> = std::result::Result<T, Error>;
@@ -40,7 +40,7 @@ struct Filled {
     /// Words that are taken.
     n: usize,
     /// Matrices of dfdx, which have memory of their own, and where their numbers lie.
-    matrices: RefCell<Vec<(Dense<Cuda>, usize)>>,
+    matrices: RefCell<Vec<(Dense, usize)>>,
     use_: Cell<Use>,
     released: Event,
 }
@@ -122,10 +122,10 @@ impl Arena {
         cuda: &Cuda,
         host: &[f32],
         [n_row, n_column]: [usize; 2],
-    ) -> Result<Dense<Cuda>> {
+    ) -> Result<Dense> {
         assert_eq!(host.len(), n_row * n_column, "as many numbers as the matrix has");
         let filled = self.filled()?;
-        let matrix: Dense<Cuda> = cuda
+        let matrix: Dense = cuda
             .try_zeros_like(&(n_row, n_column))
             .map_err(|error| Error::Engine(error.to_string()))?;
         let first = filled.take(bytemuck::cast_slice(host))?;

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaSlice, DevicePtr, result, sys};
 use cudarc::nvrtc::{self, CompileOptions};
-use dfdx::tensor::Cuda;
 
 use super::device::Gpu;
 use super::error::Error;
 use super::raw;
 use super::words::Words;
-use crate::{Buffer, Dense};
+use super::{Buffer, Dense};
 
 /// Shared memory that a block may use without asking, in bytes, on every GPU.
 pub(super) const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
@@ -101,14 +100,14 @@ impl Argument {
     }
 }
 
-impl From<&Dense<Cuda>> for Argument {
-    fn from(tensor: &Dense<Cuda>) -> Self {
+impl From<&Dense> for Argument {
+    fn from(tensor: &Dense) -> Self {
         Self::Pointer(raw::of_tensor(tensor))
     }
 }
 
-impl From<Option<&Dense<Cuda>>> for Argument {
-    fn from(tensor: Option<&Dense<Cuda>>) -> Self {
+impl From<Option<&Dense>> for Argument {
+    fn from(tensor: Option<&Dense>) -> Self {
         tensor.map_or(Self::Pointer(0), Self::from)
     }
 }
@@ -156,7 +155,7 @@ impl From<f32> for Argument {
 }
 
 /// A buffer as an argument. (Rust does not see that its type is not a tensor's, so this is no `From`.)
-pub(super) fn memory(buffer: &Buffer<Cuda>) -> Argument {
+pub(super) fn memory(buffer: &Buffer) -> Argument {
     Argument::Pointer(raw::of_buffer(buffer))
 }
 

@@ -4,7 +4,7 @@ use batchlab_core::Model;
 use batchlab_core::model::Loss;
 
 use super::trial::open;
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 pub(super) fn options(model: &dyn Model) -> Outcome {
     let text = toml::to_string(model)

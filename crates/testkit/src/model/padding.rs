@@ -5,11 +5,11 @@ use batchlab_core::{BatchBuffer, Model, PaddedBatch};
 
 use super::Trial;
 use super::alter::Altered;
-use super::company::companions;
+use super::companions::companions;
 use super::fixture::{MUCH, NONE, SOME};
 use super::symmetry::inputs;
 use super::trial::{differentiate, near_tensors, predict_slot, same_loss, step, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 /// Gradients and parameters may differ by this share of their tensor's largest number: sums over
 /// all rows then hold other zeros.

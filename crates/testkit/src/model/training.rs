@@ -6,7 +6,7 @@ use batchlab_core::{Model, Trainer};
 use super::Trial;
 use super::fixture::{MUCH, NONE};
 use super::trial::{PARAMETER, differentiate, largest, same_tensors, step, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 use crate::device;
 
 /// Parameters are moved by this much in both directions.

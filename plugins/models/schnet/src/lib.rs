@@ -111,12 +111,7 @@ impl Model for Schnet {
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
-        if ctx.n_node_class == 0 {
-            return Err(ModelError::Options(
-                "SchNet embeds the classes of nodes (the elements), but the data set has none"
-                    .into(),
-            ));
-        }
+        batchlab_tensor::require_node_classes(ctx, "SchNet")?;
         batchlab_tensor::open(ctx, self.needs(), |parameters| {
             network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
         })

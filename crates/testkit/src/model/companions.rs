@@ -6,7 +6,7 @@ use batchlab_core::plan::Shape;
 use super::Trial;
 use super::fixture::{MUCH, NONE, SOME, ordinary, single};
 use super::trial::{PREDICTION, differentiate, near, predict};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 /// The same graphs in other batches: members and padding.
 const BATCHES: [(&[u32], Shape); 6] = [
