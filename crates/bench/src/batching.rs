@@ -58,9 +58,6 @@ pub struct Row {
 }
 
 /// Measures all rows, interleaved.
-///
-/// # Errors
-/// Data that cannot be read, a batch size that is refused.
 pub fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let graphs = options.data.load()?;
     let mut cells = Vec::new();

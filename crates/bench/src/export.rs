@@ -34,9 +34,6 @@ pub fn molecules(graphs: &Graphs, n_epoch: u64, folder: &Path) -> anyhow::Result
 
 /// Writes the first `n_batch` batches of a strategy: every field of all batches, one after the
 /// other, and their padded shapes.
-///
-/// # Errors
-/// A folder that cannot be written, a batch size that is refused.
 pub fn batches(
     graphs: &Graphs,
     strategy: Strategy,

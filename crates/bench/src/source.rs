@@ -61,9 +61,6 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Opens the batcher over all graphs.
-    ///
-    /// # Errors
-    /// A batch size that the batcher refuses.
     pub fn open(
         graphs: &'a Graphs,
         strategy: Strategy,
@@ -87,9 +84,6 @@ impl<'a> Source<'a> {
     }
 
     /// Plans the next batch.
-    ///
-    /// # Errors
-    /// An epoch without a batch.
     pub fn plan(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(self.stream.next(&mut self.plan)?, "a training stream does not end");
         Ok(())

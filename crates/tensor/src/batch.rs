@@ -12,7 +12,8 @@ use crate::matrix::engine;
 use crate::segments::sorted;
 use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 
-/// A [`PaddedBatch`] on the device, as networks see it.
+/// A [`PaddedBatch`] on the device, as networks see it. A field that the model does not name among its needs
+/// is an error.
 pub struct DeviceBatch<D: Backend> {
     shape: Shape,
     level: Level,
@@ -170,9 +171,6 @@ impl<D: Backend> DeviceBatch<D> {
     }
 
     /// Edges by the node that sends them: edges are items, nodes are segments.
-    ///
-    /// # Errors
-    /// The model does not name `sender_order` among its needs.
     pub fn sender(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.sender.as_ref(), "sender_order")
     }
@@ -218,41 +216,26 @@ impl<D: Backend> DeviceBatch<D> {
     }
 
     /// Nodes by their class: nodes are items, classes are segments.
-    ///
-    /// # Errors
-    /// The model does not name `node_class` among its needs.
     pub fn node_class(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.class.as_ref(), "node_class")
     }
 
     /// Features of the nodes, `[n_node, width]`.
-    ///
-    /// # Errors
-    /// The model does not name `node_feature` among its needs.
     pub fn node_feature(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.node_feature.as_ref(), "node_feature")
     }
 
     /// Lengths of the edges in angstrom, `[n_edge, 1]`; 0 for padding.
-    ///
-    /// # Errors
-    /// The model does not name `distance` among its needs.
     pub fn distance(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.distance.as_ref(), "distance")
     }
 
     /// Receiver minus sender in angstrom, `[n_edge, 3]`; 0 for padding.
-    ///
-    /// # Errors
-    /// The model does not name `displacement` among its needs.
     pub fn displacement(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.displacement.as_ref(), "displacement")
     }
 
     /// Weights of the edges, `[n_edge, 1]`; 0 for padding.
-    ///
-    /// # Errors
-    /// The model does not name `edge_weight` among its needs.
     pub fn edge_weight(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.edge_weight.as_ref(), "edge_weight")
     }

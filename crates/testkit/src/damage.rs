@@ -107,9 +107,6 @@ impl Damage {
 
 /// Loads a data set from a file that may be damaged: what it returns is consistent, and an error
 /// fits on a few lines and names the file with its folder.
-///
-/// # Errors
-/// What is wrong with the loader.
 pub fn loads_or_refuses(dataset: &dyn Dataset, path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(path, bytes).map_err(|error| error.to_string())?;
     let message = match dataset.load(&LoadContext::new()) {

@@ -26,9 +26,6 @@ pub struct AtLeast {
 }
 
 /// The plans of the first nine batches of training.
-///
-/// # Errors
-/// A batcher that does not exist or refuses its options.
 fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan>> {
     let batcher: Box<dyn Batcher> = serde_json::from_value(choice.batcher.clone())?;
     let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
@@ -46,9 +43,6 @@ fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan
 }
 
 /// Collates the batch with the median number of padded edges among the first nine of training.
-///
-/// # Errors
-/// A batcher that does not exist or refuses its options, a field that the graphs do not have.
 pub fn median_batch(
     graphs: &Graphs,
     choice: &Choice,

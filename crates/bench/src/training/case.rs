@@ -32,9 +32,6 @@ pub struct Case {
 
 impl Case {
     /// Opens a model with fresh parameters.
-    ///
-    /// # Errors
-    /// A model, batcher or device that does not exist or refuses its options or the data.
     pub fn open(
         graphs: &Graphs,
         model: Value,
@@ -62,9 +59,6 @@ impl Case {
 
     /// Milliseconds of each of `n_step` steps, and the last loss. One step before them is not
     /// counted: it brings the batch back into the caches.
-    ///
-    /// # Errors
-    /// A device that fails, a loss that is not finite.
     pub fn time(&mut self, n_step: u32) -> anyhow::Result<(Vec<f64>, f64)> {
         let mut loss = self.step()?;
         let mut milliseconds = Vec::with_capacity(n_step as usize);
@@ -132,9 +126,6 @@ fn step(trainer: &mut dyn Trainer, buffer: &BatchBuffer) -> anyhow::Result<f64> 
 
 /// Resident bytes of this process after each `n_step` steps of training, `n_report` times. The first
 /// nine batches of the strategy take turns, so that shapes change as in a run.
-///
-/// # Errors
-/// As [`Case::open`], and a system without `/proc/self/status`.
 pub fn memory_of_steps(
     graphs: &Graphs,
     model: Value,

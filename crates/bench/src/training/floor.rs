@@ -50,9 +50,6 @@ pub struct Measurements {
 
 impl Measurements {
     /// The floor of a step on a padded batch, with the threads of the current rayon pool.
-    ///
-    /// # Errors
-    /// A model whose products are not known.
     pub fn floor(
         &mut self,
         model: &str,

@@ -49,9 +49,6 @@ const BAND: usize = 32;
 /// The layers of a model. `savings` counts what the mathematics needs: a band of the Gaussians
 /// instead of all, and parts that depend on one node once per node. Without it, every layer works on
 /// all rows and columns that the model is written down with.
-///
-/// # Errors
-/// A model or weight that is not known here.
 pub fn layers(
     model: &str,
     parameters: &[NamedTensor],

@@ -36,9 +36,6 @@ const SEED: u64 = 42;
 
 impl Structures {
     /// Reads or makes the graphs, with standardised targets.
-    ///
-    /// # Errors
-    /// Files of the workspace that cannot be read.
     pub fn load(self) -> anyhow::Result<Graphs> {
         let mut graphs = match self {
             Self::Qm9 => Qm9::default().load(&LoadContext::new())?,

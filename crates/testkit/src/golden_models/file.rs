@@ -30,17 +30,11 @@ impl<'a> GoldenFile<'a> {
     }
 
     /// Length of each axis.
-    ///
-    /// # Errors
-    /// There is no such tensor.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>, String> {
         Ok(self.tensor(name)?.shape().to_vec())
     }
 
     /// All values, row by row.
-    ///
-    /// # Errors
-    /// There is no such tensor, or its type is not one of golden files.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
         let tensor = self.tensor(name)?;
         let bytes = tensor.data();
