@@ -42,6 +42,17 @@ type Dense = crate::Dense<Cuda>;
 type Buffer = crate::Buffer<Cuda>;
 type Segments = crate::Segments<Cuda>;
 
+/// Writes functions of [`Backend`] that are one kernel, or several, of the same name and arguments.
+macro_rules! kernels {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
+        $(
+            fn $name(&self, $($argument: $type),*) -> Result<$output> {
+                Ok(Kernels::of(self)?.$name($($argument),*)?)
+            }
+        )*
+    };
+}
+
 impl Backend for Cuda {
     type Words = words::Words;
     type Numbers = words::Words;
@@ -165,93 +176,6 @@ impl Backend for Cuda {
         message::message_backward(self, gradients, dy, dedge, message, result, &kept)
     }
 
-    fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
-        Ok(Kernels::of(self)?.gather(x, segments)?)
-    }
-
-    fn gather_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        segments: &Segments,
-        width: usize,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.gather_backward(dx, dy, segments, width)?)
-    }
-
-    fn segment(&self, x: &Dense, segments: &Segments, aggregate: Aggregate) -> Result<Dense> {
-        Ok(Kernels::of(self)?.segment(x, segments, aggregate)?)
-    }
-
-    fn segment_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        segments: &Segments,
-        aggregate: Aggregate,
-        width: usize,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.segment_backward(dx, dy, segments, aggregate, width)?)
-    }
-
-    fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
-        Ok(Kernels::of(self)?.segment_max(x, segments)?)
-    }
-
-    fn segment_max_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        x: &Dense,
-        largest: &Dense,
-        segments: &Segments,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.segment_max_backward(dx, dy, x, largest, segments)?)
-    }
-
-    fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
-        Ok(Kernels::of(self)?.segment_softmax(x, segments)?)
-    }
-
-    fn segment_softmax_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        output: &Dense,
-        segments: &Segments,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.segment_softmax_backward(dx, dy, output, segments)?)
-    }
-
-    fn convolve(
-        &self,
-        filter: &Dense,
-        x: &Dense,
-        from: &Segments,
-        to: &Segments,
-        aggregate: Aggregate,
-    ) -> Result<Dense> {
-        Ok(Kernels::of(self)?.convolve(filter, x, from, to, aggregate)?)
-    }
-
-    fn convolve_backward(
-        &self,
-        dfilter: Option<&mut Buffer>,
-        dx: Option<&mut Buffer>,
-        dy: &mut Buffer,
-        filter: &Dense,
-        x: &Dense,
-        from: &Segments,
-        to: &Segments,
-        aggregate: Aggregate,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.convolve_backward(dfilter, dx, dy, filter, x, from, to, aggregate)?)
-    }
-
-    fn linear(&self, layer: &LinearLayer<'_, Self>, keep_sum: bool) -> Result<LinearOutput<Self>> {
-        Ok(Kernels::of(self)?.linear(layer, keep_sum)?)
-    }
-
     fn linear_backward(
         &self,
         dx: Option<&mut Buffer>,
@@ -264,10 +188,6 @@ impl Backend for Cuda {
     ) -> Result<()> {
         let from = sum.unwrap_or(output);
         Ok(Kernels::of(self)?.linear_backward(dx, dweight, dbias, dy, layer, from)?)
-    }
-
-    fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
-        Ok(Kernels::of(self)?.activate(x, activation)?)
     }
 
     fn activate_backward(
@@ -290,117 +210,61 @@ impl Backend for Cuda {
         Ok(Kernels::of(self)?.of_two("multiply", a, b)?)
     }
 
-    fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
-        Ok(Kernels::of(self)?.accumulate(da, dy)?)
-    }
-
-    fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
-        Ok(Kernels::of(self)?.accumulate_product(da, dy, b)?)
-    }
-
-    fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
-        Ok(Kernels::of(self)?.scale_rows(x, factor)?)
-    }
-
-    fn scale_rows_backward(
-        &self,
-        dx: Option<&mut Buffer>,
-        dfactor: Option<&mut Buffer>,
-        dy: &Buffer,
-        x: &Dense,
-        factor: &Dense,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.scale_rows_backward(dx, dfactor, dy, x, factor)?)
-    }
-
-    fn add_clipped(&self, x: &Dense, change: &Dense, limit: f32) -> Result<Dense> {
-        Ok(Kernels::of(self)?.add_clipped(x, change, limit)?)
-    }
-
-    fn clip_backward(
-        &self,
-        dchange: &mut Buffer,
-        dy: &Buffer,
-        change: &Dense,
-        limit: f32,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.clip_backward(dchange, dy, change, limit)?)
-    }
-
-    fn block(
-        &self,
-        x: &Dense,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-        shape: [usize; 2],
-    ) -> Result<Dense> {
-        Ok(Kernels::of(self)?.block(x, rows, columns, shape)?)
-    }
-
-    fn block_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        n_column: usize,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.block_backward(dx, dy, n_column, rows, columns)?)
-    }
-
-    fn edge_geometry(&self, displacement: &Dense, epsilon: f32) -> Result<[Dense; 2]> {
-        Ok(Kernels::of(self)?.edge_geometry(displacement, epsilon)?)
-    }
-
-    fn cosine_cutoff(&self, distance: &Dense, cutoff: f32) -> Result<Dense> {
-        Ok(Kernels::of(self)?.cosine_cutoff(distance, cutoff)?)
-    }
-
-    fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
-        Ok(Kernels::of(self)?.norms_beside(s, mixed, epsilon)?)
-    }
-
-    fn norms_beside_backward(
-        &self,
-        ds: Option<&mut Buffer>,
-        dmixed: Option<&mut Buffer>,
-        dy: &Buffer,
-        mixed: &Dense,
-        output: &Dense,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.norms_beside_backward(ds, dmixed, dy, mixed, output)?)
-    }
-
-    fn equivariant_update(&self, gates: &Dense, mixed: &Dense) -> Result<[Dense; 2]> {
-        Ok(Kernels::of(self)?.equivariant_update(gates, mixed)?)
-    }
-
-    fn equivariant_update_backward(
-        &self,
-        dgates: Option<&mut Buffer>,
-        dmixed: Option<&mut Buffer>,
-        dy: [&Buffer; 2],
-        gates: &Dense,
-        mixed: &Dense,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.equivariant_update_backward(dgates, dmixed, dy, gates, mixed)?)
-    }
-
-    fn gaussians(&self, distance: &Dense, basis: &GaussianBasis) -> Result<Dense> {
-        Ok(Kernels::of(self)?.gaussians(distance, basis)?)
-    }
-
-    fn loss(
-        &self,
-        loss: Loss,
-        prediction: &Dense,
-        outputs: &Outputs<Self>,
-    ) -> Result<(LossSum, Buffer)> {
-        Ok(Kernels::of(self)?.loss(loss, prediction, outputs)?)
-    }
-
-    fn accumulate_scaled(&self, dx: &mut Buffer, scale: f32, unit: &Buffer) -> Result<()> {
-        Ok(Kernels::of(self)?.accumulate_scaled(dx, scale, unit)?)
+    kernels! {
+        fn gather(x: &Dense, segments: &Segments) -> Dense;
+        fn gather_backward(dx: &mut Buffer, dy: &Buffer, segments: &Segments, width: usize) -> ();
+        fn segment(x: &Dense, segments: &Segments, aggregate: Aggregate) -> Dense;
+        fn segment_backward(
+            dx: &mut Buffer, dy: &Buffer, segments: &Segments, aggregate: Aggregate, width: usize
+        ) -> ();
+        fn segment_max(x: &Dense, segments: &Segments) -> Dense;
+        fn segment_max_backward(
+            dx: &mut Buffer, dy: &Buffer, x: &Dense, largest: &Dense, segments: &Segments
+        ) -> ();
+        fn segment_softmax(x: &Dense, segments: &Segments) -> Dense;
+        fn segment_softmax_backward(
+            dx: &mut Buffer, dy: &Buffer, output: &Dense, segments: &Segments
+        ) -> ();
+        fn convolve(
+            filter: &Dense, x: &Dense, from: &Segments, to: &Segments, aggregate: Aggregate
+        ) -> Dense;
+        fn convolve_backward(
+            dfilter: Option<&mut Buffer>, dx: Option<&mut Buffer>, dy: &mut Buffer, filter: &Dense,
+            x: &Dense, from: &Segments, to: &Segments, aggregate: Aggregate
+        ) -> ();
+        fn linear(layer: &LinearLayer<'_, Self>, keep_sum: bool) -> LinearOutput<Self>;
+        fn activate(x: &Dense, activation: Activation) -> Dense;
+        fn accumulate(da: &mut Buffer, dy: &Buffer) -> ();
+        fn accumulate_product(da: &mut Buffer, dy: &Buffer, b: &Dense) -> ();
+        fn scale_rows(x: &Dense, factor: &Dense) -> Dense;
+        fn scale_rows_backward(
+            dx: Option<&mut Buffer>, dfactor: Option<&mut Buffer>, dy: &Buffer, x: &Dense,
+            factor: &Dense
+        ) -> ();
+        fn add_clipped(x: &Dense, change: &Dense, limit: f32) -> Dense;
+        fn clip_backward(dchange: &mut Buffer, dy: &Buffer, change: &Dense, limit: f32) -> ();
+        fn block(
+            x: &Dense, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
+        ) -> Dense;
+        fn block_backward(
+            dx: &mut Buffer, dy: &Buffer, n_column: usize, rows: &Range<usize>,
+            columns: &Range<usize>
+        ) -> ();
+        fn edge_geometry(displacement: &Dense, epsilon: f32) -> [Dense; 2];
+        fn cosine_cutoff(distance: &Dense, cutoff: f32) -> Dense;
+        fn norms_beside(s: &Dense, mixed: &Dense, epsilon: f32) -> Dense;
+        fn norms_beside_backward(
+            ds: Option<&mut Buffer>, dmixed: Option<&mut Buffer>, dy: &Buffer, mixed: &Dense,
+            output: &Dense
+        ) -> ();
+        fn equivariant_update(gates: &Dense, mixed: &Dense) -> [Dense; 2];
+        fn equivariant_update_backward(
+            dgates: Option<&mut Buffer>, dmixed: Option<&mut Buffer>, dy: [&Buffer; 2],
+            gates: &Dense, mixed: &Dense
+        ) -> ();
+        fn gaussians(distance: &Dense, basis: &GaussianBasis) -> Dense;
+        fn loss(loss: Loss, prediction: &Dense, outputs: &Outputs<Self>) -> (LossSum, Buffer);
+        fn accumulate_scaled(dx: &mut Buffer, scale: f32, unit: &Buffer) -> ();
     }
 
     /// In place: the parameters that come back are those that were given.
