@@ -12,8 +12,8 @@ use crate::matrix::engine;
 use crate::segments::sorted;
 use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 
-/// A [`PaddedBatch`] on the device, as networks see it. A field that the model does not name among its needs
-/// is an error.
+/// A [`PaddedBatch`] on the device, as networks see it. Reading a field that the model does not name
+/// among its needs is an error.
 pub struct DeviceBatch<D: Backend> {
     shape: Shape,
     level: Level,
