@@ -27,7 +27,7 @@ pub enum Kind {
     Dataset,
     /// What is trained.
     Model,
-    /// Batchers decide the members and the shape of every batch.
+    /// Decides the members and the shape of every batch.
     Batcher,
     /// Writes results.
     Sink,
@@ -62,7 +62,7 @@ pub enum Component {
     Dataset(Box<dyn Dataset>),
     /// What is trained.
     Model(Box<dyn Model>),
-    /// Batchers decide the members and the shape of every batch.
+    /// Decides the members and the shape of every batch.
     Batcher(Box<dyn Batcher>),
     /// Writes results.
     Sink(Box<dyn Sink>),

@@ -108,22 +108,22 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<(u64, Vec<u8>), Fault> {
         let url = format!("{}?{},$paging({page},{})", query.url, query.matchbook, query.page_size);
-        self.persist(&query.url, progress, |_| {
+        self.retry(&query.url, progress, |_| {
             self.pace(*last);
             *last = Some(Instant::now());
             let answer = self.get(&url, &[])?;
             let mut bytes = Vec::new();
             let read = answer.body.take(MAX_PAGE + 1).read_to_end(&mut bytes);
-            read.map_err(|error| Fault::passing(format!("it broke off ({error})")))?;
+            read.map_err(|error| Fault::temporary(format!("it broke off ({error})")))?;
             if bytes.len() as u64 > MAX_PAGE {
-                return Err(Fault::Lasting(format!("its page has more than {MAX_PAGE} bytes")));
+                return Err(Fault::Permanent(format!("its page has more than {MAX_PAGE} bytes")));
             }
             if is_html(&bytes) {
                 return Err(crate::client::html(bytes.as_slice()));
             }
             match n_entry(&bytes) {
                 Ok(n) => Ok((n, bytes)),
-                Err(reason) => Err(Fault::passing(reason)),
+                Err(reason) => Err(Fault::temporary(reason)),
             }
         })
     }
@@ -143,7 +143,7 @@ fn check_query(query: &Query, part: &Path) -> Result<(), FetchError> {
 fn explain(fault: Fault, query: &Query, page: u32, part: &Path) -> FetchError {
     match fault {
         Fault::Local(error) => error,
-        Fault::Lasting(reason) | Fault::Unreachable(reason) | Fault::Passing { reason, .. } => {
+        Fault::Permanent(reason) | Fault::Unreachable(reason) | Fault::Temporary { reason, .. } => {
             FetchError::Nobody {
                 name: format!("page {page} of the query"),
                 reasons: vec![format!("{}: {reason}", query.url)],

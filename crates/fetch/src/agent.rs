@@ -40,9 +40,9 @@ fn judge(error: &ureq::Error) -> Fault {
         | ureq::Error::RedirectFailed
         | ureq::Error::Rustls(_)
         | ureq::Error::Tls(_)
-        | ureq::Error::HostNotFound => Fault::Lasting(error.to_string()),
+        | ureq::Error::HostNotFound => Fault::Permanent(error.to_string()),
         ureq::Error::Io(source) if is_unreachable(source) => Fault::Unreachable(error.to_string()),
-        other => Fault::passing(other.to_string()),
+        other => Fault::temporary(other.to_string()),
     }
 }
 

@@ -65,9 +65,9 @@ impl Client {
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
                 let wait_s =
                     answer.header("retry-after").and_then(|value| value.trim().parse().ok());
-                return Err(Fault::Passing { reason: format!("it answers {status}"), wait_s });
+                return Err(Fault::Temporary { reason: format!("it answers {status}"), wait_s });
             }
-            _ => return Err(Fault::Lasting(format!("it answers {status}"))),
+            _ => return Err(Fault::Permanent(format!("it answers {status}"))),
         }
         if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
             return Err(html(answer.body));
@@ -78,7 +78,7 @@ impl Client {
     /// Repeats what fails temporarily, with growing pauses and a note before each. `ask` reports
     /// whether it received any data; if so, the count starts again. A server that cannot be reached
     /// is asked twice at most.
-    pub(crate) fn persist<T>(
+    pub(crate) fn retry<T>(
         &self,
         url: &str,
         progress: &dyn Progress,
@@ -87,24 +87,26 @@ impl Client {
         let mut pause = self.patience.pause;
         let mut n_idle = 0;
         loop {
-            let mut brought = false;
-            let (reason, wait_s, attempts) = match ask(&mut brought) {
-                Err(Fault::Passing { reason, wait_s }) => (reason, wait_s, self.patience.attempts),
+            let mut received = false;
+            let (reason, wait_s, attempts) = match ask(&mut received) {
+                Err(Fault::Temporary { reason, wait_s }) => {
+                    (reason, wait_s, self.patience.attempts)
+                }
                 Err(Fault::Unreachable(reason)) => (reason, None, self.patience.attempts.min(2)),
                 other => return other,
             };
-            if brought {
+            if received {
                 (n_idle, pause) = (0, self.patience.pause);
             }
             n_idle += 1;
             if n_idle >= attempts {
-                return Err(Fault::Lasting(format!("{reason}, {n_idle} times")));
+                return Err(Fault::Permanent(format!("{reason}, {n_idle} times")));
             }
             let wait = wait_s.map_or(pause, Duration::from_secs);
             if wait > self.patience.longest_pause {
                 let reason =
                     format!("{reason} and asks to wait {} s; try again later", wait.as_secs());
-                return Err(Fault::Lasting(reason));
+                return Err(Fault::Permanent(reason));
             }
             let wait_s = wait.as_secs_f64();
             progress.note(&format!("{url}: {reason}; trying again in {wait_s} s"));
@@ -149,7 +151,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
 pub(crate) fn html(body: impl Read) -> Fault {
     let mut start = Vec::new();
     let _ = body.take(4096).read_to_end(&mut start);
-    Fault::Lasting(format!("it answers with a page of HTML{}", title(&start)))
+    Fault::Permanent(format!("it answers with a page of HTML{}", title(&start)))
 }
 
 fn title(page: &[u8]) -> String {

@@ -35,19 +35,19 @@ pub enum FetchError {
 #[derive(Debug)]
 pub(crate) enum Fault {
     /// Worth trying again later; the server may say when.
-    Passing { reason: String, wait_s: Option<u64> },
+    Temporary { reason: String, wait_s: Option<u64> },
     /// The server cannot be reached; trying again rarely helps.
     #[cfg_attr(not(feature = "download"), expect(dead_code, reason = "nobody is asked"))]
     Unreachable(String),
     /// Trying again does not help.
-    Lasting(String),
+    Permanent(String),
     /// A local failure, for example a full disk.
     Local(FetchError),
 }
 
 impl Fault {
-    pub(crate) fn passing(reason: impl Into<String>) -> Self {
-        Self::Passing { reason: reason.into(), wait_s: None }
+    pub(crate) fn temporary(reason: impl Into<String>) -> Self {
+        Self::Temporary { reason: reason.into(), wait_s: None }
     }
 }
 

@@ -109,10 +109,10 @@ impl Client {
         for url in &remote.urls {
             // What an earlier attempt left may be wrong: then everything is fetched once more.
             for continued in [part.n_byte > 0, false] {
-                let attempt = self.persist(url, progress, |brought| {
+                let attempt = self.retry(url, progress, |received| {
                     let before = part.n_byte;
                     let piece = self.piece(url, remote, part, progress);
-                    *brought = part.n_byte > before;
+                    *received = part.n_byte > before;
                     piece
                 });
                 let wrong = match attempt {
@@ -122,9 +122,9 @@ impl Client {
                     },
                     Err(Fault::Local(error)) => return Err(error),
                     Err(
-                        Fault::Lasting(reason)
+                        Fault::Permanent(reason)
                         | Fault::Unreachable(reason)
-                        | Fault::Passing { reason, .. },
+                        | Fault::Temporary { reason, .. },
                     ) => {
                         reasons.push(format!("{url}: {reason}"));
                         break;
@@ -172,7 +172,7 @@ impl Client {
             206 => check_range(&answer, part, remote)?,
             416 => {
                 part.clear()?;
-                return Err(Fault::passing("it does not continue the file"));
+                return Err(Fault::temporary("it does not continue the file"));
             }
             _ => {
                 // The server begins anew: ranges are refused, or the file has changed.
@@ -190,7 +190,7 @@ fn check_length(answer: &Answer, remote: &Remote) -> Result<(), Fault> {
     let stated = answer.header("content-length").and_then(|length| length.parse::<u64>().ok());
     match stated {
         Some(stated) if stated != remote.n_byte => {
-            Err(Fault::Lasting(format!("its file has {stated} bytes, not {}", remote.n_byte)))
+            Err(Fault::Permanent(format!("its file has {stated} bytes, not {}", remote.n_byte)))
         }
         _ => Ok(()),
     }
@@ -212,7 +212,9 @@ fn check_range(answer: &Answer, part: &mut Part, remote: &Remote) -> Result<(), 
         }
         _ => {
             part.clear()?;
-            Err(Fault::passing(format!("it continues the file with `{range}`, which does not fit")))
+            Err(Fault::temporary(format!(
+                "it continues the file with `{range}`, which does not fit"
+            )))
         }
     }
 }
@@ -228,7 +230,7 @@ fn receive(
         let n = match answer.body.read(&mut block) {
             Ok(n) => n,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Fault::passing(format!("it broke off ({error})"))),
+            Err(error) => return Err(Fault::temporary(format!("it broke off ({error})"))),
         };
         if n == 0 {
             break;
@@ -239,7 +241,7 @@ fn receive(
         }
         if part.n_byte + n as u64 > remote.n_byte {
             part.clear()?;
-            return Err(Fault::Lasting(format!("it sends more than {} bytes", remote.n_byte)));
+            return Err(Fault::Permanent(format!("it sends more than {} bytes", remote.n_byte)));
         }
         part.append(bytes)?;
         progress.advance(n as u64);
@@ -248,6 +250,6 @@ fn receive(
         Ok(())
     } else {
         let n_byte = part.n_byte;
-        Err(Fault::passing(format!("it ended after {n_byte} of {} bytes", remote.n_byte)))
+        Err(Fault::temporary(format!("it ended after {n_byte} of {} bytes", remote.n_byte)))
     }
 }

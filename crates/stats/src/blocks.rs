@@ -80,7 +80,7 @@ pub fn interval_of_blocks(
         (vec![means], Replication::Cells, 1.0)
     } else {
         enough(&cells)?;
-        let likeness = likeness_of_neighbours(&cells);
+        let likeness = lag_one_correlation(&cells);
         (cells, Replication::Blocks, (1.0 + 2.0 * likeness).sqrt())
     };
     let interval = bootstrap_t(&strata, widening, confidence, seed);
@@ -112,7 +112,7 @@ fn enough(cells: &[Vec<f64>]) -> Result<(), StatsError> {
 }
 
 /// Autocorrelation at lag 1 within cells; 0 where it is negative.
-fn likeness_of_neighbours(cells: &[Vec<f64>]) -> f64 {
+fn lag_one_correlation(cells: &[Vec<f64>]) -> f64 {
     let (mut together, mut squares) = (0.0, 0.0);
     for cell in cells {
         let centre = mean(cell).unwrap_or_default();

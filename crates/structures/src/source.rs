@@ -126,11 +126,11 @@ impl Source<'_> {
         } else {
             let packed = self.bytes.is_some();
             let visited = self.content(path, &mut plain, packed, optional, each);
-            return visited.map_err(|fault| fault.say(failed));
+            return visited.map_err(|fault| fault.into_read_error(failed));
         };
         let mut unpacked = BufReader::with_capacity(1 << 16, unpacked);
         let visited = self.content(path, &mut unpacked, true, optional, each);
-        visited.map_err(|fault| fault.say(damaged))
+        visited.map_err(|fault| fault.into_read_error(damaged))
     }
 
     /// A file's content: a tar archive, or one stream.
@@ -147,7 +147,7 @@ impl Source<'_> {
         if is_tar(&head) {
             return self.tar(path, whole, each).map_err(|error| {
                 let message = |error: io::Error| ReadError::damaged(path, error);
-                Fault::Read(error.say(message))
+                Fault::Read(error.into_read_error(message))
             });
         }
         each(Stream { path, head: &head, content: &mut whole, packed, optional })
@@ -163,8 +163,8 @@ impl Source<'_> {
         // The archive's reader keeps in memory what lies between the entries, such as long names,
         // so that part is limited here. The entries themselves are limited by the readers of their
         // formats.
-        let (watched, left) = Counted::new(stream);
-        let mut archive = ::tar::Archive::new(Ending::new(watched));
+        let (limited, left) = Counted::new(stream);
+        let mut archive = ::tar::Archive::new(Ending::new(limited));
         let mut entries = archive.entries().map_err(Fault::Io)?;
         loop {
             left.renew();
@@ -202,7 +202,10 @@ impl Source<'_> {
             let name = entry.name().map_err(|error| damaged(error.to_string()))?;
             let inside = inside(path, &name);
             let visited = self.inside(&inside, &mut BufReader::new(entry), each);
-            if visited.map_err(|fault| fault.say(|error| damaged(error.to_string())))?.is_break() {
+            if visited
+                .map_err(|fault| fault.into_read_error(|error| damaged(error.to_string())))?
+                .is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -248,10 +251,10 @@ enum Fault {
 }
 
 impl Fault {
-    fn say(self, say: impl FnOnce(io::Error) -> ReadError) -> ReadError {
+    fn into_read_error(self, or_io: impl FnOnce(io::Error) -> ReadError) -> ReadError {
         match self {
             Self::Read(error) => error,
-            Self::Io(error) => say(error),
+            Self::Io(error) => or_io(error),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::Padding;
 use crate::registry::{Kind, components};
 
 /// Shared options of which the label holds the value alone: `64`, `2^N`, `exact`, `fixed`.
-const SAID_IN_A_WORD: [&str; 2] = ["padding", "composition"];
+const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
 
 /// The label of a strategy: its name, and every option that is not at its default.
 ///
@@ -38,7 +38,7 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     for (key, value) in always.iter().filter_map(|&key| options.get_key_value(key)) {
         parts.push(word(key, value));
     }
-    let words = SAID_IN_A_WORD.iter().filter(|key| !always.contains(key));
+    let words = WITHOUT_KEY.iter().filter(|key| !always.contains(key));
     for (key, value) in words.filter_map(|&key| options.get_key_value(key)) {
         if default(key) != Some(value) {
             parts.push(word(key, value));
@@ -46,7 +46,7 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     }
     for (key, value) in &options {
         let has_column = key == "batch_size" && batcher.batch_size().is_some();
-        let mut said = SAID_IN_A_WORD.iter().chain(always);
+        let mut said = WITHOUT_KEY.iter().chain(always);
         if !has_column && !said.any(|said| said == key) {
             add_differences(key, value, default(key), &mut parts);
         }

@@ -71,7 +71,7 @@ pub(crate) enum Fault {
     /// A metric counts the calls.
     CountsCalls,
     /// A metric is NaN.
-    FactIsNan,
+    MetricIsNan,
     /// An option is not written.
     ForgetsOption,
 }
@@ -286,7 +286,7 @@ impl BatchStream for Stream {
         let n_call = self.n_call.fetch_add(1, Ordering::Relaxed);
         match self.fault {
             Fault::CountsCalls => vec![("n_call".into(), n_call as f64)],
-            Fault::FactIsNan => vec![("mean".into(), f64::NAN)],
+            Fault::MetricIsNan => vec![("mean".into(), f64::NAN)],
             _ => Vec::new(),
         }
     }

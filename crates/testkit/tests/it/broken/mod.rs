@@ -36,7 +36,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::LeavesOutEdgeless, "leaves out graphs without edges", "edgeless"),
     (Fault::LeavesOutLarge, "leaves out large graphs", "oversize"),
     (Fault::CountsCalls, "metrics change", "metrics"),
-    (Fault::FactIsNan, "a fact is not a number", "metrics"),
+    (Fault::MetricIsNan, "a metric is not a number", "metrics"),
     (Fault::ForgetsOption, "an option is not written", "round_trip"),
 ];
 
