@@ -58,7 +58,7 @@ pub struct Painn {
 #[serde(rename_all = "kebab-case")]
 pub enum Messages {
     /// From the receiver of an edge to its sender, as in the program of arXiv 2502.00944: with
-    /// nearest neighbours a node hears from those that count it among theirs.
+    /// nearest neighbours a node receives messages from the nodes that have it as a neighbour.
     #[default]
     Study,
     /// From the sender to the receiver, as in all other models.
