@@ -19,8 +19,8 @@ pub use label::label;
 /// same code for every batcher, so that a difference between two strategies is never a difference
 /// between two implementations.
 ///
-/// Most strategies on many graphs only say how a group is formed; [`crate::grouping`] does epochs,
-/// padding, resuming and fixed composition for them:
+/// Most strategies on many graphs only define how a group is formed; [`crate::grouping`] does
+/// epochs, padding, resuming and fixed composition for them:
 ///
 /// ```
 /// use batchlab_core::grouping::{EpochGraphs, Grouping, open_groups};
@@ -137,14 +137,14 @@ pub trait BatchStream: Send {
     }
 
     /// What has happened to single graphs since the last call; written to the table `events`. A
-    /// stream reports each graph once, also over many epochs; a stream that has been told to seek
-    /// reports nothing again.
+    /// stream reports each graph once, also over many epochs; a stream that was resumed with `seek`
+    /// repeats no report.
     fn take_events(&mut self) -> Vec<BatchEvent> {
         Vec::new()
     }
 }
 
-/// Something that happened to a graph on its way into a batch.
+/// An event about one graph on its way into a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchEvent {
     /// For example `oversize`.

@@ -1,4 +1,4 @@
-//! What a data set is: a description that loads graphs.
+//! Data sets: descriptions that load graphs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,7 +120,7 @@ impl Inputs {
 }
 
 impl LoadContext {
-    /// A context that looks for relative paths in the working directory and reports to nobody.
+    /// A context that looks for relative paths in the working directory and reports no progress.
     #[must_use]
     pub fn new() -> Self {
         Self { search: vec![PathBuf::new()], progress: Arc::new(()), inputs: Inputs::default() }

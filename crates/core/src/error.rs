@@ -55,7 +55,7 @@ pub enum DatasetError {
     Other(Source),
 }
 
-/// Why a batcher could not be opened or could not go on.
+/// Why a batcher could not be opened or could not continue.
 #[derive(Debug, thiserror::Error)]
 pub enum BatcherError {
     /// The batcher works on many graphs, the data set is one graph, or the reverse.

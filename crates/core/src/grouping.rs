@@ -57,7 +57,7 @@ pub struct GroupOptions {
 }
 
 impl GroupOptions {
-    /// Groups formed anew every epoch, which go on from one epoch to the next.
+    /// Groups formed anew every epoch, unfinished ones being carried over to the next.
     #[must_use]
     pub fn new(batch_size: BatchSize, padding: Padding) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Whether one more graph fits.
+//! Limits of a batch, and whether one more graph fits.
 //!
 //! **The rounding rule**: a limit that is learnt from data is rounded *strictly* up to a multiple of
 //! 64, as in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). A given limit is

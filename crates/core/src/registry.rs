@@ -139,7 +139,7 @@ impl Registration {
 }
 
 /// All registered components of a kind, by name. Of two with the same name the one from the crate
-/// that sorts first is shown; [`conflicts`] tells.
+/// that sorts first is shown; [`conflicts`] lists them.
 #[must_use]
 pub fn components(kind: Kind) -> BTreeMap<&'static str, &'static Registration> {
     let mut all = BTreeMap::new();

@@ -37,7 +37,7 @@ pub trait RecordWriter: Send {
     /// Whatever keeps the rows from being written. The run stops.
     fn write(&mut self, table: Table, rows: &RecordBatch) -> Result<(), SinkError>;
 
-    /// Completes all files and says what was written. Called once, last; not after an error.
+    /// Completes all files and returns what was written. Called once, last; not after an error.
     ///
     /// # Errors
     /// Whatever keeps a file from being completed.

@@ -298,7 +298,7 @@ fn fields_do_not_depend_on_each_other() {
     });
 }
 
-/// A batch without any edge says so for every node.
+/// In a batch without edges every node has an empty range.
 #[test]
 fn batches_without_edges_have_offsets() {
     let graphs = [Small { n_node: 3, edges: vec![] }, Small { n_node: 2, edges: vec![(0, 1)] }];

@@ -1,9 +1,9 @@
 //! The pages of a query to AFLOW's search interface, AFLUX (Rose and others, Comput. Mater. Sci. 137,
 //! 362, 2017).
 //!
-//! The pages become files of a folder, each as it was sent. The folder is `<name>.part` until the last
-//! page is there, so an interrupted fetch goes on where it stopped and nobody takes a part for the
-//! whole.
+//! The pages become files of a folder, each as it was sent. The folder is `<name>.part` until the
+//! last page is there, so an interrupted fetch goes on where it stopped and a part is never taken
+//! for the whole.
 
 use std::collections::BTreeMap;
 use std::fs;

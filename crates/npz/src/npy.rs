@@ -67,7 +67,7 @@ fn rows<const ROW: usize, const N: usize>(
     rows.iter().map(row).collect()
 }
 
-/// What a header says, and the bytes behind it.
+/// An array's header, and the bytes after it.
 struct Array<'a> {
     kind: &'a str,
     shape: Vec<usize>,

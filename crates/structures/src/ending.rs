@@ -15,8 +15,7 @@ impl<R: Read> Ending<R> {
         Self { stream, n_zero: 0 }
     }
 
-    /// Reads on after the last entry. Only at its very end does a packed stream say whether all of it
-    /// was right.
+    /// Reads on after the last entry. The checksum of a packed stream is at its very end.
     pub(crate) fn drain(mut self) -> io::Result<()> {
         let before = self.n_zero;
         let n_byte = io::copy(&mut self, &mut io::sink())?;

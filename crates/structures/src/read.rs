@@ -111,7 +111,7 @@ fn stream_of(
         Format::Xyz => xyz::read(&mut *content, &mut each),
         Format::Cif => cif::read(&mut *content, &mut each),
     };
-    // Only at its very end does a packed stream say whether all of it was right.
+    // The checksum of a packed stream is at its very end.
     let read = read.and_then(|()| if packed { drain(content) } else { Ok(()) });
     counts.n_file += 1;
     let path = path.to_owned();
@@ -124,7 +124,7 @@ fn stream_of(
     }
 }
 
-/// Reads what a reader left, such as velocities after a structure.
+/// Reads to the end what a reader left, such as velocities after a structure.
 fn drain(stream: &mut dyn BufRead) -> Result<(), (usize, Fault)> {
     let rest = io::copy(&mut stream.take(MAX_ENTRY), &mut io::sink());
     match rest.map_err(|error| (1, Fault::Io(error)))? {

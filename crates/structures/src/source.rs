@@ -23,7 +23,7 @@ const HEAD: usize = 4096;
 pub struct Source<'a> {
     /// A file, a folder or an archive; with `bytes`, a name for messages.
     pub path: &'a Path,
-    /// What is in memory already, instead of what lies behind the path.
+    /// Content in memory, which is read instead of the path.
     pub bytes: Option<&'a [u8]>,
     /// Which files of a folder or an archive are read, by name. Those must be of a known format then;
     /// without it, files of other formats are passed over.

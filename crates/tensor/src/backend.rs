@@ -95,7 +95,7 @@ pub trait Backend: Device<f32> {
     /// What messages keep for their gradients.
     type Kept: 'static;
 
-    /// `n` zeros. With `n` = 0 this is what stands in for a buffer that was taken out.
+    /// `n` zeros. With `n` = 0 this is the placeholder for a buffer that was moved out.
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
     }

@@ -43,8 +43,8 @@ pub struct Outputs<D: Backend> {
 }
 
 impl<D: Backend> DeviceBatch<D> {
-    /// Copies what a model needs to the device, into the memory of `previous` where nobody else
-    /// holds it.
+    /// Copies what a model needs to the device, into the memory of `previous` where that is not
+    /// shared.
     ///
     /// `n_class` is the number of node classes that the model knows.
     ///

@@ -41,7 +41,7 @@ unsafe extern "C" {
     fn emulated_cuda_streams(name: *const c_char);
 }
 
-/// When a stream's work is done that nobody waits for yet. A real GPU may do any of these.
+/// When a stream does work whose result is not waited for yet. A real GPU may do any of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
     /// At once.

@@ -50,7 +50,7 @@ impl<D: Backend> Segments<D> {
         Ok(segments)
     }
 
-    /// Takes back the memory of segments that nobody else holds.
+    /// Reuses the memory of segments that are not shared.
     pub(crate) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
         let mut segments = Rc::try_unwrap(previous?).ok()?;
         device.release(&mut segments.of);

@@ -22,13 +22,13 @@ pub enum Damage {
     Remove(usize, usize),
     /// Bytes from a place on occur several times.
     Repeat(usize, usize, usize),
-    /// Something that readers have to decide about stands there too.
+    /// One of [`TOKENS`] is inserted.
     Insert(usize, &'static str),
     /// The number at or after a place becomes as large as its digits allow.
     Digits(usize),
 }
 
-/// What readers have to decide about.
+/// Words and numbers that readers have to treat specially.
 const TOKENS: &[&str] = &[
     "-1",
     "999999999999999999999",

@@ -84,7 +84,7 @@ struct Comment {
 struct Layout {
     species: usize,
     position: usize,
-    /// Where a charge stands, which is checked and dropped.
+    /// Column of a charge, which is checked and dropped.
     charge: Option<usize>,
     /// Exactly so many columns; without it, at least those of the two.
     n_column: Option<usize>,

@@ -190,7 +190,7 @@ impl Arena {
 }
 
 impl Filled {
-    /// Copies to the staging memory, and says from which word on.
+    /// Copies to the staging memory, and returns the place of the first word.
     fn take(&mut self, host: &[u32]) -> Result<usize> {
         let first = self.n;
         let end = first + host.len();

@@ -1,4 +1,4 @@
-//! What a batcher says about itself.
+//! Label, metrics and options of a batcher.
 
 use batchlab_core::{Batcher, Purpose};
 

@@ -118,7 +118,7 @@ impl Ahead {
         self.made.recv().unwrap_or_else(|_| Err("the thread that makes plans ended".into()))
     }
 
-    /// Lets the thread make every plan that it has a permit for; nobody will consume them.
+    /// Lets the thread make every plan that it has a permit for; none of them is consumed.
     fn stop(mut self) {
         self.permit = None;
         if let Err(panic) = self.thread.join() {

@@ -55,7 +55,7 @@ impl<'a> GoldenFile<'a> {
         Ok(self.numbers(name)?.into_iter().map(|v| v as f32).collect())
     }
 
-    /// What the file says about itself.
+    /// A value of the file's metadata.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)

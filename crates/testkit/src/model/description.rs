@@ -1,4 +1,4 @@
-//! What a model says about itself.
+//! Options of a model.
 
 use batchlab_core::Model;
 use batchlab_core::model::Loss;

@@ -22,7 +22,7 @@ const MAX_BYTE: u64 = 1 << 28;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) property: HashMap<u32, [f64; N_PROPERTY]>,
-    /// Rows that say again what another row says.
+    /// Rows that repeat another row.
     pub(crate) n_repeated: u64,
 }
 

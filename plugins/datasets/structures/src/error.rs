@@ -55,7 +55,7 @@ pub enum StructuresError {
 }
 
 impl StructuresError {
-    /// Whether it says that there is no target, rather than a wrong one.
+    /// Whether the target is absent, rather than wrong.
     pub(crate) fn is_absence(&self) -> bool {
         matches!(self, Self::NoTarget { .. } | Self::NoValue { .. } | Self::NoRow { .. })
     }

@@ -15,7 +15,7 @@ pub(crate) struct Rows {
     row: HashMap<String, Row>,
 }
 
-/// What one row says.
+/// The value of one row.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// 1-based.

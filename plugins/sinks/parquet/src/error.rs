@@ -19,7 +19,7 @@ pub enum VerifyError {
     Columns { found: String },
 }
 
-/// An error of the system is told as such; the encoder wraps it.
+/// Takes an error of the system out of the encoder's error.
 pub(crate) fn encode(table: Table, path: &Path, source: ParquetError) -> SinkError {
     let (table, path) = (table.name(), path.to_owned());
     match source {

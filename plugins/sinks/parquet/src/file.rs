@@ -119,7 +119,7 @@ fn properties(
     Ok(properties.build())
 }
 
-/// What the run says about itself, and what the file needs to be understood without its folder.
+/// Metadata of the run and the table, so that the file is understood without its folder.
 fn key_values(table: Table, metadata: &[(String, String)]) -> Vec<KeyValue> {
     let own = [("table", table.name().to_owned()), ("schema_version", SCHEMA_VERSION.to_string())];
     let is_own = |key: &str| own.iter().any(|(own, _)| *own == key);

@@ -62,8 +62,8 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Where `n` numbers begin: at a multiple of 256 bytes, and not right behind what lies before, so
-    /// that a kernel that reads beyond its array finds what nobody has written.
+    /// Where `n` numbers begin: at a multiple of 256 bytes, and not right behind what lies before,
+    /// so that a kernel that reads beyond its array finds unwritten memory.
     fn take(&mut self, n: usize) -> usize {
         let place = self.n;
         self.n = (place + n + 1).next_multiple_of(64);

@@ -66,7 +66,7 @@ pub(crate) enum Fault {
     NeedsTwo,
     /// Graphs without edges are left out.
     LeavesOutEdgeless,
-    /// Very large graphs are left out, and nobody is told.
+    /// Very large graphs are left out silently.
     LeavesOutLarge,
     /// A metric counts the calls.
     CountsCalls,
