@@ -445,7 +445,7 @@ fn what_is_no_page_is_refused() {
         assert!(message.contains(why), "{message}");
     };
     fails("<html><title>Error</title></html>", "a page of HTML, \"Error\"");
-    fails("[{\"auid\":", "no JSON");
+    fails("[{\"auid\":", "not JSON");
     fails("[1, 2]", "its page holds 1 in the place of an entry");
     fails("\"Egap is not a keyword\"", "neither a list nor an object");
 }

@@ -8,8 +8,9 @@
 //! ```
 //! use batchlab_stats::interval_of_blocks;
 //!
-//! // Seconds of five blocks under two strategies, measured alternately. let dynamic = [1.02, 1.05,
-//! 0.99, 1.01, 1.04]; let fixed = [1.31, 1.36, 1.29, 1.30, 1.37];
+//! // Seconds of five blocks under two strategies, measured alternately.
+//! let dynamic = [1.02, 1.05, 0.99, 1.01, 1.04];
+//! let fixed = [1.31, 1.36, 1.29, 1.30, 1.37];
 //!
 //! let cell: Vec<(f64, f64)> = fixed.into_iter().zip(dynamic).collect();
 //! let ratio = interval_of_blocks(&[cell], 0.95, 1)?;
