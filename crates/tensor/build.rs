@@ -1,5 +1,5 @@
-//! Says in plain words what would otherwise be a page of errors inside dfdx, and builds the emulated
-//! GPU for the feature `cuda-check`.
+//! Explains what would otherwise be a page of errors inside dfdx, and builds the emulated GPU for
+//! the feature `cuda-check`.
 
 #[path = "emulation/build.rs"]
 mod emulation;

@@ -1,4 +1,4 @@
-//! Time to plan and collate a batch, in turn and ahead of a consumer.
+//! Time to plan and collate a batch, in the consumer's thread and ahead of it.
 
 use std::sync::mpsc::{channel, sync_channel};
 use std::time::{Duration, Instant};
@@ -37,14 +37,10 @@ pub struct Options {
     pub json: bool,
 }
 
-/// One row of the table.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// The batcher.
     pub strategy: Strategy,
-    /// The study's B.
     pub batch_size: u32,
-    /// What is collated.
     pub fields: Fields,
     /// Size of a batch with padding, of the last one where sizes vary.
     pub n_byte: usize,
@@ -55,16 +51,13 @@ pub struct Row {
     /// Copying a finished batch from one place in memory to another: a floor for anything that
     /// writes as much.
     pub copy: Summary,
-    /// Planning, collating and copying out, as a consumer does, in one thread.
-    pub in_turn: Summary,
+    /// Planning, collating and copying out, as a consumer does, one after the other in one thread.
+    pub one_thread: Summary,
     /// The same with another thread that prepares two batches ahead, seen by the consumer.
     pub ahead: Summary,
 }
 
 /// Measures all rows, interleaved.
-///
-/// # Errors
-/// Data that cannot be read, a batch size that is refused.
 pub fn measure(options: &Options) -> anyhow::Result<Vec<Row>> {
     let graphs = options.data.load()?;
     let mut cells = Vec::new();
@@ -95,7 +88,7 @@ struct Cell<'a> {
     fields: Fields,
     source: Source<'a>,
     staging: Vec<u32>,
-    /// Microseconds per batch of plan, prepare, copy, in turn and ahead, block by block.
+    /// Microseconds per batch of plan, prepare, copy, one thread and ahead, block by block.
     samples: [Vec<f64>; 5],
 }
 
@@ -114,7 +107,7 @@ impl<'a> Cell<'a> {
             (0..n_batch).for_each(|_| copy_out(&source.buffer, &mut self.staging));
             Ok(())
         })?;
-        let in_turn = timed(|| {
+        let one_thread = timed(|| {
             (0..n_batch).try_for_each(|_| {
                 source.prepare()?;
                 copy_out(&source.buffer, &mut self.staging);
@@ -123,7 +116,8 @@ impl<'a> Cell<'a> {
         })?;
         let another = Source::open(graphs, self.strategy, self.batch_size, self.fields)?;
         let ahead = time_ahead(another, n_batch, &mut self.staging)?;
-        for (sample, time) in self.samples.iter_mut().zip([plan, prepare, copy, in_turn, ahead]) {
+        for (sample, time) in self.samples.iter_mut().zip([plan, prepare, copy, one_thread, ahead])
+        {
             sample.push(time.as_secs_f64() * 1e6 / f64::from(n_batch));
         }
         Ok(())
@@ -131,7 +125,7 @@ impl<'a> Cell<'a> {
 
     fn row(self) -> Row {
         // The first block warms up memory and caches.
-        let [plan, prepare, copy, in_turn, ahead] =
+        let [plan, prepare, copy, one_thread, ahead] =
             self.samples.map(|blocks| Summary::of(&blocks[1..]));
         Row {
             strategy: self.strategy,
@@ -141,7 +135,7 @@ impl<'a> Cell<'a> {
             plan,
             prepare,
             copy,
-            in_turn,
+            one_thread,
             ahead,
         }
     }
@@ -178,7 +172,7 @@ fn time_ahead(
     }
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            // Ends when the consumer has all it wants.
+            // Ends when the consumer has all its batches.
             while let Ok(buffer) = empty.recv() {
                 source.buffer = buffer;
                 let result = source.prepare().map(|()| std::mem::take(&mut source.buffer));

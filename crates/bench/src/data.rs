@@ -26,9 +26,6 @@ pub struct Data {
 
 impl Data {
     /// Molecules with positions, elements and targets.
-    ///
-    /// # Errors
-    /// A file that cannot be read, a radius that is none.
     pub fn load(&self) -> anyhow::Result<Graphs> {
         let edges = match self.radius {
             None => EdgeRule::FullyConnected,

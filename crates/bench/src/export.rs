@@ -11,9 +11,6 @@ use batchlab_core::{BatchContext, Graphs, Purpose};
 use crate::source::{Fields, SEED, Source, Strategy};
 
 /// Writes the molecules, and the order of the first `n_epoch` epochs one after the other.
-///
-/// # Errors
-/// A folder that cannot be written.
 pub fn molecules(graphs: &Graphs, n_epoch: u64, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let Topology::Many(many) = &graphs.topology else { anyhow::bail!("these are not molecules") };
@@ -37,9 +34,6 @@ pub fn molecules(graphs: &Graphs, n_epoch: u64, folder: &Path) -> anyhow::Result
 
 /// Writes the first `n_batch` batches of a strategy: every field of all batches, one after the
 /// other, and their padded shapes.
-///
-/// # Errors
-/// A folder that cannot be written, a batch size that is refused.
 pub fn batches(
     graphs: &Graphs,
     strategy: Strategy,
@@ -95,7 +89,6 @@ pub fn batches(
     Ok(())
 }
 
-/// A type of `NumPy`.
 trait Described: bytemuck::NoUninit {
     const DESCRIPTION: &str;
 }

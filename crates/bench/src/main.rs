@@ -86,7 +86,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// What the engine shares its work among.
+/// The engine's threads.
 fn pool(n_thread: usize) -> anyhow::Result<rayon::ThreadPool> {
     Ok(rayon::ThreadPoolBuilder::new().num_threads(n_thread).build()?)
 }
@@ -107,7 +107,7 @@ fn print_table(rows: &[Row]) {
     println!("microseconds per batch: median over blocks (95 % interval)");
     println!(
         "{:<10} {:>4} {:<13} {:>8}  {:<21} {:<21} {:<21} {:<21} ahead + copy",
-        "strategy", "B", "fields", "kB", "plan", "plan + collate", "copy", "in turn + copy"
+        "strategy", "B", "fields", "kB", "plan", "plan + collate", "copy", "plan + collate + copy"
     );
     for row in rows {
         let name = |value: Option<clap::builder::PossibleValue>| {
@@ -122,7 +122,7 @@ fn print_table(rows: &[Row]) {
             cell(row.plan),
             cell(row.prepare),
             cell(row.copy),
-            cell(row.in_turn),
+            cell(row.one_thread),
             cell(row.ahead),
         );
     }

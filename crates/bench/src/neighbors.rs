@@ -22,19 +22,21 @@ struct Structure {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "do")]
 enum Request {
-    /// Replaces the structures.
-    Structures { structures: Vec<Structure> },
-    /// Connects every structure once.
-    Time { rule: EdgeRule },
+    Structures {
+        structures: Vec<Structure>,
+    },
+    Time {
+        rule: EdgeRule,
+    },
     /// The edges of one structure, counted from 0.
-    Edges { rule: EdgeRule, structure: usize },
+    Edges {
+        rule: EdgeRule,
+        structure: usize,
+    },
 }
 
 /// Answers every line of `requests` with one line: `{}`, `{"seconds": ..., "n_edge": ...}`, or the
 /// arrays of the edges. Ends with the requests.
-///
-/// # Errors
-/// A request that cannot be understood or fulfilled.
 pub fn serve(requests: impl BufRead, mut answers: impl Write) -> anyhow::Result<()> {
     let mut known = Vec::new();
     for line in requests.lines() {

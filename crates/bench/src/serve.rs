@@ -15,18 +15,26 @@ use crate::source::{Fields, Source, Strategy};
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "do")]
 enum Request {
     /// Opens a source, which is called by its number from then on, counted from 0.
-    Open { strategy: Strategy, batch_size: u32, fields: Fields },
-    /// Times batches of a source.
-    Time { source: usize, n_batch: u32 },
+    Open {
+        strategy: Strategy,
+        batch_size: u32,
+        fields: Fields,
+    },
+    Time {
+        source: usize,
+        n_batch: u32,
+    },
     /// Writes the first batches of a strategy to a folder.
-    Dump { strategy: Strategy, batch_size: u32, n_batch: u32, folder: PathBuf },
+    Dump {
+        strategy: Strategy,
+        batch_size: u32,
+        n_batch: u32,
+        folder: PathBuf,
+    },
 }
 
 /// Answers every line of `requests` with one line: `{}`, or `{"us": ...}`, the microseconds per
 /// batch. Ends with the requests.
-///
-/// # Errors
-/// A request that cannot be understood or fulfilled.
 pub fn serve(
     graphs: &Graphs,
     requests: impl BufRead,

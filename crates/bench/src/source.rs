@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 /// Seed of the order of the graphs.
 pub const SEED: u64 = 42;
 
-/// A strategy of the study.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
@@ -26,7 +25,6 @@ pub enum Strategy {
     Static64,
 }
 
-/// The fields that are collated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fields {
@@ -40,7 +38,6 @@ pub enum Fields {
 }
 
 impl Fields {
-    /// As the contract names them.
     #[must_use]
     pub fn needs(self) -> BatchFields {
         BatchFields {
@@ -58,17 +55,12 @@ pub struct Source<'a> {
     graphs: &'a Graphs,
     needs: BatchFields,
     stream: Box<dyn BatchStream>,
-    /// The plan of the last batch.
     pub plan: BatchPlan,
-    /// The last batch.
     pub buffer: BatchBuffer,
 }
 
 impl<'a> Source<'a> {
     /// Opens the batcher over all graphs.
-    ///
-    /// # Errors
-    /// A batch size that the batcher refuses.
     pub fn open(
         graphs: &'a Graphs,
         strategy: Strategy,
@@ -92,18 +84,12 @@ impl<'a> Source<'a> {
     }
 
     /// Plans the next batch.
-    ///
-    /// # Errors
-    /// An epoch without a batch.
     pub fn plan(&mut self) -> anyhow::Result<()> {
         anyhow::ensure!(self.stream.next(&mut self.plan)?, "a training stream does not end");
         Ok(())
     }
 
     /// Plans and collates the next batch.
-    ///
-    /// # Errors
-    /// As [`Source::plan`].
     pub fn prepare(&mut self) -> anyhow::Result<()> {
         self.plan()?;
         collate(self.graphs, &self.plan, self.needs, &mut self.buffer)?;
@@ -111,9 +97,6 @@ impl<'a> Source<'a> {
     }
 
     /// Time to plan and collate `n_batch` batches.
-    ///
-    /// # Errors
-    /// As [`Source::plan`].
     pub fn time(&mut self, n_batch: u32) -> anyhow::Result<Duration> {
         let start = Instant::now();
         for _ in 0..n_batch {

@@ -5,11 +5,8 @@ use serde::Serialize;
 /// The median over blocks, in microseconds per batch, with a 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Summary {
-    /// Median.
     pub median_us: f64,
-    /// Lower end of the interval.
     pub low_us: f64,
-    /// Upper end of the interval.
     pub high_us: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Who decides what a batch is.
+//! Batchers decide the members and the shape of every batch.
 
 mod label;
 
@@ -19,8 +19,8 @@ pub use label::label;
 /// same code for every batcher, so that a difference between two strategies is never a difference
 /// between two implementations.
 ///
-/// Most strategies on many graphs only say how a group is formed; [`crate::grouping`] does epochs,
-/// padding, resuming and fixed composition for them:
+/// Most strategies on many graphs only define how a group is formed; [`crate::grouping`] does
+/// epochs, padding, resuming and fixed composition for them:
 ///
 /// ```
 /// use batchlab_core::grouping::{EpochGraphs, Grouping, open_groups};
@@ -92,7 +92,7 @@ pub trait Batcher: std::fmt::Debug + Send + Sync {
         label(self)
     }
 
-    /// Options that the label says also where they have their default, for example `padding`.
+    /// Options that are part of the label even at their default, for example `padding`.
     fn always_in_label(&self) -> &'static [&'static str] {
         &[]
     }
@@ -130,28 +130,28 @@ pub trait BatchStream: Send {
     /// A cursor that another stream has written.
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError>;
 
-    /// Numbers worth keeping, such as an estimated budget, as (name, value); they are written to
-    /// the table `metrics` once, after opening.
+    /// Numbers such as an estimated budget, as (name, value); they are written to the table
+    /// `metrics` once, after opening.
     fn metrics(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 
     /// What has happened to single graphs since the last call; written to the table `events`. A
-    /// stream reports each graph once, also over many epochs; a stream that has been told to seek
-    /// reports nothing again.
+    /// stream reports each graph once, also over many epochs; a stream that was resumed with `seek`
+    /// repeats no report.
     fn take_events(&mut self) -> Vec<BatchEvent> {
         Vec::new()
     }
 }
 
-/// Something that happened to a graph on its way into a batch.
+/// An event about one graph on its way into a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchEvent {
     /// For example `oversize`.
     pub kind: &'static str,
     /// The graph's identifier in the store, where there is one.
     pub graph: Option<u32>,
-    /// What a person should read.
+    /// Message for the user.
     pub message: String,
 }
 
@@ -180,7 +180,7 @@ pub struct BatchContext {
 }
 
 impl BatchContext {
-    /// A context that reports to nobody and caches nothing, for a model without optional needs.
+    /// A context without progress reports or a cache, for a model without optional needs.
     #[must_use]
     pub fn new(purpose: Purpose, seed: u64) -> Self {
         Self {

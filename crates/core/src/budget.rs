@@ -43,7 +43,7 @@ pub enum Resource {
 pub struct Resources(Vec<Resource>);
 
 impl Resources {
-    /// Whether a resource is in the list.
+    /// Whether this resource is limited.
     #[must_use]
     pub fn contain(&self, resource: Resource) -> bool {
         self.0.contains(&resource)
@@ -110,7 +110,7 @@ pub struct Budget {
 pub struct BudgetOptions {
     /// B: at most B - 1 graphs, and the number that estimates are made for.
     pub batch_size: BatchSize,
-    /// Given limits.
+    /// Limits that the configuration states.
     pub budget: Budget,
     /// How the other limits are estimated.
     pub estimate: Estimate,
@@ -123,7 +123,8 @@ pub struct BudgetOptions {
 }
 
 impl BudgetOptions {
-    /// B where graphs are limited; see [`Batcher::batch_size`](crate::Batcher::batch_size).
+    /// B if the number of graphs is limited; see
+    /// [`Batcher::batch_size`](crate::Batcher::batch_size).
     #[must_use]
     pub fn slots(&self) -> Option<BatchSize> {
         self.resources.contain(Resource::Graphs).then_some(self.batch_size)
@@ -158,7 +159,7 @@ impl BudgetOptions {
         Ok(ResolvedBudget { graphs, limits, groups })
     }
 
-    /// Contradictions that can be seen without data.
+    /// Refuses contradictions that can be seen without data.
     fn check(&self) -> Result<(), BatcherError> {
         let fail = |message: &str| Err(BatcherError::Options(message.into()));
         let limited = |resource| self.resources.contain(resource);
@@ -251,9 +252,6 @@ pub struct ResolvedBudget {
 
 impl ResolvedBudget {
     /// Opens a stream of groups within these limits.
-    ///
-    /// # Errors
-    /// As [`open_groups`].
     pub fn open<G: Grouping + 'static>(
         self,
         ctx: BatchContext,

@@ -72,7 +72,6 @@ pub fn collate(
     }
 }
 
-/// The rules that every padded shape obeys.
 fn check_room(real: Shape, shape: Shape) -> Result<(), CollateError> {
     let need = |what, padded: u32, needed: u32, why| {
         if padded < needed {

@@ -1,4 +1,4 @@
-//! What a data set is: a description that loads graphs.
+//! Data sets: descriptions that load graphs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,7 +120,7 @@ impl Inputs {
 }
 
 impl LoadContext {
-    /// A context that looks for relative paths in the working directory and reports to nobody.
+    /// A context that looks for relative paths in the working directory and reports no progress.
     #[must_use]
     pub fn new() -> Self {
         Self { search: vec![PathBuf::new()], progress: Arc::new(()), inputs: Inputs::default() }
@@ -147,7 +147,8 @@ impl LoadContext {
                 }
                 Ok(_) => {
                     // Opening a pipe or a socket could wait for ever.
-                    let source = io::Error::other("it is no file and no folder; name one of these");
+                    let source =
+                        io::Error::other("it is neither a file nor a folder; name one of these");
                     return Err(DatasetError::Io { path: candidate.clone(), source });
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -183,6 +184,9 @@ mod tests {
     #[test]
     fn what_is_neither_file_nor_folder_is_refused() {
         let fault = LoadContext::new().resolve(Path::new("/dev/null")).unwrap_err().to_string();
-        assert_eq!(fault, "cannot read /dev/null: it is no file and no folder; name one of these");
+        assert_eq!(
+            fault,
+            "cannot read /dev/null: it is neither a file nor a folder; name one of these"
+        );
     }
 }

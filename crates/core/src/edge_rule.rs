@@ -40,41 +40,15 @@ pub enum EdgeRule {
     Nearest(NonZeroU32),
 }
 
-/// The radius of [`EdgeRule::Radius`] in angstrom, finite and above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-#[schemars(extend("exclusiveMinimum" = 0))]
-pub struct Radius(f64);
+crate::checked_number! {
+    /// The radius of [`EdgeRule::Radius`] in angstrom, finite and above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub struct Radius(f64): radius if radius.is_finite() && radius > 0.0,
+    else "{radius} is not a radius; give a length in angstrom above 0, for example 5.0"
+}
 
 /// A radius is never NaN.
 impl Eq for Radius {}
-
-impl Radius {
-    /// In angstrom.
-    #[must_use]
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl TryFrom<f64> for Radius {
-    type Error = String;
-    fn try_from(radius: f64) -> Result<Self, String> {
-        if radius.is_finite() && radius > 0.0 {
-            Ok(Self(radius))
-        } else {
-            Err(format!(
-                "{radius} is no radius; give a length in angstrom above 0, for example 5.0"
-            ))
-        }
-    }
-}
-
-impl From<Radius> for f64 {
-    fn from(radius: Radius) -> Self {
-        radius.0
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +87,7 @@ mod tests {
     #[test]
     fn wrong_values_are_refused_at_their_place() {
         for radius in ["0", "0.0", "-0.0", "-1.5", "nan", "inf", "-inf"] {
-            check_refused(&format!("{{ radius = {radius} }}"), "is no radius");
+            check_refused(&format!("{{ radius = {radius} }}"), "is not a radius");
         }
         check_refused("{ radius = \"5\" }", "invalid type");
         check_refused("{ nearest = 0 }", "nonzero");

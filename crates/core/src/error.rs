@@ -1,4 +1,4 @@
-//! One error type per seam of the contract.
+//! One error type per trait of the contract.
 //!
 //! Messages are lower-case, without a final stop, and name the remedy where there is one. A plugin
 //! with errors of its own wraps them in the variant `Other`, whose text is shown unchanged.
@@ -55,7 +55,7 @@ pub enum DatasetError {
     Other(Source),
 }
 
-/// Why a batcher could not be opened or could not go on.
+/// Why a batcher could not be opened or could not continue.
 #[derive(Debug, thiserror::Error)]
 pub enum BatcherError {
     /// The batcher works on many graphs, the data set is one graph, or the reverse.

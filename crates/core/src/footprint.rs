@@ -12,25 +12,25 @@ use crate::plan::Shape;
 /// stand in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
-    /// Of an empty batch, with what alignment may cost.
+    /// Bytes of an empty batch, with what alignment may cost.
     pub fixed: u64,
-    /// Of each graph and its output.
+    /// Bytes per graph and its output.
     pub graph: u64,
-    /// Of each node.
+    /// Bytes per node.
     pub node: u64,
-    /// Of each edge.
+    /// Bytes per edge.
     pub edge: u64,
 }
 
 impl Default for Footprint {
-    /// Of a model that needs no optional field.
+    /// The footprint for a model that needs no optional field.
     fn default() -> Self {
         Self::of_batch(BatchFields::default(), 0)
     }
 }
 
 impl Footprint {
-    /// Of batches with these fields, `node_feature_width` features per node.
+    /// The footprint of batches with these fields and `node_feature_width` features per node.
     #[must_use]
     pub fn of_batch(needs: BatchFields, node_feature_width: usize) -> Self {
         let n_byte = |[n_graph, n_node, n_edge]: [u32; 3]| {

@@ -57,7 +57,7 @@ pub struct Graphs {
     /// How each graph is called in its source, for example the index in QM9; `[n_graph]`, or empty
     /// when that is its position.
     pub origin: Vec<u32>,
-    /// Counts that a person should know, for example how many molecules were left out and why.
+    /// Counts for the user, for example how many molecules were left out and why.
     pub notes: Vec<(String, u64)>,
 }
 
@@ -67,11 +67,11 @@ pub struct Graphs {
 /// subset is the order of an evaluation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FixedSplit {
-    /// For training.
+    /// Members for training.
     pub train: Vec<u32>,
-    /// For choices during training.
+    /// Members for decisions during training.
     pub validation: Vec<u32>,
-    /// For the final judgement.
+    /// Members for the final evaluation.
     pub test: Vec<u32>,
 }
 

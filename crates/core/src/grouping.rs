@@ -57,7 +57,7 @@ pub struct GroupOptions {
 }
 
 impl GroupOptions {
-    /// Groups formed anew every epoch, which go on from one epoch to the next.
+    /// Groups formed anew every epoch, unfinished ones being carried over to the next.
     #[must_use]
     pub fn new(batch_size: BatchSize, padding: Padding) -> Self {
         Self {
@@ -102,7 +102,7 @@ pub trait Grouping: Send {
     /// Forgets everything and starts with these graphs pending.
     fn restore(&mut self, carried: &[GraphSize]);
 
-    /// Numbers worth keeping; see [`BatchStream::metrics`].
+    /// Numbers for the table `metrics`; see [`BatchStream::metrics`].
     fn metrics(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
@@ -168,7 +168,7 @@ pub fn open_groups<G: Grouping + 'static>(
     Ok(Box::new(GroupStream { former, padding, events: options.events }))
 }
 
-/// Graphs that are put into groups to learn the sizes of batches: enough for a few thousand
+/// Number of graphs that are grouped to learn the sizes of batches: enough for a few thousand
 /// batches of 32, in well under a second.
 const SAMPLED_GRAPHS: usize = 100_000;
 
@@ -288,7 +288,6 @@ fn total(group: &[GraphSize]) -> Shape {
     group.iter().fold(Shape::default(), |shape, &graph| shape.with(graph))
 }
 
-/// Groups formed anew every epoch.
 struct GroupStream<G> {
     former: GroupFormer<G>,
     padding: PaddingRule,

@@ -1,4 +1,4 @@
-//! Hashes as people see them.
+//! Hashes as hexadecimal text.
 
 use sha2::{Digest, Sha256};
 

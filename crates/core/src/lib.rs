@@ -16,6 +16,11 @@
 //!
 //! This crate knows neither tensors nor files nor clocks.
 
+#![warn(missing_docs)]
+
+// The macros here name this crate as others do.
+extern crate self as batchlab_core;
+
 pub mod batcher;
 pub mod budget;
 pub mod buffer;
@@ -31,6 +36,7 @@ mod limits;
 pub mod model;
 pub mod next_fit;
 pub mod node_groups;
+mod number;
 mod options;
 pub mod oversize;
 pub mod padding;

@@ -1,4 +1,4 @@
-//! Whether one more graph fits.
+//! Limits of a batch, and whether one more graph fits.
 //!
 //! **The rounding rule**: a limit that is learnt from data is rounded *strictly* up to a multiple of
 //! 64, as in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). A given limit is
@@ -45,7 +45,6 @@ pub struct Limits {
     bytes: Option<Bytes>,
 }
 
-/// A limit of bytes after padding.
 #[derive(Debug, Clone, PartialEq)]
 struct Bytes {
     n_byte: u64,
@@ -183,7 +182,7 @@ impl Limits {
         }
     }
 
-    /// The estimated or given limits as numbers worth keeping.
+    /// The estimated or given limits, for the table `metrics`.
     #[must_use]
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let limits = [

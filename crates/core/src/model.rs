@@ -1,4 +1,4 @@
-//! What is trained.
+//! Models: what is trained.
 
 use serde::{Deserialize, Serialize};
 
@@ -113,10 +113,10 @@ pub enum Loss {
 /// can be copied into the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// The first.
+    /// The first place.
     #[default]
     A,
-    /// The second.
+    /// The second place.
     B,
 }
 
@@ -204,21 +204,12 @@ pub trait Trainer {
 
     /// Predictions for the batch in `slot`, row by row `[n_output, output_width]`, padding
     /// included, appended to an emptied `out`.
-    ///
-    /// # Errors
-    /// As for `forward`.
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError>;
 
     /// The gradients of the last `backward`, by the names of the parameters; empty before.
-    ///
-    /// # Errors
-    /// A device that fails.
     fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError>;
 
     /// A copy of everything that training changes.
-    ///
-    /// # Errors
-    /// A device that fails.
     fn state(&self) -> Result<TrainerState, ModelError>;
 
     /// Takes over a state.
@@ -227,18 +218,12 @@ pub trait Trainer {
     /// A tensor that is missing, unknown or of another shape. Nothing is changed then.
     fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError>;
 
-    /// Waits until the device has done everything that was asked of it.
-    ///
-    /// # Errors
-    /// A device that fails.
+    /// Waits until the device has finished all queued work.
     fn synchronise(&mut self) -> Result<(), ModelError>;
 
     /// The largest memory on the device that was in use at once since the last call, in bytes: of this
     /// and of all other models there, without what libraries of the device keep for themselves. `None`
     /// on a processor. Called before and after each stretch of training.
-    ///
-    /// # Errors
-    /// A device that fails.
     fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {
         Ok(None)
     }

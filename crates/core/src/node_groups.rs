@@ -27,7 +27,7 @@ use crate::plan::{BatchPlan, EdgeSelection, Shape};
 use crate::{BatchContext, BatchStream, BatcherError, Purpose, random};
 use stream::{FreshStream, KeptStream};
 
-/// What one strategy puts around a group of outputs.
+/// Chooses the nodes and edges around a group of outputs.
 pub trait NodeContext: Send {
     /// Whether batches take all edges between their members, or those that
     /// [`NodeContext::choose`] lists.
@@ -73,7 +73,7 @@ pub enum OutputGroups {
     },
 }
 
-/// The order in which groups that stay the same follow each other.
+/// The order of groups whose composition is fixed.
 pub trait GroupOrder: Send {
     /// A permutation of the groups for one epoch; `last` is the group with which the epoch before
     /// ended. The result may depend on the arguments alone, so that a stream can resume.

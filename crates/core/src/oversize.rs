@@ -24,7 +24,7 @@ pub enum Oversize {
     /// The budget, and with it a constant shape, is raised when the stream opens, so that the
     /// largest graph fits: nodes and edges to the next larger multiple of 64.
     Grow,
-    /// It is left out of training. Refused for validation and test, which must judge every graph.
+    /// It is left out of training. Refused for validation and test, which must cover every graph.
     Skip,
 }
 
@@ -44,7 +44,7 @@ impl Oversize {
     /// that did not fit.
     ///
     /// # Errors
-    /// A graph that does not fit and may not be accommodated; nothing left.
+    /// A graph that does not fit, where the policy refuses it; no graph left.
     pub fn apply(
         self,
         limits: Limits,
@@ -65,7 +65,7 @@ impl Oversize {
             Self::Skip if purpose == Purpose::Evaluation => Err(refuse(
                 first,
                 &limits,
-                "an evaluation must judge every graph, so oversize = \"skip\" is only for training; \
+                "an evaluation must cover every graph, so oversize = \"skip\" is only for training; \
                  use \"single\" or \"grow\"",
             )),
             Self::Single => {

@@ -1,6 +1,6 @@
-//! How long-running parts tell a person what they do.
+//! Progress reports of long-running work.
 
-/// Receives news from loading and preparation. The default implementation `()` ignores it.
+/// Receives the progress of loading and preparation. The implementation `()` ignores it.
 ///
 /// Calls may come from any thread; they must return quickly.
 pub trait Progress: Send + Sync {
@@ -10,7 +10,7 @@ pub trait Progress: Send + Sync {
     fn advance(&self, _n: u64) {}
     /// The current piece of work has ended.
     fn finish(&self) {}
-    /// A fact that a person should read, for example how many molecules were left out and why.
+    /// A message for the user, for example how many molecules were left out and why.
     fn note(&self, _text: &str) {}
 }
 

@@ -3,8 +3,9 @@
 //! The struct is the only place where a column is named; its documentation is the record
 //! dictionary. The schema is a versioned constant: every file holds all columns, in this order and
 //! of these types, so that any reader can put files side by side. A column that is added or renamed
-//! raises [`SCHEMA_VERSION`]; a renamed one says what it `was`, so that [`Table::conform`] reads the
-//! files of every version. What may be unknown is an `Option`: nothing that was not measured is 0.
+//! raises [`SCHEMA_VERSION`]; a renamed one says what it `was`, so that [`Table::conform`] reads
+//! the files of every version. What may be unknown is an `Option`: what was not measured is null
+//! and never 0.
 //!
 //! Types are those that every reader has: text, signed 64-bit integers, 64-bit floats, flags, and
 //! timestamps in microseconds of UTC without a zone. Durations are nanoseconds.
@@ -275,7 +276,7 @@ record! {
         /// `stages`: synchronised at every boundary; `combined`: once per step, next batch
         /// prepared meanwhile. Never mix the two in one figure.
         timing: String,
-        /// Batches prepared ahead by another thread; 0 means in turn.
+        /// Batches prepared ahead by another thread; 0 means none.
         prefetch_depth: i64,
         /// Seed of the split.
         seed_split: Option<i64>,
@@ -304,16 +305,16 @@ record! {
         /// Largest memory on the device while this run was at work, in bytes, with what other runs of its
         /// cell keep there and without what libraries do; null on a CPU, and where a run failed in its first turn.
         peak_device_bytes: Option<i64>,
-        /// Cell of a study: its runs were trained in one process, in turns, so that they can be
-        /// compared block by block. A cell that was begun anew has another name. Null for a run of its
-        /// own.
+        /// Cell of a study: its runs were trained in one process, alternately, so that they can be
+        /// compared block by block. A cell that was started again has another name. Null for a run
+        /// of its own.
         cell: Option<String>,
         /// Number of the repetition within the study, from 0.
         repeat: Option<i64>,
         /// Whether the cell kept all other cells off the device while it ran.
         is_exclusive: Option<bool>,
-        /// How often the run began or went on; 1 if it was never interrupted. The times of a run that
-        /// went on come from several processes.
+        /// How often the run was started or resumed; 1 if it was never interrupted. The times of a
+        /// run that was resumed come from several processes.
         n_attempt: Option<i64>,
     }
 }
@@ -376,8 +377,8 @@ record! {
         weight_sum: f64,
         /// Learning rate of the step.
         learning_rate: f64,
-        /// Block of the cell: one stretch of steps of each of its runs, in turns. From 0; null for a run
-        /// of its own.
+        /// Block of the cell, from 0: in each block every run of the cell trains one stretch of
+        /// steps. Null for a run of its own.
         block: Option<i64>,
         /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
         turn: Option<i64>,
@@ -423,7 +424,7 @@ record! {
         /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`, or what
         /// a batcher reports, such as `oversize`.
         kind: String,
-        /// What a person should read.
+        /// Message for the user.
         message: String,
         /// Details as JSON. For `nan`: the members of the batch, by identifier and as their source
         /// calls them, the cursors before and after it, and under `replay` the configuration and the
@@ -437,7 +438,7 @@ record! {
     "metrics" => MetricRecord in Metrics {
         /// Identifier of the run.
         run_id: String,
-        /// Steps done before; null for a fact about the whole run.
+        /// Steps done before; null for a number about the whole run.
         step: Option<i64>,
         /// Name of the number, for example `batcher.budget_n_node`.
         name: String,

@@ -27,9 +27,9 @@ pub enum Kind {
     Dataset,
     /// What is trained.
     Model,
-    /// Who decides what a batch is.
+    /// Decides the members and the shape of every batch.
     Batcher,
-    /// Who writes results.
+    /// Writes results.
     Sink,
 }
 
@@ -62,9 +62,9 @@ pub enum Component {
     Dataset(Box<dyn Dataset>),
     /// What is trained.
     Model(Box<dyn Model>),
-    /// Who decides what a batch is.
+    /// Decides the members and the shape of every batch.
     Batcher(Box<dyn Batcher>),
-    /// Who writes results.
+    /// Writes results.
     Sink(Box<dyn Sink>),
 }
 
@@ -139,7 +139,7 @@ impl Registration {
 }
 
 /// All registered components of a kind, by name. Of two with the same name the one from the crate
-/// that sorts first is shown; [`conflicts`] tells.
+/// that sorts first is shown; [`conflicts`] lists them.
 #[must_use]
 pub fn components(kind: Kind) -> BTreeMap<&'static str, &'static Registration> {
     let mut all = BTreeMap::new();

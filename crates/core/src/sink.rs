@@ -1,4 +1,4 @@
-//! Who writes results.
+//! Sinks write the results.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -14,9 +14,6 @@ use crate::record::Table;
 #[typetag::serde(tag = "name")]
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Opens a writer for one run. Called once, before the first step.
-    ///
-    /// # Errors
-    /// A folder that cannot be written.
     fn open(&self, ctx: &SinkContext) -> Result<Box<dyn RecordWriter>, SinkError>;
 }
 
@@ -40,7 +37,7 @@ pub trait RecordWriter: Send {
     /// Whatever keeps the rows from being written. The run stops.
     fn write(&mut self, table: Table, rows: &RecordBatch) -> Result<(), SinkError>;
 
-    /// Completes all files and says what was written. Called once, last; not after an error.
+    /// Completes all files and returns what was written. Called once, last; not after an error.
     ///
     /// # Errors
     /// Whatever keeps a file from being completed.

@@ -1,4 +1,4 @@
-//! Collation against a slow and obvious writing of the same.
+//! Collation against a slow and obvious implementation.
 
 #![allow(
     clippy::unwrap_used,
@@ -109,7 +109,7 @@ proptest! {
         let store = store(&graphs);
         let plan = plan_of(&graphs, &members, [spare.0, spare.1, spare.2]);
         let mut buffer = BatchBuffer::new();
-        // What an earlier, larger batch left behind must not shine through.
+        // Nothing of an earlier, larger batch may remain.
         let larger = plan_of(&graphs, &[members.clone(), members.clone()].concat(), [50, 50, 3]);
         collate(&store, &larger, ALL, &mut buffer).unwrap();
         collate(&store, &plan, ALL, &mut buffer).unwrap();
@@ -298,7 +298,7 @@ fn fields_do_not_depend_on_each_other() {
     });
 }
 
-/// A batch without any edge says so for every node.
+/// In a batch without edges every node has an empty range.
 #[test]
 fn batches_without_edges_have_offsets() {
     let graphs = [Small { n_node: 3, edges: vec![] }, Small { n_node: 2, edges: vec![(0, 1)] }];

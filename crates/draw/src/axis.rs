@@ -32,7 +32,6 @@ impl Axis {
         Self { low: low / 1.1, high: high * 1.1, is_log: true, from, to }
     }
 
-    /// Whether equal distances are equal factors.
     #[must_use]
     pub fn is_log(&self) -> bool {
         self.is_log

@@ -1,4 +1,4 @@
-//! The few pieces that pictures are made of, as SVG.
+//! The building blocks of charts, as SVG.
 //!
 //! * [`Svg`]: text, lines, bars, markers;
 //! * [`Axis`]: from numbers to pixels, with round numbers for ticks;

@@ -12,30 +12,20 @@ const FONTS: [&[u8]; 2] = [
 #[cfg(feature = "png")]
 const SCALE: f32 = 2.0;
 
-/// Why an SVG did not become a PNG.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The program was built without.
     #[cfg(not(feature = "png"))]
     #[error(
         "this program was built without pictures as PNG; write .svg instead, or build it with \
          `cargo build --release --features png`"
     )]
     NoPng,
-    /// The SVG is not one.
     #[cfg(feature = "png")]
     #[error("cannot read the SVG: {0}")]
     Svg(#[from] resvg::usvg::Error),
-    /// The picture is too large to be held in memory.
     #[cfg(feature = "png")]
     #[error("a picture of {width} x {height} pixels is too large; write .svg instead")]
-    Size {
-        /// Width in pixels.
-        width: u32,
-        /// Height in pixels.
-        height: u32,
-    },
-    /// The PNG cannot be encoded.
+    Size { width: u32, height: u32 },
     #[cfg(feature = "png")]
     #[error("cannot encode the PNG: {0}")]
     Encode(String),

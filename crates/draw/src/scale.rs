@@ -1,4 +1,4 @@
-//! What stands around a panel: numbers along its axes, lines across it, columns.
+//! Scales of a panel: numbers along its axes, lines across it, columns.
 
 use crate::axis::{Axis, tick_text};
 use crate::svg::{Anchor, Svg};

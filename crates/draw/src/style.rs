@@ -1,4 +1,4 @@
-//! The values of classes.
+//! Style sheets: the values of the CSS classes.
 
 use std::fmt::Write;
 
@@ -9,15 +9,12 @@ const LIGHT: [&str; N_COLOR] =
 const DARK: [&str; N_COLOR] =
     ["#56B4E9", "#FF8C42", "#2CC99B", "#E39FC4", "#F0C24B", "#9AD0F5", "#CCCCCC", "#C9A66B"];
 
-/// How many colours there are.
 pub const N_COLOR: usize = 8;
 
-/// Which ground a drawing stands on.
+/// Background of a drawing.
 #[derive(Debug, Clone, Copy)]
 pub enum Ground {
-    /// Paper, and most screens.
     Light,
-    /// Screens of those who prefer dark ones.
     Dark,
 }
 

@@ -1,4 +1,4 @@
-//! The few shapes that drawings are made of.
+//! Shapes and text as SVG.
 
 use std::fmt::Write;
 
@@ -45,7 +45,6 @@ impl Svg {
         );
     }
 
-    /// A line of a class.
     pub fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str, width: f64) {
         let _ = write!(
             self.body,
@@ -55,7 +54,6 @@ impl Svg {
         );
     }
 
-    /// A line through points.
     pub fn path(&mut self, points: &[(f64, f64)], color: usize) {
         let points = list(points);
         let color = color % N_COLOR;
@@ -66,7 +64,7 @@ impl Svg {
         );
     }
 
-    /// A pale area.
+    /// A translucent area.
     pub fn area(&mut self, points: &[(f64, f64)], color: usize) {
         let points = list(points);
         let color = color % N_COLOR;
@@ -92,8 +90,8 @@ impl Svg {
         self.rectangle((x - 5.0, y - 5.0), (10.0, 10.0), color, 0.9);
     }
 
-    /// A point of a line, with a shape of its own for those who see no colours; there are six, they
-    /// repeat.
+    /// A point of a line, with a shape for each colour, for readers who cannot tell colours apart;
+    /// the six shapes repeat.
     pub fn marker(&mut self, x: f64, y: f64, place: usize) {
         let color = place % N_COLOR;
         let polygon: &[(f64, f64)] = match place % 6 {

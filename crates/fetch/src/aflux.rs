@@ -1,9 +1,9 @@
 //! The pages of a query to AFLOW's search interface, AFLUX (Rose and others, Comput. Mater. Sci. 137,
 //! 362, 2017).
 //!
-//! The pages become files of a folder, each as it was sent. The folder is `<name>.part` until the last
-//! page is there, so an interrupted fetch goes on where it stopped and nobody takes a part for the
-//! whole.
+//! The pages become files of a folder, each as it was sent. The folder is `<name>.part` until the
+//! last page is there, so an interrupted fetch goes on where it stopped and a part is never taken
+//! for the whole.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::error::Fault;
 use crate::part::beside;
 use crate::{Client, FetchError, sums};
 
-/// A longer page is not believed; one of 1,000 entries has about a megabyte.
+/// Longest page that is accepted, in bytes; one of 1,000 entries has about a megabyte.
 const MAX_PAGE: u64 = 64 << 20;
 
 /// What is asked, and how much of it at once.
@@ -30,9 +30,7 @@ pub struct Query {
     pub url: String,
     /// What is asked for, in AFLUX's own words, without paging.
     pub matchbook: String,
-    /// Entries per page.
     pub page_size: u32,
-    /// At most so many pages.
     pub max_page: u32,
 }
 
@@ -41,7 +39,6 @@ pub struct Query {
 pub struct Pages {
     /// Pages, those of an earlier attempt included.
     pub n_page: u32,
-    /// Entries in them.
     pub n_entry: u64,
     /// Pages that an earlier attempt had left.
     pub n_before: u32,
@@ -111,22 +108,22 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<(u64, Vec<u8>), Fault> {
         let url = format!("{}?{},$paging({page},{})", query.url, query.matchbook, query.page_size);
-        self.persist(&query.url, progress, |_| {
+        self.retry(&query.url, progress, |_| {
             self.pace(*last);
             *last = Some(Instant::now());
             let answer = self.get(&url, &[])?;
             let mut bytes = Vec::new();
             let read = answer.body.take(MAX_PAGE + 1).read_to_end(&mut bytes);
-            read.map_err(|error| Fault::passing(format!("it broke off ({error})")))?;
+            read.map_err(|error| Fault::temporary(format!("it broke off ({error})")))?;
             if bytes.len() as u64 > MAX_PAGE {
-                return Err(Fault::Lasting(format!("its page has more than {MAX_PAGE} bytes")));
+                return Err(Fault::Permanent(format!("its page has more than {MAX_PAGE} bytes")));
             }
             if is_html(&bytes) {
                 return Err(crate::client::html(bytes.as_slice()));
             }
             match n_entry(&bytes) {
                 Ok(n) => Ok((n, bytes)),
-                Err(reason) => Err(Fault::passing(reason)),
+                Err(reason) => Err(Fault::temporary(reason)),
             }
         })
     }
@@ -146,7 +143,7 @@ fn check_query(query: &Query, part: &Path) -> Result<(), FetchError> {
 fn explain(fault: Fault, query: &Query, page: u32, part: &Path) -> FetchError {
     match fault {
         Fault::Local(error) => error,
-        Fault::Lasting(reason) | Fault::Unreachable(reason) | Fault::Passing { reason, .. } => {
+        Fault::Permanent(reason) | Fault::Unreachable(reason) | Fault::Temporary { reason, .. } => {
             FetchError::Nobody {
                 name: format!("page {page} of the query"),
                 reasons: vec![format!("{}: {reason}", query.url)],
@@ -165,7 +162,7 @@ fn n_entry(bytes: &[u8]) -> Result<u64, String> {
         return Ok(0);
     }
     let page: Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("its page is no JSON ({error})"))?;
+        serde_json::from_slice(bytes).map_err(|error| format!("its page is not JSON ({error})"))?;
     let entries: Vec<&Value> = match &page {
         Value::Array(entries) => entries.iter().collect(),
         Value::Object(entries) => entries.values().collect(),

@@ -1,4 +1,4 @@
-//! What speaks HTTP: `ureq`.
+//! The HTTP client: `ureq`.
 
 use std::io::ErrorKind;
 
@@ -40,13 +40,13 @@ fn judge(error: &ureq::Error) -> Fault {
         | ureq::Error::RedirectFailed
         | ureq::Error::Rustls(_)
         | ureq::Error::Tls(_)
-        | ureq::Error::HostNotFound => Fault::Lasting(error.to_string()),
+        | ureq::Error::HostNotFound => Fault::Permanent(error.to_string()),
         ureq::Error::Io(source) if is_unreachable(source) => Fault::Unreachable(error.to_string()),
-        other => Fault::passing(other.to_string()),
+        other => Fault::temporary(other.to_string()),
     }
 }
 
-/// Whether nobody was there to ask: no such name, no way there, or nobody who listens.
+/// Whether the server cannot be reached: unknown name, no route, or connection refused.
 fn is_unreachable(error: &std::io::Error) -> bool {
     let kind = matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! One request, and when to make another one.
+//! Requests, and when to repeat them.
 
 use std::io::Read;
 use std::thread::sleep;
@@ -14,7 +14,7 @@ use crate::error::Fault;
 /// How long to wait, and how often to ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Requests to one server that bring nothing, before it is given up.
+    /// Requests in a row without any data before a server is given up.
     pub attempts: u32,
     /// Pause after the first of them; it doubles with each.
     pub pause: Duration,
@@ -38,13 +38,11 @@ impl Default for Patience {
     }
 }
 
-/// Makes requests.
 pub struct Client {
     agent: Agent,
     pub(crate) patience: Patience,
 }
 
-/// The beginning of an answer.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -67,9 +65,9 @@ impl Client {
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
                 let wait_s =
                     answer.header("retry-after").and_then(|value| value.trim().parse().ok());
-                return Err(Fault::Passing { reason: format!("it answers {status}"), wait_s });
+                return Err(Fault::Temporary { reason: format!("it answers {status}"), wait_s });
             }
-            _ => return Err(Fault::Lasting(format!("it answers {status}"))),
+            _ => return Err(Fault::Permanent(format!("it answers {status}"))),
         }
         if answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
             return Err(html(answer.body));
@@ -77,10 +75,10 @@ impl Client {
         Ok(answer)
     }
 
-    /// Repeats what fails in passing, with growing pauses and a note before each. `ask` says whether it
-    /// brought anything; then the count begins anew. A server that cannot be reached is asked twice at
-    /// most.
-    pub(crate) fn persist<T>(
+    /// Repeats what fails temporarily, with growing pauses and a note before each. `ask` reports
+    /// whether it received any data; if so, the count starts again. A server that cannot be reached
+    /// is asked twice at most.
+    pub(crate) fn retry<T>(
         &self,
         url: &str,
         progress: &dyn Progress,
@@ -89,24 +87,26 @@ impl Client {
         let mut pause = self.patience.pause;
         let mut n_idle = 0;
         loop {
-            let mut brought = false;
-            let (reason, wait_s, attempts) = match ask(&mut brought) {
-                Err(Fault::Passing { reason, wait_s }) => (reason, wait_s, self.patience.attempts),
+            let mut received = false;
+            let (reason, wait_s, attempts) = match ask(&mut received) {
+                Err(Fault::Temporary { reason, wait_s }) => {
+                    (reason, wait_s, self.patience.attempts)
+                }
                 Err(Fault::Unreachable(reason)) => (reason, None, self.patience.attempts.min(2)),
                 other => return other,
             };
-            if brought {
+            if received {
                 (n_idle, pause) = (0, self.patience.pause);
             }
             n_idle += 1;
             if n_idle >= attempts {
-                return Err(Fault::Lasting(format!("{reason}, {n_idle} times")));
+                return Err(Fault::Permanent(format!("{reason}, {n_idle} times")));
             }
             let wait = wait_s.map_or(pause, Duration::from_secs);
             if wait > self.patience.longest_pause {
                 let reason =
                     format!("{reason} and asks to wait {} s; try again later", wait.as_secs());
-                return Err(Fault::Lasting(reason));
+                return Err(Fault::Permanent(reason));
             }
             let wait_s = wait.as_secs_f64();
             progress.note(&format!("{url}: {reason}; trying again in {wait_s} s"));
@@ -142,14 +142,16 @@ pub fn check_url(url: &str) -> Result<(), String> {
         Ok(_) => return Ok(()),
     };
     let url = shown(url);
-    Err(format!("`{url}` is no address ({problem}); write for example `https://example.org/data`"))
+    Err(format!(
+        "`{url}` is not an address ({problem}); write for example `https://example.org/data`"
+    ))
 }
 
-/// A page for people in the place of data; its title often says why.
+/// An HTML page instead of data; its title often says why.
 pub(crate) fn html(body: impl Read) -> Fault {
     let mut start = Vec::new();
     let _ = body.take(4096).read_to_end(&mut start);
-    Fault::Lasting(format!("it answers with a page of HTML{}", title(&start)))
+    Fault::Permanent(format!("it answers with a page of HTML{}", title(&start)))
 }
 
 fn title(page: &[u8]) -> String {
@@ -164,7 +166,6 @@ fn title(page: &[u8]) -> String {
     title.map_or_else(String::new, |title| format!(", \"{}\"", plain(title)))
 }
 
-/// Whether bytes begin like a page of HTML.
 pub(crate) fn is_html(start: &[u8]) -> bool {
     let start = start.trim_ascii_start();
     ["<!doctype html", "<html"].iter().any(|tag| {

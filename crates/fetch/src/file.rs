@@ -11,14 +11,12 @@ use crate::error::Fault;
 use crate::part::{Origin, Part, beside, hash};
 use crate::{Client, FetchError};
 
-/// A file that has been published.
 #[derive(Debug, Clone)]
 pub struct Remote {
     /// The name under which it is kept.
     pub name: String,
     /// Where it can be had, the best place first.
     pub urls: Vec<String>,
-    /// Its length.
     pub n_byte: u64,
     /// Its SHA-256, as 64 hexadecimal digits.
     pub sha256: String,
@@ -27,17 +25,15 @@ pub struct Remote {
 /// How a file came to its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrived {
-    /// It was there already, and is right.
     BeforeHand,
-    /// It was fetched.
     Now,
 }
 
-/// More is not read at once.
+/// Bytes read at once.
 const BLOCK: usize = 1 << 16;
 
 impl Remote {
-    /// What a person can do where no server helps.
+    /// Instructions for getting the file by hand.
     #[must_use]
     pub fn by_hand(&self, folder: &Path) -> String {
         format!(
@@ -102,7 +98,7 @@ impl Client {
         }
     }
 
-    /// The reasons are those of every address that was tried in vain.
+    /// The inner error lists why each address failed.
     fn try_all(
         &self,
         remote: &Remote,
@@ -113,10 +109,10 @@ impl Client {
         for url in &remote.urls {
             // What an earlier attempt left may be wrong: then everything is fetched once more.
             for continued in [part.n_byte > 0, false] {
-                let attempt = self.persist(url, progress, |brought| {
+                let attempt = self.retry(url, progress, |received| {
                     let before = part.n_byte;
                     let piece = self.piece(url, remote, part, progress);
-                    *brought = part.n_byte > before;
+                    *received = part.n_byte > before;
                     piece
                 });
                 let wrong = match attempt {
@@ -126,9 +122,9 @@ impl Client {
                     },
                     Err(Fault::Local(error)) => return Err(error),
                     Err(
-                        Fault::Lasting(reason)
+                        Fault::Permanent(reason)
                         | Fault::Unreachable(reason)
-                        | Fault::Passing { reason, .. },
+                        | Fault::Temporary { reason, .. },
                     ) => {
                         reasons.push(format!("{url}: {reason}"));
                         break;
@@ -166,7 +162,7 @@ impl Client {
         let mut headers = Vec::new();
         if part.n_byte > 0 {
             headers.push(("range", range.as_str()));
-            // Only a strong name says that the bytes are the same. Without one the hash decides.
+            // Only a strong ETag guarantees the same bytes. Without one the hash decides.
             if let Some(etag) = origin.etag.as_deref().filter(|etag| etag.starts_with('"')) {
                 headers.push(("if-range", etag));
             }
@@ -176,7 +172,7 @@ impl Client {
             206 => check_range(&answer, part, remote)?,
             416 => {
                 part.clear()?;
-                return Err(Fault::passing("it does not continue the file"));
+                return Err(Fault::temporary("it does not continue the file"));
             }
             _ => {
                 // The server begins anew: ranges are refused, or the file has changed.
@@ -194,7 +190,7 @@ fn check_length(answer: &Answer, remote: &Remote) -> Result<(), Fault> {
     let stated = answer.header("content-length").and_then(|length| length.parse::<u64>().ok());
     match stated {
         Some(stated) if stated != remote.n_byte => {
-            Err(Fault::Lasting(format!("its file has {stated} bytes, not {}", remote.n_byte)))
+            Err(Fault::Permanent(format!("its file has {stated} bytes, not {}", remote.n_byte)))
         }
         _ => Ok(()),
     }
@@ -216,7 +212,9 @@ fn check_range(answer: &Answer, part: &mut Part, remote: &Remote) -> Result<(), 
         }
         _ => {
             part.clear()?;
-            Err(Fault::passing(format!("it continues the file with `{range}`, which does not fit")))
+            Err(Fault::temporary(format!(
+                "it continues the file with `{range}`, which does not fit"
+            )))
         }
     }
 }
@@ -232,7 +230,7 @@ fn receive(
         let n = match answer.body.read(&mut block) {
             Ok(n) => n,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Fault::passing(format!("it broke off ({error})"))),
+            Err(error) => return Err(Fault::temporary(format!("it broke off ({error})"))),
         };
         if n == 0 {
             break;
@@ -243,7 +241,7 @@ fn receive(
         }
         if part.n_byte + n as u64 > remote.n_byte {
             part.clear()?;
-            return Err(Fault::Lasting(format!("it sends more than {} bytes", remote.n_byte)));
+            return Err(Fault::Permanent(format!("it sends more than {} bytes", remote.n_byte)));
         }
         part.append(bytes)?;
         progress.advance(n as u64);
@@ -252,6 +250,6 @@ fn receive(
         Ok(())
     } else {
         let n_byte = part.n_byte;
-        Err(Fault::passing(format!("it ended after {n_byte} of {} bytes", remote.n_byte)))
+        Err(Fault::temporary(format!("it ended after {n_byte} of {} bytes", remote.n_byte)))
     }
 }

@@ -1,4 +1,4 @@
-//! In the place of what speaks HTTP, in a program that was built without.
+//! Stands in for the HTTP client in a program that was built without downloads.
 
 use crate::client::{Answer, Patience};
 use crate::error::{Fault, FetchError};

@@ -61,13 +61,11 @@ impl Part {
         fs::write(&path, text).map_err(|source| FetchError::Io { path, source })
     }
 
-    /// Drops everything.
     pub(crate) fn clear(&mut self) -> Result<(), FetchError> {
         self.n_byte = 0;
         self.file.set_len(0).map_err(|source| self.failed(source))
     }
 
-    /// Adds bytes at the end.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         let write = |file: &mut File, at| {
             file.seek(SeekFrom::Start(at))?;
@@ -86,7 +84,6 @@ impl Part {
             .map_err(|source| self.failed(source))
     }
 
-    /// Moves the file to its place.
     pub(crate) fn publish(self, to: &Path) -> Result<(), FetchError> {
         let publish = || {
             self.file.sync_all()?;

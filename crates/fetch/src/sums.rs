@@ -8,13 +8,11 @@ use std::path::{Component, Path, PathBuf};
 use crate::FetchError;
 use crate::part::hash;
 
-/// The name of such a file.
 pub const NAME: &str = "SHA256SUMS";
 
 /// One file that is not what it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The file.
     pub path: PathBuf,
     /// Its SHA-256 as listed.
     pub expected: String,
@@ -52,9 +50,6 @@ pub fn read(folder: &Path) -> Result<BTreeMap<String, String>, FetchError> {
 }
 
 /// Adds hashes to those of a folder.
-///
-/// # Errors
-/// A file that cannot be read or written.
 pub fn add(folder: &Path, new: BTreeMap<String, String>) -> Result<(), FetchError> {
     let mut sums = read(folder)?;
     sums.extend(new);

@@ -1,4 +1,4 @@
-//! Against a server that fails in every way that servers fail.
+//! Downloads from a server that fails in every way that servers fail.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -29,7 +29,6 @@ impl Request {
         self.headers.iter().find_map(|header| header.strip_prefix(&start))
     }
 
-    /// Where the asked range starts.
     fn start(&self) -> Option<usize> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
@@ -66,7 +65,7 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Reply, log: &Mutex<
         head.push(format!("content-length: {length}"));
     }
     let head = head.join("\r\n") + "\r\n\r\n";
-    // A client that has seen enough hangs up.
+    // The client may hang up early.
     let _ = stream.write_all(head.as_bytes());
     let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(length)]);
     thread::sleep(reply.silence);
@@ -84,7 +83,7 @@ impl Server {
             for (n, stream) in listener.incoming().enumerate() {
                 let (stream, answer, log) =
                     (stream.unwrap(), Arc::clone(&answer), Arc::clone(&log));
-                // Who is silent to one client goes on answering others.
+                // A stalled connection must not block other clients.
                 thread::spawn(move || serve(stream, |request| answer(n, request), &log));
             }
         });
@@ -446,7 +445,7 @@ fn what_is_no_page_is_refused() {
         assert!(message.contains(why), "{message}");
     };
     fails("<html><title>Error</title></html>", "a page of HTML, \"Error\"");
-    fails("[{\"auid\":", "no JSON");
+    fails("[{\"auid\":", "not JSON");
     fails("[1, 2]", "its page holds 1 in the place of an entry");
     fails("\"Egap is not a keyword\"", "neither a list nor an object");
 }
@@ -517,6 +516,6 @@ fn addresses_are_of_the_web() {
         ["", "mirror", "ftp://example.org", "/data", "https://", "http:// a", "example.org/x"]
     {
         let fault = check_url(wrong).unwrap_err();
-        assert!(fault.starts_with(&format!("`{wrong}` is no address (")), "{fault}");
+        assert!(fault.starts_with(&format!("`{wrong}` is not an address (")), "{fault}");
     }
 }

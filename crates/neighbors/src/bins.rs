@@ -1,10 +1,10 @@
-//! Atoms sorted by place, so that a search in a large structure looks only at what is near.
+//! Atoms sorted into spatial bins, so that a search in a large structure visits nearby atoms only.
 
 #![allow(clippy::cast_sign_loss, reason = "bins are numbered from 0")]
 
 use crate::lattice::{Image, Lattice, SLACK, Vector};
 
-/// The least number of atoms that are worth sorting.
+/// With fewer atoms, a search over all of them is as fast.
 const MIN_ATOM: usize = 48;
 
 /// The structure is divided into bins, parallel to the faces of its cell, or of the box around its
@@ -16,9 +16,9 @@ pub(crate) struct Bins {
     periodic: bool,
     /// What a distance of one angstrom is along each direction, in fractional coordinates.
     reciprocal_length: Vector,
-    /// Fractional coordinates of each atom in the cell at home, 0 to 1, `[n_node]`.
+    /// Fractional coordinates of each atom, wrapped into the cell (0 to 1), `[n_node]`.
     inside: Vec<Vector>,
-    /// By how many cells each atom lies off the cell at home, `[n_node]`.
+    /// Number of cells by which wrapping moved each atom, `[n_node]`.
     cell_of: Vec<Image>,
     /// First atom of each bin in `atom`, `[n_bin + 1]`.
     start: Vec<u32>,
@@ -49,7 +49,7 @@ impl Bins {
             with_bins *= if periodic { spread } else { spread.min(1.0) };
             without *= if periodic { span.max(1.0) } else { 1.0 };
         }
-        // Written so that NaN, of an infinite radius, means no.
+        // NaN, from an infinite radius, must count as no.
         if with_bins.partial_cmp(&(0.5 * without)) != Some(std::cmp::Ordering::Less) {
             return None;
         }

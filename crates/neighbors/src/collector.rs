@@ -33,7 +33,6 @@ pub struct EdgeCollector {
 }
 
 impl EdgeCollector {
-    /// A collector of no structures yet.
     #[must_use]
     pub fn new(rule: EdgeRule) -> Self {
         let (n_node, n_edge, edges) = (Vec::new(), Vec::new(), Neighbors::default());

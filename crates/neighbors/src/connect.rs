@@ -44,7 +44,7 @@ pub struct Neighbors {
 ///
 /// # Errors
 /// A periodic structure that should be fully connected; an open one with too few atoms for the
-/// number of nearest neighbours; positions or a cell that cannot be; more pairs than can be meant.
+/// number of nearest neighbours; positions or a cell out of range; too many pairs.
 pub fn connect(
     rule: EdgeRule,
     positions: &[[f64; 3]],
@@ -60,7 +60,6 @@ pub fn connect(
 }
 
 impl Neighbors {
-    /// Number of edges.
     #[must_use]
     pub fn n_edge(&self) -> usize {
         self.sender.len()
@@ -130,8 +129,8 @@ fn nearest_of(mut search: Search, n_node: usize, nearest: u32) -> Result<Neighbo
     Ok(edges)
 }
 
-/// Where the search for the nearest begins: the sphere that holds twice as many atoms at the mean
-/// density, in angstrom.
+/// First radius of the search for the nearest, in angstrom: that of the sphere which holds twice as
+/// many atoms at the mean density.
 fn first_radius(volume_per_atom: f64, nearest: u32) -> f64 {
     let volume = 2.0 * f64::from(nearest) * volume_per_atom;
     (0.75 / std::f64::consts::PI * volume).cbrt()

@@ -1,28 +1,20 @@
-//! What can be wrong with a structure or a rule.
+//! Errors of connecting a structure.
 
 /// Why a structure could not be connected. The structure itself is named by the caller.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NeighborError {
-    /// A crystal has no finite number of atoms to connect.
     #[error(
         "a periodic structure cannot be fully connected, because its images have no end; \
          choose edges = {{ radius = ... }} or {{ nearest = ... }}"
     )]
     Endless,
-    /// There are not as many neighbours as the rule asks for.
     #[error(
         "the structure has {n_node} atoms, so each of them has {} others, fewer than nearest = {nearest}; \
          choose a smaller number or a radius, or leave out such structures",
          n_node - 1
     )]
-    TooFew {
-        /// Atoms of the structure.
-        n_node: usize,
-        /// How many neighbours each should get.
-        nearest: u32,
-    },
-    /// A position that cannot be.
+    TooFew { n_node: usize, nearest: u32 },
     #[error(
         "coordinate {value} of atom {atom} (counted from 0) is not a number within {max} angstrom of the origin; \
          correct the position"
@@ -32,10 +24,8 @@ pub enum NeighborError {
         atom: usize,
         /// As given, in angstrom.
         value: f64,
-        /// The largest that is accepted, in angstrom.
         max: f64,
     },
-    /// A cell that cannot be.
     #[error(
         "the cell {cell:?} has no volume, or a component that is not a number within {max} angstrom; \
          correct it, in angstrom and one row per vector"
@@ -43,10 +33,8 @@ pub enum NeighborError {
     Cell {
         /// One row per vector, in angstrom.
         cell: Box<[[f64; 3]; 3]>,
-        /// The largest component that is accepted, in angstrom.
         max: f64,
     },
-    /// More pairs than anyone can want.
     #[error(
         "{n_pair:.1e} pairs of atoms and images would have to be looked at within {radius} angstrom, more than {max:.1e}; \
          choose fewer neighbours or a smaller radius, or correct the cell"
@@ -56,15 +44,12 @@ pub enum NeighborError {
         n_pair: f64,
         /// In angstrom; infinite for an open structure without a radius.
         radius: f64,
-        /// The largest number that is accepted.
         max: f64,
     },
-    /// Not a single edge in the whole data set.
     #[error(
         "none of the {n_graph} structures has an edge with radius = {radius}, in angstrom; choose a larger one"
     )]
     NoEdge {
-        /// Structures.
         n_graph: usize,
         /// In angstrom.
         radius: f64,

@@ -18,10 +18,9 @@ pub(crate) const MAX_COORDINATE: f64 = 1e5;
 const MIN_HEIGHT: f64 = 1e-3;
 
 /// By how much, in heights of the cell, the range of images is widened, so that rounding never
-/// loses one. What it brings in too much is measured and left out.
+/// loses one. Superfluous images are discarded by their distance.
 pub(crate) const SLACK: f64 = 1e-3;
 
-/// A periodic cell.
 #[derive(Debug)]
 pub(crate) struct Lattice {
     /// One row per vector, in angstrom.

@@ -1,27 +1,24 @@
-//! Everything that is near one atom.
+//! The search for the neighbours of one atom.
 
 use crate::NeighborError;
 use crate::bins::Bins;
 use crate::lattice::{Image, Lattice, MAX_COORDINATE, Vector, norm};
 
-/// Pairs of an atom and an image that are looked at for one structure: about a second's work.
+/// Most pairs of an atom and an image that are examined for one structure: about a second's work.
 const MAX_PAIR: f64 = (1 << 28) as f64;
 
 /// A structure that was checked and prepared for searches.
 #[derive(Debug)]
 pub(crate) struct Search<'a> {
     positions: &'a [Vector],
-    /// The cell; without it the structure is open.
     cell: Option<Lattice>,
     /// In the cell, `[n_node]`; empty for open structures.
     fractional: Vec<Vector>,
     /// Of a large structure.
     bins: Option<Bins>,
-    /// What was looked at so far.
     n_pair: f64,
 }
 
-/// One neighbour of the atom at hand.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Neighbor {
     pub(crate) distance: f64,
@@ -99,7 +96,7 @@ impl<'a> Search<'a> {
     /// Fills `found` with all neighbours of an atom closer than `radius`, in no order.
     ///
     /// # Errors
-    /// More pairs than can be meant, all searches so far included.
+    /// Too many pairs, counted over all searches so far.
     pub(crate) fn near(
         &mut self,
         receiver: usize,
@@ -162,11 +159,11 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Keeps what is near enough.
 struct Collect<'a> {
     receiver: u32,
     radius: f64,
-    /// A little more than the radius's square: what exceeds it need not be measured exactly.
+    /// Slightly more than the squared radius: pairs beyond it are discarded without exact
+    /// arithmetic.
     square: f64,
     found: &'a mut Vec<Neighbor>,
 }

@@ -1,4 +1,4 @@
-//! A whole data set of structures, as the columnar store keeps it.
+//! From the structures of a data set to the columnar store.
 
 use batchlab_core::graphs::{ManyGraphs, NodeClass, Topology};
 use batchlab_core::{BatchFields, DatasetError, EdgeRule, Graphs};
@@ -48,7 +48,6 @@ impl StructureCollector {
         }
     }
 
-    /// A collector of no structures yet.
     #[must_use]
     pub fn new(rule: EdgeRule) -> Self {
         let edges = EdgeCollector::new(rule);
@@ -80,7 +79,6 @@ impl StructureCollector {
         Ok(())
     }
 
-    /// Structures so far.
     #[must_use]
     pub fn n_graph(&self) -> usize {
         self.n_node.len()

@@ -9,7 +9,6 @@ use zip::result::ZipError;
 use crate::error::{NpzError, Problem};
 use crate::npy::{self, Values};
 
-/// An open file.
 pub struct Archive<R> {
     path: PathBuf,
     zip: ZipArchive<R>,
@@ -17,7 +16,7 @@ pub struct Archive<R> {
 }
 
 impl<R: Read + Seek> Archive<R> {
-    /// `path` is for messages; an array of more than `max_byte` bytes is not believed.
+    /// `path` is for messages; an array of more than `max_byte` bytes is refused.
     ///
     /// # Errors
     /// A file that is no zip archive.
@@ -29,7 +28,6 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// Whether there is an array of that name.
     #[must_use]
     pub fn has(&self, array: &str) -> bool {
         self.zip.index_for_name(&format!("{array}.npy")).is_some()
@@ -61,9 +59,6 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Numbers that are not negative, otherwise as [`Archive::integers`].
-    ///
-    /// # Errors
-    /// As [`Archive::integers`].
     pub fn counts(
         &mut self,
         array: &'static str,
@@ -76,17 +71,11 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Numbers of one dimension, finite in single precision.
-    ///
-    /// # Errors
-    /// As [`Archive::integers`].
     pub fn floats(&mut self, array: &'static str) -> Result<Vec<f32>, NpzError> {
         Ok(self.doubles(array)?.into_iter().map(|value| value as f32).collect())
     }
 
     /// Numbers of one dimension, finite in single precision, but not rounded to it.
-    ///
-    /// # Errors
-    /// As [`Archive::integers`].
     pub fn doubles(&mut self, array: &'static str) -> Result<Vec<f64>, NpzError> {
         let values: Vec<f64> = match self.values(array)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f64).collect(),
@@ -99,9 +88,6 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Rows of three numbers, finite in single precision.
-    ///
-    /// # Errors
-    /// As [`Archive::integers`].
     pub fn vectors(&mut self, array: &'static str) -> Result<Vec<[f32; 3]>, NpzError> {
         let bytes = self.bytes(array)?;
         let values = npy::vectors(&bytes).map_err(|problem| self.fault(array, problem))?;
@@ -121,7 +107,6 @@ impl<R: Read + Seek> Archive<R> {
         self.fault(array, Problem::Value { at, value: value.to_string(), expected })
     }
 
-    /// A fault of an array, for checks of the caller's own.
     #[must_use]
     pub fn fault(&self, array: &'static str, problem: Problem) -> NpzError {
         NpzError::Array { path: self.path.clone(), array, problem }

@@ -1,7 +1,7 @@
 //! Named arrays in `.npz` files, which are zip archives of `.npy` files.
 //!
-//! Pickled objects are refused, and no header is believed: an array is as long as its bytes say, and
-//! no longer than the caller allows. Shared by the data sets.
+//! Pickled objects are refused, and so is a header that announces more data than there is, or more
+//! than the caller allows. Shared by the data sets.
 
 mod archive;
 mod error;

@@ -67,7 +67,7 @@ fn rows<const ROW: usize, const N: usize>(
     rows.iter().map(row).collect()
 }
 
-/// What a header says, and the bytes behind it.
+/// An array's header, and the bytes after it.
 struct Array<'a> {
     kind: &'a str,
     shape: Vec<usize>,
@@ -85,15 +85,15 @@ impl<'a> Array<'a> {
         let (length, rest) = rest.split_at_checked(n_digit).ok_or_else(too_short)?;
         let length = length.iter().rev().fold(0_usize, |sum, &byte| (sum << 8) | usize::from(byte));
         let (header, data) = rest.split_at_checked(length).ok_or_else(too_short)?;
-        let header = std::str::from_utf8(header).map_err(|_| wrong("its header is no text"))?;
+        let header = std::str::from_utf8(header).map_err(|_| wrong("its header is not text"))?;
         let entry = |key: &str| {
             let found = header.split_once(&format!("'{key}':"));
             let missing = || wrong(format!("no `{key}` in its header"));
             found.map(|(_, value)| value.trim_start()).ok_or_else(missing)
         };
         let quoted = entry("descr")?.strip_prefix('\'').and_then(|text| text.split_once('\''));
-        let (kind, _) = quoted.ok_or_else(|| wrong("the type is no text"))?;
-        let no_tuple = || wrong("its shape is no tuple");
+        let (kind, _) = quoted.ok_or_else(|| wrong("the type is not text"))?;
+        let no_tuple = || wrong("its shape is not a tuple");
         let tuple = entry("shape")?.strip_prefix('(').and_then(|text| text.split_once(')'));
         let (tuple, _) = tuple.ok_or_else(no_tuple)?;
         let numbers = tuple.split(',').map(str::trim).filter(|number| !number.is_empty());

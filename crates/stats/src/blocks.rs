@@ -1,4 +1,4 @@
-//! Intervals for two strategies that were measured in turns: pairs of blocks within cells.
+//! Intervals for two strategies that were measured alternately: pairs of blocks within cells.
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -24,9 +24,7 @@ pub enum Replication {
 /// A ratio, where it lies, and what that was concluded from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RatioOfBlocks {
-    /// The ratio and its interval.
     pub interval: Interval,
-    /// What was drawn.
     pub replication: Replication,
 }
 
@@ -82,7 +80,7 @@ pub fn interval_of_blocks(
         (vec![means], Replication::Cells, 1.0)
     } else {
         enough(&cells)?;
-        let likeness = likeness_of_neighbours(&cells);
+        let likeness = lag_one_correlation(&cells);
         (cells, Replication::Blocks, (1.0 + 2.0 * likeness).sqrt())
     };
     let interval = bootstrap_t(&strata, widening, confidence, seed);
@@ -113,8 +111,8 @@ fn enough(cells: &[Vec<f64>]) -> Result<(), StatsError> {
     }
 }
 
-/// Correlation of numbers with those after them, within their cells; 0 where it is negative.
-fn likeness_of_neighbours(cells: &[Vec<f64>]) -> f64 {
+/// Autocorrelation at lag 1 within cells; 0 where it is negative.
+fn lag_one_correlation(cells: &[Vec<f64>]) -> f64 {
     let (mut together, mut squares) = (0.0, 0.0);
     for cell in cells {
         let centre = mean(cell).unwrap_or_default();
@@ -139,7 +137,7 @@ fn bootstrap_t(strata: &[Vec<f64>], widening: f64, confidence: f64, seed: u64) -
             drawn.fill_with(|| stratum[random.random_range(0..stratum.len())]);
         }
         let (centre, spread) = mean_and_error(&drawn);
-        // The same unit drawn over and over has no spread and says nothing.
+        // A resample of one unit alone has no spread and is skipped.
         if spread > 1e-9 * error {
             statistics.push((centre - estimate) / spread);
         }

@@ -16,11 +16,8 @@ pub(crate) const FEWEST: usize = 5;
 /// An estimate and where it lies with a given confidence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
-    /// Of the sample itself.
     pub estimate: f64,
-    /// Lower end.
     pub low: f64,
-    /// Upper end.
     pub high: f64,
 }
 
@@ -38,7 +35,6 @@ pub enum Pairing {
     /// They were measured in the same block: what disturbed one disturbed the other. They are drawn
     /// together.
     Paired,
-    /// They have nothing to do with each other.
     Independent,
 }
 

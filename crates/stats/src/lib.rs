@@ -1,14 +1,14 @@
-//! What repeated measurements say: centre, tests, intervals.
+//! Statistics of repeated measurements: centre, tests, intervals.
 //!
-//! Pure functions on slices of numbers. They know nothing of runs or batchers; whoever calls them
-//! decides what one number is. **For times of batching strategies one number is one block or one
-//! seed, never one step**: steps follow one another on the same warm machine and are not
-//! independent, so that a test on steps finds differences where there are none.
+//! Pure functions on slices of numbers. They know nothing of runs or batchers; the caller decides
+//! what one number is. **For times of batching strategies one number is one block or one seed,
+//! never one step**: steps follow one another on the same warm machine and are not independent, so
+//! that a test on steps finds differences where there are none.
 //!
 //! ```
 //! use batchlab_stats::interval_of_blocks;
 //!
-//! // Seconds of five blocks under two strategies, measured in turn.
+//! // Seconds of five blocks under two strategies, measured alternately.
 //! let dynamic = [1.02, 1.05, 0.99, 1.01, 1.04];
 //! let fixed = [1.31, 1.36, 1.29, 1.30, 1.37];
 //!

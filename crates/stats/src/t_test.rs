@@ -6,7 +6,7 @@ use crate::describe::variance;
 use crate::error::check;
 use crate::{StatsError, mean};
 
-/// What a two-sided test says.
+/// Result of a two-sided test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// The test's statistic; positive if the first sample is larger.

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 /// A tar archive ends with blocks of zeros, of which some programs write one and most write two.
 pub(crate) const END_MARK: u64 = 512;
 
-/// A stream that counts the zeros that it ended with so far.
 pub(crate) struct Ending<R> {
     stream: R,
     n_zero: u64,
@@ -16,8 +15,7 @@ impl<R: Read> Ending<R> {
         Self { stream, n_zero: 0 }
     }
 
-    /// Reads on after the last entry. Only at its very end does a packed stream say whether all of it
-    /// was right.
+    /// Reads on after the last entry. The checksum of a packed stream is at its very end.
     pub(crate) fn drain(mut self) -> io::Result<()> {
         let before = self.n_zero;
         let n_byte = io::copy(&mut self, &mut io::sink())?;
@@ -44,7 +42,6 @@ impl<R: Read> Read for Ending<R> {
 mod tests {
     use super::*;
 
-    /// An archive's end, after as many bytes as its reader took.
     fn end(bytes: &[u8], n_taken: usize) -> Result<(), String> {
         let mut ending = Ending::new(bytes);
         ending.read_exact(&mut vec![0; n_taken]).unwrap();

@@ -1,4 +1,4 @@
-//! What can be wrong with files, with place and remedy.
+//! Errors of reading structures: the place, the problem and the remedy.
 
 use std::path::{Path, PathBuf};
 
@@ -11,251 +11,115 @@ use crate::limits::{MAX_DEPTH, MAX_ENTRY, MAX_KEY};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The operating system refused.
     #[error("{} cannot be read: {source}", shown_path(path))]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A packed stream or an archive is broken or ends early.
+    Io { path: PathBuf, source: std::io::Error },
     #[error(
         "{}: the packed file is damaged or cut off ({message}); copy it again",
         shown_path(path)
     )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What the decoder says.
-        message: String,
-    },
-    /// A file without content.
+    Damaged { path: PathBuf, message: String },
     #[error("{} is empty; copy or write it again", shown_path(path))]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A folder or an archive in which there is nothing to read.
+    Empty { path: PathBuf },
     #[error(
         "{} holds no file of a format that is known here, {n_other} were passed over; use extended XYZ, POSCAR, CIF, \
          CSV, an ASE database, or entries of AFLOW",
         shown_path(path)
     )]
     NoneKnown {
-        /// The folder or archive.
         path: PathBuf,
         /// Files, or streams of the archive, of other formats.
         n_other: u64,
     },
-    /// A file in a format that is not read here.
     #[error("{} is {found}; {remedy}", shown_path(path))]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What its first bytes look like.
-        found: &'static str,
-        /// What to do about it.
-        remedy: &'static str,
-    },
-    /// An ASE database, and a program that was built without the library that reads it.
+    Format { path: PathBuf, found: &'static str, remedy: &'static str },
     #[cfg(not(feature = "ase"))]
     #[error(
         "{} is an SQLite database, which this program was built without; build it with \
          `cargo build --release --features ase`, or write the structures as extended XYZ",
         shown_path(path)
     )]
-    NoAse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Folders without end, for example linked in a circle.
+    NoAse { path: PathBuf },
     #[error(
         "{} lies more than {MAX_DEPTH} folders deep; set the path to the folder of the structures",
         shown_path(path)
     )]
-    TooDeep {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A line says something that cannot be.
+    TooDeep { path: PathBuf },
     #[error("{}:{line}: {problem}", shown_path(path))]
     Line {
         /// The file; within an archive, the archive's path and the name inside.
         path: PathBuf,
         /// 1-based: a line of the unpacked text, or the row of a database.
         line: usize,
-        /// What is wrong there.
         problem: Problem,
     },
 }
 
-/// What is wrong at one place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The text ends inside a structure.
     #[error("the file ends where {expected} should follow; it was cut off, copy it again")]
-    Truncated {
-        /// What should have come.
-        expected: &'static str,
-    },
-    /// Bytes that are no text.
+    Truncated { expected: &'static str },
     #[error("not UTF-8 text; the file is damaged or of another format, write it again as UTF-8")]
     NotUtf8,
-    /// A line, row or object without end.
     #[error("one entry is larger than {} MiB; the file is damaged or of another format", MAX_ENTRY >> 20)]
     TooLong,
-    /// A structure that is none.
     #[error("a structure with 0 atoms; remove it, or correct the number of atoms")]
     NoAtoms,
-    /// A number of atoms that cannot be meant.
     #[error("more than {max} atoms in one structure; correct the count, or split the structure")]
-    TooManyAtoms {
-        /// The largest number that is accepted.
-        max: usize,
-    },
-    /// Fewer lines of atoms than the count.
+    TooManyAtoms { max: usize },
     #[error(
         "{stated} atoms are stated, but after {found} this follows: `{value}`; correct the count or add the atoms"
     )]
-    FewerAtoms {
-        /// The count at the structure's beginning.
-        stated: usize,
-        /// Lines of atoms before this one.
-        found: usize,
-        /// The line found.
-        value: String,
-    },
-    /// More lines of atoms than the count.
+    FewerAtoms { stated: usize, found: usize, value: String },
     #[error(
         "{stated} atoms are stated, but one more follows: `{value}`; correct the count or remove the atom"
     )]
-    MoreAtoms {
-        /// The count at the structure's beginning.
-        stated: usize,
-        /// The line found.
-        value: String,
-    },
-    /// A line of an atom with too few or too many columns.
+    MoreAtoms { stated: usize, value: String },
     #[error(
         "expected {expected} columns for an atom, found {found} in `{value}`; correct the line"
     )]
-    Columns {
-        /// As the format or `Properties=` says.
-        expected: usize,
-        /// As counted.
-        found: usize,
-        /// The line found.
-        value: String,
-    },
-    /// Keys without end.
+    Columns { expected: usize, found: usize, value: String },
     #[error("more than {MAX_KEY} keys of one structure; the file is damaged or of another format")]
     TooManyKeys,
-    /// A key that stands twice, with two values.
     #[error("the key `{value}` stands twice, with different values; remove one of them")]
-    RepeatedKey {
-        /// The key.
-        value: String,
-    },
-    /// Something else should stand here.
+    RepeatedKey { value: String },
     #[error("expected {expected}, found `{value}`; correct it")]
-    Expected {
-        /// What belongs there.
-        expected: &'static str,
-        /// What was found.
-        value: String,
-    },
-    /// A token that should be a number.
+    Expected { expected: &'static str, value: String },
     #[error(
         "{what} should be a finite number, found `{value}`; correct it or remove the structure"
     )]
-    Number {
-        /// Which quantity.
-        what: &'static str,
-        /// The token found.
-        value: String,
-    },
-    /// A property that is wanted as a number.
+    Number { what: &'static str, value: String },
     #[error(
-        "`{key}` is `{value}`, which is no finite number; correct it, or write `nan` where there is no value"
+        "`{key}` is `{value}`, which is not a finite number; correct it, or write `nan` where there is no value"
     )]
-    Property {
-        /// The key or column.
-        key: String,
-        /// The text found.
-        value: String,
-    },
-    /// No element of the periodic table.
+    Property { key: String, value: String },
     #[error("unknown element `{value}`; write a symbol such as `Fe`")]
-    Element {
-        /// The token found.
-        value: String,
-    },
-    /// No formula.
-    #[error("`{value}` is no formula with counts; write for example `Ag2Co2O4`")]
-    Formula {
-        /// The text found.
-        value: String,
-    },
-    /// A key without which there is no structure.
+    Element { value: String },
+    #[error("`{value}` is not a formula with counts; write for example `Ag2Co2O4`")]
+    Formula { value: String },
     #[error("`{key}` is missing; {remedy}")]
-    Missing {
-        /// The key or column.
-        key: &'static str,
-        /// What to do about it.
-        remedy: &'static str,
-    },
-    /// Two statements that contradict each other.
+    Missing { key: &'static str, remedy: &'static str },
     #[error("{first} atoms by {first_key}, but {second} by {second_key}; correct one of them")]
-    Disagree {
-        /// What says so.
-        first_key: &'static str,
-        /// Number of atoms.
-        first: usize,
-        /// What says otherwise.
-        second_key: &'static str,
-        /// Number of atoms.
-        second: usize,
-    },
-    /// Neither a molecule nor a crystal.
+    Disagree { first_key: &'static str, first: usize, second_key: &'static str, second: usize },
     #[error(
         "`pbc` is `{value}`: structures that repeat along some directions only are not supported; set it to `T T T` or `F F F`"
     )]
-    PartlyPeriodic {
-        /// The value found.
-        value: String,
-    },
-    /// No such cell.
+    PartlyPeriodic { value: String },
     #[error(
         "no cell has the lengths and angles {value}; lengths are in angstrom, angles in degrees"
     )]
-    Cell {
-        /// Lengths and angles.
-        value: String,
-    },
-    /// Symmetry that would have to be applied.
+    Cell { value: String },
     #[error(
         "the structure has the symmetry operation `{value}`, and only the identity is understood; write it with all atoms, in P 1"
     )]
-    Symmetry {
-        /// The operation found.
-        value: String,
-    },
-    /// Disorder.
+    Symmetry { value: String },
     #[error(
         "an atom with occupancy `{value}`, and only 1 is understood; leave the structure out or make it ordered"
     )]
-    Occupancy {
-        /// The value found.
-        value: String,
-    },
+    Occupancy { value: String },
     /// What a parser of JSON, CSV or a database says.
     #[error("{message}; correct it or write the file again")]
-    Syntax {
-        /// In the parser's words.
-        message: String,
-    },
+    Syntax { message: String },
 }
 
 /// A path as messages show it: control characters are written out, because a terminal would take some
@@ -266,14 +130,12 @@ pub fn shown_path(path: &Path) -> String {
 }
 
 impl Problem {
-    /// What a parser says, which may quote the file.
     pub(crate) fn syntax(message: impl std::fmt::Display) -> Self {
         Self::Syntax { message: excerpt(&message.to_string(), 300) }
     }
 }
 
 impl ReadError {
-    /// What a decoder says.
     pub(crate) fn damaged(path: &Path, message: impl std::fmt::Display) -> Self {
         Self::Damaged { path: path.to_owned(), message: excerpt(&message.to_string(), 300) }
     }

@@ -1,4 +1,4 @@
-//! The formats, and how a file's beginning tells them apart.
+//! The formats, and how they are recognised from the first bytes of a file.
 
 pub(crate) mod aflow;
 #[cfg(feature = "ase")]
@@ -12,7 +12,6 @@ pub(crate) mod xyz;
 
 use std::path::Path;
 
-/// How a text or database is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One `aflowlib.json`, or a reply of AFLUX.
@@ -65,7 +64,6 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     (has_scale && (0..3).all(|_| is_vector(lines.next()))).then_some(Format::Poscar)
 }
 
-/// Whether a file is XYZ by its name, packed or not.
 pub(crate) fn is_xyz(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name = [".xz", ".gz", ".bz2"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);

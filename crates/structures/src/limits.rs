@@ -1,4 +1,5 @@
-//! How much of anything is believed. What exceeds it is refused with its place.
+//! Upper bounds on what is read, so that a damaged file cannot exhaust memory. Whatever exceeds one
+//! is an error that names its place.
 
 /// Atoms of one structure.
 pub const MAX_ATOM: usize = 100_000;

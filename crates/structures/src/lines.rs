@@ -1,4 +1,4 @@
-//! Streams that are watched: lines with their numbers, and entries that cannot grow without end.
+//! Numbered lines, and streams that limit the size of each entry.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -7,14 +7,11 @@ use std::rc::Rc;
 use crate::error::Problem;
 use crate::limits::MAX_ENTRY;
 
-/// Why nothing more could be read.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The stream failed.
     Io(io::Error),
-    /// The content, or its absence, is wrong.
     Problem(Problem),
-    /// Whoever asked for the entries wants no more.
+    /// The visitor asked to stop.
     Stopped,
 }
 
@@ -24,7 +21,7 @@ impl From<Problem> for Fault {
     }
 }
 
-/// Lines, read into one buffer that is used again.
+/// Numbered lines, read into one reused buffer.
 pub(crate) struct Lines<R> {
     stream: R,
     buffer: Vec<u8>,
@@ -65,17 +62,17 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// What is left for the entry at hand, in bytes.
+/// Bytes that the current entry may still take.
 #[derive(Clone)]
 pub(crate) struct Allowance(Rc<Cell<u64>>);
 
 impl Allowance {
-    /// The next entry begins.
+    /// Starts the next entry with the full allowance.
     pub(crate) fn renew(&self) {
         self.0.set(MAX_ENTRY);
     }
 
-    /// As many bytes as come.
+    /// Allows any number of bytes.
     pub(crate) fn lift(&self) {
         self.0.set(u64::MAX);
     }
@@ -85,7 +82,7 @@ impl Allowance {
     }
 }
 
-/// A stream that fails when an entry takes more bytes than are believed.
+/// A stream that fails when an entry takes more than [`MAX_ENTRY`] bytes.
 pub(crate) struct Counted<R> {
     stream: R,
     left: Allowance,
@@ -107,7 +104,6 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A whole document as text.
 pub(crate) fn document(stream: impl Read) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     stream.take(MAX_ENTRY).read_to_end(&mut bytes).map_err(Fault::Io)?;

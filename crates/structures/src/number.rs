@@ -1,4 +1,4 @@
-//! Numbers as programs of the field print them.
+//! Numbers as crystallographic and quantum-chemical programs print them.
 
 use crate::error::{Problem, shown};
 

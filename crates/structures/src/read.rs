@@ -14,7 +14,7 @@ use crate::lines::Fault;
 use crate::source::{Source, Stream};
 use crate::structure::Entry;
 
-/// What was gone through.
+/// Counts of the files that were read and passed over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Read {
     /// Files, or streams of an archive, that were read.
@@ -41,9 +41,6 @@ pub fn read<E: From<ReadError>>(
 
 impl Source<'_> {
     /// As [`read`].
-    ///
-    /// # Errors
-    /// As of [`read`].
     pub fn read<E: From<ReadError>>(
         &self,
         visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
@@ -79,7 +76,8 @@ fn stream_of(
     if head.is_empty() && !optional {
         return Err(ReadError::Empty { path: path.to_owned() });
     }
-    // A file whose first line is damaged is told by its name, where it may not be passed over.
+    // A file that may not be passed over is recognised by its name, even if its first line is
+    // damaged.
     let by_name = (!optional && is_xyz(path)).then_some(Format::Xyz);
     let Some(format) = recognise(head, path).or(by_name) else {
         if optional {
@@ -113,7 +111,7 @@ fn stream_of(
         Format::Xyz => xyz::read(&mut *content, &mut each),
         Format::Cif => cif::read(&mut *content, &mut each),
     };
-    // Only at its very end does a packed stream say whether all of it was right.
+    // The checksum of a packed stream is at its very end.
     let read = read.and_then(|()| if packed { drain(content) } else { Ok(()) });
     counts.n_file += 1;
     let path = path.to_owned();
@@ -126,7 +124,7 @@ fn stream_of(
     }
 }
 
-/// Reads what a reader left, such as velocities after a structure.
+/// Reads to the end what a reader left, such as velocities after a structure.
 fn drain(stream: &mut dyn BufRead) -> Result<(), (usize, Fault)> {
     let rest = io::copy(&mut stream.take(MAX_ENTRY), &mut io::sink());
     match rest.map_err(|error| (1, Fault::Io(error)))? {

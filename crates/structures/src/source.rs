@@ -16,22 +16,20 @@ use crate::error::{ReadError, shown};
 use crate::limits::{MAX_DEPTH, MAX_UNPACK_MEMORY};
 use crate::lines::Counted;
 
-/// Bytes by which a format is told.
+/// Leading bytes by which a format is recognised.
 const HEAD: usize = 4096;
 
-/// Where structures are read from.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     /// A file, a folder or an archive; with `bytes`, a name for messages.
     pub path: &'a Path,
-    /// What is in memory already, instead of what lies behind the path.
+    /// Content in memory, which is read instead of the path.
     pub bytes: Option<&'a [u8]>,
     /// Which files of a folder (not of folders within it) or of an archive are read, by name. Those must
     /// be of a known format then; without it, files of other formats are passed over.
     pub wanted: Option<fn(&str) -> bool>,
 }
 
-/// One stream of a file or archive.
 pub(crate) struct Stream<'a> {
     /// Where it comes from; in an archive this is no path that could be opened.
     pub(crate) path: &'a Path,
@@ -56,7 +54,6 @@ impl Source<'_> {
         .map(drop)
     }
 
-    /// Whether a file of a folder or an archive is read.
     fn is_wanted(&self, path: &Path) -> bool {
         let name = path.file_name().and_then(|name| name.to_str());
         self.wanted.is_none_or(|wanted| name.is_some_and(wanted))
@@ -78,7 +75,7 @@ impl Source<'_> {
             if optional {
                 return pass_over(path, each);
             }
-            let (found, remedy) = ("no file and no folder", "set the path to one of these");
+            let (found, remedy) = ("neither a file nor a folder", "set the path to one of these");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
         if depth > 0 && self.wanted.is_some() {
@@ -132,11 +129,11 @@ impl Source<'_> {
         } else {
             let packed = self.bytes.is_some();
             let visited = self.content(path, &mut plain, packed, optional, each);
-            return visited.map_err(|fault| fault.say(failed));
+            return visited.map_err(|fault| fault.into_read_error(failed));
         };
         let mut unpacked = BufReader::with_capacity(1 << 16, unpacked);
         let visited = self.content(path, &mut unpacked, true, optional, each);
-        visited.map_err(|fault| fault.say(damaged))
+        visited.map_err(|fault| fault.into_read_error(damaged))
     }
 
     /// A file's content: a tar archive, or one stream.
@@ -153,7 +150,7 @@ impl Source<'_> {
         if is_tar(&head) {
             return self.tar(path, whole, each).map_err(|error| {
                 let message = |error: io::Error| ReadError::damaged(path, error);
-                Fault::Read(error.say(message))
+                Fault::Read(error.into_read_error(message))
             });
         }
         each(Stream { path, head: &head, content: &mut whole, packed, optional })
@@ -166,10 +163,11 @@ impl Source<'_> {
         stream: impl Read,
         each: &mut dyn FnMut(Stream) -> Flow,
     ) -> Result<ControlFlow<()>, Fault> {
-        // What stands between the entries, such as long names, is kept by the reader of the archive:
-        // there it is watched, and the entries themselves are by the readers of their formats.
-        let (watched, left) = Counted::new(stream);
-        let mut archive = ::tar::Archive::new(Ending::new(watched));
+        // The archive's reader keeps in memory what lies between the entries, such as long names,
+        // so that part is limited here. The entries themselves are limited by the readers of their
+        // formats.
+        let (limited, left) = Counted::new(stream);
+        let mut archive = ::tar::Archive::new(Ending::new(limited));
         let mut entries = archive.entries().map_err(Fault::Io)?;
         loop {
             left.renew();
@@ -207,14 +205,16 @@ impl Source<'_> {
             let name = entry.name().map_err(|error| damaged(error.to_string()))?;
             let inside = inside(path, &name);
             let visited = self.inside(&inside, &mut BufReader::new(entry), each);
-            if visited.map_err(|fault| fault.say(|error| damaged(error.to_string())))?.is_break() {
+            if visited
+                .map_err(|fault| fault.into_read_error(|error| damaged(error.to_string())))?
+                .is_break()
+            {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// One entry of an archive.
     fn inside(
         &self,
         path: &Path,
@@ -236,37 +236,37 @@ fn pass_over(path: &Path, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
     each(Stream { path, head: &[], content: &mut io::empty(), packed: false, optional: true })
 }
 
-/// Whether these are the first bytes of an archive: it says so, or the sum over a header stands in it.
+/// Whether a tar archive begins like this: with its magic, or with a header whose checksum is
+/// right.
 fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.first_chunk::<512>() else { return false };
-    // The sum's own eight bytes count as spaces.
+    // The eight bytes of the checksum itself count as spaces.
     let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     let expected = sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..]);
     let stated = ::tar::Header::from_byte_slice(block).cksum();
     block[257..262] == *b"ustar" || (block[0] != 0 && stated.is_ok_and(|sum| sum == expected))
 }
 
-/// A fault of what was read, or of the reading.
+/// A fault in the content, or a failure to read it.
 enum Fault {
     Read(ReadError),
     Io(io::Error),
 }
 
 impl Fault {
-    fn say(self, say: impl FnOnce(io::Error) -> ReadError) -> ReadError {
+    fn into_read_error(self, or_io: impl FnOnce(io::Error) -> ReadError) -> ReadError {
         match self {
             Self::Read(error) => error,
-            Self::Io(error) => say(error),
+            Self::Io(error) => or_io(error),
         }
     }
 }
 
-/// How an entry of an archive is called in messages.
+/// The name of an archive's entry in messages.
 fn inside(archive: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}/{}", archive.display(), shown(name)))
 }
 
-/// The first bytes of a stream.
 fn peek(stream: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD);
     stream.take(HEAD as u64).read_to_end(&mut head)?;

@@ -1,4 +1,4 @@
-//! What a reader hands over.
+//! Structures, and the entries of files that hold them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub struct Structure {
     pub cell: Option<[[f64; 3]; 3]>,
 }
 
-/// What a file says at one place.
+/// One entry of a file: a structure, its properties, or both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The file; within an archive, the archive's path and the name inside.
@@ -36,8 +36,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A property as a number, in the file's unit; `None` where there is no such property, or its value
-    /// is one that means that there is none ([`is_absent`]).
+    /// A property as a number, in the file's unit; `None` where there is no such property, or its
+    /// value stands for a missing one ([`is_absent`]).
     ///
     /// # Errors
     /// A value that is neither absent nor a finite number.
@@ -45,7 +45,6 @@ impl Entry {
         self.property.get(key).map_or(Ok(None), |value| number(key, value))
     }
 
-    /// A property as it is written.
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
         self.property.get(key).map(String::as_str)
@@ -71,8 +70,8 @@ pub fn number(key: &str, value: &str) -> Result<Option<f64>, Problem> {
     number.map(Some).ok_or_else(wrong)
 }
 
-/// Whether a value is one of those by which programs write that there is none: nothing, `nan`, `null`,
-/// `None`, `NA` and their like, as pandas reads them.
+/// Whether a value stands for a missing one: nothing, `nan`, `null`, `None`, `NA` and their like,
+/// as pandas reads them.
 #[must_use]
 pub fn is_absent(value: &str) -> bool {
     let absent = ["", "None", "nan", "NaN", "NAN", "null", "NULL", "NA", "N/A", "<NA>"];
@@ -138,7 +137,10 @@ mod tests {
         }
         for wrong in ["2.0eV", "1,5", "oops", "1e400", "inf", "-inf", "-nan", "true"] {
             let fault = entry(wrong).number("e").unwrap_err().to_string();
-            assert!(fault.starts_with(&format!("`e` is `{wrong}`, which is no finite")), "{fault}");
+            assert!(
+                fault.starts_with(&format!("`e` is `{wrong}`, which is not a finite")),
+                "{fault}"
+            );
         }
     }
 }

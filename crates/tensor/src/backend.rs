@@ -1,4 +1,4 @@
-//! What a device must be able to do: the seam between operations and kernels.
+//! The interface between operations and the kernels of a device.
 //!
 //! Operations ([`crate::ops`]) record what backward needs and are written once; the kernels behind
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
@@ -38,7 +38,7 @@ pub struct LinearLayer<'a, D: Backend> {
 /// The output of a linear layer, and the sum before the activation where it is kept.
 pub type LinearOutput<D> = (Dense<D>, Option<Dense<D>>);
 
-/// What becomes of the values of a message's steps.
+/// Which values of a message's steps are results.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageResult {
     /// The step that the nodes receive.
@@ -90,20 +90,20 @@ pub trait Backend: Device<f32> {
     type Numbers: Default + 'static;
     /// Where all arrays of a batch lie, if they lie together.
     type Arena: Default + 'static;
-    /// How the edges of a batch are divided.
+    /// How the edges of a batch are divided among tasks.
     type EdgePlan: 'static;
     /// What messages keep for their gradients.
     type Kept: 'static;
 
-    /// `n` zeros. With `n` = 0 this is what stands in for a buffer that was taken out.
+    /// `n` zeros. With `n` = 0 this is the placeholder for a buffer that was moved out.
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
     }
     /// Begins to fill an arena with arrays of at most `n_word` words of 32 bits, each rounded up to
-    /// a multiple of 64 words. Its last content may still be in use by work that was asked for; views
-    /// of it that anyone holds keep it.
+    /// a multiple of 64 words. Its last content may still be in use by queued work; views of it
+    /// stay valid.
     fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<(), Self::Err>;
-    /// Lets go of a view, so that the arena can be filled again.
+    /// Releases a view, so that the arena can be filled again.
     fn release(&self, words: &mut Self::Words);
     /// The same for numbers.
     fn release_numbers(&self, numbers: &mut Self::Numbers);
@@ -128,12 +128,13 @@ pub trait Backend: Device<f32> {
         host: &[f32],
         shape: [usize; 2],
     ) -> Result<Dense<Self>, Self::Err>;
-    /// Sends what was put into the arena on its way, as one copy, beside what the device is doing.
+    /// Starts copying the arena's content to the device, as one copy, while the device goes on with
+    /// its work.
     fn finish_upload(&self, arena: &mut Self::Arena) -> Result<(), Self::Err>;
-    /// Has all work from here on wait for the arena's content. Comes before any use.
+    /// Makes later work wait for the arena's content. Called before any use of it.
     fn begin_use(&self, arena: &Self::Arena) -> Result<(), Self::Err>;
-    /// Says that no work will use the arena before the next `begin_use`: filling it again waits for
-    /// the work up to here alone.
+    /// Declares that no work uses the arena before the next `begin_use`: filling it again waits
+    /// only for the work queued so far.
     fn end_use(&self, arena: &Self::Arena) -> Result<(), Self::Err>;
     /// Replaces the content of `buffer`, and its length, keeping the memory where possible.
     fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<(), Self::Err>;
@@ -141,7 +142,7 @@ pub trait Backend: Device<f32> {
     fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, Self::Err>;
     /// Whether the elements lie row by row without gaps.
     fn is_contiguous(tensor: &Dense<Self>) -> bool;
-    /// Waits until the device has done everything that was asked of it.
+    /// Waits until the device has finished all queued work.
     fn wait(&self) -> Result<(), Self::Err>;
     /// Largest memory in use at once since the last call, in bytes; `None` for memory of the host.
     fn take_peak_bytes(&self) -> Result<Option<u64>, Self::Err>;
@@ -227,7 +228,7 @@ pub trait Backend: Device<f32> {
         keep: bool,
     ) -> Result<MessageOutput<Self>, Self::Err>;
     /// The gradients of `message` by each of its matrices that wants one, in their order. `dy` is
-    /// lost.
+    /// overwritten.
     fn message_backward(
         &self,
         gradients: &mut [Option<Buffer<Self>>],
@@ -248,7 +249,8 @@ pub trait Backend: Device<f32> {
         to: &Segments<Self>,
         aggregate: Aggregate,
     ) -> Result<Dense<Self>, Self::Err>;
-    /// The gradients of `convolve` by filter and nodes, each where it is wanted. `dy` is lost.
+    /// The gradients of `convolve` by filter and nodes, each where it is wanted. `dy` is
+    /// overwritten.
     fn convolve_backward(
         &self,
         dfilter: Option<&mut Buffer<Self>>,
@@ -267,7 +269,7 @@ pub trait Backend: Device<f32> {
         layer: &LinearLayer<'_, Self>,
         keep_sum: bool,
     ) -> Result<LinearOutput<Self>, Self::Err>;
-    /// The gradients of `linear`. `dy` is lost.
+    /// The gradients of `linear`. `dy` is overwritten.
     fn linear_backward(
         &self,
         dx: Option<&mut Buffer<Self>>,
@@ -281,7 +283,7 @@ pub trait Backend: Device<f32> {
 
     /// `activation(x)`.
     fn activate(&self, x: &Dense<Self>, activation: Activation) -> Result<Dense<Self>, Self::Err>;
-    /// The gradient of `activate`. `dy` is lost.
+    /// The gradient of `activate`. `dy` is overwritten.
     fn activate_backward(
         &self,
         dx: &mut Buffer<Self>,

@@ -12,7 +12,8 @@ use crate::matrix::engine;
 use crate::segments::sorted;
 use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 
-/// A [`PaddedBatch`] on the device, as networks see it.
+/// A [`PaddedBatch`] on the device, as networks see it. Reading a field that the model does not name
+/// among its needs is an error.
 pub struct DeviceBatch<D: Backend> {
     shape: Shape,
     level: Level,
@@ -42,8 +43,8 @@ pub struct Outputs<D: Backend> {
 }
 
 impl<D: Backend> DeviceBatch<D> {
-    /// Copies what a model needs to the device, into the memory of `previous` where nobody else
-    /// holds it.
+    /// Copies what a model needs to the device, into the memory of `previous` where that is not
+    /// shared.
     ///
     /// `n_class` is the number of node classes that the model knows.
     ///
@@ -62,8 +63,8 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(batch)
     }
 
-    /// The same, beside what the device is doing: [`DeviceBatch::begin_use`] must come before the
-    /// batch is used.
+    /// The same, while the device goes on with its work: [`DeviceBatch::begin_use`] must come
+    /// before the batch is used.
     pub(crate) fn upload_ahead(
         device: &D,
         previous: Option<Self>,
@@ -132,12 +133,12 @@ impl<D: Backend> DeviceBatch<D> {
         })
     }
 
-    /// Has all work from here on wait until the batch has arrived.
+    /// Makes later work wait until the batch has arrived.
     pub(crate) fn begin_use(&self) -> Result<(), ModelError> {
         self.device.begin_use(&self.arena).map_err(engine)
     }
 
-    /// Says that no work will use the batch before the next `begin_use`.
+    /// Declares that no work uses the batch before the next `begin_use`.
     pub(crate) fn end_use(&self) -> Result<(), ModelError> {
         self.device.end_use(&self.arena).map_err(engine)
     }
@@ -170,9 +171,6 @@ impl<D: Backend> DeviceBatch<D> {
     }
 
     /// Edges by the node that sends them: edges are items, nodes are segments.
-    ///
-    /// # Errors
-    /// The model does not name `sender_order` among its needs.
     pub fn sender(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.sender.as_ref(), "sender_order")
     }
@@ -218,41 +216,26 @@ impl<D: Backend> DeviceBatch<D> {
     }
 
     /// Nodes by their class: nodes are items, classes are segments.
-    ///
-    /// # Errors
-    /// The model does not name `node_class` among its needs.
     pub fn node_class(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.class.as_ref(), "node_class")
     }
 
     /// Features of the nodes, `[n_node, width]`.
-    ///
-    /// # Errors
-    /// The model does not name `node_feature` among its needs.
     pub fn node_feature(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.node_feature.as_ref(), "node_feature")
     }
 
     /// Lengths of the edges in angstrom, `[n_edge, 1]`; 0 for padding.
-    ///
-    /// # Errors
-    /// The model does not name `distance` among its needs.
     pub fn distance(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.distance.as_ref(), "distance")
     }
 
     /// Receiver minus sender in angstrom, `[n_edge, 3]`; 0 for padding.
-    ///
-    /// # Errors
-    /// The model does not name `displacement` among its needs.
     pub fn displacement(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.displacement.as_ref(), "displacement")
     }
 
     /// Weights of the edges, `[n_edge, 1]`; 0 for padding.
-    ///
-    /// # Errors
-    /// The model does not name `edge_weight` among its needs.
     pub fn edge_weight(&self) -> Result<&Matrix<D>, ModelError> {
         named(self.edge_weight.as_ref(), "edge_weight")
     }
@@ -265,7 +248,6 @@ impl<D: Backend> DeviceBatch<D> {
 }
 
 impl<D: Backend> Outputs<D> {
-    /// Takes back the memory of outputs that nobody else holds.
     fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
         let mut outputs = Rc::try_unwrap(previous?).ok()?;
         device.release(&mut outputs.row);

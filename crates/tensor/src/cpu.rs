@@ -34,23 +34,22 @@ use dfdx::prelude::*;
 
 use crate::backend::{LinearLayer, LinearOutput, MessageOutput, MessageResult};
 use crate::raw;
-use crate::{
-    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Message, Outputs, Segments,
-};
+use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Outputs};
 
 type Result<T> = std::result::Result<T, <Cpu as HasErr>::Err>;
+type Dense = crate::Dense<Cpu>;
+type Buffer = crate::Buffer<Cpu>;
+type Segments = crate::Segments<Cpu>;
 
-/// The elements of a matrix.
-fn slice(tensor: &Dense<Cpu>) -> &[f32] {
+fn slice(tensor: &Dense) -> &[f32] {
     raw::slice(tensor).expect("every matrix is checked to be contiguous when it is made")
 }
 
-/// A matrix of zeros, filled by `fill`.
 fn filled(
     device: &Cpu,
     [n_row, n_column]: [usize; 2],
     fill: impl FnOnce(&mut [f32]),
-) -> Result<Dense<Cpu>> {
+) -> Result<Dense> {
     let mut values = vec![0.0; n_row * n_column];
     fill(&mut values);
     device.try_tensor_from_vec(values, (n_row, n_column))
@@ -83,7 +82,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn put_matrix(&self, (): &mut (), host: &[f32], shape: [usize; 2]) -> Result<Dense<Self>> {
+    fn put_matrix(&self, (): &mut (), host: &[f32], shape: [usize; 2]) -> Result<Dense> {
         self.try_tensor_from_vec(host.to_vec(), (shape[0], shape[1]))
     }
 
@@ -99,17 +98,17 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<()> {
+    fn write(&self, buffer: &mut Buffer, host: &[f32]) -> Result<()> {
         buffer.clear();
         buffer.extend_from_slice(host);
         Ok(())
     }
 
-    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>> {
+    fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         Ok(buffer.to_vec())
     }
 
-    fn is_contiguous(tensor: &Dense<Self>) -> bool {
+    fn is_contiguous(tensor: &Dense) -> bool {
         raw::slice(tensor).is_some()
     }
 
@@ -121,7 +120,7 @@ impl Backend for Cpu {
         Ok(None)
     }
 
-    fn gather(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
+    fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         filled(self, [segments.n_item, width], |out| {
             segment::gather(out, slice(x), &segments.of, width);
@@ -130,21 +129,16 @@ impl Backend for Cpu {
 
     fn gather_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        segments: &Segments<Self>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        segments: &Segments,
         width: usize,
     ) -> Result<()> {
         segment::sum(dx, dy, &segments.offset, segments.order.as_deref(), width);
         Ok(())
     }
 
-    fn segment(
-        &self,
-        x: &Dense<Self>,
-        segments: &Segments<Self>,
-        aggregate: Aggregate,
-    ) -> Result<Dense<Self>> {
+    fn segment(&self, x: &Dense, segments: &Segments, aggregate: Aggregate) -> Result<Dense> {
         let width = x.shape().1;
         filled(self, [segments.n_segment, width], |out| {
             segment::sum(out, slice(x), &segments.offset, segments.order.as_deref(), width);
@@ -154,9 +148,9 @@ impl Backend for Cpu {
 
     fn segment_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        segments: &Segments<Self>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        segments: &Segments,
         aggregate: Aggregate,
         width: usize,
     ) -> Result<()> {
@@ -166,7 +160,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn segment_max(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
+    fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         filled(self, [segments.n_segment, width], |out| {
             extremum::largest(out, slice(x), items(segments), width);
@@ -175,18 +169,18 @@ impl Backend for Cpu {
 
     fn segment_max_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        x: &Dense<Self>,
-        largest: &Dense<Self>,
-        segments: &Segments<Self>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        x: &Dense,
+        largest: &Dense,
+        segments: &Segments,
     ) -> Result<()> {
         let width = x.shape().1;
         extremum::add_to_largest(dx, dy, [slice(x), slice(largest)], items(segments), width);
         Ok(())
     }
 
-    fn segment_softmax(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
+    fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let &(n_item, width) = x.shape();
         filled(self, [n_item, width], |out| {
             extremum::softmax(out, slice(x), items(segments), width);
@@ -195,25 +189,25 @@ impl Backend for Cpu {
 
     fn segment_softmax_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        output: &Dense<Self>,
-        segments: &Segments<Self>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        output: &Dense,
+        segments: &Segments,
     ) -> Result<()> {
         let width = output.shape().1;
         extremum::add_to_softmax(dx, dy, slice(output), items(segments), width);
         Ok(())
     }
 
-    fn edge_plan(&self, from: &Segments<Self>, to: &Segments<Self>) -> Result<Self::EdgePlan> {
+    fn edge_plan(&self, from: &Segments, to: &Segments) -> Result<Self::EdgePlan> {
         Ok(message::EdgePlan::new(&from.of, &to.of, to.order.as_deref(), from.n_segment))
     }
 
     fn pair_plan(
         &self,
-        sender: &Segments<Self>,
-        receiver: &Segments<Self>,
-        distance: &Dense<Self>,
+        sender: &Segments,
+        receiver: &Segments,
+        distance: &Dense,
     ) -> Result<Option<Self::EdgePlan>> {
         let opposite = message::opposite(sender, receiver, slice(distance));
         Ok(message::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite))
@@ -240,9 +234,9 @@ impl Backend for Cpu {
 
     fn message_backward(
         &self,
-        gradients: &mut [Option<Buffer<Self>>],
-        dy: &mut Buffer<Self>,
-        dedge: Option<&Buffer<Self>>,
+        gradients: &mut [Option<Buffer>],
+        dy: &mut Buffer,
+        dedge: Option<&Buffer>,
         message: &Message<Self>,
         result: MessageResult,
         kept: Self::Kept,
@@ -267,12 +261,12 @@ impl Backend for Cpu {
 
     fn convolve(
         &self,
-        filter: &Dense<Self>,
-        x: &Dense<Self>,
-        from: &Segments<Self>,
-        to: &Segments<Self>,
+        filter: &Dense,
+        x: &Dense,
+        from: &Segments,
+        to: &Segments,
         aggregate: Aggregate,
-    ) -> Result<Dense<Self>> {
+    ) -> Result<Dense> {
         let width = x.shape().1;
         filled(self, [to.n_segment, width], |out| {
             convolve::add_products(
@@ -290,13 +284,13 @@ impl Backend for Cpu {
 
     fn convolve_backward(
         &self,
-        dfilter: Option<&mut Buffer<Self>>,
-        dx: Option<&mut Buffer<Self>>,
-        dy: &mut Buffer<Self>,
-        filter: &Dense<Self>,
-        x: &Dense<Self>,
-        from: &Segments<Self>,
-        to: &Segments<Self>,
+        dfilter: Option<&mut Buffer>,
+        dx: Option<&mut Buffer>,
+        dy: &mut Buffer,
+        filter: &Dense,
+        x: &Dense,
+        from: &Segments,
+        to: &Segments,
         aggregate: Aggregate,
     ) -> Result<()> {
         let width = x.shape().1;
@@ -329,13 +323,13 @@ impl Backend for Cpu {
 
     fn linear_backward(
         &self,
-        dx: Option<&mut Buffer<Self>>,
-        dweight: &mut Buffer<Self>,
-        dbias: Option<&mut Buffer<Self>>,
-        dy: &mut Buffer<Self>,
+        dx: Option<&mut Buffer>,
+        dweight: &mut Buffer,
+        dbias: Option<&mut Buffer>,
+        dy: &mut Buffer,
         layer: &LinearLayer<'_, Self>,
-        output: &Dense<Self>,
-        sum: Option<&Dense<Self>>,
+        output: &Dense,
+        sum: Option<&Dense>,
     ) -> Result<()> {
         let gradients = linear::Gradients {
             input: dx.map(|dx| dx.as_mut_slice()),
@@ -346,7 +340,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn activate(&self, x: &Dense<Self>, activation: Activation) -> Result<Dense<Self>> {
+    fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
         let x_values = slice(x);
         filled(self, [x.shape().0, x.shape().1], |out| {
             rows::parallel(out, 1, |first, out| {
@@ -358,10 +352,10 @@ impl Backend for Cpu {
 
     fn activate_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &mut Buffer<Self>,
-        x: &Dense<Self>,
-        output: &Dense<Self>,
+        dx: &mut Buffer,
+        dy: &mut Buffer,
+        x: &Dense,
+        output: &Dense,
         activation: Activation,
     ) -> Result<()> {
         let from = if activation.keeps_input() { slice(x) } else { slice(output) };
@@ -372,34 +366,29 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn add(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>> {
+    fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {
         filled(self, [a.shape().0, a.shape().1], |out| {
             elementwise::add(out, slice(a), slice(b));
         })
     }
 
-    fn multiply(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>> {
+    fn multiply(&self, a: &Dense, b: &Dense) -> Result<Dense> {
         filled(self, [a.shape().0, a.shape().1], |out| {
             elementwise::accumulate_product(out, slice(a), slice(b));
         })
     }
 
-    fn accumulate(&self, da: &mut Buffer<Self>, dy: &Buffer<Self>) -> Result<()> {
+    fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
         elementwise::accumulate(da, dy);
         Ok(())
     }
 
-    fn accumulate_product(
-        &self,
-        da: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        b: &Dense<Self>,
-    ) -> Result<()> {
+    fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
         elementwise::accumulate_product(da, dy, slice(b));
         Ok(())
     }
 
-    fn scale_rows(&self, x: &Dense<Self>, factor: &Dense<Self>) -> Result<Dense<Self>> {
+    fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
         let &(n_row, width) = x.shape();
         filled(self, [n_row, width], |out| {
             elementwise::accumulate_scaled_rows(out, slice(x), slice(factor), width);
@@ -408,11 +397,11 @@ impl Backend for Cpu {
 
     fn scale_rows_backward(
         &self,
-        dx: Option<&mut Buffer<Self>>,
-        dfactor: Option<&mut Buffer<Self>>,
-        dy: &Buffer<Self>,
-        x: &Dense<Self>,
-        factor: &Dense<Self>,
+        dx: Option<&mut Buffer>,
+        dfactor: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Dense,
+        factor: &Dense,
     ) -> Result<()> {
         let width = x.shape().1;
         if let Some(dx) = dx {
@@ -424,12 +413,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn add_clipped(
-        &self,
-        x: &Dense<Self>,
-        change: &Dense<Self>,
-        limit: f32,
-    ) -> Result<Dense<Self>> {
+    fn add_clipped(&self, x: &Dense, change: &Dense, limit: f32) -> Result<Dense> {
         filled(self, [x.shape().0, x.shape().1], |out| {
             clip::add_clipped(out, slice(x), slice(change), limit);
         })
@@ -437,9 +421,9 @@ impl Backend for Cpu {
 
     fn clip_backward(
         &self,
-        dchange: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        change: &Dense<Self>,
+        dchange: &mut Buffer,
+        dy: &Buffer,
+        change: &Dense,
         limit: f32,
     ) -> Result<()> {
         clip::add_within(dchange, dy, slice(change), limit);
@@ -448,11 +432,11 @@ impl Backend for Cpu {
 
     fn block(
         &self,
-        x: &Dense<Self>,
+        x: &Dense,
         rows: &Range<usize>,
         columns: &Range<usize>,
         shape: [usize; 2],
-    ) -> Result<Dense<Self>> {
+    ) -> Result<Dense> {
         filled(self, shape, |out| {
             block::copy(out, slice(x), x.shape().1, rows.start, columns);
         })
@@ -460,8 +444,8 @@ impl Backend for Cpu {
 
     fn block_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
+        dx: &mut Buffer,
+        dy: &Buffer,
         n_column: usize,
         rows: &Range<usize>,
         columns: &Range<usize>,
@@ -470,7 +454,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn edge_geometry(&self, displacement: &Dense<Self>, epsilon: f32) -> Result<[Dense<Self>; 2]> {
+    fn edge_geometry(&self, displacement: &Dense, epsilon: f32) -> Result<[Dense; 2]> {
         let n_edge = displacement.shape().0;
         let d = slice(displacement);
         let distance = filled(self, [n_edge, 1], |out| geometry::distances(out, d, epsilon))?;
@@ -478,18 +462,13 @@ impl Backend for Cpu {
         Ok([distance, direction])
     }
 
-    fn cosine_cutoff(&self, distance: &Dense<Self>, cutoff: f32) -> Result<Dense<Self>> {
+    fn cosine_cutoff(&self, distance: &Dense, cutoff: f32) -> Result<Dense> {
         filled(self, [distance.shape().0, 1], |out| {
             geometry::cosine_cutoff(out, slice(distance), cutoff);
         })
     }
 
-    fn norms_beside(
-        &self,
-        s: &Dense<Self>,
-        mixed: &Dense<Self>,
-        epsilon: f32,
-    ) -> Result<Dense<Self>> {
+    fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
         let &(n_node, width) = s.shape();
         filled(self, [n_node, 2 * width], |out| {
             equivariant_update::norms_beside(out, slice(s), slice(mixed), epsilon, width);
@@ -498,11 +477,11 @@ impl Backend for Cpu {
 
     fn norms_beside_backward(
         &self,
-        ds: Option<&mut Buffer<Self>>,
-        dmixed: Option<&mut Buffer<Self>>,
-        dy: &Buffer<Self>,
-        mixed: &Dense<Self>,
-        output: &Dense<Self>,
+        ds: Option<&mut Buffer>,
+        dmixed: Option<&mut Buffer>,
+        dy: &Buffer,
+        mixed: &Dense,
+        output: &Dense,
     ) -> Result<()> {
         let width = mixed.shape().1 / 2;
         if let Some(ds) = ds {
@@ -514,11 +493,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn equivariant_update(
-        &self,
-        gates: &Dense<Self>,
-        mixed: &Dense<Self>,
-    ) -> Result<[Dense<Self>; 2]> {
+    fn equivariant_update(&self, gates: &Dense, mixed: &Dense) -> Result<[Dense; 2]> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let s = filled(self, [n_node, width], |out| {
             equivariant_update::scalar_change(out, slice(gates), slice(mixed), width);
@@ -531,11 +506,11 @@ impl Backend for Cpu {
 
     fn equivariant_update_backward(
         &self,
-        dgates: Option<&mut Buffer<Self>>,
-        dmixed: Option<&mut Buffer<Self>>,
-        dy: [&Buffer<Self>; 2],
-        gates: &Dense<Self>,
-        mixed: &Dense<Self>,
+        dgates: Option<&mut Buffer>,
+        dmixed: Option<&mut Buffer>,
+        dy: [&Buffer; 2],
+        gates: &Dense,
+        mixed: &Dense,
     ) -> Result<()> {
         let width = mixed.shape().1 / 2;
         let dy = [dy[0].as_slice(), dy[1].as_slice()];
@@ -548,7 +523,7 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn gaussians(&self, distance: &Dense<Self>, basis: &GaussianBasis) -> Result<Dense<Self>> {
+    fn gaussians(&self, distance: &Dense, basis: &GaussianBasis) -> Result<Dense> {
         filled(self, [distance.shape().0, basis.n], |out| {
             gaussian::expand(out, slice(distance), basis);
         })
@@ -557,20 +532,15 @@ impl Backend for Cpu {
     fn loss(
         &self,
         loss: Loss,
-        prediction: &Dense<Self>,
+        prediction: &Dense,
         outputs: &Outputs<Self>,
-    ) -> Result<(LossSum, Buffer<Self>)> {
+    ) -> Result<(LossSum, Buffer)> {
         let mut unit = self.zeros_buffer(prediction.shape().0 * prediction.shape().1)?;
         let sum = loss::evaluate(loss, slice(prediction), prediction.shape().1, outputs, &mut unit);
         Ok((sum, unit))
     }
 
-    fn accumulate_scaled(
-        &self,
-        dx: &mut Buffer<Self>,
-        scale: f32,
-        unit: &Buffer<Self>,
-    ) -> Result<()> {
+    fn accumulate_scaled(&self, dx: &mut Buffer, scale: f32, unit: &Buffer) -> Result<()> {
         for (dx, unit) in dx.iter_mut().zip(unit.iter()) {
             *dx += scale * unit;
         }
@@ -580,10 +550,10 @@ impl Backend for Cpu {
     fn adam(
         &self,
         step: Adam,
-        parameters: &[&Dense<Self>],
-        gradients: &[Buffer<Self>],
-        moments: &mut [[Buffer<Self>; 2]],
-    ) -> Result<Vec<Dense<Self>>> {
+        parameters: &[&Dense],
+        gradients: &[Buffer],
+        moments: &mut [[Buffer; 2]],
+    ) -> Result<Vec<Dense>> {
         let each = parameters.iter().zip(gradients).zip(moments);
         each.map(|((parameter, gradient), [first, second])| {
             let mut value = slice(parameter).to_vec();
@@ -594,7 +564,7 @@ impl Backend for Cpu {
     }
 }
 
-fn items(segments: &Segments<Cpu>) -> extremum::Items<'_> {
+fn items(segments: &Segments) -> extremum::Items<'_> {
     extremum::Items { of: &segments.of, offset: &segments.offset, order: segments.order.as_deref() }
 }
 

@@ -31,15 +31,27 @@ use cudarc::driver::{DevicePtr, DeviceSlice};
 use dfdx::prelude::*;
 
 use crate::backend::{LinearLayer, LinearOutput, MessageOutput, MessageResult};
-use crate::{
-    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Message, Outputs, Segments,
-};
+use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Outputs};
 
 pub(crate) use device::open;
 use error::Error;
 use kernels::Kernels;
 
 type Result<T> = std::result::Result<T, <Cuda as HasErr>::Err>;
+type Dense = crate::Dense<Cuda>;
+type Buffer = crate::Buffer<Cuda>;
+type Segments = crate::Segments<Cuda>;
+
+/// Writes functions of [`Backend`] that are one kernel, or several, of the same name and arguments.
+macro_rules! kernels {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) -> $output:ty;)*) => {
+        $(
+            fn $name(&self, $($argument: $type),*) -> Result<$output> {
+                Ok(Kernels::of(self)?.$name($($argument),*)?)
+            }
+        )*
+    };
+}
 
 impl Backend for Cuda {
     type Words = words::Words;
@@ -85,7 +97,7 @@ impl Backend for Cuda {
         arena: &mut Self::Arena,
         host: &[f32],
         shape: [usize; 2],
-    ) -> Result<Dense<Self>> {
+    ) -> Result<Dense> {
         Ok(arena.put_matrix(self, host, shape)?)
     }
 
@@ -102,7 +114,7 @@ impl Backend for Cuda {
     }
 
     #[allow(unsafe_code, reason = "memory that has no values yet")]
-    fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<()> {
+    fn write(&self, buffer: &mut Buffer, host: &[f32]) -> Result<()> {
         let gpu = device::of(self)?;
         if buffer.len() != host.len() {
             // SAFETY: any bits are a number, and all of them are written now.
@@ -115,14 +127,14 @@ impl Backend for Cuda {
         Ok(words::copy(gpu, *buffer.device_ptr(), host)?)
     }
 
-    fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>> {
+    fn read(&self, buffer: &Buffer) -> Result<Vec<f32>> {
         let gpu = device::of(self)?;
         let values =
             gpu.device.dtoh_sync_copy(buffer).map_err(Error::driver("copy from the GPU"))?;
         Ok(values)
     }
 
-    fn is_contiguous(tensor: &Dense<Self>) -> bool {
+    fn is_contiguous(tensor: &Dense) -> bool {
         raw::is_contiguous(tensor)
     }
 
@@ -134,17 +146,12 @@ impl Backend for Cuda {
         Ok(Some(device::of(self)?.pool.take_peak_bytes()?))
     }
 
-    fn edge_plan(&self, _: &Segments<Self>, _: &Segments<Self>) -> Result<()> {
+    fn edge_plan(&self, _: &Segments, _: &Segments) -> Result<()> {
         Ok(())
     }
 
     /// None: a filter is cheaper than keeping one for two edges that no tile holds together.
-    fn pair_plan(
-        &self,
-        _: &Segments<Self>,
-        _: &Segments<Self>,
-        _: &Dense<Self>,
-    ) -> Result<Option<()>> {
+    fn pair_plan(&self, _: &Segments, _: &Segments, _: &Dense) -> Result<Option<()>> {
         Ok(None)
     }
 
@@ -159,9 +166,9 @@ impl Backend for Cuda {
 
     fn message_backward(
         &self,
-        gradients: &mut [Option<Buffer<Self>>],
-        dy: &mut Buffer<Self>,
-        dedge: Option<&Buffer<Self>>,
+        gradients: &mut [Option<Buffer>],
+        dy: &mut Buffer,
+        dedge: Option<&Buffer>,
         message: &Message<Self>,
         result: MessageResult,
         kept: Self::Kept,
@@ -169,281 +176,105 @@ impl Backend for Cuda {
         message::message_backward(self, gradients, dy, dedge, message, result, &kept)
     }
 
-    fn gather(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.gather(x, segments)?)
-    }
-
-    fn gather_backward(
-        &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        segments: &Segments<Self>,
-        width: usize,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.gather_backward(dx, dy, segments, width)?)
-    }
-
-    fn segment(
-        &self,
-        x: &Dense<Self>,
-        segments: &Segments<Self>,
-        aggregate: Aggregate,
-    ) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.segment(x, segments, aggregate)?)
-    }
-
-    fn segment_backward(
-        &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        segments: &Segments<Self>,
-        aggregate: Aggregate,
-        width: usize,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.segment_backward(dx, dy, segments, aggregate, width)?)
-    }
-
-    fn segment_max(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.segment_max(x, segments)?)
-    }
-
-    fn segment_max_backward(
-        &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        x: &Dense<Self>,
-        largest: &Dense<Self>,
-        segments: &Segments<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.segment_max_backward(dx, dy, x, largest, segments)?)
-    }
-
-    fn segment_softmax(&self, x: &Dense<Self>, segments: &Segments<Self>) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.segment_softmax(x, segments)?)
-    }
-
-    fn segment_softmax_backward(
-        &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        output: &Dense<Self>,
-        segments: &Segments<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.segment_softmax_backward(dx, dy, output, segments)?)
-    }
-
-    fn convolve(
-        &self,
-        filter: &Dense<Self>,
-        x: &Dense<Self>,
-        from: &Segments<Self>,
-        to: &Segments<Self>,
-        aggregate: Aggregate,
-    ) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.convolve(filter, x, from, to, aggregate)?)
-    }
-
-    fn convolve_backward(
-        &self,
-        dfilter: Option<&mut Buffer<Self>>,
-        dx: Option<&mut Buffer<Self>>,
-        dy: &mut Buffer<Self>,
-        filter: &Dense<Self>,
-        x: &Dense<Self>,
-        from: &Segments<Self>,
-        to: &Segments<Self>,
-        aggregate: Aggregate,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.convolve_backward(dfilter, dx, dy, filter, x, from, to, aggregate)?)
-    }
-
-    fn linear(&self, layer: &LinearLayer<'_, Self>, keep_sum: bool) -> Result<LinearOutput<Self>> {
-        Ok(Kernels::of(self)?.linear(layer, keep_sum)?)
-    }
-
     fn linear_backward(
         &self,
-        dx: Option<&mut Buffer<Self>>,
-        dweight: &mut Buffer<Self>,
-        dbias: Option<&mut Buffer<Self>>,
-        dy: &mut Buffer<Self>,
+        dx: Option<&mut Buffer>,
+        dweight: &mut Buffer,
+        dbias: Option<&mut Buffer>,
+        dy: &mut Buffer,
         layer: &LinearLayer<'_, Self>,
-        output: &Dense<Self>,
-        sum: Option<&Dense<Self>>,
+        output: &Dense,
+        sum: Option<&Dense>,
     ) -> Result<()> {
         let from = sum.unwrap_or(output);
         Ok(Kernels::of(self)?.linear_backward(dx, dweight, dbias, dy, layer, from)?)
     }
 
-    fn activate(&self, x: &Dense<Self>, activation: Activation) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.activate(x, activation)?)
-    }
-
     fn activate_backward(
         &self,
-        dx: &mut Buffer<Self>,
-        dy: &mut Buffer<Self>,
-        x: &Dense<Self>,
-        output: &Dense<Self>,
+        dx: &mut Buffer,
+        dy: &mut Buffer,
+        x: &Dense,
+        output: &Dense,
         activation: Activation,
     ) -> Result<()> {
         let from = if activation.keeps_input() { x } else { output };
         Ok(Kernels::of(self)?.activate_backward(dx, dy, from, activation)?)
     }
 
-    fn add(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>> {
+    fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {
         Ok(Kernels::of(self)?.of_two("add", a, b)?)
     }
 
-    fn multiply(&self, a: &Dense<Self>, b: &Dense<Self>) -> Result<Dense<Self>> {
+    fn multiply(&self, a: &Dense, b: &Dense) -> Result<Dense> {
         Ok(Kernels::of(self)?.of_two("multiply", a, b)?)
     }
 
-    fn accumulate(&self, da: &mut Buffer<Self>, dy: &Buffer<Self>) -> Result<()> {
-        Ok(Kernels::of(self)?.accumulate(da, dy)?)
-    }
-
-    fn accumulate_product(
-        &self,
-        da: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        b: &Dense<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.accumulate_product(da, dy, b)?)
-    }
-
-    fn scale_rows(&self, x: &Dense<Self>, factor: &Dense<Self>) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.scale_rows(x, factor)?)
-    }
-
-    fn scale_rows_backward(
-        &self,
-        dx: Option<&mut Buffer<Self>>,
-        dfactor: Option<&mut Buffer<Self>>,
-        dy: &Buffer<Self>,
-        x: &Dense<Self>,
-        factor: &Dense<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.scale_rows_backward(dx, dfactor, dy, x, factor)?)
-    }
-
-    fn add_clipped(
-        &self,
-        x: &Dense<Self>,
-        change: &Dense<Self>,
-        limit: f32,
-    ) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.add_clipped(x, change, limit)?)
-    }
-
-    fn clip_backward(
-        &self,
-        dchange: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        change: &Dense<Self>,
-        limit: f32,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.clip_backward(dchange, dy, change, limit)?)
-    }
-
-    fn block(
-        &self,
-        x: &Dense<Self>,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-        shape: [usize; 2],
-    ) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.block(x, rows, columns, shape)?)
-    }
-
-    fn block_backward(
-        &self,
-        dx: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        n_column: usize,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.block_backward(dx, dy, n_column, rows, columns)?)
-    }
-
-    fn edge_geometry(&self, displacement: &Dense<Self>, epsilon: f32) -> Result<[Dense<Self>; 2]> {
-        Ok(Kernels::of(self)?.edge_geometry(displacement, epsilon)?)
-    }
-
-    fn cosine_cutoff(&self, distance: &Dense<Self>, cutoff: f32) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.cosine_cutoff(distance, cutoff)?)
-    }
-
-    fn norms_beside(
-        &self,
-        s: &Dense<Self>,
-        mixed: &Dense<Self>,
-        epsilon: f32,
-    ) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.norms_beside(s, mixed, epsilon)?)
-    }
-
-    fn norms_beside_backward(
-        &self,
-        ds: Option<&mut Buffer<Self>>,
-        dmixed: Option<&mut Buffer<Self>>,
-        dy: &Buffer<Self>,
-        mixed: &Dense<Self>,
-        output: &Dense<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.norms_beside_backward(ds, dmixed, dy, mixed, output)?)
-    }
-
-    fn equivariant_update(
-        &self,
-        gates: &Dense<Self>,
-        mixed: &Dense<Self>,
-    ) -> Result<[Dense<Self>; 2]> {
-        Ok(Kernels::of(self)?.equivariant_update(gates, mixed)?)
-    }
-
-    fn equivariant_update_backward(
-        &self,
-        dgates: Option<&mut Buffer<Self>>,
-        dmixed: Option<&mut Buffer<Self>>,
-        dy: [&Buffer<Self>; 2],
-        gates: &Dense<Self>,
-        mixed: &Dense<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.equivariant_update_backward(dgates, dmixed, dy, gates, mixed)?)
-    }
-
-    fn gaussians(&self, distance: &Dense<Self>, basis: &GaussianBasis) -> Result<Dense<Self>> {
-        Ok(Kernels::of(self)?.gaussians(distance, basis)?)
-    }
-
-    fn loss(
-        &self,
-        loss: Loss,
-        prediction: &Dense<Self>,
-        outputs: &Outputs<Self>,
-    ) -> Result<(LossSum, Buffer<Self>)> {
-        Ok(Kernels::of(self)?.loss(loss, prediction, outputs)?)
-    }
-
-    fn accumulate_scaled(
-        &self,
-        dx: &mut Buffer<Self>,
-        scale: f32,
-        unit: &Buffer<Self>,
-    ) -> Result<()> {
-        Ok(Kernels::of(self)?.accumulate_scaled(dx, scale, unit)?)
+    kernels! {
+        fn gather(x: &Dense, segments: &Segments) -> Dense;
+        fn gather_backward(dx: &mut Buffer, dy: &Buffer, segments: &Segments, width: usize) -> ();
+        fn segment(x: &Dense, segments: &Segments, aggregate: Aggregate) -> Dense;
+        fn segment_backward(
+            dx: &mut Buffer, dy: &Buffer, segments: &Segments, aggregate: Aggregate, width: usize
+        ) -> ();
+        fn segment_max(x: &Dense, segments: &Segments) -> Dense;
+        fn segment_max_backward(
+            dx: &mut Buffer, dy: &Buffer, x: &Dense, largest: &Dense, segments: &Segments
+        ) -> ();
+        fn segment_softmax(x: &Dense, segments: &Segments) -> Dense;
+        fn segment_softmax_backward(
+            dx: &mut Buffer, dy: &Buffer, output: &Dense, segments: &Segments
+        ) -> ();
+        fn convolve(
+            filter: &Dense, x: &Dense, from: &Segments, to: &Segments, aggregate: Aggregate
+        ) -> Dense;
+        fn convolve_backward(
+            dfilter: Option<&mut Buffer>, dx: Option<&mut Buffer>, dy: &mut Buffer, filter: &Dense,
+            x: &Dense, from: &Segments, to: &Segments, aggregate: Aggregate
+        ) -> ();
+        fn linear(layer: &LinearLayer<'_, Self>, keep_sum: bool) -> LinearOutput<Self>;
+        fn activate(x: &Dense, activation: Activation) -> Dense;
+        fn accumulate(da: &mut Buffer, dy: &Buffer) -> ();
+        fn accumulate_product(da: &mut Buffer, dy: &Buffer, b: &Dense) -> ();
+        fn scale_rows(x: &Dense, factor: &Dense) -> Dense;
+        fn scale_rows_backward(
+            dx: Option<&mut Buffer>, dfactor: Option<&mut Buffer>, dy: &Buffer, x: &Dense,
+            factor: &Dense
+        ) -> ();
+        fn add_clipped(x: &Dense, change: &Dense, limit: f32) -> Dense;
+        fn clip_backward(dchange: &mut Buffer, dy: &Buffer, change: &Dense, limit: f32) -> ();
+        fn block(
+            x: &Dense, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
+        ) -> Dense;
+        fn block_backward(
+            dx: &mut Buffer, dy: &Buffer, n_column: usize, rows: &Range<usize>,
+            columns: &Range<usize>
+        ) -> ();
+        fn edge_geometry(displacement: &Dense, epsilon: f32) -> [Dense; 2];
+        fn cosine_cutoff(distance: &Dense, cutoff: f32) -> Dense;
+        fn norms_beside(s: &Dense, mixed: &Dense, epsilon: f32) -> Dense;
+        fn norms_beside_backward(
+            ds: Option<&mut Buffer>, dmixed: Option<&mut Buffer>, dy: &Buffer, mixed: &Dense,
+            output: &Dense
+        ) -> ();
+        fn equivariant_update(gates: &Dense, mixed: &Dense) -> [Dense; 2];
+        fn equivariant_update_backward(
+            dgates: Option<&mut Buffer>, dmixed: Option<&mut Buffer>, dy: [&Buffer; 2],
+            gates: &Dense, mixed: &Dense
+        ) -> ();
+        fn gaussians(distance: &Dense, basis: &GaussianBasis) -> Dense;
+        fn loss(loss: Loss, prediction: &Dense, outputs: &Outputs<Self>) -> (LossSum, Buffer);
+        fn accumulate_scaled(dx: &mut Buffer, scale: f32, unit: &Buffer) -> ();
     }
 
     /// In place: the parameters that come back are those that were given.
     fn adam(
         &self,
         step: Adam,
-        parameters: &[&Dense<Self>],
-        gradients: &[Buffer<Self>],
-        moments: &mut [[Buffer<Self>; 2]],
-    ) -> Result<Vec<Dense<Self>>> {
+        parameters: &[&Dense],
+        gradients: &[Buffer],
+        moments: &mut [[Buffer; 2]],
+    ) -> Result<Vec<Dense>> {
         Kernels::of(self)?.adam(step, parameters, gradients, moments)?;
         Ok(parameters.iter().map(|&parameter| parameter.clone()).collect())
     }

@@ -1,5 +1,4 @@
-//! The emulated GPU of the feature `cuda-check`, for tests: what it has been asked for, and when it
-//! does its work.
+//! The emulated GPU of the feature `cuda-check`, for tests: its calls, and when it does its work.
 
 #![allow(unsafe_code, reason = "calls of the emulated driver")]
 
@@ -42,7 +41,7 @@ unsafe extern "C" {
     fn emulated_cuda_streams(name: *const c_char);
 }
 
-/// When a stream's work is done that nobody waits for yet. A real GPU may do any of these.
+/// When a stream does work whose result is not waited for yet. A real GPU may do any of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
     /// At once.
@@ -67,7 +66,7 @@ pub fn set_streams(streams: Streams) {
     unsafe { emulated_cuda_streams(name.as_ptr()) }
 }
 
-/// What the emulated GPU has been asked for so far, by all threads.
+/// Calls of the emulated GPU so far, by all threads.
 #[must_use]
 pub fn counts() -> Counts {
     let mut counts = MaybeUninit::uninit();

@@ -51,9 +51,6 @@ impl Linear {
     }
 
     /// `[n_row, n_in]` to `[n_row, n_out]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -108,9 +105,6 @@ impl Perceptron {
     }
 
     /// `[n_row, first width]` to `[n_row, last width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,

@@ -58,6 +58,8 @@
 //! # Ok::<(), ModelError>(())
 //! ```
 
+#![warn(missing_docs)]
+
 mod activation;
 mod backend;
 mod batch;
@@ -88,7 +90,7 @@ pub use batch::{DeviceBatch, Outputs};
 pub use layers::{Linear, Perceptron};
 pub use matrix::Matrix;
 pub use message::{DirectedEdges, Direction, EdgeValue, Message};
-pub use network::{Network, open};
+pub use network::{Network, open, require_node_classes};
 pub use ops::gaussian::GaussianBasis;
 pub use ops::geometry::EdgeGeometry;
 pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters};

@@ -17,9 +17,6 @@ pub struct Matrix<D: Backend> {
 
 impl<D: Backend> Matrix<D> {
     /// Values from the host that no gradient is wanted for.
-    ///
-    /// # Errors
-    /// A device without memory.
     pub fn constant(
         device: &D,
         values: Vec<f32>,
@@ -30,9 +27,6 @@ impl<D: Backend> Matrix<D> {
     }
 
     /// Zeros that no gradient is wanted for; nothing is copied.
-    ///
-    /// # Errors
-    /// A device without memory.
     pub fn zeros(device: &D, [n_row, n_column]: [usize; 2]) -> Result<Self, ModelError> {
         let tensor = device.try_zeros_like(&(n_row, n_column)).map_err(engine)?;
         Ok(Self { tensor, tracked: false })

@@ -1,4 +1,4 @@
-//! Products of matrices alone: what a processor can do, beside which a step is judged.
+//! Matrix products alone: the speed of a processor, to compare a training step with.
 
 #![allow(unsafe_code, reason = "gemm takes pointers")]
 

@@ -1,4 +1,4 @@
-//! What a model plugin writes.
+//! The trait that a model plugin implements.
 
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::{BatchFields, ModelError, Trainer};
@@ -61,4 +61,15 @@ fn check_loss(ctx: &ModelContext) -> Result<(), ModelError> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Refuses data without node classes, for models that embed them. `model` is named in the error.
+pub fn require_node_classes(ctx: &ModelContext, model: &str) -> Result<(), ModelError> {
+    if ctx.n_node_class > 0 {
+        return Ok(());
+    }
+    Err(ModelError::Options(format!(
+        "{model} embeds the classes of nodes (the elements), but the data set has none; choose a data \
+         set of molecules or crystals"
+    )))
 }

@@ -1,4 +1,4 @@
-//! Words that the options of models share.
+//! Options that models share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,19 +25,14 @@ impl From<Aggregation> for Aggregate {
     }
 }
 
-/// A positive length in angstrom; 0.1 by default.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-#[schemars(extend("exclusiveMinimum" = 0))]
-pub struct GaussianSpacing(f64);
+batchlab_core::checked_number! {
+    /// A positive length in angstrom; 0.1 by default.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub struct GaussianSpacing(f64): spacing if spacing > 0.0 && spacing.is_finite(),
+    else "{spacing} is not a distance between two Gaussians; give one above 0"
+}
 
 impl GaussianSpacing {
-    /// The length in angstrom.
-    #[must_use]
-    pub fn get(self) -> f64 {
-        self.0
-    }
-
     /// `n` Gaussians from distance 0 on, so far apart. Their variance is half the spacing, in
     /// square angstrom: `exp(-(d - mu)^2 / spacing)`, as in the program of arXiv 2502.00944.
     #[must_use]
@@ -55,22 +50,5 @@ impl GaussianSpacing {
 impl Default for GaussianSpacing {
     fn default() -> Self {
         Self(0.1)
-    }
-}
-
-impl TryFrom<f64> for GaussianSpacing {
-    type Error = String;
-    fn try_from(spacing: f64) -> Result<Self, String> {
-        if spacing > 0.0 && spacing.is_finite() {
-            Ok(Self(spacing))
-        } else {
-            Err(format!("{spacing} is not a distance between two Gaussians; give one above 0"))
-        }
-    }
-}
-
-impl From<GaussianSpacing> for f64 {
-    fn from(spacing: GaussianSpacing) -> Self {
-        spacing.0
     }
 }

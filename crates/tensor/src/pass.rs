@@ -1,4 +1,4 @@
-//! One way through a network, with the tape that its gradients are computed from.
+//! One forward pass through a network, with the tape that its gradients are computed from.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -152,7 +152,7 @@ impl<'p, D: Backend> Pass<'p, D> {
         let of_result = result.ghost();
         tape.add_backward_op(move |gradients| {
             let gradient = gradients.get_or_alloc_mut(&of_result)?;
-            // Whoever uses the result has added to its gradient before; nobody needs it after.
+            // All users of the result have added to its gradient by now; it is not needed again.
             let mut gradient = std::mem::replace(gradient, device.zeros_buffer(0)?);
             backward(&device, gradients, &mut gradient)
         });

@@ -35,9 +35,6 @@ impl<D: Backend> Segments<D> {
     ///
     /// `of` `[n_item]`, `offset` `[n_segment + 1]`, `order` `[n_item]` or none; see
     /// [`PaddedBatch`](batchlab_core::PaddedBatch).
-    ///
-    /// # Errors
-    /// A device without memory.
     pub fn upload(
         device: &D,
         of: &[u32],
@@ -53,7 +50,7 @@ impl<D: Backend> Segments<D> {
         Ok(segments)
     }
 
-    /// Takes back the memory of segments that nobody else holds.
+    /// Reuses the memory of segments that are not shared.
     pub(crate) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
         let mut segments = Rc::try_unwrap(previous?).ok()?;
         device.release(&mut segments.of);
@@ -64,7 +61,6 @@ impl<D: Backend> Segments<D> {
         Some(segments)
     }
 
-    /// Puts segments into an arena, or into the memory of `reclaimed`.
     pub(crate) fn put(
         device: &D,
         arena: &mut D::Arena,

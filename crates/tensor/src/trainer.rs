@@ -1,4 +1,4 @@
-//! The one trainer.
+//! The trainer of all networks.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,6 @@ pub struct NetworkTrainer<N, D: Backend> {
     gradients: Option<Gradients<D>>,
 }
 
-/// The gradients of all parameters, in their order.
 struct Gradients<D: Backend> {
     values: Vec<Buffer<D>>,
     used: bool,
@@ -41,9 +40,6 @@ struct Gradients<D: Backend> {
 
 impl<N: Network, D: Backend> NetworkTrainer<N, D> {
     /// A network with fresh parameters, which `build` adds.
-    ///
-    /// # Errors
-    /// A device without memory.
     pub fn new(
         device: &D,
         ctx: &ModelContext,

@@ -1,4 +1,4 @@
-//! What one training step asks of a GPU: counted, so that it cannot grow unnoticed.
+//! GPU calls of one training step, counted so that they cannot grow unnoticed.
 
 #![cfg(feature = "cuda-check")]
 

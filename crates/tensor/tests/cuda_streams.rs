@@ -34,7 +34,6 @@ fn gpu() -> Cuda {
 
 type Arena = <Cuda as Backend>::Arena;
 
-/// A matrix of `n` rows of one value on its way to the GPU.
 fn upload(gpu: &Cuda, arena: &mut Arena, value: u8, n: usize) -> Dense<Cuda> {
     gpu.begin_upload(arena, n).expect("room");
     let matrix = gpu.put_matrix(arena, &vec![f32::from(value); n], [n, 1]).expect("room");
@@ -129,7 +128,7 @@ impl Batch {
     }
 }
 
-/// A trainer and everything it says. It `waits` after every call, and with batches until the tape is
+/// A trainer and all its results. It `waits` after every call, and with batches until the tape is
 /// used up, where nothing is to be done at once.
 struct Diary<'a> {
     trainer: Box<dyn Trainer>,

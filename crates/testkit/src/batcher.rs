@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::conformance::{Trial, promises};
 
 /// A view of graphs with these nodes and edges. Identifiers differ from positions, so that a
-/// batcher which confuses the two is found out.
+/// batcher which confuses the two fails.
 #[must_use]
 pub fn view(sizes: &[[u32; 2]]) -> View {
     let graph = |(i, &[n_node, n_edge]): (usize, &[u32; 2])| GraphSize {
@@ -59,7 +59,6 @@ pub fn group_options() -> impl Strategy<Value = String> {
     })
 }
 
-/// Every plan of one evaluation.
 #[must_use]
 pub fn evaluate(batcher: &dyn Batcher, view: &View) -> Vec<BatchPlan> {
     let ctx = BatchContext::new(Purpose::Evaluation, 1);
@@ -72,7 +71,6 @@ pub fn evaluate(batcher: &dyn Batcher, view: &View) -> Vec<BatchPlan> {
     plans
 }
 
-/// The first plans of a training.
 #[must_use]
 pub fn train(batcher: &dyn Batcher, view: &View, seed: u64, n_plan: usize) -> Vec<BatchPlan> {
     let ctx = BatchContext::new(Purpose::Training, seed);

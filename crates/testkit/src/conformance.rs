@@ -5,7 +5,7 @@
 //! ```
 //!
 //! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
-//! was broken. A check varies one thing and keeps silent where another check has to speak: a batcher
+//! was broken. A check varies one thing and passes where another check has to fail, so a batcher
 //! with one mistake fails one check (`tests/it/broken` holds one such batcher per check). What each
 //! means, and how to read its failure: docs/conformance.md.
 //!
@@ -23,39 +23,18 @@ mod resume;
 mod room;
 mod trial;
 
-use std::any::Any;
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 
+pub use crate::check::Failure;
+use crate::check::{Outcome, checks};
 pub(crate) use trial::Trial;
-
-/// What a check finds: nothing, or what is wrong in words.
-pub(crate) type Outcome = Result<(), String>;
 
 /// Makes the batcher under test for a batch size; a batcher without the notion ignores it.
 pub type Make<'a> = &'a dyn Fn(BatchSize) -> Box<dyn Batcher>;
 
-/// One promise of the contract.
-pub struct Check {
-    /// As the test is called, for example `exactly_once`.
-    pub name: &'static str,
-    /// What a batcher promises, in one sentence.
-    pub promise: &'static str,
-    run: fn(Make<'_>) -> Outcome,
-}
-
-macro_rules! checks {
-    ($($name:ident: $run:path, $promise:literal;)*) => {
-        /// Every check, in the order in which a failure is best looked at.
-        pub const CHECKS: &[Check] =
-            &[$(Check { name: stringify!($name), promise: $promise, run: $run }),*];
-    };
-}
-
 checks! {
+    "batcher", Make<'_>;
     goes_on: epochs::goes_on,
         "a batcher opens on ordinary graphs, and training never ends";
     exactly_once: epochs::exactly_once,
@@ -79,7 +58,7 @@ checks! {
     identifiers: order::identifiers,
         "plans name graphs by their identifiers and not by their positions";
     plan_reuse: order::plan_reuse,
-        "what the caller's plan held before does not shine through";
+        "a plan keeps nothing of what the caller's plan held before";
     composition: composition::composition,
         "batches are composed anew in every epoch, or are fixed and have cache keys";
     cache_keys: composition::cache_keys,
@@ -106,55 +85,6 @@ checks! {
         "the options survive their way through TOML";
 }
 
-/// A broken promise.
-#[derive(Debug)]
-pub struct Failure {
-    /// The check, for example `exactly_once`.
-    pub check: &'static str,
-    /// What the batcher should have done.
-    pub promise: &'static str,
-    /// What it did, and on which input.
-    pub found: String,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "conformance check `{0}` failed\n  promise: {1}\n  found:   {2}\n  \
-             docs/conformance.md says under \"{0}\" what this means",
-            self.check,
-            self.promise,
-            self.found.trim().replace('\n', "\n           ")
-        )
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl Check {
-    /// The check of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
-        CHECKS.iter().find(|check| check.name == name)
-    }
-
-    /// Runs the check.
-    ///
-    /// # Errors
-    /// The broken promise. A panic of the batcher breaks it as well.
-    pub fn run(&self, make: Make<'_>) -> Result<(), Failure> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.run)(make)))
-            .unwrap_or_else(|panic| Err(format!("the batcher panicked: {}", words(&*panic))));
-        outcome.map_err(|found| Failure { check: self.name, promise: self.promise, found })
-    }
-}
-
-pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without words")
-}
-
 /// The promises that can be checked on any one batcher and any graphs.
 pub(crate) fn promises(trial: &Trial<'_>) -> Outcome {
     corners::sound(trial)?;
@@ -167,20 +97,12 @@ pub(crate) fn promises(trial: &Trial<'_>) -> Outcome {
 /// Runs one check by name and panics if it fails; what the tests written by
 /// [`conformance!`](crate::conformance!) call.
 pub fn check(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
-    let check = Check::named(name).unwrap_or_else(|| panic!("there is no check \"{name}\""));
-    if let Err(failure) = check.run(&make) {
-        panic!("{failure}");
-    }
+    Check::run_named(name, &make);
 }
 
 /// Runs every check and panics with all that fail; for batchers that are known only at run time.
 pub fn check_all(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
-    let failures: Vec<String> = CHECKS
-        .iter()
-        .filter_map(|check| check.run(&make).err())
-        .map(|failure| failure.to_string())
-        .collect();
-    assert!(failures.is_empty(), "batcher \"{name}\"\n{}", failures.join("\n"));
+    Check::run_all(name, &make);
 }
 
 /// Writes the property tests for a batcher on many graphs; see [`conformance`](mod@crate::conformance).
@@ -210,7 +132,7 @@ macro_rules! conformance {
                 Box::new($make)
             }
 
-            /// What is tested, to be compared with what there is.
+            /// Names of the tests, to be compared with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

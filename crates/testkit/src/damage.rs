@@ -1,7 +1,7 @@
 //! Files with bytes changed, moved and lost: a loader must read them or refuse them, never panic.
 //!
 //! `PROPTEST_CASES=100000 cargo test -p <the loader> damaged` tries more than every test run does;
-//! a limit on memory (`ulimit -v`) makes sizes that are believed too early visible.
+//! a limit on memory (`ulimit -v`) shows memory that is allocated for a size before it is checked.
 
 use std::fs;
 use std::path::Path;
@@ -22,13 +22,13 @@ pub enum Damage {
     Remove(usize, usize),
     /// Bytes from a place on occur several times.
     Repeat(usize, usize, usize),
-    /// Something that readers have to decide about stands there too.
+    /// One of [`TOKENS`] is inserted.
     Insert(usize, &'static str),
     /// The number at or after a place becomes as large as its digits allow.
     Digits(usize),
 }
 
-/// What readers have to decide about.
+/// Words and numbers that readers have to treat specially.
 const TOKENS: &[&str] = &[
     "-1",
     "999999999999999999999",
@@ -70,7 +70,6 @@ fn damage() -> impl Strategy<Value = Damage> {
     ]
 }
 
-/// The bytes after all changes.
 #[must_use]
 pub fn damaged(bytes: &[u8], damages: &[Damage]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
@@ -106,11 +105,8 @@ impl Damage {
     }
 }
 
-/// Loads a data set from a file that may be damaged: what comes out is consistent, and what is said
-/// instead fits on a few lines and names the file, with its folder.
-///
-/// # Errors
-/// What is wrong with the loader.
+/// Loads a data set from a file that may be damaged: what it returns is consistent, and an error
+/// fits on a few lines and names the file with its folder.
 pub fn loads_or_refuses(dataset: &dyn Dataset, path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(path, bytes).map_err(|error| error.to_string())?;
     let message = match dataset.load(&LoadContext::new()) {

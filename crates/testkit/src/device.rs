@@ -1,5 +1,8 @@
 //! The device that models are tested on.
 
+use batchlab_core::ModelContext;
+use batchlab_core::model::{Loss, Precision};
+
 /// Names the device; `cpu` without it. An emulated GPU, for example, is `cuda:0` in a build with the
 /// feature `cuda-check`.
 pub const VARIABLE: &str = "BATCHLAB_TEST_DEVICE";
@@ -8,4 +11,18 @@ pub const VARIABLE: &str = "BATCHLAB_TEST_DEVICE";
 #[must_use]
 pub fn under_test() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| "cpu".into())
+}
+
+/// For a regression of one number on data with these node classes and no features.
+#[must_use]
+pub fn context(n_node_class: usize) -> ModelContext {
+    ModelContext {
+        device: under_test(),
+        seed: 42,
+        n_node_class,
+        node_feature_width: 0,
+        output_width: 1,
+        loss: Loss::Mse,
+        precision: Precision::F32,
+    }
 }

@@ -49,7 +49,6 @@ pub struct BatcherGolden {
     pub results: std::collections::BTreeMap<String, BatcherResult>,
 }
 
-/// The batches of one algorithm.
 #[derive(Debug, Deserialize)]
 pub struct BatcherResult {
     /// Nodes, edges, graphs.

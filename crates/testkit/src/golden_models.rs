@@ -10,7 +10,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
-use batchlab_core::model::{Loss, Mode, NamedTensor, Precision, Slot, TrainerState};
+use batchlab_core::model::{Mode, NamedTensor, Slot, TrainerState};
 use batchlab_core::{BatchBuffer, Model, ModelContext, Trainer};
 
 pub use self::file::GoldenFile;
@@ -22,7 +22,6 @@ const PREDICTION: f64 = 1e-5;
 const LOSS: f64 = 1e-5;
 const GRADIENT: f64 = 1e-4;
 
-/// What golden files need to know about a model.
 #[derive(Clone, Copy)]
 pub struct GoldenModel {
     /// Files are called `<name>_<data set>.safetensors`.
@@ -123,21 +122,26 @@ fn compare(model: &GoldenModel, bytes: &[u8]) -> Result<Vec<Deviation>, String> 
 fn open(file: &GoldenFile<'_>, model: &dyn Model) -> Result<Box<dyn Trainer>, String> {
     let output_width =
         *file.shape("output.prediction")?.last().ok_or("a prediction is a matrix")?;
-    let ctx = ModelContext {
-        device: crate::device::under_test(),
-        seed: 1,
-        n_node_class: file.shape("input.classes")?[0],
-        node_feature_width: 0,
-        output_width,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    };
+    let ctx =
+        ModelContext { output_width, ..crate::device::context(file.shape("input.classes")?[0]) };
     let trainer = model.open(&ctx).map_err(text)?;
     match file.metadata("params") {
         Some(n) if n != trainer.n_parameter().to_string() => {
             Err(format!("{} parameters, the file says {n}", trainer.n_parameter()))
         }
         _ => Ok(trainer),
+    }
+}
+
+/// Module, step and layer of a weight: `["node_update", "1", "0"]` of
+/// `node_update_1/~/node_update/~/linear_0.w`. The first step has no number in the file.
+#[must_use]
+pub fn split_layer_name(name: &str) -> Option<[&str; 3]> {
+    let layer = name.strip_suffix(".w")?.rsplit_once("linear_")?.1;
+    let module = name.split('/').next()?;
+    match module.rsplit_once('_') {
+        Some((module, step)) if step.parse::<u32>().is_ok() => Some([module, step, layer]),
+        _ => Some([module, "0", layer]),
     }
 }
 

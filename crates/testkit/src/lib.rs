@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod batcher;
+mod check;
 pub mod conformance;
 pub mod damage;
 pub mod device;

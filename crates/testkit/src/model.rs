@@ -11,7 +11,7 @@
 //! means, and how to read its failure: docs/conformance.md.
 
 mod alter;
-mod company;
+mod companions;
 mod description;
 mod fixture;
 mod losses;
@@ -24,31 +24,13 @@ mod symmetry;
 mod training;
 mod trial;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use batchlab_core::Model;
 
-use crate::conformance::{Failure, Outcome, words};
+use crate::check::{Outcome, checks};
 use trial::Trial;
 
-/// One promise of the contract.
-pub struct Check {
-    /// As the test is called, for example `companions`.
-    pub name: &'static str,
-    /// What a model promises, in one sentence.
-    pub promise: &'static str,
-    run: fn(&dyn Model) -> Outcome,
-}
-
-macro_rules! checks {
-    ($($name:ident: $run:path, $promise:literal;)*) => {
-        /// Every check, in the order in which a failure is best looked at.
-        pub const CHECKS: &[Check] =
-            &[$(Check { name: stringify!($name), promise: $promise, run: $run }),*];
-    };
-}
-
 checks! {
+    "model", &dyn Model;
     opens: parameters::opens,
         "a model opens, has parameters with names of their own, and takes a step";
     seeds: parameters::seeds,
@@ -59,9 +41,9 @@ checks! {
         "predictions depend neither on the order of nodes nor on that of edges";
     rotation: symmetry::rotation,
         "predictions do not change when a graph is turned or moved in space";
-    companions: company::companions,
+    companions: companions::companions,
         "the prediction of a graph depends neither on its companions, nor on its place, nor on padding";
-    single_nodes: company::single_nodes,
+    single_nodes: companions::single_nodes,
         "a graph without edges has a prediction and gradients, also in a batch without any edge";
     padding_forward: padding::forward,
         "NaN in the padding is computed with and changes no bit of real predictions and of the loss";
@@ -97,41 +79,15 @@ checks! {
         "the options survive their way through TOML";
 }
 
-impl Check {
-    /// The check of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<&'static Self> {
-        CHECKS.iter().find(|check| check.name == name)
-    }
-
-    /// Runs the check.
-    ///
-    /// # Errors
-    /// The broken promise. A panic of the model breaks it as well.
-    pub fn run(&self, model: &dyn Model) -> Result<(), Failure> {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.run)(model)))
-            .unwrap_or_else(|panic| Err(format!("the model panicked: {}", words(&*panic))));
-        outcome.map_err(|found| Failure { check: self.name, promise: self.promise, found })
-    }
-}
-
 /// Runs one check by name and panics if it fails; what the tests written by
 /// [`model_conformance!`](crate::model_conformance!) call.
 pub fn check(name: &str, model: &dyn Model) {
-    let check = Check::named(name).unwrap_or_else(|| panic!("there is no check \"{name}\""));
-    if let Err(failure) = check.run(model) {
-        panic!("{failure}");
-    }
+    Check::run_named(name, model);
 }
 
 /// Runs every check and panics with all that fail; for models that are known only at run time.
 pub fn check_all(name: &str, model: &dyn Model) {
-    let failures: Vec<String> = CHECKS
-        .iter()
-        .filter_map(|check| check.run(model).err())
-        .map(|failure| failure.to_string())
-        .collect();
-    assert!(failures.is_empty(), "model \"{name}\"\n{}", failures.join("\n"));
+    Check::run_all(name, model);
 }
 
 /// Writes the tests of the contract for a model on many graphs; see [`model`](mod@crate::model).
@@ -155,7 +111,7 @@ macro_rules! model_conformance {
             #[allow(unused_imports, reason = "the expression may name anything of its file")]
             use super::*;
 
-            /// What is tested, to be compared with what there is.
+            /// Names of the tests, to be compared with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

@@ -1,7 +1,7 @@
 //! What every batcher on the nodes of one graph promises.
 //!
-//! Each check compares with a slow and obvious writing of the same: sets of pairs, no scratch
-//! memory, no sorting tricks.
+//! Each check compares with a slow and obvious implementation: sets of pairs, no scratch memory, no
+//! sorting tricks.
 
 #![allow(clippy::float_cmp, reason = "what is copied is equal to the last bit")]
 
@@ -26,7 +26,6 @@ const NEEDS: BatchFields = BatchFields {
     sender_order: true,
 };
 
-/// A graph and some of its nodes, to make a view of.
 #[derive(Debug, Clone)]
 pub struct Case {
     /// The graph, with features, classes and weights that differ from node to node and from edge to
@@ -37,13 +36,11 @@ pub struct Case {
 }
 
 impl Case {
-    /// What a batcher sees.
     #[must_use]
     pub fn view(&self) -> View {
         self.graphs.view(&self.output)
     }
 
-    /// The structure.
     #[must_use]
     pub fn one(&self) -> &OneGraph {
         let Topology::One(one) = &self.graphs.topology else { panic!("a case holds one graph") };
@@ -91,7 +88,6 @@ pub fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Every plan of one evaluation.
 #[must_use]
 pub fn evaluate(batcher: &dyn Batcher, case: &Case) -> Vec<BatchPlan> {
     let mut stream = open(batcher, case, Purpose::Evaluation);
@@ -103,7 +99,6 @@ pub fn evaluate(batcher: &dyn Batcher, case: &Case) -> Vec<BatchPlan> {
     plans
 }
 
-/// The plans of the first epochs of training.
 #[must_use]
 pub fn train(batcher: &dyn Batcher, case: &Case, n_epoch: u64) -> Vec<BatchPlan> {
     let mut stream = open(batcher, case, Purpose::Training);
@@ -122,7 +117,6 @@ fn open(batcher: &dyn Batcher, case: &Case, purpose: Purpose) -> Box<dyn BatchSt
     batcher.open(case.view(), BatchContext::new(purpose, 7)).expect("the batcher opens")
 }
 
-/// The output nodes of a plan, in their order.
 #[must_use]
 pub fn outputs(plan: &BatchPlan) -> Vec<u32> {
     plan.output_row.iter().map(|&row| plan.members[row as usize]).collect()

@@ -1,6 +1,6 @@
 //! Rows of results for tests, to be changed where a test cares: `StepRecord { n_node: 9, ..step(3) }`.
 //!
-//! What may be unknown is unknown in them.
+//! Optional columns are null.
 
 use batchlab_core::record::{
     EvalRecord, EventRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord,
@@ -119,7 +119,6 @@ pub fn eval(step: i64) -> EvalRecord {
     }
 }
 
-/// Something that happened.
 #[must_use]
 pub fn event() -> EventRecord {
     EventRecord {
@@ -132,7 +131,6 @@ pub fn event() -> EventRecord {
     }
 }
 
-/// A number.
 #[must_use]
 pub fn metric() -> MetricRecord {
     MetricRecord { run_id: String::new(), step: None, name: "x".into(), value: 0.0 }

@@ -3,8 +3,8 @@
 use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, StoredEdges, Topology,
 };
-use batchlab_core::model::{Loss, Precision, Slot};
-use batchlab_core::{BatchBuffer, BatchPlan, Model, ModelContext, collate};
+use batchlab_core::model::Slot;
+use batchlab_core::{BatchBuffer, BatchPlan, Model, collate};
 
 /// What a fresh model predicts for nodes 0 and 1, of classes 0 and 1, that are `distance` angstrom
 /// apart; `edges` are pairs of sender and receiver.
@@ -36,16 +36,7 @@ pub fn predict(model: &dyn Model, edges: &[[u32; 2]], distance: f32) -> f32 {
     let mut buffer = BatchBuffer::new();
     collate(&graphs, &plan, model.needs(), &mut buffer).expect("the plan fits");
 
-    let ctx = ModelContext {
-        device: crate::device::under_test(),
-        seed: 42,
-        n_node_class: 2,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    };
-    let mut trainer = model.open(&ctx).expect("the model opens");
+    let mut trainer = model.open(&crate::device::context(2)).expect("the model opens");
     trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
     let mut prediction = Vec::new();
     trainer.predict(Slot::A, &mut prediction).expect("it predicts");

@@ -13,7 +13,6 @@ use batchlab_core::record::Table;
 use batchlab_core::sink::{SinkContext, WrittenFile, is_file_stem};
 use batchlab_core::{RecordWriter, SinkError};
 
-/// How rows become text.
 pub trait TextFormat: Send {
     /// Ending of the files, without the dot.
     const EXTENSION: &'static str;
@@ -31,13 +30,9 @@ pub trait TextFormat: Send {
 /// A value of one of the five types of columns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value<'a> {
-    /// As it is.
     Text(&'a str),
-    /// Counts, nanoseconds.
     Integer(i64),
-    /// Also NaN and infinity.
     Float(f64),
-    /// Yes or no.
     Flag(bool),
     /// Such as `2026-01-31T12:00:00.000001`, in UTC.
     Time(String),

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::SEED;
 
-/// Which batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -22,16 +21,11 @@ pub struct Choice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AtLeast {
-    /// Nodes.
     pub n_node: u32,
-    /// Edges.
     pub n_edge: u32,
 }
 
 /// The plans of the first nine batches of training.
-///
-/// # Errors
-/// A batcher that does not exist or refuses its options.
 fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan>> {
     let batcher: Box<dyn Batcher> = serde_json::from_value(choice.batcher.clone())?;
     let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
@@ -49,9 +43,6 @@ fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan
 }
 
 /// Collates the batch with the median number of padded edges among the first nine of training.
-///
-/// # Errors
-/// A batcher that does not exist or refuses its options, a field that the graphs do not have.
 pub fn median_batch(
     graphs: &Graphs,
     choice: &Choice,
@@ -63,9 +54,6 @@ pub fn median_batch(
 }
 
 /// Collates the first nine batches of training.
-///
-/// # Errors
-/// As [`median_batch`].
 pub fn first_batches(
     graphs: &Graphs,
     choice: &Choice,

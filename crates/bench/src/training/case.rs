@@ -13,7 +13,6 @@ use super::tensors;
 
 /// The study's learning rate.
 const LEARNING_RATE: f64 = 1e-4;
-/// Seed of the initial parameters.
 const SEED: u64 = 42;
 
 /// What models run on.
@@ -21,7 +20,6 @@ const SEED: u64 = 42;
 pub struct Engine {
     /// `cpu` or `cuda:0`.
     pub device: String,
-    /// How matrices are multiplied.
     pub precision: Precision,
 }
 
@@ -29,15 +27,11 @@ pub struct Engine {
 pub struct Case {
     trainer: Box<dyn Trainer>,
     buffer: BatchBuffer,
-    /// The model's table.
     pub model: Value,
 }
 
 impl Case {
     /// Opens a model with fresh parameters.
-    ///
-    /// # Errors
-    /// A model, batcher or device that does not exist or refuses its options or the data.
     pub fn open(
         graphs: &Graphs,
         model: Value,
@@ -53,25 +47,18 @@ impl Case {
         Ok(Self { trainer, buffer, model })
     }
 
-    /// The batch.
     #[must_use]
     pub fn batch(&self) -> batchlab_core::PaddedBatch<'_> {
         self.buffer.batch()
     }
 
     /// Copies the batch to the trainer and makes one step of training. Returns the loss before it.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn step(&mut self) -> anyhow::Result<f64> {
         step(&mut *self.trainer, &self.buffer)
     }
 
     /// Milliseconds of each of `n_step` steps, and the last loss. One step before them is not
     /// counted: it brings the batch back into the caches.
-    ///
-    /// # Errors
-    /// A device that fails, a loss that is not finite.
     pub fn time(&mut self, n_step: u32) -> anyhow::Result<(Vec<f64>, f64)> {
         let mut loss = self.step()?;
         let mut milliseconds = Vec::with_capacity(n_step as usize);
@@ -85,9 +72,6 @@ impl Case {
     }
 
     /// The present parameters.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn parameters(&self) -> anyhow::Result<Vec<NamedTensor>> {
         let mut tensors = self.trainer.state()?.tensors;
         tensors.retain(|tensor| tensor.name.starts_with(tensors::PARAMETER));
@@ -96,9 +80,6 @@ impl Case {
 
     /// Writes the batch to `batch.safetensors` and the present parameters, with the loss,
     /// predictions and gradients there, to `state.safetensors`.
-    ///
-    /// # Errors
-    /// A folder that cannot be written.
     pub fn write(&mut self, folder: &Path) -> anyhow::Result<()> {
         std::fs::create_dir_all(folder)?;
         tensors::write_batch(&self.buffer.batch(), &folder.join("batch.safetensors"))?;
@@ -145,9 +126,6 @@ fn step(trainer: &mut dyn Trainer, buffer: &BatchBuffer) -> anyhow::Result<f64> 
 
 /// Resident bytes of this process after each `n_step` steps of training, `n_report` times. The first
 /// nine batches of the strategy take turns, so that shapes change as in a run.
-///
-/// # Errors
-/// As [`Case::open`], and a system that does not tell a process its memory.
 pub fn memory_of_steps(
     graphs: &Graphs,
     model: Value,

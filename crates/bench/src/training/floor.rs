@@ -21,17 +21,13 @@ pub struct Floor {
     pub kept_bytes: usize,
     /// Milliseconds to copy as many bytes, which reads and writes as much.
     pub traffic_ms: f64,
-    /// The layers.
     pub layers: Vec<LayerTime>,
 }
 
-/// A layer with its time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LayerTime {
-    /// The layer.
     #[serde(flatten)]
     pub layer: Layer,
-    /// Milliseconds of its products.
     pub milliseconds: f64,
     /// 10^9 operations per second in them.
     pub giga_per_second: f64,
@@ -54,9 +50,6 @@ pub struct Measurements {
 
 impl Measurements {
     /// The floor of a step on a padded batch, with the threads of the current rayon pool.
-    ///
-    /// # Errors
-    /// A model whose products are not known.
     pub fn floor(
         &mut self,
         model: &str,

@@ -28,9 +28,6 @@ pub struct Options {
 }
 
 /// Measures the floor without savings and with them.
-///
-/// # Errors
-/// A model that does not exist or whose products are not known.
 pub fn table(options: &Options) -> anyhow::Result<String> {
     let batcher = json!({ "name": "static", "batch_size": options.batch_size });
     let choice = Choice { batcher, at_least: None };

@@ -2,10 +2,7 @@
 
 use anyhow::Context as _;
 
-/// Present and largest resident size of this process, in bytes. Linux alone tells it in this form.
-///
-/// # Errors
-/// A system without `/proc/self/status`.
+/// Present and largest resident size of this process, in bytes. Only Linux reports it in this form.
 pub fn resident() -> anyhow::Result<(u64, u64)> {
     let status = std::fs::read_to_string("/proc/self/status")
         .context("reading this process's memory, which needs Linux")?;

@@ -9,24 +9,18 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rows {
-    /// Edges.
     Edges,
-    /// Nodes.
     Nodes,
     /// Three axes of each node.
     Axes,
 }
 
-/// A linear layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Layer {
     /// The parameter, and for a part of it which.
     pub name: String,
-    /// What it works on.
     pub rows: Rows,
-    /// Features that come in.
     pub n_in: usize,
-    /// Features that go out.
     pub n_out: usize,
     /// Incoming features that have a gradient; those of distances have none.
     pub n_in_gradient: usize,
@@ -37,7 +31,6 @@ pub struct Layer {
 pub struct Product {
     /// Sizes m, k and n.
     pub size: [usize; 3],
-    /// How the factors lie in memory.
     pub layout: Layout,
 }
 
@@ -56,9 +49,6 @@ const BAND: usize = 32;
 /// The layers of a model. `savings` counts what the mathematics needs: a band of the Gaussians
 /// instead of all, and parts that depend on one node once per node. Without it, every layer works on
 /// all rows and columns that the model is written down with.
-///
-/// # Errors
-/// A model or weight that is not known here.
 pub fn layers(
     model: &str,
     parameters: &[NamedTensor],

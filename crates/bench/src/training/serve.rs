@@ -22,27 +22,40 @@ use super::structures::Structures;
 #[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "do")]
 enum Request {
     /// Opens a model on a batch: the next case.
-    Open { structures: Structures, choice: Choice, model: Value },
+    Open {
+        structures: Structures,
+        choice: Choice,
+        model: Value,
+    },
     /// Writes the batch, and the present parameters with what comes out, for the peers.
-    Write { case: usize, folder: PathBuf },
-    /// Times steps of training.
-    Time { case: usize, n_step: u32 },
-    /// Measures the floor of a case.
-    Floor { case: usize, savings: bool },
-    /// Times a product of two square matrices.
-    Square { size: usize },
-    /// Tells the memory of this process.
+    Write {
+        case: usize,
+        folder: PathBuf,
+    },
+    Time {
+        case: usize,
+        n_step: u32,
+    },
+    Floor {
+        case: usize,
+        savings: bool,
+    },
+    Square {
+        size: usize,
+    },
     Memory {},
-    /// Trains on changing batches and tells the memory `n_report` times, every `n_step` steps.
-    Steady { structures: Structures, choice: Choice, model: Value, n_step: usize, n_report: usize },
-    /// Forgets all cases.
+    /// Trains on changing batches and reports the memory `n_report` times, every `n_step` steps.
+    Steady {
+        structures: Structures,
+        choice: Choice,
+        model: Value,
+        n_step: usize,
+        n_report: usize,
+    },
     Close {},
 }
 
 /// Answers every line of `requests` with one line. Ends with the requests. Models run on `engine`.
-///
-/// # Errors
-/// A request that cannot be understood or fulfilled.
 pub fn serve(
     engine: Engine,
     requests: impl BufRead,

@@ -36,9 +36,6 @@ const SEED: u64 = 42;
 
 impl Structures {
     /// Reads or makes the graphs, with standardised targets.
-    ///
-    /// # Errors
-    /// Files of the workspace that cannot be read.
     pub fn load(self) -> anyhow::Result<Graphs> {
         let mut graphs = match self {
             Self::Qm9 => Qm9::default().load(&LoadContext::new())?,
@@ -105,7 +102,6 @@ fn image_distance(difference: f64, side: f64) -> f64 {
     nearest * nearest
 }
 
-/// Between 0 and 1.
 fn uniform(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -8,16 +8,13 @@ use batchlab_core::model::NamedTensor;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize_to_file};
 
-/// Before the names of parameters, as in a trainer's state.
+/// Prefix of the names of parameters, as in a trainer's state.
 pub const PARAMETER: &str = "parameter.";
-/// Before the names of their gradients.
+/// Prefix of the names of their gradients.
 pub const GRADIENT: &str = "gradient.";
 
 /// Writes what a model reads, and the targets with their weights. Indices have 32 bits; they are
 /// never negative, so that they are the same with a sign and without.
-///
-/// # Errors
-/// A file that cannot be written.
 pub fn write_batch(batch: &PaddedBatch<'_>, path: &Path) -> anyhow::Result<()> {
     let (n_node, n_edge) = (batch.shape.n_node as usize, batch.shape.n_edge as usize);
     let n_graph = batch.shape.n_graph as usize;
@@ -48,9 +45,6 @@ pub fn write_batch(batch: &PaddedBatch<'_>, path: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes named tensors of single precision.
-///
-/// # Errors
-/// A file that cannot be written.
 pub fn write(tensors: &[NamedTensor], path: &Path) -> anyhow::Result<()> {
     let views = tensors
         .iter()

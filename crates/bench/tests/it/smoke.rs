@@ -1,7 +1,5 @@
 //! The measurements run and answer; how fast they are is not tested.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::fs;
 
 use assert_cmd::Command;
@@ -19,7 +17,7 @@ fn batching_prints_one_row_per_strategy_size_and_fields() {
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows.len(), 2 * 2 * 3);
     for row in &rows {
-        for what in ["plan", "prepare", "copy", "in_turn", "ahead"] {
+        for what in ["plan", "prepare", "copy", "one_thread", "ahead"] {
             let time = |key: &str| row[what][key].as_f64().unwrap();
             assert!(time("median_us") > 0.0, "{row}");
             assert!(time("low_us") <= time("median_us"), "{row}");

@@ -1,7 +1,5 @@
 //! Training steps on request run, and what they write is what the peers need.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use assert_cmd::Command;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -21,7 +19,6 @@ fn answers(requests: &[Value]) -> Result<Vec<Value>, String> {
     Ok(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// A small model on a small batch.
 fn open(structures: &str, at_least: &Value) -> Value {
     let model = json!({ "name": "schnet", "latent_size": 8, "n_interaction": 1 });
     let batcher = json!({ "name": "static", "batch_size": 3 });

@@ -255,8 +255,8 @@ fn entries_are_fetched_listed_and_verified() {
 fn options_that_cannot_be_meant_are_refused_before_anything_is_fetched() {
     let folder = TempDir::new().unwrap();
     for (arguments, message) in [
-        (&["aflow", "--mirror", "mirror/"][..], "--mirror: `mirror/` is no address"),
-        (&["qm9", "--mirror", "ftp://example.org"], "is no address (no http or https)"),
+        (&["aflow", "--mirror", "mirror/"][..], "--mirror: `mirror/` is not an address"),
+        (&["qm9", "--mirror", "ftp://example.org"], "is not an address (no http or https)"),
         (&["qm9", "--query", "Egap(*)"], "--query is for aflow"),
         (&["qm9", "--page-size", "10"], "--page-size is for aflow"),
         (&["qm9", "--max-page", "1"], "--max-page is for aflow"),

@@ -1,4 +1,4 @@
-//! How a strategy is called in results.
+//! The name of a strategy in results.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,8 +10,8 @@ use super::Batcher;
 use crate::Padding;
 use crate::registry::{Kind, components};
 
-/// Shared options that are said in a word of their own: `64`, `2^N`, `exact`, `fixed`.
-const SAID_IN_A_WORD: [&str; 2] = ["padding", "composition"];
+/// Shared options of which the label holds the value alone: `64`, `2^N`, `exact`, `fixed`.
+const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
 
 /// The label of a strategy: its name, and every option that is not at its default.
 ///
@@ -20,9 +20,9 @@ const SAID_IN_A_WORD: [&str; 2] = ["padding", "composition"];
 /// ```
 ///
 /// The words are the values of [`Batcher::always_in_label`]; the keys are those of the
-/// configuration, in the order in which `batchlab explain` lists them, and an option without a default is
-/// always said. `batch_size` is left out where the strategy has one, because results have it in a
-/// column of its own. Labels of one batcher are equal only if all these options are:
+/// configuration, in the order in which `batchlab explain` lists them, and an option without a
+/// default is always included. `batch_size` is left out where the strategy has one, because results
+/// have it in a column of its own. Labels of one batcher are equal only if all these options are:
 ///
 /// ```text
 /// static-64   dynamic   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
@@ -38,7 +38,7 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     for (key, value) in always.iter().filter_map(|&key| options.get_key_value(key)) {
         parts.push(word(key, value));
     }
-    let words = SAID_IN_A_WORD.iter().filter(|key| !always.contains(key));
+    let words = WITHOUT_KEY.iter().filter(|key| !always.contains(key));
     for (key, value) in words.filter_map(|&key| options.get_key_value(key)) {
         if default(key) != Some(value) {
             parts.push(word(key, value));
@@ -46,7 +46,7 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     }
     for (key, value) in &options {
         let has_column = key == "batch_size" && batcher.batch_size().is_some();
-        let mut said = SAID_IN_A_WORD.iter().chain(always);
+        let mut said = WITHOUT_KEY.iter().chain(always);
         if !has_column && !said.any(|said| said == key) {
             add_differences(key, value, default(key), &mut parts);
         }
@@ -82,7 +82,7 @@ fn add_differences(key: &str, value: &Value, default: Option<&Value>, parts: &mu
     }
 }
 
-/// A value that is recognised without its key.
+/// A value as it stands in the label without its key.
 fn word(key: &str, value: &Value) -> String {
     match Padding::deserialize(value) {
         Ok(padding) if key == "padding" => padding.label(),

@@ -57,7 +57,7 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// The graphs to look at: all of them, where there are fewer than asked for.
+    /// The graphs of the sample: all of them, where there are fewer than asked for.
     #[must_use]
     pub fn draw(self, graphs: &[GraphSize], seed: u64) -> Vec<GraphSize> {
         match self {
@@ -71,34 +71,11 @@ impl Sample {
     }
 }
 
-/// A probability between 0 and 1, both excluded.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Probability(f64);
-
-impl Probability {
-    /// The number.
-    #[must_use]
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl TryFrom<f64> for Probability {
-    type Error = String;
-    fn try_from(value: f64) -> Result<Self, String> {
-        if value > 0.0 && value < 1.0 {
-            Ok(Self(value))
-        } else {
-            Err(format!("{value} is not between 0 and 1, both excluded, for example 0.99"))
-        }
-    }
-}
-
-impl From<Probability> for f64 {
-    fn from(probability: Probability) -> Self {
-        probability.0
-    }
+crate::checked_number! {
+    /// A probability between 0 and 1, both excluded.
+    #[derive(PartialOrd)]
+    pub struct Probability(f64): value if value > 0.0 && value < 1.0,
+    else "{value} is not between 0 and 1, both excluded, for example 0.99"
 }
 
 impl Rule {

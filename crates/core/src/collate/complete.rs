@@ -16,12 +16,10 @@ pub(super) const WIDE: usize = 8;
 /// Rows of 12 bytes written at a time, at most `WIDE`: with 8 they no longer fit the registers.
 const WIDE_ROW: usize = 4;
 
-/// Where a graph lies in the batch.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// Its first node.
     pub(super) node: usize,
-    /// Its number of nodes.
     pub(super) n_node: usize,
     /// Its first edge.
     pub(super) edge: usize,

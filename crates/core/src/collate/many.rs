@@ -68,7 +68,6 @@ fn places<'a>(many: &'a ManyGraphs, members: &'a [u32]) -> impl Iterator<Item = 
     })
 }
 
-/// Where one graph goes.
 struct Place {
     graph: usize,
     slot: u32,

@@ -1,4 +1,4 @@
-//! A name for the content of a data set.
+//! Hash of the content of a data set.
 
 use sha2::{Digest, Sha256};
 

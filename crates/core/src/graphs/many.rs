@@ -1,4 +1,4 @@
-//! Many graphs, and the three ways to know their edges.
+//! Many graphs, whose edges are counted, implied or stored.
 
 use super::GraphSize;
 use crate::DatasetError;

@@ -1,4 +1,4 @@
-//! What is to be predicted, and its scale.
+//! The target and its scale.
 
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq)]

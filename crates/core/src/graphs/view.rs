@@ -1,4 +1,4 @@
-//! What a batcher sees.
+//! What a batcher sees of the data.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Cells as crystallographers give them.
+//! Cells from their lengths and angles.
 
 use batchlab_core::EdgeRule;
 

@@ -1,4 +1,4 @@
-//! Crystals whose neighbours are known from elsewhere.
+//! Crystals whose neighbours are known from the literature or from other programs.
 
 #![allow(clippy::unreadable_literal, reason = "numbers as the entries print them")]
 

@@ -1,6 +1,6 @@
-//! Do intervals cover the truth as often as they say? Also where steps are not independent: steps of
-//! a machine that drifts are noise of first order, `x_t = phi x_(t-1) + e_t`, and only blocks that are
-//! long beside that memory may be resampled.
+//! Do intervals cover the truth as often as they claim? Also where steps are not independent: steps
+//! of a machine that drifts are noise of first order, `x_t = phi x_(t-1) + e_t`, and only blocks
+//! that are long beside that memory may be resampled.
 
 use batchlab_stats::{
     Pairing, Replication, interval_of_blocks, mean, median, ratio_of_medians, student_t_test,
@@ -39,8 +39,8 @@ impl Machine {
 /// Steps of two strategies, block by block.
 type Turns = Vec<[Vec<f64>; 2]>;
 
-/// A cell: two strategies in turns, in an order that is random and mirrored in the next block. `bias`
-/// is what a process adds to the first.
+/// A cell: two strategies alternately, in an order that is random and mirrored in the next block.
+/// `bias` is what a process adds to the first.
 fn turns(machine: &mut Machine, n_block: usize, n_step: usize, bias: f64) -> Turns {
     let mut order = [0, 1];
     let block = |round: usize| {
@@ -121,7 +121,7 @@ fn from_five_cells_on_the_cell_is_the_unit() {
     assert!(pooled < 0.85, "{pooled}");
 }
 
-/// Runs that were not measured in turns: the fewest that are accepted, and ten.
+/// Runs that were not measured alternately: the fewest that are accepted, and ten.
 #[test]
 fn intervals_over_runs_cover_as_often_as_they_say() {
     for n in [5, 10] {

@@ -36,7 +36,7 @@ proptest! {
         let other = ratio_of_medians(&scaled, &b, Pairing::Independent, 0.95, seed)?;
         prop_assert!((other.low / interval.low / factor - 1.0).abs() < 1e-9);
         prop_assert!((other.high / interval.high / factor - 1.0).abs() < 1e-9);
-        // What belongs together cannot differ when it is equal.
+        // Equal paired samples cannot differ.
         let same = ratio_of_medians(&a, &a, Pairing::Paired, 0.95, seed)?;
         prop_assert_eq!([same.low, same.high], [1.0, 1.0]);
     }
@@ -54,7 +54,7 @@ proptest! {
         let interval = ratio.interval;
         prop_assert!(interval.low < interval.estimate && interval.estimate < interval.high);
         prop_assert!((ratio_of_blocks(&cells).unwrap() / interval.estimate - 1.0).abs() < 1e-12);
-        // What disturbs both strategies of a block cancels.
+        // A disturbance of both strategies of a block cancels.
         let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
         let mut disturbed = cells.clone();
         for (i, pair) in disturbed.iter_mut().flatten().enumerate() {

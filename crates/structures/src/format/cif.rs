@@ -1,6 +1,6 @@
 //! CIF as programs write computed structures: a cell, all atoms by fractional coordinates, no
-//! symmetry but the identity, every site fully occupied. What asks for more is refused, because
-//! reading it as if it did not would give another structure.
+//! symmetry but the identity, every site fully occupied. Files that need more are refused: reading
+//! them without symmetry or disorder would give another structure.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -14,7 +14,6 @@ use crate::lines::{Fault, document};
 use crate::number::finite;
 use crate::structure::Structure;
 
-/// Reads all data blocks of a file.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,

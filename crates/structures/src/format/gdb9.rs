@@ -20,7 +20,7 @@ use crate::error::{Problem, shown};
 use crate::lines::{Fault, Lines};
 use crate::number::finite;
 
-/// What stands in the second line after the word `gdb`.
+/// The columns of the second line, after the word `gdb`.
 const KEYS: [&str; 16] = [
     "gdb", "A", "B", "C", "mu", "alpha", "homo", "lumo", "gap", "r2", "zpve", "U0", "U", "H", "G",
     "Cv",

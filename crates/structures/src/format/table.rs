@@ -18,12 +18,10 @@ const KNOWN: [&str; 4] = ["cif", "compound", "auid", "aurl"];
 /// Columns whose cells hold lists.
 const LISTS: [&str; 5] = ["geometry", "positions_fractional", "species", "composition", "dft_type"];
 
-/// Whether a line names the columns of such a table.
 pub(crate) fn is_header(line: &str) -> bool {
     line.contains(',') && line.split(',').any(|name| KNOWN.contains(&name.trim().trim_matches('"')))
 }
 
-/// Reads all rows.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,

@@ -1,6 +1,6 @@
 //! XYZ: a number of atoms, a comment, one atom a line. In *extended* XYZ the comment is
-//! `key=value`, with `Properties` naming the columns and `Lattice` the vectors of the cell. QM9's own
-//! files ([`gdb9`]) are told by their comment.
+//! `key=value`, with `Properties` naming the columns and `Lattice` the vectors of the cell. QM9's
+//! own files ([`gdb9`]) are recognised by their comment.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -14,7 +14,6 @@ use crate::lines::{Fault, Lines};
 use crate::number::finite;
 use crate::structure::Structure;
 
-/// Reads all structures.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
@@ -81,12 +80,11 @@ struct Comment {
     property: BTreeMap<String, String>,
 }
 
-/// Where element and position stand in the line of an atom.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Layout {
     species: usize,
     position: usize,
-    /// Where a charge stands, which is checked and dropped.
+    /// Column of a charge, which is checked and dropped.
     charge: Option<usize>,
     /// Exactly so many columns; without it, at least those of the two.
     n_column: Option<usize>,

@@ -1,8 +1,6 @@
 //! Files that were damaged: every reader ends with entries or with a message, and never with a
 //! panic. `PROPTEST_CASES` sets how many are tried.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -20,7 +18,6 @@ const TABLE: &[u8] = b",compound,Egap,dft_type,geometry,positions_fractional\n0,
 const CIF_TABLE: &[u8] = b",id,cif,heat\n7,5,\"data_Na\n_cell_length_a 4\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nNa1 0 0 0\n\",-2.5\n";
 const REPLY: &[u8] = b"{\"1 of 2\":{\"auid\":\"aflow:1\",\"compound\":\"Na1Cl1\",\"geometry\":[4,\"4\",4,90,90,90],\"positions_fractional\":[[0,0,0],[\"0.5\",0.5,0.5]]},\"2 of 2\":{\"species\":[\"Na\"],\"composition\":[1],\"geometry\":[4,4,4,90,90,90],\"positions_fractional\":[[0,0,0]]}}";
 
-/// A file of every format, with a name that it could have.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let entry = |name| {
         fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/aflow").join(name)).unwrap()
@@ -61,7 +58,6 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     seeds
 }
 
-/// A database with the columns that are read.
 fn database() -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.db");

@@ -1,4 +1,4 @@
-//! What each format says, and what its readers refuse.
+//! What each reader understands, and what it refuses.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +23,6 @@ fn all(path: &Path) -> Result<(Vec<Entry>, Read), ReadError> {
     Ok((entries, counts))
 }
 
-/// The entries of a file with this name and content.
 fn parse(name: &str, text: &str) -> Result<Vec<Entry>, String> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(name);
@@ -254,7 +253,7 @@ fn poscar_of_both_versions_direct_and_cartesian() {
     same(&POSCAR.replace("Direct", "Selective dynamics\nC").replace("0.5 0.5 0.5", "1 1 1"));
     same(&POSCAR.replace("2.0\n", "-64.0\n"));
     same(&POSCAR.replace("2.0\n", "2 2 2 ! comment\n"));
-    // Told by content alone.
+    // Recognised by content alone.
     assert_eq!(one("unnamed", POSCAR).structure, Some(structure));
 
     refused("POSCAR", &POSCAR.replace("Na Cl_h\n", ""), "POSCAR:8: `symbol` is missing");
@@ -375,7 +374,7 @@ fn is_cif(name: &str) -> bool {
     name.strip_suffix(".cif").is_some()
 }
 
-/// Whoever names the files that he wants loses none of them.
+/// Files that the caller asks for by name are never passed over.
 #[test]
 fn files_that_are_asked_for_are_read_or_refused() {
     let folder = TempDir::new().unwrap();
@@ -552,7 +551,7 @@ fn what_is_no_file_is_refused_or_passed_over() {
     let pipe = folder.path().join("a.xyz");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let fault = all(&pipe).unwrap_err().to_string();
-    assert!(fault.contains("a.xyz is no file and no folder"), "{fault}");
+    assert!(fault.contains("a.xyz is neither a file nor a folder"), "{fault}");
     assert_eq!(all(folder.path()).unwrap().1, Read { n_file: 1, n_other: 1 });
 }
 

@@ -1,7 +1,5 @@
 //! Real files of every format: beginnings of collections, and the collections themselves.
 
-#![allow(clippy::unwrap_used, reason = "in a test")]
-
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 

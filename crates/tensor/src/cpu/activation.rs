@@ -4,7 +4,6 @@ use super::math::{shifted_softplus, shifted_softplus_slope, sigmoid};
 use super::wide::wide;
 use crate::Activation;
 
-/// Applies the activation to every value.
 pub(super) fn apply(activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Identity => {}

@@ -49,7 +49,6 @@ pub(super) fn accumulate_dots(out: &mut [f32], a: &[f32], b: &[f32], width: usiz
     });
 }
 
-/// One step of Adam.
 pub(super) fn adam(
     step: Adam,
     value: &mut [f32],

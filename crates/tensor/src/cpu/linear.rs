@@ -17,7 +17,6 @@ const LARGE_WEIGHT: usize = 1 << 16;
 /// Rows of a large weight's gradient that one thread computes.
 const WEIGHT_ROWS: usize = 32;
 
-/// A layer and its input.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     /// `[n_row, n_in]`.

@@ -1,4 +1,4 @@
-//! What the allocator does with the memory that a step gives back.
+//! Keeps freed memory in the process between steps.
 
 /// Keeps freed memory in the process, so that the next step does not ask the system for it again.
 /// For the whole process, once; nothing happens where the C library is not glibc.

@@ -13,13 +13,11 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A row-major matrix.
     pub(super) fn new(values: &'a [f32], n_row: usize, n_column: usize) -> Self {
         assert_eq!(values.len(), n_row * n_column, "a matrix of {n_row} x {n_column}");
         Self { values, n_row, n_column, row_step: n_column, column_step: 1 }
     }
 
-    /// The transposed matrix.
     pub(super) fn transposed(self) -> Self {
         let Self { values, n_row, n_column, row_step, column_step } = self;
         Self {
@@ -31,7 +29,6 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Some rows of the matrix.
     pub(super) fn rows(self, first: usize, n_row: usize) -> Self {
         assert!(first + n_row <= self.n_row, "rows that exist");
         let values = &self.values[(first * self.row_step).min(self.values.len())..];

@@ -35,7 +35,6 @@ impl Scratch {
         Self { lines, len }
     }
 
-    /// `len` zeros.
     pub(super) fn zeros(len: usize) -> Self {
         let mut scratch = Self::new(len);
         scratch.fill(0.0);

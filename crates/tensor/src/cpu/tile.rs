@@ -99,7 +99,6 @@ impl WithSimd for Product<'_> {
     }
 }
 
-/// One panel of a product.
 #[derive(Clone, Copy)]
 struct Tile {
     out: *mut f32,

@@ -1,4 +1,4 @@
-//! Compiling a kernel for the vector units that the machine turns out to have.
+//! Compiling a kernel for the vector units of the machine that it runs on.
 
 #![allow(unsafe_code, reason = "calling a function that needs a processor feature")]
 

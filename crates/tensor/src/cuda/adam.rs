@@ -2,13 +2,13 @@
 
 use bytemuck::{Pod, Zeroable};
 use cudarc::driver::DeviceSlice;
-use dfdx::prelude::*;
 
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Launch, arguments, count};
 use super::raw;
-use crate::{Adam, Buffer, Dense};
+use super::{Buffer, Dense};
+use crate::Adam;
 
 /// Tensors of a launch. They are arguments, of which a kernel has room for 4 KiB.
 const ROOM: usize = 100;
@@ -32,9 +32,9 @@ impl Kernels<'_> {
     pub(super) fn adam(
         &self,
         step: Adam,
-        parameters: &[&Dense<Cuda>],
-        gradients: &[Buffer<Cuda>],
-        moments: &mut [[Buffer<Cuda>; 2]],
+        parameters: &[&Dense],
+        gradients: &[Buffer],
+        moments: &mut [[Buffer; 2]],
     ) -> Result<(), Error> {
         let mut tensors = Vec::with_capacity(parameters.len());
         for ((parameter, gradient), [first, second]) in

@@ -13,12 +13,12 @@ use std::rc::Rc;
 use cudarc::driver::{CudaSlice, DevicePtr, DeviceSlice, result, sys};
 use dfdx::prelude::*;
 
+use super::Dense;
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::pinned::Pinned;
 use super::raw;
 use super::words::Words;
-use crate::Dense;
 use crate::backend::ALIGNMENT;
 
 type Result<T> = std::result::Result<T, Error>;
@@ -40,12 +40,12 @@ struct Filled {
     /// Words that are taken.
     n: usize,
     /// Matrices of dfdx, which have memory of their own, and where their numbers lie.
-    matrices: RefCell<Vec<(Dense<Cuda>, usize)>>,
+    matrices: RefCell<Vec<(Dense, usize)>>,
     use_: Cell<Use>,
     released: Event,
 }
 
-/// What was asked of dfdx's stream since the last copy.
+/// Work queued on dfdx's stream since the last copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// Nothing that reads the array.
@@ -122,10 +122,10 @@ impl Arena {
         cuda: &Cuda,
         host: &[f32],
         [n_row, n_column]: [usize; 2],
-    ) -> Result<Dense<Cuda>> {
+    ) -> Result<Dense> {
         assert_eq!(host.len(), n_row * n_column, "as many numbers as the matrix has");
         let filled = self.filled()?;
-        let matrix: Dense<Cuda> = cuda
+        let matrix: Dense = cuda
             .try_zeros_like(&(n_row, n_column))
             .map_err(|error| Error::Engine(error.to_string()))?;
         let first = filled.take(bytemuck::cast_slice(host))?;
@@ -190,7 +190,7 @@ impl Arena {
 }
 
 impl Filled {
-    /// Copies to the staging memory, and says from which word on.
+    /// Copies to the staging memory, and returns the place of the first word.
     fn take(&mut self, host: &[u32]) -> Result<usize> {
         let first = self.n;
         let end = first + host.len();
@@ -222,13 +222,13 @@ impl Event {
             .map_err(Error::driver("make an event"))
     }
 
-    /// Everything that was asked of the stream up to here.
+    /// Records the work queued on the stream so far.
     fn record(&self, stream: sys::CUstream) -> Result<()> {
         // SAFETY: both exist; the event until this is dropped, streams as long as the process.
         unsafe { result::event::record(self.0, stream) }.map_err(Error::driver("record an event"))
     }
 
-    /// What is asked of the stream from here on comes after the event.
+    /// Work queued on the stream from now on waits for the event.
     fn hold_back(&self, stream: sys::CUstream) -> Result<()> {
         let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: as above.

@@ -1,8 +1,8 @@
 //! GPUs by their number, opened once per process.
 //!
 //! dfdx makes a device of its own for every `Cuda` and runs it on the legacy default stream of the
-//! GPU's primary context. Everything here shares that context and stream, so pointers are good on
-//! both sides and work is done in the order in which it was asked for, also by several threads.
+//! GPU's primary context. Everything here shares that context and stream, so pointers are valid on
+//! both sides and work is done in the order in which it was queued, also by several threads.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -149,7 +149,7 @@ impl Gpu {
         self.copies.0
     }
 
-    /// Waits for everything that was asked of the GPU, on any stream.
+    /// Waits for all work queued on the GPU, on any stream.
     #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     pub(super) fn wait(&self) -> Result<(), Error> {
         self.bind()?;

@@ -8,51 +8,41 @@ use dfdx::prelude::*;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Launch, arguments, count, memory};
-use crate::{Buffer, Dense};
+use super::{Buffer, Dense};
 
 type Result<T> = std::result::Result<T, Error>;
 
 /// Numbers in a matrix.
-pub(super) fn n_number(x: &Dense<Cuda>) -> usize {
+pub(super) fn n_number(x: &Dense) -> usize {
     x.shape().0 * x.shape().1
 }
 
 impl Kernels<'_> {
     /// What `kernel` (out, a, b, n) makes of two matrices of the same shape.
-    pub(super) fn of_two(
-        &self,
-        kernel: &str,
-        a: &Dense<Cuda>,
-        b: &Dense<Cuda>,
-    ) -> Result<Dense<Cuda>> {
+    pub(super) fn of_two(&self, kernel: &str, a: &Dense, b: &Dense) -> Result<Dense> {
         let out = self.matrix([a.shape().0, a.shape().1])?;
         self.each(kernel, n_number(a), arguments![&out, a, b])?;
         Ok(out)
     }
 
-    pub(super) fn accumulate(&self, da: &mut Buffer<Cuda>, dy: &Buffer<Cuda>) -> Result<()> {
+    pub(super) fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
         self.each("accumulate", da.len(), arguments![memory(da), memory(dy)])
     }
 
-    pub(super) fn accumulate_product(
-        &self,
-        da: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        b: &Dense<Cuda>,
-    ) -> Result<()> {
+    pub(super) fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
         self.each("accumulate_product", da.len(), arguments![memory(da), memory(dy), b])
     }
 
     pub(super) fn accumulate_scaled(
         &self,
-        dx: &mut Buffer<Cuda>,
+        dx: &mut Buffer,
         scale: f32,
-        unit: &Buffer<Cuda>,
+        unit: &Buffer,
     ) -> Result<()> {
         self.each("accumulate_scaled", dx.len(), arguments![memory(dx), memory(unit), scale])
     }
 
-    pub(super) fn scale_rows(&self, x: &Dense<Cuda>, factor: &Dense<Cuda>) -> Result<Dense<Cuda>> {
+    pub(super) fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
         let &(n_row, width) = x.shape();
         let out = self.matrix([n_row, width])?;
         let width = count("columns", width)?;
@@ -62,11 +52,11 @@ impl Kernels<'_> {
 
     pub(super) fn scale_rows_backward(
         &self,
-        dx: Option<&mut Buffer<Cuda>>,
-        dfactor: Option<&mut Buffer<Cuda>>,
-        dy: &Buffer<Cuda>,
-        x: &Dense<Cuda>,
-        factor: &Dense<Cuda>,
+        dx: Option<&mut Buffer>,
+        dfactor: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Dense,
+        factor: &Dense,
     ) -> Result<()> {
         let width = count("columns", x.shape().1)?;
         if let Some(dx) = dx {
@@ -84,12 +74,7 @@ impl Kernels<'_> {
         Ok(())
     }
 
-    pub(super) fn add_clipped(
-        &self,
-        x: &Dense<Cuda>,
-        change: &Dense<Cuda>,
-        limit: f32,
-    ) -> Result<Dense<Cuda>> {
+    pub(super) fn add_clipped(&self, x: &Dense, change: &Dense, limit: f32) -> Result<Dense> {
         let out = self.matrix([x.shape().0, x.shape().1])?;
         self.each("add_clipped", n_number(x), arguments![&out, x, change, limit])?;
         Ok(out)
@@ -97,9 +82,9 @@ impl Kernels<'_> {
 
     pub(super) fn clip_backward(
         &self,
-        dchange: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        change: &Dense<Cuda>,
+        dchange: &mut Buffer,
+        dy: &Buffer,
+        change: &Dense,
         limit: f32,
     ) -> Result<()> {
         let n = dchange.len();
@@ -108,11 +93,11 @@ impl Kernels<'_> {
 
     pub(super) fn block(
         &self,
-        x: &Dense<Cuda>,
+        x: &Dense,
         rows: &Range<usize>,
         columns: &Range<usize>,
         shape: [usize; 2],
-    ) -> Result<Dense<Cuda>> {
+    ) -> Result<Dense> {
         let out = self.matrix(shape)?;
         let [n_column, row, column, width] = part(x.shape().1, rows, columns)?;
         let arguments = arguments![&out, x, n_column, row, column, width];
@@ -122,8 +107,8 @@ impl Kernels<'_> {
 
     pub(super) fn block_backward(
         &self,
-        dx: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
+        dx: &mut Buffer,
+        dy: &Buffer,
         n_column: usize,
         rows: &Range<usize>,
         columns: &Range<usize>,

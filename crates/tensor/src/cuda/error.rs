@@ -1,4 +1,4 @@
-//! What can go wrong on a GPU, in words, beside the bare codes that dfdx passes on.
+//! Errors of a GPU, with messages for the bare codes that dfdx passes on.
 
 use std::cell::RefCell;
 
@@ -8,58 +8,29 @@ use cudarc::driver::sys::CUresult;
 use cudarc::nvrtc::CompileError;
 use dfdx::tensor::CudaError;
 
-/// Why the device did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A call of the driver failed.
     #[error("CUDA could not {what}: {}{}", name(*.source), remedy(*.source))]
-    Driver {
-        /// What was attempted.
-        what: String,
-        /// What the driver said.
-        source: DriverError,
-    },
-    /// A matrix product failed.
+    Driver { what: String, source: DriverError },
     #[error("cuBLAS could not {what}: {status:?}")]
-    Blas {
-        /// What was attempted.
-        what: &'static str,
-        /// What cuBLAS said.
-        status: CublasError,
-    },
+    Blas { what: &'static str, status: CublasError },
     /// A kernel does not compile: a bug of this program, or an NVRTC that is too old for the GPU.
     #[error("NVRTC could not compile kernels for {arch}: {reason}")]
-    Compile {
-        /// Architecture that was asked for.
-        arch: String,
-        /// The compiler's log.
-        reason: String,
-    },
-    /// dfdx failed.
+    Compile { arch: String, reason: String },
     #[error("{0}")]
     Engine(String),
-    /// The machine has no GPU of this number.
     #[error(
         "this machine has {n_device} GPUs that CUDA can use, counted from 0; choose one of them"
     )]
-    NoSuchDevice {
-        /// GPUs that there are.
-        n_device: i32,
-    },
+    NoSuchDevice { n_device: i32 },
     /// dfdx lays its tensors out in another way.
     #[error(
         "dfdx keeps tensors in another way than this program expects ({0}); build it with the dfdx \
          version of its Cargo.lock"
     )]
     Layout(&'static str),
-    /// A matrix has more rows or columns than kernels count.
     #[error("{n} {what} are more than kernels can count (2^31 - 1); use smaller batches")]
-    TooLarge {
-        /// Of what.
-        what: &'static str,
-        /// How many.
-        n: usize,
-    },
+    TooLarge { what: &'static str, n: usize },
 }
 
 impl Error {
@@ -95,11 +66,11 @@ impl Error {
 }
 
 thread_local! {
-    /// The words for the last error on this thread: dfdx's error has room for a code alone.
+    /// Message of the last error on this thread: dfdx's error has room for a code alone.
     static EXPLANATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The words for the error that this thread has just met, once.
+/// Takes the message of this thread's last error.
 pub(crate) fn take_explanation() -> Option<String> {
     EXPLANATION.take()
 }

@@ -5,16 +5,13 @@ use dfdx::prelude::*;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, arguments, count, memory};
-use crate::{Buffer, Dense, GaussianBasis};
+use super::{Buffer, Dense};
+use crate::GaussianBasis;
 
 type Result<T> = std::result::Result<T, Error>;
 
 impl Kernels<'_> {
-    pub(super) fn edge_geometry(
-        &self,
-        displacement: &Dense<Cuda>,
-        epsilon: f32,
-    ) -> Result<[Dense<Cuda>; 2]> {
+    pub(super) fn edge_geometry(&self, displacement: &Dense, epsilon: f32) -> Result<[Dense; 2]> {
         let n_edge = displacement.shape().0;
         let [distance, direction] = [self.matrix([n_edge, 1])?, self.matrix([n_edge, 3])?];
         let arguments = arguments![&distance, &direction, displacement, epsilon];
@@ -22,18 +19,14 @@ impl Kernels<'_> {
         Ok([distance, direction])
     }
 
-    pub(super) fn cosine_cutoff(&self, distance: &Dense<Cuda>, cutoff: f32) -> Result<Dense<Cuda>> {
+    pub(super) fn cosine_cutoff(&self, distance: &Dense, cutoff: f32) -> Result<Dense> {
         let n_edge = distance.shape().0;
         let out = self.matrix([n_edge, 1])?;
         self.each("cosine_cutoff", n_edge, arguments![&out, distance, cutoff])?;
         Ok(out)
     }
 
-    pub(super) fn gaussians(
-        &self,
-        distance: &Dense<Cuda>,
-        basis: &GaussianBasis,
-    ) -> Result<Dense<Cuda>> {
+    pub(super) fn gaussians(&self, distance: &Dense, basis: &GaussianBasis) -> Result<Dense> {
         let n_edge = distance.shape().0;
         let &GaussianBasis { n, first, spacing, coefficient } = basis;
         let out = self.matrix([n_edge, n])?;
@@ -43,12 +36,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn norms_beside(
-        &self,
-        s: &Dense<Cuda>,
-        mixed: &Dense<Cuda>,
-        epsilon: f32,
-    ) -> Result<Dense<Cuda>> {
+    pub(super) fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
         let &(n_node, width) = s.shape();
         let out = self.matrix([n_node, 2 * width])?;
         let arguments = arguments![&out, s, mixed, epsilon, count("columns", width)?];
@@ -58,11 +46,11 @@ impl Kernels<'_> {
 
     pub(super) fn norms_beside_backward(
         &self,
-        ds: Option<&mut Buffer<Cuda>>,
-        dmixed: Option<&mut Buffer<Cuda>>,
-        dy: &Buffer<Cuda>,
-        mixed: &Dense<Cuda>,
-        output: &Dense<Cuda>,
+        ds: Option<&mut Buffer>,
+        dmixed: Option<&mut Buffer>,
+        dy: &Buffer,
+        mixed: &Dense,
+        output: &Dense,
     ) -> Result<()> {
         let (n_node, width) = (output.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
@@ -71,11 +59,7 @@ impl Kernels<'_> {
         self.each("norms_beside_backward", n_node * width, arguments)
     }
 
-    pub(super) fn equivariant_update(
-        &self,
-        gates: &Dense<Cuda>,
-        mixed: &Dense<Cuda>,
-    ) -> Result<[Dense<Cuda>; 2]> {
+    pub(super) fn equivariant_update(&self, gates: &Dense, mixed: &Dense) -> Result<[Dense; 2]> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let [s, v] = [self.matrix([n_node, width])?, self.matrix([3 * n_node, width])?];
         let arguments = arguments![&s, &v, gates, mixed, count("columns", width)?];
@@ -85,11 +69,11 @@ impl Kernels<'_> {
 
     pub(super) fn equivariant_update_backward(
         &self,
-        dgates: Option<&mut Buffer<Cuda>>,
-        dmixed: Option<&mut Buffer<Cuda>>,
-        [ds, dv]: [&Buffer<Cuda>; 2],
-        gates: &Dense<Cuda>,
-        mixed: &Dense<Cuda>,
+        dgates: Option<&mut Buffer>,
+        dmixed: Option<&mut Buffer>,
+        [ds, dv]: [&Buffer; 2],
+        gates: &Dense,
+        mixed: &Dense,
     ) -> Result<()> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
@@ -99,6 +83,6 @@ impl Kernels<'_> {
     }
 }
 
-fn or_none(buffer: Option<&mut Buffer<Cuda>>) -> Argument {
+fn or_none(buffer: Option<&mut Buffer>) -> Argument {
     buffer.map_or(Argument::Pointer(0), |buffer| memory(buffer))
 }

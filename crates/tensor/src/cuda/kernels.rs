@@ -5,10 +5,10 @@ use std::sync::Arc;
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
+use super::Dense;
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::module::{Argument, Launch, Program, count};
-use crate::Dense;
 
 /// All plain kernels, in one program.
 pub(super) const SOURCE: &str = concat!(
@@ -40,8 +40,7 @@ impl<'a> Kernels<'a> {
         Ok(Self { cuda, gpu, program: gpu.plain()? })
     }
 
-    /// A matrix of zeros.
-    pub(super) fn matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense<Cuda>, Error> {
+    pub(super) fn matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
         self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
             CudaError::Driver(source) => {
                 let what = format!("find room for a matrix of {n_row} x {n_column}");
@@ -67,7 +66,6 @@ impl<'a> Kernels<'a> {
         self.launch(name, Launch::each(n)?, &all)
     }
 
-    /// Runs a kernel.
     pub(super) fn launch(
         &self,
         name: &str,

@@ -11,8 +11,9 @@ use super::elementwise::n_number;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
+use super::{Buffer, Dense};
+use crate::Activation;
 use crate::backend::{LinearLayer, LinearOutput};
-use crate::{Activation, Buffer, Dense};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -58,12 +59,12 @@ impl Kernels<'_> {
     #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
     pub(super) fn linear_backward(
         &self,
-        dx: Option<&mut Buffer<Cuda>>,
-        dweight: &mut Buffer<Cuda>,
-        dbias: Option<&mut Buffer<Cuda>>,
-        dy: &mut Buffer<Cuda>,
+        dx: Option<&mut Buffer>,
+        dweight: &mut Buffer,
+        dbias: Option<&mut Buffer>,
+        dy: &mut Buffer,
         layer: &LinearLayer<'_, Cuda>,
-        from: &Dense<Cuda>,
+        from: &Dense,
     ) -> Result<()> {
         let &(n_row, n_in) = layer.input.shape();
         let n_out = layer.weight.shape().1;
@@ -97,7 +98,7 @@ impl Kernels<'_> {
         Ok(())
     }
 
-    pub(super) fn activate(&self, x: &Dense<Cuda>, activation: Activation) -> Result<Dense<Cuda>> {
+    pub(super) fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
         let out = self.matrix([x.shape().0, x.shape().1])?;
         self.each("activate", n_number(x), arguments![&out, x, code(activation)])?;
         Ok(out)
@@ -105,9 +106,9 @@ impl Kernels<'_> {
 
     pub(super) fn activate_backward(
         &self,
-        dx: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        from: &Dense<Cuda>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        from: &Dense,
         activation: Activation,
     ) -> Result<()> {
         let arguments = arguments![memory(dx), memory(dy), from, code(activation)];

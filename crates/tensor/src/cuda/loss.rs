@@ -8,16 +8,17 @@ use dfdx::prelude::*;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
-use crate::{Backend, Buffer, Dense, Outputs};
+use super::{Buffer, Dense};
+use crate::{Backend, Outputs};
 
 impl Kernels<'_> {
     /// The loss, and the gradient of its mean. Waits for the device.
     pub(super) fn loss(
         &self,
         loss: Loss,
-        prediction: &Dense<Cuda>,
+        prediction: &Dense,
         outputs: &Outputs<Cuda>,
-    ) -> Result<(LossSum, Buffer<Cuda>), Error> {
+    ) -> Result<(LossSum, Buffer), Error> {
         let &(n_row, width) = prediction.shape();
         let unit = self
             .cuda

@@ -26,9 +26,10 @@ use call::Call;
 use dfdx::prelude::*;
 use program::Program;
 
+use super::Buffer;
 use super::kernels::Kernels as Plain;
 use crate::backend::MessageOutput;
-use crate::{Buffer, Message, MessageResult};
+use crate::{Message, MessageResult};
 
 pub(super) use call::Kept;
 
@@ -49,9 +50,9 @@ pub(super) fn message(
 /// See [`Backend::message_backward`](crate::Backend::message_backward).
 pub(super) fn message_backward(
     cuda: &Cuda,
-    gradients: &[Option<Buffer<Cuda>>],
-    dy: &Buffer<Cuda>,
-    dedge: Option<&Buffer<Cuda>>,
+    gradients: &[Option<Buffer>],
+    dy: &Buffer,
+    dedge: Option<&Buffer>,
     message: &Message<Cuda>,
     result: MessageResult,
     kept: &Kept,

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaSlice, DevicePtr, result, sys};
 use cudarc::nvrtc::{self, CompileOptions};
-use dfdx::tensor::Cuda;
 
 use super::device::Gpu;
 use super::error::Error;
 use super::raw;
 use super::words::Words;
-use crate::{Buffer, Dense};
+use super::{Buffer, Dense};
 
 /// Shared memory that a block may use without asking, in bytes, on every GPU.
 pub(super) const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
@@ -73,18 +72,13 @@ pub(super) fn count(what: &'static str, n: usize) -> Result<u32, Error> {
     i32::try_from(n).map(i32::cast_unsigned).map_err(|_| Error::TooLarge { what, n })
 }
 
-/// What a kernel is given.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Argument {
     /// An address on the device, 0 for none.
     Pointer(sys::CUdeviceptr),
-    /// `unsigned`.
     U32(u32),
-    /// `int`.
     I32(i32),
-    /// `float`.
     F32(f32),
-    /// `double`.
     F64(f64),
 }
 
@@ -106,14 +100,14 @@ impl Argument {
     }
 }
 
-impl From<&Dense<Cuda>> for Argument {
-    fn from(tensor: &Dense<Cuda>) -> Self {
+impl From<&Dense> for Argument {
+    fn from(tensor: &Dense) -> Self {
         Self::Pointer(raw::of_tensor(tensor))
     }
 }
 
-impl From<Option<&Dense<Cuda>>> for Argument {
-    fn from(tensor: Option<&Dense<Cuda>>) -> Self {
+impl From<Option<&Dense>> for Argument {
+    fn from(tensor: Option<&Dense>) -> Self {
         tensor.map_or(Self::Pointer(0), Self::from)
     }
 }
@@ -161,7 +155,7 @@ impl From<f32> for Argument {
 }
 
 /// A buffer as an argument. (Rust does not see that its type is not a tensor's, so this is no `From`.)
-pub(super) fn memory(buffer: &Buffer<Cuda>) -> Argument {
+pub(super) fn memory(buffer: &Buffer) -> Argument {
     Argument::Pointer(raw::of_buffer(buffer))
 }
 
@@ -231,9 +225,9 @@ impl Gpu {
         Ok(Program { module, functions: Mutex::default() })
     }
 
-    /// Starts a kernel on dfdx's stream, after everything that was asked for before. The memory that
-    /// the arguments name must be as large as the kernel takes it to be; it may be freed right
-    /// after, because that happens in the order of the stream too.
+    /// Starts a kernel on dfdx's stream, after all work queued before. The memory that the
+    /// arguments name must be as large as the kernel takes it to be; it may be freed right after,
+    /// because that happens in the order of the stream too.
     ///
     /// # Errors
     /// A kernel that does not exist; whatever went wrong on the device before.
@@ -248,9 +242,6 @@ impl Gpu {
     }
 
     /// The same for a kernel whose first argument may be a structure, given by value.
-    ///
-    /// # Errors
-    /// As for `launch`.
     #[allow(unsafe_code, reason = "kernels take addresses")]
     pub(super) fn launch_with(
         &self,

@@ -43,7 +43,7 @@ impl Pinned {
         unsafe { std::slice::from_raw_parts_mut(self.start, self.n) }
     }
 
-    /// Copies 8 bytes from the device, after everything that was asked of it.
+    /// Copies 8 bytes from the device, after all queued work.
     pub(super) fn fetch(&mut self, gpu: &Gpu, from: u64) -> Result<[u8; 8], Error> {
         gpu.bind()?;
         // SAFETY: `from` is memory of the device with 8 bytes at least, a caller's promise; the copy

@@ -10,7 +10,7 @@ use cudarc::driver::{DevicePtr, result, sys::CUdeviceptr};
 use dfdx::prelude::*;
 
 use super::error::Error;
-use crate::{Buffer, Dense};
+use super::{Buffer, Dense};
 
 /// The address of a tensor's first element. It stays valid while the tensor or a clone of it lives.
 pub(super) fn of_tensor<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> CUdeviceptr {
@@ -19,7 +19,7 @@ pub(super) fn of_tensor<S: Shape>(tensor: &Tensor<S, f32, Cuda>) -> CUdeviceptr 
 }
 
 /// The address of a buffer's first element.
-pub(super) fn of_buffer(buffer: &Buffer<Cuda>) -> CUdeviceptr {
+pub(super) fn of_buffer(buffer: &Buffer) -> CUdeviceptr {
     *buffer.device_ptr()
 }
 
@@ -29,7 +29,7 @@ pub(super) fn ordinal(cuda: &Cuda) -> Option<usize> {
 }
 
 /// Whether the elements of a matrix lie row by row without gaps.
-pub(super) fn is_contiguous(tensor: &Dense<Cuda>) -> bool {
+pub(super) fn is_contiguous(tensor: &Dense) -> bool {
     let &(n_row, n_column) = tensor.shape();
     if n_row * n_column == 0 {
         return true;

@@ -6,7 +6,8 @@ use super::elementwise::n_number;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
-use crate::{Aggregate, Buffer, Dense, Segments};
+use super::{Buffer, Dense, Segments};
+use crate::Aggregate;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -21,13 +22,13 @@ enum Of<'a> {
     /// Products of two rows of each item.
     Products(Argument, Argument),
     /// A filter of each item times the row of the segment that it comes from.
-    Filtered { filter: Argument, x: Argument, from: &'a Segments<Cuda> },
+    Filtered { filter: Argument, x: Argument, from: &'a Segments },
     /// 1 for every number that is its segment's largest.
     Largest { x: Argument, largest: Argument },
 }
 
 impl Kernels<'_> {
-    pub(super) fn gather(&self, x: &Dense<Cuda>, segments: &Segments<Cuda>) -> Result<Dense<Cuda>> {
+    pub(super) fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([segments.n_item, width])?;
         let arguments = arguments![&out, x, &segments.of, count("columns", width)?];
@@ -37,9 +38,9 @@ impl Kernels<'_> {
 
     pub(super) fn gather_backward(
         &self,
-        dx: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        segments: &Segments<Cuda>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        segments: &Segments,
         width: usize,
     ) -> Result<()> {
         self.add_sums(memory(dx), Of::Rows(memory(dy)), segments, width, Aggregate::Sum)
@@ -47,10 +48,10 @@ impl Kernels<'_> {
 
     pub(super) fn segment(
         &self,
-        x: &Dense<Cuda>,
-        segments: &Segments<Cuda>,
+        x: &Dense,
+        segments: &Segments,
         aggregate: Aggregate,
-    ) -> Result<Dense<Cuda>> {
+    ) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([segments.n_segment, width])?;
         self.add_sums((&out).into(), Of::Rows(x.into()), segments, width, aggregate)?;
@@ -59,9 +60,9 @@ impl Kernels<'_> {
 
     pub(super) fn segment_backward(
         &self,
-        dx: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        segments: &Segments<Cuda>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        segments: &Segments,
         aggregate: Aggregate,
         width: usize,
     ) -> Result<()> {
@@ -78,11 +79,7 @@ impl Kernels<'_> {
         self.launch("add_gathered", Launch::each(n as usize)?, arguments)
     }
 
-    pub(super) fn segment_max(
-        &self,
-        x: &Dense<Cuda>,
-        segments: &Segments<Cuda>,
-    ) -> Result<Dense<Cuda>> {
+    pub(super) fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([segments.n_segment, width])?;
         self.reduce(
@@ -98,11 +95,11 @@ impl Kernels<'_> {
 
     pub(super) fn segment_max_backward(
         &self,
-        dx: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        x: &Dense<Cuda>,
-        largest: &Dense<Cuda>,
-        segments: &Segments<Cuda>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        x: &Dense,
+        largest: &Dense,
+        segments: &Segments,
     ) -> Result<()> {
         let width = x.shape().1;
         let shared = self.matrix([segments.n_segment, width])?;
@@ -114,11 +111,7 @@ impl Kernels<'_> {
         self.each("add_to_largest", n_number(x), arguments)
     }
 
-    pub(super) fn segment_softmax(
-        &self,
-        x: &Dense<Cuda>,
-        segments: &Segments<Cuda>,
-    ) -> Result<Dense<Cuda>> {
+    pub(super) fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let &(n_item, width) = x.shape();
         let columns = count("columns", width)?;
         let largest = self.segment_max(x, segments)?;
@@ -132,10 +125,10 @@ impl Kernels<'_> {
 
     pub(super) fn segment_softmax_backward(
         &self,
-        dx: &mut Buffer<Cuda>,
-        dy: &Buffer<Cuda>,
-        output: &Dense<Cuda>,
-        segments: &Segments<Cuda>,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        output: &Dense,
+        segments: &Segments,
     ) -> Result<()> {
         let width = output.shape().1;
         let total = self.matrix([segments.n_segment, width])?;
@@ -148,12 +141,12 @@ impl Kernels<'_> {
 
     pub(super) fn convolve(
         &self,
-        filter: &Dense<Cuda>,
-        x: &Dense<Cuda>,
-        from: &Segments<Cuda>,
-        to: &Segments<Cuda>,
+        filter: &Dense,
+        x: &Dense,
+        from: &Segments,
+        to: &Segments,
         aggregate: Aggregate,
-    ) -> Result<Dense<Cuda>> {
+    ) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([to.n_segment, width])?;
         let of = Of::Filtered { filter: filter.into(), x: x.into(), from };
@@ -164,13 +157,13 @@ impl Kernels<'_> {
     #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
     pub(super) fn convolve_backward(
         &self,
-        dfilter: Option<&mut Buffer<Cuda>>,
-        dx: Option<&mut Buffer<Cuda>>,
-        dy: &mut Buffer<Cuda>,
-        filter: &Dense<Cuda>,
-        x: &Dense<Cuda>,
-        from: &Segments<Cuda>,
-        to: &Segments<Cuda>,
+        dfilter: Option<&mut Buffer>,
+        dx: Option<&mut Buffer>,
+        dy: &mut Buffer,
+        filter: &Dense,
+        x: &Dense,
+        from: &Segments,
+        to: &Segments,
         aggregate: Aggregate,
     ) -> Result<()> {
         let width = x.shape().1;
@@ -204,7 +197,7 @@ impl Kernels<'_> {
         &self,
         out: Argument,
         of: Of<'_>,
-        segments: &Segments<Cuda>,
+        segments: &Segments,
         width: usize,
         aggregate: Aggregate,
     ) -> Result<()> {
@@ -228,7 +221,7 @@ impl Kernels<'_> {
         [parts, join]: [&str; 2],
         out: Argument,
         inputs: &[Argument],
-        segments: &Segments<Cuda>,
+        segments: &Segments,
         width: usize,
         mean: i32,
     ) -> Result<()> {

@@ -73,7 +73,6 @@ impl<D: Backend> Case<D> {
 
 type Outcome<D> = Result<(), <D as HasErr>::Err>;
 
-/// Runs a case on both devices and compares.
 fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<Cuda>)) {
     let mut cpu = Case { device: Cpu::default(), results: Vec::new() };
     on_cpu(&mut cpu);

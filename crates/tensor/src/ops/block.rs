@@ -13,17 +13,11 @@ impl<D: Backend> Pass<'_, D> {
     /// With the rows of a weight, a layer on joined inputs is a sum of layers,
     /// `[a; b] W = a W_a + b W_b`, and each of them runs where its input lives: what belongs to
     /// nodes is computed once per node instead of once per edge.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn rows(&mut self, x: &Matrix<D>, rows: Range<usize>) -> Result<Matrix<D>, ModelError> {
         self.block(x, rows, 0..x.n_column())
     }
 
     /// A copy of some columns of `x`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn columns(
         &mut self,
         x: &Matrix<D>,

@@ -8,9 +8,6 @@ use crate::{Backend, Matrix, Pass};
 impl<D: Backend> Pass<'_, D> {
     /// `x + clip(change)`: values of `change` beyond `limit` count as `limit`, those below `-limit`
     /// as `-limit`, and no gradient flows through either. Both `[n_row, width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn add_clipped(
         &mut self,
         x: &Matrix<D>,

@@ -14,9 +14,6 @@ impl<D: Backend> Pass<'_, D> {
     /// `filter` `[n_edge, width]`, `x` `[n_node, width]`, result `[n_node, width]`. Features go
     /// from the one end of an edge to the other, mostly from `batch.sender()` to
     /// `batch.receiver()`. The messages are never written to memory.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn convolve(
         &mut self,
         filter: &Matrix<D>,

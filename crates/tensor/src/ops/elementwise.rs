@@ -7,9 +7,6 @@ use crate::{Backend, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// `a + b`, for example a residual connection.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn add(&mut self, a: &Matrix<D>, b: &Matrix<D>) -> Result<Matrix<D>, ModelError> {
         assert_eq!(a.shape(), b.shape(), "sum of two matrices");
         let result = self.device().add(a.tensor(), b.tensor()).map_err(engine)?;
@@ -27,9 +24,6 @@ impl<D: Backend> Pass<'_, D> {
     }
 
     /// `a * b`, element by element.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn multiply(&mut self, a: &Matrix<D>, b: &Matrix<D>) -> Result<Matrix<D>, ModelError> {
         assert_eq!(a.shape(), b.shape(), "product of two matrices");
         let result = self.device().multiply(a.tensor(), b.tensor()).map_err(engine)?;
@@ -48,9 +42,6 @@ impl<D: Backend> Pass<'_, D> {
 
     /// Row i of `x` times `factor[i]`, for example by a cutoff or by the weight of an edge.
     /// `x` `[n_row, width]`, `factor` `[n_row, 1]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn scale_rows(
         &mut self,
         x: &Matrix<D>,

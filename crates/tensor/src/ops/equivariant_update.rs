@@ -14,9 +14,6 @@ impl<D: Backend> Pass<'_, D> {
     /// The scalars and, beside them, the lengths of the mixed vectors r:
     /// `[s, sqrt(r_x^2 + r_y^2 + r_z^2 + epsilon)]`. `s` `[n_node, width]`, result
     /// `[n_node, 2 width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn norms_beside(
         &mut self,
         s: &Matrix<D>,
@@ -44,9 +41,6 @@ impl<D: Backend> Pass<'_, D> {
     /// The changes of scalars and vectors, `g_1 + g_3 (l_x r_x + l_y r_y + l_z r_z)` and `g_2 l`,
     /// where `gates` `[n_node, 3 width]` holds the three gates g side by side. Results
     /// `[n_node, width]` and `[3 n_node, width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn equivariant_update(
         &mut self,
         gates: &Matrix<D>,

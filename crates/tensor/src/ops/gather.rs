@@ -10,9 +10,6 @@ use crate::{Backend, Matrix, Pass, Segments};
 impl<D: Backend> Pass<'_, D> {
     /// For each item the row of its segment: embeddings of node classes, features of an edge's
     /// sender. `[n_segment, width]` to `[n_item, width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn gather(
         &mut self,
         x: &Matrix<D>,

@@ -25,9 +25,6 @@ pub struct GaussianBasis {
 impl<D: Backend> Pass<'_, D> {
     /// Expands distances `[n_edge, 1]` in Gaussians, `[n_edge, n]`. No gradient flows back to the
     /// distances.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn gaussians(
         &mut self,
         distance: &Matrix<D>,

@@ -1,4 +1,4 @@
-//! What positions say about an edge.
+//! Lengths, directions and cutoffs of edges.
 
 use batchlab_core::ModelError;
 
@@ -19,9 +19,6 @@ pub struct EdgeGeometry<D: Backend> {
 impl<D: Backend> Pass<'_, D> {
     /// Splits displacements d `[n_edge, 3]`, in angstrom, into distances `r = sqrt(|d|^2 + epsilon)`
     /// and directions `d / (r + epsilon)`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn edge_geometry(
         &mut self,
         displacement: &Matrix<D>,
@@ -38,9 +35,6 @@ impl<D: Backend> Pass<'_, D> {
     /// A factor that falls smoothly from 1 at distance 0 to 0 at `cutoff` and beyond,
     /// `(cos(pi d / cutoff) + 1) / 2` (Behler and Parrinello 2007, equation 4), `[n_edge, 1]`. All
     /// lengths in angstrom.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn cosine_cutoff(
         &mut self,
         distance: &Matrix<D>,

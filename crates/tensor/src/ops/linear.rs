@@ -9,9 +9,6 @@ use crate::{Activation, Backend, Matrix, Pass};
 impl<D: Backend> Pass<'_, D> {
     /// `activation(x weight + bias)`: `x` `[n_row, n_in]`, `weight` `[n_in, n_out]`, `bias`
     /// `[1, n_out]`, result `[n_row, n_out]`. Models use it through [`Linear`](crate::Linear).
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn linear(
         &mut self,
         x: &Matrix<D>,
@@ -65,9 +62,6 @@ impl<D: Backend> Pass<'_, D> {
     }
 
     /// `activation(x)`, element by element.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn activate(
         &mut self,
         x: &Matrix<D>,

@@ -1,4 +1,4 @@
-//! What is minimised.
+//! Losses.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -16,9 +16,6 @@ impl<D: Backend> Pass<'_, D> {
     ///
     /// `prediction` `[n_graph or n_node, output_width]`; each output names its row. Outputs of
     /// weight 0 are not looked at: what a model predicts for padding, even NaN, changes nothing.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn loss(
         &mut self,
         loss: Loss,

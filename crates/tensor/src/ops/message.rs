@@ -10,9 +10,6 @@ type Gradients<D> = dfdx::prelude::Gradients<f32, D>;
 impl<D: Backend> Pass<'_, D> {
     /// Computes `value` for every edge and sums or averages it at the node that the edge's messages
     /// go to, `[n_node, width]`; 0 for nodes that receive nothing.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn message(
         &mut self,
         message: Message<D>,
@@ -25,9 +22,6 @@ impl<D: Backend> Pass<'_, D> {
 
     /// The same, and gives out another value edge by edge, `[n_edge, width]`, for
     /// [`Message::stored`] to take up: the state of the edges in a network that updates it.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn message_and_edges(
         &mut self,
         message: Message<D>,
@@ -43,9 +37,6 @@ impl<D: Backend> Pass<'_, D> {
 
     /// What nodes have received from [`Message::equivariant`], `[n_node, 4 width]`: scalars
     /// `[n_node, width]`, and vectors `[3 n_node, width]`, rows x, y and z of each node.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn scalars_and_vectors(
         &mut self,
         received: &Matrix<D>,

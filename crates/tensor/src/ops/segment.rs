@@ -10,9 +10,6 @@ use crate::{Aggregate, Backend, Matrix, Pass, Segments};
 impl<D: Backend> Pass<'_, D> {
     /// Sum of the rows of each segment: messages to nodes, nodes to graphs. `[n_item, width]` to
     /// `[n_segment, width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn segment_sum(
         &mut self,
         x: &Matrix<D>,
@@ -23,9 +20,6 @@ impl<D: Backend> Pass<'_, D> {
 
     /// Mean of the rows of each segment, 0 where it is empty. `[n_item, width]` to
     /// `[n_segment, width]`.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn segment_mean(
         &mut self,
         x: &Matrix<D>,
@@ -35,9 +29,6 @@ impl<D: Backend> Pass<'_, D> {
     }
 
     /// Sum or mean of the rows of each segment.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn segment(
         &mut self,
         x: &Matrix<D>,
@@ -56,9 +47,6 @@ impl<D: Backend> Pass<'_, D> {
 
     /// The largest value of each segment's rows, column by column; 0 where a segment is empty.
     /// `[n_item, width]` to `[n_segment, width]`. Rows that are equally large share the gradient.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn segment_max(
         &mut self,
         x: &Matrix<D>,
@@ -75,9 +63,6 @@ impl<D: Backend> Pass<'_, D> {
 
     /// The softmax over each segment, column by column: `e^x` over its sum in the segment, the
     /// weights of attention. `[n_item, width]` to the same.
-    ///
-    /// # Errors
-    /// A device that fails.
     pub fn segment_softmax(
         &mut self,
         x: &Matrix<D>,

@@ -32,7 +32,6 @@ pub(crate) fn needs() -> BatchFields {
 /// Names the device that tests run on; `cpu` without it.
 const DEVICE: &str = "BATCHLAB_TEST_DEVICE";
 
-/// The device that tests run on.
 pub(crate) fn device() -> String {
     std::env::var(DEVICE).unwrap_or_else(|_| "cpu".into())
 }
@@ -80,34 +79,60 @@ pub(crate) fn collated_of(members: &[u32]) -> BatchBuffer {
     let (along, _) = along.as_chunks::<3>();
     let displacement: Vec<[f32; 3]> =
         distance.iter().zip(along).map(|(d, along)| along.map(|x| d * (x - 0.4))).collect();
-    let stored = StoredEdges::new(&n_edge, &sender, &receiver, &distance, &displacement)
-        .expect("edges of equal lengths");
-    let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
-    let mut graphs = Graphs::new("fixture", Topology::Many(many)).expect("not empty");
-    let nodes = n_node.iter().sum::<u32>() as usize;
+    let nodes = n_node.iter().sum::<u32>();
     let class = (0..nodes).map(|_| random::below(&mut rng, N_CLASS as u64) as u32).collect();
+    let ends = [&sender[..], &receiver];
+    let target = vec![0.0, 3.0, 1.0];
+    let graphs = graphs(&n_node, &n_edge, ends, &distance, &displacement, class, target);
+    let weight = members.iter().map(|&id| [1.0, 0.5, 2.0][id as usize]).collect();
+    batch_of(&graphs, members, weight, Shape { n_node: 40, n_edge: 2000, n_graph: 2, n_output: 2 })
+}
+
+/// Graphs with features; edges and nodes are listed graph by graph.
+pub(crate) fn graphs(
+    n_node: &[u32],
+    n_edge: &[u32],
+    [sender, receiver]: [&[u32]; 2],
+    distance: &[f32],
+    displacement: &[[f32; 3]],
+    class: Vec<u32>,
+    target: Vec<f64>,
+) -> Graphs {
+    let stored = StoredEdges::new(n_edge, sender, receiver, distance, displacement)
+        .expect("edges of equal lengths");
+    let many = ManyGraphs::new(n_node, Edges::Stored(stored)).expect("edges between nodes");
+    let mut graphs = Graphs::new("fixture", Topology::Many(many)).expect("not empty");
+    let value = numbers("feature", class.len() * FEATURE_WIDTH);
     let name = (0..N_CLASS).map(|k| k.to_string()).collect();
     graphs.node_class = Some(NodeClass { value: class, name });
-    let value = numbers("feature", nodes * FEATURE_WIDTH);
     graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
-    graphs.target = Some(Target::regression("t", "eV", vec![0.0, 3.0, 1.0]));
+    graphs.target = Some(Target::regression("t", "eV", target));
+    graphs
+}
 
+/// The batch of some graphs, with this much padding.
+pub(crate) fn batch_of(
+    graphs: &Graphs,
+    members: &[u32],
+    output_weight: Vec<f32>,
+    padding: Shape,
+) -> BatchBuffer {
     let mut plan = BatchPlan::default();
     plan.clear(Level::Graphs);
     let View::ManyGraphs(sizes) = graphs.view(members) else { panic!("many graphs") };
     for &size in sizes.iter() {
         plan.push_graph(size);
     }
-    plan.output_weight = members.iter().map(|&id| [1.0, 0.5, 2.0][id as usize]).collect();
+    plan.output_weight = output_weight;
     let real = plan.real;
     plan.shape = Shape {
-        n_node: real.n_node + 40,
-        n_edge: real.n_edge + 2000,
-        n_graph: real.n_graph + 2,
-        n_output: real.n_output + 2,
+        n_node: real.n_node + padding.n_node,
+        n_edge: real.n_edge + padding.n_edge,
+        n_graph: real.n_graph + padding.n_graph,
+        n_output: real.n_output + padding.n_output,
     };
     let mut buffer = BatchBuffer::new();
-    collate(&graphs, &plan, needs(), &mut buffer).expect("the plan fits");
+    collate(graphs, &plan, needs(), &mut buffer).expect("the plan fits");
     buffer
 }
 

@@ -4,20 +4,16 @@
 
 #![cfg(feature = "cuda")]
 
-use crate::common::{FEATURE_WIDTH, N_CLASS, context, needs, numbers};
-use batchlab_core::graphs::{
-    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
-};
+use crate::common::{FEATURE_WIDTH, N_CLASS, batch_of, context, graphs, needs, numbers};
 use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
-use batchlab_core::plan::{BatchPlan, Shape};
+use batchlab_core::plan::Shape;
 use batchlab_core::random::{self, below};
-use batchlab_core::{BatchBuffer, ModelError, Trainer, View, collate};
+use batchlab_core::{BatchBuffer, ModelError, Trainer};
 use batchlab_tensor::{
     Activation, Aggregate, Backend, DeviceBatch, Direction, EdgeValue, GaussianBasis, Initial,
     Linear, Matrix, Message, Network, Parameter, ParameterBuilder, Pass, open,
 };
 
-/// One step of a message; numbers stand for earlier steps.
 #[derive(Debug, Clone)]
 enum Step {
     Gaussians(usize),
@@ -31,7 +27,6 @@ enum Step {
     Equivariant(usize),
 }
 
-/// A message as the steps that it is made of.
 #[derive(Debug, Clone)]
 struct Case {
     steps: Vec<Step>,
@@ -122,7 +117,6 @@ impl Case {
     }
 }
 
-/// A network that is one message.
 struct Probe {
     case: Case,
     embedding: Parameter,
@@ -263,36 +257,16 @@ fn batch(sizes: &[(u32, u32)], hub: u32, padding: u32) -> BatchBuffer {
     let displacement: Vec<[f32; 3]> = along.iter().map(|along| along.map(|x| x - 0.4)).collect();
     let [n_node, n_edge]: [Vec<u32>; 2] =
         [sizes.iter().map(|size| size.0).collect(), sizes.iter().map(|size| size.1).collect()];
-    let stored = StoredEdges::new(&n_edge, &sender, &receiver, &distance, &displacement)
-        .expect("edges of equal lengths");
-    let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
-    let mut graphs = Graphs::new("fixture", Topology::Many(many)).expect("not empty");
     let n: u32 = n_node.iter().sum();
     let class = (0..n).map(|_| below(&mut rng, N_CLASS as u64) as u32).collect();
-    let name = (0..N_CLASS).map(|k| k.to_string()).collect();
-    graphs.node_class = Some(NodeClass { value: class, name });
-    let value = numbers("feature", n as usize * FEATURE_WIDTH);
-    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
     let target = (0..sizes.len()).map(|i| 1.0 - i as f64).collect();
-    graphs.target = Some(Target::regression("t", "eV", target));
-    let mut plan = BatchPlan::default();
-    plan.clear(Level::Graphs);
+    let ends = [&sender[..], &receiver];
+    let graphs = graphs(&n_node, &n_edge, ends, &distance, &displacement, class, target);
     let ids: Vec<u32> = (0..sizes.len() as u32).collect();
-    let View::ManyGraphs(view) = graphs.view(&ids) else { panic!("many graphs") };
-    view.iter().for_each(|&size| plan.push_graph(size));
-    let real = plan.real;
-    plan.shape = Shape {
-        n_node: real.n_node + 3,
-        n_edge: real.n_edge + padding,
-        n_graph: real.n_graph + 1,
-        n_output: real.n_output + 1,
-    };
-    let mut buffer = BatchBuffer::new();
-    collate(&graphs, &plan, needs(), &mut buffer).expect("the plan fits");
-    buffer
+    let padding = Shape { n_node: 3, n_edge: padding, n_graph: 1, n_output: 1 };
+    batch_of(&graphs, &ids, Vec::new(), padding)
 }
 
-/// Predictions and gradients.
 fn run(case: &Case, device: &str, buffer: &BatchBuffer) -> (Vec<f32>, Vec<NamedTensor>) {
     let context = ModelContext { device: device.into(), ..context(Loss::Mse, 1) };
     let mut trainer: Box<dyn Trainer> =
@@ -330,7 +304,6 @@ fn linear(input: usize, width: usize, activation: Activation) -> Step {
     Step::Linear { input, width, bias: true, activation }
 }
 
-/// The continuous-filter convolution of SchNet.
 fn schnet(n_gaussian: usize, width: usize) -> Case {
     Case::new(vec![
         Step::Gaussians(n_gaussian),
@@ -363,7 +336,6 @@ fn edge_updates_of(edge: Step, width: usize) -> Case {
     Case { edge: Some(5), ..Case::new(steps) }
 }
 
-/// The message of PaiNN.
 fn painn(n_gaussian: usize, width: usize, activation: Activation) -> Case {
     let steps = vec![
         Step::Gaussians(n_gaussian),

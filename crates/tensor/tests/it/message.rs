@@ -1,12 +1,9 @@
 //! Messages computed block by block against the same operations one by one.
 
-use crate::common::{FEATURE_WIDTH, N_CLASS, collated, context, needs, numbers};
-use batchlab_core::graphs::{
-    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
-};
+use crate::common::{FEATURE_WIDTH, N_CLASS, batch_of, collated, context, graphs, needs, numbers};
 use batchlab_core::model::{Loss, Mode, NamedTensor, Slot};
-use batchlab_core::plan::{BatchPlan, Shape};
-use batchlab_core::{BatchBuffer, ModelError, PaddedBatch, Trainer, View, collate, random};
+use batchlab_core::plan::Shape;
+use batchlab_core::{BatchBuffer, ModelError, PaddedBatch, Trainer, random};
 use batchlab_tensor::{
     Activation, Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Initial, Linear, Matrix,
     Message, Network, Parameter, ParameterBuilder, Pass, Perceptron, open,
@@ -174,24 +171,11 @@ fn one_large_graph() -> BatchBuffer {
     let receiver: Vec<u32> = (0..n).map(|_| draw(n)).collect();
     let distance: Vec<f32> = numbers("distance", n as usize).iter().map(|d| 4.0 * d).collect();
     let displacement: Vec<[f32; 3]> = distance.iter().map(|&d| [d, 0.0, 0.0]).collect();
-    let stored = StoredEdges::new(&[n as u32], &sender, &receiver, &distance, &displacement)
-        .expect("edges of equal lengths");
-    let many = ManyGraphs::new(&[n as u32], Edges::Stored(stored)).expect("edges between nodes");
-    let mut graphs = Graphs::new("large", Topology::Many(many)).expect("not empty");
-    let name = (0..N_CLASS).map(|k| k.to_string()).collect();
-    let value = (0..n).map(|_| draw(N_CLASS as u64)).collect();
-    graphs.node_class = Some(NodeClass { value, name });
-    let value = numbers("feature", n as usize * FEATURE_WIDTH);
-    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
-    graphs.target = Some(Target::regression("t", "eV", vec![3.0]));
-    let mut plan = BatchPlan::default();
-    plan.clear(Level::Graphs);
-    let View::ManyGraphs(sizes) = graphs.view(&[0]) else { panic!("many graphs") };
-    sizes.iter().for_each(|&size| plan.push_graph(size));
-    plan.shape = Shape { n_node: n as u32, n_edge: n as u32, n_graph: 1, n_output: 1 };
-    let mut buffer = BatchBuffer::new();
-    collate(&graphs, &plan, needs(), &mut buffer).expect("the plan fits");
-    buffer
+    let class = (0..n).map(|_| draw(N_CLASS as u64)).collect();
+    let n = [n as u32];
+    let graphs =
+        graphs(&n, &n, [&sender[..], &receiver], &distance, &displacement, class, vec![3.0]);
+    batch_of(&graphs, &[0], Vec::new(), Shape::default())
 }
 
 fn run(case: Case, in_blocks: bool, batch: &PaddedBatch<'_>) -> (Vec<f32>, Vec<NamedTensor>) {

@@ -13,7 +13,6 @@ use batchlab_tensor::{
 const N_NODE: usize = 60;
 const WIDTH: usize = 4;
 
-/// Features of a node and of its neighbours.
 struct Neighbours {
     own: Linear,
     others: Linear,

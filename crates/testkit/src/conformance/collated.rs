@@ -1,4 +1,4 @@
-//! A plan against the batch that collation makes of it, and against a slow writing of the same.
+//! A plan against its collated batch, and against a slow implementation of collation.
 
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, StoredEdges, Target, Topology};
 use batchlab_core::{BatchBuffer, BatchFields, BatchPlan, Level, PaddedBatch, collate};
@@ -20,7 +20,7 @@ const NEEDS: BatchFields = BatchFields {
 pub(super) fn collated(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 12, |trial, _| {
         let store = store(trial.sizes)?;
-        // One buffer for all batches: what an earlier one leaves behind must not shine through.
+        // One buffer for all batches: nothing of an earlier one may remain.
         let mut buffer = BatchBuffer::new();
         for plan in plans(trial) {
             compare(trial, &store, &plan, &mut buffer)
@@ -38,7 +38,7 @@ pub(crate) fn compare(
 ) -> Outcome {
     let graphs = trial.graphs();
     let is_known = |id: &u32| (*id as usize) < graphs.len();
-    // Without room nothing can be collated; `shape` and `exactly_once` say so.
+    // Without room nothing can be collated; `shape` and `exactly_once` report that.
     if shape_fits(&graphs, plan).is_err() || !plan.members.iter().all(is_known) {
         return Ok(());
     }

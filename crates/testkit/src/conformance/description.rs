@@ -1,4 +1,4 @@
-//! What a batcher says about itself.
+//! Label, metrics and options of a batcher.
 
 use batchlab_core::{Batcher, Purpose};
 
@@ -16,14 +16,14 @@ pub(super) fn metrics(make: Make<'_>) -> Outcome {
         let metrics = stream.metrics();
         for (index, (name, value)) in metrics.iter().enumerate() {
             if !value.is_finite() {
-                return Err(format!("the fact {name} is {value}"));
+                return Err(format!("the metric {name} is {value}"));
             }
             if metrics[..index].iter().any(|(earlier, _)| earlier == name) {
-                return Err(format!("the fact {name} is given twice"));
+                return Err(format!("the metric {name} is given twice"));
             }
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             if name.is_empty() || !name.chars().all(is_name) {
-                return Err(format!("the fact {name:?} is no column name; use snake_case"));
+                return Err(format!("the metric {name:?} is not a column name; use snake_case"));
             }
         }
         let _ = take(&mut *stream, 3);

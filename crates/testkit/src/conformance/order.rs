@@ -79,7 +79,8 @@ fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     thread::spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Three streams of one batcher in turn: another seed before it, an evaluation behind it.
+/// Three streams of one batcher one after the other: another seed before it, an evaluation after
+/// it.
 fn beside_others(trial: &Trial<'_>, n_plan: usize) -> Result<Vec<BatchPlan>, String> {
     let open = |purpose, seed| {
         trial.open(purpose, seed).map_err(|error: batchlab_core::BatcherError| error.to_string())

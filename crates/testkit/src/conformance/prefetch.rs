@@ -18,7 +18,7 @@ pub(super) fn prefetched(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 12, |trial, _| {
         let Some(plans) = trial.repeatable(7) else { return Ok(()) };
         for (n_first, n_second) in stops(&plans) {
-            // Whether a stream resumes at all is for other checks to say; here depths are compared.
+            // Whether a stream resumes at all is left to other checks; this one compares depths.
             let Ok(expected) = interrupted(trial, 0, plans.len(), n_first, n_second) else {
                 continue;
             };
@@ -118,7 +118,7 @@ impl Ahead {
         self.made.recv().unwrap_or_else(|_| Err("the thread that makes plans ended".into()))
     }
 
-    /// Lets the thread make every plan that it has a permit for; nobody will consume them.
+    /// Lets the thread make every plan that it has a permit for; none of them is consumed.
     fn stop(mut self) {
         self.permit = None;
         if let Err(panic) = self.thread.join() {

@@ -65,7 +65,7 @@ pub(crate) fn shape_fits(graphs: &[GraphSize], plan: &BatchPlan) -> Outcome {
 }
 
 /// Size of the members, counted here and not by the batcher. Members that do not exist count
-/// nothing; who names them fails elsewhere.
+/// nothing; naming them fails another check.
 pub(super) fn real(graphs: &[GraphSize], plan: &BatchPlan) -> Shape {
     let members = plan.members.iter();
     let sizes = members.filter_map(|&id| graphs.iter().find(|graph| graph.id == id));

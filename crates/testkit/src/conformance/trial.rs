@@ -74,8 +74,8 @@ impl<'a> Trial<'a> {
         self.train_or_stop(seed).ok()
     }
 
-    /// Plans of training that are the same when they are made again; `None` leaves the word to
-    /// `goes_on` and `determinism`.
+    /// Plans of training that are the same when they are made again; `None` where `goes_on` or
+    /// `determinism` has to fail.
     pub(crate) fn repeatable(&self, seed: u64) -> Option<Vec<BatchPlan>> {
         let plans = self.train(seed)?;
         (self.train(seed)? == plans).then_some(plans)

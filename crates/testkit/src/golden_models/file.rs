@@ -30,17 +30,11 @@ impl<'a> GoldenFile<'a> {
     }
 
     /// Length of each axis.
-    ///
-    /// # Errors
-    /// There is no such tensor.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>, String> {
         Ok(self.tensor(name)?.shape().to_vec())
     }
 
     /// All values, row by row.
-    ///
-    /// # Errors
-    /// There is no such tensor, or its type is not one of golden files.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
         let tensor = self.tensor(name)?;
         let bytes = tensor.data();
@@ -61,7 +55,7 @@ impl<'a> GoldenFile<'a> {
         Ok(self.numbers(name)?.into_iter().map(|v| v as f32).collect())
     }
 
-    /// What the file says about itself.
+    /// A value of the file's metadata.
     #[must_use]
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)

@@ -19,13 +19,11 @@ impl<'a> Altered<'a> {
         Self { of: *of, words: AVec::from_slice(64, of.words) }
     }
 
-    /// One field of numbers.
     pub(super) fn floats(&mut self, field: impl Fn(&PaddedBatch<'a>) -> &'a [f32]) -> &mut [f32] {
         let place = place(self.of.words, field(&self.of));
         bytemuck::cast_slice_mut(&mut self.words[place])
     }
 
-    /// Classes of the nodes.
     pub(super) fn classes(&mut self) -> &mut [u32] {
         let place = place(self.of.words, self.of.node_class);
         &mut self.words[place]

@@ -1,10 +1,10 @@
-//! What a model says about itself.
+//! Options of a model.
 
 use batchlab_core::Model;
 use batchlab_core::model::Loss;
 
 use super::trial::open;
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 pub(super) fn options(model: &dyn Model) -> Outcome {
     let text = toml::to_string(model)

@@ -7,11 +7,8 @@ use batchlab_core::graphs::{
 use batchlab_core::plan::{BatchPlan, Shape};
 use batchlab_core::{BatchBuffer, BatchFields, View, collate, random};
 
-/// Node classes that the kit's graphs know.
 pub(super) const N_CLASS: usize = 4;
-/// Features per node.
 pub(super) const FEATURE_WIDTH: usize = 5;
-/// Classes of graphs, where graphs are classified.
 pub(super) const N_OUTPUT_CLASS: usize = 3;
 
 /// Nodes and edges of the ordinary graphs. The second has one edge in one direction, in the third
@@ -25,7 +22,6 @@ const LEAST_DISTANCE: f64 = 0.9;
 /// Room for each node, in cubic angstrom.
 const VOLUME: f64 = 9.0;
 
-/// One graph in space.
 #[derive(Debug, Clone)]
 pub(super) struct Molecule {
     class: Vec<u32>,
@@ -98,7 +94,7 @@ impl Molecule {
     /// The same graph, its nodes named and its edges listed in another order.
     pub(super) fn relabelled(&self, seed: u64) -> Self {
         let n_node = self.class.len();
-        // `order[new]` is the old name, `name[old]` the new one.
+        // `order[new]` is the old number, `name[old]` the new one.
         let order = random::permutation(seed, "nodes", 0, n_node);
         let mut name = vec![0_u32; n_node];
         for (new, &old) in (0..).zip(&order) {
@@ -136,7 +132,6 @@ impl Molecule {
     }
 }
 
-/// What is to be predicted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Targets {
     /// Numbers between -2 and 2.
@@ -145,7 +140,6 @@ pub(super) enum Targets {
     Classes,
 }
 
-/// A data set of these molecules.
 pub(super) fn graphs(molecules: &[Molecule], targets: Targets) -> Graphs {
     let n_node: Vec<u32> = molecules.iter().map(|m| m.class.len() as u32).collect();
     let n_edge: Vec<u32> = molecules.iter().map(|m| m.edge.len() as u32).collect();

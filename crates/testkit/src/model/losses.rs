@@ -7,7 +7,7 @@ use super::Trial;
 use super::alter::Altered;
 use super::fixture::{N_OUTPUT_CLASS, SOME, collated, ordinary};
 use super::trial::{PREDICTION, context, differentiate, predict, same_loss, same_tensors, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 /// Weights of the five ordinary graphs.
 const WEIGHTS: [f32; 5] = [1.0, 0.25, 2.0, 0.5, 3.0];

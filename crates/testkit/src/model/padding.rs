@@ -1,15 +1,15 @@
-//! Padding is computed, and reaches nothing.
+//! Padding is computed like real rows, and affects none of them.
 
 use batchlab_core::model::{LossSum, Mode, NamedTensor, Slot};
 use batchlab_core::{BatchBuffer, Model, PaddedBatch};
 
 use super::Trial;
 use super::alter::Altered;
-use super::company::companions;
+use super::companions::companions;
 use super::fixture::{MUCH, NONE, SOME};
 use super::symmetry::inputs;
 use super::trial::{differentiate, near_tensors, predict_slot, same_loss, step, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 /// Gradients and parameters may differ by this share of their tensor's largest number: sums over
 /// all rows then hold other zeros.
@@ -59,7 +59,7 @@ fn compare(
         same_numbers(&prediction[..n_real], &poisoned[..n_real], &when)?;
         is_computed |= poisoned[n_real].to_bits() != prediction[n_real].to_bits();
     }
-    // Where even real values do not matter, `inputs` has to speak.
+    // Where even real values do not matter, `inputs` has to fail.
     if is_computed || inputs(model).is_err() {
         return Ok(());
     }
@@ -87,7 +87,7 @@ fn same_numbers(reference: &[f32], found: &[f32], when: &str) -> Outcome {
 pub(super) fn gradients(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
     let (_, exact) = differentiate(&mut *trial.ready()?, &trial.ordinary(NONE).batch())?;
-    // Where predictions already depend on padding, `companions` has to speak.
+    // Where predictions already depend on padding, `companions` has to fail.
     let exact = companions(model).is_ok().then_some(exact);
     for padding in [SOME, MUCH] {
         let buffer: BatchBuffer = trial.ordinary(padding);
@@ -107,7 +107,6 @@ pub(super) fn gradients(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// First gradients, and the state after some steps.
 fn train(
     trial: &Trial<'_>,
     batch: &PaddedBatch<'_>,

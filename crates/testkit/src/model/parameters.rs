@@ -8,9 +8,8 @@ use batchlab_core::model::{Loss, NamedTensor};
 use super::Trial;
 use super::fixture::SOME;
 use super::trial::{PARAMETER, differentiate, open, predict, same_tensors, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
-/// The parameters of a freshly opened model, without their prefix.
 fn fresh(model: &dyn Model, seed: u64) -> Result<Vec<NamedTensor>, String> {
     let state = open(model, seed, Loss::Mse)?.state().map_err(text)?;
     let parameter = |tensor: NamedTensor| {

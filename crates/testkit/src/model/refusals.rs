@@ -7,7 +7,7 @@ use super::Trial;
 use super::alter::Altered;
 use super::fixture::{N_CLASS, NONE, collated, ordinary};
 use super::trial::context;
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 pub(super) fn batches(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;

@@ -1,4 +1,4 @@
-//! One thing after another: slots, evaluations between steps, steps in the wrong order.
+//! Sequences of calls: slots, evaluations between steps, steps in the wrong order.
 
 use batchlab_core::model::{Mode, Slot};
 use batchlab_core::{Model, ModelError};
@@ -6,7 +6,7 @@ use batchlab_core::{Model, ModelError};
 use super::Trial;
 use super::fixture::{NONE, SOME, ordinary};
 use super::trial::{LEARNING_RATE, differentiate, near, predict, predict_slot, same_tensors, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 pub(super) fn slots(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;

@@ -6,7 +6,7 @@ use batchlab_core::model::{Loss, NamedTensor};
 use super::Trial;
 use super::fixture::SOME;
 use super::trial::{PARAMETER, open, same_loss, same_tensors, step, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 pub(super) fn resume(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;

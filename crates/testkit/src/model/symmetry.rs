@@ -6,7 +6,7 @@ use super::Trial;
 use super::alter::Altered;
 use super::fixture::{Molecule, N_CLASS, NONE, ordinary};
 use super::trial::{PREDICTION, largest, near, predict};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 pub(super) fn inputs(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;

@@ -6,7 +6,7 @@ use batchlab_core::{Model, Trainer};
 use super::Trial;
 use super::fixture::{MUCH, NONE};
 use super::trial::{PARAMETER, differentiate, largest, same_tensors, step, text};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 use crate::device;
 
 /// Parameters are moved by this much in both directions.
@@ -121,7 +121,6 @@ pub(super) fn threads(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// Losses, first gradients and parameters of three steps.
 fn steps(trial: &Trial<'_>) -> Result<Vec<NamedTensor>, String> {
     let buffer = trial.ordinary(MUCH);
     let mut trainer = trial.ready()?;

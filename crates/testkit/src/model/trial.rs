@@ -1,15 +1,13 @@
 //! A model, opened, and what is done with it.
 
-use batchlab_core::model::{
-    Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, TrainerState,
-};
+use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, TrainerState};
 use batchlab_core::plan::Shape;
 use batchlab_core::{
     BatchBuffer, BatchFields, Graphs, Model, ModelError, PaddedBatch, Trainer, random,
 };
 
 use super::fixture::{self, FEATURE_WIDTH, Molecule, N_CLASS, N_OUTPUT_CLASS, Targets, collated};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 /// Predictions of one graph may differ by this much, as a share of the largest prediction, where
 /// sums are cut at other places.
@@ -79,13 +77,11 @@ pub(super) const PARAMETER: &str = "parameter.";
 
 pub(super) fn context(seed: u64, loss: Loss) -> ModelContext {
     ModelContext {
-        device: crate::device::under_test(),
         seed,
-        n_node_class: N_CLASS,
         node_feature_width: FEATURE_WIDTH,
         output_width: if loss == Loss::CrossEntropy { N_OUTPUT_CLASS } else { 1 },
         loss,
-        precision: Precision::F32,
+        ..crate::device::context(N_CLASS)
     }
 }
 

@@ -1,5 +1,7 @@
 //! One binary for all integration tests of this crate.
 
+#![allow(clippy::print_stdout, reason = "the table is to be read")]
+
 mod broken;
 mod broken_models;
 mod table;

@@ -61,7 +61,7 @@ fn strategies(task: &Task<'_>, histogram: &[Bar<'_>]) -> Vec<Strategy> {
                 let empty = Strategy { n_group: n_left, parts: Vec::new() };
                 ((task.weight.capacity, Shape::default()), empty)
             });
-            // At least one fits: the search has checked it, and so has whoever made the task.
+            // At least one fits: the search has checked it, and so has the code that made the task.
             let (repeat, shape) = fill(task, key.1, bar.size, n_left);
             let n_group = strategy.n_group.min(n_left / repeat);
             n_left -= n_group * repeat;

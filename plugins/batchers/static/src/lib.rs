@@ -81,7 +81,6 @@ fn constant_shape(graphs: &[GraphSize], batch_size: u32) -> Result<Shape, Batche
     })
 }
 
-/// The next graphs, whatever their size.
 struct FixedCount {
     n_graph: usize,
     drop_overflow: bool,

@@ -72,7 +72,6 @@ fn pbe() -> Vec<String> {
 }
 
 impl Aflow {
-    /// The data set behind a path, with the study's options.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self {
@@ -101,7 +100,7 @@ impl Dataset for Aflow {
             return Err(DatasetError::other(batchlab_neighbors::NeighborError::Endless));
         }
         if self.path.as_os_str().is_empty() {
-            // It would lead to the folder in which paths are looked for.
+            // An empty path would name the folder in which paths are looked for.
             return Err(DatasetError::other(AflowError::NoPath));
         }
         Ok(())
@@ -117,7 +116,6 @@ impl Dataset for Aflow {
     }
 }
 
-/// What is kept of the entries.
 struct Crystals {
     structures: StructureCollector,
     target: Vec<f64>,

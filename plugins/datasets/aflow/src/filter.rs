@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use batchlab_structures::{Entry, Problem, is_absent};
 
-/// What an entry must fulfil, and which entries came before it.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Formation enthalpies above this, in eV per atom.
@@ -17,14 +16,11 @@ pub struct Filter {
     aurl: HashSet<String>,
 }
 
-/// Why an entry is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// An entry with the same `auid` or `aurl` came before.
     Repeated,
-    /// No positions.
     NoStructure,
-    /// The target is absent.
     NoTarget,
     /// Another kind of density functional, or none stated.
     DftType,
@@ -37,7 +33,6 @@ impl Reason {
     pub const ALL: [Self; 5] =
         [Self::Repeated, Self::NoStructure, Self::NoTarget, Self::DftType, Self::Enthalpy];
 
-    /// What a note says.
     #[must_use]
     pub fn note(self) -> &'static str {
         match self {
@@ -51,7 +46,6 @@ impl Reason {
 }
 
 impl Filter {
-    /// A filter before the first entry.
     #[must_use]
     pub fn new(above: Option<f64>, below: Option<f64>, dft_type: Vec<String>) -> Self {
         Self { above, below, dft_type, ..Self::default() }

@@ -43,7 +43,8 @@ pub struct OneGraphFile {
     pub row_normalise: bool,
 }
 
-/// Larger arrays are not believed, in bytes; they would not fit next to their graph.
+/// Largest array that is accepted, in bytes; a larger one would not fit into memory beside its
+/// graph.
 const MAX_BYTE: u64 = 1 << 34;
 
 #[typetag::serde(name = "one-graph")]

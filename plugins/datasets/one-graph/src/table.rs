@@ -146,7 +146,6 @@ fn offsets<R: Read + Seek>(
     Ok(offset.into_iter().map(index).collect())
 }
 
-/// Numbers below `n`.
 fn columns<R: Read + Seek>(
     file: &mut Archive<R>,
     array: &'static str,

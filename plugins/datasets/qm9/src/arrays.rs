@@ -1,8 +1,8 @@
 //! Molecules as arrays in an `.npz` file, as `DimeNet`'s `qm9_eV.npz` has them.
 //!
 //! `N` `[n_molecule]`, `Z` `[n_atom]`, `R` `[n_atom, 3]` in angstrom, `id` `[n_molecule]`, and one
-//! array for each property, `[n_molecule]`. Energies are in hartree or in electronvolt, total or less
-//! the free atoms; which of these, the values themselves say.
+//! array for each property, `[n_molecule]`. Energies are in hartree or in electronvolt, total or
+//! less the free atoms; which of these, is recognised from the values.
 
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 /// The largest array of QM9, `R` in double precision, has 58 MB.
 const MAX_BYTE: u64 = 1 << 28;
 
-/// More atoms are not believed; QM9's largest molecule has 29.
+/// Most atoms of a molecule that are accepted; QM9's largest has 29.
 const MAX_ATOM: u32 = 1000;
 
 /// All molecules of a file, given out one at a time.

@@ -103,7 +103,7 @@ impl Dataset for Qm9 {
 
     fn check(&self) -> Result<(), DatasetError> {
         for (key, path) in [("path", &self.path), ("properties", &self.properties)] {
-            // It would lead to the folder in which paths are looked for.
+            // An empty path would name the folder in which paths are looked for.
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 return Err(DatasetError::other(Qm9Error::NoPath { key }));
             }
@@ -134,7 +134,7 @@ impl Dataset for Qm9 {
 
 batchlab_core::register!(Dataset, Qm9, example = Qm9::default());
 
-/// What is wanted of the molecules, and what is kept of them.
+/// Which molecules are kept, and their data so far.
 struct Kept<'a> {
     config: &'a Qm9,
     /// For messages.

@@ -1,8 +1,8 @@
-//! In which unit a file gives energies, and from which zero they count.
+//! The unit and the zero of a file's energies.
 
 use crate::properties::{ELECTRONVOLT_PER_HARTREE, N_PROPERTY, PROPERTIES, U0};
 
-/// What a value that is none of these should have been.
+/// What is expected of an energy in none of these units.
 pub(crate) const EXPECTED: &str = "a total energy in hartree or eV, or an energy of atomisation in eV, and the same of \
     these for every molecule";
 
@@ -26,7 +26,7 @@ pub(crate) fn free_atoms(atomic_number: &[u8], energy: usize) -> f64 {
     atomic_number.iter().filter_map(|&z| free_atom(z)).map(|energies| energies[energy]).sum()
 }
 
-/// In which unit energies are, and from which zero they count.
+/// Unit and zero of energies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Convention {
     /// Total energies in hartree, as in QM9's own files.
@@ -38,8 +38,9 @@ pub(crate) enum Convention {
 }
 
 impl Convention {
-    /// Told from U0 of a molecule: bonds make up less than 3 % of the total energy of a molecule of
-    /// QM9, and an electronvolt is 1/27 of a hartree. `None` if U0 can be none of these.
+    /// Recognised from U0 of a molecule: bonds make up less than 3 % of the total energy of a
+    /// molecule of QM9, and an electronvolt is 1/27 of a hartree. `None` if U0 can be none of
+    /// these.
     pub(crate) fn of(property: &[f64; N_PROPERTY], atomic_number: &[u8]) -> Option<Self> {
         match property[U0] / free_atoms(atomic_number, 0) {
             0.97..1.1 => Some(Self::Hartree),

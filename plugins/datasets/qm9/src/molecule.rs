@@ -7,7 +7,6 @@ use crate::energies::{Convention, EXPECTED, free_atom};
 use crate::error::{Problem, shown};
 use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 
-/// One molecule of QM9.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Molecule {
     /// QM9's 1-based index; `None` where the file does not state it.
@@ -25,13 +24,13 @@ pub(crate) struct Molecule {
 pub(crate) enum Spelling {
     /// QM9's own files and extended XYZ: energies are in hartree.
     Text,
-    /// A database of ASE, as the study's scripts write it: energies are in what their values say, the
-    /// same for all molecules.
+    /// A database of ASE, as the study's scripts write it: the unit of energies is recognised from
+    /// their values, and is the same for all molecules.
     Database(Option<Convention>),
 }
 
 impl Molecule {
-    /// What an entry says.
+    /// The molecule of an entry.
     pub(crate) fn of(entry: Entry, spelling: &mut Spelling) -> Result<Self, Problem> {
         let index = match spelling {
             Spelling::Text => "gdb",

@@ -9,7 +9,6 @@ use crate::molecule::Molecule;
 /// Electronvolts in one hartree, as in the study (CODATA 2010).
 pub(crate) const ELECTRONVOLT_PER_HARTREE: f64 = 27.211_386_02;
 
-/// Number of properties of each molecule.
 pub(crate) const N_PROPERTY: usize = 15;
 
 /// One column of QM9.
@@ -76,13 +75,10 @@ pub(crate) enum Conversion {
 /// One number per molecule that can be learned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Target {
-    /// The name in the config.
     pub(crate) name: &'static str,
     /// The unit of the values that [`Target::of`] gives.
     pub(crate) unit: &'static str,
-    /// What it is.
     pub(crate) description: &'static str,
-    /// How it is made.
     pub(crate) conversion: Conversion,
 }
 
@@ -124,7 +120,6 @@ const fn atomisation(energy: usize, name: &'static str, description: &'static st
 }
 
 impl Target {
-    /// The target of that name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         TARGETS.iter().find(|target| target.name == name)
     }

@@ -11,7 +11,7 @@ use crate::arrays;
 use crate::error::Qm9Error;
 use crate::molecule::{Molecule, Spelling};
 
-/// What becomes of a molecule: whether the next one is wanted.
+/// Receives a molecule; returns whether to continue.
 pub(crate) type Visited = Result<ControlFlow<()>, Qm9Error>;
 
 /// Hands over one molecule after the other: of a file, of every `dsgdb9nsd_*.xyz` of a folder or an
@@ -65,7 +65,7 @@ fn arrays(
     Ok(())
 }
 
-/// The first bytes of a file; none of what is no file.
+/// The first bytes of a file; empty for anything but a file.
 fn head(path: &Path) -> Result<Vec<u8>, Qm9Error> {
     let mut head = Vec::new();
     if fs::metadata(path).map_err(io(path))?.is_file() {
@@ -79,7 +79,6 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Qm9Error + '_ {
     |source| ReadError::Io { path: path.to_owned(), source }.into()
 }
 
-/// Whether a name is that of one of QM9's files.
 fn is_molecule(name: &str) -> bool {
     let name = name.strip_suffix(".xz").unwrap_or(name);
     name.starts_with("dsgdb9nsd_") && name.strip_suffix(".xyz").is_some()

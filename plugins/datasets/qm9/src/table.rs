@@ -22,11 +22,10 @@ const MAX_BYTE: u64 = 1 << 28;
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) property: HashMap<u32, [f64; N_PROPERTY]>,
-    /// Rows that say again what another row says.
+    /// Rows that repeat another row.
     pub(crate) n_repeated: u64,
 }
 
-/// Reads a table.
 pub(crate) fn read(path: &Path) -> Result<Table, Qm9Error> {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;

@@ -20,7 +20,6 @@ const COLUMNS: [&str; 2] = ["n_node", "n_edge"];
 /// The smallest number that each column may hold.
 const LEAST: [u32; 2] = [1, 0];
 
-/// Nodes and edges of each graph, `[n_graph]` each.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) n_node: Vec<u32>,
@@ -39,7 +38,7 @@ pub(crate) fn file(path: &Path, limit: usize) -> Result<Counts, DatasetError> {
     stream(path, plain, limit)
 }
 
-/// Says that it was the package which could not be read, and what helps.
+/// An error of decompression, with its remedy.
 fn damaged(error: DatasetError) -> DatasetError {
     let DatasetError::Io { path, source } = error else { return error };
     let message = format!("the xz stream is damaged or cut off ({source}); copy it again");
@@ -123,7 +122,7 @@ fn malformed(path: &Path, line: u64, message: String) -> DatasetError {
     DatasetError::Malformed { path: path.to_owned(), line: line as usize, message }
 }
 
-/// What the CSV reader stumbled over, the last good position being known.
+/// An error of the CSV reader, placed after the last good position.
 fn fault(path: &Path, start: &Position, error: csv::Error) -> DatasetError {
     match error.into_kind() {
         ErrorKind::Io(source) => DatasetError::Io { path: path.to_owned(), source },

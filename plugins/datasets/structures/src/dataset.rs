@@ -87,7 +87,6 @@ fn five_angstrom() -> EdgeRule {
 }
 
 impl Structures {
-    /// Everything behind a path, with a property as target.
     #[must_use]
     pub fn new(path: PathBuf, target: &str) -> Self {
         Self {
@@ -122,7 +121,7 @@ impl Dataset for Structures {
     fn check(&self) -> Result<(), DatasetError> {
         let table = self.table.as_ref().map(|table| &table.path);
         for (key, path) in [("path", Some(&self.path)), ("table.path", table)] {
-            // It would lead to the folder in which paths are looked for.
+            // An empty path would name the folder in which paths are looked for.
             if path.is_some_and(|path| path.as_os_str().is_empty()) {
                 return Err(DatasetError::other(StructuresError::NoPath { key }));
             }
@@ -148,7 +147,6 @@ impl Dataset for Structures {
     }
 }
 
-/// What is kept.
 struct Collected {
     structures: StructureCollector,
     target: Vec<f64>,
@@ -160,7 +158,7 @@ struct Collected {
     n_taken: HashMap<u64, u64>,
 }
 
-/// What is written for a structure.
+/// The target's text for a structure.
 struct Found<'a> {
     path: &'a Path,
     line: usize,
@@ -232,7 +230,7 @@ impl Structures {
         Ok(())
     }
 
-    /// What is written for a structure, and where.
+    /// The target's text for a structure, and where it stands.
     fn found<'a>(
         &self,
         entry: &'a Entry,

@@ -11,22 +11,19 @@ use crate::error::StructuresError;
 /// The values of one column by the names in another.
 #[derive(Debug)]
 pub(crate) struct Rows {
-    /// The table.
     pub(crate) path: PathBuf,
     row: HashMap<String, Row>,
 }
 
-/// What one row says.
+/// The value of one row.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// 1-based.
     pub(crate) line: u64,
-    /// As it is written.
     pub(crate) value: String,
 }
 
 impl Rows {
-    /// Reads the columns `id` and `target` of a CSV file.
     pub(crate) fn read(path: &Path, id: &str, target: &str) -> Result<Self, StructuresError> {
         let fault = |line, message| StructuresError::Table { path: path.to_owned(), line, message };
         let wrong = |error: csv::Error| {
@@ -61,7 +58,6 @@ impl Rows {
         Ok(Self { path: path.to_owned(), row: rows })
     }
 
-    /// The value of the first name that has a row.
     pub(crate) fn find(&self, names: &[String]) -> Option<&Row> {
         names.iter().find_map(|name| self.row.get(name))
     }

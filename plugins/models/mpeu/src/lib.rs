@@ -106,13 +106,7 @@ impl Model for Mpeu {
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
-        if ctx.n_node_class == 0 {
-            return Err(ModelError::Options(
-                "MPEU embeds the classes of nodes (the elements), but the data set has none; choose \
-                 a data set of molecules or crystals"
-                    .into(),
-            ));
-        }
+        batchlab_tensor::require_node_classes(ctx, "MPEU")?;
         batchlab_tensor::open(ctx, self.needs(), |parameters| {
             network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
         })

@@ -24,9 +24,7 @@ struct Step {
     edge_update: EdgeUpdate,
     /// From the state of an edge to what its sender's features are multiplied by.
     gate: Perceptron,
-    /// What a node sends.
     sender: Linear,
-    /// From what a node receives to the change of its features.
     update: Perceptron,
 }
 

@@ -58,7 +58,7 @@ pub struct Painn {
 #[serde(rename_all = "kebab-case")]
 pub enum Messages {
     /// From the receiver of an edge to its sender, as in the program of arXiv 2502.00944: with
-    /// nearest neighbours a node hears from those that count it among theirs.
+    /// nearest neighbours a node receives messages from the nodes that have it as a neighbour.
     #[default]
     Study,
     /// From the sender to the receiver, as in all other models.
@@ -112,13 +112,7 @@ impl Model for Painn {
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
-        if ctx.n_node_class == 0 {
-            return Err(ModelError::Options(
-                "PaiNN embeds the classes of nodes (the elements), but the data set has none; choose \
-                 a data set of molecules or crystals"
-                    .into(),
-            ));
-        }
+        batchlab_tensor::require_node_classes(ctx, "PaiNN")?;
         batchlab_tensor::open(ctx, self.needs(), |parameters| {
             network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
         })

@@ -24,14 +24,12 @@ pub(crate) struct Network {
     filter: Linear,
     interactions: Vec<Interaction>,
     readout: [Linear; 2],
-    /// Of the messages.
     direction: Direction,
     pooling: Aggregate,
     latent: usize,
     clip: f32,
 }
 
-/// A message block and an update block.
 struct Interaction {
     /// From scalars to what a node sends.
     sender: [Linear; 2],

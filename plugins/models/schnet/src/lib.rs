@@ -89,7 +89,6 @@ impl Default for Schnet {
 }
 
 impl Schnet {
-    /// Features per node in the hidden layer of the readout.
     fn readout_size(&self) -> usize {
         let half = NonZeroU32::new(self.latent_size.get() / 2).unwrap_or(NonZeroU32::MIN);
         self.readout_size.unwrap_or(half).get() as usize
@@ -112,12 +111,7 @@ impl Model for Schnet {
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
-        if ctx.n_node_class == 0 {
-            return Err(ModelError::Options(
-                "SchNet embeds the classes of nodes (the elements), but the data set has none"
-                    .into(),
-            ));
-        }
+        batchlab_tensor::require_node_classes(ctx, "SchNet")?;
         batchlab_tensor::open(ctx, self.needs(), |parameters| {
             network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
         })

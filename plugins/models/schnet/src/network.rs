@@ -24,13 +24,10 @@ pub(crate) struct Network {
     pooling: Aggregate,
 }
 
-/// Messages between nodes, and what a node makes of them.
 struct Interaction {
     /// From the distance to the filter of an edge.
     filter: Perceptron,
-    /// What a node sends.
     sender: Linear,
-    /// From what a node receives to the change of its features.
     update: Perceptron,
 }
 

@@ -1,5 +1,5 @@
-//! Result tables as CSV (RFC 4180), one file per table and run, for spreadsheets and whoever has
-//! nothing better. Parquet is smaller, faster and typed.
+//! Result tables as CSV (RFC 4180), one file per table and run, for spreadsheets and other tools
+//! that cannot read Parquet, which is smaller, faster and typed.
 //!
 //! - The first line names the columns, also when a table has no rows. Lines end in CR LF.
 //! - Null is nothing between two commas; an empty text is `""`. All texts are quoted, nothing else

@@ -25,7 +25,6 @@ fn context(dir: &Path) -> SinkContext {
     SinkContext { dir: dir.to_owned(), run_id: "run".into(), metadata: Vec::new() }
 }
 
-/// The text of one table.
 fn write(options: Csv, table: Table, rows: &[RecordBatch]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let mut writer = options.open(&context(dir.path())).unwrap();

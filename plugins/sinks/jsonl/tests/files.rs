@@ -23,7 +23,6 @@ fn context(dir: &Path) -> SinkContext {
     SinkContext { dir: dir.to_owned(), run_id: "run".into(), metadata: Vec::new() }
 }
 
-/// Reads a file with Arrow's reader, and puts back what JSON cannot hold.
 fn read(table: Table, text: &str) -> RecordBatch {
     let mut reader = arrow_json::ReaderBuilder::new(table.schema())
         .with_batch_size(1000)

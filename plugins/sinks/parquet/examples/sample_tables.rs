@@ -121,7 +121,6 @@ fn step_row(run_id: &str, timing: &str, step: i64, noise: &mut Noise) -> StepRec
     }
 }
 
-/// A linear congruential generator: enough to make numbers that do not repeat.
 struct Noise(u64);
 
 impl Noise {

@@ -9,23 +9,17 @@ use parquet::errors::ParquetError;
 /// A completed file does not hold what was written into it. It stays where it is, for a look.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Rows are missing, or there are too many.
     #[error("{written} rows were written, but the file holds {found}; do not use it")]
     Rows {
-        /// Rows that were handed to the writer.
         written: u64,
         /// Rows that the file's footer counts.
         found: u64,
     },
-    /// The columns are not those of the table.
     #[error("the columns of the file are not those of the table: {found}")]
-    Columns {
-        /// The columns of the file.
-        found: String,
-    },
+    Columns { found: String },
 }
 
-/// An error of the system is told as such; the encoder wraps it.
+/// Takes an error of the system out of the encoder's error.
 pub(crate) fn encode(table: Table, path: &Path, source: ParquetError) -> SinkError {
     let (table, path) = (table.name(), path.to_owned());
     match source {

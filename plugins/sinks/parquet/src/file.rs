@@ -23,7 +23,6 @@ use crate::error::{VerifyError, encode};
 /// A group of rows is closed early when it needs this much memory; only long texts come so far.
 const MAX_GROUP_BYTES: usize = 64 << 20;
 
-/// An open file.
 pub(crate) struct TableFile {
     table: Table,
     path: PathBuf,
@@ -120,7 +119,7 @@ fn properties(
     Ok(properties.build())
 }
 
-/// What the run says about itself, and what the file needs to be understood without its folder.
+/// Metadata of the run and the table, so that the file is understood without its folder.
 fn key_values(table: Table, metadata: &[(String, String)]) -> Vec<KeyValue> {
     let own = [("table", table.name().to_owned()), ("schema_version", SCHEMA_VERSION.to_string())];
     let is_own = |key: &str| own.iter().any(|(own, _)| *own == key);

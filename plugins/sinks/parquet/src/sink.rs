@@ -43,7 +43,6 @@ impl Sink for Parquet {
 
 batchlab_core::register!(Sink, Parquet, example = Parquet::default());
 
-/// The open files of one run, in the order of [`Table::ALL`].
 struct Writer {
     files: Vec<TableFile>,
 }
@@ -66,7 +65,6 @@ impl RecordWriter for Writer {
 pub struct CompressionLevel(i32);
 
 impl CompressionLevel {
-    /// The level.
     #[must_use]
     pub fn get(self) -> i32 {
         self.0
@@ -86,7 +84,6 @@ impl From<CompressionLevel> for i32 {
     }
 }
 
-/// A level that zstd does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("compression_level = {0} is out of range: give 1 (fast) to 22 (small)")]
 pub struct CompressionLevelError(i32);

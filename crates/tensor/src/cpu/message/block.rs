@@ -14,7 +14,6 @@ use crate::cpu::tile::{self, Factor};
 pub(super) struct Block<'a> {
     /// Place of the first edge.
     pub(super) first: usize,
-    /// Number of edges.
     pub(super) n: usize,
     pub(super) from: &'a [u32],
     pub(super) to: &'a [u32],

@@ -18,7 +18,6 @@ const BLOCK: usize = 1 << 16;
 const MIN_ROWS: usize = 24;
 const MAX_ROWS: usize = 192;
 
-/// All steps.
 pub(crate) struct Plan<'a> {
     pub(super) steps: Vec<Step<'a>>,
     pub(super) wanted: MessageResult,
@@ -26,7 +25,6 @@ pub(crate) struct Plan<'a> {
     pub(super) fused: bool,
 }
 
-/// One step.
 #[allow(clippy::struct_excessive_bools, reason = "decisions that combine freely")]
 pub(super) struct Step<'a> {
     pub(super) operation: Operation<'a>,

@@ -1,4 +1,4 @@
-//! What the kernels of a message are called with.
+//! Arguments of a message's kernels.
 
 use std::fmt;
 
@@ -8,7 +8,6 @@ pub(super) enum Argument {
     NEdge,
     /// Tiles of edges in the order of the nodes that receive.
     NTile,
-    /// Tiles of edges in the order of the nodes that send.
     NFromTile,
     /// Blocks that sum the gradients of weights.
     NBlock,
@@ -42,7 +41,6 @@ pub(super) enum Argument {
     OfBias(usize),
     /// Gradients of rows that were looked up at the nodes that send, edge by edge.
     Sent(usize),
-    /// Parts of sums at nodes that several tiles share: `[2, n_tile, width]`.
     Parts(usize),
     /// The same for the sums of `Sent`.
     SentParts(usize),
@@ -121,7 +119,6 @@ impl fmt::Display for Argument {
     }
 }
 
-/// The parameter list of a kernel.
 pub(super) fn parameters(arguments: &[Argument]) -> String {
     let parameter = |&argument: &Argument| match argument.kind() {
         Kind::Integer => format!("int {argument}"),

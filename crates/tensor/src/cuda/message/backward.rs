@@ -18,7 +18,6 @@ pub(super) const FROM_TILE: usize = 32;
 /// Columns that a block sums then.
 pub(super) const FROM_LANES: usize = 128;
 
-/// The gradients of one layer's parameters among a block's sums.
 #[derive(Debug, Clone, Copy)]
 struct LayerSums {
     step: usize,

@@ -1,4 +1,4 @@
-//! Messages on a GPU: memory for what the kernels make, their arguments, their order.
+//! Launches of a message's kernels: their memory, arguments and order.
 
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
@@ -62,8 +62,8 @@ struct Scratch {
 }
 
 impl Scratch {
-    /// Where `n` numbers begin: at a multiple of 256 bytes, and not right behind what lies before, so
-    /// that a kernel that reads beyond its array finds what nobody has written.
+    /// Where `n` numbers begin: at a multiple of 256 bytes, and not right behind what lies before,
+    /// so that a kernel that reads beyond its array finds unwritten memory.
     fn take(&mut self, n: usize) -> usize {
         let place = self.n;
         self.n = (place + n + 1).next_multiple_of(64);
@@ -112,9 +112,6 @@ impl Call<'_> {
     }
 
     /// Adds to the gradients of all matrices that want one.
-    ///
-    /// # Errors
-    /// As `forward`.
     pub(super) fn backward(
         &self,
         gradients: &[Option<Buffer<Cuda>>],

@@ -20,7 +20,6 @@ thread_local! {
     static COMPILED: RefCell<HashMap<(usize, Program, bool), Rc<Compiled>>> = RefCell::default();
 }
 
-/// Kernels that are ready to run.
 pub(super) struct Compiled {
     pub(super) kernels: Kernels,
     pub(super) program: Arc<module::Program>,

@@ -6,7 +6,6 @@ use super::plan::Plan;
 /// Where the tiles and the sums of a block are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Memory {
-    /// Tiles lie in shared memory, else in a part of the device's memory that is the block's own.
     pub(super) shared: bool,
     /// The sums of weights' gradients lie in shared memory, else in the device's.
     pub(super) shared_sums: bool,

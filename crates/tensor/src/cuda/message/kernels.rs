@@ -20,7 +20,6 @@ const TILES: [usize; 3] = [32, 16, 8];
 /// center's GPU.
 const FOR_TWO: usize = 112 << 10;
 
-/// The kernels of a program as text.
 #[derive(Debug)]
 pub(super) struct Kernels {
     /// What the source is about, as comments.
@@ -77,7 +76,6 @@ impl Kernels {
         }
     }
 
-    /// The text that is compiled.
     pub(super) fn source(&self) -> String {
         let mut text = self.title.clone() + "\n" + TEMPLATES;
         for kernel in self.all() {

@@ -135,7 +135,6 @@ impl<'p> Pass<'p> {
         format!("(size_t)rows.{row}[e] * {width} + {}", self.column(part))
     }
 
-    /// The value of a member, from those of its inputs.
     fn value(&self, source: &mut Source, v: usize, part: usize) -> String {
         if self.reads_tile(v) {
             return self.element(source, "value", v, part, "e");
@@ -181,7 +180,6 @@ impl<'p> Pass<'p> {
         }
     }
 
-    /// Values of the members that are `wanted`.
     fn values(&self, source: &mut Source, wanted: &BTreeSet<usize>, indent: &str) -> String {
         let mut text = String::new();
         for &v in wanted {
@@ -308,7 +306,6 @@ fn sum_of(terms: &[usize], part: usize) -> String {
     terms.join(" + ")
 }
 
-/// An activation in the source.
 pub(super) fn name(activation: Activation) -> &'static str {
     match activation {
         Activation::Identity => "IDENTITY",
@@ -318,7 +315,6 @@ pub(super) fn name(activation: Activation) -> &'static str {
     }
 }
 
-/// The direction of an edge.
 fn direction(source: &mut Source, v: usize, component: usize) -> String {
     let direction = source.argument(Argument::Constant(v));
     format!("__ldg({direction} + (size_t)rows.edge[e] * 3 + {component})")

@@ -65,7 +65,6 @@ impl<'a> Plan<'a> {
         self.tile + 4
     }
 
-    /// Blocks of columns.
     pub(super) fn n_column_block(&self) -> usize {
         self.lanes.map_or(1, |lanes| self.message_width().div_ceil(lanes))
     }

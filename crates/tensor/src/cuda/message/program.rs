@@ -36,7 +36,6 @@ pub(super) enum Operation {
     Equivariant { input: usize, vector: usize },
 }
 
-/// A linear layer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Linear {
     pub(super) input: usize,

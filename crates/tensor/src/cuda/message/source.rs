@@ -29,27 +29,24 @@ impl Source {
         self.actions.push(Action::default());
     }
 
-    /// Adds to the last action.
+    /// Appends to the last action.
     pub(super) fn put(&mut self, text: &str) {
         if let Some(action) = self.actions.last_mut() {
             action.text.push_str(text);
         }
     }
 
-    /// The name of an argument.
     pub(super) fn argument(&mut self, argument: Argument) -> String {
         self.arguments.insert(argument);
         argument.to_string()
     }
 
-    /// A new tile of `numbers` numbers.
     pub(super) fn create(&mut self, name: &str, numbers: usize) {
         self.names.push((name.to_owned(), self.tiles.len()));
         self.tiles.push(numbers);
         self.touch(name);
     }
 
-    /// Another name for a tile.
     pub(super) fn take_place(&mut self, name: &str, of: &str) {
         if let Some(tile) = self.find(of) {
             self.names.push((name.to_owned(), tile));

@@ -10,9 +10,6 @@ use crate::cuda::error::Error;
 const FOLDER: &str = "BATCHLAB_CUDA_SOURCES";
 
 /// Writes a source to the folder that the environment names, if it does, as `message-<hash>.cu`.
-///
-/// # Errors
-/// A folder that cannot be written to.
 pub(super) fn write(source: &str) -> Result<(), Error> {
     let Some(folder) = std::env::var_os(FOLDER) else { return Ok(()) };
     let mut hasher = DefaultHasher::new();

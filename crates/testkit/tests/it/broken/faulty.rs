@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
-    /// Nothing.
     None,
     /// Training ends after one epoch.
     Ends,
@@ -67,12 +66,12 @@ pub(crate) enum Fault {
     NeedsTwo,
     /// Graphs without edges are left out.
     LeavesOutEdgeless,
-    /// Very large graphs are left out, and nobody is told.
+    /// Very large graphs are left out silently.
     LeavesOutLarge,
-    /// A number that counts the calls is given as a fact.
+    /// A metric counts the calls.
     CountsCalls,
-    /// The fact is not a number.
-    FactIsNan,
+    /// A metric is NaN.
+    MetricIsNan,
     /// An option is not written.
     ForgetsOption,
 }
@@ -188,7 +187,6 @@ fn count(mut stream: Box<dyn BatchStream>) -> u64 {
     n_batch
 }
 
-/// No batch, or empty ones for ever.
 struct Nothing {
     is_endless: bool,
 }
@@ -210,7 +208,6 @@ struct Stream {
     inner: Box<dyn BatchStream>,
     fault: Fault,
     purpose: Purpose,
-    /// Batches of an evaluation.
     n_batch: u64,
     n_next: u64,
     key: Key,
@@ -289,7 +286,7 @@ impl BatchStream for Stream {
         let n_call = self.n_call.fetch_add(1, Ordering::Relaxed);
         match self.fault {
             Fault::CountsCalls => vec![("n_call".into(), n_call as f64)],
-            Fault::FactIsNan => vec![("mean".into(), f64::NAN)],
+            Fault::MetricIsNan => vec![("mean".into(), f64::NAN)],
             _ => Vec::new(),
         }
     }

@@ -1,6 +1,4 @@
-//! The kit finds what it says: each broken batcher fails its own check and passes all others.
-
-#![allow(clippy::print_stdout, reason = "the table is to be read")]
+//! The kit finds mistakes: each broken batcher fails its own check and passes all others.
 
 mod faulty;
 
@@ -11,7 +9,6 @@ use faulty::{Fault, Faulty};
 
 use crate::table::{self, Row};
 
-/// Each mistake, in words, and the one check that it fails.
 const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::Ends, "training ends after an epoch", "goes_on"),
     (Fault::Drops, "drops a graph per batch", "exactly_once"),
@@ -39,7 +36,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::LeavesOutEdgeless, "leaves out graphs without edges", "edgeless"),
     (Fault::LeavesOutLarge, "leaves out large graphs", "oversize"),
     (Fault::CountsCalls, "metrics change", "metrics"),
-    (Fault::FactIsNan, "a fact is not a number", "metrics"),
+    (Fault::MetricIsNan, "a metric is not a number", "metrics"),
     (Fault::ForgetsOption, "an option is not written", "round_trip"),
 ];
 
@@ -94,7 +91,7 @@ fn a_failure_names_the_promise_and_the_smallest_input() {
     );
 }
 
-// The line that a plugin's tests write, and what it makes of it.
+// The line that a plugin's tests write, and the tests that it becomes.
 batchlab_testkit::conformance!(sound, |batch_size| Faulty::new(Fault::None, batch_size));
 
 #[test]

@@ -14,7 +14,6 @@ use super::linear::{Counting, Counts, N_CLASS, N_GAUSSIAN, count, loss};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
-    /// Nothing.
     None,
     /// Two parameters have the same name: a layer was copied.
     NameTwice,
@@ -88,7 +87,6 @@ pub(crate) enum Fault {
     ForgetsOption,
 }
 
-/// Linear in the shares of the node classes and in the mean Gaussians of the distances.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Faulty {

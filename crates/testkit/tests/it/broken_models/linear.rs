@@ -1,10 +1,9 @@
 //! The arithmetic of a model that is linear in what it counts: written out by hand, so that its
-//! gradients are plain to see.
+//! gradients can be checked by eye.
 
 use batchlab_core::PaddedBatch;
 use batchlab_core::model::Loss;
 
-/// Node classes.
 pub(crate) const N_CLASS: usize = 4;
 /// Gaussians of a distance, one per angstrom from 1.
 pub(crate) const N_GAUSSIAN: usize = 4;

@@ -1,6 +1,4 @@
-//! The kit finds what it says: each broken model fails its own check and passes all others.
-
-#![allow(clippy::print_stdout, reason = "the table is to be read")]
+//! The kit finds mistakes: each broken model fails its own check and passes all others.
 
 mod faulty;
 mod linear;
@@ -10,7 +8,6 @@ use faulty::{Fault, Faulty};
 
 use crate::table::{self, Row};
 
-/// Each mistake, in words, and the one check that it fails.
 const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::NameTwice, "two parameters of one name", "opens"),
     (Fault::WrongCount, "counts a parameter too few", "opens"),
@@ -93,7 +90,7 @@ fn a_failure_names_the_promise_and_both_numbers() {
     assert!(text.contains("with 5 padding nodes and 37 padding edges"), "{text}");
 }
 
-// The line that a plugin's tests write, and what it makes of it.
+// The line that a plugin's tests write, and the tests that it becomes.
 batchlab_testkit::model_conformance!(sound, Faulty::new(Fault::None));
 
 #[test]

@@ -1,7 +1,5 @@
 //! In steady state a batch is planned and collated without allocating memory.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use batcher_dynamic::Dynamic;
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
 use batchlab_core::{BatchBuffer, BatchContext, BatchFields, BatchPlan, Batcher, Purpose, collate};

@@ -1,7 +1,5 @@
 //! What every batcher promises, for every padding.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use batcher_dynamic::Dynamic;
 use batchlab_core::{
     BatchBuffer, BatchContext, BatchEvent, BatchFields, BatchPlan, Batcher, Level, Purpose,
@@ -78,7 +76,6 @@ fn labels_say_grouping_and_padding() {
     assert_eq!(label("epoch_boundary = \"emit-partial\""), "dynamic-epoch_boundary=flush");
 }
 
-/// Every choice of limited resources, bytes included, with every padding that goes with it.
 fn limited() -> impl Strategy<Value = String> {
     let resources = prop::sample::subsequence(vec!["graphs", "nodes", "edges", "bytes"], 1..=4);
     let padding = prop::sample::select(vec!["\"none\"", "{ multiple = 64 }", "{ power = 2 }"]);
@@ -180,7 +177,7 @@ fn skip_leaves_large_graphs_out_of_training_only() {
         assert!(!plan.members.contains(&1003) && !plan.members.contains(&1009));
     }
     let error = skip.open(view, BatchContext::new(Purpose::Evaluation, 1)).err().unwrap();
-    assert!(error.to_string().contains("an evaluation must judge every graph"), "{error}");
+    assert!(error.to_string().contains("an evaluation must cover every graph"), "{error}");
 }
 
 #[test]

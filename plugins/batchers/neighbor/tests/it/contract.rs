@@ -1,8 +1,6 @@
 //! What every batcher on one graph promises, for every padding, weight and composition, and what
 //! this one adds.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use batcher_neighbor::Neighbor;
@@ -49,7 +47,6 @@ proptest! {
     }
 }
 
-/// One node that receives from 50 others, with weights 0.5 to 49.5.
 fn hub() -> Case {
     Case::new(51, &(1..51).map(|sender| (0, sender)).collect(), vec![0])
 }

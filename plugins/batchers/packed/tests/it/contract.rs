@@ -1,7 +1,5 @@
 //! What every batcher promises, for every padding, algorithm and window.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use batcher_packed::Packed;
 use batchlab_core::{BatchContext, Batcher, Purpose};
 use batchlab_testkit::batcher;

@@ -1,7 +1,5 @@
 //! How near packings come to the volume bound.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::io::Read;
 use std::path::Path;
 
@@ -22,7 +20,6 @@ fn graphs(sizes: impl IntoIterator<Item = [u32; 2]>) -> Vec<GraphSize> {
     (0..).zip(sizes).map(graph).collect()
 }
 
-/// Sizes of the molecules of QM9; the file is part of the repository.
 fn qm9() -> Vec<GraphSize> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../data/qm9_sizes.csv.xz");
     let mut text = String::new();
@@ -35,7 +32,6 @@ fn qm9() -> Vec<GraphSize> {
     graphs(text.lines().skip(1).map(size))
 }
 
-/// Groups over the volume bound.
 fn excess(algorithm: Algorithm, graphs: &[GraphSize], limits: &Limits) -> f64 {
     let groups = pack(algorithm, graphs, limits);
     let mut seen: Vec<u32> = groups.iter().flatten().copied().collect();

@@ -1,8 +1,6 @@
 //! What every batcher on one graph promises, for every padding and composition, and what this one
 //! adds.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::collections::BTreeSet;
 
 use batcher_random_nodes::RandomNodes;

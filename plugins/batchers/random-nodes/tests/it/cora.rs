@@ -1,7 +1,5 @@
 //! Sizes of the batches on Cora, whose training set has 140 of 2,708 nodes.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use batcher_random_nodes::RandomNodes;
 use batchlab_core::{Dataset, LoadContext};
 use batchlab_testkit::nodes::{self, Case};

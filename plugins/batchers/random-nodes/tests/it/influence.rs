@@ -2,8 +2,6 @@
 //! place for each of its pieces: neighbourhoods by personalised `PageRank`, given groups that are
 //! collated once, and an order of batches from label histograms that remembers the last batch.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::collections::BTreeMap;
 
 use batchlab_core::graphs::OneGraph;

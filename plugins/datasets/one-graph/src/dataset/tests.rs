@@ -201,7 +201,7 @@ fn every_mistake_names_its_array() {
     small().with("feat_shape", integers(&[3, 1])).broken("\"feat_indices\": entry 0 is 1");
     small().with("feat_data", floats(&[0.0; 2])).broken("\"feat_data\": it has 2 entries");
     small().with("feat_data", floats(&[0.0, f32::NAN, 0.0])).broken("entry 1 is NaN");
-    small().with("feat_data", b"nonsense".to_vec()).broken("\"feat_data\": it is no array");
+    small().with("feat_data", b"nonsense".to_vec()).broken("\"feat_data\": it is not an array");
     small().with("val_idx", integers(&[1])).broken("\"val_idx\": entry 0 is 1, expected each node");
     small()
         .with("val_idx", integers(&[2]))
@@ -215,7 +215,7 @@ fn what_is_no_archive_is_refused() {
     std::fs::write(file.path(), &CORA[..5000]).expect("a file");
     let options = OneGraphFile { path: Some(file.path().to_owned()), ..OneGraphFile::default() };
     let error = options.load(&LoadContext::new()).expect_err("cut off").to_string();
-    assert!(error.contains("is no readable .npz file"), "{error}");
+    assert!(error.contains("is not a readable .npz file"), "{error}");
     let absent = OneGraphFile { path: Some("no/such.npz".into()), ..OneGraphFile::default() };
     assert!(matches!(absent.load(&LoadContext::new()), Err(DatasetError::NotFound { .. })));
 }
@@ -233,15 +233,15 @@ fn other_graphs_of_this_format_load() {
 }
 
 #[test]
-fn a_width_that_nothing_supports_is_not_believed() {
+fn a_width_without_data_is_refused() {
     let wide = |n: i64| Small::new().with("feat_shape", integers(&[3, n]));
     assert!(wide(1_000_000).load().is_ok());
     wide(2_000_000_000).broken("at most 3413333 columns");
 }
 
 proptest! {
-    /// Damage to the archive is seen by its checksums as a rule; damage to an array before it is packed
-    /// is not.
+    /// Checksums usually detect damage to the archive, but not damage to an array before it is
+    /// packed.
     #[test]
     fn damaged_files_are_read_or_refused(
         which in any::<prop::sample::Index>(),

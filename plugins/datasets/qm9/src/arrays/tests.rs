@@ -82,7 +82,7 @@ fn geometries_are_given_out_in_order() {
     assert!(molecules.iter().all(|molecule| molecule.property.is_none()));
 }
 
-/// Whatever the file counts energies in, and from: the molecules are the same.
+/// Whatever the unit and zero of a file's energies: the molecules are the same.
 #[test]
 fn the_unit_of_energies_is_told_from_the_values() {
     let hartree = File::with_properties(ENERGIES, -0.25);

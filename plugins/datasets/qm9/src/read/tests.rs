@@ -188,7 +188,7 @@ fn faults_of_atoms_are_named() {
     broken(WATER, "0.9775395708", "0,97", 3, &["y should be a finite number, found `0,97`"]);
     broken(EXTENDED, "0.9775395708", "zero", 3, &["y should be a finite number, found `zero`"]);
     broken(WATER, "-0.589706", "q", 3, &["Mulliken charge should be a finite number, found `q`"]);
-    // Known, but not in QM9: what is told is the molecule's line and the atom.
+    // Known, but not in QM9: the message names the molecule's line and the atom.
     let known = ["unknown element `Si` (atom 2 of the molecule)", "H, C, N, O and F"];
     broken(WATER, "H\t 0.06", "Si\t 0.06", 1, &known);
     let second = format!("{WATER}{}", WATER.replace("gdb 3", "gdb 4").replacen('H', "Si", 1));
@@ -381,7 +381,6 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 
-/// The molecules that come with the project.
 fn sample() -> PathBuf {
     root().join("data/qm9_sample.extxyz.xz")
 }
@@ -520,6 +519,9 @@ fn a_pipe_is_refused_and_its_name_written_out() {
     assert!(made.success());
     for path in [folder.path(), &pipe] {
         let fault = molecules(path, None).expect_err("a pipe").to_string();
-        assert!(fault.contains("dsgdb9nsd_\\u{1b}[31m.xyz is no file and no folder"), "{fault}");
+        assert!(
+            fault.contains("dsgdb9nsd_\\u{1b}[31m.xyz is neither a file nor a folder"),
+            "{fault}"
+        );
     }
 }

@@ -11,7 +11,6 @@ use super::*;
 
 const CUBE: &str = "Lattice=\"3 0 0 0 3 0 0 0 3\" Properties=species:S:1:pos:R:3";
 
-/// A folder with files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     for (name, text) in files {
@@ -103,7 +102,7 @@ fn a_table_names_structures_by_property_file_or_folder() {
     let column = fault(&with("targets.csv", "nam"));
     assert!(column.contains("no column `nam`") && column.contains("name, gap"), "{column}");
     let value = fault(&with("less.csv", "name"));
-    assert!(value.contains("less.csv:3: `gap` is `x`, which is no finite number"), "{value}");
+    assert!(value.contains("less.csv:3: `gap` is `x`, which is not a finite number"), "{value}");
     let skip = |table| Structures { missing: Missing::Skip, ..with(table, "name") };
     assert_eq!(fault(&skip("less.csv")), value, "wrong values are not left out");
     let absent = fault(&with("absent.csv", "name"));

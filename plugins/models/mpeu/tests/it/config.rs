@@ -1,22 +1,10 @@
 //! The model as a component: its name, its options and what it asks for.
 
-use batchlab_core::model::{Loss, Precision};
 use batchlab_core::registry::{Kind, find};
-use batchlab_core::{BatchFields, Model, ModelContext};
+use batchlab_core::{BatchFields, Model};
+use batchlab_testkit::device::context;
 use model_mpeu::Mpeu;
 use serde_json::json;
-
-fn context(n_node_class: usize) -> ModelContext {
-    ModelContext {
-        device: "cpu".into(),
-        seed: 42,
-        n_node_class,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    }
-}
 
 #[test]
 fn the_study_counts_173152_parameters_for_five_elements() {

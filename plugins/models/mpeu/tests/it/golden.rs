@@ -36,12 +36,7 @@ fn open(file: &GoldenFile<'_>) -> Result<Box<dyn Model>, String> {
 
 /// `edge_update_1/~/edge_update/~/linear_0.w` is `interaction.1.edge_update.0.weight`.
 fn parameter(name: &str) -> Option<String> {
-    let layer = name.strip_suffix(".w")?.rsplit_once("linear_")?.1;
-    let module = name.split('/').next()?;
-    let (module, step) = match module.rsplit_once('_') {
-        Some((module, step)) if step.parse::<u32>().is_ok() => (module, step),
-        _ => (module, "0"),
-    };
+    let [module, step, layer] = golden_models::split_layer_name(name)?;
     Some(match module {
         "node_embedding_layer" => "embedding.weight".into(),
         "edge_update" => format!("interaction.{step}.edge_update.{layer}.weight"),

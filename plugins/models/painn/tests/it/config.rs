@@ -1,22 +1,10 @@
 //! The model as a component: its name, its options and what it asks for.
 
-use batchlab_core::model::{Loss, Precision};
 use batchlab_core::registry::{Kind, find};
-use batchlab_core::{BatchFields, Model, ModelContext};
+use batchlab_core::{BatchFields, Model};
+use batchlab_testkit::device::context;
 use model_painn::Painn;
 use serde_json::json;
-
-fn context(n_node_class: usize) -> ModelContext {
-    ModelContext {
-        device: "cpu".into(),
-        seed: 42,
-        n_node_class,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    }
-}
 
 #[test]
 fn the_study_counts_2284545_parameters_for_five_elements() {
@@ -50,8 +38,8 @@ fn refused(options: serde_json::Value, expected: &str) {
 fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_gaussian": 0 }), "expected a nonzero u32");
-    refused(json!({ "cutoff_angstrom": 0.0 }), "0 is no radius; give a length in angstrom");
-    refused(json!({ "clip": 0.0 }), "0 is no largest change; give a number above 0, or 1e30");
+    refused(json!({ "cutoff_angstrom": 0.0 }), "0 is not a radius; give a length in angstrom");
+    refused(json!({ "clip": 0.0 }), "0 is not a valid limit; give a number above 0, or 1e30");
     refused(json!({ "messages": "both" }), "expected `study` or `published`");
     refused(json!({ "hidden": 64 }), "unknown field `hidden`, expected one of `latent_size`");
 }

@@ -1,22 +1,12 @@
 //! The model as a component: its name, its options and what it asks for.
 
-use batchlab_core::model::{Loss, Precision};
+#[cfg(not(any(feature = "cuda", feature = "cuda-check")))]
+use batchlab_core::ModelContext;
 use batchlab_core::registry::{Kind, find};
-use batchlab_core::{BatchFields, Model, ModelContext};
+use batchlab_core::{BatchFields, Model};
+use batchlab_testkit::device::context;
 use model_schnet::Schnet;
 use serde_json::json;
-
-fn context(n_node_class: usize) -> ModelContext {
-    ModelContext {
-        device: "cpu".into(),
-        seed: 42,
-        n_node_class,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    }
-}
 
 #[test]
 fn the_study_counts_80352_parameters_for_five_elements() {
@@ -45,7 +35,7 @@ fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_gaussian": 0 }), "expected a nonzero u32");
     refused(json!({ "gaussian_spacing_angstrom": 0.0 }), "0 is not a distance between two");
-    refused(json!({ "cutoff_angstrom": -1.0 }), "-1 is no radius; give a length in angstrom");
+    refused(json!({ "cutoff_angstrom": -1.0 }), "-1 is not a radius; give a length in angstrom");
     refused(json!({ "latent": 64 }), "unknown field `latent`, expected one of `latent_size`");
 }
 

@@ -1,7 +1,7 @@
 //! What every model promises.
 
 use batchlab_core::Model as _;
-use batchlab_core::model::{Loss, ModelContext, Precision};
+use batchlab_testkit::device::context;
 use model_schnet::{Aggregation, Schnet};
 
 // One line, one test for each promise of the contract.
@@ -37,16 +37,7 @@ fn narrow() -> Schnet {
 
 #[test]
 fn the_narrow_model_is_narrow() {
-    let ctx = ModelContext {
-        device: batchlab_testkit::device::under_test(),
-        seed: 1,
-        n_node_class: 4,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    };
-    let trainer = narrow().open(&ctx).expect("it opens");
+    let trainer = narrow().open(&context(4)).expect("it opens");
     let interaction = 37 * 13 + 13 * 13 + 13 * 13 + 2 * 13 * 13;
     assert_eq!(trainer.n_parameter(), 4 * 13 + 2 * interaction + 13 * 5 + 5);
 }

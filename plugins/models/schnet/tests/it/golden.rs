@@ -46,12 +46,7 @@ fn model(file: &GoldenFile<'_>, share_filters: bool) -> Result<Box<dyn Model>, S
 
 /// `node_update_1/~/node_update/~/linear_0.w` is `interaction.1.update.0.weight`.
 fn parameter(name: &str) -> Option<String> {
-    let layer = name.strip_suffix(".w")?.rsplit_once("linear_")?.1;
-    let module = name.split('/').next()?;
-    let (module, step) = match module.rsplit_once('_') {
-        Some((module, step)) if step.parse::<u32>().is_ok() => (module, step),
-        _ => (module, "0"),
-    };
+    let [module, step, layer] = golden_models::split_layer_name(name)?;
     Some(match module {
         "node_embedding_layer" => "embedding.weight".into(),
         "message_edge_net" => format!("interaction.{step}.filter.{layer}.weight"),

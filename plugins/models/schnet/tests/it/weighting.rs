@@ -1,9 +1,10 @@
 //! What a gradient weighting promises, with a real model.
 
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, Target, Topology};
-use batchlab_core::model::{Loss, Mode, ModelContext, Precision, Slot};
+use batchlab_core::model::{Mode, ModelContext, Slot};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{BatchBuffer, BatchPlan, GraphSize, Level, Model, Trainer, collate};
+use batchlab_testkit::device::context;
 use model_schnet::Schnet;
 
 /// Sixty complete graphs of 3 to 14 nodes.
@@ -24,15 +25,7 @@ fn graphs() -> Graphs {
 }
 
 fn trainer() -> Box<dyn Trainer> {
-    let ctx = ModelContext {
-        device: batchlab_testkit::device::under_test(),
-        seed: 1,
-        n_node_class: 3,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-    };
+    let ctx = ModelContext { seed: 1, ..context(3) };
     let model: Schnet =
         toml::from_str("latent_size = 16\nn_interaction = 1").expect("a right table");
     model.open(&ctx).expect("the model opens")

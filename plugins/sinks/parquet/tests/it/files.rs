@@ -1,7 +1,5 @@
 //! What the sink writes, read back by the reader of the same library.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -53,7 +51,6 @@ fn write<R: Record>(writer: &mut dyn RecordWriter, rows: &[R]) -> Result<(), Sin
     writer.write(R::TABLE, &R::to_batch(rows).unwrap())
 }
 
-/// All rows in one batch.
 fn read(path: &Path) -> RecordBatch {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let n_row = builder.metadata().file_metadata().num_rows();
@@ -284,7 +281,6 @@ fn rows_of_another_table_are_refused() {
     assert!(error.contains("name: Utf8, value: Float64"), "{error}");
 }
 
-/// The error for a `[[sink]]` table with these lines, with the text that it points to.
 fn mistake(lines: &str) -> (String, String) {
     let source = format!("name = \"parquet\"\n{lines}\n");
     let table = toml::de::DeTable::parse(&source).unwrap();

@@ -1,7 +1,5 @@
 //! The page `docs/records.md` is the dictionary of the records, and it is up to date.
 
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -146,7 +146,7 @@ fn a_packed_archive_is_checked_to_its_very_end() {
 }
 
 #[test]
-fn no_header_is_believed() {
+fn wrong_headers_are_refused() {
     let mut archive = waters(2);
     archive[1024 + 130] ^= 1;
     assert!(message(archive).contains("header checksum mismatch"));

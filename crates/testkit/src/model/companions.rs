@@ -1,4 +1,4 @@
-//! A graph alone, and among others.
+//! Predictions of a graph alone, and in company of others.
 
 use batchlab_core::Model;
 use batchlab_core::plan::Shape;
@@ -6,7 +6,7 @@ use batchlab_core::plan::Shape;
 use super::Trial;
 use super::fixture::{MUCH, NONE, SOME, ordinary, single};
 use super::trial::{PREDICTION, differentiate, near, predict};
-use crate::conformance::Outcome;
+use crate::check::Outcome;
 
 /// The same graphs in other batches: members and padding.
 const BATCHES: [(&[u32], Shape); 6] = [
@@ -42,7 +42,7 @@ pub(super) fn companions(model: &dyn Model) -> Outcome {
 }
 
 /// The ordinary graphs and, behind them, graphs of one node. That numbers agree is asked only of
-/// models that pass [`companions`]: it has to speak where others are the reason.
+/// models that pass [`companions`]: that check has to fail where other graphs are the reason.
 pub(super) fn single_nodes(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
     let mut trainer = trial.ready()?;

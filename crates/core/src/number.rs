@@ -1,0 +1,55 @@
+/// Declares a number of a configuration, kept as `f64`, that is checked when it is read.
+///
+/// ```
+/// batchlab_core::checked_number! {
+///     /// A part of a whole.
+///     pub struct Share(f64): share if (0.0..=1.0).contains(&share),
+///     else "{share} is not a share; give a number from 0 to 1"
+/// }
+///
+/// assert_eq!(Share::try_from(0.5)?.get(), 0.5);
+/// assert_eq!(Share::try_from(2.0).unwrap_err(), "2 is not a share; give a number from 0 to 1");
+/// # Ok::<(), String>(())
+/// ```
+#[macro_export]
+macro_rules! checked_number {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident(f64): $value:ident if $valid:expr, else $message:literal
+    ) => {
+        #[derive(
+            Debug,
+            Clone,
+            Copy,
+            PartialEq,
+            $crate::__private::serde::Serialize,
+            $crate::__private::serde::Deserialize,
+            $crate::__private::schemars::JsonSchema,
+        )]
+        #[serde(crate = "batchlab_core::__private::serde", try_from = "f64", into = "f64")]
+        #[schemars(crate = "batchlab_core::__private::schemars")]
+        $(#[$about])*
+        pub struct $name(f64);
+
+        impl $name {
+            /// The number, within its limits.
+            #[must_use]
+            pub fn get(self) -> f64 {
+                self.0
+            }
+        }
+
+        impl TryFrom<f64> for $name {
+            type Error = String;
+            fn try_from($value: f64) -> Result<Self, String> {
+                if $valid { Ok(Self($value)) } else { Err(format!($message)) }
+            }
+        }
+
+        impl From<$name> for f64 {
+            fn from(number: $name) -> Self {
+                number.0
+            }
+        }
+    };
+}
