@@ -129,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn the_mean_of_real_edges_lies_in_the_column_of_its_batch_size() {
+        let text = picture(&[example("one", 16), example("one", 32)]);
+        let places = |class: &str, key: &str| -> Vec<f64> {
+            let of_class = text.split('<').filter(|tag| tag.contains(class));
+            let number = |tag: &str| tag.split(key).nth(1)?.split('"').next()?.parse().ok();
+            of_class.filter_map(number).collect()
+        };
+        let means = places("\"mark\"", "x1=\"");
+        let heads = text.split('<').filter(|tag| tag.contains("ink bold") && tag.contains(">B = "));
+        let heads: Vec<&str> = heads.collect();
+        let left = places(heads[1], "x=\"")[0];
+        assert!(means.len() == 2 && means[0] < left && means[1] > left, "{means:?}, {left}");
+    }
+
+    #[test]
     fn nothing_breaks_where_there_is_nothing_to_draw() {
         assert!(svg(&[]).contains("</svg>"));
         let mut bare = example("bare", 16);

@@ -78,7 +78,7 @@ fn axis(forecasts: &[&Forecast], left: f64, width: f64) -> Option<Axis> {
     let all = padded.chain(forecasts.iter().map(|f| f.edges_per_step)).filter(|&n| n > 0.0);
     let (low, high) =
         all.fold((f64::INFINITY, 0.0_f64), |(low, high), n| (low.min(n), high.max(n)));
-    (high > 0.0).then(|| Axis::log(low, high, left, width))
+    (high > 0.0).then(|| Axis::log(low, high, left, left + width))
 }
 
 fn histogram(
