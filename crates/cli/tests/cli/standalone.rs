@@ -1,5 +1,7 @@
 //! Crates outside of the tree, built with what is already built of this workspace.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
