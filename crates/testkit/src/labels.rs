@@ -120,9 +120,9 @@ fn tables(schema: &Value, root: &Value) -> BoxedStrategy<Value> {
     let properties = schema["properties"].as_object().cloned().unwrap_or_default();
     let required = schema["required"].as_array().cloned().unwrap_or_default();
     let entry = |(key, property): (String, Value)| {
-        let chance = if required.contains(&Value::from(key.as_str())) { 1.0 } else { 0.5 };
+        let is_required = required.contains(&Value::from(key.as_str()));
         let value = values(&property, root).prop_map(move |value| (key.clone(), value));
-        prop::option::weighted(chance, value)
+        if is_required { value.prop_map(Some).boxed() } else { prop::option::of(value).boxed() }
     };
     let all: Vec<_> = properties.into_iter().map(entry).collect();
     all.prop_map(|entries| Value::Object(entries.into_iter().flatten().collect())).boxed()

@@ -130,15 +130,15 @@ def compare_errors(plot, rows):
 
 
 def compare_verdicts(report):
-    comparison = Comparison("verdict", rows_of(report["verdict_query"]))
+    numbers = Comparison("verdict", rows_of(report["verdict_query"]))
     for verdict in report["verdicts"]:
-        for comparison in verdict["comparisons"]:
-            key = {"batcher": comparison["batcher"], "other": verdict["best"]}
+        for other in verdict["comparisons"]:
+            key = {"batcher": other["batcher"], "other": verdict["best"]}
             key["batch_size"] = verdict["batch_size"]
-            comparison.equal(comparison["factor"], "factor", **key)
-            comparison.equal(comparison["unit"]["n_block"], "n_block", **key)
-            comparison.equal(comparison["unit"]["n_cell"], "n_cell", **key)
-    return comparison.n
+            numbers.equal(other["factor"], "factor", **key)
+            numbers.equal(other["unit"]["n_block"], "n_block", **key)
+            numbers.equal(other["unit"]["n_cell"], "n_cell", **key)
+    return numbers.n
 
 
 os.chdir(sys.argv[1])

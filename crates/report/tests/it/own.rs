@@ -64,7 +64,9 @@ fn write(dir: &Path, run: &Run<'_>) {
         target_unit: Some("eV".into()),
         timing: "combined".into(),
         prefetch_depth: run.prefetch_depth,
+        seed_split: Some(0),
         seed_order: Some(run.seed),
+        seed_init: Some(0),
         n_step_planned: 10,
         n_shape: Some(3),
         ..records::run("")

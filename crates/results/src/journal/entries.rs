@@ -90,16 +90,19 @@ impl Entries {
         Ok(Entry { batches, place: at..at + HEADER as u64 + length })
     }
 
-    /// The next entry that begins after a place where there is none.
-    fn next_after(&mut self, at: u64) -> Option<Entry> {
-        let mut from = at + 1;
+    /// The next entry that begins after a place where there is none; or else the place where one
+    /// begins that was not written to its end.
+    fn next_after(&mut self, at: u64) -> (Option<Entry>, Option<u64>) {
+        let (mut from, mut torn) = (at + 1, None);
         while let Some(place) = self.find_magic(from) {
-            if let Ok(entry) = self.read(place) {
-                return Some(entry);
+            match self.read(place) {
+                Ok(entry) => return (Some(entry), None),
+                Err(Fault::Torn) => torn = torn.or(Some(place)),
+                Err(Fault::Damaged) => {}
             }
             from = place + 1;
         }
-        None
+        (None, torn)
     }
 
     /// Where an entry may begin.
@@ -127,17 +130,26 @@ impl Iterator for Entries {
         }
         let (entry, fault) = match self.read(at) {
             Ok(entry) => (Some(entry), None),
-            Err(fault) => (self.next_after(at), Some(fault)),
+            Err(fault) => (None, Some(fault)),
+        };
+        let entry = match fault {
+            None => entry,
+            Some(fault) => {
+                let (next, torn) = self.next_after(at);
+                let is_torn = matches!(fault, Fault::Torn) && next.is_none();
+                let begin = next.as_ref().map(|entry| entry.place.start);
+                // Up to here, other bytes came back than were written.
+                let end = if is_torn { at } else { begin.or(torn).unwrap_or(self.n_byte) };
+                if end > at {
+                    self.damaged.push(at..end);
+                }
+                if next.is_none() {
+                    self.n_byte_torn = self.n_byte - end;
+                }
+                next
+            }
         };
         self.end = entry.as_ref().map_or(self.n_byte, |entry| entry.place.end);
-        match (&entry, fault) {
-            (_, None) => {}
-            (None, Some(Fault::Torn)) => self.n_byte_torn = self.n_byte - at,
-            (next, Some(_)) => {
-                let end = next.as_ref().map_or(self.n_byte, |entry| entry.place.start);
-                self.damaged.push(at..end);
-            }
-        }
         entry
     }
 }

@@ -39,6 +39,7 @@ fn run_rows() -> Vec<(Table, RecordBatch)> {
         run_id: "a".into(),
         step,
         split: split.into(),
+        loss: Some(0.0),
         rmse: Some(0.5),
         mae: Some(0.25),
         eval_ns: Some(4_000_000),

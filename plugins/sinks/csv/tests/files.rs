@@ -13,7 +13,7 @@ use arrow_array::{
 };
 use arrow_schema::DataType;
 use batchlab_core::Sink;
-use batchlab_core::record::{EventRecord, MetricRecord, Record, Table};
+use batchlab_core::record::{EventRecord, MetricRecord, Record, Table, Timestamp};
 use batchlab_core::registry::{self, Kind};
 use batchlab_core::sink::SinkContext;
 use batchlab_testkit::records;
@@ -142,7 +142,9 @@ proptest! {
 fn null_and_empty_and_formulas_are_told_apart() {
     let event = |message: &str, step| EventRecord {
         run_id: "a".into(),
+        at: Some(Timestamp(0)),
         step,
+        kind: String::new(),
         message: message.into(),
         payload: step.map(|_| String::new()),
         ..records::event()
