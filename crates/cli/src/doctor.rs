@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn print_report(report: &RecoveryReport, arguments: &Arguments) {
     for CrashedRun { run_id, finding } in &report.runs {
         match finding {
-            Finding::AtWork => say!("{run_id}: running"),
+            Finding::Running => say!("{run_id}: running"),
             Finding::Nothing if arguments.dry_run => say!("{run_id}: holds no rows, to be removed"),
             Finding::Nothing => say!("{run_id}: held no rows, removed"),
             Finding::Unreadable { path } => {

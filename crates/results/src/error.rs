@@ -78,8 +78,8 @@ pub enum ResultsError {
         reason: String,
     },
     /// Another process works on the run.
-    #[error("run {run_id} is at work in another process ({process}); wait for it, or end it first")]
-    AtWork {
+    #[error("run {run_id} is running in another process ({process}); wait for it, or end it first")]
+    Running {
         /// The run.
         run_id: String,
         /// Which process, as it says itself.

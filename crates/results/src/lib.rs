@@ -9,8 +9,8 @@
 //! - [`recover`] publishes what crashed runs have left, finds damaged files, and rewrites tables of
 //!   earlier versions.
 //! - [`read`] is the one way in which published tables are read, whatever their version.
-//! - [`RunSummary`] is the one reduction of a run's rows, which the end of a run, `report`, `compare`
-//!   and `status` share.
+//! - [`RunSummary`] is the one reduction of a run's rows. The end of a run, `report` and `compare` share
+//!   it, and `status` shows what the end of a run took from it.
 //! - [`export`] writes tables in other formats.
 //!
 //! This crate does not know how a run is made, and no plugin by name.

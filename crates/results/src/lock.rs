@@ -33,7 +33,7 @@ impl Lock {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     let process = std::io::read_to_string(file).unwrap_or_default();
-                    return Err(ResultsError::AtWork { run_id: run_id.to_owned(), process });
+                    return Err(ResultsError::Running { run_id: run_id.to_owned(), process });
                 }
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }

@@ -2,7 +2,7 @@
 //!
 //! Parquet files hold no checksum that readers look at, so a bit that has flipped in a value is seen
 //! by none of them. The list is written before the first of its files appears. Whoever finds a file
-//! that is not as listed must therefore look whether the run is still at work, or crashed while it
+//! that is not as listed must therefore look whether the run is still running, or crashed while it
 //! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
 //! before.
 

@@ -135,10 +135,10 @@ impl Publisher {
         self.out.join("runs").join(&self.run_id)
     }
 
-    /// The journal, while the run is at work.
+    /// The journal, while the run is running.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        journal_at_work(&self.out, &self.run_id)
+        running_journal(&self.out, &self.run_id)
     }
 
     /// Where checkpoints lie.
@@ -220,7 +220,7 @@ impl Publisher {
             remove(&entry.path())?;
         }
         self.lock.remove()?;
-        // Someone may have taken up this run by now, and other runs may be at work.
+        // Someone may have taken up this run by now, and other runs may be running.
         let _ = fs::remove_dir(&wip);
         let _ = fs::remove_dir(self.out.join("wip"));
         Ok(())
@@ -260,13 +260,13 @@ pub fn checkpoints(out: &Path, run_id: &str) -> PathBuf {
     out.join("runs").join(run_id).join("checkpoints")
 }
 
-/// Where the journal of a run lies while it is at work.
+/// Where the journal of a run lies while it is running.
 #[must_use]
-pub fn journal_at_work(out: &Path, run_id: &str) -> PathBuf {
+pub fn running_journal(out: &Path, run_id: &str) -> PathBuf {
     wip(out, run_id).join(JOURNAL)
 }
 
-/// The journal of a run that has ended early or is at work.
+/// The journal of a run that has ended early or is running.
 #[must_use]
 pub fn find_journal(out: &Path, run_id: &str) -> Option<PathBuf> {
     let places = [wip(out, run_id), out.join("runs").join(run_id)];
@@ -394,7 +394,7 @@ mod tests {
                         publisher.close(false).unwrap();
                         n_turn += 1;
                     }
-                    Err(ResultsError::AtWork { .. }) => std::thread::yield_now(),
+                    Err(ResultsError::Running { .. }) => std::thread::yield_now(),
                     Err(error) => panic!("{error}"),
                 }
             }

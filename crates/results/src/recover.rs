@@ -52,7 +52,8 @@ pub struct CrashedRun {
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
     /// Its process lives; nothing was touched.
-    AtWork,
+    #[serde(rename = "at_work")]
+    Running,
     /// Its process ended before anything was recorded, or after everything was published; the
     /// folder was removed.
     Nothing,
@@ -133,12 +134,12 @@ impl Recovery<'_> {
         std::fs::read_dir(out).map_err(ResultsError::read(out))?;
         let crashed = |run_id: String| {
             let finding = if is_locked(out, &run_id) {
-                Finding::AtWork
+                Finding::Running
             } else {
                 match salvage::salvage(out, &run_id, self) {
                     Ok(finding) => finding,
                     // Someone has taken it up in this moment.
-                    Err(ResultsError::AtWork { .. }) => Finding::AtWork,
+                    Err(ResultsError::Running { .. }) => Finding::Running,
                     Err(error) => Finding::Stuck { reason: error.to_string() },
                 }
             };

@@ -1,4 +1,4 @@
-//! The sinks of a run at work.
+//! The open sinks of a run.
 
 use arrow_array::RecordBatch;
 use batchlab_core::Sink;

@@ -94,7 +94,7 @@ impl ResumePoint {
         }
         if is_locked(out, run_id) {
             let process = "see wip".to_owned();
-            return Err(ResultsError::AtWork { run_id: run_id.to_owned(), process }.into());
+            return Err(ResultsError::Running { run_id: run_id.to_owned(), process }.into());
         }
         let paths = checkpoint::list(&checkpoints(out, run_id));
         let Some(journal) = find_journal(out, run_id) else {

@@ -132,7 +132,7 @@ impl Cells {
         make(&folder)?;
         let lock = match Lock::take(&folder, &cell.id) {
             Ok(lock) => lock,
-            Err(ResultsError::AtWork { .. }) => return Ok(Claimed::Taken),
+            Err(ResultsError::Running { .. }) => return Ok(Claimed::Taken),
             Err(error) => return Err(error),
         };
         // Read only under the lock: another process might have finished the cell just now.

@@ -182,7 +182,7 @@ fn a_run_that_is_not_there_or_never_saved_is_named() {
         std::thread::sleep(Duration::from_millis(5));
     }
     let output = resume(out.path()).output().unwrap();
-    assert!(text(&output).contains("is at work in another process"), "{}", text(&output));
+    assert!(text(&output).contains("is running in another process"), "{}", text(&output));
     assert_eq!(doctor(out.path(), &[])["runs"][0]["finding"], "at_work");
     child.kill().unwrap();
     child.wait().unwrap();

@@ -21,7 +21,7 @@ pub(super) fn salvage(
 ) -> Result<Finding, ResultsError> {
     // From here on nobody else writes into the journal.
     let publisher = if recovery.dry_run { None } else { Some(Publisher::lock(out, run_id)?) };
-    let path = publish::journal_at_work(out, run_id);
+    let path = publish::running_journal(out, run_id);
     if !path.exists() {
         publisher.map_or(Ok(()), |publisher| publisher.close(false))?;
         return Ok(Finding::Nothing);
