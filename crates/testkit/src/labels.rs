@@ -112,6 +112,7 @@ fn values(schema: &Value, root: &Value) -> BoxedStrategy<Value> {
             .prop_map(Value::from)
             .boxed(),
         "object" => tables(schema, root),
+        "null" => Just(Value::Null).boxed(),
         other => panic!("options of type {other:?} cannot be varied; add it here"),
     }
 }
