@@ -255,7 +255,7 @@ fn a_source_tree_that_is_none_is_refused() {
     check_refused(
         folder.path(),
         &of("nowhere"),
-        "nowhere, the source tree of batchlab, is not there",
+        "nowhere, the source tree of batchlab, does not exist",
     );
     check_refused(
         folder.path(),

@@ -62,7 +62,7 @@ fn runs_become_verdicts_figures_and_a_page() {
     assert!(n_picture >= 9, "{n_picture}");
 
     let text = stdout(batchlab().arg("report").arg(&results));
-    assert!(text.contains("  B = 16: static-64, "), "{text}");
+    assert!(text.contains("  B = 16: static-2^N, "), "{text}");
 }
 
 #[test]
@@ -80,5 +80,5 @@ fn mistakes_have_their_exit_codes() {
         "{text}"
     );
     let text = report(["--compile-cost", "0"]);
-    assert!(text.contains("0 s is no cost; give seconds above 0"), "{text}");
+    assert!(text.contains("0 s is not a cost; give seconds above 0"), "{text}");
 }
