@@ -46,6 +46,7 @@ impl Lock {
 
     /// Whether a process has the lock of a folder. Where the system cannot say, the answer is yes: it
     /// is safer.
+    #[must_use]
     pub fn is_held(folder: &Path) -> bool {
         match OpenOptions::new().read(true).write(true).open(folder.join(NAME)) {
             Ok(file) => file.try_lock().is_err(),

@@ -416,7 +416,12 @@ fn a_damaged_journal_is_told_and_kept() {
     let [before_gap] = gaps[..] else { panic!("{gaps:?} in {} steps", steps.len()) };
     assert!(found["runs"][0]["damaged_bytes"].as_u64().unwrap() < bytes.len() as u64 / 2);
     // A run does not go on after a gap, although there are later checkpoints.
-    assert!(checkpoints(out.path()).pop().is_some_and(|(step, _)| step > before_gap as u64));
+    assert!(
+        checkpoints(out.path()).pop().is_some_and(|(step, _)| step > before_gap.cast_unsigned())
+    );
     let resumes_after = found["runs"][0]["resumes_after"].as_u64();
-    assert!(resumes_after.is_none_or(|step| step <= before_gap as u64), "{resumes_after:?}");
+    assert!(
+        resumes_after.is_none_or(|step| step <= before_gap.cast_unsigned()),
+        "{resumes_after:?}"
+    );
 }

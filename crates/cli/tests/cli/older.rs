@@ -42,7 +42,9 @@ fn rewrite(table: Table, path: &Path) {
     let schema = rows[0].schema();
     let file = File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).unwrap();
-    rows.iter().for_each(|rows| writer.write(rows).unwrap());
+    for rows in &rows {
+        writer.write(rows).unwrap();
+    }
     writer.close().unwrap();
 }
 

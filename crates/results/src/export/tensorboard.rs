@@ -28,12 +28,14 @@ pub fn to_tensorboard(dir: &Path, out: &Path) -> Result<Exported, ResultsError> 
             runs.insert(run.run_id, Run { started_at, points: Vec::new() });
         })?;
         records(dir, &stem, |step: StepRecord| {
-            let run = runs.get_mut(&step.run_id);
-            run.into_iter().for_each(|run| run.points.push(Point::of_step(&step)));
+            if let Some(run) = runs.get_mut(&step.run_id) {
+                run.points.push(Point::of_step(&step));
+            }
         })?;
         records(dir, &stem, |eval: EvalRecord| {
-            let run = runs.get_mut(&eval.run_id);
-            run.into_iter().for_each(|run| run.points.push(Point::of_eval(&eval)));
+            if let Some(run) = runs.get_mut(&eval.run_id) {
+                run.points.push(Point::of_eval(&eval));
+            }
         })?;
         for (run_id, run) in runs.into_iter().filter(|(_, run)| !run.points.is_empty()) {
             exported.n_row += run.points.iter().map(|point| point.values.len() as u64).sum::<u64>();

@@ -100,7 +100,9 @@ impl ReadJournal {
         let damaged = entries.damaged();
         if let Some(run) = run.as_mut().filter(|run| run.status == CRASHED) {
             let mut sums = StepSums::new(run);
-            steps.iter().for_each(|step| sums.add(step));
+            for step in &steps {
+                sums.add(step);
+            }
             let sums = sums.summary();
             let at = written_at(path);
             run.finished_at = Some(at);
@@ -108,15 +110,15 @@ impl ReadJournal {
             run.n_shape = Some(sums.n_shape);
             run.train_ns = Some(sums.train_ns);
             run.eval_ns = Some(eval_ns);
-            let mut message = format!(
+            let and_damaged = match damaged.len() {
+                0 => String::new(),
+                n => format!(", and those of {n} damaged places of its journal"),
+            };
+            let message = format!(
                 "the process was killed, or the machine stopped, after step {}; rows after that \
-                 are lost",
+                 are lost{and_damaged}",
                 sums.n_step
             );
-            if !damaged.is_empty() {
-                message +=
-                    &format!(", and those of {} damaged places of its journal", damaged.len());
-            }
             events.push(EventRecord {
                 run_id: run_id.to_owned(),
                 at: Some(at),

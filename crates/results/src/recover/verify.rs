@@ -12,15 +12,15 @@ use crate::{Manifest, ResultsError};
 
 /// What was looked at and found.
 #[derive(Default)]
-pub(super) struct Verified {
+pub(super) struct Findings {
     pub(super) n_file: usize,
     pub(super) n_verified: usize,
     pub(super) damaged: Vec<DamagedFile>,
 }
 
 /// Reads the files under `tables/`, and compares what was published with its checksums.
-pub(super) fn verify(out: &Path) -> Result<Verified, ResultsError> {
-    let mut found = Verified::default();
+pub(super) fn verify(out: &Path) -> Result<Findings, ResultsError> {
+    let mut found = Findings::default();
     for table in Table::ALL {
         for path in list(&out.join("tables").join(table.name()))? {
             found.n_file += 1;
@@ -38,7 +38,7 @@ pub(super) fn verify(out: &Path) -> Result<Verified, ResultsError> {
 }
 
 /// Files of a run that are not as they were published.
-fn compare(out: &Path, run_id: &str, found: &mut Verified) -> Result<(), ResultsError> {
+fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), ResultsError> {
     let manifest = match Manifest::read(out, run_id) {
         Ok(Some(manifest)) => manifest,
         Ok(None) => return Ok(()),

@@ -147,7 +147,6 @@ fn null_and_empty_and_formulas_are_told_apart() {
         kind: String::new(),
         message: message.into(),
         payload: step.map(|_| String::new()),
-        ..records::event()
     };
     let rows = [event("=1+1", Some(-1)), event("'=1+1", None), event("a=1, \"b\"", None)];
     let rows = EventRecord::to_batch(&rows).unwrap();
