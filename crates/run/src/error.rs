@@ -78,7 +78,10 @@ impl RunError {
         let is_of_results = |error: &ResultsError| {
             matches!(
                 error,
-                ResultsError::Write { .. } | ResultsError::Sink(_) | ResultsError::Rows { .. }
+                ResultsError::Write { .. }
+                    | ResultsError::OlderTables { .. }
+                    | ResultsError::Sink(_)
+                    | ResultsError::Rows { .. }
             )
         };
         match self {

@@ -17,7 +17,7 @@ use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use crate::small_run::{
-    Tables, batchlab, checkpoints, doctor, names, resume, run_folder, start, text,
+    Tables, batchlab, checkpoints, doctor, names, resume, run_folder, smoke, start, text,
 };
 
 /// Makes the tables of a study as version 2 wrote them.
@@ -146,4 +146,20 @@ fn an_interrupted_run_of_an_earlier_version_goes_on_after_rewriting() {
     let (whole, parts) = (Tables::read(whole.path()), Tables::read(dir));
     assert_eq!(parts.timeless_steps(), whole.timeless_steps());
     assert_eq!(parts.timeless_evals(), whole.timeless_evals());
+}
+
+#[test]
+fn a_sweep_into_older_tables_ends_before_it_trains() {
+    let out = TempDir::new().unwrap();
+    let dir = out.path();
+    assert!(start(dir, &["training.steps=3"]).output().unwrap().status.success());
+    make_older(dir);
+    let mut sweep = batchlab();
+    sweep.arg("sweep").arg(smoke()).args(["batchers=exact,dynamic", "training.steps=3"]);
+    let output = sweep.arg("--out").arg(dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("--upgrade"), "{}", text(&output));
+    let status = json(batchlab().arg("status").arg(dir).arg("--json"));
+    let cells = status["hardware"][0]["cells"].as_array().unwrap();
+    assert!(cells.iter().all(|cell| cell["progress"]["state"] == "waiting"), "{status}");
 }
