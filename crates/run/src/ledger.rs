@@ -40,7 +40,7 @@ impl ShapeLedger {
     }
 
     /// A ledger with these shapes, in the order of their first appearance. `n_shape` exceeds their
-    /// number only beyond [`MAX_REMEMBERED`].
+    /// number only beyond `MAX_REMEMBERED`.
     #[must_use]
     pub fn restore(shapes: &[Shape], n_shape: i64) -> Self {
         let id = shapes.iter().zip(0..).map(|(&shape, shape_id)| (shape, shape_id)).collect();

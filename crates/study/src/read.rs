@@ -17,7 +17,7 @@ impl Study {
     /// Every combination is checked before this returns.
     ///
     /// # Errors
-    /// [`StudyError::Config`] with a diagnostic for the first mistake.
+    /// [`StudyError::Run`] with a diagnostic for the first mistake.
     pub fn read(
         path: &Path,
         arguments: &[String],

@@ -22,7 +22,7 @@ pub enum Damage {
     Remove(usize, usize),
     /// Bytes from a place on occur several times.
     Repeat(usize, usize, usize),
-    /// One of [`TOKENS`] is inserted.
+    /// One of `TOKENS` is inserted.
     Insert(usize, &'static str),
     /// The number at or after a place becomes as large as its digits allow.
     Digits(usize),
