@@ -21,6 +21,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     let mut body = String::new();
     head(&mut body, report, results);
     verdict_section(&mut body, report);
+    contents(&mut body, report);
     for figure in report.figures.iter().filter(|figure| figure.id != "verdict") {
         figure_section(&mut body, figure, report);
     }
@@ -59,6 +60,9 @@ fn head(html: &mut String, report: &Report, results: &Results) {
         }
         html.push_str(".</p>");
     }
+}
+
+fn contents(html: &mut String, report: &Report) {
     html.push_str("<nav>");
     for figure in &report.figures {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", figure.id, escaped(figure.title));
