@@ -40,6 +40,9 @@ fn side(name: &str) -> Result<Side> {
     let path = Path::new(name);
     if path.join("tables").is_dir() {
         let side = Side::of_study(name, path).map_err(fault)?;
+        for run in &side.damaged {
+            say!("{name}: left out: {}: {}", run.stem, run.reason);
+        }
         if side.n_left_out > 0 {
             say!("{name}: {} runs that did not complete are left out", side.n_left_out);
         }

@@ -39,6 +39,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => to_tensorboard(dir, out),
     };
     let exported = exported.map_err(fault)?;
+    for run in &exported.damaged {
+        say!("left out: {}: {}", run.stem, run.reason);
+    }
     let what = if sink.is_some() { "rows" } else { "values" };
     let (n_row, n_file) = (exported.n_row, exported.files.len());
     say!("{n_row} {what} in {n_file} files in {}", out.display());

@@ -137,6 +137,9 @@ pub(crate) fn verdicts(report: &Report) -> String {
         let runs = if left.n_run == 1 { "run" } else { "runs" };
         let _ = writeln!(text, "left out: {} {runs} ({})", left.n_run, left.why);
     }
+    if report.n_unverified > 0 {
+        let _ = writeln!(text, "without checksums, and used: {} runs", report.n_unverified);
+    }
     text
 }
 

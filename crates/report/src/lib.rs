@@ -56,6 +56,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
+    /// Runs without checksums, which are used.
+    pub n_unverified: usize,
 }
 
 /// Runs that are in no figure, or whose times are in none.
@@ -96,12 +98,22 @@ impl Report {
         let attributions = attributions(&settings, questions.reference.as_deref());
         let what_ifs = questions.compile_cost.map_or_else(Vec::new, |s| what_ifs(&settings, s));
         let figures = figures::all(&settings, &verdicts, &attributions, &what_ifs, questions);
-        Self { verdicts, attributions, what_ifs, figures, left_out: left_out(results), settings }
+        Self {
+            verdicts,
+            attributions,
+            what_ifs,
+            figures,
+            left_out: left_out(results),
+            n_unverified: results.n_unverified,
+            settings,
+        }
     }
 }
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
-    let mut all: Vec<LeftOut> = Vec::new();
+    let damaged = results.damaged.iter();
+    let mut all: Vec<LeftOut> =
+        damaged.map(|run| LeftOut { why: run.reason.clone(), n_run: 1 }).collect();
     let incomplete = |run: &&Run| !run.is_usable() || run.untimed.is_some();
     for run in results.runs.iter().filter(incomplete) {
         let why = match (&run.error, run.untimed) {

@@ -60,6 +60,10 @@ fn head(html: &mut String, report: &Report, results: &Results) {
         }
         html.push_str(".</p>");
     }
+    if report.n_unverified > 0 {
+        let n = runs(report.n_unverified);
+        let _ = write!(html, "<p>Without checksums, and used: {n}.</p>");
+    }
 }
 
 fn contents(html: &mut String, report: &Report) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use batchlab_core::record::{EvalRecord, RunRecord, Table, Timestamp};
 use batchlab_results::read::path_of;
-use batchlab_results::{Block, Parts, RunSummary, Times, Untimed, Work};
+use batchlab_results::{Block, DamagedRun, Parts, RunSummary, Times, Untimed, Work};
 
 use crate::ReportError;
 use crate::options::{self, Options};
@@ -81,18 +81,25 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct Results {
     pub runs: Vec<Run>,
+    /// Runs whose files are not as they were published; they are left out.
+    pub damaged: Vec<DamagedRun>,
+    /// Runs without checksums, which are used.
+    pub n_unverified: usize,
 }
 
 impl Results {
     /// Reads `tables/**` of every folder.
     ///
     /// # Errors
-    /// A folder without tables, a damaged file, a column that is missing, a run that is in two
-    /// places.
+    /// A folder without tables, a run that is in two places.
     pub fn read(dirs: &[PathBuf]) -> Result<Self, ReportError> {
         let mut runs: BTreeMap<String, (PathBuf, Run)> = BTreeMap::new();
+        let mut results = Self::default();
         for dir in dirs {
-            for (stem, summary) in RunSummary::read_all(dir)? {
+            let (of_dir, published) = RunSummary::read_all(dir)?;
+            results.damaged.extend(published.damaged);
+            results.n_unverified += published.n_unverified;
+            for (stem, summary) in of_dir {
                 let path = path_of(dir, Table::Runs, &stem);
                 let run = Run::new(dir, summary);
                 if let Some((first, run)) = runs.insert(run.run_id.clone(), (path.clone(), run)) {
@@ -100,7 +107,7 @@ impl Results {
                 }
             }
         }
-        let mut results = Self { runs: runs.into_values().map(|(_, run)| run).collect() };
+        results.runs = runs.into_values().map(|(_, run)| run).collect();
         results.leave_out_earlier();
         for run in results.runs.iter_mut().filter(|run| run.untimed.is_some()) {
             (run.times, run.work, run.parts) = (None, None, None);

@@ -77,6 +77,21 @@ pub enum ResultsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A link where results lie.
+    #[error(
+        "{} is a symbolic link; results are written into real folders only, as files outside could be \
+         changed through it: put the folder itself there", path.display()
+    )]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A text in a file that was to become a name on disk.
+    #[error("{name:?}, from a file of the results, cannot be the name of a file or folder")]
+    Name {
+        /// The text.
+        name: String,
+    },
     /// Another process works on the run.
     #[error("run {run_id} is running in another process ({process}); wait for it, or end it first")]
     Running {

@@ -9,6 +9,7 @@ mod tensorboard;
 
 use std::path::PathBuf;
 
+use crate::read::DamagedRun;
 pub use event_file::{Event, Summary, Value, read_events};
 pub use sink::to_sink;
 pub use tensorboard::to_tensorboard;
@@ -20,4 +21,6 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
     /// Rows of all tables, or values of event files.
     pub n_row: u64,
+    /// Runs that are left out.
+    pub damaged: Vec<DamagedRun>,
 }

@@ -59,6 +59,60 @@ pub fn write_synced(path: &Path, content: &str) -> Result<(), ResultsError> {
     write().map_err(|source| ResultsError::Write { path: path.to_owned(), source })
 }
 
+/// Opens a file for a lock: a link is not followed, and a pipe is not waited for. Where the file may not
+/// be written, it is opened for reading, which is enough to lock it.
+///
+/// # Errors
+/// A file that cannot be opened, or that is not a regular file.
+pub fn open_regular(path: &Path, create: bool) -> std::io::Result<fs::File> {
+    let open = |write: bool| {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(write).create(create && write).truncate(false);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::OpenOptionsExt as _;
+            options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        }
+        options.open(path)
+    };
+    let file = open(true).or_else(|error| match error.kind() {
+        ErrorKind::PermissionDenied => open(false),
+        _ => Err(error),
+    })?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
+/// Refuses what lies at or above `path` in the folder `out` and is a link: through it, files outside of
+/// the results would be changed.
+///
+/// # Errors
+/// A link on the way.
+pub(crate) fn refuse_links(out: &Path, path: &Path) -> Result<(), ResultsError> {
+    let inside = path.ancestors().take_while(|ancestor| *ancestor != out);
+    match inside.filter(|ancestor| ancestor.is_symlink()).last() {
+        Some(link) => Err(ResultsError::Link { path: link.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// A text from a file as a name below a folder.
+///
+/// # Errors
+/// A text that is no name, or that leads out of the folder.
+pub fn plain_name(text: &str) -> Result<&str, ResultsError> {
+    let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
+    let is_name = !text.is_empty() && text.len() <= 200 && !matches!(text, "." | "..");
+    if is_name && text.chars().all(is_plain) {
+        Ok(text)
+    } else {
+        Err(ResultsError::Name { name: text.to_owned() })
+    }
+}
+
 /// Renames, and makes the new name durable.
 ///
 /// # Errors

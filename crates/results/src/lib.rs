@@ -33,6 +33,7 @@ pub use journal::{Entries, Entry, Journal};
 pub use lock::{Lock, is_locked};
 pub use manifest::{Manifest, PublishedFile};
 pub use publish::Publisher;
+pub use read::{DamagedRun, Published};
 pub use recorder::Recorder;
 pub use summary::{
     Block, DeviceTimes, Parts, RunSummary, StepSummary, StepSums, Times, Untimed, Work,

@@ -1,12 +1,15 @@
 //! Says that a process works on a run, for as long as the process lives.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{ResultsError, files, publish};
+use crate::files::{self, open_regular};
+use crate::{ResultsError, publish};
 
 pub(crate) const NAME: &str = "lock";
+/// How the text of a lock begins.
+const OWN: &str = "process ";
 
 /// A locked file. The system gives the lock back when the process ends, however it ends.
 #[derive(Debug)]
@@ -22,7 +25,7 @@ impl Lock {
         let failed = |source| ResultsError::Write { path: path.clone(), source };
         let mut file = loop {
             files::make(wip)?;
-            let file = match open(&path) {
+            let file = match open_regular(&path, true) {
                 // The process that had the lock has just removed the folder.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 file => file.map_err(failed)?,
@@ -32,7 +35,7 @@ impl Lock {
                 Ok(()) if is_at(&file, &path) => break file,
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
-                    let process = std::io::read_to_string(file).unwrap_or_default();
+                    let process = holder(file);
                     return Err(ResultsError::Running { run_id: run_id.to_owned(), process });
                 }
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
@@ -40,19 +43,36 @@ impl Lock {
         };
         let host = sysinfo::System::host_name().unwrap_or_default();
         file.set_len(0).map_err(failed)?;
-        write!(file, "process {} on {host}", std::process::id()).map_err(failed)?;
+        write!(file, "{OWN}{} on {host}", std::process::id()).map_err(failed)?;
         Ok(Self { file, path })
     }
 
-    /// Whether a process has the lock of a folder. Where the system cannot say, the answer is yes: it
-    /// is safer.
-    #[must_use]
-    pub fn is_held(folder: &Path) -> bool {
-        match OpenOptions::new().read(true).write(true).open(folder.join(NAME)) {
-            Ok(file) => file.try_lock().is_err(),
+    /// Whether a process has the lock of a folder.
+    ///
+    /// # Errors
+    /// A lock that cannot be opened, or that the system cannot look at.
+    pub fn is_held(folder: &Path) -> Result<bool, ResultsError> {
+        let path = folder.join(NAME);
+        let file = match open_regular(&path, false) {
+            Ok(file) => file,
             // A file where a folder should be is of no run.
-            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(false);
+            }
+            Err(source) => return Err(ResultsError::Read { path, source }),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(ResultsError::Read { path, source }),
         }
+    }
+
+    /// Whether the lock of a folder was written by this program.
+    pub(crate) fn is_own(folder: &Path) -> bool {
+        open_regular(&folder.join(NAME), false).is_ok_and(|file| holder(file).starts_with(OWN))
     }
 
     /// Gives the lock back and removes its file, in the order that lets nobody in between: whoever
@@ -64,8 +84,12 @@ impl Lock {
     }
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+/// Who says to have a lock.
+fn holder(file: File) -> String {
+    let mut text = String::new();
+    // Nobody writes more than a line.
+    let _ = file.take(200).read_to_string(&mut text);
+    text
 }
 
 /// Whether an open file is the one that has this name now.
@@ -84,7 +108,9 @@ fn is_at(_: &File, _: &Path) -> bool {
 }
 
 /// Whether a process works on the run.
-#[must_use]
-pub fn is_locked(out: &Path, run_id: &str) -> bool {
+///
+/// # Errors
+/// A lock that cannot be opened.
+pub fn is_locked(out: &Path, run_id: &str) -> Result<bool, ResultsError> {
     Lock::is_held(&publish::wip(out, run_id))
 }

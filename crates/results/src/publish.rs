@@ -19,13 +19,16 @@ use std::path::{Path, PathBuf};
 use batchlab_core::record::{SCHEMA_VERSION, Table};
 use batchlab_core::sink::WrittenFile;
 
-use crate::files::{make, remove, rename, sync, write_synced};
+use crate::files::{make, refuse_links, remove, rename, sync, write_synced};
 use crate::lock::{self, Lock};
 use crate::manifest::{self, Manifest, PublishedFile};
 use crate::{ResultsError, read};
 
 /// Name of the journal in either of its places.
 const JOURNAL: &str = "journal";
+/// Below a run's folder in `wip/`: what sinks write, and texts before they are complete.
+const SINKS: &str = "sinks";
+const TEXTS: &str = "texts";
 
 /// The folder of a study, and the run's place in it. While it lives, no other process can publish
 /// the same run.
@@ -44,6 +47,7 @@ impl Publisher {
     pub fn open(out: &Path, stem: &str) -> Result<Self, ResultsError> {
         refuse_older_tables(out)?;
         let runs = out.join("runs");
+        refuse_links(out, &runs)?;
         make(&runs)?;
         let mut run_id = stem.to_owned();
         for attempt in 2.. {
@@ -106,15 +110,22 @@ impl Publisher {
     /// A process that still works on the run, or a folder that cannot be changed.
     pub fn lock(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
         let wip = wip(out, run_id);
+        refuse_links(out, &wip)?;
+        refuse_links(out, &out.join("runs").join(run_id))?;
         make(&wip)?;
         let lock = Lock::take(&wip, run_id)?;
+        // Whoever makes links must have done it by now, or be this user.
+        refuse_links(out, &wip)?;
         Ok(Self { out: out.to_owned(), run_id: run_id.to_owned(), lock })
     }
 
     /// A place that cannot be written is found before training, not after.
     fn make_tables(&self) -> Result<(), ResultsError> {
         let tables = Table::ALL.iter().map(|table| self.out.join("tables").join(table.name()));
-        tables.into_iter().try_for_each(|folder| make(&folder))
+        tables.into_iter().try_for_each(|folder| {
+            refuse_links(&self.out, &folder)?;
+            make(&folder)
+        })
     }
 
     /// Identifier of the run.
@@ -162,7 +173,9 @@ impl Publisher {
     /// # Errors
     /// A file that cannot be written.
     pub fn text(&self, name: &str, content: &str) -> Result<(), ResultsError> {
-        let temporary = self.wip().join(name);
+        let texts = self.wip().join(TEXTS);
+        make(&texts)?;
+        let temporary = texts.join(name);
         write_synced(&temporary, content)?;
         rename(&temporary, &self.run_folder().join(name))
     }
@@ -212,16 +225,13 @@ impl Publisher {
         // First the journal: without it, nothing here can be taken for a run to be salvaged. Last the
         // lock: nobody else may begin here before everything is gone.
         remove(&self.journal())?;
-        let wip = self.wip();
-        let entries = fs::read_dir(&wip);
-        let entries =
-            entries.map_err(|source| ResultsError::Write { path: wip.clone(), source })?;
-        for entry in entries.flatten().filter(|entry| entry.file_name() != lock::NAME) {
-            remove(&entry.path())?;
+        for own in [SINKS, TEXTS] {
+            remove(&self.wip().join(own))?;
         }
+        let wip = self.wip();
         self.lock.remove()?;
         // Someone may have taken up this run by now, and other runs may be running.
-        let _ = fs::remove_dir(&wip);
+        let _ = fs::remove_dir(wip);
         let _ = fs::remove_dir(self.out.join("wip"));
         Ok(())
     }
@@ -231,7 +241,7 @@ impl Publisher {
     }
 
     fn sinks(&self) -> PathBuf {
-        self.wip().join("sinks")
+        self.wip().join(SINKS)
     }
 }
 
@@ -293,10 +303,14 @@ fn in_wip(out: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// A run has a folder in `runs/` before it has one here, and a lock before it writes anything.
+/// Whether this program made a folder: a real one that holds something of its own, of a run that has
+/// a folder in `runs/` or with a lock that says so. What a person has put into it stays.
 fn is_of_run(out: &Path, path: &Path) -> bool {
+    let is_real = refuse_links(out, path).is_ok() && path.is_dir();
     let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
-    path.is_dir() && (is_known || path.join(lock::NAME).exists() || path.join(JOURNAL).exists())
+    let holds_own =
+        || [lock::NAME, JOURNAL, SINKS, TEXTS].iter().any(|own| path.join(own).exists());
+    is_real && holds_own() && (is_known || Lock::is_own(path))
 }
 
 #[cfg(test)]
@@ -352,8 +366,57 @@ mod tests {
         fs::create_dir(wip.join("other")).unwrap();
         assert_eq!(unfinished(folder.path()), ["run"]);
         assert_eq!(strays(folder.path()), [wip.join("notes.txt"), wip.join("other")]);
-        assert!(!is_locked(folder.path(), "notes.txt"));
+        assert!(!is_locked(folder.path(), "notes.txt").unwrap());
         drop(publisher);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_lies_outside_or_was_put_there_by_a_person_stays() {
+        use std::os::unix::fs::symlink;
+        let (folder, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let letter = home.path().join("journal");
+        fs::write(&letter, "mine").unwrap();
+        fs::write(home.path().join("lock"), "process 1 on here").unwrap();
+        let wip = folder.path().join("wip");
+        fs::create_dir_all(wip.join("of-a-person")).unwrap();
+        fs::write(wip.join("of-a-person/lock"), "my own").unwrap();
+        symlink(home.path(), wip.join("evil")).unwrap();
+        assert_eq!(unfinished(folder.path()), Vec::<String>::new());
+        assert_eq!(strays(folder.path()), [wip.join("evil"), wip.join("of-a-person")]);
+        let error = Publisher::lock(folder.path(), "evil").unwrap_err();
+        assert!(matches!(error, ResultsError::Link { .. }), "{error}");
+
+        // A file of a person in the folder of a run stays, and the run's own do not.
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        fs::write(wip.join("run/notes.txt"), "mine").unwrap();
+        fs::write(publisher.sink_folder("test").unwrap().join("rows"), "own").unwrap();
+        publisher.close(false).unwrap();
+        let left: Vec<_> = fs::read_dir(wip.join("run")).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(unfinished(folder.path()), Vec::<String>::new());
+
+        // The same for the other folders.
+        let other = tempfile::tempdir().unwrap();
+        symlink(home.path(), other.path().join("tables")).unwrap();
+        assert!(Publisher::open(other.path(), "run").is_err());
+        assert_eq!(fs::read(&letter).unwrap(), b"mine");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_lock_is_no_link_and_no_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("important");
+        fs::write(&target, "keep").unwrap();
+        let publisher = Publisher::open(folder.path(), "run").unwrap();
+        drop(publisher);
+        let lock = folder.path().join("wip/run/lock");
+        fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink(&target, &lock).unwrap();
+        assert!(Publisher::lock(folder.path(), "run").is_err());
+        assert!(is_locked(folder.path(), "run").is_err(), "neither held nor free");
+        assert_eq!(fs::read(&target).unwrap(), b"keep");
     }
 
     #[test]
@@ -368,12 +431,12 @@ mod tests {
     fn only_one_process_works_on_a_run() {
         let folder = tempfile::tempdir().unwrap();
         let publisher = Publisher::open(folder.path(), "run").unwrap();
-        assert!(is_locked(folder.path(), "run"));
+        assert!(is_locked(folder.path(), "run").unwrap());
         let error = Publisher::reopen(folder.path(), "run").unwrap_err().to_string();
         let pid = std::process::id().to_string();
         assert!(error.contains("process") && error.contains(&pid), "{error}");
         drop(publisher);
-        assert!(!is_locked(folder.path(), "run"));
+        assert!(!is_locked(folder.path(), "run").unwrap());
         Publisher::reopen(folder.path(), "run").unwrap();
     }
 

@@ -9,27 +9,94 @@ use arrow_array::RecordBatch;
 use batchlab_core::record::{Record, Table};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use crate::ResultsError;
+use crate::publish::unfinished;
+use crate::{Manifest, ResultsError};
 
 /// Rows that are read at once.
 const N_ROW: usize = 1 << 14;
 /// The entry in the footer of a file that says its version.
 const VERSION: &str = "schema_version";
 
-/// Names of the published files of a study, without ending: usually one per run. A name stands for
-/// one file in each table.
+/// What a study has published.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Names of files, without ending: usually one per run. A name stands for one file in each table.
+    pub stems: Vec<String>,
+    /// How many of these have no checksums, as they are of a version that wrote none, or of others.
+    pub n_unverified: usize,
+    /// What is not used.
+    pub damaged: Vec<DamagedRun>,
+}
+
+/// A run whose files are not as they were published, or say what cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedRun {
+    /// Name of its files.
+    pub stem: String,
+    /// What is wrong, with the name of the file.
+    pub reason: String,
+}
+
+/// Looks at the published files of a study, and compares them with their checksums.
 ///
 /// # Errors
 /// A folder without results, or one that cannot be read.
-pub fn stems(dir: &Path) -> Result<BTreeSet<String>, ResultsError> {
+pub fn published(dir: &Path) -> Result<Published, ResultsError> {
+    let mut found = Published::default();
+    for stem in stems(dir)? {
+        match verify(dir, &stem) {
+            Ok(is_verified) => {
+                found.n_unverified += usize::from(!is_verified);
+                found.stems.push(stem);
+            }
+            Err(error) => found.damaged.push(DamagedRun { stem, reason: error.to_string() }),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the tables of a run have checksums.
+///
+/// # Errors
+/// A file that is not as it was published.
+pub(crate) fn verify(dir: &Path, stem: &str) -> Result<bool, ResultsError> {
+    let Some(manifest) = Manifest::read(dir, stem)? else { return Ok(false) };
+    for table in Table::ALL {
+        let path = path_of(dir, table, stem);
+        let name = format!("tables/{}/{stem}.parquet", table.name());
+        let fault = match manifest.files.iter().find(|file| file.path == name) {
+            Some(file) => file.fault(dir),
+            None => path.exists().then(|| "its run has not published it".to_owned()),
+        };
+        if let Some(reason) = fault {
+            return Err(ResultsError::damaged(&path, reason));
+        }
+    }
+    Ok(true)
+}
+
+/// Names of the files in the tables of a study, and of its runs of which files in tables were published.
+pub(crate) fn stems(dir: &Path) -> Result<BTreeSet<String>, ResultsError> {
     let mut stems = BTreeSet::new();
     for table in Table::ALL {
         let of_table = files(dir, table)?;
         let stem = |path: &PathBuf| path.file_stem()?.to_str().map(str::to_owned);
         stems.extend(of_table.iter().filter_map(stem));
-        if table == Table::Runs && stems.is_empty() {
-            return Err(ResultsError::NoTables { dir: dir.to_owned() });
+    }
+    let unfinished = unfinished(dir);
+    for run in list(&dir.join("runs"))? {
+        let Some(name) = run.file_name().and_then(|name| name.to_str()) else { continue };
+        // A run that is publishing in this moment has checksums before it has files.
+        if stems.contains(name) || unfinished.iter().any(|other| other == name) {
+            continue;
         }
+        let manifest = Manifest::read(dir, name).ok().flatten();
+        if manifest.is_some_and(|of| of.files.iter().any(|file| file.path.starts_with("tables/"))) {
+            stems.insert(name.to_owned());
+        }
+    }
+    if stems.is_empty() {
+        return Err(ResultsError::NoTables { dir: dir.to_owned() });
     }
     Ok(stems)
 }
@@ -47,7 +114,9 @@ pub fn path_of(dir: &Path, table: Table, stem: &str) -> PathBuf {
 pub fn files(dir: &Path, table: Table) -> Result<Vec<PathBuf>, ResultsError> {
     let folder = dir.join("tables").join(table.name());
     let mut paths = list(&folder)?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    // Opening a pipe would wait for its writer.
+    let is_table = |path: &Path| path.extension().is_some_and(|e| e == "parquet") && path.is_file();
+    paths.retain(|path| is_table(path));
     Ok(paths)
 }
 

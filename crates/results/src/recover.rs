@@ -133,16 +133,15 @@ impl Recovery<'_> {
     pub fn recover(self, out: &Path) -> Result<RecoveryReport, ResultsError> {
         std::fs::read_dir(out).map_err(ResultsError::read(out))?;
         let crashed = |run_id: String| {
-            let finding = if is_locked(out, &run_id) {
-                Finding::Running
-            } else {
-                match salvage::salvage(out, &run_id, self) {
-                    Ok(finding) => finding,
-                    // Someone has taken it up in this moment.
-                    Err(ResultsError::Running { .. }) => Finding::Running,
-                    Err(error) => Finding::Stuck { reason: error.to_string() },
-                }
+            let salvaged = || match is_locked(out, &run_id)? {
+                true => Ok(Finding::Running),
+                false => salvage::salvage(out, &run_id, self),
             };
+            let finding = salvaged().unwrap_or_else(|error| match error {
+                // Someone has taken it up in this moment.
+                ResultsError::Running { .. } => Finding::Running,
+                error => Finding::Stuck { reason: error.to_string() },
+            });
             CrashedRun { run_id, finding }
         };
         let runs = unfinished(out).into_iter().map(crashed).collect();

@@ -6,11 +6,13 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use batchlab_core::record::{EvalRecord, MetricRecord, RunRecord, StepRecord, Table};
+use batchlab_core::record::{
+    EvalRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord, Table,
+};
 use serde_json::Value;
 
-use crate::ResultsError;
-use crate::read::{path_of, records, stems};
+use crate::read::{DamagedRun, Published, path_of, published, records, verify};
+use crate::{ResultsError, manifest};
 pub use parts::{DeviceTimes, Parts};
 pub use steps::{Block, StepSummary, StepSums, Times, Work};
 
@@ -50,20 +52,30 @@ impl RunSummary {
         if !path_of(dir, Table::Runs, run_id).exists() {
             return Ok(None);
         }
+        verify(dir, run_id)?;
         Ok(read_stem(dir, run_id)?.remove(run_id))
     }
 
-    /// Reads all published runs of a study, each with the name of its file, ordered by file.
+    /// Reads all published runs of a study, each with the name of its file, ordered by file; and says which
+    /// are left out because they are damaged.
     ///
     /// # Errors
-    /// A folder without results, a damaged file.
-    pub fn read_all(dir: &Path) -> Result<Vec<(String, Self)>, ResultsError> {
+    /// A folder without results.
+    pub fn read_all(dir: &Path) -> Result<(Vec<(String, Self)>, Published), ResultsError> {
+        let mut published = published(dir)?;
         let mut runs = Vec::new();
-        for stem in stems(dir)? {
-            let of_stem = read_stem(dir, &stem)?.into_values();
-            runs.extend(of_stem.map(|run| (stem.clone(), run)));
-        }
-        Ok(runs)
+        published.stems.retain(|stem| match read_stem(dir, stem) {
+            Ok(of_stem) => {
+                runs.extend(of_stem.into_values().map(|run| (stem.clone(), run)));
+                true
+            }
+            Err(error) => {
+                let (stem, reason) = (stem.clone(), error.to_string());
+                published.damaged.push(DamagedRun { stem, reason });
+                false
+            }
+        });
+        Ok((runs, published))
     }
 
     /// Why its times say little about others, if so.
@@ -97,16 +109,23 @@ struct Rows {
 /// published are passed over.
 fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, ResultsError> {
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
+    let mut fault = None;
     records(dir, stem, |run: RunRecord| {
+        fault = fault.take().or_else(|| fault_of_run(dir, stem, &run));
         let sums = StepSums::new(&run);
         let rows = Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new() };
         runs.insert(rows.run.run_id.clone(), rows);
     })?;
+    refuse(dir, Table::Runs, stem, fault.take())?;
     records(dir, stem, |step: StepRecord| {
+        if step.step_ns < 0 || step.n_output < 0 {
+            fault = Some(format!("step {} has a time or a number of outputs below 0", step.step));
+        }
         if let Some(rows) = runs.get_mut(&step.run_id) {
             rows.sums.add(&step);
         }
     })?;
+    refuse(dir, Table::Steps, stem, fault)?;
     records(dir, stem, |eval: EvalRecord| {
         if let Some(rows) = runs.get_mut(&eval.run_id) {
             rows.evals.push(eval);
@@ -122,4 +141,27 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         (run_id, RunSummary { metrics, ..summary })
     };
     Ok(runs.into_iter().map(summary).collect())
+}
+
+/// Why a row cannot be that of the run whose file holds it.
+fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
+    if run.schema_version > SCHEMA_VERSION {
+        return Some(format!(
+            "it is of version {} of the schema, and this program reads versions up to {SCHEMA_VERSION}",
+            run.schema_version
+        ));
+    }
+    // Files that are as they were published may hold any runs, and those of others too.
+    let folder_of = |name: &str| dir.join("runs").join(name);
+    let is_copy = run.run_id != stem
+        && !folder_of(stem).join(manifest::NAME).exists()
+        && folder_of(&run.run_id).is_dir();
+    is_copy.then(|| format!("its row is that of run {}", run.run_id))
+}
+
+fn refuse(dir: &Path, table: Table, stem: &str, fault: Option<String>) -> Result<(), ResultsError> {
+    match fault {
+        Some(reason) => Err(ResultsError::damaged(&path_of(dir, table, stem), reason)),
+        None => Ok(()),
+    }
 }

@@ -92,7 +92,7 @@ impl ResumePoint {
             let (run_id, out) = run();
             return Err(ResumeError::NoRun { run_id, out }.into());
         }
-        if is_locked(out, run_id) {
+        if is_locked(out, run_id)? {
             let process = "see wip".to_owned();
             return Err(ResultsError::Running { run_id: run_id.to_owned(), process }.into());
         }

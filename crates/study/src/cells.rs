@@ -179,7 +179,7 @@ impl Cells {
             return Ok(CellState::Done(Box::new(done)));
         }
         let progress = read(&folder.join(PROGRESS))?;
-        Ok(if Lock::is_held(&folder) {
+        Ok(if Lock::is_held(&folder)? {
             CellState::Running { progress }
         } else {
             CellState::Waiting { abandoned: progress }

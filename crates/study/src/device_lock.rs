@@ -1,10 +1,11 @@
 //! Keeps a device for one timing study at a time, on this machine.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use batchlab_results::ResultsError;
+use batchlab_results::files::open_regular;
 
 use crate::StudyError;
 
@@ -20,7 +21,8 @@ pub struct DeviceBusy {
 }
 
 /// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The
-/// system releases it when the process ends, however it ends.
+/// system releases it when the process ends, however it ends. The file is never written: it may be
+/// another user's.
 #[derive(Debug)]
 pub(super) struct DeviceLock {
     _file: File,
@@ -33,27 +35,45 @@ impl DeviceLock {
             device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = folder().join(format!("batchlab-device-{name}.lock"));
         let failed = |path: PathBuf, source| ResultsError::Write { path, source };
-        // The file may belong to another user: to lock it, reading is enough.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .or_else(|_| File::open(&path))
+        // Of another user's file in a folder for all, the system may refuse to let us create it.
+        let file = open_regular(&path, true)
+            .or_else(|error| match error.kind() {
+                ErrorKind::PermissionDenied => open_regular(&path, false),
+                _ => Err(error),
+            })
             .map_err(|source| failed(path.clone(), source))?;
         match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
-            Ok(()) => {}
+            Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                let process = std::io::read_to_string(file).unwrap_or_default();
-                return Err(DeviceBusy { device: device.to_owned(), process }.into());
+                let process = holders(&file).unwrap_or_else(|| "which one is not known".to_owned());
+                Err(DeviceBusy { device: device.to_owned(), process }.into())
             }
-            Err(TryLockError::Error(source)) => return Err(failed(path, source).into()),
+            Err(TryLockError::Error(source)) => Err(failed(path, source).into()),
         }
-        // For the message above; the lock holds without it.
-        let _ = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
-        Ok(Self { _file: file })
     }
+}
+
+/// The processes that have a lock on a file, as the system lists them.
+#[cfg(target_os = "linux")]
+fn holders(file: &File) -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let inode = file.metadata().ok()?.ino().to_string();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 4711 fe:00:131084 0 EOF
+    let process = |line: &str| -> Option<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_of_file = words.get(5)?.rsplit(':').next()? == inode;
+        (is_of_file && words.get(1)? == &"FLOCK").then(|| format!("process {}", words[4]))
+    };
+    let mut processes: Vec<String> = locks.lines().filter_map(process).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    (!processes.is_empty()).then(|| processes.join(", "))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn holders(_: &File) -> Option<String> {
+    None
 }
 
 /// The same for all processes of the machine: not `TMPDIR`, which batch systems set for each job.
@@ -68,6 +88,29 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(unix)]
+    fn a_link_in_the_way_is_not_followed_and_a_pipe_not_waited_for() {
+        let target = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(target.path(), "keep").unwrap();
+        let device = format!("linked:{}", std::process::id());
+        let path = folder().join(format!("batchlab-device-linked-{}.lock", std::process::id()));
+        std::os::unix::fs::symlink(target.path(), &path).unwrap();
+        DeviceLock::take(&device, true).unwrap_err();
+        assert_eq!(std::fs::read(target.path()).unwrap(), b"keep");
+        std::fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        DeviceLock::take(&device, true).unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        // A file of anyone is locked as it is.
+        std::fs::write(&path, "of another user").unwrap();
+        let lock = DeviceLock::take(&device, true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"of another user");
+        drop(lock);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
     fn a_device_is_kept_by_one_at_a_time() {
         let device = format!("test:{}", std::process::id());
         let first = DeviceLock::take(&device, true).unwrap();
@@ -75,8 +118,9 @@ mod tests {
             DeviceLock::take(&device, is_exclusive).unwrap_err();
         }
         let error = DeviceLock::take(&device, true).unwrap_err().to_string();
-        let process = format!("(process {})", std::process::id());
-        assert!(error.contains(&device) && error.contains(&process), "{error}");
+        let process = format!("process {}", std::process::id());
+        let says_who = !cfg!(target_os = "linux") || error.contains(&process);
+        assert!(error.contains(&device) && says_who, "{error}");
         DeviceLock::take("test:other", true).unwrap();
         drop(first);
         let _shared = DeviceLock::take(&device, false).unwrap();

@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod configs;
 mod curve;
+mod damage;
 mod data;
 mod events;
 mod example;

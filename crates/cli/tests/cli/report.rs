@@ -46,12 +46,12 @@ fn runs_become_verdicts_figures_and_a_page() {
         .arg(&pictures)
         .arg("--json");
     let report: serde_json::Value = serde_json::from_str(&stdout(&mut report)).unwrap();
-    assert_eq!(report["verdicts"][0]["best"], "static-2^N");
+    assert_eq!(report["verdicts"][0]["strategies"][0]["batcher"], "static-2^N");
     assert_eq!(report["verdicts"][0]["measure"], "TimePerGraph");
     let title = report["settings"][0]["title"].as_str().unwrap();
     assert!(title.starts_with("schnet on invented, cpu, 70 steps"), "{title}");
     let page = std::fs::read_to_string(&page).unwrap();
-    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("as fast as static-64"));
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("static-2^N is the fastest"));
     let files = std::fs::read_dir(&pictures).unwrap().map(|file| file.unwrap().path());
     let n_picture = files
         .inspect(|path| assert!(std::fs::read(path).unwrap().starts_with(b"\x89PNG"), "{path:?}"))
@@ -62,7 +62,9 @@ fn runs_become_verdicts_figures_and_a_page() {
     assert!(n_picture >= 9, "{n_picture}");
 
     let text = stdout(batchlab().arg("report").arg(&results));
-    assert!(text.contains("  B = 16: static-2^N, "), "{text}");
+    assert!(text.contains("=> static-2^N is the fastest."), "{text}");
+    let text = stdout(batchlab().arg("report").arg(&results).args(["--reference", "static-64"]));
+    assert!(text.contains("Times as long as static-64: static-2^N 0.9"), "{text}");
 }
 
 #[test]
@@ -79,6 +81,8 @@ fn mistakes_have_their_exit_codes() {
         text.contains("there is no strategy \"static-32\"; there are static-64, static-2^N"),
         "{text}"
     );
+    let text = report(["--margin", "200%"]);
+    assert!(text.contains("200% is not a share between 0 and 1; give for example 2%"), "{text}");
     let text = report(["--compile-cost", "0"]);
     assert!(text.contains("0 s is not a cost; give seconds above 0"), "{text}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use batchlab_results::{ResultsError, RunSummary};
+use batchlab_results::{DamagedRun, ResultsError, RunSummary};
 use serde_json::{Value, json};
 
 use super::CompareError;
@@ -15,6 +15,8 @@ pub struct Side {
     pub runs: Vec<RunSummary>,
     /// Runs of a folder that did not complete, and are left out.
     pub n_left_out: usize,
+    /// Runs of a folder whose files are damaged, and that are left out too.
+    pub damaged: Vec<DamagedRun>,
 }
 
 impl Side {
@@ -27,7 +29,7 @@ impl Side {
             run_id: run_id.to_owned(),
             dir: dir.display().to_string(),
         })?;
-        Ok(Self { name: name.to_owned(), runs: vec![run], n_left_out: 0 })
+        Ok(Self { name: name.to_owned(), runs: vec![run], n_left_out: 0, damaged: Vec::new() })
     }
 
     /// All runs of a study that did all their steps.
@@ -35,14 +37,15 @@ impl Side {
     /// # Errors
     /// A folder without results, a damaged file.
     pub fn of_study(name: &str, dir: &Path) -> Result<Self, CompareError> {
-        let all = RunSummary::read_all(dir)?;
+        let (all, published) = RunSummary::read_all(dir)?;
         let n_all = all.len();
         let runs = all.into_iter().map(|(_, run)| run);
         let runs: Vec<_> = runs.filter(|run| run.run.status == "completed").collect();
         if runs.is_empty() {
             return Err(ResultsError::NoTables { dir: dir.to_owned() }.into());
         }
-        Ok(Self { name: name.to_owned(), n_left_out: n_all - runs.len(), runs })
+        let n_left_out = n_all - runs.len();
+        Ok(Self { name: name.to_owned(), n_left_out, runs, damaged: published.damaged })
     }
 }
 

@@ -9,7 +9,7 @@ use batchlab_core::sink::SinkContext;
 
 use super::Exported;
 use crate::ResultsError;
-use crate::read::{TableFile, path_of, stems};
+use crate::read::{TableFile, path_of, published};
 
 /// Writes every published table of a study with a sink, into
 /// `<out>/<name of the sink>/<table>/<run_id>.<ending>`, as a run does: the folder of results itself
@@ -18,11 +18,11 @@ use crate::read::{TableFile, path_of, stems};
 /// # Errors
 /// Results that cannot be read, a folder that cannot be written.
 pub fn to_sink(dir: &Path, out: &Path, sink: &dyn Sink) -> Result<Exported, ResultsError> {
-    let stems = stems(dir)?;
+    let published = published(dir)?;
     let out = &out.join(sink.typetag_name());
     fs::create_dir_all(out).map_err(ResultsError::write(out))?;
-    let mut exported = Exported::default();
-    for stem in stems {
+    let mut exported = Exported { damaged: published.damaged, ..Exported::default() };
+    for stem in published.stems {
         let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(out);
         let unfinished = unfinished.map_err(ResultsError::write(out))?;
         // What the files say of the run is the same in all of them.

@@ -10,7 +10,8 @@ use batchlab_core::record::{EvalRecord, RunRecord, StepRecord};
 use super::event_file::{FILE_VERSION, write_event};
 use super::{Event, Exported, Summary, Value};
 use crate::ResultsError;
-use crate::read::{records, stems};
+use crate::files::plain_name;
+use crate::read::{published, records};
 
 /// Writes one event file per run, `<out>/<run_id>/events.out.tfevents.<start>.batchlab`, which replaces
 /// the one of an export before.
@@ -20,8 +21,9 @@ use crate::read::{records, stems};
 /// # Errors
 /// Results that cannot be read, a folder that cannot be written.
 pub fn to_tensorboard(dir: &Path, out: &Path) -> Result<Exported, ResultsError> {
-    let mut exported = Exported::default();
-    for stem in stems(dir)? {
+    let published = published(dir)?;
+    let mut exported = Exported { damaged: published.damaged, ..Exported::default() };
+    for stem in published.stems {
         let mut runs: BTreeMap<String, Run> = BTreeMap::new();
         records(dir, &stem, |run: RunRecord| {
             let started_at = run.started_at.map_or(0.0, |start| start.0 as f64 / 1e6);
@@ -94,7 +96,7 @@ impl Run {
     fn write(mut self, out: &Path, run_id: &str) -> Result<PathBuf, ResultsError> {
         // In the order of time: the steps come first, then the evaluation after the last of them.
         self.points.sort_by_key(|point| point.step);
-        let folder = out.join(run_id);
+        let folder = out.join(plain_name(run_id)?);
         fs::create_dir_all(&folder).map_err(ResultsError::write(&folder))?;
         let path =
             folder.join(format!("events.out.tfevents.{:.0}.batchlab", self.started_at.floor()));
