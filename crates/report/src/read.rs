@@ -121,25 +121,16 @@ impl Results {
     /// another replicate.
     fn leave_out_earlier(&mut self) {
         let is_timed =
-            |run: &Run| run.cell.is_some() && run.status == "completed" && run.untimed.is_none();
-        let mut last: Vec<usize> = Vec::new();
-        for index in 0..self.runs.len() {
-            if !is_timed(&self.runs[index]) {
-                continue;
-            }
-            let is_same = |&&mut other: &&mut usize| {
-                let (a, b) = (&self.runs[index], &self.runs[other]);
-                key(a) == key(b)
-                    && (&a.batcher, &a.strategy, a.batch_size, a.seeds)
-                        == (&b.batcher, &b.strategy, b.batch_size, b.seeds)
-            };
-            match last.iter_mut().find(is_same) {
-                Some(other) => {
-                    let earlier = std::mem::replace(other, index);
-                    self.runs[earlier].untimed = Some("trained again later with the same seeds");
-                }
-                None => last.push(index),
-            }
+            |run: &&Run| run.cell.is_some() && run.status == "completed" && run.untimed.is_none();
+        let same =
+            |run: &Run| (run.batcher.clone(), run.strategy.clone(), run.batch_size, run.seeds);
+        let mut last = BTreeMap::new();
+        let mut earlier = Vec::new();
+        for (index, run) in self.runs.iter().enumerate().filter(|(_, run)| is_timed(run)) {
+            earlier.extend(last.insert((key(run), same(run)), index));
+        }
+        for index in earlier {
+            self.runs[index].untimed = Some("trained again later with the same seeds");
         }
     }
 }
