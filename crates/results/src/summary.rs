@@ -6,7 +6,9 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use batchlab_core::record::{EvalRecord, MetricRecord, RunRecord, StepRecord, Table};
+use batchlab_core::record::{
+    BlockRecord, EvalRecord, MetricRecord, RunRecord, StepRecord, Table,
+};
 use serde_json::Value;
 
 use crate::ResultsError;
@@ -27,6 +29,9 @@ pub struct RunSummary {
     pub evals: Vec<EvalRecord>,
     /// Numbers about the whole run, by name.
     pub metrics: BTreeMap<String, f64>,
+    /// What else the machine did during the blocks of a run in a cell, in their order; none before
+    /// version 4 of the schema.
+    pub conditions: Vec<BlockRecord>,
 }
 
 impl RunSummary {
@@ -39,7 +44,7 @@ impl RunSummary {
         let mut seen = BTreeSet::new();
         evals.retain(|eval| seen.insert((eval.step, eval.split.clone())));
         let config = serde_json::from_str(&run.config).unwrap_or_default();
-        Self { run, config, steps, evals, metrics: BTreeMap::new() }
+        Self { run, config, steps, evals, metrics: BTreeMap::new(), conditions: Vec::new() }
     }
 
     /// Reads one published run; `None` if its row is not published.
@@ -91,6 +96,7 @@ struct Rows {
     sums: StepSums,
     evals: Vec<EvalRecord>,
     metrics: BTreeMap<String, f64>,
+    conditions: Vec<BlockRecord>,
 }
 
 /// The runs of one file of the table `runs`, usually one. Rows of other tables whose run is not
@@ -99,7 +105,13 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
     records(dir, stem, |run: RunRecord| {
         let sums = StepSums::new(&run);
-        let rows = Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new() };
+        let rows = Rows {
+            run,
+            sums,
+            evals: Vec::new(),
+            metrics: BTreeMap::new(),
+            conditions: Vec::new(),
+        };
         runs.insert(rows.run.run_id.clone(), rows);
     })?;
     records(dir, stem, |step: StepRecord| {
@@ -117,9 +129,15 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
             rows.metrics.insert(metric.name, metric.value);
         }
     })?;
-    let summary = |(run_id, Rows { run, sums, evals, metrics })| {
+    records(dir, stem, |block: BlockRecord| {
+        if let Some(rows) = runs.get_mut(&block.run_id) {
+            rows.conditions.push(block);
+        }
+    })?;
+    let summary = |(run_id, Rows { run, sums, evals, metrics, mut conditions })| {
+        conditions.sort_by_key(|block| block.block);
         let summary = RunSummary::new(run, sums.summary(), evals);
-        (run_id, RunSummary { metrics, ..summary })
+        (run_id, RunSummary { metrics, conditions, ..summary })
     };
     Ok(runs.into_iter().map(summary).collect())
 }
