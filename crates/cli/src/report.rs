@@ -6,9 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use batchlab_draw::png;
-use batchlab_report::{
-    Questions, Report, ReportError, Results, batchers, html, picture, sentence, settings,
-};
+use batchlab_report::{Questions, Report, ReportError, Results, batchers, html, picture, settings};
 use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
@@ -30,9 +28,14 @@ pub(crate) struct Arguments {
     /// Write every figure as a picture into this folder.
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
-    /// Strategy that speed-ups are split against, such as `static-64`; the slowest by default.
+    /// Strategy that all others are held against, such as `static-64`, named before looking at the
+    /// results. By default that is the fastest, whichever it is, and speed-ups are split against the
+    /// slowest.
     #[arg(long, value_name = "LABEL")]
     reference: Option<String>,
+    /// Differences up to this share are called equal.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "2%")]
+    margin: f64,
     /// Seconds per padded shape for a what-if with compilation, as by XLA.
     ///
     /// From the published times of an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. An
@@ -55,8 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             );
         }
     }
-    let questions =
-        Questions { reference: arguments.reference.clone(), compile_cost: arguments.compile_cost };
+    let Arguments { margin, compile_cost, .. } = *arguments;
+    let questions = Questions { reference: arguments.reference.clone(), margin, compile_cost };
     let report = Report::answering(&results, &questions);
     if let Some(path) = &arguments.html {
         write(path, html(&report, &results, &command(arguments)).as_bytes())?;
@@ -78,6 +81,20 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `2%` or `0.02`.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = match text.trim().strip_suffix('%') {
+        Some(percent) => (percent.trim_end(), 100.0),
+        None => (text.trim(), 1.0),
+    };
+    let share = number.parse::<f64>().map_err(|_| format!("{text:?} is not a share"))? / unit;
+    if share > 0.0 && share < 1.0 {
+        Ok(share)
+    } else {
+        Err(format!("{text} is not a share between 0 and 1; give for example 2% or 0.02"))
+    }
+}
+
 fn fault(error: ReportError) -> anyhow::Error {
     match error {
         ReportError::Results(ResultsError::NoTables { .. }) => Usage(error.to_string()).into(),
@@ -85,7 +102,8 @@ fn fault(error: ReportError) -> anyhow::Error {
     }
 }
 
-fn verdicts(report: &Report) -> String {
+/// What is printed, also at the end of a sweep.
+pub(crate) fn verdicts(report: &Report) -> String {
     let mut text = String::new();
     for (index, setting) in report.settings.iter().enumerate() {
         let _ = writeln!(text, "{}", setting.title);
@@ -99,7 +117,7 @@ fn verdicts(report: &Report) -> String {
             };
         }
         for verdict in own {
-            let _ = writeln!(text, "  {}", sentence(verdict));
+            text += &batchlab_report::text(verdict);
         }
     }
     for what_if in &report.what_ifs {
@@ -151,6 +169,9 @@ fn command(arguments: &Arguments) -> String {
     }
     if let Some(reference) = &arguments.reference {
         words.extend(["--reference".to_owned(), quoted(Path::new(reference))]);
+    }
+    if arguments.margin != Questions::default().margin {
+        words.extend(["--margin".to_owned(), arguments.margin.to_string()]);
     }
     if let Some(cost) = arguments.compile_cost {
         words.extend(["--compile-cost".to_owned(), cost.to_string()]);

@@ -27,7 +27,7 @@ pub fn colors(ground: Ground) -> String {
     };
     let mut css = format!(
         ".ink{{fill:{ink}}}.grey{{fill:{grey}}}.rule{{stroke:{rule}}}.axis{{stroke:{grey}}}\
-         .mark{{stroke:{ink};stroke-dasharray:3 2}}.paper{{fill:{paper}}}.edge{{stroke:{paper}}}"
+         .mark{{stroke:{ink};stroke-dasharray:3 2}}.paper{{fill:{paper}}}.hollow{{fill:{paper}}}.band{{fill:{rule};fill-opacity:0.6}}.edge{{stroke:{paper}}}"
     );
     for (i, color) in series.iter().enumerate() {
         let _ = write!(css, ".f{i}{{fill:{color}}}.l{i}{{stroke:{color}}}");

@@ -85,6 +85,22 @@ impl Svg {
         );
     }
 
+    /// A grey area behind everything that is drawn after it.
+    pub fn band(&mut self, at: (f64, f64), size: (f64, f64)) {
+        let _ = write!(
+            self.body,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" class=\"band\"/>",
+            at.0, at.1, size.0, size.1
+        );
+    }
+
+    /// What is drawn within shows this text under the pointer.
+    pub fn titled(&mut self, title: &str, draw: impl FnOnce(&mut Self)) {
+        let _ = write!(self.body, "<g><title>{}</title>", escaped(title));
+        draw(self);
+        self.body.push_str("</g>");
+    }
+
     /// The mark of a bar in a legend.
     pub fn swatch(&mut self, x: f64, y: f64, color: usize) {
         self.rectangle((x - 5.0, y - 5.0), (10.0, 10.0), color, 0.9);
@@ -111,6 +127,15 @@ impl Svg {
         let points: Vec<_> = polygon.iter().map(|(dx, dy)| (x + dx, y + dy)).collect();
         let points = list(&points);
         let _ = write!(self.body, "<polygon points=\"{points}\" class=\"f{color} edge\"/>");
+    }
+
+    /// A ring.
+    pub fn hollow_marker(&mut self, x: f64, y: f64, place: usize) {
+        let color = place % N_COLOR;
+        let _ = write!(
+            self.body,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"l{color} hollow\" stroke-width=\"2\"/>"
+        );
     }
 
     /// Puts another drawing at a place.

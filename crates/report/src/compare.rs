@@ -4,9 +4,9 @@
 //! - [`Side`] is what is compared: the summaries of runs.
 //! - [`compare`] compares runs of equal model, data, strategy and batch size. Two single runs are always
 //!   compared.
-//! - An interval needs replicates: at least five blocks that two
-//!   runs of one cell share, or runs of at least five seeds on either side, as in a report. **Steps
-//!   are never replicates**, and neither are times of a run that was resumed or shared its device.
+//! - An interval needs replicates: at least three mirrored pairs of blocks that two runs of one cell
+//!   share, or runs of at least three seeds on either side, as in a report. **Steps are never
+//!   replicates**, and neither are times of a run that was resumed or shared its device.
 
 mod differ;
 mod side;
@@ -15,20 +15,16 @@ mod text;
 use std::collections::BTreeMap;
 
 use batchlab_results::{Block, ResultsError, RunSummary, Untimed};
-use batchlab_stats::{
-    Pairing, interval_of_blocks, mean, median, ratio_of_blocks, ratio_of_medians,
-};
+use batchlab_stats::{compare_with, difference, mean, median};
 use serde::Serialize;
 
 pub use differ::Difference;
 pub use side::Side;
 pub use text::text;
 
-const CONFIDENCE: f64 = 0.95;
-/// Seed of the bootstrap: equal results give equal text.
-const SEED: u64 = 1;
-/// Blocks, or seeds on either side, that an interval needs.
-const FEWEST: usize = 5;
+const LEVEL: f64 = 0.05;
+/// Mirrored pairs of blocks, or seeds on either side, that an interval needs.
+const FEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
@@ -75,16 +71,16 @@ pub struct Pair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replicates {
-    /// Number of blocks in which two runs were trained in turns.
-    Blocks(usize),
+    /// Number of mirrored pairs of blocks in which two runs were trained in turns.
+    Pairs(usize),
     /// Number of different seeds on either side.
     Runs(usize, usize),
     /// Too few replicates: number of different seeds on either side.
     TooFew(usize, usize),
 }
 
-/// One number of both sides: of several runs, the median over seeds; a time of two runs that share
-/// blocks, the geometric mean over these.
+/// One number of both sides: of several runs, the geometric mean over seeds; a time of two runs that
+/// share mirrored pairs of blocks, the geometric mean over these.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measure {
     /// With its unit.
@@ -93,7 +89,7 @@ pub struct Measure {
     pub b: Option<f64>,
     /// Second over first.
     pub ratio: Option<f64>,
-    /// 95 % bootstrap interval of this ratio.
+    /// 95 % interval of this ratio.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -162,13 +158,13 @@ fn title((model, dataset, batcher, size): &Key) -> String {
 }
 
 fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
-    let blocks = shared_blocks(a, b);
+    let pairs = shared_pairs(a, b);
     let enough = |n: usize| n >= FEWEST;
     let untimed = untimed(a, b);
     let mixed = mixed(a, b);
     let (n_a, n_b) = (by_seed(a, |_| Some(1.0)).len(), by_seed(b, |_| Some(1.0)).len());
-    let replicates = if enough(blocks.len()) {
-        Replicates::Blocks(blocks.len())
+    let replicates = if enough(pairs.len()) {
+        Replicates::Pairs(pairs.len())
     } else if enough(n_a) && enough(n_b) && mixed.is_empty() {
         Replicates::Runs(n_a, n_b)
     } else {
@@ -180,8 +176,8 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
     configuration.retain(|d| !(is_repeat && d.key.starts_with("training.seeds.")));
     let mut measures = Vec::new();
     for (name, of_run, of_block) in TIMES {
-        if !blocks.is_empty() && untimed.is_empty() {
-            measures.push(over_blocks(name, &blocks, *of_block));
+        if !pairs.is_empty() && untimed.is_empty() {
+            measures.push(over_pairs(name, &pairs, *of_block));
             continue;
         }
         let is_over_runs = matches!(replicates, Replicates::Runs(..)) && untimed.is_empty();
@@ -279,28 +275,34 @@ const COUNTS: &[(&str, OfRun)] = &[
     ("distinct shapes", |run| run.run.n_shape.map(|n| n as f64)),
 ];
 
-/// The blocks that two runs of one cell were both trained in.
-fn shared_blocks<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<[&'a Block; 2]> {
+/// Two mirrored blocks, of either run.
+type Mirrored<'a> = [[&'a Block; 2]; 2];
+
+/// The mirrored pairs of blocks that two runs of one cell were both trained in.
+fn shared_pairs<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<Mirrored<'a>> {
     let ([a], [b]) = (a, b) else { return Vec::new() };
     if a.run.run_id == b.run.run_id || a.run.cell.is_none() || a.run.cell != b.run.cell {
         return Vec::new();
     }
-    let of_b = |number: i64| b.steps.blocks.iter().find(|block| block.number == number);
-    a.steps.blocks.iter().filter_map(|block| Some([block, of_b(block.number)?])).collect()
+    let of_b =
+        |first: i64| Block::mirrored(&b.steps.blocks).find(|[block, _]| block.number == first);
+    let shared = |of_a: [&'a Block; 2]| Some([of_a, of_b(of_a[0].number)?]);
+    Block::mirrored(&a.steps.blocks).filter_map(shared).collect()
 }
 
-/// A time of two runs that were trained in turns, block by block as in a report, so that disturbances
+/// A time of two runs that were trained in turns, pair by pair as in a report, so that disturbances
 /// longer than a block cancel.
-fn over_blocks(name: &str, blocks: &[[&Block; 2]], of_block: OfBlock) -> Measure {
-    let cell: Vec<(f64, f64)> = blocks.iter().map(|[a, b]| (of_block(b), of_block(a))).collect();
-    let centre = |of: fn(&(f64, f64)) -> f64| {
-        mean(&cell.iter().map(|pair| of(pair).ln()).collect::<Vec<_>>()).map(f64::exp)
-    };
-    let (a, b) = (centre(|pair| pair.1), centre(|pair| pair.0));
-    let cells = [cell];
-    let interval = interval_of_blocks(&cells, CONFIDENCE, SEED).ok();
-    let interval = interval.map(|ratio| (ratio.interval.low, ratio.interval.high));
-    Measure { name: name.to_owned(), a, b, ratio: ratio_of_blocks(&cells), interval }
+fn over_pairs(name: &str, pairs: &[Mirrored<'_>], of_block: OfBlock) -> Measure {
+    let log = |blocks: &[&Block; 2]| (of_block(blocks[0]).ln() + of_block(blocks[1]).ln()) / 2.0;
+    let rows: Vec<Vec<f64>> = pairs.iter().map(|[a, b]| vec![log(a), log(b)]).collect();
+    let centre = |i: usize| mean(&rows.iter().map(|row| row[i]).collect::<Vec<_>>()).map(f64::exp);
+    let (a, b) = (centre(0), centre(1));
+    let interval = compare_with(0, &rows, LEVEL).ok().map(|of| exp(of[1]));
+    Measure { name: name.to_owned(), a, b, ratio: a.zip(b).map(|(a, b)| b / a), interval }
+}
+
+fn exp((low, high): (f64, f64)) -> (f64, f64) {
+    (low.exp(), high.exp())
 }
 
 fn measure(
@@ -310,11 +312,7 @@ fn measure(
     of_run: impl Fn(&RunSummary) -> Option<f64>,
     interval: Option<(f64, f64)>,
 ) -> Option<Measure> {
-    let centre = |runs: &[&RunSummary]| {
-        let by_seed = by_seed(runs, &of_run).into_iter();
-        median(&by_seed.map(|(_, value)| value).collect::<Vec<_>>())
-    };
-    let (a, b) = (centre(a), centre(b));
+    let (a, b) = (centre(&by_seed(a, &of_run)), centre(&by_seed(b, &of_run)));
     if a.is_none() && b.is_none() {
         return None;
     }
@@ -329,12 +327,22 @@ fn over_runs(
     of_run: impl Fn(&RunSummary) -> Option<f64>,
 ) -> Option<(f64, f64)> {
     let (a, b) = (by_seed(a, &of_run), by_seed(b, &of_run));
-    let is_paired = a.iter().map(|(seeds, _)| seeds).eq(b.iter().map(|(seeds, _)| seeds));
-    let pairing = if is_paired { Pairing::Paired } else { Pairing::Independent };
-    let values = |sample: Vec<(Seeds, f64)>| -> Vec<f64> {
-        sample.into_iter().map(|(_, value)| value).collect()
-    };
-    interval(&values(a), &values(b), pairing)
+    let logs = |sample: &[(Seeds, f64)]| sample.iter().map(|(_, x)| x.ln()).collect::<Vec<_>>();
+    let (of_a, of_b) = (logs(&a), logs(&b));
+    if a.iter().map(|(seeds, _)| seeds).eq(b.iter().map(|(seeds, _)| seeds)) {
+        let rows: Vec<Vec<f64>> = of_a.iter().zip(&of_b).map(|(a, b)| vec![*a, *b]).collect();
+        return compare_with(0, &rows, LEVEL).ok().map(|of| exp(of[1]));
+    }
+    difference(&of_b, &of_a, LEVEL).ok().map(exp)
+}
+
+/// The geometric mean; the arithmetic one where there are numbers that have no logarithm.
+fn centre(sample: &[(Seeds, f64)]) -> Option<f64> {
+    let values = || sample.iter().map(|(_, value)| *value);
+    if values().all(|value| value > 0.0) {
+        return mean(&values().map(f64::ln).collect::<Vec<_>>()).map(f64::exp);
+    }
+    mean(&values().collect::<Vec<_>>())
 }
 
 type Seeds = [Option<i64>; 3];
@@ -352,9 +360,4 @@ fn by_seed(runs: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) ->
         }
     }
     of_seeds.into_iter().filter_map(|(seeds, values)| Some((seeds, median(&values)?))).collect()
-}
-
-fn interval(a: &[f64], b: &[f64], pairing: Pairing) -> Option<(f64, f64)> {
-    let interval = ratio_of_medians(b, a, pairing, CONFIDENCE, SEED).ok()?;
-    Some((interval.low, interval.high))
 }

@@ -2,6 +2,7 @@
 
 mod chart;
 mod curves;
+mod forest;
 mod heat;
 mod stacks;
 
@@ -28,6 +29,7 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
         Plot::Curves(curves) => curves::draw(curves, title, color),
         Plot::Heat(heat) => heat::draw(heat, title),
         Plot::Stacks(stacks) => stacks::draw(stacks, title, color),
+        Plot::Forest(forest) => forest::draw(forest, title, color),
     }
 }
 
@@ -52,7 +54,8 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
                 Plot::Stacks(stacks) => stacks.parts.iter().zip(0..).any(|(part, i)| {
                     part == name && stacks.bars.iter().any(|bar| bar.parts[i] != 0.0)
                 }),
-                Plot::Heat(_) => false,
+                // Strategies are named beside their lines.
+                Plot::Heat(_) | Plot::Forest(_) => false,
             })
         };
     let names = figure.strategies.iter().enumerate().map(|(i, name)| (i, name.as_str()));

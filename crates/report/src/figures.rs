@@ -11,6 +11,7 @@ mod target;
 mod tests_of_errors;
 mod throughput;
 mod times;
+mod verdict;
 mod waiting;
 mod what_if;
 
@@ -23,6 +24,7 @@ use crate::Questions;
 use crate::attribution::Attribution;
 use crate::read::Run;
 use crate::setting::{Group, Setting, batchers, size_name};
+use crate::verdict::Verdict;
 use crate::what_if::WhatIf;
 
 pub use tests_of_errors::{ErrorComparison, compare_errors};
@@ -81,6 +83,24 @@ pub enum Plot {
     /// A coloured table: pairs of strategies by batch size.
     Heat(Heat),
     Stacks(Stacks),
+    Forest(Forest),
+}
+
+/// A factor with its interval for each strategy, on a line each.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Forest {
+    pub unit: String,
+    /// Factors up to 1 and this are called equal.
+    pub margin: f64,
+    pub rows: Vec<ForestRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ForestRow {
+    pub batcher: String,
+    pub value: f64,
+    pub interval: Option<(f64, f64)>,
+    pub may_be_fastest: bool,
 }
 
 /// Bars of several parts, one below the other.
@@ -161,15 +181,17 @@ pub struct Cell {
     pub is_marked: bool,
 }
 
-/// All figures; that of the what-if only if one was asked for.
+/// All figures, the verdict first; that of the what-if only if one was asked for.
 pub(crate) fn all(
     settings: &[Setting],
+    verdicts: &[Verdict],
     attributions: &[Attribution],
     what_ifs: &[WhatIf],
     questions: &Questions,
 ) -> Vec<Figure> {
     let strategies = batchers(settings);
     let mut figures = vec![
+        verdict::figure(settings, verdicts),
         throughput::figure(settings),
         target::figure(settings),
         attribution::figure(settings, attributions),
@@ -185,7 +207,7 @@ pub(crate) fn all(
         padding::figure(settings),
     ];
     if let Some(cost) = questions.compile_cost {
-        figures.insert(4, what_if::figure(settings, what_ifs, cost));
+        figures.insert(5, what_if::figure(settings, what_ifs, cost));
     }
     for figure in figures.iter_mut().filter(|figure| figure.strategies.is_empty()) {
         figure.strategies.clone_from(&strategies);

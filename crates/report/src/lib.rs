@@ -32,15 +32,16 @@ pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Curve, Curves, ErrorComparison, Figure, Heat, Panel, Plot, Point, Scale, Series,
-    Stack, Stacks, compare_errors,
+    Cell, Chart, Curve, Curves, ErrorComparison, Figure, Forest, ForestRow, Heat, Panel, Plot,
+    Point, Scale, Series, Stack, Stacks, compare_errors,
 };
 pub use options::Options;
 pub use page::html;
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
-pub use verdict::{Comparison, Measure, Significance, Unit, Verdict, sentence, verdicts};
-
+pub use verdict::{
+    Apart, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, sentence, text, verdicts,
+};
 pub use what_if::{Candidate, WhatIf, what_ifs};
 
 use serde::Serialize;
@@ -49,7 +50,6 @@ use serde::Serialize;
 pub struct Report {
     pub settings: Vec<Setting>,
     pub verdicts: Vec<Verdict>,
-    pub verdict_query: String,
     pub attributions: Vec<Attribution>,
     /// Estimates for an engine that compiles for every shape; these are not measured.
     pub what_ifs: Vec<WhatIf>,
@@ -65,12 +65,21 @@ pub struct LeftOut {
     pub n_run: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Questions {
-    /// The reference of the attribution of speed-ups; `None`: the slowest strategy.
+    /// The strategy that all others are held against, named before looking at the results. `None`: the
+    /// fastest, whichever that is, and in the attribution of speed-ups the slowest.
     pub reference: Option<String>,
+    /// Differences up to this share are called equal.
+    pub margin: f64,
     /// Assumed seconds of compilation per padded shape.
     pub compile_cost: Option<f64>,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { reference: None, margin: 0.02, compile_cost: None }
+    }
 }
 
 impl Report {
@@ -83,19 +92,11 @@ impl Report {
     #[must_use]
     pub fn answering(results: &Results, questions: &Questions) -> Self {
         let settings = settings(results);
-        let verdicts = verdicts(&settings);
+        let verdicts = verdicts(&settings, questions);
         let attributions = attributions(&settings, questions.reference.as_deref());
         let what_ifs = questions.compile_cost.map_or_else(Vec::new, |s| what_ifs(&settings, s));
-        let figures = figures::all(&settings, &attributions, &what_ifs, questions);
-        Self {
-            verdicts,
-            verdict_query: query::verdict(),
-            attributions,
-            what_ifs,
-            figures,
-            left_out: left_out(results),
-            settings,
-        }
+        let figures = figures::all(&settings, &verdicts, &attributions, &what_ifs, questions);
+        Self { verdicts, attributions, what_ifs, figures, left_out: left_out(results), settings }
     }
 }
 

@@ -8,8 +8,7 @@ use batchlab_draw::{Ground, colors, escaped, text_sizes};
 
 use crate::draw;
 use crate::figures::{Figure, Panel};
-use crate::setting::size_name;
-use crate::verdict::{Significance, Verdict, sentence};
+use crate::verdict::{Verdict, caveats, percent, sentence};
 use crate::{Report, Results};
 
 const LAYOUT: &str = include_str!("page/layout.css");
@@ -20,7 +19,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     let mut body = String::new();
     head(&mut body, report, results);
     verdict_section(&mut body, report);
-    for figure in &report.figures {
+    for figure in report.figures.iter().filter(|figure| figure.id != "verdict") {
         figure_section(&mut body, figure, report);
     }
     tables::environment(&mut body, report, results, command);
@@ -58,7 +57,7 @@ fn head(html: &mut String, report: &Report, results: &Results) {
         }
         html.push_str(".</p>");
     }
-    html.push_str("<nav><a href=\"#verdict\">Verdict</a>");
+    html.push_str("<nav>");
     for figure in &report.figures {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", figure.id, escaped(figure.title));
     }
@@ -67,49 +66,46 @@ fn head(html: &mut String, report: &Report, results: &Results) {
 
 fn verdict_section(html: &mut String, report: &Report) {
     html.push_str("<section id=\"verdict\"><h2>Verdict</h2>");
-    if report.verdicts.is_empty() {
+    let figure = report.figures.iter().find(|figure| figure.id == "verdict");
+    let Some(figure) = figure.filter(|_| !report.verdicts.is_empty()) else {
         html.push_str(
             "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>",
         );
         return;
-    }
+    };
     let _ = write!(html, "<p class=\"summary\">{}</p>", escaped(&summary(report)));
-    html.push_str(
-        "<p class=\"note\">Strategies that were trained in turns, in cells, are compared block by \
-         block: factors are geometric means of the ratios of blocks. Other factors are ratios of \
-         medians over runs. Intervals are 95&nbsp;% bootstrap intervals; the unit of replication is \
-         the block, the cell or the run, as stated, never the step. With fewer than five cells they \
-         do not cover other seeds. A strategy whose interval \
-         contains 1 is not distinguishable from the fastest. Intervals are not corrected for their \
-         number: of a hundred, about five miss the true factor. Published repetitions share one seed \
-         and vary with the machine only.</p>",
-    );
-    html.push_str("<div class=\"verdicts\">");
     for (index, setting) in report.settings.iter().enumerate() {
         let own: Vec<&Verdict> = report.verdicts.iter().filter(|v| v.setting == index).collect();
         if own.is_empty() {
             continue;
         }
-        let _ = write!(html, "<details open><summary>{}</summary><ul>", escaped(&setting.title));
+        let _ = write!(html, "<h3>{}</h3>", escaped(&setting.title));
+        let of_setting: Vec<Panel> =
+            figure.panels.iter().filter(|panel| panel.setting == setting.title).cloned().collect();
+        panels(html, figure, &of_setting);
+        html.push_str("<ul>");
         for verdict in &own {
-            let _ = write!(html, "<li>{}</li>", escaped(&sentence(verdict)));
+            let caveats = caveats(verdict).join(" ");
+            let (sentence, caveats) = (escaped(&sentence(verdict)), escaped(&caveats));
+            let _ = write!(html, "<li>{sentence} <span class=\"grey-text\">{caveats}</span></li>");
         }
         html.push_str("</ul>");
-        verdict_table(html, &own);
-        html.push_str("</details>");
     }
-    html.push_str("</div>");
-    if report
-        .settings
-        .iter()
-        .flat_map(|s| &s.groups)
-        .flat_map(|g| &g.runs)
-        .any(|r| r.cell.is_some())
-    {
-        query(html, &report.verdict_query);
-    }
+    html.push_str(HOW_TO_READ);
+    tables::verdicts(html, report);
+    query(html, &figure.query);
     html.push_str("</section>");
 }
+
+const HOW_TO_READ: &str = "\
+<details class=\"inner\"><summary>How to read this</summary>\
+<p class=\"note\">A line is the interval of how many times as long a strategy takes per real graph as the \
+fastest, whichever that is; the grey band is the margin up to which strategies are called equal. A filled mark \
+and a name in bold may be the fastest; a ring is slower. The compared number is the mean of the logarithms of \
+the times of a mirrored pair of blocks: two blocks in which the strategies train in one order and then in that \
+order backwards. From five cells on, the unit is the cell, and the statement holds for other seeds too. All \
+intervals of one comparison hold together with 95&nbsp;%: the best of a sample is never the reference of \
+its own test. Several comparisons each have their own 5&nbsp;%.</p></details>";
 
 fn query(html: &mut String, query: &str) {
     let _ = write!(
@@ -120,94 +116,50 @@ fn query(html: &mut String, query: &str) {
     );
 }
 
-fn verdict_table(html: &mut String, verdicts: &[&Verdict]) {
-    html.push_str(
-        "<details class=\"inner\"><summary>All factors</summary><div class=\"scroll\"><table><tr><th>B</th>\
-         <th>compared by</th><th>fastest</th><th>strategy</th><th>slower by</th><th>95 % interval</th>\
-         <th>measured by</th><th></th></tr>",
-    );
-    for verdict in verdicts {
-        for comparison in &verdict.comparisons {
-            let interval = comparison
-                .interval
-                .map_or_else(|| "–".to_owned(), |(low, high)| format!("{low:.3} to {high:.3}"));
-            let significance = match comparison.significance {
-                Significance::Slower => "slower",
-                Significance::NotDistinguishable => "not distinguishable",
-                Significance::TooFew => "too few",
-            };
-            let (size, measure) = (size_name(verdict.batch_size), verdict.measure.name());
-            let (best, other) = (&verdict.best, &comparison.batcher);
-            let (factor, unit) = (format!("{:.3}", comparison.factor), comparison.unit.name());
-            tables::cells(
-                html,
-                &[&size, measure, best, other, &factor, &interval, &unit, significance],
-            );
-        }
-    }
-    html.push_str("</table></div></details>");
-}
-
-/// How often each strategy is the fastest, and the greatest factor.
+/// How often which strategy is the fastest, and the greatest factor.
 fn summary(report: &Report) -> String {
-    let clear = report.verdicts.iter().filter(|verdict| verdict.is_clear());
+    let verdicts = &report.verdicts;
+    let fastest = verdicts.iter().filter_map(|verdict| Some(verdict.fastest()?.batcher.as_str()));
     let mut wins: Vec<(&str, usize)> = Vec::new();
-    for verdict in clear.clone() {
-        match wins.iter_mut().find(|(name, _)| *name == verdict.best) {
+    for name in fastest {
+        match wins.iter_mut().find(|(known, _)| *known == name) {
             Some((_, n)) => *n += 1,
-            None => wins.push((&verdict.best, 1)),
+            None => wins.push((name, 1)),
         }
     }
     wins.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let (n_clear, n) = (clear.count(), report.verdicts.len());
-    let n_few = report
-        .verdicts
-        .iter()
-        .filter(|v| {
-            v.comparisons.iter().any(|comparison| comparison.significance == Significance::TooFew)
-        })
-        .count();
-    let mut text = match (n_clear, n) {
-        (_, 0) => return "No setting has two strategies at one batch size to compare.".to_owned(),
-        (0, 1) => {
-            "In the only comparison (a setting at one batch size) no strategy is faster than all \
-                   others with 95 % intervals above 1"
-                .to_owned()
+    let n_fastest: usize = wins.iter().map(|(_, n)| n).sum();
+    let n_tie = verdicts.iter().filter(|verdict| verdict.is_tie()).count();
+    let n_few = verdicts.iter().filter(|verdict| !verdict.has_intervals()).count();
+    let n_open = verdicts.len() - n_fastest - n_tie - n_few;
+    let mut parts = Vec::new();
+    if n_fastest > 0 {
+        let wins: Vec<String> = wins.iter().map(|(name, n)| format!("{name} {n} times")).collect();
+        parts.push(format!("in {n_fastest} one strategy is the fastest ({})", wins.join(", ")));
+    }
+    let margin = percent(verdicts.first().map_or(0.0, |verdict| verdict.margin));
+    for (n, what) in [
+        (n_tie, format!("the fastest are equal within {margin}")),
+        (n_open, "the fastest are not told apart".to_owned()),
+        (n_few, "there are too few pairs or runs to say".to_owned()),
+    ] {
+        if n > 0 {
+            parts.push(format!("in {n} {what}"));
         }
-        (0, n) => format!(
-            "In none of {n} comparisons (a setting at one batch size) is one strategy faster than all \
-             others with 95 % intervals above 1"
-        ),
-        (n_clear, n) => format!(
-            "In {n_clear} of {n} comparisons (a setting at one batch size) one strategy is faster than \
-             all others with 95 % intervals above 1"
-        ),
-    };
-    if !wins.is_empty() {
-        let wins: Vec<String> = wins.iter().map(|(name, n)| format!("{name} in {n}")).collect();
-        let _ = write!(text, ": {}", wins.join(", "));
     }
-    text.push('.');
-    if n_few > 0 {
-        let _ = write!(text, " In {n_few} there are too few blocks or runs to decide.");
-    }
-    let n_equal = n - n_clear - n_few;
-    if n_equal > 0 {
-        let _ = write!(text, " In {n_equal} the fastest is not distinguishable from the next.");
-    }
-    let slower = |verdict: &&Verdict| {
-        verdict.slowest().is_some_and(|comparison| comparison.significance == Significance::Slower)
-    };
-    let factor = |verdict: &&Verdict| verdict.slowest().map_or(1.0, |comparison| comparison.factor);
-    let greatest =
-        report.verdicts.iter().filter(slower).max_by(|a, b| factor(a).total_cmp(&factor(b)));
-    if let Some(verdict) = greatest {
-        let _ = write!(
-            text,
-            " The greatest factor between the slowest and the fastest strategy is in {}: {}",
-            report.settings[verdict.setting].title,
-            sentence(verdict)
-        );
+    let n = verdicts.len();
+    let comparisons = if n == 1 { "comparison" } else { "comparisons" };
+    let mut text =
+        format!("{n} {comparisons} (a setting at one batch size): {}.", parts.join("; "));
+    let low = |verdict: &&Verdict| verdict.strategies.last()?.interval.map(|(low, _)| low);
+    let greatest = verdicts
+        .iter()
+        .filter_map(|verdict| Some((verdict, low(&verdict)?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .filter(|(_, low)| *low > 1.0);
+    if let Some((verdict, _)) = greatest {
+        let title = &report.settings[verdict.setting].title;
+        let _ = write!(text, " The greatest difference is in {title}: {}", sentence(verdict));
     }
     text
 }

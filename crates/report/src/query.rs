@@ -190,19 +190,28 @@ from blocks join runs using (run_id) group by all order by all;"
 
 pub(crate) fn verdict() -> String {
     format!(
-        "{RUNS}{STEPS}{BLOCKS}, cells as (
-    select a.*, b.batcher as other, b.batcher_options as other_options,
-           ln(a.ns_per_output / b.ns_per_output) as ln_ratio
-    from (from blocks join runs using (run_id)) as a
-    join (from blocks join runs using (run_id)) as b using (cell, block)
-    where a.run_id <> b.run_id
+        "-- How many times as long as the strategy that took the least time: over mirrored pairs of blocks
+-- (1 and 2, 3 and 4, ...) in which all strategies were trained; from five cells on, cells count the same.
+{RUNS}{STEPS}{BLOCKS}, pairs as (
+    select run_id, (block + 1) // 2 as pair, avg(ln(ns_per_output)) as ln_ns
+    from blocks group by all having count(*) = 2
+), counted as (
+    select {GROUP}, cell, ln_ns, count(*) over (partition by {SETTING}, batch_size, cell, pair) as n
+    from pairs join runs using (run_id)
+), shared as (
+    from counted qualify n = max(n) over (partition by {SETTING}, batch_size) and n > 1
+), cells as (
+    select {GROUP}, cell, count(*) as n_pair, avg(ln_ns) as of_cell, sum(ln_ns) as of_pairs
+    from shared group by all
 ), means as (
-    select {GROUP}, other, other_options, cell, count(*) as n_block, avg(ln_ratio) as ln_ratio
+    select {GROUP}, sum(n_pair) as n_pair, count(*) as n_cell,
+           if(count(*) >= 5, avg(of_cell), sum(of_pairs) / sum(n_pair)) as ln_ns
     from cells group by all
 )
-select {GROUP}, other, other_options, sum(n_block) as n_block, count(*) as n_cell,
-       exp(avg(ln_ratio)) as factor
-from means group by all order by all;"
+select * exclude (ln_ns),
+       exp(ln_ns - min(ln_ns) over (partition by {SETTING}, batch_size)) as factor
+from means order by all;",
+        SETTING = setting!()
     )
 }
 

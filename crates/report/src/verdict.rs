@@ -1,19 +1,32 @@
-//! Which strategy is the fastest, by what factor, and with what confidence.
+//! Which strategies may be the fastest, by what factor the others are slower, and how sure that is.
 
-use std::collections::BTreeMap;
+mod rows;
+mod terminal;
+mod words;
 
 use batchlab_stats::{
-    Pairing, Replication, interval_of_blocks, mean, median, ratio_of_blocks, ratio_of_medians,
+    FEW_PAIRS, Standing, StatsError, compare_independent, compare_with, compare_with_best,
+    pairs_needed,
 };
 use serde::Serialize;
 
-use crate::number::factor;
+use crate::Questions;
 use crate::read::Run;
-use crate::setting::{Group, Setting, size_name};
+use crate::setting::{Group, Setting};
 
-const CONFIDENCE: f64 = 0.95;
-/// Seed of the bootstrap: equal results give equal reports.
-const SEED: u64 = 1;
+use rows::Table;
+pub(crate) use rows::shared_cells;
+pub use terminal::text;
+pub(crate) use words::percent;
+pub use words::{caveats, sentence};
+
+/// Probability that anything that one comparison says is wrong.
+const LEVEL: f64 = 0.05;
+/// Neighbouring pairs that are more alike than this are mentioned, from ten pairs on.
+const ALIKE: f64 = 0.3;
+const ENOUGH_TO_BE_ALIKE: usize = 10;
+/// Of two strategies of which one is so many times as noisy as the other, this is mentioned.
+const NOISIER: f64 = 2.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Measure {
@@ -41,103 +54,149 @@ impl Measure {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Significance {
-    /// The interval of the factor lies above 1.
-    Slower,
-    /// The interval of the factor contains 1.
-    NotDistinguishable,
-    TooFew,
-}
-
 /// The unit of replication of a comparison, with the number of replicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Unit {
-    /// Blocks of cells in which both were trained in turns. The conclusion holds for these cells.
-    Blocks {
-        n_block: usize,
-        n_cell: usize,
-    },
+    /// Mirrored pairs of blocks of cells in which all strategies were trained in turns. The conclusion
+    /// holds for these cells, that is for their seeds.
+    Pairs { n_pair: usize, n_cell: usize },
     /// Cells, each with its own seeds and process.
-    Cells {
-        n_cell: usize,
-        n_block: usize,
-    },
-    Runs {
-        n_best: usize,
-        n_rival: usize,
-    },
+    Cells { n_cell: usize, n_pair: usize },
+    /// Seeds with which every strategy was trained, each in a process of its own.
+    Seeds { n_seed: usize },
+    /// Runs that do not belong together.
+    Runs { least: usize, most: usize },
 }
 
 impl Unit {
-    /// For a sentence: `12 blocks in 2 cells`.
+    /// The number of replicates.
     #[must_use]
-    pub fn name(self) -> String {
-        let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+    pub fn n(self) -> usize {
         match self {
-            Self::Blocks { n_block, n_cell } => {
-                format!("{} in {}", count(n_block, "block"), count(n_cell, "cell"))
-            }
-            Self::Cells { n_cell, n_block } => {
-                format!("{} with {}", count(n_cell, "cell"), count(n_block, "block"))
-            }
-            Self::Runs { n_best, n_rival } if n_best == n_rival => count(n_best, "run"),
-            Self::Runs { n_best, n_rival } => format!("{n_best} and {}", count(n_rival, "run")),
+            Self::Pairs { n_pair, .. } => n_pair,
+            Self::Cells { n_cell, .. } => n_cell,
+            Self::Seeds { n_seed } => n_seed,
+            Self::Runs { least, .. } => least,
         }
     }
 }
 
-/// Another strategy than the fastest.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Comparison {
-    pub batcher: String,
-    pub n_run: usize,
-    /// How many times as long it takes as the fastest: the geometric mean of the ratios of blocks, or
-    /// the ratio of the medians of runs.
-    pub factor: f64,
-    pub unit: Unit,
-    /// 95 % bootstrap interval of the factor.
-    pub interval: Option<(f64, f64)>,
-    pub significance: Significance,
+/// What a comparison says of one strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    MayBeFastest,
+    Slower,
+    /// There are too few replicates to say.
+    Unknown,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Strategy {
+    pub batcher: String,
+    pub n_run: usize,
+    /// How many times as long it takes as the one that took the least time: `exp` of the mean
+    /// difference of logarithms.
+    pub factor: f64,
+    /// The same as the ratio of total times.
+    pub factor_of_totals: f64,
+    /// Interval of how many times as long it takes as the fastest, whichever that is. It begins at 1 for
+    /// every strategy that may be the fastest.
+    pub interval: Option<(f64, f64)>,
+    pub place: Place,
+    /// Whether it takes at most the margin longer than the fastest.
+    pub is_within_margin: bool,
+    /// Factor and interval against the reference that was named beforehand, if any.
+    pub over_reference: Option<(f64, (f64, f64))>,
+}
+
+/// A strategy that could not be compared with the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Apart {
+    pub batcher: String,
+    pub why: &'static str,
+}
+
+/// What more pairs would show.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Outlook {
+    /// Pairs that show a difference of the margin with 80 % power: an estimate, and a number that is
+    /// enough in 8 of 10 cases.
+    pub n_plain: u64,
+    pub n_safe: u64,
+}
+
+/// The strategies of a setting at one batch size. All that it says holds together with probability
+/// `1 - level`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     pub setting: usize,
     pub batch_size: Option<i64>,
     pub measure: Measure,
-    /// The strategy with the least median.
-    pub best: String,
-    pub n_run: usize,
-    /// The others, fastest first.
-    pub comparisons: Vec<Comparison>,
+    pub unit: Unit,
+    pub level: f64,
+    /// Differences up to this share are called equal.
+    pub margin: f64,
+    /// All that were compared, fastest first.
+    pub strategies: Vec<Strategy>,
+    pub apart: Vec<Apart>,
+    pub reference: Option<String>,
+    /// Standard deviation of what neither unit nor strategy explains, of logarithms.
+    pub sd: Option<f64>,
+    /// Correlation of neighbouring pairs, where it is great enough to be mentioned.
+    pub memory: Option<f64>,
+    /// Of two strategies, how many times as noisy the noisier one is, where that is mentioned.
+    pub noise_ratio: Option<f64>,
+    pub outlook: Option<Outlook>,
 }
 
 impl Verdict {
-    /// Whether the fastest is distinguishable from all others.
+    pub fn may_be_fastest(&self) -> impl Iterator<Item = &Strategy> {
+        self.strategies.iter().filter(|strategy| strategy.place == Place::MayBeFastest)
+    }
+
+    /// The strategy that is faster than all others.
     #[must_use]
-    pub fn is_clear(&self) -> bool {
-        self.comparisons.iter().all(|comparison| comparison.significance == Significance::Slower)
+    pub fn fastest(&self) -> Option<&Strategy> {
+        let mut set = self.may_be_fastest();
+        set.next().filter(|_| set.next().is_none())
+    }
+
+    /// Whether all strategies that may be the fastest are equal within the margin.
+    #[must_use]
+    pub fn is_tie(&self) -> bool {
+        self.may_be_fastest().count() > 1 && self.may_be_fastest().all(|s| s.is_within_margin)
+    }
+
+    /// Whether there are enough replicates to say anything.
+    #[must_use]
+    pub fn has_intervals(&self) -> bool {
+        self.strategies.iter().all(|strategy| strategy.interval.is_some())
     }
 
     #[must_use]
-    pub fn slowest(&self) -> Option<&Comparison> {
-        self.comparisons.last()
+    pub fn has_few_pairs(&self) -> bool {
+        self.has_intervals() && self.unit.n() < FEW_PAIRS
     }
 }
 
 /// Compares the strategies of every setting at every batch size where there are at least two.
 #[must_use]
-pub fn verdicts(settings: &[Setting]) -> Vec<Verdict> {
+pub fn verdicts(settings: &[Setting], questions: &Questions) -> Vec<Verdict> {
     let of_setting = |(index, setting): (usize, &Setting)| {
         let sizes = setting.batch_sizes().into_iter();
-        sizes.filter_map(|size| verdict(setting, index, size)).collect::<Vec<_>>()
+        sizes.filter_map(|size| verdict(setting, index, size, questions)).collect::<Vec<_>>()
     };
     settings.iter().enumerate().flat_map(of_setting).collect()
 }
 
-fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<Verdict> {
+fn verdict(
+    setting: &Setting,
+    index: usize,
+    batch_size: Option<i64>,
+    questions: &Questions,
+) -> Option<Verdict> {
     let timed = |group: &&Group| group.runs.iter().any(|run| run.times.is_some());
     let groups: Vec<&Group> = setting.at(batch_size).filter(timed).collect();
     let knows_graphs = |run: &Run| run.times.is_none() || run.work.is_some();
@@ -146,177 +205,94 @@ fn verdict(setting: &Setting, index: usize, batch_size: Option<i64>) -> Option<V
     } else {
         Measure::TimePerStep
     };
-    let mut ordered = by_time(&groups, measure);
-    ordered.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let ((best, _), others) = ordered.split_first()?;
-    if others.is_empty() {
-        return None;
-    }
-    let sample = |group: &Group| group.sample(|run| measure.of(run));
-    let mut comparisons: Vec<Comparison> =
-        others.iter().map(|(group, _)| comparison(group, best, measure)).collect();
-    comparisons.sort_by(|a, b| a.factor.total_cmp(&b.factor));
+    let table = Table::of(&groups, measure)?;
+    let reference = questions.reference.as_ref();
+    let reference = reference.and_then(|name| table.groups.iter().position(|g| g.batcher == *name));
+    let found = Found::of(&table, LEVEL).ok();
+    let over = reference.and_then(|reference| table.over(reference, LEVEL));
+    let least = |numbers: &[f64]| numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let means = table.means();
+    let (least_mean, fastest) = (least(&means), place_of_least(&means));
+    let strategy = |(i, group): (usize, &&Group)| {
+        let standing = found.as_ref().map(|found| found.standings[i]);
+        Strategy {
+            batcher: group.batcher.clone(),
+            n_run: group.sample(|run| measure.of(run)).len(),
+            factor: (means[i] - least_mean).exp(),
+            factor_of_totals: table.totals[i] / table.totals[fastest],
+            interval: standing.map(|standing| (standing.low(), standing.high())),
+            place: match standing {
+                None => Place::Unknown,
+                Some(standing) if standing.may_be_best => Place::MayBeFastest,
+                Some(_) => Place::Slower,
+            },
+            is_within_margin: standing.is_some_and(|s| s.high() <= 1.0 + questions.margin),
+            over_reference: over.as_ref().zip(reference).map(|(over, reference)| {
+                ((means[i] - means[reference]).exp(), (over[i].0.exp(), over[i].1.exp()))
+            }),
+        }
+    };
+    let mut strategies: Vec<Strategy> = table.groups.iter().enumerate().map(strategy).collect();
+    strategies.sort_by(|a, b| a.factor.total_cmp(&b.factor));
+    let (n, k) = (table.unit.n(), table.groups.len());
+    let spread = found.as_ref().and_then(|found| found.spread);
+    let outlook = spread.and_then(|spread| {
+        let margin = (1.0 + questions.margin).ln();
+        let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, LEVEL)?;
+        Some(Outlook { n_plain, n_safe })
+    });
+    let memory = spread.map(|spread| spread.memory);
+    let is_alike = |memory: &f64| n >= ENOUGH_TO_BE_ALIKE && memory + 1.0 / n as f64 > ALIKE;
     Some(Verdict {
         setting: index,
         batch_size,
         measure,
-        best: best.batcher.clone(),
-        n_run: sample(best).len(),
-        comparisons,
+        unit: table.unit,
+        level: LEVEL,
+        margin: questions.margin,
+        strategies,
+        apart: table.apart,
+        reference: reference.map(|i| table.groups[i].batcher.clone()),
+        sd: spread.map(|spread| spread.sd),
+        memory: memory.filter(is_alike),
+        noise_ratio: table.noise_ratio.filter(|ratio| k == 2 && *ratio >= NOISIER),
+        outlook,
     })
 }
 
-/// A typical time of each strategy: over the blocks that all of them share, if there are any, else over
-/// runs. Other blocks do not count: the machine may have been slow in them.
-fn by_time<'a>(groups: &[&'a Group], measure: Measure) -> Vec<(&'a Group, f64)> {
-    let all: Vec<Cells<'_>> = groups.iter().map(|group| Cells::of(group)).collect();
-    let shared = shared_cells(groups);
-    let typical = |(group, cells): (&Group, &Cells<'_>)| {
-        if measure == Measure::TimePerStep || shared.is_empty() {
-            return median(&group.sample(|run| measure.of(run)));
+fn place_of_least(numbers: &[f64]) -> usize {
+    let places = 0..numbers.len();
+    places.min_by(|&i, &j| numbers[i].total_cmp(&numbers[j])).unwrap_or_default()
+}
+
+/// What the statistics say.
+struct Found {
+    standings: Vec<Standing>,
+    /// Known where strategies were measured side by side.
+    spread: Option<Spread>,
+}
+
+#[derive(Clone, Copy)]
+struct Spread {
+    sd: f64,
+    memory: f64,
+}
+
+impl Found {
+    fn of(table: &Table<'_>, level: f64) -> Result<Self, StatsError> {
+        if table.is_paired() {
+            let best = compare_with_best(&table.rows, level)?;
+            let spread = Some(Spread { sd: best.sd, memory: best.memory });
+            return Ok(Self { standings: best.strategies, spread });
         }
-        let of_cell = |cell: &&str| {
-            let is_shared = |block: &i64| all.iter().all(|other| other.0[cell].contains_key(block));
-            let blocks = cells.0.get(cell)?.iter().filter(|(block, _)| is_shared(block));
-            let logs: Vec<f64> = blocks.map(|(_, ns)| ns.ln()).collect();
-            mean(&logs)
-        };
-        mean(&shared.iter().filter_map(of_cell).collect::<Vec<_>>()).map(f64::exp)
-    };
-    let with_time = groups.iter().zip(&all).map(|(group, cells)| (*group, typical((group, cells))));
-    with_time.filter_map(|(group, time)| Some((group, time?))).collect()
-}
-
-/// The cells in which all of these strategies were trained.
-pub(crate) fn shared_cells<'a>(groups: &[&'a Group]) -> Vec<&'a str> {
-    let cells: Vec<Cells<'a>> = groups.iter().map(|group| Cells::of(group)).collect();
-    let is_shared = |cell: &&str| cells.iter().all(|of_group| of_group.0.contains_key(cell));
-    cells.first().into_iter().flat_map(|first| first.0.keys().copied()).filter(is_shared).collect()
-}
-
-/// Nanoseconds per real graph of one strategy, by cell and block.
-struct Cells<'a>(BTreeMap<&'a str, BTreeMap<i64, f64>>);
-
-impl<'a> Cells<'a> {
-    fn of(group: &'a Group) -> Self {
-        let mut cells: BTreeMap<&str, BTreeMap<i64, f64>> = BTreeMap::new();
-        for run in &group.runs {
-            let Some(cell) = run.cell.as_deref().filter(|_| !run.blocks.is_empty()) else {
-                continue;
-            };
-            let blocks = cells.entry(cell).or_default();
-            blocks.extend(run.blocks.iter().map(|block| (block.number, block.ns_per_output())));
-        }
-        Self(cells)
-    }
-
-    /// The pairs of blocks of every cell that both have.
-    fn pairs(&self, other: &Self) -> Vec<Vec<(f64, f64)>> {
-        let of_cell = |(cell, blocks): (&&str, &BTreeMap<i64, f64>)| {
-            let others = other.0.get(cell)?;
-            let pair = |(number, ns): (&i64, &f64)| Some((*ns, *others.get(number)?));
-            let pairs: Vec<_> = blocks.iter().filter_map(pair).collect();
-            (!pairs.is_empty()).then_some(pairs)
-        };
-        self.0.iter().filter_map(of_cell).collect()
+        let standings = compare_independent(&table.rows, level)?;
+        Ok(Self { standings, spread: None })
     }
 }
 
-fn comparison(group: &Group, best: &Group, measure: Measure) -> Comparison {
-    let sample = |group: &Group| group.sample(|run| measure.of(run));
-    let (own, of_best) = (sample(group), sample(best));
-    let pairs = match measure {
-        Measure::TimePerGraph => Cells::of(group).pairs(&Cells::of(best)),
-        Measure::TimePerStep => Vec::new(),
-    };
-    let (factor, interval, unit) = if let Some(factor) = ratio_of_blocks(&pairs) {
-        let ratio = interval_of_blocks(&pairs, CONFIDENCE, SEED).ok();
-        let (n_block, n_cell) = (pairs.iter().map(Vec::len).sum(), pairs.len());
-        let unit = match ratio.map(|ratio| ratio.replication) {
-            Some(Replication::Cells) => Unit::Cells { n_cell, n_block },
-            _ => Unit::Blocks { n_block, n_cell },
-        };
-        (factor, ratio.map(|ratio| ratio.interval), unit)
-    } else {
-        let interval = ratio_of_medians(&own, &of_best, pairing(group, best), CONFIDENCE, SEED);
-        let centre = |sample: &[f64]| median(sample).unwrap_or(f64::NAN);
-        let unit = Unit::Runs { n_best: of_best.len(), n_rival: own.len() };
-        (centre(&own) / centre(&of_best), interval.ok(), unit)
-    };
-    let significance = match &interval {
-        None => Significance::TooFew,
-        Some(interval) if interval.low > 1.0 => Significance::Slower,
-        Some(_) => Significance::NotDistinguishable,
-    };
-    let interval = interval.map(|interval| (interval.low, interval.high));
-    Comparison {
-        batcher: group.batcher.clone(),
-        n_run: own.len(),
-        factor,
-        unit,
-        interval,
-        significance,
+impl Table<'_> {
+    /// Intervals of the logarithms of the ratios to a strategy that was named beforehand.
+    fn over(&self, reference: usize, level: f64) -> Option<Vec<(f64, f64)>> {
+        self.is_paired().then(|| compare_with(reference, &self.rows, level).ok())?
     }
-}
-
-/// Runs are paired if both strategies were run with the same seeds, each once. Runs are ordered by
-/// identifier, that is by time, so their order must be equal too.
-fn pairing(a: &Group, b: &Group) -> Pairing {
-    let seeds = |group: &Group| {
-        let timed = group.runs.iter().filter(|run| run.times.is_some());
-        timed.map(|run| run.seeds).collect::<Vec<_>>()
-    };
-    let (a, b) = (seeds(a), seeds(b));
-    let is_known = a.iter().flatten().all(Option::is_some);
-    if a == b && is_known { Pairing::Paired } else { Pairing::Independent }
-}
-
-#[must_use]
-pub fn sentence(verdict: &Verdict) -> String {
-    let (size, best) = (size_name(verdict.batch_size), &verdict.best);
-    let head = format!("B = {size}: {best}");
-    let of = |significance| {
-        let found = verdict
-            .comparisons
-            .iter()
-            .filter(move |comparison| comparison.significance == significance);
-        found.collect::<Vec<_>>()
-    };
-    let list = |comparisons: &[&Comparison], text: fn(&Comparison) -> String| {
-        comparisons.iter().map(|comparison| text(comparison)).collect::<Vec<_>>().join(", ")
-    };
-    let mut parts = Vec::new();
-    let equals = of(Significance::NotDistinguishable);
-    if !equals.is_empty() {
-        let names = list(&equals, |comparison| comparison.batcher.clone());
-        parts.push(format!("not distinguishable from {names}"));
-    }
-    let slower = of(Significance::Slower);
-    if !slower.is_empty() {
-        let factors = list(&slower, |comparison| {
-            let interval = comparison.interval.map_or_else(String::new, |(low, high)| {
-                // A bound close to 1 must not look like 1.
-                let digits = if low < 1.005 { 3 } else { 2 };
-                format!(" [{low:.digits$}, {high:.digits$}]")
-            });
-            format!("{}{interval} as fast as {}", factor(comparison.factor), comparison.batcher)
-        });
-        parts.push(factors);
-    }
-    let few = of(Significance::TooFew);
-    if !few.is_empty() {
-        let factors = list(&few, |comparison| {
-            format!("{} as fast as {}", factor(comparison.factor), comparison.batcher)
-        });
-        let mut units: Vec<String> = few.iter().map(|comparison| comparison.unit.name()).collect();
-        units.dedup();
-        let are = if units == ["1 run"] { "is" } else { "are" };
-        let units = units.join(" and ");
-        parts.push(format!("{factors}, but {units} {are} too few for an interval"));
-    }
-    let sure = verdict.comparisons.iter().filter(|comparison| comparison.interval.is_some());
-    let mut units: Vec<String> = sure.map(|comparison| comparison.unit.name()).collect();
-    units.dedup();
-    let units = if units.is_empty() { String::new() } else { format!(" ({})", units.join("; ")) };
-    format!("{head}, {}{units}.", parts.join("; "))
 }

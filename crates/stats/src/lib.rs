@@ -1,33 +1,44 @@
-//! Statistics of repeated measurements: centre, tests, intervals.
+//! Statistics of repeated measurements: which strategies may be the best, and how sure that is.
 //!
 //! Pure functions on slices of numbers. They know nothing of runs or batchers; the caller decides
-//! what one number is. **For times of batching strategies one number is one block or one seed,
-//! never one step**: steps follow one another on the same warm machine and are not independent, so
-//! that a test on steps finds differences where there are none.
+//! what one number is. **For times of batching strategies one number is one mirrored pair of blocks,
+//! one cell or one seed, never one step**: steps follow one another on the same warm machine and are
+//! not independent, so that a test on steps finds differences where there are none.
+//!
+//! - [`compare_with_best`]: strategies that were measured side by side;
+//! - [`compare_independent`]: strategies that were measured each on its own;
+//! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
+//! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
+//! - [`welch_t_test`] and [`holm`]: differences of errors.
 //!
 //! ```
-//! use batchlab_stats::interval_of_blocks;
+//! use batchlab_stats::compare_with_best;
 //!
-//! // Seconds of five blocks under two strategies, measured alternately.
-//! let dynamic = [1.02, 1.05, 0.99, 1.01, 1.04];
-//! let fixed = [1.31, 1.36, 1.29, 1.30, 1.37];
+//! // Logarithms of the seconds of two strategies in five pairs of blocks.
+//! let pairs = [[1.02, 1.31], [1.05, 1.36], [0.99, 1.29], [1.01, 1.30], [1.04, 1.37]];
+//! let pairs: Vec<Vec<f64>> = pairs.iter().map(|pair| pair.map(f64::ln).to_vec()).collect();
 //!
-//! let cell: Vec<(f64, f64)> = fixed.into_iter().zip(dynamic).collect();
-//! let ratio = interval_of_blocks(&[cell], 0.95, 1)?;
-//! assert!(ratio.interval.low > 1.2, "the second strategy takes at least a fifth longer");
+//! let best = compare_with_best(&pairs, 0.05)?;
+//! assert!(best.strategies[0].may_be_best && !best.strategies[1].may_be_best);
+//! assert!(best.strategies[1].low() > 1.2, "the second takes at least a fifth longer");
 //! # Ok::<(), batchlab_stats::StatsError>(())
 //! ```
 
-mod blocks;
-mod bootstrap;
+mod all_pairs;
+mod best;
 mod describe;
 mod error;
 mod holm;
-mod t_test;
+mod independent;
+mod planning;
+mod quantile;
+mod welch;
 
-pub use blocks::{RatioOfBlocks, Replication, interval_of_blocks, ratio_of_blocks};
-pub use bootstrap::{Interval, Pairing, ratio_of_medians};
+pub use all_pairs::Standing;
+pub use best::{Best, FEW_PAIRS, compare_with, compare_with_best};
 pub use describe::{mean, median};
 pub use error::StatsError;
 pub use holm::holm;
-pub use t_test::{Outcome, student_t_test};
+pub use independent::{compare_independent, difference};
+pub use planning::{detectable, pairs_needed};
+pub use welch::{Outcome, welch_t_test};

@@ -77,7 +77,8 @@ fn conclusion(pair: &Pair) -> String {
         Replicates::TooFew(..) if pair.runs_a.len() == 1 && pair.runs_b.len() == 1 => {
             format!(
                 "One run on either side: too few to conclude anything from these ratios.\n  Train both \
-                 in at least {FEWEST} blocks of one study, or repeat each with at least {FEWEST} seeds."
+                 in at least {FEWEST} mirrored pairs of blocks of one study, or repeat each with at least \
+                 {FEWEST} seeds."
             )
         }
         Replicates::TooFew(a, b) => format!(
@@ -88,8 +89,10 @@ fn conclusion(pair: &Pair) -> String {
             "The times have no interval, as they cannot be compared: {}.",
             pair.untimed.join("; ")
         ),
-        Replicates::Blocks(n) => {
-            let over = format!("over {n} blocks of one cell; the errors are those of one run each");
+        Replicates::Pairs(n) => {
+            let over = format!(
+                "over {n} mirrored pairs of blocks of one cell; the errors are those of one run each"
+            );
             format!("{} {over}.", verdict(pair))
         }
         Replicates::Runs(a, b) => format!("{} over runs of {a} and {b} seeds.", verdict(pair)),
@@ -107,6 +110,6 @@ fn verdict(pair: &Pair) -> String {
         () if *high < 1.0 => {
             format!("B takes {ratio:.3} times as long per graph as A, so B is faster,")
         }
-        () => "The times per graph are not distinguishable,".to_owned(),
+        () => "The times per graph are not told apart,".to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use batchlab_draw::{Anchor, Axis, Svg, tick_text};
 
 use super::WIDTH;
 use crate::figures::Stacks;
+use crate::number::short;
 
 const LEFT: f64 = 8.0;
 const RIGHT: f64 = 8.0;
@@ -47,7 +48,10 @@ pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) 
             *from += value;
             let width = (b - a).abs();
             if width > 0.05 {
-                svg.rectangle((a.min(b), y + 4.0), (width, BAR), color(part), 0.9);
+                let hint = format!("{}, {part}: {} {}", bar.batcher, short(*value), stacks.unit);
+                svg.titled(&hint, |svg| {
+                    svg.rectangle((a.min(b), y + 4.0), (width, BAR), color(part), 0.9);
+                });
             }
         }
     }

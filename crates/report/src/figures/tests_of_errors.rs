@@ -1,8 +1,8 @@
-//! Whether strategies end with different errors: Student's t test on the last test error.
+//! Whether strategies end with different errors: Welch's t test on the last test error.
 
 use std::collections::BTreeMap;
 
-use batchlab_stats::{holm, student_t_test};
+use batchlab_stats::{holm, welch_t_test};
 use serde::Serialize;
 
 use super::{Cell, Figure, Heat, Panel, Plot, Scale};
@@ -19,7 +19,7 @@ pub struct ErrorComparison {
     pub batch_size: Option<i64>,
     pub pair: [String; 2],
     pub n_run: [usize; 2],
-    /// Student's t, positive if the first has the greater errors.
+    /// Welch's t, positive if the first has the greater errors.
     pub t: f64,
     pub p: f64,
     /// The same, corrected for all comparisons of the report (Holm).
@@ -59,7 +59,7 @@ fn comparison(
     if is_constant(&a) || is_constant(&b) {
         return None;
     }
-    let outcome = student_t_test(&a, &b).ok()?;
+    let outcome = welch_t_test(&a, &b).ok()?;
     Some(ErrorComparison {
         setting: index,
         batch_size: size,
@@ -117,7 +117,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let n_left = all.iter().filter(|c| c.corrected_p < 0.05).count();
     let n_small = all.iter().filter(|c| c.p < 0.05).count();
     let note = format!(
-        "Student's t test (equal variances, two-sided) on the test errors after the last step, one \
+        "Welch's t test (unequal variances, two-sided) on the test errors after the last step, one \
          number per seed: runs with equal seeds count as one, with their mean, except published runs, \
          whose seeds are unknown. t is positive where the first strategy of a pair has the \
          greater error. {} Strategies whose runs all end with the very same error are not compared.",

@@ -8,6 +8,7 @@ use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
 use crate::setting::size_name;
+use crate::verdict::Place;
 use crate::what_if::{Candidate, WhatIf};
 use crate::{Report, Results};
 
@@ -53,6 +54,8 @@ fn rows(html: &mut String, panel: &Panel) {
                 }
             }
         }
+        // The verdict has a table of its own.
+        Plot::Forest(_) => {}
         Plot::Heat(heat) => {
             for (pair, cells) in heat.rows.iter().zip(&heat.cells) {
                 for (column, cell) in heat.columns.iter().zip(cells) {
@@ -64,6 +67,48 @@ fn rows(html: &mut String, panel: &Panel) {
             }
         }
     }
+}
+
+pub(super) fn verdicts(html: &mut String, report: &Report) {
+    html.push_str(
+        "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\
+         <th>setting</th><th>B</th><th>compared by</th><th>strategy</th><th>times the fastest</th>\
+         <th>interval</th><th>total times</th><th>against the reference</th><th>unit</th><th></th></tr>",
+    );
+    for verdict in &report.verdicts {
+        let title = &report.settings[verdict.setting].title;
+        let (size, measure) = (size_name(verdict.batch_size), verdict.measure.name());
+        for strategy in &verdict.strategies {
+            let interval = strategy.interval.map_or_else(|| "–".to_owned(), |ends| range(ends));
+            let reference = match (&strategy.over_reference, &verdict.reference) {
+                (Some((_, ends)), Some(name)) if *name != strategy.batcher => {
+                    format!("{} of {name}", range(*ends))
+                }
+                _ => "–".to_owned(),
+            };
+            let place = match strategy.place {
+                Place::MayBeFastest => "may be the fastest",
+                Place::Slower => "slower",
+                Place::Unknown => "too few",
+            };
+            let (factor, totals) =
+                (format!("{:.3}", strategy.factor), format!("{:.3}", strategy.factor_of_totals));
+            let unit = verdict.unit.name();
+            let name = &strategy.batcher;
+            cells(
+                html,
+                &[
+                    title, &size, measure, name, &factor, &interval, &totals, &reference, &unit,
+                    place,
+                ],
+            );
+        }
+    }
+    html.push_str("</table></div></details>");
+}
+
+fn range((low, high): (f64, f64)) -> String {
+    format!("{low:.3} to {high:.3}")
 }
 
 /// A row of a table.

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::study::{COPY, NEW_SHAPE, PLANNING, STRATEGIES, Strategy, Study, write};
 use batchlab_report::{
-    Attribution, Cause, Parts, Questions, Report, Results, Share, Significance, Unit, html,
-    sentence,
+    Attribution, Cause, Parts, Place, Questions, Report, Results, Share, Unit, caveats, html,
+    sentence, text,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -30,53 +30,100 @@ fn assert_close(a: f64, b: f64, what: &str) {
     assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{what}: {a}, not {b}");
 }
 
+fn of<'a>(report: &'a Report, name: &str) -> &'a batchlab_report::Strategy {
+    report.verdicts[0].strategies.iter().find(|strategy| strategy.batcher == name).unwrap()
+}
+
 #[test]
-fn the_unit_is_the_block_and_what_disturbs_a_block_cancels() {
+fn the_unit_is_the_mirrored_pair_and_what_disturbs_a_block_cancels() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &Study::default(), |_| ());
+    write(dir.path(), &Study { n_block: 11, ..Study::default() }, |_| ());
     let results = read(dir.path());
     let numbers: Vec<i64> = results.runs[0].blocks.iter().map(|block| block.number).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5, 6], "without block 0, the warm-up");
+    assert_eq!(numbers, (1..=11).collect::<Vec<_>>(), "without block 0, the warm-up");
     let report = Report::of(&results);
     let [verdict] = &report.verdicts[..] else { panic!("one setting at one batch size") };
-    assert_eq!(verdict.best, "dynamic-exact");
-    let comparison = verdict
-        .comparisons
-        .iter()
-        .find(|comparison| comparison.batcher == "static-constant")
-        .unwrap();
-    assert_eq!(comparison.unit, Unit::Blocks { n_block: 12, n_cell: 2 });
-    let of = |name| {
+    assert_eq!(verdict.unit, Unit::Pairs { n_pair: 10, n_cell: 2 }, "the last block is alone");
+    assert_eq!(verdict.fastest().unwrap().batcher, "dynamic-exact");
+    let slower = of(&report, "static-constant");
+    let time = |name| {
         let strategy = strategy(name);
         let copied = COPY * strategy.padded_n_edge as f64 / strategy.n_graph as f64;
         PLANNING + copied + strategy.work()
     };
-    let truth = of("static-constant") / of("dynamic-exact");
-    let (low, high) = comparison.interval.unwrap();
+    let truth = time("static-constant") / time("dynamic-exact");
+    let (low, high) = slower.interval.unwrap();
     assert!(low < truth && truth < high, "{low} {truth} {high}");
     // The machine is up to 1.8 times as slow in one block as in another.
     assert!(high / low < 1.08, "{low} {high}");
-    assert_eq!(comparison.significance, Significance::Slower);
-    let text = sentence(verdict);
-    assert!(text.ends_with(" as fast as static-constant (12 blocks in 2 cells)."), "{text}");
+    assert_eq!(slower.place, Place::Slower);
+    assert!((slower.factor_of_totals / truth - 1.0).abs() < 0.05, "{slower:?}");
+    assert!(
+        sentence(verdict).ends_with(" (10 mirrored pairs in 2 cells)."),
+        "{}",
+        sentence(verdict)
+    );
+    let caveats = caveats(verdict).join("\n");
+    assert!(caveats.contains("nothing is said about other seeds"), "{caveats}");
+    insta::assert_snapshot!("verdict", text(verdict));
 }
 
 #[test]
-fn many_cells_are_the_unit_and_few_blocks_say_little() {
-    let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &Study { n_cell: 5, n_block: 2, n_strategy: 2, ..Study::default() }, |_| ());
-    let report_of_many = report(dir.path());
-    let comparison = &report_of_many.verdicts[0].comparisons[0];
-    assert_eq!(comparison.unit, Unit::Cells { n_cell: 5, n_block: 10 });
-    assert!(comparison.interval.is_some());
+fn many_cells_are_the_unit_and_few_pairs_say_little() {
+    let study = |n_cell, n_block| {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &Study { n_cell, n_block, n_strategy: 2, ..Study::default() }, |_| ());
+        report(dir.path())
+    };
+    let many = study(5, 2);
+    assert_eq!(many.verdicts[0].unit, Unit::Cells { n_cell: 5, n_pair: 5 });
+    assert!(many.verdicts[0].has_intervals());
+    assert!(caveats(&many.verdicts[0]).is_empty(), "it holds for other seeds");
 
+    let few = study(1, 6);
+    assert!(few.verdicts[0].has_few_pairs() && few.verdicts[0].has_intervals());
+    assert!(caveats(&few.verdicts[0])[0].contains("few pairs"));
+
+    let too_few = study(1, 5);
+    let verdict = &too_few.verdicts[0];
+    assert!(verdict.strategies.iter().all(|s| (s.place, s.interval) == (Place::Unknown, None)));
+    assert_eq!(verdict.fastest(), None);
+    let text = sentence(verdict);
+    assert!(text.contains("2 mirrored pairs in 1 cell are too few to say how sure"), "{text}");
+}
+
+#[test]
+fn a_reference_that_was_named_has_intervals_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &Study { n_cell: 1, n_block: 4, n_strategy: 2, ..Study::default() }, |_| ());
-    let report = report(dir.path());
-    let comparison = &report.verdicts[0].comparisons[0];
-    assert_eq!((comparison.significance, comparison.interval), (Significance::TooFew, None));
-    let text = sentence(&report.verdicts[0]);
-    assert!(text.contains("4 blocks in 1 cell are too few for an interval"), "{text}");
+    write(dir.path(), &Study { n_block: 10, ..Study::default() }, |_| ());
+    let questions = Questions { reference: Some("static-64".into()), ..Questions::default() };
+    let report = Report::answering(&read(dir.path()), &questions);
+    assert_eq!(report.verdicts[0].reference.as_deref(), Some("static-64"));
+    let (factor, (low, high)) = of(&report, "static-64").over_reference.unwrap();
+    assert_eq!([factor, low, high], [1.0; 3]);
+    let (factor, (low, high)) = of(&report, "dynamic-exact").over_reference.unwrap();
+    assert!(low < factor && factor < high && high < 1.0, "{low} {factor} {high}");
+    assert!(text(&report.verdicts[0]).contains("as long as static-64: "));
+}
+
+#[test]
+fn equal_within_the_margin_is_a_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let study = Study { n_block: 20, noise: 0.001, ..Study::default() };
+    write(dir.path(), &study, |run| {
+        // Named otherwise, a strategy is its own equal.
+        if run.batcher == "static-2^N" {
+            run.batcher = "static-64".into();
+        }
+    });
+    let [narrow, wide] = [0.0001, 0.5].map(|margin| {
+        let questions = Questions { margin, ..Questions::default() };
+        Report::answering(&read(dir.path()), &questions)
+    });
+    let within = |report: &Report| -> usize {
+        report.verdicts[0].strategies.iter().filter(|s| s.is_within_margin).count()
+    };
+    assert!(within(&narrow) <= 1 && within(&wide) > 1);
 }
 
 #[test]
@@ -104,10 +151,8 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
         ]
     );
     let verdict = &report.verdicts[0];
-    assert!(verdict.comparisons.iter().all(|comparison| comparison.batcher != "dynamic"));
-    let exact =
-        verdict.comparisons.iter().find(|comparison| comparison.batcher == "exact").unwrap();
-    assert_eq!(exact.unit, Unit::Blocks { n_block: 6, n_cell: 1 });
+    assert!(verdict.strategies.iter().all(|strategy| strategy.batcher != "dynamic"));
+    assert_eq!(verdict.unit, Unit::Pairs { n_pair: 3, n_cell: 1 }, "those of the other cell");
     let shows = |id: &str, batcher: &str| {
         let figure = report.figures.iter().find(|figure| figure.id == id).unwrap();
         serde_json::to_string(&figure.panels).unwrap().contains(&format!("{batcher:?}"))
@@ -150,8 +195,8 @@ fn tables_of_version_1_have_runs_and_no_blocks() {
     assert!(results.runs.iter().all(|run| run.cell.is_none() && run.blocks.is_empty()));
     let report = Report::of(&results);
     assert_eq!(report.left_out, []);
-    assert_eq!(report.verdicts[0].comparisons[0].unit, Unit::Runs { n_best: 2, n_rival: 2 });
-    assert!(sentence(&report.verdicts[0]).contains("2 runs are too few"));
+    assert_eq!(report.verdicts[0].unit, Unit::Seeds { n_seed: 2 });
+    assert!(sentence(&report.verdicts[0]).contains("2 seeds are too few"));
 }
 
 fn share<'a>(attribution: &'a Attribution, name: &str) -> &'a Share {
@@ -210,7 +255,7 @@ fn what_cannot_be_told_apart_is_said() {
     // Without dynamic-exact.
     let study = Study { n_strategy: 5, timing: "combined", ..Study::default() };
     write(dir.path(), &study, |_| ());
-    let questions = Questions { reference: Some("static-64".into()), compile_cost: None };
+    let questions = Questions { reference: Some("static-64".into()), ..Questions::default() };
     let report = Report::answering(&read(dir.path()), &questions);
     let [attribution] = &report.attributions[..] else { panic!("one") };
     assert_eq!(attribution.reference, "static-64");
@@ -241,7 +286,7 @@ fn compilations_change_what_is_fastest_and_no_verdict() {
     let results = read(dir.path());
     let report = Report::of(&results);
     assert!(report.what_ifs.is_empty() && report.figures.iter().all(|f| f.id != "what-if"));
-    let questions = Questions { reference: None, compile_cost: Some(0.002) };
+    let questions = Questions { compile_cost: Some(0.002), ..Questions::default() };
     let asked = Report::answering(&results, &questions);
     assert_eq!(asked.verdicts, report.verdicts);
     let [what_if] = &asked.what_ifs[..] else { panic!("one") };
@@ -294,12 +339,7 @@ fn a_cell_that_is_trained_again_is_not_another_seed() {
         (run.seed_split, run.seed_order, run.seed_init) = (Some(0), Some(0), Some(0));
     });
     let report = report(dir.path());
-    for comparison in &report.verdicts[0].comparisons {
-        assert_eq!(
-            comparison.unit,
-            Unit::Blocks { n_block: usize::try_from(study.n_block).unwrap(), n_cell: 1 }
-        );
-    }
+    assert_eq!(report.verdicts[0].unit, Unit::Pairs { n_pair: 3, n_cell: 1 });
     let [left] = &report.left_out[..] else { panic!("{:?}", report.left_out) };
     assert_eq!(left.n_run, 5 * study.n_strategy);
     assert!(left.why.contains("trained again later with the same seeds"), "{}", left.why);

@@ -129,16 +129,20 @@ fn two_runs_alone_are_too_few_to_conclude() {
 }
 
 #[test]
-fn blocks_of_one_cell_give_an_interval() {
+fn mirrored_pairs_of_one_cell_give_an_interval() {
     let dir = tempfile::tempdir().unwrap();
     let cell = Some("cell");
-    Invented { run_id: "a", batcher: "dynamic", graph_us: 10.0, seed: 1, cell }.publish(dir.path());
-    Invented { run_id: "b", batcher: "static-64", graph_us: 11.0, seed: 1, cell }
-        .publish(dir.path());
+    let a = Invented { run_id: "a", batcher: "dynamic", graph_us: 10.0, seed: 1, cell };
+    a.publish_steps(dir.path(), 90, None);
+    Invented { run_id: "b", batcher: "static-64", graph_us: 11.0, ..a }.publish_steps(
+        dir.path(),
+        90,
+        None,
+    );
     Invented { run_id: "c", batcher: "exact", graph_us: 11.0, seed: 1, cell: Some("other") }
         .publish(dir.path());
     let comparison = of_runs(dir.path(), "a", "b");
-    assert_eq!(comparison.pairs[0].replicates, Replicates::Blocks(5));
+    assert_eq!(comparison.pairs[0].replicates, Replicates::Pairs(4));
     let (factor, interval) = ratio(&comparison, "time per graph");
     let (low, high) = interval.unwrap();
     assert!(low <= factor && factor <= high, "{low} {factor} {high}");
@@ -147,7 +151,9 @@ fn blocks_of_one_cell_give_an_interval() {
     assert!(ratio(&comparison, "RMSE").1.is_none(), "blocks say nothing of errors");
     let printed = text(&comparison);
     assert!(
-        printed.contains("B takes 1.100 times as long per graph as A, over 5 blocks"),
+        printed.contains(
+            "B takes 1.100 times as long per graph as A, over 4 mirrored pairs of blocks"
+        ),
         "{printed}"
     );
     let step = ratio(&comparison, "time of a step");
@@ -158,7 +164,7 @@ fn blocks_of_one_cell_give_an_interval() {
 }
 
 #[test]
-fn four_blocks_are_too_few_and_only_shared_ones_count() {
+fn two_pairs_are_too_few_and_only_shared_ones_count() {
     let dir = tempfile::tempdir().unwrap();
     let cell = Some("cell");
     Invented { run_id: "a", batcher: "dynamic", graph_us: 10.0, seed: 1, cell }.publish(dir.path());
@@ -168,11 +174,7 @@ fn four_blocks_are_too_few_and_only_shared_ones_count() {
         None,
     );
     let comparison = of_runs(dir.path(), "a", "b");
-    assert_eq!(
-        comparison.pairs[0].replicates,
-        Replicates::TooFew(1, 1),
-        "four blocks and a warm-up"
-    );
+    assert_eq!(comparison.pairs[0].replicates, Replicates::TooFew(1, 1), "two pairs and a warm-up");
     let (factor, interval) = ratio(&comparison, "time per graph");
     assert!((factor - 1.3).abs() < 1e-6 && interval.is_none(), "only shared blocks: {factor}");
 }

@@ -8,7 +8,7 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    Measure, Plot, Report, ReportError, Results, Significance, compare_errors, html, picture,
+    Measure, Plot, Report, ReportError, Results, Strategy, Unit, compare_errors, html, picture,
     sentence, settings,
 };
 use batchlab_results::ResultsError;
@@ -152,37 +152,47 @@ fn strategies_are_compared_by_graphs_and_not_by_steps() {
     two_strategies(dir.path(), "one", 15, 12);
     let report = Report::of(&read(&[dir.path()]).unwrap());
     let [verdict] = &report.verdicts[..] else { panic!("one batch size") };
-    assert_eq!((verdict.measure, verdict.best.as_str()), (Measure::TimePerGraph, "static-64"));
-    let comparison = &verdict.comparisons[0];
-    assert_eq!(comparison.significance, Significance::Slower);
-    assert!((comparison.factor - 13.0 / 18.0 * 3.0).abs() < 1e-9, "{}", comparison.factor);
-    let (low, high) = comparison.interval.unwrap();
-    assert!(low < comparison.factor && comparison.factor < high && low > 1.9, "{low} {high}");
-    assert!(sentence(verdict).starts_with("B = 8: static-64, 2.17× ["), "{}", sentence(verdict));
+    assert_eq!((verdict.measure, verdict.unit), (Measure::TimePerGraph, Unit::Seeds { n_seed: 5 }));
+    assert_eq!(verdict.fastest().unwrap().batcher, "static-64");
+    let slower: &Strategy = &verdict.strategies[1];
+    let logs = (1..=5).map(|seed| f64::from(3 * (10 + seed)) / f64::from(15 + seed));
+    let factor = (logs.map(f64::ln).sum::<f64>() / 5.0).exp();
+    assert!((slower.factor - factor).abs() < 1e-9, "{}", slower.factor);
+    let (low, high) = slower.interval.unwrap();
+    assert!(low < factor && factor < high && low > 1.9, "{low} {high}");
+    let text = sentence(verdict);
+    let start = "B = 8: static-64 is the fastest; times as long as the fastest: dynamic 2.0";
+    assert!(text.starts_with(start) && text.ends_with(" (5 seeds)."), "{text}");
     let figure = report.figures.iter().find(|figure| figure.id == "speed-up").unwrap();
     let [panel] = &figure.panels[..] else { panic!("one setting") };
     assert_eq!(panel.title, "speed-up, mean time per real graph");
     let Plot::Bars(chart) = &panel.plot else { panic!("bars") };
     let series = chart.series.iter().find(|series| series.batcher == "static-64").unwrap();
     let point = series.points[0].unwrap();
-    assert!((point.value - comparison.factor).abs() < 0.05, "as in the verdict: {}", point.value);
+    assert!((point.value - factor).abs() < 0.05, "as in the verdict: {}", point.value);
 }
 
 #[test]
-fn equal_strategies_are_not_distinguishable_and_few_runs_say_little() {
+fn what_is_not_told_apart_is_said_and_few_runs_say_little() {
     let dir = tempfile::tempdir().unwrap();
-    two_strategies(dir.path(), "one", 10, 4);
+    for (seed, ms) in [(1, 10), (2, 12), (3, 11), (4, 10), (5, 13)] {
+        let id = |name: &str| format!("{name}-{seed}");
+        write(dir.path(), &Run { id: &id("a"), seed, ms, ..Run::default() });
+        let batcher = "static-64";
+        write(dir.path(), &Run { id: &id("b"), batcher, seed, ms: 23 - ms, ..Run::default() });
+    }
     let report = Report::of(&read(&[dir.path()]).unwrap());
-    assert_eq!(report.verdicts[0].comparisons[0].significance, Significance::NotDistinguishable);
-    assert!(sentence(&report.verdicts[0]).contains("not distinguishable from"));
+    assert_eq!(report.verdicts[0].may_be_fastest().count(), 2);
+    let text = sentence(&report.verdicts[0]);
+    assert!(text.contains("static-64 may be the fastest (5 seeds). To tell 2 % apart"), "{text}");
 
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Run::default());
     write(dir.path(), &Run { id: "b", batcher: "exact", ms: 20, ..Run::default() });
     let report = Report::of(&read(&[dir.path()]).unwrap());
-    let comparison = &report.verdicts[0].comparisons[0];
-    assert_eq!((comparison.significance, comparison.interval), (Significance::TooFew, None));
-    assert!(sentence(&report.verdicts[0]).contains("1 run is too few"));
+    assert!(!report.verdicts[0].has_intervals());
+    let text = sentence(&report.verdicts[0]);
+    assert!(text.contains("exact 2.00 times as long; 1 seed is too few to say"), "{text}");
 }
 
 #[test]
@@ -216,7 +226,8 @@ fn machines_are_read_together_and_never_pooled() {
     let report = Report::of(&read(&[one.path(), two.path()]).unwrap());
     assert_eq!(report.settings.len(), 2);
     assert_ne!(report.settings[0].title, report.settings[1].title, "titles tell them apart");
-    let best: Vec<&str> = report.verdicts.iter().map(|verdict| verdict.best.as_str()).collect();
+    let fastest = report.verdicts.iter().map(|verdict| verdict.fastest().unwrap().batcher.as_str());
+    let best: Vec<&str> = fastest.collect();
     assert_eq!(best, ["dynamic", "static-64"]);
 }
 

@@ -85,6 +85,13 @@ pub struct Block {
 }
 
 impl Block {
+    /// The mirrored pairs among the blocks of a run: 1 and 2, 3 and 4, ... In the second of a pair the
+    /// runs of a cell train in the order of the first backwards.
+    pub fn mirrored(blocks: &[Self]) -> impl Iterator<Item = [&Self; 2]> {
+        let pairs = blocks.windows(2).map(|two| [&two[0], &two[1]]);
+        pairs.filter(|[first, second]| first.number % 2 == 1 && second.number == first.number + 1)
+    }
+
     /// Nanoseconds per output.
     #[must_use]
     pub fn ns_per_output(&self) -> f64 {

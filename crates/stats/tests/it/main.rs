@@ -1,5 +1,6 @@
 //! One binary for all integration tests of this crate.
 
-mod coverage;
+mod by_hand;
 mod properties;
 mod scipy;
+mod simulation;

@@ -1,0 +1,37 @@
+//! Intervals of how many times as long each strategy takes as the fastest.
+
+use super::{Figure, Forest, ForestRow, Panel, Plot};
+use crate::query;
+use crate::setting::{Setting, size_name};
+use crate::verdict::{Place, Verdict};
+
+pub(super) fn figure(settings: &[Setting], verdicts: &[Verdict]) -> Figure {
+    let panels = verdicts.iter().map(|verdict| Panel {
+        setting: settings[verdict.setting].title.clone(),
+        title: format!("B = {}", size_name(verdict.batch_size)),
+        plot: Plot::Forest(forest(verdict)),
+    });
+    Figure::new(
+        "verdict",
+        "Verdict",
+        "How many times as long each strategy takes as the fastest, whichever that is. A filled mark may \
+         be the fastest; a hollow one is slower. The query gives the marks; the intervals are those of \
+         batchlab_stats::compare_with_best.",
+        query::verdict(),
+        panels,
+    )
+}
+
+fn forest(verdict: &Verdict) -> Forest {
+    let row = |strategy: &crate::verdict::Strategy| ForestRow {
+        batcher: strategy.batcher.clone(),
+        value: strategy.factor,
+        interval: strategy.interval,
+        may_be_fastest: strategy.place == Place::MayBeFastest,
+    };
+    Forest {
+        unit: format!("{}, times the fastest", verdict.measure.name()),
+        margin: verdict.margin,
+        rows: verdict.strategies.iter().map(row).collect(),
+    }
+}

@@ -1,0 +1,237 @@
+//! The numbers that a verdict compares: one row for each mirrored pair of blocks, cell or seed.
+
+use std::collections::BTreeMap;
+
+use batchlab_results::Block;
+use batchlab_stats::mean;
+
+use super::{Apart, Measure, Unit};
+use crate::read::Run;
+use crate::setting::Group;
+
+/// From so many cells on, a cell is the unit, so that the verdict holds for other seeds as well.
+const CELLS: usize = 5;
+
+/// Logarithms of times.
+pub(super) struct Table<'a> {
+    /// The strategies that are compared.
+    pub(super) groups: Vec<&'a Group>,
+    pub(super) unit: Unit,
+    /// A row for each unit, in the order of time, with a number for each strategy; a row for each strategy
+    /// if the unit is [`Unit::Runs`].
+    pub(super) rows: Vec<Vec<f64>>,
+    /// Total time over all outputs of each strategy, or the mean of its runs.
+    pub(super) totals: Vec<f64>,
+    /// Of two strategies that were trained in blocks, how many times as noisy the noisier one is.
+    pub(super) noise_ratio: Option<f64>,
+    pub(super) apart: Vec<Apart>,
+}
+
+impl<'a> Table<'a> {
+    /// `None` with fewer than two strategies.
+    pub(super) fn of(groups: &[&'a Group], measure: Measure) -> Option<Self> {
+        if groups.len() < 2 {
+            return None;
+        }
+        let of_blocks = || (measure == Measure::TimePerGraph).then(|| of_blocks(groups))?;
+        of_blocks().or_else(|| of_seeds(groups, measure)).or_else(|| of_runs(groups, measure))
+    }
+
+    pub(super) fn is_paired(&self) -> bool {
+        !matches!(self.unit, Unit::Runs { .. })
+    }
+
+    /// Mean logarithm of each strategy.
+    pub(super) fn means(&self) -> Vec<f64> {
+        let mean = |numbers: Vec<f64>| mean(&numbers).unwrap_or(f64::NAN);
+        if !self.is_paired() {
+            return self.rows.iter().cloned().map(mean).collect();
+        }
+        let column = |i: usize| self.rows.iter().map(|row| row[i]).collect();
+        (0..self.groups.len()).map(|i| mean(column(i))).collect()
+    }
+}
+
+/// Two blocks of one run in one cell, of which the second has the order of the first backwards.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    ns: f64,
+    n_output: f64,
+    /// Of the nanoseconds per output of each block.
+    logs: [f64; 2],
+}
+
+/// Cell and number of a pair. A cell is known by the first of its runs too, so that cells come in the
+/// order of time.
+type PairKey<'a> = (&'a str, &'a str, i64);
+
+/// The mirrored pairs of a strategy, by cell and number.
+fn pairs(group: &Group) -> BTreeMap<(&str, i64), Pair> {
+    let mut pairs = BTreeMap::new();
+    for run in &group.runs {
+        let Some(cell) = run.cell.as_deref() else { continue };
+        for [first, second] in Block::mirrored(&run.blocks) {
+            let pair = Pair {
+                ns: first.ns + second.ns,
+                n_output: first.n_output + second.n_output,
+                logs: [first, second].map(|block| block.ns_per_output().ln()),
+            };
+            pairs.insert((cell, first.number / 2), pair);
+        }
+    }
+    pairs
+}
+
+/// `None` if no two strategies were trained in the same blocks.
+fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
+    let started = first_runs(groups);
+    let mut compared: Vec<(&Group, BTreeMap<(&str, i64), Pair>)> =
+        groups.iter().map(|group| (*group, pairs(group))).collect();
+    let mut apart = Vec::new();
+    let keys = loop {
+        if compared.len() < 2 {
+            return None;
+        }
+        let first = compared[0].1.keys();
+        let is_shared = |key: &&(&str, i64)| compared.iter().all(|(_, own)| own.contains_key(*key));
+        let mut keys: Vec<PairKey<'_>> =
+            first.filter(is_shared).map(|&(cell, pair)| (started[cell], cell, pair)).collect();
+        keys.sort_unstable();
+        if !keys.is_empty() {
+            break keys;
+        }
+        let fewest = (0..compared.len()).min_by_key(|&i| compared[i].1.len())?;
+        let (group, _) = compared.remove(fewest);
+        let why = "it was not trained in the same blocks as the others";
+        apart.push(Apart { batcher: group.batcher.clone(), why });
+    };
+    let row = |&(_, cell, pair): &PairKey<'_>| -> Vec<f64> {
+        compared
+            .iter()
+            .map(|(_, own)| (own[&(cell, pair)].logs.iter().sum::<f64>()) / 2.0)
+            .collect()
+    };
+    let of_pairs: Vec<(&str, Vec<f64>)> = keys.iter().map(|key| (key.1, row(key))).collect();
+    let of_cells: Vec<Vec<f64>> = of_pairs.chunk_by(|a, b| a.0 == b.0).map(mean_row).collect();
+    let (n_pair, n_cell) = (of_pairs.len(), of_cells.len());
+    let (unit, rows) = if n_cell >= CELLS {
+        (Unit::Cells { n_cell, n_pair }, of_cells)
+    } else {
+        let rows = of_pairs.into_iter().map(|(_, row)| row).collect();
+        (Unit::Pairs { n_pair, n_cell }, rows)
+    };
+    let used = |own: &BTreeMap<(&str, i64), Pair>| -> Vec<Pair> {
+        keys.iter().map(|&(_, cell, pair)| own[&(cell, pair)]).collect()
+    };
+    let used: Vec<Vec<Pair>> = compared.iter().map(|(_, own)| used(own)).collect();
+    let totals = used.iter().map(|pairs| {
+        let sum = |of: fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>();
+        sum(|pair| pair.ns) / sum(|pair| pair.n_output)
+    });
+    Some(Table {
+        totals: totals.collect(),
+        noise_ratio: noise_ratio(&used),
+        groups: compared.into_iter().map(|(group, _)| group).collect(),
+        unit,
+        rows,
+        apart,
+    })
+}
+
+/// The first run of every cell; runs are named by the time of their start.
+fn first_runs<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, &'a str> {
+    let mut first: BTreeMap<&str, &str> = BTreeMap::new();
+    for run in groups.iter().flat_map(|group| &group.runs) {
+        if let Some(cell) = run.cell.as_deref() {
+            let first = first.entry(cell).or_insert(&run.run_id);
+            *first = run.run_id.as_str().min(first);
+        }
+    }
+    first
+}
+
+fn mean_row(rows: &[(&str, Vec<f64>)]) -> Vec<f64> {
+    let column = |i: usize| rows.iter().map(|(_, row)| row[i]).sum::<f64>() / rows.len() as f64;
+    (0..rows[0].1.len()).map(column).collect()
+}
+
+/// How much the two blocks of a pair differ, of the strategy where they differ most over that where they
+/// differ least.
+fn noise_ratio(strategies: &[Vec<Pair>]) -> Option<f64> {
+    let squares = |pairs: &Vec<Pair>| {
+        let squared = |pair: &Pair| (pair.logs[0] - pair.logs[1]).powi(2);
+        pairs.iter().map(squared).sum::<f64>()
+    };
+    let of_each: Vec<f64> = strategies.iter().map(squares).collect();
+    let least = of_each.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = of_each.iter().copied().fold(0.0, f64::max);
+    (least > 0.0).then(|| (most / least).sqrt())
+}
+
+/// The cells in which all of these strategies were trained.
+pub(crate) fn shared_cells<'a>(groups: &[&'a Group]) -> Vec<&'a str> {
+    let cells = |group: &'a Group| -> Vec<&'a str> {
+        let with_blocks = group.runs.iter().filter(|run| !run.blocks.is_empty());
+        with_blocks.filter_map(|run| run.cell.as_deref()).collect()
+    };
+    let all: Vec<Vec<&str>> = groups.iter().map(|group| cells(group)).collect();
+    let mut shared = all.first().cloned().unwrap_or_default();
+    shared.retain(|cell| all.iter().all(|own| own.contains(cell)));
+    shared.sort_unstable();
+    shared.dedup();
+    shared
+}
+
+/// `None` unless every strategy was run once with each of the same seeds.
+fn of_seeds<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
+    let timed = |group: &'a Group| -> BTreeMap<[i64; 3], Vec<f64>> {
+        let mut of_seeds: BTreeMap<[i64; 3], Vec<f64>> = BTreeMap::new();
+        for run in &group.runs {
+            if let (Some(time), Some(seeds)) = (measure.of(run), seeds(run)) {
+                of_seeds.entry(seeds).or_default().push(time);
+            }
+        }
+        of_seeds
+    };
+    let of_groups: Vec<BTreeMap<[i64; 3], Vec<f64>>> = groups.iter().map(|g| timed(g)).collect();
+    let seeds: Vec<[i64; 3]> = of_groups[0].keys().copied().collect();
+    let is_complete = |of: &BTreeMap<[i64; 3], Vec<f64>>| {
+        of.keys().eq(seeds.iter()) && of.values().all(|times| times.len() == 1)
+    };
+    if seeds.is_empty() || !of_groups.iter().all(is_complete) {
+        return None;
+    }
+    let row = |seeds: &[i64; 3]| of_groups.iter().map(|of| of[seeds][0].ln()).collect();
+    Some(Table {
+        rows: seeds.iter().map(row).collect(),
+        unit: Unit::Seeds { n_seed: seeds.len() },
+        totals: mean_times(groups, measure),
+        noise_ratio: None,
+        groups: groups.to_vec(),
+        apart: Vec::new(),
+    })
+}
+
+fn seeds(run: &Run) -> Option<[i64; 3]> {
+    let [split, order, init] = run.seeds;
+    Some([split?, order?, init?])
+}
+
+fn of_runs<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
+    let logs = |group: &&Group| group.sample(|run| measure.of(run).map(f64::ln));
+    let rows: Vec<Vec<f64>> = groups.iter().map(logs).collect();
+    let (least, most) = (rows.iter().map(Vec::len).min()?, rows.iter().map(Vec::len).max()?);
+    (least > 0).then(|| Table {
+        rows,
+        unit: Unit::Runs { least, most },
+        totals: mean_times(groups, measure),
+        noise_ratio: None,
+        groups: groups.to_vec(),
+        apart: Vec::new(),
+    })
+}
+
+fn mean_times(groups: &[&Group], measure: Measure) -> Vec<f64> {
+    let of_group = |group: &&Group| mean(&group.sample(|run| measure.of(run))).unwrap_or(f64::NAN);
+    groups.iter().map(of_group).collect()
+}

@@ -1,0 +1,112 @@
+//! Verdicts for a terminal: a table with a picture beside it.
+
+use std::fmt::Write as _;
+
+use super::words::{caveats, percent, sentence, times};
+use super::{Place, Strategy, Verdict};
+use crate::setting::size_name;
+
+/// Characters of a picture.
+const WIDTH: usize = 32;
+
+/// One comparison: a line for each strategy with its interval as numbers and as a bar, then what that
+/// means.
+///
+/// ```text
+/// B = 32, time per graph over 10 mirrored pairs in 1 cell, 95 % intervals
+///                  times as long as the fastest             1                           1.21
+///   dynamic        1.000  1.000 to 1.014  may be fastest    o--
+///   static-64      1.152  1.11 to 1.20    slower                            -----o-----
+/// ```
+#[must_use]
+pub fn text(verdict: &Verdict) -> String {
+    let mut text = String::new();
+    if verdict.has_intervals() {
+        table(&mut text, verdict);
+    }
+    if let Some(reference) = over_reference(verdict) {
+        for line in wrapped(&reference) {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    for line in wrapped(&sentence(verdict)) {
+        let _ = writeln!(text, "  {line}");
+    }
+    for line in caveats(verdict).iter().flat_map(|caveat| wrapped(caveat)) {
+        let _ = writeln!(text, "  {line}");
+    }
+    text
+}
+
+fn table(text: &mut String, verdict: &Verdict) {
+    let size = size_name(verdict.batch_size);
+    let (measure, unit) = (verdict.measure.name(), verdict.unit.name());
+    let confidence = percent(1.0 - verdict.level);
+    let _ = writeln!(text, "  B = {size}, {measure} over {unit}, {confidence} intervals");
+    let width = verdict.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
+    let most = verdict.strategies.iter().filter_map(|s| s.interval).map(|(_, high)| high);
+    let most = most.fold(1.0, f64::max);
+    let scale = format!("1{:>1$.2}", most, WIDTH - 1);
+    let _ = writeln!(text, "    {:width$}  times as long as the fastest          {scale}", "");
+    for strategy in &verdict.strategies {
+        let place = match strategy.place {
+            Place::MayBeFastest => "may be fastest",
+            Place::Slower => "slower",
+            Place::Unknown => "",
+        };
+        let line = format!(
+            "    {:width$}  {:.3}  {:14}  {place:14}{}",
+            strategy.batcher,
+            strategy.factor,
+            times(strategy),
+            bar(strategy, most)
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+}
+
+fn over_reference(verdict: &Verdict) -> Option<String> {
+    let reference = verdict.reference.as_ref()?;
+    let others = verdict.strategies.iter().filter(|strategy| strategy.batcher != *reference);
+    let ratio = |strategy: &Strategy| {
+        let (factor, (low, high)) = strategy.over_reference?;
+        Some(format!("{} {factor:.3} ({low:.3} to {high:.3})", strategy.batcher))
+    };
+    let ratios: Vec<String> = others.filter_map(ratio).collect();
+    (!ratios.is_empty()).then(|| format!("Times as long as {reference}: {}.", ratios.join(", ")))
+}
+
+/// An interval on a logarithmic scale from 1 to `most`.
+fn bar(strategy: &Strategy, most: f64) -> String {
+    let Some((low, high)) = strategy.interval else { return String::new() };
+    let place = |value: f64| {
+        let share = if most > 1.0 { value.ln() / most.ln() } else { 0.0 };
+        #[allow(clippy::cast_sign_loss, reason = "clamped at 0")]
+        let column = (share.clamp(0.0, 1.0) * (WIDTH - 1) as f64).round() as usize;
+        column
+    };
+    let (from, to, at) = (place(low), place(high), place(strategy.factor));
+    let mark = |column: usize| match column {
+        column if column == at => 'o',
+        column if (from..=to).contains(&column) => '-',
+        _ => ' ',
+    };
+    (0..WIDTH).map(mark).collect()
+}
+
+/// Lines of at most 96 characters.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one from the start");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 96 {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}

@@ -1,0 +1,146 @@
+//! A verdict in sentences.
+
+use super::{Place, Strategy, Unit, Verdict};
+use crate::setting::size_name;
+
+impl Unit {
+    /// For a sentence: `12 mirrored pairs in 2 cells`.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Pairs { n_pair, n_cell } => {
+                format!("{} in {}", count(n_pair, "mirrored pair"), count(n_cell, "cell"))
+            }
+            Self::Cells { n_cell, n_pair } => {
+                format!("{} with {}", count(n_cell, "cell"), count(n_pair, "mirrored pair"))
+            }
+            Self::Seeds { n_seed } => count(n_seed, "seed"),
+            Self::Runs { least, most } if least == most => {
+                format!("{} of each", count(least, "run"))
+            }
+            Self::Runs { least, most } => format!("{least} to {} of each", count(most, "run")),
+        }
+    }
+}
+
+fn count(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// What a comparison found.
+#[must_use]
+pub fn sentence(verdict: &Verdict) -> String {
+    let (size, unit) = (size_name(verdict.batch_size), verdict.unit.name());
+    if !verdict.has_intervals() {
+        let why = if verdict.sd == Some(0.0) {
+            "no time differs from another".to_owned()
+        } else {
+            format!("{unit} are too few to say how sure that is")
+                .replace("1 run of each are", "1 run of each is")
+        };
+        return format!("B = {size}: {}; {why}.", least_times(verdict));
+    }
+    let names: Vec<&str> = verdict.may_be_fastest().map(|s| s.batcher.as_str()).collect();
+    let head = match names.as_slice() {
+        [one] => format!("{one} is the fastest"),
+        names if verdict.is_tie() => {
+            format!("{} are equally fast within {}", list(names, "and"), percent(verdict.margin))
+        }
+        names => format!("{} may be the fastest", list(names, "or")),
+    };
+    let slower: Vec<String> = verdict
+        .strategies
+        .iter()
+        .filter(|strategy| strategy.place == Place::Slower)
+        .map(|strategy| format!("{} {}", strategy.batcher, times(strategy)))
+        .collect();
+    let slower = match slower.as_slice() {
+        [] => String::new(),
+        slower => format!("; times as long as the fastest: {}", slower.join(", ")),
+    };
+    let more = match verdict.outlook {
+        Some(outlook) if names.len() > 1 && !verdict.is_tie() => {
+            let margin = percent(verdict.margin);
+            let (plain, safe) = (outlook.n_plain, outlook.n_safe);
+            format!(" To tell {margin} apart takes about {plain} to {safe} pairs.")
+        }
+        _ => String::new(),
+    };
+    format!("B = {size}: {head}{slower} ({unit}).{more}")
+}
+
+/// What must be known to use a verdict.
+#[must_use]
+pub fn caveats(verdict: &Verdict) -> Vec<String> {
+    let mut caveats = Vec::new();
+    if verdict.has_few_pairs() {
+        caveats.push("There are few pairs: the intervals are wide.".to_owned());
+    }
+    if let (Unit::Pairs { n_cell, .. }, true) = (verdict.unit, verdict.has_intervals()) {
+        caveats.push(format!(
+            "{} one seed each: nothing is said about other seeds, which takes five cells.",
+            if n_cell == 1 { "One cell has".to_owned() } else { format!("{n_cell} cells have") }
+        ));
+    }
+    if let Some(memory) = verdict.memory {
+        caveats.push(format!(
+            "The times of neighbouring pairs are alike (r = {memory:.2}): the probability of an error \
+             may be above 5 %."
+        ));
+    }
+    if let Some(ratio) = verdict.noise_ratio {
+        caveats.push(format!(
+            "One of the two is {ratio:.1} times as noisy as the other: if its times are skewed too, the \
+             probability of an error is up to 8 %."
+        ));
+    }
+    for apart in &verdict.apart {
+        caveats.push(format!("{} is not compared: {}.", apart.batcher, apart.why));
+    }
+    caveats
+}
+
+/// Without intervals.
+fn least_times(verdict: &Verdict) -> String {
+    let Some((first, others)) = verdict.strategies.split_first() else { return String::new() };
+    let others: Vec<String> = others
+        .iter()
+        .map(|strategy| format!("{} {:.2} times as long", strategy.batcher, strategy.factor))
+        .collect();
+    format!("{} took the least time, {}", first.batcher, others.join(", "))
+}
+
+/// `1.07 to 1.12`.
+pub(super) fn times(strategy: &Strategy) -> String {
+    let Some((low, high)) = strategy.interval else { return String::new() };
+    // A bound close to 1 must not look like 1.
+    let digits = if low < 1.1 { 3 } else { 2 };
+    format!("{low:.digits$} to {high:.digits$}")
+}
+
+/// `a, b or c`.
+fn list(names: &[&str], word: &str) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} {word} {last}", first.join(", ")),
+    }
+}
+
+/// `2 %`.
+pub(crate) fn percent(share: f64) -> String {
+    let text = format!("{:.2}", 100.0 * share);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_shares_read_well() {
+        assert_eq!(list(&["a"], "or"), "a");
+        assert_eq!(list(&["a", "b", "c"], "or"), "a, b or c");
+        assert_eq!([0.02, 0.005, 0.1].map(percent), ["2 %", "0.5 %", "10 %"]);
+    }
+}
