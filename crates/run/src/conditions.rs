@@ -139,7 +139,7 @@ fn processors(list: &str) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        all.extend(first.parse().ok()?..=last.parse().ok()?);
+        all.extend(first.parse::<usize>().ok()?..=last.parse().ok()?);
     }
     Some(all)
 }
