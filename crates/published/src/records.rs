@@ -2,7 +2,8 @@
 
 use arrow_array::RecordBatch;
 use batchlab_core::record::{
-    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord, Table,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION,
+    StepRecord, Table,
 };
 use serde_json::json;
 

@@ -6,9 +6,7 @@ mod steps;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use batchlab_core::record::{
-    BlockRecord, EvalRecord, MetricRecord, RunRecord, StepRecord, Table,
-};
+use batchlab_core::record::{BlockRecord, EvalRecord, MetricRecord, RunRecord, StepRecord, Table};
 use serde_json::Value;
 
 use crate::ResultsError;
@@ -105,13 +103,8 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
     records(dir, stem, |run: RunRecord| {
         let sums = StepSums::new(&run);
-        let rows = Rows {
-            run,
-            sums,
-            evals: Vec::new(),
-            metrics: BTreeMap::new(),
-            conditions: Vec::new(),
-        };
+        let rows =
+            Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new(), conditions: Vec::new() };
         runs.insert(rows.run.run_id.clone(), rows);
     })?;
     records(dir, stem, |step: StepRecord| {

@@ -198,10 +198,8 @@ mod tests {
         let turn = Turn { block: 1, turn: 3 };
         let steps = TurnSteps { first: 51, n_step: 50, is_timing_only: false };
         let conditions = Conditions::begin();
-        let mut other = std::process::Command::new("sh")
-            .args(["-c", "while :; do :; done"])
-            .spawn()
-            .unwrap();
+        let mut other =
+            std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(500));
         other.kill().unwrap();
         other.wait().unwrap();

@@ -49,7 +49,8 @@ pub fn measure(
     for _ in 0..MAX_PAIRS {
         for place in (0..runs.len()).chain((0..runs.len()).rev()) {
             let turn = trials[place].as_mut().ok();
-            if let Some(Err(error)) = turn.map(|trial_run| trial_run.turn(trial / (2 * MAX_PAIRS))) {
+            if let Some(Err(error)) = turn.map(|trial_run| trial_run.turn(trial / (2 * MAX_PAIRS)))
+            {
                 trials[place] = Err(error);
             }
         }

@@ -48,6 +48,9 @@ mod tests {
              thread, --threads 3 leaves it a processor"
         );
         let said = message(1, 1, 1).unwrap();
-        assert!(said.starts_with("1 thread of the engine") && !said.contains("--threads"), "{said}");
+        assert!(
+            said.starts_with("1 thread of the engine") && !said.contains("--threads"),
+            "{said}"
+        );
     }
 }

@@ -319,7 +319,7 @@ mod tests {
         DoneCell { started_at, finished_at, blocks, runs, reason: None, until_width: None }
     }
 
-    fn claim(cells: &Cells, retry: bool) -> Result<Claimed, ResultsError> {
+    fn try_claim(cells: &Cells, retry: bool) -> Result<Claimed, ResultsError> {
         cells.claim(&cell("a"), |done| done.is_enough(retry, None))
     }
 
@@ -327,11 +327,11 @@ mod tests {
     fn a_cell_has_one_owner_and_is_done_once() {
         let out = tempfile::tempdir().unwrap();
         let cells = Cells::of(out.path(), "a machine, cpu");
-        let Claimed::Mine(claim) = claim(&cells, false).unwrap() else { panic!() };
-        assert!(matches!(claim(&cells, false).unwrap(), Claimed::Taken));
+        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
+        assert!(matches!(try_claim(&cells, false).unwrap(), Claimed::Taken));
         assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Running { progress: None });
         claim.done(&done(Status::Completed)).unwrap();
-        assert!(matches!(claim(&cells, true).unwrap(), Claimed::Done(_)));
+        assert!(matches!(try_claim(&cells, true).unwrap(), Claimed::Done(_)));
         assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
         assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
     }
@@ -340,7 +340,7 @@ mod tests {
     fn what_was_left_waits_again_and_what_failed_only_if_asked() {
         let out = tempfile::tempdir().unwrap();
         let cells = Cells::of(out.path(), "here");
-        let Claimed::Mine(claim) = claim(&cells, false).unwrap() else { panic!() };
+        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
         let progress = Progress {
             started_at: String::new(),
             block: 3,
@@ -354,10 +354,10 @@ mod tests {
         drop(claim);
         let abandoned = Some(progress);
         assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Waiting { abandoned });
-        let Claimed::Mine(claim) = claim(&cells, false).unwrap() else { panic!() };
+        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
         claim.done(&done(Status::Failed)).unwrap();
-        assert!(matches!(claim(&cells, false).unwrap(), Claimed::Done(_)));
-        assert!(matches!(claim(&cells, true).unwrap(), Claimed::Mine(_)));
+        assert!(matches!(try_claim(&cells, false).unwrap(), Claimed::Done(_)));
+        assert!(matches!(try_claim(&cells, true).unwrap(), Claimed::Mine(_)));
     }
 
     #[test]

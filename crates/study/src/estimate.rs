@@ -50,9 +50,8 @@ pub fn estimate(
 ) -> Vec<CellEstimate> {
     // Every repetition has the same cells in the same order.
     let first = study.cells.iter().filter(|cell| cell.info.repeat == 0);
-    let first: Vec<CellEstimate> = first
-        .map(|cell| of_cell(cell, &study.blocks, until_width, cache, observer))
-        .collect();
+    let first: Vec<CellEstimate> =
+        first.map(|cell| of_cell(cell, &study.blocks, until_width, cache, observer)).collect();
     first.iter().cycle().take(study.cells.len()).cloned().collect()
 }
 
@@ -63,11 +62,11 @@ fn of_cell(
     cache: &Cache,
     observer: &dyn Observer,
 ) -> CellEstimate {
-    let measured: Vec<Result<Measured, String>> =
-        match measure(&cell.runs, cache, observer, TRIAL) {
-            Ok(measured) => measured.into_iter().map(|m| m.map_err(|e| e.to_string())).collect(),
-            Err(error) => cell.runs.iter().map(|_| Err(error.to_string())).collect(),
-        };
+    let measured: Vec<Result<Measured, String>> = match measure(&cell.runs, cache, observer, TRIAL)
+    {
+        Ok(measured) => measured.into_iter().map(|m| m.map_err(|e| e.to_string())).collect(),
+        Err(error) => cell.runs.iter().map(|_| Err(error.to_string())).collect(),
+    };
     let enough = Enough::of(cell, blocks, until_width);
     let Course { n_step, n_pair, difference } = Course::of(cell, blocks, enough, &measured);
     let run = |measured: Result<Measured, String>| {

@@ -32,7 +32,6 @@ pub struct SweepOptions<'a> {
     pub at_most: Option<Duration>,
 }
 
-
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
     fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo) {}
@@ -113,7 +112,8 @@ pub fn sweep(
             }
             let share = |left: Duration| {
                 let later = pending[place + 1..].iter();
-                let n_waiting = later.filter(|(_, cell)| cells.is_waiting(&cell.info, is_enough)).count();
+                let n_waiting =
+                    later.filter(|(_, cell)| cells.is_waiting(&cell.info, is_enough)).count();
                 Instant::now() + left / (1 + u32::try_from(n_waiting).unwrap_or(u32::MAX))
             };
             let length = Length {
@@ -144,8 +144,7 @@ pub fn sweep(
 /// Once for all runs, though several variants may say different things.
 fn note_crowding(study: &Study, n_thread: usize, observer: &dyn SweepObserver) {
     let runs = study.cells.iter().flat_map(|cell| &cell.runs);
-    let mut notes: Vec<String> =
-        runs.filter_map(|run| crowding(&run.config, n_thread)).collect();
+    let mut notes: Vec<String> = runs.filter_map(|run| crowding(&run.config, n_thread)).collect();
     notes.sort_unstable();
     notes.dedup();
     for note in notes {
@@ -201,9 +200,7 @@ fn train(
             (blocks, runs.collect(), None)
         }
         Err(error) if error.is_storage() => return Err(error.into()),
-        Err(error) => {
-            (Vec::new(), Vec::new(), Some(error.to_string()))
-        }
+        Err(error) => (Vec::new(), Vec::new(), Some(error.to_string())),
     };
     let (finished_at, until_width) = (now(), options.until_width);
     Ok(Some(DoneCell { started_at, finished_at, blocks, runs, reason, until_width }))

@@ -222,10 +222,15 @@ fn a_loss_that_is_not_finite_beyond_the_end_ends_the_timing_alone() {
     assert_eq!(n_step, 2);
     assert_eq!(
         events,
-        ["steps for timing alone ended after step 2, because the loss of step 3 is NaN; all 2 steps \
-          that were asked for are done"]
+        [
+            "steps for timing alone ended after step 2, because the loss of step 3 is NaN; all 2 steps \
+          that were asked for are done"
+        ]
     );
-    assert_eq!(ending.map(|ending| (ending.status, ending.reason)), Some((Status::Completed, None)));
+    assert_eq!(
+        ending.map(|ending| (ending.status, ending.reason)),
+        Some((Status::Completed, None))
+    );
 }
 
 /// The steps of the warm-up when shapes are new in these steps.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use batchlab_core::record::{
-    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord, Table,
-    Timestamp,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION,
+    StepRecord, Table, Timestamp,
 };
 use batchlab_core::registry::{self, Kind};
 use batchlab_core::sink::{SinkContext, WrittenFile};
