@@ -239,7 +239,7 @@ impl<'a> ActiveRun<'a> {
         let timed = self.training.run_to(goal, &mut self.recorder, observer, &stop);
         match timed {
             Err(error) if !error.is_storage() => {
-                Ok(Some(self.training.timing_ended(error.to_string(), &mut self.recorder)))
+                Ok(Some(self.training.timing_ended(&error.to_string(), &mut self.recorder)))
             }
             timed => timed,
         }

@@ -51,6 +51,7 @@ impl Conditions {
 }
 
 /// The steps of a turn.
+#[derive(Clone, Copy)]
 pub(crate) struct TurnSteps {
     pub(crate) first: u64,
     pub(crate) n_step: u64,

@@ -21,16 +21,16 @@ fn message(n_thread: usize, depth: u32, n_processor: usize) -> Option<String> {
     }
     let threads = |n| if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") };
     let processors = if n_processor == 1 { "processor" } else { "processors" };
-    let mut message = format!(
+    let leave = match n_processor {
+        1 => String::new(),
+        n => format!(", --threads {} leaves it a processor", n - 1),
+    };
+    Some(format!(
         "{} of the engine and the one that prepares batches ahead (training.prefetch = {depth}) share \
          {n_processor} {processors} and take time from each other; training.prefetch=0 needs no \
-         such thread",
+         such thread{leave}",
         threads(n_thread)
-    );
-    if n_processor > 1 {
-        message += &format!(", --threads {} leaves it a processor", n_processor - 1);
-    }
-    Some(message)
+    ))
 }
 
 #[cfg(test)]

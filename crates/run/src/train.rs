@@ -135,9 +135,10 @@ impl<'a> TrainingLoop<'a> {
             let step = self.n_step + 1;
             let is_timing_only = self.is_timing_only(step);
             if stop.interrupted.load(Ordering::Relaxed) {
-                return Ok(Some(match is_timing_only {
-                    true => self.timing_ended("it was interrupted".into(), recorder),
-                    false => self.interrupted(recorder)?,
+                return Ok(Some(if is_timing_only {
+                    self.timing_ended("it was interrupted", recorder)
+                } else {
+                    self.interrupted(recorder)?
                 }));
             }
             let is_due =
@@ -150,7 +151,7 @@ impl<'a> TrainingLoop<'a> {
             }
             if is_timing_only && !loss.mean().is_finite() {
                 let reason = format!("the loss of step {step} is {}", loss.mean());
-                return Ok(Some(self.timing_ended(reason, recorder)));
+                return Ok(Some(self.timing_ended(&reason, recorder)));
             }
             let entry = self.ledger.enter(self.prepared.plan.shape);
             if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
@@ -331,7 +332,7 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Ends a run whose errors are complete.
-    pub(crate) fn timing_ended(&self, reason: String, recorder: &mut Recorder) -> Ending {
+    pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
         let (step, asked) = (self.n_step, self.training.steps);
         let message = format!(
             "steps for timing alone ended after step {step}, because {reason}; all {asked} steps that \

@@ -34,7 +34,7 @@ pub struct SweepOptions<'a> {
 
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
-    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo) {}
+    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo, _enough: Enough) {}
     fn cell_ended(&self, _cell: &CellInfo, _done: &DoneCell) {}
 }
 
@@ -121,7 +121,7 @@ pub fn sweep(
                 enough: Enough::of(cell, &study.blocks, options.until_width),
                 deadline: left.map(share),
             };
-            observer.cell_begins(n, n_cell, &cell.info);
+            observer.cell_begins(n, n_cell, &cell.info, length.enough);
             let Some(done) = train(cell, length, options, &claim, observer)? else {
                 claim.release()?;
                 sweep.is_interrupted = true;

@@ -40,6 +40,8 @@ pub struct Place {
 pub struct Outlook {
     /// Pairs that there will be; about so many if the cell goes on until intervals are narrow.
     pub n_pair: u64,
+    /// Whether it does so.
+    pub is_until_width: bool,
     /// Steps of a run in a block.
     pub n_step: u64,
     /// The difference, as a share, that they show with 80 % power.
@@ -237,13 +239,13 @@ impl Turns<'_, '_> {
 
     fn tell_outlook(&self, enough: Enough, n_pair: u64) {
         let Some(scatter) = Scatter::of(&self.rows()) else { return };
-        let (n_pair, has_looks) = match enough {
+        let (n_pair, is_until_width) = match enough {
             Enough::Width(width) => (scatter.look_for(width).max(n_pair), true),
             Enough::Planned | Enough::Pairs(_) => (n_pair, false),
         };
-        if let Some(difference) = scatter.detectable(n_pair, has_looks) {
+        if let Some(difference) = scatter.detectable(n_pair, is_until_width) {
             let n_step = self.done.last().copied().unwrap_or_default();
-            self.observer.scattered(&Outlook { n_pair, n_step, difference });
+            self.observer.scattered(&Outlook { n_pair, is_until_width, n_step, difference });
         }
     }
 

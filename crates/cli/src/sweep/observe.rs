@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use batchlab_core::progress::Progress;
 use batchlab_run::{Observer, RunHeader};
+use batchlab_study::blocks::Enough;
 use batchlab_study::cells::{DoneCell, DoneRun};
 use batchlab_study::look::Look;
 use batchlab_study::{CellInfo, CellObserver, Outlook, Place, SweepObserver};
@@ -64,8 +65,8 @@ impl CellObserver for Bar {
 }
 
 impl SweepObserver for Bar {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
-        say!("{}", begins(n, n_cell, cell));
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) {
+        say!("{}", begins(n, n_cell, cell, enough));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
         *self.bar.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
@@ -107,9 +108,9 @@ impl CellObserver for Lines {
 }
 
 impl SweepObserver for Lines {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) {
         self.last.set(Instant::now());
-        say!("{}", begins(n, n_cell, cell));
+        say!("{}", begins(n, n_cell, cell, enough));
     }
     fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
@@ -124,10 +125,11 @@ fn block_of(at: &Place) -> String {
 }
 
 fn outlook_of(outlook: &Outlook) -> String {
-    let Outlook { n_pair, n_step, difference } = *outlook;
+    let Outlook { n_pair, is_until_width, n_step, difference } = *outlook;
+    let about = if is_until_width { "about " } else { "" };
     format!(
-        "  about {n_pair} pairs of blocks of {n_step} steps, which show differences from {} on (80 % \
-         power)",
+        "  {about}{n_pair} pairs of blocks of {n_step} steps will show differences from about {} on \
+         (80 % power)",
         percent(difference)
     )
 }
@@ -151,10 +153,16 @@ pub(super) fn percent(share: f64) -> String {
     if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
-fn begins(n: usize, n_cell: usize, cell: &CellInfo) -> String {
+fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) -> String {
     let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
+    let until = match enough {
+        Enough::Planned => String::new(),
+        Enough::Pairs(1) => ", at least 1 pair of blocks".to_owned(),
+        Enough::Pairs(n_pair) => format!(", at least {n_pair} pairs of blocks"),
+        Enough::Width(width) => format!(", until intervals are within ±{}", percent(width)),
+    };
     format!(
-        "[{n}/{n_cell}] {}: {} {runs} of {} steps",
+        "[{n}/{n_cell}] {}: {} {runs} of {} steps{until}",
         cell.title(),
         cell.batchers.len(),
         cell.n_step

@@ -277,17 +277,9 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         assert_eq!(marks, [[false; 8].to_vec(), vec![true; 9]].concat());
         let folder = long.out().join("runs").join(&run.run_id).join("checkpoints");
         let newest = names(&folder).pop().unwrap();
-        assert!(
-            newest.starts_with("step-0000000040.") || newest.starts_with("step-40."),
-            "{newest}"
-        );
+        let step = newest.strip_prefix("step-").and_then(|name| name.split_once('.')).unwrap().0;
+        assert_eq!(step.parse::<u64>().unwrap(), 40, "{newest}");
     }
-    let exported = Command::new(env!("CARGO_BIN_EXE_batchlab"))
-        .args(["export", "results/small", "--to", "tensorboard", "--out", "tb"])
-        .current_dir(long.path())
-        .output()
-        .unwrap();
-    assert!(exported.status.success(), "{}", text(&exported));
 }
 
 #[test]
