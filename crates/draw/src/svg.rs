@@ -129,12 +129,13 @@ impl Svg {
         let _ = write!(self.body, "<polygon points=\"{points}\" class=\"f{color} edge\"/>");
     }
 
-    /// A ring.
-    pub fn hollow_marker(&mut self, x: f64, y: f64, place: usize) {
-        let color = place % N_COLOR;
+    /// A disc, or a ring.
+    pub fn circle(&mut self, x: f64, y: f64, color: usize, is_filled: bool) {
+        let color = color % N_COLOR;
+        let class = if is_filled { format!("f{color} edge") } else { format!("l{color} hollow") };
         let _ = write!(
             self.body,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" class=\"l{color} hollow\" stroke-width=\"2\"/>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\" class=\"{class}\" stroke-width=\"2\"/>"
         );
     }
 

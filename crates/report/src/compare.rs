@@ -339,6 +339,10 @@ fn over_runs(
 /// The geometric mean; the arithmetic one where there are numbers that have no logarithm.
 fn centre(sample: &[(Seeds, f64)]) -> Option<f64> {
     let values = || sample.iter().map(|(_, value)| *value);
+    let first = values().next()?;
+    if values().all(|value| value.to_bits() == first.to_bits()) {
+        return Some(first);
+    }
     if values().all(|value| value > 0.0) {
         return mean(&values().map(f64::ln).collect::<Vec<_>>()).map(f64::exp);
     }

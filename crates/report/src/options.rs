@@ -24,6 +24,14 @@ pub(crate) fn of_setting(config: &Value) -> Options {
     options
 }
 
+/// The options of the data set, beyond its name.
+pub(crate) fn of_dataset(config: &Value) -> Options {
+    let mut options = Options::new();
+    flatten("dataset", &config["dataset"], &mut options);
+    options.remove("dataset.name");
+    options
+}
+
 /// The options of a strategy. The batch size is not one of them.
 pub(crate) fn of_strategy(config: &Value) -> Options {
     let mut options = Options::new();

@@ -3,7 +3,9 @@
 mod tables;
 
 use std::fmt::Write;
+use std::time::{Duration, SystemTime};
 
+use batchlab_core::record::Timestamp;
 use batchlab_draw::{Ground, colors, escaped, text_sizes};
 
 use crate::draw;
@@ -19,6 +21,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     let mut body = String::new();
     head(&mut body, report, results);
     verdict_section(&mut body, report);
+    contents(&mut body, report);
     for figure in report.figures.iter().filter(|figure| figure.id != "verdict") {
         figure_section(&mut body, figure, report);
     }
@@ -37,17 +40,17 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
 
 fn head(html: &mut String, report: &Report, results: &Results) {
     let n_used: usize = report.settings.iter().flat_map(|s| &s.groups).map(|g| g.n_run).sum();
+    let settings = match report.settings.len() {
+        1 => "1 setting".to_owned(),
+        n => format!("{n} settings"),
+    };
     let _ = write!(
         html,
-        "<h1>Which batching strategy?</h1><p class=\"lead\">{}, of which {} are used, in {}. A \
-         setting is what must be equal for times to be compared: engine, hardware, data, model, \
-         length of training. Machines and campaigns are never pooled.</p>",
+        "<h1>Which batching strategy?</h1><p class=\"lead\">{}</p><p class=\"note\">{}, of which \
+         {n_used} are used, in {settings}. A setting is what must be equal for times to be compared: \
+         engine, hardware, data, model, length of training. Machines and campaigns are never pooled.</p>",
+        escaped(&origin(report, results)),
         runs(results.runs.len()),
-        n_used,
-        match report.settings.len() {
-            1 => "1 setting".to_owned(),
-            n => format!("{n} settings"),
-        },
     );
     if !report.left_out.is_empty() {
         html.push_str("<p>Left out:");
@@ -57,11 +60,45 @@ fn head(html: &mut String, report: &Report, results: &Results) {
         }
         html.push_str(".</p>");
     }
+}
+
+fn contents(html: &mut String, report: &Report) {
     html.push_str("<nav>");
     for figure in &report.figures {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", figure.id, escaped(figure.title));
     }
     html.push_str("<a href=\"#environment\">Environment</a></nav>");
+}
+
+/// Studies, days and machines.
+fn origin(report: &Report, results: &Results) -> String {
+    let listed = |values: &mut Vec<String>| {
+        values.sort_unstable();
+        values.dedup();
+        match values.len() {
+            n if n > 3 => format!("{}, ... ({n})", values[..3].join(", ")),
+            _ => values.join(", "),
+        }
+    };
+    let settings = || report.settings.iter();
+    let mut studies: Vec<String> = settings().map(|setting| setting.study.clone()).collect();
+    let mut machines: Vec<String> = settings().map(|setting| setting.hardware.clone()).collect();
+    let mut days: Vec<String> =
+        results.runs.iter().filter_map(|run| Some(day(run.started_at?))).collect();
+    days.sort_unstable();
+    let days = match (days.first(), days.last()) {
+        (Some(first), Some(last)) if first == last => format!(" · {first}"),
+        (Some(first), Some(last)) => format!(" · {first} to {last}"),
+        _ => String::new(),
+    };
+    format!("{}{days} · {}", listed(&mut studies), listed(&mut machines))
+}
+
+/// `2026-11-22`.
+fn day(time: Timestamp) -> String {
+    let since = Duration::from_micros(time.0.try_into().unwrap_or_default());
+    let text = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string();
+    text.chars().take(10).collect()
 }
 
 fn verdict_section(html: &mut String, report: &Report) {

@@ -365,13 +365,29 @@ from by_seeds group by all order by all;"
 pub(crate) fn time_to_target() -> String {
     format!(
         "-- The target is the least error that every strategy of a setting and batch size reaches in
--- the median of its runs; here for a target of 0.2.
-{RUNS}{STEPS}{TIMES}, reached as (
-    select run_id, min(step) as step from 'tables/evals/*.parquet'
-    where split = 'validation' and rmse <= 0.2 group by run_id
+-- the median of its runs.
+{RUNS}{STEPS}{TIMES}, validations as (
+    select distinct on (run_id, step) run_id, step, rmse
+    from 'tables/evals/*.parquet' where split = 'validation' and rmse is not null
+), of_runs as (
+    select run_id, min(rmse) filter (where isfinite(rmse)) as least
+    from validations group by all having count(*) > 1 and least is not null
+), of_strategies as (
+    select run_id, {GROUP}, median(least) over (partition by {GROUP}) as least
+    from of_runs join runs using (run_id) where status = 'completed'
+), targets as (
+    select run_id, max(least) over (partition by {SETTING}, batch_size) as target
+    from of_strategies
+    qualify count(distinct batcher || batcher_options::text)
+            over (partition by {SETTING}, batch_size) > 1
+), reached as (
+    select run_id, target, min(step) as step
+    from validations join targets using (run_id) where rmse <= target group by all
 )
-select {GROUP}, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds
+select {GROUP}, target, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds,
+       min(step * combined_mean) / 1e9 as least, max(step * combined_mean) / 1e9 as most
 from reached join times using (run_id) join runs using (run_id)
-where is_timed group by all order by all;"
+where is_timed group by all order by all;",
+        SETTING = setting!()
     )
 }

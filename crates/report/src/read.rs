@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::record::{EvalRecord, RunRecord, Table};
+use batchlab_core::record::{EvalRecord, RunRecord, Table, Timestamp};
 use batchlab_results::read::path_of;
 use batchlab_results::{Block, Parts, RunSummary, Times, Untimed, Work};
 
@@ -17,6 +17,7 @@ pub struct Run {
     pub run_id: String,
     pub dir: PathBuf,
     pub study: String,
+    pub started_at: Option<Timestamp>,
     /// `completed`, or why not.
     pub status: String,
     pub error: Option<String>,
@@ -33,6 +34,8 @@ pub struct Run {
     pub model: String,
     /// Options of model, split and training; empty for published results.
     pub options: Options,
+    /// Options of the data set, which differ where the data differ.
+    pub data: Options,
     pub batcher: String,
     /// Its options, without the batch size.
     pub strategy: Options,
@@ -153,6 +156,7 @@ impl Run {
             is_imported: imported.is_some(),
             hardware: hardware(&run),
             options: options::of_setting(&config),
+            data: options::of_dataset(&config),
             strategy: options::of_strategy(&config),
             seeds: [run.seed_split, run.seed_order, run.seed_init],
             untimed,
@@ -164,6 +168,7 @@ impl Run {
             evals,
             run_id: run.run_id,
             study: run.study,
+            started_at: run.started_at,
             status: run.status,
             error: run.error,
             git_commit: run.git_commit,

@@ -23,6 +23,8 @@ pub struct Setting {
     pub model: String,
     #[serde(skip)]
     pub options: Options,
+    /// Options of the data set of its first run.
+    pub data: Options,
     pub unit: Option<String>,
     pub n_step: i64,
     /// `combined` or `stages`.
@@ -52,6 +54,12 @@ impl Group {
 }
 
 impl Setting {
+    fn all_options(&self) -> Options {
+        let mut options = self.options.clone();
+        options.extend(self.data.clone());
+        options
+    }
+
     /// The batch sizes, ascending; `None` stands for strategies without a batch size.
     #[must_use]
     pub fn batch_sizes(&self) -> Vec<Option<i64>> {
@@ -153,6 +161,7 @@ fn setting(runs: &[&Run]) -> Setting {
         dataset_hash: first.dataset_hash.clone(),
         model: first.model.clone(),
         options: first.options.clone(),
+        data: first.data.clone(),
         // The unit "1" of pure numbers would read as a number.
         unit: first.unit.clone().filter(|unit| unit != "1"),
         n_step: first.n_step_planned,
@@ -183,37 +192,41 @@ fn make_names_unique(groups: &mut [Group]) {
     }
 }
 
-/// Adds to equal titles what differs between them.
+/// Adds to equal titles what differs between them: conditions, then options, then the data themselves.
 fn make_titles_unique(settings: &mut [Setting]) {
-    let distinguishing: [fn(&Setting) -> String; 5] = [
+    let conditions: [fn(&Setting) -> String; 4] = [
         |s| s.hardware.clone(),
         |s| if s.prefetch_depth == 0 { "in turn".into() } else { "prefetched".into() },
         |s| s.timing.clone(),
         |s| s.study.clone(),
-        |s| {
-            s.dataset_hash
-                .as_deref()
-                .map_or_else(String::new, |hash| hash.chars().take(8).collect())
-        },
     ];
-    for of in distinguishing {
-        let titles: Vec<String> = settings.iter().map(|s| s.title.clone()).collect();
-        let values: Vec<String> = settings.iter().map(of).collect();
-        for (i, setting) in settings.iter_mut().enumerate() {
-            let differs = |j: usize| titles[j] == titles[i] && values[j] != values[i];
-            if (0..titles.len()).any(differs) && !values[i].is_empty() {
-                setting.title = format!("{} ({})", titles[i], values[i]);
-            }
-        }
+    for of in conditions {
+        add_to_titles(settings, of);
     }
     let known: Vec<(String, Options)> =
-        settings.iter().map(|s| (s.title.clone(), s.options.clone())).collect();
-    for setting in settings {
+        settings.iter().map(|s| (s.title.clone(), s.all_options())).collect();
+    for setting in settings.iter_mut() {
         let namesakes = known.iter().filter(|(title, _)| *title == setting.title);
         let others: Vec<&Options> = namesakes.map(|(_, options)| options).collect();
-        let difference = options::difference(&setting.options, &others);
+        let difference = options::difference(&setting.all_options(), &others);
         if !difference.is_empty() {
             setting.title = format!("{} ({difference})", setting.title);
+        }
+    }
+    add_to_titles(settings, |s| {
+        let hash = s.dataset_hash.as_deref().unwrap_or_default();
+        format!("data {}", hash.chars().take(8).collect::<String>())
+    });
+}
+
+/// Adds a text to titles that are equal where the text differs.
+fn add_to_titles(settings: &mut [Setting], of: fn(&Setting) -> String) {
+    let titles: Vec<String> = settings.iter().map(|s| s.title.clone()).collect();
+    let values: Vec<String> = settings.iter().map(of).collect();
+    for (i, setting) in settings.iter_mut().enumerate() {
+        let differs = |j: usize| titles[j] == titles[i] && values[j] != values[i];
+        if (0..titles.len()).any(differs) && !values[i].is_empty() {
+            setting.title = format!("{} ({})", titles[i], values[i]);
         }
     }
 }

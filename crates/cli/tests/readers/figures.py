@@ -1,4 +1,4 @@
-"""Runs the query of every figure, and of the verdict, and compares its numbers with the figure's.
+"""Runs the query of every figure and compares its numbers with the figure's.
 
 usage: figures.py FOLDER < report.json
 
@@ -31,7 +31,9 @@ COLUMNS = {
     "blocks": ("block", "us_per_graph"),
     "course": ("step", "step_ms"),
     "curves": ("step", "rmse"),
+    "target": "seconds",
 }
+SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 CAUSES = {
     "planning": "planning_us",
     "collation": "collation_us",
@@ -78,7 +80,8 @@ def compare(figure, rows):
             for series in plot["series"]:
                 for size, point in zip(plot["x"], series["points"]):
                     key = {"batcher": series["batcher"], "batch_size": int(size)}
-                    comparison.equal(point["value"], column, **key)
+                    unit = SECONDS.get(plot["unit"], 1)
+                    comparison.equal(point["value"] * unit, column, **key)
         elif plot["kind"] == "curves":
             x, column = columns
             for curve in plot["curves"]:
@@ -86,6 +89,10 @@ def compare(figure, rows):
                     key = {"batcher": curve["batcher"], "batch_size": size_of(panel["title"]), x: at}
                     for value, name in [("value", column), ("low", "least"), ("high", "most")]:
                         comparison.equal(point[value], name, **key)
+        elif plot["kind"] == "forest":
+            for row in plot["rows"]:
+                key = {"batcher": row["batcher"], "batch_size": size_of(panel["title"])}
+                comparison.equal(row["value"], "factor", **key)
         elif plot["kind"] == "heat" and panel["title"].startswith("t "):
             comparison.n += compare_errors(plot, rows)
         elif figure["id"] == "stages":
@@ -102,11 +109,13 @@ def compare(figure, rows):
     return comparison.n
 
 
-def student_t(a, b):
-    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
-    squares = sum((x - mean_a) ** 2 for x in a) + sum((x - mean_b) ** 2 for x in b)
-    variance = squares / (len(a) + len(b) - 2)
-    return (mean_a - mean_b) / math.sqrt(variance * (1 / len(a) + 1 / len(b)))
+def welch_t(a, b):
+    means = [sum(sample) / len(sample) for sample in (a, b)]
+    errors = [
+        sum((x - mean) ** 2 for x in sample) / (len(sample) - 1) / len(sample)
+        for sample, mean in zip((a, b), means)
+    ]
+    return (means[0] - means[1]) / math.sqrt(sum(errors))
 
 
 def compare_errors(plot, rows):
@@ -122,27 +131,14 @@ def compare_errors(plot, rows):
                 if len(found) != 1:
                     sys.exit(f"errors: {len(found)} rows have {batcher}, {size}")
                 samples += found
-            t = student_t(*samples)
+            t = welch_t(*samples)
             if not math.isclose(t, cell["value"], rel_tol=1e-9, abs_tol=1e-9):
                 sys.exit(f"errors, {pair}, {size}: t is {cell['value']} in the figure, {t} by the query")
             n += 1
     return n
 
 
-def compare_verdicts(report):
-    numbers = Comparison("verdict", rows_of(report["verdict_query"]))
-    for verdict in report["verdicts"]:
-        for other in verdict["comparisons"]:
-            key = {"batcher": other["batcher"], "other": verdict["best"]}
-            key["batch_size"] = verdict["batch_size"]
-            numbers.equal(other["factor"], "factor", **key)
-            numbers.equal(other["unit"]["n_block"], "n_block", **key)
-            numbers.equal(other["unit"]["n_cell"], "n_cell", **key)
-    return numbers.n
-
-
 os.chdir(sys.argv[1])
 report = json.load(sys.stdin)
 for figure in report["figures"]:
     print(figure["id"], compare(figure, rows_of(figure["query"])))
-print("verdict", compare_verdicts(report))

@@ -57,7 +57,7 @@ fn published_runs_become_tables_and_a_report() {
     assert!(again.contains("imported before; remove it, or name another --out"), "{again}");
 
     let report = Report::of(&Results::read(&[out]).unwrap());
-    assert_eq!(report.verdicts[0].best, "static-64");
+    assert_eq!(report.verdicts[0].strategies[0].batcher, "static-64");
     assert_eq!(report.verdicts[0].measure, Measure::TimePerStep);
     assert_eq!(report.settings[0].title, "schnet on qm9, cpu, 1k steps");
 }

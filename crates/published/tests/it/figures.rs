@@ -303,15 +303,17 @@ fn t_tests_of_the_last_errors() {
     let small: Vec<_> = raw.iter().filter(|c| c.p < 0.05).collect();
     assert_eq!(small.len(), 1);
     let text = |t: &str, p: &str| (t.to_owned(), p.to_owned());
-    assert_eq!(find(&raw, schnet, 64, ["dynamic", "static-64"]), text("2.31", "0.033"));
-    assert_eq!(find(&raw, schnet, 64, ["dynamic", "static-2^N"]), text("1.55", "0.139"));
+    assert_eq!(find(&raw, schnet, 64, ["dynamic", "static-64"]), text("2.31", "0.039"));
+    assert_eq!(find(&raw, schnet, 64, ["dynamic", "static-2^N"]), text("1.55", "0.140"));
     // Without mean absolute errors.
     let clean = compare(&report.settings);
     assert_eq!(find(&clean, schnet, 64, ["dynamic", "static-64"]).1, "0.021");
-    assert_eq!(find(&clean, schnet, 128, ["dynamic", "static-64"]).1, "0.004");
+    assert_eq!(find(&clean, schnet, 128, ["dynamic", "static-64"]).1, "0.005");
     let aflow = "schnet on aflow, gpu_a100, 2M steps";
     assert_eq!(find(&clean, aflow, 64, ["dynamic", "static-64"]).1, "0.031");
     let between_static = clean.iter().filter(|c| c.pair == ["static-64", "static-2^N"]);
     let least = between_static.map(|c| c.p).fold(f64::INFINITY, f64::min);
-    assert_eq!(format!("{least:.2}"), "0.09");
+    assert_eq!(format!("{least:.2}"), "0.10");
+    let corrected = clean.iter().map(|c| c.corrected_p).fold(f64::INFINITY, f64::min);
+    assert_eq!(format!("{corrected:.2}"), "0.09");
 }

@@ -46,12 +46,8 @@ pub(super) fn draw(forest: &Forest, title: &str, color: impl Fn(&str) -> usize) 
                 let class = format!("l{}", color % N_COLOR);
                 svg.line((axis.pixel(low), y), (axis.pixel(high), y), &class, 2.5);
             }
-            let x = axis.pixel(row.value);
-            if row.may_be_fastest || row.interval.is_none() {
-                svg.marker(x, y, color);
-            } else {
-                svg.hollow_marker(x, y, color);
-            }
+            let is_filled = row.may_be_fastest || row.interval.is_none();
+            svg.circle(axis.pixel(row.value), y, color, is_filled);
         });
     }
     (svg, bottom + 22.0)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::words::{caveats, percent, sentence, times};
+use super::words::{caveats, conclusion, percent, sentence, times};
 use super::{Place, Strategy, Verdict};
 use crate::setting::size_name;
 
@@ -14,9 +14,9 @@ const WIDTH: usize = 32;
 ///
 /// ```text
 /// B = 32, time per graph over 10 mirrored pairs in 1 cell, 95 % intervals
-///                  times as long as the fastest             1                           1.21
-///   dynamic        1.000  1.000 to 1.014  may be fastest    o--
-///   static-64      1.152  1.11 to 1.20    slower                            -----o-----
+///              times as long as the fastest           1                           1.20
+///   dynamic    1.000  1.000 to 1.014  may be fastest  o--
+///   static-64  1.152  1.11 to 1.20    slower                          ------o-------
 /// ```
 #[must_use]
 pub fn text(verdict: &Verdict) -> String {
@@ -29,7 +29,8 @@ pub fn text(verdict: &Verdict) -> String {
             let _ = writeln!(text, "  {line}");
         }
     }
-    for line in wrapped(&sentence(verdict)) {
+    let found = if verdict.has_intervals() { conclusion(verdict) } else { sentence(verdict) };
+    for line in wrapped(&found) {
         let _ = writeln!(text, "  {line}");
     }
     for line in caveats(verdict).iter().flat_map(|caveat| wrapped(caveat)) {
@@ -46,8 +47,9 @@ fn table(text: &mut String, verdict: &Verdict) {
     let width = verdict.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
     let most = verdict.strategies.iter().filter_map(|s| s.interval).map(|(_, high)| high);
     let most = most.fold(1.0, f64::max);
-    let scale = format!("1{:>1$.2}", most, WIDTH - 1);
-    let _ = writeln!(text, "    {:width$}  times as long as the fastest          {scale}", "");
+    let title = "times as long as the fastest";
+    let scale = format!("1{most:>0$.2}", WIDTH - 1);
+    let _ = writeln!(text, "    {:width$}  {title:39}{scale}", "");
     for strategy in &verdict.strategies {
         let place = match strategy.place {
             Place::MayBeFastest => "may be fastest",
@@ -55,7 +57,7 @@ fn table(text: &mut String, verdict: &Verdict) {
             Place::Unknown => "",
         };
         let line = format!(
-            "    {:width$}  {:.3}  {:14}  {place:14}{}",
+            "    {:width$}  {:.3}  {:14}  {place:14}  {}",
             strategy.batcher,
             strategy.factor,
             times(strategy),

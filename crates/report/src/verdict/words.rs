@@ -1,6 +1,6 @@
 //! A verdict in sentences.
 
-use super::{Place, Strategy, Unit, Verdict};
+use super::{Outlook, Place, Strategy, Unit, Verdict};
 use crate::setting::size_name;
 
 impl Unit {
@@ -27,46 +27,54 @@ fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
-/// What a comparison found.
+/// What a comparison found, with all factors.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, unit) = (size_name(verdict.batch_size), verdict.unit.name());
     if !verdict.has_intervals() {
-        let why = if verdict.sd == Some(0.0) {
-            "no time differs from another".to_owned()
+        let why = if verdict.unit.n() >= 3 {
+            "no difference of times varies, as with a clock that is too coarse".to_owned()
         } else {
-            format!("{unit} are too few to say how sure that is")
-                .replace("1 run of each are", "1 run of each is")
+            let are = if verdict.unit.n() == 1 { "is" } else { "are" };
+            format!("{unit} {are} too few to say how sure that is")
         };
         return format!("B = {size}: {}; {why}.", least_times(verdict));
     }
+    let slower = verdict.strategies.iter().filter(|strategy| strategy.place == Place::Slower);
+    let slower: Vec<String> =
+        slower.map(|strategy| format!("{} {}", strategy.batcher, times(strategy))).collect();
+    let slower = match slower.as_slice() {
+        [] => String::new(),
+        slower => format!("; times as long as the fastest: {}", slower.join(", ")),
+    };
+    format!("B = {size}: {}{slower} ({unit}).{}", head(verdict), outlook(verdict))
+}
+
+/// What a comparison found, beside a table of the factors.
+pub(super) fn conclusion(verdict: &Verdict) -> String {
+    format!("=> {}.{}", head(verdict), outlook(verdict))
+}
+
+fn head(verdict: &Verdict) -> String {
     let names: Vec<&str> = verdict.may_be_fastest().map(|s| s.batcher.as_str()).collect();
-    let head = match names.as_slice() {
+    match names.as_slice() {
         [one] => format!("{one} is the fastest"),
         names if verdict.is_tie() => {
             format!("{} are equally fast within {}", list(names, "and"), percent(verdict.margin))
         }
         names => format!("{} may be the fastest", list(names, "or")),
-    };
-    let slower: Vec<String> = verdict
-        .strategies
-        .iter()
-        .filter(|strategy| strategy.place == Place::Slower)
-        .map(|strategy| format!("{} {}", strategy.batcher, times(strategy)))
-        .collect();
-    let slower = match slower.as_slice() {
-        [] => String::new(),
-        slower => format!("; times as long as the fastest: {}", slower.join(", ")),
-    };
-    let more = match verdict.outlook {
-        Some(outlook) if names.len() > 1 && !verdict.is_tie() => {
+    }
+}
+
+/// How many pairs it takes, where strategies are not told apart.
+fn outlook(verdict: &Verdict) -> String {
+    match verdict.outlook {
+        Some(Outlook { n_plain, n_safe }) if verdict.fastest().is_none() && !verdict.is_tie() => {
             let margin = percent(verdict.margin);
-            let (plain, safe) = (outlook.n_plain, outlook.n_safe);
-            format!(" To tell {margin} apart takes about {plain} to {safe} pairs.")
+            format!(" To tell {margin} apart takes about {n_plain} to {n_safe} pairs.")
         }
         _ => String::new(),
-    };
-    format!("B = {size}: {head}{slower} ({unit}).{more}")
+    }
 }
 
 /// What must be known to use a verdict.
@@ -76,11 +84,8 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     if verdict.has_few_pairs() {
         caveats.push("There are few pairs: the intervals are wide.".to_owned());
     }
-    if let (Unit::Pairs { n_cell, .. }, true) = (verdict.unit, verdict.has_intervals()) {
-        caveats.push(format!(
-            "{} one seed each: nothing is said about other seeds, which takes five cells.",
-            if n_cell == 1 { "One cell has".to_owned() } else { format!("{n_cell} cells have") }
-        ));
+    if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
+        caveats.push("Nothing is said about other seeds: that takes five cells.".to_owned());
     }
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
