@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_study::CellInfo;
-use batchlab_study::cells::{CellState, Cells, DoneCell, hardware};
+use batchlab_study::cells::{CellState, Cells, DoneCell, Progress, hardware};
 use serde_json::json;
 
 use crate::exit::Usage;
@@ -82,16 +82,18 @@ fn as_text(all: &[Listed]) -> String {
 }
 
 fn describe(info: &CellInfo, state: &CellState) -> String {
-    let all = info.n_step * info.batchers.len() as u64;
-    let share = |n_step: u64| format!("{:.0} %", 100.0 * n_step as f64 / all.max(1) as f64);
+    let share = |progress: &Progress| {
+        let all = progress.n_step_all.unwrap_or(info.n_step * info.batchers.len() as u64);
+        format!("{:.0} %", 100.0 * progress.n_step as f64 / all.max(1) as f64)
+    };
     match state {
         CellState::Waiting { abandoned: None } => "waiting".to_owned(),
         CellState::Waiting { abandoned: Some(progress) } => {
-            format!("waiting; was ended at {} and begins again", share(progress.n_step))
+            format!("waiting; was ended at {} and begins again", share(progress))
         }
         CellState::Running { progress: None } => "running".to_owned(),
         CellState::Running { progress: Some(progress) } => {
-            format!("running, {} since {}", share(progress.n_step), progress.started_at)
+            format!("running, {} since {}", share(progress), progress.started_at)
         }
         CellState::Done(done) => of_done(done),
     }

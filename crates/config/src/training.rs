@@ -42,7 +42,8 @@ pub struct Training {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<u32>,
     /// Number of first steps that are marked as warm-up in the results. The warm-up continues as long as
-    /// each step has a new padded shape, up to ten times this number.
+    /// each step has a new padded shape, up to ten times this number. In a cell of a study the warm-up is
+    /// block 0, which has at least so many steps.
     #[serde(default = "default_warmup")]
     pub warmup_steps: u64,
     /// When the state of training is saved, so that the run can be resumed. An interrupted run always

@@ -1,4 +1,4 @@
-//! The schema of the results: five tables, each described by one struct.
+//! The schema of the results: six tables, each described by one struct.
 //!
 //! The struct is the only place where a column is named; its documentation is the record
 //! dictionary. The schema is a versioned constant: every file holds all columns, in this order and
@@ -21,9 +21,9 @@ use arrow_schema::{ArrowError, Field, Schema};
 pub use column::{ColumnValue, Timestamp};
 
 /// Raised with every column that is added or renamed.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
-/// The five tables.
+/// The six tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
     /// One row per run.
@@ -36,11 +36,14 @@ pub enum Table {
     Events,
     /// One row per named number.
     Metrics,
+    /// One row per block of a run in a cell.
+    Blocks,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 5] = [Self::Runs, Self::Steps, Self::Evals, Self::Events, Self::Metrics];
+    pub const ALL: [Self; 6] =
+        [Self::Runs, Self::Steps, Self::Evals, Self::Events, Self::Metrics, Self::Blocks];
 
     /// Name of the table and of its folder.
     #[must_use]
@@ -51,6 +54,7 @@ impl Table {
             Self::Evals => EvalRecord::NAME,
             Self::Events => EventRecord::NAME,
             Self::Metrics => MetricRecord::NAME,
+            Self::Blocks => BlockRecord::NAME,
         }
     }
 
@@ -63,6 +67,7 @@ impl Table {
             Self::Evals => (EvalRecord::DESCRIPTION, EvalRecord::COLUMNS),
             Self::Events => (EventRecord::DESCRIPTION, EventRecord::COLUMNS),
             Self::Metrics => (MetricRecord::DESCRIPTION, MetricRecord::COLUMNS),
+            Self::Blocks => (BlockRecord::DESCRIPTION, BlockRecord::COLUMNS),
         }
     }
 
@@ -286,16 +291,16 @@ record! {
         seed_init: Option<i64>,
         /// Steps asked for.
         n_step_planned: i64,
-        /// Steps done.
+        /// Steps done, of those asked for.
         n_step: Option<i64>,
-        /// Distinct padded shapes that training met; the number of compilations of an engine that
+        /// Distinct padded shapes that these steps met; the number of compilations of an engine that
         /// compiles per shape.
         n_shape: Option<i64>,
         /// Loading the data, in nanoseconds.
         load_ns: Option<i64>,
         /// Opening the batcher of the training set, in nanoseconds.
         prepare_ns: Option<i64>,
-        /// All training steps, without evaluations, in nanoseconds.
+        /// These steps, without evaluations, in nanoseconds.
         train_ns: Option<i64>,
         /// All evaluations, in nanoseconds.
         eval_ns: Option<i64>,
@@ -316,6 +321,9 @@ record! {
         /// How often the run was started or resumed; 1 if it was never interrupted. The times of a
         /// run that was resumed come from several processes.
         n_attempt: Option<i64>,
+        /// How often the cell was allowed to stop by its intervals; each look uses the n-th part of the
+        /// level. Null or 0: the number of pairs did not depend on what was measured.
+        n_look: Option<i64>,
     }
 }
 
@@ -351,7 +359,7 @@ record! {
         shape_id: i64,
         /// Whether the shape appeared for the first time.
         is_new_shape: bool,
-        /// Whether the step belongs to the warm-up, which summaries leave out.
+        /// Whether the step belongs to the warm-up, which summaries leave out: in a cell, block 0.
         is_warmup: bool,
         /// Deciding what is in the batch.
         plan_ns: Option<i64>,
@@ -382,6 +390,9 @@ record! {
         block: Option<i64>,
         /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
         turn: Option<i64>,
+        /// Whether the step comes after those that were asked for, and was trained for its time alone:
+        /// errors and checkpoints are from before. Null, that is false, before version 4 of this schema.
+        is_timing_only: Option<bool>,
     }
 }
 
@@ -421,8 +432,9 @@ record! {
         at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`, or what
-        /// a batcher reports, such as `oversize`.
+        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
+        /// `threads` (there are more threads than processors), `timing_ended` (steps for timing alone ended
+        /// early), or what a batcher reports, such as `oversize`.
         kind: String,
         /// Message for the user.
         message: String,
@@ -444,6 +456,38 @@ record! {
         name: String,
         /// The number.
         value: f64,
+    }
+}
+
+record! {
+    /// One row per block of a run in a cell: when it was trained, and what else the machine did
+    /// meanwhile. The last four columns are null where the system does not say.
+    "blocks" => BlockRecord in Blocks {
+        /// Identifier of the run.
+        run_id: String,
+        /// Block of the cell, from 0; block 0 is the warm-up.
+        block: i64,
+        /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
+        turn: i64,
+        /// The first of its steps.
+        first_step: i64,
+        /// Its steps.
+        n_step: i64,
+        /// Whether all of its steps were trained for their time alone.
+        is_timing_only: bool,
+        /// When it began.
+        started_at: Option<Timestamp>,
+        /// From its beginning to its end, with the evaluations that fell into it.
+        wall_ns: i64,
+        /// Processors that other processes of the machine kept at work, on average over the block.
+        load: Option<f64>,
+        /// Time that the machine below a virtual one gave to others, summed over processors.
+        steal_ns: Option<i64>,
+        /// Mean frequency at its end, in megahertz, of as many processors as the engine has threads: the
+        /// fastest ones.
+        cpu_mhz: Option<f64>,
+        /// How often the system took a processor away from a thread of this process.
+        n_involuntary_switch: Option<i64>,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use arrow_array::RecordBatch;
 use batchlab_core::record::{
-    EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord, Table,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION,
+    StepRecord, Table,
 };
 use serde_json::json;
 
@@ -162,6 +163,7 @@ impl Rows {
             repeat: None,
             is_exclusive: None,
             n_attempt: None,
+            n_look: None,
         });
     }
 
@@ -233,6 +235,7 @@ impl Rows {
             (Table::Evals, EvalRecord::to_batch(&self.evals)?),
             (Table::Events, EventRecord::to_batch(&self.events)?),
             (Table::Metrics, MetricRecord::to_batch(&self.metrics)?),
+            (Table::Blocks, BlockRecord::to_batch(&[])?),
         ])
     }
 }

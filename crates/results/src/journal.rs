@@ -135,6 +135,7 @@ fn number(table: Table) -> u8 {
         Table::Evals => 2,
         Table::Events => 3,
         Table::Metrics => 4,
+        Table::Blocks => 5,
     }
 }
 

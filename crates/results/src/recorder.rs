@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use batchlab_core::Sink;
 use batchlab_core::record::{
-    EvalRecord, EventRecord, MetricRecord, Record, RunRecord, StepRecord, Table, Timestamp,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, StepRecord, Table,
+    Timestamp,
 };
 
 use crate::journal::{Entries, Journal};
@@ -28,6 +29,7 @@ pub struct Recorder {
     evals: Vec<EvalRecord>,
     events: Vec<EventRecord>,
     metrics: Vec<MetricRecord>,
+    blocks: Vec<BlockRecord>,
     flushed: Instant,
     synced: Instant,
 }
@@ -72,6 +74,7 @@ impl Recorder {
             evals: Vec::new(),
             events: Vec::new(),
             metrics: Vec::new(),
+            blocks: Vec::new(),
             flushed: Instant::now(),
             synced: Instant::now(),
         }
@@ -103,6 +106,11 @@ impl Recorder {
     pub fn eval(&mut self, mut record: EvalRecord) {
         record.run_id.clone_from(&self.run_id);
         self.evals.push(record);
+    }
+
+    pub fn block(&mut self, mut record: BlockRecord) {
+        record.run_id.clone_from(&self.run_id);
+        self.blocks.push(record);
     }
 
     pub fn event(
@@ -164,11 +172,18 @@ impl Recorder {
         self.evals.clear();
         self.events.clear();
         self.metrics.clear();
+        self.blocks.clear();
         self.flushed = Instant::now();
     }
 
-    fn batches(&self) -> [(Table, RecordBatch); 4] {
-        [batch(&self.steps), batch(&self.evals), batch(&self.events), batch(&self.metrics)]
+    fn batches(&self) -> [(Table, RecordBatch); 5] {
+        [
+            batch(&self.steps),
+            batch(&self.evals),
+            batch(&self.events),
+            batch(&self.metrics),
+            batch(&self.blocks),
+        ]
     }
 
     /// Completes all files and publishes them. With `can_go_on`, the journal is kept.

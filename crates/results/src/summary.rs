@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use batchlab_core::record::{
-    EvalRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord, Table,
+    BlockRecord, EvalRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord, Table,
 };
 use serde_json::Value;
 
@@ -29,6 +29,9 @@ pub struct RunSummary {
     pub evals: Vec<EvalRecord>,
     /// Numbers about the whole run, by name.
     pub metrics: BTreeMap<String, f64>,
+    /// What else the machine did during the blocks of a run in a cell, in their order; none before
+    /// version 4 of the schema.
+    pub conditions: Vec<BlockRecord>,
 }
 
 impl RunSummary {
@@ -41,7 +44,7 @@ impl RunSummary {
         let mut seen = BTreeSet::new();
         evals.retain(|eval| seen.insert((eval.step, eval.split.clone())));
         let config = serde_json::from_str(&run.config).unwrap_or_default();
-        Self { run, config, steps, evals, metrics: BTreeMap::new() }
+        Self { run, config, steps, evals, metrics: BTreeMap::new(), conditions: Vec::new() }
     }
 
     /// Reads one published run; `None` if its row is not published.
@@ -103,6 +106,7 @@ struct Rows {
     sums: StepSums,
     evals: Vec<EvalRecord>,
     metrics: BTreeMap<String, f64>,
+    conditions: Vec<BlockRecord>,
 }
 
 /// The runs of one file of the table `runs`, usually one. Rows of other tables whose run is not
@@ -113,7 +117,8 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
     records(dir, stem, |run: RunRecord| {
         fault = fault.take().or_else(|| fault_of_run(dir, stem, &run));
         let sums = StepSums::new(&run);
-        let rows = Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new() };
+        let rows =
+            Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new(), conditions: Vec::new() };
         runs.insert(rows.run.run_id.clone(), rows);
     })?;
     refuse(dir, Table::Runs, stem, fault.take())?;
@@ -136,9 +141,15 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
             rows.metrics.insert(metric.name, metric.value);
         }
     })?;
-    let summary = |(run_id, Rows { run, sums, evals, metrics })| {
+    records(dir, stem, |block: BlockRecord| {
+        if let Some(rows) = runs.get_mut(&block.run_id) {
+            rows.conditions.push(block);
+        }
+    })?;
+    let summary = |(run_id, Rows { run, sums, evals, metrics, mut conditions })| {
+        conditions.sort_by_key(|block| block.block);
         let summary = RunSummary::new(run, sums.summary(), evals);
-        (run_id, RunSummary { metrics, ..summary })
+        (run_id, RunSummary { metrics, conditions, ..summary })
     };
     Ok(runs.into_iter().map(summary).collect())
 }

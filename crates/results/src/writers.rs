@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_sink_that_loses_rows_is_found_out() {
         let file = |table, n_row| WrittenFile { table, path: "a".into(), n_row };
-        let n_row = [1, 5, 0, 0, 0];
+        let n_row = [1, 5, 0, 0, 0, 0];
         let split = [file(Table::Steps, 3), file(Table::Steps, 2), file(Table::Runs, 1)];
         assert!(check_rows("a", &split, &n_row).is_ok());
         let error = check_rows("a", &split[1..], &n_row).unwrap_err().to_string();

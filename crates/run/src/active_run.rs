@@ -12,17 +12,18 @@ use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
 use batchlab_core::{BatchContext, BatchStream, Graphs, Purpose};
-use batchlab_results::{CRASHED, Publisher, Recorder, RunSummary};
+use batchlab_results::{Block, CRASHED, Publisher, Recorder, RunSummary};
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
-use super::describe::Circumstances;
+use super::conditions::{Conditions, TurnSteps};
+use super::describe::{Circumstances, OfStudy};
 use super::evaluate::{Evaluated, Evaluator};
 use super::pipeline::{Pipeline, Producer, nanoseconds};
 use super::replay::{Replay, name_members};
 use super::resume::ResumePoint;
 use super::train::{StopContext, TrainingLoop, Turn};
-use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, describe, unseen};
+use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, crowding, describe, unseen};
 use crate::provenance::{Provenance, peak_host_bytes};
 use crate::{Observer, RunError, checkpoint};
 
@@ -31,6 +32,8 @@ pub struct Membership {
     pub cell: String,
     pub repeat: u32,
     pub is_exclusive: bool,
+    /// How often the cell may stop by its intervals; 0 if that does not depend on them.
+    pub n_look: u32,
 }
 
 /// An open run. It can be trained in several turns, and must be finished.
@@ -91,8 +94,19 @@ impl<'a> ActiveRun<'a> {
             warn_of_unseen_classes(config, data, &mut recorder, observer);
         }
 
-        let of_study = membership.map(|member| {
-            (Some(member.cell.clone()), Some(member.repeat.into()), Some(member.is_exclusive))
+        if let (Some(message), None) = (crowding(config, options.n_thread), &resume_point) {
+            // A sweep says it once for all of its runs.
+            if membership.is_none() {
+                observer.progress().note(&format!("note: {message}"));
+            }
+            recorder.event(None, "threads", message, None);
+        }
+
+        let of_study = membership.map(|member| OfStudy {
+            cell: Some(member.cell.clone()),
+            repeat: Some(member.repeat.into()),
+            is_exclusive: Some(member.is_exclusive),
+            n_look: Some(member.n_look.into()),
         });
         let circumstances = Circumstances {
             started_at: resume_point
@@ -101,8 +115,8 @@ impl<'a> ActiveRun<'a> {
                 .unwrap_or_else(Timestamp::now),
             prepare_ns,
             n_thread: options.n_thread,
-            cell: of_study
-                .or_else(|| resume_point.as_ref().map(|point| point.cell.clone()))
+            of_study: of_study
+                .or_else(|| resume_point.as_ref().map(|point| point.of_study.clone()))
                 .unwrap_or_default(),
             n_attempt: resume_point.as_ref().map_or(1, |point| point.n_attempt + 1),
             provenance,
@@ -164,15 +178,71 @@ impl<'a> ActiveRun<'a> {
         self.training.n_step
     }
 
-    /// Median time of a step, in seconds; the mean if all steps belong to the warm-up.
+    /// Median time of a step in the last turn, in seconds.
     #[must_use]
     pub fn step_seconds(&self) -> f64 {
         self.training.step_seconds()
     }
 
-    /// Sets block and turn of the next steps, if runs are trained in turns.
-    pub fn take_turn(&mut self, turn: Turn) {
-        self.training.turn = Some(turn);
+    /// What a block came to; none of block 0, which is the warm-up.
+    #[must_use]
+    pub fn block(&self, number: i64) -> Option<Block> {
+        self.training.sums.block(number)
+    }
+
+    /// Trains one turn, until `goal` steps are done. Steps beyond those that the configuration asks for
+    /// are trained for their time alone: errors, checkpoint and outcome are those from before.
+    ///
+    /// `Some`: the run has ended and can only be finished. Otherwise it can take another turn, also when
+    /// all steps that were asked for are done; then [`Ending::COMPLETED`] finishes it.
+    ///
+    /// # Errors
+    /// Whatever prevents the run from continuing.
+    pub fn take_turn(
+        &mut self,
+        turn: Turn,
+        goal: u64,
+        interrupted: &AtomicBool,
+        observer: &dyn Observer,
+    ) -> Result<Option<Ending>, RunError> {
+        let n_step = self.n_step();
+        self.training.begin_turn(turn);
+        let conditions = Conditions::begin();
+        let ending = self.watch_memory(|run| run.advance_beyond(goal, interrupted, observer))?;
+        let steps = TurnSteps {
+            first: n_step + 1,
+            n_step: self.n_step() - n_step,
+            is_timing_only: n_step >= self.n_step_planned(),
+        };
+        let n_thread = self.circumstances.n_thread;
+        self.recorder.block(conditions.end(turn, steps, n_thread));
+        Ok(ending)
+    }
+
+    fn n_step_planned(&self) -> u64 {
+        self.training.training.steps.get()
+    }
+
+    fn advance_beyond(
+        &mut self,
+        goal: u64,
+        interrupted: &AtomicBool,
+        observer: &dyn Observer,
+    ) -> Result<Option<Ending>, RunError> {
+        if self.n_step() < self.n_step_planned() {
+            match self.advance_to(goal, interrupted, observer)? {
+                Some(Ending { status: Status::Completed, .. }) => {}
+                other => return Ok(other),
+            }
+        }
+        let stop = StopContext { interrupted, replay: &self.replay, graphs: &self.data.graphs };
+        let timed = self.training.run_to(goal, &mut self.recorder, observer, &stop);
+        match timed {
+            Err(error) if !error.is_storage() => {
+                Ok(Some(self.training.timing_ended(&error.to_string(), &mut self.recorder)))
+            }
+            timed => timed,
+        }
     }
 
     /// Trains until `goal` steps are done, or all of them; evaluates before the first step, at the
@@ -186,12 +256,19 @@ impl<'a> ActiveRun<'a> {
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
+        self.watch_memory(|run| run.advance_to(goal, interrupted, observer))
+    }
+
+    fn watch_memory<T>(
+        &mut self,
+        train: impl FnOnce(&mut Self) -> Result<T, RunError>,
+    ) -> Result<T, RunError> {
         // Discards the peak of other runs on the device.
         self.training.trainer.take_peak_device_bytes()?;
-        let ending = self.advance_to(goal, interrupted, observer)?;
+        let trained = train(self)?;
         let peak = self.training.trainer.take_peak_device_bytes()?;
         self.peak_device_bytes = self.peak_device_bytes.max(peak);
-        Ok(ending)
+        Ok(trained)
     }
 
     fn advance_to(
@@ -200,7 +277,7 @@ impl<'a> ActiveRun<'a> {
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
-        let last = self.training.training.steps.get();
+        let last = self.n_step_planned();
         let every = self.evaluator.every.map_or(last, NonZeroU64::get);
         let stop = StopContext { interrupted, replay: &self.replay, graphs: &self.data.graphs };
         loop {

@@ -34,13 +34,21 @@ pub(crate) fn header(
     }
 }
 
+/// What the row of a run says about its study; nothing of a run of its own.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OfStudy {
+    pub(super) cell: Option<String>,
+    pub(super) repeat: Option<i64>,
+    pub(super) is_exclusive: Option<bool>,
+    pub(super) n_look: Option<i64>,
+}
+
 pub(super) struct Circumstances {
     pub(super) provenance: Provenance,
     pub(super) started_at: Timestamp,
     pub(super) prepare_ns: i64,
     pub(super) n_thread: usize,
-    /// Cell, repetition, and whether it was exclusive, if the run is one of a study.
-    pub(super) cell: (Option<String>, Option<i64>, Option<bool>),
+    pub(super) of_study: OfStudy,
     /// How often the run began or went on.
     pub(super) n_attempt: i64,
 }
@@ -55,7 +63,7 @@ pub(super) fn record(
     evals: &[EvalRecord],
 ) -> RunRecord {
     let (config, graphs) = (&loaded.config, &data.graphs);
-    let Circumstances { provenance, cell: (cell, repeat, is_exclusive), .. } = circumstances;
+    let Circumstances { provenance, of_study, .. } = circumstances;
     let standardisation = graphs.target.as_ref().map(|target| target.standardisation);
     let [n_train, n_validation, n_test] = header.n_graph.map(|n| Some(n as i64));
     let seed = |seed: u64| Some(i64::from_ne_bytes(seed.to_ne_bytes()));
@@ -110,11 +118,12 @@ pub(super) fn record(
         train_ns: Some(steps.train_ns),
         eval_ns: Some(evals.iter().filter_map(|eval| eval.eval_ns).sum()),
         // Of the process, which runs of a cell share.
-        peak_host_bytes: peak_host_bytes().filter(|_| cell.is_none()),
+        peak_host_bytes: peak_host_bytes().filter(|_| of_study.cell.is_none()),
         peak_device_bytes: None,
-        cell: cell.clone(),
-        repeat: *repeat,
-        is_exclusive: *is_exclusive,
+        cell: of_study.cell.clone(),
+        repeat: of_study.repeat,
+        is_exclusive: of_study.is_exclusive,
         n_attempt: Some(circumstances.n_attempt),
+        n_look: of_study.n_look,
     }
 }

@@ -15,6 +15,7 @@ mod atomic;
 pub mod cache;
 pub mod checkpoint;
 mod checkpoints;
+mod conditions;
 mod describe;
 mod error;
 mod evaluate;
@@ -28,6 +29,7 @@ pub mod provenance;
 mod replay;
 mod resume;
 mod split;
+mod threads;
 mod train;
 mod unseen;
 
@@ -46,10 +48,11 @@ pub use cache::Cache;
 pub use error::RunError;
 pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};
 pub use ledger::ShapeLedger;
-pub use measure::{Measured, measure};
+pub use measure::{Measured, TrialTurn, measure};
 pub use observer::Observer;
 pub use resume::{ResumeError, resume};
 pub use split::Subsets;
+pub use threads::crowding;
 pub use train::Turn;
 
 use cache::Keep;
@@ -96,7 +99,8 @@ pub struct Ending {
 }
 
 impl Ending {
-    const COMPLETED: Self = Self { status: Status::Completed, reason: None };
+    /// All steps that were asked for are done.
+    pub const COMPLETED: Self = Self { status: Status::Completed, reason: None };
 }
 
 /// What is known when training begins.

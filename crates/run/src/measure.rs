@@ -1,4 +1,4 @@
-//! A few unrecorded steps, to estimate how long a whole run takes.
+//! A few unrecorded steps, to estimate how long whole runs take and how much their times scatter.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -12,14 +12,26 @@ use crate::cache::Cache;
 use crate::{Observer, RunError};
 use batchlab_config::LoadedConfig;
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Runs take turns, so that their times can be compared: in pairs of two turns, up to so many.
+const MAX_PAIRS: u32 = 4;
+
+#[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     pub step_s: f64,
-    /// Time of the whole run with its evaluations, in seconds.
-    pub run_s: f64,
+    /// All evaluations of the run, in seconds.
+    pub evaluation_s: f64,
+    /// Seconds of training in each turn. The runs that could be measured have equally many; the second
+    /// turn mirrors the first one, the fourth the third.
+    pub turns: Vec<TrialTurn>,
 }
 
-/// Measures runs that share their data, each for about `trial` of training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrialTurn {
+    pub seconds: f64,
+    pub n_output: f64,
+}
+
+/// Measures runs that share their data, in turns, each for about `trial` of training.
 ///
 /// # Errors
 /// Data that cannot be loaded. The error of a single run stands in its place.
@@ -30,40 +42,81 @@ pub fn measure(
     trial: Duration,
 ) -> Result<Vec<Result<Measured, RunError>>, RunError> {
     let data = Data::load(&runs[0], cache, observer)?;
-    Ok(runs.iter().map(|run| measure_one(run, &data, observer, trial)).collect())
+    let mut trials: Vec<Result<Trial<'_>, RunError>> =
+        runs.iter().map(|run| Trial::open(run, &data, observer)).collect();
+    let start = Instant::now();
+    let most = trial * u32::try_from(runs.len()).unwrap_or(u32::MAX);
+    for _ in 0..MAX_PAIRS {
+        for place in (0..runs.len()).chain((0..runs.len()).rev()) {
+            let turn = trials[place].as_mut().ok();
+            if let Some(Err(error)) = turn.map(|trial_run| trial_run.turn(trial / (2 * MAX_PAIRS)))
+            {
+                trials[place] = Err(error);
+            }
+        }
+        if start.elapsed() >= most {
+            break;
+        }
+    }
+    Ok(trials.into_iter().map(|trial| trial.and_then(Trial::end)).collect())
 }
 
-fn measure_one(
-    loaded: &LoadedConfig,
-    data: &Data,
-    observer: &dyn Observer,
-    trial: Duration,
-) -> Result<Measured, RunError> {
-    let config = &loaded.config;
-    let evaluator = Evaluator::new(config, data)?;
-    let (stream, _) = open_stream(config, data, observer)?;
-    let trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
-    let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
-        .weighted(config.training.weighting);
-    let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
-    let constant = weighting_constant(config, data);
-    let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
-    // The first step allocates what later ones reuse.
-    training.unrecorded_step(1)?;
-    let start = Instant::now();
-    let mut n_step = 0;
-    while n_step == 0 || start.elapsed() < trial {
-        n_step += 1;
-        training.unrecorded_step(1 + n_step)?;
-    }
-    let step_s = start.elapsed().as_secs_f64() / n_step as f64;
-    let predict_s = training.predict_seconds()?;
+/// A run of which a few steps are trained.
+struct Trial<'a> {
+    loaded: &'a LoadedConfig,
+    data: &'a Data,
+    evaluator: Evaluator<'a>,
+    training: TrainingLoop<'a>,
+    n_step: u64,
+    turns: Vec<TrialTurn>,
+}
 
-    let n_graph = config.evaluation.subsets.iter().map(|&subset| data.subsets.of(subset).len());
-    let n_graph: usize = n_graph.sum();
-    let steps = config.training.steps.get();
-    let every = evaluator.every.map_or(steps, NonZeroU64::get);
-    let n_evaluation = 1 + steps.div_ceil(every);
-    let evaluation_s = predict_s * n_graph as f64 * n_evaluation as f64;
-    Ok(Measured { step_s, run_s: step_s * steps as f64 + evaluation_s })
+impl<'a> Trial<'a> {
+    fn open(
+        loaded: &'a LoadedConfig,
+        data: &'a Data,
+        observer: &dyn Observer,
+    ) -> Result<Self, RunError> {
+        let config = &loaded.config;
+        let evaluator = Evaluator::new(config, data)?;
+        let (stream, _) = open_stream(config, data, observer)?;
+        let trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
+        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
+            .weighted(config.training.weighting);
+        let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
+        let constant = weighting_constant(config, data);
+        let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
+        // The first step allocates what later ones reuse.
+        training.unrecorded_step(1)?;
+        Ok(Self { loaded, data, evaluator, training, n_step: 0, turns: Vec::new() })
+    }
+
+    /// Trains for so long, and at least one step.
+    fn turn(&mut self, least: Duration) -> Result<(), RunError> {
+        let (start, before) = (Instant::now(), self.n_step);
+        let mut n_output = 0;
+        while self.n_step == before || start.elapsed() < least {
+            self.n_step += 1;
+            n_output += u64::from(self.training.unrecorded_step(1 + self.n_step)?);
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        self.turns.push(TrialTurn { seconds, n_output: n_output as f64 });
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<Measured, RunError> {
+        let config = &self.loaded.config;
+        let seconds: f64 = self.turns.iter().map(|turn| turn.seconds).sum();
+        let predict_s = self.training.predict_seconds()?;
+        let subsets = config.evaluation.subsets.iter();
+        let n_graph: usize = subsets.map(|&subset| self.data.subsets.of(subset).len()).sum();
+        let steps = config.training.steps.get();
+        let every = self.evaluator.every.map_or(steps, NonZeroU64::get);
+        let n_evaluation = 1 + steps.div_ceil(every);
+        Ok(Measured {
+            step_s: seconds / self.n_step as f64,
+            evaluation_s: predict_s * n_graph as f64 * n_evaluation as f64,
+            turns: self.turns,
+        })
+    }
 }

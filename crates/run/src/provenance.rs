@@ -34,9 +34,15 @@ impl Provenance {
             host: sysinfo::System::host_name().unwrap_or_else(unknown),
             os: os.into_iter().flatten().collect::<Vec<_>>().join(", "),
             cpu_model: system.cpus().first().map_or_else(unknown, |cpu| cpu.brand().to_owned()),
-            cpu_count: std::thread::available_parallelism().map_or(1, usize::from),
+            cpu_count: n_processor(),
         }
     }
+}
+
+/// Processors that this process may use.
+#[must_use]
+pub fn n_processor() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Memory that this process may use, in bytes: that of the machine, or of its container.

@@ -12,6 +12,7 @@ use batchlab_results::{
     Entries, Entry, Manifest, Publisher, Recorder, ResultsError, RunSummary, is_locked,
 };
 
+use super::describe::OfStudy;
 use super::{FinishedRun, RunOptions, run_from};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::{Observer, RunError};
@@ -79,8 +80,7 @@ pub(crate) struct ResumePoint {
     pub(crate) evals: Vec<EvalRecord>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) n_attempt: i64,
-    /// Cell, repetition, and whether it was exclusive, if the run was one of a study.
-    pub(crate) cell: (Option<String>, Option<i64>, Option<bool>),
+    pub(crate) of_study: OfStudy,
     notes: Vec<String>,
 }
 
@@ -143,7 +143,7 @@ impl ResumePoint {
         let damaged = |reason: String| CheckpointError::Damaged { path: path.clone(), reason };
         let entries = Entries::open(journal).map_err(|error| damaged(error.to_string()))?;
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
-        let (mut n_attempt, mut cell) = (1, (None, None, None));
+        let (mut n_attempt, mut of_study) = (1, OfStudy::default());
         let mut end = 0;
         // Damaged rows leave a gap, and a run does not continue after a gap.
         let is_next = |entry: &Entry| entry.place.end <= checkpoint.state.journal_end;
@@ -161,12 +161,17 @@ impl ResumePoint {
                         let runs = RunRecord::from_batch(rows).map_err(wrong)?;
                         started_at = started_at.or(runs.first().and_then(|run| run.started_at));
                         if let Some(run) = runs.first() {
-                            cell = (run.cell.clone(), run.repeat, run.is_exclusive);
+                            of_study = OfStudy {
+                                cell: run.cell.clone(),
+                                repeat: run.repeat,
+                                is_exclusive: run.is_exclusive,
+                                n_look: run.n_look,
+                            };
                         }
                         n_attempt =
                             runs.iter().filter_map(|run| run.n_attempt).fold(n_attempt, i64::max);
                     }
-                    Table::Events | Table::Metrics => {}
+                    Table::Events | Table::Metrics | Table::Blocks => {}
                 }
             }
         }
@@ -178,7 +183,7 @@ impl ResumePoint {
             )));
         }
         let (run_id, notes) = (run_id.to_owned(), Vec::new());
-        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, cell, notes })
+        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, of_study, notes })
     }
 
     fn check_config(&self, loaded: &LoadedConfig) -> Result<(), RunError> {

@@ -42,7 +42,9 @@ pub(crate) struct TrainingLoop<'a> {
     /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
     /// Where the steps belong, if runs are trained in turns.
-    pub(crate) turn: Option<Turn>,
+    turn: Option<Turn>,
+    /// Times of the steps of this turn, in nanoseconds.
+    turn_ns: Vec<i64>,
     is_warm: bool,
     pipeline: Pipeline,
     prepared: Prepared,
@@ -66,6 +68,7 @@ impl<'a> TrainingLoop<'a> {
             sums: StepSums::planned(training.steps.get() as i64, training.prefetch_depth() == 0),
             checkpoints: None,
             turn: None,
+            turn_ns: Vec::new(),
             is_warm: false,
             pipeline,
             prepared: Prepared::default(),
@@ -110,6 +113,16 @@ impl<'a> TrainingLoop<'a> {
         checkpoints.save(step, cursor, &self.ledger, self.trainer.state()?, journal_end)
     }
 
+    pub(crate) fn begin_turn(&mut self, turn: Turn) {
+        self.turn = Some(turn);
+        self.turn_ns.clear();
+    }
+
+    /// Whether a step comes after those that the configuration asks for.
+    fn is_timing_only(&self, step: u64) -> bool {
+        step > self.training.steps.get()
+    }
+
     /// Trains until `last` steps are done. `None`: nothing has ended training before.
     pub(crate) fn run_to(
         &mut self,
@@ -119,16 +132,26 @@ impl<'a> TrainingLoop<'a> {
         stop: &StopContext<'_>,
     ) -> Result<Option<Ending>, RunError> {
         while self.n_step < last {
-            if stop.interrupted.load(Ordering::Relaxed) {
-                return Ok(Some(self.interrupted(recorder)?));
-            }
             let step = self.n_step + 1;
-            let is_due = self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
+            let is_timing_only = self.is_timing_only(step);
+            if stop.interrupted.load(Ordering::Relaxed) {
+                return Ok(Some(if is_timing_only {
+                    self.timing_ended("it was interrupted", recorder)
+                } else {
+                    self.interrupted(recorder)?
+                }));
+            }
+            let is_due =
+                !is_timing_only && self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
             let start = Instant::now();
             let (times, loss) = self.step(step, start, step == last || is_due)?;
             for event in self.prepared.events.drain(..) {
                 let payload = event.graph.map(|graph| json!({ "graph": graph }));
                 recorder.event(Some(self.n_step), event.kind, event.message, payload);
+            }
+            if is_timing_only && !loss.mean().is_finite() {
+                let reason = format!("the loss of step {step} is {}", loss.mean());
+                return Ok(Some(self.timing_ended(&reason, recorder)));
             }
             let entry = self.ledger.enter(self.prepared.plan.shape);
             if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
@@ -137,6 +160,7 @@ impl<'a> TrainingLoop<'a> {
             let is_warmup = self.is_warmup(step, entry.is_new);
             let record = self.record(step, &times, loss, entry, is_warmup);
             self.sums.add(&record);
+            self.turn_ns.push(times.whole);
             recorder.step(record)?;
             if !loss.mean().is_finite() {
                 return Ok(Some(self.not_finite(step, loss, stop, recorder)));
@@ -165,7 +189,7 @@ impl<'a> TrainingLoop<'a> {
         let ready = Instant::now();
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
         let batch = self.prepared.batch();
-        let learning_rate = self.training.learning_rate_at(step);
+        let learning_rate = self.learning_rate_at(step);
         let clock = Clock { synchronises: self.training.timing == Timing::Stages };
         let trainer = &mut *self.trainer;
 
@@ -196,8 +220,10 @@ impl<'a> TrainingLoop<'a> {
         Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device }, loss))
     }
 
-    pub(crate) fn unrecorded_step(&mut self, step: u64) -> Result<(), RunError> {
-        self.step(step, Instant::now(), true).map(drop)
+    /// Outputs of the step.
+    pub(crate) fn unrecorded_step(&mut self, step: u64) -> Result<u32, RunError> {
+        self.step(step, Instant::now(), true)?;
+        Ok(self.prepared.plan.real.n_output)
     }
 
     /// Time of predicting one graph of the last batch, in seconds.
@@ -213,16 +239,25 @@ impl<'a> TrainingLoop<'a> {
         Ok(start.elapsed().as_secs_f64() / f64::from(n_graph))
     }
 
-    /// Median time of a step, in seconds; the mean if all steps belong to the warm-up.
+    /// Median time of a step of this turn, in seconds.
     pub(crate) fn step_seconds(&self) -> f64 {
-        let steps = self.sums.summary();
-        let mean = steps.train_ns as f64 / self.n_step.max(1) as f64;
-        steps.times.map_or(mean, |times| times.combined_median) / 1e9
+        let mut times = self.turn_ns.clone();
+        times.sort_unstable();
+        times.get(times.len() / 2).map_or(0.0, |&time| time as f64 / 1e9)
     }
 
-    /// Whether a step belongs to the warm-up: the steps that the configuration names, and those after
-    /// them as long as each has a new shape, up to [`MAX_WARM_UP`] times as many.
+    /// Steps for timing alone have the learning rate of the last one before them.
+    fn learning_rate_at(&self, step: u64) -> f64 {
+        self.training.learning_rate_at(step.min(self.training.steps.get()))
+    }
+
+    /// Whether a step belongs to the warm-up. In a cell that is block 0, equally long for all of its
+    /// runs. Otherwise it is the steps that the configuration names, and those after them as long as
+    /// each has a new shape, up to [`MAX_WARM_UP`] times as many.
     fn is_warmup(&mut self, step: u64, is_new_shape: bool) -> bool {
+        if let Some(turn) = self.turn {
+            return turn.block == 0;
+        }
         let least = self.training.warmup_steps;
         let most = least.saturating_mul(MAX_WARM_UP);
         self.is_warm |= step > least && (!is_new_shape || step > most);
@@ -267,9 +302,10 @@ impl<'a> TrainingLoop<'a> {
             step_ns: times.whole,
             loss: loss.mean(),
             weight_sum: loss.weight_sum,
-            learning_rate: self.training.learning_rate_at(step),
+            learning_rate: self.learning_rate_at(step),
             block: self.turn.map(|turn| turn.block),
             turn: self.turn.map(|turn| turn.turn),
+            is_timing_only: Some(self.is_timing_only(step)),
         }
     }
 
@@ -293,6 +329,17 @@ impl<'a> TrainingLoop<'a> {
         recorder.event(Some(self.n_step), "interrupted", reason.clone(), None);
         self.save(recorder)?;
         Ok(Ending { status: Status::Interrupted, reason: Some(reason) })
+    }
+
+    /// Ends a run whose errors are complete.
+    pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
+        let (step, asked) = (self.n_step, self.training.steps);
+        let message = format!(
+            "steps for timing alone ended after step {step}, because {reason}; all {asked} steps that \
+             were asked for are done"
+        );
+        recorder.event(Some(step), "timing_ended", message, None);
+        Ending::COMPLETED
     }
 
     fn not_finite(

@@ -1,26 +1,73 @@
-//! How the runs of a cell take turns.
+//! How the runs of a cell take turns, and for how long.
 
 use batchlab_config::Blocks;
 use batchlab_core::random::permutation;
 
-#[must_use]
-pub fn first_block(blocks: &Blocks, n_step: u64) -> u64 {
-    blocks.steps.get().min(n_step)
+use crate::Cell;
+use crate::look::LOOKS;
+
+/// When a cell is measured enough. All planned steps are trained in any case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Enough {
+    /// After the planned steps.
+    Planned,
+    /// After so many mirrored pairs.
+    Pairs(u64),
+    /// When intervals are that narrow, as a share of the time of the best: looked at after
+    /// [`LOOKS`] pairs.
+    Width(f64),
 }
 
-/// Lengths of the blocks after block 0: as equal as can be, and none too short. `step_s` is the
-/// time of a step of the fastest run, in seconds.
+impl Enough {
+    /// Where nothing is compared, nothing is trained for timing alone.
+    #[must_use]
+    pub fn of(cell: &Cell, blocks: &Blocks, until_width: Option<f64>) -> Self {
+        match until_width {
+            _ if cell.runs.len() < 2 || !blocks.exclusive => Self::Planned,
+            Some(width) => Self::Width(width),
+            None if blocks.pairs == 0 => Self::Planned,
+            None => Self::Pairs(blocks.pairs.into()),
+        }
+    }
+
+    /// Pairs after which this may be so for the first time.
+    #[must_use]
+    pub fn least_pairs(self) -> u64 {
+        match self {
+            Self::Planned => 0,
+            Self::Pairs(n_pair) => n_pair,
+            Self::Width(_) => LOOKS[0],
+        }
+    }
+}
+
+/// Steps of every run in block 0, the warm-up.
 #[must_use]
-pub fn later_blocks(blocks: &Blocks, n_step: u64, step_s: f64) -> Vec<u64> {
-    let remaining = n_step - first_block(blocks, n_step);
+pub fn first_block(cell: &Cell, blocks: &Blocks, enough: Enough) -> u64 {
+    let warm_up = cell.runs[0].config.training.warmup_steps.max(blocks.steps.get());
+    if enough == Enough::Planned { warm_up.min(cell.info.n_step) } else { warm_up }
+}
+
+/// Least number of steps in a block, if those of the fastest run take `step_s` seconds each.
+#[must_use]
+pub fn least_steps(blocks: &Blocks, step_s: f64) -> u64 {
     let by_time = f64::from(blocks.seconds) / step_s.max(1e-9);
     #[allow(clippy::cast_sign_loss, reason = "times are not negative")]
-    let least = (by_time.ceil() as u64).max(blocks.steps.get());
-    let n_block = match remaining {
-        0 => 0,
-        _ => (remaining / least).max(1),
-    };
-    let length = |block: u64| remaining * (block + 1) / n_block - remaining * block / n_block;
+    let by_time = by_time.ceil() as u64;
+    by_time.max(blocks.steps.get())
+}
+
+/// Lengths of mirrored pairs of blocks, at least `n_pair`, which together have `n_step` planned steps or
+/// more. If these are enough for all pairs, the blocks have exactly these and are as equal as can be.
+#[must_use]
+pub fn later_blocks(n_step: u64, n_pair: u64, least_steps: u64) -> Vec<u64> {
+    let planned = n_step / (2 * least_steps);
+    if planned < n_pair {
+        return vec![least_steps; 2 * n_pair as usize];
+    }
+    // What is too short for a pair is one all the same, if it can be divided.
+    let n_block = (2 * planned.max(1)).min(n_step);
+    let length = |block: u64| n_step * (block + 1) / n_block - n_step * block / n_block;
     (0..n_block).map(length).collect()
 }
 
@@ -42,17 +89,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_long_enough_and_leave_no_rest() {
+    fn blocks_are_long_enough_in_steps_and_in_time() {
         let blocks = Blocks::default();
-        // 2 s of 10 ms are 200 steps.
-        assert_eq!(later_blocks(&blocks, 1050, 0.01), [200; 5]);
-        assert_eq!(later_blocks(&blocks, 1000, 0.01), [237, 238, 237, 238]);
+        assert_eq!(least_steps(&blocks, 0.004), 250);
         // A slow step: at least 50 of them.
-        assert_eq!(later_blocks(&blocks, 150, 1.0), [50, 50]);
-        // What is too short for one block is one all the same.
-        assert_eq!(later_blocks(&blocks, 60, 0.001), [10]);
-        assert_eq!(later_blocks(&blocks, 50, 0.001), [0; 0]);
-        assert_eq!((first_block(&blocks, 20), later_blocks(&blocks, 20, 0.1).len()), (20, 0));
+        assert_eq!(least_steps(&blocks, 1.0), 50);
+    }
+
+    #[test]
+    fn planned_steps_that_are_enough_leave_no_rest() {
+        assert_eq!(later_blocks(1000, 0, 200), [250; 4]);
+        assert_eq!(later_blocks(1000, 2, 200), [250; 4]);
+        assert_eq!(later_blocks(950, 0, 200), [237, 238, 237, 238]);
+        // What is too short for a pair is one all the same.
+        assert_eq!(later_blocks(100, 0, 50), [50, 50]);
+        assert_eq!(later_blocks(11, 0, 50), [5, 6]);
+        assert_eq!(later_blocks(1, 0, 50), [1]);
+        assert_eq!(later_blocks(0, 0, 50), [0; 0]);
+    }
+
+    #[test]
+    fn planned_steps_that_are_too_few_are_followed_by_others() {
+        assert_eq!(later_blocks(1000, 3, 200), [200; 6]);
+        assert_eq!(later_blocks(0, 2, 200), [200; 4]);
+        for n_step in 0..500 {
+            for n_pair in 0..4 {
+                let lengths = later_blocks(n_step, n_pair, 50);
+                let sum: u64 = lengths.iter().sum();
+                assert!(sum >= n_step && lengths.len() as u64 >= 2 * n_pair, "{n_step} {n_pair}");
+                assert!(n_step == 1 || lengths.len().is_multiple_of(2), "{n_step} {n_pair}");
+            }
+        }
     }
 
     #[test]

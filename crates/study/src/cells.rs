@@ -54,6 +54,9 @@ pub struct Progress {
     pub n_block: Option<u64>,
     /// Steps done by all runs together.
     pub n_step: u64,
+    /// Steps that they will have done together, as far as that is known.
+    #[serde(default)]
+    pub n_step_all: Option<u64>,
     /// The runs that could be opened.
     pub run_ids: Vec<String>,
 }
@@ -68,9 +71,26 @@ pub struct DoneCell {
     pub blocks: Vec<u64>,
     pub runs: Vec<DoneRun>,
     pub reason: Option<String>,
+    /// The half width of intervals that it was asked for; it may have ended without.
+    #[serde(default)]
+    pub until_width: Option<f64>,
 }
 
 impl DoneCell {
+    /// Whether there is nothing left to do: it need not be tried again, and was asked for intervals that
+    /// were at least as narrow.
+    #[must_use]
+    pub fn is_enough(&self, retry: bool, until_width: Option<f64>) -> bool {
+        let is_narrow = |width| self.until_width.is_some_and(|asked| asked <= width);
+        !(retry && self.has_failed()) && until_width.is_none_or(is_narrow)
+    }
+
+    /// Mirrored pairs of blocks.
+    #[must_use]
+    pub fn n_pair(&self) -> usize {
+        self.blocks.len().saturating_sub(1) / 2
+    }
+
     /// Whether a run, or the cell as a whole, has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -125,9 +145,12 @@ impl Cells {
         write(&self.folder, LIST, &info)
     }
 
-    /// Claims a cell, unless it is done or another process has it. With `retry`, one that has failed is
-    /// claimed again.
-    pub(super) fn claim(&self, cell: &CellInfo, retry: bool) -> Result<Claimed, ResultsError> {
+    /// Claims a cell, unless it is done and that is enough, or another process has it.
+    pub(super) fn claim(
+        &self,
+        cell: &CellInfo,
+        is_enough: impl Fn(&DoneCell) -> bool,
+    ) -> Result<Claimed, ResultsError> {
         let folder = self.folder.join(&cell.id);
         make(&folder)?;
         let lock = match Lock::take(&folder, &cell.id) {
@@ -137,11 +160,24 @@ impl Cells {
         };
         // Read only under the lock: another process might have finished the cell just now.
         let done = read::<DoneCell>(&folder.join(DONE))?;
-        if let Some(done) = done.filter(|done| !(retry && done.has_failed())) {
+        if let Some(done) = done.filter(is_enough) {
             lock.remove()?;
             return Ok(Claimed::Done(Box::new(done)));
         }
         Ok(Claimed::Mine(Claim { folder, lock }))
+    }
+
+    /// Whether a cell could be claimed, as far as one can tell without doing so.
+    pub(super) fn is_waiting(
+        &self,
+        cell: &CellInfo,
+        is_enough: impl Fn(&DoneCell) -> bool,
+    ) -> bool {
+        match self.state(cell) {
+            Ok(CellState::Done(done)) => !is_enough(&done),
+            Ok(CellState::Running { .. }) => false,
+            Ok(CellState::Waiting { .. }) | Err(_) => true,
+        }
     }
 
     /// All cells, in the order of the study.
@@ -279,18 +315,23 @@ mod tests {
             outputs_per_second: Some(0.5),
         };
         let (started_at, finished_at) = (String::new(), String::new());
-        DoneCell { started_at, finished_at, blocks: vec![5, 5], runs: vec![run], reason: None }
+        let (blocks, runs) = (vec![5, 5], vec![run]);
+        DoneCell { started_at, finished_at, blocks, runs, reason: None, until_width: None }
+    }
+
+    fn try_claim(cells: &Cells, retry: bool) -> Result<Claimed, ResultsError> {
+        cells.claim(&cell("a"), |done| done.is_enough(retry, None))
     }
 
     #[test]
     fn a_cell_has_one_owner_and_is_done_once() {
         let out = tempfile::tempdir().unwrap();
         let cells = Cells::of(out.path(), "a machine, cpu");
-        let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
-        assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Taken));
+        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
+        assert!(matches!(try_claim(&cells, false).unwrap(), Claimed::Taken));
         assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Running { progress: None });
         claim.done(&done(Status::Completed)).unwrap();
-        assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Done(_)));
+        assert!(matches!(try_claim(&cells, true).unwrap(), Claimed::Done(_)));
         assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
         assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
     }
@@ -299,12 +340,13 @@ mod tests {
     fn what_was_left_waits_again_and_what_failed_only_if_asked() {
         let out = tempfile::tempdir().unwrap();
         let cells = Cells::of(out.path(), "here");
-        let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
+        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
         let progress = Progress {
             started_at: String::new(),
             block: 3,
             n_block: Some(7),
             n_step: 40,
+            n_step_all: Some(90),
             run_ids: vec!["x".into()],
         };
         claim.progress(&progress).unwrap();
@@ -312,10 +354,19 @@ mod tests {
         drop(claim);
         let abandoned = Some(progress);
         assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Waiting { abandoned });
-        let Claimed::Mine(claim) = cells.claim(&cell("a"), false).unwrap() else { panic!() };
+        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
         claim.done(&done(Status::Failed)).unwrap();
-        assert!(matches!(cells.claim(&cell("a"), false).unwrap(), Claimed::Done(_)));
-        assert!(matches!(cells.claim(&cell("a"), true).unwrap(), Claimed::Mine(_)));
+        assert!(matches!(try_claim(&cells, false).unwrap(), Claimed::Done(_)));
+        assert!(matches!(try_claim(&cells, true).unwrap(), Claimed::Mine(_)));
+    }
+
+    #[test]
+    fn a_cell_is_measured_again_for_narrower_intervals() {
+        let asked = |until_width| DoneCell { until_width, ..done(Status::Completed) };
+        let is_enough = |before, now| asked(before).is_enough(false, now);
+        assert!(is_enough(None, None) && is_enough(Some(0.02), None));
+        assert!(is_enough(Some(0.02), Some(0.02)) && is_enough(Some(0.01), Some(0.02)));
+        assert!(!is_enough(None, Some(0.02)) && !is_enough(Some(0.05), Some(0.02)));
     }
 
     #[test]
@@ -325,7 +376,7 @@ mod tests {
         let work = || {
             let mut n = 0;
             for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-                if let Claimed::Mine(claim) = cells.claim(&cell(id), false).unwrap() {
+                if let Claimed::Mine(claim) = cells.claim(&cell(id), |_| true).unwrap() {
                     std::thread::yield_now();
                     claim.done(&done(Status::Completed)).unwrap();
                     n += 1;

@@ -1,52 +1,141 @@
-//! The time and disk space that a study will take, measured with a few steps of every kind of run.
+//! The time and disk space that a study will take, and what it will show: measured with a few steps of
+//! every kind of run.
 
 use std::time::Duration;
 
+use batchlab_config::Blocks;
 use batchlab_run::{Cache, Measured, Observer, measure};
 
+use super::blocks::{Enough, first_block, later_blocks, least_steps};
+use super::look::Scatter;
 use super::{Cell, Study};
 
-/// Each kind of run is measured for this time, and for one step at least.
+/// Each kind of run is measured for this time, and for two steps at least.
 const TRIAL: Duration = Duration::from_millis(400);
 
 /// Bytes of a row of the table `steps` in Parquet: 15 to 30 were measured.
 const STEP_BYTES: u64 = 30;
-/// Bytes of the five files of a run without their rows, and of its configuration.
-const RUN_BYTES: u64 = 50_000;
+/// Bytes of the six files of a run without their rows, and of its configuration.
+const RUN_BYTES: u64 = 60_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellEstimate {
     /// For each run its batcher, and what was measured or why it could not be.
-    pub runs: Vec<(String, Result<Measured, String>)>,
+    pub runs: Vec<(String, Result<Estimated, String>)>,
+    /// Mirrored pairs of blocks.
+    pub n_pair: u64,
+    /// The difference between two strategies, as a share, that these pairs show with 80 % power. `None`:
+    /// there is nothing to compare, or steps are too slow to tell from a few of them.
+    pub difference: Option<f64>,
     /// Seconds of training and evaluation of the runs that could be measured.
     pub seconds: f64,
     pub n_byte: u64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimated {
+    pub step_s: f64,
+    /// Time of the whole run with its evaluations, in seconds.
+    pub run_s: f64,
+}
+
 /// Estimates every cell, in the order of the study. Repetitions are taken to last as long as the
 /// first one.
 #[must_use]
-pub fn estimate(study: &Study, cache: &Cache, observer: &dyn Observer) -> Vec<CellEstimate> {
+pub fn estimate(
+    study: &Study,
+    until_width: Option<f64>,
+    cache: &Cache,
+    observer: &dyn Observer,
+) -> Vec<CellEstimate> {
     // Every repetition has the same cells in the same order.
-    let is_first = |cell: &&Cell| cell.info.repeat == 0;
+    let first = study.cells.iter().filter(|cell| cell.info.repeat == 0);
     let first: Vec<CellEstimate> =
-        study.cells.iter().filter(is_first).map(|cell| of_cell(cell, cache, observer)).collect();
+        first.map(|cell| of_cell(cell, &study.blocks, until_width, cache, observer)).collect();
     first.iter().cycle().take(study.cells.len()).cloned().collect()
 }
 
-fn of_cell(cell: &Cell, cache: &Cache, observer: &dyn Observer) -> CellEstimate {
+fn of_cell(
+    cell: &Cell,
+    blocks: &Blocks,
+    until_width: Option<f64>,
+    cache: &Cache,
+    observer: &dyn Observer,
+) -> CellEstimate {
+    let measured: Vec<Result<Measured, String>> = match measure(&cell.runs, cache, observer, TRIAL)
+    {
+        Ok(measured) => measured.into_iter().map(|m| m.map_err(|e| e.to_string())).collect(),
+        Err(error) => cell.runs.iter().map(|_| Err(error.to_string())).collect(),
+    };
+    let enough = Enough::of(cell, blocks, until_width);
+    let Course { n_step, n_pair, difference } = Course::of(cell, blocks, enough, &measured);
+    let run = |measured: Result<Measured, String>| {
+        measured.map(|Measured { step_s, evaluation_s, .. }| Estimated {
+            step_s,
+            run_s: step_s * n_step as f64 + evaluation_s,
+        })
+    };
     let batchers = cell.info.batchers.iter().cloned();
-    let runs: Vec<(String, Result<Measured, String>)> =
-        match measure(&cell.runs, cache, observer, TRIAL) {
-            Ok(measured) => {
-                batchers.zip(measured.into_iter().map(|m| m.map_err(|e| e.to_string()))).collect()
-            }
-            Err(error) => batchers.map(|batcher| (batcher, Err(error.to_string()))).collect(),
-        };
-    let n_run = runs.len() as u64;
+    let runs: Vec<(String, Result<Estimated, String>)> =
+        batchers.zip(measured.into_iter().map(run)).collect();
     CellEstimate {
-        seconds: runs.iter().filter_map(|(_, m)| Some(m.as_ref().ok()?.run_s)).sum(),
-        n_byte: n_run * (RUN_BYTES + STEP_BYTES * cell.info.n_step),
+        seconds: runs.iter().filter_map(|(_, run)| Some(run.as_ref().ok()?.run_s)).sum(),
+        n_byte: runs.len() as u64 * (RUN_BYTES + STEP_BYTES * n_step),
+        n_pair,
+        difference,
         runs,
     }
+}
+
+/// How long the runs of a cell train.
+struct Course {
+    /// Steps of each run, those for timing alone included.
+    n_step: u64,
+    n_pair: u64,
+    difference: Option<f64>,
+}
+
+impl Course {
+    fn of(
+        cell: &Cell,
+        blocks: &Blocks,
+        enough: Enough,
+        measured: &[Result<Measured, String>],
+    ) -> Self {
+        let measured: Vec<&Measured> = measured.iter().flatten().collect();
+        let Some(step_s) = measured.iter().map(|run| run.step_s).min_by(f64::total_cmp) else {
+            return Self { n_step: cell.info.n_step, n_pair: 0, difference: None };
+        };
+        let (first, least) = (first_block(cell, blocks, enough), least_steps(blocks, step_s));
+        let scatter = scatter(&measured, least as f64 * step_s);
+        let has_looks = matches!(enough, Enough::Width(_));
+        let n_pair = match (enough, scatter) {
+            (Enough::Width(width), Some(scatter)) => scatter.look_for(width),
+            _ => enough.least_pairs(),
+        };
+        let lengths = later_blocks(cell.info.n_step.saturating_sub(first), n_pair, least);
+        let n_pair = lengths.len() as u64 / 2;
+        Self {
+            n_step: first + lengths.iter().sum::<u64>(),
+            n_pair,
+            difference: scatter.and_then(|scatter| scatter.detectable(n_pair, has_looks)),
+        }
+    }
+}
+
+/// How much pairs of blocks that last so long will scatter, by the turns of the trial.
+fn scatter(measured: &[&Measured], block_s: f64) -> Option<Scatter> {
+    let n_turn = measured.iter().map(|run| run.turns.len()).min()?;
+    let log = |run: &Measured, turn: usize| {
+        let turn = run.turns[turn];
+        (turn.seconds / turn.n_output.max(1.0)).ln()
+    };
+    let row = |pair: usize| {
+        let mean = |run: &&Measured| f64::midpoint(log(run, 2 * pair), log(run, 2 * pair + 1));
+        measured.iter().map(mean).collect()
+    };
+    let rows: Vec<Vec<f64>> = (0..n_turn / 2).map(row).collect();
+    let seconds = measured.iter().flat_map(|run| &run.turns).map(|turn| turn.seconds);
+    let n = (measured.len() * n_turn) as f64;
+    Some(Scatter::of(&rows)?.of_longer_blocks(block_s / (seconds.sum::<f64>() / n)))
 }

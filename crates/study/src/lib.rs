@@ -11,7 +11,8 @@
 //!
 //! * `batchlab_config`: what a study file says;
 //! * `read`: which cells that makes;
-//! * [`blocks`]: how the runs of a cell take turns;
+//! * [`blocks`]: how the runs of a cell take turns, and for how long;
+//! * [`look`]: what mirrored pairs of blocks show;
 //! * [`cells`]: which cells are waiting, running, done;
 //! * [`sweep()`]: trains them;
 //! * [`estimate`]: how long that will take.
@@ -21,6 +22,7 @@ pub mod cells;
 mod device_lock;
 mod error;
 pub mod estimate;
+pub mod look;
 mod read;
 mod sweep;
 mod turns;
@@ -33,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use device_lock::DeviceBusy;
 pub use error::StudyError;
 pub use sweep::{Sweep, SweepObserver, SweepOptions, sweep};
-pub use turns::CellObserver;
+pub use turns::{CellObserver, Outlook, Place};
 
 /// A study whose every run has passed the checks that need no data.
 #[derive(Debug)]

@@ -2,16 +2,18 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress as Loading;
 use batchlab_core::record::EvalRecord;
-use batchlab_run::{Observer, RunHeader, RunOptions, Status};
+use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
 
+use super::blocks::Enough;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
-use super::turns::{CellEnd, CellObserver, train_in_turns};
+use super::look::Look;
+use super::turns::{CellEnd, CellObserver, Length, Outlook, Place, train_in_turns};
 use super::{Cell, CellInfo, Study};
 use crate::StudyError;
 
@@ -20,12 +22,19 @@ pub struct SweepOptions<'a> {
     pub run: RunOptions<'a>,
     /// Cells that were done on other hardware are done again on this one.
     pub hardware: &'a str,
+    /// Cells that have failed are trained again.
     pub retry: bool,
+    /// Cells go on until the intervals of all strategies that may be the fastest have this half width, as
+    /// a share of the time of the best. Cells that were not asked for as much are trained again.
+    pub until_width: Option<f64>,
+    /// No cell begins after this time, and no pair of blocks for timing alone; the cells that wait have
+    /// equal shares of it.
+    pub at_most: Option<Duration>,
 }
 
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
-    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo) {}
+    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo, _enough: Enough) {}
     fn cell_ended(&self, _cell: &CellInfo, _done: &DoneCell) {}
 }
 
@@ -43,6 +52,8 @@ pub struct Sweep {
     /// Cells, of those that are done, with a run whose loss was not finite.
     pub diverged: Vec<String>,
     pub is_interrupted: bool,
+    /// Whether cells wait because there was no time left for them.
+    pub is_time_up: bool,
 }
 
 impl Sweep {
@@ -67,18 +78,21 @@ pub fn sweep(
     let cells = Cells::of(options.run.out, options.hardware);
     cells.write_list(study)?;
     let _devices = lock_devices(study)?;
+    note_crowding(study, options.run.n_thread, observer);
     let mut sweep = Sweep::default();
     let n_cell = study.cells.len();
+    let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
     loop {
         let n_pending = pending.len();
         let mut taken = Vec::new();
-        for (n, cell) in pending {
+        for (place, &(n, cell)) in pending.iter().enumerate() {
             if options.run.interrupted.load(Ordering::Relaxed) {
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             }
-            let claim = match cells.claim(&cell.info, options.retry)? {
+            let is_enough = |done: &DoneCell| done.is_enough(options.retry, options.until_width);
+            let claim = match cells.claim(&cell.info, is_enough)? {
                 Claimed::Mine(claim) => claim,
                 Claimed::Taken => {
                     taken.push((n, cell));
@@ -90,8 +104,25 @@ pub fn sweep(
                     continue;
                 }
             };
-            observer.cell_begins(n, n_cell, &cell.info);
-            let Some(done) = train(cell, study, options, &claim, observer)? else {
+            let left = options.at_most.map(|at_most| at_most.saturating_sub(start.elapsed()));
+            if left.is_some_and(|left| left.is_zero()) {
+                claim.release()?;
+                sweep.is_time_up = true;
+                return Ok(sweep);
+            }
+            let share = |left: Duration| {
+                let later = pending[place + 1..].iter();
+                let n_waiting =
+                    later.filter(|(_, cell)| cells.is_waiting(&cell.info, is_enough)).count();
+                Instant::now() + left / (1 + u32::try_from(n_waiting).unwrap_or(u32::MAX))
+            };
+            let length = Length {
+                blocks: &study.blocks,
+                enough: Enough::of(cell, &study.blocks, options.until_width),
+                deadline: left.map(share),
+            };
+            observer.cell_begins(n, n_cell, &cell.info, length.enough);
+            let Some(done) = train(cell, length, options, &claim, observer)? else {
                 claim.release()?;
                 sweep.is_interrupted = true;
                 return Ok(sweep);
@@ -110,6 +141,17 @@ pub fn sweep(
     }
 }
 
+/// Once for all runs, though several variants may say different things.
+fn note_crowding(study: &Study, n_thread: usize, observer: &dyn SweepObserver) {
+    let runs = study.cells.iter().flat_map(|cell| &cell.runs);
+    let mut notes: Vec<String> = runs.filter_map(|run| crowding(&run.config, n_thread)).collect();
+    notes.sort_unstable();
+    notes.dedup();
+    for note in notes {
+        observer.progress().note(&format!("note: {note}"));
+    }
+}
+
 /// Exclusively where times matter; otherwise together with others of which none measures times.
 fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
     let mut devices: Vec<&str> = study.cells.iter().map(|cell| cell.info.device.as_str()).collect();
@@ -122,7 +164,7 @@ fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
 /// Trains one cell. `None`: it was interrupted.
 fn train(
     cell: &Cell,
-    study: &Study,
+    length: Length<'_>,
     options: SweepOptions<'_>,
     claim: &Claim,
     observer: &dyn SweepObserver,
@@ -130,9 +172,9 @@ fn train(
     let started_at = now();
     let recording = RecordingProgress::new(observer, claim, &started_at);
     let label = label(cell, options.hardware);
-    let end = train_in_turns(cell, &label, &study.blocks, options.run, &recording);
+    let end = train_in_turns(cell, &label, length, options.run, &recording);
     observer.ended();
-    let done = match end {
+    let (blocks, runs, reason) = match end {
         Ok(end) if end.is_interrupted => return Ok(None),
         Ok(CellEnd { blocks, runs, .. }) => {
             let runs = runs.into_iter().map(|(batcher, outcome)| match outcome.result {
@@ -155,16 +197,13 @@ fn train(
                     outputs_per_second: None,
                 },
             });
-            DoneCell { started_at, finished_at: now(), blocks, runs: runs.collect(), reason: None }
+            (blocks, runs.collect(), None)
         }
         Err(error) if error.is_storage() => return Err(error.into()),
-        Err(error) => {
-            let reason = Some(error.to_string());
-            let (blocks, runs) = (Vec::new(), Vec::new());
-            DoneCell { started_at, finished_at: now(), blocks, runs, reason }
-        }
+        Err(error) => (Vec::new(), Vec::new(), Some(error.to_string())),
     };
-    Ok(Some(done))
+    let (finished_at, until_width) = (now(), options.until_width);
+    Ok(Some(DoneCell { started_at, finished_at, blocks, runs, reason, until_width }))
 }
 
 /// The name of a cell in results. It differs between processes, so that runs of two processes are never
@@ -188,6 +227,7 @@ impl<'a> RecordingProgress<'a> {
             block: 0,
             n_block: None,
             n_step: 0,
+            n_step_all: None,
             run_ids: Vec::new(),
         };
         Self { to, claim, progress: Mutex::new(progress) }
@@ -218,20 +258,27 @@ impl Observer for RecordingProgress<'_> {
 }
 
 impl CellObserver for RecordingProgress<'_> {
-    fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+    fn turn(&self, run: &RunHeader, at: &Place) {
         // Written once per block, not in every turn.
         let is_new = {
             let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-            progress.block != block || progress.n_block != n_block
+            progress.block != at.block || progress.n_block != at.n_block
         };
         if is_new {
             self.change(|progress| {
-                progress.block = block;
-                progress.n_block = n_block;
-                progress.n_step = n_step;
+                progress.block = at.block;
+                progress.n_block = at.n_block;
+                progress.n_step = at.n_step;
+                progress.n_step_all = at.n_block.map(|_| at.n_step_all);
             });
         }
-        self.to.turn(run, block, n_block, n_step);
+        self.to.turn(run, at);
+    }
+    fn scattered(&self, outlook: &Outlook) {
+        self.to.scattered(outlook);
+    }
+    fn looked(&self, look: &Look, batchers: &[&str]) {
+        self.to.looked(look, batchers);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The runs of a cell: opened together, trained in turns.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use batchlab_config::Blocks;
 use batchlab_run::{
@@ -9,12 +10,42 @@ use batchlab_run::{
 };
 
 use crate::Cell;
-use crate::blocks::{first_block, later_blocks, order};
+use crate::blocks::{Enough, first_block, later_blocks, least_steps, order};
+use crate::look::{FEWEST, LOOKS, Look, Scatter, look, next_look};
 
 pub trait CellObserver: Observer {
-    /// A run of the cell begins its turn. `n_block` is known from block 1 on; `n_step` is what all
-    /// runs of the cell have done together.
-    fn turn(&self, _run: &RunHeader, _block: u64, _n_block: Option<u64>, _n_step: u64) {}
+    /// A run of the cell begins its turn.
+    fn turn(&self, _run: &RunHeader, _at: &Place) {}
+    /// A few pairs are measured, and show how much times scatter.
+    fn scattered(&self, _outlook: &Outlook) {}
+    /// The pairs so far were looked at, and the cell goes on or not. `batchers` are those of the look's
+    /// columns.
+    fn looked(&self, _look: &Look, _batchers: &[&str]) {}
+}
+
+/// How far a cell is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub block: u64,
+    /// Known from block 1 on; it can grow if the cell goes on until intervals are narrow.
+    pub n_block: Option<u64>,
+    /// What all runs of the cell have done together.
+    pub n_step: u64,
+    /// What they will have done together after these blocks.
+    pub n_step_all: u64,
+}
+
+/// What the pairs of a cell will show.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlook {
+    /// Pairs that there will be; about so many if the cell goes on until intervals are narrow.
+    pub n_pair: u64,
+    /// Whether it does so.
+    pub is_until_width: bool,
+    /// Steps of a run in a block.
+    pub n_step: u64,
+    /// The difference, as a share, that they show with 80 % power.
+    pub difference: f64,
 }
 
 pub(crate) struct CellEnd {
@@ -31,6 +62,15 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<FinishedRun, RunError>,
 }
 
+/// How long a cell is trained.
+#[derive(Clone, Copy)]
+pub(crate) struct Length<'a> {
+    pub(crate) blocks: &'a Blocks,
+    pub(crate) enough: Enough,
+    /// No pair begins for timing alone after this.
+    pub(crate) deadline: Option<Instant>,
+}
+
 /// Trains the runs of a cell, block by block, and records them under a label. The others
 /// continue when one fails.
 ///
@@ -39,15 +79,17 @@ pub(crate) struct Outcome {
 pub(crate) fn train_in_turns(
     cell: &Cell,
     label: &str,
-    blocks: &Blocks,
+    length: Length<'_>,
     options: RunOptions<'_>,
     observer: &dyn CellObserver,
 ) -> Result<CellEnd, RunError> {
     let data = Data::load(&cell.runs[0], options.cache, observer)?;
+    let has_looks = matches!(length.enough, Enough::Width(_));
     let membership = Membership {
         cell: label.to_owned(),
         repeat: cell.info.repeat,
-        is_exclusive: blocks.exclusive,
+        is_exclusive: length.blocks.exclusive,
+        n_look: if has_looks { LOOKS.len() as u32 } else { 0 },
     };
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
     let mut open: Vec<Option<ActiveRun<'_>>> = Vec::new();
@@ -64,70 +106,162 @@ pub(crate) fn train_in_turns(
             }
         }
     }
-    let n_step = cell.info.n_step;
-    let mut turns = Turns { open, outcomes, seed: seed(cell), n_turn: 0, options, observer };
-    let first = first_block(blocks, n_step);
-    turns.block(0, None, first)?;
-    let mut lengths = vec![first];
-    if let Some(step_s) = turns.fastest_step() {
-        lengths.extend(later_blocks(blocks, n_step, step_s));
-        let n_block = lengths.len() as u64;
-        let mut goal = first;
-        for (block, length) in (0..n_block).zip(&lengths).skip(1) {
-            goal += length;
-            turns.block(block, Some(n_block), goal)?;
-        }
-    }
+    let mut turns = Turns { cell, open, outcomes, done: Vec::new(), n_turn: 0, options, observer };
+    turns.train(length)?;
+    turns.complete()?;
     let labels = cell.info.batchers.iter().cloned();
     Ok(CellEnd {
-        blocks: lengths,
+        blocks: turns.done,
         is_interrupted: options.interrupted.load(Ordering::Relaxed),
         runs: labels.zip(turns.outcomes.into_iter().flatten()).collect(),
     })
 }
 
 struct Turns<'a, 'b> {
+    cell: &'a Cell,
     open: Vec<Option<ActiveRun<'a>>>,
     /// `None` for runs that have not ended.
     outcomes: Vec<Option<Outcome>>,
-    seed: u64,
+    /// Steps of each run in the blocks so far.
+    done: Vec<u64>,
     n_turn: i64,
     options: RunOptions<'b>,
     observer: &'b dyn CellObserver,
 }
 
 impl Turns<'_, '_> {
-    /// Trains every run until `goal`, and publishes those that have ended.
-    fn block(&mut self, block: u64, n_block: Option<u64>, goal: u64) -> Result<(), RunError> {
-        let mut ended: Vec<(usize, Result<Ending, RunError>)> = Vec::new();
-        for run in order(self.seed, block, self.open.len()) {
-            let n_step = self.open.iter().flatten().map(ActiveRun::n_step).sum();
-            let Some(active) = &mut self.open[run] else { continue };
-            self.observer.turn(active.header(), block, n_block, n_step);
-            active.take_turn(Turn { block: block as i64, turn: self.n_turn });
-            self.n_turn += 1;
-            let outcome = active.advance(goal, self.options.interrupted, self.observer);
-            if let Some(outcome) = outcome.transpose() {
-                ended.push((run, outcome));
+    fn train(&mut self, Length { blocks, enough, deadline }: Length<'_>) -> Result<(), RunError> {
+        self.block(&[first_block(self.cell, blocks, enough)], None)?;
+        // The warm-up has the first steps of all; the first pair knows better how long steps take.
+        let mut least = least_steps(blocks, self.fastest_step());
+        let mut n_pair = enough.least_pairs();
+        while self.open.iter().any(Option::is_some) {
+            let n_left = self.cell.info.n_step.saturating_sub(self.n_step());
+            let lengths = later_blocks(n_left, n_pair.saturating_sub(self.n_pair()), least);
+            if lengths.is_empty() {
+                let Some(more) = self.next_goal(enough) else { break };
+                n_pair = more;
+                continue;
             }
-        }
-        for (run, outcome) in ended {
-            if let Some(active) = self.open[run].take() {
-                let run_id = Some(active.header().run_id.clone());
-                let result = active.finish(outcome);
-                match result {
-                    Err(error) if error.is_storage() => return Err(error),
-                    result => self.outcomes[run] = Some(Outcome { run_id, result }),
-                }
+            if n_left == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break;
+            }
+            let n_block = (self.done.len() + lengths.len()) as u64;
+            for place in 0..lengths.len().min(2) {
+                self.block(&lengths[place..], Some(n_block))?;
+            }
+            match self.n_pair() {
+                1 => least = least_steps(blocks, self.fastest_step()),
+                FEWEST => self.tell_outlook(enough, n_block / 2),
+                _ => {}
             }
         }
         Ok(())
     }
 
-    /// Time of a step of the fastest run that has not ended, in seconds.
-    fn fastest_step(&self) -> Option<f64> {
+    /// Trains the first of these blocks with every run, and publishes the runs that have ended.
+    fn block(&mut self, lengths: &[u64], n_block: Option<u64>) -> Result<(), RunError> {
+        let block = self.done.len() as u64;
+        let (before, goal) = (self.n_step(), self.n_step() + lengths[0]);
+        let mut ended: Vec<(usize, Result<Ending, RunError>)> = Vec::new();
+        for run in order(seed(self.cell), block, self.open.len()) {
+            let n_open = self.open.iter().flatten().count() as u64;
+            let n_step = self.open.iter().flatten().map(ActiveRun::n_step).sum();
+            let Some(active) = &mut self.open[run] else { continue };
+            let n_step_all = n_open * (before + lengths.iter().sum::<u64>());
+            let place = Place { block, n_block, n_step, n_step_all };
+            self.observer.turn(active.header(), &place);
+            let turn = Turn { block: block as i64, turn: self.n_turn };
+            self.n_turn += 1;
+            let outcome = active.take_turn(turn, goal, self.options.interrupted, self.observer);
+            if let Some(outcome) = outcome.transpose() {
+                ended.push((run, outcome));
+            }
+        }
+        self.done.push(lengths[0]);
+        ended.into_iter().try_for_each(|(run, outcome)| self.finish(run, outcome))
+    }
+
+    /// Publishes the runs that have done all that they were asked for.
+    fn complete(&mut self) -> Result<(), RunError> {
+        (0..self.open.len()).try_for_each(|run| self.finish(run, Ok(Ending::COMPLETED)))
+    }
+
+    fn finish(&mut self, run: usize, outcome: Result<Ending, RunError>) -> Result<(), RunError> {
+        let Some(active) = self.open[run].take() else { return Ok(()) };
+        let run_id = Some(active.header().run_id.clone());
+        match active.finish(outcome) {
+            Err(error) if error.is_storage() => Err(error),
+            result => {
+                self.outcomes[run] = Some(Outcome { run_id, result });
+                Ok(())
+            }
+        }
+    }
+
+    /// Steps of each run.
+    fn n_step(&self) -> u64 {
+        self.done.iter().sum()
+    }
+
+    fn n_pair(&self) -> u64 {
+        self.done.len().saturating_sub(1) as u64 / 2
+    }
+
+    /// Time of a step of the fastest run in its last turn, in seconds.
+    fn fastest_step(&self) -> f64 {
         let runs = self.open.iter().flatten();
-        runs.map(ActiveRun::step_seconds).min_by(f64::total_cmp)
+        runs.map(ActiveRun::step_seconds).min_by(f64::total_cmp).unwrap_or(0.0)
+    }
+
+    /// How many pairs there are to be, if those that were asked for are not enough.
+    fn next_goal(&self, enough: Enough) -> Option<u64> {
+        let Enough::Width(width) = enough else { return None };
+        let n_pair = self.n_pair();
+        if !LOOKS.contains(&n_pair) {
+            return next_look(n_pair);
+        }
+        let rows = self.rows();
+        if rows.first().is_none_or(|row| row.len() < 2) {
+            return None;
+        }
+        if let Some(look) = look(&rows) {
+            let open = self.open.iter().zip(&self.cell.info.batchers);
+            let batchers: Vec<&str> =
+                open.filter(|(run, _)| run.is_some()).map(|(_, name)| name.as_str()).collect();
+            self.observer.looked(&look, &batchers);
+            if look.half_width <= width {
+                return None;
+            }
+        }
+        next_look(n_pair)
+    }
+
+    fn tell_outlook(&self, enough: Enough, n_pair: u64) {
+        let Some(scatter) = Scatter::of(&self.rows()) else { return };
+        let (n_pair, is_until_width) = match enough {
+            Enough::Width(width) => (scatter.look_for(width).max(n_pair), true),
+            Enough::Planned | Enough::Pairs(_) => (n_pair, false),
+        };
+        if let Some(difference) = scatter.detectable(n_pair, is_until_width) {
+            let n_step = self.done.last().copied().unwrap_or_default();
+            self.observer.scattered(&Outlook { n_pair, is_until_width, n_step, difference });
+        }
+    }
+
+    /// Mirrored pairs in the order of time: for each run that goes on, the mean of two logarithms of the
+    /// time per output.
+    fn rows(&self) -> Vec<Vec<f64>> {
+        let runs: Vec<&ActiveRun<'_>> = self.open.iter().flatten().collect();
+        let row = |pair: u64| {
+            let log = |run: &ActiveRun<'_>, block: u64| {
+                Some(run.block(block as i64)?.ns_per_output().ln())
+            };
+            let of_pair =
+                |run| Some(f64::midpoint(log(run, 2 * pair + 1)?, log(run, 2 * pair + 2)?));
+            runs.iter().map(|run| of_pair(*run)).collect::<Option<Vec<f64>>>()
+        };
+        (0..self.n_pair()).filter_map(row).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Optional columns are null.
 
 use batchlab_core::record::{
-    EvalRecord, EventRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord,
 };
 
 /// A run that completed, of which nothing was measured.
@@ -65,6 +65,7 @@ pub fn run(run_id: &str) -> RunRecord {
         repeat: None,
         is_exclusive: None,
         n_attempt: None,
+        n_look: None,
     }
 }
 
@@ -99,6 +100,7 @@ pub fn step(step: i64) -> StepRecord {
         learning_rate: 0.0,
         block: None,
         turn: None,
+        is_timing_only: None,
     }
 }
 
@@ -134,4 +136,23 @@ pub fn event() -> EventRecord {
 #[must_use]
 pub fn metric() -> MetricRecord {
     MetricRecord { run_id: String::new(), step: None, name: "x".into(), value: 0.0 }
+}
+
+/// A block of one step.
+#[must_use]
+pub fn block(block: i64) -> BlockRecord {
+    BlockRecord {
+        run_id: String::new(),
+        block,
+        turn: block,
+        first_step: 1 + block,
+        n_step: 1,
+        is_timing_only: false,
+        started_at: None,
+        wall_ns: 1,
+        load: None,
+        steal_ns: None,
+        cpu_mhz: None,
+        n_involuntary_switch: None,
+    }
 }

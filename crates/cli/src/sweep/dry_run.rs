@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 use batchlab_core::progress::Progress;
-use batchlab_run::{Cache, Measured, Observer};
-use batchlab_study::cells::{CellState, Cells};
-use batchlab_study::estimate::{CellEstimate, estimate};
+use batchlab_run::{Cache, Observer};
+use batchlab_study::cells::{CellState, Cells, DoneCell};
+use batchlab_study::estimate::{CellEstimate, Estimated, estimate};
 use batchlab_study::{Cell, Study};
 use serde_json::{Value, json};
 
-use super::observe::duration;
+use super::observe::{duration, percent};
 use crate::data::bytes;
 use crate::output::json;
 use crate::progress::Notes;
@@ -26,21 +26,30 @@ impl Observer for LoadingNotes {
     }
 }
 
-/// `retry`: whether cells that have failed are trained again.
+/// What the sweep itself would be asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) retry: bool,
+    pub(super) until_width: Option<f64>,
+    pub(super) at_most: Option<Duration>,
+}
+
 pub(super) fn run(
     study: &Study,
     cells: &Cells,
-    retry: bool,
+    asked: Asked,
     cache: &Cache,
     as_json: bool,
 ) -> Result<String> {
     let mut is_done = Vec::with_capacity(study.cells.len());
     for cell in &study.cells {
         let state = cells.state(&cell.info)?;
-        is_done.push(matches!(state, CellState::Done(done) if !(retry && done.has_failed())));
+        let Asked { retry, until_width, .. } = asked;
+        let is_enough = |done: &DoneCell| done.is_enough(retry, until_width);
+        is_done.push(matches!(state, CellState::Done(done) if is_enough(&done)));
     }
-    let cells = estimate(study, cache, &LoadingNotes);
-    let planned = Planned { study, cells: &cells, is_done: &is_done };
+    let cells = estimate(study, asked.until_width, cache, &LoadingNotes);
+    let planned = Planned { study, cells: &cells, is_done: &is_done, asked };
     if as_json {
         return json(&planned.json());
     }
@@ -52,6 +61,7 @@ struct Planned<'a> {
     study: &'a Study,
     cells: &'a [CellEstimate],
     is_done: &'a [bool],
+    asked: Asked,
 }
 
 impl Planned<'_> {
@@ -71,13 +81,20 @@ impl Planned<'_> {
         let mut text = String::new();
         let titles: Vec<String> = self.study.cells.iter().map(|cell| cell.info.title()).collect();
         let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or(0);
-        let _ = writeln!(text, "{:<width$}  {:>4}  {:>12}", "cell", "runs", "time");
+        let _ = writeln!(
+            text,
+            "{:<width$}  {:>4}  {:>5}  {:>5}  {:>12}",
+            "cell", "runs", "pairs", "shows", "time"
+        );
         for ((title, cell), done) in titles.iter().zip(self.cells).zip(self.is_done) {
             let time = match done {
                 true => "done".to_owned(),
                 false => duration(Duration::from_secs_f64(cell.seconds.ceil())),
             };
-            let _ = writeln!(text, "{title:<width$}  {:>4}  {time:>12}", cell.runs.len());
+            let (n_run, n_pair) = (cell.runs.len(), cell.n_pair);
+            let shows = cell.difference.map_or("-".to_owned(), percent);
+            let _ =
+                writeln!(text, "{title:<width$}  {n_run:>4}  {n_pair:>5}  {shows:>5}  {time:>12}");
         }
         let seconds = self.seconds();
         let n_run: usize = self.waiting().map(|cell| cell.runs.len()).sum();
@@ -93,6 +110,14 @@ impl Planned<'_> {
             seconds / 3600.0,
             bytes(self.n_byte()),
         );
+        text.push_str(self.meaning());
+        if let Some(at_most) = self.asked.at_most {
+            let _ = writeln!(
+                text,
+                "--at-most {} ends this earlier where more is for timing alone",
+                humantime::format_duration(at_most)
+            );
+        }
         for (reason, places) in problems(&titles, self.cells) {
             let places = places.join("; ");
             let _ = writeln!(text, "not counted, because it cannot run: {places}\n  {reason}");
@@ -100,10 +125,25 @@ impl Planned<'_> {
         text
     }
 
+    fn meaning(&self) -> &'static str {
+        match self.asked.until_width {
+            _ if self.cells.iter().all(|cell| cell.difference.is_none()) => "",
+            None => {
+                "pairs: mirrored pairs of blocks; shows: the difference between two strategies that they \
+                 show with 80 % power, about, by the scatter of the first steps\n"
+            }
+            Some(_) => {
+                "pairs: mirrored pairs of blocks after which intervals are likely to be that narrow; \
+                 shows: the difference between two strategies that they show with 80 % power; about, by \
+                 the scatter of the first steps\n"
+            }
+        }
+    }
+
     fn json(&self) -> Value {
         let cell = |((cell, estimate), done): ((&Cell, &CellEstimate), &bool)| {
             let run = |(batcher, measured): &(String, Result<_, String>)| match measured {
-                Ok(Measured { step_s, run_s }) => {
+                Ok(Estimated { step_s, run_s }) => {
                     json!({ "batcher": batcher, "step_s": step_s, "run_s": run_s })
                 }
                 Err(reason) => json!({ "batcher": batcher, "reason": reason }),
@@ -112,6 +152,8 @@ impl Planned<'_> {
                 "cell": cell.info,
                 "is_done": done,
                 "runs": estimate.runs.iter().map(run).collect::<Vec<_>>(),
+                "n_pair": estimate.n_pair,
+                "difference": estimate.difference,
                 "seconds": estimate.seconds,
                 "n_byte": estimate.n_byte,
             })
@@ -135,8 +177,8 @@ fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, V
     let mut problems: Vec<(&str, Vec<String>)> = Vec::new();
     for (title, cell) in titles.iter().zip(cells) {
         let failed = || {
-            let reason = |(batcher, measured): &'a (String, Result<Measured, String>)| {
-                Some((batcher.as_str(), measured.as_ref().err()?.as_str()))
+            let reason = |(batcher, run): &'a (String, Result<Estimated, String>)| {
+                Some((batcher.as_str(), run.as_ref().err()?.as_str()))
             };
             cell.runs.iter().filter_map(reason)
         };

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use batchlab_core::progress::Progress;
 use batchlab_run::{Observer, RunHeader};
+use batchlab_study::blocks::Enough;
 use batchlab_study::cells::{DoneCell, DoneRun};
-use batchlab_study::{CellInfo, CellObserver, SweepObserver};
+use batchlab_study::look::Look;
+use batchlab_study::{CellInfo, CellObserver, Outlook, Place, SweepObserver};
 use indicatif::ProgressBar;
 
 use crate::progress::{Bar as Loading, Notes, styled};
@@ -18,6 +20,15 @@ use crate::say::say;
 pub(super) struct Bar {
     loading: Arc<Loading>,
     bar: RefCell<Option<ProgressBar>>,
+}
+
+impl Bar {
+    fn tell(&self, line: &str) {
+        match &*self.bar.borrow() {
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
+        }
+    }
 }
 
 impl Observer for Bar {
@@ -37,18 +48,25 @@ impl Observer for Bar {
 }
 
 impl CellObserver for Bar {
-    fn turn(&self, run: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+    fn turn(&self, run: &RunHeader, at: &Place) {
         self.loading.bar().finish_and_clear();
         if let Some(bar) = &*self.bar.borrow() {
-            bar.set_position(n_step);
-            bar.set_message(format!("{}, {}", block_of(block, n_block), run.batcher));
+            bar.set_length(at.n_step_all);
+            bar.set_position(at.n_step);
+            bar.set_message(format!("{}, {}", block_of(at), run.batcher));
         }
+    }
+    fn scattered(&self, outlook: &Outlook) {
+        self.tell(&outlook_of(outlook));
+    }
+    fn looked(&self, look: &Look, batchers: &[&str]) {
+        self.tell(&look_of(look, batchers));
     }
 }
 
 impl SweepObserver for Bar {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
-        say!("{}", begins(n, n_cell, cell));
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) {
+        say!("{}", begins(n, n_cell, cell, enough));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
         *self.bar.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
@@ -59,13 +77,12 @@ impl SweepObserver for Bar {
 }
 
 pub(super) struct Lines {
-    n_step: Cell<u64>,
     last: Cell<Instant>,
 }
 
 impl Lines {
     pub(super) fn new() -> Self {
-        Self { n_step: Cell::new(0), last: Cell::new(Instant::now()) }
+        Self { last: Cell::new(Instant::now()) }
     }
 }
 
@@ -76,37 +93,76 @@ impl Observer for Lines {
 }
 
 impl CellObserver for Lines {
-    fn turn(&self, _: &RunHeader, block: u64, n_block: Option<u64>, n_step: u64) {
+    fn turn(&self, _: &RunHeader, at: &Place) {
         if self.last.get().elapsed() >= PAUSE {
             self.last.set(Instant::now());
-            let of_all = self.n_step.get();
-            say!("  {}, {n_step} of {of_all} steps", block_of(block, n_block));
+            say!("  {}, {} of {} steps", block_of(at), at.n_step, at.n_step_all);
         }
+    }
+    fn scattered(&self, outlook: &Outlook) {
+        say!("{}", outlook_of(outlook));
+    }
+    fn looked(&self, look: &Look, batchers: &[&str]) {
+        say!("{}", look_of(look, batchers));
     }
 }
 
 impl SweepObserver for Lines {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo) {
-        self.n_step.set(cell.n_step * cell.batchers.len() as u64);
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) {
         self.last.set(Instant::now());
-        say!("{}", begins(n, n_cell, cell));
+        say!("{}", begins(n, n_cell, cell, enough));
     }
     fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
     }
 }
 
-fn block_of(block: u64, n_block: Option<u64>) -> String {
-    match n_block {
+fn block_of(at: &Place) -> String {
+    match at.n_block {
         None => "warm-up block".to_owned(),
-        Some(n_block) => format!("block {block} of {}", n_block - 1),
+        Some(n_block) => format!("block {} of {}", at.block, n_block - 1),
     }
 }
 
-fn begins(n: usize, n_cell: usize, cell: &CellInfo) -> String {
-    let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
+fn outlook_of(outlook: &Outlook) -> String {
+    let Outlook { n_pair, is_until_width, n_step, difference } = *outlook;
+    let about = if is_until_width { "about " } else { "" };
     format!(
-        "[{n}/{n_cell}] {}: {} {runs} of {} steps",
+        "  {about}{n_pair} pairs of blocks of {n_step} steps will show differences from about {} on \
+         (80 % power)",
+        percent(difference)
+    )
+}
+
+fn look_of(look: &Look, batchers: &[&str]) -> String {
+    let best: Vec<&str> = look.best.iter().map(|&column| batchers[column]).collect();
+    let n_pair = look.n_pair;
+    match best.as_slice() {
+        [one] => format!("  after {n_pair} pairs {one} is the fastest"),
+        several => format!(
+            "  after {n_pair} pairs {} may be the fastest, to ±{}",
+            several.join(", "),
+            percent(look.half_width)
+        ),
+    }
+}
+
+/// Two digits.
+pub(super) fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
+}
+
+fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) -> String {
+    let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
+    let until = match enough {
+        Enough::Planned => String::new(),
+        Enough::Pairs(1) => ", at least 1 pair of blocks".to_owned(),
+        Enough::Pairs(n_pair) => format!(", at least {n_pair} pairs of blocks"),
+        Enough::Width(width) => format!(", until intervals are within ±{}", percent(width)),
+    };
+    format!(
+        "[{n}/{n_cell}] {}: {} {runs} of {} steps{until}",
         cell.title(),
         cell.batchers.len(),
         cell.n_step
@@ -135,7 +191,7 @@ fn ended(done: &DoneCell) -> String {
         let blocks = match rest.len() {
             0 => "no block to compare: too few steps".to_owned(),
             1 => format!("1 block of {} steps", rest[0]),
-            n => format!("{n} blocks of {} steps", rest[0]),
+            n => format!("{} pairs of blocks of {} steps", n / 2, rest[n - 1]),
         };
         lines.push(format!("  {blocks}, {}", took(done)));
     }

@@ -70,7 +70,8 @@ fn crates_know_only_those_below_them() {
     assert_eq!(ours("batchlab-config"), ["batchlab-core"]);
     assert_eq!(ours("batchlab-results"), ["batchlab-core", "batchlab-stats"]);
     assert_eq!(ours("batchlab-run"), ["batchlab-config", "batchlab-core", "batchlab-results"]);
-    let below_study = ["batchlab-config", "batchlab-core", "batchlab-results", "batchlab-run"];
+    let below_study =
+        ["batchlab-config", "batchlab-core", "batchlab-results", "batchlab-run", "batchlab-stats"];
     assert_eq!(ours("batchlab-study"), below_study);
     let below_report = ["batchlab-core", "batchlab-draw", "batchlab-results", "batchlab-stats"];
     assert_eq!(ours("batchlab-report"), below_report);

@@ -327,7 +327,7 @@ fn damaged_files_are_found_and_named() {
     let output = command.arg("doctor").arg(out.path()).arg("--json").output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["n_file"], 6);
+    assert_eq!(found["n_file"], 7);
     let damaged = found["damaged"].as_array().unwrap();
     let paths: Vec<&str> = damaged.iter().map(|file| file["path"].as_str().unwrap()).collect();
     assert_eq!(damaged.len(), 2, "{paths:?}");
@@ -340,7 +340,7 @@ fn a_flipped_bit_is_found_and_named() {
     let out = TempDir::new().unwrap();
     assert!(start(out.path(), &["training.steps=3"]).output().unwrap().status.success());
     let found = doctor(out.path(), &[]);
-    assert_eq!((&found["n_file"], &found["n_verified"]), (&5.into(), &5.into()));
+    assert_eq!((&found["n_file"], &found["n_verified"]), (&6.into(), &6.into()));
     fs::create_dir(out.path().join("wip")).unwrap();
     fs::write(out.path().join("wip/notes.txt"), "mine").unwrap();
     let found = doctor(out.path(), &[]);

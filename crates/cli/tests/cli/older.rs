@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_array::{Int64Array, RecordBatch};
-use batchlab_core::record::{RunRecord, SCHEMA_VERSION, Table};
+use batchlab_core::record::{RunRecord, SCHEMA_VERSION, StepRecord, Table};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
@@ -22,6 +22,7 @@ use crate::small_run::{
 
 /// Makes the tables of a study as version 2 wrote them.
 fn make_older(out: &Path) {
+    fs::remove_dir_all(out.join("tables").join(Table::Blocks.name())).unwrap();
     for table in Table::ALL {
         let folder = out.join("tables").join(table.name());
         for name in names(&folder) {
@@ -52,8 +53,9 @@ fn rewrite(table: Table, path: &Path) {
 fn older(table: Table, rows: &RecordBatch) -> RecordBatch {
     let mut columns = Vec::new();
     for column in table.dictionary().1 {
-        let is_new = matches!(column.name, "output" | "n_output_padded")
-            || table == Table::Steps && column.name == "n_output";
+        let is_new =
+            matches!(column.name, "output" | "n_output_padded" | "n_look" | "is_timing_only")
+                || table == Table::Steps && column.name == "n_output";
         let array = rows.column_by_name(column.name).unwrap().clone();
         match (column.name, column.was) {
             _ if is_new => {}
@@ -67,6 +69,11 @@ fn older(table: Table, rows: &RecordBatch) -> RecordBatch {
         columns.into_iter().map(|(name, array)| (name, array, true)),
     )
     .unwrap()
+}
+
+/// Without what version 2 did not record.
+fn as_version_2(step: &StepRecord) -> StepRecord {
+    StepRecord { is_timing_only: None, ..step.clone() }
 }
 
 fn json(command: &mut Command) -> serde_json::Value {
@@ -87,7 +94,8 @@ fn tables_of_an_earlier_version_are_read_and_rewritten() {
 
     // They say the same to every reader of ours.
     let read = Tables::read(dir);
-    assert_eq!(read.steps, present.steps);
+    let steps: Vec<_> = present.steps.iter().map(as_version_2).collect();
+    assert_eq!(read.steps, steps);
     assert_eq!(read.evals, present.evals);
     assert_eq!(report(), figures);
 
@@ -106,10 +114,10 @@ fn tables_of_an_earlier_version_are_read_and_rewritten() {
     assert_eq!(found["older"][0]["is_upgraded"], false);
     let found = doctor(dir, &["--upgrade"]);
     assert_eq!(found["older"][0]["is_upgraded"], true, "{found}");
-    assert_eq!(found["n_verified"], 5, "its files have checksums now");
+    assert_eq!(found["n_verified"], 6, "its files have checksums now");
     assert_eq!(found["damaged"], serde_json::json!([]));
     let rewritten = Tables::read(dir);
-    assert_eq!((&rewritten.steps, &rewritten.evals), (&present.steps, &present.evals));
+    assert_eq!((&rewritten.steps, &rewritten.evals), (&steps, &present.evals));
     assert_eq!((&rewritten.events, rewritten.runs.len()), (&present.events, 1));
     // That an output is a graph was not recorded then.
     let row = RunRecord { output: None, ..present.runs[0].clone() };
@@ -144,7 +152,8 @@ fn an_interrupted_run_of_an_earlier_version_goes_on_after_rewriting() {
     let output = resume(dir).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let (whole, parts) = (Tables::read(whole.path()), Tables::read(dir));
-    assert_eq!(parts.timeless_steps(), whole.timeless_steps());
+    let timeless = |steps: Vec<StepRecord>| -> Vec<_> { steps.iter().map(as_version_2).collect() };
+    assert_eq!(timeless(parts.timeless_steps()), timeless(whole.timeless_steps()));
     assert_eq!(parts.timeless_evals(), whole.timeless_evals());
 }
 

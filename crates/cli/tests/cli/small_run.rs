@@ -7,7 +7,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use batchlab_core::record::{EvalRecord, EventRecord, Record, RunRecord, StepRecord, Table};
+use batchlab_core::record::{
+    BlockRecord, EvalRecord, EventRecord, Record, RunRecord, StepRecord, Table,
+};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
@@ -91,11 +93,18 @@ pub(crate) struct Tables {
     pub(crate) steps: Vec<StepRecord>,
     pub(crate) evals: Vec<EvalRecord>,
     pub(crate) events: Vec<EventRecord>,
+    pub(crate) blocks: Vec<BlockRecord>,
 }
 
 impl Tables {
     pub(crate) fn read(out: &Path) -> Self {
-        Self { runs: rows(out), steps: rows(out), evals: rows(out), events: rows(out) }
+        Self {
+            runs: rows(out),
+            steps: rows(out),
+            evals: rows(out),
+            events: rows(out),
+            blocks: rows(out),
+        }
     }
 
     /// The rows of the steps, without what differs from one attempt to the next: times, and the

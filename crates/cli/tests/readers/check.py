@@ -10,7 +10,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-TABLES = ["runs", "steps", "evals", "events", "metrics"]
+TABLES = ["runs", "steps", "evals", "events", "metrics", "blocks"]
 SUMS = ["step_ns", "n_edge"]
 
 

@@ -187,6 +187,7 @@ fn run(run_id: &str, cell_id: &str, cell: i64, study: &Study, strategy: &Strateg
         repeat: Some(cell),
         is_exclusive: Some(true),
         n_attempt: Some(1),
+        n_look: None,
         ..records::run("")
     }
 }
@@ -242,6 +243,7 @@ fn steps(
                 step_ns: ns(total),
                 block: Some(block),
                 turn: Some(block * 6 + place),
+                is_timing_only: Some(false),
                 ..records::step(1)
             });
         }

@@ -30,7 +30,9 @@ pub fn to_tensorboard(dir: &Path, out: &Path) -> Result<Exported, ResultsError> 
             runs.insert(run.run_id, Run { started_at, points: Vec::new() });
         })?;
         records(dir, &stem, |step: StepRecord| {
-            if let Some(run) = runs.get_mut(&step.run_id) {
+            // Curves of errors end with the steps that were asked for.
+            let run = runs.get_mut(&step.run_id).filter(|_| step.is_timing_only != Some(true));
+            if let Some(run) = run {
                 run.points.push(Point::of_step(&step));
             }
         })?;

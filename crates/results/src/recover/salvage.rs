@@ -89,7 +89,7 @@ impl ReadJournal {
                         let evals = EvalRecord::from_batch(rows).map_err(wrong)?;
                         eval_ns += evals.iter().filter_map(|eval| eval.eval_ns).sum::<i64>();
                     }
-                    Table::Events | Table::Metrics => {}
+                    Table::Events | Table::Metrics | Table::Blocks => {}
                 }
                 if *table != Table::Runs {
                     *n_row.entry(table.name()).or_default() += rows.num_rows() as u64;

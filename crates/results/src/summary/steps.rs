@@ -10,15 +10,18 @@ use super::parts::{PartSums, Parts};
 /// Stretches in which the course of the time of a step is kept, at most.
 const N_STRETCH: i64 = 40;
 
-/// What the steps of a run come to. The first block of a cell is its warm-up, as are the first steps
-/// of a run; both are left out of everything but the first three numbers and `stretches`.
+/// What the steps of a run come to.
+///
+/// The first block of a cell is its warm-up, as are the first steps of a run of its own; both are left
+/// out of everything but the first three numbers and `stretches`. These four are about the steps that
+/// were asked for; the others count steps for timing alone as well.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepSummary {
     /// Steps done: the last one whose loss is finite.
     pub n_step: i64,
     /// Distinct padded shapes.
     pub n_shape: i64,
-    /// Time of all steps in nanoseconds, warm-up included.
+    /// Time of these steps in nanoseconds, warm-up included.
     pub train_ns: i64,
     /// Times of a typical step; none if all steps were warm-up.
     pub times: Option<Times>,
@@ -73,7 +76,7 @@ pub struct Work {
 pub struct Block {
     /// Its number, from 1: block 0 is the warm-up of the cell.
     pub number: i64,
-    /// Time of its steps in nanoseconds, those of the warm-up left out.
+    /// Time of its steps in nanoseconds.
     pub ns: f64,
     /// These steps.
     pub n_step: f64,
@@ -93,6 +96,10 @@ impl Block {
     #[must_use]
     pub fn ns_per_output(&self) -> f64 {
         self.ns / self.n_output
+    }
+
+    fn is_measured(&self) -> bool {
+        self.ns > 0.0 && self.n_output > 0.0
     }
 }
 
@@ -154,20 +161,15 @@ impl StepSums {
 
     /// Adds the next step.
     pub fn add(&mut self, step: &StepRecord) {
-        self.train_ns += step.step_ns;
-        self.n_shape = self.n_shape.max(step.shape_id + 1);
-        if step.loss.is_finite() {
-            self.n_step = step.step;
+        if step.is_timing_only != Some(true) {
+            self.add_planned(step);
         }
-        let time = step.step_ns as f64;
-        let n_stretch = self.stretches.len() as i64;
-        let stretch = (step.step - 1).saturating_mul(n_stretch) / self.n_step_planned;
-        let place = usize::try_from(stretch.clamp(0, n_stretch - 1)).unwrap_or(0);
-        let stretch = &mut self.stretches[place];
-        *stretch = (stretch.0 + 1.0, stretch.1 + time);
-        if step.is_warmup || step.block == Some(0) {
+        // All runs of a cell have the same warm-up. Before version 4 of the schema, `is_warmup` could go
+        // on in later blocks, longer for one strategy than for another.
+        if step.block.map_or(step.is_warmup, |block| block == 0) {
             return;
         }
+        let time = step.step_ns as f64;
         let batching = (step.plan_ns.unwrap_or(0) + step.collate_ns.unwrap_or(0)) as f64;
         let n_output = step.n_output as f64;
         self.time.push(time);
@@ -193,13 +195,31 @@ impl StepSums {
         add(&mut self.n_edge, [step.n_edge, step.n_edge_padded]);
     }
 
+    fn add_planned(&mut self, step: &StepRecord) {
+        self.train_ns += step.step_ns;
+        self.n_shape = self.n_shape.max(step.shape_id + 1);
+        if step.loss.is_finite() {
+            self.n_step = step.step;
+        }
+        let n_stretch = self.stretches.len() as i64;
+        let stretch = (step.step - 1).saturating_mul(n_stretch) / self.n_step_planned;
+        let place = usize::try_from(stretch.clamp(0, n_stretch - 1)).unwrap_or(0);
+        let stretch = &mut self.stretches[place];
+        *stretch = (stretch.0 + 1.0, stretch.1 + step.step_ns as f64);
+    }
+
+    /// A block of a run in a cell; none of block 0, which is the warm-up.
+    #[must_use]
+    pub fn block(&self, number: i64) -> Option<Block> {
+        self.blocks.get(&number).filter(|block| block.is_measured()).copied()
+    }
+
     /// What the steps so far come to.
     #[must_use]
     pub fn summary(&self) -> StepSummary {
         let width = self.n_step_planned as f64 / self.stretches.len() as f64;
         let stretches = self.stretches.iter().enumerate().filter(|(_, (n, _))| *n > 0.0);
         let stretches = stretches.map(|(i, (n, ns))| (((i as f64 + 1.0) * width).ceil(), ns / n));
-        let is_measured = |block: &&Block| block.ns > 0.0 && block.n_output > 0.0;
         StepSummary {
             n_step: self.n_step,
             n_shape: self.n_shape,
@@ -207,7 +227,7 @@ impl StepSums {
             times: self.times(),
             work: self.work(),
             parts: self.parts.reduce(self.is_serial),
-            blocks: self.blocks.values().filter(is_measured).copied().collect(),
+            blocks: self.blocks.values().filter(|block| block.is_measured()).copied().collect(),
             stretches: stretches.collect(),
         }
     }
@@ -288,6 +308,7 @@ mod tests {
             learning_rate: 1e-3,
             block,
             turn: block,
+            is_timing_only: Some(false),
         }
     }
 
@@ -326,6 +347,39 @@ mod tests {
         let [block] = summary.blocks[..] else { panic!("one block") };
         assert_eq!((block.number, block.n_step, block.ns), (1, 2.0, 70.0));
         assert!((block.ns_per_output() - 70.0 / 62.0).abs() < 1e-12);
+    }
+
+    /// What an earlier version recorded: one strategy went on warming up while its shapes were new.
+    #[test]
+    fn steps_of_later_blocks_count_for_every_strategy() {
+        let summary = [false, true].map(|is_warmup| {
+            let mut sums = StepSums::planned(4, true);
+            for number in 1..=4 {
+                let step = step(number, 10, Some((number - 1) / 2));
+                sums.add(&StepRecord { is_warmup, ..step });
+            }
+            sums.summary()
+        });
+        assert_eq!(summary[0], summary[1]);
+        let block = summary[0].blocks[0];
+        assert_eq!((block.number, block.n_step), (1, 2.0));
+    }
+
+    #[test]
+    fn steps_for_timing_alone_are_times_and_nothing_else() {
+        let mut sums = StepSums::planned(4, true);
+        for number in 1..=8 {
+            let is_timing_only = Some(number > 4);
+            let step = step(number, 10, Some((number - 1) / 2));
+            sums.add(&StepRecord { shape_id: number, is_timing_only, ..step });
+        }
+        let summary = sums.summary();
+        assert_eq!((summary.n_step, summary.n_shape, summary.train_ns), (4, 5, 40));
+        assert_eq!(summary.stretches, [1.0, 2.0, 3.0, 4.0].map(|step| (step, 10.0)));
+        let blocks: Vec<i64> = summary.blocks.iter().map(|block| block.number).collect();
+        assert_eq!(blocks, [1, 2, 3]);
+        assert!((summary.work.unwrap().outputs_per_s - 3.1e9).abs() < 1.0);
+        assert_eq!((sums.block(3), sums.block(0)), (summary.blocks.last().copied(), None));
     }
 
     #[test]

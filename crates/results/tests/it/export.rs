@@ -33,6 +33,7 @@ fn run_rows() -> Vec<(Table, RecordBatch)> {
         loss: if step == 3 { f64::NAN } else { 0.0 },
         learning_rate: 1e-3,
         block: Some(1),
+        is_timing_only: Some(step == 4),
         ..records::step(1)
     };
     let eval = |step, split: &str| EvalRecord {
@@ -48,7 +49,7 @@ fn run_rows() -> Vec<(Table, RecordBatch)> {
     let event = EventRecord { run_id: "a".into(), message: "=1".into(), ..records::event() };
     vec![
         (Table::Runs, RunRecord::to_batch(&[run]).unwrap()),
-        (Table::Steps, StepRecord::to_batch(&[1, 2, 3].map(step)).unwrap()),
+        (Table::Steps, StepRecord::to_batch(&[1, 2, 3, 4].map(step)).unwrap()),
         (
             Table::Evals,
             EvalRecord::to_batch(&[eval(0, "test"), eval(2, "test"), eval(2, "train")]).unwrap(),
@@ -90,7 +91,7 @@ fn an_export_is_what_the_sink_would_have_written() {
     publish(dir.path());
     let out = dir.path().join("out");
     let exported = to_sink(dir.path(), &out, &Csv::default()).unwrap();
-    assert_eq!((exported.files.len(), exported.n_row), (5, 8));
+    assert_eq!((exported.files.len(), exported.n_row), (6, 9));
 
     let live = dir.path().join("live");
     let ctx = SinkContext { dir: live.clone(), run_id: "a".into(), metadata: Vec::new() };
@@ -105,7 +106,7 @@ fn an_export_is_what_the_sink_would_have_written() {
         assert_eq!(file(&out.join("csv")), file(&live), "{table}");
     }
     // Nothing unfinished is left, and a second export replaces the first.
-    assert_eq!(fs::read_dir(out.join("csv")).unwrap().count(), 5);
+    assert_eq!(fs::read_dir(out.join("csv")).unwrap().count(), 6);
     assert_eq!(to_sink(dir.path(), &out, &Csv::default()).unwrap(), exported);
 }
 
@@ -139,7 +140,8 @@ fn every_record_of_an_event_file_comes_back() {
     let events = read_events(&path).unwrap();
     assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
     assert!((events[0].wall_time - 1_700_000_000.25).abs() < 1e-6);
-    // Evaluations come after the step that they follow; time goes on.
+    // Evaluations come after the step that they follow; time goes on. A step for timing alone is no
+    // part of training.
     assert_eq!(
         events.iter().skip(1).map(|event| event.step).collect::<Vec<_>>(),
         [0, 1, 2, 2, 2, 3]

@@ -181,6 +181,58 @@ fn the_cursor_before_leads_back_to_the_same_batch() {
     assert_eq!(json!(plan.cursor), payload["cursor"]);
 }
 
+/// Trains two steps, and goes on for timing alone until `goal`, where the third step of all has this
+/// loss. Gives how many steps were recorded, the events, and how the run ended.
+fn time_beyond(loss: f64, goal: u64) -> (u64, Vec<String>, Option<Ending>, Vec<f64>) {
+    let graphs = forty();
+    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default());
+    let training = "steps = 2\nlearning_rate = 0.5\nlearning_rate_decay = 0.5\n\
+                    learning_rate_decay_steps = 1\ncheckpoint = { steps = 1 }";
+    let training: Training = toml::from_str(training).unwrap();
+    let mut trainer = RecordingTrainer { loss, ..RecordingTrainer::default() };
+    let mut training =
+        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, 0), 1.0);
+    let folder = tempfile::tempdir().unwrap();
+    let publisher = Publisher::open(folder.path(), "run").unwrap();
+    let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
+    let replay = Replay { config: json!({}), config_hash: "abc".into(), path: "a".into() };
+    let stop =
+        StopContext { interrupted: &AtomicBool::new(false), replay: &replay, graphs: &graphs };
+    training.begin_turn(Turn { block: 1, turn: 0 });
+    assert!(training.run_to(2, &mut recorder, &(), &stop).unwrap().is_none());
+    let ending = training.run_to(goal, &mut recorder, &(), &stop).unwrap();
+    let summary = training.sums.summary();
+    assert_eq!(summary.n_step, 2, "what was asked for");
+    let rates = (1..=4).map(|step| training.learning_rate_at(step)).collect();
+    let kinds = recorder.events().iter().filter(|event| event.kind != "new_shape");
+    let events = kinds.map(|event| event.message.clone()).collect();
+    (training.n_step, events, ending, rates)
+}
+
+#[test]
+fn timing_goes_on_with_the_last_learning_rate() {
+    let (n_step, events, ending, rates) = time_beyond(1.0, 4);
+    assert_eq!((n_step, events, ending.is_none()), (4, vec![], true));
+    assert_eq!(rates, [0.5, 0.25, 0.25, 0.25]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_beyond_the_end_ends_the_timing_alone() {
+    let (n_step, events, ending, _) = time_beyond(f64::NAN, 9);
+    assert_eq!(n_step, 2);
+    assert_eq!(
+        events,
+        [
+            "steps for timing alone ended after step 2, because the loss of step 3 is NaN; all 2 steps \
+          that were asked for are done"
+        ]
+    );
+    assert_eq!(
+        ending.map(|ending| (ending.status, ending.reason)),
+        Some((Status::Completed, None))
+    );
+}
+
 /// The steps of the warm-up when shapes are new in these steps.
 fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
     let training = format!("steps = 100\nwarmup_steps = {least}");
@@ -200,4 +252,20 @@ fn the_warm_up_lasts_while_every_step_brings_a_new_shape() {
     assert_eq!(warm_up(0, 9, |_| true), [0; 0]);
     // Without padding, nearly every shape is new.
     assert_eq!(warm_up(2, 50, |_| true), (1..=20).collect::<Vec<u64>>());
+}
+
+#[test]
+fn the_warm_up_of_a_cell_is_its_first_block_whatever_the_shapes() {
+    let training: Training = toml::from_str("steps = 100\nwarmup_steps = 5").unwrap();
+    let mut trainer = RecordingTrainer::default();
+    let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
+    let pipeline = Pipeline::new(producer, 0);
+    let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
+    for is_new_shape in [true, false] {
+        let warm_up = [0, 0, 1, 2].map(|block| {
+            training.begin_turn(Turn { block, turn: 0 });
+            training.is_warmup(7, is_new_shape)
+        });
+        assert_eq!(warm_up, [true, true, false, false]);
+    }
 }

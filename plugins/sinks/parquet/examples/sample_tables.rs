@@ -118,6 +118,7 @@ fn step_row(run_id: &str, timing: &str, step: i64, noise: &mut Noise) -> StepRec
         learning_rate: 1e-3 * 0.96_f64.powi((step / 100_000) as i32),
         block: None,
         turn: None,
+        is_timing_only: Some(false),
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use batchlab_core::record::{
-    EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord, Table,
-    Timestamp,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION,
+    StepRecord, Table, Timestamp,
 };
 use batchlab_core::registry::{self, Kind};
 use batchlab_core::sink::{SinkContext, WrittenFile};
@@ -100,6 +100,7 @@ fn rows_of_all_tables_come_back_as_they_were() {
         payload: None,
     });
     let metric = MetricRecord { value: -0.0, ..records::metric() };
+    let block = records::block(3);
     let steps = steps("a", 1..100);
 
     let mut writer = Parquet::default().open(&context(dir.path(), "a")).unwrap();
@@ -107,11 +108,12 @@ fn rows_of_all_tables_come_back_as_they_were() {
     write(writer.as_mut(), std::slice::from_ref(&run)).unwrap();
     write(writer.as_mut(), std::slice::from_ref(&metric)).unwrap();
     write(writer.as_mut(), &events).unwrap();
+    write(writer.as_mut(), std::slice::from_ref(&block)).unwrap();
     write(writer.as_mut(), std::slice::from_ref(&eval)).unwrap();
     let written = writer.finish().unwrap();
 
     assert_eq!(written.iter().map(|f| f.table).collect::<Vec<_>>(), Table::ALL);
-    assert_eq!(written.iter().map(|f| f.n_row).collect::<Vec<_>>(), [1, 99, 1, 2, 1]);
+    assert_eq!(written.iter().map(|f| f.n_row).collect::<Vec<_>>(), [1, 99, 1, 2, 1, 1]);
     for file in &written {
         assert_eq!(file.path, dir.path().join(file.table.name()).join("a.parquet"));
     }
@@ -124,6 +126,7 @@ fn rows_of_all_tables_come_back_as_they_were() {
     check(Table::Evals, EvalRecord::to_batch(&[eval]).unwrap());
     check(Table::Events, EventRecord::to_batch(&events).unwrap());
     check(Table::Metrics, MetricRecord::to_batch(&[metric]).unwrap());
+    check(Table::Blocks, BlockRecord::to_batch(&[block]).unwrap());
 }
 
 #[test]
