@@ -33,6 +33,7 @@ mod report;
 mod run;
 mod say;
 mod schema;
+mod share;
 mod sql;
 mod status;
 mod sweep;

@@ -12,6 +12,7 @@ use batchlab_results::ResultsError;
 use crate::exit::{DataFault, Usage};
 use crate::output::{json, print};
 use crate::say::say;
+use crate::share::share;
 
 /// Compare the strategies in results: verdicts, figures, one self-contained page.
 ///
@@ -78,20 +79,6 @@ fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds)
     } else {
         Err(format!("{text} s is not a cost; give seconds above 0, for example 2"))
-    }
-}
-
-/// `2%` or `0.02`.
-pub(crate) fn share(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.trim().strip_suffix('%') {
-        Some(percent) => (percent.trim_end(), 100.0),
-        None => (text.trim(), 1.0),
-    };
-    let share = number.parse::<f64>().map_err(|_| format!("{text:?} is not a share"))? / unit;
-    if share > 0.0 && share < 1.0 {
-        Ok(share)
-    } else {
-        Err(format!("{text} is not a share between 0 and 1; give for example 2% or 0.02"))
     }
 }
 

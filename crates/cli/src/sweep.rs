@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
+use batchlab_report::{Report, Results};
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
 use batchlab_study::{Study, Sweep, SweepObserver, SweepOptions, sweep};
@@ -19,8 +20,10 @@ use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
 use crate::progress::shows_bars;
+use crate::report::verdicts;
 use crate::run::interrupt_flag;
 use crate::say::say;
+use crate::share::share;
 use dry_run::Asked;
 use observe::{Bar, Lines};
 
@@ -52,7 +55,7 @@ pub(crate) struct Arguments {
     /// Go on with each cell until the 95 % intervals of all strategies that may be the fastest reach no
     /// further than this to either side, or one strategy is left; for example 2%. Looks at 5, 10, 20, 40,
     /// 80 and 160 pairs, and at no other time, share the 5 % of error.
-    #[arg(long, value_name = "WIDTH", value_parser = width)]
+    #[arg(long, value_name = "WIDTH", value_parser = share)]
     until_width: Option<f64>,
     /// Begin no cell and no further pair for timing alone after this time, for example 1h or 90s; the
     /// cells that wait share it equally. Steps that `training.steps` asks for are always trained.
@@ -127,7 +130,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     if !arguments.quiet {
         say!("{}", closing(&study, &done, &out));
-        // The verdict belongs here: everything that the study has measured so far, in `out`.
+        if done.n_done + done.n_done_before > 0 {
+            let results = Results::read(std::slice::from_ref(&out))?;
+            say!("\n{}", verdicts(&Report::of(&results)).trim_end());
+        }
     }
     Ok(if done.is_interrupted {
         INTERRUPTED.into()
@@ -136,20 +142,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         PARTIAL.into()
     })
-}
-
-/// A share, as `2%` or `0.02`.
-fn width(text: &str) -> Result<f64, String> {
-    let (number, unit) = match text.trim().strip_suffix('%') {
-        Some(number) => (number.trim_end(), 100.0),
-        None => (text.trim(), 1.0),
-    };
-    let width = number.parse::<f64>().map_or(f64::NAN, |number| number / unit);
-    if width > 0.0 && width < 1.0 {
-        Ok(width)
-    } else {
-        Err("give a share between 0 and 1, such as 2% or 0.02".into())
-    }
 }
 
 fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {

@@ -40,7 +40,8 @@ pub use page::html;
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{
-    Apart, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, sentence, text, verdicts,
+    Apart, Disturbance, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, sentence, text,
+    verdicts,
 };
 pub use what_if::{Candidate, WhatIf, what_ifs};
 

@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use batchlab_core::record::Timestamp;
 use batchlab_draw::{Ground, colors, escaped, text_sizes};
+use batchlab_stats::mean;
 
 use crate::draw;
 use crate::figures::{Figure, Panel};
+use crate::number::short;
 use crate::verdict::{Verdict, caveats, percent, sentence};
 use crate::{Report, Results};
 
@@ -95,7 +97,13 @@ fn origin(report: &Report, results: &Results) -> String {
         (Some(first), Some(last)) => format!(" · {first} to {last}"),
         _ => String::new(),
     };
-    format!("{}{days} · {}", listed(&mut studies), listed(&mut machines))
+    let loads =
+        || results.runs.iter().flat_map(|run| &run.conditions).filter_map(|block| block.load);
+    let load = mean(&loads().collect::<Vec<_>>()).map_or_else(String::new, |mean| {
+        let most = short(loads().fold(0.0, f64::max));
+        format!(" · other processes kept {} processors busy, at most {most}", short(mean))
+    });
+    format!("{}{days} · {}{load}", listed(&mut studies), listed(&mut machines))
 }
 
 /// `2026-11-22`.

@@ -170,7 +170,7 @@ pub(crate) fn course() -> String {
     select run_id, (step - 1) * least(40, n_step_planned) // n_step_planned as stretch,
            avg(step_ns) / 1e6 as step_ms
     from 'tables/steps/*.parquet' join runs using (run_id)
-    where is_timed group by all
+    where is_timed and not coalesce(is_timing_only, false) group by all
 )
 select {GROUP}, ceil((stretch + 1) * n_step_planned / least(40, n_step_planned)) as step,
        median(step_ms) as step_ms, min(step_ms) as least, max(step_ms) as most

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::record::{EvalRecord, RunRecord, Table, Timestamp};
+use batchlab_core::record::{BlockRecord, EvalRecord, RunRecord, Table, Timestamp};
 use batchlab_results::read::path_of;
 use batchlab_results::{Block, DamagedRun, Parts, RunSummary, Times, Untimed, Work};
 
@@ -57,6 +57,10 @@ pub struct Run {
     pub parts: Option<Parts>,
     /// Blocks of a run in a cell, in their order.
     pub blocks: Vec<Block>,
+    /// What else the machine did during these blocks.
+    pub conditions: Vec<BlockRecord>,
+    /// How often its cell was allowed to stop by its intervals; 0: its length was planned.
+    pub n_look: i64,
     /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
     pub stretches: Vec<(f64, f64)>,
     /// Evaluations in the order of the steps.
@@ -112,6 +116,7 @@ impl Results {
         for run in results.runs.iter_mut().filter(|run| run.untimed.is_some()) {
             (run.times, run.work, run.parts) = (None, None, None);
             run.blocks.clear();
+            run.conditions.clear();
             run.stretches.clear();
         }
         Ok(results)
@@ -142,7 +147,7 @@ impl Run {
             Untimed::SharedDevice => "it did not have the device to itself",
         });
         let published = published_times(&summary.metrics);
-        let RunSummary { run, config, steps, evals, .. } = summary;
+        let RunSummary { run, config, steps, evals, conditions, .. } = summary;
         let imported = config.get("imported");
         let engine = match imported.and_then(|imported| imported["engine"].as_str()) {
             Some(engine) => format!("{engine} (published)"),
@@ -162,6 +167,8 @@ impl Run {
             work: steps.work,
             parts: steps.parts,
             blocks: steps.blocks,
+            conditions,
+            n_look: run.n_look.unwrap_or(0),
             stretches: steps.stretches,
             evals,
             run_id: run.run_id,

@@ -1,5 +1,6 @@
 //! Which strategies may be the fastest, by what factor the others are slower, and how sure that is.
 
+mod disturbed;
 mod rows;
 mod terminal;
 mod words;
@@ -14,6 +15,8 @@ use crate::Questions;
 use crate::read::Run;
 use crate::setting::{Group, Setting};
 
+pub use disturbed::Disturbance;
+use disturbed::disturbances;
 use rows::Table;
 pub(crate) use rows::shared_cells;
 pub use terminal::text;
@@ -149,6 +152,10 @@ pub struct Verdict {
     /// Of two strategies, how many times as noisy the noisier one is, where that is mentioned.
     pub noise_ratio: Option<f64>,
     pub outlook: Option<Outlook>,
+    /// Looks at which a cell might have stopped; they share the level.
+    pub n_look: i64,
+    /// What was not the same for all strategies.
+    pub disturbances: Vec<Disturbance>,
 }
 
 impl Verdict {
@@ -208,8 +215,11 @@ fn verdict(
     let table = Table::of(&groups, measure)?;
     let reference = questions.reference.as_ref();
     let reference = reference.and_then(|name| table.groups.iter().position(|g| g.batcher == *name));
-    let found = Found::of(&table, LEVEL).ok();
-    let over = reference.and_then(|reference| table.over(reference, LEVEL));
+    let runs = table.groups.iter().flat_map(|group| &group.runs);
+    let n_look = runs.map(|run| run.n_look).max().unwrap_or(0);
+    let level = LEVEL / n_look.max(1) as f64;
+    let found = Found::of(&table, level).ok();
+    let over = reference.and_then(|reference| table.over(reference, level));
     let least = |numbers: &[f64]| numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let means = table.means();
     let (least_mean, fastest) = (least(&means), place_of_least(&means));
@@ -238,7 +248,7 @@ fn verdict(
     let spread = found.as_ref().and_then(|found| found.spread);
     let outlook = spread.and_then(|spread| {
         let margin = (1.0 + questions.margin).ln();
-        let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, LEVEL)?;
+        let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, level)?;
         Some(Outlook { n_plain, n_safe })
     });
     let memory = spread.map(|spread| spread.memory);
@@ -257,6 +267,8 @@ fn verdict(
         memory: memory.filter(is_alike),
         noise_ratio: table.noise_ratio.filter(|ratio| k == 2 && *ratio >= NOISIER),
         outlook,
+        n_look,
+        disturbances: disturbances(&table.groups),
     })
 }
 

@@ -1,6 +1,7 @@
 //! A verdict in sentences.
 
-use super::{Outlook, Place, Strategy, Unit, Verdict};
+use super::{Disturbance, Outlook, Place, Strategy, Unit, Verdict};
+use crate::number::short;
 use crate::setting::size_name;
 
 impl Unit {
@@ -97,6 +98,18 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
         caveats.push(format!(
             "One of the two is {ratio:.1} times as noisy as the other: if its times are skewed too, the \
              probability of an error is up to 8 %."
+        ));
+    }
+    if verdict.n_look > 0 {
+        caveats.push(format!("{} looks share the 5 % of error.", verdict.n_look));
+    }
+    for Disturbance { what, most, least } in &verdict.disturbances {
+        caveats.push(format!(
+            "Not the same for all: {what}, {} for {}, {} for {}.",
+            short(most.1),
+            most.0,
+            short(least.1),
+            least.0
         ));
     }
     for apart in &verdict.apart {
