@@ -486,7 +486,8 @@ record! {
         /// Mean frequency at its end, in megahertz, of as many processors as the engine has threads: the
         /// fastest ones.
         cpu_mhz: Option<f64>,
-        /// How often the system took a processor away from a thread of this process.
+        /// How often a thread of this process gave up its processor before its time: the system took it away,
+        /// or the thread offered it while it waited for others.
         n_involuntary_switch: Option<i64>,
     }
 }

@@ -107,7 +107,7 @@ impl Course {
             return Self { n_step: cell.info.n_step, n_pair: 0, difference: None };
         };
         let (first, least) = (first_block(cell, blocks, enough), least_steps(blocks, step_s));
-        let scatter = scatter(&measured, least as f64 * step_s);
+        let scatter = scatter(&measured);
         let has_looks = matches!(enough, Enough::Width(_));
         let n_pair = match (enough, scatter) {
             (Enough::Width(width), Some(scatter)) => scatter.look_for(width),
@@ -123,8 +123,9 @@ impl Course {
     }
 }
 
-/// How much pairs of blocks that last so long will scatter, by the turns of the trial.
-fn scatter(measured: &[&Measured], block_s: f64) -> Option<Scatter> {
+/// How much pairs of turns of the trial scatter. Those of longer blocks would scatter less if neighbouring
+/// steps were independent, but what disturbs a machine lasts for seconds.
+fn scatter(measured: &[&Measured]) -> Option<Scatter> {
     let n_turn = measured.iter().map(|run| run.turns.len()).min()?;
     let log = |run: &Measured, turn: usize| {
         let turn = run.turns[turn];
@@ -134,8 +135,5 @@ fn scatter(measured: &[&Measured], block_s: f64) -> Option<Scatter> {
         let mean = |run: &&Measured| f64::midpoint(log(run, 2 * pair), log(run, 2 * pair + 1));
         measured.iter().map(mean).collect()
     };
-    let rows: Vec<Vec<f64>> = (0..n_turn / 2).map(row).collect();
-    let seconds = measured.iter().flat_map(|run| &run.turns).map(|turn| turn.seconds);
-    let n = (measured.len() * n_turn) as f64;
-    Some(Scatter::of(&rows)?.of_longer_blocks(block_s / (seconds.sum::<f64>() / n)))
+    Scatter::of(&(0..n_turn / 2).map(row).collect::<Vec<Vec<f64>>>())
 }

@@ -64,12 +64,6 @@ impl Scatter {
         Some(Self { n_strategy: rows[0].len(), n_pair: rows.len(), sd })
     }
 
-    /// That of blocks which are longer by this factor, as far as neighbouring steps are independent.
-    #[must_use]
-    pub fn of_longer_blocks(self, factor: f64) -> Self {
-        Self { sd: self.sd / factor.max(1.0).sqrt(), ..self }
-    }
-
     /// The difference, as a share, that so many pairs show with 80 % power.
     #[must_use]
     pub fn detectable(self, n_pair: u64, has_looks: bool) -> Option<f64> {
@@ -123,12 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn more_pairs_and_longer_blocks_show_less() {
+    fn more_pairs_show_less() {
         let scatter = Scatter::of(&rows(10, 0.0)).unwrap();
         let few = scatter.detectable(10, false).unwrap();
         assert!(few > scatter.detectable(40, false).unwrap());
         assert!(few < scatter.detectable(10, true).unwrap(), "looks cost something");
-        assert!(few > scatter.of_longer_blocks(4.0).detectable(10, false).unwrap());
         assert!(scatter.look_for(0.1) < scatter.look_for(0.01));
         assert!(LOOKS.contains(&scatter.look_for(0.05)));
         assert_eq!(scatter.look_for(1e-6), 160);
