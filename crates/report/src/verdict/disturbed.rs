@@ -19,8 +19,9 @@ struct Condition {
     what: &'static str,
     /// Mean over blocks; `None` where the system does not say.
     of: fn(&[&BlockRecord]) -> Option<f64>,
-    /// Differences up to this are not mentioned.
+    /// Differences up to this, and up to this share of the least, are not mentioned.
     tolerance: f64,
+    share: f64,
 }
 
 const CONDITIONS: [Condition; 4] = [
@@ -28,21 +29,25 @@ const CONDITIONS: [Condition; 4] = [
         what: "processors kept busy by other processes",
         of: |blocks| mean(blocks, |block| block.load),
         tolerance: 0.1,
+        share: 0.0,
     },
     Condition {
         what: "percent of the time taken by other virtual machines",
         of: |blocks| mean(blocks, |block| Some(100.0 * per_second(block, block.steal_ns?) / 1e9)),
         tolerance: 1.0,
+        share: 0.0,
     },
     Condition {
         what: "MHz of the processors",
         of: |blocks| mean(blocks, |block| block.cpu_mhz),
-        tolerance: 50.0,
+        tolerance: 0.0,
+        share: 0.02,
     },
     Condition {
         what: "times per second that a thread had to wait for a processor",
         of: |blocks| mean(blocks, |block| Some(per_second(block, block.n_involuntary_switch?))),
         tolerance: 20.0,
+        share: 0.5,
     },
 ];
 
@@ -54,7 +59,8 @@ pub(super) fn disturbances(groups: &[&Group]) -> Vec<Disturbance> {
         values.sort_by(|a, b| a.1.total_cmp(&b.1));
         let (least, most) = (values.first()?.clone(), values.last()?.clone());
         let what = condition.what;
-        (most.1 - least.1 > condition.tolerance).then_some(Disturbance { what, most, least })
+        let tolerance = condition.tolerance + condition.share * least.1;
+        (most.1 - least.1 > tolerance).then_some(Disturbance { what, most, least })
     };
     CONDITIONS.iter().filter_map(of).collect()
 }
