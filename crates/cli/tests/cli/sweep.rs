@@ -381,7 +381,8 @@ fn kill(mut child: Child) {
 #[test]
 fn a_killed_sweep_goes_on_where_it_was() {
     let place = Place::new(STUDY);
-    let long = ["training.steps=400"];
+    // The last steps are for timing alone.
+    let long = ["training.steps=300", "blocks.pairs=40"];
     for n_done in 0..3 {
         let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
         let runs = place.out().join("tables/runs");
@@ -431,6 +432,32 @@ fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
     assert_eq!((&resumed.cell, resumed.repeat), (&tables.runs[0].cell, Some(0)));
     let short = place.done(&["training.steps=2000", "batch_sizes=8", "repeats=1"]);
     assert_eq!(short["n_done"], 1);
+}
+
+#[test]
+fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
+    let place = Place::new(STUDY);
+    let timing = [&ONE_CELL[..], &["training.steps=12", "blocks.pairs=400"]].concat();
+    let child = place.sweep(&timing).arg("--quiet").spawn().unwrap();
+    wait_for("timing", || {
+        names(&place.out().join("cells")).len() == 1
+            && place.status()["cells"][0]["progress"]["progress"]["block"].as_i64() > Some(9)
+    });
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(6));
+    let tables = place.tables();
+    let statuses: Vec<&str> = tables.runs.iter().map(|run| run.status.as_str()).collect();
+    assert_eq!(statuses, ["completed"; 2]);
+    assert!(tables.runs.iter().all(|run| run.n_step == Some(12) && run.error.is_none()));
+    let ended = tables.events.iter().filter(|event| event.kind == "timing_ended");
+    assert_eq!(ended.filter(|event| event.message.contains("interrupted")).count(), 2);
+    assert!(!place.out().join("wip").exists());
+    // The cell itself begins again.
+    let again = place.done(&[&ONE_CELL[..], &["training.steps=12", "blocks.pairs=400"]].concat());
+    assert_eq!(again["n_done"], 1);
+    let last = place.tables().blocks.iter().map(|block| block.block).max();
+    assert_eq!(last, Some(800));
 }
 
 #[test]
