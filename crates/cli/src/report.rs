@@ -34,9 +34,9 @@ pub(crate) struct Arguments {
     /// slowest.
     #[arg(long, value_name = "LABEL")]
     reference: Option<String>,
-    /// Differences up to this share are called equal.
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "2%")]
-    margin: f64,
+    /// Differences up to this share are called equal; 2% by default.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    margin: Option<f64>,
     /// Seconds per padded shape for a what-if with compilation, as by XLA.
     ///
     /// From the published times of an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. An
@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     let Arguments { margin, compile_cost, .. } = *arguments;
+    let margin = margin.unwrap_or(Questions::default().margin);
     let questions = Questions { reference: arguments.reference.clone(), margin, compile_cost };
     let report = Report::answering(&results, &questions);
     if let Some(path) = &arguments.html {
@@ -160,8 +161,8 @@ fn command(arguments: &Arguments) -> String {
     if let Some(reference) = &arguments.reference {
         words.extend(["--reference".to_owned(), quoted(Path::new(reference))]);
     }
-    if arguments.margin != Questions::default().margin {
-        words.extend(["--margin".to_owned(), arguments.margin.to_string()]);
+    if let Some(margin) = arguments.margin {
+        words.extend(["--margin".to_owned(), margin.to_string()]);
     }
     if let Some(cost) = arguments.compile_cost {
         words.extend(["--compile-cost".to_owned(), cost.to_string()]);

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         test("the_snippet_for_pandas_runs", &["pandas", "pyarrow"], || {
             check_snippet("pandas", "static-2^N");
         }),
-        test("the_snippet_for_polars_runs", &["polars"], || check_snippet("polars", "(12, 4)")),
+        test("the_snippet_for_polars_runs", &["polars"], || check_snippet("polars", "(12, 10)")),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }

@@ -293,7 +293,7 @@ fn shared_pairs<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<Mirrored<
 /// A time of two runs that were trained in turns, pair by pair as in a report, so that disturbances
 /// longer than a block cancel.
 fn over_pairs(name: &str, pairs: &[Mirrored<'_>], of_block: OfBlock) -> Measure {
-    let log = |blocks: &[&Block; 2]| (of_block(blocks[0]).ln() + of_block(blocks[1]).ln()) / 2.0;
+    let log = |[a, b]: &[&Block; 2]| f64::midpoint(of_block(a).ln(), of_block(b).ln());
     let rows: Vec<Vec<f64>> = pairs.iter().map(|[a, b]| vec![log(a), log(b)]).collect();
     let centre = |i: usize| mean(&rows.iter().map(|row| row[i]).collect::<Vec<_>>()).map(f64::exp);
     let (a, b) = (centre(0), centre(1));

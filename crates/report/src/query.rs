@@ -58,7 +58,7 @@ const STEPS: &str = "\
 , steps as (
     select steps.*, prefetch_depth, cell
     from 'tables/steps/*.parquet' as steps join runs using (run_id)
-    where is_timed and not is_warmup and coalesce(block, 1) > 0
+    where is_timed and coalesce(block > 0, not is_warmup)
 )
 ";
 
@@ -376,15 +376,15 @@ pub(crate) fn time_to_target() -> String {
     select run_id, {GROUP}, median(least) over (partition by {GROUP}) as least
     from of_runs join runs using (run_id) where status = 'completed'
 ), targets as (
-    select run_id, max(least) over (partition by {SETTING}, batch_size) as target
+    select run_id, max(least) over (partition by {SETTING}, batch_size) as goal
     from of_strategies
     qualify count(distinct batcher || batcher_options::text)
             over (partition by {SETTING}, batch_size) > 1
 ), reached as (
-    select run_id, target, min(step) as step
-    from validations join targets using (run_id) where rmse <= target group by all
+    select run_id, goal, min(step) as step
+    from validations join targets using (run_id) where rmse <= goal group by all
 )
-select {GROUP}, target, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds,
+select {GROUP}, goal, count(*) as n_run, median(step * combined_mean) / 1e9 as seconds,
        min(step * combined_mean) / 1e9 as least, max(step * combined_mean) / 1e9 as most
 from reached join times using (run_id) join runs using (run_id)
 where is_timed group by all order by all;",

@@ -133,9 +133,11 @@ impl Recovery<'_> {
     pub fn recover(self, out: &Path) -> Result<RecoveryReport, ResultsError> {
         std::fs::read_dir(out).map_err(ResultsError::read(out))?;
         let crashed = |run_id: String| {
-            let salvaged = || match is_locked(out, &run_id)? {
-                true => Ok(Finding::Running),
-                false => salvage::salvage(out, &run_id, self),
+            let salvaged = || {
+                if is_locked(out, &run_id)? {
+                    return Ok(Finding::Running);
+                }
+                salvage::salvage(out, &run_id, self)
             };
             let finding = salvaged().unwrap_or_else(|error| match error {
                 // Someone has taken it up in this moment.

@@ -49,15 +49,19 @@ fn strategies_that_group_alike_learn_alike() {
 }
 
 #[test]
-fn its_report_has_a_verdict_by_blocks() {
+fn its_report_has_a_verdict_over_mirrored_pairs() {
     let report = json("report");
     let verdicts = report["verdicts"].as_array().unwrap();
     assert_eq!(verdicts.len(), 2);
     for verdict in verdicts {
-        assert_eq!(verdict["comparisons"].as_array().unwrap().len(), 5, "{verdict}");
-        let slowest = verdict["comparisons"].as_array().unwrap().last().unwrap();
-        assert_eq!(slowest["batcher"], "static-constant");
-        assert!(slowest["interval"][0].as_f64().unwrap() > 1.3, "{slowest}");
+        let strategies = verdict["strategies"].as_array().unwrap();
+        assert_eq!((strategies.len(), &verdict["unit"]["kind"]), (6, &"pairs".into()), "{verdict}");
+        let slowest = strategies.last().unwrap();
+        assert_eq!(
+            (&slowest["batcher"], &slowest["place"]),
+            (&"static-constant".into(), &"slower".into())
+        );
+        assert!(slowest["interval"][0].as_f64().unwrap() > 1.2, "{slowest}");
     }
     assert_eq!(report["left_out"].as_array().unwrap().len(), 0);
 }

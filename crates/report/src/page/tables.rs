@@ -79,7 +79,7 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
         let title = &report.settings[verdict.setting].title;
         let (size, measure) = (size_name(verdict.batch_size), verdict.measure.name());
         for strategy in &verdict.strategies {
-            let interval = strategy.interval.map_or_else(|| "–".to_owned(), |ends| range(ends));
+            let interval = strategy.interval.map_or_else(|| "–".to_owned(), range);
             let reference = match (&strategy.over_reference, &verdict.reference) {
                 (Some((_, ends)), Some(name)) if *name != strategy.batcher => {
                     format!("{} of {name}", range(*ends))

@@ -66,7 +66,9 @@ struct Pair {
 type PairKey<'a> = (&'a str, &'a str, i64);
 
 /// The mirrored pairs of a strategy, by cell and number.
-fn pairs(group: &Group) -> BTreeMap<(&str, i64), Pair> {
+type Pairs<'a> = BTreeMap<(&'a str, i64), Pair>;
+
+fn pairs(group: &Group) -> Pairs<'_> {
     let mut pairs = BTreeMap::new();
     for run in &group.runs {
         let Some(cell) = run.cell.as_deref() else { continue };
@@ -85,7 +87,7 @@ fn pairs(group: &Group) -> BTreeMap<(&str, i64), Pair> {
 /// `None` if no two strategies were trained in the same blocks.
 fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
     let started = first_runs(groups);
-    let mut compared: Vec<(&Group, BTreeMap<(&str, i64), Pair>)> =
+    let mut compared: Vec<(&Group, Pairs<'_>)> =
         groups.iter().map(|group| (*group, pairs(group))).collect();
     let mut apart = Vec::new();
     let keys = loop {
@@ -120,7 +122,7 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         let rows = of_pairs.into_iter().map(|(_, row)| row).collect();
         (Unit::Pairs { n_pair, n_cell }, rows)
     };
-    let used = |own: &BTreeMap<(&str, i64), Pair>| -> Vec<Pair> {
+    let used = |own: &Pairs<'_>| -> Vec<Pair> {
         keys.iter().map(|&(_, cell, pair)| own[&(cell, pair)]).collect()
     };
     let used: Vec<Vec<Pair>> = compared.iter().map(|(_, own)| used(own)).collect();

@@ -12,6 +12,8 @@
 //! cargo test --release -p batchlab-stats --test it -- --ignored --nocapture simulation
 //! ```
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::fmt;
 
 use batchlab_stats::{compare_independent, compare_with_best};
