@@ -1,6 +1,8 @@
 //! Results that are no longer what was published: nothing of them reaches a report in silence, and nothing
 //! outside of the results is touched.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
