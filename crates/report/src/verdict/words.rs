@@ -71,7 +71,10 @@ fn head(verdict: &Verdict) -> String {
 fn outlook(verdict: &Verdict) -> String {
     match verdict.outlook {
         Some(Outlook { n_plain, n_safe }) if verdict.fastest().is_none() && !verdict.is_tie() => {
-            let margin = percent(verdict.margin);
+            let (margin, n) = (percent(verdict.margin), verdict.unit.n() as u64);
+            if n_safe <= n {
+                return format!(" A difference of {margin} would very likely have been seen.");
+            }
             format!(" To tell {margin} apart takes about {n_plain} to {n_safe} pairs.")
         }
         _ => String::new(),
