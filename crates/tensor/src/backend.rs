@@ -206,10 +206,12 @@ pub trait Backend: Device<f32> {
     ) -> Result<(), Self::Err>;
 
     /// Divides the edges of a batch, whose messages go from the one end to the other, among tasks.
+    /// Those from `n_real` on are padding, on which the division of the others does not depend.
     fn edge_plan(
         &self,
         from: &Segments<Self>,
         to: &Segments<Self>,
+        n_real: usize,
     ) -> Result<Self::EdgePlan, Self::Err>;
     /// The same from senders to receivers, where two opposite edges of the same length share what is
     /// computed for them. None where that does not pay.
@@ -218,6 +220,7 @@ pub trait Backend: Device<f32> {
         sender: &Segments<Self>,
         receiver: &Segments<Self>,
         distance: &Dense<Self>,
+        n_real: usize,
     ) -> Result<Option<Self::EdgePlan>, Self::Err>;
     /// What the nodes receive, `[n_node, width]`; values of the edges, `[n_edge, width]`, where they
     /// are wanted; and, if `keep`, what backward needs.

@@ -16,6 +16,8 @@ use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 /// among its needs is an error.
 pub struct DeviceBatch<D: Backend> {
     shape: Shape,
+    /// Edges that are not padding; they come first.
+    n_real_edge: usize,
     level: Level,
     class: Option<Rc<Segments<D>>>,
     sender: Option<Rc<Segments<D>>>,
@@ -117,6 +119,7 @@ impl<D: Backend> DeviceBatch<D> {
         device.finish_upload(&mut arena).map_err(engine)?;
         Ok(Self {
             shape: batch.shape,
+            n_real_edge: batch.real.n_edge as usize,
             level: batch.level,
             class,
             sender,
@@ -185,7 +188,7 @@ impl<D: Backend> DeviceBatch<D> {
         if let Some(edges) = cell.get() {
             return Ok(Rc::clone(edges));
         }
-        let plan = self.device.edge_plan(from, to).map_err(engine)?;
+        let plan = self.device.edge_plan(from, to, self.n_real_edge).map_err(engine)?;
         let edges = Rc::new(DirectedEdges { from: Rc::clone(from), to: Rc::clone(to), plan });
         Ok(Rc::clone(cell.get_or_init(|| edges)))
     }
@@ -195,9 +198,10 @@ impl<D: Backend> DeviceBatch<D> {
         if let Some(edges) = self.directed[2].get() {
             return Ok(Rc::clone(edges));
         }
-        let (sender, distance) = (self.sender()?, self.distance()?);
+        let (sender, distance) = (self.sender()?, self.distance()?.tensor());
+        let n_real = self.n_real_edge;
         let plan =
-            self.device.pair_plan(sender, &self.receiver, distance.tensor()).map_err(engine)?;
+            self.device.pair_plan(sender, &self.receiver, distance, n_real).map_err(engine)?;
         let edges = match plan {
             None => self.edges(Direction::ToReceiver)?,
             Some(plan) => Rc::new(DirectedEdges {

@@ -1,9 +1,11 @@
 //! Kernels for the processor: dfdx's `Cpu` as a [`Backend`].
 //!
 //! Work is cut into chunks whose size depends on the arrays alone, and sums over chunks run in
-//! their order, so that results do not depend on the number of threads. Most kernels are loops over
-//! rows that the compiler turns into vector instructions ([`wide`]); those of messages, which take
-//! most of the time, use explicit vectors ([`simd`]).
+//! their order, so that results do not depend on the number of threads. Sums over all rows are cut
+//! at places counted from the first, so that padding behind the real rows, whose gradients are
+//! zeros, changes no bit. Most kernels are loops over rows that the compiler turns into vector
+//! instructions ([`wide`]); those of messages, which take most of the time, use explicit vectors
+//! ([`simd`]).
 
 mod activation;
 mod block;
@@ -199,8 +201,9 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn edge_plan(&self, from: &Segments, to: &Segments) -> Result<Self::EdgePlan> {
-        Ok(message::EdgePlan::new(&from.of, &to.of, to.order.as_deref(), from.n_segment))
+    fn edge_plan(&self, from: &Segments, to: &Segments, n_real: usize) -> Result<Self::EdgePlan> {
+        let order = to.order.as_deref();
+        Ok(message::EdgePlan::new(&from.of, &to.of, order, from.n_segment, n_real))
     }
 
     fn pair_plan(
@@ -208,9 +211,10 @@ impl Backend for Cpu {
         sender: &Segments,
         receiver: &Segments,
         distance: &Dense,
+        n_real: usize,
     ) -> Result<Option<Self::EdgePlan>> {
         let opposite = message::opposite(sender, receiver, slice(distance));
-        Ok(message::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite))
+        Ok(message::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite, n_real))
     }
 
     fn message(

@@ -146,12 +146,12 @@ impl Backend for Cuda {
         Ok(Some(device::of(self)?.pool.take_peak_bytes()?))
     }
 
-    fn edge_plan(&self, _: &Segments, _: &Segments) -> Result<()> {
+    fn edge_plan(&self, _: &Segments, _: &Segments, _: usize) -> Result<()> {
         Ok(())
     }
 
     /// None: a filter is cheaper than keeping one for two edges that no tile holds together.
-    fn pair_plan(&self, _: &Segments, _: &Segments, _: &Dense) -> Result<Option<()>> {
+    fn pair_plan(&self, _: &Segments, _: &Segments, _: &Dense, _: usize) -> Result<Option<()>> {
         Ok(None)
     }
 

@@ -11,7 +11,9 @@
 //!   behind the trait [`Backend`]).
 //! * Work is divided by the batch alone, never by the number of threads: results are equal to the
 //!   last bit for any number of threads.
-//! * Rows of padding go through the same kernels as real rows and cost the same.
+//! * Rows of padding go through the same kernels as real rows and cost the same. They lie behind the
+//!   real ones, and sums over rows are cut at places counted from the first: on a processor padding
+//!   changes no bit of real predictions, losses, gradients and updates.
 //!
 //! A model is a struct of handles to its parameters and one function:
 //!

@@ -14,7 +14,7 @@ use batchlab_core::{BatchBuffer, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
 use batchlab_tensor::emulation::{Streams, set_streams};
 use batchlab_tensor::{Backend, Dense, open};
-use common::{Operation, Probe, collated, collated_of, context, needs};
+use common::{Operation, PADDING, Probe, collated, collated_of, context, needs};
 
 const ALL: [Streams; 4] = [Streams::Eager, Streams::Lazy, Streams::OthersFirst, Streams::Random];
 
@@ -122,7 +122,7 @@ struct Batch {
 
 impl Batch {
     fn new(members: &[u32], factor: f32) -> Self {
-        let buffer = collated_of(members);
+        let buffer = collated_of(members, PADDING);
         let distance = buffer.batch().distance.iter().map(|d| factor * d).collect();
         Self { buffer, distance }
     }

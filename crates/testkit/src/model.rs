@@ -49,6 +49,8 @@ checks! {
         "NaN in the padding is computed with and changes no bit of real predictions and of the loss";
     padding_gradients: padding::gradients,
         "garbage in the padding changes neither gradients nor four steps of training";
+    padding_bits: padding::bits,
+        "more padding changes no bit of real predictions, losses, gradients and updates";
     threads: training::threads,
         "losses, gradients and parameters are equal to the last bit for any number of threads";
     loss: losses::loss,
@@ -102,8 +104,8 @@ macro_rules! model_conformance {
     ($module:ident, $make:expr) => {
         $crate::model_conformance!(@tests $module, $make,
             opens seeds inputs node_order rotation companions single_nodes padding_forward
-            padding_gradients threads loss classification zero_weight gradient learns slots
-            evaluation steps resume unfit_state bad_batches bad_data options
+            padding_gradients padding_bits threads loss classification zero_weight gradient learns
+            slots evaluation steps resume unfit_state bad_batches bad_data options
         );
     };
     (@tests $module:ident, $make:expr, $($check:ident)*) => {

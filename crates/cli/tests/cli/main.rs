@@ -15,6 +15,7 @@ mod new;
 mod older;
 mod output;
 mod outside;
+mod padding;
 mod plan;
 mod report;
 mod resume;

@@ -285,6 +285,15 @@ fn faults_of_results_are_named() {
 }
 
 #[test]
+fn a_time_below_0_is_no_result() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &Run { ms: -1, ..Run::default() });
+    let report = Report::of(&read(&[dir.path()]).unwrap());
+    let why = &report.left_out[0].why;
+    assert!(why.contains("a time or a number of outputs below 0"), "{why}");
+}
+
+#[test]
 fn an_interrupted_run_is_left_out_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Run::default());

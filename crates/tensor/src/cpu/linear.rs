@@ -5,16 +5,13 @@ use rayon::prelude::*;
 use super::activation::{apply, multiply_by_derivative};
 use super::elementwise::add_to;
 use super::product::{View, product};
+use super::scratch::Scratch;
 use crate::Activation;
 
 /// Rows of a block at least and at most.
 const MIN_BLOCK: usize = 96;
 const MAX_BLOCK: usize = 256;
-/// At most so many sums of weight gradients are kept side by side.
-const MAX_PARTIAL: usize = 16;
-/// Weights larger than this have no partial sums; their gradient is divided by rows instead.
-const LARGE_WEIGHT: usize = 1 << 16;
-/// Rows of a large weight's gradient that one thread computes.
+/// Rows of a weight's gradient that one thread computes.
 const WEIGHT_ROWS: usize = 32;
 
 #[derive(Clone, Copy)]
@@ -92,62 +89,54 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
     }
     let (n_in, n_out) = (layer.n_in, layer.n_out);
     let n_row = dy.len() / n_out;
-    let n_weight = n_in * n_out;
-    let large = n_weight > LARGE_WEIGHT;
     let block = block_rows(n_row);
-    let group = n_row.div_ceil(block).div_ceil(MAX_PARTIAL) * block;
-    let n_partial = n_out + if large { 0 } else { n_weight };
-    let mut partial = vec![0.0; n_row.div_ceil(group) * n_partial];
-
-    let mut of_input = gradients.input.map(|input| input.chunks_mut(group * n_in));
-    let groups = dy.chunks_mut(group * n_out).zip(partial.chunks_mut(n_partial)).enumerate().map(
-        |(index, (dy, partial))| {
-            let dx = of_input.as_mut().and_then(Iterator::next);
-            (index * group, dy, dx, partial)
-        },
-    );
-    each_block(groups, |(first, dy, mut dx, partial)| {
-        let (of_bias, of_weight) = partial.split_at_mut(n_out);
-        for (index, dy) in dy.chunks_mut(block * n_out).enumerate() {
-            let n_row = dy.len() / n_out;
-            let row = first + index * block;
-            let rows = |width: usize| row * width..(row + n_row) * width;
-            multiply_by_derivative(layer.activation, dy, &from[rows(n_out)]);
-            let dy_view = View::new(dy, n_row, n_out);
-            if let Some(dx) = &mut dx {
-                let start = index * block * n_in;
-                let dx = &mut dx[start..start + n_row * n_in];
-                let weight = View::new(layer.weight, n_in, n_out);
-                product(dx, dy_view, weight.transposed(), true);
-            }
-            if !large {
-                let input = View::new(&layer.input[rows(n_in)], n_row, n_in);
-                product(of_weight, input.transposed(), dy_view, true);
-            }
-            if layer.bias.is_some() {
-                dy.chunks_exact(n_out).for_each(|row| add_to(of_bias, row));
-            }
+    if layer.activation != Activation::Identity {
+        let blocks = dy.chunks_mut(block * n_out).zip(from.chunks(block * n_out));
+        each_block(blocks, |(dy, from)| multiply_by_derivative(layer.activation, dy, from));
+    }
+    let dy = &*dy;
+    let input = View::new(layer.input, n_row, n_in).transposed();
+    // Sums over all rows run in their order.
+    let of_weight = |n: usize| {
+        if let Some(of_bias) = gradients.bias {
+            dy.chunks_exact(n_out).for_each(|row| add_to(of_bias, row));
         }
-    });
-
-    if large {
-        let input = View::new(layer.input, n_row, n_in).transposed();
-        let dy = View::new(dy, n_row, n_out);
-        let blocks = gradients.weight.chunks_mut(WEIGHT_ROWS * n_out).enumerate();
-        each_block(blocks, |(block, rows)| {
-            let input = input.rows(block * WEIGHT_ROWS, rows.len() / n_out);
-            product(rows, input, dy, true);
+        let rows = gradients.weight.chunks_mut(n * n_out).enumerate();
+        each_block(rows, |(index, rows)| {
+            let input = input.rows(index * n..index * n + rows.len() / n_out);
+            product(rows, input, View::new(dy, n_row, n_out), true);
         });
+    };
+    let of_input = |dx: &mut [f32]| {
+        let turned = transposed_weight(layer);
+        let weight = View::new(&turned, n_out, n_in);
+        let blocks = dx.chunks_mut(block * n_in).zip(dy.chunks(block * n_out));
+        each_block(blocks, |(dx, dy)| {
+            product(dx, View::new(dy, dy.len() / n_out, n_out), weight, true);
+        });
+    };
+    if n_row <= block {
+        // Waking another thread costs more than one block.
+        gradients.input.map(of_input);
+        of_weight(n_in);
     } else {
-        for partial in partial.chunks_exact(n_partial) {
-            add_to(gradients.weight, &partial[n_out..]);
+        rayon::join(|| gradients.input.map(of_input), || of_weight(WEIGHT_ROWS));
+    }
+}
+
+/// `[n_out, n_in]`.
+fn transposed_weight(layer: &Layer<'_>) -> Scratch {
+    const TILE: usize = 16;
+    let Layer { weight, n_in, n_out, .. } = *layer;
+    let mut out = Scratch::new(n_in * n_out);
+    for (tile, rows) in weight.chunks(TILE * n_out).enumerate() {
+        for j in 0..n_out {
+            for (i, row) in rows.chunks_exact(n_out).enumerate() {
+                out[j * n_in + tile * TILE + i] = row[j];
+            }
         }
     }
-    if let Some(of_bias) = gradients.bias {
-        for partial in partial.chunks_exact(n_partial) {
-            add_to(of_bias, &partial[..n_out]);
-        }
-    }
+    out
 }
 
 #[cfg(test)]
@@ -202,6 +191,48 @@ mod tests {
     #[test]
     fn a_large_weight_divided_by_its_rows() {
         check(MAX_BLOCK + 1, 300, 250);
+    }
+
+    /// All that comes out, for rows of which only the first `n_real` have a gradient.
+    fn results(n_row: usize, n_real: usize, [n_in, n_out]: [usize; 2]) -> [Vec<f32>; 4] {
+        let numbers = |n: usize, step: usize| -> Vec<f32> {
+            (0..n).map(|i| ((i * step) % 1009) as f32 / 300.0 - 1.7).collect()
+        };
+        let (input, weight) = (numbers(n_row * n_in, 377), numbers(n_in * n_out, 611));
+        let (bias, mut dy) = (numbers(n_out, 71), numbers(n_row * n_out, 499));
+        dy[n_real * n_out..].fill(0.0);
+        let activation = Activation::Silu;
+        let layer =
+            Layer { input: &input, weight: &weight, bias: Some(&bias), n_in, n_out, activation };
+        let (mut y, mut sum) = (vec![0.0; dy.len()], vec![0.0; dy.len()]);
+        forward(&mut y, Some(&mut sum), &layer);
+        let [mut dx, mut dw, mut db] = [n_row * n_in, n_in * n_out, n_out].map(|n| numbers(n, 29));
+        let gradients = Gradients { input: Some(&mut dx), weight: &mut dw, bias: Some(&mut db) };
+        backward(gradients, &mut dy, &layer, &sum);
+        y.truncate(n_real * n_out);
+        dx.truncate(n_real * n_in);
+        [y, dx, dw, db]
+    }
+
+    #[test]
+    fn rows_behind_change_no_bit() {
+        let shapes = [[64, 64], [7, 5], [40, 1], [1, 40], [1, 1], [2, 3], [600, 40], [300, 250]];
+        let blocks = [1, 2, 16, 17].map(|n| n * MAX_BLOCK);
+        let borders = blocks.into_iter().flat_map(|n| [n - 1, n, n + 1, n + 2, n + 3]);
+        for n_real in (1..9).chain([50, 513, 514]).chain(borders) {
+            for shape in shapes {
+                let alone = results(n_real, n_real, shape);
+                for more in [1, 2, 3, 30, MAX_BLOCK, 700] {
+                    let found = results(n_real + more, n_real, shape);
+                    for (what, (a, b)) in
+                        ["y", "dx", "dweight", "dbias"].iter().zip(alone.iter().zip(&found))
+                    {
+                        let differ = a.iter().zip(b).position(|(a, b)| a.to_bits() != b.to_bits());
+                        assert_eq!(differ, None, "{what} of {n_real} + {more} rows, {shape:?}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -2,6 +2,14 @@
 
 #![allow(unsafe_code, reason = "gemm takes pointers")]
 
+use std::ops::Range;
+
+/// Inner indices of one call: longer sums are divided by gemm, by the shape of the whole product.
+const INNER: usize = 512;
+/// For fewer inner indices or rows gemm has other kernels, which round or start otherwise.
+const MIN_INNER: usize = 3;
+const MIN_ROW: usize = 2;
+
 /// A matrix in memory: element (i, j) at `i * row_step + j * column_step`.
 #[derive(Clone, Copy)]
 pub(super) struct View<'a> {
@@ -29,31 +37,65 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(super) fn rows(self, first: usize, n_row: usize) -> Self {
-        assert!(first + n_row <= self.n_row, "rows that exist");
-        let values = &self.values[(first * self.row_step).min(self.values.len())..];
-        Self { values, n_row, ..self }
+    pub(super) fn rows(self, rows: Range<usize>) -> Self {
+        assert!(rows.end <= self.n_row, "rows that exist");
+        let values = &self.values[(rows.start * self.row_step).min(self.values.len())..];
+        Self { values, n_row: rows.len(), ..self }
+    }
+
+    /// The same with zeros behind, the numbers in the same order in memory.
+    fn with_zeros(self, [n_row, n_column]: [usize; 2], values: &mut Vec<f32>) -> View<'_> {
+        let [row_step, column_step] =
+            if self.column_step == 1 { [n_column, 1] } else { [1, n_row] };
+        values.resize(n_row * n_column, 0.0);
+        for i in 0..self.n_row {
+            for j in 0..self.n_column {
+                values[i * row_step + j * column_step] =
+                    self.values[i * self.row_step + j * self.column_step];
+            }
+        }
+        View { values, n_row, n_column, row_step, column_step }
     }
 }
 
 /// `out = a b`, or `out += a b`; `out` is row-major. One thread: the caller divides the work, in a
 /// way that does not depend on the number of threads.
+///
+/// A row of `out` does not depend on the number of rows, nor any number on zeros behind the inner
+/// indices: gemm's choices among its kernels follow from the rest of the shape, where `b` is row-major
+/// and no product of one column has more than 256 rows.
 pub(super) fn product(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
     let (m, n, k) = (a.n_row, b.n_column, a.n_column);
     assert_eq!(k, b.n_row, "inner lengths of a product");
     assert_eq!(out.len(), m * n, "a product of {m} x {n}");
-    if m == 0 || n == 0 {
-        return;
+    if k == 0 && !add {
+        out.fill(0.0);
     }
-    if k == 0 {
-        if !add {
-            out.fill(0.0);
-        }
-        return;
+    for first in (0..k).step_by(INNER) {
+        let inner = first..(first + INNER).min(k);
+        let a = a.transposed().rows(inner.clone()).transposed();
+        add_part(out, a, b.rows(inner), add || first > 0);
     }
+}
+
+/// The same for at most [`INNER`] inner indices.
+fn add_part(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+    let [m, k] = [a.n_row.max(MIN_ROW), a.n_column.max(MIN_INNER)];
+    if [m, k] == [a.n_row, a.n_column] {
+        return multiply(out, a, b, add);
+    }
+    let (mut of_a, mut of_b, mut rows) = (Vec::new(), Vec::new(), out.to_vec());
+    rows.resize(m * b.n_column, 0.0);
+    let b = b.with_zeros([k, b.n_column], &mut of_b);
+    multiply(&mut rows, a.with_zeros([m, k], &mut of_a), b, add);
+    out.copy_from_slice(&rows[..out.len()]);
+}
+
+fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+    let (m, n, k) = (a.n_row, b.n_column, a.n_column);
     // SAFETY: all elements that gemm reads, (i, j) of `a` below (m, k) and of `b` below (k, n), lie
     // in their slices, because a `View` is made from a slice of exactly its size and only turned
-    // or cut by rows; `out` is a slice of m * n elements borrowed for writing, so it overlaps with
+    // or cut; `out` is a slice of m * n elements borrowed for writing, so it overlaps with
     // neither.
     unsafe {
         gemm::gemm(
@@ -100,7 +142,7 @@ mod tests {
         }
         assert_eq!(out, expected);
         let mut part = vec![f32::NAN; 2];
-        product(&mut part, a.transposed().rows(1, 1), b, false);
+        product(&mut part, a.transposed().rows(1..2), b, false);
         assert_eq!(part, [out[2] - 1.0, out[3] - 1.0]);
     }
 }

@@ -57,11 +57,13 @@ pub(crate) fn numbers(purpose: &str, n: usize) -> Vec<f32> {
 /// Three graphs whose edges have no symmetry, one of them with a hub of 1,500 edges, padded by 40
 /// nodes and 2,000 edges; targets are classes 0 to 3, which serve as numbers too.
 pub(crate) fn collated() -> BatchBuffer {
-    collated_of(&[0, 1, 2])
+    collated_of(&[0, 1, 2], PADDING)
 }
 
-/// The same with some of the three graphs.
-pub(crate) fn collated_of(members: &[u32]) -> BatchBuffer {
+pub(crate) const PADDING: Shape = Shape { n_node: 40, n_edge: 2000, n_graph: 2, n_output: 2 };
+
+/// The same with some of the three graphs and this much padding.
+pub(crate) fn collated_of(members: &[u32], padding: Shape) -> BatchBuffer {
     let n_node = [6_u32, 1600, 9];
     let n_edge = [17_u32, 1700, 30];
     let mut rng = random::stream(7, "edges", 0);
@@ -85,7 +87,7 @@ pub(crate) fn collated_of(members: &[u32]) -> BatchBuffer {
     let target = vec![0.0, 3.0, 1.0];
     let graphs = graphs(&n_node, &n_edge, ends, &distance, &displacement, class, target);
     let weight = members.iter().map(|&id| [1.0, 0.5, 2.0][id as usize]).collect();
-    batch_of(&graphs, members, weight, Shape { n_node: 40, n_edge: 2000, n_graph: 2, n_output: 2 })
+    batch_of(&graphs, members, weight, padding)
 }
 
 /// Graphs with features; edges and nodes are listed graph by graph.

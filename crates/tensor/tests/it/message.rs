@@ -1,6 +1,9 @@
 //! Messages computed block by block against the same operations one by one.
 
-use crate::common::{FEATURE_WIDTH, N_CLASS, batch_of, collated, context, graphs, needs, numbers};
+use crate::common::{
+    FEATURE_WIDTH, N_CLASS, batch_of, collated, collated_of, context, device, graphs, needs,
+    numbers,
+};
 use batchlab_core::model::{Loss, Mode, NamedTensor, Slot};
 use batchlab_core::plan::Shape;
 use batchlab_core::{BatchBuffer, ModelError, PaddedBatch, Trainer, random};
@@ -163,7 +166,7 @@ impl Network for Probe {
 }
 
 /// One graph of 6,000 nodes whose edges go anywhere: tasks share all nodes.
-fn one_large_graph() -> BatchBuffer {
+fn one_large_graph(padding: Shape) -> BatchBuffer {
     let n = 6000;
     let mut rng = random::stream(7, "large", 0);
     let mut draw = |below: u64| random::below(&mut rng, below) as u32;
@@ -175,7 +178,7 @@ fn one_large_graph() -> BatchBuffer {
     let n = [n as u32];
     let graphs =
         graphs(&n, &n, [&sender[..], &receiver], &distance, &displacement, class, vec![3.0]);
-    batch_of(&graphs, &[0], Vec::new(), Shape::default())
+    batch_of(&graphs, &[0], Vec::new(), padding)
 }
 
 fn run(case: Case, in_blocks: bool, batch: &PaddedBatch<'_>) -> (Vec<f32>, Vec<NamedTensor>) {
@@ -239,7 +242,7 @@ fn bases_with_and_without_a_band() {
 
 #[test]
 fn one_graph_whose_tasks_share_all_nodes() {
-    let buffer = one_large_graph();
+    let buffer = one_large_graph(Shape::default());
     for direction in [Direction::ToReceiver, Direction::ToSender] {
         check(Case { direction, ..CASE }, &buffer);
     }
@@ -247,7 +250,7 @@ fn one_graph_whose_tasks_share_all_nodes() {
 
 #[test]
 fn the_same_bits_for_any_number_of_threads() {
-    for buffer in [collated(), one_large_graph()] {
+    for buffer in [collated(), one_large_graph(Shape::default())] {
         let run = |n_thread: usize| {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(n_thread).build().expect("a pool");
@@ -255,6 +258,42 @@ fn the_same_bits_for_any_number_of_threads() {
         };
         let one = run(1);
         assert!(run(2) == one && run(3) == one);
+    }
+}
+
+/// Not on a real GPU: the library divides the sums of layers on nodes by the number of rows.
+#[test]
+fn padding_behind_changes_no_bit() {
+    if device() != "cpu" && !cfg!(feature = "cuda-check") {
+        return;
+    }
+    let small = |padding| collated_of(&[0, 1, 2], padding);
+    let batches: [&dyn Fn(Shape) -> BatchBuffer; 2] = [&small, &one_large_graph];
+    for (batch, direction) in
+        batches.into_iter().flat_map(|b| [(b, Direction::ToReceiver), (b, Direction::ToSender)])
+    {
+        let run = |padding| {
+            let buffer = batch(padding);
+            let case = Case { bias: true, direction, ..CASE };
+            let (mut prediction, mut all) = run(case, true, &buffer.batch());
+            prediction.truncate(buffer.batch().real.n_output as usize);
+            all.push(NamedTensor {
+                name: "prediction".into(),
+                shape: Vec::new(),
+                data: prediction,
+            });
+            all
+        };
+        let alone = run(Shape::default());
+        for (n_node, n_edge) in [(1, 0), (1, 1), (40, 700), (300, 30_000)] {
+            let found = run(Shape { n_node, n_edge, n_graph: 1, n_output: 1 });
+            for (alone, found) in alone.iter().zip(&found) {
+                let pairs = alone.data.iter().zip(&found.data);
+                let n_other = pairs.filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+                let name = &alone.name;
+                assert_eq!(n_other, 0, "{name}, {n_node} nodes, {n_edge} edges, {direction:?}");
+            }
+        }
     }
 }
 

@@ -1,15 +1,20 @@
 //! Padding is computed like real rows, and affects none of them.
 
 use batchlab_core::model::{LossSum, Mode, NamedTensor, Slot};
+use batchlab_core::plan::Shape;
 use batchlab_core::{BatchBuffer, Model, PaddedBatch};
 
 use super::Trial;
 use super::alter::Altered;
 use super::companions::companions;
-use super::fixture::{MUCH, NONE, SOME};
+use super::fixture::{MUCH, NONE, SOME, ordinary};
 use super::symmetry::inputs;
-use super::trial::{differentiate, near_tensors, predict_slot, same_loss, step, text};
+use super::training::{pool, steps};
+use super::trial::{
+    differentiate, near_tensors, predict_slot, same_loss, same_tensors, step, text,
+};
 use crate::check::Outcome;
+use crate::device;
 
 /// Gradients and parameters may differ by this share of their tensor's largest number: sums over
 /// all rows then hold other zeros.
@@ -81,7 +86,7 @@ fn same_numbers(reference: &[f32], found: &[f32], when: &str) -> Outcome {
     let tensor = |data: &[f32]| {
         [NamedTensor { name: "prediction".into(), shape: vec![data.len()], data: data.to_vec() }]
     };
-    super::trial::same_tensors(&tensor(reference), &tensor(found), when)
+    same_tensors(&tensor(reference), &tensor(found), when)
 }
 
 pub(super) fn gradients(model: &dyn Model) -> Outcome {
@@ -117,4 +122,54 @@ fn train(
         step(&mut *trainer, batch)?;
     }
     Ok((gradients, trainer.state().map_err(text)?.tensors))
+}
+
+/// Batches of few rows, and of so many that engines divide them.
+const MEMBERS: [&[u32]; 3] = [&[1], &[3, 0, 1], &[0, 1, 2, 3, 4, 2, 4, 3, 2, 4, 1, 2, 4, 2, 0]];
+
+pub(super) fn bits(model: &dyn Model) -> Outcome {
+    // On a GPU, libraries divide the sums of their products as they like. And where padding counts
+    // for something, `companions` or `padding_gradients` has to fail.
+    if device::under_test() != "cpu" || companions(model).and_then(|()| gradients(model)).is_err() {
+        return Ok(());
+    }
+    let trial = Trial::new(model)?;
+    let graphs = trial.graphs(&ordinary());
+    for n_thread in 1..=4 {
+        let pool = pool(n_thread)?;
+        for members in MEMBERS {
+            let run = |padding: Shape| {
+                let buffer = trial.batch(&graphs, members, padding);
+                let all = pool.install(|| steps(&trial, &buffer.batch()))?;
+                Ok::<_, String>((buffer.batch().real, all))
+            };
+            let (real, reference) = run(NONE)?;
+            for padding in paddings(real) {
+                let Shape { n_node, n_edge, .. } = padding;
+                let when = format!(
+                    "with {n_node} padding nodes and {n_edge} padding edges instead of none behind \
+                     {} real nodes and {} real edges, on {n_thread} threads",
+                    real.n_node, real.n_edge
+                );
+                same_tensors(&reference, &run(padding)?.1, &when)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As little padding as there can be, what padding rules do, and most of a large batch.
+fn paddings(real: Shape) -> [Shape; 6] {
+    let more = |n_node, n_edge| Shape { n_node, n_edge, n_graph: 1, n_output: 1 };
+    let up_to = |rule: fn(u32) -> u32| {
+        more(rule(real.n_node + 1) - real.n_node, rule(real.n_edge) - real.n_edge)
+    };
+    [
+        more(1, 0),
+        more(1, 1),
+        more(3, 2),
+        up_to(|n| n.next_multiple_of(64)),
+        up_to(u32::next_power_of_two),
+        Shape { n_node: 2000, n_edge: 12_000, n_graph: 30, n_output: 30 },
+    ]
 }

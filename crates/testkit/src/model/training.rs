@@ -1,11 +1,11 @@
 //! Gradients, steps, and that they do not depend on threads.
 
 use batchlab_core::model::{Mode, NamedTensor, Slot, TrainerState};
-use batchlab_core::{Model, Trainer};
+use batchlab_core::{Model, PaddedBatch, Trainer};
 
 use super::Trial;
 use super::fixture::{MUCH, NONE};
-use super::trial::{PARAMETER, differentiate, largest, same_tensors, step, text};
+use super::trial::{PARAMETER, differentiate, largest, predict, same_tensors, step, text};
 use crate::check::Outcome;
 use crate::device;
 
@@ -108,10 +108,8 @@ pub(super) fn learns(model: &dyn Model) -> Outcome {
 
 pub(super) fn threads(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
-    let run = |n_thread: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_thread).build();
-        pool.map_err(|error| error.to_string())?.install(|| steps(&trial))
-    };
+    let buffer = trial.ordinary(MUCH);
+    let run = |n_thread: usize| pool(n_thread)?.install(|| steps(&trial, &buffer.batch()));
     let one = run(1)?;
     // Elsewhere the threads have no part in it, but the second time must be like the first.
     let others: &[usize] = if device::under_test() == "cpu" { &[2, 3] } else { &[2] };
@@ -121,15 +119,27 @@ pub(super) fn threads(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-fn steps(trial: &Trial<'_>) -> Result<Vec<NamedTensor>, String> {
-    let buffer = trial.ordinary(MUCH);
+pub(super) fn pool(n_thread: usize) -> Result<rayon::ThreadPool, String> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n_thread).build();
+    pool.map_err(|error| error.to_string())
+}
+
+/// All that comes out of three steps on a batch: gradients of the first, state after the last,
+/// losses, and the predictions for real outputs.
+pub(super) fn steps(
+    trial: &Trial<'_>,
+    batch: &PaddedBatch<'_>,
+) -> Result<Vec<NamedTensor>, String> {
     let mut trainer = trial.ready()?;
-    let (first, mut all) = differentiate(&mut *trainer, &buffer.batch())?;
+    let (first, mut all) = differentiate(&mut *trainer, batch)?;
     let mut losses = vec![first.loss_sum];
     for _ in 0..3 {
-        losses.push(step(&mut *trainer, &buffer.batch())?.loss_sum);
+        losses.push(step(&mut *trainer, batch)?.loss_sum);
     }
     all.extend(trainer.state().map_err(text)?.tensors);
+    let mut data = predict(&mut *trainer, batch)?;
+    data.truncate(batch.real.n_output as usize);
+    all.push(NamedTensor { name: "prediction".into(), shape: vec![data.len()], data });
     // Two words per loss, so that no bit is lost.
     let words = |loss: &f64| [(loss.to_bits() >> 32) as u32, loss.to_bits() as u32];
     let data: Vec<f32> = losses.iter().flat_map(words).map(f32::from_bits).collect();

@@ -84,7 +84,8 @@ mod tests {
         }
         pairs.sort_unstable();
         assert_eq!(pairs, expected);
-        let plan = EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite).unwrap();
+        let n_real = edges.len();
+        let plan = EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite, n_real).unwrap();
         assert_eq!(plan.from.len(), edges.len() - pairs.len(), "a place for each pair");
     }
 

@@ -4,7 +4,7 @@
 //! both ends of a task's edges belong to that task alone, and sums over nodes are made in place.
 //! Tasks that share nodes, such as parts of a hub or of one large graph, make sums of their own,
 //! which are added in the order of the tasks. The division depends on the edges alone, never on the
-//! number of threads.
+//! number of threads, that of the real edges never on padding.
 
 use std::ops::Range;
 
@@ -54,20 +54,22 @@ pub(super) struct NodeRange {
 
 impl EdgePlan {
     /// Edges by their ends, and by their order where it is not theirs in memory.
-    /// `n_from` is the number of nodes that messages may come from.
+    /// `n_from` is the number of nodes that messages may come from; from edge `n_real` on there is
+    /// only padding, in either order.
     pub(in crate::cpu) fn new(
         from: &[u32],
         to: &[u32],
         order: Option<&[u32]>,
         n_from: usize,
+        n_real: usize,
     ) -> Self {
         let ordered = |of: &[u32]| match order {
             None => of.to_vec(),
             Some(order) => order.iter().map(|&edge| of[edge as usize]).collect(),
         };
         let (from, to) = (ordered(from), ordered(to));
-        let tasks = divide(&from, &to, false);
-        let scatter = share_few_nodes(&tasks, from.len());
+        let tasks = divide(&from, &to, n_real, false);
+        let scatter = share_few_nodes(&tasks, n_real);
         let by_from = (!scatter).then(|| sorted(&from, n_from));
         let order = order.map(<[u32]>::to_vec);
         Self { from, to, order, paired: None, tasks, scatter, by_from }
@@ -79,6 +81,7 @@ impl EdgePlan {
         from: &[u32],
         to: &[u32],
         opposite: &[Option<u32>],
+        n_real: usize,
     ) -> Option<Self> {
         // The edge that ends at the smaller node stands for both.
         let stays = |&edge: &u32| {
@@ -89,8 +92,9 @@ impl EdgePlan {
         let ordered = |of: &[u32]| order.iter().map(|&edge| of[edge as usize]).collect::<Vec<_>>();
         let (from, to) = (ordered(from), ordered(to));
         let paired = order.iter().map(|&edge| opposite[edge as usize].is_some()).collect();
-        let tasks = divide(&from, &to, true);
-        share_few_nodes(&tasks, from.len()).then_some(Self {
+        let n_real = order.partition_point(|&edge| (edge as usize) < n_real);
+        let tasks = divide(&from, &to, n_real, true);
+        share_few_nodes(&tasks, n_real).then_some(Self {
             from,
             to,
             order: Some(order),
@@ -102,48 +106,56 @@ impl EdgePlan {
     }
 }
 
-/// Whether sums of their own cost tasks little.
-fn share_few_nodes(tasks: &[Task], n_edge: usize) -> bool {
-    let shared = tasks.iter().map(|task| &task.from).filter(|range| !range.own);
-    shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * n_edge
+/// Whether sums of their own cost tasks little. Those of padding share a single node.
+fn share_few_nodes(tasks: &[Task], n_real: usize) -> bool {
+    let real = tasks.iter().take_while(|task| task.edges.end <= n_real);
+    let shared = real.map(|task| &task.from).filter(|range| !range.own);
+    shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * n_real
 }
 
-/// Cuts edges into tasks. With `both`, messages go in both directions along an edge.
-fn divide(from: &[u32], to: &[u32], both: bool) -> Vec<Task> {
-    let n_edge = from.len();
-    let target = (n_edge / 8).clamp(MIN_EDGES, MAX_EDGES).max(n_edge.div_ceil(MAX_TASKS));
+/// Cuts real edges, and then those of padding, into tasks. With `both`, messages go in both
+/// directions along an edge.
+fn divide(from: &[u32], to: &[u32], n_real: usize, both: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
-    let mut start = 0;
-    while start < n_edge {
-        let end = end_of_task(from, to, start, target);
-        let range = |ends: &[u32]| {
-            let ends = &ends[start..end];
-            let first = ends.iter().min().map_or(0, |&node| node as usize);
-            let last = ends.iter().max().map_or(0, |&node| node as usize);
-            NodeRange { nodes: first..last + 1, own: true }
-        };
-        let (mut from, mut to) = (range(from), range(to));
-        if both {
-            let nodes = from.nodes.start.min(to.nodes.start)..from.nodes.end.max(to.nodes.end);
-            from.nodes = nodes.clone();
-            to.nodes = nodes;
+    for edges in [0..n_real, n_real..from.len()] {
+        let n_edge = edges.len();
+        let target = (n_edge / 8).clamp(MIN_EDGES, MAX_EDGES).max(n_edge.div_ceil(MAX_TASKS));
+        let mut start = edges.start;
+        while start < edges.end {
+            let end = end_of_task(from, to, start..edges.end, target);
+            tasks.push(task(from, to, start..end, both));
+            start = end;
         }
-        tasks.push(Task { edges: start..end, from, to });
-        start = end;
     }
     mark_shared(&mut tasks, |task| &mut task.from);
     mark_shared(&mut tasks, |task| &mut task.to);
     tasks
 }
 
-/// The first place from `start + target` on where no edge crosses, or else one where the edges of
-/// another node begin, or else `start + target`.
-fn end_of_task(from: &[u32], to: &[u32], start: usize, target: usize) -> usize {
-    let n_edge = from.len();
-    if n_edge - start <= target + target / 4 {
-        return n_edge;
+fn task(from: &[u32], to: &[u32], edges: Range<usize>, both: bool) -> Task {
+    let range = |ends: &[u32]| {
+        let ends = &ends[edges.clone()];
+        let first = ends.iter().min().map_or(0, |&node| node as usize);
+        let last = ends.iter().max().map_or(0, |&node| node as usize);
+        NodeRange { nodes: first..last + 1, own: true }
+    };
+    let (mut from, mut to) = (range(from), range(to));
+    if both {
+        let nodes = from.nodes.start.min(to.nodes.start)..from.nodes.end.max(to.nodes.end);
+        from.nodes = nodes.clone();
+        to.nodes = nodes;
     }
-    let limit = (start + target + target / 4).min(n_edge - 1);
+    Task { edges, from, to }
+}
+
+/// The first place `target` behind the start of `edges` where no edge crosses, or else one where the
+/// edges of another node begin, or else that place.
+fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> usize {
+    let Range { start, end } = edges;
+    if edges.len() <= target + target / 4 {
+        return end;
+    }
+    let limit = (start + target + target / 4).min(end - 1);
     // Graphs lie one after the other: a new one begins where both ends are beyond all before.
     let mut last = from[start..start + target].iter().max().copied().unwrap_or(0);
     (start + target..=limit)
@@ -243,9 +255,10 @@ mod tests {
         [from, to]
     }
 
-    fn check(from: &[u32], to: &[u32]) -> EdgePlan {
+    fn check(from: &[u32], to: &[u32], n_padding: usize) -> EdgePlan {
         let n_node = from.iter().chain(to).max().map_or(0, |&node| node as usize + 1);
-        let plan = EdgePlan::new(from, to, None, n_node);
+        let n_real = from.len() - n_padding;
+        let plan = EdgePlan::new(from, to, None, n_node, n_real);
         let mut next = 0;
         for task in &plan.tasks {
             assert_eq!(task.edges.start, next, "every edge once, in order");
@@ -272,13 +285,16 @@ mod tests {
                 assert!((sum - expected).abs() < 0.5, "node {node}: {sum}, not {expected}");
             }
         }
+        let alone = EdgePlan::new(&from[..n_real], &to[..n_real], None, n_node, n_real);
+        assert_eq!(plan.tasks[..alone.tasks.len()], alone.tasks, "with padding and without");
+        assert_eq!(plan.scatter, alone.scatter, "with padding and without");
         plan
     }
 
     #[test]
     fn graphs_are_not_cut() {
         let [from, to] = edges(&[18; 31], 0);
-        let plan = check(&from, &to);
+        let plan = check(&from, &to, 0);
         assert!(plan.tasks.len() >= 7, "{} tasks", plan.tasks.len());
         assert!(
             plan.tasks.iter().all(|task| task.from.own && task.to.own && task.edges.len() < 1600)
@@ -289,7 +305,7 @@ mod tests {
     #[test]
     fn edges_of_padding_are_shared_by_tasks() {
         let [from, to] = edges(&[18; 31], 9_000);
-        let plan = check(&from, &to);
+        let plan = check(&from, &to, 9_000);
         assert!(plan.tasks.iter().filter(|task| !task.to.own).count() > 2);
         assert!(plan.tasks.iter().filter(|task| task.to.own).count() > 3);
         assert!(plan.scatter);
@@ -300,15 +316,18 @@ mod tests {
         let to: Vec<u32> = (0..40_000).map(|edge| edge / 4).collect();
         let from: Vec<u32> =
             (0..40_000_u32).map(|edge| edge.wrapping_mul(2_654_435_761) % 10_000).collect();
-        let plan = check(&from, &to);
+        let plan = check(&from, &to, 0);
         assert!(!plan.scatter, "tasks share all nodes");
         assert!(plan.tasks.len() > 15);
+        let padded = |ends: Vec<u32>| [ends, vec![10_000; 90_000]].concat();
+        assert!(!check(&padded(from), &padded(to), 90_000).scatter);
     }
 
     #[test]
     fn a_small_batch_and_none() {
         let [from, to] = edges(&[3, 4], 5);
-        assert_eq!(check(&from, &to).tasks.len(), 1);
-        assert!(check(&[], &[]).tasks.is_empty());
+        assert_eq!(check(&from, &to, 5).tasks.len(), 2, "one for the padding");
+        assert_eq!(check(&from, &to, from.len()).tasks.len(), 1);
+        assert!(check(&[], &[], 0).tasks.is_empty());
     }
 }

@@ -1,6 +1,6 @@
-// Sums of rows in an order that is always the same: parts of nodes that several tiles share, and the
-// gradients of weights that each block has summed for itself. Blocks of SUM_X columns times SUM_Y
-// runs of rows.
+// Sums of rows in an order that is always the same, and does not change with zeros behind: parts of
+// nodes that several tiles share, and the gradients of weights that each block has summed for itself.
+// Blocks of SUM_X columns times SUM_Y runs of every SUM_Y-th row.
 
 #define SUM_X 32
 #define SUM_Y 16
@@ -12,12 +12,10 @@
 __device__ float sum_of_rows(const float *first, int n, size_t stride, int column, bool is_column)
 {
     __shared__ float runs[SUM_Y][SUM_X];
-    const int each = (n + SUM_Y - 1) / SUM_Y;
-    const int start = min(n, each * SUM_RUN), end = min(n, start + each);
     float sum = 0.0f;
     if (is_column) {
 #pragma unroll 4
-        for (int row = start; row < end; ++row) sum += first[row * stride + column];
+        for (int row = SUM_RUN; row < n; row += SUM_Y) sum += first[row * stride + column];
     }
     __syncthreads();
     runs[SUM_RUN][SUM_COLUMN] = sum;

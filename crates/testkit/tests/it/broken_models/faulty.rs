@@ -47,6 +47,8 @@ pub(crate) enum Fault {
     SkipsPaddingEdges,
     /// The gradient of the padding is not left out.
     PaddingGradient,
+    /// Sums are cut in the middle of the padded rows.
+    CutByPadding,
     /// Sums are cut by the number of threads.
     Threads,
     /// The mean of the loss is given as its sum.
@@ -269,6 +271,11 @@ impl Linear {
                     for slot in slot {
                         *slot += 1e-2 * input;
                     }
+                }
+            }
+            if self.fault == Fault::CutByPadding && graph == batch.counts.len() / 2 {
+                for gradient in &mut gradients {
+                    *gradient = f64::from(*gradient as f32);
                 }
             }
             let multiplies = self.fault == Fault::MultipliesByWeight && graph < batch.n_real;

@@ -25,6 +25,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::SkipsPadding, "skips the padding", "padding_forward"),
     (Fault::SkipsPaddingEdges, "skips padding edges", "padding_forward"),
     (Fault::PaddingGradient, "padding in the gradient", "padding_gradients"),
+    (Fault::CutByPadding, "sums cut by the padded size", "padding_bits"),
     (Fault::Threads, "depends on the number of threads", "threads"),
     (Fault::MeanLoss, "gives the mean as the sum", "loss"),
     (Fault::UnweightedLoss, "ignores weights", "loss"),
