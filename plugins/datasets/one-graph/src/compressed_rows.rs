@@ -8,13 +8,13 @@ use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 use batchlab_npz::{Archive, NpzError, Problem};
 
 use crate::split::{self, Fault};
-use crate::tables::{Tables, largest_class};
+use crate::tables::{Tables, largest_class, of_rows};
 
 /// Node and edge numbers have 32 bits, and some room is left for padding.
 const MAX_INDEX: i64 = i32::MAX as i64;
 
-/// Features are unpacked, so a width that is wrong could ask for any amount of memory. Bags of words
-/// keep one value in a hundred or so.
+/// A model's first layer is as wide as its features, so a width that is wrong could ask for any amount
+/// of memory. Bags of words keep one value in a hundred or so.
 const SPARSEST: usize = 10_000;
 
 pub(crate) fn read<R: Read + Seek>(file: &mut Archive<R>) -> Result<Tables, NpzError> {
@@ -53,7 +53,7 @@ fn labels<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Vec<i6
     Ok(labels)
 }
 
-/// Features, unpacked from compressed rows.
+/// Features.
 fn features<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<NodeFeature, NpzError> {
     let shape = file.integers("feat_shape", 0, MAX_INDEX)?;
     expect_length(file, "feat_shape", shape.len(), 2, "rows and columns")?;
@@ -83,14 +83,7 @@ fn features<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Node
         );
         return Err(file.fault("feat_shape", wrong(1, expected)));
     }
-    let mut value = vec![0.0; n_node * width];
-    for (node, bounds) in offset.windows(2).enumerate() {
-        for entry in bounds[0]..bounds[1] {
-            // Repeated entries add up, as everywhere where sparse matrices are read.
-            value[node * width + column[entry] as usize] += data[entry];
-        }
-    }
-    Ok(NodeFeature { value, width })
+    Ok(of_rows(&offset, &column, &data, width))
 }
 
 /// The published split; `None` if the file has none.

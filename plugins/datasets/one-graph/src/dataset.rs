@@ -30,7 +30,8 @@ const CORA_NAME: &str = "data/cora.npz (compiled in)";
 /// * a folder with `reddit_data.npz` and `reddit_graph.npz`;
 /// * Planetoid's eight files: their folder, or one of them.
 ///
-/// Where there is no published split, a run draws one (`[split]`).
+/// Features that a file holds as compressed rows stay so, unless one in eight or more is there. Where
+/// there is no published split, a run draws one (`[split]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneGraphFile {
@@ -108,7 +109,7 @@ impl OneGraphFile {
         let n_loop = if self.self_loops { one.add_self_loops() } else { 0 };
         one.edge_weight = self.edge_weight.of(&one);
         if self.row_normalise {
-            normalise(&mut feature);
+            normalise(&mut feature, one.n_node());
         }
         let counts = [
             ("edges read", n_edge),
@@ -139,11 +140,13 @@ fn target(label: &[i64]) -> Target {
 }
 
 /// Divides each row by the sum of its absolute values; rows of zeros stay.
-fn normalise(feature: &mut NodeFeature) {
-    for row in feature.value.chunks_exact_mut(feature.width.max(1)) {
-        let sum: f32 = row.iter().map(|value| value.abs()).sum();
+fn normalise(feature: &mut NodeFeature, n_node: usize) {
+    for node in 0..n_node {
+        let row = feature.row(node);
+        let (NodeFeature::Dense { value, .. } | NodeFeature::Sparse { value, .. }) = feature;
+        let sum: f32 = value[row.clone()].iter().map(|value| value.abs()).sum();
         if sum > 0.0 {
-            for value in row {
+            for value in &mut value[row] {
                 *value /= sum;
             }
         }

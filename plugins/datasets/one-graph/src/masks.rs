@@ -44,7 +44,7 @@ pub(crate) fn read<R: Read + Seek>(
     Ok(Tables {
         one: listed.undirected(),
         label,
-        feature: NodeFeature { value, width },
+        feature: NodeFeature::Dense { value, width },
         split: Some(split),
         notes: vec![("repeated edges left out", n_repeated)],
     })

@@ -74,7 +74,7 @@ fn features(mut rows: Rows, n_node: usize) -> Result<NodeFeature, DatasetError> 
         }
     }
     rows.expect(n_row, n_node, "one line for each node of num-node-list.csv.gz")?;
-    Ok(NodeFeature { value, width })
+    Ok(NodeFeature::Dense { value, width })
 }
 
 /// Senders and receivers.

@@ -11,11 +11,11 @@ mod pickle;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::error::shown;
-use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
+use batchlab_core::graphs::{FixedSplit, OneGraph};
 use batchlab_core::{DatasetError, LoadContext};
 
 use crate::split::{self, Fault};
-use crate::tables::{FileFault, Tables};
+use crate::tables::{FileFault, Tables, of_rows};
 use arrays::{Matrix, Rows};
 use pickle::Pickle;
 
@@ -81,14 +81,22 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
         });
     }
 
-    let mut value = vec![0.0; n_node * width];
-    let mut label = vec![-1; n_node];
-    let of_tests =
-        test.iter().enumerate().map(|(row, &node)| (&test_features, &test_classes, row, node));
-    let of_first = (0..n_first).map(|row| (&first_features, &first_classes, row, row));
-    for (features, classes, row, node) in of_first.chain(of_tests) {
-        features.add_to(row, &mut value[node * width..][..width]);
-        label[node] = classes.class(row);
+    let mut row_of = vec![None; n_node];
+    let of_first = (0..n_first).map(|row| (row, &first_features, &first_classes, row));
+    let of_tests = test.iter().enumerate();
+    let of_tests = of_tests.map(|(row, &node)| (node, &test_features, &test_classes, row));
+    for (node, features, classes, row) in of_first.chain(of_tests) {
+        row_of[node] = Some((features, classes, row));
+    }
+    let (mut offset, mut column, mut value, mut label) =
+        (vec![0], Vec::new(), Vec::new(), Vec::new());
+    for place in row_of {
+        label.push(place.map_or(-1, |(_, classes, row)| classes.class(row)));
+        for (at, entry) in place.iter().flat_map(|(features, _, row)| features.row(*row)) {
+            column.push(at as u32);
+            value.push(entry);
+        }
+        offset.push(column.len());
     }
     let one = OneGraph::from_edges(n_node, &adjacency.sender, &adjacency.receiver);
     let n_repeated = adjacency.sender.len() - one.sender.len();
@@ -98,7 +106,7 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
         ("self loops left out", adjacency.n_loop),
         ("test nodes without features", (n_first..n_node).len() - test.len()),
     ];
-    let feature = NodeFeature { value, width };
+    let feature = of_rows(&offset, &column, &value, width);
     Ok(Tables { one: one.undirected(), label, feature, split: Some(split), notes })
 }
 

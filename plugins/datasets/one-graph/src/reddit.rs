@@ -71,7 +71,7 @@ fn nodes(data: &mut NpzFile) -> Result<(NodeFeature, Vec<i64>, FixedSplit), NpzE
         (0..n_node as u32).filter(|&node| part_of[node as usize] == part).collect()
     };
     let split = FixedSplit { train: part(1), validation: part(2), test: part(3) };
-    Ok((NodeFeature { value, width }, label, split))
+    Ok((NodeFeature::Dense { value, width }, label, split))
 }
 
 /// The graph, and how many edges were listed more than once.

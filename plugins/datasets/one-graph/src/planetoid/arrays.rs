@@ -67,13 +67,6 @@ impl Rows {
         let range = self.offset[row]..self.offset[row + 1];
         self.column[range.clone()].iter().copied().zip(self.value[range].iter().copied())
     }
-
-    /// Adds a row to one that is written out.
-    pub(super) fn add_to(&self, row: usize, out: &mut [f32]) {
-        for (column, value) in self.row(row) {
-            out[column] += value;
-        }
-    }
 }
 
 impl Matrix {
