@@ -206,7 +206,9 @@ fn every_mistake_names_its_array() {
     small()
         .with("labels", integers(&[0, 1, 4, 1]))
         .broken("\"labels\": entry 2 is 4, expected a whole number");
-    small().with("labels", integers(&[-1; 4])).without(SPLIT).broken("no node of \"small");
+    let unlabelled = small().with("labels", integers(&[-1; 4])).without(SPLIT);
+    let error = unlabelled.load().expect_err("no labels").to_string();
+    assert!(error.contains("no node of \"small") && error.contains("has a class"), "{error}");
     small().with("feat_shape", integers(&[5, 2])).broken("entry 0 is 5, expected 4, the number");
     small().with("feat_shape", integers(&[4, 0])).broken("entry 1 is 0, expected at least one");
     small().with("feat_shape", integers(&[3])).broken("\"feat_shape\": it has 1 entries");
