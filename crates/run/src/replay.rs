@@ -33,7 +33,11 @@ impl Replay {
     pub(crate) fn command(&self, step: u64) -> String {
         let path =
             if self.path.contains(' ') { format!("'{}'", self.path) } else { self.path.clone() };
-        format!("batchlab run {path} training.steps={step}")
+        // Where epochs are asked for, the run comes to that step, and stops there, by itself.
+        match self.config["training"]["epochs"].is_null() {
+            true => format!("batchlab run {path} training.steps={step}"),
+            false => format!("batchlab run {path}"),
+        }
     }
 
     /// Details of a step whose loss is not finite. `before` is the cursor after the batch before:
