@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     compile_cost: Option<f64>,
     /// Accuracy on the validation set, such as 70%, to which strategies are timed. By default the greatest
-    /// that every strategy reaches in the median of its runs.
+    /// that every strategy reaches in more than half of its runs.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     accuracy: Option<f64>,
     /// Print all settings, verdicts and figures with their numbers as JSON.

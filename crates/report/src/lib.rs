@@ -82,7 +82,7 @@ pub struct Questions {
     /// Assumed seconds of compilation per padded shape.
     pub compile_cost: Option<f64>,
     /// The accuracy to which times are compared, from 0 to 1. `None`: the greatest that every strategy
-    /// reaches in the median of its runs.
+    /// reaches in more than half of its runs.
     pub accuracy: Option<f64>,
 }
 

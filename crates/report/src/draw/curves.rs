@@ -21,7 +21,9 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
         Axis::from_zero(high, BOTTOM, TOP)
     };
     let mut svg = frame(title, &curves.unit, &axis);
-    let steps = Axis::between(0.0, last.max(1.0), LEFT, WIDTH - RIGHT - 6.0);
+    // Steps and blocks are whole numbers, seconds are not.
+    let end = if curves.is_linear && last > 0.0 { last } else { last.max(1.0) };
+    let steps = Axis::between(0.0, end, LEFT, WIDTH - RIGHT - 6.0);
     svg.bottom_scale(&steps, BOTTOM + 15.0, TICK_DISTANCE);
     svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", curves.x);
     for curve in &curves.curves {

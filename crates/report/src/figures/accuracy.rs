@@ -88,7 +88,7 @@ pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
              median over runs, with an interval of the median that holds whatever the distribution is. \
              A run that never reaches it counts as later than all others, in the median too; a strategy \
              without a bar does not reach it in half of its runs. Unless it was stated \
-             (--accuracy), the accuracy is the greatest that every strategy reaches in the median of its \
+             (--accuracy), the accuracy is the greatest that every strategy reaches in more than half of its \
              runs. Strategies are told apart by rank-sum tests of all pairs of strategies, corrected \
              after Holm."
         ),

@@ -41,8 +41,8 @@ pub(crate) fn draw(options: &PlantedGraph) -> Option<Planted> {
     let mut seen: HashSet<(u32, u32)> = HashSet::with_capacity(n_edge);
     let (mut low, mut high) = (Vec::with_capacity(2 * n_edge), Vec::with_capacity(2 * n_edge));
     let mut first = 0;
-    // The first edges are one for each node, so that none is alone; loops and repeated edges are drawn
-    // again by the rounds that follow.
+    // The first edges are one for each node, so that none is alone; repeated edges are replaced by the
+    // rounds that follow.
     while low.len() < n_edge {
         if first * CHUNK > MAX_DRAWN * (n_edge + 8 * CHUNK) {
             return None;
@@ -122,7 +122,10 @@ impl Nodes {
             let community = self.community[first] as usize;
             let range = self.begin[community]..self.begin[community + 1];
             let range = if is_inside { range } else { 0..n_node };
-            let second = self.place(range, fraction(&mut rng));
+            let drawn = self.place(range.clone(), fraction(&mut rng));
+            // A loop is turned into an edge to the next node, so that the first edge of a node is one.
+            let next = if drawn + 1 < range.end { drawn + 1 } else { range.start };
+            let second = if drawn == first { next } else { drawn };
             (self.number[first], self.number[second])
         };
         (chunk * CHUNK..(chunk + 1) * CHUNK).map(&mut edge).collect()
