@@ -54,8 +54,8 @@ pub struct Evaluation<B = Box<dyn Batcher>> {
     /// and after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZeroU64>,
-    /// Whether to evaluate in batches of the batcher under study as well; these rows have its name, and
-    /// decide nothing.
+    /// Whether to evaluate in batches of the batcher under study as well, if it has another name than that
+    /// of the evaluations; these rows have its name, and decide nothing.
     #[serde(default)]
     pub own_batches: bool,
     /// Subsets to evaluate: `train`, `validation`, `test`.
