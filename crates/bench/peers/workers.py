@@ -20,7 +20,7 @@ def keeping_allocator():
     """The environment in which a process keeps the memory that it frees."""
     library = ctypes.util.find_library(KEEPING)
     if library is None:
-        sys.exit(f"lib{KEEPING} is missing, without which the peers run at half of their speed: "
+        sys.exit(f"lib{KEEPING} is missing, without which the peers are slower than they need be: "
                  "apt-get install libtcmalloc-minimal4")
     return {"LD_PRELOAD": library, "TCMALLOC_RELEASE_RATE": "0"}
 
