@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
+use batchlab_core::quote::shell;
 use batchlab_report::{Report, Results};
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
@@ -21,7 +22,7 @@ use crate::exit::{INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
 use crate::progress::shows_bars;
 use crate::report::verdicts;
-use crate::run::interrupt_flag;
+use crate::run::{begin, interrupt_flag};
 use crate::say::say;
 use crate::share::share;
 use dry_run::Asked;
@@ -111,6 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let asked = Asked { retry, until_width, at_most: arguments.at_most };
         return print(&dry_run::run(&study, &cells, asked, &cache, arguments.json)?);
     }
+    begin();
     let interrupted = interrupt_flag()?;
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(()),
@@ -161,7 +163,7 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
 }
 
 fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
-    let (n_cell, out) = (study.cells.len(), out.display());
+    let (n_cell, out) = (study.cells.len(), shell(out));
     let mut text = format!("{} of {n_cell} cells are done", done.n_done + done.n_done_before);
     if done.n_taken > 0 {
         let _ = write!(text, ", {} running in other processes", done.n_taken);

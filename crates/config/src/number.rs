@@ -1,7 +1,25 @@
 //! Numbers with limits.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A whole number that results can hold, whose integers are signed: at most 2^63 - 1.
+pub(crate) fn recordable<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Deserialize<'de> + Into<u64> + Copy,
+{
+    let number = T::deserialize(deserializer)?;
+    let value: u64 = number.into();
+    if i64::try_from(value).is_ok() {
+        Ok(number)
+    } else {
+        let most = i64::MAX;
+        Err(D::Error::custom(format!(
+            "{value} is more than results can hold; give a number up to {most}"
+        )))
+    }
+}
 
 /// A number from 0 up to, but not including, 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

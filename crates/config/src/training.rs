@@ -8,13 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpointing::Checkpointing;
-use crate::number::Positive;
+use crate::number::{Positive, recordable};
 
 /// How models are trained: Adam on the weighted mean loss of each batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
     /// Number of training steps.
+    #[serde(deserialize_with = "recordable")]
     pub steps: NonZeroU64,
     /// Learning rate of the first step.
     #[serde(default = "default_learning_rate")]
@@ -113,10 +114,13 @@ impl Timing {
 #[serde(deny_unknown_fields, default)]
 pub struct Seeds {
     /// Which graphs are held out for evaluation.
+    #[serde(deserialize_with = "recordable")]
     pub split: u64,
     /// The order of the graphs.
+    #[serde(deserialize_with = "recordable")]
     pub order: u64,
     /// The initial parameters.
+    #[serde(deserialize_with = "recordable")]
     pub init: u64,
 }
 

@@ -29,11 +29,42 @@ pub trait Model: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// What the model will take, told before anything of it is allocated; `None`: that is not known.
+    fn size(&self, _ctx: &ModelContext) -> Option<ModelSize> {
+        None
+    }
+
     /// Creates the model with fresh parameters. Called once per run.
     ///
     /// # Errors
     /// A device that does not exist, or options that do not fit the data.
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError>;
+}
+
+/// How large a model is, and how much it keeps of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ModelSize {
+    /// Trainable numbers, exactly.
+    pub n_parameter: u128,
+    /// Numbers that a step of training keeps for every node until its gradients are done, about.
+    pub n_kept_node: u64,
+    /// The same for every edge.
+    pub n_kept_edge: u64,
+}
+
+impl ModelSize {
+    /// Bytes of parameters, their gradients, and the two moments of the optimiser.
+    #[must_use]
+    pub fn n_byte(&self) -> u128 {
+        self.n_parameter.saturating_mul(16)
+    }
+
+    /// Bytes that a step keeps, about.
+    #[must_use]
+    pub fn n_kept_byte(&self, n_node: u32, n_edge: u32) -> u64 {
+        let of = |n: u32, kept: u64| u64::from(n).saturating_mul(kept).saturating_mul(4);
+        of(n_node, self.n_kept_node).saturating_add(of(n_edge, self.n_kept_edge))
+    }
 }
 
 /// What a model is given when it opens.
@@ -220,6 +251,12 @@ pub trait Trainer {
 
     /// Waits until the device has finished all queued work.
     fn synchronise(&mut self) -> Result<(), ModelError>;
+
+    /// What the last bits of results depend on besides the state and the batches, such as `avx512`: a
+    /// run that goes on with something else says so. Empty where nothing is known.
+    fn arithmetic(&self) -> &'static str {
+        ""
+    }
 
     /// The largest memory on the device that was in use at once since the last call, in bytes: of this
     /// and of all other models there, without what libraries of the device keep for themselves. `None`

@@ -3,6 +3,8 @@
 //! The header is a Python dictionary in one line, for example
 //! `{'descr': '<i8', 'fortran_order': False, 'shape': (2709,), }`. Pickled objects are refused.
 
+use batchlab_core::MemoryBudget;
+
 use crate::error::Problem;
 
 /// An array of one dimension, widened.
@@ -13,15 +15,17 @@ pub(crate) enum Values {
 }
 
 /// An array of one dimension.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Values, Problem> {
+pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Problem> {
     let array = Array::of(bytes)?;
     let [n] = array.shape[..] else {
         return Err(array.other_shape("one dimension"));
     };
     macro_rules! widened {
-        ($type:ty) => {
-            array.chunks(n)?.iter().map(|bytes| <$type>::from_le_bytes(*bytes).into()).collect()
-        };
+        ($type:ty) => {{
+            let chunks = array.chunks(n)?;
+            memory.take(8 * n as u64, "its values")?;
+            chunks.iter().map(|bytes| <$type>::from_le_bytes(*bytes).into()).collect()
+        }};
     }
     Ok(match array.kind {
         "|b1" | "|u1" => Values::Integer(widened!(u8)),
@@ -41,7 +45,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Values, Problem> {
 }
 
 /// Rows of three numbers, in single precision.
-pub(crate) fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
+pub(crate) fn vectors(bytes: &[u8], memory: &MemoryBudget) -> Result<Vec<[f32; 3]>, Problem> {
     let array = Array::of(bytes)?;
     let [n, 3] = array.shape[..] else {
         return Err(array.other_shape("rows of three numbers, `(n, 3)`"));
@@ -49,9 +53,18 @@ pub(crate) fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
     if array.is_fortran_order {
         return Err(wrong("its columns lie one after the other; write it in C order"));
     }
+    let take = |n: usize| memory.take(12 * n as u64, "its values");
     match array.kind {
-        "<f4" => Ok(rows(array.chunks::<12>(n)?, f32::from_le_bytes)),
-        "<f8" => Ok(rows(array.chunks::<24>(n)?, |bytes| f64::from_le_bytes(bytes) as f32)),
+        "<f4" => {
+            let chunks = array.chunks::<12>(n)?;
+            take(n)?;
+            Ok(rows(chunks, f32::from_le_bytes))
+        }
+        "<f8" => {
+            let chunks = array.chunks::<24>(n)?;
+            take(n)?;
+            Ok(rows(chunks, |bytes| f64::from_le_bytes(bytes) as f32))
+        }
         _ => Err(array.other_type("little-endian float32 or float64")),
     }
 }
@@ -144,6 +157,14 @@ pub fn encode(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 mod tests {
     use super::encode as write;
     use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Values, Problem> {
+        super::parse(bytes, &MemoryBudget::default())
+    }
+
+    fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
+        super::vectors(bytes, &MemoryBudget::default())
+    }
 
     fn check(kind: &str, n: usize, data: &[u8], expected: &Values) {
         assert_eq!(parse(&write(kind, &format!("({n},)"), data)).as_ref(), Ok(expected), "{kind}");

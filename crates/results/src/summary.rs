@@ -109,8 +109,8 @@ struct Rows {
     conditions: Vec<BlockRecord>,
 }
 
-/// The runs of one file of the table `runs`, usually one. Rows of other tables whose run is not
-/// published are passed over.
+/// The runs of one file of the table `runs`, usually one. Where there is no such file, rows of other tables
+/// are passed over.
 fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, ResultsError> {
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
     let mut fault = None;
@@ -126,16 +126,19 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         if step.step_ns < 0 || step.n_output < 0 {
             fault = Some(format!("step {} has a time or a number of outputs below 0", step.step));
         }
-        if let Some(rows) = runs.get_mut(&step.run_id) {
-            rows.sums.add(&step);
+        match runs.get_mut(&step.run_id) {
+            Some(rows) => rows.sums.add(&step),
+            None => fault = fault.take().or_else(|| stranger(&runs, &step.run_id)),
         }
     })?;
-    refuse(dir, Table::Steps, stem, fault)?;
+    refuse(dir, Table::Steps, stem, fault.take())?;
     records(dir, stem, |eval: EvalRecord| {
-        if let Some(rows) = runs.get_mut(&eval.run_id) {
-            rows.evals.push(eval);
+        match runs.get_mut(&eval.run_id) {
+            Some(rows) => rows.evals.push(eval),
+            None => fault = fault.take().or_else(|| stranger(&runs, &eval.run_id)),
         }
     })?;
+    refuse(dir, Table::Evals, stem, fault.take())?;
     records(dir, stem, |metric: MetricRecord| {
         if let (None, Some(rows)) = (metric.step, runs.get_mut(&metric.run_id)) {
             rows.metrics.insert(metric.name, metric.value);
@@ -152,6 +155,24 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         (run_id, RunSummary { metrics, conditions, ..summary })
     };
     Ok(runs.into_iter().map(summary).collect())
+}
+
+/// Why there is a row of a run that the file of the table `runs` does not hold; that file may be missing.
+fn stranger(runs: &BTreeMap<String, Rows>, run_id: &str) -> Option<String> {
+    let own = runs.keys().next()?;
+    Some(format!("it holds rows of run {run_id} beside those of run {own}"))
+}
+
+/// Looks at the rows of a file of the table `runs` alone.
+///
+/// # Errors
+/// A row of a run whose file it cannot be.
+pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
+    let mut fault = None;
+    records(dir, stem, |run: RunRecord| {
+        fault = fault.take().or_else(|| fault_of_run(dir, stem, &run));
+    })?;
+    refuse(dir, Table::Runs, stem, fault)
 }
 
 /// Why a row cannot be that of the run whose file holds it.

@@ -52,6 +52,10 @@ pub struct RunState {
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
     pub version: String,
+    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic);
+    /// empty in checkpoints of earlier versions.
+    #[serde(default)]
+    pub arithmetic: String,
 }
 
 #[derive(Debug, thiserror::Error)]

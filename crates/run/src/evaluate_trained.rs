@@ -10,7 +10,7 @@ use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Batcher, Dataset, Graphs, LoadContext};
 
-use super::active_run::model_context;
+use super::open_model::open_model;
 use super::evaluate::{Sums, context, largest, n_delivered};
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
 use super::resume::ResumeError;
@@ -122,7 +122,7 @@ impl TrainedModel {
             return Err(ResumeError::Dataset { run_id, before, now }.into());
         }
         let config = &loaded.config;
-        let mut trainer = config.model.open(&model_context(&loaded, &data.graphs)?)?;
+        let (mut trainer, _) = open_model(&loaded, &data.graphs)?;
         trainer.restore(&checkpoint.trainer)?;
         let (graphs, subsets) = match other {
             None => (data.graphs, data.subsets),
@@ -130,6 +130,7 @@ impl TrainedModel {
                 let ctx = LoadContext {
                     search: search_folders(&other.path),
                     progress: observer.progress(),
+                    memory: crate::memory::budget()?,
                     ..LoadContext::new()
                 };
                 let mut graphs = cache.load(&*other.dataset, &ctx, Keep::WhenSlow)?.graphs;
@@ -173,8 +174,8 @@ impl TrainedModel {
         check(&self.graphs, &members, choice, batcher)?;
         let start = Instant::now();
         let stream = batcher.open(self.graphs.view(&members), context())?;
-        let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs());
-        let mut pipeline = Pipeline::new(producer, 0);
+        let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs())?;
+        let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut output) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
         let mut evaluation = ModelEvaluation {

@@ -22,7 +22,9 @@ mod evaluate;
 mod evaluate_trained;
 mod ledger;
 mod measure;
+pub mod memory;
 mod observer;
+mod open_model;
 mod pipeline;
 pub mod predictions;
 pub mod provenance;
@@ -44,6 +46,7 @@ use batchlab_results::RunSummary;
 use serde::{Deserialize, Serialize};
 
 pub use active_run::{ActiveRun, Membership};
+pub use atomic::replace;
 pub use cache::Cache;
 pub use error::RunError;
 pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};
@@ -188,12 +191,14 @@ impl Data {
         let ctx = LoadContext {
             search: search_folders(&loaded.path),
             progress: observer.progress(),
+            memory: memory::budget()?,
             ..LoadContext::new()
         };
         let mut graphs = cache.load(&*config.dataset, &ctx, Keep::WhenSlow)?.graphs;
         let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
         if let Some(target) = &mut graphs.target {
             target.standardise(&subsets.train);
+            target.check_range()?;
         }
         let load_ns = nanoseconds(start, Instant::now());
         let hash = graphs.content_hash();

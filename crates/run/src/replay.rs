@@ -4,6 +4,7 @@ use std::path::Path;
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::Level;
+use batchlab_core::quote::shell_word;
 use batchlab_core::{BatchPlan, Cursor, Graphs};
 use serde_json::{Value, json};
 
@@ -31,9 +32,7 @@ impl Replay {
 
     /// The command that repeats the run up to a step.
     pub(crate) fn command(&self, step: u64) -> String {
-        let path =
-            if self.path.contains(' ') { format!("'{}'", self.path) } else { self.path.clone() };
-        format!("batchlab run {path} training.steps={step}")
+        format!("batchlab run {} training.steps={step}", shell_word(&self.path))
     }
 
     /// Details of a step whose loss is not finite. `before` is the cursor after the batch before:

@@ -144,6 +144,9 @@ pub trait Backend: Device<f32> {
     fn is_contiguous(tensor: &Dense<Self>) -> bool;
     /// Waits until the device has finished all queued work.
     fn wait(&self) -> Result<(), Self::Err>;
+    /// What the last bits of sums depend on, see
+    /// [`Trainer::arithmetic`](batchlab_core::model::Trainer::arithmetic).
+    fn arithmetic() -> &'static str;
     /// Largest memory in use at once since the last call, in bytes; `None` for memory of the host.
     fn take_peak_bytes(&self) -> Result<Option<u64>, Self::Err>;
 

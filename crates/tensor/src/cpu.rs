@@ -118,6 +118,10 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn arithmetic() -> &'static str {
+        wide::vectors().name()
+    }
+
     fn take_peak_bytes(&self) -> Result<Option<u64>> {
         Ok(None)
     }

@@ -142,6 +142,10 @@ impl Backend for Cuda {
         Ok(device::of(self)?.wait()?)
     }
 
+    fn arithmetic() -> &'static str {
+        "cuda"
+    }
+
     fn take_peak_bytes(&self) -> Result<Option<u64>> {
         Ok(Some(device::of(self)?.pool.take_peak_bytes()?))
     }

@@ -95,7 +95,7 @@ pub use message::{DirectedEdges, Direction, EdgeValue, Message};
 pub use network::{Network, open, require_node_classes};
 pub use ops::gaussian::GaussianBasis;
 pub use ops::geometry::EdgeGeometry;
-pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters};
+pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters, n_parameter};
 pub use pass::{Pass, Seed, Traced};
 pub use segments::{Aggregate, Segments};
 pub use trainer::NetworkTrainer;

@@ -33,6 +33,8 @@ pub struct ParameterBuilder {
     tensors: Vec<NamedTensor>,
     names: HashSet<String>,
     n_number: u128,
+    /// Whether parameters are made, or only counted.
+    draws: bool,
 }
 
 /// Trainable numbers that a network may have: with gradients and moments they take 4 GiB.
@@ -42,7 +44,7 @@ impl ParameterBuilder {
     /// No parameters yet.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, tensors: Vec::new(), names: HashSet::new(), n_number: 0 }
+        Self { seed, tensors: Vec::new(), names: HashSet::new(), n_number: 0, draws: true }
     }
 
     /// Adds a matrix `[n_in, n_out]`.
@@ -68,7 +70,7 @@ impl ParameterBuilder {
     /// says so.
     fn fits(&mut self, [n_in, n_out]: [usize; 2]) -> bool {
         self.n_number = self.n_number.saturating_add(n_in as u128 * n_out as u128);
-        self.n_number <= MOST_NUMBERS
+        self.draws && self.n_number <= MOST_NUMBERS
     }
 
     fn push(&mut self, tensor: NamedTensor) -> Parameter {
@@ -97,6 +99,24 @@ impl ParameterBuilder {
         }
         Ok(Parameters { device: device.clone(), entries })
     }
+}
+
+/// Trainable numbers of a network with so many equal layers, without making it: those of a few layers, and
+/// what each further one adds. `build` is given the number of layers.
+pub fn n_parameter(depth: u32, mut build: impl FnMut(u32, &mut ParameterBuilder)) -> u128 {
+    /// The first layer may be another than those after it.
+    const FEW: u32 = 2;
+    let mut count = |depth| {
+        let mut builder = ParameterBuilder { draws: false, ..ParameterBuilder::new(0) };
+        build(depth, &mut builder);
+        builder.n_number
+    };
+    let few = count(depth.min(FEW));
+    let more = depth.saturating_sub(FEW);
+    if more == 0 {
+        return few;
+    }
+    few.saturating_add((count(FEW + 1) - few).saturating_mul(more.into()))
 }
 
 /// The parameters of a network on a device.

@@ -238,6 +238,10 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         self.parameters.device().wait().map_err(engine)
     }
 
+    fn arithmetic(&self) -> &'static str {
+        D::arithmetic()
+    }
+
     fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {
         self.parameters.device().take_peak_bytes().map_err(engine)
     }

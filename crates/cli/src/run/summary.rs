@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use batchlab_core::quote::{pattern, shell_word, sql};
 use batchlab_core::record::EvalRecord;
 use batchlab_results::RunSummary;
 use batchlab_run::{FinishedRun, Status};
@@ -82,14 +83,17 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
             row(split, errors(first, last, unit));
         }
     }
-    let tables = run.out.join("tables");
+    let tables = pattern(&run.out.join("tables").to_string_lossy());
+    let query = format!(
+        "select step, split, rmse, mae from {} where run_id = {} order by all",
+        sql(&format!("{tables}/evals/*.parquet")),
+        sql(&header.run_id),
+    );
     let _ = write!(
         text,
-        "\nresults in {}\nfor example:\n  duckdb -c \"select step, split, rmse, mae \
-         from '{}/evals/*.parquet' where run_id = '{}' order by all\"\n",
+        "\nresults in {}\nfor example:\n  duckdb -c {}\n",
         run.out.display(),
-        tables.display().to_string().replace('\'', "''"),
-        header.run_id,
+        shell_word(&query),
     );
     text
 }

@@ -10,6 +10,7 @@ mod data;
 mod events;
 mod example;
 mod formats;
+mod hostile;
 mod kill;
 mod new;
 mod older;
@@ -24,5 +25,6 @@ mod small_run;
 mod standalone;
 #[path = "../../../report/tests/it/study.rs"]
 mod study;
+mod surroundings;
 mod sweep;
 mod trained;

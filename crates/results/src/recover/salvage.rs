@@ -96,6 +96,10 @@ impl ReadJournal {
                 }
             }
         }
+        if let Some(run) = run.as_ref().filter(|run| run.run_id != run_id) {
+            let (path, run_id) = (path.to_owned(), run_id.to_owned());
+            return Err(ResultsError::Copy { path, run_id, original: run.run_id.clone() });
+        }
         let mut events = Vec::new();
         let damaged = entries.damaged();
         if let Some(run) = run.as_mut().filter(|run| run.status == CRASHED) {

@@ -24,6 +24,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             config: json!({ "training": { "seeds": { "order": u64::MAX } } }),
             config_path: "a b/c.toml".into(),
             dataset_hash: "ab".into(),
+            arithmetic: "avx2".into(),
             version: "0.1.0".into(),
         },
         trainer: TrainerState {

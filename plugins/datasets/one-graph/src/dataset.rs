@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph, Target, Topology};
-use batchlab_core::{BatchFields, Dataset, DatasetError, Graphs, Level, LoadContext, Provides};
+use batchlab_core::{
+    BatchFields, Dataset, DatasetError, Graphs, Level, LoadContext, MemoryBudget, Provides,
+};
 use batchlab_npz::{Archive, NpzError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,13 +63,13 @@ impl Dataset for OneGraphFile {
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let Some(path) = &self.path else {
-            return self.read("cora", Path::new(CORA_NAME), Cursor::new(CORA));
+            return self.read("cora", Path::new(CORA_NAME), Cursor::new(CORA), ctx);
         };
         let path = ctx.resolve(path)?;
         let file =
             File::open(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
         let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
-        self.read(&name, &path, BufReader::new(file))
+        self.read(&name, &path, BufReader::new(file), ctx)
     }
 }
 
@@ -91,8 +93,8 @@ struct Tables {
 }
 
 impl Tables {
-    fn read<R: Read + Seek>(path: &Path, file: R) -> Result<Self, NpzError> {
-        let mut file = Archive::open(path, file, MAX_BYTE)?;
+    fn read<R: Read + Seek>(path: &Path, file: R, memory: &MemoryBudget) -> Result<Self, NpzError> {
+        let mut file = Archive::open(path, file, MAX_BYTE, memory)?;
         let one = table::graph(&mut file)?;
         let label = table::labels(&mut file, one.n_node())?;
         let feature = table::features(&mut file, one.n_node())?;
@@ -107,9 +109,13 @@ impl OneGraphFile {
         name: &str,
         path: &Path,
         file: R,
+        ctx: &LoadContext,
     ) -> Result<Graphs, DatasetError> {
         let Tables { mut one, label, mut feature, split } =
-            Tables::read(path, file).map_err(DatasetError::other)?;
+            Tables::read(path, file, &ctx.memory).map_err(DatasetError::other)?;
+        // Self loops and weights make new arrays, and labels become targets.
+        let n = (one.n_node() + one.sender.len()) as u64;
+        ctx.memory.take(24 * n, "the graph")?;
         let n_edge = one.sender.len();
         let n_loop = if self.self_loops { weight::add_self_loops(&mut one) } else { 0 };
         one.edge_weight = weight::weights(&one, self.edge_weight);

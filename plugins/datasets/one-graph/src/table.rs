@@ -15,9 +15,10 @@ const SPARSEST: usize = 10_000;
 
 /// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
 pub(crate) fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
-    let offset = offsets(file, "indptr", "indices")?;
+    let offset = offsets(file, "indptr")?;
     let n_node = offset.len() - 1;
     let mut sender = columns(file, "indices", n_node)?;
+    check_end(file, "indptr", &offset, "indices", sender.len())?;
     for bounds in offset.windows(2) {
         let row = &mut sender[bounds[0]..bounds[1]];
         row.sort_unstable();
@@ -58,9 +59,10 @@ pub(crate) fn features<R: Read + Seek>(
         let value = n_row.to_string();
         return Err(file.fault("feat_shape", Problem::Value { at: 0, value, expected }));
     }
-    let offset = offsets(file, "feat_indptr", "feat_indices")?;
+    let offset = offsets(file, "feat_indptr")?;
     expect_length(file, "feat_indptr", offset.len(), n_node + 1, "one more than nodes")?;
     let column = columns(file, "feat_indices", width)?;
+    check_end(file, "feat_indptr", &offset, "feat_indices", column.len())?;
     let data = file.floats("feat_data")?;
     expect_length(file, "feat_data", data.len(), column.len(), "as many as feat_indices")?;
 
@@ -72,6 +74,8 @@ pub(crate) fn features<R: Read + Seek>(
         let value = width.to_string();
         return Err(file.fault("feat_shape", Problem::Value { at: 1, value, expected }));
     }
+    let n_value = (n_node as u64).saturating_mul(width as u64);
+    file.take("feat_shape", n_value.saturating_mul(4), "unpacked features")?;
     let mut value = vec![0.0; n_node * width];
     for (node, bounds) in offset.windows(2).enumerate() {
         for entry in bounds[0]..bounds[1] {
@@ -115,11 +119,10 @@ pub(crate) fn split<R: Read + Seek>(
     }))
 }
 
-/// Where each row starts, and the number of entries: ascending from 0 to the length of `entries`.
+/// Where each row starts, and the number of entries: ascending from 0.
 fn offsets<R: Read + Seek>(
     file: &mut Archive<R>,
     array: &'static str,
-    entries: &'static str,
 ) -> Result<Vec<usize>, NpzError> {
     let offset = file.integers(array, 0, MAX_INDEX)?;
     if offset.len() < 2 {
@@ -138,12 +141,23 @@ fn offsets<R: Read + Seek>(
         let expected = format!("at least {}, the entry before", offset[at]);
         return Err(file.fault(array, wrong(at + 1, expected)));
     }
-    let n_entry = file.integers(entries, i64::MIN, i64::MAX)?.len();
-    let last = offset.len() - 1;
-    if index(offset[last]) != n_entry {
-        return Err(file.fault(array, wrong(last, format!("{n_entry}, the length of {entries}"))));
-    }
     Ok(offset.into_iter().map(index).collect())
+}
+
+/// The last row must end where the entries do.
+fn check_end<R: Read + Seek>(
+    file: &Archive<R>,
+    array: &'static str,
+    offset: &[usize],
+    entries: &'static str,
+    n_entry: usize,
+) -> Result<(), NpzError> {
+    let at = offset.len() - 1;
+    if offset[at] == n_entry {
+        return Ok(());
+    }
+    let expected = format!("{n_entry}, the length of {entries}");
+    Err(file.fault(array, Problem::Value { at, value: offset[at].to_string(), expected }))
 }
 
 fn columns<R: Read + Seek>(
@@ -151,8 +165,12 @@ fn columns<R: Read + Seek>(
     array: &'static str,
     n: usize,
 ) -> Result<Vec<u32>, NpzError> {
-    let values = file.integers(array, 0, n as i64 - 1)?;
-    Ok(values.into_iter().map(|value| index(value) as u32).collect())
+    if n == 0 {
+        // No number is from 0 to -1.
+        let values = file.integers(array, 0, -1)?;
+        return Ok(values.into_iter().map(|value| index(value) as u32).collect());
+    }
+    file.counts(array, 0, u32::try_from(n - 1).unwrap_or(u32::MAX))
 }
 
 /// A number that was read with 0 as its least value.
