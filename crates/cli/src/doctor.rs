@@ -132,6 +132,9 @@ fn describe(salvage: &Salvage) -> String {
     if salvage.damaged_bytes > 0 {
         let _ = write!(torn, "; {} bytes of the journal are damaged", salvage.damaged_bytes);
     }
+    if let Some(n_step) = salvage.n_step_kept {
+        let _ = write!(torn, "; the tables are left as they are: they hold {n_step} steps");
+    }
     let after = salvage.resumes_after.map(|step| format!("; checkpoint after step {step}"));
     format!(
         "{} after {} steps ({}){torn}{}",

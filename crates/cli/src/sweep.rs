@@ -14,7 +14,7 @@ use batchlab_core::quote::shell;
 use batchlab_report::{Report, Results};
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
-use batchlab_study::{Study, Sweep, SweepObserver, SweepOptions, sweep};
+use batchlab_study::{ClaimSettings, Study, Sweep, SweepObserver, SweepOptions, sweep};
 use serde_json::json;
 
 use crate::engine::Engine;
@@ -106,8 +106,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if hardware.trim_matches(['.', ' ']).is_empty() {
         bail!(Usage(format!("--hardware \"{hardware}\" is not a name; use letters and digits")));
     }
+    let claims = claim_settings()?;
     if arguments.dry_run {
-        let cells = Cells::of(&out, &hardware);
+        let cells = Cells::of(&out, &hardware, claims);
         let (retry, until_width) = (arguments.retry, arguments.until_width);
         let asked = Asked { retry, until_width, at_most: arguments.at_most };
         return print(&dry_run::run(&study, &cells, asked, &cache, arguments.json)?);
@@ -122,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let options = SweepOptions {
         run: RunOptions { out: &out, interrupted: &interrupted, n_thread, cache: &cache },
         hardware: &hardware,
+        claims,
         retry: arguments.retry,
         until_width: arguments.until_width,
         at_most: arguments.at_most,
@@ -139,11 +141,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     Ok(if done.is_interrupted {
         INTERRUPTED.into()
-    } else if done.failed.is_empty() && done.diverged.is_empty() {
+    } else if done.failed.is_empty() && done.diverged.is_empty() && done.unreadable.is_empty() {
         ExitCode::SUCCESS
     } else {
         PARTIAL.into()
     })
+}
+
+pub(crate) fn claim_settings() -> Result<ClaimSettings> {
+    Ok(ClaimSettings::from_environment().map_err(|error| Usage(error.to_string()))?)
 }
 
 fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
@@ -155,6 +161,7 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
         "n_done": done.n_done,
         "n_done_before": done.n_done_before,
         "n_at_work_elsewhere": done.n_taken,
+        "unreadable": done.unreadable,
         "failed": done.failed,
         "diverged": done.diverged,
         "is_interrupted": done.is_interrupted,
@@ -167,6 +174,9 @@ fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
     let mut text = format!("{} of {n_cell} cells are done", done.n_done + done.n_done_before);
     if done.n_taken > 0 {
         let _ = write!(text, ", {} running in other processes", done.n_taken);
+    }
+    for reason in &done.unreadable {
+        let _ = write!(text, "; {reason}");
     }
     if !done.failed.is_empty() {
         let cells = done.failed.join(", ");

@@ -38,7 +38,10 @@ pub fn make(folder: &Path) -> Result<(), ResultsError> {
 }
 
 /// Has the disk know the names in a folder. Only on Unix can a folder be opened and synchronised.
-pub(crate) fn sync(folder: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// A folder that cannot be opened, or a broken disk.
+pub fn sync(folder: &Path) -> std::io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }

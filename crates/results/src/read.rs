@@ -30,7 +30,7 @@ pub struct Published {
     pub damaged: Vec<DamagedRun>,
 }
 
-/// A run whose files are not as they were published, or say what cannot be.
+/// A run whose files are not as they were published, or say what cannot be, or that does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRun {
     /// Name of its files.

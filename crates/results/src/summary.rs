@@ -11,6 +11,7 @@ use batchlab_core::record::{
 };
 use serde_json::Value;
 
+use crate::counted::Counted;
 use crate::read::{DamagedRun, Published, path_of, published, records, verify};
 use crate::{ResultsError, manifest};
 pub use parts::{DeviceTimes, Parts};
@@ -60,16 +61,24 @@ impl RunSummary {
     }
 
     /// Reads all published runs of a study, each with the name of its file, ordered by file; and says which
-    /// are left out because they are damaged.
+    /// are left out because they are damaged, or because another attempt at their cell counts.
     ///
     /// # Errors
     /// A folder without results.
     pub fn read_all(dir: &Path) -> Result<(Vec<(String, Self)>, Published), ResultsError> {
         let mut published = published(dir)?;
+        let counted = Counted::read(dir);
         let mut runs = Vec::new();
         published.stems.retain(|stem| match read_stem(dir, stem) {
             Ok(of_stem) => {
-                runs.extend(of_stem.into_values().map(|run| (stem.clone(), run)));
+                for run in of_stem.into_values() {
+                    match why_not_counted(&counted, &run.run) {
+                        None => runs.push((stem.clone(), run)),
+                        Some(reason) => {
+                            published.damaged.push(DamagedRun { stem: stem.clone(), reason });
+                        }
+                    }
+                }
                 true
             }
             Err(error) => {
@@ -189,6 +198,14 @@ fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
         && !folder_of(stem).join(manifest::NAME).exists()
         && folder_of(&run.run_id).is_dir();
     is_copy.then(|| format!("its row is that of run {}", run.run_id))
+}
+
+/// Why a run is not one of those that its cell names, if so.
+fn why_not_counted(counted: &Counted, run: &RunRecord) -> Option<String> {
+    let cell =
+        run.cell.as_deref().filter(|cell| run.status == "completed" && !counted.counts(cell))?;
+    let run_id = &run.run_id;
+    Some(format!("run {run_id} is of attempt {cell}, and another attempt has finished this cell"))
 }
 
 fn refuse(dir: &Path, table: Table, stem: &str, fault: Option<String>) -> Result<(), ResultsError> {

@@ -345,22 +345,23 @@ impl<'a> ActiveRun<'a> {
             |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
         let is_resumable = matches!(status, Status::Interrupted | Status::Failed)
             && !checkpoint::list(&publisher.checkpoints()).is_empty();
-        match failure {
+        let n_step_kept = match failure {
             Some(error) if error.is_storage() => {
                 recorder.abandon(&run);
                 return Err(unpublished(error));
             }
             failure => {
                 let finished = recorder.finish(&run, publisher, is_resumable);
-                finished.map_err(|error| unpublished(error.into()))?;
-                failure.map_or(Ok(()), Err)?;
+                let n_step_kept = finished.map_err(|error| unpublished(error.into()))?;
+                failure.map_or(Ok(n_step_kept), Err)?
             }
-        }
+        };
         Ok(FinishedRun {
             header,
             status,
             summary: RunSummary::new(run, training.sums.summary(), evals),
             peak_host_bytes: peak_host_bytes(),
+            n_step_kept,
             out,
         })
     }

@@ -104,6 +104,12 @@ pub struct Ending {
 impl Ending {
     /// All steps that were asked for are done.
     pub const COMPLETED: Self = Self { status: Status::Completed, reason: None };
+
+    /// The run is not to go on.
+    #[must_use]
+    pub fn interrupted(reason: String) -> Self {
+        Self { status: Status::Interrupted, reason: Some(reason) }
+    }
 }
 
 /// What is known when training begins.
@@ -132,6 +138,8 @@ pub struct FinishedRun {
     pub summary: RunSummary,
     /// Largest memory of the process, in bytes, which runs of a cell share.
     pub peak_host_bytes: Option<i64>,
+    /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
+    pub n_step_kept: Option<i64>,
     pub out: PathBuf,
 }
 

@@ -37,6 +37,7 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
         "n_shape": steps.n_shape,
         "train_ns": steps.train_ns,
         "throughput": throughput,
+        "n_step_kept": run.n_step_kept,
         "out": run.out,
         "peak_host_bytes": run.peak_host_bytes,
         "peak_device_bytes": row.peak_device_bytes,
@@ -58,6 +59,12 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         (status, reason) => format!("{}: {}", status.name(), reason.as_deref().unwrap_or("")),
     };
     row("outcome", outcome);
+    if let Some(n_step) = run.n_step_kept {
+        row(
+            "tables",
+            format!("left as they are: an earlier attempt came further, to step {n_step}"),
+        );
+    }
     let seconds = steps.train_ns as f64 / 1e9;
     row("steps", format!("{} in {seconds:.1} s", steps.n_step));
     if let (Some(times), Some(work)) = (steps.times, steps.work) {

@@ -376,6 +376,48 @@ fn a_flipped_bit_is_found_and_named() {
     assert_eq!(doctor(out.path(), &[])["damaged"], serde_json::json!([]));
 }
 
+/// The tables of a run that was resumed and killed before it came as far as the attempt before.
+#[test]
+fn an_attempt_that_ends_early_takes_nothing_from_the_tables() {
+    let out = TempDir::new().unwrap();
+    let out = out.path();
+    let long = ["training.steps=100000000", "training.checkpoint={ steps = 1000 }"];
+    let mut child = quiet(&mut start(out, &long));
+    let mut wait_until = |is_there: &dyn Fn() -> bool| {
+        while !is_there() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    wait_until(&|| !checkpoints(out).is_empty());
+    // Every evaluation writes into the journal.
+    let saved = journal_length(out);
+    wait_until(&|| journal_length(out) > saved);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    doctor(out, &[]);
+    let before = Tables::read(out);
+    let aside = run_folder(out).join("journal");
+    let n_byte = fs::metadata(&aside).unwrap().len();
+    for signal in ["-KILL", "-INT"] {
+        let mut child = quiet(&mut resume(out));
+        // What came after the checkpoint is cut off.
+        while !(1..n_byte).contains(&journal_length(out)) || aside.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it did not go on");
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        child.wait().unwrap();
+        let planned = doctor(out, &["--dry-run"]);
+        let found = doctor(out, &[]);
+        assert_eq!(planned["runs"], found["runs"]);
+        let after = Tables::read(out);
+        let [before, after] = [&before, &after].map(|tables| tables.steps.len());
+        assert!(after >= before, "{after} rows after {signal}, {before} before: {found}");
+        assert!(!out.join("wip").exists());
+    }
+}
+
 #[test]
 fn a_damaged_journal_is_told_and_kept() {
     let out = TempDir::new().unwrap();

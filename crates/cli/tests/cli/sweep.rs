@@ -474,6 +474,82 @@ fn workers_share_the_cells_where_times_do_not_matter() {
     assert!(tables.runs.iter().all(|run| run.is_exclusive == Some(false)));
 }
 
+/// One damaged file is one cell's, and the message says what to do.
+#[test]
+fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
+    let place = Place::new(STUDY);
+    place.done(&["repeats=1"]);
+    let of_cell = |n: usize, name: &str| {
+        let id = place.status()["cells"][n]["cell"]["id"].as_str().unwrap().to_owned();
+        let folder = place.out().join("cells/here").join(id);
+        let paths = [folder.clone(), folder.join("done.1"), folder.join("claim.1")];
+        paths.map(|folder| folder.join(name)).into_iter().find(|path| path.exists())
+    };
+    let path = of_cell(0, "done.json").unwrap();
+    let whole = fs::read_to_string(&path).unwrap();
+    // Cut, another number, another key.
+    let damages = [
+        &whole[..40],
+        &whole.replace("\"n_step\": 25", "\"n_step\": 27"),
+        "",
+        &whole.replace("status", "statuz"),
+    ];
+    for damaged in damages {
+        assert_ne!(damaged, whole);
+        fs::write(&path, damaged).unwrap();
+        let status = place.status();
+        let states = [0, 1].map(|n| status["cells"][n]["progress"].clone());
+        assert_eq!(
+            (&states[0]["state"], &states[1]["state"]),
+            (&"unreadable".into(), &"done".into())
+        );
+        let reason = states[0]["reason"].as_str().unwrap();
+        assert!(reason.contains("done.json") && reason.contains("--retry"), "{reason}");
+        let shown = batchlab().arg("status").arg(place.out()).output().unwrap();
+        assert!(
+            text(&shown).contains("done.json") && text(&shown).contains("fastest"),
+            "{}",
+            text(&shown)
+        );
+
+        // Another cell is trained, and this one is named.
+        let output = place.sweep(&["repeats=1", "batch_sizes=8,16"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+        assert!(
+            text(&output).contains("done.json") && text(&output).contains("--retry"),
+            "{}",
+            text(&output)
+        );
+    }
+    let n_run = place.tables().runs.len();
+    let output = place.sweep(&["repeats=1", "--retry"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(place.tables().runs.len(), n_run + 3);
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2)]));
+
+    // How far a cell is, is only shown.
+    let long = ["training.steps=100000", "batch_sizes=8", "repeats=1"];
+    let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
+    wait_for("progress", || {
+        !place.states().contains_key("waiting") && of_cell(0, "progress.json").is_some()
+    });
+    kill(child);
+    fs::write(of_cell(0, "progress.json").unwrap(), "{").unwrap();
+    let status = place.status();
+    let state = &status["cells"][0]["progress"];
+    assert_eq!(state["state"], "waiting", "{status}");
+    assert!(state["fault"].as_str().unwrap().contains("progress.json"), "{state}");
+    let list = place.out().join("cells/here/cells.json");
+    let whole = fs::read_to_string(&list).unwrap();
+    fs::write(&list, whole.replace("schnet", "schnat")).unwrap();
+    let output = batchlab().arg("status").arg(place.out()).output().unwrap();
+    assert!(
+        text(&output).contains("cells.json") && text(&output).contains("batchlab sweep"),
+        "{}",
+        text(&output)
+    );
+}
+
 #[test]
 fn a_timing_study_refuses_a_second_worker_on_the_device() {
     let place = Place::new(STUDY);
