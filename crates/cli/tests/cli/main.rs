@@ -10,6 +10,8 @@ mod data;
 mod events;
 mod example;
 mod formats;
+#[cfg(target_os = "linux")]
+mod guard;
 mod kill;
 mod new;
 mod older;
