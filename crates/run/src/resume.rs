@@ -31,12 +31,13 @@ pub enum ResumeError {
     )]
     NoCheckpoint { run_id: String, out: PathBuf },
     #[error(
-        "the configuration is not the one of run {run_id}:\n{}\nrestore these values, or start a \
+        "the configuration {} is not the one of run {run_id}:\n{}\nrestore these values, or start a \
          new run",
-        differences.join("\n")
+        path.display(), differences.join("\n")
     )]
     Config {
         run_id: String,
+        path: PathBuf,
         /// One line per key.
         differences: Vec<String>,
     },
@@ -207,7 +208,8 @@ impl ResumePoint {
         if differences.is_empty() {
             return Ok(());
         }
-        Err(ResumeError::Config { run_id: self.run_id.clone(), differences }.into())
+        let (run_id, path) = (self.run_id.clone(), loaded.path.clone());
+        Err(ResumeError::Config { run_id, path, differences }.into())
     }
 
     pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {

@@ -181,7 +181,7 @@ impl Cells {
         make(&self.folder)?;
         let cells = study.cells.iter().map(|cell| &cell.info).collect();
         Ok(LocalDisk::new()
-            .write(&self.folder.join(LIST), &encode(&List::<&CellInfo> { cells }))?)
+            .write_synced(&self.folder.join(LIST), &encode(&List::<&CellInfo> { cells }))?)
     }
 
     /// Claims a cell, unless it is done and that is enough, or another process has it. With `retry`, a

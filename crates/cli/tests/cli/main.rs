@@ -10,6 +10,8 @@ mod data;
 mod events;
 mod example;
 mod formats;
+#[cfg(target_os = "linux")]
+mod guard;
 mod hostile;
 mod kill;
 mod new;

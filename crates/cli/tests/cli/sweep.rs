@@ -550,6 +550,71 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
     );
 }
 
+/// Eight processes, two on each of four machines as far as they know, of which some are killed and some
+/// stopped for longer than others wait for a sign of life.
+#[test]
+fn every_cell_counts_once_however_its_processes_end() {
+    let place = Place::new(STUDY);
+    let shared = ["blocks.exclusive=false", "training.steps=150", "repeats=3", "--quiet"];
+    let worker = |n: usize| {
+        let mut worker = place.sweep(&shared);
+        worker.env("BATCHLAB_NODE", format!("node {}", n % 4));
+        worker.envs([("BATCHLAB_BEAT", "100ms"), ("BATCHLAB_STALE", "1s")]);
+        worker
+    };
+    let mut workers: Vec<Child> = (0..8).map(|n| worker(n).spawn().unwrap()).collect();
+    wait_for("a run", || !names(&place.out().join("wip")).is_empty());
+    let signal = |worker: &Child, signal: &str| {
+        let pid = worker.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    // At different places in their cells.
+    for (n, victim) in workers.iter().enumerate().take(6) {
+        std::thread::sleep(Duration::from_millis(60));
+        signal(victim, if n % 3 == 0 { "-KILL" } else { "-STOP" });
+    }
+    std::thread::sleep(Duration::from_millis(2500));
+    for stopped in [1, 2, 4, 5] {
+        signal(&workers[stopped], "-CONT");
+    }
+    for worker in &mut workers {
+        let code = worker.wait().unwrap().code();
+        assert!(matches!(code, None | Some(0)), "{code:?}");
+    }
+    let output = worker(0).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 6)]));
+
+    let cells = place.out().join("cells/here");
+    let tables = place.tables();
+    let (mut n_claim, mut attempts) = (0, BTreeSet::new());
+    for cell in names(&cells).into_iter().filter(|name| cells.join(name).is_dir()) {
+        let inside = names(&cells.join(&cell));
+        let of = |prefix: &str| inside.iter().filter(|name| name.starts_with(prefix)).count();
+        assert_eq!(of("done."), 1, "{inside:?}");
+        n_claim += of("claim.");
+        let done = fs::read_to_string(cells.join(&cell).join("done.1/done.json")).unwrap();
+        let done: Value = serde_json::from_str(&done).unwrap();
+        attempts.insert(done["cell"].as_str().unwrap().to_owned());
+    }
+    let counting = |run: &&batchlab_core::record::RunRecord| {
+        run.status == "completed" && run.cell.as_ref().is_some_and(|cell| attempts.contains(cell))
+    };
+    let counted: BTreeSet<_> =
+        tables.runs.iter().filter(counting).map(|run| (&run.cell, &run.batcher)).collect();
+    assert_eq!((attempts.len(), counted.len()), (6, 18));
+    assert_eq!(tables.runs.iter().filter(counting).count(), 18, "no run twice");
+    println!("{n_claim} claims to 6 cells; {} runs, of which 18 count", tables.runs.len());
+    // What others have published of these cells is left out of reports, and said.
+    let output = batchlab().args(["report", "--json"]).arg(place.out()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let n_late =
+        tables.runs.iter().filter(|run| run.status == "completed" && !counting(run)).count();
+    let why = |left: &&Value| left["why"].as_str().unwrap().contains("another attempt");
+    let n_left_out = report["left_out"].as_array().unwrap().iter().filter(why).count();
+    assert_eq!(n_left_out, n_late, "{report}");
+}
+
 #[test]
 fn a_timing_study_refuses_a_second_worker_on_the_device() {
     let place = Place::new(STUDY);
