@@ -15,6 +15,7 @@ pub mod damage;
 pub mod device;
 pub mod golden;
 pub mod golden_models;
+pub mod golden_nodes;
 pub mod labels;
 pub mod model;
 pub mod nodes;
