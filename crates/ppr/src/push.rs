@@ -112,6 +112,21 @@ impl Push {
         Ok(results.into_iter().flatten().collect())
     }
 
+    /// For each root the `k` nodes with the highest scores, and the root itself where it is not one of
+    /// them; ascending.
+    ///
+    /// # Errors
+    /// Those of [`Push::from_roots`].
+    pub fn nearest(
+        &self,
+        graph: &OneGraph,
+        roots: &[u32],
+        k: usize,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Vec<u32>>, PprError> {
+        self.from_roots(graph, roots, progress, |place, pushed| with(pushed.top(k), roots[place]))
+    }
+
     fn scratch(&self, graph: &OneGraph) -> Scratch {
         let per_degree = match self.walk {
             Walk::Plain => self.teleport * self.epsilon,
@@ -144,4 +159,13 @@ impl Push {
             }
         }
     }
+}
+
+/// A set of nodes with one more, ascending.
+fn with(mut nodes: Vec<u32>, node: u32) -> Vec<u32> {
+    nodes.sort_unstable();
+    if let Err(place) = nodes.binary_search(&node) {
+        nodes.insert(place, node);
+    }
+    nodes
 }

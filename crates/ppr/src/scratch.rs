@@ -32,8 +32,7 @@ pub struct Pushed<'a> {
 
 impl Scratch {
     pub(crate) fn new(threshold: impl Iterator<Item = f64>) -> Self {
-        let slot: Vec<Slot> =
-            threshold.map(|threshold| Slot { residue: 0.0, threshold }).collect();
+        let slot: Vec<Slot> = threshold.map(|threshold| Slot { residue: 0.0, threshold }).collect();
         Self {
             score: vec![0.0; slot.len()],
             slot,

@@ -18,6 +18,7 @@ pub mod golden_models;
 pub mod golden_nodes;
 pub mod labels;
 pub mod model;
+pub mod node_conformance;
 pub mod nodes;
 pub mod records;
 pub mod rows;

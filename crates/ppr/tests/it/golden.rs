@@ -44,7 +44,8 @@ fn a_path_gives_the_published_numbers() {
     for (queue, golden) in [(Queue::Lifo, &path.lifo), (Queue::Fifo, &path.fifo)] {
         let (scores, residues, n_push) = all(push(path.alpha, path.eps, queue), &graph, path.seed);
         assert_eq!(n_push, golden.n_push);
-        let expected: Vec<_> = golden.id.iter().copied().zip(golden.value.iter().copied()).collect();
+        let expected: Vec<_> =
+            golden.id.iter().copied().zip(golden.value.iter().copied()).collect();
         assert_eq!(scores, expected, "to the last bit");
         for (&(_, share), &residual) in residues.iter().zip(&golden.residual) {
             assert_near(share * path.alpha, residual, 1e-17, "residue");
@@ -55,7 +56,8 @@ fn a_path_gives_the_published_numbers() {
         (Operator::Standard, &path.batch_wise_standard),
     ] {
         let power = Power { teleport: 0.25, n_iteration: 50, operator };
-        let scores = power.of_sets(&graph, &[vec![0, 1]], &(), |_, scores| scores.to_vec()).unwrap();
+        let scores =
+            power.of_sets(&graph, &[vec![0, 1]], &(), |_, scores| scores.to_vec()).unwrap();
         for (&got, &expected) in scores[0].iter().zip(golden) {
             assert_near(got, expected, 1e-15, "score");
         }
@@ -67,7 +69,8 @@ fn scores_on_cora_are_those_of_the_golden_file_to_the_last_bit() {
     let golden = NodeGolden::open().ppr;
     let graph = cora();
     for seed in &golden.seeds {
-        let (scores, residues, n_push) = all(push(golden.alpha, golden.eps, Queue::Lifo), &graph, seed.seed);
+        let (scores, residues, n_push) =
+            all(push(golden.alpha, golden.eps, Queue::Lifo), &graph, seed.seed);
         let expected: Vec<_> = seed.id.iter().copied().zip(seed.value.iter().copied()).collect();
         assert_eq!((scores.len(), n_push), (seed.id.len(), seed.n_push), "seed {}", seed.seed);
         assert_eq!(scores, expected, "seed {}", seed.seed);
@@ -76,7 +79,8 @@ fn scores_on_cora_are_those_of_the_golden_file_to_the_last_bit() {
         let lifo = push(golden.alpha, golden.eps, Queue::Lifo);
         let top = lifo.from_roots(&graph, &[seed.seed], &(), |_, pushed| pushed.top(golden.k));
         assert_eq!(top.unwrap(), [seed.top.clone()], "seed {}", seed.seed);
-        let (scores, _, n_push) = all(push(golden.alpha, golden.eps, Queue::Fifo), &graph, seed.seed);
+        let (scores, _, n_push) =
+            all(push(golden.alpha, golden.eps, Queue::Fifo), &graph, seed.seed);
         assert_eq!((scores.len(), n_push), (seed.fifo.n_nonzero, seed.fifo.n_push));
         assert_near(sum(&scores), seed.fifo.sum_p, 1e-14, "sum of scores");
     }

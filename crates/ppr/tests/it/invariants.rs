@@ -36,9 +36,14 @@ fn graphs() -> impl Strategy<Value = OneGraph> {
 fn options() -> impl Strategy<Value = Push> {
     let walk = prop::sample::select(vec![Walk::Plain, Walk::Lazy]);
     let queue = prop::sample::select(vec![Queue::Lifo, Queue::Fifo]);
-    (0.05..0.9, -5.0..1.0, walk, queue).prop_map(|(teleport, epsilon, walk, queue): (f64, f64, _, _)| {
-        Push { teleport, epsilon: 10_f64.powf(epsilon), walk, queue }
-    })
+    (0.05..0.9, -5.0..1.0, walk, queue).prop_map(
+        |(teleport, epsilon, walk, queue): (f64, f64, _, _)| Push {
+            teleport,
+            epsilon: 10_f64.powf(epsilon),
+            walk,
+            queue,
+        },
+    )
 }
 
 /// A step of the walk that the scores describe, on all nodes at once.
@@ -135,14 +140,17 @@ fn results_do_not_depend_on_the_number_of_threads_or_on_other_roots() {
     let with = |n_thread: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_thread).build().unwrap();
         pool.install(|| {
-            let result = |place, pushed: &batchlab_ppr::Pushed<'_>| (place, pushed.scores().collect::<Vec<_>>());
+            let result = |place, pushed: &batchlab_ppr::Pushed<'_>| {
+                (place, pushed.scores().collect::<Vec<_>>())
+            };
             let pushed = push.from_roots(&graph, &roots, &(), result).unwrap();
             (pushed, power.of_sets(&graph, &sets, &(), |_, scores| scores.to_vec()).unwrap())
         })
     };
     let one = with(1);
     assert_eq!(one, with(3));
-    let alone = push.from_roots(&graph, &[1234], &(), |_, pushed| pushed.scores().collect::<Vec<_>>());
+    let alone =
+        push.from_roots(&graph, &[1234], &(), |_, pushed| pushed.scores().collect::<Vec<_>>());
     assert_eq!(alone.unwrap()[0], one.0[1234].1);
 }
 
@@ -164,7 +172,9 @@ fn what_cannot_work_is_refused() {
     let one_way = PprError::OneWay { sender: 2, receiver: 1 };
     assert_eq!(from(push, &directed, 0), one_way);
     let power = Power { teleport: 0.25, n_iteration: 50, operator: Operator::Standard };
-    let of = |graph: &OneGraph, sets: &[Vec<u32>]| power.of_sets(graph, sets, &(), |_, _| ()).unwrap_err();
+    let of = |graph: &OneGraph, sets: &[Vec<u32>]| {
+        power.of_sets(graph, sets, &(), |_, _| ()).unwrap_err()
+    };
     assert_eq!(of(&directed, &[vec![0]]), one_way);
     assert_eq!(of(&path, &[vec![0], Vec::new()]), PprError::EmptySet(1));
     assert_eq!(of(&path, &[vec![7]]), PprError::NoSuchRoot { root: 7, n_node: 3 });
