@@ -7,12 +7,16 @@
 #![cfg_attr(not(test), deny(unused_crate_dependencies))]
 
 use batcher_bucketed as _;
+use batcher_cluster as _;
 use batcher_dynamic as _;
 use batcher_full as _;
+use batcher_ibmb as _;
 use batcher_neighbor as _;
 use batcher_packed as _;
 use batcher_quantile as _;
 use batcher_random_nodes as _;
+use batcher_saint_rw as _;
+use batcher_shadow_ppr as _;
 use batcher_static as _;
 use dataset_aflow as _;
 use dataset_aflow_sizes as _;

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! * [`graphs`]: the columnar store that a [`Dataset`] fills, and the views that batchers see;
-//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`], [`node_groups`]:
-//!   who decides which graphs or nodes form a batch, and of which shape;
+//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`], [`node_groups`],
+//!   [`batch_order`]: who decides which graphs or nodes form a batch, of which shape, and when;
 //!   [`batcher_options!`](crate::batcher_options): the options that batchers share;
 //! * [`collate()`], [`buffer`]: the one place where graphs are copied, padded and masked;
 //! * [`model`]: what is trained; [`weighting`]: how much each output counts; [`sink`], [`record`]: what is written;
@@ -21,6 +21,7 @@
 // The macros here name this crate as others do.
 extern crate self as batchlab_core;
 
+pub mod batch_order;
 pub mod batcher;
 pub mod budget;
 pub mod buffer;

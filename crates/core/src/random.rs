@@ -64,6 +64,11 @@ pub fn below(rng: &mut impl Rng, n: u64) -> u64 {
     }
 }
 
+/// A uniform number from 0 to below 1, of 53 random bits.
+pub fn fraction(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// 128-bit FNV-1a of the purpose: names of any length become keys that do not collide in practice.
 fn purpose_key(purpose: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;

@@ -427,6 +427,7 @@ pub(crate) fn open_stream(
     let width = data.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
     let ctx = BatchContext {
         progress: observer.progress(),
+        cache: Arc::clone(&data.prepared),
         footprint: Footprint::of_batch(config.model.needs(), width),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };

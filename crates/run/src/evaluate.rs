@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use batchlab_config::{Config, Subset};
+use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
@@ -19,6 +20,8 @@ use crate::RunError;
 
 pub(crate) struct Evaluator<'a> {
     graphs: &'a Arc<Graphs>,
+    /// What the batcher has prepared.
+    prepared: &'a Arc<dyn ByteCache>,
     batcher: &'a dyn Batcher,
     needs: BatchFields,
     loss: Loss,
@@ -33,6 +36,7 @@ impl<'a> Evaluator<'a> {
         let subsets = config.evaluation.subsets.iter().map(subset);
         let evaluator = Self {
             graphs: &data.graphs,
+            prepared: &data.prepared,
             batcher: &*config.evaluation.batcher,
             needs: config.model.needs(),
             loss: config.training.loss,
@@ -66,7 +70,7 @@ impl<'a> Evaluator<'a> {
 
     /// Refuses a batcher that loses outputs: each strategy would be evaluated on other graphs.
     fn check(&self, subset: Subset, members: &[u32]) -> Result<(), RunError> {
-        let n_output = n_delivered(self.batcher, self.graphs.view(members))?;
+        let n_output = n_delivered(self.batcher, self.graphs.view(members), self.prepared)?;
         if n_output == members.len() {
             return Ok(());
         }
@@ -89,8 +93,11 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Option<Evaluated>, RunError> {
         let start = Instant::now();
         let view: View = self.graphs.view(members);
-        let producer =
-            Producer::new(Arc::clone(self.graphs), self.batcher.open(view, context())?, self.needs)?;
+        let producer = Producer::new(
+            Arc::clone(self.graphs),
+            self.batcher.open(view, context(self.prepared))?,
+            self.needs,
+        )?;
         let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
@@ -119,14 +126,19 @@ pub(crate) struct Evaluated {
 /// At most this many members that are not finite are kept: a model that has diverged has many.
 const MAX_NOT_FINITE: usize = 1000;
 
-pub(crate) fn context() -> BatchContext {
+pub(crate) fn context(prepared: &Arc<dyn ByteCache>) -> BatchContext {
     // An evaluation makes no random decision.
-    BatchContext::new(Purpose::Evaluation, 0)
+    let cache = Arc::clone(prepared);
+    BatchContext { cache, ..BatchContext::new(Purpose::Evaluation, 0) }
 }
 
 /// Outputs that a batcher delivers in one evaluation, from sizes alone.
-pub(crate) fn n_delivered(batcher: &dyn Batcher, view: View) -> Result<usize, RunError> {
-    let mut stream = batcher.open(view, context())?;
+pub(crate) fn n_delivered(
+    batcher: &dyn Batcher,
+    view: View,
+    prepared: &Arc<dyn ByteCache>,
+) -> Result<usize, RunError> {
+    let mut stream = batcher.open(view, context(prepared))?;
     let (mut plan, mut n_output) = (BatchPlan::default(), 0);
     while stream.next(&mut plan)? {
         n_output += plan.real.n_output as usize;

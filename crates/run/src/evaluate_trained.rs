@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use batchlab_config::{Config, LoadedConfig, Subset};
+use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{NodeClass, Target, TargetKind};
 use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
@@ -91,6 +92,7 @@ pub struct TrainedModel {
     subsets: Subsets,
     is_own_data: bool,
     trainer: Box<dyn Trainer>,
+    prepared: Arc<dyn ByteCache>,
 }
 
 impl TrainedModel {
@@ -139,8 +141,8 @@ impl TrainedModel {
                 (Arc::new(graphs), subsets)
             }
         };
-        let (is_own_data, state) = (other.is_none(), state.clone());
-        Ok(Self { state, config: loaded.config, graphs, subsets, is_own_data, trainer })
+        let (is_own_data, state, prepared) = (other.is_none(), state.clone(), data.prepared);
+        Ok(Self { state, config: loaded.config, graphs, subsets, is_own_data, trainer, prepared })
     }
 
     #[must_use]
@@ -171,9 +173,9 @@ impl TrainedModel {
     ) -> Result<ModelEvaluation, RunError> {
         let batcher = batcher.unwrap_or(&*self.config.evaluation.batcher);
         let members = members(&self.graphs, &self.subsets, choice);
-        check(&self.graphs, &members, choice, batcher)?;
+        check(&self.graphs, &members, choice, batcher, &self.prepared)?;
         let start = Instant::now();
-        let stream = batcher.open(self.graphs.view(&members), context())?;
+        let stream = batcher.open(self.graphs.view(&members), context(&self.prepared))?;
         let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs())?;
         let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut output) = (Prepared::default(), Vec::new());
@@ -278,6 +280,7 @@ fn check(
     members: &[u32],
     choice: SubsetChoice,
     batcher: &dyn Batcher,
+    prepared: &Arc<dyn ByteCache>,
 ) -> Result<(), RunError> {
     let fail = |message: String| Err(RunError::config(message));
     let label = batcher.label();
@@ -288,7 +291,7 @@ fn check(
         let (wanted, found) = (batcher.level(), graphs.level());
         return fail(format!("batcher \"{label}\" works on {wanted}, but the data are {found}"));
     }
-    let n_output = n_delivered(batcher, graphs.view(members))?;
+    let n_output = n_delivered(batcher, graphs.view(members), prepared)?;
     if n_output == members.len() {
         return Ok(());
     }

@@ -41,6 +41,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use batchlab_config::LoadedConfig;
+use batchlab_core::batcher::ByteCache;
 use batchlab_core::{Graphs, LoadContext};
 use batchlab_results::RunSummary;
 use serde::{Deserialize, Serialize};
@@ -182,6 +183,8 @@ pub struct Data {
     /// Hash of everything in the graphs that training can see.
     hash: String,
     load_ns: i64,
+    /// What batchers have prepared, for every stream over these data.
+    prepared: Arc<dyn ByteCache>,
 }
 
 impl Data {
@@ -210,6 +213,7 @@ impl Data {
         }
         let load_ns = nanoseconds(start, Instant::now());
         let hash = graphs.content_hash();
-        Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns })
+        let prepared = cache.prepared(observer.progress());
+        Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns, prepared })
     }
 }

@@ -18,7 +18,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             run_id: "run".into(),
             step,
             n_update: step,
-            cursor: Cursor { epoch: 1, batch: 2, carried: vec![7, 3] },
+            cursor: Cursor { epoch: 1, batch: 2, carried: vec![7, 3], last: Some(5) },
             n_shape: 2,
             journal_end: u64::MAX,
             config: json!({ "training": { "seeds": { "order": u64::MAX } } }),

@@ -22,7 +22,7 @@ impl BatchStream for Pairs {
         }
         plan.shape = plan.real;
         self.0 += 1;
-        plan.cursor = Cursor { epoch: 0, batch: self.0, carried: Vec::new() };
+        plan.cursor = Cursor { batch: self.0, ..Cursor::default() };
         Ok(true)
     }
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
