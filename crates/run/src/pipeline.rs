@@ -125,7 +125,7 @@ impl Producer {
 
     /// Refuses a batch that this machine cannot hold, before the system kills the process for it.
     fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
-        let width = self.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+        let width = self.graphs.batch_feature_width(self.needs);
         let needed = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
         if needed <= self.memory_bytes {
             return Ok(());

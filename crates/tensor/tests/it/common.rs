@@ -107,7 +107,7 @@ pub(crate) fn graphs(
     let value = numbers("feature", class.len() * FEATURE_WIDTH);
     let name = (0..N_CLASS).map(|k| k.to_string()).collect();
     graphs.node_class = Some(NodeClass { value: class, name });
-    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
+    graphs.node_feature = Some(NodeFeature::Dense { value, width: FEATURE_WIDTH });
     graphs.target = Some(Target::regression("t", "eV", target));
     graphs
 }

@@ -81,7 +81,7 @@ fn collated() -> BatchBuffer {
     };
     let classes = vec!["no".to_owned(), "yes".to_owned()];
     graphs.target = Some(Target::classes("left", classes, (0..N_NODE).map(class).collect()));
-    graphs.node_feature = Some(NodeFeature { value, width: WIDTH });
+    graphs.node_feature = Some(NodeFeature::Dense { value, width: WIDTH });
 
     let mut plan = BatchPlan::default();
     plan.clear(Level::Nodes);

@@ -163,7 +163,7 @@ pub(super) fn graphs(molecules: &[Molecule], targets: Targets) -> Graphs {
     graphs.node_class =
         Some(NodeClass { value, name: (0..N_CLASS).map(|k| k.to_string()).collect() });
     let value = molecules.iter().flat_map(|m| m.feature.clone()).collect();
-    graphs.node_feature = Some(NodeFeature { value, width: FEATURE_WIDTH });
+    graphs.node_feature = Some(NodeFeature::Dense { value, width: FEATURE_WIDTH });
     let n = molecules.len();
     graphs.target = Some(match targets {
         Targets::Numbers => {
