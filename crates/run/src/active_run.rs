@@ -463,6 +463,8 @@ pub(crate) fn model_context(
         output_width,
         loss,
         precision: config.training.precision,
+        weight_decay: config.training.weight_decay.into(),
+        resident_bytes: config.training.resident_bytes(),
     })
 }
 

@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use batchlab_core::batcher::BatchEvent;
+use batchlab_core::model::{BatchKey, Slot, Trainer};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{
-    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, PaddedBatch, collate,
+    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, ModelError, PaddedBatch, collate,
 };
 
 use crate::RunError;
@@ -31,6 +32,23 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn batch(&self) -> PaddedBatch<'_> {
         self.kept.as_deref().unwrap_or(&self.own).batch()
+    }
+}
+
+/// The stream of training, among the [keys](BatchKey) of a run; evaluations count from 1.
+pub(crate) const TRAINING: u64 = 0;
+
+/// Copies a batch to the device, unless it is one that comes again and is there already.
+pub(crate) fn upload(
+    trainer: &mut dyn Trainer,
+    slot: Slot,
+    prepared: &Prepared,
+    stream: u64,
+) -> Result<(), ModelError> {
+    let batch = prepared.batch();
+    match prepared.plan.cache_key {
+        Some(recipe) => trainer.upload_kept(slot, BatchKey { stream, recipe }, &batch),
+        None => trainer.upload(slot, &batch),
     }
 }
 
