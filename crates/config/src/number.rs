@@ -44,6 +44,29 @@ impl From<Fraction> for f64 {
     }
 }
 
+/// A finite number, at least 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "f64", into = "f64")]
+#[schemars(extend("minimum" = 0))]
+pub struct NotNegative(pub(crate) f64);
+
+impl TryFrom<f64> for NotNegative {
+    type Error = String;
+    fn try_from(value: f64) -> Result<Self, String> {
+        if value.is_finite() && value >= 0.0 {
+            Ok(Self(value))
+        } else {
+            Err(format!("{value} is not allowed: give a finite number, at least 0"))
+        }
+    }
+}
+
+impl From<NotNegative> for f64 {
+    fn from(number: NotNegative) -> Self {
+        number.0
+    }
+}
+
 /// A finite number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]

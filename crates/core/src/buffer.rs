@@ -53,7 +53,7 @@ macro_rules! fields {
             pub shape: Shape,
             /// Size without padding.
             pub real: Shape,
-            /// Width of `node_feature`.
+            /// Features per node.
             pub node_feature_width: usize,
             /// The whole arena: everything below lies in it, in this order.
             pub words: &'a [u32],
@@ -93,6 +93,9 @@ fields! {
     graph_of: u32, "Graph of each node, `[n_node]`.";
     node_class: u32, "Class of each node, `[n_node]`; 0 for padding.";
     node_feature: f32, "Features of each node, row by row, `[n_node, width]`; 0 for padding.";
+    feature_offset: u32, "Where each node's entries in `feature_value` start, and their number, `[n_node + 1]`; padding has none.";
+    feature_column: u32, "Which feature each entry is, ascending for each node, `[n_entry]`.";
+    feature_value: f32, "Features that are not 0, node by node, `[n_entry]`, in place of `node_feature`.";
     sender: u32, "Sending node of each edge, `[n_edge]`.";
     receiver: u32, "Receiving node of each edge, ascending, `[n_edge]`.";
     receiver_offset: u32, "First edge that each node receives, and the number of edges, `[n_node + 1]`.";
@@ -181,7 +184,8 @@ impl BatchBuffer {
         PaddedBatch::split(self)
     }
 
-    /// Bytes that a batch of this shape takes.
+    /// Bytes that a batch of this shape takes, features that come as compressed rows left out: give
+    /// [`Graphs::batch_feature_width`](crate::Graphs::batch_feature_width) as their width.
     #[must_use]
     pub fn n_byte(
         level: Level,
@@ -189,10 +193,11 @@ impl BatchBuffer {
         needs: BatchFields,
         node_feature_width: usize,
     ) -> usize {
-        4 * lengths(level, shape, needs, node_feature_width).n_word()
+        4 * lengths(level, shape, needs, node_feature_width, None).n_word()
     }
 
-    /// Lays out the fields for a new batch. Their content is undefined until it is written.
+    /// Lays out the fields for a new batch. Their content is undefined until it is written. With
+    /// `n_entry` the features are compressed rows.
     pub(crate) fn prepare(
         &mut self,
         level: Level,
@@ -200,12 +205,13 @@ impl BatchBuffer {
         real: Shape,
         needs: BatchFields,
         node_feature_width: usize,
+        n_entry: Option<usize>,
     ) -> Columns<'_> {
         self.level = level;
         self.shape = shape;
         self.real = real;
         self.node_feature_width = node_feature_width;
-        self.lengths = lengths(level, shape, needs, node_feature_width);
+        self.lengths = lengths(level, shape, needs, node_feature_width, n_entry);
         let n_word = self.lengths.n_word();
         if self.words.len() < n_word {
             // A quarter more than asked for: sizes vary from batch to batch.
@@ -221,7 +227,13 @@ impl Default for BatchBuffer {
     }
 }
 
-fn lengths(level: Level, shape: Shape, needs: BatchFields, node_feature_width: usize) -> Lengths {
+fn lengths(
+    level: Level,
+    shape: Shape,
+    needs: BatchFields,
+    node_feature_width: usize,
+    n_entry: Option<usize>,
+) -> Lengths {
     let [n_node, n_edge, n_graph, n_output] =
         [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output].map(|n| n as usize);
     let when = |needed: bool, length: usize| if needed { length } else { 0 };
@@ -238,7 +250,10 @@ fn lengths(level: Level, shape: Shape, needs: BatchFields, node_feature_width: u
         output_weight: n_output,
         graph_of: n_node,
         node_class: when(needs.node_class, n_node),
-        node_feature: when(needs.node_feature, n_node * node_feature_width),
+        node_feature: when(needs.node_feature && n_entry.is_none(), n_node * node_feature_width),
+        feature_offset: when(n_entry.is_some(), n_node + 1),
+        feature_column: n_entry.unwrap_or(0),
+        feature_value: n_entry.unwrap_or(0),
         sender: n_edge,
         receiver: n_edge,
         receiver_offset: n_node + 1,

@@ -20,6 +20,10 @@ pub struct BatchFields {
     pub node_class: bool,
     /// `node_feature`.
     pub node_feature: bool,
+    /// With `node_feature`: `feature_offset`, `feature_column` and `feature_value` in its place, where
+    /// the data set is one graph with [sparse features](crate::graphs::NodeFeature::Sparse). A model
+    /// that does not say so gets all features.
+    pub sparse_feature: bool,
     /// `distance`.
     pub distance: bool,
     /// `displacement`.
@@ -118,6 +122,8 @@ fn pad(columns: &mut Columns<'_>, real: Shape, shape: Shape, width: usize) {
     columns.graph_of[n_node..].fill(real.n_graph);
     fill_behind(columns.node_class, n_node, 0);
     fill_behind(columns.node_feature, n_node * width, 0.0);
+    let n_entry = columns.feature_column.len() as u32;
+    fill_behind(columns.feature_offset, n_node, n_entry);
 
     columns.sender[n_edge..].fill(real.n_node);
     columns.receiver[n_edge..].fill(real.n_node);

@@ -1,6 +1,7 @@
 //! The columnar store of graphs, and what batchers see of it.
 
 mod content_hash;
+mod feature;
 mod many;
 mod one;
 mod structure;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::DatasetError;
 use crate::collate::BatchFields;
 
+pub use feature::NodeFeature;
 pub use many::{Edges, ManyGraphs, StoredEdges};
 pub use one::OneGraph;
 pub use target::{Standardisation, Target, TargetKind};
@@ -46,7 +48,7 @@ pub struct Graphs {
     pub topology: Topology,
     /// Class of each node, `[n_node]`.
     pub node_class: Option<NodeClass>,
-    /// Features of each node, `[n_node, width]`.
+    /// Features of each node.
     pub node_feature: Option<NodeFeature>,
     /// Position of each node in angstrom, `[n_node, 3]`.
     pub position: Option<Vec<[f32; 3]>>,
@@ -92,15 +94,6 @@ pub struct NodeClass {
     pub value: Vec<u32>,
     /// Name of each class.
     pub name: Vec<String>,
-}
-
-/// Features of nodes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NodeFeature {
-    /// Row-major, `[n_node, width]`.
-    pub value: Vec<f32>,
-    /// Features per node.
-    pub width: usize,
 }
 
 impl FixedSplit {
@@ -195,6 +188,27 @@ impl Graphs {
             displacement,
             edge_weight: edges.is_none(),
             sender_order: !matches!(edges, Some(Edges::Counted(_))),
+            sparse_feature: self.sparse_feature(true).is_some(),
+        }
+    }
+
+    /// The features as compressed rows, where a batch gets them so: if the model takes them, and this
+    /// is one graph that has them.
+    pub(crate) fn sparse_feature(&self, is_wanted: bool) -> Option<&NodeFeature> {
+        let is_sparse = |feature: &&NodeFeature| matches!(feature, NodeFeature::Sparse { .. });
+        self.node_feature
+            .as_ref()
+            .filter(is_sparse)
+            .filter(|_| is_wanted && self.level() == Level::Nodes)
+    }
+
+    /// Numbers that the features of each node take in a batch: their width, or 0 where the batch gets
+    /// compressed rows, whose size the shape does not say.
+    #[must_use]
+    pub fn batch_feature_width(&self, needs: BatchFields) -> usize {
+        match self.sparse_feature(needs.sparse_feature) {
+            Some(_) => 0,
+            None => self.node_feature.as_ref().map_or(0, NodeFeature::width),
         }
     }
 
@@ -206,11 +220,6 @@ impl Graphs {
         let n_node = self.n_node();
         let lengths = [
             ("node classes", self.node_class.as_ref().map(|c| c.value.len()), n_node),
-            (
-                "node features",
-                self.node_feature.as_ref().map(|f| f.value.len()),
-                n_node * self.node_feature.as_ref().map_or(0, |f| f.width),
-            ),
             ("positions", self.position.as_ref().map(Vec::len), n_node),
             ("targets", self.target.as_ref().map(|t| t.value.len()), self.n_member()),
             ("origins", (!self.origin.is_empty()).then_some(self.origin.len()), self.n_member()),
@@ -223,6 +232,7 @@ impl Graphs {
                 )));
             }
         }
+        self.node_feature.as_ref().map_or(Ok(()), |feature| feature.check(n_node))?;
         if let Some(class) = &self.node_class
             && let Some(value) =
                 class.value.iter().find(|&&value| value as usize >= class.name.len())

@@ -27,6 +27,19 @@ pub fn stream(seed: u64, purpose: &str, epoch: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// The first number of such a stream, for generators that take a number.
+///
+/// ```
+/// assert_ne!(
+///     batchlab_core::random::key(42, "dropout", 3),
+///     batchlab_core::random::key(42, "dropout", 4),
+/// );
+/// ```
+#[must_use]
+pub fn key(seed: u64, purpose: &str, epoch: u64) -> u64 {
+    stream(seed, purpose, epoch).next_u64()
+}
+
 /// A random permutation of `0..n`.
 ///
 /// ```

@@ -7,7 +7,7 @@
 )]
 
 use batchlab_core::graphs::{
-    Edges, Graphs, ManyGraphs, NodeClass, OneGraph, StoredEdges, Target, Topology,
+    Edges, Graphs, ManyGraphs, NodeClass, NodeFeature, OneGraph, StoredEdges, Target, Topology,
 };
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::{
@@ -20,6 +20,7 @@ use std::sync::Arc;
 const ALL: BatchFields = BatchFields {
     node_class: true,
     node_feature: false,
+    sparse_feature: false,
     distance: true,
     displacement: true,
     edge_weight: false,
@@ -264,6 +265,52 @@ proptest! {
         collate(&graphs, &listed, needs, &mut again).unwrap();
         prop_assert_eq!(again.batch().words, batch.words);
     }
+}
+
+/// Compressed rows come as they are to who takes them, and unpacked to everyone else.
+#[test]
+fn sparse_features_come_as_compressed_rows_or_unpacked() {
+    let one = OneGraph { offset: vec![0; 5], sender: Vec::new(), edge_weight: Vec::new() };
+    let mut graphs = Graphs::new("one", Topology::One(Arc::new(one))).unwrap();
+    let sparse = NodeFeature::Sparse {
+        offset: vec![0, 2, 2, 3, 5],
+        column: vec![0, 2, 1, 0, 1],
+        value: vec![1.0, 2.0, 3.0, 4.0, 5.0],
+        width: 3,
+    };
+    graphs.node_feature = Some(sparse.clone());
+    let mut plan = BatchPlan::default();
+    plan.clear(Level::Nodes);
+    plan.members = vec![0, 1, 3];
+    plan.edges = EdgeSelection::Induced;
+    plan.shape = Shape { n_node: 5, n_edge: 0, n_graph: 2, n_output: 0 };
+    let unpacked = BatchFields { node_feature: true, ..BatchFields::default() };
+    let rows = BatchFields { sparse_feature: true, ..unpacked };
+    assert_eq!([rows, unpacked].map(|needs| graphs.batch_feature_width(needs)), [0, 3]);
+    let mut buffer = BatchBuffer::new();
+    collate(&graphs, &plan, rows, &mut buffer).unwrap();
+    let batch = buffer.batch();
+    assert_eq!(batch.feature_offset, [0, 2, 2, 4, 4, 4]);
+    assert_eq!(batch.feature_column, [0, 2, 0, 1]);
+    assert_eq!(batch.feature_value, [1.0, 2.0, 4.0, 5.0]);
+    assert_eq!((batch.node_feature.len(), batch.node_feature_width), (0, 3));
+
+    let expected = [1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 4.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    collate(&graphs, &plan, unpacked, &mut buffer).unwrap();
+    assert_eq!(buffer.batch().node_feature, expected);
+    assert!(buffer.batch().feature_offset.is_empty());
+
+    // Many graphs have them unpacked: batches of theirs are small.
+    let many = ManyGraphs::new(&[3, 1], Edges::FullyConnected).unwrap();
+    let mut graphs = Graphs::new("many", Topology::Many(many)).unwrap();
+    graphs.node_feature = Some(sparse);
+    let mut plan = BatchPlan::default();
+    plan.push_graph(GraphSize { id: 1, n_node: 1, n_edge: 0 });
+    plan.push_graph(GraphSize { id: 0, n_node: 3, n_edge: 6 });
+    plan.shape = Shape { n_node: 4, n_edge: 6, n_graph: 2, n_output: 2 };
+    collate(&graphs, &plan, rows, &mut buffer).unwrap();
+    let expected = [4.0, 5.0, 0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 0.0];
+    assert_eq!(buffer.batch().node_feature, expected);
 }
 
 /// A field is the same whichever others are collated with it.

@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use batchlab_config::{Config, LoadedConfig};
 use batchlab_core::budget::Footprint;
-use batchlab_core::graphs::TargetKind;
+use batchlab_core::graphs::{NodeFeature, TargetKind};
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
 use batchlab_core::{BatchContext, BatchStream, Graphs, Purpose};
@@ -424,7 +424,7 @@ pub(crate) fn open_stream(
     observer: &dyn Observer,
 ) -> Result<(Box<dyn BatchStream>, i64), RunError> {
     let start = Instant::now();
-    let width = data.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+    let width = data.graphs.batch_feature_width(config.model.needs());
     let ctx = BatchContext {
         progress: observer.progress(),
         cache: Arc::clone(&data.prepared),
@@ -473,10 +473,12 @@ pub(crate) fn model_context(
         device: config.device.clone(),
         seed: config.training.seeds.init,
         n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
-        node_feature_width: graphs.node_feature.as_ref().map_or(0, |feature| feature.width),
+        node_feature_width: graphs.node_feature.as_ref().map_or(0, NodeFeature::width),
         output_width,
         loss,
         precision: config.training.precision,
+        weight_decay: config.training.weight_decay.into(),
+        resident_bytes: config.training.resident_bytes(),
     })
 }
 

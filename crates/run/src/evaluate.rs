@@ -15,7 +15,7 @@ use batchlab_core::{
 };
 
 use super::Data;
-use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
+use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds, upload};
 use crate::RunError;
 
 pub(crate) struct Evaluator<'a> {
@@ -106,7 +106,7 @@ impl<'a> Evaluator<'a> {
                 return Ok(None);
             }
             let batch = prepared.batch();
-            trainer.upload(Slot::A, &batch)?;
+            upload(trainer, Slot::A, &prepared, subset as u64 + 1)?;
             trainer.predict(Slot::A, &mut prediction)?;
             sums.add(&batch, &prediction, self.loss);
         }

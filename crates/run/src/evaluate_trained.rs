@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use batchlab_config::{Config, LoadedConfig, Subset};
 use batchlab_core::batcher::ByteCache;
-use batchlab_core::graphs::{NodeClass, Target, TargetKind};
+use batchlab_core::graphs::{NodeClass, NodeFeature, Target, TargetKind};
 use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Batcher, Dataset, Graphs, LoadContext};
@@ -316,7 +316,7 @@ fn fit(graphs: &mut Graphs, own: &Graphs, config: &Config, name: &str) -> Result
     if let Some(missing) = needs.missing_from(graphs.fields()) {
         return fail(format!("model \"{model}\" needs {missing}, which it does not have"));
     }
-    let width = |graphs: &Graphs| graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+    let width = |graphs: &Graphs| graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
     if needs.node_feature && width(graphs) != width(own) {
         let (now, before) = (width(graphs), width(own));
         return fail(format!("its nodes have {now} features, those of training {before}"));

@@ -7,10 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use batchlab_core::batcher::BatchEvent;
-use batchlab_core::model::ModelSize;
+use batchlab_core::model::{BatchKey, ModelSize, Slot, Trainer};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{
-    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, PaddedBatch, collate,
+    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, ModelError, PaddedBatch, collate,
 };
 
 use crate::RunError;
@@ -32,6 +32,23 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn batch(&self) -> PaddedBatch<'_> {
         self.kept.as_deref().unwrap_or(&self.own).batch()
+    }
+}
+
+/// The stream of training, among the [keys](BatchKey) of a run; evaluations count from 1.
+pub(crate) const TRAINING: u64 = 0;
+
+/// Copies a batch to the device, unless it is one that comes again and is there already.
+pub(crate) fn upload(
+    trainer: &mut dyn Trainer,
+    slot: Slot,
+    prepared: &Prepared,
+    stream: u64,
+) -> Result<(), ModelError> {
+    let batch = prepared.batch();
+    match prepared.plan.cache_key {
+        Some(recipe) => trainer.upload_kept(slot, BatchKey { stream, recipe }, &batch),
+        None => trainer.upload(slot, &batch),
     }
 }
 
@@ -141,7 +158,7 @@ impl Producer {
 
     /// Refuses a step that this machine cannot hold, before the system kills the process for it.
     fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
-        let width = self.graphs.node_feature.as_ref().map_or(0, |feature| feature.width);
+        let width = self.graphs.batch_feature_width(self.needs);
         let batch = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
         let kept = self.model.n_kept_byte(plan.shape.n_node, plan.shape.n_edge);
         let needed = batch

@@ -20,6 +20,7 @@ use proptest::prelude::*;
 const NEEDS: BatchFields = BatchFields {
     node_class: false,
     node_feature: true,
+    sparse_feature: false,
     distance: false,
     displacement: false,
     edge_weight: true,
@@ -57,8 +58,10 @@ impl Case {
             edge_weight: (0..edges.len()).map(|edge| 0.5 + edge as f32).collect(),
         };
         let mut graphs = Graphs::new("case", Topology::One(Arc::new(one))).expect("nodes");
-        graphs.node_feature =
-            Some(NodeFeature { value: (0..2 * n_node).map(|v| v as f32).collect(), width: 2 });
+        graphs.node_feature = Some(NodeFeature::Dense {
+            value: (0..2 * n_node).map(|v| v as f32).collect(),
+            width: 2,
+        });
         let class = (0..n_node).map(|node| f64::from(node % 3)).collect();
         let names = ["a", "b", "c"].map(str::to_owned).to_vec();
         graphs.target = Some(Target::classes("class", names, class));
@@ -264,11 +267,11 @@ fn check_batch(case: &Case, plan: &BatchPlan, edges: &[(u32, u32, f32)], batch: 
     assert_eq!(sorted(batch.sender_order), (0..shape.n_edge).collect::<Vec<_>>());
 
     let feature = case.graphs.node_feature.as_ref().expect("a case has features");
-    let width = feature.width;
+    let width = feature.width();
     for (row, &node) in plan.members.iter().enumerate() {
         assert_eq!(batch.origin[row], node);
         assert_eq!(batch.graph_of[row], 0);
-        let expected = &feature.value[node as usize * width..][..width];
+        let expected = &feature.value()[feature.row(node as usize)];
         assert_eq!(&batch.node_feature[row * width..][..width], expected);
     }
     assert!(batch.origin[n_node..].iter().all(|&node| node == u32::MAX));

@@ -88,7 +88,7 @@ impl PlanConfig {
             dataset: graphs.dataset.clone(),
             n_member: graphs.n_member(),
             n_train: train.len(),
-            node_feature_width: graphs.node_feature.as_ref().map_or(0, |feature| feature.width),
+            node_feature_width: graphs.batch_feature_width(self.needs()),
             view: graphs.view(&train),
         })
     }

@@ -3,7 +3,7 @@
 use super::{BatchFields, check_room, complete, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
-use crate::graphs::{Edges, GraphSize, Graphs, Level, ManyGraphs, StoredEdges};
+use crate::graphs::{Edges, GraphSize, Graphs, Level, ManyGraphs, NodeFeature, StoredEdges};
 use crate::plan::{BatchPlan, EdgeSelection, Shape};
 
 pub(super) fn collate(
@@ -15,8 +15,8 @@ pub(super) fn collate(
 ) -> Result<(), CollateError> {
     let real = real_size(many, plan)?;
     check_room(real, plan.shape)?;
-    let width = graphs.node_feature.as_ref().map_or(0, |f| f.width);
-    let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width);
+    let width = graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
+    let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width, None);
 
     // First everything that is looked up by graph: in a store that is larger than the caches the
     // misses of one graph then overlap with those of the next.
@@ -132,8 +132,18 @@ fn copy_nodes(
         columns.node_class[at.nodes()].copy_from_slice(&class.value[source.clone()]);
     }
     if let (Some(feature), false) = (&graphs.node_feature, columns.node_feature.is_empty()) {
-        let rows = |nodes: std::ops::Range<usize>| nodes.start * width..nodes.end * width;
-        columns.node_feature[rows(at.nodes())].copy_from_slice(&feature.value[rows(source)]);
+        let to = at.nodes().start * width..at.nodes().end * width;
+        let to = &mut columns.node_feature[to];
+        match feature {
+            NodeFeature::Dense { value, .. } => {
+                to.copy_from_slice(&value[source.start * width..source.end * width]);
+            }
+            NodeFeature::Sparse { .. } => {
+                for (row, node) in to.chunks_exact_mut(width).zip(source) {
+                    feature.copy_row(node, row);
+                }
+            }
+        }
     }
 }
 

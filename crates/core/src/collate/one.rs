@@ -3,7 +3,7 @@
 use super::{BatchFields, check_room, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
-use crate::graphs::{Graphs, Level, OneGraph};
+use crate::graphs::{Graphs, Level, NodeFeature, OneGraph};
 use crate::plan::{BatchPlan, EdgeSelection, Shape};
 
 pub(super) fn collate(
@@ -30,13 +30,18 @@ pub(super) fn collate(
         n_output: plan.output_row.len() as u32,
     };
     check_room(real, plan.shape)?;
-    let width = graphs.node_feature.as_ref().map_or(0, |f| f.width);
-    let mut columns = buffer.prepare(Level::Nodes, plan.shape, real, needs, width);
+    let width = graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
+    let sparse = graphs.sparse_feature(needs.node_feature && needs.sparse_feature);
+    let n_entry = sparse.map(|feature| n_entry(feature, &plan.members)).transpose()?;
+    let mut columns = buffer.prepare(Level::Nodes, plan.shape, real, needs, width, n_entry);
 
     columns.n_node_of[0] = real.n_node;
     columns.n_edge_of[0] = real.n_edge;
     columns.graph_offset[0] = 0;
     copy_nodes(&mut columns, graphs, &plan.members, width);
+    if let Some(feature) = sparse {
+        copy_entries(&mut columns, feature, &plan.members);
+    }
     match plan.edges {
         EdgeSelection::Listed => copy_listed(&mut columns, plan),
         _ => copy_induced(&mut columns, one, &plan.members),
@@ -102,9 +107,34 @@ fn copy_nodes(columns: &mut Columns<'_>, graphs: &Graphs, members: &[u32], width
         }
     }
     if let (Some(feature), false) = (&graphs.node_feature, columns.node_feature.is_empty()) {
-        for (row, &node) in columns.node_feature.chunks_exact_mut(width).zip(members) {
-            row.copy_from_slice(&feature.value[node as usize * width..][..width]);
+        for (row, &node) in columns.node_feature.chunks_exact_mut(width.max(1)).zip(members) {
+            feature.copy_row(node as usize, row);
         }
+    }
+}
+
+/// Entries of compressed rows in a batch.
+fn n_entry(feature: &NodeFeature, members: &[u32]) -> Result<usize, CollateError> {
+    let n_entry = members.iter().map(|&node| feature.row(node as usize).len()).sum();
+    if u32::try_from(n_entry).is_ok() {
+        return Ok(n_entry);
+    }
+    Err(CollateError::Inconsistent(format!(
+        "the nodes of a batch have {n_entry} features, more than 32 bits can count; use smaller \
+         batches"
+    )))
+}
+
+fn copy_entries(columns: &mut Columns<'_>, feature: &NodeFeature, members: &[u32]) {
+    let NodeFeature::Sparse { column, value, .. } = feature else { return };
+    let mut start = 0;
+    for (slot, &node) in columns.feature_offset.iter_mut().zip(members) {
+        *slot = start as u32;
+        let row = feature.row(node as usize);
+        let to = start..start + row.len();
+        columns.feature_column[to.clone()].copy_from_slice(&column[row.clone()]);
+        columns.feature_value[to.clone()].copy_from_slice(&value[row]);
+        start = to.end;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Edges, Graphs, Topology};
+use super::{Edges, Graphs, NodeFeature, Topology};
 use crate::hash::hexadecimal;
 
 impl Graphs {
@@ -43,8 +43,12 @@ impl Graphs {
             add("node class names", class.name.join("\0").as_bytes());
         }
         if let Some(feature) = &self.node_feature {
-            add("node feature width", &offset_bytes(&[feature.width]));
-            add("node feature", bytemuck::cast_slice(&feature.value));
+            add("node feature width", &offset_bytes(&[feature.width()]));
+            if let NodeFeature::Sparse { offset, column, .. } = feature {
+                add("node feature offset", &offset_bytes(offset));
+                add("node feature column", bytemuck::cast_slice(column));
+            }
+            add("node feature", bytemuck::cast_slice(feature.value()));
         }
         if let Some(position) = &self.position {
             add("position", bytemuck::cast_slice(position));

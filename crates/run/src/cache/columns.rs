@@ -17,6 +17,8 @@ pub(crate) struct Attributes {
     edges: EdgeKind,
     node_class: Option<Vec<String>>,
     node_feature_width: Option<usize>,
+    #[serde(default)]
+    has_sparse_feature: bool,
     target: Option<TargetAttributes>,
     has_position: bool,
     has_split: bool,
@@ -76,7 +78,12 @@ pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
         add("node_class", Column::of(&class.value));
     }
     if let Some(feature) = &graphs.node_feature {
-        add("node_feature", Column::of(&feature.value));
+        add("node_feature", Column::of(feature.value()));
+        if let NodeFeature::Sparse { offset, column, .. } = feature {
+            let offset: Vec<u64> = offset.iter().map(|&offset| offset as u64).collect();
+            add("feature_offset", Column::owned(&offset));
+            add("feature_column", Column::of(column));
+        }
     }
     if let Some(position) = &graphs.position {
         add("position", Column::of(position));
@@ -94,7 +101,8 @@ pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
         name: graphs.dataset.clone(),
         edges,
         node_class: graphs.node_class.as_ref().map(|class| class.name.clone()),
-        node_feature_width: graphs.node_feature.as_ref().map(|feature| feature.width),
+        node_feature_width: graphs.node_feature.as_ref().map(NodeFeature::width),
+        has_sparse_feature: matches!(graphs.node_feature, Some(NodeFeature::Sparse { .. })),
         target: graphs.target.as_ref().map(TargetAttributes::of),
         has_position: graphs.position.is_some(),
         has_split: graphs.split.is_some(),
@@ -120,6 +128,10 @@ impl TargetAttributes {
     }
 }
 
+fn offsets(columns: &mut Reader, name: &'static str) -> Result<Vec<usize>, CacheError> {
+    Ok(columns.values::<u64>(name)?.into_iter().map(|offset| offset as usize).collect())
+}
+
 impl Attributes {
     /// The store that these columns came from.
     ///
@@ -132,8 +144,14 @@ impl Attributes {
             graphs.node_class = Some(NodeClass { value, name: name.clone() });
         }
         if let Some(width) = self.node_feature_width {
-            graphs.node_feature =
-                Some(NodeFeature { value: columns.values("node_feature")?, width });
+            let value = columns.values("node_feature")?;
+            graphs.node_feature = Some(if self.has_sparse_feature {
+                let offset = offsets(columns, "feature_offset")?;
+                let column = columns.values("feature_column")?;
+                NodeFeature::Sparse { offset, column, value, width }
+            } else {
+                NodeFeature::Dense { value, width }
+            });
         }
         if self.has_position {
             graphs.position = Some(columns.values("position")?);
@@ -157,11 +175,7 @@ impl Attributes {
     fn topology(&self, columns: &mut Reader) -> Result<Topology, CacheError> {
         if self.edges == EdgeKind::OneGraph {
             let one = OneGraph {
-                offset: columns
-                    .values::<u64>("offset")?
-                    .into_iter()
-                    .map(|offset| offset as usize)
-                    .collect(),
+                offset: offsets(columns, "offset")?,
                 sender: columns.values("sender")?,
                 edge_weight: columns.values("edge_weight")?,
             };

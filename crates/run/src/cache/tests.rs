@@ -293,11 +293,15 @@ fn one_graph_comes_back_as_it_was() {
         edge_weight: vec![0.5, 1.0, 0.25],
     };
     let mut graphs = Graphs::new("one", Topology::One(Arc::new(one))).unwrap();
-    graphs.node_feature = Some(NodeFeature { value: vec![1.0; 6], width: 2 });
+    graphs.node_feature = Some(NodeFeature::Dense { value: vec![1.0; 6], width: 2 });
     let classes = vec!["a".to_owned(), "b".to_owned()];
     graphs.target = Some(Target::classes("topic", classes, vec![0.0, 1.0, -1.0]));
     let [train, validation, test] = [vec![2], vec![], vec![0]];
     graphs.split = Some(FixedSplit { train, validation, test });
+    check_same(&graphs);
+    let (offset, column) = (vec![0, 1, 1, 3], vec![4, 0, 2]);
+    let value = vec![0.5, -1.0, 2.0];
+    graphs.node_feature = Some(NodeFeature::Sparse { offset, column, value, width: 5 });
     check_same(&graphs);
 }
 

@@ -51,6 +51,8 @@ fn trainer() -> Box<dyn Trainer> {
         output_width: 2,
         loss: Loss::CrossEntropy,
         precision: Precision::F32,
+        weight_decay: 0.0,
+        resident_bytes: 0,
     };
     let build = |p: &mut ParameterBuilder| Neighbours {
         own: Linear::new(p, "own", WIDTH, 16, Activation::Identity).with_bias(p),
@@ -81,7 +83,7 @@ fn collated() -> BatchBuffer {
     };
     let classes = vec!["no".to_owned(), "yes".to_owned()];
     graphs.target = Some(Target::classes("left", classes, (0..N_NODE).map(class).collect()));
-    graphs.node_feature = Some(NodeFeature { value, width: WIDTH });
+    graphs.node_feature = Some(NodeFeature::Dense { value, width: WIDTH });
 
     let mut plan = BatchPlan::default();
     plan.clear(Level::Nodes);

@@ -11,6 +11,7 @@ use super::{Make, Outcome, Trial};
 const NEEDS: BatchFields = BatchFields {
     node_class: true,
     node_feature: false,
+    sparse_feature: false,
     distance: true,
     displacement: true,
     edge_weight: false,

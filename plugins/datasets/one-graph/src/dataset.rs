@@ -147,7 +147,8 @@ fn target(label: &[i64]) -> Target {
 
 /// Divides each row by the sum of its absolute values; rows of zeros stay.
 fn normalise(feature: &mut NodeFeature) {
-    for row in feature.value.chunks_exact_mut(feature.width.max(1)) {
+    let NodeFeature::Dense { value, width } = feature else { return };
+    for row in value.chunks_exact_mut((*width).max(1)) {
         let sum: f32 = row.iter().map(|value| value.abs()).sum();
         if sum > 0.0 {
             for value in row {

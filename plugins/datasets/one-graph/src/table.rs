@@ -83,7 +83,7 @@ pub(crate) fn features<R: Read + Seek>(
             value[node * width + column[entry] as usize] += data[entry];
         }
     }
-    Ok(NodeFeature { value, width })
+    Ok(NodeFeature::Dense { value, width })
 }
 
 /// The published split; `None` if the file has none.

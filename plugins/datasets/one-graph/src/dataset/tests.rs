@@ -44,7 +44,7 @@ fn cora_is_cora() {
     let size = |class: u32| target.value.iter().filter(|&&v| v == f64::from(class)).count();
     assert_eq!((0..7).map(size).collect::<Vec<_>>(), [351, 217, 418, 818, 426, 298, 180]);
     let feature = graphs.node_feature.as_ref().expect("features");
-    assert_eq!((feature.width, feature.value.len()), (1433, 2708 * 1433));
+    assert_eq!((feature.width(), feature.value().len()), (1433, 2708 * 1433));
     let split = graphs.split.as_ref().expect("the published split");
     let sizes = [&split.train, &split.validation, &split.test].map(Vec::len);
     assert_eq!(sizes, [140, 500, 1000]);
@@ -81,7 +81,7 @@ fn rows_are_normalised() {
     let raw = load(&OneGraphFile::default()).node_feature.expect("features");
     let options = OneGraphFile { row_normalise: true, ..OneGraphFile::default() };
     let feature = load(&options).node_feature.expect("features");
-    for (row, raw) in feature.value.chunks_exact(1433).zip(raw.value.chunks_exact(1433)) {
+    for (row, raw) in feature.value().chunks_exact(1433).zip(raw.value().chunks_exact(1433)) {
         let words = raw.iter().filter(|&&value| value == 1.0).count();
         assert!(words > 0 && (row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         assert!(row.iter().all(|&value| value == 0.0 || value == 1.0 / words as f32));
@@ -169,7 +169,7 @@ fn a_small_file_is_read_to_the_last_value() {
     let target = graphs.target.as_ref().expect("classes");
     assert_eq!(target.value, [0.0, 2.0, -1.0]);
     let feature = graphs.node_feature.as_ref().expect("features");
-    assert_eq!(feature.value, [0.0, 0.5, 0.0, 0.0, 3.0, -1.0]);
+    assert_eq!(feature.value(), [0.0, 0.5, 0.0, 0.0, 3.0, -1.0]);
     let split = FixedSplit { train: vec![1], validation: vec![0], test: vec![] };
     assert_eq!(graphs.split, Some(split));
     assert_eq!(note(&graphs, "nodes without a class"), 1);
