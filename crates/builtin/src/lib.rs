@@ -21,6 +21,7 @@ use batcher_static as _;
 use dataset_aflow as _;
 use dataset_aflow_sizes as _;
 use dataset_one_graph as _;
+use dataset_planted_graph as _;
 use dataset_qm9 as _;
 use dataset_sizes as _;
 use dataset_structures as _;

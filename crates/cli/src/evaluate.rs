@@ -1,5 +1,9 @@
 //! `batchlab evaluate`: errors of a trained model.
 
+mod grid;
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,8 +11,9 @@ use batchlab_core::graphs::TargetKind;
 use serde_json::json;
 
 use crate::output::{json, print};
-use crate::trained::{Choice, Evaluated};
+use crate::trained::{Choice, Evaluated, Opened, batcher_for};
 use crate::unit;
+use grid::Entry;
 
 /// Evaluate a trained model, with any batcher, on the run's data or on others.
 ///
@@ -18,14 +23,77 @@ use crate::unit;
 pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
+    /// An option of `--batcher` and its values, such as `k=16,32,64`. Given several times, every combination
+    /// is evaluated: accuracy, or error, against time.
+    #[arg(long, value_name = "OPTION=VALUE,..", value_parser = grid::values)]
+    grid: Vec<grid::Values>,
+    /// How often each combination of the grid is evaluated, in turns; the median time counts.
+    #[arg(long, value_name = "N", default_value = "3", requires = "grid")]
+    repeats: NonZeroU32,
+    /// Draw the grid into this file.
+    #[arg(long, value_name = "FILE", requires = "grid")]
+    svg: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if !arguments.grid.is_empty() {
+        return over_grid(arguments);
+    }
     let evaluated = arguments.choice.evaluate()?;
     let text = if arguments.json { as_json(&evaluated)? } else { as_text(&evaluated) };
+    print(&text)
+}
+
+fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
+    let Arguments { choice, grid, repeats, svg, json: is_json } = arguments;
+    let combinations = grid::combinations(choice.batcher_text(), grid)?;
+    let Opened { mut model, subset } = choice.open()?;
+    // All are read before the first is evaluated.
+    let batchers = combinations
+        .into_iter()
+        .map(|(name, table)| Ok((name, batcher_for(&model, &table)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut entries: Vec<Entry> = Vec::new();
+    for turn in 0..repeats.get() {
+        for (place, (name, batcher)) in batchers.iter().enumerate() {
+            let evaluation = model.evaluate(subset, Some(&**batcher))?;
+            let seconds = evaluation.total_ns as f64 / 1e9;
+            if turn == 0 {
+                let name = name.clone();
+                entries.push(Entry { name, evaluation, seconds: vec![seconds] });
+            } else {
+                entries[place].seconds.push(seconds);
+            }
+        }
+    }
+    let batcher = choice.batcher_text().unwrap_or_default();
+    let what = format!(
+        "run {} after {} steps on the {} set of {}, {batcher}",
+        model.state.run_id,
+        model.state.step,
+        subset.name(),
+        model.dataset()
+    );
+    if let Some(path) = svg {
+        grid::write(
+            path,
+            &grid::picture(&format!("{} of {}", batcher, model.dataset()), &entries),
+        )?;
+    }
+    let text = if *is_json {
+        json(&json!({
+            "run_id": model.state.run_id,
+            "step": model.state.step,
+            "dataset": model.dataset(),
+            "subset": subset.name(),
+            "grid": grid::as_json(&entries),
+        }))?
+    } else {
+        grid::as_text(&what, &entries)
+    };
     print(&text)
 }
 
@@ -45,6 +113,7 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "rmse": record.and_then(|record| record.rmse),
         "mae": record.and_then(|record| record.mae),
         "accuracy": record.and_then(|record| record.accuracy),
+        "macro_f1": record.and_then(|record| record.macro_f1),
         "rmse_of_mean": record.and_then(|record| record.rmse_of_mean),
         "n_batch": evaluation.n_batch,
         "plan_ns": evaluation.plan_ns,
@@ -86,7 +155,11 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
             number(record.mae),
             number(record.rmse_of_mean),
         ),
-        Some(record) => format!("accuracy {:.2} %", 100.0 * number(record.accuracy)),
+        Some(record) => format!(
+            "accuracy {:.2} %, macro-F1 {:.2} %",
+            100.0 * number(record.accuracy),
+            100.0 * number(record.macro_f1)
+        ),
     };
     let share = |ns: i64| 100.0 * ns as f64 / evaluation.total_ns.max(1) as f64;
     let batches = if evaluation.n_batch == 1 { "batch" } else { "batches" };

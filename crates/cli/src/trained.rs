@@ -46,16 +46,32 @@ pub(crate) struct Evaluated {
     pub(crate) evaluation: ModelEvaluation,
 }
 
+/// A model that is open, and what it is asked about.
+pub(crate) struct Opened {
+    pub(crate) model: TrainedModel,
+    pub(crate) subset: SubsetChoice,
+}
+
 impl Choice {
-    pub(crate) fn evaluate(&self) -> Result<Evaluated> {
+    /// The batcher as it was given.
+    pub(crate) fn batcher_text(&self) -> Option<&str> {
+        self.batcher.as_deref()
+    }
+
+    pub(crate) fn open(&self) -> Result<Opened> {
         self.engine.start()?;
         let other = self.dataset.as_deref().map(other_data).transpose()?;
         let subset = self.subset(other.is_some())?;
         let checkpoint = read(&self.trained)?;
         let cache = Cache::from_environment();
         let device = self.engine.device.as_deref();
-        let mut model = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &())?;
-        let batcher = self.batcher(&model)?;
+        let model = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &())?;
+        Ok(Opened { model, subset })
+    }
+
+    pub(crate) fn evaluate(&self) -> Result<Evaluated> {
+        let Opened { mut model, subset } = self.open()?;
+        let batcher = self.batcher.as_ref().map(|text| batcher_for(&model, text)).transpose()?;
         let evaluation = model.evaluate(subset, batcher.as_deref())?;
         Ok(Evaluated { model, subset, evaluation })
     }
@@ -75,13 +91,12 @@ impl Choice {
             ))),
         })
     }
+}
 
-    fn batcher(&self, model: &TrainedModel) -> Result<Option<Box<dyn Batcher>>> {
-        let Some(text) = &self.batcher else { return Ok(None) };
-        // As many graphs in a batch as in the run's own evaluations.
-        let size = BatchSize::try_from(model.evaluation_batcher().batch_size().unwrap_or(64))?;
-        batcher_of_text(text, size).map(Some)
-    }
+pub(crate) fn batcher_for(model: &TrainedModel, text: &str) -> Result<Box<dyn Batcher>> {
+    // As many graphs in a batch as in the run's own evaluations.
+    let size = BatchSize::try_from(model.evaluation_batcher().batch_size().unwrap_or(64))?;
+    batcher_of_text(text, size)
 }
 
 fn other_data(text: &str) -> Result<OtherData> {
@@ -102,7 +117,7 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
     let mut warn = |error: &checkpoint::CheckpointError| {
         say!("warning: {error}; the one before is used");
     };
-    let newest = checkpoint::newest(&publish::checkpoints(&out, &run_id), &mut warn);
+    let newest = checkpoint::offered(&publish::checkpoints(&out, &run_id), &mut warn);
     let Some(newest) = newest.map_err(DataFault::of)? else {
         bail!(DataFault(format!(
             "run {run_id} has saved no weights; with training.checkpoint='{{ steps = 1000 }}' a run \

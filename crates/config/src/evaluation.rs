@@ -1,6 +1,6 @@
 //! The tables `[split]` and `[evaluation]`.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use batchlab_core::Batcher;
 use schemars::JsonSchema;
@@ -19,11 +19,25 @@ pub struct Split {
     pub validation: Fraction,
     /// Share of the graphs for testing, rounded down.
     pub test: Fraction,
+    /// In place of shares, so many graphs, or nodes of one graph, of each class; all others are for
+    /// testing. (20 and 30 in Shchur et al. 2018, arXiv 1811.05868.)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_class: Option<PerClass>,
+}
+
+/// Members of each class that are drawn for training and validation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PerClass {
+    /// For training.
+    pub train: NonZeroU32,
+    /// For validation.
+    pub validation: NonZeroU32,
 }
 
 impl Default for Split {
     fn default() -> Self {
-        Self { published: true, validation: Fraction(0.1), test: Fraction(0.1) }
+        Self { published: true, validation: Fraction(0.1), test: Fraction(0.1), per_class: None }
     }
 }
 
@@ -36,9 +50,14 @@ pub struct Evaluation<B = Box<dyn Batcher>> {
     /// The batcher for evaluations; the same for all runs that are compared. It must not lose graphs.
     #[schemars(schema_with = "crate::schema::batchers")]
     pub batcher: B,
-    /// Steps between evaluations; without it, only before the first step and after the last.
+    /// Steps between evaluations, or epochs with `training.epochs`; without it, only before the first step
+    /// and after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZeroU64>,
+    /// Whether to evaluate in batches of the batcher under study as well; these rows have its name, and
+    /// decide nothing.
+    #[serde(default)]
+    pub own_batches: bool,
     /// Subsets to evaluate: `train`, `validation`, `test`.
     #[serde(default = "default_subsets")]
     pub subsets: Vec<Subset>,

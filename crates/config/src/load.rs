@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::sha256;
+use batchlab_core::model::Loss;
 use batchlab_core::registry;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny, IntoDeserializer};
@@ -12,7 +13,7 @@ use crate::component::{Parts, evaluation_batcher, required, sinks};
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
 use crate::study::STUDY_KEYS;
-use crate::{Config, Evaluation, Timing, compatibility};
+use crate::{Config, Criterion, Evaluation, Subset, Timing, compatibility};
 
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
@@ -127,8 +128,8 @@ pub(crate) fn parse(
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
         .map_err(|e| source.toml(&e))?;
     let Config { study, device, split, training, evaluation, .. } = rest;
-    let Evaluation { every, subsets, .. } = evaluation;
-    let evaluation = Evaluation { batcher: evaluation_batcher, every, subsets };
+    let Evaluation { every, own_batches, subsets, .. } = evaluation;
+    let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
     check_values(&source, &config, tables)?;
@@ -178,6 +179,7 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
         let message = "checkpoint needs steps or minutes, as in { steps = 1000 }";
         return Err(source.at(&place(&["training", "checkpoint"]), message));
     }
+    check_schedule(config, source, &place)?;
     if config.training.prefetch_depth() > 1024 {
         let message = "more than 1024 prefetched batches only cost memory; 1 to 4 are enough";
         return Err(source.at(&place(&["training", "prefetch"]), message));
@@ -214,6 +216,44 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
     sinks.sort_unstable();
     if let Some(twice) = sinks.iter().zip(&sinks[1..]).find_map(|(a, b)| (a == b).then_some(a)) {
         return Err(source.at(&place(&["sink"]), format!("sink \"{twice}\" is given twice")));
+    }
+    Ok(())
+}
+
+/// Checks how long a model is trained, and what evaluations decide about it.
+fn check_schedule(
+    config: &Config,
+    source: &Source,
+    place: &dyn Fn(&[&str]) -> std::ops::Range<usize>,
+) -> Result<(), Diagnostic> {
+    let training = &config.training;
+    let fail = |key: &str, message: &str| Err(source.at(&place(&["training", key]), message));
+    match (training.steps, training.epochs) {
+        (Some(_), Some(_)) => {
+            return fail("epochs", "give either steps or epochs, not both; remove one of them");
+        }
+        (None, None) => {
+            return fail("steps", "training needs steps or epochs, as in steps = 1000");
+        }
+        _ => {}
+    }
+    if let Some(fault) = training.plateau.and_then(|plateau| plateau.fault()) {
+        return fail("plateau", &fault);
+    }
+    let is_classes = training.loss == Loss::CrossEntropy;
+    if training.early_stopping.is_some() && training.criterion() != Criterion::Loss && !is_classes {
+        return fail("early_stopping", "numbers have no accuracy; use by = \"loss\"");
+    }
+    let key = match (training.plateau, training.early_stopping) {
+        (Some(_), _) => "plateau",
+        (None, Some(_)) => "early_stopping",
+        (None, None) => return Ok(()),
+    };
+    if config.evaluation.every.is_none() {
+        return fail(key, "it needs evaluations during training; set evaluation.every");
+    }
+    if !config.evaluation.subsets.contains(&Subset::Validation) {
+        return fail(key, "it needs the validation set; add \"validation\" to evaluation.subsets");
     }
     Ok(())
 }

@@ -21,6 +21,16 @@ where
     }
 }
 
+/// The same where it may be left out.
+pub(crate) fn recordable_option<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error>
+where
+    T: Deserialize<'de> + Into<u64> + Copy,
+{
+    recordable(deserializer).map(Some)
+}
+
 /// A number from 0 up to, but not including, 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]

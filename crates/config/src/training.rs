@@ -8,15 +8,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpointing::Checkpointing;
-use crate::number::{NotNegative, Positive, recordable};
+use crate::number::{NotNegative, Positive, recordable, recordable_option};
+use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 
 /// How models are trained: Adam on the weighted mean loss of each batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
-    /// Number of training steps.
-    #[serde(deserialize_with = "recordable")]
-    pub steps: NonZeroU64,
+    /// Number of training steps. Give either these or `epochs`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "recordable_option"
+    )]
+    pub steps: Option<NonZeroU64>,
+    /// Number of epochs. One ends with the last batch that was completed in it; what a batcher carries
+    /// over belongs to the next.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "recordable_option"
+    )]
+    pub epochs: Option<NonZeroU64>,
     /// Learning rate of the first step.
     #[serde(default = "default_learning_rate")]
     pub learning_rate: Positive,
@@ -30,6 +43,12 @@ pub struct Training {
     /// moments of Adam. A model may exempt parameters; its page says which.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub weight_decay: NotNegative,
+    /// Reduces the learning rate when the loss on the validation set no longer falls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<Plateau>,
+    /// Ends training early, and keeps the best state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStopping>,
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
@@ -66,6 +85,25 @@ pub struct Training {
 }
 
 impl Training {
+    /// How long the model is trained; checked to be given when the configuration was read.
+    #[must_use]
+    pub fn length(&self) -> Length {
+        match (self.epochs, self.steps) {
+            (Some(epochs), _) => Length::Epochs(epochs.get()),
+            (None, steps) => Length::Steps(steps.map_or(0, NonZeroU64::get)),
+        }
+    }
+
+    /// What makes an evaluation the best.
+    #[must_use]
+    pub fn criterion(&self) -> Criterion {
+        let by_default = match self.loss {
+            Loss::CrossEntropy => Criterion::Accuracy,
+            Loss::Mse | Loss::Mae => Criterion::Loss,
+        };
+        self.early_stopping.and_then(|stopping| stopping.by).unwrap_or(by_default)
+    }
+
     /// Learning rate of a step, counted from 1; it decays in steps.
     #[must_use]
     pub fn learning_rate_at(&self, step: u64) -> f64 {

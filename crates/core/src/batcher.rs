@@ -103,6 +103,14 @@ pub trait Batcher: std::fmt::Debug + Send + Sync {
     /// Whether the strategy works on many graphs or on the nodes of one.
     fn level(&self) -> Level;
 
+    /// Whether a batch holds all that its outputs depend on, for any model. Strategies of which this is
+    /// true compute the same function of the data, so that the time per output ranks them; others choose
+    /// among nodes or edges, and are ranked by the time to an accuracy. Whole graphs hold all; of the
+    /// nodes of one graph, in general only the whole graph does.
+    fn is_whole(&self) -> bool {
+        self.level() == Level::Graphs
+    }
+
     /// The study's B: at most B - 1 real graphs and one slot for padding. `None` where the notion
     /// does not exist.
     fn batch_size(&self) -> Option<u32>;

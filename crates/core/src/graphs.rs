@@ -1,6 +1,7 @@
 //! The columnar store of graphs, and what batchers see of it.
 
 mod content_hash;
+mod edge_weight;
 mod feature;
 mod many;
 mod one;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use crate::DatasetError;
 use crate::collate::BatchFields;
 
+pub use edge_weight::EdgeWeight;
 pub use feature::NodeFeature;
 pub use many::{Edges, ManyGraphs, StoredEdges};
 pub use one::OneGraph;

@@ -21,7 +21,7 @@ use arrow_schema::{ArrowError, Field, Schema};
 pub use column::{ColumnValue, Timestamp};
 
 /// Raised with every column that is added or renamed.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// The six tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -272,6 +272,11 @@ record! {
         n_parameter: Option<i64>,
         /// Batching strategy as results name it, for example `static-64`.
         batcher: String,
+        /// Whether a batch holds all that its outputs depend on. Strategies of which this is true compute
+        /// the same function and can be ranked by time per output; of others, which choose among nodes
+        /// or edges, the time to an accuracy says more. Null, that is true for graphs, before version 5
+        /// of this schema.
+        is_whole: Option<bool>,
         /// B: at most B - 1 real graphs in a batch, and one slot for padding.
         batch_size: Option<i64>,
         /// How much each output counts in the gradient: `per-batch-mean`, `per-graph`, `per-node`.
@@ -289,8 +294,10 @@ record! {
         seed_order: Option<i64>,
         /// Seed of the initial parameters.
         seed_init: Option<i64>,
-        /// Steps asked for.
-        n_step_planned: i64,
+        /// Steps asked for; null where epochs were.
+        n_step_planned: Option<i64>,
+        /// Epochs asked for, at most; null where steps were.
+        n_epoch_planned: Option<i64>,
         /// Steps done, of those asked for.
         n_step: Option<i64>,
         /// Distinct padded shapes that these steps met; the number of compilations of an engine that
@@ -415,11 +422,19 @@ record! {
         mae: Option<f64>,
         /// Share of outputs whose class is right; null for numbers.
         accuracy: Option<f64>,
+        /// Mean over classes, those that occur or are predicted, of the harmonic mean of precision and
+        /// recall; null for numbers.
+        macro_f1: Option<f64>,
         /// Root mean squared error of predicting the mean of the training set, in the unit of the
         /// target.
         rmse_of_mean: Option<f64>,
         /// The evaluation, in nanoseconds.
         eval_ns: Option<i64>,
+        /// The steps before it, without preparation and evaluations, in nanoseconds.
+        train_ns: Option<i64>,
+        /// Batching strategy of the evaluation; null, that is `runs.evaluation_batcher`, before version 5
+        /// of this schema.
+        batcher: Option<String>,
     }
 }
 
@@ -434,7 +449,8 @@ record! {
         step: Option<i64>,
         /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
         /// `threads` (there are more threads than processors), `timing_ended` (steps for timing alone ended
-        /// early), or what a batcher reports, such as `oversize`.
+        /// early), `learning_rate` (it was reduced, because the loss on the validation set no longer fell),
+        /// `early_stopping`, or what a batcher reports, such as `oversize`.
         kind: String,
         /// Message for the user.
         message: String,

@@ -69,7 +69,18 @@ impl<R: Read + Seek> Archive<R> {
         least: i64,
         most: i64,
     ) -> Result<Vec<i64>, NpzError> {
-        let Values::Integer(values) = self.values(array)? else {
+        let values = self.values(array)?;
+        self.whole(array, values, least, most)
+    }
+
+    fn whole(
+        &self,
+        array: &'static str,
+        values: Values,
+        least: i64,
+        most: i64,
+    ) -> Result<Vec<i64>, NpzError> {
+        let Values::Integer(values) = values else {
             let expected = "integers of up to 64 bits";
             let found = "a float".to_owned();
             return Err(self.fault(array, Problem::Type { found, expected }));
@@ -124,6 +135,38 @@ impl<R: Read + Seek> Archive<R> {
         };
         match values.iter().position(|&value| !(value as f32).is_finite()) {
             None => Ok(values),
+            Some(at) => Err(self.not_finite(array, at, &values[at])),
+        }
+    }
+
+    /// Rows of whole numbers, each from `least` to `most`, one after the other, and their length.
+    ///
+    /// # Errors
+    /// As [`Archive::integers`].
+    pub fn integer_rows(
+        &mut self,
+        array: &'static str,
+        least: i64,
+        most: i64,
+    ) -> Result<(Vec<i64>, usize), NpzError> {
+        let bytes = self.bytes(array)?;
+        let parsed = npy::parse_rows(&bytes, &self.memory);
+        let (values, width) = parsed.map_err(|problem| self.fault(array, problem))?;
+        self.memory.give_back(bytes.len() as u64);
+        Ok((self.whole(array, values, least, most)?, width))
+    }
+
+    /// Rows of numbers, finite in single precision, one after the other, and their length.
+    ///
+    /// # Errors
+    /// An array that is missing, damaged, of another type or shape, or with another value.
+    pub fn float_rows(&mut self, array: &'static str) -> Result<(Vec<f32>, usize), NpzError> {
+        let bytes = self.bytes(array)?;
+        let parsed = npy::float_rows(&bytes, &self.memory);
+        let (values, width) = parsed.map_err(|problem| self.fault(array, problem))?;
+        self.memory.give_back(bytes.len() as u64);
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok((values, width)),
             Some(at) => Err(self.not_finite(array, at, &values[at])),
         }
     }

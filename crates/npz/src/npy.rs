@@ -1,4 +1,4 @@
-//! Arrays of one dimension, or of rows of three, in the format `npy`, versions 1 to 3.
+//! Arrays of one dimension or of rows, in the format `npy`, versions 1 to 3.
 //!
 //! The header is a Python dictionary in one line, for example
 //! `{'descr': '<i8', 'fortran_order': False, 'shape': (2709,), }`. Pickled objects are refused.
@@ -7,27 +7,28 @@ use batchlab_core::MemoryBudget;
 
 use crate::error::Problem;
 
-/// An array of one dimension, widened.
+/// The numbers of an array, widened.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Values {
+pub enum Values {
     Integer(Vec<i64>),
     Float(Vec<f64>),
 }
 
-/// An array of one dimension.
-pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Problem> {
-    let array = Array::of(bytes)?;
-    let [n] = array.shape[..] else {
-        return Err(array.other_shape("one dimension"));
-    };
+/// Numbers of one type, one after the other; `kind` as in NumPy's headers, for example `<i4`.
+///
+/// # Errors
+/// Another type, or a number that is cut off.
+pub fn decode(kind: &str, data: &[u8]) -> Result<Values, Problem> {
     macro_rules! widened {
         ($type:ty) => {{
-            let chunks = array.chunks(n)?;
-            memory.take(8 * n as u64, "its values")?;
+            let (chunks, rest) = data.as_chunks();
+            if !rest.is_empty() {
+                return Err(wrong("its last number is cut off"));
+            }
             chunks.iter().map(|bytes| <$type>::from_le_bytes(*bytes).into()).collect()
         }};
     }
-    Ok(match array.kind {
+    Ok(match kind {
         "|b1" | "|u1" => Values::Integer(widened!(u8)),
         "|i1" => Values::Integer(widened!(i8)),
         "<i2" => Values::Integer(widened!(i16)),
@@ -39,9 +40,47 @@ pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Probl
         "<f8" => Values::Float(widened!(f64)),
         _ => {
             let expected = "little-endian integers of up to 64 bits, or float32 or float64";
-            return Err(array.other_type(expected));
+            return Err(Problem::Type { found: kind.to_owned(), expected });
         }
     })
+}
+
+/// An array of one dimension.
+pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Problem> {
+    let array = Array::of(bytes)?;
+    let [n] = array.shape[..] else {
+        return Err(array.other_shape("one dimension"));
+    };
+    array.values(n, memory)
+}
+
+/// Rows of equal length, one after the other, and that length.
+pub(crate) fn parse_rows(
+    bytes: &[u8],
+    memory: &MemoryBudget,
+) -> Result<(Values, usize), Problem> {
+    let array = Array::of(bytes)?;
+    let (n, width) = array.rows()?;
+    Ok((array.values(n, memory)?, width))
+}
+
+/// As [`parse_rows`], in single precision.
+pub(crate) fn float_rows(
+    bytes: &[u8],
+    memory: &MemoryBudget,
+) -> Result<(Vec<f32>, usize), Problem> {
+    let array = Array::of(bytes)?;
+    let (n, width) = array.rows()?;
+    memory.take(4 * n as u64, "its values")?;
+    let values = match array.kind {
+        // Features of a large graph would take twice the memory in between.
+        "<f4" => array.chunks::<4>(n)?.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        _ => match array.values(n, memory)? {
+            Values::Integer(values) => values.into_iter().map(|value| value as f32).collect(),
+            Values::Float(values) => values.into_iter().map(|value| value as f32).collect(),
+        },
+    };
+    Ok((values, width))
 }
 
 /// Rows of three numbers, in single precision.
@@ -50,9 +89,7 @@ pub(crate) fn vectors(bytes: &[u8], memory: &MemoryBudget) -> Result<Vec<[f32; 3
     let [n, 3] = array.shape[..] else {
         return Err(array.other_shape("rows of three numbers, `(n, 3)`"));
     };
-    if array.is_fortran_order {
-        return Err(wrong("its columns lie one after the other; write it in C order"));
-    }
+    array.rows()?;
     let take = |n: usize| memory.take(12 * n as u64, "its values");
     match array.kind {
         "<f4" => {
@@ -116,6 +153,29 @@ impl<'a> Array<'a> {
         Ok(Self { kind, shape, is_fortran_order, data })
     }
 
+    /// The number of entries and the length of a row, of two dimensions.
+    fn rows(&self) -> Result<(usize, usize), Problem> {
+        let [n, width] = self.shape[..] else {
+            return Err(self.other_shape("rows of equal length, two dimensions"));
+        };
+        if self.is_fortran_order {
+            return Err(wrong("its columns lie one after the other; write it in C order"));
+        }
+        let too_many = || wrong(format!("{n} rows of {width} are more than can be addressed"));
+        Ok((n.checked_mul(width).ok_or_else(too_many)?, width))
+    }
+
+    /// All numbers, of which there must be `n`.
+    fn values(&self, n: usize, memory: &MemoryBudget) -> Result<Values, Problem> {
+        // Unknown types have no size; `decode` names them.
+        let size: usize = self.kind.get(2..).and_then(|size| size.parse().ok()).unwrap_or(0);
+        if size > 0 && n.checked_mul(size) != Some(self.data.len()) {
+            return Err(self.other_length(n, size));
+        }
+        memory.take(8 * n as u64, "its values")?;
+        decode(self.kind, self.data)
+    }
+
     /// The data as `n` pieces, checked against what is there, so that a wrong header cannot ask for
     /// memory.
     fn chunks<const SIZE: usize>(&self, n: usize) -> Result<&'a [[u8; SIZE]], Problem> {
@@ -123,8 +183,12 @@ impl<'a> Array<'a> {
         if chunks.len() == n && rest.is_empty() {
             return Ok(chunks);
         }
+        Err(self.other_length(n, SIZE))
+    }
+
+    fn other_length(&self, n: usize, size: usize) -> Problem {
         let found = self.data.len();
-        Err(wrong(format!("{n} entries of {SIZE} bytes announced, {found} bytes found")))
+        wrong(format!("{n} entries of {size} bytes announced, {found} bytes found"))
     }
 
     fn other_shape(&self, expected: &'static str) -> Problem {
@@ -205,6 +269,24 @@ mod tests {
             message("<f4", "(3, 3)").contains("3 entries of 12 bytes announced, 24 bytes found")
         );
         assert!(message("<i4", "(2, 3)").contains("its type is <i4"));
+    }
+
+    #[test]
+    fn rows_of_any_length_are_read() {
+        let flags = write("|b1", "(2, 3)", &[0, 1, 1, 1, 0, 0]);
+        assert_eq!(parse_rows(&flags), Ok((Values::Integer(vec![0, 1, 1, 1, 0, 0]), 3)));
+        assert_eq!(float_rows(&flags).unwrap().0[1..3], [1.0, 1.0]);
+        let single = write("<f4", "(1, 2)", &[1.5_f32.to_le_bytes(), [0; 4]].concat());
+        assert_eq!(float_rows(&single), Ok((vec![1.5, 0.0], 2)));
+        let message = |bytes: &[u8]| parse_rows(bytes).unwrap_err().to_string();
+        assert!(message(&write("|b1", "(6,)", &[0; 6])).contains("expected rows of equal length"));
+        assert!(message(&write("<i4", "(2, 3)", &[0; 6])).contains("6 entries of 4 bytes"));
+        let huge = write("<i4", "(9223372036854775807, 3)", &[0; 4]);
+        assert!(message(&huge).contains("more than can be addressed"));
+        let mut columns = flags.clone();
+        let at = columns.windows(5).position(|word| word == b"False").expect("a header");
+        columns[at..at + 5].copy_from_slice(b"True ");
+        assert!(message(&columns).contains("write it in C order"));
     }
 
     #[test]

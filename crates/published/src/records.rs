@@ -142,6 +142,7 @@ impl Rows {
             n_parameter: None,
             batcher: row.batcher.to_owned(),
             batch_size: Some(row.batch_size),
+            is_whole: Some(true),
             weighting: "per-batch-mean".to_owned(),
             // The authors evaluate with the strategy that they train with.
             evaluation_batcher: row.batcher.to_owned(),
@@ -150,7 +151,8 @@ impl Rows {
             seed_split: None,
             seed_order: None,
             seed_init: None,
-            n_step_planned: file.n_step,
+            n_step_planned: Some(file.n_step),
+            n_epoch_planned: None,
             n_step: is_completed.then_some(file.n_step),
             n_shape: row.n_shape,
             load_ns: None,
@@ -195,8 +197,11 @@ impl Rows {
                 rmse: (!is_mae).then_some(cell.value),
                 mae: is_mae.then_some(cell.value),
                 accuracy: None,
+                macro_f1: None,
                 rmse_of_mean: None,
                 eval_ns: None,
+                train_ns: None,
+                batcher: None,
             });
             if *is_mae {
                 let message = format!(

@@ -1,5 +1,6 @@
 //! The figures, as data.
 
+mod accuracy;
 mod attribution;
 mod blocks;
 mod course;
@@ -22,6 +23,7 @@ use serde::Serialize;
 
 use crate::Questions;
 use crate::attribution::Attribution;
+use crate::reach::Reach;
 use crate::read::Run;
 use crate::setting::{Group, Setting, batchers, size_name};
 use crate::verdict::Verdict;
@@ -142,11 +144,13 @@ pub struct Point {
     pub high: f64,
 }
 
-/// Values over steps or blocks, on a logarithmic axis.
+/// Values over steps, blocks or seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curves {
     pub unit: String,
     pub x: &'static str,
+    /// Whether the axis of the values begins at 0 and is not logarithmic.
+    pub is_linear: bool,
     pub curves: Vec<Curve>,
 }
 
@@ -184,7 +188,7 @@ pub struct Cell {
 /// All figures, the verdict first; that of the what-if only if one was asked for.
 pub(crate) fn all(
     settings: &[Setting],
-    verdicts: &[Verdict],
+    (verdicts, reaches): (&[Verdict], &[Reach]),
     attributions: &[Attribution],
     what_ifs: &[WhatIf],
     questions: &Questions,
@@ -208,6 +212,10 @@ pub(crate) fn all(
     ];
     if let Some(cost) = questions.compile_cost {
         figures.insert(5, what_if::figure(settings, what_ifs, cost));
+    }
+    if !reaches.is_empty() {
+        let of_accuracy = [accuracy::course(settings), accuracy::reaches(settings, reaches)];
+        figures.splice(2..2, of_accuracy);
     }
     for figure in figures.iter_mut().filter(|figure| figure.strategies.is_empty()) {
         figure.strategies.clone_from(&strategies);
@@ -274,7 +282,12 @@ fn curve_panels(
                 panels.push(Panel {
                     setting: setting.title.clone(),
                     title: format!("B = {}", size_name(size)),
-                    plot: Plot::Curves(Curves { unit: unit.to_owned(), x, curves }),
+                    plot: Plot::Curves(Curves {
+                        unit: unit.to_owned(),
+                        x,
+                        is_linear: false,
+                        curves,
+                    }),
                 });
             }
         }

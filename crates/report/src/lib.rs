@@ -22,6 +22,7 @@ mod number;
 mod options;
 mod page;
 mod query;
+mod reach;
 mod read;
 mod setting;
 mod verdict;
@@ -37,6 +38,7 @@ pub use figures::{
 };
 pub use options::Options;
 pub use page::html;
+pub use reach::{Reach, Reaching, reach_text, reaches};
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{
@@ -51,6 +53,8 @@ use serde::Serialize;
 pub struct Report {
     pub settings: Vec<Setting>,
     pub verdicts: Vec<Verdict>,
+    /// Times to an accuracy, where runs have one.
+    pub reaches: Vec<Reach>,
     pub attributions: Vec<Attribution>,
     /// Estimates for an engine that compiles for every shape; these are not measured.
     pub what_ifs: Vec<WhatIf>,
@@ -77,11 +81,14 @@ pub struct Questions {
     pub margin: f64,
     /// Assumed seconds of compilation per padded shape.
     pub compile_cost: Option<f64>,
+    /// The accuracy to which times are compared, from 0 to 1. `None`: the greatest that every strategy
+    /// reaches in the median of its runs.
+    pub accuracy: Option<f64>,
 }
 
 impl Default for Questions {
     fn default() -> Self {
-        Self { reference: None, margin: 0.02, compile_cost: None }
+        Self { reference: None, margin: 0.02, compile_cost: None, accuracy: None }
     }
 }
 
@@ -96,11 +103,14 @@ impl Report {
     pub fn answering(results: &Results, questions: &Questions) -> Self {
         let settings = settings(results);
         let verdicts = verdicts(&settings, questions);
+        let reaches = reaches(&settings, results, questions);
         let attributions = attributions(&settings, questions.reference.as_deref());
         let what_ifs = questions.compile_cost.map_or_else(Vec::new, |s| what_ifs(&settings, s));
-        let figures = figures::all(&settings, &verdicts, &attributions, &what_ifs, questions);
+        let figures =
+            figures::all(&settings, (&verdicts, &reaches), &attributions, &what_ifs, questions);
         Self {
             verdicts,
+            reaches,
             attributions,
             what_ifs,
             figures,

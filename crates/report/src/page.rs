@@ -242,6 +242,7 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         match figure.id {
             "attribution" => tables::attribution(html, report),
             "what-if" => tables::what_if(html, report),
+            "reach" => tables::reaches(html, report),
             _ => {}
         }
         tables::numbers(html, figure);

@@ -53,6 +53,11 @@ const RUNS: &str = concat!(
 )"#
 );
 
+/// Evaluations in the batches that all strategies are evaluated in.
+const EVALS: &str =
+    "(select e.* exclude (batcher) from 'tables/evals/*.parquet' as e join all_runs using (run_id)
+          where coalesce(e.batcher = evaluation_batcher, true))";
+
 /// The steps whose times count: without warm-up, which is the whole first block of a cell.
 const STEPS: &str = "\
 , steps as (
@@ -149,7 +154,7 @@ pub(crate) fn curves() -> String {
 {RUNS}, points as (
     select {GROUP}, split, step, count(*) as n_run, median(rmse) as rmse, min(rmse) as least,
            max(rmse) as most
-    from (select distinct on (run_id, step, split) * from 'tables/evals/*.parquet')
+    from (select distinct on (run_id, step, split) * from {EVALS})
     join runs using (run_id)
     where status = 'completed' and isfinite(rmse) and rmse > 0
     group by all
@@ -167,12 +172,12 @@ order by all;",
 pub(crate) fn course() -> String {
     format!(
         "{RUNS}, stretches as (
-    select run_id, (step - 1) * least(40, n_step_planned) // n_step_planned as stretch,
+    select run_id, (step - 1) * least(40, coalesce(n_step_planned, n_step)) // coalesce(n_step_planned, n_step) as stretch,
            avg(step_ns) / 1e6 as step_ms
     from 'tables/steps/*.parquet' join runs using (run_id)
     where is_timed and not coalesce(is_timing_only, false) group by all
 )
-select {GROUP}, ceil((stretch + 1) * n_step_planned / least(40, n_step_planned)) as step,
+select {GROUP}, ceil((stretch + 1) * coalesce(n_step_planned, n_step) / least(40, coalesce(n_step_planned, n_step))) as step,
        median(step_ms) as step_ms, min(step_ms) as least, max(step_ms) as most
 from stretches join runs using (run_id)
 group by all order by all;"
@@ -326,7 +331,7 @@ pub(crate) fn what_if(compile_cost: f64) -> String {
     from steps group by run_id having sum(n_output) > 0
 )
 select {GROUP}, avg(n_shape) as shapes, avg(ns_per_output) / 1e3 as measured_us,
-       avg(ns_per_output + {compile_cost} * 1e9 * n_shape / (n_step_planned * graphs_per_step)) / 1e3
+       avg(ns_per_output + {compile_cost} * 1e9 * n_shape / (coalesce(n_step_planned, n_step) * graphs_per_step)) / 1e3
            as with_compilation_us
 from measured join runs using (run_id) group by all order by all;"
     )
@@ -352,9 +357,9 @@ pub(crate) fn final_errors() -> String {
 {RUNS}, by_seeds as (
     select {GROUP}, seed_split, seed_order, seed_init,
            if((config->'$.imported') is null, null, run_id) as published, avg(rmse) as rmse
-    from (select distinct on (run_id, step, split) * from 'tables/evals/*.parquet')
+    from (select distinct on (run_id, step, split) * from {EVALS})
     join runs using (run_id)
-    where status = 'completed' and split = 'test' and step = n_step_planned and rmse is not null
+    where status = 'completed' and split = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null
     group by all
 )
 select {GROUP}, list(rmse order by seed_split, seed_order, seed_init, published) as rmse
@@ -368,7 +373,7 @@ pub(crate) fn time_to_target() -> String {
 -- the median of its runs.
 {RUNS}{STEPS}{TIMES}, validations as (
     select distinct on (run_id, step) run_id, step, rmse
-    from 'tables/evals/*.parquet' where split = 'validation' and rmse is not null
+    from {EVALS} where split = 'validation' and rmse is not null
 ), of_runs as (
     select run_id, min(rmse) filter (where isfinite(rmse)) as least
     from validations group by all having count(*) > 1 and least is not null
@@ -389,5 +394,18 @@ select {GROUP}, goal, count(*) as n_run, median(step * combined_mean) / 1e9 as s
 from reached join times using (run_id) join runs using (run_id)
 where is_timed group by all order by all;",
         SETTING = setting!()
+    )
+}
+
+/// Accuracies of the validation set, with the time of preparation and training until then.
+pub(crate) fn accuracy() -> String {
+    format!(
+        "{RUNS}, validations as (
+    select distinct on (run_id, step) run_id, step, accuracy, train_ns
+    from {EVALS} where split = 'validation' and accuracy is not null
+)
+select {GROUP}, run_id, step, accuracy, (coalesce(prepare_ns, 0) + validations.train_ns) / 1e9 as seconds
+from validations join runs using (run_id)
+where is_timed and status = 'completed' order by all;"
     )
 }

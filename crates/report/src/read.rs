@@ -43,7 +43,17 @@ pub struct Run {
     /// `combined` or `stages`.
     pub timing: String,
     pub prefetch_depth: i64,
+    /// Steps asked for, or done where epochs were asked for.
     pub n_step_planned: i64,
+    pub n_epoch_planned: Option<i64>,
+    /// Whether a batch holds all that its outputs depend on.
+    pub is_whole: bool,
+    /// Opening the batcher of the training set, in nanoseconds.
+    pub prepare_ns: Option<i64>,
+    /// Outputs of an epoch.
+    pub n_train: Option<i64>,
+    /// Most memory on the device, or on the host.
+    pub peak_bytes: Option<i64>,
     /// Seeds of split, order and initial parameters.
     pub seeds: [Option<i64>; 3],
     /// Distinct padded shapes, which an engine that compiles per shape compiles.
@@ -185,7 +195,12 @@ impl Run {
             batch_size: run.batch_size,
             timing: run.timing,
             prefetch_depth: run.prefetch_depth,
-            n_step_planned: run.n_step_planned,
+            n_step_planned: run.n_step_planned.or(run.n_step).unwrap_or(0),
+            n_epoch_planned: run.n_epoch_planned,
+            is_whole: run.is_whole.unwrap_or(run.output.as_deref() != Some("node")),
+            prepare_ns: run.prepare_ns,
+            n_train: run.n_train,
+            peak_bytes: run.peak_device_bytes.or(run.peak_host_bytes),
             n_shape: run.n_shape,
             cell: run.cell,
         }

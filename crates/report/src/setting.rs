@@ -91,8 +91,10 @@ pub(crate) fn size_name(batch_size: Option<i64>) -> String {
     batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
 }
 
-pub(crate) type Key<'a> =
-    ((bool, &'a str, &'a str, &'a str, i64, &'a str, &'a str, &'a str, i64, &'a str), &'a Options);
+pub(crate) type Key<'a> = (
+    (bool, &'a str, &'a str, &'a str, (Option<i64>, i64), &'a str, &'a str, &'a str, i64, &'a str),
+    &'a Options,
+);
 
 /// What must be equal for runs to be in one setting.
 pub(crate) fn key(run: &Run) -> Key<'_> {
@@ -102,7 +104,7 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
             &run.hardware,
             &run.model,
             &run.dataset,
-            run.n_step_planned,
+            length(run),
             run.dataset_hash.as_deref().unwrap_or_default(),
             &run.study,
             &run.timing,
@@ -111,6 +113,19 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
         ),
         &run.options,
     )
+}
+
+/// Whether a run, which may have failed, belongs to a strategy of a setting.
+pub(crate) fn is_in(run: &Run, group: &Group) -> bool {
+    let own = &group.runs[0];
+    key(run) == key(own)
+        && (&run.batcher, &run.strategy, run.batch_size)
+            == (&own.batcher, &own.strategy, own.batch_size)
+}
+
+/// Epochs, or else steps: how many steps an epoch has is up to the strategy.
+fn length(run: &Run) -> (Option<i64>, i64) {
+    (run.n_epoch_planned, if run.n_epoch_planned.is_some() { 0 } else { run.n_step_planned })
 }
 
 #[must_use]
@@ -149,10 +164,13 @@ fn setting(runs: &[&Run]) -> Setting {
     });
     Setting {
         title: format!(
-            "{} on {}, {device}, {} steps",
+            "{} on {}, {device}, {}",
             first.model,
             first.dataset,
-            number::steps(first.n_step_planned)
+            match first.n_epoch_planned {
+                Some(n) => format!("{n} epochs"),
+                None => format!("{} steps", number::steps(first.n_step_planned)),
+            }
         ),
         engine: first.engine.clone(),
         hardware: first.hardware.clone(),

@@ -205,14 +205,21 @@ fn verdict(
     questions: &Questions,
 ) -> Option<Verdict> {
     let timed = |group: &&Group| group.runs.iter().any(|run| run.times.is_some());
-    let groups: Vec<&Group> = setting.at(batch_size).filter(timed).collect();
+    // Others compute another function: a fast step of theirs says nothing by itself.
+    let is_whole = |group: &&Group| group.runs.iter().all(|run| run.is_whole);
+    let (groups, choosing): (Vec<&Group>, Vec<&Group>) =
+        setting.at(batch_size).filter(timed).partition(is_whole);
     let knows_graphs = |run: &Run| run.times.is_none() || run.work.is_some();
     let measure = if groups.iter().all(|group| group.runs.iter().all(knows_graphs)) {
         Measure::TimePerGraph
     } else {
         Measure::TimePerStep
     };
-    let table = Table::of(&groups, measure)?;
+    let mut table = Table::of(&groups, measure)?;
+    table.apart.extend(choosing.into_iter().map(|group| Apart {
+        batcher: group.batcher.clone(),
+        why: "it chooses among nodes or edges; compare the time to an accuracy",
+    }));
     let reference = questions.reference.as_ref();
     let reference = reference.and_then(|name| table.groups.iter().position(|g| g.batcher == *name));
     let runs = table.groups.iter().flat_map(|group| &group.runs);

@@ -26,8 +26,11 @@ pub struct RunSummary {
     pub config: Value,
     /// What the steps come to.
     pub steps: StepSummary,
-    /// Evaluations in the order of the steps, one of each state and subset.
+    /// Evaluations in the order of the steps, one of each state and subset, in the batches that all
+    /// strategies are evaluated in.
     pub evals: Vec<EvalRecord>,
+    /// Those in batches of the strategy itself.
+    pub own_evals: Vec<EvalRecord>,
     /// Numbers about the whole run, by name.
     pub metrics: BTreeMap<String, f64>,
     /// What else the machine did during the blocks of a run in a cell, in their order; none before
@@ -43,9 +46,21 @@ impl RunSummary {
         // A run that diverges at its first step, or goes on after its last one, evaluates the same
         // state twice.
         let mut seen = BTreeSet::new();
-        evals.retain(|eval| seen.insert((eval.step, eval.split.clone())));
+        evals.retain(|eval| seen.insert((eval.step, eval.split.clone(), eval.batcher.clone())));
         let config = serde_json::from_str(&run.config).unwrap_or_default();
-        Self { run, config, steps, evals, metrics: BTreeMap::new(), conditions: Vec::new() }
+        let is_common = |eval: &EvalRecord| {
+            eval.batcher.as_ref().is_none_or(|batcher| *batcher == run.evaluation_batcher)
+        };
+        let (evals, own_evals) = evals.into_iter().partition(is_common);
+        Self {
+            run,
+            config,
+            steps,
+            evals,
+            own_evals,
+            metrics: BTreeMap::new(),
+            conditions: Vec::new(),
+        }
     }
 
     /// Reads one published run; `None` if its row is not published.

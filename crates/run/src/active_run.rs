@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
-use batchlab_config::{Config, LoadedConfig};
+use batchlab_config::{Config, Length, LoadedConfig};
 use batchlab_core::budget::Footprint;
 use batchlab_core::graphs::{NodeFeature, TargetKind};
 use batchlab_core::model::{Loss, ModelContext};
@@ -18,7 +18,7 @@ use serde_json::json;
 use super::checkpoints::Checkpoints;
 use super::conditions::{Conditions, TurnSteps};
 use super::describe::{Circumstances, OfStudy};
-use super::evaluate::{Evaluated, Evaluator};
+use super::evaluate::{At, Evaluated, Evaluator};
 use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer, nanoseconds};
 use super::replay::{Replay, name_members};
@@ -220,15 +220,17 @@ impl<'a> ActiveRun<'a> {
         let steps = TurnSteps {
             first: n_step + 1,
             n_step: self.n_step() - n_step,
-            is_timing_only: n_step >= self.n_step_planned(),
+            is_timing_only: self.training.last.is_some_and(|last| n_step >= last),
         };
         let n_thread = self.circumstances.n_thread;
         self.recorder.block(conditions.end(turn, steps, n_thread));
         Ok(ending)
     }
 
-    fn n_step_planned(&self) -> u64 {
-        self.training.training.steps.get()
+    /// Whether all that was asked for is done; what follows is for timing alone.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.training.last.is_some_and(|last| self.n_step() >= last)
     }
 
     fn advance_beyond(
@@ -237,7 +239,7 @@ impl<'a> ActiveRun<'a> {
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
-        if self.n_step() < self.n_step_planned() {
+        if !self.is_complete() {
             match self.advance_to(goal, interrupted, observer)? {
                 Some(Ending { status: Status::Completed, .. }) => {}
                 other => return Ok(other),
@@ -285,30 +287,47 @@ impl<'a> ActiveRun<'a> {
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
-        let last = self.n_step_planned();
-        let every = self.evaluator.every.map_or(last, NonZeroU64::get);
+        let every = self.evaluator.every.map_or(u64::MAX, NonZeroU64::get);
         let stop = StopContext { interrupted, replay: &self.replay, graphs: &self.data.graphs };
+        self.training.look_ahead()?;
         loop {
             let step = self.training.n_step;
-            if step == last || step.is_multiple_of(every) {
-                let (trainer, recorder) = (&mut *self.training.trainer, &mut self.recorder);
+            if let (Length::Epochs(n), Some(done)) =
+                (self.training.training.length(), self.training.n_epoch)
+                && done >= n
+            {
+                self.training.last = Some(step);
+            }
+            let place = match self.training.training.length() {
+                Length::Steps(_) => Some(step),
+                Length::Epochs(_) => self.training.n_epoch,
+            };
+            if self.is_complete() || place.is_some_and(|place| place.is_multiple_of(every)) {
+                let at = At { step, train_ns: self.training.sums.train_ns() };
+                let trainer = &mut *self.training.trainer;
                 let evaluated =
-                    self.evaluator.evaluate_all(trainer, step, &self.evals, interrupted)?;
+                    self.evaluator.evaluate_all(trainer, at, &self.evals, interrupted)?;
+                let recorder = &mut self.recorder;
                 for evaluated in evaluated {
-                    observer.evaluated(&evaluated.record);
+                    if !evaluated.is_own {
+                        observer.evaluated(&evaluated.record);
+                    }
                     recorder.eval(evaluated.record.clone());
                     let EvalRecord { loss, rmse, mae, .. } = evaluated.record;
                     if [loss, rmse, mae].into_iter().flatten().any(|error| !error.is_finite()) {
                         return Ok(Some(diverged(&evaluated, &stop, recorder)));
                     }
+                    if evaluated.is_deciding && step > 0 {
+                        decide(&mut self.training, &evaluated.record, recorder)?;
+                    }
                     self.evals.push(evaluated.record);
                 }
-                recorder.sync()?;
+                self.recorder.sync()?;
             }
             if interrupted.load(Ordering::Relaxed) {
                 return Ok(Some(self.training.interrupted(&mut self.recorder)?));
             }
-            if step == last {
+            if self.is_complete() {
                 if self.training.training.checkpoint.is_some() {
                     self.training.save(&mut self.recorder)?;
                 }
@@ -317,8 +336,11 @@ impl<'a> ActiveRun<'a> {
             if step >= goal {
                 return Ok(None);
             }
-            let next = (step / every + 1) * every;
-            let next = next.min(last).min(goal);
+            let next = match self.training.last {
+                Some(last) => (step / every + 1).saturating_mul(every).min(last).min(goal),
+                // An epoch ends earlier.
+                None => goal,
+            };
             let ending = self.training.run_to(next, &mut self.recorder, observer, &stop)?;
             if ending.is_some() {
                 return Ok(ending);
@@ -374,6 +396,30 @@ impl<'a> ActiveRun<'a> {
             ..describe::record(loaded, data, header, circumstances, ending, &steps, evals)
         }
     }
+}
+
+/// Lets an evaluation of the validation set decide about the learning rate, the best state, and the end.
+fn decide(
+    training: &mut TrainingLoop<'_>,
+    eval: &EvalRecord,
+    recorder: &mut Recorder,
+) -> Result<(), RunError> {
+    let n_epoch = training.n_epoch_complete();
+    let decision = training.schedule.observe(training.training, eval, n_epoch);
+    let step = Some(training.n_step);
+    if let Some([before, after]) = decision.reduced {
+        let message = format!("the learning rate falls from {before:e} to {after:e}");
+        recorder.event(step, "learning_rate", message, None);
+    }
+    if decision.is_best {
+        training.save_best()?;
+    }
+    // The last step ends training anyway.
+    if let (Some(over), false) = (decision.over, training.last == step) {
+        recorder.event(step, "early_stopping", format!("training ends: {over}"), None);
+        training.last = step;
+    }
+    Ok(())
 }
 
 const KILLED: &str = "the process was killed, or the machine stopped";

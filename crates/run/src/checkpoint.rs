@@ -21,6 +21,8 @@ use batchlab_core::{Cursor, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::schedule::Schedule;
+
 /// Raised when the meaning of a checkpoint changes.
 pub const FORMAT: u32 = 1;
 
@@ -51,6 +53,9 @@ pub struct RunState {
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
+    /// What evaluations have decided so far.
+    #[serde(default)]
+    pub schedule: Schedule,
     pub version: String,
     /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic);
     /// empty in checkpoints of earlier versions.
@@ -120,6 +125,27 @@ pub fn newest_with_rows(folder: &Path, ends: &BTreeSet<u64>) -> Option<u64> {
     let state = |path: &PathBuf| Some(Checkpoint::read(path).ok()?.state);
     let with_rows = |state: &RunState| ends.contains(&state.journal_end);
     list(folder).iter().rev().filter_map(state).find(with_rows).map(|state| state.step)
+}
+
+/// Where the best state of a run with early stopping is kept, beside the others.
+#[must_use]
+pub fn best_folder(folder: &Path) -> PathBuf {
+    folder.join("best")
+}
+
+/// The state that a run offers: the best one, where early stopping kept it, or else the newest.
+/// `damaged` and errors are as for [`newest`].
+///
+/// # Errors
+/// As [`newest`].
+pub fn offered(
+    folder: &Path,
+    damaged: &mut dyn FnMut(&CheckpointError),
+) -> Result<Option<Checkpoint>, CheckpointError> {
+    match newest(&best_folder(folder), damaged)? {
+        Some(best) => Ok(Some(best)),
+        None => newest(folder, damaged),
+    }
 }
 
 /// The newest undamaged checkpoint. `damaged` is called for those that are skipped. `None`: the folder

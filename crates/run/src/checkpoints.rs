@@ -11,8 +11,9 @@ use batchlab_results::Publisher;
 
 use super::ledger::ShapeLedger;
 use crate::RunError;
-use crate::checkpoint::{Checkpoint, FORMAT, RunState};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, FORMAT, RunState, best_folder};
 use crate::provenance::Provenance;
+use crate::schedule::Schedule;
 
 pub(crate) struct Checkpoints {
     folder: PathBuf,
@@ -44,6 +45,7 @@ impl Checkpoints {
             config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
             config_path,
             dataset_hash,
+            schedule: Schedule::default(),
             version: provenance.version.clone(),
             arithmetic: arithmetic.to_owned(),
         };
@@ -71,23 +73,62 @@ impl Checkpoints {
         &mut self,
         step: u64,
         cursor: &Cursor,
-        ledger: &ShapeLedger,
+        (ledger, schedule): (&ShapeLedger, &Schedule),
         trainer: TrainerState,
         journal_end: u64,
     ) -> Result<(), RunError> {
+        let checkpoint = self.checkpoint(step, cursor, (ledger, schedule), trainer, journal_end);
+        let keep: NonZeroU32 = self.when.map_or(Checkpointing::KEEP, |when| when.keep);
+        checkpoint.write(&self.folder, keep).map_err(RunError::Checkpoint)?;
+        self.last = Instant::now();
+        self.saved = Some(step);
+        Ok(())
+    }
+
+    /// Keeps the state after a step as the best one, in place of the one before.
+    pub(crate) fn save_best(
+        &self,
+        step: u64,
+        cursor: &Cursor,
+        (ledger, schedule): (&ShapeLedger, &Schedule),
+        trainer: TrainerState,
+    ) -> Result<(), RunError> {
+        let folder = best_folder(&self.folder);
+        let io = |source| CheckpointError::Io { path: folder.clone(), source };
+        std::fs::create_dir_all(&folder).map_err(io).map_err(RunError::Checkpoint)?;
+        // The run does not go on from it, so it needs no rows.
+        let checkpoint = self.checkpoint(step, cursor, (ledger, schedule), trainer, 0);
+        checkpoint.write(&folder, NonZeroU32::MIN).map_err(RunError::Checkpoint)?;
+        Ok(())
+    }
+
+    /// Forgets best states of steps that a resumed run does again.
+    pub(crate) fn forget_best_after(&self, step: u64) {
+        for path in checkpoint::list(&best_folder(&self.folder)) {
+            if checkpoint::file::step_of(&path).is_some_and(|of| of > step) {
+                // It is written again when that step is done again.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+
+    fn checkpoint(
+        &self,
+        step: u64,
+        cursor: &Cursor,
+        (ledger, schedule): (&ShapeLedger, &Schedule),
+        trainer: TrainerState,
+        journal_end: u64,
+    ) -> Checkpoint {
         let state = RunState {
             step,
             n_update: trainer.n_update,
             cursor: cursor.clone(),
             n_shape: ledger.n_shape(),
             journal_end,
+            schedule: schedule.clone(),
             ..self.state.clone()
         };
-        let checkpoint = Checkpoint { state, trainer, ledger: ledger.shapes() };
-        let keep: NonZeroU32 = self.when.map_or(Checkpointing::KEEP, |when| when.keep);
-        checkpoint.write(&self.folder, keep).map_err(RunError::Checkpoint)?;
-        self.last = Instant::now();
-        self.saved = Some(step);
-        Ok(())
+        Checkpoint { state, trainer, ledger: ledger.shapes() }
     }
 }

@@ -1,5 +1,7 @@
 //! The description of a run at its beginning, and its row in the table `runs`.
 
+use std::num::NonZeroU64;
+
 use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::{Level, TargetKind};
 use batchlab_core::model::Trainer;
@@ -28,7 +30,8 @@ pub(crate) fn header(
         n_parameter: trainer.n_parameter(),
         batcher: config.batcher.label(),
         batch_size: config.batcher.batch_size(),
-        n_step: config.training.steps.get(),
+        n_step: config.training.steps.map(NonZeroU64::get),
+        n_epoch: config.training.epochs.map(NonZeroU64::get),
         device: config.device.clone(),
         notes: graphs.notes.clone(),
     }
@@ -104,6 +107,7 @@ pub(super) fn record(
         n_parameter: Some(header.n_parameter as i64),
         batcher: header.batcher.clone(),
         batch_size: header.batch_size.map(i64::from),
+        is_whole: Some(config.batcher.is_whole()),
         weighting: config.training.weighting.name().into(),
         evaluation_batcher: config.evaluation.batcher.label(),
         timing: config.training.timing.name().into(),
@@ -111,7 +115,8 @@ pub(super) fn record(
         seed_split: seed(config.training.seeds.split),
         seed_order: seed(config.training.seeds.order),
         seed_init: seed(config.training.seeds.init),
-        n_step_planned: config.training.steps.get() as i64,
+        n_step_planned: header.n_step.map(|n| n as i64),
+        n_epoch_planned: header.n_epoch.map(|n| n as i64),
         n_step: Some(steps.n_step),
         n_shape: Some(steps.n_shape),
         load_ns: Some(data.load_ns),

@@ -23,6 +23,8 @@ pub(crate) struct Evaluator<'a> {
     /// What the batcher has prepared.
     prepared: &'a Arc<dyn ByteCache>,
     batcher: &'a dyn Batcher,
+    /// The batcher under study, if it is to be used too.
+    own: Option<&'a dyn Batcher>,
     needs: BatchFields,
     loss: Loss,
     subsets: Vec<(Subset, &'a [u32])>,
@@ -38,15 +40,21 @@ impl<'a> Evaluator<'a> {
             graphs: &data.graphs,
             prepared: &data.prepared,
             batcher: &*config.evaluation.batcher,
+            own: config
+                .evaluation
+                .own_batches
+                .then_some(&*config.batcher)
+                .filter(|own| own.label() != config.evaluation.batcher.label()),
             needs: config.model.needs(),
             loss: config.training.loss,
             subsets: subsets.filter(|(_, members)| !members.is_empty()).collect(),
             every: config.evaluation.every,
         };
-        evaluator
-            .subsets
-            .iter()
-            .try_for_each(|&(subset, members)| evaluator.check(subset, members))?;
+        for &(subset, members) in &evaluator.subsets {
+            for batcher in evaluator.batchers() {
+                evaluator.check(batcher, subset, members)?;
+            }
+        }
         Ok(evaluator)
     }
 
@@ -55,29 +63,55 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn evaluate_all(
         &self,
         trainer: &mut dyn Trainer,
-        step: u64,
+        at: At,
         done: &[EvalRecord],
         interrupted: &AtomicBool,
     ) -> Result<Vec<Evaluated>, RunError> {
-        let is_done = |subset: Subset| {
-            done.iter().any(|eval| eval.step == step as i64 && eval.split == subset.name())
-        };
-        let evaluate = |&(subset, members): &(Subset, &[u32])| {
-            self.evaluate(trainer, subset, members, step, interrupted).transpose()
-        };
-        self.subsets.iter().filter(|(subset, _)| !is_done(*subset)).filter_map(evaluate).collect()
+        let mut all = Vec::new();
+        for (place, batcher) in self.batchers().enumerate() {
+            let label = batcher.label();
+            let is_own = place > 0;
+            for &(subset, members) in &self.subsets {
+                let is_done = done.iter().any(|eval| {
+                    eval.step == at.step as i64
+                        && eval.split == subset.name()
+                        && eval.batcher.as_ref().map_or(!is_own, |of| *of == label)
+                });
+                if is_done {
+                    continue;
+                }
+                let evaluated =
+                    self.evaluate(trainer, batcher, (subset, members), at, interrupted)?;
+                all.extend(evaluated.map(|evaluated| Evaluated {
+                    is_deciding: !is_own && subset == Subset::Validation,
+                    is_own,
+                    ..evaluated
+                }));
+            }
+        }
+        Ok(all)
+    }
+
+    /// The batcher of all evaluations, and the one under study, if it is to be used too.
+    fn batchers(&self) -> impl Iterator<Item = &'a dyn Batcher> {
+        std::iter::once(self.batcher).chain(self.own)
     }
 
     /// Refuses a batcher that loses outputs: each strategy would be evaluated on other graphs.
-    fn check(&self, subset: Subset, members: &[u32]) -> Result<(), RunError> {
-        let n_output = n_delivered(self.batcher, self.graphs.view(members), self.prepared)?;
+    fn check(
+        &self,
+        batcher: &dyn Batcher,
+        subset: Subset,
+        members: &[u32],
+    ) -> Result<(), RunError> {
+        let n_output = n_delivered(batcher, self.graphs.view(members), self.prepared)?;
         if n_output == members.len() {
             return Ok(());
         }
         Err(RunError::config(format!(
             "evaluation.batcher \"{}\" delivers {n_output} of the {} graphs for {}; \
              choose one that loses none",
-            self.batcher.label(),
+            batcher.label(),
             members.len(),
             subset.name()
         )))
@@ -86,16 +120,16 @@ impl<'a> Evaluator<'a> {
     fn evaluate(
         &self,
         trainer: &mut dyn Trainer,
-        subset: Subset,
-        members: &[u32],
-        step: u64,
+        batcher: &dyn Batcher,
+        (subset, members): (Subset, &[u32]),
+        at: At,
         interrupted: &AtomicBool,
     ) -> Result<Option<Evaluated>, RunError> {
         let start = Instant::now();
         let view: View = self.graphs.view(members);
         let producer = Producer::new(
             Arc::clone(self.graphs),
-            self.batcher.open(view, context(self.prepared))?,
+            batcher.open(view, context(self.prepared))?,
             self.needs,
         )?;
         let mut pipeline = Pipeline::new(producer, 0)?;
@@ -112,13 +146,34 @@ impl<'a> Evaluator<'a> {
         }
         let target = self.graphs.target.as_ref();
         let eval_ns = nanoseconds(start, Instant::now());
-        let record = sums.record(target, members, subset.name(), step, eval_ns);
-        Ok(Some(Evaluated { record, not_finite: sums.not_finite }))
+        let record = EvalRecord {
+            train_ns: Some(at.train_ns),
+            batcher: Some(batcher.label()),
+            ..sums.record(target, members, subset.name(), at.step, eval_ns)
+        };
+        Ok(Some(Evaluated {
+            record,
+            not_finite: sums.not_finite,
+            is_deciding: false,
+            is_own: false,
+        }))
     }
+}
+
+/// The state of training that is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    pub(crate) step: u64,
+    /// Time of the steps before.
+    pub(crate) train_ns: i64,
 }
 
 pub(crate) struct Evaluated {
     pub(crate) record: EvalRecord,
+    /// Whether it is one of those that the learning rate and the end depend on.
+    pub(crate) is_deciding: bool,
+    /// Whether it was made in batches of the strategy itself.
+    pub(crate) is_own: bool,
     /// The first members whose prediction or loss is not finite.
     pub(crate) not_finite: Vec<u32>,
 }
@@ -154,6 +209,8 @@ pub(crate) struct Sums {
     squared: f64,
     absolute: f64,
     correct: u64,
+    /// Of each class: right predictions, predictions, and outputs.
+    class: Vec<[u64; 3]>,
     not_finite: Vec<u32>,
 }
 
@@ -174,7 +231,7 @@ impl Sums {
                 Loss::Mse => error * error,
                 Loss::Mae => error.abs(),
                 Loss::CrossEntropy => {
-                    self.correct += u64::from(largest(row) == class_number(target));
+                    self.count(largest(row), class_number(target));
                     negative_log_likelihood(row, target)
                 }
             };
@@ -183,6 +240,25 @@ impl Sums {
                 self.not_finite.push(batch.origin[member as usize]);
             }
         }
+    }
+
+    fn count(&mut self, predicted: usize, class: usize) {
+        let n_class = self.class.len().max(predicted.max(class) + 1);
+        self.class.resize(n_class, [0; 3]);
+        self.class[predicted][1] += 1;
+        self.class[class][2] += 1;
+        if predicted == class {
+            self.correct += 1;
+            self.class[class][0] += 1;
+        }
+    }
+
+    /// The mean over classes that occur or are predicted of 2 x right / (predicted + occurring).
+    fn macro_f1(&self) -> f64 {
+        let of_class = self.class.iter().filter(|[_, predicted, n]| predicted + n > 0);
+        let f1 = of_class.map(|&[right, predicted, n]| 2.0 * right as f64 / (predicted + n) as f64);
+        let (sum, n) = f1.fold((0.0, 0_u32), |(sum, n), f1| (sum + f1, n + 1));
+        sum / f64::from(n.max(1))
     }
 
     pub(crate) fn record(
@@ -205,8 +281,11 @@ impl Sums {
             rmse: unit.map(|unit| unit * (self.squared / n).sqrt()),
             mae: unit.map(|unit| unit * self.absolute / n),
             accuracy: target.filter(|_| unit.is_none()).map(|_| self.correct as f64 / n),
+            macro_f1: target.filter(|_| unit.is_none()).map(|_| self.macro_f1()),
             rmse_of_mean: numeric.map(|t| rmse_of_mean(t, members)),
             eval_ns: Some(eval_ns),
+            train_ns: None,
+            batcher: None,
         }
     }
 }
@@ -232,4 +311,22 @@ fn negative_log_likelihood(row: &[f32], class: f32) -> f64 {
     let sum: f64 = row.iter().map(|&v| f64::from(v - max).exp()).sum();
     let own = row.get(class_number(class)).copied().unwrap_or(f32::NEG_INFINITY);
     sum.ln() - f64::from(own - max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `sklearn.metrics.f1_score(..., average="macro")`: (2/3 + 0 + 4/5 + 0) / 4; class 3 is predicted
+    /// once and never occurs, class 4 neither.
+    #[test]
+    fn macro_f1_is_a_mean_over_classes() {
+        let mut sums = Sums::default();
+        for (predicted, class) in [(0, 0), (0, 1), (2, 2), (2, 2), (3, 2)] {
+            sums.count(predicted, class);
+        }
+        assert!((sums.macro_f1() - (2.0 / 3.0 + 0.8) / 4.0).abs() < 1e-12);
+        assert_eq!(sums.correct, 3);
+        assert!((Sums::default().macro_f1()).abs() < f64::EPSILON);
+    }
 }

@@ -30,6 +30,7 @@ pub mod predictions;
 pub mod provenance;
 mod replay;
 mod resume;
+mod schedule;
 mod split;
 mod threads;
 mod train;
@@ -126,7 +127,9 @@ pub struct RunHeader {
     pub n_parameter: usize,
     pub batcher: String,
     pub batch_size: Option<u32>,
-    pub n_step: u64,
+    /// `None` where epochs are asked for.
+    pub n_step: Option<u64>,
+    pub n_epoch: Option<u64>,
     pub device: String,
     /// Counts that the data set reports, such as skipped molecules.
     pub notes: Vec<(String, u64)>,

@@ -11,7 +11,7 @@ use super::train::TrainingLoop;
 use super::{Data, Evaluator};
 use crate::cache::Cache;
 use crate::{Observer, RunError};
-use batchlab_config::LoadedConfig;
+use batchlab_config::{Length, LoadedConfig};
 
 /// Runs take turns, so that their times can be compared: in pairs of two turns, up to so many.
 const MAX_PAIRS: u32 = 4;
@@ -19,6 +19,8 @@ const MAX_PAIRS: u32 = 4;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     pub step_s: f64,
+    /// Steps that the configuration asks for, in epochs of as many steps as these outputs make.
+    pub n_step: u64,
     /// All evaluations of the run, in seconds.
     pub evaluation_s: f64,
     /// Seconds of training in each turn. The runs that could be measured have equally many; the second
@@ -112,11 +114,20 @@ impl<'a> Trial<'a> {
         let predict_s = self.training.predict_seconds()?;
         let subsets = config.evaluation.subsets.iter();
         let n_graph: usize = subsets.map(|&subset| self.data.subsets.of(subset).len()).sum();
-        let steps = config.training.steps.get();
-        let every = self.evaluator.every.map_or(steps, NonZeroU64::get);
-        let n_evaluation = 1 + steps.div_ceil(every);
+        let (Length::Steps(length) | Length::Epochs(length)) = config.training.length();
+        let n_output: f64 = self.turns.iter().map(|turn| turn.n_output).sum();
+        let of_epoch =
+            self.data.subsets.train.len() as f64 * self.n_step as f64 / n_output.max(1.0);
+        #[allow(clippy::cast_sign_loss, reason = "counts are not negative")]
+        let n_step = match config.training.length() {
+            Length::Steps(n_step) => n_step,
+            Length::Epochs(n_epoch) => (n_epoch as f64 * of_epoch).ceil() as u64,
+        };
+        let every = self.evaluator.every.map_or(length, NonZeroU64::get);
+        let n_evaluation = 1 + length.div_ceil(every.max(1));
         Ok(Measured {
             step_s: seconds / self.n_step as f64,
+            n_step,
             evaluation_s: predict_s * n_graph as f64 * n_evaluation as f64,
             turns: self.turns,
         })

@@ -32,7 +32,12 @@ impl Replay {
 
     /// The command that repeats the run up to a step.
     pub(crate) fn command(&self, step: u64) -> String {
-        format!("batchlab run {} training.steps={step}", shell_word(&self.path))
+        let path = shell_word(&self.path);
+        // Where epochs are asked for, the run comes to that step, and stops there, by itself.
+        match self.config["training"]["epochs"].is_null() {
+            true => format!("batchlab run {path} training.steps={step}"),
+            false => format!("batchlab run {path}"),
+        }
     }
 
     /// Details of a step whose loss is not finite. `before` is the cursor after the batch before:

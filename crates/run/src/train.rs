@@ -1,9 +1,9 @@
 //! The training loop.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use batchlab_config::{Timing, Training};
+use batchlab_config::{Length, Timing, Training};
 use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
 use batchlab_core::record::StepRecord;
 use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape, random};
@@ -16,6 +16,7 @@ use super::pipeline::{Pipeline, Prepared, TRAINING, nanoseconds, upload};
 use super::replay::{Replay, name_members};
 use super::{Ending, Status};
 use crate::checkpoint::Checkpoint;
+use crate::schedule::Schedule;
 use crate::{Observer, RunError};
 
 /// At most this many new shapes are reported as events; without padding nearly every step has one.
@@ -38,6 +39,11 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) trainer: Box<dyn Trainer + 'a>,
     pub(crate) ledger: ShapeLedger,
     pub(crate) n_step: u64,
+    /// Steps after which all that was asked for is done; known from the beginning unless epochs are.
+    pub(crate) last: Option<u64>,
+    /// Whether the next step begins an epoch, so that so many are complete; known only for epochs.
+    pub(crate) n_epoch: Option<u64>,
+    pub(crate) schedule: Schedule,
     pub(crate) sums: StepSums,
     /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -48,6 +54,9 @@ pub(crate) struct TrainingLoop<'a> {
     is_warm: bool,
     pipeline: Pipeline,
     prepared: Prepared,
+    /// How long fetching the prepared batch took, if it is not trained yet: it was the first of an epoch,
+    /// and the evaluation came before.
+    pending: Option<Duration>,
     before: Cursor,
     /// What the weights of an output are divided by; see `batchlab_core::weighting`.
     constant: f64,
@@ -60,18 +69,27 @@ impl<'a> TrainingLoop<'a> {
         pipeline: Pipeline,
         constant: f64,
     ) -> Self {
+        let (last, n_epoch) = match training.length() {
+            Length::Steps(n) => (Some(n), None),
+            Length::Epochs(_) => (None, Some(0)),
+        };
+        let n_step = last.map_or(1, |last| last as i64);
         Self {
             training,
             trainer,
             ledger: ShapeLedger::default(),
             n_step: 0,
-            sums: StepSums::planned(training.steps.get() as i64, training.prefetch_depth() == 0),
+            last,
+            n_epoch,
+            schedule: Schedule::default(),
+            sums: StepSums::planned(n_step, training.prefetch_depth() == 0),
             checkpoints: None,
             turn: None,
             turn_ns: Vec::new(),
             is_warm: false,
             pipeline,
             prepared: Prepared::default(),
+            pending: None,
             before: Cursor::default(),
             constant,
         }
@@ -88,6 +106,12 @@ impl<'a> TrainingLoop<'a> {
         self.ledger = ShapeLedger::restore(&checkpoint.ledger, state.n_shape);
         self.n_step = state.step;
         self.prepared.plan.cursor.clone_from(&state.cursor);
+        self.schedule.clone_from(&state.schedule);
+        // Known again when the next batch is fetched.
+        self.n_epoch = self.n_epoch.filter(|_| self.n_step == 0);
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.forget_best_after(self.n_step);
+        }
         for step in steps {
             self.sums.add(step);
         }
@@ -109,8 +133,51 @@ impl<'a> TrainingLoop<'a> {
         );
         // The rows first: a checkpoint without them would leave a gap.
         let journal_end = recorder.sync()?;
-        let cursor = &self.prepared.plan.cursor;
-        checkpoints.save(step, cursor, &self.ledger, self.trainer.state()?, journal_end)
+        // A batch that was only fetched is fetched again.
+        let cursor = match self.pending {
+            Some(_) => &self.before,
+            None => &self.prepared.plan.cursor,
+        };
+        let decided = (&self.ledger, &self.schedule);
+        checkpoints.save(step, cursor, decided, self.trainer.state()?, journal_end)
+    }
+
+    /// Keeps the state after the last step as the best one.
+    pub(crate) fn save_best(&mut self) -> Result<(), RunError> {
+        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        let cursor = match self.pending {
+            Some(_) => &self.before,
+            None => &self.prepared.plan.cursor,
+        };
+        let decided = (&self.ledger, &self.schedule);
+        checkpoints.save_best(self.n_step, cursor, decided, self.trainer.state()?)
+    }
+
+    /// Complete epochs, for decisions: those before the epoch of the last batch.
+    pub(crate) fn n_epoch_complete(&self) -> u64 {
+        self.n_epoch.unwrap_or(self.prepared.plan.cursor.epoch)
+    }
+
+    /// Finds out whether the next batch begins an epoch, after resuming.
+    pub(crate) fn look_ahead(&mut self) -> Result<(), RunError> {
+        if self.last.is_none() && self.n_step > 0 && self.pending.is_none() {
+            self.fetch(Instant::now())?;
+        }
+        Ok(())
+    }
+
+    /// Fetches the next batch, unless it is there already; whether it is the first of a further epoch.
+    fn fetch(&mut self, start: Instant) -> Result<bool, RunError> {
+        if self.pending.is_some() {
+            return Ok(false);
+        }
+        self.before.clone_from(&self.prepared.plan.cursor);
+        self.pipeline.next(&mut self.prepared)?;
+        self.pending = Some(start.elapsed());
+        let epoch = self.prepared.plan.cursor.epoch;
+        let begins = self.n_step > 0 && epoch > self.before.epoch;
+        self.n_epoch = begins.then_some(epoch);
+        Ok(begins)
     }
 
     pub(crate) fn begin_turn(&mut self, turn: Turn) {
@@ -120,10 +187,11 @@ impl<'a> TrainingLoop<'a> {
 
     /// Whether a step comes after those that the configuration asks for.
     fn is_timing_only(&self, step: u64) -> bool {
-        step > self.training.steps.get()
+        self.last.is_some_and(|last| step > last)
     }
 
-    /// Trains until `last` steps are done. `None`: nothing has ended training before.
+    /// Trains until `last` steps are done, or an epoch is complete where epochs are asked for. `None`:
+    /// nothing has ended training before.
     pub(crate) fn run_to(
         &mut self,
         last: u64,
@@ -144,6 +212,10 @@ impl<'a> TrainingLoop<'a> {
             let is_due =
                 !is_timing_only && self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
             let start = Instant::now();
+            if self.fetch(start)? && self.last.is_none() {
+                return Ok(None);
+            }
+            self.n_epoch = None;
             let (times, loss) = self.step(step, start, step == last || is_due)?;
             for event in self.prepared.events.drain(..) {
                 let payload = event.graph.map(|graph| json!({ "graph": graph }));
@@ -184,9 +256,11 @@ impl<'a> TrainingLoop<'a> {
         start: Instant,
         end: bool,
     ) -> Result<(StepTimes, LossSum), RunError> {
-        self.before.clone_from(&self.prepared.plan.cursor);
-        self.pipeline.next(&mut self.prepared)?;
+        self.fetch(start)?;
+        let fetching = self.pending.take().unwrap_or_default();
         let ready = Instant::now();
+        // The batch may have been fetched before an evaluation.
+        let start = ready.checked_sub(fetching).unwrap_or(ready);
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
         let learning_rate = self.learning_rate_at(step);
         let clock = Clock { synchronises: self.training.timing == Timing::Stages };
@@ -248,7 +322,8 @@ impl<'a> TrainingLoop<'a> {
 
     /// Steps for timing alone have the learning rate of the last one before them.
     fn learning_rate_at(&self, step: u64) -> f64 {
-        self.training.learning_rate_at(step.min(self.training.steps.get()))
+        let step = step.min(self.last.unwrap_or(step));
+        self.schedule.learning_rate_at(self.training, step)
     }
 
     /// Whether a step belongs to the warm-up. In a cell that is block 0, equally long for all of its
@@ -333,7 +408,7 @@ impl<'a> TrainingLoop<'a> {
 
     /// Ends a run whose errors are complete.
     pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
-        let (step, asked) = (self.n_step, self.training.steps);
+        let (step, asked) = (self.n_step, self.last.unwrap_or(self.n_step));
         let message = format!(
             "steps for timing alone ended after step {step}, because {reason}; all {asked} steps that \
              were asked for are done"
@@ -350,7 +425,7 @@ impl<'a> TrainingLoop<'a> {
         recorder: &mut Recorder,
     ) -> Ending {
         let plan = &self.prepared.plan;
-        let learning_rate = self.training.learning_rate_at(step);
+        let learning_rate = self.learning_rate_at(step);
         let reason = format!(
             "the loss of step {step} is {}; this step did not change the parameters. Its batch \
              holds {}. The learning rate is {learning_rate:e}: try a lower \

@@ -9,6 +9,7 @@
 //! - [`compare_independent`]: strategies that were measured each on its own;
 //! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
 //! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
+//! - [`rank_sum`] and [`median_interval`]: times of which some were never reached, by their order alone;
 //! - [`welch_t_test`] and [`holm`]: differences of errors.
 //!
 //! ```
@@ -32,6 +33,7 @@ mod holm;
 mod independent;
 mod planning;
 mod quantile;
+mod rank_sum;
 mod welch;
 
 pub use all_pairs::Standing;
@@ -41,4 +43,5 @@ pub use error::StatsError;
 pub use holm::holm;
 pub use independent::{compare_independent, difference};
 pub use planning::{detectable, pairs_needed};
+pub use rank_sum::{median_interval, rank_sum};
 pub use welch::{Outcome, welch_t_test};

@@ -45,7 +45,10 @@ impl Enough {
 #[must_use]
 pub fn first_block(cell: &Cell, blocks: &Blocks, enough: Enough) -> u64 {
     let warm_up = cell.runs[0].config.training.warmup_steps.max(blocks.steps.get());
-    if enough == Enough::Planned { warm_up.min(cell.info.n_step) } else { warm_up }
+    match cell.info.n_step {
+        n_step if enough == Enough::Planned && n_step > 0 => warm_up.min(n_step),
+        _ => warm_up,
+    }
 }
 
 /// Least number of steps in a block, if those of the fastest run take `step_s` seconds each.

@@ -107,6 +107,11 @@ impl Course {
         let Some(step_s) = measured.iter().map(|run| run.step_s).min_by(f64::total_cmp) else {
             return Self { n_step: cell.info.n_step, n_pair: 0, difference: None };
         };
+        // Of epochs, the strategy that makes the most steps of one.
+        let n_step = match cell.info.n_step {
+            0 => measured.iter().map(|run| run.n_step).max().unwrap_or(0),
+            n_step => n_step,
+        };
         let (first, least) = (first_block(cell, blocks, enough), least_steps(blocks, step_s));
         let scatter = scatter(&measured);
         let has_looks = matches!(enough, Enough::Width(_));
@@ -114,7 +119,7 @@ impl Course {
             (Enough::Width(width), Some(scatter)) => scatter.look_for(width),
             _ => enough.least_pairs(),
         };
-        let lengths = later_blocks(cell.info.n_step.saturating_sub(first), n_pair, least);
+        let lengths = later_blocks(n_step.saturating_sub(first), n_pair, least);
         let n_pair = lengths.len() as u64 / 2;
         Self {
             n_step: first + lengths.iter().sum::<u64>(),

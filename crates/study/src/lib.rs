@@ -82,6 +82,7 @@ pub struct CellInfo {
     /// What is different from other variants, such as `training.prefetch=0`; empty without variants.
     pub variant: String,
     pub batchers: Vec<String>,
+    /// Steps of each run; 0 where epochs are asked for.
     pub n_step: u64,
     pub device: String,
 }

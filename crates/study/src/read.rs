@@ -1,5 +1,6 @@
 //! From a study file to cells of checked configurations.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use batchlab_config::strategy::Presets;
@@ -67,7 +68,7 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
         repeat,
         variant: setting.variant().to_owned(),
         batchers,
-        n_step: first.training.steps.get(),
+        n_step: first.training.steps.map_or(0, NonZeroU64::get),
         device: first.device.clone(),
     };
     Ok(Cell { info, runs })

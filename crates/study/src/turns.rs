@@ -141,7 +141,14 @@ impl Turns<'_, '_> {
         let mut least = least_steps(blocks, self.fastest_step());
         let mut n_pair = enough.least_pairs();
         while self.open.iter().any(Option::is_some) {
-            let n_left = self.cell.info.n_step.saturating_sub(self.n_step());
+            let n_left = if self.open.iter().flatten().all(ActiveRun::is_complete) {
+                0
+            } else if self.cell.info.n_step == 0 {
+                // Epochs, of as many steps as each strategy makes of them: pair by pair until all are done.
+                2 * least
+            } else {
+                self.cell.info.n_step.saturating_sub(self.n_step())
+            };
             let lengths = later_blocks(n_left, n_pair.saturating_sub(self.n_pair()), least);
             if lengths.is_empty() {
                 let Some(more) = self.next_goal(enough) else { break };

@@ -45,6 +45,7 @@ pub fn run(run_id: &str) -> RunRecord {
         n_parameter: None,
         batcher: "dynamic".into(),
         batch_size: None,
+        is_whole: Some(true),
         weighting: "per-batch-mean".into(),
         evaluation_batcher: "dynamic".into(),
         timing: "combined".into(),
@@ -52,7 +53,8 @@ pub fn run(run_id: &str) -> RunRecord {
         seed_split: None,
         seed_order: None,
         seed_init: None,
-        n_step_planned: 1,
+        n_step_planned: Some(1),
+        n_epoch_planned: None,
         n_step: None,
         n_shape: None,
         load_ns: None,
@@ -116,8 +118,11 @@ pub fn eval(step: i64) -> EvalRecord {
         rmse: None,
         mae: None,
         accuracy: None,
+        macro_f1: None,
         rmse_of_mean: None,
         eval_ns: None,
+        train_ns: None,
+        batcher: None,
     }
 }
 

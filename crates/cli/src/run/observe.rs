@@ -34,8 +34,14 @@ impl Observer for Bar {
     fn started(&self, run: &RunHeader) {
         self.loading.bar().finish_and_clear();
         say!("{}", describe(run));
-        let style = "{wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, loss {msg}";
-        *self.training.borrow_mut() = ProgressBar::new(run.n_step).with_style(styled(style));
+        let (bar, style) = match run.n_step {
+            Some(n_step) => (
+                ProgressBar::new(n_step),
+                "{wide_bar} {pos}/{len} steps, {per_sec}, {eta} left, loss {msg}",
+            ),
+            None => (ProgressBar::no_length(), "{spinner} {pos} steps, {per_sec}, loss {msg}"),
+        };
+        *self.training.borrow_mut() = bar.with_style(styled(style));
     }
     fn stepped(&self, step: u64, loss: f64) {
         let smoothed = self.smoothed.get().map_or(loss, |old| 0.95 * old + 0.05 * loss);
@@ -53,7 +59,7 @@ impl Observer for Bar {
 }
 
 pub(super) struct Lines {
-    n_step: Cell<u64>,
+    n_step: Cell<Option<u64>>,
     last: Cell<Instant>,
 }
 
@@ -62,7 +68,7 @@ pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 
 impl Lines {
     pub(super) fn new() -> Self {
-        Self { n_step: Cell::new(0), last: Cell::new(Instant::now()) }
+        Self { n_step: Cell::new(None), last: Cell::new(Instant::now()) }
     }
 }
 
@@ -78,7 +84,8 @@ impl Observer for Lines {
     fn stepped(&self, step: u64, loss: f64) {
         if self.last.get().elapsed() >= PAUSE {
             self.last.set(Instant::now());
-            say!("step {step}/{}  loss {loss:.4}", self.n_step.get());
+            let of = self.n_step.get().map(|n| format!("/{n}")).unwrap_or_default();
+            say!("step {step}{of}  loss {loss:.4}");
         }
     }
     fn evaluated(&self, eval: &EvalRecord) {
@@ -109,8 +116,12 @@ fn describe(run: &RunHeader) -> String {
 
 fn describe_eval(eval: &EvalRecord) -> String {
     let number = |name: &str, value: Option<f64>| value.map(|value| format!("  {name} {value:.4}"));
-    let numbers =
-        [number("rmse", eval.rmse), number("mae", eval.mae), number("accuracy", eval.accuracy)];
+    let numbers = [
+        number("rmse", eval.rmse),
+        number("mae", eval.mae),
+        number("accuracy", eval.accuracy),
+        number("macro-F1", eval.macro_f1),
+    ];
     let numbers: String = numbers.into_iter().flatten().collect();
     format!("step {:>6}  {:<10}{numbers}", eval.step, eval.split)
 }

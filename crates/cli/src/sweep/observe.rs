@@ -162,10 +162,10 @@ fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) -> String {
         Enough::Width(width) => format!(", until intervals are within ±{}", percent(width)),
     };
     format!(
-        "[{n}/{n_cell}] {}: {} {runs} of {} steps{until}",
+        "[{n}/{n_cell}] {}: {} {runs}{}{until}",
         cell.title(),
         cell.batchers.len(),
-        cell.n_step
+        if cell.n_step > 0 { format!(" of {} steps", cell.n_step) } else { String::new() }
     )
 }
 

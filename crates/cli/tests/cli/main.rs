@@ -7,6 +7,7 @@ mod configs;
 mod curve;
 mod damage;
 mod data;
+mod epochs;
 mod events;
 mod example;
 mod formats;

@@ -22,14 +22,14 @@ const BATCHERS: [&str; 2] = [
 ];
 const SAVING: &str = "training.checkpoint={ steps = 50 }";
 
-fn completed(command: &mut Command) {
+pub(crate) fn completed(command: &mut Command) {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
 /// What the last checkpoint holds besides the facts of the attempt: parameters, moments and shapes,
 /// bit by bit.
-fn weights(out: &Path) -> Vec<u8> {
+pub(crate) fn weights(out: &Path) -> Vec<u8> {
     let (_, path) = checkpoints(out).pop().unwrap();
     let bytes = fs::read(path).unwrap();
     let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -37,7 +37,7 @@ fn weights(out: &Path) -> Vec<u8> {
 }
 
 /// Ends a run in its middle: asks it to stop as soon as a step of it has been saved.
-fn interrupt_midway(command: &mut Command, out: &Path) -> std::process::Output {
+pub(crate) fn interrupt_midway(command: &mut Command, out: &Path) -> std::process::Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while checkpoints(out).is_empty() {

@@ -269,7 +269,7 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         let planned_ns = of_run().filter(|step| step.step <= 40).map(|step| step.step_ns).sum();
         assert_eq!(
             (run.n_step, run.n_step_planned, run.train_ns),
-            (Some(40), 40, Some(planned_ns))
+            (Some(40), Some(40), Some(planned_ns))
         );
         assert_eq!(run.n_look, Some(0));
         let blocks = tables[1].blocks.iter().filter(|block| block.run_id == run.run_id);

@@ -15,7 +15,7 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     let low = points().map(|(_, point)| point.low).fold(f64::INFINITY, f64::min);
     let high = points().map(|(_, point)| point.high).fold(0.0, f64::max);
     let last = points().map(|(step, _)| *step).fold(0.0, f64::max);
-    let axis = if low > 0.0 && low.is_finite() {
+    let axis = if low > 0.0 && low.is_finite() && !curves.is_linear {
         Axis::log(low, high, BOTTOM, TOP)
     } else {
         Axis::from_zero(high, BOTTOM, TOP)

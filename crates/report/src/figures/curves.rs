@@ -27,7 +27,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                 panels.push(Panel {
                     setting: setting.title.clone(),
                     title: format!("{split} RMSE, B = {}", size_name(size)),
-                    plot: Plot::Curves(Curves { unit, x: "steps", curves }),
+                    plot: Plot::Curves(Curves { unit, x: "steps", is_linear: false, curves }),
                 });
             }
         }

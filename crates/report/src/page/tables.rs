@@ -70,6 +70,55 @@ fn rows(html: &mut String, panel: &Panel) {
     }
 }
 
+pub(super) fn reaches(html: &mut String, report: &Report) {
+    html.push_str(
+        "<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>accuracy</th><th>strategy</th>\
+         <th>runs that reach it</th><th>median s</th><th>interval s</th><th>coverage</th><th></th>\
+         <th>preparation s</th><th>epochs per s</th><th>best validation %</th><th>its test %</th>\
+         <th>memory MB</th></tr>",
+    );
+    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
+    let percent = |value: Option<f64>| {
+        value.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
+    };
+    let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
+    for reach in &report.reaches {
+        let title = &report.settings[reach.setting].title;
+        let (size, accuracy) = (size_name(reach.batch_size), percent(Some(reach.accuracy)));
+        for strategy in &reach.strategies {
+            let (interval, coverage) = match strategy.interval {
+                None => ("–".to_owned(), "–".to_owned()),
+                Some((low, high, p)) => {
+                    (format!("{} to {}", time(low), time(high)), format!("{:.1} %", 100.0 * p))
+                }
+            };
+            let place = if strategy.may_be_soonest { "may be the soonest" } else { "later" };
+            let n = format!("{} of {}", strategy.n_reached, strategy.n_run);
+            let megabytes = strategy.peak_bytes.map(|bytes| bytes / 1e6);
+            cells(
+                html,
+                &[
+                    title,
+                    &size,
+                    &accuracy,
+                    &strategy.batcher,
+                    &n,
+                    &time(strategy.median),
+                    &interval,
+                    &coverage,
+                    place,
+                    &number(strategy.prepare),
+                    &number(strategy.epochs_per_s),
+                    &percent(strategy.best),
+                    &percent(strategy.test),
+                    &number(megabytes),
+                ],
+            );
+        }
+    }
+    html.push_str("</table></div>");
+}
+
 pub(super) fn verdicts(html: &mut String, report: &Report) {
     html.push_str(
         "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\

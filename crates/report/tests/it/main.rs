@@ -3,4 +3,5 @@
 mod cells;
 mod compare;
 mod own;
+mod reach;
 mod study;

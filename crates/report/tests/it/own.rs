@@ -67,7 +67,7 @@ fn write(dir: &Path, run: &Run<'_>) {
         seed_split: Some(0),
         seed_order: Some(run.seed),
         seed_init: Some(0),
-        n_step_planned: 10,
+        n_step_planned: Some(10),
         n_shape: Some(3),
         ..records::run("")
     };

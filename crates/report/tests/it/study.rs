@@ -180,7 +180,7 @@ fn run(run_id: &str, cell_id: &str, cell: i64, study: &Study, strategy: &Strateg
         seed_split: Some(cell),
         seed_order: Some(cell),
         seed_init: Some(cell),
-        n_step_planned: study.n_step * (study.n_block + 1),
+        n_step_planned: Some(study.n_step * (study.n_block + 1)),
         n_step: Some(study.n_step * (study.n_block + 1)),
         n_shape: Some(strategy.n_shape),
         cell: Some(cell_id.into()),

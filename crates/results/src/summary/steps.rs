@@ -131,7 +131,8 @@ impl StepSums {
     /// Nothing yet, of a run with this row.
     #[must_use]
     pub fn new(run: &RunRecord) -> Self {
-        Self::planned(run.n_step_planned, run.prefetch_depth == 0)
+        let n_step = run.n_step_planned.or(run.n_step).unwrap_or(1);
+        Self::planned(n_step, run.prefetch_depth == 0)
     }
 
     /// Nothing yet, of a run with so many planned steps, whose batches are prepared in turn with the
@@ -206,6 +207,12 @@ impl StepSums {
         let place = usize::try_from(stretch.clamp(0, n_stretch - 1)).unwrap_or(0);
         let stretch = &mut self.stretches[place];
         *stretch = (stretch.0 + 1.0, stretch.1 + step.step_ns as f64);
+    }
+
+    /// Time of the steps so far that were asked for, warm-up included, in nanoseconds.
+    #[must_use]
+    pub fn train_ns(&self) -> i64 {
+        self.train_ns
     }
 
     /// A block of a run in a cell; none of block 0, which is the warm-up.

@@ -23,6 +23,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             journal_end: u64::MAX,
             config: json!({ "training": { "seeds": { "order": u64::MAX } } }),
             config_path: "a b/c.toml".into(),
+            schedule: crate::schedule::Schedule::default(),
             dataset_hash: "ab".into(),
             arithmetic: "avx2".into(),
             version: "0.1.0".into(),

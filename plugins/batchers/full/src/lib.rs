@@ -25,6 +25,10 @@ impl Batcher for Full {
         Level::Nodes
     }
 
+    fn is_whole(&self) -> bool {
+        true
+    }
+
     fn batch_size(&self) -> Option<u32> {
         None
     }

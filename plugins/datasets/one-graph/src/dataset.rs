@@ -1,40 +1,49 @@
 //! The plugin: from a configuration to the columnar store.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph, Target, Topology};
-use batchlab_core::{
-    BatchFields, Dataset, DatasetError, Graphs, Level, LoadContext, MemoryBudget, Provides,
-};
-use batchlab_npz::{Archive, NpzError};
+use batchlab_core::graphs::{EdgeWeight, NodeFeature, Target, Topology};
+use batchlab_core::{BatchFields, Dataset, DatasetError, Graphs, Level, LoadContext, Provides};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::table;
-use crate::weight::{self, EdgeWeight};
+use crate::source;
+use crate::tables::{FileFault, Tables};
 
 /// Cora; `data/README.md` says where it is from.
 const CORA: &[u8] = include_bytes!("../../../../data/cora.npz");
 const CORA_NAME: &str = "data/cora.npz (compiled in)";
 
-/// One graph whose nodes have features and classes, from an `.npz` file. Without a path: Cora, a
-/// graph of 2,708 papers and their citations, with its published split.
+/// One graph whose nodes have features and classes. Without a path: Cora, a graph of 2,708 papers and
+/// their citations, with its published split.
 ///
-/// The file holds `indptr` `[n_node + 1]` and `indices` `[n_edge]` (row `i` names the nodes that
-/// send to node `i`), `labels` `[n_node]` (negative: none), the features as compressed rows in
-/// `feat_indptr`, `feat_indices`, `feat_data` and `feat_shape` (rows, columns), and, if there is a
-/// published split, `train_idx`, `val_idx` and `test_idx`. Features are unpacked: they take 4 bytes
-/// x nodes x columns.
+/// The form of what the path names is recognised:
+///
+/// * an `.npz` file with graph and features as compressed rows: `indptr` `[n_node + 1]` and `indices`
+///   `[n_edge]` (row `i` names the nodes that send to node `i`), `labels` `[n_node]` (negative: none),
+///   `feat_indptr`, `feat_indices`, `feat_data`, `feat_shape` (rows, columns), and, if there is a
+///   published split, `train_idx`, `val_idx` and `test_idx`;
+/// * an `.npz` file of the heterophilous graphs, with ten splits as masks;
+/// * a folder of the Open Graph Benchmark as its archive unpacks, with `raw/` and `split/`;
+/// * a folder with `reddit_data.npz` and `reddit_graph.npz`;
+/// * Planetoid's eight files: their folder, or one of them.
+///
+/// Features that a file holds as compressed rows stay so, unless one in eight or more is there. Where
+/// there is no published split, a run draws one (`[split]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneGraphFile {
-    /// The file. A relative path is looked for where the configuration's paths are. Without it:
-    /// Cora, which is compiled in.
+    /// The file or folder. A relative path is looked for where the configuration's paths are. Without
+    /// it: Cora, which is compiled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// Which of several published splits to use, from 0; only for files that have several.
+    pub split: u32,
+    /// Whether to add to every edge the one in the other direction where there is none. Planetoid's
+    /// and the heterophilous graphs always are undirected.
+    pub undirected: bool,
     /// Whether to add an edge from every node to itself where there is none.
     pub self_loops: bool,
     /// Weights of the edges, from the degrees in the full graph (self loops included): `"none"`
@@ -44,10 +53,6 @@ pub struct OneGraphFile {
     /// Whether to divide each node's features by their sum of absolute values.
     pub row_normalise: bool,
 }
-
-/// Largest array that is accepted, in bytes; a larger one would not fit into memory beside its
-/// graph.
-const MAX_BYTE: u64 = 1 << 34;
 
 #[typetag::serde(name = "one-graph")]
 impl Dataset for OneGraphFile {
@@ -62,14 +67,21 @@ impl Dataset for OneGraphFile {
     }
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
-        let Some(path) = &self.path else {
-            return self.read("cora", Path::new(CORA_NAME), Cursor::new(CORA), ctx);
+        let split = self.split as usize;
+        let (name, tables) = match &self.path {
+            Some(path) => source::read(path, split, ctx)?,
+            None if split > 0 => {
+                return Err(FileFault::new(
+                    Path::new(CORA_NAME),
+                    "it has one split; use split = 0",
+                ));
+            }
+            None => {
+                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0, &ctx.memory);
+                ("cora".to_owned(), cora.map_err(DatasetError::other)?.0)
+            }
         };
-        let path = ctx.resolve(path)?;
-        let file =
-            File::open(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
-        self.read(&name, &path, BufReader::new(file), ctx)
+        self.graphs(&name, tables, ctx)
     }
 }
 
@@ -78,59 +90,49 @@ batchlab_core::register!(
     OneGraphFile,
     example = OneGraphFile {
         path: None,
+        split: 0,
+        undirected: false,
         self_loops: true,
         edge_weight: EdgeWeight::Symmetric,
         row_normalise: true,
     }
 );
 
-/// The arrays of a file, checked against each other.
-struct Tables {
-    one: OneGraph,
-    label: Vec<i64>,
-    feature: NodeFeature,
-    split: Option<FixedSplit>,
-}
-
-impl Tables {
-    fn read<R: Read + Seek>(path: &Path, file: R, memory: &MemoryBudget) -> Result<Self, NpzError> {
-        let mut file = Archive::open(path, file, MAX_BYTE, memory)?;
-        let one = table::graph(&mut file)?;
-        let label = table::labels(&mut file, one.n_node())?;
-        let feature = table::features(&mut file, one.n_node())?;
-        let split = table::split(&mut file, &label)?;
-        Ok(Self { one, label, feature, split })
-    }
-}
-
 impl OneGraphFile {
-    fn read<R: Read + Seek>(
+    fn graphs(
         &self,
         name: &str,
-        path: &Path,
-        file: R,
+        tables: Tables,
         ctx: &LoadContext,
     ) -> Result<Graphs, DatasetError> {
-        let Tables { mut one, label, mut feature, split } =
-            Tables::read(path, file, &ctx.memory).map_err(DatasetError::other)?;
-        // Self loops and weights make new arrays, and labels become targets.
+        let Tables { mut one, label, mut feature, split, notes } = tables;
+        // Reverse edges, self loops and weights make new arrays, and labels become targets.
         let n = (one.n_node() + one.sender.len()) as u64;
-        ctx.memory.take(24 * n, "the graph")?;
+        ctx.memory.take(if self.undirected { 48 } else { 24 } * n, "the graph")?;
         let n_edge = one.sender.len();
-        let n_loop = if self.self_loops { weight::add_self_loops(&mut one) } else { 0 };
-        one.edge_weight = weight::weights(&one, self.edge_weight);
+        if self.undirected {
+            one = one.undirected();
+        }
+        let n_reversed = one.sender.len() - n_edge;
+        let n_loop = if self.self_loops { one.add_self_loops() } else { 0 };
+        one.edge_weight = self.edge_weight.of(&one);
         if self.row_normalise {
-            normalise(&mut feature);
+            normalise(&mut feature, one.n_node());
         }
         let counts = [
-            ("edges in the file", n_edge),
-            ("edges in one direction only", weight::count_one_way(&one)),
+            ("edges read", n_edge),
+            ("reverse edges added", n_reversed),
+            ("edges in one direction only", one.n_one_way()),
             ("self loops added", n_loop),
             ("nodes that receive no edge", one.offset.windows(2).filter(|b| b[0] == b[1]).count()),
             ("nodes without a class", label.iter().filter(|&&label| label < 0).count()),
         ];
         let mut graphs = Graphs::new(name, Topology::One(Arc::new(one)))?;
-        graphs.notes = counts.map(|(what, n)| (what.to_owned(), n as u64)).to_vec();
+        let counts = notes.into_iter().filter(|(_, n)| *n > 0).chain(counts);
+        graphs.notes = counts.map(|(what, n)| (what.to_owned(), n as u64)).collect();
+        if label.iter().all(|&label| label < 0) {
+            return Err(DatasetError::Empty(format!("no node of \"{name}\" has a class")));
+        }
         graphs.node_feature = Some(feature);
         graphs.target = Some(target(&label));
         graphs.split = split;
@@ -146,12 +148,13 @@ fn target(label: &[i64]) -> Target {
 }
 
 /// Divides each row by the sum of its absolute values; rows of zeros stay.
-fn normalise(feature: &mut NodeFeature) {
-    let NodeFeature::Dense { value, width } = feature else { return };
-    for row in value.chunks_exact_mut((*width).max(1)) {
-        let sum: f32 = row.iter().map(|value| value.abs()).sum();
+fn normalise(feature: &mut NodeFeature, n_node: usize) {
+    for node in 0..n_node {
+        let row = feature.row(node);
+        let (NodeFeature::Dense { value, .. } | NodeFeature::Sparse { value, .. }) = feature;
+        let sum: f32 = value[row.clone()].iter().map(|value| value.abs()).sum();
         if sum > 0.0 {
-            for value in row {
+            for value in &mut value[row] {
                 *value /= sum;
             }
         }

@@ -1,10 +1,17 @@
-//! One graph whose nodes have features and classes, from an `.npz` file: Cora and its like.
+//! One graph whose nodes have features and classes: Cora and its like, in the forms in which people
+//! have them.
 //!
-//! `table` makes checked rows of the file's arrays, and `dataset` puts the store together.
+//! `source` recognises the form of a file or folder; a module for each form makes checked `tables` of
+//! it, and `dataset` puts the store together.
 
+mod compressed_rows;
 mod dataset;
-mod table;
-mod weight;
+mod masks;
+mod ogb;
+mod planetoid;
+mod reddit;
+mod source;
+mod split;
+mod tables;
 
 pub use dataset::OneGraphFile;
-pub use weight::EdgeWeight;

@@ -1,4 +1,5 @@
-//! Checked parts of a file: the graph, labels, features, and the split.
+//! An `.npz` file with graph and features as compressed rows: `indptr` and `indices`, `labels`, `feat_*`,
+//! and the split as lists of nodes.
 
 use std::io::{Read, Seek};
 
@@ -6,15 +7,26 @@ use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 
 use batchlab_npz::{Archive, NpzError, Problem};
 
+use crate::split::{self, Fault};
+use crate::tables::{Tables, largest_class, of_rows};
+
 /// Node and edge numbers have 32 bits, and some room is left for padding.
 const MAX_INDEX: i64 = i32::MAX as i64;
 
-/// Features are unpacked, so a width that is wrong could ask for any amount of memory. Bags of words
-/// keep one value in a hundred or so.
+/// A model's first layer is as wide as its features, so a width that is wrong could ask for any amount
+/// of memory. Bags of words keep one value in a hundred or so.
 const SPARSEST: usize = 10_000;
 
+pub(crate) fn read<R: Read + Seek>(file: &mut Archive<R>) -> Result<Tables, NpzError> {
+    let one = graph(file)?;
+    let label = labels(file, one.n_node())?;
+    let feature = features(file, one.n_node())?;
+    let split = published(file, &label)?;
+    Ok(Tables { one, label, feature, split, notes: Vec::new() })
+}
+
 /// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
-pub(crate) fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
+fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
     let offset = offsets(file, "indptr")?;
     let n_node = offset.len() - 1;
     let mut sender = columns(file, "indices", n_node)?;
@@ -33,12 +45,8 @@ pub(crate) fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, N
 }
 
 /// Class of each node, `[n_node]`; -1 for none.
-pub(crate) fn labels<R: Read + Seek>(
-    file: &mut Archive<R>,
-    n_node: usize,
-) -> Result<Vec<i64>, NpzError> {
-    // More classes than that are regression targets by mistake.
-    let mut labels = file.integers("labels", i64::MIN, 1 << 20)?;
+fn labels<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Vec<i64>, NpzError> {
+    let mut labels = file.integers("labels", i64::MIN, largest_class(n_node))?;
     expect_length(file, "labels", labels.len(), n_node, "one per node")?;
     for label in &mut labels {
         *label = (*label).max(-1);
@@ -46,18 +54,22 @@ pub(crate) fn labels<R: Read + Seek>(
     Ok(labels)
 }
 
-/// Features, unpacked from compressed rows.
-pub(crate) fn features<R: Read + Seek>(
-    file: &mut Archive<R>,
-    n_node: usize,
-) -> Result<NodeFeature, NpzError> {
+/// Features.
+fn features<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<NodeFeature, NpzError> {
     let shape = file.integers("feat_shape", 0, MAX_INDEX)?;
     expect_length(file, "feat_shape", shape.len(), 2, "rows and columns")?;
     let (n_row, width) = (index(shape[0]), index(shape[1]));
+    let wrong = |at: usize, expected: String| {
+        let value = shape[at].to_string();
+        Problem::Value { at, value, expected }
+    };
     if n_row != n_node {
         let expected = format!("{n_node}, the number of nodes");
-        let value = n_row.to_string();
-        return Err(file.fault("feat_shape", Problem::Value { at: 0, value, expected }));
+        return Err(file.fault("feat_shape", wrong(0, expected)));
+    }
+    if width == 0 {
+        let expected = "at least one feature for each node".to_owned();
+        return Err(file.fault("feat_shape", wrong(1, expected)));
     }
     let offset = offsets(file, "feat_indptr")?;
     expect_length(file, "feat_indptr", offset.len(), n_node + 1, "one more than nodes")?;
@@ -71,23 +83,13 @@ pub(crate) fn features<R: Read + Seek>(
         let expected = format!(
             "at most {most} columns: with more, fewer than one in {SPARSEST} values would not be 0"
         );
-        let value = width.to_string();
-        return Err(file.fault("feat_shape", Problem::Value { at: 1, value, expected }));
+        return Err(file.fault("feat_shape", wrong(1, expected)));
     }
-    let n_value = (n_node as u64).saturating_mul(width as u64);
-    file.take("feat_shape", n_value.saturating_mul(4), "unpacked features")?;
-    let mut value = vec![0.0; n_node * width];
-    for (node, bounds) in offset.windows(2).enumerate() {
-        for entry in bounds[0]..bounds[1] {
-            // Repeated entries add up, as everywhere where sparse matrices are read.
-            value[node * width + column[entry] as usize] += data[entry];
-        }
-    }
-    Ok(NodeFeature::Dense { value, width })
+    Ok(of_rows(&offset, &column, &data, width))
 }
 
 /// The published split; `None` if the file has none.
-pub(crate) fn split<R: Read + Seek>(
+fn published<R: Read + Seek>(
     file: &mut Archive<R>,
     label: &[i64],
 ) -> Result<Option<FixedSplit>, NpzError> {
@@ -95,28 +97,24 @@ pub(crate) fn split<R: Read + Seek>(
     if !NAMES.iter().any(|name| file.has(name)) {
         return Ok(None);
     }
-    let mut taken = vec![false; label.len()];
-    let mut subset = |name: &'static str| -> Result<Vec<u32>, NpzError> {
-        let nodes = columns(file, name, label.len())?;
-        for (at, &node) in nodes.iter().enumerate() {
-            let expected = if std::mem::replace(&mut taken[node as usize], true) {
-                "each node once, in one of train_idx, val_idx and test_idx"
-            } else if label[node as usize] < 0 {
-                "nodes that have a label"
-            } else {
-                continue;
-            };
-            let (value, expected) = (node.to_string(), expected.to_owned());
-            return Err(file.fault(name, Problem::Value { at, value, expected }));
-        }
-        Ok(nodes)
-    };
     let [train, validation, test] = NAMES;
-    Ok(Some(FixedSplit {
-        train: subset(train)?,
-        validation: subset(validation)?,
-        test: subset(test)?,
-    }))
+    let split = FixedSplit {
+        train: columns(file, train, label.len())?,
+        validation: columns(file, validation, label.len())?,
+        test: columns(file, test, label.len())?,
+    };
+    let parts = [&*split.train, &*split.validation, &*split.test];
+    match split::check(parts, label) {
+        Ok(()) => Ok(Some(split)),
+        Err(Fault::Empty { part }) => {
+            let expected = split::NOT_EMPTY.to_owned();
+            Err(file.fault(NAMES[part], Problem::Length { got: 0, expected }))
+        }
+        Err(Fault::Node { part, at, expected }) => {
+            let (value, expected) = (parts[part][at].to_string(), expected.to_owned());
+            Err(file.fault(NAMES[part], Problem::Value { at, value, expected }))
+        }
+    }
 }
 
 /// Where each row starts, and the number of entries: ascending from 0.

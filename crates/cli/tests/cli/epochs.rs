@@ -1,0 +1,171 @@
+//! Training on epochs: their number, the learning rate and the end decided by evaluations, the best state,
+//! and the same again after an interruption.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::resume::{completed, interrupt_midway, weights};
+use crate::small_run::{Tables, batchlab, checkpoints, names, resume, run_folder, text};
+
+/// 300 molecules for training, in some 20 steps of an epoch.
+const CONFIG: &str = r#"
+[dataset]
+name = "qm9"
+[model]
+name = "schnet"
+latent_size = 8
+n_gaussian = 8
+n_interaction = 1
+[split]
+validation = 0.1
+test = 0.75
+[evaluation]
+every = 1
+subsets = ["validation"]
+"#;
+
+const DECIDED: &str = "learning_rate = 0.02
+plateau = { factor = 0.5, patience = 0, cooldown = 1, threshold = 0.05 }
+early_stopping = { patience = 4, min_epochs = 3 }
+checkpoint = { steps = 7 }";
+
+fn start(out: &Path, batcher: &str, training: &str) -> Command {
+    let config = out.join("run.toml");
+    let text = format!("{CONFIG}[batcher]\n{batcher}\n[training]\n{training}\n");
+    fs::write(&config, text).unwrap();
+    let mut command = batchlab();
+    command.arg("run").arg(config).arg("--out").arg(out.join("out")).args(["--threads", "1"]);
+    command
+}
+
+/// The names and bytes of the best states, without what differs between attempts.
+fn best(out: &Path) -> Vec<(u64, Vec<u8>)> {
+    let folder = run_folder(out).join("checkpoints").join("best");
+    let state = |name: String| {
+        let step = name.strip_prefix("step-").unwrap().split_once('.').unwrap().0.parse().unwrap();
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        (step, bytes[8 + header..].to_vec())
+    };
+    names(&folder).into_iter().map(state).collect()
+}
+
+#[test]
+fn an_epoch_has_the_steps_that_the_batcher_makes_of_it() {
+    for (batcher, n_step) in [
+        // ceil(300 / 14) batches in an epoch where none is carried over.
+        ("name = \"static\"\nbatch_size = 15\ncomposition = \"fixed\"", 3 * 22),
+        ("name = \"static\"\nbatch_size = 16\ncomposition = \"fixed\"", 3 * 20),
+    ] {
+        let folder = TempDir::new().unwrap();
+        completed(&mut start(folder.path(), batcher, "epochs = 3"));
+        let tables = Tables::read(&folder.path().join("out"));
+        let run = &tables.runs[0];
+        assert_eq!((run.n_step_planned, run.n_epoch_planned), (None, Some(3)));
+        assert_eq!((run.n_step, tables.steps.len()), (Some(n_step), n_step as usize), "{batcher}");
+        assert_eq!(tables.steps.last().unwrap().epoch, 2);
+        let at: Vec<i64> = tables.evals.iter().map(|eval| eval.step).collect();
+        assert_eq!(at, [0, n_step / 3, 2 * n_step / 3, n_step]);
+        let before: i64 = tables.steps.iter().take(at[1] as usize).map(|step| step.step_ns).sum();
+        assert_eq!(tables.evals[1].train_ns, Some(before));
+    }
+}
+
+#[test]
+fn what_evaluations_decide_is_the_same_after_an_interruption_to_the_last_bit() {
+    for batcher in [
+        "name = \"static\"\nbatch_size = 16\npadding = { multiple = 64 }",
+        "name = \"dynamic\"\nbatch_size = 16",
+    ] {
+        let training = format!("epochs = 60\n{DECIDED}");
+        let whole = TempDir::new().unwrap();
+        completed(&mut start(whole.path(), batcher, &training));
+        let whole = whole.path().join("out");
+        let reference = Tables::read(&whole);
+        let kinds: Vec<&str> = reference.events.iter().map(|event| event.kind.as_str()).collect();
+        assert!(kinds.contains(&"learning_rate") && kinds.contains(&"early_stopping"), "{kinds:?}");
+        assert!(reference.steps.last().unwrap().epoch < 59, "it ends early");
+        let rate = |at: usize| reference.steps[at].learning_rate;
+        assert!(rate(reference.steps.len() - 1) < rate(0));
+        // The best evaluation is the first one of the least loss, four before the last.
+        let loss = |at: usize| reference.evals[at].loss.unwrap();
+        let least =
+            (1..reference.evals.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap();
+        assert_eq!(least + 4, reference.evals.len() - 1);
+        let [(step, _)] = best(&whole)[..] else { panic!("one best state") };
+        assert_eq!(step as i64, reference.evals[least].step);
+
+        let parts = TempDir::new().unwrap();
+        let out = parts.path().join("out");
+        let output = interrupt_midway(&mut start(parts.path(), batcher, &training), &out);
+        assert!(matches!(output.status.code(), Some(0 | 6)), "{}", text(&output));
+        let mut n_attempt = 1;
+        while !checkpoints(&out).is_empty() && Tables::read(&out).runs[0].status == "interrupted" {
+            n_attempt += 1;
+            assert!(n_attempt < 50, "it never ends");
+            if n_attempt < 6 {
+                interrupt_midway(&mut resume(&out), &out);
+            } else {
+                completed(&mut resume(&out));
+            }
+        }
+        let again = Tables::read(&out);
+        assert_eq!(again.runs[0].status, "completed");
+        assert_eq!(again.timeless_steps(), reference.timeless_steps(), "{batcher}");
+        assert_eq!(again.timeless_evals(), reference.timeless_evals(), "{batcher}");
+        assert_eq!(weights(&out), weights(&whole), "{batcher}");
+        assert_eq!(best(&out), best(&whole), "{batcher}");
+    }
+}
+
+#[test]
+fn the_best_state_is_the_one_that_is_evaluated() {
+    let folder = TempDir::new().unwrap();
+    let batcher = "name = \"dynamic\"\nbatch_size = 16";
+    let training = "epochs = 60\nlearning_rate = 0.05\nearly_stopping = { patience = 2 }";
+    completed(&mut start(folder.path(), batcher, training));
+    let out = folder.path().join("out");
+    let [(step, _)] = best(&out)[..] else { panic!("one best state") };
+    let evals = Tables::read(&out).evals;
+    let recorded = evals.iter().find(|eval| eval.step == step as i64).unwrap();
+    assert!(step as i64 <= evals.last().unwrap().step);
+    let mut command = batchlab();
+    command.arg("evaluate").arg(run_folder(&out)).args(["--subset", "validation", "--json"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["step"].as_u64(), Some(step));
+    let rmse = printed["rmse"].as_f64().unwrap();
+    assert!((rmse - recorded.rmse.unwrap()).abs() < 1e-6 * rmse);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    let batcher = "name = \"dynamic\"\nbatch_size = 16";
+    for (training, part) in [
+        ("steps = 10\nepochs = 3", "give either steps or epochs, not both"),
+        ("learning_rate = 0.1", "training needs steps or epochs, as in steps = 1000"),
+        ("epochs = 3\nplateau = { factor = 1.0 }", "1 is not a share"),
+        ("epochs = 3\nplateau = { min_learning_rate = -1.0 }", "min_learning_rate = -1"),
+        ("epochs = 3\nearly_stopping = {}", "missing field `patience`"),
+        (
+            "epochs = 3\nearly_stopping = { patience = 1, by = \"accuracy\" }",
+            "numbers have no accuracy",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let output = start(folder.path(), batcher, training).output().unwrap();
+        assert!(text(&output).contains(part), "{}", text(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    }
+    let folder = TempDir::new().unwrap();
+    let mut command = start(folder.path(), batcher, "epochs = 3\nplateau = {}");
+    let output = command.arg("evaluation.subsets=[\"test\"]").output().unwrap();
+    assert!(text(&output).contains("it needs the validation set"), "{}", text(&output));
+}

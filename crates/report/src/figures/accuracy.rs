@@ -1,0 +1,98 @@
+//! Accuracy against time, and the time to an accuracy.
+
+use std::collections::BTreeMap;
+
+use batchlab_stats::median;
+
+use super::{Centre, Chart, Curve, Curves, Figure, Panel, Plot, Point, Series};
+use crate::query;
+use crate::reach::{Reach, SPLIT};
+use crate::setting::{Group, Setting, size_name};
+
+/// Accuracy on the validation set over the seconds of preparation and training.
+pub(super) fn course(settings: &[Setting]) -> Figure {
+    let panels = settings.iter().flat_map(|setting| {
+        setting.batch_sizes().into_iter().filter_map(|size| {
+            let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
+            (!curves.is_empty()).then(|| Panel {
+                setting: setting.title.clone(),
+                title: format!("B = {}", size_name(size)),
+                plot: Plot::Curves(Curves {
+                    unit: "%".to_owned(),
+                    x: "seconds",
+                    is_linear: true,
+                    curves,
+                }),
+            })
+        })
+    });
+    Figure::new(
+        "accuracy",
+        "Accuracy against time",
+        format!(
+            "Share of right classes on the {SPLIT} set, over the time of preparation and training until \
+             then; evaluations are not counted. A line begins when the batcher is ready. Medians over \
+             runs of both, evaluation by evaluation; the band reaches from the least to the greatest \
+             run. Where runs end at different steps, a point is that of the runs that went on."
+        ),
+        query::accuracy(),
+        panels,
+    )
+}
+
+fn curve(group: &Group) -> Option<Curve> {
+    let mut samples: BTreeMap<usize, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    for run in group.runs.iter().filter(|run| run.untimed.is_none()) {
+        for (place, (_, seconds, accuracy)) in run.accuracies(SPLIT).into_iter().enumerate() {
+            let sample = samples.entry(place).or_default();
+            sample.0.push(seconds);
+            sample.1.push(100.0 * accuracy);
+        }
+    }
+    let point = |(seconds, accuracy): &(Vec<f64>, Vec<f64>)| {
+        Some((median(seconds)?, super::point(accuracy, Centre::Median)?))
+    };
+    let points: Vec<(f64, Point)> = samples.values().filter_map(point).collect();
+    (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })
+}
+
+/// Median times with their intervals.
+pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
+    let panel = |reach: &Reach| {
+        let setting = &settings[reach.setting];
+        // What is not reached has no end: the interval is drawn to the longest time of all.
+        let ends = reach.strategies.iter().flat_map(|s| {
+            let (low, high, _) = s.interval.unwrap_or_default();
+            [s.median, low, high]
+        });
+        let longest = ends.flatten().fold(0.0, f64::max);
+        let series = reach.strategies.iter().filter_map(|strategy| {
+            let value = strategy.median?;
+            let (low, high, _) = strategy.interval.unwrap_or((Some(value), Some(value), 0.0));
+            let point = Point { value, low: low.unwrap_or(value), high: high.unwrap_or(longest) };
+            Some(Series { batcher: strategy.batcher.clone(), points: vec![Some(point)] })
+        });
+        let series: Vec<Series> = series.collect();
+        let name = size_name(reach.batch_size);
+        (!series.is_empty()).then(|| Panel {
+            setting: setting.title.clone(),
+            title: format!("B = {name}, to {:.1} %", 100.0 * reach.accuracy),
+            plot: Plot::Bars(Chart { unit: "seconds".to_owned(), x: vec![name], series }),
+        })
+    };
+    Figure::new(
+        "reach",
+        "Time to an accuracy",
+        format!(
+            "Seconds of preparation and training until the accuracy on the {SPLIT} set is first reached: the \
+             median over runs, with an interval of the median that holds whatever the distribution is. \
+             A run that never reaches it counts as later than all others, in the median too; a strategy \
+             without a bar does not reach it in half of its runs. Unless it was stated \
+             (--accuracy), the accuracy is the greatest that every strategy reaches in the median of its \
+             runs. Strategies are told apart by rank-sum tests of all pairs of strategies, corrected \
+             after Holm."
+        ),
+        query::accuracy(),
+        reaches.iter().filter_map(panel),
+    )
+}

@@ -1,0 +1,248 @@
+//! How long strategies take to an accuracy, preparation included.
+//!
+//! Strategies that choose among nodes or edges compute different functions, so that a fast step says
+//! nothing by itself. The unit of replication is the run, that is the seed. One that never reaches the
+//! accuracy, because it ended before or diverged, is later than all that do: it counts in medians,
+//! intervals and tests, which look at the order alone.
+
+use batchlab_stats::{holm, median, median_interval, rank_sum};
+use serde::Serialize;
+
+use crate::Questions;
+use crate::read::{Results, Run};
+use crate::setting::{Group, Setting, is_in};
+
+/// Probability that anything that one comparison says is wrong.
+const LEVEL: f64 = 0.05;
+const CONFIDENCE: f64 = 0.95;
+/// The subset whose accuracy counts.
+pub(crate) const SPLIT: &str = "validation";
+
+/// The strategies of a setting at one batch size, soonest first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reach {
+    pub setting: usize,
+    pub batch_size: Option<i64>,
+    /// The accuracy on the validation set.
+    pub accuracy: f64,
+    /// Whether it was stated, or is the greatest that every strategy reaches in the median of its runs.
+    pub is_stated: bool,
+    pub level: f64,
+    pub strategies: Vec<Reaching>,
+}
+
+/// One strategy; times are in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reaching {
+    pub batcher: String,
+    pub n_run: usize,
+    pub n_reached: usize,
+    /// Median time; `None` if half of the runs, or more, never reach the accuracy.
+    pub median: Option<f64>,
+    /// Interval of the median, whose end is `None` if it lies beyond all that was trained, and the
+    /// probability that it holds the median.
+    pub interval: Option<(Option<f64>, Option<f64>, f64)>,
+    /// Whether no other strategy is sooner, as far as the runs can tell.
+    pub may_be_soonest: bool,
+    /// Medians over runs: preparation, epochs per second of training, the greatest accuracy on the
+    /// validation set, the accuracy on the test set of that state, and the most memory in bytes.
+    pub prepare: Option<f64>,
+    pub epochs_per_s: Option<f64>,
+    pub best: Option<f64>,
+    pub test: Option<f64>,
+    pub peak_bytes: Option<f64>,
+}
+
+impl Run {
+    /// Seconds of preparation and training, and the accuracy then, in the order of the steps.
+    pub(crate) fn accuracies(&self, split: &str) -> Vec<(i64, f64, f64)> {
+        let prepare = self.prepare_ns.unwrap_or(0);
+        let of = |eval: &batchlab_core::record::EvalRecord| {
+            let seconds = (prepare + eval.train_ns?) as f64 / 1e9;
+            Some((eval.step, seconds, eval.accuracy.filter(|accuracy| accuracy.is_finite())?))
+        };
+        self.evals.iter().filter(|eval| eval.split == split).filter_map(of).collect()
+    }
+
+    /// Seconds to an accuracy; infinite if it is never reached.
+    fn seconds_to(&self, accuracy: f64) -> f64 {
+        let found = self.accuracies(SPLIT).into_iter().find(|(_, _, got)| *got >= accuracy);
+        found.map_or(f64::INFINITY, |(_, seconds, _)| seconds)
+    }
+
+    /// The step and the accuracy of the best evaluation of the validation set.
+    fn best(&self) -> Option<(i64, f64)> {
+        let all = self.accuracies(SPLIT);
+        // The first of equal ones, as early stopping has it.
+        let best = all.into_iter().rev().max_by(|a, b| a.2.total_cmp(&b.2))?;
+        Some((best.0, best.2))
+    }
+
+    fn test_of_best(&self) -> Option<f64> {
+        let (step, _) = self.best()?;
+        let test = self.accuracies("test").into_iter().find(|(at, ..)| *at == step);
+        test.map(|(_, _, accuracy)| accuracy)
+    }
+
+    fn epochs_per_s(&self) -> Option<f64> {
+        Some(self.work?.outputs_per_s / self.n_train? as f64)
+    }
+}
+
+/// All settings whose runs have accuracies of the validation set, at least two of each.
+#[must_use]
+pub fn reaches(settings: &[Setting], results: &Results, questions: &Questions) -> Vec<Reach> {
+    let of_setting = |(index, setting): (usize, &Setting)| {
+        let sizes = setting.batch_sizes().into_iter();
+        let reach = move |size| reach(setting, index, size, results, questions);
+        sizes.filter_map(reach).collect::<Vec<_>>()
+    };
+    settings.iter().enumerate().flat_map(of_setting).collect()
+}
+
+fn reach(
+    setting: &Setting,
+    index: usize,
+    batch_size: Option<i64>,
+    results: &Results,
+    questions: &Questions,
+) -> Option<Reach> {
+    let has_accuracies = |group: &&Group| {
+        group.runs.iter().any(|run| run.untimed.is_none() && run.accuracies(SPLIT).len() > 1)
+    };
+    let groups: Vec<&Group> = setting.at(batch_size).filter(has_accuracies).collect();
+    let reachable =
+        groups.iter().filter_map(|group| median(&group.sample(best_of))).fold(None, least);
+    let accuracy = questions.accuracy.or(reachable)?;
+    let times: Vec<Vec<f64>> = groups.iter().map(|group| times(group, results, accuracy)).collect();
+    let later = later(&times);
+    let strategy = |(i, group): (usize, &&Group)| {
+        let times = &times[i];
+        let finite = |time: f64| time.is_finite().then_some(time);
+        let interval = median_interval(times, CONFIDENCE);
+        let of = |of: fn(&Run) -> Option<f64>| median(&group.sample(of));
+        Reaching {
+            batcher: group.batcher.clone(),
+            n_run: times.len(),
+            n_reached: times.iter().filter(|time| time.is_finite()).count(),
+            median: middle(times).and_then(finite),
+            interval: interval.map(|(low, high, p)| (finite(low), finite(high), p)),
+            may_be_soonest: !later[i],
+            prepare: of(|run| Some(run.prepare_ns? as f64 / 1e9)),
+            epochs_per_s: of(Run::epochs_per_s),
+            best: of(best_of),
+            test: of(Run::test_of_best),
+            peak_bytes: of(|run| run.peak_bytes.map(|bytes| bytes as f64)),
+        }
+    };
+    let mut strategies: Vec<Reaching> = groups.iter().enumerate().map(strategy).collect();
+    let key = |reaching: &Reaching| reaching.median.unwrap_or(f64::INFINITY);
+    strategies.sort_by(|a, b| key(a).total_cmp(&key(b)));
+    let is_stated = questions.accuracy.is_some();
+    (!strategies.is_empty()).then_some(Reach {
+        setting: index,
+        batch_size,
+        accuracy,
+        is_stated,
+        level: LEVEL,
+        strategies,
+    })
+}
+
+fn best_of(run: &Run) -> Option<f64> {
+    run.best().map(|(_, accuracy)| accuracy)
+}
+
+fn least(least: Option<f64>, value: f64) -> Option<f64> {
+    Some(least.map_or(value, |least| least.min(value)))
+}
+
+/// Of each run of a strategy, and of those that diverged: they never reach anything further.
+fn times(group: &Group, results: &Results, accuracy: f64) -> Vec<f64> {
+    let timed = group.runs.iter().filter(|run| run.untimed.is_none());
+    let of_diverged = results.runs.iter().filter(|run| run.status == "nan" && is_in(run, group));
+    timed.chain(of_diverged).map(|run| run.seconds_to(accuracy)).collect()
+}
+
+/// The median of numbers some of which are infinite: of an even number the greater of the two in the
+/// middle, so that it is reached by more than half only if it is finite.
+fn middle(times: &[f64]) -> Option<f64> {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    let (low, high) = (*sorted.get(n.checked_sub(1)? / 2)?, sorted[n / 2]);
+    Some(if high.is_finite() { f64::midpoint(low, high) } else { high })
+}
+
+/// Which strategies are later than another one: rank-sum tests of all pairs, corrected after Holm.
+fn later(times: &[Vec<f64>]) -> Vec<bool> {
+    let k = times.len();
+    let pairs: Vec<(usize, usize)> = (0..k).flat_map(|i| (0..i).map(move |j| (j, i))).collect();
+    let p: Vec<f64> =
+        pairs.iter().map(|&(i, j)| rank_sum(&times[i], &times[j]).unwrap_or(1.0)).collect();
+    let mut later = vec![false; k];
+    for (&(i, j), p) in pairs.iter().zip(holm(&p)) {
+        if p <= LEVEL {
+            // Which of the two has the greater ranks.
+            let n_less = |a: &[f64], b: &[f64]| -> usize {
+                a.iter().map(|x| b.iter().filter(|y| x < *y).count()).sum()
+            };
+            let is_first_sooner = n_less(&times[i], &times[j]) > n_less(&times[j], &times[i]);
+            later[if is_first_sooner { j } else { i }] = true;
+        }
+    }
+    later
+}
+
+/// One comparison for a terminal: a line for each strategy, then what that means.
+#[must_use]
+pub fn reach_text(reach: &Reach) -> String {
+    let mut text = format!(
+        "  time to {:.1} % accuracy on the {SPLIT} set{}, preparation included\n",
+        100.0 * reach.accuracy,
+        if reach.is_stated { "" } else { " (the most that all reach in the median)" },
+    );
+    let width = reach.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
+    for strategy in &reach.strategies {
+        let Reaching { batcher, n_run, n_reached, .. } = strategy;
+        let seconds = |time: Option<f64>| {
+            time.map_or("never".to_owned(), |time| format!("{} s", crate::number::short(time)))
+        };
+        let interval = strategy.interval.map_or(String::new(), |(low, high, p)| {
+            format!("  {} to {} ({:.0} %)", seconds(low), seconds(high), 100.0 * p)
+        });
+        text += &format!(
+            "    {batcher:width$}  {:>8}{interval}  {n_reached} of {n_run} runs  {}\n",
+            seconds(strategy.median),
+            if strategy.may_be_soonest { "may be the soonest" } else { "later" },
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEVER: f64 = f64::INFINITY;
+
+    #[test]
+    fn what_never_arrives_counts_in_the_median() {
+        assert_eq!(middle(&[3.0, 1.0, NEVER]), Some(3.0));
+        assert_eq!(middle(&[3.0, NEVER, NEVER]), Some(NEVER));
+        assert_eq!(middle(&[3.0, 1.0, 2.0, NEVER]), Some(2.5));
+        assert_eq!(middle(&[3.0, NEVER]), Some(NEVER));
+        assert_eq!(middle(&[]), None);
+    }
+
+    #[test]
+    fn only_a_clear_order_makes_a_strategy_late() {
+        let early: Vec<f64> = (1..=6).map(f64::from).collect();
+        let late: Vec<f64> = (11..=16).map(f64::from).collect();
+        let mixed = vec![2.0, 3.5, 12.0, 5.5, 1.5, NEVER];
+        let never = vec![NEVER; 6];
+        assert_eq!(later(&[early.clone(), late, mixed, never]), [false, true, false, true]);
+        // Two runs of each can never be told apart.
+        assert_eq!(later(&[early[..2].to_vec(), vec![NEVER; 2]]), [false, false]);
+    }
+}

@@ -1,0 +1,257 @@
+//! A folder in the raw layout of the Open Graph Benchmark's node data sets (Hu et al. 2020, arXiv
+//! 2005.00687), as the archives unpack: `raw/*.csv.gz` and `split/<kind>/{train,valid,test}.csv.gz`.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use batchlab_core::{DatasetError, MemoryBudget};
+use batchlab_core::error::shown;
+use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
+use csv::ByteRecord;
+use flate2::read::MultiGzDecoder;
+
+use crate::split::{self, Fault};
+use crate::tables::{FileFault, Tables, largest_class};
+
+const MAX_NODE: i64 = i32::MAX as i64;
+
+pub(crate) fn read(folder: &Path, memory: &MemoryBudget) -> Result<Tables, DatasetError> {
+    let raw = |name: &str| Rows::open(&folder.join("raw").join(name), memory);
+    let n_node = raw("num-node-list.csv.gz")?.count()?;
+    // Lines are counted before memory is asked for by number.
+    let label = labels(raw("node-label.csv.gz")?, n_node)?;
+    let feature = features(raw("node-feat.csv.gz")?, n_node)?;
+    let n_edge = raw("num-edge-list.csv.gz")?.count()?;
+    let (sender, receiver) = edges(raw("edge.csv.gz")?, n_node, n_edge)?;
+    let one = OneGraph::from_edges(n_node, &sender, &receiver);
+    let n_repeated = sender.len() - one.sender.len();
+    let split = published(&folder.join("split"), &label, memory)?;
+    let n_unread = ["edge-feat.csv.gz", "node_year.csv.gz", "node_species.csv.gz"]
+        .into_iter()
+        .filter(|name| folder.join("raw").join(name).exists())
+        .count();
+    let notes = vec![("repeated edges left out", n_repeated), ("files not read", n_unread)];
+    Ok(Tables { one, label, feature, split: Some(split), notes })
+}
+
+fn labels(mut rows: Rows, n_node: usize) -> Result<Vec<i64>, DatasetError> {
+    let (mut label, most) = (Vec::new(), largest_class(n_node));
+    while rows.next()? {
+        let text = rows.only()?;
+        let value = match text {
+            "" | "nan" | "NaN" => -1,
+            _ => rows.number(0, 0, most, "a class, from 0, below the number of nodes")?,
+        };
+        label.push(value);
+    }
+    rows.expect(label.len(), n_node, "one line for each node of num-node-list.csv.gz")?;
+    Ok(label)
+}
+
+fn features(mut rows: Rows, n_node: usize) -> Result<NodeFeature, DatasetError> {
+    let (mut value, mut width, mut n_row) = (Vec::new(), 0, 0);
+    while rows.next()? {
+        if n_row == 0 {
+            width = rows.record.len();
+        } else if rows.record.len() != width {
+            let got = rows.record.len();
+            return Err(rows.wrong(format!("{got} features, expected {width} as in line 1")));
+        }
+        n_row += 1;
+        for column in 0..width {
+            let text = rows.text(column)?;
+            match text.parse::<f32>() {
+                Ok(number) if number.is_finite() => value.push(number),
+                _ => {
+                    let text = shown(text);
+                    let place = column + 1;
+                    return Err(rows.wrong(format!(
+                        "feature {place} is \"{text}\", expected a finite number"
+                    )));
+                }
+            }
+        }
+    }
+    rows.expect(n_row, n_node, "one line for each node of num-node-list.csv.gz")?;
+    Ok(NodeFeature::Dense { value, width })
+}
+
+/// Senders and receivers.
+fn edges(
+    mut rows: Rows,
+    n_node: usize,
+    n_edge: usize,
+) -> Result<(Vec<u32>, Vec<u32>), DatasetError> {
+    let (mut sender, mut receiver) = (Vec::new(), Vec::new());
+    while rows.next()? {
+        if rows.record.len() != 2 {
+            let got = rows.record.len();
+            return Err(rows.wrong(format!("{got} columns, expected a sender and a receiver")));
+        }
+        sender.push(rows.node(0, n_node)?);
+        receiver.push(rows.node(1, n_node)?);
+    }
+    rows.expect(sender.len(), n_edge, "as num-edge-list.csv.gz says")?;
+    Ok((sender, receiver))
+}
+
+fn published(
+    folder: &Path,
+    label: &[i64],
+    memory: &MemoryBudget,
+) -> Result<FixedSplit, DatasetError> {
+    let io = |source| DatasetError::Io { path: folder.to_owned(), source };
+    let mut kinds = Vec::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.is_dir() {
+            kinds.push(path);
+        }
+    }
+    let [kind] = &kinds[..] else {
+        let n = kinds.len();
+        return Err(FileFault::new(
+            folder,
+            format!("it holds {n} folders, expected one, such as \"time\"; remove the others"),
+        ));
+    };
+    if kind.join("split_dict.pt").exists() && !kind.join("train.csv.gz").exists() {
+        return Err(FileFault::new(
+            &kind.join("split_dict.pt"),
+            "PyTorch's format is not read; write train.csv.gz, valid.csv.gz and test.csv.gz from \
+             it, one node per line",
+        ));
+    }
+    let paths = ["train", "valid", "test"].map(|part| kind.join(format!("{part}.csv.gz")));
+    let part = |path: &Path| -> Result<Vec<u32>, DatasetError> {
+        let (mut rows, mut nodes) = (Rows::open(path, memory)?, Vec::new());
+        while rows.next()? {
+            rows.only()?;
+            nodes.push(rows.node(0, label.len())?);
+        }
+        Ok(nodes)
+    };
+    let [train, validation, test] = &paths;
+    let split =
+        FixedSplit { train: part(train)?, validation: part(validation)?, test: part(test)? };
+    let parts = [&*split.train, &*split.validation, &*split.test];
+    split::check(parts, label).map_err(|fault| match fault {
+        Fault::Empty { part } => FileFault::new(&paths[part], "it names no node"),
+        Fault::Node { part, at, expected } => DatasetError::Malformed {
+            path: paths[part].clone(),
+            line: at + 1,
+            message: format!("node {}, expected {expected}", parts[part][at]),
+        },
+    })?;
+    Ok(split)
+}
+
+/// The lines of a packed table without header.
+struct Rows {
+    path: PathBuf,
+    reader: csv::Reader<Box<dyn Read>>,
+    record: ByteRecord,
+    memory: MemoryBudget,
+}
+
+impl Rows {
+    fn open(path: &Path, memory: &MemoryBudget) -> Result<Self, DatasetError> {
+        let path = path.to_owned();
+        let file = File::open(&path).map_err(|source| {
+            if source.kind() == std::io::ErrorKind::NotFound {
+                let message = "it is missing; the folder is not a complete data set of the Open \
+                               Graph Benchmark, unpack its archive again";
+                return FileFault::new(&path, message);
+            }
+            DatasetError::Io { path: path.clone(), source }
+        })?;
+        let unpacked: Box<dyn Read> = Box::new(MultiGzDecoder::new(BufReader::new(file)));
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .quoting(false)
+            .buffer_capacity(1 << 16)
+            .from_reader(unpacked);
+        Ok(Self { path, reader, record: ByteRecord::new(), memory: memory.clone() })
+    }
+
+    /// The next line, unless there is none.
+    fn next(&mut self) -> Result<bool, DatasetError> {
+        let read = self.reader.read_byte_record(&mut self.record);
+        let read = read.map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(source) => {
+                let message = format!("it is cut off or damaged ({source}); copy it again");
+                FileFault::new(&self.path, message)
+            }
+            other => FileFault::new(&self.path, format!("it is not a table: {other:?}")),
+        })?;
+        // Packed lines may be any number; what is kept of each takes at most this.
+        self.memory.take(8 * self.record.len() as u64, "its numbers")?;
+        Ok(read)
+    }
+
+    /// The only number of a file of one line.
+    fn count(&mut self) -> Result<usize, DatasetError> {
+        if !self.next()? {
+            return Err(FileFault::new(&self.path, "it is empty, expected one number"));
+        }
+        self.only()?;
+        let n = self.number(0, 1, MAX_NODE, "a count of at least 1")?;
+        if self.next()? {
+            return Err(
+                self.wrong("a second line: data sets of several graphs are not read".into())
+            );
+        }
+        #[allow(clippy::cast_sign_loss, reason = "checked to be at least 1")]
+        Ok(n as usize)
+    }
+
+    /// The text of a line of one column.
+    fn only(&self) -> Result<&str, DatasetError> {
+        match self.record.len() {
+            1 => self.text(0),
+            n => Err(self.wrong(format!("{n} columns, expected one"))),
+        }
+    }
+
+    fn text(&self, column: usize) -> Result<&str, DatasetError> {
+        std::str::from_utf8(&self.record[column])
+            .map(str::trim)
+            .map_err(|_| self.wrong(format!("column {} is not text", column + 1)))
+    }
+
+    /// A whole number, which may be written as `3.0`.
+    fn number(
+        &self,
+        column: usize,
+        least: i64,
+        most: i64,
+        expected: &str,
+    ) -> Result<i64, DatasetError> {
+        let text = self.text(column)?;
+        let whole = text.strip_suffix(".0").unwrap_or(text).parse::<i64>();
+        match whole {
+            Ok(value) if (least..=most).contains(&value) => Ok(value),
+            _ => Err(self.wrong(format!("\"{}\", expected {expected}", shown(text)))),
+        }
+    }
+
+    fn node(&self, column: usize, n_node: usize) -> Result<u32, DatasetError> {
+        let value = self.number(column, 0, n_node as i64 - 1, &format!("a node below {n_node}"))?;
+        #[allow(clippy::cast_sign_loss, reason = "checked to be at least 0")]
+        Ok(value as u32)
+    }
+
+    fn expect(&self, got: usize, expected: usize, why: &str) -> Result<(), DatasetError> {
+        if got == expected {
+            return Ok(());
+        }
+        Err(FileFault::new(&self.path, format!("it has {got} lines, expected {expected}, {why}")))
+    }
+
+    fn wrong(&self, message: String) -> DatasetError {
+        let line = self.record.position().map_or(1, csv::Position::line) as usize;
+        DatasetError::Malformed { path: self.path.clone(), line, message }
+    }
+}

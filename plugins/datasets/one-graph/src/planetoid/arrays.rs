@@ -1,0 +1,165 @@
+//! Arrays and compressed rows in a pickle.
+
+use batchlab_npz::{Values, decode};
+
+use super::pickle::{Id, Item, Pickle};
+
+/// Rows of a table whose values are mostly 0.
+pub(super) struct Rows {
+    /// First entry of each row, `[n_row + 1]`.
+    offset: Vec<usize>,
+    column: Vec<usize>,
+    value: Vec<f32>,
+    pub(super) width: usize,
+}
+
+/// Whole numbers, row by row.
+pub(super) struct Matrix {
+    value: Vec<i64>,
+    pub(super) n_row: usize,
+    pub(super) width: usize,
+}
+
+impl Rows {
+    pub(super) fn of(pickle: &Pickle<'_>) -> Result<Self, String> {
+        let wrong = || "it is not a csr_matrix of SciPy".to_owned();
+        let Item::Object { state: Some(state), .. } = pickle.item(pickle.root) else {
+            return Err(wrong());
+        };
+        let (class, Item::Dict(entries)) = (pickle.class(pickle.root), pickle.item(*state)) else {
+            return Err(wrong());
+        };
+        if class != "csr_matrix" {
+            return Err(wrong());
+        }
+        let entry = |name: &str| {
+            let is_named = |key: Id| pickle.bytes(key) == Some(name.as_bytes());
+            entries.iter().find(|(key, _)| is_named(*key)).map(|(_, value)| *value)
+        };
+        let array = |name: &str| {
+            let id = entry(name).ok_or_else(|| format!("its matrix has no {name}"))?;
+            Array::of(pickle, id)
+        };
+        let shape = entry("_shape").or_else(|| entry("shape")).and_then(|id| sizes(pickle, id));
+        let Some([n_row, width]) = shape.as_deref() else { return Err(wrong()) };
+        let (offset, column) = (array("indptr")?.indices()?, array("indices")?.indices()?);
+        let value = array("data")?.floats()?;
+        let is_ascending = offset.windows(2).all(|pair| pair[0] <= pair[1]);
+        let ends = (offset.first(), offset.last());
+        if offset.len() != n_row + 1 || ends != (Some(&0), Some(&column.len())) || !is_ascending {
+            return Err(format!("the indptr of its {n_row} rows does not fit its indices"));
+        }
+        if value.len() != column.len() {
+            return Err(format!("{} indices, but {} values", column.len(), value.len()));
+        }
+        if let Some(column) = column.iter().find(|column| *column >= width) {
+            return Err(format!("column {column} of a matrix with {width}"));
+        }
+        Ok(Self { offset, column, value, width: *width })
+    }
+
+    pub(super) fn n_row(&self) -> usize {
+        self.offset.len() - 1
+    }
+
+    /// The entries of a row: column and value.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> {
+        let range = self.offset[row]..self.offset[row + 1];
+        self.column[range.clone()].iter().copied().zip(self.value[range].iter().copied())
+    }
+}
+
+impl Matrix {
+    pub(super) fn of(pickle: &Pickle<'_>) -> Result<Self, String> {
+        let array = Array::of(pickle, pickle.root)?;
+        let [n_row, width] = array.shape[..] else {
+            return Err(format!("its array has {} dimensions, expected two", array.shape.len()));
+        };
+        let value: Vec<i64> = match array.values()? {
+            Values::Integer(values) => values,
+            Values::Float(values) => values.into_iter().map(|value| value as i64).collect(),
+        };
+        if Some(value.len()) != n_row.checked_mul(width) {
+            return Err(format!(
+                "{n_row} rows of {width} announced, {} numbers found",
+                value.len()
+            ));
+        }
+        Ok(Self { value, n_row, width })
+    }
+
+    /// The column that is 1; -1 if none is.
+    pub(super) fn class(&self, row: usize) -> i64 {
+        let of_row = &self.value[row * self.width..][..self.width];
+        of_row.iter().position(|&value| value == 1).map_or(-1, |class| class as i64)
+    }
+}
+
+/// An array of `NumPy`.
+struct Array<'a> {
+    kind: String,
+    shape: Vec<usize>,
+    data: &'a [u8],
+}
+
+impl<'a> Array<'a> {
+    /// An object of `_reconstruct` with the state (version, shape, type, order, bytes), whose type is
+    /// an object of `dtype` with the state (version, byte order, ...).
+    fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self, String> {
+        let wrong = || "it holds something else where an array of NumPy should be".to_owned();
+        if pickle.class(id) != "_reconstruct" {
+            return Err(wrong());
+        }
+        let state = state(pickle, id).ok_or_else(wrong)?;
+        let [_, shape, kind, is_fortran_order, data] = *state else { return Err(wrong()) };
+        let shape = sizes(pickle, shape).ok_or_else(wrong)?;
+        if shape.len() > 1 && pickle.whole(is_fortran_order) == Some(1) {
+            return Err("its columns lie one after the other; write it in C order".into());
+        }
+        if pickle.class(kind) != "dtype" {
+            return Err(wrong());
+        }
+        let Item::Object { arguments, .. } = pickle.item(kind) else { return Err(wrong()) };
+        let name = pickle.tuple(*arguments).and_then(|list| pickle.bytes(*list.first()?));
+        let order = self::state(pickle, kind).and_then(|state| pickle.bytes(*state.get(1)?));
+        let (Some(name), Some(order)) = (name, order) else { return Err(wrong()) };
+        let kind = String::from_utf8_lossy(&[order, name].concat()).into_owned();
+        let data = pickle.bytes(data).ok_or_else(wrong)?;
+        Ok(Self { kind, shape, data })
+    }
+
+    fn values(&self) -> Result<Values, String> {
+        decode(&self.kind, self.data).map_err(|problem| problem.to_string())
+    }
+
+    fn indices(&self) -> Result<Vec<usize>, String> {
+        let Values::Integer(values) = self.values()? else {
+            return Err(format!("an index is of type {}", self.kind));
+        };
+        let index = |value: i64| usize::try_from(value).map_err(|_| format!("index {value}"));
+        values.into_iter().map(index).collect()
+    }
+
+    fn floats(&self) -> Result<Vec<f32>, String> {
+        let values: Vec<f32> = match self.values()? {
+            Values::Integer(values) => values.into_iter().map(|value| value as f32).collect(),
+            Values::Float(values) => values.into_iter().map(|value| value as f32).collect(),
+        };
+        match values.iter().find(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(value) => Err(format!("a feature is {value}, expected a finite number")),
+        }
+    }
+}
+
+fn state<'p>(pickle: &'p Pickle<'_>, id: Id) -> Option<&'p [Id]> {
+    match pickle.item(id) {
+        Item::Object { state: Some(state), .. } => pickle.tuple(*state),
+        _ => None,
+    }
+}
+
+fn sizes(pickle: &Pickle<'_>, id: Id) -> Option<Vec<usize>> {
+    let size = |&id: &Id| pickle.whole(id).and_then(|size| usize::try_from(size).ok());
+    pickle.tuple(id)?.iter().map(size).collect()
+}
