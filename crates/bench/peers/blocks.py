@@ -4,6 +4,7 @@ import os
 import platform
 
 import numpy as np
+from scipy import stats
 
 
 def rotated(names, block):
@@ -24,31 +25,37 @@ def measure(systems, n_block):
     return samples
 
 
-def summarise(samples, reference, rng, n_resample=4000):
-    """Medians over blocks of the medians within blocks and ratios to the reference, with 95 %
-    bootstrap intervals over blocks. Blocks are drawn together, because what disturbs one system in
-    a block disturbs its neighbours. `least` is the least of all: what other work on the machine can
-    only raise."""
+def summarise(samples, reference):
+    """Medians over blocks of the medians within blocks, and ratios to the reference: geometric
+    means over blocks, because what disturbs one system in a block disturbs its neighbours, with 95
+    % intervals of Student's t over the blocks' logarithms. `least` is the least of all steps: what
+    other work on the machine can only raise."""
     blocks = {name: np.array([np.median(block) for block in values])
               for name, values in samples.items()}
     least = {name: float(min(np.min(block) for block in values))
              for name, values in samples.items()}
-    n_block = len(blocks[reference])
-    drawn = rng.integers(n_block, size=(n_resample, n_block))
-    base = np.median(blocks[reference][drawn], axis=1)
     rows = {}
     for name, values in blocks.items():
-        medians = np.median(values[drawn], axis=1)
+        ratio, ratio_interval = geometric_mean(values / blocks[reference])
         rows[name] = {
             "median": float(np.median(values)),
-            "interval": np.percentile(medians, [2.5, 97.5]).tolist(),
-            "ratio": float(np.median(values) / np.median(blocks[reference])),
-            "ratio_interval": np.percentile(medians / base, [2.5, 97.5]).tolist(),
+            "interval": geometric_mean(values)[1],
+            "ratio": ratio,
+            "ratio_interval": ratio_interval,
             "least": least[name],
             "least_ratio": least[name] / least[reference],
             "blocks": values.tolist(),
         }
     return rows
+
+
+def geometric_mean(values, level=0.95):
+    logarithms = np.log(values)
+    mean, n = logarithms.mean(), len(logarithms)
+    if n < 2:
+        return float(np.exp(mean)), [float("nan")] * 2
+    half = stats.t.ppf((1 + level) / 2, n - 1) * logarithms.std(ddof=1) / np.sqrt(n)
+    return float(np.exp(mean)), np.exp([mean - half, mean + half]).tolist()
 
 
 def processor():

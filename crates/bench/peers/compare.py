@@ -24,8 +24,6 @@ import sys
 import tempfile
 import time
 
-import numpy as np
-
 from blocks import measure, processor, summarise
 from peers import Molecules, numpy_batches, pyg_batches
 from peers import jraph_dynamic, jraph_static_64
@@ -120,7 +118,6 @@ def main():
     with_pyg = importlib.util.find_spec("torch_geometric") is not None
 
     data = ["--repeat", str(options.repeat)]
-    rng = np.random.default_rng(1)
     result = {"processor": processor(), "versions": versions(with_pyg), "tables": []}
     result["load_before"] = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +135,7 @@ def main():
             all_systems = systems(ours, molecules, strategy, batch_size, with_pyg)
             samples = measure({name: functools.partial(block, options.batches)
                                for name, block in all_systems.items()}, options.blocks)
-            rows = summarise(samples, "batchlab schnet", rng)
+            rows = summarise(samples, "batchlab schnet")
             result["tables"].append({"strategy": strategy, "batch_size": batch_size,
                                      "equal_batches": options.compare, "equal_values": n_value,
                                      "rows": rows})

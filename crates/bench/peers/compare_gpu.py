@@ -17,8 +17,6 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
-
 import workers
 from blocks import measure, summarise
 from compare_training import MODELS, choice, rows_of_peers, timed
@@ -36,7 +34,9 @@ class Processes:
 
     def peer(self, kind):
         if kind not in self.peers:
-            self.peers[kind] = workers.peer(kind, THREADS, self.options.device, self.precision)
+            # What a step takes anew is the GPU's memory, of which both peers keep what they free.
+            self.peers[kind] = workers.peer(kind, THREADS, self.options.device, self.precision,
+                                            keeps_memory=False)
         return self.peers[kind]
 
     def all(self):
@@ -47,7 +47,7 @@ class Processes:
             worker.stop()
 
 
-def compare_step(processes, model, batch_size, rates, rng):
+def compare_step(processes, model, batch_size, rates):
     """One table. A peer whose numbers differ is named with the difference and not measured."""
     options, ours = processes.options, processes.ours
     sizes = ours.ask("open", structures="qm9", model=MODELS[model],
@@ -56,7 +56,7 @@ def compare_step(processes, model, batch_size, rates, rng):
     with tempfile.TemporaryDirectory() as folder:
         ours.ask("write", case=0, folder=folder)
         systems = {"batchlab": timed(ours, 0, options.block_ms)}
-        for row, (kind, of_model) in rows_of_peers(model, options.peers, False).items():
+        for row, (kind, _, of_model) in rows_of_peers(model, options.peers).items():
             worker = processes.peer(kind)
             case = sum(other is worker for other in opened)
             worker.ask("open", folder=folder, model=model, options=of_model)
@@ -75,7 +75,7 @@ def compare_step(processes, model, batch_size, rates, rng):
         worker.ask("close")
     return {"model": model, "batch_size": batch_size, "strategy": options.strategy,
             "precision": processes.precision, "sizes": sizes,
-            "rows": summarise(samples, "batchlab", rng), "differences": differences,
+            "rows": summarise(samples, "batchlab"), "differences": differences,
             "refused": refused, "floor": floor(work, rates)}
 
 
@@ -153,14 +153,13 @@ def arguments():
 
 def main():
     options = arguments()
-    rng = np.random.default_rng(1)
     result = {"rates": {}, "steps": [], "steady": []}
     for precision in options.precision:
         processes = Processes(options, precision)
         rates = result["rates"][precision] = processes.peer("eager").ask("gpu")
         print(f"\n{precision}: " + ", ".join(f"{name} {value:.1f}" for name, value in rates.items()))
         for model, batch_size in itertools.product(options.models, options.batch_size):
-            table = compare_step(processes, model, batch_size, rates, rng)
+            table = compare_step(processes, model, batch_size, rates)
             print_step(table)
             result["steps"].append(table)
             if options.json:

@@ -37,34 +37,24 @@ MODELS = {
 PLAIN = {"schnet": {}, "mpeu": {}, "painn": {"cutoff": 6.0}}
 NODE_SIDE = {"schnet": {"node_side": True}, "mpeu": {"node_side": True}, "painn": {"cutoff": 6.0}}
 
-# Milliseconds of a step on two other cores, on which a product of 2048 x 2048 ran at 230 GFLOP/s:
-# the study's own program on batches of static-64, and PyTorch (for PaiNN schnetpack's) on the same
-# graphs without padding; QM9, two threads. A peer that is slower here than there, in units of its
-# own product, by more than 15 % is not measured fairly.
-ELSEWHERE_GIGA_PER_SECOND = 230
-ELSEWHERE_MS = {
-    ("JAX", "schnet"): {16: 22.7, 32: 69.7, 64: 192.8, 128: 321.4},
-    ("JAX", "mpeu"): {16: 103.9, 32: 219.1, 64: 523.5, 128: 716.6},
-    ("JAX", "painn"): {16: 250.4, 32: 473.2, 128: 2037.5},
-    ("PyTorch eager", "schnet"): {32: 68.4, 128: 292.7},
-    ("PyTorch eager", "painn"): {32: 417.8, 128: 2408.3},
-}
-
-
 COMPILED = "PyTorch compiled"
 
 
-def rows_of_peers(model, peers, with_compiled):
-    """Name of a row -> kind of process and options of the model."""
-    rows = {"JAX": ("jax", PLAIN[model])}
+def rows_of_peers(model, peers, with_compiled=False, keeps_memory=(True,)):
+    """Name of a row -> kind of process, whether it keeps the memory that it frees, and options of
+    the model."""
+    # For PyTorch the faster of the two; PyTorch Geometric's own SchNet has its product on the node
+    # side, too.
+    rows = {"JAX": ("jax", PLAIN[model]), "PyTorch eager": ("eager", NODE_SIDE[model])}
+    as_installed = {f"{row}, as installed": (kind, False, options)
+                    for row, (kind, options) in rows.items()}
     if NODE_SIDE[model] != PLAIN[model]:
         rows["JAX, node side"] = ("jax", NODE_SIDE[model])
-    # The faster of the two; PyTorch Geometric's own SchNet has its product on the node side, too.
-    rows["PyTorch eager"] = ("eager", NODE_SIDE[model])
     if with_compiled:
         rows[COMPILED] = ("compiled", NODE_SIDE[model])
-    return {row: (kind, options) for row, (kind, options) in rows.items()
-            if kind.replace("compiled", "eager") in peers}
+    rows = {row: (kind, True, options) for row, (kind, options) in rows.items()} | as_installed
+    return {row: of for row, of in rows.items()
+            if of[0].replace("compiled", "eager") in peers and of[1] in keeps_memory}
 
 
 STRATEGIES = {
@@ -95,12 +85,13 @@ class Processes:
         self.ours = workers.ours(options.binary, threads)
         self.peers = {}
 
-    def peer(self, kind):
-        if kind not in self.peers:
-            self.peers[kind] = workers.peer(kind, self.threads)
-            if not self.peers[kind].ask("denormals")["flushed"]:
+    def peer(self, kind, keeps_memory=True):
+        key = kind, keeps_memory
+        if key not in self.peers:
+            self.peers[key] = workers.peer(kind, self.threads, keeps_memory=keeps_memory)
+            if not self.peers[key].ask("denormals")["flushed"]:
                 sys.exit(f"{kind} does not flush denormal numbers, so its times say nothing")
-        return self.peers[kind]
+        return self.peers[key]
 
     def all(self):
         return [self.ours, *self.peers.values()]
@@ -110,7 +101,7 @@ class Processes:
             worker.stop()
 
 
-def compare_step(processes, structures, model, batch_size, rng):
+def compare_step(processes, structures, model, batch_size):
     """One table: the rows of all systems on one batch, and the floors."""
     options, ours = processes.options, processes.ours
     sizes = ours.ask("open", structures=structures, model=MODELS[model],
@@ -119,9 +110,10 @@ def compare_step(processes, structures, model, batch_size, rng):
         ours.ask("write", case=0, folder=folder)
         systems = {"batchlab": timed(ours, 0, options.block_ms)}
         cases, opened, refused, first_step = {}, [], {}, {}
-        for row, (kind, of_model) in rows_of_peers(
-                model, options.peers, batch_size in options.compiled_batch_size).items():
-            worker = processes.peer(kind)
+        for row, (kind, keeps_memory, of_model) in rows_of_peers(
+                model, options.peers, batch_size in options.compiled_batch_size,
+                options.keeps_memory).items():
+            worker = processes.peer(kind, keeps_memory)
             case = sum(other is worker for other in opened)
             answer = worker.ask("open", folder=folder, model=model, options=of_model)
             first_step[row] = answer["first_step_s"]
@@ -149,7 +141,7 @@ def compare_step(processes, structures, model, batch_size, rng):
         worker.ask("close")
     return {"structures": structures, "model": model, "batch_size": batch_size,
             "strategy": options.strategy, "threads": processes.threads, "sizes": sizes, "load": [load, os.getloadavg()[0]],
-            "rows": summarise(samples, "batchlab", rng), "first_step_s": first_step,
+            "rows": summarise(samples, "batchlab"), "first_step_s": first_step,
             "differences": differences, "refused": refused, "floors": floors}
 
 
@@ -161,43 +153,20 @@ def print_step(table):
     for name, row in table["rows"].items():
         low, high = row["interval"]
         ratio_low, ratio_high = row["ratio_interval"]
-        line = (f"  {name:<18} {row['median']:8.2f} ms ({low:.2f}-{high:.2f})"
+        line = (f"  {name:<27} {row['median']:8.2f} ms ({low:.2f}-{high:.2f})"
                 f"   x {row['ratio']:6.2f} ({ratio_low:.2f}-{ratio_high:.2f})"
                 f"   least {row['least']:8.2f} ms, x {row['least_ratio']:5.2f}")
         if name in table["differences"]:
             line += f"   gradients differ by {table['differences'][name]['all gradients']:.0e}"
         print(line)
     for name, reason in table["refused"].items():
-        print(f"  {name:<18} not measured: {reason}")
+        print(f"  {name:<27} not measured: {reason}")
     for name, floor in table["floors"].items():
         times = table["rows"]["batchlab"]["median"] / floor["ms"]
         print(f"  floor, {name:<12} {floor['ms']:7.2f} ms: {floor['products_ms']:.2f} for "
               f"{floor['giga_operations']:.2f} GFLOP, {floor['traffic_ms']:.2f} for "
               f"{floor['kept_bytes'] / 1e6:.1f} MB; batchlab / floor {times:.2f}")
     sys.stdout.flush()
-
-
-def compare_elsewhere(result):
-    """How the peers' least times here relate to those elsewhere, as they are and in units of their
-    own product of matrices."""
-    rates = {rates["threads"]: rates["giga_per_second"] for rates in result["squares"]}
-    rows = []
-    for table in result["steps"]:
-        for peer in ("JAX", "PyTorch eager"):
-            there = ELSEWHERE_MS.get((peer, table["model"]), {}).get(table["batch_size"])
-            if there is None or table["threads"] != 2 or table["structures"] != "qm9" \
-                    or table["strategy"] != "static-64" or peer not in table["rows"]:
-                continue
-            ratio = table["rows"][peer]["least"] / there
-            scaled = ratio * rates[2][peer.split()[0]] / ELSEWHERE_GIGA_PER_SECOND
-            rows.append({"peer": peer, "model": table["model"], "batch_size": table["batch_size"],
-                         "ratio": ratio, "scaled": scaled, "counts": scaled <= 1.15})
-    if rows:
-        print("\ntimes of peers here over those on other cores, and in units of a 2048 x 2048 product")
-    for row in rows:
-        print(f"  {row['peer']:<14} {row['model']:<7} B = {row['batch_size']:<4} x {row['ratio']:.2f}"
-              f"   scaled x {row['scaled']:.2f}" + ("" if row["counts"] else "   DOES NOT COUNT"))
-    return rows
 
 
 def squares(processes):
@@ -239,7 +208,7 @@ def linearity(processes, structures, model, batch_size):
             "intercept_ms": intercept, "ns_per_edge": slope * 1e6, "deviation": deviation}
 
 
-def half_padding(processes, structures, model, batch_size, rng):
+def half_padding(processes, structures, model, batch_size):
     """A batch of which half is padding beside one of the same shape that is real."""
     ours, options = processes.ours, processes.options
     def open_with(size, at_least):
@@ -251,7 +220,7 @@ def half_padding(processes, structures, model, batch_size, rng):
     samples = measure({"real": timed(ours, 0, options.block_ms),
                        "half padding": timed(ours, 1, options.block_ms)}, options.blocks)
     ours.ask("close")
-    row = summarise(samples, "real", rng)["half padding"]
+    row = summarise(samples, "real")["half padding"]
     low, high = row["ratio_interval"]
     real = half["real"]["n_edge"] / shape["n_edge"]
     print(f"\n{model}, {structures}, {processes.threads} threads, {shape['n_edge']} edges: with "
@@ -274,8 +243,9 @@ def memory(options, model, batch_size):
         peaks["batchlab"] = [before, ours.ask("memory")["peak_bytes"]]
         ours.ask("write", case=0, folder=folder)
         ours.stop()
-        for row, (kind, of_model) in rows_of_peers(model, options.peers, False).items():
-            worker = workers.peer(kind, 1)
+        for row, (kind, keeps_memory, of_model) in rows_of_peers(
+                model, options.peers, keeps_memory=options.keeps_memory).items():
+            worker = workers.peer(kind, 1, keeps_memory=keeps_memory)
             before = worker.ask("memory")["now_bytes"]
             worker.ask("open", folder=folder, model=model, options=of_model)
             worker.ask("time", case=0, n_step=5)
@@ -283,7 +253,7 @@ def memory(options, model, batch_size):
             worker.stop()
     print(f"\n{model}, qm9, B = {batch_size}: peak of the process, and before its first step")
     for name, (before, peak) in peaks.items():
-        print(f"  {name:<18} {peak / 1e6:7.0f} MB ({before / 1e6:.0f} MB before)")
+        print(f"  {name:<27} {peak / 1e6:7.0f} MB ({before / 1e6:.0f} MB before)")
     return {"model": model, "batch_size": batch_size, "bytes_before_and_peak": peaks}
 
 
@@ -317,6 +287,8 @@ def arguments():
     add("--compiled-batch-size", default=[32], nargs="*", type=int,
         help="where torch.compile is measured, too; it takes a minute for each")
     add("--peers", default=["jax", "eager"], nargs="+", choices=["jax", "eager"])
+    add("--allocator", default="both", choices=["kept", "installed", "both"],
+        help="of the peers: one that keeps the memory that is freed, the system's, or both in turn")
     add("--threads", default=[1, 2], nargs="+", type=int)
     add("--blocks", default=12, type=int)
     add("--block-ms", default=200, type=float, help="milliseconds of each system in a block")
@@ -327,7 +299,8 @@ def arguments():
 
 def main():
     options = arguments()
-    rng = np.random.default_rng(1)
+    options.keeps_memory = {"kept": [True], "installed": [False],
+                            "both": [True, False]}[options.allocator]
     result = {"processor": processor(), "versions": versions(), "squares": [], "steps": [],
               "linearity": [], "half_padding": [], "memory": [], "steady": []}
     print(result["processor"], result["versions"])
@@ -337,16 +310,15 @@ def main():
             result["squares"].append(squares(processes))
             for structures, model, batch_size in itertools.product(
                     options.structures, options.models, options.batch_size):
-                table = compare_step(processes, structures, model, batch_size, rng)
+                table = compare_step(processes, structures, model, batch_size)
                 print_step(table)
                 result["steps"].append(table)
                 write(options, result)
         if "padding" in options.parts:
             for model in options.models:
                 result["linearity"].append(linearity(processes, "qm9", model, 32))
-                result["half_padding"].append(half_padding(processes, "qm9", model, 64, rng))
+                result["half_padding"].append(half_padding(processes, "qm9", model, 64))
         processes.stop()
-    result["elsewhere"] = compare_elsewhere(result)
     if "memory" in options.parts:
         for model in options.models:
             result["memory"] += [memory(options, model, size) for size in (32, 128)]

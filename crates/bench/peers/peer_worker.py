@@ -115,6 +115,19 @@ def open_case(peer, cases, folder, model, options):
     return {"first_step_s": time.perf_counter() - start}
 
 
+def compile_case(peer, folder, model, options):
+    """Seconds that JAX takes for what it does when it meets the shapes of a batch first."""
+    arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
+    batch, _ = read_safetensors(pathlib.Path(folder) / "batch.safetensors")
+    training = peer.training(model=model, options=options, batch=batch,
+                             parameters=split(arrays, "parameter."))
+    start = time.perf_counter()
+    traced = training.compiled_step.lower(training.state, training.batch)
+    middle = time.perf_counter()
+    traced.compile()
+    return {"trace_s": middle - start, "compile_s": time.perf_counter() - middle}
+
+
 def compare(training, folder):
     """Relative differences to batchlab's loss, predictions and gradients at its parameters."""
     arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
@@ -192,6 +205,8 @@ def main():
         match request.pop("do"):
             case "open":
                 answer = open_case(peer, cases, **request)
+            case "compile":
+                answer = compile_case(peer, **request)
             case "compare":
                 answer = compare(cases[request["case"]], request["folder"])
             case "time":

@@ -99,9 +99,10 @@ class Blocks(unittest.TestCase):
     def test_ratios_are_of_blocks_that_belong_together(self):
         ours = [[1.0, 2.0, 9.0], [4.0, 4.0], [6.0]]
         samples = {"ours": ours, "theirs": [[3 * step for step in block] for block in ours]}
-        row = summarise(samples, "ours", np.random.default_rng(0))["theirs"]
+        row = summarise(samples, "ours")["theirs"]
         self.assertEqual(row["blocks"], [6, 12, 18])
-        self.assertEqual((row["median"], row["ratio"]), (12, 3))
+        self.assertEqual(row["median"], 12)
+        self.assertAlmostEqual(row["ratio"], 3)
         np.testing.assert_allclose(row["ratio_interval"], [3, 3])
         self.assertEqual((row["least"], row["least_ratio"]), (3, 3))
 

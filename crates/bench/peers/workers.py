@@ -1,5 +1,6 @@
 """Our binary and the peers as processes that answer requests, lines of JSON."""
 
+import ctypes.util
 import json
 import os
 import pathlib
@@ -9,10 +10,25 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-# PyTorch asks for the memory of every tensor anew. By default glibc hands large ones back to the
-# system each time, and PaiNN on 60,000 edges then spends two thirds of its time on page faults. JAX
-# and ours gain nothing by this.
-KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "8000000000", "MALLOC_TRIM_THRESHOLD_": "8000000000"}
+# JAX and PyTorch ask for the memory of large arrays anew in every step. glibc takes what is larger
+# than 32 MiB from the system each time, whatever its settings, and a step then spends much of
+# its time on page faults. This allocator keeps what was freed (Debian: libtcmalloc-minimal4).
+KEEPING = "tcmalloc_minimal"
+
+
+def keeping_allocator():
+    """The environment in which a process keeps the memory that it frees."""
+    library = ctypes.util.find_library(KEEPING)
+    if library is None:
+        sys.exit(f"lib{KEEPING} is missing, without which the peers are slower than they need be: "
+                 "apt-get install libtcmalloc-minimal4")
+    return {"LD_PRELOAD": library, "TCMALLOC_RELEASE_RATE": "0"}
+
+
+def require_loaded(worker):
+    """The loader only warns of a library that it cannot preload."""
+    if KEEPING not in pathlib.Path(f"/proc/{worker.process.pid}/maps").read_text():
+        sys.exit(f"{worker.name} runs without lib{KEEPING}, so its times say little")
 
 
 class Worker:
@@ -51,10 +67,10 @@ def ours(binary, threads, device="cpu", precision="f32"):
     return Worker(command, threads)
 
 
-def peer(kind, threads, device="cpu", precision="f32"):
+def peer(kind, threads, device="cpu", precision="f32", keeps_memory=True):
     """A peer on the processor or on the GPU `cuda:0`, there with matrices multiplied in single
     precision or in TF32."""
-    environment = {} if kind == "jax" else dict(KEEP_FREED_MEMORY)
+    environment = keeping_allocator() if keeps_memory else {}
     if kind == "jax":
         environment["JAX_PLATFORMS"] = device.split(":")[0]
         # JAX would take three quarters of the GPU's memory at once.
@@ -63,4 +79,8 @@ def peer(kind, threads, device="cpu", precision="f32"):
             environment["JAX_DEFAULT_MATMUL_PRECISION"] = {"f32": "highest",
                                                            "tf32": "tensorfloat32"}[precision]
     command = [sys.executable, str(HERE / "peer_worker.py"), kind, str(threads), device, precision]
-    return Worker(command, threads, environment)
+    worker = Worker(command, threads, environment)
+    if keeps_memory:
+        worker.ask("memory")  # its answer says that the process is up
+        require_loaded(worker)
+    return worker

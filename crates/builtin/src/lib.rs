@@ -7,12 +7,16 @@
 #![cfg_attr(not(test), deny(unused_crate_dependencies))]
 
 use batcher_bucketed as _;
+use batcher_cluster as _;
 use batcher_dynamic as _;
 use batcher_full as _;
+use batcher_ibmb as _;
 use batcher_neighbor as _;
 use batcher_packed as _;
 use batcher_quantile as _;
 use batcher_random_nodes as _;
+use batcher_saint_rw as _;
+use batcher_shadow_ppr as _;
 use batcher_static as _;
 use dataset_aflow as _;
 use dataset_aflow_sizes as _;
@@ -21,8 +25,11 @@ use dataset_planted_graph as _;
 use dataset_qm9 as _;
 use dataset_sizes as _;
 use dataset_structures as _;
+use model_gat as _;
+use model_gcn as _;
 use model_mpeu as _;
 use model_painn as _;
+use model_sage as _;
 use model_schnet as _;
 use sink_csv as _;
 use sink_jsonl as _;

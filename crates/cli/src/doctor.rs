@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use batchlab_core::quote::shell;
 use batchlab_results::recover::{CrashedRun, Finding, OlderRun, Recovery, RecoveryReport, Salvage};
 use batchlab_run::checkpoint::newest_with_rows;
 
@@ -77,7 +78,7 @@ fn print_report(report: &RecoveryReport, arguments: &Arguments) {
                 }
                 if salvage.resumes_after.is_some() {
                     let folder = arguments.dir.join("runs").join(run_id);
-                    say!("  continue with: batchlab run --resume {}", folder.display());
+                    say!("  continue with: batchlab run --resume {}", shell(&folder));
                 }
             }
         }
@@ -117,7 +118,7 @@ fn upgrades(report: &RecoveryReport, arguments: &Arguments) {
         say!(
             "{n_older} runs are of earlier versions of the schema; `batchlab doctor {} --upgrade` \
              rewrites them",
-            arguments.dir.display()
+            shell(&arguments.dir)
         );
     }
 }
@@ -130,6 +131,9 @@ fn describe(salvage: &Salvage) -> String {
     }
     if salvage.damaged_bytes > 0 {
         let _ = write!(torn, "; {} bytes of the journal are damaged", salvage.damaged_bytes);
+    }
+    if let Some(n_step) = salvage.n_step_kept {
+        let _ = write!(torn, "; the tables are left as they are: they hold {n_step} steps");
     }
     let after = salvage.resumes_after.map(|step| format!("; checkpoint after step {step}"));
     format!(

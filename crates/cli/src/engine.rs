@@ -22,10 +22,18 @@ impl Engine {
 
     /// Starts the threads, and returns their number.
     pub(crate) fn start(&self) -> Result<usize> {
-        if let Some(n) = self.threads {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(n.into());
-            pool.build_global().context("cannot start the engine's threads")?;
-        }
-        Ok(rayon::current_num_threads())
+        start_threads(self.threads.map(usize::from))
     }
+}
+
+/// Starts so many threads, or one for each processor, and returns their number. Without it, threads that
+/// the system does not give would end the program without a message.
+pub(crate) fn start_threads(n: Option<usize>) -> Result<usize> {
+    // 0: as many as there are processors.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n.unwrap_or(0));
+    pool.build_global().context(
+        "cannot start the engine's threads; use fewer (--threads 1), or raise the limit on processes \
+         (`ulimit -u`)",
+    )?;
+    Ok(rayon::current_num_threads())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_core::Sink;
+use batchlab_core::quote::shell;
 use batchlab_core::registry::{Kind, components, suggestion};
 use batchlab_results::ResultsError;
 use batchlab_results::export::{to_sink, to_tensorboard};
@@ -46,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (n_row, n_file) = (exported.n_row, exported.files.len());
     say!("{n_row} {what} in {n_file} files in {}", out.display());
     if sink.is_none() {
-        say!("look at them with: tensorboard --logdir {}", out.display());
+        say!("look at them with: tensorboard --logdir {}", shell(out));
     }
     Ok(ExitCode::SUCCESS)
 }

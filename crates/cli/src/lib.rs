@@ -25,6 +25,7 @@ mod export;
 mod list;
 mod named;
 mod new;
+mod out_file;
 mod output;
 mod plan;
 mod predict;

@@ -9,15 +9,18 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use batchlab_config::Diagnostic;
 use batchlab_core::{BatcherError, Level};
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 use batchlab_run::RunError;
 
+use crate::engine::start_threads;
 use crate::exit::Usage;
+use crate::out_file::{place, write};
 use crate::output::print;
+use crate::say::say;
 use config::PlanConfig;
 pub(crate) use strategies::of_text as batcher_of_text;
 use strategies::{Choice, expand};
@@ -70,6 +73,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if configs.is_empty() {
         bail!(Usage("name a configuration file, for example configs/plan/qm9.toml".into()));
     }
+    start_threads(None)?;
     let choice = Choice { batchers: &arguments.batchers, batch_sizes: &arguments.batch_sizes };
     let plans: Vec<Plan> = configs
         .iter()
@@ -156,8 +160,9 @@ fn draw(path: &Path, format: Format, plans: &[Plan]) -> Result<()> {
         Format::Svg => svg.into_bytes(),
         Format::Png => batchlab_draw::png(&svg)?,
     };
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    eprintln!("picture in {}", path.display());
+    let place = place(path);
+    write(path, &bytes)?;
+    say!("picture in {place}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 use batchlab_run::predictions::write_predictions;
 
 use crate::evaluate::as_text;
+use crate::out_file::{check_ending, place};
 use crate::say::say;
 use crate::trained::{Choice, Evaluated};
 
@@ -24,10 +25,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    check_ending(&arguments.out, "Parquet", &["parquet"])?;
+    let place = place(&arguments.out);
     let evaluated = arguments.choice.evaluate()?;
     let Evaluated { model, evaluation, .. } = &evaluated;
     write_predictions(&arguments.out, evaluation, &model.state, model.dataset(), model.target())?;
     say!("{}", as_text(&evaluated).trim_end());
-    say!("predictions in {}", arguments.out.display());
+    say!("predictions in {place}");
     Ok(ExitCode::SUCCESS)
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use batchlab_core::quote::{shell, shell_word};
 use batchlab_draw::png;
 use batchlab_report::{Questions, Report, ReportError, Results, batchers, html, picture, settings};
 use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
+use crate::out_file::{check_ending, place, write};
 use crate::output::{json, print};
 use crate::say::say;
 use crate::share::share;
@@ -53,6 +55,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(path) = &arguments.html {
+        check_ending(path, "a page of HTML", &["html", "htm", "xhtml"])?;
+    }
     let results = Results::read(&arguments.dirs).map_err(fault)?;
     if let Some(reference) = &arguments.reference {
         let known = batchers(&settings(&results));
@@ -69,8 +74,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let questions = Questions { reference, margin, compile_cost, accuracy };
     let report = Report::answering(&results, &questions);
     if let Some(path) = &arguments.html {
+        let place = place(path);
         write(path, html(&report, &results, &command(arguments)).as_bytes())?;
-        say!("page in {}", path.display());
+        say!("page in {place}");
     }
     if let Some(folder) = &arguments.png {
         pictures(folder, &report)?;
@@ -153,21 +159,17 @@ fn pictures(folder: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// The command that reproduces this page.
 fn command(arguments: &Arguments) -> String {
     let mut words = vec!["batchlab".to_owned(), "report".to_owned()];
-    words.extend(arguments.dirs.iter().map(|dir| quoted(dir)));
+    words.extend(arguments.dirs.iter().map(|dir| shell(dir)));
     for (option, path) in [("--html", &arguments.html), ("--png", &arguments.png)] {
         if let Some(path) = path {
-            words.extend([option.to_owned(), quoted(path)]);
+            words.extend([option.to_owned(), shell(path)]);
         }
     }
     if let Some(reference) = &arguments.reference {
-        words.extend(["--reference".to_owned(), quoted(Path::new(reference))]);
+        words.extend(["--reference".to_owned(), shell_word(reference)]);
     }
     if let Some(margin) = arguments.margin {
         words.extend(["--margin".to_owned(), margin.to_string()]);
@@ -179,14 +181,4 @@ fn command(arguments: &Arguments) -> String {
         words.extend(["--accuracy".to_owned(), accuracy.to_string()]);
     }
     words.join(" ")
-}
-
-/// A path quoted for a shell.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,@".contains(c);
-    if !path.is_empty() && path.chars().all(is_plain) {
-        return path;
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
 }

@@ -10,10 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use batchlab_config::LoadedConfig;
-use batchlab_run::{Cache, FinishedRun, Observer, RunOptions, Status, resume, run as run_once};
+use batchlab_core::progress::Progress;
+use batchlab_core::quote::shell;
+use batchlab_core::record::EvalRecord;
+use batchlab_run::{
+    Cache, FinishedRun, Observer, RunHeader, RunOptions, Status, resume, run as run_once,
+};
 
 use crate::engine::Engine;
-use crate::exit::{Usage, code_of_status};
+use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
 use crate::progress::shows_bars;
 use crate::say::say;
@@ -62,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Box::new(Lines::new())
     };
-    let finished = task.run(options, &*observer)?;
+    let finished = task.run(options, &Beginning(&*observer))?;
     if arguments.json {
         print(&summary::as_json(&finished)?)?;
     }
@@ -71,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     if finished.status == Status::Interrupted && !arguments.quiet {
         let folder = task.out.join("runs").join(&finished.header.run_id);
-        say!("continue with: batchlab run --resume {}", folder.display());
+        say!("continue with: batchlab run --resume {}", shell(&folder));
     }
     if let (true, Some(reason)) = (arguments.quiet, &finished.summary.run.error) {
         say!("{reason}");
@@ -146,11 +151,46 @@ pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, Path
     }
 }
 
-/// The first Ctrl-C ends the run after the current step, the second one at once.
+/// Whether there is something to save.
+static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// From now on the first Ctrl-C ends what is done in good order.
+pub(crate) fn begin() {
+    HAS_BEGUN.store(true, Ordering::Relaxed);
+}
+
+/// Notices when training begins.
+struct Beginning<'a>(&'a dyn Observer);
+
+impl Observer for Beginning<'_> {
+    fn progress(&self) -> Arc<dyn Progress> {
+        self.0.progress()
+    }
+    fn started(&self, run: &RunHeader) {
+        begin();
+        self.0.started(run);
+    }
+    fn stepped(&self, step: u64, loss: f64) {
+        self.0.stepped(step, loss);
+    }
+    fn evaluated(&self, eval: &EvalRecord) {
+        self.0.evaluated(eval);
+    }
+    fn ended(&self) {
+        self.0.ended();
+    }
+}
+
+/// The first Ctrl-C ends the run after the current step, the second one at once; as does the first while
+/// data are read.
 pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
     ctrlc::set_handler(move || {
+        if !HAS_BEGUN.load(Ordering::Relaxed) {
+            say!("\ninterrupted while data were read; nothing was recorded");
+            std::process::exit(INTERRUPTED.into());
+        }
         if handler.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }

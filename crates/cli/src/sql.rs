@@ -54,9 +54,11 @@ impl Tool {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let dir = arguments.dir.display().to_string();
     let dir = dir.trim_end_matches('/');
-    if dir.contains(['\'', '"', '\\']) || dir.contains(char::is_control) {
+    // The four tools agree in no way to write these.
+    if dir.contains(['\'', '"', '\\', '*', '?', '[', ']', '{', '}']) || dir.contains(char::is_control) {
         bail!(Usage(format!(
-            "{dir}: snippets quote the folder; give one without quotes and backslashes"
+            "{dir}: snippets hold the folder in quoted patterns; give one without quotes, backslashes \
+             and * ? [ ] {{ }}"
         )));
     }
     if !arguments.dir.join("tables/runs").is_dir() {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::exit::Usage;
 use crate::output::{json, print};
+use crate::sweep::claim_settings;
 
 /// Show which cells of a study are done, running and waiting.
 ///
@@ -39,9 +40,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             "{dir} has no cells of a study; `batchlab sweep STUDY` makes them, in results/<study>"
         )));
     }
+    let claims = claim_settings()?;
     let mut all = Vec::new();
     for hardware in names {
-        let here = Cells::of(&arguments.dir, &hardware);
+        let here = Cells::of(&arguments.dir, &hardware, claims.clone());
         let (cells, n_done_beside) = (here.states()?, here.n_done_beside()?);
         all.push(Listed { hardware, cells, n_done_beside });
     }
@@ -86,16 +88,26 @@ fn describe(info: &CellInfo, state: &CellState) -> String {
         let all = progress.n_step_all.unwrap_or(info.n_step * info.batchers.len() as u64);
         format!("{:.0} %", 100.0 * progress.n_step as f64 / all.max(1) as f64)
     };
+    let and = |fault: &Option<String>| fault.as_ref().map_or(String::new(), |f| format!("; {f}"));
     match state {
-        CellState::Waiting { abandoned: None } => "waiting".to_owned(),
-        CellState::Waiting { abandoned: Some(progress) } => {
+        CellState::Waiting { abandoned: None, fault } => format!("waiting{}", and(fault)),
+        CellState::Waiting { abandoned: Some(progress), .. } => {
             format!("waiting; was ended at {} and begins again", share(progress))
         }
-        CellState::Running { progress: None } => "running".to_owned(),
-        CellState::Running { progress: Some(progress) } => {
-            format!("running, {} since {}", share(progress), progress.started_at)
+        CellState::Running { progress, owner, fault } => {
+            let progress = progress.as_ref();
+            let progress = progress.map(|p| format!(", {} since {}", share(p), p.started_at));
+            let owner = owner.as_ref();
+            let owner = owner.map(|owner| format!(", process {} on {}", owner.process, owner.host));
+            format!(
+                "running{}{}{}",
+                progress.unwrap_or_default(),
+                owner.unwrap_or_default(),
+                and(fault)
+            )
         }
         CellState::Done(done) => of_done(done),
+        CellState::Unreadable { reason } => reason.clone(),
     }
 }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::{DEFAULTS, PRESETS};
+use batchlab_core::quote::shell;
 use batchlab_report::{Report, Results};
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
-use batchlab_study::{Study, Sweep, SweepObserver, SweepOptions, sweep};
+use batchlab_study::{ClaimSettings, Study, Sweep, SweepObserver, SweepOptions, sweep};
 use serde_json::json;
 
 use crate::engine::Engine;
@@ -21,7 +22,7 @@ use crate::exit::{INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
 use crate::progress::shows_bars;
 use crate::report::verdicts;
-use crate::run::interrupt_flag;
+use crate::run::{begin, interrupt_flag};
 use crate::say::say;
 use crate::share::share;
 use dry_run::Asked;
@@ -105,12 +106,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if hardware.trim_matches(['.', ' ']).is_empty() {
         bail!(Usage(format!("--hardware \"{hardware}\" is not a name; use letters and digits")));
     }
+    let claims = claim_settings()?;
     if arguments.dry_run {
-        let cells = Cells::of(&out, &hardware);
+        let cells = Cells::of(&out, &hardware, claims);
         let (retry, until_width) = (arguments.retry, arguments.until_width);
         let asked = Asked { retry, until_width, at_most: arguments.at_most };
         return print(&dry_run::run(&study, &cells, asked, &cache, arguments.json)?);
     }
+    begin();
     let interrupted = interrupt_flag()?;
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(()),
@@ -120,6 +123,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let options = SweepOptions {
         run: RunOptions { out: &out, interrupted: &interrupted, n_thread, cache: &cache },
         hardware: &hardware,
+        claims,
         retry: arguments.retry,
         until_width: arguments.until_width,
         at_most: arguments.at_most,
@@ -137,11 +141,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     Ok(if done.is_interrupted {
         INTERRUPTED.into()
-    } else if done.failed.is_empty() && done.diverged.is_empty() {
+    } else if done.failed.is_empty() && done.diverged.is_empty() && done.unreadable.is_empty() {
         ExitCode::SUCCESS
     } else {
         PARTIAL.into()
     })
+}
+
+pub(crate) fn claim_settings() -> Result<ClaimSettings> {
+    Ok(ClaimSettings::from_environment().map_err(|error| Usage(error.to_string()))?)
 }
 
 fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
@@ -153,6 +161,7 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
         "n_done": done.n_done,
         "n_done_before": done.n_done_before,
         "n_at_work_elsewhere": done.n_taken,
+        "unreadable": done.unreadable,
         "failed": done.failed,
         "diverged": done.diverged,
         "is_interrupted": done.is_interrupted,
@@ -161,10 +170,13 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
 }
 
 fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
-    let (n_cell, out) = (study.cells.len(), out.display());
+    let (n_cell, out) = (study.cells.len(), shell(out));
     let mut text = format!("{} of {n_cell} cells are done", done.n_done + done.n_done_before);
     if done.n_taken > 0 {
         let _ = write!(text, ", {} running in other processes", done.n_taken);
+    }
+    for reason in &done.unreadable {
+        let _ = write!(text, "; {reason}");
     }
     if !done.failed.is_empty() {
         let cells = done.failed.join(", ");

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use batchlab_run::predictions::write_weights;
 
+use crate::out_file::{check_ending, place};
 use crate::say::say;
 use crate::trained::read;
 
@@ -25,10 +26,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    check_ending(&arguments.out, "safetensors", &["safetensors"])?;
+    let place = place(&arguments.out);
     let checkpoint = read(&arguments.trained)?;
     let n_tensor = write_weights(&arguments.out, &checkpoint)?;
     let state = &checkpoint.state;
-    let (out, run_id, step) = (arguments.out.display(), &state.run_id, state.step);
-    say!("{n_tensor} tensors of run {run_id} after {step} steps in {out}");
+    let (run_id, step) = (&state.run_id, state.step);
+    say!("{n_tensor} tensors of run {run_id} after {step} steps in {place}");
     Ok(ExitCode::SUCCESS)
 }

@@ -181,7 +181,15 @@ impl StudyFile {
                 SeedName::Order => &mut seeds.order,
                 SeedName::Init => &mut seeds.init,
             };
-            *seed = seed.wrapping_add(repeat.into());
+            let of_repeat = seed.checked_add(repeat.into()).filter(|&seed| i64::try_from(seed).is_ok());
+            let too_large = || {
+                let most = i64::MAX;
+                self.wrong(format!(
+                    "the seed {seed} of repeat {repeat}, to which the number of the repeat is added, is \
+                     more than results can hold; give one that stays below {most}"
+                ))
+            };
+            *seed = of_repeat.ok_or_else(too_large)?;
         }
         Ok(LoadedConfig { config, path: self.path.clone() })
     }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpointing::Checkpointing;
-use crate::number::Positive;
+use crate::number::{NotNegative, Positive, recordable, recordable_option};
 use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 
 /// How models are trained: Adam on the weighted mean loss of each batch.
@@ -16,11 +16,19 @@ use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 #[serde(deny_unknown_fields)]
 pub struct Training {
     /// Number of training steps. Give either these or `epochs`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "recordable_option"
+    )]
     pub steps: Option<NonZeroU64>,
     /// Number of epochs. One ends with the last batch that was completed in it; what a batcher carries
     /// over belongs to the next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "recordable_option"
+    )]
     pub epochs: Option<NonZeroU64>,
     /// Learning rate of the first step.
     #[serde(default = "default_learning_rate")]
@@ -31,6 +39,10 @@ pub struct Training {
     /// Steps between two changes of the learning rate.
     #[serde(default = "default_decay_steps")]
     pub learning_rate_decay_steps: NonZeroU64,
+    /// L2 regularisation: so many times each parameter is added to its gradient, and so goes into both
+    /// moments of Adam. A model may exempt parameters; its page says which.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub weight_decay: NotNegative,
     /// Reduces the learning rate when the loss on the validation set no longer falls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plateau: Option<Plateau>,
@@ -53,6 +65,11 @@ pub struct Training {
     /// `timing = "combined"`; with `"stages"` it must be 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<u32>,
+    /// MiB of batches that stay on the device: batches that come again, such as those of a fixed
+    /// composition, are copied once as long as there is room, and the least recently used goes first.
+    /// 1024 by default; 0 copies each batch each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resident_mib: Option<u32>,
     /// Number of first steps that are marked as warm-up in the results. The warm-up continues as long as
     /// each step has a new padded shape, up to ten times this number. In a cell of a study the warm-up is
     /// block 0, which has at least so many steps.
@@ -95,6 +112,12 @@ impl Training {
         self.learning_rate.0 * self.learning_rate_decay.0.powi(n_change)
     }
 
+    /// Bytes of batches that stay on the device.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        u64::from(self.resident_mib.unwrap_or(1024)) << 20
+    }
+
     #[must_use]
     pub fn prefetch_depth(&self) -> u32 {
         self.prefetch.unwrap_or(match self.timing {
@@ -104,6 +127,9 @@ impl Training {
     }
 }
 
+fn is_zero(number: &NotNegative) -> bool {
+    number.0 == 0.0
+}
 fn default_learning_rate() -> Positive {
     Positive(1e-4)
 }
@@ -144,10 +170,13 @@ impl Timing {
 #[serde(deny_unknown_fields, default)]
 pub struct Seeds {
     /// Which graphs are held out for evaluation.
+    #[serde(deserialize_with = "recordable")]
     pub split: u64,
     /// The order of the graphs.
+    #[serde(deserialize_with = "recordable")]
     pub order: u64,
     /// The initial parameters.
+    #[serde(deserialize_with = "recordable")]
     pub init: u64,
 }
 

@@ -4,6 +4,9 @@ mod label;
 
 use std::sync::Arc;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::footprint::Footprint;
 use crate::graphs::{Level, View};
 use crate::plan::{BatchPlan, Cursor};
@@ -211,6 +214,29 @@ impl BatchContext {
     #[must_use]
     pub fn batch_permutation(&self, epoch: u64, n: usize) -> Vec<u32> {
         self.shuffled("batch order", epoch, n)
+    }
+
+    /// What costly preparation computes: taken from the cache if it is there, else computed and kept.
+    ///
+    /// The key names the strategy and everything that the value follows from; for a graph that is
+    /// [`OneGraph::structure_hash`](crate::graphs::OneGraph::structure_hash).
+    ///
+    /// # Errors
+    /// Those of `compute`.
+    pub fn prepared<T: Serialize + DeserializeOwned, E>(
+        &self,
+        key: &str,
+        compute: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let kept = self.cache.get(key);
+        if let Some(value) = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Ok(value);
+        }
+        let value = compute()?;
+        if let Ok(bytes) = serde_json::to_vec(&value) {
+            self.cache.put(key, &bytes);
+        }
+        Ok(value)
     }
 
     fn shuffled(&self, purpose: &str, epoch: u64, n: usize) -> Vec<u32> {

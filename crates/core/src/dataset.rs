@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use crate::graphs::{Graphs, Level};
 use crate::progress::Progress;
-use crate::{BatchFields, DatasetError};
+use crate::{BatchFields, DatasetError, MemoryBudget};
 
 /// A description of a data set, selected by `[dataset] name = "..."`.
 ///
@@ -85,6 +85,9 @@ pub struct LoadContext {
     pub progress: Arc<dyn Progress>,
     /// What the data set has asked for so far; clones of the context share it.
     pub inputs: Inputs,
+    /// What the data may take, shared by clones too. A data set asks before it allocates what grows with
+    /// the data.
+    pub memory: MemoryBudget,
 }
 
 /// The files and folders that a data set was made of, in the order in which it asked for them.
@@ -120,10 +123,16 @@ impl Inputs {
 }
 
 impl LoadContext {
-    /// A context that looks for relative paths in the working directory and reports no progress.
+    /// A context that looks for relative paths in the working directory, reports no progress and limits no
+    /// memory.
     #[must_use]
     pub fn new() -> Self {
-        Self { search: vec![PathBuf::new()], progress: Arc::new(()), inputs: Inputs::default() }
+        Self {
+            search: vec![PathBuf::new()],
+            progress: Arc::new(()),
+            inputs: Inputs::default(),
+            memory: MemoryBudget::default(),
+        }
     }
 
     /// Finds the file or folder that a configuration names.

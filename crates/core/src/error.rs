@@ -47,6 +47,21 @@ pub enum DatasetError {
     /// Nothing is left to train on.
     #[error("the data set is empty: {0}")]
     Empty(String),
+    /// Data that need more memory than they are given.
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] crate::memory::OverBudget),
+    /// A target that cannot be trained on.
+    #[error("target \"{name}\" of graph or node {at} is {value}: {reason}")]
+    Target {
+        /// Name of the target.
+        name: String,
+        /// Which graph or node, by its place in the data set, from 0.
+        at: usize,
+        /// The value.
+        value: f64,
+        /// What is wrong with it, and what would be right.
+        reason: &'static str,
+    },
     /// The arrays of a store contradict each other; a bug of the plugin that filled it.
     #[error("inconsistent graphs: {0}")]
     Inconsistent(String),

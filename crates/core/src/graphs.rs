@@ -5,6 +5,7 @@ mod edge_weight;
 mod feature;
 mod many;
 mod one;
+mod structure;
 mod target;
 mod view;
 
@@ -255,13 +256,20 @@ impl Graphs {
             }
             Topology::One(one) => View::OneGraph(OneGraphView {
                 graph: Arc::clone(one),
-                class: self.target.as_ref().map_or_else(
-                    || Arc::from([]),
-                    |t| t.value.iter().map(|&v| class_number(v).unwrap_or(u32::MAX)).collect(),
-                ),
+                class: self.target.as_ref().map_or_else(|| Arc::from([]), classes),
                 output: members.into(),
             }),
         }
+    }
+}
+
+/// Numbers that are no classes are not shown as such.
+fn classes(target: &Target) -> Arc<[u32]> {
+    match target.kind {
+        TargetKind::Classes { .. } => {
+            target.value.iter().map(|&value| class_number(value).unwrap_or(u32::MAX)).collect()
+        }
+        TargetKind::Regression { .. } => Arc::from([]),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::batch_order::{self, DistanceOrder, OrderOptions};
 use crate::graphs::{GraphSize, Level, View};
 use crate::padding::{BatchSize, Padding, PaddingRule};
 use crate::plan::{BatchPlan, Cursor, Shape};
@@ -50,6 +51,8 @@ pub struct GroupOptions {
     pub constant: Shape,
     /// When groups are formed.
     pub composition: Composition,
+    /// The order of groups that are formed once.
+    pub order: OrderOptions,
     /// What happens at the end of an epoch.
     pub epoch_boundary: EpochBoundary,
     /// What the stream reports; see [`BatchStream::take_events`].
@@ -65,6 +68,7 @@ impl GroupOptions {
             padding,
             constant: Shape::default(),
             composition: Composition::default(),
+            order: OrderOptions::default(),
             epoch_boundary: EpochBoundary::default(),
             events: Vec::new(),
         }
@@ -127,7 +131,8 @@ impl Iterator for EpochGraphs<'_> {
 /// Opens a stream of groups over many graphs.
 ///
 /// # Errors
-/// A view of one graph, an empty view, or a grouping that fails while a sample is drawn.
+/// A view of one graph, an empty view, an order that these groups cannot have, or a grouping that
+/// fails while a sample is drawn.
 pub fn open_groups<G: Grouping + 'static>(
     view: View,
     ctx: BatchContext,
@@ -138,6 +143,7 @@ pub fn open_groups<G: Grouping + 'static>(
     if graphs.is_empty() {
         return Err(BatcherError::NoBatch { n_graph: 0, reason: "the subset is empty".into() });
     }
+    options.order.check(options.composition == Composition::Fixed)?;
     let fixed = options.composition == Composition::Fixed && ctx.purpose == Purpose::Training;
     let mut former = GroupFormer::new(graphs, ctx, grouping, options.epoch_boundary);
     let n_sample = former.graphs.len().max(SAMPLED_GRAPHS);
@@ -155,14 +161,21 @@ pub fn open_groups<G: Grouping + 'static>(
     if fixed {
         former.boundary = EpochBoundary::EmitPartial;
         let groups = former.one_epoch()?;
+        let histogram = || batch_order::of_sizes(&groups);
+        let by = DistanceOrder::open(options.order, former.ctx.seed, histogram)?;
         let metrics = former.grouping.metrics();
-        return Ok(Box::new(FixedStream::new(
-            groups,
-            former.ctx,
+        let mut stream = FixedStream {
+            ctx: former.ctx,
             padding,
+            groups,
+            by,
+            order: Vec::new(),
+            cursor: Cursor::default(),
             metrics,
-            options.events,
-        )));
+            events: options.events,
+        };
+        stream.start_epoch(0, None);
+        return Ok(Box::new(stream));
     }
     former.start_epoch(0, &[]);
     Ok(Box::new(GroupStream { former, padding, events: options.events }))
@@ -212,7 +225,8 @@ impl<G: Grouping> GroupFormer<G> {
     fn start_epoch(&mut self, epoch: u64, carried: &[GraphSize]) {
         self.order = self.ctx.permutation(epoch, self.graphs.len());
         self.drawn = 0;
-        self.cursor = Cursor { epoch, batch: 0, carried: carried.iter().map(|g| g.id).collect() };
+        let carried_ids = carried.iter().map(|graph| graph.id).collect();
+        self.cursor = Cursor { epoch, carried: carried_ids, ..Cursor::default() };
         self.grouping.restore(carried);
     }
 
@@ -342,6 +356,7 @@ struct FixedStream {
     ctx: BatchContext,
     padding: PaddingRule,
     groups: Vec<Vec<GraphSize>>,
+    by: Option<DistanceOrder>,
     order: Vec<u32>,
     cursor: Cursor,
     metrics: Vec<(String, f64)>,
@@ -349,24 +364,23 @@ struct FixedStream {
 }
 
 impl FixedStream {
-    fn new(
-        groups: Vec<Vec<GraphSize>>,
-        ctx: BatchContext,
-        padding: PaddingRule,
-        metrics: Vec<(String, f64)>,
-        events: Vec<BatchEvent>,
-    ) -> Self {
-        let order = ctx.batch_permutation(0, groups.len());
-        Self { ctx, padding, groups, order, cursor: Cursor::default(), metrics, events }
+    /// `last` is the group with which the epoch before ended; only some orders depend on it.
+    fn start_epoch(&mut self, epoch: u64, last: Option<u32>) {
+        self.cursor = Cursor { epoch, ..Cursor::default() };
+        self.order = match &self.by {
+            None => self.ctx.batch_permutation(epoch, self.groups.len()),
+            Some(by) => {
+                self.cursor.last = last;
+                by.order(epoch, last)
+            }
+        };
     }
 }
 
 impl BatchStream for FixedStream {
     fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError> {
         if self.cursor.batch as usize == self.groups.len() {
-            let epoch = self.cursor.epoch + 1;
-            self.order = self.ctx.batch_permutation(epoch, self.groups.len());
-            self.cursor = Cursor { epoch, ..Cursor::default() };
+            self.start_epoch(self.cursor.epoch + 1, self.order.last().copied());
         }
         let group = self.order[self.cursor.batch as usize];
         self.cursor.batch += 1;
@@ -376,18 +390,23 @@ impl BatchStream for FixedStream {
     }
 
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
-        if cursor.batch as usize > self.groups.len() {
-            let reason = format!("the epoch has only {} batches", self.groups.len());
-            return Err(BatcherError::BadCursor {
-                epoch: cursor.epoch,
-                batch: cursor.batch,
-                reason,
-            });
-        }
-        self.order = self.ctx.batch_permutation(cursor.epoch, self.groups.len());
-        self.cursor = cursor.clone();
-        self.events.clear();
-        Ok(())
+        let n = self.groups.len();
+        let has_last = self.by.is_some() && cursor.epoch > 0;
+        let last = cursor.last;
+        let reason = if cursor.batch as usize > n {
+            format!("the epoch has only {n} batches")
+        } else if last.is_some() != has_last || last.is_some_and(|last| last as usize >= n) {
+            {
+                let last = last.map_or("none".into(), |last| last.to_string());
+                format!("last batch of the epoch before: {last}, which this stream did not write")
+            }
+        } else {
+            self.start_epoch(cursor.epoch, last);
+            self.cursor.batch = cursor.batch;
+            self.events.clear();
+            return Ok(());
+        };
+        Err(BatcherError::BadCursor { epoch: cursor.epoch, batch: cursor.batch, reason })
     }
 
     fn metrics(&self) -> Vec<(String, f64)> {

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! * [`graphs`]: the columnar store that a [`Dataset`] fills, and the views that batchers see;
-//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`], [`node_groups`]:
-//!   who decides which graphs or nodes form a batch, and of which shape;
+//! * [`batcher`], [`plan`], [`budget`], [`oversize`], [`padding`], [`grouping`], [`node_groups`],
+//!   [`batch_order`]: who decides which graphs or nodes form a batch, of which shape, and when;
 //!   [`batcher_options!`](crate::batcher_options): the options that batchers share;
 //! * [`collate()`], [`buffer`]: the one place where graphs are copied, padded and masked;
 //! * [`model`]: what is trained; [`weighting`]: how much each output counts; [`sink`], [`record`]: what is written;
@@ -21,6 +21,7 @@
 // The macros here name this crate as others do.
 extern crate self as batchlab_core;
 
+pub mod batch_order;
 pub mod batcher;
 pub mod budget;
 pub mod buffer;
@@ -33,6 +34,7 @@ pub mod graphs;
 pub mod grouping;
 pub mod hash;
 mod limits;
+pub mod memory;
 pub mod model;
 pub mod next_fit;
 pub mod node_groups;
@@ -42,6 +44,7 @@ pub mod oversize;
 pub mod padding;
 pub mod plan;
 pub mod progress;
+pub mod quote;
 pub mod random;
 pub mod record;
 pub mod registry;
@@ -56,6 +59,7 @@ pub use dataset::{Dataset, LoadContext, Provides};
 pub use edge_rule::EdgeRule;
 pub use error::{BatcherError, CollateError, DatasetError, ModelError, SinkError};
 pub use graphs::{GraphSize, Graphs, Level, View};
+pub use memory::MemoryBudget;
 pub use model::{Model, ModelContext, Trainer};
 pub use padding::Padding;
 pub use plan::{BatchPlan, Cursor, Shape};

@@ -29,11 +29,42 @@ pub trait Model: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// What the model will take, told before anything of it is allocated; `None`: that is not known.
+    fn size(&self, _ctx: &ModelContext) -> Option<ModelSize> {
+        None
+    }
+
     /// Creates the model with fresh parameters. Called once per run.
     ///
     /// # Errors
     /// A device that does not exist, or options that do not fit the data.
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError>;
+}
+
+/// How large a model is, and how much it keeps of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ModelSize {
+    /// Trainable numbers, exactly.
+    pub n_parameter: u128,
+    /// Numbers that a step of training keeps for every node until its gradients are done, about.
+    pub n_kept_node: u64,
+    /// The same for every edge.
+    pub n_kept_edge: u64,
+}
+
+impl ModelSize {
+    /// Bytes of parameters, their gradients, and the two moments of the optimiser.
+    #[must_use]
+    pub fn n_byte(&self) -> u128 {
+        self.n_parameter.saturating_mul(16)
+    }
+
+    /// Bytes that a step keeps, about.
+    #[must_use]
+    pub fn n_kept_byte(&self, n_node: u32, n_edge: u32) -> u64 {
+        let of = |n: u32, kept: u64| u64::from(n).saturating_mul(kept).saturating_mul(4);
+        of(n_node, self.n_kept_node).saturating_add(of(n_edge, self.n_kept_edge))
+    }
 }
 
 /// What a model is given when it opens.
@@ -53,6 +84,20 @@ pub struct ModelContext {
     pub loss: Loss,
     /// How matrices are multiplied; refused by [`Precision::check`] where the device cannot.
     pub precision: Precision,
+    /// Factor of each parameter in its own gradient, L2 regularisation as Adam's authors have it: it
+    /// goes into both moments. Parameters that a model exempts do not have it.
+    pub weight_decay: f64,
+    /// Bytes of batches that [`Trainer::upload_kept`] keeps on the device.
+    pub resident_bytes: u64,
+}
+
+/// Names a batch that is kept, among all of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BatchKey {
+    /// The stream that the batch comes from: training, or the evaluation of one subset.
+    pub stream: u64,
+    /// [`BatchPlan::cache_key`](crate::BatchPlan::cache_key).
+    pub recipe: u64,
 }
 
 /// How matrices are multiplied. Everything else is done in single precision.
@@ -180,6 +225,21 @@ pub trait Trainer {
     /// A batch without a field that the model needs, or a device without memory.
     fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError>;
 
+    /// The same for a batch that comes again: it may stay on the device, as long as there is room for it
+    /// ([`ModelContext::resident_bytes`]), and is then not copied a second time. Equal keys mean equal
+    /// batches.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::upload`].
+    fn upload_kept(
+        &mut self,
+        slot: Slot,
+        _key: BatchKey,
+        batch: &PaddedBatch<'_>,
+    ) -> Result<(), ModelError> {
+        self.upload(slot, batch)
+    }
+
     /// Computes predictions and loss of the batch in `slot`. An evaluation leaves what a training
     /// `forward` has recorded for `backward` untouched. `key` selects the random numbers of
     /// dropout.
@@ -189,14 +249,14 @@ pub trait Trainer {
     fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError>;
 
     /// Computes the gradients of `scale` times the mean loss of the last `forward` in training
-    /// mode. The scale is 1 unless the gradient's [weighting](crate::weighting) asks for another.
+    /// mode, and adds them to those since the last update. The scale is 1 unless the gradient's [weighting](crate::weighting) asks for another.
     ///
     /// # Errors
     /// No such `forward`, or a device that fails.
     fn backward(&mut self, scale: f64) -> Result<(), ModelError>;
 
-    /// Changes the parameters by one step of the optimiser, with the gradients of the last
-    /// `backward`. What a training `forward` has recorded since then is lost.
+    /// Changes the parameters by one step of the optimiser, with the gradients since the last
+    /// update. What a training `forward` has recorded since then is lost.
     ///
     /// # Errors
     /// No such `backward`, or a device that fails.
@@ -206,7 +266,7 @@ pub trait Trainer {
     /// included, appended to an emptied `out`.
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError>;
 
-    /// The gradients of the last `backward`, by the names of the parameters; empty before.
+    /// The gradients since the last update, or those that it used, by the names of the parameters; empty before.
     fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError>;
 
     /// A copy of everything that training changes.
@@ -220,6 +280,12 @@ pub trait Trainer {
 
     /// Waits until the device has finished all queued work.
     fn synchronise(&mut self) -> Result<(), ModelError>;
+
+    /// What the last bits of results depend on besides the state and the batches, such as `avx512`: a
+    /// run that goes on with something else says so. Empty where nothing is known.
+    fn arithmetic(&self) -> &'static str {
+        ""
+    }
 
     /// The largest memory on the device that was in use at once since the last call, in bytes: of this
     /// and of all other models there, without what libraries of the device keep for themselves. `None`

@@ -12,20 +12,21 @@ mod chosen;
 mod stream;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use chosen::ChosenNodes;
 
+use crate::batch_order::{self, DistanceOrder, OrderOptions};
 use crate::graphs::{Level, OneGraph, OneGraphView, View};
 use crate::grouping::Composition;
 use crate::padding::{Padding, PaddingRule};
 use crate::plan::{BatchPlan, EdgeSelection, Shape};
 use crate::{BatchContext, BatchStream, BatcherError, Purpose, random};
-use stream::{FreshStream, KeptStream};
+use stream::{FreshStream, KeptStream, Sets};
 
 /// Chooses the nodes and edges around a group of outputs.
 pub trait NodeContext: Send {
@@ -35,9 +36,23 @@ pub trait NodeContext: Send {
         EdgeSelection::Induced
     }
 
+    /// Whether each output has a context of its own, beside those of the others and without edges
+    /// between them, so that a node may be in a batch several times. [`NodeContext::choose`] is then
+    /// called once for each output, and all edges between the nodes that it chooses are taken.
+    fn isolated(&self) -> bool {
+        false
+    }
+
+    /// Weight of an output in the loss, where some are drawn more often than others. Within a batch
+    /// weights are scaled to a mean of 1.
+    fn output_weight(&self, _node: u32) -> Option<f32> {
+        None
+    }
+
     /// Adds nodes and edges to `chosen`, which holds the group's outputs already.
     ///
-    /// Called once per batch, or once per group if groups stay the same. What is chosen may depend
+    /// Called once per batch, or once per group if groups stay the same (for [isolated
+    /// contexts](NodeContext::isolated) as often as there are outputs). What is chosen may depend
     /// on the arguments alone; `self` is mutable for the sake of memory that is used again.
     fn choose(&mut self, graph: &OneGraph, group: OutputGroup<'_>, chosen: &mut ChosenNodes);
 }
@@ -62,22 +77,33 @@ pub enum OutputGroups {
         /// Whether groups are formed anew in every epoch. Evaluations make one pass, so it does not
         /// matter to them.
         composition: Composition,
+        /// The order of groups that are formed once.
+        order: OrderOptions,
     },
     /// As given: each output node of the view in exactly one group, none empty.
     Given {
         /// Output nodes of each group.
         group: Vec<Vec<u32>>,
-        /// The order of the groups in training; random without it. Evaluations take the groups as
-        /// they stand.
-        order: Option<Box<dyn GroupOrder>>,
+        /// The order of the groups in training. Evaluations take the groups as they stand.
+        order: OrderOptions,
     },
-}
-
-/// The order of groups whose composition is fixed.
-pub trait GroupOrder: Send {
-    /// A permutation of the groups for one epoch; `last` is the group with which the epoch before
-    /// ended. The result may depend on the arguments alone, so that a stream can resume.
-    fn order(&self, epoch: u64, last: Option<u32>) -> Vec<u32>;
+    /// Several of the given sets at a time, anew in every epoch; in an evaluation in their order.
+    Joined {
+        /// Sets of output nodes: each output node of the view in exactly one, none empty.
+        set: Vec<Vec<u32>>,
+        /// Largest number of sets in a group; groups differ by at most one set.
+        n_set: NonZeroU32,
+    },
+    /// Whatever [`NodeContext::choose`] draws, which is called without outputs and must choose at
+    /// least one: all output nodes of the view among the chosen ones are the outputs of the batch. An
+    /// epoch is a number of batches; it may name an output several times, or never. For training
+    /// alone: an evaluation loses nothing.
+    Sampled {
+        /// Batches in an epoch.
+        n_batch: NonZeroU32,
+        /// Largest number of nodes that are chosen.
+        max_node: NonZeroU32,
+    },
 }
 
 /// Nodes and edges of a batch, padding included: at least one node is padding.
@@ -122,53 +148,72 @@ pub fn open_node_groups<C: NodeContext + 'static>(
     padding: NodePadding,
 ) -> Result<Box<dyn BatchStream>, BatcherError> {
     let View::OneGraph(view) = view else { return Err(view.is_not(Level::Nodes)) };
-    check_view(&view)?;
+    view.check()?;
     if padding.constant.is_some() && padding.padding != Padding::Constant {
         return Err(BatcherError::Options(
             "a shape is given, but padding is not \"constant\"; drop one of the two".into(),
         ));
     }
-    let mut writer = PlanWriter::new(&view, ctx.seed, context);
-    let (n_output, composition) = match groups {
+    let writer = PlanWriter::new(&view, ctx.seed, context);
+    let (sets, n_set) = match groups {
         OutputGroups::Given { group, order } => {
             check_groups(&view, &group)?;
-            return Ok(Box::new(KeptStream::new(ctx, &mut writer, &group, order, padding)));
+            return keep(&view, ctx, writer, &group, order, padding);
         }
-        OutputGroups::Random { n_output, composition } => (n_output, composition),
+        OutputGroups::Joined { set, n_set } => {
+            check_groups(&view, &set)?;
+            (Sets::of(&set), n_set)
+        }
+        OutputGroups::Random { n_output, composition, order } => {
+            let fixed = composition == Composition::Fixed;
+            order.check(fixed)?;
+            if fixed && ctx.purpose == Purpose::Training {
+                let group = random_groups(&view, &ctx, n_output);
+                return keep(&view, ctx, writer, &group, order, padding);
+            }
+            (Sets::single(view.output), n_output)
+        }
+        OutputGroups::Sampled { n_batch, max_node } => {
+            if ctx.purpose == Purpose::Evaluation {
+                return Err(BatcherError::Options(
+                    "sampled batches name some outputs several times and others never, which no \
+                     evaluation may"
+                        .into(),
+                ));
+            }
+            let max_output = view.output.len().min(max_node.get() as usize);
+            let sets = Sets::sampled(n_batch, max_output);
+            return Ok(Box::new(FreshStream::new(ctx, sets, writer, NonZeroU32::MIN, padding)));
+        }
     };
-    let n_batch = view.output.len().div_ceil(n_output.get() as usize);
-    if composition == Composition::Fixed && ctx.purpose == Purpose::Training {
-        let order = ctx.permutation(0, view.output.len());
-        let node = |&position: &u32| view.output[position as usize];
-        let group: Vec<Vec<u32>> = (0..n_batch)
-            .map(|index| order[share(order.len(), n_batch, index)].iter().map(node).collect())
-            .collect();
-        return Ok(Box::new(KeptStream::new(ctx, &mut writer, &group, None, padding)));
-    }
-    Ok(Box::new(FreshStream::new(ctx, view.output, writer, n_batch, padding)))
+    Ok(Box::new(FreshStream::new(ctx, sets, writer, n_set, padding)))
 }
 
-fn check_view(view: &OneGraphView) -> Result<(), BatcherError> {
-    let options = |message: String| Err(BatcherError::Options(message));
-    let (n_node, n_edge) = (view.graph.n_node(), view.graph.sender.len());
-    // Padding rounds up, so the last indices are left free.
-    if n_node.max(n_edge) > (u32::MAX / 2) as usize {
-        return options(format!(
-            "the graph has {n_node} nodes and {n_edge} edges; a batch can index 2147483647"
-        ));
-    }
-    if view.output.is_empty() {
-        return options("the subset has no output nodes, so no batch can be formed".into());
-    }
-    let mut seen = vec![false; n_node];
-    for &node in &*view.output {
-        match seen.get_mut(node as usize) {
-            None => return options(format!("output node {node} does not exist, only {n_node} do")),
-            Some(true) => return options(format!("output node {node} is named twice")),
-            Some(slot) => *slot = true,
+fn keep<C: NodeContext>(
+    view: &OneGraphView,
+    ctx: BatchContext,
+    mut writer: PlanWriter<C>,
+    group: &[Vec<u32>],
+    order: OrderOptions,
+    padding: NodePadding,
+) -> Result<Box<dyn BatchStream>, BatcherError> {
+    order.check(true)?;
+    let by = match ctx.purpose {
+        Purpose::Training => {
+            DistanceOrder::open(order, ctx.seed, || batch_order::of_classes(view, group))?
         }
-    }
-    Ok(())
+        Purpose::Evaluation => None,
+    };
+    Ok(Box::new(KeptStream::new(ctx, &mut writer, group, by, padding)))
+}
+
+/// Groups in the order of the first epoch.
+fn random_groups(view: &OneGraphView, ctx: &BatchContext, n_output: NonZeroU32) -> Vec<Vec<u32>> {
+    let order = ctx.permutation(0, view.output.len());
+    let n_batch = order.len().div_ceil(n_output.get() as usize);
+    let node = |&position: &u32| view.output[position as usize];
+    let group = |index| order[share(order.len(), n_batch, index)].iter().map(node).collect();
+    (0..n_batch).map(group).collect()
 }
 
 fn check_groups(view: &OneGraphView, group: &[Vec<u32>]) -> Result<(), BatcherError> {
@@ -194,27 +239,61 @@ fn share(n: usize, n_batch: usize, batch: usize) -> std::ops::Range<usize> {
 
 /// Turns groups of outputs into plans without a shape.
 struct PlanWriter<C> {
-    graph: Arc<OneGraph>,
+    view: OneGraphView,
     seed: u64,
     context: C,
     chosen: ChosenNodes,
+    /// The outputs of a sampled batch.
+    sampled: Vec<u32>,
+    is_output: Vec<bool>,
 }
 
 impl<C: NodeContext> PlanWriter<C> {
     fn new(view: &OneGraphView, seed: u64, context: C) -> Self {
         let chosen = ChosenNodes::new(view.graph.n_node());
-        Self { graph: Arc::clone(&view.graph), seed, context, chosen }
+        let mut is_output = vec![false; view.graph.n_node()];
+        for &node in &*view.output {
+            is_output[node as usize] = true;
+        }
+        Self { view: view.clone(), seed, context, chosen, sampled: Vec::new(), is_output }
     }
 
     /// `number` is that of the batch since the start of training: it keys the random numbers, so
-    /// that resuming need not repeat what came before.
+    /// that resuming need not repeat what came before. Without outputs, the batch is sampled.
     fn write(&mut self, index: usize, number: u64, output: &[u32], plan: &mut BatchPlan) {
-        let rng = random::stream(self.seed, "node context", number);
-        self.chosen.start(output);
-        self.context.choose(&self.graph, OutputGroup { index, output, rng }, &mut self.chosen);
         plan.clear(Level::Nodes);
-        plan.edges = self.context.edges();
-        self.chosen.finish(&self.graph, output, plan);
+        let mut rng = random::stream(self.seed, "node context", number);
+        let Self { view, context, chosen, sampled, is_output, .. } = self;
+        let graph = &*view.graph;
+        if context.isolated() {
+            plan.edges = EdgeSelection::Listed;
+            for node in output {
+                let output = std::slice::from_ref(node);
+                chosen.start(output);
+                let rng = ChaCha8Rng::from_rng(&mut rng);
+                context.choose(graph, OutputGroup { index, output, rng }, chosen);
+                chosen.finish_copy(graph, *node, plan);
+            }
+            return;
+        }
+        plan.edges = context.edges();
+        chosen.start(output);
+        context.choose(graph, OutputGroup { index, output, rng }, chosen);
+        let output = if output.is_empty() {
+            sampled.clear();
+            let drawn = chosen.nodes().iter().filter(|&&node| is_output[node as usize]);
+            sampled.extend(drawn);
+            sampled.sort_unstable();
+            sampled
+        } else {
+            output
+        };
+        chosen.finish(graph, output, plan);
+        plan.output_weight.extend(output.iter().filter_map(|&node| context.output_weight(node)));
+        let total: f32 = plan.output_weight.iter().sum();
+        for weight in &mut plan.output_weight {
+            *weight *= output.len() as f32 / total;
+        }
     }
 }
 

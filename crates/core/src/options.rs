@@ -22,9 +22,10 @@
 ///
 /// | with | keys | defaults to give | method |
 /// |---|---|---|---|
-/// | `GroupOptions` | `batch_size`, `padding`, `composition`, `epoch_boundary` | `padding`, `epoch_boundary` | `group_options()`, for [`open_groups`](crate::grouping::open_groups) |
+/// | `GroupOptions` | `batch_size`, `padding`, `composition`, `order`, `order_distance`, `epoch_boundary` | `padding`, `epoch_boundary` | `group_options()`, for [`open_groups`](crate::grouping::open_groups) |
 /// | `BudgetOptions` | the same and `budget`, `estimate`, `resources`, `oversize` | also `resources` | `budget_options()`, see [`BudgetOptions`](crate::budget::BudgetOptions) |
-/// | `NodeOptions` | `n_output`, `composition`, `padding`, `constant` | `padding` | `node_options()`, for [`open_node_groups`](crate::node_groups::open_node_groups) |
+/// | `NodeOptions` | `n_output`, `composition`, `order`, `order_distance`, `padding`, `constant` | `padding` | `node_options()`, for [`open_node_groups`](crate::node_groups::open_node_groups) |
+/// | `KeptNodeOptions` | `order`, `order_distance`, `padding`, `constant` | `padding` | `order_options()` and `node_padding()`, for the same |
 ///
 /// `epoch_boundary` and `resources` may be left out. One module holds one such struct.
 #[macro_export]
@@ -112,6 +113,13 @@ macro_rules! batcher_options {
             /// Whether groups are formed anew in every epoch, or once before training.
             #[serde(default)]
             pub composition: $crate::grouping::Composition,
+            /// The order of batches of fixed composition.
+            #[serde(default, skip_serializing_if = "batchlab_core::batch_order::BatchOrder::is_random")]
+            pub order: $crate::batch_order::BatchOrder,
+            /// How far two batches are apart, for the orders that ask: by the classes of their outputs,
+            /// or the sizes of their graphs. `"kl"` without it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub order_distance: Option<$crate::batch_order::OrderDistance>,
             /// Whether an unfinished group goes on in the next epoch, or is delivered as it is.
             #[serde(default = "default_epoch_boundary")]
             pub epoch_boundary: $crate::grouping::EpochBoundary,
@@ -134,6 +142,10 @@ macro_rules! batcher_options {
             fn group_options(&self) -> $crate::grouping::GroupOptions {
                 $crate::grouping::GroupOptions {
                     composition: self.composition,
+                    order: $crate::batch_order::OrderOptions {
+                        order: self.order,
+                        distance: self.order_distance,
+                    },
                     epoch_boundary: self.epoch_boundary,
                     ..$crate::grouping::GroupOptions::new(self.batch_size, self.padding)
                 }
@@ -146,14 +158,50 @@ macro_rules! batcher_options {
         padding = $padding:expr,
     ) => {
         $crate::batcher_options! {
+            @KeptNodeOptions $about $name
+            [
+                /// Largest number of output nodes in a batch. The outputs of an epoch are shared out
+                /// evenly, so that batches differ by at most one.
+                pub n_output: std::num::NonZeroU32,
+                $($before)*
+                /// Whether groups are formed anew in every epoch, or once before training.
+                #[serde(default)]
+                pub composition: $crate::grouping::Composition,
+            ]
+            [$($after)*]
+            padding = $padding,
+        }
+
+        $crate::batcher_options! {
+            @impl $name
+            /// Groups of outputs, and how batches are padded.
+            fn node_options(
+                &self,
+            ) -> ($crate::node_groups::OutputGroups, $crate::node_groups::NodePadding) {
+                let (n_output, composition) = (self.n_output, self.composition);
+                let order = self.order_options();
+                (
+                    $crate::node_groups::OutputGroups::Random { n_output, composition, order },
+                    self.node_padding(),
+                )
+            }
+        }
+    };
+
+    (
+        @KeptNodeOptions $about:tt $name:tt [$($before:tt)*] [$($after:tt)*]
+        padding = $padding:expr,
+    ) => {
+        $crate::batcher_options! {
             @struct $about $name
-            /// Largest number of output nodes in a batch. The outputs of an epoch are shared out
-            /// evenly, so that batches differ by at most one.
-            pub n_output: std::num::NonZeroU32,
             $($before)*
-            /// Whether groups are formed anew in every epoch, or once before training.
-            #[serde(default)]
-            pub composition: $crate::grouping::Composition,
+            /// The order of batches of fixed composition.
+            #[serde(default, skip_serializing_if = "batchlab_core::batch_order::BatchOrder::is_random")]
+            pub order: $crate::batch_order::BatchOrder,
+            /// How far two batches are apart, for the orders that ask: by the classes of their outputs,
+            /// or the sizes of their graphs. `"kl"` without it.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub order_distance: Option<$crate::batch_order::OrderDistance>,
             /// What the batch is padded to.
             #[serde(default = "default_padding")]
             pub padding: $crate::Padding,
@@ -170,16 +218,21 @@ macro_rules! batcher_options {
 
         $crate::batcher_options! {
             @impl $name
-            /// Groups of outputs, and how batches are padded.
-            fn node_options(
-                &self,
-            ) -> ($crate::node_groups::OutputGroups, $crate::node_groups::NodePadding) {
-                let (n_output, composition) = (self.n_output, self.composition);
+            /// The order of batches.
+            fn order_options(&self) -> $crate::batch_order::OrderOptions {
+                $crate::batch_order::OrderOptions {
+                    order: self.order,
+                    distance: self.order_distance,
+                }
+            }
+        }
+
+        $crate::batcher_options! {
+            @impl $name
+            /// How batches are padded.
+            fn node_padding(&self) -> $crate::node_groups::NodePadding {
                 let (padding, constant) = (self.padding, self.constant);
-                (
-                    $crate::node_groups::OutputGroups::Random { n_output, composition },
-                    $crate::node_groups::NodePadding { padding, constant },
-                )
+                $crate::node_groups::NodePadding { padding, constant }
             }
         }
     };

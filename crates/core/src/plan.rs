@@ -44,6 +44,10 @@ pub struct Cursor {
     pub batch: u64,
     /// Graphs that were drawn in the epoch before, but not yet delivered when this epoch began.
     pub carried: Vec<u32>,
+    /// For groups that are kept: the number of the one with which the epoch before ended, on which the
+    /// order of this epoch may depend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u32>,
 }
 
 /// Which edges a batch contains.
@@ -75,7 +79,9 @@ pub struct ListedEdges {
 pub struct BatchPlan {
     /// Whether `members` are graphs or nodes.
     pub level: Level,
-    /// Identifiers in the store: graphs in the order of the batch, or nodes in ascending order.
+    /// Identifiers in the store: graphs in the order of the batch, or nodes. For induced edges nodes
+    /// ascend, each once; for listed edges they come in any order, and a node may come several times,
+    /// each time as a copy with edges of its own.
     pub members: Vec<u32>,
     /// For nodes: the rows among `members` that are outputs. Unused for graphs, each of which is
     /// one output.

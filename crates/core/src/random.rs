@@ -27,6 +27,19 @@ pub fn stream(seed: u64, purpose: &str, epoch: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
+/// The first number of such a stream, for generators that take a number.
+///
+/// ```
+/// assert_ne!(
+///     batchlab_core::random::key(42, "dropout", 3),
+///     batchlab_core::random::key(42, "dropout", 4),
+/// );
+/// ```
+#[must_use]
+pub fn key(seed: u64, purpose: &str, epoch: u64) -> u64 {
+    stream(seed, purpose, epoch).next_u64()
+}
+
 /// A random permutation of `0..n`.
 ///
 /// ```
@@ -62,6 +75,11 @@ pub fn below(rng: &mut impl Rng, n: u64) -> u64 {
             return (wide >> 64) as u64;
         }
     }
+}
+
+/// A uniform number from 0 to below 1, of 53 random bits.
+pub fn fraction(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// 128-bit FNV-1a of the purpose: names of any length become keys that do not collide in practice.

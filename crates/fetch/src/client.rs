@@ -14,7 +14,8 @@ use crate::error::Fault;
 /// How long to wait, and how often to ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// Requests in a row without any data before a server is given up.
+    /// Requests in a row that bring a file no hundredth further before a server is given up; for a page,
+    /// requests in a row that fail.
     pub attempts: u32,
     /// Pause after the first of them; it doubles with each.
     pub pause: Duration,
@@ -76,8 +77,8 @@ impl Client {
     }
 
     /// Repeats what fails temporarily, with growing pauses and a note before each. `ask` reports
-    /// whether it received any data; if so, the count starts again. A server that cannot be reached
-    /// is asked twice at most.
+    /// whether there is more than ever before; if so, the count starts again. A server that cannot be
+    /// reached is asked twice at most.
     pub(crate) fn retry<T>(
         &self,
         url: &str,
@@ -87,15 +88,15 @@ impl Client {
         let mut pause = self.patience.pause;
         let mut n_idle = 0;
         loop {
-            let mut received = false;
-            let (reason, wait_s, attempts) = match ask(&mut received) {
+            let mut is_further = false;
+            let (reason, wait_s, attempts) = match ask(&mut is_further) {
                 Err(Fault::Temporary { reason, wait_s }) => {
                     (reason, wait_s, self.patience.attempts)
                 }
                 Err(Fault::Unreachable(reason)) => (reason, None, self.patience.attempts.min(2)),
                 other => return other,
             };
-            if received {
+            if is_further {
                 (n_idle, pause) = (0, self.patience.pause);
             }
             n_idle += 1;

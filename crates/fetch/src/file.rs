@@ -32,6 +32,9 @@ pub enum Arrived {
 /// Bytes read at once.
 const BLOCK: usize = 1 << 16;
 
+/// A server that brings less than this part of a file, in all the attempts that it has, is given up.
+const N_PROGRESS: u64 = 100;
+
 impl Remote {
     /// Instructions for getting the file by hand.
     #[must_use]
@@ -109,10 +112,15 @@ impl Client {
         for url in &remote.urls {
             // What an earlier attempt left may be wrong: then everything is fetched once more.
             for continued in [part.n_byte > 0, false] {
-                let attempt = self.retry(url, progress, |received| {
-                    let before = part.n_byte;
+                // What counts is the file's length beyond any before: a server that always begins anew, or
+                // that sends a byte per connection, gets nowhere.
+                let mut mark = part.n_byte;
+                let attempt = self.retry(url, progress, |is_further| {
                     let piece = self.piece(url, remote, part, progress);
-                    *received = part.n_byte > before;
+                    *is_further = part.n_byte > mark + remote.n_byte / N_PROGRESS;
+                    if *is_further {
+                        mark = part.n_byte;
+                    }
                     piece
                 });
                 let wrong = match attempt {

@@ -301,6 +301,18 @@ fn a_connection_that_always_breaks_is_given_up_only_without_progress() {
     assert_eq!(server.n_request(), 3);
 }
 
+/// Data come with every answer, and the file gets no longer.
+#[test]
+fn a_server_that_always_begins_anew_is_given_up() {
+    let server = fails("3 times", |_, _| Reply { cut: Some(120_000), ..whole() });
+    assert_eq!(server.n_request(), 3);
+    let server = fails("3 times", |_, request| Reply { cut: Some(1), ..good(request) });
+    assert_eq!(server.n_request(), 3);
+    // Slowly, but it arrives.
+    let server = arrives(|_, request| Reply { cut: Some(1_000), ..good(request) });
+    assert_eq!(server.n_request(), 200);
+}
+
 #[test]
 fn a_page_of_html_is_never_taken_for_data() {
     let page = "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head></html>";
@@ -448,6 +460,56 @@ fn what_is_no_page_is_refused() {
     fails("[{\"auid\":", "not JSON");
     fails("[1, 2]", "its page holds 1 in the place of an entry");
     fails("\"Egap is not a keyword\"", "neither a list nor an object");
+    fails("null", "its page is `null`");
+    fails("", "its first page is empty");
+    fails("[{},{},{},{}]", "its page holds 4 entries, but 3 were asked for");
+}
+
+#[test]
+fn a_page_that_is_too_long_is_refused_by_what_it_states() {
+    // It states 3 GB and sends a byte: nothing waits for the rest.
+    let server = Server::new(|_, _| Reply {
+        status: "200 OK",
+        headers: vec!["content-length: 3000000000".into()],
+        body: b"[".to_vec(),
+        silence: Duration::from_secs(1),
+        ..Reply::default()
+    });
+    let to = TempDir::new().unwrap();
+    let fetched = client().pages(&query(&server, "Egap(*)"), &to.path().join("entries"), &());
+    let message = fetched.unwrap_err().to_string();
+    assert!(message.contains("its page of 3 entries has more than 1048576 bytes"), "{message}");
+    assert_eq!(server.n_request(), 1);
+}
+
+#[test]
+fn a_page_that_comes_again_is_noticed() {
+    let again = |request: &Request| {
+        let line = request.line.replace("$paging(2,", "$paging(1,");
+        page(&Request { line, headers: Vec::new() })
+    };
+    let server = Server::new(move |_, request| again(request));
+    let folder = TempDir::new().unwrap();
+    let to = folder.path().join("entries");
+    let message = client().pages(&query(&server, "Egap(*)"), &to, &()).unwrap_err().to_string();
+    assert!(message.contains("all 3 entries of page 2 were on pages before it"), "{message}");
+    assert!(!to.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn pages_have_the_rights_of_ordinary_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let server = Server::new(|_, request| page(request));
+    let folder = TempDir::new().unwrap();
+    let to = folder.path().join("entries");
+    client().pages(&query(&server, "Egap(*)"), &to, &()).unwrap();
+    fs::write(folder.path().join("ordinary"), "").unwrap();
+    let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    let ordinary = rights(&folder.path().join("ordinary"));
+    for name in ["page-00001.json", "query.txt", sums::NAME] {
+        assert_eq!(rights(&to.join(name)), ordinary, "{name}");
+    }
 }
 
 #[test]

@@ -1,20 +1,22 @@
 //! The edges of a whole data set.
 
 use batchlab_core::graphs::{Edges, StoredEdges};
-use batchlab_core::{DatasetError, EdgeRule};
+use batchlab_core::{DatasetError, EdgeRule, MemoryBudget};
 
-use crate::{NeighborError, Neighbors, connect};
+use crate::connect::connect_within;
+use crate::{NeighborError, Neighbors};
 
 /// Connects one structure after the other and keeps the edges in the form of the columnar store.
 ///
 /// Full connection is implied and stores nothing.
 ///
 /// ```
-/// use batchlab_core::EdgeRule;
 /// use batchlab_core::graphs::ManyGraphs;
+/// use batchlab_core::{EdgeRule, MemoryBudget};
 /// use batchlab_neighbors::EdgeCollector;
 ///
-/// let mut collector = EdgeCollector::new(EdgeRule::Radius(1.5.try_into()?));
+/// let memory = MemoryBudget::default();
+/// let mut collector = EdgeCollector::new(EdgeRule::Radius(1.5.try_into()?), &memory);
 /// collector.push(&[[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [2.0, 0.0, 0.0]], None)?;
 /// collector.push(&[[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]], None)?;
 /// assert_eq!((collector.n_without_edges(), collector.n_with_lone_atom()), (1, 1));
@@ -25,6 +27,7 @@ use crate::{NeighborError, Neighbors, connect};
 #[derive(Debug, Clone)]
 pub struct EdgeCollector {
     rule: EdgeRule,
+    memory: MemoryBudget,
     n_node: Vec<u32>,
     n_edge: Vec<u32>,
     edges: Neighbors,
@@ -33,16 +36,20 @@ pub struct EdgeCollector {
 }
 
 impl EdgeCollector {
+    /// `memory` is what the data set may take
+    /// ([`LoadContext::memory`](batchlab_core::LoadContext::memory)).
     #[must_use]
-    pub fn new(rule: EdgeRule) -> Self {
+    pub fn new(rule: EdgeRule, memory: &MemoryBudget) -> Self {
         let (n_node, n_edge, edges) = (Vec::new(), Vec::new(), Neighbors::default());
-        Self { rule, n_node, n_edge, edges, n_without_edges: 0, n_with_lone_atom: 0 }
+        let memory = memory.clone();
+        Self { rule, memory, n_node, n_edge, edges, n_without_edges: 0, n_with_lone_atom: 0 }
     }
 
-    /// Connects the next structure; see [`connect`].
+    /// Connects the next structure; see [`connect`](crate::connect()).
     ///
     /// # Errors
-    /// Those of [`connect`]. The structure is not kept then.
+    /// Those of [`connect`](crate::connect()), and more edges than there is memory for. The structure is not
+    /// kept then.
     pub fn push(
         &mut self,
         positions: &[[f64; 3]],
@@ -51,7 +58,7 @@ impl EdgeCollector {
         if self.rule == EdgeRule::FullyConnected && cell.is_none() {
             return Ok(());
         }
-        let edges = connect(self.rule, positions, cell)?;
+        let edges = connect_within(self.rule, positions, cell, &self.memory)?;
         let n_receiver = edges.receiver.chunk_by(|a, b| a == b).count();
         self.n_without_edges += u64::from(n_receiver == 0);
         self.n_with_lone_atom += u64::from(n_receiver < positions.len());
@@ -103,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_data_set_without_an_edge_is_refused() {
-        let mut collector = EdgeCollector::new(EdgeRule::Radius(0.5.try_into().unwrap()));
+        let mut collector = EdgeCollector::new(EdgeRule::Radius(0.5.try_into().unwrap()), &MemoryBudget::default());
         collector.push(&[[0.; 3], [1.; 3]], None).unwrap();
         collector.push(&[[0.; 3]], None).unwrap();
         assert_eq!(
@@ -114,7 +121,7 @@ mod tests {
 
     #[test]
     fn full_connection_is_implied_for_open_structures_and_refused_for_periodic_ones() {
-        let mut collector = EdgeCollector::new(EdgeRule::FullyConnected);
+        let mut collector = EdgeCollector::new(EdgeRule::FullyConnected, &MemoryBudget::default());
         collector.push(&[[0.; 3], [1.; 3]], None).unwrap();
         let cube = [[3., 0., 0.], [0., 3., 0.], [0., 0., 3.]];
         assert_eq!(collector.push(&[[0.; 3]], Some(&cube)), Err(NeighborError::Endless));

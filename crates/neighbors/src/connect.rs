@@ -1,6 +1,6 @@
 //! The edges of one structure.
 
-use batchlab_core::EdgeRule;
+use batchlab_core::{EdgeRule, MemoryBudget};
 
 use crate::NeighborError;
 use crate::search::{Neighbor, Search};
@@ -50,12 +50,65 @@ pub fn connect(
     positions: &[[f64; 3]],
     cell: Option<&[[f64; 3]; 3]>,
 ) -> Result<Neighbors, NeighborError> {
+    connect_within(rule, positions, cell, &MemoryBudget::default())
+}
+
+/// Bytes that an edge takes while a data set is collected: 24 in its four columns, and as much while these
+/// grow.
+const EDGE_BYTES: f64 = 48.0;
+
+/// Bytes that the edges of a structure will take, about: as many neighbours as the mean density gives,
+/// and those of one atom while they are sorted. `volume` is that of the cell in cubic angstrom, `None` for
+/// open structures.
+#[must_use]
+pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: Option<f64>) -> u64 {
+    let n_node = n_node as f64;
+    // Without a cell there are no images.
+    let most = if volume.is_some() { f64::INFINITY } else { n_node };
+    let (of_atom, found) = match rule {
+        EdgeRule::FullyConnected => (n_node, n_node),
+        // The search looks beyond those that are wanted.
+        EdgeRule::Nearest(nearest) => (f64::from(nearest.get()), 7.0 * f64::from(nearest.get())),
+        EdgeRule::Radius(radius) => {
+            let sphere = 4.0 / 3.0 * std::f64::consts::PI * radius.get().powi(3);
+            // Of open structures the density is not known; what is found is counted.
+            let near = volume.map_or(0.0, |volume| sphere * n_node / volume);
+            (near, near)
+        }
+    };
+    let n_byte = n_node * of_atom.min(most) * EDGE_BYTES
+        + found.min(most) * size_of::<Neighbor>() as f64;
+    #[allow(clippy::cast_sign_loss, reason = "sizes are not negative")]
+    // More than there are bytes becomes the most that there can be.
+    let n_byte = n_byte as u64;
+    n_byte
+}
+
+/// As [`connect`], within a budget. The edges that come back are taken from it.
+///
+/// # Errors
+/// Those of [`connect`], and more than the budget has left.
+pub(crate) fn connect_within(
+    rule: EdgeRule,
+    positions: &[[f64; 3]],
+    cell: Option<&[[f64; 3]; 3]>,
+    memory: &MemoryBudget,
+) -> Result<Neighbors, NeighborError> {
+    if rule == EdgeRule::FullyConnected && cell.is_some() {
+        return Err(NeighborError::Endless);
+    }
     let search = Search::new(positions, cell)?;
+    let volume = cell.map(|_| search.volume());
+    let n_byte = estimated_bytes(rule, positions.len(), volume);
+    let what = format!("the edges of a structure of {} atoms", positions.len());
+    memory.take(n_byte, &what)?;
+    memory.give_back(n_byte);
     match rule {
-        EdgeRule::FullyConnected if cell.is_some() => Err(NeighborError::Endless),
-        EdgeRule::FullyConnected => within(search, positions.len(), f64::INFINITY),
-        EdgeRule::Radius(radius) => within(search, positions.len(), radius.get()),
-        EdgeRule::Nearest(nearest) => nearest_of(search, positions.len(), nearest.get()),
+        EdgeRule::FullyConnected => within(search, positions.len(), f64::INFINITY, memory),
+        EdgeRule::Radius(radius) => within(search, positions.len(), radius.get(), memory),
+        EdgeRule::Nearest(nearest) => {
+            nearest_of(search, positions.len(), nearest.get(), memory)
+        }
     }
 }
 
@@ -73,31 +126,49 @@ impl Neighbors {
         self.displacement.append(&mut other.displacement);
     }
 
-    fn push(&mut self, receiver: u32, neighbor: &Neighbor) {
-        self.sender.push(neighbor.sender);
-        self.receiver.push(receiver);
-        self.distance.push(neighbor.distance as f32);
-        self.displacement.push(neighbor.displacement.map(|x| x as f32));
+    /// Adds the neighbours of an atom.
+    fn extend(
+        &mut self,
+        receiver: u32,
+        found: &[Neighbor],
+        memory: &MemoryBudget,
+    ) -> Result<(), NeighborError> {
+        memory.take(EDGE_BYTES as u64 * found.len() as u64, "the edges of the structures")?;
+        for neighbor in found {
+            self.sender.push(neighbor.sender);
+            self.receiver.push(receiver);
+            self.distance.push(neighbor.distance as f32);
+            self.displacement.push(neighbor.displacement.map(|x| x as f32));
+        }
+        Ok(())
     }
 }
 
 /// All neighbours closer than `radius`.
-fn within(mut search: Search, n_node: usize, radius: f64) -> Result<Neighbors, NeighborError> {
+fn within(
+    mut search: Search,
+    n_node: usize,
+    radius: f64,
+    memory: &MemoryBudget,
+) -> Result<Neighbors, NeighborError> {
     search.prepare(radius);
     let mut edges = Neighbors::default();
     let mut found = Vec::new();
     for receiver in 0..n_node {
         search.near(receiver, radius, &mut found)?;
         found.sort_unstable_by(Neighbor::order);
-        for neighbor in &found {
-            edges.push(receiver as u32, neighbor);
-        }
+        edges.extend(receiver as u32, &found, memory)?;
     }
     Ok(edges)
 }
 
 /// The `nearest` neighbours of each atom.
-fn nearest_of(mut search: Search, n_node: usize, nearest: u32) -> Result<Neighbors, NeighborError> {
+fn nearest_of(
+    mut search: Search,
+    n_node: usize,
+    nearest: u32,
+    memory: &MemoryBudget,
+) -> Result<Neighbors, NeighborError> {
     let wanted = nearest as usize;
     if search.is_open() && (1..=wanted).contains(&n_node) {
         return Err(NeighborError::TooFew { n_node, nearest });
@@ -122,9 +193,7 @@ fn nearest_of(mut search: Search, n_node: usize, nearest: u32) -> Result<Neighbo
             found.truncate(wanted);
         }
         found.sort_unstable_by(Neighbor::order);
-        for neighbor in &found {
-            edges.push(receiver as u32, neighbor);
-        }
+        edges.extend(receiver as u32, &found, memory)?;
     }
     Ok(edges)
 }
@@ -189,6 +258,30 @@ mod tests {
     fn atoms_at_the_same_place_are_neighbours() {
         let edges = connect(radius(1.0), &[[0.; 3], [3., 0., 0.]], Some(&CUBE)).unwrap();
         assert_eq!((edges.sender, edges.distance), (vec![1, 0], vec![0., 0.]));
+    }
+
+    #[test]
+    fn edges_are_estimated_and_counted() {
+        let crystal: Vec<[f64; 3]> = (0..4).map(|i| [0.7 * f64::from(i); 3]).collect();
+        let bytes = |edges: &Neighbors| 48 * edges.n_edge() as u64;
+        for rule in [nearest(1000), radius(20.0)] {
+            let memory = MemoryBudget::new(1 << 30);
+            let edges = connect_within(rule, &crystal, Some(&CUBE), &memory).unwrap();
+            assert_eq!(memory.n_byte() - memory.left(), bytes(&edges));
+            let estimated = estimated_bytes(rule, 4, Some(27.0)) as f64;
+            let found = bytes(&edges) as f64;
+            assert!(estimated > 0.95 * found && estimated < 4.0 * found, "{estimated} {found}");
+            let less = MemoryBudget::new(bytes(&edges) / 2);
+            let refused = connect_within(rule, &crystal, Some(&CUBE), &less).unwrap_err();
+            let words = refused.to_string();
+            assert!(words.contains("the edges of a structure of 4 atoms would take"), "{words}");
+            assert!(words.contains("choose fewer neighbours, a smaller radius"), "{words}");
+            assert_eq!(less.left(), less.n_byte(), "nothing was made");
+        }
+        // Nobody knows the density of an open structure; what is found counts.
+        let cloud: Vec<[f64; 3]> = (0..2000).map(|i| [f64::from(i) * 1e-3; 3]).collect();
+        let refused = connect_within(radius(9.0), &cloud, None, &MemoryBudget::new(1 << 20));
+        assert!(matches!(refused, Err(NeighborError::Memory(_))), "{refused:?}");
     }
 
     #[test]

@@ -47,6 +47,11 @@ pub enum NeighborError {
         max: f64,
     },
     #[error(
+        "{0}; choose fewer neighbours, a smaller radius or less of the data, or set BATCHLAB_MEMORY, for example \
+         to 16GiB"
+    )]
+    Memory(#[from] batchlab_core::memory::OverBudget),
+    #[error(
         "none of the {n_graph} structures has an edge with radius = {radius}, in angstrom; choose a larger one"
     )]
     NoEdge {

@@ -15,6 +15,6 @@ mod search;
 mod structure_collector;
 
 pub use collector::EdgeCollector;
-pub use connect::{Neighbors, connect};
+pub use connect::{Neighbors, connect, estimated_bytes};
 pub use error::NeighborError;
 pub use structure_collector::StructureCollector;

@@ -1,18 +1,23 @@
 //! From the structures of a data set to the columnar store.
 
 use batchlab_core::graphs::{ManyGraphs, NodeClass, Topology};
-use batchlab_core::{BatchFields, DatasetError, EdgeRule, Graphs};
+use batchlab_core::{BatchFields, DatasetError, EdgeRule, Graphs, MemoryBudget};
 
 use crate::{EdgeCollector, NeighborError};
+
+/// Bytes that a structure and each of its atoms take while they are collected, target and identifier
+/// included: twice what is kept, as columns grow.
+const GRAPH_BYTES: u64 = 128;
+const NODE_BYTES: u64 = 40;
 
 /// Connects one structure after the other, numbers the classes of their atoms, and ends as
 /// [`Graphs`] without targets.
 ///
 /// ```
-/// use batchlab_core::EdgeRule;
+/// use batchlab_core::{EdgeRule, MemoryBudget};
 /// use batchlab_neighbors::StructureCollector;
 ///
-/// let mut collector = StructureCollector::new(EdgeRule::Nearest(2.try_into()?));
+/// let mut collector = StructureCollector::new(EdgeRule::Nearest(2.try_into()?), &MemoryBudget::default());
 /// let cube = [[4.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 4.0]];
 /// collector.push(&[55, 17], &[[0.0; 3], [2.0; 3]], Some(&cube))?;
 /// collector.push(&[17], &[[1.0; 3]], Some(&cube))?;
@@ -25,6 +30,7 @@ use crate::{EdgeCollector, NeighborError};
 #[derive(Debug, Clone)]
 pub struct StructureCollector {
     rule: EdgeRule,
+    memory: MemoryBudget,
     edges: EdgeCollector,
     n_node: Vec<u32>,
     /// `[n_node]`
@@ -48,11 +54,14 @@ impl StructureCollector {
         }
     }
 
+    /// `memory` is what the data set may take
+    /// ([`LoadContext::memory`](batchlab_core::LoadContext::memory)).
     #[must_use]
-    pub fn new(rule: EdgeRule) -> Self {
-        let edges = EdgeCollector::new(rule);
+    pub fn new(rule: EdgeRule, memory: &MemoryBudget) -> Self {
+        let edges = EdgeCollector::new(rule, memory);
+        let memory = memory.clone();
         let (n_node, class, known, position) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { rule, edges, n_node, class, known, position }
+        Self { rule, memory, edges, n_node, class, known, position }
     }
 
     /// Connects the next structure; `class` (proton numbers, as a rule) and `positions` in angstrom
@@ -66,6 +75,8 @@ impl StructureCollector {
         positions: &[[f64; 3]],
         cell: Option<&[[f64; 3]; 3]>,
     ) -> Result<(), NeighborError> {
+        let n_byte = GRAPH_BYTES + NODE_BYTES * positions.len() as u64;
+        self.memory.take(n_byte, "the structures")?;
         self.edges.push(positions, cell)?;
         self.n_node.push(positions.len() as u32);
         self.position.extend(positions.iter().map(|position| position.map(|x| x as f32)));

@@ -1,31 +1,57 @@
 //! Named arrays in an `.npz` file, which is a zip archive of `npy` files.
 
-use std::io::{Read, Seek};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use batchlab_core::MemoryBudget;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
 use crate::error::{NpzError, Problem};
 use crate::npy::{self, Values};
 
+/// What the arrays of a file and what is made of them may take: so much, and so many times the length of
+/// the file. Bags of words pack to a hundredth; a few bytes that claim to be gigabytes are a mistake or
+/// worse.
+const BYTES_OF_FILE: u64 = 512 << 20;
+const BYTES_PER_BYTE: u64 = 256;
+
 pub struct Archive<R> {
     path: PathBuf,
     zip: ZipArchive<R>,
     max_byte: u64,
+    memory: MemoryBudget,
 }
 
 impl<R: Read + Seek> Archive<R> {
-    /// `path` is for messages; an array of more than `max_byte` bytes is refused.
+    /// `path` is for messages; an array of more than `max_byte` bytes is refused, and so is whatever does
+    /// not fit into `memory`.
     ///
     /// # Errors
     /// A file that is no zip archive.
-    pub fn open(path: &Path, file: R, max_byte: u64) -> Result<Self, NpzError> {
+    pub fn open(
+        path: &Path,
+        mut file: R,
+        max_byte: u64,
+        memory: &MemoryBudget,
+    ) -> Result<Self, NpzError> {
         let path = path.to_owned();
-        match ZipArchive::new(file) {
-            Ok(zip) => Ok(Self { path, zip, max_byte }),
+        let opened = file.seek(SeekFrom::End(0)).map_err(ZipError::from);
+        match opened.and_then(|n_byte| Ok((n_byte, ZipArchive::new(file)?))) {
+            Ok((n_byte, zip)) => {
+                let of_file = n_byte.saturating_mul(BYTES_PER_BYTE).saturating_add(BYTES_OF_FILE);
+                Ok(Self { path, zip, max_byte, memory: memory.of_file(of_file) })
+            }
             Err(source) => Err(NpzError::Archive { path, source }),
         }
+    }
+
+    /// Takes bytes for what is made of an array.
+    ///
+    /// # Errors
+    /// More than the file may take.
+    pub fn take(&self, array: &'static str, n_byte: u64, what: &str) -> Result<(), NpzError> {
+        self.memory.take(n_byte, what).map_err(|over| self.fault(array, over.into()))
     }
 
     #[must_use]
@@ -78,12 +104,27 @@ impl<R: Read + Seek> Archive<R> {
     ) -> Result<Vec<u32>, NpzError> {
         let values = self.integers(array, least.into(), most.into())?;
         #[allow(clippy::cast_sign_loss, reason = "checked to be at least `least`")]
-        Ok(values.into_iter().map(|value| value as u32).collect())
+        self.halved(array, values, |value| value as u32)
     }
 
     /// Numbers of one dimension, finite in single precision.
     pub fn floats(&mut self, array: &'static str) -> Result<Vec<f32>, NpzError> {
-        Ok(self.doubles(array)?.into_iter().map(|value| value as f32).collect())
+        let values = self.doubles(array)?;
+        self.halved(array, values, |value| value as f32)
+    }
+
+    /// Numbers of 64 bits in 32.
+    fn halved<T, U>(
+        &self,
+        array: &'static str,
+        values: Vec<T>,
+        half: impl Fn(T) -> U,
+    ) -> Result<Vec<U>, NpzError> {
+        let n = values.len() as u64;
+        self.take(array, 4 * n, "its values")?;
+        let halves = values.into_iter().map(half).collect();
+        self.memory.give_back(8 * n);
+        Ok(halves)
     }
 
     /// Numbers of one dimension, finite in single precision, but not rounded to it.
@@ -109,7 +150,9 @@ impl<R: Read + Seek> Archive<R> {
         most: i64,
     ) -> Result<(Vec<i64>, usize), NpzError> {
         let bytes = self.bytes(array)?;
-        let (values, width) = npy::parse_rows(&bytes).map_err(|p| self.fault(array, p))?;
+        let parsed = npy::parse_rows(&bytes, &self.memory);
+        let (values, width) = parsed.map_err(|problem| self.fault(array, problem))?;
+        self.memory.give_back(bytes.len() as u64);
         Ok((self.whole(array, values, least, most)?, width))
     }
 
@@ -119,7 +162,9 @@ impl<R: Read + Seek> Archive<R> {
     /// An array that is missing, damaged, of another type or shape, or with another value.
     pub fn float_rows(&mut self, array: &'static str) -> Result<(Vec<f32>, usize), NpzError> {
         let bytes = self.bytes(array)?;
-        let (values, width) = npy::float_rows(&bytes).map_err(|p| self.fault(array, p))?;
+        let parsed = npy::float_rows(&bytes, &self.memory);
+        let (values, width) = parsed.map_err(|problem| self.fault(array, problem))?;
+        self.memory.give_back(bytes.len() as u64);
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok((values, width)),
             Some(at) => Err(self.not_finite(array, at, &values[at])),
@@ -129,7 +174,10 @@ impl<R: Read + Seek> Archive<R> {
     /// Rows of three numbers, finite in single precision.
     pub fn vectors(&mut self, array: &'static str) -> Result<Vec<[f32; 3]>, NpzError> {
         let bytes = self.bytes(array)?;
-        let values = npy::vectors(&bytes).map_err(|problem| self.fault(array, problem))?;
+        let values = npy::vectors(&bytes, &self.memory);
+        let values = values.map_err(|problem| self.fault(array, problem))?;
+        self.memory.give_back(bytes.len() as u64);
+        drop(bytes);
         match values.iter().position(|row| row.iter().any(|value| !value.is_finite())) {
             None => Ok(values),
             Some(at) => Err(self.not_finite(array, at, &format!("{:?}", values[at]))),
@@ -153,35 +201,50 @@ impl<R: Read + Seek> Archive<R> {
 
     fn values(&mut self, array: &'static str) -> Result<Values, NpzError> {
         let bytes = self.bytes(array)?;
-        npy::parse(&bytes).map_err(|problem| self.fault(array, problem))
+        let values = npy::parse(&bytes, &self.memory);
+        self.memory.give_back(bytes.len() as u64);
+        values.map_err(|problem| self.fault(array, problem))
     }
 
     fn bytes(&mut self, array: &'static str) -> Result<Vec<u8>, NpzError> {
-        let mut bytes = Vec::new();
-        let max_byte = self.max_byte;
-        let read = self.zip.by_name(&format!("{array}.npy")).and_then(|file| {
-            file.take(max_byte + 1).read_to_end(&mut bytes).map_err(ZipError::from)
-        });
-        match read {
-            Ok(_) if bytes.len() as u64 > max_byte => {
-                Err(self.fault(array, Problem::TooLarge { max_byte }))
-            }
-            Ok(_) => Ok(bytes),
-            Err(ZipError::FileNotFound) => {
-                let mut found: Vec<String> = self
-                    .zip
-                    .file_names()
-                    .filter_map(Result::ok)
-                    .map(|name| name.strip_suffix(".npy").unwrap_or(&name).to_owned())
-                    .collect();
-                found.sort_unstable();
-                Err(NpzError::Missing { path: self.path.clone(), array, found })
-            }
-            Err(source) => {
-                let message =
-                    format!("its packed bytes are damaged ({source}); copy the file again");
-                Err(self.fault(array, Problem::Format(message)))
-            }
+        if !self.has(array) {
+            let names = self.zip.file_names().filter_map(Result::ok);
+            let array_of = |name: std::borrow::Cow<'_, str>| {
+                name.strip_suffix(".npy").unwrap_or(&name).to_owned()
+            };
+            let mut found: Vec<String> = names.map(array_of).collect();
+            found.sort_unstable();
+            return Err(NpzError::Missing { path: self.path.clone(), array, found });
         }
+        let (max_byte, memory) = (self.max_byte, self.memory.clone());
+        let file = self.zip.by_name(&format!("{array}.npy")).map_err(|source| damaged(&source));
+        let read = file.and_then(|file| unpack(file.size(), file, max_byte, &memory));
+        read.map_err(|problem| self.fault(array, problem))
     }
+}
+
+/// All bytes of a packed file that states its length.
+fn unpack(
+    n_byte: u64,
+    file: impl Read,
+    max_byte: u64,
+    memory: &MemoryBudget,
+) -> Result<Vec<u8>, Problem> {
+    if n_byte > max_byte {
+        return Err(Problem::TooLarge { max_byte });
+    }
+    memory.take(n_byte, "unpacking it")?;
+    let mut bytes = Vec::new();
+    let no_room = |_| Problem::Format(format!("there is no room for its {n_byte} bytes"));
+    bytes.try_reserve_exact(n_byte as usize).map_err(no_room)?;
+    file.take(n_byte + 1).read_to_end(&mut bytes).map_err(|error| damaged(&error))?;
+    if bytes.len() as u64 > n_byte {
+        let message = format!("it unpacks to more than the {n_byte} bytes that it states");
+        return Err(Problem::Format(message));
+    }
+    Ok(bytes)
+}
+
+fn damaged(source: &dyn std::fmt::Display) -> Problem {
+    Problem::Format(format!("its packed bytes are damaged ({source}); copy the file again"))
 }

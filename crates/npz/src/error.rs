@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use batchlab_core::error::{excerpt, shown};
+use batchlab_core::memory::OverBudget;
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +32,9 @@ pub enum Problem {
     Type { found: String, expected: &'static str },
     #[error("its shape is {}, expected {expected}", shown(found))]
     Shape { found: String, expected: &'static str },
+    /// More memory than the data may take.
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] OverBudget),
     /// More bytes than are believed.
     #[error(
         "it unpacks to more than {max_byte} bytes, the limit for an array; check where the file comes from"

@@ -3,6 +3,8 @@
 //! The header is a Python dictionary in one line, for example
 //! `{'descr': '<i8', 'fortran_order': False, 'shape': (2709,), }`. Pickled objects are refused.
 
+use batchlab_core::MemoryBudget;
+
 use crate::error::Problem;
 
 /// The numbers of an array, widened.
@@ -44,29 +46,36 @@ pub fn decode(kind: &str, data: &[u8]) -> Result<Values, Problem> {
 }
 
 /// An array of one dimension.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Values, Problem> {
+pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Problem> {
     let array = Array::of(bytes)?;
     let [n] = array.shape[..] else {
         return Err(array.other_shape("one dimension"));
     };
-    array.values(n)
+    array.values(n, memory)
 }
 
 /// Rows of equal length, one after the other, and that length.
-pub(crate) fn parse_rows(bytes: &[u8]) -> Result<(Values, usize), Problem> {
+pub(crate) fn parse_rows(
+    bytes: &[u8],
+    memory: &MemoryBudget,
+) -> Result<(Values, usize), Problem> {
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
-    Ok((array.values(n)?, width))
+    Ok((array.values(n, memory)?, width))
 }
 
 /// As [`parse_rows`], in single precision.
-pub(crate) fn float_rows(bytes: &[u8]) -> Result<(Vec<f32>, usize), Problem> {
+pub(crate) fn float_rows(
+    bytes: &[u8],
+    memory: &MemoryBudget,
+) -> Result<(Vec<f32>, usize), Problem> {
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
+    memory.take(4 * n as u64, "its values")?;
     let values = match array.kind {
         // Features of a large graph would take twice the memory in between.
         "<f4" => array.chunks::<4>(n)?.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        _ => match array.values(n)? {
+        _ => match array.values(n, memory)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f32).collect(),
             Values::Float(values) => values.into_iter().map(|value| value as f32).collect(),
         },
@@ -75,15 +84,24 @@ pub(crate) fn float_rows(bytes: &[u8]) -> Result<(Vec<f32>, usize), Problem> {
 }
 
 /// Rows of three numbers, in single precision.
-pub(crate) fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
+pub(crate) fn vectors(bytes: &[u8], memory: &MemoryBudget) -> Result<Vec<[f32; 3]>, Problem> {
     let array = Array::of(bytes)?;
     let [n, 3] = array.shape[..] else {
         return Err(array.other_shape("rows of three numbers, `(n, 3)`"));
     };
     array.rows()?;
+    let take = |n: usize| memory.take(12 * n as u64, "its values");
     match array.kind {
-        "<f4" => Ok(rows(array.chunks::<12>(n)?, f32::from_le_bytes)),
-        "<f8" => Ok(rows(array.chunks::<24>(n)?, |bytes| f64::from_le_bytes(bytes) as f32)),
+        "<f4" => {
+            let chunks = array.chunks::<12>(n)?;
+            take(n)?;
+            Ok(rows(chunks, f32::from_le_bytes))
+        }
+        "<f8" => {
+            let chunks = array.chunks::<24>(n)?;
+            take(n)?;
+            Ok(rows(chunks, |bytes| f64::from_le_bytes(bytes) as f32))
+        }
         _ => Err(array.other_type("little-endian float32 or float64")),
     }
 }
@@ -148,12 +166,13 @@ impl<'a> Array<'a> {
     }
 
     /// All numbers, of which there must be `n`.
-    fn values(&self, n: usize) -> Result<Values, Problem> {
+    fn values(&self, n: usize, memory: &MemoryBudget) -> Result<Values, Problem> {
         // Unknown types have no size; `decode` names them.
         let size: usize = self.kind.get(2..).and_then(|size| size.parse().ok()).unwrap_or(0);
         if size > 0 && n.checked_mul(size) != Some(self.data.len()) {
             return Err(self.other_length(n, size));
         }
+        memory.take(8 * n as u64, "its values")?;
         decode(self.kind, self.data)
     }
 
@@ -202,6 +221,14 @@ pub fn encode(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 mod tests {
     use super::encode as write;
     use super::*;
+
+    fn parse(bytes: &[u8]) -> Result<Values, Problem> {
+        super::parse(bytes, &MemoryBudget::default())
+    }
+
+    fn vectors(bytes: &[u8]) -> Result<Vec<[f32; 3]>, Problem> {
+        super::vectors(bytes, &MemoryBudget::default())
+    }
 
     fn check(kind: &str, n: usize, data: &[u8], expected: &Values) {
         assert_eq!(parse(&write(kind, &format!("({n},)"), data)).as_ref(), Ok(expected), "{kind}");

@@ -32,7 +32,8 @@ pub enum CompareError {
     Results(#[from] ResultsError),
     #[error(
         "run {run_id} has no published results in {dir}; a run that is running, or that crashed, has \
-         none yet: `batchlab doctor {dir}` publishes those of a crashed one"
+         none yet: `batchlab doctor {}` publishes those of a crashed one",
+         batchlab_core::quote::shell_word(dir)
     )]
     Unpublished { run_id: String, dir: String },
     #[error(

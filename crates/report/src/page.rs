@@ -108,7 +108,9 @@ fn origin(report: &Report, results: &Results) -> String {
 
 /// `2026-11-22`.
 fn day(time: Timestamp) -> String {
-    let since = Duration::from_micros(time.0.try_into().unwrap_or_default());
+    /// The end of the year 9999; times after it cannot be written like others.
+    const LAST: u64 = 253_402_300_799_000_000;
+    let since = Duration::from_micros(time.0.try_into().unwrap_or(0).min(LAST));
     let text = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string();
     text.chars().take(10).collect()
 }

@@ -44,7 +44,7 @@ pub enum ResultsError {
     #[error(
         "the tables in {} are of version {found} of the schema, this program writes version \
          {SCHEMA_VERSION}; `batchlab doctor {} --upgrade` rewrites them, or choose another folder",
-        dir.join("tables").display(), dir.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
+        dir.join("tables").display(), batchlab_core::quote::shell(dir), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
     )]
     OlderTables {
         /// Folder of the study.
@@ -91,6 +91,20 @@ pub enum ResultsError {
     Name {
         /// The text.
         name: String,
+    },
+    /// What lies in the folder of a run is of another one.
+    #[error(
+        "{} is of run {original}, not of run {run_id}: the folder is a copy, and rows of both would be \
+         mixed; remove it",
+        path.display()
+    )]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// The run whose folder it lies in.
+        run_id: String,
+        /// The run that it is of.
+        original: String,
     },
     /// Another process works on the run.
     #[error("run {run_id} is running in another process ({process}); wait for it, or end it first")]

@@ -38,7 +38,10 @@ pub fn make(folder: &Path) -> Result<(), ResultsError> {
 }
 
 /// Has the disk know the names in a folder. Only on Unix can a folder be opened and synchronised.
-pub(crate) fn sync(folder: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// A folder that cannot be opened, or a broken disk.
+pub fn sync(folder: &Path) -> std::io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
@@ -79,6 +82,25 @@ pub fn open_regular(path: &Path, create: bool) -> std::io::Result<fs::File> {
         ErrorKind::PermissionDenied => open(false),
         _ => Err(error),
     })?;
+    regular(file)
+}
+
+/// Opens a file to read it. A pipe in its place is not waited for.
+///
+/// # Errors
+/// A file that cannot be opened, or that is not a regular file.
+pub fn open_to_read(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    regular(options.open(path)?)
+}
+
+fn regular(file: fs::File) -> std::io::Result<fs::File> {
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

@@ -15,6 +15,8 @@
 //!
 //! This crate does not know how a run is made, and no plugin by name.
 
+mod counted;
+mod earlier;
 mod error;
 pub mod export;
 pub mod files;

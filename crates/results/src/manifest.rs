@@ -6,7 +6,6 @@
 //! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
 //! before.
 
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ResultsError;
+use crate::files::open_to_read;
 
 /// Name of the list in the folder of a run.
 pub(crate) const NAME: &str = "files.json";
@@ -83,17 +83,35 @@ impl Manifest {
     pub fn read(out: &Path, run_id: &str) -> Result<Option<Self>, ResultsError> {
         let path = out.join("runs").join(run_id).join(NAME);
         let failed = |source| ResultsError::Read { path: path.clone(), source };
-        match fs::read_to_string(&path) {
+        match open_to_read(&path).and_then(io::read_to_string) {
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| failed(error.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Refuses the list of another run, which is here because its folder was copied.
+    ///
+    /// # Errors
+    /// [`ResultsError::Copy`].
+    pub(crate) fn check_owner(&self, out: &Path, run_id: &str) -> Result<(), ResultsError> {
+        let stem = |file: &PublishedFile| {
+            let name = file.path.strip_prefix("tables/")?.split_once('/')?.1;
+            name.strip_suffix(".parquet").filter(|stem| *stem != run_id).map(str::to_owned)
+        };
+        match self.files.iter().find_map(stem) {
+            None => Ok(()),
+            Some(original) => {
+                let path = out.join("runs").join(run_id).join(NAME);
+                Err(ResultsError::Copy { path, run_id: run_id.to_owned(), original })
+            }
         }
     }
 }
 
 /// SHA-256 and length of a file.
 fn digest(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = File::open(path)?;
+    let mut file = open_to_read(path)?;
     let (mut hash, mut n_byte) = (Sha256::new(), 0);
     let mut buffer = vec![0; 1 << 16];
     loop {

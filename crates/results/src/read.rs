@@ -9,7 +9,9 @@ use arrow_array::RecordBatch;
 use batchlab_core::record::{Record, Table};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use crate::files::open_to_read;
 use crate::publish::unfinished;
+use crate::summary::check_runs;
 use crate::{Manifest, ResultsError};
 
 /// Rows that are read at once.
@@ -28,7 +30,7 @@ pub struct Published {
     pub damaged: Vec<DamagedRun>,
 }
 
-/// A run whose files are not as they were published, or say what cannot be.
+/// A run whose files are not as they were published, or say what cannot be, or that does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRun {
     /// Name of its files.
@@ -44,7 +46,10 @@ pub struct DamagedRun {
 pub fn published(dir: &Path) -> Result<Published, ResultsError> {
     let mut found = Published::default();
     for stem in stems(dir)? {
-        match verify(dir, &stem) {
+        // What was compared with its checksums is what was published under that name.
+        let looked_at = verify(dir, &stem)
+            .and_then(|is_verified| if is_verified { Ok(true) } else { check_runs(dir, &stem).map(|()| false) });
+        match looked_at {
             Ok(is_verified) => {
                 found.n_unverified += usize::from(!is_verified);
                 found.stems.push(stem);
@@ -61,6 +66,7 @@ pub fn published(dir: &Path) -> Result<Published, ResultsError> {
 /// A file that is not as it was published.
 pub(crate) fn verify(dir: &Path, stem: &str) -> Result<bool, ResultsError> {
     let Some(manifest) = Manifest::read(dir, stem)? else { return Ok(false) };
+    manifest.check_owner(dir, stem)?;
     for table in Table::ALL {
         let path = path_of(dir, table, stem);
         let name = format!("tables/{}/{stem}.parquet", table.name());
@@ -163,7 +169,7 @@ impl TableFile {
     /// # Errors
     /// A file that cannot be read, or is no Parquet file.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
-        let file = File::open(path).map_err(ResultsError::read(path))?;
+        let file = open_to_read(path).map_err(ResultsError::read(path))?;
         let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
         let builder = builder.map_err(|error| ResultsError::damaged(path, error))?;
         Ok(Self { path: path.to_owned(), builder })

@@ -9,6 +9,7 @@ use batchlab_core::record::{
     Timestamp,
 };
 
+use crate::earlier::further;
 use crate::journal::{Entries, Journal};
 use crate::writers::Writers;
 use crate::{Publisher, ResultsError};
@@ -186,20 +187,25 @@ impl Recorder {
         ]
     }
 
-    /// Completes all files and publishes them. With `can_go_on`, the journal is kept.
+    /// Completes all files and publishes them. With `can_go_on`, the journal is kept. Of a run that has
+    /// broken off, tables that hold more are left as they are; returns their number of steps.
     pub fn finish(
         mut self,
         run: &RunRecord,
         publisher: Publisher,
         can_go_on: bool,
-    ) -> Result<(), ResultsError> {
+    ) -> Result<Option<i64>, ResultsError> {
         self.flush()?;
-        let run = [batch(std::slice::from_ref(run))];
-        self.journal.append(&run)?;
+        let row = [batch(std::slice::from_ref(run))];
+        self.journal.append(&row)?;
         self.journal.sync()?;
-        let [(_, run)] = run;
-        self.writers.finish(&run, &publisher)?;
-        publisher.close(can_go_on)
+        let further = further(publisher.out(), run, self.writers.n_row(Table::Steps));
+        if further.is_none() {
+            let [(_, row)] = row;
+            self.writers.finish(&row, &publisher)?;
+        }
+        publisher.close(can_go_on)?;
+        Ok(further)
     }
 
     /// After the disk or a sink has failed: leaves in the journal whatever it still takes, for

@@ -86,6 +86,8 @@ pub struct Salvage {
     pub damaged_bytes: u64,
     /// A copy of the journal, if some of it is damaged.
     pub damaged_journal: Option<PathBuf>,
+    /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
+    pub n_step_kept: Option<i64>,
     /// `run --resume` goes on after this step; `None`: there is no checkpoint that is whole and whose
     /// rows can be read.
     pub resumes_after: Option<u64>,

@@ -11,6 +11,7 @@ use batchlab_core::record::{
 };
 use serde_json::Value;
 
+use crate::counted::Counted;
 use crate::read::{DamagedRun, Published, path_of, published, records, verify};
 use crate::{ResultsError, manifest};
 pub use parts::{DeviceTimes, Parts};
@@ -75,16 +76,24 @@ impl RunSummary {
     }
 
     /// Reads all published runs of a study, each with the name of its file, ordered by file; and says which
-    /// are left out because they are damaged.
+    /// are left out because they are damaged, or because another attempt at their cell counts.
     ///
     /// # Errors
     /// A folder without results.
     pub fn read_all(dir: &Path) -> Result<(Vec<(String, Self)>, Published), ResultsError> {
         let mut published = published(dir)?;
+        let counted = Counted::read(dir);
         let mut runs = Vec::new();
         published.stems.retain(|stem| match read_stem(dir, stem) {
             Ok(of_stem) => {
-                runs.extend(of_stem.into_values().map(|run| (stem.clone(), run)));
+                for run in of_stem.into_values() {
+                    match why_not_counted(&counted, &run.run) {
+                        None => runs.push((stem.clone(), run)),
+                        Some(reason) => {
+                            published.damaged.push(DamagedRun { stem: stem.clone(), reason });
+                        }
+                    }
+                }
                 true
             }
             Err(error) => {
@@ -124,8 +133,8 @@ struct Rows {
     conditions: Vec<BlockRecord>,
 }
 
-/// The runs of one file of the table `runs`, usually one. Rows of other tables whose run is not
-/// published are passed over.
+/// The runs of one file of the table `runs`, usually one. Where there is no such file, rows of other tables
+/// are passed over.
 fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, ResultsError> {
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
     let mut fault = None;
@@ -141,16 +150,19 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         if step.step_ns < 0 || step.n_output < 0 {
             fault = Some(format!("step {} has a time or a number of outputs below 0", step.step));
         }
-        if let Some(rows) = runs.get_mut(&step.run_id) {
-            rows.sums.add(&step);
+        match runs.get_mut(&step.run_id) {
+            Some(rows) => rows.sums.add(&step),
+            None => fault = fault.take().or_else(|| stranger(&runs, &step.run_id)),
         }
     })?;
-    refuse(dir, Table::Steps, stem, fault)?;
+    refuse(dir, Table::Steps, stem, fault.take())?;
     records(dir, stem, |eval: EvalRecord| {
-        if let Some(rows) = runs.get_mut(&eval.run_id) {
-            rows.evals.push(eval);
+        match runs.get_mut(&eval.run_id) {
+            Some(rows) => rows.evals.push(eval),
+            None => fault = fault.take().or_else(|| stranger(&runs, &eval.run_id)),
         }
     })?;
+    refuse(dir, Table::Evals, stem, fault.take())?;
     records(dir, stem, |metric: MetricRecord| {
         if let (None, Some(rows)) = (metric.step, runs.get_mut(&metric.run_id)) {
             rows.metrics.insert(metric.name, metric.value);
@@ -169,6 +181,24 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
     Ok(runs.into_iter().map(summary).collect())
 }
 
+/// Why there is a row of a run that the file of the table `runs` does not hold; that file may be missing.
+fn stranger(runs: &BTreeMap<String, Rows>, run_id: &str) -> Option<String> {
+    let own = runs.keys().next()?;
+    Some(format!("it holds rows of run {run_id} beside those of run {own}"))
+}
+
+/// Looks at the rows of a file of the table `runs` alone.
+///
+/// # Errors
+/// A row of a run whose file it cannot be.
+pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
+    let mut fault = None;
+    records(dir, stem, |run: RunRecord| {
+        fault = fault.take().or_else(|| fault_of_run(dir, stem, &run));
+    })?;
+    refuse(dir, Table::Runs, stem, fault)
+}
+
 /// Why a row cannot be that of the run whose file holds it.
 fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
     if run.schema_version > SCHEMA_VERSION {
@@ -183,6 +213,14 @@ fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
         && !folder_of(stem).join(manifest::NAME).exists()
         && folder_of(&run.run_id).is_dir();
     is_copy.then(|| format!("its row is that of run {}", run.run_id))
+}
+
+/// Why a run is not one of those that its cell names, if so.
+fn why_not_counted(counted: &Counted, run: &RunRecord) -> Option<String> {
+    let cell =
+        run.cell.as_deref().filter(|cell| run.status == "completed" && !counted.counts(cell))?;
+    let run_id = &run.run_id;
+    Some(format!("run {run_id} is of attempt {cell}, and another attempt has finished this cell"))
 }
 
 fn refuse(dir: &Path, table: Table, stem: &str, fault: Option<String>) -> Result<(), ResultsError> {

@@ -41,6 +41,11 @@ impl Writers {
         batches.iter().filter(is_row).try_for_each(|(table, rows)| self.write(*table, rows))
     }
 
+    /// Rows of a table so far.
+    pub(crate) fn n_row(&self, table: Table) -> u64 {
+        self.n_row[table as usize]
+    }
+
     fn write(&mut self, table: Table, rows: &RecordBatch) -> Result<(), ResultsError> {
         self.n_row[table as usize] += rows.num_rows() as u64;
         for (_, writer) in &mut self.writers {

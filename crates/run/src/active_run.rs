@@ -19,6 +19,7 @@ use super::checkpoints::Checkpoints;
 use super::conditions::{Conditions, TurnSteps};
 use super::describe::{Circumstances, OfStudy};
 use super::evaluate::{At, Evaluated, Evaluator};
+use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer, nanoseconds};
 use super::replay::{Replay, name_members};
 use super::resume::ResumePoint;
@@ -72,7 +73,7 @@ impl<'a> ActiveRun<'a> {
         let evaluator = Evaluator::new(config, data)?;
         let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
         let mut metrics = stream.metrics();
-        let trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
+        let (trainer, size) = open_model(loaded, &data.graphs)?;
 
         let provenance = Provenance::collect();
         let metadata = metadata(loaded, &provenance);
@@ -81,7 +82,7 @@ impl<'a> ActiveRun<'a> {
             point.seek(&mut *stream)?;
             point.reopen(options.out, &config.sink, &metadata)?
         } else {
-            let publisher = Publisher::open(options.out, &run_id(&loaded.hash()))?;
+            let publisher = Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
             publisher.text("config.toml", &loaded.to_toml())?;
             let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
             metrics.push(("weighting_constant".into(), constant));
@@ -121,15 +122,22 @@ impl<'a> ActiveRun<'a> {
             n_attempt: resume_point.as_ref().map_or(1, |point| point.n_attempt + 1),
             provenance,
         };
-        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
-            .weighted(config.training.weighting);
-        let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
+        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
+            .weighted(config.training.weighting)
+            .for_training(size, config.training.prefetch_depth());
+        let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
         let provenance = &circumstances.provenance;
+        let hash = data.hash.clone();
+        let arithmetic = training.trainer.arithmetic();
         training.checkpoints =
-            Some(Checkpoints::new(loaded, &publisher, provenance, data.hash.clone()));
+            Some(Checkpoints::new(loaded, &publisher, provenance, hash, arithmetic));
         let mut evals = Vec::new();
         if let Some(point) = resume_point {
+            if let Some(message) = point.other_arithmetic(arithmetic) {
+                observer.progress().note(&format!("warning: {message}"));
+                recorder.event(Some(point.checkpoint.state.step), "arithmetic", message, None);
+            }
             training.restore(&point.checkpoint, &point.steps)?;
             evals = point.evals;
         }
@@ -305,7 +313,8 @@ impl<'a> ActiveRun<'a> {
                         observer.evaluated(&evaluated.record);
                     }
                     recorder.eval(evaluated.record.clone());
-                    if evaluated.record.loss.is_some_and(|loss| !loss.is_finite()) {
+                    let EvalRecord { loss, rmse, mae, .. } = evaluated.record;
+                    if [loss, rmse, mae].into_iter().flatten().any(|error| !error.is_finite()) {
                         return Ok(Some(diverged(&evaluated, &stop, recorder)));
                     }
                     if evaluated.is_deciding && step > 0 {
@@ -358,22 +367,23 @@ impl<'a> ActiveRun<'a> {
             |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
         let is_resumable = matches!(status, Status::Interrupted | Status::Failed)
             && !checkpoint::list(&publisher.checkpoints()).is_empty();
-        match failure {
+        let n_step_kept = match failure {
             Some(error) if error.is_storage() => {
                 recorder.abandon(&run);
                 return Err(unpublished(error));
             }
             failure => {
                 let finished = recorder.finish(&run, publisher, is_resumable);
-                finished.map_err(|error| unpublished(error.into()))?;
-                failure.map_or(Ok(()), Err)?;
+                let n_step_kept = finished.map_err(|error| unpublished(error.into()))?;
+                failure.map_or(Ok(n_step_kept), Err)?
             }
-        }
+        };
         Ok(FinishedRun {
             header,
             status,
             summary: RunSummary::new(run, training.sums.summary(), evals),
             peak_host_bytes: peak_host_bytes(),
+            n_step_kept,
             out,
         })
     }
@@ -423,11 +433,14 @@ fn diverged(evaluated: &Evaluated, stop: &StopContext<'_>, recorder: &mut Record
         [] => String::new(),
         members => format!(", because of {}", name_members(stop.graphs, members)),
     };
+    let (what, value) = match eval.loss.filter(|loss| !loss.is_finite()) {
+        Some(loss) => ("loss", loss),
+        None => ("error", f64::INFINITY),
+    };
     let reason = format!(
-        "the loss on {} after {step} steps is {}{because}. Try a lower training.learning_rate. To \
+        "the {what} on {} after {step} steps is {value}{because}. Try a lower training.learning_rate. To \
          reproduce it: {}",
         eval.split,
-        eval.loss.unwrap_or(f64::NAN),
         stop.replay.command(step.max(1)),
     );
     let payload = stop.replay.of_evaluation(step, members, stop.graphs);
@@ -460,6 +473,7 @@ pub(crate) fn open_stream(
     let width = data.graphs.batch_feature_width(config.model.needs());
     let ctx = BatchContext {
         progress: observer.progress(),
+        cache: Arc::clone(&data.prepared),
         footprint: Footprint::of_batch(config.model.needs(), width),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
@@ -509,13 +523,29 @@ pub(crate) fn model_context(
         output_width,
         loss,
         precision: config.training.precision,
+        weight_decay: config.training.weight_decay.into(),
+        resident_bytes: config.training.resident_bytes(),
     })
 }
 
 /// Time of the start, then the hash of the configuration: identifiers sort by time.
-fn run_id(hash: &str) -> String {
-    let time = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+fn run_id(hash: &str, now: SystemTime) -> String {
+    // A clock before 1970 is one that was never set.
+    let time = humantime::format_rfc3339_seconds(now.max(SystemTime::UNIX_EPOCH)).to_string();
     let digits: String = time.chars().filter(char::is_ascii_digit).collect();
     let (day, time) = digits.split_at(8.min(digits.len()));
     format!("{day}-{time}-{}", &hash[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_names_runs_too() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1000);
+        assert_eq!(run_id("0123456789", before), "19700101-000000-01234567");
+    }
 }

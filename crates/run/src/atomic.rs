@@ -30,6 +30,23 @@ pub(crate) fn write_atomic(path: &Path, temporary: &str, bytes: &[u8]) -> io::Re
     })
 }
 
+/// Writes a file that a person named, so that in its place there is what was there before or all of the
+/// new. A link leads to the file that is replaced; what is no regular file, such as `/dev/stdout` or a
+/// pipe, is written as it is.
+///
+/// # Errors
+/// A file that cannot be written; the one before is still there then.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let before = fs::metadata(path);
+    if before.as_ref().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return File::options().write(true).open(path)?.write_all(bytes);
+    }
+    let path = if before.is_ok() { &fs::canonicalize(path)? } else { path };
+    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
+    let temporary = format!(".{}.{}.unfinished", name.display(), std::process::id());
+    write_atomic(path, &temporary, bytes)
+}
+
 /// Makes the names in a folder durable. Only on Unix can a folder be opened and synchronised.
 fn sync(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

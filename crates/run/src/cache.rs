@@ -18,6 +18,7 @@
 mod columns;
 mod file;
 mod fingerprint;
+mod prepared;
 mod store;
 
 use std::path::{Path, PathBuf};

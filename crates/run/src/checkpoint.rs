@@ -57,6 +57,10 @@ pub struct RunState {
     #[serde(default)]
     pub schedule: Schedule,
     pub version: String,
+    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic);
+    /// empty in checkpoints of earlier versions.
+    #[serde(default)]
+    pub arithmetic: String,
 }
 
 #[derive(Debug, thiserror::Error)]

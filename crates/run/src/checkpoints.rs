@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use batchlab_config::{Checkpointing, LoadedConfig};
 use batchlab_core::Cursor;
@@ -31,6 +31,7 @@ impl Checkpoints {
         publisher: &Publisher,
         provenance: &Provenance,
         dataset_hash: String,
+        arithmetic: &str,
     ) -> Self {
         let config_path = std::path::absolute(&loaded.path).unwrap_or_else(|_| loaded.path.clone());
         let state = RunState {
@@ -46,6 +47,7 @@ impl Checkpoints {
             dataset_hash,
             schedule: Schedule::default(),
             version: provenance.version.clone(),
+            arithmetic: arithmetic.to_owned(),
         };
         Self {
             folder: publisher.checkpoints(),
@@ -59,8 +61,7 @@ impl Checkpoints {
     /// Whether the configuration asks for a checkpoint after this step.
     pub(crate) fn is_due(&self, step: u64) -> bool {
         self.when.is_some_and(|when| {
-            let minutes =
-                |minutes: f64| self.last.elapsed() >= Duration::from_secs_f64(60.0 * minutes);
+            let minutes = |minutes: f64| self.last.elapsed().as_secs_f64() >= 60.0 * minutes;
             when.steps.is_some_and(|steps| step.is_multiple_of(steps.get()))
                 || when.minutes.is_some_and(|m| minutes(m.into()))
         })

@@ -69,7 +69,8 @@ pub(super) fn record(
     let Circumstances { provenance, of_study, .. } = circumstances;
     let standardisation = graphs.target.as_ref().map(|target| target.standardisation);
     let [n_train, n_validation, n_test] = header.n_graph.map(|n| Some(n as i64));
-    let seed = |seed: u64| Some(i64::from_ne_bytes(seed.to_ne_bytes()));
+    // The configuration holds none that is larger.
+    let seed = |seed: u64| i64::try_from(seed).ok();
     RunRecord {
         run_id: header.run_id.clone(),
         schema_version: SCHEMA_VERSION,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use batchlab_config::Diagnostic;
+use batchlab_core::quote::shell;
 use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError};
 use batchlab_results::ResultsError;
 
@@ -31,9 +32,14 @@ pub enum RunError {
         "{source}\nwhat was recorded so far is kept in {}; when there is space again, publish it with \
          `batchlab doctor {}`",
         out.join("wip").display(),
-        out.display()
+        shell(out)
     )]
     Unpublished { source: Box<RunError>, out: PathBuf },
+    #[error(
+        "the system gives no thread to prepare batches ahead ({0}); use training.prefetch=0, or raise the \
+         limit on processes (`ulimit -u`)"
+    )]
+    Thread(#[source] std::io::Error),
     /// A bug.
     #[error("the thread that prepares batches stopped unexpectedly; please report this")]
     Pipeline,
@@ -56,7 +62,7 @@ impl RunError {
                 | Self::Batcher(BatcherError::Options(_) | BatcherError::WrongLevel { .. })
                 | Self::Model(ModelError::Options(_) | ModelError::Device { .. })
                 | Self::Dataset(DatasetError::UnknownTarget { .. })
-                | Self::Resume(ResumeError::Config { .. } | ResumeError::NoRun { .. })
+                | Self::Resume(ResumeError::Config { .. } | ResumeError::NoRun { .. } | ResumeError::Copy { .. })
         )
     }
 

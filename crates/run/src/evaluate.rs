@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use batchlab_config::{Config, Subset};
+use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
@@ -14,11 +15,13 @@ use batchlab_core::{
 };
 
 use super::Data;
-use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
+use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds, upload};
 use crate::RunError;
 
 pub(crate) struct Evaluator<'a> {
     graphs: &'a Arc<Graphs>,
+    /// What the batcher has prepared.
+    prepared: &'a Arc<dyn ByteCache>,
     batcher: &'a dyn Batcher,
     /// The batcher under study, if it is to be used too.
     own: Option<&'a dyn Batcher>,
@@ -35,6 +38,7 @@ impl<'a> Evaluator<'a> {
         let subsets = config.evaluation.subsets.iter().map(subset);
         let evaluator = Self {
             graphs: &data.graphs,
+            prepared: &data.prepared,
             batcher: &*config.evaluation.batcher,
             own: config
                 .evaluation
@@ -100,7 +104,7 @@ impl<'a> Evaluator<'a> {
         subset: Subset,
         members: &[u32],
     ) -> Result<(), RunError> {
-        let n_output = n_delivered(batcher, self.graphs.view(members))?;
+        let n_output = n_delivered(batcher, self.graphs.view(members), self.prepared)?;
         if n_output == members.len() {
             return Ok(());
         }
@@ -123,9 +127,12 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Option<Evaluated>, RunError> {
         let start = Instant::now();
         let view: View = self.graphs.view(members);
-        let producer =
-            Producer::new(Arc::clone(self.graphs), batcher.open(view, context())?, self.needs);
-        let mut pipeline = Pipeline::new(producer, 0);
+        let producer = Producer::new(
+            Arc::clone(self.graphs),
+            batcher.open(view, context(self.prepared))?,
+            self.needs,
+        )?;
+        let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
         while pipeline.next(&mut prepared)? {
@@ -133,7 +140,7 @@ impl<'a> Evaluator<'a> {
                 return Ok(None);
             }
             let batch = prepared.batch();
-            trainer.upload(Slot::A, &batch)?;
+            upload(trainer, Slot::A, &prepared, subset as u64 + 1)?;
             trainer.predict(Slot::A, &mut prediction)?;
             sums.add(&batch, &prediction, self.loss);
         }
@@ -174,14 +181,19 @@ pub(crate) struct Evaluated {
 /// At most this many members that are not finite are kept: a model that has diverged has many.
 const MAX_NOT_FINITE: usize = 1000;
 
-pub(crate) fn context() -> BatchContext {
+pub(crate) fn context(prepared: &Arc<dyn ByteCache>) -> BatchContext {
     // An evaluation makes no random decision.
-    BatchContext::new(Purpose::Evaluation, 0)
+    let cache = Arc::clone(prepared);
+    BatchContext { cache, ..BatchContext::new(Purpose::Evaluation, 0) }
 }
 
 /// Outputs that a batcher delivers in one evaluation, from sizes alone.
-pub(crate) fn n_delivered(batcher: &dyn Batcher, view: View) -> Result<usize, RunError> {
-    let mut stream = batcher.open(view, context())?;
+pub(crate) fn n_delivered(
+    batcher: &dyn Batcher,
+    view: View,
+    prepared: &Arc<dyn ByteCache>,
+) -> Result<usize, RunError> {
+    let mut stream = batcher.open(view, context(prepared))?;
     let (mut plan, mut n_output) = (BatchPlan::default(), 0);
     while stream.next(&mut plan)? {
         n_output += plan.real.n_output as usize;

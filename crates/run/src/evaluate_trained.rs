@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use batchlab_config::{Config, LoadedConfig, Subset};
+use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{NodeClass, NodeFeature, Target, TargetKind};
 use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Batcher, Dataset, Graphs, LoadContext};
 
-use super::active_run::model_context;
+use super::open_model::open_model;
 use super::evaluate::{Sums, context, largest, n_delivered};
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
 use super::resume::ResumeError;
@@ -91,6 +92,7 @@ pub struct TrainedModel {
     subsets: Subsets,
     is_own_data: bool,
     trainer: Box<dyn Trainer>,
+    prepared: Arc<dyn ByteCache>,
 }
 
 impl TrainedModel {
@@ -122,7 +124,7 @@ impl TrainedModel {
             return Err(ResumeError::Dataset { run_id, before, now }.into());
         }
         let config = &loaded.config;
-        let mut trainer = config.model.open(&model_context(&loaded, &data.graphs)?)?;
+        let (mut trainer, _) = open_model(&loaded, &data.graphs)?;
         trainer.restore(&checkpoint.trainer)?;
         let (graphs, subsets) = match other {
             None => (data.graphs, data.subsets),
@@ -130,6 +132,7 @@ impl TrainedModel {
                 let ctx = LoadContext {
                     search: search_folders(&other.path),
                     progress: observer.progress(),
+                    memory: crate::memory::budget()?,
                     ..LoadContext::new()
                 };
                 let mut graphs = cache.load(&*other.dataset, &ctx, Keep::WhenSlow)?.graphs;
@@ -138,8 +141,8 @@ impl TrainedModel {
                 (Arc::new(graphs), subsets)
             }
         };
-        let (is_own_data, state) = (other.is_none(), state.clone());
-        Ok(Self { state, config: loaded.config, graphs, subsets, is_own_data, trainer })
+        let (is_own_data, state, prepared) = (other.is_none(), state.clone(), data.prepared);
+        Ok(Self { state, config: loaded.config, graphs, subsets, is_own_data, trainer, prepared })
     }
 
     #[must_use]
@@ -170,11 +173,11 @@ impl TrainedModel {
     ) -> Result<ModelEvaluation, RunError> {
         let batcher = batcher.unwrap_or(&*self.config.evaluation.batcher);
         let members = members(&self.graphs, &self.subsets, choice);
-        check(&self.graphs, &members, choice, batcher)?;
+        check(&self.graphs, &members, choice, batcher, &self.prepared)?;
         let start = Instant::now();
-        let stream = batcher.open(self.graphs.view(&members), context())?;
-        let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs());
-        let mut pipeline = Pipeline::new(producer, 0);
+        let stream = batcher.open(self.graphs.view(&members), context(&self.prepared))?;
+        let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs())?;
+        let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut output) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
         let mut evaluation = ModelEvaluation {
@@ -277,6 +280,7 @@ fn check(
     members: &[u32],
     choice: SubsetChoice,
     batcher: &dyn Batcher,
+    prepared: &Arc<dyn ByteCache>,
 ) -> Result<(), RunError> {
     let fail = |message: String| Err(RunError::config(message));
     let label = batcher.label();
@@ -287,7 +291,7 @@ fn check(
         let (wanted, found) = (batcher.level(), graphs.level());
         return fail(format!("batcher \"{label}\" works on {wanted}, but the data are {found}"));
     }
-    let n_output = n_delivered(batcher, graphs.view(members))?;
+    let n_output = n_delivered(batcher, graphs.view(members), prepared)?;
     if n_output == members.len() {
         return Ok(());
     }

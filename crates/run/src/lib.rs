@@ -22,7 +22,9 @@ mod evaluate;
 mod evaluate_trained;
 mod ledger;
 mod measure;
+pub mod memory;
 mod observer;
+mod open_model;
 mod pipeline;
 pub mod predictions;
 pub mod provenance;
@@ -40,11 +42,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use batchlab_config::LoadedConfig;
+use batchlab_core::batcher::ByteCache;
 use batchlab_core::{Graphs, LoadContext};
 use batchlab_results::RunSummary;
 use serde::{Deserialize, Serialize};
 
 pub use active_run::{ActiveRun, Membership};
+pub use atomic::replace;
 pub use cache::Cache;
 pub use error::RunError;
 pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};
@@ -102,6 +106,12 @@ pub struct Ending {
 impl Ending {
     /// All steps that were asked for are done.
     pub const COMPLETED: Self = Self { status: Status::Completed, reason: None };
+
+    /// The run is not to go on.
+    #[must_use]
+    pub fn interrupted(reason: String) -> Self {
+        Self { status: Status::Interrupted, reason: Some(reason) }
+    }
 }
 
 /// What is known when training begins.
@@ -132,6 +142,8 @@ pub struct FinishedRun {
     pub summary: RunSummary,
     /// Largest memory of the process, in bytes, which runs of a cell share.
     pub peak_host_bytes: Option<i64>,
+    /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
+    pub n_step_kept: Option<i64>,
     pub out: PathBuf,
 }
 
@@ -174,6 +186,8 @@ pub struct Data {
     /// Hash of everything in the graphs that training can see.
     hash: String,
     load_ns: i64,
+    /// What batchers have prepared, for every stream over these data.
+    prepared: Arc<dyn ByteCache>,
 }
 
 impl Data {
@@ -191,15 +205,18 @@ impl Data {
         let ctx = LoadContext {
             search: search_folders(&loaded.path),
             progress: observer.progress(),
+            memory: memory::budget()?,
             ..LoadContext::new()
         };
         let mut graphs = cache.load(&*config.dataset, &ctx, Keep::WhenSlow)?.graphs;
         let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
         if let Some(target) = &mut graphs.target {
             target.standardise(&subsets.train);
+            target.check_range()?;
         }
         let load_ns = nanoseconds(start, Instant::now());
         let hash = graphs.content_hash();
-        Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns })
+        let prepared = cache.prepared(observer.progress());
+        Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns, prepared })
     }
 }

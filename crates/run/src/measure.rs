@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::active_run::{model_context, open_stream, weighting_constant};
+use super::active_run::{open_stream, weighting_constant};
+use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer};
 use super::train::TrainingLoop;
 use super::{Data, Evaluator};
@@ -82,10 +83,11 @@ impl<'a> Trial<'a> {
         let config = &loaded.config;
         let evaluator = Evaluator::new(config, data)?;
         let (stream, _) = open_stream(config, data, observer)?;
-        let trainer = config.model.open(&model_context(loaded, &data.graphs)?)?;
-        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())
-            .weighted(config.training.weighting);
-        let pipeline = Pipeline::new(producer, config.training.prefetch_depth());
+        let (trainer, size) = open_model(loaded, &data.graphs)?;
+        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
+            .weighted(config.training.weighting)
+            .for_training(size, config.training.prefetch_depth());
+        let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
         let constant = weighting_constant(config, data);
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
         // The first step allocates what later ones reuse.

@@ -7,13 +7,14 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use batchlab_core::batcher::BatchEvent;
+use batchlab_core::model::{BatchKey, ModelSize, Slot, Trainer};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{
-    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, PaddedBatch, collate,
+    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, ModelError, PaddedBatch, collate,
 };
 
 use crate::RunError;
-use crate::provenance::memory_bytes;
+use crate::memory;
 
 /// Batches of fixed composition are kept up to this much memory; others are collated each time.
 const MAX_KEPT_BYTES: usize = 2 << 30;
@@ -34,6 +35,23 @@ impl Prepared {
     }
 }
 
+/// The stream of training, among the [keys](BatchKey) of a run; evaluations count from 1.
+pub(crate) const TRAINING: u64 = 0;
+
+/// Copies a batch to the device, unless it is one that comes again and is there already.
+pub(crate) fn upload(
+    trainer: &mut dyn Trainer,
+    slot: Slot,
+    prepared: &Prepared,
+    stream: u64,
+) -> Result<(), ModelError> {
+    let batch = prepared.batch();
+    match prepared.plan.cache_key {
+        Some(recipe) => trainer.upload_kept(slot, BatchKey { stream, recipe }, &batch),
+        None => trainer.upload(slot, &batch),
+    }
+}
+
 pub(crate) enum Pipeline {
     OnDemand(Box<Producer>),
     Prefetched(Prefetcher),
@@ -41,11 +59,14 @@ pub(crate) enum Pipeline {
 
 impl Pipeline {
     /// `depth` is the number of batches prepared ahead; 0 means each when it is asked for.
-    pub(crate) fn new(producer: Producer, depth: u32) -> Self {
-        match depth {
+    ///
+    /// # Errors
+    /// A system that gives no thread.
+    pub(crate) fn new(producer: Producer, depth: u32) -> Result<Self, RunError> {
+        Ok(match depth {
             0 => Self::OnDemand(Box::new(producer)),
-            depth => Self::Prefetched(Prefetcher::start(producer, depth as usize)),
-        }
+            depth => Self::Prefetched(Prefetcher::start(producer, depth as usize)?),
+        })
     }
 
     /// Puts the next batch into `prepared`, whose memory is used again. `Ok(false)`: the stream has
@@ -65,7 +86,12 @@ pub(crate) struct Producer {
     weighting: Weighting,
     kept: HashMap<u64, Arc<BatchBuffer>>,
     kept_bytes: usize,
-    memory_bytes: u64,
+    /// What the model keeps of a batch.
+    model: ModelSize,
+    /// Batches that there are at once: prepared ahead, being prepared, and on the device.
+    n_batch: u64,
+    /// Bytes that a step may take.
+    limit: u64,
 }
 
 impl Producer {
@@ -73,17 +99,24 @@ impl Producer {
         graphs: Arc<Graphs>,
         stream: Box<dyn BatchStream>,
         needs: BatchFields,
-    ) -> Self {
+    ) -> Result<Self, RunError> {
         let weighting = Weighting::default();
-        Self {
+        Ok(Self {
             graphs,
             stream,
             needs,
             weighting,
             kept: HashMap::new(),
             kept_bytes: 0,
-            memory_bytes: memory_bytes(),
-        }
+            model: ModelSize::default(),
+            n_batch: 2,
+            limit: memory::limit()?,
+        })
+    }
+
+    /// For training a model that keeps so much of a batch, with so many batches prepared ahead.
+    pub(crate) fn for_training(self, model: ModelSize, depth: u32) -> Self {
+        Self { model, n_batch: 2 + u64::from(depth), ..self }
     }
 
     pub(crate) fn weighted(self, weighting: Weighting) -> Self {
@@ -123,21 +156,28 @@ impl Producer {
         Ok(())
     }
 
-    /// Refuses a batch that this machine cannot hold, before the system kills the process for it.
+    /// Refuses a step that this machine cannot hold, before the system kills the process for it.
     fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
         let width = self.graphs.batch_feature_width(self.needs);
-        let needed = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
-        if needed <= self.memory_bytes {
+        let batch = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
+        let kept = self.model.n_kept_byte(plan.shape.n_node, plan.shape.n_edge);
+        let needed = batch
+            .saturating_mul(self.n_batch)
+            .saturating_add(kept)
+            .saturating_add(u64::try_from(self.model.n_byte()).unwrap_or(u64::MAX));
+        if needed <= self.limit {
             return Ok(());
         }
         let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         Err(RunError::config(format!(
-            "a batch of {} nodes and {} edges takes {:.1} GiB, this machine has {:.1}; \
-             use a smaller batch_size, budget or padding",
+            "a step on a batch of {} nodes and {} edges, padding included, takes about {needed} bytes \
+             ({:.1} GiB), and {:.1} GiB may be used; use a smaller batch_size, budget, padding or model, or \
+             set {}, for example to 16GiB",
             plan.shape.n_node,
             plan.shape.n_edge,
             gibibytes(needed),
-            gibibytes(self.memory_bytes),
+            gibibytes(self.limit),
+            memory::VARIABLE,
         )))
     }
 }
@@ -150,7 +190,7 @@ pub(crate) struct Prefetcher {
 }
 
 impl Prefetcher {
-    fn start(mut producer: Producer, depth: usize) -> Self {
+    fn start(mut producer: Producer, depth: usize) -> Result<Self, RunError> {
         // The thread itself holds one batch, so the queue holds one less.
         let (send_full, full) = sync_channel(depth - 1);
         let (empty, receive_empty) = channel::<Prepared>();
@@ -165,7 +205,9 @@ impl Prefetcher {
                 }
             }
         };
-        Self { full: Some(full), empty, thread: Some(std::thread::spawn(work)) }
+        let thread = std::thread::Builder::new().name("prefetch".into()).spawn(work);
+        let thread = thread.map_err(RunError::Thread)?;
+        Ok(Self { full: Some(full), empty, thread: Some(thread) })
     }
 
     fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
@@ -247,7 +289,8 @@ mod tests {
         if let Some(cursor) = cursor {
             stream.seek(cursor).unwrap();
         }
-        Pipeline::new(Producer::new(graphs, stream, BatchFields::default()), depth)
+        let producer = Producer::new(graphs, stream, BatchFields::default()).unwrap();
+        Pipeline::new(producer, depth).unwrap()
     }
 
     /// The next batches: their plans, and what they hold.

@@ -16,7 +16,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::ModelEvaluation;
 use crate::RunError;
-use crate::atomic::write_atomic;
+use crate::atomic::replace;
 use crate::checkpoint::file::array;
 use crate::checkpoint::{Checkpoint, RunState};
 
@@ -63,7 +63,7 @@ pub fn write_predictions(
         Ok(bytes)
     };
     let bytes = encode().map_err(|error| failed(path)(io::Error::other(error)))?;
-    write_whole(path, &bytes).map_err(failed(path))
+    replace(path, &bytes).map_err(failed(path))
 }
 
 fn pairs(
@@ -117,14 +117,8 @@ pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunE
     };
     let (n_tensor, bytes) = encode()
         .map_err(|error: safetensors::SafeTensorError| failed(path)(io::Error::other(error)))?;
-    write_whole(path, &bytes).map_err(failed(path))?;
+    replace(path, &bytes).map_err(failed(path))?;
     Ok(n_tensor)
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::other("the path has no file name"))?;
-    let temporary = format!(".{}.{}.unfinished", name.display(), std::process::id());
-    write_atomic(path, &temporary, bytes)
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> RunError + '_ {

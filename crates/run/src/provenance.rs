@@ -45,15 +45,6 @@ pub fn n_processor() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Memory that this process may use, in bytes: that of the machine, or of its container.
-#[must_use]
-pub fn memory_bytes() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
-    limit.min(system.total_memory())
-}
-
 /// The largest resident memory of this process so far, in bytes, where the system says so.
 #[must_use]
 pub fn peak_host_bytes() -> Option<i64> {

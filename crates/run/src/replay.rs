@@ -4,6 +4,7 @@ use std::path::Path;
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::Level;
+use batchlab_core::quote::shell_word;
 use batchlab_core::{BatchPlan, Cursor, Graphs};
 use serde_json::{Value, json};
 
@@ -31,8 +32,7 @@ impl Replay {
 
     /// The command that repeats the run up to a step.
     pub(crate) fn command(&self, step: u64) -> String {
-        let path =
-            if self.path.contains(' ') { format!("'{}'", self.path) } else { self.path.clone() };
+        let path = shell_word(&self.path);
         // Where epochs are asked for, the run comes to that step, and stops there, by itself.
         match self.config["training"]["epochs"].is_null() {
             true => format!("batchlab run {path} training.steps={step}"),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_config::{Config, LoadedConfig};
+use batchlab_core::quote::shell;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table, Timestamp};
 use batchlab_core::{BatchStream, Sink};
 use serde_json::Value;
@@ -19,23 +20,24 @@ use crate::{Observer, RunError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), out.join("runs").display())]
+    #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), shell(&out.join("runs")))]
     NoRun { run_id: String, out: PathBuf },
     #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}", out.join("tables").display())]
     Ended { run_id: String, out: PathBuf },
     #[error(
         "run {run_id} has no checkpoint to continue from. `batchlab doctor {}` publishes what it \
          recorded; with training.checkpoint={{ steps = 1000 }} the next run saves its state",
-        out.display()
+        shell(out)
     )]
     NoCheckpoint { run_id: String, out: PathBuf },
     #[error(
-        "the configuration is not the one of run {run_id}:\n{}\nrestore these values, or start a \
+        "the configuration {} is not the one of run {run_id}:\n{}\nrestore these values, or start a \
          new run",
-        differences.join("\n")
+        path.display(), differences.join("\n")
     )]
     Config {
         run_id: String,
+        path: PathBuf,
         /// One line per key.
         differences: Vec<String>,
     },
@@ -44,6 +46,11 @@ pub enum ResumeError {
          {now} now\ngive the data that it was started with, or start a new run"
     )]
     Dataset { run_id: String, before: String, now: String },
+    #[error(
+        "the folder of run {run_id} is a copy of that of run {original}: rows of both would be mixed; \
+         resume {original}, or start a new run from the copy's config.toml"
+    )]
+    Copy { run_id: String, original: String },
     #[error("{0}; no checkpoint before it can be used either")]
     Checkpoint(CheckpointError),
 }
@@ -119,6 +126,10 @@ impl ResumePoint {
             let found = Checkpoint::read(&path)
                 .and_then(|checkpoint| Self::with_rows(run_id, path, checkpoint, &journal));
             match found {
+                Ok(Self { checkpoint: Checkpoint { state, .. }, .. }) if state.run_id != run_id => {
+                    let (run_id, _) = run();
+                    return Err(ResumeError::Copy { run_id, original: state.run_id }.into());
+                }
                 Ok(point) => return Ok(Self { notes, ..point }),
                 Err(error) => {
                     let note = format!("{error}; the one before is used");
@@ -197,7 +208,8 @@ impl ResumePoint {
         if differences.is_empty() {
             return Ok(());
         }
-        Err(ResumeError::Config { run_id: self.run_id.clone(), differences }.into())
+        let (run_id, path) = (self.run_id.clone(), loaded.path.clone());
+        Err(ResumeError::Config { run_id, path, differences }.into())
     }
 
     pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {
@@ -207,6 +219,19 @@ impl ResumePoint {
         }
         let (run_id, before, now) = (self.run_id.clone(), before.clone(), now.to_owned());
         Err(ResumeError::Dataset { run_id, before, now }.into())
+    }
+
+    /// What to say if steps are computed in another way than those before.
+    pub(crate) fn other_arithmetic(&self, now: &str) -> Option<String> {
+        let before = &self.checkpoint.state.arithmetic;
+        (!before.is_empty() && before != now).then(|| {
+            format!(
+                "run {} was computed with {before} so far and goes on with {now}, which adds up in \
+                 another order: the last bits will not be those of a run that never stopped \
+                 (BATCHLAB_VECTORS, or another processor)",
+                self.run_id
+            )
+        })
     }
 
     pub(crate) fn seek(&self, stream: &mut dyn BatchStream) -> Result<(), RunError> {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use batchlab_config::{Length, Timing, Training};
 use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
 use batchlab_core::record::StepRecord;
-use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape};
+use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape, random};
 use batchlab_results::{Recorder, StepSums};
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
 use super::ledger::{Entry, ShapeLedger};
-use super::pipeline::{Pipeline, Prepared, nanoseconds};
+use super::pipeline::{Pipeline, Prepared, TRAINING, nanoseconds, upload};
 use super::replay::{Replay, name_members};
 use super::{Ending, Status};
 use crate::checkpoint::Checkpoint;
@@ -262,14 +262,14 @@ impl<'a> TrainingLoop<'a> {
         // The batch may have been fetched before an evaluation.
         let start = ready.checked_sub(fetching).unwrap_or(ready);
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
-        let batch = self.prepared.batch();
         let learning_rate = self.learning_rate_at(step);
         let clock = Clock { synchronises: self.training.timing == Timing::Stages };
         let trainer = &mut *self.trainer;
 
-        trainer.upload(slot, &batch)?;
+        upload(trainer, slot, &self.prepared, TRAINING)?;
         let uploaded = clock.tick(trainer)?;
-        let loss = trainer.forward(slot, Mode::Training, step)?;
+        let key = random::key(self.training.seeds.init, "dropout", step);
+        let loss = trainer.forward(slot, Mode::Training, key)?;
         let forwarded = clock.tick(trainer)?;
         let mut device = None;
         if loss.mean().is_finite() {

@@ -25,6 +25,7 @@ mod structure;
 
 pub use element::{atomic_number, element_name, symbol};
 pub use error::{Problem, ReadError, shown_path};
+pub use lines::UnixLines;
 pub use number::finite;
 pub use read::{Read, read};
 pub use source::Source;

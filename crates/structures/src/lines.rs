@@ -104,6 +104,58 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
+/// A text in which every line ends with a line feed alone: readers of CSV count the lines of others wrong.
+/// Carriage returns elsewhere stay.
+pub struct UnixLines<R> {
+    stream: R,
+    /// A carriage return was the last byte read, and it is not known yet what follows.
+    is_return: bool,
+}
+
+impl<R: BufRead> UnixLines<R> {
+    /// The same text as `stream`, up to the ends of its lines.
+    pub fn new(stream: R) -> Self {
+        Self { stream, is_return: false }
+    }
+}
+
+impl<R: BufRead> Read for UnixLines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut n = 0;
+        while n == 0 && !buffer.is_empty() {
+            let bytes = self.stream.fill_buf()?;
+            if bytes.is_empty() {
+                if std::mem::take(&mut self.is_return) {
+                    buffer[0] = b'\r';
+                    return Ok(1);
+                }
+                return Ok(0);
+            }
+            let mut n_used = 0;
+            for &byte in bytes {
+                if self.is_return && byte != b'\n' {
+                    if n == buffer.len() {
+                        break;
+                    }
+                    buffer[n] = b'\r';
+                    n += 1;
+                }
+                self.is_return = byte == b'\r';
+                if !self.is_return {
+                    if n == buffer.len() {
+                        break;
+                    }
+                    buffer[n] = byte;
+                    n += 1;
+                }
+                n_used += 1;
+            }
+            self.stream.consume(n_used);
+        }
+        Ok(n)
+    }
+}
+
 pub(crate) fn document(stream: impl Read) -> Result<String, Fault> {
     let mut bytes = Vec::new();
     stream.take(MAX_ENTRY).read_to_end(&mut bytes).map_err(Fault::Io)?;
@@ -125,6 +177,29 @@ mod tests {
         assert!(matches!(lines.next(), Err(Fault::Problem(Problem::NotUtf8))));
         assert_eq!(lines.number(), 3);
         assert!(lines.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn only_ends_of_lines_change() {
+        for (text, expected) in [
+            (&b"a\r\nb\r\n"[..], &b"a\nb\n"[..]),
+            (b"a\r\r\nb\rc\r", b"a\r\nb\rc\r"),
+            (b"\r\n", b"\n"),
+            (b"\n\r", b"\n\r"),
+            (b"", b""),
+        ] {
+            for (n_in, n_out) in [(1, 1), (1, 3), (2, 1), (3, 2), (64, 64)] {
+                let mut lines = UnixLines::new(io::BufReader::with_capacity(n_in, text));
+                let (mut found, mut buffer) = (Vec::new(), vec![0; n_out]);
+                loop {
+                    match lines.read(&mut buffer).unwrap() {
+                        0 => break,
+                        n => found.extend(&buffer[..n]),
+                    }
+                }
+                assert_eq!(found, expected, "{text:?} by {n_in} and {n_out}");
+            }
+        }
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub fn least_steps(blocks: &Blocks, step_s: f64) -> u64 {
     by_time.max(blocks.steps.get())
 }
 
+/// Where there would be more blocks, they are longer.
+const MOST_BLOCKS: u64 = 1 << 16;
+
 /// Lengths of mirrored pairs of blocks, at least `n_pair`, which together have `n_step` planned steps or
 /// more. If these are enough for all pairs, the blocks have exactly these and are as equal as can be.
 #[must_use]
@@ -69,9 +72,9 @@ pub fn later_blocks(n_step: u64, n_pair: u64, least_steps: u64) -> Vec<u64> {
         return vec![least_steps; 2 * n_pair as usize];
     }
     // What is too short for a pair is one all the same, if it can be divided.
-    let n_block = (2 * planned.max(1)).min(n_step);
-    let length = |block: u64| n_step * (block + 1) / n_block - n_step * block / n_block;
-    (0..n_block).map(length).collect()
+    let n_block = (2 * planned.max(1)).min(n_step).min(MOST_BLOCKS);
+    let until = |block: u64| u128::from(n_step) * u128::from(block) / u128::from(n_block);
+    (0..n_block).map(|block| (until(block + 1) - until(block)) as u64).collect()
 }
 
 /// The order in which `n` runs train in a block.
@@ -109,6 +112,8 @@ mod tests {
         assert_eq!(later_blocks(11, 0, 50), [5, 6]);
         assert_eq!(later_blocks(1, 0, 50), [1]);
         assert_eq!(later_blocks(0, 0, 50), [0; 0]);
+        let most = later_blocks(i64::MAX as u64, 0, 50);
+        assert_eq!((most.len(), most.iter().sum::<u64>()), (1 << 16, i64::MAX as u64));
     }
 
     #[test]

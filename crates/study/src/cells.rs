@@ -1,33 +1,40 @@
 //! Which cells are waiting, running, and done.
 //!
 //! ```text
-//! <out>/cells/<hardware>/cells.json             all cells of the study as it was last swept
-//! <out>/cells/<hardware>/<cell>/lock            held by the process that trains the cell
-//! <out>/cells/<hardware>/<cell>/progress.json   the progress of that process
-//! <out>/cells/<hardware>/<cell>/done.json       written when all runs of the cell are published
+//! <out>/cells/<hardware>/cells.json                        all cells of the study as it was last swept
+//! <out>/cells/<hardware>/<cell>/claim.<n>/progress.json    how far the process of a claim is
+//! <out>/cells/<hardware>/<cell>/done.<round>/done.json     made when all runs of the cell are published
 //! ```
 //!
-//! A cell without `done.json` waits again when its process ends, however it ends: the system releases
-//! its lock.
+//! A cell that is not done waits again when its process ends, however it ends: see [`claims`](crate::claims).
+//! The files have checksums. One that is damaged is a matter of its cell alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use batchlab_results::files::{make, rename, write_synced};
-use batchlab_results::{Lock, ResultsError};
+use batchlab_results::ResultsError;
+use batchlab_results::files::make;
 use batchlab_run::Status;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{CellInfo, Study};
+use crate::StudyError;
+use crate::checked_json::{decode, encode};
+use crate::claims::{
+    self, ClaimError, ClaimSettings, Claims, Disk, Life, LocalDisk, Owner, Taken, claim_folder,
+    done_folder,
+};
 
 const LIST: &str = "cells.json";
 const PROGRESS: &str = "progress.json";
 const DONE: &str = "done.json";
 
+/// The cells of a study on one kind of hardware.
 #[derive(Debug)]
 pub struct Cells {
     folder: PathBuf,
+    claims: Claims<LocalDisk>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,15 +44,36 @@ pub enum CellState {
     Waiting {
         /// The progress of that process; the cell begins again from its start.
         abandoned: Option<Progress>,
+        /// Why that cannot be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
     },
+    /// A process has it, or one of another machine had when it was last heard of.
     #[serde(rename = "at-work")]
     Running {
         progress: Option<Progress>,
+        owner: Option<Owner>,
+        /// Why its progress cannot be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fault: Option<String>,
     },
     Done(Box<DoneCell>),
+    /// Nobody can say what has come out of it, nor whether that was enough.
+    Unreadable {
+        /// Which file, why, and what to do.
+        reason: String,
+    },
+}
+
+/// The list of a sweep.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List<C> {
+    cells: Vec<C>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Progress {
     /// When it began, in RFC 3339.
     pub started_at: String,
@@ -62,7 +90,12 @@ pub struct Progress {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DoneCell {
+    /// The name of the cell in results (`runs.cell`), which is that of the claim too: runs that another
+    /// claim has published do not count. None before there were claims.
+    #[serde(default)]
+    pub cell: Option<String>,
     /// When it began, in RFC 3339.
     pub started_at: String,
     /// When it ended, in RFC 3339.
@@ -104,6 +137,7 @@ impl DoneCell {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DoneRun {
     pub batcher: String,
     /// `None` if the run could not be opened.
@@ -118,53 +152,72 @@ pub struct DoneRun {
     pub outputs_per_second: Option<f64>,
 }
 
-/// The lock of a cell. It ends with the process, or when it is dropped.
+/// A cell that this process trains.
 #[derive(Debug)]
 pub(super) struct Claim {
-    folder: PathBuf,
-    lock: Lock,
+    claim: claims::Claim<LocalDisk>,
 }
 
 pub(super) enum Claimed {
     Mine(Claim),
-    Taken,
+    /// Another process has it; `false`: it was not watched for long enough to know whether it lives.
+    Taken {
+        is_alive: bool,
+    },
     Done(Box<DoneCell>),
+    Unreadable(String),
 }
 
 impl Cells {
     #[must_use]
-    pub fn of(out: &Path, hardware: &str) -> Self {
+    pub fn of(out: &Path, hardware: &str, settings: ClaimSettings) -> Self {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let name: String = hardware.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
-        Self { folder: out.join("cells").join(name) }
+        let claims = Claims::new(LocalDisk::new(), settings);
+        Self { folder: out.join("cells").join(name), claims }
     }
 
-    pub(super) fn write_list(&self, study: &Study) -> Result<(), ResultsError> {
+    pub(super) fn write_list(&self, study: &Study) -> Result<(), StudyError> {
         make(&self.folder)?;
-        let info: Vec<&CellInfo> = study.cells.iter().map(|cell| &cell.info).collect();
-        write(&self.folder, LIST, &info)
+        let cells = study.cells.iter().map(|cell| &cell.info).collect();
+        Ok(LocalDisk::new()
+            .write_synced(&self.folder.join(LIST), &encode(&List::<&CellInfo> { cells }))?)
     }
 
-    /// Claims a cell, unless it is done and that is enough, or another process has it.
+    /// Claims a cell, unless it is done and that is enough, or another process has it. With `retry`, a
+    /// cell of which nobody can read what has come out is trained again.
     pub(super) fn claim(
         &self,
         cell: &CellInfo,
+        retry: bool,
         is_enough: impl Fn(&DoneCell) -> bool,
-    ) -> Result<Claimed, ResultsError> {
+    ) -> Result<Claimed, StudyError> {
         let folder = self.folder.join(&cell.id);
         make(&folder)?;
-        let lock = match Lock::take(&folder, &cell.id) {
-            Ok(lock) => lock,
-            Err(ResultsError::Running { .. }) => return Ok(Claimed::Taken),
-            Err(error) => return Err(error),
-        };
-        // Read only under the lock: another process might have finished the cell just now.
-        let done = read::<DoneCell>(&folder.join(DONE))?;
-        if let Some(done) = done.filter(is_enough) {
-            lock.remove()?;
-            return Ok(Claimed::Done(Box::new(done)));
+        loop {
+            let round = self.claims.round(&folder)?;
+            match done(&folder, round)? {
+                Some(Ok(done)) if is_enough(&done) => return Ok(Claimed::Done(Box::new(done))),
+                Some(Err(reason)) if !retry => return Ok(Claimed::Unreadable(reason)),
+                _ => {}
+            }
+            let claim = match self.claims.take(&folder, round)? {
+                Taken::Mine(claim) => claim,
+                Taken::Other(life) => {
+                    return Ok(Claimed::Taken { is_alive: life == Life::Alive });
+                }
+            };
+            // Another process may have finished the cell just before.
+            if self.claims.round(&folder)? == round {
+                return Ok(Claimed::Mine(Claim { claim }));
+            }
+            claim.give_back()?;
         }
-        Ok(Claimed::Mine(Claim { folder, lock }))
+    }
+
+    /// How often claims of others are to be looked at.
+    pub(super) fn pause(&self) -> std::time::Duration {
+        self.claims.settings().beat / 4
     }
 
     /// Whether a cell could be claimed, as far as one can tell without doing so.
@@ -175,7 +228,7 @@ impl Cells {
     ) -> bool {
         match self.state(cell) {
             Ok(CellState::Done(done)) => !is_enough(&done),
-            Ok(CellState::Running { .. }) => false,
+            Ok(CellState::Running { .. } | CellState::Unreadable { .. }) => false,
             Ok(CellState::Waiting { .. }) | Err(_) => true,
         }
     }
@@ -184,9 +237,28 @@ impl Cells {
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn states(&self) -> Result<Vec<(CellInfo, CellState)>, ResultsError> {
-        let list: Vec<CellInfo> = read(&self.folder.join(LIST))?.unwrap_or_default();
+    pub fn states(&self) -> Result<Vec<(CellInfo, CellState)>, StudyError> {
+        let list = self.list()?;
         list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
+    }
+
+    fn list(&self) -> Result<Vec<CellInfo>, ResultsError> {
+        let path = self.folder.join(LIST);
+        match read::<List<CellInfo>>(&path)? {
+            None => Ok(Vec::new()),
+            Some(Ok(list)) => Ok(list.cells),
+            Some(Err(reason)) => match read::<Vec<CellInfo>>(&path)? {
+                // As versions wrote it that had no claims.
+                Some(Ok(cells)) => Ok(cells),
+                _ => Err(ResultsError::Read {
+                    path,
+                    source: std::io::Error::other(format!(
+                        "{reason}; `batchlab sweep` with the study's file writes it anew, and trains no cell \
+                         again that is done"
+                    )),
+                }),
+            },
+        }
     }
 
     /// How many cells are done here that are not among those of the last sweep: of the same study with
@@ -194,33 +266,75 @@ impl Cells {
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn n_done_beside(&self) -> Result<usize, ResultsError> {
-        let list: Vec<CellInfo> = read(&self.folder.join(LIST))?.unwrap_or_default();
-        let entries = fs::read_dir(&self.folder)
-            .map_err(|source| ResultsError::Read { path: self.folder.clone(), source })?;
-        let is_beside = |entry: &fs::DirEntry| {
+    pub fn n_done_beside(&self) -> Result<usize, StudyError> {
+        let list = self.list()?;
+        let failed = |source| ResultsError::Read { path: self.folder.clone(), source };
+        let entries = fs::read_dir(&self.folder).map_err(failed)?;
+        let mut n_done = 0;
+        for entry in entries.flatten() {
             let name = entry.file_name();
-            entry.path().join(DONE).is_file() && list.iter().all(|cell| name != cell.id.as_str())
-        };
-        Ok(entries.flatten().filter(is_beside).count())
+            if list.iter().all(|cell| name != cell.id.as_str()) {
+                let folder = entry.path();
+                let is_done = self.claims.round(&folder)? > 0 || folder.join(DONE).is_file();
+                n_done += usize::from(is_done);
+            }
+        }
+        Ok(n_done)
     }
 
     /// The state of one cell.
     ///
     /// # Errors
     /// Files that cannot be read.
-    pub fn state(&self, cell: &CellInfo) -> Result<CellState, ResultsError> {
+    pub fn state(&self, cell: &CellInfo) -> Result<CellState, StudyError> {
         let folder = self.folder.join(&cell.id);
-        if let Some(done) = read(&folder.join(DONE))? {
-            return Ok(CellState::Done(Box::new(done)));
+        let round = self.claims.round(&folder)?;
+        match done(&folder, round)? {
+            Some(Ok(done)) => return Ok(CellState::Done(Box::new(done))),
+            Some(Err(reason)) => return Ok(CellState::Unreadable { reason }),
+            None => {}
         }
-        let progress = read(&folder.join(PROGRESS))?;
-        Ok(if Lock::is_held(&folder)? {
-            CellState::Running { progress }
-        } else {
-            CellState::Waiting { abandoned: progress }
+        let last = self.claims.last(&folder)?;
+        if last == 0 {
+            return Ok(CellState::Waiting { abandoned: None, fault: None });
+        }
+        let path = claim_folder(&folder, last).join(PROGRESS);
+        let (progress, fault) = match read::<Progress>(&path)?.transpose() {
+            Ok(progress) => (progress, None),
+            Err(reason) => {
+                let harmless = "this is shown and nothing else; the next attempt begins anew";
+                (None, Some(format!("{} is damaged ({reason}): {harmless}", path.display())))
+            }
+        };
+        Ok(match self.claims.life(&folder, last, round)? {
+            Life::Ended => CellState::Waiting { abandoned: progress, fault },
+            Life::Alive | Life::Unknown => {
+                CellState::Running { progress, owner: self.claims.owner(&folder, last)?, fault }
+            }
         })
     }
+}
+
+/// What has come out of a cell; or why that cannot be read, and what to do.
+fn done(folder: &Path, round: u64) -> Result<Option<Result<DoneCell, String>>, ResultsError> {
+    let path = match round {
+        // Before there were claims.
+        0 => folder.join(DONE),
+        _ => done_folder(folder, round).join(DONE),
+    };
+    let done = match read::<DoneCell>(&path)? {
+        None if round > 0 => Some(Err("it is missing".to_owned())),
+        done => done,
+    };
+    Ok(done.map(|done| {
+        done.map_err(|reason| {
+            format!(
+                "{} is damaged: {reason}. Its runs are published; a sweep of the study with --retry trains \
+                 this cell again",
+                path.display()
+            )
+        })
+    }))
 }
 
 /// Names of the hardware for which a folder of results has cells.
@@ -250,39 +364,37 @@ pub fn hardware_name(device: &str, n_thread: usize) -> String {
 }
 
 impl Claim {
-    pub(super) fn progress(&self, progress: &Progress) -> Result<(), ResultsError> {
-        write(&self.folder, PROGRESS, progress)
+    /// Whether no other process has taken over.
+    pub(super) fn check(&self) -> Result<(), ClaimError> {
+        self.claim.check()
     }
 
-    pub(super) fn done(self, done: &DoneCell) -> Result<(), ResultsError> {
-        write(&self.folder, DONE, done)?;
-        // An old one must not be taken for the progress of a later attempt.
-        let _ = fs::remove_file(self.folder.join(PROGRESS));
-        self.lock.remove()
+    pub(super) fn progress(&self, progress: &Progress) -> Result<(), ClaimError> {
+        LocalDisk::new().write(&self.claim.folder().join(PROGRESS), &encode(progress))
     }
 
-    pub(super) fn release(self) -> Result<(), ResultsError> {
-        self.lock.remove()
+    pub(super) fn done(self, done: &DoneCell) -> Result<(), ClaimError> {
+        self.claim.publish(DONE, &encode(done))
+    }
+
+    /// As if the process were stopped.
+    #[cfg(test)]
+    fn without_beat(mut self) -> Self {
+        self.claim.stop_beating();
+        self
+    }
+
+    pub(super) fn release(self) -> Result<(), ClaimError> {
+        self.claim.give_back()
     }
 }
 
-/// Writes a file atomically.
-fn write(folder: &Path, name: &str, content: &impl Serialize) -> Result<(), ResultsError> {
-    let path = folder.join(name);
-    let failed =
-        |error: serde_json::Error| ResultsError::Write { path: path.clone(), source: error.into() };
-    let text = serde_json::to_string_pretty(content).map_err(failed)?;
-    let temporary = folder.join(format!(".{name}.{}", std::process::id()));
-    write_synced(&temporary, &text)?;
-    rename(&temporary, &path)
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ResultsError> {
-    let failed = |source| ResultsError::Read { path: path.to_owned(), source };
-    match fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| failed(error.into())),
+/// `None`: there is no file. What is in it may be damaged.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Result<T, String>>, ResultsError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(decode(&String::from_utf8_lossy(&bytes)))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed(source)),
+        Err(source) => Err(ResultsError::Read { path: path.to_owned(), source }),
     }
 }
 
@@ -316,22 +428,38 @@ mod tests {
         };
         let (started_at, finished_at) = (String::new(), String::new());
         let (blocks, runs) = (vec![5, 5], vec![run]);
-        DoneCell { started_at, finished_at, blocks, runs, reason: None, until_width: None }
+        let (cell, reason, until_width) = (None, None, None);
+        DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
     }
 
-    fn try_claim(cells: &Cells, retry: bool) -> Result<Claimed, ResultsError> {
-        cells.claim(&cell("a"), |done| done.is_enough(retry, None))
+    fn cells(out: &Path, hardware: &str) -> Cells {
+        Cells::of(out, hardware, ClaimSettings::default())
+    }
+
+    fn try_claim(cells: &Cells, retry: bool) -> Claimed {
+        cells.claim(&cell("a"), retry, |done| done.is_enough(retry, None)).unwrap()
+    }
+
+    fn mine(cells: &Cells, retry: bool) -> Claim {
+        match try_claim(cells, retry) {
+            Claimed::Mine(claim) => claim,
+            _ => panic!("it is free"),
+        }
     }
 
     #[test]
     fn a_cell_has_one_owner_and_is_done_once() {
         let out = tempfile::tempdir().unwrap();
-        let cells = Cells::of(out.path(), "a machine, cpu");
-        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
-        assert!(matches!(try_claim(&cells, false).unwrap(), Claimed::Taken));
-        assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Running { progress: None });
+        let cells = cells(out.path(), "a machine, cpu");
+        let claim = mine(&cells, false);
+        assert!(matches!(try_claim(&cells, false), Claimed::Taken { is_alive: true }));
+        let state = cells.state(&cell("a")).unwrap();
+        let CellState::Running { progress: None, owner: Some(owner), fault: None } = state else {
+            panic!("{state:?}")
+        };
+        assert_eq!(owner.process, std::process::id());
         claim.done(&done(Status::Completed)).unwrap();
-        assert!(matches!(try_claim(&cells, true).unwrap(), Claimed::Done(_)));
+        assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
         assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
         assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
     }
@@ -339,8 +467,8 @@ mod tests {
     #[test]
     fn what_was_left_waits_again_and_what_failed_only_if_asked() {
         let out = tempfile::tempdir().unwrap();
-        let cells = Cells::of(out.path(), "here");
-        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
+        let cells = cells(out.path(), "here");
+        let claim = mine(&cells, false);
         let progress = Progress {
             started_at: String::new(),
             block: 3,
@@ -352,12 +480,58 @@ mod tests {
         claim.progress(&progress).unwrap();
         // As if the process had died.
         drop(claim);
-        let abandoned = Some(progress);
-        assert_eq!(cells.state(&cell("a")).unwrap(), CellState::Waiting { abandoned });
-        let Claimed::Mine(claim) = try_claim(&cells, false).unwrap() else { panic!() };
-        claim.done(&done(Status::Failed)).unwrap();
-        assert!(matches!(try_claim(&cells, false).unwrap(), Claimed::Done(_)));
-        assert!(matches!(try_claim(&cells, true).unwrap(), Claimed::Mine(_)));
+        let left = CellState::Waiting { abandoned: Some(progress), fault: None };
+        assert_eq!(cells.state(&cell("a")).unwrap(), left);
+        mine(&cells, false).done(&done(Status::Failed)).unwrap();
+        assert!(matches!(try_claim(&cells, false), Claimed::Done(_)));
+        mine(&cells, true).done(&done(Status::Completed)).unwrap();
+        assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
+    }
+
+    #[test]
+    fn a_cell_of_an_earlier_version_is_done() {
+        let out = tempfile::tempdir().unwrap();
+        let cells = cells(out.path(), "here");
+        let folder = out.path().join("cells/here/a");
+        make(&folder).unwrap();
+        let done = r#"{ "started_at": "", "finished_at": "", "blocks": [5], "reason": null, "runs": [
+            { "batcher": "dynamic", "run_id": null, "status": "completed", "reason": null, "n_step": 5,
+              "median_step_ns": null, "graphs_per_second": 3.5 } ] }"#;
+        fs::write(folder.join(DONE), done).unwrap();
+        assert!(matches!(try_claim(&cells, false), Claimed::Done(_)));
+        let info = serde_json::to_string(&[cell("a")]).unwrap();
+        fs::write(out.path().join("cells/here").join(LIST), info).unwrap();
+        assert!(matches!(cells.states().unwrap()[..], [(_, CellState::Done(_))]));
+    }
+
+    /// On another node, nobody sees the lock of a file.
+    #[test]
+    fn a_claim_of_another_node_is_over_when_nothing_is_heard_of_it() {
+        use std::time::Duration;
+        let out = tempfile::tempdir().unwrap();
+        let of = |node: &str| {
+            let (beat, stale) = (Duration::from_millis(20), Duration::from_millis(400));
+            Cells::of(out.path(), "here", ClaimSettings { beat, stale, node: node.into() })
+        };
+        let (here, there) = (of("here"), of("there"));
+        let first = mine(&here, false);
+        assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: false }));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: true }));
+        // A clock that was set has nothing to do with it.
+        let beat = out.path().join("cells/here/a/claim.1/beat");
+        let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
+        let _ = fs::File::options().append(true).open(&beat).unwrap().set_modified(hour);
+        assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: true }));
+        // As if its process were stopped: nothing beats, and it does not know.
+        let stopped = first.without_beat();
+        assert!(matches!(try_claim(&there, false), Claimed::Taken { .. }));
+        std::thread::sleep(Duration::from_millis(500));
+        let second = mine(&there, false);
+        let late = stopped.done(&done(Status::Completed)).unwrap_err();
+        assert!(matches!(late, ClaimError::Superseded { .. }), "{late}");
+        second.done(&done(Status::Completed)).unwrap();
+        assert!(matches!(try_claim(&here, false), Claimed::Done(_)));
     }
 
     #[test]
@@ -372,11 +546,11 @@ mod tests {
     #[test]
     fn many_processes_share_the_cells_without_overlap() {
         let out = tempfile::tempdir().unwrap();
-        let cells = Cells::of(out.path(), "here");
         let work = || {
+            let cells = cells(out.path(), "here");
             let mut n = 0;
             for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-                if let Claimed::Mine(claim) = cells.claim(&cell(id), |_| true).unwrap() {
+                if let Claimed::Mine(claim) = cells.claim(&cell(id), false, |_| true).unwrap() {
                     std::thread::yield_now();
                     claim.done(&done(Status::Completed)).unwrap();
                     n += 1;

@@ -4,7 +4,7 @@ use batchlab_config::Diagnostic;
 use batchlab_results::ResultsError;
 use batchlab_run::RunError;
 
-use crate::DeviceBusy;
+use crate::{ClaimError, DeviceBusy};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StudyError {
@@ -12,6 +12,8 @@ pub enum StudyError {
     Run(#[from] RunError),
     #[error(transparent)]
     Results(#[from] ResultsError),
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
     #[error(transparent)]
     DeviceBusy(#[from] DeviceBusy),
 }

@@ -80,7 +80,8 @@ fn of_cell(
         batchers.zip(measured.into_iter().map(run)).collect();
     CellEstimate {
         seconds: runs.iter().filter_map(|(_, run)| Some(run.as_ref().ok()?.run_s)).sum(),
-        n_byte: runs.len() as u64 * (RUN_BYTES + STEP_BYTES * n_step),
+        n_byte: (runs.len() as u64)
+            .saturating_mul(STEP_BYTES.saturating_mul(n_step).saturating_add(RUN_BYTES)),
         n_pair,
         difference,
         runs,

@@ -14,11 +14,14 @@
 //! * [`blocks`]: how the runs of a cell take turns, and for how long;
 //! * [`look`]: what mirrored pairs of blocks show;
 //! * [`cells`]: which cells are waiting, running, done;
+//! * `claims`: who works on a cell, where machines share a folder;
 //! * [`sweep()`]: trains them;
 //! * [`estimate`]: how long that will take.
 
 pub mod blocks;
 pub mod cells;
+mod checked_json;
+mod claims;
 mod device_lock;
 mod error;
 pub mod estimate;
@@ -28,10 +31,12 @@ mod sweep;
 mod turns;
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use batchlab_config::{Blocks, LoadedConfig};
 use serde::{Deserialize, Serialize};
 
+pub use claims::{ClaimError, ClaimSettings, Owner};
 pub use device_lock::DeviceBusy;
 pub use error::StudyError;
 pub use sweep::{Sweep, SweepObserver, SweepOptions, sweep};
@@ -64,6 +69,7 @@ pub struct Cell {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CellInfo {
     /// Identifier: a name that people can read, and a hash of all its configurations.
     pub id: String,
@@ -90,4 +96,9 @@ impl CellInfo {
         let Self { dataset, model, repeat, .. } = self;
         format!("{dataset} {model}{size}{variant}{}, repeat {repeat}", self.variant)
     }
+}
+
+/// In RFC 3339.
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
 }

@@ -15,13 +15,15 @@ use super::device_lock::DeviceLock;
 use super::look::Look;
 use super::turns::{CellEnd, CellObserver, Length, Outlook, Place, train_in_turns};
 use super::{Cell, CellInfo, Study};
-use crate::StudyError;
+use crate::claims::{ClaimError, ClaimSettings};
+use crate::{StudyError, now};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SweepOptions<'a> {
     pub run: RunOptions<'a>,
     /// Cells that were done on other hardware are done again on this one.
     pub hardware: &'a str,
+    pub claims: ClaimSettings,
     /// Cells that have failed are trained again.
     pub retry: bool,
     /// Cells go on until the intervals of all strategies that may be the fastest have this half width, as
@@ -47,6 +49,8 @@ pub struct Sweep {
     pub n_done_before: usize,
     /// Cells that other processes work on.
     pub n_taken: usize,
+    /// Of cells that nobody can say whether they are done: which file, why, and what to do.
+    pub unreadable: Vec<String>,
     /// Cells, of those that are done, with a run that has failed.
     pub failed: Vec<String>,
     /// Cells, of those that are done, with a run whose loss was not finite.
@@ -75,7 +79,7 @@ pub fn sweep(
     options: SweepOptions<'_>,
     observer: &dyn SweepObserver,
 ) -> Result<Sweep, StudyError> {
-    let cells = Cells::of(options.run.out, options.hardware);
+    let cells = Cells::of(options.run.out, options.hardware, options.claims.clone());
     cells.write_list(study)?;
     let _devices = lock_devices(study)?;
     note_crowding(study, options.run.n_thread, observer);
@@ -83,24 +87,30 @@ pub fn sweep(
     let n_cell = study.cells.len();
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
+    let mut has_waited = false;
     loop {
         let n_pending = pending.len();
-        let mut taken = Vec::new();
+        let (mut taken, mut all_live) = (Vec::new(), true);
         for (place, &(n, cell)) in pending.iter().enumerate() {
             if options.run.interrupted.load(Ordering::Relaxed) {
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             }
             let is_enough = |done: &DoneCell| done.is_enough(options.retry, options.until_width);
-            let claim = match cells.claim(&cell.info, is_enough)? {
+            let claim = match cells.claim(&cell.info, options.retry, is_enough)? {
                 Claimed::Mine(claim) => claim,
-                Claimed::Taken => {
+                Claimed::Taken { is_alive } => {
+                    all_live &= is_alive;
                     taken.push((n, cell));
                     continue;
                 }
                 Claimed::Done(done) => {
                     sweep.n_done_before += 1;
                     sweep.note(cell, &done);
+                    continue;
+                }
+                Claimed::Unreadable(reason) => {
+                    sweep.unreadable.push(reason);
                     continue;
                 }
             };
@@ -122,20 +132,53 @@ pub fn sweep(
                 deadline: left.map(share),
             };
             observer.cell_begins(n, n_cell, &cell.info, length.enough);
-            let Some(done) = train(cell, length, options, &claim, observer)? else {
-                claim.release()?;
-                sweep.is_interrupted = true;
-                return Ok(sweep);
+            let trained = train(cell, length, &options, &claim, observer)?;
+            let done = match trained {
+                Trained::Done(done) => done,
+                Trained::Interrupted => {
+                    claim.release()?;
+                    sweep.is_interrupted = true;
+                    return Ok(sweep);
+                }
             };
-            claim.done(&done)?;
-            observer.cell_ended(&cell.info, &done);
-            sweep.n_done += 1;
-            sweep.note(cell, &done);
+            match claim.done(&done) {
+                Ok(()) => {
+                    observer.cell_ended(&cell.info, &done);
+                    sweep.n_done += 1;
+                    sweep.note(cell, &done);
+                }
+                Err(error @ ClaimError::Superseded { .. }) => {
+                    observer.progress().note(&format!("note: {error}; what it publishes counts"));
+                    taken.push((n, cell));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         sweep.n_taken = taken.len();
-        // Their processes may have ended meanwhile, without finishing them.
-        if taken.is_empty() || taken.len() == n_pending {
+        let has_progress = taken.len() < n_pending;
+        // Where nobody can know yet whether the processes of cells live, they are watched.
+        if taken.is_empty() || !has_progress && all_live {
             return Ok(sweep);
+        }
+        if !has_progress {
+            if !has_waited {
+                has_waited = true;
+                let stale = humantime::format_duration(options.claims.stale);
+                observer.progress().note(&format!(
+                    "note: {} cells are claimed on other machines; waiting until their processes are heard \
+                     of, at most {stale}",
+                    taken.len()
+                ));
+            }
+            let until = Instant::now() + cells.pause();
+            let is_over = || options.run.interrupted.load(Ordering::Relaxed);
+            while Instant::now() < until && !is_over() {
+                std::thread::sleep(Duration::from_millis(100).min(cells.pause()));
+            }
+            if options.at_most.is_some_and(|at_most| start.elapsed() >= at_most) {
+                sweep.is_time_up = true;
+                return Ok(sweep);
+            }
         }
         pending = taken;
     }
@@ -161,21 +204,31 @@ fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
     devices.into_iter().map(|device| DeviceLock::take(device, is_exclusive)).collect()
 }
 
-/// Trains one cell. `None`: it was interrupted.
+enum Trained {
+    Done(DoneCell),
+    Interrupted,
+}
+
+/// Trains one cell.
 fn train(
     cell: &Cell,
     length: Length<'_>,
-    options: SweepOptions<'_>,
+    options: &SweepOptions<'_>,
     claim: &Claim,
     observer: &dyn SweepObserver,
-) -> Result<Option<DoneCell>, StudyError> {
+) -> Result<Trained, StudyError> {
     let started_at = now();
     let recording = RecordingProgress::new(observer, claim, &started_at);
     let label = label(cell, options.hardware);
-    let end = train_in_turns(cell, &label, length, options.run, &recording);
+    let superseded = || match claim.check() {
+        Err(error @ ClaimError::Superseded { .. }) => Some(error.to_string()),
+        // A folder that cannot be read now is seen when the cell is published.
+        _ => None,
+    };
+    let end = train_in_turns(cell, &label, length, options.run, &superseded, &recording);
     observer.ended();
     let (blocks, runs, reason) = match end {
-        Ok(end) if end.is_interrupted => return Ok(None),
+        Ok(end) if end.is_interrupted => return Ok(Trained::Interrupted),
         Ok(CellEnd { blocks, runs, .. }) => {
             let runs = runs.into_iter().map(|(batcher, outcome)| match outcome.result {
                 Ok(run) => DoneRun {
@@ -203,7 +256,8 @@ fn train(
         Err(error) => (Vec::new(), Vec::new(), Some(error.to_string())),
     };
     let (finished_at, until_width) = (now(), options.until_width);
-    Ok(Some(DoneCell { started_at, finished_at, blocks, runs, reason, until_width }))
+    let cell = Some(label);
+    Ok(Trained::Done(DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }))
 }
 
 /// The name of a cell in results. It differs between processes, so that runs of two processes are never
@@ -280,8 +334,4 @@ impl CellObserver for RecordingProgress<'_> {
     fn looked(&self, look: &Look, batchers: &[&str]) {
         self.to.looked(look, batchers);
     }
-}
-
-fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }

@@ -72,7 +72,8 @@ pub(crate) struct Length<'a> {
 }
 
 /// Trains the runs of a cell, block by block, and records them under a label. The others
-/// continue when one fails.
+/// continue when one fails. If `superseded` says in the end that another process has taken over, the
+/// runs are recorded as interrupted.
 ///
 /// # Errors
 /// Data that cannot be loaded, and results that cannot be stored.
@@ -81,6 +82,7 @@ pub(crate) fn train_in_turns(
     label: &str,
     length: Length<'_>,
     options: RunOptions<'_>,
+    superseded: &dyn Fn() -> Option<String>,
     observer: &dyn CellObserver,
 ) -> Result<CellEnd, RunError> {
     let data = Data::load(&cell.runs[0], options.cache, observer)?;
@@ -108,7 +110,10 @@ pub(crate) fn train_in_turns(
     }
     let mut turns = Turns { cell, open, outcomes, done: Vec::new(), n_turn: 0, options, observer };
     turns.train(length)?;
-    turns.complete()?;
+    match superseded() {
+        None => turns.complete()?,
+        Some(reason) => turns.give_up(&reason)?,
+    }
     let labels = cell.info.batchers.iter().cloned();
     Ok(CellEnd {
         blocks: turns.done,
@@ -192,6 +197,12 @@ impl Turns<'_, '_> {
     /// Publishes the runs that have done all that they were asked for.
     fn complete(&mut self) -> Result<(), RunError> {
         (0..self.open.len()).try_for_each(|run| self.finish(run, Ok(Ending::COMPLETED)))
+    }
+
+    /// Publishes the runs as those of a cell that another process has.
+    fn give_up(&mut self, reason: &str) -> Result<(), RunError> {
+        let ending = || Ending::interrupted(reason.to_owned());
+        (0..self.open.len()).try_for_each(|run| self.finish(run, Ok(ending())))
     }
 
     fn finish(&mut self, run: usize, outcome: Result<Ending, RunError>) -> Result<(), RunError> {

@@ -12,9 +12,16 @@ pub enum Activation {
     Silu,
     /// max(x, 0).
     Relu,
+    /// x above 0, else e^x - 1 (Clevert et al. 2016).
+    Elu,
+    /// x above 0, else x / 5, the slope of GAT's scores (Veličković et al. 2018).
+    LeakyRelu,
 }
 
 impl Activation {
+    /// Of [`Activation::LeakyRelu`] below 0.
+    pub const LEAKY_SLOPE: f32 = 0.2;
+
     /// Whether the derivative is computed from the input. For the others the output is enough, and
     /// the input is not kept.
     pub(crate) fn keeps_input(self) -> bool {

@@ -10,6 +10,7 @@ use batchlab_core::model::{Loss, LossSum, Precision};
 use dfdx::tensor::{Storage, Tensor};
 use dfdx::tensor_ops::Device;
 
+use crate::dropout::Dropout;
 use crate::{Activation, Aggregate, GaussianBasis, Message, Outputs, Segments};
 
 /// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
@@ -37,6 +38,34 @@ pub struct LinearLayer<'a, D: Backend> {
 
 /// The output of a linear layer, and the sum before the activation where it is kept.
 pub type LinearOutput<D> = (Dense<D>, Option<Dense<D>>);
+
+/// What attention along edges is computed from.
+pub struct Attention<'a, D: Backend> {
+    /// `[n_from, n_head * width]`.
+    pub x: &'a Dense<D>,
+    /// Of senders `[n_from, n_head]`, of receivers `[n_to, n_head]`.
+    pub scores: [&'a Dense<D>; 2],
+    /// Edges by their sender.
+    pub from: &'a Segments<D>,
+    /// Edges by their receiver, in whose order they lie.
+    pub to: &'a Segments<D>,
+    /// Heads, which lie side by side in `x`.
+    pub n_head: usize,
+}
+
+/// Rows with what is done to each of them.
+pub struct RowsToNormalise<'a, D: Backend> {
+    /// `[n_row, width]`.
+    pub x: &'a Dense<D>,
+    /// Scale and offset of a layer norm, `[1, width]`.
+    pub norm: Option<[&'a Dense<D>; 2]>,
+    /// Applied to each number after the norm.
+    pub activation: Activation,
+    /// Applied after the activation.
+    pub dropout: Option<Dropout>,
+    /// Rows are items, their nodes are segments; dropout counts rows by their nodes.
+    pub node: Option<&'a Segments<D>>,
+}
 
 /// Which values of a message's steps are results.
 #[derive(Debug, Clone, Copy)]
@@ -144,6 +173,9 @@ pub trait Backend: Device<f32> {
     fn is_contiguous(tensor: &Dense<Self>) -> bool;
     /// Waits until the device has finished all queued work.
     fn wait(&self) -> Result<(), Self::Err>;
+    /// What the last bits of sums depend on, see
+    /// [`Trainer::arithmetic`](batchlab_core::model::Trainer::arithmetic).
+    fn arithmetic() -> &'static str;
     /// Largest memory in use at once since the last call, in bytes; `None` for memory of the host.
     fn take_peak_bytes(&self) -> Result<Option<u64>, Self::Err>;
 
@@ -242,29 +274,81 @@ pub trait Backend: Device<f32> {
         kept: Self::Kept,
     ) -> Result<(), Self::Err>;
 
-    /// Sum or mean over the edges e that end at each node of `filter[e] * x[from.of[e]]`,
-    /// `[n_node, width]`.
-    fn convolve(
+    /// Sum or mean over the items e of each segment of `to` of `weight[e] * x[from.of[e]]`,
+    /// `[n_to, width]`; `weight` `[n_item, 1]` or none for 1.
+    fn propagate(
         &self,
-        filter: &Dense<Self>,
         x: &Dense<Self>,
+        weight: Option<&Dense<Self>>,
         from: &Segments<Self>,
         to: &Segments<Self>,
         aggregate: Aggregate,
     ) -> Result<Dense<Self>, Self::Err>;
-    /// The gradients of `convolve` by filter and nodes, each where it is wanted. `dy` is
-    /// overwritten.
-    fn convolve_backward(
+    /// The transpose of `propagate`. `dy` is overwritten.
+    fn propagate_backward(
         &self,
-        dfilter: Option<&mut Buffer<Self>>,
-        dx: Option<&mut Buffer<Self>>,
+        dx: &mut Buffer<Self>,
         dy: &mut Buffer<Self>,
-        filter: &Dense<Self>,
-        x: &Dense<Self>,
+        weight: Option<&Dense<Self>>,
         from: &Segments<Self>,
         to: &Segments<Self>,
         aggregate: Aggregate,
+        width: usize,
     ) -> Result<(), Self::Err>;
+
+    /// The weighted sums `[n_to, n_head * width]`, and the share of each edge `[n_edge, n_head]`.
+    fn attend(&self, attention: &Attention<'_, Self>) -> Result<[Dense<Self>; 2], Self::Err>;
+    /// The gradients of `attend`, whose results these were, by rows and scores.
+    fn attend_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dscores: &mut [Buffer<Self>; 2],
+        dy: &Buffer<Self>,
+        attention: &Attention<'_, Self>,
+        results: [&Dense<Self>; 2],
+    ) -> Result<(), Self::Err>;
+    /// Scalar products of `x` `[n_row, n_head * width]` with `weight` `[n_head, width]`, head by head,
+    /// `[n_row, n_head]`.
+    fn head_scores(&self, x: &Dense<Self>, weight: &Dense<Self>) -> Result<Dense<Self>, Self::Err>;
+    /// The gradients of `head_scores`.
+    fn head_scores_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dweight: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        x: &Dense<Self>,
+        weight: &Dense<Self>,
+    ) -> Result<(), Self::Err>;
+    /// The mean over the heads of each row, `[n_row, width]`.
+    fn mean_of_heads(&self, x: &Dense<Self>, n_head: usize) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `mean_of_heads`.
+    fn mean_of_heads_backward(
+        &self,
+        dx: &mut Buffer<Self>,
+        dy: &Buffer<Self>,
+        n_head: usize,
+        width: usize,
+    ) -> Result<(), Self::Err>;
+
+    /// Layer norm, activation and dropout of each row, and the mean and the inverse deviation of each
+    /// row, `[n_row, 2]`, or nothing without norm.
+    fn normalise(&self, rows: &RowsToNormalise<'_, Self>) -> Result<[Dense<Self>; 2], Self::Err>;
+    /// The gradients of `normalise`, by the rows where it is wanted, and by scale and offset. `dy` is
+    /// overwritten.
+    fn normalise_backward(
+        &self,
+        dx: Option<&mut Buffer<Self>>,
+        dnorm: &mut [Buffer<Self>; 2],
+        dy: &mut Buffer<Self>,
+        rows: &RowsToNormalise<'_, Self>,
+        statistics: &Dense<Self>,
+    ) -> Result<(), Self::Err>;
+
+    /// `row` `[1, width]` added to each row of `x`.
+    fn add_row(&self, x: &Dense<Self>, row: &Dense<Self>) -> Result<Dense<Self>, Self::Err>;
+    /// The gradient of `add_row` by the row: the sums of the columns of `dy`.
+    fn add_row_backward(&self, drow: &mut Buffer<Self>, dy: &Buffer<Self>)
+    -> Result<(), Self::Err>;
 
     /// `activation(input weight + bias)`, and the sum before the activation where `keep_sum`.
     fn linear(
@@ -424,10 +508,12 @@ pub trait Backend: Device<f32> {
     ) -> Result<(), Self::Err>;
 
     /// All parameters after one step, in their order; the moments are changed in place. A parameter's
-    /// memory may be changed too: clones of it then show the new values.
+    /// memory may be changed too: clones of it then show the new values. `decay` times the parameter is
+    /// added to each gradient.
     fn adam(
         &self,
         step: Adam,
+        decay: &[f32],
         parameters: &[&Dense<Self>],
         gradients: &[Buffer<Self>],
         moments: &mut [[Buffer<Self>; 2]],

@@ -1,5 +1,8 @@
 //! A batch on the device.
 
+mod features;
+mod outputs;
+
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -11,6 +14,9 @@ use crate::backend::ALIGNMENT;
 use crate::matrix::engine;
 use crate::segments::sorted;
 use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
+
+pub use features::{Features, SparseFeatures};
+pub use outputs::{NodeEdges, OutputEdges, Outputs};
 
 /// A [`PaddedBatch`] on the device, as networks see it. Reading a field that the model does not name
 /// among its needs is an error.
@@ -26,22 +32,25 @@ pub struct DeviceBatch<D: Backend> {
     directed: [OnceCell<Rc<DirectedEdges<D>>>; 3],
     device: D,
     graph: Rc<Segments<D>>,
-    node_feature: Option<Matrix<D>>,
+    features: Option<Features<D>>,
     distance: Option<Matrix<D>>,
     displacement: Option<Matrix<D>>,
     edge_weight: Option<Matrix<D>>,
     outputs: Rc<Outputs<D>>,
+    /// For networks that predict for outputs alone.
+    output_edges: Option<OutputEdges<D>>,
+    n_byte: u64,
     arena: D::Arena,
 }
 
-/// What is to be predicted, and which rows of the predictions are compared with it.
-pub struct Outputs<D: Backend> {
-    pub(crate) row: D::Words,
-    pub(crate) target: D::Numbers,
-    pub(crate) weight: D::Numbers,
-    /// Rows on the host.
-    pub(crate) row_on_host: Vec<u32>,
-    pub(crate) weight_sum: f64,
+/// What a network wants of its batches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) fields: BatchFields,
+    /// Node classes that the model knows.
+    pub(crate) n_class: usize,
+    /// Whether it predicts for outputs alone.
+    pub(crate) only_outputs: bool,
 }
 
 impl<D: Backend> DeviceBatch<D> {
@@ -60,7 +69,8 @@ impl<D: Backend> DeviceBatch<D> {
         needs: BatchFields,
         n_class: usize,
     ) -> Result<Self, ModelError> {
-        let batch = Self::upload_ahead(device, previous, batch, needs, n_class)?;
+        let wanted = Wanted { fields: needs, n_class, only_outputs: false };
+        let batch = Self::upload_ahead(device, previous, batch, wanted)?;
         batch.begin_use()?;
         Ok(batch)
     }
@@ -71,22 +81,26 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        needs: BatchFields,
-        n_class: usize,
+        wanted: Wanted,
     ) -> Result<Self, ModelError> {
+        let Wanted { fields: needs, n_class, only_outputs } = wanted;
         check(batch, needs, n_class)?;
-        let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
+        let n_edge = batch.shape.n_edge as usize;
         let (class, sender, receiver, graph, outputs, mut arena) = match previous {
             None => (None, None, None, None, None, D::Arena::default()),
             Some(p) => {
+                drop((p.features, p.output_edges));
                 (p.class, p.sender, Some(p.receiver), Some(p.graph), Some(p.outputs), p.arena)
             }
         };
+        let of_outputs = only_outputs.then(|| outputs::ReceivedEdges::of(batch, needs.edge_weight));
         let reclaim = |segments| Segments::reclaim(device, segments);
         let [class, sender, receiver, graph] =
             [reclaim(class), reclaim(sender), reclaim(receiver), reclaim(graph)];
         let outputs = Outputs::reclaim(device, outputs);
-        device.begin_upload(&mut arena, n_word(batch, needs, n_class)).map_err(engine)?;
+        let n_word = n_word(batch, needs, n_class)
+            + of_outputs.as_ref().map_or(0, outputs::ReceivedEdges::n_word);
+        device.begin_upload(&mut arena, n_word).map_err(engine)?;
         let arena_of_all = &mut arena;
         let mut put = |reclaimed, of: &[u32], offset: &[u32], order: Option<&[u32]>| {
             Segments::put(device, arena_of_all, reclaimed, of, offset, order).map_err(engine)
@@ -105,17 +119,18 @@ impl<D: Backend> DeviceBatch<D> {
         };
         let receiver = put(receiver, batch.receiver, batch.receiver_offset, None)?;
         let graph = put(graph, batch.graph_of, batch.graph_offset, None)?;
+        let features =
+            needs.node_feature.then(|| Features::put(device, &mut arena, batch)).transpose()?;
         let mut matrix = |needed: bool, values: &[f32], shape| {
             let put = |()| device.put_matrix(&mut arena, values, shape).map_err(engine);
             let tensor = needed.then_some(()).map(put).transpose()?;
             Ok::<_, ModelError>(tensor.map(|tensor| Matrix::from_kernel(tensor, false)))
         };
-        let node_feature =
-            matrix(needs.node_feature, batch.node_feature, [n_node, batch.node_feature_width])?;
         let distance = matrix(needs.distance, batch.distance, [n_edge, 1])?;
         let displacement = matrix(needs.displacement, batch.displacement, [n_edge, 3])?;
         let edge_weight = matrix(needs.edge_weight, batch.edge_weight, [n_edge, 1])?;
-        let outputs = Outputs::put(device, &mut arena, outputs, batch)?;
+        let output_edges = of_outputs.map(|edges| edges.put(device, &mut arena)).transpose()?;
+        let outputs = Outputs::put(device, &mut arena, outputs, batch, only_outputs)?;
         device.finish_upload(&mut arena).map_err(engine)?;
         Ok(Self {
             shape: batch.shape,
@@ -127,11 +142,13 @@ impl<D: Backend> DeviceBatch<D> {
             directed: [const { OnceCell::new() }; 3],
             device: device.clone(),
             graph,
-            node_feature,
+            features,
             distance,
             displacement,
             edge_weight,
             outputs,
+            output_edges,
+            n_byte: 4 * n_word as u64,
             arena,
         })
     }
@@ -158,9 +175,13 @@ impl<D: Backend> DeviceBatch<D> {
         self.level
     }
 
-    /// Rows that predictions must have: one per graph, or one per node of one graph.
+    /// Rows that predictions must have: one per graph, or one per node of one graph, or one per output
+    /// where the network [predicts for outputs alone](crate::Network::only_outputs).
     #[must_use]
     pub fn n_prediction(&self) -> usize {
+        if self.output_edges.is_some() {
+            return self.shape.n_output as usize;
+        }
         match self.level {
             Level::Graphs => self.shape.n_graph as usize,
             Level::Nodes => self.shape.n_node as usize,
@@ -225,8 +246,48 @@ impl<D: Backend> DeviceBatch<D> {
     }
 
     /// Features of the nodes, `[n_node, width]`.
+    ///
+    /// # Errors
+    /// Also for compressed rows, which come to models that ask for `sparse_feature`:
+    /// [`DeviceBatch::features`] gives both.
     pub fn node_feature(&self) -> Result<&Matrix<D>, ModelError> {
-        named(self.node_feature.as_ref(), "node_feature")
+        match self.features()? {
+            Features::Dense(matrix) => Ok(matrix),
+            Features::Sparse(_) => Err(ModelError::Batch(
+                "the model asks for compressed rows of features, but uses a whole matrix".into(),
+            )),
+        }
+    }
+
+    /// Features of the nodes, as they come.
+    pub fn features(&self) -> Result<&Features<D>, ModelError> {
+        named(self.features.as_ref(), "node_feature")
+    }
+
+    /// The edges that outputs receive, for networks that [predict for outputs
+    /// alone](crate::Network::only_outputs).
+    #[must_use]
+    pub fn output_edges(&self) -> Option<&OutputEdges<D>> {
+        self.output_edges.as_ref()
+    }
+
+    /// The edges of a convolution on nodes: in the last one, those that outputs receive, where the
+    /// network [predicts for outputs alone](crate::Network::only_outputs), else all.
+    ///
+    /// # Errors
+    /// A batch without `sender_order`.
+    pub fn node_edges(&self, is_last: bool) -> Result<NodeEdges<'_, D>, ModelError> {
+        if let Some(edges) = self.output_edges.as_ref().filter(|_| is_last) {
+            let OutputEdges { from, to, node, weight } = edges;
+            return Ok(NodeEdges { from, to, weight: weight.as_ref(), node: Some(node) });
+        }
+        let (from, to, weight) = (self.sender()?, &self.receiver, self.edge_weight.as_ref());
+        Ok(NodeEdges { from, to, weight, node: None })
+    }
+
+    /// Bytes that its arrays take on the device.
+    pub(crate) fn n_byte(&self) -> u64 {
+        self.n_byte
     }
 
     /// Lengths of the edges in angstrom, `[n_edge, 1]`; 0 for padding.
@@ -248,45 +309,6 @@ impl<D: Backend> DeviceBatch<D> {
     #[must_use]
     pub fn outputs(&self) -> &Rc<Outputs<D>> {
         &self.outputs
-    }
-}
-
-impl<D: Backend> Outputs<D> {
-    fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
-        let mut outputs = Rc::try_unwrap(previous?).ok()?;
-        device.release(&mut outputs.row);
-        device.release_numbers(&mut outputs.target);
-        device.release_numbers(&mut outputs.weight);
-        Some(outputs)
-    }
-
-    fn put(
-        device: &D,
-        arena: &mut D::Arena,
-        reclaimed: Option<Self>,
-        batch: &PaddedBatch<'_>,
-    ) -> Result<Rc<Self>, ModelError> {
-        let mut outputs = reclaimed.unwrap_or_else(|| Self {
-            row: D::Words::default(),
-            target: D::Numbers::default(),
-            weight: D::Numbers::default(),
-            row_on_host: Vec::new(),
-            weight_sum: 0.0,
-        });
-        device.put_words(arena, &mut outputs.row, batch.output_row).map_err(engine)?;
-        device.put_numbers(arena, &mut outputs.target, batch.output_target).map_err(engine)?;
-        device.put_numbers(arena, &mut outputs.weight, batch.output_weight).map_err(engine)?;
-        outputs.row_on_host.clear();
-        outputs.row_on_host.extend_from_slice(batch.output_row);
-        outputs.weight_sum =
-            batch.output_weight.iter().filter(|&&w| w > 0.0).map(|&w| f64::from(w)).sum();
-        Ok(Rc::new(outputs))
-    }
-
-    /// Sum of the weights.
-    #[must_use]
-    pub fn weight_sum(&self) -> f64 {
-        self.weight_sum
     }
 }
 
@@ -314,7 +336,7 @@ fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize 
     ];
     of_some(needs.node_class, &class)
         + of_some(needs.sender_order, &sender)
-        + of_some(needs.node_feature, &[batch.node_feature.len()])
+        + of_some(needs.node_feature, &features::lengths(batch))
         + of_some(needs.distance, &[batch.distance.len()])
         + of_some(needs.displacement, &[batch.displacement.len()])
         + of_some(needs.edge_weight, &[batch.edge_weight.len()])
@@ -327,7 +349,7 @@ fn check(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> Result<
         ("node classes", needs.node_class, batch.node_class.len(), n_node),
         (
             "node features",
-            needs.node_feature,
+            needs.node_feature && !features::are_sparse(batch),
             batch.node_feature.len(),
             n_node * batch.node_feature_width,
         ),
@@ -343,6 +365,9 @@ fn check(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> Result<
                  model's needs"
             )));
         }
+    }
+    if needs.node_feature && features::are_sparse(batch) {
+        features::check(batch)?;
     }
     if needs.node_class
         && let Some(class) = batch.node_class.iter().find(|&&class| class as usize >= n_class)

@@ -8,20 +8,24 @@
 //! ([`simd`]).
 
 mod activation;
+mod attention;
 mod block;
 mod clip;
-mod convolve;
+mod dot;
 mod elementwise;
 mod equivariant_update;
 mod extremum;
 mod gaussian;
 mod geometry;
+mod heads;
 mod linear;
 mod loss;
 mod math;
 pub(crate) mod memory;
 mod message;
+mod normalise;
 mod product;
+mod propagate;
 mod rows;
 mod scratch;
 mod segment;
@@ -34,7 +38,9 @@ use std::ops::Range;
 use batchlab_core::model::{Loss, LossSum};
 use dfdx::prelude::*;
 
-use crate::backend::{LinearLayer, LinearOutput, MessageOutput, MessageResult};
+use crate::backend::{
+    Attention, LinearLayer, LinearOutput, MessageOutput, MessageResult, RowsToNormalise,
+};
 use crate::raw;
 use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Outputs};
 
@@ -116,6 +122,10 @@ impl Backend for Cpu {
 
     fn wait(&self) -> Result<()> {
         Ok(())
+    }
+
+    fn arithmetic() -> &'static str {
+        wide::vectors().name()
     }
 
     fn take_peak_bytes(&self) -> Result<Option<u64>> {
@@ -263,56 +273,133 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn convolve(
+    fn propagate(
         &self,
-        filter: &Dense,
         x: &Dense,
+        weight: Option<&Dense>,
         from: &Segments,
         to: &Segments,
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
         filled(self, [to.n_segment, width], |out| {
-            convolve::add_products(
-                out,
-                slice(filter),
-                slice(x),
-                &to.offset,
-                to.order.as_deref(),
-                &from.of,
-                width,
-            );
+            let factors = factors(slice(x), weight, width);
+            propagate::add_products(out, ends(to, from), factors);
             segment::scale(out, &to.offset, aggregate, width);
         })
     }
 
-    fn convolve_backward(
+    fn propagate_backward(
         &self,
-        dfilter: Option<&mut Buffer>,
-        dx: Option<&mut Buffer>,
+        dx: &mut Buffer,
         dy: &mut Buffer,
-        filter: &Dense,
-        x: &Dense,
+        weight: Option<&Dense>,
         from: &Segments,
         to: &Segments,
         aggregate: Aggregate,
+        width: usize,
     ) -> Result<()> {
-        let width = x.shape().1;
         segment::scale(dy, &to.offset, aggregate, width);
-        if let Some(dfilter) = dfilter {
-            convolve::add_to_filter(dfilter, dy, slice(x), &to.of, &from.of, width);
-        }
-        if let Some(dx) = dx {
-            convolve::add_products(
-                dx,
-                slice(filter),
-                dy,
-                &from.offset,
-                from.order.as_deref(),
-                &to.of,
-                width,
-            );
-        }
+        propagate::add_products(dx, ends(from, to), factors(dy, weight, width));
+        Ok(())
+    }
+
+    fn attend(&self, attention: &Attention<'_, Self>) -> Result<[Dense; 2]> {
+        let (from, to) = (attention.from, attention.to);
+        let mut share = vec![0.0; from.n_item * attention.n_head];
+        let out = filled(self, [to.n_segment, attention.x.shape().1], |out| {
+            attention::forward(out, &mut share, &plain_attention(attention));
+        })?;
+        Ok([out, self.try_tensor_from_vec(share, (from.n_item, attention.n_head))?])
+    }
+
+    fn attend_backward(
+        &self,
+        dx: &mut Buffer,
+        dscores: &mut [Buffer; 2],
+        dy: &Buffer,
+        attention: &Attention<'_, Self>,
+        results: [&Dense; 2],
+    ) -> Result<()> {
+        let [sender_score, receiver_score] = dscores;
+        let gradients = attention::Gradients { x: dx, sender_score, receiver_score };
+        let from = attention.from;
+        let by_sender = attention::BySender { offset: &from.offset, order: from.order.as_deref() };
+        let plain = plain_attention(attention);
+        attention::backward(gradients, dy, results.map(slice), &plain, by_sender);
+        Ok(())
+    }
+
+    fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
+        let n_head = weight.shape().0;
+        filled(self, [x.shape().0, n_head], |out| {
+            dot::head_scores(out, slice(x), slice(weight), n_head);
+        })
+    }
+
+    fn head_scores_backward(
+        &self,
+        dx: &mut Buffer,
+        dweight: &mut Buffer,
+        dy: &Buffer,
+        x: &Dense,
+        weight: &Dense,
+    ) -> Result<()> {
+        let n_head = weight.shape().0;
+        dot::head_scores_backward(dx, dweight, dy, slice(x), slice(weight), n_head);
+        Ok(())
+    }
+
+    fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
+        let width = x.shape().1 / n_head;
+        filled(self, [x.shape().0, width], |out| heads::mean(out, slice(x), n_head, width))
+    }
+
+    fn mean_of_heads_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        n_head: usize,
+        width: usize,
+    ) -> Result<()> {
+        heads::mean_backward(dx, dy, n_head, width);
+        Ok(())
+    }
+
+    fn normalise(&self, rows: &RowsToNormalise<'_, Self>) -> Result<[Dense; 2]> {
+        let &(n_row, width) = rows.x.shape();
+        let n_statistics = if rows.norm.is_some() { 2 * n_row } else { 0 };
+        let mut statistics = vec![0.0; n_statistics];
+        let out = filled(self, [n_row, width], |out| {
+            normalise::forward(out, &mut statistics, &plain_rows(rows));
+        })?;
+        Ok([out, self.try_tensor_from_vec(statistics, (n_statistics / 2, 2))?])
+    }
+
+    fn normalise_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        dnorm: &mut [Buffer; 2],
+        dy: &mut Buffer,
+        rows: &RowsToNormalise<'_, Self>,
+        statistics: &Dense,
+    ) -> Result<()> {
+        let [scale, offset] = dnorm;
+        let norm = rows.norm.is_some().then_some([scale.as_mut_slice(), offset.as_mut_slice()]);
+        let gradients = normalise::Gradients { x: dx.map(|dx| dx.as_mut_slice()), norm };
+        normalise::backward(gradients, dy, slice(statistics), &plain_rows(rows));
+        Ok(())
+    }
+
+    fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
+        filled(self, [x.shape().0, x.shape().1], |out| {
+            heads::add_row(out, slice(x), slice(row));
+        })
+    }
+
+    fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
+        let width = drow.len();
+        dy.chunks_exact(width.max(1)).for_each(|row| elementwise::add_to(drow, row));
         Ok(())
     }
 
@@ -554,17 +641,53 @@ impl Backend for Cpu {
     fn adam(
         &self,
         step: Adam,
+        decay: &[f32],
         parameters: &[&Dense],
         gradients: &[Buffer],
         moments: &mut [[Buffer; 2]],
     ) -> Result<Vec<Dense>> {
-        let each = parameters.iter().zip(gradients).zip(moments);
-        each.map(|((parameter, gradient), [first, second])| {
+        let each = parameters.iter().zip(decay).zip(gradients).zip(moments);
+        each.map(|(((parameter, &decay), gradient), [first, second])| {
             let mut value = slice(parameter).to_vec();
-            elementwise::adam(step, &mut value, gradient, first, second);
+            elementwise::adam(step, decay, &mut value, gradient, first, second);
             self.try_tensor_from_vec(value, *parameter.shape())
         })
         .collect()
+    }
+}
+
+/// Edges by the node that sums over them.
+fn ends<'a>(own: &'a Segments, other: &'a Segments) -> propagate::Edges<'a> {
+    propagate::Edges { offset: &own.offset, order: own.order.as_deref(), other_end: &other.of }
+}
+
+fn factors<'a>(x: &'a [f32], weight: Option<&'a Dense>, width: usize) -> propagate::Factors<'a> {
+    propagate::Factors { x, weight: weight.map(slice), n_head: 1, width }
+}
+
+fn plain_attention<'a>(attention: &Attention<'a, Cpu>) -> attention::Attention<'a> {
+    let Attention { x, scores, from, to, n_head } = *attention;
+    attention::Attention {
+        x: slice(x),
+        sender_score: slice(scores[0]),
+        receiver_score: slice(scores[1]),
+        sender: &from.of,
+        receiver: &to.of,
+        offset: &to.offset,
+        n_head,
+        width: x.shape().1 / n_head,
+        slope: Activation::LEAKY_SLOPE,
+    }
+}
+
+fn plain_rows<'a>(rows: &RowsToNormalise<'a, Cpu>) -> normalise::Rows<'a> {
+    normalise::Rows {
+        x: slice(rows.x),
+        width: rows.x.shape().1,
+        norm: rows.norm.map(|norm| norm.map(slice)),
+        activation: rows.activation,
+        dropout: rows.dropout,
+        row: rows.node.map(|node| node.of.as_slice()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod adam;
 mod arena;
+mod attention;
 mod blas;
 mod device;
 mod elementwise;
@@ -16,6 +17,7 @@ mod linear;
 mod loss;
 mod message;
 mod module;
+mod normalise;
 mod pinned;
 mod pool;
 mod raw;
@@ -30,7 +32,9 @@ use batchlab_core::model::{Loss, LossSum};
 use cudarc::driver::{DevicePtr, DeviceSlice};
 use dfdx::prelude::*;
 
-use crate::backend::{LinearLayer, LinearOutput, MessageOutput, MessageResult};
+use crate::backend::{
+    Attention, LinearLayer, LinearOutput, MessageOutput, MessageResult, RowsToNormalise,
+};
 use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Outputs};
 
 pub(crate) use device::open;
@@ -142,6 +146,10 @@ impl Backend for Cuda {
         Ok(device::of(self)?.wait()?)
     }
 
+    fn arithmetic() -> &'static str {
+        "cuda"
+    }
+
     fn take_peak_bytes(&self) -> Result<Option<u64>> {
         Ok(Some(device::of(self)?.pool.take_peak_bytes()?))
     }
@@ -225,13 +233,33 @@ impl Backend for Cuda {
         fn segment_softmax_backward(
             dx: &mut Buffer, dy: &Buffer, output: &Dense, segments: &Segments
         ) -> ();
-        fn convolve(
-            filter: &Dense, x: &Dense, from: &Segments, to: &Segments, aggregate: Aggregate
+        fn propagate(
+            x: &Dense, weight: Option<&Dense>, from: &Segments, to: &Segments, aggregate: Aggregate
         ) -> Dense;
-        fn convolve_backward(
-            dfilter: Option<&mut Buffer>, dx: Option<&mut Buffer>, dy: &mut Buffer, filter: &Dense,
-            x: &Dense, from: &Segments, to: &Segments, aggregate: Aggregate
+        fn propagate_backward(
+            dx: &mut Buffer, dy: &mut Buffer, weight: Option<&Dense>, from: &Segments,
+            to: &Segments, aggregate: Aggregate, width: usize
         ) -> ();
+        fn attend(attention: &Attention<'_, Self>) -> [Dense; 2];
+        fn attend_backward(
+            dx: &mut Buffer, dscores: &mut [Buffer; 2], dy: &Buffer,
+            attention: &Attention<'_, Self>, results: [&Dense; 2]
+        ) -> ();
+        fn head_scores(x: &Dense, weight: &Dense) -> Dense;
+        fn head_scores_backward(
+            dx: &mut Buffer, dweight: &mut Buffer, dy: &Buffer, x: &Dense, weight: &Dense
+        ) -> ();
+        fn mean_of_heads(x: &Dense, n_head: usize) -> Dense;
+        fn mean_of_heads_backward(
+            dx: &mut Buffer, dy: &Buffer, n_head: usize, width: usize
+        ) -> ();
+        fn normalise(rows: &RowsToNormalise<'_, Self>) -> [Dense; 2];
+        fn normalise_backward(
+            dx: Option<&mut Buffer>, dnorm: &mut [Buffer; 2], dy: &mut Buffer,
+            rows: &RowsToNormalise<'_, Self>, statistics: &Dense
+        ) -> ();
+        fn add_row(x: &Dense, row: &Dense) -> Dense;
+        fn add_row_backward(drow: &mut Buffer, dy: &Buffer) -> ();
         fn linear(layer: &LinearLayer<'_, Self>, keep_sum: bool) -> LinearOutput<Self>;
         fn activate(x: &Dense, activation: Activation) -> Dense;
         fn accumulate(da: &mut Buffer, dy: &Buffer) -> ();
@@ -271,11 +299,12 @@ impl Backend for Cuda {
     fn adam(
         &self,
         step: Adam,
+        decay: &[f32],
         parameters: &[&Dense],
         gradients: &[Buffer],
         moments: &mut [[Buffer; 2]],
     ) -> Result<Vec<Dense>> {
-        Kernels::of(self)?.adam(step, parameters, gradients, moments)?;
+        Kernels::of(self)?.adam(step, decay, parameters, gradients, moments)?;
         Ok(parameters.iter().map(|&parameter| parameter.clone()).collect())
     }
 }

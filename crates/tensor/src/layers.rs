@@ -1,9 +1,13 @@
 //! Layers: handles to parameters, and what is done with them.
 
+use std::rc::Rc;
+
 use batchlab_core::ModelError;
 
+use crate::options::{DropoutRate, Norm};
 use crate::{
-    Activation, Backend, EdgeValue, Initial, Matrix, Message, Parameter, ParameterBuilder, Pass,
+    Activation, Backend, EdgeValue, Initial, Matrix, Message, Normalise, Parameter,
+    ParameterBuilder, Pass, Segments,
 };
 
 /// `activation(x weight + bias)`, all widths known at run time.
@@ -121,5 +125,47 @@ impl Perceptron {
         x: EdgeValue,
     ) -> EdgeValue {
         self.layers.iter().fold(x, |x, layer| layer.on_edges(pass, message, x))
+    }
+}
+
+/// What follows a convolution: norm, activation and dropout, in one pass over the rows.
+#[derive(Debug, Clone)]
+pub struct NormalisedRows {
+    /// Scale and offset.
+    pub norm: Option<[Parameter; 2]>,
+    activation: Activation,
+    dropout: f32,
+}
+
+impl NormalisedRows {
+    /// A norm with `<name>.scale` and `<name>.offset` `[width]`, 1 and 0 at the start, or none.
+    pub fn new(
+        parameters: &mut ParameterBuilder,
+        name: &str,
+        width: usize,
+        norm: Norm,
+        activation: Activation,
+        dropout: DropoutRate,
+    ) -> Self {
+        let norm = match norm {
+            Norm::None => None,
+            Norm::Layer => Some([
+                parameters.scale(&format!("{name}.scale"), width),
+                parameters.bias(&format!("{name}.offset"), width),
+            ]),
+        };
+        Self { norm, activation, dropout: dropout.get() as f32 }
+    }
+
+    /// `[n_row, width]` to the same. `node` says which nodes the rows are, if not all in their order.
+    pub fn forward<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        x: &Matrix<D>,
+        node: Option<&Rc<Segments<D>>>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let norm = self.norm.map(|norm| norm.map(|parameter| pass.parameter(parameter)));
+        let (activation, dropout) = (self.activation, self.dropout);
+        pass.normalise(x, &Normalise { norm, activation, dropout, node })
     }
 }

@@ -50,6 +50,8 @@
 //!     output_width: 1,
 //!     loss: Loss::Mse,
 //!     precision: Precision::F32,
+//!     weight_decay: 0.0,
+//!     resident_bytes: 0,
 //! };
 //! let needs = BatchFields { node_feature: true, ..BatchFields::default() };
 //! let trainer = batchlab_tensor::open(&ctx, needs, |parameters: &mut ParameterBuilder| Perceptron {
@@ -69,6 +71,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod device;
+mod dropout;
 #[cfg(feature = "cuda-check")]
 pub mod emulation;
 mod layers;
@@ -86,16 +89,19 @@ mod trainer;
 
 pub use activation::Activation;
 pub use backend::{
-    Adam, Backend, Buffer, Dense, LinearLayer, LinearOutput, MessageOutput, MessageResult,
+    Adam, Attention, Backend, Buffer, Dense, LinearLayer, LinearOutput, MessageOutput,
+    MessageResult, RowsToNormalise,
 };
-pub use batch::{DeviceBatch, Outputs};
-pub use layers::{Linear, Perceptron};
+pub use batch::{DeviceBatch, Features, NodeEdges, OutputEdges, Outputs, SparseFeatures};
+pub use dropout::Dropout;
+pub use layers::{Linear, NormalisedRows, Perceptron};
 pub use matrix::Matrix;
 pub use message::{DirectedEdges, Direction, EdgeValue, Message};
-pub use network::{Network, open, require_node_classes};
+pub use network::{Network, open, require_node_classes, require_node_features};
 pub use ops::gaussian::GaussianBasis;
 pub use ops::geometry::EdgeGeometry;
-pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters};
+pub use ops::normalise::Normalise;
+pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters, n_parameter};
 pub use pass::{Pass, Seed, Traced};
 pub use segments::{Aggregate, Segments};
 pub use trainer::NetworkTrainer;

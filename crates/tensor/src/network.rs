@@ -22,6 +22,12 @@ pub trait Network: 'static {
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError>;
+
+    /// Whether it predicts for outputs alone, one row each (`[n_output, output_width]`), on batches of
+    /// nodes: then [`DeviceBatch::output_edges`] says which edges these receive.
+    fn only_outputs(&self) -> bool {
+        false
+    }
 }
 
 /// Opens a network for training on the device that `ctx` names. `build` adds its parameters.
@@ -61,6 +67,16 @@ fn check_loss(ctx: &ModelContext) -> Result<(), ModelError> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Refuses data without node features, for models that start from them. `model` is named in the error.
+pub fn require_node_features(ctx: &ModelContext, model: &str) -> Result<(), ModelError> {
+    if ctx.node_feature_width > 0 {
+        return Ok(());
+    }
+    Err(ModelError::Options(format!(
+        "{model} starts from the features of nodes, but the data set has none; choose one that has"
+    )))
 }
 
 /// Refuses data without node classes, for models that embed them. `model` is named in the error.

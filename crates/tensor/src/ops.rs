@@ -6,9 +6,9 @@
 
 #![allow(clippy::missing_panics_doc, reason = "said once for all, above")]
 
+pub mod attend;
 pub mod block;
 pub mod clip;
-pub mod convolve;
 pub mod elementwise;
 pub mod equivariant_update;
 pub mod gather;
@@ -17,4 +17,6 @@ pub mod geometry;
 pub mod linear;
 pub mod loss;
 pub mod message;
+pub mod normalise;
+pub mod propagate;
 pub mod segment;

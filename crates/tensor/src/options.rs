@@ -52,3 +52,28 @@ impl Default for GaussianSpacing {
         Self(0.1)
     }
 }
+
+/// What is done to a node's features after a convolution, before the activation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Norm {
+    /// Layer norm with scale and offset (Ba et al. 2016, arXiv 1607.06450).
+    #[default]
+    Layer,
+    /// Nothing.
+    None,
+}
+
+batchlab_core::checked_number! {
+    /// Probability with which a number becomes 0 in training, from 0 up to, but not including, 1.
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub struct DropoutRate(f64): rate if (0.0..1.0).contains(&rate),
+    else "{rate} is not a rate of dropout; give a number from 0 up to, but not including, 1"
+}
+
+impl Default for DropoutRate {
+    /// 0.5.
+    fn default() -> Self {
+        Self(0.5)
+    }
+}

@@ -32,7 +32,11 @@ pub struct ParameterBuilder {
     seed: u64,
     tensors: Vec<NamedTensor>,
     names: HashSet<String>,
+    /// Parameters that weight decay leaves alone.
+    exempt: HashSet<Parameter>,
     n_number: u128,
+    /// Whether parameters are made, or only counted.
+    draws: bool,
 }
 
 /// Trainable numbers that a network may have: with gradients and moments they take 4 GiB.
@@ -42,7 +46,8 @@ impl ParameterBuilder {
     /// No parameters yet.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, tensors: Vec::new(), names: HashSet::new(), n_number: 0 }
+        let (names, exempt) = (HashSet::new(), HashSet::new());
+        Self { seed, tensors: Vec::new(), names, exempt, n_number: 0, draws: true }
     }
 
     /// Adds a matrix `[n_in, n_out]`.
@@ -64,11 +69,26 @@ impl ParameterBuilder {
         self.push(NamedTensor { name: name.to_owned(), shape: vec![n_out], data })
     }
 
+    /// Adds a vector `[n_out]` of ones, such as the scale of a norm; operations see it as a matrix of
+    /// one row.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    pub fn scale(&mut self, name: &str, n_out: usize) -> Parameter {
+        let data = if self.fits([1, n_out]) { vec![1.0; n_out] } else { Vec::new() };
+        self.push(NamedTensor { name: name.to_owned(), shape: vec![n_out], data })
+    }
+
+    /// Leaves a parameter out of weight decay.
+    pub fn exempt_from_decay(&mut self, parameter: Parameter) {
+        self.exempt.insert(parameter);
+    }
+
     /// Counts the numbers of a tensor. Once there are too many, nothing more is drawn; `build`
     /// says so.
     fn fits(&mut self, [n_in, n_out]: [usize; 2]) -> bool {
         self.n_number = self.n_number.saturating_add(n_in as u128 * n_out as u128);
-        self.n_number <= MOST_NUMBERS
+        self.draws && self.n_number <= MOST_NUMBERS
     }
 
     fn push(&mut self, tensor: NamedTensor) -> Parameter {
@@ -91,12 +111,31 @@ impl ParameterBuilder {
             )));
         }
         let mut entries = Vec::with_capacity(self.tensors.len());
-        for NamedTensor { name, shape, data } in self.tensors {
+        for (place, NamedTensor { name, shape, data }) in self.tensors.into_iter().enumerate() {
             let value = trainable(device, data, &shape)?;
-            entries.push(Entry { name, shape, value });
+            let decays = !self.exempt.contains(&Parameter(place));
+            entries.push(Entry { name, shape, value, decays });
         }
         Ok(Parameters { device: device.clone(), entries })
     }
+}
+
+/// Trainable numbers of a network with so many equal layers, without making it: those of a few layers, and
+/// what each further one adds. `build` is given the number of layers.
+pub fn n_parameter(depth: u32, mut build: impl FnMut(u32, &mut ParameterBuilder)) -> u128 {
+    /// The first layer may be another than those after it.
+    const FEW: u32 = 2;
+    let mut count = |depth| {
+        let mut builder = ParameterBuilder { draws: false, ..ParameterBuilder::new(0) };
+        build(depth, &mut builder);
+        builder.n_number
+    };
+    let few = count(depth.min(FEW));
+    let more = depth.saturating_sub(FEW);
+    if more == 0 {
+        return few;
+    }
+    few.saturating_add((count(FEW + 1) - few).saturating_mul(more.into()))
 }
 
 /// The parameters of a network on a device.
@@ -111,6 +150,8 @@ struct Entry<D: Backend> {
     name: String,
     shape: Vec<usize>,
     value: Matrix<D>,
+    /// Whether weight decay changes it.
+    decays: bool,
 }
 
 impl<D: Backend> Parameters<D> {
@@ -144,6 +185,13 @@ impl<D: Backend> Parameters<D> {
     /// All values, in the order of creation.
     pub fn values(&self) -> impl Iterator<Item = &Matrix<D>> {
         self.entries.iter().map(|entry| &entry.value)
+    }
+
+    /// Factor of each parameter in its own gradient, in the order of creation: `weight_decay`, or 0
+    /// where it is exempt.
+    pub(crate) fn decay(&self, weight_decay: f64) -> Vec<f32> {
+        let of = |entry: &Entry<D>| if entry.decays { weight_decay as f32 } else { 0.0 };
+        self.entries.iter().map(of).collect()
     }
 
     /// Replaces all values.

@@ -35,6 +35,8 @@ pub struct Pass<'p, D: Backend> {
     parameters: &'p Parameters<D>,
     tape: Option<OwnedTape<f32, D>>,
     key: u64,
+    /// Matrices that dropout was applied to.
+    n_dropout: u32,
     precision: Precision,
 }
 
@@ -44,7 +46,8 @@ impl<'p, D: Backend> Pass<'p, D> {
     #[must_use]
     pub fn new(parameters: &'p Parameters<D>, mode: Mode, key: u64, precision: Precision) -> Self {
         let tape = (mode == Mode::Training).then(OwnedTape::default);
-        Self { device: parameters.device().clone(), parameters, tape, key, precision }
+        let device = parameters.device().clone();
+        Self { device, parameters, tape, key, n_dropout: 0, precision }
     }
 
     /// The device that everything lies on.
@@ -73,6 +76,12 @@ impl<'p, D: Backend> Pass<'p, D> {
     #[must_use]
     pub fn key(&self) -> u64 {
         self.key
+    }
+
+    /// Numbers the matrices that dropout is applied to, from 0.
+    pub(crate) fn count_dropout(&mut self) -> u32 {
+        self.n_dropout += 1;
+        self.n_dropout - 1
     }
 
     /// Applies plain dfdx operations to `x`.

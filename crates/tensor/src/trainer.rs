@@ -1,12 +1,18 @@
 //! The trainer of all networks.
 
+mod resident;
+
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use batchlab_core::model::{
-    Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, Trainer, TrainerState,
+    BatchKey, Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, Trainer,
+    TrainerState,
 };
 use batchlab_core::{BatchFields, ModelError, PaddedBatch};
 
+use self::resident::ResidentBatches;
+use crate::batch::Wanted;
 use crate::matrix::engine;
 use crate::parameters::trainable;
 use crate::pass::{TracedLoss, backward};
@@ -24,10 +30,12 @@ pub struct NetworkTrainer<N, D: Backend> {
     n_update: u64,
     loss: Loss,
     precision: Precision,
-    needs: BatchFields,
-    n_class: usize,
+    wanted: Wanted,
     output_width: usize,
-    slots: [Option<DeviceBatch<D>>; 2],
+    /// Of each parameter; see [`Adam`].
+    decay: Vec<f32>,
+    slots: [Option<Rc<DeviceBatch<D>>>; 2],
+    resident: ResidentBatches<D>,
     /// The loss of the last `forward` in training mode, until `backward` uses it.
     traced: Option<(TracedLoss<D>, Slot)>,
     gradients: Option<Gradients<D>>,
@@ -55,17 +63,20 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             Ok([zeros()?, zeros()?])
         };
         let moments = parameters.values().map(moment).collect::<Result<_, ModelError>>()?;
+        let only_outputs = network.only_outputs();
+        let wanted = Wanted { fields: needs, n_class: ctx.n_node_class, only_outputs };
         Ok(Self {
+            decay: parameters.decay(ctx.weight_decay),
             network,
             parameters,
             moments,
             n_update: 0,
             loss: ctx.loss,
             precision: ctx.precision,
-            needs,
-            n_class: ctx.n_node_class,
+            wanted,
             output_width: ctx.output_width,
             slots: [None, None],
+            resident: ResidentBatches::new(ctx.resident_bytes),
             traced: None,
             gradients: None,
         })
@@ -73,17 +84,34 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
 
     fn batch(&self, slot: Slot) -> Result<&DeviceBatch<D>, ModelError> {
         self.slots[place(slot)]
-            .as_ref()
+            .as_deref()
             .ok_or_else(|| ModelError::Engine("no batch was uploaded to this slot".into()))
     }
 
     /// Before work on the batch of a slot: the next upload to the other one need not wait for it.
     fn begin_use(&self, slot: Slot) -> Result<(), ModelError> {
         let own = place(slot);
-        if let Some(other) = &self.slots[1 - own] {
+        let Some(batch) = &self.slots[own] else { return Ok(()) };
+        // A batch that is kept may lie in both slots.
+        if let Some(other) = self.slots[1 - own].as_ref().filter(|other| !Rc::ptr_eq(other, batch))
+        {
             other.end_use()?;
         }
-        self.slots[own].as_ref().map_or(Ok(()), DeviceBatch::begin_use)
+        batch.begin_use()
+    }
+
+    fn copied(
+        &mut self,
+        slot: Slot,
+        batch: &PaddedBatch<'_>,
+    ) -> Result<Rc<DeviceBatch<D>>, ModelError> {
+        if self.loss == Loss::CrossEntropy {
+            check_classes(batch, self.output_width)?;
+        }
+        let device = self.parameters.device();
+        // The memory of the batch before is used again, unless that is kept.
+        let previous = self.slots[place(slot)].take().and_then(|batch| Rc::try_unwrap(batch).ok());
+        Ok(Rc::new(DeviceBatch::upload_ahead(device, previous, batch, self.wanted)?))
     }
 
     fn run(&self, pass: &mut Pass<'_, D>, slot: Slot) -> Result<Matrix<D>, ModelError> {
@@ -126,13 +154,26 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
     }
 
     fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError> {
-        if self.loss == Loss::CrossEntropy {
-            check_classes(batch, self.output_width)?;
-        }
-        let slot = &mut self.slots[place(slot)];
-        let device = self.parameters.device();
-        let previous = slot.take();
-        *slot = Some(DeviceBatch::upload_ahead(device, previous, batch, self.needs, self.n_class)?);
+        let batch = self.copied(slot, batch)?;
+        self.slots[place(slot)] = Some(batch);
+        Ok(())
+    }
+
+    fn upload_kept(
+        &mut self,
+        slot: Slot,
+        key: BatchKey,
+        batch: &PaddedBatch<'_>,
+    ) -> Result<(), ModelError> {
+        let kept = match self.resident.get(key) {
+            Some(kept) => kept,
+            None => {
+                let copied = self.copied(slot, batch)?;
+                self.resident.keep(key, &copied);
+                copied
+            }
+        };
+        self.slots[place(slot)] = Some(kept);
         Ok(())
     }
 
@@ -155,9 +196,15 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let Some((traced, slot)) = self.traced.take() else {
             return Err(ModelError::Engine("backward without forward in training mode".into()));
         };
-        self.gradients = None;
+        let earlier = self.gradients.take().filter(|gradients| !gradients.used);
         self.begin_use(slot)?;
-        let values = backward(traced, scale, &self.parameters)?;
+        let mut values = backward(traced, scale, &self.parameters)?;
+        if let Some(earlier) = earlier {
+            let device = self.parameters.device();
+            for (value, earlier) in values.iter_mut().zip(&earlier.values) {
+                device.accumulate(value, earlier).map_err(engine)?;
+            }
+        }
         self.gradients = Some(Gradients { values, used: false });
         Ok(())
     }
@@ -171,8 +218,9 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let step = Adam::step(learning_rate, self.n_update + 1);
         let parameters: Vec<_> = self.parameters.values().map(Matrix::tensor).collect();
         let device = self.parameters.device();
+        let (gradient, moments) = (&gradients.values, &mut self.moments);
         let values =
-            device.adam(step, &parameters, &gradients.values, &mut self.moments).map_err(engine)?;
+            device.adam(step, &self.decay, &parameters, gradient, moments).map_err(engine)?;
         gradients.used = true;
         self.parameters
             .replace(values.into_iter().map(|value| Matrix::from_kernel(value, true)).collect());
@@ -236,6 +284,10 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
 
     fn synchronise(&mut self) -> Result<(), ModelError> {
         self.parameters.device().wait().map_err(engine)
+    }
+
+    fn arithmetic(&self) -> &'static str {
+        D::arithmetic()
     }
 
     fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {

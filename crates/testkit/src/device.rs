@@ -24,5 +24,7 @@ pub fn context(n_node_class: usize) -> ModelContext {
         output_width: 1,
         loss: Loss::Mse,
         precision: Precision::F32,
+        weight_decay: 0.0,
+        resident_bytes: 0,
     }
 }

@@ -10,6 +10,9 @@ use serde::Deserialize;
 /// The data sets of golden files: `<what>_<data set>.<suffix>`.
 pub const DATA: [&str; 2] = ["qm9", "aflow"];
 
+/// The same for models of the nodes of one graph: all of it, and a part of it.
+pub const NODE_DATA: [&str; 2] = ["cora_full", "cora_sub"];
+
 /// A golden file such as `schnet_qm9.safetensors`, unpacked.
 ///
 /// It lies in this crate, or in the folder that `BATCHLAB_GOLDEN` names; there it may be packed too,

@@ -1,5 +1,6 @@
-//! Compares a model with numbers that the public program of arXiv 2502.00944 computed in double
-//! precision: predictions, loss, every gradient, and the loss along ten steps of Adam.
+//! Compares a model with numbers in double precision: predictions, loss, every gradient, and the loss
+//! along ten steps of Adam. For models of molecules and crystals the public program of arXiv 2502.00944
+//! computed them, for models of the nodes of one graph a program of our own (`golden/README.md`).
 //!
 //! A model plugin says which files are its own, which options a file stands for and what its
 //! parameters are called ([`GoldenModel`]); everything else is the same for all models. Files may
@@ -7,10 +8,11 @@
 
 mod batch;
 mod file;
+mod nodes;
 
 use std::collections::BTreeMap;
 
-use batchlab_core::model::{Mode, NamedTensor, Slot, TrainerState};
+use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
 use batchlab_core::{BatchBuffer, Model, ModelContext, Trainer};
 
 pub use self::file::GoldenFile;
@@ -44,8 +46,17 @@ struct Deviation {
 /// Compares the model with every file of its name, and prints the largest error of each group of
 /// tensors.
 pub fn check(model: &GoldenModel) {
+    check_files(model, files(model, &golden::DATA));
+}
+
+/// The same for a model of the nodes of one graph.
+pub fn check_nodes(model: &GoldenModel) {
+    check_files(model, files(model, &golden::NODE_DATA));
+}
+
+fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>) {
     let mut worst: BTreeMap<String, (Deviation, String)> = BTreeMap::new();
-    for file in files(model) {
+    for file in files {
         let deviations =
             compare(model, &golden::open(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         for deviation in deviations {
@@ -73,7 +84,23 @@ pub fn check(model: &GoldenModel) {
 /// Checks that [`check`] would notice a tensor that a file lacks, and one that the model lacks.
 /// `parameter` is the name of any parameter in the files, without `param.`.
 pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
-    for file in files(model) {
+    let inputs = ["input.distance", "input.vec"];
+    check_gaps(model, parameter, inputs, files(model, &golden::DATA));
+}
+
+/// The same for a model of the nodes of one graph.
+pub fn check_node_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
+    let inputs = ["input.feat_data", "input.senders"];
+    check_gaps(model, parameter, inputs, files(model, &golden::NODE_DATA));
+}
+
+fn check_gaps(
+    model: &GoldenModel,
+    parameter: &str,
+    inputs: [&str; 2],
+    files: impl Iterator<Item = String>,
+) {
+    for file in files {
         let bytes = golden::open(&file);
         let file = GoldenFile::new(&bytes).expect("a golden file has the stated form");
         let ours = our_name(model, parameter);
@@ -82,8 +109,8 @@ pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
             &format!("grad.{parameter}"),
             "output.prediction",
             "output.loss_after_adam_steps",
-            "input.distance",
-            "input.vec",
+            inputs[0],
+            inputs[1],
         ] {
             let error = compare(model, &file.without(missing)).expect_err(missing);
             assert!(error.contains(missing) || error.contains(&ours), "{missing}: {error}");
@@ -94,18 +121,27 @@ pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
     }
 }
 
-fn files(model: &GoldenModel) -> impl Iterator<Item = String> {
-    golden::DATA.iter().map(|data| format!("{}_{data}.safetensors", model.name))
+fn files(model: &GoldenModel, data: &[&str]) -> impl Iterator<Item = String> {
+    data.iter().map(|data| format!("{}_{data}.safetensors", model.name))
 }
 
 fn compare(model: &GoldenModel, bytes: &[u8]) -> Result<Vec<Deviation>, String> {
     let file = GoldenFile::new(bytes)?;
     let description = (model.open)(&file)?;
-    let mut trainer = open(&file, &*description)?;
-    load_parameters(model, &file, &mut *trainer)?;
     let mut buffer = BatchBuffer::new();
-    batch::collate_file(&file, description.needs(), &mut buffer)?;
-    trainer.upload(Slot::A, &buffer.batch()).map_err(text)?;
+    if file.has("input.output_row") {
+        nodes::collate_file(&file, description.needs(), &mut buffer)?;
+    } else {
+        batch::collate_file(&file, description.needs(), &mut buffer)?;
+    }
+    let ready = |weight_decay: f64| {
+        let mut trainer = open(&file, &*description, weight_decay)?;
+        load_parameters(model, &file, &mut *trainer)?;
+        trainer.upload(Slot::A, &buffer.batch()).map_err(text)?;
+        Ok::<_, String>(trainer)
+    };
+    let weight_decay = file.metadata("reg").map_or(Ok(0.0), str::parse::<f64>);
+    let mut trainer = ready(weight_decay.map_err(text)?)?;
 
     let mut deviations = vec![of_predictions(&file, &mut *trainer)?];
     let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?.mean();
@@ -114,16 +150,34 @@ fn compare(model: &GoldenModel, bytes: &[u8]) -> Result<Vec<Deviation>, String> 
     deviations.push(Deviation { group: "loss".into(), error, limit: LOSS });
     trainer.backward(1.0).map_err(text)?;
     deviations.extend(of_gradients(model, &file, &*trainer)?);
-    deviations.push(of_training(&file, &mut *trainer)?);
+    deviations.push(of_training(&file, "", &mut *trainer)?);
+    for (suffix, weight_decay) in [("_reg0", 0.0), ("_reg0.1", 0.1)] {
+        if file.has(&format!("output.loss_after_adam_steps{suffix}")) {
+            let mut trainer = ready(weight_decay)?;
+            trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?;
+            trainer.backward(1.0).map_err(text)?;
+            deviations.push(of_training(&file, suffix, &mut *trainer)?);
+        }
+    }
     Ok(deviations)
 }
 
 /// The model, with as many parameters as the file says.
-fn open(file: &GoldenFile<'_>, model: &dyn Model) -> Result<Box<dyn Trainer>, String> {
+fn open(
+    file: &GoldenFile<'_>,
+    model: &dyn Model,
+    weight_decay: f64,
+) -> Result<Box<dyn Trainer>, String> {
     let output_width =
         *file.shape("output.prediction")?.last().ok_or("a prediction is a matrix")?;
-    let ctx =
-        ModelContext { output_width, ..crate::device::context(file.shape("input.classes")?[0]) };
+    let ctx = if file.has("input.output_row") {
+        let node_feature_width = nodes::feature_width(file)?;
+        let loss = Loss::CrossEntropy;
+        ModelContext { node_feature_width, loss, ..crate::device::context(0) }
+    } else {
+        crate::device::context(file.shape("input.classes")?[0])
+    };
+    let ctx = ModelContext { output_width, weight_decay, ..ctx };
     let trainer = model.open(&ctx).map_err(text)?;
     match file.metadata("params") {
         Some(n) if n != trainer.n_parameter().to_string() => {
@@ -171,6 +225,10 @@ fn of_predictions(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<De
     let mut prediction = Vec::new();
     trainer.predict(Slot::A, &mut prediction).map_err(text)?;
     let expected = file.numbers("output.prediction")?;
+    if file.has("input.output_row") {
+        // What lies behind are predictions of the padding.
+        prediction.truncate(expected.len());
+    }
     let largest =
         |values: &[f64]| values.iter().fold(0.0_f64, |a, b| if b.abs() <= a { a } else { b.abs() });
     let error = largest(&differences(&prediction, &expected)?) / largest(&expected);
@@ -204,8 +262,12 @@ fn of_gradients(
     }
 }
 
-fn of_training(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<Deviation, String> {
-    let expected = file.numbers("output.loss_after_adam_steps")?;
+fn of_training(
+    file: &GoldenFile<'_>,
+    suffix: &str,
+    trainer: &mut dyn Trainer,
+) -> Result<Deviation, String> {
+    let expected = file.numbers(&format!("output.loss_after_adam_steps{suffix}"))?;
     let learning_rate = file.metadata("lr").unwrap_or("1e-4");
     let learning_rate: f64 =
         learning_rate.parse().map_err(|_| format!("{learning_rate} is not a learning rate"))?;
@@ -217,7 +279,7 @@ fn of_training(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<Devia
         error = if step <= error { error } else { step };
         trainer.backward(1.0).map_err(text)?;
     }
-    let group = format!("loss of {} Adam steps", expected.len() - 1);
+    let group = format!("loss of {} Adam steps{suffix}", expected.len() - 1);
     Ok(Deviation { group, error, limit: LOSS })
 }
 

@@ -1,8 +1,11 @@
-//! The conformance kit for models: one line tests what every model on many graphs promises.
+//! The conformance kit for models: one line tests what every model promises.
 //!
 //! ```ignore
 //! batchlab_testkit::model_conformance!(MyModel::default());
 //! ```
+//!
+//! A model of the nodes of one graph is checked on the same graphs as parts of one that no edge
+//! connects, each with one output.
 //!
 //! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
 //! was broken. Checks ask for nothing but the traits `Model` and `Trainer`, so they hold for any
@@ -92,7 +95,7 @@ pub fn check_all(name: &str, model: &dyn Model) {
     Check::run_all(name, model);
 }
 
-/// Writes the tests of the contract for a model on many graphs; see [`model`](mod@crate::model).
+/// Writes the tests of the contract for a model; see [`model`](mod@crate::model).
 ///
 /// With a name before it, for several settings of one model, the tests lie in a module of that
 /// name, else in `conformance`.

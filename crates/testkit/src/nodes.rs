@@ -91,6 +91,15 @@ pub fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
+/// The same graphs with both directions of every edge, of at least `n_node` nodes.
+pub fn undirected_cases(n_node: u32) -> impl Strategy<Value = Case> {
+    let large = move |case: &Case| case.graphs.n_node() >= n_node as usize;
+    cases().prop_filter("a small graph", large).prop_map(|case| {
+        let edges = all_edges(case.one()).into_keys().flat_map(|(a, b)| [(a, b), (b, a)]).collect();
+        Case::new(case.graphs.n_node() as u32, &edges, case.output)
+    })
+}
+
 #[must_use]
 pub fn evaluate(batcher: &dyn Batcher, case: &Case) -> Vec<BatchPlan> {
     let mut stream = open(batcher, case, Purpose::Evaluation);
@@ -133,6 +142,16 @@ pub fn outputs(plan: &BatchPlan) -> Vec<u32> {
 /// collated batch is what a naive construction gives. An evaluation takes the outputs in the order
 /// of the view if `in_order` says so.
 pub fn check(batcher: &dyn Batcher, case: &Case, in_order: bool) {
+    check_all(batcher, case, in_order, false);
+}
+
+/// [`check`] for a batcher whose training samples outputs: an epoch may name some several times, though
+/// not in one batch, and others never; an evaluation names each once, in the order of the view.
+pub fn check_sampled(batcher: &dyn Batcher, case: &Case) {
+    check_all(batcher, case, true, true);
+}
+
+fn check_all(batcher: &dyn Batcher, case: &Case, in_order: bool, sampled: bool) {
     assert_eq!(batcher.level(), Level::Nodes);
     let plans = evaluate(batcher, case);
     let mut named: Vec<u32> = plans.iter().flat_map(outputs).collect();
@@ -144,7 +163,17 @@ pub fn check(batcher: &dyn Batcher, case: &Case, in_order: bool) {
 
     let n_epoch = 3;
     let training = train(batcher, case, n_epoch);
-    for epoch in 0..n_epoch {
+    let view: BTreeSet<u32> = case.output.iter().copied().collect();
+    for plan in &training {
+        let named = outputs(plan);
+        assert!(named.iter().all(|node| view.contains(node)), "outputs are those of the view");
+        assert_eq!(
+            named.iter().collect::<BTreeSet<_>>().len(),
+            named.len(),
+            "each once in a batch"
+        );
+    }
+    for epoch in (0..n_epoch).filter(|_| !sampled) {
         let of_epoch = training.iter().filter(|plan| plan.cursor.epoch == epoch);
         let named: Vec<u32> = of_epoch.flat_map(outputs).collect();
         assert_eq!(sorted(&named), sorted(&case.output), "epoch {epoch} names every output once");
@@ -166,7 +195,9 @@ fn sorted(nodes: &[u32]) -> Vec<u32> {
 
 fn check_plan(case: &Case, plan: &BatchPlan, buffer: &mut BatchBuffer) {
     assert_eq!(plan.level, Level::Nodes);
-    assert!(plan.members.is_sorted_by(|a, b| a < b), "members ascend, each once");
+    if plan.edges == EdgeSelection::Induced {
+        assert!(plan.members.is_sorted_by(|a, b| a < b), "members ascend, each once");
+    }
     assert!(!plan.output_row.is_empty(), "no batch is without outputs");
     let edges = edges(case, plan);
     let real = plan.real;
@@ -251,7 +282,7 @@ fn check_batch(case: &Case, plan: &BatchPlan, edges: &[(u32, u32, f32)], batch: 
     for (slot, node) in outputs(plan).into_iter().enumerate() {
         assert_eq!(batch.origin[batch.output_row[slot] as usize], node);
         assert_eq!(batch.output_target[slot], target.training[node as usize]);
-        assert_eq!(batch.output_weight[slot], 1.0);
+        assert_eq!(batch.output_weight[slot], plan.output_weight.get(slot).copied().unwrap_or(1.0));
     }
     assert!(batch.output_weight[n_output..].iter().all(|&weight| weight == 0.0));
     assert!(batch.output_row[n_output..].iter().all(|&row| row < shape.n_node));

@@ -112,6 +112,8 @@ fn fresh(model: &dyn Model, graphs: &Graphs, engine: &Engine) -> anyhow::Result<
         output_width: 1,
         loss: Loss::Mse,
         precision: engine.precision,
+        weight_decay: 0.0,
+        resident_bytes: 0,
     })?)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use batchlab_core::graphs::{GraphSize, ManyGraphs, NodeClass, Target, Topology};
 use batchlab_core::random::{below, permutation, stream};
-use batchlab_core::{Dataset as _, EdgeRule, Graphs, LoadContext};
+use batchlab_core::{Dataset as _, EdgeRule, Graphs, LoadContext, MemoryBudget};
 use batchlab_neighbors::EdgeCollector;
 use clap::ValueEnum;
 use dataset_qm9::Qm9;
@@ -52,7 +52,7 @@ impl Structures {
 fn crystals() -> anyhow::Result<Graphs> {
     let n_atom = sizes_of_crystals()?;
     let mut rng = stream(SEED, "crystals", 0);
-    let mut edges = EdgeCollector::new(EdgeRule::Nearest(N_NEIGHBOUR));
+    let mut edges = EdgeCollector::new(EdgeRule::Nearest(N_NEIGHBOUR), &MemoryBudget::default());
     for &n in &n_atom {
         let side = (VOLUME_PER_ATOM * f64::from(n)).cbrt();
         let cell = [[side, 0.0, 0.0], [0.0, side, 0.0], [0.0, 0.0, side]];

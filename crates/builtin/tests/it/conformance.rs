@@ -1,11 +1,11 @@
-//! Every registered batcher on many graphs keeps the whole contract.
+//! Every registered batcher keeps the whole contract.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{self, Kind};
 use batchlab_core::{Batcher, Level};
-use batchlab_testkit::conformance;
+use batchlab_testkit::{conformance, node_conformance};
 use serde_json::Value;
 
 /// The example of a registration with other options.
@@ -17,12 +17,12 @@ fn open(example: &Value, options: &[(&str, Value)]) -> Box<dyn Batcher> {
     serde_json::from_value(table).unwrap()
 }
 
-/// Batchers by name, on many graphs.
-fn batchers() -> Vec<(&'static str, Value)> {
+/// Batchers by name, on many graphs or on the nodes of one.
+fn batchers(level: Level) -> Vec<(&'static str, Value)> {
     batchlab_builtin::link();
     let all = registry::components(Kind::Batcher).into_iter();
     let examples = all.map(|(name, registration)| (name, (registration.example)()));
-    let batchers = examples.filter(|(_, example)| open(example, &[]).level() == Level::Graphs);
+    let batchers = examples.filter(|(_, example)| open(example, &[]).level() == level);
     batchers.collect()
 }
 
@@ -34,7 +34,7 @@ fn has_key(name: &str, key: &str) -> bool {
 
 /// Runs the whole kit on the example of each batcher, with what all of them share varied.
 fn check_all(vary: &[(&str, Value)]) {
-    let batchers = batchers();
+    let batchers = batchers(Level::Graphs);
     assert!(batchers.len() >= 2, "no batchers are linked");
     for (name, example) in batchers {
         if !vary.iter().all(|(key, _)| has_key(name, key)) {
@@ -69,4 +69,22 @@ fn every_example_of_fixed_composition() {
 #[test]
 fn every_example_without_padding() {
     check_all(&[("padding", "none".into())]);
+}
+
+#[test]
+fn every_example_of_fixed_composition_in_an_order() {
+    for order in ["sample", "tour"] {
+        check_all(&[("composition", "fixed".into()), ("order", order.into())]);
+    }
+}
+
+#[test]
+fn every_example_on_one_graph() {
+    let batchers = batchers(Level::Nodes);
+    assert!(batchers.len() >= 2, "no batchers are linked");
+    for (name, example) in batchers {
+        // The one whose training samples its outputs.
+        let sampled = name == "saint-rw";
+        node_conformance::check_all(name, sampled, || open(&example, &[]));
+    }
 }

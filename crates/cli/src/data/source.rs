@@ -8,7 +8,7 @@ use batchlab_config::{parts_of_text, read_parts};
 use batchlab_core::registry::{Kind, components, suggestion};
 use batchlab_core::{Dataset, LoadContext};
 use batchlab_run::cache::{Keep, Loaded};
-use batchlab_run::{Cache, RunError, search_folders};
+use batchlab_run::{Cache, RunError, memory, search_folders};
 use serde::de::IgnoredAny;
 
 use crate::exit::Usage;
@@ -64,6 +64,7 @@ impl Source {
         let ctx = LoadContext {
             search: search_folders(Path::new(&self.name)),
             progress: to_standard_error(Unit::Items),
+            memory: memory::budget()?,
             ..LoadContext::new()
         };
         let start = Instant::now();

@@ -8,12 +8,13 @@ mod table;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use batchlab_draw::png;
 use batchlab_run::Cache;
 use batchlab_run::cache::Keep;
 
 use super::source::named;
+use crate::out_file::{check_ending, place, write};
 use crate::output::print;
 use crate::say::say;
 use summary::DatasetSummary;
@@ -37,6 +38,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    for (path, what, ending) in [(&arguments.svg, "SVG", "svg"), (&arguments.png, "PNG", "png")] {
+        path.as_ref().map_or(Ok(()), |path| check_ending(path, what, &[ending]))?;
+    }
     let cache = Cache::from_environment();
     let mut summaries = Vec::new();
     for source in named(&arguments.inputs)? {
@@ -56,9 +60,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             (&arguments.png, arguments.png.as_ref().map(|_| png(&svg)).transpose()?),
         ] {
             if let (Some(path), Some(bytes)) = (path, bytes) {
-                std::fs::write(path, bytes)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                say!("picture in {}", path.display());
+                let place = place(path);
+                write(path, &bytes)?;
+                say!("picture in {place}");
             }
         }
     }

@@ -7,7 +7,7 @@ use batchlab_config::{Parts, Seeds, Split, read_parts};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatchFields, LoadContext, View};
 use batchlab_run::cache::Keep;
-use batchlab_run::{Cache, RunError, Subsets, search_folders};
+use batchlab_run::{Cache, RunError, Subsets, memory, search_folders};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -79,7 +79,8 @@ impl PlanConfig {
 
     /// Loads the data, and draws the training subset as a run does.
     pub(super) fn load(&self, path: &Path) -> Result<Planned> {
-        let ctx = LoadContext { search: search_folders(path), ..LoadContext::new() };
+        let memory = memory::budget()?;
+        let ctx = LoadContext { search: search_folders(path), memory, ..LoadContext::new() };
         let loaded = Cache::from_environment().load(&*self.parts.dataset, &ctx, Keep::WhenSlow);
         let graphs = loaded.map_err(RunError::Dataset)?.graphs;
         let train = Subsets::new(&graphs, self.rest.split, self.seeds().split)?.train;

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use batchlab_core::quote::{pattern, shell_word, sql};
 use batchlab_core::record::EvalRecord;
 use batchlab_results::RunSummary;
 use batchlab_run::{FinishedRun, Status};
@@ -36,6 +37,7 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
         "n_shape": steps.n_shape,
         "train_ns": steps.train_ns,
         "throughput": throughput,
+        "n_step_kept": run.n_step_kept,
         "out": run.out,
         "peak_host_bytes": run.peak_host_bytes,
         "peak_device_bytes": row.peak_device_bytes,
@@ -57,6 +59,12 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         (status, reason) => format!("{}: {}", status.name(), reason.as_deref().unwrap_or("")),
     };
     row("outcome", outcome);
+    if let Some(n_step) = run.n_step_kept {
+        row(
+            "tables",
+            format!("left as they are: an earlier attempt came further, to step {n_step}"),
+        );
+    }
     let seconds = steps.train_ns as f64 / 1e9;
     row("steps", format!("{} in {seconds:.1} s", steps.n_step));
     if let (Some(times), Some(work)) = (steps.times, steps.work) {
@@ -82,14 +90,17 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
             row(split, errors(first, last, unit));
         }
     }
-    let tables = run.out.join("tables");
+    let tables = pattern(&run.out.join("tables").to_string_lossy());
+    let query = format!(
+        "select step, split, rmse, mae from {} where run_id = {} order by all",
+        sql(&format!("{tables}/evals/*.parquet")),
+        sql(&header.run_id),
+    );
     let _ = write!(
         text,
-        "\nresults in {}\nfor example:\n  duckdb -c \"select step, split, rmse, mae \
-         from '{}/evals/*.parquet' where run_id = '{}' order by all\"\n",
+        "\nresults in {}\nfor example:\n  duckdb -c {}\n",
         run.out.display(),
-        tables.display().to_string().replace('\'', "''"),
-        header.run_id,
+        shell_word(&query),
     );
     text
 }

@@ -12,7 +12,7 @@ use batchlab_study::estimate::{CellEstimate, Estimated, estimate};
 use batchlab_study::{Cell, Study};
 use serde_json::{Value, json};
 
-use super::observe::{duration, percent};
+use super::observe::{percent, seconds};
 use crate::data::bytes;
 use crate::output::json;
 use crate::progress::Notes;
@@ -89,14 +89,14 @@ impl Planned<'_> {
         for ((title, cell), done) in titles.iter().zip(self.cells).zip(self.is_done) {
             let time = match done {
                 true => "done".to_owned(),
-                false => duration(Duration::from_secs_f64(cell.seconds.ceil())),
+                false => seconds(cell.seconds),
             };
             let (n_run, n_pair) = (cell.runs.len(), cell.n_pair);
             let shows = cell.difference.map_or("-".to_owned(), percent);
             let _ =
                 writeln!(text, "{title:<width$}  {n_run:>4}  {n_pair:>5}  {shows:>5}  {time:>12}");
         }
-        let seconds = self.seconds();
+        let total = self.seconds();
         let n_run: usize = self.waiting().map(|cell| cell.runs.len()).sum();
         let (n_cell, n_waiting) = (self.cells.len(), self.waiting().count());
         let which = match n_cell - n_waiting {
@@ -106,8 +106,8 @@ impl Planned<'_> {
         let _ = writeln!(
             text,
             "\n{which}: about {} ({:.2} hours) and {} in results",
-            duration(Duration::from_secs_f64(seconds.ceil())),
-            seconds / 3600.0,
+            seconds(total),
+            total / 3600.0,
             bytes(self.n_byte()),
         );
         text.push_str(self.meaning());

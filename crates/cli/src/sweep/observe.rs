@@ -205,6 +205,14 @@ fn took(done: &DoneCell) -> String {
     duration(seconds.unwrap_or_default())
 }
 
+/// As [`duration`], of a forecast, which may be longer than any clock runs.
+pub(crate) fn seconds(seconds: f64) -> String {
+    match Duration::try_from_secs_f64(seconds.ceil()) {
+        Ok(time) => duration(time),
+        Err(_) => format!("{seconds:.0e} s"),
+    }
+}
+
 pub(crate) fn duration(time: Duration) -> String {
     humantime::format_duration(Duration::from_secs(time.as_secs())).to_string()
 }

@@ -45,6 +45,7 @@ fn plugins_know_the_contract_and_not_each_other() {
     for (package, (normal, _)) in dependencies().into_iter().filter(|(p, _)| is_plugin(p)) {
         let may_compute = package.starts_with("model-");
         let may_connect = package.starts_with("dataset-");
+        let may_batch = package.starts_with("batcher-");
         let may_write = package.starts_with("sink-");
         let readers = ["batchlab-npz", "batchlab-structures"];
         for dependency in normal.iter().filter(|d| d.starts_with("batchlab-") || is_plugin(d)) {
@@ -52,6 +53,8 @@ fn plugins_know_the_contract_and_not_each_other() {
                 || dependency == "batchlab-tensor" && may_compute
                 || dependency == "batchlab-neighbors" && may_connect
                 || dependency == "batchlab-text" && may_write
+                || ["batchlab-ppr", "batchlab-partition"].contains(&dependency.as_str())
+                    && may_batch
                 || readers.contains(&dependency.as_str()) && may_connect;
             assert!(allowed, "{package} must not know {dependency}");
         }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use batchlab_core::random::{below, stream};
 use tempfile::TempDir;
 
+use crate::guard::change::Change;
 use crate::small_run::{
     self, Tables, assert_tables_are_readable, checkpoints, doctor, names, resume, run_folder,
     start, text,
@@ -24,22 +25,24 @@ use crate::small_run::{
 
 const SETTINGS: [&str; 2] =
     ["training.checkpoint={ steps = 20 }", "batcher={ name = \"dynamic\", batch_size = 16 }"];
-const N_STEP: usize = 130;
 
 /// When a run is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
+pub(crate) enum Moment {
     /// After so many microseconds.
     Time(u64),
     /// When it has written so many bytes, into whatever file.
     Written(u64),
     /// By the system, in the middle of a write, when a file reaches this length in bytes.
     FileSize(u64),
+    /// Instead of so many changes of the disk.
+    Change(Change),
 }
 
 /// A run that is not killed.
-struct Whole {
-    tables: Tables,
+pub(crate) struct Whole {
+    settings: &'static [&'static str],
+    pub(crate) tables: Tables,
     microseconds: u64,
     written: u64,
     /// Bytes of its longest file.
@@ -48,9 +51,13 @@ struct Whole {
 
 impl Whole {
     fn run() -> Self {
+        Self::of(&SETTINGS)
+    }
+
+    pub(crate) fn of(settings: &'static [&'static str]) -> Self {
         let out = TempDir::new().unwrap();
         let begin = Instant::now();
-        let mut child = quiet(&mut start(out.path(), &SETTINGS));
+        let mut child = quiet(&mut start(out.path(), settings));
         let (mut n_written, mut longest) = (0, 0);
         while child.try_wait().unwrap().is_none() {
             n_written = n_written.max(written(&child));
@@ -60,13 +67,12 @@ impl Whole {
         let saved = checkpoints(out.path()).into_iter().map(|(_, path)| path.metadata().unwrap());
         let longest = saved.map(|metadata| metadata.len()).fold(longest, u64::max);
         let tables = Tables::read(out.path());
-        assert_eq!(tables.steps.len(), N_STEP);
         let microseconds = begin.elapsed().as_micros() as u64;
-        Self { tables, microseconds, written: n_written, longest }
+        Self { settings, tables, microseconds, written: n_written, longest }
     }
 
     /// The tables hold the beginning of the whole run, without gaps and without contradictions.
-    fn assert_begins_with(&self, part: &Tables) -> usize {
+    pub(crate) fn assert_begins_with(&self, part: &Tables) -> usize {
         let n_step = part.steps.len();
         assert_eq!(part.timeless_steps(), self.tables.timeless_steps()[..n_step]);
         let n_eval = part.evals.len();
@@ -78,14 +84,14 @@ impl Whole {
         n_step
     }
 
-    fn assert_equals(&self, tables: &Tables) {
-        assert_eq!(self.assert_begins_with(tables), N_STEP);
+    pub(crate) fn assert_equals(&self, tables: &Tables) {
+        assert_eq!(self.assert_begins_with(tables), self.tables.steps.len());
         assert_eq!(tables.evals.len(), self.tables.evals.len());
         assert_eq!(tables.runs[0].status, "completed");
     }
 }
 
-fn quiet(command: &mut Command) -> Child {
+pub(crate) fn quiet(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
@@ -111,8 +117,11 @@ fn limited(command: &Command, limit: &str) -> Command {
     limited
 }
 
-fn run_until(moment: Moment, out: &Path) -> ExitStatus {
-    let mut command = start(out, &SETTINGS);
+fn run_until(settings: &[&str], moment: Moment, out: &Path) -> ExitStatus {
+    let mut command = start(out, settings);
+    if let Moment::Change(change) = moment {
+        return quiet(change.kills(&mut command)).wait().unwrap();
+    }
     if let Moment::FileSize(n_byte) = moment {
         return quiet(&mut limited(&command, &format!("--fsize={n_byte}"))).wait().unwrap();
     }
@@ -122,7 +131,7 @@ fn run_until(moment: Moment, out: &Path) -> ExitStatus {
         let is_now = match moment {
             Moment::Time(t) => begin.elapsed() >= Duration::from_micros(t),
             Moment::Written(n_byte) => written(&child) >= n_byte,
-            Moment::FileSize(_) => false,
+            Moment::FileSize(_) | Moment::Change(_) => false,
         };
         if is_now {
             child.kill().unwrap();
@@ -135,10 +144,10 @@ fn run_until(moment: Moment, out: &Path) -> ExitStatus {
 }
 
 /// Kills a run and sees what is left of it. Returns its outcome, for the statistics.
-fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
+pub(crate) fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
     let out = TempDir::new().unwrap();
     let out = out.path();
-    let status = run_until(moment, out);
+    let status = run_until(whole.settings, moment, out);
     let was_killed = status.signal().is_some();
     assert!(was_killed || status.success(), "{status}");
     // Before anyone repairs anything, readers must be able to read.
@@ -185,7 +194,7 @@ fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
     if salvage { "salvaged, resumed" } else { "resumed" }
 }
 
-fn number_from(variable: &str) -> Option<u64> {
+pub(crate) fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap())
 }
 
@@ -374,6 +383,48 @@ fn a_flipped_bit_is_found_and_named() {
     assert!(examine().contains("is missing"));
     fs::write(&steps, &whole).unwrap();
     assert_eq!(doctor(out.path(), &[])["damaged"], serde_json::json!([]));
+}
+
+/// The tables of a run that was resumed and killed before it came as far as the attempt before.
+#[test]
+fn an_attempt_that_ends_early_takes_nothing_from_the_tables() {
+    let out = TempDir::new().unwrap();
+    let out = out.path();
+    let long = ["training.steps=100000000", "training.checkpoint={ steps = 1000 }"];
+    let mut child = quiet(&mut start(out, &long));
+    let mut wait_until = |is_there: &dyn Fn() -> bool| {
+        while !is_there() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    wait_until(&|| !checkpoints(out).is_empty());
+    // Every evaluation writes into the journal.
+    let saved = journal_length(out);
+    wait_until(&|| journal_length(out) > saved);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    doctor(out, &[]);
+    let before = Tables::read(out);
+    let aside = run_folder(out).join("journal");
+    let n_byte = fs::metadata(&aside).unwrap().len();
+    for signal in ["-KILL", "-INT"] {
+        let mut child = quiet(&mut resume(out));
+        // What came after the checkpoint is cut off.
+        while !(1..n_byte).contains(&journal_length(out)) || aside.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it did not go on");
+        }
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        child.wait().unwrap();
+        let planned = doctor(out, &["--dry-run"]);
+        let found = doctor(out, &[]);
+        assert_eq!(planned["runs"], found["runs"]);
+        let after = Tables::read(out);
+        let [before, after] = [&before, &after].map(|tables| tables.steps.len());
+        assert!(after >= before, "{after} rows after {signal}, {before} before: {found}");
+        assert!(!out.join("wip").exists());
+    }
 }
 
 #[test]

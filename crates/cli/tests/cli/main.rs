@@ -11,6 +11,9 @@ mod epochs;
 mod events;
 mod example;
 mod formats;
+#[cfg(target_os = "linux")]
+mod guard;
+mod hostile;
 mod kill;
 mod new;
 mod older;
@@ -25,5 +28,6 @@ mod small_run;
 mod standalone;
 #[path = "../../../report/tests/it/study.rs"]
 mod study;
+mod surroundings;
 mod sweep;
 mod trained;

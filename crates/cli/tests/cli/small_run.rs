@@ -14,7 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 /// Settings of a run that takes a second: a small model, small batches, prefetching.
-const SETTINGS: [&str; 8] = [
+pub(crate) const SETTINGS: [&str; 8] = [
     "model.latent_size=8",
     "model.n_gaussian=8",
     "model.n_interaction=1",

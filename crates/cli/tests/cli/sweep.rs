@@ -474,6 +474,147 @@ fn workers_share_the_cells_where_times_do_not_matter() {
     assert!(tables.runs.iter().all(|run| run.is_exclusive == Some(false)));
 }
 
+/// One damaged file is one cell's, and the message says what to do.
+#[test]
+fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
+    let place = Place::new(STUDY);
+    place.done(&["repeats=1"]);
+    let of_cell = |n: usize, name: &str| {
+        let id = place.status()["cells"][n]["cell"]["id"].as_str().unwrap().to_owned();
+        let folder = place.out().join("cells/here").join(id);
+        let paths = [folder.clone(), folder.join("done.1"), folder.join("claim.1")];
+        paths.map(|folder| folder.join(name)).into_iter().find(|path| path.exists())
+    };
+    let path = of_cell(0, "done.json").unwrap();
+    let whole = fs::read_to_string(&path).unwrap();
+    // Cut, another number, another key.
+    let damages = [
+        &whole[..40],
+        &whole.replace("\"n_step\": 25", "\"n_step\": 27"),
+        "",
+        &whole.replace("status", "statuz"),
+    ];
+    for damaged in damages {
+        assert_ne!(damaged, whole);
+        fs::write(&path, damaged).unwrap();
+        let status = place.status();
+        let states = [0, 1].map(|n| status["cells"][n]["progress"].clone());
+        assert_eq!(
+            (&states[0]["state"], &states[1]["state"]),
+            (&"unreadable".into(), &"done".into())
+        );
+        let reason = states[0]["reason"].as_str().unwrap();
+        assert!(reason.contains("done.json") && reason.contains("--retry"), "{reason}");
+        let shown = batchlab().arg("status").arg(place.out()).output().unwrap();
+        assert!(
+            text(&shown).contains("done.json") && text(&shown).contains("fastest"),
+            "{}",
+            text(&shown)
+        );
+
+        // Another cell is trained, and this one is named.
+        let output = place.sweep(&["repeats=1", "batch_sizes=8,16"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+        assert!(
+            text(&output).contains("done.json") && text(&output).contains("--retry"),
+            "{}",
+            text(&output)
+        );
+    }
+    let n_run = place.tables().runs.len();
+    let output = place.sweep(&["repeats=1", "--retry"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(place.tables().runs.len(), n_run + 3);
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2)]));
+
+    // How far a cell is, is only shown.
+    let long = ["training.steps=100000", "batch_sizes=8", "repeats=1"];
+    let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
+    wait_for("progress", || {
+        !place.states().contains_key("waiting") && of_cell(0, "progress.json").is_some()
+    });
+    kill(child);
+    fs::write(of_cell(0, "progress.json").unwrap(), "{").unwrap();
+    let status = place.status();
+    let state = &status["cells"][0]["progress"];
+    assert_eq!(state["state"], "waiting", "{status}");
+    assert!(state["fault"].as_str().unwrap().contains("progress.json"), "{state}");
+    let list = place.out().join("cells/here/cells.json");
+    let whole = fs::read_to_string(&list).unwrap();
+    fs::write(&list, whole.replace("schnet", "schnat")).unwrap();
+    let output = batchlab().arg("status").arg(place.out()).output().unwrap();
+    assert!(
+        text(&output).contains("cells.json") && text(&output).contains("batchlab sweep"),
+        "{}",
+        text(&output)
+    );
+}
+
+/// Eight processes, two on each of four machines as far as they know, of which some are killed and some
+/// stopped for longer than others wait for a sign of life.
+#[test]
+fn every_cell_counts_once_however_its_processes_end() {
+    let place = Place::new(STUDY);
+    let shared = ["blocks.exclusive=false", "training.steps=150", "repeats=3", "--quiet"];
+    let worker = |n: usize| {
+        let mut worker = place.sweep(&shared);
+        worker.env("BATCHLAB_NODE", format!("node {}", n % 4));
+        worker.envs([("BATCHLAB_BEAT", "100ms"), ("BATCHLAB_STALE", "1s")]);
+        worker
+    };
+    let mut workers: Vec<Child> = (0..8).map(|n| worker(n).spawn().unwrap()).collect();
+    wait_for("a run", || !names(&place.out().join("wip")).is_empty());
+    let signal = |worker: &Child, signal: &str| {
+        let pid = worker.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    // At different places in their cells.
+    for (n, victim) in workers.iter().enumerate().take(6) {
+        std::thread::sleep(Duration::from_millis(60));
+        signal(victim, if n % 3 == 0 { "-KILL" } else { "-STOP" });
+    }
+    std::thread::sleep(Duration::from_millis(2500));
+    for stopped in [1, 2, 4, 5] {
+        signal(&workers[stopped], "-CONT");
+    }
+    for worker in &mut workers {
+        let code = worker.wait().unwrap().code();
+        assert!(matches!(code, None | Some(0)), "{code:?}");
+    }
+    let output = worker(0).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 6)]));
+
+    let cells = place.out().join("cells/here");
+    let tables = place.tables();
+    let (mut n_claim, mut attempts) = (0, BTreeSet::new());
+    for cell in names(&cells).into_iter().filter(|name| cells.join(name).is_dir()) {
+        let inside = names(&cells.join(&cell));
+        let of = |prefix: &str| inside.iter().filter(|name| name.starts_with(prefix)).count();
+        assert_eq!(of("done."), 1, "{inside:?}");
+        n_claim += of("claim.");
+        let done = fs::read_to_string(cells.join(&cell).join("done.1/done.json")).unwrap();
+        let done: Value = serde_json::from_str(&done).unwrap();
+        attempts.insert(done["cell"].as_str().unwrap().to_owned());
+    }
+    let counting = |run: &&batchlab_core::record::RunRecord| {
+        run.status == "completed" && run.cell.as_ref().is_some_and(|cell| attempts.contains(cell))
+    };
+    let counted: BTreeSet<_> =
+        tables.runs.iter().filter(counting).map(|run| (&run.cell, &run.batcher)).collect();
+    assert_eq!((attempts.len(), counted.len()), (6, 18));
+    assert_eq!(tables.runs.iter().filter(counting).count(), 18, "no run twice");
+    println!("{n_claim} claims to 6 cells; {} runs, of which 18 count", tables.runs.len());
+    // What others have published of these cells is left out of reports, and said.
+    let output = batchlab().args(["report", "--json"]).arg(place.out()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let n_late =
+        tables.runs.iter().filter(|run| run.status == "completed" && !counting(run)).count();
+    let why = |left: &&Value| left["why"].as_str().unwrap().contains("another attempt");
+    let n_left_out = report["left_out"].as_array().unwrap().iter().filter(why).count();
+    assert_eq!(n_left_out, n_late, "{report}");
+}
+
 #[test]
 fn a_timing_study_refuses_a_second_worker_on_the_device() {
     let place = Place::new(STUDY);

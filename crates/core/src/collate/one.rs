@@ -58,12 +58,13 @@ pub(super) fn collate(
 }
 
 fn check_members(one: &OneGraph, plan: &BatchPlan) -> Result<(), CollateError> {
-    if !plan.members.is_sorted_by(|a, b| a < b) {
+    // Listed edges name rows, so that a node can have several.
+    if plan.edges != EdgeSelection::Listed && !plan.members.is_sorted_by(|a, b| a < b) {
         return Err(CollateError::Inconsistent(
-            "nodes are named in ascending order, each once".into(),
+            "nodes are named in ascending order, each once, unless edges are listed".into(),
         ));
     }
-    if let Some(&id) = plan.members.last().filter(|&&id| id as usize >= one.n_node()) {
+    if let Some(&id) = plan.members.iter().find(|&&id| id as usize >= one.n_node()) {
         return Err(CollateError::OutOfRange { what: "node", id, len: one.n_node() });
     }
     let len = plan.members.len();

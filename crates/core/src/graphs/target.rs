@@ -1,5 +1,7 @@
 //! The target and its scale.
 
+use crate::DatasetError;
+
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
@@ -81,6 +83,28 @@ impl Target {
         self.standardisation = Standardisation { mean, deviation };
         self.training = self.value.iter().map(|v| ((v - mean) / deviation) as f32).collect();
     }
+
+    /// Whether errors can be computed: values and their squares must stay finite, also standardised and
+    /// in single precision. To be called after [`Target::standardise`].
+    ///
+    /// # Errors
+    /// The first value that is too large.
+    pub fn check_range(&self) -> Result<(), DatasetError> {
+        // Squares of differences are added up for as many graphs as a data set may have.
+        let is_wide = |value: f64| value.abs() > f64::MAX.sqrt() / 1e9;
+        let is_lost = |value: f32| value.is_infinite();
+        let mut pairs = self.value.iter().zip(&self.training);
+        match pairs.position(|(&value, &training)| is_wide(value) || is_lost(training)) {
+            None => Ok(()),
+            Some(at) => Err(DatasetError::Target {
+                name: self.name.clone(),
+                at,
+                value: self.value[at],
+                reason: "its square, or its ratio to the deviation of the training set, is beyond \
+                         what numbers can hold; correct it, or choose another unit",
+            }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +117,25 @@ mod tests {
         target.standardise(&[0, 1]);
         assert_eq!(target.standardisation, Standardisation { mean: 2.0, deviation: 1.0 });
         assert_eq!(target.training, [-1.0, 1.0, 98.0]);
+    }
+
+    #[test]
+    fn values_beyond_their_squares_are_refused() {
+        for (values, wrong) in [
+            (vec![1.0, 1e308, 2.0], Some(1)),
+            (vec![1.0, 2.0, -1e200], Some(2)),
+            // Only the training set sets the scale.
+            (vec![1.0, 2.0, 1e60], Some(2)),
+            (vec![1e100, 2e100, 3e100], None),
+        ] {
+            let mut target = Target::regression("U0", "eV", values);
+            target.standardise(&[0, 1]);
+            match (target.check_range(), wrong) {
+                (Ok(()), None) => {}
+                (Err(DatasetError::Target { at, .. }), Some(wrong)) => assert_eq!(at, wrong),
+                (other, wrong) => panic!("{other:?}, expected {wrong:?}"),
+            }
+        }
     }
 
     #[test]

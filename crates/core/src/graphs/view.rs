@@ -36,6 +36,37 @@ pub struct OneGraphView {
     pub output: Arc<[u32]>,
 }
 
+impl OneGraphView {
+    /// Checks that batches can be formed of the outputs.
+    ///
+    /// # Errors
+    /// No output nodes; one that does not exist or is named twice; a graph that is too large.
+    pub fn check(&self) -> Result<(), BatcherError> {
+        let options = |message: String| Err(BatcherError::Options(message));
+        let (n_node, n_edge) = (self.graph.n_node(), self.graph.sender.len());
+        // Padding rounds up, so the last indices are left free.
+        if n_node.max(n_edge) > (u32::MAX / 2) as usize {
+            return options(format!(
+                "the graph has {n_node} nodes and {n_edge} edges; a batch can index 2147483647"
+            ));
+        }
+        if self.output.is_empty() {
+            return options("the subset has no output nodes, so no batch can be formed".into());
+        }
+        let mut seen = vec![false; n_node];
+        for &node in &*self.output {
+            match seen.get_mut(node as usize) {
+                None => {
+                    return options(format!("output node {node} does not exist, only {n_node} do"));
+                }
+                Some(true) => return options(format!("output node {node} is named twice")),
+                Some(slot) => *slot = true,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl View {
     /// The sizes of many graphs.
     ///
@@ -45,6 +76,17 @@ impl View {
         match self {
             Self::ManyGraphs(graphs) => Ok(graphs),
             Self::OneGraph(_) => Err(self.is_not(Level::Graphs)),
+        }
+    }
+
+    /// The one graph.
+    ///
+    /// # Errors
+    /// A view of many graphs.
+    pub fn one_graph(&self) -> Result<&OneGraphView, BatcherError> {
+        match self {
+            Self::OneGraph(one) => Ok(one),
+            Self::ManyGraphs(_) => Err(self.is_not(Level::Nodes)),
         }
     }
 

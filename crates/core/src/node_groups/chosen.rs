@@ -41,6 +41,15 @@ impl ChosenNodes {
         is_new
     }
 
+    /// Whether a node is among those so far.
+    ///
+    /// # Panics
+    /// If the node does not exist.
+    #[must_use]
+    pub fn contains(&self, node: u32) -> bool {
+        self.row[node as usize] != ABSENT
+    }
+
     /// The nodes so far: the outputs, then the others in the order in which they were added.
     #[must_use]
     pub fn nodes(&self) -> &[u32] {
@@ -91,6 +100,37 @@ impl ChosenNodes {
         self.listed.sender.clear();
         self.listed.receiver.clear();
         self.listed.weight.clear();
+    }
+
+    /// Appends what is chosen around one output to `plan`, with the edges between its nodes, and
+    /// forgets it. The nodes get rows of their own, whether they are in the plan already or not.
+    pub(super) fn finish_copy(&mut self, graph: &OneGraph, output: u32, plan: &mut BatchPlan) {
+        let first = plan.members.len() as u32;
+        self.nodes.sort_unstable();
+        for (row, &node) in (first..).zip(&self.nodes) {
+            self.row[node as usize] = row;
+        }
+        for (row, &node) in (first..).zip(&self.nodes) {
+            for edge in graph.incoming(node) {
+                let sender = self.row[graph.sender[edge] as usize];
+                if sender != ABSENT {
+                    plan.listed.sender.push(sender);
+                    plan.listed.receiver.push(row);
+                    plan.listed.weight.push(graph.edge_weight.get(edge).copied().unwrap_or(1.0));
+                }
+            }
+        }
+        plan.members.extend_from_slice(&self.nodes);
+        plan.output_row.push(self.row[output as usize]);
+        plan.real = Shape {
+            n_node: plan.members.len() as u32,
+            n_edge: plan.listed.sender.len() as u32,
+            n_graph: 1,
+            n_output: plan.output_row.len() as u32,
+        };
+        for node in self.nodes.drain(..) {
+            self.row[node as usize] = ABSENT;
+        }
     }
 
     fn count_induced(&self, graph: &OneGraph) -> usize {

@@ -1,43 +1,99 @@
 //! The two streams: groups drawn anew every epoch, and groups that stay the same.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{GroupOrder, N_SAMPLE, NodeContext, NodePadding, OutputPadding, PlanWriter, share};
+use super::{N_SAMPLE, NodeContext, NodePadding, OutputPadding, PlanWriter, share};
+use crate::batch_order::DistanceOrder;
 use crate::graphs::Level;
 use crate::plan::{BatchPlan, Cursor, Shape};
 use crate::{BatchContext, BatchStream, BatcherError, Purpose};
 
+/// Output nodes in sets that stay together; in the simplest case each alone.
+pub(super) struct Sets {
+    output: Arc<[u32]>,
+    /// First output of each set, and their number behind it; empty if each is alone.
+    offset: Vec<usize>,
+    /// Largest number of outputs in a group, if it is not that of the largest sets.
+    max_output: Option<usize>,
+}
+
+impl Sets {
+    pub(super) fn single(output: Arc<[u32]>) -> Self {
+        Self { output, offset: Vec::new(), max_output: None }
+    }
+
+    pub(super) fn of(set: &[Vec<u32>]) -> Self {
+        let mut offset = vec![0];
+        for set in set {
+            offset.push(offset[offset.len() - 1] + set.len());
+        }
+        let output = set.iter().flatten().copied().collect();
+        Self { output, offset, max_output: None }
+    }
+
+    /// Empty sets, for batches whose outputs are sampled.
+    pub(super) fn sampled(n_batch: NonZeroU32, max_output: usize) -> Self {
+        let offset = vec![0; n_batch.get() as usize + 1];
+        Self { output: Arc::from([]), offset, max_output: Some(max_output) }
+    }
+
+    fn len(&self) -> usize {
+        if self.offset.is_empty() { self.output.len() } else { self.offset.len() - 1 }
+    }
+
+    fn get(&self, set: u32) -> &[u32] {
+        let set = set as usize;
+        match self.offset.get(set..set + 2) {
+            Some(ends) => &self.output[ends[0]..ends[1]],
+            None => &self.output[set..=set],
+        }
+    }
+
+    /// Outputs of the `n` largest sets together.
+    fn largest(&self, n: usize) -> usize {
+        if let Some(max_output) = self.max_output {
+            return max_output;
+        }
+        let mut size: Vec<usize> = (0..self.len() as u32).map(|set| self.get(set).len()).collect();
+        size.sort_unstable_by(|a, b| b.cmp(a));
+        size.iter().take(n).sum()
+    }
+}
+
 /// Groups drawn anew every epoch, or the one pass of an evaluation.
 pub(super) struct FreshStream<C> {
     ctx: BatchContext,
-    output: Arc<[u32]>,
+    sets: Sets,
     writer: PlanWriter<C>,
     n_batch: usize,
     padding: OutputPadding,
-    /// Positions of the epoch's outputs, `[n_output]`.
+    /// Sets of the epoch, `[n_set]`.
     order: Vec<u32>,
     group: Vec<u32>,
     cursor: Cursor,
 }
 
 impl<C: NodeContext> FreshStream<C> {
+    /// At most `n_set` sets form a group.
     pub(super) fn new(
         ctx: BatchContext,
-        output: Arc<[u32]>,
+        sets: Sets,
         mut writer: PlanWriter<C>,
-        n_batch: usize,
+        n_set: NonZeroU32,
         padding: NodePadding,
     ) -> Self {
-        let max_output = output.len().div_ceil(n_batch);
-        let sample = || first_sizes(&ctx, &output, &mut writer, n_batch);
+        let n_batch = sets.len().div_ceil(n_set.get() as usize);
+        let max_output = sets.largest(sets.len().div_ceil(n_batch));
+        let sample = || first_sizes(&ctx, &sets, &mut writer, n_batch);
         let padding = OutputPadding::new(padding, max_output, sample);
-        let order = ctx.permutation(0, output.len());
+        let order = ctx.permutation(0, sets.len());
         let cursor = Cursor::default();
-        Self { ctx, output, writer, n_batch, padding, order, group: Vec::new(), cursor }
+        Self { ctx, sets, writer, n_batch, padding, order, group: Vec::new(), cursor }
     }
 
     fn start_epoch(&mut self, epoch: u64) {
-        self.order = self.ctx.permutation(epoch, self.output.len());
+        self.order = self.ctx.permutation(epoch, self.sets.len());
         self.cursor = Cursor { epoch, ..Cursor::default() };
     }
 }
@@ -45,7 +101,7 @@ impl<C: NodeContext> FreshStream<C> {
 /// Real sizes of the first batches, over as many epochs as it takes.
 fn first_sizes<C: NodeContext>(
     ctx: &BatchContext,
-    output: &[u32],
+    sets: &Sets,
     writer: &mut PlanWriter<C>,
     n_batch: usize,
 ) -> Vec<Shape> {
@@ -58,19 +114,20 @@ fn first_sizes<C: NodeContext>(
     for number in 0..n_sample {
         let index = number % n_batch;
         if index == 0 {
-            order = ctx.permutation((number / n_batch) as u64, output.len());
+            order = ctx.permutation((number / n_batch) as u64, sets.len());
         }
-        take_group(output, &order, n_batch, index, &mut group);
+        take_group(sets, &order, n_batch, index, &mut group);
         writer.write(index, number as u64, &group, &mut plan);
         sizes.push(plan.real);
     }
     sizes
 }
 
-fn take_group(output: &[u32], order: &[u32], n_batch: usize, index: usize, group: &mut Vec<u32>) {
+fn take_group(sets: &Sets, order: &[u32], n_batch: usize, index: usize, group: &mut Vec<u32>) {
     group.clear();
-    let positions = &order[share(order.len(), n_batch, index)];
-    group.extend(positions.iter().map(|&position| output[position as usize]));
+    for &set in &order[share(order.len(), n_batch, index)] {
+        group.extend_from_slice(sets.get(set));
+    }
 }
 
 impl<C: NodeContext> BatchStream for FreshStream<C> {
@@ -83,7 +140,7 @@ impl<C: NodeContext> BatchStream for FreshStream<C> {
         }
         let index = self.cursor.batch as usize;
         let number = self.cursor.epoch * self.n_batch as u64 + self.cursor.batch;
-        take_group(&self.output, &self.order, self.n_batch, index, &mut self.group);
+        take_group(&self.sets, &self.order, self.n_batch, index, &mut self.group);
         self.writer.write(index, number, &self.group, plan);
         self.cursor.batch += 1;
         plan.shape = self.padding.shape(plan.real);
@@ -92,7 +149,7 @@ impl<C: NodeContext> BatchStream for FreshStream<C> {
     }
 
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
-        check_cursor(cursor, self.n_batch, 0)?;
+        check_cursor(cursor, self.n_batch, false)?;
         self.start_epoch(cursor.epoch);
         self.cursor.batch = cursor.batch;
         Ok(())
@@ -109,9 +166,8 @@ impl<C: NodeContext> BatchStream for FreshStream<C> {
 pub(super) struct KeptStream {
     ctx: BatchContext,
     plans: Vec<BatchPlan>,
-    by: Option<Box<dyn GroupOrder>>,
+    by: Option<DistanceOrder>,
     order: Vec<u32>,
-    /// Carries the last group of the epoch before.
     cursor: Cursor,
     metrics: Vec<(String, f64)>,
     started: bool,
@@ -122,7 +178,7 @@ impl KeptStream {
         ctx: BatchContext,
         writer: &mut PlanWriter<C>,
         group: &[Vec<u32>],
-        by: Option<Box<dyn GroupOrder>>,
+        by: Option<DistanceOrder>,
         padding: NodePadding,
     ) -> Self {
         ctx.progress.start("contexts of the output nodes", Some(group.len() as u64));
@@ -155,34 +211,26 @@ impl KeptStream {
         }
     }
 
-    fn start_epoch(&mut self, epoch: u64, last: Option<u32>) -> Result<(), BatcherError> {
-        let n = self.plans.len();
+    /// `last` is the group with which the epoch before ended.
+    fn start_epoch(&mut self, epoch: u64, last: Option<u32>) {
         self.started = true;
-        self.order = match (&self.by, self.ctx.purpose) {
-            (Some(by), Purpose::Training) => by.order(epoch, last),
-            _ => self.ctx.batch_permutation(epoch, n),
+        self.order = match &self.by {
+            Some(by) => by.order(epoch, last),
+            None => self.ctx.batch_permutation(epoch, self.plans.len()),
         };
-        self.cursor = Cursor { epoch, batch: 0, carried: last.into_iter().collect() };
-        let mut sorted = self.order.clone();
-        sorted.sort_unstable();
-        if sorted.into_iter().eq(0..n as u32) {
-            return Ok(());
-        }
-        Err(BatcherError::Options(format!(
-            "the order of epoch {epoch} does not name each of the {n} groups once"
-        )))
+        self.cursor = Cursor { epoch, last, ..Cursor::default() };
     }
 }
 
 impl BatchStream for KeptStream {
     fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError> {
         if !self.started {
-            self.start_epoch(0, None)?;
+            self.start_epoch(0, None);
         } else if self.cursor.batch as usize == self.plans.len() {
             if self.ctx.purpose == Purpose::Evaluation {
                 return Ok(false);
             }
-            self.start_epoch(self.cursor.epoch + 1, self.order.last().copied())?;
+            self.start_epoch(self.cursor.epoch + 1, self.order.last().copied());
         }
         let group = self.order[self.cursor.batch as usize];
         self.cursor.batch += 1;
@@ -192,8 +240,8 @@ impl BatchStream for KeptStream {
     }
 
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
-        check_cursor(cursor, self.plans.len(), usize::from(cursor.epoch > 0))?;
-        self.start_epoch(cursor.epoch, cursor.carried.first().copied())?;
+        check_cursor(cursor, self.plans.len(), cursor.epoch > 0)?;
+        self.start_epoch(cursor.epoch, cursor.last);
         self.cursor.batch = cursor.batch;
         Ok(())
     }
@@ -203,13 +251,16 @@ impl BatchStream for KeptStream {
     }
 }
 
-/// `n_carried` groups are carried over from the epoch before.
-fn check_cursor(cursor: &Cursor, n_batch: usize, n_carried: usize) -> Result<(), BatcherError> {
-    let carried = &cursor.carried;
+/// `has_last`: it names the group with which the epoch before ended.
+fn check_cursor(cursor: &Cursor, n_batch: usize, has_last: bool) -> Result<(), BatcherError> {
+    let last = cursor.last;
     let reason = if cursor.batch as usize > n_batch {
         format!("the epoch has only {n_batch} batches")
-    } else if carried.len() != n_carried || carried.iter().any(|&group| group as usize >= n_batch) {
-        format!("it carries {carried:?}, which this stream did not write")
+    } else if last.is_some() != has_last || last.is_some_and(|group| group as usize >= n_batch) {
+        {
+            let last = last.map_or("none".into(), |last| last.to_string());
+            format!("last group of the epoch before: {last}, which this stream did not write")
+        }
     } else {
         return Ok(());
     };
@@ -222,6 +273,7 @@ fn copy(from: &BatchPlan, to: &mut BatchPlan) {
     to.members.extend_from_slice(&from.members);
     to.output_row.extend_from_slice(&from.output_row);
     to.edges = from.edges;
+    to.output_weight.extend_from_slice(&from.output_weight);
     to.listed.sender.extend_from_slice(&from.listed.sender);
     to.listed.receiver.extend_from_slice(&from.listed.receiver);
     to.listed.weight.extend_from_slice(&from.listed.weight);

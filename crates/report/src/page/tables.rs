@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use batchlab_core::quote::shell;
 use batchlab_draw::escaped;
 
 use crate::attribution::Cause;
@@ -290,7 +291,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     for run in &results.runs {
         if !run.is_imported {
             let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
-            let _ = writeln!(html, "batchlab run {}", escaped(&config.display().to_string()));
+            let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
         } else if !imported.contains(&run.study.as_str()) {
             imported.push(&run.study);
         }

@@ -11,6 +11,7 @@ use batchlab_core::record::{
 
 use super::republish::republish;
 use super::{Finding, Recovery, Salvage};
+use crate::earlier::{further, is_final};
 use crate::journal::Entries;
 use crate::{CRASHED, Publisher, ResultsError, StepSums, publish};
 
@@ -48,10 +49,18 @@ pub(super) fn salvage(
         torn_bytes: journal.torn_bytes,
         damaged_bytes: journal.damaged_bytes,
         damaged_journal,
+        n_step_kept: further(
+            out,
+            run,
+            journal.n_row.get(Table::Steps.name()).copied().unwrap_or(0),
+        ),
         resumes_after: (recovery.newest_checkpoint)(&checkpoints, &journal.ends),
     };
     if let Some(publisher) = publisher {
-        journal.publish(run, publisher, salvage.resumes_after.is_some())?;
+        if salvage.n_step_kept.is_none() {
+            journal.publish(run, &publisher)?;
+        }
+        publisher.close(salvage.resumes_after.is_some() && !is_final(run))?;
     }
     Ok(Finding::Salvaged(salvage))
 }
@@ -96,6 +105,10 @@ impl ReadJournal {
                 }
             }
         }
+        if let Some(run) = run.as_ref().filter(|run| run.run_id != run_id) {
+            let (path, run_id) = (path.to_owned(), run_id.to_owned());
+            return Err(ResultsError::Copy { path, run_id, original: run.run_id.clone() });
+        }
         let mut events = Vec::new();
         let damaged = entries.damaged();
         if let Some(run) = run.as_mut().filter(|run| run.status == CRASHED) {
@@ -134,22 +147,16 @@ impl ReadJournal {
     }
 
     /// As at the end of any run.
-    fn publish(
-        &self,
-        run: &RunRecord,
-        publisher: Publisher,
-        can_go_on: bool,
-    ) -> Result<(), ResultsError> {
+    fn publish(&self, run: &RunRecord, publisher: &Publisher) -> Result<(), ResultsError> {
         let journal = publisher.journal();
-        republish(&publisher, run, |writers| {
+        republish(publisher, run, |writers| {
             for entry in Entries::open(&journal)? {
                 writers.write_all(&entry.batches)?;
             }
             let wrong = |error| ResultsError::damaged(&journal, error);
             let events = EventRecord::to_batch(&self.events).map_err(wrong)?;
             writers.write_all(&[(Table::Events, events)])
-        })?;
-        publisher.close(can_go_on && run.status != "completed" && run.status != "nan")
+        })
     }
 }
 

@@ -48,6 +48,11 @@ fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), Results
             return Ok(());
         }
     };
+    if let Err(error) = manifest.check_owner(out, run_id) {
+        let path = out.join("runs").join(run_id);
+        found.damaged.push(DamagedFile { path, reason: error.to_string() });
+        return Ok(());
+    }
     let mut faults = Vec::new();
     for file in &manifest.files {
         let path = file.path.split('/').fold(out.to_owned(), |path, part| path.join(part));

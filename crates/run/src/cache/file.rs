@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use batchlab_core::DatasetError;
 use batchlab_core::hash::sha256;
+use batchlab_results::files::open_to_read;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, View, serialize_to_file};
 use serde::de::DeserializeOwned;
@@ -148,7 +149,7 @@ pub(crate) struct Reader {
 pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<Option<(Reader, T)>, CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
     let damaged = |reason: &str| CacheError::Damaged(reason.to_owned());
-    let mut file = match File::open(path) {
+    let mut file = match open_to_read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),

@@ -1,6 +1,6 @@
 //! Whether the files that a data set was made of, and the program that read them, are the same.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, Read};
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt as _;
@@ -12,6 +12,7 @@ use batchlab_core::LoadContext;
 use batchlab_core::dataset::Input;
 use batchlab_core::error::excerpt;
 use batchlab_core::hash::hexadecimal;
+use batchlab_results::files::open_to_read;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -83,7 +84,7 @@ fn fingerprint(path: &Path) -> io::Result<(String, SystemTime)> {
 }
 
 fn hash_file(path: &Path, hasher: &mut Sha256) -> io::Result<()> {
-    let mut file = File::open(path)?;
+    let mut file = open_to_read(path)?;
     let mut block = vec![0; 1 << 18];
     loop {
         match file.read(&mut block)? {

@@ -1,13 +1,13 @@
 //! One checkpoint as a file.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::Shape;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::{NamedTensor, TrainerState};
+use batchlab_results::files::open_to_read;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
@@ -31,7 +31,9 @@ pub(crate) fn write(checkpoint: &Checkpoint, folder: &Path) -> Result<PathBuf, C
 
 pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
-    let bytes = fs::read(path).map_err(failed(path))?;
+    let mut bytes = Vec::new();
+    let read = open_to_read(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(failed(path))?;
     let stated = hash_of(path).ok_or_else(|| damaged("its name holds no hash".into()))?;
     if sha256(&bytes)[..N_DIGIT] != *stated {
         return Err(damaged("its hash is not the one in its name".into()));

@@ -22,7 +22,7 @@ impl BatchStream for Pairs {
         }
         plan.shape = plan.real;
         self.0 += 1;
-        plan.cursor = Cursor { epoch: 0, batch: self.0, carried: Vec::new() };
+        plan.cursor = Cursor { batch: self.0, ..Cursor::default() };
         Ok(true)
     }
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {
@@ -94,8 +94,8 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
         let training: Training = toml::from_str(&training).unwrap();
         let mut trainer = RecordingTrainer { loss: 1.0, ..RecordingTrainer::default() };
         let n_wait = [1, 2, 3].map(|last| {
-            let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
-            let pipeline = Pipeline::new(producer, 0);
+            let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default()).unwrap();
+            let pipeline = Pipeline::new(producer, 0).unwrap();
             let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
             training.step(last, Instant::now(), last == 3).unwrap();
             drop(training);
@@ -109,11 +109,11 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
 /// ended, and the details of the event.
 fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
     let graphs = forty();
-    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default());
+    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default()).unwrap();
     let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
     let mut trainer = RecordingTrainer { loss, ..RecordingTrainer::default() };
     let mut training =
-        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, depth), 1.0);
+        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, depth).unwrap(), 1.0);
     let folder = tempfile::tempdir().unwrap();
     let publisher = Publisher::open(folder.path(), "run").unwrap();
     let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
@@ -185,13 +185,13 @@ fn the_cursor_before_leads_back_to_the_same_batch() {
 /// loss. Gives how many steps were recorded, the events, and how the run ended.
 fn time_beyond(loss: f64, goal: u64) -> (u64, Vec<String>, Option<Ending>, Vec<f64>) {
     let graphs = forty();
-    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default());
+    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default()).unwrap();
     let training = "steps = 2\nlearning_rate = 0.5\nlearning_rate_decay = 0.5\n\
                     learning_rate_decay_steps = 1\ncheckpoint = { steps = 1 }";
     let training: Training = toml::from_str(training).unwrap();
     let mut trainer = RecordingTrainer { loss, ..RecordingTrainer::default() };
     let mut training =
-        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, 0), 1.0);
+        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, 0).unwrap(), 1.0);
     let folder = tempfile::tempdir().unwrap();
     let publisher = Publisher::open(folder.path(), "run").unwrap();
     let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
@@ -238,8 +238,8 @@ fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
     let training = format!("steps = 100\nwarmup_steps = {least}");
     let training: Training = toml::from_str(&training).unwrap();
     let mut trainer = RecordingTrainer::default();
-    let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
-    let pipeline = Pipeline::new(producer, 0);
+    let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default()).unwrap();
+    let pipeline = Pipeline::new(producer, 0).unwrap();
     let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
     (1..=n_step).filter(|&step| training.is_warmup(step, is_new(step))).collect()
 }
@@ -258,8 +258,8 @@ fn the_warm_up_lasts_while_every_step_brings_a_new_shape() {
 fn the_warm_up_of_a_cell_is_its_first_block_whatever_the_shapes() {
     let training: Training = toml::from_str("steps = 100\nwarmup_steps = 5").unwrap();
     let mut trainer = RecordingTrainer::default();
-    let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default());
-    let pipeline = Pipeline::new(producer, 0);
+    let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default()).unwrap();
+    let pipeline = Pipeline::new(producer, 0).unwrap();
     let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
     for is_new_shape in [true, false] {
         let warm_up = [0, 0, 1, 2].map(|block| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Row, limits::Limit};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, limits::Limit};
 use serde_json::{Map, Value as Json};
 
 use crate::element::symbol;
@@ -24,6 +24,20 @@ pub(crate) fn read(
     let database = Connection::open_with_flags(path, flags).map_err(broken)?;
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ENTRY as i32).map_err(broken)?;
     database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
+    // A `systems` that is no table but a query could sort without end: in memory, which is limited, and
+    // not in temporary files; and for so many steps as a table of the file's length could ever take.
+    database.pragma_update(None, "temp_store", "memory").map_err(broken)?;
+    database.pragma_update(None, "hard_heap_limit", MAX_HEAP).map_err(broken)?;
+    let n_byte = std::fs::metadata(path).map_err(|error| (1, Fault::Io(error)))?.len();
+    let most = (n_byte.saturating_mul(STEPS_PER_BYTE)).saturating_add(MIN_STEPS) / STEPS_AT_ONCE;
+    let mut n = 0;
+    database.progress_handler(
+        STEPS_AT_ONCE as i32,
+        Some(move || {
+            n += 1;
+            n > most
+        }),
+    );
     let columns = "id, numbers, positions, cell, pbc, energy, key_value_pairs";
     let query = format!("SELECT {columns} FROM systems ORDER BY id");
     let mut statement = database.prepare(&query).map_err(broken)?;
@@ -39,7 +53,20 @@ pub(crate) fn read(
     }
 }
 
+/// Bytes that the database may allocate; its rows are limited to [`MAX_ENTRY`].
+const MAX_HEAP: i64 = 1 << 28;
+/// Steps of the database's machine that are allowed for each byte of the file, and at least. A row of a
+/// table takes about twenty, and more than twenty bytes.
+const STEPS_PER_BYTE: u64 = 64;
+const MIN_STEPS: u64 = 10_000_000;
+const STEPS_AT_ONCE: u64 = 10_000;
+
 fn syntax(error: &rusqlite::Error) -> Fault {
+    if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
+        let message = "the database computes more than a table of its length holds, so `systems` is no \
+                       table of ASE's";
+        return Problem::syntax(message).into();
+    }
     Problem::syntax(format!("the database says: {error}")).into()
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use crate::error::{Problem, shown};
 use crate::format::aflow::{self, Content};
 use crate::format::cif;
-use crate::lines::{Counted, Fault};
+use crate::lines::{Counted, Fault, UnixLines};
 use crate::structure::is_absent;
 
 /// Columns that hold a structure, or name an entry of AFLOW.
@@ -27,7 +27,7 @@ pub(crate) fn read(
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
     let (stream, left) = Counted::new(stream);
-    let mut reader = csv::ReaderBuilder::new().from_reader(BufReader::new(stream));
+    let mut reader = csv::ReaderBuilder::new().from_reader(UnixLines::new(BufReader::new(stream)));
     let header = reader.headers().map_err(|error| fault(1, error))?.clone();
     let header: Vec<&str> = header.iter().map(str::trim).collect();
     let cif_column = header.iter().position(|&name| name == "cif");

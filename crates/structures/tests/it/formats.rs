@@ -205,7 +205,9 @@ fn cif_is_read_alone_and_in_tables() {
     );
     assert_eq!((entries[0].line, entries[1].line), (2, 25));
     let broken = table.replacen("_cell_angle_beta   90", "_cell_angle_beta   x", 1);
-    refused("a.csv", &broken, "a.csv:3: _cell_angle_beta should be a finite number, found `x`");
+    let message = "a.csv:3: _cell_angle_beta should be a finite number, found `x`";
+    refused("a.csv", &broken, message);
+    refused("a.csv", &broken.replace('\n', "\r\n"), message);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Activations over arrays.
 
-use super::math::{shifted_softplus, shifted_softplus_slope, sigmoid};
+use super::math::{exp_less_one, shifted_softplus, shifted_softplus_slope, sigmoid};
 use super::wide::wide;
 use crate::Activation;
 
@@ -10,6 +10,8 @@ pub(super) fn apply(activation: Activation, values: &mut [f32]) {
         Activation::ShiftedSoftplus => shifted_softplus_all(values),
         Activation::Silu => silu_all(values),
         Activation::Relu => relu_all(values),
+        Activation::Elu => elu_all(values),
+        Activation::LeakyRelu => leaky_relu_all(values),
     }
 }
 
@@ -21,6 +23,8 @@ pub(super) fn multiply_by_derivative(activation: Activation, dy: &mut [f32], fro
         Activation::ShiftedSoftplus => shifted_softplus_slope_all(dy, from),
         Activation::Silu => silu_slope_all(dy, from),
         Activation::Relu => relu_slope_all(dy, from),
+        Activation::Elu => elu_slope_all(dy, from),
+        Activation::LeakyRelu => leaky_relu_slope_all(dy, from),
     }
 }
 
@@ -69,6 +73,39 @@ wide! {
     fn relu_slope_all(dy: &mut [f32], output: &[f32]) {
         for (dy, &y) in dy.iter_mut().zip(output) {
             *dy = if y > 0.0 { *dy } else { 0.0 };
+        }
+    }
+}
+
+wide! {
+    fn elu_all(values: &mut [f32]) {
+        for value in values {
+            let below = exp_less_one::<FUSED>(*value);
+            *value = if *value > 0.0 { *value } else { below };
+        }
+    }
+}
+
+wide! {
+    fn elu_slope_all(dy: &mut [f32], output: &[f32]) {
+        for (dy, &y) in dy.iter_mut().zip(output) {
+            *dy *= if y > 0.0 { 1.0 } else { y + 1.0 };
+        }
+    }
+}
+
+wide! {
+    fn leaky_relu_all(values: &mut [f32]) {
+        for value in values {
+            *value *= if *value > 0.0 { 1.0 } else { Activation::LEAKY_SLOPE };
+        }
+    }
+}
+
+wide! {
+    fn leaky_relu_slope_all(dy: &mut [f32], output: &[f32]) {
+        for (dy, &y) in dy.iter_mut().zip(output) {
+            *dy *= if y > 0.0 { 1.0 } else { Activation::LEAKY_SLOPE };
         }
     }
 }

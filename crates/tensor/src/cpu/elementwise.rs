@@ -49,8 +49,10 @@ pub(super) fn accumulate_dots(out: &mut [f32], a: &[f32], b: &[f32], width: usiz
     });
 }
 
+/// `decay` times the value is added to its gradient.
 pub(super) fn adam(
     step: Adam,
+    decay: f32,
     value: &mut [f32],
     gradient: &[f32],
     first: &mut [f32],
@@ -58,14 +60,14 @@ pub(super) fn adam(
 ) {
     const CHUNK: usize = 1 << 14;
     if value.len() <= CHUNK {
-        return adam_chunk(step, value, gradient, first, second);
+        return adam_chunk(step, decay, value, gradient, first, second);
     }
     value
         .par_chunks_mut(CHUNK)
         .zip(gradient.par_chunks(CHUNK))
         .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
         .for_each(|((value, gradient), (first, second))| {
-            adam_chunk(step, value, gradient, first, second);
+            adam_chunk(step, decay, value, gradient, first, second);
         });
 }
 
@@ -108,6 +110,7 @@ wide! {
 wide! {
     fn adam_chunk(
         step: Adam,
+        decay: f32,
         value: &mut [f32],
         gradient: &[f32],
         first: &mut [f32],
@@ -118,6 +121,7 @@ wide! {
         const EPSILON: f32 = Adam::EPSILON as f32;
         let moments = first.iter_mut().zip(second);
         for ((value, &g), (m, v)) in value.iter_mut().zip(gradient).zip(moments) {
+            let g = g + decay * *value;
             *m = KEEP[0] * *m + TAKE[0] * g;
             *v = KEEP[1] * *v + TAKE[1] * g * g;
             *value -= step.learning_rate * *m / ((step.second_correction * *v).sqrt() + EPSILON);

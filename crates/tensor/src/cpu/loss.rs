@@ -1,9 +1,13 @@
-//! Losses over outputs, in double precision: there are few of them.
+//! Losses over outputs, in double precision.
 
 use batchlab_core::model::{Loss, LossSum};
 use dfdx::tensor::Cpu;
+use rayon::prelude::*;
 
 use crate::Outputs;
+
+/// Outputs of one task.
+const TASK: usize = 512;
 
 /// The loss, and in `unit` (`[n_row, width]`, zeros) the gradient of its mean.
 pub(super) fn evaluate(
@@ -13,21 +17,56 @@ pub(super) fn evaluate(
     outputs: &Outputs<Cpu>,
     unit: &mut [f32],
 ) -> LossSum {
-    let mut sum = LossSum { loss_sum: 0.0, weight_sum: outputs.weight_sum };
-    let all = outputs.row.iter().zip(outputs.target.iter()).zip(outputs.weight.iter());
+    let weight_sum = outputs.weight_sum;
     // Outputs without weight are left out, not multiplied by 0: they may hold NaN.
-    for ((&row, &target), &weight) in all.filter(|&(_, &weight)| weight > 0.0) {
-        let range = row as usize * width..(row as usize + 1) * width;
-        let weight = f64::from(weight);
-        let share = weight / outputs.weight_sum;
-        let (prediction, unit) = (&prediction[range.clone()], &mut unit[range]);
-        let value = match loss {
-            Loss::Mse | Loss::Mae => regression(loss, prediction[0], target, share, &mut unit[0]),
-            Loss::CrossEntropy => cross_entropy(prediction, target, share, unit),
-        };
-        sum.loss_sum += weight * value;
+    let all = outputs.row.iter().zip(outputs.target.iter()).zip(outputs.weight.iter());
+    let counted = all.filter(|&(_, &weight)| weight > 0.0);
+    let counted: Vec<Output> =
+        counted.map(|((&row, &target), &weight)| Output { row, target, weight }).collect();
+    let of_task = |outputs: &[Output], first: u32, unit: &mut [f32]| {
+        let mut sum = 0.0;
+        for &Output { row, target, weight } in outputs {
+            let prediction = &prediction[row as usize * width..][..width];
+            let unit = &mut unit[(row - first) as usize * width..][..width];
+            let weight = f64::from(weight);
+            let share = weight / weight_sum;
+            let value = match loss {
+                Loss::Mse | Loss::Mae => {
+                    regression(loss, prediction[0], target, share, &mut unit[0])
+                }
+                Loss::CrossEntropy => cross_entropy(prediction, target, share, unit),
+            };
+            sum += weight * value;
+        }
+        sum
+    };
+    // Each task has rows of its own, where they ascend, as those of nodes and graphs do.
+    let ascend = counted.is_sorted_by(|a, b| a.row < b.row);
+    if counted.len() <= TASK || !ascend {
+        let loss_sum = counted.chunks(TASK).map(|outputs| of_task(outputs, 0, unit)).sum();
+        return LossSum { loss_sum, weight_sum };
     }
-    sum
+    let mut tasks = Vec::with_capacity(counted.len().div_ceil(TASK));
+    let (mut unit, mut first) = (unit, 0);
+    for outputs in counted.chunks(TASK) {
+        let end = outputs[outputs.len() - 1].row + 1;
+        let (own, rest) = std::mem::take(&mut unit).split_at_mut((end - first) as usize * width);
+        tasks.push((outputs, first, own));
+        (unit, first) = (rest, end);
+    }
+    let sums: Vec<f64> = tasks
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|(outputs, first, unit)| of_task(outputs, first, unit))
+        .collect();
+    LossSum { loss_sum: sums.into_iter().sum(), weight_sum }
+}
+
+#[derive(Clone, Copy)]
+struct Output {
+    row: u32,
+    target: f32,
+    weight: f32,
 }
 
 fn regression(loss: Loss, prediction: f32, target: f32, share: f64, unit: &mut f32) -> f64 {
@@ -45,11 +84,11 @@ fn cross_entropy(logits: &[f32], target: f32, share: f64, unit: &mut [f32]) -> f
     #[allow(clippy::cast_sign_loss, reason = "classes are checked when the batch is uploaded")]
     let class = target as usize;
     let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let exponential = |&z: &f32| (f64::from(z) - largest).exp();
-    let normaliser: f64 = logits.iter().map(exponential).sum();
-    for (k, (unit, z)) in unit.iter_mut().zip(logits).enumerate() {
+    let exponential: Vec<f64> = logits.iter().map(|&z| (f64::from(z) - largest).exp()).collect();
+    let normaliser: f64 = exponential.iter().sum();
+    for (k, (unit, exponential)) in unit.iter_mut().zip(&exponential).enumerate() {
         let hit = f64::from(u8::from(k == class));
-        *unit += (share * (exponential(z) / normaliser - hit)) as f32;
+        *unit += (share * (exponential / normaliser - hit)) as f32;
     }
     normaliser.ln() + largest - f64::from(logits[class])
 }

@@ -45,6 +45,15 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     p * f32::from_bits((shifted.to_bits().wrapping_add(127)) << 23)
 }
 
+/// e^x - 1 for x at most 0, absolute error 2e-7; relative error 1e-6 near 0.
+#[inline(always)]
+pub(super) fn exp_less_one<const FUSED: bool>(x: f32) -> f32 {
+    // Near 0 the difference would lose the digits of a small x: a Taylor polynomial there.
+    let small =
+        polynomial::<FUSED, 6>(x, [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0]);
+    if x > -0.25 { x * small } else { exp::<FUSED>(x) - 1.0 }
+}
+
 #[inline(always)]
 fn clamp(x: f32) -> f32 {
     let x = if x < -80.0 { -80.0 } else { x };
@@ -107,6 +116,8 @@ mod tests {
         assert!(worst(shifted_softplus::<FUSED>, softplus, false) < 2.5e-7);
         let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
         assert!(worst(sigmoid::<FUSED>, logistic, false) < 2.5e-7);
+        let less_one = |x: f32| exp_less_one::<FUSED>(-x.abs());
+        assert!(worst(less_one, |x| (-x.abs()).exp_m1(), true) < 2e-6);
         let slope = |x| shifted_softplus_slope::<FUSED>(shifted_softplus::<FUSED>(x));
         assert!(worst(slope, logistic, false) < 4e-7);
     }
@@ -122,6 +133,7 @@ mod tests {
         assert!(exp::<true>(f32::NAN).is_nan());
         assert!(shifted_softplus::<true>(f32::NAN).is_nan());
         assert!(sigmoid::<true>(f32::NAN).is_nan());
+        assert!(exp_less_one::<true>(f32::NAN).is_nan());
     }
 
     #[test]

@@ -16,7 +16,7 @@ const PART: usize = 1024;
 const TASK: usize = 1024;
 
 /// What one task does.
-enum Piece {
+pub(super) enum Piece {
     /// Some whole segments.
     Whole(Range<usize>),
     /// Some items of one long segment.
@@ -42,6 +42,24 @@ pub(super) fn reduce_from(
     offset: &[u32],
     width: usize,
     add: impl Fn(Range<usize>, &mut [f32]) + Sync + Send,
+    combine: impl Fn(&mut [f32], &[f32]),
+) {
+    let add_rows = |bounds: &[u32], rows: &mut [f32]| {
+        for (row, bounds) in rows.chunks_exact_mut(width).zip(bounds.windows(2)) {
+            add(bounds[0] as usize..bounds[1] as usize, row);
+        }
+    };
+    reduce_rows(start, out, offset, width, add_rows, combine);
+}
+
+/// The same for kernels that take all rows of a task: `add(bounds, rows)` gets n rows and n + 1
+/// places.
+pub(super) fn reduce_rows(
+    start: f32,
+    out: &mut [f32],
+    offset: &[u32],
+    width: usize,
+    add: impl Fn(&[u32], &mut [f32]) + Sync + Send,
     combine: impl Fn(&mut [f32], &[f32]),
 ) {
     if out.is_empty() {
@@ -72,13 +90,8 @@ pub(super) fn reduce_from(
         })
         .collect();
     let run = |(piece, own): (&Piece, &mut [f32])| match piece {
-        Piece::Part { items, .. } => add(items.clone(), own),
-        Piece::Whole(segments) => {
-            let bounds = offset[segments.start..=segments.end].windows(2);
-            for (row, bounds) in own.chunks_exact_mut(width).zip(bounds) {
-                add(bounds[0] as usize..bounds[1] as usize, row);
-            }
-        }
+        Piece::Part { items, .. } => add(&[items.start as u32, items.end as u32], own),
+        Piece::Whole(segments) => add(&offset[segments.start..=segments.end], own),
     };
     if tasks.len() == 1 {
         tasks.into_iter().for_each(run);
@@ -98,7 +111,7 @@ pub(super) fn reduce_from(
 
 /// Divides the work by offsets alone. Parts count from the start of their segment, so that a
 /// segment's sum does not depend on where it stands in the batch.
-fn cut(offset: &[u32]) -> Vec<Piece> {
+pub(super) fn cut(offset: &[u32]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut start = 0;
     let mut cost = 0;

@@ -53,6 +53,16 @@ pub(crate) enum Vectors {
     Avx512,
 }
 
+impl Vectors {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
+
 /// Limits the vectors that are used: `plain`, `avx2` or `avx512`. For comparisons.
 const VARIABLE: &str = "BATCHLAB_VECTORS";
 

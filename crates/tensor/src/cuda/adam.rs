@@ -11,7 +11,7 @@ use super::{Buffer, Dense};
 use crate::Adam;
 
 /// Tensors of a launch. They are arguments, of which a kernel has room for 4 KiB.
-const ROOM: usize = 100;
+const ROOM: usize = 84;
 
 /// Numbers that a block changes.
 const BLOCK: u32 = 256;
@@ -26,20 +26,22 @@ struct Tensor {
     gradient: u64,
     n: u32,
     first_block: u32,
+    decay: f32,
+    unused: u32,
 }
 
 impl Kernels<'_> {
     pub(super) fn adam(
         &self,
         step: Adam,
+        decay: &[f32],
         parameters: &[&Dense],
         gradients: &[Buffer],
         moments: &mut [[Buffer; 2]],
     ) -> Result<(), Error> {
         let mut tensors = Vec::with_capacity(parameters.len());
-        for ((parameter, gradient), [first, second]) in
-            parameters.iter().zip(gradients).zip(moments)
-        {
+        let each = parameters.iter().zip(decay).zip(gradients).zip(moments);
+        for (((parameter, &decay), gradient), [first, second]) in each {
             tensors.push(Tensor {
                 parameter: raw::of_tensor(parameter),
                 first: raw::of_buffer(first),
@@ -47,6 +49,8 @@ impl Kernels<'_> {
                 gradient: raw::of_buffer(gradient),
                 n: count("numbers in a parameter", gradient.len())?,
                 first_block: 0,
+                decay,
+                unused: 0,
             });
         }
         tensors.chunks(ROOM).try_for_each(|tensors| self.adam_launch(step, tensors))

@@ -17,6 +17,8 @@ pub(super) const SOURCE: &str = concat!(
     include_str!("kernels/adam.cu"),
     include_str!("kernels/activation.cu"),
     include_str!("kernels/segment.cu"),
+    include_str!("kernels/attention.cu"),
+    include_str!("kernels/normalise.cu"),
     include_str!("kernels/block.cu"),
     include_str!("kernels/geometry.cu"),
     include_str!("kernels/equivariant_update.cu"),

@@ -18,7 +18,7 @@ use crate::backend::{LinearLayer, LinearOutput};
 type Result<T> = std::result::Result<T, Error>;
 
 /// Rows whose gradients one thread adds up for the bias: ROWS in `kernels/activation.cu`.
-const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 
 /// A row-major factor of a product.
 #[derive(Clone, Copy)]
@@ -79,10 +79,7 @@ impl Kernels<'_> {
                 arguments![memory(dy), place, from, activation, columns, count("rows", n_row)?];
             self.each("layer_backward", n, arguments)?;
             if let Some(dbias) = dbias {
-                let arguments = arguments![memory(dbias), place, count("rows", n_group)?, columns];
-                let blocks = [columns.div_ceil(32), 1];
-                let launch = Launch { blocks, threads: 256, shared: 0 };
-                self.launch("add_column_sums", launch, arguments)?;
+                self.add_column_sums(memory(dbias), place, [n_group, n_out])?;
             }
         }
         let plain = |place, n_column| Factor { place, n_column, transposed: false };
@@ -96,6 +93,18 @@ impl Kernels<'_> {
             self.add_product(memory(dx), change, turned(weight, n_out), shape, precision)?;
         }
         Ok(())
+    }
+
+    /// Adds to `out` `[n_column]` the sums of the columns of `x` `[n_row, n_column]`.
+    pub(super) fn add_column_sums(
+        &self,
+        out: Argument,
+        x: Argument,
+        [n_row, n_column]: [usize; 2],
+    ) -> Result<()> {
+        let columns = count("columns", n_column)?;
+        let launch = Launch { blocks: [columns.div_ceil(32), 1], threads: 256, shared: 0 };
+        self.launch("add_column_sums", launch, arguments![out, x, count("rows", n_row)?, columns])
     }
 
     pub(super) fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
@@ -167,11 +176,13 @@ impl Kernels<'_> {
 static ONE: f32 = 1.0;
 
 /// As in `kernels/activation.cu`.
-fn code(activation: Activation) -> i32 {
+pub(super) fn code(activation: Activation) -> i32 {
     match activation {
         Activation::Identity => 0,
         Activation::ShiftedSoftplus => 1,
         Activation::Silu => 2,
         Activation::Relu => 3,
+        Activation::Elu => 4,
+        Activation::LeakyRelu => 5,
     }
 }

@@ -11,6 +11,9 @@ use super::module::{Argument, Launch, arguments, count, memory};
 use super::{Buffer, Dense};
 use crate::{Backend, Outputs};
 
+/// Threads of a block: `LOSS_THREADS` in `kernels/loss.cu`.
+const THREADS: u32 = 256;
+
 impl Kernels<'_> {
     /// The loss, and the gradient of its mean. Waits for the device.
     pub(super) fn loss(
@@ -24,9 +27,11 @@ impl Kernels<'_> {
             .cuda
             .zeros_buffer(n_row * width)
             .map_err(|error| Error::Engine(error.to_string()))?;
-        let total = self.room(2)?;
+        // Of numbers in double precision.
+        let n_block = outputs.row_on_host.len().div_ceil(THREADS as usize).max(1);
+        let (total, sums) = (self.room(2)?, self.room(2 * n_block)?);
         let common = arguments![
-            &total,
+            &sums,
             memory(&unit),
             prediction,
             &outputs.row,
@@ -42,9 +47,11 @@ impl Kernels<'_> {
             Loss::CrossEntropy => ("cross_entropy_loss", None),
         };
         let kind: Vec<Argument> = kind.map(Argument::I32).into_iter().collect();
-        // One block of LOSS_THREADS threads.
-        let launch = Launch { blocks: [1, 1], threads: 256, shared: 0 };
+        let n_block = count("blocks", n_block)?;
+        let launch = Launch { blocks: [n_block, 1], threads: THREADS, shared: 0 };
         self.launch(name, launch, &[common.as_slice(), &kind, size].concat())?;
+        let launch = Launch { blocks: [1, 1], threads: THREADS, shared: 0 };
+        self.launch("add_up_losses", launch, arguments![&total, &sums, n_block])?;
         let mut answer = self.gpu.answer.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = answer.fetch(self.gpu, Argument::from(&total).address())?;
         Ok((LossSum { loss_sum: f64::from_le_bytes(bytes), weight_sum: outputs.weight_sum }, unit))

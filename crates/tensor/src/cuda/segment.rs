@@ -1,4 +1,4 @@
-//! Sums, largest values and softmax over segments, gathering, and the convolution of SchNet.
+//! Sums, largest values and softmax over segments, gathering, and sums along edges.
 
 use dfdx::prelude::*;
 
@@ -16,13 +16,13 @@ const PART: usize = 32;
 
 /// What is added up.
 #[derive(Clone, Copy)]
-enum Of<'a> {
+pub(super) enum Of<'a> {
     /// Rows of items.
     Rows(Argument),
     /// Products of two rows of each item.
     Products(Argument, Argument),
-    /// A filter of each item times the row of the segment that it comes from.
-    Filtered { filter: Argument, x: Argument, from: &'a Segments },
+    /// The row of the segment that an item comes from, times a weight for each head of its columns.
+    Weighted { weight: Argument, x: Argument, from: &'a Segments, head_width: usize },
     /// 1 for every number that is its segment's largest.
     Largest { x: Argument, largest: Argument },
 }
@@ -139,61 +139,45 @@ impl Kernels<'_> {
         self.each("add_to_softmax", n_number(output), arguments)
     }
 
-    pub(super) fn convolve(
+    pub(super) fn propagate(
         &self,
-        filter: &Dense,
         x: &Dense,
+        weight: Option<&Dense>,
         from: &Segments,
         to: &Segments,
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([to.n_segment, width])?;
-        let of = Of::Filtered { filter: filter.into(), x: x.into(), from };
+        let weight = weight.map_or(Argument::Pointer(0), Argument::from);
+        let of = Of::Weighted { weight, x: x.into(), from, head_width: width };
         self.add_sums((&out).into(), of, to, width, aggregate)?;
         Ok(out)
     }
 
     #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
-    pub(super) fn convolve_backward(
+    pub(super) fn propagate_backward(
         &self,
-        dfilter: Option<&mut Buffer>,
-        dx: Option<&mut Buffer>,
+        dx: &mut Buffer,
         dy: &mut Buffer,
-        filter: &Dense,
-        x: &Dense,
+        weight: Option<&Dense>,
         from: &Segments,
         to: &Segments,
         aggregate: Aggregate,
+        width: usize,
     ) -> Result<()> {
-        let width = x.shape().1;
-        let columns = count("columns", width)?;
-        if let Some(dfilter) = dfilter {
-            let n = count("elements", to.n_item * width)?;
-            let arguments = arguments![
-                memory(dfilter),
-                memory(dy),
-                x,
-                &from.of,
-                &to.of,
-                &to.offset,
-                columns,
-                n,
-                is_mean(aggregate)
-            ];
-            self.launch("convolve_backward_filter", Launch::each(n as usize)?, arguments)?;
-        }
-        let Some(dx) = dx else { return Ok(()) };
         if aggregate == Aggregate::Mean {
+            let columns = count("columns", width)?;
             let n = to.n_segment * width;
             self.each("divide_by_count", n, arguments![memory(dy), &to.offset, columns])?;
         }
-        let of = Of::Filtered { filter: filter.into(), x: memory(dy), from: to };
+        let weight = weight.map_or(Argument::Pointer(0), Argument::from);
+        let of = Of::Weighted { weight, x: memory(dy), from: to, head_width: width };
         self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
     }
 
     /// Adds to `out` `[n_segment, width]` the sum or mean over each segment.
-    fn add_sums(
+    pub(super) fn add_sums(
         &self,
         out: Argument,
         of: Of<'_>,
@@ -208,8 +192,9 @@ impl Kernels<'_> {
         match of {
             Of::Rows(x) => run("segment_sum", &[x]),
             Of::Products(x, y) => run("segment_sum_products", &[x, y]),
-            Of::Filtered { filter, x, from } => {
-                run("convolve", &[filter, x, Argument::from(&from.of)])
+            Of::Weighted { weight, x, from, head_width } => {
+                let head_width = count("columns", head_width.max(1))?;
+                run("propagate", &[weight, x, Argument::from(&from.of), head_width.into()])
             }
             Of::Largest { x, largest } => run("segment_count_largest", &[x, largest]),
         }

@@ -5,10 +5,11 @@ use batchlab_core::random;
 use dfdx::prelude::*;
 
 use super::{device, open};
-use crate::backend::LinearLayer;
+use crate::backend::{Attention, LinearLayer, RowsToNormalise};
 use crate::segments::sorted;
 use crate::{
-    Activation, Adam, Aggregate, Backend, Buffer, Dense, GaussianBasis, Matrix, Outputs, Segments,
+    Activation, Adam, Aggregate, Backend, Buffer, Dense, Dropout, GaussianBasis, Matrix, Outputs,
+    Segments,
 };
 
 const WIDTHS: [usize; 5] = [1, 3, 7, 64, 150];
@@ -114,7 +115,10 @@ cases! {
     segments_out_of_order: over_segments(2500, 40, false);
     as_many_items_as_a_part: over_segments(96, 7, true);
     no_items: over_segments(0, 7, false);
-    convolutions_both_ways: convolutions(1500, 30);
+    sums_along_edges_both_ways: convolutions(1500, 30);
+    sums_along_no_edges: convolutions(0, 7);
+    norms_of_rows: norms(70);
+    norms_of_no_rows: norms(0);
     layers_of_many_rows: layers(70);
     layers_of_one_row: layers(1);
     layers_without_rows: layers(0);
@@ -170,7 +174,8 @@ fn optimiser<D: Backend>(case: &mut Case<D>, width: usize) {
         .collect();
     let places: Vec<_> = parameters.iter().collect();
     let step = Adam::step(0.01, 3);
-    let values = case.device.adam(step, &places, &gradients, &mut moments).expect("a step");
+    let decay: Vec<f32> = all().map(|i| [0.0, 0.1, 3.0][i % 3]).collect();
+    let values = case.device.adam(step, &decay, &places, &gradients, &mut moments).expect("a step");
     assert_eq!(values.len(), rows.len());
     for (i, value) in values.into_iter().enumerate() {
         case.take(&name("parameter", i), Ok(value));
@@ -219,27 +224,87 @@ fn convolutions<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize, n_n
     let device = case.device.clone();
     let to = case.segments(n_edge, n_node, true);
     let from = case.segments(n_edge, n_node, false);
-    let filter = case.matrix("filter", [n_edge, width]);
+    let weights = case.matrix("weight", [n_edge, 1]);
     let x = case.matrix("x", [n_node, width]);
     for aggregate in [Aggregate::Sum, Aggregate::Mean] {
-        case.take("convolve", device.convolve(&filter, &x, &from, &to, aggregate));
-        let mut dfilter = case.buffer("dfilter", n_edge * width);
-        let mut dx = case.buffer("dx", n_node * width);
-        let mut dy = case.buffer("dy", n_node * width);
-        let gradients = (Some(&mut dfilter), Some(&mut dx));
-        let result = device.convolve_backward(
-            gradients.0,
-            gradients.1,
-            &mut dy,
-            &filter,
-            &x,
-            &from,
-            &to,
-            aggregate,
-        );
-        result.expect("convolve_backward");
-        case.keep("convolve_backward filter", &dfilter);
-        case.keep("convolve_backward x", &dx);
+        for weight in [Some(&weights), None] {
+            case.take("propagate", device.propagate(&x, weight, &from, &to, aggregate));
+            let mut dx = case.buffer("dx", n_node * width);
+            let mut dy = case.buffer("dy", n_node * width);
+            device
+                .propagate_backward(&mut dx, &mut dy, weight, &from, &to, aggregate, width)
+                .expect("propagate_backward");
+            case.keep("propagate_backward", &dx);
+        }
+    }
+    for n_head in [1, 3] {
+        let x = case.matrix("x", [n_node, n_head * width]);
+        let weight = case.matrix("weight", [n_head, width]);
+        let own = case.take("head_scores", device.head_scores(&x, &weight));
+        let theirs = case.matrix("theirs", [n_node, n_head]);
+        let scores = [&theirs, &own];
+        let attention = Attention { x: &x, scores, from: &from, to: &to, n_head };
+        let [out, share] = device.attend(&attention).expect("attend");
+        case.take("attend", Ok(out.clone()));
+        case.take("attend, shares", Ok(share.clone()));
+        let dy = case.buffer("dy", n_node * n_head * width);
+        let mut dx = case.buffer("dx", n_node * n_head * width);
+        let mut dscores = ["a", "b"].map(|name| case.buffer(name, n_node * n_head));
+        device
+            .attend_backward(&mut dx, &mut dscores, &dy, &attention, [&out, &share])
+            .expect("attend_backward");
+        case.keep("attend_backward x", &dx);
+        case.keep("attend_backward senders", &dscores[0]);
+        case.keep("attend_backward receivers", &dscores[1]);
+        let mut dweight = case.buffer("dweight", n_head * width);
+        device
+            .head_scores_backward(&mut dx, &mut dweight, &dscores[0], &x, &weight)
+            .expect("head_scores_backward");
+        case.keep("head_scores_backward x", &dx);
+        case.keep("head_scores_backward weight", &dweight);
+        case.take("mean_of_heads", device.mean_of_heads(&x, n_head));
+        let of_mean = case.buffer("of mean", n_node * width);
+        device.mean_of_heads_backward(&mut dx, &of_mean, n_head, width).expect("mean_of_heads");
+        case.keep("mean_of_heads_backward", &dx);
+    }
+}
+
+/// Layer norm, activation and dropout, each with and without the others.
+fn norms<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
+    let device = case.device.clone();
+    let x = case.matrix("x", [n_row, width]);
+    let (scale, offset) = (case.matrix("scale", [1, width]), case.matrix("offset", [1, width]));
+    let node = case.segments(n_row, 40, false);
+    let row = case.matrix("row", [1, width]);
+    case.take("add_row", device.add_row(&x, &row));
+    let dy = case.buffer("dy", n_row * width);
+    let mut drow = case.buffer("drow", width);
+    device.add_row_backward(&mut drow, &dy).expect("add_row_backward");
+    case.keep("add_row_backward", &drow);
+    // One column has no deviation: what remains of its gradient is rounding.
+    let norms = [(width > 1).then_some([&scale, &offset]), None];
+    for norm in norms {
+        for activation in [Activation::Relu, Activation::Elu, Activation::Silu] {
+            for (dropout, node) in [
+                (None, None),
+                (Some(Dropout::new(0.3, 77, 2)), None),
+                (Some(Dropout::new(0.8, 1 << 40, 0)), Some(&*node)),
+            ] {
+                let rows = RowsToNormalise { x: &x, norm, activation, dropout, node };
+                let [out, statistics] = device.normalise(&rows).expect("normalise");
+                case.take("normalise", Ok(out));
+                case.take("normalise, statistics", Ok(statistics.clone()));
+                let mut dx = case.buffer("dx", n_row * width);
+                let mut dnorm = ["a", "b"].map(|name| case.buffer(name, width));
+                let mut dy = case.buffer("dy", n_row * width);
+                device
+                    .normalise_backward(Some(&mut dx), &mut dnorm, &mut dy, &rows, &statistics)
+                    .expect("normalise_backward");
+                case.keep("normalise_backward x", &dx);
+                case.keep("normalise_backward scale", &dnorm[0]);
+                case.keep("normalise_backward offset", &dnorm[1]);
+            }
+        }
     }
 }
 
@@ -249,8 +314,14 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     let input = case.matrix("input", [n_row, n_in]);
     let weight = case.matrix("weight", [n_in, width]);
     let bias = case.matrix("bias", [1, width]);
-    let activations =
-        [Activation::Identity, Activation::ShiftedSoftplus, Activation::Silu, Activation::Relu];
+    let activations = [
+        Activation::Identity,
+        Activation::ShiftedSoftplus,
+        Activation::Silu,
+        Activation::Relu,
+        Activation::Elu,
+        Activation::LeakyRelu,
+    ];
     for activation in activations {
         for bias in [Some(&bias), None] {
             let precision = Precision::F32;

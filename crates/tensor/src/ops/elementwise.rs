@@ -23,6 +23,23 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
+    /// `row` `[1, width]` added to every row of `x` `[n_row, width]`, for example a bias.
+    pub fn add_row(&mut self, x: &Matrix<D>, row: &Matrix<D>) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(row.shape(), [1, x.n_column()], "one number per column");
+        let result = self.device().add_row(x.tensor(), row.tensor()).map_err(engine)?;
+        let tracked = [x.is_tracked(), row.is_tracked()];
+        let (of_x, of_row) = (x.tensor().ghost(), row.tensor().ghost());
+        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+            if tracked[1] {
+                device.add_row_backward(gradients.get_or_alloc_mut(&of_row)?, dy)?;
+            }
+            if tracked[0] {
+                device.accumulate(gradients.get_or_alloc_mut(&of_x)?, dy)?;
+            }
+            Ok(())
+        }))
+    }
+
     /// `a * b`, element by element.
     pub fn multiply(&mut self, a: &Matrix<D>, b: &Matrix<D>) -> Result<Matrix<D>, ModelError> {
         assert_eq!(a.shape(), b.shape(), "product of two matrices");

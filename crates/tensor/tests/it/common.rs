@@ -12,7 +12,7 @@ use batchlab_core::{
 };
 use batchlab_tensor::{
     Activation, Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Initial, Linear, Matrix,
-    Message, Network, Parameter, ParameterBuilder, Pass, Perceptron, open,
+    Message, Network, Normalise, Parameter, ParameterBuilder, Pass, Perceptron, open,
 };
 
 pub(crate) const N_CLASS: usize = 3;
@@ -22,6 +22,7 @@ pub(crate) fn needs() -> BatchFields {
     BatchFields {
         node_class: true,
         node_feature: true,
+        sparse_feature: false,
         distance: true,
         displacement: true,
         sender_order: true,
@@ -45,6 +46,8 @@ pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
         output_width,
         loss,
         precision: Precision::F32,
+        weight_decay: 0.0,
+        resident_bytes: 0,
     }
 }
 
@@ -146,9 +149,13 @@ pub(crate) enum Operation {
     SegmentMean,
     SegmentMax,
     SegmentSoftmax,
-    ConvolveSum,
-    ConvolveMean,
-    ConvolveBack,
+    PropagateSum,
+    PropagateMean,
+    PropagateBack,
+    Attend,
+    HeadsAndRow,
+    Normalise(Activation),
+    Dropout,
     Linear(Activation),
     Activate(Activation),
     AddAndMultiply,
@@ -181,7 +188,11 @@ pub(crate) struct Probe {
     triple: Linear,
     mixing: Linear,
     gates: Linear,
-    output: Linear,
+    /// Of senders and of receivers.
+    attention: [Parameter; 2],
+    /// Scale and offset.
+    norm: [Parameter; 2],
+    pub(crate) output: Linear,
 }
 
 pub(crate) const WIDTH: usize = 6;
@@ -215,6 +226,8 @@ impl Probe {
             triple: Linear::new(p, "triple", WIDTH, 3 * WIDTH, Activation::Identity),
             mixing: Linear::new(p, "mixing", WIDTH, 2 * WIDTH, Activation::Identity),
             gates: Linear::new(p, "gates", 2 * WIDTH, 3 * WIDTH, Activation::Silu),
+            attention: ["att_sender", "att_receiver"].map(|name| xavier(p, name, [2, WIDTH / 2])),
+            norm: [p.scale("norm.scale", WIDTH), p.bias("norm.offset", WIDTH)],
             output: Linear::new(p, "output", WIDTH, output_width, Activation::Identity)
                 .with_bias(p),
         }
@@ -232,10 +245,6 @@ impl Network for Probe {
         let node = pass.gather(pass.parameter(self.embedding), class)?;
         let features = self.features.forward(pass, batch.node_feature()?)?;
         let node = pass.add(&node, &features)?;
-        let aggregate = match self.operation {
-            Operation::ConvolveSum => Aggregate::Sum,
-            _ => Aggregate::Mean,
-        };
         let node = match self.operation {
             Operation::Gather => {
                 let sent = pass.gather(&node, batch.sender()?)?;
@@ -254,21 +263,50 @@ impl Network for Probe {
                 largest_at_receiver(pass, batch, &filter)?
             }
             Operation::SegmentSoftmax => self.attention(pass, batch, &node)?,
-            Operation::ConvolveSum | Operation::ConvolveMean | Operation::Everything => {
+            Operation::Everything => {
                 let filter = self.edge_filter(pass, batch)?;
-                let received =
-                    pass.convolve(&filter, &node, batch.sender()?, batch.receiver(), aggregate)?;
-                if self.operation == Operation::Everything {
-                    let mixed = self.mix.forward(pass, &received)?;
-                    let mixed = pass.activate(&mixed, Activation::ShiftedSoftplus)?;
-                    pass.add(&node, &mixed)?
-                } else {
-                    received
-                }
+                let sent = pass.gather(&node, batch.sender()?)?;
+                let sent = pass.multiply(&filter, &sent)?;
+                let received = pass.segment_mean(&sent, batch.receiver())?;
+                let mixed = self.mix.forward(pass, &received)?;
+                let mixed = pass.activate(&mixed, Activation::ShiftedSoftplus)?;
+                pass.add(&node, &mixed)?
             }
-            Operation::ConvolveBack => {
-                let filter = self.edge_filter(pass, batch)?;
-                pass.convolve(&filter, &node, batch.receiver(), batch.sender()?, aggregate)?
+            Operation::PropagateSum => {
+                let (from, to) = (batch.sender()?, batch.receiver());
+                pass.propagate(&node, Some(batch.distance()?), from, to, Aggregate::Sum)?
+            }
+            Operation::PropagateMean => {
+                pass.propagate(&node, None, batch.sender()?, batch.receiver(), Aggregate::Mean)?
+            }
+            Operation::PropagateBack => {
+                let (from, to) = (batch.receiver(), batch.sender()?);
+                pass.propagate(&node, Some(batch.distance()?), from, to, Aggregate::Mean)?
+            }
+            Operation::Attend => {
+                let scores = self.attention.map(|p| pass.head_scores(&node, pass.parameter(p)));
+                let [theirs, own] = scores;
+                let scores = [&theirs?, &own?];
+                pass.attend(&node, scores, batch.sender()?, batch.receiver())?
+            }
+            Operation::HeadsAndRow => {
+                let mixed = self.mixing.forward(pass, &node)?;
+                let mean = pass.mean_of_heads(&mixed, 2)?;
+                let mean = pass.add_row(&mean, pass.parameter(self.norm[1]))?;
+                pass.multiply(&mean, &mean)?
+            }
+            Operation::Normalise(activation) => {
+                let norm = Some(self.norm.map(|p| pass.parameter(p)));
+                let with = Normalise { norm, activation, dropout: 0.0, node: None };
+                pass.normalise(&node, &with)?
+            }
+            Operation::Dropout => {
+                let norm = Some(self.norm.map(|p| pass.parameter(p)));
+                let activation = Activation::Elu;
+                let with = Normalise { norm, activation, dropout: 0.3, node: None };
+                let x = pass.normalise(&node, &with)?;
+                let with = Normalise { norm: None, activation, dropout: 0.3, node: None };
+                pass.normalise(&x, &with)?
             }
             Operation::Linear(_) => self.mix.forward(pass, &node)?,
             Operation::Activate(activation) => pass.activate(&node, activation)?,

@@ -10,9 +10,10 @@ const DELTA: f32 = 1e-2;
 /// Elements of each parameter that are tried.
 const N_TRIED: usize = 8;
 
+/// In training mode, in which dropout drops the same numbers each time.
 fn loss_at(trainer: &mut dyn Trainer, state: &TrainerState) -> f64 {
     trainer.restore(state).expect("a state of the same model");
-    trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward").mean()
+    trainer.forward(Slot::A, Mode::Training, 0).expect("forward").mean()
 }
 
 fn check(operation: Operation, loss: Loss, output_width: usize) {
@@ -67,10 +68,28 @@ fn largest_values_and_softmax_of_segments() {
 }
 
 #[test]
-fn convolve() {
-    check(Operation::ConvolveSum, Loss::Mse, 1);
-    check(Operation::ConvolveMean, Loss::Mse, 1);
-    check(Operation::ConvolveBack, Loss::Mse, 1);
+fn propagate_both_ways() {
+    check(Operation::PropagateSum, Loss::Mse, 1);
+    check(Operation::PropagateMean, Loss::Mse, 1);
+    check(Operation::PropagateBack, Loss::Mse, 1);
+}
+
+#[test]
+fn attention_along_edges() {
+    check(Operation::Attend, Loss::Mse, 1);
+    check(Operation::HeadsAndRow, Loss::Mse, 1);
+}
+
+#[test]
+fn layer_norm_with_each_activation() {
+    for activation in [Activation::Identity, Activation::Silu, Activation::Elu] {
+        check(Operation::Normalise(activation), Loss::Mse, 1);
+    }
+}
+
+#[test]
+fn dropout() {
+    check(Operation::Dropout, Loss::Mse, 1);
 }
 
 #[test]
@@ -86,6 +105,8 @@ fn activations_alone() {
     check(Operation::Activate(Activation::Identity), Loss::Mse, 1);
     check(Operation::Activate(Activation::ShiftedSoftplus), Loss::Mse, 1);
     check(Operation::Activate(Activation::Silu), Loss::Mse, 1);
+    check(Operation::Activate(Activation::Elu), Loss::Mse, 1);
+    check(Operation::Activate(Activation::LeakyRelu), Loss::Mse, 1);
 }
 
 #[test]

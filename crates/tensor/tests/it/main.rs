@@ -1,5 +1,6 @@
 //! One binary for all integration tests of this crate.
 
+mod accumulation;
 mod common;
 mod cuda_message;
 mod gradients;

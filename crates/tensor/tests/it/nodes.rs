@@ -51,6 +51,8 @@ fn trainer() -> Box<dyn Trainer> {
         output_width: 2,
         loss: Loss::CrossEntropy,
         precision: Precision::F32,
+        weight_decay: 0.0,
+        resident_bytes: 0,
     };
     let build = |p: &mut ParameterBuilder| Neighbours {
         own: Linear::new(p, "own", WIDTH, 16, Activation::Identity).with_bias(p),

@@ -165,6 +165,6 @@ fn dirty() -> BatchPlan {
         real: Shape { n_node: 901, n_edge: 902, n_graph: 903, n_output: 904 },
         shape: Shape { n_node: 911, n_edge: 912, n_graph: 913, n_output: 914 },
         cache_key: Some(77),
-        cursor: Cursor { epoch: 55, batch: 66, carried: vec![0; 11] },
+        cursor: Cursor { epoch: 55, batch: 66, carried: vec![0; 11], last: Some(3) },
     }
 }

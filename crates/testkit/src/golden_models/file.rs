@@ -29,6 +29,10 @@ impl<'a> GoldenFile<'a> {
         names
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
     /// Length of each axis.
     pub fn shape(&self, name: &str) -> Result<Vec<usize>, String> {
         Ok(self.tensor(name)?.shape().to_vec())
@@ -65,23 +69,24 @@ impl<'a> GoldenFile<'a> {
     pub(super) fn without(&self, name: &str) -> Vec<u8> {
         let rest: Vec<_> = self.tensors.tensors().into_iter().filter(|(n, _)| n != name).collect();
         assert_eq!(rest.len() + 1, self.tensors.names().len(), "{name} exists");
-        written(rest)
+        self.written(rest)
     }
 
     /// The file with a tensor twice, under two names.
     pub(super) fn with_a_copy(&self, name: &str, copy: &str) -> Vec<u8> {
         let mut tensors = self.tensors.tensors();
         tensors.push((copy.to_owned(), self.tensor(name).expect("a tensor of the file")));
-        written(tensors)
+        self.written(tensors)
+    }
+
+    fn written(&self, tensors: Vec<(String, TensorView<'_>)>) -> Vec<u8> {
+        let metadata = self.metadata.clone().into_iter().collect();
+        safetensors::serialize(tensors, Some(metadata)).expect("tensors of a golden file")
     }
 
     fn tensor(&self, name: &str) -> Result<TensorView<'a>, String> {
         self.tensors.tensor(name).map_err(|_| format!("the file has no {name}"))
     }
-}
-
-fn written(tensors: Vec<(String, TensorView<'_>)>) -> Vec<u8> {
-    safetensors::serialize(tensors, None).expect("tensors of a golden file")
 }
 
 /// Numbers of N bytes.

@@ -1,10 +1,13 @@
 //! The kit's graphs: of different sizes, without symmetry, one with a hub, some nodes without
 //! edges.
 
+use std::sync::Arc;
+
 use batchlab_core::graphs::{
-    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
+    Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, OneGraph, StoredEdges, Target,
+    Topology,
 };
-use batchlab_core::plan::{BatchPlan, Shape};
+use batchlab_core::plan::{BatchPlan, EdgeSelection, Shape};
 use batchlab_core::{BatchBuffer, BatchFields, View, collate, random};
 
 pub(super) const N_CLASS: usize = 4;
@@ -31,6 +34,16 @@ pub(super) struct Molecule {
     position: Vec<[f64; 3]>,
     /// Sender and receiver.
     edge: Vec<[u32; 2]>,
+    /// The node that is predicted for, where outputs are nodes.
+    output: u32,
+}
+
+/// The graphs of a check.
+#[derive(Debug)]
+pub(super) struct Store {
+    molecules: Vec<Molecule>,
+    targets: Targets,
+    level: Level,
 }
 
 /// The graphs on which most checks run.
@@ -45,6 +58,7 @@ pub(super) fn single(class: u32) -> Molecule {
         feature: (0..FEATURE_WIDTH).map(|k| 0.3 * k as f32 - 0.5).collect(),
         position: vec![[0.0; 3]],
         edge: Vec::new(),
+        output: 0,
     }
 }
 
@@ -79,7 +93,7 @@ fn draw(graph: usize) -> Molecule {
         }
     }
     let edge = edge.into_iter().map(|ends| ends.map(|end| end as u32)).collect();
-    Molecule { class, feature, position, edge }
+    Molecule { class, feature, position, edge, output: 0 }
 }
 
 fn difference(a: &[f64; 3], b: &[f64; 3]) -> [f64; 3] {
@@ -114,6 +128,7 @@ impl Molecule {
                 .iter()
                 .map(|&edge| self.edge[edge as usize].map(|end| name[end as usize]))
                 .collect(),
+            output: name[self.output as usize],
         }
     }
 
@@ -140,7 +155,79 @@ pub(super) enum Targets {
     Classes,
 }
 
-pub(super) fn graphs(molecules: &[Molecule], targets: Targets) -> Graphs {
+impl Store {
+    pub(super) fn new(molecules: &[Molecule], targets: Targets, level: Level) -> Self {
+        Self { molecules: molecules.to_vec(), targets, level }
+    }
+
+    pub(super) fn n_member(&self) -> usize {
+        self.molecules.len()
+    }
+
+    fn target(&self, members: &[u32]) -> Vec<f64> {
+        let number = |&k: &u32| match self.targets {
+            Targets::Numbers => (k as usize * 7 % 5) as f64 - 1.9,
+            Targets::Classes => (k as usize % N_OUTPUT_CLASS) as f64,
+        };
+        members.iter().map(number).collect()
+    }
+}
+
+fn target(targets: Targets, value: Vec<f64>) -> Target {
+    match targets {
+        Targets::Numbers => Target::regression("number", "1", value),
+        Targets::Classes => {
+            let names = (0..N_OUTPUT_CLASS).map(|k| k.to_string()).collect();
+            Target::classes("class", names, value)
+        }
+    }
+}
+
+/// Members as parts of one graph that no edge connects, each with one output. An edge weighs less the
+/// longer it is.
+fn one_graph(store: &Store, members: &[u32]) -> (Graphs, Vec<u32>) {
+    let molecules: Vec<&Molecule> =
+        members.iter().map(|&member| &store.molecules[member as usize]).collect();
+    let (mut edges, mut output, mut value) = (Vec::new(), Vec::new(), Vec::new());
+    let mut first = 0;
+    for (molecule, number) in molecules.iter().zip(store.target(members)) {
+        for &[sender, receiver] in &molecule.edge {
+            let [a, b] = [receiver, sender].map(|node| &molecule.position[node as usize]);
+            let weight = 1.0 / (1.0 + length(&difference(a, b)));
+            edges.push((first + receiver, first + sender, weight as f32));
+        }
+        output.push(first + molecule.output);
+        let mut own =
+            vec![if store.targets == Targets::Classes { -1.0 } else { 0.0 }; molecule.class.len()];
+        own[molecule.output as usize] = number;
+        value.extend(own);
+        first += molecule.class.len() as u32;
+    }
+    edges.sort_by_key(|&(receiver, sender, _)| (receiver, sender));
+    let offset = (0..=first).map(|node| edges.partition_point(|edge| edge.0 < node)).collect();
+    let one = OneGraph {
+        offset,
+        sender: edges.iter().map(|edge| edge.1).collect(),
+        edge_weight: edges.iter().map(|edge| edge.2).collect(),
+    };
+    let mut graphs =
+        Graphs::new("the kit's", Topology::One(Arc::new(one))).expect("there are nodes");
+    fill_nodes(&mut graphs, &molecules);
+    graphs.target = Some(target(store.targets, value));
+    graphs.check().expect("the kit's graph is sound");
+    (graphs, output)
+}
+
+fn fill_nodes(graphs: &mut Graphs, molecules: &[&Molecule]) {
+    let value = molecules.iter().flat_map(|m| m.class.clone()).collect();
+    graphs.node_class =
+        Some(NodeClass { value, name: (0..N_CLASS).map(|k| k.to_string()).collect() });
+    let value = molecules.iter().flat_map(|m| m.feature.clone()).collect();
+    graphs.node_feature = Some(NodeFeature::Dense { value, width: FEATURE_WIDTH });
+}
+
+fn many_graphs(store: &Store) -> Graphs {
+    let molecules = &store.molecules;
     let n_node: Vec<u32> = molecules.iter().map(|m| m.class.len() as u32).collect();
     let n_edge: Vec<u32> = molecules.iter().map(|m| m.edge.len() as u32).collect();
     let ends = |which: usize| -> Vec<u32> {
@@ -159,23 +246,9 @@ pub(super) fn graphs(molecules: &[Molecule], targets: Targets) -> Graphs {
     let many = ManyGraphs::new(&n_node, Edges::Stored(stored)).expect("edges between nodes");
     let mut graphs = Graphs::new("the kit's", Topology::Many(many)).expect("there are graphs");
 
-    let value = molecules.iter().flat_map(|m| m.class.clone()).collect();
-    graphs.node_class =
-        Some(NodeClass { value, name: (0..N_CLASS).map(|k| k.to_string()).collect() });
-    let value = molecules.iter().flat_map(|m| m.feature.clone()).collect();
-    graphs.node_feature = Some(NodeFeature::Dense { value, width: FEATURE_WIDTH });
-    let n = molecules.len();
-    graphs.target = Some(match targets {
-        Targets::Numbers => {
-            let value = (0..n).map(|k| (k * 7 % 5) as f64 - 1.9).collect();
-            Target::regression("number", "1", value)
-        }
-        Targets::Classes => {
-            let names = (0..N_OUTPUT_CLASS).map(|k| k.to_string()).collect();
-            let value = (0..n).map(|k| (k % N_OUTPUT_CLASS) as f64).collect();
-            Target::classes("class", names, value)
-        }
-    });
+    fill_nodes(&mut graphs, &molecules.iter().collect::<Vec<_>>());
+    let members: Vec<u32> = (0..molecules.len() as u32).collect();
+    graphs.target = Some(target(store.targets, store.target(&members)));
     graphs.check().expect("the kit's graphs are sound");
     graphs
 }
@@ -189,18 +262,36 @@ pub(super) const MUCH: Shape = Shape { n_node: 50, n_edge: 2500, n_graph: 1, n_o
 
 /// These members, one behind the other, with padding behind them.
 pub(super) fn collated(
-    graphs: &Graphs,
+    store: &Store,
     needs: BatchFields,
     members: &[u32],
     weights: &[f32],
     padding: Shape,
 ) -> BatchBuffer {
     let mut plan = BatchPlan::default();
-    plan.clear(Level::Graphs);
-    let View::ManyGraphs(sizes) = graphs.view(members) else { unreachable!("these are many") };
-    for &size in sizes.iter() {
-        plan.push_graph(size);
-    }
+    plan.clear(store.level);
+    let graphs = match store.level {
+        Level::Graphs => {
+            let graphs = many_graphs(store);
+            let View::ManyGraphs(sizes) = graphs.view(members) else {
+                unreachable!("these are many")
+            };
+            for &size in sizes.iter() {
+                plan.push_graph(size);
+            }
+            graphs
+        }
+        Level::Nodes => {
+            let (graphs, output) = one_graph(store, members);
+            let Topology::One(one) = &graphs.topology else { unreachable!("this is one") };
+            let (n_node, n_edge) = (one.n_node() as u32, one.sender.len() as u32);
+            plan.members = (0..n_node).collect();
+            plan.edges = EdgeSelection::Induced;
+            plan.real = Shape { n_node, n_edge, n_graph: 1, n_output: output.len() as u32 };
+            plan.output_row = output;
+            graphs
+        }
+    };
     plan.output_weight = weights.to_vec();
     plan.shape = Shape {
         n_node: plan.real.n_node + padding.n_node,
@@ -209,6 +300,6 @@ pub(super) fn collated(
         n_output: plan.real.n_output + padding.n_output,
     };
     let mut buffer = BatchBuffer::new();
-    collate(graphs, &plan, needs, &mut buffer).expect("the kit's graphs have what models need");
+    collate(&graphs, &plan, needs, &mut buffer).expect("the kit's graphs have what models need");
     buffer
 }

@@ -1,7 +1,7 @@
 //! What is minimised.
 
 use batchlab_core::model::{Loss, LossSum, Mode, Slot};
-use batchlab_core::{Graphs, Model, ModelError, PaddedBatch, Trainer};
+use batchlab_core::{Model, ModelError, PaddedBatch, Trainer};
 
 use super::Trial;
 use super::alter::Altered;
@@ -111,7 +111,7 @@ fn negative_log_likelihood(row: &[f64], target: f64) -> f64 {
 
 pub(super) fn zero_weight(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
-    let graphs: Graphs = trial.graphs(&ordinary());
+    let graphs = trial.graphs(&ordinary());
     let weights = [1.0, 0.0, 2.0, 0.0, 1.0];
     let buffer = collated(&graphs, trial.needs, &[0, 1, 2, 3, 4], &weights, SOME);
     let clean = buffer.batch();

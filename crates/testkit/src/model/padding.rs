@@ -35,7 +35,7 @@ pub(super) fn forward(model: &dyn Model) -> Outcome {
             let poisons = [copy().fill_nodes(f32::NAN), copy().garble_nodes()];
             compare(model, &trial, &clean, "nodes", &poisons)?;
         }
-        if needs.distance || needs.displacement {
+        if needs.distance || needs.displacement || needs.edge_weight {
             let poisons =
                 [copy().fill_edges(f32::NAN), copy().garble_edges(30.0), copy().garble_edges(1.5)];
             compare(model, &trial, &clean, "edges", &poisons)?;

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use batchlab_core::Model;
-use batchlab_core::model::{Loss, NamedTensor};
+use batchlab_core::model::{Loss, ModelSize, NamedTensor};
 
 use super::Trial;
 use super::fixture::SOME;
-use super::trial::{PARAMETER, differentiate, open, predict, same_tensors, text};
+use super::trial::{PARAMETER, context, differentiate, open, predict, same_tensors, text};
 use crate::check::Outcome;
 
 fn fresh(model: &dyn Model, seed: u64) -> Result<Vec<NamedTensor>, String> {
@@ -42,6 +42,14 @@ pub(super) fn opens(model: &dyn Model) -> Outcome {
         let said = trainer.n_parameter();
         return Err(format!(
             "it says that it has {said} trainable numbers, its state has {n_number}"
+        ));
+    }
+
+    if let Some(ModelSize { n_parameter, .. }) = model.size(&context(7, Loss::Mse))
+        && n_parameter != n_number as u128
+    {
+        return Err(format!(
+            "Model::size says that it will have {n_parameter} trainable numbers, it has {n_number}"
         ));
     }
 

@@ -28,6 +28,7 @@ pub(super) fn batches(model: &dyn Model) -> Outcome {
         ("node_feature", needs.node_feature, BatchFields { node_feature: false, ..needs }),
         ("distance", needs.distance, BatchFields { distance: false, ..needs }),
         ("displacement", needs.displacement, BatchFields { displacement: false, ..needs }),
+        ("edge_weight", needs.edge_weight, BatchFields { edge_weight: false, ..needs }),
         ("sender_order", needs.sender_order, BatchFields { sender_order: false, ..needs }),
     ];
     for (field, _, rest) in without.into_iter().filter(|(_, is_needed, _)| *is_needed) {

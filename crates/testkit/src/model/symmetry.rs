@@ -45,6 +45,9 @@ pub(super) fn inputs(model: &dyn Model) -> Outcome {
     if needs.displacement {
         changes_with("displacement", &|altered| shift(altered.floats(|b| b.displacement)))?;
     }
+    if needs.edge_weight {
+        changes_with("edge_weight", &|altered| shift(altered.floats(|b| b.edge_weight)))?;
+    }
     let spread = reference.iter().fold(0.0_f32, |m, p| m.max((p - reference[0]).abs()));
     if spread <= 1e-4 * largest(&reference) {
         return Err(format!("it predicts nearly the same for all graphs: {reference:?}"));

@@ -9,8 +9,8 @@ use super::trial::{PARAMETER, differentiate, largest, predict, same_tensors, ste
 use crate::check::Outcome;
 use crate::device;
 
-/// Parameters are moved by this much in both directions.
-const DELTA: f32 = 1e-2;
+/// Parameters are moved by this much in both directions; by less, where the loss bends or has kinks.
+const DELTAS: [f32; 3] = [1e-2, 3e-3, 1e-3];
 /// Elements of each parameter that are tried: those of the largest gradients, and some others.
 const N_TRIED: usize = 3;
 /// By how much gradient and difference may differ in the median; single precision and curvature.
@@ -34,13 +34,24 @@ pub(super) fn gradient(model: &dyn Model) -> Outcome {
         let mut order: Vec<usize> = (0..gradient.data.len()).collect();
         order.sort_by(|&a, &b| gradient.data[b].abs().total_cmp(&gradient.data[a].abs()));
         order.truncate(N_TRIED);
-        check_elements(&mut element, gradient, &order, |value| value.abs().max(0.01 * scale))?;
+        check_either(&mut element, gradient, &order, |value| value.abs().max(0.01 * scale))?;
         // ... and none is missing.
         let stride = gradient.data.len().div_ceil(N_TRIED);
         let spread: Vec<usize> = (0..gradient.data.len()).step_by(stride).collect();
-        check_elements(&mut element, gradient, &spread, |_| scale)?;
+        check_either(&mut element, gradient, &spread, |_| scale)?;
     }
     Ok(())
+}
+
+fn check_either(
+    loss_at: &mut dyn FnMut(usize, f32) -> Result<f64, String>,
+    gradient: &NamedTensor,
+    elements: &[usize],
+    scale: impl Fn(f32) -> f32,
+) -> Outcome {
+    let mut compare = |delta| check_elements(loss_at, gradient, elements, &scale, delta);
+    let [wide, narrow, narrowest] = DELTAS;
+    compare(wide).or_else(|_| compare(narrow)).or_else(|_| compare(narrowest))
 }
 
 /// Compares some elements of a gradient with differences of the loss, each as a share of `scale`.
@@ -49,12 +60,13 @@ fn check_elements(
     loss_at: &mut dyn FnMut(usize, f32) -> Result<f64, String>,
     gradient: &NamedTensor,
     elements: &[usize],
-    scale: impl Fn(f32) -> f32,
+    scale: &impl Fn(f32) -> f32,
+    delta: f32,
 ) -> Outcome {
     let mut errors = Vec::new();
     for &element in elements {
-        let [up, down] = [DELTA, -DELTA].map(|by| loss_at(element, by));
-        let difference = (up? - down?) / (2.0 * f64::from(DELTA));
+        let [up, down] = [delta, -delta].map(|by| loss_at(element, by));
+        let difference = (up? - down?) / (2.0 * f64::from(delta));
         let value = gradient.data[element];
         let error = (f64::from(value) - difference).abs() / f64::from(scale(value));
         errors.push((error, element, value, difference));

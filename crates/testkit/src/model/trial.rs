@@ -3,10 +3,12 @@
 use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, TrainerState};
 use batchlab_core::plan::Shape;
 use batchlab_core::{
-    BatchBuffer, BatchFields, Graphs, Model, ModelError, PaddedBatch, Trainer, random,
+    BatchBuffer, BatchFields, Level, Model, ModelError, PaddedBatch, Trainer, random,
 };
 
-use super::fixture::{self, FEATURE_WIDTH, Molecule, N_CLASS, N_OUTPUT_CLASS, Targets, collated};
+use super::fixture::{
+    self, FEATURE_WIDTH, Molecule, N_CLASS, N_OUTPUT_CLASS, Store, Targets, collated,
+};
 use crate::check::Outcome;
 
 /// Predictions of one graph may differ by this much, as a share of the largest prediction, where
@@ -51,16 +53,17 @@ impl<'a> Trial<'a> {
         Ok(trainer)
     }
 
-    pub(super) fn graphs(&self, molecules: &[Molecule]) -> Graphs {
+    pub(super) fn graphs(&self, molecules: &[Molecule]) -> Store {
         let targets = match self.loss {
             Loss::CrossEntropy => Targets::Classes,
             Loss::Mse | Loss::Mae => Targets::Numbers,
         };
-        fixture::graphs(molecules, targets)
+        let level = if self.model.accepts(Level::Graphs) { Level::Graphs } else { Level::Nodes };
+        Store::new(molecules, targets, level)
     }
 
     /// These members with this much padding.
-    pub(super) fn batch(&self, graphs: &Graphs, members: &[u32], padding: Shape) -> BatchBuffer {
+    pub(super) fn batch(&self, graphs: &Store, members: &[u32], padding: Shape) -> BatchBuffer {
         collated(graphs, self.needs, members, &[], padding)
     }
 

@@ -4,4 +4,5 @@
 
 mod broken;
 mod broken_models;
+mod broken_nodes;
 mod table;

@@ -1,5 +1,6 @@
 //! Batcher `full`: the whole graph as one batch.
 
+use batchlab_core::batch_order::OrderOptions;
 use batchlab_core::graphs::OneGraph;
 use batchlab_core::node_groups::{
     ChosenNodes, NodeContext, NodePadding, OutputGroup, OutputGroups, open_node_groups,
@@ -37,7 +38,7 @@ impl Batcher for Full {
             View::OneGraph(one) if !one.output.is_empty() => vec![one.output.to_vec()],
             _ => Vec::new(),
         };
-        let groups = OutputGroups::Given { group, order: None };
+        let groups = OutputGroups::Given { group, order: OrderOptions::default() };
         let padding = NodePadding { padding: Padding::None, constant: None };
         open_node_groups(view, ctx, WholeGraph, groups, padding)
     }

@@ -44,3 +44,5 @@ fn many_graphs_and_empty_subsets_are_refused() {
     let error = open(empty.view()).err().unwrap().to_string();
     assert_eq!(error, "the subset has no output nodes, so no batch can be formed");
 }
+
+batchlab_testkit::node_conformance!(Full {});

@@ -9,10 +9,11 @@ use batchlab_core::node_groups::{ChosenNodes, NodeContext, OutputGroup, open_nod
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::registry::from_toml;
 use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, View};
+use rand_chacha::rand_core::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use sample::sample_sorted;
+use sample::{sample_sorted, take_smallest};
 
 batchlab_core::batcher_options! {
     /// Random groups of output nodes, with neighbours sampled hop by hop and the sampled edges alone.
@@ -30,6 +31,9 @@ batchlab_core::batcher_options! {
         /// Weights of the drawn edges.
         #[serde(default)]
         pub weight: SampledWeight,
+        /// Whether nodes draw their neighbours each for itself.
+        #[serde(default, skip_serializing_if = "Sampling::is_uniform")]
+        pub sampling: Sampling,
     }
     padding = Padding::None
 }
@@ -55,6 +59,26 @@ impl TryFrom<Vec<NonZeroU32>> for FanOut {
 impl From<FanOut> for Vec<NonZeroU32> {
     fn from(fan_out: FanOut) -> Self {
         fan_out.0
+    }
+}
+
+/// How neighbours are drawn. Each of a node's neighbours has the same chance either way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sampling {
+    /// Every node draws for itself.
+    #[default]
+    Uniform,
+    /// As in LABOR-0 (Balin and Çatalyürek 2023, arXiv 2210.13339): in each hop of a batch every node of
+    /// the graph has one random number, and all that receive from many take those with the smallest.
+    /// Nodes with common neighbours then draw the same ones, so that a batch has fewer nodes.
+    Labor,
+}
+
+impl Sampling {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_uniform(&self) -> bool {
+        *self == Self::Uniform
     }
 }
 
@@ -89,6 +113,7 @@ impl Batcher for Neighbor {
         let sampler = Sampler {
             fan_out: self.fan_out.0.iter().map(|n| n.get()).collect(),
             weight: self.weight,
+            sampling: self.sampling,
             drawn: Vec::new(),
         };
         open_node_groups(view, ctx, sampler, groups, padding)
@@ -98,6 +123,7 @@ impl Batcher for Neighbor {
 struct Sampler {
     fan_out: Vec<u32>,
     weight: SampledWeight,
+    sampling: Sampling,
     /// Scratch: which of a node's incoming edges were drawn.
     drawn: Vec<u32>,
 }
@@ -112,11 +138,27 @@ impl NodeContext for Sampler {
         for &fan_out in &self.fan_out {
             let frontier = reached..chosen.nodes().len();
             reached = frontier.end;
+            let key = match self.sampling {
+                Sampling::Uniform => 0,
+                Sampling::Labor => group.rng.next_u64(),
+            };
             for at in frontier {
                 let receiver = chosen.nodes()[at];
                 let incoming = graph.incoming(receiver);
                 let degree = incoming.len() as u32;
-                sample_sorted(&mut group.rng, degree, fan_out, &mut self.drawn);
+                match self.sampling {
+                    Sampling::Uniform => {
+                        sample_sorted(&mut group.rng, degree, fan_out, &mut self.drawn);
+                    }
+                    Sampling::Labor => {
+                        take_smallest(
+                            key,
+                            &graph.sender[incoming.clone()],
+                            fan_out,
+                            &mut self.drawn,
+                        );
+                    }
+                }
                 let scale = match self.weight {
                     SampledWeight::FullGraph => 1.0,
                     SampledWeight::Importance => degree as f32 / self.drawn.len() as f32,

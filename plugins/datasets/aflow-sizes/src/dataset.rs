@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use batchlab_core::graphs::Target;
 use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
-use batchlab_neighbors::{NeighborError, StructureCollector};
+use batchlab_neighbors::{NeighborError, StructureCollector, estimated_bytes};
 use batchlab_structures::element_name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,9 +59,18 @@ impl Dataset for AflowSizes {
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let formulas = formulas::list(self.limit.map_or(usize::MAX, NonZeroUsize::get))?;
+        // The sizes are known before anything is made.
+        let n_byte = formulas.iter().fold(0_u64, |sum, formula| {
+            let n_atom = formula.atomic_number.len();
+            sum.saturating_add(estimated_bytes(self.edges, n_atom, Some(formula.volume)))
+        });
+        let what = format!("the edges of {} crystals", formulas.len());
+        let over = |over| DatasetError::other(NeighborError::Memory(over));
+        ctx.memory.take(n_byte, &what).map_err(over)?;
+        ctx.memory.give_back(n_byte);
         ctx.progress.start("making crystals", Some(formulas.len() as u64));
         let cutoff = CUTOFF.try_into().map(EdgeRule::Radius).map_err(DatasetError::Inconsistent)?;
-        let mut structures = StructureCollector::new(self.edges);
+        let mut structures = StructureCollector::new(self.edges, &ctx.memory);
         let mut value = Vec::with_capacity(formulas.len());
         for (index, formula) in formulas.iter().enumerate() {
             let crystal = Crystal::new(formula, self.seed, index);

@@ -4,7 +4,9 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
+use batchlab_core::{
+    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, MemoryBudget, Provides,
+};
 use batchlab_neighbors::StructureCollector;
 use batchlab_structures::{Entry, Structure, element_name, read};
 use schemars::JsonSchema;
@@ -135,9 +137,13 @@ impl Aflow {
             Some(self.enthalpy_below),
             self.dft_type.clone(),
         );
-        let mut crystals = Crystals::new(self.edges);
+        let mut crystals = Crystals::new(self.edges, &ctx.memory);
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let counts = read(path, &mut |entry| {
+            // Names are remembered, so that entries which come again are left out.
+            let name = |key| entry.text(key).map_or(0, str::len);
+            let n_byte = 2 * (name("auid") + name("aurl")) as u64 + 128;
+            ctx.memory.take(n_byte, "the names of entries")?;
             crystals.push(entry, self.target, &mut filter)?;
             if crystals.n_read.is_multiple_of(REPORT_EVERY) {
                 ctx.progress.advance(REPORT_EVERY);
@@ -162,9 +168,9 @@ impl Aflow {
 }
 
 impl Crystals {
-    fn new(rule: EdgeRule) -> Self {
+    fn new(rule: EdgeRule, memory: &MemoryBudget) -> Self {
         Self {
-            structures: StructureCollector::new(rule),
+            structures: StructureCollector::new(rule, memory),
             target: Vec::new(),
             origin: Vec::new(),
             n_read: 0,

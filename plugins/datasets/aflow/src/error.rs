@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use batchlab_core::memory::OverBudget;
 use batchlab_neighbors::NeighborError;
 use batchlab_structures::{ReadError, shown_path};
 
@@ -10,6 +11,8 @@ use batchlab_structures::{ReadError, shown_path};
 pub enum AflowError {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] OverBudget),
     #[error("`path` is empty; set it to a file or a folder")]
     NoPath,
     #[error("{}:{line}: {source}", shown_path(path))]

@@ -27,9 +27,10 @@ pub(crate) fn read<R: Read + Seek>(file: &mut Archive<R>) -> Result<Tables, NpzE
 
 /// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
 fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
-    let offset = offsets(file, "indptr", "indices")?;
+    let offset = offsets(file, "indptr")?;
     let n_node = offset.len() - 1;
     let mut sender = columns(file, "indices", n_node)?;
+    check_end(file, "indptr", &offset, "indices", sender.len())?;
     for bounds in offset.windows(2) {
         let row = &mut sender[bounds[0]..bounds[1]];
         row.sort_unstable();
@@ -70,9 +71,10 @@ fn features<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Node
         let expected = "at least one feature for each node".to_owned();
         return Err(file.fault("feat_shape", wrong(1, expected)));
     }
-    let offset = offsets(file, "feat_indptr", "feat_indices")?;
+    let offset = offsets(file, "feat_indptr")?;
     expect_length(file, "feat_indptr", offset.len(), n_node + 1, "one more than nodes")?;
     let column = columns(file, "feat_indices", width)?;
+    check_end(file, "feat_indptr", &offset, "feat_indices", column.len())?;
     let data = file.floats("feat_data")?;
     expect_length(file, "feat_data", data.len(), column.len(), "as many as feat_indices")?;
 
@@ -115,11 +117,10 @@ fn published<R: Read + Seek>(
     }
 }
 
-/// Where each row starts, and the number of entries: ascending from 0 to the length of `entries`.
+/// Where each row starts, and the number of entries: ascending from 0.
 fn offsets<R: Read + Seek>(
     file: &mut Archive<R>,
     array: &'static str,
-    entries: &'static str,
 ) -> Result<Vec<usize>, NpzError> {
     let offset = file.integers(array, 0, MAX_INDEX)?;
     if offset.len() < 2 {
@@ -138,12 +139,23 @@ fn offsets<R: Read + Seek>(
         let expected = format!("at least {}, the entry before", offset[at]);
         return Err(file.fault(array, wrong(at + 1, expected)));
     }
-    let n_entry = file.integers(entries, i64::MIN, i64::MAX)?.len();
-    let last = offset.len() - 1;
-    if index(offset[last]) != n_entry {
-        return Err(file.fault(array, wrong(last, format!("{n_entry}, the length of {entries}"))));
-    }
     Ok(offset.into_iter().map(index).collect())
+}
+
+/// The last row must end where the entries do.
+fn check_end<R: Read + Seek>(
+    file: &Archive<R>,
+    array: &'static str,
+    offset: &[usize],
+    entries: &'static str,
+    n_entry: usize,
+) -> Result<(), NpzError> {
+    let at = offset.len() - 1;
+    if offset[at] == n_entry {
+        return Ok(());
+    }
+    let expected = format!("{n_entry}, the length of {entries}");
+    Err(file.fault(array, Problem::Value { at, value: offset[at].to_string(), expected }))
 }
 
 fn columns<R: Read + Seek>(
@@ -151,8 +163,12 @@ fn columns<R: Read + Seek>(
     array: &'static str,
     n: usize,
 ) -> Result<Vec<u32>, NpzError> {
-    let values = file.integers(array, 0, n as i64 - 1)?;
-    Ok(values.into_iter().map(|value| index(value) as u32).collect())
+    if n == 0 {
+        // No number is from 0 to -1.
+        let values = file.integers(array, 0, -1)?;
+        return Ok(values.into_iter().map(|value| index(value) as u32).collect());
+    }
+    file.counts(array, 0, u32::try_from(n - 1).unwrap_or(u32::MAX))
 }
 
 /// A number that was read with 0 as its least value.

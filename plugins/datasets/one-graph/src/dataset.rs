@@ -77,11 +77,11 @@ impl Dataset for OneGraphFile {
                 ));
             }
             None => {
-                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0);
+                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0, &ctx.memory);
                 ("cora".to_owned(), cora.map_err(DatasetError::other)?.0)
             }
         };
-        self.graphs(&name, tables)
+        self.graphs(&name, tables, ctx)
     }
 }
 
@@ -99,8 +99,16 @@ batchlab_core::register!(
 );
 
 impl OneGraphFile {
-    fn graphs(&self, name: &str, tables: Tables) -> Result<Graphs, DatasetError> {
+    fn graphs(
+        &self,
+        name: &str,
+        tables: Tables,
+        ctx: &LoadContext,
+    ) -> Result<Graphs, DatasetError> {
         let Tables { mut one, label, mut feature, split, notes } = tables;
+        // Reverse edges, self loops and weights make new arrays, and labels become targets.
+        let n = (one.n_node() + one.sender.len()) as u64;
+        ctx.memory.take(if self.undirected { 48 } else { 24 } * n, "the graph")?;
         let n_edge = one.sender.len();
         if self.undirected {
             one = one.undirected();

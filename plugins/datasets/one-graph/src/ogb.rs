@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use batchlab_core::DatasetError;
+use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_core::error::shown;
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 use csv::ByteRecord;
@@ -16,8 +16,8 @@ use crate::tables::{FileFault, Tables, largest_class};
 
 const MAX_NODE: i64 = i32::MAX as i64;
 
-pub(crate) fn read(folder: &Path) -> Result<Tables, DatasetError> {
-    let raw = |name: &str| Rows::open(&folder.join("raw").join(name));
+pub(crate) fn read(folder: &Path, memory: &MemoryBudget) -> Result<Tables, DatasetError> {
+    let raw = |name: &str| Rows::open(&folder.join("raw").join(name), memory);
     let n_node = raw("num-node-list.csv.gz")?.count()?;
     // Lines are counted before memory is asked for by number.
     let label = labels(raw("node-label.csv.gz")?, n_node)?;
@@ -26,7 +26,7 @@ pub(crate) fn read(folder: &Path) -> Result<Tables, DatasetError> {
     let (sender, receiver) = edges(raw("edge.csv.gz")?, n_node, n_edge)?;
     let one = OneGraph::from_edges(n_node, &sender, &receiver);
     let n_repeated = sender.len() - one.sender.len();
-    let split = published(&folder.join("split"), &label)?;
+    let split = published(&folder.join("split"), &label, memory)?;
     let n_unread = ["edge-feat.csv.gz", "node_year.csv.gz", "node_species.csv.gz"]
         .into_iter()
         .filter(|name| folder.join("raw").join(name).exists())
@@ -96,7 +96,11 @@ fn edges(
     Ok((sender, receiver))
 }
 
-fn published(folder: &Path, label: &[i64]) -> Result<FixedSplit, DatasetError> {
+fn published(
+    folder: &Path,
+    label: &[i64],
+    memory: &MemoryBudget,
+) -> Result<FixedSplit, DatasetError> {
     let io = |source| DatasetError::Io { path: folder.to_owned(), source };
     let mut kinds = Vec::new();
     for entry in fs::read_dir(folder).map_err(io)? {
@@ -121,7 +125,7 @@ fn published(folder: &Path, label: &[i64]) -> Result<FixedSplit, DatasetError> {
     }
     let paths = ["train", "valid", "test"].map(|part| kind.join(format!("{part}.csv.gz")));
     let part = |path: &Path| -> Result<Vec<u32>, DatasetError> {
-        let (mut rows, mut nodes) = (Rows::open(path)?, Vec::new());
+        let (mut rows, mut nodes) = (Rows::open(path, memory)?, Vec::new());
         while rows.next()? {
             rows.only()?;
             nodes.push(rows.node(0, label.len())?);
@@ -148,10 +152,11 @@ struct Rows {
     path: PathBuf,
     reader: csv::Reader<Box<dyn Read>>,
     record: ByteRecord,
+    memory: MemoryBudget,
 }
 
 impl Rows {
-    fn open(path: &Path) -> Result<Self, DatasetError> {
+    fn open(path: &Path, memory: &MemoryBudget) -> Result<Self, DatasetError> {
         let path = path.to_owned();
         let file = File::open(&path).map_err(|source| {
             if source.kind() == std::io::ErrorKind::NotFound {
@@ -168,18 +173,22 @@ impl Rows {
             .quoting(false)
             .buffer_capacity(1 << 16)
             .from_reader(unpacked);
-        Ok(Self { path, reader, record: ByteRecord::new() })
+        Ok(Self { path, reader, record: ByteRecord::new(), memory: memory.clone() })
     }
 
     /// The next line, unless there is none.
     fn next(&mut self) -> Result<bool, DatasetError> {
-        self.reader.read_byte_record(&mut self.record).map_err(|error| match error.into_kind() {
+        let read = self.reader.read_byte_record(&mut self.record);
+        let read = read.map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(source) => {
                 let message = format!("it is cut off or damaged ({source}); copy it again");
                 FileFault::new(&self.path, message)
             }
             other => FileFault::new(&self.path, format!("it is not a table: {other:?}")),
-        })
+        })?;
+        // Packed lines may be any number; what is kept of each takes at most this.
+        self.memory.take(8 * self.record.len() as u64, "its numbers")?;
+        Ok(read)
     }
 
     /// The only number of a file of one line.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use batchlab_core::DatasetError;
+use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 use batchlab_npz::{Archive, NpzError, Problem};
 
@@ -18,12 +18,16 @@ const GRAPH: &str = "reddit_graph.npz";
 
 type NpzFile = Archive<BufReader<File>>;
 
-pub(crate) fn read(folder: &Path, max_byte: u64) -> Result<Tables, DatasetError> {
+pub(crate) fn read(
+    folder: &Path,
+    max_byte: u64,
+    memory: &MemoryBudget,
+) -> Result<Tables, DatasetError> {
     let open = |name: &str| {
         let path = folder.join(name);
         let file =
             File::open(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
-        Archive::open(&path, BufReader::new(file), max_byte).map_err(DatasetError::other)
+        Archive::open(&path, BufReader::new(file), max_byte, memory).map_err(DatasetError::other)
     };
     let mut graph = open(GRAPH)?;
     let (feature, label, split) = nodes(&mut open(DATA)?).map_err(DatasetError::other)?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use batchlab_core::{DatasetError, LoadContext};
+use batchlab_core::{DatasetError, LoadContext, MemoryBudget};
 use batchlab_npz::{Archive, NpzError};
 
 use crate::tables::{FileFault, Tables};
@@ -37,15 +37,15 @@ pub(crate) fn read(
     if found.is_file() {
         let file = File::open(&found)
             .map_err(|source| DatasetError::Io { path: found.clone(), source })?;
-        let tables = archive(&found, BufReader::new(file), split).map_err(DatasetError::other)?;
-        let (tables, has_several) = tables;
+        let tables = archive(&found, BufReader::new(file), split, &ctx.memory);
+        let (tables, has_several) = tables.map_err(DatasetError::other)?;
         return Ok((own_name(), if has_several { tables } else { refuse_number(tables)? }));
     }
     if found.join("raw").is_dir() {
-        return Ok((own_name(), refuse_number(ogb::read(&found)?)?));
+        return Ok((own_name(), refuse_number(ogb::read(&found, &ctx.memory)?)?));
     }
     if found.join(reddit::DATA).is_file() {
-        return Ok(("reddit".into(), refuse_number(reddit::read(&found, MAX_BYTE)?)?));
+        return Ok(("reddit".into(), refuse_number(reddit::read(&found, MAX_BYTE, &ctx.memory)?)?));
     }
     let (file, name) = planetoid_in(&found)?;
     let tables = planetoid::read(&asked.join(file), &name, ctx)?;
@@ -57,8 +57,9 @@ pub(crate) fn archive<R: Read + Seek>(
     path: &Path,
     file: R,
     split: usize,
+    memory: &MemoryBudget,
 ) -> Result<(Tables, bool), NpzError> {
-    let mut file = Archive::open(path, file, MAX_BYTE)?;
+    let mut file = Archive::open(path, file, MAX_BYTE, memory)?;
     if file.has("train_masks") && !file.has("indptr") {
         return Ok((masks::read(&mut file, split)?, true));
     }

@@ -7,6 +7,7 @@
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use batchlab_core::MemoryBudget;
 use batchlab_npz::{Archive, NpzError, Problem};
 
 use crate::energies::{Convention, EXPECTED, free_atom};
@@ -23,8 +24,9 @@ const MAX_ATOM: u32 = 1000;
 pub(crate) fn read<R: Read + Seek>(
     path: &Path,
     file: R,
-) -> Result<impl Iterator<Item = Molecule>, NpzError> {
-    let mut file = Archive::open(path, file, MAX_BYTE)?;
+    memory: &MemoryBudget,
+) -> Result<impl Iterator<Item = Molecule> + use<R>, NpzError> {
+    let mut file = Archive::open(path, file, MAX_BYTE, memory)?;
     let n_atom = file.counts("N", 1, MAX_ATOM)?;
     let numbers = file.counts("Z", 0, u32::MAX)?;
     let mut atomic_number = Vec::with_capacity(numbers.len());
@@ -97,6 +99,8 @@ fn properties<R: Read + Seek>(
     if !PROPERTIES.iter().any(|property| file.has(property.name)) {
         return Ok(None);
     }
+    let n_byte = size_of::<[f64; N_PROPERTY]>() as u64 * n_molecule as u64;
+    file.take("N", n_byte, "the properties")?;
     let mut rows = vec![[0.0; N_PROPERTY]; n_molecule];
     for (place, property) in PROPERTIES.iter().enumerate() {
         let column = file.doubles(property.name)?;

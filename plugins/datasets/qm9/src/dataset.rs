@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::{
-    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides, graphs,
+    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, MemoryBudget, Provides, graphs,
 };
 use batchlab_neighbors::StructureCollector;
 use batchlab_structures::element_name;
@@ -120,10 +120,11 @@ impl Dataset for Qm9 {
         };
         let table = self.properties.as_ref().map(|path| ctx.resolve(path)).transpose()?;
         ctx.progress.start("reading molecules", None);
-        let table = table.map(|path| table::read(&path)).transpose();
+        let table = table.map(|path| table::read(&path, &ctx.memory)).transpose();
         let kept = table.and_then(|table| {
-            let mut kept = Kept::new(self, &path, table, target);
-            read(&path, bytes, &mut |molecule| kept.visit(molecule, ctx)).map(|()| kept)
+            let mut kept = Kept::new(self, &path, table, target, &ctx.memory);
+            read(&path, bytes, &ctx.memory, &mut |molecule| kept.visit(molecule, ctx))
+                .map(|()| kept)
         });
         ctx.progress.finish();
         let kept = kept.map_err(DatasetError::other)?;
@@ -156,8 +157,9 @@ impl<'a> Kept<'a> {
         path: &'a Path,
         table: Option<Table>,
         wanted: Option<&'static Target>,
+        memory: &MemoryBudget,
     ) -> Self {
-        let structures = StructureCollector::new(config.edges);
+        let structures = StructureCollector::new(config.edges, memory);
         let (target, origin, seen) = (Vec::new(), Vec::new(), HashSet::new());
         let (n_read, n_dropped, n_without_row) = (0, 0, 0);
         Self {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub(crate) use batchlab_core::error::shown;
+use batchlab_core::memory::OverBudget;
 use batchlab_neighbors::NeighborError;
 use batchlab_npz::NpzError;
 use batchlab_structures::{ReadError, shown_path};
@@ -72,6 +73,8 @@ pub enum Qm9Error {
 pub enum Problem {
     #[error(transparent)]
     Value(#[from] batchlab_structures::Problem),
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] OverBudget),
     #[error("the molecule has no positions; name a file with geometries as `path`")]
     NoGeometry,
     #[error(

@@ -5,6 +5,7 @@ use std::io::{BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use batchlab_core::MemoryBudget;
 use batchlab_structures::{ReadError, Source};
 
 use crate::arrays;
@@ -22,6 +23,7 @@ pub(crate) type Visited = Result<ControlFlow<()>, Qm9Error>;
 pub(crate) fn read(
     path: &Path,
     bytes: Option<&[u8]>,
+    memory: &MemoryBudget,
     visit: &mut dyn FnMut(Molecule) -> Visited,
 ) -> Result<(), Qm9Error> {
     let head = match bytes {
@@ -30,8 +32,11 @@ pub(crate) fn read(
     };
     if head.starts_with(b"PK\x03\x04") {
         return match bytes {
-            Some(bytes) => arrays(path, Cursor::new(bytes), visit),
-            None => arrays(path, BufReader::new(File::open(path).map_err(io(path))?), visit),
+            Some(bytes) => arrays(path, Cursor::new(bytes), memory, visit),
+            None => {
+                let file = File::open(path).map_err(io(path))?;
+                arrays(path, BufReader::new(file), memory, visit)
+            }
         };
     }
     let is_database = head.starts_with(b"SQLite format 3\0");
@@ -55,9 +60,10 @@ pub(crate) fn read(
 fn arrays(
     path: &Path,
     file: impl Read + Seek,
+    memory: &MemoryBudget,
     visit: &mut dyn FnMut(Molecule) -> Visited,
 ) -> Result<(), Qm9Error> {
-    for molecule in arrays::read(path, file)? {
+    for molecule in arrays::read(path, file, memory)? {
         if visit(molecule)?.is_break() {
             break;
         }

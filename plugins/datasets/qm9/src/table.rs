@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use batchlab_structures::{ReadError, finite};
+use batchlab_core::MemoryBudget;
+use batchlab_structures::{ReadError, UnixLines, finite};
 use csv::StringRecord;
 
 use crate::error::{Problem, Qm9Error, shown};
@@ -18,6 +19,9 @@ use crate::properties::{N_PROPERTY, PROPERTIES};
 /// The whole table has 30 MB.
 const MAX_BYTE: u64 = 1 << 28;
 
+/// Bytes that a row takes, while the table grows.
+const ROW_BYTES: u64 = 384;
+
 /// Properties by index.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
@@ -26,7 +30,7 @@ pub(crate) struct Table {
     pub(crate) n_repeated: u64,
 }
 
-pub(crate) fn read(path: &Path) -> Result<Table, Qm9Error> {
+pub(crate) fn read(path: &Path, memory: &MemoryBudget) -> Result<Table, Qm9Error> {
     let failed = |source| ReadError::Io { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let n_byte = file.metadata().map_err(failed)?.len();
@@ -34,17 +38,21 @@ pub(crate) fn read(path: &Path) -> Result<Table, Qm9Error> {
         let problem = Problem::TooLarge { found: n_byte, max: MAX_BYTE };
         return Err(Qm9Error::Line { path: path.to_owned(), line: 1, problem });
     }
-    parse(path, BufReader::new(file))
+    parse(path, BufReader::new(file), memory)
 }
 
-pub(crate) fn parse(path: &Path, content: impl Read) -> Result<Table, Qm9Error> {
+pub(crate) fn parse(
+    path: &Path,
+    content: impl Read,
+    memory: &MemoryBudget,
+) -> Result<Table, Qm9Error> {
     let at =
         |line: u64, problem| Qm9Error::Line { path: path.to_owned(), line: line as usize, problem };
     let broken = |error: &csv::Error| {
         let line = error.position().map_or(1, csv::Position::line);
         at(line, Problem::Table { message: error.to_string() })
     };
-    let mut reader = csv::ReaderBuilder::new().from_reader(content);
+    let mut reader = csv::ReaderBuilder::new().from_reader(UnixLines::new(BufReader::new(content)));
     let head = reader.headers().map_err(|error| broken(&error))?.clone();
     let place = |name: &'static str| {
         let missing =
@@ -61,6 +69,7 @@ pub(crate) fn parse(path: &Path, content: impl Read) -> Result<Table, Qm9Error> 
     while reader.read_record(&mut row).map_err(|error| broken(&error))? {
         let line = row.position().map_or(0, csv::Position::line);
         let (index, property) = read_row(&row, id, &places).map_err(|problem| at(line, problem))?;
+        memory.take(ROW_BYTES, "the rows").map_err(|over| at(line, over.into()))?;
         match table.property.insert(index, property) {
             None => {}
             Some(before) if before.map(f64::to_bits) == property.map(f64::to_bits) => {

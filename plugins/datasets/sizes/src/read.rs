@@ -4,15 +4,19 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use batchlab_core::DatasetError;
+use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
+use batchlab_structures::UnixLines;
 use csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder, Trim};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
 /// Memory that a packed file may ask for to be unpacked, in bytes; xz at its highest level needs 65 MB.
 const MAX_UNPACK_MEMORY: u64 = 1 << 28;
+
+/// Bytes that a graph takes, while its sizes are read and in the store.
+const GRAPH_BYTES: u64 = 48;
 
 /// The columns that are read, in this order.
 const COLUMNS: [&str; 2] = ["n_node", "n_edge"];
@@ -27,15 +31,20 @@ pub(crate) struct Counts {
 }
 
 /// Reads at most `limit` graphs of a file, plain or packed with xz, as its first bytes say.
-pub(crate) fn file(path: &Path, limit: usize) -> Result<Counts, DatasetError> {
+pub(crate) fn file(
+    path: &Path,
+    limit: usize,
+    memory: &MemoryBudget,
+) -> Result<Counts, DatasetError> {
     let failed = |source| DatasetError::Io { path: path.to_owned(), source };
     let mut plain = BufReader::new(File::open(path).map_err(failed)?);
     if plain.fill_buf().map_err(failed)?.starts_with(b"\xfd7zXZ\0") {
         let decoder = Stream::new_stream_decoder(MAX_UNPACK_MEMORY, CONCATENATED)
             .map_err(|error| failed(error.into()))?;
-        return stream(path, XzDecoder::new_stream(plain, decoder), limit).map_err(damaged);
+        let unpacked = BufReader::new(XzDecoder::new_stream(plain, decoder));
+        return stream(path, unpacked, limit, memory).map_err(damaged);
     }
-    stream(path, plain, limit)
+    stream(path, plain, limit, memory)
 }
 
 /// An error of decompression, with its remedy.
@@ -46,8 +55,13 @@ fn damaged(error: DatasetError) -> DatasetError {
 }
 
 /// Reads text; `path` is for messages.
-fn stream(path: &Path, text: impl io::Read, limit: usize) -> Result<Counts, DatasetError> {
-    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(text);
+fn stream(
+    path: &Path,
+    text: impl BufRead,
+    limit: usize,
+    memory: &MemoryBudget,
+) -> Result<Counts, DatasetError> {
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(UnixLines::new(text));
     let columns = header(path, &mut reader)?;
     let mut counts = Counts::default();
     let mut record = ByteRecord::new();
@@ -59,6 +73,7 @@ fn stream(path: &Path, text: impl io::Read, limit: usize) -> Result<Counts, Data
         let cell = |what: usize| {
             count(&record, columns[what], what).map_err(|e| malformed(path, line(&record), e))
         };
+        memory.take(GRAPH_BYTES, "the sizes")?;
         counts.n_node.push(cell(0)?);
         counts.n_edge.push(cell(1)?);
     }
@@ -147,7 +162,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Counts, DatasetError> {
-        stream(Path::new("sizes.csv"), text.as_bytes(), usize::MAX)
+        stream(Path::new("sizes.csv"), text.as_bytes(), usize::MAX, &MemoryBudget::default())
     }
 
     fn check(text: &str, n_node: &[u32], n_edge: &[u32]) {
@@ -188,6 +203,8 @@ mod tests {
             "a,n_node,n_edge\n1,5,x\n",
             &["sizes.csv:2: column 3 (`n_edge`)", "from 0 to", "`x`"],
         );
+        broken("n_node,n_edge\r\n5,20\r\nx,20\r\n", &["sizes.csv:3: column 1"]);
+        broken("n_node,n_edge\r\n5,20\r\n5\r\n", &["sizes.csv:3: expected 2 columns"]);
         // A cell of two lines before it does not confuse the count of lines.
         broken(
             "a,n_node,n_edge\n\"1\n2\",5,6\n3,x,6\n",
@@ -225,12 +242,12 @@ mod tests {
         encoder.write_all(b"n_node,n_edge\n5,20\n6,30\n").expect("memory");
         let packed = encoder.finish().expect("memory");
         std::fs::write(file.path(), &packed).expect("a file");
-        let counts = super::file(file.path(), usize::MAX).expect("a packed table");
+        let counts = super::file(file.path(), usize::MAX, &MemoryBudget::default()).expect("a packed table");
         assert_eq!(counts, Counts { n_node: vec![5, 6], n_edge: vec![20, 30] });
-        assert_eq!(super::file(file.path(), 1).expect("a packed table").n_node, [5]);
+        assert_eq!(super::file(file.path(), 1, &MemoryBudget::default()).expect("a packed table").n_node, [5]);
 
         std::fs::write(file.path(), &packed[..packed.len() - 8]).expect("a file");
-        let error = super::file(file.path(), usize::MAX).expect_err("cut off");
+        let error = super::file(file.path(), usize::MAX, &MemoryBudget::default()).expect_err("cut off");
         assert!(error.to_string().contains("damaged or cut off"), "{error}");
     }
 }

@@ -135,7 +135,8 @@ impl Dataset for Structures {
         let rows = match &self.table {
             Some(table) => {
                 let path = ctx.resolve(&table.path)?;
-                Some(Rows::read(&path, &table.id, &self.target).map_err(DatasetError::other)?)
+                let rows = Rows::read(&path, &table.id, &self.target, &ctx.memory);
+                Some(rows.map_err(DatasetError::other)?)
             }
             None => None,
         };
@@ -174,7 +175,7 @@ impl Structures {
         rows: Option<&Rows>,
         ctx: &LoadContext,
     ) -> Result<(Collected, Read), StructuresError> {
-        let structures = StructureCollector::new(self.edges);
+        let structures = StructureCollector::new(self.edges, &ctx.memory);
         let (target, origin) = (Vec::new(), Vec::new());
         let n_taken = HashMap::new();
         let mut kept = Collected { structures, target, origin, n_read: 0, n_skipped: 0, n_taken };

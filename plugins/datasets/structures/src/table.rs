@@ -1,12 +1,20 @@
 //! A table of targets beside the structures.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use batchlab_core::MemoryBudget;
 use batchlab_core::error::{excerpt, shown};
+use batchlab_core::memory::OverBudget;
 use batchlab_core::registry::suggestion;
+use batchlab_structures::UnixLines;
 
 use crate::error::StructuresError;
+
+/// Bytes that a row takes besides its text.
+const ROW_BYTES: u64 = 192;
 
 /// The values of one column by the names in another.
 #[derive(Debug)]
@@ -24,14 +32,20 @@ pub(crate) struct Row {
 }
 
 impl Rows {
-    pub(crate) fn read(path: &Path, id: &str, target: &str) -> Result<Self, StructuresError> {
+    pub(crate) fn read(
+        path: &Path,
+        id: &str,
+        target: &str,
+        memory: &MemoryBudget,
+    ) -> Result<Self, StructuresError> {
         let fault = |line, message| StructuresError::Table { path: path.to_owned(), line, message };
         let wrong = |error: csv::Error| {
             let line = error.position().map_or(1, csv::Position::line);
             fault(line, format!("{error}; correct the line"))
         };
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(wrong)?;
+        let file = File::open(path).map_err(|error| wrong(error.into()))?;
+        let text = UnixLines::new(BufReader::new(file));
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
         let header: Vec<String> =
             reader.headers().map_err(wrong)?.iter().map(str::to_owned).collect();
         let column = |name: &str| {
@@ -46,6 +60,9 @@ impl Rows {
             let row = row.map_err(wrong)?;
             let line = row.position().map_or(1, csv::Position::line);
             let cell = |column: usize| row.get(column).unwrap_or_default().to_owned();
+            let n_byte = 2 * (cell(id).len() + cell(target).len()) as u64 + ROW_BYTES;
+            let over = |over: OverBudget| fault(line, format!("{over}; {}", over.remedy()));
+            memory.take(n_byte, "the rows").map_err(over)?;
             if let Some(before) = rows.insert(cell(id), Row { line, value: cell(target) }) {
                 let message = format!(
                     "`{}` has the value `{}` already; remove one of the rows",

@@ -4,6 +4,7 @@ mod network;
 
 use std::num::NonZeroU32;
 
+use batchlab_core::model::ModelSize;
 use batchlab_core::{BatchFields, Model, ModelContext, ModelError, Trainer};
 pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
@@ -103,6 +104,19 @@ impl Model for Mpeu {
 
     fn check_device(&self, device: &str) -> Result<(), ModelError> {
         device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
+    fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
+        let n_parameter = batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
+            let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
+            let model = Self { n_interaction, ..self.clone() };
+            network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
+        });
+        let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
+        let width = depth.saturating_mul(latent);
+        // By the peak of the process on batches of QM9, with widths and depths halved and doubled.
+        let (n_kept_node, n_kept_edge) = (width.saturating_mul(9), width.saturating_mul(11));
+        Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {

@@ -5,6 +5,7 @@ mod network;
 use std::num::NonZeroU32;
 
 use batchlab_core::edge_rule::Radius;
+use batchlab_core::model::ModelSize;
 use batchlab_core::{BatchFields, Model, ModelContext, ModelError, Trainer};
 pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
@@ -108,6 +109,19 @@ impl Model for Schnet {
 
     fn check_device(&self, device: &str) -> Result<(), ModelError> {
         device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
+    fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
+        let n_parameter = batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
+            let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
+            let model = Self { n_interaction, ..self.clone() };
+            network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
+        });
+        let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
+        let width = depth.saturating_mul(latent);
+        // By the peak of the process on batches of QM9, with widths and depths halved and doubled.
+        let (n_kept_node, n_kept_edge) = (width.saturating_mul(8), width.saturating_mul(4));
+        Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {

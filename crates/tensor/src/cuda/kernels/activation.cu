@@ -1,6 +1,9 @@
 // Functions applied to every element, and what surrounds a product of matrices in a linear layer.
 
-enum Activation { identity, shifted_softplus, silu, relu };
+enum Activation { identity, shifted_softplus, silu, relu, elu, leaky_relu };
+
+// Activation::LEAKY_SLOPE
+const float LEAKY_SLOPE = 0.2f;
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 
@@ -9,6 +12,8 @@ __device__ __forceinline__ float activated(int activation, float x) {
         case shifted_softplus: return fmaxf(x, 0.0f) + log1pf(expf(-fabsf(x))) - 0.69314718f;
         case silu: return x * sigmoid(x);
         case relu: return x < 0.0f ? 0.0f : x;
+        case elu: return x > 0.0f ? x : expm1f(x);
+        case leaky_relu: return x > 0.0f ? x : LEAKY_SLOPE * x;
         default: return x;
     }
 }
@@ -22,6 +27,8 @@ __device__ __forceinline__ float times_slope(int activation, float dy, float fro
             return dy * (s * (1.0f + from * (1.0f - s)));
         }
         case relu: return from > 0.0f ? dy : 0.0f;
+        case elu: return from > 0.0f ? dy : dy * (from + 1.0f);
+        case leaky_relu: return from > 0.0f ? dy : LEAKY_SLOPE * dy;
         default: return dy;
     }
 }

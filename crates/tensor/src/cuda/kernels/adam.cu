@@ -5,11 +5,14 @@ struct AdamTensor {
     float *parameter, *first, *second;
     const float* gradient;
     word n, first_block;
+    // Times the parameter, this is added to its gradient.
+    float decay;
+    word unused;
 };
 
 // Passed by value: with the numbers beside it, no more than the 4 KiB that every GPU takes.
 struct AdamTensors {
-    AdamTensor at[100];
+    AdamTensor at[84];
 };
 
 // One step, in place; `rate` is its size, corrected for the start of the moments. Blocks are divided
@@ -24,7 +27,7 @@ extern "C" __global__ void adam(AdamTensors tensors, word n_tensor, float rate, 
     const AdamTensor& tensor = tensors.at[low];
     word i = (blockIdx.x - tensor.first_block) * blockDim.x + threadIdx.x;
     if (i >= tensor.n) return;
-    float g = tensor.gradient[i];
+    float g = tensor.gradient[i] + tensor.decay * tensor.parameter[i];
     float m = keep1 * tensor.first[i] + take1 * g;
     float v = keep2 * tensor.second[i] + take2 * g * g;
     tensor.first[i] = m;

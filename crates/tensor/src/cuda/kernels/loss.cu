@@ -1,8 +1,8 @@
-// Losses over outputs, in double precision: there are few of them. One block.
+// Losses over outputs, in double precision: each block gives a sum of its own, and one block adds these up.
 
 const word LOSS_THREADS = 256;
 
-// Adds up what the threads of the block have, in the order of a tree.
+// Adds up what the threads of the block have, in the order of a tree; the sum goes to the place of the block.
 __device__ __forceinline__ void total_of_block(double* total, double own) {
     __shared__ double sums[LOSS_THREADS];
     sums[threadIdx.x] = own;
@@ -10,7 +10,7 @@ __device__ __forceinline__ void total_of_block(double* total, double own) {
         __syncthreads();
         if (threadIdx.x < step) sums[threadIdx.x] += sums[threadIdx.x + step];
     }
-    if (threadIdx.x == 0) *total = sums[0];
+    if (threadIdx.x == 0) total[blockIdx.x] = sums[0];
 }
 
 // Squared (0) or absolute (1) errors. `unit` [n_row, width] gets the gradient of their mean. Outputs
@@ -18,9 +18,9 @@ __device__ __forceinline__ void total_of_block(double* total, double own) {
 extern "C" __global__ void regression_loss(double* total, float* unit, const float* prediction, const word* rows,
                                            const float* targets, const float* weights, double weight_sum, int absolute, word width, word n) {
     double sum = 0.0;
-    for (word i = threadIdx.x; i < n; i += LOSS_THREADS) {
-        double weight = weights[i];
-        if (!(weight > 0.0)) continue;
+    word i = element();
+    double weight = i < n ? weights[i] : 0.0;
+    if (weight > 0.0) {
         wide at = (wide)rows[i] * width;
         double error = (double)prediction[at] - (double)targets[i];
         double slope = absolute ? (error == 0.0 ? 0.0 : error > 0.0 ? 1.0 : error < 0.0 ? -1.0 : error) : 2.0 * error;
@@ -34,9 +34,9 @@ extern "C" __global__ void regression_loss(double* total, float* unit, const flo
 extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const float* prediction, const word* rows,
                                               const float* targets, const float* weights, double weight_sum, word width, word n) {
     double sum = 0.0;
-    for (word i = threadIdx.x; i < n; i += LOSS_THREADS) {
-        double weight = weights[i];
-        if (!(weight > 0.0)) continue;
+    word i = element();
+    double weight = i < n ? weights[i] : 0.0;
+    if (weight > 0.0) {
         const float* logits = prediction + (wide)rows[i] * width;
         float* d = unit + (wide)rows[i] * width;
         word target = (word)targets[i];
@@ -50,5 +50,12 @@ extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const 
         }
         sum += weight * (log(normaliser) + (double)largest - (double)logits[target]);
     }
+    total_of_block(total, sum);
+}
+
+// The sum of what the blocks have, by one block.
+extern "C" __global__ void add_up_losses(double* total, const double* sums, word n) {
+    double sum = 0.0;
+    for (word i = threadIdx.x; i < n; i += LOSS_THREADS) sum += sums[i];
     total_of_block(total, sum);
 }

@@ -5,6 +5,8 @@
 #define SHIFTED_SOFTPLUS 1
 #define SILU 2
 #define RELU 3
+#define ELU 4
+#define LEAKY_RELU 5
 
 // What of a layer is kept for backward.
 #define KEEP_NOTHING 0
@@ -19,6 +21,8 @@ __device__ __forceinline__ float activate(float x)
     if (ACTIVATION == SHIFTED_SOFTPLUS) return fmaxf(x, 0.0f) + (log1pf(expf(-fabsf(x))) - LN_2);
     if (ACTIVATION == SILU) return x / (1.0f + expf(-x));
     if (ACTIVATION == RELU) return x < 0.0f ? 0.0f : x;
+    if (ACTIVATION == ELU) return x > 0.0f ? x : expm1f(x);
+    if (ACTIVATION == LEAKY_RELU) return x > 0.0f ? x : 0.2f * x;
     return x;
 }
 
@@ -32,6 +36,8 @@ __device__ __forceinline__ float slope_of_sum(float x)
         return s * (1.0f + x * (1.0f - s));
     }
     if (ACTIVATION == RELU) return x > 0.0f ? 1.0f : 0.0f;
+    if (ACTIVATION == ELU) return x > 0.0f ? 1.0f : expf(x);
+    if (ACTIVATION == LEAKY_RELU) return x > 0.0f ? 1.0f : 0.2f;
     return 1.0f;
 }
 
@@ -40,6 +46,7 @@ template <int ACTIVATION>
 __device__ __forceinline__ float slope_of_kept(float kept)
 {
     if (ACTIVATION == SHIFTED_SOFTPLUS) return 1.0f - 0.5f * expf(-kept);
+    if (ACTIVATION == ELU) return kept > 0.0f ? 1.0f : kept + 1.0f;
     return slope_of_sum<ACTIVATION>(kept);
 }
 

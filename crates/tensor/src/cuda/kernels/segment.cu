@@ -95,12 +95,15 @@ extern "C" __global__ void segment_sum_products(float* out, float* partial, cons
     });
 }
 
-// The same for a filter of each item times the row of `x` that the item comes from.
-extern "C" __global__ void convolve(float* out, float* partial, const float* filter, const float* x, const word* from,
-                                    const word* of, const word* order, const word* offset, word n_item, word width,
-                                    int mean) {
+// The same for the row of `x` that the item comes from, times the weight of the item (1 if `weight` is
+// null) for each head of `head_width` columns.
+extern "C" __global__ void propagate(float* out, float* partial, const float* weight, const float* x, const word* from,
+                                     word head_width, const word* of, const word* order, const word* offset,
+                                     word n_item, word width, int mean) {
+    word n_head = width / head_width;
     reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean, [=](word item, word column) {
-        return filter[(wide)item * width + column] * x[(wide)from[item] * width + column];
+        float value = x[(wide)from[item] * width + column];
+        return weight ? weight[(wide)item * n_head + column / head_width] * value : value;
     });
 }
 
@@ -152,17 +155,6 @@ extern "C" __global__ void add_gathered(float* dx, const float* dy, const word* 
     float d = dy[(wide)segment * width + i % width];
     if (mean) d /= (float)(offset[segment + 1] - offset[segment]);
     dx[i] += d;
-}
-
-// dfilter of each item += dy where it goes times x where it comes from; dy is divided as above.
-extern "C" __global__ void convolve_backward_filter(float* dfilter, const float* dy, const float* x, const word* from,
-                                                    const word* to, const word* offset, word width, word n, int mean) {
-    word i = element();
-    if (i >= n) return;
-    word item = i / width, column = i % width, segment = to[item];
-    float d = dy[(wide)segment * width + column];
-    if (mean) d /= (float)(offset[segment + 1] - offset[segment]);
-    dfilter[i] += d * x[(wide)from[item] * width + column];
 }
 
 // Rows of segments divided by their number of items, or by 1 if there are none.

@@ -312,6 +312,8 @@ pub(super) fn name(activation: Activation) -> &'static str {
         Activation::ShiftedSoftplus => "SHIFTED_SOFTPLUS",
         Activation::Silu => "SILU",
         Activation::Relu => "RELU",
+        Activation::Elu => "ELU",
+        Activation::LeakyRelu => "LEAKY_RELU",
     }
 }
 

@@ -21,12 +21,13 @@ proptest! {
         n_output in 1_u32..12,
         fan_out in prop::collection::vec(1_u32..6, 1..4),
         weight in prop::sample::select(vec!["full-graph", "importance"]),
+        sampling in prop::sample::select(vec!["uniform", "labor"]),
         padding in batcher::padding(),
         composition in batcher::composition(),
     ) {
         let batcher = parse(&format!(
             "n_output = {n_output}\nfan_out = {fan_out:?}\nweight = \"{weight}\"\n\
-             padding = {padding}\ncomposition = \"{composition}\""
+             sampling = \"{sampling}\"\npadding = {padding}\ncomposition = \"{composition}\""
         ));
         nodes::check(&batcher, &case, true);
         let plans = nodes::train(&batcher, &case, 3);
@@ -45,6 +46,21 @@ proptest! {
             nodes::check_hops(&case, &plan, n_hop);
         }
     }
+}
+
+/// Many outputs with the same 60 neighbours: with LABOR they all take the same ones.
+#[test]
+fn labor_lets_neighbours_be_shared() {
+    let edges = (0..40).flat_map(|receiver| (40..100).map(move |sender| (receiver, sender)));
+    let case = Case::new(100, &edges.collect(), (0..40).collect());
+    let n_node = |sampling: &str| {
+        let batcher = parse(&format!("n_output = 40\nfan_out = [5]\nsampling = \"{sampling}\""));
+        let plans = nodes::train(&batcher, &case, 3);
+        assert!(plans[0].members != plans[1].members, "drawn anew in every epoch");
+        plans.iter().map(|plan| plan.real.n_node).collect::<Vec<_>>()
+    };
+    assert_eq!(n_node("labor"), [45; 3]);
+    assert!(n_node("uniform").iter().all(|&n| n > 90), "{:?}", n_node("uniform"));
 }
 
 fn hub() -> Case {
@@ -102,3 +118,11 @@ fn labels_say_what_differs() {
     let options = "weight = \"importance\"\npadding = \"constant\"\ncomposition = \"fixed\"";
     assert_eq!(label(options), "neighbor-constant-fixed-n_output=8-fan_out=[5]-weight=importance");
 }
+
+batchlab_testkit::node_conformance!(uniform, parse("n_output = 8\nfan_out = [3, 2]"));
+batchlab_testkit::node_conformance!(
+    labor,
+    parse(
+        "n_output = 8\nfan_out = [3, 2]\nsampling = \"labor\"\ncomposition = \"fixed\"\norder = \"tour\""
+    )
+);

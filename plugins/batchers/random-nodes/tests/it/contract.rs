@@ -116,3 +116,7 @@ fn labels_say_what_differs() {
     let options = "padding = { multiple = 64 }\ncomposition = \"fixed\"";
     assert_eq!(label(options), "random-nodes-64-fixed-n_output=8-n_hop=2");
 }
+
+batchlab_testkit::node_conformance!(parse(
+    "n_output = 8\nn_hop = 1\ncomposition = \"fixed\"\norder = \"sample\""
+));

@@ -4,4 +4,3 @@
 
 mod contract;
 mod cora;
-mod influence;

@@ -57,7 +57,7 @@ proptest! {
     #[test]
     fn damaged_tables_are_read_or_refused(damages in damages()) {
         let bytes = damaged(crate::table::tests::TABLE.as_bytes(), &damages);
-        if let Ok(table) = crate::table::parse(Path::new("damaged"), bytes.as_slice()) {
+        if let Ok(table) = crate::table::parse(Path::new("damaged"), bytes.as_slice(), &MemoryBudget::default()) {
             prop_assert!(table.property.values().flatten().all(|value| value.is_finite()));
         }
     }

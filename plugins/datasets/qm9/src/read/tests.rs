@@ -34,7 +34,7 @@ pub(super) const EXTENDED: &str = "3\n\
 /// All molecules of a path, or of bytes in memory.
 pub(super) fn molecules(path: &Path, bytes: Option<&[u8]>) -> Result<Vec<Molecule>, Qm9Error> {
     let mut molecules = Vec::new();
-    super::read(path, bytes, &mut |molecule| {
+    super::read(path, bytes, &MemoryBudget::default(), &mut |molecule| {
         molecules.push(molecule);
         Ok(ControlFlow::Continue(()))
     })?;
@@ -341,7 +341,8 @@ fn other_formats_are_recognised() {
 #[test]
 fn nothing_follows_an_error() {
     let (text, mut n) = (format!("{WATER}x\n{WATER}"), 0);
-    let read = super::read(Path::new("x.xyz"), Some(text.as_bytes()), &mut |_| {
+    let memory = MemoryBudget::default();
+    let read = super::read(Path::new("x.xyz"), Some(text.as_bytes()), &memory, &mut |_| {
         n += 1;
         Ok(ControlFlow::Continue(()))
     });

@@ -12,7 +12,7 @@ pub(crate) const TABLE: &str = "mol_id,A,B,C,mu,alpha,homo,lumo,gap,r2,zpve,u0,u
     -56.523026,-56.522082,-56.544961,6.316\n";
 
 fn read(text: &str) -> Result<Table, Qm9Error> {
-    parse(Path::new("test.csv"), text.as_bytes())
+    parse(Path::new("test.csv"), text.as_bytes(), &MemoryBudget::default())
 }
 
 fn broken(text: &str, line: usize, part: &str) {

@@ -89,6 +89,7 @@ fn a_table_names_structures_by_property_file_or_folder() {
         ("targets.csv", "name,gap\ntwo,2.5\none, 1.5\nthird,3.5\n"),
         ("twice.csv", "name,gap\none,1\none,2\n"),
         ("less.csv", "name,gap\none,1\ntwo,x\n"),
+        ("windows.csv", "name,gap\r\none,1\r\ntwo,x\r\n"),
         ("absent.csv", "name,gap\none,1\ntwo,nan\n"),
     ]);
     let with = |table: &str, id: &str| {
@@ -103,6 +104,8 @@ fn a_table_names_structures_by_property_file_or_folder() {
     assert!(column.contains("no column `nam`") && column.contains("name, gap"), "{column}");
     let value = fault(&with("less.csv", "name"));
     assert!(value.contains("less.csv:3: `gap` is `x`, which is not a finite number"), "{value}");
+    let windows = fault(&with("windows.csv", "name"));
+    assert!(windows.contains("windows.csv:3: `gap` is `x`"), "{windows}");
     let skip = |table| Structures { missing: Missing::Skip, ..with(table, "name") };
     assert_eq!(fault(&skip("less.csv")), value, "wrong values are not left out");
     let absent = fault(&with("absent.csv", "name"));

@@ -1,0 +1,133 @@
+//! Results that this program has not written: names that are paths or markup, and versions to come.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use batchlab_core::record::{SCHEMA_VERSION, Table};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
+
+use crate::small_run::{batchlab, names, run_folder, start, text};
+
+/// Writes one column of a file anew.
+fn replace(path: &Path, column: &str, values: impl Fn(usize) -> ArrayRef) {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let rows: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
+    let schema = rows[0].schema();
+    let mut writer =
+        ArrowWriter::try_new(File::create(path).unwrap(), Arc::clone(&schema), None).unwrap();
+    for rows in rows {
+        let mut columns = rows.columns().to_vec();
+        columns[schema.index_of(column).unwrap()] = values(rows.num_rows());
+        writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns).unwrap()).unwrap();
+    }
+    writer.close().unwrap();
+}
+
+fn tables(out: &Path) -> Vec<PathBuf> {
+    let folders = Table::ALL.map(|table| out.join("tables").join(table.name()));
+    folders
+        .iter()
+        .flat_map(|folder| names(folder).into_iter().map(|name| folder.join(name)))
+        .collect()
+}
+
+/// Everything below a folder, with lengths.
+fn inventory(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let mut all = Vec::new();
+    for path in names(folder).into_iter().map(|name| folder.join(name)) {
+        let metadata = path.symlink_metadata().unwrap();
+        all.push((path.clone(), if metadata.is_file() { metadata.len() } else { 0 }));
+        if metadata.is_dir() {
+            all.extend(inventory(&path));
+        }
+    }
+    all
+}
+
+/// A run whose tables are of someone else: without checksums.
+fn foreign(out: &Path) {
+    assert!(start(out, &["training.steps=6"]).output().unwrap().status.success());
+    fs::remove_dir_all(run_folder(out)).unwrap();
+}
+
+#[test]
+fn a_hostile_run_id_is_a_text_and_nothing_else() {
+    let place = TempDir::new().unwrap();
+    let out = place.path().join("a/b/c/results");
+    foreign(&out);
+    let made = place.path().join("a/b/c/made");
+    fs::create_dir(&made).unwrap();
+    let long = "x".repeat(5000);
+    let absolute = place.path().join("absolute").display().to_string();
+    let hostile = [
+        "../../../outside",
+        &absolute,
+        "",
+        ".",
+        "..",
+        "a\nb\u{1b}[31m",
+        "NUL\0x",
+        &long,
+        "<script>alert(1)</script>",
+        "$(touch outside); '; drop table runs",
+        "-rf",
+        "%00",
+    ];
+    let commands: [&[&str]; 6] = [
+        &["report", "--json"],
+        &["report", "--html"],
+        &["doctor"],
+        &["doctor", "--upgrade"],
+        &["export", "--to", "tensorboard", "--out"],
+        &["export", "--to", "csv", "--out"],
+    ];
+    for run_id in hostile {
+        for path in tables(&out) {
+            replace(&path, "run_id", |n| Arc::new(StringArray::from(vec![run_id; n])));
+        }
+        let (before, outside) = (inventory(&out), inventory(place.path()));
+        for (n, command) in commands.iter().enumerate() {
+            let mut run = batchlab();
+            run.args(*command).current_dir(&made);
+            let target = made.join(format!("made-{n}"));
+            if command.last().is_some_and(|last| matches!(*last, "--html" | "--out")) {
+                run.arg(&target);
+            }
+            let output = run.arg(&out).output().unwrap();
+            let words = text(&output);
+            assert!(output.status.code().is_some_and(|code| code != 101), "{run_id:?}: {words}");
+            assert!(!words.contains("panicked"), "{run_id:?} {command:?}: {words}");
+            if target.is_file() {
+                let page = fs::read_to_string(&target).unwrap();
+                assert!(!page.contains("<script>alert"), "{command:?}");
+            }
+        }
+        assert_eq!(inventory(&out), before, "{run_id:?} changes the results");
+        fs::remove_dir_all(&made).unwrap();
+        fs::create_dir(&made).unwrap();
+        assert_eq!(inventory(place.path()), outside, "{run_id:?} writes outside");
+    }
+}
+
+#[test]
+fn a_version_to_come_is_named_and_not_used() {
+    let place = TempDir::new().unwrap();
+    let out = place.path().join("results");
+    foreign(&out);
+    let runs = out.join("tables/runs");
+    let path = runs.join(&names(&runs)[0]);
+    replace(&path, "schema_version", |n| Arc::new(Int64Array::from(vec![SCHEMA_VERSION + 1; n])));
+    let output = batchlab().args(["report", "--json"]).arg(&out).output().unwrap();
+    let words = text(&output);
+    let version = format!("version {} of the schema", SCHEMA_VERSION + 1);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(words.contains(&version) && words.contains(name), "{words}");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["left_out"].as_array().unwrap().len(), 1, "{report}");
+}

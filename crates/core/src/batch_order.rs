@@ -1,0 +1,136 @@
+//! The order of batches that stay the same: at random, or so that batches which follow each other
+//! differ.
+//!
+//! After Gasteiger, Qian and Günnemann (arXiv 2212.09083): batches of similar nodes have similar
+//! labels, and a run of them pulls the parameters to one side. How much two batches differ is the
+//! distance of the histograms of what their outputs are.
+
+mod distances;
+mod histograms;
+mod tour;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{BatcherError, random};
+
+pub use distances::Distances;
+pub(crate) use histograms::{of_classes, of_sizes};
+
+/// In which order batches of fixed composition are trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchOrder {
+    /// A new random order in every epoch.
+    #[default]
+    Random,
+    /// The next batch is drawn from those that are left of the epoch, in proportion to its distance to
+    /// the last one.
+    Sample,
+    /// The same order in every epoch: the longest round trip through all batches that simulated
+    /// annealing finds.
+    Tour,
+}
+
+/// How far the histograms p and q of two batches are apart; 1 is added to each count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OrderDistance {
+    /// The Kullback-Leibler divergences of both directions: the sum of (p - q) ln(p / q).
+    #[default]
+    Kl,
+    /// The sum of |p - q|.
+    L1,
+}
+
+/// The options of an order, as batchers share them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OrderOptions {
+    /// The order.
+    pub order: BatchOrder,
+    /// The distance, if the order asks for one.
+    pub distance: Option<OrderDistance>,
+}
+
+impl BatchOrder {
+    /// Whether it is the default, which recorded configurations leave out.
+    #[must_use]
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
+}
+
+impl OrderOptions {
+    /// Refuses options that would do nothing.
+    ///
+    /// # Errors
+    /// An order for batches that are composed anew in every epoch; a distance for a random order.
+    pub fn check(self, batches_are_kept: bool) -> Result<(), BatcherError> {
+        let name = match self.order {
+            BatchOrder::Random if self.distance.is_some() => {
+                return Err(BatcherError::Options(
+                    "order_distance is given, but order is \"random\"; drop it, or use order = \
+                     \"sample\" or \"tour\""
+                        .into(),
+                ));
+            }
+            BatchOrder::Random => return Ok(()),
+            BatchOrder::Sample => "sample",
+            BatchOrder::Tour => "tour",
+        };
+        if batches_are_kept {
+            return Ok(());
+        }
+        Err(BatcherError::Options(format!(
+            "order = \"{name}\" needs batches that stay the same, but here they are composed anew in \
+             every epoch; use composition = \"fixed\" or order = \"random\""
+        )))
+    }
+}
+
+/// An order other than the random one, for given batches.
+pub(crate) struct DistanceOrder {
+    seed: u64,
+    distances: Distances,
+    /// Empty for [`BatchOrder::Sample`].
+    tour: Vec<u32>,
+}
+
+impl DistanceOrder {
+    /// `None` for the random order. `histogram` is called for the others alone: for each batch the
+    /// counts of what it holds.
+    pub(crate) fn open(
+        options: OrderOptions,
+        seed: u64,
+        histogram: impl FnOnce() -> Result<Vec<Vec<u32>>, BatcherError>,
+    ) -> Result<Option<Self>, BatcherError> {
+        if options.order == BatchOrder::Random {
+            return Ok(None);
+        }
+        let distances = Distances::new(&histogram()?, options.distance.unwrap_or_default());
+        let tour = match options.order {
+            BatchOrder::Tour => distances.longest_tour(seed),
+            _ => Vec::new(),
+        };
+        Ok(Some(Self { seed, distances, tour }))
+    }
+
+    /// The order of one epoch; `last` is the batch with which the epoch before ended.
+    pub(crate) fn order(&self, epoch: u64, last: Option<u32>) -> Vec<u32> {
+        if !self.tour.is_empty() {
+            return self.tour.clone();
+        }
+        let mut rng = random::stream(self.seed, "sampled batch order", epoch);
+        let mut left: Vec<u32> = (0..self.distances.n_batch() as u32).collect();
+        let mut order = Vec::with_capacity(left.len());
+        // As in the authors' program, the first epoch follows batch 0.
+        let mut last = last.unwrap_or(0);
+        while !left.is_empty() {
+            let place = self.distances.draw(last, &left, &mut rng);
+            last = left.remove(place);
+            order.push(last);
+        }
+        order
+    }
+}

@@ -1,0 +1,51 @@
+//! Texts from outside in what is printed for shells and databases: whoever copies a command that this
+//! program prints runs that command and nothing else.
+
+use std::path::Path;
+
+/// A path as one word of a shell.
+///
+/// ```
+/// use batchlab_core::quote::shell;
+/// assert_eq!(shell("results/smoke".as_ref()), "results/smoke");
+/// assert_eq!(shell("my $(rm) data".as_ref()), "'my $(rm) data'");
+/// ```
+#[must_use]
+pub fn shell(path: &Path) -> String {
+    shell_word(&path.to_string_lossy())
+}
+
+/// A text as one word of a shell.
+#[must_use]
+pub fn shell_word(text: &str) -> String {
+    // No word can hold the byte 0.
+    let text = text.replace('\0', "");
+    shlex::try_quote(&text).map_or_else(|_| String::new(), std::borrow::Cow::into_owned)
+}
+
+/// A text as one literal of SQL.
+///
+/// ```
+/// assert_eq!(batchlab_core::quote::sql("Ada's"), "'Ada''s'");
+/// ```
+#[must_use]
+pub fn sql(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A folder within a pattern of names of files, where it stands for itself alone.
+///
+/// ```
+/// assert_eq!(batchlab_core::quote::pattern("run[1]*"), "run[[]1][*]");
+/// ```
+#[must_use]
+pub fn pattern(text: &str) -> String {
+    let mut pattern = String::new();
+    for c in text.chars() {
+        match c {
+            '*' | '?' | '[' => pattern.extend(['[', c, ']']),
+            c => pattern.push(c),
+        }
+    }
+    pattern
+}

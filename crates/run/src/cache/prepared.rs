@@ -1,0 +1,205 @@
+//! What batchers have prepared, kept for the next time.
+//!
+//! One file per key, beside the loaded graphs:
+//!
+//! ```text
+//! <folder>/<first word of the key>-<hash of the key>.prepared
+//! ```
+//!
+//! A line with the SHA-256 of everything behind it, a line with the program that wrote it, a line with
+//! the key, then the bytes. A file that is cut off, damaged or written by another program is not used,
+//! and computed anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use batchlab_core::batcher::ByteCache;
+use batchlab_core::hash::sha256;
+use batchlab_core::progress::Progress;
+
+use super::fingerprint::program;
+use super::{Cache, MAX_BYTE, store};
+
+pub(super) const SUFFIX: &str = "prepared";
+
+/// The files, and what this program has read or written of them: an evaluation asks again and again.
+struct Prepared {
+    folder: Option<PathBuf>,
+    progress: Arc<dyn Progress>,
+    in_memory: Mutex<BTreeMap<String, Vec<u8>>>,
+}
+
+impl Cache {
+    /// Where batchers keep what they have prepared; without a folder, in memory alone. What goes wrong
+    /// is noted through `progress` and never fails anything.
+    #[must_use]
+    pub fn prepared(&self, progress: Arc<dyn Progress>) -> Arc<dyn ByteCache> {
+        let folder = self.folder().map(Path::to_owned);
+        Arc::new(Prepared { folder, progress, in_memory: Mutex::default() })
+    }
+}
+
+impl ByteCache for Prepared {
+    fn get(&self, key: &str) -> Option<Vec<u8>> {
+        if let Some(bytes) = self.memory().get(key) {
+            return Some(bytes.clone());
+        }
+        let path = path(self.folder.as_deref()?, key);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.note(&path, &error.to_string(), "computing it anew");
+                return None;
+            }
+        };
+        match content(&bytes, key) {
+            Ok(content) => {
+                store::touch(&path);
+                let content = content?.to_vec();
+                self.memory().insert(key.to_owned(), content.clone());
+                Some(content)
+            }
+            Err(reason) => {
+                self.note(&path, reason, "computing it anew");
+                None
+            }
+        }
+    }
+
+    fn put(&self, key: &str, bytes: &[u8]) {
+        self.memory().insert(key.to_owned(), bytes.to_vec());
+        let Some(folder) = self.folder.as_deref() else { return };
+        let path = path(folder, key);
+        match write(folder, &path, key, bytes) {
+            Ok(()) => store::shrink(folder, &path, MAX_BYTE),
+            Err(error) => self.note(&path, &error.to_string(), "not kept for the next time"),
+        }
+    }
+}
+
+impl Prepared {
+    fn memory(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Vec<u8>>> {
+        self.in_memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, path: &Path, reason: &str, what: &str) {
+        self.progress.note(&format!("{}: {reason}; {what}", path.display()));
+    }
+}
+
+fn path(folder: &Path, key: &str) -> PathBuf {
+    let name: String = key.chars().take_while(|&c| c.is_ascii_alphanumeric() || c == '-').collect();
+    folder.join(format!("{name}-{}.{SUFFIX}", &sha256(key.as_bytes())[..16]))
+}
+
+/// Everything behind the checksum.
+fn body(key: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut body = format!("{}\n{}\n", program(), key.escape_debug()).into_bytes();
+    body.extend_from_slice(bytes);
+    body
+}
+
+/// The bytes of a file; `None` if they are another program's or another key's.
+fn content<'a>(file: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, &'static str> {
+    let damaged = "it is damaged";
+    let (checksum, body) = file.split_at_checked(65).ok_or(damaged)?;
+    if checksum != format!("{}\n", sha256(body)).as_bytes() {
+        return Err(damaged);
+    }
+    let head = self::body(key, &[]);
+    Ok(body.strip_prefix(&head[..]))
+}
+
+/// Writes beside the place, then moves there.
+fn write(folder: &Path, path: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let body = body(key, bytes);
+    let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder)?;
+    writeln!(file, "{}", sha256(&body))?;
+    file.write_all(&body)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<String>>);
+
+    impl Progress for Notes {
+        fn note(&self, text: &str) {
+            self.0.lock().unwrap().push(text.to_owned());
+        }
+    }
+
+    #[test]
+    fn what_was_put_is_there_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Cache::at(&folder.path().join("cache")).prepared(Arc::new(()));
+        assert_eq!(open().get("ibmb near, k 3"), None);
+        open().put("ibmb near, k 3", b"three");
+        open().put("ibmb near, k 4", b"");
+        assert_eq!(open().get("ibmb near, k 3").unwrap(), b"three");
+        assert_eq!(open().get("ibmb near, k 4").unwrap(), b"");
+        assert_eq!(open().get("ibmb near, k 5"), None);
+        let names: Vec<PathBuf> =
+            fs::read_dir(folder.path().join("cache")).unwrap().map(|e| e.unwrap().path()).collect();
+        assert_eq!(names.len(), 2, "no temporary files are left: {names:?}");
+        assert!(
+            names.iter().all(|name| name
+                .file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("ibmb-"))
+        );
+    }
+
+    #[test]
+    fn without_a_folder_it_lasts_as_long_as_the_program() {
+        let cache = Cache::off().prepared(Arc::new(()));
+        cache.put("a", b"1");
+        assert_eq!(cache.get("a").unwrap(), b"1");
+        assert_eq!(Cache::off().prepared(Arc::new(())).get("a"), None);
+    }
+
+    /// Cut off at every length, and with every byte changed.
+    #[test]
+    fn a_damaged_file_is_computed_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        cache.prepared(Arc::new(())).put("near", b"0123456789");
+        let place = path(folder.path(), "near");
+        let whole = fs::read(&place).unwrap();
+        let notes = Arc::new(Notes::default());
+        let mut damaged: Vec<Vec<u8>> = (0..whole.len()).map(|n| whole[..n].to_vec()).collect();
+        damaged.extend((0..whole.len()).map(|at| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            bytes
+        }));
+        for (n, bytes) in damaged.into_iter().enumerate() {
+            fs::write(&place, bytes).unwrap();
+            assert_eq!(cache.prepared(Arc::clone(&notes) as _).get("near"), None, "case {n}");
+            let said = notes.0.lock().unwrap().last().cloned();
+            assert!(said.is_some_and(|note| note.ends_with("it is damaged; computing it anew")));
+        }
+        cache.prepared(Arc::new(())).put("near", b"again");
+        assert_eq!(cache.prepared(Arc::new(())).get("near").unwrap(), b"again");
+    }
+
+    #[test]
+    fn another_key_or_program_is_not_taken() {
+        let file = |body: &[u8]| [sha256(body).as_bytes(), b"\n", body].concat();
+        let ours = file(&body("near", b"7"));
+        assert_eq!(content(&ours, "near"), Ok(Some(&b"7"[..])));
+        assert_eq!(content(&ours, "far"), Ok(None));
+        assert_eq!(content(&file(b"another program\nnear\n7"), "near"), Ok(None));
+    }
+}

@@ -1,0 +1,333 @@
+//! Who works on a cell, where machines share a folder.
+//!
+//! ```text
+//! <cell>/claim.<number>/owner.json   who has made it; written by renaming
+//! <cell>/claim.<number>/beat         a counter that its process writes anew as long as it lives
+//! <cell>/claim.<number>/lock         locked by the process, for others on the same node
+//! <cell>/claim.<number>/ended        it was given back, or the cell is done
+//! <cell>/done.<round>/               what is published; `claim` in it names the claim that did
+//! ```
+//!
+//! Locks of files are not safe between nodes. What every shared file system does is to make a folder for
+//! one of many who ask, and to rename one folder onto a name that only one can have. So a claim is a folder
+//! with the next number, and publishing is to rename a complete folder to `done.<round>`, which
+//! fails if there is one: whatever else goes wrong, one claim publishes a round, and readers count that one.
+//!
+//! Everything else keeps work from being wasted. A claim is over when its counter has not changed for a while
+//! *on the clock of the reader*: no two clocks are compared, and what a folder says may be old. A process
+//! that was stopped for longer finds a claim with a higher number, and does not publish. On its own node, a
+//! lock says at once that a process has ended.
+//!
+//! Numbers and rounds are never used again, so that a name which was seen late cannot mean another claim.
+
+mod beat;
+mod disk;
+#[cfg(test)]
+mod simulated;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::checked_json;
+pub(crate) use disk::{Disk, LocalDisk};
+
+const CLAIM: &str = "claim.";
+const DONE: &str = "done.";
+const OWNER: &str = "owner.json";
+const COUNTER: &str = "beat";
+const ENDED: &str = "ended";
+/// Complete before it is renamed to `done.<round>`.
+const PREPARED: &str = "publish";
+/// In `done.<round>`: the number of the claim that has published it.
+const BY: &str = "claim";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("another process has taken over {}: it has {by}", cell.display())]
+    Superseded {
+        cell: PathBuf,
+        /// The claim that came after, or what it has published.
+        by: String,
+    },
+    #[error("{variable}={value}: {reason}")]
+    Setting { variable: &'static str, value: String, reason: String },
+}
+
+/// How claims show that they live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimSettings {
+    /// Pause between two beats of a claim.
+    pub beat: Duration,
+    /// A claim is over if its counter has not changed for so long.
+    pub stale: Duration,
+    /// Processes of one node see each other's locks of files.
+    pub node: String,
+}
+
+impl Default for ClaimSettings {
+    fn default() -> Self {
+        let (beat, stale) = (Duration::from_secs(60), Duration::from_secs(600));
+        Self { beat, stale, node: disk::node() }
+    }
+}
+
+impl ClaimSettings {
+    const BEAT: &'static str = "BATCHLAB_BEAT";
+    const STALE: &'static str = "BATCHLAB_STALE";
+    const NODE: &'static str = "BATCHLAB_NODE";
+
+    /// The defaults, or what `BATCHLAB_BEAT`, `BATCHLAB_STALE` (such as `30s`) and `BATCHLAB_NODE` say.
+    ///
+    /// # Errors
+    /// No duration, or so few beats before a claim is over that one late beat would end it.
+    pub fn from_environment() -> Result<Self, ClaimError> {
+        let mut settings = Self::default();
+        let text = |variable| std::env::var(variable).ok().filter(|text| !text.is_empty());
+        for (variable, time) in
+            [(Self::BEAT, &mut settings.beat), (Self::STALE, &mut settings.stale)]
+        {
+            let Some(value) = text(variable) else { continue };
+            *time = humantime::parse_duration(&value).map_err(|error| {
+                let reason = format!("{error}; give a time such as 60s or 10m");
+                ClaimError::Setting { variable, value, reason }
+            })?;
+        }
+        if settings.beat.is_zero() || settings.stale < 3 * settings.beat {
+            let [stale, beat] = [settings.stale, settings.beat].map(humantime::format_duration);
+            let reason = format!(
+                "a claim that beats every {beat} must be given at least three times as long; set {} too",
+                Self::BEAT
+            );
+            let (variable, value) = (Self::STALE, stale.to_string());
+            return Err(ClaimError::Setting { variable, value, reason });
+        }
+        settings.node = text(Self::NODE).unwrap_or(settings.node);
+        Ok(settings)
+    }
+}
+
+/// Who has made a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    pub host: String,
+    pub process: u32,
+    /// In RFC 3339, by the clock of its machine: for people, nothing is decided by it.
+    pub started_at: String,
+    /// Where its lock of a file can be seen.
+    pub node: String,
+}
+
+/// What is known of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Ended,
+    /// It has beaten while it was watched, or its process lives on this node.
+    Alive,
+    /// It was not watched for long enough.
+    Unknown,
+}
+
+pub(crate) enum Taken<D: Disk> {
+    Mine(Claim<D>),
+    /// Another process has the cell.
+    Other(Life),
+}
+
+/// The claims that this process sees and makes.
+#[derive(Debug)]
+pub(crate) struct Claims<D> {
+    disk: D,
+    settings: ClaimSettings,
+    owner: Owner,
+    /// Counters of other claims, with the time of this reader at which each was first seen.
+    seen: Mutex<BTreeMap<PathBuf, Seen>>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    counter: Option<String>,
+    since: Duration,
+    has_beaten: bool,
+}
+
+impl<D: Disk + Clone> Claims<D> {
+    pub(crate) fn new(disk: D, settings: ClaimSettings) -> Self {
+        let owner = Owner {
+            host: sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned()),
+            process: std::process::id(),
+            started_at: crate::now(),
+            node: settings.node.clone(),
+        };
+        Self { disk, settings, owner, seen: Mutex::default() }
+    }
+
+    pub(crate) fn settings(&self) -> &ClaimSettings {
+        &self.settings
+    }
+
+    /// Claims a cell for the round after `round`, unless another process has it.
+    pub(crate) fn take(&self, cell: &Path, round: u64) -> Result<Taken<D>, ClaimError> {
+        let last = self.last(cell)?;
+        if last > 0 {
+            match self.life(cell, last, round)? {
+                Life::Ended => {}
+                life => return Ok(Taken::Other(life)),
+            }
+        }
+        let number = last + 1;
+        let folder = cell.join(format!("{CLAIM}{number}"));
+        if !self.disk.make(&folder)? {
+            // Someone was quicker, or this reader's view of the folder is old.
+            return Ok(Taken::Other(Life::Unknown));
+        }
+        // Before others of this node can read that it is one of theirs.
+        let lock = self.disk.lock(&folder)?;
+        self.disk.write(&folder.join(OWNER), &checked_json::encode(&self.owner))?;
+        let beat = self.disk.beat(&folder.join(COUNTER), self.settings.beat)?;
+        let (cell, disk) = (cell.to_owned(), self.disk.clone());
+        Ok(Taken::Mine(Claim { disk, cell, folder, number, round, beat: Some(beat), lock }))
+    }
+
+    /// The number of the newest claim; 0: there is none.
+    pub(crate) fn last(&self, cell: &Path) -> Result<u64, ClaimError> {
+        Ok(highest(&self.disk.names(cell)?, CLAIM))
+    }
+
+    /// The last round that was published; 0: none.
+    pub(crate) fn round(&self, cell: &Path) -> Result<u64, ClaimError> {
+        Ok(highest(&self.disk.names(cell)?, DONE))
+    }
+
+    /// Who has made a claim, as far as that can be read.
+    pub(crate) fn owner(&self, cell: &Path, number: u64) -> Result<Option<Owner>, ClaimError> {
+        let path = claim_folder(cell, number).join(OWNER);
+        let text = self.disk.read(&path)?;
+        Ok(text.and_then(|text| checked_json::decode(&text).ok()))
+    }
+
+    pub(crate) fn life(&self, cell: &Path, number: u64, round: u64) -> Result<Life, ClaimError> {
+        let folder = claim_folder(cell, number);
+        if self.disk.read(&folder.join(ENDED))?.is_some()
+            || publisher(&self.disk, cell, round)? == Some(number)
+        {
+            return Ok(Life::Ended);
+        }
+        let owner = self.owner(cell, number)?;
+        let is_here = owner.is_some_and(|owner| owner.node == self.settings.node);
+        if is_here && !self.disk.is_locked(&folder)? {
+            return Ok(Life::Ended);
+        }
+        let counter = self.disk.read(&folder.join(COUNTER))?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.disk.now();
+        let first = Seen { counter: counter.clone(), since: now, has_beaten: false };
+        let seen = seen.entry(folder).or_insert(first);
+        if seen.counter != counter {
+            *seen = Seen { counter, since: now, has_beaten: true };
+        }
+        Ok(match now.saturating_sub(seen.since) {
+            unchanged if unchanged >= self.settings.stale => Life::Ended,
+            _ if is_here || seen.has_beaten => Life::Alive,
+            _ => Life::Unknown,
+        })
+    }
+}
+
+/// A cell that this process works on. If it is dropped, the process is taken to have died.
+#[derive(Debug)]
+pub(crate) struct Claim<D: Disk> {
+    disk: D,
+    cell: PathBuf,
+    folder: PathBuf,
+    number: u64,
+    /// The last round that was published when it was made.
+    round: u64,
+    /// Until the claim is ended.
+    beat: Option<D::Beat>,
+    lock: D::Lock,
+}
+
+impl<D: Disk + Clone> Claim<D> {
+    #[cfg(test)]
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether no other process has taken over.
+    pub(crate) fn check(&self) -> Result<(), ClaimError> {
+        let names = self.disk.names(&self.cell)?;
+        let superseded = |by: String| ClaimError::Superseded { cell: self.cell.clone(), by };
+        match (highest(&names, CLAIM), highest(&names, DONE)) {
+            (claim, _) if claim > self.number => Err(superseded(format!("{CLAIM}{claim}"))),
+            (_, round) if round > self.round => Err(superseded(format!("{DONE}{round}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Publishes a file, and ends the claim.
+    pub(crate) fn publish(self, name: &str, text: &str) -> Result<(), ClaimError> {
+        self.check()?;
+        let prepared = self.folder.join(PREPARED);
+        self.disk.make(&prepared)?;
+        self.disk.write_synced(&prepared.join(name), text)?;
+        self.disk.write_synced(&prepared.join(BY), &self.number.to_string())?;
+        let round = self.round + 1;
+        let done = done_folder(&self.cell, round);
+        let renamed = self.disk.rename(&prepared, &done);
+        // A file system of the network may have done it and lost the answer.
+        if !matches!(renamed, Ok(true))
+            && publisher(&self.disk, &self.cell, round)? != Some(self.number)
+        {
+            renamed?;
+            let by = format!("{DONE}{round}");
+            return Err(ClaimError::Superseded { cell: self.cell, by });
+        }
+        self.give_back()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn stop_beating(&mut self) {
+        self.beat = None;
+    }
+
+    /// Ends the claim.
+    pub(crate) fn give_back(self) -> Result<(), ClaimError> {
+        drop(self.beat);
+        self.disk.write(&self.folder.join(ENDED), "")?;
+        drop(self.lock);
+        Ok(())
+    }
+}
+
+pub(crate) fn claim_folder(cell: &Path, number: u64) -> PathBuf {
+    cell.join(format!("{CLAIM}{number}"))
+}
+
+pub(crate) fn done_folder(cell: &Path, round: u64) -> PathBuf {
+    cell.join(format!("{DONE}{round}"))
+}
+
+/// The claim that has published a round.
+fn publisher(disk: &impl Disk, cell: &Path, round: u64) -> Result<Option<u64>, ClaimError> {
+    let text = disk.read(&done_folder(cell, round).join(BY))?;
+    Ok(text.and_then(|text| text.trim().parse().ok()))
+}
+
+/// The highest number behind a prefix; 0: there is none.
+fn highest(names: &[String], prefix: &str) -> u64 {
+    let numbers = names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok());
+    numbers.max().unwrap_or(0)
+}

@@ -1,0 +1,40 @@
+//! A thread that shows that its process lives.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// Writes a counter into a file until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Beat {
+    thread: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Beat {
+    pub(super) fn start(path: &Path, pause: Duration) -> io::Result<Self> {
+        fs::write(path, "0")?;
+        let path = path.to_owned();
+        let (stop, stopped) = channel::<()>();
+        let beat = move || {
+            let mut counter = 0_u64;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                counter += 1;
+                // A disk that fails for longer than others wait ends the claim for them.
+                let _ = fs::write(&path, counter.to_string());
+            }
+        };
+        Ok(Self { thread: Some((stop, Builder::new().name("beat".into()).spawn(beat)?)) })
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.thread.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+}

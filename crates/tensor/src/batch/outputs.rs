@@ -1,0 +1,175 @@
+//! What is to be predicted, and the edges that lead there.
+
+use std::rc::Rc;
+
+use batchlab_core::{ModelError, PaddedBatch};
+
+use crate::backend::ALIGNMENT;
+use crate::matrix::engine;
+use crate::segments::sorted;
+use crate::{Backend, Matrix, Pass, Segments};
+
+/// What is to be predicted, and which rows of the predictions are compared with it.
+pub struct Outputs<D: Backend> {
+    pub(crate) row: D::Words,
+    pub(crate) target: D::Numbers,
+    pub(crate) weight: D::Numbers,
+    /// Rows on the host.
+    pub(crate) row_on_host: Vec<u32>,
+    pub(crate) weight_sum: f64,
+}
+
+impl<D: Backend> Outputs<D> {
+    pub(super) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
+        let mut outputs = Rc::try_unwrap(previous?).ok()?;
+        device.release(&mut outputs.row);
+        device.release_numbers(&mut outputs.target);
+        device.release_numbers(&mut outputs.weight);
+        Some(outputs)
+    }
+
+    pub(super) fn put(
+        device: &D,
+        arena: &mut D::Arena,
+        reclaimed: Option<Self>,
+        batch: &PaddedBatch<'_>,
+        only_outputs: bool,
+    ) -> Result<Rc<Self>, ModelError> {
+        let mut outputs = reclaimed.unwrap_or_else(|| Self {
+            row: D::Words::default(),
+            target: D::Numbers::default(),
+            weight: D::Numbers::default(),
+            row_on_host: Vec::new(),
+            weight_sum: 0.0,
+        });
+        outputs.row_on_host.clear();
+        if only_outputs {
+            outputs.row_on_host.extend(0..batch.output_row.len() as u32);
+        } else {
+            outputs.row_on_host.extend_from_slice(batch.output_row);
+        }
+        device.put_words(arena, &mut outputs.row, &outputs.row_on_host).map_err(engine)?;
+        device.put_numbers(arena, &mut outputs.target, batch.output_target).map_err(engine)?;
+        device.put_numbers(arena, &mut outputs.weight, batch.output_weight).map_err(engine)?;
+        outputs.weight_sum =
+            batch.output_weight.iter().filter(|&&w| w > 0.0).map(|&w| f64::from(w)).sum();
+        Ok(Rc::new(outputs))
+    }
+
+    /// Sum of the weights.
+    #[must_use]
+    pub fn weight_sum(&self) -> f64 {
+        self.weight_sum
+    }
+}
+
+/// The edges that outputs receive: all that the last convolution needs, if only outputs are compared
+/// with anything.
+pub struct OutputEdges<D: Backend> {
+    /// Nodes by the node that sends each edge: edges are items, nodes are segments.
+    pub from: Rc<Segments<D>>,
+    /// Outputs by the output that receives each edge: edges are items, outputs are segments.
+    pub to: Rc<Segments<D>>,
+    /// Nodes by the output: outputs are items, nodes are segments.
+    pub node: Rc<Segments<D>>,
+    /// Weight of each edge, `[n_edge, 1]`, if the model asks for it.
+    pub weight: Option<Matrix<D>>,
+}
+
+/// The edges of one convolution.
+pub struct NodeEdges<'a, D: Backend> {
+    /// Edges by the node that sends them.
+    pub from: &'a Rc<Segments<D>>,
+    /// Edges by the node, or output, that receives them.
+    pub to: &'a Rc<Segments<D>>,
+    /// Weight of each edge, if the model asks for it.
+    pub weight: Option<&'a Matrix<D>>,
+    /// The node of each output, where outputs receive.
+    pub node: Option<&'a Rc<Segments<D>>>,
+}
+
+impl<D: Backend> NodeEdges<'_, D> {
+    /// The rows of those that receive, `[n_to, width]`, from those of all nodes.
+    pub fn receivers(
+        &self,
+        pass: &mut Pass<'_, D>,
+        x: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        self.node.map_or_else(|| Ok(x.clone()), |node| pass.gather(x, node))
+    }
+}
+
+/// [`OutputEdges`] on the host.
+pub(super) struct ReceivedEdges {
+    sender: Vec<u32>,
+    output: Vec<u32>,
+    offset: Vec<u32>,
+    node: Vec<u32>,
+    weight: Option<Vec<f32>>,
+    n_node: usize,
+}
+
+impl ReceivedEdges {
+    /// All padding edges belong to one node. The first padding output receives them, if its node is
+    /// padding; other padding outputs receive nothing.
+    pub(super) fn of(batch: &PaddedBatch<'_>, weighted: bool) -> Self {
+        let [n_real, n_real_node] = [batch.real.n_output as usize, batch.real.n_node as usize];
+        let n_output = batch.output_row.len();
+        let mut edges = Self {
+            sender: Vec::new(),
+            output: Vec::new(),
+            offset: Vec::with_capacity(n_output + 1),
+            node: batch.output_row.to_vec(),
+            weight: weighted.then(Vec::new),
+            n_node: batch.shape.n_node as usize,
+        };
+        edges.offset.push(0);
+        for (output, &node) in batch.output_row.iter().enumerate() {
+            let node = node as usize;
+            if output < n_real || (output == n_real && node >= n_real_node) {
+                let own =
+                    batch.receiver_offset[node] as usize..batch.receiver_offset[node + 1] as usize;
+                edges.output.extend(own.clone().map(|_| output as u32));
+                edges.sender.extend_from_slice(&batch.sender[own.clone()]);
+                if let Some(weight) = &mut edges.weight {
+                    weight.extend_from_slice(&batch.edge_weight[own]);
+                }
+            }
+            edges.offset.push(edges.sender.len() as u32);
+        }
+        edges
+    }
+
+    /// Words on the device.
+    pub(super) fn n_word(&self) -> usize {
+        let arrays = [
+            // Ends, order by sender, weights.
+            4 * self.sender.len().next_multiple_of(ALIGNMENT),
+            2 * (self.n_node + 1).next_multiple_of(ALIGNMENT),
+            self.offset.len().next_multiple_of(ALIGNMENT),
+            2 * self.node.len().next_multiple_of(ALIGNMENT),
+        ];
+        arrays.iter().sum()
+    }
+
+    pub(super) fn put<D: Backend>(
+        &self,
+        device: &D,
+        arena: &mut D::Arena,
+    ) -> Result<OutputEdges<D>, ModelError> {
+        let mut put = |of: &[u32], offset: &[u32], order: Option<&[u32]>| {
+            Segments::put(device, arena, None, of, offset, order).map_err(engine)
+        };
+        let (order, offset) = sorted(&self.sender, self.n_node);
+        let from = put(&self.sender, &offset, Some(&order))?;
+        let to = put(&self.output, &self.offset, None)?;
+        let (order, offset) = sorted(&self.node, self.n_node);
+        let node = put(&self.node, &offset, Some(&order))?;
+        let matrix = |weight: &Vec<f32>| {
+            let tensor = device.put_matrix(arena, weight, [weight.len(), 1]).map_err(engine)?;
+            Ok::<_, ModelError>(Matrix::from_kernel(tensor, false))
+        };
+        let weight = self.weight.as_ref().map(matrix).transpose()?;
+        Ok(OutputEdges { from, to, node, weight })
+    }
+}

@@ -1,0 +1,137 @@
+//! Attention along edges, and what goes head by head.
+
+use dfdx::prelude::*;
+
+use super::elementwise::n_number;
+use super::error::Error;
+use super::kernels::Kernels;
+use super::linear::ROWS;
+use super::module::{Argument, arguments, count, memory};
+use super::segment::Of;
+use super::{Buffer, Dense};
+use crate::Aggregate;
+use crate::backend::Attention;
+
+type Result<T> = std::result::Result<T, Error>;
+
+impl Kernels<'_> {
+    pub(super) fn attend(&self, attention: &Attention<'_, Cuda>) -> Result<[Dense; 2]> {
+        let Attention { x, scores: [theirs, own], from, to, n_head } = *attention;
+        let width = x.shape().1;
+        let score = self.matrix([to.n_item, n_head])?;
+        let heads = count("heads", n_head)?;
+        let arguments = arguments![&score, theirs, own, &from.of, &to.of, heads];
+        self.each("edge_scores", n_number(&score), arguments)?;
+        let share = self.segment_softmax(&score, to)?;
+        let out = self.matrix([to.n_segment, width])?;
+        let weight = (&share).into();
+        let of = Of::Weighted { weight, x: x.into(), from, head_width: width / n_head };
+        self.add_sums((&out).into(), of, to, width, Aggregate::Sum)?;
+        Ok([out, share])
+    }
+
+    pub(super) fn attend_backward(
+        &self,
+        dx: &mut Buffer,
+        dscores: &mut [Buffer; 2],
+        dy: &Buffer,
+        attention: &Attention<'_, Cuda>,
+        [out, share]: [&Dense; 2],
+    ) -> Result<()> {
+        let Attention { x, scores: [theirs, own], from, to, n_head } = *attention;
+        let width = x.shape().1;
+        let head_width = count("columns", width / n_head)?;
+        let heads = count("heads", n_head)?;
+        let mean = self.matrix([to.n_segment, n_head])?;
+        let n_mean = count("heads", n_number(&mean).max(1))?;
+        let arguments = arguments![&mean, memory(dy), out, n_mean, head_width];
+        self.each("add_dots_of_heads", n_number(&mean), arguments)?;
+        let dscore = self.matrix([to.n_item, n_head])?;
+        let arguments = arguments![
+            &dscore,
+            memory(dy),
+            x,
+            share,
+            &mean,
+            theirs,
+            own,
+            &from.of,
+            &to.of,
+            heads,
+            head_width
+        ];
+        self.each("attend_backward_scores", n_number(&dscore), arguments)?;
+        let [of_theirs, of_own] = dscores;
+        let rows = || Of::Rows((&dscore).into());
+        self.add_sums(memory(of_own), rows(), to, n_head, Aggregate::Sum)?;
+        self.add_sums(memory(of_theirs), rows(), from, n_head, Aggregate::Sum)?;
+        let (weight, x) = (share.into(), memory(dy));
+        let of = Of::Weighted { weight, x, from: to, head_width: width / n_head };
+        self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
+    }
+
+    pub(super) fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
+        let &(n_head, head_width) = weight.shape();
+        let out = self.matrix([x.shape().0, n_head])?;
+        let sizes = [count("heads", n_head)?, count("columns", head_width)?];
+        let arguments = arguments![&out, x, weight, sizes[0], sizes[1]];
+        self.each("add_dots_of_heads", n_number(&out), arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn head_scores_backward(
+        &self,
+        dx: &mut Buffer,
+        dweight: &mut Buffer,
+        dy: &Buffer,
+        x: &Dense,
+        weight: &Dense,
+    ) -> Result<()> {
+        let &(n_head, head_width) = weight.shape();
+        let (n_row, width) = (x.shape().0, n_head * head_width);
+        let sizes = [count("heads", n_head)?, count("columns", head_width)?];
+        let arguments = arguments![memory(dx), memory(dy), weight, sizes[0], sizes[1]];
+        self.each("head_scores_backward_rows", n_number(x), arguments)?;
+        let n_group = n_row.div_ceil(ROWS);
+        let partial = self.room(n_group * width)?;
+        let rows = count("rows", n_row)?;
+        let arguments = arguments![&partial, memory(dy), x, sizes[0], sizes[1], rows];
+        self.each("head_scores_backward_weight", n_group * width, arguments)?;
+        self.add_column_sums(memory(dweight), Argument::from(&partial), [n_group, width])
+    }
+
+    pub(super) fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
+        let width = x.shape().1 / n_head;
+        let out = self.matrix([x.shape().0, width])?;
+        let arguments = arguments![&out, x, count("heads", n_head)?, count("columns", width)?];
+        self.each("mean_of_heads", n_number(&out), arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn mean_of_heads_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        n_head: usize,
+        width: usize,
+    ) -> Result<()> {
+        let sizes = [count("heads", n_head)?, count("columns", width)?];
+        let arguments = arguments![memory(dx), memory(dy), sizes[0], sizes[1]];
+        self.each("mean_of_heads_backward", dx.len(), arguments)
+    }
+
+    pub(super) fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
+        let out = self.matrix([x.shape().0, x.shape().1])?;
+        self.each(
+            "add_row",
+            n_number(x),
+            arguments![&out, x, row, count("columns", x.shape().1)?],
+        )?;
+        Ok(out)
+    }
+
+    pub(super) fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
+        let width = drow.len();
+        self.add_column_sums(memory(drow), memory(dy), [dy.len() / width.max(1), width])
+    }
+}

@@ -1,0 +1,91 @@
+//! Attention along edges (Veličković et al., ICLR 2018, arXiv 1710.10903).
+
+use std::rc::Rc;
+
+use batchlab_core::ModelError;
+
+use crate::backend::Attention;
+use crate::matrix::engine;
+use crate::{Backend, Matrix, Pass, Segments};
+
+impl<D: Backend> Pass<'_, D> {
+    /// Every node's sum of the rows of its senders, weighted by attention, head by head:
+    /// `y[i, h] = sum over e = (j -> i) of share[e, h] * x[j, h]`. The shares of a receiver's edges
+    /// are the softmax of their scores, `LeakyReLU(scores[0][j, h] + scores[1][i, h])` with slope
+    /// [`LEAKY_SLOPE`](crate::Activation::LEAKY_SLOPE).
+    ///
+    /// `x` `[n_from, n_head * width]`, head by head; `scores` `[n_from, n_head]` of senders and
+    /// `[n_to, n_head]` of receivers; result `[n_to, n_head * width]`. Edges lie in the order of
+    /// `to`. Of the size of the edges, only the shares `[n_edge, n_head]` are in memory.
+    pub fn attend(
+        &mut self,
+        x: &Matrix<D>,
+        scores: [&Matrix<D>; 2],
+        from: &Rc<Segments<D>>,
+        to: &Rc<Segments<D>>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let n_head = scores[0].n_column();
+        assert!(n_head > 0 && x.n_column().is_multiple_of(n_head), "columns of whole heads");
+        assert_eq!(scores[1].n_column(), n_head, "as many heads at both ends");
+        assert_eq!(from.n_item(), to.n_item(), "every edge has two ends");
+        assert_eq!([x.n_row(), scores[0].n_row()], [from.n_segment(); 2], "one row per sender");
+        assert_eq!(scores[1].n_row(), to.n_segment(), "one row per receiver");
+        assert!(to.order.is_none(), "edges in the order of their receivers");
+        let [theirs, own] = scores.map(|scores| scores.tensor().clone());
+        let values = x.tensor().clone();
+        let attention = Attention { x: &values, scores: [&theirs, &own], from, to, n_head };
+        let [result, share] = self.device().attend(&attention).map_err(engine)?;
+        let tracked = [x, scores[0], scores[1]].iter().any(|matrix| matrix.is_tracked());
+        let kept = result.clone();
+        let (from, to) = (Rc::clone(from), Rc::clone(to));
+        Ok(self.record(result, tracked, move |device, gradients, dy| {
+            // Two gradients are taken out while the third is borrowed.
+            let mut of_scores = [device.zeros_buffer(0)?, device.zeros_buffer(0)?];
+            std::mem::swap(gradients.get_or_alloc_mut(&theirs)?, &mut of_scores[0]);
+            std::mem::swap(gradients.get_or_alloc_mut(&own)?, &mut of_scores[1]);
+            let dx = gradients.get_or_alloc_mut(&values)?;
+            let attention =
+                Attention { x: &values, scores: [&theirs, &own], from: &from, to: &to, n_head };
+            device.attend_backward(dx, &mut of_scores, dy, &attention, [&kept, &share])?;
+            let [of_theirs, of_own] = of_scores;
+            *gradients.get_or_alloc_mut(&theirs)? = of_theirs;
+            *gradients.get_or_alloc_mut(&own)? = of_own;
+            Ok(())
+        }))
+    }
+
+    /// What attention adds up for one end of an edge, `[n_row, n_head]`: the scalar product of each
+    /// head's columns of `x` `[n_row, n_head * width]` with that head's row of `weight` `[n_head,
+    /// width]`.
+    pub fn head_scores(
+        &mut self,
+        x: &Matrix<D>,
+        weight: &Matrix<D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let [n_head, width] = weight.shape();
+        assert_eq!(x.n_column(), n_head * width, "columns of whole heads");
+        let result = self.device().head_scores(x.tensor(), weight.tensor()).map_err(engine)?;
+        let tracked = x.is_tracked() || weight.is_tracked();
+        let (x, weight) = (x.tensor().clone(), weight.tensor().clone());
+        Ok(self.record(result, tracked, move |device, gradients, dy| {
+            let mut dweight = device.zeros_buffer(0)?;
+            std::mem::swap(gradients.get_or_alloc_mut(&weight)?, &mut dweight);
+            let dx = gradients.get_or_alloc_mut(&x)?;
+            device.head_scores_backward(dx, &mut dweight, dy, &x, &weight)?;
+            *gradients.get_or_alloc_mut(&weight)? = dweight;
+            Ok(())
+        }))
+    }
+
+    /// The mean over the heads of each row: `[n_row, n_head * width]` to `[n_row, width]`.
+    pub fn mean_of_heads(&mut self, x: &Matrix<D>, n_head: usize) -> Result<Matrix<D>, ModelError> {
+        assert!(n_head > 0 && x.n_column().is_multiple_of(n_head), "columns of whole heads");
+        let width = x.n_column() / n_head;
+        let result = self.device().mean_of_heads(x.tensor(), n_head).map_err(engine)?;
+        let of_x = x.tensor().ghost();
+        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
+            let dx = gradients.get_or_alloc_mut(&of_x)?;
+            device.mean_of_heads_backward(dx, dy, n_head, width)
+        }))
+    }
+}

@@ -1,0 +1,87 @@
+//! What follows a convolution: layer norm, activation and dropout, in one pass over the rows.
+
+use std::rc::Rc;
+
+use batchlab_core::ModelError;
+
+use crate::backend::RowsToNormalise;
+use crate::dropout::Dropout;
+use crate::matrix::engine;
+use crate::{Activation, Backend, Matrix, Pass, Segments};
+
+/// Added to the variance of a row.
+pub const EPSILON: f32 = 1e-5;
+
+/// What [`Pass::normalise`] does to each row, in this order.
+pub struct Normalise<'a, D: Backend> {
+    /// Scale and offset of a layer norm (Ba et al. 2016, arXiv 1607.06450), `[1, width]` each: rows get
+    /// mean 0 and variance 1, then scale and offset. The variance is divided by the width, and
+    /// [`EPSILON`] added to it.
+    pub norm: Option<[&'a Matrix<D>; 2]>,
+    /// Applied to each number.
+    pub activation: Activation,
+    /// Probability with which a number becomes 0 in training; those that stay are made larger, so that
+    /// their mean stays. Nothing is dropped in an evaluation.
+    pub dropout: f32,
+    /// For a matrix of some nodes' rows, which nodes these are: dropout then drops what it would drop
+    /// with the rows of all nodes.
+    pub node: Option<&'a Rc<Segments<D>>>,
+}
+
+impl<D: Backend> Pass<'_, D> {
+    /// Layer norm, activation and dropout: `[n_row, width]` to the same.
+    pub fn normalise(
+        &mut self,
+        x: &Matrix<D>,
+        with: &Normalise<'_, D>,
+    ) -> Result<Matrix<D>, ModelError> {
+        let width = x.n_column();
+        for parameter in with.norm.iter().flatten() {
+            assert_eq!(parameter.shape(), [1, width], "one number per column");
+        }
+        let is_training = self.is_recording() && with.dropout > 0.0;
+        let dropout = is_training.then(|| self.next_dropout(with.dropout));
+        let activation = with.activation;
+        let norm = with.norm.map(|norm| norm.map(|matrix| matrix.tensor().clone()));
+        let node = with.node.map(Rc::clone);
+        if let Some(node) = &node {
+            assert_eq!(node.n_item(), x.n_row(), "one node per row");
+        }
+        let values = x.tensor().clone();
+        let rows =
+            |norm| RowsToNormalise { x: &values, norm, activation, dropout, node: node.as_deref() };
+        let tensors = norm.as_ref().map(|[scale, offset]| [scale, offset]);
+        let [result, statistics] = self.device().normalise(&rows(tensors)).map_err(engine)?;
+        let of_x = x.is_tracked();
+        let of_norm = with.norm.is_some_and(|norm| norm.iter().any(|matrix| matrix.is_tracked()));
+        Ok(self.record(result, of_x || of_norm, move |device, gradients, dy| {
+            let mut small = [device.zeros_buffer(0)?, device.zeros_buffer(0)?];
+            if let Some(norm) = &norm {
+                for (tensor, gradient) in norm.iter().zip(&mut small) {
+                    std::mem::swap(gradients.get_or_alloc_mut(tensor)?, gradient);
+                }
+            }
+            let dx = if of_x { Some(gradients.get_or_alloc_mut(&values)?) } else { None };
+            let rows = RowsToNormalise {
+                x: &values,
+                norm: norm.as_ref().map(|[scale, offset]| [scale, offset]),
+                activation,
+                dropout,
+                node: node.as_deref(),
+            };
+            device.normalise_backward(dx, &mut small, dy, &rows, &statistics)?;
+            if let Some(norm) = &norm {
+                for (tensor, gradient) in norm.iter().zip(small) {
+                    *gradients.get_or_alloc_mut(tensor)? = gradient;
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    /// The random numbers of the next matrix of this pass.
+    fn next_dropout(&mut self, rate: f32) -> Dropout {
+        let place = self.count_dropout();
+        Dropout::new(rate, self.key(), place)
+    }
+}

@@ -1,0 +1,214 @@
+//! The conformance kit for batchers on the nodes of one graph.
+//!
+//! ```ignore
+//! batchlab_testkit::node_conformance!(MyBatcher { n_output: 16 });
+//! batchlab_testkit::node_conformance!(sampled: MySampler { n_root: 16 });
+//! ```
+//!
+//! This writes a module of tests, one for each [`Check`]. A batcher with one mistake fails one check
+//! (`tests/it/broken_nodes` holds one such batcher per check). What each means: docs/conformance.md.
+//! The kit's graphs have 64 to 90 nodes, of which a third to two thirds are outputs.
+
+mod graphs;
+mod plans;
+
+use batchlab_core::batcher::Purpose;
+use batchlab_core::{BatchPlan, Batcher};
+
+pub use crate::check::Failure;
+use crate::check::{Outcome, checks};
+use crate::nodes::Case;
+use graphs::{for_all, with_classes};
+use plans::{evaluate, foreign, resumes, same, sound, times_named, train};
+
+/// The batcher under test.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub make: &'a dyn Fn() -> Box<dyn Batcher>,
+    /// Whether an epoch of training may name an output several times, and another one never.
+    pub sampled: bool,
+}
+
+checks! {
+    "batcher", Subject<'_>;
+    node_batches: node_batches,
+        "members, edges, outputs and sizes are those of the graph, and the batch can be collated";
+    output_permutation: output_permutation,
+        "every epoch of training names every output exactly once, unless the batcher samples; no batch names one twice";
+    output_evaluation: output_evaluation,
+        "an evaluation names every output exactly once and then ends";
+    foreign_outputs: foreign_outputs,
+        "no output is a node of another subset, whose label would be learnt or judged";
+    foreign_labels: foreign_labels,
+        "plans do not depend on the classes of nodes that are no outputs, which may be those of another subset";
+    node_resume: node_resume,
+        "the same seed gives the same plans, and a stream resumes at every cursor as if it had never stopped";
+    isolated_nodes: isolated_nodes,
+        "outputs without any edge are outputs";
+    directed_graph: directed_graph,
+        "a directed graph is batched as it is, or refused when the batcher opens";
+    hub_node: hub_node,
+        "a node with very many edges keeps all that belong into the batch";
+}
+
+fn node_batches(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::ordinary(), |batcher, case| {
+        let mut plans = train(batcher, case)?;
+        plans.extend(evaluate(batcher, case)?);
+        plans.iter().try_for_each(|plan| sound(case, plan))
+    })
+}
+
+fn output_permutation(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::ordinary(), |batcher, case| {
+        let plans = train(batcher, case)?;
+        for plan in &plans {
+            once(case, std::slice::from_ref(plan), "one batch", true)?;
+        }
+        let epochs = plans.last().map_or(0, |plan| plan.cursor.epoch + 1);
+        for epoch in (0..epochs).filter(|_| !subject.sampled) {
+            let of_epoch: Vec<BatchPlan> =
+                plans.iter().filter(|plan| plan.cursor.epoch == epoch).cloned().collect();
+            once(case, &of_epoch, &format!("epoch {epoch}"), false)?;
+        }
+        Ok(())
+    })
+}
+
+fn output_evaluation(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::ordinary(), |batcher, case| {
+        once(case, &evaluate(batcher, case)?, "the evaluation", false)
+    })
+}
+
+/// Nodes that are no outputs are left to `foreign_outputs`.
+fn once(case: &Case, plans: &[BatchPlan], what: &str, at_most: bool) -> Outcome {
+    let named = times_named(plans);
+    for output in &case.output {
+        let n = named.get(output).copied().unwrap_or(0);
+        if n > 1 || n == 0 && !at_most {
+            return Err(format!("{what} names output {output} {n} times"));
+        }
+    }
+    Ok(())
+}
+
+fn foreign_outputs(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::ordinary(), |batcher, case| {
+        let mut plans = train(batcher, case)?;
+        plans.extend(evaluate(batcher, case)?);
+        foreign(case, &plans).map_or(Ok(()), |node| {
+            Err(format!("node {node} is named as an output, but is none of {:?}", case.output))
+        })
+    })
+}
+
+fn foreign_labels(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::ordinary(), |batcher, case| {
+        let other = with_classes(case, |node, class| match case.output.contains(&node) {
+            true => class,
+            false => 2 - class,
+        });
+        let what = "other classes of nodes that are no outputs";
+        same(&train(batcher, case)?, &train(batcher, &other)?, what)?;
+        same(&evaluate(batcher, case)?, &evaluate(batcher, &other)?, what)
+    })
+}
+
+fn node_resume(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::ordinary(), |batcher, case| {
+        let plans = train(batcher, case)?;
+        same(&plans, &train(batcher, case)?, "opened a second time with the same seed")?;
+        resumes(batcher, case, &plans)
+    })
+}
+
+fn isolated_nodes(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::isolated(), |batcher, case| {
+        let evaluated = evaluate(batcher, case)?;
+        once(case, &evaluated, "the evaluation", false)?;
+        let trained = train(batcher, case)?;
+        if !subject.sampled {
+            let first: Vec<BatchPlan> =
+                trained.iter().filter(|plan| plan.cursor.epoch == 0).cloned().collect();
+            once(case, &first, "epoch 0", false)?;
+        }
+        evaluated.iter().chain(&trained).try_for_each(|plan| sound(case, plan))
+    })
+}
+
+fn directed_graph(subject: Subject<'_>) -> Outcome {
+    for_all(subject, graphs::directed(), |batcher, case| {
+        for purpose in [Purpose::Training, Purpose::Evaluation] {
+            match plans::open(batcher, case, purpose) {
+                Err(error) if error.to_string().trim().is_empty() => {
+                    return Err("it is refused without a reason".into());
+                }
+                Err(_) => return Ok(()),
+                Ok(_) => {}
+            }
+        }
+        let mut plans = train(batcher, case)?;
+        plans.extend(evaluate(batcher, case)?);
+        plans.iter().try_for_each(|plan| sound(case, plan))
+    })
+}
+
+fn hub_node(subject: Subject<'_>) -> Outcome {
+    let case = graphs::hub();
+    let batcher = (subject.make)();
+    let mut plans = evaluate(&*batcher, &case)?;
+    plans.extend(train(&*batcher, &case)?);
+    plans.iter().try_for_each(|plan| sound(&case, plan))
+}
+
+/// Runs one check by name and panics if it fails.
+pub fn check(name: &str, sampled: bool, make: impl Fn() -> Box<dyn Batcher>) {
+    Check::run_named(name, Subject { make: &make, sampled });
+}
+
+/// Runs every check and panics with all that fail; for batchers that are known only at run time.
+pub fn check_all(name: &str, sampled: bool, make: impl Fn() -> Box<dyn Batcher>) {
+    Check::run_all(name, Subject { make: &make, sampled });
+}
+
+/// Writes the tests for a batcher on the nodes of one graph; see
+/// [`node_conformance`](mod@crate::node_conformance).
+///
+/// With a name before the expression, for several settings of one batcher, the tests lie in a module
+/// of that name, else in `conformance`.
+#[macro_export]
+macro_rules! node_conformance {
+    (sampled: $make:expr) => {
+        $crate::node_conformance!(@tests conformance, true, $make);
+    };
+    ($module:ident, $make:expr) => {
+        $crate::node_conformance!(@tests $module, false, $make);
+    };
+    ($make:expr) => {
+        $crate::node_conformance!(@tests conformance, false, $make);
+    };
+    (@tests $module:ident, $sampled:literal, $make:expr) => {
+        $crate::node_conformance!(@each $module, $sampled, $make,
+            node_batches output_permutation output_evaluation foreign_outputs foreign_labels
+            node_resume isolated_nodes directed_graph hub_node
+        );
+    };
+    (@each $module:ident, $sampled:literal, $make:expr, $($check:ident)*) => {
+        mod $module {
+            #[allow(unused_imports, reason = "the expression may name anything of its file")]
+            use super::*;
+
+            /// Names of the tests, to be compared with `CHECKS`.
+            #[allow(dead_code, reason = "only the kit's own tests ask")]
+            pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
+
+            $(
+                #[test]
+                fn $check() {
+                    $crate::node_conformance::check(stringify!($check), $sampled, || Box::new($make));
+                }
+            )*
+        }
+    };
+}

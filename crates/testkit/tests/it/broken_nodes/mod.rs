@@ -1,0 +1,67 @@
+//! The kit for one graph finds mistakes: each broken batcher fails its own check and passes all others.
+
+mod faulty;
+
+use batchlab_core::Batcher;
+use batchlab_testkit::node_conformance::{CHECKS, Check, Subject};
+use faulty::{Fault, Faulty};
+
+use crate::table::{self, Row};
+
+const BROKEN: &[(Fault, &str, &str)] = &[
+    (Fault::WrongRealSize, "real size has one more edge", "node_batches"),
+    (Fault::UnknownEdge, "lists an edge that does not exist", "node_batches"),
+    (Fault::ForgetsOutput, "an epoch lacks an output", "output_permutation"),
+    (Fault::RepeatsOutput, "an output comes twice", "output_permutation"),
+    (Fault::DropsTail, "evaluation drops the last batch", "output_evaluation"),
+    (Fault::LearnsForeign, "a validation node is an output", "foreign_outputs"),
+    (Fault::LooksAtForeign, "validation labels sort batches", "foreign_labels"),
+    (Fault::RepeatsBatch, "repeats a batch after seek", "node_resume"),
+    (Fault::CountsOpenings, "depends on global state", "node_resume"),
+    (Fault::LeavesOutIsolated, "leaves out outputs without edges", "isolated_nodes"),
+    (Fault::AssumesUndirected, "takes the edge back for granted", "directed_graph"),
+    (Fault::CrashesOnDirected, "panics on a directed graph", "directed_graph"),
+    (Fault::CountsInBytes, "counts neighbours up to 255", "hub_node"),
+];
+
+fn failing(fault: Fault) -> Vec<(&'static str, String)> {
+    let make = || -> Box<dyn Batcher> { Box::new(Faulty { fault }) };
+    let subject = Subject { make: &make, sampled: false };
+    let run = |check: &'static Check| check.run(subject).err().map(|f| (check.name, f.found));
+    CHECKS.iter().filter_map(run).collect()
+}
+
+#[test]
+fn each_broken_batcher_fails_its_own_check_and_no_other() {
+    let row = |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
+    let rows: Vec<Row> = BROKEN.iter().map(row).collect();
+    let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+    table::check(&rows, &checks, "on one graph:", "broken_nodes");
+}
+
+#[test]
+fn the_document_explains_every_check() {
+    for check in CHECKS {
+        table::check_section(check.name, check.promise);
+    }
+}
+
+#[test]
+fn every_check_has_a_broken_batcher() {
+    for check in CHECKS {
+        assert!(BROKEN.iter().any(|(.., own)| *own == check.name), "{}", check.name);
+    }
+}
+
+#[test]
+fn without_a_mistake_nothing_fails() {
+    assert_eq!(failing(Fault::None), []);
+}
+
+// The line that a plugin's tests write, and the tests that it becomes.
+batchlab_testkit::node_conformance!(sound, Faulty { fault: Fault::None });
+
+#[test]
+fn the_macro_tests_every_check() {
+    assert!(CHECKS.iter().map(|check| check.name).eq(sound::TESTED.iter().copied()));
+}

@@ -1,0 +1,215 @@
+//! Batcher `saint-rw`: sub-graphs around random walks, as in `GraphSAINT`.
+
+mod counts;
+mod walks;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use batchlab_core::batch_order::OrderOptions;
+use batchlab_core::graphs::{OneGraph, OneGraphView};
+use batchlab_core::grouping::Composition;
+use batchlab_core::node_groups::{
+    ChosenNodes, NodeBudget, NodeContext, NodePadding, OutputGroup, OutputGroups, open_node_groups,
+};
+use batchlab_core::plan::EdgeSelection;
+use batchlab_core::registry::from_toml;
+use batchlab_core::{
+    BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, Purpose, View,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use counts::Counts;
+use walks::Walks;
+
+/// Sub-graphs around random walks from random nodes, with weights that make up for unequal chances.
+///
+/// This is the random-walk sampler of `GraphSAINT` (Zeng et al. 2020, arXiv 1907.04931). The nodes of a
+/// batch are those that `n_root` walks of `walk_length` steps visit, from nodes drawn with replacement;
+/// its outputs are those among them that are outputs. So an output may come several times in an epoch,
+/// or never: an epoch is `batches_per_epoch` batches. Walks go against the direction of edges.
+///
+/// How often nodes and edges are drawn is counted beforehand, as preparation: an output weighs in the
+/// loss by one over its count, an edge is multiplied by the count of its receiver over its own. What was
+/// never drawn counts as 0.1, as in the authors' program.
+///
+/// Evaluations name every output exactly once, in groups of `n_root`, with the walks that begin there,
+/// all edges between their nodes and the weights of the full graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SaintRw {
+    /// Walks of a batch.
+    pub n_root: NonZeroU32,
+    /// Steps of a walk; 0 for the roots alone.
+    pub walk_length: u32,
+    /// Batches of an epoch.
+    pub batches_per_epoch: NonZeroU32,
+    /// How often a node is drawn on average while chances are counted.
+    #[serde(default = "fifty")]
+    pub coverage: NonZeroU32,
+    /// What the batch is padded to.
+    #[serde(default = "no_padding")]
+    pub padding: Padding,
+    /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first batches
+    /// without it. A batch that exceeds it gets a larger shape of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constant: Option<NodeBudget>,
+}
+
+const fn fifty() -> NonZeroU32 {
+    NonZeroU32::new(50).expect("50 is not 0")
+}
+
+const fn no_padding() -> Padding {
+    Padding::None
+}
+
+batchlab_core::register!(
+    Batcher,
+    SaintRw,
+    example = from_toml("n_root = 20\nwalk_length = 2\nbatches_per_epoch = 4")
+);
+
+#[typetag::serde(name = "saint-rw")]
+impl Batcher for SaintRw {
+    fn level(&self) -> Level {
+        Level::Nodes
+    }
+
+    fn batch_size(&self) -> Option<u32> {
+        None
+    }
+
+    fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError> {
+        let one = view.one_graph()?.clone();
+        one.check()?;
+        let n_node = one.graph.n_node();
+        if self.n_root.get() as usize > n_node {
+            return Err(BatcherError::Options(format!(
+                "n_root = {}, but the graph has only {n_node} nodes",
+                self.n_root
+            )));
+        }
+        let Some(max_node) = self
+            .walk_length
+            .checked_add(1)
+            .and_then(|n| self.n_root.checked_mul(n.try_into().ok()?))
+        else {
+            return Err(BatcherError::Options(format!(
+                "n_root = {} and walk_length = {} are more nodes than a batch can index",
+                self.n_root, self.walk_length
+            )));
+        };
+        let padding = NodePadding { padding: self.padding, constant: self.constant };
+        let walks = Walks { n_root: self.n_root.get(), length: self.walk_length };
+        if ctx.purpose == Purpose::Evaluation {
+            let groups = OutputGroups::Random {
+                n_output: self.n_root,
+                composition: Composition::EveryEpoch,
+                order: OrderOptions::default(),
+            };
+            return open_node_groups(view, ctx, FromOutputs(walks), groups, padding);
+        }
+        let counts = self.counts(&one, walks, &ctx);
+        let groups = OutputGroups::Sampled { n_batch: self.batches_per_epoch, max_node };
+        open_node_groups(view, ctx, Sampler::new(one, walks, &counts), groups, padding)
+    }
+}
+
+impl SaintRw {
+    fn counts(&self, view: &OneGraphView, walks: Walks, ctx: &BatchContext) -> Counts {
+        let key = format!(
+            "saint-rw {walks:?}, coverage {}, seed {}, graph {}",
+            self.coverage,
+            ctx.seed,
+            view.graph.structure_hash()
+        );
+        let count = || -> Result<Counts, std::convert::Infallible> {
+            Ok(Counts::until(&view.graph, walks, self.coverage.get(), ctx.seed, &*ctx.progress))
+        };
+        match ctx.prepared(&key, count) {
+            Ok(counts) => counts,
+        }
+    }
+}
+
+/// Walks from random nodes.
+struct Sampler {
+    walks: Walks,
+    output: Arc<[u32]>,
+    is_output: Vec<bool>,
+    node_weight: Vec<f32>,
+    edge_weight: Vec<f32>,
+}
+
+impl Sampler {
+    fn new(view: OneGraphView, walks: Walks, counts: &Counts) -> Self {
+        let mut is_output = vec![false; view.graph.n_node()];
+        for &node in &*view.output {
+            is_output[node as usize] = true;
+        }
+        Self {
+            walks,
+            output: view.output,
+            is_output,
+            node_weight: counts.node_weights(),
+            edge_weight: counts.edge_weights(&view.graph),
+        }
+    }
+}
+
+/// Sub-graphs that are drawn in search of an output.
+const N_ATTEMPT: usize = 100;
+
+impl NodeContext for Sampler {
+    fn edges(&self) -> EdgeSelection {
+        EdgeSelection::Listed
+    }
+
+    fn output_weight(&self, node: u32) -> Option<f32> {
+        Some(self.node_weight[node as usize])
+    }
+
+    fn choose(&mut self, graph: &OneGraph, mut group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
+        let rng = &mut group.rng;
+        let mut nodes = self.walks.from_anywhere(graph, rng);
+        // A sub-graph without outputs teaches nothing.
+        for _ in 0..N_ATTEMPT {
+            if nodes.iter().any(|&node| self.is_output[node as usize]) {
+                break;
+            }
+            nodes = self.walks.from_anywhere(graph, rng);
+        }
+        if !nodes.iter().any(|&node| self.is_output[node as usize]) {
+            let place = batchlab_core::random::below(rng, self.output.len() as u64) as usize;
+            nodes = self.walks.from(graph, std::iter::once(self.output[place]), rng);
+        }
+        for &node in &nodes {
+            chosen.add(node);
+        }
+        for &receiver in &nodes {
+            for edge in graph.incoming(receiver) {
+                let sender = graph.sender[edge];
+                if chosen.contains(sender) {
+                    chosen.list_edge(sender, receiver, self.edge_weight[edge]);
+                }
+            }
+        }
+    }
+}
+
+/// Walks from the outputs of an evaluation.
+struct FromOutputs(Walks);
+
+impl NodeContext for FromOutputs {
+    fn choose(&mut self, graph: &OneGraph, mut group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
+        let roots = group.output.iter().copied();
+        for node in self.0.from(graph, roots, &mut group.rng) {
+            chosen.add(node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,46 @@
+//! Random walks.
+
+use batchlab_core::graphs::OneGraph;
+use batchlab_core::random::below;
+use rand_chacha::rand_core::Rng;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Walks {
+    pub(crate) n_root: u32,
+    /// Steps.
+    pub(crate) length: u32,
+}
+
+impl Walks {
+    /// The nodes that walks from random nodes visit, ascending, each once.
+    pub(crate) fn from_anywhere(self, graph: &OneGraph, rng: &mut impl Rng) -> Vec<u32> {
+        let n_node = graph.n_node() as u64;
+        let roots: Vec<u32> = (0..self.n_root).map(|_| below(rng, n_node) as u32).collect();
+        self.from(graph, roots.into_iter(), rng)
+    }
+
+    /// The nodes that walks from these nodes visit, ascending, each once. A walk ends at a node that
+    /// receives no edge.
+    pub(crate) fn from(
+        self,
+        graph: &OneGraph,
+        roots: impl Iterator<Item = u32>,
+        rng: &mut impl Rng,
+    ) -> Vec<u32> {
+        let mut nodes = Vec::new();
+        for mut node in roots {
+            nodes.push(node);
+            for _ in 0..self.length {
+                let neighbours = &graph.sender[graph.incoming(node)];
+                if neighbours.is_empty() {
+                    break;
+                }
+                node = neighbours[below(rng, neighbours.len() as u64) as usize];
+                nodes.push(node);
+            }
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+}

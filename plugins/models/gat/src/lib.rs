@@ -1,0 +1,100 @@
+//! Model `gat`: attention among the neighbours on one graph.
+
+mod network;
+
+use std::num::NonZeroU32;
+
+use batchlab_core::{BatchFields, Level, Model, ModelContext, ModelError, Trainer};
+pub use batchlab_tensor::options::{DropoutRate, Norm};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// GAT, attention among the neighbours on one graph. A node receives a weighted mean of its senders'
+/// features, head by head; the weights are learnt.
+///
+/// Veličković et al., "Graph attention networks", ICLR 2018, arXiv 1710.10903. The defaults are the
+/// variant that arXiv 2212.09083 trains: three convolutions of four heads with 128 features each,
+/// concatenated, each followed by layer norm, `ELU` and dropout; the heads of the last one give the
+/// classes and are averaged. Attention itself has no dropout. Weight decay leaves the norms and the
+/// last convolution alone. Self loops come with the data set, `self_loops = true`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gat {
+    /// Number of convolutions.
+    #[serde(default = "layers")]
+    pub layers: NonZeroU32,
+    /// Features per node and head after each of them but the last.
+    #[serde(default = "hidden")]
+    pub hidden: NonZeroU32,
+    /// Heads of each convolution.
+    #[serde(default = "heads")]
+    pub heads: NonZeroU32,
+    /// What follows each convolution but the last.
+    #[serde(default)]
+    pub norm: Norm,
+    /// Probability with which a feature becomes 0 in training, after each convolution but the last.
+    #[serde(default)]
+    pub dropout: DropoutRate,
+    /// Whether the last convolution is computed for outputs alone. It changes no prediction, loss or
+    /// gradient, but saves the time of the other nodes.
+    #[serde(default = "only_outputs")]
+    pub only_outputs: bool,
+}
+
+const fn layers() -> NonZeroU32 {
+    NonZeroU32::new(3).expect("3 is not 0")
+}
+
+const fn hidden() -> NonZeroU32 {
+    NonZeroU32::new(128).expect("128 is not 0")
+}
+
+const fn heads() -> NonZeroU32 {
+    NonZeroU32::new(4).expect("4 is not 0")
+}
+
+const fn only_outputs() -> bool {
+    true
+}
+
+impl Default for Gat {
+    fn default() -> Self {
+        Self {
+            layers: layers(),
+            hidden: hidden(),
+            heads: heads(),
+            norm: Norm::default(),
+            dropout: DropoutRate::default(),
+            only_outputs: only_outputs(),
+        }
+    }
+}
+
+#[typetag::serde(name = "gat")]
+impl Model for Gat {
+    fn needs(&self) -> BatchFields {
+        BatchFields {
+            node_feature: true,
+            sparse_feature: true,
+            sender_order: true,
+            ..BatchFields::default()
+        }
+    }
+
+    fn accepts(&self, level: Level) -> bool {
+        level == Level::Nodes
+    }
+
+    fn check_device(&self, device: &str) -> Result<(), ModelError> {
+        device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
+    fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
+        batchlab_tensor::require_node_features(ctx, "GAT")?;
+        batchlab_tensor::open(ctx, self.needs(), |parameters| {
+            network::Network::new(self, parameters, ctx.node_feature_width, ctx.output_width)
+        })
+    }
+}
+
+batchlab_core::register!(Model, Gat, example = Gat::default());

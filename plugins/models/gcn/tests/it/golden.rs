@@ -1,0 +1,55 @@
+//! The numbers of `golden/README.md`: predictions, loss, gradients, and steps of Adam with and without
+//! weight decay.
+
+use std::num::NonZeroU32;
+
+use batchlab_core::Model;
+use batchlab_testkit::golden_models::{
+    GoldenFile, GoldenModel, check_node_gaps_are_noticed, check_nodes,
+};
+use model_gcn::{DropoutRate, Gcn};
+
+const GOLDEN: GoldenModel = GoldenModel { name: "gcn", open, parameter };
+
+/// With the sizes of a file, and without dropout.
+fn open(file: &GoldenFile<'_>) -> Result<Box<dyn Model>, String> {
+    Ok(Box::new(of_file(file, true)?))
+}
+
+fn of_file(file: &GoldenFile<'_>, only_outputs: bool) -> Result<Gcn, String> {
+    let size = |key: &str| -> Result<NonZeroU32, String> {
+        let text = file.metadata(key).ok_or_else(|| format!("the file says nothing of {key}"))?;
+        text.parse().map_err(|_| format!("{key} is {text}"))
+    };
+    let (layers, hidden) = (size("layers")?, size("hidden")?);
+    let dropout = DropoutRate::try_from(0.0)?;
+    Ok(Gcn { layers, hidden, dropout, only_outputs, ..Gcn::default() })
+}
+
+fn parameter(name: &str) -> Option<String> {
+    let (module, part) = name.split_once('.')?;
+    let (kind, l) = module.split_once('_').unwrap_or((module, ""));
+    match (kind, part) {
+        ("conv", "w") => Some(format!("convolution.{l}.weight")),
+        ("norm", part) => Some(format!("norm.{l}.{part}")),
+        ("head", "w") => Some("head.weight".into()),
+        ("head", "b") => Some("head.bias".into()),
+        _ => None,
+    }
+}
+
+#[test]
+fn numbers_of_cora() {
+    check_nodes(&GOLDEN);
+}
+
+#[test]
+fn numbers_of_cora_with_all_nodes_in_the_last_convolution() {
+    let open = |file: &GoldenFile<'_>| Ok(Box::new(of_file(file, false)?) as Box<dyn Model>);
+    check_nodes(&GoldenModel { open, ..GOLDEN });
+}
+
+#[test]
+fn a_missing_tensor_is_noticed() {
+    check_node_gaps_are_noticed(&GOLDEN, "conv_1.w");
+}

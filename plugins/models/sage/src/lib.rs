@@ -1,0 +1,92 @@
+//! Model `sage`: means of neighbours on the nodes of one graph.
+
+mod network;
+
+use std::num::NonZeroU32;
+
+use batchlab_core::{BatchFields, Level, Model, ModelContext, ModelError, Trainer};
+pub use batchlab_tensor::options::{DropoutRate, Norm};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `GraphSAGE`, means of neighbours on the nodes of one graph. A node's features become those of its
+/// own times one weight matrix, plus the mean of those that it receives times another.
+///
+/// Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", NIPS 2017, arXiv
+/// 1706.02216. The defaults are the variant that arXiv 2212.09083 trains: three convolutions of 256
+/// features with bias, each followed by layer norm, `ReLU` and dropout, and a linear layer at the end.
+/// The mean is over the edges of the batch, whatever their weights; a self loop, which the data set
+/// adds with `self_loops = true`, counts as an edge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sage {
+    /// Number of convolutions.
+    #[serde(default = "layers")]
+    pub layers: NonZeroU32,
+    /// Features per node after each of them.
+    #[serde(default = "hidden")]
+    pub hidden: NonZeroU32,
+    /// What follows each convolution.
+    #[serde(default)]
+    pub norm: Norm,
+    /// Probability with which a feature becomes 0 in training, after each convolution.
+    #[serde(default)]
+    pub dropout: DropoutRate,
+    /// Whether the last convolution is computed for outputs alone. It changes no prediction, loss or
+    /// gradient, but saves the time of the other nodes.
+    #[serde(default = "only_outputs")]
+    pub only_outputs: bool,
+}
+
+const fn layers() -> NonZeroU32 {
+    NonZeroU32::new(3).expect("3 is not 0")
+}
+
+const fn hidden() -> NonZeroU32 {
+    NonZeroU32::new(256).expect("256 is not 0")
+}
+
+const fn only_outputs() -> bool {
+    true
+}
+
+impl Default for Sage {
+    fn default() -> Self {
+        Self {
+            layers: layers(),
+            hidden: hidden(),
+            norm: Norm::default(),
+            dropout: DropoutRate::default(),
+            only_outputs: only_outputs(),
+        }
+    }
+}
+
+#[typetag::serde(name = "sage")]
+impl Model for Sage {
+    fn needs(&self) -> BatchFields {
+        BatchFields {
+            node_feature: true,
+            sparse_feature: true,
+            sender_order: true,
+            ..BatchFields::default()
+        }
+    }
+
+    fn accepts(&self, level: Level) -> bool {
+        level == Level::Nodes
+    }
+
+    fn check_device(&self, device: &str) -> Result<(), ModelError> {
+        device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
+    fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
+        batchlab_tensor::require_node_features(ctx, "GraphSAGE")?;
+        batchlab_tensor::open(ctx, self.needs(), |parameters| {
+            network::Network::new(self, parameters, ctx.node_feature_width, ctx.output_width)
+        })
+    }
+}
+
+batchlab_core::register!(Model, Sage, example = Sage::default());
