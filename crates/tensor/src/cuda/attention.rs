@@ -1,5 +1,6 @@
 //! Attention along edges, and what goes head by head.
 
+use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;
 
 use super::elementwise::n_number;

@@ -9,8 +9,8 @@ pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `GraphSAGE`, means of neighbours on the nodes of one graph. A node's features become those of its
-/// own times one weight matrix, plus the mean of those that it receives times another.
+/// SAGE, means of neighbours on the nodes of one graph. A node's features become those of its own
+/// times one weight matrix, plus the mean of those that it receives times another.
 ///
 /// Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", NIPS 2017, arXiv
 /// 1706.02216. The defaults are the variant that arXiv 2212.09083 trains: three convolutions of 256

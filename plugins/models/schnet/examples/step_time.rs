@@ -58,6 +58,8 @@ fn measure(
         output_width: 1,
         loss: Loss::Mse,
         precision: Precision::F32,
+        weight_decay: 0.0,
+        resident_bytes: 0,
     };
     let mut trainer = model.open(&ctx)?;
     let mut samples = Vec::new();
