@@ -38,12 +38,30 @@ fn explain(what: &str) -> Result<String> {
         return Ok(of_table(what, &schema["properties"][what]));
     }
     let mut known: Vec<String> = tables.into_iter().map(str::to_owned).collect();
-    for (_, registration) in Kind::ALL.into_iter().flat_map(components) {
-        let full = format!("{}.{}", registration.kind, (registration.name)());
+    // A name alone is enough where it is unique.
+    let mut named = Vec::new();
+    for (name, registration) in Kind::ALL.into_iter().flat_map(components) {
+        let full = format!("{}.{name}", registration.kind);
         if full == what {
             return Ok(of_component(registration));
         }
+        if name == what {
+            named.push(registration);
+        }
         known.push(full);
+    }
+    match named.as_slice() {
+        [] => {}
+        [one] => return Ok(of_component(one)),
+        several => {
+            let full = several.iter().map(|one| format!("{}.{what}", one.kind));
+            bail!(Usage(format!("\"{what}\" is {}", full.collect::<Vec<_>>().join(" or "))));
+        }
+    }
+    if let Some((_, table)) = batchlab_builtin::PRESETS.iter().find(|(label, _)| *label == what) {
+        bail!(Usage(format!(
+            "\"{what}\" is the label of the batcher {table}; explain that batcher: batchlab explain batcher.NAME"
+        )));
     }
     bail!(Usage(format!(
         "there is no component or table \"{what}\"{}\nknown: {}",

@@ -15,6 +15,7 @@
 
 mod check;
 mod compare;
+mod configuration;
 mod data;
 mod doctor;
 mod engine;
@@ -34,6 +35,7 @@ mod run;
 mod say;
 mod schema;
 mod share;
+mod shell;
 mod sql;
 mod status;
 mod sweep;

@@ -13,6 +13,7 @@ use crate::exit::{DataFault, Usage};
 use crate::output::{json, print};
 use crate::say::say;
 use crate::share::share;
+use crate::shell::{self, absolute};
 
 /// Compare the strategies in results: verdicts, figures, one self-contained page.
 ///
@@ -149,17 +150,17 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The command that reproduces this page.
+/// The command that reproduces this page, from any folder.
 fn command(arguments: &Arguments) -> String {
-    let mut words = vec!["batchlab".to_owned(), "report".to_owned()];
-    words.extend(arguments.dirs.iter().map(|dir| quoted(dir)));
+    let mut words = vec!["report".to_owned()];
+    words.extend(arguments.dirs.iter().map(|dir| absolute(dir)));
     for (option, path) in [("--html", &arguments.html), ("--png", &arguments.png)] {
         if let Some(path) = path {
-            words.extend([option.to_owned(), quoted(path)]);
+            words.extend([option.to_owned(), absolute(path)]);
         }
     }
     if let Some(reference) = &arguments.reference {
-        words.extend(["--reference".to_owned(), quoted(Path::new(reference))]);
+        words.extend(["--reference".to_owned(), reference.clone()]);
     }
     if let Some(margin) = arguments.margin {
         words.extend(["--margin".to_owned(), margin.to_string()]);
@@ -167,15 +168,5 @@ fn command(arguments: &Arguments) -> String {
     if let Some(cost) = arguments.compile_cost {
         words.extend(["--compile-cost".to_owned(), cost.to_string()]);
     }
-    words.join(" ")
-}
-
-/// A path quoted for a shell.
-fn quoted(path: &Path) -> String {
-    let path = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,@".contains(c);
-    if !path.is_empty() && path.chars().all(is_plain) {
-        return path;
-    }
-    format!("'{}'", path.replace('\'', r"'\''"))
+    shell::command(words)
 }

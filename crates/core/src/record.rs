@@ -21,7 +21,7 @@ use arrow_schema::{ArrowError, Field, Schema};
 pub use column::{ColumnValue, Timestamp};
 
 /// Raised with every column that is added or renamed.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// The six tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -324,6 +324,9 @@ record! {
         /// How often the cell was allowed to stop by its intervals; each look uses the n-th part of the
         /// level. Null or 0: the number of pairs did not depend on what was measured.
         n_look: Option<i64>,
+        /// The run from whose last checkpoint this one started; its steps are numbered on from there. Null:
+        /// it started with initial parameters.
+        parent: Option<String>,
     }
 }
 
@@ -420,6 +423,9 @@ record! {
         rmse_of_mean: Option<f64>,
         /// The evaluation, in nanoseconds.
         eval_ns: Option<i64>,
+        /// The run's own training steps before the evaluation, without evaluations, in nanoseconds; null
+        /// before version 5 of this schema.
+        train_ns: Option<i64>,
     }
 }
 
@@ -432,9 +438,10 @@ record! {
         at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
+        /// `new_shape`, `nan`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
         /// `threads` (there are more threads than processors), `timing_ended` (steps for timing alone ended
-        /// early), or what a batcher reports, such as `oversize`.
+        /// early), what a batcher reports, such as `oversize`, or a warning before training:
+        /// `unseen_class`, `mostly_oversize`, `small_training_set`, `mostly_without_edges`.
         kind: String,
         /// Message for the user.
         message: String,

@@ -164,6 +164,7 @@ impl Rows {
             is_exclusive: None,
             n_attempt: None,
             n_look: None,
+            parent: None,
         });
     }
 
@@ -197,6 +198,7 @@ impl Rows {
                 accuracy: None,
                 rmse_of_mean: None,
                 eval_ns: None,
+                train_ns: None,
             });
             if *is_mae {
                 let message = format!(

@@ -56,7 +56,12 @@ impl RunError {
                 | Self::Batcher(BatcherError::Options(_) | BatcherError::WrongLevel { .. })
                 | Self::Model(ModelError::Options(_) | ModelError::Device { .. })
                 | Self::Dataset(DatasetError::UnknownTarget { .. })
-                | Self::Resume(ResumeError::Config { .. } | ResumeError::NoRun { .. })
+                | Self::Resume(
+                    ResumeError::Config { .. }
+                        | ResumeError::NoRun { .. }
+                        | ResumeError::Extension { .. }
+                        | ResumeError::NoMoreSteps { .. }
+                )
         )
     }
 

@@ -195,6 +195,7 @@ impl Sums {
             accuracy: target.filter(|_| unit.is_none()).map(|_| self.correct as f64 / n),
             rmse_of_mean: numeric.map(|t| rmse_of_mean(t, members)),
             eval_ns: Some(eval_ns),
+            train_ns: None,
         }
     }
 }

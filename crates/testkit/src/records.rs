@@ -66,6 +66,7 @@ pub fn run(run_id: &str) -> RunRecord {
         is_exclusive: None,
         n_attempt: None,
         n_look: None,
+        parent: None,
     }
 }
 
@@ -118,6 +119,7 @@ pub fn eval(step: i64) -> EvalRecord {
         accuracy: None,
         rmse_of_mean: None,
         eval_ns: None,
+        train_ns: None,
     }
 }
 

@@ -123,8 +123,12 @@ impl Tables {
 
     /// The same of the evaluations.
     pub(crate) fn timeless_evals(&self) -> Vec<EvalRecord> {
-        let timeless =
-            |eval: &EvalRecord| EvalRecord { run_id: String::new(), eval_ns: None, ..eval.clone() };
+        let timeless = |eval: &EvalRecord| EvalRecord {
+            run_id: String::new(),
+            eval_ns: None,
+            train_ns: None,
+            ..eval.clone()
+        };
         self.evals.iter().map(timeless).collect()
     }
 }

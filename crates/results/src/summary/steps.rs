@@ -214,6 +214,12 @@ impl StepSums {
         self.blocks.get(&number).filter(|block| block.is_measured()).copied()
     }
 
+    /// Time of the steps that were asked for, in nanoseconds, warm-up included.
+    #[must_use]
+    pub fn train_ns(&self) -> i64 {
+        self.train_ns
+    }
+
     /// What the steps so far come to.
     #[must_use]
     pub fn summary(&self) -> StepSummary {
