@@ -48,23 +48,23 @@ name = "parquet"
 /// Mentions this crate, so that it and its plugins are linked.
 pub fn link() {}
 
-/// Strategies by the label that they have in results, each a batcher's table without `batch_size`.
+/// Strategies by the label that they have in results, each a batcher's table in one line, without `batch_size`.
 /// The first four are those of arXiv 2502.00944; the last ones complete the two axes, groupings and
 /// rules of padding.
 pub const PRESETS: &[(&str, &str)] = &[
-    ("static-64", r#"name = "static", padding = { multiple = 64 }"#),
-    ("static-2^N", r#"name = "static", padding = { power = 2 }"#),
-    ("static-constant", r#"name = "static", padding = "constant""#),
-    ("dynamic", r#"name = "dynamic""#),
-    ("exact", r#"name = "static", padding = "none""#),
-    ("bucketed-64", r#"name = "bucketed""#),
-    ("packed-balanced", r#"name = "packed""#),
-    ("quantile", r#"name = "quantile""#),
-    ("static-shapes8", r#"name = "static", padding = { shapes = 8 }"#),
-    ("dynamic-64", r#"name = "dynamic", padding = { multiple = 64 }"#),
-    ("dynamic-2^N", r#"name = "dynamic", padding = { power = 2 }"#),
-    ("dynamic-exact", r#"name = "dynamic", padding = "none""#),
-    ("dynamic-shapes8", r#"name = "dynamic", padding = { shapes = 8 }"#),
+    ("static-64", r#"{ name = "static", padding = { multiple = 64 } }"#),
+    ("static-2^N", r#"{ name = "static", padding = { power = 2 } }"#),
+    ("static-constant", r#"{ name = "static", padding = "constant" }"#),
+    ("dynamic", r#"{ name = "dynamic" }"#),
+    ("exact", r#"{ name = "static", padding = "none" }"#),
+    ("bucketed-64", r#"{ name = "bucketed" }"#),
+    ("packed-balanced", r#"{ name = "packed" }"#),
+    ("quantile", r#"{ name = "quantile" }"#),
+    ("static-shapes8", r#"{ name = "static", padding = { shapes = 8 } }"#),
+    ("dynamic-64", r#"{ name = "dynamic", padding = { multiple = 64 } }"#),
+    ("dynamic-2^N", r#"{ name = "dynamic", padding = { power = 2 } }"#),
+    ("dynamic-exact", r#"{ name = "dynamic", padding = "none" }"#),
+    ("dynamic-shapes8", r#"{ name = "dynamic", padding = { shapes = 8 } }"#),
 ];
 
 /// The labels of the strategies that are planned where none is named.

@@ -1,32 +1,49 @@
 //! `batchlab check`: checks a configuration.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_config::LoadedConfig;
+use batchlab_study::Study;
+use serde_json::Value;
 
-use crate::output::print;
+use crate::configuration::Configuration;
+use crate::output::{json, print};
 use crate::say::say;
 
 /// Check a configuration without loading data; print it with all defaults filled in.
+///
+/// Of a study, its cells are printed: what is trained side by side.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Configuration file.
-    config: PathBuf,
-    /// Changes, such as `batcher.batch_size=64`; values are TOML, or plain text.
-    #[arg(value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-    /// Print JSON instead of TOML.
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Print JSON: the configuration, or for a study those of all runs.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let defaults = batchlab_builtin::DEFAULTS;
-    let loaded = LoadedConfig::read(&arguments.config, &arguments.overrides, defaults)?;
-    let text = if arguments.json { loaded.to_json() + "\n" } else { loaded.to_toml() };
-    print(&text)?;
-    say!("{} is valid; its hash is {}", arguments.config.display(), &loaded.hash()[..8]);
+    let study = Study::of(&arguments.configuration.read(&[])?)?;
+    let (n_cell, n_run) = (study.cells.len(), study.n_run());
+    let mut runs = study.cells.iter().flat_map(|cell| &cell.runs);
+    if let (Some(one), None) = (runs.next(), runs.next()) {
+        print(&if arguments.json { one.to_json() + "\n" } else { one.to_toml() })?;
+        say!("{} is valid; its hash is {}", study.name_of_file(), &one.hash()[..8]);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.json {
+        let runs = study.cells.iter().flat_map(|cell| &cell.runs);
+        let all: Vec<Value> =
+            runs.map(|run| serde_json::from_str(&run.to_json())).collect::<Result<_, _>>()?;
+        print(&json(&all)?)?;
+    } else {
+        let mut text = String::new();
+        for cell in &study.cells {
+            let _ = writeln!(text, "{}: {}", cell.info.title(), cell.info.batchers.join(", "));
+        }
+        print(&text)?;
+    }
+    say!("{} is valid: {n_run} runs in {n_cell} cells", study.name_of_file());
     Ok(ExitCode::SUCCESS)
 }

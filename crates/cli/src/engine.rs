@@ -14,10 +14,9 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Changes of a configuration, with the device as the last one.
-    pub(crate) fn overrides(&self, given: &[String]) -> Vec<String> {
-        let device = self.device.as_ref().map(|device| format!("device={device}"));
-        given.iter().cloned().chain(device).collect()
+    /// The device as a change of a configuration.
+    pub(crate) fn change(&self) -> Vec<String> {
+        self.device.iter().map(|device| format!("device={device}")).collect()
     }
 
     /// Starts the threads, and returns their number.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use batchlab_builtin::PRESETS;
 use batchlab_config::schema::{component_schema, study_schema};
 use batchlab_core::registry::{Kind, Registration, components, suggestion};
 use serde_json::{Value, json};
@@ -38,13 +39,32 @@ fn explain(what: &str) -> Result<String> {
         return Ok(of_table(what, &schema["properties"][what]));
     }
     let mut known: Vec<String> = tables.into_iter().map(str::to_owned).collect();
-    for (_, registration) in Kind::ALL.into_iter().flat_map(components) {
-        let full = format!("{}.{}", registration.kind, (registration.name)());
+    // A name alone is enough where it is unique.
+    let mut named = Vec::new();
+    for (name, registration) in Kind::ALL.into_iter().flat_map(components) {
+        let full = format!("{}.{name}", registration.kind);
         if full == what {
             return Ok(of_component(registration));
         }
+        if name == what {
+            named.push(registration);
+        }
         known.push(full);
     }
+    match named.as_slice() {
+        [] => {}
+        [one] => return Ok(of_component(one)),
+        several => {
+            let full = several.iter().map(|one| format!("{}.{what}", one.kind));
+            bail!(Usage(format!("\"{what}\" is {}", full.collect::<Vec<_>>().join(" or "))));
+        }
+    }
+    if let Some((label, table)) = PRESETS.iter().find(|(label, _)| *label == what) {
+        let name = table.split('"').nth(1).unwrap_or_default();
+        let explained = explain(&format!("batcher.{name}"))?;
+        return Ok(format!("{label} is the batcher {table}\n\n{explained}"));
+    }
+    known.extend(PRESETS.iter().map(|(label, _)| (*label).to_owned()));
     bail!(Usage(format!(
         "there is no component or table \"{what}\"{}\nknown: {}",
         suggestion(what, &known),

@@ -15,6 +15,7 @@
 
 mod check;
 mod compare;
+mod configuration;
 mod data;
 mod doctor;
 mod engine;
@@ -35,6 +36,7 @@ mod run;
 mod say;
 mod schema;
 mod share;
+mod shell;
 mod sql;
 mod status;
 mod sweep;

@@ -6,11 +6,15 @@ use anyhow::{Result, bail};
 use batchlab_core::registry::suggestion;
 
 use crate::exit::Usage;
-use crate::run::find_run;
+use crate::run::{find_run, newest_run};
 
-/// The identifier of an existing run, and the folder of its study: from `<study>/runs/<run_id>`, or
-/// from the identifier alone, which is searched in all studies in `results/`.
+/// The identifier of an existing run, and the folder of its study: from `<study>/runs/<run_id>`, from
+/// `<study>`, whose newest run is meant, or from the identifier alone, which is searched in all studies in
+/// `results/`.
 pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
+    if let Some(newest) = newest_run(run) {
+        return Ok((newest, run.to_owned()));
+    }
     if run.parent().is_none_or(|folder| folder.as_os_str().is_empty()) {
         let known: Vec<String> = names(Path::new("results"))
             .iter()

@@ -1,8 +1,6 @@
 //! `batchlab plan`: forecasts of batching strategies on a data set.
 
-mod config;
 mod json;
-mod strategies;
 mod table;
 
 use std::num::NonZeroU64;
@@ -10,38 +8,36 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_config::Diagnostic;
-use batchlab_core::{BatcherError, Level};
+use batchlab_builtin::PLANNED;
+use batchlab_config::{Diagnostic, ToForecast};
+use batchlab_core::padding::BatchSize;
+use batchlab_core::{BatchFields, BatcherError, Level, LoadContext, Model};
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
-use batchlab_run::RunError;
+use batchlab_run::cache::Keep;
+use batchlab_run::{Cache, RunError, Subsets, memory, search_folders};
 
+use crate::configuration::Configuration;
 use crate::engine::start_threads;
 use crate::exit::Usage;
 use crate::out_file::{place, write};
 use crate::output::print;
 use crate::say::say;
-use config::PlanConfig;
-pub(crate) use strategies::of_text as batcher_of_text;
-use strategies::{Choice, expand};
+
+/// Where neither the configuration nor the command line names a batch size: those of arXiv
+/// 2502.00944.
+const BATCH_SIZES: [u32; 4] = [16, 32, 64, 128];
 
 /// Forecast steps, padding, shapes and randomness of every strategy, from sizes alone.
 ///
+/// Strategies and sizes are those of the configuration, or `batchers=static-64,dynamic` and
+/// `batch_sizes=16,32`; without a list of batchers, eight common ones are planned beside the run's own.
 /// The training subset is split off and ordered as in a run with the same seeds, so the figures are
 /// those of the run. docs/forecast.md defines each of them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Configuration files, each with a [dataset]; changes such as `training.seeds.order=1` hold
-    /// for all of them.
-    #[arg(value_name = "CONFIG|KEY=VALUE", required = true)]
-    inputs: Vec<String>,
-    /// A strategy: a label such as `static-64`, or a table such as
-    /// `name = "static", padding = { multiple = 32 }`; may be given several times.
-    #[arg(long = "batcher", value_name = "LABEL|TOML")]
-    batchers: Vec<String>,
-    /// Batch sizes B, such as `16,32,64,128`.
-    #[arg(long = "batch-size", value_name = "B", value_delimiter = ',')]
-    batch_sizes: Vec<u32>,
+    #[command(flatten)]
+    configuration: Configuration,
     /// Length of the training that is forecast.
     #[arg(long, value_name = "N", default_value = "100000")]
     steps: NonZeroU64,
@@ -68,17 +64,20 @@ struct Plan {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let format = arguments.picture.as_deref().map(Format::of).transpose()?;
-    let (overrides, configs): (Vec<String>, Vec<String>) =
-        arguments.inputs.iter().cloned().partition(|input| input.contains('='));
-    if configs.is_empty() {
-        bail!(Usage("name a configuration file, for example configs/plan/qm9.toml".into()));
-    }
+    let sizes = BATCH_SIZES.into_iter().map(BatchSize::try_from).collect::<Result<Vec<_>, _>>()?;
     start_threads(None)?;
-    let choice = Choice { batchers: &arguments.batchers, batch_sizes: &arguments.batch_sizes };
-    let plans: Vec<Plan> = configs
-        .iter()
-        .map(|config| plan(config, &overrides, &choice, arguments.steps.get()))
-        .collect::<Result<_>>()?;
+    let mut plans = Vec::new();
+    for (name, file) in arguments.configuration.read_all()? {
+        let all = file.to_forecast(PLANNED, &sizes)?;
+        let is_one = all.len() == 1;
+        for asked in all {
+            let name = match is_one {
+                true => name.clone(),
+                false => format!("{name}, {}", asked.dataset.typetag_name()),
+            };
+            plans.push(plan(name, &file.path, &asked, arguments.steps.get())?);
+        }
+    }
 
     let text = if arguments.json { json::print(&plans)? } else { table::print(&plans) };
     print(&text)?;
@@ -88,31 +87,47 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn plan(file: &str, overrides: &[String], choice: &Choice<'_>, n_step: u64) -> Result<Plan> {
-    let path = Path::new(file);
-    let config = PlanConfig::read(path, overrides)?;
-    let batchers = expand(&config, choice)?;
-    let data = config.load(path)?;
+fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<Plan> {
+    let ToForecast { dataset, model, batchers, split, seeds } = asked;
+    let memory = memory::budget()?;
+    let ctx = LoadContext { search: search_folders(path), memory, ..LoadContext::new() };
+    let loaded = Cache::from_environment().load(&**dataset, &ctx, Keep::WhenSlow);
+    let graphs = loaded.map_err(RunError::Dataset)?.graphs;
+    // The training subset is drawn as a run does.
+    let train = Subsets::new(&graphs, *split, seeds.split)?.train;
+    let view = graphs.view(&train);
+    let needs = needs(model.as_deref());
     let options = Options {
         n_step,
-        seed: config.seeds().order,
-        needs: config.needs(),
-        node_feature_width: data.node_feature_width,
+        seed: seeds.order,
+        needs,
+        node_feature_width: graphs.batch_feature_width(needs),
         max_member: Options::MAX_MEMBER,
     };
-    let forecasts = forecast_all(&batchers, &data.view, options).map_err(classified)?;
+    let forecasts = forecast_all(batchers, &view, options).map_err(classified)?;
     let tables = batchers.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
-        config: file.to_owned(),
-        dataset: data.dataset,
-        level: data.view.level(),
-        n_member: data.n_member,
-        n_train: data.n_train,
-        seed_split: config.seeds().split,
-        seed_order: config.seeds().order,
+        config,
+        dataset: graphs.dataset.clone(),
+        level: view.level(),
+        n_member: graphs.n_member(),
+        n_train: train.len(),
+        seed_split: seeds.split,
+        seed_order: seeds.order,
         n_step,
         strategies: tables.into_iter().zip(forecasts).collect(),
     })
+}
+
+/// The fields of a batch: the model's, or those that `SchNet` needs.
+fn needs(model: Option<&dyn Model>) -> BatchFields {
+    let schnet = BatchFields {
+        node_class: true,
+        distance: true,
+        sender_order: true,
+        ..BatchFields::default()
+    };
+    model.map_or(schnet, Model::needs)
 }
 
 /// Distinguishes wrong options from wrong data, which decides the exit code.

@@ -15,6 +15,7 @@ use crate::out_file::{check_ending, place, write};
 use crate::output::{json, print};
 use crate::say::say;
 use crate::share::share;
+use crate::shell::{self, absolute};
 
 /// Compare the strategies in results: verdicts, figures, one self-contained page.
 ///
@@ -159,17 +160,17 @@ fn pictures(folder: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// The command that reproduces this page.
+/// The command that reproduces this page, from any folder.
 fn command(arguments: &Arguments) -> String {
-    let mut words = vec!["batchlab".to_owned(), "report".to_owned()];
-    words.extend(arguments.dirs.iter().map(|dir| shell(dir)));
+    let mut words = vec!["report".to_owned()];
+    words.extend(arguments.dirs.iter().map(|dir| absolute(dir)));
     for (option, path) in [("--html", &arguments.html), ("--png", &arguments.png)] {
         if let Some(path) = path {
-            words.extend([option.to_owned(), shell(path)]);
+            words.extend([option.to_owned(), absolute(path)]);
         }
     }
     if let Some(reference) = &arguments.reference {
-        words.extend(["--reference".to_owned(), shell_word(reference)]);
+        words.extend(["--reference".to_owned(), reference.clone()]);
     }
     if let Some(margin) = arguments.margin {
         words.extend(["--margin".to_owned(), margin.to_string()]);
@@ -180,5 +181,5 @@ fn command(arguments: &Arguments) -> String {
     if let Some(accuracy) = arguments.accuracy {
         words.extend(["--accuracy".to_owned(), accuracy.to_string()]);
     }
-    words.join(" ")
+    shell::command(words)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use batchlab_config::LoadedConfig;
@@ -14,9 +15,10 @@ use batchlab_core::progress::Progress;
 use batchlab_core::quote::shell;
 use batchlab_core::record::EvalRecord;
 use batchlab_run::{
-    Cache, FinishedRun, Observer, RunHeader, RunOptions, Status, resume, run as run_once,
+    Cache, FinishedRun, Observer, RunHeader, RunOptions, Status, extend, resume, run as run_once,
 };
 
+use crate::configuration::{Configuration, DEFAULTS};
 use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
@@ -27,14 +29,11 @@ use observe::{Bar, Lines};
 /// Train a model as a configuration says, and record its steps, times and errors.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Configuration file.
-    #[arg(required_unless_present = "resume")]
-    config: Option<PathBuf>,
-    /// Changes, such as `batcher.batch_size=64`; values are TOML, or plain text.
-    #[arg(value_name = "KEY=VALUE")]
-    overrides: Vec<String>,
-    /// Continue this run, `results/<study>/runs/<run_id>` or only its identifier, from its newest
-    /// checkpoint. A configuration given beside it must be the same.
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Continue this run, `results/<study>/runs/<run_id>`, only its identifier, or `results/<study>` for
+    /// the newest there, from its newest checkpoint. A configuration given beside it must be the same. Changes alone, such as
+    /// `training.steps=400`, begin a new run that goes on from there.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
     /// Folder for results; `results/<study>` by default.
@@ -85,47 +84,84 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 struct Task {
-    /// With `resume`, the configuration is only compared.
-    loaded: Option<LoadedConfig>,
-    resume: Option<String>,
+    what: What,
     out: PathBuf,
+}
+
+enum What {
+    Run(LoadedConfig),
+    /// The configuration is only compared.
+    Resume(String, Option<LoadedConfig>),
+    Extend(String, LoadedConfig),
 }
 
 impl Task {
     fn of(arguments: &Arguments) -> Result<Self> {
-        let overrides = arguments.engine.overrides(&arguments.overrides);
-        let read = |path: &Path| LoadedConfig::read(path, &overrides, batchlab_builtin::DEFAULTS);
-        let loaded = arguments.config.as_deref().map(read).transpose()?;
-        let study = loaded.as_ref().map(|loaded| Path::new("results").join(&loaded.config.study));
-        let out = arguments.out.clone().or(study);
-        let (resume, out) = match (&arguments.resume, out) {
-            (Some(run), out) => {
-                let (run_id, out) = find_run(run, out)?;
-                (Some(run_id), out)
-            }
-            (None, Some(out)) => (None, out),
-            (None, None) => bail!(Usage("give a configuration file, or --resume".into())),
+        let Arguments { configuration, engine, .. } = arguments;
+        let read = || Ok::<_, anyhow::Error>(configuration.read(&engine.change())?.only_run()?);
+        let folder_of = |loaded: &LoadedConfig| {
+            let of_study = || Path::new("results").join(&loaded.config.study);
+            arguments.out.clone().unwrap_or_else(of_study)
         };
-        if resume.is_some() && loaded.is_none() && arguments.engine.device.is_some() {
-            bail!(Usage("a run continues on the device that it began on; omit --device".into()));
+        let Some(run) = &arguments.resume else {
+            let loaded = read()?;
+            let out = folder_of(&loaded);
+            return Ok(Self { what: What::Run(loaded), out });
+        };
+        if !configuration.is_given() {
+            if engine.device.is_some() {
+                bail!(Usage(
+                    "a run continues on the device that it began on; omit --device".into()
+                ));
+            }
+            let (run_id, out) = find_run(run, arguments.out.clone())?;
+            return Ok(Self { what: What::Resume(run_id, None), out });
         }
-        Ok(Self { loaded, resume, out })
+        let Some(changes) = configuration.changes_alone() else {
+            let loaded = read()?;
+            let (run_id, out) = find_run(run, Some(folder_of(&loaded)))?;
+            return Ok(Self { what: What::Resume(run_id, Some(loaded)), out });
+        };
+        let (run_id, out) = find_run(run, arguments.out.clone())?;
+        let path = out.join("runs").join(&run_id).join("config.toml");
+        if !path.is_file() {
+            bail!(Usage(format!("there is no run \"{run_id}\" in {}", out.display())));
+        }
+        let changes: Vec<String> = changes.iter().cloned().chain(engine.change()).collect();
+        let loaded = LoadedConfig::read(&path, &changes, DEFAULTS)?;
+        Ok(Self { what: What::Extend(run_id, loaded), out })
     }
 
     fn run(&self, options: RunOptions<'_>, observer: &dyn Observer) -> Result<FinishedRun> {
-        Ok(match (&self.resume, &self.loaded) {
-            (Some(run_id), given) => {
-                resume(run_id, given.as_ref(), batchlab_builtin::DEFAULTS, options, observer)?
+        Ok(match &self.what {
+            What::Run(loaded) => run_once(loaded, options, observer)?,
+            What::Resume(run_id, given) => {
+                resume(run_id, given.as_ref(), DEFAULTS, options, observer)?
             }
-            (None, Some(loaded)) => run_once(loaded, options, observer)?,
-            (None, None) => bail!(Usage("give a configuration file, or --resume".into())),
+            What::Extend(run_id, loaded) => extend(run_id, loaded, options, observer)?,
         })
     }
 }
 
-/// The identifier of a run and the folder of its study, from `<study>/runs/<run_id>` or from the
-/// identifier alone.
+/// The newest run in the folder of a study; `None` of any other folder.
+pub(crate) fn newest_run(folder: &Path) -> Option<String> {
+    // Identifiers begin with the second in which a run began; within it, the file's time decides.
+    const SECOND: usize = "20260101-120000".len();
+    let runs = std::fs::read_dir(folder.join("runs")).ok()?.flatten();
+    let begun = runs.filter_map(|run| {
+        let written = run.path().join("config.toml").metadata().and_then(|file| file.modified());
+        let name = run.file_name().into_string().ok()?;
+        Some((name.chars().take(SECOND).collect::<String>(), written.ok(), name))
+    });
+    begun.max().map(|(_, _, name)| name)
+}
+
+/// The identifier of a run and the folder of its study, from `<study>/runs/<run_id>`, from the
+/// identifier alone, or from the folder of the study, whose newest run is meant.
 pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
+    if let Some(newest) = newest_run(run) {
+        return Ok((newest, run.to_owned()));
+    }
     let run_id = run.file_name().and_then(|name| name.to_str());
     let run_id =
         run_id.with_context(|| format!("{} does not name a run", run.display()))?.to_owned();
@@ -181,19 +217,28 @@ impl Observer for Beginning<'_> {
     }
 }
 
+/// Two signals that come sooner after each other are one: `timeout -s INT` sends it to the process and to
+/// its group.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
+
 /// The first Ctrl-C ends the run after the current step, the second one at once; as does the first while
 /// data are read.
 pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
+    let mut first = None;
     ctrlc::set_handler(move || {
         if !HAS_BEGUN.load(Ordering::Relaxed) {
             say!("\ninterrupted while data were read; nothing was recorded");
             std::process::exit(INTERRUPTED.into());
         }
         if handler.swap(true, Ordering::Relaxed) {
+            if first.is_some_and(|first: Instant| first.elapsed() < ONE_SIGNAL) {
+                return;
+            }
             std::process::exit(130);
         }
+        first = Some(Instant::now());
         say!("\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once");
     })
     .context("cannot handle Ctrl-C")?;

@@ -9,14 +9,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use batchlab_builtin::{DEFAULTS, PRESETS};
 use batchlab_core::quote::shell;
 use batchlab_report::{Report, Results};
+use batchlab_results::commands;
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
 use batchlab_study::{ClaimSettings, Study, Sweep, SweepObserver, SweepOptions, sweep};
 use serde_json::json;
 
+use crate::configuration::Configuration;
 use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
@@ -25,8 +26,9 @@ use crate::report::verdicts;
 use crate::run::{begin, interrupt_flag};
 use crate::say::say;
 use crate::share::share;
+use crate::shell::own_command;
 use dry_run::Asked;
-use observe::{Bar, Lines};
+use observe::{Bar, Lines, Warnings};
 
 /// Train every combination of a study: data sets, models, batchers, batch sizes, repeats.
 ///
@@ -42,13 +44,8 @@ use observe::{Bar, Lines};
 #[command(after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Arguments {
-    /// Study file, or a run's configuration.
-    study: PathBuf,
-    /// Changes: `training.steps=500` for all runs; several values make variants,
-    /// `training.prefetch=0,1`. `models=schnet`, `datasets=qm9`, `batchers=static-64,dynamic` and
-    /// `batch_sizes=16,32` choose what is compared.
-    #[arg(value_name = "KEY=VALUE[,VALUE]")]
-    overrides: Vec<String>,
+    #[command(flatten)]
+    configuration: Configuration,
     /// Check everything, try each kind of run for a moment, and print how long the cells that are not
     /// done will take, and which differences they can show.
     #[arg(long)]
@@ -92,8 +89,7 @@ Examples:
   batchlab report results/quick --html report.html";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let overrides = arguments.engine.overrides(&arguments.overrides);
-    let study = Study::read(&arguments.study, &overrides, DEFAULTS, PRESETS)?;
+    let study = Study::of(&arguments.configuration.read(&arguments.engine.change())?)?;
     if arguments.until_width.is_some() && !study.blocks.exclusive {
         let message = "--until-width needs times that can be compared; omit blocks.exclusive=false";
         bail!(Usage(message.into()));
@@ -115,10 +111,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     begin();
     let interrupted = interrupt_flag()?;
+    let warnings = Warnings::default();
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(()),
-        (false, true) => Box::new(Bar::default()),
-        (false, false) => Box::new(Lines::new()),
+        (false, true) => Box::new(Bar::new(&warnings)),
+        (false, false) => Box::new(Lines::new(&warnings)),
     };
     let options = SweepOptions {
         run: RunOptions { out: &out, interrupted: &interrupted, n_thread, cache: &cache },
@@ -129,10 +126,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         at_most: arguments.at_most,
     };
     let done = sweep(&study, options, &*observer)?;
+    if done.n_done > 0 {
+        commands::add(&out, &own_command())?;
+    }
     if arguments.json {
         print(&json(&as_json(&study, &done, &out))?)?;
     }
     if !arguments.quiet {
+        for warning in warnings.borrow().iter() {
+            say!("warning: {}", warning.message);
+        }
         say!("{}", closing(&study, &done, &out));
         if done.n_done + done.n_done_before > 0 {
             let results = Results::read(std::slice::from_ref(&out))?;

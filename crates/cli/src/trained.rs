@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use batchlab_config::Subset;
+use anyhow::{Result, bail};
+use batchlab_config::{Subset, batcher_of_argument};
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
@@ -11,23 +11,23 @@ use batchlab_results::publish;
 use batchlab_run::checkpoint::{self, Checkpoint};
 use batchlab_run::{Cache, ModelEvaluation, OtherData, SubsetChoice, TrainedModel};
 
+use crate::configuration::{Configuration, DEFAULTS};
 use crate::data::source::named;
 use crate::engine::Engine;
 use crate::exit::{DataFault, Usage};
 use crate::named::{beside, named_run};
-use crate::plan::batcher_of_text;
 use crate::say::say;
 
 /// Which model, on what.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choice {
-    /// A run, `results/<study>/runs/<run_id>` or only its identifier, whose newest checkpoint is taken;
-    /// or a checkpoint, a file `step-....safetensors`.
+    /// A run, `results/<study>/runs/<run_id>`, only its identifier, or `results/<study>` for the newest
+    /// there, whose newest checkpoint is taken; or a checkpoint, a file `step-....safetensors`.
     #[arg(value_name = "RUN|CHECKPOINT")]
     trained: PathBuf,
-    /// Other data than those of the run: a configuration file with a [dataset], or the name of a data
-    /// set. They must fit the model.
-    #[arg(long, value_name = "CONFIG|NAME")]
+    /// Other data than those of the run: a configuration file with a [dataset], the name of a data
+    /// set, or a data file. They must fit the model.
+    #[arg(long, value_name = "CONFIG|NAME|FILE")]
     dataset: Option<String>,
     /// Batching strategy: a label such as `static-64`, or a table such as
     /// `name = "packed", batch_size = 32`. Without it, the batcher of the run's evaluations.
@@ -96,13 +96,15 @@ impl Choice {
 pub(crate) fn batcher_for(model: &TrainedModel, text: &str) -> Result<Box<dyn Batcher>> {
     // As many graphs in a batch as in the run's own evaluations.
     let size = BatchSize::try_from(model.evaluation_batcher().batch_size().unwrap_or(64))?;
-    batcher_of_text(text, size)
+    Ok(batcher_of_argument("--batcher", text, DEFAULTS.labels, size)?)
 }
 
 fn other_data(text: &str) -> Result<OtherData> {
-    let mut sources = named(&[text.to_owned()])?;
-    let source = sources.pop().with_context(|| format!("{text} does not name a data set"))?;
-    Ok(OtherData { path: PathBuf::from(&source.name), name: source.name, dataset: source.dataset })
+    let mut sources = named(&Configuration::of(text))?;
+    let (Some(source), true) = (sources.pop(), sources.is_empty()) else {
+        bail!(Usage(format!("{text} names several data sets; give one")));
+    };
+    Ok(OtherData { path: source.path, name: source.name, dataset: source.dataset })
 }
 
 /// A checkpoint by its path, or the newest one of a run.
@@ -120,8 +122,8 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
     let newest = checkpoint::offered(&publish::checkpoints(&out, &run_id), &mut warn);
     let Some(newest) = newest.map_err(DataFault::of)? else {
         bail!(DataFault(format!(
-            "run {run_id} has saved no weights; with training.checkpoint='{{ steps = 1000 }}' a run \
-             saves its state, also after its last step"
+            "run {run_id} has saved no weights: runs of a sweep, and runs with training.checkpoint=none, keep \
+             none; training.checkpoint='{{ steps = 1000 }}' keeps them"
         )));
     };
     Ok(newest)

@@ -16,8 +16,8 @@ use crate::trained::read;
 /// and the configuration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A run, `results/<study>/runs/<run_id>` or only its identifier, whose newest checkpoint is taken;
-    /// or a checkpoint, a file `step-....safetensors`.
+    /// A run, `results/<study>/runs/<run_id>`, only its identifier, or `results/<study>` for the newest
+    /// there, whose newest checkpoint is taken; or a checkpoint, a file `step-....safetensors`.
     #[arg(value_name = "RUN|CHECKPOINT")]
     trained: PathBuf,
     /// The file; it appears when it is complete.

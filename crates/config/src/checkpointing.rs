@@ -1,14 +1,17 @@
 //! When the state of training is saved.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::Positive;
 
 /// When the state of training is saved: after `steps` steps, after `minutes` minutes, or at whichever
-/// comes first; and after the last step. At least one of the two must be given.
+/// comes first; and after the last step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpointing {
@@ -23,6 +26,77 @@ pub struct Checkpointing {
     pub keep: NonZeroU32,
 }
 
+/// `"none"`, or when the state is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(into = "Written")]
+pub enum Saving {
+    /// Only when the run is interrupted.
+    Never,
+    /// At these times, and after the last step.
+    At(Checkpointing),
+}
+
+impl Saving {
+    /// When it is saved; `None`: never.
+    #[must_use]
+    pub fn at(self) -> Option<Checkpointing> {
+        match self {
+            Self::Never => None,
+            Self::At(when) => Some(when),
+        }
+    }
+}
+
+/// As it is written.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Written {
+    Word(&'static str),
+    Table(Checkpointing),
+}
+
+const NEVER: &str = "none";
+
+impl From<Saving> for Written {
+    fn from(saving: Saving) -> Self {
+        saving.at().map_or(Self::Word(NEVER), Self::Table)
+    }
+}
+
+// By hand, so that a mistake within the table keeps its place and its message.
+impl<'de> Deserialize<'de> for Saving {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrTable;
+        impl<'de> Visitor<'de> for WordOrTable {
+            type Value = Saving;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"none\", or a table such as { steps = 1000 } or { minutes = 10 }")
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Saving, E> {
+                match word {
+                    NEVER => Ok(Saving::Never),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+                }
+            }
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Saving, A::Error> {
+                let table = de::value::MapAccessDeserializer::new(map);
+                Checkpointing::deserialize(table).map(Saving::At)
+            }
+        }
+        deserializer.deserialize_any(WordOrTable)
+    }
+}
+
+impl JsonSchema for Saving {
+    fn schema_name() -> Cow<'static, str> {
+        "Saving".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let table = generator.subschema_for::<Checkpointing>();
+        json_schema!({ "oneOf": [{ "const": NEVER }, table] })
+    }
+}
+
 impl Checkpointing {
     /// How many are kept by default: if the newest is damaged, there is the one before.
     pub const KEEP: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
@@ -35,6 +109,30 @@ fn default_keep() -> NonZeroU32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn none_is_a_word_and_everything_else_a_table() {
+        #[derive(Serialize, Deserialize)]
+        struct Training {
+            checkpoint: Saving,
+        }
+        let parse = toml::from_str::<Training>;
+        let never = parse("checkpoint = \"none\"").unwrap();
+        assert_eq!(never.checkpoint.at(), None);
+        assert_eq!(toml::to_string(&never).unwrap(), "checkpoint = \"none\"\n");
+        let at = parse("checkpoint = { steps = 5 }").unwrap();
+        assert_eq!(at.checkpoint.at().and_then(|when| when.steps), NonZeroU64::new(5));
+        let again = parse(&toml::to_string(&at).unwrap()).unwrap();
+        assert_eq!(again.checkpoint, at.checkpoint);
+        for (text, part) in [
+            ("checkpoint = \"never\"", "expected \"none\", or a table such as"),
+            ("checkpoint = 100", "expected \"none\", or a table such as"),
+            ("checkpoint = { step = 3 }", "unknown field `step`"),
+        ] {
+            let error = parse(text).err().unwrap().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
 
     #[test]
     fn steps_and_minutes_are_positive() {

@@ -1,5 +1,7 @@
 //! Whether the components fit together.
 
+use batchlab_core::{Batcher, Dataset};
+
 use crate::{Config, Diagnostic};
 
 /// Refuses components that cannot work together, before anything is loaded.
@@ -10,18 +12,8 @@ pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
     let fail = |message: String| Err(Diagnostic::new(message));
     let provides = config.dataset.provides();
     let dataset = config.dataset.typetag_name();
-    let batchers =
-        [("batcher", &config.batcher), ("evaluation.batcher", &config.evaluation.batcher)];
-    for (place, batcher) in batchers {
-        if batcher.level() != provides.level {
-            return fail(format!(
-                "{place} \"{}\" works on {}, but dataset \"{dataset}\" holds {}; choose another of the two",
-                batcher.typetag_name(),
-                batcher.level(),
-                provides.level
-            ));
-        }
-    }
+    check_level("batcher", &*config.batcher, &*config.dataset)?;
+    check_level("evaluation.batcher", &*config.evaluation.batcher, &*config.dataset)?;
     let model = config.model.typetag_name();
     if !config.model.accepts(provides.level) {
         return fail(format!(
@@ -35,7 +27,27 @@ pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
         ));
     }
     if !provides.target {
-        return fail(format!("dataset \"{dataset}\" has no target to train on"));
+        return fail(format!(
+            "dataset \"{dataset}\" has no target to train on; name one, dataset.target=NAME, if it has some"
+        ));
     }
     Ok(())
+}
+
+/// Refuses a batcher of graphs for nodes, and the other way round.
+pub(crate) fn check_level(
+    place: &str,
+    batcher: &dyn Batcher,
+    dataset: &dyn Dataset,
+) -> Result<(), Diagnostic> {
+    let level = dataset.provides().level;
+    if batcher.level() == level {
+        return Ok(());
+    }
+    Err(Diagnostic::new(format!(
+        "{place} \"{}\" works on {}, but dataset \"{}\" holds {level}; choose another of the two",
+        batcher.typetag_name(),
+        batcher.level(),
+        dataset.typetag_name(),
+    )))
 }

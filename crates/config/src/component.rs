@@ -1,30 +1,12 @@
 //! The tables that select a component by name. Each is read once, here.
 
-use batchlab_core::registry::{self, Kind, Selectable};
-use batchlab_core::{Batcher, Dataset, Model, Sink};
+use batchlab_core::registry::{self, Kind, Registration, Selectable};
+use batchlab_core::{Batcher, Sink};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
 use crate::source::Source;
-
-/// Data set, model and batcher of a file that is not a run but is made of the same tables.
-#[derive(Debug)]
-pub struct Parts {
-    pub dataset: Box<dyn Dataset>,
-    pub model: Option<Box<dyn Model>>,
-    pub batcher: Option<Box<dyn Batcher>>,
-}
-
-impl Parts {
-    pub(crate) fn read(source: &Source, root: &DeTable<'_>) -> Result<Self, Diagnostic> {
-        Ok(Self {
-            dataset: required(source, root, "dataset")?,
-            model: optional(source, root)?,
-            batcher: optional(source, root)?,
-        })
-    }
-}
 
 /// The component of a kind that a table has to have. `place` is how the file names it.
 pub(crate) fn required<T: Selectable + ?Sized>(
@@ -34,13 +16,13 @@ pub(crate) fn required<T: Selectable + ?Sized>(
 ) -> Result<Box<T>, Diagnostic> {
     optional(source, table)?.ok_or_else(|| {
         let known = names(T::KIND).join(", ");
-        source
-            .whole(format!("there is no [{place}]"))
-            .help(format!("add [{place}] with name = one of: {known}"))
+        source.whole(format!("there is no [{place}]")).help(format!(
+            "add [{place}] with name = one of, or {place}= one of on the command line: {known}"
+        ))
     })
 }
 
-fn optional<T: Selectable + ?Sized>(
+pub(crate) fn optional<T: Selectable + ?Sized>(
     source: &Source,
     table: &DeTable<'_>,
 ) -> Result<Option<Box<T>>, Diagnostic> {
@@ -76,6 +58,22 @@ pub(crate) fn read<T: Selectable + ?Sized>(
     value: &Spanned<DeValue<'_>>,
 ) -> Result<Box<T>, Diagnostic> {
     let (kind, span) = (T::KIND, value.span());
+    let (registration, table) = registration(source, kind, value)?;
+    let table = Spanned::new(span.clone(), table.clone());
+    let name = (registration.name)();
+    let component = registration.read_table(&table).map_err(|error| {
+        source.toml(&error).help(format!("batchlab explain {kind}.{name} shows all its keys"))
+    })?;
+    T::of(component).ok_or_else(|| source.at(&span, format!("\"{name}\" is not a {kind}")))
+}
+
+/// The component that a table names, and the table.
+pub(crate) fn registration<'v, 'i>(
+    source: &Source,
+    kind: Kind,
+    value: &'v Spanned<DeValue<'i>>,
+) -> Result<(&'static Registration, &'v DeTable<'i>), Diagnostic> {
+    let span = value.span();
     let known = names(kind);
     let Some(table) = value.get_ref().as_table() else {
         return Err(source
@@ -99,11 +97,7 @@ pub(crate) fn read<T: Selectable + ?Sized>(
             .at(&name.span(), format!("unknown {kind} \"{typed}\"{suggestion}"))
             .help(format!("known: {}", known.join(", "))));
     };
-    let table = Spanned::new(span.clone(), table.clone());
-    let component = registration.read_table(&table).map_err(|error| {
-        source.toml(&error).help(format!("batchlab explain {kind}.{typed} shows all its keys"))
-    })?;
-    T::of(component).ok_or_else(|| source.at(&span, format!("\"{typed}\" is not a {kind}")))
+    Ok((registration, table))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {

@@ -6,6 +6,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use batchlab_core::registry::nearest;
 
+use crate::misplaced::right_place;
+
 /// An error with its place and hints. Its text names file, line and column, and underlines the place.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
@@ -48,18 +50,42 @@ impl Diagnostic {
         self
     }
 
-    /// Adds the nearest of the allowed names, which serde lists in its messages.
-    pub(crate) fn with_suggestion(self, message: &str) -> Self {
+    /// Adds what helps against a message of serde, which lists the allowed names.
+    pub(crate) fn with_remedy(self, message: &str) -> Self {
+        if let Some(number) = whole_number(message).or_else(|| share(message)) {
+            return self.help(format!("write {number}"));
+        }
+        if message == "wanted string or table" {
+            return self.help("write a word in quotes, or a table such as { multiple = 64 }");
+        }
         let mut quoted = message.split('`').skip(1).step_by(2);
-        let is_unknown =
-            message.starts_with("unknown field") || message.starts_with("unknown variant");
+        let is_field = message.starts_with("unknown field");
+        let is_unknown = is_field || message.starts_with("unknown variant");
         let (true, Some(typed)) = (is_unknown, quoted.next()) else { return self };
         let known: Vec<&str> = quoted.collect();
-        match nearest(typed, &known) {
-            Some(name) => self.help(format!("did you mean \"{name}\"?")),
-            None => self,
-        }
+        let near = nearest(typed, &known).map(|name| format!("did you mean \"{name}\"?"));
+        let near = near.or_else(|| is_field.then(|| right_place(typed)).flatten());
+        near.into_iter().fold(self, Self::help)
     }
+}
+
+/// The count that was written as a number with a point or an exponent.
+fn whole_number(message: &str) -> Option<f64> {
+    let (number, expected) =
+        message.strip_prefix("invalid type: floating point `")?.split_once("`, expected ")?;
+    let is_count = ["u64", "u32", "u16", "usize", "nonzero", "integer", "i64"]
+        .iter()
+        .any(|count| expected.contains(count));
+    let number: f64 = number.parse().ok()?;
+    let is_whole = number.fract() == 0.0 && (0.0..9e15).contains(&number);
+    (is_count && is_whole).then_some(number)
+}
+
+/// The share that was written in percent.
+fn share(message: &str) -> Option<f64> {
+    let (percent, _) =
+        message.strip_prefix("invalid type: string \"")?.split_once("%\", expected f")?;
+    percent.trim().parse::<f64>().ok().map(|percent| percent / 100.0)
 }
 
 impl std::error::Error for Diagnostic {}

@@ -1,9 +1,9 @@
 //! Configurations of runs and studies: TOML, read and checked before anything is loaded.
 //!
+//! There is one language and one reader, [`StudyFile`]: a run's configuration is a study of one run.
 //! Reading a run takes four steps, each with its own kind of error: the text must be
 //! TOML (`source`), each component's table must fit the component of that name (`component`), the
 //! rest must have the fields below, and the components must fit each other (`compatibility`).
-//! A [`StudyFile`] is a run's configuration with lists in it.
 //!
 //! This crate names no plugin and does not know what a run does.
 
@@ -13,11 +13,13 @@ mod component;
 mod diagnostic;
 mod evaluation;
 mod load;
+mod misplaced;
 mod number;
+mod registry;
 mod schedule;
 pub mod schema;
 mod source;
-pub mod strategy;
+mod strategy;
 mod study;
 mod training;
 
@@ -25,15 +27,24 @@ use batchlab_core::{Batcher, Dataset, Model, Sink};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use checkpointing::Checkpointing;
-pub use component::Parts;
+pub use checkpointing::{Checkpointing, Saving};
 pub use diagnostic::Diagnostic;
 pub use evaluation::{Evaluation, PerClass, Split, Subset};
-pub use load::{LoadedConfig, parts_of_text, read_parts};
+pub use load::LoadedConfig;
 pub use number::{Fraction, Positive};
 pub use schedule::{Criterion, EarlyStopping, Length, Plateau};
-pub use study::{Blocks, Setting, StudyFile};
+pub use strategy::{Labels, batcher_of_argument};
+pub use study::{Blocks, Setting, StudyFile, ToForecast};
 pub use training::{Seeds, Timing, Training};
+
+/// What a program adds to every configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// TOML with tables for those that a configuration lacks.
+    pub tables: &'static str,
+    /// Batching strategies by label.
+    pub labels: Labels<'static>,
+}
 
 /// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
 /// filled in.

@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::sha256;
 use batchlab_core::model::Loss;
-use batchlab_core::registry;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny, IntoDeserializer};
+use serde::de::{IgnoredAny, IntoDeserializer};
+use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::component::{Parts, evaluation_batcher, required, sinks};
+use crate::component::{evaluation_batcher, required, sinks};
 use crate::diagnostic::Diagnostic;
-use crate::source::Source;
-use crate::study::STUDY_KEYS;
-use crate::{Config, Criterion, Evaluation, Subset, Timing, compatibility};
+use crate::source::{Root, Source};
+use crate::{Config, Criterion, Defaults, Evaluation, StudyFile, Subset, Timing};
 
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
@@ -23,16 +22,13 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads a file, applies overrides of the form `key=value`, and checks everything that can be
-    /// checked before data are loaded. `defaults` is TOML whose tables replace those that the
-    /// file lacks.
+    /// Reads the configuration of one run, applies overrides of the form `key=value`, and checks
+    /// everything that can be checked before data are loaded.
     ///
     /// # Errors
-    /// The first error.
-    pub fn read(path: &Path, overrides: &[String], defaults: &str) -> Result<Self, Diagnostic> {
-        let content = read_text(path)?;
-        let config = parse(&path.display().to_string(), &content, overrides, defaults)?;
-        Ok(Self { config, path: path.to_owned() })
+    /// The first error; a study of several runs.
+    pub fn read(path: &Path, overrides: &[String], defaults: Defaults) -> Result<Self, Diagnostic> {
+        StudyFile::read(Some(path), overrides, defaults)?.only_run()
     }
 
     /// Hash of the resolved configuration. Two runs with the same hash differ only in the machine,
@@ -61,43 +57,6 @@ impl LoadedConfig {
     }
 }
 
-/// Reads a file that is not a run but is made of the same tables, with overrides and the same
-/// diagnostics. `T` is the rest of it.
-///
-/// # Errors
-/// The first error.
-pub fn read_parts<T: DeserializeOwned>(
-    path: &Path,
-    overrides: &[String],
-) -> Result<(Parts, T), Diagnostic> {
-    parts_of_text(&path.display().to_string(), &read_text(path)?, overrides)
-}
-
-/// As [`read_parts`], but from text; `file` is its name in messages.
-///
-/// # Errors
-/// As [`read_parts`].
-pub fn parts_of_text<T: DeserializeOwned>(
-    file: &str,
-    content: &str,
-    overrides: &[String],
-) -> Result<(Parts, T), Diagnostic> {
-    refuse_conflicts()?;
-    let source = Source::new(file, content, overrides);
-    let root = source.parse("")?;
-    let parts = Parts::read(&source, root.get_ref())?;
-    let rest = T::deserialize(root.into_deserializer()).map_err(|error| source.toml(&error))?;
-    Ok((parts, rest))
-}
-
-/// Refuses two components with one name: which one is used would depend on the linker.
-fn refuse_conflicts() -> Result<(), Diagnostic> {
-    registry::conflicts()
-        .into_iter()
-        .next()
-        .map_or(Ok(()), |conflict| Err(Diagnostic::new(conflict)))
-}
-
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     std::fs::read_to_string(path).map_err(|error| {
         let path = path.display();
@@ -108,23 +67,14 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
 /// A configuration without its components, which are read separately for the places of errors.
 type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
 
-/// Reads a configuration from text; `file` is its name in messages.
-pub(crate) fn parse(
-    file: &str,
-    content: &str,
-    overrides: &[String],
-    defaults: &str,
-) -> Result<Config, Diagnostic> {
-    refuse_conflicts()?;
-    let source = Source::new(file, content, overrides);
-    let root = source.parse(defaults)?;
+/// The configuration of one run from its tables.
+pub(crate) fn config(source: &Source, root: &Spanned<Root>) -> Result<Config, Diagnostic> {
     let tables = root.get_ref();
-    refuse_study(&source, tables)?;
-    let dataset = required(&source, tables, "dataset")?;
-    let model = required(&source, tables, "model")?;
-    let batcher = required(&source, tables, "batcher")?;
-    let evaluation_batcher = evaluation_batcher(&source, tables)?;
-    let sink = sinks(&source, tables)?;
+    let dataset = required(source, tables, "dataset")?;
+    let model = required(source, tables, "model")?;
+    let batcher = required(source, tables, "batcher")?;
+    let evaluation_batcher = evaluation_batcher(source, tables)?;
+    let sink = sinks(source, tables)?;
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
         .map_err(|e| source.toml(&e))?;
     let Config { study, device, split, training, evaluation, .. } = rest;
@@ -132,22 +82,8 @@ pub(crate) fn parse(
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
-    check_values(&source, &config, tables)?;
-    compatibility::check(&config).map_err(|error| error.within(file))?;
+    check_values(source, &config, tables)?;
     Ok(config)
-}
-
-/// Refuses a study where one run is expected.
-fn refuse_study(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    let of_study =
-        |key: &&toml::Spanned<toml::de::DeString<'_>>| STUDY_KEYS.contains(&key.get_ref().as_ref());
-    let Some(key) = root.keys().find(of_study) else { return Ok(()) };
-    Err(source
-        .at(
-            &key.span(),
-            format!("\"{}\" belongs to a study, this should be one run", key.get_ref()),
-        )
-        .help("`batchlab sweep` trains all that a study names; with --dry-run it only checks"))
 }
 
 /// Checks rules that serde cannot.
@@ -173,11 +109,6 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
     if config.training.timing == Timing::Stages && config.training.prefetch_depth() > 0 {
         let message = "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap";
         return Err(source.at(&place(&["training", "prefetch"]), message));
-    }
-    if config.training.checkpoint.is_some_and(|when| when.steps.is_none() && when.minutes.is_none())
-    {
-        let message = "checkpoint needs steps or minutes, as in { steps = 1000 }";
-        return Err(source.at(&place(&["training", "checkpoint"]), message));
     }
     check_schedule(config, source, &place)?;
     if config.training.prefetch_depth() > 1024 {

@@ -1,4 +1,4 @@
-//! The text of a configuration: a file, defaults for missing tables, and changes from the command line.
+//! The text of a configuration: a file, and changes from the command line.
 
 use std::ops::Range;
 
@@ -7,43 +7,60 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
 
-/// The file, then one line per override, as one string, so that one offset names every place. An
-/// override is parsed after as many spaces as there is text before it, so that its spans are offsets
+/// A table with the places of its values in a [`Source`].
+pub(crate) type Root = DeTable<'static>;
+
+/// The file, then one line per change, as one string, so that one offset names every place. A
+/// change is parsed after as many spaces as there is text before it, so that its spans are offsets
 /// in the whole.
+///
+/// Its text is kept until the program ends, so that tables of it can be put together freely: a
+/// configuration is read once, and is short.
+#[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(super) file: String,
     file_end: usize,
-    text: String,
-    padded: Vec<String>,
+    text: &'static str,
+    padded: Vec<&'static str>,
+}
+
+pub(crate) fn kept(text: String) -> &'static str {
+    Box::leak(text.into_boxed_str())
 }
 
 impl Source {
-    pub(crate) fn new(file: &str, content: &str, overrides: &[String]) -> Self {
+    /// The changes are lines of TOML.
+    pub(crate) fn new<'a>(
+        file: &str,
+        content: &str,
+        changes: impl IntoIterator<Item = &'a String>,
+    ) -> Self {
         let mut text = format!("{content}\n");
         let file_end = text.len();
         let mut padded = Vec::new();
-        for line in overrides {
-            let line = normalise(line);
-            padded.push(" ".repeat(text.len()) + &line);
-            text.push_str(&line);
+        for line in changes {
+            padded.push(kept(" ".repeat(text.len()) + line));
+            text.push_str(line);
             text.push('\n');
         }
-        Self { file: file.to_owned(), file_end, text, padded }
+        Self { file: file.to_owned(), file_end, text: kept(text), padded }
     }
 
-    /// Parses the file, adds missing tables from `defaults`, and applies the overrides.
-    pub(crate) fn parse<'s>(
-        &'s self,
-        defaults: &'s str,
-    ) -> Result<Spanned<DeTable<'s>>, Diagnostic> {
-        let mut root = DeTable::parse(&self.text[..self.file_end]).map_err(|e| self.toml(&e))?;
-        let defaults = DeTable::parse(defaults).map_err(|e| Diagnostic::new(e.message()))?;
-        fill(root.get_mut(), defaults.into_inner());
-        for line in &self.padded {
-            let change = DeTable::parse(line).map_err(|e| self.toml(&e))?;
-            merge(root.get_mut(), change.into_inner()).map_err(|e| self.at(&e.1, e.0))?;
-        }
-        Ok(root)
+    /// The tables of the file.
+    pub(crate) fn parse(&self) -> Result<Spanned<Root>, Diagnostic> {
+        DeTable::parse(&self.text[..self.file_end]).map_err(|error| self.no_toml(&error))
+    }
+
+    /// The changes, each as a table.
+    pub(crate) fn changes(&self) -> Result<Vec<Root>, Diagnostic> {
+        let parse =
+            |line: &&'static str| Ok(DeTable::parse(line).map_err(|e| self.toml(&e))?.into_inner());
+        self.padded.iter().map(parse).collect()
+    }
+
+    /// Applies a change.
+    pub(crate) fn apply(&self, root: &mut Root, change: Root) -> Result<(), Diagnostic> {
+        merge(root, change).map_err(|(message, span)| self.at(&span, message))
     }
 
     pub(crate) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
@@ -56,6 +73,9 @@ impl Source {
         } else {
             (self.file.as_str(), &self.text[..self.file_end], 0)
         };
+        if text.trim().is_empty() {
+            return diagnostic.within(origin);
+        }
         let span = span.start - start..(span.end - start).min(text.len());
         diagnostic.at(origin, text, span)
     }
@@ -66,31 +86,70 @@ impl Source {
 
     pub(crate) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message().trim();
+        // As serde tells of a word where a table such as { power = 2 } is meant.
+        if let (Some(span), true) =
+            (error.span(), message.starts_with("invalid type: unit variant"))
+        {
+            let word = self.text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+            let message = format!("\"{word}\" needs a value");
+            return self
+                .at(&span, message)
+                .help(format!("write {{ {word} = 2 }}, with your number"));
+        }
         let diagnostic = match error.span() {
             Some(span) => self.at(&span, message),
             None => self.whole(message),
         };
-        diagnostic.with_suggestion(message)
+        diagnostic.with_remedy(message)
+    }
+
+    fn no_toml(&self, error: &toml::de::Error) -> Diagnostic {
+        let diagnostic = self.toml(error);
+        let text = &self.text[..self.file_end];
+        if looks_like_yaml(text) {
+            return diagnostic.help(
+                "this looks like YAML; a configuration is TOML: [training] on a line of its own, and steps = 200 \
+                 below it",
+            );
+        }
+        if text.trim_start().starts_with('{') {
+            return diagnostic.help(
+                "this looks like JSON; a configuration is TOML: [training] on a line of its own, and steps = 200 \
+                 below it",
+            );
+        }
+        diagnostic
     }
 }
 
-/// `key=value` as a line of TOML. A value that is not TOML is a string: `dataset.target=U0` needs
-/// no quotes.
-fn normalise(line: &str) -> String {
-    let line = line.replace('\n', " ");
-    // A line without a value is refused as invalid TOML.
-    let Some((key, value)) = line.split_once('=') else { return line + " = ?" };
-    let key: Vec<&str> = key.split('.').map(str::trim).collect();
-    let (key, value) = (key.join("."), value.trim());
-    let plain = format!("{key} = {value}");
-    if DeTable::parse(&plain).is_ok() || DeTable::parse(&format!("{key} = 0")).is_err() {
-        return plain;
+/// Whether the first line that says something is `key:` or `key: value`.
+fn looks_like_yaml(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_word = |key: &str| key.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
+    first.is_some_and(|line| {
+        line == "---"
+            || line.split_once(':').is_some_and(|(key, value)| {
+                is_word(key) && !key.is_empty() && (value.is_empty() || value.starts_with(' '))
+            })
+    })
+}
+
+/// Puts one table over another: tables in it are merged, everything else is replaced.
+pub(crate) fn overlay(root: &mut Root, changes: Root) {
+    for (key, value) in changes {
+        let span = value.span();
+        match (root.get_mut(key.get_ref().as_ref()).map(Spanned::get_mut), value.into_inner()) {
+            (Some(DeValue::Table(inner)), DeValue::Table(changes)) => overlay(inner, changes),
+            (_, value) => {
+                root.insert(key, Spanned::new(span, value));
+            }
+        }
     }
-    format!("{key} = {}", toml::Value::String(value.to_owned()))
 }
 
 /// Adds missing tables, recursively.
-fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
+pub(crate) fn fill(root: &mut Root, defaults: Root) {
     for (key, value) in defaults {
         // A component is taken whole or not at all: its keys belong to its name.
         let is_component = value.get_ref().as_table().is_some_and(|t| t.contains_key("name"));
@@ -109,9 +168,9 @@ fn fill<'i>(root: &mut DeTable<'i>, defaults: DeTable<'i>) {
 }
 
 /// Applies `change` to `root`: tables are merged, everything else is replaced.
-fn merge<'i>(root: &mut DeTable<'i>, change: DeTable<'i>) -> Result<(), (String, Range<usize>)> {
+fn merge(root: &mut Root, change: Root) -> Result<(), (String, Range<usize>)> {
     for (key, value) in change {
-        let span = key.span();
+        let (span, of_value) = (key.span(), value.span());
         match value.into_inner() {
             // Only a dotted key makes such a table: an inline table replaces what was there.
             DeValue::Table(inner) if is_dotted(&span, &inner) => {
@@ -129,9 +188,8 @@ fn merge<'i>(root: &mut DeTable<'i>, change: DeTable<'i>) -> Result<(), (String,
                 }
             }
             value => {
-                let end = span.end;
                 root.remove(&key);
-                root.insert(key, Spanned::new(span.start..end, value));
+                root.insert(key, Spanned::new(of_value, value));
             }
         }
     }
@@ -140,10 +198,7 @@ fn merge<'i>(root: &mut DeTable<'i>, change: DeTable<'i>) -> Result<(), (String,
 
 /// In a list of components, the next key is the name of a component:
 /// `sink.parquet.compression_level = 5`.
-fn merge_named<'i>(
-    list: &mut DeArray<'i>,
-    change: DeTable<'i>,
-) -> Result<(), (String, Range<usize>)> {
+fn merge_named(list: &mut DeArray<'static>, change: Root) -> Result<(), (String, Range<usize>)> {
     for (key, value) in change {
         let name = key.get_ref().as_ref();
         let is_named = |table: &DeTable<'_>| {
@@ -172,16 +227,22 @@ mod tests {
     use super::*;
 
     fn resolved(file: &str, overrides: &[&str]) -> String {
-        let overrides: Vec<String> = overrides.iter().map(|&o| o.to_owned()).collect();
-        let source = Source::new("test.toml", file, &overrides);
-        let table = source.parse("").map_err(|e| e.to_string());
-        match table {
+        let changes: Vec<String> = overrides.iter().map(|&o| crate::study::line(o)).collect();
+        let source = Source::new("test.toml", file, &changes);
+        let resolve = || {
+            let mut root = source.parse()?;
+            for change in source.changes()? {
+                source.apply(root.get_mut(), change)?;
+            }
+            Ok::<_, Diagnostic>(root)
+        };
+        match resolve() {
             Ok(table) => {
                 use serde::Deserialize;
                 use serde::de::IntoDeserializer;
                 toml::Table::deserialize(table.into_deserializer()).unwrap().to_string()
             }
-            Err(message) => message,
+            Err(message) => message.to_string(),
         }
     }
 
@@ -228,5 +289,15 @@ mod tests {
     fn a_value_cannot_be_entered() {
         let message = resolved("a = 1\n", &["a.b=2"]);
         assert!(message.contains("\"a\" is integer in the file"), "{message}");
+    }
+
+    #[test]
+    fn other_languages_are_named() {
+        let yaml = "# a run\ndataset:\n  name: qm9\n";
+        assert!(resolved(yaml, &[]).contains("this looks like YAML"));
+        assert!(resolved("study: smoke\n", &[]).contains("this looks like YAML"));
+        assert!(resolved("{ \"study\": 1 }", &[]).contains("this looks like JSON"));
+        let slip = resolved("[training\nsteps = 3\n", &[]);
+        assert!(!slip.contains("looks like"), "{slip}");
     }
 }

@@ -1,113 +1,168 @@
-//! Batching strategies in configurations and on the command line: labels, or tables.
+//! Names in the place of tables: labels of batching strategies, and components by their names.
 
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
-use toml::de::DeValue;
-use toml::{Spanned, Table, Value};
+use toml::Spanned;
+use toml::de::{DeArray, DeValue};
 
 use crate::component;
 use crate::diagnostic::Diagnostic;
-use crate::source::Source;
+use crate::source::{Root, Source, kept};
 
-pub type Presets<'a> = &'a [(&'a str, &'a str)];
+/// Batching strategies by label, each a batcher's table in one line of TOML.
+pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// The table of a strategy in a list: a label or a table.
-///
-/// # Errors
-/// The error, with the known names.
-pub fn of_value(value: &Value, presets: Presets<'_>) -> Result<Table, Diagnostic> {
-    match value {
-        Value::String(label) => of_label(label, presets),
-        Value::Table(table) => Ok(table.clone()),
-        other => Err(Diagnostic::new(format!("a strategy is a label or a table, not {other}"))),
+/// Replaces the names of components by their tables, in a configuration of one run. A batcher that
+/// has no batch size of its own has that of the batcher that it replaces.
+pub(crate) struct Names<'a> {
+    source: &'a Source,
+    labels: Labels<'static>,
+    sizes: [Option<Spanned<DeValue<'static>>>; 2],
+}
+
+const BATCHER: &str = "batcher";
+
+impl<'a> Names<'a> {
+    /// To be called before a change; `root` is the configuration until then.
+    pub(crate) fn before(source: &'a Source, labels: Labels<'static>, root: &Root) -> Self {
+        let size = |table: Option<&Root>| {
+            table?.get(BATCHER)?.get_ref().as_table()?.get("batch_size").cloned()
+        };
+        let evaluation = root.get("evaluation").and_then(|table| table.get_ref().as_table());
+        Self { source, labels, sizes: [size(Some(root)), size(evaluation)] }
+    }
+
+    pub(crate) fn replace(self, root: &mut Root) -> Result<(), Diagnostic> {
+        for key in ["dataset", "model"] {
+            if let Some(value) = root.get_mut(key)
+                && let DeValue::String(name) = value.get_ref()
+            {
+                let table = named(name, value);
+                *value.get_mut() = DeValue::Table(table);
+            }
+        }
+        if let Some(value) = root.get_mut("sink")
+            && let DeValue::String(name) = value.get_ref()
+        {
+            let mut list = DeArray::new();
+            list.push(Spanned::new(value.span(), DeValue::Table(named(name, value))));
+            *value.get_mut() = DeValue::Array(list);
+        }
+        let Self { source, labels, sizes: [own, of_evaluation] } = self;
+        if let Some(batcher) = root.get_mut(BATCHER) {
+            strategy(source, labels, batcher, own)?;
+        }
+        let evaluation = root.get_mut("evaluation").map(Spanned::get_mut);
+        if let Some(DeValue::Table(evaluation)) = evaluation
+            && let Some(batcher) = evaluation.get_mut(BATCHER)
+        {
+            strategy(source, labels, batcher, of_evaluation)?;
+        }
+        Ok(())
     }
 }
 
-/// The table of a strategy on the command line: a label, or a table with or without braces.
-///
-/// # Errors
-/// As [`of_value`].
-pub fn of_argument(text: &str, presets: Presets<'_>) -> Result<Table, Diagnostic> {
-    if text.contains('=') { parse(text) } else { of_label(text, presets) }
+/// Replaces a label by its table, and adds a batch size where there is none.
+pub(crate) fn strategy(
+    source: &Source,
+    labels: Labels<'static>,
+    value: &mut Spanned<DeValue<'static>>,
+    size: Option<Spanned<DeValue<'static>>>,
+) -> Result<(), Diagnostic> {
+    let span = value.span();
+    if let DeValue::String(label) = value.get_ref() {
+        let table = of_label(label, value, labels).map_err(|error| source.locate(error, &span))?;
+        *value.get_mut() = DeValue::Table(table);
+    }
+    if let (Some(size), DeValue::Table(table)) = (size, value.get_mut())
+        && takes_batch_size(table)
+        && !table.contains_key("batch_size")
+    {
+        let key = Spanned::new(size.span(), "batch_size".into());
+        table.insert(key, size);
+    }
+    Ok(())
 }
 
 /// A preset, or a batcher with its defaults.
-///
-/// # Errors
-/// As [`of_value`].
-pub fn of_label(label: &str, presets: Presets<'_>) -> Result<Table, Diagnostic> {
-    if let Some((_, table)) = presets.iter().find(|(known, _)| *known == label) {
-        return parse(table);
+fn of_label(
+    label: &str,
+    place: &Spanned<DeValue<'static>>,
+    labels: Labels<'static>,
+) -> Result<Root, Diagnostic> {
+    if let Some((_, table)) = labels.iter().find(|(known, _)| *known == label) {
+        let parsed = DeValue::parse(table).map_err(|error| Diagnostic::new(error.message()))?;
+        if let DeValue::Table(table) = parsed.into_inner() {
+            return Ok(moved(table, place));
+        }
     }
     if find(Kind::Batcher, label).is_some() {
-        return parse(&format!("name = \"{label}\""));
+        return Ok(named(label, place));
     }
-    let mut known: Vec<&str> = presets.iter().map(|&(label, _)| label).collect();
+    let mut known: Vec<&str> = labels.iter().map(|&(label, _)| label).collect();
     let batchers = components(Kind::Batcher).into_keys();
-    known.extend(batchers.filter(|name| !presets.iter().any(|(label, _)| label == name)));
+    known.extend(batchers.filter(|name| !labels.iter().any(|(label, _)| label == name)));
     let near = suggestion(label, &known);
     Err(Diagnostic::new(format!("unknown strategy \"{label}\"{near}"))
         .help(format!("known: {}", known.join(", ")))
         .help("or a table, such as { name = \"static\", padding = { multiple = 32 } }"))
 }
 
-/// A table in one line, with or without braces.
-fn parse(text: &str) -> Result<Table, Diagnostic> {
-    let inner = text.trim();
-    let braced = if inner.starts_with('{') { inner.to_owned() } else { format!("{{ {inner} }}") };
-    let mut outer: Table = toml::from_str(&format!("strategy = {braced}"))
-        .map_err(|error| Diagnostic::new(format!("strategy {text}: {}", error.message())))?;
-    match outer.remove("strategy") {
-        Some(Value::Table(table)) => Ok(table),
-        _ => Err(Diagnostic::new(format!("strategy {text} is not a table"))),
-    }
+/// A component of this name with its defaults, all of it at the place of the name.
+pub(crate) fn named(name: &str, place: &Spanned<DeValue<'static>>) -> Root {
+    let name = Spanned::new(place.span(), DeValue::String(name.to_owned().into()));
+    Root::from_iter([(Spanned::new(place.span(), "name".into()), name)])
 }
 
-/// Adds a batch size, unless the table has one or its batcher needs none.
-///
-/// # Errors
-/// A table without a name, or with one that is not known.
-pub fn with_batch_size(mut table: Table, size: BatchSize) -> Result<Table, Diagnostic> {
-    if takes_batch_size(&table)? && !table.contains_key("batch_size") {
-        table.insert("batch_size".to_owned(), i64::from(size.get()).into());
-    }
-    Ok(table)
+/// The same table, all of it at one place: spans of a preset mean nothing in a file.
+fn moved(table: Root, place: &Spanned<DeValue<'static>>) -> Root {
+    let span = || place.span();
+    let moved = |(key, value): (Spanned<_>, Spanned<DeValue<'static>>)| {
+        let value = match value.into_inner() {
+            DeValue::Table(inner) => DeValue::Table(moved(inner, place)),
+            value => value,
+        };
+        (Spanned::new(span(), key.into_inner()), Spanned::new(span(), value))
+    };
+    table.into_iter().map(moved).collect()
 }
 
-/// The batcher of a table, with this batch size unless the table has one or its batcher needs none.
+/// Whether the batcher of a table has a batch size; not if the table names no batcher.
+pub(crate) fn takes_batch_size(table: &Root) -> bool {
+    let name = table.get("name").and_then(|name| name.get_ref().as_str());
+    let registration = name.and_then(|name| find(Kind::Batcher, name));
+    registration.is_some_and(|r| (r.schema)()["properties"].get("batch_size").is_some())
+}
+
+/// The batcher that an option of the command line names: a label, or a table with or without braces;
+/// with this batch size unless it has its own or needs none.
 ///
 /// # Errors
 /// The first error.
-pub fn batcher(table: &Table, size: BatchSize) -> Result<Box<dyn Batcher>, Diagnostic> {
-    let table = with_batch_size(table.clone(), size)?;
-    let text = toml::to_string(&table).map_err(|error| Diagnostic::new(error.to_string()))?;
-    let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
-    let source = Source::new(&format!("strategy \"{name}\""), &text, &[]);
-    let root = source.parse("")?;
-    let span = root.span();
-    component::read(&source, &Spanned::new(span, DeValue::Table(root.into_inner())))
+pub fn batcher_of_argument(
+    option: &str,
+    text: &str,
+    labels: Labels<'static>,
+    size: BatchSize,
+) -> Result<Box<dyn Batcher>, Diagnostic> {
+    let text = text.trim();
+    let value = match text {
+        table if table.starts_with('{') => table.to_owned(),
+        table if table.contains('=') => format!("{{ {table} }}"),
+        label => toml::Value::String(label.to_owned()).to_string(),
+    };
+    let source = Source::new(option, &format!("batcher = {value}"), []);
+    let mut root = source.parse()?.into_inner();
+    let Some(batcher) = root.get_mut(BATCHER) else {
+        return Err(source.whole(format!("{text} is no strategy")));
+    };
+    strategy(&source, labels, batcher, Some(integer(size)))?;
+    component::read(&source, batcher)
 }
 
-/// Whether the batcher of a table has a batch size.
-///
-/// # Errors
-/// As [`with_batch_size`].
-pub fn takes_batch_size(table: &Table) -> Result<bool, Diagnostic> {
-    let names: Vec<&str> = components(Kind::Batcher).into_keys().collect();
-    let known = || format!("known: {}", names.join(", "));
-    let Some(Value::String(name)) = table.get("name") else {
-        return Err(
-            Diagnostic::new(format!("strategy {{ {} }} has no name", in_line(table))).help(known())
-        );
-    };
-    let Some(registration) = find(Kind::Batcher, name) else {
-        let near = suggestion(name, &names);
-        return Err(Diagnostic::new(format!("unknown batcher \"{name}\"{near}")).help(known()));
-    };
-    Ok((registration.schema)()["properties"].get("batch_size").is_some())
-}
-
-fn in_line(table: &Table) -> String {
-    table.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ")
+/// A batch size as a value without a place.
+pub(crate) fn integer(size: BatchSize) -> Spanned<DeValue<'static>> {
+    let text = kept(size.get().to_string());
+    DeValue::parse(text).unwrap_or_else(|_| Spanned::new(0..0, DeValue::String(text.into())))
 }

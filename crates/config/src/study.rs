@@ -1,6 +1,7 @@
-//! A study file and the configurations that it makes.
+//! The one reader of configurations: a file with lists in it, and the runs that it makes.
 //!
-//! A study file is a run's configuration in which data set, model and batcher may be lists:
+//! A study file is a run's configuration in which data set, model and batcher may be lists, and a run's
+//! configuration is a study of one run:
 //!
 //! ```toml
 //! study = "quick"
@@ -32,46 +33,65 @@ mod overrides;
 mod read;
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::padding::BatchSize;
-use toml::{Table, Value};
+use batchlab_core::{Batcher, Dataset, Level, Model};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use crate::load::parse;
-use crate::strategy::{self, Presets};
-use crate::{Diagnostic, LoadedConfig};
+use crate::source::{Root, Source, fill, overlay};
+use crate::strategy::{self, Names, takes_batch_size};
+use crate::{Defaults, Diagnostic, LoadedConfig, Seeds, Split, compatibility, component, load};
 pub use blocks::Blocks;
+pub(crate) use grid::Grid;
 use grid::SeedName;
-pub(crate) use grid::{Grid, STUDY_KEYS};
+#[cfg(test)]
+pub(crate) use overrides::line;
 
+/// A table, a label, or what stands in their place, with its place.
+type Value = Spanned<DeValue<'static>>;
+
+/// A configuration as it was read: of a run, or of many that are compared.
 #[derive(Debug)]
 pub struct StudyFile {
+    /// Empty if there is no file.
     pub path: PathBuf,
     pub blocks: Blocks,
     /// How often every combination is trained.
     pub repeats: NonZeroU32,
     vary_seeds: Vec<SeedName>,
-    /// All tables of a run except those of the components.
-    rest: Table,
+    /// The name of the file in messages.
+    file: String,
+    span: Range<usize>,
+    /// All tables of a run except those of data set, model and batcher.
+    rest: Root,
     datasets: Vec<Choice>,
     models: Vec<Choice>,
-    batchers: Vec<Table>,
+    /// Empty if the file names none.
+    batchers: Vec<Value>,
+    lists_batchers: bool,
     batch_sizes: Vec<Option<BatchSize>>,
     variants: Vec<Variant>,
-    defaults: String,
+    defaults: Defaults,
 }
 
 #[derive(Debug)]
 struct Choice {
-    table: Table,
-    with: Table,
+    /// `None` if the file names none.
+    table: Option<Value>,
+    with: Root,
 }
 
 #[derive(Debug)]
 struct Variant {
     label: String,
-    table: Table,
-    overrides: Vec<String>,
+    table: Root,
+    /// The file, with the changes of all runs and of this variant.
+    source: Source,
 }
 
 /// One combination of everything but batchers and repeats.
@@ -84,10 +104,27 @@ pub struct Setting<'a> {
     variant: &'a Variant,
 }
 
+/// What a forecast needs: data, and strategies on them.
+#[derive(Debug)]
+pub struct ToForecast {
+    pub dataset: Box<dyn Dataset>,
+    /// Decides which fields a batch holds.
+    pub model: Option<Box<dyn Model>>,
+    /// Every strategy at every batch size, batch size by batch size.
+    pub batchers: Vec<Box<dyn Batcher>>,
+    pub split: Split,
+    pub seeds: Seeds,
+}
+
 impl Choice {
     fn name(&self) -> &str {
-        self.table.get("name").and_then(Value::as_str).unwrap_or_default()
+        self.table.as_ref().map_or("", name)
     }
+}
+
+fn name(component: &Value) -> &str {
+    let name = component.get_ref().as_table().and_then(|table| table.get("name"));
+    name.and_then(|name| name.get_ref().as_str()).unwrap_or_default()
 }
 
 impl Setting<'_> {
@@ -109,19 +146,17 @@ impl Setting<'_> {
 }
 
 impl StudyFile {
-    /// Reads a study, or a run's configuration, which is a study of one cell. `arguments` are changes
-    /// from the command line, `key=value` or `key=a,b,c`; `defaults` is as for
-    /// [`LoadedConfig::read`], `presets` are labels of strategies.
+    /// Reads a study, or a run's configuration, which is a study of one run. `arguments` are changes
+    /// from the command line, `key=value` or `key=a,b,c`. Without a file, they are all there is.
     ///
     /// # Errors
     /// The first error in the file as a whole; [`StudyFile::runs`] finds those of single runs.
     pub fn read(
-        path: &Path,
+        path: Option<&Path>,
         arguments: &[String],
-        defaults: &str,
-        presets: Presets<'_>,
+        defaults: Defaults,
     ) -> Result<Self, Diagnostic> {
-        read::read(path, arguments, defaults, presets)
+        read::read(path, arguments, defaults)
     }
 
     /// Every data set with every model, batch size and variant, in this order.
@@ -136,44 +171,142 @@ impl StudyFile {
         })
     }
 
-    /// One run per batcher, each checked like a run in its own file.
+    /// One run per batcher, each with every check that needs no data.
     ///
     /// # Errors
     /// The first error.
     pub fn runs(&self, setting: Setting<'_>, repeat: u32) -> Result<Vec<LoadedConfig>, Diagnostic> {
-        self.batchers.iter().map(|batcher| self.run(setting, repeat, batcher)).collect()
+        if self.batchers.is_empty() {
+            return Ok(vec![self.run(setting, repeat, None)?]);
+        }
+        self.batchers.iter().map(|batcher| self.run(setting, repeat, Some(batcher))).collect()
+    }
+
+    /// The run, if there is only one.
+    ///
+    /// # Errors
+    /// The first error; a study of several runs.
+    pub fn only_run(&self) -> Result<LoadedConfig, Diagnostic> {
+        let factors = [
+            (self.datasets.len(), "data sets"),
+            (self.models.len(), "models"),
+            (self.batchers.len(), "batchers"),
+            (self.batch_sizes.len(), "batch sizes"),
+            (self.variants.len(), "variants"),
+            (self.repeats.get() as usize, "repeats"),
+        ];
+        let several: Vec<String> =
+            factors.iter().filter(|(n, _)| *n > 1).map(|(n, what)| format!("{n} {what}")).collect();
+        if several.is_empty() {
+            let setting = self.settings().next();
+            let setting = setting.ok_or_else(|| self.wrong("there is nothing to train"))?;
+            let mut runs = self.runs(setting, 0)?;
+            return runs.pop().ok_or_else(|| self.wrong("there is nothing to train"));
+        }
+        let n_run: usize = factors.iter().map(|(n, _)| n.max(&1)).product();
+        Err(self
+            .wrong(format!(
+                "this is a study of {n_run} runs ({}), and one run is expected",
+                several.join(" x ")
+            ))
+            .help("`batchlab sweep`, with the same arguments, trains and compares them all")
+            .help("or name one: datasets=qm9 models=schnet batchers=static-64 batch_sizes=32"))
+    }
+
+    /// The data sets, with nothing else read.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn datasets(&self) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        let mut all = Vec::new();
+        for setting in self.settings().filter(|setting| self.is_first_of_dataset(*setting)) {
+            let (source, root) = self.assemble(setting, None)?;
+            all.push(component::required(source, root.get_ref(), "dataset")?);
+        }
+        Ok(all)
+    }
+
+    /// What is to be forecast, for each data set and variant. Where batchers are not listed, those
+    /// with these labels are planned beside the run's own; where there is no batch size, `sizes` are.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn to_forecast(
+        &self,
+        labels: &[&str],
+        sizes: &[BatchSize],
+    ) -> Result<Vec<ToForecast>, Diagnostic> {
+        let mut all = Vec::new();
+        for setting in self.settings().filter(|setting| self.is_first_of_dataset(*setting)) {
+            let (source, root) = self.assemble(setting, None)?;
+            let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
+            let model = component::optional(source, root.get_ref())?;
+            let rest = OfForecast::deserialize(root.into_deserializer());
+            let OfForecast { split, training } = rest.map_err(|error| source.toml(&error))?;
+            let mut tables = self.batchers.clone();
+            if !self.lists_batchers && dataset.provides().level == Level::Graphs {
+                let label =
+                    |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
+                tables.extend(labels.iter().map(label));
+            }
+            if tables.is_empty() {
+                return Err(self.wrong(
+                    "there is no strategy to plan: add [batcher], or batchers = [\"static-64\", \"dynamic\"]",
+                ));
+            }
+            let mut batchers: Vec<Box<dyn Batcher>> = Vec::new();
+            let mut texts = Vec::new();
+            let own_sizes: Vec<BatchSize> =
+                self.batch_sizes.iter().filter_map(|&size| size).collect();
+            for &size in if own_sizes.is_empty() { sizes } else { &own_sizes } {
+                for table in &tables {
+                    let setting = Setting { batch_size: Some(size), ..setting };
+                    let (source, root) = self.assemble(setting, Some(table))?;
+                    let batcher: Box<dyn Batcher> =
+                        component::required(source, root.get_ref(), "batcher")?;
+                    let text = serde_json::to_string(&batcher).unwrap_or_default();
+                    // A batcher with its own batch size, or without any, is planned once.
+                    if !texts.contains(&text) {
+                        compatibility::check_level("batcher", &*batcher, &*dataset)
+                            .map_err(|error| error.within(&self.file))?;
+                        texts.push(text);
+                        batchers.push(batcher);
+                    }
+                }
+            }
+            all.push(ToForecast { dataset, model, batchers, split, seeds: training.seeds });
+        }
+        Ok(all)
+    }
+
+    /// Whether a setting is the first of its data set and variant, with any model and batch size.
+    fn is_first_of_dataset(&self, setting: Setting<'_>) -> bool {
+        std::ptr::eq(setting.model, &raw const self.models[0])
+            && Some(setting.batch_size) == self.batch_sizes.first().copied()
     }
 
     fn run(
         &self,
         place: Setting<'_>,
         repeat: u32,
-        batcher: &Table,
+        batcher: Option<&Value>,
     ) -> Result<LoadedConfig, Diagnostic> {
-        let batcher = match place.batch_size {
-            None => batcher.clone(),
-            Some(size) => strategy::with_batch_size(batcher.clone(), size)?,
-        };
-        let mut run = self.rest.clone();
-        run.insert("dataset".into(), place.dataset.table.clone().into());
-        run.insert("model".into(), place.model.table.clone().into());
-        run.insert("batcher".into(), batcher.clone().into());
-        for changes in [&place.dataset.with, &place.model.with, &place.variant.table] {
-            merge(&mut run, changes);
+        let (source, root) = self.assemble(place, batcher)?;
+        let own = root.get_ref().get("batcher").and_then(|value| value.get_ref().as_table());
+        if let (true, Some(table)) = (self.lists_batchers, own)
+            && takes_batch_size(table)
+            && !table.contains_key("batch_size")
+        {
+            return Err(self.wrong("there is no batch size: add batch_sizes = [16, 32]"));
         }
-        let text = toml::to_string(&run).map_err(|error| self.wrong(error.to_string()))?;
-        let of = |table: &Table, key: &str| {
-            table.get(key).map(|value| value.to_string().replace('"', "")).unwrap_or_default()
-        };
-        let size = place.batch_size.map(|size| format!(" B={}", size.get())).unwrap_or_default();
-        let name = format!(
-            "{}, the run of {} with {} in batches of {}{size}",
-            self.path.display(),
-            of(&place.dataset.table, "name"),
-            of(&place.model.table, "name"),
-            of(&batcher, "name"),
-        );
-        let mut config = parse(&name, &text, &place.variant.overrides, &self.defaults)?;
+        let takes_size =
+            |batcher: &Value| batcher.get_ref().as_table().is_some_and(takes_batch_size);
+        if self.batch_sizes.len() > 1 && !self.batchers.iter().any(takes_size) {
+            return Err(self.wrong("batch_sizes differ, but no batcher has a batch size"));
+        }
+        let mut config = load::config(source, &root)?;
+        compatibility::check(&config)
+            .map_err(|error| error.within(&self.name_of(place, batcher)))?;
         let seeds = &mut config.training.seeds;
         for name in &self.vary_seeds {
             let seed = match name {
@@ -194,19 +327,77 @@ impl StudyFile {
         Ok(LoadedConfig { config, path: self.path.clone() })
     }
 
+    /// The tables of one run, with the text that they come from.
+    fn assemble<'a>(
+        &'a self,
+        place: Setting<'a>,
+        batcher: Option<&Value>,
+    ) -> Result<(&'a Source, Spanned<Root>), Diagnostic> {
+        let source = &place.variant.source;
+        let mut root = self.rest.clone();
+        let components = [
+            ("dataset", place.dataset.table.as_ref()),
+            ("model", place.model.table.as_ref()),
+            ("batcher", batcher),
+        ];
+        for (key, value) in components {
+            if let Some(value) = value {
+                root.insert(Spanned::new(value.span(), key.into()), value.clone());
+            }
+        }
+        for with in [&place.dataset.with, &place.model.with, &place.variant.table] {
+            overlay(&mut root, with.clone());
+        }
+        let tables = DeTable::parse(self.defaults.tables)
+            .map_err(|error| Diagnostic::new(error.message()))?;
+        fill(&mut root, tables.into_inner());
+        let labels = self.defaults.labels;
+        Names::before(source, labels, &root).replace(&mut root)?;
+        if let (Some(size), Some(batcher)) = (place.batch_size, root.get_mut("batcher")) {
+            strategy::strategy(source, labels, batcher, Some(strategy::integer(size)))?;
+        }
+        for mut change in source.changes()? {
+            grid::STUDY_KEYS.iter().for_each(|&key| drop(change.remove(key)));
+            let names = Names::before(source, labels, &root);
+            source.apply(&mut root, change)?;
+            names.replace(&mut root)?;
+        }
+        Ok((source, Spanned::new(self.span.clone(), root)))
+    }
+
+    /// The name of a run in messages.
+    fn name_of(&self, place: Setting<'_>, batcher: Option<&Value>) -> String {
+        let n_run = self.settings().count() * self.batchers.len();
+        if n_run <= 1 {
+            return self.file.clone();
+        }
+        let size = place.batch_size.map(|size| format!(" B={}", size.get())).unwrap_or_default();
+        format!(
+            "{}, the run of {} with {} in batches of {}{size}",
+            self.file,
+            place.dataset(),
+            place.model(),
+            batcher.map_or("", name),
+        )
+    }
+
     #[must_use]
     pub fn wrong(&self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(message).within(&self.path.display().to_string())
+        Diagnostic::new(message).within(&self.file)
     }
 }
 
-fn merge(table: &mut Table, changes: &Table) {
-    for (key, value) in changes {
-        match (table.get_mut(key), value) {
-            (Some(Value::Table(inner)), Value::Table(changes)) => merge(inner, changes),
-            _ => {
-                table.insert(key.clone(), value.clone());
-            }
-        }
-    }
+/// The part of a configuration that decides which graphs come, and in which order.
+#[derive(Deserialize)]
+struct OfForecast {
+    #[serde(default)]
+    split: Split,
+    #[serde(default)]
+    training: SeedsOnly,
+}
+
+#[derive(Default, Deserialize)]
+struct SeedsOnly {
+    #[serde(default)]
+    seeds: Seeds,
 }

@@ -7,7 +7,7 @@ use batchlab_core::weighting::Weighting;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpointing::Checkpointing;
+use crate::checkpointing::Saving;
 use crate::number::{NotNegative, Positive, recordable, recordable_option};
 use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 
@@ -75,10 +75,11 @@ pub struct Training {
     /// block 0, which has at least so many steps.
     #[serde(default = "default_warmup")]
     pub warmup_steps: u64,
-    /// When the state of training is saved, so that the run can be resumed. An interrupted run always
-    /// saves it.
+    /// When the state of training is saved, so that the run can be resumed and its model used. By default
+    /// after the last step, and in a sweep never; `"none"` switches it off. An interrupted run always saves
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint: Option<Checkpointing>,
+    pub checkpoint: Option<Saving>,
     /// Seeds of the random numbers.
     #[serde(default)]
     pub seeds: Seeds,

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use batchlab_config::{Config, LoadedConfig, StudyFile, strategy};
+use batchlab_config::{Config, Defaults, LoadedConfig, StudyFile, batcher_of_argument};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{
     BatchContext, BatchFields, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs,
@@ -125,6 +125,9 @@ steps = 2
 name = "nowhere"
 "#;
 
+const LABELS: &[(&str, &str)] = &[("counted-4", "{ name = \"counted\", batch_size = 4 }")];
+const NOTHING: Defaults = Defaults { tables: "", labels: LABELS };
+
 fn file(content: &str, use_it: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run.toml");
@@ -136,7 +139,7 @@ fn load(content: &str, overrides: &[&str]) -> Result<LoadedConfig, String> {
     let overrides: Vec<String> = overrides.iter().map(|&change| change.to_owned()).collect();
     let mut loaded = None;
     file(content, |path| {
-        let result = LoadedConfig::read(path, &overrides, "");
+        let result = LoadedConfig::read(path, &overrides, NOTHING);
         let name = path.display().to_string();
         loaded = Some(result.map_err(|error| error.to_string().replace(&name, "run.toml")));
     });
@@ -153,13 +156,15 @@ fn each_table_of_a_run_is_read_once() {
 
 #[test]
 fn each_table_of_a_strategy_is_read_once() {
-    let table = strategy::of_argument("name = \"counted\"", &[]).unwrap();
     let size = BatchSize::try_from(32).unwrap();
-    assert_eq!(strategy::batcher(&table, size).unwrap().batch_size(), Some(32));
-    assert_eq!(read_so_far(), [32]);
-    let table = strategy::of_argument("name = \"counted\", size = 3", &[]).unwrap();
-    let error = strategy::batcher(&table, size).unwrap_err().to_string();
-    assert!(error.contains("strategy \"counted\":3:1"), "{error}");
+    let of = |text: &str| batcher_of_argument("--batcher", text, LABELS, size);
+    assert_eq!(of("name = \"counted\"").unwrap().batch_size(), Some(32));
+    assert_eq!(of("{ name = \"counted\" }").unwrap().batch_size(), Some(32));
+    assert_eq!(of("counted").unwrap().batch_size(), Some(32));
+    assert_eq!(of("counted-4").unwrap().batch_size(), Some(4));
+    assert_eq!(read_so_far(), [32, 32, 32, 4]);
+    let error = of("name = \"counted\", size = 3").unwrap_err().to_string();
+    assert!(error.contains("--batcher:1:31"), "{error}");
 }
 
 #[test]
@@ -167,13 +172,53 @@ fn each_table_of_a_study_is_read_once_per_run() {
     let study = RUN.replace("[batcher]\nname = \"counted\"\nbatch_size = 8\n", "");
     let study = format!("batchers = [\"counted\"]\nbatch_sizes = [8, 16]\n{study}");
     file(&study, |path| {
-        let study = StudyFile::read(path, &["training.steps=2,3".to_owned()], "", &[]).unwrap();
+        let study =
+            StudyFile::read(Some(path), &["training.steps=2,3".to_owned()], NOTHING).unwrap();
         assert_eq!(read_so_far(), [0; 0]);
         for setting in study.settings() {
             study.runs(setting, 0).unwrap();
         }
         assert_eq!(read_so_far(), [8, 64, 8, 64, 16, 64, 16, 64]);
     });
+}
+
+/// One language: what a study may say, a run may say too, as long as it is one run.
+#[test]
+fn labels_and_lists_are_understood_everywhere() {
+    let sizes = |overrides: &[&str]| {
+        let config = load(RUN, overrides).unwrap_or_else(|error| panic!("{error}")).config;
+        (config.batcher.batch_size().unwrap(), config.evaluation.batcher.batch_size().unwrap())
+    };
+    assert_eq!(sizes(&["batcher=counted"]), (8, 64), "a batcher keeps the batch size");
+    assert_eq!(sizes(&["batcher=counted-4"]), (4, 64), "unless it has its own");
+    assert_eq!(sizes(&["batcher=counted", "batcher.batch_size=16"]), (16, 64));
+    assert_eq!(sizes(&["batcher.batch_size=16", "batcher=counted"]), (16, 64));
+    assert_eq!(sizes(&["evaluation.batcher=counted-4"]), (8, 4));
+    assert_eq!(sizes(&["batchers=[counted]", "batch_sizes=16"]), (16, 64));
+    assert_eq!(sizes(&["batch_sizes=[16]", "models=untrained", "dataset=unloaded"]), (16, 64));
+    let labels = RUN.replace("[batcher]\nname = \"counted\"\nbatch_size = 8\n", "");
+    let labels = format!("batcher = \"counted\"\nbatch_sizes = [8]\n{labels}");
+    assert_eq!(load(&labels, &[]).unwrap().config.batcher.batch_size(), Some(8));
+
+    let refused = |overrides: &[&str]| load(RUN, overrides).unwrap_err();
+    let error = refused(&["batchers=counted,counted-4", "training.steps=2,3", "repeats=2"]);
+    assert!(error.contains("a study of 8 runs (2 batchers x 2 variants x 2 repeats)"), "{error}");
+    assert!(error.contains("batchlab sweep"), "{error}");
+    let error = refused(&["batcher=count"]);
+    assert!(error.contains("command line:1:11") && error.contains("counted-4"), "{error}");
+}
+
+#[test]
+fn changes_from_the_command_line_come_last() {
+    let study = RUN.replace("[model]\nname = \"untrained\"\n", "");
+    let study = format!(
+        "{study}\n[[models]]\nname = \"untrained\"\nwith = {{ training.learning_rate = 0.5 }}\n"
+    );
+    let rate = |overrides: &[&str]| {
+        f64::from(load(&study, overrides).unwrap().config.training.learning_rate)
+    };
+    assert!((rate(&[]) - 0.5).abs() < 1e-12);
+    assert!((rate(&["training.learning_rate=0.25"]) - 0.25).abs() < 1e-12);
 }
 
 #[test]
@@ -206,9 +251,9 @@ fn errors_are_shown_at_their_place() {
     says("[training]", "[trainin]", &[], &["run.toml:11:2", "did you mean \"training\"?"]);
     says(
         "steps = 2",
-        "steps = 2\ncheckpoint = { keep = 1 }",
+        "steps = 2\ncheckpoint = { step = 1 }",
         &[],
-        &["run.toml:13:14", "checkpoint needs steps or minutes"],
+        &["run.toml:13:16", "unknown field `step`", "did you mean \"steps\"?"],
     );
     says("[[sink]]\nname = \"nowhere\"\n", "", &[], &["missing field `sink`"]);
     says(
@@ -221,6 +266,6 @@ fn errors_are_shown_at_their_place() {
         "[evaluation.batcher]\nname = \"counted\"\nbatch_size = 64\n",
         "",
         &["evaluation=3"],
-        &["command line:1:1", "evaluation is a table, not integer"],
+        &["command line:1:14", "evaluation is a table, not integer"],
     );
 }

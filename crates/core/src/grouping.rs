@@ -80,6 +80,57 @@ impl GroupOptions {
 /// The stream owns the epochs: a grouping only sees graphs arrive. What it has drawn and not yet
 /// delivered is *pending*, and its whole state must be a function of the pending graphs, because
 /// that is what a checkpoint keeps.
+///
+/// # Looking ahead
+///
+/// A grouping that chooses among the next graphs draws a *window* of them first. The window is what
+/// is pending, so nothing else has to be kept, and graphs that are left when an epoch ends are
+/// carried into the next one. Here windows are sorted by size, so that batches hold similar graphs:
+///
+/// ```
+/// use batchlab_core::grouping::{EpochGraphs, Grouping};
+/// use batchlab_core::{BatcherError, GraphSize};
+///
+/// struct Sorted {
+///     /// Graphs in a batch.
+///     n_graph: usize,
+///     /// Graphs in a window, a multiple of `n_graph`: then no graph waits for ever.
+///     window: usize,
+///     pending: Vec<GraphSize>,
+/// }
+///
+/// impl Grouping for Sorted {
+///     fn next_group(
+///         &mut self,
+///         graphs: &mut EpochGraphs<'_>,
+///         group: &mut Vec<GraphSize>,
+///     ) -> Result<bool, BatcherError> {
+///         if self.pending.len() < self.n_graph {
+///             let n_more = self.window - self.pending.len();
+///             self.pending.extend(graphs.take(n_more));
+///             self.pending.sort_by_key(|graph| (graph.n_node, graph.id));
+///         }
+///         if self.pending.len() < self.n_graph {
+///             return Ok(false); // the epoch has ended; what was drawn stays pending
+///         }
+///         group.extend(self.pending.drain(..self.n_graph));
+///         Ok(true)
+///     }
+///
+///     fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
+///         group.append(&mut self.pending); // fewer than a batch are left
+///         Ok(!group.is_empty())
+///     }
+///
+///     fn pending(&self) -> &[GraphSize] {
+///         &self.pending
+///     }
+///
+///     fn restore(&mut self, carried: &[GraphSize]) {
+///         self.pending = carried.to_vec();
+///     }
+/// }
+/// ```
 pub trait Grouping: Send {
     /// Forms the next group into `group`, which is empty, from the pending graphs and as many of
     /// `graphs` as it wants. `Ok(false)` means that the epoch ended before a group was complete;
@@ -103,7 +154,7 @@ pub trait Grouping: Send {
     /// The pending graphs, in an order from which [`Grouping::restore`] rebuilds the state.
     fn pending(&self) -> &[GraphSize];
 
-    /// Forgets everything and starts with these graphs pending.
+    /// Forgets everything, whatever happened before, and starts with these graphs pending.
     fn restore(&mut self, carried: &[GraphSize]);
 
     /// Numbers for the table `metrics`; see [`BatchStream::metrics`].

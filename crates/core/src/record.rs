@@ -331,6 +331,9 @@ record! {
         /// How often the cell was allowed to stop by its intervals; each look uses the n-th part of the
         /// level. Null or 0: the number of pairs did not depend on what was measured.
         n_look: Option<i64>,
+        /// The run from whose last checkpoint this one started; its steps are numbered on from there. Null:
+        /// it started with initial parameters.
+        parent: Option<String>,
     }
 }
 
@@ -430,7 +433,8 @@ record! {
         rmse_of_mean: Option<f64>,
         /// The evaluation, in nanoseconds.
         eval_ns: Option<i64>,
-        /// The steps before it, without preparation and evaluations, in nanoseconds.
+        /// The run's own training steps before it, without preparation and evaluations, in nanoseconds;
+        /// null before version 5 of this schema.
         train_ns: Option<i64>,
         /// Batching strategy of the evaluation; null, that is `runs.evaluation_batcher`, before version 5
         /// of this schema.
@@ -447,10 +451,11 @@ record! {
         at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
+        /// `new_shape`, `nan`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
         /// `threads` (there are more threads than processors), `timing_ended` (steps for timing alone ended
         /// early), `learning_rate` (it was reduced, because the loss on the validation set no longer fell),
-        /// `early_stopping`, or what a batcher reports, such as `oversize`.
+        /// `early_stopping`, what a batcher reports, such as `oversize`, or a warning before training:
+        /// `unseen_class`, `mostly_oversize`, `small_training_set`, `mostly_without_edges`.
         kind: String,
         /// Message for the user.
         message: String,

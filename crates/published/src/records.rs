@@ -166,6 +166,7 @@ impl Rows {
             is_exclusive: None,
             n_attempt: None,
             n_look: None,
+            parent: None,
         });
     }
 

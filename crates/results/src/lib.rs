@@ -11,10 +11,11 @@
 //! - [`read`] is the one way in which published tables are read, whatever their version.
 //! - [`RunSummary`] is the one reduction of a run's rows. The end of a run, `report` and `compare` share
 //!   it, and `status` shows what the end of a run took from it.
-//! - [`export`] writes tables in other formats.
+//! - [`export`] writes tables in other formats; [`commands`] are those that made them.
 //!
 //! This crate does not know how a run is made, and no plugin by name.
 
+pub mod commands;
 mod counted;
 mod earlier;
 mod error;

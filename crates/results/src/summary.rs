@@ -108,7 +108,7 @@ impl RunSummary {
     /// Why its times say little about others, if so.
     #[must_use]
     pub fn untimed(&self) -> Option<Untimed> {
-        if self.run.n_attempt.is_some_and(|n| n > 1) {
+        if self.run.n_attempt.is_some_and(|n| n > 1) || self.run.parent.is_some() {
             return Some(Untimed::Resumed);
         }
         (self.run.is_exclusive == Some(false)).then_some(Untimed::SharedDevice)

@@ -19,14 +19,17 @@ use super::checkpoints::Checkpoints;
 use super::conditions::{Conditions, TurnSteps};
 use super::describe::{Circumstances, OfStudy};
 use super::evaluate::{At, Evaluated, Evaluator};
+use super::folders::{CONFIG, with_folders};
 use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer, nanoseconds};
 use super::replay::{Replay, name_members};
-use super::resume::ResumePoint;
+use super::resume::{Start, seek};
 use super::train::{StopContext, TrainingLoop, Turn};
-use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, crowding, describe, unseen};
+use super::{
+    Data, Ending, FinishedRun, RunHeader, RunOptions, Status, crowding, describe, warnings,
+};
 use crate::provenance::{Provenance, peak_host_bytes};
-use crate::{Observer, RunError, checkpoint};
+use crate::{Observer, RunError, Warning, checkpoint};
 
 #[derive(Debug, Clone)]
 pub struct Membership {
@@ -51,12 +54,12 @@ pub struct ActiveRun<'a> {
     /// Largest memory on the device during this run's turns.
     peak_device_bytes: Option<u64>,
     circumstances: Circumstances,
+    warnings: Vec<Warning>,
     out: PathBuf,
 }
 
 impl<'a> ActiveRun<'a> {
-    /// Opens model, batcher and sinks, and makes the run's folders; with a `resume_point`, continues
-    /// from there.
+    /// Opens model, batcher and sinks, and makes the run's folders, or takes up those of a run that goes on.
     ///
     /// # Errors
     /// Whatever prevents the run from starting.
@@ -66,36 +69,53 @@ impl<'a> ActiveRun<'a> {
         options: RunOptions<'_>,
         observer: &dyn Observer,
         membership: Option<&Membership>,
-        resume_point: Option<ResumePoint>,
+        start: Start,
     ) -> Result<Self, RunError> {
         let config = &loaded.config;
-        resume_point.as_ref().map_or(Ok(()), |point| point.check_dataset(&data.hash))?;
+        start.check_dataset(&data.hash)?;
         let evaluator = Evaluator::new(config, data)?;
         let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
         let mut metrics = stream.metrics();
+        let events = stream.take_events();
         let (trainer, size) = open_model(loaded, &data.graphs)?;
 
         let provenance = Provenance::collect();
         let metadata = metadata(loaded, &provenance);
         let constant = weighting_constant(config, data);
-        let (publisher, mut recorder) = if let Some(point) = &resume_point {
-            point.seek(&mut *stream)?;
+        if let Some(checkpoint) = start.checkpoint() {
+            seek(checkpoint, &mut *stream)?;
+        }
+        let warnings = warnings::find(config, &data.graphs, &data.subsets, &events);
+        let (publisher, mut recorder) = if let Start::Resumed(point) = &start {
             point.reopen(options.out, &config.sink, &metadata)?
         } else {
             let publisher = Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
-            publisher.text("config.toml", &loaded.to_toml())?;
+            publisher.text(CONFIG, &with_folders(&loaded.to_toml(), &loaded.path))?;
             let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
             metrics.push(("weighting_constant".into(), constant));
             recorder.metrics(&metrics, &data.graphs.notes);
+            for warning in &warnings {
+                let (message, payload) = (warning.message.clone(), warning.payload.clone());
+                recorder.event(None, warning.kind, message, Some(payload));
+            }
+            for event in events {
+                let payload = event.graph.map(|graph| json!({ "graph": graph }));
+                recorder.event(Some(start.n_step()), event.kind, event.message, payload);
+            }
+            if let Start::Extends { parent, checkpoint } = &start {
+                let message =
+                    format!("continued run {parent} after step {}", checkpoint.state.step);
+                recorder.event(Some(start.n_step()), "resumed", message, None);
+            }
             (publisher, recorder)
         };
         let header = describe::header(loaded, data, &*trainer, publisher.run_id());
         observer.started(&header);
-        if config.model.needs().node_class && resume_point.is_none() {
-            warn_of_unseen_classes(config, data, &mut recorder, observer);
-        }
+        warnings.iter().for_each(|warning| observer.warned(warning));
 
-        if let (Some(message), None) = (crowding(config, options.n_thread), &resume_point) {
+        if let Some(message) = crowding(config, options.n_thread)
+            && !matches!(start, Start::Resumed(_))
+        {
             // A sweep says it once for all of its runs.
             if membership.is_none() {
                 observer.progress().note(&format!("note: {message}"));
@@ -109,17 +129,16 @@ impl<'a> ActiveRun<'a> {
             is_exclusive: Some(member.is_exclusive),
             n_look: Some(member.n_look.into()),
         });
+        let resumed = start.resumed();
         let circumstances = Circumstances {
-            started_at: resume_point
-                .as_ref()
-                .and_then(|point| point.started_at)
-                .unwrap_or_else(Timestamp::now),
+            started_at: resumed.and_then(|point| point.started_at).unwrap_or_else(Timestamp::now),
             prepare_ns,
             n_thread: options.n_thread,
             of_study: of_study
-                .or_else(|| resume_point.as_ref().map(|point| point.of_study.clone()))
+                .or_else(|| resumed.map(|point| point.of_study.clone()))
                 .unwrap_or_default(),
-            n_attempt: resume_point.as_ref().map_or(1, |point| point.n_attempt + 1),
+            n_attempt: resumed.map_or(1, |point| point.n_attempt + 1),
+            parent: start.parent(),
             provenance,
         };
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
@@ -133,12 +152,14 @@ impl<'a> ActiveRun<'a> {
         training.checkpoints =
             Some(Checkpoints::new(loaded, &publisher, provenance, hash, arithmetic));
         let mut evals = Vec::new();
-        if let Some(point) = resume_point {
-            if let Some(message) = point.other_arithmetic(arithmetic) {
+        if let Some(checkpoint) = start.checkpoint() {
+            if let Some(message) = start.other_arithmetic(arithmetic) {
                 observer.progress().note(&format!("warning: {message}"));
-                recorder.event(Some(point.checkpoint.state.step), "arithmetic", message, None);
+                recorder.event(Some(checkpoint.state.step), "arithmetic", message, None);
             }
-            training.restore(&point.checkpoint, &point.steps)?;
+            training.restore(checkpoint, start.resumed().map_or(&[], |point| &point.steps))?;
+        }
+        if let Start::Resumed(point) = start {
             evals = point.evals;
         }
         let mut run = Self {
@@ -154,6 +175,7 @@ impl<'a> ActiveRun<'a> {
             publisher,
             peak_device_bytes: None,
             circumstances,
+            warnings,
         };
         // The row that is published if the process is killed.
         let crashed = run.record(CRASHED, Some(KILLED.into()));
@@ -172,7 +194,7 @@ impl<'a> ActiveRun<'a> {
         observer: &dyn Observer,
         membership: &Membership,
     ) -> Result<Self, RunError> {
-        Self::open(loaded, data, options, observer, Some(membership), None)
+        Self::open(loaded, data, options, observer, Some(membership), Start::Anew)
     }
 
     /// What was known when training began.
@@ -302,7 +324,10 @@ impl<'a> ActiveRun<'a> {
                 Length::Steps(_) => Some(step),
                 Length::Epochs(_) => self.training.n_epoch,
             };
-            if self.is_complete() || place.is_some_and(|place| place.is_multiple_of(every)) {
+            // What a run that extends another one starts from is part of its own curve.
+            let is_first = self.evals.is_empty() && self.circumstances.parent.is_some();
+            let is_due = place.is_some_and(|place| place.is_multiple_of(every));
+            if self.is_complete() || is_due || is_first {
                 let at = At { step, train_ns: self.training.sums.train_ns() };
                 let trainer = &mut *self.training.trainer;
                 let evaluated =
@@ -328,7 +353,10 @@ impl<'a> ActiveRun<'a> {
                 return Ok(Some(self.training.interrupted(&mut self.recorder)?));
             }
             if self.is_complete() {
-                if self.training.training.checkpoint.is_some() {
+                // A sweep keeps weights only if it is asked to.
+                let is_of_cell = self.circumstances.of_study.cell.is_some();
+                let saves = self.training.training.checkpoint.map(|when| when.at().is_some());
+                if saves.unwrap_or(!is_of_cell) {
                     self.training.save(&mut self.recorder)?;
                 }
                 return Ok(Some(Ending::COMPLETED));
@@ -362,7 +390,7 @@ impl<'a> ActiveRun<'a> {
         };
         let status = ending.status;
         let run = self.record(status.name(), ending.reason);
-        let Self { header, training, evals, recorder, publisher, out, .. } = self;
+        let Self { header, training, evals, recorder, publisher, warnings, out, .. } = self;
         let unpublished =
             |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
         let is_resumable = matches!(status, Status::Interrupted | Status::Failed)
@@ -384,6 +412,7 @@ impl<'a> ActiveRun<'a> {
             summary: RunSummary::new(run, training.sums.summary(), evals),
             peak_host_bytes: peak_host_bytes(),
             n_step_kept,
+            warnings,
             out,
         })
     }
@@ -446,22 +475,6 @@ fn diverged(evaluated: &Evaluated, stop: &StopContext<'_>, recorder: &mut Record
     let payload = stop.replay.of_evaluation(step, members, stop.graphs);
     recorder.event(Some(step), "nan", reason.clone(), Some(payload));
     Ending { status: Status::NotFinite, reason: Some(reason) }
-}
-
-/// Warns before training of node classes that are evaluated, but not trained.
-fn warn_of_unseen_classes(
-    config: &Config,
-    data: &Data,
-    recorder: &mut Recorder,
-    observer: &dyn Observer,
-) {
-    for unseen in unseen::find(&data.graphs, &data.subsets, &config.evaluation.subsets) {
-        let message = unseen.message();
-        observer.progress().note(&format!("warning: {message}"));
-        let payload = json!({ "class": unseen.class, "name": unseen.name,
-            "subset": unseen.subset.name(), "n_graph": unseen.graphs.len(), "graphs": unseen.graphs });
-        recorder.event(None, "unseen_class", message, Some(payload));
-    }
 }
 
 pub(crate) fn open_stream(

@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use batchlab_config::{Checkpointing, LoadedConfig};
+use batchlab_config::{Checkpointing, LoadedConfig, Saving};
 use batchlab_core::Cursor;
 use batchlab_core::model::TrainerState;
 use batchlab_results::Publisher;
 
+use super::folders::CONFIG;
 use super::ledger::ShapeLedger;
 use crate::RunError;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, FORMAT, RunState, best_folder};
@@ -33,7 +34,10 @@ impl Checkpoints {
         dataset_hash: String,
         arithmetic: &str,
     ) -> Self {
-        let config_path = std::path::absolute(&loaded.path).unwrap_or_else(|_| loaded.path.clone());
+        // Without a file, the recorded configuration names the folders in which paths start.
+        let recorded = publisher.run_folder().join(CONFIG);
+        let path = if loaded.path.as_os_str().is_empty() { &recorded } else { &loaded.path };
+        let config_path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let state = RunState {
             format: FORMAT,
             run_id: publisher.run_id().to_owned(),
@@ -51,7 +55,7 @@ impl Checkpoints {
         };
         Self {
             folder: publisher.checkpoints(),
-            when: loaded.config.training.checkpoint,
+            when: loaded.config.training.checkpoint.and_then(Saving::at),
             state,
             last: Instant::now(),
             saved: None,

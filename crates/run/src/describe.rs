@@ -54,6 +54,8 @@ pub(super) struct Circumstances {
     pub(super) of_study: OfStudy,
     /// How often the run began or went on.
     pub(super) n_attempt: i64,
+    /// The run that it extends.
+    pub(super) parent: Option<String>,
 }
 
 pub(super) fn record(
@@ -131,5 +133,6 @@ pub(super) fn record(
         is_exclusive: of_study.is_exclusive,
         n_attempt: Some(circumstances.n_attempt),
         n_look: of_study.n_look,
+        parent: circumstances.parent.clone(),
     }
 }

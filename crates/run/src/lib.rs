@@ -20,6 +20,7 @@ mod describe;
 mod error;
 mod evaluate;
 mod evaluate_trained;
+mod folders;
 mod ledger;
 mod measure;
 pub mod memory;
@@ -35,6 +36,7 @@ mod split;
 mod threads;
 mod train;
 mod unseen;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,18 +54,20 @@ pub use atomic::replace;
 pub use cache::Cache;
 pub use error::RunError;
 pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};
+pub use folders::search_folders;
 pub use ledger::ShapeLedger;
 pub use measure::{Measured, TrialTurn, measure};
 pub use observer::Observer;
-pub use resume::{ResumeError, resume};
+pub use resume::{ResumeError, extend, resume};
 pub use split::Subsets;
 pub use threads::crowding;
 pub use train::Turn;
+pub use warnings::Warning;
 
 use cache::Keep;
 use evaluate::Evaluator;
 use pipeline::nanoseconds;
-use resume::ResumePoint;
+use resume::Start;
 
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions<'a> {
@@ -144,6 +148,8 @@ pub struct FinishedRun {
     pub peak_host_bytes: Option<i64>,
     /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
     pub n_step_kept: Option<i64>,
+    /// What was said before training.
+    pub warnings: Vec<Warning>,
     pub out: PathBuf,
 }
 
@@ -157,27 +163,20 @@ pub fn run(
     options: RunOptions<'_>,
     observer: &dyn Observer,
 ) -> Result<FinishedRun, RunError> {
-    run_from(loaded, options, observer, None)
+    run_from(loaded, options, observer, Start::Anew)
 }
 
 fn run_from(
     loaded: &LoadedConfig,
     options: RunOptions<'_>,
     observer: &dyn Observer,
-    resume_point: Option<ResumePoint>,
+    start: Start,
 ) -> Result<FinishedRun, RunError> {
     let data = Data::load(loaded, options.cache, observer)?;
-    let mut run = ActiveRun::open(loaded, &data, options, observer, None, resume_point)?;
+    let mut run = ActiveRun::open(loaded, &data, options, observer, None, start)?;
     let outcome = run.advance(u64::MAX, options.interrupted, observer);
     observer.ended();
     run.finish(outcome.map(|ending| ending.unwrap_or(Ending::COMPLETED)))
-}
-
-/// Folders in which relative paths of a configuration are resolved: the working folder, then its own.
-#[must_use]
-pub fn search_folders(config: &Path) -> Vec<PathBuf> {
-    let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
-    std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
 }
 
 pub struct Data {

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use batchlab_core::progress::Progress;
 use batchlab_core::record::EvalRecord;
 
-use crate::RunHeader;
+use crate::{RunHeader, Warning};
 
 /// Is told what happens during a run, outside of timed regions. `()` ignores everything.
 pub trait Observer {
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::new(())
+    }
+    /// Something is probably not meant; training begins all the same.
+    fn warned(&self, warning: &Warning) {
+        self.progress().note(&format!("warning: {}", warning.message));
     }
     /// Everything is loaded and checked; training begins.
     fn started(&self, _run: &RunHeader) {}

@@ -8,6 +8,8 @@ use batchlab_core::quote::shell_word;
 use batchlab_core::{BatchPlan, Cursor, Graphs};
 use serde_json::{Value, json};
 
+use super::folders::CONFIG;
+
 /// A message names at most this many members; the event names all of them.
 const MAX_NAMED: usize = 8;
 
@@ -22,7 +24,9 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn new(loaded: &LoadedConfig, out: &Path, run_id: &str) -> Self {
-        let path = out.join("runs").join(run_id).join("config.toml");
+        let path = out.join("runs").join(run_id).join(CONFIG);
+        // The command works from any folder.
+        let path = std::path::absolute(&path).unwrap_or(path);
         Self {
             config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
             config_hash: loaded.hash(),

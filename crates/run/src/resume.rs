@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use batchlab_config::{Config, LoadedConfig};
+use batchlab_config::{Config, Defaults, Length, LoadedConfig};
 use batchlab_core::quote::shell;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table, Timestamp};
 use batchlab_core::{BatchStream, Sink};
@@ -14,7 +14,7 @@ use batchlab_results::{
 };
 
 use super::describe::OfStudy;
-use super::{FinishedRun, RunOptions, run_from};
+use super::{FinishedRun, RunOptions, folders, run_from};
 use crate::checkpoint::{self, Checkpoint, CheckpointError};
 use crate::{Observer, RunError};
 
@@ -22,11 +22,26 @@ use crate::{Observer, RunError};
 pub enum ResumeError {
     #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), shell(&out.join("runs")))]
     NoRun { run_id: String, out: PathBuf },
-    #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}", out.join("tables").display())]
+    #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}; with more steps than it has done, such as training.steps=1000, a new run goes on from its last checkpoint", out.join("tables").display())]
     Ended { run_id: String, out: PathBuf },
     #[error(
+        "training.{what} = {asked}, and run {run_id} has done {done} {what}: give more, for example \
+         training.{what}={}", done + asked.max(done)
+    )]
+    NoMore { run_id: String, what: &'static str, done: u64, asked: u64 },
+    #[error(
+        "a run that goes on from run {run_id} is trained on the same data, with the same model and batches; \
+         these differ:\n{}\nrestore these values, or start a new run",
+        differences.join("\n")
+    )]
+    Extension {
+        run_id: String,
+        /// One line per key.
+        differences: Vec<String>,
+    },
+    #[error(
         "run {run_id} has no checkpoint to continue from. `batchlab doctor {}` publishes what it \
-         recorded; with training.checkpoint={{ steps = 1000 }} the next run saves its state",
+         recorded; with training.checkpoint={{ steps = 1000 }} the next run saves its state on the way",
         shell(out)
     )]
     NoCheckpoint { run_id: String, out: PathBuf },
@@ -56,14 +71,14 @@ pub enum ResumeError {
 }
 
 /// Continues run `run_id` of the study in `options.out`. The configuration is the run's own; one that
-/// is `given` is only compared with it. `defaults` is as for [`LoadedConfig::read`].
+/// is `given` is only compared with it.
 ///
 /// # Errors
 /// [`ResumeError`], and as [`run`](super::run).
 pub fn resume(
     run_id: &str,
     given: Option<&LoadedConfig>,
-    defaults: &str,
+    defaults: Defaults,
     options: RunOptions<'_>,
     observer: &dyn Observer,
 ) -> Result<FinishedRun, RunError> {
@@ -71,11 +86,128 @@ pub fn resume(
     if let Some(given) = given {
         point.check_config(given)?;
     }
-    let own = options.out.join("runs").join(run_id).join("config.toml");
+    let own = options.out.join("runs").join(run_id).join(folders::CONFIG);
     let mut loaded = LoadedConfig::read(&own, &[], defaults)?;
     point.check_config(&loaded)?;
-    loaded.path.clone_from(&point.checkpoint.state.config_path);
-    run_from(&loaded, options, observer, Some(point))
+    if folders::recorded(&loaded.path).is_empty() {
+        loaded.path.clone_from(&point.checkpoint.state.config_path);
+    }
+    run_from(&loaded, options, observer, Start::Resumed(point))
+}
+
+/// Begins a new run that goes on from the last checkpoint of run `parent` of the study in `options.out`.
+/// `loaded` is the parent's configuration with changes: more steps, another learning rate.
+///
+/// # Errors
+/// [`ResumeError`], and as [`run`](super::run).
+pub fn extend(
+    parent: &str,
+    loaded: &LoadedConfig,
+    options: RunOptions<'_>,
+    observer: &dyn Observer,
+) -> Result<FinishedRun, RunError> {
+    let mut warn = |error: &CheckpointError| {
+        observer.progress().note(&format!("warning: {error}; the one before is used"));
+    };
+    let folder = checkpoints(options.out, parent);
+    let newest = checkpoint::newest(&folder, &mut warn).map_err(ResumeError::Checkpoint)?;
+    let (run_id, out) = (parent.to_owned(), options.out.to_owned());
+    let checkpoint = newest.ok_or(ResumeError::NoCheckpoint { run_id: run_id.clone(), out })?;
+    let mut differences = differences(&checkpoint.state.config, loaded);
+    differences.retain(|line| !may_change(line.trim_start()));
+    if !differences.is_empty() {
+        return Err(ResumeError::Extension { run_id, differences }.into());
+    }
+    let (what, done, asked) = match loaded.config.training.length() {
+        Length::Steps(asked) => ("steps", checkpoint.state.step, asked),
+        // The epoch of the last batch counts from 0.
+        Length::Epochs(asked) => ("epochs", checkpoint.state.cursor.epoch + 1, asked),
+    };
+    if asked <= done {
+        return Err(ResumeError::NoMore { run_id, what, done, asked }.into());
+    }
+    run_from(loaded, options, observer, Start::Extends { parent: run_id, checkpoint })
+}
+
+/// Whether a run that goes on may differ from its parent in the key that a line begins with.
+fn may_change(line: &str) -> bool {
+    let is_order = line.starts_with("training.seeds") || line.starts_with("training.loss:");
+    let keys = ["training.", "evaluation.", "sink", "study:", "device:"];
+    !is_order && keys.iter().any(|key| line.starts_with(key))
+}
+
+/// How a run begins.
+#[allow(clippy::large_enum_variant, reason = "there is one of them")]
+pub(crate) enum Start {
+    Anew,
+    /// The same run goes on.
+    Resumed(ResumePoint),
+    /// A new run goes on where another one ended.
+    Extends {
+        parent: String,
+        checkpoint: Checkpoint,
+    },
+}
+
+impl Start {
+    pub(crate) fn checkpoint(&self) -> Option<&Checkpoint> {
+        match self {
+            Self::Anew => None,
+            Self::Resumed(point) => Some(&point.checkpoint),
+            Self::Extends { checkpoint, .. } => Some(checkpoint),
+        }
+    }
+
+    pub(crate) fn resumed(&self) -> Option<&ResumePoint> {
+        match self {
+            Self::Resumed(point) => Some(point),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn parent(&self) -> Option<String> {
+        match self {
+            Self::Anew => None,
+            Self::Resumed(point) => point.parent.clone(),
+            Self::Extends { parent, .. } => Some(parent.clone()),
+        }
+    }
+
+    /// Steps that are done.
+    pub(crate) fn n_step(&self) -> u64 {
+        self.checkpoint().map_or(0, |checkpoint| checkpoint.state.step)
+    }
+
+    /// What to say if steps are computed in another way than those before.
+    pub(crate) fn other_arithmetic(&self, now: &str) -> Option<String> {
+        let state = &self.checkpoint()?.state;
+        let before = &state.arithmetic;
+        (!before.is_empty() && before != now).then(|| {
+            format!(
+                "run {} was computed with {before} so far and goes on with {now}, which adds up in \
+                 another order: the last bits will not be those of a run that never stopped \
+                 (BATCHLAB_VECTORS, or another processor)",
+                state.run_id
+            )
+        })
+    }
+
+    pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {
+        let Some(Checkpoint { state, .. }) = self.checkpoint() else { return Ok(()) };
+        if state.dataset_hash == now {
+            return Ok(());
+        }
+        let (run_id, before) = (state.run_id.clone(), state.dataset_hash.clone());
+        Err(ResumeError::Dataset { run_id, before, now: now.to_owned() }.into())
+    }
+}
+
+/// Puts a stream behind the last batch that was trained before a checkpoint.
+pub(crate) fn seek(checkpoint: &Checkpoint, stream: &mut dyn BatchStream) -> Result<(), RunError> {
+    match checkpoint.state.step {
+        0 => Ok(()),
+        _ => Ok(stream.seek(&checkpoint.state.cursor)?),
+    }
 }
 
 /// Everything that a run has left, up to the checkpoint from which it continues.
@@ -88,6 +220,7 @@ pub(crate) struct ResumePoint {
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) n_attempt: i64,
     pub(crate) of_study: OfStudy,
+    parent: Option<String>,
     notes: Vec<String>,
 }
 
@@ -154,7 +287,7 @@ impl ResumePoint {
         let damaged = |reason: String| CheckpointError::Damaged { path: path.clone(), reason };
         let entries = Entries::open(journal).map_err(|error| damaged(error.to_string()))?;
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
-        let (mut n_attempt, mut of_study) = (1, OfStudy::default());
+        let (mut n_attempt, mut of_study, mut parent) = (1, OfStudy::default(), None);
         let mut end = 0;
         // Damaged rows leave a gap, and a run does not continue after a gap.
         let is_next = |entry: &Entry| entry.place.end <= checkpoint.state.journal_end;
@@ -172,6 +305,7 @@ impl ResumePoint {
                         let runs = RunRecord::from_batch(rows).map_err(wrong)?;
                         started_at = started_at.or(runs.first().and_then(|run| run.started_at));
                         if let Some(run) = runs.first() {
+                            parent.clone_from(&run.parent);
                             of_study = OfStudy {
                                 cell: run.cell.clone(),
                                 repeat: run.repeat,
@@ -194,51 +328,27 @@ impl ResumePoint {
             )));
         }
         let (run_id, notes) = (run_id.to_owned(), Vec::new());
-        Ok(Self { run_id, path, checkpoint, steps, evals, started_at, n_attempt, of_study, notes })
+        Ok(Self {
+            run_id,
+            path,
+            checkpoint,
+            steps,
+            evals,
+            started_at,
+            n_attempt,
+            of_study,
+            parent,
+            notes,
+        })
     }
 
     fn check_config(&self, loaded: &LoadedConfig) -> Result<(), RunError> {
-        let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
-        // In the terms of this version: some keys and values were renamed.
-        let recorded = &self.checkpoint.state.config;
-        let before = serde_json::from_value::<Config>(recorded.clone());
-        let before = before.and_then(serde_json::to_value).unwrap_or_else(|_| recorded.clone());
-        let mut differences = Vec::new();
-        differ("", Some(&before), Some(&now), &mut differences);
+        let differences = differences(&self.checkpoint.state.config, loaded);
         if differences.is_empty() {
             return Ok(());
         }
         let (run_id, path) = (self.run_id.clone(), loaded.path.clone());
         Err(ResumeError::Config { run_id, path, differences }.into())
-    }
-
-    pub(crate) fn check_dataset(&self, now: &str) -> Result<(), RunError> {
-        let before = &self.checkpoint.state.dataset_hash;
-        if before == now {
-            return Ok(());
-        }
-        let (run_id, before, now) = (self.run_id.clone(), before.clone(), now.to_owned());
-        Err(ResumeError::Dataset { run_id, before, now }.into())
-    }
-
-    /// What to say if steps are computed in another way than those before.
-    pub(crate) fn other_arithmetic(&self, now: &str) -> Option<String> {
-        let before = &self.checkpoint.state.arithmetic;
-        (!before.is_empty() && before != now).then(|| {
-            format!(
-                "run {} was computed with {before} so far and goes on with {now}, which adds up in \
-                 another order: the last bits will not be those of a run that never stopped \
-                 (BATCHLAB_VECTORS, or another processor)",
-                self.run_id
-            )
-        })
-    }
-
-    pub(crate) fn seek(&self, stream: &mut dyn BatchStream) -> Result<(), RunError> {
-        match self.checkpoint.state.step {
-            0 => Ok(()),
-            _ => Ok(stream.seek(&self.checkpoint.state.cursor)?),
-        }
     }
 
     /// Opens the run again. What was recorded after the checkpoint is discarded.
@@ -265,6 +375,17 @@ impl ResumePoint {
         recorder.event(Some(state.step), "resumed", message, None);
         Ok((publisher, recorder))
     }
+}
+
+/// One line per key in which a recorded configuration differs from this one.
+fn differences(recorded: &Value, loaded: &LoadedConfig) -> Vec<String> {
+    let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
+    // In the terms of this version: some keys and values were renamed.
+    let before = serde_json::from_value::<Config>(recorded.clone());
+    let before = before.and_then(serde_json::to_value).unwrap_or_else(|_| recorded.clone());
+    let mut differences = Vec::new();
+    differ("", Some(&before), Some(&now), &mut differences);
+    differences
 }
 
 /// One line per key whose values differ.

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, Read as _};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::error::{Problem, ReadError};
+use crate::error::{Problem, ReadError, shown_path};
 use crate::format::aflow::Content;
 #[cfg(feature = "ase")]
 use crate::format::ase;
@@ -15,13 +15,39 @@ use crate::source::{Source, Stream};
 use crate::structure::Entry;
 
 /// Counts of the files that were read and passed over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Read {
     /// Files, or streams of an archive, that were read.
     pub n_file: u64,
     /// Files of a folder or archive that were passed over: not wanted, or in formats that are not known
     /// here.
     pub n_other: u64,
+    /// The first of these.
+    pub other: Vec<PathBuf>,
+}
+
+/// At most this many of the files that were passed over are named.
+const MAX_NAMED: usize = 3;
+
+impl Read {
+    /// Names the files that were passed over; `None` if there are none.
+    #[must_use]
+    pub fn passed_over(&self) -> Option<String> {
+        let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
+        let more = match self.n_other.saturating_sub(names.len() as u64) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        (self.n_other > 0)
+            .then(|| format!("passed over, of no known format: {}{more}", names.join(", ")))
+    }
+
+    fn pass_over(&mut self, path: &Path) {
+        self.n_other += 1;
+        if self.other.len() < MAX_NAMED {
+            self.other.push(path.to_owned());
+        }
+    }
 }
 
 /// Hands every entry behind a path to `visit`, until that breaks or fails.
@@ -81,7 +107,7 @@ fn stream_of(
     let by_name = (!optional && is_xyz(path)).then_some(Format::Xyz);
     let Some(format) = recognise(head, path).or(by_name) else {
         if optional {
-            counts.n_other += 1;
+            counts.pass_over(path);
             return Ok(ControlFlow::Continue(()));
         }
         let found = "of no format that is known here";

@@ -54,6 +54,15 @@ pub struct Study {
 }
 
 impl Study {
+    /// The file, for messages.
+    #[must_use]
+    pub fn name_of_file(&self) -> String {
+        match self.path.as_os_str().is_empty() {
+            true => "the configuration".to_owned(),
+            false => self.path.display().to_string(),
+        }
+    }
+
     #[must_use]
     pub fn n_run(&self) -> usize {
         self.cells.iter().map(|cell| cell.runs.len()).sum()

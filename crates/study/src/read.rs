@@ -1,9 +1,7 @@
 //! From a study file to cells of checked configurations.
 
 use std::num::NonZeroU64;
-use std::path::Path;
 
-use batchlab_config::strategy::Presets;
 use batchlab_config::{LoadedConfig, Setting, StudyFile};
 use batchlab_core::hash::sha256;
 use batchlab_core::padding::BatchSize;
@@ -12,25 +10,18 @@ use super::{Cell, CellInfo, Study};
 use crate::StudyError;
 
 impl Study {
-    /// Reads a study, or a run's configuration, which is a study of one cell; the arguments are those
-    /// of [`StudyFile::read`].
+    /// All cells of a study, or of a run's configuration, which is a study of one cell.
     ///
     /// Every combination is checked before this returns.
     ///
     /// # Errors
     /// [`StudyError::Run`] with a diagnostic for the first mistake.
-    pub fn read(
-        path: &Path,
-        arguments: &[String],
-        defaults: &str,
-        presets: Presets<'_>,
-    ) -> Result<Self, StudyError> {
-        let file = StudyFile::read(path, arguments, defaults, presets)?;
+    pub fn of(file: &StudyFile) -> Result<Self, StudyError> {
         let mut cells: Vec<Cell> = Vec::new();
         // Repeats of one setting lie far apart, and a sweep that is ended early has some of every setting.
         for repeat in 0..file.repeats.get() {
             for setting in file.settings() {
-                let cell = cell(&file, setting, repeat)?;
+                let cell = cell(file, setting, repeat)?;
                 if cells.iter().any(|other| other.info.id == cell.info.id) {
                     let title = cell.info.title();
                     return Err(file

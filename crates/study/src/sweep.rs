@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress as Loading;
 use batchlab_core::record::EvalRecord;
-use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
+use batchlab_run::{Observer, RunHeader, RunOptions, Status, Warning, crowding};
 
 use super::blocks::Enough;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
@@ -298,6 +298,9 @@ impl<'a> RecordingProgress<'a> {
 impl Observer for RecordingProgress<'_> {
     fn progress(&self) -> std::sync::Arc<dyn Loading> {
         self.to.progress()
+    }
+    fn warned(&self, warning: &Warning) {
+        self.to.warned(warning);
     }
     fn started(&self, run: &RunHeader) {
         self.change(|progress| progress.run_ids.push(run.run_id.clone()));

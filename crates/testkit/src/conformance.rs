@@ -64,7 +64,7 @@ checks! {
     cache_keys: composition::cache_keys,
         "plans with the same cache key are the same plan";
     resume: resume::resume,
-        "a stream resumes at every cursor as if it had never stopped, and again after that";
+        "a stream resumes at every cursor as if it had never stopped, and again after that, with every padding";
     carried: resume::carried,
         "a stream also resumes in an epoch that began with carried graphs";
     prefetched: prefetch::prefetched,

@@ -68,6 +68,7 @@ pub fn run(run_id: &str) -> RunRecord {
         is_exclusive: None,
         n_attempt: None,
         n_look: None,
+        parent: None,
     }
 }
 

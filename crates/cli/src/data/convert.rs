@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::bytes;
 use super::source::named;
+use crate::configuration::Configuration;
 use crate::exit::Usage;
 
 /// Read data sets now and keep them in a form that loads quickly.
@@ -21,10 +22,8 @@ use crate::exit::Usage;
 /// `BATCHLAB_CACHE` names the folder, or says `off`; by default it is in the user's cache folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Configuration files or names of data sets; changes such as `dataset.path=qm9.npz` hold for all
-    /// of them.
-    #[arg(value_name = "CONFIG|DATASET|KEY=VALUE", required = true)]
-    inputs: Vec<String>,
+    #[command(flatten)]
+    configuration: Configuration,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -39,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     std::thread::sleep(2 * CLOCK_STEP);
     let mut all = Vec::new();
     let mut out = std::io::stdout();
-    for source in named(&arguments.inputs)? {
+    for source in named(&arguments.configuration)? {
         let read = source.read(&cache, Keep::Always)?;
         let Some(path) = &read.loaded.kept else {
             bail!("{} could not be kept; see the reason above", source.name);

@@ -1,21 +1,20 @@
-//! Data sets named on the command line: configuration files, or names with their defaults.
+//! Data sets named on the command line: configurations, names with their defaults, data files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
-use batchlab_config::{parts_of_text, read_parts};
-use batchlab_core::registry::{Kind, components, suggestion};
+use anyhow::Result;
 use batchlab_core::{Dataset, LoadContext};
 use batchlab_run::cache::{Keep, Loaded};
 use batchlab_run::{Cache, RunError, memory, search_folders};
-use serde::de::IgnoredAny;
 
-use crate::exit::Usage;
+use crate::configuration::Configuration;
 use crate::progress::{Unit, to_standard_error};
 
 pub(crate) struct Source {
     pub(crate) name: String,
+    /// The file in whose folder relative paths are looked for.
+    pub(crate) path: PathBuf,
     pub(crate) dataset: Box<dyn Dataset>,
 }
 
@@ -24,35 +23,24 @@ pub(super) struct Read {
     pub(super) time: Duration,
 }
 
-/// Configuration files, names, and changes such as `dataset.target=gap` that hold for all of them.
-pub(crate) fn named(inputs: &[String]) -> Result<Vec<Source>> {
-    let (changes, names): (Vec<String>, Vec<String>) =
-        inputs.iter().cloned().partition(|input| input.contains('='));
-    if names.is_empty() {
-        bail!(Usage("name a configuration file or a data set, for example qm9".into()));
+/// All data sets of all inputs.
+pub(crate) fn named(given: &Configuration) -> Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for (name, file) in given.read_all()? {
+        let datasets = file.datasets()?;
+        let is_one = datasets.len() == 1;
+        for dataset in datasets {
+            if let Err(error) = dataset.check() {
+                return Err(RunError::Dataset(error).into());
+            }
+            let name = match is_one {
+                true => name.clone(),
+                false => format!("{name}, {}", dataset.typetag_name()),
+            };
+            sources.push(Source { name, path: file.path.clone(), dataset });
+        }
     }
-    names.into_iter().map(|name| source(name, &changes)).collect()
-}
-
-fn source(name: String, changes: &[String]) -> Result<Source> {
-    let known: Vec<&str> = components(Kind::Dataset).into_keys().collect();
-    // Everything else in a configuration is only checked.
-    let (parts, IgnoredAny) = if known.contains(&name.as_str()) {
-        let text = format!("[dataset]\nname = \"{name}\"\n");
-        parts_of_text(&name, &text, changes)?
-    } else if Path::new(&name).exists() {
-        read_parts(Path::new(&name), changes)?
-    } else {
-        bail!(Usage(format!(
-            "\"{name}\" is neither a file nor a data set{}\nknown data sets: {}",
-            suggestion(&name, &known),
-            known.join(", ")
-        )))
-    };
-    if let Err(error) = parts.dataset.check() {
-        return Err(RunError::Dataset(error).into());
-    }
-    Ok(Source { name, dataset: parts.dataset })
+    Ok(sources)
 }
 
 impl Source {
@@ -62,7 +50,7 @@ impl Source {
 
     pub(super) fn read(&self, cache: &Cache, keep: Keep) -> Result<Read> {
         let ctx = LoadContext {
-            search: search_folders(Path::new(&self.name)),
+            search: search_folders(Path::new(&self.path)),
             progress: to_standard_error(Unit::Items),
             memory: memory::budget()?,
             ..LoadContext::new()

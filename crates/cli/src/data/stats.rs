@@ -14,6 +14,7 @@ use batchlab_run::Cache;
 use batchlab_run::cache::Keep;
 
 use super::source::named;
+use crate::configuration::Configuration;
 use crate::out_file::{check_ending, place, write};
 use crate::output::print;
 use crate::say::say;
@@ -22,10 +23,8 @@ use summary::DatasetSummary;
 /// Count graphs, nodes and edges, and show how sizes and targets are distributed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Configuration files or names of data sets; changes such as `dataset.target=gap` hold for all
-    /// of them.
-    #[arg(value_name = "CONFIG|DATASET|KEY=VALUE", required = true)]
-    inputs: Vec<String>,
+    #[command(flatten)]
+    configuration: Configuration,
     /// Print JSON, histograms included.
     #[arg(long)]
     json: bool,
@@ -43,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let cache = Cache::from_environment();
     let mut summaries = Vec::new();
-    for source in named(&arguments.inputs)? {
+    for source in named(&arguments.configuration)? {
         let read = source.read(&cache, Keep::WhenSlow)?;
         summaries.push(DatasetSummary::of(&source, &read));
     }

@@ -30,7 +30,7 @@ pub(super) fn plan(parent: &Path, source: &Path, component: &Component) -> Resul
         .replace("@CLI@", &quoted(&source.join("crates/cli")))
         .replace("@TENSOR@", &quoted(&source.join("crates/tensor")))
         .replace("@TESTKIT@", &quoted(&source.join("crates/testkit")))
-        .replace("@PROFILES@", profiles(&workspace));
+        .replace("@PROFILES@", &profiles(&workspace));
     let mut files = vec![
         NewFile::new(folder.join("Cargo.toml"), manifest),
         NewFile::new(
@@ -51,9 +51,12 @@ fn quoted(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// The sections of a manifest with the build profiles; they stand at its end.
-fn profiles(manifest: &str) -> &str {
-    manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..])
+/// The profile of releases, as in the tree, and one for the inner loop, in which everything is built once
+/// and quickly but for what does arithmetic. The profiles stand at the end of a manifest.
+fn profiles(manifest: &str) -> String {
+    let all = manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..]);
+    let end = all.find("\n[profile.profiling]").map_or(all.len(), |at| at + 1);
+    format!("{}\n{}", all[..end].trim_end(), include_str!("templates/dev.toml.txt"))
 }
 
 pub(super) fn next_steps(parent: &Path, source: &Path, component: &Component) -> String {
@@ -66,7 +69,11 @@ pub(super) fn next_steps(parent: &Path, source: &Path, component: &Component) ->
         ("cargo run -- list".into(), "lists it with all others"),
     ];
     steps(
-        &format!("the crate is in {}. Next, in that folder:", folder.display()),
+        &format!(
+            "the crate is in {}. Next, in that folder (the first command builds batchlab as well, about five \
+             minutes of processor time; the others do not):",
+            folder.display()
+        ),
         first.into_iter().chain(trial),
     )
 }

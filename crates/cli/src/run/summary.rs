@@ -41,6 +41,8 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
         "out": run.out,
         "peak_host_bytes": run.peak_host_bytes,
         "peak_device_bytes": row.peak_device_bytes,
+        "parent": row.parent,
+        "warnings": run.warnings,
         "evals": evals.iter().map(eval).collect::<Vec<_>>(),
         "tables": run.out.join("tables"),
     });
@@ -66,10 +68,14 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         );
     }
     let seconds = steps.train_ns as f64 / 1e9;
-    row("steps", format!("{} in {seconds:.1} s", steps.n_step));
+    let own = match (&run.summary.run.parent, run.summary.evals.first()) {
+        (Some(parent), Some(first)) => format!(", after {} of run {parent}", first.step),
+        _ => String::new(),
+    };
+    row("steps", format!("{} in {seconds:.1} s{own}", steps.n_step));
     if let (Some(times), Some(work)) = (steps.times, steps.work) {
-        let (milliseconds, per_second) = (times.combined_median / 1e6, work.outputs_per_s);
-        row("step", format!("{milliseconds:.2} ms median, {per_second:.0} graphs per second"));
+        row("step", format!("{:.2} ms median", times.combined_median / 1e6));
+        row("throughput", format!("{:.0} graphs per second", work.outputs_per_s));
         let (nodes, edges) = (100.0 * work.node_fill, 100.0 * work.edge_fill);
         row("fill", format!("{nodes:.1} % of nodes and {edges:.1} % of edges are real"));
     }
@@ -88,6 +94,12 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         let of_split = || run.summary.evals.iter().filter(|eval| eval.split == split);
         if let (Some(first), Some(last)) = (of_split().next(), of_split().next_back()) {
             row(split, errors(first, last, unit));
+        }
+    }
+    if !run.warnings.is_empty() {
+        let _ = writeln!(text, "\nwarnings");
+        for warning in &run.warnings {
+            let _ = writeln!(text, "  {:<20} {}", warning.kind.replace('_', " "), warning.message);
         }
     }
     let tables = pattern(&run.out.join("tables").to_string_lossy());
@@ -110,10 +122,27 @@ fn errors(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
         let unit = unit::around(" ", unit, "");
         let mae = last.mae.unwrap_or(f64::NAN);
         let of_mean = last.rmse_of_mean.unwrap_or(f64::NAN);
+        let change = match first.step == last.step {
+            true => format!("RMSE {after:.4}"),
+            false => format!("RMSE {before:.4} -> {after:.4}"),
+        };
         return format!(
-            "RMSE {before:.4} -> {after:.4}{unit}, MAE {mae:.4}{unit}; predicting the mean: RMSE {of_mean:.4}{unit}"
+            "{change}{unit}, MAE {mae:.4}{unit}{}; predicting the mean: RMSE {of_mean:.4}{unit}",
+            when(first, last)
         );
     }
     let share = |eval: &EvalRecord| 100.0 * eval.accuracy.unwrap_or(f64::NAN);
-    format!("accuracy {:.2} % -> {:.2} %", share(first), share(last))
+    match first.step == last.step {
+        true => format!("accuracy {:.2} %{}", share(last), when(first, last)),
+        false => format!("accuracy {:.2} % -> {:.2} %", share(first), share(last)),
+    }
+}
+
+/// Of an evaluation that is the only one, after how many steps it was.
+fn when(first: &EvalRecord, last: &EvalRecord) -> String {
+    match (first.step == last.step, last.step) {
+        (false, _) => String::new(),
+        (true, 0) => " before training".to_owned(),
+        (true, step) => format!(" after {step} steps"),
+    }
 }

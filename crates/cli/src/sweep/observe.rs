@@ -1,11 +1,12 @@
 //! Progress of a sweep on standard error.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use batchlab_core::progress::Progress;
-use batchlab_run::{Observer, RunHeader};
+use batchlab_run::{Observer, RunHeader, Warning};
 use batchlab_study::blocks::Enough;
 use batchlab_study::cells::{DoneCell, DoneRun};
 use batchlab_study::look::Look;
@@ -16,13 +17,31 @@ use crate::progress::{Bar as Loading, Notes, styled};
 use crate::run::observe::PAUSE;
 use crate::say::say;
 
+/// What was said before training, each once: the runs of a sweep repeat it.
+pub(super) type Warnings = Rc<RefCell<Vec<Warning>>>;
+
+/// Whether a warning is new.
+fn remember(warnings: &Warnings, warning: &Warning) -> bool {
+    let mut all = warnings.borrow_mut();
+    let is_new = !all.contains(warning);
+    if is_new {
+        all.push(warning.clone());
+    }
+    is_new
+}
+
 #[derive(Default)]
 pub(super) struct Bar {
+    warnings: Warnings,
     loading: Arc<Loading>,
     bar: RefCell<Option<ProgressBar>>,
 }
 
 impl Bar {
+    pub(super) fn new(warnings: &Warnings) -> Self {
+        Self { warnings: Rc::clone(warnings), ..Self::default() }
+    }
+
     fn tell(&self, line: &str) {
         match &*self.bar.borrow() {
             Some(bar) => bar.suspend(|| say!("{line}")),
@@ -34,6 +53,11 @@ impl Bar {
 impl Observer for Bar {
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::clone(&self.loading) as Arc<dyn Progress>
+    }
+    fn warned(&self, warning: &Warning) {
+        if remember(&self.warnings, warning) {
+            self.tell(&format!("warning: {}", warning.message));
+        }
     }
     fn stepped(&self, _: u64, _: f64) {
         if let Some(bar) = &*self.bar.borrow() {
@@ -77,18 +101,24 @@ impl SweepObserver for Bar {
 }
 
 pub(super) struct Lines {
+    warnings: Warnings,
     last: Cell<Instant>,
 }
 
 impl Lines {
-    pub(super) fn new() -> Self {
-        Self { last: Cell::new(Instant::now()) }
+    pub(super) fn new(warnings: &Warnings) -> Self {
+        Self { warnings: Rc::clone(warnings), last: Cell::new(Instant::now()) }
     }
 }
 
 impl Observer for Lines {
     fn progress(&self) -> Arc<dyn Progress> {
         Arc::new(Notes)
+    }
+    fn warned(&self, warning: &Warning) {
+        if remember(&self.warnings, warning) {
+            say!("warning: {}", warning.message);
+        }
     }
 }
 
@@ -181,9 +211,15 @@ fn ended(done: &DoneCell) -> String {
         lines.push(if let Some(reason) = &run.reason {
             format!("  {batcher:<width$}  {}: {reason}", run.status.name())
         } else {
-            let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
-            let speed = speed(run);
-            format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
+            match run.median_step_ns {
+                Some(ns) => {
+                    let (step_ms, speed) = (ns / 1e6, speed(run));
+                    format!(
+                        "  {batcher:<width$}  {step_ms:8.2} ms median step  {speed:8.0} graphs/s mean"
+                    )
+                }
+                None => format!("  {batcher:<width$}  no times: all steps were warm-up"),
+            }
         });
     }
     lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));

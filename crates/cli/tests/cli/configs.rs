@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use batchlab_config::{Defaults, StudyFile};
 use batchlab_study::Study;
 
 #[test]
@@ -35,9 +36,11 @@ fn every_study_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/study");
     let read = |name: &str, arguments: &[&str]| {
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-        let (defaults, presets) = (batchlab_builtin::DEFAULTS, batchlab_builtin::PRESETS);
-        let study = Study::read(&folder.join(name), &arguments, defaults, presets);
-        study.unwrap_or_else(|error| panic!("{error}"))
+        let defaults =
+            Defaults { tables: batchlab_builtin::DEFAULTS, labels: batchlab_builtin::PRESETS };
+        let file = StudyFile::read(Some(&folder.join(name)), &arguments, defaults);
+        let file = file.unwrap_or_else(|error| panic!("{error}"));
+        Study::of(&file).unwrap_or_else(|error| panic!("{error}"))
     };
     let n_file = std::fs::read_dir(&folder).unwrap().count();
     assert_eq!(n_file, 2, "read the others here too");

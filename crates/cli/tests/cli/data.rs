@@ -146,8 +146,7 @@ fn a_run_and_a_plan_use_what_is_kept() {
     good(folder.path(), &["data", "convert", "sizes.toml"]);
     let kept = fs::read_dir(folder.path().join("cache")).unwrap().next().unwrap().unwrap().path();
     fs::write(&kept, "no such file").unwrap();
-    let arguments =
-        ["plan", "sizes.toml", "--batcher", "dynamic", "--batch-size", "4", "--steps", "9"];
+    let arguments = ["plan", "sizes.toml", "batchers=dynamic", "batch_sizes=4", "--steps", "9"];
     good(folder.path(), &arguments);
     // `plan` says nothing while it loads; that it looked is seen by what it did not believe.
     assert_eq!(stats(folder.path(), &["sizes.toml"])["from_cache"], false);

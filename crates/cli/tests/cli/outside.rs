@@ -148,8 +148,7 @@ fn a_crate_outside_the_tree_adds_a_batcher() {
         assert!(!output.status.success(), "{arguments:?}");
         assert!(expected.iter().all(|words| stderr.contains(words)), "{arguments:?}: {stderr}");
     };
-    let plan =
-        ["plan", "study.toml", "--batcher", "triplets", "--steps", "3", "--picture", "a.png"];
+    let plan = ["plan", "study.toml", "batchers=triplets", "--steps", "3", "--picture", "a.png"];
     refused(&plan, &["built without pictures as PNG", "write .svg", "--features png"]);
     refused(
         &["data", "fetch", "qm9"],

@@ -71,7 +71,7 @@ fn without_times(table: &str) -> String {
 const LABELS: [&str; 5] = ["static-64", "static-2^N", "static-constant", "dynamic", "exact"];
 
 fn study() -> Vec<&'static str> {
-    LABELS.iter().flat_map(|label| ["--batcher", label]).collect()
+    vec!["batchers=static-64,static-2^N,static-constant,dynamic,exact"]
 }
 
 #[test]
@@ -110,12 +110,11 @@ fn every_preset_is_planned_under_its_label_and_loses_nothing() {
     let labels = |all: &[Value]| -> Vec<String> {
         all.iter().map(|strategy| strategy["label"].as_str().unwrap().to_owned()).collect()
     };
-    let few = strategies(&plan(&["--json", "--batch-size", "8"]));
+    let few = strategies(&plan(&["--json", "batch_sizes=8"]));
     assert_eq!(labels(&few), batchlab_builtin::PLANNED);
     let presets: Vec<&str> = batchlab_builtin::PRESETS.iter().map(|&(label, _)| label).collect();
-    let named = presets.iter().flat_map(|&label| ["--batcher", label]);
-    let arguments: Vec<&str> = ["--json", "--batch-size", "8"].into_iter().chain(named).collect();
-    let all = strategies(&plan(&arguments));
+    let named = format!("batchers={}", presets.join(","));
+    let all = strategies(&plan(&["--json", "batch_sizes=8", &named]));
     assert_eq!(labels(&all), presets);
     for strategy in all {
         let inclusion = strategy["shuffle"]["inclusion_by_decile"].as_array().unwrap();
@@ -126,8 +125,9 @@ fn every_preset_is_planned_under_its_label_and_loses_nothing() {
 
 #[test]
 fn the_studys_loss_of_graphs_is_seen() {
-    let lossy = "name = \"static\", compat_drop_overflow = true, epoch_boundary = \"flush\"";
-    let all = strategies(&plan(&["--json", "--batch-size", "8", "--batcher", lossy]));
+    let lossy =
+        "batchers={ name = \"static\", compat_drop_overflow = true, epoch_boundary = \"flush\" }";
+    let all = strategies(&plan(&["--json", "batch_sizes=8", lossy]));
     let inclusion = all[0]["shuffle"]["inclusion_by_decile"].as_array().unwrap();
     let mean = inclusion.iter().map(|times| times.as_f64().unwrap()).sum::<f64>() / 10.0;
     // 240 graphs make 30 batches of 8, of which 7 are trained on.
@@ -136,8 +136,8 @@ fn the_studys_loss_of_graphs_is_seen() {
 
 #[test]
 fn batches_of_fixed_composition_meet_again() {
-    let fixed = "name = \"static\", composition = \"fixed\", padding = \"none\"";
-    let all = strategies(&plan(&["--json", "--batch-size", "7", "--batcher", fixed]));
+    let fixed = "batchers={ name = \"static\", composition = \"fixed\", padding = \"none\" }";
+    let all = strategies(&plan(&["--json", "batch_sizes=7", fixed]));
     // 240 graphs in 40 groups of 6: C / P = 239 / 5.
     let recurrence = all[0]["shuffle"]["pair_recurrence"].as_f64().unwrap();
     assert!((recurrence - 239.0 / 5.0).abs() < 1e-9, "{recurrence}");
@@ -210,15 +210,7 @@ fn qm9_needs_about_as_many_shapes_as_in_the_study() {
     let config = root().join("configs/plan/qm9.toml");
     let (code, json, message) = batchlab(
         &root(),
-        &[
-            "plan",
-            config.to_str().unwrap(),
-            "--batcher",
-            "static-64",
-            "--batcher",
-            "static-2^N",
-            "--json",
-        ],
+        &["plan", config.to_str().unwrap(), "batchers=static-64,static-2^N", "--json"],
     );
     assert_eq!(code, 0, "{message}");
     let counts: Vec<f64> =
@@ -281,11 +273,11 @@ macro_rules! says {
     };
 }
 
-says!(unknown_strategy, 2, CONFIG, ["--batcher", "static-46"]);
-says!(unknown_batcher_in_a_table, 2, CONFIG, ["--batcher", "name = \"dynamik\""]);
-says!(wrong_key_of_a_strategy, 2, CONFIG, ["--batcher", "name = \"static\", pading = \"none\""]);
-says!(node_level_batcher_on_many_graphs, 2, CONFIG, ["--batcher", "full"]);
-says!(batch_size_without_room, 2, CONFIG, ["--batch-size", "1,16"]);
+says!(unknown_strategy, 2, CONFIG, ["batchers=static-46"]);
+says!(unknown_batcher_in_a_table, 2, CONFIG, ["batchers={ name = \"dynamik\" }"]);
+says!(wrong_key_of_a_strategy, 2, CONFIG, ["batchers={ name = \"static\", pading = \"none\" }"]);
+says!(node_level_batcher_on_many_graphs, 2, CONFIG, ["batchers=full"]);
+says!(batch_size_without_room, 2, CONFIG, ["batch_sizes=1,16"]);
 says!(no_data_set, 2, "batch_sizes = [4]\n", []);
 says!(no_sizes, 3, CONFIG.replace("sizes.csv", "empty.csv"), []);
 says!(mistyped_key, 2, CONFIG.replace("batch_sizes", "batch_size"), []);
@@ -296,7 +288,6 @@ says!(
     3,
     CONFIG,
     [
-        "--batcher",
-        "name = \"dynamic\", oversize = \"error\", budget = { n_node = 10, n_edge = 99 }"
+        "batchers={ name = \"dynamic\", oversize = \"error\", budget = { n_node = 10, n_edge = 99 } }"
     ]
 );

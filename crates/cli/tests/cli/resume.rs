@@ -102,6 +102,72 @@ fn stopped_and_resumed_is_the_same_as_never_stopped_to_the_last_bit() {
     }
 }
 
+/// More steps than planned: a new run, which goes on as if it had been planned so.
+#[test]
+fn an_extended_run_is_the_same_as_a_longer_one_to_the_last_bit() {
+    for batcher in BATCHERS {
+        let whole = TempDir::new().unwrap();
+        completed(&mut start(whole.path(), &[batcher, "training.steps=200"]));
+        let reference = Tables::read(whole.path());
+
+        let parts = TempDir::new().unwrap();
+        completed(&mut start(parts.path(), &[batcher]));
+        let parent = names(&parts.path().join("runs")).pop().unwrap();
+        completed(resume(parts.path()).arg("training.steps=200"));
+        let both = Tables::read(parts.path());
+        let [first, second] = both.runs.as_slice() else { panic!("{}", both.runs.len()) };
+        assert_eq!((first.n_step, first.parent.as_ref()), (Some(130), None));
+        assert_eq!((second.n_step, second.parent.as_ref()), (Some(200), Some(&parent)));
+        assert_eq!(second.n_shape, reference.runs[0].n_shape);
+        assert_eq!(second.config_hash, reference.runs[0].config_hash);
+        assert_eq!(both.timeless_steps(), reference.timeless_steps(), "{batcher}");
+        let evals = |tables: &Tables| {
+            let last = tables.timeless_evals().into_iter().filter(|eval| eval.step > 130);
+            last.collect::<Vec<_>>()
+        };
+        assert!(evals(&reference).len() > 1);
+        assert_eq!(evals(&both), evals(&reference), "{batcher}");
+        let kinds: Vec<_> = both.events.iter().filter(|event| event.kind == "resumed").collect();
+        assert!(kinds.len() == 1 && kinds[0].message.contains(&parent), "{kinds:?}");
+
+        let refused = |change: &str, part: &str| {
+            let folder = parts.path().join("runs").join(&parent);
+            let arguments = ["--resume", folder.to_str().unwrap(), change];
+            let output = batchlab().arg("run").args(arguments).output().unwrap();
+            assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+            assert!(text(&output).contains(part), "{}", text(&output));
+        };
+        refused("training.steps=100", "has done 130 steps: give more");
+        refused("model.latent_size=16", "model.latent_size: 8 in the checkpoint, 16 now");
+        refused("training.seeds.order=7", "training.seeds.order: 42 in the checkpoint, 7 now");
+    }
+}
+
+/// `timeout -s INT` signals the process and its group: twice at once, and meant once.
+#[test]
+fn two_signals_at_once_are_one() {
+    let out = TempDir::new().unwrap();
+    let mut command =
+        start(out.path(), &["training.steps=100000000", "evaluation.every=100000000"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !out.path().join("wip").exists() {
+        assert!(Instant::now() < deadline, "the run never started");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = child.id().to_string();
+    for _ in 0..2 {
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    }
+    let output = child.wait_with_output().unwrap();
+    let printed = text(&output);
+    assert_eq!(output.status.code(), Some(6), "{printed}");
+    assert_eq!(checkpoints(out.path()).len(), 1, "{printed}");
+    assert!(!printed.contains("->"), "one evaluation shows no change: {printed}");
+    assert!(printed.contains("before training; predicting the mean"), "{printed}");
+}
+
 #[test]
 fn another_configuration_is_refused_key_by_key() {
     let out = stopped(&[SAVING, "training.steps=100000000"]);

@@ -249,7 +249,8 @@ fn what_cannot_be_evaluated_is_reported() {
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
 
     let without = tempfile::tempdir().unwrap();
-    let output = start(without.path(), &["training.steps=1"]).output().unwrap();
+    let output =
+        start(without.path(), &["training.steps=1", "training.checkpoint=none"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let output = call(&["evaluate", run_folder(without.path()).to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));

@@ -16,19 +16,23 @@ use crate::schema::{make_optional, one_of};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grid {
+    // The first three are read with their places, in `read`; here they are for the schema.
     /// Data sets; each may have a table `with` of changes to its runs.
     #[serde(default)]
     #[schemars(schema_with = "datasets")]
-    pub(super) datasets: Vec<Table>,
+    #[expect(dead_code, reason = "for the schema")]
+    datasets: Vec<Table>,
     /// Models; each may have a table `with` of changes to its runs.
     #[serde(default)]
     #[schemars(schema_with = "models")]
-    pub(super) models: Vec<Table>,
+    #[expect(dead_code, reason = "for the schema")]
+    models: Vec<Table>,
     /// What is compared: labels such as "static-64", "static-2^N", "dynamic", or tables with or
     /// without a batch size.
     #[serde(default)]
     #[schemars(schema_with = "batchers")]
-    pub(super) batchers: Vec<Value>,
+    #[expect(dead_code, reason = "for the schema")]
+    batchers: Vec<Value>,
     /// Graphs per batch; every batcher that has a batch size is compared at each of them.
     #[serde(default)]
     pub(super) batch_sizes: Vec<BatchSize>,
@@ -41,7 +45,8 @@ pub(crate) struct Grid {
     /// Changes of the configuration; every combination is trained once for each.
     #[serde(default)]
     #[schemars(with = "Vec<serde_json::Map<String, Json>>")]
-    pub(super) variants: Vec<Table>,
+    #[expect(dead_code, reason = "for the schema, and for errors")]
+    variants: Vec<Table>,
     /// How the runs of a cell take turns.
     #[serde(default)]
     pub(super) blocks: Blocks,

@@ -1,4 +1,6 @@
-//! Changes of a study on the command line: `key=value` for all runs, `key=a,b,c` for one variant each.
+//! Changes on the command line: `key=value` for all runs, `key=a,b,c` for one variant each.
+
+use toml::de::DeTable;
 
 use super::grid::STUDY_KEYS;
 use crate::Diagnostic;
@@ -7,13 +9,21 @@ use crate::Diagnostic;
 const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
 /// Keys that choose among the components of the file, by name.
 const CHOICES: [&str; 2] = ["datasets", "models"];
+/// What several values of a run's key mean: they are compared in one cell, or make cells.
+const SEVERAL: [(&str, &str); 4] = [
+    ("batcher", "batchers"),
+    ("batcher.batch_size", "batch_sizes"),
+    ("dataset", "datasets"),
+    ("model", "models"),
+];
 
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Overrides {
-    pub(super) plain: Vec<String>,
+    /// Changes of all runs, as lines of TOML.
+    pub(super) lines: Vec<String>,
     /// Names to choose, by the key of the list.
     pub(super) choices: Vec<(&'static str, Vec<String>)>,
-    /// For each key, one override per value.
+    /// For each key, one change per value, as it was typed.
     pub(super) variants: Vec<Vec<String>>,
 }
 
@@ -22,21 +32,40 @@ impl Overrides {
         let mut all = Self::default();
         for argument in arguments {
             let Some((key, value)) = argument.split_once('=') else {
-                all.plain.push(argument.clone());
-                continue;
+                return Err(no_change(argument));
             };
-            let (key, values) = (key.trim(), split(value));
+            if let Some(key) = key.strip_prefix('+') {
+                let key = key.trim_start_matches('+');
+                return Err(Diagnostic::new(format!(
+                    "{argument}: a key is added without a plus sign"
+                ))
+                .help(format!("write {key}={value}")));
+            }
+            let (key, mut value) = (key.trim(), value.trim());
+            if key.is_empty() {
+                return Err(no_change(argument));
+            }
+            // Lists with and without brackets are the same.
+            let is_list = LISTS.contains(&key) || CHOICES.contains(&key);
+            let inner = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
+            if let (true, Some(inner)) = (is_list, inner) {
+                value = inner.trim().trim_end_matches(',');
+            }
+            let values = split(value);
             if values.iter().any(|value| value.is_empty()) && values.len() > 1 {
                 return Err(Diagnostic::new(format!(
                     "{argument}: there is an empty value between the commas"
                 )));
             }
-            let is_list = value.trim_start().starts_with('[');
-            if let Some(choice) = CHOICES.into_iter().find(|&choice| choice == key && !is_list) {
-                all.choices.push((choice, values.into_iter().map(str::to_owned).collect()));
-            } else if LISTS.contains(&key) && !is_list {
+            let several = SEVERAL.iter().find(|(one, _)| *one == key && values.len() > 1);
+            let key = several.map_or(key, |(_, several)| several);
+            let is_named = values.iter().all(|value| !value.starts_with('{'));
+            if let Some(choice) = CHOICES.into_iter().find(|&choice| choice == key && is_named) {
+                let name = |value: &str| value.trim_matches(['"', '\'']).to_owned();
+                all.choices.push((choice, values.into_iter().map(name).collect()));
+            } else if LISTS.contains(&key) || CHOICES.contains(&key) {
                 let quoted: Vec<String> = values.into_iter().map(quoted).collect();
-                all.plain.push(format!("{key} = [{}]", quoted.join(", ")));
+                all.lines.push(format!("{key} = [{}]", quoted.join(", ")));
             } else if values.len() > 1 {
                 if !is_of_run(key) {
                     return Err(Diagnostic::new(format!(
@@ -45,19 +74,30 @@ impl Overrides {
                 }
                 all.variants.push(values.into_iter().map(|v| format!("{key}={v}")).collect());
             } else {
-                all.plain.push(argument.clone());
+                all.lines.push(line(argument));
             }
         }
         Ok(all)
     }
 
-    pub(super) fn lists_batchers(&self) -> bool {
-        self.plain
-            .iter()
-            .any(|change| change.split_once('=').is_some_and(|(key, _)| key.trim() == "batchers"))
+    /// Whether a key, or one within it, is changed.
+    pub(super) fn names(&self, key: &str) -> bool {
+        let is_named = |line: &String| {
+            line.split_once('=').is_some_and(|(changed, _)| {
+                let changed = changed.trim();
+                changed == key
+                    || changed.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
+            })
+        };
+        self.lines.iter().any(is_named)
     }
 
-    /// All combinations of the variants: each a list of overrides.
+    /// The changes of all runs, then those of a variant, as lines of TOML.
+    pub(super) fn with(&self, variant: &[String]) -> Vec<String> {
+        self.lines.iter().cloned().chain(variant.iter().map(|change| line(change))).collect()
+    }
+
+    /// All combinations of the variants: each a list of changes.
     pub(super) fn combinations(&self) -> Vec<Vec<String>> {
         self.variants.iter().fold(vec![Vec::new()], |all, values| {
             let with = |rest: &Vec<String>, value: &String| {
@@ -66,6 +106,40 @@ impl Overrides {
             all.iter().flat_map(|rest| values.iter().map(move |value| with(rest, value))).collect()
         })
     }
+}
+
+fn no_change(argument: &str) -> Diagnostic {
+    let is_file = std::path::Path::new(argument).extension().is_some_and(|extension| {
+        ["toml", "yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+    });
+    if is_file {
+        return Diagnostic::new(format!("{argument} is a second configuration; there can be one"))
+            .help("what differs from the first is given as key=value");
+    }
+    let diagnostic = Diagnostic::new(format!("{argument} is no change: write key=value"));
+    match argument.split_once(':') {
+        Some((key, value)) => diagnostic.help(format!("write {}={}", key.trim(), value.trim())),
+        None => diagnostic,
+    }
+}
+
+/// A change as a line of TOML. A value that is not TOML is a string: `dataset.target=U0` needs no
+/// quotes, and neither do the values of a list.
+pub(crate) fn line(change: &str) -> String {
+    let line = change.replace('\n', " ");
+    // A line without a value is refused as invalid TOML.
+    let Some((key, value)) = line.split_once('=') else { return line + " = ?" };
+    let key: Vec<&str> = key.split('.').map(str::trim).collect();
+    let (key, value) = (key.join("."), value.trim());
+    let plain = format!("{key} = {value}");
+    if DeTable::parse(&plain).is_ok() || DeTable::parse(&format!("{key} = 0")).is_err() {
+        return plain;
+    }
+    if let Some(inner) = value.strip_prefix('[').and_then(|value| value.strip_suffix(']')) {
+        let quoted: Vec<String> = split(inner).into_iter().map(quoted).collect();
+        return format!("{key} = [{}]", quoted.join(", "));
+    }
+    format!("{key} = {}", toml::Value::String(value.to_owned()))
 }
 
 /// Whether a key can differ between the runs of a study.
@@ -96,7 +170,7 @@ fn split(text: &str) -> Vec<&str> {
 
 /// Quotes a value that is not TOML.
 fn quoted(value: &str) -> String {
-    let is_toml = toml::de::DeTable::parse(&format!("a = {value}")).is_ok();
+    let is_toml = DeTable::parse(&format!("a = {value}")).is_ok();
     if is_toml { value.to_owned() } else { toml::Value::String(value.to_owned()).to_string() }
 }
 
@@ -113,16 +187,21 @@ mod tests {
     fn lists_of_the_study_stay_lists() {
         let all = of(&["batch_sizes=16,32", "batchers=static-64, { name = \"dynamic\", a = 1 }"]);
         assert_eq!(
-            all.plain,
+            all.lines,
             ["batch_sizes = [16, 32]", "batchers = [\"static-64\", { name = \"dynamic\", a = 1 }]"]
         );
-        assert_eq!(of(&["batch_sizes=[16]"]).plain, ["batch_sizes=[16]"]);
+        assert_eq!(of(&["batch_sizes=[16]"]).lines, ["batch_sizes = [16]"]);
+        assert_eq!(of(&["batchers=[a, b]"]), of(&["batchers=a,b"]));
+        assert_eq!(
+            of(&["evaluation.subsets=[train, \"test\"]"]).lines,
+            ["evaluation.subsets = [\"train\", \"test\"]"]
+        );
     }
 
     #[test]
     fn other_lists_are_variants() {
         let all = of(&["training.prefetch=0,1", "device=cpu", "training.steps=10,20"]);
-        assert_eq!(all.plain, ["device=cpu"]);
+        assert_eq!(all.lines, ["device = \"cpu\""]);
         assert_eq!(
             all.combinations(),
             [
@@ -147,7 +226,7 @@ mod tests {
         assert!(error.contains("training.steps=10,,20: there is an empty value"), "{error}");
         let error = Overrides::new(&["blocks.steps=10,20".into()]).unwrap_err().to_string();
         assert!(error.contains("is the same for the whole study"), "{error}");
-        assert_eq!(of(&["vary_seeds=split,order"]).plain, ["vary_seeds = [\"split\", \"order\"]"]);
+        assert_eq!(of(&["vary_seeds=split,order"]).lines, ["vary_seeds = [\"split\", \"order\"]"]);
     }
 
     #[test]
@@ -155,5 +234,26 @@ mod tests {
         let all = of(&["models=schnet,mpeu", "datasets=qm9"]);
         assert_eq!(all.choices[0], ("models", vec!["schnet".to_owned(), "mpeu".to_owned()]));
         assert_eq!(all.choices[1], ("datasets", vec!["qm9".to_owned()]));
+    }
+
+    #[test]
+    fn several_values_of_a_component_are_a_list_of_the_study() {
+        assert_eq!(of(&["batcher=a,b"]), of(&["batchers=a,b"]));
+        assert_eq!(of(&["batcher.batch_size=8,16"]), of(&["batch_sizes=8,16"]));
+        assert_eq!(of(&["model=schnet,mpeu"]), of(&["models=[schnet, mpeu]"]));
+        assert_eq!(of(&["batcher=a"]).lines, ["batcher = \"a\""]);
+    }
+
+    #[test]
+    fn what_is_no_change_is_explained() {
+        let says = |argument: &str, part: &str| {
+            let error = Overrides::new(&[argument.to_owned()]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        says("other.toml", "second configuration");
+        says("training.steps:3", "write training.steps=3");
+        says("+training.steps=3", "write training.steps=3");
+        says("nothing", "write key=value");
+        says("=3", "write key=value");
     }
 }

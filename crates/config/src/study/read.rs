@@ -1,162 +1,179 @@
-//! Reads a study file into the lists whose product is the study.
+//! Reads a file into the lists whose product is the study.
 
 use std::path::Path;
 
-use batchlab_core::padding::BatchSize;
-use batchlab_core::registry::{Kind, Selectable, find, nearest};
-use batchlab_core::{Dataset, Model};
+use batchlab_core::registry::{Kind, components, find, suggestion};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use toml::{Spanned, Table, Value};
 
 use super::grid::{Grid, RUN_KEYS, STUDY_KEYS};
 use super::overrides::Overrides;
-use super::{Choice, StudyFile, Variant};
+use super::{Choice, StudyFile, Value, Variant};
 use crate::load::read_text;
-use crate::source::Source;
-use crate::strategy::{self, Presets};
-use crate::{Diagnostic, component};
+use crate::misplaced::remedy;
+use crate::source::{Root, Source};
+use crate::{Defaults, Diagnostic, component, registry, strategy};
 
 /// As [`StudyFile::read`].
 pub(super) fn read(
-    path: &Path,
+    path: Option<&Path>,
     arguments: &[String],
-    defaults: &str,
-    presets: Presets<'_>,
+    defaults: Defaults,
 ) -> Result<StudyFile, Diagnostic> {
-    let content = read_text(path)?;
+    registry::refuse_conflicts()?;
+    let content = path.map(read_text).transpose()?.unwrap_or_default();
+    let file = path.map_or("the command line".to_owned(), |path| path.display().to_string());
     let overrides = Overrides::new(arguments)?;
-    let source = Source::new(&path.display().to_string(), &content, &overrides.plain);
-    let root = source.parse("")?;
-    check_keys(&source, root.get_ref())?;
-    check_listed::<dyn Dataset>(&source, root.get_ref())?;
-    check_listed::<dyn Model>(&source, root.get_ref())?;
-    check_strategies(&source, root.get_ref(), presets)?;
-    let (grid, rest) = divide(root);
+    let source = Source::new(&file, &content, &overrides.lines);
+    let root = source.parse()?;
+    let (span, mut root) = (root.span(), root.into_inner());
+    check_keys(&source, &root)?;
+    let mut grid = take_keys(&mut root, &STUDY_KEYS);
+    // Lists from the command line replace the file's own component.
+    let own_batcher = root.remove("batcher");
+    let own_size = size_of(own_batcher.as_ref());
+    let own_batcher = own_batcher.filter(|_| !overrides.names("batchers"));
+    for change in source.changes()? {
+        check_keys(&source, &change)?;
+        let mut change = change;
+        source.apply(&mut grid, take_keys(&mut change, &STUDY_KEYS))?;
+    }
+    let reading = Reading { source: &source, overrides: &overrides };
+    let datasets = reading.choices(Kind::Dataset, &mut root, &mut grid)?;
+    let models = reading.choices(Kind::Model, &mut root, &mut grid)?;
+    let listed = reading.list("batchers", &mut grid)?;
+    let mut lists_batchers = false;
+    let mut batchers = match (listed, own_batcher) {
+        (None, own) => own.into_iter().collect(),
+        (Some(_), Some(_)) => {
+            return Err(reading.wrong("give either [batcher] or batchers, not both"));
+        }
+        (Some(listed), None) => {
+            lists_batchers = true;
+            listed
+        }
+    };
+    for batcher in &mut batchers {
+        if !matches!(batcher.get_ref(), DeValue::String(_) | DeValue::Table(_)) {
+            let kind = batcher.get_ref().type_str();
+            return Err(
+                source.at(&batcher.span(), format!("a strategy is a label or a table, not {kind}"))
+            );
+        }
+        strategy::strategy(&source, defaults.labels, batcher, None)?;
+        component::registration(&source, Kind::Batcher, batcher)?;
+    }
+    let variants = variants(&source, &content, &overrides, &grid)?;
+    let grid = Spanned::new(span.clone(), grid);
     let grid = Grid::deserialize(grid.into_deserializer()).map_err(|e| source.toml(&e))?;
-    let rest = Table::deserialize(rest.into_deserializer()).map_err(|e| source.toml(&e))?;
-    let reading = Reading { source: &source, overrides: &overrides, presets };
-    reading.lists(path, grid, rest, defaults)
+    let batch_sizes = match grid.batch_sizes.as_slice() {
+        [] if lists_batchers && batchers.iter().any(|b| size_of(Some(b)).is_some()) => vec![None],
+        [] => vec![own_size],
+        sizes => {
+            // The sizes of a study replace that of its one batcher.
+            if !lists_batchers {
+                for batcher in &mut batchers {
+                    if let DeValue::Table(table) = batcher.get_mut() {
+                        table.remove("batch_size");
+                    }
+                }
+            }
+            sizes.iter().copied().map(Some).collect()
+        }
+    };
+    Ok(StudyFile {
+        path: path.map(Path::to_owned).unwrap_or_default(),
+        blocks: grid.blocks,
+        repeats: grid.repeats,
+        vary_seeds: grid.vary_seeds,
+        file,
+        span,
+        rest: root,
+        datasets,
+        models,
+        batchers,
+        lists_batchers,
+        batch_sizes,
+        variants,
+        defaults,
+    })
 }
 
 struct Reading<'a> {
     source: &'a Source,
     overrides: &'a Overrides,
-    presets: Presets<'a>,
 }
 
 impl Reading<'_> {
-    fn lists(
-        &self,
-        path: &Path,
-        grid: Grid,
-        mut rest: Table,
-        defaults: &str,
-    ) -> Result<StudyFile, Diagnostic> {
-        let overrides = self.overrides;
-        let datasets = self.choices(Kind::Dataset, grid.datasets, &mut rest)?;
-        let models = self.choices(Kind::Model, grid.models, &mut rest)?;
-        // Batchers from the command line replace that of the file.
-        let own = rest.remove("batcher");
-        let own_size = own.as_ref().and_then(|own| own.get("batch_size")).cloned();
-        let own = own.filter(|_| !overrides.lists_batchers());
-        let batchers = match (grid.batchers.as_slice(), own) {
-            ([], Some(Value::Table(mut table))) => {
-                if !grid.batch_sizes.is_empty() {
-                    table.remove("batch_size");
-                }
-                vec![table]
-            }
-            ([], _) => {
-                return Err(self.wrong(
-                    "there is no batcher to compare: add batchers = [\"static-64\", \"dynamic\"]",
-                ));
-            }
-            (_, Some(_)) => return Err(self.wrong("give either [batcher] or batchers, not both")),
-            (listed, None) => {
-                let table = |value| strategy::of_value(value, self.presets);
-                listed
-                    .iter()
-                    .map(table)
-                    .collect::<Result<_, _>>()
-                    .map_err(|error| self.within(error))?
-            }
-        };
-        let mut takes_size = false;
-        for batcher in &batchers {
-            takes_size |=
-                strategy::takes_batch_size(batcher).map_err(|error| self.within(error))?;
-        }
-        let sized = batchers.iter().any(|table| table.contains_key("batch_size"));
-        let batch_sizes = match (takes_size, grid.batch_sizes.as_slice()) {
-            (true, []) if !sized && own_size.is_some() => vec![own_size.and_then(batch_size)],
-            (true, []) if !sized => {
-                return Err(self.wrong("there is no batch size: add batch_sizes = [16, 32]"));
-            }
-            (false, [_, _, ..]) => {
-                return Err(self.wrong("batch_sizes differ, but no batcher has a batch size"));
-            }
-            (_, []) => vec![None],
-            (_, sizes) => sizes.iter().copied().map(Some).collect(),
-        };
-        let mut variants = Vec::new();
-        let none = [Table::new()];
-        let listed = if grid.variants.is_empty() { &none[..] } else { &grid.variants };
-        for table in listed {
-            for overrides in overrides.combinations() {
-                let mut labels = leaves("", table);
-                labels.extend(overrides.iter().cloned());
-                let label = labels.join(" ");
-                variants.push(Variant { label, table: table.clone(), overrides });
+    /// A list of the study; `None` without it.
+    fn list(&self, key: &str, grid: &mut Root) -> Result<Option<Vec<Value>>, Diagnostic> {
+        let Some(value) = grid.remove(key) else { return Ok(None) };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(list) => Ok(Some(list.into_iter().collect())),
+            _ if key == "batchers" => Err(self
+                .source
+                .at(&span, "batchers is a list")
+                .help("write batchers = [\"static-64\", \"dynamic\"]")),
+            _ => {
+                let message = format!("{key} are a list: write [[{key}]] with double brackets");
+                Err(self.source.at(&span, message))
             }
         }
-        Ok(StudyFile {
-            path: path.to_owned(),
-            blocks: grid.blocks,
-            repeats: grid.repeats,
-            vary_seeds: grid.vary_seeds,
-            rest,
-            datasets,
-            models,
-            batchers,
-            batch_sizes,
-            variants,
-            defaults: defaults.to_owned(),
-        })
     }
 
-    /// The components of a kind that are listed, or the one that the run's own table names.
+    /// The components of a kind that are listed, or the one that the run's own table names; one that is
+    /// not there if there is neither.
     fn choices(
         &self,
         kind: Kind,
-        listed: Vec<Table>,
-        rest: &mut Table,
+        root: &mut Root,
+        grid: &mut Root,
     ) -> Result<Vec<Choice>, Diagnostic> {
         let plural = format!("{kind}s");
-        let own = rest.remove(kind.key());
-        let mut tables = match (listed.is_empty(), own) {
-            (false, Some(_)) => {
+        let own = root.remove(kind.key());
+        let mut tables = match (self.list(&plural, grid)?, own) {
+            (Some(_), Some(_)) => {
                 return Err(self.wrong(format!("give either [{kind}] or [[{plural}]], not both")));
             }
-            (true, Some(Value::Table(table))) => vec![table],
-            (true, _) => return Err(self.wrong(format!("there is no {kind}: add [[{plural}]]"))),
-            (false, None) => listed,
+            (Some(listed), None) => listed,
+            (None, own) => own.into_iter().collect(),
         };
-        let chosen = self.overrides.choices.iter().filter(|(key, _)| *key == plural);
-        for (_, names) in chosen {
+        for table in &mut tables {
+            if let DeValue::String(name) = table.get_ref() {
+                *table.get_mut() = DeValue::Table(strategy::named(name, table));
+            }
+        }
+        for (_, names) in self.overrides.choices.iter().filter(|(key, _)| *key == plural) {
+            let choose = |name: &String| choose(kind, name, &tables);
             tables = names
                 .iter()
-                .map(|name| choose(kind, name, &tables))
+                .map(choose)
                 .collect::<Result<_, _>>()
-                .map_err(|error| self.within(error))?;
+                .map_err(|error| error.within(&self.source.file))?;
         }
-        let choice = |mut table: Table| match table.remove("with") {
-            None => Ok(Choice { table, with: Table::new() }),
-            Some(Value::Table(with)) => Ok(Choice { table, with }),
-            Some(other) => {
-                Err(self.wrong(format!("with = {other} of a {kind} is not a table of changes")))
-            }
+        if tables.is_empty() {
+            return Ok(vec![Choice { table: None, with: Root::new() }]);
+        }
+        let choice = |mut table: Value| {
+            let with = match table.get_mut() {
+                DeValue::Table(inner) => inner.remove("with"),
+                _ => None,
+            };
+            let with = match with.map(|with| (with.span(), with.into_inner())) {
+                None => Root::new(),
+                Some((_, DeValue::Table(with))) => with,
+                Some((span, other)) => {
+                    let message = format!(
+                        "with is a table of changes, such as {{ training.learning_rate = 5e-4 }}, not {}",
+                        other.type_str()
+                    );
+                    return Err(self.source.at(&span, message));
+                }
+            };
+            Ok(Choice { table: Some(table), with })
         };
         tables.into_iter().map(choice).collect()
     }
@@ -164,103 +181,99 @@ impl Reading<'_> {
     fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         self.source.whole(message)
     }
-
-    fn within(&self, error: Diagnostic) -> Diagnostic {
-        error.within(&self.source.file)
-    }
 }
 
-/// Checks the listed strategies, so that errors have their place.
-fn check_strategies(
+/// The variants of the file with those of the command line.
+fn variants(
     source: &Source,
-    root: &DeTable<'_>,
-    presets: Presets<'_>,
-) -> Result<(), Diagnostic> {
-    let Some(listed) = root.get("batchers") else { return Ok(()) };
-    for item in listed.get_ref().as_array().into_iter().flatten() {
-        let value = Value::deserialize(item.clone().into_deserializer())
-            .map_err(|error| source.toml(&error))?;
-        strategy::of_value(&value, presets)
-            .and_then(|table| strategy::takes_batch_size(&table))
-            .map_err(|error| source.locate(error, &item.span()))?;
+    content: &str,
+    overrides: &Overrides,
+    grid: &Root,
+) -> Result<Vec<Variant>, Diagnostic> {
+    let listed = grid.get("variants").and_then(|value| value.get_ref().as_array());
+    let tables: Vec<Root> = listed
+        .into_iter()
+        .flat_map(|list| list.iter())
+        .filter_map(|item| item.get_ref().as_table().cloned())
+        .collect();
+    for table in &tables {
+        check_keys(source, table)?;
     }
-    Ok(())
+    let tables = if tables.is_empty() { vec![Root::new()] } else { tables };
+    let mut variants = Vec::new();
+    for table in &tables {
+        let labels = leaves(table).map_err(|error| source.toml(&error))?;
+        for changes in overrides.combinations() {
+            let all: Vec<&str> = labels.iter().chain(&changes).map(String::as_str).collect();
+            let source = Source::new(&source.file, content, &overrides.with(&changes));
+            variants.push(Variant { label: all.join(" "), table: table.clone(), source });
+        }
+    }
+    Ok(variants)
 }
 
-/// Errors are reported when the whole run is checked.
-fn batch_size(value: Value) -> Option<BatchSize> {
-    value.try_into().ok()
+/// The batch size of a batcher's table. Errors are reported when the whole run is checked.
+fn size_of(batcher: Option<&Value>) -> Option<batchlab_core::padding::BatchSize> {
+    let size = batcher?.get_ref().as_table()?.get("batch_size")?.clone();
+    Deserialize::deserialize(size.into_deserializer()).ok()
 }
 
 /// The listed component of this name, or else one with its defaults.
-fn choose(kind: Kind, name: &str, listed: &[Table]) -> Result<Table, Diagnostic> {
-    let is_named = |table: &&Table| table.get("name").and_then(Value::as_str) == Some(name);
+fn choose(kind: Kind, name: &str, listed: &[Value]) -> Result<Value, Diagnostic> {
+    let is_named = |value: &&Value| {
+        let name_of =
+            |table: &Root| table.get("name").and_then(|n| n.get_ref().as_str()) == Some(name);
+        value.get_ref().as_table().is_some_and(name_of)
+    };
     if let Some(table) = listed.iter().find(is_named) {
         return Ok(table.clone());
     }
     if find(kind, name).is_some() {
-        return Ok(Table::from_iter([("name".to_owned(), Value::from(name))]));
+        let place = Spanned::new(0..0, DeValue::Boolean(true));
+        return Ok(Spanned::new(0..0, DeValue::Table(strategy::named(name, &place))));
     }
-    let known: Vec<&str> = batchlab_core::registry::components(kind).into_keys().collect();
-    let near = batchlab_core::registry::suggestion(name, &known);
+    let known: Vec<&str> = components(kind).into_keys().collect();
+    let near = suggestion(name, &known);
     Err(Diagnostic::new(format!("unknown {kind} \"{name}\"{near}"))
         .help(format!("known: {}", known.join(", "))))
 }
 
 /// Refuses unknown keys.
 fn check_keys(source: &Source, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    let known: Vec<&str> = STUDY_KEYS.into_iter().chain(RUN_KEYS).collect();
-    for key in root.keys() {
-        let name = key.get_ref().as_ref();
-        if known.contains(&name) {
-            continue;
-        }
-        let diagnostic = source.at(&key.span(), format!("a study has no key \"{name}\""));
-        return Err(match nearest(name, &known) {
-            Some(near) => diagnostic.help(format!("did you mean \"{near}\"?")),
-            None => diagnostic.help(format!("known: {}", known.join(", "))),
-        });
-    }
-    Ok(())
-}
-
-/// Checks the listed components of a kind, so that errors have their place.
-fn check_listed<T: Selectable + ?Sized>(
-    source: &Source,
-    root: &DeTable<'_>,
-) -> Result<(), Diagnostic> {
-    let plural = format!("{}s", T::KIND);
-    let Some(value) = root.get(plural.as_str()) else { return Ok(()) };
-    let Some(list) = value.get_ref().as_array() else {
-        let message = format!("{plural} are a list: write [[{plural}]] with double brackets");
-        return Err(source.at(&value.span(), message));
+    let known: Vec<&str> = RUN_KEYS.into_iter().chain(STUDY_KEYS).collect();
+    let is_known = |name: &str| known.contains(&name);
+    let Some(key) = root.keys().find(|key| !is_known(key.get_ref().as_ref())) else {
+        return Ok(());
     };
-    for item in list {
-        let mut item = item.clone();
-        if let DeValue::Table(table) = item.get_mut() {
-            table.remove("with");
-        }
-        component::read::<T>(source, &item)?;
-    }
-    Ok(())
+    let name = key.get_ref().as_ref();
+    let diagnostic = source.at(&key.span(), format!("there is no key \"{name}\" here"));
+    Err(match remedy(name, &known) {
+        Some(remedy) => diagnostic.help(remedy),
+        None => diagnostic.help(format!("known: {}", known.join(", "))),
+    })
 }
 
-fn divide(root: Spanned<DeTable<'_>>) -> (Spanned<DeTable<'_>>, Spanned<DeTable<'_>>) {
-    let span = root.span();
-    let (mut grid, mut rest) = (DeTable::new(), DeTable::new());
-    for (key, value) in root.into_inner() {
-        let is_grid = STUDY_KEYS.contains(&key.get_ref().as_ref());
-        if is_grid { &mut grid } else { &mut rest }.insert(key, value);
+/// Moves these keys out of a table.
+fn take_keys(root: &mut Root, keys: &[&str]) -> Root {
+    let mut taken = Root::new();
+    for &key in keys {
+        if let Some((key, value)) = root.remove_entry(key) {
+            taken.insert(key, value);
+        }
     }
-    (Spanned::new(span.clone(), grid), Spanned::new(span, rest))
+    taken
 }
 
 /// `a.b=1` for every leaf.
-fn leaves(prefix: &str, table: &Table) -> Vec<String> {
-    let of = |(key, value): (&String, &Value)| match value {
-        Value::Table(inner) => leaves(&format!("{prefix}{key}."), inner),
-        Value::String(text) => vec![format!("{prefix}{key}={text}")],
-        value => vec![format!("{prefix}{key}={value}")],
-    };
-    table.iter().flat_map(of).collect()
+fn leaves(table: &Root) -> Result<Vec<String>, toml::de::Error> {
+    fn of(prefix: &str, table: &toml::Table) -> Vec<String> {
+        let of = |(key, value): (&String, &toml::Value)| match value {
+            toml::Value::Table(inner) => of(&format!("{prefix}{key}."), inner),
+            toml::Value::String(text) => vec![format!("{prefix}{key}={text}")],
+            value => vec![format!("{prefix}{key}={value}")],
+        };
+        table.iter().flat_map(of).collect()
+    }
+    let table = Spanned::new(0..0, table.clone());
+    Ok(of("", &toml::Table::deserialize(table.into_deserializer())?))
 }

@@ -1,9 +1,11 @@
 //! Numbers, environment and commands as tables.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use batchlab_core::quote::shell;
 use batchlab_draw::escaped;
+use batchlab_results::commands;
 
 use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
@@ -288,9 +290,22 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     let _ = write!(html, "<p>This page:</p><pre>{}</pre>", escaped(command));
     html.push_str("<details class=\"inner\"><summary>The runs</summary><pre>");
     let mut imported: Vec<&str> = Vec::new();
+    // The runs of a sweep are trained together, by one command.
+    let mut dirs: Vec<&Path> = Vec::new();
     for run in &results.runs {
+        let is_of_sweep = run.cell.is_some() && !commands::all(&run.dir).is_empty();
+        if is_of_sweep && !dirs.contains(&run.dir.as_path()) {
+            dirs.push(&run.dir);
+            for command in commands::all(&run.dir) {
+                let _ = writeln!(html, "{}", escaped(&command));
+            }
+        }
+        if is_of_sweep {
+            continue;
+        }
         if !run.is_imported {
             let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
+            let config = std::path::absolute(&config).unwrap_or(config);
             let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
         } else if !imported.contains(&run.study.as_str()) {
             imported.push(&run.study);

@@ -1,15 +1,42 @@
 //! k batches, resume, and the rest are the same as all of them in one go.
 
-use batchlab_core::{BatchPlan, Cursor, Purpose};
+use batchlab_core::{BatchPlan, Batcher, Cursor, Purpose};
 
 use super::input::{for_all, for_all_with, ordinary};
 use super::trial::{same, take};
 use super::{Make, Outcome, Trial};
 
+/// With every padding: what it learns from a sample is learnt by a grouping that goes on afterwards.
+const PADDINGS: [&str; 6] = [
+    r#""none""#,
+    r#""constant""#,
+    r#"{ "multiple": 8 }"#,
+    r#"{ "power": 2 }"#,
+    r#"{ "shapes": 3 }"#,
+    r#"{ "shapes_cost": 50 }"#,
+];
+
+/// Inputs for each of these; the batcher's own padding has as many as other checks.
+const N_CASE: u32 = 6;
+
 pub(super) fn resume(make: Make<'_>) -> Outcome {
-    for_all(make, ordinary(), |trial| {
-        resumes_where(trial, |cursor| cursor.carried.is_empty()).map(drop)
+    let resumes =
+        |trial: &Trial<'_>| resumes_where(trial, |cursor| cursor.carried.is_empty()).map(drop);
+    for_all(make, ordinary(), resumes)?;
+    PADDINGS.iter().try_for_each(|padding| {
+        let padded = |batch_size| with_padding(make(batch_size), padding);
+        for_all_with(&padded, ordinary(), N_CASE, |trial, _| resumes(trial))
     })
+}
+
+/// The batcher with another padding; itself if it has no such option, or not this padding.
+fn with_padding(batcher: Box<dyn Batcher>, padding: &str) -> Box<dyn Batcher> {
+    let other = || {
+        let mut table = serde_json::to_value(&batcher).ok()?;
+        *table.get_mut("padding")? = serde_json::from_str(padding).ok()?;
+        serde_json::from_value(table).ok()
+    };
+    other().unwrap_or(batcher)
 }
 
 pub(super) fn carried(make: Make<'_>) -> Outcome {
@@ -47,6 +74,16 @@ pub(crate) fn resumes_where(
         let again = second.map_or_else(String::new, |n_done| format!(" and after {n_done}"));
         let when = format!("stopped after {first} batches{again}, and resumed");
         same(&plans, &found, &when)?;
+    }
+    for &first in &stops {
+        // A stream that has been elsewhere must forget all of it.
+        let mut used = trial.open(Purpose::Training, 7).map_err(|error| error.to_string())?;
+        take(&mut *used, plans.len() - first / 2)?;
+        let cursor = stored(&plans[first - 1]);
+        used.seek(&cursor).map_err(|error| format!("seeking {cursor:?} failed: {error}"))?;
+        let found = take(&mut *used, plans.len() - first)?;
+        let when = format!("a stream that was used, and goes on after batch {first}");
+        same(&plans[first..], &found, &when)?;
     }
     Ok(stops.len())
 }

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::StructuresError;
 use crate::table::{Row, Rows};
 
+/// The name of the target where there is none.
+const NO_TARGET: &str = "none";
+
 /// How many structures are read between two reports of progress.
 const REPORT_EVERY: u64 = 100;
 
@@ -30,7 +33,8 @@ pub struct Structures {
     /// for where the configuration's paths are.
     pub path: PathBuf,
     /// What to learn: a property of the structures (a key of extended XYZ, a column of the CSV, a
-    /// key of the database), or, with `table`, a column of that table.
+    /// key of the database), or, with `table`, a column of that table. `none` reads geometries alone:
+    /// enough for `batchlab plan` and `batchlab data`, not for a run.
     pub target: String,
     /// The target's unit, for axes and tables; nothing is converted.
     #[serde(default = "one")]
@@ -115,7 +119,7 @@ batchlab_core::register!(
 impl Dataset for Structures {
     fn provides(&self) -> Provides {
         let fields = StructureCollector::fields();
-        Provides { level: Level::Graphs, fields, target: true }
+        Provides { level: Level::Graphs, fields, target: self.target != NO_TARGET }
     }
 
     fn check(&self) -> Result<(), DatasetError> {
@@ -133,18 +137,21 @@ impl Dataset for Structures {
         self.check()?;
         let path = ctx.resolve(&self.path)?;
         let rows = match &self.table {
-            Some(table) => {
+            Some(table) if self.target != NO_TARGET => {
                 let path = ctx.resolve(&table.path)?;
                 let rows = Rows::read(&path, &table.id, &self.target, &ctx.memory);
                 Some(rows.map_err(DatasetError::other)?)
             }
-            None => None,
+            _ => None,
         };
         ctx.progress.start("reading structures", None);
         let loaded = self.collect(&path, rows.as_ref(), ctx);
         ctx.progress.finish();
         let (collected, counts) = loaded.map_err(DatasetError::other)?;
-        self.graphs(collected, counts)
+        if let Some(passed_over) = counts.passed_over() {
+            ctx.progress.note(&format!("note: {passed_over}"));
+        }
+        self.graphs(collected, &counts)
     }
 }
 
@@ -207,7 +214,10 @@ impl Structures {
     ) -> Result<(), StructuresError> {
         let Some(structure) = &entry.structure else { return Ok(()) };
         kept.n_read += 1;
-        let found = self.found(&entry, rows).and_then(|found| Ok((self.value(&found)?, found.row)));
+        let found = match self.target.as_str() {
+            NO_TARGET => Ok((f64::NAN, None)),
+            _ => self.found(&entry, rows).and_then(|found| Ok((self.value(&found)?, found.row))),
+        };
         let (value, row) = match found {
             Ok(found) => found,
             Err(error) if self.missing == Missing::Skip && error.is_absence() => {
@@ -282,12 +292,14 @@ impl Structures {
         }
     }
 
-    fn graphs(&self, kept: Collected, counts: Read) -> Result<Graphs, DatasetError> {
+    fn graphs(&self, kept: Collected, counts: &Read) -> Result<Graphs, DatasetError> {
         let mut graphs = kept.structures.finish("structures", element_name)?;
-        graphs.target = Some(if self.classes.is_empty() {
-            Target::regression(&self.target, &self.unit, kept.target)
-        } else {
-            Target::classes(&self.target, self.classes.clone(), kept.target)
+        graphs.target = (self.target != NO_TARGET).then(|| {
+            if self.classes.is_empty() {
+                Target::regression(&self.target, &self.unit, kept.target)
+            } else {
+                Target::classes(&self.target, self.classes.clone(), kept.target)
+            }
         });
         graphs.origin = kept.origin;
         let mut notes = vec![

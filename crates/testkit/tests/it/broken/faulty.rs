@@ -56,6 +56,8 @@ pub(crate) enum Fault {
     RepeatsBatch,
     /// Resuming forgets the graphs that were carried into the epoch.
     ForgetsCarried,
+    /// Restoring does not forget what was pending: right only before anything was drawn.
+    RestoresOnTop,
     /// Resuming goes on after the last batch that was *decided*, from a note left elsewhere.
     ResumesAhead,
     /// Without graphs there are empty batches.
@@ -148,7 +150,12 @@ impl Batcher for Faulty {
             options.composition = Composition::Fixed;
         }
         let open = || {
-            let grouping = Count { n_graph: slots.max_graph() as usize, pending: Vec::new() };
+            let grouping = Count {
+                n_graph: slots.max_graph() as usize,
+                pending: Vec::new(),
+                n_pending: 0,
+                restores_on_top: self.fault == Fault::RestoresOnTop,
+            };
             open_groups(
                 View::ManyGraphs(graphs.clone().into()),
                 ctx.clone(),
@@ -309,6 +316,9 @@ impl Stream {
 struct Count {
     n_graph: usize,
     pending: Vec<GraphSize>,
+    /// Kept beside the graphs, as a sum of their sizes would be.
+    n_pending: usize,
+    restores_on_top: bool,
 }
 
 impl Grouping for Count {
@@ -317,16 +327,19 @@ impl Grouping for Count {
         graphs: &mut EpochGraphs<'_>,
         group: &mut Vec<GraphSize>,
     ) -> Result<bool, BatcherError> {
-        while self.pending.len() < self.n_graph {
+        while self.n_pending < self.n_graph {
             let Some(graph) = graphs.next() else { return Ok(false) };
             self.pending.push(graph);
+            self.n_pending += 1;
         }
         group.append(&mut self.pending);
+        self.n_pending = 0;
         Ok(true)
     }
 
     fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         group.append(&mut self.pending);
+        self.n_pending = 0;
         Ok(!group.is_empty())
     }
 
@@ -336,5 +349,7 @@ impl Grouping for Count {
 
     fn restore(&mut self, carried: &[GraphSize]) {
         self.pending = carried.to_vec();
+        let n_before = if self.restores_on_top { self.n_pending } else { 0 };
+        self.n_pending = n_before.max(carried.len());
     }
 }

@@ -28,6 +28,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::Frozen, "freezes batches without a cache key", "composition"),
     (Fault::SharedCacheKey, "one cache key for two batches", "cache_keys"),
     (Fault::RepeatsBatch, "repeats a batch after seek", "resume"),
+    (Fault::RestoresOnTop, "restores without forgetting", "resume"),
     (Fault::ForgetsCarried, "forgets carried graphs", "carried"),
     (Fault::ResumesAhead, "resumes after what was prefetched", "prefetched"),
     (Fault::EmptyBatches, "empty batches without graphs", "empty_view"),

@@ -1,0 +1,91 @@
+//! Keys that stand where they do not belong.
+
+use batchlab_core::registry::nearest;
+use serde_json::Value;
+
+use crate::schema::study_schema;
+
+/// What other programs call a key, and where it is here.
+const OTHER_NAMES: [(&str, &str); 24] = [
+    ("lr", "training.learning_rate"),
+    ("epoch", "training.epochs"),
+    ("epochs", "training.epochs"),
+    ("n_epoch", "training.epochs"),
+    ("n_epochs", "training.epochs"),
+    ("num_epochs", "training.epochs"),
+    ("max_epochs", "training.epochs"),
+    ("n_steps", "training.steps"),
+    ("num_steps", "training.steps"),
+    ("max_steps", "training.steps"),
+    ("iterations", "training.steps"),
+    ("batchsize", "batcher.batch_size"),
+    ("bs", "batcher.batch_size"),
+    ("data", "dataset"),
+    ("dataloader", "batcher"),
+    ("loader", "batcher"),
+    ("sampler", "batcher"),
+    ("network", "model"),
+    ("num_workers", "training.prefetch"),
+    ("workers", "training.prefetch"),
+    ("optimizer", "training.learning_rate"),
+    ("val_split", "split.validation"),
+    ("test_split", "split.test"),
+    ("file", "dataset.path"),
+];
+
+/// Where a key belongs that is not known where it stands, in words; empty if that is not clear.
+pub(crate) fn right_place(key: &str) -> Option<String> {
+    match key {
+        "seed" | "seeds" => {
+            return Some(
+                "seeds are training.seeds.order, training.seeds.init and training.seeds.split"
+                    .to_owned(),
+            );
+        }
+        "batch_size" => {
+            return Some(
+                "the batch size of a run is batcher.batch_size; a study compares batch_sizes = [16, 32]"
+                    .to_owned(),
+            );
+        }
+        "out" | "output" | "threads" => return Some(format!("it is the option --{}", option(key))),
+        _ => {}
+    }
+    let other = OTHER_NAMES.iter().find(|(other, _)| *other == key.to_ascii_lowercase());
+    if let Some((_, place)) = other {
+        return Some(format!("here it is {place}"));
+    }
+    let schema = study_schema();
+    let mut places = Vec::new();
+    find(&schema, "", key, &mut places);
+    match places.as_slice() {
+        [] => None,
+        places => Some(format!("it belongs to a table: {}", places.join(" or "))),
+    }
+}
+
+fn option(key: &str) -> &str {
+    if key == "threads" { "threads" } else { "out" }
+}
+
+/// As [`right_place`], and the nearest of the known names.
+pub(crate) fn remedy(key: &str, known: &[&str]) -> Option<String> {
+    right_place(key).or_else(|| nearest(key, known).map(|name| format!("did you mean \"{name}\"?")))
+}
+
+/// All places of a key in the tables of a configuration, and in those of its components.
+fn find(schema: &Value, path: &str, key: &str, places: &mut Vec<String>) {
+    for (name, value) in schema["properties"].as_object().into_iter().flatten() {
+        let place = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        if !path.is_empty() && name == key && !places.contains(&place) {
+            places.push(place.clone());
+        }
+        find(value, &place, key, places);
+    }
+    // Those of lists of a study are those of its runs.
+    if ["dataset", "model", "batcher"].contains(&path) {
+        for component in schema["oneOf"].as_array().into_iter().flatten() {
+            find(component, path, key, places);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The commands that made the results of a study.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::ResultsError;
+use crate::files::make;
+
+const NAME: &str = "commands.txt";
+
+/// Writes down a command, unless it is there.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn add(dir: &Path, command: &str) -> Result<(), ResultsError> {
+    let command = command.replace('\n', " ");
+    if all(dir).contains(&command) {
+        return Ok(());
+    }
+    make(dir)?;
+    let path = dir.join(NAME);
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut file| writeln!(file, "{command}"))
+        .map_err(|source| ResultsError::Write { path, source })
+}
+
+/// All of them, in the order in which they were first given; none if that is not known.
+#[must_use]
+pub fn all(dir: &Path) -> Vec<String> {
+    let text = fs::read_to_string(dir.join(NAME)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_stands_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(all(dir.path()).is_empty());
+        for command in ["a", "b", "a"] {
+            add(dir.path(), command).unwrap();
+        }
+        assert_eq!(all(dir.path()), ["a", "b"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Where relative paths of a configuration start.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The configuration that is recorded with a run.
+pub(crate) const CONFIG: &str = "config.toml";
+
+/// Begins the lines at the top of a recorded configuration that name these folders: it works from
+/// everywhere.
+const LINE: &str = "#:paths-from ";
+
+/// Folders in which relative paths of a configuration are resolved: those that it was recorded with, else
+/// the working folder, then its own.
+#[must_use]
+pub fn search_folders(config: &Path) -> Vec<PathBuf> {
+    let recorded = recorded(config);
+    if !recorded.is_empty() {
+        return recorded;
+    }
+    let beside = config.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
+}
+
+/// The folders that a recorded configuration names; none of any other.
+pub(crate) fn recorded(config: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let lines = text.lines().map_while(|line| line.strip_prefix(LINE));
+    lines.map(PathBuf::from).collect()
+}
+
+/// A configuration with the lines that name its folders, so that it can be recorded elsewhere.
+pub(crate) fn with_folders(text: &str, config: &Path) -> String {
+    let mut lines = String::new();
+    for folder in search_folders(config) {
+        let folder = std::path::absolute(folder.join(".")).unwrap_or(folder);
+        let folder = folder.display().to_string();
+        if !folder.contains('\n') {
+            let _ = writeln!(lines, "{LINE}{}", folder.trim_end_matches("/."));
+        }
+    }
+    lines + text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_configuration_finds_paths_where_the_first_one_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, recorded) = (folder.path().join("a/x.toml"), folder.path().join("b.toml"));
+        let text = with_folders("study = \"x\"\n", &first);
+        std::fs::write(&recorded, &text).unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(search_folders(&recorded), [here, folder.path().join("a")]);
+        assert!(text.ends_with("study = \"x\"\n"));
+        // Recorded again, it still does.
+        assert_eq!(with_folders("study = \"x\"\n", &recorded), text);
+    }
+}

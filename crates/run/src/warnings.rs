@@ -1,0 +1,161 @@
+//! What is probably not meant, found before training: data and batches that teach little. All such checks
+//! are here.
+
+use batchlab_config::Config;
+use batchlab_core::graphs::{GraphSize, View};
+use batchlab_core::{BatchEvent, Graphs};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Subsets, unseen};
+
+/// Said before training and after it, and recorded as an event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Warning {
+    /// Kind of the event.
+    pub kind: &'static str,
+    pub message: String,
+    #[serde(skip)]
+    pub(crate) payload: Value,
+}
+
+/// All warnings about a run. `events` are those of the batcher when it opened.
+pub(crate) fn find(
+    config: &Config,
+    graphs: &Graphs,
+    subsets: &Subsets,
+    events: &[BatchEvent],
+) -> Vec<Warning> {
+    let mut found = unseen_classes(config, graphs, subsets);
+    if let View::ManyGraphs(sizes) = graphs.view(&subsets.train) {
+        let batcher = config.batcher.label();
+        found.extend(oversize(&batcher, &sizes, events));
+        found.extend(small_training_set(config.batcher.batch_size(), &sizes));
+        found.extend(without_edges(&sizes));
+    }
+    found
+}
+
+/// Node classes that are evaluated, but not trained.
+fn unseen_classes(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Vec<Warning> {
+    if !config.model.needs().node_class {
+        return Vec::new();
+    }
+    let warning = |unseen: unseen::Unseen| Warning {
+        kind: "unseen_class",
+        message: unseen.message(),
+        payload: json!({ "class": unseen.class, "name": unseen.name, "subset": unseen.subset.name(),
+            "n_graph": unseen.graphs.len(), "graphs": unseen.graphs }),
+    };
+    unseen::find(graphs, subsets, &config.evaluation.subsets).into_iter().map(warning).collect()
+}
+
+fn oversize(batcher: &str, train: &[GraphSize], events: &[BatchEvent]) -> Option<Warning> {
+    let mut large = events.iter().filter(|event| event.kind == "oversize").peekable();
+    let done =
+        large.peek().and_then(|event| event.message.rsplit_once(": ")).map_or("", |(_, done)| done);
+    let n = large.clone().count();
+    is_most(n, train).then(|| Warning {
+        kind: "mostly_oversize",
+        message: format!(
+            "{} of {} training graphs are larger than a batch of \"{batcher}\" may be; of each, {done}. Give a \
+             larger batcher.batch_size or batcher.budget",
+            thousands(n),
+            thousands(train.len())
+        ),
+        payload: json!({ "n_graph": n, "n_train": train.len() }),
+    })
+}
+
+fn small_training_set(batch_size: Option<u32>, train: &[GraphSize]) -> Option<Warning> {
+    let most = batch_size?.saturating_sub(1);
+    (train.len() < most as usize).then(|| Warning {
+        kind: "small_training_set",
+        message: format!(
+            "a batch has room for {} graphs, and there are {} to train on: every batch is a whole epoch or more; \
+             give a smaller batcher.batch_size, or more data",
+            thousands(most as usize),
+            thousands(train.len())
+        ),
+        payload: json!({ "n_train": train.len(), "max_graph": most }),
+    })
+}
+
+fn without_edges(train: &[GraphSize]) -> Option<Warning> {
+    let n = train.iter().filter(|graph| graph.n_edge == 0).count();
+    is_most(n, train).then(|| Warning {
+        kind: "mostly_without_edges",
+        message: format!(
+            "{} of {} training graphs have no edge, and a model sees nothing but edges between atoms: give a larger \
+             radius in dataset.edges, or check the unit of the positions",
+            thousands(n),
+            thousands(train.len())
+        ),
+        payload: json!({ "n_graph": n, "n_train": train.len() }),
+    })
+}
+
+fn is_most(n: usize, train: &[GraphSize]) -> bool {
+    n > 0 && 2 * n >= train.len()
+}
+
+/// With commas.
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graphs(n_edge: &[u32]) -> Vec<GraphSize> {
+        let graph = |(id, &n_edge)| GraphSize { id, n_node: 3, n_edge };
+        (0..).zip(n_edge).map(graph).collect()
+    }
+
+    #[test]
+    fn most_is_half_or_more() {
+        assert_eq!(without_edges(&graphs(&[0, 2, 2])), None);
+        let found = without_edges(&graphs(&[0, 0, 2, 2])).unwrap();
+        assert!(found.message.starts_with("2 of 4 training graphs have no edge"), "{found:?}");
+        assert_eq!(without_edges(&[]), None);
+    }
+
+    #[test]
+    fn a_batch_may_hold_the_whole_training_set_but_not_more() {
+        let three = graphs(&[2, 2, 2]);
+        assert_eq!(
+            (small_training_set(Some(4), &three), small_training_set(None, &three)),
+            (None, None)
+        );
+        let found = small_training_set(Some(2001), &three).unwrap();
+        assert!(
+            found.message.starts_with("a batch has room for 2,000 graphs, and there are 3"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn oversize_graphs_are_counted() {
+        let event = |kind| BatchEvent {
+            kind,
+            graph: Some(0),
+            message: "graph 0 has too many: it is left out".into(),
+        };
+        let train = graphs(&[2, 2, 2]);
+        assert_eq!(oversize("x", &train, &[event("oversize"), event("note")]), None);
+        let found = oversize("x", &train, &[event("oversize"), event("oversize")]).unwrap();
+        assert!(
+            found.message.contains("2 of 3") && found.message.contains("it is left out"),
+            "{found:?}"
+        );
+    }
+}
