@@ -433,8 +433,9 @@ record! {
         /// Steps done before; null before training.
         step: Option<i64>,
         /// `new_shape`, `nan`, `unseen_class`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
-        /// `threads` (there are more threads than processors), `timing_ended` (steps for timing alone ended
-        /// early), or what a batcher reports, such as `oversize`.
+        /// `threads` (there are more threads than processors), `arithmetic` (the run goes on with other
+        /// vectors), `timing_ended` (steps for timing alone ended early), or what a batcher reports, such
+        /// as `oversize`.
         kind: String,
         /// Message for the user.
         message: String,

@@ -82,7 +82,8 @@ impl<'a> ActiveRun<'a> {
             point.seek(&mut *stream)?;
             point.reopen(options.out, &config.sink, &metadata)?
         } else {
-            let publisher = Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
+            let publisher =
+                Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
             publisher.text("config.toml", &loaded.to_toml())?;
             let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
             metrics.push(("weighting_constant".into(), constant));

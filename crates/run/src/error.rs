@@ -62,7 +62,11 @@ impl RunError {
                 | Self::Batcher(BatcherError::Options(_) | BatcherError::WrongLevel { .. })
                 | Self::Model(ModelError::Options(_) | ModelError::Device { .. })
                 | Self::Dataset(DatasetError::UnknownTarget { .. })
-                | Self::Resume(ResumeError::Config { .. } | ResumeError::NoRun { .. } | ResumeError::Copy { .. })
+                | Self::Resume(
+                    ResumeError::Config { .. }
+                        | ResumeError::NoRun { .. }
+                        | ResumeError::Copy { .. }
+                )
         )
     }
 

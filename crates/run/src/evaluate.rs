@@ -89,8 +89,11 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Option<Evaluated>, RunError> {
         let start = Instant::now();
         let view: View = self.graphs.view(members);
-        let producer =
-            Producer::new(Arc::clone(self.graphs), self.batcher.open(view, context())?, self.needs)?;
+        let producer = Producer::new(
+            Arc::clone(self.graphs),
+            self.batcher.open(view, context())?,
+            self.needs,
+        )?;
         let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
