@@ -55,7 +55,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let dir = arguments.dir.display().to_string();
     let dir = dir.trim_end_matches('/');
     // The four tools agree in no way to write these.
-    if dir.contains(['\'', '"', '\\', '*', '?', '[', ']', '{', '}']) || dir.contains(char::is_control) {
+    if dir.contains(['\'', '"', '\\', '*', '?', '[', ']', '{', '}'])
+        || dir.contains(char::is_control)
+    {
         bail!(Usage(format!(
             "{dir}: snippets hold the folder in quoted patterns; give one without quotes, backslashes \
              and * ? [ ] {{ }}"

@@ -314,7 +314,8 @@ impl StudyFile {
                 SeedName::Order => &mut seeds.order,
                 SeedName::Init => &mut seeds.init,
             };
-            let of_repeat = seed.checked_add(repeat.into()).filter(|&seed| i64::try_from(seed).is_ok());
+            let of_repeat =
+                seed.checked_add(repeat.into()).filter(|&seed| i64::try_from(seed).is_ok());
             let too_large = || {
                 let most = i64::MAX;
                 self.wrong(format!(

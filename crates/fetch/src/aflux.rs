@@ -198,7 +198,9 @@ fn entries(bytes: &[u8], query: &Query, page: u32) -> Result<Vec<String>, String
     let entries: Vec<&Value> = match &content {
         Value::Array(entries) => entries.iter().collect(),
         Value::Object(entries) => entries.values().collect(),
-        Value::Null => return Err("its page is `null`, which does not say that it is the last".into()),
+        Value::Null => {
+            return Err("its page is `null`, which does not say that it is the last".into());
+        }
         _ => return Err("its page is neither a list nor an object".to_owned()),
     };
     if let Some(other) = entries.iter().find(|entry| !entry.is_object()) {

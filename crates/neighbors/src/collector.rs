@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_data_set_without_an_edge_is_refused() {
-        let mut collector = EdgeCollector::new(EdgeRule::Radius(0.5.try_into().unwrap()), &MemoryBudget::default());
+        let mut collector =
+            EdgeCollector::new(EdgeRule::Radius(0.5.try_into().unwrap()), &MemoryBudget::default());
         collector.push(&[[0.; 3], [1.; 3]], None).unwrap();
         collector.push(&[[0.; 3]], None).unwrap();
         assert_eq!(

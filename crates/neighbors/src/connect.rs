@@ -55,13 +55,17 @@ pub fn connect(
 
 /// Bytes that an edge takes while a data set is collected: 24 in its four columns, and as much while these
 /// grow.
-const EDGE_BYTES: f64 = 48.0;
+const EDGE_BYTES: u64 = 48;
 
-/// Bytes that the edges of a structure will take, about: as many neighbours as the mean density gives,
-/// and those of one atom while they are sorted. `volume` is that of the cell in cubic angstrom, `None` for
-/// open structures.
+/// Bytes that the edges of a structure will take, about: as many neighbours as the mean density gives.
+/// `volume` is that of the cell in cubic angstrom, `None` for open structures.
 #[must_use]
 pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: Option<f64>) -> u64 {
+    estimate(rule, n_node, volume).0
+}
+
+/// The same, and bytes of the neighbours of one atom while they are sorted.
+fn estimate(rule: EdgeRule, n_node: usize, volume: Option<f64>) -> (u64, u64) {
     let n_node = n_node as f64;
     // Without a cell there are no images.
     let most = if volume.is_some() { f64::INFINITY } else { n_node };
@@ -76,12 +80,11 @@ pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: Option<f64>) -> u6
             (near, near)
         }
     };
-    let n_byte = n_node * of_atom.min(most) * EDGE_BYTES
-        + found.min(most) * size_of::<Neighbor>() as f64;
-    #[allow(clippy::cast_sign_loss, reason = "sizes are not negative")]
+    let kept = n_node * of_atom.min(most) * EDGE_BYTES as f64;
+    let sorted = found.min(most) * size_of::<Neighbor>() as f64;
     // More than there are bytes becomes the most that there can be.
-    let n_byte = n_byte as u64;
-    n_byte
+    #[allow(clippy::cast_sign_loss, reason = "sizes are not negative")]
+    (kept as u64, sorted as u64)
 }
 
 /// As [`connect`], within a budget. The edges that come back are taken from it.
@@ -99,16 +102,15 @@ pub(crate) fn connect_within(
     }
     let search = Search::new(positions, cell)?;
     let volume = cell.map(|_| search.volume());
-    let n_byte = estimated_bytes(rule, positions.len(), volume);
+    let (kept, sorted) = estimate(rule, positions.len(), volume);
+    let n_byte = kept.saturating_add(sorted);
     let what = format!("the edges of a structure of {} atoms", positions.len());
     memory.take(n_byte, &what)?;
     memory.give_back(n_byte);
     match rule {
         EdgeRule::FullyConnected => within(search, positions.len(), f64::INFINITY, memory),
         EdgeRule::Radius(radius) => within(search, positions.len(), radius.get(), memory),
-        EdgeRule::Nearest(nearest) => {
-            nearest_of(search, positions.len(), nearest.get(), memory)
-        }
+        EdgeRule::Nearest(nearest) => nearest_of(search, positions.len(), nearest.get(), memory),
     }
 }
 
@@ -133,7 +135,7 @@ impl Neighbors {
         found: &[Neighbor],
         memory: &MemoryBudget,
     ) -> Result<(), NeighborError> {
-        memory.take(EDGE_BYTES as u64 * found.len() as u64, "the edges of the structures")?;
+        memory.take(EDGE_BYTES * found.len() as u64, "the edges of the structures")?;
         for neighbor in found {
             self.sender.push(neighbor.sender);
             self.receiver.push(receiver);
@@ -270,7 +272,7 @@ mod tests {
             assert_eq!(memory.n_byte() - memory.left(), bytes(&edges));
             let estimated = estimated_bytes(rule, 4, Some(27.0)) as f64;
             let found = bytes(&edges) as f64;
-            assert!(estimated > 0.95 * found && estimated < 4.0 * found, "{estimated} {found}");
+            assert!(estimated > 0.95 * found && estimated < 1.1 * found, "{estimated} {found}");
             let less = MemoryBudget::new(bytes(&edges) / 2);
             let refused = connect_within(rule, &crystal, Some(&CUBE), &less).unwrap_err();
             let words = refused.to_string();

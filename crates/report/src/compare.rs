@@ -33,7 +33,7 @@ pub enum CompareError {
     #[error(
         "run {run_id} has no published results in {dir}; a run that is running, or that crashed, has \
          none yet: `batchlab doctor {}` publishes those of a crashed one",
-         batchlab_core::quote::shell_word(dir)
+        batchlab_core::quote::shell_word(dir)
     )]
     Unpublished { run_id: String, dir: String },
     #[error(

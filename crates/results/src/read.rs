@@ -1,11 +1,14 @@
 //! The one way in which published tables are read, whatever their version.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use arrow_array::RecordBatch;
+use batchlab_core::error::excerpt;
 use batchlab_core::record::{Record, Table};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
@@ -47,8 +50,9 @@ pub fn published(dir: &Path) -> Result<Published, ResultsError> {
     let mut found = Published::default();
     for stem in stems(dir)? {
         // What was compared with its checksums is what was published under that name.
-        let looked_at = verify(dir, &stem)
-            .and_then(|is_verified| if is_verified { Ok(true) } else { check_runs(dir, &stem).map(|()| false) });
+        let looked_at = verify(dir, &stem).and_then(|is_verified| {
+            if is_verified { Ok(true) } else { check_runs(dir, &stem).map(|()| false) }
+        });
         match looked_at {
             Ok(is_verified) => {
                 found.n_unverified += usize::from(!is_verified);
@@ -233,8 +237,30 @@ impl TableFile {
     }
 }
 
-/// The decoder of Parquet files panics over a few kinds of damage.
+thread_local! {
+    /// Whether this thread decodes a file: then a panic is the file's fault, and becomes a message.
+    static IS_DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The decoder of Parquet files panics over a few kinds of damage. What would be printed of that names no
+/// file; the error that it becomes does.
 fn decode<T>(path: &Path, decode: impl FnOnce() -> T) -> Result<T, ResultsError> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let otherwise = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !IS_DECODING.get() {
+                otherwise(panic);
+            }
+        }));
+    });
+    IS_DECODING.set(true);
     let decoded = catch_unwind(AssertUnwindSafe(decode));
-    decoded.map_err(|_| ResultsError::damaged(path, "it cannot be decoded (the reader gave up)"))
+    IS_DECODING.set(false);
+    decoded.map_err(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+        let words = excerpt(words.unwrap_or("the decoder gave up"), 200);
+        ResultsError::damaged(path, format!("it cannot be decoded ({words})"))
+    })
 }

@@ -156,11 +156,9 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         }
     })?;
     refuse(dir, Table::Steps, stem, fault.take())?;
-    records(dir, stem, |eval: EvalRecord| {
-        match runs.get_mut(&eval.run_id) {
-            Some(rows) => rows.evals.push(eval),
-            None => fault = fault.take().or_else(|| stranger(&runs, &eval.run_id)),
-        }
+    records(dir, stem, |eval: EvalRecord| match runs.get_mut(&eval.run_id) {
+        Some(rows) => rows.evals.push(eval),
+        None => fault = fault.take().or_else(|| stranger(&runs, &eval.run_id)),
     })?;
     refuse(dir, Table::Evals, stem, fault.take())?;
     records(dir, stem, |metric: MetricRecord| {

@@ -11,8 +11,8 @@ use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Batcher, Dataset, Graphs, LoadContext};
 
-use super::open_model::open_model;
 use super::evaluate::{Sums, context, largest, n_delivered};
+use super::open_model::open_model;
 use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
 use super::resume::ResumeError;
 use super::{Data, Subsets, search_folders};

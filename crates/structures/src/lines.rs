@@ -190,7 +190,7 @@ mod tests {
         ] {
             for (n_in, n_out) in [(1, 1), (1, 3), (2, 1), (3, 2), (64, 64)] {
                 let mut lines = UnixLines::new(io::BufReader::with_capacity(n_in, text));
-                let (mut found, mut buffer) = (Vec::new(), vec![0; n_out]);
+                let (mut found, mut buffer) = (Vec::<u8>::new(), vec![0; n_out]);
                 loop {
                     match lines.read(&mut buffer).unwrap() {
                         0 => break,

@@ -6,6 +6,10 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![allow(
+    clippy::print_stdout,
+    reason = "how many damaged files were read is shown with --nocapture"
+)]
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -13,11 +17,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use batchlab_core::record::Table;
 use batchlab_npz::encode;
+use batchlab_results::ResultsError;
+use batchlab_results::read::TableFile;
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
-use crate::small_run::{SETTINGS, names, smoke, text};
+use crate::small_run::{SETTINGS, Tables, names, smoke, text};
 
 /// Address space that the program is given, in KiB: 1 GiB, and what libraries and stacks reserve.
 const ADDRESS_SPACE: u64 = (1 << 20) + (1 << 18);
@@ -115,11 +122,12 @@ fn database() -> Vec<u8> {
 }
 
 const XYZ: &[u8] = b"2\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3 gap=-1.5 pbc=\"T T T\"\nFe 1 2 3\nNi 0 0 0\n2\ngap=0.5\nH 0 0 0\nH 0 0 1\n";
-const POSCAR: &[u8] = b"rock salt\n2.0\n2 0 0\n0 2 0\n0 0 2\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n";
+const POSCAR: &[u8] =
+    b"rock salt\n2.0\n2 0 0\n0 2 0\n0 0 2\nNa Cl\n1 1\nDirect\n0 0 0\n0.5 0.5 0.5\n";
 const CIF: &[u8] = b"data_NaCl\n_cell_length_a 4.0(1)\n_cell_length_b 4\n_cell_length_c 4\n_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\nloop_\n _atom_site_type_symbol\n _atom_site_fract_x\n _atom_site_fract_y\n _atom_site_fract_z\n Na 0 0 0\n Cl 0.5 0.5 0.5\n";
 const SIZES: &[u8] = b"n_node,n_edge\r\n2,2\r\n3,6\r\n3,4\r\n4,12\r\n";
 const TARGETS: &[u8] = b"name,gap\none,1.5\ntwo,2.5\n";
-const TOML: &[u8] = b"[dataset]\nname = \"sizes\"\npath = \"whole.csv\"\n\n[model]\nname = \"schnet\"\n\n[batcher]\nname = \"dynamic\"\nbatch_size = 8\n\n[training]\nsteps = 2\nseeds = { split = 1 }\n";
+const TOML: &[u8] = b"[dataset]\nname = \"qm9\"\nlimit = 50\n\n[model]\nname = \"schnet\"\n\n[batcher]\nname = \"dynamic\"\nbatch_size = 8\n\n[training]\nsteps = 2\nseeds = { split = 1 }\n";
 
 /// A kind of files: what it is, its name, a whole one, the rest of the data set's table, and the command that reads it.
 struct Kind {
@@ -140,18 +148,29 @@ fn kinds() -> Vec<Kind> {
         table,
         command: STATS,
     };
-    let crystals = "name = \"structures\"\npath = \"FILE\"\ntarget = \"gap\"\nunit = \"eV\"\nedges = { radius = 4.0 }\n";
-    let with_table = "name = \"structures\"\npath = \"in\"\ntarget = \"gap\"\nunit = \"eV\"\nedges = { radius = 4.0 }\ntable = { path = \"FILE\", id = \"name\" }\n";
+    let crystals = "name = \"structures\"\npath = \"FILE\"\ntarget = \"gap\"\nunit = \"eV\"\nedges = { radius = 6.0 }\n";
+    let with_table = "name = \"structures\"\npath = \"in\"\ntarget = \"gap\"\nunit = \"eV\"\nedges = { radius = 6.0 }\ntable = { path = \"FILE\", id = \"name\" }\n";
+    let by_name = "name = \"structures\"\npath = \"FILE\"\ntarget = \"gap\"\nunit = \"eV\"\nedges = { radius = 6.0 }\ntable = { path = \"rows.csv\", id = \"name\" }\n";
     vec![
-        of("npz, one graph", "a.npz", &zipped(&small_graph()), "name = \"one-graph\"\npath = \"FILE\"\n"),
-        of("npz, molecules", "m.npz", &zipped(&molecules()), "name = \"qm9\"\ntarget = \"none\"\npath = \"FILE\"\n"),
+        of(
+            "npz, one graph",
+            "a.npz",
+            &zipped(&small_graph()),
+            "name = \"one-graph\"\npath = \"FILE\"\n",
+        ),
+        of(
+            "npz, molecules",
+            "m.npz",
+            &zipped(&molecules()),
+            "name = \"qm9\"\ntarget = \"none\"\npath = \"FILE\"\n",
+        ),
         of("CSV of sizes", "s.csv", SIZES, "name = \"sizes\"\npath = \"FILE\"\n"),
         of("CSV of targets", "t.csv", TARGETS, with_table),
         of("extended XYZ", "a.extxyz", XYZ, crystals),
-        of("POSCAR", "POSCAR", POSCAR, crystals),
-        of("CIF", "a.cif", CIF, crystals),
+        of("POSCAR", "POSCAR", POSCAR, by_name),
+        of("CIF", "a.cif", CIF, by_name),
         of("ASE database", "a.db", &database(), crystals),
-        of("gzip of XYZ", "a.xyz.xz", &packed(XYZ), crystals),
+        of("XYZ packed with xz", "a.xyz.xz", &packed(XYZ), crystals),
         Kind {
             what: "TOML",
             name: "study.toml",
@@ -175,10 +194,11 @@ fn packed(bytes: &[u8]) -> Vec<u8> {
 
 fn place(folder: &Path, kind: &Kind, bytes: &[u8]) {
     fs::write(folder.join(kind.name), bytes).unwrap();
-    fs::write(folder.join("whole.csv"), SIZES).unwrap();
+    fs::write(folder.join("rows.csv"), "name,gap\nPOSCAR,1\na,1\n").unwrap();
     fs::create_dir_all(folder.join("in")).unwrap();
     for name in ["one", "two"] {
-        fs::write(folder.join("in").join(format!("{name}.xyz")), "2\n\nH 0 0 0\nH 0 0 1\n").unwrap();
+        fs::write(folder.join("in").join(format!("{name}.xyz")), "2\n\nH 0 0 0\nH 0 0 1\n")
+            .unwrap();
     }
     let table = kind.table.replace("FILE", kind.name);
     fs::write(folder.join("config.toml"), format!("[dataset]\n{table}")).unwrap();
@@ -208,12 +228,7 @@ fn damaged_files_of_others_are_read_or_refused() {
         let folder = TempDir::new().unwrap();
         place(folder.path(), &kind, &kind.whole);
         let output = limited(folder.path(), kind.command, &[]);
-        assert!(
-            output.status.success() || kind.what == "TOML",
-            "a whole {}: {}",
-            kind.what,
-            text(&output)
-        );
+        assert!(output.status.success(), "a whole {}: {}", kind.what, text(&output));
         let mut numbers = Numbers(seed);
         let (mut n_read, mut n_refused) = (0, 0);
         for case in 0..n_case {
@@ -234,7 +249,8 @@ fn damaged_files_of_others_are_read_or_refused() {
                 _ => panic!("{}, case {case}: {}", kind.what, text(&output)),
             }
             let message = String::from_utf8_lossy(&output.stderr);
-            let names_it = message.contains(kind.name) || output.status.success();
+            let names_it =
+                message.contains(kind.name) || message.contains("in/") || output.status.success();
             assert!(names_it && message.len() < 4000, "{}, case {case}: {message}", kind.what);
         }
         println!("{}: {n_read} read, {n_refused} refused", kind.what);
@@ -254,9 +270,11 @@ fn arrays_that_unpack_to_far_more_than_they_hold_are_refused() {
     let table = "[dataset]\nname = \"one-graph\"\npath = \"a.npz\"\n";
     fs::write(folder.path().join("graph.toml"), table).unwrap();
     let message = refused(folder.path(), &["data", "stats", "graph.toml"]);
-    for part in
-        ["a.npz, array \"indptr\": its values would take 838860800 bytes", "file of its length", "savez"]
-    {
+    for part in [
+        "a.npz, array \"indptr\": its values would take 838860800 bytes",
+        "file of its length",
+        "savez",
+    ] {
         assert!(message.contains(part), "{part}: {message}");
     }
 
@@ -341,11 +359,7 @@ fn sizes_that_no_machine_holds_are_refused_before_they_are_allocated() {
             2,
             ["parameters, which take", "fewer layers, or set BATCHLAB_MEMORY"],
         ),
-        (
-            &["model.latent_size=4294967295"],
-            2,
-            ["parameters, which take", "choose smaller widths"],
-        ),
+        (&["model.latent_size=4294967295"], 2, ["parameters, which take", "choose smaller widths"]),
         (
             &["batcher.batch_size=1000000"],
             2,
@@ -358,8 +372,41 @@ fn sizes_that_no_machine_holds_are_refused_before_they_are_allocated() {
             assert!(message.contains(part), "{changes:?}: {message}");
         }
     }
-    let published = names(&folder.path().join("out/tables/steps"));
-    assert_eq!(published, Vec::<String>::new(), "nothing was trained");
+    assert_eq!(Tables::read(&folder.path().join("out")).steps.len(), 0, "nothing was trained");
+}
+
+/// Reads a table as a report does.
+fn decoded(path: &Path) -> Result<usize, ResultsError> {
+    let rows = TableFile::open(path)?.rows(Table::Steps)?;
+    rows.map(|rows| Ok(rows?.num_rows())).sum()
+}
+
+#[test]
+fn a_panic_of_the_decoder_is_a_message_that_names_the_file() {
+    let folder = TempDir::new().unwrap();
+    let (code, message) = run(folder.path(), &["training.steps=12"]);
+    assert_eq!(code, 0, "{message}");
+    let out = folder.path().join("out");
+    let run_id = names(&out.join("runs")).remove(0);
+    // Checksums would tell that it is not what was published.
+    fs::remove_file(out.join("runs").join(&run_id).join("files.json")).unwrap();
+    let path = out.join("tables/steps").join(format!("{run_id}.parquet"));
+    let whole = fs::read(&path).unwrap();
+    // Numbers of the footer with their signs changed.
+    let footer = whole.len() - 8;
+    let length = u32::from_le_bytes(whole[footer..footer + 4].try_into().unwrap()) as usize;
+    let panics = (footer - length..footer).find(|&at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        decoded(&path).is_err_and(|error| error.to_string().contains("it cannot be decoded ("))
+    });
+    assert!(panics.is_some(), "none of {length} bytes: find another damage");
+    for arguments in [&["report", "out"][..], &["export", "out", "--to", "csv", "--out", "csv"]] {
+        let output = limited(folder.path(), arguments, &[]);
+        let words = text(&output);
+        assert!(words.contains(&format!("steps/{run_id}.parquet")), "{words}");
+    }
 }
 
 #[test]
@@ -368,7 +415,8 @@ fn targets_beyond_all_numbers_are_refused() {
     let one = |value: &str| format!("2\ngap={value}\nH 0 0 0\nH 0 0 1\n");
     let molecules: String = (0..40).map(|i| one(&format!("{i}.5"))).collect();
     fs::write(folder.path().join("a.xyz"), molecules + &one("1e308")).unwrap();
-    let dataset = "dataset={ name = \"structures\", path = \"a.xyz\", target = \"gap\", unit = \"eV\" }";
+    let dataset =
+        "dataset={ name = \"structures\", path = \"a.xyz\", target = \"gap\", unit = \"eV\" }";
     let (code, message) = run(folder.path(), &[dataset, "training.steps=2"]);
     assert_eq!(code, 3, "{message}");
     assert!(message.contains("target \"gap\" of graph or node 40 is 1"), "{message}");

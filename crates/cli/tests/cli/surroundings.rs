@@ -40,7 +40,8 @@ fn under(limits: &str, arguments: &[&str]) -> Command {
 }
 
 fn short_run(dir: &Path, settings: &[&str]) {
-    let output = start(dir, &[&["training.steps=12", "evaluation.every=6"], settings].concat()).output();
+    let output =
+        start(dir, &[&["training.steps=12", "evaluation.every=6"], settings].concat()).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", text(&output));
 }
@@ -76,7 +77,8 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
         assert!(text(&output).contains(name), "{name}: {}", text(&output));
         assert_eq!(fs::read(&place).unwrap(), b"the one before", "{name}");
 
-        let output = ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
+        let output =
+            ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
         assert!(output.status.success(), "{name}: {}", text(&output));
         assert!(text(&output).contains("in place of the file that was there"), "{}", text(&output));
         assert!(fs::read(&place).unwrap().len() > 1024, "{name}");
@@ -85,11 +87,13 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
         assert_eq!(rights(&place), rights(&folder.path().join("ordinary")), "{name}");
         // What is no file is not replaced.
         let arguments = [&command[..], &["/dev/null"]].concat();
-        let output = ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
+        let output =
+            ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
         assert!(name == "plan.svg" || output.status.success(), "{name}: {}", text(&output));
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
-    let hidden: Vec<String> = names(folder.path()).into_iter().filter(|name| name.starts_with('.')).collect();
+    let hidden: Vec<String> =
+        names(folder.path()).into_iter().filter(|name| name.starts_with('.')).collect();
     assert_eq!(hidden, Vec::<String>::new(), "nothing unfinished is left");
 }
 
@@ -106,7 +110,10 @@ fn an_ending_of_another_format_is_refused_before_anything_is_read() {
         let output = batchlab().args(&arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         let words = text(&output);
-        assert!(words.contains(arguments[arguments.len() - 1]) && words.contains(ending), "{words}");
+        assert!(
+            words.contains(arguments[arguments.len() - 1]) && words.contains(ending),
+            "{words}"
+        );
     }
 }
 
@@ -144,7 +151,8 @@ fn commands_that_are_printed_run_as_they_are_meant() {
     for line in page.lines().flat_map(|line| line.split("<pre>")) {
         if let Some(command) = line.strip_prefix("batchlab ") {
             let command = command.split('<').next().unwrap();
-            let command = command.replace("&#39;", "'").replace("&apos;", "'").replace("&quot;", "\"");
+            let command =
+                command.replace("&#39;", "'").replace("&apos;", "'").replace("&quot;", "\"");
             let given = run(&format!("batchlab {}", command.replace("&amp;", "&")));
             assert!(given.lines().any(|word| word.starts_with(out.to_str().unwrap())), "{given}");
         }
@@ -180,7 +188,8 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
             let words = text(&output);
             assert!(command == "compare" || words.contains("not a regular file"), "{words}");
         }
-        let output = ends(batchlab().args(["export", "--to", "csv", "--out"]).arg(folder.path()).arg(dir));
+        let output =
+            ends(batchlab().args(["export", "--to", "csv", "--out"]).arg(folder.path()).arg(dir));
         assert!(text(&output).contains("not a regular file"), "{}", text(&output));
         fs::remove_file(&path).unwrap();
         fs::write(&path, whole).unwrap();
@@ -193,7 +202,9 @@ fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
     assert!(text(&output).contains("not a regular file"), "{}", text(&output));
 
     let cache = folder.path().join("cache");
-    let stats = |cache: &Path| ends(batchlab().args(["data", "convert", "qm9"]).env("BATCHLAB_CACHE", cache));
+    let stats = |cache: &Path| {
+        ends(batchlab().args(["data", "convert", "qm9"]).env("BATCHLAB_CACHE", cache))
+    };
     let output = stats(&cache);
     assert!(output.status.success(), "{}", text(&output));
     let kept: PathBuf = cache.join(&names(&cache)[0]);
@@ -228,7 +239,8 @@ fn a_copy_of_a_run_is_named_and_left_out() {
         let run = run_folder(dir);
         let original = run.file_name().unwrap().to_str().unwrap().to_owned();
         let copy = format!("{original}-copy");
-        let copied = Command::new("cp").arg("-r").arg(&run).arg(dir.join("runs").join(&copy)).status();
+        let copied =
+            Command::new("cp").arg("-r").arg(&run).arg(dir.join("runs").join(&copy)).status();
         assert!(copied.unwrap().success());
         if to == "wip" {
             fs::create_dir_all(dir.join("wip").join(&copy)).unwrap();
@@ -241,7 +253,10 @@ fn a_copy_of_a_run_is_named_and_left_out() {
             let output = batchlab().args(["run", "--resume"]).arg(path).output().unwrap();
             assert_eq!(output.status.code(), Some(2), "{}", text(&output));
             let words = text(&output);
-            assert!(words.contains("is a copy of that of run") && words.contains(&original), "{words}");
+            assert!(
+                words.contains("is a copy of that of run") && words.contains(&original),
+                "{words}"
+            );
         }
         let runs = names(&dir.join("tables/runs"));
         assert_eq!(runs, [format!("{original}.parquet")]);
@@ -272,8 +287,12 @@ fn a_resume_with_other_vectors_says_so() {
     let dir = folder.path();
     interrupted(dir);
     // It has a million steps to go; the warning comes before the first of them.
-    let mut child =
-        resume(dir).env("BATCHLAB_VECTORS", "plain").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = resume(dir)
+        .env("BATCHLAB_VECTORS", "plain")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     let pid = child.id().to_string();
     let _ = Command::new("kill").args(["-TERM", &pid]).status();
@@ -288,7 +307,9 @@ fn a_resume_with_other_vectors_says_so() {
 #[test]
 fn numbers_that_results_cannot_hold_are_refused_at_their_place() {
     let folder = TempDir::new().unwrap();
-    for key in ["training.steps", "training.seeds.order", "training.seeds.split", "training.seeds.init"] {
+    for key in
+        ["training.steps", "training.seeds.order", "training.seeds.split", "training.seeds.init"]
+    {
         let change = format!("{key}=18446744073709551615");
         let output = start(&folder.path().join("out"), &[&change]).output().unwrap();
         let words = text(&output);

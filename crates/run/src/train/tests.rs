@@ -94,7 +94,8 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
         let training: Training = toml::from_str(&training).unwrap();
         let mut trainer = RecordingTrainer { loss: 1.0, ..RecordingTrainer::default() };
         let n_wait = [1, 2, 3].map(|last| {
-            let producer = Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default()).unwrap();
+            let producer =
+                Producer::new(forty(), Box::new(Pairs(0)), BatchFields::default()).unwrap();
             let pipeline = Pipeline::new(producer, 0).unwrap();
             let mut training = TrainingLoop::new(&training, Box::new(&mut trainer), pipeline, 1.0);
             training.step(last, Instant::now(), last == 3).unwrap();
@@ -109,11 +110,16 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
 /// ended, and the details of the event.
 fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
     let graphs = forty();
-    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default()).unwrap();
+    let producer =
+        Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default()).unwrap();
     let training: Training = toml::from_str("steps = 10\nlearning_rate = 0.5").unwrap();
     let mut trainer = RecordingTrainer { loss, ..RecordingTrainer::default() };
-    let mut training =
-        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, depth).unwrap(), 1.0);
+    let mut training = TrainingLoop::new(
+        &training,
+        Box::new(&mut trainer),
+        Pipeline::new(producer, depth).unwrap(),
+        1.0,
+    );
     let folder = tempfile::tempdir().unwrap();
     let publisher = Publisher::open(folder.path(), "run").unwrap();
     let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();
@@ -185,13 +191,18 @@ fn the_cursor_before_leads_back_to_the_same_batch() {
 /// loss. Gives how many steps were recorded, the events, and how the run ended.
 fn time_beyond(loss: f64, goal: u64) -> (u64, Vec<String>, Option<Ending>, Vec<f64>) {
     let graphs = forty();
-    let producer = Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default()).unwrap();
+    let producer =
+        Producer::new(Arc::clone(&graphs), Box::new(Pairs(0)), BatchFields::default()).unwrap();
     let training = "steps = 2\nlearning_rate = 0.5\nlearning_rate_decay = 0.5\n\
                     learning_rate_decay_steps = 1\ncheckpoint = { steps = 1 }";
     let training: Training = toml::from_str(training).unwrap();
     let mut trainer = RecordingTrainer { loss, ..RecordingTrainer::default() };
-    let mut training =
-        TrainingLoop::new(&training, Box::new(&mut trainer), Pipeline::new(producer, 0).unwrap(), 1.0);
+    let mut training = TrainingLoop::new(
+        &training,
+        Box::new(&mut trainer),
+        Pipeline::new(producer, 0).unwrap(),
+        1.0,
+    );
     let folder = tempfile::tempdir().unwrap();
     let publisher = Publisher::open(folder.path(), "run").unwrap();
     let mut recorder = Recorder::open(&[], &publisher, &[]).unwrap();

@@ -32,11 +32,8 @@ impl Dataset for Sizes {
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let path = ctx.resolve(&self.path)?;
-        let counts = read::file(
-            &path,
-            self.limit.map_or(usize::MAX, NonZeroUsize::get),
-            &ctx.memory,
-        )?;
+        let counts =
+            read::file(&path, self.limit.map_or(usize::MAX, NonZeroUsize::get), &ctx.memory)?;
         let n_read = counts.n_node.len() as u64;
         if n_read == 0 {
             return Err(DatasetError::Empty(format!(

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_core::error::{excerpt, shown};
 use batchlab_core::registry::suggestion;
+use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_structures::UnixLines;
 use csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder, Trim};
 use liblzma::bufread::XzDecoder;
@@ -242,12 +242,17 @@ mod tests {
         encoder.write_all(b"n_node,n_edge\n5,20\n6,30\n").expect("memory");
         let packed = encoder.finish().expect("memory");
         std::fs::write(file.path(), &packed).expect("a file");
-        let counts = super::file(file.path(), usize::MAX, &MemoryBudget::default()).expect("a packed table");
+        let counts =
+            super::file(file.path(), usize::MAX, &MemoryBudget::default()).expect("a packed table");
         assert_eq!(counts, Counts { n_node: vec![5, 6], n_edge: vec![20, 30] });
-        assert_eq!(super::file(file.path(), 1, &MemoryBudget::default()).expect("a packed table").n_node, [5]);
+        assert_eq!(
+            super::file(file.path(), 1, &MemoryBudget::default()).expect("a packed table").n_node,
+            [5]
+        );
 
         std::fs::write(file.path(), &packed[..packed.len() - 8]).expect("a file");
-        let error = super::file(file.path(), usize::MAX, &MemoryBudget::default()).expect_err("cut off");
+        let error =
+            super::file(file.path(), usize::MAX, &MemoryBudget::default()).expect_err("cut off");
         assert!(error.to_string().contains("damaged or cut off"), "{error}");
     }
 }

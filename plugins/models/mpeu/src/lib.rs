@@ -107,11 +107,12 @@ impl Model for Mpeu {
     }
 
     fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
-        let n_parameter = batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
-            let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
-            let model = Self { n_interaction, ..self.clone() };
-            network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
-        });
+        let n_parameter =
+            batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
+                let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
+                let model = Self { n_interaction, ..self.clone() };
+                network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
+            });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
         // By the peak of the process on batches of QM9, with widths and depths halved and doubled.

@@ -55,7 +55,8 @@ impl File {
     }
 
     fn read(&self) -> Result<Vec<Molecule>, NpzError> {
-        Ok(read(Path::new("test.npz"), Cursor::new(self.bytes()), &MemoryBudget::default())?.collect())
+        Ok(read(Path::new("test.npz"), Cursor::new(self.bytes()), &MemoryBudget::default())?
+            .collect())
     }
 
     fn broken(&self, part: &str) {
