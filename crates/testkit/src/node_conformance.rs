@@ -110,7 +110,11 @@ fn foreign_labels(subject: Subject<'_>) -> Outcome {
             false => 2 - class,
         });
         let what = "other classes of nodes that are no outputs";
-        same(&train(batcher, case)?, &train(batcher, &other)?, what)?;
+        let plans = train(batcher, case)?;
+        // Plans that differ anyway are left to `node_resume`.
+        if plans == train(batcher, case)? {
+            same(&plans, &train(batcher, &other)?, what)?;
+        }
         same(&evaluate(batcher, case)?, &evaluate(batcher, &other)?, what)
     })
 }
@@ -124,6 +128,10 @@ fn node_resume(subject: Subject<'_>) -> Outcome {
 }
 
 fn isolated_nodes(subject: Subject<'_>) -> Outcome {
+    // What fails on ordinary graphs too is left to these checks.
+    if [node_batches, output_permutation, output_evaluation].iter().any(|c| c(subject).is_err()) {
+        return Ok(());
+    }
     for_all(subject, graphs::isolated(), |batcher, case| {
         let evaluated = evaluate(batcher, case)?;
         once(case, &evaluated, "the evaluation", false)?;
@@ -138,6 +146,9 @@ fn isolated_nodes(subject: Subject<'_>) -> Outcome {
 }
 
 fn directed_graph(subject: Subject<'_>) -> Outcome {
+    if node_batches(subject).is_err() {
+        return Ok(());
+    }
     for_all(subject, graphs::directed(), |batcher, case| {
         for purpose in [Purpose::Training, Purpose::Evaluation] {
             match plans::open(batcher, case, purpose) {
@@ -155,6 +166,9 @@ fn directed_graph(subject: Subject<'_>) -> Outcome {
 }
 
 fn hub_node(subject: Subject<'_>) -> Outcome {
+    if node_batches(subject).is_err() {
+        return Ok(());
+    }
     let case = graphs::hub();
     let batcher = (subject.make)();
     let mut plans = evaluate(&*batcher, &case)?;

@@ -102,7 +102,7 @@ impl Batcher for Faulty {
             },
         };
         let padding = NodePadding { padding: Padding::None, constant: None };
-        let mut open = || {
+        let open = || {
             let groups = match &groups {
                 OutputGroups::Given { group, order } => {
                     OutputGroups::Given { group: group.clone(), order: *order }
