@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use batchlab_core::quote::{shell, shell_word};
 use batchlab_draw::png;
 use batchlab_report::{Questions, Report, ReportError, Results, batchers, html, picture, settings};
 use batchlab_results::ResultsError;

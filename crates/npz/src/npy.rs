@@ -55,10 +55,7 @@ pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Probl
 }
 
 /// Rows of equal length, one after the other, and that length.
-pub(crate) fn parse_rows(
-    bytes: &[u8],
-    memory: &MemoryBudget,
-) -> Result<(Values, usize), Problem> {
+pub(crate) fn parse_rows(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values, usize), Problem> {
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
     Ok((array.values(n, memory)?, width))
@@ -71,10 +68,14 @@ pub(crate) fn float_rows(
 ) -> Result<(Vec<f32>, usize), Problem> {
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
-    memory.take(4 * n as u64, "its values")?;
+    let take = || memory.take(4 * n as u64, "its values");
     let values = match array.kind {
         // Features of a large graph would take twice the memory in between.
-        "<f4" => array.chunks::<4>(n)?.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        "<f4" => {
+            let chunks = array.chunks::<4>(n)?;
+            take()?;
+            chunks.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        }
         _ => match array.values(n, memory)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f32).collect(),
             Values::Float(values) => values.into_iter().map(|value| value as f32).collect(),
@@ -274,11 +275,15 @@ mod tests {
     #[test]
     fn rows_of_any_length_are_read() {
         let flags = write("|b1", "(2, 3)", &[0, 1, 1, 1, 0, 0]);
-        assert_eq!(parse_rows(&flags), Ok((Values::Integer(vec![0, 1, 1, 1, 0, 0]), 3)));
-        assert_eq!(float_rows(&flags).unwrap().0[1..3], [1.0, 1.0]);
+        assert_eq!(
+            parse_rows(&flags, &MemoryBudget::default()),
+            Ok((Values::Integer(vec![0, 1, 1, 1, 0, 0]), 3))
+        );
+        assert_eq!(float_rows(&flags, &MemoryBudget::default()).unwrap().0[1..3], [1.0, 1.0]);
         let single = write("<f4", "(1, 2)", &[1.5_f32.to_le_bytes(), [0; 4]].concat());
-        assert_eq!(float_rows(&single), Ok((vec![1.5, 0.0], 2)));
-        let message = |bytes: &[u8]| parse_rows(bytes).unwrap_err().to_string();
+        assert_eq!(float_rows(&single, &MemoryBudget::default()), Ok((vec![1.5, 0.0], 2)));
+        let message =
+            |bytes: &[u8]| parse_rows(bytes, &MemoryBudget::default()).unwrap_err().to_string();
         assert!(message(&write("|b1", "(6,)", &[0; 6])).contains("expected rows of equal length"));
         assert!(message(&write("<i4", "(2, 3)", &[0; 6])).contains("6 entries of 4 bytes"));
         let huge = write("<i4", "(9223372036854775807, 3)", &[0; 4]);
