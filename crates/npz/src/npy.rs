@@ -173,7 +173,7 @@ impl<'a> Array<'a> {
         if size > 0 && n.checked_mul(size) != Some(self.data.len()) {
             return Err(self.other_length(n, size));
         }
-        memory.take(8 * n as u64, "its values")?;
+        memory.take(8 * n.min(self.data.len()) as u64, "its values")?;
         decode(self.kind, self.data)
     }
 
