@@ -213,6 +213,10 @@ impl<'a> TrainingLoop<'a> {
                 !is_timing_only && self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
             let start = Instant::now();
             if self.fetch(start)? && self.last.is_none() {
+                // What a GPU has still to do is counted in the next step, as always, and not in the
+                // evaluation between them.
+                self.trainer.synchronise()?;
+                self.pending = Some(start.elapsed());
                 return Ok(None);
             }
             self.n_epoch = None;
