@@ -309,7 +309,17 @@ impl Cells {
         Ok(match self.claims.life(&folder, last, round)? {
             Life::Ended => CellState::Waiting { abandoned: progress, fault },
             Life::Alive | Life::Unknown => {
-                CellState::Running { progress, owner: self.claims.owner(&folder, last)?, fault }
+                let owner = self.claims.owner(&folder, last)?;
+                let unknown = || {
+                    let path = claim_folder(&folder, last).join("owner.json");
+                    format!(
+                        "{} cannot be read: only a sweep that watches the cell for a while sees whether \
+                         its process lives",
+                        path.display()
+                    )
+                };
+                let fault = fault.or_else(|| owner.is_none().then(unknown));
+                CellState::Running { progress, owner, fault }
             }
         })
     }
