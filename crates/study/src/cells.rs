@@ -273,7 +273,8 @@ impl Cells {
         let mut n_done = 0;
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if list.iter().all(|cell| name != cell.id.as_str()) {
+            let is_beside = list.iter().all(|cell| name != cell.id.as_str());
+            if is_beside && entry.path().is_dir() {
                 let folder = entry.path();
                 let is_done = self.claims.round(&folder)? > 0 || folder.join(DONE).is_file();
                 n_done += usize::from(is_done);
