@@ -304,13 +304,15 @@ fn in_wip(out: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether this program made a folder: a real one that holds something of its own, of a run that has
-/// a folder in `runs/` or with a lock that says so. What a person has put into it stays.
+/// a folder in `runs/` or with a lock that says so. What a person has put into it stays. A process that
+/// was killed just after making it, or before removing it, has left it empty.
 fn is_of_run(out: &Path, path: &Path) -> bool {
     let is_real = refuse_links(out, path).is_ok() && path.is_dir();
     let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     let holds_own =
         || [lock::NAME, JOURNAL, SINKS, TEXTS].iter().any(|own| path.join(own).exists());
-    is_real && holds_own() && (is_known || Lock::is_own(path))
+    is_real && (is_known && is_empty() || holds_own() && (is_known || Lock::is_own(path)))
 }
 
 #[cfg(test)]

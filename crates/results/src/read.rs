@@ -79,6 +79,8 @@ pub(crate) fn verify(dir: &Path, stem: &str) -> Result<bool, ResultsError> {
             None => path.exists().then(|| "its run has not published it".to_owned()),
         };
         if let Some(reason) = fault {
+            // Either may be damaged.
+            let reason = format!("{reason} (compared with runs/{stem}/files.json)");
             return Err(ResultsError::damaged(&path, reason));
         }
     }

@@ -273,7 +273,8 @@ impl Cells {
         let mut n_done = 0;
         for entry in entries.flatten() {
             let name = entry.file_name();
-            if list.iter().all(|cell| name != cell.id.as_str()) {
+            let is_beside = list.iter().all(|cell| name != cell.id.as_str());
+            if is_beside && entry.path().is_dir() {
                 let folder = entry.path();
                 let is_done = self.claims.round(&folder)? > 0 || folder.join(DONE).is_file();
                 n_done += usize::from(is_done);
@@ -309,7 +310,17 @@ impl Cells {
         Ok(match self.claims.life(&folder, last, round)? {
             Life::Ended => CellState::Waiting { abandoned: progress, fault },
             Life::Alive | Life::Unknown => {
-                CellState::Running { progress, owner: self.claims.owner(&folder, last)?, fault }
+                let owner = self.claims.owner(&folder, last)?;
+                let unknown = || {
+                    let path = claim_folder(&folder, last).join("owner.json");
+                    format!(
+                        "{} cannot be read: only a sweep that watches the cell for a while sees whether \
+                         its process lives",
+                        path.display()
+                    )
+                };
+                let fault = fault.or_else(|| owner.is_none().then(unknown));
+                CellState::Running { progress, owner, fault }
             }
         })
     }

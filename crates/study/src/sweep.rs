@@ -1,6 +1,6 @@
 //! Trains the cells of a study.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -87,7 +87,8 @@ pub fn sweep(
     let n_cell = study.cells.len();
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
-    let mut has_waited = false;
+    let mut pause = Duration::from_millis(50).min(cells.pause());
+    let mut has_said = false;
     loop {
         let n_pending = pending.len();
         let (mut taken, mut all_live) = (Vec::new(), true);
@@ -161,26 +162,31 @@ pub fn sweep(
             return Ok(sweep);
         }
         if !has_progress {
-            if !has_waited {
-                has_waited = true;
+            // A process that has begun just now is there at the second look.
+            if pause == cells.pause() && !has_said {
+                has_said = true;
                 let stale = humantime::format_duration(options.claims.stale);
                 observer.progress().note(&format!(
-                    "note: {} cells are claimed on other machines; waiting until their processes are heard \
-                     of, at most {stale}",
+                    "note: {} cells are claimed on other machines; waiting until their processes are \
+                     heard of, at most {stale}",
                     taken.len()
                 ));
             }
-            let until = Instant::now() + cells.pause();
-            let is_over = || options.run.interrupted.load(Ordering::Relaxed);
-            while Instant::now() < until && !is_over() {
-                std::thread::sleep(Duration::from_millis(100).min(cells.pause()));
-            }
+            wait(pause, options.run.interrupted);
+            pause = (2 * pause).min(cells.pause());
             if options.at_most.is_some_and(|at_most| start.elapsed() >= at_most) {
                 sweep.is_time_up = true;
                 return Ok(sweep);
             }
         }
         pending = taken;
+    }
+}
+
+fn wait(pause: Duration, interrupted: &AtomicBool) {
+    let until = Instant::now() + pause;
+    while Instant::now() < until && !interrupted.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(50).min(pause));
     }
 }
 

@@ -56,7 +56,11 @@ fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), Results
     let mut faults = Vec::new();
     for file in &manifest.files {
         let path = file.path.split('/').fold(out.to_owned(), |path, part| path.join(part));
-        faults.extend(file.fault(out).map(|reason| DamagedFile { path, reason }));
+        let fault = file.fault(out);
+        faults.extend(fault.map(|reason| {
+            let reason = format!("{reason} (compared with runs/{run_id}/files.json)");
+            DamagedFile { path, reason }
+        }));
     }
     // Of a run that is publishing in this moment, or that crashed while it did, files may be of the
     // attempt before. One that has ended since is to be looked at again.

@@ -10,6 +10,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use batchlab_core::record::{SCHEMA_VERSION, Table};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
 use tempfile::TempDir;
 
 use crate::small_run::{batchlab, names, run_folder, start, text};
@@ -19,8 +21,11 @@ fn replace(path: &Path, column: &str, values: impl Fn(usize) -> ArrayRef) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let rows: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
     let schema = rows[0].schema();
-    let mut writer =
-        ArrowWriter::try_new(File::create(path).unwrap(), Arc::clone(&schema), None).unwrap();
+    let version = KeyValue::new("schema_version".to_owned(), SCHEMA_VERSION.to_string());
+    let properties =
+        WriterProperties::builder().set_key_value_metadata(Some(vec![version])).build();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).unwrap();
     for rows in rows {
         let mut columns = rows.columns().to_vec();
         columns[schema.index_of(column).unwrap()] = values(rows.num_rows());
