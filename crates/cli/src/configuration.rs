@@ -174,9 +174,14 @@ fn reader_of(file: &str, changes: &[String]) -> Result<&'static Registration> {
     match readers.as_slice() {
         [one] => Ok(one),
         [] => {
-            let reasons = refusals.iter().map(|(name, reason)| format!("\n  {name}: {reason}"));
-            let reasons: String = reasons.collect();
-            bail!(Usage(format!("no data set reads {file}:{reasons}")))
+            // Of changes that a data set does not have, only the first line.
+            let short = |reason: &str| match reason.strip_prefix("error: ") {
+                Some(reason) => reason.lines().next().unwrap_or_default().to_owned(),
+                None => reason.to_owned(),
+            };
+            let reasons =
+                refusals.iter().map(|(name, reason)| format!("\n  {name}: {}", short(reason)));
+            bail!(Usage(format!("no data set reads {file}:{}", reasons.collect::<String>())))
         }
         several => {
             let names: Vec<&str> = several.iter().map(|reader| (reader.name)()).collect();

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use batchlab_builtin::PRESETS;
 use batchlab_config::schema::{component_schema, study_schema};
 use batchlab_core::registry::{Kind, Registration, components, suggestion};
 use serde_json::{Value, json};
@@ -58,11 +59,12 @@ fn explain(what: &str) -> Result<String> {
             bail!(Usage(format!("\"{what}\" is {}", full.collect::<Vec<_>>().join(" or "))));
         }
     }
-    if let Some((_, table)) = batchlab_builtin::PRESETS.iter().find(|(label, _)| *label == what) {
-        bail!(Usage(format!(
-            "\"{what}\" is the label of the batcher {table}; explain that batcher: batchlab explain batcher.NAME"
-        )));
+    if let Some((label, table)) = PRESETS.iter().find(|(label, _)| *label == what) {
+        let name = table.split('"').nth(1).unwrap_or_default();
+        let explained = explain(&format!("batcher.{name}"))?;
+        return Ok(format!("{label} is the batcher {table}\n\n{explained}"));
     }
+    known.extend(PRESETS.iter().map(|(label, _)| (*label).to_owned()));
     bail!(Usage(format!(
         "there is no component or table \"{what}\"{}\nknown: {}",
         suggestion(what, &known),

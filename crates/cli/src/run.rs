@@ -140,10 +140,17 @@ impl Task {
     }
 }
 
-/// The newest run in the folder of a study; `None` of any other folder. Identifiers sort by time.
+/// The newest run in the folder of a study; `None` of any other folder.
 pub(crate) fn newest_run(folder: &Path) -> Option<String> {
+    // Identifiers begin with the second in which a run began; within it, the file's time decides.
+    const SECOND: usize = "20260101-120000".len();
     let runs = std::fs::read_dir(folder.join("runs")).ok()?.flatten();
-    runs.filter_map(|run| run.file_name().into_string().ok()).max()
+    let begun = runs.filter_map(|run| {
+        let written = run.path().join("config.toml").metadata().and_then(|file| file.modified());
+        let name = run.file_name().into_string().ok()?;
+        Some((name.chars().take(SECOND).collect::<String>(), written.ok(), name))
+    });
+    begun.max().map(|(_, _, name)| name)
 }
 
 /// The identifier of a run and the folder of its study, from `<study>/runs/<run_id>`, from the

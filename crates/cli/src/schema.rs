@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_config::schema::{config_schema, study_schema};
+use batchlab_config::schema::{config_schema, for_editors, study_schema};
 
 use crate::output::{json, print};
 
@@ -20,6 +20,6 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let schema = if arguments.study { study_schema() } else { config_schema() };
-    let text = json(&schema)?;
+    let text = json(&for_editors(schema))?;
     print(&text)
 }

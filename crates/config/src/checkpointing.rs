@@ -116,7 +116,7 @@ mod tests {
         struct Training {
             checkpoint: Saving,
         }
-        let parse = toml::from_str::<Training>;
+        let parse = |text: &str| toml::from_str::<Training>(text);
         let never = parse("checkpoint = \"none\"").unwrap();
         assert_eq!(never.checkpoint.at(), None);
         assert_eq!(toml::to_string(&never).unwrap(), "checkpoint = \"none\"\n");

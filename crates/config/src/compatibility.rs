@@ -27,7 +27,9 @@ pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
         ));
     }
     if !provides.target {
-        return fail(format!("dataset \"{dataset}\" has no target to train on"));
+        return fail(format!(
+            "dataset \"{dataset}\" has no target to train on; name one, dataset.target=NAME, if it has some"
+        ));
     }
     Ok(())
 }

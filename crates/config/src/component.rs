@@ -16,9 +16,9 @@ pub(crate) fn required<T: Selectable + ?Sized>(
 ) -> Result<Box<T>, Diagnostic> {
     optional(source, table)?.ok_or_else(|| {
         let known = names(T::KIND).join(", ");
-        source
-            .whole(format!("there is no [{place}]"))
-            .help(format!("add [{place}] with name = one of: {known}"))
+        source.whole(format!("there is no [{place}]")).help(format!(
+            "add [{place}] with name = one of, or {place}= one of on the command line: {known}"
+        ))
     })
 }
 

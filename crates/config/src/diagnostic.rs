@@ -52,8 +52,11 @@ impl Diagnostic {
 
     /// Adds what helps against a message of serde, which lists the allowed names.
     pub(crate) fn with_remedy(self, message: &str) -> Self {
-        if let Some(count) = whole_number(message) {
-            return self.help(format!("write {count}"));
+        if let Some(number) = whole_number(message).or_else(|| share(message)) {
+            return self.help(format!("write {number}"));
+        }
+        if message == "wanted string or table" {
+            return self.help("write a word in quotes, or a table such as { multiple = 64 }");
         }
         let mut quoted = message.split('`').skip(1).step_by(2);
         let is_field = message.starts_with("unknown field");
@@ -67,7 +70,7 @@ impl Diagnostic {
 }
 
 /// The count that was written as a number with a point or an exponent.
-fn whole_number(message: &str) -> Option<u64> {
+fn whole_number(message: &str) -> Option<f64> {
     let (number, expected) =
         message.strip_prefix("invalid type: floating point `")?.split_once("`, expected ")?;
     let is_count = ["u64", "u32", "u16", "usize", "nonzero", "integer", "i64"]
@@ -75,7 +78,14 @@ fn whole_number(message: &str) -> Option<u64> {
         .any(|count| expected.contains(count));
     let number: f64 = number.parse().ok()?;
     let is_whole = number.fract() == 0.0 && (0.0..9e15).contains(&number);
-    (is_count && is_whole).then_some(number as u64)
+    (is_count && is_whole).then_some(number)
+}
+
+/// The share that was written in percent.
+fn share(message: &str) -> Option<f64> {
+    let (percent, _) =
+        message.strip_prefix("invalid type: string \"")?.split_once("%\", expected f")?;
+    percent.trim().parse::<f64>().ok().map(|percent| percent / 100.0)
 }
 
 impl std::error::Error for Diagnostic {}

@@ -38,6 +38,18 @@ pub fn study_schema() -> Value {
     schema
 }
 
+/// As editors need it: a name, or the label of a strategy, may stand in the place of a component.
+#[must_use]
+pub fn for_editors(mut schema: Value) -> Value {
+    let with_name =
+        |table: &mut Value| *table = json!({ "anyOf": [{ "type": "string" }, table.take()] });
+    for key in ["dataset", "model", "batcher"] {
+        with_name(&mut schema["properties"][key]);
+    }
+    with_name(&mut schema["properties"]["evaluation"]["properties"]["batcher"]);
+    schema
+}
+
 /// Makes keys optional.
 pub(crate) fn make_optional(schema: &mut Value, keys: &[&str]) {
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {

@@ -73,6 +73,9 @@ impl Source {
         } else {
             (self.file.as_str(), &self.text[..self.file_end], 0)
         };
+        if text.trim().is_empty() {
+            return diagnostic.within(origin);
+        }
         let span = span.start - start..(span.end - start).min(text.len());
         diagnostic.at(origin, text, span)
     }
@@ -83,6 +86,16 @@ impl Source {
 
     pub(crate) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
         let message = error.message().trim();
+        // As serde tells of a word where a table such as { power = 2 } is meant.
+        if let (Some(span), true) =
+            (error.span(), message.starts_with("invalid type: unit variant"))
+        {
+            let word = self.text.get(span.clone()).unwrap_or_default().trim_matches(['"', '\'']);
+            let message = format!("\"{word}\" needs a value");
+            return self
+                .at(&span, message)
+                .help(format!("write {{ {word} = 2 }}, with your number"));
+        }
         let diagnostic = match error.span() {
             Some(span) => self.at(&span, message),
             None => self.whole(message),

@@ -4,7 +4,7 @@ use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeArray, DeValue};
 
 use crate::component;
 use crate::diagnostic::Diagnostic;
@@ -41,6 +41,13 @@ impl<'a> Names<'a> {
                 let table = named(name, value);
                 *value.get_mut() = DeValue::Table(table);
             }
+        }
+        if let Some(value) = root.get_mut("sink")
+            && let DeValue::String(name) = value.get_ref()
+        {
+            let mut list = DeArray::new();
+            list.push(Spanned::new(value.span(), DeValue::Table(named(name, value))));
+            *value.get_mut() = DeValue::Array(list);
         }
         let Self { source, labels, sizes: [own, of_evaluation] } = self;
         if let Some(batcher) = root.get_mut(BATCHER) {

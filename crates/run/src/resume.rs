@@ -106,14 +106,14 @@ pub fn extend(
     let newest = checkpoint::newest(&folder, &mut warn).map_err(ResumeError::Checkpoint)?;
     let (run_id, out) = (parent.to_owned(), options.out.to_owned());
     let checkpoint = newest.ok_or(ResumeError::NoCheckpoint { run_id: run_id.clone(), out })?;
-    let (done, asked) = (checkpoint.state.step, loaded.config.training.steps.get());
-    if asked <= done {
-        return Err(ResumeError::NoMoreSteps { run_id, done, asked }.into());
-    }
     let mut differences = differences(&checkpoint.state.config, loaded);
     differences.retain(|line| !may_change(line.trim_start()));
     if !differences.is_empty() {
         return Err(ResumeError::Extension { run_id, differences }.into());
+    }
+    let (done, asked) = (checkpoint.state.step, loaded.config.training.steps.get());
+    if asked <= done {
+        return Err(ResumeError::NoMoreSteps { run_id, done, asked }.into());
     }
     run_from(loaded, options, observer, Start::Extends { parent: run_id, checkpoint })
 }

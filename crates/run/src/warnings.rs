@@ -58,8 +58,8 @@ fn oversize(batcher: &str, train: &[GraphSize], events: &[BatchEvent]) -> Option
     is_most(n, train).then(|| Warning {
         kind: "mostly_oversize",
         message: format!(
-            "{} of {} training graphs are larger than a batch of \"{batcher}\" may be, so that of each {done}: \
-             give a larger batcher.batch_size or batcher.budget",
+            "{} of {} training graphs are larger than a batch of \"{batcher}\" may be; of each, {done}. Give a \
+             larger batcher.batch_size or batcher.budget",
             thousands(n),
             thousands(train.len())
         ),

@@ -69,7 +69,11 @@ pub(super) fn next_steps(parent: &Path, source: &Path, component: &Component) ->
         ("cargo run -- list".into(), "lists it with all others"),
     ];
     steps(
-        &format!("the crate is in {}. Next, in that folder:", folder.display()),
+        &format!(
+            "the crate is in {}. Next, in that folder (the first command builds batchlab as well, about five \
+             minutes of processor time; the others do not):",
+            folder.display()
+        ),
         first.into_iter().chain(trial),
     )
 }

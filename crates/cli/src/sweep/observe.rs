@@ -211,9 +211,15 @@ fn ended(done: &DoneCell) -> String {
         lines.push(if let Some(reason) = &run.reason {
             format!("  {batcher:<width$}  {}: {reason}", run.status.name())
         } else {
-            let step_ms = run.median_step_ns.map_or(f64::NAN, |ns| ns / 1e6);
-            let speed = speed(run);
-            format!("  {batcher:<width$}  {step_ms:8.2} ms a step  {speed:8.0} graphs/s")
+            match run.median_step_ns {
+                Some(ns) => {
+                    let (step_ms, speed) = (ns / 1e6, speed(run));
+                    format!(
+                        "  {batcher:<width$}  {step_ms:8.2} ms median step  {speed:8.0} graphs/s mean"
+                    )
+                }
+                None => format!("  {batcher:<width$}  no times: all steps were warm-up"),
+            }
         });
     }
     lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));

@@ -112,7 +112,7 @@ run  run.toml  split.test=1.5
 run  run.toml  split.test=20%
 run  run.toml  device=gpu
 run  run.toml  study=my study
-run  run.toml  sink=csv
+run  run.toml  sink=cvs
 ";
 
 const COMPONENTS: &str = "
@@ -157,7 +157,7 @@ data  stats  gdb9.xyz
 data  stats  mine.extxyz  target=enrgy
 evaluate  20200101-000000-00000000
 explain  dynamik
-explain  static-64
+explain  statik
 explain  lr
 ";
 

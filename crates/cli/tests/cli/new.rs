@@ -66,7 +66,10 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let parent = TempDir::new().unwrap();
     let printed = succeed(batchlab(parent.path(), &["half-full", "--dir", "."]));
     assert!(printed.contains("cargo run -- list"), "{printed}");
+    assert!(printed.contains("the first command builds batchlab as well"), "{printed}");
     let folder = parent.path().join("half-full");
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    assert_eq!(manifest.matches("[profile.dev]").count(), 1, "{manifest}");
     assert_eq!(
         files(&folder),
         ["Cargo.lock", "Cargo.toml", "src/lib.rs", "src/main.rs", "tests/contract.rs"]
@@ -75,7 +78,10 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let main = fs::read_to_string(folder.join("src/main.rs")).unwrap();
     assert!(main.contains("use batcher_half_full as _;"), "{main}");
 
-    let tested = succeed(standalone::cargo("test", &folder).output().unwrap());
+    let tested = standalone::cargo("test", &folder).output().unwrap();
+    let stderr = String::from_utf8_lossy(&tested.stderr).into_owned();
+    assert!(!stderr.contains("warning"), "{stderr}");
+    let tested = succeed(tested);
     assert!(tested.contains("25 passed"), "{tested}");
 
     // `cargo test` has built it too.

@@ -227,9 +227,18 @@ fn nonsense_is_said_before_training_and_at_the_end_and_is_recorded() {
         &["batcher=static-64", "batcher.batch_size=500"],
         "a batch has room for 499 graphs, and there are 160 to train on",
     );
+    // Nine of ten molecules have atoms that are 100 angstrom apart.
+    let far = |k: usize| {
+        let x = if k % 10 == 0 { 1.0 } else { 100.0 };
+        format!("2\nProperties=species:S:1:pos:R:3 energy={}\nH 0 0 0\nH {x} 0 0\n", k % 7)
+    };
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("far.extxyz");
+    fs::write(&path, (0..200).map(far).collect::<String>()).unwrap();
+    let path = format!("path={}", path.display());
     check(
         "mostly_without_edges",
-        &["dataset.edges={ radius = 0.3 }"],
-        "160 of 160 training graphs have no edge",
+        &["--dataset", "structures", &path, "target=energy"],
+        "of 160 training graphs have no edge",
     );
 }

@@ -147,7 +147,8 @@ fn an_extended_run_is_the_same_as_a_longer_one_to_the_last_bit() {
 #[test]
 fn two_signals_at_once_are_one() {
     let out = TempDir::new().unwrap();
-    let mut command = start(out.path(), &["training.steps=100000000"]);
+    let mut command =
+        start(out.path(), &["training.steps=100000000", "evaluation.every=100000000"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     while !out.path().join("wip").exists() {
