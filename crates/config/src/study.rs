@@ -218,10 +218,17 @@ impl StudyFile {
     /// # Errors
     /// The first error.
     pub fn datasets(&self) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
-        let mut all = Vec::new();
+        let mut all: Vec<Box<dyn Dataset>> = Vec::new();
+        let mut texts = Vec::new();
         for setting in self.settings().filter(|setting| self.is_first_of_dataset(*setting)) {
             let (source, root) = self.assemble(setting, None)?;
-            all.push(component::required(source, root.get_ref(), "dataset")?);
+            let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
+            let text = serde_json::to_string(&dataset).unwrap_or_default();
+            // Most variants differ in something else.
+            if !texts.contains(&text) {
+                texts.push(text);
+                all.push(dataset);
+            }
         }
         Ok(all)
     }
