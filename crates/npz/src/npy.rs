@@ -55,10 +55,7 @@ pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Probl
 }
 
 /// Rows of equal length, one after the other, and that length.
-pub(crate) fn parse_rows(
-    bytes: &[u8],
-    memory: &MemoryBudget,
-) -> Result<(Values, usize), Problem> {
+pub(crate) fn parse_rows(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values, usize), Problem> {
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
     Ok((array.values(n, memory)?, width))

@@ -89,7 +89,8 @@ impl<'a> ActiveRun<'a> {
         let (publisher, mut recorder) = if let Start::Resumed(point) = &start {
             point.reopen(options.out, &config.sink, &metadata)?
         } else {
-            let publisher = Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
+            let publisher =
+                Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
             publisher.text(CONFIG, &with_folders(&loaded.to_toml(), &loaded.path))?;
             let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
             metrics.push(("weighting_constant".into(), constant));

@@ -5,9 +5,9 @@ use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_core::error::shown;
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
+use batchlab_core::{DatasetError, MemoryBudget};
 use csv::ByteRecord;
 use flate2::read::MultiGzDecoder;
 

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
+use batchlab_core::{DatasetError, MemoryBudget};
 use batchlab_npz::{Archive, NpzError, Problem};
 
 use crate::split::{self, Fault};
