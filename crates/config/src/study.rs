@@ -365,7 +365,9 @@ impl StudyFile {
             strategy::strategy(source, labels, batcher, Some(strategy::integer(size)))?;
         }
         for mut change in source.changes()? {
-            grid::STUDY_KEYS.iter().for_each(|&key| drop(change.remove(key)));
+            for key in grid::STUDY_KEYS {
+                change.remove(key);
+            }
             let names = Names::before(source, labels, &root);
             source.apply(&mut root, change)?;
             names.replace(&mut root)?;

@@ -128,6 +128,7 @@ impl Training {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &NotNegative) -> bool {
     number.0 == 0.0
 }

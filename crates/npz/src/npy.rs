@@ -14,7 +14,7 @@ pub enum Values {
     Float(Vec<f64>),
 }
 
-/// Numbers of one type, one after the other; `kind` as in NumPy's headers, for example `<i4`.
+/// Numbers of one type, one after the other; `kind` as in `NumPy`'s headers, for example `<i4`.
 ///
 /// # Errors
 /// Another type, or a number that is cut off.

@@ -113,6 +113,7 @@ impl Scratch {
 
 impl Pushed<'_> {
     /// Nodes and their scores, in the order in which they were first taken.
+    #[must_use]
     pub fn scores(&self) -> impl ExactSizeIterator<Item = (u32, f64)> {
         self.scratch.scored.iter().map(|&node| (node, self.scratch.score[node as usize]))
     }

@@ -5,6 +5,8 @@
 //! accuracy, because it ended before or diverged, is later than all that do: it counts in medians,
 //! intervals and tests, which look at the order alone.
 
+use std::fmt::Write;
+
 use batchlab_stats::{holm, median, median_interval, rank_sum};
 use serde::Serialize;
 
@@ -111,7 +113,7 @@ fn reach(
         group.runs.iter().any(|run| run.untimed.is_none() && run.accuracies(SPLIT).len() > 1)
     };
     let groups: Vec<&Group> = setting.at(batch_size).filter(has_accuracies).collect();
-    let reachable = groups.iter().map(|group| reachable(group, results)).fold(None, least);
+    let reachable = groups.iter().map(|group| reachable(group, results)).reduce(f64::min);
     let accuracy = questions.accuracy.or(reachable)?;
     let times: Vec<Vec<f64>> = groups.iter().map(|group| times(group, results, accuracy)).collect();
     let later = later(&times);
@@ -150,10 +152,6 @@ fn reach(
 
 fn best_of(run: &Run) -> Option<f64> {
     run.best().map(|(_, accuracy)| accuracy)
-}
-
-fn least(least: Option<f64>, value: f64) -> Option<f64> {
-    Some(least.map_or(value, |least| least.min(value)))
 }
 
 /// The runs of a strategy that count, and those that diverged: they never reach anything further.
@@ -226,8 +224,9 @@ pub fn reach_text(reach: &Reach) -> String {
         let interval = strategy.interval.map_or(String::new(), |(low, high, p)| {
             format!("  {} to {} ({:.0} %)", seconds(low), seconds(high), 100.0 * p)
         });
-        text += &format!(
-            "    {batcher:width$}  {:>8}{interval}  {n_reached} of {n_run} runs  {}\n",
+        let _ = writeln!(
+            text,
+            "    {batcher:width$}  {:>8}{interval}  {n_reached} of {n_run} runs  {}",
             seconds(strategy.median),
             if strategy.may_be_soonest { "may be the soonest" } else { "later" },
         );

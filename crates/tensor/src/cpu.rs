@@ -322,11 +322,11 @@ impl Backend for Cpu {
         results: [&Dense; 2],
     ) -> Result<()> {
         let [sender_score, receiver_score] = dscores;
-        let gradients = attention::Gradients { x: dx, sender_score, receiver_score };
+        let mut gradients = attention::Gradients { x: dx, sender_score, receiver_score };
         let from = attention.from;
         let by_sender = attention::BySender { offset: &from.offset, order: from.order.as_deref() };
         let plain = plain_attention(attention);
-        attention::backward(gradients, dy, results.map(slice), &plain, by_sender);
+        attention::backward(&mut gradients, dy, results.map(slice), &plain, by_sender);
         Ok(())
     }
 

@@ -165,13 +165,12 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         key: BatchKey,
         batch: &PaddedBatch<'_>,
     ) -> Result<(), ModelError> {
-        let kept = match self.resident.get(key) {
-            Some(kept) => kept,
-            None => {
-                let copied = self.copied(slot, batch)?;
-                self.resident.keep(key, &copied);
-                copied
-            }
+        let kept = if let Some(kept) = self.resident.get(key) {
+            kept
+        } else {
+            let copied = self.copied(slot, batch)?;
+            self.resident.keep(key, &copied);
+            copied
         };
         self.slots[place(slot)] = Some(kept);
         Ok(())

@@ -105,9 +105,8 @@ fn foreign_outputs(subject: Subject<'_>) -> Outcome {
 
 fn foreign_labels(subject: Subject<'_>) -> Outcome {
     for_all(subject, graphs::ordinary(), |batcher, case| {
-        let other = with_classes(case, |node, class| match case.output.contains(&node) {
-            true => class,
-            false => 2 - class,
+        let other = with_classes(case, |node, class| {
+            if case.output.contains(&node) { class } else { 2 - class }
         });
         let what = "other classes of nodes that are no outputs";
         let plans = train(batcher, case)?;

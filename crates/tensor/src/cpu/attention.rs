@@ -60,7 +60,9 @@ pub(super) fn forward(out: &mut [f32], share: &mut [f32], attention: &Attention<
     let mut part_sums = vec![0.0; n_part * 2 * n_head];
     let tasks = tasks(&pieces, out, share, (&mut part_rows, &mut part_sums), attention);
     if tasks.len() == 1 {
-        tasks.into_iter().for_each(|task| run(task, attention));
+        for task in tasks {
+            run(task, attention);
+        }
     } else {
         tasks.into_par_iter().with_max_len(1).for_each(|task| run(task, attention));
     }
@@ -194,7 +196,7 @@ pub(super) struct BySender<'a> {
 
 /// Adds the gradients of [`forward`], whose results were `out` and `share`.
 pub(super) fn backward(
-    gradients: Gradients<'_>,
+    gradients: &mut Gradients<'_>,
     dy: &[f32],
     [out, share]: [&[f32]; 2],
     attention: &Attention<'_>,

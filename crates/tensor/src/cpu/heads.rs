@@ -36,7 +36,9 @@ wide! {
                     *out += x;
                 }
             }
-            out.iter_mut().for_each(|out| *out *= factor);
+            for out in &mut *out {
+                *out *= factor;
+            }
         }
     }
 }

@@ -88,16 +88,13 @@ pub(super) fn backward(
         let first = group * GROUP;
         let x = &rows.x[first * width..first * width + dy.len()];
         let mut value = vec![0.0; dy.len()];
-        let statistics = match rows.norm {
-            Some([scale, offset]) => {
-                let statistics = &statistics[2 * first..][..2 * dy.len() / width];
-                scaled(&mut value, statistics, x, scale, offset);
-                statistics
-            }
-            None => {
-                value.copy_from_slice(x);
-                &[]
-            }
+        let statistics = if let Some([scale, offset]) = rows.norm {
+            let statistics = &statistics[2 * first..][..2 * dy.len() / width];
+            scaled(&mut value, statistics, x, scale, offset);
+            statistics
+        } else {
+            value.copy_from_slice(x);
+            &[]
         };
         if !rows.activation.keeps_input() {
             apply(rows.activation, &mut value);

@@ -41,7 +41,7 @@ impl Counts {
         let (mut n_drawn, mut first) = (0, 0);
         while n_drawn < wanted {
             let draw = |number| {
-                walks.from_anywhere(graph, &mut random::stream(seed, "saint-rw counts", number))
+                walks.start_anywhere(graph, &mut random::stream(seed, "saint-rw counts", number))
             };
             let samples: Vec<Vec<u32>> =
                 (first..first + AT_ONCE).into_par_iter().map(draw).collect();

@@ -173,13 +173,13 @@ impl NodeContext for Sampler {
 
     fn choose(&mut self, graph: &OneGraph, mut group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
         let rng = &mut group.rng;
-        let mut nodes = self.walks.from_anywhere(graph, rng);
+        let mut nodes = self.walks.start_anywhere(graph, rng);
         // A sub-graph without outputs teaches nothing.
         for _ in 0..N_ATTEMPT {
             if nodes.iter().any(|&node| self.is_output[node as usize]) {
                 break;
             }
-            nodes = self.walks.from_anywhere(graph, rng);
+            nodes = self.walks.start_anywhere(graph, rng);
         }
         if !nodes.iter().any(|&node| self.is_output[node as usize]) {
             let place = batchlab_core::random::below(rng, self.output.len() as u64) as usize;

@@ -13,7 +13,7 @@ pub(crate) struct Walks {
 
 impl Walks {
     /// The nodes that walks from random nodes visit, ascending, each once.
-    pub(crate) fn from_anywhere(self, graph: &OneGraph, rng: &mut impl Rng) -> Vec<u32> {
+    pub(crate) fn start_anywhere(self, graph: &OneGraph, rng: &mut impl Rng) -> Vec<u32> {
         let n_node = graph.n_node() as u64;
         let roots: Vec<u32> = (0..self.n_root).map(|_| below(rng, n_node) as u32).collect();
         self.from(graph, roots.into_iter(), rng)

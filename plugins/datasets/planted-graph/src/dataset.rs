@@ -283,7 +283,9 @@ mod tests {
             }
         }
         for (row, n) in mean.chunks_exact_mut(width).zip(n) {
-            row.iter_mut().for_each(|value| *value /= n);
+            for value in row {
+                *value /= n;
+            }
         }
         let distance = |node: u32, class: usize| -> f32 {
             (0..width)
