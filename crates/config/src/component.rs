@@ -17,7 +17,7 @@ pub(crate) fn required<T: Selectable + ?Sized>(
     optional(source, table)?.ok_or_else(|| {
         let known = names(T::KIND).join(", ");
         source.whole(format!("there is no [{place}]")).help(format!(
-            "add [{place}] with a name, or {place}=NAME on the command line; known: {known}"
+            "add [{place}] with name = one of: {known}; or give {place}=NAME on the command line"
         ))
     })
 }

@@ -105,9 +105,12 @@ fn foreign_outputs(subject: Subject<'_>) -> Outcome {
 
 fn foreign_labels(subject: Subject<'_>) -> Outcome {
     for_all(subject, graphs::ordinary(), |batcher, case| {
-        let other = with_classes(case, |node, class| {
-            if case.output.contains(&node) { class } else { 2 - class }
-        });
+        let other = with_classes(
+            case,
+            |node, class| {
+                if case.output.contains(&node) { class } else { 2 - class }
+            },
+        );
         let what = "other classes of nodes that are no outputs";
         let plans = train(batcher, case)?;
         // Plans that differ anyway are left to `node_resume`.

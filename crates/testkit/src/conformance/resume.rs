@@ -76,9 +76,9 @@ pub(crate) fn resumes_where(
         same(&plans, &found, &when)?;
     }
     for &first in &stops {
-        // A stream that has been elsewhere must forget all of it.
+        // A stream that was used must forget what it holds.
         let mut used = trial.open(Purpose::Training, 7).map_err(|error| error.to_string())?;
-        take(&mut *used, plans.len() - first / 2)?;
+        take(&mut *used, first)?;
         let cursor = stored(&plans[first - 1]);
         used.seek(&cursor).map_err(|error| format!("seeking {cursor:?} failed: {error}"))?;
         let found = take(&mut *used, plans.len() - first)?;

@@ -71,7 +71,7 @@ impl Dataset for OneGraphFile {
         let (name, tables) = match &self.path {
             Some(path) => source::read(path, split, ctx)?,
             None if split > 0 => {
-                return Err(FileFault::new(
+                return Err(FileFault::error(
                     Path::new(CORA_NAME),
                     "it has one split; use split = 0",
                 ));

@@ -111,13 +111,13 @@ fn published(
     }
     let [kind] = &kinds[..] else {
         let n = kinds.len();
-        return Err(FileFault::new(
+        return Err(FileFault::error(
             folder,
             format!("it holds {n} folders, expected one, such as \"time\"; remove the others"),
         ));
     };
     if kind.join("split_dict.pt").exists() && !kind.join("train.csv.gz").exists() {
-        return Err(FileFault::new(
+        return Err(FileFault::error(
             &kind.join("split_dict.pt"),
             "PyTorch's format is not read; write train.csv.gz, valid.csv.gz and test.csv.gz from \
              it, one node per line",
@@ -137,7 +137,7 @@ fn published(
         FixedSplit { train: part(train)?, validation: part(validation)?, test: part(test)? };
     let parts = [&*split.train, &*split.validation, &*split.test];
     split::check(parts, label).map_err(|fault| match fault {
-        Fault::Empty { part } => FileFault::new(&paths[part], "it names no node"),
+        Fault::Empty { part } => FileFault::error(&paths[part], "it names no node"),
         Fault::Node { part, at, expected } => DatasetError::Malformed {
             path: paths[part].clone(),
             line: at + 1,
@@ -162,7 +162,7 @@ impl Rows {
             if source.kind() == std::io::ErrorKind::NotFound {
                 let message = "it is missing; the folder is not a complete data set of the Open \
                                Graph Benchmark, unpack its archive again";
-                return FileFault::new(&path, message);
+                return FileFault::error(&path, message);
             }
             DatasetError::Io { path: path.clone(), source }
         })?;
@@ -182,9 +182,9 @@ impl Rows {
         let read = read.map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(source) => {
                 let message = format!("it is cut off or damaged ({source}); copy it again");
-                FileFault::new(&self.path, message)
+                FileFault::error(&self.path, message)
             }
-            other => FileFault::new(&self.path, format!("it is not a table: {other:?}")),
+            other => FileFault::error(&self.path, format!("it is not a table: {other:?}")),
         })?;
         // Packed lines may be any number; what is kept of each takes at most this.
         self.memory.take(8 * self.record.len() as u64, "its numbers")?;
@@ -194,7 +194,7 @@ impl Rows {
     /// The only number of a file of one line.
     fn count(&mut self) -> Result<usize, DatasetError> {
         if !self.next()? {
-            return Err(FileFault::new(&self.path, "it is empty, expected one number"));
+            return Err(FileFault::error(&self.path, "it is empty, expected one number"));
         }
         self.only()?;
         let n = self.number(0, 1, MAX_NODE, "a count of at least 1")?;
@@ -247,7 +247,7 @@ impl Rows {
         if got == expected {
             return Ok(());
         }
-        Err(FileFault::new(&self.path, format!("it has {got} lines, expected {expected}, {why}")))
+        Err(FileFault::error(&self.path, format!("it has {got} lines, expected {expected}, {why}")))
     }
 
     fn wrong(&self, message: String) -> DatasetError {

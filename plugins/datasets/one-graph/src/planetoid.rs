@@ -53,7 +53,7 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
             return Ok(());
         }
         let message = format!("ind.{name}.{what} has {got} rows, but ind.{name}.{of} {expected}");
-        Err(FileFault::new(folder, message))
+        Err(FileFault::error(folder, message))
     };
     same("ally", first_classes.n_row, "allx", first_features.n_row())?;
     same("ty", test_classes.n_row, "tx", test_features.n_row())?;
@@ -61,7 +61,7 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
     same("test.index", test.len(), "tx", test_features.n_row())?;
     let width = first_features.width;
     if test_features.width != width || test_classes.width != first_classes.width {
-        return Err(FileFault::new(folder, "allx and tx, or ally and ty, differ in columns"));
+        return Err(FileFault::error(folder, "allx and tx, or ally and ty, differ in columns"));
     }
 
     let n_first = first_features.n_row();
@@ -71,7 +71,7 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
     // Each node of the graph's dictionary costs bytes there, but a number in the index costs none.
     if n_node > n_first + test.len() + adjacency.n_node {
         let message = format!("node {} is far beyond the {n_first} of allx", n_node - 1);
-        return Err(FileFault::new(&index.path, message));
+        return Err(FileFault::error(&index.path, message));
     }
     if let Some(at) = test.iter().position(|&node| node < n_first) {
         return Err(DatasetError::Malformed {
@@ -122,7 +122,7 @@ fn published(
         let message = format!(
             "y has {n_train} rows and {N_VALIDATION} more are for validation, but allx has {n_first}"
         );
-        return Err(FileFault::new(folder, message));
+        return Err(FileFault::error(folder, message));
     }
     let mut test: Vec<u32> = test.iter().map(|&node| node as u32).collect();
     test.sort_unstable();
@@ -136,11 +136,11 @@ fn published(
     match split::check(parts, label) {
         Ok(()) => Ok(split),
         Err(Fault::Empty { part }) => {
-            Err(FileFault::new(folder, format!("there is no node for {}", name[part])))
+            Err(FileFault::error(folder, format!("there is no node for {}", name[part])))
         }
         Err(Fault::Node { part, at, expected }) => {
             let (node, part) = (parts[part][at], name[part]);
-            Err(FileFault::new(folder, format!("node {node} of {part}: expected {expected}")))
+            Err(FileFault::error(folder, format!("node {node} of {part}: expected {expected}")))
         }
     }
 }
@@ -150,7 +150,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
     let length = std::fs::metadata(path).map_err(io)?.len();
     if length > MAX_BYTE {
         let message = format!("it has {length} bytes, more than any file of Planetoid's");
-        return Err(FileFault::new(path, message));
+        return Err(FileFault::error(path, message));
     }
     std::fs::read(path).map_err(io)
 }
@@ -218,6 +218,6 @@ impl Opened {
     }
 
     fn fault(&self, message: &str) -> DatasetError {
-        FileFault::new(&self.path, message)
+        FileFault::error(&self.path, message)
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn read(
                 part + 1
             ),
         };
-        return Err(FileFault::new(&folder.join(DATA), message));
+        return Err(FileFault::error(&folder.join(DATA), message));
     }
     let notes = vec![("repeated edges left out", n_repeated)];
     Ok(Tables { one, label, feature, split: Some(split), notes })

@@ -25,7 +25,7 @@ pub(crate) fn read(
         || found.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into());
     let refuse_number = |tables: Tables| match split {
         0 => Ok(tables),
-        _ => Err(FileFault::new(
+        _ => Err(FileFault::error(
             &found,
             format!("it has no several splits to choose from; leave out split = {split}"),
         )),
@@ -80,12 +80,12 @@ fn planetoid_in(folder: &Path) -> Result<(String, String), DatasetError> {
     found.dedup_by(|a, b| a.0 == b.0);
     match &found[..] {
         [(name, file)] => Ok((file.clone(), name.clone())),
-        [] => Err(FileFault::new(
+        [] => Err(FileFault::error(
             folder,
             "it is no data set that is known: neither raw/ and split/ of the Open Graph Benchmark, \
              nor reddit_data.npz and reddit_graph.npz, nor Planetoid's ind.NAME.graph and others",
         )),
-        _ => Err(FileFault::new(
+        _ => Err(FileFault::error(
             folder,
             format!(
                 "it holds several data sets ({}); name one of their files, such as {}",

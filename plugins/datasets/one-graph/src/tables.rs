@@ -33,7 +33,7 @@ pub(crate) struct FileFault {
 }
 
 impl FileFault {
-    pub(crate) fn new(path: &Path, message: impl Into<String>) -> DatasetError {
+    pub(crate) fn error(path: &Path, message: impl Into<String>) -> DatasetError {
         DatasetError::other(Self { path: path.to_owned(), message: message.into() })
     }
 }

@@ -31,13 +31,11 @@ pub(crate) fn read(
         None => head(path)?,
     };
     if head.starts_with(b"PK\x03\x04") {
-        return match bytes {
-            Some(bytes) => arrays(path, Cursor::new(bytes), memory, visit),
-            None => {
-                let file = File::open(path).map_err(io(path))?;
-                arrays(path, BufReader::new(file), memory, visit)
-            }
-        };
+        if let Some(bytes) = bytes {
+            return arrays(path, Cursor::new(bytes), memory, visit);
+        }
+        let file = File::open(path).map_err(io(path))?;
+        return arrays(path, BufReader::new(file), memory, visit);
     }
     let is_database = head.starts_with(b"SQLite format 3\0");
     let mut spelling = if is_database { Spelling::Database(None) } else { Spelling::Text };

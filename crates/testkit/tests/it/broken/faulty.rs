@@ -153,7 +153,6 @@ impl Batcher for Faulty {
             let grouping = Count {
                 n_graph: slots.max_graph() as usize,
                 pending: Vec::new(),
-                n_pending: 0,
                 restores_on_top: self.fault == Fault::RestoresOnTop,
             };
             open_groups(
@@ -316,8 +315,7 @@ impl Stream {
 struct Count {
     n_graph: usize,
     pending: Vec<GraphSize>,
-    /// Kept beside the graphs, as a sum of their sizes would be.
-    n_pending: usize,
+    /// With one graph drawn ahead, as a grouping has it that looks for what does not fit.
     restores_on_top: bool,
 }
 
@@ -327,19 +325,17 @@ impl Grouping for Count {
         graphs: &mut EpochGraphs<'_>,
         group: &mut Vec<GraphSize>,
     ) -> Result<bool, BatcherError> {
-        while self.n_pending < self.n_graph {
+        let n_drawn = self.n_graph + usize::from(self.restores_on_top);
+        while self.pending.len() < n_drawn {
             let Some(graph) = graphs.next() else { return Ok(false) };
             self.pending.push(graph);
-            self.n_pending += 1;
         }
-        group.append(&mut self.pending);
-        self.n_pending = 0;
+        group.extend(self.pending.drain(..self.n_graph));
         Ok(true)
     }
 
     fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError> {
         group.append(&mut self.pending);
-        self.n_pending = 0;
         Ok(!group.is_empty())
     }
 
@@ -348,8 +344,12 @@ impl Grouping for Count {
     }
 
     fn restore(&mut self, carried: &[GraphSize]) {
-        self.pending = carried.to_vec();
-        let n_before = if self.restores_on_top { self.n_pending } else { 0 };
-        self.n_pending = n_before.max(carried.len());
+        if !self.restores_on_top {
+            self.pending.clear();
+        }
+        let is_there = |graph: &GraphSize| self.pending.iter().any(|other| other.id == graph.id);
+        let new: Vec<GraphSize> =
+            carried.iter().copied().filter(|graph| !is_there(graph)).collect();
+        self.pending.extend(new);
     }
 }

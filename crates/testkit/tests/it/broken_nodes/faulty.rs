@@ -88,7 +88,7 @@ impl Batcher for Faulty {
                 one.output = one.output.iter().filter(connected).copied().collect();
             }
             Fault::CrashesOnDirected => {
-                assert!(graph.one_way_edge().is_none(), "segmentation fault")
+                assert!(graph.one_way_edge().is_none(), "segmentation fault");
             }
             _ => {}
         }

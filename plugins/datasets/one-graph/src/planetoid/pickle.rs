@@ -85,9 +85,8 @@ impl<'a> Pickle<'a> {
     /// A dictionary from whole numbers to lists of whole numbers.
     pub(super) fn lists(&self) -> Result<Vec<(u64, Vec<u64>)>, String> {
         let wrong = || "it is not a dictionary from nodes to lists of their neighbours".to_owned();
-        let entries = match self.item(self.root) {
-            Item::Dict(entries) | Item::Object { entries, .. } => entries,
-            _ => return Err(wrong()),
+        let (Item::Dict(entries) | Item::Object { entries, .. }) = self.item(self.root) else {
+            return Err(wrong());
         };
         let node = |id: Id| self.whole(id).and_then(|v| u64::try_from(v).ok()).ok_or_else(wrong);
         let row = |&(key, list): &(Id, Id)| {

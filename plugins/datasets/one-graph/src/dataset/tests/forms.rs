@@ -372,7 +372,7 @@ fn planetoids_isolated_nodes_stay_in_their_places() {
 fn planetoids_files_must_fit_each_other() {
     planetoid().without("ind.mini.tx").broken("ind.mini.tx", "does not exist");
     let wrong = |name: &str, bytes: Vec<u8>, part: &str| {
-        planetoid().with(name, bytes).broken("small", part)
+        planetoid().with(name, bytes).broken("small", part);
     };
     wrong("ind.mini.tx", rows(&[2, 3], 3), "column 3 of a matrix with 3");
     wrong("ind.mini.tx", rows(&[2, 1], 4), "differ in columns");
