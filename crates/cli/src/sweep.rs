@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         until_width: arguments.until_width,
         at_most: arguments.at_most,
     };
-    let done = sweep(&study, options, &*observer)?;
+    let done = sweep(&study, &options, &*observer)?;
     if done.n_done > 0 {
         commands::add(&out, &own_command())?;
     }

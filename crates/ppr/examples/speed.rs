@@ -44,6 +44,7 @@ fn graph() -> OneGraph {
     while edges.len() < 2 * N_EDGE + N_NODE as usize {
         let a = below(&mut rng, u64::from(N_NODE)) as u32;
         let size = N_NODE / 40;
+        #[allow(clippy::cast_sign_loss, reason = "u is from 0 to 1")]
         let skewed = |n: u32, u: f64| ((u * u * f64::from(n)) as u32).min(n - 1);
         let far = fraction(&mut rng) < 0.25;
         let u = fraction(&mut rng);

@@ -112,7 +112,9 @@ impl<'a> ActiveRun<'a> {
         };
         let header = describe::header(loaded, data, &*trainer, publisher.run_id());
         observer.started(&header);
-        warnings.iter().for_each(|warning| observer.warned(warning));
+        for warning in &warnings {
+            observer.warned(warning);
+        }
 
         if let Some(message) = crowding(config, options.n_thread)
             && !matches!(start, Start::Resumed(_))
@@ -124,24 +126,7 @@ impl<'a> ActiveRun<'a> {
             recorder.event(None, "threads", message, None);
         }
 
-        let of_study = membership.map(|member| OfStudy {
-            cell: Some(member.cell.clone()),
-            repeat: Some(member.repeat.into()),
-            is_exclusive: Some(member.is_exclusive),
-            n_look: Some(member.n_look.into()),
-        });
-        let resumed = start.resumed();
-        let circumstances = Circumstances {
-            started_at: resumed.and_then(|point| point.started_at).unwrap_or_else(Timestamp::now),
-            prepare_ns,
-            n_thread: options.n_thread,
-            of_study: of_study
-                .or_else(|| resumed.map(|point| point.of_study.clone()))
-                .unwrap_or_default(),
-            n_attempt: resumed.map_or(1, |point| point.n_attempt + 1),
-            parent: start.parent(),
-            provenance,
-        };
+        let circumstances = circumstances(options, membership, &start, provenance, prepare_ns);
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
             .weighted(config.training.weighting)
             .for_training(size, config.training.prefetch_depth());
@@ -476,6 +461,33 @@ fn diverged(evaluated: &Evaluated, stop: &StopContext<'_>, recorder: &mut Record
     let payload = stop.replay.of_evaluation(step, members, stop.graphs);
     recorder.event(Some(step), "nan", reason.clone(), Some(payload));
     Ending { status: Status::NotFinite, reason: Some(reason) }
+}
+
+fn circumstances(
+    options: RunOptions<'_>,
+    membership: Option<&Membership>,
+    start: &Start,
+    provenance: Provenance,
+    prepare_ns: i64,
+) -> Circumstances {
+    let resumed = start.resumed();
+    let of_study = membership.map(|member| OfStudy {
+        cell: Some(member.cell.clone()),
+        repeat: Some(member.repeat.into()),
+        is_exclusive: Some(member.is_exclusive),
+        n_look: Some(member.n_look.into()),
+    });
+    Circumstances {
+        started_at: resumed.and_then(|point| point.started_at).unwrap_or_else(Timestamp::now),
+        prepare_ns,
+        n_thread: options.n_thread,
+        of_study: of_study
+            .or_else(|| resumed.map(|point| point.of_study.clone()))
+            .unwrap_or_default(),
+        n_attempt: resumed.map_or(1, |point| point.n_attempt + 1),
+        parent: start.parent(),
+        provenance,
+    }
 }
 
 pub(crate) fn open_stream(

@@ -38,9 +38,10 @@ impl Replay {
     pub(crate) fn command(&self, step: u64) -> String {
         let path = shell_word(&self.path);
         // Where epochs are asked for, the run comes to that step, and stops there, by itself.
-        match self.config["training"]["epochs"].is_null() {
-            true => format!("batchlab run {path} training.steps={step}"),
-            false => format!("batchlab run {path}"),
+        if self.config["training"]["epochs"].is_null() {
+            format!("batchlab run {path} training.steps={step}")
+        } else {
+            format!("batchlab run {path}")
         }
     }
 

@@ -57,9 +57,10 @@ impl Study {
     /// The file, for messages.
     #[must_use]
     pub fn name_of_file(&self) -> String {
-        match self.path.as_os_str().is_empty() {
-            true => "the configuration".to_owned(),
-            false => self.path.display().to_string(),
+        if self.path.as_os_str().is_empty() {
+            "the configuration".to_owned()
+        } else {
+            self.path.display().to_string()
         }
     }
 

@@ -76,7 +76,7 @@ impl Sweep {
 /// recorded with the cell.
 pub fn sweep(
     study: &Study,
-    options: SweepOptions<'_>,
+    options: &SweepOptions<'_>,
     observer: &dyn SweepObserver,
 ) -> Result<Sweep, StudyError> {
     let cells = Cells::of(options.run.out, options.hardware, options.claims.clone());
@@ -133,7 +133,7 @@ pub fn sweep(
                 deadline: left.map(share),
             };
             observer.cell_begins(n, n_cell, &cell.info, length.enough);
-            let trained = train(cell, length, &options, &claim, observer)?;
+            let trained = train(cell, length, options, &claim, observer)?;
             let done = match trained {
                 Trained::Done(done) => done,
                 Trained::Interrupted => {

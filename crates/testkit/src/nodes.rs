@@ -268,10 +268,11 @@ fn check_batch(case: &Case, plan: &BatchPlan, edges: &[(u32, u32, f32)], batch: 
 
     let feature = case.graphs.node_feature.as_ref().expect("a case has features");
     let width = feature.width();
+    let mut expected = vec![0.0; width];
     for (row, &node) in plan.members.iter().enumerate() {
         assert_eq!(batch.origin[row], node);
         assert_eq!(batch.graph_of[row], 0);
-        let expected = &feature.value()[feature.row(node as usize)];
+        feature.copy_row(node as usize, &mut expected);
         assert_eq!(&batch.node_feature[row * width..][..width], expected);
     }
     assert!(batch.origin[n_node..].iter().all(|&node| node == u32::MAX));

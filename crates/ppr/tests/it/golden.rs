@@ -78,7 +78,7 @@ fn scores_on_cora_are_those_of_the_golden_file_to_the_last_bit() {
         assert_near(sum(&residues) * golden.alpha, seed.sum_r, 1e-14, "sum of residues");
         let lifo = push(golden.alpha, golden.eps, Queue::Lifo);
         let top = lifo.from_roots(&graph, &[seed.seed], &(), |_, pushed| pushed.top(golden.k));
-        assert_eq!(top.unwrap(), [seed.top.clone()], "seed {}", seed.seed);
+        assert_eq!(top.unwrap(), std::slice::from_ref(&seed.top), "seed {}", seed.seed);
         let (scores, _, n_push) =
             all(push(golden.alpha, golden.eps, Queue::Fifo), &graph, seed.seed);
         assert_eq!((scores.len(), n_push), (seed.fifo.n_nonzero, seed.fifo.n_push));

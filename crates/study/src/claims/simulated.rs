@@ -39,6 +39,7 @@ struct Beating {
 
 /// What happened, to see that the test tries what it is to try.
 #[derive(Debug, Default, Clone, Copy)]
+#[allow(clippy::struct_field_names, reason = "all are numbers of something")]
 struct Counts {
     n_take: u64,
     n_taken_over: u64,

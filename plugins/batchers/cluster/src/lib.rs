@@ -140,6 +140,7 @@ impl NodeContext for Parts {
 
 #[cfg(test)]
 mod tests {
+    use batchlab_core::batch_order::OrderOptions;
     use batchlab_core::{Dataset, LoadContext, Purpose};
     use batchlab_testkit::golden_nodes::NodeGolden;
     use batchlab_testkit::nodes;
@@ -155,7 +156,7 @@ mod tests {
         let View::OneGraph(view) = graphs.view(&golden.split.train) else { panic!("one graph") };
         let parts = Parts::new(golden.batch_wise.partition.clone(), golden.batch_wise.n_part);
         let group = parts.outputs(&view);
-        let groups = OutputGroups::Given { group, order: Default::default() };
+        let groups = OutputGroups::Given { group, order: OrderOptions::default() };
         let padding =
             batchlab_core::node_groups::NodePadding { padding: Padding::None, constant: None };
         let ctx = BatchContext::new(Purpose::Evaluation, 1);

@@ -1,6 +1,7 @@
 //! Numbers of an independent implementation on Cora.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![allow(clippy::cast_sign_loss, reason = "classes and counts are not negative")]
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
