@@ -71,9 +71,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let all = file.to_forecast(PLANNED, &sizes)?;
         let is_one = all.len() == 1;
         for asked in all {
-            let name = match is_one {
-                true => name.clone(),
-                false => format!("{name}, {}", asked.dataset.typetag_name()),
+            let name = if is_one {
+                name.clone()
+            } else {
+                format!("{name}, {}", asked.dataset.typetag_name())
             };
             plans.push(plan(name, &file.path, &asked, arguments.steps.get())?);
         }

@@ -36,6 +36,10 @@ fn has_key(name: &str, key: &str) -> bool {
 fn check_all(vary: &[(&str, Value)]) {
     let batchers = batchers(Level::Graphs);
     assert!(batchers.len() >= 2, "no batchers are linked");
+    check(batchers, vary);
+}
+
+fn check(batchers: Vec<(&'static str, Value)>, vary: &[(&str, Value)]) {
     for (name, example) in batchers {
         if !vary.iter().all(|(key, _)| has_key(name, key)) {
             continue;
@@ -72,10 +76,12 @@ fn every_example_without_padding() {
 }
 
 #[test]
-fn every_example_of_fixed_composition_in_an_order() {
-    for order in ["sample", "tour"] {
-        check_all(&[("composition", "fixed".into()), ("order", order.into())]);
-    }
+fn fixed_composition_in_an_order() {
+    // The order is not the batchers' own. A tour is the same in every epoch, which the kit refuses where
+    // nobody has asked for it.
+    let mut batchers = batchers(Level::Graphs);
+    batchers.retain(|(name, _)| *name == "static");
+    check(batchers, &[("composition", "fixed".into()), ("order", "sample".into())]);
 }
 
 #[test]

@@ -33,10 +33,8 @@ pub(crate) fn named(given: &Configuration) -> Result<Vec<Source>> {
             if let Err(error) = dataset.check() {
                 return Err(RunError::Dataset(error).into());
             }
-            let name = match is_one {
-                true => name.clone(),
-                false => format!("{name}, {}", dataset.typetag_name()),
-            };
+            let name =
+                if is_one { name.clone() } else { format!("{name}, {}", dataset.typetag_name()) };
             sources.push(Source { name, path: file.path.clone(), dataset });
         }
     }

@@ -1,5 +1,6 @@
 //! `batchlab evaluate --grid`: one trained model in batches of many kinds, accuracy against time.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -129,8 +130,9 @@ pub(super) fn as_text(what: &str, entries: &[Entry]) -> String {
             None => "-".to_owned(),
         };
         let n = entry.evaluation.predictions.len() as f64;
-        text += &format!(
-            "{} {:width$}  {quality:>10}  {:>10.2}  {:>10.0}  {}\n",
+        let _ = writeln!(
+            text,
+            "{} {:width$}  {quality:>10}  {:>10.2}  {:>10.0}  {}",
             if is_best { "*" } else { " " },
             entry.name,
             1e3 * entry.seconds(),

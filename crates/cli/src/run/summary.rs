@@ -122,9 +122,10 @@ fn errors(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
         let unit = unit::around(" ", unit, "");
         let mae = last.mae.unwrap_or(f64::NAN);
         let of_mean = last.rmse_of_mean.unwrap_or(f64::NAN);
-        let change = match first.step == last.step {
-            true => format!("RMSE {after:.4}"),
-            false => format!("RMSE {before:.4} -> {after:.4}"),
+        let change = if first.step == last.step {
+            format!("RMSE {after:.4}")
+        } else {
+            format!("RMSE {before:.4} -> {after:.4}")
         };
         return format!(
             "{change}{unit}, MAE {mae:.4}{unit}{}; predicting the mean: RMSE {of_mean:.4}{unit}",
@@ -132,10 +133,10 @@ fn errors(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
         );
     }
     let share = |eval: &EvalRecord| 100.0 * eval.accuracy.unwrap_or(f64::NAN);
-    match first.step == last.step {
-        true => format!("accuracy {:.2} %{}", share(last), when(first, last)),
-        false => format!("accuracy {:.2} % -> {:.2} %", share(first), share(last)),
+    if first.step == last.step {
+        return format!("accuracy {:.2} %{}", share(last), when(first, last));
     }
+    format!("accuracy {:.2} % -> {:.2} %", share(first), share(last))
 }
 
 /// Of an evaluation that is the only one, after how many steps it was.

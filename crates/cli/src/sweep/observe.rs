@@ -34,7 +34,7 @@ fn remember(warnings: &Warnings, warning: &Warning) -> bool {
 pub(super) struct Bar {
     warnings: Warnings,
     loading: Arc<Loading>,
-    bar: RefCell<Option<ProgressBar>>,
+    shown: RefCell<Option<ProgressBar>>,
 }
 
 impl Bar {
@@ -43,7 +43,7 @@ impl Bar {
     }
 
     fn tell(&self, line: &str) {
-        match &*self.bar.borrow() {
+        match &*self.shown.borrow() {
             Some(bar) => bar.suspend(|| say!("{line}")),
             None => say!("{line}"),
         }
@@ -60,12 +60,12 @@ impl Observer for Bar {
         }
     }
     fn stepped(&self, _: u64, _: f64) {
-        if let Some(bar) = &*self.bar.borrow() {
+        if let Some(bar) = &*self.shown.borrow() {
             bar.inc(1);
         }
     }
     fn ended(&self) {
-        if let Some(bar) = self.bar.take() {
+        if let Some(bar) = self.shown.take() {
             bar.finish_and_clear();
         }
     }
@@ -74,7 +74,7 @@ impl Observer for Bar {
 impl CellObserver for Bar {
     fn turn(&self, run: &RunHeader, at: &Place) {
         self.loading.bar().finish_and_clear();
-        if let Some(bar) = &*self.bar.borrow() {
+        if let Some(bar) = &*self.shown.borrow() {
             bar.set_length(at.n_step_all);
             bar.set_position(at.n_step);
             bar.set_message(format!("{}, {}", block_of(at), run.batcher));
@@ -93,7 +93,7 @@ impl SweepObserver for Bar {
         say!("{}", begins(n, n_cell, cell, enough));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
-        *self.bar.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
+        *self.shown.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
     }
     fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));

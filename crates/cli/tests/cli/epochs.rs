@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![allow(clippy::cast_sign_loss, reason = "numbers of steps are not negative")]
 
 use std::fs;
 use std::path::Path;

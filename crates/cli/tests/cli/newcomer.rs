@@ -229,7 +229,7 @@ fn nonsense_is_said_before_training_and_at_the_end_and_is_recorded() {
     );
     // Nine of ten molecules have atoms that are 100 angstrom apart.
     let far = |k: usize| {
-        let x = if k % 10 == 0 { 1.0 } else { 100.0 };
+        let x = if k.is_multiple_of(10) { 1.0 } else { 100.0 };
         format!("2\nProperties=species:S:1:pos:R:3 energy={}\nH 0 0 0\nH {x} 0 0\n", k % 7)
     };
     let data = TempDir::new().unwrap();

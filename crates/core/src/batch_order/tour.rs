@@ -5,8 +5,9 @@ use rand_chacha::rand_core::Rng;
 use super::Distances;
 use crate::random::{below, fraction, shuffle, stream};
 
-/// Changes that are tried at least, over as many annealings as it takes: for few batches a thousand
-/// times more than there are tours, a fraction of a second.
+/// Changes that are tried at least, over as many annealings as it takes, and the most of them: a
+/// fraction of a second.
+const PER_BATCH: usize = 2_000;
 const N_PROPOSAL: usize = 200_000;
 /// Changes that are tried at one temperature, per batch.
 const PER_TEMPERATURE: usize = 10;
@@ -36,7 +37,7 @@ impl Distances {
         }
         let mut best = (self.length(&natural), natural);
         let (mut n_proposal, mut number) = (0, 0);
-        while n_proposal < N_PROPOSAL {
+        while n_proposal < N_PROPOSAL.min(PER_BATCH * n) {
             let mut rng = stream(seed, "tour", number);
             let tour = self.anneal(&mut rng, &mut n_proposal);
             let length = self.length(&tour);

@@ -5,6 +5,7 @@
 //! call; a number tries so many of each kind.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![allow(clippy::print_stdout, reason = "how many calls were tried is shown with --nocapture")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -54,10 +54,10 @@ fn verdict(path: &Path, is_same: bool, output: &Output) -> Option<&'static str> 
         return None;
     }
     let name = path.file_name().unwrap().to_str().unwrap();
-    match is_same {
-        true => Some("the same answer"),
-        false => words.contains(name).then_some("named"),
+    if is_same {
+        return Some("the same answer");
     }
+    words.contains(name).then_some("named")
 }
 
 /// Flips bits of a file, asks, and puts the file back.
