@@ -33,7 +33,7 @@ mod tests {
         let words = ["sweep", "a b.toml", "batchers=static-64,exact", "x={ a = 'b' }"];
         assert_eq!(
             command(words.map(str::to_owned)),
-            r#"batchlab sweep 'a b.toml' 'batchers=static-64,exact' "x={ a = 'b' }""#
+            r#"batchlab sweep 'a b.toml' batchers=static-64,exact "x={ a = 'b' }""#
         );
     }
 }

@@ -18,6 +18,11 @@ pub fn shell(path: &Path) -> String {
 /// A text as one word of a shell.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
+    // Lists of labels stay readable: a comma means something within braces alone.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,@:".contains(c);
+    if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
     // No word can hold the byte 0.
     let text = text.replace('\0', "");
     shlex::try_quote(&text).map_or_else(|_| String::new(), std::borrow::Cow::into_owned)

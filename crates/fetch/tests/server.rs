@@ -67,7 +67,7 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Reply, log: &Mutex<
     let head = head.join("\r\n") + "\r\n\r\n";
     // The client may hang up early.
     let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(length)]);
+    let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(length).min(length)]);
     thread::sleep(reply.silence);
 }
 

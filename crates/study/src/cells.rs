@@ -6,7 +6,7 @@
 //! <out>/cells/<hardware>/<cell>/done.<round>/done.json     made when all runs of the cell are published
 //! ```
 //!
-//! A cell that is not done waits again when its process ends, however it ends: see [`claims`](crate::claims).
+//! A cell that is not done waits again when its process ends, however it ends: see `claims`.
 //! The files have checksums. One that is damaged is a matter of its cell alone.
 
 use std::fs;

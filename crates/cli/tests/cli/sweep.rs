@@ -531,7 +531,10 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
     let long = ["training.steps=100000", "batch_sizes=8", "repeats=1"];
     let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
     wait_for("progress", || {
-        !place.states().contains_key("waiting") && of_cell(0, "progress.json").is_some()
+        let cell = &place.status()["cells"][0];
+        cell["cell"]["n_step"] == 100_000
+            && cell["progress"]["state"] != "waiting"
+            && of_cell(0, "progress.json").is_some()
     });
     kill(child);
     fs::write(of_cell(0, "progress.json").unwrap(), "{").unwrap();

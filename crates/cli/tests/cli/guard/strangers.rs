@@ -19,8 +19,8 @@ use crate::small_run::{batchlab, names, run_folder, start, text};
 /// Writes one column of a file anew.
 fn replace(path: &Path, column: &str, values: impl Fn(usize) -> ArrayRef) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let schema = Arc::clone(builder.schema());
     let rows: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
-    let schema = rows[0].schema();
     let version = KeyValue::new("schema_version".to_owned(), SCHEMA_VERSION.to_string());
     let properties =
         WriterProperties::builder().set_key_value_metadata(Some(vec![version])).build();
