@@ -38,7 +38,6 @@ fn epoch_gradient(weighting: Weighting, n_graph: &[usize]) -> Vec<f64> {
     let needs = Schnet::default().needs();
     let mut trainer = trainer();
     let (mut plan, mut buffer) = (BatchPlan::default(), BatchBuffer::new());
-    let mut sum: Vec<f64> = Vec::new();
     let mut ids = 0..60;
     let members: Vec<u32> = (0..60).collect();
     for &n in n_graph {
@@ -53,13 +52,11 @@ fn epoch_gradient(weighting: Weighting, n_graph: &[usize]) -> Vec<f64> {
         let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
         let constant = weighting.constant(&graphs, &members, 10.0);
         trainer.backward(weighting.scale(loss.weight_sum, constant)).expect("backward");
-        let gradient = trainer.gradients().expect("the device works");
-        let values = gradient.iter().flat_map(|tensor| &tensor.data);
-        sum.resize(values.clone().count(), 0.0);
-        sum.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
     }
     assert!(ids.next().is_none(), "the batches hold all graphs");
-    sum
+    // Without an update in between, gradients add up.
+    let gradient = trainer.gradients().expect("the device works");
+    gradient.iter().flat_map(|tensor| &tensor.data).map(|&value| f64::from(value)).collect()
 }
 
 /// How far two gradients are apart, as a share of their length.
