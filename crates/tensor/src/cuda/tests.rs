@@ -84,7 +84,8 @@ fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<C
         assert_eq!(expected.len(), got.len(), "{name}");
         let scale = expected.iter().filter(|x| x.is_finite()).fold(1.0_f32, |a, x| a.max(x.abs()));
         for (place, (a, b)) in expected.iter().zip(got).enumerate() {
-            let equal = (a - b).abs() <= 1e-5 * scale
+            // A third of the items are of one segment, and their terms cancel in sums of another order.
+            let equal = (a - b).abs() <= 2e-5 * scale
                 || a.to_bits() == b.to_bits()
                 || (a.is_nan() && b.is_nan());
             assert!(equal, "{name}[{place}]: {a} on the processor, {b} on the GPU");

@@ -362,12 +362,4 @@ mod tests {
             serde_json::from_value((registration.example)()).expect("an example");
         example.check().expect("good options");
     }
-
-    #[test]
-    #[ignore = "says how long the whole graph takes"]
-    fn arxivs_size_takes_seconds() {
-        let start = std::time::Instant::now();
-        let graphs = load(&PlantedGraph::default());
-        panic!("{:?} {:?}", start.elapsed(), graphs.notes);
-    }
 }
