@@ -1,5 +1,5 @@
 //! One binary for all tests of this model.
 
 mod config;
-mod contract;
+mod conformance;
 mod golden;
