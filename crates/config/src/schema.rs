@@ -2,7 +2,7 @@
 
 use batchlab_core::registry::{Kind, Registration, components};
 use schemars::{Schema, SchemaGenerator};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Config;
 use crate::study::Grid;
@@ -47,7 +47,46 @@ pub fn for_editors(mut schema: Value) -> Value {
         with_name(&mut schema["properties"][key]);
     }
     with_name(&mut schema["properties"]["evaluation"]["properties"]["batcher"]);
+    let mut definitions = Definitions::default();
+    definitions.share(&mut schema);
+    schema["$defs"] = Value::Object(definitions.0);
     schema
+}
+
+/// Options that stand in several places (`padding` in most batchers, and all of these wherever a batcher may
+/// stand), by name.
+#[derive(Default)]
+struct Definitions(Map<String, Value>);
+
+impl Definitions {
+    /// Replaces the options of all components below by references.
+    fn share(&mut self, value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| self.share(item)),
+            Value::Object(object) => {
+                object.values_mut().for_each(|value| self.share(value));
+                let Some(options) = object.get_mut("properties").and_then(Value::as_object_mut)
+                else {
+                    return;
+                };
+                let name = options.get("name").and_then(|name| name["const"].as_str());
+                let Some(component) = name.map(str::to_owned) else { return };
+                for (key, option) in options.iter_mut().filter(|(key, _)| *key != "name") {
+                    self.refer(&component, key, option);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn refer(&mut self, component: &str, key: &str, option: &mut Value) {
+        for name in [key.to_owned(), format!("{component}.{key}")] {
+            if self.0.entry(&name).or_insert_with(|| option.clone()) == option {
+                *option = json!({ "$ref": format!("#/$defs/{name}") });
+                return;
+            }
+        }
+    }
 }
 
 /// Makes keys optional.

@@ -11,6 +11,9 @@
 //!
 //! [[datasets]]
 //! name = "qm9"
+//! [[datasets]]
+//! name = "aflow"
+//! batchers = ["dynamic"]      # instead of the study's
 //!
 //! [[models]]
 //! name = "schnet"
@@ -84,6 +87,8 @@ struct Choice {
     /// `None` if the file names none.
     table: Option<Value>,
     with: Root,
+    /// What is compared on this data set, if it has a list of its own.
+    batchers: Option<Vec<Value>>,
 }
 
 #[derive(Debug)]
@@ -176,10 +181,15 @@ impl StudyFile {
     /// # Errors
     /// The first error.
     pub fn runs(&self, setting: Setting<'_>, repeat: u32) -> Result<Vec<LoadedConfig>, Diagnostic> {
-        if self.batchers.is_empty() {
+        let batchers = self.batchers(setting);
+        if batchers.is_empty() {
             return Ok(vec![self.run(setting, repeat, None)?]);
         }
-        self.batchers.iter().map(|batcher| self.run(setting, repeat, Some(batcher))).collect()
+        batchers.iter().map(|batcher| self.run(setting, repeat, Some(batcher))).collect()
+    }
+
+    fn batchers<'a>(&'a self, setting: Setting<'a>) -> &'a [Value] {
+        setting.dataset.batchers.as_ref().unwrap_or(&self.batchers)
     }
 
     /// The run, if there is only one.
@@ -190,7 +200,10 @@ impl StudyFile {
         let factors = [
             (self.datasets.len(), "data sets"),
             (self.models.len(), "models"),
-            (self.batchers.len(), "batchers"),
+            (
+                self.settings().map(|setting| self.batchers(setting).len()).max().unwrap_or(0),
+                "batchers",
+            ),
             (self.batch_sizes.len(), "batch sizes"),
             (self.variants.len(), "variants"),
             (self.repeats.get() as usize, "repeats"),
@@ -250,7 +263,7 @@ impl StudyFile {
             let model = component::optional(source, root.get_ref())?;
             let rest = OfForecast::deserialize(root.into_deserializer());
             let OfForecast { split, training } = rest.map_err(|error| source.toml(&error))?;
-            let mut tables = self.batchers.clone();
+            let mut tables = self.batchers(setting).to_vec();
             if !self.lists_batchers && dataset.provides().level == Level::Graphs {
                 let label =
                     |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
@@ -308,7 +321,7 @@ impl StudyFile {
         }
         let takes_size =
             |batcher: &Value| batcher.get_ref().as_table().is_some_and(takes_batch_size);
-        if self.batch_sizes.len() > 1 && !self.batchers.iter().any(takes_size) {
+        if self.batch_sizes.len() > 1 && !self.batchers(place).iter().any(takes_size) {
             return Err(self.wrong("batch_sizes differ, but no batcher has a batch size"));
         }
         let mut config = load::config(source, &root)?;
@@ -377,8 +390,7 @@ impl StudyFile {
 
     /// The name of a run in messages.
     fn name_of(&self, place: Setting<'_>, batcher: Option<&Value>) -> String {
-        let n_run = self.settings().count() * self.batchers.len();
-        if n_run <= 1 {
+        if self.settings().map(|setting| self.batchers(setting).len()).sum::<usize>() <= 1 {
             return self.file.clone();
         }
         let size = place.batch_size.map(|size| format!(" B={}", size.get())).unwrap_or_default();

@@ -209,6 +209,31 @@ fn labels_and_lists_are_understood_everywhere() {
 }
 
 #[test]
+fn a_data_set_may_have_batchers_of_its_own() {
+    let run = RUN
+        .replace("[batcher]\nname = \"counted\"\nbatch_size = 8\n", "")
+        .replace("[dataset]\nname = \"unloaded\"\n", "");
+    let datasets = "[[datasets]]\nname = \"unloaded\"\n\
+                    [[datasets]]\nname = \"unloaded\"\nbatchers = [\"counted\", \"counted-4\"]\n";
+    let sizes = |batchers: &str, overrides: &[&str]| {
+        let overrides: Vec<String> = overrides.iter().map(|&change| change.to_owned()).collect();
+        let mut sizes: Vec<Vec<u32>> = Vec::new();
+        file(&format!("{batchers}batch_sizes = [8]\n{run}{datasets}"), |path| {
+            let study = StudyFile::read(Some(path), &overrides, NOTHING).unwrap();
+            for setting in study.settings() {
+                let runs = study.runs(setting, 0).unwrap();
+                let size = |run: &LoadedConfig| run.config.batcher.batch_size().unwrap();
+                sizes.push(runs.iter().map(size).collect());
+            }
+        });
+        sizes
+    };
+    assert_eq!(sizes("batchers = [\"counted\"]\n", &[]), [vec![8], vec![8, 4]]);
+    let chosen = sizes("", &["batchers=counted-4"]);
+    assert_eq!(chosen, [[4], [4]], "the command line replaces both lists");
+}
+
+#[test]
 fn changes_from_the_command_line_come_last() {
     let study = RUN.replace("[model]\nname = \"untrained\"\n", "");
     let study = format!(

@@ -207,7 +207,8 @@ impl<'a> ActiveRun<'a> {
     }
 
     /// Trains one turn, until `goal` steps are done. Steps beyond those that the configuration asks for
-    /// are trained for their time alone: errors, checkpoint and outcome are those from before.
+    /// are trained for their time alone, if `is_timed_beyond`: errors, checkpoint and outcome are those
+    /// from before.
     ///
     /// `Some`: the run has ended and can only be finished. Otherwise it can take another turn, also when
     /// all steps that were asked for are done; then [`Ending::COMPLETED`] finishes it.
@@ -218,13 +219,20 @@ impl<'a> ActiveRun<'a> {
         &mut self,
         turn: Turn,
         goal: u64,
+        is_timed_beyond: bool,
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
         let n_step = self.n_step();
         self.training.begin_turn(turn);
         let conditions = Conditions::begin();
-        let ending = self.watch_memory(|run| run.advance_beyond(goal, interrupted, observer))?;
+        let ending = self.watch_memory(|run| {
+            if is_timed_beyond {
+                run.advance_beyond(goal, interrupted, observer)
+            } else {
+                run.advance_to(goal, interrupted, observer)
+            }
+        })?;
         let steps = TurnSteps {
             first: n_step + 1,
             n_step: self.n_step() - n_step,

@@ -108,7 +108,16 @@ pub(crate) fn train_in_turns(
             }
         }
     }
-    let mut turns = Turns { cell, open, outcomes, done: Vec::new(), n_turn: 0, options, observer };
+    let mut turns = Turns {
+        cell,
+        open,
+        outcomes,
+        done: Vec::new(),
+        n_turn: 0,
+        is_timed_beyond: length.enough != Enough::Planned,
+        options,
+        observer,
+    };
     turns.train(length)?;
     match superseded() {
         None => turns.complete()?,
@@ -130,6 +139,8 @@ struct Turns<'a, 'b> {
     /// Steps of each run in the blocks so far.
     done: Vec<u64>,
     n_turn: i64,
+    /// Whether runs go on for timing alone when all that was asked for is done.
+    is_timed_beyond: bool,
     options: RunOptions<'b>,
     observer: &'b dyn CellObserver,
 }
@@ -185,7 +196,9 @@ impl Turns<'_, '_> {
             self.observer.turn(active.header(), &place);
             let turn = Turn { block: block as i64, turn: self.n_turn };
             self.n_turn += 1;
-            let outcome = active.take_turn(turn, goal, self.options.interrupted, self.observer);
+            let interrupted = self.options.interrupted;
+            let outcome =
+                active.take_turn(turn, goal, self.is_timed_beyond, interrupted, self.observer);
             if let Some(outcome) = outcome.transpose() {
                 ended.push((run, outcome));
             }

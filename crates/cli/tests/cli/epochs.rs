@@ -79,6 +79,32 @@ fn an_epoch_has_the_steps_that_the_batcher_makes_of_it() {
 }
 
 #[test]
+fn in_a_cell_every_run_ends_with_its_own_epochs() {
+    let folder = TempDir::new().unwrap();
+    for (pairs, is_timed_beyond) in [(0, false), (1, true)] {
+        let (config, out) =
+            (folder.path().join("study.toml"), folder.path().join(pairs.to_string()));
+        let batchers = "{ name = \"static\", batch_size = 15, composition = \"fixed\" }, \
+                        { name = \"static\", batch_size = 60, composition = \"fixed\" }";
+        let text = format!(
+            "batchers = [{batchers}]\n{CONFIG}[training]\nepochs = 3\n\
+             [blocks]\nsteps = 7\nseconds = 0.001\npairs = {pairs}\n"
+        );
+        fs::write(&config, text).unwrap();
+        let mut sweep = batchlab();
+        sweep.arg("sweep").arg(&config).arg("--out").arg(&out);
+        completed(sweep.env("BATCHLAB_LOCKS", folder.path()));
+        let tables = Tables::read(&out);
+        let mut n_step: Vec<i64> = tables.runs.iter().map(|run| run.n_step.unwrap()).collect();
+        n_step.sort_unstable();
+        // ceil(300 / 14) and ceil(300 / 59) batches in an epoch.
+        assert_eq!(n_step, [3 * 6, 3 * 22]);
+        let n_all = tables.steps.len() as i64;
+        assert_eq!(n_all > n_step.iter().sum::<i64>(), is_timed_beyond, "{n_all} steps");
+    }
+}
+
+#[test]
 fn what_evaluations_decide_is_the_same_after_an_interruption_to_the_last_bit() {
     for batcher in [
         "name = \"static\"\nbatch_size = 16\npadding = { multiple = 64 }",

@@ -17,7 +17,8 @@ use crate::schema::{make_optional, one_of};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grid {
     // The first three are read with their places, in `read`; here they are for the schema.
-    /// Data sets; each may have a table `with` of changes to its runs.
+    /// Data sets; each may have a table `with` of changes to its runs, and a list `batchers` of what is
+    /// compared on it instead of the study's.
     #[serde(default)]
     #[schemars(schema_with = "datasets")]
     #[expect(dead_code, reason = "for the schema")]
@@ -87,8 +88,13 @@ fn order_and_init() -> Vec<SeedName> {
     vec![SeedName::Order, SeedName::Init]
 }
 
-fn datasets(_: &mut SchemaGenerator) -> Schema {
-    list(&with_changes(Kind::Dataset))
+fn datasets(generator: &mut SchemaGenerator) -> Schema {
+    let mut components = with_changes(Kind::Dataset);
+    let batchers = batchers(generator);
+    for option in components["oneOf"].as_array_mut().into_iter().flatten() {
+        option["properties"]["batchers"] = batchers.clone().to_value();
+    }
+    list(&components)
 }
 
 fn models(_: &mut SchemaGenerator) -> Schema {

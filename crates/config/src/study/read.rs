@@ -41,10 +41,10 @@ pub(super) fn read(
         source.apply(&mut grid, take_keys(&mut change, &STUDY_KEYS))?;
     }
     let reading = Reading { source: &source, overrides: &overrides };
-    let datasets = reading.choices(Kind::Dataset, &mut root, &mut grid)?;
+    let mut datasets = reading.choices(Kind::Dataset, &mut root, &mut grid)?;
     let models = reading.choices(Kind::Model, &mut root, &mut grid)?;
     let listed = reading.list("batchers", &mut grid)?;
-    let mut lists_batchers = false;
+    let mut lists_batchers = datasets.iter().any(|dataset| dataset.batchers.is_some());
     let mut batchers = match (listed, own_batcher) {
         (None, own) => own.into_iter().collect(),
         (Some(_), Some(_)) => {
@@ -55,7 +55,9 @@ pub(super) fn read(
             listed
         }
     };
-    for batcher in &mut batchers {
+    let mut has_sizes = false;
+    let own_lists = datasets.iter_mut().filter_map(|dataset| dataset.batchers.as_mut());
+    for batcher in own_lists.flatten().chain(&mut batchers) {
         if !matches!(batcher.get_ref(), DeValue::String(_) | DeValue::Table(_)) {
             let kind = batcher.get_ref().type_str();
             return Err(
@@ -64,12 +66,13 @@ pub(super) fn read(
         }
         strategy::strategy(&source, defaults.labels, batcher, None)?;
         component::registration(&source, Kind::Batcher, batcher)?;
+        has_sizes |= size_of(Some(batcher)).is_some();
     }
     let variants = variants(&source, &content, &overrides, &grid)?;
     let grid = Spanned::new(span.clone(), grid);
     let grid = Grid::deserialize(grid.into_deserializer()).map_err(|e| source.toml(&e))?;
     let batch_sizes = match grid.batch_sizes.as_slice() {
-        [] if lists_batchers && batchers.iter().any(|b| size_of(Some(b)).is_some()) => vec![None],
+        [] if lists_batchers && has_sizes => vec![None],
         [] => vec![own_size],
         sizes => {
             // The sizes of a study replace that of its one batcher.
@@ -155,32 +158,41 @@ impl Reading<'_> {
                 .map_err(|error| error.within(&self.source.file))?;
         }
         if tables.is_empty() {
-            return Ok(vec![Choice { table: None, with: Root::new() }]);
+            return Ok(vec![Choice { table: None, with: Root::new(), batchers: None }]);
         }
-        let choice = |mut table: Value| {
-            let with = match table.get_mut() {
-                DeValue::Table(inner) => inner.remove("with"),
-                _ => None,
-            };
-            let with = match with.map(|with| (with.span(), with.into_inner())) {
-                None => Root::new(),
-                Some((_, DeValue::Table(with))) => with,
-                Some((span, other)) => {
-                    let message = format!(
-                        "with is a table of changes, such as {{ training.learning_rate = 5e-4 }}, not {}",
-                        other.type_str()
-                    );
-                    return Err(self.source.at(&span, message));
-                }
-            };
-            Ok(Choice { table: Some(table), with })
+        tables.into_iter().map(|table| self.choice(kind, table)).collect()
+    }
+
+    /// A component without what a study says beside it.
+    fn choice(&self, kind: Kind, mut table: Value) -> Result<Choice, Diagnostic> {
+        let mut beside = match table.get_mut() {
+            DeValue::Table(inner) => take_keys(inner, beside_keys(kind)),
+            _ => Root::new(),
         };
-        tables.into_iter().map(choice).collect()
+        let with = match beside.remove("with").map(|with| (with.span(), with.into_inner())) {
+            None => Root::new(),
+            Some((_, DeValue::Table(with))) => with,
+            Some((span, other)) => {
+                let message = format!(
+                    "with is a table of changes, such as {{ training.learning_rate = 5e-4 }}, not {}",
+                    other.type_str()
+                );
+                return Err(self.source.at(&span, message));
+            }
+        };
+        let batchers = self.list("batchers", &mut beside)?;
+        let batchers = batchers.filter(|_| !self.overrides.names("batchers"));
+        Ok(Choice { table: Some(table), with, batchers })
     }
 
     fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         self.source.whole(message)
     }
+}
+
+/// What may stand beside the options of a component.
+fn beside_keys(kind: Kind) -> &'static [&'static str] {
+    if kind == Kind::Dataset { &["with", "batchers"] } else { &["with"] }
 }
 
 /// The variants of the file with those of the command line.
