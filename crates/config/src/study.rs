@@ -87,6 +87,8 @@ struct Choice {
     /// `None` if the file names none.
     table: Option<Value>,
     with: Root,
+    /// Its name, with the file or folder that it reads where another one of this name reads another.
+    label: String,
     /// What is compared on this data set, if it has a list of its own.
     batchers: Option<Vec<Value>>,
 }
@@ -121,12 +123,6 @@ pub struct ToForecast {
     pub seeds: Seeds,
 }
 
-impl Choice {
-    fn name(&self) -> &str {
-        self.table.as_ref().map_or("", name)
-    }
-}
-
 fn name(component: &Value) -> &str {
     let name = component.get_ref().as_table().and_then(|table| table.get("name"));
     name.and_then(|name| name.get_ref().as_str()).unwrap_or_default()
@@ -135,12 +131,12 @@ fn name(component: &Value) -> &str {
 impl Setting<'_> {
     #[must_use]
     pub fn dataset(&self) -> &str {
-        self.dataset.name()
+        &self.dataset.label
     }
 
     #[must_use]
     pub fn model(&self) -> &str {
-        self.model.name()
+        &self.model.label
     }
 
     /// What differs from other variants, such as `training.prefetch=0`; empty without variants.

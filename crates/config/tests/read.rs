@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use batchlab_config::{Config, Defaults, LoadedConfig, StudyFile, batcher_of_argument};
+use batchlab_config::{Config, Defaults, LoadedConfig, Setting, StudyFile, batcher_of_argument};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{
     BatchContext, BatchFields, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs,
@@ -231,6 +231,19 @@ fn a_data_set_may_have_batchers_of_its_own() {
     assert_eq!(sizes("batchers = [\"counted\"]\n", &[]), [vec![8], vec![8, 4]]);
     let chosen = sizes("", &["batchers=counted-4"]);
     assert_eq!(chosen, [[4], [4]], "the command line replaces both lists");
+}
+
+#[test]
+fn components_of_one_name_are_told_apart_by_what_they_read() {
+    let run = RUN.replace("[dataset]\nname = \"unloaded\"\n", "");
+    let datasets = "[[datasets]]\nname = \"unloaded\"\n[[datasets]]\nname = \"unloaded\"\n\
+                    path = \"../data/other.npz\"\n";
+    file(&format!("{run}{datasets}"), |path| {
+        let study = StudyFile::read(Some(path), &[], NOTHING).unwrap();
+        let name = |setting: Setting<'_>| setting.dataset().to_owned();
+        let names: Vec<String> = study.settings().map(name).collect();
+        assert_eq!(names, ["unloaded", "unloaded other"]);
+    });
 }
 
 #[test]

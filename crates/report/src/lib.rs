@@ -125,15 +125,15 @@ fn left_out(results: &Results) -> Vec<LeftOut> {
     let damaged = results.damaged.iter();
     let mut all: Vec<LeftOut> =
         damaged.map(|run| LeftOut { why: run.reason.clone(), n_run: 1 }).collect();
-    let incomplete = |run: &&Run| !run.is_usable() || run.untimed.is_some();
+    let incomplete = |run: &&Run| !run.is_usable() || run.times.is_none();
     for run in results.runs.iter().filter(incomplete) {
-        let why = match (&run.error, run.untimed) {
+        let no_times = run.untimed.unwrap_or("all of its steps were warm-up, so it has no times");
+        let why = match &run.error {
             // The text after the colon differs from run to run.
-            (Some(error), _) => error.split(':').next().unwrap_or_default().to_owned(),
-            (None, Some(why)) if run.is_usable() => format!("{why}; only its errors are shown"),
-            (None, Some(why)) if run.status == "completed" => why.to_owned(),
-            (None, _) if run.status == "completed" => "no times".to_owned(),
-            (None, _) => format!("status {}", run.status),
+            Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
+            None if run.is_usable() => format!("{no_times}; only its errors are shown"),
+            None if run.status == "completed" => no_times.to_owned(),
+            None => format!("status {}", run.status),
         };
         match all.iter_mut().find(|known| known.why == why) {
             Some(known) => known.n_run += 1,

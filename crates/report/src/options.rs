@@ -63,14 +63,25 @@ pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
         own.keys().chain(others.iter().flat_map(|o| o.keys())).filter(differs).collect();
     keys.sort();
     keys.dedup();
-    let value = |key: &&String| {
-        own.get(*key).map_or_else(|| format!("no {key}"), |value| format!("{key} = {value}"))
+    let value = |key: &&String| match own.get(*key) {
+        None => format!("no {key}"),
+        Some(value) => format!("{key} = {}", short(key, value, others)),
     };
     let mut words: Vec<String> = keys.iter().take(3).map(value).collect();
     if keys.len() > 3 {
         words.push("...".into());
     }
     words.join(", ")
+}
+
+/// Of a path the last part, where that tells it from the others.
+fn short<'a>(key: &str, value: &'a str, others: &[&Options]) -> &'a str {
+    let last = |path: &'a str| path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let is_told = |other: &&Options| {
+        let other = other.get(key).map(String::as_str);
+        other.is_none_or(|other| other == value || !other.ends_with(last(value)))
+    };
+    if key.ends_with(".path") && others.iter().all(is_told) { last(value) } else { value }
 }
 
 #[cfg(test)]
@@ -97,5 +108,13 @@ mod tests {
         assert_eq!(of_strategy(&config(200, 8)), of_strategy(&config(200, 16)));
         let [few, none] = [of_strategy(&config(200, 8)), Options::new()];
         assert_eq!(difference(&none, &[&few]), "no budget.n_node");
+    }
+
+    #[test]
+    fn of_paths_the_last_part_is_said_if_that_is_enough() {
+        let of = |path: &str| of_dataset(&json!({ "dataset": { "path": path } }));
+        let [a, b, c] = [of("../x/a.npz"), of("../x/b.npz"), of("../y/a.npz")];
+        assert_eq!(difference(&a, &[&a, &b]), "dataset.path = a.npz");
+        assert_eq!(difference(&a, &[&a, &b, &c]), "dataset.path = ../x/a.npz");
     }
 }

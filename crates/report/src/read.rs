@@ -81,8 +81,7 @@ impl Run {
     /// Whether it is used in figures: it completed all steps, and has times, or at least errors.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        let has_errors = self.untimed.is_some() && !self.evals.is_empty();
-        self.status == "completed" && (self.times.is_some() || has_errors)
+        self.status == "completed" && (self.times.is_some() || !self.evals.is_empty())
     }
 
     /// The errors of one subset, with their steps.

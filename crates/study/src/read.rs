@@ -52,7 +52,7 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
     let size = batch_size.map(|size| format!("-B{size}")).unwrap_or_default();
     let (dataset, model) = (setting.dataset(), setting.model());
     let info = CellInfo {
-        id: format!("{dataset}-{model}{size}-r{repeat}-{}", &hash[..8]),
+        id: format!("{}-{model}{size}-r{repeat}-{}", plain(dataset), &hash[..8]),
         dataset: dataset.to_owned(),
         model: model.to_owned(),
         batch_size,
@@ -63,4 +63,10 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
         device: first.device.clone(),
     };
     Ok(Cell { info, runs })
+}
+
+/// For the name of a folder.
+fn plain(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.^".contains(c);
+    text.chars().map(|c| if is_plain(c) { c } else { '-' }).collect()
 }

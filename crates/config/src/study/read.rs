@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::grid::{Grid, RUN_KEYS, STUDY_KEYS};
 use super::overrides::Overrides;
-use super::{Choice, StudyFile, Value, Variant};
+use super::{Choice, StudyFile, Value, Variant, name};
 use crate::load::read_text;
 use crate::misplaced::remedy;
 use crate::source::{Root, Source};
@@ -158,13 +158,16 @@ impl Reading<'_> {
                 .map_err(|error| error.within(&self.source.file))?;
         }
         if tables.is_empty() {
-            return Ok(vec![Choice { table: None, with: Root::new(), batchers: None }]);
+            let (with, label) = (Root::new(), String::new());
+            return Ok(vec![Choice { table: None, with, label, batchers: None }]);
         }
-        tables.into_iter().map(|table| self.choice(kind, table)).collect()
+        let labels = labels(&tables);
+        let labelled = tables.into_iter().zip(labels);
+        labelled.map(|(table, label)| self.choice(kind, table, label)).collect()
     }
 
     /// A component without what a study says beside it.
-    fn choice(&self, kind: Kind, mut table: Value) -> Result<Choice, Diagnostic> {
+    fn choice(&self, kind: Kind, mut table: Value, label: String) -> Result<Choice, Diagnostic> {
         let mut beside = match table.get_mut() {
             DeValue::Table(inner) => take_keys(inner, beside_keys(kind)),
             _ => Root::new(),
@@ -182,12 +185,30 @@ impl Reading<'_> {
         };
         let batchers = self.list("batchers", &mut beside)?;
         let batchers = batchers.filter(|_| !self.overrides.names("batchers"));
-        Ok(Choice { table: Some(table), with, batchers })
+        Ok(Choice { table: Some(table), with, label, batchers })
     }
 
     fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         self.source.whole(message)
     }
+}
+
+/// Names of components, with the last part of their paths where these are not all the same.
+fn labels(tables: &[Value]) -> Vec<String> {
+    let path = |table: &Value| {
+        let path = table.get_ref().as_table()?.get("path")?.get_ref().as_str()?;
+        Some(Path::new(path).file_stem()?.to_string_lossy().into_owned())
+    };
+    let label = |table: &Value| {
+        let (own, name) = (path(table), name(table));
+        let is_namesake = |other: &&Value| super::name(other) == name;
+        let is_alone = tables.iter().filter(is_namesake).all(|other| path(other) == own);
+        match own {
+            Some(path) if !is_alone => format!("{name} {path}"),
+            _ => name.to_owned(),
+        }
+    };
+    tables.iter().map(label).collect()
 }
 
 /// What may stand beside the options of a component.
