@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
     /// is evaluated: accuracy, or error, against time.
     #[arg(long, value_name = "OPTION=VALUE,..", value_parser = grid::values)]
     grid: Vec<grid::Values>,
+    /// Another batcher that is evaluated in turns with the grid, such as `full`: a label or a table. Can be
+    /// given several times.
+    #[arg(long, value_name = "LABEL|TOML", requires = "grid")]
+    beside: Vec<String>,
     /// How often each combination of the grid is evaluated, in turns; the median time counts.
     #[arg(long, value_name = "N", default_value = "3", requires = "grid")]
     repeats: NonZeroU32,
@@ -48,12 +52,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { choice, grid, repeats, svg, json: is_json } = arguments;
+    let Arguments { choice, grid, beside, repeats, svg, json: is_json } = arguments;
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
+    let beside = beside.iter().map(|batcher| (batcher.clone(), batcher.clone()));
     let Opened { mut model, subset } = choice.open()?;
     // All are read before the first is evaluated.
     let batchers = combinations
         .into_iter()
+        .chain(beside)
         .map(|(name, table)| Ok((name, batcher_for(&model, &table)?)))
         .collect::<Result<Vec<_>>>()?;
     let mut entries: Vec<Entry> = Vec::new();

@@ -105,8 +105,10 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         }
     }
     let tables = pattern(&run.out.join("tables").to_string_lossy());
+    let is_classes = run.summary.evals.iter().any(|eval| eval.accuracy.is_some());
+    let columns = if is_classes { "accuracy, macro_f1" } else { "rmse, mae" };
     let query = format!(
-        "select step, split, rmse, mae from {} where run_id = {} order by all",
+        "select step, split, {columns} from {} where run_id = {} order by all",
         sql(&format!("{tables}/evals/*.parquet")),
         sql(&header.run_id),
     );

@@ -75,6 +75,35 @@ fn recorded(split: &str) -> EvalRecord {
 }
 
 #[test]
+fn a_grid_and_what_stands_beside_it_are_one_table_and_one_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("grid.svg");
+    let found = evaluate(&[
+        "--batcher",
+        "name = \"dynamic\"",
+        "--grid",
+        "batch_size=16,32",
+        "--beside",
+        "static-64",
+        "--repeats",
+        "2",
+        "--svg",
+        picture.to_str().unwrap(),
+    ]);
+    let rows = found["grid"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["options"].as_str().unwrap()).collect();
+    assert_eq!(names, ["batch_size=16", "batch_size=32", "static-64"]);
+    for row in rows {
+        assert_eq!(row["seconds"].as_array().unwrap().len(), 2);
+        let rmse = row["rmse"].as_f64().unwrap();
+        assert!((rmse - recorded("test").rmse.unwrap()).abs() < 1e-4, "{row}");
+    }
+    assert!(rows[0]["n_batch"].as_u64() > rows[1]["n_batch"].as_u64());
+    assert!(fs::read_to_string(picture).unwrap().contains("static-64"));
+    assert!(refused(&["--beside", "full"], 2).contains("--grid"));
+}
+
+#[test]
 fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     for subset in ["test", "validation"] {
         let (found, run) = (evaluate(&["--subset", subset]), recorded(subset));
