@@ -54,13 +54,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { choice, grid, beside, repeats, svg, json: is_json } = arguments;
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
-    let beside = beside.iter().map(|batcher| (batcher.clone(), batcher.clone()));
+    let beside = beside.iter().map(|batcher| (String::new(), batcher.clone()));
     let Opened { mut model, subset } = choice.open()?;
     // All are read before the first is evaluated.
     let batchers = combinations
         .into_iter()
         .chain(beside)
-        .map(|(name, table)| Ok((name, batcher_for(&model, &table)?)))
+        .map(|(name, table)| {
+            let batcher = batcher_for(&model, &table)?;
+            Ok((if name.is_empty() { batcher.label() } else { name }, batcher))
+        })
         .collect::<Result<Vec<_>>>()?;
     let mut entries: Vec<Entry> = Vec::new();
     for turn in 0..repeats.get() {

@@ -81,7 +81,8 @@ fn short<'a>(key: &str, value: &'a str, others: &[&Options]) -> &'a str {
         let other = other.get(key).map(String::as_str);
         other.is_none_or(|other| other == value || !other.ends_with(last(value)))
     };
-    if key.ends_with(".path") && others.iter().all(is_told) { last(value) } else { value }
+    let is_path = key.rsplit('.').next() == Some("path");
+    if is_path && others.iter().all(is_told) { last(value) } else { value }
 }
 
 #[cfg(test)]

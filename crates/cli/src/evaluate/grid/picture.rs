@@ -4,15 +4,18 @@ use batchlab_draw::{Anchor, Axis, Svg};
 
 use super::{Entry, frontier};
 
-const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 300.0;
+const WIDTH: f64 = 640.0;
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 38.0;
 const BOTTOM: f64 = 258.0;
+/// Where the names begin, and how far they are apart.
+const NAMES: f64 = 312.0;
+const LINE: f64 = 15.0;
 const TEXT: f64 = 11.0;
 
-/// A marker for each combination, with its name; a line joins those that no other beats.
+/// A marker for each combination, with the number under which its name stands below; a line joins those
+/// that no other beats.
 pub(crate) fn picture(title: &str, entries: &[Entry]) -> String {
     let points: Vec<(&Entry, f64, f64, bool)> = entries
         .iter()
@@ -50,13 +53,14 @@ pub(crate) fn picture(title: &str, entries: &[Entry]) -> String {
         let mut best: Vec<(f64, f64)> = points.iter().filter(|p| p.3).map(pixel).collect();
         best.sort_by(|a, b| a.0.total_cmp(&b.0));
         svg.path(&best, 0);
-        for point in &points {
-            let (x, y) = pixel(point);
+        for (place, point) in points.iter().enumerate() {
+            let ((x, y), number) = (pixel(point), (place + 1).to_string());
             svg.marker(x, y, usize::from(!point.3));
-            let is_right = x > WIDTH * 0.7;
-            let (anchor, shift) = if is_right { (Anchor::End, -6.0) } else { (Anchor::Start, 6.0) };
-            svg.text(x + shift, y - 5.0, anchor, "grey small", &point.0.name);
+            svg.text(x + 6.0, y - 5.0, Anchor::Start, "ink small", &number);
+            let line = NAMES + place as f64 * LINE;
+            svg.text(LEFT, line, Anchor::End, "ink small", &number);
+            svg.text(LEFT + 8.0, line, Anchor::Start, "grey small", &point.0.name);
         }
     }
-    svg.into_picture(WIDTH, HEIGHT, TEXT)
+    svg.into_picture(WIDTH, NAMES + points.len() as f64 * LINE, TEXT)
 }
