@@ -88,12 +88,12 @@ pub enum Plot {
     Forest(Forest),
 }
 
-/// A factor with its interval for each strategy, on a line each.
+/// A factor, or a time, with its interval for each strategy, on a line each.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forest {
     pub unit: String,
-    /// Factors up to 1 and this are called equal.
-    pub margin: f64,
+    /// Factors up to 1 and this are called equal; `None`: the values are times.
+    pub margin: Option<f64>,
     pub rows: Vec<ForestRow>,
 }
 
@@ -214,13 +214,18 @@ pub(crate) fn all(
         figures.insert(5, what_if::figure(settings, what_ifs, cost));
     }
     if !reaches.is_empty() {
-        let of_accuracy = [accuracy::course(settings), accuracy::reaches(settings, reaches)];
-        figures.splice(2..2, of_accuracy);
+        let of_accuracy = [accuracy::reaches(settings, reaches), accuracy::course(settings)];
+        figures.splice(1..1, of_accuracy);
     }
     for figure in figures.iter_mut().filter(|figure| figure.strategies.is_empty()) {
         figure.strategies.clone_from(&strategies);
     }
     figures
+}
+
+/// Of strategies without a batch size the setting says all.
+fn size_title(size: Option<i64>) -> String {
+    size.map_or_else(String::new, |size| format!("B = {size}"))
 }
 
 #[derive(Clone, Copy)]
@@ -281,7 +286,7 @@ fn curve_panels(
             if !curves.is_empty() {
                 panels.push(Panel {
                     setting: setting.title.clone(),
-                    title: format!("B = {}", size_name(size)),
+                    title: size_title(size),
                     plot: Plot::Curves(Curves {
                         unit: unit.to_owned(),
                         x,

@@ -119,9 +119,12 @@ fn verdict_section(html: &mut String, report: &Report) {
     html.push_str("<section id=\"verdict\"><h2>Verdict</h2>");
     let figure = report.figures.iter().find(|figure| figure.id == "verdict");
     let Some(figure) = figure.filter(|_| !report.verdicts.is_empty()) else {
-        html.push_str(
-            "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>",
-        );
+        html.push_str(if report.reaches.is_empty() {
+            "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>"
+        } else {
+            "<p>These strategies choose among nodes or edges, so that a fast step says nothing by itself: \
+             they are compared by the <a href=\"#reach\">time to an accuracy</a>.</p></section>"
+        });
         return;
     };
     let _ = write!(html, "<p class=\"summary\">{}</p>", escaped(&summary(report)));

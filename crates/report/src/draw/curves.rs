@@ -23,9 +23,15 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     let mut svg = frame(title, &curves.unit, &axis);
     // Steps and blocks are whole numbers, seconds are not.
     let end = if curves.is_linear && last > 0.0 { last } else { last.max(1.0) };
-    let steps = Axis::between(0.0, end, LEFT, WIDTH - RIGHT - 6.0);
+    let (from, to) = (LEFT, WIDTH - RIGHT - 6.0);
+    let steps = match first_time(curves).filter(|first| last > 20.0 * first) {
+        Some(first) => Axis::log(first, last, from, to),
+        None => Axis::between(0.0, end, from, to),
+    };
     svg.bottom_scale(&steps, BOTTOM + 15.0, TICK_DISTANCE);
-    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", curves.x);
+    let logarithmic = if steps.is_log() { ", logarithmic axis" } else { "" };
+    let x = format!("{}{logarithmic}", curves.x);
+    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", &x);
     for curve in &curves.curves {
         let color = color(&curve.batcher);
         let upper = curve.points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.high)));
@@ -43,4 +49,12 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
         }
     }
     (svg, HEIGHT)
+}
+
+/// The first time that is not that of the beginning: where some strategies take seconds and others minutes,
+/// a linear axis shows the latter alone.
+fn first_time(curves: &Curves) -> Option<f64> {
+    let seconds = curves.curves.iter().filter(|_| curves.is_linear);
+    let times = seconds.filter_map(|curve| curve.points.get(1)).map(|(seconds, _)| *seconds);
+    times.filter(|seconds| *seconds > 0.0).min_by(f64::total_cmp)
 }

@@ -1,47 +1,63 @@
-//! A line for each strategy: its factor, and the interval of it.
+//! A line for each strategy: its factor or time, and the interval of it.
 
 use batchlab_draw::{Anchor, Axis, N_COLOR, Svg, tick_text};
 
 use super::WIDTH;
 use crate::figures::Forest;
+use crate::number::short;
 
-const LEFT: f64 = 118.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 38.0;
-const ROW: f64 = 24.0;
 /// Pixels between two numbers on the horizontal axis.
 const TICK_DISTANCE: f64 = 44.0;
 /// A picture of differences of less than this would magnify noise.
 const LEAST_RANGE: f64 = 1.05;
 
+/// Where names stand.
+struct Layout {
+    left: f64,
+    row: f64,
+    /// From the middle of a row.
+    name: f64,
+    /// Most characters of a name.
+    n_char: usize,
+}
+
+/// Beside the marks.
+const BESIDE: Layout = Layout { left: 118.0, row: 24.0, name: 4.0, n_char: 20 };
+/// Above them, where one is too long.
+const ABOVE: Layout = Layout { left: 14.0, row: 34.0, name: -8.0, n_char: 50 };
+
 pub(super) fn draw(forest: &Forest, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
-    let ends = forest.rows.iter().map(|row| row.interval.map_or(row.value, |(_, high)| high));
-    let most = ends.filter(|end| end.is_finite()).fold(LEAST_RANGE, f64::max);
-    let axis = Axis::between(1.0, 1.0 + 1.04 * (most - 1.0), LEFT, WIDTH - RIGHT);
-    let bottom = TOP + forest.rows.len() as f64 * ROW;
+    let is_long = |name: &str| name.chars().count() > BESIDE.n_char;
+    let layout = if forest.rows.iter().any(|row| is_long(&row.batcher)) { ABOVE } else { BESIDE };
+    let axis = axis(forest, layout.left);
+    let bottom = TOP + forest.rows.len() as f64 * layout.row;
     let mut svg = Svg::default();
     svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
-    svg.text(4.0, 27.0, Anchor::Start, "grey small", &forest.unit);
-    let margin = axis.pixel(1.0 + forest.margin);
-    svg.band((LEFT, TOP), (margin - LEFT, bottom - TOP));
+    let logarithmic = if axis.is_log() { ", logarithmic axis" } else { "" };
+    svg.text(4.0, 27.0, Anchor::Start, "grey small", &format!("{}{logarithmic}", forest.unit));
+    if let Some(margin) = forest.margin {
+        let margin = axis.pixel(1.0 + margin);
+        svg.band((layout.left, TOP), (margin - layout.left, bottom - TOP));
+    }
     for tick in axis.ticks(TICK_DISTANCE) {
         let x = axis.pixel(tick);
         svg.line((x, TOP), (x, bottom), "rule", 1.0);
         svg.text(x, bottom + 14.0, Anchor::Middle, "grey", &tick_text(tick));
     }
     for (place, row) in forest.rows.iter().enumerate() {
-        let (y, color) = (TOP + (place as f64 + 0.5) * ROW, color(&row.batcher));
-        let class = match (row.may_be_fastest, row.batcher.chars().count() > 17) {
+        let (y, color) = (TOP + (place as f64 + 0.6) * layout.row, color(&row.batcher));
+        let is_small = layout.n_char > BESIDE.n_char || row.batcher.chars().count() > 17;
+        let class = match (row.may_be_fastest, is_small) {
             (true, false) => "ink bold",
             (true, true) => "ink bold small",
             (false, false) => "ink",
             (false, true) => "ink small",
         };
-        svg.text(4.0, y + 4.0, Anchor::Start, class, &row.batcher);
-        let interval = row
-            .interval
-            .map_or_else(String::new, |(low, high)| format!(", interval {low:.3} to {high:.3}"));
-        svg.titled(&format!("{}: {:.3}{interval}", row.batcher, row.value), |svg| {
+        let name = shortened(&row.batcher, layout.n_char);
+        svg.text(4.0, y + layout.name, Anchor::Start, class, &name);
+        svg.titled(&hint(forest, place), |svg| {
             if let Some((low, high)) = row.interval {
                 let class = format!("l{}", color % N_COLOR);
                 svg.line((axis.pixel(low), y), (axis.pixel(high), y), &class, 2.5);
@@ -51,4 +67,44 @@ pub(super) fn draw(forest: &Forest, title: &str, color: impl Fn(&str) -> usize) 
         });
     }
     (svg, bottom + 22.0)
+}
+
+fn axis(forest: &Forest, left: f64) -> Axis {
+    let ends = |row: &crate::figures::ForestRow| row.interval.unwrap_or((row.value, row.value));
+    let most = forest.rows.iter().map(|row| ends(row).1).filter(|end| end.is_finite());
+    let right = WIDTH - RIGHT;
+    if forest.margin.is_some() {
+        let most = most.fold(LEAST_RANGE, f64::max);
+        return Axis::between(1.0, 1.0 + 1.04 * (most - 1.0), left, right);
+    }
+    let most = most.fold(0.0, f64::max);
+    let least = forest.rows.iter().map(|row| ends(row).0.min(row.value));
+    let least = least.filter(|time| *time > 0.0).fold(most, f64::min);
+    if least > 0.0 && most.is_finite() {
+        Axis::log(least, most, left, right)
+    } else {
+        Axis::from_zero(most, left, right)
+    }
+}
+
+/// What stands under the pointer.
+fn hint(forest: &Forest, place: usize) -> String {
+    let row = &forest.rows[place];
+    let text = |value: f64| match forest.margin {
+        Some(_) => format!("{value:.3}"),
+        None => short(value),
+    };
+    let unit = if forest.margin.is_some() { "" } else { " s" };
+    let interval = row.interval.map_or_else(String::new, |(low, high)| {
+        format!(", interval {} to {}", text(low), text(high))
+    });
+    format!("{}: {}{unit}{interval}", row.batcher, text(row.value))
+}
+
+fn shortened(name: &str, n_char: usize) -> String {
+    if name.chars().count() <= n_char {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().take(n_char - 3).collect();
+    format!("{kept}...")
 }

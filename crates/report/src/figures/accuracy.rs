@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use batchlab_stats::median;
 
-use super::{Centre, Chart, Curve, Curves, Figure, Panel, Plot, Point, Series};
+use super::{Centre, Curve, Curves, Figure, Forest, ForestRow, Panel, Plot, Point, size_title};
 use crate::query;
 use crate::reach::{Reach, SPLIT};
-use crate::setting::{Group, Setting, size_name};
+use crate::setting::{Group, Setting};
 
 /// Accuracy on the validation set over the seconds of preparation and training.
 pub(super) fn course(settings: &[Setting]) -> Figure {
@@ -16,7 +16,7 @@ pub(super) fn course(settings: &[Setting]) -> Figure {
             let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
             (!curves.is_empty()).then(|| Panel {
                 setting: setting.title.clone(),
-                title: format!("B = {}", size_name(size)),
+                title: size_title(size),
                 plot: Plot::Curves(Curves {
                     unit: "%".to_owned(),
                     x: "seconds",
@@ -59,25 +59,31 @@ fn curve(group: &Group) -> Option<Curve> {
 /// Median times with their intervals.
 pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
     let panel = |reach: &Reach| {
-        let setting = &settings[reach.setting];
         // What is not reached has no end: the interval is drawn to the longest time of all.
         let ends = reach.strategies.iter().flat_map(|s| {
             let (low, high, _) = s.interval.unwrap_or_default();
             [s.median, low, high]
         });
         let longest = ends.flatten().fold(0.0, f64::max);
-        let series = reach.strategies.iter().filter_map(|strategy| {
+        let rows = reach.strategies.iter().filter_map(|strategy| {
             let value = strategy.median?;
-            let (low, high, _) = strategy.interval.unwrap_or((Some(value), Some(value), 0.0));
-            let point = Point { value, low: low.unwrap_or(value), high: high.unwrap_or(longest) };
-            Some(Series { batcher: strategy.batcher.clone(), points: vec![Some(point)] })
+            let interval = strategy.interval;
+            let ends = |(low, high, _): (Option<f64>, Option<f64>, f64)| {
+                (low.unwrap_or(value), high.unwrap_or(longest))
+            };
+            Some(ForestRow {
+                batcher: strategy.batcher.clone(),
+                value,
+                interval: interval.map(ends),
+                may_be_fastest: strategy.may_be_soonest,
+            })
         });
-        let series: Vec<Series> = series.collect();
-        let name = size_name(reach.batch_size);
-        (!series.is_empty()).then(|| Panel {
-            setting: setting.title.clone(),
-            title: format!("B = {name}, to {:.1} %", 100.0 * reach.accuracy),
-            plot: Plot::Bars(Chart { unit: "seconds".to_owned(), x: vec![name], series }),
+        let rows: Vec<ForestRow> = rows.collect();
+        let size = reach.batch_size.map(|size| format!("B = {size}, ")).unwrap_or_default();
+        (!rows.is_empty()).then(|| Panel {
+            setting: settings[reach.setting].title.clone(),
+            title: format!("{size}to {:.1} %", 100.0 * reach.accuracy),
+            plot: Plot::Forest(Forest { unit: "seconds".to_owned(), margin: None, rows }),
         })
     };
     Figure::new(
@@ -86,8 +92,9 @@ pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
         format!(
             "Seconds of preparation and training until the accuracy on the {SPLIT} set is first reached: the \
              median over runs, with an interval of the median that holds whatever the distribution is. \
+             A filled mark may be the soonest; a ring is later. \
              A run that never reaches it counts as later than all others, in the median too; a strategy \
-             without a bar does not reach it in half of its runs. Unless it was stated \
+             that is missing does not reach it in half of its runs. Unless it was stated \
              (--accuracy), the accuracy is the greatest that every strategy reaches in more than half of its \
              runs. Strategies are told apart by rank-sum tests of all pairs of strategies, corrected \
              after Holm."

@@ -31,7 +31,7 @@ fn forest(verdict: &Verdict) -> Forest {
     };
     Forest {
         unit: format!("{}, times the fastest", verdict.measure.name()),
-        margin: verdict.margin,
+        margin: Some(verdict.margin),
         rows: verdict.strategies.iter().map(row).collect(),
     }
 }
