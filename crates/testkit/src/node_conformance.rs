@@ -55,7 +55,7 @@ fn node_batches(subject: Subject<'_>) -> Outcome {
     for_all(subject, graphs::ordinary(), |batcher, case| {
         let mut plans = train(batcher, case)?;
         plans.extend(evaluate(batcher, case)?);
-        plans.iter().try_for_each(|plan| sound(case, plan))
+        sound(case, &plans)
     })
 }
 
@@ -143,7 +143,8 @@ fn isolated_nodes(subject: Subject<'_>) -> Outcome {
                 trained.iter().filter(|plan| plan.cursor.epoch == 0).cloned().collect();
             once(case, &first, "epoch 0", false)?;
         }
-        evaluated.iter().chain(&trained).try_for_each(|plan| sound(case, plan))
+        sound(case, &evaluated)?;
+        sound(case, &trained)
     })
 }
 
@@ -163,7 +164,7 @@ fn directed_graph(subject: Subject<'_>) -> Outcome {
         }
         let mut plans = train(batcher, case)?;
         plans.extend(evaluate(batcher, case)?);
-        plans.iter().try_for_each(|plan| sound(case, plan))
+        sound(case, &plans)
     })
 }
 
@@ -175,7 +176,7 @@ fn hub_node(subject: Subject<'_>) -> Outcome {
     let batcher = (subject.make)();
     let mut plans = evaluate(&*batcher, &case)?;
     plans.extend(train(&*batcher, &case)?);
-    plans.iter().try_for_each(|plan| sound(&case, plan))
+    sound(&case, &plans)
 }
 
 /// Runs one check by name and panics if it fails.

@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 mod corrupt;
+mod files;
 mod formats;
 mod reference;

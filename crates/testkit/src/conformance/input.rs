@@ -17,8 +17,16 @@ pub(super) type Input = (BatchSize, Vec<[u32; 2]>);
 
 /// 2 to 32 graphs of 1 to 29 nodes and 1 to 59 edges; what is unusual has checks of its own.
 pub(super) fn ordinary() -> impl Strategy<Value = Input> {
-    let graph = (1_u32..30, 1_u32..60).prop_map(|(n_node, n_edge)| [n_node, n_edge]);
-    (batch_size(), prop::collection::vec(graph, 2..33))
+    (batch_size(), prop::collection::vec(graph(), 2..33))
+}
+
+/// The same of at most 16 graphs, in batches of two or more.
+pub(super) fn few() -> impl Strategy<Value = Input> {
+    ((3_u32..9).prop_map(of), prop::collection::vec(graph(), 2..17))
+}
+
+fn graph() -> impl Strategy<Value = [u32; 2]> {
+    (1_u32..30, 1_u32..60).prop_map(|(n_node, n_edge)| [n_node, n_edge])
 }
 
 /// 24 to 48 graphs of three sizes in random order: many batches, and many equal graphs, so that

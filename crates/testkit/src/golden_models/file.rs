@@ -1,6 +1,7 @@
 //! One golden file of a model.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
@@ -61,8 +62,14 @@ impl<'a> GoldenFile<'a> {
 
     /// A value of the file's metadata.
     #[must_use]
-    pub fn metadata(&self, key: &str) -> Option<&str> {
+    pub(super) fn metadata(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
+    }
+
+    /// A width or number of layers in the file's metadata.
+    pub fn size(&self, key: &str) -> Result<NonZeroU32, String> {
+        let text = self.metadata(key).ok_or_else(|| format!("the file says nothing of {key}"))?;
+        text.parse().map_err(|_| format!("{key} is {text}"))
     }
 
     /// The file without one of its tensors.

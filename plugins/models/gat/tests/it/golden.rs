@@ -1,8 +1,6 @@
 //! The numbers of `golden/README.md`: predictions, loss, gradients, and steps of Adam with and without
 //! weight decay.
 
-use std::num::NonZeroU32;
-
 use batchlab_core::Model;
 use batchlab_testkit::golden_models::{
     GoldenFile, GoldenModel, check_node_gaps_are_noticed, check_nodes,
@@ -17,12 +15,8 @@ fn open(file: &GoldenFile<'_>) -> Result<Box<dyn Model>, String> {
 }
 
 fn of_file(file: &GoldenFile<'_>, only_outputs: bool) -> Result<Gat, String> {
-    let size = |key: &str| -> Result<NonZeroU32, String> {
-        let text = file.metadata(key).ok_or_else(|| format!("the file says nothing of {key}"))?;
-        text.parse().map_err(|_| format!("{key} is {text}"))
-    };
-    let (layers, hidden) = (size("layers")?, size("hidden")?);
-    let heads = size("heads")?;
+    let (layers, hidden) = (file.size("layers")?, file.size("hidden")?);
+    let heads = file.size("heads")?;
     let dropout = DropoutRate::try_from(0.0)?;
     Ok(Gat { layers, hidden, heads, dropout, only_outputs, ..Gat::default() })
 }
