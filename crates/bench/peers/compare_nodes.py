@@ -90,6 +90,8 @@ class Run:
     def add(self, name, rows, call):
         """A system that gives the seconds of several rows at once."""
         self.systems[name] = (rows, call)
+        for row in rows:
+            self.samples[row] = []
 
     def turn(self, name, keep, warm):
         rows, call = self.systems[name]
@@ -101,7 +103,7 @@ class Run:
             return
         if keep:
             for row in rows:
-                self.samples.setdefault(row, []).append(seconds[row])
+                self.samples[row].append(seconds[row])
 
     def blocks(self, write):
         longest = 0.0
@@ -168,10 +170,10 @@ def own_systems(run, ours, n_train):
         return {("IBMB, building the batches", OURS): answer["load_seconds"]}
     run.add("ours build", [("IBMB, building the batches", OURS)], build)
     loading = ("sampled neighbours, loading", OURS)
-    for row, (table, batcher, resident, only_outputs) in of_ours(options, n_train).items():
+    for row, (table, of_row, resident, only_outputs) in of_ours(options, n_train).items():
         key = (table, row.strip())
         case = ours.ask("open", choice={
-            "batcher": batcher, "model": {"name": "gcn", "only_outputs": only_outputs},
+            "batcher": of_row, "model": {"name": "gcn", "only_outputs": only_outputs},
             "resident_mib": 4096 if resident else 0})
 
         def epoch(warm, case=case, key=key):
@@ -297,16 +299,20 @@ def memory(run, dataset, folder, n_train):
 
 
 def tables(run):
-    """Table -> rows with times and the ratio to ours, from the blocks that all of its rows have."""
+    """Table -> rows with times and the ratio to ours."""
     found = {}
     for table in dict.fromkeys(table for table, _ in run.samples):
-        rows = {row: values for (of, row), values in run.samples.items() if of == table}
-        n_block = min(map(len, rows.values()))
+        rows = {row: values for (of, row), values in run.samples.items() if of == table and values}
+        if not rows:
+            continue
+        # Whoever failed on the way has fewer.
+        n_block = max(map(len, rows.values()))
+        rows = {row: values for row, values in rows.items() if len(values) == n_block}
         ours = [row for row in rows if row.startswith(OURS)]
         reference = (ours or list(rows))[0]
-        cut = {row: [[value] for value in values[:n_block]] for row, values in rows.items()}
+        blocks = {row: [[value] for value in values] for row, values in rows.items()}
         found[table] = {"reference": reference, "n_block": n_block,
-                        "rows": summarise(cut, reference)}
+                        "rows": summarise(blocks, reference)}
     return found
 
 
