@@ -89,7 +89,7 @@ pub fn batches(
     Ok(())
 }
 
-trait Described: bytemuck::NoUninit {
+pub(crate) trait Described: bytemuck::NoUninit {
     const DESCRIPTION: &str;
 }
 impl Described for u32 {
@@ -100,7 +100,7 @@ impl Described for f32 {
 }
 
 /// A one-dimensional array in the format of `numpy.save`, version 1.0.
-fn write<T: Described>(folder: &Path, name: &str, values: &[T]) -> anyhow::Result<()> {
+pub(crate) fn write<T: Described>(folder: &Path, name: &str, values: &[T]) -> anyhow::Result<()> {
     let header = format!(
         "{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}",
         T::DESCRIPTION,

@@ -8,12 +8,15 @@
 //! And it connects crystals, for `peers/neighbors.py`, which has ASE and matscipy do the same
 //! ([`neighbors`]).
 //!
+//! And it trains on the nodes of one graph, for `peers/compare_nodes.py` ([`nodes`]).
+//!
 //! It uses the public contract only: whatever is fast here is fast in a run.
 
 pub mod batching;
 pub mod data;
 pub mod export;
 pub mod neighbors;
+pub mod nodes;
 pub mod serve;
 pub mod source;
 pub mod summary;

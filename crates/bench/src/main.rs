@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use batchlab_bench::batching::{self, Row};
 use batchlab_bench::data::Data;
 use batchlab_bench::summary::Summary;
-use batchlab_bench::{export, neighbors, serve, training};
+use batchlab_bench::{export, neighbors, nodes, serve, training};
 use batchlab_core::model::Precision;
 use clap::{Parser, ValueEnum};
 
@@ -31,6 +31,12 @@ enum Command {
     },
     /// Answers requests on standard input with neighbour lists, for `peers/neighbors.py`
     ServeNeighbors,
+    /// Answers requests on standard input with epochs on one graph, for `peers/compare_nodes.py`
+    ServeNodes {
+        /// Threads of the engine
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
     /// The products of matrices in a training step, and how long they take at least
     Floor(training::floor_table::Options),
     /// Answers requests on standard input with training steps, for `peers/compare_training.py`
@@ -74,6 +80,8 @@ fn main() -> anyhow::Result<()> {
         Command::ServeNeighbors => {
             neighbors::serve(std::io::stdin().lock(), std::io::stdout().lock())
         }
+        Command::ServeNodes { threads } => pool(threads)?
+            .install(|| nodes::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())),
         Command::Floor(options) => {
             print_text(&pool(options.threads)?.install(|| training::floor_table::table(&options))?);
             Ok(())

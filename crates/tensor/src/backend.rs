@@ -245,6 +245,10 @@ pub trait Backend: Device<f32> {
         to: &Segments<Self>,
         n_real: usize,
     ) -> Result<Self::EdgePlan, Self::Err>;
+    /// Bytes that such a division takes.
+    fn edge_plan_bytes(_plan: &Self::EdgePlan) -> u64 {
+        0
+    }
     /// The same from senders to receivers, where two opposite edges of the same length share what is
     /// computed for them. None where that does not pay.
     fn pair_plan(

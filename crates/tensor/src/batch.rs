@@ -39,6 +39,7 @@ pub struct DeviceBatch<D: Backend> {
     outputs: Rc<Outputs<D>>,
     /// For networks that predict for outputs alone.
     output_edges: Option<OutputEdges<D>>,
+    /// Bytes of the arrays.
     n_byte: u64,
     arena: D::Arena,
 }
@@ -285,9 +286,16 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(NodeEdges { from, to, weight, node: None })
     }
 
-    /// Bytes that its arrays take on the device.
+    /// Bytes that its arrays take on the device, with the divisions of its edges that were asked for
+    /// so far.
     pub(crate) fn n_byte(&self) -> u64 {
-        self.n_byte
+        let plans: Vec<_> = self.directed.iter().filter_map(OnceCell::get).collect();
+        // Where pairs do not pay, they are the edges in the one direction.
+        let is_first = |(at, plan): &(usize, &&Rc<DirectedEdges<D>>)| {
+            !plans[..*at].iter().any(|earlier| Rc::ptr_eq(earlier, plan))
+        };
+        let own = plans.iter().enumerate().filter(is_first);
+        self.n_byte + own.map(|(_, plan)| D::edge_plan_bytes(&plan.plan)).sum::<u64>()
     }
 
     /// Lengths of the edges in angstrom, `[n_edge, 1]`; 0 for padding.

@@ -211,6 +211,10 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn edge_plan_bytes(plan: &Self::EdgePlan) -> u64 {
+        plan.n_byte()
+    }
+
     fn edge_plan(&self, from: &Segments, to: &Segments, n_real: usize) -> Result<Self::EdgePlan> {
         let order = to.order.as_deref();
         Ok(message::EdgePlan::new(&from.of, &to.of, order, from.n_segment, n_real))

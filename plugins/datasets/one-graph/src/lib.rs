@@ -4,6 +4,7 @@
 //! `source` recognises the form of a file or folder; a module for each form makes checked `tables` of
 //! it, and `dataset` puts the store together.
 
+mod bounded_lines;
 mod compressed_rows;
 mod dataset;
 mod masks;

@@ -11,6 +11,7 @@ use batchlab_core::{DatasetError, MemoryBudget};
 use csv::ByteRecord;
 use flate2::read::MultiGzDecoder;
 
+use crate::bounded_lines::{BoundedLines, LongLine};
 use crate::split::{self, Fault};
 use crate::tables::{FileFault, Tables, largest_class};
 
@@ -166,7 +167,8 @@ impl Rows {
             }
             DatasetError::Io { path: path.clone(), source }
         })?;
-        let unpacked: Box<dyn Read> = Box::new(MultiGzDecoder::new(BufReader::new(file)));
+        let unpacked = MultiGzDecoder::new(BufReader::new(file));
+        let unpacked: Box<dyn Read> = Box::new(BoundedLines::new(unpacked));
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -181,6 +183,10 @@ impl Rows {
         let read = self.reader.read_byte_record(&mut self.record);
         let read = read.map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(source) => {
+                if let Some(LongLine { line }) = LongLine::of(&source) {
+                    let (path, message) = (self.path.clone(), LongLine::MESSAGE.into());
+                    return DatasetError::Malformed { path, line, message };
+                }
                 let message = format!("it is cut off or damaged ({source}); copy it again");
                 FileFault::error(&self.path, message)
             }

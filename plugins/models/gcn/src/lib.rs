@@ -4,6 +4,7 @@ mod network;
 
 use std::num::NonZeroU32;
 
+use batchlab_core::model::ModelSize;
 use batchlab_core::{BatchFields, Level, Model, ModelContext, ModelError, Trainer};
 pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
@@ -80,6 +81,19 @@ impl Model for Gcn {
 
     fn check_device(&self, device: &str) -> Result<(), ModelError> {
         device.parse::<batchlab_tensor::device::Device>().map(drop)
+    }
+
+    fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
+        let n_parameter = batchlab_tensor::n_parameter(self.layers.get(), |depth, builder| {
+            let layers = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
+            let model = Self { layers, ..self.clone() };
+            network::Network::new(&model, builder, ctx.node_feature_width, ctx.output_width);
+        });
+        let [depth, hidden] = [self.layers, self.hidden].map(|n| u64::from(n.get()));
+        let width = depth.saturating_mul(hidden);
+        // By the peak of the process on the whole of a graph, with widths and depths halved and doubled.
+        let (n_kept_node, n_kept_edge) = (width.saturating_mul(7) / 2, 0);
+        Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {

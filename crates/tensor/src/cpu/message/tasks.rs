@@ -53,6 +53,18 @@ pub(super) struct NodeRange {
 }
 
 impl EdgePlan {
+    pub(in crate::cpu) fn n_byte(&self) -> u64 {
+        let n_word = |words: &Vec<u32>| size_of_val(words.as_slice());
+        let by_from = self.by_from.as_ref();
+        let bytes = n_word(&self.from)
+            + n_word(&self.to)
+            + self.order.as_ref().map_or(0, n_word)
+            + self.paired.as_ref().map_or(0, Vec::len)
+            + by_from.map_or(0, |(places, starts)| n_word(places) + n_word(starts))
+            + size_of_val(self.tasks.as_slice());
+        bytes as u64
+    }
+
     /// Edges by their ends, and by their order where it is not theirs in memory.
     /// `n_from` is the number of nodes that messages may come from; from edge `n_real` on there is
     /// only padding, in either order.

@@ -259,6 +259,8 @@ fn a_folder_that_is_not_whole_is_refused() {
     wrong("split/time/valid.csv.gz", "2\n", ":1: node 2, expected each node once");
     wrong("split/time/valid.csv.gz", "", "it names no node");
     wrong("split/time/test.csv.gz", "3\n", ":1: node 3, expected nodes that have a label");
+    let long = format!("0,1\n2,1\n{}", "1".repeat(17 << 20));
+    wrong("raw/edge.csv.gz", &long, ":3: a line of more than 16 MiB, which no table");
     let mut two = ogb();
     two.0.push(("split/random/train.csv.gz".into(), packed("0\n")));
     two.broken("split", "it holds 2 folders, expected one");
