@@ -2,37 +2,43 @@
 
 use rayon::prelude::*;
 
+use super::out::Out;
 use super::rows::parallel;
 use super::wide::wide;
 use crate::Adam;
 
 /// `out = a + b`.
-pub(super) fn add(out: &mut [f32], a: &[f32], b: &[f32]) {
-    parallel(out, 1, |first, out| {
+pub(super) fn add<'o>(out: Out<'o>, a: &[f32], b: &[f32]) -> &'o mut [f32] {
+    out.rows(1, |first, out| {
         let range = first..first + out.len();
         add_chunk(out, &a[range.clone()], &b[range]);
-    });
+    })
 }
 
 /// `out += x`.
-pub(super) fn accumulate(out: &mut [f32], x: &[f32]) {
-    parallel(out, 1, |first, out| add_to(out, &x[first..first + out.len()]));
+pub(super) fn accumulate<'o>(out: Out<'o>, x: &[f32]) -> &'o mut [f32] {
+    out.rows(1, |first, out| add_to(out, &x[first..first + out.len()]))
 }
 
 /// `out += a * b`.
-pub(super) fn accumulate_product(out: &mut [f32], a: &[f32], b: &[f32]) {
-    parallel(out, 1, |first, out| {
+pub(super) fn accumulate_product<'o>(out: Out<'o>, a: &[f32], b: &[f32]) -> &'o mut [f32] {
+    out.rows(1, |first, out| {
         let range = first..first + out.len();
         add_product(out, &a[range.clone()], &b[range]);
-    });
+    })
 }
 
 /// Adds to row i of `out` row i of `x` times `factor[i]`.
-pub(super) fn accumulate_scaled_rows(out: &mut [f32], x: &[f32], factor: &[f32], width: usize) {
-    parallel(out, width, |first, rows| {
+pub(super) fn accumulate_scaled_rows<'o>(
+    out: Out<'o>,
+    x: &[f32],
+    factor: &[f32],
+    width: usize,
+) -> &'o mut [f32] {
+    out.rows(width, |first, rows| {
         let x = &x[first * width..first * width + rows.len()];
         add_scaled_rows(rows, x, &factor[first..], width);
-    });
+    })
 }
 
 /// Adds to `out[i]` the scalar product of row i of `a` and row i of `b`.
