@@ -719,8 +719,7 @@ impl Backend for Cpu {
     ) -> Result<Vec<Dense>> {
         let each = parameters.iter().zip(decay).zip(gradients).zip(moments);
         each.map(|(((parameter, &decay), gradient), [first, second])| {
-            let mut value = slice(parameter).to_vec();
-            elementwise::adam(step, decay, &mut value, gradient, first, second);
+            let value = elementwise::adam(step, decay, slice(parameter), gradient, first, second);
             self.try_tensor_from_vec(value, *parameter.shape())
         })
         .collect()

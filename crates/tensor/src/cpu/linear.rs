@@ -1,15 +1,15 @@
 //! Linear layers: product, bias and activation of one block of rows while it is in the cache.
 
 use super::activation::{apply, multiply_by_derivative};
-use super::elementwise::add_to;
+use super::elementwise::{add_row, add_to};
 use super::out::{self, Out};
 use super::product::{View, product_into};
 use super::scratch::Scratch;
 use crate::Activation;
 
-/// Rows of a block at least and at most.
-const MIN_BLOCK: usize = 96;
-const MAX_BLOCK: usize = 256;
+/// Rows of a block at least and at most. The microkernels of gemm take 6 at a time.
+const MIN_BLOCK: usize = 72;
+const MAX_BLOCK: usize = 252;
 /// Rows of a weight's gradient that one thread computes.
 const WEIGHT_ROWS: usize = 32;
 
@@ -42,7 +42,10 @@ pub(super) fn forward(n_row: usize, layer: &Layer<'_>) -> Vec<f32> {
     out::new(n_row * layer.n_out, |output| {
         output.by_blocks(block * layer.n_out, |index, output| {
             let output = forward_block(output, index * block, layer);
-            apply(layer.activation, output);
+            for rows in output.chunks_mut(few_rows(layer)) {
+                add_bias(rows, layer);
+                apply(layer.activation, rows);
+            }
             output
         })
     })
@@ -51,29 +54,45 @@ pub(super) fn forward(n_row: usize, layer: &Layer<'_>) -> Vec<f32> {
 /// The same, and the sum before the activation.
 pub(super) fn forward_with_sum(n_row: usize, layer: &Layer<'_>) -> [Vec<f32>; 2] {
     let block = block_rows(n_row);
-    out::new_pair(n_row * layer.n_out, block * layer.n_out, |index, [output, sum]| {
+    out::new_pair(n_row * layer.n_out, block * layer.n_out, |index, output, sum| {
         let sum = forward_block(Out::New(sum), index * block, layer);
-        let output = out::copied(output, sum);
-        apply(layer.activation, output);
-        [output, sum]
+        let few = few_rows(layer);
+        let output = out::by_parts(output, few, |index, output| {
+            let first = index * few;
+            let sum = &mut sum[first..first + output.len()];
+            add_bias(sum, layer);
+            let output = out::copied(output, sum);
+            apply(layer.activation, output);
+            output
+        });
+        (output, sum)
     })
 }
 
-/// Rows of a block: of few rows there are four blocks, so that two threads get equal shares.
+/// Rows of a block: at least four blocks of about equal sizes, so that two threads get equal shares.
 fn block_rows(n_row: usize) -> usize {
-    n_row.div_ceil(4).clamp(MIN_BLOCK, MAX_BLOCK)
+    let n_block = n_row.div_ceil(MAX_BLOCK).max(4);
+    n_row.div_ceil(n_block).next_multiple_of(6).clamp(MIN_BLOCK, MAX_BLOCK)
 }
 
-/// Writes to new memory the sum of each row before the activation.
+/// Numbers of some whole rows, which are in the first cache from one pass over them to the next.
+fn few_rows(layer: &Layer<'_>) -> usize {
+    const FEW: usize = 2048;
+    (FEW / layer.n_out.max(1)).max(1) * layer.n_out.max(1)
+}
+
+fn add_bias(rows: &mut [f32], layer: &Layer<'_>) {
+    if let Some(bias) = layer.bias {
+        add_row(rows, bias, layer.n_out);
+    }
+}
+
+/// Writes to new memory the product of each row with the weight.
 fn forward_block<'o>(sum: Out<'o>, first: usize, layer: &Layer<'_>) -> &'o mut [f32] {
     let n_row = sum.len() / layer.n_out;
     let first = first * layer.n_in;
     let input = View::new(&layer.input[first..first + n_row * layer.n_in], n_row, layer.n_in);
     let weight = View::new(layer.weight, layer.n_in, layer.n_out);
-    let sum = match (layer.bias, sum) {
-        (Some(bias), Out::New(room)) => Out::Sums(out::repeated(room, bias)),
-        (_, sum) => sum,
-    };
     product_into(sum, input, weight)
 }
 

@@ -17,6 +17,9 @@ const PART: usize = 1 << 11;
 /// What every kernel does.
 const ALL: &str = "a kernel gives back all that it was to write";
 
+/// Memory without values.
+type New<'a> = &'a mut [MaybeUninit<f32>];
+
 /// What a kernel writes to.
 #[derive(Debug)]
 pub(super) enum Out<'a> {
@@ -45,22 +48,49 @@ pub(super) fn zeros(n: usize) -> Vec<f32> {
 pub(super) fn new_pair(
     n: usize,
     size: usize,
-    kernel: impl for<'o> Fn(usize, [&'o mut [MaybeUninit<f32>]; 2]) -> [&'o mut [f32]; 2] + Sync + Send,
+    kernel: impl for<'a, 'b> Fn(usize, New<'a>, New<'b>) -> (&'a mut [f32], &'b mut [f32]) + Sync + Send,
 ) -> [Vec<f32>; 2] {
-    let [mut first, mut second] = [(); 2].map(|()| Vec::with_capacity(n));
-    let rooms = [&mut first, &mut second].map(|values| &mut values.spare_capacity_mut()[..n]);
-    let [of_first, of_second] = rooms.map(|room| room.chunks_mut(size.max(1)));
-    let blocks: Vec<_> = of_first.zip(of_second).enumerate().collect();
-    each(blocks, |(index, (first, second))| {
-        let all = [&first, &second].map(|room| (room.as_ptr().cast(), room.len()));
-        let written = kernel(index, [first, second]);
-        assert!(all == written.map(|block| (block.as_ptr(), block.len())), "{ALL}");
+    let mut first = Vec::with_capacity(n);
+    let rooms = room_by_blocks(&mut first, n, size);
+    let second = new_beside(n, size, rooms, |index, second, first: New<'_>| {
+        let all = (first.as_ptr().cast(), first.len());
+        let (first, second) = kernel(index, first, second);
+        assert!(all == (first.as_ptr(), first.len()), "{ALL}");
+        second
     });
-    for values in [&mut first, &mut second] {
-        // SAFETY: every number is in one of the blocks, which were seen written.
-        unsafe { values.set_len(n) };
-    }
+    // SAFETY: every number is in one of the blocks, which were seen written.
+    unsafe { first.set_len(n) };
     [first, second]
+}
+
+/// A new array of `n` numbers. `kernel(index, block, input)` writes blocks of `size` numbers, one for
+/// each of `inputs`, and gives them back, in parallel.
+pub(super) fn new_beside<T: Send>(
+    n: usize,
+    size: usize,
+    inputs: impl Iterator<Item = T>,
+    kernel: impl for<'o> Fn(usize, &'o mut [MaybeUninit<f32>], T) -> &'o mut [f32] + Sync + Send,
+) -> Vec<f32> {
+    let mut values = Vec::with_capacity(n);
+    let blocks: Vec<_> = room_by_blocks(&mut values, n, size).zip(inputs).enumerate().collect();
+    let n_in_blocks: usize = blocks.iter().map(|(_, (block, _))| block.len()).sum();
+    assert_eq!(n_in_blocks, n, "an input for every block");
+    each(blocks, |(index, (block, input))| {
+        let all = (block.as_ptr().cast(), block.len());
+        let written = kernel(index, block, input);
+        assert!(all == (written.as_ptr(), written.len()), "{ALL}");
+    });
+    // SAFETY: every number is in one of the blocks, which were seen written.
+    unsafe { values.set_len(n) };
+    values
+}
+
+fn room_by_blocks(
+    values: &mut Vec<f32>,
+    n: usize,
+    size: usize,
+) -> impl Iterator<Item = &mut [MaybeUninit<f32>]> {
+    values.spare_capacity_mut()[..n].chunks_mut(size.max(1))
 }
 
 /// Adds to `sums`, of which there are `n`; without length they stand for zeros.
@@ -117,13 +147,11 @@ impl<'a> Out<'a> {
                     kernel(first, sums);
                     sums
                 }
-                Out::New(room) => {
-                    for (index, room) in room.chunks_mut(part).enumerate() {
-                        kernel(first + index * part / width.max(1), zeroed(room));
-                    }
-                    // SAFETY: every part has been filled with zeros.
-                    unsafe { written(room) }
-                }
+                Out::New(room) => by_parts(room, part, |index, room| {
+                    let rows = zeroed(room);
+                    kernel(first + index * part / width.max(1), rows);
+                    rows
+                }),
             }
         })
     }
@@ -177,12 +205,18 @@ pub(super) fn copied<'o>(room: &'o mut [MaybeUninit<f32>], values: &[f32]) -> &'
     unsafe { written(room) }
 }
 
-/// Rows that are all the same, in new memory.
-pub(super) fn repeated<'o>(room: &'o mut [MaybeUninit<f32>], row: &[f32]) -> &'o mut [f32] {
-    for places in room.chunks_mut(row.len().max(1)) {
-        copied(places, row);
+/// Calls `kernel(index, part)` for parts of new memory, `size` numbers each, one after the other.
+pub(super) fn by_parts<'o>(
+    room: &'o mut [MaybeUninit<f32>],
+    size: usize,
+    mut kernel: impl for<'p> FnMut(usize, &'p mut [MaybeUninit<f32>]) -> &'p mut [f32],
+) -> &'o mut [f32] {
+    for (index, part) in room.chunks_mut(size.max(1)).enumerate() {
+        let all = (part.as_ptr().cast(), part.len());
+        let written = kernel(index, part);
+        assert!(all == (written.as_ptr(), written.len()), "{ALL}");
     }
-    // SAFETY: every chunk has just been written; without a chunk there is nothing to write.
+    // SAFETY: every part has been seen written.
     unsafe { written(room) }
 }
 
@@ -193,7 +227,8 @@ pub(super) unsafe fn written(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     unsafe { &mut *(std::ptr::from_mut(room) as *mut [f32]) }
 }
 
-fn each_block<T: Send>(
+/// Calls `kernel(index, block)` for blocks of `size` values, in parallel.
+pub(super) fn each_block<T: Send>(
     values: &mut [T],
     size: usize,
     kernel: impl Fn(usize, &mut [T]) + Sync + Send,
