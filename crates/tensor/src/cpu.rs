@@ -24,6 +24,7 @@ mod math;
 pub(crate) mod memory;
 mod message;
 mod normalise;
+mod out;
 mod product;
 mod propagate;
 mod rows;
@@ -38,6 +39,7 @@ use std::ops::Range;
 use batchlab_core::model::{Loss, LossSum};
 use dfdx::prelude::*;
 
+use self::out::Out;
 use crate::backend::{
     Attention, LinearLayer, LinearOutput, MessageOutput, MessageResult, RowsToNormalise,
 };
@@ -53,14 +55,35 @@ fn slice(tensor: &Dense) -> &[f32] {
     raw::slice(tensor).expect("every matrix is checked to be contiguous when it is made")
 }
 
+/// A new matrix, which `kernel` writes.
 fn filled(
     device: &Cpu,
     [n_row, n_column]: [usize; 2],
-    fill: impl FnOnce(&mut [f32]),
+    kernel: impl for<'o> FnOnce(Out<'o>) -> &'o mut [f32],
 ) -> Result<Dense> {
-    let mut values = vec![0.0; n_row * n_column];
-    fill(&mut values);
-    device.try_tensor_from_vec(values, (n_row, n_column))
+    device.try_tensor_from_vec(out::new(n_row * n_column, kernel), (n_row, n_column))
+}
+
+/// The same for a kernel that adds to zeros, or needs numbers to begin with.
+fn filled_from_zeros(
+    device: &Cpu,
+    shape: [usize; 2],
+    kernel: impl FnOnce(&mut [f32]),
+) -> Result<Dense> {
+    filled(device, shape, |out| {
+        let out = out.values();
+        kernel(out);
+        out
+    })
+}
+
+/// Adds to a gradient of `n` numbers, as zeros where it is empty.
+fn add_to_zeros(gradient: &mut Vec<f32>, n: usize, kernel: impl FnOnce(&mut [f32])) {
+    out::add(gradient, n, |out| {
+        let out = out.values();
+        kernel(out);
+        out
+    });
 }
 
 impl Backend for Cpu {
@@ -69,6 +92,10 @@ impl Backend for Cpu {
     type Arena = ();
     type EdgePlan = message::EdgePlan;
     type Kept = message::Kept;
+
+    fn new_gradient(&self, _: usize) -> Result<Buffer> {
+        self.zeros_buffer(0)
+    }
 
     fn begin_upload(&self, (): &mut (), _: usize) -> Result<()> {
         Ok(())
@@ -135,7 +162,7 @@ impl Backend for Cpu {
     fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         filled(self, [segments.n_item, width], |out| {
-            segment::gather(out, slice(x), &segments.of, width);
+            segment::gather(out, slice(x), &segments.of, width)
         })
     }
 
@@ -146,13 +173,15 @@ impl Backend for Cpu {
         segments: &Segments,
         width: usize,
     ) -> Result<()> {
-        segment::sum(dx, dy, &segments.offset, segments.order.as_deref(), width);
+        add_to_zeros(dx, segments.n_segment * width, |dx| {
+            segment::sum(dx, dy, &segments.offset, segments.order.as_deref(), width);
+        });
         Ok(())
     }
 
     fn segment(&self, x: &Dense, segments: &Segments, aggregate: Aggregate) -> Result<Dense> {
         let width = x.shape().1;
-        filled(self, [segments.n_segment, width], |out| {
+        filled_from_zeros(self, [segments.n_segment, width], |out| {
             segment::sum(out, slice(x), &segments.offset, segments.order.as_deref(), width);
             segment::scale(out, &segments.offset, aggregate, width);
         })
@@ -168,13 +197,15 @@ impl Backend for Cpu {
     ) -> Result<()> {
         let mut scaled = dy.to_vec();
         segment::scale(&mut scaled, &segments.offset, aggregate, width);
-        segment::gather_add(dx, &scaled, &segments.of, width);
+        out::add(dx, segments.n_item * width, |dx| {
+            segment::gather_add(dx, &scaled, &segments.of, width)
+        });
         Ok(())
     }
 
     fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
-        filled(self, [segments.n_segment, width], |out| {
+        filled_from_zeros(self, [segments.n_segment, width], |out| {
             extremum::largest(out, slice(x), items(segments), width);
         })
     }
@@ -187,14 +218,16 @@ impl Backend for Cpu {
         largest: &Dense,
         segments: &Segments,
     ) -> Result<()> {
-        let width = x.shape().1;
-        extremum::add_to_largest(dx, dy, [slice(x), slice(largest)], items(segments), width);
+        let (x, largest, width) = (slice(x), slice(largest), x.shape().1);
+        add_to_zeros(dx, x.len(), |dx| {
+            extremum::add_to_largest(dx, dy, [x, largest], items(segments), width);
+        });
         Ok(())
     }
 
     fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let &(n_item, width) = x.shape();
-        filled(self, [n_item, width], |out| {
+        filled_from_zeros(self, [n_item, width], |out| {
             extremum::softmax(out, slice(x), items(segments), width);
         })
     }
@@ -206,8 +239,10 @@ impl Backend for Cpu {
         output: &Dense,
         segments: &Segments,
     ) -> Result<()> {
-        let width = output.shape().1;
-        extremum::add_to_softmax(dx, dy, slice(output), items(segments), width);
+        let (output, width) = (slice(output), output.shape().1);
+        add_to_zeros(dx, output.len(), |dx| {
+            extremum::add_to_softmax(dx, dy, output, items(segments), width);
+        });
         Ok(())
     }
 
@@ -241,8 +276,8 @@ impl Backend for Cpu {
         let plan = message::Plan::new(message, result, keep);
         let [n_node, width] = [edges.to.n_segment, message.steps[result.message].width];
         let edge_shape = result.edge.map(|step| [edges.from.n_item, message.steps[step].width]);
-        let mut received = vec![0.0; n_node * width];
-        let mut edge = vec![0.0; edge_shape.map_or(0, |[n, width]| n * width)];
+        let mut received = out::zeros(n_node * width);
+        let mut edge = out::zeros(edge_shape.map_or(0, |[n, width]| n * width));
         let kept = message::forward(&plan, &edges.plan, &mut received, &mut edge);
         segment::scale(&mut received, &edges.to.offset, result.aggregate, width);
         let received = self.try_tensor_from_vec(received, (n_node, width))?;
@@ -265,12 +300,15 @@ impl Backend for Cpu {
         let mut rest = gradients.iter_mut().map(|gradient| gradient.as_deref_mut());
         let by_step = message.steps.iter().map(|step| {
             let mut own = [None, None];
-            for (own, _) in own.iter_mut().zip(step.operation.matrices()) {
-                *own = rest.next().flatten();
+            for (own, matrix) in own.iter_mut().zip(step.operation.matrices()) {
+                *own = rest.next().flatten().map(|gradient| {
+                    add_to_zeros(gradient, matrix.n_row() * matrix.n_column(), |_| ());
+                    gradient.as_mut_slice()
+                });
             }
             own
         });
-        let by_step = by_step.map(|own| own.map(|g| g.map(Vec::as_mut_slice))).collect();
+        let by_step = by_step.collect();
         let incoming = message::Incoming { received: dy, edge: dedge.map(|edge| edge.as_slice()) };
         let plan = message::Plan::new(message, result, true);
         message::backward(&plan, &edges.plan, incoming, kept, by_step);
@@ -286,7 +324,7 @@ impl Backend for Cpu {
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
-        filled(self, [to.n_segment, width], |out| {
+        filled_from_zeros(self, [to.n_segment, width], |out| {
             let factors = factors(slice(x), weight, width);
             propagate::add_products(out, ends(to, from), factors);
             segment::scale(out, &to.offset, aggregate, width);
@@ -304,14 +342,16 @@ impl Backend for Cpu {
         width: usize,
     ) -> Result<()> {
         segment::scale(dy, &to.offset, aggregate, width);
-        propagate::add_products(dx, ends(from, to), factors(dy, weight, width));
+        add_to_zeros(dx, from.n_segment * width, |dx| {
+            propagate::add_products(dx, ends(from, to), factors(dy, weight, width));
+        });
         Ok(())
     }
 
     fn attend(&self, attention: &Attention<'_, Self>) -> Result<[Dense; 2]> {
         let (from, to) = (attention.from, attention.to);
         let mut share = vec![0.0; from.n_item * attention.n_head];
-        let out = filled(self, [to.n_segment, attention.x.shape().1], |out| {
+        let out = filled_from_zeros(self, [to.n_segment, attention.x.shape().1], |out| {
             attention::forward(out, &mut share, &plain_attention(attention));
         })?;
         Ok([out, self.try_tensor_from_vec(share, (from.n_item, attention.n_head))?])
@@ -326,6 +366,13 @@ impl Backend for Cpu {
         results: [&Dense; 2],
     ) -> Result<()> {
         let [sender_score, receiver_score] = dscores;
+        for (gradient, of) in [
+            (&mut *dx, attention.x),
+            (&mut *sender_score, attention.scores[0]),
+            (&mut *receiver_score, attention.scores[1]),
+        ] {
+            add_to_zeros(gradient, slice(of).len(), |_| ());
+        }
         let mut gradients = attention::Gradients { x: dx, sender_score, receiver_score };
         let from = attention.from;
         let by_sender = attention::BySender { offset: &from.offset, order: from.order.as_deref() };
@@ -336,7 +383,7 @@ impl Backend for Cpu {
 
     fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
         let n_head = weight.shape().0;
-        filled(self, [x.shape().0, n_head], |out| {
+        filled_from_zeros(self, [x.shape().0, n_head], |out| {
             dot::head_scores(out, slice(x), slice(weight), n_head);
         })
     }
@@ -350,13 +397,20 @@ impl Backend for Cpu {
         weight: &Dense,
     ) -> Result<()> {
         let n_head = weight.shape().0;
-        dot::head_scores_backward(dx, dweight, dy, slice(x), slice(weight), n_head);
+        let (x, weight) = (slice(x), slice(weight));
+        add_to_zeros(dweight, weight.len(), |dweight| {
+            add_to_zeros(dx, x.len(), |dx| {
+                dot::head_scores_backward(dx, dweight, dy, x, weight, n_head);
+            });
+        });
         Ok(())
     }
 
     fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
         let width = x.shape().1 / n_head;
-        filled(self, [x.shape().0, width], |out| heads::mean(out, slice(x), n_head, width))
+        filled_from_zeros(self, [x.shape().0, width], |out| {
+            heads::mean(out, slice(x), n_head, width);
+        })
     }
 
     fn mean_of_heads_backward(
@@ -366,7 +420,7 @@ impl Backend for Cpu {
         n_head: usize,
         width: usize,
     ) -> Result<()> {
-        heads::mean_backward(dx, dy, n_head, width);
+        add_to_zeros(dx, dy.len() * n_head, |dx| heads::mean_backward(dx, dy, n_head, width));
         Ok(())
     }
 
@@ -374,7 +428,7 @@ impl Backend for Cpu {
         let &(n_row, width) = rows.x.shape();
         let n_statistics = if rows.norm.is_some() { 2 * n_row } else { 0 };
         let mut statistics = vec![0.0; n_statistics];
-        let out = filled(self, [n_row, width], |out| {
+        let out = filled_from_zeros(self, [n_row, width], |out| {
             normalise::forward(out, &mut statistics, &plain_rows(rows));
         })?;
         Ok([out, self.try_tensor_from_vec(statistics, (n_statistics / 2, 2))?])
@@ -388,15 +442,18 @@ impl Backend for Cpu {
         rows: &RowsToNormalise<'_, Self>,
         statistics: &Dense,
     ) -> Result<()> {
-        let [scale, offset] = dnorm;
-        let norm = rows.norm.is_some().then_some([scale.as_mut_slice(), offset.as_mut_slice()]);
-        let gradients = normalise::Gradients { x: dx.map(|dx| dx.as_mut_slice()), norm };
-        normalise::backward(gradients, dy, slice(statistics), &plain_rows(rows));
-        Ok(())
+        let norm = rows.norm.is_some().then(|| {
+            dnorm.each_mut().map(|gradient| {
+                add_to_zeros(gradient, rows.x.shape().1, |_| ());
+                gradient.as_mut_slice()
+            })
+        });
+        normalise::backward(norm, dy, slice(statistics), &plain_rows(rows));
+        dx.map_or(Ok(()), |dx| self.accumulate(dx, dy))
     }
 
     fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
-        filled(self, [x.shape().0, x.shape().1], |out| {
+        filled_from_zeros(self, [x.shape().0, x.shape().1], |out| {
             heads::add_row(out, slice(x), slice(row));
         })
     }
@@ -409,11 +466,13 @@ impl Backend for Cpu {
 
     fn linear(&self, layer: &LinearLayer<'_, Self>, keep_sum: bool) -> Result<LinearOutput<Self>> {
         let shape = (layer.input.shape().0, layer.weight.shape().1);
-        let mut output = vec![0.0; shape.0 * shape.1];
-        let mut sum = vec![0.0; if keep_sum { output.len() } else { 0 }];
-        linear::forward(&mut output, keep_sum.then_some(&mut sum), &plain(layer));
-        let sum = keep_sum.then(|| self.try_tensor_from_vec(sum, shape)).transpose()?;
-        Ok((self.try_tensor_from_vec(output, shape)?, sum))
+        if !keep_sum {
+            let output = linear::forward(shape.0, &plain(layer));
+            return Ok((self.try_tensor_from_vec(output, shape)?, None));
+        }
+        let [output, sum] = linear::forward_with_sum(shape.0, &plain(layer));
+        let sum = self.try_tensor_from_vec(sum, shape)?;
+        Ok((self.try_tensor_from_vec(output, shape)?, Some(sum)))
     }
 
     fn linear_backward(
@@ -427,9 +486,9 @@ impl Backend for Cpu {
         sum: Option<&Dense>,
     ) -> Result<()> {
         let gradients = linear::Gradients {
-            input: dx.map(|dx| dx.as_mut_slice()),
+            input: dx.map(|dx| &mut **dx),
             weight: dweight,
-            bias: dbias.map(|dbias| dbias.as_mut_slice()),
+            bias: dbias.map(|dbias| &mut **dbias),
         };
         linear::backward(gradients, dy, &plain(layer), sum.map_or(slice(output), slice));
         Ok(())
@@ -438,10 +497,10 @@ impl Backend for Cpu {
     fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
         let x_values = slice(x);
         filled(self, [x.shape().0, x.shape().1], |out| {
-            rows::parallel(out, 1, |first, out| {
+            out.rows(1, |first, out| {
                 out.copy_from_slice(&x_values[first..first + out.len()]);
                 activation::apply(activation, out);
-            });
+            })
         })
     }
 
@@ -457,36 +516,36 @@ impl Backend for Cpu {
         rows::parallel(dy, 1, |first, dy| {
             activation::multiply_by_derivative(activation, dy, &from[first..first + dy.len()]);
         });
-        elementwise::accumulate(dx, dy);
-        Ok(())
+        self.accumulate(dx, dy)
     }
 
     fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {
-        filled(self, [a.shape().0, a.shape().1], |out| {
-            elementwise::add(out, slice(a), slice(b));
-        })
+        filled(self, [a.shape().0, a.shape().1], |out| elementwise::add(out, slice(a), slice(b)))
     }
 
     fn multiply(&self, a: &Dense, b: &Dense) -> Result<Dense> {
         filled(self, [a.shape().0, a.shape().1], |out| {
-            elementwise::accumulate_product(out, slice(a), slice(b));
+            elementwise::accumulate_product(out, slice(a), slice(b))
         })
     }
 
     fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
-        elementwise::accumulate(da, dy);
+        // Nothing was added to what is without length.
+        if !dy.is_empty() {
+            out::add(da, dy.len(), |da| elementwise::accumulate(da, dy));
+        }
         Ok(())
     }
 
     fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
-        elementwise::accumulate_product(da, dy, slice(b));
+        out::add(da, dy.len(), |da| elementwise::accumulate_product(da, dy, slice(b)));
         Ok(())
     }
 
     fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
         let &(n_row, width) = x.shape();
         filled(self, [n_row, width], |out| {
-            elementwise::accumulate_scaled_rows(out, slice(x), slice(factor), width);
+            elementwise::accumulate_scaled_rows(out, slice(x), slice(factor), width)
         })
     }
 
@@ -500,17 +559,21 @@ impl Backend for Cpu {
     ) -> Result<()> {
         let width = x.shape().1;
         if let Some(dx) = dx {
-            elementwise::accumulate_scaled_rows(dx, dy, slice(factor), width);
+            out::add(dx, dy.len(), |dx| {
+                elementwise::accumulate_scaled_rows(dx, dy, slice(factor), width)
+            });
         }
         if let Some(dfactor) = dfactor {
-            elementwise::accumulate_dots(dfactor, dy, slice(x), width);
+            add_to_zeros(dfactor, slice(factor).len(), |dfactor| {
+                elementwise::accumulate_dots(dfactor, dy, slice(x), width);
+            });
         }
         Ok(())
     }
 
     fn add_clipped(&self, x: &Dense, change: &Dense, limit: f32) -> Result<Dense> {
         filled(self, [x.shape().0, x.shape().1], |out| {
-            clip::add_clipped(out, slice(x), slice(change), limit);
+            clip::add_clipped(out, slice(x), slice(change), limit)
         })
     }
 
@@ -521,7 +584,7 @@ impl Backend for Cpu {
         change: &Dense,
         limit: f32,
     ) -> Result<()> {
-        clip::add_within(dchange, dy, slice(change), limit);
+        out::add(dchange, dy.len(), |dchange| clip::add_within(dchange, dy, slice(change), limit));
         Ok(())
     }
 
@@ -532,9 +595,7 @@ impl Backend for Cpu {
         columns: &Range<usize>,
         shape: [usize; 2],
     ) -> Result<Dense> {
-        filled(self, shape, |out| {
-            block::copy(out, slice(x), x.shape().1, rows.start, columns);
-        })
+        filled(self, shape, |out| block::copy(out, slice(x), x.shape().1, rows.start, columns))
     }
 
     fn block_backward(
@@ -559,14 +620,14 @@ impl Backend for Cpu {
 
     fn cosine_cutoff(&self, distance: &Dense, cutoff: f32) -> Result<Dense> {
         filled(self, [distance.shape().0, 1], |out| {
-            geometry::cosine_cutoff(out, slice(distance), cutoff);
+            geometry::cosine_cutoff(out, slice(distance), cutoff)
         })
     }
 
     fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
         let &(n_node, width) = s.shape();
         filled(self, [n_node, 2 * width], |out| {
-            equivariant_update::norms_beside(out, slice(s), slice(mixed), epsilon, width);
+            equivariant_update::norms_beside(out, slice(s), slice(mixed), epsilon, width)
         })
     }
 
@@ -580,10 +641,13 @@ impl Backend for Cpu {
     ) -> Result<()> {
         let width = mixed.shape().1 / 2;
         if let Some(ds) = ds {
-            equivariant_update::add_first_columns(ds, dy, width);
+            out::add(ds, dy.len() / 2, |ds| equivariant_update::add_first_columns(ds, dy, width));
         }
         if let Some(dmixed) = dmixed {
-            equivariant_update::add_norm_gradient(dmixed, dy, slice(mixed), slice(output), width);
+            let (mixed, output) = (slice(mixed), slice(output));
+            out::add(dmixed, mixed.len(), |dmixed| {
+                equivariant_update::add_norm_gradient(dmixed, dy, mixed, output, width)
+            });
         }
         Ok(())
     }
@@ -591,10 +655,10 @@ impl Backend for Cpu {
     fn equivariant_update(&self, gates: &Dense, mixed: &Dense) -> Result<[Dense; 2]> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let s = filled(self, [n_node, width], |out| {
-            equivariant_update::scalar_change(out, slice(gates), slice(mixed), width);
+            equivariant_update::scalar_change(out, slice(gates), slice(mixed), width)
         })?;
         let v = filled(self, [3 * n_node, width], |out| {
-            equivariant_update::vector_change(out, slice(gates), slice(mixed), width);
+            equivariant_update::vector_change(out, slice(gates), slice(mixed), width)
         })?;
         Ok([s, v])
     }
@@ -608,19 +672,24 @@ impl Backend for Cpu {
         mixed: &Dense,
     ) -> Result<()> {
         let width = mixed.shape().1 / 2;
+        let (gates, mixed) = (slice(gates), slice(mixed));
         let dy = [dy[0].as_slice(), dy[1].as_slice()];
         if let Some(dgates) = dgates {
-            equivariant_update::add_to_gates(dgates, dy, slice(mixed), width);
+            out::add(dgates, gates.len(), |dgates| {
+                equivariant_update::add_to_gates(dgates, dy, mixed, width)
+            });
         }
         if let Some(dmixed) = dmixed {
-            equivariant_update::add_to_mixed(dmixed, dy, slice(gates), slice(mixed), width);
+            out::add(dmixed, mixed.len(), |dmixed| {
+                equivariant_update::add_to_mixed(dmixed, dy, gates, mixed, width)
+            });
         }
         Ok(())
     }
 
     fn gaussians(&self, distance: &Dense, basis: &GaussianBasis) -> Result<Dense> {
         filled(self, [distance.shape().0, basis.n], |out| {
-            gaussian::expand(out, slice(distance), basis);
+            gaussian::expand(out, slice(distance), basis)
         })
     }
 
@@ -636,9 +705,11 @@ impl Backend for Cpu {
     }
 
     fn accumulate_scaled(&self, dx: &mut Buffer, scale: f32, unit: &Buffer) -> Result<()> {
-        for (dx, unit) in dx.iter_mut().zip(unit.iter()) {
-            *dx += scale * unit;
-        }
+        add_to_zeros(dx, unit.len(), |dx| {
+            for (dx, unit) in dx.iter_mut().zip(unit.iter()) {
+                *dx += scale * unit;
+            }
+        });
         Ok(())
     }
 
@@ -652,8 +723,7 @@ impl Backend for Cpu {
     ) -> Result<Vec<Dense>> {
         let each = parameters.iter().zip(decay).zip(gradients).zip(moments);
         each.map(|(((parameter, &decay), gradient), [first, second])| {
-            let mut value = slice(parameter).to_vec();
-            elementwise::adam(step, decay, &mut value, gradient, first, second);
+            let value = elementwise::adam(step, decay, slice(parameter), gradient, first, second);
             self.try_tensor_from_vec(value, *parameter.shape())
         })
         .collect()

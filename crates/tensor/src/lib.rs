@@ -74,6 +74,7 @@ pub mod device;
 mod dropout;
 #[cfg(feature = "cuda-check")]
 pub mod emulation;
+mod gradient;
 mod layers;
 mod matrix;
 pub mod measure;

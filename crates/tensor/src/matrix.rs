@@ -3,6 +3,7 @@
 use batchlab_core::ModelError;
 use dfdx::prelude::*;
 
+use crate::gradient::Gradient;
 use crate::{Backend, Dense};
 
 /// A matrix `[n_row, n_column]` on the device, row-major. Cloning is cheap.
@@ -13,6 +14,7 @@ use crate::{Backend, Dense};
 pub struct Matrix<D: Backend> {
     tensor: Dense<D>,
     tracked: bool,
+    gradient: Gradient<D>,
 }
 
 impl<D: Backend> Matrix<D> {
@@ -23,13 +25,13 @@ impl<D: Backend> Matrix<D> {
         [n_row, n_column]: [usize; 2],
     ) -> Result<Self, ModelError> {
         let tensor = device.try_tensor_from_vec(values, (n_row, n_column)).map_err(engine)?;
-        Ok(Self { tensor, tracked: false })
+        Ok(Self::from_kernel(tensor, false))
     }
 
     /// Zeros that no gradient is wanted for; nothing is copied.
     pub fn zeros(device: &D, [n_row, n_column]: [usize; 2]) -> Result<Self, ModelError> {
         let tensor = device.try_zeros_like(&(n_row, n_column)).map_err(engine)?;
-        Ok(Self { tensor, tracked: false })
+        Ok(Self::from_kernel(tensor, false))
     }
 
     /// A dfdx tensor; `tracked` if it depends on a parameter.
@@ -38,7 +40,7 @@ impl<D: Backend> Matrix<D> {
     /// A tensor that is not contiguous (transposed, broadcast or sliced).
     pub fn new(tensor: Dense<D>, tracked: bool) -> Result<Self, ModelError> {
         if D::is_contiguous(&tensor) {
-            Ok(Self { tensor, tracked })
+            Ok(Self::from_kernel(tensor, tracked))
         } else {
             Err(ModelError::Engine(
                 "a transposed, broadcast or sliced tensor must be copied into a contiguous one \
@@ -50,7 +52,8 @@ impl<D: Backend> Matrix<D> {
 
     /// A tensor that a kernel has just made, and which is therefore contiguous.
     pub(crate) fn from_kernel(tensor: Dense<D>, tracked: bool) -> Self {
-        Self { tensor, tracked }
+        let (n_row, n_column) = *tensor.shape();
+        Self { tensor, tracked, gradient: Gradient::new(n_row * n_column) }
     }
 
     /// The dfdx tensor.
@@ -61,6 +64,11 @@ impl<D: Backend> Matrix<D> {
     /// Whether gradients flow through this matrix.
     pub fn is_tracked(&self) -> bool {
         self.tracked
+    }
+
+    /// Where its gradient is summed.
+    pub(crate) fn gradient(&self) -> Gradient<D> {
+        self.gradient.clone()
     }
 
     /// Number of rows.

@@ -24,6 +24,7 @@ pub struct Seed<D: Backend> {
 pub(crate) struct TracedLoss<D: Backend> {
     loss: Tensor<Rank0, f32, D, OwnedTape<f32, D>>,
     scale: Rc<Cell<f32>>,
+    uses_dfdx: bool,
 }
 
 /// One forward pass.
@@ -34,6 +35,8 @@ pub struct Pass<'p, D: Backend> {
     device: D,
     parameters: &'p Parameters<D>,
     tape: Option<OwnedTape<f32, D>>,
+    /// Whether plain dfdx operations are on the tape.
+    uses_dfdx: Rc<Cell<bool>>,
     key: u64,
     /// Matrices that dropout was applied to.
     n_dropout: u32,
@@ -47,7 +50,8 @@ impl<'p, D: Backend> Pass<'p, D> {
     pub fn new(parameters: &'p Parameters<D>, mode: Mode, key: u64, precision: Precision) -> Self {
         let tape = (mode == Mode::Training).then(OwnedTape::default);
         let device = parameters.device().clone();
-        Self { device, parameters, tape, key, n_dropout: 0, precision }
+        let uses_dfdx = Rc::default();
+        Self { device, parameters, tape, uses_dfdx, key, n_dropout: 0, precision }
     }
 
     /// The device that everything lies on.
@@ -111,20 +115,34 @@ impl<'p, D: Backend> Pass<'p, D> {
     ) -> Result<Matrix<D>, ModelError> {
         let recording = self.tape.is_some();
         let tape = self.tape.take().unwrap_or_default();
-        let (result, tape) = operations(x.tensor().clone().put_tape(tape)).split_tape();
-        self.tape = recording.then_some(tape);
-        Matrix::new(result, recording)
+        let (result, mut tape) = operations(x.tensor().clone().put_tape(tape)).split_tape();
+        let result = Matrix::new(result, recording)?;
+        if recording {
+            // dfdx looks for the gradient in its own store.
+            let (gradient, of_result) = (result.gradient(), result.tensor().ghost());
+            tape.add_backward_op(move |gradients| {
+                if let Some(sum) = gradient.take() {
+                    *gradients.get_or_alloc_mut(&of_result)? = sum;
+                }
+                Ok(())
+            });
+            self.uses_dfdx.set(true);
+            self.tape = Some(tape);
+        }
+        Ok(result)
     }
 
-    /// Wraps the result of a kernel. `backward` gets the gradient of the result, which is freed
-    /// afterwards, and adds to the gradients of the inputs; it is kept only if `tracked` (one of
-    /// the inputs is) and the pass records.
+    /// Wraps the result of a kernel. `backward` gets the gradient of the result and adds to the
+    /// gradients of the inputs; it is kept only if `tracked` (one of the inputs is) and the pass
+    /// records.
     pub(crate) fn record<F>(&mut self, result: Dense<D>, tracked: bool, backward: F) -> Matrix<D>
     where
-        F: FnOnce(&D, &mut Gradients<f32, D>, &mut Buffer<D>) -> Result<(), D::Err> + 'static,
+        F: FnOnce(&D, Buffer<D>) -> Result<(), D::Err> + 'static,
     {
-        let recorded = self.record_any(&result, tracked, backward);
-        Matrix::from_kernel(result, recorded)
+        let result = Matrix::from_kernel(result, tracked && self.tape.is_some());
+        let gradient = result.gradient();
+        self.push(&[&result], move |device| backward(device, gradient.finish(device)?));
+        result
     }
 
     /// The same for two results of one kernel.
@@ -135,43 +153,58 @@ impl<'p, D: Backend> Pass<'p, D> {
         backward: F,
     ) -> [Matrix<D>; 2]
     where
-        F: FnOnce(&D, &mut Gradients<f32, D>, [&mut Buffer<D>; 2]) -> Result<(), D::Err> + 'static,
+        F: FnOnce(&D, [Buffer<D>; 2]) -> Result<(), D::Err> + 'static,
     {
-        let [_, of_second] = [&results[0], &results[1]].map(Tensor::ghost);
-        let recorded = self.record_any(&results[0], tracked, move |device, gradients, first| {
-            let second = gradients.get_or_alloc_mut(&of_second)?;
-            let mut second = std::mem::replace(second, device.zeros_buffer(0)?);
-            backward(device, gradients, [first, &mut second])
+        let tracked = tracked && self.tape.is_some();
+        let [first, second] = results.map(|result| Matrix::from_kernel(result, tracked));
+        let (of_first, of_second) = (first.gradient(), second.gradient());
+        self.push(&[&first, &second], move |device| {
+            backward(device, [of_first.finish(device)?, of_second.finish(device)?])
         });
-        results.map(|result| Matrix::from_kernel(result, recorded))
+        [first, second]
     }
 
-    /// The same for a result of any shape. Says whether it was recorded.
-    pub(crate) fn record_any<S: Shape, F>(
-        &mut self,
-        result: &Tensor<S, f32, D>,
-        tracked: bool,
-        backward: F,
-    ) -> bool
+    /// Runs `backward` when all users of the results of one kernel have added to their gradients, if
+    /// there are any.
+    fn push<F>(&mut self, results: &[&Matrix<D>], backward: F)
     where
-        F: FnOnce(&D, &mut Gradients<f32, D>, &mut Buffer<D>) -> Result<(), D::Err> + 'static,
+        F: FnOnce(&D) -> Result<(), D::Err> + 'static,
     {
-        let Some(tape) = self.tape.as_mut().filter(|_| tracked) else { return false };
+        let tracked = results.iter().any(|result| result.is_tracked());
+        let Some(tape) = self.tape.as_mut().filter(|_| tracked) else { return };
         let device = self.device.clone();
-        let of_result = result.ghost();
+        let uses_dfdx = Rc::clone(&self.uses_dfdx);
+        let each = results.iter().map(|result| (result.gradient(), result.tensor().ghost()));
+        let each: Vec<_> = each.collect();
         tape.add_backward_op(move |gradients| {
-            let gradient = gradients.get_or_alloc_mut(&of_result)?;
-            // All users of the result have added to its gradient by now; it is not needed again.
-            let mut gradient = std::mem::replace(gradient, device.zeros_buffer(0)?);
-            backward(&device, gradients, &mut gradient)
+            let mut is_used = false;
+            for (gradient, of_result) in &each {
+                if uses_dfdx.get() {
+                    let of_dfdx = gradients.get_or_alloc_mut(of_result)?;
+                    gradient.add(&device, std::mem::replace(of_dfdx, device.zeros_buffer(0)?))?;
+                }
+                is_used |= gradient.is_some();
+            }
+            if is_used { backward(&device) } else { Ok(()) }
         });
-        true
+    }
+
+    /// Records where the gradients begin: `backward` is the first that runs.
+    pub(crate) fn record_loss<F>(&mut self, backward: F)
+    where
+        F: FnOnce(&D) -> Result<(), D::Err> + 'static,
+    {
+        if let Some(tape) = &mut self.tape {
+            let device = self.device.clone();
+            tape.add_backward_op(move |_| backward(&device));
+        }
     }
 
     /// Ends the pass: the loss with everything that its gradients need.
     pub(crate) fn finish(self, seed: Seed<D>) -> Option<TracedLoss<D>> {
         let Seed { tensor, scale } = seed;
-        self.tape.map(|tape| TracedLoss { loss: tensor.put_tape(tape), scale })
+        let uses_dfdx = self.uses_dfdx.get();
+        self.tape.map(|tape| TracedLoss { loss: tensor.put_tape(tape), scale, uses_dfdx })
     }
 }
 
@@ -182,11 +215,17 @@ pub(crate) fn backward<D: Backend>(
     parameters: &Parameters<D>,
 ) -> Result<Vec<Buffer<D>>, ModelError> {
     loss.scale.set(scale as f32);
+    // An error in the middle of a pass before may have left some.
+    parameters.values().for_each(|parameter| drop(parameter.gradient().take()));
     let mut gradients = loss.loss.try_backward().map_err(engine)?;
-    let take = |parameter: &Matrix<D>| {
-        let gradient = gradients.get_or_alloc_mut(parameter.tensor()).map_err(engine)?;
-        let empty = parameters.device().zeros_buffer(0).map_err(engine)?;
-        Ok(std::mem::replace(gradient, empty))
+    let device = parameters.device();
+    let mut finish = |parameter: &Matrix<D>| {
+        let gradient = parameter.gradient();
+        if loss.uses_dfdx {
+            let of_dfdx = gradients.get_or_alloc_mut(parameter.tensor())?;
+            gradient.add(device, std::mem::replace(of_dfdx, device.zeros_buffer(0)?))?;
+        }
+        gradient.finish(device)
     };
-    parameters.values().map(take).collect()
+    parameters.values().map(|parameter| finish(parameter).map_err(engine)).collect()
 }

@@ -1,38 +1,42 @@
 //! Loops over arrays of equal length.
 
-use rayon::prelude::*;
-
+use super::out::{self, Out};
 use super::rows::parallel;
 use super::wide::wide;
 use crate::Adam;
 
 /// `out = a + b`.
-pub(super) fn add(out: &mut [f32], a: &[f32], b: &[f32]) {
-    parallel(out, 1, |first, out| {
+pub(super) fn add<'o>(out: Out<'o>, a: &[f32], b: &[f32]) -> &'o mut [f32] {
+    out.rows(1, |first, out| {
         let range = first..first + out.len();
         add_chunk(out, &a[range.clone()], &b[range]);
-    });
+    })
 }
 
 /// `out += x`.
-pub(super) fn accumulate(out: &mut [f32], x: &[f32]) {
-    parallel(out, 1, |first, out| add_to(out, &x[first..first + out.len()]));
+pub(super) fn accumulate<'o>(out: Out<'o>, x: &[f32]) -> &'o mut [f32] {
+    out.rows(1, |first, out| add_to(out, &x[first..first + out.len()]))
 }
 
 /// `out += a * b`.
-pub(super) fn accumulate_product(out: &mut [f32], a: &[f32], b: &[f32]) {
-    parallel(out, 1, |first, out| {
+pub(super) fn accumulate_product<'o>(out: Out<'o>, a: &[f32], b: &[f32]) -> &'o mut [f32] {
+    out.rows(1, |first, out| {
         let range = first..first + out.len();
         add_product(out, &a[range.clone()], &b[range]);
-    });
+    })
 }
 
 /// Adds to row i of `out` row i of `x` times `factor[i]`.
-pub(super) fn accumulate_scaled_rows(out: &mut [f32], x: &[f32], factor: &[f32], width: usize) {
-    parallel(out, width, |first, rows| {
+pub(super) fn accumulate_scaled_rows<'o>(
+    out: Out<'o>,
+    x: &[f32],
+    factor: &[f32],
+    width: usize,
+) -> &'o mut [f32] {
+    out.rows(width, |first, rows| {
         let x = &x[first * width..first * width + rows.len()];
         add_scaled_rows(rows, x, &factor[first..], width);
-    });
+    })
 }
 
 /// Adds to `out[i]` the scalar product of row i of `a` and row i of `b`.
@@ -49,26 +53,23 @@ pub(super) fn accumulate_dots(out: &mut [f32], a: &[f32], b: &[f32], width: usiz
     });
 }
 
-/// `decay` times the value is added to its gradient.
+/// The values after a step. `decay` times the value is added to its gradient.
 pub(super) fn adam(
     step: Adam,
     decay: f32,
-    value: &mut [f32],
+    value: &[f32],
     gradient: &[f32],
     first: &mut [f32],
     second: &mut [f32],
-) {
-    const CHUNK: usize = 1 << 14;
-    if value.len() <= CHUNK {
-        return adam_chunk(step, decay, value, gradient, first, second);
-    }
-    value
-        .par_chunks_mut(CHUNK)
-        .zip(gradient.par_chunks(CHUNK))
-        .zip(first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK)))
-        .for_each(|((value, gradient), (first, second))| {
-            adam_chunk(step, decay, value, gradient, first, second);
-        });
+) -> Vec<f32> {
+    const CHUNK: usize = 1 << 12;
+    let moments = first.chunks_mut(CHUNK).zip(second.chunks_mut(CHUNK));
+    let inputs = value.chunks(CHUNK).zip(gradient.chunks(CHUNK)).zip(moments);
+    out::new_beside(value.len(), CHUNK, inputs, |_, out, ((value, gradient), (first, second))| {
+        let out = out::copied(out, value);
+        adam_chunk(step, decay, out, gradient, first, second);
+        out
+    })
 }
 
 wide! {
@@ -84,6 +85,17 @@ wide! {
     pub(super) fn add_to(out: &mut [f32], x: &[f32]) {
         for (out, x) in out.iter_mut().zip(x) {
             *out += x;
+        }
+    }
+}
+
+wide! {
+    /// Adds the same row to every row of `values`, of which each is `step` numbers long.
+    pub(super) fn add_row(values: &mut [f32], row: &[f32], step: usize) {
+        for values in values.chunks_exact_mut(step.max(1)) {
+            for (value, x) in values.iter_mut().zip(row) {
+                *value += x;
+            }
         }
     }
 }

@@ -1,32 +1,38 @@
 //! Scalars from vectors and vectors from scalars, node by node. `mixed` has rows x, y and z of
 //! each node, each row l and r side by side: six blocks of `width` numbers per node.
 
-use super::rows::parallel;
+use super::out::Out;
 use super::wide::wide;
 
 /// `out = [s, sqrt(r_x^2 + r_y^2 + r_z^2 + epsilon)]`, `[n_node, 2 width]`.
-pub(super) fn norms_beside(out: &mut [f32], s: &[f32], mixed: &[f32], epsilon: f32, width: usize) {
-    parallel(out, 2 * width, |first, rows| {
+pub(super) fn norms_beside<'o>(
+    out: Out<'o>,
+    s: &[f32],
+    mixed: &[f32],
+    epsilon: f32,
+    width: usize,
+) -> &'o mut [f32] {
+    out.rows(2 * width, |first, rows| {
         norms_of(rows, &s[first * width..], &mixed[6 * first * width..], epsilon, width);
-    });
+    })
 }
 
 /// The gradient of `norms_beside` by the scalars.
-pub(super) fn add_first_columns(ds: &mut [f32], dy: &[f32], width: usize) {
-    parallel(ds, width, |first, rows| {
+pub(super) fn add_first_columns<'o>(ds: Out<'o>, dy: &[f32], width: usize) -> &'o mut [f32] {
+    ds.rows(width, |first, rows| {
         add_columns(rows, &dy[2 * first * width..], width);
-    });
+    })
 }
 
 /// The gradient of `norms_beside` by the vectors; `output` is its result.
-pub(super) fn add_norm_gradient(
-    dmixed: &mut [f32],
+pub(super) fn add_norm_gradient<'o>(
+    dmixed: Out<'o>,
     dy: &[f32],
     mixed: &[f32],
     output: &[f32],
     width: usize,
-) {
-    parallel(dmixed, 6 * width, |first, rows| {
+) -> &'o mut [f32] {
+    dmixed.rows(6 * width, |first, rows| {
         let (from_mixed, from_output) = (6 * first * width, 2 * first * width);
         norm_gradient(
             rows,
@@ -35,40 +41,55 @@ pub(super) fn add_norm_gradient(
             &output[from_output..],
             width,
         );
-    });
+    })
 }
 
 /// `g_1 + g_3 (l . r)`, `[n_node, width]`.
-pub(super) fn scalar_change(out: &mut [f32], gates: &[f32], mixed: &[f32], width: usize) {
-    parallel(out, width, |first, rows| {
+pub(super) fn scalar_change<'o>(
+    out: Out<'o>,
+    gates: &[f32],
+    mixed: &[f32],
+    width: usize,
+) -> &'o mut [f32] {
+    out.rows(width, |first, rows| {
         scalar_rows(rows, &gates[3 * first * width..], &mixed[6 * first * width..], width);
-    });
+    })
 }
 
 /// `g_2 l`, `[n_node, 3 width]`.
-pub(super) fn vector_change(out: &mut [f32], gates: &[f32], mixed: &[f32], width: usize) {
-    parallel(out, 3 * width, |first, rows| {
+pub(super) fn vector_change<'o>(
+    out: Out<'o>,
+    gates: &[f32],
+    mixed: &[f32],
+    width: usize,
+) -> &'o mut [f32] {
+    out.rows(3 * width, |first, rows| {
         vector_rows(rows, &gates[3 * first * width..], &mixed[6 * first * width..], width);
-    });
+    })
 }
 
 /// The gradient of both changes by the gates.
-pub(super) fn add_to_gates(dgates: &mut [f32], [ds, dv]: [&[f32]; 2], mixed: &[f32], width: usize) {
-    parallel(dgates, 3 * width, |first, rows| {
+pub(super) fn add_to_gates<'o>(
+    dgates: Out<'o>,
+    [ds, dv]: [&[f32]; 2],
+    mixed: &[f32],
+    width: usize,
+) -> &'o mut [f32] {
+    dgates.rows(3 * width, |first, rows| {
         let start = first * width;
         gate_rows(rows, &ds[start..], &dv[3 * start..], &mixed[6 * start..], width);
-    });
+    })
 }
 
 /// The gradient of both changes by the vectors.
-pub(super) fn add_to_mixed(
-    dmixed: &mut [f32],
+pub(super) fn add_to_mixed<'o>(
+    dmixed: Out<'o>,
     [ds, dv]: [&[f32]; 2],
     gates: &[f32],
     mixed: &[f32],
     width: usize,
-) {
-    parallel(dmixed, 6 * width, |first, rows| {
+) -> &'o mut [f32] {
+    dmixed.rows(6 * width, |first, rows| {
         let start = first * width;
         mixed_rows(
             rows,
@@ -78,7 +99,7 @@ pub(super) fn add_to_mixed(
             &mixed[6 * start..],
             width,
         );
-    });
+    })
 }
 
 /// A row of `n` blocks in its blocks.

@@ -1,6 +1,7 @@
 //! Largest values of segments, and the softmax that is built on them.
 
 use super::math::exp;
+use super::out::Out;
 use super::rows::parallel;
 use super::segment::{gather, reduce_from, sum};
 use super::wide::wide;
@@ -47,14 +48,14 @@ pub(super) fn add_to_largest(
     width: usize,
 ) {
     let mut chosen = vec![0.0; x.len()];
-    gather(&mut chosen, largest, items.of, width);
+    gather(Out::Sums(&mut chosen), largest, items.of, width);
     parallel(&mut chosen, 1, |first, chosen| mark_equal(chosen, &x[first..first + chosen.len()]));
     let mut count = vec![0.0; largest.len()];
     sum(&mut count, &chosen, items.offset, items.order, width);
     let share: Vec<f32> = dy.iter().zip(&count).map(|(dy, n)| dy / n.max(1.0)).collect();
     let mut given = vec![0.0; x.len()];
-    gather(&mut given, &share, items.of, width);
-    super::elementwise::accumulate_product(dx, &chosen, &given);
+    gather(Out::Sums(&mut given), &share, items.of, width);
+    super::elementwise::accumulate_product(Out::Sums(dx), &chosen, &given);
 }
 
 /// e^x over its sum in the item's segment, column by column.
@@ -62,7 +63,7 @@ pub(super) fn softmax(out: &mut [f32], x: &[f32], items: Items<'_>, width: usize
     let n_segment = items.offset.len().saturating_sub(1);
     let mut of_segment = vec![0.0; n_segment * width];
     largest(&mut of_segment, x, items, width);
-    gather(out, &of_segment, items.of, width);
+    gather(Out::Sums(out), &of_segment, items.of, width);
     parallel(out, 1, |first, out| exp_of_difference(out, &x[first..first + out.len()]));
     of_segment.fill(0.0);
     sum(&mut of_segment, out, items.offset, items.order, width);
@@ -83,12 +84,12 @@ pub(super) fn add_to_softmax(
     width: usize,
 ) {
     let mut product = vec![0.0; y.len()];
-    super::elementwise::accumulate_product(&mut product, y, dy);
+    super::elementwise::accumulate_product(Out::Sums(&mut product), y, dy);
     let n_segment = items.offset.len().saturating_sub(1);
     let mut total = vec![0.0; n_segment * width];
     sum(&mut total, &product, items.offset, items.order, width);
     let mut given = vec![0.0; y.len()];
-    gather(&mut given, &total, items.of, width);
+    gather(Out::Sums(&mut given), &total, items.of, width);
     parallel(dx, 1, |first, dx| {
         let range = first..first + dx.len();
         add_rest(dx, &product[range.clone()], &y[range.clone()], &given[range]);

@@ -1,7 +1,7 @@
 //! Expansion of distances in Gaussians.
 
 use super::math::exp;
-use super::rows::parallel;
+use super::out::Out;
 use super::wide::wide;
 use crate::GaussianBasis;
 
@@ -10,11 +10,11 @@ const NEGLIGIBLE: f32 = 1e-12;
 
 /// `out[e, k] = exp::<FUSED>(-coefficient (distance[e] - centre[k])^2)`. Every column is computed for every
 /// edge, padding or not.
-pub(super) fn expand(out: &mut [f32], distance: &[f32], basis: &GaussianBasis) {
+pub(super) fn expand<'o>(out: Out<'o>, distance: &[f32], basis: &GaussianBasis) -> &'o mut [f32] {
     let centre: Vec<f32> = (0..basis.n).map(|k| basis.first + k as f32 * basis.spacing).collect();
-    parallel(out, basis.n, |first, rows| {
+    out.rows(basis.n, |first, rows| {
         expand_rows(rows, &distance[first..], &centre, basis.coefficient);
-    });
+    })
 }
 
 wide! {

@@ -1,16 +1,15 @@
 //! Linear layers: product, bias and activation of one block of rows while it is in the cache.
 
-use rayon::prelude::*;
-
 use super::activation::{apply, multiply_by_derivative};
-use super::elementwise::add_to;
-use super::product::{View, product};
+use super::elementwise::{add_row, add_to};
+use super::out::{self, Out};
+use super::product::{View, product_into};
 use super::scratch::Scratch;
 use crate::Activation;
 
-/// Rows of a block at least and at most.
-const MIN_BLOCK: usize = 96;
-const MAX_BLOCK: usize = 256;
+/// Rows of a block at least and at most. The microkernels of gemm take 6 at a time.
+const MIN_BLOCK: usize = 72;
+const MAX_BLOCK: usize = 252;
 /// Rows of a weight's gradient that one thread computes.
 const WEIGHT_ROWS: usize = 32;
 
@@ -27,58 +26,74 @@ pub(super) struct Layer<'a> {
     pub(super) activation: Activation,
 }
 
-/// Where gradients are added.
+/// Where gradients are added; empty ones stand for zeros.
 pub(super) struct Gradients<'a> {
     /// `[n_row, n_in]`, if it is wanted.
-    pub(super) input: Option<&'a mut [f32]>,
+    pub(super) input: Option<&'a mut Vec<f32>>,
     /// `[n_in, n_out]`.
-    pub(super) weight: &'a mut [f32],
+    pub(super) weight: &'a mut Vec<f32>,
     /// `[n_out]`.
-    pub(super) bias: Option<&'a mut [f32]>,
+    pub(super) bias: Option<&'a mut Vec<f32>>,
 }
 
-/// `output = activation(input weight + bias)`, and the sum before the activation.
-pub(super) fn forward(output: &mut [f32], sum: Option<&mut Vec<f32>>, layer: &Layer<'_>) {
-    let block = block_rows(output.len() / layer.n_out.max(1));
-    let width = block * layer.n_out;
-    let Some(sum) = sum else {
-        return each_block(output.chunks_mut(width.max(1)).enumerate(), |(index, output)| {
-            forward_block(output, index * block, layer);
+/// `activation(input weight + bias)`, `[n_row, n_out]`.
+pub(super) fn forward(n_row: usize, layer: &Layer<'_>) -> Vec<f32> {
+    let block = block_rows(n_row);
+    out::new(n_row * layer.n_out, |output| {
+        output.by_blocks(block * layer.n_out, |index, output| {
+            let output = forward_block(output, index * block, layer);
+            for rows in output.chunks_mut(few_rows(layer)) {
+                add_bias(rows, layer);
+                apply(layer.activation, rows);
+            }
+            output
+        })
+    })
+}
+
+/// The same, and the sum before the activation.
+pub(super) fn forward_with_sum(n_row: usize, layer: &Layer<'_>) -> [Vec<f32>; 2] {
+    let block = block_rows(n_row);
+    out::new_pair(n_row * layer.n_out, block * layer.n_out, |index, output, sum| {
+        let sum = forward_block(Out::New(sum), index * block, layer);
+        let few = few_rows(layer);
+        let output = out::by_parts(output, few, |index, output| {
+            let first = index * few;
+            let sum = &mut sum[first..first + output.len()];
+            add_bias(sum, layer);
+            let output = out::copied(output, sum);
             apply(layer.activation, output);
+            output
         });
-    };
-    let blocks = output.chunks_mut(width.max(1)).zip(sum.chunks_mut(width.max(1))).enumerate();
-    each_block(blocks, |(index, (output, sum))| {
-        forward_block(sum, index * block, layer);
-        output.copy_from_slice(sum);
-        apply(layer.activation, output);
-    });
+        (output, sum)
+    })
 }
 
-/// Rows of a block: of few rows there are four blocks, so that two threads get equal shares.
+/// Rows of a block: at least four blocks of about equal sizes, so that two threads get equal shares.
 fn block_rows(n_row: usize) -> usize {
-    n_row.div_ceil(4).clamp(MIN_BLOCK, MAX_BLOCK)
+    let n_block = n_row.div_ceil(MAX_BLOCK).max(4);
+    n_row.div_ceil(n_block).next_multiple_of(6).clamp(MIN_BLOCK, MAX_BLOCK)
 }
 
-fn each_block<T: Send>(blocks: impl Iterator<Item = T>, kernel: impl Fn(T) + Sync + Send) {
-    let mut blocks: Vec<T> = blocks.collect();
-    if blocks.len() == 1 {
-        // Waking another thread costs more than one block.
-        blocks.drain(..).for_each(kernel);
-    } else {
-        blocks.into_par_iter().with_max_len(1).for_each(kernel);
+/// Numbers of some whole rows, which are in the first cache from one pass over them to the next.
+fn few_rows(layer: &Layer<'_>) -> usize {
+    const FEW: usize = 2048;
+    (FEW / layer.n_out.max(1)).max(1) * layer.n_out.max(1)
+}
+
+fn add_bias(rows: &mut [f32], layer: &Layer<'_>) {
+    if let Some(bias) = layer.bias {
+        add_row(rows, bias, layer.n_out);
     }
 }
 
-fn forward_block(sum: &mut [f32], first: usize, layer: &Layer<'_>) {
+/// Writes to new memory the product of each row with the weight.
+fn forward_block<'o>(sum: Out<'o>, first: usize, layer: &Layer<'_>) -> &'o mut [f32] {
     let n_row = sum.len() / layer.n_out;
     let first = first * layer.n_in;
     let input = View::new(&layer.input[first..first + n_row * layer.n_in], n_row, layer.n_in);
     let weight = View::new(layer.weight, layer.n_in, layer.n_out);
-    if let Some(bias) = layer.bias {
-        sum.chunks_exact_mut(layer.n_out).for_each(|row| row.copy_from_slice(bias));
-    }
-    product(sum, input, weight, layer.bias.is_some());
+    product_into(sum, input, weight)
 }
 
 /// Adds the gradients. `dy` becomes the gradient of the sum before the activation, whose derivative
@@ -92,27 +107,38 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
     let block = block_rows(n_row);
     if layer.activation != Activation::Identity {
         let blocks = dy.chunks_mut(block * n_out).zip(from.chunks(block * n_out));
-        each_block(blocks, |(dy, from)| multiply_by_derivative(layer.activation, dy, from));
+        out::each(blocks.collect(), |(dy, from)| {
+            multiply_by_derivative(layer.activation, dy, from);
+        });
     }
     let dy = &*dy;
     let input = View::new(layer.input, n_row, n_in).transposed();
     // Sums over all rows run in their order.
     let of_weight = |n: usize| {
         if let Some(of_bias) = gradients.bias {
-            dy.chunks_exact(n_out).for_each(|row| add_to(of_bias, row));
+            out::add(of_bias, n_out, |of_bias| {
+                let of_bias = of_bias.values();
+                dy.chunks_exact(n_out).for_each(|row| add_to(of_bias, row));
+                of_bias
+            });
         }
-        let rows = gradients.weight.chunks_mut(n * n_out).enumerate();
-        each_block(rows, |(index, rows)| {
-            let input = input.rows(index * n..index * n + rows.len() / n_out);
-            product(rows, input, View::new(dy, n_row, n_out), true);
+        out::add(gradients.weight, n_in * n_out, |of_weight| {
+            of_weight.by_blocks(n * n_out, |index, rows| {
+                let input = input.rows(index * n..index * n + rows.len() / n_out);
+                product_into(rows, input, View::new(dy, n_row, n_out))
+            })
         });
     };
-    let of_input = |dx: &mut [f32]| {
+    let of_input = |dx: &mut Vec<f32>| {
         let turned = transposed_weight(layer);
         let weight = View::new(&turned, n_out, n_in);
-        let blocks = dx.chunks_mut(block * n_in).zip(dy.chunks(block * n_out));
-        each_block(blocks, |(dx, dy)| {
-            product(dx, View::new(dy, dy.len() / n_out, n_out), weight, true);
+        out::add(dx, n_row * n_in, |dx| {
+            dx.by_blocks(block * n_in, |index, dx| {
+                let first = index * block * n_out;
+                let n_row = dx.len() / n_in;
+                let dy = &dy[first..first + n_row * n_out];
+                product_into(dx, View::new(dy, n_row, n_out), weight)
+            })
         });
     };
     if n_row <= block {
@@ -158,9 +184,9 @@ mod tests {
             n_out,
             activation: Activation::Identity,
         };
-        let (mut y, mut sum) = (vec![0.0; n_row * n_out], vec![0.0; n_row * n_out]);
-        forward(&mut y, Some(&mut sum), &layer);
+        let [y, sum] = forward_with_sum(n_row, &layer);
         assert_eq!(y, sum);
+        assert_eq!(y, forward(n_row, &layer));
         let [mut dx, mut dw, mut db] = [n_row * n_in, n_in * n_out, n_out].map(|n| vec![1.0; n]);
         let gradients = Gradients { input: Some(&mut dx), weight: &mut dw, bias: Some(&mut db) };
         backward(gradients, &mut dy, &layer, &y);
@@ -204,8 +230,7 @@ mod tests {
         let activation = Activation::Silu;
         let layer =
             Layer { input: &input, weight: &weight, bias: Some(&bias), n_in, n_out, activation };
-        let (mut y, mut sum) = (vec![0.0; dy.len()], vec![0.0; dy.len()]);
-        forward(&mut y, Some(&mut sum), &layer);
+        let [mut y, sum] = forward_with_sum(n_row, &layer);
         let [mut dx, mut dw, mut db] = [n_row * n_in, n_in * n_out, n_out].map(|n| numbers(n, 29));
         let gradients = Gradients { input: Some(&mut dx), weight: &mut dw, bias: Some(&mut db) };
         backward(gradients, &mut dy, &layer, &sum);
@@ -250,9 +275,10 @@ mod tests {
             n_out: 2,
             activation: Activation::Silu,
         };
-        forward(&mut [], None, &layer);
+        assert!(forward(0, &layer).is_empty());
         let mut dw = vec![5.0; 2];
-        let gradients = Gradients { input: Some(&mut []), weight: &mut dw, bias: None };
+        let mut dx = Vec::new();
+        let gradients = Gradients { input: Some(&mut dx), weight: &mut dw, bias: None };
         backward(gradients, &mut [], &layer, &[]);
         assert_eq!(dw, [5.0, 5.0]);
     }

@@ -8,6 +8,10 @@
 /// on a SchNet step, 2,100 page faults and twice the time, or none, depending on what the process
 /// did before. A comparison of batchers must not depend on that. The most memory that is ever in
 /// use does not grow.
+///
+/// Threads other than the first have heaps of at most 64 MiB each, and glibc gives back the last one
+/// as soon as nothing in it is used, whatever the threshold is, unless a larger piece is always to be
+/// left at the end: measured on a PaiNN step of 40,000 edges, 7,800 page faults and 4 % of the time.
 pub(crate) fn keep_freed() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(set_thresholds);
@@ -19,10 +23,13 @@ fn set_thresholds() {
     use std::ffi::c_int;
     // Numbers from malloc.h, part of the binary interface.
     const M_TRIM_THRESHOLD: c_int = -1;
+    const M_TOP_PAD: c_int = -2;
     const M_MMAP_THRESHOLD: c_int = -3;
     const NEVER: c_int = c_int::MAX;
     /// The largest that older versions accept, half of a thread's heap.
     const OLD_LIMIT: c_int = 32 << 20;
+    /// More than a thread's heap. Only addresses are reserved: pages that nobody writes take no memory.
+    const BEYOND_A_HEAP: c_int = 128 << 20;
 
     // SAFETY: this is the declaration of mallopt(3) in malloc.h; it takes numbers and may be called
     // at any time.
@@ -33,6 +40,7 @@ fn set_thresholds() {
         mallopt(M_MMAP_THRESHOLD, OLD_LIMIT);
     }
     mallopt(M_TRIM_THRESHOLD, NEVER);
+    mallopt(M_TOP_PAD, BEYOND_A_HEAP);
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]

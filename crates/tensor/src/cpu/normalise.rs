@@ -62,16 +62,9 @@ pub(super) fn forward(out: &mut [f32], statistics: &mut [f32], rows: &Rows<'_>) 
     }
 }
 
-/// Where gradients are added.
-pub(super) struct Gradients<'a> {
-    pub(super) x: Option<&'a mut [f32]>,
-    /// Of scale and offset.
-    pub(super) norm: Option<[&'a mut [f32]; 2]>,
-}
-
-/// Adds the gradients of [`forward`]; `dy` is overwritten.
+/// Adds to `norm` the gradients of [`forward`] by scale and offset; `dy` becomes that by the rows.
 pub(super) fn backward(
-    gradients: Gradients<'_>,
+    norm: Option<[&mut [f32]; 2]>,
     dy: &mut [f32],
     statistics: &[f32],
     rows: &Rows<'_>,
@@ -115,14 +108,11 @@ pub(super) fn backward(
         let groups = dy.par_chunks_mut(GROUP * width).enumerate();
         groups.for_each(|(group, dy)| of_group(group, dy, &mut []));
     }
-    if let Some([scale, offset]) = gradients.norm {
+    if let Some([scale, offset]) = norm {
         for sums in sums.chunks_exact(2 * width) {
             add_to(scale, &sums[..width]);
             add_to(offset, &sums[width..]);
         }
-    }
-    if let Some(dx) = gradients.x {
-        super::elementwise::accumulate(dx, dy);
     }
 }
 

@@ -2,7 +2,10 @@
 
 #![allow(unsafe_code, reason = "gemm takes pointers")]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
+
+use super::out::{Out, written, zeroed};
 
 /// Inner indices of one call: longer sums are divided by gemm, by the shape of the whole product.
 const INNER: usize = 512;
@@ -72,37 +75,84 @@ pub(super) fn product(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
         out.fill(0.0);
     }
     for first in (0..k).step_by(INNER) {
-        let inner = first..(first + INNER).min(k);
-        let a = a.transposed().rows(inner.clone()).transposed();
-        add_part(out, a, b.rows(inner), add || first > 0);
+        let (a, b) = part(a, b, first);
+        add_part(out, a, b, add || first > 0);
     }
+}
+
+/// Adds `a b` to sums, or writes it to new memory, to the same bits as [`product`].
+pub(super) fn product_into<'o>(out: Out<'o>, a: View<'_>, b: View<'_>) -> &'o mut [f32] {
+    match out {
+        Out::Sums(sums) => {
+            product(sums, a, b, true);
+            sums
+        }
+        Out::New(room) => new_product(room, a, b),
+    }
+}
+
+fn new_product<'o>(room: &'o mut [MaybeUninit<f32>], a: View<'_>, b: View<'_>) -> &'o mut [f32] {
+    let (m, n, k) = (a.n_row, b.n_column, a.n_column);
+    assert_eq!(k, b.n_row, "inner lengths of a product");
+    assert_eq!(room.len(), m * n, "a product of {m} x {n}");
+    if m < MIN_ROW || k < MIN_INNER {
+        let out = zeroed(room);
+        product(out, a, b, false);
+        return out;
+    }
+    let (first_a, first_b) = part(a, b, 0);
+    // SAFETY: `room` is memory of m * n numbers, borrowed for writing. Of a sum over at least
+    // MIN_INNER >= 1 indices gemm writes every number, and it reads none before.
+    let out = unsafe {
+        multiply(room.as_mut_ptr().cast(), first_a, first_b, false);
+        written(room)
+    };
+    for first in (INNER..k).step_by(INNER) {
+        let (a, b) = part(a, b, first);
+        add_part(out, a, b, true);
+    }
+    out
+}
+
+/// The inner indices from `first` on that one call multiplies.
+fn part<'a, 'b>(a: View<'a>, b: View<'b>, first: usize) -> (View<'a>, View<'b>) {
+    let inner = first..(first + INNER).min(a.n_column);
+    (a.transposed().rows(inner.clone()).transposed(), b.rows(inner))
 }
 
 /// The same for at most [`INNER`] inner indices.
 fn add_part(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
     let [m, k] = [a.n_row.max(MIN_ROW), a.n_column.max(MIN_INNER)];
     if [m, k] == [a.n_row, a.n_column] {
-        return multiply(out, a, b, add);
+        return multiply_into(out, a, b, add);
     }
     let (mut of_a, mut of_b, mut rows) = (Vec::new(), Vec::new(), out.to_vec());
     rows.resize(m * b.n_column, 0.0);
     let b = b.with_zeros([k, b.n_column], &mut of_b);
-    multiply(&mut rows, a.with_zeros([m, k], &mut of_a), b, add);
+    multiply_into(&mut rows, a.with_zeros([m, k], &mut of_a), b, add);
     out.copy_from_slice(&rows[..out.len()]);
 }
 
-fn multiply(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+fn multiply_into(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
+    assert_eq!(out.len(), a.n_row * b.n_column, "room for the product");
+    // SAFETY: `out` holds as many numbers as the product, borrowed for writing.
+    unsafe { multiply(out.as_mut_ptr(), a, b, add) }
+}
+
+/// # Safety
+/// From `out` on there is memory for as many numbers as the product has, which nobody else uses; if
+/// `add`, with numbers in it.
+unsafe fn multiply(out: *mut f32, a: View<'_>, b: View<'_>, add: bool) {
     let (m, n, k) = (a.n_row, b.n_column, a.n_column);
     // SAFETY: all elements that gemm reads, (i, j) of `a` below (m, k) and of `b` below (k, n), lie
     // in their slices, because a `View` is made from a slice of exactly its size and only turned
-    // or cut; `out` is a slice of m * n elements borrowed for writing, so it overlaps with
-    // neither.
+    // or cut. For `out` it is the caller's promise.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             n.cast_signed(),
             add,

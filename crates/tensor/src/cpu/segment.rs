@@ -6,6 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::elementwise::add_to;
+use super::out::Out;
 use super::rows::parallel;
 use super::wide::wide;
 use crate::Aggregate;
@@ -164,17 +165,17 @@ pub(super) fn scale(rows: &mut [f32], offset: &[u32], aggregate: Aggregate, widt
 }
 
 /// Copies to each item the row of its segment.
-pub(super) fn gather(out: &mut [f32], x: &[f32], of: &[u32], width: usize) {
-    parallel(out, width, |first, rows| {
+pub(super) fn gather<'o>(out: Out<'o>, x: &[f32], of: &[u32], width: usize) -> &'o mut [f32] {
+    out.rows(width, |first, rows| {
         for (row, &segment) in rows.chunks_exact_mut(width).zip(&of[first..]) {
             row.copy_from_slice(&x[segment as usize * width..][..width]);
         }
-    });
+    })
 }
 
 /// Adds to each item the row of its segment.
-pub(super) fn gather_add(out: &mut [f32], x: &[f32], of: &[u32], width: usize) {
-    parallel(out, width, |first, rows| add_gathered(rows, x, &of[first..], width));
+pub(super) fn gather_add<'o>(out: Out<'o>, x: &[f32], of: &[u32], width: usize) -> &'o mut [f32] {
+    out.rows(width, |first, rows| add_gathered(rows, x, &of[first..], width))
 }
 
 wide! {

@@ -41,18 +41,34 @@ impl<'a> Factor<'a> {
 /// `out = a b`, or `out += a b`, for `b` `[n_inner, n]` and `out` `[n_row, n]`; n is a multiple of
 /// [`LANES`](super::simd::LANES).
 pub(super) fn product(out: &mut [f32], a: Factor<'_>, b: &[f32], n: usize, add: bool) {
-    assert!(n.is_multiple_of(LANES), "padded rows");
-    assert!(b.len() >= a.n_inner * n && out.len() >= a.n_row * n, "a product of {} rows", a.n_row);
+    check(out, a, b, n);
     if a.n_inner == 0 && !add {
         out[..a.n_row * n].fill(0.0);
     }
-    vectorised(Product { out, a, b, n, add });
+    vectorised(Product { out, a, b, row: None, n, add });
+}
+
+/// `out = a b` and `row` `[n]` in every row.
+pub(super) fn product_and_row(out: &mut [f32], a: Factor<'_>, b: &[f32], row: &[f32], n: usize) {
+    check(out, a, b, n);
+    assert_eq!(row.len(), n, "a padded row");
+    if a.n_inner == 0 {
+        out[..a.n_row * n].chunks_exact_mut(n.max(1)).for_each(|out| out.copy_from_slice(row));
+    }
+    vectorised(Product { out, a, b, row: Some(row), n, add: false });
+}
+
+fn check(out: &[f32], a: Factor<'_>, b: &[f32], n: usize) {
+    assert!(n.is_multiple_of(LANES), "padded rows");
+    assert!(b.len() >= a.n_inner * n && out.len() >= a.n_row * n, "a product of {} rows", a.n_row);
 }
 
 struct Product<'a> {
     out: &'a mut [f32],
     a: Factor<'a>,
     b: &'a [f32],
+    /// Added to every row.
+    row: Option<&'a [f32]>,
     n: usize,
     add: bool,
 }
@@ -62,39 +78,41 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { out, a, b, n, mut add } = self;
+        let Self { out, a, b, mut row, n, mut add } = self;
         for first in (0..a.n_inner).step_by(SLICE) {
             let n_inner = SLICE.min(a.n_inner - first);
             panels!(S, n, |column, N| {
-                // SAFETY: `product` has checked that `b` has n_inner rows and `out` n_row rows of n
-                // numbers; the panel ends at n at the latest. `Factor::rows` has checked `a`.
+                // SAFETY: `check` has seen that `b` has n_inner rows and `out` n_row rows of n
+                // numbers, `product_and_row` that `row` has n; the panel ends at n at the latest.
+                // `Factor::rows` has checked `a`.
                 unsafe {
                     let tile = Tile {
                         out: out.as_mut_ptr().add(column),
                         a: a.values.as_ptr().add(first * a.inner_step),
                         b: b.as_ptr().add(first * n + column),
+                        row: row.map(|row| row.as_ptr().add(column)),
                         n_inner,
                         step: [n, a.row_step, a.inner_step],
                         add,
                     };
-                    let mut row = 0;
+                    let mut at = 0;
                     // Vectors of 4 numbers come with 16 registers and without fused
                     // multiplication: six rows of sums do not fit.
-                    while lanes::<S>() > 4 && row + 6 <= a.n_row {
-                        tile.compute::<S, 6, N>(simd, row);
-                        row += 6;
+                    while lanes::<S>() > 4 && at + 6 <= a.n_row {
+                        tile.compute::<S, 6, N>(simd, at);
+                        at += 6;
                     }
-                    while row + 3 <= a.n_row {
-                        tile.compute::<S, 3, N>(simd, row);
-                        row += 3;
+                    while at + 3 <= a.n_row {
+                        tile.compute::<S, 3, N>(simd, at);
+                        at += 3;
                     }
-                    while row < a.n_row {
-                        tile.compute::<S, 1, N>(simd, row);
-                        row += 1;
+                    while at < a.n_row {
+                        tile.compute::<S, 1, N>(simd, at);
+                        at += 1;
                     }
                 }
             });
-            add = true;
+            (row, add) = (None, true);
         }
     }
 }
@@ -104,6 +122,7 @@ struct Tile {
     out: *mut f32,
     a: *const f32,
     b: *const f32,
+    row: Option<*const f32>,
     n_inner: usize,
     /// From row to row of `out` and `b`; of `a`; from inner index to inner index of `a`.
     step: [usize; 3],
@@ -113,7 +132,7 @@ struct Tile {
 impl Tile {
     /// # Safety
     /// Rows `row..row + M` of `out` and `a`, `n_inner` inner indices of `a` and `b`, and N vectors
-    /// in each row of `out` and `b` must exist.
+    /// in each row of `out` and `b` and in `row` must exist.
     #[inline(always)]
     unsafe fn compute<S: Simd, const M: usize, const N: usize>(self, simd: S, row: usize) {
         let lanes = lanes::<S>();
@@ -135,7 +154,11 @@ impl Tile {
             for (i, sum) in sum.into_iter().enumerate() {
                 for (j, sum) in sum.into_iter().enumerate() {
                     let out = self.out.add((row + i) * wide + j * lanes);
-                    let sum = if self.add { simd.add_f32s(load::<S>(out), sum) } else { sum };
+                    let sum = match self.row {
+                        _ if self.add => simd.add_f32s(load::<S>(out), sum),
+                        Some(row) => simd.add_f32s(sum, load::<S>(row.add(j * lanes))),
+                        None => sum,
+                    };
                     store::<S>(out, sum);
                 }
             }
@@ -174,6 +197,15 @@ mod tests {
                 assert!((got - expected).abs() < 1e-6, "{n_row} {n_inner} {n} ({i}, {j}): {got}");
             }
         }
+        let row = numbers(n, 9);
+        let mut sums = vec![f32::NAN; n_row * n];
+        product(&mut sums, a, &b, n, false);
+        for sums in sums.chunks_exact_mut(n) {
+            sums.iter_mut().zip(&row).for_each(|(sum, x)| *sum += x);
+        }
+        let mut out = vec![f32::NAN; n_row * n];
+        product_and_row(&mut out, a, &b, &row, n);
+        assert_eq!(out, sums, "{n_row} {n_inner} {n} and a row");
     }
 
     #[test]

@@ -38,19 +38,18 @@ impl<D: Backend> Pass<'_, D> {
         let tracked = [x, scores[0], scores[1]].iter().any(|matrix| matrix.is_tracked());
         let kept = result.clone();
         let (from, to) = (Rc::clone(from), Rc::clone(to));
-        Ok(self.record(result, tracked, move |device, gradients, dy| {
-            // Two gradients are taken out while the third is borrowed.
-            let mut of_scores = [device.zeros_buffer(0)?, device.zeros_buffer(0)?];
-            std::mem::swap(gradients.get_or_alloc_mut(&theirs)?, &mut of_scores[0]);
-            std::mem::swap(gradients.get_or_alloc_mut(&own)?, &mut of_scores[1]);
-            let dx = gradients.get_or_alloc_mut(&values)?;
+        let of_x = x.gradient();
+        let [of_theirs, of_own] = scores.map(Matrix::gradient);
+        Ok(self.record(result, tracked, move |device, dy| {
+            let mut dx = of_x.to_be_added(device)?;
+            let mut dscores = [of_theirs.to_be_added(device)?, of_own.to_be_added(device)?];
             let attention =
                 Attention { x: &values, scores: [&theirs, &own], from: &from, to: &to, n_head };
-            device.attend_backward(dx, &mut of_scores, dy, &attention, [&kept, &share])?;
-            let [of_theirs, of_own] = of_scores;
-            *gradients.get_or_alloc_mut(&theirs)? = of_theirs;
-            *gradients.get_or_alloc_mut(&own)? = of_own;
-            Ok(())
+            device.attend_backward(&mut dx, &mut dscores, &dy, &attention, [&kept, &share])?;
+            let [theirs, own] = dscores;
+            of_x.add(device, dx)?;
+            of_theirs.add(device, theirs)?;
+            of_own.add(device, own)
         }))
     }
 
@@ -66,14 +65,13 @@ impl<D: Backend> Pass<'_, D> {
         assert_eq!(x.n_column(), n_head * width, "columns of whole heads");
         let result = self.device().head_scores(x.tensor(), weight.tensor()).map_err(engine)?;
         let tracked = x.is_tracked() || weight.is_tracked();
+        let (of_x, of_weight) = (x.gradient(), weight.gradient());
         let (x, weight) = (x.tensor().clone(), weight.tensor().clone());
-        Ok(self.record(result, tracked, move |device, gradients, dy| {
-            let mut dweight = device.zeros_buffer(0)?;
-            std::mem::swap(gradients.get_or_alloc_mut(&weight)?, &mut dweight);
-            let dx = gradients.get_or_alloc_mut(&x)?;
-            device.head_scores_backward(dx, &mut dweight, dy, &x, &weight)?;
-            *gradients.get_or_alloc_mut(&weight)? = dweight;
-            Ok(())
+        Ok(self.record(result, tracked, move |device, dy| {
+            let [mut dx, mut dweight] = [of_x.to_be_added(device)?, of_weight.to_be_added(device)?];
+            device.head_scores_backward(&mut dx, &mut dweight, &dy, &x, &weight)?;
+            of_x.add(device, dx)?;
+            of_weight.add(device, dweight)
         }))
     }
 
@@ -82,10 +80,9 @@ impl<D: Backend> Pass<'_, D> {
         assert!(n_head > 0 && x.n_column().is_multiple_of(n_head), "columns of whole heads");
         let width = x.n_column() / n_head;
         let result = self.device().mean_of_heads(x.tensor(), n_head).map_err(engine)?;
-        let of_x = x.tensor().ghost();
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&of_x)?;
-            device.mean_of_heads_backward(dx, dy, n_head, width)
+        let of_x = x.gradient();
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            device.mean_of_heads_backward(&mut *of_x.sum(device)?, &dy, n_head, width)
         }))
     }
 }

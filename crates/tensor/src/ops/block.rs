@@ -40,10 +40,15 @@ impl<D: Backend> Pass<'_, D> {
         );
         let shape = [rows.len(), columns.len()];
         let result = self.device().block(x.tensor(), &rows, &columns, shape).map_err(engine)?;
-        let of_x = x.tensor().ghost();
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&of_x)?;
-            device.block_backward(dx, dy, n_column, &rows, &columns)
+        let of_x = x.gradient();
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            device.block_backward(
+                &mut *of_x.sum_from_zeros(device)?,
+                &dy,
+                n_column,
+                &rows,
+                &columns,
+            )
         }))
     }
 }

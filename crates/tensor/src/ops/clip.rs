@@ -18,16 +18,13 @@ impl<D: Backend> Pass<'_, D> {
         let result =
             self.device().add_clipped(x.tensor(), change.tensor(), limit).map_err(engine)?;
         let tracked = [x.is_tracked(), change.is_tracked()];
-        let (of_x, change) = (x.tensor().ghost(), change.tensor().clone());
-        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
-            if tracked[0] {
-                device.accumulate(gradients.get_or_alloc_mut(&of_x)?, dy)?;
-            }
+        let (of_x, of_change) = (x.gradient(), change.gradient());
+        let change = change.tensor().clone();
+        Ok(self.record(result, tracked.contains(&true), move |device, dy| {
             if tracked[1] {
-                let dchange = gradients.get_or_alloc_mut(&change)?;
-                device.clip_backward(dchange, dy, &change, limit)?;
+                device.clip_backward(&mut *of_change.sum(device)?, &dy, &change, limit)?;
             }
-            Ok(())
+            if tracked[0] { of_x.add(device, dy) } else { Ok(()) }
         }))
     }
 }

@@ -11,15 +11,15 @@ impl<D: Backend> Pass<'_, D> {
         assert_eq!(a.shape(), b.shape(), "sum of two matrices");
         let result = self.device().add(a.tensor(), b.tensor()).map_err(engine)?;
         let tracked = [a.is_tracked(), b.is_tracked()];
-        let (of_a, of_b) = (a.tensor().ghost(), b.tensor().ghost());
-        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+        let (of_a, of_b) = (a.gradient(), b.gradient());
+        Ok(self.record(result, tracked.contains(&true), move |device, dy| {
+            if !tracked[1] {
+                return of_a.add(device, dy);
+            }
             if tracked[0] {
-                device.accumulate(gradients.get_or_alloc_mut(&of_a)?, dy)?;
+                device.accumulate(&mut *of_a.sum(device)?, &dy)?;
             }
-            if tracked[1] {
-                device.accumulate(gradients.get_or_alloc_mut(&of_b)?, dy)?;
-            }
-            Ok(())
+            of_b.add(device, dy)
         }))
     }
 
@@ -28,15 +28,12 @@ impl<D: Backend> Pass<'_, D> {
         assert_eq!(row.shape(), [1, x.n_column()], "one number per column");
         let result = self.device().add_row(x.tensor(), row.tensor()).map_err(engine)?;
         let tracked = [x.is_tracked(), row.is_tracked()];
-        let (of_x, of_row) = (x.tensor().ghost(), row.tensor().ghost());
-        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+        let (of_x, of_row) = (x.gradient(), row.gradient());
+        Ok(self.record(result, tracked.contains(&true), move |device, dy| {
             if tracked[1] {
-                device.add_row_backward(gradients.get_or_alloc_mut(&of_row)?, dy)?;
+                device.add_row_backward(&mut *of_row.sum_from_zeros(device)?, &dy)?;
             }
-            if tracked[0] {
-                device.accumulate(gradients.get_or_alloc_mut(&of_x)?, dy)?;
-            }
-            Ok(())
+            if tracked[0] { of_x.add(device, dy) } else { Ok(()) }
         }))
     }
 
@@ -45,13 +42,14 @@ impl<D: Backend> Pass<'_, D> {
         assert_eq!(a.shape(), b.shape(), "product of two matrices");
         let result = self.device().multiply(a.tensor(), b.tensor()).map_err(engine)?;
         let tracked = [a.is_tracked(), b.is_tracked()];
+        let (of_a, of_b) = (a.gradient(), b.gradient());
         let (a, b) = (a.tensor().clone(), b.tensor().clone());
-        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+        Ok(self.record(result, tracked.contains(&true), move |device, dy| {
             if tracked[0] {
-                device.accumulate_product(gradients.get_or_alloc_mut(&a)?, dy, &b)?;
+                device.accumulate_product(&mut *of_a.sum(device)?, &dy, &b)?;
             }
             if tracked[1] {
-                device.accumulate_product(gradients.get_or_alloc_mut(&b)?, dy, &a)?;
+                device.accumulate_product(&mut *of_b.sum(device)?, &dy, &a)?;
             }
             Ok(())
         }))
@@ -67,15 +65,16 @@ impl<D: Backend> Pass<'_, D> {
         assert_eq!(factor.shape(), [x.n_row(), 1], "one factor per row");
         let result = self.device().scale_rows(x.tensor(), factor.tensor()).map_err(engine)?;
         let tracked = [x.is_tracked(), factor.is_tracked()];
+        let (of_x, of_factor) = (x.gradient(), factor.gradient());
         let (x, factor) = (x.tensor().clone(), factor.tensor().clone());
-        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+        Ok(self.record(result, tracked.contains(&true), move |device, dy| {
             if tracked[0] {
-                let dx = gradients.get_or_alloc_mut(&x)?;
-                device.scale_rows_backward(Some(dx), None, dy, &x, &factor)?;
+                let mut dx = of_x.sum(device)?;
+                device.scale_rows_backward(Some(&mut dx), None, &dy, &x, &factor)?;
             }
             if tracked[1] {
-                let dfactor = gradients.get_or_alloc_mut(&factor)?;
-                device.scale_rows_backward(None, Some(dfactor), dy, &x, &factor)?;
+                let mut dfactor = of_factor.sum(device)?;
+                device.scale_rows_backward(None, Some(&mut dfactor), &dy, &x, &factor)?;
             }
             Ok(())
         }))

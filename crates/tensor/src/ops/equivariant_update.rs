@@ -24,15 +24,16 @@ impl<D: Backend> Pass<'_, D> {
         let result =
             self.device().norms_beside(s.tensor(), mixed.tensor(), epsilon).map_err(engine)?;
         let tracked = [s.is_tracked(), mixed.is_tracked()];
-        let (of_s, mixed, kept) = (s.tensor().ghost(), mixed.tensor().clone(), result.clone());
-        Ok(self.record(result, tracked.contains(&true), move |device, gradients, dy| {
+        let (of_s, of_mixed) = (s.gradient(), mixed.gradient());
+        let (mixed, kept) = (mixed.tensor().clone(), result.clone());
+        Ok(self.record(result, tracked.contains(&true), move |device, dy| {
             if tracked[0] {
-                let ds = gradients.get_or_alloc_mut(&of_s)?;
-                device.norms_beside_backward(Some(ds), None, dy, &mixed, &kept)?;
+                let mut ds = of_s.sum(device)?;
+                device.norms_beside_backward(Some(&mut ds), None, &dy, &mixed, &kept)?;
             }
             if tracked[1] {
-                let dmixed = gradients.get_or_alloc_mut(&mixed)?;
-                device.norms_beside_backward(None, Some(dmixed), dy, &mixed, &kept)?;
+                let mut dmixed = of_mixed.sum(device)?;
+                device.norms_beside_backward(None, Some(&mut dmixed), &dy, &mixed, &kept)?;
             }
             Ok(())
         }))
@@ -52,16 +53,17 @@ impl<D: Backend> Pass<'_, D> {
         let results =
             self.device().equivariant_update(gates.tensor(), mixed.tensor()).map_err(engine)?;
         let tracked = [gates.is_tracked(), mixed.is_tracked()];
+        let (of_gates, of_mixed) = (gates.gradient(), mixed.gradient());
         let (gates, mixed) = (gates.tensor().clone(), mixed.tensor().clone());
-        Ok(self.record_pair(results, tracked.contains(&true), move |device, gradients, dy| {
-            let [ds, dv] = dy;
+        Ok(self.record_pair(results, tracked.contains(&true), move |device, dy| {
+            let dy = dy.each_ref();
             if tracked[0] {
-                let dgates = gradients.get_or_alloc_mut(&gates)?;
-                device.equivariant_update_backward(Some(dgates), None, [ds, dv], &gates, &mixed)?;
+                let mut dgates = of_gates.sum(device)?;
+                device.equivariant_update_backward(Some(&mut dgates), None, dy, &gates, &mixed)?;
             }
             if tracked[1] {
-                let dmixed = gradients.get_or_alloc_mut(&mixed)?;
-                device.equivariant_update_backward(None, Some(dmixed), [ds, dv], &gates, &mixed)?;
+                let mut dmixed = of_mixed.sum(device)?;
+                device.equivariant_update_backward(None, Some(&mut dmixed), dy, &gates, &mixed)?;
             }
             Ok(())
         }))

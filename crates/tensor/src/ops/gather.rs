@@ -17,10 +17,10 @@ impl<D: Backend> Pass<'_, D> {
     ) -> Result<Matrix<D>, ModelError> {
         assert_eq!(x.n_row(), segments.n_segment(), "one row per segment");
         let result = self.device().gather(x.tensor(), segments).map_err(engine)?;
-        let (of_x, width) = (x.tensor().ghost(), x.n_column());
+        let (of_x, width) = (x.gradient(), x.n_column());
         let segments = Rc::clone(segments);
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            device.gather_backward(gradients.get_or_alloc_mut(&of_x)?, dy, &segments, width)
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            device.gather_backward(&mut *of_x.sum(device)?, &dy, &segments, width)
         }))
     }
 }

@@ -3,6 +3,7 @@
 use batchlab_core::ModelError;
 
 use crate::backend::LinearLayer;
+use crate::gradient::Gradient;
 use crate::matrix::engine;
 use crate::{Activation, Backend, Matrix, Pass};
 
@@ -29,33 +30,30 @@ impl<D: Backend> Pass<'_, D> {
         let keep_sum = activation.keeps_input() && tracked && self.is_recording();
         let (output, sum) = self.device().linear(&layer, keep_sum).map_err(engine)?;
 
-        let of_input = x.is_tracked();
+        let of_input = x.is_tracked().then(|| x.gradient());
+        let (of_weight, of_bias) = (weight.gradient(), bias.map(Matrix::gradient));
         let (input, weight) = (x.tensor().clone(), weight.tensor().clone());
         let bias = bias.map(|bias| bias.tensor().clone());
         let kept = output.clone();
-        Ok(self.record(output, tracked, move |device, gradients, dy| {
-            // The small gradients are taken out while the large one is borrowed.
-            let mut dweight = device.zeros_buffer(0)?;
-            std::mem::swap(gradients.get_or_alloc_mut(&weight)?, &mut dweight);
-            let mut dbias = device.zeros_buffer(0)?;
-            if let Some(bias) = &bias {
-                std::mem::swap(gradients.get_or_alloc_mut(bias)?, &mut dbias);
-            }
-            let dx = if of_input { Some(gradients.get_or_alloc_mut(&input)?) } else { None };
+        Ok(self.record(output, tracked, move |device, mut dy| {
+            let taken = |of: &Gradient<D>| of.to_be_added(device);
+            let mut dx = of_input.as_ref().map(taken).transpose()?;
+            let mut dweight = taken(&of_weight)?;
+            let mut dbias = of_bias.as_ref().map(taken).transpose()?;
             let bias = bias.as_ref();
             let layer = LinearLayer { input: &input, weight: &weight, bias, activation, precision };
             device.linear_backward(
-                dx,
+                dx.as_mut(),
                 &mut dweight,
-                bias.is_some().then_some(&mut dbias),
-                dy,
+                dbias.as_mut(),
+                &mut dy,
                 &layer,
                 &kept,
                 sum.as_ref(),
             )?;
-            *gradients.get_or_alloc_mut(&weight)? = dweight;
-            if let Some(bias) = bias {
-                *gradients.get_or_alloc_mut(bias)? = dbias;
+            of_weight.add(device, dweight)?;
+            for (of, sum) in of_input.iter().zip(dx).chain(of_bias.iter().zip(dbias)) {
+                of.add(device, sum)?;
             }
             Ok(())
         }))
@@ -68,10 +66,10 @@ impl<D: Backend> Pass<'_, D> {
         activation: Activation,
     ) -> Result<Matrix<D>, ModelError> {
         let result = self.device().activate(x.tensor(), activation).map_err(engine)?;
-        let (input, output) = (x.tensor().clone(), result.clone());
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&input)?;
-            device.activate_backward(dx, dy, &input, &output, activation)
+        let (of_x, input, output) = (x.gradient(), x.tensor().clone(), result.clone());
+        Ok(self.record(result, x.is_tracked(), move |device, mut dy| {
+            let dx = &mut *of_x.sum(device)?;
+            device.activate_backward(dx, &mut dy, &input, &output, activation)
         }))
     }
 }

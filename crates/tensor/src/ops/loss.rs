@@ -25,12 +25,14 @@ impl<D: Backend> Pass<'_, D> {
         let (sum, unit) = self.device().loss(loss, prediction.tensor(), outputs).map_err(engine)?;
         let tensor: Tensor<Rank0, f32, D> = self.device().try_zeros_like(&()).map_err(engine)?;
         let scale = Rc::new(Cell::new(1.0));
-        let of_prediction = prediction.tensor().ghost();
+        let of_prediction = prediction.gradient();
         let scale_of_backward = Rc::clone(&scale);
-        self.record_any(&tensor, prediction.is_tracked(), move |device, gradients, _| {
-            let dx = gradients.get_or_alloc_mut(&of_prediction)?;
-            device.accumulate_scaled(dx, scale_of_backward.get(), &unit)
-        });
+        if prediction.is_tracked() {
+            self.record_loss(move |device| {
+                let mut dx = of_prediction.sum(device)?;
+                device.accumulate_scaled(&mut dx, scale_of_backward.get(), &unit)
+            });
+        }
         Ok((sum, Seed { tensor, scale }))
     }
 }

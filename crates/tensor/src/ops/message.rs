@@ -5,8 +5,6 @@ use crate::matrix::engine;
 use crate::{Aggregate, Backend, Buffer, EdgeValue, Matrix, Message, Pass};
 use batchlab_core::ModelError;
 
-type Gradients<D> = dfdx::prelude::Gradients<f32, D>;
-
 impl<D: Backend> Pass<'_, D> {
     /// Computes `value` for every edge and sums or averages it at the node that the edge's messages
     /// go to, `[n_node, width]`; 0 for nodes that receive nothing.
@@ -48,12 +46,12 @@ impl<D: Backend> Pass<'_, D> {
         let part = |columns, shape| self.device().block(received.tensor(), &rows, &columns, shape);
         let scalars = part(0..width, [n_node, width]).map_err(engine)?;
         let vectors = part(width..n_column, [3 * n_node, width]).map_err(engine)?;
-        let of_received = received.tensor().ghost();
+        let of_received = received.gradient();
         let results = [scalars, vectors];
-        Ok(self.record_pair(results, received.is_tracked(), move |device, gradients, [ds, dv]| {
-            let dx = gradients.get_or_alloc_mut(&of_received)?;
-            device.block_backward(dx, ds, n_column, &rows, &(0..width))?;
-            device.block_backward(dx, dv, n_column, &rows, &(width..n_column))
+        Ok(self.record_pair(results, received.is_tracked(), move |device, [ds, dv]| {
+            let dx = &mut *of_received.sum_from_zeros(device)?;
+            device.block_backward(dx, &ds, n_column, &rows, &(0..width))?;
+            device.block_backward(dx, &dv, n_column, &rows, &(width..n_column))
         }))
     }
 
@@ -77,16 +75,16 @@ impl<D: Backend> Pass<'_, D> {
         };
         Ok(match edge {
             None => {
-                let received = self.record(received, keep, move |device, gradients, dy| {
-                    backward(device, gradients, dy, None, &message, result, kept)
+                let received = self.record(received, keep, move |device, dy| {
+                    backward(device, dy, None, &message, result, kept)
                 });
                 (received, None)
             }
             Some(edge) => {
                 let results = [received, edge];
                 let [received, edge] =
-                    self.record_pair(results, keep, move |device, gradients, [dy, dedge]| {
-                        backward(device, gradients, dy, Some(dedge), &message, result, kept)
+                    self.record_pair(results, keep, move |device, [dy, dedge]| {
+                        backward(device, dy, Some(&dedge), &message, result, kept)
                     });
                 (received, Some(edge))
             }
@@ -97,56 +95,24 @@ impl<D: Backend> Pass<'_, D> {
 /// Adds to the gradients of everything that a message was made of.
 fn backward<D: Backend>(
     device: &D,
-    gradients: &mut Gradients<D>,
-    dy: &mut Buffer<D>,
+    mut dy: Buffer<D>,
     dedge: Option<&Buffer<D>>,
     message: &Message<D>,
     result: MessageResult,
     kept: D::Kept,
 ) -> Result<(), D::Err> {
     let matrices = || message.steps.iter().flat_map(|step| step.operation.matrices());
-    let mut taken = Vec::new();
+    // All are written at once; a matrix that occurs twice gets another buffer for the second time.
+    let mut sums = Vec::new();
     for matrix in matrices() {
         let wanted = matrix.is_tracked();
-        taken.push(if wanted { Some(take(device, gradients, matrix)?) } else { None });
+        sums.push(wanted.then(|| matrix.gradient().to_be_added(device)).transpose()?);
     }
-    device.message_backward(&mut taken, dy, dedge, message, result, kept)?;
-    for (matrix, buffer) in matrices().zip(taken) {
-        if let Some(buffer) = buffer {
-            put_back(device, gradients, matrix, buffer)?;
+    device.message_backward(&mut sums, &mut dy, dedge, message, result, kept)?;
+    for (matrix, sum) in matrices().zip(sums) {
+        if let Some(sum) = sum {
+            matrix.gradient().add(device, sum)?;
         }
     }
     Ok(())
-}
-
-/// Takes the gradient of a matrix out, so that several can be written at once. A matrix that occurs
-/// twice gets another buffer for the second time.
-fn take<D: Backend>(
-    device: &D,
-    gradients: &mut Gradients<D>,
-    matrix: &Matrix<D>,
-) -> Result<Buffer<D>, D::Err> {
-    let empty = device.zeros_buffer(0)?;
-    let buffer = std::mem::replace(gradients.get_or_alloc_mut(matrix.tensor())?, empty);
-    let n = matrix.n_row() * matrix.n_column();
-    if length(device, &buffer) == n { Ok(buffer) } else { device.zeros_buffer(n) }
-}
-
-fn put_back<D: Backend>(
-    device: &D,
-    gradients: &mut Gradients<D>,
-    matrix: &Matrix<D>,
-    buffer: Buffer<D>,
-) -> Result<(), D::Err> {
-    let place = gradients.get_or_alloc_mut(matrix.tensor())?;
-    if length(device, place) == length(device, &buffer) {
-        device.accumulate(place, &buffer)
-    } else {
-        *place = buffer;
-        Ok(())
-    }
-}
-
-fn length<D: Backend>(device: &D, buffer: &Buffer<D>) -> usize {
-    dfdx::tensor::Storage::<f32>::len(device, buffer)
 }

@@ -42,6 +42,7 @@ impl<D: Backend> Pass<'_, D> {
         let is_training = self.is_recording() && with.dropout > 0.0;
         let dropout = is_training.then(|| self.next_dropout(with.dropout));
         let activation = with.activation;
+        let gradients_of_norm = with.norm.map(|norm| norm.map(Matrix::gradient));
         let norm = with.norm.map(|norm| norm.map(|matrix| matrix.tensor().clone()));
         let node = with.node.map(Rc::clone);
         if let Some(node) = &node {
@@ -52,16 +53,14 @@ impl<D: Backend> Pass<'_, D> {
             |norm| RowsToNormalise { x: &values, norm, activation, dropout, node: node.as_deref() };
         let tensors = norm.as_ref().map(|[scale, offset]| [scale, offset]);
         let [result, statistics] = self.device().normalise(&rows(tensors)).map_err(engine)?;
-        let of_x = x.is_tracked();
+        let of_x = x.is_tracked().then(|| x.gradient());
         let of_norm = with.norm.is_some_and(|norm| norm.iter().any(|matrix| matrix.is_tracked()));
-        Ok(self.record(result, of_x || of_norm, move |device, gradients, dy| {
-            let mut small = [device.zeros_buffer(0)?, device.zeros_buffer(0)?];
-            if let Some(norm) = &norm {
-                for (tensor, gradient) in norm.iter().zip(&mut small) {
-                    std::mem::swap(gradients.get_or_alloc_mut(tensor)?, gradient);
-                }
-            }
-            let dx = if of_x { Some(gradients.get_or_alloc_mut(&values)?) } else { None };
+        Ok(self.record(result, of_x.is_some() || of_norm, move |device, mut dy| {
+            let mut dnorm = match &gradients_of_norm {
+                Some([scale, offset]) => [scale.to_be_added(device)?, offset.to_be_added(device)?],
+                None => [device.zeros_buffer(0)?, device.zeros_buffer(0)?],
+            };
+            let mut dx = of_x.as_ref().map(|of_x| of_x.to_be_added(device)).transpose()?;
             let rows = RowsToNormalise {
                 x: &values,
                 norm: norm.as_ref().map(|[scale, offset]| [scale, offset]),
@@ -69,11 +68,12 @@ impl<D: Backend> Pass<'_, D> {
                 dropout,
                 node: node.as_deref(),
             };
-            device.normalise_backward(dx, &mut small, dy, &rows, &statistics)?;
-            if let Some(norm) = &norm {
-                for (tensor, gradient) in norm.iter().zip(small) {
-                    *gradients.get_or_alloc_mut(tensor)? = gradient;
-                }
+            device.normalise_backward(dx.as_mut(), &mut dnorm, &mut dy, &rows, &statistics)?;
+            for (of_x, dx) in of_x.iter().zip(dx) {
+                of_x.add(device, dx)?;
+            }
+            for (of, sum) in gradients_of_norm.iter().flatten().zip(dnorm) {
+                of.add(device, sum)?;
             }
             Ok(())
         }))

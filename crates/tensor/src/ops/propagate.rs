@@ -33,11 +33,11 @@ impl<D: Backend> Pass<'_, D> {
         let (device, values) = (self.device(), x.tensor());
         let result =
             device.propagate(values, weight.as_ref(), from, to, aggregate).map_err(engine)?;
-        let (of_x, width) = (x.tensor().ghost(), x.n_column());
+        let (of_x, width) = (x.gradient(), x.n_column());
         let (from, to) = (Rc::clone(from), Rc::clone(to));
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&of_x)?;
-            device.propagate_backward(dx, dy, weight.as_ref(), &from, &to, aggregate, width)
+        Ok(self.record(result, x.is_tracked(), move |device, mut dy| {
+            let dx = &mut *of_x.sum(device)?;
+            device.propagate_backward(dx, &mut dy, weight.as_ref(), &from, &to, aggregate, width)
         }))
     }
 }

@@ -37,11 +37,10 @@ impl<D: Backend> Pass<'_, D> {
     ) -> Result<Matrix<D>, ModelError> {
         assert_eq!(x.n_row(), segments.n_item(), "one row per item");
         let result = self.device().segment(x.tensor(), segments, aggregate).map_err(engine)?;
-        let (of_x, width) = (x.tensor().ghost(), x.n_column());
+        let (of_x, width) = (x.gradient(), x.n_column());
         let segments = Rc::clone(segments);
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&of_x)?;
-            device.segment_backward(dx, dy, &segments, aggregate, width)
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            device.segment_backward(&mut *of_x.sum(device)?, &dy, &segments, aggregate, width)
         }))
     }
 
@@ -55,9 +54,10 @@ impl<D: Backend> Pass<'_, D> {
         assert_eq!(x.n_row(), segments.n_item(), "one row per item");
         let result = self.device().segment_max(x.tensor(), segments).map_err(engine)?;
         let (input, kept, segments) = (x.tensor().clone(), result.clone(), Rc::clone(segments));
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&input)?;
-            device.segment_max_backward(dx, dy, &input, &kept, &segments)
+        let of_x = x.gradient();
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            let mut dx = of_x.sum(device)?;
+            device.segment_max_backward(&mut dx, &dy, &input, &kept, &segments)
         }))
     }
 
@@ -70,10 +70,10 @@ impl<D: Backend> Pass<'_, D> {
     ) -> Result<Matrix<D>, ModelError> {
         assert_eq!(x.n_row(), segments.n_item(), "one row per item");
         let result = self.device().segment_softmax(x.tensor(), segments).map_err(engine)?;
-        let (of_x, kept, segments) = (x.tensor().ghost(), result.clone(), Rc::clone(segments));
-        Ok(self.record(result, x.is_tracked(), move |device, gradients, dy| {
-            let dx = gradients.get_or_alloc_mut(&of_x)?;
-            device.segment_softmax_backward(dx, dy, &kept, &segments)
+        let (of_x, kept, segments) = (x.gradient(), result.clone(), Rc::clone(segments));
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            let mut dx = of_x.sum(device)?;
+            device.segment_softmax_backward(&mut dx, &dy, &kept, &segments)
         }))
     }
 }

@@ -9,7 +9,7 @@ use super::step::{Linear, Operation, Plan, Step};
 use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::tile::{self, Factor};
-use crate::cpu::{activation, elementwise, segment};
+use crate::cpu::{activation, elementwise, out, segment};
 
 /// Gradients of the results.
 #[derive(Clone, Copy)]
@@ -71,6 +71,9 @@ pub(in crate::cpu) fn backward(
         buffer.add(step, edges, gradient);
     }
 }
+
+/// Rows of a weight whose sums over the tasks one thread adds up.
+const SUM_ROWS: usize = 32;
 
 /// What the tasks write for one step.
 enum Outgoing {
@@ -143,15 +146,22 @@ impl Outgoing {
         let [first, second] = gradient;
         match (self, &step.operation) {
             (Self::Layers(sums), Operation::Linear(linear)) => {
-                for sums in sums.chunks_exact(n_layer(linear, step).max(1)) {
-                    let (weight, bias) = sums.split_at(linear.n_in * step.stride);
-                    if let Some(first) = first {
-                        let rows = first.chunks_exact_mut(step.width.max(1));
-                        for (row, sum) in rows.zip(weight.chunks_exact(step.stride.max(1))) {
-                            elementwise::add_to(row, &sum[..step.width]);
+                let of_tasks = || sums.chunks_exact(n_layer(linear, step).max(1));
+                if let Some(first) = first {
+                    // In the order of the tasks, whichever thread it is.
+                    out::each_block(first, SUM_ROWS * step.width, |index, rows| {
+                        for sums in of_tasks() {
+                            let sums = &sums[index * SUM_ROWS * step.stride..];
+                            let rows = rows.chunks_exact_mut(step.width.max(1));
+                            for (row, sum) in rows.zip(sums.chunks_exact(step.stride.max(1))) {
+                                elementwise::add_to(row, &sum[..step.width]);
+                            }
                         }
-                    }
-                    if let Some(second) = second {
+                    });
+                }
+                if let Some(second) = second {
+                    for sums in of_tasks() {
+                        let bias = &sums[linear.n_in * step.stride..];
                         elementwise::add_to(second, &bias[..step.width]);
                     }
                 }

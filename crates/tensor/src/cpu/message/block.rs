@@ -2,10 +2,11 @@
 
 use super::band::Band;
 use super::equivariant::put_equivariant;
-use super::rows::{Rows, RowsMut, add_row, put, put_gaussians, put_product, put_scaled};
+use super::rows::{Rows, RowsMut, put, put_gaussians, put_product, put_scaled};
 use super::step::{Linear, Operation, Plan, Step};
 use super::tasks::EdgePlan;
 use crate::cpu::activation;
+use crate::cpu::elementwise::add_row;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::tile::{self, Factor};
 
@@ -82,13 +83,14 @@ struct Expansion {
 }
 
 impl<'a> Block<'a> {
-    /// The blocks of `n_row` edges that a range of places is cut into.
+    /// The blocks of at most `n_row` edges that a range of places is cut into.
     pub(super) fn cut(
         edges: &'a EdgePlan,
         places: std::ops::Range<usize>,
         n_row: usize,
     ) -> impl Iterator<Item = Self> {
         let end = places.end;
+        let n_row = even_rows(places.len(), n_row);
         places.step_by(n_row).map(move |first| {
             let range = first..(first + n_row).min(end);
             Self {
@@ -183,6 +185,12 @@ impl Bands {
     }
 }
 
+/// Edges of each block if `n` are cut into as few blocks of at most `most` as there can be: about as
+/// many in each, and whole tiles of [`tile`].
+fn even_rows(n: usize, most: usize) -> usize {
+    n.div_ceil(n.div_ceil(most).max(1)).next_multiple_of(6).clamp(1, most)
+}
+
 fn distances(out: &mut Vec<f32>, block: &Block<'_>, distance: &[f32]) {
     out.clear();
     match block.order {
@@ -215,12 +223,7 @@ pub(super) fn evaluate(
             let source = block.rows(step, &[]);
             put(RowsMut::in_place(out, step.stride, false), source, n, width);
         }
-        Operation::Linear(linear) => {
-            product(plan, linear, bands, before, out, [n, step.stride]);
-            if let Some(bias) = linear.bias {
-                add_row(out, bias, step.stride);
-            }
-        }
+        Operation::Linear(linear) => product(plan, linear, bands, before, out, [n, step.stride]),
         Operation::Sum { terms, .. } => {
             for (place, &term) in terms.iter().enumerate() {
                 put(RowsMut::in_place(out, step.stride, place > 0), rows(term), n, width);
@@ -254,9 +257,36 @@ fn product(
     [n, n_out]: [usize; 2],
 ) {
     if bands.product(linear.input, out, &linear.weight, n_out) {
+        if let Some(bias) = linear.bias {
+            add_row(out, bias, n_out);
+        }
         return;
     }
     let input_step = plan.steps[linear.input].stride;
     let input = Factor::rows(&*before[linear.input], [n, linear.n_in], input_step);
-    tile::product(out, input, &linear.weight, n_out, false);
+    let Some(bias) = linear.bias else {
+        return tile::product(out, input, &linear.weight, n_out, false);
+    };
+    let mut row = Scratch::zeros(n_out);
+    row[..bias.len()].copy_from_slice(bias);
+    tile::product_and_row(out, input, &linear.weight, &row, n_out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_even_and_no_larger_than_there_is_room_for() {
+        for (n, most, expected) in [
+            (584, 192, 150),
+            (192, 192, 192),
+            (193, 192, 102),
+            (5, 54, 6),
+            (0, 24, 1),
+            (25, 24, 18),
+        ] {
+            assert_eq!(even_rows(n, most), expected, "{n} edges, at most {most}");
+        }
+    }
 }

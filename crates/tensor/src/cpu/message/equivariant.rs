@@ -51,16 +51,23 @@ impl WithSimd for Messages<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let width = self.width;
+        let (width, add) = (self.width, self.out.adds());
         for edge in 0..self.n_edge {
             let [w1, w2, w3] = cut::<3>(self.parts.get(edge, 3 * width), width);
             let vector = cut::<3>(self.vector.get(edge, 3 * width), width);
             let direction = self.direction.get(edge, 3);
-            let [scalars, components @ ..] = cut_mut::<4>(self.out.sums(edge, 4 * width), width);
-            add_scaled(simd, scalars, w1, 1.0);
+            let [scalars, components @ ..] = cut_mut::<4>(self.out.get(edge, 4 * width), width);
+            put_sum(simd, scalars, [w1], add);
             for ((out, v), &u) in components.into_iter().zip(vector).zip(direction) {
-                add_scaled(simd, out, w2, u);
-                add_product(simd, out, w3, v);
+                let us = simd.splat_f32s(u);
+                put_each(
+                    simd,
+                    out,
+                    [w2, w3, v],
+                    add,
+                    |sum, [w2, w3, v]| multiply_add(simd, w3, v, multiply_add(simd, w2, us, sum)),
+                    |sum, [w2, w3, v]| sum + w2 * u + w3 * v,
+                );
             }
         }
     }
@@ -80,17 +87,37 @@ impl WithSimd for PartsGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let width = self.width;
+        let (width, add) = (self.width, self.out.adds());
         for edge in 0..self.n_edge {
-            let [ds, dv @ ..] = cut::<4>(self.dy.get(edge, 4 * width), width);
-            let vector = cut::<3>(self.vector.get(edge, 3 * width), width);
+            let [ds, dx, dy, dz] = cut::<4>(self.dy.get(edge, 4 * width), width);
+            let [vx, vy, vz] = cut::<3>(self.vector.get(edge, 3 * width), width);
             let direction = self.direction.get(edge, 3);
-            let [scalars, along, across] = cut_mut::<3>(self.out.sums(edge, 3 * width), width);
-            add_scaled(simd, scalars, ds, 1.0);
-            for ((dv, v), &u) in dv.into_iter().zip(vector).zip(direction) {
-                add_scaled(simd, along, dv, u);
-                add_product(simd, across, dv, v);
-            }
+            let (x, y, z) = (direction[0], direction[1], direction[2]);
+            let [xs, ys, zs] = [simd.splat_f32s(x), simd.splat_f32s(y), simd.splat_f32s(z)];
+            let [scalars, along, across] = cut_mut::<3>(self.out.get(edge, 3 * width), width);
+            put_sum(simd, scalars, [ds], add);
+            put_each(
+                simd,
+                along,
+                [dx, dy, dz],
+                add,
+                |sum, [dx, dy, dz]| {
+                    let sum = multiply_add(simd, dy, ys, multiply_add(simd, dx, xs, sum));
+                    multiply_add(simd, dz, zs, sum)
+                },
+                |sum, [dx, dy, dz]| sum + dx * x + dy * y + dz * z,
+            );
+            put_each(
+                simd,
+                across,
+                [dx, dy, dz, vx, vy, vz],
+                add,
+                |sum, [dx, dy, dz, vx, vy, vz]| {
+                    let sum = multiply_add(simd, dy, vy, multiply_add(simd, dx, vx, sum));
+                    multiply_add(simd, dz, vz, sum)
+                },
+                |sum, [dx, dy, dz, vx, vy, vz]| sum + dx * vx + dy * vy + dz * vz,
+            );
         }
     }
 }
@@ -108,13 +135,20 @@ impl WithSimd for VectorGradient<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let width = self.width;
+        let (width, add) = (self.width, self.out.adds());
         for edge in 0..self.n_edge {
             let [_, dv @ ..] = cut::<4>(self.dy.get(edge, 4 * width), width);
             let [_, _, w3] = cut::<3>(self.parts.get(edge, 3 * width), width);
-            let components = cut_mut::<3>(self.out.sums(edge, 3 * width), width);
+            let components = cut_mut::<3>(self.out.get(edge, 3 * width), width);
             for (out, dv) in components.into_iter().zip(dv) {
-                add_product(simd, out, w3, dv);
+                put_each(
+                    simd,
+                    out,
+                    [w3, dv],
+                    add,
+                    |sum, [w3, dv]| multiply_add(simd, w3, dv, sum),
+                    |sum, [w3, dv]| sum + w3 * dv,
+                );
             }
         }
     }
@@ -136,29 +170,34 @@ fn cut_mut<const N: usize>(row: &mut [f32], width: usize) -> [&mut [f32]; N] {
     })
 }
 
-/// `out += factor x`.
+/// `out (+)= x`.
 #[inline(always)]
-fn add_scaled<S: Simd>(simd: S, out: &mut [f32], x: &[f32], factor: f32) {
-    let (x, x_rest) = S::as_simd_f32s(x);
-    let (out, rest) = S::as_mut_simd_f32s(out);
-    let factors = simd.splat_f32s(factor);
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = multiply_add(simd, x, factors, *out);
-    }
-    for (out, &x) in rest.iter_mut().zip(x_rest) {
-        *out += x * factor;
-    }
+fn put_sum<S: Simd>(simd: S, out: &mut [f32], x: [&[f32]; 1], add: bool) {
+    put_each(simd, out, x, add, |sum, [x]| simd.add_f32s(sum, x), |sum, [x]| sum + x);
 }
 
-/// `out += a b`.
+/// What `vector` or `single` make of a sum, 0 unless `add`, and of the numbers at its place.
 #[inline(always)]
-fn add_product<S: Simd>(simd: S, out: &mut [f32], a: &[f32], b: &[f32]) {
-    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+fn put_each<S: Simd, const N: usize>(
+    simd: S,
+    out: &mut [f32],
+    inputs: [&[f32]; N],
+    add: bool,
+    vector: impl Fn(S::f32s, [S::f32s; N]) -> S::f32s,
+    single: impl Fn(f32, [f32; N]) -> f32,
+) {
+    let zeros = simd.splat_f32s(0.0);
     let (out, rest) = S::as_mut_simd_f32s(out);
-    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = multiply_add(simd, a, b, *out);
+    let heads: [&[S::f32s]; N] =
+        std::array::from_fn(|input| &S::as_simd_f32s(inputs[input]).0[..out.len()]);
+    let tails: [&[f32]; N] =
+        std::array::from_fn(|input| &S::as_simd_f32s(inputs[input]).1[..rest.len()]);
+    for (i, out) in out.iter_mut().enumerate() {
+        let sum = if add { *out } else { zeros };
+        *out = vector(sum, std::array::from_fn(|input| heads[input][i]));
     }
-    for ((out, &a), &b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
-        *out += a * b;
+    for (i, out) in rest.iter_mut().enumerate() {
+        let sum = if add { *out } else { 0.0 };
+        *out = single(sum, std::array::from_fn(|input| tails[input][i]));
     }
 }

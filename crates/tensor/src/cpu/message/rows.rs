@@ -59,21 +59,14 @@ impl<'a> RowsMut<'a> {
         Self { values, step, index: Some(index), first, add: true }
     }
 
-    /// The row of an edge, to be added to: zeros unless the rows are added to anyway.
-    #[inline(always)]
-    #[allow(clippy::inline_always, reason = "a part of every loop")]
-    pub(super) fn sums(&mut self, edge: usize, width: usize) -> &mut [f32] {
-        let is_new = !self.add;
-        let row = self.get(edge, width);
-        if is_new {
-            row.fill(0.0);
-        }
-        row
+    /// Whether rows are added to, not written.
+    pub(super) fn adds(&self) -> bool {
+        self.add
     }
 
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "a part of every loop")]
-    fn get(&mut self, edge: usize, width: usize) -> &mut [f32] {
+    pub(super) fn get(&mut self, edge: usize, width: usize) -> &mut [f32] {
         let row = self.index.map_or(edge, |index| index[edge] as usize - self.first);
         &mut self.values[row * self.step..][..width]
     }
@@ -182,17 +175,6 @@ impl Each<'_> {
             }
             for (out, &a) in rest.iter_mut().zip(a_rest) {
                 *out = single(*out, a, factor);
-            }
-        }
-    }
-}
-
-wide! {
-    /// Adds the same row to every row of `values`.
-    pub(super) fn add_row(values: &mut [f32], row: &[f32], step: usize) {
-        for values in values.chunks_exact_mut(step.max(1)) {
-            for (value, x) in values.iter_mut().zip(row) {
-                *value += x;
             }
         }
     }

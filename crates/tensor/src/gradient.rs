@@ -1,0 +1,78 @@
+//! Where gradients are summed while backward runs.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
+use dfdx::tensor::Storage;
+
+use crate::{Backend, Buffer};
+
+/// The gradient of a matrix, while backward runs. Clones share it.
+///
+/// dfdx's own store gives out zeros to be added to; here who comes first writes.
+#[derive(Debug)]
+pub(crate) struct Gradient<D: Backend> {
+    /// None before anything was added.
+    sum: Rc<RefCell<Option<Buffer<D>>>>,
+    /// Numbers of the matrix.
+    n: usize,
+}
+
+impl<D: Backend> Clone for Gradient<D> {
+    fn clone(&self) -> Self {
+        Self { sum: Rc::clone(&self.sum), n: self.n }
+    }
+}
+
+impl<D: Backend> Gradient<D> {
+    /// Nothing yet, for a matrix of `n` numbers.
+    pub(crate) fn new(n: usize) -> Self {
+        Self { sum: Rc::default(), n }
+    }
+
+    /// What a kernel adds to, see [`Backend::new_gradient`].
+    pub(crate) fn sum(&self, device: &D) -> Result<RefMut<'_, Buffer<D>>, D::Err> {
+        let buffer = self.to_be_added(device)?;
+        Ok(RefMut::map(self.sum.borrow_mut(), |sum| sum.insert(buffer)))
+    }
+
+    /// The same for a kernel that must be given numbers, for example because it adds to some only.
+    pub(crate) fn sum_from_zeros(&self, device: &D) -> Result<RefMut<'_, Buffer<D>>, D::Err> {
+        let buffer = self.finish(device)?;
+        Ok(RefMut::map(self.sum.borrow_mut(), |sum| sum.insert(buffer)))
+    }
+
+    /// What [`Gradient::sum`] gives, taken out, so that several gradients can be added to at once, some perhaps those of
+    /// one matrix. [`Gradient::add`] puts it back.
+    pub(crate) fn to_be_added(&self, device: &D) -> Result<Buffer<D>, D::Err> {
+        self.take().map_or_else(|| device.new_gradient(self.n), Ok)
+    }
+
+    /// Adds what is not needed any more: it becomes the sum if it comes first.
+    pub(crate) fn add(&self, device: &D, buffer: Buffer<D>) -> Result<(), D::Err> {
+        let mut sum = self.sum.borrow_mut();
+        if let Some(sum) = &mut *sum {
+            return device.accumulate(sum, &buffer);
+        }
+        *sum = Some(buffer);
+        Ok(())
+    }
+
+    /// Whether anything was added.
+    pub(crate) fn is_some(&self) -> bool {
+        self.sum.borrow().is_some()
+    }
+
+    /// The sum, if anything was added.
+    pub(crate) fn take(&self) -> Option<Buffer<D>> {
+        self.sum.take()
+    }
+
+    /// The sum, zeros if nothing was added.
+    pub(crate) fn finish(&self, device: &D) -> Result<Buffer<D>, D::Err> {
+        match self.take().filter(|sum| Storage::<f32>::len(device, sum) == self.n) {
+            Some(sum) => Ok(sum),
+            None => device.zeros_buffer(self.n),
+        }
+    }
+}
