@@ -12,8 +12,8 @@ pub(crate) fn short(value: f64) -> String {
         return format!("{value:.1e}");
     }
     if size >= 100.0 {
-        let sign = if value < 0.0 { "-" } else { "" };
-        return format!("{sign}{}", grouped(size.round() as u64));
+        let (sign, whole) = (if value < 0.0 { "-" } else { "" }, size.round() as i64);
+        return format!("{sign}{}", grouped(whole.unsigned_abs()));
     }
     let text = significant(value, 3);
     if text.contains('.') {
