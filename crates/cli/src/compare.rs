@@ -14,8 +14,9 @@ use crate::say::say;
 
 /// Compare two runs, or two folders of results: settings, times, fill, shapes, errors.
 ///
-/// Each ratio comes with an interval where there are replicates: at least five blocks
-/// that two runs of one cell share, or five seeds on either side. `batchlab report` compares many runs.
+/// Each ratio comes with an interval where there are replicates: at least three mirrored pairs of
+/// blocks that two runs of one cell share, or three seeds on either side. `batchlab report` compares
+/// many runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// A run, `results/<study>/runs/<run_id>` or only its identifier, or the folder of a study.

@@ -20,7 +20,6 @@ pub(crate) struct Configuration {
     /// Configuration file of a run or a study, and changes such as `batcher=static-64` or
     /// `training.steps=500`; values are TOML, or plain text. Several values make a study:
     /// `batchers=static-64,dynamic`, `batch_sizes=16,32`, `models=schnet,mpeu`, `training.prefetch=0,1`.
-    /// `plan` and `data` take several files; `data` takes names of data sets and data files too.
     #[arg(value_name = "CONFIG|KEY=VALUE")]
     inputs: Vec<String>,
     /// Data set instead of that of the file: its name, or a data file. Its keys follow:

@@ -10,6 +10,7 @@ use anyhow::Result;
 use batchlab_core::graphs::TargetKind;
 use serde_json::json;
 
+use crate::out_file;
 use crate::output::{json, print};
 use crate::trained::{Choice, Evaluated, Opened, batcher_for};
 use crate::unit;
@@ -53,6 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { choice, grid, beside, repeats, svg, json: is_json } = arguments;
+    svg.as_ref().map_or(Ok(()), |path| out_file::check_ending(path, "SVG", &["svg"]))?;
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
     let beside = beside.iter().map(|batcher| (String::new(), batcher.clone()));
     let Opened { mut model, subset } = choice.open()?;
@@ -87,10 +89,8 @@ fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
         model.dataset()
     );
     if let Some(path) = svg {
-        grid::write(
-            path,
-            &grid::picture(&format!("{} of {}", batcher, model.dataset()), &entries),
-        )?;
+        let picture = grid::picture(&format!("{} of {}", batcher, model.dataset()), &entries);
+        out_file::write(path, picture.as_bytes())?;
     }
     let text = if *is_json {
         json(&json!({

@@ -46,6 +46,7 @@ mod weights;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 /// Compare batching strategies for graph neural networks.
@@ -103,7 +104,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     batchlab_builtin::link();
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| explained(error).exit());
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
@@ -138,4 +139,16 @@ pub fn main() -> ExitCode {
         say::say!("{prefix}{message}");
         exit::code_of(&error)
     })
+}
+
+/// Says how a setting is written where one was given as an option, such as `--batcher dynamic`.
+fn explained(mut error: clap::Error) -> clap::Error {
+    let takes_settings =
+        error.get(ContextKind::Usage).is_some_and(|usage| usage.to_string().contains("KEY=VALUE"));
+    let is_like_another = error.get(ContextKind::SuggestedArg).is_some();
+    if error.kind() == ErrorKind::UnknownArgument && takes_settings && !is_like_another {
+        let tip = "settings are written without dashes: batcher=static-64, training.steps=500";
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }

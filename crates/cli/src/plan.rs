@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use batchlab_builtin::PLANNED;
 use batchlab_config::{Diagnostic, ToForecast};
+use batchlab_core::number::grouped;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatchFields, BatcherError, Level, LoadContext, Model};
 use batchlab_forecast::picture::{self, Section};
@@ -33,7 +34,7 @@ const BATCH_SIZES: [u32; 4] = [16, 32, 64, 128];
 /// Strategies and sizes are those of the configuration, or `batchers=static-64,dynamic` and
 /// `batch_sizes=16,32`; without a list of batchers, eight common ones are planned beside the run's own.
 /// The training subset is split off and ordered as in a run with the same seeds, so the figures are
-/// those of the run. docs/forecast.md defines each of them.
+/// those of the run. Several files are forecast one after the other. docs/forecast.md defines each figure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -187,16 +188,4 @@ fn noun(level: Level) -> &'static str {
         Level::Graphs => "training graphs",
         Level::Nodes => "training nodes",
     }
-}
-
-pub(crate) fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

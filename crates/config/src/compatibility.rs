@@ -17,13 +17,13 @@ pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
     let model = config.model.typetag_name();
     if !config.model.accepts(provides.level) {
         return fail(format!(
-            "model \"{model}\" does not work on {}, which is what dataset \"{dataset}\" holds; choose another of the two",
+            "model \"{model}\" does not work on {}, which is what dataset \"{dataset}\" holds; choose another model or data set",
             provides.level
         ));
     }
     if let Some(missing) = config.model.needs().missing_from(provides.fields) {
         return fail(format!(
-            "model \"{model}\" needs {missing}, which dataset \"{dataset}\" does not have; choose another of the two"
+            "model \"{model}\" needs {missing}, which dataset \"{dataset}\" does not have; choose another model or data set"
         ));
     }
     if !provides.target {
@@ -45,7 +45,7 @@ pub(crate) fn check_level(
         return Ok(());
     }
     Err(Diagnostic::new(format!(
-        "{place} \"{}\" works on {}, but dataset \"{}\" holds {level}; choose another of the two",
+        "{place} \"{}\" works on {}, but dataset \"{}\" holds {level}; choose another batcher or data set",
         batcher.typetag_name(),
         batcher.level(),
         dataset.typetag_name(),

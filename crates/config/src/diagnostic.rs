@@ -50,8 +50,9 @@ impl Diagnostic {
         self
     }
 
-    /// Adds what helps against a message of serde, which lists the allowed names.
-    pub(crate) fn with_remedy(self, message: &str) -> Self {
+    /// Adds what helps against a message of serde, which lists the allowed names, and says its types in words.
+    pub(crate) fn with_remedy(mut self, message: &str) -> Self {
+        self.message = in_words(self.message);
         if let Some(number) = whole_number(message).or_else(|| share(message)) {
             return self.help(format!("write {number}"));
         }
@@ -67,6 +68,19 @@ impl Diagnostic {
         let near = near.or_else(|| is_field.then(|| right_place(typed)).flatten());
         near.into_iter().fold(self, Self::help)
     }
+}
+
+/// A message of serde with its types as a user of the command line calls them.
+fn in_words(message: String) -> String {
+    let Some((before, expected)) = message.rsplit_once(", expected ") else { return message };
+    let words = match expected {
+        "a nonzero u64" | "a nonzero u32" => "a whole number, 1 or more",
+        "u64" | "u32" | "usize" => "a whole number, 0 or more",
+        "i64" => "a whole number",
+        "f64" | "f32" => "a number",
+        _ => return message,
+    };
+    format!("{before}, expected {words}")
 }
 
 /// The count that was written as a number with a point or an exponent.

@@ -3,7 +3,7 @@
 //! Messages are lower-case, without a final stop, and name the remedy where there is one. A plugin
 //! with errors of its own wraps them in the variant `Other`, whose text is shown unchanged.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -19,7 +19,7 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A relative path exists nowhere where it was looked for.
-    #[error("{} does not exist; looked for {}", path.display(), tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" and "))]
+    #[error("{} does not exist{}", path.display(), looked_for(path, tried))]
     NotFound {
         /// The path as the configuration gives it.
         path: PathBuf,
@@ -208,6 +208,15 @@ pub enum SinkError {
         /// What the encoder said.
         source: Source,
     },
+}
+
+/// Where a path was looked for, unless that is the path itself.
+fn looked_for(path: &Path, tried: &[PathBuf]) -> String {
+    if tried == [path] {
+        return String::new();
+    }
+    let tried: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
+    format!("; looked for {}", tried.join(" and "))
 }
 
 macro_rules! wrap_other {

@@ -38,7 +38,7 @@ pub mod memory;
 pub mod model;
 pub mod next_fit;
 pub mod node_groups;
-mod number;
+pub mod number;
 mod options;
 pub mod oversize;
 pub mod padding;

@@ -1,3 +1,24 @@
+//! Numbers of a configuration, and numbers in text.
+
+/// A count with commas, as in text for people.
+///
+/// ```
+/// use batchlab_core::number::grouped;
+/// assert_eq!([999, 1_000, 1_234_567].map(grouped), ["999", "1,000", "1,234,567"]);
+/// ```
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Declares a number of a configuration, kept as `f64`, that is checked when it is read.
 ///
 /// ```

@@ -1,5 +1,7 @@
 //! Numbers as text.
 
+use batchlab_core::number::grouped;
+
 /// Three significant digits, without trailing zeros: `0.0526`, `1.94`, `12.4`, `1,234`.
 pub(crate) fn short(value: f64) -> String {
     if value == 0.0 {
@@ -10,7 +12,8 @@ pub(crate) fn short(value: f64) -> String {
         return format!("{value:.1e}");
     }
     if size >= 100.0 {
-        return grouped(value.round() as i64);
+        let (sign, whole) = (if value < 0.0 { "-" } else { "" }, size.round() as i64);
+        return format!("{sign}{}", grouped(whole.unsigned_abs()));
     }
     let text = significant(value, 3);
     if text.contains('.') {
@@ -38,18 +41,6 @@ pub(crate) fn steps(n: i64) -> String {
         n if n >= 1000 && n % 100 == 0 => format!("{}k", short(n as f64 / 1e3)),
         n => n.to_string(),
     }
-}
-
-fn grouped(n: i64) -> String {
-    let digits = n.abs().to_string();
-    let mut text = if n < 0 { String::from("-") } else { String::new() };
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use batchlab_config::Config;
 use batchlab_core::graphs::{GraphSize, View};
+use batchlab_core::number::grouped;
 use batchlab_core::{BatchEvent, Graphs};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -60,8 +61,8 @@ fn oversize(batcher: &str, train: &[GraphSize], events: &[BatchEvent]) -> Option
         message: format!(
             "{} of {} training graphs are larger than a batch of \"{batcher}\" may be; of each, {done}. Give a \
              larger batcher.batch_size or batcher.budget",
-            thousands(n),
-            thousands(train.len())
+            grouped(n as u64),
+            grouped(train.len() as u64)
         ),
         payload: json!({ "n_graph": n, "n_train": train.len() }),
     })
@@ -74,8 +75,8 @@ fn small_training_set(batch_size: Option<u32>, train: &[GraphSize]) -> Option<Wa
         message: format!(
             "a batch has room for {} graphs, and there are {} to train on: every batch is a whole epoch or more; \
              give a smaller batcher.batch_size, or more data",
-            thousands(most as usize),
-            thousands(train.len())
+            grouped(u64::from(most)),
+            grouped(train.len() as u64)
         ),
         payload: json!({ "n_train": train.len(), "max_graph": most }),
     })
@@ -88,8 +89,8 @@ fn without_edges(train: &[GraphSize]) -> Option<Warning> {
         message: format!(
             "{} of {} training graphs have no edge, and a model sees nothing but edges between atoms: give a larger \
              radius in dataset.edges, or check the unit of the positions",
-            thousands(n),
-            thousands(train.len())
+            grouped(n as u64),
+            grouped(train.len() as u64)
         ),
         payload: json!({ "n_graph": n, "n_train": train.len() }),
     })
@@ -97,19 +98,6 @@ fn without_edges(train: &[GraphSize]) -> Option<Warning> {
 
 fn is_most(n: usize, train: &[GraphSize]) -> bool {
     n > 0 && 2 * n >= train.len()
-}
-
-/// With commas.
-fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::exit::Usage;
 
 /// Read data sets now and keep them in a form that loads quickly.
 ///
+/// Names of data sets, data files and configurations are taken, several of each.
+///
 /// Data that take long to read are kept on first use anyway; this does it ahead of time. A kept
 /// file is used only while the program, the description and the sources are the same: a file by the
 /// SHA-256 of its content, a folder by names, lengths, times and (on Unix) inodes of everything in it.

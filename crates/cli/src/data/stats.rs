@@ -21,6 +21,8 @@ use crate::say::say;
 use summary::DatasetSummary;
 
 /// Count graphs, nodes and edges, and show how sizes and targets are distributed.
+///
+/// Names of data sets, data files and configurations are taken, several of each.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]

@@ -1,9 +1,8 @@
 //! `batchlab evaluate --grid`: one trained model in batches of many kinds, accuracy against time.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use batchlab_run::ModelEvaluation;
 use serde_json::{Value, json};
 
@@ -161,10 +160,6 @@ pub(super) fn as_json(entries: &[Entry]) -> Vec<Value> {
         })
     };
     entries.iter().zip(frontier).map(value).collect()
-}
-
-pub(super) fn write(path: &Path, svg: &str) -> Result<()> {
-    std::fs::write(path, svg).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

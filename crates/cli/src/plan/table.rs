@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use batchlab_core::number::grouped;
 use batchlab_forecast::Forecast;
 use batchlab_forecast::census::Method;
 
-use super::{Plan, grouped, noun};
+use super::{Plan, noun};
 use crate::data::bytes;
 use crate::output::columns;
 

@@ -143,6 +143,9 @@ run  run.json
 run  study.toml
 run  run.toml  batchers=static-64,dynamic
 run  run.toml  training.steps=2,3
+run  run.toml  --batcher  static-64
+run  run.toml  --thread  2
+report  --batcher  static-64
 run  --dataset  nothing
 run  --dataset  mine.extxyz
 run  --dataset  structures  target=energy

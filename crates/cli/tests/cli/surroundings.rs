@@ -104,6 +104,7 @@ fn an_ending_of_another_format_is_refused_before_anything_is_read() {
         (vec!["report", nowhere, "--html", "x.pdf"], ".html"),
         (vec!["data", "stats", "qm9", "--svg", "x.png"], ".svg"),
         (vec!["data", "stats", "qm9", "--png", "x.svg"], ".png"),
+        (vec!["evaluate", nowhere, "--batcher", "full", "--grid", "k=1", "--svg", "x.png"], ".svg"),
         (vec!["predict", nowhere, "--out", "p.csv"], ".parquet"),
         (vec!["weights", nowhere, "--out", "w.pt"], ".safetensors"),
     ] {

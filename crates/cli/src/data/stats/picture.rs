@@ -1,10 +1,10 @@
 //! Statistics as histograms.
 
 use batchlab_core::Level;
+use batchlab_core::number::grouped;
 use batchlab_forecast::picture::{self, Panel};
 
 use super::summary::{DatasetSummary, Kind};
-use crate::plan::grouped;
 use crate::unit;
 
 pub(super) fn draw(summaries: &[DatasetSummary]) -> String {

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use batchlab_core::Level;
+use batchlab_core::number::grouped;
 use batchlab_forecast::distribution::{Distribution, Histogram};
 
 use super::summary::{DatasetSummary, Kind, Target};
 use crate::output::columns;
-use crate::plan::grouped;
 use crate::unit;
 
 /// Heights of a bar in a line of text.
