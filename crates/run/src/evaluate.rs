@@ -1,5 +1,7 @@
 //! Evaluates a model on whole subsets during training.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,7 @@ use batchlab_core::{
 };
 
 use super::Data;
-use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds, upload};
+use super::pipeline::{KeptBatches, Pipeline, Prepared, Producer, TRAINING, nanoseconds, upload};
 use crate::RunError;
 
 pub(crate) struct Evaluator<'a> {
@@ -29,6 +31,10 @@ pub(crate) struct Evaluator<'a> {
     loss: Loss,
     subsets: Vec<(Subset, &'a [u32])>,
     pub(crate) every: Option<NonZeroU64>,
+    /// Batches that come again in every evaluation, by stream.
+    kept: RefCell<HashMap<u64, KeptBatches>>,
+    /// Bytes of them: as many as may stay on the device.
+    kept_limit: usize,
 }
 
 impl<'a> Evaluator<'a> {
@@ -49,6 +55,8 @@ impl<'a> Evaluator<'a> {
             loss: config.training.loss,
             subsets: subsets.filter(|(_, members)| !members.is_empty()).collect(),
             every: config.evaluation.every,
+            kept: RefCell::default(),
+            kept_limit: usize::try_from(config.training.resident_bytes()).unwrap_or(usize::MAX),
         };
         for &(subset, members) in &evaluator.subsets {
             for batcher in evaluator.batchers() {
@@ -68,9 +76,8 @@ impl<'a> Evaluator<'a> {
         interrupted: &AtomicBool,
     ) -> Result<Vec<Evaluated>, RunError> {
         let mut all = Vec::new();
-        for (place, batcher) in self.batchers().enumerate() {
+        for (is_own, batcher) in [false, true].into_iter().zip(self.batchers()) {
             let label = batcher.label();
-            let is_own = place > 0;
             for &(subset, members) in &self.subsets {
                 let is_done = done.iter().any(|eval| {
                     eval.step == at.step as i64
@@ -80,8 +87,13 @@ impl<'a> Evaluator<'a> {
                 if is_done {
                     continue;
                 }
-                let evaluated =
-                    self.evaluate(trainer, batcher, (subset, members), at, interrupted)?;
+                let evaluated = self.evaluate(
+                    trainer,
+                    (batcher, stream(subset, is_own)),
+                    (subset, members),
+                    at,
+                    interrupted,
+                )?;
                 all.extend(evaluated.map(|evaluated| Evaluated {
                     is_deciding: !is_own && subset == Subset::Validation,
                     is_own,
@@ -117,10 +129,18 @@ impl<'a> Evaluator<'a> {
         )))
     }
 
+    /// What an earlier evaluation of a stream has kept, with the room that the others leave.
+    fn take_kept(&self, stream: u64) -> KeptBatches {
+        let mut all = self.kept.borrow_mut();
+        let own = all.remove(&stream).unwrap_or_default();
+        let of_others: usize = all.values().map(|kept| kept.n_byte).sum();
+        own.up_to(self.kept_limit.saturating_sub(of_others))
+    }
+
     fn evaluate(
         &self,
         trainer: &mut dyn Trainer,
-        batcher: &dyn Batcher,
+        (batcher, stream): (&dyn Batcher, u64),
         (subset, members): (Subset, &[u32]),
         at: At,
         interrupted: &AtomicBool,
@@ -132,7 +152,7 @@ impl<'a> Evaluator<'a> {
             batcher.open(view, context(self.prepared))?,
             self.needs,
         )?;
-        let mut pipeline = Pipeline::new(producer, 0)?;
+        let mut pipeline = Pipeline::new(producer.keeping(self.take_kept(stream)), 0)?;
         let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
         let mut sums = Sums::default();
         while pipeline.next(&mut prepared)? {
@@ -140,10 +160,11 @@ impl<'a> Evaluator<'a> {
                 return Ok(None);
             }
             let batch = prepared.batch();
-            upload(trainer, Slot::A, &prepared, subset as u64 + 1)?;
+            upload(trainer, Slot::A, &prepared, stream)?;
             trainer.predict(Slot::A, &mut prediction)?;
             sums.add(&batch, &prediction, self.loss);
         }
+        self.kept.borrow_mut().insert(stream, pipeline.into_kept());
         let target = self.graphs.target.as_ref();
         let eval_ns = nanoseconds(start, Instant::now());
         let record = EvalRecord {
@@ -158,6 +179,12 @@ impl<'a> Evaluator<'a> {
             is_own: false,
         }))
     }
+}
+
+/// The number of an evaluation's stream, among the [keys](batchlab_core::model::BatchKey) of a run: batches
+/// of the strategy itself are others than those of all evaluations.
+fn stream(subset: Subset, is_own: bool) -> u64 {
+    TRAINING + 1 + 2 * subset as u64 + u64::from(is_own)
 }
 
 /// The state of training that is evaluated.
@@ -314,19 +341,4 @@ fn negative_log_likelihood(row: &[f32], class: f32) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As `sklearn.metrics.f1_score(..., average="macro")`: (2/3 + 0 + 4/5 + 0) / 4; class 3 is predicted
-    /// once and never occurs, class 4 neither.
-    #[test]
-    fn macro_f1_is_a_mean_over_classes() {
-        let mut sums = Sums::default();
-        for (predicted, class) in [(0, 0), (0, 1), (2, 2), (2, 2), (3, 2)] {
-            sums.count(predicted, class);
-        }
-        assert!((sums.macro_f1() - (2.0 / 3.0 + 0.8) / 4.0).abs() < 1e-12);
-        assert_eq!(sums.correct, 3);
-        assert!((Sums::default().macro_f1()).abs() < f64::EPSILON);
-    }
-}
+mod tests;

@@ -77,6 +77,34 @@ impl Pipeline {
             Self::Prefetched(prefetcher) => prefetcher.next(prepared),
         }
     }
+
+    /// What was kept, for another stream of the same plans; nothing of a thread's.
+    pub(crate) fn into_kept(self) -> KeptBatches {
+        match self {
+            Self::OnDemand(producer) => producer.kept,
+            Self::Prefetched(_) => KeptBatches::default(),
+        }
+    }
+}
+
+/// Collated batches that come again, by their recipe.
+pub(crate) struct KeptBatches {
+    batches: HashMap<u64, Arc<BatchBuffer>>,
+    pub(crate) n_byte: usize,
+    /// Bytes from which on no more are kept.
+    limit: usize,
+}
+
+impl KeptBatches {
+    pub(crate) fn up_to(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+impl Default for KeptBatches {
+    fn default() -> Self {
+        Self { batches: HashMap::new(), n_byte: 0, limit: MAX_KEPT_BYTES }
+    }
 }
 
 pub(crate) struct Producer {
@@ -84,8 +112,7 @@ pub(crate) struct Producer {
     stream: Box<dyn BatchStream>,
     needs: BatchFields,
     weighting: Weighting,
-    kept: HashMap<u64, Arc<BatchBuffer>>,
-    kept_bytes: usize,
+    kept: KeptBatches,
     /// What the model keeps of a batch.
     model: ModelSize,
     /// Batches that there are at once: prepared ahead, being prepared, and on the device.
@@ -106,12 +133,16 @@ impl Producer {
             stream,
             needs,
             weighting,
-            kept: HashMap::new(),
-            kept_bytes: 0,
+            kept: KeptBatches::default(),
             model: ModelSize::default(),
             n_batch: 2,
             limit: memory::limit()?,
         })
+    }
+
+    /// Takes over the batches that an earlier stream of the same plans has kept.
+    pub(crate) fn keeping(self, kept: KeptBatches) -> Self {
+        Self { kept, ..self }
     }
 
     /// For training a model that keeps so much of a batch, with so many batches prepared ahead.
@@ -139,19 +170,20 @@ impl Producer {
 
     fn collate(&mut self, prepared: &mut Prepared) -> Result<(), RunError> {
         let cache_key = prepared.plan.cache_key;
-        prepared.kept = cache_key.and_then(|cache_key| self.kept.get(&cache_key)).map(Arc::clone);
+        let kept = cache_key.and_then(|cache_key| self.kept.batches.get(&cache_key));
+        prepared.kept = kept.map(Arc::clone);
         if prepared.kept.is_some() {
             return Ok(());
         }
         self.check_memory(&prepared.plan)?;
-        let Some(cache_key) = cache_key.filter(|_| self.kept_bytes < MAX_KEPT_BYTES) else {
+        let Some(cache_key) = cache_key.filter(|_| self.kept.n_byte < self.kept.limit) else {
             return Ok(collate(&self.graphs, &prepared.plan, self.needs, &mut prepared.own)?);
         };
         let mut buffer = BatchBuffer::new();
         collate(&self.graphs, &prepared.plan, self.needs, &mut buffer)?;
-        self.kept_bytes += size_of_val(buffer.batch().words);
+        self.kept.n_byte += size_of_val(buffer.batch().words);
         let kept = Arc::new(buffer);
-        self.kept.insert(cache_key, Arc::clone(&kept));
+        self.kept.batches.insert(cache_key, Arc::clone(&kept));
         prepared.kept = Some(kept);
         Ok(())
     }
