@@ -416,22 +416,6 @@ pub trait Backend: Device<f32> {
         factor: &Dense<Self>,
     ) -> Result<(), Self::Err>;
 
-    /// `x + change`, the latter cut to between `-limit` and `limit`.
-    fn add_clipped(
-        &self,
-        x: &Dense<Self>,
-        change: &Dense<Self>,
-        limit: f32,
-    ) -> Result<Dense<Self>, Self::Err>;
-    /// The gradient of `add_clipped` by the change.
-    fn clip_backward(
-        &self,
-        dchange: &mut Buffer<Self>,
-        dy: &Buffer<Self>,
-        change: &Dense<Self>,
-        limit: f32,
-    ) -> Result<(), Self::Err>;
-
     /// A copy of some columns of some rows, as a matrix of `shape` with as many numbers.
     fn block(
         &self,
@@ -478,12 +462,30 @@ pub trait Backend: Device<f32> {
         output: &Dense<Self>,
     ) -> Result<(), Self::Err>;
 
-    /// Changes of scalars `[n_node, width]` and vectors `[3 n_node, width]` by `gates`
-    /// `[n_node, 3 width]` and `mixed` `[3 n_node, 2 width]`.
+    /// Scalars `[n_node, width]` and vectors `[3 n_node, width]` plus `received` `[n_node, 4 width]`, the
+    /// latter cut to between `-limit` and `limit`.
+    fn add_received(
+        &self,
+        state: [&Dense<Self>; 2],
+        received: &Dense<Self>,
+        limit: f32,
+    ) -> Result<[Dense<Self>; 2], Self::Err>;
+    /// The gradient of `add_received` by what was received.
+    fn add_received_backward(
+        &self,
+        dreceived: &mut Buffer<Self>,
+        dy: [&Buffer<Self>; 2],
+        received: &Dense<Self>,
+        limit: f32,
+    ) -> Result<(), Self::Err>;
+    /// The same scalars and vectors plus what `gates` `[n_node, 3 width]` and `mixed`
+    /// `[3 n_node, 2 width]` change them by, cut to between `-limit` and `limit`.
     fn equivariant_update(
         &self,
+        state: [&Dense<Self>; 2],
         gates: &Dense<Self>,
         mixed: &Dense<Self>,
+        limit: f32,
     ) -> Result<[Dense<Self>; 2], Self::Err>;
     /// The gradients of `equivariant_update`, each where it is wanted.
     fn equivariant_update_backward(
@@ -493,6 +495,7 @@ pub trait Backend: Device<f32> {
         dy: [&Buffer<Self>; 2],
         gates: &Dense<Self>,
         mixed: &Dense<Self>,
+        limit: f32,
     ) -> Result<(), Self::Err>;
 
     /// Distances `[n_edge, 1]` to Gaussians `[n_edge, n]`.

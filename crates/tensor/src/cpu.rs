@@ -10,10 +10,8 @@
 mod activation;
 mod attention;
 mod block;
-mod clip;
 mod dot;
 mod elementwise;
-mod equivariant_update;
 mod extremum;
 mod gaussian;
 mod geometry;
@@ -23,6 +21,7 @@ mod loss;
 mod math;
 pub(crate) mod memory;
 mod message;
+mod node_state;
 mod normalise;
 mod out;
 mod product;
@@ -571,23 +570,6 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn add_clipped(&self, x: &Dense, change: &Dense, limit: f32) -> Result<Dense> {
-        filled(self, [x.shape().0, x.shape().1], |out| {
-            clip::add_clipped(out, slice(x), slice(change), limit)
-        })
-    }
-
-    fn clip_backward(
-        &self,
-        dchange: &mut Buffer,
-        dy: &Buffer,
-        change: &Dense,
-        limit: f32,
-    ) -> Result<()> {
-        out::add(dchange, dy.len(), |dchange| clip::add_within(dchange, dy, slice(change), limit));
-        Ok(())
-    }
-
     fn block(
         &self,
         x: &Dense,
@@ -627,7 +609,7 @@ impl Backend for Cpu {
     fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
         let &(n_node, width) = s.shape();
         filled(self, [n_node, 2 * width], |out| {
-            equivariant_update::norms_beside(out, slice(s), slice(mixed), epsilon, width)
+            node_state::norms_beside(out, slice(s), slice(mixed), epsilon, width)
         })
     }
 
@@ -641,26 +623,60 @@ impl Backend for Cpu {
     ) -> Result<()> {
         let width = mixed.shape().1 / 2;
         if let Some(ds) = ds {
-            out::add(ds, dy.len() / 2, |ds| equivariant_update::add_first_columns(ds, dy, width));
+            out::add(ds, dy.len() / 2, |ds| node_state::add_first_columns(ds, dy, width));
         }
         if let Some(dmixed) = dmixed {
             let (mixed, output) = (slice(mixed), slice(output));
             out::add(dmixed, mixed.len(), |dmixed| {
-                equivariant_update::add_norm_gradient(dmixed, dy, mixed, output, width)
+                node_state::add_norm_gradient(dmixed, dy, mixed, output, width)
             });
         }
         Ok(())
     }
 
-    fn equivariant_update(&self, gates: &Dense, mixed: &Dense) -> Result<[Dense; 2]> {
-        let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
-        let s = filled(self, [n_node, width], |out| {
-            equivariant_update::scalar_change(out, slice(gates), slice(mixed), width)
-        })?;
-        let v = filled(self, [3 * n_node, width], |out| {
-            equivariant_update::vector_change(out, slice(gates), slice(mixed), width)
-        })?;
-        Ok([s, v])
+    fn add_received(&self, state: [&Dense; 2], received: &Dense, limit: f32) -> Result<[Dense; 2]> {
+        let &(n_node, width) = state[0].shape();
+        let [s, v] = node_state::add_received(state.map(slice), slice(received), limit, width);
+        Ok([
+            self.try_tensor_from_vec(s, (n_node, width))?,
+            self.try_tensor_from_vec(v, (3 * n_node, width))?,
+        ])
+    }
+
+    fn add_received_backward(
+        &self,
+        dreceived: &mut Buffer,
+        dy: [&Buffer; 2],
+        received: &Dense,
+        limit: f32,
+    ) -> Result<()> {
+        let (received, width) = (slice(received), received.shape().1 / 4);
+        out::add(dreceived, received.len(), |dreceived| {
+            node_state::add_received_gradient(
+                dreceived,
+                dy.map(|dy| dy.as_slice()),
+                received,
+                limit,
+                width,
+            )
+        });
+        Ok(())
+    }
+
+    fn equivariant_update(
+        &self,
+        state: [&Dense; 2],
+        gates: &Dense,
+        mixed: &Dense,
+        limit: f32,
+    ) -> Result<[Dense; 2]> {
+        let &(n_node, width) = state[0].shape();
+        let update = node_state::Update { gates: slice(gates), mixed: slice(mixed), limit, width };
+        let [s, v] = node_state::update(state.map(slice), update);
+        Ok([
+            self.try_tensor_from_vec(s, (n_node, width))?,
+            self.try_tensor_from_vec(v, (3 * n_node, width))?,
+        ])
     }
 
     fn equivariant_update_backward(
@@ -670,20 +686,12 @@ impl Backend for Cpu {
         dy: [&Buffer; 2],
         gates: &Dense,
         mixed: &Dense,
+        limit: f32,
     ) -> Result<()> {
         let width = mixed.shape().1 / 2;
-        let (gates, mixed) = (slice(gates), slice(mixed));
-        let dy = [dy[0].as_slice(), dy[1].as_slice()];
-        if let Some(dgates) = dgates {
-            out::add(dgates, gates.len(), |dgates| {
-                equivariant_update::add_to_gates(dgates, dy, mixed, width)
-            });
-        }
-        if let Some(dmixed) = dmixed {
-            out::add(dmixed, mixed.len(), |dmixed| {
-                equivariant_update::add_to_mixed(dmixed, dy, gates, mixed, width)
-            });
-        }
+        let update = node_state::Update { gates: slice(gates), mixed: slice(mixed), limit, width };
+        let gradients = [dgates.map(|dgates| &mut **dgates), dmixed.map(|dmixed| &mut **dmixed)];
+        node_state::update_backward(gradients, dy.map(|dy| dy.as_slice()), update);
         Ok(())
     }
 

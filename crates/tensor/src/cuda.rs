@@ -269,8 +269,6 @@ impl Backend for Cuda {
             dx: Option<&mut Buffer>, dfactor: Option<&mut Buffer>, dy: &Buffer, x: &Dense,
             factor: &Dense
         ) -> ();
-        fn add_clipped(x: &Dense, change: &Dense, limit: f32) -> Dense;
-        fn clip_backward(dchange: &mut Buffer, dy: &Buffer, change: &Dense, limit: f32) -> ();
         fn block(
             x: &Dense, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
         ) -> Dense;
@@ -285,10 +283,16 @@ impl Backend for Cuda {
             ds: Option<&mut Buffer>, dmixed: Option<&mut Buffer>, dy: &Buffer, mixed: &Dense,
             output: &Dense
         ) -> ();
-        fn equivariant_update(gates: &Dense, mixed: &Dense) -> [Dense; 2];
+        fn add_received(state: [&Dense; 2], received: &Dense, limit: f32) -> [Dense; 2];
+        fn add_received_backward(
+            dreceived: &mut Buffer, dy: [&Buffer; 2], received: &Dense, limit: f32
+        ) -> ();
+        fn equivariant_update(
+            state: [&Dense; 2], gates: &Dense, mixed: &Dense, limit: f32
+        ) -> [Dense; 2];
         fn equivariant_update_backward(
             dgates: Option<&mut Buffer>, dmixed: Option<&mut Buffer>, dy: [&Buffer; 2],
-            gates: &Dense, mixed: &Dense
+            gates: &Dense, mixed: &Dense, limit: f32
         ) -> ();
         fn gaussians(distance: &Dense, basis: &GaussianBasis) -> Dense;
         fn loss(loss: Loss, prediction: &Dense, outputs: &Outputs<Self>) -> (LossSum, Buffer);

@@ -235,8 +235,7 @@ impl<D: Backend> Message<D> {
     ///
     /// `value` holds the three parts of w, each of the width of the vectors' components;
     /// `vector` comes from [`Message::vectors_from`]; `direction` `[n_edge, 3]` holds u and gets no
-    /// gradient. [`Pass::scalars_and_vectors`](crate::Pass::scalars_and_vectors) separates what the
-    /// nodes receive.
+    /// gradient. [`Pass::add_received`](crate::Pass::add_received) takes up what the nodes receive.
     pub fn equivariant(
         &mut self,
         value: EdgeValue,

@@ -8,7 +8,6 @@
 
 pub mod attend;
 pub mod block;
-pub mod clip;
 pub mod elementwise;
 pub mod equivariant_update;
 pub mod gather;

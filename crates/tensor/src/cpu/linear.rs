@@ -54,7 +54,7 @@ pub(super) fn forward(n_row: usize, layer: &Layer<'_>) -> Vec<f32> {
 /// The same, and the sum before the activation.
 pub(super) fn forward_with_sum(n_row: usize, layer: &Layer<'_>) -> [Vec<f32>; 2] {
     let block = block_rows(n_row);
-    out::new_pair(n_row * layer.n_out, block * layer.n_out, |index, output, sum| {
+    out::new_pair([n_row * layer.n_out; 2], [block * layer.n_out; 2], |index, output, sum| {
         let sum = forward_block(Out::New(sum), index * block, layer);
         let few = few_rows(layer);
         let output = out::by_parts(output, few, |index, output| {

@@ -43,23 +43,25 @@ pub(super) fn zeros(n: usize) -> Vec<f32> {
     new(n, |out| out.values())
 }
 
-/// Two new arrays of `n` numbers. `kernel(index, blocks)` writes blocks of `size` numbers of both and
-/// gives them back, in parallel.
+/// Two new arrays of so many numbers each. `kernel(index, block, block)` writes blocks of so many
+/// numbers of each and gives them back, in parallel.
 pub(super) fn new_pair(
-    n: usize,
-    size: usize,
+    n: [usize; 2],
+    size: [usize; 2],
     kernel: impl for<'a, 'b> Fn(usize, New<'a>, New<'b>) -> (&'a mut [f32], &'b mut [f32]) + Sync + Send,
 ) -> [Vec<f32>; 2] {
-    let mut first = Vec::with_capacity(n);
-    let rooms = room_by_blocks(&mut first, n, size);
-    let second = new_beside(n, size, rooms, |index, second, first: New<'_>| {
+    let mut first = Vec::with_capacity(n[0]);
+    let n_block = [0, 1].map(|i| n[i].div_ceil(size[i].max(1)));
+    assert_eq!(n_block[0], n_block[1], "as many blocks of both");
+    let rooms = room_by_blocks(&mut first, n[0], size[0]);
+    let second = new_beside(n[1], size[1], rooms, |index, second, first: New<'_>| {
         let all = (first.as_ptr().cast(), first.len());
         let (first, second) = kernel(index, first, second);
         assert!(all == (first.as_ptr(), first.len()), "{ALL}");
         second
     });
     // SAFETY: every number is in one of the blocks, which were seen written.
-    unsafe { first.set_len(n) };
+    unsafe { first.set_len(n[0]) };
     [first, second]
 }
 
@@ -203,6 +205,12 @@ pub(super) fn copied<'o>(room: &'o mut [MaybeUninit<f32>], values: &[f32]) -> &'
     }
     // SAFETY: all have just been written, one for each value.
     unsafe { written(room) }
+}
+
+/// A copy in new memory of as many values from the start of these.
+pub(super) fn copied_from<'o>(room: New<'o>, values: &[f32]) -> &'o mut [f32] {
+    let n = room.len();
+    copied(room, &values[..n])
 }
 
 /// Calls `kernel(index, part)` for parts of new memory, `size` numbers each, one after the other.

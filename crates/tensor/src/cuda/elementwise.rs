@@ -74,23 +74,6 @@ impl Kernels<'_> {
         Ok(())
     }
 
-    pub(super) fn add_clipped(&self, x: &Dense, change: &Dense, limit: f32) -> Result<Dense> {
-        let out = self.matrix([x.shape().0, x.shape().1])?;
-        self.each("add_clipped", n_number(x), arguments![&out, x, change, limit])?;
-        Ok(out)
-    }
-
-    pub(super) fn clip_backward(
-        &self,
-        dchange: &mut Buffer,
-        dy: &Buffer,
-        change: &Dense,
-        limit: f32,
-    ) -> Result<()> {
-        let n = dchange.len();
-        self.each("clip_backward", n, arguments![memory(dchange), memory(dy), change, limit])
-    }
-
     pub(super) fn block(
         &self,
         x: &Dense,

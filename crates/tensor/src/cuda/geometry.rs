@@ -59,12 +59,47 @@ impl Kernels<'_> {
         self.each("norms_beside_backward", n_node * width, arguments)
     }
 
-    pub(super) fn equivariant_update(&self, gates: &Dense, mixed: &Dense) -> Result<[Dense; 2]> {
-        let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
-        let [s, v] = [self.matrix([n_node, width])?, self.matrix([3 * n_node, width])?];
-        let arguments = arguments![&s, &v, gates, mixed, count("columns", width)?];
+    pub(super) fn add_received(
+        &self,
+        [s, v]: [&Dense; 2],
+        received: &Dense,
+        limit: f32,
+    ) -> Result<[Dense; 2]> {
+        let &(n_node, width) = s.shape();
+        let out = [self.matrix([n_node, width])?, self.matrix([3 * n_node, width])?];
+        let columns = count("columns", width)?;
+        let arguments = arguments![&out[0], &out[1], s, v, received, limit, columns];
+        self.each("add_received", n_node * width, arguments)?;
+        Ok(out)
+    }
+
+    pub(super) fn add_received_backward(
+        &self,
+        dreceived: &mut Buffer,
+        [ds, dv]: [&Buffer; 2],
+        received: &Dense,
+        limit: f32,
+    ) -> Result<()> {
+        let (n_node, width) = (received.shape().0, received.shape().1 / 4);
+        let columns = count("columns", width)?;
+        let arguments =
+            arguments![memory(dreceived), memory(ds), memory(dv), received, limit, columns];
+        self.each("add_received_backward", n_node * width, arguments)
+    }
+
+    pub(super) fn equivariant_update(
+        &self,
+        [s, v]: [&Dense; 2],
+        gates: &Dense,
+        mixed: &Dense,
+        limit: f32,
+    ) -> Result<[Dense; 2]> {
+        let &(n_node, width) = s.shape();
+        let out = [self.matrix([n_node, width])?, self.matrix([3 * n_node, width])?];
+        let columns = count("columns", width)?;
+        let arguments = arguments![&out[0], &out[1], s, v, gates, mixed, limit, columns];
         self.each("equivariant_update", n_node * width, arguments)?;
-        Ok([s, v])
+        Ok(out)
     }
 
     pub(super) fn equivariant_update_backward(
@@ -74,11 +109,13 @@ impl Kernels<'_> {
         [ds, dv]: [&Buffer; 2],
         gates: &Dense,
         mixed: &Dense,
+        limit: f32,
     ) -> Result<()> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
         let [dgates, dmixed] = [or_none(dgates), or_none(dmixed)];
-        let arguments = arguments![dgates, dmixed, memory(ds), memory(dv), gates, mixed, columns];
+        let arguments =
+            arguments![dgates, dmixed, memory(ds), memory(dv), gates, mixed, limit, columns];
         self.each("equivariant_update_backward", n_node * width, arguments)
     }
 }

@@ -137,7 +137,6 @@ fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     case.take("add", device.add(&a, &b));
     case.take("multiply", device.multiply(&a, &b));
     case.take("scale_rows", device.scale_rows(&a, &factor));
-    case.take("add_clipped", device.add_clipped(&a, &b, 0.3));
     let mut run = |name: &str, n, kernel: &dyn Fn(&mut Buffer<D>) -> Outcome<D>| {
         let mut out = case.buffer("out", n);
         kernel(&mut out).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -146,7 +145,6 @@ fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     run("accumulate", n, &|out| device.accumulate(out, &dy));
     run("accumulate_product", n, &|out| device.accumulate_product(out, &dy, &b));
     run("accumulate_scaled", n, &|out| device.accumulate_scaled(out, 0.7, &dy));
-    run("clip_backward", n, &|out| device.clip_backward(out, &dy, &b, 0.3));
     run("scale_rows_backward x", n, &|out| {
         device.scale_rows_backward(Some(out), None, &dy, &a, &factor)
     });
@@ -373,10 +371,21 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
         .expect("norms_beside_backward");
     case.keep("norms_beside_backward s", &ds);
     case.keep("norms_beside_backward mixed", &dmixed);
-    let [scalar, vector] = device.equivariant_update(&gates, &mixed).expect("update");
+    let v = case.matrix("v", [3 * n_node, width]);
+    let received = case.matrix("received", [n_node, 4 * width]);
+    let [scalar, vector] = device.add_received([&s, &v], &received, 0.3).expect("add_received");
+    case.take("add_received s", Ok(scalar));
+    case.take("add_received v", Ok(vector));
+    let dv = case.buffer("dv", 3 * n_node * width);
+    let mut dreceived = case.buffer("dreceived", 4 * n_node * width);
+    device
+        .add_received_backward(&mut dreceived, [&ds, &dv], &received, 0.3)
+        .expect("add_received_backward");
+    case.keep("add_received_backward", &dreceived);
+    let [scalar, vector] =
+        device.equivariant_update([&s, &v], &gates, &mixed, 0.3).expect("equivariant_update");
     case.take("equivariant_update s", Ok(scalar));
     case.take("equivariant_update v", Ok(vector));
-    let dv = case.buffer("dv", 3 * n_node * width);
     let mut dgates = case.buffer("dgates", 3 * n_node * width);
     device
         .equivariant_update_backward(
@@ -385,6 +394,7 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
             [&ds, &dv],
             &gates,
             &mixed,
+            0.3,
         )
         .expect("equivariant_update_backward");
     case.keep("equivariant_update_backward gates", &dgates);

@@ -1,14 +1,15 @@
-//! What a node of PaiNN makes of its own scalars and vectors (Schütt et al. 2021, arXiv
-//! 2102.03150, figure 2, update block).
+//! How the scalars and vectors of a node of PaiNN change by what it receives, and by what it makes of
+//! them itself (Schütt et al. 2021, arXiv 2102.03150, figure 2, message block and update block).
 //!
-//! A linear layer mixes the vectors of each node into two sets, `mixed` `[3 n_node, 2 width]` with
-//! rows x, y and z of each node: the first half of the columns is called l, the second r. Neither
+//! In the latter a linear layer mixes the vectors of each node into two sets, `mixed` `[3 n_node, 2 width]` with
+//! rows x, y and z of each node: the first half of the columns is called l, the second r. No
 //! operation here changes when all vectors are turned.
 
 use batchlab_core::ModelError;
 
+use crate::gradient::Gradient;
 use crate::matrix::engine;
-use crate::{Backend, Matrix, Pass};
+use crate::{Backend, Buffer, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// The scalars and, beside them, the lengths of the mixed vectors r:
@@ -39,33 +40,99 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// The changes of scalars and vectors, `g_1 + g_3 (l_x r_x + l_y r_y + l_z r_z)` and `g_2 l`,
-    /// where `gates` `[n_node, 3 width]` holds the three gates g side by side. Results
-    /// `[n_node, width]` and `[3 n_node, width]`.
-    pub fn equivariant_update(
+    /// Scalars and vectors of nodes, changed by what the nodes have received from
+    /// [`Message::equivariant`](crate::Message::equivariant): `state + clip(received)`, where the
+    /// scalars come first. Changes beyond `limit` count as `limit`, those below `-limit` as `-limit`,
+    /// and no gradient flows through either. `state` `[n_node, width]` and `[3 n_node, width]`, like the
+    /// results; `received` `[n_node, 4 width]`.
+    pub fn add_received(
         &mut self,
-        gates: &Matrix<D>,
-        mixed: &Matrix<D>,
+        state: [&Matrix<D>; 2],
+        received: &Matrix<D>,
+        limit: f32,
     ) -> Result<[Matrix<D>; 2], ModelError> {
-        let width = mixed.n_column() / 2;
-        assert_eq!(mixed.shape(), [3 * gates.n_row(), 2 * width], "two sets of vectors");
-        assert_eq!(gates.n_column(), 3 * width, "three gates per node");
+        let width = check_state(state);
+        assert_eq!(received.shape(), [state[0].n_row(), 4 * width], "scalars and vectors");
+        let before = state.map(Matrix::tensor);
         let results =
-            self.device().equivariant_update(gates.tensor(), mixed.tensor()).map_err(engine)?;
-        let tracked = [gates.is_tracked(), mixed.is_tracked()];
-        let (of_gates, of_mixed) = (gates.gradient(), mixed.gradient());
-        let (gates, mixed) = (gates.tensor().clone(), mixed.tensor().clone());
-        Ok(self.record_pair(results, tracked.contains(&true), move |device, dy| {
-            let dy = dy.each_ref();
-            if tracked[0] {
-                let mut dgates = of_gates.sum(device)?;
-                device.equivariant_update_backward(Some(&mut dgates), None, dy, &gates, &mixed)?;
+            self.device().add_received(before, received.tensor(), limit).map_err(engine)?;
+        let wanted = received.is_tracked();
+        let of_state = gradients_of(state);
+        let (of_received, received) = (received.gradient(), received.tensor().clone());
+        let tracked = wanted || of_state.iter().any(Option::is_some);
+        Ok(self.record_pair(results, tracked, move |device, dy| {
+            if wanted {
+                let dreceived = &mut *of_received.sum(device)?;
+                device.add_received_backward(dreceived, dy.each_ref(), &received, limit)?;
             }
-            if tracked[1] {
-                let mut dmixed = of_mixed.sum(device)?;
-                device.equivariant_update_backward(None, Some(&mut dmixed), dy, &gates, &mixed)?;
-            }
-            Ok(())
+            add_to_state(device, &of_state, dy)
         }))
     }
+
+    /// Scalars and vectors of nodes, changed by what the nodes make of them:
+    /// `s + clip(g_1 + g_3 (l_x r_x + l_y r_y + l_z r_z))` and `v + clip(g_2 l)`, where `gates`
+    /// `[n_node, 3 width]` holds the three gates g side by side. `state` and `limit` are as in
+    /// [`Pass::add_received`].
+    pub fn equivariant_update(
+        &mut self,
+        state: [&Matrix<D>; 2],
+        gates: &Matrix<D>,
+        mixed: &Matrix<D>,
+        limit: f32,
+    ) -> Result<[Matrix<D>; 2], ModelError> {
+        let (n_node, width) = (gates.n_row(), check_state(state));
+        assert_eq!(state[0].n_row(), n_node, "gates for each node");
+        assert_eq!(mixed.shape(), [3 * n_node, 2 * width], "two sets of vectors");
+        assert_eq!(gates.n_column(), 3 * width, "three gates per node");
+        let before = state.map(Matrix::tensor);
+        let results = self
+            .device()
+            .equivariant_update(before, gates.tensor(), mixed.tensor(), limit)
+            .map_err(engine)?;
+        let wanted = [gates.is_tracked(), mixed.is_tracked()];
+        let of_state = gradients_of(state);
+        let (of_gates, of_mixed) = (gates.gradient(), mixed.gradient());
+        let (gates, mixed) = (gates.tensor().clone(), mixed.tensor().clone());
+        let tracked = wanted.contains(&true) || of_state.iter().any(Option::is_some);
+        Ok(self.record_pair(results, tracked, move |device, dy| {
+            let mut dgates = wanted[0].then(|| of_gates.sum(device)).transpose()?;
+            let mut dmixed = wanted[1].then(|| of_mixed.sum(device)).transpose()?;
+            device.equivariant_update_backward(
+                dgates.as_deref_mut(),
+                dmixed.as_deref_mut(),
+                dy.each_ref(),
+                &gates,
+                &mixed,
+                limit,
+            )?;
+            drop((dgates, dmixed));
+            add_to_state(device, &of_state, dy)
+        }))
+    }
+}
+
+/// The width of scalars `[n_node, width]` and vectors `[3 n_node, width]`.
+fn check_state<D: Backend>([scalars, vectors]: [&Matrix<D>; 2]) -> usize {
+    let [n_node, width] = scalars.shape();
+    assert_eq!(vectors.shape(), [3 * n_node, width], "three rows of a vector per node");
+    width
+}
+
+/// Those that are wanted.
+fn gradients_of<D: Backend>(state: [&Matrix<D>; 2]) -> [Option<Gradient<D>>; 2] {
+    state.map(|matrix| matrix.is_tracked().then(|| matrix.gradient()))
+}
+
+/// A sum passes its gradient on as it is.
+fn add_to_state<D: Backend>(
+    device: &D,
+    state: &[Option<Gradient<D>>; 2],
+    dy: [Buffer<D>; 2],
+) -> Result<(), D::Err> {
+    for (gradient, dy) in state.iter().zip(dy) {
+        if let Some(gradient) = gradient {
+            gradient.add(device, dy)?;
+        }
+    }
+    Ok(())
 }

@@ -33,28 +33,6 @@ impl<D: Backend> Pass<'_, D> {
         Ok((received, edge))
     }
 
-    /// What nodes have received from [`Message::equivariant`], `[n_node, 4 width]`: scalars
-    /// `[n_node, width]`, and vectors `[3 n_node, width]`, rows x, y and z of each node.
-    pub fn scalars_and_vectors(
-        &mut self,
-        received: &Matrix<D>,
-    ) -> Result<[Matrix<D>; 2], ModelError> {
-        let [n_node, n_column] = received.shape();
-        assert!(n_column.is_multiple_of(4), "scalars and three components of vectors");
-        let width = n_column / 4;
-        let rows = 0..n_node;
-        let part = |columns, shape| self.device().block(received.tensor(), &rows, &columns, shape);
-        let scalars = part(0..width, [n_node, width]).map_err(engine)?;
-        let vectors = part(width..n_column, [3 * n_node, width]).map_err(engine)?;
-        let of_received = received.gradient();
-        let results = [scalars, vectors];
-        Ok(self.record_pair(results, received.is_tracked(), move |device, [ds, dv]| {
-            let dx = &mut *of_received.sum_from_zeros(device)?;
-            device.block_backward(dx, &ds, n_column, &rows, &(0..width))?;
-            device.block_backward(dx, &dv, n_column, &rows, &(width..n_column))
-        }))
-    }
-
     fn run_message(
         &mut self,
         message: Message<D>,

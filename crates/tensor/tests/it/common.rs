@@ -161,7 +161,6 @@ pub(crate) enum Operation {
     AddAndMultiply,
     ScaleRows,
     Rows,
-    AddClipped,
     EquivariantMessage,
     EquivariantMessageBack,
     EquivariantUpdateOfScalars,
@@ -196,6 +195,9 @@ pub(crate) struct Probe {
 }
 
 pub(crate) const WIDTH: usize = 6;
+/// Of changes of scalars and vectors: far from nearly all of them, as a difference across it is no
+/// gradient.
+const LIMIT: f32 = 20.0;
 
 impl Probe {
     pub(crate) fn new(operation: Operation, output_width: usize, p: &mut ParameterBuilder) -> Self {
@@ -332,10 +334,6 @@ impl Network for Probe {
                 });
                 pass.add(&first?, &second?)?
             }
-            Operation::AddClipped => {
-                let change = pass.gather(pass.parameter(self.class_filter), class)?;
-                pass.add_clipped(&node, &change, 0.3)?
-            }
             Operation::EquivariantMessage => {
                 let (s, v) = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
                 self.scalars_and_norms(pass, &s, &v)?
@@ -349,7 +347,7 @@ impl Network for Probe {
                 let mixed = self.mixing.forward(pass, &v)?;
                 let context = pass.norms_beside(&s, &mixed, 0.1)?;
                 let gates = self.gates.forward(pass, &context)?;
-                let [ds, dv] = pass.equivariant_update(&gates, &mixed)?;
+                let [ds, dv] = pass.equivariant_update([&s, &v], &gates, &mixed, LIMIT)?;
                 if self.operation == Operation::EquivariantUpdateOfScalars {
                     ds
                 } else {
@@ -392,10 +390,10 @@ impl Probe {
         let filter = edge.scale(filter, &geometry.cutoff);
         let sent = edge.from(&sent);
         let value = edge.product(filter, sent);
-        let vectors = edge.vectors_from(&vectors);
-        let message = edge.equivariant(value, vectors, &geometry.direction);
+        let of_sender = edge.vectors_from(&vectors);
+        let message = edge.equivariant(value, of_sender, &geometry.direction);
         let received = pass.message(edge, message, Aggregate::Sum)?;
-        let [s, v] = pass.scalars_and_vectors(&received)?;
+        let [s, v] = pass.add_received([node, &vectors], &received, LIMIT)?;
         Ok((s, v))
     }
 

@@ -121,11 +121,6 @@ fn rows_of_a_weight() {
 }
 
 #[test]
-fn clipped_sums() {
-    check(Operation::AddClipped, Loss::Mse, 1);
-}
-
-#[test]
 fn equivariant_messages_both_ways() {
     check(Operation::EquivariantMessage, Loss::Mse, 1);
     check(Operation::EquivariantMessageBack, Loss::Mse, 1);

@@ -39,14 +39,6 @@ struct Interaction {
     gates: [Linear; 2],
 }
 
-/// What nodes have.
-struct State<D: Backend> {
-    /// `[n_node, latent]`.
-    scalars: Matrix<D>,
-    /// Rows x, y and z of each node, `[3 n_node, latent]`.
-    vectors: Matrix<D>,
-}
-
 impl Network {
     pub(crate) fn new(
         model: &Painn,
@@ -89,21 +81,21 @@ impl Network {
         }
     }
 
-    /// What nodes receive in the i-th interaction: scalars and vectors.
+    /// What nodes receive in the i-th interaction: scalars and vectors side by side.
     fn receive<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
         geometry: &EdgeGeometry<D>,
-        state: &State<D>,
+        [scalars, vectors]: [&Matrix<D>; 2],
         i: usize,
-    ) -> Result<[Matrix<D>; 2], ModelError> {
+    ) -> Result<Matrix<D>, ModelError> {
         // The filters of all interactions lie side by side.
         let columns = 3 * self.latent * i..3 * self.latent * (i + 1);
         let weight = pass.columns(pass.parameter(self.filter.weight), columns.clone())?;
         let bias = self.filter.bias.map(|bias| pass.columns(pass.parameter(bias), columns));
         let bias = bias.transpose()?;
-        let sent = through(&self.interactions[i].sender, pass, &state.scalars)?;
+        let sent = through(&self.interactions[i].sender, pass, scalars)?;
 
         let mut edge = Message::new(batch, self.direction)?;
         let gaussians = edge.gaussians(&geometry.distance, &self.gaussians);
@@ -111,10 +103,9 @@ impl Network {
         let filter = edge.scale(filter, &geometry.cutoff);
         let sent = edge.from(&sent);
         let value = edge.product(filter, sent);
-        let vectors = edge.vectors_from(&state.vectors);
+        let vectors = edge.vectors_from(vectors);
         let message = edge.equivariant(value, vectors, &geometry.direction);
-        let received = pass.message(edge, message, Aggregate::Sum)?;
-        pass.scalars_and_vectors(&received)
+        pass.message(edge, message, Aggregate::Sum)
     }
 }
 
@@ -159,19 +150,6 @@ fn through<D: Backend>(
     layers[1].forward(pass, &hidden)
 }
 
-impl<D: Backend> State<D> {
-    fn add(
-        &mut self,
-        pass: &mut Pass<'_, D>,
-        [of_scalars, of_vectors]: [Matrix<D>; 2],
-        clip: f32,
-    ) -> Result<(), ModelError> {
-        self.scalars = pass.add_clipped(&self.scalars, &of_scalars, clip)?;
-        self.vectors = pass.add_clipped(&self.vectors, &of_vectors, clip)?;
-        Ok(())
-    }
-}
-
 impl batchlab_tensor::Network for Network {
     fn forward<D: Backend>(
         &self,
@@ -179,21 +157,22 @@ impl batchlab_tensor::Network for Network {
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError> {
         let geometry = pass.edge_geometry(batch.displacement()?, EPSILON, self.cutoff)?;
-        let scalars = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
+        let mut scalars = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
+        // Rows x, y and z of each node.
         let shape = [3 * scalars.n_row(), self.latent];
-        let vectors = Matrix::zeros(pass.device(), shape)?;
-        let mut state = State { scalars, vectors };
+        let mut vectors = Matrix::zeros(pass.device(), shape)?;
         for (i, interaction) in self.interactions.iter().enumerate() {
-            let received = self.receive(pass, batch, &geometry, &state, i)?;
-            state.add(pass, received, self.clip)?;
+            let state = [&scalars, &vectors];
+            let received = self.receive(pass, batch, &geometry, state, i)?;
+            [scalars, vectors] = pass.add_received(state, &received, self.clip)?;
 
-            let mixed = interaction.mixing.forward(pass, &state.vectors)?;
-            let lengths = pass.norms_beside(&state.scalars, &mixed, EPSILON)?;
+            let mixed = interaction.mixing.forward(pass, &vectors)?;
+            let lengths = pass.norms_beside(&scalars, &mixed, EPSILON)?;
             let gates = through(&interaction.gates, pass, &lengths)?;
-            let change = pass.equivariant_update(&gates, &mixed)?;
-            state.add(pass, change, self.clip)?;
+            let state = [&scalars, &vectors];
+            [scalars, vectors] = pass.equivariant_update(state, &gates, &mixed, self.clip)?;
         }
-        let value = through(&self.readout, pass, &state.scalars)?;
+        let value = through(&self.readout, pass, &scalars)?;
         pass.segment(&value, batch.graph(), self.pooling)
     }
 }

@@ -43,17 +43,3 @@ extern "C" __global__ void accumulate_dots(float* out, const float* a, const flo
     for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
     if (row < n_row && lane == 0) out[row] += sum;
 }
-
-// Changes beyond the limit count as the limit; NaN stays NaN.
-extern "C" __global__ void add_clipped(float* out, const float* x, const float* change, float limit, word n) {
-    word i = element();
-    if (i >= n) return;
-    float c = change[i];
-    c = c > limit ? limit : c;
-    out[i] = x[i] + (c < -limit ? -limit : c);
-}
-
-extern "C" __global__ void clip_backward(float* dchange, const float* dy, const float* change, float limit, word n) {
-    word i = element();
-    if (i < n) dchange[i] += fabsf(change[i]) > limit ? 0.0f : dy[i];
-}

@@ -1,4 +1,4 @@
-// Scalars from vectors and vectors from scalars, node by node: a thread for each node and column.
+// Scalars and vectors of nodes, node by node: a thread for each node and column.
 // `mixed` has rows x, y and z of each node, each row l and r side by side.
 
 struct Mixed {
@@ -41,39 +41,87 @@ extern "C" __global__ void norms_beside_backward(float* ds, float* dmixed, const
     }
 }
 
-extern "C" __global__ void equivariant_update(float* s, float* v, const float* gates, const float* mixed, word width, word n) {
+// Changes beyond the limit count as the limit; NaN stays NaN.
+__device__ __forceinline__ float clipped(float change, float limit) {
+    change = change > limit ? limit : change;
+    return change < -limit ? -limit : change;
+}
+
+// The gradient by a change that is cut to the limit.
+__device__ __forceinline__ float within(float dy, float change, float limit) {
+    return fabsf(change) > limit ? 0.0f : dy;
+}
+
+// Rows of `received` hold the scalars and the three components of the vectors side by side.
+extern "C" __global__ void add_received(float* s_out, float* v_out, const float* s, const float* v,
+                                        const float* received, float limit, word width, word n) {
+    word i = element();
+    if (i >= n) return;
+    word node = i / width, column = i % width;
+    const float* change = row_of(received, node, 4 * width) + column;
+    s_out[i] = s[i] + clipped(change[0], limit);
+    for (word axis = 0; axis < 3; axis++) {
+        wide at = (wide)(3 * node + axis) * width + column;
+        v_out[at] = v[at] + clipped(change[(axis + 1) * width], limit);
+    }
+}
+
+extern "C" __global__ void add_received_backward(float* dreceived, const float* ds, const float* dv,
+                                                 const float* received, float limit, word width, word n) {
+    word i = element();
+    if (i >= n) return;
+    word node = i / width, column = i % width;
+    const float* change = row_of(received, node, 4 * width) + column;
+    float* dchange = row_of(dreceived, node, 4 * width) + column;
+    dchange[0] += within(ds[i], change[0], limit);
+    for (word axis = 0; axis < 3; axis++) {
+        float d = row_of(dv, 3 * node + axis, width)[column];
+        dchange[(axis + 1) * width] += within(d, change[(axis + 1) * width], limit);
+    }
+}
+
+extern "C" __global__ void equivariant_update(float* s_out, float* v_out, const float* s, const float* v,
+                                              const float* gates, const float* mixed, float limit, word width,
+                                              word n) {
     word i = element();
     if (i >= n) return;
     word node = i / width, column = i % width;
     Mixed m = mixed_at(mixed, node, column, width);
     const float* g = row_of(gates, node, 3 * width);
     float dot = m.l[0] * m.r[0] + m.l[1] * m.r[1] + m.l[2] * m.r[2];
-    s[i] = g[column] + g[2 * width + column] * dot;
-    for (word axis = 0; axis < 3; axis++) row_of(v, 3 * node + axis, width)[column] = g[width + column] * m.l[axis];
+    s_out[i] = s[i] + clipped(g[column] + g[2 * width + column] * dot, limit);
+    for (word axis = 0; axis < 3; axis++) {
+        wide at = (wide)(3 * node + axis) * width + column;
+        v_out[at] = v[at] + clipped(g[width + column] * m.l[axis], limit);
+    }
 }
 
 // `dgates` and `dmixed` may be null.
 extern "C" __global__ void equivariant_update_backward(float* dgates, float* dmixed, const float* ds, const float* dv,
-                                                       const float* gates, const float* mixed, word width, word n) {
+                                                       const float* gates, const float* mixed, float limit,
+                                                       word width, word n) {
     word i = element();
     if (i >= n) return;
     word node = i / width, column = i % width;
     Mixed m = mixed_at(mixed, node, column, width);
-    float d = ds[i], d_vector[3];
-    for (word axis = 0; axis < 3; axis++) d_vector[axis] = row_of(dv, 3 * node + axis, width)[column];
+    const float* g = row_of(gates, node, 3 * width);
+    float g2 = g[width + column], g3 = g[2 * width + column];
+    float dot = m.l[0] * m.r[0] + m.l[1] * m.r[1] + m.l[2] * m.r[2];
+    float d = within(ds[i], g[column] + g3 * dot, limit), d_vector[3];
+    for (word axis = 0; axis < 3; axis++) {
+        d_vector[axis] = within(row_of(dv, 3 * node + axis, width)[column], g2 * m.l[axis], limit);
+    }
     if (dgates) {
         float* row = row_of(dgates, node, 3 * width);
         row[column] += d;
         row[width + column] += d_vector[0] * m.l[0] + d_vector[1] * m.l[1] + d_vector[2] * m.l[2];
-        row[2 * width + column] += d * (m.l[0] * m.r[0] + m.l[1] * m.r[1] + m.l[2] * m.r[2]);
+        row[2 * width + column] += d * dot;
     }
     if (dmixed) {
-        const float* g = row_of(gates, node, 3 * width);
-        float scaled = d * g[2 * width + column];
         for (word axis = 0; axis < 3; axis++) {
             float* row = row_of(dmixed, 3 * node + axis, 2 * width);
-            row[column] += d_vector[axis] * g[width + column] + scaled * m.r[axis];
-            row[width + column] += scaled * m.l[axis];
+            row[column] += d_vector[axis] * g2 + d * g3 * m.r[axis];
+            row[width + column] += d * g3 * m.l[axis];
         }
     }
 }
