@@ -259,13 +259,8 @@ impl Backend for Cpu {
         let width = message.steps[result.message].width;
         segment::scale(dy, &edges.to.offset, result.aggregate, width);
         let mut rest = gradients.iter_mut().map(|gradient| gradient.as_deref_mut());
-        let by_step = message.steps.iter().map(|step| {
-            let mut own = [None, None];
-            for (own, _) in own.iter_mut().zip(step.operation.matrices()) {
-                *own = rest.next().flatten();
-            }
-            own
-        });
+        let mut gradient = |matrix: Option<_>| matrix.and_then(|_| rest.next().flatten());
+        let by_step = message.matrices().map(|matrices| matrices.map(&mut gradient));
         let by_step = by_step.map(|own| own.map(|g| g.map(Vec::as_mut_slice))).collect();
         let incoming = message::Incoming { received: dy, edge: dedge.map(|edge| edge.as_slice()) };
         let plan = message::Plan::new(message, result, true);

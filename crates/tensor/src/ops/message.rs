@@ -104,7 +104,7 @@ fn backward<D: Backend>(
     result: MessageResult,
     kept: D::Kept,
 ) -> Result<(), D::Err> {
-    let matrices = || message.steps.iter().flat_map(|step| step.operation.matrices());
+    let matrices = || message.matrices().flatten().flatten();
     let mut taken = Vec::new();
     for matrix in matrices() {
         let wanted = matrix.is_tracked();
