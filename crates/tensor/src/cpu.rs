@@ -297,17 +297,12 @@ impl Backend for Cpu {
         let width = message.steps[result.message].width;
         segment::scale(dy, &edges.to.offset, result.aggregate, width);
         let mut rest = gradients.iter_mut().map(|gradient| gradient.as_deref_mut());
-        let by_step = message.steps.iter().map(|step| {
-            let mut own = [None, None];
-            for (own, matrix) in own.iter_mut().zip(step.operation.matrices()) {
-                *own = rest.next().flatten().map(|gradient| {
-                    add_to_zeros(gradient, matrix.n_row() * matrix.n_column(), |_| ());
-                    gradient.as_mut_slice()
-                });
-            }
-            own
-        });
-        let by_step = by_step.collect();
+        let mut own = |matrix: Option<&crate::Matrix<_>>| {
+            let (matrix, gradient) = (matrix?, rest.next().flatten()?);
+            add_to_zeros(gradient, matrix.n_row() * matrix.n_column(), |_| ());
+            Some(gradient.as_mut_slice())
+        };
+        let by_step = message.matrices().map(|matrices| matrices.map(&mut own)).collect();
         let incoming = message::Incoming { received: dy, edge: dedge.map(|edge| edge.as_slice()) };
         let plan = message::Plan::new(message, result, true);
         message::backward(&plan, &edges.plan, incoming, kept, by_step);

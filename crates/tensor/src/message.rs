@@ -4,11 +4,14 @@
 
 #![allow(clippy::missing_panics_doc, reason = "said once for all, above")]
 
+pub(crate) mod program;
+
 use std::rc::Rc;
 
 use batchlab_core::ModelError;
 
-use crate::{Activation, Backend, DeviceBatch, GaussianBasis, Matrix, Segments};
+use crate::{Activation, Backend, DeviceBatch, GaussianBasis, Matrix, MessageResult, Segments};
+use program::{EdgeLayer, Operation, Program, Step};
 
 /// Which end of an edge receives its message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -66,41 +69,18 @@ pub struct EdgeValue {
 /// ```
 pub struct Message<D: Backend> {
     pub(crate) edges: Rc<DirectedEdges<D>>,
-    pub(crate) steps: Vec<EdgeStep<D>>,
+    pub(crate) steps: Vec<Step>,
+    /// What each step reads besides earlier steps.
+    pub(crate) operands: Vec<Operands<D>>,
     /// Whether two opposite edges share their values.
     pub(crate) of_pairs: bool,
 }
 
-/// One value of the edges and how it comes about.
-pub(crate) struct EdgeStep<D: Backend> {
-    /// How it is computed.
-    pub(crate) operation: EdgeOperation<D>,
-    /// Numbers per edge.
-    pub(crate) width: usize,
-    /// Whether it depends on a parameter.
-    pub(crate) tracked: bool,
-}
-
-/// How a value of the edges is computed. Numbers stand for earlier steps.
-pub(crate) enum EdgeOperation<D: Backend> {
-    /// Distances `[n_edge, 1]`, expanded.
-    Gaussians { distance: Matrix<D>, basis: GaussianBasis },
-    /// The row of the node that the message comes from; of `[n_node, width]`.
-    From(Matrix<D>),
-    /// The row of the node that the message goes to; of `[n_node, width]`.
-    To(Matrix<D>),
-    /// The edge's row of `[n_edge, width]`.
-    Stored(Matrix<D>),
-    /// A linear layer: weight `[n_in, width]`, bias `[1, width]`.
-    Linear { input: usize, weight: Matrix<D>, bias: Option<Matrix<D>>, activation: Activation },
-    /// An activation of a sum of values.
-    Sum { terms: Vec<usize>, activation: Activation },
-    /// An elementwise product.
-    Product([usize; 2]),
-    /// A value times a constant of the edge, `[n_edge, 1]`.
-    Scale { input: usize, factor: Matrix<D> },
-    /// Scalars and vectors side by side, see [`Message::equivariant`]; direction `[n_edge, 3]`.
-    Equivariant { input: usize, vector: usize, direction: Matrix<D> },
+/// The matrices of a step: of nodes, of edges, or a layer's weight and bias.
+pub(crate) struct Operands<D: Backend> {
+    pub(crate) matrices: [Option<Matrix<D>>; 2],
+    /// Of a step of Gaussians.
+    pub(crate) basis: Option<GaussianBasis>,
 }
 
 impl<D: Backend> Message<D> {
@@ -109,7 +89,7 @@ impl<D: Backend> Message<D> {
     /// # Errors
     /// The model does not name `sender_order` among its needs; a device without memory.
     pub fn new(batch: &DeviceBatch<D>, direction: Direction) -> Result<Self, ModelError> {
-        Ok(Self { edges: batch.edges(direction)?, steps: Vec::new(), of_pairs: false })
+        Ok(Self::of_edges(batch.edges(direction)?, false))
     }
 
     /// Nothing yet, for messages from senders to receivers that are a product of what the sender has
@@ -124,14 +104,28 @@ impl<D: Backend> Message<D> {
     /// The model does not name `sender_order` and `distance` among its needs; a device without
     /// memory.
     pub fn of_pairs(batch: &DeviceBatch<D>) -> Result<Self, ModelError> {
-        Ok(Self { edges: batch.pairs()?, steps: Vec::new(), of_pairs: true })
+        Ok(Self::of_edges(batch.pairs()?, true))
+    }
+
+    fn of_edges(edges: Rc<DirectedEdges<D>>, of_pairs: bool) -> Self {
+        Self { edges, steps: Vec::new(), operands: Vec::new(), of_pairs }
+    }
+
+    /// What its kernels depend on, whatever the matrices.
+    pub(crate) fn program(&self, result: MessageResult) -> Program {
+        Program::new(self.steps.clone(), result)
+    }
+
+    /// The matrices of each step.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = [Option<&Matrix<D>>; 2]> {
+        self.operands.iter().map(|operands| operands.matrices.each_ref().map(Option::as_ref))
     }
 
     /// Whether the message is one that [`Message::of_pairs`] may compute: a product of what the
     /// sender has and what follows from the distance alone, which nothing else uses.
     pub(crate) fn suits_pairs(&self, message: usize) -> bool {
-        let EdgeOperation::Product([a, b]) = self.steps[message].operation else { return false };
-        let from = |v: usize| matches!(self.steps[v].operation, EdgeOperation::From(_));
+        let Operation::Product([a, b]) = self.steps[message].operation else { return false };
+        let from = |v: usize| self.steps[v].operation == Operation::From;
         let last = message + 1 == self.steps.len();
         last && ((from(a) && self.follows_from_distance(b))
             || (from(b) && self.follows_from_distance(a)))
@@ -139,8 +133,8 @@ impl<D: Backend> Message<D> {
 
     fn follows_from_distance(&self, v: usize) -> bool {
         match self.steps[v].operation {
-            EdgeOperation::Gaussians { .. } => true,
-            EdgeOperation::Linear { input, .. } | EdgeOperation::Scale { input, .. } => {
+            Operation::Gaussians => true,
+            Operation::Linear(EdgeLayer { input, .. }) | Operation::Scale { input } => {
                 self.follows_from_distance(input)
             }
             _ => false,
@@ -154,27 +148,28 @@ impl<D: Backend> Message<D> {
     pub fn gaussians(&mut self, distance: &Matrix<D>, basis: &GaussianBasis) -> EdgeValue {
         assert_eq!(distance.shape(), [self.n_edge(), 1], "one distance per edge");
         assert!(!distance.is_tracked(), "no gradient flows back to distances");
-        let operation = EdgeOperation::Gaussians { distance: distance.clone(), basis: *basis };
-        self.push(operation, basis.n, false)
+        let value = self.push(Operation::Gaussians, basis.n, false, [Some(distance), None]);
+        self.operands[value.step].basis = Some(*basis);
+        value
     }
 
     /// The rows of the nodes that the messages come from. `node` `[n_node, width]`.
     pub fn from(&mut self, node: &Matrix<D>) -> EdgeValue {
         assert_eq!(node.n_row(), self.edges.from.n_segment(), "one row per node");
-        self.push(EdgeOperation::From(node.clone()), node.n_column(), node.is_tracked())
+        self.push(Operation::From, node.n_column(), node.is_tracked(), [Some(node), None])
     }
 
     /// The rows of the nodes that the messages go to. `node` `[n_node, width]`.
     pub fn to(&mut self, node: &Matrix<D>) -> EdgeValue {
         assert_eq!(node.n_row(), self.edges.to.n_segment(), "one row per node");
-        self.push(EdgeOperation::To(node.clone()), node.n_column(), node.is_tracked())
+        self.push(Operation::To, node.n_column(), node.is_tracked(), [Some(node), None])
     }
 
     /// Rows of the edges `[n_edge, width]`, for example the state that
     /// [`Pass::message_and_edges`](crate::Pass::message_and_edges) has given before.
     pub fn stored(&mut self, edge: &Matrix<D>) -> EdgeValue {
         assert_eq!(edge.n_row(), self.n_edge(), "one row per edge");
-        self.push(EdgeOperation::Stored(edge.clone()), edge.n_column(), edge.is_tracked())
+        self.push(Operation::Stored, edge.n_column(), edge.is_tracked(), [Some(edge), None])
     }
 
     /// `activation(input weight + bias)`: `weight` `[n_in, n_out]`, `bias` `[1, n_out]`. Models use
@@ -187,11 +182,17 @@ impl<D: Backend> Message<D> {
         activation: Activation,
     ) -> EdgeValue {
         assert_eq!(input.width, weight.n_row(), "as many columns as the layer has inputs");
-        let tracked =
-            self.is_tracked(input) || weight.is_tracked() || bias.is_some_and(Matrix::is_tracked);
-        let (weight, bias, n_out) = (weight.clone(), bias.cloned(), weight.n_column());
-        let operation = EdgeOperation::Linear { input: input.step, weight, bias, activation };
-        self.push(operation, n_out, tracked)
+        let [of_weight, of_bias] = [weight.is_tracked(), bias.is_some_and(Matrix::is_tracked)];
+        let tracked = self.is_tracked(input) || of_weight || of_bias;
+        let layer = EdgeLayer {
+            input: input.step,
+            n_in: weight.n_row(),
+            bias: bias.is_some(),
+            activation,
+            of_weight,
+            of_bias,
+        };
+        self.push(Operation::Linear(layer), weight.n_column(), tracked, [Some(weight), bias])
     }
 
     /// `activation` of the sum of values of the same width.
@@ -201,14 +202,14 @@ impl<D: Backend> Message<D> {
         assert!(terms.iter().all(|term| term.width == width), "values of one width");
         let tracked = terms.iter().any(|&term| self.is_tracked(term));
         let terms = terms.iter().map(|term| term.step).collect();
-        self.push(EdgeOperation::Sum { terms, activation }, width, tracked)
+        self.push(Operation::Sum { terms, activation }, width, tracked, [None; 2])
     }
 
     /// Elementwise product of two values of the same width.
     pub fn product(&mut self, a: EdgeValue, b: EdgeValue) -> EdgeValue {
         assert_eq!(a.width, b.width, "values of one width");
         let tracked = self.is_tracked(a) || self.is_tracked(b);
-        self.push(EdgeOperation::Product([a.step, b.step]), a.width, tracked)
+        self.push(Operation::Product([a.step, b.step]), a.width, tracked, [None; 2])
     }
 
     /// A value times a constant of the edge, such as a cutoff. `factor` `[n_edge, 1]`; it gets no
@@ -217,8 +218,8 @@ impl<D: Backend> Message<D> {
         assert_eq!(factor.shape(), [self.n_edge(), 1], "one factor per edge");
         assert!(!factor.is_tracked(), "the factor of an edge is a constant");
         let tracked = self.is_tracked(value);
-        let operation = EdgeOperation::Scale { input: value.step, factor: factor.clone() };
-        self.push(operation, value.width, tracked)
+        let operation = Operation::Scale { input: value.step };
+        self.push(operation, value.width, tracked, [Some(factor), None])
     }
 
     /// The vectors of the nodes that the messages come from: rows x, y and z of each node,
@@ -226,7 +227,7 @@ impl<D: Backend> Message<D> {
     pub fn vectors_from(&mut self, node: &Matrix<D>) -> EdgeValue {
         assert_eq!(node.n_row(), 3 * self.edges.from.n_segment(), "three rows per node");
         let width = 3 * node.n_column();
-        self.push(EdgeOperation::From(node.clone()), width, node.is_tracked())
+        self.push(Operation::From, width, node.is_tracked(), [Some(node), None])
     }
 
     /// The message of PaiNN (Schütt et al. 2021, arXiv 2102.03150, equations 7 and 8): scalars
@@ -247,9 +248,8 @@ impl<D: Backend> Message<D> {
         assert_eq!(direction.shape(), [self.n_edge(), 3], "one direction per edge");
         assert!(!direction.is_tracked(), "the direction of an edge is a constant");
         let tracked = self.is_tracked(value) || self.is_tracked(vector);
-        let (input, vector, direction) = (value.step, vector.step, direction.clone());
-        let operation = EdgeOperation::Equivariant { input, vector, direction };
-        self.push(operation, value.width / 3 * 4, tracked)
+        let operation = Operation::Equivariant { input: value.step, vector: vector.step };
+        self.push(operation, value.width / 3 * 4, tracked, [Some(direction), None])
     }
 
     /// Edges of the batch, with padding.
@@ -263,8 +263,15 @@ impl<D: Backend> Message<D> {
         step.expect("a value of this message, not of another").tracked
     }
 
-    fn push(&mut self, operation: EdgeOperation<D>, width: usize, tracked: bool) -> EdgeValue {
-        self.steps.push(EdgeStep { operation, width, tracked });
+    fn push(
+        &mut self,
+        operation: Operation,
+        width: usize,
+        tracked: bool,
+        matrices: [Option<&Matrix<D>>; 2],
+    ) -> EdgeValue {
+        self.steps.push(Step { operation, width, tracked });
+        self.operands.push(Operands { matrices: matrices.map(Option::<&_>::cloned), basis: None });
         EdgeValue { step: self.steps.len() - 1, width }
     }
 }
@@ -274,17 +281,5 @@ impl EdgeValue {
     #[must_use]
     pub fn width(self) -> usize {
         self.width
-    }
-}
-
-impl<D: Backend> EdgeOperation<D> {
-    /// The matrices that may want a gradient, in a fixed order.
-    pub(crate) fn matrices(&self) -> impl Iterator<Item = &Matrix<D>> {
-        let [a, b] = match self {
-            Self::From(x) | Self::To(x) | Self::Stored(x) => [Some(x), None],
-            Self::Linear { weight, bias, .. } => [Some(weight), bias.as_ref()],
-            _ => [None, None],
-        };
-        a.into_iter().chain(b)
     }
 }

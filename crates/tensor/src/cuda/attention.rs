@@ -8,7 +8,7 @@ use super::error::Error;
 use super::kernels::Kernels;
 use super::linear::ROWS;
 use super::module::{Argument, arguments, count, memory};
-use super::segment::Of;
+use super::segment::Summed;
 use super::{Buffer, Dense};
 use crate::Aggregate;
 use crate::backend::Attention;
@@ -26,7 +26,7 @@ impl Kernels<'_> {
         let share = self.segment_softmax(&score, to)?;
         let out = self.matrix([to.n_segment, width])?;
         let weight = (&share).into();
-        let of = Of::Weighted { weight, x: x.into(), from, head_width: width / n_head };
+        let of = Summed::Weighted { weight, x: x.into(), from, head_width: width / n_head };
         self.add_sums((&out).into(), of, to, width, Aggregate::Sum)?;
         Ok([out, share])
     }
@@ -63,11 +63,11 @@ impl Kernels<'_> {
         ];
         self.each("attend_backward_scores", n_number(&dscore), arguments)?;
         let [of_theirs, of_own] = dscores;
-        let rows = || Of::Rows((&dscore).into());
+        let rows = || Summed::Rows((&dscore).into());
         self.add_sums(memory(of_own), rows(), to, n_head, Aggregate::Sum)?;
         self.add_sums(memory(of_theirs), rows(), from, n_head, Aggregate::Sum)?;
         let (weight, x) = (share.into(), memory(dy));
-        let of = Of::Weighted { weight, x, from: to, head_width: width / n_head };
+        let of = Summed::Weighted { weight, x, from: to, head_width: width / n_head };
         self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
     }
 
@@ -94,7 +94,7 @@ impl Kernels<'_> {
         let arguments = arguments![memory(dx), memory(dy), weight, sizes[0], sizes[1]];
         self.each("head_scores_backward_rows", n_number(x), arguments)?;
         let n_group = n_row.div_ceil(ROWS);
-        let partial = self.room(n_group * width)?;
+        let partial = self.unwritten(n_group * width)?;
         let rows = count("rows", n_row)?;
         let arguments = arguments![&partial, memory(dy), x, sizes[0], sizes[1], rows];
         self.each("head_scores_backward_weight", n_group * width, arguments)?;

@@ -14,7 +14,7 @@ use dfdx::tensor::Cuda;
 
 use super::blas::Blas;
 use super::error::Error;
-use super::module::Program;
+use super::module::Module;
 use super::pinned::Pinned;
 use super::pool::Pool;
 use super::{kernels, raw};
@@ -27,15 +27,15 @@ pub(super) struct Gpu {
     pub(super) arch: &'static str,
     /// Shared memory that a block can have, in bytes.
     pub(super) shared_limit: u32,
-    /// Compiled programs by their source.
-    pub(super) programs: Mutex<HashMap<String, Arc<Program>>>,
+    /// Compiled kernels by their source.
+    pub(super) modules: Mutex<HashMap<String, Arc<Module>>>,
     /// A handle of our own, locked while it is used.
     pub(super) blas: Mutex<Blas>,
     /// Where numbers from the device arrive.
     pub(super) answer: Mutex<Pinned>,
     /// Where dfdx and everyone else gets memory.
     pub(super) pool: Pool,
-    plain: OnceLock<Arc<Program>>,
+    plain: OnceLock<Arc<Module>>,
     copies: Stream,
 }
 
@@ -121,7 +121,7 @@ impl Gpu {
             device,
             arch: Box::leak(format!("sm_{major}{minor}").into_boxed_str()),
             shared_limit: shared.max(0).cast_unsigned(),
-            programs: Mutex::default(),
+            modules: Mutex::default(),
             blas: Mutex::new(blas),
             answer: Mutex::new(Pinned::new(8)?),
             plain: OnceLock::new(),
@@ -131,12 +131,12 @@ impl Gpu {
     }
 
     /// The kernels that do not depend on the model.
-    pub(super) fn plain(&self) -> Result<Arc<Program>, Error> {
-        if let Some(program) = self.plain.get() {
-            return Ok(Arc::clone(program));
+    pub(super) fn plain(&self) -> Result<Arc<Module>, Error> {
+        if let Some(module) = self.plain.get() {
+            return Ok(Arc::clone(module));
         }
-        let program = self.program(kernels::SOURCE)?;
-        Ok(Arc::clone(self.plain.get_or_init(|| program)))
+        let module = self.module(kernels::SOURCE)?;
+        Ok(Arc::clone(self.plain.get_or_init(|| module)))
     }
 
     /// Makes this GPU the one that the calling thread talks to.

@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use super::Dense;
 use super::device::{self, Gpu};
 use super::error::Error;
-use super::module::{Argument, Launch, Program, count};
+use super::module::{Argument, Launch, Module, count};
 
 /// All plain kernels, in one program.
 pub(super) const SOURCE: &str = concat!(
@@ -29,7 +29,7 @@ pub(super) const SOURCE: &str = concat!(
 pub(super) struct Kernels<'a> {
     pub(super) cuda: &'a Cuda,
     pub(super) gpu: &'static Gpu,
-    program: Arc<Program>,
+    module: Arc<Module>,
 }
 
 impl<'a> Kernels<'a> {
@@ -39,7 +39,7 @@ impl<'a> Kernels<'a> {
     /// A device that was not opened before and cannot be.
     pub(super) fn of(cuda: &'a Cuda) -> Result<Self, Error> {
         let gpu = device::of(cuda)?;
-        Ok(Self { cuda, gpu, program: gpu.plain()? })
+        Ok(Self { cuda, gpu, module: gpu.plain()? })
     }
 
     pub(super) fn matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
@@ -54,7 +54,7 @@ impl<'a> Kernels<'a> {
 
     /// Room for numbers that a kernel will write before others read them.
     #[allow(unsafe_code, reason = "memory that has no values yet")]
-    pub(super) fn room(&self, n: usize) -> Result<CudaSlice<f32>, Error> {
+    pub(super) fn unwritten(&self, n: usize) -> Result<CudaSlice<f32>, Error> {
         // SAFETY: any bits are a number, and kernels write what others read later.
         unsafe { self.gpu.device.alloc(n.max(1)) }
             .map_err(Error::driver(format!("find room for {n} numbers")))
@@ -74,7 +74,7 @@ impl<'a> Kernels<'a> {
         launch: Launch,
         arguments: &[Argument],
     ) -> Result<(), Error> {
-        self.gpu.launch(&self.program, name, launch, arguments)
+        self.gpu.launch(&self.module, name, launch, arguments)
     }
 
     /// Runs a kernel whose first argument is a structure, given by value.
@@ -85,6 +85,6 @@ impl<'a> Kernels<'a> {
         structure: &mut [u8],
         arguments: &[Argument],
     ) -> Result<(), Error> {
-        self.gpu.launch_with(&self.program, name, launch, Some(structure), arguments)
+        self.gpu.launch_with(&self.module, name, launch, Some(structure), arguments)
     }
 }

@@ -71,7 +71,7 @@ impl Kernels<'_> {
         if dbias.is_some() || layer.activation != Activation::Identity {
             let n_group = n_row.div_ceil(ROWS);
             let n = n_group * n_out;
-            let partial = dbias.is_some().then(|| self.room(n)).transpose()?;
+            let partial = dbias.is_some().then(|| self.unwritten(n)).transpose()?;
             let place = partial.as_ref().map_or(Argument::Pointer(0), Argument::from);
             let columns = count("columns", n_out)?;
             let activation = code(layer.activation);

@@ -29,7 +29,7 @@ impl Kernels<'_> {
             .map_err(|error| Error::Engine(error.to_string()))?;
         // Of numbers in double precision.
         let n_block = outputs.row_on_host.len().div_ceil(THREADS as usize).max(1);
-        let (total, sums) = (self.room(2)?, self.room(2 * n_block)?);
+        let (total, sums) = (self.unwritten(2)?, self.unwritten(2 * n_block)?);
         let common = arguments![
             &sums,
             memory(&unit),

@@ -2,32 +2,29 @@
 //! the nodes have received theirs.
 //!
 //! Each program, that is each structure of a [`Message`], gets kernels of its own, which are written
-//! and compiled when it first occurs. [`program`] is the structure; [`plan`] decides what is kept and
-//! what has a tile; [`forward`], [`backward`] and [`pass`] write the source on top of the templates in
-//! `kernels/message_*.cuh`; [`source`] finds room for the tiles; [`call`] launches.
+//! and compiled when it first occurs. [`tiling`] decides what has a tile; [`forward`], [`backward`] and
+//! [`pass`] write the source on top of the templates in `kernels/message_*.cuh`; [`source`] finds room
+//! for the tiles; [`call`] launches.
 //!
 //! Sums are made in an order that follows from the batch alone, without atomic additions.
 
-mod argument;
 mod backward;
 mod call;
 mod compiled;
 mod forward;
 mod kernel;
 mod kernels;
+mod parameter;
 mod pass;
-mod plan;
-mod program;
 mod source;
 mod sources;
-mod structure;
+mod tiling;
 
 use call::Call;
 use dfdx::prelude::*;
-use program::Program;
 
 use super::Buffer;
-use super::kernels::Kernels as Plain;
+use super::kernels::Kernels;
 use crate::backend::MessageOutput;
 use crate::{Message, MessageResult};
 
@@ -42,8 +39,8 @@ pub(super) fn message(
     result: MessageResult,
     keep: bool,
 ) -> Result<MessageOutput<Cuda>> {
-    let plain = Plain::of(cuda)?;
-    let compiled = compiled::find(plain.gpu, Program::of(message, result), keep)?;
+    let plain = Kernels::of(cuda)?;
+    let compiled = compiled::find(plain.gpu, message.program(result), keep)?;
     Ok(Call { plain, message, result, compiled: &compiled }.forward(keep)?)
 }
 
@@ -57,8 +54,8 @@ pub(super) fn message_backward(
     result: MessageResult,
     kept: &Kept,
 ) -> Result<()> {
-    let plain = Plain::of(cuda)?;
-    let compiled = compiled::find(plain.gpu, Program::of(message, result), true)?;
+    let plain = Kernels::of(cuda)?;
+    let compiled = compiled::find(plain.gpu, message.program(result), true)?;
     let call = Call { plain, message, result, compiled: &compiled };
     Ok(call.backward(gradients, dy, dedge, kept)?)
 }

@@ -17,17 +17,17 @@ use super::{Buffer, Dense};
 pub(super) const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
 
 /// Compiled kernels on one GPU. They stay loaded as long as the process runs.
-pub(super) struct Program {
-    module: sys::CUmodule,
+pub(super) struct Module {
+    handle: sys::CUmodule,
     functions: Mutex<HashMap<String, Function>>,
 }
 
 // SAFETY: a module is a handle that CUDA lets every thread use.
 #[allow(unsafe_code, reason = "handles of the driver are pointers")]
-unsafe impl Send for Program {}
+unsafe impl Send for Module {}
 // SAFETY: as above; the table of functions has a lock.
 #[allow(unsafe_code, reason = "handles of the driver are pointers")]
-unsafe impl Sync for Program {}
+unsafe impl Sync for Module {}
 
 /// A kernel. It lives as long as the process: programs are never unloaded.
 #[derive(Clone, Copy)]
@@ -167,7 +167,7 @@ macro_rules! arguments {
 }
 pub(super) use arguments;
 
-impl Program {
+impl Module {
     /// Looks up a kernel and allows it `shared` bytes of dynamic shared memory.
     #[allow(unsafe_code, reason = "the driver takes the program by its handle")]
     fn function(&self, name: &str, shared: u32) -> Result<Function, Error> {
@@ -177,7 +177,7 @@ impl Program {
         }
         let c_name = CString::new(name).map_err(|_| Error::Engine(format!("kernel {name:?}")))?;
         // SAFETY: the module is loaded and stays so.
-        let handle = unsafe { result::module::get_function(self.module, c_name) }
+        let handle = unsafe { result::module::get_function(self.handle, c_name) }
             .map_err(Error::driver(format!("find the kernel {name}")))?;
         if shared > SHARED_WITHOUT_ASKING {
             let attribute =
@@ -201,18 +201,18 @@ impl Gpu {
     ///
     /// # Errors
     /// A source that does not compile, with the compiler's log.
-    pub(super) fn program(&self, source: &str) -> Result<Arc<Program>, Error> {
-        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = programs.get(source) {
-            return Ok(Arc::clone(program));
+    pub(super) fn module(&self, source: &str) -> Result<Arc<Module>, Error> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = modules.get(source) {
+            return Ok(Arc::clone(module));
         }
-        let program = Arc::new(self.compile(source)?);
-        programs.insert(source.to_owned(), Arc::clone(&program));
-        Ok(program)
+        let module = Arc::new(self.compile(source)?);
+        modules.insert(source.to_owned(), Arc::clone(&module));
+        Ok(module)
     }
 
     #[allow(unsafe_code, reason = "the driver takes the program by its address")]
-    fn compile(&self, source: &str) -> Result<Program, Error> {
+    fn compile(&self, source: &str) -> Result<Module, Error> {
         let options = CompileOptions { arch: Some(self.arch), ..CompileOptions::default() };
         let image = nvrtc::compile_ptx_with_opts(source, options)
             .map_err(|error| Error::compile(self.arch, &error))?;
@@ -220,9 +220,9 @@ impl Gpu {
             .map_err(|_| Error::Engine("NVRTC has made a program with a zero in it".into()))?;
         self.bind()?;
         // SAFETY: the image is a text that ends in a zero; the driver copies what it needs.
-        let module = unsafe { result::module::load_data(image.as_ptr().cast()) }
+        let handle = unsafe { result::module::load_data(image.as_ptr().cast()) }
             .map_err(Error::driver("load compiled kernels"))?;
-        Ok(Program { module, functions: Mutex::default() })
+        Ok(Module { handle, functions: Mutex::default() })
     }
 
     /// Starts a kernel on dfdx's stream, after all work queued before. The memory that the
@@ -233,19 +233,19 @@ impl Gpu {
     /// A kernel that does not exist; whatever went wrong on the device before.
     pub(super) fn launch(
         &self,
-        program: &Program,
+        module: &Module,
         name: &str,
         launch: Launch,
         arguments: &[Argument],
     ) -> Result<(), Error> {
-        self.launch_with(program, name, launch, None, arguments)
+        self.launch_with(module, name, launch, None, arguments)
     }
 
     /// The same for a kernel whose first argument may be a structure, given by value.
     #[allow(unsafe_code, reason = "kernels take addresses")]
     pub(super) fn launch_with(
         &self,
-        program: &Program,
+        module: &Module,
         name: &str,
         launch: Launch,
         structure: Option<&mut [u8]>,
@@ -256,7 +256,7 @@ impl Gpu {
             return Ok(());
         }
         self.bind()?;
-        let function = program.function(name, shared)?;
+        let function = module.function(name, shared)?;
         let mut words: Vec<u64> = arguments.iter().map(|argument| argument.word()).collect();
         let numbers = words.iter_mut().map(|word| std::ptr::from_mut(word).cast());
         let structure = structure.map(|bytes| bytes.as_mut_ptr().cast());

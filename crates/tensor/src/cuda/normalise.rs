@@ -56,7 +56,7 @@ impl Kernels<'_> {
             return dx.map_or(Ok(()), |dx| self.accumulate(dx, dy));
         }
         let n_group = n_row.div_ceil(ROWS);
-        let partial = [self.room(n_group * width)?, self.room(n_group * width)?];
+        let partial = [self.unwritten(n_group * width)?, self.unwritten(n_group * width)?];
         let rows_in_all = count("rows", n_row)?;
         let arguments = arguments![
             &partial[0],

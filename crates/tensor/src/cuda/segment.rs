@@ -16,7 +16,7 @@ const PART: usize = 32;
 
 /// What is added up.
 #[derive(Clone, Copy)]
-pub(super) enum Of<'a> {
+pub(super) enum Summed<'a> {
     /// Rows of items.
     Rows(Argument),
     /// Products of two rows of each item.
@@ -43,7 +43,7 @@ impl Kernels<'_> {
         segments: &Segments,
         width: usize,
     ) -> Result<()> {
-        self.add_sums(memory(dx), Of::Rows(memory(dy)), segments, width, Aggregate::Sum)
+        self.add_sums(memory(dx), Summed::Rows(memory(dy)), segments, width, Aggregate::Sum)
     }
 
     pub(super) fn segment(
@@ -54,7 +54,7 @@ impl Kernels<'_> {
     ) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([segments.n_segment, width])?;
-        self.add_sums((&out).into(), Of::Rows(x.into()), segments, width, aggregate)?;
+        self.add_sums((&out).into(), Summed::Rows(x.into()), segments, width, aggregate)?;
         Ok(out)
     }
 
@@ -103,7 +103,7 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let width = x.shape().1;
         let shared = self.matrix([segments.n_segment, width])?;
-        let of = Of::Largest { x: x.into(), largest: largest.into() };
+        let of = Summed::Largest { x: x.into(), largest: largest.into() };
         self.add_sums((&shared).into(), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
         let arguments =
@@ -132,7 +132,7 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let width = output.shape().1;
         let total = self.matrix([segments.n_segment, width])?;
-        let of = Of::Products(output.into(), memory(dy));
+        let of = Summed::Products(output.into(), memory(dy));
         self.add_sums((&total).into(), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
         let arguments = arguments![memory(dx), memory(dy), output, &total, &segments.of, width];
@@ -150,7 +150,7 @@ impl Kernels<'_> {
         let width = x.shape().1;
         let out = self.matrix([to.n_segment, width])?;
         let weight = weight.map_or(Argument::Pointer(0), Argument::from);
-        let of = Of::Weighted { weight, x: x.into(), from, head_width: width };
+        let of = Summed::Weighted { weight, x: x.into(), from, head_width: width };
         self.add_sums((&out).into(), of, to, width, aggregate)?;
         Ok(out)
     }
@@ -172,7 +172,7 @@ impl Kernels<'_> {
             self.each("divide_by_count", n, arguments![memory(dy), &to.offset, columns])?;
         }
         let weight = weight.map_or(Argument::Pointer(0), Argument::from);
-        let of = Of::Weighted { weight, x: memory(dy), from: to, head_width: width };
+        let of = Summed::Weighted { weight, x: memory(dy), from: to, head_width: width };
         self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
     }
 
@@ -180,7 +180,7 @@ impl Kernels<'_> {
     pub(super) fn add_sums(
         &self,
         out: Argument,
-        of: Of<'_>,
+        of: Summed<'_>,
         segments: &Segments,
         width: usize,
         aggregate: Aggregate,
@@ -190,13 +190,13 @@ impl Kernels<'_> {
             self.reduce([kernel, "join_sums"], out, inputs, segments, width, mean)
         };
         match of {
-            Of::Rows(x) => run("segment_sum", &[x]),
-            Of::Products(x, y) => run("segment_sum_products", &[x, y]),
-            Of::Weighted { weight, x, from, head_width } => {
+            Summed::Rows(x) => run("segment_sum", &[x]),
+            Summed::Products(x, y) => run("segment_sum_products", &[x, y]),
+            Summed::Weighted { weight, x, from, head_width } => {
                 let head_width = count("columns", head_width.max(1))?;
                 run("propagate", &[weight, x, Argument::from(&from.of), head_width.into()])
             }
-            Of::Largest { x, largest } => run("segment_count_largest", &[x, largest]),
+            Summed::Largest { x, largest } => run("segment_count_largest", &[x, largest]),
         }
     }
 
@@ -212,7 +212,7 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let n_chunk = segments.n_item.div_ceil(PART);
         let has_long = segments.longest > PART;
-        let partial = self.room(if has_long { 2 * n_chunk * width } else { 1 })?;
+        let partial = self.unwritten(if has_long { 2 * n_chunk * width } else { 1 })?;
         let rest = arguments![
             &segments.of,
             segments.order.as_ref(),

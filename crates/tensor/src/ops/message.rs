@@ -79,7 +79,7 @@ fn backward<D: Backend>(
     result: MessageResult,
     kept: D::Kept,
 ) -> Result<(), D::Err> {
-    let matrices = || message.steps.iter().flat_map(|step| step.operation.matrices());
+    let matrices = || message.matrices().flatten().flatten();
     // All are written at once; a matrix that occurs twice gets another buffer for the second time.
     let mut sums = Vec::new();
     for matrix in matrices() {

@@ -5,11 +5,12 @@ use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
 use super::forward::{per_task, run};
 use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
-use super::step::{Linear, Operation, Plan, Step};
+use super::step::{Plan, Step};
 use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::tile::{self, Factor};
 use crate::cpu::{activation, elementwise, out, segment};
+use crate::message::program::{EdgeLayer, Operation};
 
 /// Gradients of the results.
 #[derive(Clone, Copy)]
@@ -58,7 +59,7 @@ pub(in crate::cpu) fn backward(
         .iter()
         .map(|step| match &step.operation {
             Operation::Linear(linear) if plan.steps[linear.input].tracked => {
-                linear.transposed(step.width)
+                step.transposed_weight(linear.n_in)
             }
             _ => Scratch::new(0),
         })
@@ -94,16 +95,16 @@ impl Outgoing {
                 Self::Layers(Scratch::new(edges.tasks.len() * n_layer(linear, step)))
             }
             _ if !step.tracked => Self::Nothing,
-            Operation::From(_) if !edges.scatter => places(),
-            Operation::From(_) => {
+            Operation::From if !edges.scatter => places(),
+            Operation::From => {
                 let ranges = edges.tasks.iter().map(|task| &task.from);
                 Self::Nodes(Scratch::zeros(n_shared(ranges, step.width)))
             }
-            Operation::To(_) => {
+            Operation::To => {
                 let ranges = edges.tasks.iter().map(|task| &task.to);
                 Self::Nodes(Scratch::zeros(n_shared(ranges, step.width)))
             }
-            Operation::Stored(_) if edges.order.is_some() => places(),
+            Operation::Stored if edges.order.is_some() => places(),
             _ => Self::Nothing,
         }
     }
@@ -129,14 +130,14 @@ impl Outgoing {
             (Self::Layers(sums), Operation::Linear(linear), _) => {
                 sums.chunks_exact_mut(n_layer(linear, step).max(1)).collect()
             }
-            (Self::Nodes(shared), Operation::From(_), Some(gradient)) => {
+            (Self::Nodes(shared), Operation::From, Some(gradient)) => {
                 share(gradient, shared, edges.tasks.iter().map(|task| &task.from), step.width)
             }
-            (Self::Nodes(shared), Operation::To(_), Some(gradient)) => {
+            (Self::Nodes(shared), Operation::To, Some(gradient)) => {
                 share(gradient, shared, edges.tasks.iter().map(|task| &task.to), step.width)
             }
             (Self::Places(rows), ..) => by_edges(rows),
-            (Self::Nothing, Operation::Stored(_), Some(gradient)) => by_edges(gradient),
+            (Self::Nothing, Operation::Stored, Some(gradient)) => by_edges(gradient),
             _ => Vec::new(),
         }
     }
@@ -169,13 +170,13 @@ impl Outgoing {
             (Self::Nodes(shared), operation) => {
                 let side = |task| -> &_ {
                     let task: &Task = task;
-                    if matches!(operation, Operation::From(_)) { &task.from } else { &task.to }
+                    if matches!(operation, Operation::From) { &task.from } else { &task.to }
                 };
                 if let Some(first) = first {
                     add_shared(first, shared, edges.tasks.iter().map(side), step.width);
                 }
             }
-            (Self::Places(rows), Operation::From(_)) => {
+            (Self::Places(rows), Operation::From) => {
                 if let (Some(first), Some((order, offset))) = (first, &edges.by_from) {
                     segment::sum(first, rows, offset, Some(order), step.width);
                 }
@@ -197,7 +198,7 @@ impl Outgoing {
 }
 
 /// Numbers of a layer's sums: its weight, and its bias.
-fn n_layer(linear: &Linear<'_>, step: &Step<'_>) -> usize {
+fn n_layer(linear: &EdgeLayer, step: &Step<'_>) -> usize {
     (linear.n_in + 1) * step.stride
 }
 
@@ -231,7 +232,7 @@ impl Backward<'_> {
         let numbers: usize = plan
             .steps
             .iter()
-            .map(|step| (usize::from(step.again) + usize::from(step.gradient)) * step.stride)
+            .map(|step| (usize::from(step.recomputed) + usize::from(step.gradient)) * step.stride)
             .sum();
         let kept: usize = plan.steps.iter().filter(|step| step.kept).map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers + kept);
@@ -267,19 +268,19 @@ impl Backward<'_> {
             gradients.push(Gradient { values: take(step.gradient, n), written: false });
             let kept: &mut [f32] =
                 if step.kept { &mut kept[place * step.stride..][..n] } else { &mut [] };
-            let again = take(step.again, n);
+            let recomputed = take(step.recomputed, n);
             if step.kept && !step.operation.keeps_sum() {
                 values.push(kept);
                 sums.push(&[]);
                 continue;
             }
-            if step.kept && step.again {
-                again.copy_from_slice(kept);
-                activation::apply(step.operation.activation(), again);
-            } else if step.again {
-                evaluate(plan, v, block, bands, &values, again, None);
+            if step.kept && step.recomputed {
+                recomputed.copy_from_slice(kept);
+                activation::apply(step.operation.activation(), recomputed);
+            } else if step.recomputed {
+                evaluate(plan, v, block, bands, &values, recomputed, None);
             }
-            values.push(again);
+            values.push(recomputed);
             sums.push(kept);
         }
 
@@ -313,7 +314,7 @@ impl Backward<'_> {
                     self.layer(v, linear, block, bands, input, own, before);
                 }
                 Operation::Sum { terms, .. } => {
-                    for &term in *terms {
+                    for &term in terms {
                         self.give(term, before, block, |out, n, width| put(out, dy, n, width));
                     }
                 }
@@ -328,14 +329,14 @@ impl Backward<'_> {
                         self.give_opposite([*a, *b], before, block, &values);
                     }
                 }
-                Operation::Scale { input, factor } => {
-                    let factor = block.rows_of_edges(factor, 1);
+                Operation::Scale { input } => {
+                    let factor = block.rows_of_edges(step.rows, 1);
                     self.give(*input, before, block, |out, n, width| {
                         put_scaled(out, dy, factor, n, width);
                     });
                 }
-                Operation::Equivariant { input, vector, direction } => {
-                    let direction = block.rows_of_edges(direction, 3);
+                Operation::Equivariant { input, vector } => {
+                    let direction = block.rows_of_edges(step.rows, 3);
                     let (input, vector) = (*input, *vector);
                     let of_vector = rows(vector);
                     self.give(input, before, block, |out, n, width| {
@@ -410,12 +411,10 @@ impl Backward<'_> {
         let out = &mut *self.out[v];
         let place = (block.first - self.task.edges.start) * step.width;
         let rows = match step.operation {
-            Operation::From(_) if self.edges.scatter => {
+            Operation::From if self.edges.scatter => {
                 RowsMut::summed(out, step.width, block.from, self.task.from.nodes.start)
             }
-            Operation::To(_) => {
-                RowsMut::summed(out, step.width, block.to, self.task.to.nodes.start)
-            }
+            Operation::To => RowsMut::summed(out, step.width, block.to, self.task.to.nodes.start),
             _ => RowsMut::in_place(&mut out[place..], step.width, true),
         };
         put(rows, block.n, step.width);
@@ -426,7 +425,7 @@ impl Backward<'_> {
     fn layer(
         &mut self,
         v: usize,
-        linear: &Linear<'_>,
+        linear: &EdgeLayer,
         block: &Block<'_>,
         bands: &mut Bands,
         input: &[f32],

@@ -3,12 +3,13 @@
 use super::band::Band;
 use super::equivariant::put_equivariant;
 use super::rows::{Rows, RowsMut, put, put_gaussians, put_product, put_scaled};
-use super::step::{Linear, Operation, Plan, Step};
+use super::step::{Plan, Step};
 use super::tasks::EdgePlan;
 use crate::cpu::activation;
 use crate::cpu::elementwise::add_row;
 use crate::cpu::scratch::Scratch;
 use crate::cpu::tile::{self, Factor};
+use crate::message::program::{EdgeLayer, Operation};
 
 /// Some consecutive edges of a task.
 #[derive(Clone, Copy)]
@@ -55,7 +56,7 @@ impl Opposite {
     /// The values of a step for the opposite edges.
     pub(super) fn rows<'v>(&'v self, step: &Step<'v>, values: &'v [f32]) -> Rows<'v> {
         match step.operation {
-            Operation::From(node) => Rows::looked_up(node, step.width, &self.from),
+            Operation::From => Rows::looked_up(step.rows, step.width, &self.from),
             _ => Rows::looked_up(values, step.stride, &self.places),
         }
     }
@@ -116,9 +117,9 @@ impl<'a> Block<'a> {
     pub(super) fn rows(&self, step: &Step<'a>, values: &'a [f32]) -> Rows<'a> {
         match step.operation {
             _ if !values.is_empty() => Rows::in_place(values, step.stride),
-            Operation::From(node) => Rows::looked_up(node, step.width, self.from),
-            Operation::To(node) => Rows::looked_up(node, step.width, self.to),
-            Operation::Stored(edge) => self.rows_of_edges(edge, step.width),
+            Operation::From => Rows::looked_up(step.rows, step.width, self.from),
+            Operation::To => Rows::looked_up(step.rows, step.width, self.to),
+            Operation::Stored => self.rows_of_edges(step.rows, step.width),
             _ => Rows::in_place(values, step.stride),
         }
     }
@@ -127,15 +128,15 @@ impl<'a> Block<'a> {
 impl Bands {
     /// Room for blocks of `n_row` edges.
     pub(super) fn new(plan: &Plan<'_>, n_row: usize) -> Self {
-        let bands = plan.steps.iter().map(|step| match step.operation {
-            Operation::Gaussians { band: Some(band), .. } if !step.in_forward => Some(Expansion {
+        let bands = plan.steps.iter().map(|step| {
+            let band = step.band.filter(|_| !step.in_forward)?;
+            Some(Expansion {
                 band,
                 start: vec![0; n_row],
                 values: Scratch::new(n_row * band.step()),
                 n: 0,
                 order: Vec::with_capacity(n_row),
-            }),
-            _ => None,
+            })
         });
         Self { bands: bands.collect(), distance: Vec::with_capacity(n_row) }
     }
@@ -143,12 +144,8 @@ impl Bands {
     /// Computes the bands of a block.
     pub(super) fn expand(&mut self, plan: &Plan<'_>, block: &Block<'_>) {
         for (expansion, step) in self.bands.iter_mut().zip(&plan.steps) {
-            let (Some(expansion), Operation::Gaussians { distance, .. }) =
-                (expansion, &step.operation)
-            else {
-                continue;
-            };
-            distances(&mut self.distance, block, distance);
+            let Some(expansion) = expansion else { continue };
+            distances(&mut self.distance, block, step.rows);
             let Expansion { band, start, values, n, .. } = expansion;
             *n = block.n;
             band.expand(
@@ -214,16 +211,17 @@ pub(super) fn evaluate(
     let (n, width) = (block.n, step.width);
     let rows = |v: usize| block.rows(&plan.steps[v], &*before[v]);
     match &step.operation {
-        Operation::Gaussians { distance, basis, .. } => {
+        Operation::Gaussians => {
             let mut own = Vec::with_capacity(n);
-            distances(&mut own, block, distance);
-            put_gaussians(out, step.stride, &own, basis);
+            distances(&mut own, block, step.rows);
+            let basis = step.basis.expect("a step of Gaussians is made with its basis");
+            put_gaussians(out, step.stride, &own, &basis);
         }
-        Operation::From(_) | Operation::To(_) | Operation::Stored(_) => {
+        Operation::From | Operation::To | Operation::Stored => {
             let source = block.rows(step, &[]);
             put(RowsMut::in_place(out, step.stride, false), source, n, width);
         }
-        Operation::Linear(linear) => product(plan, linear, bands, before, out, [n, step.stride]),
+        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, n),
         Operation::Sum { terms, .. } => {
             for (place, &term) in terms.iter().enumerate() {
                 put(RowsMut::in_place(out, step.stride, place > 0), rows(term), n, width);
@@ -232,12 +230,12 @@ pub(super) fn evaluate(
         Operation::Product([a, b]) => {
             put_product(RowsMut::in_place(out, step.stride, false), rows(*a), rows(*b), n, width);
         }
-        Operation::Scale { input, factor } => {
-            let factor = block.rows_of_edges(factor, 1);
+        Operation::Scale { input } => {
+            let factor = block.rows_of_edges(step.rows, 1);
             put_scaled(RowsMut::in_place(out, step.stride, false), rows(*input), factor, n, width);
         }
-        Operation::Equivariant { input, vector, direction } => {
-            let direction = block.rows_of_edges(direction, 3);
+        Operation::Equivariant { input, vector } => {
+            let direction = block.rows_of_edges(step.rows, 3);
             let out = RowsMut::in_place(out, step.stride, false);
             put_equivariant(out, [rows(*input), rows(*vector), direction], n, width / 4);
         }
@@ -250,26 +248,28 @@ pub(super) fn evaluate(
 
 fn product(
     plan: &Plan<'_>,
-    linear: &Linear<'_>,
+    step: &Step<'_>,
+    layer: &EdgeLayer,
     bands: &Bands,
     before: &[&mut [f32]],
     out: &mut [f32],
-    [n, n_out]: [usize; 2],
+    n: usize,
 ) {
-    if bands.product(linear.input, out, &linear.weight, n_out) {
-        if let Some(bias) = linear.bias {
+    let n_out = step.stride;
+    if bands.product(layer.input, out, &step.weight, n_out) {
+        if let Some(bias) = step.bias {
             add_row(out, bias, n_out);
         }
         return;
     }
-    let input_step = plan.steps[linear.input].stride;
-    let input = Factor::rows(&*before[linear.input], [n, linear.n_in], input_step);
-    let Some(bias) = linear.bias else {
-        return tile::product(out, input, &linear.weight, n_out, false);
+    let input_step = plan.steps[layer.input].stride;
+    let input = Factor::rows(&*before[layer.input], [n, layer.n_in], input_step);
+    let Some(bias) = step.bias else {
+        return tile::product(out, input, &step.weight, n_out, false);
     };
     let mut row = Scratch::zeros(n_out);
     row[..bias.len()].copy_from_slice(bias);
-    tile::product_and_row(out, input, &linear.weight, &row, n_out);
+    tile::product_and_row(out, input, &step.weight, &row, n_out);
 }
 
 #[cfg(test)]

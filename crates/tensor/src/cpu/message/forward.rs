@@ -6,9 +6,10 @@ use super::Kept;
 use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::put_equivariant;
 use super::rows::{RowsMut, put, put_product};
-use super::step::{Operation, Plan};
+use super::step::Plan;
 use super::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
+use crate::message::program::Operation;
 
 /// Adds to `received` (`[n_node, width]`, zeros) what arrives at each node, and writes to `edge`
 /// (`[n_edge, width]`) the values that are wanted edge by edge.
@@ -162,9 +163,9 @@ impl Forward<'_> {
                 let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
                 put_product(out, rows(a), rows(b), block.n, width);
             }
-            Operation::Equivariant { input, vector, direction } if plan.fused => {
+            Operation::Equivariant { input, vector } if plan.fused => {
                 let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
-                let direction = block.rows_of_edges(direction, 3);
+                let direction = block.rows_of_edges(message.rows, 3);
                 put_equivariant(out, [rows(input), rows(vector), direction], block.n, width / 4);
             }
             _ => put(out, block.rows(message, &*values[plan.wanted.message]), block.n, width),

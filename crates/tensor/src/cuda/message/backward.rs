@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::argument::Argument;
 use super::forward::{compute, tile};
 use super::kernel::{self, Kernel};
+use super::parameter::Parameter;
 use super::pass::{Pass, name};
-use super::plan::Plan;
-use super::program::{Linear, Operation};
 use super::source::Source;
+use super::tiling::Tiling;
+use crate::message::program::{EdgeLayer, Operation};
 use crate::{Activation, Aggregate};
 
 /// Edges of a tile when rows are summed at the nodes that they came from.
@@ -28,12 +28,12 @@ struct LayerSums {
 }
 
 /// Where the sums of a block lie, layer by layer.
-fn layer_sums(plan: &Plan<'_>) -> (Vec<LayerSums>, usize) {
+fn layer_sums(tiling: &Tiling<'_>) -> (Vec<LayerSums>, usize) {
     let mut start = 0;
     let mut sums = Vec::new();
-    for step in (0..plan.live.len()).filter(|&v| plan.live[v]) {
-        let Some(linear) = plan.linear(step) else { continue };
-        let width = plan.local_width(step);
+    for step in (0..tiling.program.live.len()).filter(|&v| tiling.program.live[v]) {
+        let Some(linear) = tiling.linear(step) else { continue };
+        let width = tiling.local_width(step);
         let n_weight = if linear.of_weight { linear.n_in * width } else { 0 };
         let n_bias = if linear.of_bias { width } else { 0 };
         if n_weight + n_bias > 0 {
@@ -44,47 +44,49 @@ fn layer_sums(plan: &Plan<'_>) -> (Vec<LayerSums>, usize) {
     (sums, start)
 }
 
-/// Numbers that each block sums, see [`Argument::BlockSums`].
-pub(super) fn n_block_sum(plan: &Plan<'_>) -> usize {
-    layer_sums(plan).1
+/// Numbers that each block sums, see [`Parameter::BlockSums`].
+pub(super) fn n_block_sum(tiling: &Tiling<'_>) -> usize {
+    layer_sums(tiling).1
 }
 
 /// Tracked steps that are looked up at the nodes that send.
-pub(super) fn sent(plan: &Plan<'_>) -> Vec<usize> {
-    gradients_of(plan, |operation| matches!(operation, Operation::From))
+pub(super) fn sent(tiling: &Tiling<'_>) -> Vec<usize> {
+    gradients_of(tiling, |operation| matches!(operation, Operation::From))
 }
 
 /// Tracked steps that are looked up at the nodes that receive.
-pub(super) fn looked_up_there(plan: &Plan<'_>) -> Vec<usize> {
-    gradients_of(plan, |operation| matches!(operation, Operation::To))
+pub(super) fn looked_up_there(tiling: &Tiling<'_>) -> Vec<usize> {
+    gradients_of(tiling, |operation| matches!(operation, Operation::To))
 }
 
-fn gradients_of(plan: &Plan<'_>, is: impl Fn(&Operation) -> bool) -> Vec<usize> {
-    (0..plan.live.len())
-        .filter(|&v| plan.live[v] && plan.step(v).tracked && is(&plan.step(v).operation))
+fn gradients_of(tiling: &Tiling<'_>, is: impl Fn(&Operation) -> bool) -> Vec<usize> {
+    (0..tiling.program.live.len())
+        .filter(|&v| {
+            tiling.program.live[v] && tiling.step(v).tracked && is(&tiling.step(v).operation)
+        })
         .collect()
 }
 
 /// Everything of the edges: gradients by layers, block by block, and by rows.
-pub(super) fn backward(plan: &Plan<'_>, memory: kernel::Memory) -> Kernel {
+pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
     let mut source = Source::default();
-    let mut backward = Backward { plan, source: &mut source, written: BTreeSet::new() };
+    let mut backward = Backward { tiling, source: &mut source, written: BTreeSet::new() };
     backward.run();
-    let (sums, n_sum) = layer_sums(plan);
-    let rows = [Argument::NEdge, Argument::ToOrder, Argument::FromOf, Argument::ToOf];
-    for argument in rows.into_iter().chain([Argument::ToOffset, Argument::NTile]) {
-        source.argument(argument);
+    let (sums, n_sum) = layer_sums(tiling);
+    let rows = [Parameter::NEdge, Parameter::ToOrder, Parameter::FromOf, Parameter::ToOf];
+    for parameter in rows.into_iter().chain([Parameter::ToOffset, Parameter::NTile]) {
+        source.parameter(parameter);
     }
     if n_sum > 0 {
-        source.argument(Argument::BlockSums);
+        source.parameter(Parameter::BlockSums);
     }
     if !memory.shared {
-        source.argument(Argument::Tiles);
+        source.parameter(Parameter::Tiles);
     }
     let (declarations, actions, n_tile) = source.finish();
     let numbers = n_tile + if memory.shared_sums { n_sum } else { 0 };
-    let mean = plan.program.aggregate == Aggregate::Mean;
-    let (tile, first_column) = (plan.tile, kernel::first_column(plan));
+    let mean = tiling.program.aggregate == Aggregate::Mean;
+    let (tile, first_column) = (tiling.tile, kernel::first_column(tiling));
     let place = format!("block_sums + ((size_t)blockIdx.x * gridDim.y + blockIdx.y) * {n_sum}");
     let (mut before, mut after) = (String::new(), String::new());
     if n_sum > 0 {
@@ -119,45 +121,45 @@ pub(super) fn backward(plan: &Plan<'_>, memory: kernel::Memory) -> Kernel {
          {actions}    }}\n{after}",
         kernel::tiles(numbers, memory),
     );
-    Kernel::new("message_backward", "THREADS, BLOCKS", source.arguments(), &body, numbers, memory)
+    Kernel::new("message_backward", "THREADS, BLOCKS", source.parameters(), &body, numbers, memory)
 }
 
 /// Gradients of rows, summed at the nodes that they were looked up at. None if there are none.
-pub(super) fn sum_sent(plan: &Plan<'_>) -> Option<Kernel> {
-    let steps = sent(plan);
+pub(super) fn sum_sent(tiling: &Tiling<'_>) -> Option<Kernel> {
+    let steps = sent(tiling);
     if steps.is_empty() {
         return None;
     }
-    let mut arguments = vec![
-        Argument::NEdge,
-        Argument::NFromTile,
-        Argument::FromOrder,
-        Argument::FromOf,
-        Argument::FromOffset,
+    let mut parameters = vec![
+        Parameter::NEdge,
+        Parameter::NFromTile,
+        Parameter::FromOrder,
+        Parameter::FromOf,
+        Parameter::FromOffset,
     ];
     let mut body = format!(
         "    __shared__ Rows<{FROM_TILE}> rows;\n    find_rows<{FROM_TILE}, false>(rows, \
          blockIdx.x, n_edge, from_order, (const word *)0, from_of, from_offset);\n"
     );
     for v in steps {
-        let width = plan.step(v).width;
+        let width = tiling.step(v).width;
         let lanes = width.min(FROM_LANES);
         let _ = writeln!(
             body,
             "    sum_runs<{FROM_TILE}, {width}, {lanes}>(of_rows_{v}, sent_parts_{v}, sent_{v}, \
              rows, n_from_tile);"
         );
-        arguments.extend([Argument::OfRows(v), Argument::Sent(v), Argument::SentParts(v)]);
+        parameters.extend([Parameter::OfRows(v), Parameter::Sent(v), Parameter::SentParts(v)]);
     }
-    Some(Kernel::new("sum_sent", "THREADS", arguments, &body, 0, kernel::Memory::default()))
+    Some(Kernel::new("sum_sent", "THREADS", parameters, &body, 0, kernel::Memory::default()))
 }
 
 /// What is left: sums of nodes whose edges lie in several tiles, and of the blocks.
-pub(super) fn finish(plan: &Plan<'_>) -> Option<Kernel> {
-    let mut arguments = BTreeSet::new();
+pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
+    let mut parameters = BTreeSet::new();
     let mut body = "    int block = blockIdx.x;\n".to_owned();
-    let (there, sent) = (looked_up_there(plan), sent(plan));
-    let tile = plan.tile;
+    let (there, sent) = (looked_up_there(tiling), sent(tiling));
+    let tile = tiling.tile;
     let mut joins = |steps: &[usize], from: bool| {
         if steps.is_empty() {
             return;
@@ -166,70 +168,70 @@ pub(super) fn finish(plan: &Plan<'_>) -> Option<Kernel> {
         let (end, parts) = if from { ("from", "sent_parts") } else { ("to", "parts") };
         let _ = writeln!(body, "    if (block < {n}) {{");
         for &v in steps {
-            let width = plan.step(v).width;
+            let width = tiling.step(v).width;
             let _ = writeln!(
                 body,
                 "        join_parts<{tile}, {width}, true, false>(of_rows_{v}, {parts}_{v}, block, \
                  {n}, n_edge, {end}_order, {end}_of, {end}_offset);"
             );
-            arguments.insert(Argument::OfRows(v));
-            arguments.insert(if from { Argument::SentParts(v) } else { Argument::Parts(v) });
+            parameters.insert(Parameter::OfRows(v));
+            parameters.insert(if from { Parameter::SentParts(v) } else { Parameter::Parts(v) });
         }
         let _ = writeln!(body, "        return;\n    }}\n    block -= {n};");
-        arguments.insert(Argument::NEdge);
-        arguments.extend(if from {
-            [Argument::NFromTile, Argument::FromOrder, Argument::FromOf, Argument::FromOffset]
+        parameters.insert(Parameter::NEdge);
+        parameters.extend(if from {
+            [Parameter::NFromTile, Parameter::FromOrder, Parameter::FromOf, Parameter::FromOffset]
         } else {
-            [Argument::NTile, Argument::ToOrder, Argument::ToOf, Argument::ToOffset]
+            [Parameter::NTile, Parameter::ToOrder, Parameter::ToOf, Parameter::ToOffset]
         });
     };
     joins(&there, false);
     joins(&sent, true);
-    let (sums, n_sum) = layer_sums(plan);
+    let (sums, n_sum) = layer_sums(tiling);
     if n_sum > 0 {
-        arguments.extend([Argument::NBlock, Argument::BlockSums]);
-        let n = plan.n_column_block() * n_sum;
+        parameters.extend([Parameter::NBlock, Parameter::BlockSums]);
+        let n = tiling.n_column_block() * n_sum;
         let _ = write!(
             body,
             "    const int i = (block * gridDim.y + blockIdx.y) * SUM_X + SUM_COLUMN;\n    \
              const float sum = sum_of_rows(block_sums, n_block, {n}, i, i < {n});\n    \
              if (SUM_RUN > 0 || i >= {n}) return;\n"
         );
-        if let Some(lanes) = plan.lanes {
+        if let Some(lanes) = tiling.lanes {
             let _ = writeln!(body, "    const int first_column = i / {n_sum} * {lanes};");
         }
         let _ = writeln!(body, "    const int place = i % {n_sum};");
         for LayerSums { step, start, n_weight, n_bias } in sums {
-            let (columns, width) = (plan.columns(step), plan.step(step).width);
+            let (columns, width) = (tiling.columns(step), tiling.step(step).width);
             let _ = writeln!(body, "    const auto columns_{step} = {columns};");
-            let mut add = |argument: Argument, start: usize, n: usize| {
+            let mut add = |parameter: Parameter, start: usize, n: usize| {
                 if n > 0 {
-                    arguments.insert(argument);
-                    let local = plan.local_width(step);
+                    parameters.insert(parameter);
+                    let local = tiling.local_width(step);
                     let _ = writeln!(
                         body,
                         "    if (place >= {start} && place < {}) {{\n        \
                          const int row = (place - {start}) / {local}, j = (place - {start}) % \
-                         {local};\n        if (columns_{step}.has(j)) {argument}[row * {width} + \
+                         {local};\n        if (columns_{step}.has(j)) {parameter}[row * {width} + \
                          columns_{step}.at(j)] += sum;\n    }}",
                         start + n
                     );
                 }
             };
-            add(Argument::OfWeight(step), start, n_weight);
-            add(Argument::OfBias(step), start + n_weight, n_bias);
+            add(Parameter::OfWeight(step), start, n_weight);
+            add(Parameter::OfBias(step), start + n_weight, n_bias);
         }
     }
-    if arguments.is_empty() {
+    if parameters.is_empty() {
         return None;
     }
-    let arguments = arguments.into_iter().collect();
+    let parameters = parameters.into_iter().collect();
     let memory = kernel::Memory::default();
-    Some(Kernel::new("finish_backward", "SUM_X * SUM_Y", arguments, &body, 0, memory))
+    Some(Kernel::new("finish_backward", "SUM_X * SUM_Y", parameters, &body, 0, memory))
 }
 
 struct Backward<'a> {
-    plan: &'a Plan<'a>,
+    tiling: &'a Tiling<'a>,
     source: &'a mut Source,
     /// Steps whose gradients have a value already.
     written: BTreeSet<usize>,
@@ -237,21 +239,21 @@ struct Backward<'a> {
 
 impl Backward<'_> {
     fn run(&mut self) {
-        let plan = self.plan;
-        let message = plan.program.message;
-        if let Some(edge) = plan.program.edge.filter(|&edge| plan.step(edge).tracked) {
+        let tiling = self.tiling;
+        let message = tiling.program.message;
+        if let Some(edge) = tiling.program.edge.filter(|&edge| tiling.step(edge).tracked) {
             self.source.begin();
             self.create_gradient(edge);
-            let text = Pass::new(plan, edge, false).take_back(self.source);
+            let text = Pass::new(tiling, edge, false).take_back(self.source);
             self.source.put(&format!("    // The gradient of step {edge}, given out.\n{text}"));
             self.written.insert(edge);
         }
-        if plan.step(message).tracked {
-            let pass = Pass::new(plan, message, !plan.staged[message]);
+        if tiling.step(message).tracked {
+            let pass = Pass::new(tiling, message, !tiling.staged[message]);
             self.spread(&pass, &format!("of step {message}, which nodes have received"));
         }
-        for v in (0..plan.live.len()).rev() {
-            if plan.staged[v] && plan.step(v).tracked && self.written.contains(&v) {
+        for v in (0..tiling.program.live.len()).rev() {
+            if tiling.staged[v] && tiling.step(v).tracked && self.written.contains(&v) {
                 self.step(v);
             }
         }
@@ -259,18 +261,18 @@ impl Backward<'_> {
 
     /// From the gradient of a staged step to those of its inputs.
     fn step(&mut self, v: usize) {
-        let plan = self.plan;
-        let operation = &plan.step(v).operation;
+        let tiling = self.tiling;
+        let operation = &tiling.step(v).operation;
         let activation = operation.activation();
         if activation != Activation::Identity {
-            let [t, s] = [plan.tile, plan.stride()];
+            let [t, s] = [tiling.tile, tiling.stride()];
             self.source.begin();
             self.source.touch(&gradient(v));
             let kept = self.kept(v);
             self.source.put(&format!(
                 "    multiply_by_slope<{t}, {s}, {}>(gradient_{v}, {kept}, {});\n",
                 name(activation),
-                plan.columns(v)
+                tiling.columns(v)
             ));
         }
         if let Operation::Linear(linear) = operation {
@@ -278,22 +280,22 @@ impl Backward<'_> {
         } else {
             // All of the gradient of a leaf with a tile is in the tile: nothing has left it before.
             self.written.remove(&v);
-            let pass = Pass::new(plan, v, true);
+            let pass = Pass::new(tiling, v, true);
             self.spread(&pass, &format!("of step {v}"));
         }
     }
 
     fn spread(&mut self, pass: &Pass<'_>, what: &str) {
         for v in pass.needed_for_gradients() {
-            if self.plan.staged[v] {
+            if self.tiling.staged[v] {
                 self.have_value(v);
             }
         }
         self.source.begin();
-        if let Some(heir) = pass.heir(&self.written) {
-            self.source.take_place(&gradient(heir), &gradient(pass.root()));
+        if let Some(next) = pass.tile_to_take_over(&self.written) {
+            self.source.take_place(&gradient(next), &gradient(pass.root()));
         }
-        for v in pass.tiles().filter(|&v| self.plan.step(v).tracked).collect::<Vec<_>>() {
+        for v in pass.tiles().filter(|&v| self.tiling.step(v).tracked).collect::<Vec<_>>() {
             if !self.source.exists(&gradient(v)) {
                 self.create_gradient(v);
             }
@@ -302,11 +304,11 @@ impl Backward<'_> {
         self.source.put(&format!("    // From the gradient {what}.\n{text}"));
     }
 
-    fn layer(&mut self, v: usize, linear: &Linear) {
-        let plan = self.plan;
-        let [t, s] = [plan.tile, plan.stride()];
-        let Linear { input, n_in, .. } = *linear;
-        let (width, local) = (plan.step(v).width, plan.local_width(v));
+    fn layer(&mut self, v: usize, linear: &EdgeLayer) {
+        let tiling = self.tiling;
+        let [t, s] = [tiling.tile, tiling.stride()];
+        let EdgeLayer { input, n_in, .. } = *linear;
+        let (width, local) = (tiling.step(v).width, tiling.local_width(v));
         if linear.of_weight {
             self.have_value(input);
         }
@@ -328,13 +330,13 @@ impl Backward<'_> {
                  value_{input}, gradient_{v});"
             );
         }
-        if plan.step(input).tracked {
+        if tiling.step(input).tracked {
             let add = !self.written.insert(input);
             if !add {
                 self.create_gradient(input);
             }
             self.source.touch(&gradient(input));
-            let weight = self.source.argument(Argument::Weight(v));
+            let weight = self.source.parameter(Parameter::Weight(v));
             let _ = writeln!(
                 text,
                 "    add_input_gradient<{t}, {s}, {n_in}, {width}, {add}>(gradient_{input}, \
@@ -348,47 +350,47 @@ impl Backward<'_> {
 
     /// Loads a value that forward has kept, or computes it again, unless it is there.
     fn have_value(&mut self, v: usize) {
-        let plan = self.plan;
+        let tiling = self.tiling;
         if self.source.exists(&tile(v)) {
             return;
         }
-        let [t, s] = [plan.tile, plan.stride()];
-        if plan.kept[v] {
+        let [t, s] = [tiling.tile, tiling.stride()];
+        if tiling.kept[v] {
             self.source.begin();
-            self.source.create(&tile(v), plan.local_width(v).next_multiple_of(4) * s);
+            self.source.create(&tile(v), tiling.local_width(v).next_multiple_of(4) * s);
             let kept = self.kept(v);
-            let still = if plan.keeps_sum(v) {
-                plan.step(v).operation.activation()
+            let still = if tiling.step(v).operation.keeps_sum() {
+                tiling.step(v).operation.activation()
             } else {
                 Activation::Identity
             };
             let activation = name(still);
             self.source.put(&format!(
                 "    load_kept<{t}, {s}, {activation}>(value_{v}, {kept}, {});\n",
-                plan.columns(v)
+                tiling.columns(v)
             ));
             return;
         }
-        if let Some(linear) = plan.linear(v) {
+        if let Some(linear) = tiling.linear(v) {
             self.have_value(linear.input);
         } else {
-            let inputs: Vec<usize> = Pass::new(plan, v, true).tiles().collect();
+            let inputs: Vec<usize> = Pass::new(tiling, v, true).tiles().collect();
             for input in inputs {
                 self.have_value(input);
             }
         }
         // Nothing takes the place of values here: they may be read again.
-        compute(plan, self.source, v, false, |_, _| false);
+        compute(tiling, self.source, v, false, |_, _| false);
     }
 
     fn create_gradient(&mut self, v: usize) {
-        let numbers = self.plan.local_width(v).next_multiple_of(4) * self.plan.stride();
+        let numbers = self.tiling.local_width(v).next_multiple_of(4) * self.tiling.stride();
         self.source.create(&gradient(v), numbers);
     }
 
     fn kept(&mut self, v: usize) -> String {
-        let numbers = self.plan.step(v).width * self.plan.tile;
-        format!("{} + (size_t)tile * {numbers}", self.source.argument(Argument::Kept(v)))
+        let numbers = self.tiling.step(v).width * self.tiling.tile;
+        format!("{} + (size_t)tile * {numbers}", self.source.parameter(Parameter::Kept(v)))
     }
 }
 

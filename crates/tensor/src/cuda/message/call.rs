@@ -3,17 +3,16 @@
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
-use super::argument::Argument as Name;
 use super::backward::{FROM_LANES, FROM_TILE};
 use super::compiled::Compiled;
 use super::kernel::Kernel;
-use super::kernels::Kernels;
+use super::kernels::MessageKernels;
+use super::parameter::Parameter;
 use crate::backend::MessageOutput;
 use crate::cuda::error::Error;
-use crate::cuda::kernels::Kernels as Plain;
+use crate::cuda::kernels::Kernels;
 use crate::cuda::module::{Argument, Launch, count};
 use crate::cuda::raw;
-use crate::message::EdgeOperation;
 use crate::{Buffer, Message, MessageResult, Segments};
 
 /// Threads of a block that computes edges: THREADS in the source.
@@ -32,7 +31,7 @@ pub struct Kept(CudaSlice<f32>);
 
 /// One message, its program, and the batch's sizes.
 pub(super) struct Call<'a> {
-    pub(super) plain: Plain<'a>,
+    pub(super) plain: Kernels<'a>,
     pub(super) message: &'a Message<Cuda>,
     pub(super) result: MessageResult,
     pub(super) compiled: &'a Compiled,
@@ -84,7 +83,7 @@ impl Call<'_> {
         let edges = edge.map(|v| self.plain.matrix([self.n_edge(), width(v)])).transpose()?;
         let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
         let n_kept = n_kept * self.n_tile() * kernels.tile;
-        let kept = keep.then(|| self.plain.room(n_kept)).transpose()?;
+        let kept = keep.then(|| self.plain.unwritten(n_kept)).transpose()?;
         let n_block = self.n_tile().min(match kernels.forward.n_tile_number {
             0 => usize::MAX,
             _ => MOST_BLOCKS,
@@ -92,7 +91,7 @@ impl Call<'_> {
         let mut scratch = Scratch::default();
         let parts = scratch.take(2 * self.n_tile() * width(message));
         let tiles = scratch.take(n_block * kernels.n_column_block * kernels.forward.n_tile_number);
-        let memory = self.plain.room(scratch.n)?;
+        let memory = self.plain.unwritten(scratch.n)?;
         let at = |place: usize| Argument::from(&memory).address() + 4 * place as u64;
         let mut places = Places {
             received: Argument::from(&received).address(),
@@ -126,27 +125,23 @@ impl Call<'_> {
         let n_block = self.n_tile().min(MOST_BLOCKS);
         let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
         let mut rest = gradients.iter();
-        let by_step = self.message.steps.iter().map(|step| {
-            let mut own = [0; 2];
-            for (own, _) in own.iter_mut().zip(step.operation.matrices()) {
-                let gradient = rest.next().and_then(Option::as_ref);
-                *own = gradient.map_or(0, raw::of_buffer);
-            }
-            own
-        });
-        let by_step = by_step.collect();
+        let mut address = |matrix: Option<_>| {
+            let gradient = matrix.and_then(|_| rest.next()?.as_ref());
+            gradient.map_or(0, raw::of_buffer)
+        };
+        let by_step = self.message.matrices().map(|matrices| matrices.map(&mut address)).collect();
         let mut scratch = Scratch::default();
         let block_sums = scratch.take(n_block * kernels.n_block_sum);
         let tiles = scratch.take(n_block * kernels.n_column_block * backward.edges.n_tile_number);
-        let mut of_steps = |name: fn(usize) -> Name, n: usize| -> Vec<usize> {
+        let mut of_steps = |of: fn(usize) -> Parameter, n: usize| -> Vec<usize> {
             let steps = kernels.widths.iter().enumerate();
-            let uses = |v| backward.all().any(|kernel| kernel.arguments.contains(&name(v)));
+            let uses = |v| backward.all().any(|kernel| kernel.parameters.contains(&of(v)));
             steps.map(|(v, width)| if uses(v) { scratch.take(n * width) } else { 0 }).collect()
         };
-        let sent = of_steps(Name::Sent, self.n_edge());
-        let parts = of_steps(Name::Parts, 2 * self.n_tile());
-        let sent_parts = of_steps(Name::SentParts, 2 * n_from_tile);
-        let memory = self.plain.room(scratch.n)?;
+        let sent = of_steps(Parameter::Sent, self.n_edge());
+        let parts = of_steps(Parameter::Parts, 2 * self.n_tile());
+        let sent_parts = of_steps(Parameter::SentParts, 2 * n_from_tile);
+        let memory = self.plain.unwritten(scratch.n)?;
         let at = |place: usize| Argument::from(&memory).address() + 4 * place as u64;
         let all_at = |places: Vec<usize>| places.into_iter().map(at).collect();
         let places = Places {
@@ -168,8 +163,8 @@ impl Call<'_> {
             self.launch(kernel, blocks, THREADS, n_block, &places)?;
         }
         if let Some(kernel) = backward.finish.as_ref().filter(|_| n_block > 0) {
-            let there = kernel.arguments.contains(&Name::NTile).then_some(self.n_tile());
-            let sent = kernel.arguments.contains(&Name::NFromTile).then_some(n_from_tile);
+            let there = kernel.parameters.contains(&Parameter::NTile).then_some(self.n_tile());
+            let sent = kernel.parameters.contains(&Parameter::NFromTile).then_some(n_from_tile);
             let y = kernels.widest(kernel).div_ceil(SUM_X).max(1);
             let x = there.unwrap_or(0)
                 + sent.unwrap_or(0)
@@ -199,75 +194,77 @@ impl Call<'_> {
         n_block: usize,
         places: &Places,
     ) -> Result<(), Error> {
-        let arguments: Result<Vec<_>, Error> =
-            kernel.arguments.iter().map(|&name| self.value(name, n_block, places)).collect();
+        let arguments: Result<Vec<_>, Error> = kernel
+            .parameters
+            .iter()
+            .map(|&parameter| self.value(parameter, n_block, places))
+            .collect();
         let launch = Launch {
             blocks: [count("blocks", x)?, count("blocks", y)?],
             threads,
             shared: count("bytes", kernel.shared_bytes)?,
         };
-        self.plain.gpu.launch(&self.compiled.program, kernel.name, launch, &arguments?)
+        self.plain.gpu.launch(&self.compiled.module, kernel.name, launch, &arguments?)
     }
 
-    /// What stands behind a name.
-    fn value(&self, name: Name, n_block: usize, places: &Places) -> Result<Argument, Error> {
+    /// The argument for a parameter.
+    fn value(
+        &self,
+        parameter: Parameter,
+        n_block: usize,
+        places: &Places,
+    ) -> Result<Argument, Error> {
         let int = |what, n| count(what, n).map(|n| Argument::I32(n.cast_signed()));
         let at = Argument::Pointer;
         let (from, to) = (&*self.message.edges.from, &*self.message.edges.to);
         let order = |segments: &Segments<Cuda>| Argument::from(segments.order.as_ref());
         let numbers = |v: usize| {
-            let found = match &self.message.steps[v].operation {
-                EdgeOperation::Gaussians { basis, .. } => Some(basis),
-                _ => None,
-            };
-            found.copied().ok_or_else(|| Error::Engine(format!("step {v} has no basis")))
+            let basis = self.message.operands[v].basis;
+            basis.ok_or_else(|| Error::Engine(format!("step {v} has no basis")))
         };
-        Ok(match name {
-            Name::NEdge => int("edges", self.n_edge())?,
-            Name::NTile => int("tiles", self.n_tile())?,
-            Name::NFromTile => int("tiles", self.n_edge().div_ceil(FROM_TILE))?,
-            Name::NBlock => int("blocks", n_block)?,
-            Name::ToOrder => order(to),
-            Name::ToOf => (&to.of).into(),
-            Name::ToOffset => (&to.offset).into(),
-            Name::FromOrder => order(from),
-            Name::FromOf => (&from.of).into(),
-            Name::FromOffset => (&from.offset).into(),
-            Name::Rows(v) | Name::Weight(v) | Name::Constant(v) => self.matrix(v, 0)?,
-            Name::Bias(v) => self.matrix(v, 1)?,
-            Name::First(v) => Argument::F32(numbers(v)?.first),
-            Name::Spacing(v) => Argument::F32(numbers(v)?.spacing),
-            Name::Coefficient(v) => Argument::F32(numbers(v)?.coefficient),
-            Name::Received => at(places.received),
-            Name::OfReceived => at(places.of_received),
-            Name::Edges => at(places.edges),
-            Name::OfEdges => at(places.of_edges),
-            Name::Kept(v) => at(places.kept + 4 * self.before_kept(v) as u64),
-            Name::OfRows(v) | Name::OfWeight(v) => at(places.gradients[v][0]),
-            Name::OfBias(v) => at(places.gradients[v][1]),
-            Name::Sent(v) => at(places.sent[v]),
-            Name::Parts(v) => at(places.parts[v]),
-            Name::SentParts(v) => at(places.sent_parts[v]),
-            Name::BlockSums => at(places.block_sums),
-            Name::Tiles => at(places.tiles),
+        Ok(match parameter {
+            Parameter::NEdge => int("edges", self.n_edge())?,
+            Parameter::NTile => int("tiles", self.n_tile())?,
+            Parameter::NFromTile => int("tiles", self.n_edge().div_ceil(FROM_TILE))?,
+            Parameter::NBlock => int("blocks", n_block)?,
+            Parameter::ToOrder => order(to),
+            Parameter::ToOf => (&to.of).into(),
+            Parameter::ToOffset => (&to.offset).into(),
+            Parameter::FromOrder => order(from),
+            Parameter::FromOf => (&from.of).into(),
+            Parameter::FromOffset => (&from.offset).into(),
+            Parameter::Rows(v) | Parameter::Weight(v) | Parameter::Constant(v) => {
+                self.matrix(v, 0)?
+            }
+            Parameter::Bias(v) => self.matrix(v, 1)?,
+            Parameter::First(v) => Argument::F32(numbers(v)?.first),
+            Parameter::Spacing(v) => Argument::F32(numbers(v)?.spacing),
+            Parameter::Coefficient(v) => Argument::F32(numbers(v)?.coefficient),
+            Parameter::Received => at(places.received),
+            Parameter::OfReceived => at(places.of_received),
+            Parameter::Edges => at(places.edges),
+            Parameter::OfEdges => at(places.of_edges),
+            Parameter::Kept(v) => at(places.kept + 4 * self.before_kept(v) as u64),
+            Parameter::OfRows(v) | Parameter::OfWeight(v) => at(places.gradients[v][0]),
+            Parameter::OfBias(v) => at(places.gradients[v][1]),
+            Parameter::Sent(v) => at(places.sent[v]),
+            Parameter::Parts(v) => at(places.parts[v]),
+            Parameter::SentParts(v) => at(places.sent_parts[v]),
+            Parameter::BlockSums => at(places.block_sums),
+            Parameter::Tiles => at(places.tiles),
         })
     }
 
     /// A matrix of a step: the one that it looks up, its weight and bias, or a constant of the edge.
     fn matrix(&self, v: usize, which: usize) -> Result<Argument, Error> {
-        let matrix = match &self.message.steps[v].operation {
-            EdgeOperation::Gaussians { distance: matrix, .. }
-            | EdgeOperation::Scale { factor: matrix, .. }
-            | EdgeOperation::Equivariant { direction: matrix, .. } => Some(matrix),
-            operation => operation.matrices().nth(which),
-        };
+        let matrix = self.message.operands[v].matrices[which].as_ref();
         let matrix = matrix.ok_or_else(|| Error::Engine(format!("step {v} has no matrix")))?;
         Ok(Argument::from(matrix.tensor()))
     }
 
     /// Numbers that are kept of the steps before `v`.
     fn before_kept(&self, v: usize) -> usize {
-        let Kernels { kept, tile, .. } = &self.compiled.kernels;
+        let MessageKernels { kept, tile, .. } = &self.compiled.kernels;
         let before: usize =
             kept.iter().take_while(|(step, _)| *step < v).map(|(_, width)| width).sum();
         before * tile * self.n_tile()

@@ -1,16 +1,16 @@
-//! Kernels that are compiled once and found again.
+//! MessageKernels that are compiled once and found again.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::kernels::Kernels;
-use super::program::Program;
+use super::kernels::MessageKernels;
 use super::sources;
 use crate::cuda::device::Gpu;
 use crate::cuda::error::Error;
-use crate::cuda::module;
+use crate::cuda::module::Module;
+use crate::message::program::Program;
 
 /// Shared memory of a block, in bytes, that has no dynamic size.
 const FIXED_SHARED: u32 = 1024;
@@ -21,24 +21,24 @@ thread_local! {
 }
 
 pub(super) struct Compiled {
-    pub(super) kernels: Kernels,
-    pub(super) program: Arc<module::Program>,
+    pub(super) kernels: MessageKernels,
+    pub(super) module: Arc<Module>,
 }
 
 /// The kernels of a program, compiled now or before.
 ///
 /// # Errors
-/// Kernels that do not compile: a bug.
+/// MessageKernels that do not compile: a bug.
 pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc<Compiled>, Error> {
     let key = (std::ptr::from_ref(gpu).addr(), program, keep);
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
         return Ok(compiled);
     }
     let kernels =
-        Kernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
+        MessageKernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
     let source = kernels.source();
     sources::write(&source)?;
-    let compiled = Rc::new(Compiled { program: gpu.program(&source)?, kernels });
+    let compiled = Rc::new(Compiled { module: gpu.module(&source)?, kernels });
     COMPILED.with_borrow_mut(|all| all.insert(key, Rc::clone(&compiled)));
     Ok(compiled)
 }

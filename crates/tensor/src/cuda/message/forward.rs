@@ -2,40 +2,42 @@
 
 use std::fmt::Write as _;
 
-use super::argument::Argument;
 use super::kernel::{self, Kernel};
+use super::parameter::Parameter;
 use super::pass::{Pass, name};
-use super::plan::Plan;
-use super::program::Operation;
 use super::source::Source;
+use super::tiling::Tiling;
 use crate::Aggregate;
+use crate::message::program::Operation;
 
 /// All that the nodes receive from edges in one tile, and parts of the rest.
-pub(super) fn forward(plan: &Plan<'_>, keep: bool, memory: kernel::Memory) -> Kernel {
+pub(super) fn forward(tiling: &Tiling<'_>, keep: bool, memory: kernel::Memory) -> Kernel {
     let mut source = Source::default();
-    for v in (0..plan.live.len()).filter(|&v| plan.staged[v]) {
-        compute(plan, &mut source, v, keep && plan.kept[v], |source, v| source.exists(&tile(v)));
-        if plan.program.edge == Some(v) {
+    for v in (0..tiling.program.live.len()).filter(|&v| tiling.staged[v]) {
+        compute(tiling, &mut source, v, keep && tiling.kept[v], |source, v| {
+            source.exists(&tile(v))
+        });
+        if tiling.program.edge == Some(v) {
             source.begin();
-            let text = Pass::new(plan, v, false).give_out(&mut source);
+            let text = Pass::new(tiling, v, false).give_out(&mut source);
             source.put(&format!("    // Step {v} is given out edge by edge.\n{text}"));
         }
     }
-    let message = plan.program.message;
+    let message = tiling.program.message;
     source.begin();
-    let text = Pass::new(plan, message, !plan.staged[message]).aggregate(&mut source);
+    let text = Pass::new(tiling, message, !tiling.staged[message]).aggregate(&mut source);
     source.put(&format!("    // The nodes receive step {message}.\n{text}"));
 
-    let rows = [Argument::NEdge, Argument::ToOrder, Argument::FromOf, Argument::ToOf];
-    for argument in rows.into_iter().chain([Argument::ToOffset, Argument::NTile]) {
-        source.argument(argument);
+    let rows = [Parameter::NEdge, Parameter::ToOrder, Parameter::FromOf, Parameter::ToOf];
+    for parameter in rows.into_iter().chain([Parameter::ToOffset, Parameter::NTile]) {
+        source.parameter(parameter);
     }
     if !memory.shared {
-        source.argument(Argument::Tiles);
+        source.parameter(Parameter::Tiles);
     }
     let (declarations, actions, numbers) = source.finish();
-    let mean = plan.program.aggregate == Aggregate::Mean;
-    let (tile, first_column) = (plan.tile, kernel::first_column(plan));
+    let mean = tiling.program.aggregate == Aggregate::Mean;
+    let (tile, first_column) = (tiling.tile, kernel::first_column(tiling));
     let body = format!(
         "    __shared__ Rows<{tile}> rows;\n{first_column}{}{declarations}    \
          for (int tile = blockIdx.x; tile < n_tile; tile += gridDim.x) {{\n    \
@@ -43,29 +45,29 @@ pub(super) fn forward(plan: &Plan<'_>, keep: bool, memory: kernel::Memory) -> Ke
          {actions}    }}\n",
         kernel::tiles(numbers, memory),
     );
-    Kernel::new("message_forward", "THREADS, BLOCKS", source.arguments(), &body, numbers, memory)
+    Kernel::new("message_forward", "THREADS, BLOCKS", source.parameters(), &body, numbers, memory)
 }
 
 /// What is left: sums of nodes whose edges lie in several tiles. Nodes without edges keep the zeros
 /// that they have.
-pub(super) fn finish(plan: &Plan<'_>) -> Kernel {
-    let v = plan.program.message;
-    let (tile, width) = (plan.tile, plan.step(v).width);
-    let mean = plan.program.aggregate == Aggregate::Mean;
+pub(super) fn finish(tiling: &Tiling<'_>) -> Kernel {
+    let v = tiling.program.message;
+    let (tile, width) = (tiling.tile, tiling.step(v).width);
+    let mean = tiling.program.aggregate == Aggregate::Mean;
     let body = format!(
         "    join_parts<{tile}, {width}, false, {mean}>(received, parts_{v}, blockIdx.x, n_tile, \
          n_edge, to_order, to_of, to_offset);\n"
     );
-    let arguments = vec![
-        Argument::NEdge,
-        Argument::NTile,
-        Argument::ToOrder,
-        Argument::ToOf,
-        Argument::ToOffset,
-        Argument::Received,
-        Argument::Parts(v),
+    let parameters = vec![
+        Parameter::NEdge,
+        Parameter::NTile,
+        Parameter::ToOrder,
+        Parameter::ToOf,
+        Parameter::ToOffset,
+        Parameter::Received,
+        Parameter::Parts(v),
     ];
-    Kernel::new("finish_forward", "SUM_X * SUM_Y", arguments, &body, 0, kernel::Memory::default())
+    Kernel::new("finish_forward", "SUM_X * SUM_Y", parameters, &body, 0, kernel::Memory::default())
 }
 
 /// The name of a step's tile.
@@ -75,35 +77,35 @@ pub(super) fn tile(v: usize) -> String {
 
 /// Computes a staged step from its inputs, and keeps what backward needs.
 pub(super) fn compute(
-    plan: &Plan<'_>,
+    tiling: &Tiling<'_>,
     source: &mut Source,
     v: usize,
     keep: bool,
     is_there: impl Fn(&Source, usize) -> bool,
 ) {
-    let [t, s] = [plan.tile, plan.stride()];
-    let step = plan.step(v);
+    let [t, s] = [tiling.tile, tiling.stride()];
+    let step = tiling.step(v);
     let numbers = |width: usize| width.next_multiple_of(4) * s;
     let kept = |source: &mut Source| {
         if !keep {
             return "(float *)0".to_owned();
         }
         let width = step.width;
-        format!("{} + (size_t)tile * {}", source.argument(Argument::Kept(v)), width * t)
+        format!("{} + (size_t)tile * {}", source.parameter(Parameter::Kept(v)), width * t)
     };
-    let keeping = match (keep, plan.keeps_sum(v)) {
+    let keeping = match (keep, tiling.step(v).operation.keeps_sum()) {
         (false, _) => "KEEP_NOTHING",
         (true, true) => "KEEP_SUM",
         (true, false) => "KEEP_OUTPUT",
     };
-    let (columns, activation) = (plan.columns(v), name(step.operation.activation()));
+    let (columns, activation) = (tiling.columns(v), name(step.operation.activation()));
     source.begin();
     if let Operation::Linear(linear) = &step.operation {
-        source.create(&tile(v), numbers(plan.local_width(v)));
+        source.create(&tile(v), numbers(tiling.local_width(v)));
         source.touch(&tile(linear.input));
-        let weight = source.argument(Argument::Weight(v));
+        let weight = source.parameter(Parameter::Weight(v));
         let bias = if linear.bias {
-            source.argument(Argument::Bias(v))
+            source.parameter(Parameter::Bias(v))
         } else {
             "(const float *)0".to_owned()
         };
@@ -116,16 +118,17 @@ pub(super) fn compute(
         ));
         return;
     }
-    let pass = Pass::new(plan, v, true);
+    let pass = Pass::new(tiling, v, true);
     let mut note = String::new();
     let read_later = |input: usize| {
-        (v + 1..plan.live.len()).any(|user| plan.live[user] && uses(plan, user, input))
-            || plan.program.message == input
-            || plan.program.edge == Some(input)
+        (v + 1..tiling.program.live.len())
+            .any(|user| tiling.program.live[user] && uses(tiling, user, input))
+            || tiling.program.message == input
+            || tiling.program.edge == Some(input)
     };
     match pass.place_to_take(|input| is_there(source, input) && !read_later(input)) {
         Some(input) => source.take_place(&tile(v), &tile(input)),
-        None => source.create(&tile(v), numbers(plan.local_width(v))),
+        None => source.create(&tile(v), numbers(tiling.local_width(v))),
     }
     let text = pass.stage(source);
     let _ = write!(note, "    // Step {v}, {} wide.\n{text}", step.width);
@@ -142,9 +145,10 @@ pub(super) fn compute(
 
 /// Whether a later step may read the tile of `input`: directly, or through steps that are computed
 /// where they are used.
-fn uses(plan: &Plan<'_>, user: usize, input: usize) -> bool {
-    plan.step(user)
+fn uses(tiling: &Tiling<'_>, user: usize, input: usize) -> bool {
+    tiling
+        .step(user)
         .operation
         .inputs()
-        .any(|of| of == input || (of < user && !plan.staged[of] && uses(plan, of, input)))
+        .any(|of| of == input || (of < user && !tiling.staged[of] && uses(tiling, of, input)))
 }

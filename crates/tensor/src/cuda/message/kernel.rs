@@ -1,7 +1,7 @@
 //! A kernel as text, with what it is called with.
 
-use super::argument::{Argument, parameters};
-use super::plan::Plan;
+use super::parameter::{Parameter, declarations};
+use super::tiling::Tiling;
 
 /// Where the tiles and the sums of a block are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,7 +16,7 @@ pub(super) struct Memory {
 pub(super) struct Kernel {
     pub(super) name: &'static str,
     pub(super) text: String,
-    pub(super) arguments: Vec<Argument>,
+    pub(super) parameters: Vec<Parameter>,
     /// Dynamic shared memory in bytes.
     pub(super) shared_bytes: usize,
     /// Numbers of a block's tiles where they are in the device's memory.
@@ -28,7 +28,7 @@ impl Kernel {
     pub(super) fn new(
         name: &'static str,
         threads: &str,
-        arguments: Vec<Argument>,
+        parameters: Vec<Parameter>,
         body: &str,
         numbers: usize,
         memory: Memory,
@@ -39,9 +39,9 @@ impl Kernel {
             "// {name}: {shared_bytes} bytes of dynamic shared memory\n\
              extern \"C\" __global__ void __launch_bounds__({threads}) {name}(\n    {})\n\
              {{\n{body}}}\n",
-            parameters(&arguments)
+            declarations(&parameters)
         );
-        Self { name, text, arguments, shared_bytes, n_tile_number }
+        Self { name, text, parameters, shared_bytes, n_tile_number }
     }
 }
 
@@ -60,8 +60,8 @@ pub(super) fn tiles(numbers: usize, memory: Memory) -> String {
 }
 
 /// The declaration of the first column that a block computes, where it does not compute all.
-pub(super) fn first_column(plan: &Plan<'_>) -> String {
-    plan.lanes.map_or_else(String::new, |lanes| {
+pub(super) fn first_column(tiling: &Tiling<'_>) -> String {
+    tiling.lanes.map_or_else(String::new, |lanes| {
         format!("    const int first_column = blockIdx.y * {lanes};\n")
     })
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::argument::Argument;
 use super::kernel::{Kernel, Memory};
-use super::plan::Plan;
-use super::program::{Program, Step};
+use super::parameter::Parameter;
+use super::tiling::Tiling;
 use super::{backward, forward};
+use crate::message::program::{Program, Step};
 
 /// What all kernels are made of, before the text of the kernels themselves.
 const TEMPLATES: &str = concat!(
@@ -21,7 +21,7 @@ const TILES: [usize; 3] = [32, 16, 8];
 const FOR_TWO: usize = 112 << 10;
 
 #[derive(Debug)]
-pub(super) struct Kernels {
+pub(super) struct MessageKernels {
     /// What the source is about, as comments.
     title: String,
     /// Edges of a tile.
@@ -47,30 +47,30 @@ pub(super) struct Backward {
     pub(super) finish: Option<Kernel>,
 }
 
-impl Kernels {
+impl MessageKernels {
     /// The kernels for a GPU whose blocks have `limit` bytes of shared memory; with those of
     /// backward if `keep`.
     pub(super) fn new(program: &Program, keep: bool, limit: usize) -> Self {
         let (tile, shared) = layout(program, limit);
-        let plan = Plan::new(program, tile);
-        let n_sum = backward::n_block_sum(&plan);
-        let edges = |shared_sums| backward::backward(&plan, Memory { shared, shared_sums });
+        let tiling = Tiling::new(program, tile);
+        let n_sum = backward::n_block_sum(&tiling);
+        let edges = |shared_sums| backward::backward(&tiling, Memory { shared, shared_sums });
         let with_sums = edges(shared);
         let fits = with_sums.shared_bytes <= FOR_TWO.min(limit);
         let backward = keep.then(|| Backward {
             edges: if fits { with_sums } else { edges(false) },
-            sum_sent: backward::sum_sent(&plan),
-            finish: backward::finish(&plan),
+            sum_sent: backward::sum_sent(&tiling),
+            finish: backward::finish(&tiling),
         });
-        let kept = (0..plan.kept.len()).filter(|&v| keep && plan.kept[v]);
+        let kept = (0..tiling.kept.len()).filter(|&v| keep && tiling.kept[v]);
         Self {
             title: title(program, keep, tile),
             tile,
-            n_column_block: plan.n_column_block(),
-            forward: forward::forward(&plan, keep, Memory { shared, shared_sums: false }),
-            finish_forward: forward::finish(&plan),
+            n_column_block: tiling.n_column_block(),
+            forward: forward::forward(&tiling, keep, Memory { shared, shared_sums: false }),
+            finish_forward: forward::finish(&tiling),
             backward,
-            n_block_sum: n_sum * plan.n_column_block(),
+            n_block_sum: n_sum * tiling.n_column_block(),
             kept: kept.map(|v| (v, program.steps[v].width)).collect(),
             widths: program.steps.iter().map(|step| step.width).collect(),
         }
@@ -93,11 +93,11 @@ impl Kernels {
 
     /// The most columns that a kernel of sums works on.
     pub(super) fn widest(&self, kernel: &Kernel) -> usize {
-        let width = |argument: &Argument| match argument {
-            Argument::Parts(v) | Argument::SentParts(v) => self.widths[*v],
+        let width = |parameter: &Parameter| match parameter {
+            Parameter::Parts(v) | Parameter::SentParts(v) => self.widths[*v],
             _ => 0,
         };
-        kernel.arguments.iter().map(width).max().unwrap_or(0)
+        kernel.parameters.iter().map(width).max().unwrap_or(0)
     }
 }
 
@@ -114,10 +114,10 @@ impl Backward {
 /// gives the same bits in training and in evaluation.
 fn layout(program: &Program, limit: usize) -> (usize, bool) {
     let bytes = |tile: usize| {
-        let plan = Plan::new(program, tile);
+        let tiling = Tiling::new(program, tile);
         let memory = Memory { shared: true, shared_sums: false };
-        let backward = backward::backward(&plan, memory).shared_bytes;
-        forward::forward(&plan, true, memory).shared_bytes.max(backward)
+        let backward = backward::backward(&tiling, memory).shared_bytes;
+        forward::forward(&tiling, true, memory).shared_bytes.max(backward)
     };
     let fitting = |room: usize| TILES.into_iter().find(|&tile| bytes(tile) <= room.min(limit));
     match fitting(FOR_TWO).or_else(|| fitting(usize::MAX)) {

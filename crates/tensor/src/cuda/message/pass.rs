@@ -8,15 +8,15 @@ mod gradients;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::argument::Argument;
-use super::plan::Plan;
-use super::program::Operation;
+use super::parameter::Parameter;
 use super::source::Source;
+use super::tiling::Tiling;
 use crate::Activation;
+use crate::message::program::Operation;
 
 /// A step that is computed, or only read from its tile, and the steps that it is computed from.
 pub(super) struct Pass<'p> {
-    plan: &'p Plan<'p>,
+    tiling: &'p Tiling<'p>,
     root: usize,
     /// Whether the root is computed.
     computed: bool,
@@ -37,12 +37,12 @@ pub(super) enum Over {
 }
 
 impl<'p> Pass<'p> {
-    pub(super) fn new(plan: &'p Plan<'p>, root: usize, computed: bool) -> Self {
-        let mut pass = Self { plan, root, computed, members: BTreeSet::from([root]) };
+    pub(super) fn new(tiling: &'p Tiling<'p>, root: usize, computed: bool) -> Self {
+        let mut pass = Self { tiling, root, computed, members: BTreeSet::from([root]) };
         let mut open = vec![root];
         while let Some(v) = open.pop() {
             if pass.computes(v) {
-                for input in plan.step(v).operation.inputs() {
+                for input in tiling.step(v).operation.inputs() {
                     pass.members.insert(input);
                     open.push(input);
                 }
@@ -57,8 +57,8 @@ impl<'p> Pass<'p> {
 
     /// Whether a member is computed from others, not read.
     fn computes(&self, v: usize) -> bool {
-        let own = if v == self.root { self.computed } else { !self.plan.staged[v] };
-        own && !self.plan.step(v).operation.is_leaf()
+        let own = if v == self.root { self.computed } else { !self.tiling.staged[v] };
+        own && !self.tiling.step(v).operation.is_leaf()
     }
 
     /// Members that are read from their tiles.
@@ -67,12 +67,12 @@ impl<'p> Pass<'p> {
     }
 
     fn reads_tile(&self, v: usize) -> bool {
-        self.plan.staged[v] && !(v == self.root && self.computed)
+        self.tiling.staged[v] && !(v == self.root && self.computed)
     }
 
     fn has_vectors(&self) -> bool {
         self.computes(self.root)
-            && matches!(self.plan.step(self.root).operation, Operation::Equivariant { .. })
+            && matches!(self.tiling.step(self.root).operation, Operation::Equivariant { .. })
     }
 
     /// Parts of a member that lie side by side and are computed together.
@@ -86,18 +86,18 @@ impl<'p> Pass<'p> {
 
     /// Columns of one part.
     fn width(&self) -> usize {
-        self.plan.step(self.root).width / self.parts(self.root)
+        self.tiling.step(self.root).width / self.parts(self.root)
     }
 
     /// Whether the root is what the nodes receive, in the pass that the nodes' gradients come in by.
     fn is_message(&self) -> bool {
-        self.root == self.plan.program.message && self.computed != self.plan.staged[self.root]
+        self.root == self.tiling.program.message && self.computed != self.tiling.staged[self.root]
     }
 
     /// The columns of one part that the block has, where that is not all: only the message itself is
     /// cut, not what its layers read.
     fn cut(&self) -> Option<usize> {
-        self.plan.lanes.filter(|_| self.is_message())
+        self.tiling.lanes.filter(|_| self.is_message())
     }
 
     fn lanes(&self) -> usize {
@@ -116,22 +116,22 @@ impl<'p> Pass<'p> {
     fn element(&self, source: &mut Source, kind: &str, v: usize, part: usize, e: &str) -> String {
         let name = format!("{kind}_{v}");
         source.touch(&name);
-        let column = if self.plan.is_cut(v) {
+        let column = if self.tiling.is_cut(v) {
             format!("c + {}", part * self.lanes())
         } else {
             self.column(part)
         };
-        format!("{name}[({column}) * {} + {e}]", self.plan.stride())
+        format!("{name}[({column}) * {} + {e}]", self.tiling.stride())
     }
 
     /// Where a member's row is in its matrix.
     fn place(&self, v: usize, part: usize) -> String {
-        let row = match self.plan.step(v).operation {
+        let row = match self.tiling.step(v).operation {
             Operation::From => "from",
             Operation::To => "to",
             _ => "edge",
         };
-        let width = self.plan.step(v).width;
+        let width = self.tiling.step(v).width;
         format!("(size_t)rows.{row}[e] * {width} + {}", self.column(part))
     }
 
@@ -139,13 +139,13 @@ impl<'p> Pass<'p> {
         if self.reads_tile(v) {
             return self.element(source, "value", v, part, "e");
         }
-        let step = self.plan.step(v);
+        let step = self.tiling.step(v);
         match &step.operation {
             Operation::Gaussians => {
-                let distance = source.argument(Argument::Rows(v));
+                let distance = source.parameter(Parameter::Rows(v));
                 let [first, spacing, coefficient] =
-                    [Argument::First(v), Argument::Spacing(v), Argument::Coefficient(v)]
-                        .map(|argument| source.argument(argument));
+                    [Parameter::First(v), Parameter::Spacing(v), Parameter::Coefficient(v)]
+                        .map(|parameter| source.parameter(parameter));
                 let column = self.column(part);
                 format!(
                     "gaussian(__ldg({distance} + rows.edge[e]), {column}, {first}, {spacing}, \
@@ -153,7 +153,7 @@ impl<'p> Pass<'p> {
                 )
             }
             Operation::From | Operation::To | Operation::Stored => {
-                let matrix = source.argument(Argument::Rows(v));
+                let matrix = source.parameter(Parameter::Rows(v));
                 format!("__ldg({matrix} + {})", self.place(v, part))
             }
             Operation::Linear(_) => unreachable!("layers have tiles"),
@@ -162,13 +162,13 @@ impl<'p> Pass<'p> {
                 match activation {
                     Activation::Identity => sum,
                     // A sum with a tile is activated there.
-                    _ if self.plan.staged[v] => sum,
+                    _ if self.tiling.staged[v] => sum,
                     activation => format!("activate<{}>({sum})", name(*activation)),
                 }
             }
             Operation::Product([a, b]) => format!("v{a}_{part} * v{b}_{part}"),
             Operation::Scale { input } => {
-                let factor = source.argument(Argument::Constant(v));
+                let factor = source.parameter(Parameter::Constant(v));
                 format!("v{input}_{part} * __ldg({factor} + rows.edge[e])")
             }
             Operation::Equivariant { input, .. } if part == 0 => format!("v{input}_0"),
@@ -195,7 +195,9 @@ impl<'p> Pass<'p> {
     fn over(&self, over: Over, before: &str, body: &str, after: &str) -> String {
         let lanes = self.lanes();
         let (n, first, behind) = match over {
-            Over::FourEdges => (format!("{}", self.plan.tile / 4), "task / LANES * 4", "start + 4"),
+            Over::FourEdges => {
+                (format!("{}", self.tiling.tile / 4), "task / LANES * 4", "start + 4")
+            }
             Over::Runs { rest: false } => {
                 ("rows.n_run".into(), "rows.start[run]", "rows.start[run + 1]")
             }
@@ -250,10 +252,10 @@ impl<'p> Pass<'p> {
         let root = self.root;
         let mut body = self.values(source, &self.members, "                ");
         let (mut before, mut after) = (String::new(), String::new());
-        let width = self.plan.step(root).width;
-        let [received, parts] =
-            [Argument::Received, Argument::Parts(root)].map(|argument| source.argument(argument));
-        let n_tile = source.argument(Argument::NTile);
+        let width = self.tiling.step(root).width;
+        let [received, parts] = [Parameter::Received, Parameter::Parts(root)]
+            .map(|parameter| source.parameter(parameter));
+        let n_tile = source.parameter(Parameter::NTile);
         for part in 0..self.parts(root) {
             let _ = writeln!(before, "            float sum_{part} = 0.0f;");
             let _ = writeln!(body, "                sum_{part} += v{root}_{part};");
@@ -270,7 +272,7 @@ impl<'p> Pass<'p> {
     /// Writes the root's tile out edge by edge.
     pub(super) fn give_out(&self, source: &mut Source) -> String {
         let value = self.element(source, "value", self.root, 0, "e");
-        let edges = source.argument(Argument::Edges);
+        let edges = source.parameter(Parameter::Edges);
         let place = self.place_of_edge();
         let body = format!("                if (e < rows.n) {edges}[{place}] = {value};\n");
         self.over(Over::FourEdges, "", &body, "")
@@ -279,7 +281,7 @@ impl<'p> Pass<'p> {
     /// Reads the gradients of what was given out into the root's tile.
     pub(super) fn take_back(&self, source: &mut Source) -> String {
         let gradient = self.element(source, "gradient", self.root, 0, "e");
-        let edges = source.argument(Argument::OfEdges);
+        let edges = source.parameter(Parameter::OfEdges);
         let place = self.place_of_edge();
         let body =
             format!("                {gradient} = e < rows.n ? __ldg({edges} + {place}) : 0.0f;\n");
@@ -287,15 +289,17 @@ impl<'p> Pass<'p> {
     }
 
     fn place_of_edge(&self) -> String {
-        let width = self.plan.step(self.root).width;
+        let width = self.tiling.step(self.root).width;
         format!("(size_t)rows.edge[e] * {width} + {}", self.column(0))
     }
 
     /// A tile in whose place the root's values may lie, if `free` says that nothing else reads it.
     pub(super) fn place_to_take(&self, free: impl Fn(usize) -> bool) -> Option<usize> {
-        let plan = self.plan;
+        let tiling = self.tiling;
         let alike = |v: &usize| {
-            self.reads_tile(*v) && plan.local_width(*v) == plan.local_width(self.root) && free(*v)
+            self.reads_tile(*v)
+                && tiling.local_width(*v) == tiling.local_width(self.root)
+                && free(*v)
         };
         if self.has_vectors() { None } else { self.members.iter().copied().find(alike) }
     }
@@ -318,6 +322,6 @@ pub(super) fn name(activation: Activation) -> &'static str {
 }
 
 fn direction(source: &mut Source, v: usize, component: usize) -> String {
-    let direction = source.argument(Argument::Constant(v));
+    let direction = source.parameter(Parameter::Constant(v));
     format!("__ldg({direction} + (size_t)rows.edge[e] * 3 + {component})")
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::argument::Argument;
+use super::parameter::Parameter;
 
-/// What a block of threads does one thing after the other, with the arguments that it needs.
+/// What a block of threads does one thing after the other, with the parameters that it needs.
 #[derive(Debug, Default)]
 pub(super) struct Source {
-    arguments: BTreeSet<Argument>,
+    parameters: BTreeSet<Parameter>,
     actions: Vec<Action>,
     /// Numbers of each tile.
     tiles: Vec<usize>,
@@ -36,9 +36,9 @@ impl Source {
         }
     }
 
-    pub(super) fn argument(&mut self, argument: Argument) -> String {
-        self.arguments.insert(argument);
-        argument.to_string()
+    pub(super) fn parameter(&mut self, parameter: Parameter) -> String {
+        self.parameters.insert(parameter);
+        parameter.to_string()
     }
 
     pub(super) fn create(&mut self, name: &str, numbers: usize) {
@@ -66,9 +66,9 @@ impl Source {
         }
     }
 
-    /// The arguments that have been named, in a fixed order.
-    pub(super) fn arguments(&self) -> Vec<Argument> {
-        self.arguments.iter().copied().collect()
+    /// The parameters that have been named, in a fixed order.
+    pub(super) fn parameters(&self) -> Vec<Parameter> {
+        self.parameters.iter().copied().collect()
     }
 
     /// The declarations of the tiles, the actions, and the numbers that the tiles take.

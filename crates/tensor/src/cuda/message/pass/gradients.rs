@@ -3,25 +3,25 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::super::argument::Argument;
-use super::super::program::Operation;
+use super::super::parameter::Parameter;
 use super::super::source::Source;
 use super::{Over, Pass, direction, name, sum_of};
 use crate::Activation;
+use crate::message::program::Operation;
 
 impl Pass<'_> {
     /// Members whose values the gradients are computed from.
     pub(in crate::cuda::message) fn needed_for_gradients(&self) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
-        let tracked = |v: usize| self.plan.step(v).tracked;
+        let tracked = |v: usize| self.tiling.step(v).tracked;
         for &v in self.members.iter().filter(|&&v| self.computes(v) && tracked(v)) {
-            match &self.plan.step(v).operation {
+            match &self.tiling.step(v).operation {
                 Operation::Product([a, b]) | Operation::Equivariant { input: a, vector: b } => {
                     needed.extend(tracked(*a).then_some(*b));
                     needed.extend(tracked(*b).then_some(*a));
                 }
                 Operation::Sum { terms, activation }
-                    if *activation != Activation::Identity && !self.plan.staged[v] =>
+                    if *activation != Activation::Identity && !self.tiling.staged[v] =>
                 {
                     needed.extend(terms);
                 }
@@ -30,7 +30,7 @@ impl Pass<'_> {
         }
         for &v in self.members.iter().rev() {
             if needed.contains(&v) && self.computes(v) {
-                needed.extend(self.plan.step(v).operation.inputs());
+                needed.extend(self.tiling.step(v).operation.inputs());
             }
         }
         needed
@@ -43,8 +43,8 @@ impl Pass<'_> {
         source: &mut Source,
         written: &mut BTreeSet<usize>,
     ) -> String {
-        let plan = self.plan;
-        let tracked = |v: &usize| plan.step(*v).tracked;
+        let tiling = self.tiling;
+        let tracked = |v: &usize| tiling.step(*v).tracked;
         let sums = self.members.iter().copied().filter(tracked).any(|v| self.sums_at_node(v));
         let over = if sums { Over::Runs { rest: true } } else { Over::FourEdges };
         let indent = "                ";
@@ -75,29 +75,29 @@ impl Pass<'_> {
                     );
                 } else if self.sums_at_node(v) {
                     let [of_rows, parts, n_tile] =
-                        [Argument::OfRows(v), Argument::Parts(v), Argument::NTile]
-                            .map(|argument| source.argument(argument));
-                    let again = written.contains(&v);
-                    let (width, column) = (plan.step(v).width, self.column(part));
+                        [Parameter::OfRows(v), Parameter::Parts(v), Parameter::NTile]
+                            .map(|parameter| source.parameter(parameter));
+                    let add = written.contains(&v);
+                    let (width, column) = (tiling.step(v).width, self.column(part));
                     let _ = writeln!(before, "            float sum{v}_{part} = 0.0f;");
                     let _ = writeln!(text, "{indent}sum{v}_{part} += {gradient};");
                     let _ = writeln!(
                         after,
                         "            if (run < rows.n_run) give_to_node<{width}, true, \
-                         {again}>({of_rows}, {parts}, rows, run, {n_tile}, {column}, \
+                         {add}>({of_rows}, {parts}, rows, run, {n_tile}, {column}, \
                          sum{v}_{part}, 1.0f);"
                     );
                 } else {
-                    let (argument, again) = match plan.step(v).operation {
-                        Operation::From => (Argument::Sent(v), written.contains(&v)),
-                        _ => (Argument::OfRows(v), true),
+                    let (parameter, add) = match tiling.step(v).operation {
+                        Operation::From => (Parameter::Sent(v), written.contains(&v)),
+                        _ => (Parameter::OfRows(v), true),
                     };
-                    let matrix = source.argument(argument);
-                    let sign = if again { "+=" } else { "=" };
-                    let place = match argument {
-                        Argument::Sent(_) => format!(
+                    let matrix = source.parameter(parameter);
+                    let sign = if add { "+=" } else { "=" };
+                    let place = match parameter {
+                        Parameter::Sent(_) => format!(
                             "(size_t)rows.edge[e] * {} + {}",
-                            plan.step(v).width,
+                            tiling.step(v).width,
                             self.column(part)
                         ),
                         _ => self.place(v, part),
@@ -116,15 +116,15 @@ impl Pass<'_> {
     }
 
     fn sums_at_node(&self, v: usize) -> bool {
-        matches!(self.plan.step(v).operation, Operation::To) && !self.reads_tile(v)
+        matches!(self.tiling.step(v).operation, Operation::To) && !self.reads_tile(v)
     }
 
     fn root_gradient(&self, source: &mut Source, part: usize) -> String {
         if !self.is_message() {
             return self.element(source, "gradient", self.root, part, "e");
         }
-        let received = source.argument(Argument::OfReceived);
-        let width = self.plan.step(self.root).width;
+        let received = source.parameter(Parameter::OfReceived);
+        let width = self.tiling.step(self.root).width;
         let column = self.column(part);
         format!(
             "e < rows.n ? rows.share[e] * __ldg({received} + (size_t)rows.to[e] * {width} + \
@@ -160,12 +160,12 @@ impl Pass<'_> {
 
     /// The gradients of a step's inputs, from its own.
     fn spread_step(&self, source: &mut Source, v: usize, first: &mut FirstOr, text: &mut String) {
-        let plan = self.plan;
-        let tracked = |v: usize| plan.step(v).tracked;
-        match &plan.step(v).operation {
+        let tiling = self.tiling;
+        let tracked = |v: usize| tiling.step(v).tracked;
+        match &tiling.step(v).operation {
             Operation::Sum { terms, activation } => {
                 for part in 0..self.parts(v) {
-                    if *activation != Activation::Identity && !plan.staged[v] {
+                    if *activation != Activation::Identity && !tiling.staged[v] {
                         let (sum, name) = (sum_of(terms, part), name(*activation));
                         let _ = writeln!(
                             text,
@@ -192,7 +192,7 @@ impl Pass<'_> {
                 }
             }
             Operation::Scale { input } => {
-                let factor = source.argument(Argument::Constant(v));
+                let factor = source.parameter(Parameter::Constant(v));
                 for part in 0..self.parts(v) {
                     let gradient = format!("g{v}_{part} * __ldg({factor} + rows.edge[e])");
                     first.add(text, *input, part, &gradient);
@@ -221,13 +221,16 @@ impl Pass<'_> {
 
     /// A tile that the gradient of the root leaves to the gradient of one of its terms: the first
     /// step of the same width that has none yet. Every element is read before it is written.
-    pub(in crate::cuda::message) fn heir(&self, written: &BTreeSet<usize>) -> Option<usize> {
-        let plan = self.plan;
+    pub(in crate::cuda::message) fn tile_to_take_over(
+        &self,
+        written: &BTreeSet<usize>,
+    ) -> Option<usize> {
+        let tiling = self.tiling;
         let alike = |v: &usize| {
             *v != self.root
                 && self.reads_tile(*v)
-                && plan.step(*v).tracked
-                && plan.local_width(*v) == plan.local_width(self.root)
+                && tiling.step(*v).tracked
+                && tiling.local_width(*v) == tiling.local_width(self.root)
                 && !written.contains(v)
         };
         if self.has_vectors() || self.is_message() {

@@ -1,10 +1,10 @@
-//! Arguments of a message's kernels.
+//! Parameters of a message's kernels.
 
 use std::fmt;
 
-/// An argument of a kernel. Its name in the source tells what it is and the step that it belongs to.
+/// A parameter of a kernel. Its name in the source tells what it is and the step that it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Argument {
+pub(super) enum Parameter {
     NEdge,
     /// Tiles of edges in the order of the nodes that receive.
     NTile,
@@ -60,7 +60,7 @@ pub(super) enum Kind {
     Output,
 }
 
-impl Argument {
+impl Parameter {
     pub(super) fn kind(self) -> Kind {
         match self {
             Self::NEdge | Self::NTile | Self::NFromTile | Self::NBlock => Kind::Integer,
@@ -82,7 +82,7 @@ impl Argument {
     }
 }
 
-impl fmt::Display for Argument {
+impl fmt::Display for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NEdge => write!(f, "n_edge"),
@@ -119,13 +119,13 @@ impl fmt::Display for Argument {
     }
 }
 
-pub(super) fn parameters(arguments: &[Argument]) -> String {
-    let parameter = |&argument: &Argument| match argument.kind() {
-        Kind::Integer => format!("int {argument}"),
-        Kind::Number => format!("float {argument}"),
-        Kind::Words => format!("const word *__restrict__ {argument}"),
-        Kind::Input => format!("const float *__restrict__ {argument}"),
-        Kind::Output => format!("float *__restrict__ {argument}"),
+pub(super) fn declarations(parameters: &[Parameter]) -> String {
+    let declaration = |&parameter: &Parameter| match parameter.kind() {
+        Kind::Integer => format!("int {parameter}"),
+        Kind::Number => format!("float {parameter}"),
+        Kind::Words => format!("const word *__restrict__ {parameter}"),
+        Kind::Input => format!("const float *__restrict__ {parameter}"),
+        Kind::Output => format!("float *__restrict__ {parameter}"),
     };
-    arguments.iter().map(parameter).collect::<Vec<_>>().join(",\n    ")
+    parameters.iter().map(declaration).collect::<Vec<_>>().join(",\n    ")
 }

@@ -1,0 +1,130 @@
+//! Decisions about a program that its kernels share.
+
+use crate::Activation;
+use crate::message::program::{EdgeLayer, ForBackward, Operation, Program, Step};
+
+/// Columns of one part of a wide message that a block computes where columns do not depend on each
+/// other.
+const LANES: usize = 64;
+
+/// A program, and where its values are.
+pub(super) struct Tiling<'a> {
+    pub(super) program: &'a Program,
+    /// Steps whose values a tile of edges has in shared memory; the others are computed where they
+    /// are used.
+    pub(super) staged: Vec<bool>,
+    /// Steps that forward keeps in memory for backward.
+    pub(super) kept: Vec<bool>,
+    /// Edges of a tile.
+    pub(super) tile: usize,
+    /// Columns of one part that a block computes, where not all of them.
+    pub(super) lanes: Option<usize>,
+}
+
+impl<'a> Tiling<'a> {
+    /// For tiles of `tile` edges.
+    pub(super) fn new(program: &'a Program, tile: usize) -> Self {
+        let n = program.steps.len();
+        let staged: Vec<bool> = (0..n).map(|v| program.live[v] && is_staged(program, v)).collect();
+        let ForBackward { kept, .. } = program.for_backward(&staged);
+        let mut tiling = Self { program, staged, kept, tile, lanes: None };
+        let width = tiling.message_width();
+        tiling.lanes = (width >= 2 * LANES && tiling.columns_are_independent()).then_some(LANES);
+        tiling
+    }
+
+    pub(super) fn step(&self, v: usize) -> &'a Step {
+        &self.program.steps[v]
+    }
+
+    pub(super) fn linear(&self, v: usize) -> Option<&'a EdgeLayer> {
+        match &self.step(v).operation {
+            Operation::Linear(linear) => Some(linear),
+            _ => None,
+        }
+    }
+
+    /// Numbers from one column of a tile to the next: two columns begin in different banks, each at
+    /// 16 bytes.
+    pub(super) fn stride(&self) -> usize {
+        self.tile + 4
+    }
+
+    pub(super) fn n_column_block(&self) -> usize {
+        self.lanes.map_or(1, |lanes| self.message_width().div_ceil(lanes))
+    }
+
+    /// Whether a block has only some of the columns of a staged step.
+    pub(super) fn is_cut(&self, v: usize) -> bool {
+        self.lanes.is_some() && self.linear(v).is_some()
+    }
+
+    /// Columns that a tile has of a staged step.
+    pub(super) fn local_width(&self, v: usize) -> usize {
+        match self.lanes {
+            Some(lanes) if self.is_cut(v) => self.cut_parts() * lanes,
+            _ => self.step(v).width,
+        }
+    }
+
+    /// Columns of one part of the message.
+    pub(super) fn message_width(&self) -> usize {
+        let width = self.step(self.program.message).width;
+        if self.message_has_vectors() { width / 4 } else { width }
+    }
+
+    fn message_has_vectors(&self) -> bool {
+        let operation = &self.step(self.program.message).operation;
+        matches!(operation, Operation::Equivariant { .. })
+    }
+
+    /// Parts of the layers that are computed by columns.
+    fn cut_parts(&self) -> usize {
+        if self.message_has_vectors() { 3 } else { 1 }
+    }
+
+    /// The type of the columns of a layer, in the source.
+    pub(super) fn columns(&self, v: usize) -> String {
+        match self.lanes {
+            Some(lanes) if self.is_cut(v) => {
+                let width = self.message_width();
+                format!("Columns<{}, {lanes}, {width}>{{first_column}}", self.cut_parts())
+            }
+            _ => format!("Columns<1, {0}, {0}>{{0}}", self.step(v).width),
+        }
+    }
+
+    /// Whether every column of the message can be computed by itself: layers read only what is
+    /// looked up, and nothing else reads more than its own column.
+    fn columns_are_independent(&self) -> bool {
+        let Program { message, edge, .. } = *self.program;
+        let layers_on_constants = |v: usize| match self.linear(v) {
+            Some(linear) => {
+                let input = self.step(linear.input);
+                input.operation.is_leaf() && !input.tracked
+            }
+            None => !self.staged[v] || self.step(v).operation.is_leaf(),
+        };
+        edge.is_none()
+            && !self.staged[message]
+            && (0..self.program.steps.len())
+                .filter(|&v| self.program.live[v])
+                .all(layers_on_constants)
+    }
+}
+
+/// Whether the values of a step have a tile.
+fn is_staged(program: &Program, v: usize) -> bool {
+    let n_use = || {
+        let results = usize::from(program.message == v) + usize::from(program.edge == Some(v));
+        program.users(v).count() + results
+    };
+    program.feeds_layer(v)
+        || program.edge == Some(v)
+        || match &program.steps[v].operation {
+            Operation::Linear(_) => true,
+            Operation::Equivariant { .. } => program.message != v || n_use() > 1,
+            Operation::Sum { activation, .. } => *activation != Activation::Identity && n_use() > 1,
+            _ => false,
+        }
+}

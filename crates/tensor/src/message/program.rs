@@ -1,0 +1,208 @@
+//! The structure of a message: what is computed for every edge, without the matrices that it is
+//! computed from, and what follows for every device.
+
+use crate::{Activation, Aggregate, MessageResult};
+
+/// A linear layer without activation on so few Gaussians is computed again in backward: that is
+/// cheaper than writing its output to memory and reading it.
+const FEW_INPUTS: usize = 32;
+
+/// The steps of a message, and what becomes of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Program {
+    pub(crate) steps: Vec<Step>,
+    /// The step that the nodes receive.
+    pub(crate) message: usize,
+    /// The step that is given out edge by edge.
+    pub(crate) edge: Option<usize>,
+    pub(crate) aggregate: Aggregate,
+    /// Steps that message and edge values depend on.
+    pub(crate) live: Vec<bool>,
+}
+
+/// One value of the edges and how it comes about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Step {
+    pub(crate) operation: Operation,
+    /// Numbers per edge.
+    pub(crate) width: usize,
+    /// Whether it depends on a parameter.
+    pub(crate) tracked: bool,
+}
+
+/// How a value of the edges is computed. Numbers stand for earlier steps; matrices are the step's
+/// [`Operands`](super::Operands).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Operation {
+    /// Distances `[n_edge, 1]`, expanded.
+    Gaussians,
+    /// The row of the node that the message comes from; of `[n_node, width]`.
+    From,
+    /// The row of the node that the message goes to; of `[n_node, width]`.
+    To,
+    /// The edge's row of `[n_edge, width]`.
+    Stored,
+    Linear(EdgeLayer),
+    /// An activation of a sum of values.
+    Sum {
+        terms: Vec<usize>,
+        activation: Activation,
+    },
+    /// An elementwise product.
+    Product([usize; 2]),
+    /// A value times a constant of the edge, `[n_edge, 1]`.
+    Scale {
+        input: usize,
+    },
+    /// Scalars and vectors side by side, see
+    /// [`Message::equivariant`](crate::Message::equivariant); direction `[n_edge, 3]`.
+    Equivariant {
+        input: usize,
+        vector: usize,
+    },
+}
+
+/// A linear layer on edges: weight `[n_in, width]`, bias `[1, width]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct EdgeLayer {
+    pub(crate) input: usize,
+    pub(crate) n_in: usize,
+    pub(crate) bias: bool,
+    pub(crate) activation: Activation,
+    /// Whether gradients by weight and bias are wanted.
+    pub(crate) of_weight: bool,
+    pub(crate) of_bias: bool,
+}
+
+/// What backward needs, by step.
+pub(crate) struct ForBackward {
+    /// Steps whose values it needs.
+    pub(crate) needed: Vec<bool>,
+    /// Steps that forward keeps in memory; other values are computed again.
+    pub(crate) kept: Vec<bool>,
+}
+
+impl Program {
+    pub(crate) fn new(steps: Vec<Step>, result: MessageResult) -> Self {
+        let MessageResult { message, edge, aggregate } = result;
+        let mut live = vec![false; steps.len()];
+        live[message] = true;
+        if let Some(edge) = edge {
+            live[edge] = true;
+        }
+        for v in (0..steps.len()).rev() {
+            if live[v] {
+                for input in steps[v].operation.inputs() {
+                    live[input] = true;
+                }
+            }
+        }
+        Self { steps, message, edge, aggregate, live }
+    }
+
+    /// Steps that use the values of a step.
+    pub(crate) fn users(&self, used: usize) -> impl Iterator<Item = usize> {
+        (0..self.steps.len()).filter(move |&v| {
+            self.live[v] && self.steps[v].operation.inputs().any(|input| input == used)
+        })
+    }
+
+    /// Whether a step is a linear layer's input.
+    pub(crate) fn feeds_layer(&self, v: usize) -> bool {
+        self.users(v).any(|user| matches!(self.steps[user].operation, Operation::Linear(_)))
+    }
+
+    /// Whether the nodes receive a step, or it is given out.
+    pub(crate) fn is_result(&self, v: usize) -> bool {
+        self.message == v || self.edge == Some(v)
+    }
+
+    /// What backward needs if forward writes the values of `staged` steps somewhere, and the others
+    /// are computed where they are used.
+    pub(crate) fn for_backward(&self, staged: &[bool]) -> ForBackward {
+        let n = self.steps.len();
+        let (mut needed, mut kept) = (vec![false; n], vec![false; n]);
+        for v in (0..n).filter(|&v| self.live[v] && self.steps[v].tracked) {
+            let operation = &self.steps[v].operation;
+            let slope = operation.activation() != Activation::Identity;
+            match operation {
+                Operation::Linear(layer) => {
+                    needed[layer.input] |= layer.of_weight;
+                    kept[v] |= slope;
+                }
+                Operation::Sum { .. } if slope && staged[v] => kept[v] = true,
+                Operation::Sum { terms, .. } if slope => {
+                    for &term in terms {
+                        needed[term] = true;
+                    }
+                }
+                Operation::Product([a, b]) | Operation::Equivariant { input: a, vector: b } => {
+                    needed[*b] |= self.steps[*a].tracked;
+                    needed[*a] |= self.steps[*b].tracked;
+                }
+                _ => {}
+            }
+        }
+        // Backwards: what is computed again needs its inputs, which come before it.
+        for v in (0..n).rev().filter(|&v| self.live[v]) {
+            if !needed[v] {
+                continue;
+            }
+            kept[v] |= staged[v] && !self.is_cheap(v);
+            if !kept[v] {
+                self.steps[v].operation.inputs().for_each(|input| needed[input] = true);
+            }
+        }
+        ForBackward { needed, kept }
+    }
+
+    /// Whether a staged value is computed again rather than kept.
+    fn is_cheap(&self, v: usize) -> bool {
+        match &self.steps[v].operation {
+            Operation::Linear(layer) => {
+                layer.activation == Activation::Identity
+                    && layer.n_in <= FEW_INPUTS
+                    && self.steps[layer.input].operation == Operation::Gaussians
+            }
+            Operation::Sum { activation, .. } => *activation == Activation::Identity,
+            _ => true,
+        }
+    }
+}
+
+impl Operation {
+    /// The steps whose values it uses; one that is used twice occurs twice.
+    pub(crate) fn inputs(&self) -> impl Iterator<Item = usize> {
+        let (few, many): ([Option<usize>; 2], &[usize]) = match self {
+            Self::Linear(EdgeLayer { input, .. }) | Self::Scale { input } => {
+                ([Some(*input), None], &[])
+            }
+            Self::Product([a, b]) => ([Some(*a), Some(*b)], &[]),
+            Self::Equivariant { input, vector } => ([Some(*input), Some(*vector)], &[]),
+            Self::Sum { terms, .. } => ([None; 2], terms),
+            _ => ([None; 2], &[]),
+        };
+        few.into_iter().flatten().chain(many.iter().copied())
+    }
+
+    /// Applied to the values at last.
+    pub(crate) fn activation(&self) -> Activation {
+        match self {
+            Self::Linear(EdgeLayer { activation, .. }) | Self::Sum { activation, .. } => {
+                *activation
+            }
+            _ => Activation::Identity,
+        }
+    }
+
+    /// Whether what is kept are the values before the activation.
+    pub(crate) fn keeps_sum(&self) -> bool {
+        self.activation().keeps_input()
+    }
+
+    /// Whether it reads a matrix instead of other steps.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn is_leaf(&self) -> bool {
+        matches!(self, Self::Gaussians | Self::From | Self::To | Self::Stored)
+    }
+}
