@@ -284,7 +284,12 @@ fn errors_are_shown_at_their_place() {
     );
     says("batch_size = 8\n", "", &[], &["run.toml:5:1", "missing field `batch_size`"]);
     says("\"nowhere\"", "\"nowhere\"\nlevel = 3", &[], &["run.toml:15:1", "unknown field `level`"]);
-    says("\"untrained\"", "\"untrained\"\nwidth = -3", &[], &["run.toml:5:9", "u32"]);
+    says(
+        "\"untrained\"",
+        "\"untrained\"\nwidth = -3",
+        &[],
+        &["run.toml:5:9", "a whole number, 0 or more"],
+    );
     says("", "", &["model.widht=3"], &["command line", "did you mean \"width\"?"]);
     says("[training]", "[trainin]", &[], &["run.toml:11:2", "did you mean \"training\"?"]);
     says(

@@ -30,7 +30,7 @@ fn every_configuration_is_right() {
     assert!(n_checked > 1, "no configurations in {}", folder.display());
 }
 
-/// The study of the paper and its miniature: as many cells and runs as they say.
+/// All studies have as many cells and runs as they say.
 #[test]
 fn every_study_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/study");
@@ -43,7 +43,7 @@ fn every_study_is_right() {
         Study::of(&file).unwrap_or_else(|error| panic!("{error}"))
     };
     let n_file = std::fs::read_dir(&folder).unwrap().count();
-    assert_eq!(n_file, 2, "read the others here too");
+    assert_eq!(n_file, 4, "read the others here too");
 
     batchlab_builtin::link();
     let quick = read("quick.toml", &[]);
@@ -51,6 +51,11 @@ fn every_study_is_right() {
     // Two data sets, three models, four batch sizes, two pipelines, ten repeats; six batchers.
     let paper = read("paper.toml", &["device=cpu"]);
     assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2880));
+    let learning = read("learning.toml", &[]);
+    assert_eq!((learning.cells.len(), learning.n_run()), (2 * 65, 3 * 2 * 65));
+    // Five graphs, five seeds; two of the graphs have lists of their own.
+    let ibmb = read("ibmb.toml", &[]);
+    assert_eq!((ibmb.cells.len(), ibmb.n_run()), (25, 5 * (10 + 10 + 10 + 9 + 6)));
     let painn = paper.cells.iter().find(|cell| cell.info.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
     assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");

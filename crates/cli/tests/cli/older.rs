@@ -165,7 +165,7 @@ fn a_sweep_into_older_tables_ends_before_it_trains() {
     make_older(dir);
     let mut sweep = batchlab();
     sweep.arg("sweep").arg(smoke()).args(["batchers=exact,dynamic", "training.steps=3"]);
-    let output = sweep.arg("--out").arg(dir).output().unwrap();
+    let output = sweep.arg("--out").arg(dir).env("BATCHLAB_LOCKS", dir).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("--upgrade"), "{}", text(&output));
     let status = json(batchlab().arg("status").arg(dir).arg("--json"));
