@@ -10,7 +10,7 @@ use crate::Activation;
 /// Rows of a block at least and at most. The microkernels of gemm take 6 at a time.
 const MIN_BLOCK: usize = 72;
 const MAX_BLOCK: usize = 252;
-/// Rows of a weight's gradient that one thread computes.
+/// Rows of a weight's gradient that one thread computes at least.
 const WEIGHT_ROWS: usize = 32;
 
 #[derive(Clone, Copy)]
@@ -146,7 +146,10 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
         gradients.input.map(of_input);
         of_weight(n_in);
     } else {
-        rayon::join(|| gradients.input.map(of_input), || of_weight(WEIGHT_ROWS));
+        // Each thread goes over all rows of `dy`, so there are no more parts than threads. A sum is
+        // computed alike in all of them.
+        let n = n_in.div_ceil(rayon::current_num_threads()).next_multiple_of(WEIGHT_ROWS);
+        rayon::join(|| gradients.input.map(of_input), || of_weight(n));
     }
 }
 
