@@ -539,7 +539,7 @@ fn a_gpu_that_is_not_there() {
 #[test]
 fn a_kernel_that_does_not_compile_is_shown_with_the_compilers_words() {
     let gpu = device::of(&open(0).expect("a GPU")).expect("it is open");
-    let error = gpu.program("extern \"C\" __global__ void broken() { no_such_name(); }").err();
+    let error = gpu.module("extern \"C\" __global__ void broken() { no_such_name(); }").err();
     let error = error.expect("no such name").to_string();
     assert!(error.contains("no_such_name"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! MessageKernels that are compiled once and found again.
+//! Kernels that are compiled once and found again.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(super) struct Compiled {
 /// The kernels of a program, compiled now or before.
 ///
 /// # Errors
-/// MessageKernels that do not compile: a bug.
+/// Kernels that do not compile: a bug.
 pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc<Compiled>, Error> {
     let key = (std::ptr::from_ref(gpu).addr(), program, keep);
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
