@@ -9,11 +9,8 @@ use super::kernels::MessageKernels;
 use super::sources;
 use crate::cuda::device::Gpu;
 use crate::cuda::error::Error;
-use crate::cuda::module::Module;
+use crate::cuda::module::{MOST_OWN_SHARED, Module};
 use crate::message::program::Program;
-
-/// Shared memory of a block, in bytes, that has no dynamic size.
-const FIXED_SHARED: u32 = 1024;
 
 thread_local! {
     /// What this thread has compiled, by the GPU, the program, and whether gradients are wanted.
@@ -34,8 +31,11 @@ pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
         return Ok(compiled);
     }
-    let kernels =
-        MessageKernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
+    let kernels = MessageKernels::new(
+        &key.1,
+        keep,
+        gpu.shared_limit.saturating_sub(MOST_OWN_SHARED) as usize,
+    );
     let source = kernels.source();
     sources::write(&source)?;
     let compiled = Rc::new(Compiled { module: gpu.module(&source)?, kernels });
