@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Compiles all CUDA sources, those of the models' messages as they are written out too, with NVIDIA's
-# own compiler, for sm_80 and sm_90, and prints what each kernel uses. Fails on an error or where a
-# kernel has no room for its values in registers. Needs no GPU; nvcc comes from
-# crates/bench/gpu/toolkit.sh where it is not on the path.
+# own compilers, for sm_80 and sm_90: with NVRTC as the program does, and with nvcc, which prints what
+# each kernel uses. Fails on an error or where a kernel has no room for its values in registers. Needs
+# no GPU; both come from crates/bench/gpu/toolkit.sh where nvcc is not on the path or NVRTC does not
+# name the folder of libnvrtc.
 #
 #   crates/tensor/check-kernels.sh [arguments for cargo, so that it builds nothing anew]
 set -euo pipefail
@@ -12,7 +13,9 @@ sources=$root/target/kernel-sources
 # Bytes that a thread may put aside to memory for want of registers.
 most_spilled=0
 
-command -v nvcc >/dev/null || eval "$("$root/crates/bench/gpu/toolkit.sh")"
+if ! command -v nvcc >/dev/null || [ -z "${NVRTC:-}" ]; then
+  eval "$("$root/crates/bench/gpu/toolkit.sh" nvrtc)"
+fi
 mkdir -p "$sources"
 rm -f "$sources"/*.cu
 plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/kernels.rs")
@@ -23,6 +26,7 @@ plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/
 ls "$sources"/message-*.cu >/dev/null
 
 status=0
+LD_LIBRARY_PATH=$NVRTC:${LD_LIBRARY_PATH:-} "${PYTHON:-python3}" "$crate/nvrtc.py" "$sources"/*.cu || status=1
 printf '%-6s %-32s %-28s %9s %8s %13s\n' arch source kernel registers spilled 'shared bytes'
 for source in "$sources"/*.cu; do
   rm -f "$sources"/*.failed

@@ -1,53 +1,79 @@
 #!/usr/bin/env bash
-# One file with everything that a check on a GPU needs, for a machine that has only a driver, CUDA's
-# libraries and Python with JAX and PyTorch:
+# One small file with everything that a check on a GPU needs, for a machine that has only a driver,
+# CUDA's libraries and Python with JAX and PyTorch:
 #
-#   crates/bench/gpu/bundle.sh [FOLDER]       makes target/gpu-bundle.tar.gz of target/gpu-bundle
-#   tar xzf gpu-bundle.tar.gz && gpu-bundle/run.sh RESULTS      there
+#   crates/bench/gpu/bundle.sh [FOLDER] [ARGUMENTS FOR CARGO ...]    makes FOLDER.tar.xz of FOLDER
+#   tar xJf gpu-bundle.tar.xz && gpu-bundle/run.sh RESULTS first     there (docs/gpu.md)
 #
+# EMULATED=1 packs programs for the emulated GPU, to rehearse the calls where there is no real one.
 # BATCHLAB_GOLDEN names a folder with other golden files than ours.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 cd "$root"
 bundle=${1:-target/gpu-bundle}
+shift || true
 golden=${BATCHLAB_GOLDEN:-crates/testkit/golden}
-models="model-schnet model-mpeu model-painn"
 release=${CARGO_TARGET_DIR:-target}/release
+# What a machine that is lent for minutes takes without loss of time.
+most_bytes=$((25 * 1000 * 1000))
 
-command -v nvcc >/dev/null || eval "$("$here/toolkit.sh")"
-rm -rf "$bundle"
+feature=cuda
+if [ -n "${EMULATED:-}" ]; then
+  feature=cuda-check
+else
+  command -v nvcc >/dev/null || eval "$("$here/toolkit.sh")"
+fi
+rm -rf "$bundle" "$bundle.tar.xz"
 mkdir -p "$bundle/bin" "$bundle/tests" "$bundle/wheels"
 
-features=(--features batchlab-tensor/cuda)
-cargo build --release -p batchlab-cli -p batchlab-bench "${features[@]}"
+options=(--release -p batchlab-cli -p batchlab-bench -p batchlab-tensor -p model-schnet
+         --features "batchlab-tensor/$feature" "$@")
+cargo build "${options[@]}" --bins
 install -s "$release/batchlab" "$release/batchlab-bench" "$bundle/bin/"
 
-# Test programs by package and name. What they compare with is compiled in. The models' libraries have
-# no tests.
-packages=(-p batchlab-tensor)
-for model in $models; do packages+=(-p "$model"); done
-cargo test --release --no-run "${packages[@]}" "${features[@]}" --message-format=json |
+# The operations and messages of all models by themselves, and one model whole against its golden
+# numbers, which are compiled in.
+cargo test "${options[@]}" --no-run --lib --test it --message-format=json |
   python3 -c '
 import json, sys
+wanted = {("tensor", "batchlab_tensor"): "kernels", ("tensor", "it"): "operations", ("schnet", "it"): "schnet"}
 for line in sys.stdin:
     message = json.loads(line)
     if message.get("executable") and message.get("profile", {}).get("test"):
-        package = message["package_id"].split("/")[-1].split("#")[0]
-        name = message["target"]["name"]
-        if not name.startswith("model_"):
-            print(package, name, message["executable"])' |
-  while read -r package name executable; do
-    install -s "$executable" "$bundle/tests/$package-$name"
+        folder = message["package_id"].split("/")[-1].split("#")[0]
+        place = wanted.get((folder, message["target"]["name"]))
+        if place:
+            print(place, message["executable"])' |
+  while read -r name executable; do
+    install -s "$executable" "$bundle/tests/$name"
   done
+for name in kernels operations schnet; do
+  [ -x "$bundle/tests/$name" ] || { echo "the test program \"$name\" was not built" >&2; exit 1; }
+done
 
-cp -r configs data "$bundle/"
+cp -r configs "$bundle/"
+# What the smoke run and the comparison of steps read.
+mkdir "$bundle/data"
+cp data/*.xz data/*.csv data/*.npz "$bundle/data/"
 cp -r crates/bench/peers "$bundle/peers"
 rm -rf "$bundle"/peers/{.venv,__pycache__}
-cp -r "$golden" "$bundle/golden"
+mkdir "$bundle/golden"
+cp "$golden"/*qm9* "$bundle/golden/"
 chmod -R u+w "$bundle/golden"
-python3 -m pip download --quiet --disable-pip-version-check --no-deps -d "$bundle/wheels" jraph==0.0.6.dev0
+if [ -n "${EMULATED:-}" ]; then
+  # The newest, if several builds have left theirs.
+  libraries=$(ls -dt "$release"/build/batchlab-tensor-*/out/emulated | head -n 1)
+  cp -r "$libraries" "$bundle/lib"
+else
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps -d "$bundle/wheels" jraph==0.0.6.dev0
+fi
 cp "$here/run.sh" "$bundle/"
 git rev-parse HEAD > "$bundle/commit"
-tar czf "$bundle.tar.gz" -C "$(dirname "$bundle")" "$(basename "$bundle")"
-du -h "$bundle.tar.gz"
+tar cJf "$bundle.tar.xz" -C "$(dirname "$bundle")" "$(basename "$bundle")"
+bytes=$(stat -c %s "$bundle.tar.xz")
+echo "$bundle.tar.xz: $bytes bytes"
+if [ "$bytes" -gt "$most_bytes" ]; then
+  echo "more than $most_bytes bytes: see with du -a $bundle what has grown" >&2
+  exit 1
+fi

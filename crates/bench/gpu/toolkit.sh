@@ -6,6 +6,8 @@
 #   eval "$(crates/bench/gpu/toolkit.sh)"
 #   cargo build --release --features cuda
 #
+# With the argument `nvrtc` also NVRTC (90 MB more), whose folder NVRTC names then.
+#
 # CUDA 13.0: a driver takes PTX of its own version and of older ones, and 580 is of 13.0.
 # Where nvcc is on the path, nothing of this is needed.
 set -euo pipefail
@@ -15,10 +17,19 @@ arch=${CUDA_COMPUTE_CAP:-90}
 mkdir -p "$toolkit"/{bin,include,lib64,stubs}
 
 command -v g++ >/dev/null || { echo "g++ is missing; install it first (Debian: apt-get install g++)" >&2; exit 1; }
-if [ ! -x "$toolkit/wheels/nvidia/cu13/bin/nvcc" ]; then
+wheels() { # folder, packages ...
+  local folder=$1; shift
   "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-    --target "$toolkit/wheels" nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 \
-    nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 >&2
+    --target "$toolkit/$folder" "$@" >&2
+}
+[ -x "$toolkit/wheels/nvidia/cu13/bin/nvcc" ] ||
+  wheels wheels nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
+    nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85
+# NVRTC itself, where it is asked for: programs are linked with a stand-in, and check-kernels.sh runs
+# the real one.
+if [ "${1:-}" = nvrtc ]; then
+  [ -e "$toolkit/nvrtc/nvidia/cu13/lib/libnvrtc.so.13" ] || wheels nvrtc nvidia-cuda-nvrtc==13.0.88
+  echo "export NVRTC='$toolkit/nvrtc/nvidia/cu13/lib'"
 fi
 
 # dfdx's build script asks this program which GPU there is, also where another one is named.

@@ -41,7 +41,9 @@ struct EmulatedLaunch {  // as in kernel.h
     void (*entry)(const unsigned char*);
     const unsigned char* packed;
     unsigned grid[3], block[3];
-    unsigned shared;
+    unsigned shared, shared_limit;
+    unsigned resident;
+    bool every_barrier;
     uint64_t seed;
 };
 
@@ -257,7 +259,8 @@ struct Function {
     void (*entry)(const unsigned char*);
     void (*pack)(void**, unsigned char*);
     size_t packed_size;
-    unsigned shared_limit;
+    unsigned shared_limit;  // dynamic
+    bool has_asked;         // for more than everyone has
 };
 
 const Module* running;
@@ -281,6 +284,17 @@ void catch_faults() {
 
 const unsigned shared_without_asking = 48 * 1024;
 unsigned shared_limit() { return (unsigned)setting("EMULATED_CUDA_SHARED", 163 * 1024); }
+
+// How blocks of a launch take turns: one after the other; some at a time, at random; as many as there
+// can be, at every barrier.
+enum Turns { one, some, barriers };
+Turns turns = [] {
+    const char* text = getenv("EMULATED_CUDA_BLOCKS");
+    if (!text || !*text || !strcmp(text, "random")) return some;
+    if (!strcmp(text, "one")) return one;
+    if (!strcmp(text, "barriers")) return barriers;
+    stop("EMULATED_CUDA_BLOCKS is \"one\", \"random\" or \"barriers\"");
+}();
 
 }  // namespace
 
@@ -652,7 +666,8 @@ Result cuModuleGetFunction(void** out, void* handle, const char* name) {
     auto size = (const unsigned long*)find("size");
     if (!size) return not_found;
     *out = new Function{name, module, (void (*)(const unsigned char*))find("entry"),
-                        (void (*)(void**, unsigned char*))find("pack"), *size, shared_without_asking};
+                        (void (*)(void**, unsigned char*))find("pack"), *size,
+                        std::min(shared_without_asking, shared_limit()), false};
     return ok;
 }
 Result cuFuncSetAttribute(void* handle, int attribute, int value) {
@@ -660,6 +675,7 @@ Result cuFuncSetAttribute(void* handle, int attribute, int value) {
     if (attribute != 8) return invalid_value;
     if (value < 0 || (unsigned)value > shared_limit()) return invalid_value;
     ((Function*)handle)->shared_limit = (unsigned)value;
+    ((Function*)handle)->has_asked = true;
     return ok;
 }
 Result cuFuncGetAttribute(int* value, int, void*) {
@@ -688,7 +704,10 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
     f->pack(given, packed->data());
     uint64_t seed = draw();
     submit(stream, [=] {
-        EmulatedLaunch launch{f->name.c_str(), f->entry, packed->data(), {gx, gy, gz}, {bx, by, bz}, shared, seed};
+        // Static and dynamic memory together, which only the kernel itself knows.
+        unsigned limit = f->has_asked ? shared_limit() : std::min(shared_without_asking, shared_limit());
+        EmulatedLaunch launch{f->name.c_str(), f->entry, packed->data(), {gx, gy, gz}, {bx, by, bz}, shared, limit,
+                              turns == one ? 1u : turns == barriers ? 4u : 0u, turns == barriers, seed};
         running = f->module;
         f->module->launch(&launch);
         running = nullptr;

@@ -1,5 +1,5 @@
-// Comes before every CUDA source that the emulated NVRTC compiles as C++. Blocks of a launch run one
-// after the other; the threads of a block are fibres that switch at barriers.
+// Comes before every CUDA source that the emulated NVRTC compiles as C++. The threads of a block are
+// fibres that switch at barriers; some blocks of a launch run at a time and take turns there, too.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -54,17 +54,33 @@ struct Thread {
     uint3 index;
 };
 
-static const int most_threads = 1024;
+static const int most_threads = 1024, most_resident = 4, most_shared = 64;
 static const size_t stack_size = 128 * 1024;
-static Thread threads[most_threads];
-static uint64_t slots[2][most_threads][2];
+
+// A block that has begun and is not done.
+struct Block {
+    Thread threads[most_threads];
+    uint64_t slots[2][most_threads][2];
+    uint3 index;
+    bool backwards, fresh;
+    bool has[most_shared];    // shared arrays that it has used
+    char* kept[most_shared];  // what they hold while another block runs
+    char* kept_dynamic;
+    size_t static_shared;  // bytes
+};
+
+static Block blocks[most_resident];
+static Block* block;  // that runs
+static Thread* threads;
+static uint64_t (*slots)[most_threads][2];
 static void* scheduler_stack;
 static Thread* current;
 static void (*entry)(const unsigned char*);
 static const unsigned char* packed;
-static char* stacks[most_threads];
-static void* fibre_stack[most_threads];  // of fibres that wait for a next thread
-static int free_fibres[most_threads], n_free, n_fibre;
+static const int most_fibres = most_threads * most_resident;
+static char* stacks[most_fibres];
+static void* fibre_stack[most_fibres];  // of fibres that wait for a next thread
+static int free_fibres[most_fibres], n_free, n_fibre;
 static const char* kernel_name = "none";
 
 static void stop(const char* what) {
@@ -209,39 +225,33 @@ static bool release_warp(unsigned first, unsigned n) {
     return released;
 }
 
-static void run_block(unsigned n, bool backwards) {
+// Runs every thread of the present block up to its next barrier. Whether all are done.
+static bool run_to_barrier(unsigned n) {
+    for (unsigned k = 0; k < n; k++) {
+        Thread& t = threads[block->backwards ? n - 1 - k : k];
+        if (t.state == fresh || t.state == ready) run(&t);
+    }
+    bool released = false;
+    for (unsigned first = 0; first < n; first += 32) released |= release_warp(first, n);
+    if (released) return false;
+    unsigned n_done = 0, n_waiting = 0;
     for (unsigned i = 0; i < n; i++) {
-        Thread& t = threads[i];
-        t.state = fresh;
-        t.exchanges = 0;
-        t.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
+        n_done += threads[i].state == done;
+        n_waiting += threads[i].state == at_block;
     }
-    for (;;) {
-        for (unsigned k = 0; k < n; k++) {
-            Thread& t = threads[backwards ? n - 1 - k : k];
-            if (t.state == fresh || t.state == ready) run(&t);
-        }
-        bool released = false;
-        for (unsigned first = 0; first < n; first += 32) released |= release_warp(first, n);
-        if (released) continue;
-        unsigned n_done = 0, n_waiting = 0;
-        for (unsigned i = 0; i < n; i++) {
-            n_done += threads[i].state == done;
-            n_waiting += threads[i].state == at_block;
-        }
-        if (n_done == n) return;
-        if (n_done + n_waiting < n) {
-            for (unsigned i = 0; i < n; i++)
-                if (threads[i].state == at_warp) threadIdx = threads[i].index;
-            stop("waits for lanes of its warp that never come");
-        }
-        if (n_done > 0) {
-            for (unsigned i = 0; i < n; i++)
-                if (threads[i].state == at_block) threadIdx = threads[i].index;
-            stop("waits at __syncthreads, which other threads of the block have left out");
-        }
-        for (unsigned i = 0; i < n; i++) threads[i].state = ready;
+    if (n_done == n) return true;
+    if (n_done + n_waiting < n) {
+        for (unsigned i = 0; i < n; i++)
+            if (threads[i].state == at_warp) threadIdx = threads[i].index;
+        stop("waits for lanes of its warp that never come");
     }
+    if (n_done > 0) {
+        for (unsigned i = 0; i < n; i++)
+            if (threads[i].state == at_block) threadIdx = threads[i].index;
+        stop("waits at __syncthreads, which other threads of the block have left out");
+    }
+    for (unsigned i = 0; i < n; i++) threads[i].state = ready;
+    return false;
 }
 
 template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_source) {
@@ -279,26 +289,69 @@ static unsigned ballot(unsigned mask, bool predicate) {
     return result;
 }
 
-// What shared memory holds before a block writes to it.
-static uint64_t block_number;
-struct Filled {
-    void* array;
-    uint64_t block;
-};
-static Filled filled[64];
+// Shared arrays of fixed size, which all blocks have in one place.
+static struct { void* array; size_t n; } shared_arrays[most_shared];
+static size_t shared_dynamic, shared_limit;  // bytes of a block, of the present launch
+alignas(128) static char dynamic_memory[256 * 1024];
+template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
+
+// What shared memory holds before a block writes to it. Counts it, too: the limit is for both kinds.
 static void fill_once_per_block(void* array, size_t n) {
-    for (Filled& known : filled) {
-        if (known.array && known.array != array) continue;
-        if (known.array && known.block == block_number) return;
-        known = {array, block_number};
+    for (int i = 0; i < most_shared; i++) {
+        if (!shared_arrays[i].array) shared_arrays[i] = {array, n};
+        if (shared_arrays[i].array != array) continue;
+        if (block->has[i]) return;
+        block->has[i] = true;
+        block->static_shared += n;
+        if (block->static_shared + shared_dynamic > shared_limit) {
+            char what[160];
+            snprintf(what, sizeof what, "%zu bytes of static and %zu of dynamic shared memory are more than the %zu allowed",
+                     block->static_shared, shared_dynamic, shared_limit);
+            stop(what);
+        }
         memset(array, 0xff, n);
         return;
     }
     stop("more than 64 shared arrays");
 }
 
-alignas(128) static char dynamic_memory[256 * 1024];
-template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
+// Goes on with another block: shared memory is each block's own.
+static void enter(Block* next) {
+    if (block == next) return;
+    for (int i = 0; i < most_shared; i++) {
+        auto [array, n] = shared_arrays[i];
+        if (block && block->has[i]) {
+            if (!block->kept[i]) block->kept[i] = (char*)malloc(n);
+            memcpy(block->kept[i], array, n);
+        }
+        if (next->has[i]) memcpy(array, next->kept[i], n);
+    }
+    if (block && shared_dynamic) {
+        if (!block->kept_dynamic) block->kept_dynamic = (char*)malloc(sizeof dynamic_memory);
+        memcpy(block->kept_dynamic, dynamic_memory, shared_dynamic);
+    }
+    if (next->fresh) memset(dynamic_memory, 0xff, shared_dynamic);
+    else memcpy(dynamic_memory, next->kept_dynamic ? next->kept_dynamic : dynamic_memory, shared_dynamic);
+    next->fresh = false;
+    block = next;
+    threads = next->threads;
+    slots = next->slots;
+    blockIdx = next->index;
+}
+
+static void begin(Block* next, uint3 index, unsigned n, bool backwards) {
+    next->index = index;
+    next->backwards = backwards;
+    next->fresh = true;
+    next->static_shared = 0;
+    memset(next->has, 0, sizeof next->has);
+    for (unsigned i = 0; i < n; i++) {
+        Thread& t = next->threads[i];
+        t.state = fresh;
+        t.exchanges = 0;
+        t.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
+    }
+}
 
 // Where argument `i` lies among those before it, each at a multiple of 16.
 template <class... A> static constexpr size_t packed_at(size_t i) {
@@ -343,11 +396,13 @@ struct EmulatedLaunch {
     void (*entry)(const unsigned char*);
     const unsigned char* packed;
     unsigned grid[3], block[3];
-    unsigned shared;
+    unsigned shared, shared_limit;
+    unsigned resident;   // blocks that run at a time; 0: as the seed draws
+    bool every_barrier;  // whether another one goes on at every barrier; else at some
     uint64_t seed;
 };
 
-// Runs all blocks of a launch, in an order that the seed draws.
+// Runs all blocks of a launch, some at a time, in an order that the seed draws.
 extern "C" __attribute__((visibility("default"))) void emulated_launch(const EmulatedLaunch* launch) {
     using namespace emulated;
     kernel_name = launch->name;
@@ -361,12 +416,30 @@ extern "C" __attribute__((visibility("default"))) void emulated_launch(const Emu
     uint64_t stride = n_block > 1 ? draw(state) % n_block : 0, at = n_block > 1 ? draw(state) % n_block : 0;
     auto gcd = [](uint64_t a, uint64_t b) { while (b) { uint64_t c = a % b; a = b; b = c; } return a; };
     while (n_block > 1 && gcd(stride, n_block) != 1) stride = stride + 1 == n_block ? 1 : stride + 1;
-    for (uint64_t k = 0; k < n_block; k++, at = (at + stride) % n_block) {
-        blockIdx = {(unsigned)(at % gridDim.x), (unsigned)(at / gridDim.x % gridDim.y),
-                    (unsigned)(at / ((uint64_t)gridDim.x * gridDim.y))};
-        block_number++;
-        if (launch->shared) memset(dynamic_memory, 0xff, launch->shared);
-        run_block(n_thread, draw(state) & 1);
+    shared_dynamic = launch->shared;
+    shared_limit = launch->shared_limit;
+    unsigned most = launch->resident ? launch->resident : 1 + draw(state) % most_resident;
+    if (most > (unsigned)most_resident) most = most_resident;
+    Block *idle[most_resident], *running[most_resident];
+    unsigned n_idle = 0, n_running = 0;
+    while (n_idle < most) { idle[n_idle] = &blocks[n_idle]; n_idle++; }
+    block = nullptr;
+    for (uint64_t k = 0; k < n_block || n_running > 0;) {
+        for (; k < n_block && n_idle > 0; k++, at = (at + stride) % n_block) {
+            uint3 index = {(unsigned)(at % gridDim.x), (unsigned)(at / gridDim.x % gridDim.y),
+                           (unsigned)(at / ((uint64_t)gridDim.x * gridDim.y))};
+            running[n_running++] = idle[--n_idle];
+            begin(running[n_running - 1], index, n_thread, draw(state) & 1);
+        }
+        unsigned i = (unsigned)(draw(state) % n_running);
+        enter(running[i]);
+        bool is_done;
+        do is_done = run_to_barrier(n_thread);
+        while (!is_done && (n_running == 1 || (!launch->every_barrier && draw(state) % 4)));
+        if (!is_done) continue;
+        idle[n_idle++] = running[i];
+        running[i] = running[--n_running];
+        block = nullptr;
     }
     kernel_name = "none";
 }

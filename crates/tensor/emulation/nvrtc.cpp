@@ -1,4 +1,4 @@
-// Stands in for NVRTC: compiles CUDA C++ as C++ with g++. What it returns as "PTX" names the shared
+// Stands in for NVRTC: compiles CUDA C++ as C++ with g++. What it returns as machine code names the shared
 // library that came out. Libraries are kept by the hash of everything that goes into them.
 #include <algorithm>
 #include <cstdint>
@@ -168,12 +168,12 @@ int nvrtcCompileProgram(void* program, int n_option, const char* const* options)
     return compile(*(Program*)program);
 }
 
-int nvrtcGetPTXSize(void* program, size_t* n) {
+int nvrtcGetCUBINSize(void* program, size_t* n) {
     *n = ((Program*)program)->image.size() + 1;
     return 0;
 }
 
-int nvrtcGetPTX(void* program, char* out) {
+int nvrtcGetCUBIN(void* program, char* out) {
     strcpy(out, ((Program*)program)->image.c_str());
     return 0;
 }

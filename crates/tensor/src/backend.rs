@@ -111,9 +111,20 @@ impl Adam {
     }
 }
 
-/// A dfdx device with the kernels of this crate.
+mod sealed {
+    /// Keeps [`Backend`](super::Backend) to this crate's devices.
+    pub trait Sealed {}
+
+    impl Sealed for dfdx::tensor::Cpu {}
+    #[cfg(feature = "cuda")]
+    impl Sealed for dfdx::tensor::Cuda {}
+}
+
+/// A dfdx device with the kernels of this crate: the processor, or a GPU. It is
+/// sealed: what its functions ask of their caller, such as the order of an upload's calls, only this
+/// crate keeps.
 #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
-pub trait Backend: Device<f32> {
+pub trait Backend: Device<f32> + sealed::Sealed {
     /// Device memory for indices.
     type Words: Default + 'static;
     /// Device memory for numbers from the host.

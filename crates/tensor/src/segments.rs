@@ -69,6 +69,8 @@ impl<D: Backend> Segments<D> {
         offset: &[u32],
         order: Option<&[u32]>,
     ) -> Result<Rc<Self>, D::Err> {
+        // A GPU looks nothing up in bounds. Data sets are checked when they are loaded.
+        debug_assert_eq!(fault(of, offset, order), None);
         let mut segments = reclaimed.unwrap_or_else(|| Self {
             n_segment: 0,
             n_item: 0,
@@ -105,6 +107,22 @@ impl<D: Backend> Segments<D> {
     }
 }
 
+/// What is wrong with the segments of items, if anything is.
+fn fault(of: &[u32], offset: &[u32], order: Option<&[u32]>) -> Option<String> {
+    let (n_item, n_segment) = (of.len(), offset.len().saturating_sub(1));
+    let beyond = |indices: &[u32], n: usize| indices.iter().copied().find(|&i| i as usize >= n);
+    if let Some(segment) = beyond(of, n_segment) {
+        return Some(format!("an item of segment {segment}, of {n_segment}"));
+    }
+    if let Some(item) = beyond(order.unwrap_or_default(), n_item) {
+        return Some(format!("item {item} in the order of {n_item}"));
+    }
+    let ends = [offset.first(), offset.last()].map(|end| end.map_or(0, |&end| end as usize));
+    let whole = offset.is_sorted() && ends == [0, n_item];
+    let whole = whole && order.is_none_or(|order| order.len() == n_item);
+    (!whole).then(|| format!("offsets from {} to {} for {n_item} items", ends[0], ends[1]))
+}
+
 /// Order and offsets of items by their segment, by counting.
 pub(crate) fn sorted(of: &[u32], n_segment: usize) -> (Vec<u32>, Vec<u32>) {
     let mut offset = vec![0; n_segment + 1];
@@ -133,5 +151,21 @@ mod tests {
         let (order, offset) = sorted(&[2, 0, 2, 1, 0], 4);
         assert_eq!(order, [1, 4, 3, 0, 2]);
         assert_eq!(offset, [0, 2, 3, 5, 5]);
+    }
+
+    #[test]
+    fn segments_that_lead_beyond_an_array_are_found() {
+        assert_eq!(fault(&[0, 1, 1], &[0, 1, 3], Some(&[0, 2, 1])), None);
+        assert_eq!(fault(&[], &[0], None), None);
+        let cases: [(&[u32], &[u32], Option<&[u32]>, &str); 5] = [
+            (&[0, 2], &[0, 1, 2], None, "an item of segment 2, of 2"),
+            (&[0, 1], &[0, 1, 2], Some(&[0, 2]), "item 2 in the order of 2"),
+            (&[0, 1], &[0, 1, 3], None, "offsets from 0 to 3 for 2 items"),
+            (&[0, 1, 1], &[0, 3, 1], None, "offsets from 0 to 1 for 3 items"),
+            (&[0, 1], &[0, 1, 2], Some(&[0]), "offsets from 0 to 2 for 2 items"),
+        ];
+        for (of, offset, order, expected) in cases {
+            assert_eq!(fault(of, offset, order).as_deref(), Some(expected));
+        }
     }
 }

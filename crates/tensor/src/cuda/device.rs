@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
@@ -19,6 +20,9 @@ use super::pinned::Pinned;
 use super::pool::Pool;
 use super::{kernels, raw};
 
+/// A module, once it is compiled.
+pub(super) type Compilation = Mutex<Option<Arc<Module>>>;
+
 /// What this crate keeps for a GPU, for as long as the process runs.
 pub(super) struct Gpu {
     /// Keeps the primary context, and with it modules and memory, alive.
@@ -27,8 +31,8 @@ pub(super) struct Gpu {
     pub(super) arch: &'static str,
     /// Shared memory that a block can have, in bytes.
     pub(super) shared_limit: u32,
-    /// Compiled kernels by their source.
-    pub(super) modules: Mutex<HashMap<String, Arc<Module>>>,
+    /// Compiled kernels by their source. Each has a lock of its own, held while it is compiled.
+    pub(super) modules: Mutex<HashMap<String, Arc<Compilation>>>,
     /// A handle of our own, locked while it is used.
     pub(super) blas: Mutex<Blas>,
     /// Where numbers from the device arrive.
@@ -52,8 +56,10 @@ unsafe impl Sync for Stream {}
 static OPENED: Mutex<BTreeMap<usize, &'static Gpu>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
-    /// dfdx's devices, which stay on the thread that made them.
-    static DEVICES: RefCell<BTreeMap<usize, Cuda>> = const { RefCell::new(BTreeMap::new()) };
+    /// dfdx's devices, which stay on the thread that made them. They are never given back: that would
+    /// call a driver that may have ended before the thread, or has lost its context, and abort.
+    static DEVICES: RefCell<BTreeMap<usize, ManuallyDrop<Cuda>>> =
+        const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Opens a GPU: looks whether it is there, compiles the kernels, and checks what is assumed about
@@ -63,7 +69,7 @@ thread_local! {
 /// No driver, no such GPU, no memory, or kernels that do not compile for it.
 pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     if let Some(cuda) = DEVICES.with_borrow(|devices| devices.get(&ordinal).cloned()) {
-        return Ok(cuda);
+        return Ok(ManuallyDrop::into_inner(cuda));
     }
     // First, because dfdx panics where there is no GPU.
     let gpu = gpu(ordinal)?;
@@ -74,7 +80,7 @@ pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
         return Err(Error::Layout("a device does not show its number"));
     }
     gpu.plain()?;
-    DEVICES.with_borrow_mut(|devices| devices.insert(ordinal, cuda.clone()));
+    DEVICES.with_borrow_mut(|devices| devices.insert(ordinal, ManuallyDrop::new(cuda.clone())));
     Ok(cuda)
 }
 

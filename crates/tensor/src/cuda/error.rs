@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
-use cudarc::nvrtc::CompileError;
 use dfdx::tensor::CudaError;
 
 #[derive(Debug, thiserror::Error)]
@@ -43,15 +42,6 @@ impl Error {
     /// For `map_err`: what was attempted when cuBLAS failed.
     pub(crate) fn blas(what: &'static str) -> impl FnOnce(CublasError) -> Self {
         move |status| Self::Blas { what, status }
-    }
-
-    /// What NVRTC said about kernels for `arch`.
-    pub(crate) fn compile(arch: &str, error: &CompileError) -> Self {
-        let reason = match error {
-            CompileError::CompileError { log, .. } => log.to_string_lossy().into_owned(),
-            other => other.to_string(),
-        };
-        Self::Compile { arch: arch.to_owned(), reason }
     }
 
     fn code(&self) -> CUresult {

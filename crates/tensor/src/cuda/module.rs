@@ -5,16 +5,19 @@ use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::{CudaSlice, DevicePtr, result, sys};
-use cudarc::nvrtc::{self, CompileOptions};
 
+use super::compile;
 use super::device::Gpu;
 use super::error::Error;
 use super::raw;
 use super::words::Words;
 use super::{Buffer, Dense};
 
-/// Shared memory that a block may use without asking, in bytes, on every GPU.
-pub(super) const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
+/// Shared memory that a block may use without asking, in bytes, on every GPU: of dynamic size and of
+/// the kernel's own together.
+const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
+/// So large at most, in bytes, is a kernel's own shared memory where it has some of dynamic size.
+pub(super) const MOST_OWN_SHARED: u32 = 2048;
 
 /// Compiled kernels on one GPU. They stay loaded as long as the process runs.
 pub(super) struct Module {
@@ -48,8 +51,8 @@ pub(super) struct Launch {
     pub(super) blocks: [u32; 2],
     /// Threads of a block, along x.
     pub(super) threads: u32,
-    /// Dynamic shared memory of a block, in bytes. More than [`SHARED_WITHOUT_ASKING`] is asked for
-    /// by itself, up to [`Gpu::shared_limit`].
+    /// Dynamic shared memory of a block, in bytes. More than everyone has is asked for by itself, up
+    /// to [`Gpu::shared_limit`] without [`MOST_OWN_SHARED`].
     pub(super) shared: u32,
 }
 
@@ -179,7 +182,8 @@ impl Module {
         // SAFETY: the module is loaded and stays so.
         let handle = unsafe { result::module::get_function(self.handle, c_name) }
             .map_err(Error::driver(format!("find the kernel {name}")))?;
-        if shared > SHARED_WITHOUT_ASKING {
+        let without_asking = SHARED_WITHOUT_ASKING - MOST_OWN_SHARED;
+        if shared > without_asking {
             let attribute =
                 sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the handle is one that the driver has just given.
@@ -189,7 +193,7 @@ impl Module {
                     "give the kernel {name} {shared} bytes of shared memory per block"
                 )))?;
         }
-        let function = Function { handle, shared: shared.max(SHARED_WITHOUT_ASKING) };
+        let function = Function { handle, shared: shared.max(without_asking) };
         functions.insert(name.to_owned(), function);
         Ok(function)
     }
@@ -202,24 +206,24 @@ impl Gpu {
     /// # Errors
     /// A source that does not compile, with the compiler's log.
     pub(super) fn module(&self, source: &str) -> Result<Arc<Module>, Error> {
-        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = modules.get(source) {
+        let place = {
+            let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(modules.entry(source.to_owned()).or_default())
+        };
+        // Others wait here for the same source alone.
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(module) = &*place {
             return Ok(Arc::clone(module));
         }
-        let module = Arc::new(self.compile(source)?);
-        modules.insert(source.to_owned(), Arc::clone(&module));
+        let module = Arc::new(self.load(&compile::image(self.arch, source)?)?);
+        *place = Some(Arc::clone(&module));
         Ok(module)
     }
 
     #[allow(unsafe_code, reason = "the driver takes the program by its address")]
-    fn compile(&self, source: &str) -> Result<Module, Error> {
-        let options = CompileOptions { arch: Some(self.arch), ..CompileOptions::default() };
-        let image = nvrtc::compile_ptx_with_opts(source, options)
-            .map_err(|error| Error::compile(self.arch, &error))?;
-        let image = CString::new(image.to_src())
-            .map_err(|_| Error::Engine("NVRTC has made a program with a zero in it".into()))?;
+    fn load(&self, image: &[u8]) -> Result<Module, Error> {
         self.bind()?;
-        // SAFETY: the image is a text that ends in a zero; the driver copies what it needs.
+        // SAFETY: the image is what NVRTC has made, whole; the driver copies what it needs.
         let handle = unsafe { result::module::load_data(image.as_ptr().cast()) }
             .map_err(Error::driver("load compiled kernels"))?;
         Ok(Module { handle, functions: Mutex::default() })

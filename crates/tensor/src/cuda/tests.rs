@@ -4,6 +4,8 @@ use batchlab_core::model::{Loss, Precision};
 use batchlab_core::random;
 use dfdx::prelude::*;
 
+#[cfg(feature = "cuda-check")]
+use super::module::{Launch, memory};
 use super::{device, open};
 use crate::backend::{Attention, LinearLayer, RowsToNormalise};
 use crate::segments::sorted;
@@ -539,7 +541,31 @@ fn a_gpu_that_is_not_there() {
 #[test]
 fn a_kernel_that_does_not_compile_is_shown_with_the_compilers_words() {
     let gpu = device::of(&open(0).expect("a GPU")).expect("it is open");
-    let error = gpu.program("extern \"C\" __global__ void broken() { no_such_name(); }").err();
+    let error = gpu.module("extern \"C\" __global__ void broken() { no_such_name(); }").err();
     let error = error.expect("no such name").to_string();
     assert!(error.contains("no_such_name"), "{error}");
+}
+
+/// Each block reads a number, waits for its threads, and writes a larger one: wrong as soon as two
+/// blocks run at the same time.
+#[cfg(feature = "cuda-check")]
+const LOST_COUNTS: &str = r#"
+extern "C" __global__ void count_blocks(float *total) {
+    __shared__ float mine;
+    if (threadIdx.x == 0) mine = *total;
+    __syncthreads();
+    if (threadIdx.x == 1) *total = mine + 1.0f;
+}"#;
+
+#[cfg(feature = "cuda-check")]
+#[test]
+fn blocks_of_the_emulated_gpu_run_at_the_same_time() {
+    let cuda = open(0).expect("a GPU");
+    let gpu = device::of(&cuda).expect("it is open");
+    let module = gpu.module(LOST_COUNTS).expect("it compiles");
+    let total = cuda.zeros_buffer(1).expect("room");
+    let launch = Launch { blocks: [200, 1], threads: 2, shared: 0 };
+    gpu.launch(&module, "count_blocks", launch, &[memory(&total)]).expect("a launch");
+    let counted = cuda.read(&total).expect("a number")[0];
+    assert!((1.0..200.0).contains(&counted), "{counted} of 200 blocks, none after the other");
 }

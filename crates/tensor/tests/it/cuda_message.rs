@@ -401,6 +401,21 @@ fn wide_messages() {
 }
 
 #[test]
+fn widths_around_the_shared_memory_that_everyone_has() {
+    // Tiles and what kernels have besides: just below, at and just above 48 KiB.
+    let buffer = batch(&[(5, 17)], 3, 2);
+    for n_gaussian in [17, 18, 20, 269, 273, 276] {
+        check(&schnet(n_gaussian, 64), &buffer);
+    }
+    for width in [61, 62, 67] {
+        check(&edge_updates(150, width), &buffer);
+    }
+    for n_gaussian in [45, 49, 52] {
+        check(&painn(n_gaussian, 96, Activation::Identity), &buffer);
+    }
+}
+
+#[test]
 fn numbers_of_edges_around_a_tile() {
     for n_edge in [0, 1, 2, 31, 32, 33, 63, 64, 65, 96] {
         for direction in [Direction::ToReceiver, Direction::ToSender] {
@@ -440,15 +455,19 @@ fn the_same_bits_every_time() {
     match std::env::var("BATCHLAB_TEST_BITS") {
         Ok(expected) => assert_eq!(expected, sum.to_string()),
         Err(_) => {
-            for seed in ["2", "3"] {
-                let set =
-                    [("BATCHLAB_TEST_BITS", sum.to_string()), ("EMULATED_CUDA_SEED", seed.into())];
+            for (seed, blocks) in [("2", "one"), ("3", "random"), ("4", "barriers")] {
+                let set = [
+                    ("BATCHLAB_TEST_BITS", sum.to_string()),
+                    ("EMULATED_CUDA_SEED", seed.into()),
+                    ("EMULATED_CUDA_BLOCKS", blocks.into()),
+                ];
                 again_with("the_same_bits_every_time", set);
             }
         }
     }
 }
 
+#[cfg(feature = "cuda-check")]
 #[test]
 fn with_little_shared_memory() {
     // Smaller tiles; then tiles in the device's memory.

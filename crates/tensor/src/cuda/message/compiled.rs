@@ -1,4 +1,4 @@
-//! MessageKernels that are compiled once and found again.
+//! Kernels that are compiled once and found again.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,11 +9,8 @@ use super::kernels::MessageKernels;
 use super::sources;
 use crate::cuda::device::Gpu;
 use crate::cuda::error::Error;
-use crate::cuda::module::Module;
+use crate::cuda::module::{MOST_OWN_SHARED, Module};
 use crate::message::program::Program;
-
-/// Shared memory of a block, in bytes, that has no dynamic size.
-const FIXED_SHARED: u32 = 1024;
 
 thread_local! {
     /// What this thread has compiled, by the GPU, the program, and whether gradients are wanted.
@@ -28,14 +25,17 @@ pub(super) struct Compiled {
 /// The kernels of a program, compiled now or before.
 ///
 /// # Errors
-/// MessageKernels that do not compile: a bug.
+/// Kernels that do not compile: a bug.
 pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc<Compiled>, Error> {
     let key = (std::ptr::from_ref(gpu).addr(), program, keep);
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
         return Ok(compiled);
     }
-    let kernels =
-        MessageKernels::new(&key.1, keep, gpu.shared_limit.saturating_sub(FIXED_SHARED) as usize);
+    let kernels = MessageKernels::new(
+        &key.1,
+        keep,
+        gpu.shared_limit.saturating_sub(MOST_OWN_SHARED) as usize,
+    );
     let source = kernels.source();
     sources::write(&source)?;
     let compiled = Rc::new(Compiled { module: gpu.module(&source)?, kernels });
