@@ -157,15 +157,13 @@ mod tests {
     fn segments_that_lead_beyond_an_array_are_found() {
         assert_eq!(fault(&[0, 1, 1], &[0, 1, 3], Some(&[0, 2, 1])), None);
         assert_eq!(fault(&[], &[0], None), None);
-        let cases: [(&[u32], &[u32], Option<&[u32]>, &str); 5] = [
-            (&[0, 2], &[0, 1, 2], None, "an item of segment 2, of 2"),
-            (&[0, 1], &[0, 1, 2], Some(&[0, 2]), "item 2 in the order of 2"),
-            (&[0, 1], &[0, 1, 3], None, "offsets from 0 to 3 for 2 items"),
-            (&[0, 1, 1], &[0, 3, 1], None, "offsets from 0 to 1 for 3 items"),
-            (&[0, 1], &[0, 1, 2], Some(&[0]), "offsets from 0 to 2 for 2 items"),
-        ];
-        for (of, offset, order, expected) in cases {
+        let says = |of: &[u32], offset: &[u32], order: Option<&[u32]>, expected: &str| {
             assert_eq!(fault(of, offset, order).as_deref(), Some(expected));
-        }
+        };
+        says(&[0, 2], &[0, 1, 2], None, "an item of segment 2, of 2");
+        says(&[0, 1], &[0, 1, 2], Some(&[0, 2]), "item 2 in the order of 2");
+        says(&[0, 1], &[0, 1, 3], None, "offsets from 0 to 3 for 2 items");
+        says(&[0, 1, 1], &[0, 3, 1], None, "offsets from 0 to 1 for 3 items");
+        says(&[0, 1], &[0, 1, 2], Some(&[0]), "offsets from 0 to 2 for 2 items");
     }
 }
