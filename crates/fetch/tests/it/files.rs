@@ -1,103 +1,17 @@
-//! Downloads from a server that fails in every way that servers fail.
-
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+//! Files from a server that fails in every way that servers fail.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress;
-use batchlab_fetch::aflux::{Pages, Query};
 use batchlab_fetch::{Arrived, Client, FetchError, Patience, Remote, check_url, sums};
 use tempfile::TempDir;
 
-/// What was asked: the first line, and the headers in small letters.
-#[derive(Debug, Clone)]
-struct Request {
-    line: String,
-    headers: Vec<String>,
-}
-
-impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
-        let start = format!("{name}: ");
-        self.headers.iter().find_map(|header| header.strip_prefix(&start))
-    }
-
-    fn start(&self) -> Option<usize> {
-        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
-    }
-}
-
-#[derive(Default)]
-struct Reply {
-    status: &'static str,
-    headers: Vec<String>,
-    body: Vec<u8>,
-    /// Bytes of the body that are sent before the connection ends.
-    cut: Option<usize>,
-    /// Silence before it ends.
-    silence: Duration,
-}
-
-struct Server {
-    url: String,
-    requests: Arc<Mutex<Vec<Request>>>,
-}
-
-fn serve(mut stream: TcpStream, answer: impl Fn(&Request) -> Reply, log: &Mutex<Vec<Request>>) {
-    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-    let line = lines.next().unwrap_or_default();
-    let headers = lines.take_while(|line| !line.is_empty());
-    let headers = headers.map(|line| line.to_ascii_lowercase()).collect();
-    let request = Request { line, headers };
-    let reply = answer(&request);
-    log.lock().unwrap().push(request);
-    let length = reply.body.len();
-    let mut head = vec![format!("HTTP/1.1 {}", reply.status), "connection: close".into()];
-    head.extend(reply.headers);
-    if !head.iter().any(|header| header.contains("content-length")) {
-        head.push(format!("content-length: {length}"));
-    }
-    let head = head.join("\r\n") + "\r\n\r\n";
-    // The client may hang up early.
-    let _ = stream.write_all(head.as_bytes());
-    let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(length).min(length)]);
-    thread::sleep(reply.silence);
-}
-
-impl Server {
-    /// `answer` gets the number of the request, from 0.
-    fn new(answer: impl Fn(usize, &Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&requests);
-        let answer = Arc::new(answer);
-        thread::spawn(move || {
-            for (n, stream) in listener.incoming().enumerate() {
-                let (stream, answer, log) =
-                    (stream.unwrap(), Arc::clone(&answer), Arc::clone(&log));
-                // A stalled connection must not block other clients.
-                thread::spawn(move || serve(stream, |request| answer(n, request), &log));
-            }
-        });
-        Self { url, requests }
-    }
-
-    fn n_request(&self) -> usize {
-        self.requests.lock().unwrap().len()
-    }
-
-    fn request(&self, n: usize) -> Request {
-        self.requests.lock().unwrap()[n].clone()
-    }
-}
+use crate::server::{Reply, Request, Server, client, failing};
 
 fn data() -> Vec<u8> {
     (0_u32..50_000).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
@@ -122,10 +36,6 @@ fn good(request: &Request) -> Reply {
     }
 }
 
-fn failing(status: &'static str) -> Reply {
-    Reply { status, body: b"no".to_vec(), ..Reply::default() }
-}
-
 fn remote(urls: &[&str]) -> Remote {
     Remote {
         name: "data.bin".into(),
@@ -133,16 +43,6 @@ fn remote(urls: &[&str]) -> Remote {
         n_byte: 200_000,
         sha256: sha256(&data()),
     }
-}
-
-fn client() -> Client {
-    Client::new(Patience {
-        attempts: 3,
-        pause: Duration::from_millis(1),
-        longest_pause: Duration::from_secs(5),
-        silence: Duration::from_secs(2),
-        between_pages: Duration::from_millis(20),
-    })
 }
 
 #[derive(Default)]
@@ -387,129 +287,6 @@ fn another_address_continues_the_file() {
         None,
         "the name of a version is one server's own"
     );
-}
-
-// ---- pages
-
-/// Seven entries in pages of three.
-fn page(request: &Request) -> Reply {
-    let number = request.line.split("$paging(").nth(1).and_then(|rest| rest.split(',').next());
-    let number: usize = number.unwrap().parse().unwrap();
-    let entries: Vec<String> = (3 * (number - 1)..(3 * number).min(7))
-        .map(|i| format!("{{\"auid\":\"aflow:{i:016x}\",\"Egap\":\"0.{i}\"}}"))
-        .collect();
-    let body = format!("[{}]", entries.join(",")).into_bytes();
-    Reply { status: "200 OK", body, ..Reply::default() }
-}
-
-fn query(server: &Server, matchbook: &str) -> Query {
-    let url = format!("{}/API/aflux/v1.0/", server.url);
-    Query { url, matchbook: matchbook.into(), page_size: 3, max_page: 100 }
-}
-
-#[test]
-fn all_pages_arrive_and_are_listed() {
-    let server = Server::new(|_, request| page(request));
-    let folder = TempDir::new().unwrap();
-    let to = folder.path().join("entries");
-    let start = std::time::Instant::now();
-    let pages = client().pages(&query(&server, "Egap(*),compound"), &to, &()).unwrap();
-    assert_eq!(pages, Pages { n_page: 3, n_entry: 7, n_before: 0 });
-    assert!(start.elapsed() >= Duration::from_millis(40), "two pauses between three pages");
-    let line = "GET /API/aflux/v1.0/?Egap(*),compound,$paging(1,3) HTTP/1.1";
-    assert_eq!(server.request(0).line, line);
-    assert_eq!(sums::check(&to).unwrap(), (3, Vec::new()));
-    assert!(!folder.path().join("entries.part").exists());
-}
-
-#[test]
-fn an_interrupted_query_goes_on_where_it_stopped() {
-    let server = Server::new(|n, request| match n {
-        1 => failing("503 Service Unavailable"),
-        2 => Reply { cut: Some(10), ..page(request) },
-        3 => failing("404 Not Found"),
-        _ => page(request),
-    });
-    let folder = TempDir::new().unwrap();
-    let to = folder.path().join("entries");
-    let fetch = |matchbook| client().pages(&query(&server, matchbook), &to, &());
-    let message = fetch("Egap(*)").unwrap_err().to_string();
-    assert!(message.contains("page 2 of the query") && message.contains("goes on from there"));
-    assert!(!to.exists(), "a part is not the whole");
-    let message = fetch("Egap(1*)").unwrap_err().to_string();
-    assert!(message.contains("begun with another query"), "{message}");
-    assert_eq!(fetch("Egap(*)").unwrap(), Pages { n_page: 3, n_entry: 7, n_before: 1 });
-    assert_eq!(server.n_request(), 6, "the first page is not asked for again");
-}
-
-#[test]
-fn what_is_no_page_is_refused() {
-    let fails = |body: &'static str, why: &str| {
-        let server = Server::new(move |_, _| Reply {
-            body: body.into(),
-            status: "200 OK",
-            ..Reply::default()
-        });
-        let folder = TempDir::new().unwrap();
-        let fetched =
-            client().pages(&query(&server, "Egap(*)"), &folder.path().join("entries"), &());
-        let message = fetched.unwrap_err().to_string();
-        assert!(message.contains(why), "{message}");
-    };
-    fails("<html><title>Error</title></html>", "a page of HTML, \"Error\"");
-    fails("[{\"auid\":", "not JSON");
-    fails("[1, 2]", "its page holds 1 in the place of an entry");
-    fails("\"Egap is not a keyword\"", "neither a list nor an object");
-    fails("null", "its page is `null`");
-    fails("", "its first page is empty");
-    fails("[{},{},{},{}]", "its page holds 4 entries, but 3 were asked for");
-}
-
-#[test]
-fn a_page_that_is_too_long_is_refused_by_what_it_states() {
-    // It states 3 GB and sends a byte: nothing waits for the rest.
-    let server = Server::new(|_, _| Reply {
-        status: "200 OK",
-        headers: vec!["content-length: 3000000000".into()],
-        body: b"[".to_vec(),
-        silence: Duration::from_secs(1),
-        ..Reply::default()
-    });
-    let to = TempDir::new().unwrap();
-    let fetched = client().pages(&query(&server, "Egap(*)"), &to.path().join("entries"), &());
-    let message = fetched.unwrap_err().to_string();
-    assert!(message.contains("its page of 3 entries has more than 1048576 bytes"), "{message}");
-    assert_eq!(server.n_request(), 1);
-}
-
-#[test]
-fn a_page_that_comes_again_is_noticed() {
-    let again = |request: &Request| {
-        let line = request.line.replace("$paging(2,", "$paging(1,");
-        page(&Request { line, headers: Vec::new() })
-    };
-    let server = Server::new(move |_, request| again(request));
-    let folder = TempDir::new().unwrap();
-    let to = folder.path().join("entries");
-    let message = client().pages(&query(&server, "Egap(*)"), &to, &()).unwrap_err().to_string();
-    assert!(message.contains("all 3 entries of page 2 were on pages before it"), "{message}");
-    assert!(!to.exists());
-}
-
-#[cfg(unix)]
-#[test]
-fn pages_have_the_rights_of_ordinary_files() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let server = Server::new(|_, request| page(request));
-    let folder = TempDir::new().unwrap();
-    let to = folder.path().join("entries");
-    client().pages(&query(&server, "Egap(*)"), &to, &()).unwrap();
-    fs::write(folder.path().join("ordinary"), "").unwrap();
-    let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
-    let ordinary = rights(&folder.path().join("ordinary"));
-    for name in ["page-00001.json", "query.txt", sums::NAME] {
-        assert_eq!(rights(&to.join(name)), ordinary, "{name}");
-    }
 }
 
 #[test]

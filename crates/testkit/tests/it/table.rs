@@ -81,3 +81,33 @@ fn document() -> String {
     let text = std::fs::read_to_string(path()).expect("docs/conformance.md is there");
     text.replace("\r\n", "\n")
 }
+
+/// The tests of a kit, from its `CHECKS`, the `BROKEN` components, what is `failing` with a mistake, and
+/// the module `sound`, which the kit's macro has written.
+macro_rules! tests {
+    ($place:literal, $module:literal) => {
+        #[test]
+        fn each_mistake_fails_its_own_check_and_no_other() {
+            let row =
+                |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
+            let rows: Vec<Row> = BROKEN.iter().map(row).collect();
+            let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+            table::check(&rows, &checks, $place, $module);
+        }
+
+        #[test]
+        fn without_a_mistake_nothing_fails() {
+            assert_eq!(failing(Fault::None), []);
+        }
+
+        #[test]
+        fn every_check_has_a_mistake_a_section_and_a_test() {
+            for check in CHECKS {
+                assert!(BROKEN.iter().any(|(.., own)| *own == check.name), "{}", check.name);
+                table::check_section(check.name, check.promise);
+            }
+            assert!(CHECKS.iter().map(|check| check.name).eq(sound::TESTED.iter().copied()));
+        }
+    };
+}
+pub(crate) use tests;

@@ -54,33 +54,6 @@ fn failing(fault: Fault) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn each_broken_model_fails_its_own_check_and_no_other() {
-    let row = |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
-    let rows: Vec<Row> = BROKEN.iter().map(row).collect();
-    let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
-    table::check(&rows, &checks, "asserts this table for models:", "broken_models");
-}
-
-#[test]
-fn the_document_explains_every_check() {
-    for check in CHECKS {
-        table::check_section(check.name, check.promise);
-    }
-}
-
-#[test]
-fn every_check_has_a_broken_model() {
-    for check in CHECKS {
-        assert!(BROKEN.iter().any(|(.., own)| *own == check.name), "{}", check.name);
-    }
-}
-
-#[test]
-fn without_a_mistake_nothing_fails() {
-    assert_eq!(failing(Fault::None), []);
-}
-
-#[test]
 fn a_failure_names_the_promise_and_both_numbers() {
     let check = Check::named("companions").expect("it exists");
     let text = check.run(&Faulty::new(Fault::PaddedMean)).unwrap_err().to_string();
@@ -94,7 +67,4 @@ fn a_failure_names_the_promise_and_both_numbers() {
 // The line that a plugin's tests write, and the tests that it becomes.
 batchlab_testkit::model_conformance!(sound, Faulty::new(Fault::None));
 
-#[test]
-fn the_macro_tests_every_check() {
-    assert!(CHECKS.iter().map(|check| check.name).eq(sound::TESTED.iter().copied()));
-}
+table::tests!("asserts this table for models:", "broken_models");

@@ -31,37 +31,7 @@ fn failing(fault: Fault) -> Vec<(&'static str, String)> {
     CHECKS.iter().filter_map(run).collect()
 }
 
-#[test]
-fn each_broken_batcher_fails_its_own_check_and_no_other() {
-    let row = |&(fault, what, own): &(Fault, _, _)| Row { what, own, failing: failing(fault) };
-    let rows: Vec<Row> = BROKEN.iter().map(row).collect();
-    let checks: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
-    table::check(&rows, &checks, "on one graph:", "broken_nodes");
-}
-
-#[test]
-fn the_document_explains_every_check() {
-    for check in CHECKS {
-        table::check_section(check.name, check.promise);
-    }
-}
-
-#[test]
-fn every_check_has_a_broken_batcher() {
-    for check in CHECKS {
-        assert!(BROKEN.iter().any(|(.., own)| *own == check.name), "{}", check.name);
-    }
-}
-
-#[test]
-fn without_a_mistake_nothing_fails() {
-    assert_eq!(failing(Fault::None), []);
-}
-
 // The line that a plugin's tests write, and the tests that it becomes.
 batchlab_testkit::node_conformance!(sound, Faulty { fault: Fault::None });
 
-#[test]
-fn the_macro_tests_every_check() {
-    assert!(CHECKS.iter().map(|check| check.name).eq(sound::TESTED.iter().copied()));
-}
+table::tests!("on one graph:", "broken_nodes");
