@@ -42,8 +42,8 @@ impl<D: Backend> Gradient<D> {
         Ok(RefMut::map(self.sum.borrow_mut(), |sum| sum.insert(buffer)))
     }
 
-    /// What [`Gradient::sum`] gives, taken out, so that several gradients can be added to at once, some perhaps those of
-    /// one matrix. [`Gradient::add`] puts it back.
+    /// What [`Gradient::sum`] gives, taken out, so that several gradients can be added to at once, some
+    /// perhaps those of one matrix. [`Gradient::add`] puts it back.
     pub(crate) fn to_be_added(&self, device: &D) -> Result<Buffer<D>, D::Err> {
         self.take().map_or_else(|| device.new_gradient(self.n), Ok)
     }

@@ -34,7 +34,8 @@ impl<D: Backend> Matrix<D> {
         Ok(Self::from_kernel(tensor, false))
     }
 
-    /// A dfdx tensor; `tracked` if it depends on a parameter.
+    /// A dfdx tensor; `tracked` if it depends on a parameter. Gradients are those of the matrix: of one
+    /// that is already there, clone the matrix and not its tensor.
     ///
     /// # Errors
     /// A tensor that is not contiguous (transposed, broadcast or sliced).
