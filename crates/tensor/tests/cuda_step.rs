@@ -34,11 +34,15 @@ fn a_step_waits_once_and_copies_once() {
     let peak = |trainer: &mut dyn Trainer| {
         trainer.take_peak_device_bytes().expect("a number").expect("memory of its own")
     };
+    let step = counts() - before;
     let (while_training, since_then) = (peak(&mut *trainer), peak(&mut *trainer));
     let resident = 3 * size_of::<f32>() * trainer.n_parameter();
     assert!(since_then >= resident as u64, "parameters and moments stay, {since_then} bytes");
-    assert!(while_training > since_then, "{while_training} bytes, and {since_then} at rest");
-    let step = counts() - before;
+    // In a network as small as this, the gradients that stay may be all there is at once.
+    assert!(while_training >= since_then, "{while_training} bytes, and {since_then} at rest");
+    trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
+    let with_tape = peak(&mut *trainer);
+    assert!(with_tape > since_then, "{with_tape} bytes, and {since_then} at rest");
     assert_eq!(step.synchronisations, 1, "{step:#?}");
     assert_eq!(step.copies_to_host, 1, "{step:#?}");
 }
