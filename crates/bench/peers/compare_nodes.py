@@ -33,6 +33,7 @@ SMALL = {**WEIGHTS, "n_node": 4000, "n_edge": 24000, "n_feature": 32, "n_class":
 FULL = {"name": "full"}
 FAN_OUT, N_NEIGHBOR_BATCH, N_PART, AUX_PER_OUTPUT = [2, 3, 2], 4, 4, 16
 OURS = "batchlab"
+ALL_NODES = f"{OURS}, all nodes in the last layer"
 
 
 def ibmb(outputs_per_batch):
@@ -41,22 +42,27 @@ def ibmb(outputs_per_batch):
 
 
 def of_ours(options, n_train):
-    """Row -> table, batcher, whether batches stay with the engine, whether the last convolution is
+    """Table, row, batcher, whether batches stay with the engine, whether the last convolution is
     computed for outputs alone."""
     cluster = {"name": "cluster", "n_part": N_PART}
     neighbor = {"name": "neighbor", "fan_out": FAN_OUT,
                 "n_output": -(-n_train // N_NEIGHBOR_BATCH)}
-    return {
-        f"{OURS}": ("full batch, epoch", FULL, True, True),
-        f"{OURS}, all nodes in the last layer": ("full batch, epoch", FULL, True, False),
-        f"{OURS}, resident": ("IBMB, epoch", ibmb(options.outputs_per_batch), True, True),
-        f"{OURS}, not resident": ("IBMB, epoch", ibmb(options.outputs_per_batch), False, True),
-        f"{OURS}, all nodes in the last layer, resident":
-            ("IBMB, epoch", ibmb(options.outputs_per_batch), True, False),
-        f"{OURS} ": ("Cluster-GCN, epoch", cluster, True, True),
-        f"{OURS}, all nodes in the last layer ": ("Cluster-GCN, epoch", cluster, True, False),
-        f"{OURS}  ": ("sampled neighbours, epoch", neighbor, False, True),
-    }
+    of_ibmb = ibmb(options.outputs_per_batch)
+    return [
+        ("full batch, epoch", OURS, FULL, True, True),
+        ("full batch, epoch", ALL_NODES, FULL, True, False),
+        ("IBMB, epoch", f"{OURS}, resident", of_ibmb, True, True),
+        ("IBMB, epoch", f"{OURS}, not resident", of_ibmb, False, True),
+        ("IBMB, epoch", f"{ALL_NODES}, resident", of_ibmb, True, False),
+        ("Cluster-GCN, epoch", OURS, cluster, True, True),
+        ("Cluster-GCN, epoch", ALL_NODES, cluster, True, False),
+        ("sampled neighbours, epoch", OURS, neighbor, False, True),
+    ]
+
+
+def choice(batcher, resident, only_outputs):
+    return {"batcher": batcher, "model": {"name": "gcn", "only_outputs": only_outputs},
+            "resident_mib": 4096 if resident else 0}
 
 
 LOADERS = {"full batch, epoch": "full", "IBMB, epoch": "ibmb", "Cluster-GCN, epoch": "cluster",
@@ -163,25 +169,22 @@ def own_systems(run, ours, n_train):
 
     def build(warm):
         # What a first epoch collates; a fresh case each time, whose preparation is not counted.
-        choice = {"batcher": batcher, "model": {"name": "gcn"}}
-        case = ask(ours, "open", choice=choice)
+        case = ask(ours, "open", choice=choice(batcher, False, True))
         answer = ask(ours, "epoch", train=False, **case)
         ask(ours, "drop", **case)
         return {("IBMB, building the batches", OURS): answer["load_seconds"]}
     run.add("ours build", [("IBMB, building the batches", OURS)], build)
     loading = ("sampled neighbours, loading", OURS)
-    for row, (table, of_row, resident, only_outputs) in of_ours(options, n_train).items():
-        key = (table, row.strip())
-        case = ours.ask("open", choice={
-            "batcher": of_row, "model": {"name": "gcn", "only_outputs": only_outputs},
-            "resident_mib": 4096 if resident else 0})
+    for table, row, *of_row in of_ours(options, n_train):
+        key = (table, row)
+        case = ours.ask("open", choice=choice(*of_row))
 
         def epoch(warm, case=case, key=key):
             answer = ask(ours, "epoch", train=True, **case)
             run.sizes[key] = answer
             return {key: answer["seconds"], loading: answer["load_seconds"]}
         rows = [key, loading] if table.startswith("sampled") else [key]
-        run.add(f"ours {table} {row.strip()}", rows, epoch)
+        run.add(f"ours {table} {row}", rows, epoch)
 
 
 def peer_systems(run, peer, suffix, parts):
@@ -268,14 +271,12 @@ def memory(run, dataset, folder, n_train):
     """Peak bytes of processes that load the graph, prepare batches and train one epoch, each for one
     row; peers as installed, since an allocator that keeps memory only adds to it."""
     peaks = {}
-    of_row = of_ours(run.options, n_train)
-    for row in (OURS, f"{OURS}, resident", f"{OURS}, not resident"):
-        table, batcher, resident, only_outputs = of_row[row]
+    for table, row, *of_row in of_ours(run.options, n_train):
+        if table not in ("full batch, epoch", "IBMB, epoch") or row.startswith(ALL_NODES):
+            continue
         ours = start_ours(run.options)
         ours.ask("load", dataset=dataset)
-        case = ours.ask("open", choice={
-            "batcher": batcher, "model": {"name": "gcn", "only_outputs": only_outputs},
-            "resident_mib": 4096 if resident else 0})
+        case = ours.ask("open", choice=choice(*of_row))
         ours.ask("epoch", train=True, **case)
         peaks[f"{table}: {row}"] = ours.ask("memory")["peak_bytes"]
         ours.stop()

@@ -146,12 +146,13 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
     let Evaluated { model, subset, evaluation } = evaluated;
     let state = &model.state;
     let (n, dataset) = (evaluation.predictions.len(), model.dataset());
-    let graphs = match subset.name() {
-        "all" => format!("all {n} graphs"),
-        name => format!("{n} graphs for {name}"),
+    let outputs = unit::outputs_at(model.level());
+    let which = match subset.name() {
+        "all" => format!("all {n} {outputs}"),
+        name => format!("{n} {outputs} for {name}"),
     };
     let what = format!(
-        "run {} after {} steps on {graphs} of {dataset}, batcher {}",
+        "run {} after {} steps on {which} of {dataset}, batcher {}",
         state.run_id, state.step, evaluation.batcher
     );
     let unit = unit::around(" ", unit_of(evaluated).unwrap_or_default(), "");
@@ -173,7 +174,7 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
     let share = |ns: i64| 100.0 * ns as f64 / evaluation.total_ns.max(1) as f64;
     let batches = if evaluation.n_batch == 1 { "batch" } else { "batches" };
     let how_fast = format!(
-        "{:.0} graphs per second, {} {batches}; planning {:.0} %, collating {:.0} %, predicting {:.0} %",
+        "{:.0} {outputs} per second, {} {batches}; planning {:.0} %, collating {:.0} %, predicting {:.0} %",
         evaluation.graphs_per_second(),
         evaluation.n_batch,
         share(evaluation.plan_ns),

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::exit::Usage;
 use crate::output::{json, print};
 use crate::sweep::claim_settings;
+use crate::unit;
 
 /// Show which cells of a study are done, running and waiting.
 ///
@@ -130,6 +131,44 @@ fn of_done(done: &DoneCell) -> String {
     let fastest = timed.max_by(|(_, a), (_, b)| a.total_cmp(b));
     fastest.map_or_else(
         || "done".to_owned(),
-        |(run, speed)| format!("done; {} is fastest, {speed:.0} graphs/s", run.batcher),
+        |(run, speed)| {
+            let outputs = unit::outputs(run.output.as_deref());
+            format!("done; {} is fastest, {speed:.0} {outputs}/s", run.batcher)
+        },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use batchlab_run::Status;
+    use batchlab_study::cells::DoneRun;
+
+    use super::*;
+
+    #[test]
+    fn outputs_are_called_what_they_are() {
+        let done = |output: Option<&str>| {
+            let run = DoneRun {
+                batcher: "ibmb".into(),
+                run_id: None,
+                status: Status::Completed,
+                reason: None,
+                n_step: 10,
+                median_step_ns: Some(1e6),
+                outputs_per_second: Some(20.0),
+                output: output.map(Into::into),
+            };
+            let (started_at, finished_at) = (String::new(), String::new());
+            let (blocks, runs) = (vec![5, 5], vec![run]);
+            let (cell, reason, until_width) = (None, None, None);
+            DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
+        };
+        let nodes = done(Some("node"));
+        assert_eq!(of_done(&nodes), "done; ibmb is fastest, 20 output nodes/s");
+        assert!(crate::sweep::observe::ended(&nodes).contains("20 output nodes/s mean"));
+        for graphs in [done(Some("graph")), done(None)] {
+            assert_eq!(of_done(&graphs), "done; ibmb is fastest, 20 graphs/s");
+            assert!(crate::sweep::observe::ended(&graphs).contains("20 graphs/s mean"));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `batchlab sweep`: trains everything that a study names, so that it can be compared.
 
 mod dry_run;
-mod observe;
+pub(crate) mod observe;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,24 @@
 //! Units in text. The unit of pure numbers is "1", which would read as a number in a sentence.
 
+use batchlab_core::Level;
+
 /// The unit between `before` and `after`; nothing for pure numbers.
 pub(crate) fn around(before: &str, unit: &str, after: &str) -> String {
     match unit {
         "" | "1" => String::new(),
         unit => format!("{before}{unit}{after}"),
+    }
+}
+
+/// What a run's outputs are called; `output` is that of the table of runs.
+pub(crate) fn outputs(output: Option<&str>) -> &'static str {
+    outputs_at(if output == Some("node") { Level::Nodes } else { Level::Graphs })
+}
+
+pub(crate) fn outputs_at(level: Level) -> &'static str {
+    match level {
+        Level::Graphs => "graphs",
+        Level::Nodes => "output nodes",
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Run {
     /// Steps asked for, or done where epochs were asked for.
     pub n_step_planned: i64,
     pub n_epoch_planned: Option<i64>,
+    /// Whether outputs are nodes of one graph, not graphs.
+    pub is_of_nodes: bool,
     /// Whether a batch holds all that its outputs depend on.
     pub is_whole: bool,
     /// Opening the batcher of the training set, in nanoseconds.
@@ -196,6 +198,7 @@ impl Run {
             prefetch_depth: run.prefetch_depth,
             n_step_planned: run.n_step_planned.or(run.n_step).unwrap_or(0),
             n_epoch_planned: run.n_epoch_planned,
+            is_of_nodes: run.output.as_deref() == Some("node"),
             is_whole: run.is_whole.unwrap_or(run.output.as_deref() != Some("node")),
             prepare_ns: run.prepare_ns,
             n_train: run.n_train,

@@ -9,7 +9,7 @@ use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{NodeClass, NodeFeature, Target, TargetKind};
 use batchlab_core::model::{Slot, Trainer};
 use batchlab_core::record::EvalRecord;
-use batchlab_core::{Batcher, Dataset, Graphs, LoadContext};
+use batchlab_core::{Batcher, Dataset, Graphs, Level, LoadContext};
 
 use super::evaluate::{Sums, context, largest, n_delivered};
 use super::open_model::open_model;
@@ -153,6 +153,12 @@ impl TrainedModel {
     #[must_use]
     pub fn dataset(&self) -> &str {
         &self.graphs.dataset
+    }
+
+    /// Whether outputs are graphs, or nodes of one graph.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        self.graphs.level()
     }
 
     /// The target, with its scale in training.

@@ -150,6 +150,9 @@ pub struct DoneRun {
     /// Outputs per second: graphs, or nodes of one large graph.
     #[serde(alias = "graphs_per_second")]
     pub outputs_per_second: Option<f64>,
+    /// What an output is, as in the table of runs; `None` in files of earlier versions.
+    #[serde(default)]
+    pub output: Option<String>,
 }
 
 /// A cell that this process trains.
@@ -436,6 +439,7 @@ mod tests {
             n_step: 10,
             median_step_ns: Some(1.0),
             outputs_per_second: Some(0.5),
+            output: Some("graph".into()),
         };
         let (started_at, finished_at) = (String::new(), String::new());
         let (blocks, runs) = (vec![5, 5], vec![run]);

@@ -244,6 +244,7 @@ fn train(
                     n_step: run.summary.steps.n_step.unsigned_abs(),
                     median_step_ns: run.summary.steps.times.map(|times| times.combined_median),
                     outputs_per_second: run.summary.steps.work.map(|work| work.outputs_per_s),
+                    output: run.summary.run.output,
                     reason: run.summary.run.error,
                 },
                 Err(error) => DoneRun {
@@ -254,6 +255,7 @@ fn train(
                     n_step: 0,
                     median_step_ns: None,
                     outputs_per_second: None,
+                    output: None,
                 },
             });
             (blocks, runs.collect(), None)

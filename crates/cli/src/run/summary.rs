@@ -75,8 +75,7 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     row("steps", format!("{} in {seconds:.1} s{own}", steps.n_step));
     if let (Some(times), Some(work)) = (steps.times, steps.work) {
         row("step", format!("{:.2} ms median", times.combined_median / 1e6));
-        let of_nodes = run.summary.run.output.as_deref() == Some("node");
-        let outputs = if of_nodes { "output nodes" } else { "graphs" };
+        let outputs = unit::outputs(run.summary.run.output.as_deref());
         row("throughput", format!("{:.0} {outputs} per second", work.outputs_per_s));
         let (nodes, edges) = (100.0 * work.node_fill, 100.0 * work.edge_fill);
         row("fill", format!("{nodes:.1} % of nodes and {edges:.1} % of edges are real"));

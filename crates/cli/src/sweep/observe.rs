@@ -16,6 +16,7 @@ use indicatif::ProgressBar;
 use crate::progress::{Bar as Loading, Notes, styled};
 use crate::run::observe::PAUSE;
 use crate::say::say;
+use crate::unit;
 
 /// What was said before training, each once: the runs of a sweep repeat it.
 pub(super) type Warnings = Rc<RefCell<Vec<Warning>>>;
@@ -200,7 +201,7 @@ fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) -> String {
 }
 
 /// One line per run, the fastest first.
-fn ended(done: &DoneCell) -> String {
+pub(crate) fn ended(done: &DoneCell) -> String {
     let mut runs: Vec<_> = done.runs.iter().collect();
     let speed = |run: &DoneRun| run.outputs_per_second.unwrap_or(0.0);
     runs.sort_by(|a, b| speed(b).total_cmp(&speed(a)));
@@ -214,8 +215,9 @@ fn ended(done: &DoneCell) -> String {
             match run.median_step_ns {
                 Some(ns) => {
                     let (step_ms, speed) = (ns / 1e6, speed(run));
+                    let outputs = unit::outputs(run.output.as_deref());
                     format!(
-                        "  {batcher:<width$}  {step_ms:8.2} ms median step  {speed:8.0} graphs/s mean"
+                        "  {batcher:<width$}  {step_ms:8.2} ms median step  {speed:8.0} {outputs}/s mean"
                     )
                 }
                 None => format!("  {batcher:<width$}  no times: all steps were warm-up"),

@@ -285,3 +285,40 @@ fn what_cannot_be_evaluated_is_reported() {
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(text(&output).contains("has saved no weights"), "{}", text(&output));
 }
+
+#[test]
+fn nodes_are_called_nodes() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("run.toml");
+    let of_nodes = r#"
+[dataset]
+name = "planted-graph"
+n_node = 200
+n_edge = 600
+n_feature = 4
+n_class = 2
+n_community = 4
+self_loops = true
+[model]
+name = "gcn"
+hidden = 8
+[batcher]
+name = "full"
+[evaluation.batcher]
+name = "full"
+[training]
+steps = 3
+loss = "cross-entropy"
+checkpoint = { steps = 3 }
+"#;
+    fs::write(&config, of_nodes).unwrap();
+    let out = dir.path().join("out");
+    let arguments = ["run", config.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let output = call(&arguments);
+    assert!(output.status.success(), "{}", text(&output));
+    let output = call(&["evaluate", run_folder(&out).to_str().unwrap(), "--subset", "all"]);
+    let printed = text(&output);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("all 200 output nodes of planted-graph"), "{printed}");
+    assert!(printed.contains(" output nodes per second, 1 batch;"), "{printed}");
+}

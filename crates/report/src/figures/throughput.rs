@@ -1,18 +1,27 @@
 //! Real graphs and real edges per second.
 
-use super::{Centre, Figure, Part, Plot, chart_panels};
+use super::{Centre, Figure, Panel, Part, Plot, chart_panels};
 use crate::query;
 use crate::setting::Setting;
 
-const PARTS: [Part; 2] = [
-    ("graphs per second", Centre::Median, |run| Some(run.work?.outputs_per_s)),
-    ("real edges per second", Centre::Median, |run| Some(run.work?.edges_per_s)),
-];
+const fn parts(outputs: &'static str) -> [Part; 2] {
+    [
+        (outputs, Centre::Median, |run| Some(run.work?.outputs_per_s)),
+        ("real edges per second", Centre::Median, |run| Some(run.work?.edges_per_s)),
+    ]
+}
+
+fn panels(setting: &Setting) -> Vec<Panel> {
+    let mut runs = setting.groups.iter().flat_map(|group| &group.runs);
+    let of_nodes = runs.any(|run| run.is_of_nodes);
+    let outputs = if of_nodes { "output nodes per second" } else { "graphs per second" };
+    chart_panels(std::slice::from_ref(setting), "per second", &parts(outputs), Plot::Lines)
+}
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    let panels = chart_panels(settings, "per second", &PARTS, Plot::Lines);
+    let panels: Vec<Panel> = settings.iter().flat_map(panels).collect();
     let mut note = "What training works through, padding not counted: strategies put different \
-                    numbers of graphs into a step, so a short step alone says little. Medians over \
+                    numbers of outputs into a step, so a short step alone says little. Medians over \
                     runs; bars reach from the least to the greatest run."
         .to_owned();
     if settings.iter().any(|setting| setting.is_imported) {
