@@ -17,13 +17,13 @@ pub(crate) fn check(config: &Config) -> Result<(), Diagnostic> {
     let model = config.model.typetag_name();
     if !config.model.accepts(provides.level) {
         return fail(format!(
-            "model \"{model}\" does not work on {}, which is what dataset \"{dataset}\" holds; choose another model or data set",
+            "model \"{model}\" does not work on {}, which is what dataset \"{dataset}\" holds; choose another model or dataset",
             provides.level
         ));
     }
     if let Some(missing) = config.model.needs().missing_from(provides.fields) {
         return fail(format!(
-            "model \"{model}\" needs {missing}, which dataset \"{dataset}\" does not have; choose another model or data set"
+            "model \"{model}\" needs {missing}, which dataset \"{dataset}\" does not have; choose another model or dataset"
         ));
     }
     if !provides.target {
@@ -45,7 +45,7 @@ pub(crate) fn check_level(
         return Ok(());
     }
     Err(Diagnostic::new(format!(
-        "{place} \"{}\" works on {}, but dataset \"{}\" holds {level}; choose another batcher or data set",
+        "{place} \"{}\" works on {}, but dataset \"{}\" holds {level}; choose another {place} or dataset",
         batcher.typetag_name(),
         batcher.level(),
         dataset.typetag_name(),

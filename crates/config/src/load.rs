@@ -31,6 +31,15 @@ impl LoadedConfig {
         StudyFile::read(Some(path), overrides, defaults)?.only_run()
     }
 
+    /// The file, for messages; without one, everything is from the command line.
+    #[must_use]
+    pub fn name_of_file(&self) -> String {
+        if self.path.as_os_str().is_empty() {
+            return "the command line".to_owned();
+        }
+        self.path.display().to_string()
+    }
+
     /// Hash of the resolved configuration. Two runs with the same hash differ only in the machine,
     /// the code and the data.
     #[must_use]

@@ -537,7 +537,7 @@ pub(crate) fn model_context(
     let config = &loaded.config;
     let loss = config.training.loss;
     let fail =
-        |message: &str| Err(RunError::config(format!("{}: {message}", loaded.path.display())));
+        |message: &str| Err(RunError::config(format!("{}: {message}", loaded.name_of_file())));
     let output_width = match graphs.target.as_ref().map(|target| &target.kind) {
         None => return fail("the data set has no target to train on"),
         Some(TargetKind::Classes { name }) if loss == Loss::CrossEntropy => name.len(),

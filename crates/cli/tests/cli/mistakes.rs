@@ -126,6 +126,8 @@ run  run.toml  dataset=qm8
 run  run.toml  dataset.target=energy
 run  run.toml  dataset.path=missing.xyz
 run  run.toml  batcher=full
+run  --dataset  one-graph  model=gcn  batcher=full  training.steps=2
+run  --dataset  one-graph  model=gcn  batcher=full  training.steps=2  evaluation.batcher=full
 run  label.toml
 sweep  run.toml  batchers=[static-64,dynamik]
 sweep  run.toml  batchers=static-64,static-64
