@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::active_run::{open_stream, weighting_constant};
+use super::evaluate::At;
 use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer};
 use super::train::TrainingLoop;
@@ -12,6 +14,7 @@ use super::{Data, Evaluator};
 use crate::cache::Cache;
 use crate::{Observer, RunError};
 use batchlab_config::{Length, LoadedConfig};
+use batchlab_core::Level;
 
 /// Runs take turns, so that their times can be compared: in pairs of two turns, up to so many.
 const MAX_PAIRS: u32 = 4;
@@ -111,9 +114,7 @@ impl<'a> Trial<'a> {
     fn end(mut self) -> Result<Measured, RunError> {
         let config = &self.loaded.config;
         let seconds: f64 = self.turns.iter().map(|turn| turn.seconds).sum();
-        let predict_s = self.training.predict_seconds()?;
-        let subsets = config.evaluation.subsets.iter();
-        let n_graph: usize = subsets.map(|&subset| self.data.subsets.of(subset).len()).sum();
+        let all_subsets_s = self.evaluation_seconds()?;
         let (Length::Steps(length) | Length::Epochs(length)) = config.training.length();
         let n_output: f64 = self.turns.iter().map(|turn| turn.n_output).sum();
         let of_epoch =
@@ -128,8 +129,23 @@ impl<'a> Trial<'a> {
         Ok(Measured {
             step_s: seconds / self.n_step as f64,
             n_step,
-            evaluation_s: predict_s * n_graph as f64 * n_evaluation as f64,
+            evaluation_s: all_subsets_s * n_evaluation as f64,
             turns: self.turns,
         })
+    }
+
+    /// One evaluation of all subsets. Many graphs take as long as those of a batch do, one by one; a part
+    /// of the nodes of one graph can take as long as all of them, so that this is tried.
+    fn evaluation_seconds(&mut self) -> Result<f64, RunError> {
+        if self.data.graphs.level() == Level::Nodes {
+            let (start, at) = (Instant::now(), At { step: 0, train_ns: 0 });
+            let never = AtomicBool::new(false);
+            self.evaluator.evaluate_all(&mut *self.training.trainer, at, &[], &never)?;
+            return Ok(start.elapsed().as_secs_f64());
+        }
+        let predict_s = self.training.predict_seconds()?;
+        let subsets = self.loaded.config.evaluation.subsets.iter();
+        let n_graph: usize = subsets.map(|&subset| self.data.subsets.of(subset).len()).sum();
+        Ok(predict_s * n_graph as f64)
     }
 }

@@ -35,6 +35,7 @@ pub struct CellEstimate {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimated {
     pub step_s: f64,
+    pub n_step: u64,
     /// Time of the whole run with its evaluations, in seconds.
     pub run_s: f64,
 }
@@ -69,19 +70,24 @@ fn of_cell(
     };
     let enough = Enough::of(cell, blocks, until_width);
     let Course { n_step, n_pair, difference } = Course::of(cell, blocks, enough, &measured);
+    // Epochs that nothing follows have as many steps as each strategy makes of them.
+    let is_own_epochs = enough == Enough::Planned && cell.info.n_step == 0;
     let run = |measured: Result<Measured, String>| {
-        measured.map(|Measured { step_s, evaluation_s, .. }| Estimated {
-            step_s,
-            run_s: step_s * n_step as f64 + evaluation_s,
+        measured.map(|Measured { step_s, evaluation_s, n_step: own, .. }| {
+            let n_step = if is_own_epochs { own } else { n_step };
+            Estimated { step_s, n_step, run_s: step_s * n_step as f64 + evaluation_s }
         })
     };
     let batchers = cell.info.batchers.iter().cloned();
     let runs: Vec<(String, Result<Estimated, String>)> =
         batchers.zip(measured.into_iter().map(run)).collect();
+    let estimated = || runs.iter().filter_map(|(_, run)| run.as_ref().ok());
+    let n_step_all: u64 = estimated().map(|run| run.n_step).sum();
     CellEstimate {
-        seconds: runs.iter().filter_map(|(_, run)| Some(run.as_ref().ok()?.run_s)).sum(),
-        n_byte: (runs.len() as u64)
-            .saturating_mul(STEP_BYTES.saturating_mul(n_step).saturating_add(RUN_BYTES)),
+        seconds: estimated().map(|run| run.run_s).sum(),
+        n_byte: STEP_BYTES
+            .saturating_mul(n_step_all)
+            .saturating_add(RUN_BYTES.saturating_mul(runs.len() as u64)),
         n_pair,
         difference,
         runs,

@@ -143,8 +143,8 @@ impl Planned<'_> {
     fn json(&self) -> Value {
         let cell = |((cell, estimate), done): ((&Cell, &CellEstimate), &bool)| {
             let run = |(batcher, measured): &(String, Result<_, String>)| match measured {
-                Ok(Estimated { step_s, run_s }) => {
-                    json!({ "batcher": batcher, "step_s": step_s, "run_s": run_s })
+                Ok(Estimated { step_s, n_step, run_s }) => {
+                    json!({ "batcher": batcher, "step_s": step_s, "n_step": n_step, "run_s": run_s })
                 }
                 Err(reason) => json!({ "batcher": batcher, "reason": reason }),
             };
