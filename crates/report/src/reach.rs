@@ -30,6 +30,9 @@ pub struct Reach {
     /// Whether it was stated, or is the greatest that every strategy reaches in more than half of its runs.
     pub is_stated: bool,
     pub level: f64,
+    /// Where there are too few runs to tell any two strategies apart, however different they are: how many
+    /// of each could.
+    pub n_run_needed: Option<usize>,
     pub strategies: Vec<Reaching>,
 }
 
@@ -146,6 +149,7 @@ fn reach(
         accuracy,
         is_stated,
         level: LEVEL,
+        n_run_needed: n_run_needed(&times),
         strategies,
     })
 }
@@ -203,6 +207,23 @@ fn later(times: &[Vec<f64>]) -> Vec<bool> {
     later
 }
 
+/// How many runs of each strategy could tell two of them apart, where these never can: the least p-value of
+/// the test, of samples that do not overlap, grows with the number of pairs.
+fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
+    let n_pair = (times.len() * times.len().saturating_sub(1) / 2) as f64;
+    // Two of all divisions of the runs are as far from the middle as can be.
+    let can = |a: usize, b: usize| {
+        let n_division: f64 = (1..=a).map(|i| (b + i) as f64 / i as f64).product();
+        2.0 / n_division * n_pair <= LEVEL
+    };
+    let mut sizes: Vec<usize> = times.iter().map(Vec::len).collect();
+    sizes.sort_unstable();
+    match sizes[..] {
+        [.., a, b] if !can(a, b) => (b.min(a) + 1..).find(|&n| can(n, n)),
+        _ => None,
+    }
+}
+
 /// One comparison for a terminal: a line for each strategy, then what that means.
 #[must_use]
 pub fn reach_text(reach: &Reach) -> String {
@@ -231,7 +252,23 @@ pub fn reach_text(reach: &Reach) -> String {
             if strategy.may_be_soonest { "may be the soonest" } else { "later" },
         );
     }
+    if let Some(too_few) = reach.too_few() {
+        let _ = writeln!(text, "    {too_few}");
+    }
     text
+}
+
+impl Reach {
+    /// That there are too few runs to tell strategies apart, in words.
+    pub(crate) fn too_few(&self) -> Option<String> {
+        let n_strategy = self.strategies.len();
+        self.n_run_needed.map(|n| {
+            format!(
+                "with so few runs no two of {n_strategy} strategies can be told apart, however different; \
+                 {n} runs of each could"
+            )
+        })
+    }
 }
 
 #[cfg(test)]
@@ -258,5 +295,21 @@ mod tests {
         assert_eq!(later(&[early.clone(), late, mixed, never]), [false, true, false, true]);
         // Two runs of each can never be told apart.
         assert_eq!(later(&[early[..2].to_vec(), vec![NEVER; 2]]), [false, false]);
+    }
+
+    #[test]
+    fn too_few_runs_are_those_that_never_make_a_strategy_late() {
+        for n_strategy in 2..12 {
+            let of = |n_run: usize| -> Vec<Vec<f64>> {
+                let run = |strategy: usize, run: usize| (100 * strategy + run) as f64;
+                (0..n_strategy).map(|s| (0..n_run).map(|r| run(s, r)).collect()).collect()
+            };
+            let enough = (1..20).find(|&n| later(&of(n)).contains(&true)).unwrap();
+            for n in 1..12 {
+                let expected = (n < enough).then_some(enough);
+                assert_eq!(n_run_needed(&of(n)), expected, "{n} of {n_strategy}");
+            }
+        }
+        assert_eq!(n_run_needed(&[vec![1.0]]), None);
     }
 }

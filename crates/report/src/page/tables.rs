@@ -119,6 +119,12 @@ pub(super) fn reaches(html: &mut String, report: &Report) {
         }
     }
     html.push_str("</table></div>");
+    for reach in &report.reaches {
+        if let Some(too_few) = reach.too_few() {
+            let title = &report.settings[reach.setting].title;
+            let _ = write!(html, "<p>{}: {too_few}.</p>", escaped(title));
+        }
+    }
 }
 
 pub(super) fn verdicts(html: &mut String, report: &Report) {
