@@ -146,7 +146,7 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
     let Evaluated { model, subset, evaluation } = evaluated;
     let state = &model.state;
     let (n, dataset) = (evaluation.predictions.len(), model.dataset());
-    let outputs = unit::outputs_at(model.level());
+    let outputs = model.level().outputs();
     let which = match subset.name() {
         "all" => format!("all {n} {outputs}"),
         name => format!("{n} {outputs} for {name}"),

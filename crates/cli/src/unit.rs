@@ -12,14 +12,8 @@ pub(crate) fn around(before: &str, unit: &str, after: &str) -> String {
 
 /// What a run's outputs are called; `output` is that of the table of runs.
 pub(crate) fn outputs(output: Option<&str>) -> &'static str {
-    outputs_at(if output == Some("node") { Level::Nodes } else { Level::Graphs })
-}
-
-pub(crate) fn outputs_at(level: Level) -> &'static str {
-    match level {
-        Level::Graphs => "graphs",
-        Level::Nodes => "output nodes",
-    }
+    let level = if output == Some("node") { Level::Nodes } else { Level::Graphs };
+    level.outputs()
 }
 
 #[cfg(test)]

@@ -32,6 +32,17 @@ pub enum Level {
     Nodes,
 }
 
+impl Level {
+    /// What outputs are called: "graphs", or "output nodes".
+    #[must_use]
+    pub fn outputs(self) -> &'static str {
+        match self {
+            Self::Graphs => "graphs",
+            Self::Nodes => "output nodes",
+        }
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -431,7 +431,7 @@ record! {
         /// Root mean squared error of predicting the mean of the training set, in the unit of the
         /// target.
         rmse_of_mean: Option<f64>,
-        /// The evaluation, in nanoseconds.
+        /// The evaluation, in nanoseconds; of one that serves several subsets, the share of its outputs.
         eval_ns: Option<i64>,
         /// The run's own training steps before it, without preparation and evaluations, in nanoseconds;
         /// null before version 5 of this schema.

@@ -13,7 +13,7 @@ use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{
-    BatchContext, BatchFields, BatchPlan, Batcher, Graphs, PaddedBatch, Purpose, View,
+    BatchContext, BatchFields, BatchPlan, Batcher, Graphs, Level, PaddedBatch, Purpose, View,
 };
 
 use super::Data;
@@ -78,27 +78,19 @@ impl<'a> Evaluator<'a> {
         let mut all = Vec::new();
         for (is_own, batcher) in [false, true].into_iter().zip(self.batchers()) {
             let label = batcher.label();
-            for &(subset, members) in &self.subsets {
-                let is_done = done.iter().any(|eval| {
+            let is_done = |subset: Subset| {
+                done.iter().any(|eval| {
                     eval.step == at.step as i64
                         && eval.split == subset.name()
                         && eval.batcher.as_ref().map_or(!is_own, |of| *of == label)
-                });
-                if is_done {
-                    continue;
-                }
-                let evaluated = self.evaluate(
-                    trainer,
-                    (batcher, stream(subset, is_own)),
-                    (subset, members),
-                    at,
-                    interrupted,
-                )?;
-                all.extend(evaluated.map(|evaluated| Evaluated {
-                    is_deciding: !is_own && subset == Subset::Validation,
-                    is_own,
-                    ..evaluated
-                }));
+                })
+            };
+            let open = self.subsets.iter().filter(|(subset, _)| !is_done(*subset));
+            let open: Vec<(Subset, &[u32])> = open.copied().collect();
+            // One pass over the whole graph serves all of its nodes.
+            let serves_all = self.graphs.level() == Level::Nodes && batcher.is_whole();
+            for subsets in open.chunks(if serves_all { self.subsets.len() } else { 1 }) {
+                all.extend(self.evaluate(trainer, (batcher, is_own), subsets, at, interrupted)?);
             }
         }
         Ok(all)
@@ -120,8 +112,9 @@ impl<'a> Evaluator<'a> {
         if n_output == members.len() {
             return Ok(());
         }
+        let outputs = self.graphs.level().outputs();
         Err(RunError::config(format!(
-            "evaluation.batcher \"{}\" delivers {n_output} of the {} graphs for {}; \
+            "evaluation.batcher \"{}\" delivers {n_output} of the {} {outputs} for {}; \
              choose one that loses none",
             batcher.label(),
             members.len(),
@@ -137,16 +130,19 @@ impl<'a> Evaluator<'a> {
         own.up_to(self.kept_limit.saturating_sub(of_others))
     }
 
+    /// Evaluates subsets together; none if it is interrupted.
     fn evaluate(
         &self,
         trainer: &mut dyn Trainer,
-        (batcher, stream): (&dyn Batcher, u64),
-        (subset, members): (Subset, &[u32]),
+        (batcher, is_own): (&dyn Batcher, bool),
+        subsets: &[(Subset, &[u32])],
         at: At,
         interrupted: &AtomicBool,
-    ) -> Result<Option<Evaluated>, RunError> {
+    ) -> Result<Vec<Evaluated>, RunError> {
         let start = Instant::now();
-        let view: View = self.graphs.view(members);
+        let stream = stream(subsets, is_own);
+        let members = subsets.iter().map(|&(_, members)| members).collect::<Vec<_>>().concat();
+        let view: View = self.graphs.view(&members);
         let producer = Producer::new(
             Arc::clone(self.graphs),
             batcher.open(view, context(self.prepared))?,
@@ -154,37 +150,53 @@ impl<'a> Evaluator<'a> {
         )?;
         let mut pipeline = Pipeline::new(producer.keeping(self.take_kept(stream)), 0)?;
         let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
-        let mut sums = Sums::default();
+        let mut sums: Vec<Sums> = subsets.iter().map(|_| Sums::default()).collect();
+        let place = places(subsets);
         while pipeline.next(&mut prepared)? {
             if interrupted.load(Ordering::Relaxed) {
-                return Ok(None);
+                return Ok(Vec::new());
             }
             let batch = prepared.batch();
             upload(trainer, Slot::A, &prepared, stream)?;
             trainer.predict(Slot::A, &mut prediction)?;
-            sums.add(&batch, &prediction, self.loss);
+            add_each(&batch, &prediction, self.loss, &mut sums, &place);
         }
         self.kept.borrow_mut().insert(stream, pipeline.into_kept());
-        let target = self.graphs.target.as_ref();
         let eval_ns = nanoseconds(start, Instant::now());
-        let record = EvalRecord {
-            train_ns: Some(at.train_ns),
-            batcher: Some(batcher.label()),
-            ..sums.record(target, members, subset.name(), at.step, eval_ns)
+        let of_subset = |(&(subset, own), sums): (&(Subset, &[u32]), Sums)| {
+            let share = own.len() as f64 / members.len().max(1) as f64;
+            let (target, ns) = (self.graphs.target.as_ref(), (share * eval_ns as f64) as i64);
+            let record = EvalRecord {
+                train_ns: Some(at.train_ns),
+                batcher: Some(batcher.label()),
+                ..sums.record(target, own, subset.name(), at.step, ns)
+            };
+            Evaluated {
+                record,
+                not_finite: sums.not_finite,
+                is_deciding: !is_own && subset == Subset::Validation,
+                is_own,
+            }
         };
-        Ok(Some(Evaluated {
-            record,
-            not_finite: sums.not_finite,
-            is_deciding: false,
-            is_own: false,
-        }))
+        Ok(subsets.iter().zip(sums).map(of_subset).collect())
     }
 }
 
+/// Which of these subsets a member belongs to.
+fn places(subsets: &[(Subset, &[u32])]) -> impl Fn(u32) -> usize {
+    let mut place: HashMap<u32, usize> = HashMap::new();
+    for (index, (_, members)) in subsets.iter().enumerate().skip(1) {
+        place.extend(members.iter().map(|&member| (member, index)));
+    }
+    move |member| place.get(&member).copied().unwrap_or_default()
+}
+
 /// The number of an evaluation's stream, among the [keys](batchlab_core::model::BatchKey) of a run: batches
-/// of the strategy itself are others than those of all evaluations.
-fn stream(subset: Subset, is_own: bool) -> u64 {
-    TRAINING + 1 + 2 * subset as u64 + u64::from(is_own)
+/// of the strategy itself are others than those of all evaluations, and those of two subsets together
+/// others than those of each.
+fn stream(subsets: &[(Subset, &[u32])], is_own: bool) -> u64 {
+    let set: u64 = subsets.iter().map(|&(subset, _)| 1 << subset as u64).sum();
+    TRAINING + 2 * set + u64::from(is_own)
 }
 
 /// The state of training that is evaluated.
@@ -241,31 +253,46 @@ pub(crate) struct Sums {
     not_finite: Vec<u32>,
 }
 
+/// Adds the outputs of a batch, each to the sums of its place.
+fn add_each(
+    batch: &PaddedBatch<'_>,
+    prediction: &[f32],
+    loss: Loss,
+    sums: &mut [Sums],
+    place: impl Fn(u32) -> usize,
+) {
+    let width = prediction.len() / batch.output_row.len().max(1);
+    let outputs = batch.output_target.iter().zip(batch.output_weight);
+    let rows = prediction.chunks_exact(width.max(1)).zip(batch.output_row);
+    for ((row, &member), (&target, &weight)) in rows.zip(outputs) {
+        if weight != 0.0 {
+            let member = batch.origin[member as usize];
+            sums[place(member)].add_output(row, target, member, loss);
+        }
+    }
+}
+
 impl Sums {
     pub(crate) fn add(&mut self, batch: &PaddedBatch<'_>, prediction: &[f32], loss: Loss) {
-        let width = prediction.len() / batch.output_row.len().max(1);
-        let outputs = batch.output_target.iter().zip(batch.output_weight);
-        let rows = prediction.chunks_exact(width.max(1)).zip(batch.output_row);
-        for ((row, &member), (&target, &weight)) in rows.zip(outputs) {
-            if weight == 0.0 {
-                continue;
+        add_each(batch, prediction, loss, std::slice::from_mut(self), |_| 0);
+    }
+
+    fn add_output(&mut self, row: &[f32], target: f32, member: u32, loss: Loss) {
+        self.n += 1;
+        let error = f64::from(row[0]) - f64::from(target);
+        self.squared += error * error;
+        self.absolute += error.abs();
+        let own = match loss {
+            Loss::Mse => error * error,
+            Loss::Mae => error.abs(),
+            Loss::CrossEntropy => {
+                self.count(largest(row), class_number(target));
+                negative_log_likelihood(row, target)
             }
-            self.n += 1;
-            let error = f64::from(row[0]) - f64::from(target);
-            self.squared += error * error;
-            self.absolute += error.abs();
-            let own = match loss {
-                Loss::Mse => error * error,
-                Loss::Mae => error.abs(),
-                Loss::CrossEntropy => {
-                    self.count(largest(row), class_number(target));
-                    negative_log_likelihood(row, target)
-                }
-            };
-            self.loss += own;
-            if !own.is_finite() && self.not_finite.len() < MAX_NOT_FINITE {
-                self.not_finite.push(batch.origin[member as usize]);
-            }
+        };
+        self.loss += own;
+        if !own.is_finite() && self.not_finite.len() < MAX_NOT_FINITE {
+            self.not_finite.push(member);
         }
     }
 

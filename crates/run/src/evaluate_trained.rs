@@ -301,9 +301,10 @@ fn check(
     if n_output == members.len() {
         return Ok(());
     }
+    let outputs = graphs.level().outputs();
     fail(format!(
-        "batcher \"{label}\" delivers {n_output} of the {} graphs for {}, so errors would be those \
-         of other graphs; choose one that loses none",
+        "batcher \"{label}\" delivers {n_output} of the {} {outputs} for {}, so errors would be those \
+         of other {outputs}; choose one that loses none",
         members.len(),
         choice.name()
     ))

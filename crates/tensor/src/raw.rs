@@ -43,7 +43,9 @@ pub(crate) fn slice<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<&[f3
     }
     // SAFETY: first and last element are elements of the one `Vec<f32>` behind the tensor, n - 1
     // elements apart, so everything between them lies in that `Vec` and is initialised. The `Vec`
-    // lives as long as the borrow of the tensor, and dfdx changes it through `&mut` alone.
+    // lives as long as the borrow of the tensor, and dfdx changes it through `&mut` alone. The pointer comes
+    // from a reference to one element: Tree Borrows accept reading the others through it, Stacked Borrows
+    // would not, and dfdx hands out nothing wider.
     Some(unsafe { std::slice::from_raw_parts(first, n) })
 }
 

@@ -145,3 +145,13 @@ fn macro_f1_is_a_mean_over_classes() {
     assert_eq!(sums.correct, 3);
     assert!((Sums::default().macro_f1()).abs() < f64::EPSILON);
 }
+
+#[test]
+fn the_outputs_of_one_pass_are_added_to_their_own_subsets() {
+    let subsets: [(Subset, &[u32]); 2] = [(Subset::Validation, &[7, 3]), (Subset::Test, &[5])];
+    let place = places(&subsets);
+    assert_eq!([7, 3, 5].map(place), [0, 0, 1]);
+    let streams =
+        [&subsets[..], &subsets[..1], &subsets[1..]].map(|subsets| stream(subsets, false));
+    assert!(streams[0] != streams[1] && streams[0] != streams[2] && streams[1] != streams[2]);
+}
