@@ -24,7 +24,7 @@ type New<'a> = &'a mut [MaybeUninit<f32>];
 #[derive(Debug)]
 pub(super) enum Out<'a> {
     /// Without values: stands for zeros.
-    New(&'a mut [MaybeUninit<f32>]),
+    New(New<'a>),
     /// To be added to.
     Sums(&'a mut [f32]),
 }
@@ -71,7 +71,7 @@ pub(super) fn new_beside<T: Send>(
     n: usize,
     size: usize,
     inputs: impl Iterator<Item = T>,
-    kernel: impl for<'o> Fn(usize, &'o mut [MaybeUninit<f32>], T) -> &'o mut [f32] + Sync + Send,
+    kernel: impl for<'o> Fn(usize, New<'o>, T) -> &'o mut [f32] + Sync + Send,
 ) -> Vec<f32> {
     let mut values = Vec::with_capacity(n);
     let blocks: Vec<_> = room_by_blocks(&mut values, n, size).zip(inputs).enumerate().collect();
@@ -198,7 +198,7 @@ pub(super) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
 }
 
 /// A copy in new memory.
-pub(super) fn copied<'o>(room: &'o mut [MaybeUninit<f32>], values: &[f32]) -> &'o mut [f32] {
+pub(super) fn copied<'o>(room: New<'o>, values: &[f32]) -> &'o mut [f32] {
     assert_eq!(room.len(), values.len(), "room for a copy");
     for (place, &value) in room.iter_mut().zip(values) {
         place.write(value);
@@ -215,9 +215,9 @@ pub(super) fn copied_from<'o>(room: New<'o>, values: &[f32]) -> &'o mut [f32] {
 
 /// Calls `kernel(index, part)` for parts of new memory, `size` numbers each, one after the other.
 pub(super) fn by_parts<'o>(
-    room: &'o mut [MaybeUninit<f32>],
+    room: New<'o>,
     size: usize,
-    mut kernel: impl for<'p> FnMut(usize, &'p mut [MaybeUninit<f32>]) -> &'p mut [f32],
+    mut kernel: impl for<'p> FnMut(usize, New<'p>) -> &'p mut [f32],
 ) -> &'o mut [f32] {
     for (index, part) in room.chunks_mut(size.max(1)).enumerate() {
         let all = (part.as_ptr().cast(), part.len());

@@ -1,7 +1,7 @@
 //! Explicit vectors for the inner loops that compilers do not vectorise well.
 //!
-//! The crate pulp carries one source to AVX-512, AVX2 and plain 128-bit vectors; which one runs is
-//! decided when the program runs, as for [`wide`](super::wide).
+//! The crate pulp carries one source to AVX-512, AVX2, NEON and plain 128-bit vectors; which one runs
+//! is decided when the program runs, as for [`wide`](super::wide).
 
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
@@ -32,6 +32,15 @@ pub(super) fn vectorised(kernel: impl WithSimd<Output = ()>) {
             return Simd::vectorize(simd, kernel);
         }
     }
+    #[cfg(target_arch = "aarch64")]
+    {
+        use super::wide::{Vectors, vectors};
+        if vectors() >= Vectors::Neon
+            && let Some(simd) = pulp::aarch64::Neon::try_new()
+        {
+            return Simd::vectorize(simd, kernel);
+        }
+    }
     Simd::vectorize(pulp::Scalar128b, kernel);
 }
 
@@ -39,6 +48,13 @@ pub(super) fn vectorised(kernel: impl WithSimd<Output = ()>) {
 #[inline(always)]
 pub(super) const fn lanes<S: Simd>() -> usize {
     size_of::<S::f32s>() / size_of::<f32>()
+}
+
+/// Whether there is an instruction for `a b + c`. All vectors but the plain ones come with one; of
+/// those of 128 bits NEON has more registers.
+#[inline(always)]
+pub(super) const fn is_fused<S: Simd>() -> bool {
+    lanes::<S>() > 4 || S::REGISTER_COUNT > 16
 }
 
 /// # Safety
@@ -61,7 +77,7 @@ pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
 /// slow function for every number.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
-    if lanes::<S>() > 4 {
+    if is_fused::<S>() {
         simd.mul_add_e_f32s(a, b, c)
     } else {
         simd.add_f32s(simd.mul_f32s(a, b), c)
@@ -89,6 +105,13 @@ macro_rules! panels {
                 const $N: usize = 1;
                 $body
                 $first += 16;
+            }
+        } else if lanes == 4 && $crate::cpu::simd::is_fused::<$S>() {
+            // 32 registers, as there are with 16 lanes; rows are a multiple of 16 numbers long.
+            while $first < $n {
+                const $N: usize = 4;
+                $body
+                $first += 4 * lanes;
             }
         } else {
             while $first < $n {

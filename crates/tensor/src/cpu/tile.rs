@@ -8,7 +8,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{LANES, lanes, load, multiply_add, panels, store, vectorised};
+use super::simd::{LANES, is_fused, lanes, load, multiply_add, panels, store, vectorised};
 
 /// Inner indices of one go: their part of both operands stays in the first cache.
 const SLICE: usize = 160;
@@ -96,9 +96,9 @@ impl WithSimd for Product<'_> {
                         add,
                     };
                     let mut at = 0;
-                    // Vectors of 4 numbers come with 16 registers and without fused
-                    // multiplication: six rows of sums do not fit.
-                    while lanes::<S>() > 4 && at + 6 <= a.n_row {
+                    // Plain vectors come with 16 registers and without fused multiplication: six
+                    // rows of sums do not fit.
+                    while is_fused::<S>() && at + 6 <= a.n_row {
                         tile.compute::<S, 6, N>(simd, at);
                         at += 6;
                     }

@@ -36,6 +36,11 @@ macro_rules! wide {
                     $crate::cpu::wide::Vectors::Plain => {}
                 }
             }
+            #[cfg(target_arch = "aarch64")]
+            if $crate::cpu::wide::vectors() >= $crate::cpu::wide::Vectors::Neon {
+                // The plain target has these instructions.
+                return body::<true>($($arg),*);
+            }
             body::<false>($($arg),*);
         }
     };
@@ -45,8 +50,11 @@ pub(super) use wide;
 /// Vectors that kernels are compiled for, the widest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Vectors {
-    /// Those that every machine of this kind has.
+    /// 128 bits, products rounded before they are added.
     Plain,
+    /// 128 bits, of 64-bit ARM.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// 256 bits.
     Avx2,
     /// 512 bits.
@@ -57,6 +65,8 @@ impl Vectors {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
         }
@@ -108,7 +118,12 @@ fn detected() -> Vectors {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+fn detected() -> Vectors {
+    if std::arch::is_aarch64_feature_detected!("neon") { Vectors::Neon } else { Vectors::Plain }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn detected() -> Vectors {
     Vectors::Plain
 }

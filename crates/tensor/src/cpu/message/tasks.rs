@@ -13,8 +13,8 @@ use crate::segments::sorted;
 /// Edges of a task, of which there are eight or more where that leaves so many for each.
 const MIN_EDGES: usize = 512;
 const MAX_EDGES: usize = 2048;
-/// More tasks are not needed by any number of threads, and each has sums of its own for weights.
-const MAX_TASKS: usize = 32;
+/// More tasks are hardly needed by any number of threads, and each has sums of its own for weights.
+const MAX_TASKS: usize = 128;
 
 /// The edges of a batch in one direction, in the order in which they are computed: by the node that
 /// receives the message.
