@@ -305,7 +305,8 @@ record! {
         n_shape: Option<i64>,
         /// Loading the data, in nanoseconds.
         load_ns: Option<i64>,
-        /// Opening the batcher of the training set, in nanoseconds.
+        /// Opening the batcher of the training set, in nanoseconds. Preparation whose result was kept by
+        /// an earlier run counts with the time that it took then.
         prepare_ns: Option<i64>,
         /// These steps, without evaluations, in nanoseconds.
         train_ns: Option<i64>,

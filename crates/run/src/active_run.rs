@@ -511,8 +511,10 @@ pub(crate) fn open_stream(
         footprint: Footprint::of_batch(config.model.needs(), width),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
+    let spared_ns = Arc::clone(&ctx.spared_ns);
     let stream = config.batcher.open(data.graphs.view(&data.subsets.train), ctx)?;
-    Ok((stream, nanoseconds(start, Instant::now())))
+    let spared = spared_ns.load(Ordering::Relaxed).cast_signed();
+    Ok((stream, nanoseconds(start, Instant::now()).saturating_add(spared)))
 }
 
 /// What output weights are divided by when batches do not count the same: the number of outputs of a
