@@ -122,19 +122,20 @@ impl Report {
 }
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
-    let damaged = results.damaged.iter();
-    let mut all: Vec<LeftOut> =
-        damaged.map(|run| LeftOut { why: run.reason.clone(), n_run: 1 }).collect();
     let incomplete = |run: &&Run| !run.is_usable() || run.times.is_none();
-    for run in results.runs.iter().filter(incomplete) {
+    let why = |run: &Run| {
         let no_times = run.untimed.unwrap_or("all of its steps were warm-up, so it has no times");
-        let why = match &run.error {
+        match &run.error {
             // The text after the colon differs from run to run.
             Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
             None if run.is_usable() => format!("{no_times}; only its errors are shown"),
             None if run.status == "completed" => no_times.to_owned(),
             None => format!("status {}", run.status),
-        };
+        }
+    };
+    let damaged = results.damaged.iter().map(|run| run.reason.clone());
+    let mut all: Vec<LeftOut> = Vec::new();
+    for why in damaged.chain(results.runs.iter().filter(incomplete).map(why)) {
         match all.iter_mut().find(|known| known.why == why) {
             Some(known) => known.n_run += 1,
             None => all.push(LeftOut { why, n_run: 1 }),

@@ -1,6 +1,6 @@
 //! The options in the configuration of a run, beyond the names of its components.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -56,13 +56,21 @@ fn flatten(key: &str, value: &Value, into: &mut Options) {
     }
 }
 
-/// The options that differ from the others, as text: at most three.
+/// The options that differ from the others, as text: at most three. Those that it does not have are named
+/// only as far as the others do not tell it apart.
 pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
-    let differs = |key: &&String| others.iter().any(|other| other.get(*key) != own.get(*key));
-    let mut keys: Vec<&String> =
-        own.keys().chain(others.iter().flat_map(|o| o.keys())).filter(differs).collect();
-    keys.sort();
-    keys.dedup();
+    let is_other = |other: &&Options, key: &String| other.get(key) != own.get(key);
+    let all = own.keys().chain(others.iter().flat_map(|other| other.keys()));
+    let all: BTreeSet<&String> = all.collect();
+    let differing = all.into_iter().filter(|key| others.iter().any(|other| is_other(other, key)));
+    let (mut keys, absent): (Vec<&String>, Vec<&String>) =
+        differing.partition(|key| own.contains_key(*key));
+    for key in absent {
+        let is_told = |other: &&Options| keys.iter().any(|key| is_other(other, key));
+        if !others.iter().filter(|other| **other != own).all(is_told) {
+            keys.push(key);
+        }
+    }
     let value = |key: &&String| match own.get(*key) {
         None => format!("no {key}"),
         Some(value) => format!("{key} = {}", short(key, value, others)),
@@ -109,6 +117,21 @@ mod tests {
         assert_eq!(of_strategy(&config(200, 8)), of_strategy(&config(200, 16)));
         let [few, none] = [of_strategy(&config(200, 8)), Options::new()];
         assert_eq!(difference(&none, &[&few]), "no budget.n_node");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named_where_nothing_else_tells() {
+        let of = |dataset: Value| of_dataset(&json!({ "dataset": dataset }));
+        let [cora, physics, limited] = [
+            of(json!({ "self_loops": true })),
+            of(json!({ "self_loops": true, "path": "physics.npz" })),
+            of(json!({ "self_loops": true, "path": "physics.npz", "limit": 9 })),
+        ];
+        let all = [&cora, &physics, &limited];
+        assert_eq!(difference(&cora, &all), "no dataset.limit, no dataset.path");
+        assert_eq!(difference(&cora, &all[..2]), "no dataset.path");
+        assert_eq!(difference(&physics, &all[..2]), "dataset.path = physics.npz");
+        assert_eq!(difference(&physics, &all), "dataset.path = physics.npz, no dataset.limit");
     }
 
     #[test]

@@ -217,8 +217,7 @@ fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
 fn why_not_counted(counted: &Counted, run: &RunRecord) -> Option<String> {
     let cell =
         run.cell.as_deref().filter(|cell| run.status == "completed" && !counted.counts(cell))?;
-    let run_id = &run.run_id;
-    Some(format!("run {run_id} is of attempt {cell}, and another attempt has finished this cell"))
+    Some(format!("of attempt {cell}; another attempt has finished this cell"))
 }
 
 fn refuse(dir: &Path, table: Table, stem: &str, fault: Option<String>) -> Result<(), ResultsError> {

@@ -108,15 +108,24 @@ impl Damage {
 /// Loads a data set from a file that may be damaged: what it returns is consistent, and an error
 /// fits on a few lines and names the file with its folder.
 pub fn loads_or_refuses(dataset: &dyn Dataset, path: &Path, bytes: &[u8]) -> Result<(), String> {
+    loads_or_refuses_in(path.parent().unwrap_or(path), dataset, path, bytes)
+}
+
+/// The same for a data set of several files: the error names one of those in `folder`, since what a
+/// damaged file says may not fit another.
+pub fn loads_or_refuses_in(
+    folder: &Path,
+    dataset: &dyn Dataset,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(), String> {
     fs::write(path, bytes).map_err(|error| error.to_string())?;
     let message = match dataset.load(&LoadContext::new()) {
         Ok(graphs) => return consistent(&graphs),
         Err(error) => error.to_string(),
     };
     let readable = message.len() < 2000 && !message.contains(['\0', '\u{1b}']);
-    // Another file in the folder may be the one at fault.
-    let folder = path.parent().unwrap_or(path).to_string_lossy();
-    let names_file = message.contains(&*folder);
+    let names_file = message.contains(&*folder.to_string_lossy());
     if readable && names_file { Ok(()) } else { Err(format!("an unclear message: {message:?}")) }
 }
 

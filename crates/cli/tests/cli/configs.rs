@@ -43,7 +43,7 @@ fn every_study_is_right() {
         Study::of(&file).unwrap_or_else(|error| panic!("{error}"))
     };
     let n_file = std::fs::read_dir(&folder).unwrap().count();
-    assert_eq!(n_file, 4, "read the others here too");
+    assert_eq!(n_file, 5, "read the others here too");
 
     batchlab_builtin::link();
     let quick = read("quick.toml", &[]);
@@ -53,9 +53,11 @@ fn every_study_is_right() {
     assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2880));
     let learning = read("learning.toml", &[]);
     assert_eq!((learning.cells.len(), learning.n_run()), (2 * 65, 3 * 2 * 65));
-    // Five graphs, five seeds; two of the graphs have lists of their own.
+    // Five graphs, eight seeds; two of the graphs have lists of their own.
     let ibmb = read("ibmb.toml", &[]);
-    assert_eq!((ibmb.cells.len(), ibmb.n_run()), (25, 5 * (10 + 10 + 10 + 9 + 6)));
+    assert_eq!((ibmb.cells.len(), ibmb.n_run()), (8 * 5, 8 * (10 + 10 + 10 + 9 + 6)));
+    let models = read("ibmb-models.toml", &[]);
+    assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 3));
     let painn = paper.cells.iter().find(|cell| cell.info.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
     assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");

@@ -13,7 +13,7 @@ use super::*;
 
 mod forms;
 use batchlab_npz::encode as write;
-use batchlab_testkit::damage::{damaged, damages, loads_or_refuses};
+use batchlab_testkit::damage::{damaged, damages, loads_or_refuses, loads_or_refuses_in};
 use proptest::prelude::*;
 
 fn load(options: &OneGraphFile) -> Graphs {
