@@ -215,9 +215,8 @@ fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
 
 /// Why a run is not one of those that its cell names, if so.
 fn why_not_counted(counted: &Counted, run: &RunRecord) -> Option<String> {
-    let cell =
-        run.cell.as_deref().filter(|cell| run.status == "completed" && !counted.counts(cell))?;
-    Some(format!("of attempt {cell}; another attempt has finished this cell"))
+    let cell = run.cell.as_deref().filter(|_| run.status == "completed")?;
+    (!counted.counts(cell)).then(|| "another attempt has finished the same cell".to_owned())
 }
 
 fn refuse(dir: &Path, table: Table, stem: &str, fault: Option<String>) -> Result<(), ResultsError> {
