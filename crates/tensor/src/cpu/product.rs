@@ -21,22 +21,27 @@ pub(super) struct View<'a> {
     n_column: usize,
     row_step: usize,
     column_step: usize,
+    /// Stored column by column. Strides do not say so where there is one column: as a row it is summed by
+    /// gemm's kernels for contiguous numbers, which end differently with their number where vectors
+    /// have no masks (NEON).
+    is_turned: bool,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(values: &'a [f32], n_row: usize, n_column: usize) -> Self {
         assert_eq!(values.len(), n_row * n_column, "a matrix of {n_row} x {n_column}");
-        Self { values, n_row, n_column, row_step: n_column, column_step: 1 }
+        Self { values, n_row, n_column, row_step: n_column, column_step: 1, is_turned: false }
     }
 
     pub(super) fn transposed(self) -> Self {
-        let Self { values, n_row, n_column, row_step, column_step } = self;
+        let Self { values, n_row, n_column, row_step, column_step, is_turned } = self;
         Self {
             values,
             n_row: n_column,
             n_column: n_row,
             row_step: column_step,
             column_step: row_step,
+            is_turned: !is_turned,
         }
     }
 
@@ -48,8 +53,7 @@ impl<'a> View<'a> {
 
     /// The same with zeros behind, the numbers in the same order in memory.
     fn with_zeros(self, [n_row, n_column]: [usize; 2], values: &mut Vec<f32>) -> View<'_> {
-        let [row_step, column_step] =
-            if self.column_step == 1 { [n_column, 1] } else { [1, n_row] };
+        let [row_step, column_step] = if self.is_turned { [1, n_row] } else { [n_column, 1] };
         values.resize(n_row * n_column, 0.0);
         for i in 0..self.n_row {
             for j in 0..self.n_column {
@@ -57,7 +61,7 @@ impl<'a> View<'a> {
                     self.values[i * self.row_step + j * self.column_step];
             }
         }
-        View { values, n_row, n_column, row_step, column_step }
+        View { values, n_row, n_column, row_step, column_step, is_turned: self.is_turned }
     }
 }
 

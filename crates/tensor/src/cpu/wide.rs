@@ -56,24 +56,35 @@ pub(crate) enum Vectors {
     #[cfg(target_arch = "aarch64")]
     Neon,
     /// 256 bits.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     /// 512 bits.
+    #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl Vectors {
+    #[cfg(target_arch = "x86_64")]
+    const ALL: &[Self] = &[Self::Plain, Self::Avx2, Self::Avx512];
+    #[cfg(target_arch = "aarch64")]
+    const ALL: &[Self] = &[Self::Plain, Self::Neon];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    const ALL: &[Self] = &[Self::Plain];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             #[cfg(target_arch = "aarch64")]
             Self::Neon => "neon",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512",
         }
     }
 }
 
-/// Limits the vectors that are used: `plain`, `avx2` or `avx512`. For comparisons.
+/// Limits the vectors that are used, by their names. For comparisons.
 const VARIABLE: &str = "BATCHLAB_VECTORS";
 
 /// The widest vectors of this machine, or narrower ones if [`VARIABLE`] asks for them. Looked up in
@@ -92,16 +103,15 @@ pub(crate) fn limit() -> Result<Option<Vectors>, String> {
     let Some(value) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
-    match value.to_str() {
-        Some("plain") => Ok(Some(Vectors::Plain)),
-        Some("avx2") => Ok(Some(Vectors::Avx2)),
-        Some("avx512") => Ok(Some(Vectors::Avx512)),
-        _ => Err(format!(
-            "the environment variable {VARIABLE} is \"{}\"; set it to plain, avx2 or avx512, or remove \
-             it",
-            value.display()
-        )),
-    }
+    let named = |vectors: &&Vectors| value.to_str() == Some(vectors.name());
+    Vectors::ALL.iter().find(named).map(|&vectors| Some(vectors)).ok_or_else(|| {
+        let names: Vec<&str> = Vectors::ALL.iter().map(|vectors| vectors.name()).collect();
+        format!(
+            "the environment variable {VARIABLE} is \"{}\"; set it to {}, or remove it",
+            value.display(),
+            names.join(" or ")
+        )
+    })
 }
 
 #[cfg(target_arch = "x86_64")]

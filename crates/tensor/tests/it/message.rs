@@ -300,7 +300,8 @@ fn padding_behind_changes_no_bit() {
 #[test]
 fn narrower_vectors_give_the_same() {
     let program = std::env::current_exe().expect("this test");
-    for (vectors, succeeds) in [("plain", true), ("avx2", true), ("sse9", false)] {
+    let narrower = if cfg!(target_arch = "x86_64") { "avx2" } else { "plain" };
+    for (vectors, succeeds) in [("plain", true), (narrower, true), ("sse9", false)] {
         let run = std::process::Command::new(&program)
             .args([
                 "--exact",
@@ -315,7 +316,7 @@ fn narrower_vectors_give_the_same() {
         let text = String::from_utf8_lossy(&run.stdout).into_owned();
         assert_eq!(run.status.success(), succeeds, "{vectors}: {text}");
         assert!(!succeeds || text.contains("2 passed"), "{text}");
-        assert!(succeeds || text.contains("set it to plain, avx2 or avx512"), "{text}");
+        assert!(succeeds || text.contains("set it to plain"), "{text}");
     }
 }
 
