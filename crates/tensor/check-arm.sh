@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The engine's unit tests for 64-bit ARM: compiled here, run by qemu-user. Not a part of the gate.
+# The engine's unit tests for 64-bit ARM: compiled here, run by qemu-user, ten minutes for each kind of
+# vectors on two cores. Not a part of the gate.
 #
 #   crates/tensor/check-arm.sh [filter of tests]
 set -euo pipefail

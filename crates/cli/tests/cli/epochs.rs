@@ -101,8 +101,9 @@ fn in_a_cell_every_run_ends_with_its_own_epochs() {
         let output = sweep().args(["--dry-run", "--json"]).output().unwrap();
         let planned: Value = serde_json::from_slice(&output.stdout).unwrap();
         let n_planned = [0, 1].map(|run| planned["cells"][0]["runs"][run]["n_step"].as_u64());
-        // The last batch of an epoch, which is smaller, may not be among the steps that are tried.
-        let is_own = matches!(n_planned, [Some(65..=66), Some(16..=20)]);
+        // About 66 and 18: the last batch of an epoch is smaller, and not always among the steps that are
+        // tried.
+        let is_own = matches!(n_planned, [Some(60..=72), Some(15..=22)]);
         assert_eq!(is_own, !is_timed_beyond, "{n_planned:?}");
         completed(&mut sweep());
         let tables = Tables::read(&out);
