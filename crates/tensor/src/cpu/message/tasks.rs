@@ -14,7 +14,7 @@ use crate::segments::sorted;
 const MIN_EDGES: usize = 512;
 const MAX_EDGES: usize = 2048;
 /// More tasks are hardly needed by any number of threads, and each has sums of its own for weights.
-const MAX_TASKS: usize = 128;
+const MAX_TASKS: usize = 64;
 
 /// The edges of a batch in one direction, in the order in which they are computed: by the node that
 /// receives the message.
