@@ -115,7 +115,7 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "dataset": model.dataset(),
         "subset": subset.name(),
         "batcher": evaluation.batcher,
-        "n_graph": evaluation.predictions.len(),
+        "n_output": evaluation.predictions.len(),
         "target": model.target().map(|target| &target.name),
         "unit": unit_of(evaluated),
         "loss": record.map(|record| record.loss),
@@ -125,11 +125,12 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "macro_f1": record.and_then(|record| record.macro_f1),
         "rmse_of_mean": record.and_then(|record| record.rmse_of_mean),
         "n_batch": evaluation.n_batch,
+        "prepare_ns": evaluation.prepare_ns,
         "plan_ns": evaluation.plan_ns,
         "collate_ns": evaluation.collate_ns,
         "forward_ns": evaluation.forward_ns,
         "total_ns": evaluation.total_ns,
-        "graphs_per_second": evaluation.graphs_per_second(),
+        "outputs_per_second": evaluation.outputs_per_second(),
     });
     json(&value)
 }
@@ -174,9 +175,10 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
     let share = |ns: i64| 100.0 * ns as f64 / evaluation.total_ns.max(1) as f64;
     let batches = if evaluation.n_batch == 1 { "batch" } else { "batches" };
     let how_fast = format!(
-        "{:.0} {outputs} per second, {} {batches}; planning {:.0} %, collating {:.0} %, predicting {:.0} %",
-        evaluation.graphs_per_second(),
+        "{:.0} {outputs} per second, {} {batches}; preparing {:.0} %, planning {:.0} %, collating {:.0} %, predicting {:.0} %",
+        evaluation.outputs_per_second(),
         evaluation.n_batch,
+        share(evaluation.prepare_ns),
         share(evaluation.plan_ns),
         share(evaluation.collate_ns),
         share(evaluation.forward_ns),

@@ -107,7 +107,8 @@ pub(crate) fn verdicts(report: &Report) -> String {
     for (index, setting) in report.settings.iter().enumerate() {
         let _ = writeln!(text, "{}", setting.title);
         let mut own = report.verdicts.iter().filter(|verdict| verdict.setting == index).peekable();
-        if own.peek().is_none() {
+        let mut reaches = report.reaches.iter().filter(|reach| reach.setting == index).peekable();
+        if own.peek().is_none() && reaches.peek().is_none() {
             let is_alone = |size: &Option<i64>| setting.at(*size).count() < 2;
             text += if setting.batch_sizes().iter().all(is_alone) {
                 "  one strategy at each batch size; nothing to compare\n"
@@ -118,7 +119,7 @@ pub(crate) fn verdicts(report: &Report) -> String {
         for verdict in own {
             text += &batchlab_report::text(verdict);
         }
-        for reach in report.reaches.iter().filter(|reach| reach.setting == index) {
+        for reach in reaches {
             text += &batchlab_report::reach_text(reach);
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use batchlab_core::Level;
 use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, Progress, hardware};
 use serde_json::json;
@@ -12,7 +13,6 @@ use serde_json::json;
 use crate::exit::Usage;
 use crate::output::{json, print};
 use crate::sweep::claim_settings;
-use crate::unit;
 
 /// Show which cells of a study are done, running and waiting.
 ///
@@ -132,8 +132,14 @@ fn of_done(done: &DoneCell) -> String {
     fastest.map_or_else(
         || "done".to_owned(),
         |(run, speed)| {
-            let outputs = unit::outputs(run.output.as_deref());
-            format!("done; {} is fastest, {speed:.0} {outputs}/s", run.batcher)
+            let level = Level::of_output(run.output.as_deref());
+            let outputs = level.outputs();
+            let fastest = match level {
+                Level::Graphs => "is fastest",
+                // Not a verdict: a fast step that leaves out neighbours computes something else.
+                Level::Nodes => "has the fastest steps",
+            };
+            format!("done; {} {fastest}, {speed:.0} {outputs}/s", run.batcher)
         },
     )
 }
@@ -164,7 +170,7 @@ mod tests {
             DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
         };
         let nodes = done(Some("node"));
-        assert_eq!(of_done(&nodes), "done; ibmb is fastest, 20 output nodes/s");
+        assert_eq!(of_done(&nodes), "done; ibmb has the fastest steps, 20 output nodes/s");
         assert!(crate::sweep::observe::ended(&nodes).contains("20 output nodes/s mean"));
         for graphs in [done(Some("graph")), done(None)] {
             assert_eq!(of_done(&graphs), "done; ibmb is fastest, 20 graphs/s");

@@ -33,6 +33,21 @@ pub enum Level {
 }
 
 impl Level {
+    /// What one output is: "graph" or "node".
+    #[must_use]
+    pub fn output(self) -> &'static str {
+        match self {
+            Self::Graphs => "graph",
+            Self::Nodes => "node",
+        }
+    }
+
+    /// The level at which one output is called so; graphs if that is not known.
+    #[must_use]
+    pub fn of_output(output: Option<&str>) -> Self {
+        if output == Some(Self::Nodes.output()) { Self::Nodes } else { Self::Graphs }
+    }
+
     /// What outputs are called: "graphs", or "output nodes".
     #[must_use]
     pub fn outputs(self) -> &'static str {

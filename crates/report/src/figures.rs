@@ -275,7 +275,7 @@ fn chart_panels(
 
 fn curve_panels(
     settings: &[Setting],
-    unit: &str,
+    unit: impl Fn(&Setting) -> String,
     x: &'static str,
     curve: fn(&Group) -> Option<Curve>,
 ) -> Vec<Panel> {
@@ -287,12 +287,7 @@ fn curve_panels(
                 panels.push(Panel {
                     setting: setting.title.clone(),
                     title: size_title(size),
-                    plot: Plot::Curves(Curves {
-                        unit: unit.to_owned(),
-                        x,
-                        is_linear: false,
-                        curves,
-                    }),
+                    plot: Plot::Curves(Curves { unit: unit(setting), x, is_linear: false, curves }),
                 });
             }
         }

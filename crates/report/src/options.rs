@@ -66,8 +66,9 @@ pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
     let (mut keys, absent): (Vec<&String>, Vec<&String>) =
         differing.partition(|key| own.contains_key(*key));
     for key in absent {
-        let is_told = |other: &&Options| keys.iter().any(|key| is_other(other, key));
-        if !others.iter().filter(|other| **other != own).all(is_told) {
+        let is_told = |other: &&&Options| keys.iter().any(|key| is_other(other, key));
+        let mut untold = others.iter().filter(|other| **other != own && !is_told(other));
+        if untold.any(|other| is_other(other, key)) {
             keys.push(key);
         }
     }

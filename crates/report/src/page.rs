@@ -122,8 +122,9 @@ fn verdict_section(html: &mut String, report: &Report) {
         html.push_str(if report.reaches.is_empty() {
             "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>"
         } else {
-            "<p>These strategies choose among nodes or edges, so that a fast step says nothing by itself: \
-             they are compared by the <a href=\"#reach\">time to an accuracy</a>.</p></section>"
+            "<p>No setting has two strategies whose batches hold all that their outputs depend on. For the \
+             others a fast step says nothing by itself: they are compared by the <a href=\"#reach\">time to \
+             an accuracy</a>.</p></section>"
         });
         return;
     };

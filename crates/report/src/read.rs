@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use batchlab_core::Level;
 use batchlab_core::record::{BlockRecord, EvalRecord, RunRecord, Table, Timestamp};
 use batchlab_results::read::path_of;
 use batchlab_results::{Block, DamagedRun, Parts, RunSummary, Times, Untimed, Work};
@@ -46,8 +47,8 @@ pub struct Run {
     /// Steps asked for, or done where epochs were asked for.
     pub n_step_planned: i64,
     pub n_epoch_planned: Option<i64>,
-    /// Whether outputs are nodes of one graph, not graphs.
-    pub is_of_nodes: bool,
+    /// Whether outputs are graphs, or nodes of one graph.
+    pub level: Level,
     /// Whether a batch holds all that its outputs depend on.
     pub is_whole: bool,
     /// Opening the batcher of the training set, in nanoseconds.
@@ -198,8 +199,10 @@ impl Run {
             prefetch_depth: run.prefetch_depth,
             n_step_planned: run.n_step_planned.or(run.n_step).unwrap_or(0),
             n_epoch_planned: run.n_epoch_planned,
-            is_of_nodes: run.output.as_deref() == Some("node"),
-            is_whole: run.is_whole.unwrap_or(run.output.as_deref() != Some("node")),
+            level: Level::of_output(run.output.as_deref()),
+            is_whole: run
+                .is_whole
+                .unwrap_or(Level::of_output(run.output.as_deref()) == Level::Graphs),
             prepare_ns: run.prepare_ns,
             n_train: run.n_train,
             peak_bytes: run.peak_device_bytes.or(run.peak_host_bytes),

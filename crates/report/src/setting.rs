@@ -1,5 +1,6 @@
 //! Groups runs whose times may be compared.
 
+use batchlab_core::Level;
 use serde::Serialize;
 
 use crate::number;
@@ -54,6 +55,13 @@ impl Group {
 }
 
 impl Setting {
+    /// Whether outputs are graphs, or nodes of one graph.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        let mut runs = self.groups.iter().flat_map(|group| &group.runs);
+        runs.next().map_or_else(Level::default, |run| run.level)
+    }
+
     fn all_options(&self) -> Options {
         let mut options = self.options.clone();
         options.extend(self.data.clone());

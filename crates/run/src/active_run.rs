@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use batchlab_config::{Config, Length, LoadedConfig};
 use batchlab_core::budget::Footprint;
@@ -21,7 +21,7 @@ use super::describe::{Circumstances, OfStudy};
 use super::evaluate::{At, Evaluated, Evaluator};
 use super::folders::{CONFIG, with_folders};
 use super::open_model::open_model;
-use super::pipeline::{Pipeline, Producer, nanoseconds};
+use super::pipeline::{Pipeline, Producer, open_timed};
 use super::replay::{Replay, name_members};
 use super::resume::{Start, seek};
 use super::train::{StopContext, TrainingLoop, Turn};
@@ -238,8 +238,10 @@ impl<'a> ActiveRun<'a> {
             n_step: self.n_step() - n_step,
             is_timing_only: self.training.last.is_some_and(|last| n_step >= last),
         };
-        let n_thread = self.circumstances.n_thread;
-        self.recorder.block(conditions.end(turn, steps, n_thread));
+        if steps.n_step > 0 {
+            let n_thread = self.circumstances.n_thread;
+            self.recorder.block(conditions.end(turn, steps, n_thread));
+        }
         Ok(ending)
     }
 
@@ -503,7 +505,6 @@ pub(crate) fn open_stream(
     data: &Data,
     observer: &dyn Observer,
 ) -> Result<(Box<dyn BatchStream>, i64), RunError> {
-    let start = Instant::now();
     let width = data.graphs.batch_feature_width(config.model.needs());
     let ctx = BatchContext {
         progress: observer.progress(),
@@ -511,10 +512,7 @@ pub(crate) fn open_stream(
         footprint: Footprint::of_batch(config.model.needs(), width),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
-    let spared_ns = Arc::clone(&ctx.spared_ns);
-    let stream = config.batcher.open(data.graphs.view(&data.subsets.train), ctx)?;
-    let spared = spared_ns.load(Ordering::Relaxed).cast_signed();
-    Ok((stream, nanoseconds(start, Instant::now()).saturating_add(spared)))
+    Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx)?)
 }
 
 /// What output weights are divided by when batches do not count the same: the number of outputs of a

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use batchlab_config::LoadedConfig;
-use batchlab_core::graphs::{Level, TargetKind};
+use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::Trainer;
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
 use batchlab_results::StepSummary;
@@ -96,7 +96,7 @@ pub(super) fn record(
         device: config.device.clone(),
         dataset: header.dataset.clone(),
         dataset_hash: Some(data.hash.clone()),
-        output: Some(if graphs.level() == Level::Nodes { "node" } else { "graph" }.into()),
+        output: Some(graphs.level().output().into()),
         n_graph: Some(graphs.n_member() as i64),
         n_train,
         n_validation,

@@ -89,11 +89,16 @@ impl<'a> Evaluator<'a> {
             let open: Vec<(Subset, &[u32])> = open.copied().collect();
             // One pass over the whole graph serves all of its nodes.
             let serves_all = self.graphs.level() == Level::Nodes && batcher.is_whole();
-            for subsets in open.chunks(if serves_all { self.subsets.len() } else { 1 }) {
+            for subsets in open.chunks(if serves_all { open.len().max(1) } else { 1 }) {
                 all.extend(self.evaluate(trainer, (batcher, is_own), subsets, at, interrupted)?);
             }
         }
         Ok(all)
+    }
+
+    /// In how many ways each subset is evaluated.
+    pub(crate) fn n_batcher(&self) -> usize {
+        self.batchers().count()
     }
 
     /// The batcher of all evaluations, and the one under study, if it is to be used too.

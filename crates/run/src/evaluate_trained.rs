@@ -13,7 +13,7 @@ use batchlab_core::{Batcher, Dataset, Graphs, Level, LoadContext};
 
 use super::evaluate::{Sums, context, largest, n_delivered};
 use super::open_model::open_model;
-use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds};
+use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds, open_timed};
 use super::resume::ResumeError;
 use super::{Data, Subsets, search_folders};
 use crate::cache::{Cache, Keep};
@@ -68,19 +68,22 @@ pub struct ModelEvaluation {
     /// In the order of the data set.
     pub predictions: Vec<Prediction>,
     pub n_batch: u64,
-    /// Deciding what is in the batches, in nanoseconds.
+    /// The batcher's preparation, in nanoseconds. What it took when it was computed, if the cache has it.
+    pub prepare_ns: i64,
+    /// Deciding what is in the batches.
     pub plan_ns: i64,
     /// Copying and padding.
     pub collate_ns: i64,
     /// Copying to the device, and predictions.
     pub forward_ns: i64,
+    /// Everything, preparation included.
     pub total_ns: i64,
 }
 
 impl ModelEvaluation {
     /// Graphs, or nodes of one graph, per second of everything.
     #[must_use]
-    pub fn graphs_per_second(&self) -> f64 {
+    pub fn outputs_per_second(&self) -> f64 {
         self.predictions.len() as f64 / (self.total_ns.max(1) as f64 / 1e9)
     }
 }
@@ -180,8 +183,9 @@ impl TrainedModel {
         let batcher = batcher.unwrap_or(&*self.config.evaluation.batcher);
         let members = members(&self.graphs, &self.subsets, choice);
         check(&self.graphs, &members, choice, batcher, &self.prepared)?;
+        let (stream, prepare_ns) =
+            open_timed(batcher, self.graphs.view(&members), context(&self.prepared))?;
         let start = Instant::now();
-        let stream = batcher.open(self.graphs.view(&members), context(&self.prepared))?;
         let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs())?;
         let mut pipeline = Pipeline::new(producer, 0)?;
         let (mut prepared, mut output) = (Prepared::default(), Vec::new());
@@ -191,6 +195,7 @@ impl TrainedModel {
             record: None,
             predictions: Vec::with_capacity(members.len()),
             n_batch: 0,
+            prepare_ns,
             plan_ns: 0,
             collate_ns: 0,
             forward_ns: 0,
@@ -217,7 +222,7 @@ impl TrainedModel {
                 }
             }
         }
-        evaluation.total_ns = nanoseconds(start, Instant::now());
+        evaluation.total_ns = prepare_ns.saturating_add(nanoseconds(start, Instant::now()));
         evaluation.predictions.sort_by_key(|prediction| prediction.index);
         evaluation.record = self.graphs.target.as_ref().map(|target| {
             let step = self.state.step;
@@ -291,7 +296,11 @@ fn check(
     let fail = |message: String| Err(RunError::config(message));
     let label = batcher.label();
     if members.is_empty() {
-        return fail(format!("there are no graphs for {}; choose another --subset", choice.name()));
+        return fail(format!(
+            "there are no {} for {}; choose another --subset",
+            graphs.level().outputs(),
+            choice.name()
+        ));
     }
     if batcher.level() != graphs.level() {
         let (wanted, found) = (batcher.level(), graphs.level());

@@ -138,14 +138,19 @@ impl<'a> Trial<'a> {
     /// of the nodes of one graph can take as long as all of them, so that this is tried.
     fn evaluation_seconds(&mut self) -> Result<f64, RunError> {
         if self.data.graphs.level() == Level::Nodes {
-            let (start, at) = (Instant::now(), At { step: 0, train_ns: 0 });
-            let never = AtomicBool::new(false);
-            self.evaluator.evaluate_all(&mut *self.training.trainer, at, &[], &never)?;
-            return Ok(start.elapsed().as_secs_f64());
+            let (at, never) = (At { step: 0, train_ns: 0 }, AtomicBool::new(false));
+            let mut seconds = 0.0;
+            // The first one allocates, and keeps batches, for all that follow.
+            for _ in 0..2 {
+                let start = Instant::now();
+                self.evaluator.evaluate_all(&mut *self.training.trainer, at, &[], &never)?;
+                seconds = start.elapsed().as_secs_f64();
+            }
+            return Ok(seconds);
         }
         let predict_s = self.training.predict_seconds()?;
         let subsets = self.loaded.config.evaluation.subsets.iter();
         let n_graph: usize = subsets.map(|&subset| self.data.subsets.of(subset).len()).sum();
-        Ok(predict_s * n_graph as f64)
+        Ok(predict_s * (n_graph * self.evaluator.n_batcher()) as f64)
     }
 }

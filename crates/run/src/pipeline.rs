@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -10,7 +11,8 @@ use batchlab_core::batcher::BatchEvent;
 use batchlab_core::model::{BatchKey, ModelSize, Slot, Trainer};
 use batchlab_core::weighting::Weighting;
 use batchlab_core::{
-    BatchBuffer, BatchFields, BatchPlan, BatchStream, Graphs, ModelError, PaddedBatch, collate,
+    BatchBuffer, BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, BatcherError, Graphs,
+    ModelError, PaddedBatch, View, collate,
 };
 
 use crate::RunError;
@@ -259,6 +261,18 @@ impl Drop for Prefetcher {
             let _ = thread.join();
         }
     }
+}
+
+/// Opens a batcher's stream. The nanoseconds count preparation that the cache has spared, too.
+pub(crate) fn open_timed(
+    batcher: &dyn Batcher,
+    view: View,
+    ctx: BatchContext,
+) -> Result<(Box<dyn BatchStream>, i64), BatcherError> {
+    let (start, spared_ns) = (Instant::now(), Arc::clone(&ctx.spared_ns));
+    let stream = batcher.open(view, ctx)?;
+    let spared = i64::try_from(spared_ns.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+    Ok((stream, nanoseconds(start, Instant::now()).saturating_add(spared)))
 }
 
 pub(crate) fn nanoseconds(start: Instant, end: Instant) -> i64 {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use batchlab_config::LoadedConfig;
-use batchlab_core::graphs::Level;
 use batchlab_core::quote::shell_word;
 use batchlab_core::{BatchPlan, Cursor, Graphs};
 use serde_json::{Value, json};
@@ -93,12 +92,7 @@ fn origin(graphs: &Graphs, members: &[u32]) -> Option<Vec<u32>> {
 
 /// For example `graphs 4, 17, 23`: at most [`MAX_NAMED`], by their identifiers in the source.
 pub(crate) fn name_members(graphs: &Graphs, members: &[u32]) -> String {
-    let what = match (graphs.level(), members.len()) {
-        (Level::Graphs, 1) => "graph",
-        (Level::Graphs, _) => "graphs",
-        (Level::Nodes, 1) => "node",
-        (Level::Nodes, _) => "nodes",
-    };
+    let (what, plural) = (graphs.level().output(), if members.len() == 1 { "" } else { "s" });
     let source = if graphs.origin.is_empty() { "" } else { " (numbers of the source)" };
     let name = |&member: &u32| graphs.origin.get(member as usize).copied().unwrap_or(member);
     let named: Vec<String> =
@@ -107,7 +101,7 @@ pub(crate) fn name_members(graphs: &Graphs, members: &[u32]) -> String {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    format!("{what} {}{rest}{source}", named.join(", "))
+    format!("{what}{plural} {}{rest}{source}", named.join(", "))
 }
 
 #[cfg(test)]

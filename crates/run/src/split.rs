@@ -107,7 +107,9 @@ impl Subsets {
         let (n_validation, n_test) = (share(split.validation), share(split.test));
         let n_train = n - n_validation - n_test;
         if n_train == 0 {
-            return Err(RunError::config(format!("of {n} graphs none is left to train on")));
+            return Err(RunError::config(format!(
+                "none of {n} is left to train on; ask for smaller shares"
+            )));
         }
         let (train, held_out) = order.split_at(n_train);
         let (validation, test) = held_out.split_at(n_validation);

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
+use batchlab_core::Level;
 use batchlab_core::quote::{pattern, shell_word, sql};
 use batchlab_core::record::EvalRecord;
 use batchlab_results::RunSummary;
@@ -75,7 +76,7 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     row("steps", format!("{} in {seconds:.1} s{own}", steps.n_step));
     if let (Some(times), Some(work)) = (steps.times, steps.work) {
         row("step", format!("{:.2} ms median", times.combined_median / 1e6));
-        let outputs = unit::outputs(run.summary.run.output.as_deref());
+        let outputs = Level::of_output(run.summary.run.output.as_deref()).outputs();
         row("throughput", format!("{:.0} {outputs} per second", work.outputs_per_s));
         let (nodes, edges) = (100.0 * work.node_fill, 100.0 * work.edge_fill);
         row("fill", format!("{nodes:.1} % of nodes and {edges:.1} % of edges are real"));

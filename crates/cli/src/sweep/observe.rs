@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use batchlab_core::Level;
 use batchlab_core::progress::Progress;
 use batchlab_run::{Observer, RunHeader, Warning};
 use batchlab_study::blocks::Enough;
@@ -16,7 +17,6 @@ use indicatif::ProgressBar;
 use crate::progress::{Bar as Loading, Notes, styled};
 use crate::run::observe::PAUSE;
 use crate::say::say;
-use crate::unit;
 
 /// What was said before training, each once: the runs of a sweep repeat it.
 pub(super) type Warnings = Rc<RefCell<Vec<Warning>>>;
@@ -215,7 +215,7 @@ pub(crate) fn ended(done: &DoneCell) -> String {
             match run.median_step_ns {
                 Some(ns) => {
                     let (step_ms, speed) = (ns / 1e6, speed(run));
-                    let outputs = unit::outputs(run.output.as_deref());
+                    let outputs = Level::of_output(run.output.as_deref()).outputs();
                     format!(
                         "  {batcher:<width$}  {step_ms:8.2} ms median step  {speed:8.0} {outputs}/s mean"
                     )

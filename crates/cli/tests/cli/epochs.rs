@@ -184,6 +184,38 @@ fn the_best_state_is_the_one_that_is_evaluated() {
     assert!((rmse - recorded.rmse.unwrap()).abs() < 1e-6 * rmse);
 }
 
+/// Subsets of the nodes of one graph are evaluated in one pass over all of it: each has the numbers that it
+/// has alone.
+#[test]
+fn subsets_of_nodes_have_the_same_numbers_together_as_alone() {
+    let evaluations = |subsets: &str| {
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("run.toml");
+        let text = format!(
+            "[dataset]\nname = \"planted-graph\"\nn_node = 400\nn_edge = 1200\nn_feature = 4\n\
+             n_class = 2\nn_community = 4\nself_loops = true\n[model]\nname = \"gcn\"\nhidden = 8\n\
+             [batcher]\nname = \"cluster\"\nn_part = 2\n[evaluation]\nevery = 1\n\
+             batcher = {{ name = \"full\" }}\nsubsets = [{subsets}]\n\
+             [training]\nepochs = 2\nloss = \"cross-entropy\"\n"
+        );
+        fs::write(&config, text).unwrap();
+        let out = folder.path().join("out");
+        let mut command = batchlab();
+        completed(command.arg("run").arg(config).arg("--out").arg(&out).args(["--threads", "1"]));
+        let evals = Tables::read(&out).evals.into_iter();
+        let numbers = evals.map(|e| (e.split, e.step, e.n_output, e.loss, e.accuracy, e.macro_f1));
+        numbers.collect::<Vec<_>>()
+    };
+    let together = evaluations("\"train\", \"validation\", \"test\"");
+    assert_eq!(together.len(), 9);
+    for subset in ["train", "validation", "test"] {
+        let alone = evaluations(&format!("\"{subset}\""));
+        let own: Vec<_> = together.iter().filter(|eval| eval.0 == subset).cloned().collect();
+        assert_eq!(alone, own);
+    }
+    assert!(evaluations("").is_empty());
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let batcher = "name = \"dynamic\"\nbatch_size = 16";

@@ -108,7 +108,7 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     for subset in ["test", "validation"] {
         let (found, run) = (evaluate(&["--subset", subset]), recorded(subset));
         assert_eq!(found["step"], 40);
-        assert_eq!(found["n_graph"].as_i64(), run.n_output);
+        assert_eq!(found["n_output"].as_i64(), run.n_output);
         for (name, value) in [
             ("loss", run.loss),
             ("rmse", run.rmse),
@@ -241,7 +241,7 @@ fn other_data_must_fit() {
     };
     let good = structures("water", ["O", "H", "H"], "eV");
     let found = evaluate(&["--dataset", &good]);
-    assert_eq!((&found["n_graph"], &found["subset"]), (&4.into(), &"all".into()));
+    assert_eq!((&found["n_output"], &found["subset"]), (&4.into(), &"all".into()));
     // The mean of training predicts badly here, on the scale of training.
     let runs = Tables::read(RUN.path()).runs;
     let mean = runs[0].target_mean.unwrap();

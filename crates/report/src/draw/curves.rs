@@ -4,7 +4,7 @@ use batchlab_draw::{Anchor, Axis, Svg};
 
 use super::WIDTH;
 use super::chart::{BOTTOM, LEFT, RIGHT, TOP, frame};
-use crate::figures::Curves;
+use crate::figures::{Curve, Curves, Point};
 
 const HEIGHT: f64 = 228.0;
 /// Pixels between two numbers on the horizontal axis.
@@ -32,16 +32,20 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     let logarithmic = if steps.is_log() { ", logarithmic axis" } else { "" };
     let x = format!("{}{logarithmic}", curves.x);
     svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", &x);
+    // A logarithmic axis has no place for the beginning.
+    let shown = |curve: &Curve| -> Vec<(f64, Point)> {
+        let is_shown = |(x, _): &&(f64, Point)| !steps.is_log() || *x > 0.0;
+        curve.points.iter().filter(is_shown).copied().collect()
+    };
     for curve in &curves.curves {
-        let color = color(&curve.batcher);
-        let upper = curve.points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.high)));
-        let lower =
-            curve.points.iter().rev().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.low)));
+        let (color, points) = (color(&curve.batcher), shown(curve));
+        let upper = points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.high)));
+        let lower = points.iter().rev().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.low)));
         svg.area(&upper.chain(lower).collect::<Vec<_>>(), color);
     }
     for curve in &curves.curves {
-        let color = color(&curve.batcher);
-        let line = curve.points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.value)));
+        let (color, points) = (color(&curve.batcher), shown(curve));
+        let line = points.iter().map(|(step, p)| (steps.pixel(*step), axis.pixel(p.value)));
         let line: Vec<_> = line.collect();
         svg.path(&line, color);
         if let Some((x, y)) = line.last() {

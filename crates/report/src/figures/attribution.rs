@@ -39,7 +39,8 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
                 parts: Cause::ALL.iter().map(part).collect(),
             }
         });
-        let (unit, parts) = ("µs saved per real graph".to_owned(), causes());
+        let (unit, parts) =
+            (format!("µs saved per real {}", settings[of.setting].level().output()), causes());
         Panel {
             setting: settings[of.setting].title.clone(),
             title: format!("B = {}, over {}", size_name(of.batch_size), of.reference),
@@ -53,7 +54,7 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
         .collect();
     missing.sort_unstable();
     missing.dedup();
-    let mut note = "What each strategy saves of the time per real graph of the reference, cause by \
+    let mut note = "What each strategy saves of the time per real output of the reference, cause by \
                     cause; to the left of 0, additional costs. The terms add up to the whole \
                     difference. Padded work is the difference to the same grouping without padding, \
                     real graphs per step that between groupings without padding; grouping is both of \
@@ -88,15 +89,16 @@ pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figu
         setting: settings[of.setting].title.clone(),
         title: format!("B = {}", size_name(of.batch_size)),
         plot: Plot::Stacks(Stacks {
-            unit: "µs per real graph".to_owned(),
+            unit: format!("µs per real {}", settings[of.setting].level().output()),
             parts: names(),
             bars: of.shares.iter().map(bar).collect(),
         }),
     };
     let shares = || attributions.iter().flat_map(|of| &of.shares);
-    let mut note = "Time of training per real graph by the clock, means over runs. New shapes are \
+    let mut note =
+        "Time of training per real output by the clock, means over runs. New shapes are \
                     the additional cost of steps whose shape had not appeared before."
-        .to_owned();
+            .to_owned();
     if shares().any(|share| share.parts.device.is_none()) {
         note += " With timing = \"combined\" the stages on the device are not separated and are \
                  shown together as other work; timing = \"stages\" measures them.";

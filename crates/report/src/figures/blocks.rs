@@ -1,14 +1,19 @@
-//! Time per real graph, block by block.
+//! Time per real output, block by block.
 
 use super::{Curve, Figure, curve_panels};
 use crate::query;
 use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    let panels = curve_panels(settings, "µs per real graph", "blocks", curve);
+    let panels = curve_panels(
+        settings,
+        |setting| format!("µs per real {}", setting.level().output()),
+        "blocks",
+        curve,
+    );
     Figure::new(
         "blocks",
-        "Time per real graph, block by block",
+        "Time per real output, block by block",
         "Runs of one cell are trained in turns; disturbances of the machine show in the same \
                block of all of them, and cancel in their ratios. Median over cells; the band \
                reaches from the least to the greatest. Block 0, the warm-up, is left out.",

@@ -5,7 +5,7 @@ use crate::query;
 use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    let panels = curve_panels(settings, "ms per step", "steps", curve);
+    let panels = curve_panels(settings, |_| "ms per step".to_owned(), "steps", curve);
     let mut note =
         "Mean combined time over stretches of a fortieth of training, or of a step where there \
                     are fewer, median over runs, warm-up included."

@@ -15,8 +15,8 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "speed-up",
         "Speed-up against the slowest strategy",
         "Mean time of the slowest strategy at a batch size over that of each strategy, which is \
-               1 for the slowest: per real graph, as strategies put different numbers of graphs into a \
-               step, or per step where the number of graphs is unknown for some runs of a panel. The \
+               1 for the slowest: per real output, as strategies put different numbers of outputs into a \
+               step, or per step where their number is unknown for some runs of a panel. The \
                intervals are in the verdict.",
         query::speed_up(),
         panels,

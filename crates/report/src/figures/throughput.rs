@@ -1,5 +1,7 @@
 //! Real graphs and real edges per second.
 
+use batchlab_core::Level;
+
 use super::{Centre, Figure, Panel, Part, Plot, chart_panels};
 use crate::query;
 use crate::setting::Setting;
@@ -12,9 +14,10 @@ const fn parts(outputs: &'static str) -> [Part; 2] {
 }
 
 fn panels(setting: &Setting) -> Vec<Panel> {
-    let mut runs = setting.groups.iter().flat_map(|group| &group.runs);
-    let of_nodes = runs.any(|run| run.is_of_nodes);
-    let outputs = if of_nodes { "output nodes per second" } else { "graphs per second" };
+    let outputs = match setting.level() {
+        Level::Graphs => "graphs per second",
+        Level::Nodes => "output nodes per second",
+    };
     chart_panels(std::slice::from_ref(setting), "per second", &parts(outputs), Plot::Lines)
 }
 

@@ -23,15 +23,19 @@ pub(super) fn figure(settings: &[Setting], what_ifs: &[WhatIf], cost: f64) -> Fi
         let series: Vec<Series> =
             series.filter(|series| series.points.iter().any(Option::is_some)).collect();
         let title = format!("assumed: {} s per shape", short(cost));
-        let plot = Plot::Bars(Chart { unit: "µs per real graph".to_owned(), x, series });
+        let plot = Plot::Bars(Chart {
+            unit: format!("µs per real {}", setting.level().output()),
+            x,
+            series,
+        });
         (!own.is_empty()).then(|| Panel { setting: setting.title.clone(), title, plot })
     });
     Figure::new(
         "what-if",
         "What if every shape were compiled?",
         format!(
-            "An assumption, not a measurement: the measured time per real graph plus {} s for every \
-             padded shape that a run met, spread over the real graphs of the run. Our engine \
+            "An assumption, not a measurement: the measured time per real output plus {} s for every \
+             padded shape that a run met, spread over the real outputs of the run. Our engine \
              compiles nothing.",
             short(cost)
         ),

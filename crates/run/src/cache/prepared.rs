@@ -6,9 +6,9 @@
 //! <folder>/<first word of the key>-<hash of the key>.prepared
 //! ```
 //!
-//! A line with the SHA-256 of everything behind it, a line with the program that wrote it, a line with
-//! the key, then the bytes. A file that is cut off, damaged or written by another program is not used,
-//! and computed anew.
+//! A line with the SHA-256 of everything behind it, a line with the program that wrote it and its number
+//! of threads, a line with the key, then the bytes. A file that is cut off, damaged, or written by another
+//! program or with other threads, so that the time in it is another one, is not used, and computed anew.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -98,7 +98,9 @@ fn path(folder: &Path, key: &str) -> PathBuf {
 
 /// Everything behind the checksum.
 fn body(key: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut body = format!("{}\n{}\n", program(), key.escape_debug()).into_bytes();
+    let n_thread = rayon::current_num_threads();
+    let mut body =
+        format!("{}, threads {n_thread}\n{}\n", program(), key.escape_debug()).into_bytes();
     body.extend_from_slice(bytes);
     body
 }

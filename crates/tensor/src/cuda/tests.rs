@@ -575,6 +575,9 @@ fn blocks_of_the_emulated_gpu_run_at_the_same_time() {
         })
         .collect();
     // Each launch draws how many blocks run at a time: one, too, and then every block is counted.
-    assert!(counted.iter().all(|counted| (1.0..=200.0).contains(counted)), "{counted:?} of 200 blocks");
+    assert!(
+        counted.iter().all(|counted| (1.0..=200.0).contains(counted)),
+        "{counted:?} of 200 blocks"
+    );
     assert!(counted.iter().any(|counted| *counted < 200.0), "one after the other, {counted:?}");
 }

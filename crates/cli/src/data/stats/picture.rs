@@ -20,10 +20,7 @@ fn one(summary: &DatasetSummary) -> picture::DatasetSummary<'_> {
         }
         Level::Nodes => format!("{}: {nodes} nodes, {edges} edges", summary.dataset),
     };
-    let per = match summary.level {
-        Level::Graphs => "graph",
-        Level::Nodes => "node",
-    };
+    let per = summary.level.output();
     let share = format!("% of {per}s");
     let mut panels = Vec::new();
     let mut add = |head: String, unit: &str, distribution| {
