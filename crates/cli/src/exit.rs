@@ -12,6 +12,8 @@ pub(crate) const DATA: u8 = 3;
 const NOT_FINITE: u8 = 5;
 pub(crate) const INTERRUPTED: u8 = 6;
 pub(crate) const PARTIAL: u8 = 7;
+/// Between the process of a sweep that trains and the one that watches it.
+pub(crate) const DEVICE_LOST: u8 = 8;
 
 pub(crate) fn code_of_status(status: Status) -> ExitCode {
     match status {

@@ -2,6 +2,7 @@
 
 mod dry_run;
 pub(crate) mod observe;
+mod supervise;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ use serde_json::json;
 
 use crate::configuration::Configuration;
 use crate::engine::Engine;
-use crate::exit::{INTERRUPTED, PARTIAL, Usage};
+use crate::exit::{DEVICE_LOST, INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
 use crate::progress::shows_bars;
 use crate::report::verdicts;
@@ -62,6 +63,10 @@ pub(crate) struct Arguments {
     /// Train cells again that have failed.
     #[arg(long)]
     retry: bool,
+    /// Train in a process of its own. If it dies, the cell that it was training is recorded as failed, and
+    /// another process goes on. Always so on a GPU, where one error of a kernel makes a process useless.
+    #[arg(long)]
+    restart: bool,
     /// Folder for results; `results/<study>` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -109,8 +114,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let asked = Asked { retry, until_width, at_most: arguments.at_most };
         return print(&dry_run::run(&study, &cells, asked, &cache, arguments.json)?);
     }
+    let since = supervise::since();
+    let is_on_gpu = study.cells.iter().any(|cell| cell.info.device.starts_with("cuda"));
+    if since.is_none() && (arguments.restart || is_on_gpu) {
+        return supervise::supervise(&Cells::of(&out, &hardware, claims));
+    }
     begin();
     let interrupted = interrupt_flag()?;
+    if since.is_some() {
+        supervise::end_with_parent(&interrupted);
+    }
     let warnings = Warnings::default();
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(()),
@@ -122,10 +135,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         hardware: &hardware,
         claims,
         retry: arguments.retry,
+        since: since.as_deref(),
         until_width: arguments.until_width,
         at_most: arguments.at_most,
     };
     let done = sweep(&study, &options, &*observer)?;
+    if done.is_device_lost && since.is_some() {
+        return Ok(DEVICE_LOST.into());
+    }
     if done.n_done > 0 {
         commands::add(&out, &own_command())?;
     }

@@ -185,6 +185,9 @@ pub enum ModelError {
     /// The engine failed, for example for lack of memory.
     #[error("the engine failed: {0}")]
     Engine(String),
+    /// The device failed in such a way that this process can do nothing more on it.
+    #[error("the device was lost: {0}")]
+    DeviceLost(String),
 }
 
 /// Why results could not be written.

@@ -84,6 +84,12 @@ impl RunError {
         is_data && !self.is_config()
     }
 
+    /// Whether this process can do nothing more on its device.
+    #[must_use]
+    pub fn is_device_lost(&self) -> bool {
+        matches!(self, Self::Model(ModelError::DeviceLost(_)))
+    }
+
     /// Whether results or checkpoints cannot be stored; what is in the journal is safe.
     #[must_use]
     pub fn is_storage(&self) -> bool {

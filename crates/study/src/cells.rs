@@ -19,7 +19,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{CellInfo, Study};
-use crate::StudyError;
+use crate::sweep::label;
+use crate::{StudyError, now};
 use crate::checked_json::{decode, encode};
 use crate::claims::{
     self, ClaimError, ClaimSettings, Claims, Disk, Life, LocalDisk, Owner, Taken, claim_folder,
@@ -216,6 +217,36 @@ impl Cells {
             }
             claim.give_back()?;
         }
+    }
+
+    /// Marks the cell as failed that a process of this machine was training when it ended; its name, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// Files that cannot be read or written.
+    pub fn record_failure(&self, process: u32, reason: &str) -> Result<Option<String>, StudyError> {
+        for cell in self.list()? {
+            let CellState::Waiting { abandoned, .. } = self.state(&cell)? else { continue };
+            let folder = self.folder.join(&cell.id);
+            let last = self.claims.last(&folder)?;
+            let owner = if last > 0 { self.claims.owner(&folder, last)? } else { None };
+            let node = &self.claims.settings().node;
+            if !owner.is_some_and(|owner| owner.process == process && owner.node == *node) {
+                continue;
+            }
+            let Claimed::Mine(claim) = self.claim(&cell, false, |_| true)? else { continue };
+            claim.done(&DoneCell {
+                cell: Some(label(&cell, &self.folder.to_string_lossy())),
+                started_at: abandoned.map_or_else(now, |progress| progress.started_at),
+                finished_at: now(),
+                blocks: Vec::new(),
+                runs: Vec::new(),
+                reason: Some(reason.to_owned()),
+                until_width: None,
+            })?;
+            return Ok(Some(cell.id));
+        }
+        Ok(None)
     }
 
     /// How often claims of others are to be looked at.

@@ -109,6 +109,8 @@ impl CellInfo {
 }
 
 /// In RFC 3339.
-fn now() -> String {
+/// The time, in RFC 3339.
+#[must_use]
+pub fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
 }

@@ -26,6 +26,8 @@ pub struct SweepOptions<'a> {
     pub claims: ClaimSettings,
     /// Cells that have failed are trained again.
     pub retry: bool,
+    /// Of these only cells that had ended before this time, in RFC 3339.
+    pub since: Option<&'a str>,
     /// Cells go on until the intervals of all strategies that may be the fastest have this half width, as
     /// a share of the time of the best. Cells that were not asked for as much are trained again.
     pub until_width: Option<f64>,
@@ -58,6 +60,8 @@ pub struct Sweep {
     pub is_interrupted: bool,
     /// Whether cells wait because there was no time left for them.
     pub is_time_up: bool,
+    /// Whether cells wait because this process can no longer use the device.
+    pub is_device_lost: bool,
 }
 
 impl Sweep {
@@ -97,7 +101,10 @@ pub fn sweep(
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             }
-            let is_enough = |done: &DoneCell| done.is_enough(options.retry, options.until_width);
+            let is_enough = |done: &DoneCell| {
+                let is_old = options.since.is_none_or(|since| done.finished_at.as_str() < since);
+                done.is_enough(options.retry && is_old, options.until_width)
+            };
             let claim = match cells.claim(&cell.info, options.retry, is_enough)? {
                 Claimed::Mine(claim) => claim,
                 Claimed::Taken { is_alive } => {
@@ -134,8 +141,8 @@ pub fn sweep(
             };
             observer.cell_begins(n, n_cell, &cell.info, length.enough);
             let trained = train(cell, length, options, &claim, observer)?;
-            let done = match trained {
-                Trained::Done(done) => done,
+            let (done, is_device_lost) = match trained {
+                Trained::Done { done, is_device_lost } => (done, is_device_lost),
                 Trained::Interrupted => {
                     claim.release()?;
                     sweep.is_interrupted = true;
@@ -153,6 +160,10 @@ pub fn sweep(
                     taken.push((n, cell));
                 }
                 Err(error) => return Err(error.into()),
+            }
+            if is_device_lost {
+                sweep.is_device_lost = true;
+                return Ok(sweep);
             }
         }
         sweep.n_taken = taken.len();
@@ -211,7 +222,7 @@ fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
 }
 
 enum Trained {
-    Done(DoneCell),
+    Done { done: DoneCell, is_device_lost: bool },
     Interrupted,
 }
 
@@ -225,7 +236,7 @@ fn train(
 ) -> Result<Trained, StudyError> {
     let started_at = now();
     let recording = RecordingProgress::new(observer, claim, &started_at);
-    let label = label(cell, options.hardware);
+    let label = label(&cell.info, options.hardware);
     let superseded = || match claim.check() {
         Err(error @ ClaimError::Superseded { .. }) => Some(error.to_string()),
         // A folder that cannot be read now is seen when the cell is published.
@@ -233,6 +244,7 @@ fn train(
     };
     let end = train_in_turns(cell, &label, length, options.run, &superseded, &recording);
     observer.ended();
+    let mut is_device_lost = false;
     let (blocks, runs, reason) = match end {
         Ok(end) if end.is_interrupted => return Ok(Trained::Interrupted),
         Ok(CellEnd { blocks, runs, .. }) => {
@@ -247,33 +259,40 @@ fn train(
                     output: run.summary.run.output,
                     reason: run.summary.run.error,
                 },
-                Err(error) => DoneRun {
-                    batcher,
-                    run_id: outcome.run_id,
-                    status: Status::Failed,
-                    reason: Some(error.to_string()),
-                    n_step: 0,
-                    median_step_ns: None,
-                    outputs_per_second: None,
-                    output: None,
-                },
+                Err(error) => {
+                    is_device_lost |= error.is_device_lost();
+                    DoneRun {
+                        batcher,
+                        run_id: outcome.run_id,
+                        status: Status::Failed,
+                        reason: Some(error.to_string()),
+                        n_step: 0,
+                        median_step_ns: None,
+                        outputs_per_second: None,
+                        output: None,
+                    }
+                }
             });
             (blocks, runs.collect(), None)
         }
         Err(error) if error.is_storage() => return Err(error.into()),
-        Err(error) => (Vec::new(), Vec::new(), Some(error.to_string())),
+        Err(error) => {
+            is_device_lost = error.is_device_lost();
+            (Vec::new(), Vec::new(), Some(error.to_string()))
+        }
     };
     let (finished_at, until_width) = (now(), options.until_width);
     let cell = Some(label);
-    Ok(Trained::Done(DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }))
+    let done = DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width };
+    Ok(Trained::Done { done, is_device_lost })
 }
 
 /// The name of a cell in results. It differs between processes, so that runs of two processes are never
 /// taken for runs of one cell.
-fn label(cell: &Cell, hardware: &str) -> String {
+pub(crate) fn label(cell: &CellInfo, hardware: &str) -> String {
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let process = format!("{hardware} {} {}", std::process::id(), time.as_nanos());
-    format!("{}-{}", cell.info.id, &sha256(process.as_bytes())[..8])
+    format!("{}-{}", cell.id, &sha256(process.as_bytes())[..8])
 }
 
 struct RecordingProgress<'a> {

@@ -100,7 +100,10 @@ impl<D: Backend> Matrix<D> {
 pub(crate) fn engine(error: impl std::fmt::Display) -> ModelError {
     #[cfg(feature = "cuda")]
     if let Some(explanation) = crate::cuda::error::take_explanation() {
-        return ModelError::Engine(explanation);
+        return crate::cuda::error::of_model(explanation);
     }
+    #[cfg(feature = "cuda")]
+    return crate::cuda::error::of_model(error.to_string());
+    #[cfg(not(feature = "cuda"))]
     ModelError::Engine(error.to_string())
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use batchlab_core::ModelError;
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
@@ -52,6 +53,29 @@ impl Error {
             Self::TooLarge { .. } => CUresult::CUDA_ERROR_INVALID_VALUE,
             _ => CUresult::CUDA_ERROR_UNKNOWN,
         }
+    }
+}
+
+/// Errors after which every call of the process fails, as the driver's documentation has them.
+const LOST: [&str; 10] = [
+    "CUDA_ERROR_ILLEGAL_ADDRESS",
+    "CUDA_ERROR_LAUNCH_FAILED",
+    "CUDA_ERROR_LAUNCH_TIMEOUT",
+    "CUDA_ERROR_HARDWARE_STACK_ERROR",
+    "CUDA_ERROR_ILLEGAL_INSTRUCTION",
+    "CUDA_ERROR_MISALIGNED_ADDRESS",
+    "CUDA_ERROR_INVALID_ADDRESS_SPACE",
+    "CUDA_ERROR_INVALID_PC",
+    "CUDA_ERROR_ASSERT",
+    "CUDA_ERROR_ECC_UNCORRECTABLE",
+];
+
+/// An error of the engine from its message: dfdx passes on no more.
+pub(crate) fn of_model(message: String) -> ModelError {
+    if LOST.iter().any(|name| message.contains(name)) {
+        ModelError::DeviceLost(message)
+    } else {
+        ModelError::Engine(message)
     }
 }
 

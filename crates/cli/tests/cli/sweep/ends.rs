@@ -92,6 +92,54 @@ fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
     assert_eq!(last, Some(800));
 }
 
+/// The process that trains, once it has a cell.
+fn process_of(place: &Place) -> String {
+    let mut process = None;
+    wait_for("a process that trains", || {
+        if !names(&place.out().join("wip")).is_empty() {
+            let status = place.status();
+            let owners = status["cells"].as_array().unwrap().iter();
+            process = owners.filter_map(|cell| cell["progress"]["owner"]["process"].as_u64()).next();
+        }
+        process.is_some()
+    });
+    process.unwrap().to_string()
+}
+
+fn signal(name: &str, process: &str) {
+    assert!(Command::new("kill").args([name, process]).status().unwrap().success());
+}
+
+#[test]
+fn a_process_that_dies_costs_its_cell_alone() {
+    let place = Place::new(STUDY);
+    let long = ["--restart", "training.steps=300", "blocks.pairs=40"];
+    let sweep = place.sweep(&long).stderr(Stdio::piped()).spawn().unwrap();
+    signal("-ABRT", &process_of(&place));
+    let output = sweep.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", text(&output));
+    assert!(text(&output).contains("was ended by signal 6; going on in"), "{}", text(&output));
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 4)]));
+    let reasons = place.status()["cells"].to_string().matches("ended by signal 6").count();
+    assert_eq!(reasons, 1);
+    place.done(&[&long[..], &["--retry"]].concat());
+    assert_is_complete(&place.tables());
+}
+
+#[test]
+fn the_process_that_trains_ends_with_the_one_that_watches_it() {
+    for (name, code) in [("-TERM", Some(6)), ("-KILL", None)] {
+        let place = Place::new(STUDY);
+        let long = ["--restart", "training.steps=20000", "batch_sizes=8", "repeats=1", "--quiet"];
+        let mut sweep = place.sweep(&long).spawn().unwrap();
+        process_of(&place);
+        signal(name, &sweep.id().to_string());
+        assert_eq!(sweep.wait().unwrap().code(), code);
+        wait_for("the end", || !place.states().contains_key("at-work"));
+        assert!(place.tables().runs.iter().all(|run| run.status == "interrupted"), "{name}");
+    }
+}
+
 #[test]
 fn workers_share_the_cells_where_times_do_not_matter() {
     let place = Place::new(STUDY);
