@@ -1,0 +1,85 @@
+//! A sweep in a process of its own, which is begun anew when it dies or loses its device.
+//!
+//! An error of a kernel ends a GPU's context: every later call of the process fails, also those that give
+//! memory back, and the process may be aborted. The cell that it was training is recorded as failed, and a
+//! new process goes on with the others.
+
+use std::io::Read;
+use std::process::{ChildStdin, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use batchlab_study::cells::Cells;
+
+use crate::exit::DEVICE_LOST;
+use crate::say::say;
+
+/// Set for the process that trains: when the sweep began.
+const CHILD: &str = "BATCHLAB_SWEEP_SINCE";
+/// A Ctrl-C reaches both processes. The one that trains must not take the end of the other for a second.
+const AFTER_SIGNAL: Duration = Duration::from_secs(2);
+
+/// When the sweep began, if this process was begun by [`supervise`].
+pub(super) fn since() -> Option<String> {
+    std::env::var(CHILD).ok()
+}
+
+/// Interrupts this process when the one that watches it ends.
+pub(super) fn end_with_parent(interrupted: &Arc<AtomicBool>) {
+    let interrupted = Arc::clone(interrupted);
+    std::thread::spawn(move || {
+        // Nothing is ever written: the read returns when the other end is closed.
+        let _ = std::io::stdin().read(&mut [0]);
+        std::thread::sleep(AFTER_SIGNAL);
+        interrupted.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Has this program train in a process of its own, and begins another one as long as cells are left.
+pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
+    let since = batchlab_study::now();
+    let watched: Arc<Mutex<Option<ChildStdin>>> = Arc::default();
+    let is_ending = Arc::new(AtomicBool::new(false));
+    let (held, ending) = (Arc::clone(&watched), Arc::clone(&is_ending));
+    ctrlc::set_handler(move || {
+        ending.store(true, Ordering::Relaxed);
+        drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
+    })
+    .context("cannot handle Ctrl-C")?;
+    let program = std::env::current_exe().context("cannot find this program")?;
+    loop {
+        let mut command = Command::new(&program);
+        command.args(std::env::args_os().skip(1)).env(CHILD, &since).stdin(Stdio::piped());
+        let mut child = command.spawn().context("cannot begin a process to train in")?;
+        *watched.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
+        let status = child.wait().context("cannot wait for the process that trains")?;
+        let lost = u8::try_from(status.code().unwrap_or(-1)).ok();
+        match lost {
+            Some(DEVICE_LOST) => say!("note: going on in a new process"),
+            Some(code) => return Ok(code.into()),
+            None => {
+                let reason = format!("the process that trained it was ended by {}", cause(status));
+                let Some(cell) = cells.record_failure(child.id(), &reason)? else {
+                    bail!("the process that trains was ended by {} outside of any cell", cause(status));
+                };
+                say!("error: cell {cell} has failed: {reason}; going on in a new process");
+            }
+        }
+        if is_ending.load(Ordering::Relaxed) {
+            return Ok(crate::exit::INTERRUPTED.into());
+        }
+    }
+}
+
+fn cause(status: ExitStatus) -> String {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::ExitStatusExt;
+        if let Some(signal) = status.signal() {
+            return format!("signal {signal}");
+        }
+    }
+    status.to_string()
+}
