@@ -24,7 +24,7 @@ use grid::Entry;
 pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// An option of `--batcher` and its values, such as `k=16,32,64`. Given several times, every combination
+    /// An option of `--batcher`, which must be given, and its values, such as `k=16,32,64`. Given several times, every combination
     /// is evaluated: accuracy, or error, against time.
     #[arg(long, value_name = "OPTION=VALUE,..", value_parser = grid::values)]
     grid: Vec<grid::Values>,
@@ -71,13 +71,10 @@ fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
     for turn in 0..repeats.get() {
         for (place, (name, batcher)) in batchers.iter().enumerate() {
             let evaluation = model.evaluate(subset, Some(&**batcher))?;
-            let seconds = evaluation.total_ns as f64 / 1e9;
             if turn == 0 {
-                let name = name.clone();
-                entries.push(Entry { name, evaluation, seconds: vec![seconds] });
-            } else {
-                entries[place].seconds.push(seconds);
+                entries.push(Entry::new(name, evaluation.clone()));
             }
+            entries[place].add(&evaluation);
         }
     }
     let batcher = choice.batcher_text().unwrap_or_default();

@@ -86,9 +86,21 @@ pub(crate) struct Entry {
     pub(crate) evaluation: ModelEvaluation,
     /// Seconds of everything, preparation of the batcher included, of each time.
     pub(crate) seconds: Vec<f64>,
+    /// Of these the predictions, copies to the device included: what is left where batches are kept.
+    pub(crate) predicting: Vec<f64>,
 }
 
 impl Entry {
+    pub(super) fn new(name: &str, evaluation: ModelEvaluation) -> Self {
+        let (name, seconds, predicting) = (name.to_owned(), Vec::new(), Vec::new());
+        Self { name, evaluation, seconds, predicting }
+    }
+
+    pub(super) fn add(&mut self, evaluation: &ModelEvaluation) {
+        self.seconds.push(evaluation.total_ns as f64 / 1e9);
+        self.predicting.push(evaluation.forward_ns as f64 / 1e9);
+    }
+
     pub(crate) fn seconds(&self) -> f64 {
         batchlab_stats::median(&self.seconds).unwrap_or(f64::NAN)
     }
@@ -119,8 +131,8 @@ pub(super) fn as_text(what: &str, entries: &[Entry]) -> String {
         entries.iter().any(|e| e.evaluation.record.as_ref().is_some_and(|r| r.accuracy.is_some()));
     let quality = if is_classes { "accuracy %" } else { "RMSE" };
     let mut text = format!(
-        "{what}\n  {:width$}  {quality:>10}  {:>10}  {:>10}  batches\n",
-        "options", "ms", "outputs/s"
+        "{what}\n  {:width$}  {quality:>10}  {:>10}  {:>10}  {:>10}  batches\n",
+        "options", "ms", "predicting", "outputs/s"
     );
     for (entry, is_best) in entries.iter().zip(frontier(entries)) {
         let quality = match entry.quality() {
@@ -131,21 +143,23 @@ pub(super) fn as_text(what: &str, entries: &[Entry]) -> String {
         let n = entry.evaluation.predictions.len() as f64;
         let _ = writeln!(
             text,
-            "{} {:width$}  {quality:>10}  {:>10.2}  {:>10.0}  {}",
+            "{} {:width$}  {quality:>10}  {:>10.2}  {:>10.2}  {:>10.0}  {}",
             if is_best { "*" } else { " " },
             entry.name,
             1e3 * entry.seconds(),
+            1e3 * batchlab_stats::median(&entry.predicting).unwrap_or(f64::NAN),
             n / entry.seconds(),
             entry.evaluation.n_batch,
         );
     }
-    text + "* no other is both as good and faster; times are medians and include the batcher's preparation\n"
+    text + "* no other is both as good and faster; times are medians; the first includes the \
+            batcher's preparation, the second only what is left where batches are kept\n"
 }
 
 pub(super) fn as_json(entries: &[Entry]) -> Vec<Value> {
     let frontier = frontier(entries);
     let value = |(entry, is_best): (&Entry, bool)| {
-        let Entry { name, evaluation, seconds } = entry;
+        let Entry { name, evaluation, seconds, predicting } = entry;
         let record = evaluation.record.as_ref();
         json!({
             "options": name,
@@ -156,6 +170,7 @@ pub(super) fn as_json(entries: &[Entry]) -> Vec<Value> {
             "macro_f1": record.and_then(|record| record.macro_f1),
             "rmse": record.and_then(|record| record.rmse),
             "seconds": seconds,
+            "seconds_of_predicting": predicting,
             "is_frontier": is_best,
         })
     };
