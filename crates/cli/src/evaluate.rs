@@ -24,7 +24,8 @@ use grid::Entry;
 pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// An option of `--batcher`, which must be given, and its values, such as `k=16,32,64`. Given several times, every combination
+    /// An option of `--batcher`, which must be given, and its values, such as `k=16,32,64`. Given several
+    /// times, every combination
     /// is evaluated: accuracy, or error, against time.
     #[arg(long, value_name = "OPTION=VALUE,..", value_parser = grid::values)]
     grid: Vec<grid::Values>,
