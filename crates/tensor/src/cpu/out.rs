@@ -14,9 +14,6 @@ const CHUNK: usize = 1 << 14;
 /// Numbers that become zeros at a time, shortly before they are written: 8 KiB.
 const PART: usize = 1 << 11;
 
-/// What every kernel does.
-const ALL: &str = "a kernel gives back all that it was to write";
-
 /// Memory without values.
 type New<'a> = &'a mut [MaybeUninit<f32>];
 
@@ -55,9 +52,9 @@ pub(super) fn new_pair(
     assert_eq!(n_block[0], n_block[1], "as many blocks of both");
     let rooms = room_by_blocks(&mut first, n[0], size[0]);
     let second = new_beside(n[1], size[1], rooms, |index, second, first: New<'_>| {
-        let all = (first.as_ptr().cast(), first.len());
+        let all = extent(first);
         let (first, second) = kernel(index, first, second);
-        assert!(all == (first.as_ptr(), first.len()), "{ALL}");
+        assert_all(all, first);
         second
     });
     // SAFETY: every number is in one of the blocks, which were seen written.
@@ -78,9 +75,8 @@ pub(super) fn new_beside<T: Send>(
     let n_in_blocks: usize = blocks.iter().map(|(_, (block, _))| block.len()).sum();
     assert_eq!(n_in_blocks, n, "an input for every block");
     each(blocks, |(index, (block, input))| {
-        let all = (block.as_ptr().cast(), block.len());
-        let written = kernel(index, block, input);
-        assert!(all == (written.as_ptr(), written.len()), "{ALL}");
+        let all = extent(block);
+        assert_all(all, kernel(index, block, input));
     });
     // SAFETY: every number is in one of the blocks, which were seen written.
     unsafe { values.set_len(n) };
@@ -109,23 +105,29 @@ pub(super) fn add(
     }
 }
 
+/// Where new memory begins, and how much it is.
+fn extent(room: &[MaybeUninit<f32>]) -> (*const f32, usize) {
+    (room.as_ptr().cast(), room.len())
+}
+
+/// A reference to numbers, unlike one to new memory, exists only where all of them have values.
+fn assert_all((start, n): (*const f32, usize), written: &[f32]) {
+    let is_all = std::ptr::eq(written.as_ptr(), start) && written.len() == n;
+    assert!(is_all, "a kernel gives back all that it was to write");
+}
+
 /// Has `kernel` write all of `out`.
 fn complete<'o>(out: Out<'o>, kernel: impl FnOnce(Out<'o>) -> &'o mut [f32]) -> &'o mut [f32] {
-    let (start, n) = (out.start(), out.len());
+    let all = match &out {
+        Out::New(room) => extent(room),
+        Out::Sums(sums) => (sums.as_ptr(), sums.len()),
+    };
     let written = kernel(out);
-    // A reference to numbers, unlike one to new memory, exists only where there are some.
-    assert!(std::ptr::eq(written.as_ptr(), start) && written.len() == n, "{ALL}");
+    assert_all(all, written);
     written
 }
 
 impl<'a> Out<'a> {
-    fn start(&self) -> *const f32 {
-        match self {
-            Self::New(room) => room.as_ptr().cast(),
-            Self::Sums(sums) => sums.as_ptr(),
-        }
-    }
-
     pub(super) fn len(&self) -> usize {
         match self {
             Self::New(room) => room.len(),
@@ -220,9 +222,8 @@ pub(super) fn by_parts<'o>(
     mut kernel: impl for<'p> FnMut(usize, New<'p>) -> &'p mut [f32],
 ) -> &'o mut [f32] {
     for (index, part) in room.chunks_mut(size.max(1)).enumerate() {
-        let all = (part.as_ptr().cast(), part.len());
-        let written = kernel(index, part);
-        assert!(all == (written.as_ptr(), written.len()), "{ALL}");
+        let all = extent(part);
+        assert_all(all, kernel(index, part));
     }
     // SAFETY: every part has been seen written.
     unsafe { written(room) }
