@@ -11,9 +11,13 @@ use std::fmt::Write;
 use batchlab_draw::{Anchor, Svg, escaped};
 
 use crate::figures::{Figure, Panel, Plot};
+use crate::wrapped::wrapped;
 
 /// Width of a panel in pixels.
 pub(crate) const WIDTH: f64 = 340.0;
+
+/// Characters of a setting's name over a panel.
+const LINE: usize = 44;
 
 /// Pixels of most text, on a page and in a picture.
 pub(crate) const TEXT: f64 = 11.0;
@@ -22,7 +26,7 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
     let strategies = &figure.strategies;
     let color =
         |batcher: &str| strategies.iter().position(|name| name == batcher).unwrap_or_default();
-    let title = if figure.is_flat() { &panel.setting } else { &panel.title };
+    let title = &panel.title;
     match &panel.plot {
         Plot::Lines(chart) => chart::lines(chart, title, color),
         Plot::Bars(chart) => chart::bars(chart, title, color),
@@ -117,6 +121,16 @@ pub fn picture(figure: &Figure) -> Option<String> {
     };
     if figure.is_flat() {
         for row in figure.panels.chunks(n_column) {
+            let names: Vec<Vec<String>> =
+                row.iter().map(|panel| wrapped(&panel.setting, LINE)).collect();
+            y += 8.0 + 14.0 * names.iter().map(Vec::len).max().unwrap_or_default() as f64;
+            for (place, name) in names.iter().enumerate() {
+                let x = GAP + place as f64 * (WIDTH + GAP);
+                for (line, above) in name.iter().rev().zip(0..) {
+                    let y = y - 4.0 - 14.0 * f64::from(above);
+                    page.text(x, y, Anchor::Start, "ink bold", line);
+                }
+            }
             y = row_of(&mut page, row, y);
         }
     } else {

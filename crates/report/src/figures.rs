@@ -61,11 +61,9 @@ impl Figure {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
 
-    /// Whether each setting has one panel and a name that fits over it. Then panels are titled by settings.
+    /// Whether each setting has one panel. Then settings stand side by side.
     pub(crate) fn is_flat(&self) -> bool {
-        const FITS: usize = 44;
-        let fits = |panel: &Panel| panel.setting.chars().count() <= FITS;
-        self.by_setting().all(|panels| panels.len() == 1 && fits(&panels[0]))
+        self.by_setting().all(|panels| panels.len() == 1)
     }
 }
 

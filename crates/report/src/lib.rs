@@ -27,6 +27,7 @@ mod read;
 mod setting;
 mod verdict;
 mod what_if;
+mod wrapped;
 
 pub use attribution::{Attribution, Cause, Share, Term, attributions};
 pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};

@@ -235,7 +235,12 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
     }
     if figure.is_flat() {
-        panels(html, figure, &figure.panels);
+        html.push_str("<div class=\"panels\">");
+        for panel in &figure.panels {
+            let svg = draw::inline(panel, figure);
+            let _ = write!(html, "<div><h3>{}</h3>{svg}</div>", escaped(&panel.setting));
+        }
+        html.push_str("</div>");
     } else {
         for of_setting in figure.by_setting() {
             let _ = write!(html, "<h3>{}</h3>", escaped(&of_setting[0].setting));

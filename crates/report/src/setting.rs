@@ -218,9 +218,10 @@ fn make_names_unique(groups: &mut [Group]) {
     }
 }
 
-/// Adds to equal titles what differs between them: conditions, then options, then the data themselves.
+/// Adds to equal titles what differs between them: the file of the data, conditions, then options, then the data themselves.
 fn make_titles_unique(settings: &mut [Setting]) {
-    let conditions: [fn(&Setting) -> String; 4] = [
+    let conditions: [fn(&Setting) -> String; 5] = [
+        data_file,
         |s| s.hardware.clone(),
         |s| if s.prefetch_depth == 0 { "in turn".into() } else { "prefetched".into() },
         |s| s.timing.clone(),
@@ -243,6 +244,12 @@ fn make_titles_unique(settings: &mut [Setting]) {
         let hash = s.dataset_hash.as_deref().unwrap_or_default();
         format!("data {}", hash.chars().take(8).collect::<String>())
     });
+}
+
+/// The file's name without its folder; empty for data without one.
+fn data_file(setting: &Setting) -> String {
+    let path = setting.data.get("dataset.path").map_or("", String::as_str);
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// Adds a text to titles that are equal where the text differs.

@@ -19,13 +19,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{CellInfo, Study};
-use crate::sweep::label;
-use crate::{StudyError, now};
 use crate::checked_json::{decode, encode};
 use crate::claims::{
     self, ClaimError, ClaimSettings, Claims, Disk, Life, LocalDisk, Owner, Taken, claim_folder,
     done_folder,
 };
+use crate::sweep::label;
+use crate::{StudyError, now};
 
 const LIST: &str = "cells.json";
 const PROGRESS: &str = "progress.json";

@@ -62,7 +62,10 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
             None => {
                 let reason = format!("the process that trained it was ended by {}", cause(status));
                 let Some(cell) = cells.record_failure(child.id(), &reason)? else {
-                    bail!("the process that trains was ended by {} outside of any cell", cause(status));
+                    bail!(
+                        "the process that trains was ended by {} outside of any cell",
+                        cause(status)
+                    );
                 };
                 say!("error: cell {cell} has failed: {reason}; going on in a new process");
             }

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 use super::words::{caveats, conclusion, percent, sentence, times};
 use super::{Place, Strategy, Verdict};
 use crate::setting::size_name;
+use crate::wrapped::wrapped;
+
+/// Characters of a line of text.
+const LINE: usize = 96;
 
 /// Characters of a picture.
 const WIDTH: usize = 32;
@@ -25,15 +29,15 @@ pub fn text(verdict: &Verdict) -> String {
         table(&mut text, verdict);
     }
     if let Some(reference) = over_reference(verdict) {
-        for line in wrapped(&reference) {
+        for line in wrapped(&reference, LINE) {
             let _ = writeln!(text, "  {line}");
         }
     }
     let found = if verdict.has_intervals() { conclusion(verdict) } else { sentence(verdict) };
-    for line in wrapped(&found) {
+    for line in wrapped(&found, LINE) {
         let _ = writeln!(text, "  {line}");
     }
-    for line in caveats(verdict).iter().flat_map(|caveat| wrapped(caveat)) {
+    for line in caveats(verdict).iter().flat_map(|caveat| wrapped(caveat, LINE)) {
         let _ = writeln!(text, "  {line}");
     }
     text
@@ -94,21 +98,4 @@ fn bar(strategy: &Strategy, most: f64) -> String {
         _ => ' ',
     };
     (0..WIDTH).map(mark).collect()
-}
-
-/// Lines of at most 96 characters.
-fn wrapped(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last_mut().expect("there is one from the start");
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > 96 {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }

@@ -99,7 +99,8 @@ fn process_of(place: &Place) -> String {
         if !names(&place.out().join("wip")).is_empty() {
             let status = place.status();
             let owners = status["cells"].as_array().unwrap().iter();
-            process = owners.filter_map(|cell| cell["progress"]["owner"]["process"].as_u64()).next();
+            process =
+                owners.filter_map(|cell| cell["progress"]["owner"]["process"].as_u64()).next();
         }
         process.is_some()
     });
