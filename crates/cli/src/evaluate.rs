@@ -25,8 +25,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
     /// An option of `--batcher`, which must be given, and its values, such as `k=16,32,64`. Given several
-    /// times, every combination
-    /// is evaluated: accuracy, or error, against time.
+    /// times, every combination is evaluated: accuracy, or error, against time.
     #[arg(long, value_name = "OPTION=VALUE,..", value_parser = grid::values)]
     grid: Vec<grid::Values>,
     /// Another batcher that is evaluated in turns with the grid, such as `full`: a label or a table. Can be

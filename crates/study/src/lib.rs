@@ -108,7 +108,6 @@ impl CellInfo {
     }
 }
 
-/// In RFC 3339.
 /// The time, in RFC 3339.
 #[must_use]
 pub fn now() -> String {
