@@ -34,6 +34,7 @@ FULL = {"name": "full"}
 FAN_OUT, N_NEIGHBOR_BATCH, N_PART, AUX_PER_OUTPUT = [2, 3, 2], 4, 4, 16
 OURS = "batchlab"
 ALL_NODES = f"{OURS}, all nodes in the last layer"
+AS_INSTALLED = [("full batch, epoch", OURS), ("IBMB, epoch", f"{OURS}, resident")]
 
 
 def ibmb(outputs_per_batch):
@@ -87,9 +88,9 @@ def ask(worker, what, **request):
 class Run:
     """What is measured: (table, row) -> samples by block."""
 
-    def __init__(self, options):
+    def __init__(self, options, end):
         self.options = options
-        self.end = time.monotonic() + 60 * options.minutes
+        self.end = end
         self.systems, self.failed, self.sizes = {}, {}, {}
         self.samples = {}
 
@@ -174,8 +175,12 @@ def own_systems(run, ours, n_train):
         ask(ours, "drop", **case)
         return {("IBMB, building the batches", OURS): answer["load_seconds"]}
     run.add("ours build", [("IBMB, building the batches", OURS)], build)
+    own_epochs(run, ours, of_ours(options, n_train))
+
+
+def own_epochs(run, ours, cases):
     loading = ("sampled neighbours, loading", OURS)
-    for table, row, *of_row in of_ours(options, n_train):
+    for table, row, *of_row in cases:
         key = (table, row)
         case = ours.ask("open", choice=choice(*of_row))
 
@@ -356,7 +361,9 @@ def arguments():
 
 def main():
     options = arguments()
-    run = Run(options)
+    start = time.monotonic()
+    run = Run(options, start + 60 * options.minutes * 3 / 4)
+    as_installed = Run(options, start + 60 * options.minutes)
     names = ["torch", "torch_geometric", "numba", "pymetis", "numpy", "scipy"]
     result = {"processor": processor(), "threads": options.threads, "load_before": os.getloadavg(),
               "versions": {"python": platform.python_version(),
@@ -365,7 +372,9 @@ def main():
 
     def write():
         result["tables"] = tables(run)
-        result["failed"] = run.failed
+        for table, of in tables(as_installed).items():
+            result["tables"][f"{table}, peers as installed"] = of
+        result["failed"] = {**run.failed, **as_installed.failed}
         result["sizes"] = {f"{table}: {row}": size for (table, row), size in run.sizes.items()}
         result["load_after"] = os.getloadavg()
         if options.json:
@@ -387,11 +396,18 @@ def main():
         ours.ask("load", dataset=dataset)
         own_systems(run, ours, n_train)
         peer_systems(run, kept, "", ["prepare", "floor", "cluster", *LOADERS.values()])
-        installed = start_peer(options, keeps_memory=False)
-        ask(installed, "load", folder=str(where))
-        peer_systems(run, installed, ", as installed", ["full", "ibmb csr"])
         run.blocks(write)
-        for worker in (ours, kept, installed):
+        # Both peers at once would need more than 24 GiB.
+        for worker in (ours, kept):
+            worker.stop()
+        ours, installed = start_ours(options), start_peer(options, keeps_memory=False)
+        ours.ask("load", dataset=dataset)
+        own = [case for case in of_ours(options, n_train) if case[:2] in AS_INSTALLED]
+        own_epochs(as_installed, ours, own)
+        ask(installed, "load", folder=str(where))
+        peer_systems(as_installed, installed, ", as installed", ["full", "ibmb csr"])
+        as_installed.blocks(write)
+        for worker in (ours, installed):
             worker.stop()
     write()
     print(f"{result['processor']}, {result['versions']}, {options.threads} threads, load "
