@@ -96,6 +96,7 @@ fn main() -> anyhow::Result<()> {
 
 /// The engine's threads.
 fn pool(n_thread: usize) -> anyhow::Result<rayon::ThreadPool> {
+    batchlab_tensor::keep_freed();
     Ok(rayon::ThreadPoolBuilder::new().num_threads(n_thread).build()?)
 }
 

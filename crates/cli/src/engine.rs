@@ -28,6 +28,7 @@ impl Engine {
 /// Starts so many threads, or one for each processor, and returns their number. Without it, threads that
 /// the system does not give would end the program without a message.
 pub(crate) fn start_threads(n: Option<usize>) -> Result<usize> {
+    batchlab_tensor::keep_freed();
     // 0: as many as there are processors.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n.unwrap_or(0));
     pool.build_global().context(

@@ -94,6 +94,7 @@ pub use backend::{
     MessageResult, RowsToNormalise,
 };
 pub use batch::{DeviceBatch, Features, NodeEdges, OutputEdges, Outputs, SparseFeatures};
+pub use cpu::memory::keep_freed;
 pub use dropout::Dropout;
 pub use layers::{Linear, NormalisedRows, Perceptron};
 pub use matrix::Matrix;

@@ -57,7 +57,7 @@ fn every_study_is_right() {
     let ibmb = read("ibmb.toml", &[]);
     assert_eq!((ibmb.cells.len(), ibmb.n_run()), (7 * 5, 7 * (10 + 10 + 10 + 9 + 6)));
     let models = read("ibmb-models.toml", &[]);
-    assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 3));
+    assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 4));
     let painn = paper.cells.iter().find(|cell| cell.info.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
     assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");
