@@ -72,6 +72,14 @@ impl Sweep {
     }
 }
 
+impl SweepOptions<'_> {
+    /// Whether a cell that has ended need not be trained again.
+    fn is_enough(&self, done: &DoneCell) -> bool {
+        let is_old = self.since.is_none_or(|since| done.finished_at.as_str() < since);
+        done.is_enough(self.retry && is_old, self.until_width)
+    }
+}
+
 /// Trains every cell of a study that is neither done nor taken by another process. Several processes may
 /// share a study: one per device where times matter, any number where they do not.
 ///
@@ -101,10 +109,7 @@ pub fn sweep(
                 sweep.is_interrupted = true;
                 return Ok(sweep);
             }
-            let is_enough = |done: &DoneCell| {
-                let is_old = options.since.is_none_or(|since| done.finished_at.as_str() < since);
-                done.is_enough(options.retry && is_old, options.until_width)
-            };
+            let is_enough = |done: &DoneCell| options.is_enough(done);
             let claim = match cells.claim(&cell.info, options.retry, is_enough)? {
                 Claimed::Mine(claim) => claim,
                 Claimed::Taken { is_alive } => {
@@ -176,12 +181,7 @@ pub fn sweep(
             // A process that has begun just now is there at the second look.
             if pause == cells.pause() && !has_said {
                 has_said = true;
-                let stale = humantime::format_duration(options.claims.stale);
-                observer.progress().note(&format!(
-                    "note: {} cells are claimed on other machines; waiting until their processes are \
-                     heard of, at most {stale}",
-                    taken.len()
-                ));
+                note_waiting(taken.len(), options, observer);
             }
             wait(pause, options.run.interrupted);
             pause = (2 * pause).min(cells.pause());
@@ -192,6 +192,14 @@ pub fn sweep(
         }
         pending = taken;
     }
+}
+
+fn note_waiting(n_cell: usize, options: &SweepOptions<'_>, observer: &dyn SweepObserver) {
+    let stale = humantime::format_duration(options.claims.stale);
+    observer.progress().note(&format!(
+        "note: {n_cell} cells are claimed on other machines; waiting until their processes are \
+         heard of, at most {stale}"
+    ));
 }
 
 fn wait(pause: Duration, interrupted: &AtomicBool) {

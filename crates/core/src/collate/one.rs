@@ -1,5 +1,7 @@
 //! Batches of nodes of one large graph.
 
+use std::cell::RefCell;
+
 use super::{BatchFields, check_room, pad, write_output_weight};
 use crate::CollateError;
 use crate::buffer::{BatchBuffer, Columns};
@@ -16,7 +18,7 @@ pub(super) fn collate(
     check_members(one, plan)?;
     let n_edge = match plan.edges {
         EdgeSelection::Listed => plan.listed.receiver.len(),
-        EdgeSelection::Induced => induced(one, &plan.members).count(),
+        EdgeSelection::Induced => with_rows(one, &plan.members, |rows| rows.edges().count()),
         EdgeSelection::Stored => {
             return Err(CollateError::Inconsistent(
                 "a plan for nodes takes induced or listed edges".into(),
@@ -44,7 +46,7 @@ pub(super) fn collate(
     }
     match plan.edges {
         EdgeSelection::Listed => copy_listed(&mut columns, plan),
-        _ => copy_induced(&mut columns, one, &plan.members),
+        _ => with_rows(one, &plan.members, |rows| copy_induced(&mut columns, &rows)),
     }
     index_edges(&mut columns, plan.members.len(), n_edge);
     copy_outputs(&mut columns, graphs, plan);
@@ -85,17 +87,46 @@ fn check_members(one: &OneGraph, plan: &BatchPlan) -> Result<(), CollateError> {
     Ok(())
 }
 
-/// The edges between members, by receiver: row of the sender, row of the receiver, edge.
-fn induced<'a>(
-    one: &'a OneGraph,
+/// Where nodes of the graph are in a batch.
+struct Rows<'a> {
+    graph: &'a OneGraph,
+    /// Nodes of the batch, ascending.
     members: &'a [u32],
-) -> impl Iterator<Item = (u32, u32, usize)> + 'a {
-    members.iter().enumerate().flat_map(move |(row, &node)| {
-        one.incoming(node).filter_map(move |edge| {
-            let sender = members.binary_search(&one.sender[edge]).ok()?;
-            Some((sender as u32, row as u32, edge))
-        })
+    /// A row for each node of the graph, which is its own only if that row says so: other batches have
+    /// left theirs, and need not clear them.
+    row_of: &'a [u32],
+}
+
+thread_local! {
+    /// For the next batch of the thread: as large as the graph, so not one for each batch that is kept.
+    static ROW_OF: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
+fn with_rows<T>(graph: &OneGraph, members: &[u32], job: impl FnOnce(Rows<'_>) -> T) -> T {
+    ROW_OF.with_borrow_mut(|row_of| {
+        if row_of.len() < graph.n_node() {
+            row_of.resize(graph.n_node(), 0);
+        }
+        for (row, &node) in (0..).zip(members) {
+            row_of[node as usize] = row;
+        }
+        job(Rows { graph, members, row_of })
     })
+}
+
+impl Rows<'_> {
+    fn of(&self, node: u32) -> Option<u32> {
+        let row = self.row_of[node as usize];
+        (self.members.get(row as usize) == Some(&node)).then_some(row)
+    }
+
+    /// The edges between members, by receiver: row of the sender, row of the receiver, edge.
+    fn edges(&self) -> impl Iterator<Item = (u32, u32, usize)> {
+        (0..).zip(self.members).flat_map(move |(row, &node)| {
+            let edges = self.graph.incoming(node);
+            edges.filter_map(move |edge| Some((self.of(self.graph.sender[edge])?, row, edge)))
+        })
+    }
 }
 
 fn copy_nodes(columns: &mut Columns<'_>, graphs: &Graphs, members: &[u32], width: usize) {
@@ -150,12 +181,12 @@ fn copy_listed(columns: &mut Columns<'_>, plan: &BatchPlan) {
     }
 }
 
-fn copy_induced(columns: &mut Columns<'_>, one: &OneGraph, members: &[u32]) {
-    for (slot, (sender, receiver, edge)) in induced(one, members).enumerate() {
+fn copy_induced(columns: &mut Columns<'_>, rows: &Rows<'_>) {
+    for (slot, (sender, receiver, edge)) in rows.edges().enumerate() {
         columns.sender[slot] = sender;
         columns.receiver[slot] = receiver;
         if let Some(weight) = columns.edge_weight.get_mut(slot) {
-            *weight = one.edge_weight.get(edge).copied().unwrap_or(1.0);
+            *weight = rows.graph.edge_weight.get(edge).copied().unwrap_or(1.0);
         }
     }
 }

@@ -98,9 +98,8 @@ fn process_of(place: &Place) -> String {
     wait_for("a process that trains", || {
         if !names(&place.out().join("wip")).is_empty() {
             let status = place.status();
-            let owners = status["cells"].as_array().unwrap().iter();
-            process =
-                owners.filter_map(|cell| cell["progress"]["owner"]["process"].as_u64()).next();
+            let mut owners = status["cells"].as_array().unwrap().iter();
+            process = owners.find_map(|cell| cell["progress"]["owner"]["process"].as_u64());
         }
         process.is_some()
     });
