@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -77,6 +77,14 @@ impl Pipeline {
         match self {
             Self::OnDemand(producer) => producer.prepare(prepared),
             Self::Prefetched(prefetcher) => prefetcher.next(prepared),
+        }
+    }
+
+    /// Lets the batches after this one be prepared, as many as are prepared ahead. Whatever comes before it,
+    /// such as an evaluation, has no hidden help for the steps after it.
+    pub(crate) fn go_on(&mut self) {
+        if let Self::Prefetched(prefetcher) = self {
+            prefetcher.go_on();
         }
     }
 
@@ -216,21 +224,25 @@ impl Producer {
     }
 }
 
-/// A thread that prepares batches, and two queues: of prepared ones, and of buffers for reuse.
+/// A thread that prepares one batch for each buffer that it is given.
 pub(crate) struct Prefetcher {
+    /// Both are closed to end the thread.
     full: Option<Receiver<Result<Option<Prepared>, RunError>>>,
-    empty: Sender<Prepared>,
+    empty: Option<Sender<Prepared>>,
     thread: Option<JoinHandle<()>>,
+    depth: usize,
+    /// Batches that are asked for and were not taken.
+    n_ahead: usize,
+    /// Buffers for reuse.
+    spare: Vec<Prepared>,
 }
 
 impl Prefetcher {
     fn start(mut producer: Producer, depth: usize) -> Result<Self, RunError> {
-        // The thread itself holds one batch, so the queue holds one less.
-        let (send_full, full) = sync_channel(depth - 1);
+        let (send_full, full) = channel();
         let (empty, receive_empty) = channel::<Prepared>();
         let work = move || {
-            loop {
-                let mut prepared = receive_empty.try_recv().unwrap_or_default();
+            for mut prepared in receive_empty {
                 let result = producer.prepare(&mut prepared).map(|more| more.then_some(prepared));
                 let is_last = !matches!(result, Ok(Some(_)));
                 // The run may have ended meanwhile.
@@ -240,23 +252,46 @@ impl Prefetcher {
             }
         };
         let thread = std::thread::Builder::new().name("prefetch".into()).spawn(work);
-        let thread = thread.map_err(RunError::Thread)?;
-        Ok(Self { full: Some(full), empty, thread: Some(thread) })
+        let thread = Some(thread.map_err(RunError::Thread)?);
+        Ok(Self {
+            full: Some(full),
+            empty: Some(empty),
+            thread,
+            depth,
+            n_ahead: 0,
+            spare: Vec::new(),
+        })
     }
 
     fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
+        if self.n_ahead == 0 {
+            self.ask();
+        }
         let full = self.full.as_ref().ok_or(RunError::Pipeline)?;
         let Some(next) = full.recv().map_err(|_| RunError::Pipeline)?? else { return Ok(false) };
-        // This fails only if the thread has ended after its last batch.
-        let _ = self.empty.send(std::mem::replace(prepared, next));
+        self.n_ahead -= 1;
+        self.spare.push(std::mem::replace(prepared, next));
         Ok(true)
+    }
+
+    fn go_on(&mut self) {
+        while self.n_ahead < self.depth {
+            self.ask();
+        }
+    }
+
+    fn ask(&mut self) {
+        self.n_ahead += 1;
+        if let Some(empty) = &self.empty {
+            // This fails only if the thread has ended after its last batch.
+            let _ = empty.send(self.spare.pop().unwrap_or_default());
+        }
     }
 }
 
 impl Drop for Prefetcher {
     fn drop(&mut self) {
-        // Closing the queue ends the thread at its next send.
-        self.full = None;
+        (self.full, self.empty) = (None, None);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -281,11 +316,13 @@ pub(crate) fn nanoseconds(start: Instant, end: Instant) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
     use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
     use batchlab_core::grouping::{Composition, EpochGraphs, GroupOptions, Grouping, open_groups};
     use batchlab_core::padding::{BatchSize, Padding};
-    use batchlab_core::{BatchContext, BatcherError, Cursor, GraphSize, Purpose};
+    use batchlab_core::{BatchContext, BatcherError, Cursor, GraphSize, Level, Purpose};
 
     /// Groups of three, carried over from one epoch of ten to the next.
     #[derive(Default)]
@@ -344,6 +381,7 @@ mod tests {
         let mut prepared = Prepared::default();
         let mut batch = || {
             let more = pipeline.next(&mut prepared).unwrap();
+            pipeline.go_on();
             more.then(|| (prepared.plan.clone(), prepared.batch().sender.to_vec()))
         };
         (0..n).map_while(|_| batch()).collect()
@@ -383,6 +421,43 @@ mod tests {
         for depth in [0, 1, 4] {
             let mut once = pipeline(depth, Purpose::Evaluation, Composition::EveryEpoch, None);
             assert_eq!(take(&mut once, 99).len(), 4, "depth {depth}");
+        }
+    }
+
+    /// Counts the batches that were asked for.
+    struct Counting(Arc<AtomicU64>);
+
+    impl BatchStream for Counting {
+        fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError> {
+            plan.clear(Level::Graphs);
+            plan.push_graph(GraphSize { id: 0, n_node: 1, n_edge: 0 });
+            plan.shape = plan.real;
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(true)
+        }
+        fn seek(&mut self, _: &Cursor) -> Result<(), BatcherError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_prepared_between_a_batch_and_its_step() {
+        let many = ManyGraphs::new(&[1], Edges::FullyConnected).unwrap();
+        let graphs = Arc::new(Graphs::new("one", Topology::Many(many)).unwrap());
+        let n_asked = Arc::new(AtomicU64::new(0));
+        let stream = Box::new(Counting(Arc::clone(&n_asked)));
+        let producer = Producer::new(graphs, stream, BatchFields::default()).unwrap();
+        let mut pipeline = Pipeline::new(producer, 1).unwrap();
+        let mut prepared = Prepared::default();
+        let mut after_a_while = || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            n_asked.load(Ordering::SeqCst)
+        };
+        assert_eq!(after_a_while(), 0);
+        for n_step in 1..5 {
+            assert!(pipeline.next(&mut prepared).unwrap());
+            assert_eq!(after_a_while(), n_step);
+            pipeline.go_on();
         }
     }
 

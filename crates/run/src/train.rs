@@ -263,6 +263,7 @@ impl<'a> TrainingLoop<'a> {
         self.fetch(start)?;
         let fetching = self.pending.take().unwrap_or_default();
         let ready = Instant::now();
+        self.pipeline.go_on();
         // The batch may have been fetched before an evaluation.
         let start = ready.checked_sub(fetching).unwrap_or(ready);
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
