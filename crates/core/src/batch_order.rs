@@ -134,3 +134,55 @@ impl DistanceOrder {
         order
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first two batches of an epoch, after each with which the epoch before may have ended.
+    #[test]
+    fn sampled_orders_go_on_as_often_with_a_batch_as_its_distance_says() {
+        let histograms = vec![vec![9, 0, 0], vec![6, 3, 0], vec![0, 9, 0], vec![0, 3, 6]];
+        let options = OrderOptions { order: BatchOrder::Sample, distance: None };
+        let order = DistanceOrder::open(options, 7, || Ok(histograms)).unwrap().unwrap();
+        let (all, n_epoch) = ([0_u32, 1, 2, 3], 20_000);
+        for last in all {
+            let mut count = [[0.0_f64; 4]; 4];
+            for epoch in 0..n_epoch {
+                let drawn = order.order(epoch, Some(last));
+                count[drawn[0] as usize][drawn[1] as usize] += 1.0;
+            }
+            let next = order.distances.probabilities(last, &all);
+            for (first, of_first) in all.into_iter().zip(next) {
+                let left: Vec<u32> = all.into_iter().filter(|&batch| batch != first).collect();
+                let after = order.distances.probabilities(first, &left);
+                for (second, of_second) in left.into_iter().zip(after) {
+                    let count = count[first as usize][second as usize];
+                    let (n, p) = (n_epoch as f64, of_first * of_second);
+                    // Five standard deviations of a binomial.
+                    let most = 5.0 * (n * p * (1.0 - p)).sqrt();
+                    assert!(
+                        (count - n * p).abs() <= most,
+                        "{count} times {first}, {second} after {last} instead of {}",
+                        n * p
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_order_holds_each_batch_once() {
+        let histograms: Vec<Vec<u32>> = (0..9).map(|batch| vec![batch, 9 - batch]).collect();
+        for order in [BatchOrder::Sample, BatchOrder::Tour] {
+            let options = OrderOptions { order, distance: Some(OrderDistance::L1) };
+            let open = DistanceOrder::open(options, 1, || Ok(histograms.clone()));
+            let order = open.unwrap().unwrap();
+            for epoch in 0..5 {
+                let mut batches = order.order(epoch, None);
+                batches.sort_unstable();
+                assert_eq!(batches, (0..9).collect::<Vec<u32>>());
+            }
+        }
+    }
+}

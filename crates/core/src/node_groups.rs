@@ -138,8 +138,8 @@ const N_SAMPLE: usize = 64;
 ///
 /// # Errors
 /// A view of many graphs, an empty one, or one that names a node twice or a node that does not
-/// exist; given groups that do not hold each output exactly once; a shape that is given, but not
-/// used.
+/// exist; given groups that do not hold each output exactly once; random groups of more outputs than
+/// the graph has nodes; a shape that is given, but not used.
 pub fn open_node_groups<C: NodeContext + 'static>(
     view: View,
     ctx: BatchContext,
@@ -165,7 +165,12 @@ pub fn open_node_groups<C: NodeContext + 'static>(
             (Sets::of(&set), n_set)
         }
         OutputGroups::Random { n_output, composition, order } => {
-            let fixed = composition == Composition::Fixed;
+            let (n_node, fixed) = (view.graph.n_node(), composition == Composition::Fixed);
+            if n_output.get() as usize > n_node {
+                return Err(BatcherError::Options(format!(
+                    "{n_output} outputs per batch, but the graph has only {n_node} nodes; give fewer"
+                )));
+            }
             order.check(fixed)?;
             if fixed && ctx.purpose == Purpose::Training {
                 let group = random_groups(&view, &ctx, n_output);

@@ -457,7 +457,7 @@ record! {
         /// vectors), `timing_ended` (steps for timing alone ended early), `learning_rate` (it was reduced,
         /// because the loss on the validation set no longer fell), `early_stopping`, what a batcher
         /// reports, such as `oversize`, or a warning before training: `unseen_class`, `mostly_oversize`,
-        /// `small_training_set`, `mostly_without_edges`.
+        /// `small_training_set`, `mostly_without_edges`, `untrained_class`, `edges_without_weights`.
         kind: String,
         /// Message for the user.
         message: String,

@@ -81,7 +81,7 @@ impl<'a> ActiveRun<'a> {
 
         let provenance = Provenance::collect();
         let metadata = metadata(loaded, &provenance);
-        let constant = weighting_constant(config, data);
+        let constant = weighting_constant(config, data, &metrics);
         if let Some(checkpoint) = start.checkpoint() {
             seek(checkpoint, &mut *stream)?;
         }
@@ -516,10 +516,16 @@ pub(crate) fn open_stream(
 }
 
 /// What output weights are divided by when batches do not count the same: the number of outputs of a
-/// full batch, or 1 where the batcher has no batch size.
-pub(crate) fn weighting_constant(config: &Config, data: &Data) -> f64 {
-    let n_output = config.batcher.batch_size().map_or(1.0, |size| f64::from(size - 1));
-    config.training.weighting.constant(&data.graphs, &data.subsets.train, n_output)
+/// full batch; without a batch size their mean number, by the stream's `batches_per_epoch`; or 1.
+pub(crate) fn weighting_constant(config: &Config, data: &Data, metrics: &[(String, f64)]) -> f64 {
+    let train = &data.subsets.train;
+    let per_epoch = metrics.iter().find(|(name, _)| name == "batches_per_epoch");
+    let n_output = match (config.batcher.batch_size(), per_epoch) {
+        (Some(size), _) => f64::from(size - 1),
+        (None, Some((_, n_batch))) => train.len() as f64 / n_batch,
+        (None, None) => 1.0,
+    };
+    config.training.weighting.constant(&data.graphs, train, n_output)
 }
 
 fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String); 3] {

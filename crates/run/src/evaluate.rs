@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use batchlab_config::{Config, Subset};
+use batchlab_config::{Config, Subset, Training};
 use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
@@ -63,6 +63,7 @@ impl<'a> Evaluator<'a> {
                 evaluator.check(batcher, subset, members)?;
             }
         }
+        evaluator.check_decisions(&config.training)?;
         Ok(evaluator)
     }
 
@@ -124,6 +125,22 @@ impl<'a> Evaluator<'a> {
             batcher.label(),
             members.len(),
             subset.name()
+        )))
+    }
+
+    /// Refuses decisions that nothing would ever lead to.
+    fn check_decisions(&self, training: &Training) -> Result<(), RunError> {
+        let key = match (training.plateau, training.early_stopping) {
+            (Some(_), _) => "plateau",
+            (None, Some(_)) => "early_stopping",
+            (None, None) => return Ok(()),
+        };
+        if self.subsets.iter().any(|&(subset, _)| subset == Subset::Validation) {
+            return Ok(());
+        }
+        Err(RunError::config(format!(
+            "training.{key} looks at the validation set, which has no members; give split.validation, or leave \
+             training.{key} out"
         )))
     }
 

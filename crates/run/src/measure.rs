@@ -86,12 +86,13 @@ impl<'a> Trial<'a> {
         let config = &loaded.config;
         let evaluator = Evaluator::new(config, data)?;
         let (stream, _) = open_stream(config, data, observer)?;
+        let metrics = stream.metrics();
         let (trainer, size) = open_model(loaded, &data.graphs)?;
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
             .weighted(config.training.weighting)
             .for_training(size, config.training.prefetch_depth());
         let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
-        let constant = weighting_constant(config, data);
+        let constant = weighting_constant(config, data, &metrics);
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
         // The first step allocates what later ones reuse.
         training.unrecorded_step(1)?;

@@ -449,7 +449,7 @@ mod tests {
         let producer = Producer::new(graphs, stream, BatchFields::default()).unwrap();
         let mut pipeline = Pipeline::new(producer, 1).unwrap();
         let mut prepared = Prepared::default();
-        let mut after_a_while = || {
+        let after_a_while = || {
             std::thread::sleep(std::time::Duration::from_millis(20));
             n_asked.load(Ordering::SeqCst)
         };

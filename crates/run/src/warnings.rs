@@ -1,8 +1,10 @@
 //! What is probably not meant, found before training: data and batches that teach little. All such checks
 //! are here.
 
-use batchlab_config::Config;
-use batchlab_core::graphs::{GraphSize, View};
+use std::collections::BTreeSet;
+
+use batchlab_config::{Config, Subset};
+use batchlab_core::graphs::{GraphSize, TargetKind, Topology, View};
 use batchlab_core::number::grouped;
 use batchlab_core::{BatchEvent, Graphs};
 use serde::Serialize;
@@ -34,7 +36,54 @@ pub(crate) fn find(
         found.extend(small_training_set(config.batcher.batch_size(), &sizes));
         found.extend(without_edges(&sizes));
     }
+    found.extend(untrained_class(config, graphs, subsets));
+    found.extend(edges_without_weights(config, graphs));
     found
+}
+
+/// Classes of the target that are evaluated, but not trained.
+fn untrained_class(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
+    let target = graphs.target.as_ref()?;
+    let TargetKind::Classes { name } = &target.kind else { return None };
+    #[allow(
+        clippy::cast_sign_loss,
+        reason = "members of subsets have a class, and none is negative"
+    )]
+    let classes = |members: &[u32]| -> BTreeSet<usize> {
+        members.iter().map(|&member| target.value[member as usize] as usize).collect()
+    };
+    let trained = classes(&subsets.train);
+    let of_evaluated = |&subset: &Subset| classes(subsets.of(subset));
+    let evaluated: BTreeSet<usize> =
+        config.evaluation.subsets.iter().flat_map(of_evaluated).collect();
+    let untrained: Vec<&str> =
+        evaluated.difference(&trained).map(|&class| name[class].as_str()).collect();
+    let first = untrained.first()?;
+    Some(Warning {
+        kind: "untrained_class",
+        message: format!(
+            "{} of {} classes are evaluated, but no training {} has them (the first is \"{first}\"): they cannot \
+             be predicted; choose another split",
+            untrained.len(),
+            name.len(),
+            graphs.level().output()
+        ),
+        payload: json!({ "classes": untrained }),
+    })
+}
+
+fn edges_without_weights(config: &Config, graphs: &Graphs) -> Option<Warning> {
+    let Topology::One(one) = &graphs.topology else { return None };
+    let is_plain = config.model.needs().edge_weight && one.edge_weight.is_empty();
+    is_plain.then(|| Warning {
+        kind: "edges_without_weights",
+        message: format!(
+            "the edges have no weights, so \"{}\" adds up what a node receives, however many edges it has; \
+             dataset.edge_weight = \"symmetric\" or \"row\" is usual",
+            config.model.typetag_name()
+        ),
+        payload: json!({}),
+    })
 }
 
 /// Node classes that are evaluated, but not trained.

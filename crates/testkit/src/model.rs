@@ -22,6 +22,7 @@ mod padding;
 mod parameters;
 mod refusals;
 mod sequence;
+mod settings;
 mod state;
 mod symmetry;
 mod training;
@@ -93,6 +94,14 @@ pub fn check(name: &str, model: &dyn Model) {
 /// Runs every check and panics with all that fail; for models that are known only at run time.
 pub fn check_all(name: &str, model: &dyn Model) {
     Check::run_all(name, model);
+}
+
+/// Checks that two settings of one model, which takes classes, compute the same: predictions, and in
+/// training losses and gradients, with the same numbers dropped.
+pub fn check_equal(one: &dyn Model, other: &dyn Model) {
+    if let Err(found) = settings::equal(one, other) {
+        panic!("two settings do not compute the same: {found}");
+    }
 }
 
 /// Writes the tests of the contract for a model; see [`model`](mod@crate::model).

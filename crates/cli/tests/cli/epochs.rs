@@ -12,8 +12,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::resume::{completed, interrupt_midway, weights};
-use crate::small_run::{Tables, batchlab, checkpoints, names, resume, run_folder, text};
+use crate::resume::{completed, completed_in_parts, weights};
+use crate::small_run::{Tables, batchlab, names, run_folder, text};
 
 /// 300 molecules for training, in some 20 steps of an epoch.
 const CONFIG: &str = r#"
@@ -140,22 +140,9 @@ fn what_evaluations_decide_is_the_same_after_an_interruption_to_the_last_bit() {
         let [(step, _)] = best(&whole)[..] else { panic!("one best state") };
         assert_eq!(step as i64, reference.evals[least].step);
 
-        let parts = TempDir::new().unwrap();
+        let parts = completed_in_parts(|folder| start(folder, batcher, &training));
         let out = parts.path().join("out");
-        let output = interrupt_midway(&mut start(parts.path(), batcher, &training), &out);
-        assert!(matches!(output.status.code(), Some(0 | 6)), "{}", text(&output));
-        let mut n_attempt = 1;
-        while !checkpoints(&out).is_empty() && Tables::read(&out).runs[0].status == "interrupted" {
-            n_attempt += 1;
-            assert!(n_attempt < 50, "it never ends");
-            if n_attempt < 6 {
-                interrupt_midway(&mut resume(&out), &out);
-            } else {
-                completed(&mut resume(&out));
-            }
-        }
         let again = Tables::read(&out);
-        assert_eq!(again.runs[0].status, "completed");
         assert_eq!(again.timeless_steps(), reference.timeless_steps(), "{batcher}");
         assert_eq!(again.timeless_evals(), reference.timeless_evals(), "{batcher}");
         assert_eq!(weights(&out), weights(&whole), "{batcher}");
@@ -184,38 +171,6 @@ fn the_best_state_is_the_one_that_is_evaluated() {
     assert!((rmse - recorded.rmse.unwrap()).abs() < 1e-6 * rmse);
 }
 
-/// Subsets of the nodes of one graph are evaluated in one pass over all of it: each has the numbers that it
-/// has alone.
-#[test]
-fn subsets_of_nodes_have_the_same_numbers_together_as_alone() {
-    let evaluations = |subsets: &str| {
-        let folder = TempDir::new().unwrap();
-        let config = folder.path().join("run.toml");
-        let text = format!(
-            "[dataset]\nname = \"planted-graph\"\nn_node = 400\nn_edge = 1200\nn_feature = 4\n\
-             n_class = 2\nn_community = 4\nself_loops = true\n[model]\nname = \"gcn\"\nhidden = 8\n\
-             [batcher]\nname = \"cluster\"\nn_part = 2\n[evaluation]\nevery = 1\n\
-             batcher = {{ name = \"full\" }}\nsubsets = [{subsets}]\n\
-             [training]\nepochs = 2\nloss = \"cross-entropy\"\n"
-        );
-        fs::write(&config, text).unwrap();
-        let out = folder.path().join("out");
-        let mut command = batchlab();
-        completed(command.arg("run").arg(config).arg("--out").arg(&out).args(["--threads", "1"]));
-        let evals = Tables::read(&out).evals.into_iter();
-        let numbers = evals.map(|e| (e.split, e.step, e.n_output, e.loss, e.accuracy, e.macro_f1));
-        numbers.collect::<Vec<_>>()
-    };
-    let together = evaluations("\"train\", \"validation\", \"test\"");
-    assert_eq!(together.len(), 9);
-    for subset in ["train", "validation", "test"] {
-        let alone = evaluations(&format!("\"{subset}\""));
-        let own: Vec<_> = together.iter().filter(|eval| eval.0 == subset).cloned().collect();
-        assert_eq!(alone, own);
-    }
-    assert!(evaluations("").is_empty());
-}
-
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let batcher = "name = \"dynamic\"\nbatch_size = 16";
@@ -239,4 +194,19 @@ fn what_does_not_fit_together_is_refused() {
     let mut command = start(folder.path(), batcher, "epochs = 3\nplateau = {}");
     let output = command.arg("evaluation.subsets=[\"test\"]").output().unwrap();
     assert!(text(&output).contains("it needs the validation set"), "{}", text(&output));
+}
+
+#[test]
+fn nothing_is_decided_by_a_validation_set_without_members() {
+    let batcher = "name = \"dynamic\"\nbatch_size = 16";
+    for (key, table) in [("plateau", "{}"), ("early_stopping", "{ patience = 1 }")] {
+        let folder = TempDir::new().unwrap();
+        let mut command = start(folder.path(), batcher, &format!("epochs = 3\n{key} = {table}"));
+        let output = command.arg("split.validation=0.0").output().unwrap();
+        let printed = text(&output);
+        let expected = format!("training.{key} looks at the validation set, which has no members");
+        assert!(printed.contains(&expected), "{printed}");
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        assert!(!folder.path().join("out").join("runs").exists(), "{printed}");
+    }
 }

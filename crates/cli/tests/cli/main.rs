@@ -18,6 +18,7 @@ mod kill;
 mod mistakes;
 mod new;
 mod newcomer;
+mod nodes;
 mod older;
 mod output;
 mod outside;

@@ -49,6 +49,32 @@ pub(crate) fn interrupt_midway(command: &mut Command, out: &Path) -> std::proces
     child.wait_with_output().unwrap()
 }
 
+/// The folder of a run, with its results in `out`, that was stopped after a checkpoint, asked to stop again
+/// when it was resumed, and completed in the end. It is begun anew where it was faster than the signal.
+pub(crate) fn completed_in_parts(begin: impl Fn(&Path) -> Command) -> TempDir {
+    for _ in 0..50 {
+        let folder = TempDir::new().unwrap();
+        let out = folder.path().join("out");
+        let output = interrupt_midway(&mut begin(folder.path()), &out);
+        if output.status.code() == Some(0) {
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(6), "{}", text(&output));
+        let is_completed = || Tables::read(&out).runs[0].status == "completed";
+        for _ in 0..4 {
+            if !is_completed() {
+                interrupt_midway(&mut resume(&out), &out);
+            }
+        }
+        if !is_completed() {
+            completed(&mut resume(&out));
+        }
+        assert!(is_completed());
+        return folder;
+    }
+    panic!("the run always ends before it can be stopped");
+}
+
 /// A run of this kind that was stopped after a checkpoint of its plan and before its end. It is
 /// begun anew where it was faster than the signal.
 fn stopped(settings: &[&str]) -> TempDir {

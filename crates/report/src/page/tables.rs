@@ -13,7 +13,7 @@ use crate::number::{short, significant};
 use crate::setting::size_name;
 use crate::verdict::Place;
 use crate::what_if::{Candidate, WhatIf};
-use crate::{Report, Results};
+use crate::{Reach, Reaching, Report, Results};
 
 pub(super) fn numbers(html: &mut String, figure: &Figure) {
     html.push_str(
@@ -72,51 +72,37 @@ fn rows(html: &mut String, panel: &Panel) {
     }
 }
 
+/// The columns of the times to an accuracy. Those that are empty in every row are left out.
+const REACH: [&str; 14] = [
+    "setting",
+    "B",
+    "accuracy",
+    "strategy",
+    "runs that reach it",
+    "median s",
+    "interval s",
+    "coverage",
+    "",
+    "preparation s",
+    "epochs per s",
+    "best validation %",
+    "its test %",
+    "memory MB",
+];
+
 pub(super) fn reaches(html: &mut String, report: &Report) {
-    html.push_str(
-        "<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>accuracy</th><th>strategy</th>\
-         <th>runs that reach it</th><th>median s</th><th>interval s</th><th>coverage</th><th></th>\
-         <th>preparation s</th><th>epochs per s</th><th>best validation %</th><th>its test %</th>\
-         <th>memory MB</th></tr>",
-    );
-    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
-    let percent = |value: Option<f64>| {
-        value.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
-    };
-    let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
-    for reach in &report.reaches {
-        let title = &report.settings[reach.setting].title;
-        let (size, accuracy) = (size_name(reach.batch_size), percent(Some(reach.accuracy)));
-        for strategy in &reach.strategies {
-            let (interval, coverage) = match strategy.interval {
-                None => ("–".to_owned(), "–".to_owned()),
-                Some((low, high, p)) => {
-                    (format!("{} to {}", time(low), time(high)), format!("{:.1} %", 100.0 * p))
-                }
-            };
-            let place = if strategy.may_be_soonest { "may be the soonest" } else { "later" };
-            let n = format!("{} of {}", strategy.n_reached, strategy.n_run);
-            let megabytes = strategy.peak_bytes.map(|bytes| bytes / 1e6);
-            cells(
-                html,
-                &[
-                    title,
-                    &size,
-                    &accuracy,
-                    &strategy.batcher,
-                    &n,
-                    &time(strategy.median),
-                    &interval,
-                    &coverage,
-                    place,
-                    &number(strategy.prepare),
-                    &number(strategy.epochs_per_s),
-                    &percent(strategy.best),
-                    &percent(strategy.test),
-                    &number(megabytes),
-                ],
-            );
-        }
+    let of_reach = |reach| rows_of_reach(report, reach);
+    let rows: Vec<[String; REACH.len()]> = report.reaches.iter().flat_map(of_reach).collect();
+    let is_filled = |&column: &usize| rows.iter().any(|row| row[column] != "–");
+    let columns: Vec<usize> = (0..REACH.len()).filter(is_filled).collect();
+    html.push_str("<div class=\"scroll\"><table><tr>");
+    for &column in &columns {
+        let _ = write!(html, "<th>{}</th>", REACH[column]);
+    }
+    html.push_str("</tr>");
+    for row in &rows {
+        let filled: Vec<&str> = columns.iter().map(|&column| row[column].as_str()).collect();
+        cells(html, &filled);
     }
     html.push_str("</table></div>");
     for reach in &report.reaches {
@@ -125,6 +111,40 @@ pub(super) fn reaches(html: &mut String, report: &Report) {
             let _ = write!(html, "<p>{}: {too_few}.</p>", escaped(title));
         }
     }
+}
+
+fn rows_of_reach(report: &Report, reach: &Reach) -> Vec<[String; REACH.len()]> {
+    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
+    let percent = |value: Option<f64>| {
+        value.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
+    };
+    let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
+    let row = |strategy: &Reaching| {
+        let (interval, coverage) = match strategy.interval {
+            None => ("–".to_owned(), "–".to_owned()),
+            Some((low, high, p)) => {
+                (format!("{} to {}", time(low), time(high)), format!("{:.1} %", 100.0 * p))
+            }
+        };
+        let place = if strategy.may_be_soonest { "may be the soonest" } else { "later" };
+        [
+            report.settings[reach.setting].title.clone(),
+            reach.batch_size.map_or_else(|| "–".to_owned(), |size| size.to_string()),
+            percent(Some(reach.accuracy)),
+            strategy.batcher.clone(),
+            format!("{} of {}", strategy.n_reached, strategy.n_run),
+            time(strategy.median),
+            interval,
+            coverage,
+            place.to_owned(),
+            number(strategy.prepare),
+            number(strategy.epochs_per_s),
+            percent(strategy.best),
+            percent(strategy.test),
+            number(strategy.peak_bytes.map(|bytes| bytes / 1e6)),
+        ]
+    };
+    reach.strategies.iter().map(row).collect()
 }
 
 pub(super) fn verdicts(html: &mut String, report: &Report) {

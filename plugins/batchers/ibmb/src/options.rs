@@ -155,6 +155,7 @@ impl Ibmb {
     fn check_sizes(&self, n_node: usize) -> Result<(), BatcherError> {
         let sizes = [
             ("outputs_per_batch", self.outputs_per_batch),
+            ("max_aux_per_batch", self.max_aux_per_batch),
             ("aux_per_output", self.aux_per_output),
             ("n_part", self.n_part),
         ];

@@ -361,5 +361,8 @@ mod tests {
         let example: Box<dyn Dataset> =
             serde_json::from_value((registration.example)()).expect("an example");
         example.check().expect("good options");
+        let graphs = load(&PlantedGraph { self_loops: true, ..PlantedGraph::default() });
+        let graph = one(&graphs);
+        assert_eq!((graph.n_node(), graph.sender.len()), (169_343, 2 * 1_166_243 + 169_343));
     }
 }

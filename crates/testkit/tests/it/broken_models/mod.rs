@@ -3,7 +3,7 @@
 mod faulty;
 mod linear;
 
-use batchlab_testkit::model::{CHECKS, Check};
+use batchlab_testkit::model::{CHECKS, Check, check_equal};
 use faulty::{Fault, Faulty};
 
 use crate::table::{self, Row};
@@ -62,6 +62,12 @@ fn a_failure_names_the_promise_and_both_numbers() {
         text.starts_with("conformance check `companions` failed\n  promise: the prediction of")
     );
     assert!(text.contains("with 5 padding nodes and 37 padding edges"), "{text}");
+}
+
+#[test]
+#[should_panic(expected = "in the other setting")]
+fn two_settings_that_differ_are_noticed() {
+    check_equal(&Faulty::new(Fault::None), &Faulty::new(Fault::WrongGradient));
 }
 
 // The line that a plugin's tests write, and the tests that it becomes.

@@ -23,7 +23,7 @@ fn options() -> impl Strategy<Value = String> {
         )),
         (1_u32..6, 0_u32..20, kept.clone()).prop_map(|(k, more, order)| format!(
             "outputs = \"node-wise\"\nmax_aux_per_batch = {}\naux_per_output = {k}\n{order}",
-            k + 1 + more
+            (k + 1 + more).min(8)
         )),
         (1_u32..8, 0.1..3.0, 1_u32..4, kept.clone()).prop_map(
             |(n_part, ratio, weight, order)| format!(
@@ -141,6 +141,10 @@ fn options_that_cannot_work_are_refused() {
         (
             "outputs = \"node-wise\"\noutputs_per_batch = 21",
             "outputs_per_batch = 21, but the graph has only 20 nodes",
+        ),
+        (
+            "outputs = \"node-wise\"\nmax_aux_per_batch = 21",
+            "max_aux_per_batch = 21, but the graph has only 20 nodes",
         ),
         (
             "outputs = \"batch-wise\"\nn_part = 2\nexpand_ratio = 0",

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use batcher_neighbor::Neighbor;
-use batchlab_core::Batcher;
+use batchlab_core::{BatchContext, Batcher, Purpose};
 use batchlab_testkit::batcher;
 use batchlab_testkit::nodes::{self, Case};
 use proptest::prelude::*;
@@ -25,6 +25,7 @@ proptest! {
         padding in batcher::padding(),
         composition in batcher::composition(),
     ) {
+        let n_output = n_output.min(case.graphs.n_node() as u32);
         let batcher = parse(&format!(
             "n_output = {n_output}\nfan_out = {fan_out:?}\nweight = \"{weight}\"\n\
              sampling = \"{sampling}\"\npadding = {padding}\ncomposition = \"{composition}\""
@@ -41,7 +42,8 @@ proptest! {
     #[test]
     fn large_fan_outs_take_everything(case in nodes::cases(), n_hop in 1_u32..4) {
         let fan_out = vec![40; n_hop as usize];
-        let batcher = parse(&format!("n_output = 5\nfan_out = {fan_out:?}"));
+        let n_output = case.graphs.n_node().min(5);
+        let batcher = parse(&format!("n_output = {n_output}\nfan_out = {fan_out:?}"));
         for plan in nodes::train(&batcher, &case, 1) {
             nodes::check_hops(&case, &plan, n_hop);
         }
@@ -109,6 +111,23 @@ fn an_empty_fan_out_is_refused() {
     let error = toml::from_str::<Neighbor>("n_output = 1\nfan_out = []").unwrap_err().to_string();
     assert!(error.contains("fan_out needs at least one hop"), "{error}");
     assert!(toml::from_str::<Neighbor>("n_output = 1\nfan_out = [0]").is_err());
+}
+
+#[test]
+fn more_outputs_per_batch_than_nodes_are_refused() {
+    let case = Case::new(3, &[(0, 1), (1, 2)].into(), vec![0, 1]);
+    for composition in ["every-epoch", "fixed"] {
+        let batcher =
+            parse(&format!("n_output = 4\nfan_out = [2]\ncomposition = \"{composition}\""));
+        for purpose in [Purpose::Training, Purpose::Evaluation] {
+            let opened = batcher.open(case.view(), BatchContext::new(purpose, 1));
+            assert_eq!(
+                opened.err().unwrap().to_string(),
+                "4 outputs per batch, but the graph has only 3 nodes; give fewer"
+            );
+        }
+    }
+    assert_eq!(nodes::train(&parse("n_output = 3\nfan_out = [2]"), &case, 1).len(), 1);
 }
 
 #[test]

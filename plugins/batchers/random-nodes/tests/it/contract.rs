@@ -25,6 +25,7 @@ proptest! {
         ],
         composition in batcher::composition(),
     ) {
+        let n_output = n_output.min(case.graphs.n_node() as u32);
         let batcher = parse(&format!(
             "n_output = {n_output}\nn_hop = {n_hop}\npadding = {padding}\ncomposition = \"{composition}\""
         ));
@@ -107,6 +108,12 @@ fn contradictions_are_refused() {
     assert_eq!(error, "output node 200 does not exist, only 200 do");
     let error = open(&Case { output: vec![3, 4, 3], ..path() });
     assert_eq!(error, "output node 3 is named twice");
+    let large = parse("n_output = 201\nn_hop = 1");
+    let opened = large.open(path().view(), BatchContext::new(Purpose::Evaluation, 1));
+    assert_eq!(
+        opened.err().unwrap().to_string(),
+        "201 outputs per batch, but the graph has only 200 nodes; give fewer"
+    );
 }
 
 #[test]

@@ -25,6 +25,7 @@ proptest! {
         padding in batcher::padding(),
         composition in batcher::composition(),
     ) {
+        let n_output = n_output.min(case.graphs.n_node() as u32);
         let order = if composition == "fixed" { "sample" } else { "random" };
         let batcher = parse(&format!(
             "n_output = {n_output}\naux_per_output = {k}\nepsilon = 1e-3\nwalk = \"{walk}\"\n\
@@ -89,6 +90,11 @@ fn what_cannot_work_is_refused() {
     assert_eq!(
         error("n_output = 2\naux_per_output = 4", &directed),
         "aux_per_output = 4, but the graph has only 3 nodes"
+    );
+    let pair = Case::new(2, &[(0, 1), (1, 0)].into(), vec![0, 1]);
+    assert_eq!(
+        error("n_output = 3\naux_per_output = 2", &pair),
+        "3 outputs per batch, but the graph has only 2 nodes; give fewer"
     );
     assert!(
         error(&format!("{options}\norder = \"tour\""), &directed)

@@ -2,7 +2,8 @@
 
 use batcher_static::Static;
 use batchlab_core::Batcher;
-use batchlab_testkit::batcher;
+use batchlab_core::padding::BatchSize;
+use batchlab_testkit::{batcher, conformance};
 use proptest::prelude::*;
 
 fn open(options: &str) -> Box<dyn Batcher> {
@@ -43,6 +44,30 @@ fn fixed_batches_are_the_same_in_every_epoch() {
         let first = plans[..4].iter().find(|plan| plan.cache_key == later.cache_key).unwrap();
         assert_eq!((&first.members, first.shape), (&later.members, later.shape));
     }
+}
+
+/// Without `composition`, which refuses the same order in every epoch where nobody has asked for it, and
+/// `carried`: fixed batches carry nothing.
+#[test]
+fn fixed_batches_on_a_tour_keep_the_contract() {
+    let tour = |batch_size: BatchSize| {
+        let batch_size = batch_size.get();
+        open(&format!("batch_size = {batch_size}\ncomposition = \"fixed\"\norder = \"tour\""))
+    };
+    for check in conformance::CHECKS {
+        if !["composition", "carried"].contains(&check.name) {
+            conformance::check(check.name, tour);
+        }
+    }
+}
+
+#[test]
+fn a_tour_is_the_same_in_every_epoch() {
+    let sizes: Vec<[u32; 2]> = (0..30).map(|i| [1 + i % 7, 6]).collect();
+    let batcher = open("batch_size = 4\ncomposition = \"fixed\"\norder = \"tour\"");
+    let plans = batcher::train(&*batcher, &batcher::view(&sizes), 3, 20);
+    let order: Vec<Option<u64>> = plans.iter().map(|plan| plan.cache_key).collect();
+    assert_eq!(order[..10], order[10..]);
 }
 
 #[test]

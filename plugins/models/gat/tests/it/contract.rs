@@ -2,7 +2,7 @@
 
 use batchlab_core::Model as _;
 use batchlab_testkit::device::context;
-use batchlab_testkit::model::check;
+use batchlab_testkit::model::{check, check_equal};
 use model_gat::Gat;
 
 fn model(options: &str) -> Gat {
@@ -29,6 +29,14 @@ fn dropout() {
         ["companions", "padding_gradients", "padding_bits", "threads", "slots", "steps", "resume"]
     {
         check(promise, &with);
+    }
+}
+
+#[test]
+fn the_last_convolution_for_outputs_alone_changes_nothing() {
+    for options in ["dropout = 0.0", "dropout = 0.4", "dropout = 0.4\nlayers = 1"] {
+        let with = |only: bool| model(&format!("hidden = 5\nonly_outputs = {only}\n{options}"));
+        check_equal(&with(true), &with(false));
     }
 }
 

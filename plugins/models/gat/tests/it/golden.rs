@@ -3,7 +3,7 @@
 
 use batchlab_core::Model;
 use batchlab_testkit::golden_models::{
-    GoldenFile, GoldenModel, check_node_gaps_are_noticed, check_nodes,
+    GoldenFile, GoldenModel, check_dense_nodes, check_node_gaps_are_noticed, check_nodes,
 };
 use model_gat::{DropoutRate, Gat};
 
@@ -42,6 +42,11 @@ fn numbers_of_cora() {
 fn numbers_of_cora_with_all_nodes_in_the_last_convolution() {
     let open = |file: &GoldenFile<'_>| Ok(Box::new(of_file(file, false)?) as Box<dyn Model>);
     check_nodes(&GoldenModel { open, ..GOLDEN });
+}
+
+#[test]
+fn numbers_of_a_part_of_cora_with_dense_features() {
+    check_dense_nodes(&GOLDEN);
 }
 
 #[test]

@@ -1,0 +1,52 @@
+//! Two settings of one model that compute the same in two ways.
+
+use batchlab_core::Model;
+use batchlab_core::model::{Loss, Mode, NamedTensor, Slot};
+use batchlab_core::plan::Shape;
+
+use super::Trial;
+use super::fixture::{N_OUTPUT_CLASS, NONE, SOME};
+use super::trial::{PREDICTION, near, near_tensors, predict, text};
+use crate::check::Outcome;
+
+/// Gradients may differ by this share of their tensor's largest number.
+const GRADIENT: f32 = 1e-4;
+/// Of dropout.
+const KEY: u64 = 5;
+
+pub(super) fn equal(one: &dyn Model, other: &dyn Model) -> Outcome {
+    for padding in [NONE, SOME] {
+        let [one, other] = [one, other].map(|model| Computed::by(model, padding));
+        let (one, other) = (one?, other?);
+        let when = "in the other setting";
+        near(&one.prediction, &other.prediction, PREDICTION, when)?;
+        let difference = (one.loss - other.loss).abs();
+        if difference.is_nan() || difference > PREDICTION * one.loss.abs() {
+            return Err(format!("the loss is {:e}, and {:e} {when}", one.loss, other.loss));
+        }
+        near_tensors(&one.gradients, &other.gradients, GRADIENT, when)?;
+    }
+    Ok(())
+}
+
+struct Computed {
+    /// For real outputs, in an evaluation.
+    prediction: Vec<f32>,
+    /// In training.
+    loss: f64,
+    gradients: Vec<NamedTensor>,
+}
+
+impl Computed {
+    fn by(model: &dyn Model, padding: Shape) -> Result<Self, String> {
+        let trial = Trial::with_loss(model, Loss::CrossEntropy)?;
+        let buffer = trial.ordinary(padding);
+        let batch = buffer.batch();
+        let mut trainer = trial.ready()?;
+        let mut prediction = predict(&mut *trainer, &batch)?;
+        prediction.truncate(batch.real.n_output as usize * N_OUTPUT_CLASS);
+        let loss = trainer.forward(Slot::A, Mode::Training, KEY).map_err(text)?.mean();
+        trainer.backward(1.0).map_err(text)?;
+        Ok(Self { prediction, loss, gradients: trainer.gradients().map_err(text)? })
+    }
+}
