@@ -36,6 +36,7 @@ NAMES = {
     "saint-rw": "GraphSAINT, walks",
     "shadow-ppr": "ShaDow, PPR",
 }
+MODELS = {"gat": "GAT", "gcn": "GCN", "sage": "GraphSAGE"}
 GRAPHS = ["Cora", "Citeseer", "Physics", "tolokers", "planted"]
 PLANTED_LEVELS = [0.875, 0.88]
 
@@ -209,7 +210,7 @@ def models(study):
                 runs = study.of(name, what, model)
                 share = [100 * run.test for run in runs]
                 ratio = "1" if what == "full" else spread(ratios(study, runs, name, model))
-                rows.append([f"{name}, {model}, {100 * reach['accuracy']:.1f} %", NAMES[what], reached(of[what]),
+                rows.append([f"{name}, {MODELS[model]}, {100 * reach['accuracy']:.1f} %", NAMES[what], reached(of[what]),
                              ratio, f"{statistics.median(share):.1f} [{min(share):.1f}, {max(share):.1f}]"])
     head = ["graph, model, accuracy", "", "seconds to it", "epochs, times those of the whole graph", "test set, %"]
     return table(head, rows)
