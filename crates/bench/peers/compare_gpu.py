@@ -69,7 +69,7 @@ def compare_step(processes, model, batch_size, rates):
         samples = measure(systems, options.blocks)
         ours.ask("write", case=0, folder=folder)
         for row, (worker, case) in cases.items():
-            differences[row] = worker.ask("compare", case=case, folder=folder)
+            differences[row] = worker.ask("compare", case=case, folder=folder, trained=True)
     work = ours.ask("floor", case=0, savings=False)
     for worker in processes.all():
         worker.ask("close")

@@ -130,7 +130,7 @@ def compare_step(processes, structures, model, batch_size):
         load = os.getloadavg()[0]
         samples = measure(systems, options.blocks)
         ours.ask("write", case=0, folder=folder)
-        differences = {row: worker.ask("compare", case=case, folder=folder)
+        differences = {row: worker.ask("compare", case=case, folder=folder, trained=True)
                        for row, (worker, case) in cases.items()}
         for row, found in differences.items():
             if "refused" in found:

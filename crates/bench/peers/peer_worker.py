@@ -26,6 +26,8 @@ LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 1e-4, "gradient": 1e
 if PRECISION == "tf32":
     # Factors have 10 bits behind the point instead of 23.
     LIMIT = {"loss": 5e-3, "prediction": 5e-3, "all gradients": 1e-2, "gradient": 1e-1}
+# Thousands of steps on one batch lead near a minimum, where the terms of every gradient cancel.
+LIMIT_TRAINED = LIMIT | {"gradient": 10 * LIMIT["gradient"]}
 
 
 def split(arrays, prefix):
@@ -128,7 +130,7 @@ def compile_case(peer, folder, model, options):
     return {"trace_s": middle - start, "compile_s": time.perf_counter() - middle}
 
 
-def compare(training, folder):
+def compare(training, folder, trained):
     """Relative differences to batchlab's loss, predictions and gradients at its parameters."""
     arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
     training.load(split(arrays, "parameter."))
@@ -144,10 +146,11 @@ def compare(training, folder):
         "gradient": max(norm_difference(gradients[name], values)
                         for name, values in expected.items()),
     }
+    limit = LIMIT_TRAINED if trained else LIMIT
     for what, error in found.items():
-        if not error <= LIMIT[what]:
+        if not error <= limit[what]:
             return {"refused": f"{what} differs from batchlab's by {error:.1e} of its norm, more "
-                               f"than {LIMIT[what]:.0e}"}
+                               f"than {limit[what]:.0e}"}
     return found
 
 
@@ -208,7 +211,8 @@ def main():
             case "compile":
                 answer = compile_case(peer, **request)
             case "compare":
-                answer = compare(cases[request["case"]], request["folder"])
+                answer = compare(cases[request["case"]], request["folder"],
+                                 request.get("trained", False))
             case "time":
                 answer = timed_steps(cases[request["case"]], request["n_step"])
             case "denormals":
