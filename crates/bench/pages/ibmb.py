@@ -4,10 +4,9 @@
     python3 -m venv .venv && .venv/bin/pip install duckdb
     .venv/bin/python crates/bench/pages/ibmb.py --binary target/release/batchlab
 
-A table of the page stands between `<!-- NAME -->` and `<!-- end -->`. Times to an accuracy are those of
-`batchlab report --json`, the rest comes from the tables of the runs, and the tables of predictions from
-what `--predict` has measured before: it evaluates the first run of node-wise IBMB in batches of many kinds,
-which takes ten minutes, and writes `results/ibmb-predictions`.
+Times to an accuracy are those of `batchlab report --json`, the rest comes from the tables of the runs, and the
+tables of predictions from what `--predict` has measured before: it evaluates the first run of node-wise IBMB in
+batches of many kinds, which takes ten minutes, and writes `results/ibmb-predictions`.
 """
 
 import argparse
@@ -20,8 +19,9 @@ import subprocess
 
 import duckdb
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
-RESULTS = ROOT / "results"
+import page
+from page import RESULTS, ROOT, digits, table
+
 PAGE = ROOT / "docs" / "ibmb.md"
 
 NAMES = {
@@ -56,18 +56,6 @@ def graph(dataset):
     path = dataset.get("path", "cora")
     return next(name for part, name in [("citeseer", "Citeseer"), ("phy", "Physics"),
                                         ("tolokers", "tolokers"), ("cora", "Cora")] if part in path)
-
-
-def digits(value, n=2):
-    """So many significant digits, without an exponent."""
-    if value >= 10 ** (n - 1):
-        return f"{round(value, n - len(str(int(value)))):g}" if value < 10 ** n else f"{value:.0f}"
-    return f"{value:#.{n}g}".rstrip(".")
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 class Study:
@@ -286,12 +274,7 @@ def main():
         path = RESULTS / "ibmb-predictions" / f"{name}.json"
         if path.exists():
             tables[name] = predictions(json.loads(path.read_text())["grid"])
-    page = PAGE.read_text()
-    for name, text in tables.items():
-        page, n = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.S)
-        if n != 1:
-            raise SystemExit(f"{PAGE}: {n} places for the table \"{name}\" instead of one")
-    PAGE.write_text(page)
+    page.fill(PAGE, tables)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""Fills the tables of "Our own measurements" in docs/study.md from the tables of the runs.
+
+    tar -xJf results/study.tar.xz -C results
+    python3 -m venv .venv && .venv/bin/pip install duckdb scipy
+    .venv/bin/python crates/bench/pages/study.py --binary target/release/batchlab
+
+Verdicts are those of `batchlab report --json`; errors are compared here, seed by seed.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import subprocess
+
+import duckdb
+from scipy.stats import t as student
+
+import page
+from page import RESULTS, ROOT, table
+
+PAGE = ROOT / "docs" / "study.md"
+STRATEGIES = ["exact", "dynamic-exact", "static-64", "dynamic", "static-2^N", "static-constant"]
+
+
+def verdicts(folder, binary):
+    """A row for each comparison; bold strategies may be the fastest."""
+    done = subprocess.run([binary, "report", str(folder), "--json"], check=True, capture_output=True)
+    report = json.loads(done.stdout)
+    rows = []
+    for verdict in report["verdicts"]:
+        setting = report["settings"][verdict["setting"]]
+        of = {strategy["batcher"]: strategy for strategy in verdict["strategies"]}
+        rows.append([f"{setting['dataset']}, {setting['model']}, {verdict['batch_size']}",
+                     str(verdict["unit"]["n_pair"]), *(factor(of[name]) for name in STRATEGIES)])
+    return table(["data, model, B", "pairs", *(f"`{name}`" for name in STRATEGIES)], sorted(rows))
+
+
+def factor(strategy):
+    low, high = strategy["interval"]
+    text = f"{strategy['factor']:.3f}"
+    if strategy["place"] != "slower":
+        text = f"**{text}**"
+    return f"{text} [{low:.3f}, {high:.3f}]"
+
+
+def work(folder):
+    """What a strategy computes: the share of real edges, and how many padded shapes it meets."""
+    rows = duckdb.sql(f"""
+        select runs.dataset, batch_size, batcher, sum(n_edge) / sum(n_edge_padded),
+            count(distinct (n_node_padded, n_edge_padded, n_graph_padded))
+        from '{folder}/tables/steps/*.parquet' join '{folder}/tables/runs/*.parquet' as runs using (run_id)
+        where step <= n_step_planned and model = 'schnet'
+        group by all
+    """).fetchall()
+    of = {(data, size, name): f"{100 * share:.1f} %, {shapes}" for data, size, name, share, shapes in rows}
+    return table(["data, B", *(f"`{name}`" for name in STRATEGIES)],
+                 [[f"{data}, {size}", *(of[data, size, name] for name in STRATEGIES)]
+                  for data, size in sorted({key[:2] for key in of})])
+
+
+# Stated in configs/study/learning.toml before the study ran.
+MARGIN, LEVEL, N_RATIO = 0.05, 0.05, 6
+# A name, and the two ways of training whose errors are divided.
+RATIOS = [
+    ("groups of equal budget over groups of equal count", "dynamic-exact", "exact"),
+    ("every B-th graph dropped over none", "dropped", "exact"),
+    ("graphs of equal weight over batches of equal weight", "per-graph", "dynamic-exact"),
+]
+
+
+def learned(folder):
+    """Ratios of errors on the test set after the last step, paired by seed, with Student's intervals."""
+    errors = {(size, way, repeat): rmse for size, way, repeat, rmse in duckdb.sql(f"""
+        select batch_size,
+            case when weighting = 'per-graph' then 'per-graph'
+                when config->>'$.batcher.compat_drop_overflow' = 'true' then 'dropped' else batcher end as way,
+            repeat, rmse
+        from '{folder}/tables/evals/*.parquet' join '{folder}/tables/runs/*.parquet' using (run_id)
+        where split = 'test' and step = n_step_planned and status = 'completed'
+    """).fetchall()}
+    rows = []
+    for size in sorted({key[0] for key in errors}):
+        for name, first, second in RATIOS:
+            logs = [math.log(rmse / errors[size, second, repeat])
+                    for (of, way, repeat), rmse in errors.items() if (of, way) == (size, first)]
+            mean, sd, n = statistics.mean(logs), statistics.stdev(logs), len(logs)
+            reach = student.ppf(1 - LEVEL / N_RATIO / 2, n - 1) * sd / math.sqrt(n)
+            low, high = math.exp(mean - reach), math.exp(mean + reach)
+            equal = 1 - MARGIN < low and high < 1 + MARGIN
+            rows.append([f"{name}, B = {size}", str(n), f"{math.exp(mean):.3f} [{low:.3f}, {high:.3f}]",
+                         f"{100 * sd:.1f} %", "equal within 5 %" if equal else
+                         "not told apart" if low <= 1 <= high else "different"])
+    return table(["ratio of errors", "seeds", "mean and interval", "deviation of one seed", ""], rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", default=str(ROOT / "target/release/batchlab"))
+    options = parser.parse_args()
+    page.fill(PAGE, {"quick": verdicts(RESULTS / "quick", options.binary), "work": work(RESULTS / "quick"),
+                     "learned": learned(RESULTS / "learning")})
+
+
+if __name__ == "__main__":
+    main()
