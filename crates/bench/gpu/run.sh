@@ -114,7 +114,14 @@ sanitizer() { # tool
   step "$1" 60 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 "${of[@]}"
 }
 
-export -f environment
+# The smoke run again, with steps that are recorded.
+recorded() {
+  BATCHLAB_CUDA_GRAPHS=1 bin/batchlab run configs/smoke.toml --device cuda:0 --out "$results/recorded" &&
+    bin/batchlab compare "$results/smoke" "$results/recorded"
+}
+
+export -f environment recorded
+export results
 case $call in
   first)
     LINES_SHOWN=60 step environment 20 bash -c environment
@@ -124,6 +131,7 @@ case $call in
       exit 1
     fi
     LINES_SHOWN=12 step smoke 60 bin/batchlab run configs/smoke.toml --device cuda:0 --out "$results/smoke"
+    LINES_SHOWN=30 step recorded 60 bash -c recorded
     tests kernels 60 tests/kernels cuda::
     tests models 90 tests/operations cuda_message::the_models_at_their_widths
     tests golden 90 tests/schnet golden::

@@ -53,6 +53,9 @@ int cublasSetStream_v2(void* handle, void* stream) {
     ((Handle*)handle)->stream = stream;
     return ok;
 }
+int cublasSetWorkspace_v2(void*, void* workspace, size_t n) {
+    return emulated_inside((unsigned long long)workspace, n) ? ok : invalid_value;
+}
 int cublasSetMathMode(void* handle, int mode) {
     if (mode != 0 && mode != 2 && mode != 3) return invalid_value;
     ((Handle*)handle)->math_mode = mode;

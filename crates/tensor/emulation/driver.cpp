@@ -34,6 +34,7 @@ enum : Result {
     invalid_handle = 400,
     not_found = 500,
     too_many_resources = 701,
+    capture_unsupported = 900,
 };
 
 struct EmulatedLaunch {  // as in kernel.h
@@ -98,14 +99,26 @@ struct Work {
     uint64_t position;
 };
 
+// Work that is recorded, in its order.
+struct Graph {
+    std::vector<std::function<void()>> nodes;
+};
+
 struct Stream {
     std::deque<Work> waiting;
     uint64_t submitted = 0, done = 0;
+    Graph* recorded = nullptr;  // instead of being done
 };
 
 // ---- memory ----
 
 const size_t page = 4096;
+
+// A pool beside the default one. What is freed there is given out again as it is, and stays mapped.
+struct Pool {
+    std::multimap<size_t, Address> free;
+    bool destroyed = false;
+};
 
 struct Memory {
     char* mapped;
@@ -113,6 +126,7 @@ struct Memory {
     bool freed;            // asked for, not yet done
     const Stream* stream;  // that allocates it
     uint64_t position;     // how much of that stream is done by then
+    Pool* pool;            // null for the default one
 };
 
 // These live until the very end: threads of the program may still give back what they hold while it
@@ -120,6 +134,7 @@ struct Memory {
 std::map<Address, Memory>& device_memory = *new std::map<Address, Memory>;
 std::map<Address, size_t>& pinned_memory = *new std::map<Address, size_t>;
 uint64_t in_use, most_in_use;
+Pool* current_pool;  // null for the default one
 
 // The array ends right before a page that cannot be touched.
 Address allocate(size_t n, const Stream* stream) {
@@ -129,19 +144,23 @@ Address allocate(size_t n, const Stream* stream) {
     mprotect(mapped + pages, page, PROT_NONE);
     memset(mapped, 0xff, pages);
     Address address = (Address)(mapped + (pages - n) / 16 * 16);
-    device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted};
+    device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted, current_pool};
     in_use += n;
     most_in_use = std::max(most_in_use, in_use);
     return address;
+}
+
+void check_slack(Address address, const Memory& m) {
+    const unsigned char* slack = (const unsigned char*)(address + m.size);
+    for (const unsigned char* end = (const unsigned char*)m.mapped + m.mapped_size - page; slack < end; slack++)
+        if (*slack != 0xff) stop("a kernel has written beyond the end of an array of " + std::to_string(m.size) + " bytes");
 }
 
 void release(Address address) {
     auto found = device_memory.find(address);
     if (found == device_memory.end()) stop("memory is freed twice");
     const Memory& m = found->second;
-    const unsigned char* slack = (const unsigned char*)(address + m.size);
-    for (const unsigned char* end = (const unsigned char*)m.mapped + m.mapped_size - page; slack < end; slack++)
-        if (*slack != 0xff) stop("a kernel has written beyond the end of an array of " + std::to_string(m.size) + " bytes");
+    check_slack(address, m);
     munmap(m.mapped, m.mapped_size);
     in_use -= m.size;
     device_memory.erase(found);
@@ -213,6 +232,11 @@ Policy named_policy(const char* text) {
 Policy policy = named_policy(getenv("EMULATED_CUDA_STREAMS"));
 
 void submit(Stream* stream, Work work) {
+    if (stream->recorded) {
+        if (work.other) stop("waits for other streams are not emulated while work is recorded");
+        stream->recorded->nodes.push_back(std::move(work.run));
+        return;
+    }
     stream->waiting.push_back(std::move(work));
     stream->submitted++;
     if (policy == eager || (policy == others_first && stream != &default_stream))
@@ -405,6 +429,7 @@ static const struct { Result code; const char *name, *text; } errors[] = {
     {invalid_handle, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
     {not_found, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {too_many_resources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
+    {capture_unsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
 };
 Result cuGetErrorName(Result code, const char** out) {
     *out = "unknown";
@@ -431,6 +456,17 @@ Result cuMemAllocAsync(Address* address, size_t n, void* stream) {
     counts.allocated_bytes += n;
     if (in_use + n > setting("EMULATED_CUDA_MEMORY", 8ull << 30)) finish_all();
     if (in_use + n > setting("EMULATED_CUDA_MEMORY", 8ull << 30)) return out_of_memory;
+    if (current_pool) {
+        auto kept = current_pool->free.find(n);
+        if (kept != current_pool->free.end()) {
+            *address = kept->second;
+            current_pool->free.erase(kept);
+            device_memory[*address].freed = false;
+            in_use += n;
+            most_in_use = std::max(most_in_use, in_use);
+            return ok;
+        }
+    }
     *address = allocate(n, of);
     return ok;
 }
@@ -445,6 +481,15 @@ Result cuMemFreeAsync(Address address, void* stream) {
     auto found = device_memory.find(address);
     if (found == device_memory.end() || found->second.freed) stop("memory is freed twice, or was never allocated");
     found->second.freed = true;
+    Pool* pool = found->second.pool;
+    if (pool && !pool->destroyed) {
+        // Given out again in the order of the stream, which all of this program's memory has in common.
+        if (stream_of(stream) != &default_stream) stop("memory of a pool is freed on another stream");
+        check_slack(address, found->second);
+        pool->free.emplace(found->second.size, address);
+        in_use -= found->second.size;
+        return ok;
+    }
     submit(stream, [=] { release(address); });
     return ok;
 }
@@ -484,6 +529,29 @@ Result cuMemFreeHost(void* p) {
 }
 Result cuDeviceGetDefaultMemPool(void** pool, int) {
     *pool = (void*)0x2000;
+    return ok;
+}
+Result cuMemPoolCreate(void** pool, const void*) {
+    NEEDS_CONTEXT
+    *pool = new Pool;
+    return ok;
+}
+Result cuMemPoolDestroy(void* handle) {
+    NEEDS_CONTEXT
+    Pool* pool = (Pool*)handle;
+    if (pool == current_pool) stop("a pool is destroyed while memory comes from it");
+    finish_all();
+    for (auto& kept : pool->free) {
+        in_use += kept.first;
+        release(kept.second);
+    }
+    pool->free.clear();
+    pool->destroyed = true;  // what it has given out is freed one by one
+    return ok;
+}
+Result cuDeviceSetMemPool(int, void* pool) {
+    NEEDS_CONTEXT
+    current_pool = pool == (void*)0x2000 ? nullptr : (Pool*)pool;
     return ok;
 }
 Result cuMemPoolSetAttribute(void*, int attribute, void* value) {
@@ -598,8 +666,50 @@ Result cuStreamDestroy_v2(void* handle) {
     streams.erase(std::find(streams.begin(), streams.end(), stream));
     return ok;  // the memory is kept: events may name it
 }
+// Only what needs no other stream is emulated.
+Result cuStreamBeginCapture_v2(void* handle, int) {
+    NEEDS_CONTEXT
+    Stream* stream = stream_of(handle);
+    if (stream == &default_stream) return capture_unsupported;
+    if (stream->recorded) return invalid_value;
+    stream->recorded = new Graph;
+    return ok;
+}
+Result cuStreamEndCapture(void* handle, void** graph) {
+    NEEDS_CONTEXT
+    Stream* stream = stream_of(handle);
+    if (!stream->recorded) return invalid_value;
+    *graph = stream->recorded;
+    stream->recorded = nullptr;
+    return ok;
+}
+Result cuGraphInstantiateWithFlags(void** out, void* graph, unsigned long long) {
+    NEEDS_CONTEXT
+    *out = new std::shared_ptr<Graph>(new Graph(*(Graph*)graph));
+    return ok;
+}
+Result cuGraphDestroy(void* graph) {
+    NEEDS_CONTEXT
+    delete (Graph*)graph;
+    return ok;
+}
+Result cuGraphExecDestroy(void* graph) {
+    NEEDS_CONTEXT
+    delete (std::shared_ptr<Graph>*)graph;  // work that waits holds on to it
+    return ok;
+}
+Result cuGraphLaunch(void* handle, void* stream) {
+    NEEDS_CONTEXT
+    counts.graph_launches++;
+    std::shared_ptr<Graph> graph = *(std::shared_ptr<Graph>*)handle;
+    submit(stream, [=] {
+        for (auto& node : graph->nodes) node();
+    });
+    return ok;
+}
 Result cuStreamSynchronize(void* stream) {
     NEEDS_CONTEXT
+    if (stream_of(stream)->recorded) return capture_unsupported;
     counts.synchronisations++;
     finish(stream_of(stream));
     return ok;

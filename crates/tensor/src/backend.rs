@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use batchlab_core::model::{Loss, LossSum, Precision};
+use batchlab_core::ModelError;
+use batchlab_core::model::{Loss, Precision};
 use dfdx::tensor::{Storage, Tensor};
 use dfdx::tensor_ops::Device;
 
@@ -135,6 +136,39 @@ pub trait Backend: Device<f32> + sealed::Sealed {
     type EdgePlan: 'static;
     /// What messages keep for their gradients.
     type Kept: 'static;
+    /// A loss that the device may still be computing.
+    type PendingLoss: 'static;
+    /// Work that the device can be told to do again with one call.
+    type Recording: 'static;
+    /// Memory that recordings share.
+    type RecordingMemory: Default + 'static;
+
+    /// Zeros, `shape` rows and columns.
+    fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense<Self>, Self::Err>;
+    /// Whether [`Backend::record`] can be called now.
+    fn records(&self) -> bool {
+        false
+    }
+    /// Records what `work` asks of the device, without doing it: [`Backend::start`] does, as often as it
+    /// is called. Nothing may be read from the device in `work`.
+    ///
+    /// # Errors
+    /// Those of `work`, and those of a device that cannot record.
+    fn record(
+        &self,
+        memory: &mut Self::RecordingMemory,
+        work: &mut dyn FnMut() -> Result<(), ModelError>,
+    ) -> Result<Self::Recording, ModelError>;
+    /// Starts recorded work after all that was queued before.
+    fn start(&self, recording: &Self::Recording) -> Result<(), Self::Err>;
+    /// Where a matrix lies on the device, where recordings rely on it.
+    fn address(_matrix: &Dense<Self>) -> u64 {
+        0
+    }
+    /// Where an arena lies on the device, where recordings rely on it.
+    fn address_of_arena(_arena: &Self::Arena) -> u64 {
+        0
+    }
 
     /// `n` zeros. With `n` = 0 this is the placeholder for a buffer that was moved out.
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
@@ -167,10 +201,12 @@ pub trait Backend: Device<f32> + sealed::Sealed {
         numbers: &mut Self::Numbers,
         host: &[f32],
     ) -> Result<(), Self::Err>;
-    /// The same for a matrix, `shape` rows and columns.
+    /// The same for a matrix, `shape` rows and columns, in the memory of `reclaimed` where it has that
+    /// shape. Nobody else may hold that one.
     fn put_matrix(
         &self,
         arena: &mut Self::Arena,
+        reclaimed: Option<Dense<Self>>,
         host: &[f32],
         shape: [usize; 2],
     ) -> Result<Dense<Self>, Self::Err>;
@@ -522,12 +558,14 @@ pub trait Backend: Device<f32> + sealed::Sealed {
         loss: Loss,
         prediction: &Dense<Self>,
         outputs: &Outputs<Self>,
-    ) -> Result<(LossSum, Buffer<Self>), Self::Err>;
-    /// `dx += scale * unit`.
+    ) -> Result<(Self::PendingLoss, Buffer<Self>), Self::Err>;
+    /// The sum of the losses of all outputs, times their weights. Waits for the device.
+    fn read_loss(&self, loss: &Self::PendingLoss) -> Result<f64, Self::Err>;
+    /// `dx += scale * unit`; `scale` is one number.
     fn accumulate_scaled(
         &self,
         dx: &mut Buffer<Self>,
-        scale: f32,
+        scale: &Buffer<Self>,
         unit: &Buffer<Self>,
     ) -> Result<(), Self::Err>;
 

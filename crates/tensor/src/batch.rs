@@ -54,6 +54,15 @@ pub(crate) struct Wanted {
     pub(crate) only_outputs: bool,
 }
 
+/// See [`DeviceBatch::layout`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Layout {
+    arena: u64,
+    matrices: [u64; 4],
+    shape: [u32; 4],
+    n_output: usize,
+}
+
 impl<D: Backend> DeviceBatch<D> {
     /// Copies what a model needs to the device, into the memory of `previous` where that is not
     /// shared.
@@ -87,13 +96,16 @@ impl<D: Backend> DeviceBatch<D> {
         let Wanted { fields: needs, n_class, only_outputs } = wanted;
         check(batch, needs, n_class)?;
         let n_edge = batch.shape.n_edge as usize;
+        let mut matrices = (None, [None, None, None]);
         let (class, sender, receiver, graph, outputs, mut arena) = match previous {
             None => (None, None, None, None, None, D::Arena::default()),
             Some(p) => {
-                drop((p.features, p.output_edges));
+                drop(p.output_edges);
+                matrices = (p.features, [p.distance, p.displacement, p.edge_weight]);
                 (p.class, p.sender, Some(p.receiver), Some(p.graph), Some(p.outputs), p.arena)
             }
         };
+        let (features, [distance, displacement, edge_weight]) = matrices;
         let of_outputs = only_outputs.then(|| outputs::ReceivedEdges::of(batch, needs.edge_weight));
         let reclaim = |segments| Segments::reclaim(device, segments);
         let [class, sender, receiver, graph] =
@@ -120,16 +132,20 @@ impl<D: Backend> DeviceBatch<D> {
         };
         let receiver = put(receiver, batch.receiver, batch.receiver_offset, None)?;
         let graph = put(graph, batch.graph_of, batch.graph_offset, None)?;
-        let features =
-            needs.node_feature.then(|| Features::put(device, &mut arena, batch)).transpose()?;
-        let mut matrix = |needed: bool, values: &[f32], shape| {
-            let put = |()| device.put_matrix(&mut arena, values, shape).map_err(engine);
-            let tensor = needed.then_some(()).map(put).transpose()?;
-            Ok::<_, ModelError>(tensor.map(|tensor| Matrix::from_kernel(tensor, false)))
+        let put_features = || Features::put(device, &mut arena, features, batch);
+        let features = needs.node_feature.then(put_features).transpose()?;
+        let mut matrix = |needed: bool, reclaimed: Option<Matrix<D>>, values: &[f32], shape| {
+            if !needed {
+                return Ok(None);
+            }
+            let reclaimed = reclaimed.map(Matrix::into_tensor);
+            let tensor = device.put_matrix(&mut arena, reclaimed, values, shape).map_err(engine)?;
+            Ok::<_, ModelError>(Some(Matrix::from_kernel(tensor, false)))
         };
-        let distance = matrix(needs.distance, batch.distance, [n_edge, 1])?;
-        let displacement = matrix(needs.displacement, batch.displacement, [n_edge, 3])?;
-        let edge_weight = matrix(needs.edge_weight, batch.edge_weight, [n_edge, 1])?;
+        let distance = matrix(needs.distance, distance, batch.distance, [n_edge, 1])?;
+        let displacement =
+            matrix(needs.displacement, displacement, batch.displacement, [n_edge, 3])?;
+        let edge_weight = matrix(needs.edge_weight, edge_weight, batch.edge_weight, [n_edge, 1])?;
         let output_edges = of_outputs.map(|edges| edges.put(device, &mut arena)).transpose()?;
         let outputs = Outputs::put(device, &mut arena, outputs, batch, only_outputs)?;
         device.finish_upload(&mut arena).map_err(engine)?;
@@ -162,6 +178,23 @@ impl<D: Backend> DeviceBatch<D> {
     /// Declares that no work uses the batch before the next `begin_use`.
     pub(crate) fn end_use(&self) -> Result<(), ModelError> {
         self.device.end_use(&self.arena).map_err(engine)
+    }
+
+    /// Where its arrays lie on the device, and how large they are: work that was recorded on a batch can
+    /// be started on another one of the same layout. None where the number of arrays' elements does not
+    /// follow from the shape.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        let features = self.features.as_ref().map_or(Some(0), Features::address)?;
+        let [distance, displacement, edge_weight] =
+            [&self.distance, &self.displacement, &self.edge_weight]
+                .map(|matrix| matrix.as_ref().map_or(0, |matrix| D::address(matrix.tensor())));
+        let Shape { n_node, n_edge, n_graph, n_output } = self.shape;
+        self.output_edges.is_none().then(|| Layout {
+            arena: D::address_of_arena(&self.arena),
+            matrices: [features, distance, displacement, edge_weight],
+            shape: [n_node, n_edge, n_graph, n_output],
+            n_output: self.outputs.row_on_host.len(),
+        })
     }
 
     /// Size with padding.
@@ -341,6 +374,7 @@ fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize 
         batch.output_row.len(),
         batch.output_target.len(),
         batch.output_weight.len(),
+        2, // the sum of the weights
     ];
     of_some(needs.node_class, &class)
         + of_some(needs.sender_order, &sender)

@@ -33,9 +33,11 @@ mod simd;
 mod tile;
 pub(crate) mod wide;
 
+use std::convert::Infallible;
 use std::ops::Range;
 
-use batchlab_core::model::{Loss, LossSum};
+use batchlab_core::ModelError;
+use batchlab_core::model::Loss;
 use dfdx::prelude::*;
 
 use self::out::Out;
@@ -91,6 +93,25 @@ impl Backend for Cpu {
     type Arena = ();
     type EdgePlan = message::EdgePlan;
     type Kept = message::Kept;
+    type PendingLoss = f64;
+    type Recording = Infallible;
+    type RecordingMemory = ();
+
+    fn zero_matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense> {
+        self.try_zeros_like(&(n_row, n_column))
+    }
+
+    fn record(
+        &self,
+        (): &mut (),
+        _: &mut dyn FnMut() -> std::result::Result<(), ModelError>,
+    ) -> std::result::Result<Infallible, ModelError> {
+        Err(ModelError::Engine("a processor records no work".into()))
+    }
+
+    fn start(&self, recording: &Infallible) -> Result<()> {
+        match *recording {}
+    }
 
     fn new_gradient(&self, _: usize) -> Result<Buffer> {
         self.zeros_buffer(0)
@@ -116,7 +137,13 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn put_matrix(&self, (): &mut (), host: &[f32], shape: [usize; 2]) -> Result<Dense> {
+    fn put_matrix(
+        &self,
+        (): &mut (),
+        _: Option<Dense>,
+        host: &[f32],
+        shape: [usize; 2],
+    ) -> Result<Dense> {
         self.try_tensor_from_vec(host.to_vec(), (shape[0], shape[1]))
     }
 
@@ -701,13 +728,18 @@ impl Backend for Cpu {
         loss: Loss,
         prediction: &Dense,
         outputs: &Outputs<Self>,
-    ) -> Result<(LossSum, Buffer)> {
+    ) -> Result<(f64, Buffer)> {
         let mut unit = self.zeros_buffer(prediction.shape().0 * prediction.shape().1)?;
         let sum = loss::evaluate(loss, slice(prediction), prediction.shape().1, outputs, &mut unit);
         Ok((sum, unit))
     }
 
-    fn accumulate_scaled(&self, dx: &mut Buffer, scale: f32, unit: &Buffer) -> Result<()> {
+    fn read_loss(&self, sum: &f64) -> Result<f64> {
+        Ok(*sum)
+    }
+
+    fn accumulate_scaled(&self, dx: &mut Buffer, scale: &Buffer, unit: &Buffer) -> Result<()> {
+        let scale = scale[0];
         add_to_zeros(dx, unit.len(), |dx| {
             for (dx, unit) in dx.iter_mut().zip(unit.iter()) {
                 *dx += scale * unit;

@@ -22,6 +22,7 @@ mod normalise;
 mod pinned;
 mod pool;
 mod raw;
+mod recording;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ mod words;
 
 use std::ops::Range;
 
-use batchlab_core::model::{Loss, LossSum};
+use batchlab_core::ModelError;
+use batchlab_core::model::Loss;
 use cudarc::driver::{DevicePtr, DeviceSlice};
 use dfdx::prelude::*;
 
@@ -38,7 +40,10 @@ use crate::backend::{
 };
 use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Outputs};
 
+use crate::matrix::engine;
 pub(crate) use device::open;
+#[cfg(feature = "cuda-check")]
+pub(crate) use recording::want as want_recordings;
 use error::Error;
 use kernels::Kernels;
 
@@ -64,6 +69,44 @@ impl Backend for Cuda {
     type Arena = arena::Arena;
     type EdgePlan = ();
     type Kept = message::Kept;
+    type PendingLoss = loss::Pending;
+    type Recording = recording::Recording;
+    type RecordingMemory = recording::Memory;
+
+    fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense> {
+        Ok(kernels::zeros(self, shape)?)
+    }
+
+    fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
+        let buffer = Storage::<f32>::try_alloc_len(self, n)?;
+        recording::fill_with_zeros(raw::of_buffer(&buffer), n)?;
+        Ok(buffer)
+    }
+
+    fn records(&self) -> bool {
+        recording::is_possible()
+    }
+
+    fn record(
+        &self,
+        memory: &mut recording::Memory,
+        work: &mut dyn FnMut() -> std::result::Result<(), ModelError>,
+    ) -> std::result::Result<recording::Recording, ModelError> {
+        let gpu = device::of(self).map_err(engine)?;
+        recording::Recording::of(gpu, memory, work)
+    }
+
+    fn start(&self, recording: &recording::Recording) -> Result<()> {
+        Ok(recording.start()?)
+    }
+
+    fn address(matrix: &Dense) -> u64 {
+        raw::of_tensor(matrix)
+    }
+
+    fn address_of_arena(arena: &Self::Arena) -> u64 {
+        arena.address()
+    }
 
     fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<()> {
         Ok(arena.begin_upload(self, n_word)?)
@@ -100,10 +143,11 @@ impl Backend for Cuda {
     fn put_matrix(
         &self,
         arena: &mut Self::Arena,
+        reclaimed: Option<Dense>,
         host: &[f32],
         shape: [usize; 2],
     ) -> Result<Dense> {
-        Ok(arena.put_matrix(self, host, shape)?)
+        Ok(arena.put_matrix(self, reclaimed, host, shape)?)
     }
 
     fn finish_upload(&self, arena: &mut Self::Arena) -> Result<()> {
@@ -296,8 +340,11 @@ impl Backend for Cuda {
             gates: &Dense, mixed: &Dense, limit: f32
         ) -> ();
         fn gaussians(distance: &Dense, basis: &GaussianBasis) -> Dense;
-        fn loss(loss: Loss, prediction: &Dense, outputs: &Outputs<Self>) -> (LossSum, Buffer);
-        fn accumulate_scaled(dx: &mut Buffer, scale: f32, unit: &Buffer) -> ();
+        fn loss(
+            loss: Loss, prediction: &Dense, outputs: &Outputs<Self>
+        ) -> (loss::Pending, Buffer);
+        fn read_loss(loss: &loss::Pending) -> f64;
+        fn accumulate_scaled(dx: &mut Buffer, scale: &Buffer, unit: &Buffer) -> ();
     }
 
     /// In place: the parameters that come back are those that were given.

@@ -34,6 +34,8 @@ pub struct Counts {
     pub event_synchronisations: u64,
     pub event_records: u64,
     pub event_waits: u64,
+    /// Starts of recorded work.
+    pub graph_launches: u64,
 }
 
 unsafe extern "C" {
@@ -64,6 +66,11 @@ pub fn set_streams(streams: Streams) {
     };
     // SAFETY: the driver reads the name before it returns.
     unsafe { emulated_cuda_streams(name.as_ptr()) }
+}
+
+/// Whether trainers that are opened from now on record their steps.
+pub fn set_recording(wanted: bool) {
+    crate::cuda::want_recordings(wanted);
 }
 
 /// Calls of the emulated GPU so far, by all threads.
@@ -102,6 +109,7 @@ impl std::ops::Sub for Counts {
             event_synchronisations,
             event_records,
             event_waits,
+            graph_launches,
         } = self;
         Self {
             launches: launches - before.launches,
@@ -122,6 +130,7 @@ impl std::ops::Sub for Counts {
             event_synchronisations: event_synchronisations - before.event_synchronisations,
             event_records: event_records - before.event_records,
             event_waits: event_waits - before.event_waits,
+            graph_launches: graph_launches - before.graph_launches,
         }
     }
 }

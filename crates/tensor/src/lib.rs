@@ -104,7 +104,7 @@ pub use ops::gaussian::GaussianBasis;
 pub use ops::geometry::EdgeGeometry;
 pub use ops::normalise::Normalise;
 pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters, n_parameter};
-pub use pass::{Pass, Seed, Traced};
+pub use pass::{Pass, Traced};
 pub use segments::{Aggregate, Segments};
 pub use trainer::NetworkTrainer;
 

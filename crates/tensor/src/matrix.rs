@@ -1,5 +1,7 @@
 //! The matrix that operations take and give.
 
+use std::cell::Cell;
+
 use batchlab_core::ModelError;
 use dfdx::prelude::*;
 
@@ -24,14 +26,14 @@ impl<D: Backend> Matrix<D> {
         values: Vec<f32>,
         [n_row, n_column]: [usize; 2],
     ) -> Result<Self, ModelError> {
+        count_copy();
         let tensor = device.try_tensor_from_vec(values, (n_row, n_column)).map_err(engine)?;
         Ok(Self::from_kernel(tensor, false))
     }
 
     /// Zeros that no gradient is wanted for; nothing is copied.
-    pub fn zeros(device: &D, [n_row, n_column]: [usize; 2]) -> Result<Self, ModelError> {
-        let tensor = device.try_zeros_like(&(n_row, n_column)).map_err(engine)?;
-        Ok(Self::from_kernel(tensor, false))
+    pub fn zeros(device: &D, shape: [usize; 2]) -> Result<Self, ModelError> {
+        Ok(Self::from_kernel(device.zero_matrix(shape).map_err(engine)?, false))
     }
 
     /// A dfdx tensor; `tracked` if it depends on a parameter. Gradients are those of the matrix: of one
@@ -62,6 +64,11 @@ impl<D: Backend> Matrix<D> {
         &self.tensor
     }
 
+    /// The dfdx tensor alone.
+    pub(crate) fn into_tensor(self) -> Dense<D> {
+        self.tensor
+    }
+
     /// Whether gradients flow through this matrix.
     pub fn is_tracked(&self) -> bool {
         self.tracked
@@ -89,10 +96,25 @@ impl<D: Backend> Matrix<D> {
 
     /// A copy of the values on the host, row by row.
     pub fn to_vec(&self) -> Vec<f32> {
+        count_copy();
         let mut values = vec![0.0; self.n_row() * self.n_column()];
         self.tensor.copy_into(&mut values);
         values
     }
+}
+
+thread_local! {
+    static N_COPY: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Matrices of this thread that were copied from the host or to it, one by one: work that does so cannot
+/// be recorded.
+pub(crate) fn n_copy() -> u64 {
+    N_COPY.get()
+}
+
+fn count_copy() {
+    N_COPY.set(N_COPY.get() + 1);
 }
 
 /// Wraps what the device said.

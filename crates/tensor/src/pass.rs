@@ -1,29 +1,50 @@
 //! One forward pass through a network, with the tape that its gradients are computed from.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use batchlab_core::ModelError;
 use batchlab_core::model::{Mode, Precision};
 use dfdx::prelude::*;
 
-use crate::matrix::engine;
+use crate::matrix::{engine, n_copy};
 use crate::{Backend, Buffer, Dense, Matrix, Parameter, Parameters};
 
 /// A dfdx matrix that carries the tape: what [`Pass::dfdx`] hands to plain dfdx operations.
 pub type Traced<D> = Tensor<(usize, usize), f32, D, OwnedTape<f32, D>>;
 
-/// Where gradients start: stands for the mean of a loss on the tape.
-pub struct Seed<D: Backend> {
-    pub(crate) tensor: Tensor<Rank0, f32, D>,
-    /// What the loss is multiplied by. Set when backward begins.
-    pub(crate) scale: Rc<Cell<f32>>,
+/// What a loss is multiplied by, one number on the device. Clones share it.
+pub(crate) struct Scale<D: Backend> {
+    pub(crate) number: Rc<RefCell<Buffer<D>>>,
+    value: Rc<Cell<f32>>,
+}
+
+impl<D: Backend> Clone for Scale<D> {
+    fn clone(&self) -> Self {
+        Self { number: Rc::clone(&self.number), value: Rc::clone(&self.value) }
+    }
+}
+
+impl<D: Backend> Scale<D> {
+    /// 1.
+    pub(crate) fn new(device: &D) -> Result<Self, D::Err> {
+        let mut number = device.zeros_buffer(0)?;
+        device.write(&mut number, &[1.0])?;
+        Ok(Self { number: Rc::new(RefCell::new(number)), value: Rc::new(Cell::new(1.0)) })
+    }
+
+    /// Changes it, after all queued work.
+    pub(crate) fn set(&self, device: &D, value: f32) -> Result<(), D::Err> {
+        if self.value.replace(value).to_bits() != value.to_bits() {
+            device.write(&mut self.number.borrow_mut(), &[value])?;
+        }
+        Ok(())
+    }
 }
 
 /// A loss with its tape, from which the gradients can be computed.
 pub(crate) struct TracedLoss<D: Backend> {
     loss: Tensor<Rank0, f32, D, OwnedTape<f32, D>>,
-    scale: Rc<Cell<f32>>,
     uses_dfdx: bool,
 }
 
@@ -41,6 +62,8 @@ pub struct Pass<'p, D: Backend> {
     /// Matrices that dropout was applied to.
     n_dropout: u32,
     precision: Precision,
+    /// [`n_copy`] at the beginning.
+    n_copy_before: u64,
 }
 
 impl<'p, D: Backend> Pass<'p, D> {
@@ -51,7 +74,8 @@ impl<'p, D: Backend> Pass<'p, D> {
         let tape = (mode == Mode::Training).then(OwnedTape::default);
         let device = parameters.device().clone();
         let uses_dfdx = Rc::default();
-        Self { device, parameters, tape, uses_dfdx, key, n_dropout: 0, precision }
+        let n_copy_before = n_copy();
+        Self { device, parameters, tape, uses_dfdx, key, n_dropout: 0, precision, n_copy_before }
     }
 
     /// The device that everything lies on.
@@ -201,20 +225,26 @@ impl<'p, D: Backend> Pass<'p, D> {
     }
 
     /// Ends the pass: the loss with everything that its gradients need.
-    pub(crate) fn finish(self, seed: Seed<D>) -> Option<TracedLoss<D>> {
-        let Seed { tensor, scale } = seed;
+    pub(crate) fn finish(self) -> Result<Option<TracedLoss<D>>, ModelError> {
         let uses_dfdx = self.uses_dfdx.get();
-        self.tape.map(|tape| TracedLoss { loss: tensor.put_tape(tape), scale, uses_dfdx })
+        let Some(tape) = self.tape else { return Ok(None) };
+        // Stands for the loss on the tape: its gradient begins with `record_loss`.
+        let loss: Tensor<Rank0, f32, D> = self.device.try_zeros_like(&()).map_err(engine)?;
+        Ok(Some(TracedLoss { loss: loss.put_tape(tape), uses_dfdx }))
+    }
+
+    /// Whether the same work on other numbers gives what a new pass would give: no random numbers, no
+    /// numbers of the host, and nothing but the kernels of this crate.
+    pub(crate) fn can_be_repeated(&self) -> bool {
+        self.n_dropout == 0 && !self.uses_dfdx.get() && n_copy() == self.n_copy_before
     }
 }
 
-/// Computes the gradients of `scale` times a loss by all parameters, in their order.
+/// Computes the gradients of a loss, times its scale, by all parameters, in their order.
 pub(crate) fn backward<D: Backend>(
     loss: TracedLoss<D>,
-    scale: f64,
     parameters: &Parameters<D>,
 ) -> Result<Vec<Buffer<D>>, ModelError> {
-    loss.scale.set(scale as f32);
     // An error in the middle of a pass before may have left some.
     parameters.values().for_each(|parameter| drop(parameter.gradient().take()));
     let mut gradients = loss.loss.try_backward().map_err(engine)?;

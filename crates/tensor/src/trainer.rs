@@ -1,5 +1,6 @@
 //! The trainer of all networks.
 
+mod recorded;
 mod resident;
 
 use std::collections::BTreeMap;
@@ -11,11 +12,12 @@ use batchlab_core::model::{
 };
 use batchlab_core::{BatchFields, ModelError, PaddedBatch};
 
+use self::recorded::{RecordedStep, RecordedSteps, Way};
 use self::resident::ResidentBatches;
-use crate::batch::Wanted;
+use crate::batch::{Layout, Wanted};
 use crate::matrix::engine;
 use crate::parameters::trainable;
-use crate::pass::{TracedLoss, backward};
+use crate::pass::{Scale, TracedLoss, backward};
 use crate::{
     Adam, Backend, Buffer, DeviceBatch, Matrix, Network, ParameterBuilder, Parameters, Pass,
 };
@@ -36,14 +38,37 @@ pub struct NetworkTrainer<N, D: Backend> {
     decay: Vec<f32>,
     slots: [Option<Rc<DeviceBatch<D>>>; 2],
     resident: ResidentBatches<D>,
-    /// The loss of the last `forward` in training mode, until `backward` uses it.
-    traced: Option<(TracedLoss<D>, Slot)>,
+    /// What the loss is multiplied by in `backward`.
+    scale: Scale<D>,
+    /// The last `forward` in training mode, until `backward` uses it.
+    traced: Option<TracedBatch<D>>,
     gradients: Option<Gradients<D>>,
+    recorded: RecordedSteps<D>,
+}
+
+struct TracedBatch<D: Backend> {
+    traced: Traced<D>,
+    slot: Slot,
+    /// Held so that the next upload to its slot leaves its memory alone.
+    _batch: Option<Rc<DeviceBatch<D>>>,
+}
+
+/// What `backward` follows.
+enum Traced<D: Backend> {
+    Tape(TracedLoss<D>),
+    Recorded(Rc<RecordedStep<D>>),
 }
 
 struct Gradients<D: Backend> {
-    values: Vec<Buffer<D>>,
+    values: Rc<Vec<Buffer<D>>>,
     used: bool,
+}
+
+/// A forward pass.
+struct Forward<D: Backend> {
+    loss: D::PendingLoss,
+    tape: Option<TracedLoss<D>>,
+    can_be_repeated: bool,
 }
 
 impl<N: Network, D: Backend> NetworkTrainer<N, D> {
@@ -77,8 +102,10 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             output_width: ctx.output_width,
             slots: [None, None],
             resident: ResidentBatches::new(ctx.resident_bytes),
+            scale: Scale::new(device).map_err(engine)?,
             traced: None,
             gradients: None,
+            recorded: RecordedSteps::new(),
         })
     }
 
@@ -126,6 +153,48 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
                 prediction.shape()
             )))
         }
+    }
+
+    /// How the batch of a slot is trained on. Gradients that wait to be added to are not recorded.
+    fn way(&mut self, slot: Slot, mode: Mode) -> Way<D> {
+        let adds = self.gradients.as_ref().is_some_and(|gradients| !gradients.used);
+        if mode != Mode::Training || adds {
+            return Way::Plain;
+        }
+        let batch = self.slots[place(slot)].as_ref();
+        self.recorded.way(self.parameters.device(), || batch?.layout())
+    }
+
+    fn pass(&self, slot: Slot, mode: Mode, key: u64) -> Result<Forward<D>, ModelError> {
+        let mut pass = Pass::new(&self.parameters, mode, key, self.precision);
+        let prediction = self.run(&mut pass, slot)?;
+        let outputs = self.batch(slot)?.outputs();
+        let loss = pass.loss(self.loss, &prediction, outputs, &self.scale)?;
+        let can_be_repeated = pass.can_be_repeated();
+        Ok(Forward { loss, tape: pass.finish()?, can_be_repeated })
+    }
+
+    fn read(&self, loss: &D::PendingLoss) -> Result<f64, ModelError> {
+        self.parameters.device().read_loss(loss).map_err(engine)
+    }
+
+    /// Records forward and backward, and does neither. Both at once: dfdx writes zeros to memory that it
+    /// hands out, also where the recorded work still needs what lay there.
+    fn record(
+        &mut self,
+        slot: Slot,
+        key: u64,
+        layout: Layout,
+    ) -> Result<Option<Rc<RecordedStep<D>>>, ModelError> {
+        let (device, memory) = (self.parameters.device(), self.recorded.memory());
+        let pass = || self.pass(slot, Mode::Training, key);
+        let (Forward { loss, tape, .. }, forward) = recorded::record(device, &memory, pass)?;
+        let Some(tape) = tape else { return Ok(None) };
+        let follow = || backward(tape, &self.parameters);
+        let (gradients, backward) = recorded::record(device, &memory, follow)?;
+        let step = Rc::new(RecordedStep { forward, backward, loss, gradients: Rc::new(gradients) });
+        self.recorded.keep(layout, Rc::clone(&step));
+        Ok(Some(step))
     }
 
     /// A parameter's name and shape with the numbers of some buffer of its size.
@@ -182,28 +251,53 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
             self.traced = None;
         }
         self.begin_use(slot)?;
-        let mut pass = Pass::new(&self.parameters, mode, key, self.precision);
-        let prediction = self.run(&mut pass, slot)?;
-        let (sum, seed) = pass.loss(self.loss, &prediction, self.batch(slot)?.outputs())?;
-        if let Some(traced) = pass.finish(seed) {
-            self.traced = Some((traced, slot));
+        let weight_sum = self.batch(slot)?.outputs().weight_sum();
+        let recorded = match self.way(slot, mode) {
+            Way::Plain => None,
+            Way::Record(layout) => self.record(slot, key, layout)?,
+            Way::Repeat(step) => Some(step),
+        };
+        let (traced, loss_sum) = if let Some(step) = recorded {
+            self.parameters.device().start(&step.forward).map_err(engine)?;
+            let loss_sum = self.read(&step.loss)?;
+            (Some(Traced::Recorded(step)), loss_sum)
+        } else {
+            let done = self.pass(slot, mode, key)?;
+            if !done.can_be_repeated {
+                self.recorded.turn_off();
+            }
+            (done.tape.map(Traced::Tape), self.read(&done.loss)?)
+        };
+        if let Some(traced) = traced {
+            let batch = self.slots[place(slot)].clone();
+            self.traced = Some(TracedBatch { traced, slot, _batch: batch });
         }
-        Ok(sum)
+        Ok(LossSum { loss_sum, weight_sum })
     }
 
     fn backward(&mut self, scale: f64) -> Result<(), ModelError> {
-        let Some((traced, slot)) = self.traced.take() else {
+        let Some(TracedBatch { traced, slot, _batch }) = self.traced.take() else {
             return Err(ModelError::Engine("backward without forward in training mode".into()));
         };
         let earlier = self.gradients.take().filter(|gradients| !gradients.used);
         self.begin_use(slot)?;
-        let mut values = backward(traced, scale, &self.parameters)?;
-        if let Some(earlier) = earlier {
-            let device = self.parameters.device();
-            for (value, earlier) in values.iter_mut().zip(&earlier.values) {
-                device.accumulate(value, earlier).map_err(engine)?;
+        self.scale.set(self.parameters.device(), scale as f32).map_err(engine)?;
+        let values = match traced {
+            Traced::Tape(tape) => {
+                let mut values = backward(tape, &self.parameters)?;
+                if let Some(earlier) = earlier {
+                    let device = self.parameters.device();
+                    for (value, earlier) in values.iter_mut().zip(&*earlier.values) {
+                        device.accumulate(value, earlier).map_err(engine)?;
+                    }
+                }
+                Rc::new(values)
             }
-        }
+            Traced::Recorded(step) => {
+                self.parameters.device().start(&step.backward).map_err(engine)?;
+                Rc::clone(&step.gradients)
+            }
+        };
         self.gradients = Some(Gradients { values, used: false });
         Ok(())
     }
@@ -217,7 +311,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let step = Adam::step(learning_rate, self.n_update + 1);
         let parameters: Vec<_> = self.parameters.values().map(Matrix::tensor).collect();
         let device = self.parameters.device();
-        let (gradient, moments) = (&gradients.values, &mut self.moments);
+        let (gradient, moments) = (&*gradients.values, &mut self.moments);
         let values =
             device.adam(step, &self.decay, &parameters, gradient, moments).map_err(engine)?;
         gradients.used = true;
@@ -273,6 +367,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         if let Some(name) = given.keys().next() {
             return Err(unfit(name, "the model has no such tensor"));
         }
+        self.recorded.clear();
         self.parameters.replace(values);
         self.moments = moments;
         self.n_update = state.n_update;

@@ -12,8 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
 use batchlab_core::{BatchBuffer, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
-use batchlab_tensor::emulation::{Streams, set_streams};
-use batchlab_tensor::{Backend, Dense, open};
+use batchlab_tensor::emulation::{Streams, counts, set_recording, set_streams};
+use batchlab_tensor::{Activation, Backend, Dense, open};
 use common::{Operation, PADDING, Probe, collated, collated_of, context, needs};
 
 const ALL: [Streams; 4] = [Streams::Eager, Streams::Lazy, Streams::OthersFirst, Streams::Random];
@@ -36,7 +36,7 @@ type Arena = <Cuda as Backend>::Arena;
 
 fn upload(gpu: &Cuda, arena: &mut Arena, value: u8, n: usize) -> Dense<Cuda> {
     gpu.begin_upload(arena, n).expect("room");
-    let matrix = gpu.put_matrix(arena, &vec![f32::from(value); n], [n, 1]).expect("room");
+    let matrix = gpu.put_matrix(arena, None, &vec![f32::from(value); n], [n, 1]).expect("room");
     gpu.finish_upload(arena).expect("the device works");
     matrix
 }
@@ -89,7 +89,7 @@ fn an_arena_can_be_dropped_at_any_time() {
                 gpu.begin_upload(&mut arena, 100).expect("room");
             }
             if n_call > 1 {
-                gpu.put_matrix(&mut arena, &[1.0; 100], [100, 1]).expect("room");
+                gpu.put_matrix(&mut arena, None, &[1.0; 100], [100, 1]).expect("room");
             }
             if n_call > 2 {
                 gpu.finish_upload(&mut arena).expect("the device works");
@@ -108,7 +108,7 @@ fn more_than_was_asked_for_is_refused_and_the_arena_lives_on() {
     let _turn = order(Streams::Lazy);
     let mut arena = Arena::default();
     gpu.begin_upload(&mut arena, 100).expect("room");
-    gpu.put_matrix(&mut arena, &[1.0; 200], [200, 1]).expect_err("too much");
+    gpu.put_matrix(&mut arena, None, &[1.0; 200], [200, 1]).expect_err("too much");
     let matrix = upload(&gpu, &mut arena, 3, 200);
     gpu.begin_use(&arena).expect("the device works");
     assert_eq!(matrix.as_vec(), [3.0; 200]);
@@ -139,8 +139,12 @@ struct Diary<'a> {
 
 impl<'a> Diary<'a> {
     fn open(waits: bool) -> Self {
+        Self::of(Operation::Everything, waits)
+    }
+
+    fn of(operation: Operation, waits: bool) -> Self {
         let ctx = ModelContext { device: "cuda:0".into(), ..context(Loss::Mse, 1) };
-        let probe = |p: &mut _| Probe::new(Operation::Everything, 1, p);
+        let probe = |p: &mut _| Probe::new(operation, 1, p);
         let trainer = open(&ctx, needs(), probe).expect("the emulated GPU");
         Self { trainer, waits, later: None, said: Vec::new() }
     }
@@ -291,5 +295,101 @@ fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
             }
         }
         Backend::wait(&gpu()).expect("the device works");
+    }
+}
+
+/// Steps on batches of two layouts, and everything that may come between two of them. Says also which
+/// kernels and recordings were started in the last steps.
+fn steps(operation: Operation) -> (Vec<u64>, [u64; 2]) {
+    use Slot::{A, B};
+    let [one, two] = [(&[0, 2], 1.0), (&[2, 0], 0.7)].map(|(of, factor)| Batch::new(of, factor));
+    let larger = Batch::new(&[0, 1, 2], 0.8);
+    let mut diary = Diary::of(operation, false);
+    let step = |diary: &mut Diary<'_>, slot, batch, scale| {
+        diary.upload(slot, batch);
+        diary.forward(slot);
+        diary.trainer.backward(scale).expect("backward");
+        diary.update();
+    };
+    let pairs = |diary: &mut Diary<'_>| {
+        for (scale, a, b) in [(1.0, &one, &two), (0.5, &two, &two), (2.0, &two, &one)] {
+            step(diary, A, a, scale);
+            step(diary, B, b, scale);
+        }
+    };
+    pairs(&mut diary);
+    diary.predict(B);
+    step(&mut diary, A, &larger, 1.0);
+    step(&mut diary, A, &one, 1.0);
+    pairs(&mut diary);
+    // Another batch comes to the slot while the gradients of this one are still to be computed.
+    diary.forward(A);
+    diary.upload(A, &two);
+    diary.backward();
+    diary.update();
+    // Gradients of two batches are added up; the second may have been recorded.
+    diary.forward(A);
+    diary.backward();
+    diary.forward(B);
+    diary.backward();
+    diary.update();
+    // A forward pass whose gradients nobody wants, and one with evaluation before its gradients.
+    diary.forward(B);
+    diary.forward(B);
+    diary.predict(A);
+    diary.backward();
+    diary.update();
+    // Parameters that lie elsewhere.
+    let state = diary.trainer.state().expect("the device works");
+    diary.trainer.restore(&state).expect("its own state");
+    pairs(&mut diary);
+    let before = counts();
+    step(&mut diary, A, &one, 1.0);
+    step(&mut diary, B, &one, 1.0);
+    let after = counts() - before;
+    (diary.state(), [after.launches, after.graph_launches])
+}
+
+#[test]
+fn recorded_steps_give_the_same_bits() {
+    let operations = [
+        Operation::SegmentMean,
+        Operation::PropagateMean,
+        Operation::Attend,
+        Operation::Normalise(Activation::Elu),
+        Operation::EquivariantMessage,
+        Operation::EquivariantUpdateOfVectors,
+        Operation::Linear(Activation::ShiftedSoftplus),
+    ];
+    for operation in operations {
+        let expected = {
+            let _turn = order(Streams::Eager);
+            steps(operation)
+        };
+        assert_eq!(expected.1[1], 0, "nothing is recorded without being asked for");
+        for streams in ALL {
+            let _turn = order(streams);
+            set_recording(true);
+            let (said, [launches, recordings]) = steps(operation);
+            set_recording(false);
+            let different = said.iter().zip(&expected.0).position(|(a, b)| a != b);
+            assert_eq!(different, None, "{operation:?}, {streams:?}: the first number that differs");
+            assert_eq!(recordings, 4, "forward and backward of two steps");
+            assert_eq!(launches, 2, "Adam alone");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_repeated_is_not_recorded() {
+    // Dropout draws other numbers in every step; the largest values are computed from the host's.
+    for operation in [Operation::Dropout, Operation::SegmentMax] {
+        let _turn = order(Streams::Random);
+        let expected = steps(operation).0;
+        set_recording(true);
+        let (said, [_, recordings]) = steps(operation);
+        set_recording(false);
+        assert!(said == expected, "{operation:?}");
+        assert_eq!(recordings, 0, "{operation:?}");
     }
 }

@@ -30,10 +30,15 @@ impl<D: Backend> Features<D> {
     pub(super) fn put(
         device: &D,
         arena: &mut D::Arena,
+        reclaimed: Option<Self>,
         batch: &PaddedBatch<'_>,
     ) -> Result<Self, ModelError> {
+        let reclaimed = match reclaimed {
+            Some(Self::Dense(matrix)) => Some(matrix.into_tensor()),
+            _ => None,
+        };
         let matrix = |arena: &mut D::Arena, values: &[f32], shape| {
-            let tensor = device.put_matrix(arena, values, shape).map_err(engine)?;
+            let tensor = device.put_matrix(arena, reclaimed, values, shape).map_err(engine)?;
             Ok::<_, ModelError>(Matrix::from_kernel(tensor, false))
         };
         let (n_node, width) = (batch.shape.n_node as usize, batch.node_feature_width);
@@ -54,6 +59,14 @@ impl<D: Backend> Features<D> {
             row: put(&row, batch.feature_offset, None)?,
             value: matrix(arena, batch.feature_value, [column.len(), 1])?,
         }))
+    }
+
+    /// Where they lie on the device; None for compressed rows, of which every batch has another number.
+    pub(super) fn address(&self) -> Option<u64> {
+        match self {
+            Self::Dense(matrix) => Some(D::address(matrix.tensor())),
+            Self::Sparse(_) => None,
+        }
     }
 
     /// Features per node.

@@ -14,6 +14,8 @@ pub struct Outputs<D: Backend> {
     pub(crate) row: D::Words,
     pub(crate) target: D::Numbers,
     pub(crate) weight: D::Numbers,
+    /// The sum of the weights: its bits, lower ones first.
+    pub(crate) weight_sum_on_device: D::Words,
     /// Rows on the host.
     pub(crate) row_on_host: Vec<u32>,
     pub(crate) weight_sum: f64,
@@ -25,6 +27,7 @@ impl<D: Backend> Outputs<D> {
         device.release(&mut outputs.row);
         device.release_numbers(&mut outputs.target);
         device.release_numbers(&mut outputs.weight);
+        device.release(&mut outputs.weight_sum_on_device);
         Some(outputs)
     }
 
@@ -39,6 +42,7 @@ impl<D: Backend> Outputs<D> {
             row: D::Words::default(),
             target: D::Numbers::default(),
             weight: D::Numbers::default(),
+            weight_sum_on_device: D::Words::default(),
             row_on_host: Vec::new(),
             weight_sum: 0.0,
         });
@@ -53,6 +57,9 @@ impl<D: Backend> Outputs<D> {
         device.put_numbers(arena, &mut outputs.weight, batch.output_weight).map_err(engine)?;
         outputs.weight_sum =
             batch.output_weight.iter().filter(|&&w| w > 0.0).map(|&w| f64::from(w)).sum();
+        let bits = outputs.weight_sum.to_bits();
+        let words = [bits as u32, (bits >> 32) as u32];
+        device.put_words(arena, &mut outputs.weight_sum_on_device, &words).map_err(engine)?;
         Ok(Rc::new(outputs))
     }
 
@@ -166,7 +173,7 @@ impl ReceivedEdges {
         let (order, offset) = sorted(&self.node, self.n_node);
         let node = put(&self.node, &offset, Some(&order))?;
         let matrix = |weight: &Vec<f32>| {
-            let tensor = device.put_matrix(arena, weight, [weight.len(), 1]).map_err(engine)?;
+            let tensor = device.put_matrix(arena, None, weight, [weight.len(), 1]).map_err(engine)?;
             Ok::<_, ModelError>(Matrix::from_kernel(tensor, false))
         };
         let weight = self.weight.as_ref().map(matrix).transpose()?;

@@ -1,6 +1,6 @@
 //! Losses over outputs, in double precision.
 
-use batchlab_core::model::{Loss, LossSum};
+use batchlab_core::model::Loss;
 use dfdx::tensor::Cpu;
 use rayon::prelude::*;
 
@@ -9,14 +9,14 @@ use crate::Outputs;
 /// Outputs of one task.
 const TASK: usize = 512;
 
-/// The loss, and in `unit` (`[n_row, width]`, zeros) the gradient of its mean.
+/// The sum of the losses, and in `unit` (`[n_row, width]`, zeros) the gradient of its mean.
 pub(super) fn evaluate(
     loss: Loss,
     prediction: &[f32],
     width: usize,
     outputs: &Outputs<Cpu>,
     unit: &mut [f32],
-) -> LossSum {
+) -> f64 {
     let weight_sum = outputs.weight_sum;
     // Outputs without weight are left out, not multiplied by 0: they may hold NaN.
     let all = outputs.row.iter().zip(outputs.target.iter()).zip(outputs.weight.iter());
@@ -43,8 +43,7 @@ pub(super) fn evaluate(
     // Each task has rows of its own, where they ascend, as those of nodes and graphs do.
     let ascend = counted.is_sorted_by(|a, b| a.row < b.row);
     if counted.len() <= TASK || !ascend {
-        let loss_sum = counted.chunks(TASK).map(|outputs| of_task(outputs, 0, unit)).sum();
-        return LossSum { loss_sum, weight_sum };
+        return counted.chunks(TASK).map(|outputs| of_task(outputs, 0, unit)).sum();
     }
     let mut tasks = Vec::with_capacity(counted.len().div_ceil(TASK));
     let (mut unit, mut first) = (unit, 0);
@@ -59,7 +58,7 @@ pub(super) fn evaluate(
         .with_max_len(1)
         .map(|(outputs, first, unit)| of_task(outputs, first, unit))
         .collect();
-    LossSum { loss_sum: sums.into_iter().sum(), weight_sum }
+    sums.into_iter().sum()
 }
 
 #[derive(Clone, Copy)]

@@ -120,19 +120,28 @@ impl Arena {
     pub(super) fn put_matrix(
         &mut self,
         cuda: &Cuda,
+        reclaimed: Option<Dense>,
         host: &[f32],
         [n_row, n_column]: [usize; 2],
     ) -> Result<Dense> {
         assert_eq!(host.len(), n_row * n_column, "as many numbers as the matrix has");
         let filled = self.filled()?;
-        let matrix: Dense = cuda
-            .try_zeros_like(&(n_row, n_column))
-            .map_err(|error| Error::Engine(error.to_string()))?;
+        let matrix = match reclaimed.filter(|matrix| matrix.shape() == &(n_row, n_column)) {
+            Some(matrix) => matrix,
+            None => cuda
+                .try_zeros_like(&(n_row, n_column))
+                .map_err(|error| Error::Engine(error.to_string()))?,
+        };
         let first = filled.take(bytemuck::cast_slice(host))?;
         if !host.is_empty() {
             filled.matrices.get_mut().push((matrix.clone(), first));
         }
         Ok(matrix)
+    }
+
+    /// The address of the array, 0 where nothing was put yet.
+    pub(super) fn address(&self) -> sys::CUdeviceptr {
+        self.filled.as_ref().map_or(0, |filled| filled.memory.address(0))
     }
 
     /// See [`Backend::finish_upload`](crate::Backend::finish_upload).

@@ -18,7 +18,7 @@ use super::error::Error;
 use super::module::Module;
 use super::pinned::Pinned;
 use super::pool::Pool;
-use super::{kernels, raw};
+use super::{kernels, raw, recording};
 
 /// A module, once it is compiled.
 pub(super) type Compilation = Mutex<Option<Arc<Module>>>;
@@ -41,6 +41,7 @@ pub(super) struct Gpu {
     pub(super) pool: Pool,
     plain: OnceLock<Arc<Module>>,
     copies: Stream,
+    recorder: Stream,
 }
 
 /// A stream beside dfdx's, which does not wait for it by itself. It is never destroyed.
@@ -120,8 +121,11 @@ impl Gpu {
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let blas = Blas::new(&device)?;
-        let copies = result::stream::create(result::stream::StreamKind::NonBlocking)
-            .map_err(Error::driver("make a stream"))?;
+        let stream = || {
+            result::stream::create(result::stream::StreamKind::NonBlocking)
+                .map(Stream)
+                .map_err(Error::driver("make a stream"))
+        };
         let pool = Pool::of(&device)?;
         Ok(Self {
             device,
@@ -132,7 +136,8 @@ impl Gpu {
             answer: Mutex::new(Pinned::new(8)?),
             plain: OnceLock::new(),
             pool,
-            copies: Stream(copies),
+            copies: stream()?,
+            recorder: stream()?,
         })
     }
 
@@ -163,8 +168,13 @@ impl Gpu {
         unsafe { sys::cuCtxSynchronize() }.result().map_err(Error::driver("finish its work"))
     }
 
-    /// The stream that dfdx and all kernels run on.
+    /// The stream on which work is recorded.
+    pub(super) fn recorder(&self) -> sys::CUstream {
+        self.recorder.0
+    }
+
+    /// The stream that kernels go to: dfdx's, or that on which this thread records.
     pub(super) fn stream(&self) -> sys::CUstream {
-        *self.device.cu_stream()
+        recording::stream().unwrap_or(*self.device.cu_stream())
     }
 }

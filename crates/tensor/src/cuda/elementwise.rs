@@ -36,10 +36,11 @@ impl Kernels<'_> {
     pub(super) fn accumulate_scaled(
         &self,
         dx: &mut Buffer,
-        scale: f32,
+        scale: &Buffer,
         unit: &Buffer,
     ) -> Result<()> {
-        self.each("accumulate_scaled", dx.len(), arguments![memory(dx), memory(unit), scale])
+        let arguments = arguments![memory(dx), memory(unit), memory(scale)];
+        self.each("accumulate_scaled", dx.len(), arguments)
     }
 
     pub(super) fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {

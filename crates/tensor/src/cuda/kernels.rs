@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
-use super::Dense;
+use super::{Dense, raw, recording};
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::module::{Argument, Launch, Module, count};
@@ -42,14 +42,9 @@ impl<'a> Kernels<'a> {
         Ok(Self { cuda, gpu, module: gpu.plain()? })
     }
 
-    pub(super) fn matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
-        self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
-            CudaError::Driver(source) => {
-                let what = format!("find room for a matrix of {n_row} x {n_column}");
-                Error::Driver { what, source }
-            }
-            other => Error::Engine(other.to_string()),
-        })
+    /// Zeros.
+    pub(super) fn matrix(&self, shape: [usize; 2]) -> Result<Dense, Error> {
+        zeros(self.cuda, shape)
     }
 
     /// Room for numbers that a kernel will write before others read them.
@@ -87,4 +82,19 @@ impl<'a> Kernels<'a> {
     ) -> Result<(), Error> {
         self.gpu.launch_with(&self.module, name, launch, Some(structure), arguments)
     }
+}
+
+/// Zeros, `[n_row, n_column]`.
+pub(super) fn zeros(cuda: &Cuda, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
+    let matrix = cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
+        CudaError::Driver(source) => {
+            let what = format!("find room for a matrix of {n_row} x {n_column}");
+            Error::Driver { what, source }
+        }
+        other => Error::Engine(other.to_string()),
+    })?;
+    if recording::stream().is_some() {
+        recording::fill_with_zeros(raw::of_tensor(&matrix), n_row * n_column)?;
+    }
+    Ok(matrix)
 }

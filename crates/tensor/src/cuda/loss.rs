@@ -2,7 +2,8 @@
 
 use std::sync::PoisonError;
 
-use batchlab_core::model::{Loss, LossSum};
+use batchlab_core::model::Loss;
+use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
 use super::error::Error;
@@ -14,14 +15,17 @@ use crate::{Backend, Outputs};
 /// Threads of a block: `LOSS_THREADS` in `kernels/loss.cu`.
 const THREADS: u32 = 256;
 
+/// A number in double precision on the device.
+pub struct Pending(CudaSlice<f32>);
+
 impl Kernels<'_> {
-    /// The loss, and the gradient of its mean. Waits for the device.
+    /// The loss, and the gradient of its mean.
     pub(super) fn loss(
         &self,
         loss: Loss,
         prediction: &Dense,
         outputs: &Outputs<Cuda>,
-    ) -> Result<(LossSum, Buffer), Error> {
+    ) -> Result<(Pending, Buffer), Error> {
         let &(n_row, width) = prediction.shape();
         let unit = self
             .cuda
@@ -37,7 +41,7 @@ impl Kernels<'_> {
             &outputs.row,
             &outputs.target,
             &outputs.weight,
-            outputs.weight_sum
+            &outputs.weight_sum_on_device
         ];
         let size =
             arguments![count("columns", width)?, count("outputs", outputs.row_on_host.len())?];
@@ -52,8 +56,12 @@ impl Kernels<'_> {
         self.launch(name, launch, &[common.as_slice(), &kind, size].concat())?;
         let launch = Launch { blocks: [1, 1], threads: THREADS, shared: 0 };
         self.launch("add_up_losses", launch, arguments![&total, &sums, n_block])?;
+        Ok((Pending(total), unit))
+    }
+
+    /// Waits for the device.
+    pub(super) fn read_loss(&self, loss: &Pending) -> Result<f64, Error> {
         let mut answer = self.gpu.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = answer.fetch(self.gpu, Argument::from(&total).address())?;
-        Ok((LossSum { loss_sum: f64::from_le_bytes(bytes), weight_sum: outputs.weight_sum }, unit))
+        answer.fetch(self.gpu, Argument::from(&loss.0).address()).map(f64::from_le_bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! The driver's pool, from which all memory on a GPU comes.
+//! The driver's pools, from which all memory on a GPU comes.
 
 #![allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
 
@@ -9,7 +9,7 @@ use cudarc::driver::sys::{self, CUmemPool_attribute_enum as Attribute};
 
 use super::error::Error;
 
-/// The pool of one GPU. It lives as long as the process.
+/// A pool of one GPU. The default one lives as long as the process.
 pub(super) struct Pool(sys::CUmemoryPool);
 
 // SAFETY: a pool is a handle that CUDA lets every thread use.
@@ -26,9 +26,44 @@ impl Pool {
         unsafe { sys::cuDeviceGetDefaultMemPool(&raw mut pool, *device.cu_device()) }
             .result()
             .map_err(Error::driver("find the pool of memory"))?;
+        Self::that_keeps(pool)
+    }
+
+    /// A pool of its own on the same GPU.
+    pub(super) fn new(device: &CudaDevice) -> Result<Self, Error> {
+        let mut pool = std::ptr::null_mut();
+        // SAFETY: zeros are what is not asked for.
+        let mut wish: sys::CUmemPoolProps = unsafe { std::mem::zeroed() };
+        wish.allocType = sys::CUmemAllocationType_enum::CU_MEM_ALLOCATION_TYPE_PINNED;
+        wish.location = sys::CUmemLocation {
+            type_: sys::CUmemLocationType_enum::CU_MEM_LOCATION_TYPE_DEVICE,
+            id: *device.cu_device(),
+        };
+        // SAFETY: it reads the wish and fills in the handle before it returns.
+        unsafe { sys::cuMemPoolCreate(&raw mut pool, &raw const wish) }
+            .result()
+            .map_err(Error::driver("make a pool of memory"))?;
+        Self::that_keeps(pool)
+    }
+
+    fn that_keeps(pool: sys::CUmemoryPool) -> Result<Self, Error> {
         let pool = Self(pool);
         pool.set(Attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, u64::MAX)?;
         Ok(pool)
+    }
+
+    /// From now on memory of the GPU comes from this pool.
+    pub(super) fn use_on(&self, device: &CudaDevice) -> Result<(), Error> {
+        // SAFETY: both exist.
+        unsafe { sys::cuDeviceSetMemPool(*device.cu_device(), self.0) }
+            .result()
+            .map_err(Error::driver("choose a pool of memory"))
+    }
+
+    /// Gives the pool back; memory from it that is still in use stays until it is freed.
+    pub(super) fn destroy(self) {
+        // SAFETY: nobody else has the handle.
+        let _ = unsafe { sys::cuMemPoolDestroy(self.0) };
     }
 
     /// Largest memory in use at once since the last call, in bytes.

@@ -1,38 +1,34 @@
 //! Losses.
 
-use std::cell::Cell;
-use std::rc::Rc;
-
 use batchlab_core::ModelError;
-use batchlab_core::model::{Loss, LossSum};
-use dfdx::prelude::*;
+use batchlab_core::model::Loss;
 
 use crate::matrix::engine;
-use crate::pass::Seed;
+use crate::pass::Scale;
 use crate::{Backend, Matrix, Outputs, Pass};
 
 impl<D: Backend> Pass<'_, D> {
-    /// Loss over the outputs with their weights, and what gradients of its mean start from.
+    /// Loss over the outputs with their weights; gradients start from it.
     ///
     /// `prediction` `[n_graph or n_node, output_width]`; each output names its row. Outputs of
     /// weight 0 are not looked at: what a model predicts for padding, even NaN, changes nothing.
-    pub fn loss(
+    /// Gradients will be those of the loss times `scale`, as it is then.
+    pub(crate) fn loss(
         &mut self,
         loss: Loss,
         prediction: &Matrix<D>,
-        outputs: &Rc<Outputs<D>>,
-    ) -> Result<(LossSum, Seed<D>), ModelError> {
+        outputs: &Outputs<D>,
+        scale: &Scale<D>,
+    ) -> Result<D::PendingLoss, ModelError> {
         let (sum, unit) = self.device().loss(loss, prediction.tensor(), outputs).map_err(engine)?;
-        let tensor: Tensor<Rank0, f32, D> = self.device().try_zeros_like(&()).map_err(engine)?;
-        let scale = Rc::new(Cell::new(1.0));
         let of_prediction = prediction.gradient();
-        let scale_of_backward = Rc::clone(&scale);
+        let scale = scale.clone();
         if prediction.is_tracked() {
             self.record_loss(move |device| {
                 let mut dx = of_prediction.sum(device)?;
-                device.accumulate_scaled(&mut dx, scale_of_backward.get(), &unit)
+                device.accumulate_scaled(&mut dx, &scale.number.borrow(), &unit)
             });
         }
-        Ok((sum, Seed { tensor, scale }))
+        Ok(sum)
     }
 }

@@ -20,9 +20,9 @@ extern "C" __global__ void accumulate_product(float* da, const float* dy, const 
     if (i < n) da[i] += dy[i] * b[i];
 }
 
-extern "C" __global__ void accumulate_scaled(float* dx, const float* unit, float scale, word n) {
+extern "C" __global__ void accumulate_scaled(float* dx, const float* unit, const float* scale, word n) {
     word i = element();
-    if (i < n) dx[i] += scale * unit[i];
+    if (i < n) dx[i] += *scale * unit[i];
 }
 
 // out += x, row by row times a factor.

@@ -16,7 +16,7 @@ __device__ __forceinline__ void total_of_block(double* total, double own) {
 // Squared (0) or absolute (1) errors. `unit` [n_row, width] gets the gradient of their mean. Outputs
 // without weight are left out, not multiplied by 0: they may hold NaN.
 extern "C" __global__ void regression_loss(double* total, float* unit, const float* prediction, const word* rows,
-                                           const float* targets, const float* weights, double weight_sum, int absolute, word width, word n) {
+                                           const float* targets, const float* weights, const double* weight_sum, int absolute, word width, word n) {
     double sum = 0.0;
     word i = element();
     double weight = i < n ? weights[i] : 0.0;
@@ -24,7 +24,7 @@ extern "C" __global__ void regression_loss(double* total, float* unit, const flo
         wide at = (wide)rows[i] * width;
         double error = (double)prediction[at] - (double)targets[i];
         double slope = absolute ? (error == 0.0 ? 0.0 : error > 0.0 ? 1.0 : error < 0.0 ? -1.0 : error) : 2.0 * error;
-        unit[at] = (float)(weight / weight_sum * slope);
+        unit[at] = (float)(weight / *weight_sum * slope);
         sum += weight * (absolute ? fabs(error) : error * error);
     }
     total_of_block(total, sum);
@@ -32,7 +32,7 @@ extern "C" __global__ void regression_loss(double* total, float* unit, const flo
 
 // Negative logarithm of the softmax of the target's class.
 extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const float* prediction, const word* rows,
-                                              const float* targets, const float* weights, double weight_sum, word width, word n) {
+                                              const float* targets, const float* weights, const double* weight_sum, word width, word n) {
     double sum = 0.0;
     word i = element();
     double weight = i < n ? weights[i] : 0.0;
@@ -46,7 +46,7 @@ extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const 
         for (word k = 0; k < width; k++) normaliser += exp((double)logits[k] - (double)largest);
         for (word k = 0; k < width; k++) {
             double share = exp((double)logits[k] - (double)largest) / normaliser;
-            d[k] = (float)(weight / weight_sum * (share - (k == target ? 1.0 : 0.0)));
+            d[k] = (float)(weight / *weight_sum * (share - (k == target ? 1.0 : 0.0)));
         }
         sum += weight * (log(normaliser) + (double)largest - (double)logits[target]);
     }

@@ -1,0 +1,117 @@
+//! Steps that the device repeats.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use batchlab_core::ModelError;
+
+use crate::batch::Layout;
+use crate::matrix::engine;
+use crate::{Backend, Buffer};
+
+/// Steps that are kept.
+const MOST_STEPS: usize = 64;
+/// Layouts that are remembered, to be recorded when they come again.
+const MOST_LAYOUTS: usize = 4096;
+
+/// Training steps that were recorded, by the layout of their batch. Those that were not used for longest
+/// go first.
+pub(super) struct RecordedSteps<D: Backend> {
+    steps: HashMap<Layout, Rc<RecordedStep<D>>>,
+    last_use: HashMap<Layout, u64>,
+    n_use: u64,
+    met: HashSet<Layout>,
+    is_on: bool,
+    // Dropped last: the steps work in it.
+    memory: Rc<RefCell<D::RecordingMemory>>,
+}
+
+/// Forward and backward of one step, and where they leave their results.
+pub(super) struct RecordedStep<D: Backend> {
+    pub(super) forward: D::Recording,
+    pub(super) backward: D::Recording,
+    pub(super) loss: D::PendingLoss,
+    pub(super) gradients: Rc<Vec<Buffer<D>>>,
+}
+
+/// What to do with a batch.
+pub(super) enum Way<D: Backend> {
+    /// A pass as usual.
+    Plain,
+    /// One that is recorded first.
+    Record(Layout),
+    /// A recorded one.
+    Repeat(Rc<RecordedStep<D>>),
+}
+
+impl<D: Backend> RecordedSteps<D> {
+    pub(super) fn new() -> Self {
+        Self {
+            steps: HashMap::new(),
+            last_use: HashMap::new(),
+            n_use: 0,
+            met: HashSet::new(),
+            is_on: true,
+            memory: Rc::default(),
+        }
+    }
+
+    /// A layout is recorded when it comes for the second time.
+    pub(super) fn way(&mut self, device: &D, layout: impl FnOnce() -> Option<Layout>) -> Way<D> {
+        let is_on = self.is_on && device.records();
+        let Some(layout) = is_on.then(layout).flatten() else { return Way::Plain };
+        self.n_use += 1;
+        if let Some(step) = self.steps.get(&layout) {
+            self.last_use.insert(layout, self.n_use);
+            return Way::Repeat(Rc::clone(step));
+        }
+        if self.met.len() == MOST_LAYOUTS {
+            self.met.clear();
+        }
+        if self.met.insert(layout) { Way::Plain } else { Way::Record(layout) }
+    }
+
+    pub(super) fn memory(&self) -> Rc<RefCell<D::RecordingMemory>> {
+        Rc::clone(&self.memory)
+    }
+
+    pub(super) fn keep(&mut self, layout: Layout, step: Rc<RecordedStep<D>>) {
+        if self.steps.len() == MOST_STEPS
+            && let Some((&oldest, _)) = self.last_use.iter().min_by_key(|(_, last_use)| **last_use)
+        {
+            self.steps.remove(&oldest);
+            self.last_use.remove(&oldest);
+        }
+        self.steps.insert(layout, step);
+        self.last_use.insert(layout, self.n_use);
+    }
+
+    /// Nothing is recorded from now on.
+    pub(super) fn turn_off(&mut self) {
+        self.is_on = false;
+    }
+
+    /// Forgets all: what they work on is gone.
+    pub(super) fn clear(&mut self) {
+        self.steps.clear();
+        self.last_use.clear();
+        self.met.clear();
+    }
+}
+
+/// Records `work`, which is not done.
+pub(super) fn record<D: Backend, R>(
+    device: &D,
+    memory: &RefCell<D::RecordingMemory>,
+    work: impl FnOnce() -> Result<R, ModelError>,
+) -> Result<(R, D::Recording), ModelError> {
+    let (mut work, mut result) = (Some(work), None);
+    let recording = device.record(&mut memory.borrow_mut(), &mut || {
+        let work = work.take().ok_or_else(|| engine("work is recorded once"))?;
+        result = Some(work()?);
+        Ok(())
+    })?;
+    let result = result.ok_or_else(|| engine("a device has recorded nothing"))?;
+    Ok((result, recording))
+}
