@@ -8,6 +8,8 @@ import json
 import pathlib
 import sys
 
+MODELS = ["schnet", "mpeu", "painn"]
+
 
 def interval(low, high):
     return f"{low:.2f}-{high:.2f}" if high < 9.95 else f"{low:.1f}-{high:.1f}"
@@ -26,7 +28,7 @@ def cell(table, row):
 
 def floor_cell(table, name):
     floor = table["floors"][name]
-    return f"{floor['ms']:.1f}, {table['rows']['batchlab']['median'] / floor['ms']:.1f} x"
+    return f"{floor['ms']:.1f}, {table['rows']['batchlab']['median'] / floor['ms']:.2f} x"
 
 
 def steps_table(tables):
@@ -46,13 +48,13 @@ def steps_table(tables):
 def main():
     results = [json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:]]
     every = lambda key: itertools.chain.from_iterable(result[key] for result in results)
-    of = lambda table: (table["model"], table["structures"], table["threads"])
+    of = lambda table: (-table["threads"], table["structures"] != "qm9", MODELS.index(table["model"]))
     steps = sorted(every("steps"), key=lambda table: (of(table), table["batch_size"]))
-    for (model, structures, threads), tables in itertools.groupby(steps, of):
+    for (threads, _, _), tables in itertools.groupby(steps, of):
         tables = list(tables)
         loads = [load for table in tables for load in table["load"]]
-        print(f"\n**{model}**, {structures}, {threads} threads; load {min(loads):.1f} to "
-              f"{max(loads):.1f}\n")
+        print(f"\n**{tables[0]['model']}**, {tables[0]['structures']}, {-threads} thread"
+              f"{'s' if threads < -1 else ''}; load {min(loads):.1f} to {max(loads):.1f}:\n")
         print("\n".join(steps_table(tables)))
     print("\n| padding | line | largest deviation | half padding / none | least / least |")
     print("|---|---|---|---|---|")

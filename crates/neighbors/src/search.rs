@@ -210,14 +210,16 @@ mod tests {
 
         #[test]
         fn bins_find_what_looking_at_every_atom_finds(
-            lengths in prop::array::uniform3(2.0..25.0),
-            skew in prop::array::uniform3(-15.0..15.0),
+            lengths in prop::array::uniform3(4.0..25.0),
+            skew in prop::array::uniform3(-1.5..1.5),
             fractional in prop::collection::vec(prop::array::uniform3(-1.5..2.5), 48..150),
-            radius in 0.3..8.0,
+            share in 0.05..0.6,
             is_open in any::<bool>(),
         ) {
             let ([a, b, c], [x, y, z]): ([f64; 3], [f64; 3]) = (lengths, skew);
-            let cell = [[a, 0., 0.], [x, b, 0.], [y, z, c]];
+            let cell = [[a, 0., 0.], [x * a, b, 0.], [y * a, z * b, c]];
+            // A share of the cell's size, so that no small cell has millions of neighbours.
+            let radius = share * (a * b * c).cbrt();
             let positions: Vec<Vector> = fractional
                 .iter()
                 .map(|f: &Vector| [0, 1, 2].map(|k| (0..3).map(|i| f[i] * cell[i][k]).sum()))
