@@ -374,8 +374,8 @@ fn recorded_steps_give_the_same_bits() {
             set_recording(false);
             let different = said.iter().zip(&expected.0).position(|(a, b)| a != b);
             assert_eq!(different, None, "{operation:?}, {streams:?}: the first number that differs");
-            assert_eq!(recordings, 4, "forward and backward of two steps");
-            assert_eq!(launches, 2, "Adam alone");
+            assert_eq!(recordings, 4, "{operation:?}, {streams:?}: forward and backward of two steps");
+            assert_eq!(launches, 2, "{operation:?}, {streams:?}: Adam alone");
         }
     }
 }
