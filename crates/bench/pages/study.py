@@ -72,11 +72,11 @@ RATIOS = [
 def learned(folder):
     """Ratios of errors on the test set after the last step, paired by seed, with Student's intervals."""
     errors = {(size, way, repeat): rmse for size, way, repeat, rmse in duckdb.sql(f"""
-        select batch_size,
+        select runs.batch_size,
             case when weighting = 'per-graph' then 'per-graph'
-                when config->>'$.batcher.compat_drop_overflow' = 'true' then 'dropped' else batcher end as way,
-            repeat, rmse
-        from '{folder}/tables/evals/*.parquet' join '{folder}/tables/runs/*.parquet' using (run_id)
+                when config->>'$.batcher.compat_drop_overflow' = 'true' then 'dropped' else runs.batcher end as way,
+            runs.repeat, rmse
+        from '{folder}/tables/evals/*.parquet' join '{folder}/tables/runs/*.parquet' as runs using (run_id)
         where split = 'test' and step = n_step_planned and status = 'completed'
     """).fetchall()}
     rows = []
@@ -84,6 +84,8 @@ def learned(folder):
         for name, first, second in RATIOS:
             logs = [math.log(rmse / errors[size, second, repeat])
                     for (of, way, repeat), rmse in errors.items() if (of, way) == (size, first)]
+            if len(logs) < 2:
+                continue
             mean, sd, n = statistics.mean(logs), statistics.stdev(logs), len(logs)
             reach = student.ppf(1 - LEVEL / N_RATIO / 2, n - 1) * sd / math.sqrt(n)
             low, high = math.exp(mean - reach), math.exp(mean + reach)
@@ -98,8 +100,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=str(ROOT / "target/release/batchlab"))
     options = parser.parse_args()
-    page.fill(PAGE, {"quick": verdicts(RESULTS / "quick", options.binary), "work": work(RESULTS / "quick"),
-                     "learned": learned(RESULTS / "learning")})
+    tables = {"quick": verdicts(RESULTS / "quick", options.binary), "work": work(RESULTS / "quick")}
+    if (RESULTS / "learning" / "tables").exists():
+        tables["learned"] = learned(RESULTS / "learning")
+    page.fill(PAGE, tables)
 
 
 if __name__ == "__main__":
