@@ -183,7 +183,6 @@ pub(crate) struct Probe {
     joined: Parameter,
     /// Three filters of an edge in the last columns.
     filters: Parameter,
-    vector: Linear,
     triple: Linear,
     mixing: Linear,
     gates: Linear,
@@ -224,7 +223,6 @@ impl Probe {
             features: Linear::new(p, "features", FEATURE_WIDTH, WIDTH, Activation::Identity),
             joined: xavier(p, "joined", [2 * WIDTH, WIDTH]),
             filters: xavier(p, "filters", [WIDTH, 4 * WIDTH]),
-            vector: Linear::new(p, "vector", 1, WIDTH, Activation::Identity),
             triple: Linear::new(p, "triple", WIDTH, 3 * WIDTH, Activation::Identity),
             mixing: Linear::new(p, "mixing", WIDTH, 2 * WIDTH, Activation::Identity),
             gates: Linear::new(p, "gates", 2 * WIDTH, 3 * WIDTH, Activation::Silu),
@@ -335,15 +333,15 @@ impl Network for Probe {
                 pass.add(&first?, &second?)?
             }
             Operation::EquivariantMessage => {
-                let (s, v) = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
+                let [s, v] = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
                 self.scalars_and_norms(pass, &s, &v)?
             }
             Operation::EquivariantMessageBack => {
-                let (s, v) = self.vectors(pass, batch, &node, Direction::ToSender)?;
+                let [s, v] = self.vectors(pass, batch, &node, Direction::ToSender)?;
                 self.scalars_and_norms(pass, &s, &v)?
             }
             Operation::EquivariantUpdateOfScalars | Operation::EquivariantUpdateOfVectors => {
-                let (s, v) = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
+                let [s, v] = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
                 let mixed = self.mixing.forward(pass, &v)?;
                 let context = pass.norms_beside(&s, &mixed, 0.1)?;
                 let gates = self.gates.forward(pass, &context)?;
@@ -367,22 +365,30 @@ impl Network for Probe {
 }
 
 impl Probe {
-    /// Scalars and vectors that nodes receive from nodes with scalars and vectors.
+    /// Scalars and vectors after two layers: the first makes vectors out of zeros, as PaiNN does.
     fn vectors<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
         node: &Matrix<D>,
         direction: Direction,
-    ) -> Result<(Matrix<D>, Matrix<D>), ModelError> {
+    ) -> Result<[Matrix<D>; 2], ModelError> {
+        let zeros = Matrix::zeros(pass.device(), [3 * node.n_row(), WIDTH])?;
+        let [s, v] = self.equivariant_layer(pass, batch, [node, &zeros], direction)?;
+        self.equivariant_layer(pass, batch, [&s, &v], direction)
+    }
+
+    fn equivariant_layer<D: Backend>(
+        &self,
+        pass: &mut Pass<'_, D>,
+        batch: &DeviceBatch<D>,
+        [node, vectors]: [&Matrix<D>; 2],
+        direction: Direction,
+    ) -> Result<[Matrix<D>; 2], ModelError> {
         let geometry = pass.edge_geometry(batch.displacement()?, 1e-4, 3.0)?;
         let filter = self.edge_filter(pass, batch)?;
         let weight = pass.columns(pass.parameter(self.filters), WIDTH..4 * WIDTH)?;
         let sent = self.triple.forward(pass, node)?;
-        let n_component = 3 * node.n_row();
-        let component = numbers("vector", n_component).iter().map(|v| 4.0 * v - 1.0).collect();
-        let component = Matrix::constant(pass.device(), component, [n_component, 1])?;
-        let vectors = self.vector.forward(pass, &component)?;
 
         let mut edge = Message::new(batch, direction)?;
         let filter = edge.stored(&filter);
@@ -390,11 +396,10 @@ impl Probe {
         let filter = edge.scale(filter, &geometry.cutoff);
         let sent = edge.from(&sent);
         let value = edge.product(filter, sent);
-        let of_sender = edge.vectors_from(&vectors);
+        let of_sender = edge.vectors_from(vectors);
         let message = edge.equivariant(value, of_sender, &geometry.direction);
         let received = pass.message(edge, message, Aggregate::Sum)?;
-        let [s, v] = pass.add_received([node, &vectors], &received, LIMIT)?;
-        Ok((s, v))
+        pass.add_received([node, vectors], &received, LIMIT)
     }
 
     fn scalars_and_norms<D: Backend>(
