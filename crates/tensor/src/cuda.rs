@@ -42,10 +42,10 @@ use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Output
 
 use crate::matrix::engine;
 pub(crate) use device::open;
-#[cfg(feature = "cuda-check")]
-pub(crate) use recording::want as want_recordings;
 use error::Error;
 use kernels::Kernels;
+#[cfg(feature = "cuda-check")]
+pub(crate) use recording::want as want_recordings;
 
 type Result<T> = std::result::Result<T, <Cuda as HasErr>::Err>;
 type Dense = crate::Dense<Cuda>;

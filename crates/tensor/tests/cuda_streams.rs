@@ -373,8 +373,14 @@ fn recorded_steps_give_the_same_bits() {
             let (said, [launches, recordings]) = steps(operation);
             set_recording(false);
             let different = said.iter().zip(&expected.0).position(|(a, b)| a != b);
-            assert_eq!(different, None, "{operation:?}, {streams:?}: the first number that differs");
-            assert_eq!(recordings, 4, "{operation:?}, {streams:?}: forward and backward of two steps");
+            assert_eq!(
+                different, None,
+                "{operation:?}, {streams:?}: the first number that differs"
+            );
+            assert_eq!(
+                recordings, 4,
+                "{operation:?}, {streams:?}: forward and backward of two steps"
+            );
             assert_eq!(launches, 2, "{operation:?}, {streams:?}: Adam alone");
         }
     }

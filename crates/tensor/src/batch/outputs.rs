@@ -173,7 +173,8 @@ impl ReceivedEdges {
         let (order, offset) = sorted(&self.node, self.n_node);
         let node = put(&self.node, &offset, Some(&order))?;
         let matrix = |weight: &Vec<f32>| {
-            let tensor = device.put_matrix(arena, None, weight, [weight.len(), 1]).map_err(engine)?;
+            let tensor =
+                device.put_matrix(arena, None, weight, [weight.len(), 1]).map_err(engine)?;
             Ok::<_, ModelError>(Matrix::from_kernel(tensor, false))
         };
         let weight = self.weight.as_ref().map(matrix).transpose()?;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
-use super::{Dense, raw, recording};
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::module::{Argument, Launch, Module, count};
+use super::{Dense, raw, recording};
 
 /// All plain kernels, in one program.
 pub(super) const SOURCE: &str = concat!(

@@ -162,7 +162,8 @@ impl Recorder {
         let graph = self.stop()?;
         let mut runnable = std::ptr::null_mut();
         // SAFETY: it fills in the handle before it returns; the graph is not used after it.
-        let made = unsafe { sys::cuGraphInstantiateWithFlags(&raw mut runnable, graph, 0) }.result();
+        let made =
+            unsafe { sys::cuGraphInstantiateWithFlags(&raw mut runnable, graph, 0) }.result();
         // SAFETY: nobody else has the handle.
         let _ = unsafe { sys::cuGraphDestroy(graph) };
         made.map_err(Error::driver("make a recorded step ready"))?;
