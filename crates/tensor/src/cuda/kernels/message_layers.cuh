@@ -91,6 +91,41 @@ __device__ __forceinline__ float4 four_weights(const float *weight, int k, int j
         columns.has(j + 3) ? __ldg(row + columns.at(j + 3)) : 0.0f);
 }
 
+// Four edges from e on times four columns from j on: activation(input weight + bias), from rows
+// start to end of the weight.
+template <int TILE, int STRIDE, int ACTIVATION, int KEEP, class COLUMNS>
+__device__ __forceinline__ void linear_of_four(
+    float *output, const float *input, const float *weight, const float *bias, float *kept,
+    COLUMNS columns, int e, int j, int start, int end)
+{
+    float4 sum[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float b = bias && columns.has(j + i) ? __ldg(bias + columns.at(j + i)) : 0.0f;
+        sum[i] = make_float4(b, b, b, b);
+    }
+#pragma unroll 4
+    for (int k = start; k < end; ++k) {
+        const float4 x = four(input + k * STRIDE + e);
+        const float4 w = four_weights(weight, k, j, columns);
+        add_scaled(sum[0], x, w.x);
+        add_scaled(sum[1], x, w.y);
+        add_scaled(sum[2], x, w.z);
+        add_scaled(sum[3], x, w.w);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        if (!columns.has(j + i)) continue;
+        float4 y = sum[i];
+        y.x = activate<ACTIVATION>(y.x);
+        y.y = activate<ACTIVATION>(y.y);
+        y.z = activate<ACTIVATION>(y.z);
+        y.w = activate<ACTIVATION>(y.w);
+        put_four(output + (j + i) * STRIDE + e, y);
+        if (KEEP) put_four(kept + columns.at(j + i) * TILE + e, KEEP == KEEP_SUM ? sum[i] : y);
+    }
+}
+
 // output = activation(input weight + bias). `kept` is this tile's, [width][TILE].
 template <int TILE, int STRIDE, int N_IN, int ACTIVATION, int KEEP, class COLUMNS>
 __device__ void linear(
@@ -100,32 +135,25 @@ __device__ void linear(
     const int FOURS = TILE / 4;
     for (int task = threadIdx.x; task < (COLUMNS::N + 3) / 4 * FOURS; task += THREADS) {
         const int e = task % FOURS * 4, j = task / FOURS * 4;
-        float4 sum[4];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            const float b = bias && columns.has(j + i) ? __ldg(bias + columns.at(j + i)) : 0.0f;
-            sum[i] = make_float4(b, b, b, b);
-        }
-#pragma unroll 4
-        for (int k = 0; k < N_IN; ++k) {
-            const float4 x = four(input + k * STRIDE + e);
-            const float4 w = four_weights(weight, k, j, columns);
-            add_scaled(sum[0], x, w.x);
-            add_scaled(sum[1], x, w.y);
-            add_scaled(sum[2], x, w.z);
-            add_scaled(sum[3], x, w.w);
-        }
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            if (!columns.has(j + i)) continue;
-            float4 y = sum[i];
-            y.x = activate<ACTIVATION>(y.x);
-            y.y = activate<ACTIVATION>(y.y);
-            y.z = activate<ACTIVATION>(y.z);
-            y.w = activate<ACTIVATION>(y.w);
-            put_four(output + (j + i) * STRIDE + e, y);
-            if (KEEP) put_four(kept + columns.at(j + i) * TILE + e, KEEP == KEEP_SUM ? sum[i] : y);
-        }
+        linear_of_four<TILE, STRIDE, ACTIVATION, KEEP>(
+            output, input, weight, bias, kept, columns, e, j, 0, N_IN);
+    }
+    __syncthreads();
+}
+
+// The same on Gaussians, of which only those in the bands are read. Neighbouring threads have the same
+// four edges, and so the same band.
+template <int TILE, int STRIDE, int ACTIVATION, int KEEP, class COLUMNS>
+__device__ void linear_on_bands(
+    float *output, const float *input, const float *weight, const float *bias, float *kept,
+    COLUMNS columns, const Rows<TILE> &rows)
+{
+    const int ACROSS = (COLUMNS::N + 3) / 4;
+    for (int task = threadIdx.x; task < ACROSS * (TILE / 4); task += THREADS) {
+        const int band = task / ACROSS, j = task % ACROSS * 4;
+        linear_of_four<TILE, STRIDE, ACTIVATION, KEEP>(
+            output, input, weight, bias, kept, columns, band * 4, j, rows.band_start[band],
+            rows.band_end[band]);
     }
     __syncthreads();
 }
@@ -272,14 +300,57 @@ __device__ void add_weight_gradient(float *of_weight, const float *input, const 
     }
 }
 
+// The same of Gaussians, of which only those in the bands are read: a thread has four rows that follow
+// each other, which are in a band or out of it.
+template <int TILE, int STRIDE, int N_IN, int N_OUT>
+__device__ void add_weight_gradient_of_bands(
+    float *of_weight, const float *input, const float *gradient, const Rows<TILE> &rows)
+{
+    const int ACROSS = (N_OUT + 3) / 4;
+    for (int task = threadIdx.x; task < (N_IN + 3) / 4 * ACROSS; task += THREADS) {
+        const int j = task % ACROSS, k = task / ACROSS * 4;
+        float sum[4][4] = {};
+#pragma unroll 1
+        for (int e = 0; e < TILE; e += 4) {
+            if (k < rows.band_start[e / 4] || k >= rows.band_end[e / 4]) continue;
+            float4 g[4];
+#pragma unroll
+            for (int b = 0; b < 4; ++b) {
+                g[b] = j + b * ACROSS < N_OUT ? four(gradient + (j + b * ACROSS) * STRIDE + e)
+                                              : make_float4(0, 0, 0, 0);
+            }
+#pragma unroll
+            for (int a = 0; a < 4; ++a) {
+                if (k + a >= N_IN) continue;
+                const float4 x = four(input + (k + a) * STRIDE + e);
+#pragma unroll
+                for (int b = 0; b < 4; ++b) sum[a][b] = dot(x, g[b], sum[a][b]);
+            }
+        }
+#pragma unroll
+        for (int a = 0; a < 4; ++a) {
+#pragma unroll
+            for (int b = 0; b < 4; ++b) {
+                if (k + a < N_IN && j + b * ACROSS < N_OUT) {
+                    of_weight[(k + a) * N_OUT + j + b * ACROSS] += sum[a][b];
+                }
+            }
+        }
+    }
+}
+
 // of_bias += sum of the gradients of the tile's edges, [N_OUT].
 template <int TILE, int STRIDE, int N_OUT>
 __device__ void add_bias_gradient(float *of_bias, const float *gradient)
 {
     for (int j = threadIdx.x; j < N_OUT; j += THREADS) {
-        float4 sum = make_float4(0, 0, 0, 0);
+        // One after the other: a zero more between two edges then changes no bit.
+        float sum = 0.0f;
 #pragma unroll
-        for (int e = 0; e < TILE; e += 4) add_scaled(sum, four(gradient + j * STRIDE + e), 1.0f);
-        of_bias[j] += (sum.x + sum.y) + (sum.z + sum.w);
+        for (int e = 0; e < TILE; e += 4) {
+            const float4 g = four(gradient + j * STRIDE + e);
+            sum = (((sum + g.x) + g.y) + g.z) + g.w;
+        }
+        of_bias[j] += sum;
     }
 }

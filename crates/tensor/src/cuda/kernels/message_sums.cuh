@@ -63,8 +63,8 @@ __device__ void sum_runs(
         if (column >= WIDTH) continue;
         float sum = 0.0f;
 #pragma unroll 4
-        for (int e = rows.start[run]; e < rows.start[run + 1]; ++e) {
-            sum += values[(size_t)rows.edge[e] * WIDTH + column];
+        for (int i = rows.start[run]; i < rows.start[run + 1]; ++i) {
+            sum += values[(size_t)rows.edge[rows.at[i]] * WIDTH + column];
         }
         give_to_node<WIDTH, true, false>(nodes, parts, rows, run, n_tile, column, sum, 1.0f);
     }

@@ -10,8 +10,8 @@ use super::parameter::Parameter;
 use super::pass::{Pass, name};
 use super::source::Source;
 use super::tiling::Tiling;
+use crate::Activation;
 use crate::message::program::{EdgeLayer, Operation};
-use crate::{Activation, Aggregate};
 
 /// Edges of a tile when rows are summed at the nodes that they came from.
 pub(super) const FROM_TILE: usize = 32;
@@ -73,10 +73,7 @@ pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
     let mut backward = Backward { tiling, source: &mut source, written: BTreeSet::new() };
     backward.run();
     let (sums, n_sum) = layer_sums(tiling);
-    let rows = [Parameter::NEdge, Parameter::ToOrder, Parameter::FromOf, Parameter::ToOf];
-    for parameter in rows.into_iter().chain([Parameter::ToOffset, Parameter::NTile]) {
-        source.parameter(parameter);
-    }
+    let find_rows = kernel::find_rows(tiling, &mut source);
     if n_sum > 0 {
         source.parameter(Parameter::BlockSums);
     }
@@ -85,7 +82,6 @@ pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
     }
     let (declarations, actions, n_tile) = source.finish();
     let numbers = n_tile + if memory.shared_sums { n_sum } else { 0 };
-    let mean = tiling.program.aggregate == Aggregate::Mean;
     let (tile, first_column) = (tiling.tile, kernel::first_column(tiling));
     let place = format!("block_sums + ((size_t)blockIdx.x * gridDim.y + blockIdx.y) * {n_sum}");
     let (mut before, mut after) = (String::new(), String::new());
@@ -117,8 +113,7 @@ pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
     let body = format!(
         "    __shared__ Rows<{tile}> rows;\n{first_column}{}{declarations}{before}    \
          for (int tile = blockIdx.x; tile < n_tile; tile += gridDim.x) {{\n    \
-         find_rows<{tile}, {mean}>(rows, tile, n_edge, to_order, from_of, to_of, to_offset);\n\
-         {actions}    }}\n{after}",
+         {find_rows}{actions}    }}\n{after}",
         kernel::tiles(numbers, memory),
     );
     Kernel::new("message_backward", "THREADS, BLOCKS", source.parameters(), &body, numbers, memory)
@@ -139,7 +134,8 @@ pub(super) fn sum_sent(tiling: &Tiling<'_>) -> Option<Kernel> {
     ];
     let mut body = format!(
         "    __shared__ Rows<{FROM_TILE}> rows;\n    find_rows<{FROM_TILE}, false>(rows, \
-         blockIdx.x, n_edge, from_order, (const word *)0, from_of, from_offset);\n"
+         blockIdx.x, n_edge, from_order, (const word *)0, from_of, from_offset, (const float \
+         *)0);\n"
     );
     for v in steps {
         let width = tiling.step(v).width;
@@ -324,10 +320,12 @@ impl Backward<'_> {
         }
         if linear.of_weight {
             self.source.touch(&tile(input));
+            let (of_bands, rows) =
+                if tiling.banded == Some(input) { ("_of_bands", ", rows") } else { ("", "") };
             let _ = writeln!(
                 text,
-                "    add_weight_gradient<{t}, {s}, {n_in}, {local}>(weight_sums_{v}, \
-                 value_{input}, gradient_{v});"
+                "    add_weight_gradient{of_bands}<{t}, {s}, {n_in}, {local}>(weight_sums_{v}, \
+                 value_{input}, gradient_{v}{rows});"
             );
         }
         if tiling.step(input).tracked {

@@ -28,21 +28,16 @@ pub(super) fn forward(tiling: &Tiling<'_>, keep: bool, memory: kernel::Memory) -
     let text = Pass::new(tiling, message, !tiling.staged[message]).aggregate(&mut source);
     source.put(&format!("    // The nodes receive step {message}.\n{text}"));
 
-    let rows = [Parameter::NEdge, Parameter::ToOrder, Parameter::FromOf, Parameter::ToOf];
-    for parameter in rows.into_iter().chain([Parameter::ToOffset, Parameter::NTile]) {
-        source.parameter(parameter);
-    }
+    let find_rows = kernel::find_rows(tiling, &mut source);
     if !memory.shared {
         source.parameter(Parameter::Tiles);
     }
     let (declarations, actions, numbers) = source.finish();
-    let mean = tiling.program.aggregate == Aggregate::Mean;
     let (tile, first_column) = (tiling.tile, kernel::first_column(tiling));
     let body = format!(
         "    __shared__ Rows<{tile}> rows;\n{first_column}{}{declarations}    \
          for (int tile = blockIdx.x; tile < n_tile; tile += gridDim.x) {{\n    \
-         find_rows<{tile}, {mean}>(rows, tile, n_edge, to_order, from_of, to_of, to_offset);\n\
-         {actions}    }}\n",
+         {find_rows}{actions}    }}\n",
         kernel::tiles(numbers, memory),
     );
     Kernel::new("message_forward", "THREADS, BLOCKS", source.parameters(), &body, numbers, memory)
@@ -110,10 +105,16 @@ pub(super) fn compute(
             "(const float *)0".to_owned()
         };
         let (kept, input, n_in) = (kept(source), linear.input, linear.n_in);
+        let of_bands = tiling.banded == Some(input);
+        let (function, n_row, rows) = if of_bands {
+            ("linear_on_bands", String::new(), ", rows")
+        } else {
+            ("linear", format!("{n_in}, "), "")
+        };
         source.put(&format!(
             "    // Step {v}: a layer on step {input}, {n_in} to {}.\n    \
-             linear<{t}, {s}, {n_in}, {activation}, {keeping}>(value_{v}, value_{input}, {weight}, \
-             {bias}, {kept}, {columns});\n",
+             {function}<{t}, {s}, {n_row}{activation}, {keeping}>(value_{v}, value_{input}, \
+             {weight}, {bias}, {kept}, {columns}{rows});\n",
             step.width
         ));
         return;

@@ -1,7 +1,9 @@
 //! A kernel as text, with what it is called with.
 
 use super::parameter::{Parameter, declarations};
+use super::source::Source;
 use super::tiling::Tiling;
+use crate::Aggregate;
 
 /// Where the tiles and the sums of a block are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,4 +66,38 @@ pub(super) fn first_column(tiling: &Tiling<'_>) -> String {
     tiling.lanes.map_or_else(String::new, |lanes| {
         format!("    const int first_column = blockIdx.y * {lanes};\n")
     })
+}
+
+/// The statements that find the edges of a tile, and the Gaussians of each.
+pub(super) fn find_rows(tiling: &Tiling<'_>, source: &mut Source) -> String {
+    let [n_edge, order, from, to, offset] = [
+        Parameter::NEdge,
+        Parameter::ToOrder,
+        Parameter::FromOf,
+        Parameter::ToOf,
+        Parameter::ToOffset,
+    ]
+    .map(|parameter| source.parameter(parameter));
+    source.parameter(Parameter::NTile);
+    let (tile, mean) = (tiling.tile, tiling.program.aggregate == Aggregate::Mean);
+    let (distance, bands) = match tiling.banded {
+        None => ("(const float *)0".to_owned(), String::new()),
+        Some(v) => {
+            let [distance, first, spacing, coefficient] = [
+                Parameter::Rows(v),
+                Parameter::First(v),
+                Parameter::Spacing(v),
+                Parameter::Coefficient(v),
+            ]
+            .map(|parameter| source.parameter(parameter));
+            let n = tiling.step(v).width;
+            let bands =
+                format!("    find_bands<{tile}, {n}>(rows, {first}, {spacing}, {coefficient});\n");
+            (distance, bands)
+        }
+    };
+    format!(
+        "    find_rows<{tile}, {mean}>(rows, tile, {n_edge}, {order}, {from}, {to}, {offset}, \
+         {distance});\n{bands}"
+    )
 }

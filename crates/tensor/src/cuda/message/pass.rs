@@ -207,6 +207,12 @@ impl<'p> Pass<'p> {
         };
         let run = if over == Over::FourEdges { "" } else { "const int run = task / LANES;\n" };
         let unroll = if over == Over::FourEdges { "4" } else { "2" };
+        let (step, edge) = if over == Over::FourEdges {
+            ("e = start; e < behind; ++e", "")
+        } else {
+            let edge = "                const int e = rows.at[i];\n";
+            ("i = start; i < behind; ++i", edge)
+        };
         let column = match self.cut() {
             None => "const int column = task % LANES;".to_owned(),
             Some(_) => format!(
@@ -221,7 +227,7 @@ impl<'p> Pass<'p> {
              for (int task = threadIdx.x; task < LANES * {n}; task += THREADS) {{\n            \
              {column}\n{run}            const int start = {first}, behind = {behind};\n\
              {before}#pragma unroll {unroll}\n            \
-             for (int e = start; e < behind; ++e) {{\n{body}            }}\n{after}        }}\n    \
+             for (int {step}) {{\n{edge}{body}            }}\n{after}        }}\n    \
              }}\n    __syncthreads();\n"
         )
     }
@@ -231,6 +237,10 @@ impl<'p> Pass<'p> {
         let body = self.values(source, &self.members, "                ");
         let root = self.root;
         let (mut before, mut keep, mut after) = (String::new(), String::new(), String::new());
+        if self.tiling.banded == Some(root) {
+            before += "            if (column < rows.band_start[start / 4] || \
+                       column >= rows.band_end[start / 4]) continue;\n";
+        }
         for part in 0..self.parts(root) {
             let _ = writeln!(before, "            float out_{part}[4];");
             let _ = writeln!(keep, "                out_{part}[e - start] = v{root}_{part};");
@@ -263,7 +273,7 @@ impl<'p> Pass<'p> {
             let _ = writeln!(
                 after,
                 "            give_to_node<{width}, false, false>({received}, {parts}, rows, run, \
-                 {n_tile}, {column}, sum_{part}, rows.share[start]);"
+                 {n_tile}, {column}, sum_{part}, rows.share[rows.at[start]]);"
             );
         }
         self.over(Over::Runs { rest: false }, &before, &body, &after)
@@ -274,7 +284,8 @@ impl<'p> Pass<'p> {
         let value = self.element(source, "value", self.root, 0, "e");
         let edges = source.parameter(Parameter::Edges);
         let place = self.place_of_edge();
-        let body = format!("                if (e < rows.n) {edges}[{place}] = {value};\n");
+        let body =
+            format!("                if (rows.share[e] > 0.0f) {edges}[{place}] = {value};\n");
         self.over(Over::FourEdges, "", &body, "")
     }
 
@@ -283,8 +294,9 @@ impl<'p> Pass<'p> {
         let gradient = self.element(source, "gradient", self.root, 0, "e");
         let edges = source.parameter(Parameter::OfEdges);
         let place = self.place_of_edge();
-        let body =
-            format!("                {gradient} = e < rows.n ? __ldg({edges} + {place}) : 0.0f;\n");
+        let body = format!(
+            "                {gradient} = rows.share[e] > 0.0f ? __ldg({edges} + {place}) : 0.0f;\n"
+        );
         self.over(Over::FourEdges, "", &body, "")
     }
 

@@ -7,6 +7,9 @@ use crate::message::program::{EdgeLayer, ForBackward, Operation, Program, Step};
 /// other.
 const LANES: usize = 64;
 
+/// Gaussians of which a band is a small part.
+const MANY_GAUSSIANS: usize = 48;
+
 /// A program, and where its values are.
 pub(super) struct Tiling<'a> {
     pub(super) program: &'a Program,
@@ -19,6 +22,9 @@ pub(super) struct Tiling<'a> {
     pub(super) tile: usize,
     /// Columns of one part that a block computes, where not all of them.
     pub(super) lanes: Option<usize>,
+    /// Gaussians of which a tile has only those that are not 0. Its edges are in the order of their
+    /// distances, so that the same few are not 0 for four edges.
+    pub(super) banded: Option<usize>,
 }
 
 impl<'a> Tiling<'a> {
@@ -27,8 +33,9 @@ impl<'a> Tiling<'a> {
         let n = program.steps.len();
         let staged: Vec<bool> = (0..n).map(|v| program.live[v] && is_staged(program, v)).collect();
         let ForBackward { kept, .. } = program.for_backward(&staged);
-        let mut tiling = Self { program, staged, kept, tile, lanes: None };
+        let mut tiling = Self { program, staged, kept, tile, lanes: None, banded: None };
         let width = tiling.message_width();
+        tiling.banded = banded(program);
         tiling.lanes = (width >= 2 * LANES && tiling.columns_are_independent()).then_some(LANES);
         tiling
     }
@@ -127,4 +134,14 @@ fn is_staged(program: &Program, v: usize) -> bool {
             Operation::Sum { activation, .. } => *activation != Activation::Identity && n_use() > 1,
             _ => false,
         }
+}
+
+/// The only Gaussians of a message, if there are many and layers alone read them.
+fn banded(program: &Program) -> Option<usize> {
+    let is_gaussians = |v: &usize| program.steps[*v].operation == Operation::Gaussians;
+    let mut all = (0..program.steps.len()).filter(|&v| program.live[v]).filter(is_gaussians);
+    let v = all.next().filter(|_| all.next().is_none())?;
+    let is_layer = |user: usize| matches!(program.steps[user].operation, Operation::Linear(_));
+    let alone = !program.is_result(v) && program.users(v).all(is_layer);
+    (alone && program.steps[v].width >= MANY_GAUSSIANS).then_some(v)
 }

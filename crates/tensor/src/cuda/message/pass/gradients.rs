@@ -104,7 +104,7 @@ impl Pass<'_> {
                     };
                     let _ = writeln!(
                         text,
-                        "{indent}if (e < rows.n) {matrix}[{place}] {sign} {gradient};"
+                        "{indent}if (rows.share[e] > 0.0f) {matrix}[{place}] {sign} {gradient};"
                     );
                 }
             }
@@ -127,7 +127,7 @@ impl Pass<'_> {
         let width = self.tiling.step(self.root).width;
         let column = self.column(part);
         format!(
-            "e < rows.n ? rows.share[e] * __ldg({received} + (size_t)rows.to[e] * {width} + \
+            "rows.share[e] > 0.0f ? rows.share[e] * __ldg({received} + (size_t)rows.to[e] * {width} + \
              {column}) : 0.0f"
         )
     }
