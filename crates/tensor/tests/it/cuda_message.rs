@@ -282,9 +282,12 @@ fn run(case: &Case, device: &str, buffer: &BatchBuffer) -> (Vec<f32>, Vec<NamedT
     (prediction, trainer.gradients().expect("the device works"))
 }
 
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |m, v| m.max(v.abs()))
+}
+
 fn check(case: &Case, buffer: &BatchBuffer) {
     let (cpu, cuda) = (run(case, "cpu", buffer), run(case, "cuda:0", buffer));
-    let largest = |values: &[f32]| values.iter().fold(0.0_f32, |m, v| m.max(v.abs()));
     let near = |a: &[f32], b: &[f32], scale: f32, what: &str| {
         assert_eq!(a.len(), b.len());
         for (a, b) in a.iter().zip(b) {
@@ -387,6 +390,17 @@ fn the_models_at_their_widths() {
             }
         }
         check(case, &buffer);
+    }
+}
+
+/// What the tolerance of the other tests would not notice.
+#[test]
+fn gaussians_are_left_out_where_they_are_nothing() {
+    let buffer = batch(&[(6, 30), (9, 72)], 0, 10);
+    let [cpu, cuda] = ["cpu", "cuda:0"].map(|device| run(&schnet(150, 64), device, &buffer).0);
+    let scale = largest(&cpu);
+    for (cuda, cpu) in cuda.iter().zip(&cpu) {
+        assert!((cuda - cpu).abs() <= 2e-6 * scale, "{cuda} and {cpu}");
     }
 }
 
