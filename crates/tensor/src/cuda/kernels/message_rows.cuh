@@ -101,8 +101,8 @@ __device__ void find_rows(
 
 // Of each four edges that follow each other, the Gaussians that are not 0 (see `gaussian`) for one of
 // them; widened to whole fours, so that four rows of a weight are in a band or out of it. A band at
-// the first Gaussian is as wide as elsewhere: padding, at distance 0, costs what a bond costs. All
-// Gaussians for a distance that is no number.
+// the first Gaussian is no narrower than one of four distances that differ a little, because padding,
+// at distance 0, shall cost about what a bond costs. All Gaussians for a distance that is no number.
 template <int TILE, int N>
 __device__ void find_bands(Rows<TILE> &rows, float first, float spacing, float coefficient)
 {
@@ -115,7 +115,7 @@ __device__ void find_bands(Rows<TILE> &rows, float first, float spacing, float c
             start = fminf(start, fmaxf((x - reach) / spacing, 0.0f));
             end = fmaxf(end, fminf((x + reach) / spacing, float(N)));
         }
-        end = fminf(fmaxf(end, start + 2.0f * reach / spacing), float(N));
+        end = fminf(fmaxf(end, start + 2.0f * reach / spacing + 4.0f), float(N));
         rows.band_start[threadIdx.x] = int(start) / 4 * 4;
         rows.band_end[threadIdx.x] = min((int(ceilf(end)) + 3) / 4 * 4, N);
     }
