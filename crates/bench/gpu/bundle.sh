@@ -59,7 +59,7 @@ cp data/*.xz data/*.csv data/*.npz "$bundle/data/"
 cp -r crates/bench/peers "$bundle/peers"
 rm -rf "$bundle"/peers/{.venv,__pycache__}
 mkdir "$bundle/golden"
-cp "$golden"/*qm9* "$bundle/golden/"
+cp "$golden"/schnet_* "$bundle/golden/"
 chmod -R u+w "$bundle/golden"
 if [ -n "${EMULATED:-}" ]; then
   # The newest, if several builds have left theirs.

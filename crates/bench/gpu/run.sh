@@ -28,8 +28,12 @@ P
 for folder in /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
   [ -d "$folder" ] && libraries=$libraries:$folder
 done
-# Those of the emulated GPU, where the bundle has them.
-[ -d "$here/lib" ] && libraries=$here/lib:$libraries
+export STEPS=200
+# Those of the emulated GPU, where the bundle has them: a step takes it a second.
+if [ -d "$here/lib" ]; then
+  libraries=$here/lib:$libraries
+  STEPS=20
+fi
 export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
 
 # The programs ask for cuBLAS 13 and NVRTC 13. Of what they call, CUDA 12 has the same functions under
@@ -114,13 +118,17 @@ sanitizer() { # tool
   step "$1" 60 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 "${of[@]}"
 }
 
+smoke() { # folder
+  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" --out "$results/$1"
+}
+
 # The smoke run again, with steps that are recorded.
 recorded() {
-  BATCHLAB_CUDA_GRAPHS=1 bin/batchlab run configs/smoke.toml --device cuda:0 --out "$results/recorded" &&
+  BATCHLAB_CUDA_GRAPHS=1 smoke recorded &&
     bin/batchlab compare "$results/smoke" "$results/recorded"
 }
 
-export -f environment recorded
+export -f environment smoke recorded
 export results
 case $call in
   first)
@@ -130,7 +138,7 @@ case $call in
       echo "the GPU cannot be used: see above, and docs/gpu.md" >&2
       exit 1
     fi
-    LINES_SHOWN=12 step smoke 60 bin/batchlab run configs/smoke.toml --device cuda:0 --out "$results/smoke"
+    LINES_SHOWN=12 step smoke 60 bash -c 'smoke smoke'
     LINES_SHOWN=30 step recorded 60 bash -c recorded
     tests kernels 60 tests/kernels cuda::
     tests models 90 tests/operations cuda_message::the_models_at_their_widths
