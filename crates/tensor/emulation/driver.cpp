@@ -102,6 +102,7 @@ struct Work {
 // Work that is recorded, in its order.
 struct Graph {
     std::vector<std::function<void()>> nodes;
+    uint64_t n_kernel, n_fill;  // those counted before it began, then its own
 };
 
 struct Stream {
@@ -580,7 +581,8 @@ Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
     NEEDS_CONTEXT
     if (n == 0) return ok;
     check("filling", to, 4 * n);
-    counts.fills++;
+    // Others mark what nobody has written yet.
+    if (value == 0) counts.fills++;
     submit(stream, [=] { std::fill_n((unsigned*)to, n, value); });
     return ok;
 }
@@ -672,14 +674,17 @@ Result cuStreamBeginCapture_v2(void* handle, int) {
     Stream* stream = stream_of(handle);
     if (stream == &default_stream) return capture_unsupported;
     if (stream->recorded) return invalid_value;
-    stream->recorded = new Graph;
+    stream->recorded = new Graph{{}, counts.launches + counts.products, counts.fills};
     return ok;
 }
 Result cuStreamEndCapture(void* handle, void** graph) {
     NEEDS_CONTEXT
     Stream* stream = stream_of(handle);
     if (!stream->recorded) return invalid_value;
-    *graph = stream->recorded;
+    Graph* recorded = stream->recorded;
+    recorded->n_kernel = counts.launches + counts.products - recorded->n_kernel;
+    recorded->n_fill = counts.fills - recorded->n_fill;
+    *graph = recorded;
     stream->recorded = nullptr;
     return ok;
 }
@@ -702,6 +707,8 @@ Result cuGraphLaunch(void* handle, void* stream) {
     NEEDS_CONTEXT
     counts.graph_launches++;
     std::shared_ptr<Graph> graph = *(std::shared_ptr<Graph>*)handle;
+    counts.repeated_kernels += graph->n_kernel;
+    counts.repeated_fills += graph->n_fill;
     submit(stream, [=] {
         for (auto& node : graph->nodes) node();
     });

@@ -2,8 +2,8 @@
 //!
 //! Operations ([`crate::ops`]) record what backward needs and are written once; the kernels behind
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
-//! whose name ends in `_backward` **add** to the gradients that they are given, which come from
-//! [`Backend::new_gradient`].
+//! whose name ends in `_backward` **add** to the gradients that they are given, of which an empty one stands
+//! for zeros: the first part of a sum is written to new memory.
 
 use std::ops::Range;
 
@@ -170,14 +170,10 @@ pub trait Backend: Device<f32> + sealed::Sealed {
         0
     }
 
-    /// `n` zeros. With `n` = 0 this is the placeholder for a buffer that was moved out.
+    /// `n` zeros. With `n` = 0 this is a gradient that nothing was added to, or the placeholder for a buffer
+    /// that was moved out.
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
-    }
-    /// What the first kernel adds to that has a part of a gradient of `n` numbers: zeros, unless the
-    /// device's kernels take an empty buffer for as many zeros, and write to new memory.
-    fn new_gradient(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
-        self.zeros_buffer(n)
     }
     /// Begins to fill an arena with arrays of at most `n_word` words of 32 bits, each rounded up to
     /// a multiple of 64 words. Its last content may still be in use by queued work; views of it

@@ -13,6 +13,7 @@ mod device;
 mod elementwise;
 pub(crate) mod error;
 mod geometry;
+mod gradient;
 mod kernels;
 mod linear;
 mod loss;
@@ -74,12 +75,14 @@ impl Backend for Cuda {
     type RecordingMemory = recording::Memory;
 
     fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense> {
-        Ok(kernels::zeros(self, shape)?)
+        Ok(Kernels::of(self)?.zeros(shape)?)
     }
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
         let buffer = Storage::<f32>::try_alloc_len(self, n)?;
-        recording::fill_with_zeros(raw::of_buffer(&buffer), n)?;
+        if recording::stream().is_some() {
+            words::fill(device::of(self)?, raw::of_buffer(&buffer), 0.0, n)?;
+        }
         Ok(buffer)
     }
 

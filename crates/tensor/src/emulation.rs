@@ -19,7 +19,7 @@ pub struct Counts {
     pub frees: u64,
     pub allocated_bytes: u64,
     pub pinned_allocations: u64,
-    /// Memory set to one value.
+    /// Memory filled with zeros.
     pub fills: u64,
     pub copies_to_device: u64,
     pub copies_to_host: u64,
@@ -36,6 +36,10 @@ pub struct Counts {
     pub event_waits: u64,
     /// Starts of recorded work.
     pub graph_launches: u64,
+    /// Launches and products in recorded work that was started.
+    pub repeated_kernels: u64,
+    /// Fills in recorded work that was started.
+    pub repeated_fills: u64,
 }
 
 unsafe extern "C" {
@@ -110,6 +114,8 @@ impl std::ops::Sub for Counts {
             event_records,
             event_waits,
             graph_launches,
+            repeated_kernels,
+            repeated_fills,
         } = self;
         Self {
             launches: launches - before.launches,
@@ -131,6 +137,8 @@ impl std::ops::Sub for Counts {
             event_records: event_records - before.event_records,
             event_waits: event_waits - before.event_waits,
             graph_launches: graph_launches - before.graph_launches,
+            repeated_kernels: repeated_kernels - before.repeated_kernels,
+            repeated_fills: repeated_fills - before.repeated_fills,
         }
     }
 }

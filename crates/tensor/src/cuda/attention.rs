@@ -24,7 +24,7 @@ impl Kernels<'_> {
         let arguments = arguments![&score, theirs, own, &from.of, &to.of, heads];
         self.each("edge_scores", n_number(&score), arguments)?;
         let share = self.segment_softmax(&score, to)?;
-        let out = self.matrix([to.n_segment, width])?;
+        let out = self.zeros([to.n_segment, width])?;
         let weight = (&share).into();
         let of = Summed::Weighted { weight, x: x.into(), from, head_width: width / n_head };
         self.add_sums((&out).into(), of, to, width, Aggregate::Sum)?;
@@ -46,7 +46,7 @@ impl Kernels<'_> {
         let mean = self.matrix([to.n_segment, n_head])?;
         let n_mean = count("heads", n_number(&mean).max(1))?;
         let arguments = arguments![&mean, memory(dy), out, n_mean, head_width];
-        self.each("add_dots_of_heads", n_number(&mean), arguments)?;
+        self.each("dots_of_heads", n_number(&mean), arguments)?;
         let dscore = self.matrix([to.n_item, n_head])?;
         let arguments = arguments![
             &dscore,
@@ -64,11 +64,14 @@ impl Kernels<'_> {
         self.each("attend_backward_scores", n_number(&dscore), arguments)?;
         let [of_theirs, of_own] = dscores;
         let rows = || Summed::Rows((&dscore).into());
-        self.add_sums(memory(of_own), rows(), to, n_head, Aggregate::Sum)?;
-        self.add_sums(memory(of_theirs), rows(), from, n_head, Aggregate::Sum)?;
+        let of_own = self.sum_from_zeros(of_own, to.n_segment * n_head)?;
+        self.add_sums(of_own, rows(), to, n_head, Aggregate::Sum)?;
+        let of_theirs = self.sum_from_zeros(of_theirs, from.n_segment * n_head)?;
+        self.add_sums(of_theirs, rows(), from, n_head, Aggregate::Sum)?;
         let (weight, x) = (share.into(), memory(dy));
         let of = Summed::Weighted { weight, x, from: to, head_width: width / n_head };
-        self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
+        let dx = self.sum_from_zeros(dx, from.n_segment * width)?;
+        self.add_sums(dx, of, from, width, Aggregate::Sum)
     }
 
     pub(super) fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
@@ -76,7 +79,7 @@ impl Kernels<'_> {
         let out = self.matrix([x.shape().0, n_head])?;
         let sizes = [count("heads", n_head)?, count("columns", head_width)?];
         let arguments = arguments![&out, x, weight, sizes[0], sizes[1]];
-        self.each("add_dots_of_heads", n_number(&out), arguments)?;
+        self.each("dots_of_heads", n_number(&out), arguments)?;
         Ok(out)
     }
 
@@ -91,14 +94,16 @@ impl Kernels<'_> {
         let &(n_head, head_width) = weight.shape();
         let (n_row, width) = (x.shape().0, n_head * head_width);
         let sizes = [count("heads", n_head)?, count("columns", head_width)?];
-        let arguments = arguments![memory(dx), memory(dy), weight, sizes[0], sizes[1]];
+        let [dx, adds] = self.sum(dx, n_number(x))?.arguments();
+        let arguments = arguments![dx, memory(dy), weight, adds, sizes[0], sizes[1]];
         self.each("head_scores_backward_rows", n_number(x), arguments)?;
         let n_group = n_row.div_ceil(ROWS);
         let partial = self.unwritten(n_group * width)?;
         let rows = count("rows", n_row)?;
         let arguments = arguments![&partial, memory(dy), x, sizes[0], sizes[1], rows];
         self.each("head_scores_backward_weight", n_group * width, arguments)?;
-        self.add_column_sums(memory(dweight), Argument::from(&partial), [n_group, width])
+        let dweight = self.sum(dweight, width)?;
+        self.column_sums(dweight, Argument::from(&partial), [n_group, width])
     }
 
     pub(super) fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
@@ -117,8 +122,10 @@ impl Kernels<'_> {
         width: usize,
     ) -> Result<()> {
         let sizes = [count("heads", n_head)?, count("columns", width)?];
-        let arguments = arguments![memory(dx), memory(dy), sizes[0], sizes[1]];
-        self.each("mean_of_heads_backward", dx.len(), arguments)
+        let n = dy.len() * n_head;
+        let [dx, adds] = self.sum(dx, n)?.arguments();
+        let arguments = arguments![dx, memory(dy), adds, sizes[0], sizes[1]];
+        self.each("mean_of_heads_backward", n, arguments)
     }
 
     pub(super) fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
@@ -133,6 +140,7 @@ impl Kernels<'_> {
 
     pub(super) fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
         let width = drow.len();
-        self.add_column_sums(memory(drow), memory(dy), [dy.len() / width.max(1), width])
+        let drow = self.sum(drow, width)?;
+        self.column_sums(drow, memory(dy), [dy.len() / width.max(1), width])
     }
 }

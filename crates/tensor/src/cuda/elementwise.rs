@@ -26,11 +26,15 @@ impl Kernels<'_> {
     }
 
     pub(super) fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
-        self.each("accumulate", da.len(), arguments![memory(da), memory(dy)])
+        let n = dy.len();
+        let [da, adds] = self.sum(da, n)?.arguments();
+        self.each("accumulate", n, arguments![da, memory(dy), adds])
     }
 
     pub(super) fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
-        self.each("accumulate_product", da.len(), arguments![memory(da), memory(dy), b])
+        let n = dy.len();
+        let [da, adds] = self.sum(da, n)?.arguments();
+        self.each("accumulate_product", n, arguments![da, memory(dy), b, adds])
     }
 
     pub(super) fn accumulate_scaled(
@@ -39,15 +43,16 @@ impl Kernels<'_> {
         scale: &Buffer,
         unit: &Buffer,
     ) -> Result<()> {
-        let arguments = arguments![memory(dx), memory(unit), memory(scale)];
-        self.each("accumulate_scaled", dx.len(), arguments)
+        let n = unit.len();
+        let [dx, adds] = self.sum(dx, n)?.arguments();
+        self.each("accumulate_scaled", n, arguments![dx, memory(unit), memory(scale), adds])
     }
 
     pub(super) fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
         let &(n_row, width) = x.shape();
         let out = self.matrix([n_row, width])?;
         let width = count("columns", width)?;
-        self.each("accumulate_scaled_rows", n_number(x), arguments![&out, x, factor, width])?;
+        self.each("accumulate_scaled_rows", n_number(x), arguments![&out, x, factor, 0, width])?;
         Ok(out)
     }
 
@@ -61,15 +66,17 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let width = count("columns", x.shape().1)?;
         if let Some(dx) = dx {
-            let n = dx.len();
-            let arguments = arguments![memory(dx), memory(dy), factor, width];
+            let n = dy.len();
+            let [dx, adds] = self.sum(dx, n)?.arguments();
+            let arguments = arguments![dx, memory(dy), factor, adds, width];
             self.each("accumulate_scaled_rows", n, arguments)?;
         }
         if let Some(dfactor) = dfactor {
+            let [dfactor, adds] = self.sum(dfactor, x.shape().0)?.arguments();
             let n_row = count("rows", x.shape().0)?;
             // 8 warps to a block, a warp to a row.
             let launch = Launch { blocks: [n_row.div_ceil(8), 1], threads: 256, shared: 0 };
-            let arguments = arguments![memory(dfactor), memory(dy), x, width, n_row];
+            let arguments = arguments![dfactor, memory(dy), x, adds, width, n_row];
             self.launch("accumulate_dots", launch, arguments)?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use dfdx::prelude::*;
 
 use super::error::Error;
 use super::kernels::Kernels;
-use super::module::{Argument, arguments, count, memory};
+use super::module::{arguments, count, memory};
 use super::{Buffer, Dense};
 use crate::GaussianBasis;
 
@@ -54,8 +54,10 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let (n_node, width) = (output.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
+        let [ds, adds_ds] = self.sum_if(ds, n_node * width)?.arguments();
+        let [dmixed, adds_dmixed] = self.sum_if(dmixed, 6 * n_node * width)?.arguments();
         let arguments =
-            arguments![or_none(ds), or_none(dmixed), memory(dy), mixed, output, columns];
+            arguments![ds, dmixed, memory(dy), mixed, output, adds_ds, adds_dmixed, columns];
         self.each("norms_beside_backward", n_node * width, arguments)
     }
 
@@ -82,8 +84,9 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let (n_node, width) = (received.shape().0, received.shape().1 / 4);
         let columns = count("columns", width)?;
+        let [dreceived, adds] = self.sum(dreceived, 4 * n_node * width)?.arguments();
         let arguments =
-            arguments![memory(dreceived), memory(ds), memory(dv), received, limit, columns];
+            arguments![dreceived, memory(ds), memory(dv), received, limit, adds, columns];
         self.each("add_received_backward", n_node * width, arguments)
     }
 
@@ -113,13 +116,11 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
-        let [dgates, dmixed] = [or_none(dgates), or_none(dmixed)];
-        let arguments =
-            arguments![dgates, dmixed, memory(ds), memory(dv), gates, mixed, limit, columns];
-        self.each("equivariant_update_backward", n_node * width, arguments)
+        let [dgates, adds_dgates] = self.sum_if(dgates, 3 * n_node * width)?.arguments();
+        let [dmixed, adds_dmixed] = self.sum_if(dmixed, 6 * n_node * width)?.arguments();
+        let (ds, dv) = (memory(ds), memory(dv));
+        let given = arguments![dgates, dmixed, ds, dv, gates, mixed, limit];
+        let arguments = [given.as_slice(), &[adds_dgates, adds_dmixed, columns.into()]].concat();
+        self.each("equivariant_update_backward", n_node * width, &arguments)
     }
-}
-
-fn or_none(buffer: Option<&mut Buffer>) -> Argument {
-    buffer.map_or(Argument::Pointer(0), |buffer| memory(buffer))
 }

@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::module::{Argument, Launch, Module, count};
-use super::{Dense, raw, recording};
+use super::{Dense, raw, recording, words};
 
 /// All plain kernels, in one program.
 pub(super) const SOURCE: &str = concat!(
@@ -42,9 +42,33 @@ impl<'a> Kernels<'a> {
         Ok(Self { cuda, gpu, module: gpu.plain()? })
     }
 
-    /// Zeros.
+    /// A result, `[n_row, n_column]`, all of which a kernel will write before others read it.
     pub(super) fn matrix(&self, shape: [usize; 2]) -> Result<Dense, Error> {
-        zeros(self.cuda, shape)
+        let matrix = self.new_matrix(shape)?;
+        // So that what a kernel leaves out is seen: dfdx has filled it with zeros.
+        #[cfg(feature = "cuda-check")]
+        words::fill(self.gpu, raw::of_tensor(&matrix), f32::NAN, shape[0] * shape[1])?;
+        Ok(matrix)
+    }
+
+    /// Zeros, `[n_row, n_column]`.
+    pub(super) fn zeros(&self, shape: [usize; 2]) -> Result<Dense, Error> {
+        let matrix = self.new_matrix(shape)?;
+        if recording::stream().is_some() {
+            words::fill(self.gpu, raw::of_tensor(&matrix), 0.0, shape[0] * shape[1])?;
+        }
+        Ok(matrix)
+    }
+
+    /// A matrix that dfdx has filled with zeros, which a recording does not repeat.
+    fn new_matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
+        self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
+            CudaError::Driver(source) => {
+                let what = format!("find room for a matrix of {n_row} x {n_column}");
+                Error::Driver { what, source }
+            }
+            other => Error::Engine(other.to_string()),
+        })
     }
 
     /// Room for numbers that a kernel will write before others read them.
@@ -82,19 +106,4 @@ impl<'a> Kernels<'a> {
     ) -> Result<(), Error> {
         self.gpu.launch_with(&self.module, name, launch, Some(structure), arguments)
     }
-}
-
-/// Zeros, `[n_row, n_column]`.
-pub(super) fn zeros(cuda: &Cuda, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
-    let matrix = cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
-        CudaError::Driver(source) => {
-            let what = format!("find room for a matrix of {n_row} x {n_column}");
-            Error::Driver { what, source }
-        }
-        other => Error::Engine(other.to_string()),
-    })?;
-    if recording::stream().is_some() {
-        recording::fill_with_zeros(raw::of_tensor(&matrix), n_row * n_column)?;
-    }
-    Ok(matrix)
 }

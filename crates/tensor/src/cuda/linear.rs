@@ -9,9 +9,10 @@ use dfdx::prelude::*;
 
 use super::elementwise::n_number;
 use super::error::Error;
+use super::gradient::Sum;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
-use super::{Buffer, Dense};
+use super::{Buffer, Dense, words};
 use crate::Activation;
 use crate::backend::{LinearLayer, LinearOutput};
 
@@ -42,7 +43,8 @@ impl Kernels<'_> {
         let input = Factor { place: layer.input.into(), n_column: n_in, transposed: false };
         let weight = Factor { place: layer.weight.into(), n_column: n_out, transposed: false };
         let shape = [n_row, n_in, n_out];
-        self.add_product((&output).into(), input, weight, shape, layer.precision)?;
+        let product = Sum { place: (&output).into(), adds: false };
+        self.product(product, input, weight, shape, layer.precision)?;
         if layer.bias.is_some() || sum.is_some() || layer.activation != Activation::Identity {
             let arguments = arguments![
                 &output,
@@ -79,7 +81,7 @@ impl Kernels<'_> {
                 arguments![memory(dy), place, from, activation, columns, count("rows", n_row)?];
             self.each("layer_backward", n, arguments)?;
             if let Some(dbias) = dbias {
-                self.add_column_sums(memory(dbias), place, [n_group, n_out])?;
+                self.column_sums(self.sum(dbias, n_out)?, place, [n_group, n_out])?;
             }
         }
         let plain = |place, n_column| Factor { place, n_column, transposed: false };
@@ -87,24 +89,28 @@ impl Kernels<'_> {
         let (input, weight) = (layer.input.into(), layer.weight.into());
         let change = plain(memory(dy), n_out);
         let (precision, shape) = (layer.precision, [n_in, n_row, n_out]);
-        self.add_product(memory(dweight), turned(input, n_in), change, shape, precision)?;
+        let dweight = self.sum(dweight, n_in * n_out)?;
+        self.product(dweight, turned(input, n_in), change, shape, precision)?;
         if let Some(dx) = dx {
+            let dx = self.sum(dx, n_row * n_in)?;
             let shape = [n_row, n_out, n_in];
-            self.add_product(memory(dx), change, turned(weight, n_out), shape, precision)?;
+            self.product(dx, change, turned(weight, n_out), shape, precision)?;
         }
         Ok(())
     }
 
-    /// Adds to `out` `[n_column]` the sums of the columns of `x` `[n_row, n_column]`.
-    pub(super) fn add_column_sums(
+    /// The sums `out` `[n_column]` of the columns of `x` `[n_row, n_column]`.
+    pub(super) fn column_sums(
         &self,
-        out: Argument,
+        out: Sum,
         x: Argument,
         [n_row, n_column]: [usize; 2],
     ) -> Result<()> {
         let columns = count("columns", n_column)?;
         let launch = Launch { blocks: [columns.div_ceil(32), 1], threads: 256, shared: 0 };
-        self.launch("add_column_sums", launch, arguments![out, x, count("rows", n_row)?, columns])
+        let [out, adds] = out.arguments();
+        let arguments = arguments![out, x, adds, count("rows", n_row)?, columns];
+        self.launch("column_sums", launch, arguments)
     }
 
     pub(super) fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
@@ -120,25 +126,28 @@ impl Kernels<'_> {
         from: &Dense,
         activation: Activation,
     ) -> Result<()> {
-        let arguments = arguments![memory(dx), memory(dy), from, code(activation)];
+        let [dx, adds] = self.sum(dx, n_number(from))?.arguments();
+        let arguments = arguments![dx, memory(dy), from, adds, code(activation)];
         self.each("activate_backward", n_number(from), arguments)
     }
 
-    /// `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after transposition.
+    /// `out = a b`, or `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after transposition.
     ///
     /// cuBLAS counts by columns: to it, row-major matrices are transposed, and the product is
-    /// `out^T += b^T a^T`.
+    /// `out^T = b^T a^T`.
     #[allow(unsafe_code, reason = "cuBLAS takes addresses")]
-    fn add_product(
+    fn product(
         &self,
-        out: Argument,
+        out: Sum,
         a: Factor,
         b: Factor,
         [m, k, n]: [usize; 3],
         precision: Precision,
     ) -> Result<()> {
+        let Sum { place, adds } = out;
         if m == 0 || k == 0 || n == 0 {
-            return Ok(());
+            let n = if adds { 0 } else { m * n };
+            return words::fill(self.gpu, place.address(), 0.0, n);
         }
         let size = |what, n| count(what, n).map(u32::cast_signed);
         let [m, k, n]: [c_int; 3] = [size("rows", m)?, size("columns", k)?, size("columns", n)?];
@@ -164,8 +173,8 @@ impl Kernels<'_> {
                 step(b)?,
                 a.place.address() as *const f32,
                 step(a)?,
-                &raw const ONE,
-                out.address() as *mut f32,
+                if adds { &raw const ONE } else { &raw const ZERO },
+                place.address() as *mut f32,
                 n,
             )
         }
@@ -174,6 +183,7 @@ impl Kernels<'_> {
 }
 
 static ONE: f32 = 1.0;
+static ZERO: f32 = 0.0;
 
 /// As in `kernels/activation.cu`.
 pub(super) fn code(activation: Activation) -> i32 {

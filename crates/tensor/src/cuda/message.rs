@@ -47,7 +47,7 @@ pub(super) fn message(
 /// See [`Backend::message_backward`](crate::Backend::message_backward).
 pub(super) fn message_backward(
     cuda: &Cuda,
-    gradients: &[Option<Buffer>],
+    gradients: &mut [Option<Buffer>],
     dy: &Buffer,
     dedge: Option<&Buffer>,
     message: &Message<Cuda>,

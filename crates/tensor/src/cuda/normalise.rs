@@ -68,12 +68,14 @@ impl Kernels<'_> {
             rows_in_all
         ];
         self.each("norm_backward_parameters", n_group * width, arguments)?;
-        for (gradient, partial) in dnorm.iter().zip(&partial) {
-            self.add_column_sums(memory(gradient), Argument::from(partial), [n_group, width])?;
+        for (gradient, partial) in dnorm.iter_mut().zip(&partial) {
+            let gradient = self.sum(gradient, width)?;
+            self.column_sums(gradient, Argument::from(partial), [n_group, width])?;
         }
         let Some(dx) = dx.filter(|_| width > 0) else { return Ok(()) };
         let launch = Launch { blocks: [rows_in_all, 1], threads: THREADS, shared: 0 };
-        let arguments = arguments![memory(dx), memory(dy), rows.x, statistics, scale, columns];
+        let [dx, adds] = self.sum(dx, n_row * width)?.arguments();
+        let arguments = arguments![dx, memory(dy), rows.x, statistics, scale, adds, columns];
         self.launch("norm_backward_rows", launch, arguments)
     }
 }

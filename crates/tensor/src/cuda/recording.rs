@@ -8,7 +8,7 @@
 //! - A recording holds the addresses of memory that was freed before it ended. So memory comes from a
 //!   pool that the recordings of one trainer have to themselves ([`Memory`]): nobody else is given it,
 //!   and each recording writes to it before it reads.
-//! - Zeros are filled in by the recording as well ([`fill_with_zeros`]).
+//! - Where zeros are needed, the recording fills them in as well.
 //!
 //! The pool that memory comes from is one for all threads. So nothing is recorded where several threads
 //! have trainers.
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{LazyLock, PoisonError};
 
 use batchlab_core::ModelError;
-use cudarc::driver::sys::{self, CUdeviceptr};
+use cudarc::driver::sys;
 
 use super::device::Gpu;
 use super::error::Error;
@@ -196,15 +196,4 @@ impl Drop for Recorder {
             let _ = unsafe { sys::cuGraphDestroy(graph) };
         }
     }
-}
-
-/// Fills memory that dfdx has filled with zeros, where something is recorded: each repetition needs
-/// them anew.
-#[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
-pub(super) fn fill_with_zeros(address: CUdeviceptr, n_number: usize) -> Result<()> {
-    let Some(stream) = stream().filter(|_| n_number > 0) else { return Ok(()) };
-    // SAFETY: callers give memory of so many numbers that nobody uses yet.
-    unsafe { sys::cuMemsetD32Async(address, 0, n_number, stream) }
-        .result()
-        .map_err(Error::driver("record zeros"))
 }

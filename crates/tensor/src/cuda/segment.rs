@@ -43,7 +43,8 @@ impl Kernels<'_> {
         segments: &Segments,
         width: usize,
     ) -> Result<()> {
-        self.add_sums(memory(dx), Summed::Rows(memory(dy)), segments, width, Aggregate::Sum)
+        let dx = self.sum_from_zeros(dx, segments.n_segment * width)?;
+        self.add_sums(dx, Summed::Rows(memory(dy)), segments, width, Aggregate::Sum)
     }
 
     pub(super) fn segment(
@@ -53,7 +54,7 @@ impl Kernels<'_> {
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
-        let out = self.matrix([segments.n_segment, width])?;
+        let out = self.zeros([segments.n_segment, width])?;
         self.add_sums((&out).into(), Summed::Rows(x.into()), segments, width, aggregate)?;
         Ok(out)
     }
@@ -67,21 +68,23 @@ impl Kernels<'_> {
         width: usize,
     ) -> Result<()> {
         let n = count("elements", segments.n_item * width)?;
+        let [dx, adds] = self.sum(dx, n as usize)?.arguments();
         let arguments = arguments![
-            memory(dx),
+            dx,
             memory(dy),
             &segments.of,
             &segments.offset,
+            adds,
             count("columns", width)?,
             n,
             is_mean(aggregate)
         ];
-        self.launch("add_gathered", Launch::each(n as usize)?, arguments)
+        self.launch("segment_backward", Launch::each(n as usize)?, arguments)
     }
 
     pub(super) fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
-        let out = self.matrix([segments.n_segment, width])?;
+        let out = self.zeros([segments.n_segment, width])?;
         self.reduce(
             ["segment_max", "join_largest"],
             (&out).into(),
@@ -102,12 +105,12 @@ impl Kernels<'_> {
         segments: &Segments,
     ) -> Result<()> {
         let width = x.shape().1;
-        let shared = self.matrix([segments.n_segment, width])?;
+        let shared = self.zeros([segments.n_segment, width])?;
         let of = Summed::Largest { x: x.into(), largest: largest.into() };
         self.add_sums((&shared).into(), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
-        let arguments =
-            arguments![memory(dx), memory(dy), x, largest, &shared, &segments.of, width];
+        let dx = self.sum_from_zeros(dx, n_number(x))?;
+        let arguments = arguments![dx, memory(dy), x, largest, &shared, &segments.of, width];
         self.each("add_to_largest", n_number(x), arguments)
     }
 
@@ -131,12 +134,13 @@ impl Kernels<'_> {
         segments: &Segments,
     ) -> Result<()> {
         let width = output.shape().1;
-        let total = self.matrix([segments.n_segment, width])?;
+        let total = self.zeros([segments.n_segment, width])?;
         let of = Summed::Products(output.into(), memory(dy));
         self.add_sums((&total).into(), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
-        let arguments = arguments![memory(dx), memory(dy), output, &total, &segments.of, width];
-        self.each("add_to_softmax", n_number(output), arguments)
+        let [dx, adds] = self.sum(dx, n_number(output))?.arguments();
+        let arguments = arguments![dx, memory(dy), output, &total, &segments.of, adds, width];
+        self.each("softmax_backward", n_number(output), arguments)
     }
 
     pub(super) fn propagate(
@@ -148,7 +152,7 @@ impl Kernels<'_> {
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
-        let out = self.matrix([to.n_segment, width])?;
+        let out = self.zeros([to.n_segment, width])?;
         let weight = weight.map_or(Argument::Pointer(0), Argument::from);
         let of = Summed::Weighted { weight, x: x.into(), from, head_width: width };
         self.add_sums((&out).into(), of, to, width, aggregate)?;
@@ -173,7 +177,8 @@ impl Kernels<'_> {
         }
         let weight = weight.map_or(Argument::Pointer(0), Argument::from);
         let of = Summed::Weighted { weight, x: memory(dy), from: to, head_width: width };
-        self.add_sums(memory(dx), of, from, width, Aggregate::Sum)
+        let dx = self.sum_from_zeros(dx, from.n_segment * width)?;
+        self.add_sums(dx, of, from, width, Aggregate::Sum)
     }
 
     /// Adds to `out` `[n_segment, width]` the sum or mean over each segment.

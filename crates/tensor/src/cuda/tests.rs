@@ -26,6 +26,8 @@ fn numbers(purpose: &str, n: usize) -> Vec<f32> {
 /// What a case takes from its device, and all numbers that come out.
 struct Case<D: Backend> {
     device: D,
+    /// Whether gradients have nothing yet.
+    is_first: bool,
     results: Vec<(String, Vec<f32>)>,
 }
 
@@ -36,7 +38,15 @@ impl<D: Backend> Case<D> {
         matrix.expect("room for a matrix").tensor().clone()
     }
 
-    /// Gradients are added to what is there, so this is not zero.
+    /// What a kernel adds to.
+    fn gradient(&self, purpose: &str, n: usize) -> Buffer<D> {
+        if self.is_first {
+            self.device.zeros_buffer(0).expect("room for nothing")
+        } else {
+            self.buffer(purpose, n)
+        }
+    }
+
     fn buffer(&self, purpose: &str, n: usize) -> Buffer<D> {
         let mut buffer = self.device.zeros_buffer(0).expect("room for nothing");
         self.device.write(&mut buffer, &numbers(purpose, n)).expect("room for a buffer");
@@ -77,12 +87,16 @@ impl<D: Backend> Case<D> {
 type Outcome<D> = Result<(), <D as HasErr>::Err>;
 
 fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<Cuda>)) {
-    let mut cpu = Case { device: Cpu::default(), results: Vec::new() };
+    let mut cpu = Case { device: Cpu::default(), is_first: false, results: Vec::new() };
     on_cpu(&mut cpu);
-    let mut cuda = Case { device: open(0).expect("a GPU"), results: Vec::new() };
+    let mut cuda = Case { device: open(0).expect("a GPU"), is_first: false, results: Vec::new() };
     on_cuda(&mut cuda);
     assert_eq!(cpu.results.len(), cuda.results.len());
     for ((name, expected), (_, got)) in cpu.results.iter().zip(&cuda.results) {
+        if expected.is_empty() && got.iter().all(|x| *x == 0.0) {
+            // A gradient that nothing was added to.
+            continue;
+        }
         assert_eq!(expected.len(), got.len(), "{name}");
         let scale = expected.iter().filter(|x| x.is_finite()).fold(1.0_f32, |a, x| a.max(x.abs()));
         for (place, (a, b)) in expected.iter().zip(got).enumerate() {
@@ -100,10 +114,17 @@ macro_rules! cases {
         $(
             #[test]
             fn $test() {
-                for width in WIDTHS {
-                    compare(|case| $function(case, width $(, $argument)*), |case| {
-                        $function(case, width $(, $argument)*);
-                    });
+                for (width, is_first) in WIDTHS.into_iter().flat_map(|n| [(n, false), (n, true)]) {
+                    compare(
+                        |case| {
+                            case.is_first = is_first;
+                            $function(case, width $(, $argument)*);
+                        },
+                        |case| {
+                            case.is_first = is_first;
+                            $function(case, width $(, $argument)*);
+                        },
+                    );
                 }
             }
         )*
@@ -141,7 +162,7 @@ fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     case.take("multiply", device.multiply(&a, &b));
     case.take("scale_rows", device.scale_rows(&a, &factor));
     let mut run = |name: &str, n, kernel: &dyn Fn(&mut Buffer<D>) -> Outcome<D>| {
-        let mut out = case.buffer("out", n);
+        let mut out = case.gradient("out", n);
         kernel(&mut out).unwrap_or_else(|error| panic!("{name}: {error}"));
         case.keep(name, &out);
     };
@@ -200,23 +221,23 @@ fn over_segments<D: Backend>(
     let of_item = case.buffer("of item", n_item * width);
     let of_row = case.buffer("of row", n_segment * width);
     case.take("gather", device.gather(&row, &segments));
-    let mut dx = case.buffer("dx", n_segment * width);
+    let mut dx = case.gradient("dx", n_segment * width);
     device.gather_backward(&mut dx, &of_item, &segments, width).expect("gather_backward");
     case.keep("gather_backward", &dx);
     for aggregate in [Aggregate::Sum, Aggregate::Mean] {
         case.take("segment", device.segment(&item, &segments, aggregate));
-        let mut dx = case.buffer("dx", n_item * width);
+        let mut dx = case.gradient("dx", n_item * width);
         let result = device.segment_backward(&mut dx, &of_row, &segments, aggregate, width);
         result.expect("segment_backward");
         case.keep("segment_backward", &dx);
     }
     let largest = case.take("segment_max", device.segment_max(&item, &segments));
-    let mut dx = case.buffer("dx", n_item * width);
+    let mut dx = case.gradient("dx", n_item * width);
     let result = device.segment_max_backward(&mut dx, &of_row, &item, &largest, &segments);
     result.expect("segment_max_backward");
     case.keep("segment_max_backward", &dx);
     let softmax = case.take("segment_softmax", device.segment_softmax(&item, &segments));
-    let mut dx = case.buffer("dx", n_item * width);
+    let mut dx = case.gradient("dx", n_item * width);
     let result = device.segment_softmax_backward(&mut dx, &of_item, &softmax, &segments);
     result.expect("segment_softmax_backward");
     case.keep("segment_softmax_backward", &dx);
@@ -231,7 +252,7 @@ fn convolutions<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize, n_n
     for aggregate in [Aggregate::Sum, Aggregate::Mean] {
         for weight in [Some(&weights), None] {
             case.take("propagate", device.propagate(&x, weight, &from, &to, aggregate));
-            let mut dx = case.buffer("dx", n_node * width);
+            let mut dx = case.gradient("dx", n_node * width);
             let mut dy = case.buffer("dy", n_node * width);
             device
                 .propagate_backward(&mut dx, &mut dy, weight, &from, &to, aggregate, width)
@@ -250,15 +271,15 @@ fn convolutions<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize, n_n
         case.take("attend", Ok(out.clone()));
         case.take("attend, shares", Ok(share.clone()));
         let dy = case.buffer("dy", n_node * n_head * width);
-        let mut dx = case.buffer("dx", n_node * n_head * width);
-        let mut dscores = ["a", "b"].map(|name| case.buffer(name, n_node * n_head));
+        let mut dx = case.gradient("dx", n_node * n_head * width);
+        let mut dscores = ["a", "b"].map(|name| case.gradient(name, n_node * n_head));
         device
             .attend_backward(&mut dx, &mut dscores, &dy, &attention, [&out, &share])
             .expect("attend_backward");
         case.keep("attend_backward x", &dx);
         case.keep("attend_backward senders", &dscores[0]);
         case.keep("attend_backward receivers", &dscores[1]);
-        let mut dweight = case.buffer("dweight", n_head * width);
+        let mut dweight = case.gradient("dweight", n_head * width);
         device
             .head_scores_backward(&mut dx, &mut dweight, &dscores[0], &x, &weight)
             .expect("head_scores_backward");
@@ -296,8 +317,8 @@ fn norms<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                 let [out, statistics] = device.normalise(&rows).expect("normalise");
                 case.take("normalise", Ok(out));
                 case.take("normalise, statistics", Ok(statistics.clone()));
-                let mut dx = case.buffer("dx", n_row * width);
-                let mut dnorm = ["a", "b"].map(|name| case.buffer(name, width));
+                let mut dx = case.gradient("dx", n_row * width);
+                let mut dnorm = ["a", "b"].map(|name| case.gradient(name, width));
                 let mut dy = case.buffer("dy", n_row * width);
                 device
                     .normalise_backward(Some(&mut dx), &mut dnorm, &mut dy, &rows, &statistics)
@@ -333,9 +354,9 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
             if let Some(sum) = &sum {
                 case.take("linear sum", Ok(sum.clone()));
             }
-            let mut dx = case.buffer("dx", n_row * n_in);
-            let mut dweight = case.buffer("dweight", n_in * width);
-            let mut dbias = case.buffer("dbias", width);
+            let mut dx = case.gradient("dx", n_row * n_in);
+            let mut dweight = case.gradient("dweight", n_in * width);
+            let mut dbias = case.gradient("dbias", width);
             let mut dy = case.buffer("dy", n_row * width);
             let of_bias = bias.is_some().then_some(&mut dbias);
             let result = device.linear_backward(
@@ -354,7 +375,8 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
         }
         let x = case.matrix("x", [n_row, width]);
         let y = case.take("activate", device.activate(&x, activation));
-        let (mut dx, mut dy) = (case.buffer("dx", n_row * width), case.buffer("dy", n_row * width));
+        let mut dx = case.gradient("dx", n_row * width);
+        let mut dy = case.buffer("dy", n_row * width);
         device.activate_backward(&mut dx, &mut dy, &x, &y, activation).expect("activate");
         case.keep("activate_backward", &dx);
     }
@@ -367,8 +389,8 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
     let gates = case.matrix("gates", [n_node, 3 * width]);
     let output = case.take("norms_beside", device.norms_beside(&s, &mixed, 0.1));
     let dy = case.buffer("dy", 2 * n_node * width);
-    let mut ds = case.buffer("ds", n_node * width);
-    let mut dmixed = case.buffer("dmixed", 6 * n_node * width);
+    let mut ds = case.gradient("ds", n_node * width);
+    let mut dmixed = case.gradient("dmixed", 6 * n_node * width);
     let of_s = device.norms_beside_backward(Some(&mut ds), None, &dy, &mixed, &output);
     of_s.and_then(|()| device.norms_beside_backward(None, Some(&mut dmixed), &dy, &mixed, &output))
         .expect("norms_beside_backward");
@@ -380,7 +402,7 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
     case.take("add_received s", Ok(scalar));
     case.take("add_received v", Ok(vector));
     let dv = case.buffer("dv", 3 * n_node * width);
-    let mut dreceived = case.buffer("dreceived", 4 * n_node * width);
+    let mut dreceived = case.gradient("dreceived", 4 * n_node * width);
     device
         .add_received_backward(&mut dreceived, [&ds, &dv], &received, 0.3)
         .expect("add_received_backward");
@@ -389,7 +411,7 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
         device.equivariant_update([&s, &v], &gates, &mixed, 0.3).expect("equivariant_update");
     case.take("equivariant_update s", Ok(scalar));
     case.take("equivariant_update v", Ok(vector));
-    let mut dgates = case.buffer("dgates", 3 * n_node * width);
+    let mut dgates = case.gradient("dgates", 3 * n_node * width);
     device
         .equivariant_update_backward(
             Some(&mut dgates),
@@ -509,7 +531,7 @@ fn layer_in(case: &Case<Cuda>, precision: Precision) -> [Vec<f32>; 3] {
 
 #[test]
 fn tf32_is_coarser_and_only_where_it_is_asked_for() {
-    let case = Case { device: open(0).expect("a GPU"), results: Vec::new() };
+    let case = Case { device: open(0).expect("a GPU"), is_first: false, results: Vec::new() };
     let exact = layer_in(&case, Precision::F32);
     let coarse = layer_in(&case, Precision::Tf32);
     for (exact, coarse) in exact.iter().zip(&coarse) {
@@ -527,7 +549,8 @@ fn tf32_is_coarser_and_only_where_it_is_asked_for() {
 #[test]
 fn the_same_bits_every_time() {
     let run = || {
-        let mut case = Case { device: open(0).expect("a GPU"), results: Vec::new() };
+        let mut case =
+            Case { device: open(0).expect("a GPU"), is_first: false, results: Vec::new() };
         over_segments(&mut case, 7, 2500, 40, false);
         layers(&mut case, 7, 500);
         case.results

@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use cudarc::driver::{result, sys::CUdeviceptr};
+use cudarc::driver::{
+    result,
+    sys::{self, CUdeviceptr},
+};
 
 use super::arena::Memory;
 use super::device::Gpu;
@@ -38,6 +41,19 @@ impl Words {
     pub fn is_empty(&self) -> bool {
         self.n == 0
     }
+}
+
+/// Fills memory of `n` numbers, in the order of the stream.
+#[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
+pub(super) fn fill(gpu: &Gpu, to: CUdeviceptr, value: f32, n: usize) -> Result<(), Error> {
+    if n == 0 {
+        return Ok(());
+    }
+    gpu.bind()?;
+    // SAFETY: callers give memory of so many numbers.
+    unsafe { sys::cuMemsetD32Async(to, value.to_bits(), n, gpu.stream()) }
+        .result()
+        .map_err(Error::driver(format!("fill {n} numbers")))
 }
 
 /// Copies from the host, in the order of the stream. The host's memory can be used again at once.

@@ -38,9 +38,10 @@ extern "C" __global__ void activate(float* out, const float* x, int activation, 
     if (i < n) out[i] = activated(activation, x[i]);
 }
 
-extern "C" __global__ void activate_backward(float* dx, const float* dy, const float* from, int activation, word n) {
+extern "C" __global__ void activate_backward(float* dx, const float* dy, const float* from, int adds, int activation,
+                                             word n) {
     word i = element();
-    if (i < n) dx[i] += times_slope(activation, dy[i], from[i]);
+    if (i < n) sum_up(dx, i, adds, times_slope(activation, dy[i], from[i]));
 }
 
 // Adds the bias (or none) to a product. `sum` keeps what the activation gets, if it is not null.
@@ -72,8 +73,8 @@ extern "C" __global__ void layer_backward(float* dy, float* partial, const float
     if (partial) partial[i] = sum;
 }
 
-// out[column] += sum of the column. A block of 32 columns times 8 shares of the rows.
-extern "C" __global__ void add_column_sums(float* out, const float* x, word n_row, word width) {
+// The sum of each column. A block of 32 columns times 8 shares of the rows.
+extern "C" __global__ void column_sums(float* out, const float* x, int adds, word n_row, word width) {
     __shared__ float shares[8][32];
     word column = blockIdx.x * 32 + threadIdx.x % 32, share = threadIdx.x / 32;
     float sum = 0.0f;
@@ -83,5 +84,5 @@ extern "C" __global__ void add_column_sums(float* out, const float* x, word n_ro
     __syncthreads();
     if (share > 0 || column >= width) return;
     for (word other = 1; other < 8; other++) sum += shares[other][threadIdx.x];
-    out[column] += sum;
+    sum_up(out, column, adds, sum);
 }

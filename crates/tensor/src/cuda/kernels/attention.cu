@@ -9,15 +9,15 @@ extern "C" __global__ void edge_scores(float* out, const float* theirs, const fl
     out[i] = activated(leaky_relu, theirs[(wide)from[edge] * n_head + head] + own[(wide)to[edge] * n_head + head]);
 }
 
-// out[i] += the product of head i of `a` and of `b`, which has as many heads as `a` or those of one row.
-extern "C" __global__ void add_dots_of_heads(float* out, const float* a, const float* b, word n_head_b,
-                                             word head_width, word n) {
+// The product of each head of `a` with that of `b`, which has as many heads as `a` or those of one row.
+extern "C" __global__ void dots_of_heads(float* out, const float* a, const float* b, word n_head_b,
+                                         word head_width, word n) {
     word i = element();
     if (i >= n) return;
     const float *x = a + (wide)i * head_width, *y = b + (wide)(i % n_head_b) * head_width;
     float sum = 0.0f;
     for (word k = 0; k < head_width; k++) sum += x[k] * y[k];
-    out[i] += sum;
+    out[i] = sum;
 }
 
 // The gradient of an edge's scores before LeakyReLU: share (d - mean) times the slope, where d is what
@@ -37,13 +37,13 @@ extern "C" __global__ void attend_backward_scores(float* dscore, const float* dy
     dscore[i] = slope * share[i] * (d - mean[receiver]);
 }
 
-// dx[row, head, k] += dy[row, head] weight[head, k]
-extern "C" __global__ void head_scores_backward_rows(float* dx, const float* dy, const float* weight, word n_head,
-                                                     word head_width, word n) {
+// dx[row, head, k]: dy[row, head] weight[head, k]
+extern "C" __global__ void head_scores_backward_rows(float* dx, const float* dy, const float* weight, int adds,
+                                                     word n_head, word head_width, word n) {
     word i = element();
     if (i >= n) return;
     word width = n_head * head_width, column = i % width;
-    dx[i] += dy[(wide)(i / width) * n_head + column / head_width] * weight[column];
+    sum_up(dx, i, adds, dy[(wide)(i / width) * n_head + column / head_width] * weight[column]);
 }
 
 // Sums over each ROWS rows of dy[row, head] x[row, head, k], [ceil(n_row / ROWS), width].
@@ -68,9 +68,10 @@ extern "C" __global__ void mean_of_heads(float* out, const float* x, word n_head
     out[i] = sum * (1.0f / (float)n_head);
 }
 
-extern "C" __global__ void mean_of_heads_backward(float* dx, const float* dy, word n_head, word width, word n) {
+extern "C" __global__ void mean_of_heads_backward(float* dx, const float* dy, int adds, word n_head, word width,
+                                                  word n) {
     word i = element();
-    if (i < n) dx[i] += dy[(wide)(i / (n_head * width)) * width + i % width] * (1.0f / (float)n_head);
+    if (i < n) sum_up(dx, i, adds, dy[(wide)(i / (n_head * width)) * width + i % width] * (1.0f / (float)n_head));
 }
 
 extern "C" __global__ void add_row(float* out, const float* x, const float* row, word width, word n) {

@@ -15,4 +15,7 @@ __device__ __forceinline__ const float* row_of(const float* x, word row, word wi
     return x + (wide)row * width;
 }
 
+// A part of a sum: added to what is there, or the first, before which there is nothing.
+__device__ __forceinline__ void sum_up(float* sum, wide i, int adds, float part) { sum[i] = adds ? sum[i] + part : part; }
+
 __device__ __forceinline__ bool is_nan(float x) { return x != x; }

@@ -10,29 +10,30 @@ extern "C" __global__ void multiply(float* out, const float* a, const float* b, 
     if (i < n) out[i] = a[i] * b[i];
 }
 
-extern "C" __global__ void accumulate(float* da, const float* dy, word n) {
+extern "C" __global__ void accumulate(float* da, const float* dy, int adds, word n) {
     word i = element();
-    if (i < n) da[i] += dy[i];
+    if (i < n) sum_up(da, i, adds, dy[i]);
 }
 
-extern "C" __global__ void accumulate_product(float* da, const float* dy, const float* b, word n) {
+extern "C" __global__ void accumulate_product(float* da, const float* dy, const float* b, int adds, word n) {
     word i = element();
-    if (i < n) da[i] += dy[i] * b[i];
+    if (i < n) sum_up(da, i, adds, dy[i] * b[i]);
 }
 
-extern "C" __global__ void accumulate_scaled(float* dx, const float* unit, const float* scale, word n) {
+extern "C" __global__ void accumulate_scaled(float* dx, const float* unit, const float* scale, int adds, word n) {
     word i = element();
-    if (i < n) dx[i] += *scale * unit[i];
+    if (i < n) sum_up(dx, i, adds, *scale * unit[i]);
 }
 
-// out += x, row by row times a factor.
-extern "C" __global__ void accumulate_scaled_rows(float* out, const float* x, const float* factor, word width, word n) {
+// x, row by row times a factor.
+extern "C" __global__ void accumulate_scaled_rows(float* out, const float* x, const float* factor, int adds, word width,
+                                                  word n) {
     word i = element();
-    if (i < n) out[i] += x[i] * factor[i / width];
+    if (i < n) sum_up(out, i, adds, x[i] * factor[i / width]);
 }
 
-// out[row] += sum over the columns of a and b; a warp for each row.
-extern "C" __global__ void accumulate_dots(float* out, const float* a, const float* b, word width, word n_row) {
+// Of each row: the sum over the columns of a and b; a warp for each row.
+extern "C" __global__ void accumulate_dots(float* out, const float* a, const float* b, int adds, word width, word n_row) {
     word row = element() / 32, lane = threadIdx.x % 32;
     float sum = 0.0f;
     if (row < n_row) {
@@ -41,5 +42,5 @@ extern "C" __global__ void accumulate_dots(float* out, const float* a, const flo
         for (word k = lane; k < width; k += 32) sum += a[k] * b[k];
     }
     for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    if (row < n_row && lane == 0) out[row] += sum;
+    if (row < n_row && lane == 0) sum_up(out, row, adds, sum);
 }

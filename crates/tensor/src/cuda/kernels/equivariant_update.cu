@@ -27,17 +27,19 @@ extern "C" __global__ void norms_beside(float* out, const float* s, const float*
 
 // `ds` and `dmixed` may be null.
 extern "C" __global__ void norms_beside_backward(float* ds, float* dmixed, const float* dy, const float* mixed,
-                                                 const float* output, word width, word n) {
+                                                 const float* output, int adds_ds, int adds_dmixed, word width,
+                                                 word n) {
     word i = element();
     if (i >= n) return;
     word node = i / width, column = i % width;
     const float* dy_row = row_of(dy, node, 2 * width);
-    if (ds) ds[i] += dy_row[column];
+    if (ds) sum_up(ds, i, adds_ds, dy_row[column]);
     if (!dmixed) return;
     float norm = row_of(output, node, 2 * width)[width + column], d = dy_row[width + column];
     for (word axis = 0; axis < 3; axis++) {
         wide at = (wide)(3 * node + axis) * 2 * width + width + column;
-        dmixed[at] += d * mixed[at] / norm;
+        if (!adds_dmixed) dmixed[at - width] = 0.0f;
+        sum_up(dmixed, at, adds_dmixed, d * mixed[at] / norm);
     }
 }
 
@@ -67,16 +69,17 @@ extern "C" __global__ void add_received(float* s_out, float* v_out, const float*
 }
 
 extern "C" __global__ void add_received_backward(float* dreceived, const float* ds, const float* dv,
-                                                 const float* received, float limit, word width, word n) {
+                                                 const float* received, float limit, int adds, word width, word n) {
     word i = element();
     if (i >= n) return;
     word node = i / width, column = i % width;
     const float* change = row_of(received, node, 4 * width) + column;
     float* dchange = row_of(dreceived, node, 4 * width) + column;
-    dchange[0] += within(ds[i], change[0], limit);
+    sum_up(dchange, 0, adds, within(ds[i], change[0], limit));
     for (word axis = 0; axis < 3; axis++) {
         float d = row_of(dv, 3 * node + axis, width)[column];
-        dchange[(axis + 1) * width] += within(d, change[(axis + 1) * width], limit);
+        word at = (axis + 1) * width;
+        sum_up(dchange, at, adds, within(d, change[at], limit));
     }
 }
 
@@ -99,7 +102,7 @@ extern "C" __global__ void equivariant_update(float* s_out, float* v_out, const 
 // `dgates` and `dmixed` may be null.
 extern "C" __global__ void equivariant_update_backward(float* dgates, float* dmixed, const float* ds, const float* dv,
                                                        const float* gates, const float* mixed, float limit,
-                                                       word width, word n) {
+                                                       int adds_dgates, int adds_dmixed, word width, word n) {
     word i = element();
     if (i >= n) return;
     word node = i / width, column = i % width;
@@ -113,15 +116,16 @@ extern "C" __global__ void equivariant_update_backward(float* dgates, float* dmi
     }
     if (dgates) {
         float* row = row_of(dgates, node, 3 * width);
-        row[column] += d;
-        row[width + column] += d_vector[0] * m.l[0] + d_vector[1] * m.l[1] + d_vector[2] * m.l[2];
-        row[2 * width + column] += d * dot;
+        float along = d_vector[0] * m.l[0] + d_vector[1] * m.l[1] + d_vector[2] * m.l[2];
+        sum_up(row, column, adds_dgates, d);
+        sum_up(row, width + column, adds_dgates, along);
+        sum_up(row, 2 * width + column, adds_dgates, d * dot);
     }
     if (dmixed) {
         for (word axis = 0; axis < 3; axis++) {
             float* row = row_of(dmixed, 3 * node + axis, 2 * width);
-            row[column] += d_vector[axis] * g2 + d * g3 * m.r[axis];
-            row[width + column] += d * g3 * m.l[axis];
+            sum_up(row, column, adds_dmixed, d_vector[axis] * g2 + d * g3 * m.r[axis]);
+            sum_up(row, width + column, adds_dmixed, d * g3 * m.l[axis]);
         }
     }
 }

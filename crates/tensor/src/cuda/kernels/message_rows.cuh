@@ -31,6 +31,12 @@ struct Rows {
     int part[TILE + 1];
 };
 
+// A part of a sum: added to what is there, or the first, before which there is nothing.
+__device__ __forceinline__ void sum_up(float *sum, size_t i, int adds, float part)
+{
+    sum[i] = adds ? sum[i] + part : part;
+}
+
 // All edges of the node lie in the tile; or they begin in it, or before it.
 #define WHOLE 2
 #define BEGINS 0

@@ -102,9 +102,9 @@ extern "C" __global__ void norm_backward_parameters(float* of_scale, float* of_o
     of_offset[i] = offset;
 }
 
-// dx += the gradient by the rows.
+// The gradient by the rows.
 extern "C" __global__ void norm_backward_rows(float* dx, const float* dy, const float* x, const float* statistics,
-                                              const float* scale, word width) {
+                                              const float* scale, int adds, word width) {
     wide first = (wide)blockIdx.x * width;
     float mean = statistics[(wide)blockIdx.x * 2], inverse = statistics[(wide)blockIdx.x * 2 + 1];
     float of_mean = 0.0f, of_deviation = 0.0f;
@@ -117,6 +117,6 @@ extern "C" __global__ void norm_backward_rows(float* dx, const float* dy, const 
     of_deviation = sum_of_block(of_deviation) / (float)width;
     for (word k = threadIdx.x; k < width; k += NORM_THREADS) {
         float normal = (x[first + k] - mean) * inverse;
-        dx[first + k] += inverse * (dy[first + k] * scale[k] - of_mean - normal * of_deviation);
+        sum_up(dx, first + k, adds, inverse * (dy[first + k] * scale[k] - of_mean - normal * of_deviation));
     }
 }

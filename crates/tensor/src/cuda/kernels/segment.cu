@@ -146,15 +146,15 @@ extern "C" __global__ void gather(float* out, const float* x, const word* of, wo
     if (i < n) out[i] = x[(wide)of[i / width] * width + i % width];
 }
 
-// dx of each item += dy of its segment, divided by the number of its items if `mean`.
-extern "C" __global__ void add_gathered(float* dx, const float* dy, const word* of, const word* offset, word width,
-                                        word n, int mean) {
+// To each item dy of its segment, divided by the number of its items if `mean`.
+extern "C" __global__ void segment_backward(float* dx, const float* dy, const word* of, const word* offset, int adds,
+                                            word width, word n, int mean) {
     word i = element();
     if (i >= n) return;
     word segment = of[i / width];
     float d = dy[(wide)segment * width + i % width];
     if (mean) d /= (float)(offset[segment + 1] - offset[segment]);
-    dx[i] += d;
+    sum_up(dx, i, adds, d);
 }
 
 // Rows of segments divided by their number of items, or by 1 if there are none.
@@ -176,9 +176,9 @@ extern "C" __global__ void divide_by_total(float* out, const float* total, const
     if (i < n) out[i] /= total[(wide)of[i / width] * width + i % width];
 }
 
-// dx += y (dy - total of y dy over the segment)
-extern "C" __global__ void add_to_softmax(float* dx, const float* dy, const float* y, const float* total,
-                                          const word* of, word width, word n) {
+// y (dy - total of y dy over the segment)
+extern "C" __global__ void softmax_backward(float* dx, const float* dy, const float* y, const float* total,
+                                            const word* of, int adds, word width, word n) {
     word i = element();
-    if (i < n) dx[i] += y[i] * (dy[i] - total[(wide)of[i / width] * width + i % width]);
+    if (i < n) sum_up(dx, i, adds, y[i] * (dy[i] - total[(wide)of[i / width] * width + i % width]));
 }

@@ -202,14 +202,14 @@ pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
             let _ = writeln!(body, "    const auto columns_{step} = {columns};");
             let mut add = |parameter: Parameter, start: usize, n: usize| {
                 if n > 0 {
-                    parameters.insert(parameter);
+                    parameters.extend([parameter, Parameter::Adds]);
                     let local = tiling.local_width(step);
                     let _ = writeln!(
                         body,
                         "    if (place >= {start} && place < {}) {{\n        \
                          const int row = (place - {start}) / {local}, j = (place - {start}) % \
-                         {local};\n        if (columns_{step}.has(j)) {parameter}[row * {width} + \
-                         columns_{step}.at(j)] += sum;\n    }}",
+                         {local};\n        if (columns_{step}.has(j)) sum_up({parameter}, row * \
+                         {width} + columns_{step}.at(j), adds, sum);\n    }}",
                         start + n
                     );
                 }

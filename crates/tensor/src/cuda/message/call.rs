@@ -1,18 +1,19 @@
 //! Launches of a message's kernels: their memory, arguments and order.
 
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, DeviceSlice};
 use dfdx::prelude::*;
 
 use super::backward::{FROM_LANES, FROM_TILE};
 use super::compiled::Compiled;
 use super::kernel::Kernel;
-use super::kernels::MessageKernels;
+use super::kernels::{Backward, MessageKernels};
 use super::parameter::Parameter;
 use crate::backend::MessageOutput;
 use crate::cuda::error::Error;
 use crate::cuda::kernels::Kernels;
 use crate::cuda::module::{Argument, Launch, count};
 use crate::cuda::raw;
+use crate::message::program::Operation;
 use crate::{Buffer, Message, MessageResult, Segments};
 
 /// Threads of a block that computes edges: THREADS in the source.
@@ -49,6 +50,8 @@ struct Places {
     tiles: u64,
     /// By step: first and second matrix.
     gradients: Vec<[u64; 2]>,
+    /// Whether those that kernels could write are added to.
+    adds: bool,
     sent: Vec<u64>,
     parts: Vec<u64>,
     sent_parts: Vec<u64>,
@@ -79,7 +82,7 @@ impl Call<'_> {
         let kernels = &self.compiled.kernels;
         let MessageResult { message, edge, .. } = self.result;
         let width = |v: usize| kernels.widths[v];
-        let received = self.plain.matrix([self.n_node(), width(message)])?;
+        let received = self.plain.zeros([self.n_node(), width(message)])?;
         let edges = edge.map(|v| self.plain.matrix([self.n_edge(), width(v)])).transpose()?;
         let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
         let n_kept = n_kept * self.n_tile() * kernels.tile;
@@ -113,7 +116,7 @@ impl Call<'_> {
     /// Adds to the gradients of all matrices that want one.
     pub(super) fn backward(
         &self,
-        gradients: &[Option<Buffer<Cuda>>],
+        gradients: &mut [Option<Buffer<Cuda>>],
         of_received: &Buffer<Cuda>,
         of_edges: Option<&Buffer<Cuda>>,
         kept: &Kept,
@@ -124,12 +127,7 @@ impl Call<'_> {
         };
         let n_block = self.n_tile().min(MOST_BLOCKS);
         let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
-        let mut rest = gradients.iter();
-        let mut address = |matrix: Option<_>| {
-            let gradient = matrix.and_then(|_| rest.next()?.as_ref());
-            gradient.map_or(0, raw::of_buffer)
-        };
-        let by_step = self.message.matrices().map(|matrices| matrices.map(&mut address)).collect();
+        let (by_step, adds) = self.sums(gradients, backward)?;
         let mut scratch = Scratch::default();
         let block_sums = scratch.take(n_block * kernels.n_block_sum);
         let tiles = scratch.take(n_block * kernels.n_column_block * backward.edges.n_tile_number);
@@ -151,6 +149,7 @@ impl Call<'_> {
             block_sums: at(block_sums),
             tiles: at(tiles),
             gradients: by_step,
+            adds,
             sent: all_at(sent),
             parts: all_at(parts),
             sent_parts: all_at(sent_parts),
@@ -172,6 +171,46 @@ impl Call<'_> {
             self.launch(kernel, [x, y], (SUM_X * SUM_Y) as u32, n_block, &places)?;
         }
         Ok(())
+    }
+
+    /// Where the gradients of each step's matrices are summed, and whether kernels add to all of them. If
+    /// not, those that kernels write as a whole are the first parts of their sums. Rows of nodes are added
+    /// to in any case, because not every node has edges.
+    fn sums(
+        &self,
+        gradients: &mut [Option<Buffer<Cuda>>],
+        backward: &Backward,
+    ) -> Result<(Vec<[u64; 2]>, bool), Error> {
+        let is_written = |v: usize, place: usize| {
+            let of =
+                |parameter| backward.all().any(|kernel| kernel.parameters.contains(&parameter));
+            let of_nodes =
+                [Operation::From, Operation::To].contains(&self.message.steps[v].operation);
+            let all = [[Parameter::OfRows(v), Parameter::OfWeight(v)], [Parameter::OfBias(v); 2]];
+            self.n_edge() > 0 && !of_nodes && all[place].into_iter().any(of)
+        };
+        let mut sums = Vec::new();
+        let mut rest = gradients.iter_mut();
+        for (v, matrices) in self.message.matrices().enumerate() {
+            for (place, matrix) in matrices.into_iter().enumerate() {
+                let Some(matrix) = matrix else { continue };
+                let Some(Some(gradient)) = rest.next() else { continue };
+                let n = matrix.n_row() * matrix.n_column();
+                sums.push((v, place, n, is_written(v, place), gradient));
+            }
+        }
+        let adds =
+            sums.iter().any(|(.., n, is_written, gradient)| *is_written && gradient.len() == *n);
+        let mut places = vec![[0; 2]; self.message.steps.len()];
+        for (v, place, n, is_written, gradient) in sums {
+            let sum = if is_written && !adds {
+                self.plain.sum(gradient, n)?.place
+            } else {
+                self.plain.sum_from_zeros(gradient, n)?
+            };
+            places[v][place] = sum.address();
+        }
+        Ok((places, adds))
     }
 
     fn n_edge(&self) -> usize {
@@ -227,6 +266,7 @@ impl Call<'_> {
             Parameter::NTile => int("tiles", self.n_tile())?,
             Parameter::NFromTile => int("tiles", self.n_edge().div_ceil(FROM_TILE))?,
             Parameter::NBlock => int("blocks", n_block)?,
+            Parameter::Adds => Argument::I32(places.adds.into()),
             Parameter::ToOrder => order(to),
             Parameter::ToOf => (&to.of).into(),
             Parameter::ToOffset => (&to.offset).into(),

@@ -44,6 +44,8 @@ pub(super) enum Parameter {
     Parts(usize),
     /// The same for the sums of `Sent`.
     SentParts(usize),
+    /// Whether gradients of weights, biases and stored rows are added to what is there.
+    Adds,
     /// Sums of the gradients of weights, block by block.
     BlockSums,
     /// Values of tiles that do not fit into shared memory.
@@ -63,7 +65,9 @@ pub(super) enum Kind {
 impl Parameter {
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::NEdge | Self::NTile | Self::NFromTile | Self::NBlock => Kind::Integer,
+            Self::NEdge | Self::NTile | Self::NFromTile | Self::NBlock | Self::Adds => {
+                Kind::Integer
+            }
             Self::First(_) | Self::Spacing(_) | Self::Coefficient(_) => Kind::Number,
             Self::ToOrder
             | Self::ToOf
@@ -113,6 +117,7 @@ impl fmt::Display for Parameter {
             Self::Sent(v) => write!(f, "sent_{v}"),
             Self::Parts(v) => write!(f, "parts_{v}"),
             Self::SentParts(v) => write!(f, "sent_parts_{v}"),
+            Self::Adds => write!(f, "adds"),
             Self::BlockSums => write!(f, "block_sums"),
             Self::Tiles => write!(f, "all_tiles"),
         }

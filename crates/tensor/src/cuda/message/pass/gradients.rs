@@ -88,12 +88,14 @@ impl Pass<'_> {
                          sum{v}_{part}, 1.0f);"
                     );
                 } else {
-                    let (parameter, add) = match tiling.step(v).operation {
-                        Operation::From => (Parameter::Sent(v), written.contains(&v)),
-                        _ => (Parameter::OfRows(v), true),
-                    };
+                    let is_sent = tiling.step(v).operation == Operation::From;
+                    let parameter = if is_sent { Parameter::Sent(v) } else { Parameter::OfRows(v) };
                     let matrix = source.parameter(parameter);
-                    let sign = if add { "+=" } else { "=" };
+                    let adds = match (written.contains(&v), is_sent) {
+                        (true, _) => "1".to_owned(),
+                        (false, true) => "0".to_owned(),
+                        (false, false) => source.parameter(Parameter::Adds),
+                    };
                     let place = match parameter {
                         Parameter::Sent(_) => format!(
                             "(size_t)rows.edge[e] * {} + {}",
@@ -104,7 +106,8 @@ impl Pass<'_> {
                     };
                     let _ = writeln!(
                         text,
-                        "{indent}if (rows.share[e] > 0.0f) {matrix}[{place}] {sign} {gradient};"
+                        "{indent}if (rows.share[e] > 0.0f) sum_up({matrix}, {place}, {adds}, \
+                         {gradient});"
                     );
                 }
             }
