@@ -47,7 +47,7 @@ enum Command {
         /// Device of the engine: `cpu`, or `cuda:0` with the feature `cuda`
         #[arg(long, default_value = "cpu")]
         device: String,
-        /// How matrices are multiplied: `f32`, or `tf32` on a GPU
+        /// How layers multiply: `f32`, or `tf32` or `bf16` on a GPU
         #[arg(long, default_value = "f32", value_parser = precision)]
         precision: Precision,
     },
@@ -55,9 +55,9 @@ enum Command {
 
 /// By its name in configurations.
 fn precision(name: &str) -> Result<Precision, String> {
-    let all = [Precision::F32, Precision::Tf32];
+    let all = [Precision::F32, Precision::Tf32, Precision::Bf16];
     let known = all.into_iter().find(|precision| precision.name() == name);
-    known.ok_or_else(|| "a precision is \"f32\" or \"tf32\"".into())
+    known.ok_or_else(|| "a precision is \"f32\", \"tf32\" or \"bf16\"".into())
 }
 
 fn main() -> anyhow::Result<()> {

@@ -52,7 +52,7 @@ pub struct Training {
     /// What is minimised.
     #[serde(default)]
     pub loss: Loss,
-    /// How matrices are multiplied; `tf32` on a GPU only.
+    /// How layers multiply; `tf32` and `bf16` on a GPU only.
     #[serde(default)]
     pub precision: Precision,
     /// How much each output counts in the gradient.

@@ -100,18 +100,20 @@ pub struct BatchKey {
     pub recipe: u64,
 }
 
-/// How matrices are multiplied. Everything else is done in single precision.
+/// How layers multiply, on nodes and on edges. Everything else is done in single precision.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// Single precision: 23 bits of a number's fraction.
     #[default]
     F32,
-    /// The layers on nodes by tensor cores of a GPU, which take 10 bits of a factor's fraction and add
-    /// up in single precision. Messages along edges stay in single precision.
+    /// By tensor cores of a GPU (compute capability 8.0 or higher), which take 10 bits of a factor's
+    /// fraction and add up in single precision.
     Tf32,
+    /// The same with 7 bits of a factor's fraction (bfloat16).
+    Bf16,
 }
 
 impl Precision {
@@ -121,10 +123,11 @@ impl Precision {
         match self {
             Self::F32 => "f32",
             Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
         }
     }
 
-    /// Refuses TF32 on a device that has no tensor cores.
+    /// Refuses what a device without tensor cores cannot do.
     ///
     /// # Errors
     /// [`ModelError::Options`], with what to change.
@@ -133,8 +136,9 @@ impl Precision {
             return Ok(());
         }
         Err(ModelError::Options(format!(
-            "training.precision = \"tf32\" needs the tensor cores of a GPU, but the device is \
-             \"{device}\"; use training.precision = \"f32\", or device = \"cuda:0\""
+            "training.precision = \"{}\" needs the tensor cores of a GPU, but the device is \
+             \"{device}\"; use training.precision = \"f32\", or device = \"cuda:0\"",
+            self.name()
         )))
     }
 }

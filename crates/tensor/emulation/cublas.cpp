@@ -11,7 +11,6 @@ namespace {
 
 struct Handle {
     void* stream;
-    int math_mode;
 };
 
 enum { ok = 0, invalid_value = 7, not_supported = 15 };
@@ -28,11 +27,12 @@ void check(const char* what, const float* p, size_t n) {
     }
 }
 
-// Keeps as many bits as a tensor core takes of a number: 10 of the fraction.
-float rounded(float x) {
+// A number whose fraction has been rounded by so many bits.
+float rounded(float x, int n_bit) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
-    if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x0fffu + (bits >> 13 & 1)) & 0xffffe000u;
+    if (n_bit > 0 && (bits & 0x7f800000u) != 0x7f800000u)
+        bits = (bits + (1u << (n_bit - 1)) - 1 + (bits >> n_bit & 1)) >> n_bit << n_bit;
     memcpy(&x, &bits, 4);
     return x;
 }
@@ -42,7 +42,7 @@ float rounded(float x) {
 extern "C" {
 
 int cublasCreate_v2(void** handle) {
-    *handle = new Handle{nullptr, 0};
+    *handle = new Handle{nullptr};
     return ok;
 }
 int cublasDestroy_v2(void* handle) {
@@ -56,25 +56,27 @@ int cublasSetStream_v2(void* handle, void* stream) {
 int cublasSetWorkspace_v2(void*, void* workspace, size_t n) {
     return emulated_inside((unsigned long long)workspace, n) ? ok : invalid_value;
 }
-int cublasSetMathMode(void* handle, int mode) {
-    if (mode != 0 && mode != 2 && mode != 3) return invalid_value;
-    ((Handle*)handle)->math_mode = mode;
-    return ok;
-}
 int cublasGetVersion_v2(void*, int* version) {
     *version = 130000;
     return ok;
 }
 
-// c = alpha a b + beta c, for a [m, k], b [k, n], c [m, n], where `ta` and `tb` (1) say that a and b
-// lie turned. Where beta is 0, c is not read.
-int cublasSgemm_v2(void* handle, int ta, int tb, int m, int n, int k, const float* alpha_p, const float* a, int lda,
-                   const float* b, int ldb, const float* beta_p, float* c, int ldc) {
+// c = alpha a b + beta c, for a [m, k], b [k, n], c [m, n] in single precision, where `ta` and `tb` (1) say that
+// a and b lie turned. Where beta is 0, c is not read. `arithmetic` says what the factors are rounded to.
+int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha_p, const void* a_p, int a_type,
+                 int lda, const void* b_p, int b_type, int ldb, const void* beta_p, void* c_p, int c_type, int ldc,
+                 int arithmetic, int) {
     if (m < 0 || n < 0 || k < 0 || ta > 1 || tb > 1) return invalid_value;
     auto least = [](int rows) { return rows > 1 ? rows : 1; };
     if (lda < least(ta ? k : m) || ldb < least(tb ? n : k) || ldc < least(m)) return invalid_value;
-    float alpha = *alpha_p, beta = *beta_p;
-    bool tensor_cores = ((Handle*)handle)->math_mode == 3;
+    const int f32 = 0;
+    if (a_type != f32 || b_type != f32 || c_type != f32) return not_supported;
+    const int compute_32f = 68, compute_32f_fast_16bf = 75, compute_32f_fast_tf32 = 77;
+    int n_bit = arithmetic == compute_32f ? 0 : arithmetic == compute_32f_fast_tf32 ? 13 : 16;
+    if (n_bit == 16 && arithmetic != compute_32f_fast_16bf) return not_supported;
+    float alpha = *(const float*)alpha_p, beta = *(const float*)beta_p;
+    const float *a = (const float*)a_p, *b = (const float*)b_p;
+    float* c = (float*)c_p;
     emulated_submit(((Handle*)handle)->stream, [=] {
         check("a", a, ta ? extent(k, m, lda) : extent(m, k, lda));
         check("b", b, tb ? extent(n, k, ldb) : extent(k, n, ldb));
@@ -83,11 +85,10 @@ int cublasSgemm_v2(void* handle, int ta, int tb, int m, int n, int k, const floa
         for (int j = 0; j < n; j++) {
             for (int i = 0; i < m; i++) sums[i] = 0.0f;
             for (int p = 0; p < k; p++) {
-                float bpj = tb ? b[(size_t)p * ldb + j] : b[(size_t)j * ldb + p];
-                if (tensor_cores) bpj = rounded(bpj);
+                float bpj = rounded(tb ? b[(size_t)p * ldb + j] : b[(size_t)j * ldb + p], n_bit);
                 for (int i = 0; i < m; i++) {
                     float aip = ta ? a[(size_t)i * lda + p] : a[(size_t)p * lda + i];
-                    sums[i] += (tensor_cores ? rounded(aip) : aip) * bpj;
+                    sums[i] += rounded(aip, n_bit) * bpj;
                 }
             }
             for (int i = 0; i < m; i++) {
@@ -102,12 +103,12 @@ int cublasSgemm_v2(void* handle, int ta, int tb, int m, int n, int k, const floa
 // dfdx names these; nothing of this program calls them.
 #define NOT_EMULATED(name) \
     int name() { return not_supported; }
+NOT_EMULATED(cublasSgemm_v2)
 NOT_EMULATED(cublasSgemv_v2)
 NOT_EMULATED(cublasDgemv_v2)
 NOT_EMULATED(cublasDgemm_v2)
 NOT_EMULATED(cublasSgemmStridedBatched)
 NOT_EMULATED(cublasDgemmStridedBatched)
-NOT_EMULATED(cublasGemmEx)
 NOT_EMULATED(cublasGemmStridedBatchedEx)
 NOT_EMULATED(cublasHgemm)
 NOT_EMULATED(cublasHgemmStridedBatched)

@@ -102,7 +102,7 @@ struct Work {
 // Work that is recorded, in its order.
 struct Graph {
     std::vector<std::function<void()>> nodes;
-    uint64_t n_kernel, n_fill;  // those counted before it began, then its own
+    uint64_t n_kernel = 0, n_fill = 0;
 };
 
 struct Stream {
@@ -327,6 +327,7 @@ Turns turns = [] {
 void emulated_submit(void* stream, std::function<void()> run) {
     Guard guard(mutex);
     counts.products++;
+    if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
     submit(stream, std::move(run));
 }
 bool emulated_inside(Address address, size_t n) {
@@ -568,11 +569,15 @@ Result cuMemPoolGetAttribute(void*, int attribute, void* value) {
     return ok;
 }
 
+static void count_fill(void* stream) {
+    counts.fills++;
+    if (Graph* recorded = stream_of(stream)->recorded) recorded->n_fill++;
+}
 Result cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) {
     NEEDS_CONTEXT
     if (n == 0) return ok;
     check("filling", to, n);
-    counts.fills++;
+    count_fill(stream);
     submit(stream, [=] { memset((void*)to, value, n); });
     return ok;
 }
@@ -582,7 +587,7 @@ Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
     if (n == 0) return ok;
     check("filling", to, 4 * n);
     // Others mark what nobody has written yet.
-    if (value == 0) counts.fills++;
+    if (value == 0) count_fill(stream);
     submit(stream, [=] { std::fill_n((unsigned*)to, n, value); });
     return ok;
 }
@@ -674,17 +679,14 @@ Result cuStreamBeginCapture_v2(void* handle, int) {
     Stream* stream = stream_of(handle);
     if (stream == &default_stream) return capture_unsupported;
     if (stream->recorded) return invalid_value;
-    stream->recorded = new Graph{{}, counts.launches + counts.products, counts.fills};
+    stream->recorded = new Graph;
     return ok;
 }
 Result cuStreamEndCapture(void* handle, void** graph) {
     NEEDS_CONTEXT
     Stream* stream = stream_of(handle);
     if (!stream->recorded) return invalid_value;
-    Graph* recorded = stream->recorded;
-    recorded->n_kernel = counts.launches + counts.products - recorded->n_kernel;
-    recorded->n_fill = counts.fills - recorded->n_fill;
-    *graph = recorded;
+    *graph = stream->recorded;
     stream->recorded = nullptr;
     return ok;
 }
@@ -817,6 +819,7 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
     if (gx > 0x7fffffffu || gy > 65535 || gz > 65535 || (uint64_t)bx * by * bz > 1024 || bz > 64) return invalid_value;
     if (shared > f->shared_limit) return too_many_resources;
     counts.launches++;
+    if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
     auto packed = std::make_shared<std::vector<unsigned char>>(f->packed_size + 16);
     f->pack(given, packed->data());
     uint64_t seed = draw();

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#define EMULATED_GPU
 #define __global__
 #define __device__
 #define __host__
@@ -61,6 +62,7 @@ static const size_t stack_size = 128 * 1024;
 struct Block {
     Thread threads[most_threads];
     uint64_t slots[2][most_threads][2];
+    uint32_t factors[2][most_threads][6];
     uint3 index;
     bool backwards, fresh;
     bool has[most_shared];    // shared arrays that it has used
@@ -276,6 +278,44 @@ template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_so
     return result;
 }
 
+// A product of two small matrices by the tensor cores, which all lanes of a warp compute together: four
+// registers of the left factor, 16 rows, and two of the right one, 8 columns, from each lane.
+template <class PRODUCT> static void multiply(float* sum, const uint32_t* left, const uint32_t* right, int n_inner, PRODUCT product) {
+    unsigned self = (unsigned)(current - threads), first = self & ~31u;
+    auto* set = block->factors[current->exchanges++ & 1];
+    memcpy(set[self], left, 16);
+    memcpy(set[self] + 4, right, 8);
+    current->mask = 0xffffffffu;
+    leave(at_warp);
+    unsigned own = self - first;
+    for (int i = 0; i < 4; i++) {
+        unsigned row = own / 4 + i / 2 * 8, column = own % 4 * 2 + i % 2;
+        for (int k = 0; k < n_inner; k++) sum[i] += product(set + first, row, column, k);
+    }
+}
+
+// m16n8k8 with TF32: of a lane q of four, register 0 has column q of the inner size, register 1 column q + 4.
+static float product_tf32(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
+    uint32_t a = of[row % 8 * 4 + k % 4][row / 8 + k / 4 * 2], b = of[column * 4 + k % 4][4 + k / 4];
+    if ((a | b) & 0x1fff) stop("a factor of a tensor core's product was not rounded to TF32");
+    float x, y;
+    memcpy(&x, &a, 4);
+    memcpy(&y, &b, 4);
+    return x * y;
+}
+
+// m16n8k16 with bf16: register 0 has columns 2 q and 2 q + 1, register 1 those 8 further.
+static float product_bf16(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
+    unsigned q = k % 8 / 2, high = k % 2, far = k / 8;
+    uint32_t a = of[row % 8 * 4 + q][row / 8 + far * 2], b = of[column * 4 + q][4 + far];
+    a = high ? a & 0xffff0000u : a << 16;
+    b = high ? b & 0xffff0000u : b << 16;
+    float x, y;
+    memcpy(&x, &a, 4);
+    memcpy(&y, &b, 4);
+    return x * y;
+}
+
 static unsigned lane() { return (unsigned)(current - threads) & 31; }
 
 static unsigned ballot(unsigned mask, bool predicate) {
@@ -488,6 +528,26 @@ static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float emulated_rsqrtf(float x) { return 1.0f / sqrtf(x); }
 #define rsqrtf emulated_rsqrtf
+// The instructions that messages on tensor cores consist of, see message_cores.cuh.
+static inline unsigned emulated_tf32(float x) {
+    unsigned bits;
+    memcpy(&bits, &x, 4);
+    // To the nearest, halves away from 0.
+    return (bits & 0x7f800000u) == 0x7f800000u ? bits & 0xffffe000u : (bits + 0x1000u) & 0xffffe000u;
+}
+static inline unsigned emulated_bf16(float x) {
+    unsigned bits;
+    memcpy(&bits, &x, 4);
+    if (x != x) return 0x7fff;
+    // To the nearest, halves to the even one.
+    return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+static inline void emulated_multiply_tf32(float* sum, const unsigned* a, const unsigned* b) {
+    emulated::multiply(sum, a, b, 8, emulated::product_tf32);
+}
+static inline void emulated_multiply_bf16(float* sum, const unsigned* a, const unsigned* b) {
+    emulated::multiply(sum, a, b, 16, emulated::product_bf16);
+}
 static inline float __saturatef(float x) { return x < 0.0f ? 0.0f : x > 1.0f ? 1.0f : x; }
 static inline float __int_as_float(int x) { float y; memcpy(&y, &x, 4); return y; }
 static inline float __uint_as_float(unsigned x) { float y; memcpy(&y, &x, 4); return y; }

@@ -9,6 +9,7 @@ pub(crate) mod program;
 use std::rc::Rc;
 
 use batchlab_core::ModelError;
+use batchlab_core::model::Precision;
 
 use crate::{Activation, Backend, DeviceBatch, GaussianBasis, Matrix, MessageResult, Segments};
 use program::{EdgeLayer, Operation, Program, Step};
@@ -74,6 +75,8 @@ pub struct Message<D: Backend> {
     pub(crate) operands: Vec<Operands<D>>,
     /// Whether two opposite edges share their values.
     pub(crate) of_pairs: bool,
+    /// Of the products with weights: that of the pass which computes it.
+    pub(crate) precision: Precision,
 }
 
 /// The matrices of a step: of nodes, of edges, or a layer's weight and bias.
@@ -108,12 +111,13 @@ impl<D: Backend> Message<D> {
     }
 
     fn of_edges(edges: Rc<DirectedEdges<D>>, of_pairs: bool) -> Self {
-        Self { edges, steps: Vec::new(), operands: Vec::new(), of_pairs }
+        let precision = Precision::default();
+        Self { edges, steps: Vec::new(), operands: Vec::new(), of_pairs, precision }
     }
 
     /// What its kernels depend on, whatever the matrices.
     pub(crate) fn program(&self, result: MessageResult) -> Program {
-        Program::new(self.steps.clone(), result)
+        Program::new(self.steps.clone(), result, self.precision)
     }
 
     /// The matrices of each step.

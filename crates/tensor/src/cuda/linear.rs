@@ -1,10 +1,16 @@
 //! Linear layers: products by cuBLAS, bias and activation by a kernel.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::sync::PoisonError;
 
 use batchlab_core::model::Precision;
-use cudarc::cublas::{result, sys::cublasOperation_t as Operation};
+use cudarc::cublas::{
+    result,
+    sys::{
+        cublasComputeType_t as Arithmetic, cublasGemmAlgo_t::CUBLAS_GEMM_DFALT,
+        cublasOperation_t as Operation, cudaDataType_t::CUDA_R_32F,
+    },
+};
 use dfdx::prelude::*;
 
 use super::elementwise::n_number;
@@ -155,27 +161,36 @@ impl Kernels<'_> {
             if factor.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
         };
         let step = |factor: Factor| size("columns", factor.n_column);
-        let mut blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
+        let arithmetic = match precision {
+            Precision::F32 => Arithmetic::CUBLAS_COMPUTE_32F,
+            Precision::Tf32 => Arithmetic::CUBLAS_COMPUTE_32F_FAST_TF32,
+            Precision::Bf16 => Arithmetic::CUBLAS_COMPUTE_32F_FAST_16BF,
+        };
+        let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
         self.gpu.bind()?;
-        let handle = blas.handle(precision)?;
         // SAFETY: the callers' matrices have these shapes; both numbers are read before the call
         // returns, the matrices in the order of the stream.
         unsafe {
-            result::sgemm(
-                handle,
+            result::gemm_ex(
+                blas.handle(),
                 operation(b),
                 operation(a),
                 n,
                 m,
                 k,
-                &raw const ONE,
-                b.place.address() as *const f32,
+                (&raw const ONE).cast(),
+                b.place.address() as *const c_void,
+                CUDA_R_32F,
                 step(b)?,
-                a.place.address() as *const f32,
+                a.place.address() as *const c_void,
+                CUDA_R_32F,
                 step(a)?,
-                if adds { &raw const ONE } else { &raw const ZERO },
-                place.address() as *mut f32,
+                if adds { &raw const ONE } else { &raw const ZERO }.cast(),
+                place.address() as *mut c_void,
+                CUDA_R_32F,
                 n,
+                arithmetic,
+                CUBLAS_GEMM_DFALT,
             )
         }
         .map_err(Error::blas("multiply two matrices"))

@@ -179,7 +179,7 @@ impl Recorder {
         let ended =
             unsafe { sys::cuStreamEndCapture(self.gpu.recorder(), &raw mut graph) }.result();
         self.gpu.pool.use_on(&self.gpu.device)?;
-        let mut blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
+        let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
         blas.work_on(self.gpu.stream())?;
         ended.map_err(Error::driver("record a step"))?;
         Ok(graph)

@@ -530,18 +530,21 @@ fn layer_in(case: &Case<Cuda>, precision: Precision) -> [Vec<f32>; 3] {
 }
 
 #[test]
-fn tf32_is_coarser_and_only_where_it_is_asked_for() {
+fn tensor_cores_are_coarser_and_only_used_where_they_are_asked_for() {
     let case = Case { device: open(0).expect("a GPU"), is_first: false, results: Vec::new() };
     let exact = layer_in(&case, Precision::F32);
-    let coarse = layer_in(&case, Precision::Tf32);
-    for (exact, coarse) in exact.iter().zip(&coarse) {
-        let scale = exact.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
-        let error = exact.iter().zip(coarse).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs()));
-        // Factors of up to 1 are rounded by up to 2^-11; single precision would be within 1e-6. cuBLAS may
-        // choose it for a product that gains nothing from tensor cores, the emulated one never does.
-        let least = if cfg!(feature = "cuda-check") { 1e-5 } else { 0.0 };
-        println!("TF32 differs by {:.1e} of the greatest number", error / scale);
-        assert!((least..1e-3).contains(&(error / scale)), "{error} of {scale}");
+    // Factors of up to 1 are rounded by up to 2^-11, or 2^-8; single precision would be within 1e-6.
+    for (precision, least, most) in [(Precision::Tf32, 1e-5, 1e-3), (Precision::Bf16, 1e-4, 1e-2)] {
+        let coarse = layer_in(&case, precision);
+        for (exact, coarse) in exact.iter().zip(&coarse) {
+            let scale = exact.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
+            let error = exact.iter().zip(coarse).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs()));
+            // cuBLAS may choose single precision for a product that gains nothing from tensor cores, the
+            // emulated one never does.
+            let least = if cfg!(feature = "cuda-check") { least } else { 0.0 };
+            println!("{precision:?} differs by {:.1e} of the greatest number", error / scale);
+            assert!((least..most).contains(&(error / scale)), "{error} of {scale}");
+        }
     }
     assert!(layer_in(&case, Precision::F32) == exact);
 }

@@ -1,6 +1,8 @@
 //! The structure of a message: what is computed for every edge, without the matrices that it is
 //! computed from, and what follows for every device.
 
+use batchlab_core::model::Precision;
+
 use crate::{Activation, Aggregate, MessageResult};
 
 /// A linear layer without activation on so few Gaussians is computed again in backward: that is
@@ -18,6 +20,8 @@ pub(crate) struct Program {
     pub(crate) aggregate: Aggregate,
     /// Steps that message and edge values depend on.
     pub(crate) live: Vec<bool>,
+    /// Of the products with weights.
+    pub(crate) precision: Precision,
 }
 
 /// One value of the edges and how it comes about.
@@ -83,7 +87,7 @@ pub(crate) struct ForBackward {
 }
 
 impl Program {
-    pub(crate) fn new(steps: Vec<Step>, result: MessageResult) -> Self {
+    pub(crate) fn new(steps: Vec<Step>, result: MessageResult, precision: Precision) -> Self {
         let MessageResult { message, edge, aggregate } = result;
         let mut live = vec![false; steps.len()];
         live[message] = true;
@@ -97,7 +101,7 @@ impl Program {
                 }
             }
         }
-        Self { steps, message, edge, aggregate, live }
+        Self { steps, message, edge, aggregate, live, precision }
     }
 
     /// Steps that use the values of a step.

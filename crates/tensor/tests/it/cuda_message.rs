@@ -5,7 +5,7 @@
 #![cfg(feature = "cuda")]
 
 use crate::common::{FEATURE_WIDTH, N_CLASS, batch_of, context, graphs, needs, numbers};
-use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Precision, Slot};
 use batchlab_core::plan::Shape;
 use batchlab_core::random::{self, below};
 use batchlab_core::{BatchBuffer, ModelError, Trainer};
@@ -271,7 +271,16 @@ fn batch(sizes: &[(u32, u32)], hub: u32, padding: u32) -> BatchBuffer {
 }
 
 fn run(case: &Case, device: &str, buffer: &BatchBuffer) -> (Vec<f32>, Vec<NamedTensor>) {
-    let context = ModelContext { device: device.into(), ..context(Loss::Mse, 1) };
+    run_in(Precision::F32, case, device, buffer)
+}
+
+fn run_in(
+    precision: Precision,
+    case: &Case,
+    device: &str,
+    buffer: &BatchBuffer,
+) -> (Vec<f32>, Vec<NamedTensor>) {
+    let context = ModelContext { device: device.into(), precision, ..context(Loss::Mse, 1) };
     let mut trainer: Box<dyn Trainer> =
         open(&context, needs(), |p| Probe::new(case, p)).expect("the device is there");
     trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");
@@ -287,13 +296,23 @@ fn largest(values: &[f32]) -> f32 {
 }
 
 fn check(case: &Case, buffer: &BatchBuffer) {
-    let (cpu, cuda) = (run(case, "cpu", buffer), run(case, "cuda:0", buffer));
+    check_in(Precision::F32, case, buffer);
+}
+
+/// What comes out on a GPU in this precision, against single precision on a processor.
+fn check_in(precision: Precision, case: &Case, buffer: &BatchBuffer) {
+    let tolerance = match precision {
+        Precision::F32 => 1e-4,
+        Precision::Tf32 => 5e-3,
+        Precision::Bf16 => 4e-2,
+    };
+    let (cpu, cuda) = (run(case, "cpu", buffer), run_in(precision, case, "cuda:0", buffer));
     let near = |a: &[f32], b: &[f32], scale: f32, what: &str| {
         assert_eq!(a.len(), b.len());
         for (a, b) in a.iter().zip(b) {
             assert!(
-                b.is_finite() && (a - b).abs() <= 1e-4 * scale,
-                "{what}: {a} and {b}; {case:?}"
+                b.is_finite() && (a - b).abs() <= tolerance * scale,
+                "{what}: {a} and {b} in {precision:?}; {case:?}"
             );
         }
     };
@@ -393,6 +412,38 @@ fn the_models_at_their_widths() {
     }
 }
 
+#[test]
+fn the_models_on_tensor_cores() {
+    let buffer = batch(&[(6, 30), (9, 72)], 0, 10);
+    let middle = edge_updates_of(Step::Stored(64), 64);
+    let painn = painn(20, 256, Activation::Identity);
+    for precision in [Precision::Tf32, Precision::Bf16] {
+        for case in [&schnet(150, 64), &edge_updates(150, 64), &middle, &painn] {
+            check_in(precision, case, &buffer);
+        }
+    }
+}
+
+/// Widths that are no multiples of what tensor cores work on, and programs of all kinds, without steps whose
+/// gradient jumps where a sum has another sign.
+#[test]
+fn all_widths_on_tensor_cores() {
+    let buffer = small();
+    let n = std::env::var(N_PROGRAM).map_or(8, |n| n.parse().expect("a number of programs"));
+    let mut cases: Vec<Case> = (0..n).map(Case::random).collect();
+    for step in cases.iter_mut().flat_map(|case| &mut case.steps) {
+        if let Step::Linear { activation, .. } | Step::Sum(_, activation) = step
+            && *activation == Activation::Relu
+        {
+            *activation = Activation::Silu;
+        }
+    }
+    cases.extend([schnet(150, 33), edge_updates(100, 3), painn(40, 131, Activation::Silu)]);
+    for (case, precision) in cases.iter().zip([Precision::Tf32, Precision::Bf16].iter().cycle()) {
+        check_in(*precision, case, &buffer);
+    }
+}
+
 /// What the tolerance of the other tests would not notice.
 #[test]
 fn gaussians_are_left_out_where_they_are_nothing() {
@@ -489,7 +540,8 @@ fn the_same_bits_every_time() {
 fn with_little_shared_memory() {
     // Smaller tiles; then tiles in the device's memory.
     for bytes in ["40000", "8000"] {
-        for test in ["random_programs", "the_models_at_their_widths"] {
+        for test in ["random_programs", "the_models_at_their_widths", "all_widths_on_tensor_cores"]
+        {
             let variables = [("EMULATED_CUDA_SHARED", bytes), (N_PROGRAM, "5")];
             again_with(test, variables.map(|(name, value)| (name, value.to_owned())));
         }

@@ -320,11 +320,15 @@ impl Backward<'_> {
         }
         if linear.of_weight {
             self.source.touch(&tile(input));
-            let (of_bands, rows) =
-                if tiling.banded == Some(input) { ("_of_bands", ", rows") } else { ("", "") };
+            let (function, rows) = if tiling.banded == Some(input) {
+                ("add_weight_gradient_of_bands", ", rows")
+            } else {
+                ("add_weight_gradient", "")
+            };
+            let function = tiling.products(function);
             let _ = writeln!(
                 text,
-                "    add_weight_gradient{of_bands}<{t}, {s}, {n_in}, {local}>(weight_sums_{v}, \
+                "    {function}{t}, {s}, {n_in}, {local}>(weight_sums_{v}, \
                  value_{input}, gradient_{v}{rows});"
             );
         }
@@ -335,9 +339,10 @@ impl Backward<'_> {
             }
             self.source.touch(&gradient(input));
             let weight = self.source.parameter(Parameter::Weight(v));
+            let function = tiling.products("add_input_gradient");
             let _ = writeln!(
                 text,
-                "    add_input_gradient<{t}, {s}, {n_in}, {width}, {add}>(gradient_{input}, \
+                "    {function}{t}, {s}, {n_in}, {width}, {add}>(gradient_{input}, \
                  gradient_{v}, {weight});"
             );
         } else {

@@ -111,9 +111,10 @@ pub(super) fn compute(
         } else {
             ("linear", format!("{n_in}, "), "")
         };
+        let function = tiling.products(function);
         source.put(&format!(
             "    // Step {v}: a layer on step {input}, {n_in} to {}.\n    \
-             {function}<{t}, {s}, {n_row}{activation}, {keeping}>(value_{v}, value_{input}, \
+             {function}{t}, {s}, {n_row}{activation}, {keeping}>(value_{v}, value_{input}, \
              {weight}, {bias}, {kept}, {columns}{rows});\n",
             step.width
         ));

@@ -7,13 +7,16 @@ use super::parameter::Parameter;
 use super::tiling::Tiling;
 use super::{backward, forward};
 use crate::message::program::{Program, Step};
+use batchlab_core::model::Precision;
 
-/// What all kernels are made of, before the text of the kernels themselves.
+/// What all kernels are made of, before the text of the kernels themselves, and what those on tensor cores
+/// are made of besides.
 const TEMPLATES: &str = concat!(
     include_str!("../kernels/message_rows.cuh"),
     include_str!("../kernels/message_layers.cuh"),
     include_str!("../kernels/message_sums.cuh"),
 );
+const CORES: &str = include_str!("../kernels/message_cores.cuh");
 /// Edges of a tile, the most first.
 const TILES: [usize; 3] = [32, 16, 8];
 /// Shared memory of a block in bytes with which two blocks find room on a processor of a data
@@ -24,6 +27,7 @@ const FOR_TWO: usize = 112 << 10;
 pub(super) struct MessageKernels {
     /// What the source is about, as comments.
     title: String,
+    precision: Precision,
     /// Edges of a tile.
     pub(super) tile: usize,
     /// Blocks that share the columns of a tile.
@@ -65,6 +69,7 @@ impl MessageKernels {
         let kept = (0..tiling.kept.len()).filter(|&v| keep && tiling.kept[v]);
         Self {
             title: title(program, keep, tile),
+            precision: program.precision,
             tile,
             n_column_block: tiling.n_column_block(),
             forward: forward::forward(&tiling, keep, Memory { shared, shared_sums: false }),
@@ -78,6 +83,9 @@ impl MessageKernels {
 
     pub(super) fn source(&self) -> String {
         let mut text = self.title.clone() + "\n" + TEMPLATES;
+        if self.precision != Precision::F32 {
+            text += CORES;
+        }
         for kernel in self.all() {
             text.push('\n');
             text += &kernel.text;
@@ -129,7 +137,8 @@ fn layout(program: &Program, limit: usize) -> (usize, bool) {
 /// The steps of a program, for the reader of its source.
 fn title(program: &Program, keep: bool, tile: usize) -> String {
     let purpose = if keep { "training" } else { "evaluation" };
-    let mut title = format!("// message for {purpose}, {tile} edges at a time\n");
+    let precision = program.precision.name();
+    let mut title = format!("// message for {purpose} in {precision}, {tile} edges at a time\n");
     for (v, Step { operation, width, tracked }) in program.steps.iter().enumerate() {
         let tracked = if *tracked { "" } else { ", constant" };
         let _ = writeln!(title, "// step {v}: {operation:?}, {width} wide{tracked}");

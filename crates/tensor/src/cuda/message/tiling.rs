@@ -1,5 +1,7 @@
 //! Decisions about a program that its kernels share.
 
+use batchlab_core::model::Precision;
+
 use crate::Activation;
 use crate::message::program::{EdgeLayer, ForBackward, Operation, Program, Step};
 
@@ -88,6 +90,15 @@ impl<'a> Tiling<'a> {
     /// Parts of the layers that are computed by columns.
     fn cut_parts(&self) -> usize {
         if self.message_has_vectors() { 3 } else { 1 }
+    }
+
+    /// The name of a template for products, up to its first argument.
+    pub(super) fn products(&self, name: &str) -> String {
+        match self.program.precision {
+            Precision::F32 => format!("{name}<"),
+            Precision::Tf32 => format!("{name}_on_cores<TF32, "),
+            Precision::Bf16 => format!("{name}_on_cores<BF16, "),
+        }
     }
 
     /// The type of the columns of a layer, in the source.
