@@ -22,7 +22,7 @@ plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/
 (cd "$crate/src/cuda" && cat $plain) > "$sources/plain.cu"
 # The emulated GPU gets the same sources as a real one.
 (cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --release --quiet -p batchlab-tensor \
-  --features batchlab-tensor/cuda-check "$@" --test it -- --exact cuda_message::the_models_at_their_widths) >&2
+  --features batchlab-tensor/cuda-check "$@" --test it -- cuda_message::the_models) >&2
 ls "$sources"/message-*.cu >/dev/null
 
 status=0

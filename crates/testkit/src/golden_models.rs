@@ -12,17 +12,30 @@ mod nodes;
 
 use std::collections::BTreeMap;
 
-use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
+use batchlab_core::model::{Loss, Mode, NamedTensor, Precision, Slot, TrainerState};
 use batchlab_core::{BatchBuffer, BatchFields, Model, ModelContext, Trainer};
 
 pub use self::file::GoldenFile;
 use crate::golden;
 
-/// Tolerances of single precision: predictions and losses relative to the largest, gradients
-/// relative to their tensor's norm.
-const PREDICTION: f64 = 1e-5;
-const LOSS: f64 = 1e-5;
-const GRADIENT: f64 = 1e-4;
+/// How far off numbers may be: predictions and losses relative to the largest, gradients relative to their
+/// tensor's norm.
+#[derive(Clone, Copy)]
+struct Tolerance {
+    prediction: f64,
+    loss: f64,
+    gradient: f64,
+}
+
+impl Tolerance {
+    fn of(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self { prediction: 1e-5, loss: 1e-5, gradient: 1e-4 },
+            Precision::Tf32 => Self { prediction: 5e-3, loss: 1e-3, gradient: 5e-3 },
+            Precision::Bf16 => Self { prediction: 5e-2, loss: 1e-2, gradient: 5e-2 },
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 pub struct GoldenModel {
@@ -46,33 +59,46 @@ struct Deviation {
 /// Compares the model with every file of its name, and prints the largest error of each group of
 /// tensors.
 pub fn check(model: &GoldenModel) {
-    check_files(model, files(model, &golden::DATA), Features::AsNeeded);
+    check_files(model, files(model, &golden::DATA), Setting::default());
+}
+
+/// The same with products by tensor cores, if the model is tested on a GPU.
+pub fn check_on_tensor_cores(model: &GoldenModel) {
+    if crate::device::under_test() == "cpu" {
+        return;
+    }
+    for precision in [Precision::Tf32, Precision::Bf16] {
+        let setting = Setting { precision, ..Setting::default() };
+        check_files(model, files(model, &golden::DATA), setting);
+    }
 }
 
 /// The same for a model of the nodes of one graph.
 pub fn check_nodes(model: &GoldenModel) {
-    check_files(model, files(model, node_data()), Features::AsNeeded);
+    check_files(model, files(model, node_data()), Setting::default());
 }
 
 /// The same where batches hold the features that are 0 too, on a part of the graph. They take long on
 /// an emulated GPU.
 pub fn check_dense_nodes(model: &GoldenModel) {
     if crate::device::under_test() == "cpu" {
-        check_files(model, files(model, &golden::NODE_DATA[1..]), Features::Dense);
+        let setting = Setting { dense_features: true, ..Setting::default() };
+        check_files(model, files(model, &golden::NODE_DATA[1..]), setting);
     }
 }
 
-/// How a batch holds features of nodes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Features {
-    AsNeeded,
-    Dense,
+/// How a model is run.
+#[derive(Clone, Copy, Default)]
+struct Setting {
+    /// Whether a batch holds the features that are 0 too.
+    dense_features: bool,
+    precision: Precision,
 }
 
-fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>, features: Features) {
+fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>, setting: Setting) {
     let mut worst: BTreeMap<String, (Deviation, String)> = BTreeMap::new();
     for file in files {
-        let deviations = compare(model, &golden::open(&file), features)
+        let deviations = compare(model, &golden::open(&file), setting)
             .unwrap_or_else(|error| panic!("{file}: {error}"));
         for deviation in deviations {
             match worst.get(&deviation.group) {
@@ -84,7 +110,8 @@ fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>, feature
             }
         }
     }
-    eprintln!("{}: largest relative error per group of tensors", model.name);
+    let precision = setting.precision.name();
+    eprintln!("{} in {precision}: largest relative error per group of tensors", model.name);
     for (Deviation { group, error, limit }, file) in worst.values() {
         eprintln!("  {group:<28} {error:.1e} of at most {limit:.0e}  {file}");
     }
@@ -127,12 +154,12 @@ fn check_gaps(
             inputs[0],
             inputs[1],
         ] {
-            let found = compare(model, &file.without(missing), Features::AsNeeded);
+            let found = compare(model, &file.without(missing), Setting::default());
             let error = found.expect_err(missing);
             assert!(error.contains(missing) || error.contains(&ours), "{missing}: {error}");
         }
         let more = file.with_a_copy(&format!("param.{parameter}"), "param.nobody/knows/this.w");
-        let error = compare(model, &more, Features::AsNeeded).expect_err("a parameter too many");
+        let error = compare(model, &more, Setting::default()).expect_err("a parameter too many");
         assert!(error.contains("nobody/knows/this.w"), "{error}");
     }
 }
@@ -147,15 +174,11 @@ fn files(model: &GoldenModel, data: &[&str]) -> impl Iterator<Item = String> {
     data.iter().map(|data| format!("{}_{data}.safetensors", model.name))
 }
 
-fn compare(
-    model: &GoldenModel,
-    bytes: &[u8],
-    features: Features,
-) -> Result<Vec<Deviation>, String> {
+fn compare(model: &GoldenModel, bytes: &[u8], setting: Setting) -> Result<Vec<Deviation>, String> {
     let file = GoldenFile::new(bytes)?;
     let description = (model.open)(&file)?;
     let needs = description.needs();
-    let sparse_feature = needs.sparse_feature && features == Features::AsNeeded;
+    let sparse_feature = needs.sparse_feature && !setting.dense_features;
     let needs = BatchFields { sparse_feature, ..needs };
     let mut buffer = BatchBuffer::new();
     if file.has("input.output_row") {
@@ -164,7 +187,7 @@ fn compare(
         batch::collate_file(&file, needs, &mut buffer)?;
     }
     let ready = |weight_decay: f64| {
-        let mut trainer = open(&file, &*description, weight_decay)?;
+        let mut trainer = open(&file, &*description, weight_decay, setting.precision)?;
         load_parameters(model, &file, &mut *trainer)?;
         trainer.upload(Slot::A, &buffer.batch()).map_err(text)?;
         Ok::<_, String>(trainer)
@@ -172,20 +195,21 @@ fn compare(
     let weight_decay = file.metadata("reg").map_or(Ok(0.0), str::parse::<f64>);
     let mut trainer = ready(weight_decay.map_err(text)?)?;
 
-    let mut deviations = vec![of_predictions(&file, &mut *trainer)?];
+    let tolerance = Tolerance::of(setting.precision);
+    let mut deviations = vec![of_predictions(&file, &mut *trainer, tolerance)?];
     let loss = trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?.mean();
     let expected = file.numbers("output.loss")?[0];
     let error = ((loss - expected) / expected).abs();
-    deviations.push(Deviation { group: "loss".into(), error, limit: LOSS });
+    deviations.push(Deviation { group: "loss".into(), error, limit: tolerance.loss });
     trainer.backward(1.0).map_err(text)?;
-    deviations.extend(of_gradients(model, &file, &*trainer)?);
-    deviations.push(of_training(&file, "", &mut *trainer)?);
+    deviations.extend(of_gradients(model, &file, &*trainer, tolerance)?);
+    deviations.push(of_training(&file, "", &mut *trainer, tolerance)?);
     for (suffix, weight_decay) in [("_reg0", 0.0), ("_reg0.1", 0.1)] {
         if file.has(&format!("output.loss_after_adam_steps{suffix}")) {
             let mut trainer = ready(weight_decay)?;
             trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?;
             trainer.backward(1.0).map_err(text)?;
-            deviations.push(of_training(&file, suffix, &mut *trainer)?);
+            deviations.push(of_training(&file, suffix, &mut *trainer, tolerance)?);
         }
     }
     Ok(deviations)
@@ -196,6 +220,7 @@ fn open(
     file: &GoldenFile<'_>,
     model: &dyn Model,
     weight_decay: f64,
+    precision: Precision,
 ) -> Result<Box<dyn Trainer>, String> {
     let output_width =
         *file.shape("output.prediction")?.last().ok_or("a prediction is a matrix")?;
@@ -206,7 +231,7 @@ fn open(
     } else {
         crate::device::context(file.shape("input.classes")?[0])
     };
-    let ctx = ModelContext { output_width, weight_decay, ..ctx };
+    let ctx = ModelContext { output_width, weight_decay, precision, ..ctx };
     let trainer = model.open(&ctx).map_err(text)?;
     match file.metadata("params") {
         Some(n) if n != trainer.n_parameter().to_string() => {
@@ -250,7 +275,11 @@ fn load_parameters(
     trainer.restore(&TrainerState { tensors, n_update: 0 }).map_err(text)
 }
 
-fn of_predictions(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<Deviation, String> {
+fn of_predictions(
+    file: &GoldenFile<'_>,
+    trainer: &mut dyn Trainer,
+    tolerance: Tolerance,
+) -> Result<Deviation, String> {
     let mut prediction = Vec::new();
     trainer.predict(Slot::A, &mut prediction).map_err(text)?;
     let expected = file.numbers("output.prediction")?;
@@ -261,13 +290,14 @@ fn of_predictions(file: &GoldenFile<'_>, trainer: &mut dyn Trainer) -> Result<De
     let largest =
         |values: &[f64]| values.iter().fold(0.0_f64, |a, b| if b.abs() <= a { a } else { b.abs() });
     let error = largest(&differences(&prediction, &expected)?) / largest(&expected);
-    Ok(Deviation { group: "prediction".into(), error, limit: PREDICTION })
+    Ok(Deviation { group: "prediction".into(), error, limit: tolerance.prediction })
 }
 
 fn of_gradients(
     model: &GoldenModel,
     file: &GoldenFile<'_>,
     trainer: &dyn Trainer,
+    tolerance: Tolerance,
 ) -> Result<Vec<Deviation>, String> {
     let gradients = trainer.gradients().map_err(text)?.into_iter();
     let mut gradients: BTreeMap<String, NamedTensor> =
@@ -283,7 +313,7 @@ fn of_gradients(
         let error = norm(&differences(&gradient.data, &expected)?) / norm(&expected);
         let words = ours.split('.').filter(|part| part.parse::<u32>().is_err());
         let group = format!("gradient {}", words.take(2).collect::<Vec<_>>().join("."));
-        deviations.push(Deviation { group, error, limit: GRADIENT });
+        deviations.push(Deviation { group, error, limit: tolerance.gradient });
     }
     match gradients.keys().next() {
         Some(name) => Err(format!("the file has no gradient for {name}")),
@@ -295,6 +325,7 @@ fn of_training(
     file: &GoldenFile<'_>,
     suffix: &str,
     trainer: &mut dyn Trainer,
+    tolerance: Tolerance,
 ) -> Result<Deviation, String> {
     let expected = file.numbers(&format!("output.loss_after_adam_steps{suffix}"))?;
     let learning_rate = file.metadata("lr").unwrap_or("1e-4");
@@ -309,7 +340,7 @@ fn of_training(
         trainer.backward(1.0).map_err(text)?;
     }
     let group = format!("loss of {} Adam steps{suffix}", expected.len() - 1);
-    Ok(Deviation { group, error, limit: LOSS })
+    Ok(Deviation { group, error, limit: tolerance.loss })
 }
 
 fn text(error: impl std::fmt::Display) -> String {

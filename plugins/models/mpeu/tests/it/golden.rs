@@ -13,6 +13,11 @@ fn golden_numbers_of_the_reference_program_are_met() {
 }
 
 #[test]
+fn golden_numbers_are_nearly_met_on_tensor_cores() {
+    golden_models::check_on_tensor_cores(&MPEU);
+}
+
+#[test]
 fn golden_comparison_notices_a_tensor_that_is_missing() {
     let layer = "edge_update_1/~/edge_update/~/linear_0.w";
     golden_models::check_gaps_are_noticed(&MPEU, layer);

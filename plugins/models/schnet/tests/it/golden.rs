@@ -12,6 +12,11 @@ fn golden_numbers_of_the_reference_program_are_met() {
 }
 
 #[test]
+fn golden_numbers_are_nearly_met_on_tensor_cores() {
+    golden_models::check_on_tensor_cores(&SCHNET);
+}
+
+#[test]
 fn filters_shared_by_opposite_edges_give_the_same_numbers() {
     golden_models::check(&GoldenModel { open: open_shared, ..SCHNET });
 }
