@@ -114,7 +114,7 @@ tests() { # name, seconds, program, arguments ...
 }
 
 sanitizer() { # tool
-  local of=(tests/operations --exact cuda_message::the_models_at_their_widths --test-threads 1)
+  local of=(tests/operations cuda_message::the_models --test-threads 1)
   step "$1" 60 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 "${of[@]}"
 }
 
@@ -141,7 +141,7 @@ case $call in
     LINES_SHOWN=12 step smoke 60 bash -c 'smoke smoke'
     LINES_SHOWN=30 step recorded 60 bash -c recorded
     tests kernels 60 tests/kernels cuda::
-    tests models 90 tests/operations cuda_message::the_models_at_their_widths
+    tests models 90 tests/operations cuda_message::the_models
     tests golden 90 tests/schnet golden::
     if command -v compute-sanitizer >/dev/null; then
       for tool in memcheck racecheck synccheck; do sanitizer $tool; done

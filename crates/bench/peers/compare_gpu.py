@@ -1,4 +1,4 @@
-"""The training step on a GPU: here, in JAX and in PyTorch, in single precision and in TF32.
+"""The training step on a GPU: here, in JAX and in PyTorch, in single precision, in TF32 and in bf16.
 
     compare_gpu.py --binary batchlab-bench [--json FILE]
 
@@ -22,6 +22,13 @@ from blocks import measure, summarise
 from compare_training import MODELS, choice, rows_of_peers, timed
 
 THREADS = 2
+# What of ours is measured, by the environment: steps as usual, steps that are recorded, and the latter with
+# four blocks of a message on a processor instead of two.
+OURS = {
+    "batchlab": {},
+    "batchlab, recorded": {"BATCHLAB_CUDA_GRAPHS": "1"},
+    "the same, small blocks": {"BATCHLAB_CUDA_GRAPHS": "1", "BATCHLAB_CUDA_SHARED": str(56 << 10)},
+}
 
 
 class Processes:
@@ -29,7 +36,8 @@ class Processes:
 
     def __init__(self, options, precision):
         self.options, self.precision = options, precision
-        self.ours = workers.ours(options.binary, THREADS, options.device, precision)
+        self.ours = {name: workers.ours(options.binary, THREADS, options.device, precision, environment)
+                     for name, environment in OURS.items()}
         self.peers = {}
 
     def peer(self, kind):
@@ -40,7 +48,7 @@ class Processes:
         return self.peers[kind]
 
     def all(self):
-        return [self.ours, *self.peers.values()]
+        return [*self.ours.values(), *self.peers.values()]
 
     def stop(self):
         for worker in self.all():
@@ -49,13 +57,16 @@ class Processes:
 
 def compare_step(processes, model, batch_size, rates):
     """One table. A peer whose numbers differ is named with the difference and not measured."""
-    options, ours = processes.options, processes.ours
-    sizes = ours.ask("open", structures="qm9", model=MODELS[model],
-                     choice=choice(batch_size, options.strategy))
+    options, ours = processes.options, processes.ours["batchlab"]
+    # All from the same seed.
+    sizes = [worker.ask("open", structures="qm9", model=MODELS[model],
+                        choice=choice(batch_size, options.strategy))
+             for worker in processes.ours.values()][0]
     differences, refused, cases, opened = {}, {}, {}, []
     with tempfile.TemporaryDirectory() as folder:
         ours.ask("write", case=0, folder=folder)
-        systems = {"batchlab": timed(ours, 0, options.block_ms)}
+        systems = {name: timed(worker, 0, options.block_ms)
+                   for name, worker in processes.ours.items()}
         for row, (kind, _, of_model) in rows_of_peers(model, options.peers).items():
             worker = processes.peer(kind)
             case = sum(other is worker for other in opened)
@@ -94,14 +105,14 @@ def print_step(table):
     for name, row in table["rows"].items():
         low, high = row["interval"]
         ratio_low, ratio_high = row["ratio_interval"]
-        line = (f"  {name:<18} {row['median']:8.3f} ms ({low:.3f}-{high:.3f})"
+        line = (f"  {name:<22} {row['median']:8.3f} ms ({low:.3f}-{high:.3f})"
                 f"   x {row['ratio']:5.2f} ({ratio_low:.2f}-{ratio_high:.2f})")
         found = table["differences"].get(name)
         if found:
             line += f"   {found.get('refused') or 'gradients differ by {:.0e}'.format(found['all gradients'])}"
         print(line)
     for name, reason in table["refused"].items():
-        print(f"  {name:<18} not measured: {reason}")
+        print(f"  {name:<22} not measured: {reason}")
     least = table["floor"]
     print(f"  floor {least['ms']:.3f} ms ({least['products_ms']:.3f} products, "
           f"{least['traffic_ms']:.3f} traffic)")
@@ -140,9 +151,10 @@ def arguments():
     add("--binary", required=True, type=pathlib.Path)
     add("--device", default="cuda:0")
     add("--models", default=list(MODELS), nargs="+", choices=list(MODELS))
-    add("--batch-size", default=[32, 128], nargs="+", type=int)
+    add("--batch-size", default=[32, 1024, 128, 16], nargs="+", type=int)
     add("--strategy", default="static-64")
-    add("--precision", default=["f32", "tf32"], nargs="+", choices=["f32", "tf32"])
+    precisions = ["f32", "tf32", "bf16"]
+    add("--precision", default=precisions, nargs="+", choices=precisions)
     add("--peers", default=["jax", "eager"], nargs="+", choices=["jax", "eager"])
     add("--blocks", default=12, type=int)
     add("--block-ms", default=100, type=float)
@@ -158,7 +170,8 @@ def main():
         processes = Processes(options, precision)
         rates = result["rates"][precision] = processes.peer("eager").ask("gpu")
         print(f"\n{precision}: " + ", ".join(f"{name} {value:.1f}" for name, value in rates.items()))
-        for model, batch_size in itertools.product(options.models, options.batch_size):
+        # What says most comes first, should the time end.
+        for batch_size, model in itertools.product(options.batch_size, options.models):
             table = compare_step(processes, model, batch_size, rates)
             print_step(table)
             result["steps"].append(table)

@@ -291,6 +291,12 @@ pub trait Trainer {
         ""
     }
 
+    /// Nanoseconds that the last `forward` took to record the step, for later steps on batches of the same
+    /// shape to repeat: what compiling is to others. `None` where it recorded nothing.
+    fn take_recording_ns(&mut self) -> Option<u64> {
+        None
+    }
+
     /// The largest memory on the device that was in use at once since the last call, in bytes: of this
     /// and of all other models there, without what libraries of the device keep for themselves. `None`
     /// on a processor. Called before and after each stretch of training.

@@ -452,12 +452,13 @@ record! {
         at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `nan`, `interrupted`, `checkpoint`, `resumed`, `crashed`,
-        /// `threads` (there are more threads than processors), `arithmetic` (the run goes on with other
-        /// vectors), `timing_ended` (steps for timing alone ended early), `learning_rate` (it was reduced,
-        /// because the loss on the validation set no longer fell), `early_stopping`, what a batcher
-        /// reports, such as `oversize`, or a warning before training: `unseen_class`, `mostly_oversize`,
-        /// `small_training_set`, `mostly_without_edges`, `untrained_class`, `edges_without_weights`.
+        /// `new_shape`, `recorded_step` (a GPU repeats steps on this shape from now on), `nan`,
+        /// `interrupted`, `checkpoint`, `resumed`, `crashed`, `threads` (there are more threads than
+        /// processors), `arithmetic` (the run goes on with other vectors), `timing_ended` (steps for timing
+        /// alone ended early), `learning_rate` (it was reduced, because the loss on the validation set no
+        /// longer fell), `early_stopping`, what a batcher reports, such as `oversize`, or a warning before
+        /// training: `unseen_class`, `mostly_oversize`, `small_training_set`, `mostly_without_edges`,
+        /// `untrained_class`, `edges_without_weights`.
         kind: String,
         /// Message for the user.
         message: String,

@@ -233,6 +233,11 @@ impl<'a> TrainingLoop<'a> {
             if entry.is_new && entry.shape_id < MAX_SHAPE_EVENTS {
                 self.new_shape(entry.shape_id, times.whole, recorder);
             }
+            if let Some(ns) = self.trainer.take_recording_ns()
+                && entry.shape_id < MAX_SHAPE_EVENTS
+            {
+                self.recorded(entry.shape_id, ns, recorder);
+            }
             let is_warmup = self.is_warmup(step, entry.is_new);
             let record = self.record(step, &times, loss, entry, is_warmup);
             self.sums.add(&record);
@@ -397,6 +402,14 @@ impl<'a> TrainingLoop<'a> {
         let payload = json!({ "shape_id": shape_id, "n_node": n_node, "n_edge": n_edge,
             "n_graph": n_graph, "step_ns": step_ns });
         recorder.event(Some(self.n_step), "new_shape", message, Some(payload));
+    }
+
+    /// A step was recorded on a GPU: the counterpart of compiling its shape.
+    fn recorded(&self, shape_id: i64, ns: u64, recorder: &mut Recorder) {
+        let message =
+            format!("the step on shape {shape_id} was recorded, to be repeated from now on");
+        let payload = json!({ "shape_id": shape_id, "recording_ns": ns });
+        recorder.event(Some(self.n_step), "recorded_step", message, Some(payload));
     }
 
     /// Saves the state, so that the run can be resumed.

@@ -5,6 +5,7 @@ mod resident;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Instant;
 
 use batchlab_core::model::{
     BatchKey, Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, Trainer,
@@ -44,6 +45,8 @@ pub struct NetworkTrainer<N, D: Backend> {
     traced: Option<TracedBatch<D>>,
     gradients: Option<Gradients<D>>,
     recorded: RecordedSteps<D>,
+    /// See [`Trainer::take_recording_ns`].
+    recording_ns: Option<u64>,
 }
 
 struct TracedBatch<D: Backend> {
@@ -106,6 +109,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             traced: None,
             gradients: None,
             recorded: RecordedSteps::new(),
+            recording_ns: None,
         })
     }
 
@@ -186,6 +190,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         key: u64,
         layout: Layout,
     ) -> Result<Option<Rc<RecordedStep<D>>>, ModelError> {
+        let begin = Instant::now();
         let (device, memory) = (self.parameters.device(), self.recorded.memory());
         let pass = || self.pass(slot, Mode::Training, key);
         let (Forward { loss, tape, .. }, forward) = recorded::record(device, &memory, pass)?;
@@ -194,6 +199,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         let (gradients, backward) = recorded::record(device, &memory, follow)?;
         let step = Rc::new(RecordedStep { forward, backward, loss, gradients: Rc::new(gradients) });
         self.recorded.keep(layout, Rc::clone(&step));
+        self.recording_ns = u64::try_from(begin.elapsed().as_nanos()).ok();
         Ok(Some(step))
     }
 
@@ -249,6 +255,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         if mode == Mode::Training {
             // The tape before is freed first, so that its memory can be used again.
             self.traced = None;
+            self.recording_ns = None;
         }
         self.begin_use(slot)?;
         let weight_sum = self.batch(slot)?.outputs().weight_sum();
@@ -382,6 +389,10 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
 
     fn arithmetic(&self) -> &'static str {
         D::arithmetic()
+    }
+
+    fn take_recording_ns(&mut self) -> Option<u64> {
+        self.recording_ns.take()
     }
 
     fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {

@@ -135,6 +135,8 @@ struct Diary<'a> {
     waits: bool,
     later: Option<(Slot, &'a Batch)>,
     said: Vec<u64>,
+    /// Steps that were recorded.
+    n_recorded: u64,
 }
 
 impl<'a> Diary<'a> {
@@ -146,7 +148,7 @@ impl<'a> Diary<'a> {
         let ctx = ModelContext { device: "cuda:0".into(), ..context(Loss::Mse, 1) };
         let probe = |p: &mut _| Probe::new(operation, 1, p);
         let trainer = open(&ctx, needs(), probe).expect("the emulated GPU");
-        Self { trainer, waits, later: None, said: Vec::new() }
+        Self { trainer, waits, later: None, said: Vec::new(), n_recorded: 0 }
     }
 
     fn wait(&mut self) {
@@ -174,6 +176,7 @@ impl<'a> Diary<'a> {
     fn forward(&mut self, slot: Slot) {
         let loss = self.trainer.forward(slot, Mode::Training, 0).expect("forward");
         self.said.push(loss.loss_sum.to_bits());
+        self.n_recorded += u64::from(self.trainer.take_recording_ns().is_some());
         self.wait();
     }
 
@@ -298,9 +301,9 @@ fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
     }
 }
 
-/// Steps on batches of two layouts, and everything that may come between two of them. Says also which
-/// kernels and recordings were started in the last steps.
-fn steps(operation: Operation) -> (Vec<u64>, [u64; 2]) {
+/// Steps on batches of two layouts, and everything that may come between two of them. Says also how many
+/// kernels and recordings were started in the last steps, and how many steps were recorded before.
+fn steps(operation: Operation) -> (Vec<u64>, [u64; 3]) {
     use Slot::{A, B};
     let [one, two] = [(&[0, 2], 1.0), (&[2, 0], 0.7)].map(|(of, factor)| Batch::new(of, factor));
     let larger = Batch::new(&[0, 1, 2], 0.8);
@@ -343,11 +346,12 @@ fn steps(operation: Operation) -> (Vec<u64>, [u64; 2]) {
     let state = diary.trainer.state().expect("the device works");
     diary.trainer.restore(&state).expect("its own state");
     pairs(&mut diary);
-    let before = counts();
+    let (before, n_recorded) = (counts(), diary.n_recorded);
     step(&mut diary, A, &one, 1.0);
     step(&mut diary, B, &one, 1.0);
     let after = counts() - before;
-    (diary.state(), [after.launches, after.graph_launches])
+    assert_eq!(diary.n_recorded, n_recorded, "the last steps were recorded long before");
+    (diary.state(), [after.launches, after.graph_launches, n_recorded])
 }
 
 #[test]
@@ -366,11 +370,11 @@ fn recorded_steps_give_the_same_bits() {
             let _turn = order(Streams::Eager);
             steps(operation)
         };
-        assert_eq!(expected.1[1], 0, "nothing is recorded without being asked for");
+        assert_eq!(expected.1[1..], [0, 0], "nothing is recorded without being asked for");
         for streams in ALL {
             let _turn = order(streams);
             set_recording(true);
-            let (said, [launches, recordings]) = steps(operation);
+            let (said, [launches, recordings, n_recorded]) = steps(operation);
             set_recording(false);
             let different = said.iter().zip(&expected.0).position(|(a, b)| a != b);
             assert_eq!(
@@ -382,6 +386,10 @@ fn recorded_steps_give_the_same_bits() {
                 "{operation:?}, {streams:?}: forward and backward of two steps"
             );
             assert_eq!(launches, 2, "{operation:?}, {streams:?}: Adam alone");
+            assert!(
+                n_recorded >= 2,
+                "{operation:?}, {streams:?}: {n_recorded} steps were recorded"
+            );
         }
     }
 }
@@ -393,7 +401,7 @@ fn what_cannot_be_repeated_is_not_recorded() {
         let _turn = order(Streams::Random);
         let expected = steps(operation).0;
         set_recording(true);
-        let (said, [_, recordings]) = steps(operation);
+        let (said, [_, recordings, _]) = steps(operation);
         set_recording(false);
         assert!(said == expected, "{operation:?}");
         assert_eq!(recordings, 0, "{operation:?}");

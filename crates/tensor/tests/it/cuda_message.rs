@@ -535,6 +535,12 @@ fn the_same_bits_every_time() {
     }
 }
 
+#[test]
+fn with_more_blocks_on_a_processor() {
+    let variables = [("BATCHLAB_CUDA_SHARED", (56 << 10).to_string())];
+    again_with("the_models_at_their_widths", variables);
+}
+
 #[cfg(feature = "cuda-check")]
 #[test]
 fn with_little_shared_memory() {

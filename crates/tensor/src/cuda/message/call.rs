@@ -21,10 +21,6 @@ const THREADS: u32 = 128;
 /// Columns and runs of a block that sums: `SUM_X` and `SUM_Y` in the source.
 const SUM_X: usize = 32;
 const SUM_Y: usize = 16;
-/// The most blocks that go over the tiles in backward, each with sums of its own for the gradients
-/// of weights. Fixed, so that results are those of the batch, not of the GPU: twice the processors
-/// of an H100.
-const MOST_BLOCKS: usize = 264;
 
 /// What forward keeps for backward.
 #[derive(Debug)]
@@ -89,7 +85,7 @@ impl Call<'_> {
         let kept = keep.then(|| self.plain.unwritten(n_kept)).transpose()?;
         let n_block = self.n_tile().min(match kernels.forward.n_tile_number {
             0 => usize::MAX,
-            _ => MOST_BLOCKS,
+            _ => kernels.most_blocks,
         });
         let mut scratch = Scratch::default();
         let parts = scratch.take(2 * self.n_tile() * width(message));
@@ -125,7 +121,7 @@ impl Call<'_> {
         let Some(backward) = &kernels.backward else {
             return Err(Error::Engine("gradients of a message that has kept nothing".into()));
         };
-        let n_block = self.n_tile().min(MOST_BLOCKS);
+        let n_block = self.n_tile().min(kernels.most_blocks);
         let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
         let (by_step, adds) = self.sums(gradients, backward)?;
         let mut scratch = Scratch::default();

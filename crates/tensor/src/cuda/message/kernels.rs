@@ -1,13 +1,15 @@
 //! A program's kernels, and how they share a GPU's memory.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use batchlab_core::model::Precision;
 
 use super::kernel::{Kernel, Memory};
 use super::parameter::Parameter;
 use super::tiling::Tiling;
 use super::{backward, forward};
 use crate::message::program::{Program, Step};
-use batchlab_core::model::Precision;
 
 /// What all kernels are made of, before the text of the kernels themselves, and what those on tensor cores
 /// are made of besides.
@@ -19,9 +21,21 @@ const TEMPLATES: &str = concat!(
 const CORES: &str = include_str!("../kernels/message_cores.cuh");
 /// Edges of a tile, the most first.
 const TILES: [usize; 3] = [32, 16, 8];
-/// Shared memory of a block in bytes with which two blocks find room on a processor of a data
-/// center's GPU.
-const FOR_TWO: usize = 112 << 10;
+/// Processors of an H100.
+const N_PROCESSOR: usize = 132;
+/// Shared memory of such a processor for all of its blocks, in bytes.
+const OF_PROCESSOR: usize = 224 << 10;
+/// The same for one block, if two are to find room.
+const FOR_TWO: usize = OF_PROCESSOR / 2;
+/// Names the shared memory that a block should take at most, in bytes: with less, more blocks find room, and
+/// the sums of weights' gradients are kept elsewhere.
+const SHARED: &str = "BATCHLAB_CUDA_SHARED";
+
+/// See [`SHARED`].
+static SHOULD_SUFFICE: LazyLock<usize> = LazyLock::new(|| {
+    let named = std::env::var(SHARED).ok().and_then(|bytes| bytes.parse().ok());
+    named.unwrap_or(FOR_TWO).clamp(1, OF_PROCESSOR)
+});
 
 #[derive(Debug)]
 pub(super) struct MessageKernels {
@@ -32,6 +46,9 @@ pub(super) struct MessageKernels {
     pub(super) tile: usize,
     /// Blocks that share the columns of a tile.
     pub(super) n_column_block: usize,
+    /// The most blocks that go over the tiles in backward, each with sums of its own for the gradients of
+    /// weights. Fixed, so that results are those of the batch, not of the GPU.
+    pub(super) most_blocks: usize,
     pub(super) forward: Kernel,
     pub(super) finish_forward: Kernel,
     pub(super) backward: Option<Backward>,
@@ -60,7 +77,7 @@ impl MessageKernels {
         let n_sum = backward::n_block_sum(&tiling);
         let edges = |shared_sums| backward::backward(&tiling, Memory { shared, shared_sums });
         let with_sums = edges(shared);
-        let fits = with_sums.shared_bytes <= FOR_TWO.min(limit);
+        let fits = with_sums.shared_bytes <= limit.min(*SHOULD_SUFFICE);
         let backward = keep.then(|| Backward {
             edges: if fits { with_sums } else { edges(false) },
             sum_sent: backward::sum_sent(&tiling),
@@ -72,6 +89,7 @@ impl MessageKernels {
             precision: program.precision,
             tile,
             n_column_block: tiling.n_column_block(),
+            most_blocks: N_PROCESSOR * (OF_PROCESSOR / *SHOULD_SUFFICE),
             forward: forward::forward(&tiling, keep, Memory { shared, shared_sums: false }),
             finish_forward: forward::finish(&tiling),
             backward,
@@ -128,7 +146,7 @@ fn layout(program: &Program, limit: usize) -> (usize, bool) {
         forward::forward(&tiling, true, memory).shared_bytes.max(backward)
     };
     let fitting = |room: usize| TILES.into_iter().find(|&tile| bytes(tile) <= room.min(limit));
-    match fitting(FOR_TWO).or_else(|| fitting(usize::MAX)) {
+    match fitting(*SHOULD_SUFFICE).or_else(|| fitting(usize::MAX)) {
         Some(tile) => (tile, true),
         None => (TILES[0], false),
     }
