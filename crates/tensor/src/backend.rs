@@ -2,8 +2,8 @@
 //!
 //! Operations ([`crate::ops`]) record what backward needs and are written once; the kernels behind
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
-//! whose name ends in `_backward` **add** to the gradients that they are given, of which an empty one stands
-//! for zeros: the first part of a sum is written to new memory.
+//! whose name ends in `_backward` **add** to the gradients that they are given; to one that comes from
+//! [`Backend::new_gradient`] they write the first part.
 
 use std::ops::Range;
 
@@ -170,11 +170,13 @@ pub trait Backend: Device<f32> + sealed::Sealed {
         0
     }
 
-    /// `n` zeros. With `n` = 0 this is a gradient that nothing was added to, or the placeholder for a buffer
-    /// that was moved out.
+    /// `n` zeros. With `n` = 0 this is the placeholder for a buffer that was moved out.
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
     }
+    /// A gradient of `n` numbers that nothing was added to yet: a buffer of another length, which stands
+    /// for zeros.
+    fn new_gradient(&self, n: usize) -> Result<Buffer<Self>, Self::Err>;
     /// Begins to fill an arena with arrays of at most `n_word` words of 32 bits, each rounded up to
     /// a multiple of 64 words. Its last content may still be in use by queued work; views of it
     /// stay valid.

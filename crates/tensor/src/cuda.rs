@@ -79,11 +79,16 @@ impl Backend for Cuda {
     }
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
-        let buffer = Storage::<f32>::try_alloc_len(self, n)?;
+        // Never nothing: whether an address of nothing can be given back no document says.
+        let buffer = Storage::<f32>::try_alloc_len(self, n.max(1))?;
         if recording::stream().is_some() {
             words::fill(device::of(self)?, raw::of_buffer(&buffer), 0.0, n)?;
         }
         Ok(buffer)
+    }
+
+    fn new_gradient(&self, n: usize) -> Result<Buffer> {
+        gradient::unwritten(self, n)
     }
 
     fn records(&self) -> bool {

@@ -30,7 +30,7 @@ impl<D: Backend> Gradient<D> {
         Self { sum: Rc::default(), n }
     }
 
-    /// What a kernel adds to: empty where nothing was added yet, so that it writes to new memory.
+    /// What a kernel adds to, see [`Backend::new_gradient`].
     pub(crate) fn sum(&self, device: &D) -> Result<RefMut<'_, Buffer<D>>, D::Err> {
         let buffer = self.to_be_added(device)?;
         Ok(RefMut::map(self.sum.borrow_mut(), |sum| sum.insert(buffer)))
@@ -45,7 +45,7 @@ impl<D: Backend> Gradient<D> {
     /// What [`Gradient::sum`] gives, taken out, so that several gradients can be added to at once, some
     /// perhaps those of one matrix. [`Gradient::add`] puts it back.
     pub(crate) fn to_be_added(&self, device: &D) -> Result<Buffer<D>, D::Err> {
-        self.take().map_or_else(|| device.zeros_buffer(0), Ok)
+        self.take().map_or_else(|| device.new_gradient(self.n), Ok)
     }
 
     /// Adds what is not needed any more: it becomes the sum if it comes first.

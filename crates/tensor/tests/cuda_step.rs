@@ -45,4 +45,5 @@ fn a_step_waits_once_and_copies_once() {
     assert!(with_tape > since_then, "{with_tape} bytes, and {since_then} at rest");
     assert_eq!(step.synchronisations, 1, "{step:#?}");
     assert_eq!(step.copies_to_host, 1, "{step:#?}");
+    assert_eq!(step.empty_allocations, 0, "{step:#?}");
 }

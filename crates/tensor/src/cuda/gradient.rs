@@ -1,6 +1,7 @@
 //! Sums of gradients: who comes first writes, whoever comes later adds.
 
 use cudarc::driver::DeviceSlice;
+use dfdx::prelude::*;
 
 use super::error::Error;
 use super::kernels::Kernels;
@@ -8,6 +9,16 @@ use super::module::{Argument, memory};
 use super::{Buffer, words};
 
 type Result<T> = std::result::Result<T, Error>;
+
+/// A gradient of `n` numbers that nothing was added to: one number longer, until [`Kernels::sum`] is asked for
+/// its sum. What dfdx has filled it with does not count, because a recording does not repeat that.
+pub(super) fn unwritten(cuda: &Cuda, n: usize) -> std::result::Result<Buffer, CudaError> {
+    let gradient = Storage::<f32>::try_alloc_len(cuda, n + 1)?;
+    // So that what a kernel leaves out is seen.
+    #[cfg(feature = "cuda-check")]
+    words::fill(super::device::of(cuda)?, memory(&gradient).address(), f32::NAN, n + 1)?;
+    Ok(gradient)
+}
 
 /// Where a kernel leaves its part of a gradient.
 #[derive(Debug, Clone, Copy)]
@@ -29,15 +40,17 @@ impl Sum {
 
 impl Kernels<'_> {
     /// The sum of a gradient of `n` numbers, for a kernel that writes all of them where it comes first.
-    #[allow(unsafe_code, reason = "memory that has no values yet")]
+    #[allow(unsafe_code, reason = "the same memory, but one number shorter")]
     pub(super) fn sum(&self, gradient: &mut Buffer, n: usize) -> Result<Sum> {
-        let adds = gradient.len() == n;
+        let place = memory(gradient);
+        let adds = gradient.len() != n + 1;
         if !adds {
-            // SAFETY: any bits are a number, and the kernel writes all of them.
-            **gradient = unsafe { self.gpu.device.alloc(n) }
-                .map_err(Error::driver(format!("find room for a gradient of {n} numbers")))?;
+            // SAFETY: the memory is that of `gradient`, is longer than this, and is given away by the next
+            // line. Any bits are a number, and the kernel writes all of them.
+            let sum = unsafe { self.gpu.device.upgrade_device_ptr(place.address(), n) };
+            std::mem::replace(&mut **gradient, sum).leak();
         }
-        Ok(Sum { place: memory(gradient), adds })
+        Ok(Sum { place, adds })
     }
 
     /// The same where the gradient may not be wanted.

@@ -41,7 +41,7 @@ impl<D: Backend> Case<D> {
     /// What a kernel adds to.
     fn gradient(&self, purpose: &str, n: usize) -> Buffer<D> {
         if self.is_first {
-            self.device.zeros_buffer(0).expect("room for nothing")
+            self.device.new_gradient(n).expect("room for a gradient")
         } else {
             self.buffer(purpose, n)
         }
@@ -324,8 +324,10 @@ fn norms<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                     .normalise_backward(Some(&mut dx), &mut dnorm, &mut dy, &rows, &statistics)
                     .expect("normalise_backward");
                 case.keep("normalise_backward x", &dx);
-                case.keep("normalise_backward scale", &dnorm[0]);
-                case.keep("normalise_backward offset", &dnorm[1]);
+                if norm.is_some() {
+                    case.keep("normalise_backward scale", &dnorm[0]);
+                    case.keep("normalise_backward offset", &dnorm[1]);
+                }
             }
         }
     }
@@ -371,7 +373,9 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
             result.expect("linear_backward");
             case.keep("linear_backward x", &dx);
             case.keep("linear_backward weight", &dweight);
-            case.keep("linear_backward bias", &dbias);
+            if bias.is_some() {
+                case.keep("linear_backward bias", &dbias);
+            }
         }
         let x = case.matrix("x", [n_row, width]);
         let y = case.take("activate", device.activate(&x, activation));
