@@ -94,7 +94,7 @@ impl Kernels<'_> {
         let &(n_head, head_width) = weight.shape();
         let (n_row, width) = (x.shape().0, n_head * head_width);
         let sizes = [count("heads", n_head)?, count("columns", head_width)?];
-        let [dx, adds] = self.sum(dx, n_number(x))?.arguments();
+        let [dx, adds] = self.sum(dx, n_number(x)).arguments();
         let arguments = arguments![dx, memory(dy), weight, adds, sizes[0], sizes[1]];
         self.each("head_scores_backward_rows", n_number(x), arguments)?;
         let n_group = n_row.div_ceil(ROWS);
@@ -102,7 +102,7 @@ impl Kernels<'_> {
         let rows = count("rows", n_row)?;
         let arguments = arguments![&partial, memory(dy), x, sizes[0], sizes[1], rows];
         self.each("head_scores_backward_weight", n_group * width, arguments)?;
-        let dweight = self.sum(dweight, width)?;
+        let dweight = self.sum(dweight, width);
         self.column_sums(dweight, Argument::from(&partial), [n_group, width])
     }
 
@@ -123,7 +123,7 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let sizes = [count("heads", n_head)?, count("columns", width)?];
         let n = dy.len() * n_head;
-        let [dx, adds] = self.sum(dx, n)?.arguments();
+        let [dx, adds] = self.sum(dx, n).arguments();
         let arguments = arguments![dx, memory(dy), adds, sizes[0], sizes[1]];
         self.each("mean_of_heads_backward", n, arguments)
     }
@@ -140,7 +140,7 @@ impl Kernels<'_> {
 
     pub(super) fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
         let width = drow.len();
-        let drow = self.sum(drow, width)?;
+        let drow = self.sum(drow, width);
         self.column_sums(drow, memory(dy), [dy.len() / width.max(1), width])
     }
 }

@@ -27,13 +27,13 @@ impl Kernels<'_> {
 
     pub(super) fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
         let n = dy.len();
-        let [da, adds] = self.sum(da, n)?.arguments();
+        let [da, adds] = self.sum(da, n).arguments();
         self.each("accumulate", n, arguments![da, memory(dy), adds])
     }
 
     pub(super) fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
         let n = dy.len();
-        let [da, adds] = self.sum(da, n)?.arguments();
+        let [da, adds] = self.sum(da, n).arguments();
         self.each("accumulate_product", n, arguments![da, memory(dy), b, adds])
     }
 
@@ -44,7 +44,7 @@ impl Kernels<'_> {
         unit: &Buffer,
     ) -> Result<()> {
         let n = unit.len();
-        let [dx, adds] = self.sum(dx, n)?.arguments();
+        let [dx, adds] = self.sum(dx, n).arguments();
         self.each("accumulate_scaled", n, arguments![dx, memory(unit), memory(scale), adds])
     }
 
@@ -67,12 +67,12 @@ impl Kernels<'_> {
         let width = count("columns", x.shape().1)?;
         if let Some(dx) = dx {
             let n = dy.len();
-            let [dx, adds] = self.sum(dx, n)?.arguments();
+            let [dx, adds] = self.sum(dx, n).arguments();
             let arguments = arguments![dx, memory(dy), factor, adds, width];
             self.each("accumulate_scaled_rows", n, arguments)?;
         }
         if let Some(dfactor) = dfactor {
-            let [dfactor, adds] = self.sum(dfactor, x.shape().0)?.arguments();
+            let [dfactor, adds] = self.sum(dfactor, x.shape().0).arguments();
             let n_row = count("rows", x.shape().0)?;
             // 8 warps to a block, a warp to a row.
             let launch = Launch { blocks: [n_row.div_ceil(8), 1], threads: 256, shared: 0 };

@@ -54,8 +54,8 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let (n_node, width) = (output.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
-        let [ds, adds_ds] = self.sum_if(ds, n_node * width)?.arguments();
-        let [dmixed, adds_dmixed] = self.sum_if(dmixed, 6 * n_node * width)?.arguments();
+        let [ds, adds_ds] = self.sum_if(ds, n_node * width).arguments();
+        let [dmixed, adds_dmixed] = self.sum_if(dmixed, 6 * n_node * width).arguments();
         let arguments =
             arguments![ds, dmixed, memory(dy), mixed, output, adds_ds, adds_dmixed, columns];
         self.each("norms_beside_backward", n_node * width, arguments)
@@ -84,7 +84,7 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let (n_node, width) = (received.shape().0, received.shape().1 / 4);
         let columns = count("columns", width)?;
-        let [dreceived, adds] = self.sum(dreceived, 4 * n_node * width)?.arguments();
+        let [dreceived, adds] = self.sum(dreceived, 4 * n_node * width).arguments();
         let arguments =
             arguments![dreceived, memory(ds), memory(dv), received, limit, adds, columns];
         self.each("add_received_backward", n_node * width, arguments)
@@ -116,8 +116,8 @@ impl Kernels<'_> {
     ) -> Result<()> {
         let (n_node, width) = (gates.shape().0, mixed.shape().1 / 2);
         let columns = count("columns", width)?;
-        let [dgates, adds_dgates] = self.sum_if(dgates, 3 * n_node * width)?.arguments();
-        let [dmixed, adds_dmixed] = self.sum_if(dmixed, 6 * n_node * width)?.arguments();
+        let [dgates, adds_dgates] = self.sum_if(dgates, 3 * n_node * width).arguments();
+        let [dmixed, adds_dmixed] = self.sum_if(dmixed, 6 * n_node * width).arguments();
         let (ds, dv) = (memory(ds), memory(dv));
         let given = arguments![dgates, dmixed, ds, dv, gates, mixed, limit];
         let arguments = [given.as_slice(), &[adds_dgates, adds_dmixed, columns.into()]].concat();

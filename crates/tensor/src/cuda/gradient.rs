@@ -8,11 +8,9 @@ use super::kernels::Kernels;
 use super::module::{Argument, memory};
 use super::{Buffer, words};
 
-type Result<T> = std::result::Result<T, Error>;
-
 /// A gradient of `n` numbers that nothing was added to: one number longer, until [`Kernels::sum`] is asked for
 /// its sum. What dfdx has filled it with does not count, because a recording does not repeat that.
-pub(super) fn unwritten(cuda: &Cuda, n: usize) -> std::result::Result<Buffer, CudaError> {
+pub(super) fn unwritten(cuda: &Cuda, n: usize) -> Result<Buffer, CudaError> {
     let gradient = Storage::<f32>::try_alloc_len(cuda, n + 1)?;
     // So that what a kernel leaves out is seen.
     #[cfg(feature = "cuda-check")]
@@ -41,7 +39,7 @@ impl Sum {
 impl Kernels<'_> {
     /// The sum of a gradient of `n` numbers, for a kernel that writes all of them where it comes first.
     #[allow(unsafe_code, reason = "the same memory, but one number shorter")]
-    pub(super) fn sum(&self, gradient: &mut Buffer, n: usize) -> Result<Sum> {
+    pub(super) fn sum(&self, gradient: &mut Buffer, n: usize) -> Sum {
         let place = memory(gradient);
         let adds = gradient.len() != n + 1;
         if !adds {
@@ -50,17 +48,21 @@ impl Kernels<'_> {
             let sum = unsafe { self.gpu.device.upgrade_device_ptr(place.address(), n) };
             std::mem::replace(&mut **gradient, sum).leak();
         }
-        Ok(Sum { place, adds })
+        Sum { place, adds }
     }
 
     /// The same where the gradient may not be wanted.
-    pub(super) fn sum_if(&self, gradient: Option<&mut Buffer>, n: usize) -> Result<Sum> {
-        gradient.map_or(Ok(Sum::NONE), |gradient| self.sum(gradient, n))
+    pub(super) fn sum_if(&self, gradient: Option<&mut Buffer>, n: usize) -> Sum {
+        gradient.map_or(Sum::NONE, |gradient| self.sum(gradient, n))
     }
 
     /// The sum of a gradient of `n` numbers, for a kernel that adds to some of them only.
-    pub(super) fn sum_from_zeros(&self, gradient: &mut Buffer, n: usize) -> Result<Argument> {
-        let Sum { place, adds } = self.sum(gradient, n)?;
+    pub(super) fn sum_from_zeros(
+        &self,
+        gradient: &mut Buffer,
+        n: usize,
+    ) -> Result<Argument, Error> {
+        let Sum { place, adds } = self.sum(gradient, n);
         if !adds {
             words::fill(self.gpu, place.address(), 0.0, n)?;
         }

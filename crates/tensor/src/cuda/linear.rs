@@ -87,7 +87,7 @@ impl Kernels<'_> {
                 arguments![memory(dy), place, from, activation, columns, count("rows", n_row)?];
             self.each("layer_backward", n, arguments)?;
             if let Some(dbias) = dbias {
-                self.column_sums(self.sum(dbias, n_out)?, place, [n_group, n_out])?;
+                self.column_sums(self.sum(dbias, n_out), place, [n_group, n_out])?;
             }
         }
         let plain = |place, n_column| Factor { place, n_column, transposed: false };
@@ -95,10 +95,10 @@ impl Kernels<'_> {
         let (input, weight) = (layer.input.into(), layer.weight.into());
         let change = plain(memory(dy), n_out);
         let (precision, shape) = (layer.precision, [n_in, n_row, n_out]);
-        let dweight = self.sum(dweight, n_in * n_out)?;
+        let dweight = self.sum(dweight, n_in * n_out);
         self.product(dweight, turned(input, n_in), change, shape, precision)?;
         if let Some(dx) = dx {
-            let dx = self.sum(dx, n_row * n_in)?;
+            let dx = self.sum(dx, n_row * n_in);
             let shape = [n_row, n_out, n_in];
             self.product(dx, change, turned(weight, n_out), shape, precision)?;
         }
@@ -132,7 +132,7 @@ impl Kernels<'_> {
         from: &Dense,
         activation: Activation,
     ) -> Result<()> {
-        let [dx, adds] = self.sum(dx, n_number(from))?.arguments();
+        let [dx, adds] = self.sum(dx, n_number(from)).arguments();
         let arguments = arguments![dx, memory(dy), from, adds, code(activation)];
         self.each("activate_backward", n_number(from), arguments)
     }

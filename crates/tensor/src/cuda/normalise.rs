@@ -69,12 +69,12 @@ impl Kernels<'_> {
         ];
         self.each("norm_backward_parameters", n_group * width, arguments)?;
         for (gradient, partial) in dnorm.iter_mut().zip(&partial) {
-            let gradient = self.sum(gradient, width)?;
+            let gradient = self.sum(gradient, width);
             self.column_sums(gradient, Argument::from(partial), [n_group, width])?;
         }
         let Some(dx) = dx.filter(|_| width > 0) else { return Ok(()) };
         let launch = Launch { blocks: [rows_in_all, 1], threads: THREADS, shared: 0 };
-        let [dx, adds] = self.sum(dx, n_row * width)?.arguments();
+        let [dx, adds] = self.sum(dx, n_row * width).arguments();
         let arguments = arguments![dx, memory(dy), rows.x, statistics, scale, adds, columns];
         self.launch("norm_backward_rows", launch, arguments)
     }

@@ -68,7 +68,7 @@ impl Kernels<'_> {
         width: usize,
     ) -> Result<()> {
         let n = count("elements", segments.n_item * width)?;
-        let [dx, adds] = self.sum(dx, n as usize)?.arguments();
+        let [dx, adds] = self.sum(dx, n as usize).arguments();
         let arguments = arguments![
             dx,
             memory(dy),
@@ -138,7 +138,7 @@ impl Kernels<'_> {
         let of = Summed::Products(output.into(), memory(dy));
         self.add_sums((&total).into(), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
-        let [dx, adds] = self.sum(dx, n_number(output))?.arguments();
+        let [dx, adds] = self.sum(dx, n_number(output)).arguments();
         let arguments = arguments![dx, memory(dy), output, &total, &segments.of, adds, width];
         self.each("softmax_backward", n_number(output), arguments)
     }

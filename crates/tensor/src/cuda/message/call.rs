@@ -200,7 +200,7 @@ impl Call<'_> {
         let mut places = vec![[0; 2]; self.message.steps.len()];
         for (v, place, n, is_written, gradient) in sums {
             let sum = if is_written && !adds {
-                self.plain.sum(gradient, n)?.place
+                self.plain.sum(gradient, n).place
             } else {
                 self.plain.sum_from_zeros(gradient, n)?
             };
