@@ -139,8 +139,9 @@ def compare_step(processes, structures, model, batch_size):
               for name, savings in (("all products", False), ("with savings", True))}
     for worker in processes.all():
         worker.ask("close")
-    return {"structures": structures, "model": model, "batch_size": batch_size,
-            "strategy": options.strategy, "threads": processes.threads, "sizes": sizes, "load": [load, os.getloadavg()[0]],
+    return {"structures": structures, "model": model, "options": MODELS[model],
+            "batch_size": batch_size, "strategy": options.strategy, "threads": processes.threads,
+            "sizes": sizes, "load": [load, os.getloadavg()[0]],
             "rows": summarise(samples, "batchlab"), "first_step_s": first_step,
             "differences": differences, "refused": refused, "floors": floors}
 
@@ -280,6 +281,8 @@ def arguments():
     add("--parts", default=["steps", "padding", "memory"], nargs="+",
         choices=["steps", "padding", "memory"])
     add("--models", default=list(MODELS), nargs="+", choices=list(MODELS))
+    add("--painn-size", default=MODELS["painn"]["latent_size"], type=int,
+        help="features of PaiNN")
     add("--structures", default=["qm9", "aflow-sized"], nargs="+")
     add("--batch-size", default=[16, 32, 64, 128], nargs="+", type=int)
     add("--strategy", default="static-64", choices=list(STRATEGIES),
@@ -299,6 +302,7 @@ def arguments():
 
 def main():
     options = arguments()
+    MODELS["painn"]["latent_size"] = options.painn_size
     options.keeps_memory = {"kept": [True], "installed": [False],
                             "both": [True, False]}[options.allocator]
     result = {"processor": processor(), "versions": versions(), "squares": [], "steps": [],

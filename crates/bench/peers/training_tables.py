@@ -48,12 +48,15 @@ def steps_table(tables):
 def main():
     results = [json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:]]
     every = lambda key: itertools.chain.from_iterable(result[key] for result in results)
-    of = lambda table: (-table["threads"], table["structures"] != "qm9", MODELS.index(table["model"]))
+    size = lambda table: table.get("options", {}).get("latent_size")
+    of = lambda table: (-table["threads"], table["structures"] != "qm9", MODELS.index(table["model"]),
+                        size(table) or 0)
     steps = sorted(every("steps"), key=lambda table: (of(table), table["batch_size"]))
-    for (threads, _, _), tables in itertools.groupby(steps, of):
+    for (threads, *_), tables in itertools.groupby(steps, of):
         tables = list(tables)
         loads = [load for table in tables for load in table["load"]]
-        print(f"\n**{tables[0]['model']}**, {tables[0]['structures']}, {-threads} thread"
+        features = f", {size(tables[0])} features" if size(tables[0]) else ""
+        print(f"\n**{tables[0]['model']}**{features}, {tables[0]['structures']}, {-threads} thread"
               f"{'s' if threads < -1 else ''}; load {min(loads):.1f} to {max(loads):.1f}:\n")
         print("\n".join(steps_table(tables)))
     print("\n| padding | line | largest deviation | half padding / none | least / least |")
