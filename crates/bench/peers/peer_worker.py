@@ -1,7 +1,7 @@
 """One peer in a process of its own: answers requests, lines of JSON, as `batchlab-bench
 serve-training` does.
 
-    peer_worker.py jax|eager|compiled THREADS [cpu|cuda:0 [f32|tf32|bf16]]
+    peer_worker.py jax|eager|compiled THREADS [cpu|cuda:0 [f32|tf32]]
 """
 
 import json
@@ -26,9 +26,6 @@ LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 1e-4, "gradient": 1e
 if PRECISION == "tf32":
     # Factors have 10 bits behind the point instead of 23.
     LIMIT = {"loss": 5e-3, "prediction": 5e-3, "all gradients": 1e-2, "gradient": 1e-1}
-if PRECISION == "bf16":
-    # 7 bits.
-    LIMIT = {"loss": 4e-2, "prediction": 4e-2, "all gradients": 8e-2, "gradient": 5e-1}
 # Thousands of steps on one batch lead near a minimum, where the terms of every gradient cancel.
 LIMIT_TRAINED = LIMIT | {"gradient": 10 * LIMIT["gradient"]}
 
@@ -64,8 +61,7 @@ class Torch:
         # Threads take this over from the one that starts them.
         torch.set_flush_denormal(True)
         torch.set_num_threads(THREADS)
-        precision = {"f32": "highest", "tf32": "high", "bf16": "medium"}
-        torch.set_float32_matmul_precision(precision[PRECISION])
+        torch.set_float32_matmul_precision({"f32": "highest", "tf32": "high"}[PRECISION])
         import models_torch
         self.torch, self.models, self.compiled = torch, models_torch, compiled
 

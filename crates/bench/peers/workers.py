@@ -69,15 +69,15 @@ def ours(binary, threads, device="cpu", precision="f32", environment=None):
 
 def peer(kind, threads, device="cpu", precision="f32", keeps_memory=True):
     """A peer on the processor or on the GPU `cuda:0`, there with matrices multiplied in single
-    precision, in TF32 or in bf16."""
+    precision or in TF32."""
     environment = keeping_allocator() if keeps_memory else {}
     if kind == "jax":
         environment["JAX_PLATFORMS"] = device.split(":")[0]
         # JAX would take three quarters of the GPU's memory at once.
         environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         if device != "cpu":
-            environment["JAX_DEFAULT_MATMUL_PRECISION"] = {"f32": "highest", "tf32": "tensorfloat32",
-                                                           "bf16": "bfloat16"}[precision]
+            environment["JAX_DEFAULT_MATMUL_PRECISION"] = {"f32": "highest",
+                                                           "tf32": "tensorfloat32"}[precision]
     command = [sys.executable, str(HERE / "peer_worker.py"), kind, str(threads), device, precision]
     worker = Worker(command, threads, environment)
     if keeps_memory:

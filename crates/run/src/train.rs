@@ -38,6 +38,8 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) training: &'a Training,
     pub(crate) trainer: Box<dyn Trainer + 'a>,
     pub(crate) ledger: ShapeLedger,
+    /// Events about recorded steps.
+    n_recording: i64,
     pub(crate) n_step: u64,
     /// Steps after which all that was asked for is done; known from the beginning unless epochs are.
     pub(crate) last: Option<u64>,
@@ -78,6 +80,7 @@ impl<'a> TrainingLoop<'a> {
             training,
             trainer,
             ledger: ShapeLedger::default(),
+            n_recording: 0,
             n_step: 0,
             last,
             n_epoch,
@@ -234,8 +237,9 @@ impl<'a> TrainingLoop<'a> {
                 self.new_shape(entry.shape_id, times.whole, recorder);
             }
             if let Some(ns) = self.trainer.take_recording_ns()
-                && entry.shape_id < MAX_SHAPE_EVENTS
+                && self.n_recording < MAX_SHAPE_EVENTS
             {
+                self.n_recording += 1;
                 self.recorded(entry.shape_id, ns, recorder);
             }
             let is_warmup = self.is_warmup(step, entry.is_new);
@@ -406,8 +410,7 @@ impl<'a> TrainingLoop<'a> {
 
     /// A step was recorded on a GPU: the counterpart of compiling its shape.
     fn recorded(&self, shape_id: i64, ns: u64, recorder: &mut Recorder) {
-        let message =
-            format!("the step on shape {shape_id} was recorded, to be repeated from now on");
+        let message = format!("the step on shape {shape_id} was recorded, to be repeated");
         let payload = json!({ "shape_id": shape_id, "recording_ns": ns });
         recorder.event(Some(self.n_step), "recorded_step", message, Some(payload));
     }

@@ -381,7 +381,7 @@ Result cuDeviceTotalMem_v2(size_t* n, int) {
 }
 Result cuDeviceGetAttribute(int* value, int attribute, int) {
     switch (attribute) {
-        case 75: *value = 8; return ok;    // compute capability
+        case 75: *value = (int)setting("EMULATED_CUDA_CAPABILITY", 8); return ok;  // its first number
         case 76: *value = 0; return ok;
         case 97: *value = (int)shared_limit(); return ok;
         case 8: *value = (int)shared_without_asking; return ok;

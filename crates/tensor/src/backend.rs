@@ -3,7 +3,8 @@
 //! Operations ([`crate::ops`]) record what backward needs and are written once; the kernels behind
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
 //! whose name ends in `_backward` **add** to the gradients that they are given; to one that comes from
-//! [`Backend::new_gradient`] they write the first part.
+//! [`Backend::new_gradient`] they write the first part. Only `add_row_backward` and `block_backward` want
+//! numbers that are there.
 
 use std::ops::Range;
 

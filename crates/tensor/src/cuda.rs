@@ -42,7 +42,7 @@ use crate::backend::{
 use crate::{Activation, Adam, Aggregate, Backend, GaussianBasis, Message, Outputs};
 
 use crate::matrix::engine;
-pub(crate) use device::open;
+pub(crate) use device::{has_tensor_cores, open};
 use error::Error;
 use kernels::Kernels;
 #[cfg(feature = "cuda-check")]
@@ -79,8 +79,9 @@ impl Backend for Cuda {
     }
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
-        // Never nothing: whether an address of nothing can be given back no document says.
-        let buffer = Storage::<f32>::try_alloc_len(self, n.max(1))?;
+        // Never memory of nothing: no document says whether that can be given back.
+        let mut buffer = Storage::<f32>::try_alloc_len(self, n.max(1))?;
+        gradient::shorten(device::of(self)?, &mut buffer, n);
         if recording::stream().is_some() {
             words::fill(device::of(self)?, raw::of_buffer(&buffer), 0.0, n)?;
         }

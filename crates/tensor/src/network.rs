@@ -47,6 +47,16 @@ pub fn open<N: Network>(
         #[cfg(feature = "cuda")]
         Device::Cuda(ordinal) => {
             let cuda = crate::cuda::open(ordinal).map_err(crate::matrix::engine)?;
+            let has_tensor_cores =
+                crate::cuda::has_tensor_cores(&cuda).map_err(crate::matrix::engine)?;
+            if ctx.precision != batchlab_core::model::Precision::F32 && !has_tensor_cores {
+                return Err(ModelError::Options(format!(
+                    "training.precision = \"{}\" needs a GPU of compute capability 8.0 or higher, but \
+                     \"{}\" is older; use training.precision = \"f32\"",
+                    ctx.precision.name(),
+                    ctx.device
+                )));
+            }
             Ok(Box::new(NetworkTrainer::new(&cuda, ctx, needs, build)?))
         }
     }

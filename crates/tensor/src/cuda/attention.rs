@@ -5,6 +5,7 @@ use dfdx::prelude::*;
 
 use super::elementwise::n_number;
 use super::error::Error;
+use super::gradient::Sum;
 use super::kernels::Kernels;
 use super::linear::ROWS;
 use super::module::{Argument, arguments, count, memory};
@@ -140,7 +141,7 @@ impl Kernels<'_> {
 
     pub(super) fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
         let width = drow.len();
-        let drow = self.sum(drow, width);
+        let drow = Sum { place: memory(drow), adds: true };
         self.column_sums(drow, memory(dy), [dy.len() / width.max(1), width])
     }
 }

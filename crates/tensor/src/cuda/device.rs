@@ -29,6 +29,8 @@ pub(super) struct Gpu {
     pub(super) device: Arc<CudaDevice>,
     /// What NVRTC compiles for, such as `sm_90`.
     pub(super) arch: &'static str,
+    /// Those that take TF32 and bf16: from compute capability 8.0 on.
+    pub(super) has_tensor_cores: bool,
     /// Shared memory that a block can have, in bytes.
     pub(super) shared_limit: u32,
     /// Compiled kernels by their source. Each has a lock of its own, held while it is compiled.
@@ -85,6 +87,14 @@ pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     Ok(cuda)
 }
 
+/// Whether it multiplies in TF32 and bf16.
+///
+/// # Errors
+/// As [`open`], if it was not opened before.
+pub(crate) fn has_tensor_cores(cuda: &Cuda) -> Result<bool, Error> {
+    Ok(of(cuda)?.has_tensor_cores)
+}
+
 /// What is kept for the GPU that `cuda` runs on.
 ///
 /// # Errors
@@ -129,6 +139,7 @@ impl Gpu {
         let pool = Pool::of(&device)?;
         Ok(Self {
             device,
+            has_tensor_cores: major >= 8,
             arch: Box::leak(format!("sm_{major}{minor}").into_boxed_str()),
             shared_limit: shared.max(0).cast_unsigned(),
             modules: Mutex::default(),

@@ -3,6 +3,7 @@
 use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;
 
+use super::device::Gpu;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, memory};
@@ -16,6 +17,17 @@ pub(super) fn unwritten(cuda: &Cuda, n: usize) -> Result<Buffer, CudaError> {
     #[cfg(feature = "cuda-check")]
     words::fill(super::device::of(cuda)?, memory(&gradient).address(), f32::NAN, n + 1)?;
     Ok(gradient)
+}
+
+/// Leaves only the first `n` numbers of a buffer.
+#[allow(unsafe_code, reason = "the same memory with fewer numbers")]
+pub(super) fn shorten(gpu: &Gpu, buffer: &mut Buffer, n: usize) {
+    if n < buffer.len() {
+        // SAFETY: the memory is that of `buffer`, which is longer, and which gives it away in the next line.
+        // Any bits are numbers.
+        let shorter = unsafe { gpu.device.upgrade_device_ptr(memory(buffer).address(), n) };
+        std::mem::replace(&mut **buffer, shorter).leak();
+    }
 }
 
 /// Where a kernel leaves its part of a gradient.
@@ -38,17 +50,10 @@ impl Sum {
 
 impl Kernels<'_> {
     /// The sum of a gradient of `n` numbers, for a kernel that writes all of them where it comes first.
-    #[allow(unsafe_code, reason = "the same memory, but one number shorter")]
     pub(super) fn sum(&self, gradient: &mut Buffer, n: usize) -> Sum {
-        let place = memory(gradient);
         let adds = gradient.len() != n + 1;
-        if !adds {
-            // SAFETY: the memory is that of `gradient`, is longer than this, and is given away by the next
-            // line. Any bits are a number, and the kernel writes all of them.
-            let sum = unsafe { self.gpu.device.upgrade_device_ptr(place.address(), n) };
-            std::mem::replace(&mut **gradient, sum).leak();
-        }
-        Sum { place, adds }
+        shorten(self.gpu, gradient, n);
+        Sum { place: memory(gradient), adds }
     }
 
     /// The same where the gradient may not be wanted.

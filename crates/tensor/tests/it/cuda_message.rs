@@ -537,7 +537,7 @@ fn the_same_bits_every_time() {
 
 #[test]
 fn with_more_blocks_on_a_processor() {
-    let variables = [("BATCHLAB_CUDA_SHARED", (56 << 10).to_string())];
+    let variables = [("BATCHLAB_CUDA_BLOCKS", "4".to_owned())];
     again_with("the_models_at_their_widths", variables);
 }
 

@@ -20,6 +20,32 @@ fn tf32_is_refused_on_a_processor() {
     );
 }
 
+#[cfg(feature = "cuda-check")]
+#[test]
+fn tensor_cores_are_refused_on_an_old_gpu() {
+    let open_in = |precision| {
+        let ctx = ModelContext { device: "cuda:0".into(), precision, ..context(Loss::Mse, 1) };
+        open(&ctx, needs(), probe).map(drop)
+    };
+    if std::env::var("EMULATED_CUDA_CAPABILITY").is_err() {
+        let test = "precision::tensor_cores_are_refused_on_an_old_gpu";
+        let program = std::env::current_exe().expect("this test");
+        let again = std::process::Command::new(program)
+            .args(["--exact", test])
+            .env("EMULATED_CUDA_CAPABILITY", "7")
+            .status();
+        assert!(again.expect("it runs again").success());
+        return;
+    }
+    open_in(Precision::F32).expect("it has single precision");
+    let error = open_in(Precision::Bf16).expect_err("it has no such tensor cores");
+    assert_eq!(
+        error.to_string(),
+        "training.precision = \"bf16\" needs a GPU of compute capability 8.0 or higher, but \"cuda:0\" is \
+         older; use training.precision = \"f32\""
+    );
+}
+
 /// Loss, gradients and parameters after a step.
 #[cfg(feature = "cuda-check")]
 fn step_in(precision: Precision) -> Vec<f32> {

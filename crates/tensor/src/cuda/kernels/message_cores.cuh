@@ -2,8 +2,9 @@
 // rounded to TF32 or bf16 and sums in single precision. A warp computes 16 rows times 8 columns at a time.
 //
 // Of such a product, lane `4 row + part` has one of four parts of the inner size of rows `row` and `row + 8`
-// of the left factor, and of column `row` of the right one. Which of the inner size belong together is
-// free as long as both factors agree: here a part is of numbers that follow each other, PER_PART of them.
+// of the left factor, and of column `row` of the right one: PER_PART numbers, of which two follow each
+// other. In bf16 that is the order of the instruction; in TF32 any order will do in which both factors
+// agree, and in this one neighbouring threads read columns of a tile from different banks.
 
 #define TF32 1
 #define BF16 2
@@ -40,7 +41,8 @@ struct Cores<TF32> {
         const word left[4] = {low[0], high[0], low[1], high[1]};
         emulated_multiply_tf32(sum, left, right);
 #else
-        asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        asm volatile(
+            "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
             "{%0, %1, %2, %3};"
             : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
             : "r"(low[0]), "r"(high[0]), "r"(low[1]), "r"(high[1]), "r"(right[0]), "r"(right[1]));
@@ -77,7 +79,8 @@ struct Cores<BF16> {
         const word left[4] = {low[0], high[0], low[1], high[1]};
         emulated_multiply_bf16(sum, left, right);
 #else
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
             "{%0, %1, %2, %3};"
             : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
             : "r"(low[0]), "r"(high[0]), "r"(low[1]), "r"(high[1]), "r"(right[0]), "r"(right[1]));
@@ -100,13 +103,14 @@ __device__ __forceinline__ void add_products(
 {
     const int PER_PART = Cores<PRECISION>::PER_PART;
     for (int first = start; first < end; first += 4 * PER_PART) {
-        const int k = first + LANE_PART * PER_PART;
+        const int k = first + 2 * LANE_PART;
         word low[2], high[2], column[2];
-        Cores<PRECISION>::part(low, [=](int i) { return left(LANE_ROW, k + i); });
-        Cores<PRECISION>::part(high, [=](int i) { return left(LANE_ROW + 8, k + i); });
+        __syncwarp();
+        Cores<PRECISION>::part(low, [=](int i) { return left(LANE_ROW, k + i % 2 + i / 2 * 8); });
+        Cores<PRECISION>::part(high, [=](int i) { return left(LANE_ROW + 8, k + i % 2 + i / 2 * 8); });
 #pragma unroll
         for (int group = 0; group < N_GROUP; ++group) {
-            Cores<PRECISION>::part(column, [=](int i) { return right(k + i, group, LANE_ROW); });
+            Cores<PRECISION>::part(column, [=](int i) { return right(k + i % 2 + i / 2 * 8, group, LANE_ROW); });
             Cores<PRECISION>::add_product(sums[group], low, high, column);
         }
     }

@@ -9,6 +9,7 @@ use super::kernel::{Kernel, Memory};
 use super::parameter::Parameter;
 use super::tiling::Tiling;
 use super::{backward, forward};
+use crate::cuda::module::MOST_OWN_SHARED;
 use crate::message::program::{Program, Step};
 
 /// What all kernels are made of, before the text of the kernels themselves, and what those on tensor cores
@@ -24,18 +25,23 @@ const TILES: [usize; 3] = [32, 16, 8];
 /// Processors of an H100.
 const N_PROCESSOR: usize = 132;
 /// Shared memory of such a processor for all of its blocks, in bytes.
-const OF_PROCESSOR: usize = 224 << 10;
-/// The same for one block, if two are to find room.
-const FOR_TWO: usize = OF_PROCESSOR / 2;
-/// Names the shared memory that a block should take at most, in bytes: with less, more blocks find room, and
-/// the sums of weights' gradients are kept elsewhere.
-const SHARED: &str = "BATCHLAB_CUDA_SHARED";
+const OF_PROCESSOR: usize = 228 << 10;
+/// What the driver takes of it for each block.
+const OF_DRIVER: usize = 1 << 10;
+/// Names how many blocks of a message should find room on a processor, from 1 to 8. With more of them, the
+/// sums of weights' gradients are kept elsewhere.
+const BLOCKS: &str = "BATCHLAB_CUDA_BLOCKS";
 
-/// See [`SHARED`].
-static SHOULD_SUFFICE: LazyLock<usize> = LazyLock::new(|| {
-    let named = std::env::var(SHARED).ok().and_then(|bytes| bytes.parse().ok());
-    named.unwrap_or(FOR_TWO).clamp(1, OF_PROCESSOR)
+/// See [`BLOCKS`].
+static N_BLOCK: LazyLock<usize> = LazyLock::new(|| {
+    let named = std::env::var(BLOCKS).ok().and_then(|blocks| blocks.parse().ok());
+    named.unwrap_or(2).clamp(1, 8)
 });
+
+/// Dynamic shared memory with which so many blocks find room.
+fn should_suffice() -> usize {
+    OF_PROCESSOR / *N_BLOCK - OF_DRIVER - MOST_OWN_SHARED as usize
+}
 
 #[derive(Debug)]
 pub(super) struct MessageKernels {
@@ -77,7 +83,7 @@ impl MessageKernels {
         let n_sum = backward::n_block_sum(&tiling);
         let edges = |shared_sums| backward::backward(&tiling, Memory { shared, shared_sums });
         let with_sums = edges(shared);
-        let fits = with_sums.shared_bytes <= limit.min(*SHOULD_SUFFICE);
+        let fits = with_sums.shared_bytes <= limit.min(should_suffice());
         let backward = keep.then(|| Backward {
             edges: if fits { with_sums } else { edges(false) },
             sum_sent: backward::sum_sent(&tiling),
@@ -89,7 +95,7 @@ impl MessageKernels {
             precision: program.precision,
             tile,
             n_column_block: tiling.n_column_block(),
-            most_blocks: N_PROCESSOR * (OF_PROCESSOR / *SHOULD_SUFFICE),
+            most_blocks: N_PROCESSOR * *N_BLOCK,
             forward: forward::forward(&tiling, keep, Memory { shared, shared_sums: false }),
             finish_forward: forward::finish(&tiling),
             backward,
@@ -146,7 +152,7 @@ fn layout(program: &Program, limit: usize) -> (usize, bool) {
         forward::forward(&tiling, true, memory).shared_bytes.max(backward)
     };
     let fitting = |room: usize| TILES.into_iter().find(|&tile| bytes(tile) <= room.min(limit));
-    match fitting(*SHOULD_SUFFICE).or_else(|| fitting(usize::MAX)) {
+    match fitting(should_suffice()).or_else(|| fitting(usize::MAX)) {
         Some(tile) => (tile, true),
         None => (TILES[0], false),
     }
