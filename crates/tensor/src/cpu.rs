@@ -30,6 +30,7 @@ mod rows;
 mod scratch;
 mod segment;
 mod simd;
+mod team;
 mod tile;
 pub(crate) mod wide;
 
@@ -152,6 +153,7 @@ impl Backend for Cpu {
     }
 
     fn begin_use(&self, (): &()) -> Result<()> {
+        team::wake();
         Ok(())
     }
 

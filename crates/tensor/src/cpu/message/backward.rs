@@ -3,11 +3,12 @@
 use super::Kept;
 use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
-use super::forward::{per_task, run};
+use super::forward::per_task;
 use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
 use super::step::{Plan, Step};
 use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
+use crate::cpu::team::each;
 use crate::cpu::tile::{self, Factor};
 use crate::cpu::{activation, elementwise, out, segment};
 use crate::message::program::{EdgeLayer, Operation};
@@ -64,7 +65,7 @@ pub(in crate::cpu) fn backward(
             _ => Scratch::new(0),
         })
         .collect();
-    run(work, |(task, kept, out)| {
+    each(work, |(task, kept, out)| {
         let opposite = Opposite::default();
         Backward { plan, edges, task, incoming, kept, out, turned: &turned, opposite }.run();
     });

@@ -1,7 +1,5 @@
 //! From the distances to what the nodes receive.
 
-use rayon::prelude::*;
-
 use super::Kept;
 use super::block::{Bands, Block, Opposite, evaluate};
 use super::equivariant::put_equivariant;
@@ -9,6 +7,7 @@ use super::rows::{RowsMut, put, put_product};
 use super::step::Plan;
 use super::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
+use crate::cpu::team::each;
 use crate::message::program::Operation;
 
 /// Adds to `received` (`[n_node, width]`, zeros) what arrives at each node, and writes to `edge`
@@ -46,7 +45,7 @@ pub(in crate::cpu) fn forward(
         })
         .collect();
     drop(own_kept);
-    run(work, |(task, received, edge, kept)| {
+    each(work, |(task, received, edge, kept)| {
         let opposite = Opposite::default();
         Forward { plan, edges, task, received, edge, kept, opposite }.run();
     });
@@ -76,16 +75,6 @@ pub(super) fn per_task<'k>(
         });
         own.collect()
     })
-}
-
-/// Calls `task` for all tasks, by several threads if there are several.
-pub(super) fn run<T: Send>(work: Vec<T>, task: impl Fn(T) + Sync + Send) {
-    if work.len() == 1 {
-        // Waking another thread takes longer than the way to it.
-        work.into_iter().for_each(task);
-    } else {
-        work.into_par_iter().with_max_len(1).for_each(task);
-    }
 }
 
 struct Forward<'a> {
