@@ -30,6 +30,7 @@ mod rows;
 mod scratch;
 mod segment;
 mod simd;
+mod softplus;
 mod team;
 mod tile;
 pub(crate) mod wide;

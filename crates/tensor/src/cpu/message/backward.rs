@@ -153,7 +153,7 @@ impl Outgoing {
                     // In the order of the tasks, whichever thread it is.
                     out::each_block(first, SUM_ROWS * step.width, |index, rows| {
                         for sums in of_tasks() {
-                            let sums = &sums[index * SUM_ROWS * step.stride..];
+                            let sums = &sums[(step.margin + index * SUM_ROWS) * step.stride..];
                             let rows = rows.chunks_exact_mut(step.width.max(1));
                             for (row, sum) in rows.zip(sums.chunks_exact(step.stride.max(1))) {
                                 elementwise::add_to(row, &sum[..step.width]);
@@ -163,7 +163,7 @@ impl Outgoing {
                 }
                 if let Some(second) = second {
                     for sums in of_tasks() {
-                        let bias = &sums[linear.n_in * step.stride..];
+                        let bias = &sums[step.n_weight_row(linear) * step.stride..];
                         elementwise::add_to(second, &bias[..step.width]);
                     }
                 }
@@ -200,7 +200,7 @@ impl Outgoing {
 
 /// Numbers of a layer's sums: its weight, and its bias.
 fn n_layer(linear: &EdgeLayer, step: &Step<'_>) -> usize {
-    (linear.n_in + 1) * step.stride
+    (step.n_weight_row(linear) + 1) * step.stride
 }
 
 struct Backward<'a> {
@@ -238,18 +238,18 @@ impl Backward<'_> {
         let kept: usize = plan.steps.iter().filter(|step| step.kept).map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers + kept);
         let mut scratch = Scratch::new(n_row * numbers);
-        let mut bands = Bands::new(plan, n_row);
+        let mut bands = Bands::new(plan);
         let mut kept = std::mem::take(&mut self.kept);
         for block in Block::cut(self.edges, self.task.edges.clone(), n_row) {
             bands.expand(plan, &block);
-            self.block(&block, &mut bands, &mut kept, &mut scratch);
+            self.block(&block, &bands, &mut kept, &mut scratch);
         }
     }
 
     fn block(
         &mut self,
         block: &Block<'_>,
-        bands: &mut Bands,
+        bands: &Bands,
         kept: &mut [&mut [f32]],
         scratch: &mut [f32],
     ) {
@@ -276,8 +276,7 @@ impl Backward<'_> {
                 continue;
             }
             if step.kept && step.recomputed {
-                recomputed.copy_from_slice(kept);
-                activation::apply(step.operation.activation(), recomputed);
+                activation::apply_to(step.operation.activation(), recomputed, kept);
             } else if step.recomputed {
                 evaluate(plan, v, block, bands, &values, recomputed, None);
             }
@@ -428,7 +427,7 @@ impl Backward<'_> {
         v: usize,
         linear: &EdgeLayer,
         block: &Block<'_>,
-        bands: &mut Bands,
+        bands: &Bands,
         input: &[f32],
         dy: &[f32],
         before: &mut [Gradient<'_>],
@@ -436,13 +435,16 @@ impl Backward<'_> {
         let step = &self.plan.steps[v];
         let of_input = &self.plan.steps[linear.input];
         let out = &mut *self.out[v];
-        let n_weight = if out.is_empty() { 0 } else { linear.n_in * step.stride };
+        let n_weight = if out.is_empty() { 0 } else { step.n_weight_row(linear) * step.stride };
         let (of_weight, of_bias) = out.split_at_mut(n_weight);
         if linear.of_bias {
             add_to_row(of_bias, dy, step.stride);
         }
-        if linear.of_weight && !bands.add_weight_gradient(linear.input, of_weight, dy, step.stride)
+        if linear.of_weight
+            && let Some(bands) = bands.of_step(linear.input)
         {
+            bands.add_weight_gradient(of_weight, dy, step.stride);
+        } else if linear.of_weight {
             let input = Factor::rows(input, [block.n, linear.n_in], of_input.stride);
             tile::product(of_weight, input.transposed(), dy, step.stride, true);
         }

@@ -1,10 +1,11 @@
 //! A block of edges, and how one step is computed on it.
 
-use super::band::Band;
+use super::band::Expansion;
 use super::equivariant::put_equivariant;
 use super::rows::{Rows, RowsMut, put, put_gaussians, put_product, put_scaled};
 use super::step::{Plan, Step};
 use super::tasks::EdgePlan;
+use crate::Activation;
 use crate::cpu::activation;
 use crate::cpu::elementwise::add_row;
 use crate::cpu::scratch::Scratch;
@@ -73,16 +74,6 @@ pub(super) struct Bands {
     distance: Vec<f32>,
 }
 
-struct Expansion {
-    band: Band,
-    start: Vec<u32>,
-    values: Scratch,
-    /// Edges of the present block.
-    n: usize,
-    /// Room for their order.
-    order: Vec<u32>,
-}
-
 impl<'a> Block<'a> {
     /// The blocks of at most `n_row` edges that a range of places is cut into.
     pub(super) fn cut(
@@ -126,19 +117,12 @@ impl<'a> Block<'a> {
 }
 
 impl Bands {
-    /// Room for blocks of `n_row` edges.
-    pub(super) fn new(plan: &Plan<'_>, n_row: usize) -> Self {
-        let bands = plan.steps.iter().map(|step| {
-            let band = step.band.filter(|_| !step.in_forward)?;
-            Some(Expansion {
-                band,
-                start: vec![0; n_row],
-                values: Scratch::new(n_row * band.step()),
-                n: 0,
-                order: Vec::with_capacity(n_row),
-            })
-        });
-        Self { bands: bands.collect(), distance: Vec::with_capacity(n_row) }
+    pub(super) fn new(plan: &Plan<'_>) -> Self {
+        let bands = plan
+            .steps
+            .iter()
+            .map(|step| step.band.filter(|_| !step.in_forward).map(Expansion::new));
+        Self { bands: bands.collect(), distance: Vec::new() }
     }
 
     /// Computes the bands of a block.
@@ -146,39 +130,13 @@ impl Bands {
         for (expansion, step) in self.bands.iter_mut().zip(&plan.steps) {
             let Some(expansion) = expansion else { continue };
             distances(&mut self.distance, block, step.rows);
-            let Expansion { band, start, values, n, .. } = expansion;
-            *n = block.n;
-            band.expand(
-                &mut start[..block.n],
-                &mut values[..block.n * band.step()],
-                &self.distance,
-            );
+            expansion.expand(&self.distance);
         }
     }
 
-    /// `out = gaussians weight`, if the step is one of bands.
-    fn product(&self, step: usize, out: &mut [f32], weight: &[f32], n_out: usize) -> bool {
-        let Some(Expansion { band, start, values, n, .. }) = &self.bands[step] else {
-            return false;
-        };
-        band.product(out, &start[..*n], &values[..n * band.step()], weight, n_out);
-        true
-    }
-
-    /// `dweight += gaussians^T dy`, if the step is one of bands.
-    pub(super) fn add_weight_gradient(
-        &mut self,
-        step: usize,
-        dweight: &mut [f32],
-        dy: &[f32],
-        n_out: usize,
-    ) -> bool {
-        let Some(Expansion { band, start, values, n, order }) = &mut self.bands[step] else {
-            return false;
-        };
-        let (start, values) = (&start[..*n], &values[..*n * band.step()]);
-        band.add_weight_gradient(dweight, start, values, dy, n_out, order);
-        true
+    /// Those of a step, if it is one of bands.
+    pub(super) fn of_step(&self, step: usize) -> Option<&Expansion> {
+        self.bands[step].as_ref()
     }
 }
 
@@ -196,8 +154,8 @@ fn distances(out: &mut Vec<f32>, block: &Block<'_>, distance: &[f32]) {
     }
 }
 
-/// Computes step `v` for a block: its values into `out`, and, where it has an activation and `sum`
-/// is given, the values before that into `sum`. `before` are the values of the steps before.
+/// Computes step `v` for a block: its values into `out`. The values before an activation go to `sum`,
+/// if it is given. `before` are the values of the steps before.
 pub(super) fn evaluate(
     plan: &Plan<'_>,
     v: usize,
@@ -206,6 +164,28 @@ pub(super) fn evaluate(
     before: &[&mut [f32]],
     out: &mut [f32],
     sum: Option<&mut [f32]>,
+) {
+    match (plan.steps[v].operation.activation(), sum) {
+        (Activation::Identity, _) => put_values(plan, v, block, bands, before, out),
+        (activation, None) => {
+            put_values(plan, v, block, bands, before, out);
+            activation::apply(activation, out);
+        }
+        (activation, Some(sum)) => {
+            put_values(plan, v, block, bands, before, sum);
+            activation::apply_to(activation, out, sum);
+        }
+    }
+}
+
+/// Computes values before their activation.
+fn put_values(
+    plan: &Plan<'_>,
+    v: usize,
+    block: &Block<'_>,
+    bands: &Bands,
+    before: &[&mut [f32]],
+    out: &mut [f32],
 ) {
     let step = &plan.steps[v];
     let (n, width) = (block.n, step.width);
@@ -240,10 +220,6 @@ pub(super) fn evaluate(
             put_equivariant(out, [rows(*input), rows(*vector), direction], n, width / 4);
         }
     }
-    if let Some(sum) = sum {
-        sum.copy_from_slice(out);
-    }
-    activation::apply(step.operation.activation(), out);
 }
 
 fn product(
@@ -256,7 +232,8 @@ fn product(
     n: usize,
 ) {
     let n_out = step.stride;
-    if bands.product(layer.input, out, &step.weight, n_out) {
+    if let Some(bands) = bands.of_step(layer.input) {
+        bands.product(out, &step.weight, n_out);
         if let Some(bias) = step.bias {
             add_row(out, bias, n_out);
         }

@@ -92,13 +92,20 @@ impl Forward<'_> {
         let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
         let numbers: usize = in_blocks.map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers);
-        let mut scratch = Scratch::new(n_row * numbers);
-        let mut bands = Bands::new(self.plan, n_row);
+        // Room for sums whose activations alone are kept.
+        let mut scratch = Scratch::new(n_row * (numbers + self.widest()));
+        let mut bands = Bands::new(self.plan);
         let mut kept = std::mem::take(&mut self.kept);
         for block in Block::cut(self.edges, self.task.edges.clone(), n_row) {
             bands.expand(self.plan, &block);
             self.block(&block, &bands, &mut kept, &mut scratch);
         }
+    }
+
+    /// Numbers of an edge in the widest step of a block.
+    fn widest(&self) -> usize {
+        let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
+        in_blocks.map(|step| step.stride).max().unwrap_or(0)
     }
 
     fn block(
@@ -111,22 +118,22 @@ impl Forward<'_> {
         let plan = self.plan;
         let place = block.first - self.task.edges.start;
         let mut values: Vec<&mut [f32]> = Vec::with_capacity(plan.steps.len());
-        let mut rest = scratch;
+        let (mut rest, sums) = scratch.split_at_mut(scratch.len() - block.n * self.widest());
         for (v, (step, kept)) in plan.steps.iter().zip(kept).enumerate() {
             let n = block.n * step.stride;
             let kept: &mut [f32] =
                 if step.kept { &mut kept[place * step.stride..][..n] } else { &mut [] };
-            let (out, sum): (&mut [f32], _) = if !step.in_forward {
-                (&mut [], None)
+            let (out, sum): (&mut [f32], &mut [f32]) = if !step.in_forward {
+                (&mut [], &mut [])
             } else if step.kept && !step.operation.keeps_sum() {
-                (kept, None)
+                (kept, &mut sums[..n])
             } else {
                 let (own, after) = std::mem::take(&mut rest).split_at_mut(n);
                 rest = after;
-                (own, step.kept.then_some(kept))
+                (own, if step.kept { kept } else { &mut sums[..n] })
             };
             if step.in_forward {
-                evaluate(plan, v, block, bands, &values, out, sum);
+                evaluate(plan, v, block, bands, &values, out, Some(sum));
             }
             values.push(out);
         }

@@ -7,7 +7,7 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::padded;
 use crate::cpu::slice;
 use crate::message::Message;
-use crate::message::program::{Operation, Program};
+use crate::message::program::{EdgeLayer, Operation, Program};
 use crate::{GaussianBasis, MessageResult};
 
 /// Numbers of a block of edges, which stay in a core's own cache (256 KiB).
@@ -30,8 +30,10 @@ pub(super) struct Step<'a> {
     pub(super) rows: &'a [f32],
     pub(super) basis: Option<GaussianBasis>,
     pub(super) band: Option<Band>,
-    /// A layer's weight `[n_in, padded width]`.
+    /// A layer's weight `[n_in, padded width]`, with margins.
     pub(super) weight: Scratch,
+    /// Rows of zeros before and behind a weight on bands of Gaussians.
+    pub(super) margin: usize,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) width: usize,
     /// Numbers from one row of a block to the next.
@@ -66,12 +68,23 @@ impl<'a> Plan<'a> {
             let is_layer = matches!(step.operation, Operation::Linear(_));
             let (tracked, kept) =
                 (step.tracked && keep, backward.as_ref().is_some_and(|b| b.kept[v]));
+            let margin = match &step.operation {
+                Operation::Linear(layer) if !in_forward[layer.input] => {
+                    bands[layer.input].map_or(0, |band| band.margin())
+                }
+                _ => 0,
+            };
             let needed = backward.as_ref().is_some_and(|backward| backward.needed[v]);
             Step {
                 rows: first,
                 basis: operands.basis,
                 band: bands[v],
-                weight: if is_layer { with_padding(first, step.width) } else { Scratch::new(0) },
+                weight: if is_layer {
+                    with_padding(first, step.width, margin)
+                } else {
+                    Scratch::new(0)
+                },
+                margin,
                 bias,
                 width: step.width,
                 stride: padded(step.width),
@@ -113,6 +126,11 @@ fn is_in_block(program: &Program, fused: bool, v: usize, has_band: bool) -> bool
 }
 
 impl Step<'_> {
+    /// Rows of a layer's weight, with margins.
+    pub(super) fn n_weight_row(&self, linear: &EdgeLayer) -> usize {
+        linear.n_in + 2 * self.margin
+    }
+
     /// A layer's weight turned, `[n_out, padded n_in]`.
     pub(super) fn transposed_weight(&self, n_in: usize) -> Scratch {
         let n = padded(n_in);
@@ -126,11 +144,13 @@ impl Step<'_> {
     }
 }
 
-/// A copy with rows of whole vectors, aligned as they are loaded.
-fn with_padding(values: &[f32], width: usize) -> Scratch {
+/// A copy with rows of whole vectors, aligned as they are loaded, and `margin` rows of zeros on both
+/// sides.
+fn with_padding(values: &[f32], width: usize, margin: usize) -> Scratch {
     let stride = padded(width);
-    let mut out = Scratch::zeros(values.len() / width.max(1) * stride);
-    for (out, row) in out.chunks_exact_mut(stride.max(1)).zip(values.chunks_exact(width.max(1))) {
+    let mut out = Scratch::zeros((values.len() / width.max(1) + 2 * margin) * stride);
+    let rows = out[margin * stride..].chunks_exact_mut(stride.max(1));
+    for (out, row) in rows.zip(values.chunks_exact(width.max(1))) {
         out[..width].copy_from_slice(row);
     }
     out
