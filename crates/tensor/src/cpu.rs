@@ -154,6 +154,7 @@ impl Backend for Cpu {
     }
 
     fn begin_use(&self, (): &()) -> Result<()> {
+        memory::ask_for_large_pages();
         team::wake();
         Ok(())
     }
