@@ -258,6 +258,8 @@ impl Backward<'_> {
         let mut values: Vec<&mut [f32]> = Vec::with_capacity(plan.steps.len());
         let mut sums: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
         let mut gradients: Vec<Gradient<'_>> = Vec::with_capacity(plan.steps.len());
+        // What is kept for the next block, by step.
+        let mut next: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
         let mut rest = scratch;
         let mut take = |wanted: bool, n: usize| -> &mut [f32] {
             let (own, after) = std::mem::take(&mut rest).split_at_mut(if wanted { n } else { 0 });
@@ -267,8 +269,12 @@ impl Backward<'_> {
         for (v, (step, kept)) in plan.steps.iter().zip(kept).enumerate() {
             let n = block.n * step.stride;
             gradients.push(Gradient { values: take(step.gradient, n), written: false });
-            let kept: &mut [f32] =
-                if step.kept { &mut kept[place * step.stride..][..n] } else { &mut [] };
+            let (kept, after) = if step.kept {
+                kept[place * step.stride..].split_at_mut(n)
+            } else {
+                (&mut [][..], &mut [][..])
+            };
+            next.push(&after[..n.min(after.len())]);
             let recomputed = take(step.recomputed, n);
             if step.kept && !step.operation.keeps_sum() {
                 values.push(kept);
@@ -311,7 +317,12 @@ impl Backward<'_> {
             match &step.operation {
                 Operation::Linear(linear) => {
                     let input = &*values[linear.input];
-                    self.layer(v, linear, block, bands, input, own, before);
+                    // Each is fetched by one layer: its input's, or its own if it is no layer's input.
+                    let is_input = plan.steps[v + 1..].iter().any(|step| {
+                        matches!(&step.operation, Operation::Linear(layer) if layer.input == v)
+                    });
+                    let ahead = [next[linear.input], if is_input { &[] } else { next[v] }];
+                    self.layer(v, linear, block, bands, input, own, before, ahead);
                 }
                 Operation::Sum { terms, .. } => {
                     for &term in terms {
@@ -431,6 +442,7 @@ impl Backward<'_> {
         input: &[f32],
         dy: &[f32],
         before: &mut [Gradient<'_>],
+        ahead: [&[f32]; 2],
     ) {
         let step = &self.plan.steps[v];
         let of_input = &self.plan.steps[linear.input];
@@ -451,7 +463,8 @@ impl Backward<'_> {
         if of_input.tracked {
             let Gradient { values, written } = &mut before[linear.input];
             let dy = Factor::rows(dy, [block.n, step.width], step.stride);
-            tile::product(values, dy, &self.turned[v], of_input.stride, *written);
+            let (turned, n) = (&self.turned[v], of_input.stride);
+            tile::product_and_fetch(values, dy, turned, n, *written, ahead);
             *written = true;
         }
     }

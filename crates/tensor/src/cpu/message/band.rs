@@ -15,7 +15,7 @@ use pulp::{Simd, WithSimd};
 use crate::GaussianBasis;
 use crate::cpu::math::exp;
 use crate::cpu::scratch::Scratch;
-use crate::cpu::simd::{LANES, lanes, load, multiply_add, panels, store, vectorised};
+use crate::cpu::simd::{LANES, fetch, lanes, load, multiply_add, panels, store, vectorised};
 use crate::cpu::wide::wide;
 
 /// Values below are left out: e^-18.2.
@@ -145,10 +145,10 @@ impl Expansion {
     }
 
     /// `out = gaussians weight` for `weight` `[n, n_out]` with margins, `out` `[n_edge, n_out]`; `n_out`
-    /// is a multiple of the longest vector.
-    pub(super) fn product(&self, out: &mut [f32], weight: &[f32], n_out: usize) {
+    /// is a multiple of the longest vector. `ahead` comes from memory meanwhile.
+    pub(super) fn product(&self, out: &mut [f32], weight: &[f32], n_out: usize, ahead: &[f32]) {
         self.check(weight.len(), out.len(), n_out);
-        vectorised(Product { expansion: self, out, weight, n_out });
+        vectorised(Product { expansion: self, out, weight, n_out, ahead });
     }
 
     /// `dweight += gaussians^T dy`, with margins.
@@ -289,6 +289,8 @@ struct Product<'a> {
     out: &'a mut [f32],
     weight: &'a [f32],
     n_out: usize,
+    /// What is fetched from memory meanwhile, a part with each group.
+    ahead: &'a [f32],
 }
 
 impl WithSimd for Product<'_> {
@@ -296,10 +298,13 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { expansion, out, weight, n_out } = self;
+        let Self { expansion, out, weight, n_out, mut ahead } = self;
         let (lanes, n_column) = (lanes::<S>(), expansion.band.n_column());
         for (group, (&row, edges)) in expansion.row.iter().zip(&expansion.edge).enumerate() {
             let values = expansion.values_of(group);
+            let (now, later) = ahead.split_at((GROUP * n_out).min(ahead.len()));
+            fetch(now);
+            ahead = later;
             panels!(S, n_out, |column, N| {
                 // SAFETY: `Expansion::check` has checked the lengths. A group's columns end within the
                 // margins of the weight, and all its places name an edge.
@@ -443,7 +448,7 @@ mod tests {
         bands.expand(&distance);
 
         let mut out = vec![f32::NAN; n_edge * n_out];
-        bands.product(&mut out, &[&margin[..], &weight, &margin].concat(), n_out);
+        bands.product(&mut out, &[&margin[..], &weight, &margin].concat(), n_out, &dy);
         for (edge, &d) in distance.iter().enumerate() {
             for j in 0..n_out {
                 let term = |k| gaussian(d, k) * f64::from(weight[k * n_out + j]);
@@ -471,7 +476,7 @@ mod tests {
         let mut bands = Expansion::new(Band::of(&BASIS).unwrap());
         bands.expand(&[f32::NAN]);
         let mut out = [0.0; 16];
-        bands.product(&mut out, &[1.0; 214 * 16], 16);
+        bands.product(&mut out, &[1.0; 214 * 16], 16, &[]);
         assert!(out[0].is_nan());
     }
 }

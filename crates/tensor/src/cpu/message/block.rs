@@ -166,19 +166,19 @@ pub(super) fn evaluate(
     sum: Option<&mut [f32]>,
 ) {
     match (plan.steps[v].operation.activation(), sum) {
-        (Activation::Identity, _) => put_values(plan, v, block, bands, before, out),
+        (Activation::Identity, _) => put_values(plan, v, block, bands, before, out, &[]),
         (activation, None) => {
-            put_values(plan, v, block, bands, before, out);
+            put_values(plan, v, block, bands, before, out, &[]);
             activation::apply(activation, out);
         }
         (activation, Some(sum)) => {
-            put_values(plan, v, block, bands, before, sum);
+            put_values(plan, v, block, bands, before, sum, out);
             activation::apply_to(activation, out, sum);
         }
     }
 }
 
-/// Computes values before their activation.
+/// Computes values before their activation, while memory that will be written next comes.
 fn put_values(
     plan: &Plan<'_>,
     v: usize,
@@ -186,6 +186,7 @@ fn put_values(
     bands: &Bands,
     before: &[&mut [f32]],
     out: &mut [f32],
+    ahead: &[f32],
 ) {
     let step = &plan.steps[v];
     let (n, width) = (block.n, step.width);
@@ -201,7 +202,7 @@ fn put_values(
             let source = block.rows(step, &[]);
             put(RowsMut::in_place(out, step.stride, false), source, n, width);
         }
-        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, n),
+        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, n, ahead),
         Operation::Sum { terms, .. } => {
             for (place, &term) in terms.iter().enumerate() {
                 put(RowsMut::in_place(out, step.stride, place > 0), rows(term), n, width);
@@ -230,10 +231,11 @@ fn product(
     before: &[&mut [f32]],
     out: &mut [f32],
     n: usize,
+    ahead: &[f32],
 ) {
     let n_out = step.stride;
     if let Some(bands) = bands.of_step(layer.input) {
-        bands.product(out, &step.weight, n_out);
+        bands.product(out, &step.weight, n_out, ahead);
         if let Some(bias) = step.bias {
             add_row(out, bias, n_out);
         }
@@ -242,11 +244,11 @@ fn product(
     let input_step = plan.steps[layer.input].stride;
     let input = Factor::rows(&*before[layer.input], [n, layer.n_in], input_step);
     let Some(bias) = step.bias else {
-        return tile::product(out, input, &step.weight, n_out, false);
+        return tile::product_and_fetch(out, input, &step.weight, n_out, false, [ahead, &[]]);
     };
     let mut row = Scratch::zeros(n_out);
     row[..bias.len()].copy_from_slice(bias);
-    tile::product_and_row(out, input, &step.weight, &row, n_out);
+    tile::product_and_row(out, input, &step.weight, &row, n_out, [ahead, &[]]);
 }
 
 #[cfg(test)]
