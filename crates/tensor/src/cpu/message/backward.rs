@@ -318,10 +318,8 @@ impl Backward<'_> {
                 Operation::Linear(linear) => {
                     let input = &*values[linear.input];
                     // Each is fetched by one layer: its input's, or its own if it is no layer's input.
-                    let is_input = plan.steps[v + 1..].iter().any(|step| {
-                        matches!(&step.operation, Operation::Linear(layer) if layer.input == v)
-                    });
-                    let ahead = [next[linear.input], if is_input { &[] } else { next[v] }];
+                    let own_next = if plan.feeds_layer(v) { &[] } else { next[v] };
+                    let ahead = [next[linear.input], own_next];
                     self.layer(v, linear, block, bands, input, own, before, ahead);
                 }
                 Operation::Sum { terms, .. } => {
@@ -347,21 +345,35 @@ impl Backward<'_> {
                     });
                 }
                 Operation::Equivariant { input, vector } => {
-                    let direction = block.rows_of_edges(step.rows, 3);
-                    let (input, vector) = (*input, *vector);
-                    let of_vector = rows(vector);
-                    self.give(input, before, block, |out, n, width| {
-                        put_parts_gradient(out, [dy, of_vector, direction], n, width / 3);
-                    });
-                    if plan.steps[vector].tracked {
-                        let parts = rows(input);
-                        self.give(vector, before, block, |out, n, width| {
-                            put_vector_gradient(out, [dy, parts], n, width / 3);
-                        });
-                    }
+                    self.equivariant([*input, *vector], dy, block, before, &values, step);
                 }
                 _ => self.leave(v, block, |out, n, width| put(out, dy, n, width)),
             }
+        }
+    }
+
+    /// Gradients by both factors of a message of scalars and vectors.
+    fn equivariant(
+        &mut self,
+        [input, vector]: [usize; 2],
+        dy: Rows<'_>,
+        block: &Block<'_>,
+        gradients: &mut [Gradient<'_>],
+        values: &[&mut [f32]],
+        step: &Step<'_>,
+    ) {
+        let plan = self.plan;
+        let direction = block.rows_of_edges(step.rows, 3);
+        let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
+        let of_vector = rows(vector);
+        self.give(input, gradients, block, |out, n, width| {
+            put_parts_gradient(out, [dy, of_vector, direction], n, width / 3);
+        });
+        if plan.steps[vector].tracked {
+            let parts = rows(input);
+            self.give(vector, gradients, block, |out, n, width| {
+                put_vector_gradient(out, [dy, parts], n, width / 3);
+            });
         }
     }
 

@@ -66,7 +66,7 @@ impl Band {
 
     /// The column nearest to distances in the middle of a group, counted from its first.
     fn middle(&self) -> usize {
-        (self.width + self.spread) / 2 - 1
+        self.n_column() / 2 - 1
     }
 
     /// Rows of zeros that a weight needs before its first row and behind its last.
@@ -92,7 +92,8 @@ impl Band {
         let distance = if distance > high { high } else { distance };
         // The nearest Gaussian and half of the others to its left. NaN becomes 0.
         let row = (distance / self.spacing + (margin - before + 0.5)) as i32;
-        (distance, row.clamp(0, (self.n + self.margin()) as i32) as u32)
+        let row = row.clamp(0, (self.n + self.margin()) as i32);
+        (distance, row.cast_unsigned())
     }
 }
 

@@ -202,7 +202,7 @@ fn put_values(
             let source = block.rows(step, &[]);
             put(RowsMut::in_place(out, step.stride, false), source, n, width);
         }
-        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, n, ahead),
+        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, ahead),
         Operation::Sum { terms, .. } => {
             for (place, &term) in terms.iter().enumerate() {
                 put(RowsMut::in_place(out, step.stride, place > 0), rows(term), n, width);
@@ -230,10 +230,10 @@ fn product(
     bands: &Bands,
     before: &[&mut [f32]],
     out: &mut [f32],
-    n: usize,
     ahead: &[f32],
 ) {
     let n_out = step.stride;
+    let n = out.len() / n_out;
     if let Some(bands) = bands.of_step(layer.input) {
         bands.product(out, &step.weight, n_out, ahead);
         if let Some(bias) = step.bias {

@@ -99,6 +99,13 @@ impl<'a> Plan<'a> {
         Self { steps: steps.collect(), wanted, fused }
     }
 
+    /// Whether a step is a linear layer's input.
+    pub(super) fn feeds_layer(&self, v: usize) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(&step.operation, Operation::Linear(layer) if layer.input == v))
+    }
+
     /// Edges of a block, for blocks that `numbers` numbers of each edge are in.
     pub(super) fn block_rows(numbers: usize) -> usize {
         (BLOCK / numbers.max(1)).clamp(MIN_ROWS, MAX_ROWS) / 6 * 6
