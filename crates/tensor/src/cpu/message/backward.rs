@@ -1,10 +1,10 @@
 //! From the gradients of what the nodes have received to those of parameters, nodes and edges.
 
 use super::Kept;
-use super::block::{Bands, Block, Opposite, evaluate};
+use super::block::{Bands, Block, Factors, Opposite, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
 use super::forward::per_task;
-use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
+use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled, put_scaled_product};
 use super::step::{Plan, Step};
 use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
@@ -313,7 +313,6 @@ impl Backward<'_> {
             let from: &[f32] = if step.operation.keeps_sum() { sums[v] } else { &*values[v] };
             activation::multiply_by_derivative(step.operation.activation(), own, from);
             let dy = if fused { received } else { Rows::in_place(own, step.stride) };
-            let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
             match &step.operation {
                 Operation::Linear(linear) => {
                     let input = &*values[linear.input];
@@ -328,10 +327,11 @@ impl Backward<'_> {
                     }
                 }
                 Operation::Product([a, b]) => {
-                    for (factor, other) in [(*a, *b), (*b, *a)] {
-                        let other = rows(other);
+                    let Factors { steps, rows, scale } =
+                        Factors::new(plan, [*a, *b], block, &values);
+                    for (factor, other) in [(steps[0], rows[1]), (steps[1], rows[0])] {
                         self.give(factor, before, block, |out, n, width| {
-                            put_product(out, dy, other, n, width);
+                            put_scaled_product(out, [dy, other], scale, n, width);
                         });
                     }
                     if fused {

@@ -2,7 +2,7 @@
 
 use super::band::Expansion;
 use super::equivariant::put_equivariant;
-use super::rows::{Rows, RowsMut, put, put_gaussians, put_product, put_scaled};
+use super::rows::{Rows, RowsMut, put, put_gaussians, put_scaled, put_scaled_product};
 use super::step::{Plan, Step};
 use super::tasks::EdgePlan;
 use crate::Activation;
@@ -116,6 +116,32 @@ impl<'a> Block<'a> {
     }
 }
 
+/// The factors of a product in a block, the values that belong to them and what both are multiplied by, if
+/// one of them is scaled.
+pub(super) struct Factors<'a> {
+    /// Steps that have values.
+    pub(super) steps: [usize; 2],
+    pub(super) rows: [Rows<'a>; 2],
+    pub(super) scale: Option<Rows<'a>>,
+}
+
+impl<'a> Factors<'a> {
+    pub(super) fn new(
+        plan: &'a Plan<'a>,
+        factors: [usize; 2],
+        block: &Block<'a>,
+        values: &'a [&mut [f32]],
+    ) -> Self {
+        let steps = factors.map(|v| plan.scaled(v).unwrap_or(v));
+        let scale = factors.into_iter().find(|&v| plan.scaled(v).is_some());
+        Self {
+            steps,
+            rows: steps.map(|v| block.rows(&plan.steps[v], &*values[v])),
+            scale: scale.map(|v| block.rows_of_edges(plan.steps[v].rows, 1)),
+        }
+    }
+}
+
 impl Bands {
     pub(super) fn new(plan: &Plan<'_>) -> Self {
         let bands = plan
@@ -209,7 +235,8 @@ fn put_values(
             }
         }
         Operation::Product([a, b]) => {
-            put_product(RowsMut::in_place(out, step.stride, false), rows(*a), rows(*b), n, width);
+            let Factors { rows, scale, .. } = Factors::new(plan, [*a, *b], block, before);
+            put_scaled_product(RowsMut::in_place(out, step.stride, false), rows, scale, n, width);
         }
         Operation::Scale { input } => {
             let factor = block.rows_of_edges(step.rows, 1);

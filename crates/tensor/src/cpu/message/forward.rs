@@ -1,9 +1,9 @@
 //! From the distances to what the nodes receive.
 
 use super::Kept;
-use super::block::{Bands, Block, Opposite, evaluate};
+use super::block::{Bands, Block, Factors, Opposite, evaluate};
 use super::equivariant::put_equivariant;
-use super::rows::{RowsMut, put, put_product};
+use super::rows::{RowsMut, put, put_product, put_scaled_product};
 use super::step::Plan;
 use super::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
@@ -155,9 +155,9 @@ impl Forward<'_> {
         let width = message.width;
         let out = RowsMut::summed(self.received, width, block.to, nodes.start);
         match message.operation {
-            Operation::Product([a, b]) if plan.fused => {
-                let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
-                put_product(out, rows(a), rows(b), block.n, width);
+            Operation::Product(factors) if plan.fused => {
+                let Factors { rows, scale, .. } = Factors::new(plan, factors, block, values);
+                put_scaled_product(out, rows, scale, block.n, width);
             }
             Operation::Equivariant { input, vector } if plan.fused => {
                 let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);

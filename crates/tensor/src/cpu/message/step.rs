@@ -57,7 +57,10 @@ impl<'a> Plan<'a> {
         let bands = message.operands.iter().map(|operands| Band::of(operands.basis.as_ref()?));
         let bands: Vec<Option<Band>> = bands.collect();
         let in_forward: Vec<bool> = (0..bands.len())
-            .map(|v| program.live[v] && is_in_block(&program, fused, v, bands[v].is_some()))
+            .map(|v| {
+                let is_factor = !message.of_pairs && is_factor(&program, v);
+                program.live[v] && !is_factor && is_in_block(&program, fused, v, bands[v].is_some())
+            })
             .collect();
         let backward = keep.then(|| program.for_backward(&in_forward));
         let steps = program.steps.into_iter().zip(&message.operands).enumerate();
@@ -99,6 +102,15 @@ impl<'a> Plan<'a> {
         Self { steps: steps.collect(), wanted, fused }
     }
 
+    /// The step whose values these are times a constant of the edge, if they are in no block for that
+    /// reason.
+    pub(super) fn scaled(&self, v: usize) -> Option<usize> {
+        match self.steps[v].operation {
+            Operation::Scale { input } if !self.steps[v].in_forward => Some(input),
+            _ => None,
+        }
+    }
+
     /// Whether a step is a linear layer's input.
     pub(super) fn feeds_layer(&self, v: usize) -> bool {
         self.steps
@@ -118,6 +130,25 @@ fn message_is_fused(program: &Program) -> bool {
     matches!(operation, Operation::Product(_) | Operation::Equivariant { .. })
         && program.users(message).next().is_none()
         && program.edge != Some(message)
+}
+
+/// Whether a step scales a value in a block for the sake of a product alone, which does that, too.
+fn is_factor(program: &Program, v: usize) -> bool {
+    let scales = |v: usize| match program.steps[v].operation {
+        Operation::Scale { input } => {
+            matches!(program.steps[input].operation, Operation::Linear(_))
+        }
+        _ => false,
+    };
+    let mut users = program.users(v);
+    let by_product = |user: usize| match program.steps[user].operation {
+        Operation::Product([a, b]) => scales(a) != scales(b),
+        _ => false,
+    };
+    scales(v)
+        && !program.is_result(v)
+        && users.next().is_some_and(by_product)
+        && users.next().is_none()
 }
 
 /// What is looked up at the nodes needs no block, unless it goes into a linear layer.
