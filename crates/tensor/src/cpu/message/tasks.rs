@@ -11,7 +11,7 @@ use std::ops::Range;
 use crate::segments::sorted;
 
 /// Edges of a task at least, and of the first at most. An eighth of what is left in between.
-const MIN_EDGES: usize = 256;
+const MIN_EDGES: usize = 384;
 const MAX_EDGES: usize = 2048;
 /// Edges of a graph that is rather not cut.
 const GRAPH: usize = 1024;
