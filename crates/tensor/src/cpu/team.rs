@@ -54,9 +54,10 @@ pub(super) fn wake() {
     if rayon::current_num_threads() == 1 {
         return;
     }
-    let caller = rayon::current_thread_index();
+    // No more threads than were asked for: a caller that is none of rayon's works in place of the first.
+    let caller = rayon::current_thread_index().unwrap_or(0);
     rayon::spawn_broadcast(move |thread| {
-        if Some(thread.index()) != caller {
+        if thread.index() != caller {
             look_for_work();
         }
     });
