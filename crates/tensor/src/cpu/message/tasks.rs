@@ -163,14 +163,15 @@ fn task(from: &[u32], to: &[u32], edges: Range<usize>, both: bool) -> Task {
     Task { edges, from, to }
 }
 
-/// The first place `target` behind the start of `edges` where no edge crosses, or else one where the
-/// edges of another node begin, or else that place.
+/// The first place `target` behind the start of `edges` where no edge crosses, or else the end if it is near,
+/// or one where the edges of another node begin, or that place.
 fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> usize {
     let Range { start, end } = edges;
     if edges.len() <= target + target / 4 {
         return end;
     }
-    let limit = (start + target + (target / 4).max(GRAPH)).min(end - 1);
+    let beyond = (target / 4).max(GRAPH);
+    let limit = (start + target + beyond).min(end - 1);
     // Graphs lie one after the other: a new one begins where both ends are beyond all before.
     let mut last = from[start..start + target].iter().max().copied().unwrap_or(0);
     (start + target..=limit)
@@ -179,6 +180,8 @@ fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> 
             last = last.max(from[place]);
             begins
         })
+        // The last graph ends with the edges.
+        .or_else(|| (end <= start + target + beyond).then_some(end))
         .or_else(|| (start + target..=limit).find(|&place| to[place] != to[place - 1]))
         .unwrap_or(start + target)
 }
@@ -315,6 +318,11 @@ mod tests {
             plan.tasks.iter().all(|task| task.from.own && task.to.own && task.edges.len() < 1600)
         );
         assert!(plan.scatter);
+        for size in 5..30 {
+            let [from, to] = edges(&[size; 40], 0);
+            let plan = check(&from, &to, 0);
+            assert!(plan.tasks.iter().all(|task| task.from.own && task.to.own), "{size} nodes");
+        }
     }
 
     #[test]
