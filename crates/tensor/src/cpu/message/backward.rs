@@ -1,5 +1,7 @@
 //! From the gradients of what the nodes have received to those of parameters, nodes and edges.
 
+use std::ops::Range;
+
 use super::Kept;
 use super::block::{Bands, Block, Factors, Opposite, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
@@ -46,12 +48,14 @@ pub(in crate::cpu) fn backward(
             buffer.parts(step, edges, gradient[0].as_deref_mut()).into_iter()
         })
         .collect();
+    let mut written = vec![vec![0..0; plan.steps.len()]; edges.tasks.len()];
     let work: Vec<_> = edges
         .tasks
         .iter()
-        .map(|task| {
+        .zip(&mut written)
+        .map(|(task, written)| {
             let out = parts.iter_mut().map(|parts| parts.next().unwrap_or_default()).collect();
-            (task, own_kept.next().unwrap_or_default(), out)
+            (task, own_kept.next().unwrap_or_default(), out, written)
         })
         .collect();
     drop((parts, own_kept));
@@ -65,12 +69,15 @@ pub(in crate::cpu) fn backward(
             _ => Scratch::new(0),
         })
         .collect();
-    each(work, |(task, kept, out)| {
+    each(work, |(task, kept, out, written)| {
         let opposite = Opposite::default();
-        Backward { plan, edges, task, incoming, kept, out, turned: &turned, opposite }.run();
+        let turned = &turned;
+        Backward { plan, edges, task, incoming, kept, out, written, turned, opposite }.run();
     });
-    for ((step, gradient), buffer) in plan.steps.iter().zip(&mut gradients).zip(&buffers) {
-        buffer.add(step, edges, gradient);
+    let buffers = buffers.iter().enumerate();
+    for ((step, gradient), (v, buffer)) in plan.steps.iter().zip(&mut gradients).zip(buffers) {
+        let written: Vec<_> = written.iter().map(|written| written[v].clone()).collect();
+        buffer.add(step, edges, gradient, &written);
     }
 }
 
@@ -143,8 +150,15 @@ impl Outgoing {
         }
     }
 
-    /// Adds to the gradients what the tasks have not added themselves.
-    fn add(&self, step: &Step<'_>, edges: &EdgePlan, gradient: &mut [Option<&mut [f32]>; 2]) {
+    /// Adds to the gradients what the tasks have not added themselves: of a weight the rows that each has
+    /// written.
+    fn add(
+        &self,
+        step: &Step<'_>,
+        edges: &EdgePlan,
+        gradient: &mut [Option<&mut [f32]>; 2],
+        written: &[Range<usize>],
+    ) {
         let [first, second] = gradient;
         match (self, &step.operation) {
             (Self::Layers(sums), Operation::Linear(linear)) => {
@@ -152,11 +166,14 @@ impl Outgoing {
                 if let Some(first) = first {
                     // In the order of the tasks, whichever thread it is.
                     out::each_block(first, SUM_ROWS * step.width, |index, rows| {
-                        for sums in of_tasks() {
-                            let sums = &sums[(step.margin + index * SUM_ROWS) * step.stride..];
+                        let first = step.margin + index * SUM_ROWS;
+                        for (sums, written) in of_tasks().zip(written) {
                             let rows = rows.chunks_exact_mut(step.width.max(1));
-                            for (row, sum) in rows.zip(sums.chunks_exact(step.stride.max(1))) {
-                                elementwise::add_to(row, &sum[..step.width]);
+                            for (place, row) in (first..).zip(rows) {
+                                if written.contains(&place) {
+                                    let sum = &sums[place * step.stride..][..step.width];
+                                    elementwise::add_to(row, sum);
+                                }
                             }
                         }
                     });
@@ -198,6 +215,17 @@ impl Outgoing {
     }
 }
 
+/// Extends consecutive rows by others and what is between, and says which are new.
+fn with_rows(rows: &mut Range<usize>, others: Range<usize>) -> [Range<usize>; 2] {
+    if Range::is_empty(rows) {
+        *rows = others.clone();
+        return [others, 0..0];
+    }
+    let new = [others.start.min(rows.start)..rows.start, rows.end..others.end.max(rows.end)];
+    *rows = new[0].start..new[1].end;
+    new
+}
+
 /// Numbers of a layer's sums: its weight, and its bias.
 fn n_layer(linear: &EdgeLayer, step: &Step<'_>) -> usize {
     (step.n_weight_row(linear) + 1) * step.stride
@@ -211,6 +239,8 @@ struct Backward<'a> {
     kept: Vec<&'a mut [f32]>,
     /// Where the gradients of each step's matrices go.
     out: Vec<&'a mut [f32]>,
+    /// Rows of each layer's weight, with margins, of which there are sums.
+    written: &'a mut [Range<usize>],
     /// Turned weights of layers whose input wants a gradient.
     turned: &'a [Scratch],
     opposite: Opposite,
@@ -226,8 +256,10 @@ impl Backward<'_> {
     fn run(mut self) {
         let plan = self.plan;
         for (step, out) in plan.steps.iter().zip(&mut self.out) {
-            if matches!(step.operation, Operation::Linear(_)) {
-                out.fill(0.0);
+            if let Operation::Linear(linear) = &step.operation {
+                // The bias; rows of the weight follow where something is added.
+                let n_weight = (step.n_weight_row(linear) * step.stride).min(out.len());
+                out[n_weight..].fill(0.0);
             }
         }
         let numbers: usize = plan
@@ -467,10 +499,17 @@ impl Backward<'_> {
         if linear.of_weight
             && let Some(bands) = bands.of_step(linear.input)
         {
+            let written = &mut self.written[v];
+            let rows = bands.rows();
+            for new in with_rows(written, rows) {
+                of_weight[new.start * step.stride..new.end * step.stride].fill(0.0);
+            }
             bands.add_weight_gradient(of_weight, dy, step.stride);
         } else if linear.of_weight {
             let input = Factor::rows(input, [block.n, linear.n_in], of_input.stride);
-            tile::product(of_weight, input.transposed(), dy, step.stride, true);
+            let add = !self.written[v].is_empty();
+            tile::product(of_weight, input.transposed(), dy, step.stride, add);
+            self.written[v] = 0..linear.n_in;
         }
         if of_input.tracked {
             let Gradient { values, written } = &mut before[linear.input];
@@ -479,5 +518,21 @@ impl Backward<'_> {
             tile::product_and_fetch(values, dy, turned, n, *written, ahead);
             *written = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_new_once() {
+        let mut rows = 0..0;
+        assert_eq!(with_rows(&mut rows, 20..25), [20..25, 0..0]);
+        assert_eq!(with_rows(&mut rows, 21..24), [20..20, 25..25]);
+        assert_eq!(with_rows(&mut rows, 10..30), [10..20, 25..30]);
+        assert_eq!(with_rows(&mut rows, 40..50), [10..10, 30..50]);
+        assert_eq!(with_rows(&mut rows, 2..4), [2..10, 50..50]);
+        assert_eq!(rows, 2..50);
     }
 }

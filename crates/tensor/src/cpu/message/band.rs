@@ -10,6 +10,8 @@
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
 
+use std::ops::Range;
+
 use pulp::{Simd, WithSimd};
 
 use crate::GaussianBasis;
@@ -150,6 +152,15 @@ impl Expansion {
     pub(super) fn product(&self, out: &mut [f32], weight: &[f32], n_out: usize, ahead: &[f32]) {
         self.check(weight.len(), out.len(), n_out);
         vectorised(Product { expansion: self, out, weight, n_out, ahead });
+    }
+
+    /// Rows of a weight with margins among which those of all bands are.
+    pub(super) fn rows(&self) -> Range<usize> {
+        match (self.row.first(), self.row.last()) {
+            // Groups are sorted by their first row.
+            (Some(&first), Some(&last)) => first as usize..last as usize + self.band.n_column(),
+            _ => 0..0,
+        }
     }
 
     /// `dweight += gaussians^T dy`, with margins.
