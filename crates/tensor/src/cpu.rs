@@ -30,6 +30,8 @@ mod rows;
 mod scratch;
 mod segment;
 mod simd;
+mod softplus;
+mod team;
 mod tile;
 pub(crate) mod wide;
 
@@ -152,6 +154,8 @@ impl Backend for Cpu {
     }
 
     fn begin_use(&self, (): &()) -> Result<()> {
+        memory::ask_for_large_pages();
+        team::wake();
         Ok(())
     }
 

@@ -1,17 +1,29 @@
 //! Activations over arrays.
 
-use super::math::{exp_less_one, shifted_softplus, shifted_softplus_slope, sigmoid};
+use super::math::{exp_less_one, sigmoid};
+use super::softplus;
 use super::wide::wide;
 use crate::Activation;
 
 pub(super) fn apply(activation: Activation, values: &mut [f32]) {
     match activation {
         Activation::Identity => {}
-        Activation::ShiftedSoftplus => shifted_softplus_all(values),
+        Activation::ShiftedSoftplus => softplus::replace(values),
         Activation::Silu => silu_all(values),
         Activation::Relu => relu_all(values),
         Activation::Elu => elu_all(values),
         Activation::LeakyRelu => leaky_relu_all(values),
+    }
+}
+
+/// The same of other values. In place of a copy: sums that were just computed are in the cache, and what
+/// is kept of them goes to memory in the order in which it lies there.
+pub(super) fn apply_to(activation: Activation, out: &mut [f32], x: &[f32]) {
+    if activation == Activation::ShiftedSoftplus {
+        softplus::write(out, x);
+    } else {
+        out.copy_from_slice(x);
+        apply(activation, out);
     }
 }
 
@@ -20,27 +32,11 @@ pub(super) fn apply(activation: Activation, values: &mut [f32]) {
 pub(super) fn multiply_by_derivative(activation: Activation, dy: &mut [f32], from: &[f32]) {
     match activation {
         Activation::Identity => {}
-        Activation::ShiftedSoftplus => shifted_softplus_slope_all(dy, from),
+        Activation::ShiftedSoftplus => softplus::multiply_by_slope(dy, from),
         Activation::Silu => silu_slope_all(dy, from),
         Activation::Relu => relu_slope_all(dy, from),
         Activation::Elu => elu_slope_all(dy, from),
         Activation::LeakyRelu => leaky_relu_slope_all(dy, from),
-    }
-}
-
-wide! {
-    fn shifted_softplus_all(values: &mut [f32]) {
-        for value in values {
-            *value = shifted_softplus::<FUSED>(*value);
-        }
-    }
-}
-
-wide! {
-    fn shifted_softplus_slope_all(dy: &mut [f32], output: &[f32]) {
-        for (dy, &y) in dy.iter_mut().zip(output) {
-            *dy *= shifted_softplus_slope::<FUSED>(y);
-        }
     }
 }
 

@@ -4,13 +4,12 @@
 //! Edges lie in the order of their receivers. A receiver with many edges is shared among tasks, each
 //! with a softmax of its own, which are joined at the end.
 
-use rayon::prelude::*;
-
 use super::dot::{add_dots, dots};
 use super::math::exp;
 use super::propagate::{Edges, Factors, add_products, add_rows};
 use super::rows::parallel;
 use super::segment::{Piece, cut, sum};
+use super::team::each;
 use super::wide::wide;
 
 /// What attention is computed from.
@@ -59,13 +58,7 @@ pub(super) fn forward(out: &mut [f32], share: &mut [f32], attention: &Attention<
     let mut part_rows = vec![0.0; n_part * n_column];
     let mut part_sums = vec![0.0; n_part * 2 * n_head];
     let tasks = tasks(&pieces, out, share, (&mut part_rows, &mut part_sums), attention);
-    if tasks.len() == 1 {
-        for task in tasks {
-            run(task, attention);
-        }
-    } else {
-        tasks.into_par_iter().with_max_len(1).for_each(|task| run(task, attention));
-    }
+    each(tasks, |task| run(task, attention));
     join(&pieces, out, share, (&part_rows, &part_sums), [n_head, width]);
 }
 

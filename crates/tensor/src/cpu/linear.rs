@@ -5,6 +5,7 @@ use super::elementwise::{add_row, add_to};
 use super::out::{self, Out};
 use super::product::{View, product_into};
 use super::scratch::Scratch;
+use super::team::{each, join};
 use crate::Activation;
 
 /// Rows of a block at least and at most. The microkernels of gemm take 6 at a time.
@@ -107,7 +108,7 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
     let block = block_rows(n_row);
     if layer.activation != Activation::Identity {
         let blocks = dy.chunks_mut(block * n_out).zip(from.chunks(block * n_out));
-        out::each(blocks.collect(), |(dy, from)| {
+        each(blocks.collect(), |(dy, from)| {
             multiply_by_derivative(layer.activation, dy, from);
         });
     }
@@ -149,7 +150,7 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
         // Each thread goes over all rows of `dy`, so there are no more parts than threads. A sum is
         // computed alike in all of them.
         let n = n_in.div_ceil(rayon::current_num_threads()).next_multiple_of(WEIGHT_ROWS);
-        rayon::join(|| gradients.input.map(of_input), || of_weight(n));
+        join(|| of_weight(n), || _ = gradients.input.map(of_input));
     }
 }
 

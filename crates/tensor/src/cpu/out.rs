@@ -7,7 +7,7 @@
 
 use std::mem::MaybeUninit;
 
-use rayon::prelude::*;
+use super::team::each;
 
 /// Numbers of a chunk: 64 KiB, which fits a core's own cache with its inputs.
 const CHUNK: usize = 1 << 14;
@@ -245,16 +245,6 @@ pub(super) fn each_block<T: Send>(
     each(values.chunks_mut(size.max(1)).enumerate().collect(), |(index, block)| {
         kernel(index, block);
     });
-}
-
-/// Calls `kernel` for all blocks, by several threads if there are several.
-pub(super) fn each<T: Send>(mut blocks: Vec<T>, kernel: impl Fn(T) + Sync + Send) {
-    if blocks.len() == 1 {
-        // Waking another thread costs more than one block.
-        blocks.drain(..).for_each(kernel);
-    } else {
-        blocks.into_par_iter().with_max_len(1).for_each(kernel);
-    }
 }
 
 #[cfg(test)]

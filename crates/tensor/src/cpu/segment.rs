@@ -3,11 +3,10 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::elementwise::add_to;
 use super::out::Out;
 use super::rows::parallel;
+use super::team::each;
 use super::wide::wide;
 use crate::Aggregate;
 
@@ -94,11 +93,7 @@ pub(super) fn reduce_rows(
         Piece::Part { items, .. } => add(&[items.start as u32, items.end as u32], own),
         Piece::Whole(segments) => add(&offset[segments.start..=segments.end], own),
     };
-    if tasks.len() == 1 {
-        tasks.into_iter().for_each(run);
-    } else {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
-    }
+    each(tasks, run);
 
     let mut part = parts.chunks_exact(width);
     for piece in &pieces {

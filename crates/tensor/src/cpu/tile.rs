@@ -8,7 +8,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::simd::{LANES, is_fused, lanes, load, multiply_add, panels, store, vectorised};
+use super::simd::{LANES, fetch, is_fused, lanes, load, multiply_add, panels, store, vectorised};
 
 /// Inner indices of one go: their part of both operands stays in the first cache.
 const SLICE: usize = 160;
@@ -41,21 +41,40 @@ impl<'a> Factor<'a> {
 /// `out = a b`, or `out += a b`, for `b` `[n_inner, n]` and `out` `[n_row, n]`; n is a multiple of
 /// [`LANES`](super::simd::LANES).
 pub(super) fn product(out: &mut [f32], a: Factor<'_>, b: &[f32], n: usize, add: bool) {
+    product_and_fetch(out, a, b, n, add, [&[]; 2]);
+}
+
+/// The same, while `ahead` comes from memory to a core's own cache.
+pub(super) fn product_and_fetch(
+    out: &mut [f32],
+    a: Factor<'_>,
+    b: &[f32],
+    n: usize,
+    add: bool,
+    ahead: [&[f32]; 2],
+) {
     check(out, a, b, n);
     if a.n_inner == 0 && !add {
         out[..a.n_row * n].fill(0.0);
     }
-    vectorised(Product { out, a, b, row: None, n, add });
+    vectorised(Product { out, a, b, row: None, n, add, ahead });
 }
 
-/// `out = a b` and `row` `[n]` in every row.
-pub(super) fn product_and_row(out: &mut [f32], a: Factor<'_>, b: &[f32], row: &[f32], n: usize) {
+/// `out = a b` and `row` `[n]` in every row, while `ahead` comes.
+pub(super) fn product_and_row(
+    out: &mut [f32],
+    a: Factor<'_>,
+    b: &[f32],
+    row: &[f32],
+    n: usize,
+    ahead: [&[f32]; 2],
+) {
     check(out, a, b, n);
     assert_eq!(row.len(), n, "a padded row");
     if a.n_inner == 0 {
         out[..a.n_row * n].chunks_exact_mut(n.max(1)).for_each(|out| out.copy_from_slice(row));
     }
-    vectorised(Product { out, a, b, row: Some(row), n, add: false });
+    vectorised(Product { out, a, b, row: Some(row), n, add: false, ahead });
 }
 
 fn check(out: &[f32], a: Factor<'_>, b: &[f32], n: usize) {
@@ -71,6 +90,8 @@ struct Product<'a> {
     row: Option<&'a [f32]>,
     n: usize,
     add: bool,
+    /// What is fetched from memory meanwhile, a part with each tile.
+    ahead: [&'a [f32]; 2],
 }
 
 impl WithSimd for Product<'_> {
@@ -78,7 +99,7 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { out, a, b, mut row, n, mut add } = self;
+        let Self { out, a, b, mut row, n, mut add, mut ahead } = self;
         for first in (0..a.n_inner).step_by(SLICE) {
             let n_inner = SLICE.min(a.n_inner - first);
             panels!(S, n, |column, N| {
@@ -99,6 +120,12 @@ impl WithSimd for Product<'_> {
                     // Plain vectors come with 16 registers and without fused multiplication: six
                     // rows of sums do not fit.
                     while is_fused::<S>() && at + 6 <= a.n_row {
+                        for ahead in &mut ahead {
+                            let share = ahead.len() / (a.n_row - at) * 6;
+                            let (now, later) = ahead.split_at(share.min(ahead.len()));
+                            fetch(now);
+                            *ahead = later;
+                        }
                         tile.compute::<S, 6, N>(simd, at);
                         at += 6;
                     }
@@ -204,7 +231,7 @@ mod tests {
             sums.iter_mut().zip(&row).for_each(|(sum, x)| *sum += x);
         }
         let mut out = vec![f32::NAN; n_row * n];
-        product_and_row(&mut out, a, &b, &row, n);
+        product_and_row(&mut out, a, &b, &row, n, [&b, &values]);
         assert_eq!(out, sums, "{n_row} {n_inner} {n} and a row");
     }
 

@@ -1,13 +1,16 @@
 //! From the gradients of what the nodes have received to those of parameters, nodes and edges.
 
+use std::ops::Range;
+
 use super::Kept;
-use super::block::{Bands, Block, Opposite, evaluate};
+use super::block::{Bands, Block, Factors, Opposite, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
-use super::forward::{per_task, run};
-use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled};
+use super::forward::per_task;
+use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled, put_scaled_product};
 use super::step::{Plan, Step};
 use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
+use crate::cpu::team::each;
 use crate::cpu::tile::{self, Factor};
 use crate::cpu::{activation, elementwise, out, segment};
 use crate::message::program::{EdgeLayer, Operation};
@@ -45,12 +48,14 @@ pub(in crate::cpu) fn backward(
             buffer.parts(step, edges, gradient[0].as_deref_mut()).into_iter()
         })
         .collect();
+    let mut written = vec![vec![0..0; plan.steps.len()]; edges.tasks.len()];
     let work: Vec<_> = edges
         .tasks
         .iter()
-        .map(|task| {
+        .zip(&mut written)
+        .map(|(task, written)| {
             let out = parts.iter_mut().map(|parts| parts.next().unwrap_or_default()).collect();
-            (task, own_kept.next().unwrap_or_default(), out)
+            (task, own_kept.next().unwrap_or_default(), out, written)
         })
         .collect();
     drop((parts, own_kept));
@@ -64,12 +69,15 @@ pub(in crate::cpu) fn backward(
             _ => Scratch::new(0),
         })
         .collect();
-    run(work, |(task, kept, out)| {
+    each(work, |(task, kept, out, written)| {
         let opposite = Opposite::default();
-        Backward { plan, edges, task, incoming, kept, out, turned: &turned, opposite }.run();
+        let turned = &turned;
+        Backward { plan, edges, task, incoming, kept, out, written, turned, opposite }.run();
     });
-    for ((step, gradient), buffer) in plan.steps.iter().zip(&mut gradients).zip(&buffers) {
-        buffer.add(step, edges, gradient);
+    let buffers = buffers.iter().enumerate();
+    for ((step, gradient), (v, buffer)) in plan.steps.iter().zip(&mut gradients).zip(buffers) {
+        let written: Vec<_> = written.iter().map(|written| written[v].clone()).collect();
+        buffer.add(step, edges, gradient, &written);
     }
 }
 
@@ -142,8 +150,15 @@ impl Outgoing {
         }
     }
 
-    /// Adds to the gradients what the tasks have not added themselves.
-    fn add(&self, step: &Step<'_>, edges: &EdgePlan, gradient: &mut [Option<&mut [f32]>; 2]) {
+    /// Adds to the gradients what the tasks have not added themselves: of a weight the rows that each has
+    /// written.
+    fn add(
+        &self,
+        step: &Step<'_>,
+        edges: &EdgePlan,
+        gradient: &mut [Option<&mut [f32]>; 2],
+        written: &[Range<usize>],
+    ) {
         let [first, second] = gradient;
         match (self, &step.operation) {
             (Self::Layers(sums), Operation::Linear(linear)) => {
@@ -151,18 +166,21 @@ impl Outgoing {
                 if let Some(first) = first {
                     // In the order of the tasks, whichever thread it is.
                     out::each_block(first, SUM_ROWS * step.width, |index, rows| {
-                        for sums in of_tasks() {
-                            let sums = &sums[index * SUM_ROWS * step.stride..];
+                        let first = step.margin + index * SUM_ROWS;
+                        for (sums, written) in of_tasks().zip(written) {
                             let rows = rows.chunks_exact_mut(step.width.max(1));
-                            for (row, sum) in rows.zip(sums.chunks_exact(step.stride.max(1))) {
-                                elementwise::add_to(row, &sum[..step.width]);
+                            for (place, row) in (first..).zip(rows) {
+                                if written.contains(&place) {
+                                    let sum = &sums[place * step.stride..][..step.width];
+                                    elementwise::add_to(row, sum);
+                                }
                             }
                         }
                     });
                 }
                 if let Some(second) = second {
                     for sums in of_tasks() {
-                        let bias = &sums[linear.n_in * step.stride..];
+                        let bias = &sums[step.n_weight_row(linear) * step.stride..];
                         elementwise::add_to(second, &bias[..step.width]);
                     }
                 }
@@ -197,9 +215,20 @@ impl Outgoing {
     }
 }
 
+/// Extends consecutive rows by others and what is between, and says which are new.
+fn with_rows(rows: &mut Range<usize>, others: Range<usize>) -> [Range<usize>; 2] {
+    if Range::is_empty(rows) {
+        *rows = others.clone();
+        return [others, 0..0];
+    }
+    let new = [others.start.min(rows.start)..rows.start, rows.end..others.end.max(rows.end)];
+    *rows = new[0].start..new[1].end;
+    new
+}
+
 /// Numbers of a layer's sums: its weight, and its bias.
 fn n_layer(linear: &EdgeLayer, step: &Step<'_>) -> usize {
-    (linear.n_in + 1) * step.stride
+    (step.n_weight_row(linear) + 1) * step.stride
 }
 
 struct Backward<'a> {
@@ -210,6 +239,8 @@ struct Backward<'a> {
     kept: Vec<&'a mut [f32]>,
     /// Where the gradients of each step's matrices go.
     out: Vec<&'a mut [f32]>,
+    /// Rows of each layer's weight, with margins, of which there are sums.
+    written: &'a mut [Range<usize>],
     /// Turned weights of layers whose input wants a gradient.
     turned: &'a [Scratch],
     opposite: Opposite,
@@ -225,8 +256,10 @@ impl Backward<'_> {
     fn run(mut self) {
         let plan = self.plan;
         for (step, out) in plan.steps.iter().zip(&mut self.out) {
-            if matches!(step.operation, Operation::Linear(_)) {
-                out.fill(0.0);
+            if let Operation::Linear(linear) = &step.operation {
+                // The bias; rows of the weight follow where something is added.
+                let n_weight = (step.n_weight_row(linear) * step.stride).min(out.len());
+                out[n_weight..].fill(0.0);
             }
         }
         let numbers: usize = plan
@@ -237,18 +270,18 @@ impl Backward<'_> {
         let kept: usize = plan.steps.iter().filter(|step| step.kept).map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers + kept);
         let mut scratch = Scratch::new(n_row * numbers);
-        let mut bands = Bands::new(plan, n_row);
+        let mut bands = Bands::new(plan);
         let mut kept = std::mem::take(&mut self.kept);
         for block in Block::cut(self.edges, self.task.edges.clone(), n_row) {
             bands.expand(plan, &block);
-            self.block(&block, &mut bands, &mut kept, &mut scratch);
+            self.block(&block, &bands, &mut kept, &mut scratch);
         }
     }
 
     fn block(
         &mut self,
         block: &Block<'_>,
-        bands: &mut Bands,
+        bands: &Bands,
         kept: &mut [&mut [f32]],
         scratch: &mut [f32],
     ) {
@@ -257,6 +290,8 @@ impl Backward<'_> {
         let mut values: Vec<&mut [f32]> = Vec::with_capacity(plan.steps.len());
         let mut sums: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
         let mut gradients: Vec<Gradient<'_>> = Vec::with_capacity(plan.steps.len());
+        // What is kept for the next block, by step.
+        let mut next: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
         let mut rest = scratch;
         let mut take = |wanted: bool, n: usize| -> &mut [f32] {
             let (own, after) = std::mem::take(&mut rest).split_at_mut(if wanted { n } else { 0 });
@@ -266,8 +301,12 @@ impl Backward<'_> {
         for (v, (step, kept)) in plan.steps.iter().zip(kept).enumerate() {
             let n = block.n * step.stride;
             gradients.push(Gradient { values: take(step.gradient, n), written: false });
-            let kept: &mut [f32] =
-                if step.kept { &mut kept[place * step.stride..][..n] } else { &mut [] };
+            let (kept, after) = if step.kept {
+                kept[place * step.stride..].split_at_mut(n)
+            } else {
+                (&mut [][..], &mut [][..])
+            };
+            next.push(&after[..n.min(after.len())]);
             let recomputed = take(step.recomputed, n);
             if step.kept && !step.operation.keeps_sum() {
                 values.push(kept);
@@ -275,8 +314,7 @@ impl Backward<'_> {
                 continue;
             }
             if step.kept && step.recomputed {
-                recomputed.copy_from_slice(kept);
-                activation::apply(step.operation.activation(), recomputed);
+                activation::apply_to(step.operation.activation(), recomputed, kept);
             } else if step.recomputed {
                 evaluate(plan, v, block, bands, &values, recomputed, None);
             }
@@ -307,11 +345,13 @@ impl Backward<'_> {
             let from: &[f32] = if step.operation.keeps_sum() { sums[v] } else { &*values[v] };
             activation::multiply_by_derivative(step.operation.activation(), own, from);
             let dy = if fused { received } else { Rows::in_place(own, step.stride) };
-            let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
             match &step.operation {
                 Operation::Linear(linear) => {
                     let input = &*values[linear.input];
-                    self.layer(v, linear, block, bands, input, own, before);
+                    // Each is fetched by one layer: its input's, or its own if it is no layer's input.
+                    let own_next = if plan.feeds_layer(v) { &[] } else { next[v] };
+                    let ahead = [next[linear.input], own_next];
+                    self.layer(v, linear, block, bands, input, own, before, ahead);
                 }
                 Operation::Sum { terms, .. } => {
                     for &term in terms {
@@ -319,10 +359,11 @@ impl Backward<'_> {
                     }
                 }
                 Operation::Product([a, b]) => {
-                    for (factor, other) in [(*a, *b), (*b, *a)] {
-                        let other = rows(other);
+                    let Factors { steps, rows, scale } =
+                        Factors::new(plan, [*a, *b], block, &values);
+                    for (factor, other) in [(steps[0], rows[1]), (steps[1], rows[0])] {
                         self.give(factor, before, block, |out, n, width| {
-                            put_product(out, dy, other, n, width);
+                            put_scaled_product(out, [dy, other], scale, n, width);
                         });
                     }
                     if fused {
@@ -336,21 +377,35 @@ impl Backward<'_> {
                     });
                 }
                 Operation::Equivariant { input, vector } => {
-                    let direction = block.rows_of_edges(step.rows, 3);
-                    let (input, vector) = (*input, *vector);
-                    let of_vector = rows(vector);
-                    self.give(input, before, block, |out, n, width| {
-                        put_parts_gradient(out, [dy, of_vector, direction], n, width / 3);
-                    });
-                    if plan.steps[vector].tracked {
-                        let parts = rows(input);
-                        self.give(vector, before, block, |out, n, width| {
-                            put_vector_gradient(out, [dy, parts], n, width / 3);
-                        });
-                    }
+                    self.equivariant([*input, *vector], dy, block, before, &values, step);
                 }
                 _ => self.leave(v, block, |out, n, width| put(out, dy, n, width)),
             }
+        }
+    }
+
+    /// Gradients by both factors of a message of scalars and vectors.
+    fn equivariant(
+        &mut self,
+        [input, vector]: [usize; 2],
+        dy: Rows<'_>,
+        block: &Block<'_>,
+        gradients: &mut [Gradient<'_>],
+        values: &[&mut [f32]],
+        step: &Step<'_>,
+    ) {
+        let plan = self.plan;
+        let direction = block.rows_of_edges(step.rows, 3);
+        let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
+        let of_vector = rows(vector);
+        self.give(input, gradients, block, |out, n, width| {
+            put_parts_gradient(out, [dy, of_vector, direction], n, width / 3);
+        });
+        if plan.steps[vector].tracked {
+            let parts = rows(input);
+            self.give(vector, gradients, block, |out, n, width| {
+                put_vector_gradient(out, [dy, parts], n, width / 3);
+            });
         }
     }
 
@@ -427,29 +482,57 @@ impl Backward<'_> {
         v: usize,
         linear: &EdgeLayer,
         block: &Block<'_>,
-        bands: &mut Bands,
+        bands: &Bands,
         input: &[f32],
         dy: &[f32],
         before: &mut [Gradient<'_>],
+        ahead: [&[f32]; 2],
     ) {
         let step = &self.plan.steps[v];
         let of_input = &self.plan.steps[linear.input];
         let out = &mut *self.out[v];
-        let n_weight = if out.is_empty() { 0 } else { linear.n_in * step.stride };
+        let n_weight = if out.is_empty() { 0 } else { step.n_weight_row(linear) * step.stride };
         let (of_weight, of_bias) = out.split_at_mut(n_weight);
         if linear.of_bias {
             add_to_row(of_bias, dy, step.stride);
         }
-        if linear.of_weight && !bands.add_weight_gradient(linear.input, of_weight, dy, step.stride)
+        if linear.of_weight
+            && let Some(bands) = bands.of_step(linear.input)
         {
+            let written = &mut self.written[v];
+            let rows = bands.rows();
+            for new in with_rows(written, rows) {
+                of_weight[new.start * step.stride..new.end * step.stride].fill(0.0);
+            }
+            bands.add_weight_gradient(of_weight, dy, step.stride);
+        } else if linear.of_weight {
             let input = Factor::rows(input, [block.n, linear.n_in], of_input.stride);
-            tile::product(of_weight, input.transposed(), dy, step.stride, true);
+            let add = !self.written[v].is_empty();
+            tile::product(of_weight, input.transposed(), dy, step.stride, add);
+            self.written[v] = 0..linear.n_in;
         }
         if of_input.tracked {
             let Gradient { values, written } = &mut before[linear.input];
             let dy = Factor::rows(dy, [block.n, step.width], step.stride);
-            tile::product(values, dy, &self.turned[v], of_input.stride, *written);
+            let (turned, n) = (&self.turned[v], of_input.stride);
+            tile::product_and_fetch(values, dy, turned, n, *written, ahead);
             *written = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_new_once() {
+        let mut rows = 0..0;
+        assert_eq!(with_rows(&mut rows, 20..25), [20..25, 0..0]);
+        assert_eq!(with_rows(&mut rows, 21..24), [20..20, 25..25]);
+        assert_eq!(with_rows(&mut rows, 10..30), [10..20, 25..30]);
+        assert_eq!(with_rows(&mut rows, 40..50), [10..10, 30..50]);
+        assert_eq!(with_rows(&mut rows, 2..4), [2..10, 50..50]);
+        assert_eq!(rows, 2..50);
     }
 }

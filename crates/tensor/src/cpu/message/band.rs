@@ -1,28 +1,33 @@
 //! Products of Gaussian expansions with a weight, using only the Gaussians that are not zero.
 //!
 //! Of 150 Gaussians about 27 are above 1e-8 at any distance. Every edge computes a band of the same
-//! number of columns, whatever its distance: padding, at distance 0, costs what a bond costs.
+//! number of columns, whatever its distance: padding, at distance 0, costs what a bond costs. Where a
+//! band ends beyond the basis, rows of zeros around the weight take the rest.
+//!
+//! The edges of a block are computed in groups of four whose bands begin at nearly the same column:
+//! what is loaded of a weight serves all four.
 
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
+
+use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
 use crate::GaussianBasis;
 use crate::cpu::math::exp;
-use crate::cpu::simd::{LANES, lanes, load, multiply_add, padded, panels, store, vectorised};
+use crate::cpu::scratch::Scratch;
+use crate::cpu::simd::{LANES, fetch, lanes, load, multiply_add, panels, store, vectorised};
 use crate::cpu::wide::wide;
 
 /// Values below are left out: e^-18.2.
 const CUT: f32 = 18.2;
 /// Values below are 0, so that no denormal number appears in a product.
 const NEGLIGIBLE: f32 = 1e-12;
-/// Edges whose gradients are added to the weight's together.
+/// Edges that are computed together.
 const GROUP: usize = 4;
-/// The first columns of a group's edges lie at most so far apart.
-const SPREAD: usize = 4;
-/// The widest band that there is room for.
-const WIDEST: usize = 252;
+/// Of so many columns of a band, the first of a group's edges may lie one column apart.
+const WIDTH_PER_SPREAD: usize = 7;
 
 /// The columns of a basis that are not zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,137 +36,273 @@ pub(super) struct Band {
     spacing: f32,
     coefficient: f32,
     n: usize,
-    /// Columns that are computed.
+    /// Columns that an edge needs.
     width: usize,
+    /// How far the first columns of a group's edges may lie apart.
+    spread: usize,
 }
 
 impl Band {
-    /// None where a band would hardly be narrower than the whole basis, or very wide.
+    /// None where a band would hardly be narrower than the whole basis, or so narrow that neighbouring
+    /// Gaussians differ by more than numbers can.
     pub(super) fn of(basis: &GaussianBasis) -> Option<Self> {
         let radius = (CUT / basis.coefficient).sqrt() / basis.spacing;
         // The nearest column may lie half a spacing to either side of the distance.
         let width = 2.0 * (radius + 0.5).ceil();
         let GaussianBasis { n, first, spacing, coefficient } = *basis;
         // Anything that is not a number fails here, too.
-        if !(2.0..=(n as f32 / 2.0).min(WIDEST as f32)).contains(&width) {
+        if !(radius >= 1.0 && width <= n as f32 / 2.0) {
             return None;
         }
-        #[allow(clippy::cast_sign_loss, reason = "it is at least 2")]
+        #[allow(clippy::cast_sign_loss, reason = "it is at least 4")]
         let width = width as usize;
-        Some(Self { first, spacing, coefficient, n, width })
+        // Even, so that the middle of a group's columns is a column.
+        let spread = width / WIDTH_PER_SPREAD / 2 * 2;
+        Some(Self { first, spacing, coefficient, n, width, spread })
     }
 
-    /// Numbers that one edge's band takes.
-    pub(super) fn step(&self) -> usize {
-        padded(self.width)
+    /// Columns that are computed for each group.
+    fn n_column(&self) -> usize {
+        self.width + self.spread
     }
 
-    /// First column of the band at a distance.
+    /// The column nearest to distances in the middle of a group, counted from its first.
+    fn middle(&self) -> usize {
+        self.n_column() / 2 - 1
+    }
+
+    /// Rows of zeros that a weight needs before its first row and behind its last.
+    pub(super) fn margin(&self) -> usize {
+        self.n_column()
+    }
+
+    /// Rows of a weight with its margins.
+    fn n_row(&self) -> usize {
+        self.n + 2 * self.margin()
+    }
+
+    /// The distance, moved to where all columns are negligible if it is farther away, from the first
+    /// centre; and the first row of its band in a weight with margins.
     #[inline(always)]
-    fn start(&self, distance: f32) -> usize {
-        // The nearest Gaussian and half of the others to its left.
-        let nearest = (distance - self.first) / self.spacing + 0.5;
-        #[allow(clippy::cast_sign_loss, reason = "negative numbers, and NaN, become 0")]
-        let start = (nearest - (self.width / 2 - 1) as f32) as usize;
-        start.min(self.n - self.width)
-    }
-
-    /// The band's columns for each distance: where they start, and their values, [`Band::step`]
-    /// numbers per edge.
-    pub(super) fn expand(&self, start: &mut [u32], values: &mut [f32], distance: &[f32]) {
-        for (start, &distance) in start.iter_mut().zip(distance) {
-            *start = self.start(distance) as u32;
-        }
-        expand_rows(values, start, distance, self);
-    }
-
-    /// `out = gaussians weight` for `weight` `[n, n_out]`, `out` `[n_edge, n_out]`; `n_out` is a
-    /// multiple of the longest vector.
-    pub(super) fn product(
-        &self,
-        out: &mut [f32],
-        start: &[u32],
-        values: &[f32],
-        weight: &[f32],
-        n_out: usize,
-    ) {
-        self.check(start, values, weight.len(), out.len(), n_out);
-        vectorised(Product { band: *self, out, start, values, weight, n_out });
-    }
-
-    /// `dweight += gaussians^T dy`, with `order` as room for one index per edge.
-    pub(super) fn add_weight_gradient(
-        &self,
-        dweight: &mut [f32],
-        start: &[u32],
-        values: &[f32],
-        dy: &[f32],
-        n_out: usize,
-        order: &mut Vec<u32>,
-    ) {
-        self.check(start, values, dweight.len(), dy.len(), n_out);
-        by_start(order, start, self.n);
-        vectorised(WeightGradient {
-            band: *self,
-            dweight,
-            start,
-            values,
-            dy,
-            n_out,
-            order: &order[..start.len()],
-        });
-    }
-
-    fn check(&self, start: &[u32], values: &[f32], weight: usize, rows: usize, n_out: usize) {
-        assert!(n_out.is_multiple_of(LANES), "padded rows");
-        assert!(weight >= self.n * n_out, "one row per Gaussian");
-        assert!(rows >= start.len() * n_out, "one row per edge");
-        assert!(values.len() >= start.len() * self.step(), "one band per edge");
-        let last = (self.n - self.width) as u32;
-        assert!(start.iter().all(|&start| start <= last), "bands within the basis");
+    fn place(&self, distance: f32) -> (f32, u32) {
+        let before = (self.width / 2 - 1) as f32;
+        let margin = self.margin() as f32;
+        let low = (before - margin) * self.spacing;
+        let high = (before + self.n as f32) * self.spacing;
+        let distance = distance - self.first;
+        let distance = if distance < low { low } else { distance };
+        let distance = if distance > high { high } else { distance };
+        // The nearest Gaussian and half of the others to its left. NaN becomes 0.
+        let row = (distance / self.spacing + (margin - before + 0.5)) as i32;
+        let row = row.clamp(0, (self.n + self.margin()) as i32);
+        (distance, row.cast_unsigned())
     }
 }
 
-/// Edges by the start of their band, by counting. `order` ends with room for the counts.
-fn by_start(order: &mut Vec<u32>, start: &[u32], n: usize) {
-    let n_edge = start.len();
-    order.clear();
-    order.resize(n_edge + n + 1, 0);
-    let (order, next) = order.split_at_mut(n_edge);
-    for &start in start {
-        next[start as usize + 1] += 1;
+/// The bands of a block of edges.
+pub(super) struct Expansion {
+    band: Band,
+    /// How a Gaussian falls from column to column if the distance is at the centre of the first.
+    fall: Vec<f32>,
+    /// First row of each group in a weight with margins.
+    row: Vec<u32>,
+    /// The edges of each group; where there are fewer, the first again.
+    edge: Vec<[u32; GROUP]>,
+    /// The Gaussians, `[columns, LANES]` for each [`LANES`] edges of groups: 0 where a group has none.
+    values: Scratch,
+    room: Room,
+}
+
+/// Memory for the way there.
+#[derive(Default)]
+struct Room {
+    distance: Vec<f32>,
+    row: Vec<u32>,
+    /// Edges by the first row of their band.
+    order: Vec<u32>,
+    next: Vec<u32>,
+    /// Distance from the middle column, by place in the groups, and 0 where there is no edge.
+    offset: Vec<f32>,
+    exists: Vec<f32>,
+}
+
+impl Expansion {
+    pub(super) fn new(band: Band) -> Self {
+        let step = f64::from(band.coefficient) * f64::from(band.spacing).powi(2);
+        let fall = |column: usize| (-step * (2 * column + 1) as f64).exp() as f32;
+        let fall = (0..band.n_column()).map(fall).collect();
+        let (row, edge) = (Vec::new(), Vec::new());
+        Self { band, fall, row, edge, values: Scratch::new(0), room: Room::default() }
     }
-    for column in 0..n {
-        next[column + 1] += next[column];
+
+    /// Computes the bands of edges with these distances.
+    pub(super) fn expand(&mut self, distance: &[f32]) {
+        let Self { band, fall, row, edge, values, room } = self;
+        room.sort(band, distance);
+        room.group(band, row, edge);
+        let n = room.offset.len() * band.n_column();
+        if values.len() < n {
+            *values = Scratch::new(n);
+        }
+        expand_lanes(&mut values[..n], &room.offset, &room.exists, fall, band);
     }
-    for (edge, &start) in (0..).zip(start) {
-        let place = &mut next[start as usize];
-        order[*place as usize] = edge;
-        *place += 1;
+
+    /// `out = gaussians weight` for `weight` `[n, n_out]` with margins, `out` `[n_edge, n_out]`; `n_out`
+    /// is a multiple of the longest vector. `ahead` comes from memory meanwhile.
+    pub(super) fn product(&self, out: &mut [f32], weight: &[f32], n_out: usize, ahead: &[f32]) {
+        self.check(weight.len(), out.len(), n_out);
+        vectorised(Product { expansion: self, out, weight, n_out, ahead });
+    }
+
+    /// Rows of a weight with margins among which those of all bands are.
+    pub(super) fn rows(&self) -> Range<usize> {
+        match (self.row.first(), self.row.last()) {
+            // Groups are sorted by their first row.
+            (Some(&first), Some(&last)) => first as usize..last as usize + self.band.n_column(),
+            _ => 0..0,
+        }
+    }
+
+    /// `dweight += gaussians^T dy`, with margins.
+    pub(super) fn add_weight_gradient(&self, dweight: &mut [f32], dy: &[f32], n_out: usize) {
+        self.check(dweight.len(), dy.len(), n_out);
+        vectorised(WeightGradient { expansion: self, dweight, dy, n_out });
+    }
+
+    fn check(&self, weight: usize, rows: usize, n_out: usize) {
+        assert!(n_out.is_multiple_of(LANES), "padded rows");
+        assert!(weight >= self.band.n_row() * n_out, "one row per Gaussian, and margins");
+        assert!(rows >= self.room.row.len() * n_out, "one row per edge");
+        let n_lane = (self.row.len() * GROUP).next_multiple_of(LANES);
+        assert!(self.values.len() >= n_lane * self.band.n_column(), "a band for every place");
+    }
+
+    /// Where a group's Gaussians begin, those of one column in each [`LANES`] numbers.
+    #[inline(always)]
+    fn values_of(&self, group: usize) -> *const f32 {
+        let (vector, lane) = (group * GROUP / LANES, group * GROUP % LANES);
+        self.values[vector * self.band.n_column() * LANES + lane..].as_ptr()
+    }
+}
+
+impl Room {
+    /// Sorts edges by the first row of their band, by counting.
+    fn sort(&mut self, band: &Band, distance: &[f32]) {
+        let Self { distance: from_first, row, order, next, .. } = self;
+        from_first.clear();
+        from_first.extend_from_slice(distance);
+        row.clear();
+        row.resize(distance.len(), 0);
+        place_all(from_first, row, band);
+        next.clear();
+        next.resize(band.n + band.margin() + 2, 0);
+        for &row in &*row {
+            next[row as usize + 1] += 1;
+        }
+        let mut sum = 0;
+        for next in next.iter_mut() {
+            sum += *next;
+            *next = sum;
+        }
+        order.clear();
+        order.resize(row.len(), 0);
+        for (edge, &row) in (0..).zip(&*row) {
+            let place = &mut next[row as usize];
+            order[*place as usize] = edge;
+            *place += 1;
+        }
+    }
+
+    /// Groups edges whose bands begin at nearly the same row.
+    fn group(&mut self, band: &Band, rows: &mut Vec<u32>, edges: &mut Vec<[u32; GROUP]>) {
+        let Self { distance, row, order, offset, exists, .. } = self;
+        rows.clear();
+        edges.clear();
+        offset.clear();
+        exists.clear();
+        let to_middle = band.middle() as f32 - band.margin() as f32;
+        let mut rest = &order[..];
+        while let Some(&leader) = rest.first() {
+            let first = row[leader as usize];
+            let last = first + band.spread as u32;
+            let near = |&&edge: &&u32| row[edge as usize] <= last;
+            let n = rest.iter().take(GROUP).take_while(near).count();
+            let (group, others) = rest.split_at(n);
+            rest = others;
+            let middle = (first as f32 + to_middle) * band.spacing;
+            let mut edge = [leader; GROUP];
+            edge[..n].copy_from_slice(group);
+            offset.extend(edge.map(|edge| distance[edge as usize] - middle));
+            exists.extend((0..GROUP).map(|place| if place < n { 1.0 } else { 0.0 }));
+            rows.push(first);
+            edges.push(edge);
+        }
+        let n_lane = offset.len().next_multiple_of(LANES);
+        offset.resize(n_lane, 0.0);
+        exists.resize(n_lane, 0.0);
     }
 }
 
 wide! {
-    fn expand_rows(values: &mut [f32], start: &[u32], distance: &[f32], band: &Band) {
-        let rows = values.chunks_exact_mut(padded(band.width));
-        for (row, (&start, &distance)) in rows.zip(start.iter().zip(distance)) {
-            let from_first = distance - band.first - start as f32 * band.spacing;
-            for (k, value) in row.iter_mut().enumerate() {
-                let x = from_first - k as f32 * band.spacing;
-                let gaussian = exp::<FUSED>(-band.coefficient * x * x);
-                *value = if gaussian < NEGLIGIBLE { 0.0 } else { gaussian };
+    /// Distances become those from the first centre.
+    fn place_all(distance: &mut [f32], row: &mut [u32], band: &Band) {
+        for (distance, row) in distance.iter_mut().zip(row) {
+            (*distance, *row) = band.place(*distance);
+        }
+    }
+}
+
+wide! {
+    /// The Gaussians of [`LANES`] edges at a time. From column to column each is multiplied by a number
+    /// that falls in a geometric series: e^-c(x-h)^2 = e^-cx^2 e^2chx e^-ch^2.
+    fn expand_lanes(
+        values: &mut [f32],
+        offset: &[f32],
+        exists: &[f32],
+        fall: &[f32],
+        band: &Band,
+    ) {
+        let middle = band.middle();
+        let lanes = offset.chunks_exact(LANES).zip(exists.chunks_exact(LANES));
+        for (rows, (offset, exists)) in values.chunks_exact_mut(band.n_column() * LANES).zip(lanes) {
+            let (mut peak, mut up, mut down) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+            for lane in 0..LANES {
+                let x = offset[lane];
+                let slope = 2.0 * band.coefficient * band.spacing * x;
+                peak[lane] = exists[lane] * exp::<FUSED>(-band.coefficient * x * x);
+                up[lane] = exp::<FUSED>(slope);
+                down[lane] = exp::<FUSED>(-slope);
+            }
+            let (before, after) = rows.split_at_mut(middle * LANES);
+            let (own, after) = after.split_at_mut(LANES);
+            own.copy_from_slice(&peak);
+            let mut value = peak;
+            for (row, fall) in after.chunks_exact_mut(LANES).zip(fall) {
+                for lane in 0..LANES {
+                    let next = value[lane] * (up[lane] * fall);
+                    value[lane] = if next < NEGLIGIBLE { 0.0 } else { next };
+                }
+                row.copy_from_slice(&value);
+            }
+            value = peak;
+            for (row, fall) in before.rchunks_exact_mut(LANES).zip(fall) {
+                for lane in 0..LANES {
+                    let next = value[lane] * (down[lane] * fall);
+                    value[lane] = if next < NEGLIGIBLE { 0.0 } else { next };
+                }
+                row.copy_from_slice(&value);
             }
         }
     }
 }
 
 struct Product<'a> {
-    band: Band,
+    expansion: &'a Expansion,
     out: &'a mut [f32],
-    start: &'a [u32],
-    values: &'a [f32],
     weight: &'a [f32],
     n_out: usize,
+    /// What is fetched from memory meanwhile, a part with each group.
+    ahead: &'a [f32],
 }
 
 impl WithSimd for Product<'_> {
@@ -169,32 +310,35 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { band, out, start, values, weight, n_out } = self;
-        let (lanes, step) = (lanes::<S>(), band.step());
-        // Two edges at a time: sums of one edge alone would wait for each other.
-        for first in (0..start.len()).step_by(2) {
-            let edges = [first, (first + 1).min(start.len() - 1)];
+        let Self { expansion, out, weight, n_out, mut ahead } = self;
+        let (lanes, n_column) = (lanes::<S>(), expansion.band.n_column());
+        for (group, (&row, edges)) in expansion.row.iter().zip(&expansion.edge).enumerate() {
+            let values = expansion.values_of(group);
+            let (now, later) = ahead.split_at((GROUP * n_out).min(ahead.len()));
+            fetch(now);
+            ahead = later;
             panels!(S, n_out, |column, N| {
-                // SAFETY: `Band::check` has checked the lengths, and that a band ends within the
-                // rows of the weight.
+                // SAFETY: `Expansion::check` has checked the lengths. A group's columns end within the
+                // margins of the weight, and all its places name an edge.
                 unsafe {
-                    let weight = edges
-                        .map(|edge| weight.as_ptr().add(start[edge] as usize * n_out + column));
-                    let values = edges.map(|edge| values.as_ptr().add(edge * step));
-                    let mut sum = [[simd.splat_f32s(0.0); N]; 2];
-                    for k in 0..band.width {
-                        for i in 0..2 {
-                            let value = simd.splat_f32s(*values[i].add(k));
-                            for (j, sum) in sum[i].iter_mut().enumerate() {
-                                let weight = load::<S>(weight[i].add(k * n_out + j * lanes));
+                    let weight = weight.as_ptr().add(row as usize * n_out + column);
+                    let mut sum = [[simd.splat_f32s(0.0); N]; GROUP];
+                    for k in 0..n_column {
+                        let weight: [S::f32s; N] =
+                            std::array::from_fn(|j| load::<S>(weight.add(k * n_out + j * lanes)));
+                        for (place, sum) in sum.iter_mut().enumerate() {
+                            let value = simd.splat_f32s(*values.add(k * LANES + place));
+                            for (sum, weight) in sum.iter_mut().zip(weight) {
                                 *sum = multiply_add(simd, value, weight, *sum);
                             }
                         }
                     }
-                    for (edge, sum) in edges.into_iter().zip(sum) {
+                    // The first edge last: it stands in places that have none, too.
+                    for place in 0..GROUP {
+                        let (edge, sum) = (edges[GROUP - 1 - place], sum[GROUP - 1 - place]);
+                        let out = out.as_mut_ptr().add(edge as usize * n_out + column);
                         for (j, sum) in sum.into_iter().enumerate() {
-                            let out = out.as_mut_ptr().add(edge * n_out + column + j * lanes);
-                            store::<S>(out, sum);
+                            store::<S>(out.add(j * lanes), sum);
                         }
                     }
                 }
@@ -204,59 +348,35 @@ impl WithSimd for Product<'_> {
 }
 
 struct WeightGradient<'a> {
-    band: Band,
+    expansion: &'a Expansion,
     dweight: &'a mut [f32],
-    start: &'a [u32],
-    values: &'a [f32],
     dy: &'a [f32],
     n_out: usize,
-    /// Edges by the start of their band.
-    order: &'a [u32],
 }
 
 impl WithSimd for WeightGradient<'_> {
     type Output = ();
 
-    /// Edges with nearly the same band are added together: the weight's gradient is loaded and
-    /// stored once for four of them.
+    /// The weight's gradient is loaded and stored once for all edges of a group.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { band, dweight, start, values, dy, n_out, order } = self;
-        let (lanes, step) = (lanes::<S>(), band.step());
-        let mut shifted = [[0.0_f32; GROUP]; WIDEST + SPREAD];
-        let n_column = band.width + SPREAD;
-        let mut rest = order;
-        while let Some(&leader) = rest.first() {
-            let base = start[leader as usize];
-            let near = |&&edge: &&u32| start[edge as usize] <= base + SPREAD as u32;
-            let n_edge = rest.iter().take(GROUP).take_while(near).count();
-            let (group, others) = rest.split_at(n_edge);
-            rest = others;
-            let n_row = n_column.min(band.n - base as usize);
-            shifted[..n_row].fill([0.0; GROUP]);
-            let mut rows = [dy.as_ptr(); GROUP];
-            for (place, &edge) in group.iter().enumerate() {
-                let edge = edge as usize;
-                let shift = (start[edge] - base) as usize;
-                let band_values = &values[edge * step..][..band.width];
-                for (shifted, &value) in shifted[shift..].iter_mut().zip(band_values) {
-                    shifted[place] = value;
-                }
-                rows[place] = dy[edge * n_out..].as_ptr();
-            }
+        let Self { expansion, dweight, dy, n_out } = self;
+        let (lanes, n_column) = (lanes::<S>(), expansion.band.n_column());
+        for (group, (&row, edges)) in expansion.row.iter().zip(&expansion.edge).enumerate() {
+            let values = expansion.values_of(group);
             panels!(S, n_out, |column, N| {
-                // SAFETY: `Band::check` has checked the lengths; `n_row` ends within the weight,
-                // and places without an edge point to the first row, which exists.
+                // SAFETY: as for the product.
                 unsafe {
-                    let dy: [[S::f32s; N]; GROUP] = std::array::from_fn(|place| {
-                        std::array::from_fn(|j| load::<S>(rows[place].add(column + j * lanes)))
+                    let dy: [[S::f32s; N]; GROUP] = edges.map(|edge| {
+                        let dy = dy.as_ptr().add(edge as usize * n_out + column);
+                        std::array::from_fn(|j| load::<S>(dy.add(j * lanes)))
                     });
-                    let out = dweight.as_mut_ptr().add(base as usize * n_out + column);
-                    for (k, values) in shifted[..n_row].iter().enumerate() {
+                    let out = dweight.as_mut_ptr().add(row as usize * n_out + column);
+                    for k in 0..n_column {
                         let mut sum: [S::f32s; N] =
                             std::array::from_fn(|j| load::<S>(out.add(k * n_out + j * lanes)));
-                        for (&value, dy) in values.iter().zip(&dy) {
-                            let value = simd.splat_f32s(value);
+                        for (place, dy) in dy.iter().enumerate() {
+                            let value = simd.splat_f32s(*values.add(k * LANES + place));
                             for (sum, &dy) in sum.iter_mut().zip(dy) {
                                 *sum = multiply_add(simd, value, dy, *sum);
                             }
@@ -288,8 +408,8 @@ mod tests {
         assert_eq!(Band::of(&BASIS).unwrap().width, 28);
         let wide = GaussianBasis { n: 20, spacing: 0.3, coefficient: 5.5, ..BASIS };
         assert_eq!(Band::of(&wide), None, "14 of 20 columns are no band");
-        let fine = GaussianBasis { n: 900, spacing: 0.001, coefficient: 1000.0, ..BASIS };
-        assert_eq!(Band::of(&fine), None, "there is no room for 270 columns");
+        let coarse = GaussianBasis { coefficient: 3000.0, ..BASIS };
+        assert_eq!(Band::of(&coarse), None, "a Gaussian is gone at its neighbours'");
     }
 
     #[test]
@@ -301,8 +421,9 @@ mod tests {
             let band = Band::of(&basis).unwrap();
             for i in 0..2000 {
                 let distance = 0.5 + i as f32 * 0.01 * spacing;
-                let start = band.start(distance);
-                let outside = (0..80).filter(|k| !(start..start + band.width).contains(k));
+                let first = band.place(distance).1 as usize;
+                let own = first..first + band.width;
+                let outside = (0..80).filter(|k| !own.contains(&(k + band.margin())));
                 let largest = outside
                     .map(|k| {
                         let x = distance - basis.first - k as f32 * spacing;
@@ -333,11 +454,13 @@ mod tests {
         let number = |i: usize, seed: usize| ((i * 37 + seed) % 29) as f32 / 14.0 - 1.0;
         let weight: Vec<f32> = (0..n * n_out).map(|i| number(i, 1)).collect();
         let dy: Vec<f32> = (0..n_edge * n_out).map(|i| number(i, 2)).collect();
-        let (mut start, mut values) = (vec![0; n_edge], vec![0.0; n_edge * band.step()]);
-        band.expand(&mut start, &mut values, &distance);
+        let margin = vec![0.0; band.margin() * n_out];
+        let mut bands = Expansion::new(band);
+        bands.expand(&distance[..7]);
+        bands.expand(&distance);
 
         let mut out = vec![f32::NAN; n_edge * n_out];
-        band.product(&mut out, &start, &values, &weight, n_out);
+        bands.product(&mut out, &[&margin[..], &weight, &margin].concat(), n_out, &dy);
         for (edge, &d) in distance.iter().enumerate() {
             for j in 0..n_out {
                 let term = |k| gaussian(d, k) * f64::from(weight[k * n_out + j]);
@@ -347,8 +470,9 @@ mod tests {
             }
         }
 
-        let mut dweight = vec![0.5; n * n_out];
-        band.add_weight_gradient(&mut dweight, &start, &values, &dy, n_out, &mut Vec::new());
+        let mut dweight = vec![0.5; n * n_out + 2 * margin.len()];
+        bands.add_weight_gradient(&mut dweight, &dy, n_out);
+        let dweight = &dweight[margin.len()..];
         for k in 0..n {
             for j in 0..n_out {
                 let term = |e: usize| gaussian(distance[e], k) * f64::from(dy[e * n_out + j]);
@@ -361,11 +485,10 @@ mod tests {
 
     #[test]
     fn nan_is_not_hidden() {
-        let band = Band::of(&BASIS).unwrap();
-        let (mut start, mut values) = ([0], vec![0.0; band.step()]);
-        band.expand(&mut start, &mut values, &[f32::NAN]);
+        let mut bands = Expansion::new(Band::of(&BASIS).unwrap());
+        bands.expand(&[f32::NAN]);
         let mut out = [0.0; 16];
-        band.product(&mut out, &start, &values, &[1.0; 150 * 16], 16);
+        bands.product(&mut out, &[1.0; 214 * 16], 16, &[]);
         assert!(out[0].is_nan());
     }
 }

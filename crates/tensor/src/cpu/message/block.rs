@@ -1,10 +1,11 @@
 //! A block of edges, and how one step is computed on it.
 
-use super::band::Band;
+use super::band::Expansion;
 use super::equivariant::put_equivariant;
-use super::rows::{Rows, RowsMut, put, put_gaussians, put_product, put_scaled};
+use super::rows::{Rows, RowsMut, put, put_gaussians, put_scaled, put_scaled_product};
 use super::step::{Plan, Step};
 use super::tasks::EdgePlan;
+use crate::Activation;
 use crate::cpu::activation;
 use crate::cpu::elementwise::add_row;
 use crate::cpu::scratch::Scratch;
@@ -73,16 +74,6 @@ pub(super) struct Bands {
     distance: Vec<f32>,
 }
 
-struct Expansion {
-    band: Band,
-    start: Vec<u32>,
-    values: Scratch,
-    /// Edges of the present block.
-    n: usize,
-    /// Room for their order.
-    order: Vec<u32>,
-}
-
 impl<'a> Block<'a> {
     /// The blocks of at most `n_row` edges that a range of places is cut into.
     pub(super) fn cut(
@@ -125,20 +116,39 @@ impl<'a> Block<'a> {
     }
 }
 
+/// The factors of a product in a block, the values that belong to them and what both are multiplied by, if
+/// one of them is scaled.
+pub(super) struct Factors<'a> {
+    /// Steps that have values.
+    pub(super) steps: [usize; 2],
+    pub(super) rows: [Rows<'a>; 2],
+    pub(super) scale: Option<Rows<'a>>,
+}
+
+impl<'a> Factors<'a> {
+    pub(super) fn new(
+        plan: &'a Plan<'a>,
+        factors: [usize; 2],
+        block: &Block<'a>,
+        values: &'a [&mut [f32]],
+    ) -> Self {
+        let steps = factors.map(|v| plan.scaled(v).unwrap_or(v));
+        let scale = factors.into_iter().find(|&v| plan.scaled(v).is_some());
+        Self {
+            steps,
+            rows: steps.map(|v| block.rows(&plan.steps[v], &*values[v])),
+            scale: scale.map(|v| block.rows_of_edges(plan.steps[v].rows, 1)),
+        }
+    }
+}
+
 impl Bands {
-    /// Room for blocks of `n_row` edges.
-    pub(super) fn new(plan: &Plan<'_>, n_row: usize) -> Self {
-        let bands = plan.steps.iter().map(|step| {
-            let band = step.band.filter(|_| !step.in_forward)?;
-            Some(Expansion {
-                band,
-                start: vec![0; n_row],
-                values: Scratch::new(n_row * band.step()),
-                n: 0,
-                order: Vec::with_capacity(n_row),
-            })
-        });
-        Self { bands: bands.collect(), distance: Vec::with_capacity(n_row) }
+    pub(super) fn new(plan: &Plan<'_>) -> Self {
+        let bands = plan
+            .steps
+            .iter()
+            .map(|step| step.band.filter(|_| !step.in_forward).map(Expansion::new));
+        Self { bands: bands.collect(), distance: Vec::new() }
     }
 
     /// Computes the bands of a block.
@@ -146,39 +156,13 @@ impl Bands {
         for (expansion, step) in self.bands.iter_mut().zip(&plan.steps) {
             let Some(expansion) = expansion else { continue };
             distances(&mut self.distance, block, step.rows);
-            let Expansion { band, start, values, n, .. } = expansion;
-            *n = block.n;
-            band.expand(
-                &mut start[..block.n],
-                &mut values[..block.n * band.step()],
-                &self.distance,
-            );
+            expansion.expand(&self.distance);
         }
     }
 
-    /// `out = gaussians weight`, if the step is one of bands.
-    fn product(&self, step: usize, out: &mut [f32], weight: &[f32], n_out: usize) -> bool {
-        let Some(Expansion { band, start, values, n, .. }) = &self.bands[step] else {
-            return false;
-        };
-        band.product(out, &start[..*n], &values[..n * band.step()], weight, n_out);
-        true
-    }
-
-    /// `dweight += gaussians^T dy`, if the step is one of bands.
-    pub(super) fn add_weight_gradient(
-        &mut self,
-        step: usize,
-        dweight: &mut [f32],
-        dy: &[f32],
-        n_out: usize,
-    ) -> bool {
-        let Some(Expansion { band, start, values, n, order }) = &mut self.bands[step] else {
-            return false;
-        };
-        let (start, values) = (&start[..*n], &values[..*n * band.step()]);
-        band.add_weight_gradient(dweight, start, values, dy, n_out, order);
-        true
+    /// Those of a step, if it is one of bands.
+    pub(super) fn of_step(&self, step: usize) -> Option<&Expansion> {
+        self.bands[step].as_ref()
     }
 }
 
@@ -196,8 +180,8 @@ fn distances(out: &mut Vec<f32>, block: &Block<'_>, distance: &[f32]) {
     }
 }
 
-/// Computes step `v` for a block: its values into `out`, and, where it has an activation and `sum`
-/// is given, the values before that into `sum`. `before` are the values of the steps before.
+/// Computes step `v` for a block: its values into `out`. The values before an activation go to `sum`,
+/// if it is given. `before` are the values of the steps before.
 pub(super) fn evaluate(
     plan: &Plan<'_>,
     v: usize,
@@ -206,6 +190,29 @@ pub(super) fn evaluate(
     before: &[&mut [f32]],
     out: &mut [f32],
     sum: Option<&mut [f32]>,
+) {
+    match (plan.steps[v].operation.activation(), sum) {
+        (Activation::Identity, _) => put_values(plan, v, block, bands, before, out, &[]),
+        (activation, None) => {
+            put_values(plan, v, block, bands, before, out, &[]);
+            activation::apply(activation, out);
+        }
+        (activation, Some(sum)) => {
+            put_values(plan, v, block, bands, before, sum, out);
+            activation::apply_to(activation, out, sum);
+        }
+    }
+}
+
+/// Computes values before their activation, while memory that will be written next comes.
+fn put_values(
+    plan: &Plan<'_>,
+    v: usize,
+    block: &Block<'_>,
+    bands: &Bands,
+    before: &[&mut [f32]],
+    out: &mut [f32],
+    ahead: &[f32],
 ) {
     let step = &plan.steps[v];
     let (n, width) = (block.n, step.width);
@@ -221,14 +228,15 @@ pub(super) fn evaluate(
             let source = block.rows(step, &[]);
             put(RowsMut::in_place(out, step.stride, false), source, n, width);
         }
-        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, n),
+        Operation::Linear(layer) => product(plan, step, layer, bands, before, out, ahead),
         Operation::Sum { terms, .. } => {
             for (place, &term) in terms.iter().enumerate() {
                 put(RowsMut::in_place(out, step.stride, place > 0), rows(term), n, width);
             }
         }
         Operation::Product([a, b]) => {
-            put_product(RowsMut::in_place(out, step.stride, false), rows(*a), rows(*b), n, width);
+            let Factors { rows, scale, .. } = Factors::new(plan, [*a, *b], block, before);
+            put_scaled_product(RowsMut::in_place(out, step.stride, false), rows, scale, n, width);
         }
         Operation::Scale { input } => {
             let factor = block.rows_of_edges(step.rows, 1);
@@ -240,10 +248,6 @@ pub(super) fn evaluate(
             put_equivariant(out, [rows(*input), rows(*vector), direction], n, width / 4);
         }
     }
-    if let Some(sum) = sum {
-        sum.copy_from_slice(out);
-    }
-    activation::apply(step.operation.activation(), out);
 }
 
 fn product(
@@ -253,10 +257,12 @@ fn product(
     bands: &Bands,
     before: &[&mut [f32]],
     out: &mut [f32],
-    n: usize,
+    ahead: &[f32],
 ) {
     let n_out = step.stride;
-    if bands.product(layer.input, out, &step.weight, n_out) {
+    let n = out.len() / n_out;
+    if let Some(bands) = bands.of_step(layer.input) {
+        bands.product(out, &step.weight, n_out, ahead);
         if let Some(bias) = step.bias {
             add_row(out, bias, n_out);
         }
@@ -265,11 +271,11 @@ fn product(
     let input_step = plan.steps[layer.input].stride;
     let input = Factor::rows(&*before[layer.input], [n, layer.n_in], input_step);
     let Some(bias) = step.bias else {
-        return tile::product(out, input, &step.weight, n_out, false);
+        return tile::product_and_fetch(out, input, &step.weight, n_out, false, [ahead, &[]]);
     };
     let mut row = Scratch::zeros(n_out);
     row[..bias.len()].copy_from_slice(bias);
-    tile::product_and_row(out, input, &step.weight, &row, n_out);
+    tile::product_and_row(out, input, &step.weight, &row, n_out, [ahead, &[]]);
 }
 
 #[cfg(test)]

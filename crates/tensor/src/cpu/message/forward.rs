@@ -1,14 +1,13 @@
 //! From the distances to what the nodes receive.
 
-use rayon::prelude::*;
-
 use super::Kept;
-use super::block::{Bands, Block, Opposite, evaluate};
+use super::block::{Bands, Block, Factors, Opposite, evaluate};
 use super::equivariant::put_equivariant;
-use super::rows::{RowsMut, put, put_product};
+use super::rows::{RowsMut, put, put_product, put_scaled_product};
 use super::step::Plan;
 use super::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
+use crate::cpu::team::each;
 use crate::message::program::Operation;
 
 /// Adds to `received` (`[n_node, width]`, zeros) what arrives at each node, and writes to `edge`
@@ -46,7 +45,7 @@ pub(in crate::cpu) fn forward(
         })
         .collect();
     drop(own_kept);
-    run(work, |(task, received, edge, kept)| {
+    each(work, |(task, received, edge, kept)| {
         let opposite = Opposite::default();
         Forward { plan, edges, task, received, edge, kept, opposite }.run();
     });
@@ -78,16 +77,6 @@ pub(super) fn per_task<'k>(
     })
 }
 
-/// Calls `task` for all tasks, by several threads if there are several.
-pub(super) fn run<T: Send>(work: Vec<T>, task: impl Fn(T) + Sync + Send) {
-    if work.len() == 1 {
-        // Waking another thread takes longer than the way to it.
-        work.into_iter().for_each(task);
-    } else {
-        work.into_par_iter().with_max_len(1).for_each(task);
-    }
-}
-
 struct Forward<'a> {
     plan: &'a Plan<'a>,
     edges: &'a EdgePlan,
@@ -103,13 +92,20 @@ impl Forward<'_> {
         let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
         let numbers: usize = in_blocks.map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers);
-        let mut scratch = Scratch::new(n_row * numbers);
-        let mut bands = Bands::new(self.plan, n_row);
+        // Room for sums whose activations alone are kept.
+        let mut scratch = Scratch::new(n_row * (numbers + self.widest()));
+        let mut bands = Bands::new(self.plan);
         let mut kept = std::mem::take(&mut self.kept);
         for block in Block::cut(self.edges, self.task.edges.clone(), n_row) {
             bands.expand(self.plan, &block);
             self.block(&block, &bands, &mut kept, &mut scratch);
         }
+    }
+
+    /// Numbers of an edge in the widest step of a block.
+    fn widest(&self) -> usize {
+        let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
+        in_blocks.map(|step| step.stride).max().unwrap_or(0)
     }
 
     fn block(
@@ -122,22 +118,22 @@ impl Forward<'_> {
         let plan = self.plan;
         let place = block.first - self.task.edges.start;
         let mut values: Vec<&mut [f32]> = Vec::with_capacity(plan.steps.len());
-        let mut rest = scratch;
+        let (mut rest, sums) = scratch.split_at_mut(scratch.len() - block.n * self.widest());
         for (v, (step, kept)) in plan.steps.iter().zip(kept).enumerate() {
             let n = block.n * step.stride;
             let kept: &mut [f32] =
                 if step.kept { &mut kept[place * step.stride..][..n] } else { &mut [] };
-            let (out, sum): (&mut [f32], _) = if !step.in_forward {
-                (&mut [], None)
+            let (out, sum): (&mut [f32], &mut [f32]) = if !step.in_forward {
+                (&mut [], &mut [])
             } else if step.kept && !step.operation.keeps_sum() {
-                (kept, None)
+                (kept, &mut sums[..n])
             } else {
                 let (own, after) = std::mem::take(&mut rest).split_at_mut(n);
                 rest = after;
-                (own, step.kept.then_some(kept))
+                (own, if step.kept { kept } else { &mut sums[..n] })
             };
             if step.in_forward {
-                evaluate(plan, v, block, bands, &values, out, sum);
+                evaluate(plan, v, block, bands, &values, out, Some(sum));
             }
             values.push(out);
         }
@@ -159,9 +155,9 @@ impl Forward<'_> {
         let width = message.width;
         let out = RowsMut::summed(self.received, width, block.to, nodes.start);
         match message.operation {
-            Operation::Product([a, b]) if plan.fused => {
-                let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);
-                put_product(out, rows(a), rows(b), block.n, width);
+            Operation::Product(factors) if plan.fused => {
+                let Factors { rows, scale, .. } = Factors::new(plan, factors, block, values);
+                put_scaled_product(out, rows, scale, block.n, width);
             }
             Operation::Equivariant { input, vector } if plan.fused => {
                 let rows = |v: usize| block.rows(&plan.steps[v], &*values[v]);

@@ -82,6 +82,20 @@ pub(super) fn put_product(out: RowsMut<'_>, a: Rows<'_>, b: Rows<'_>, n_edge: us
     vectorised(Each { kind: Kind::Product, out, a, b, n_edge, width });
 }
 
+/// `out (+)= factor a b`, one factor per edge if there are some.
+pub(super) fn put_scaled_product(
+    out: RowsMut<'_>,
+    [a, b]: [Rows<'_>; 2],
+    factor: Option<Rows<'_>>,
+    n_edge: usize,
+    width: usize,
+) {
+    match factor {
+        None => put_product(out, a, b, n_edge, width),
+        Some(factor) => vectorised(ScaledProduct { out, a, b, factor, n_edge, width }),
+    }
+}
+
 /// `out (+)= factor x`, one factor per edge.
 pub(super) fn put_scaled(
     out: RowsMut<'_>,
@@ -130,6 +144,41 @@ impl WithSimd for Each<'_> {
                 self.run_scaled(simd, |_, a, b| simd.mul_f32s(a, b), |_, a, b| a * b);
             }
             (Kind::Scale, true) => self.run_scaled(simd, add_product, |sum, a, b| sum + a * b),
+        }
+    }
+}
+
+struct ScaledProduct<'a> {
+    out: RowsMut<'a>,
+    a: Rows<'a>,
+    b: Rows<'a>,
+    factor: Rows<'a>,
+    n_edge: usize,
+    width: usize,
+}
+
+impl WithSimd for ScaledProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let zeros = simd.splat_f32s(0.0);
+        for edge in 0..self.n_edge {
+            let factor = self.factor.get(edge, 1)[0];
+            let factors = simd.splat_f32s(factor);
+            let (a, a_rest) = S::as_simd_f32s(self.a.get(edge, self.width));
+            let (b, b_rest) = S::as_simd_f32s(self.b.get(edge, self.width));
+            let add = self.out.add;
+            let (out, rest) = S::as_mut_simd_f32s(self.out.get(edge, self.width));
+            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                let sum = if add { *out } else { zeros };
+                *out = multiply_add(simd, simd.mul_f32s(a, factors), b, sum);
+            }
+            for ((out, &a), &b) in rest.iter_mut().zip(a_rest).zip(b_rest) {
+                let sum = if add { *out } else { 0.0 };
+                *out = sum + a * factor * b;
+            }
         }
     }
 }

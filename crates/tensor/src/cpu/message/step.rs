@@ -7,7 +7,7 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::padded;
 use crate::cpu::slice;
 use crate::message::Message;
-use crate::message::program::{Operation, Program};
+use crate::message::program::{EdgeLayer, Operation, Program};
 use crate::{GaussianBasis, MessageResult};
 
 /// Numbers of a block of edges, which stay in a core's own cache (256 KiB).
@@ -30,8 +30,10 @@ pub(super) struct Step<'a> {
     pub(super) rows: &'a [f32],
     pub(super) basis: Option<GaussianBasis>,
     pub(super) band: Option<Band>,
-    /// A layer's weight `[n_in, padded width]`.
+    /// A layer's weight `[n_in, padded width]`, with margins.
     pub(super) weight: Scratch,
+    /// Rows of zeros before and behind a weight on bands of Gaussians.
+    pub(super) margin: usize,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) width: usize,
     /// Numbers from one row of a block to the next.
@@ -55,7 +57,10 @@ impl<'a> Plan<'a> {
         let bands = message.operands.iter().map(|operands| Band::of(operands.basis.as_ref()?));
         let bands: Vec<Option<Band>> = bands.collect();
         let in_forward: Vec<bool> = (0..bands.len())
-            .map(|v| program.live[v] && is_in_block(&program, fused, v, bands[v].is_some()))
+            .map(|v| {
+                let is_factor = !message.of_pairs && is_factor(&program, v);
+                program.live[v] && !is_factor && is_in_block(&program, fused, v, bands[v].is_some())
+            })
             .collect();
         let backward = keep.then(|| program.for_backward(&in_forward));
         let steps = program.steps.into_iter().zip(&message.operands).enumerate();
@@ -66,12 +71,23 @@ impl<'a> Plan<'a> {
             let is_layer = matches!(step.operation, Operation::Linear(_));
             let (tracked, kept) =
                 (step.tracked && keep, backward.as_ref().is_some_and(|b| b.kept[v]));
+            let margin = match &step.operation {
+                Operation::Linear(layer) if !in_forward[layer.input] => {
+                    bands[layer.input].map_or(0, |band| band.margin())
+                }
+                _ => 0,
+            };
             let needed = backward.as_ref().is_some_and(|backward| backward.needed[v]);
             Step {
                 rows: first,
                 basis: operands.basis,
                 band: bands[v],
-                weight: if is_layer { with_padding(first, step.width) } else { Scratch::new(0) },
+                weight: if is_layer {
+                    with_padding(first, step.width, margin)
+                } else {
+                    Scratch::new(0)
+                },
+                margin,
                 bias,
                 width: step.width,
                 stride: padded(step.width),
@@ -84,6 +100,22 @@ impl<'a> Plan<'a> {
             }
         });
         Self { steps: steps.collect(), wanted, fused }
+    }
+
+    /// The step whose values these are times a constant of the edge, if they are in no block for that
+    /// reason.
+    pub(super) fn scaled(&self, v: usize) -> Option<usize> {
+        match self.steps[v].operation {
+            Operation::Scale { input } if !self.steps[v].in_forward => Some(input),
+            _ => None,
+        }
+    }
+
+    /// Whether a step is a linear layer's input.
+    pub(super) fn feeds_layer(&self, v: usize) -> bool {
+        self.steps
+            .iter()
+            .any(|step| matches!(&step.operation, Operation::Linear(layer) if layer.input == v))
     }
 
     /// Edges of a block, for blocks that `numbers` numbers of each edge are in.
@@ -100,6 +132,25 @@ fn message_is_fused(program: &Program) -> bool {
         && program.edge != Some(message)
 }
 
+/// Whether a step scales a value in a block for the sake of a product alone, which does that, too.
+fn is_factor(program: &Program, v: usize) -> bool {
+    let scales = |v: usize| match program.steps[v].operation {
+        Operation::Scale { input } => {
+            matches!(program.steps[input].operation, Operation::Linear(_))
+        }
+        _ => false,
+    };
+    let mut users = program.users(v);
+    let by_product = |user: usize| match program.steps[user].operation {
+        Operation::Product([a, b]) => scales(a) != scales(b),
+        _ => false,
+    };
+    scales(v)
+        && !program.is_result(v)
+        && users.next().is_some_and(by_product)
+        && users.next().is_none()
+}
+
 /// What is looked up at the nodes needs no block, unless it goes into a linear layer.
 fn is_in_block(program: &Program, fused: bool, v: usize, has_band: bool) -> bool {
     let is_layer = |user: usize| matches!(program.steps[user].operation, Operation::Linear(_));
@@ -113,6 +164,11 @@ fn is_in_block(program: &Program, fused: bool, v: usize, has_band: bool) -> bool
 }
 
 impl Step<'_> {
+    /// Rows of a layer's weight, with margins.
+    pub(super) fn n_weight_row(&self, linear: &EdgeLayer) -> usize {
+        linear.n_in + 2 * self.margin
+    }
+
     /// A layer's weight turned, `[n_out, padded n_in]`.
     pub(super) fn transposed_weight(&self, n_in: usize) -> Scratch {
         let n = padded(n_in);
@@ -126,11 +182,13 @@ impl Step<'_> {
     }
 }
 
-/// A copy with rows of whole vectors, aligned as they are loaded.
-fn with_padding(values: &[f32], width: usize) -> Scratch {
+/// A copy with rows of whole vectors, aligned as they are loaded, and `margin` rows of zeros on both
+/// sides.
+fn with_padding(values: &[f32], width: usize, margin: usize) -> Scratch {
     let stride = padded(width);
-    let mut out = Scratch::zeros(values.len() / width.max(1) * stride);
-    for (out, row) in out.chunks_exact_mut(stride.max(1)).zip(values.chunks_exact(width.max(1))) {
+    let mut out = Scratch::zeros((values.len() / width.max(1) + 2 * margin) * stride);
+    let rows = out[margin * stride..].chunks_exact_mut(stride.max(1));
+    for (out, row) in rows.zip(values.chunks_exact(width.max(1))) {
         out[..width].copy_from_slice(row);
     }
     out

@@ -10,9 +10,11 @@ use std::ops::Range;
 
 use crate::segments::sorted;
 
-/// Edges of a task, of which there are eight or more where that leaves so many for each.
-const MIN_EDGES: usize = 512;
+/// Edges of a task at least, and of the first at most. An eighth of what is left in between.
+const MIN_EDGES: usize = 384;
 const MAX_EDGES: usize = 2048;
+/// Edges of a graph that is rather not cut.
+const GRAPH: usize = 1024;
 /// More tasks are hardly needed by any number of threads, and each has sums of its own for weights.
 const MAX_TASKS: usize = 64;
 
@@ -130,10 +132,11 @@ fn share_few_nodes(tasks: &[Task], n_real: usize) -> bool {
 fn divide(from: &[u32], to: &[u32], n_real: usize, both: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
     for edges in [0..n_real, n_real..from.len()] {
-        let n_edge = edges.len();
-        let target = (n_edge / 8).clamp(MIN_EDGES, MAX_EDGES).max(n_edge.div_ceil(MAX_TASKS));
+        let least = MIN_EDGES.max(edges.len().div_ceil(MAX_TASKS));
         let mut start = edges.start;
         while start < edges.end {
+            // Ever smaller ones: however long each takes, threads end at about the same time.
+            let target = ((edges.end - start) / 8).min(MAX_EDGES).max(least);
             let end = end_of_task(from, to, start..edges.end, target);
             tasks.push(task(from, to, start..end, both));
             start = end;
@@ -160,14 +163,15 @@ fn task(from: &[u32], to: &[u32], edges: Range<usize>, both: bool) -> Task {
     Task { edges, from, to }
 }
 
-/// The first place `target` behind the start of `edges` where no edge crosses, or else one where the
-/// edges of another node begin, or else that place.
+/// The first place `target` behind the start of `edges` where no edge crosses, or else the end if it is near,
+/// or one where the edges of another node begin, or that place.
 fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> usize {
     let Range { start, end } = edges;
     if edges.len() <= target + target / 4 {
         return end;
     }
-    let limit = (start + target + target / 4).min(end - 1);
+    let beyond = (target / 4).max(GRAPH);
+    let limit = (start + target + beyond).min(end - 1);
     // Graphs lie one after the other: a new one begins where both ends are beyond all before.
     let mut last = from[start..start + target].iter().max().copied().unwrap_or(0);
     (start + target..=limit)
@@ -176,6 +180,8 @@ fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> 
             last = last.max(from[place]);
             begins
         })
+        // The last graph ends with the edges.
+        .or_else(|| (end <= start + target + beyond).then_some(end))
         .or_else(|| (start + target..=limit).find(|&place| to[place] != to[place - 1]))
         .unwrap_or(start + target)
 }
@@ -312,6 +318,11 @@ mod tests {
             plan.tasks.iter().all(|task| task.from.own && task.to.own && task.edges.len() < 1600)
         );
         assert!(plan.scatter);
+        for size in 5..30 {
+            let [from, to] = edges(&[size; 40], 0);
+            let plan = check(&from, &to, 0);
+            assert!(plan.tasks.iter().all(|task| task.from.own && task.to.own), "{size} nodes");
+        }
     }
 
     #[test]
