@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long a thread without work stays awake: longer than the stretches between that only one thread
 /// works in, in a step and from one step to the next.
-const PATIENCE: Duration = Duration::from_micros(200);
+const AWAKE: Duration = Duration::from_micros(200);
 /// How often a thread looks for work before it offers its processor to another program.
 const LOOKS: u32 = 16;
 
@@ -68,7 +68,7 @@ fn look_for_work() {
         return;
     }
     let (mut last, mut n_look) = (Instant::now(), 0_u32);
-    while last.elapsed() < PATIENCE {
+    while last.elapsed() < AWAKE {
         if rayon::yield_now() == Some(rayon::Yield::Executed) {
             (last, n_look) = (Instant::now(), 0);
         } else if n_look < LOOKS {
