@@ -30,7 +30,12 @@ impl Engine {
 pub(crate) fn start_threads(n: Option<usize>) -> Result<usize> {
     batchlab_tensor::keep_freed();
     // 0: as many as there are processors.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n.unwrap_or(0));
+    let mut pool = rayon::ThreadPoolBuilder::new().num_threads(n.unwrap_or(0));
+    if n != Some(1) && std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
+        // The caller, which trains, is the first of them: else that one would be woken beside it for each
+        // piece of work. Where it is the only one, nobody would be left to work for other threads.
+        pool = pool.use_current_thread();
+    }
     pool.build_global().context(
         "cannot start the engine's threads; use fewer (--threads 1), or raise the limit on processes \
          (`ulimit -u`)",
