@@ -31,7 +31,8 @@ pub(crate) fn start_threads(n: Option<usize>) -> Result<usize> {
     batchlab_tensor::keep_freed();
     // 0: as many as there are processors.
     let mut pool = rayon::ThreadPoolBuilder::new().num_threads(n.unwrap_or(0));
-    if n != Some(1) && std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) {
+    let n_processor = || std::thread::available_parallelism().map_or(1, usize::from);
+    if n.unwrap_or_else(n_processor) > 1 && std::env::var_os("RAYON_NUM_THREADS").is_none() {
         // The caller, which trains, is the first of them: else that one would be woken beside it for each
         // piece of work. Where it is the only one, nobody would be left to work for other threads.
         pool = pool.use_current_thread();
