@@ -1,10 +1,11 @@
-//! Memory that a thread frees is used again. A program of its own: threads that exist before the call
+//! Memory that a thread frees is used again, and is in large pages. A program of its own: threads that exist before the call
 //! keep their heaps.
 
 fn main() {
     batchlab_tensor::keep_freed();
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
+        are_pages_large();
         let second = std::thread::spawn(|| {
             allocate();
             let before = page_faults();
@@ -14,6 +15,30 @@ fn main() {
         let n = second.join().expect("the thread ends");
         assert!(n < 10, "{n} page faults in memory that was freed just before");
     }
+}
+
+/// Those of memory that lies where the heap has just grown, if the system has large ones.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn are_pages_large() {
+    if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+        eprintln!("skipped: this system has no large pages");
+        return;
+    }
+    let values = vec![1_u32; 1 << 20];
+    let address = values[values.len() / 2..].as_ptr().addr();
+    let text = std::fs::read_to_string("/proc/self/smaps").expect("Linux has it");
+    let mut is_there = false;
+    let flags = text.lines().find_map(|line| {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |text: &str| usize::from_str_radix(text, 16).ok();
+        if let Some((Some(start), Some(end))) = range.map(|(a, b)| (number(a), number(b))) {
+            is_there = (start..end).contains(&address);
+        }
+        line.strip_prefix("VmFlags:").filter(|_| is_there)
+    });
+    let flags = flags.expect("memory of this process");
+    assert!(flags.split(' ').any(|flag| flag == "hg"), "large pages were not asked for: {flags}");
+    assert!(std::hint::black_box(values).iter().all(|&value| value == 1));
 }
 
 /// More than a heap that glibc gives to a thread.

@@ -90,22 +90,6 @@ mod glibc {
         // SAFETY: without increment it only says where that is.
         unsafe { sbrk(0) }.addr()
     }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn asking_again_changes_nothing() {
-            crate::keep_freed();
-            let values = vec![1_u32; 1 << 20];
-            ask_for_large_pages();
-            let asked = ASKED.load(Ordering::Relaxed);
-            ask_for_large_pages();
-            assert!(asked > 0 && ASKED.load(Ordering::Relaxed) >= asked);
-            assert!(values.iter().all(|&value| value == 1));
-        }
-    }
 }
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]

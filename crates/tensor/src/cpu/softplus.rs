@@ -1,4 +1,4 @@
-//! The shifted softplus over arrays, which takes most of the time that products leave.
+//! The shifted softplus over arrays.
 //!
 //! Where vectors have 16 lanes, an instruction looks up 16 numbers in a table of 32 at once: the function
 //! is a polynomial for each of 32 pieces of its range, which takes half as long as e^x and a logarithm.

@@ -349,7 +349,7 @@ impl Backward<'_> {
                 Operation::Linear(linear) => {
                     let input = &*values[linear.input];
                     // Each is fetched by one layer: its input's, or its own if it is no layer's input.
-                    let own_next = if plan.feeds_layer(v) { &[] } else { next[v] };
+                    let own_next = if step.feeds_layer { &[] } else { next[v] };
                     let ahead = [next[linear.input], own_next];
                     self.layer(v, linear, block, bands, input, own, before, ahead);
                 }

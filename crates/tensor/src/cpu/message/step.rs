@@ -32,6 +32,8 @@ pub(super) struct Step<'a> {
     pub(super) band: Option<Band>,
     /// A layer's weight `[n_in, padded width]`, with margins.
     pub(super) weight: Scratch,
+    /// Whether it is a linear layer's input.
+    pub(super) feeds_layer: bool,
     /// Rows of zeros before and behind a weight on bands of Gaussians.
     pub(super) margin: usize,
     pub(super) bias: Option<&'a [f32]>,
@@ -63,6 +65,7 @@ impl<'a> Plan<'a> {
             })
             .collect();
         let backward = keep.then(|| program.for_backward(&in_forward));
+        let feeds_layer: Vec<bool> = (0..bands.len()).map(|v| program.feeds_layer(v)).collect();
         let steps = program.steps.into_iter().zip(&message.operands).enumerate();
         let steps = steps.map(|(v, (step, operands))| {
             let [first, bias] =
@@ -87,6 +90,7 @@ impl<'a> Plan<'a> {
                 } else {
                     Scratch::new(0)
                 },
+                feeds_layer: feeds_layer[v],
                 margin,
                 bias,
                 width: step.width,
@@ -109,13 +113,6 @@ impl<'a> Plan<'a> {
             Operation::Scale { input } if !self.steps[v].in_forward => Some(input),
             _ => None,
         }
-    }
-
-    /// Whether a step is a linear layer's input.
-    pub(super) fn feeds_layer(&self, v: usize) -> bool {
-        self.steps
-            .iter()
-            .any(|step| matches!(&step.operation, Operation::Linear(layer) if layer.input == v))
     }
 
     /// Edges of a block, for blocks that `numbers` numbers of each edge are in.

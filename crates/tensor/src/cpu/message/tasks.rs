@@ -10,10 +10,10 @@ use std::ops::Range;
 
 use crate::segments::sorted;
 
-/// Edges of a task at least, and of the first at most. An eighth of what is left in between.
+/// A task has an eighth of the edges that are left, but no fewer and no more than these.
 const MIN_EDGES: usize = 384;
 const MAX_EDGES: usize = 2048;
-/// Edges of a graph that is rather not cut.
+/// A graph of at most so many edges is not cut where another end of a task can be found.
 const GRAPH: usize = 1024;
 /// More tasks are hardly needed by any number of threads, and each has sums of its own for weights.
 const MAX_TASKS: usize = 64;
