@@ -19,6 +19,7 @@ fn main() {
 
 /// Those of memory that lies where the heap has just grown, if the system has large ones.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(clippy::print_stderr, reason = "says that nothing was tried")]
 fn are_pages_large() {
     if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
         eprintln!("skipped: this system has no large pages");
