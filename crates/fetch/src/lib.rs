@@ -401,7 +401,7 @@ fn read_sums(folder: &Path) -> Result<BTreeMap<String, String>, FetchError> {
 
 /// SHA-256 of a file; `None` where there is none.
 fn hash(path: &Path) -> Result<Option<String>, FetchError> {
-    let hash = || {
+    let hash = || -> io::Result<String> {
         let (mut file, mut hasher, mut block) =
             (File::open(path)?, Sha256::new(), vec![0; 1 << 18]);
         loop {
