@@ -10,12 +10,6 @@ use zip::result::ZipError;
 use crate::error::{NpzError, Problem};
 use crate::npy::{self, Values};
 
-/// What the arrays of a file and what is made of them may take: so much, and so many times the length of
-/// the file. Bags of words pack to a hundredth; a few bytes that claim to be gigabytes are a mistake or
-/// worse.
-const BYTES_OF_FILE: u64 = 512 << 20;
-const BYTES_PER_BYTE: u64 = 256;
-
 pub struct Archive<R> {
     path: PathBuf,
     zip: ZipArchive<R>,
@@ -38,10 +32,7 @@ impl<R: Read + Seek> Archive<R> {
         let path = path.to_owned();
         let opened = file.seek(SeekFrom::End(0)).map_err(ZipError::from);
         match opened.and_then(|n_byte| Ok((n_byte, ZipArchive::new(file)?))) {
-            Ok((n_byte, zip)) => {
-                let of_file = n_byte.saturating_mul(BYTES_PER_BYTE).saturating_add(BYTES_OF_FILE);
-                Ok(Self { path, zip, max_byte, memory: memory.of_file(of_file) })
-            }
+            Ok((n_byte, zip)) => Ok(Self { path, zip, max_byte, memory: memory.of_file(n_byte) }),
             Err(source) => Err(NpzError::Archive { path, source }),
         }
     }
