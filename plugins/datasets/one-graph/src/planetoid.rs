@@ -15,7 +15,7 @@ use batchlab_core::graphs::{FixedSplit, OneGraph};
 use batchlab_core::{DatasetError, LoadContext, MemoryBudget};
 
 use crate::split::{self, Fault};
-use crate::tables::{FileFault, Tables, of_rows};
+use crate::tables::{FileFault, Tables, of_rows, rows_bytes};
 use arrays::{Matrix, Rows};
 use pickle::Pickle;
 
@@ -78,9 +78,10 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
     }
 
     let n_entry = first_features.n_entry() + test_features.n_entry();
-    let (n_edge, n_entry) = (adjacency.sender.len() as u64, n_entry as u64);
-    // Places and labels; entries while their columns grow and once more; edges in both directions and sorted.
-    let n_byte = 64 * n_node as u64 + 48 * n_entry + 72 * n_edge;
+    let (n_edge, n_row) = (adjacency.sender.len() as u64, n_node as u64);
+    // Places and labels; entries while their columns grow; edges in both directions and sorted.
+    let n_byte =
+        64 * n_row + 16 * n_entry as u64 + 72 * n_edge + rows_bytes(n_node, n_entry, width);
     ctx.memory.take(n_byte, "the graph").map_err(DatasetError::Memory)?;
     let mut row_of = vec![None; n_node];
     let of_first = (0..n_first).map(|row| (row, &first_features, &first_classes, row));
