@@ -40,17 +40,17 @@ pub enum ResultsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The tables are of an earlier version, and readers of a table need one version.
+    /// A table of another version of the schema.
     #[error(
-        "the tables in {} are of version {found} of the schema, this program writes version \
-         {SCHEMA_VERSION}; `batchlab doctor {} --upgrade` rewrites them, or choose another folder",
-        dir.join("tables").display(), batchlab_core::quote::shell(dir), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
+        "{} is of version {found} of the schema, and this program reads and writes version {SCHEMA_VERSION}; use the \
+         program that wrote it, or choose another folder",
+        path.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
     )]
-    OlderTables {
-        /// Folder of the study.
-        dir: PathBuf,
-        /// Their version.
-        found: i64,
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
     },
     /// A sink cannot encode.
     #[error("sink: {0}")]

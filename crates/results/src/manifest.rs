@@ -76,7 +76,7 @@ impl PublishedFile {
 }
 
 impl Manifest {
-    /// The list of a run; `None` for a run of a version that wrote none, or that published nothing.
+    /// The list of a run; `None` for a run that published nothing.
     ///
     /// # Errors
     /// A file that cannot be read, or is no such list.
