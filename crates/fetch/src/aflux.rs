@@ -82,7 +82,7 @@ impl Client {
         for page in 1..=query.max_page {
             let name = format!("page-{page:05}.json");
             let path = part.join(&name);
-            let kept = fs::read(&path).ok();
+            let kept = batchlab_files::read(&path, query.max_page_bytes()).ok();
             let kept = kept.and_then(|bytes| Some((entries(&bytes, query, page).ok()?, bytes)));
             let is_kept = kept.is_some();
             let failed = |fault| {
@@ -164,7 +164,7 @@ impl Client {
 fn check_query(query: &Query, part: &Path) -> Result<(), FetchError> {
     let text = format!("{}?{}\n{} entries per page\n", query.url, query.matchbook, query.page_size);
     let path = part.join("query.txt");
-    match fs::read_to_string(&path) {
+    match batchlab_files::read_text(&path, batchlab_files::MAX_TEXT) {
         Ok(before) if before == text => Ok(()),
         Ok(_) => Err(FetchError::OtherQuery { path: part.to_owned() }),
         Err(_) => sums::write_whole(&path, text.as_bytes()),

@@ -1,10 +1,11 @@
 //! One file from one of several places.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use batchlab_core::progress::Progress;
+use batchlab_files::open_data;
 
 use crate::client::{Answer, html, is_html};
 use crate::error::Fault;
@@ -56,7 +57,7 @@ impl Remote {
     pub fn is_in(&self, folder: &Path) -> Result<bool, FetchError> {
         let path = folder.join(&self.name);
         let failed = |source| FetchError::Io { path: path.clone(), source };
-        let mut file = match File::open(&path) {
+        let mut file = match open_data(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(failed(error)),

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::hexadecimal;
+use batchlab_files::{MAX_TEXT, atomic_write, open_to_change};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -38,19 +39,14 @@ impl Part {
     pub(crate) fn open(path: &Path) -> Result<Self, FetchError> {
         let failed = |source| FetchError::Io { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .read(true)
-            .write(true)
-            .truncate(false)
-            .open(path)
-            .map_err(failed)?;
+        options.create(true).read(true).write(true).truncate(false);
+        let file = open_to_change(path, &mut options).map_err(failed)?;
         let n_byte = file.metadata().map_err(failed)?.len();
         Ok(Self { path: path.to_owned(), file, n_byte })
     }
 
     pub(crate) fn origin(&self) -> Option<Origin> {
-        let text = fs::read(self.origin_path()).ok()?;
+        let text = batchlab_files::read(&self.origin_path(), MAX_TEXT).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
@@ -58,7 +54,7 @@ impl Part {
     pub(crate) fn set_origin(&self, origin: &Origin) -> Result<(), FetchError> {
         let path = self.origin_path();
         let text = serde_json::to_vec(origin).unwrap_or_default();
-        fs::write(&path, text).map_err(|source| FetchError::Io { path, source })
+        atomic_write(&path, &text).map_err(|source| FetchError::Io { path, source })
     }
 
     pub(crate) fn clear(&mut self) -> Result<(), FetchError> {
@@ -87,7 +83,7 @@ impl Part {
     pub(crate) fn publish(self, to: &Path) -> Result<(), FetchError> {
         let publish = || {
             self.file.sync_all()?;
-            fs::rename(&self.path, to)
+            batchlab_files::rename(&self.path, to)
         };
         publish().map_err(|source| self.failed(source))?;
         let _ = fs::remove_file(self.origin_path());

@@ -1,9 +1,10 @@
 //! `SHA256SUMS`: which files a folder holds, and what they are. `sha256sum -c` reads them too.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+
+use batchlab_files::{MAX_TEXT, atomic_write, open_data, read_data, text};
 
 use crate::FetchError;
 use crate::part::hash;
@@ -26,7 +27,7 @@ pub struct Difference {
 /// A line of another form, or a name that leads out of the folder.
 pub fn read(folder: &Path) -> Result<BTreeMap<String, String>, FetchError> {
     let path = folder.join(NAME);
-    let text = match fs::read_to_string(&path) {
+    let text = match read_data(&path, MAX_TEXT).and_then(text) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
         Err(source) => return Err(FetchError::Io { path, source }),
@@ -69,7 +70,7 @@ pub fn check(folder: &Path) -> Result<(usize, Vec<Difference>), FetchError> {
     let mut differences = Vec::new();
     for (name, expected) in &sums {
         let path = folder.join(name);
-        let found = match File::open(&path).and_then(|mut file| hash(&mut file)) {
+        let found = match open_data(&path).and_then(|mut file| hash(&mut file)) {
             Ok(found) => Some(found),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(source) => return Err(FetchError::Io { path, source }),
@@ -81,21 +82,6 @@ pub fn check(folder: &Path) -> Result<(usize, Vec<Difference>), FetchError> {
     Ok((sums.len(), differences))
 }
 
-/// Writes beside the place, then moves.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
-    let write = || {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are for their owner alone; what they become is for whom the user's umask says.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            builder.permissions(fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)
-    };
-    write().map(drop).map_err(|source| FetchError::Io { path: path.to_owned(), source })
+    atomic_write(path, bytes).map_err(|source| FetchError::Io { path: path.to_owned(), source })
 }

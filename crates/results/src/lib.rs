@@ -20,7 +20,7 @@ mod counted;
 mod earlier;
 mod error;
 pub mod export;
-pub mod files;
+mod files;
 pub mod journal;
 mod lock;
 pub mod manifest;

@@ -87,7 +87,7 @@ fn every_damaged_byte_is_noticed_and_the_one_before_is_used() {
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let (newest, damaged) = newest_step(folder.path());
     assert_eq!(newest, Ok(Some(1)));
-    assert!(damaged[0].contains("is damaged: its hash is not the one in its name"), "{damaged:?}");
+    assert!(damaged[0].contains("is damaged: its tensors do not fill it"), "{damaged:?}");
 
     let first = list(folder.path()).remove(0);
     fs::write(&first, "").unwrap();

@@ -1,13 +1,14 @@
 //! A folder in the raw layout of the Open Graph Benchmark's node data sets (Hu et al. 2020, arXiv
 //! 2005.00687), as the archives unpack: `raw/*.csv.gz` and `split/<kind>/{train,valid,test}.csv.gz`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::error::shown;
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 use batchlab_core::{DatasetError, MemoryBudget};
+use batchlab_files::open_data;
 use csv::ByteRecord;
 use flate2::read::MultiGzDecoder;
 
@@ -159,7 +160,7 @@ struct Rows {
 impl Rows {
     fn open(path: &Path, memory: &MemoryBudget) -> Result<Self, DatasetError> {
         let path = path.to_owned();
-        let file = File::open(&path).map_err(|source| {
+        let file = open_data(&path).map_err(|source| {
             if source.kind() == std::io::ErrorKind::NotFound {
                 let message = "it is missing; the folder is not a complete data set of the Open \
                                Graph Benchmark, unpack its archive again";

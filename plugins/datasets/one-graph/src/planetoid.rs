@@ -152,7 +152,7 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
         let message = format!("it has {length} bytes, more than any file of Planetoid's");
         return Err(FileFault::error(path, message));
     }
-    std::fs::read(path).map_err(io)
+    batchlab_files::read_data(path, MAX_BYTE).map_err(io)
 }
 
 struct Opened {
