@@ -173,11 +173,11 @@ fn in_data_and_in_the_cache() {
         fs::create_dir_all(folder).unwrap();
     }
     for (path, text) in [
-        (raw.join("edge.csv"), "0,1\n1,2\n2,3\n"),
+        (raw.join("edge.csv"), "0,1\n1,0\n1,2\n2,1\n2,3\n3,2\n"),
         (raw.join("node-feat.csv"), "0.5\n1.5\n0\n1\n"),
         (raw.join("node-label.csv"), "0\n1\n0\n1\n"),
         (raw.join("num-node-list.csv"), "4\n"),
-        (raw.join("num-edge-list.csv"), "3\n"),
+        (raw.join("num-edge-list.csv"), "6\n"),
         (split.join("train.csv"), "0\n1\n"),
         (split.join("valid.csv"), "2\n"),
         (split.join("test.csv"), "3\n"),
@@ -194,7 +194,7 @@ fn in_data_and_in_the_cache() {
     assert!(sums.unwrap().success());
     let config = "study = \"x\"\ndevice = \"cpu\"\n\
         dataset = { name = \"one-graph\", path = \"ogb\" }\n\
-        model = { name = \"gcn\", latent_size = 4 }\n\
+        model = { name = \"gcn\", hidden = 4 }\n\
         batcher = { name = \"cluster\", n_part = 2, parts_per_batch = 1 }\n\
         evaluation = { batcher = { name = \"full\" }, every = 5 }\n\
         training = { steps = 2, loss = \"cross-entropy\", checkpoint = \"none\" }\n";
