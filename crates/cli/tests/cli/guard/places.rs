@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::kill::quiet;
-use crate::small_run::{batchlab, checkpoints, names, start, text};
+use crate::small_run::{checkpoints, names, start, text};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Address space in KiB: what a file without end would fill.
@@ -231,16 +231,4 @@ fn in_the_way_of_what_is_written() {
         ask(folder.path(), &sweep);
         assert_eq!(fs::read_to_string(&letter).unwrap(), "mine\n", "{name}");
     }
-    // As a killed process of an earlier version has left it.
-    let folder = TempDir::new().unwrap();
-    let out = folder.path().join("out");
-    let saving = ["training.steps=20", "training.checkpoint={ steps = 10 }"];
-    assert!(start(&out, &saving).output().unwrap().status.success());
-    let saved = checkpoints(&out);
-    let link = saved[0].1.with_file_name("unfinished.tmp");
-    symlink(&letter, link).unwrap();
-    let mut further = batchlab();
-    further.args(["run", "--threads", "1", "--resume"]).arg(&out).arg("training.steps=30");
-    assert!(further.output().unwrap().status.success());
-    assert_eq!(fs::read_to_string(&letter).unwrap(), "mine\n");
 }
