@@ -5,12 +5,15 @@
 //! arrived; `sha256sum -c` reads it too.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use batchlab_core::hash::{hexadecimal, sha256};
 use batchlab_core::progress::Progress;
+use batchlab_files::{
+    MAX_TEXT, atomic_write, open_data, open_to_change, read, read_data, read_text, text,
+};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -135,12 +138,10 @@ impl Remote {
         }
         let (is_rest, mut body) = get(url, if n_byte < self.n_byte { n_byte } else { 0 })?;
         let mut options = OpenOptions::new();
-        let mut file =
-            (if is_rest { options.append(true) } else { options.write(true).truncate(true) })
-                .create(true)
-                .open(part)
-                .map_err(|error| error.to_string())?;
+        options.append(is_rest).write(!is_rest).create(true).truncate(false);
+        let mut file = open_to_change(part, &mut options).map_err(|error| error.to_string())?;
         n_byte = if is_rest { n_byte } else { 0 };
+        file.set_len(n_byte).map_err(|error| error.to_string())?;
         progress.advance(n_byte);
         let mut block = vec![0; 1 << 16];
         loop {
@@ -190,12 +191,12 @@ impl Query {
         let part = folder.with_extension("part");
         fs::create_dir_all(&part).map_err(at(&part))?;
         let query = part.join("query.txt");
-        match fs::read_to_string(&query) {
+        match read_text(&query, MAX_TEXT) {
             Ok(begun) if begun != self.page_url(1) => {
                 return Err(FetchError::OtherQuery { path: part });
             }
             Ok(_) => {}
-            Err(_) => fs::write(&query, self.page_url(1)).map_err(at(&query))?,
+            Err(_) => write_whole(&query, self.page_url(1).as_bytes())?,
         }
         progress.start("fetching entries", None);
         let pages = self.pages(&part, progress);
@@ -211,7 +212,7 @@ impl Query {
         for page in 1..=self.max_page {
             let name = format!("page-{page:05}.json");
             let path = part.join(&name);
-            let fetched = fs::read(&path).map_err(|error| error.to_string());
+            let fetched = read(&path, MAX_PAGE).map_err(|error| error.to_string());
             let is_kept = fetched.is_ok();
             let fetched = fetched.or_else(|_| self.page(page));
             let checked = fetched.and_then(|bytes| {
@@ -378,7 +379,7 @@ pub fn add_sums(folder: &Path, new: BTreeMap<String, String>) -> Result<(), Fetc
 
 fn read_sums(folder: &Path) -> Result<BTreeMap<String, String>, FetchError> {
     let path = folder.join(SUMS);
-    let text = match fs::read_to_string(&path) {
+    let text = match read_data(&path, MAX_TEXT).and_then(text) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         text => text.map_err(at(&path))?,
     };
@@ -402,8 +403,7 @@ fn read_sums(folder: &Path) -> Result<BTreeMap<String, String>, FetchError> {
 /// SHA-256 of a file; `None` where there is none.
 fn hash(path: &Path) -> Result<Option<String>, FetchError> {
     let hash = || -> io::Result<String> {
-        let (mut file, mut hasher, mut block) =
-            (File::open(path)?, Sha256::new(), vec![0; 1 << 18]);
+        let (mut file, mut hasher, mut block) = (open_data(path)?, Sha256::new(), vec![0; 1 << 18]);
         loop {
             match file.read(&mut block)? {
                 0 => return Ok(hexadecimal(&hasher.finalize())),
@@ -419,8 +419,7 @@ fn hash(path: &Path) -> Result<Option<String>, FetchError> {
 }
 
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
-    let part = path.with_extension("part");
-    fs::write(&part, bytes).and_then(|()| fs::rename(&part, path)).map_err(at(path))
+    atomic_write(path, bytes).map_err(at(path))
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> FetchError {

@@ -36,7 +36,7 @@ pub use figures::{
     Point, Scale, Series, Stack, Stacks, compare_errors,
 };
 pub use options::Options;
-pub use page::html;
+pub use page::{PAGE_BEGIN, html};
 pub use reach::{Reach, Reaching, reach_text, reaches};
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};

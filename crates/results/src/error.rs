@@ -40,6 +40,17 @@ pub enum ResultsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A table that another program has written anew.
+    #[error(
+        "cannot read {}: it is compressed with {codec}, and this program reads zstd and uncompressed \
+         tables; write it again with compression=\"zstd\"", path.display()
+    )]
+    Compression {
+        /// The file.
+        path: PathBuf,
+        /// Name of the method.
+        codec: String,
+    },
     /// A table of another version of the schema.
     #[error(
         "{} is of version {found} of the schema, and this program reads and writes version {SCHEMA_VERSION}; use the \
@@ -130,7 +141,7 @@ impl ResultsError {
     /// Whether the results are at fault, rather than the place to read from or to write to.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Event { .. })
+        matches!(self, Self::Damaged { .. } | Self::Compression { .. } | Self::Event { .. })
     }
 
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {

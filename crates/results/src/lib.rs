@@ -19,7 +19,7 @@ mod counted;
 mod earlier;
 mod error;
 pub mod export;
-pub mod files;
+mod files;
 pub mod journal;
 mod lock;
 pub mod manifest;

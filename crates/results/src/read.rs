@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Int64Type;
 use batchlab_core::error::excerpt;
 use batchlab_core::record::{Record, SCHEMA_VERSION, Table};
+use batchlab_files::open;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Compression;
 
-use crate::files::open_to_read;
 use crate::publish::unfinished;
 use crate::summary::check_runs;
 use crate::{Manifest, ResultsError};
@@ -21,6 +24,9 @@ use crate::{Manifest, ResultsError};
 const N_ROW: usize = 1 << 14;
 /// The entry in the footer of a file that says its version.
 const VERSION: &str = "schema_version";
+
+/// No count and no time in nanoseconds is larger: 104 days.
+const MAX_NUMBER: u64 = 1 << 53;
 
 /// What a study has published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -157,8 +163,25 @@ pub fn records<R: Record>(
     let path = path_of(dir, R::TABLE, stem);
     let Some(file) = TableFile::open_if_there(&path)? else { return Ok(()) };
     for rows in file.rows(R::TABLE)? {
-        let rows = R::from_batch(&rows?).map_err(|error| ResultsError::damaged(&path, error))?;
+        let rows = rows?;
+        check_numbers(&rows).map_err(|reason| ResultsError::damaged(&path, reason))?;
+        let rows = R::from_batch(&rows).map_err(|error| ResultsError::damaged(&path, error))?;
         rows.into_iter().for_each(&mut each);
+    }
+    Ok(())
+}
+
+/// Refuses counts, steps and times that no run can have, so that nothing overflows that is computed of them.
+/// Seeds may be any numbers.
+fn check_numbers(rows: &RecordBatch) -> Result<(), String> {
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let Some(column) = column.as_primitive_opt::<Int64Type>() else { continue };
+        let is_beyond = |value: &i64| value.unsigned_abs() > MAX_NUMBER;
+        if let Some(value) = column.iter().flatten().find(is_beyond)
+            && !field.name().starts_with("seed_")
+        {
+            return Err(format!("column {} holds {value}, which no run records", field.name()));
+        }
     }
     Ok(())
 }
@@ -175,9 +198,19 @@ impl TableFile {
     /// # Errors
     /// A file that cannot be read, is no Parquet file, or is of another version of the schema.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
-        let file = open_to_read(path).map_err(ResultsError::read(path))?;
+        let file = open(path).map_err(ResultsError::read(path))?;
         let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
         let builder = builder.map_err(|error| ResultsError::damaged(path, error))?;
+        let groups = builder.metadata().row_groups().iter();
+        let mut codecs =
+            groups.flat_map(|group| group.columns()).map(|column| column.compression());
+        let is_known =
+            |codec: &Compression| matches!(codec, Compression::UNCOMPRESSED | Compression::ZSTD(_));
+        if let Some(codec) = codecs.find(|codec| !is_known(codec)) {
+            // Without its level.
+            let codec = codec.to_string().split('(').take(1).collect();
+            return Err(ResultsError::Compression { path: path.to_owned(), codec });
+        }
         let file = Self { path: path.to_owned(), builder };
         match file.metadata().into_iter().find(|(key, _)| key == VERSION) {
             Some((_, found)) if found != SCHEMA_VERSION.to_string() => {

@@ -12,8 +12,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use batchlab_files::{MAX_TEXT, make_folder};
 use batchlab_results::ResultsError;
-use batchlab_results::files::make;
 use batchlab_run::Status;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -432,9 +432,13 @@ impl Claim {
     }
 }
 
+fn make(folder: &Path) -> Result<(), ResultsError> {
+    make_folder(folder).map_err(|source| ResultsError::Write { path: folder.to_owned(), source })
+}
+
 /// `None`: there is no file. What is in it may be damaged.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Result<T, String>>, ResultsError> {
-    match fs::read(path) {
+    match batchlab_files::read(path, MAX_TEXT) {
         Ok(bytes) => Ok(Some(decode(&String::from_utf8_lossy(&bytes)))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ResultsError::Read { path: path.to_owned(), source }),
