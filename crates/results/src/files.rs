@@ -62,8 +62,8 @@ pub fn write_synced(path: &Path, content: &str) -> Result<(), ResultsError> {
     write().map_err(|source| ResultsError::Write { path: path.to_owned(), source })
 }
 
-/// Opens a file for a lock: a link is not followed, and a pipe is not waited for. Where the file may not
-/// be written, it is opened for reading, which is enough to lock it.
+/// Opens a file for a lock: a link is not followed, and a pipe is not waited for. With `create` it can be
+/// written. Otherwise it is opened for reading where it may not be written, which is enough to lock it.
 ///
 /// # Errors
 /// A file that cannot be opened, or that is not a regular file.
@@ -79,7 +79,7 @@ pub fn open_regular(path: &Path, create: bool) -> std::io::Result<fs::File> {
         options.open(path)
     };
     let file = open(true).or_else(|error| match error.kind() {
-        ErrorKind::PermissionDenied => open(false),
+        ErrorKind::PermissionDenied if !create => open(false),
         _ => Err(error),
     })?;
     regular(file)

@@ -14,7 +14,8 @@ mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use batchlab_core::quote::lossy;
+use serde::{Serialize, Serializer};
 
 use crate::publish::{strays, unfinished};
 use crate::{ResultsError, is_locked};
@@ -25,6 +26,7 @@ pub struct RecoveryReport {
     /// Runs with something in `wip/`.
     pub runs: Vec<CrashedRun>,
     /// What lies in `wip/` and is of no run; nothing was done about it.
+    #[serde(serialize_with = "lossy_all")]
     pub strays: Vec<PathBuf>,
     /// Runs whose tables are of an earlier version of the schema.
     pub older: Vec<OlderRun>,
@@ -106,10 +108,15 @@ pub struct OlderRun {
     pub error: Option<String>,
 }
 
+fn lossy_all<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
 /// A file that readers fail over, or that is not as it was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedFile {
     /// The file.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// What is wrong with it.
     pub reason: String,

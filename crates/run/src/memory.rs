@@ -1,7 +1,7 @@
 //! How much memory this program may take, in one place for data and batches.
 
 use batchlab_core::MemoryBudget;
-pub use batchlab_core::memory::VARIABLE;
+pub use batchlab_core::memory::{VARIABLE, enough};
 
 use crate::RunError;
 
