@@ -6,16 +6,18 @@
 //! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
 //! before.
 
+use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::hexadecimal;
+use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::ResultsError;
-use crate::files::open_to_read;
+use crate::files::{open_to_read, plain_name};
+use crate::{ResultsError, read};
 
 /// Name of the list in the folder of a run.
 pub(crate) const NAME: &str = "files.json";
@@ -107,6 +109,24 @@ impl Manifest {
             }
         }
     }
+}
+
+/// What is gone of a published run, if anything is: one of its files, or all of it. Contents are not read.
+///
+/// # Errors
+/// A name that no run can have, and a manifest that cannot be read.
+pub fn missing(out: &Path, run_id: &str) -> Result<Option<PathBuf>, ResultsError> {
+    plain_name(run_id)?;
+    let Some(manifest) = Manifest::read(out, run_id)? else {
+        // Files that were put there by others have no manifest.
+        let row = read::path_of(out, Table::Runs, run_id);
+        return Ok((!row.is_file()).then_some(row));
+    };
+    let is_there = |file: &PublishedFile| {
+        fs::metadata(out.join(&file.path)).is_ok_and(|found| found.len() == file.n_byte)
+    };
+    let gone = manifest.files.iter().find(|file| !is_there(file));
+    Ok(gone.map(|file| out.join(&file.path)))
 }
 
 /// SHA-256 and length of a file.
