@@ -83,13 +83,6 @@ fn crates_know_only_those_below_them() {
 }
 
 #[test]
-fn published_results_of_others_are_no_part_of_the_program() {
-    for (package, (normal, dev)) in dependencies() {
-        assert!(!normal.iter().chain(&dev).any(|d| d == "batchlab-published"), "{package}");
-    }
-}
-
-#[test]
 fn the_testkit_is_for_tests() {
     for (package, (normal, _)) in dependencies() {
         assert!(!normal.iter().any(|d| d == "batchlab-testkit"), "{package}");
