@@ -22,7 +22,7 @@ use crate::configuration::{Configuration, DEFAULTS};
 use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
-use crate::progress::shows_bars;
+use crate::progress::{Quiet, shows_bars};
 use crate::say::say;
 use observe::{Bar, Lines};
 
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Print the summary as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// Print nothing but errors.
+    /// Print nothing but errors, and warnings of what is damaged.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         cache: &Cache::from_environment(),
     };
     let observer: Box<dyn Observer> = if arguments.quiet {
-        Box::new(())
+        Box::new(Quiet)
     } else if shows_bars() {
         Box::new(Bar::new())
     } else {

@@ -86,7 +86,8 @@ fn as_text(all: &[Listed]) -> String {
 
 fn describe(info: &CellInfo, state: &CellState) -> String {
     let share = |progress: &Progress| {
-        let all = progress.n_step_all.unwrap_or(info.n_step * info.batchers.len() as u64);
+        let all = progress.n_step_all;
+        let all = all.unwrap_or_else(|| info.n_step.saturating_mul(info.batchers.len() as u64));
         format!("{:.0} %", 100.0 * progress.n_step as f64 / all.max(1) as f64)
     };
     let and = |fault: &Option<String>| fault.as_ref().map_or(String::new(), |f| format!("; {f}"));

@@ -123,6 +123,26 @@ pub struct ToForecast {
     pub seeds: Seeds,
 }
 
+/// How many of each there are in a study.
+struct Size([(usize, &'static str); 6]);
+
+/// A study holds a checked configuration of every run before the first one begins, some 10 kB each.
+const MAX_RUNS: usize = 20_000;
+
+impl Size {
+    fn n_run(&self) -> usize {
+        self.0.iter().fold(1, |product, (n, _)| product.saturating_mul((*n).max(1)))
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let several = self.0.iter().filter(|(n, _)| *n > 1);
+        let several: Vec<String> = several.map(|(n, what)| format!("{n} {what}")).collect();
+        write!(f, "{} runs ({})", self.n_run(), several.join(" x "))
+    }
+}
+
 fn name(component: &Value) -> &str {
     let name = component.get_ref().as_table().and_then(|table| table.get("name"));
     name.and_then(|name| name.get_ref().as_str()).unwrap_or_default()
@@ -193,31 +213,24 @@ impl StudyFile {
     /// # Errors
     /// The first error; a study of several runs.
     pub fn only_run(&self) -> Result<LoadedConfig, Diagnostic> {
-        let factors = [
+        let of_dataset = |choice: &Choice| choice.batchers.as_ref().unwrap_or(&self.batchers).len();
+        let n_batcher = self.datasets.iter().map(of_dataset).max().unwrap_or(0);
+        let size = Size([
             (self.datasets.len(), "data sets"),
             (self.models.len(), "models"),
-            (
-                self.settings().map(|setting| self.batchers(setting).len()).max().unwrap_or(0),
-                "batchers",
-            ),
+            (n_batcher, "batchers"),
             (self.batch_sizes.len(), "batch sizes"),
             (self.variants.len(), "variants"),
             (self.repeats.get() as usize, "repeats"),
-        ];
-        let several: Vec<String> =
-            factors.iter().filter(|(n, _)| *n > 1).map(|(n, what)| format!("{n} {what}")).collect();
-        if several.is_empty() {
+        ]);
+        if size.n_run() == 1 {
             let setting = self.settings().next();
             let setting = setting.ok_or_else(|| self.wrong("there is nothing to train"))?;
             let mut runs = self.runs(setting, 0)?;
             return runs.pop().ok_or_else(|| self.wrong("there is nothing to train"));
         }
-        let n_run: usize = factors.iter().map(|(n, _)| n.max(&1)).product();
         Err(self
-            .wrong(format!(
-                "this is a study of {n_run} runs ({}), and one run is expected",
-                several.join(" x ")
-            ))
+            .wrong(format!("this is a study of {size}, and one run is expected"))
             .help("`batchlab sweep`, with the same arguments, trains and compares them all")
             .help("or name one: datasets=qm9 models=schnet batchers=static-64 batch_sizes=32"))
     }

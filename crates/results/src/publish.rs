@@ -233,6 +233,13 @@ impl Publisher {
         Ok(())
     }
 
+    /// Removes a new run of which nothing was recorded. What cannot be removed does no harm: `doctor`
+    /// names it.
+    pub fn discard(self) {
+        let folder = self.run_folder();
+        let _ = self.close(false).and_then(|()| remove(&folder));
+    }
+
     fn wip(&self) -> PathBuf {
         wip(&self.out, &self.run_id)
     }

@@ -12,7 +12,8 @@ mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use batchlab_core::quote::lossy;
+use serde::{Serialize, Serializer};
 
 use crate::publish::{strays, unfinished};
 use crate::{ResultsError, is_locked};
@@ -23,6 +24,7 @@ pub struct RecoveryReport {
     /// Runs with something in `wip/`.
     pub runs: Vec<CrashedRun>,
     /// What lies in `wip/` and is of no run; nothing was done about it.
+    #[serde(serialize_with = "lossy_all")]
     pub strays: Vec<PathBuf>,
     /// Files under `tables/` that were read from beginning to end, and files that were published and
     /// are gone.
@@ -89,10 +91,15 @@ pub struct Salvage {
     pub resumes_after: Option<u64>,
 }
 
+fn lossy_all<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
 /// A file that readers fail over, or that is not as it was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedFile {
     /// The file.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// What is wrong with it.
     pub reason: String,

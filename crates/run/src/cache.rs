@@ -251,6 +251,9 @@ impl Progress for RecordingProgress {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
         self.to.note(text);
     }
+    fn warn(&self, text: &str) {
+        self.to.warn(text);
+    }
 }
 
 #[cfg(test)]

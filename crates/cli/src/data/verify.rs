@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.json {
         let wrong: Vec<_> = wrong
             .iter()
-            .map(|w| json!({ "file": w.path, "expected": w.expected, "found": w.found, "remedy": remedy(&w.path) }))
+            .map(|w| json!({ "file": w.path.to_string_lossy(), "expected": w.expected, "found": w.found, "remedy": remedy(&w.path) }))
             .collect();
         let all = json!({ "schema_version": 1, "n_file": n_file, "wrong": wrong });
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;

@@ -39,13 +39,13 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
         "train_ns": steps.train_ns,
         "throughput": throughput,
         "n_step_kept": run.n_step_kept,
-        "out": run.out,
+        "out": run.out.to_string_lossy(),
         "peak_host_bytes": run.peak_host_bytes,
         "peak_device_bytes": row.peak_device_bytes,
         "parent": row.parent,
         "warnings": run.warnings,
         "evals": evals.iter().map(eval).collect::<Vec<_>>(),
-        "tables": run.out.join("tables"),
+        "tables": run.out.join("tables").to_string_lossy(),
     });
     json(&value)
 }
