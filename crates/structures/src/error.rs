@@ -121,6 +121,8 @@ pub enum Problem {
         "an atom with occupancy `{value}`, and only 1 is understood; leave the structure out or make it ordered"
     )]
     Occupancy { value: String },
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] batchlab_core::memory::OverBudget),
     /// What a parser of JSON, CSV or a database says.
     #[error("{message}; correct it or write the file again")]
     Syntax { message: String },

@@ -28,6 +28,19 @@ pub(crate) enum Format {
     Ase,
 }
 
+impl Format {
+    /// What a reader makes of each byte of an entry at most, in bytes: a value of JSON or an item of a map for two or
+    /// a few, an atom for eight.
+    pub(crate) fn bytes_per_byte(self) -> u64 {
+        match self {
+            Self::Json => 128,
+            Self::AflowOut | Self::Table => 64,
+            Self::Cif => 32,
+            Self::Poscar | Self::Xyz | Self::Ase => 12,
+        }
+    }
+}
+
 /// The format of a file that begins with `head` and is called `path`.
 pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     if head.starts_with(b"SQLite format 3\0") {

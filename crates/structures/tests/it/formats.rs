@@ -259,7 +259,7 @@ fn poscar_of_both_versions_direct_and_cartesian() {
 
     refused("POSCAR", &POSCAR.replace("Na Cl_h\n", ""), "POSCAR:8: `symbol` is missing");
     refused("POSCAR", &POSCAR.replace("Na Cl_h", "Na"), "as many symbols as numbers of atoms");
-    refused("POSCAR", &POSCAR.replace("1 1\n", "1 99999999999\n"), "more than 100000 atoms");
+    refused("POSCAR", &POSCAR.replace("1 1\n", "1 99999999999\n"), "more than 10000000 atoms");
     refused(
         "POSCAR",
         &POSCAR.replace("1 1\n", "1 2\n"),
@@ -324,7 +324,7 @@ fn xyz_plain_and_extended() {
         "a.xyz:4: 2 atoms are stated, but after 1 this follows: `1`",
     );
     refused("a.xyz", "1\n\nH 0 0\n", "a.xyz:3: expected 4 columns for an atom, found 3 in `H 0 0`");
-    refused("a.xyz", "9999999999\n\n", "more than 100000 atoms");
+    refused("a.xyz", "9999999999\n\n", "more than 10000000 atoms");
     refused("a.xyz", "1\n\nH 0 0 nan\n", "z should be a finite number, found `nan`");
 }
 
@@ -365,6 +365,18 @@ fn extended_xyz_is_read_in_every_spelling_that_ase_reads() {
     assert_eq!(cells.collect::<Vec<_>>(), [slab, None]);
     assert_eq!((entries[0].text("comment"), entries[1].line), (Some("slab"), 7));
     refused("a.xyz", &text.replace("VEC2", "VEC3"), "a.xyz:5: expected `VEC1`, `VEC2`, `VEC3`");
+}
+
+#[test]
+fn rows_of_ase_repeat_along_the_directions_of_their_masks() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.db");
+    fs::write(&path, crate::corrupt::database(&[0, 7, 3, 4])).unwrap();
+    let (a, b, c, zero) = ([0., 1., 2.], [3., 4., 5.], [6., 7., 8.], [0.; 3]);
+    let (entries, _) = all(&path).unwrap();
+    let cells = entries.iter().map(|entry| entry.structure.as_ref().unwrap().cell);
+    let expected = [None, Some([a, b, c]), Some([a, b, zero]), Some([zero, zero, c])];
+    assert_eq!(cells.collect::<Vec<_>>(), expected);
 }
 
 /// As editors of Windows write it.

@@ -8,7 +8,7 @@ use batchlab_core::{
     Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, MemoryBudget, Provides,
 };
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Structure, element_name, read};
+use batchlab_structures::{Entry, Source, Structure, element_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -139,7 +139,8 @@ impl Aflow {
         );
         let mut crystals = Crystals::new(self.edges, &ctx.memory);
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let counts = read(path, &mut |entry| {
+        let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
+        let counts = source.read(&mut |entry| {
             // Names are remembered, so that entries which come again are left out.
             let name = |key| entry.text(key).map_or(0, str::len);
             let n_byte = 2 * (name("auid") + name("aurl")) as u64 + 128;

@@ -24,7 +24,7 @@ const CORA_NAME: &str = "data/cora.npz (compiled in)";
 /// * an `.npz` file with graph and features as compressed rows: `indptr` `[n_node + 1]` and `indices`
 ///   `[n_edge]` (row `i` names the nodes that send to node `i`), `labels` `[n_node]` (negative: none),
 ///   `feat_indptr`, `feat_indices`, `feat_data`, `feat_shape` (rows, columns), and, if there is a
-///   published split, `train_idx`, `val_idx` and `test_idx`;
+///   published split, `train_idx`, `val_idx` and `test_idx`, or masks such as `train_mask`;
 /// * an `.npz` file of the heterophilous graphs, with ten splits as masks;
 /// * a folder of the Open Graph Benchmark as its archive unpacks, with `raw/` and `split/`;
 /// * a folder with `reddit_data.npz` and `reddit_graph.npz`;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::graphs::Target;
 use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Read, ReadError, element_name, is_absent, number, read};
+use batchlab_structures::{Entry, Read, ReadError, Source, element_name, is_absent, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -210,7 +210,8 @@ impl Structures {
             n_taken: HashMap::new(),
         };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let counts = read(path, &mut |entry| {
+        let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
+        let counts = source.read(&mut |entry| {
             self.push(entry, rows, &mut kept)?;
             if kept.n_read.is_multiple_of(REPORT_EVERY) {
                 ctx.progress.advance(REPORT_EVERY);

@@ -91,12 +91,15 @@ fn a_table_names_structures_by_property_file_or_folder() {
         ("less.csv", "name,gap\none,1\ntwo,x\n"),
         ("windows.csv", "name,gap\r\none,1\r\ntwo,x\r\n"),
         ("absent.csv", "name,gap\none,1\ntwo,nan\n"),
+        ("mark.csv", "\u{feff}name,gap\ntwo,2.5\none,1.5\nthird,3.5\n"),
     ]);
     let with = |table: &str, id: &str| {
         let table = Some(Table { path: files.path().join(table), id: id.into() });
         Structures { table, ..Structures::new(files.path().join("in"), "gap") }
     };
-    assert_eq!(values(&load(&with("targets.csv", "name")).expect("three")), [1.5, 2.5, 3.5]);
+    for table in ["targets.csv", "mark.csv"] {
+        assert_eq!(values(&load(&with(table, "name")).expect("three")), [1.5, 2.5, 3.5]);
+    }
     let fault = |config: &Structures| load(config).expect_err("a fault");
     let twice = fault(&with("twice.csv", "name"));
     assert!(twice.contains("twice.csv:3: `one` has the value `1` already"), "{twice}");
