@@ -5,4 +5,5 @@
 mod corrupt;
 mod files;
 mod formats;
+mod peers;
 mod reference;
