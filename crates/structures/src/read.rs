@@ -29,22 +29,45 @@ pub struct Read {
     pub n_other: u64,
     /// The first of these.
     pub other: Vec<PathBuf>,
+    /// Data blocks of CIF without sites.
+    pub n_block: u64,
+    /// Files whose elements were guessed, or whose symbols and numbers do not match.
+    pub n_guessed: u64,
+    /// What was guessed in the first of these.
+    pub guessed: Vec<String>,
 }
 
 /// At most this many of the files that were passed over are named.
 const MAX_NAMED: usize = 3;
 
 impl Read {
-    /// Names the files that were passed over; `None` if there are none.
+    /// What a user should know: which files were passed over, and what was guessed.
     #[must_use]
-    pub fn passed_over(&self) -> Option<String> {
-        let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
-        let more = match self.n_other.saturating_sub(names.len() as u64) {
-            0 => String::new(),
-            n => format!(" and {n} more"),
+    pub fn notes(&self) -> Vec<String> {
+        let list = |n: u64, first: &[String], separator: &str| {
+            let more = match n.saturating_sub(first.len() as u64) {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            first.join(separator) + &more
         };
-        (self.n_other > 0)
-            .then(|| format!("passed over, of no known format: {}{more}", names.join(", ")))
+        let mut notes = Vec::new();
+        if self.n_other > 0 {
+            let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
+            let names = list(self.n_other, &names, ", ");
+            notes.push(format!("note: passed over, of no known format: {names}"));
+        }
+        if self.n_guessed > 0 {
+            notes.push(format!("warning: {}", list(self.n_guessed, &self.guessed, "; ")));
+        }
+        notes
+    }
+
+    fn guess(&mut self, path: &Path, guess: &str) {
+        self.n_guessed += 1;
+        if self.guessed.len() < MAX_NAMED {
+            self.guessed.push(format!("{}: {guess}", shown_path(path)));
+        }
     }
 
     fn pass_over(&mut self, path: &Path) {
@@ -140,12 +163,13 @@ fn stream_of(
         Format::Ase => ase::read(path, &mut each),
         #[cfg(not(feature = "ase"))]
         Format::Ase => return Err(ReadError::NoAse { path: path.to_owned() }),
-        Format::Poscar => poscar::read(&mut content, &mut each),
+        Format::Poscar => poscar::read(&mut content, &mut each)
+            .map(|guess| guess.into_iter().for_each(|guess| counts.guess(path, &guess))),
         Format::Json => json::read(&mut content, &mut each),
         Format::AflowOut => aflow::out(&mut content, &mut each),
         Format::Table => table::read(&mut content, &mut each),
         Format::Xyz => xyz::read(&mut content, &mut each),
-        Format::Cif => cif::read(&mut content, &mut each),
+        Format::Cif => cif::read(&mut content, &mut each).map(|n_other| counts.n_block += n_other),
     };
     // The checksum of a packed stream is at its very end.
     let read = read.and_then(|()| if packed { drain(content.stream) } else { Ok(()) });

@@ -157,8 +157,8 @@ impl Aflow {
             })
         })?;
         crystals.n_other = counts.n_other;
-        if let Some(passed_over) = counts.passed_over() {
-            ctx.progress.note(&format!("note: {passed_over}"));
+        for note in counts.notes() {
+            ctx.progress.note(&note);
         }
         if crystals.target.is_empty() {
             let counts = Reason::ALL.iter().zip(crystals.left_out).filter(|(_, n)| *n > 0);

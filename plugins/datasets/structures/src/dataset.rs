@@ -27,10 +27,10 @@ const REPORT_EVERY: u64 = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Structures {
-    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF without symmetry, a table (CSV) with CIF
-    /// text in the column `cif`, an ASE database, or a folder or an archive (tar, zip) of many. Text
-    /// may be packed with xz, gzip or bzip2; formats are told by content. A relative path is looked
-    /// for where the configuration's paths are.
+    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF, a table (CSV) with CIF text in the column
+    /// `cif`, an ASE database, or a folder or an archive (tar, zip) of many. Text may be packed with
+    /// xz, gzip or bzip2; formats are told by content. A relative path is looked for where the
+    /// configuration's paths are.
     pub path: PathBuf,
     /// What to learn: a property of the structures (a key of extended XYZ, a column of the CSV, a
     /// key of the database), or, with `table`, a column of that table. `none` reads geometries alone:
@@ -164,8 +164,8 @@ impl Dataset for Structures {
         let loaded = self.collect(&path, rows.as_ref(), ctx);
         ctx.progress.finish();
         let (collected, counts) = loaded.map_err(DatasetError::other)?;
-        if let Some(passed_over) = counts.passed_over() {
-            ctx.progress.note(&format!("note: {passed_over}"));
+        for note in counts.notes() {
+            ctx.progress.note(&note);
         }
         self.graphs(collected, &counts)
     }
@@ -336,6 +336,7 @@ impl Structures {
             ("structures left out without target".to_owned(), kept.n_skipped),
             ("structures left out as partly periodic".to_owned(), kept.n_partly_periodic),
             ("files passed over, of no known format".to_owned(), counts.n_other),
+            ("blocks of CIF passed over, without atoms".to_owned(), counts.n_block),
         ];
         if self.table.is_some() {
             let shared = kept.n_taken.values().filter(|n| **n > 1).sum();
