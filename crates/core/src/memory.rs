@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The environment variable that sets the budget, for messages.
 pub const VARIABLE: &str = "BATCHLAB_MEMORY";
 
+/// What is made of a file may take so much, and so many times its length. Bags of words pack to a hundredth; a few
+/// bytes that claim to be gigabytes are a mistake or worse.
+const BYTES_OF_FILE: u64 = 512 << 20;
+const BYTES_PER_BYTE: u64 = 256;
+
 /// Bytes that may be allocated together. Clones share them.
 ///
 /// ```
@@ -79,9 +84,14 @@ impl MemoryBudget {
         Self { n_byte, used: Arc::default(), whole: None }
     }
 
-    /// A part of this budget for what is read from a file: what is taken from it is taken from both.
+    /// A part of this budget for what is read from a file of that many bytes: what is taken from it is taken from
+    /// both.
     #[must_use]
-    pub fn of_file(&self, n_byte: u64) -> Self {
+    pub fn of_file(&self, length: u64) -> Self {
+        self.part(length.saturating_mul(BYTES_PER_BYTE).saturating_add(BYTES_OF_FILE))
+    }
+
+    fn part(&self, n_byte: u64) -> Self {
         Self { n_byte, used: Arc::default(), whole: Some(Box::new(self.clone())) }
     }
 
@@ -145,7 +155,7 @@ mod tests {
     #[test]
     fn a_part_takes_from_the_whole() {
         let whole = MemoryBudget::new(100);
-        let part = whole.of_file(60);
+        let part = whole.part(60);
         part.take(50, "a").unwrap();
         assert_eq!((part.left(), whole.left()), (10, 50));
         let refused = part.take(20, "b").unwrap_err();

@@ -102,9 +102,13 @@ pub enum Problem {
     #[error("{first} atoms by {first_key}, but {second} by {second_key}; correct one of them")]
     Disagree { first_key: &'static str, first: usize, second_key: &'static str, second: usize },
     #[error(
-        "`pbc` is `{value}`: structures that repeat along some directions only are not supported; set it to `T T T` or `F F F`"
+        "by `pbc` the structure repeats along vector {direction} of the cell, but there is none; add it (`Lattice`), or set \
+         `pbc` to `F` there"
     )]
-    PartlyPeriodic { value: String },
+    NoVector {
+        /// 1 to 3.
+        direction: usize,
+    },
     #[error(
         "no cell has the lengths and angles {value}; lengths are in angstrom, angles in degrees"
     )]

@@ -6,6 +6,7 @@ pub(crate) mod ase;
 pub(crate) mod cif;
 mod gdb9;
 pub(crate) mod json;
+mod pairs;
 pub(crate) mod poscar;
 pub(crate) mod table;
 pub(crate) mod xyz;
@@ -36,7 +37,7 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     let name = name.to_ascii_lowercase();
     let has_end = |end: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(end));
     let text = String::from_utf8_lossy(head);
-    let text = text.trim_start_matches(['\u{feff}', '\n', '\r']);
+    let text = text.trim_start_matches(['\n', '\r']);
     let mut lines = text.lines();
     let first = lines.next()?;
     if first.trim_start().starts_with(['{', '[']) {

@@ -114,6 +114,10 @@ impl Source<'_> {
             let (found, remedy) = ("a zstd file", "unpack it (`unzstd`) or pack it with xz");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
+        if (magic.starts_with(b"\xff\xfe") || magic.starts_with(b"\xfe\xff")) && !optional {
+            let (found, remedy) = ("text in UTF-16", "save it as UTF-8");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
         if magic.starts_with(b"\x89HDF") && !optional {
             let (found, remedy) = ("an HDF5 file", "write its structures as extended XYZ");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
@@ -267,8 +271,12 @@ fn inside(archive: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}/{}", archive.display(), shown(name)))
 }
 
+/// The first bytes, without the byte-order mark of a text.
 fn peek(stream: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD);
     stream.take(HEAD as u64).read_to_end(&mut head)?;
+    if head.starts_with(b"\xef\xbb\xbf") {
+        head.drain(..3);
+    }
     Ok(head)
 }

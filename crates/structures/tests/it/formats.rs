@@ -300,11 +300,11 @@ fn xyz_plain_and_extended() {
     let open = text.replace("T T T", "F F F");
     assert_eq!(parse("a.xyz", &open).unwrap()[0].structure.as_ref().unwrap().cell, None);
 
-    refused("a.xyz", &text.replace("T T T", "T T F"), "a.xyz:2: `pbc` is `T T F`");
+    refused("a.xyz", &text.replace("T T T", "T T"), "a.xyz:2: expected `pbc` such as `T T F`");
     refused(
         "a.xyz",
-        "1\nProperties=species:S:1:pos:R:3 pbc=\"T T T\"\nH 0 0 0\n",
-        "`Lattice` is missing",
+        "1\nProperties=species:S:1:pos:R:3 pbc=\"F F T\"\nH 0 0 0\n",
+        "a.xyz:2: by `pbc` the structure repeats along vector 3 of the cell, but there is none",
     );
     refused(
         "a.xyz",
@@ -326,6 +326,104 @@ fn xyz_plain_and_extended() {
     refused("a.xyz", "1\n\nH 0 0\n", "a.xyz:3: expected 4 columns for an atom, found 3 in `H 0 0`");
     refused("a.xyz", "9999999999\n\n", "more than 100000 atoms");
     refused("a.xyz", "1\n\nH 0 0 nan\n", "z should be a finite number, found `nan`");
+}
+
+#[test]
+fn extended_xyz_is_read_in_every_spelling_that_ase_reads() {
+    let slab = Some([[4., 0., 0.], [0., 5., 0.], [0.; 3]]);
+    let read = |head: &str, atom: &str| {
+        let entry = one("a.xyz", &format!("1\n{head} e=-1\n{atom}\n"));
+        assert_eq!(entry.number("e"), Ok(Some(-1.0)), "{head}");
+        entry.structure.unwrap()
+    };
+    let lattice = "4 0 0 0 5 0 0 0 6";
+    for head in [
+        format!("Lattice=\"{lattice}\" pbc=\"T T F\""),
+        format!("Lattice='{lattice}' pbc='1 1 0'"),
+        format!("Lattice={{{lattice}}} pbc=[T, T, F]"),
+        format!("Lattice = \"{lattice}\"\tpbc =\"TRUE TRUE FALSE\""),
+        format!("Lattice=\"{}\" pbc=\"T\tT\tF\"", lattice.replace(' ', "\t")),
+        "pbc=\".true. .true. .false.\" Lattice=\"4.D0 0 0 0 0.5D+01 0 0 0 6\"".to_owned(),
+        "Lattice=\"4 0 0 0 5 0 0 0 0\" pbc=\"T T F\"".to_owned(),
+        r#"note="Lattice=\"1 0 0 0 1 0 0 0 1\" e=7" Lattice="4 0 0 0 5 0 0 0 6" pbc="T T F""#
+            .to_owned(),
+    ] {
+        assert_eq!(read(&head, "Fe 1 2 3").cell, slab, "{head}");
+    }
+    assert_eq!(read(&format!("Lattice=\"{lattice}\" pbc=F"), "Fe 1 2 3").cell, None);
+    let columns = "Properties=\"forces:R:3:label:S:1:Z:I:1:species:S:1:pos:R:3:descriptor:R:300\"";
+    let atom = format!("0 0 0 x 17 CL 1 2 0.3D1 {}", "0 ".repeat(300));
+    let structure = read(columns, &atom);
+    assert_eq!((structure.atomic_number[0], structure.position[0]), (17, [1.0, 2.0, 3.0]));
+    for (symbol, z) in [("CL", 17), ("BR", 35), ("h", 1), ("D", 1), ("cl", 17), ("26", 26)] {
+        assert_eq!(read("", &format!("{symbol} 0 0 0")).atomic_number, [z], "{symbol}");
+    }
+    // As ADF writes cells.
+    let text = "1\nslab\nC 0 0 0\nVEC1 4 0 0\nVEC2 0 5 0\n\n1\nopen\nC 0 0 0\n";
+    let entries = parse("a.xyz", text).unwrap();
+    let cells = entries.iter().map(|entry| entry.structure.as_ref().unwrap().cell);
+    assert_eq!(cells.collect::<Vec<_>>(), [slab, None]);
+    assert_eq!((entries[0].text("comment"), entries[1].line), (Some("slab"), 7));
+    refused("a.xyz", &text.replace("VEC2", "VEC3"), "a.xyz:5: expected `VEC1`, `VEC2`, `VEC3`");
+}
+
+/// As editors of Windows write it.
+#[test]
+fn a_byte_order_mark_begins_no_format() {
+    let reply =
+        "[{\"compound\":\"Na1\",\"geometry\":[4,4,4,90,90,90],\"positions_fractional\":[[0,0,0]]}]";
+    let out = "compound=Na1 | geometry=4,4,4,90,90,90 | positions_fractional=0,0,0";
+    let table = "compound,geometry,positions_fractional\nNa1,\"[4,4,4,90,90,90]\",\"[[0,0,0]]\"\n";
+    let xyz = "1\nLattice=\"4 0 0 0 4 0 0 0 4\" e=1\nNa 0 0 0\n";
+    let poscar = "Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n";
+    let cif = CIF.replace("  Cl-  Cl1  0.5 0.5 0.5  1\n", "");
+    for (name, text) in [
+        ("a.json", reply),
+        ("a.out", out),
+        ("a.csv", table),
+        ("a.xyz", xyz),
+        ("POSCAR", poscar),
+        ("a.cif", &cif),
+    ] {
+        let with_mark = format!("\u{feff}{text}");
+        let expected = one(name, text);
+        assert_eq!(expected.structure.as_ref().unwrap().atomic_number, [11], "{name}");
+        let found = one(name, &with_mark);
+        assert_eq!((&found.structure, &found.property), (&expected.structure, &expected.property));
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, with_mark.as_bytes()).unwrap();
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, gz.finish().unwrap()).unwrap();
+        assert_eq!(all(&path).unwrap().0[0].structure, expected.structure, "{name}");
+    }
+}
+
+#[test]
+fn replies_of_aflux_state_lists_as_text_too() {
+    let typed = r#"[{"compound":"Na1Cl1","species":["Na","Cl"],"dft_type":["PAW_PBE"],"geometry":[4,4,4,90,90,90],"positions_fractional":[[0,0,0],[0.5,0.5,0.5]]}]"#;
+    let expected = one("a.json", typed);
+    assert_eq!(expected.text("dft_type"), Some("PAW_PBE"));
+    for (geometry, positions) in [
+        ("4,4,4,90,90,90", "0,0,0;0.5,0.5,0.5"),
+        ("4, 4, 4, 90, 90, 90", "0, 0, 0; 0.5, 0.5, 0.5"),
+        ("[4, 4, 4, 90, 90, 90]", "[[0, 0, 0], [0.5, 0.5, 0.5]]"),
+        ("(4, 4, 4, 90, 90, 90)", "((0, 0, 0), (0.5, 0.5, 0.5))"),
+    ] {
+        for compound in [r#""compound":"Na1Cl1""#, r#""species":"Na,Cl","composition":"1,1""#] {
+            let text = format!(
+                r#"[{{{compound},"dft_type":"['PAW_PBE']","geometry":"{geometry}","positions_fractional":"{positions}"}}]"#
+            );
+            let found = one("a.json", &text);
+            assert_eq!(found.structure, expected.structure, "{text}");
+            assert_eq!(found.text("dft_type"), Some("PAW_PBE"));
+        }
+    }
+    refused(
+        "a.json",
+        &typed.replace("[[0,0,0],[0.5,0.5,0.5]]", "\"0,0,0;0.5,0.5\""),
+        "a.json:1: expected positions_fractional",
+    );
 }
 
 #[test]

@@ -42,7 +42,8 @@ pub(crate) fn read(
         return Ok((own_name(), if has_several { tables } else { refuse_number(tables)? }));
     }
     if found.join("raw").is_dir() {
-        return Ok((own_name(), refuse_number(ogb::read(&found, &ctx.memory)?)?));
+        let tables = ogb::read(&found, MAX_BYTE, &ctx.memory)?;
+        return Ok((own_name(), refuse_number(tables)?));
     }
     if found.join(reddit::DATA).is_file() {
         return Ok(("reddit".into(), refuse_number(reddit::read(&found, MAX_BYTE, &ctx.memory)?)?));
@@ -63,7 +64,7 @@ pub(crate) fn archive<R: Read + Seek>(
     if file.has("train_masks") && !file.has("indptr") {
         return Ok((masks::read(&mut file, split)?, true));
     }
-    Ok((compressed_rows::read(&mut file)?, false))
+    compressed_rows::read(&mut file, split)
 }
 
 /// A file of the only data set of Planetoid in a folder, and its name.

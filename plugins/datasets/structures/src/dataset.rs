@@ -50,6 +50,10 @@ pub struct Structures {
     /// number ends the loading in any case.
     #[serde(default)]
     pub missing: Missing,
+    /// What happens to a slab or a wire, which repeats along some directions only: `"keep"` looks for its
+    /// neighbours along these, `"skip"` leaves it out and counts it.
+    #[serde(default)]
+    pub partly_periodic: PartlyPeriodic,
     /// Which atoms are connected: `{ radius = 5.0 }` (angstrom), `{ nearest = 12 }`, both over all
     /// periodic images, or `"fully-connected"` (molecules only).
     #[serde(default = "five_angstrom")]
@@ -82,6 +86,17 @@ pub enum Missing {
     Skip,
 }
 
+/// What happens to a structure that repeats along some directions only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartlyPeriodic {
+    /// It has neighbours along these directions.
+    #[default]
+    Keep,
+    /// It is left out and counted.
+    Skip,
+}
+
 fn one() -> String {
     "1".to_owned()
 }
@@ -100,6 +115,7 @@ impl Structures {
             classes: Vec::new(),
             table: None,
             missing: Missing::default(),
+            partly_periodic: PartlyPeriodic::default(),
             edges: five_angstrom(),
             limit: None,
         }
@@ -162,6 +178,7 @@ struct Collected {
     origin: Vec<u32>,
     n_read: u64,
     n_skipped: u64,
+    n_partly_periodic: u64,
     /// How many structures took each row of the table.
     n_taken: HashMap<u64, u64>,
 }
@@ -183,9 +200,15 @@ impl Structures {
         ctx: &LoadContext,
     ) -> Result<(Collected, Read), StructuresError> {
         let structures = StructureCollector::new(self.edges, &ctx.memory);
-        let (target, origin) = (Vec::new(), Vec::new());
-        let n_taken = HashMap::new();
-        let mut kept = Collected { structures, target, origin, n_read: 0, n_skipped: 0, n_taken };
+        let mut kept = Collected {
+            structures,
+            target: Vec::new(),
+            origin: Vec::new(),
+            n_read: 0,
+            n_skipped: 0,
+            n_partly_periodic: 0,
+            n_taken: HashMap::new(),
+        };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let counts = read(path, &mut |entry| {
             self.push(entry, rows, &mut kept)?;
@@ -200,8 +223,9 @@ impl Structures {
             })
         })?;
         if kept.target.is_empty() {
-            let (path, n_read) = (path.to_owned(), kept.n_read);
-            return Err(StructuresError::NothingLeft { path, n_read, target: self.target.clone() });
+            let Collected { n_read, n_partly_periodic, .. } = kept;
+            let (path, target) = (path.to_owned(), self.target.clone());
+            return Err(StructuresError::NothingLeft { path, n_read, n_partly_periodic, target });
         }
         Ok((kept, counts))
     }
@@ -214,6 +238,10 @@ impl Structures {
     ) -> Result<(), StructuresError> {
         let Some(structure) = &entry.structure else { return Ok(()) };
         kept.n_read += 1;
+        if self.partly_periodic == PartlyPeriodic::Skip && structure.is_partly_periodic() {
+            kept.n_partly_periodic += 1;
+            return Ok(());
+        }
         let found = match self.target.as_str() {
             NO_TARGET => Ok((f64::NAN, None)),
             _ => self.found(&entry, rows).and_then(|found| Ok((self.value(&found)?, found.row))),
@@ -305,6 +333,7 @@ impl Structures {
         let mut notes = vec![
             ("structures read".to_owned(), kept.n_read),
             ("structures left out without target".to_owned(), kept.n_skipped),
+            ("structures left out as partly periodic".to_owned(), kept.n_partly_periodic),
             ("files passed over, of no known format".to_owned(), counts.n_other),
         ];
         if self.table.is_some() {

@@ -187,6 +187,38 @@ fn a_small_file_is_read_to_the_last_value() {
 }
 
 #[test]
+fn masks_are_a_split_of_compressed_rows_too() {
+    let flags = |shape: &str, flags: &[u8]| write("|b1", shape, flags);
+    let with = |names: [&'static str; 3], masks: [Vec<u8>; 3]| {
+        let mut small = Small::new().without(SPLIT);
+        small.0.extend(names.into_iter().zip(masks));
+        small
+    };
+    let one = [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]].map(|mask| flags("(4,)", &mask));
+    let split = FixedSplit { train: vec![1], validation: vec![0], test: vec![2] };
+    for names in
+        [["train_mask", "val_mask", "test_mask"], ["train_mask", "valid_mask", "test_mask"]]
+    {
+        let graphs = with(names, one.clone()).load().expect("a good file");
+        assert_eq!(graphs.split.as_ref(), Some(&split), "{names:?}");
+    }
+    // Several, each a row or each a column.
+    let rows = [[0, 1, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0]];
+    let columns = [[0, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0]];
+    let by_row =
+        with(["train_masks", "val_masks", "test_masks"], rows.map(|m| flags("(2, 4)", &m)));
+    let by_column =
+        with(["train_mask", "val_mask", "test_mask"], columns.map(|m| flags("(4, 2)", &m)));
+    for small in [by_row, by_column] {
+        assert_eq!(small.load().expect("a good file").split.as_ref(), Some(&split));
+    }
+    let less = with(["train_mask", "val_mask", "other"], one);
+    less.broken("no array \"test_mask\"");
+    with(["train_mask", "val_mask", "test_mask"], [(); 3].map(|()| flags("(3,)", &[1, 0, 0])))
+        .broken("array \"train_mask\": its shape is (1, 3), expected a row for each split");
+}
+
+#[test]
 fn every_mistake_names_its_array() {
     let small = Small::new;
     small().without(&["labels"]).broken("no array \"labels\"; its arrays are: feat_data, ");

@@ -182,6 +182,33 @@ fn structures_that_share_a_row_are_counted() {
 }
 
 #[test]
+fn slabs_and_wires_have_neighbours_along_their_directions_or_are_left_out() {
+    let frame = |pbc: &str| format!("1\n{CUBE} e=1 pbc=\"{pbc}\"\nFe 0 0 0\n");
+    let text = ["T T T", "T T F", "F\tF\tT", "F F F"].map(frame).concat();
+    let folder = folder(&[("a.xyz", &text)]);
+    let kept = Structures {
+        edges: EdgeRule::Radius(3.5.try_into().expect("a radius")),
+        ..Structures::new(folder.path().join("a.xyz"), "e")
+    };
+    let n_edge = |graphs: &Graphs| {
+        let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
+        let View::ManyGraphs(sizes) = graphs.view(&members) else { panic!("many graphs") };
+        sizes.iter().map(|size| size.n_edge).collect::<Vec<_>>()
+    };
+    assert_eq!(n_edge(&load(&kept).expect("four")), [6, 4, 2, 0]);
+    let some = Structures { partly_periodic: PartlyPeriodic::Skip, ..kept };
+    let graphs = load(&some).expect("two");
+    assert_eq!((n_edge(&graphs), graphs.origin.as_slice()), (vec![6, 0], &[1, 4][..]));
+    assert!(graphs.notes.contains(&("structures left out as partly periodic".into(), 2)));
+    fs::write(&some.path, frame("T F F")).expect("a file");
+    let nothing = load(&some).expect_err("nothing left");
+    assert!(
+        nothing.contains("1 structures, and none that repeats along all directions"),
+        "{nothing}"
+    );
+}
+
+#[test]
 fn molecules_may_be_fully_connected_and_crystals_not() {
     let text = format!("2\ne=1\nH 0 0 0\nH 9 0 0\n1\n{CUBE} e=1\nFe 0 0 0\n");
     let folder = folder(&[("a.xyz", &text)]);
