@@ -11,10 +11,11 @@ use crate::out_file::{check_ending, place};
 use crate::say::say;
 use crate::trained::{Choice, Evaluated};
 
-/// Predict every graph with a trained model, into a Parquet file.
+/// Predict with a trained model, into a Parquet file.
 ///
-/// One row per graph: `run_id`, `index` in the data set, `origin` (its identifier in the source), `subset`,
-/// `target`, `prediction`, in the unit that the footer names. docs/export.md says more.
+/// One row per graph: by default those that the run held out for testing (`--subset`), or all of other data.
+/// Columns: `run_id`, `index` in the data set, `name` (its `id`, file or row), `subset`, `target`,
+/// `prediction`, in the unit that the footer names. docs/export.md says more.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -29,7 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let place = place(&arguments.out);
     let evaluated = arguments.choice.evaluate()?;
     let Evaluated { model, evaluation, .. } = &evaluated;
-    write_predictions(&arguments.out, evaluation, &model.state, model.dataset(), model.target())?;
+    write_predictions(&arguments.out, evaluation, &model.state, model.dataset())?;
     say!("{}", as_text(&evaluated).trim_end());
     say!("predictions in {place}");
     Ok(ExitCode::SUCCESS)

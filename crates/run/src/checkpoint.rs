@@ -22,9 +22,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::schedule::Schedule;
+use crate::training_data::TrainingData;
 
 /// Raised when the meaning of a checkpoint changes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The state of a run after a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,8 @@ pub struct RunState {
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
+    /// What the model was trained on.
+    pub data: TrainingData,
     /// What evaluations have decided so far.
     #[serde(default)]
     pub schedule: Schedule,
@@ -61,6 +64,14 @@ pub struct RunState {
     /// empty in checkpoints of earlier versions.
     #[serde(default)]
     pub arithmetic: String,
+}
+
+impl RunState {
+    /// Whether early stopping found no evaluation better than that of this state.
+    #[must_use]
+    pub fn is_best(&self) -> bool {
+        self.schedule.best_step() == Some(self.step)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ use crate::RunError;
 use crate::checkpoint::{self, Checkpoint, CheckpointError, FORMAT, RunState, best_folder};
 use crate::provenance::Provenance;
 use crate::schedule::Schedule;
+use crate::training_data::TrainingData;
 
 pub(crate) struct Checkpoints {
     folder: PathBuf,
@@ -31,7 +32,7 @@ impl Checkpoints {
         loaded: &LoadedConfig,
         publisher: &Publisher,
         provenance: &Provenance,
-        dataset_hash: String,
+        (data, dataset_hash): (TrainingData, String),
         arithmetic: &str,
     ) -> Self {
         // Without a file, the recorded configuration names the folders in which paths start.
@@ -49,6 +50,7 @@ impl Checkpoints {
             config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
             config_path,
             dataset_hash,
+            data,
             schedule: Schedule::default(),
             version: provenance.version.clone(),
             arithmetic: arithmetic.to_owned(),

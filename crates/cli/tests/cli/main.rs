@@ -20,6 +20,7 @@ mod new;
 mod newcomer;
 mod nodes;
 mod older;
+mod other_data;
 mod output;
 mod outside;
 mod padding;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Raised when the meaning of a column or of the description changes.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 const VERSION_KEY: &str = "batchlab_cache";
 const HEADER_KEY: &str = "header";
@@ -47,6 +47,9 @@ pub(crate) trait Element: bytemuck::Pod {
     const DTYPE: Dtype;
 }
 
+impl Element for u8 {
+    const DTYPE: Dtype = Dtype::U8;
+}
 impl Element for u32 {
     const DTYPE: Dtype = Dtype::U32;
 }
