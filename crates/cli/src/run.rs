@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use batchlab_config::LoadedConfig;
-use batchlab_core::progress::Progress;
 use batchlab_core::quote::shell;
-use batchlab_core::record::EvalRecord;
 use batchlab_run::{
     Cache, FinishedRun, Observer, RunHeader, RunOptions, Status, extend, resume, run as run_once,
 };
@@ -199,21 +197,12 @@ pub(crate) fn begin() {
 struct Beginning<'a>(&'a dyn Observer);
 
 impl Observer for Beginning<'_> {
-    fn progress(&self) -> Arc<dyn Progress> {
-        self.0.progress()
+    fn inner(&self) -> Option<&dyn Observer> {
+        Some(self.0)
     }
     fn started(&self, run: &RunHeader) {
         begin();
         self.0.started(run);
-    }
-    fn stepped(&self, step: u64, loss: f64) {
-        self.0.stepped(step, loss);
-    }
-    fn evaluated(&self, eval: &EvalRecord) {
-        self.0.evaluated(eval);
-    }
-    fn ended(&self) {
-        self.0.ended();
     }
 }
 

@@ -40,13 +40,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Batcher, Dataset, Level, Model};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::source::{Root, Source, fill, overlay};
+use crate::source::{Root, Source, fill, kept, overlay};
 use crate::strategy::{self, Names, takes_batch_size};
 use crate::{Defaults, Diagnostic, LoadedConfig, Seeds, Split, compatibility, component, load};
 pub use blocks::Blocks;
@@ -240,10 +241,30 @@ impl StudyFile {
     /// # Errors
     /// The first error.
     pub fn datasets(&self) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        self.datasets_with(|_| {})
+    }
+
+    /// As [`StudyFile::datasets`]; keys that are not given are those of another data set's table, as far
+    /// as a data set has them, and so is its name.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn datasets_like(&self, other: &toml::Table) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        let text = kept(other.to_string());
+        let other = DeTable::parse(text).map_err(|error| Diagnostic::new(error.message()))?;
+        let other = strategy::moved(other.into_inner(), &(0..0));
+        self.datasets_with(|root| inherit(root, &other))
+    }
+
+    fn datasets_with(
+        &self,
+        complete: impl Fn(&mut Root),
+    ) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
         let mut all: Vec<Box<dyn Dataset>> = Vec::new();
         let mut texts = Vec::new();
         for setting in self.settings().filter(|setting| self.is_first_of_dataset(*setting)) {
-            let (source, root) = self.assemble(setting, None)?;
+            let (source, mut root) = self.assemble(setting, None)?;
+            complete(root.get_mut());
             let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
             let text = serde_json::to_string(&dataset).unwrap_or_default();
             // Most variants differ in something else.
@@ -415,6 +436,26 @@ impl StudyFile {
     #[must_use]
     pub fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.file)
+    }
+}
+
+/// Completes the table of the data set by the keys of another one that it has too.
+fn inherit(root: &mut Root, other: &Root) {
+    let key = Spanned::new(0..0, Kind::Dataset.key().into());
+    let empty = || Spanned::new(0..0, DeValue::Table(DeTable::new()));
+    let DeValue::Table(table) = root.entry(key).or_insert_with(empty).get_mut() else { return };
+    if let (false, Some((key, name))) = (table.contains_key("name"), other.get_key_value("name")) {
+        table.insert(key.clone(), name.clone());
+    }
+    let name = table.get("name").and_then(|name| name.get_ref().as_str());
+    // An unknown name is told where the table is read.
+    let Some(registration) = name.and_then(|name| find(Kind::Dataset, name)) else { return };
+    let schema = (registration.schema)();
+    for (key, value) in other {
+        let name = key.get_ref().as_ref();
+        if schema["properties"].get(name).is_some() && !table.contains_key(name) {
+            table.insert(key.clone(), value.clone());
+        }
     }
 }
 

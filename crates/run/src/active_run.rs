@@ -8,10 +8,8 @@ use std::time::SystemTime;
 
 use batchlab_config::{Config, Length, LoadedConfig};
 use batchlab_core::budget::Footprint;
-use batchlab_core::graphs::{NodeFeature, TargetKind};
-use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
-use batchlab_core::{BatchContext, BatchStream, Graphs, Purpose};
+use batchlab_core::{BatchContext, BatchStream, Purpose};
 use batchlab_results::publish::checkpoints;
 use batchlab_results::{Block, CRASHED, Publisher, Recorder, RunSummary};
 use serde_json::json;
@@ -79,7 +77,8 @@ impl<'a> ActiveRun<'a> {
         let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
         let mut metrics = stream.metrics();
         let events = stream.take_events();
-        let (trainer, size) = open_model(loaded, &data.graphs)?;
+        let trained_on = data.trained_on()?;
+        let (trainer, size) = open_model(loaded, &trained_on)?;
 
         let provenance = Provenance::collect();
         let metadata = metadata(loaded, &provenance);
@@ -149,9 +148,9 @@ impl<'a> ActiveRun<'a> {
 
         let circumstances = circumstances(options, membership, &start, provenance, prepare_ns);
         let provenance = &circumstances.provenance;
-        let hash = data.hash.clone();
+        let of_data = (trained_on, data.hash.clone());
         let arithmetic = training.trainer.arithmetic();
-        let saved = Checkpoints::new(loaded, &publisher, provenance, hash, arithmetic);
+        let saved = Checkpoints::new(loaded, &publisher, provenance, of_data, arithmetic);
         saved.forget_best_after(start.n_step());
         training.checkpoints = Some(saved);
         let mut evals = Vec::new();
@@ -467,6 +466,8 @@ impl<'a> ActiveRun<'a> {
             summary: RunSummary::new(run, training.sums.summary(), evals),
             peak_host_bytes: peak_host_bytes(),
             n_step_kept,
+            stopped_early: training.over,
+            best_step: training.schedule.best_step(),
             warnings,
             out,
         })
@@ -522,6 +523,7 @@ fn stop_early(training: &mut TrainingLoop<'_>, is_new: bool, recorder: &mut Reco
             recorder.event(Some(step), "early_stopping", format!("training ends: {over}"), None);
         }
         training.last = Some(step);
+        training.over = Some(over);
     }
 }
 
@@ -615,38 +617,6 @@ fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String)
         ("batchlab_version".into(), provenance.version.clone()),
         ("config_hash".into(), loaded.hash()),
     ]
-}
-
-pub(crate) fn model_context(
-    loaded: &LoadedConfig,
-    graphs: &Graphs,
-) -> Result<ModelContext, RunError> {
-    let config = &loaded.config;
-    let loss = config.training.loss;
-    let fail =
-        |message: &str| Err(RunError::config(format!("{}: {message}", loaded.name_of_file())));
-    let output_width = match graphs.target.as_ref().map(|target| &target.kind) {
-        None => return fail("the data set has no target to train on"),
-        Some(TargetKind::Classes { name }) if loss == Loss::CrossEntropy => name.len(),
-        Some(TargetKind::Classes { .. }) => {
-            return fail("the target is a class; use training.loss = \"cross-entropy\"");
-        }
-        Some(TargetKind::Regression { .. }) if loss == Loss::CrossEntropy => {
-            return fail("the target is a number; use training.loss = \"mse\" or \"mae\"");
-        }
-        Some(TargetKind::Regression { .. }) => 1,
-    };
-    Ok(ModelContext {
-        device: config.device.clone(),
-        seed: config.training.seeds.init,
-        n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
-        node_feature_width: graphs.node_feature.as_ref().map_or(0, NodeFeature::width),
-        output_width,
-        loss,
-        precision: config.training.precision,
-        weight_decay: config.training.weight_decay.into(),
-        resident_bytes: config.training.resident_bytes(),
-    })
 }
 
 /// Time of the start, then the hash of the configuration: identifiers sort by time.

@@ -24,12 +24,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::schedule::Schedule;
+use crate::training_data::TrainingData;
 
 /// Kind of the event that is recorded with every checkpoint.
 pub(crate) const SAVED: &str = "checkpoint";
 
 /// Raised when the meaning of a checkpoint changes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The state of a run after a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +60,8 @@ pub struct RunState {
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
+    /// What the model was trained on.
+    pub data: TrainingData,
     /// What evaluations have decided so far.
     pub schedule: Schedule,
     /// Whether the warm-up is over.
@@ -66,6 +69,14 @@ pub struct RunState {
     pub version: String,
     /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic).
     pub arithmetic: String,
+}
+
+impl RunState {
+    /// Whether early stopping found no evaluation better than that of this state.
+    #[must_use]
+    pub fn is_best(&self) -> bool {
+        self.schedule.best_step() == Some(self.step)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ use crate::RunError;
 use crate::checkpoint::{self, Checkpoint, FORMAT, RunState, best_folder};
 use crate::provenance::Provenance;
 use crate::schedule::Schedule;
+use crate::training_data::TrainingData;
 
 /// Shapes met, decisions made, and whether the warm-up is over.
 type Progress<'a> = (&'a ShapeLedger, &'a Schedule, bool);
@@ -34,7 +35,7 @@ impl Checkpoints {
         loaded: &LoadedConfig,
         publisher: &Publisher,
         provenance: &Provenance,
-        dataset_hash: String,
+        (data, dataset_hash): (TrainingData, String),
         arithmetic: &str,
     ) -> Self {
         // Without a file, the recorded configuration names the folders in which paths start.
@@ -52,6 +53,7 @@ impl Checkpoints {
             config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
             config_path,
             dataset_hash,
+            data,
             schedule: Schedule::default(),
             is_warm: false,
             version: provenance.version.clone(),

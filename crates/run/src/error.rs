@@ -64,6 +64,14 @@ impl RunError {
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::Config(Diagnostic::new(message))
     }
+
+    /// The same about data that are not those of the configuration.
+    pub(crate) fn of_data(self, name: &str) -> Self {
+        match self {
+            Self::Config(error) => Self::Config(error.within(name)),
+            other => other,
+        }
+    }
 }
 
 impl RunError {

@@ -88,7 +88,7 @@ impl<'a> Trial<'a> {
         let evaluator = Evaluator::new(config, data)?;
         let (stream, _) = open_stream(config, data, observer)?;
         let constant = weighting_constant(config, data, &*stream);
-        let (trainer, size) = open_model(loaded, &data.graphs)?;
+        let (trainer, size) = open_model(loaded, &data.trained_on()?)?;
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
             .weighted(config.training.weighting)
             .for_training(size, config.training.prefetch_depth());

@@ -424,7 +424,12 @@ fn differences(recorded: &Value, loaded: &LoadedConfig) -> Vec<String> {
 }
 
 /// One line per key whose values differ.
-fn differ(key: &str, before: Option<&Value>, now: Option<&Value>, lines: &mut Vec<String>) {
+pub(crate) fn differ(
+    key: &str,
+    before: Option<&Value>,
+    now: Option<&Value>,
+    lines: &mut Vec<String>,
+) {
     if before == now {
         return;
     }

@@ -52,6 +52,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// The step after which the best evaluation was made; `None` without early stopping.
+    pub(crate) fn best_step(&self) -> Option<u64> {
+        self.best.map(|_| self.best_step)
+    }
+
     /// The learning rate of a step, counted from 1.
     pub(crate) fn learning_rate_at(&self, training: &Training, step: u64) -> f64 {
         let planned = training.learning_rate_at(step);

@@ -48,6 +48,8 @@ pub(crate) struct TrainingLoop<'a> {
     /// Whether the next step begins an epoch, so that so many are complete; known only for epochs.
     pub(crate) n_epoch: Option<u64>,
     pub(crate) schedule: Schedule,
+    /// Why training ended early, if it did.
+    pub(crate) over: Option<String>,
     pub(crate) sums: StepSums,
     /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -87,6 +89,7 @@ impl<'a> TrainingLoop<'a> {
             last,
             n_epoch,
             schedule: Schedule::default(),
+            over: None,
             sums: StepSums::planned(n_step, training.prefetch_depth() == 0),
             checkpoints: None,
             turn: None,

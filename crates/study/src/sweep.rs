@@ -5,9 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use batchlab_core::hash::sha256;
-use batchlab_core::progress::Progress as Loading;
-use batchlab_core::record::EvalRecord;
-use batchlab_run::{Observer, RunHeader, RunOptions, Status, Warning, crowding};
+use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
 
 use super::blocks::Enough;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
@@ -367,21 +365,12 @@ impl<'a> RecordingProgress<'a> {
 }
 
 impl Observer for RecordingProgress<'_> {
-    fn progress(&self) -> std::sync::Arc<dyn Loading> {
-        self.to.progress()
-    }
-    fn warned(&self, warning: &Warning) {
-        self.to.warned(warning);
+    fn inner(&self) -> Option<&dyn Observer> {
+        Some(self.to)
     }
     fn started(&self, run: &RunHeader) {
         self.change(|progress| progress.run_ids.push(run.run_id.clone()));
         self.to.started(run);
-    }
-    fn stepped(&self, step: u64, loss: f64) {
-        self.to.stepped(step, loss);
-    }
-    fn evaluated(&self, eval: &EvalRecord) {
-        self.to.evaluated(eval);
     }
 }
 

@@ -1,12 +1,10 @@
 //! How long a study will take.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use batchlab_core::progress::Progress;
-use batchlab_run::{Cache, Observer};
+use batchlab_run::Cache;
 use batchlab_study::cells::{CellState, Cells, DoneCell};
 use batchlab_study::estimate::{CellEstimate, Estimated, estimate};
 use batchlab_study::{Cell, Study};
@@ -15,16 +13,7 @@ use serde_json::{Value, json};
 use super::observe::{percent, seconds};
 use crate::data::bytes;
 use crate::output::json;
-use crate::progress::Notes;
-
-/// Prints the notes of data sets while they are read.
-struct LoadingNotes;
-
-impl Observer for LoadingNotes {
-    fn progress(&self) -> Arc<dyn Progress> {
-        Arc::new(Notes)
-    }
-}
+use crate::trained::LoadingNotes;
 
 /// What the sweep itself would be asked for.
 #[derive(Clone, Copy)]

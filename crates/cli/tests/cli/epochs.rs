@@ -195,12 +195,31 @@ fn the_best_state_is_the_one_that_is_evaluated() {
     let folder = TempDir::new().unwrap();
     let batcher = "name = \"dynamic\"\nbatch_size = 16";
     let training = "epochs = 60\nlearning_rate = 0.05\nearly_stopping = { patience = 2 }";
-    completed(&mut start(folder.path(), batcher, training));
+    let output = start(folder.path(), batcher, training).output().unwrap();
+    let summary = text(&output);
+    assert!(output.status.success(), "{summary}");
     let out = folder.path().join("out");
     let [(step, _)] = best(&out)[..] else { panic!("one best state") };
     let evals = Tables::read(&out).evals;
     let recorded = evals.iter().find(|eval| eval.step == step as i64).unwrap();
-    assert!(step as i64 <= evals.last().unwrap().step);
+    let last = evals.last().unwrap();
+    assert!((step as i64) < last.step);
+    // The summary has the errors of both, and says why training ended.
+    for part in [
+        format!(
+            "completed, stopped early: 2 evaluations of the validation set were not better, by their loss, than the one after step {step}\n"
+        ),
+        format!("last state   after {} steps\n", last.step),
+        format!(" -> {:.4} eV, MAE {:.4} eV; ", last.rmse.unwrap(), last.mae.unwrap()),
+        format!("best state   after {step} steps, which evaluate and predict take\n"),
+        format!(
+            "validation   RMSE {:.4} eV, MAE {:.4} eV after {step} steps; ",
+            recorded.rmse.unwrap(),
+            recorded.mae.unwrap()
+        ),
+    ] {
+        assert!(summary.contains(&part), "{part} is missing:\n{summary}");
+    }
     let mut command = batchlab();
     command.arg("evaluate").arg(run_folder(&out)).args(["--subset", "validation", "--json"]);
     let output = command.output().unwrap();

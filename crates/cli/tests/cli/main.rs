@@ -19,6 +19,7 @@ mod mistakes;
 mod new;
 mod newcomer;
 mod nodes;
+mod other_data;
 mod output;
 mod outside;
 mod padding;

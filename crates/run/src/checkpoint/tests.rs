@@ -3,7 +3,21 @@ use std::fs;
 use batchlab_core::model::NamedTensor;
 use serde_json::json;
 
+use batchlab_core::Graphs;
+use batchlab_core::graphs::{Edges, ManyGraphs, NodeClass, Target, Topology};
+
 use super::*;
+
+/// With a scale that has no short decimal form.
+fn graphs() -> Graphs {
+    let many = ManyGraphs::new(&[1, 1, 1], Edges::FullyConnected).unwrap();
+    let mut graphs = Graphs::new("three", Topology::Many(many)).unwrap();
+    graphs.node_class = Some(NodeClass { value: vec![0; 3], name: vec!["H".into()] });
+    let mut target = Target::regression("gap", "eV", vec![0.1, 0.2, 1e-3]);
+    target.standardise(&[0, 1, 2]);
+    graphs.target = Some(target);
+    graphs
+}
 
 fn checkpoint(step: u64) -> Checkpoint {
     let tensor = |name: &str, value| NamedTensor {
@@ -23,6 +37,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             journal_end: u64::MAX,
             config: json!({ "training": { "seeds": { "order": u64::MAX } } }),
             config_path: "a b/c.toml".into(),
+            data: TrainingData::of(&graphs()).unwrap(),
             schedule: crate::schedule::Schedule::default(),
             is_warm: true,
             dataset_hash: "ab".into(),
@@ -120,7 +135,7 @@ fn another_version_is_told_apart_from_damage() {
     future.state.format = 9;
     let path = future.write(folder.path(), KEEP).unwrap();
     let error = Checkpoint::read(&path).unwrap_err().to_string();
-    assert!(error.contains("version 9") && error.contains("reads 1"), "{error}");
+    assert!(error.contains("version 9") && error.contains("reads 2"), "{error}");
 }
 
 #[test]

@@ -66,6 +66,10 @@ impl Dataset for OneGraphFile {
         Provides { level: Level::Nodes, fields, target: true }
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["path", "split"]
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let split = self.split as usize;
         let (name, tables) = match &self.path {
@@ -77,7 +81,7 @@ impl Dataset for OneGraphFile {
                 ));
             }
             None => {
-                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0, &ctx.memory);
+                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0, ctx);
                 ("cora".to_owned(), cora.map_err(DatasetError::other)?.0)
             }
         };
@@ -130,7 +134,7 @@ impl OneGraphFile {
         let mut graphs = Graphs::new(name, Topology::One(Arc::new(one)))?;
         let counts = notes.into_iter().filter(|(_, n)| *n > 0).chain(counts);
         graphs.notes = counts.map(|(what, n)| (what.to_owned(), n as u64)).collect();
-        if label.iter().all(|&label| label < 0) {
+        if ctx.needs_target && label.iter().all(|&label| label < 0) {
             return Err(DatasetError::Empty(format!("no node of \"{name}\" has a class")));
         }
         graphs.node_feature = Some(feature);

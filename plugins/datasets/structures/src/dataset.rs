@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::graphs::Target;
 use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Read, ReadError, Source, element_name, is_absent, number};
+use batchlab_structures::{Entry, Names, Read, ReadError, Source, element_name, is_absent, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,10 @@ impl Dataset for Structures {
         Ok(())
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["path", "table", "missing", "partly_periodic", "limit"]
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let path = ctx.resolve(&self.path)?;
@@ -174,10 +178,11 @@ impl Dataset for Structures {
 struct Collected {
     structures: StructureCollector,
     target: Vec<f64>,
-    /// Place of each in the order of reading, from 1.
-    origin: Vec<u32>,
+    names: Names,
+    needs_target: bool,
     n_read: u64,
     n_skipped: u64,
+    n_without_target: u64,
     n_partly_periodic: u64,
     /// How many structures took each row of the table.
     n_taken: HashMap<u64, u64>,
@@ -188,8 +193,8 @@ struct Found<'a> {
     path: &'a Path,
     line: usize,
     value: &'a str,
-    /// The row of the table, if it stands there.
-    row: Option<u64>,
+    /// The line of the table and the name in it, if it stands there.
+    row: Option<(u64, &'a str)>,
 }
 
 impl Structures {
@@ -203,9 +208,11 @@ impl Structures {
         let mut kept = Collected {
             structures,
             target: Vec::new(),
-            origin: Vec::new(),
+            names: Names::new(path),
+            needs_target: ctx.needs_target,
             n_read: 0,
             n_skipped: 0,
+            n_without_target: 0,
             n_partly_periodic: 0,
             n_taken: HashMap::new(),
         };
@@ -239,6 +246,7 @@ impl Structures {
     ) -> Result<(), StructuresError> {
         let Some(structure) = &entry.structure else { return Ok(()) };
         kept.n_read += 1;
+        kept.names.count(&entry);
         if self.partly_periodic == PartlyPeriodic::Skip && structure.is_partly_periodic() {
             kept.n_partly_periodic += 1;
             return Ok(());
@@ -253,20 +261,24 @@ impl Structures {
                 kept.n_skipped += 1;
                 return Ok(());
             }
+            Err(error) if !kept.needs_target && error.is_absence() => {
+                kept.n_without_target += 1;
+                (f64::NAN, None)
+            }
             Err(error) => return Err(error),
         };
-        if let Some(row) = row {
-            *kept.n_taken.entry(row).or_default() += 1;
+        if let Some((line, _)) = row {
+            *kept.n_taken.entry(line).or_default() += 1;
         }
         kept.structures
             .push(&structure.atomic_number, &structure.position, structure.cell.as_ref())
             .map_err(|source| StructuresError::Edges {
-                path: entry.path,
+                path: entry.path.clone(),
                 line: entry.line,
                 source,
             })?;
         kept.target.push(value);
-        kept.origin.push(kept.n_read as u32);
+        kept.names.keep(&entry, row.map(|(_, name)| name));
         Ok(())
     }
 
@@ -278,14 +290,19 @@ impl Structures {
     ) -> Result<Found<'a>, StructuresError> {
         if let (Some(rows), Some(table)) = (rows, &self.table) {
             let tried = names(entry, &table.id);
-            let Some(Row { line, value }) = rows.find(&tried) else {
+            let Some((name, Row { line, value })) = rows.find(&tried) else {
                 return Err(StructuresError::NoRow {
                     path: entry.path.clone(),
                     line: entry.line,
                     tried,
                 });
             };
-            return Ok(Found { path: &rows.path, line: *line as usize, value, row: Some(*line) });
+            return Ok(Found {
+                path: &rows.path,
+                line: *line as usize,
+                value,
+                row: Some((*line, name)),
+            });
         }
         let value = entry.text(&self.target).ok_or_else(|| StructuresError::NoTarget {
             path: entry.path.clone(),
@@ -330,7 +347,7 @@ impl Structures {
                 Target::classes(&self.target, self.classes.clone(), kept.target)
             }
         });
-        graphs.origin = kept.origin;
+        graphs.name = kept.names.finish();
         let mut notes = vec![
             ("structures read".to_owned(), kept.n_read),
             ("structures left out without target".to_owned(), kept.n_skipped),
@@ -338,6 +355,9 @@ impl Structures {
             ("files passed over, of no known format".to_owned(), counts.n_other),
             ("blocks of CIF passed over, without atoms".to_owned(), counts.n_block),
         ];
+        if !kept.needs_target {
+            notes.push(("structures without target".to_owned(), kept.n_without_target));
+        }
         if self.table.is_some() {
             let shared = kept.n_taken.values().filter(|n| **n > 1).sum();
             notes.push(("structures that share a row of the table".to_owned(), shared));
