@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use batchlab_config::{Subset, batcher_of_argument};
 use batchlab_core::Batcher;
+use batchlab_core::error::nearest_path;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::suggestion;
 use batchlab_results::publish;
@@ -15,7 +16,7 @@ use crate::configuration::{Configuration, DEFAULTS};
 use crate::data::source::named;
 use crate::engine::Engine;
 use crate::exit::{DataFault, Usage};
-use crate::named::{beside, named_run};
+use crate::named::named_run;
 use crate::say::say;
 
 /// Which model, on what.
@@ -113,7 +114,11 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
         return Ok(Checkpoint::read(trained).map_err(DataFault::of)?);
     }
     if trained.extension().is_some_and(|extension| extension == "safetensors") {
-        bail!(Usage(format!("there is no checkpoint {}{}", trained.display(), beside(trained))));
+        bail!(Usage(format!(
+            "there is no checkpoint {}{}",
+            trained.display(),
+            nearest_path(trained)
+        )));
     }
     let (run_id, out) = named_run(trained)?;
     let mut warn = |error: &checkpoint::CheckpointError| {

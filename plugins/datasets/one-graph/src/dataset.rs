@@ -66,6 +66,10 @@ impl Dataset for OneGraphFile {
         Provides { level: Level::Nodes, fields, target: true }
     }
 
+    fn has_classes(&self) -> bool {
+        true
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let split = self.split as usize;
         let (name, tables) = match &self.path {

@@ -133,6 +133,10 @@ impl Dataset for Structures {
         Ok(())
     }
 
+    fn has_classes(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let path = ctx.resolve(&self.path)?;
