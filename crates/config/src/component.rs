@@ -114,9 +114,8 @@ fn key_of_others(kind: Kind, name: &str, message: &str) -> Option<String> {
         |registration: &&Registration| (registration.schema)()["properties"].get(key).is_some();
     let others = registry::components(kind).into_values().filter(has_key);
     let others: Vec<&str> = others.map(|registration| (registration.name)()).collect();
-    (!others.is_empty()).then(|| {
-        format!("{key} is a key of the {kind}s {}, and this is \"{name}\"", others.join(", "))
-    })
+    (!others.is_empty())
+        .then(|| format!("{key} is a key of {}; this {kind} is \"{name}\"", others.join(", ")))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {

@@ -38,11 +38,8 @@ pub fn break_even(forecasts: &[&Forecast], engine: Engine) -> Vec<Option<BreakEv
         let fewest = rivals.filter_map(|other| cost(other));
         let fewest = fewest.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)))?;
         let (more, saved) = (compile_s - fewest.0, fewest.1 - padding_s_per_step);
-        let steps = match more > 0.0 {
-            false if saved >= 0.0 => Some(0.0),
-            true if saved > 0.0 => Some(more / saved),
-            _ => None,
-        };
+        let steps = if more > 0.0 { (saved > 0.0).then(|| more / saved) } else { Some(0.0) };
+        let steps = steps.filter(|_| saved >= 0.0);
         Some(BreakEven { compile_s, padding_s_per_step, steps })
     };
     forecasts.iter().map(of).collect()
