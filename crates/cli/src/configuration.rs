@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use batchlab_config::{Defaults, StudyFile};
+use batchlab_core::error::nearest_path;
 use batchlab_core::registry::{Kind, Registration, components, find, suggestion};
 use batchlab_core::{Dataset, LoadContext};
 use serde_json::Value;
@@ -16,8 +17,12 @@ pub(crate) use like::DataLike;
 use like::inherited;
 
 /// What every configuration may leave out, and the labels that it may use.
-pub(crate) const DEFAULTS: Defaults =
-    Defaults { tables: batchlab_builtin::DEFAULTS, labels: batchlab_builtin::PRESETS };
+pub(crate) const DEFAULTS: Defaults = Defaults {
+    tables: batchlab_builtin::DEFAULTS,
+    of_graphs: batchlab_builtin::DEFAULTS_OF_GRAPHS,
+    of_nodes: batchlab_builtin::DEFAULTS_OF_NODES,
+    labels: batchlab_builtin::PRESETS,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Configuration {
@@ -130,9 +135,12 @@ fn chosen<'a>(
     }
     if !Path::new(dataset).exists() {
         let known: Vec<&str> = components(Kind::Dataset).into_keys().collect();
+        let near = match suggestion(dataset, &known) {
+            near if near.is_empty() => nearest_path(Path::new(dataset)),
+            near => near,
+        };
         bail!(Usage(format!(
-            "\"{dataset}\" is neither a file nor a data set{}\nknown data sets: {}",
-            suggestion(dataset, &known),
+            "\"{dataset}\" is neither a file nor a data set{near}\nknown data sets: {}",
             known.join(", ")
         )));
     }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_core::Level;
+use batchlab_core::error::nearest_path;
 use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, Progress, hardware};
 use serde_json::json;
@@ -37,8 +38,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let names = hardware(&arguments.dir)?;
     if names.is_empty() {
         let dir = arguments.dir.display();
+        let is_missing = !arguments.dir.exists();
+        let near = if is_missing { nearest_path(&arguments.dir) } else { String::new() };
         bail!(Usage(format!(
-            "{dir} has no cells of a study; `batchlab sweep STUDY` makes them, in results/<study>"
+            "{dir} has no cells of a study{near}; `batchlab sweep STUDY` makes them, in results/<study>"
         )));
     }
     let claims = claim_settings()?;

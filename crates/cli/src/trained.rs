@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use batchlab_config::{Subset, batcher_of_argument};
 use batchlab_core::Batcher;
+use batchlab_core::error::nearest_path;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::progress::Progress;
 use batchlab_core::registry::suggestion;
@@ -19,7 +20,7 @@ use batchlab_run::{
 use crate::configuration::{Configuration, DEFAULTS, DataLike};
 use crate::engine::Engine;
 use crate::exit::{DataFault, Usage};
-use crate::named::{beside, named_run};
+use crate::named::named_run;
 use crate::progress::Notes;
 use crate::say::say;
 
@@ -139,7 +140,11 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
         return Ok(Checkpoint::read(trained).map_err(DataFault::of)?);
     }
     if trained.extension().is_some_and(|extension| extension == "safetensors") {
-        bail!(Usage(format!("there is no checkpoint {}{}", trained.display(), beside(trained))));
+        bail!(Usage(format!(
+            "there is no checkpoint {}{}",
+            trained.display(),
+            nearest_path(trained)
+        )));
     }
     let (run_id, out) = named_run(trained)?;
     let mut warn = |error: &checkpoint::CheckpointError| {

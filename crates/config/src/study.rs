@@ -49,7 +49,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::source::{Root, Source, fill, kept, overlay};
 use crate::strategy::{self, Names, takes_batch_size};
-use crate::{Defaults, Diagnostic, LoadedConfig, Seeds, Split, compatibility, component, load};
+use crate::{
+    Defaults, Diagnostic, LoadedConfig, Seeds, Split, alternatives, compatibility, component, load,
+};
 pub use blocks::Blocks;
 pub(crate) use grid::Grid;
 use grid::SeedName;
@@ -291,8 +293,10 @@ impl StudyFile {
             let (source, root) = self.assemble(setting, None)?;
             let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
             let model = component::optional(source, root.get_ref())?;
-            let rest = OfForecast::deserialize(root.into_deserializer());
-            let OfForecast { split, training } = rest.map_err(|error| source.toml(&error))?;
+            let rest = OfForecast::deserialize(root.clone().into_deserializer());
+            let OfForecast { split, training } = rest.map_err(|error| {
+                source.mistake(&error, "", root.get_ref(), alternatives::schema())
+            })?;
             let mut tables = self.batchers(setting).to_vec();
             if !self.lists_batchers && dataset.provides().level == Level::Graphs {
                 let label =
@@ -318,7 +322,7 @@ impl StudyFile {
                     // A batcher with its own batch size, or without any, is planned once.
                     if !texts.contains(&text) {
                         compatibility::check_level("batcher", &*batcher, &*dataset)
-                            .map_err(|error| error.within(&self.file))?;
+                            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.file))?;
                         texts.push(text);
                         batchers.push(batcher);
                     }
@@ -356,7 +360,7 @@ impl StudyFile {
         }
         let mut config = load::config(source, &root)?;
         compatibility::check(&config)
-            .map_err(|error| error.within(&self.name_of(place, batcher)))?;
+            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
         let seeds = &mut config.training.seeds;
         for name in &self.vary_seeds {
             let seed = match name {
@@ -397,11 +401,17 @@ impl StudyFile {
             }
         }
         for with in [&place.dataset.with, &place.model.with, &place.variant.table] {
-            overlay(&mut root, with.clone());
+            overlay(&mut root, with.clone(), alternatives::schema());
         }
-        let tables = DeTable::parse(self.defaults.tables)
-            .map_err(|error| Diagnostic::new(error.message()))?;
-        fill(&mut root, tables.into_inner());
+        let defaults = match self.level(source, &root) {
+            Level::Graphs => self.defaults.of_graphs,
+            Level::Nodes => self.defaults.of_nodes,
+        };
+        for tables in [defaults, self.defaults.tables] {
+            let tables =
+                DeTable::parse(tables).map_err(|error| Diagnostic::new(error.message()))?;
+            fill(&mut root, tables.into_inner());
+        }
         let labels = self.defaults.labels;
         Names::before(source, labels, &root).replace(&mut root)?;
         if let (Some(size), Some(batcher)) = (place.batch_size, root.get_mut("batcher")) {
@@ -416,6 +426,23 @@ impl StudyFile {
             names.replace(&mut root)?;
         }
         Ok((source, Spanned::new(self.span.clone(), root)))
+    }
+
+    /// Whether the data set of a run holds graphs or nodes. A mistake in its table is found when it is read.
+    fn level(&self, source: &Source, root: &Root) -> Level {
+        let read = || {
+            let own =
+                root.get_key_value("dataset").map(|(key, value)| (key.clone(), value.clone()));
+            let mut root: Root = own.into_iter().collect();
+            for mut change in source.changes().ok()? {
+                if let Some((key, value)) = change.remove_entry("dataset") {
+                    source.apply(&mut root, Root::from_iter([(key, value)])).ok()?;
+                }
+            }
+            Names::before(source, self.defaults.labels, &root).replace(&mut root).ok()?;
+            component::optional::<dyn Dataset>(source, &root).ok()?
+        };
+        read().map(|dataset| dataset.provides().level).unwrap_or_default()
     }
 
     /// The name of a run in messages.

@@ -48,6 +48,11 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
     /// which do not fit together are refused before anything is read.
     fn provides(&self) -> Provides;
 
+    /// Whether the target is a class, which decides the default loss.
+    fn has_classes(&self) -> bool {
+        false
+    }
+
     /// Checks what can be checked without reading data, such as the name of the target.
     ///
     /// # Errors

@@ -254,7 +254,8 @@ record! {
         target_unit: Option<String>,
         /// Mean of the target over the training graphs, in its unit.
         target_mean: Option<f64>,
-        /// Standard deviation of the target over the training graphs, in its unit.
+        /// Standard deviation of the target over the training graphs, in its unit; 0 if all have the
+        /// same value, which is then trained with its own scale.
         target_std: Option<f64>,
         /// Model.
         model: String,
@@ -445,7 +446,8 @@ record! {
         /// alone ended early), `learning_rate` (it was reduced, because the loss on the validation set no
         /// longer fell), `early_stopping`, what a batcher reports, such as `oversize`, or a warning before
         /// training: `unseen_class`, `mostly_oversize`, `small_training_set`, `mostly_without_edges`,
-        /// `untrained_class`, `edges_without_weights`.
+        /// `untrained_class`, `edges_without_weights`, `empty_subset` (a share that rounds down to
+        /// nothing), `constant_target`.
         kind: String,
         /// Message for the user.
         message: String,

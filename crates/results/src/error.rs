@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_core::SinkError;
+use batchlab_core::error::nearest_path;
 
 /// Why results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,9 @@ pub enum ResultsError {
     },
     /// A folder without published tables.
     #[error(
-        "{} holds no results: there is no file {}; give the folder of a study, such as \
-         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display()
+        "{} holds no results: there is no file {}{}; give the folder of a study, such as \
+         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display(),
+        if dir.exists() { String::new() } else { nearest_path(dir) }
     )]
     NoTables {
         /// The folder.

@@ -126,7 +126,9 @@ pub struct RunHeader {
     pub dataset: String,
     /// Target and its unit.
     pub target: Option<(String, String)>,
-    /// Number of graphs for training, validation and test.
+    /// What one output is: `graph` or `node`.
+    pub output: &'static str,
+    /// Number of outputs for training, validation and test.
     pub n_graph: [usize; 3],
     pub model: String,
     pub n_parameter: usize,

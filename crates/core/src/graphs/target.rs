@@ -87,14 +87,25 @@ impl Target {
         if matches!(self.kind, TargetKind::Classes { .. }) || members.is_empty() {
             return;
         }
+        let (mean, deviation) = self.moments(members);
+        let deviation = if deviation == 0.0 { 1.0 } else { deviation };
+        self.scale(Standardisation { mean, deviation });
+    }
+
+    /// Whether all of `members` have the same value or class.
+    #[must_use]
+    pub fn is_constant(&self, members: &[u32]) -> bool {
+        !members.is_empty() && self.moments(members).1 == 0.0
+    }
+
+    /// Mean and standard deviation over `members`; a deviation that is nothing but rounding is 0.
+    fn moments(&self, members: &[u32]) -> (f64, f64) {
         let n = members.len() as f64;
         let values = || members.iter().map(|&id| self.value[id as usize]);
         let mean = values().sum::<f64>() / n;
         let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        // Equal values differ from their mean by rounding: that is no scale to divide by.
-        let is_constant = variance.sqrt() <= 1e-12 * mean.abs();
-        let deviation = if is_constant { 1.0 } else { variance.sqrt() };
-        self.scale(Standardisation { mean, deviation });
+        let deviation = variance.sqrt();
+        (mean, if deviation <= 1e-12 * mean.abs() { 0.0 } else { deviation })
     }
 
     /// Scales a numeric target; classes stay as they are.
@@ -166,6 +177,7 @@ mod tests {
             let mut target = Target::regression("mu", "D", vec![value; 1601]);
             target.standardise(&(0..1601).collect::<Vec<_>>());
             assert!((target.standardisation.deviation - 1.0).abs() < f64::EPSILON);
+            assert!(target.is_constant(&[3, 4]));
         }
     }
 }

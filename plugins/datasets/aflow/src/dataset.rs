@@ -106,6 +106,10 @@ impl Dataset for Aflow {
         Ok(())
     }
 
+    fn has_classes(&self) -> bool {
+        self.target == Target::Metal
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let path = ctx.resolve(&self.path)?;

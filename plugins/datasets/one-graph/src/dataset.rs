@@ -70,6 +70,10 @@ impl Dataset for OneGraphFile {
         &["path", "split"]
     }
 
+    fn has_classes(&self) -> bool {
+        true
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let split = self.split as usize;
         let (name, tables) = match &self.path {

@@ -107,6 +107,10 @@ impl Dataset for PlantedGraph {
         ]
     }
 
+    fn has_classes(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), DatasetError> {
         let Self { n_node, n_edge, n_class, n_community, .. } = *self;
         let share = |value: f64| (0.0..=1.0).contains(&value);

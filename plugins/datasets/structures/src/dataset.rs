@@ -153,6 +153,10 @@ impl Dataset for Structures {
         &["path", "table", "missing", "partly_periodic", "limit"]
     }
 
+    fn has_classes(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let path = ctx.resolve(&self.path)?;
