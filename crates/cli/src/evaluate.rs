@@ -10,7 +10,7 @@ use anyhow::Result;
 use batchlab_core::graphs::TargetKind;
 use serde_json::json;
 
-use crate::out_file;
+use crate::out_file::{Force, Kind, OutFile};
 use crate::output::{json, print};
 use crate::trained::{Choice, Evaluated, Opened, batcher_for};
 use crate::unit;
@@ -41,6 +41,8 @@ pub(crate) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -53,8 +55,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { choice, grid, beside, repeats, svg, json: is_json } = arguments;
-    svg.as_ref().map_or(Ok(()), |path| out_file::check_ending(path, "SVG", &["svg"]))?;
+    let Arguments { choice, grid, beside, repeats, svg, json: is_json, force } = arguments;
+    let svg = OutFile::of(svg.as_ref(), Kind::Svg, *force)?;
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
     let beside = beside.iter().map(|batcher| (String::new(), batcher.clone()));
     let Opened { mut model, subset } = choice.open()?;
@@ -85,9 +87,9 @@ fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
         subset.name(),
         model.dataset()
     );
-    if let Some(path) = svg {
+    if let Some(svg) = svg {
         let picture = grid::picture(&format!("{} of {}", batcher, model.dataset()), &entries);
-        out_file::write(path, picture.as_bytes())?;
+        svg.write(picture.as_bytes())?;
     }
     let text = if *is_json {
         json(&json!({

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_run::predictions::write_predictions;
+use batchlab_run::predictions::encode_predictions;
 
 use crate::evaluate::as_text;
-use crate::out_file::{check_ending, place};
+use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::{Choice, Evaluated};
 
@@ -22,14 +22,16 @@ pub(crate) struct Arguments {
     /// The file; it appears when it is complete.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    check_ending(&arguments.out, "Parquet", &["parquet"])?;
-    let place = place(&arguments.out);
+    let out = OutFile::new(&arguments.out, Kind::Predictions, arguments.force)?;
     let evaluated = arguments.choice.evaluate()?;
     let Evaluated { model, evaluation, .. } = &evaluated;
-    write_predictions(&arguments.out, evaluation, &model.state, model.dataset(), model.target())?;
+    let rows = encode_predictions(evaluation, &model.state, model.dataset(), model.target())?;
+    let place = out.write(&rows)?;
     say!("{}", as_text(&evaluated).trim_end());
     say!("predictions in {place}");
     Ok(ExitCode::SUCCESS)

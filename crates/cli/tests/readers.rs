@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         test("the_snippet_for_pandas_runs", &["pandas", "pyarrow"], || {
             check_snippet("pandas", "static-2^N");
         }),
+        test("the_published_tables_of_the_study", &["duckdb", "scipy"], check_published),
         test("the_snippet_for_polars_runs", &["polars"], || check_snippet("polars", "(12, 10)")),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
@@ -73,6 +74,18 @@ fn missing(packages: &[&str]) -> Option<String> {
             names => Some(format!("{} has no {names}", python.display())),
         },
     }
+}
+
+/// The page's tables are those of the authors' files, where these are.
+fn check_published() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if !root.join("../shared/data/study-csv").exists() {
+        println!("NOT CHECKED: the published files are not in ../shared/data/study-csv");
+        return;
+    }
+    succeed(
+        Command::new(python()).arg(root.join("crates/bench/pages/published.py")).arg("--check"),
+    );
 }
 
 fn every_reader_sees_the_same_tables() {

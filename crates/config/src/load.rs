@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use batchlab_core::hash::sha256;
 use batchlab_core::model::Loss;
+use batchlab_files::{MAX_TEXT, read_named_text};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, IntoDeserializer};
 use toml::Spanned;
@@ -67,7 +68,7 @@ impl LoadedConfig {
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
-    std::fs::read_to_string(path).map_err(|error| {
+    read_named_text(path, MAX_TEXT).map_err(|error| {
         let path = path.display();
         Diagnostic::new(format!("cannot read the configuration {path}: {error}"))
     })

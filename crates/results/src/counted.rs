@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use batchlab_files::{MAX_TEXT, read_text};
 use serde_json::Value;
 
 /// Every attempt at a cell has a name of its own (`runs.cell`): that of the cell, and a mark. What has
@@ -47,7 +48,7 @@ impl Counted {
 }
 
 fn attempt(done: &Path) -> Option<String> {
-    let text = fs::read_to_string(done.join("done.json")).ok()?;
+    let text = read_text(&done.join("done.json"), MAX_TEXT).ok()?;
     let content: Value = serde_json::from_str(&text).ok()?;
     content["cell"].as_str().map(str::to_owned)
 }

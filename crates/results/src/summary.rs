@@ -199,9 +199,9 @@ pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
 
 /// Why a row cannot be that of the run whose file holds it.
 fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
-    if run.schema_version > SCHEMA_VERSION {
+    if run.schema_version != SCHEMA_VERSION {
         return Some(format!(
-            "it is of version {} of the schema, and this program reads versions up to {SCHEMA_VERSION}",
+            "it is of version {} of the schema, and this program reads version {SCHEMA_VERSION}",
             run.schema_version
         ));
     }

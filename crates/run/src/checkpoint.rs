@@ -54,12 +54,9 @@ pub struct RunState {
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
     /// What evaluations have decided so far.
-    #[serde(default)]
     pub schedule: Schedule,
     pub version: String,
-    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic);
-    /// empty in checkpoints of earlier versions.
-    #[serde(default)]
+    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic).
     pub arithmetic: String,
 }
 

@@ -12,7 +12,7 @@ use batchlab_results::Publisher;
 use super::folders::CONFIG;
 use super::ledger::ShapeLedger;
 use crate::RunError;
-use crate::checkpoint::{self, Checkpoint, CheckpointError, FORMAT, RunState, best_folder};
+use crate::checkpoint::{self, Checkpoint, FORMAT, RunState, best_folder};
 use crate::provenance::Provenance;
 use crate::schedule::Schedule;
 
@@ -98,8 +98,6 @@ impl Checkpoints {
         trainer: TrainerState,
     ) -> Result<(), RunError> {
         let folder = best_folder(&self.folder);
-        let io = |source| CheckpointError::Io { path: folder.clone(), source };
-        std::fs::create_dir_all(&folder).map_err(io).map_err(RunError::Checkpoint)?;
         // The run does not go on from it, so it needs no rows.
         let checkpoint = self.checkpoint(step, cursor, (ledger, schedule), trainer, 0);
         checkpoint.write(&folder, NonZeroU32::MIN).map_err(RunError::Checkpoint)?;

@@ -24,6 +24,9 @@ pub enum RunError {
     Model(#[from] ModelError),
     #[error(transparent)]
     Results(#[from] ResultsError),
+    /// A bug.
+    #[error("cannot encode the file: {0}")]
+    Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot write a checkpoint: {0}")]
     Checkpoint(#[source] CheckpointError),
     #[error(transparent)]

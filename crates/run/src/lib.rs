@@ -11,7 +11,6 @@
 //! This crate names no plugin and does not know how files are published.
 
 mod active_run;
-mod atomic;
 pub mod cache;
 pub mod checkpoint;
 mod checkpoints;
@@ -31,6 +30,7 @@ pub mod predictions;
 pub mod provenance;
 mod replay;
 mod resume;
+mod safetensors_header;
 mod schedule;
 mod split;
 mod threads;
@@ -50,7 +50,6 @@ use batchlab_results::RunSummary;
 use serde::{Deserialize, Serialize};
 
 pub use active_run::{ActiveRun, Membership};
-pub use atomic::replace;
 pub use cache::Cache;
 pub use error::RunError;
 pub use evaluate_trained::{ModelEvaluation, OtherData, Prediction, SubsetChoice, TrainedModel};

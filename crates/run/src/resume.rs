@@ -182,7 +182,7 @@ impl Start {
     pub(crate) fn other_arithmetic(&self, now: &str) -> Option<String> {
         let state = &self.checkpoint()?.state;
         let before = &state.arithmetic;
-        (!before.is_empty() && before != now).then(|| {
+        (before != now).then(|| {
             format!(
                 "run {} was computed with {before} so far and goes on with {now}, which adds up in \
                  another order: the last bits will not be those of a run that never stopped \

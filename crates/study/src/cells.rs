@@ -12,8 +12,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use batchlab_files::{MAX_TEXT, make_folder};
 use batchlab_results::ResultsError;
-use batchlab_results::files::make;
 use batchlab_run::Status;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -94,8 +94,7 @@ pub struct Progress {
 #[serde(deny_unknown_fields)]
 pub struct DoneCell {
     /// The name of the cell in results (`runs.cell`), which is that of the claim too: runs that another
-    /// claim has published do not count. None before there were claims.
-    #[serde(default)]
+    /// claim has published do not count.
     pub cell: Option<String>,
     /// When it began, in RFC 3339.
     pub started_at: String,
@@ -149,9 +148,8 @@ pub struct DoneRun {
     /// Median time of a step, in nanoseconds; none if all steps were warm-up.
     pub median_step_ns: Option<f64>,
     /// Outputs per second: graphs, or nodes of one large graph.
-    #[serde(alias = "graphs_per_second")]
     pub outputs_per_second: Option<f64>,
-    /// What an output is, as in the table of runs; `None` in files of earlier versions.
+    /// What an output is, as in the table of runs.
     #[serde(default)]
     pub output: Option<String>,
 }
@@ -434,9 +432,13 @@ impl Claim {
     }
 }
 
+fn make(folder: &Path) -> Result<(), ResultsError> {
+    make_folder(folder).map_err(|source| ResultsError::Write { path: folder.to_owned(), source })
+}
+
 /// `None`: there is no file. What is in it may be damaged.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Result<T, String>>, ResultsError> {
-    match fs::read(path) {
+    match batchlab_files::read(path, MAX_TEXT) {
         Ok(bytes) => Ok(Some(decode(&String::from_utf8_lossy(&bytes)))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ResultsError::Read { path: path.to_owned(), source }),

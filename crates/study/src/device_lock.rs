@@ -1,11 +1,10 @@
 //! Keeps a device for one timing study at a time, on this machine.
 
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use batchlab_files::open_to_lock;
 use batchlab_results::ResultsError;
-use batchlab_results::files::open_regular;
 
 use crate::StudyError;
 
@@ -35,13 +34,7 @@ impl DeviceLock {
             device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = folder().join(format!("batchlab-device-{name}.lock"));
         let failed = |path: PathBuf, source| ResultsError::Write { path, source };
-        // Of another user's file in a folder for all, the system may refuse to let us create it.
-        let file = open_regular(&path, true)
-            .or_else(|error| match error.kind() {
-                ErrorKind::PermissionDenied => open_regular(&path, false),
-                _ => Err(error),
-            })
-            .map_err(|source| failed(path.clone(), source))?;
+        let file = open_to_lock(&path, true).map_err(|source| failed(path.clone(), source))?;
         match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {

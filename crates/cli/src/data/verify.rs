@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use batchlab_fetch::sums;
+use batchlab_fetch::{SUMS, check_sums};
 use serde_json::json;
 
 use super::fetch::remedy;
@@ -37,14 +37,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if listed.is_empty() {
         bail!(Usage(format!(
             "nothing to check: no {} in {}",
-            sums::NAME,
+            SUMS,
             folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
         )));
     }
     let mut out = std::io::stdout();
     let (mut n_file, mut wrong) = (0, Vec::new());
     for folder in &listed {
-        let (n, differences) = sums::check(folder)?;
+        let (n, differences) = check_sums(folder)?;
         n_file += n;
         wrong.extend(differences);
     }
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Folders with a list of hashes, links not followed.
 fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    if folder.join(sums::NAME).is_file() {
+    if folder.join(SUMS).is_file() {
         found.push(folder.to_owned());
     }
     if depth == MAX_DEPTH {

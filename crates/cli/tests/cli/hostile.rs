@@ -426,7 +426,13 @@ fn targets_beyond_all_numbers_are_refused() {
     let folder = TempDir::new().unwrap();
     let one = |value: &str| format!("2\ngap={value}\nH 0 0 0\nH 0 0 1\n");
     let molecules: String = (0..40).map(|i| one(&format!("{i}.5"))).collect();
-    fs::write(folder.path().join("a.xyz"), molecules + &one("1e308")).unwrap();
+    let (huge, opposite) = (one("1e308"), one("-1e308"));
+    fs::write(folder.path().join("a.xyz"), molecules + &huge + &opposite).unwrap();
+    let table =
+        "[dataset]\nname = \"structures\"\npath = \"a.xyz\"\ntarget = \"gap\"\nunit = \"eV\"\n";
+    fs::write(folder.path().join("config.toml"), table).unwrap();
+    let output = limited(folder.path(), &["data", "stats", "config.toml", "--svg", "a.svg"], &[]);
+    assert!(output.status.success() && text(&output).contains("-1.000e308"), "{}", text(&output));
     let dataset =
         "dataset={ name = \"structures\", path = \"a.xyz\", target = \"gap\", unit = \"eV\" }";
     let (code, message) = run(folder.path(), &[dataset, "training.steps=2"]);

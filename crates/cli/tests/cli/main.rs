@@ -19,7 +19,6 @@ mod mistakes;
 mod new;
 mod newcomer;
 mod nodes;
-mod older;
 mod output;
 mod outside;
 mod padding;

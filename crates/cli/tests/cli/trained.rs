@@ -208,6 +208,11 @@ fn weights_are_those_of_the_checkpoint() {
     assert!(output.status.success(), "{}", text(&output));
     let (ours, checkpoint) =
         (fs::read(&out).unwrap(), fs::read(&checkpoints(RUN.path())[1].1).unwrap());
+    // The same file every time.
+    for _ in 0..3 {
+        assert!(batchlab().args(arguments).output().unwrap().status.success());
+        assert!(fs::read(&out).unwrap() == ours);
+    }
     let ours = safetensors::SafeTensors::deserialize(&ours).unwrap();
     let checkpoint = safetensors::SafeTensors::deserialize(&checkpoint).unwrap();
     let n_parameter: usize = ours.iter().map(|(_, view)| view.data().len() / 4).sum();

@@ -12,7 +12,7 @@ use batchlab_core::LoadContext;
 use batchlab_core::dataset::Input;
 use batchlab_core::error::excerpt;
 use batchlab_core::hash::hexadecimal;
-use batchlab_results::files::open_to_read;
+use batchlab_files::open_data;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -84,7 +84,7 @@ fn fingerprint(path: &Path) -> io::Result<(String, SystemTime)> {
 }
 
 fn hash_file(path: &Path, hasher: &mut Sha256) -> io::Result<()> {
-    let mut file = open_to_read(path)?;
+    let mut file = open_data(path)?;
     let mut block = vec![0; 1 << 18];
     loop {
         match file.read(&mut block)? {

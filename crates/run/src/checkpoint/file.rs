@@ -1,18 +1,18 @@
 //! One checkpoint as a file.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::Shape;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::{NamedTensor, TrainerState};
-use batchlab_results::files::open_to_read;
+use batchlab_files::{atomic_write, open, remove_unfinished};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::{Checkpoint, CheckpointError, FORMAT, RunState};
-use crate::atomic::write_atomic;
+use crate::safetensors_header;
 
 const STATE_KEY: &str = "batchlab_checkpoint";
 const LEDGER: &str = "ledger";
@@ -24,15 +24,18 @@ pub(crate) fn write(checkpoint: &Checkpoint, folder: &Path) -> Result<PathBuf, C
     let bytes = encode(checkpoint).map_err(|error| failed(folder)(io::Error::other(error)))?;
     let hash = &sha256(&bytes)[..N_DIGIT];
     let path = folder.join(format!("step-{:012}.{hash}.{EXTENSION}", checkpoint.state.step));
-    // The name is always the same, so that the next checkpoint replaces what a killed process left.
-    write_atomic(&path, "unfinished.tmp", &bytes).map_err(failed(&path))?;
+    // A checkpoint that a killed process left unfinished would take room forever.
+    remove_unfinished(folder);
+    atomic_write(&path, &bytes).map_err(failed(&path))?;
     Ok(path)
 }
 
 pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+    let mut file = open(path).map_err(failed(path))?;
+    safetensors_header::read(&mut file).map_err(damaged)?;
     let mut bytes = Vec::new();
-    let read = open_to_read(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    let read = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
     read.map_err(failed(path))?;
     let stated = hash_of(path).ok_or_else(|| damaged("its name holds no hash".into()))?;
     if sha256(&bytes)[..N_DIGIT] != *stated {

@@ -87,13 +87,29 @@ fn every_damaged_byte_is_noticed_and_the_one_before_is_used() {
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let (newest, damaged) = newest_step(folder.path());
     assert_eq!(newest, Ok(Some(1)));
-    assert!(damaged[0].contains("is damaged: its hash is not the one in its name"), "{damaged:?}");
+    assert!(damaged[0].contains("is damaged: its tensors do not fill it"), "{damaged:?}");
 
     let first = list(folder.path()).remove(0);
     fs::write(&first, "").unwrap();
     let (newest, damaged) = newest_step(folder.path());
     assert!(newest.unwrap_err().contains(&first.display().to_string()));
     assert_eq!(damaged.len(), 2);
+}
+
+#[test]
+#[cfg(unix)]
+fn nothing_that_lies_in_the_folder_is_written_through_or_kept_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("letter"), "mine").unwrap();
+    std::os::unix::fs::symlink(at("letter"), at("unfinished.tmp")).unwrap();
+    fs::write(at(".unfinished-abc"), "half of a checkpoint").unwrap();
+    let path = checkpoint(1).write(folder.path(), KEEP).unwrap();
+    assert_eq!(fs::read(at("letter")).unwrap(), b"mine");
+    assert!(!at(".unfinished-abc").exists());
+    // A long file of nothing is refused before it is read.
+    fs::File::create(&path).unwrap().set_len(100 << 30).unwrap();
+    assert!(Checkpoint::read(&path).is_err());
 }
 
 #[test]

@@ -4,13 +4,14 @@
 
 mod arrays;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::error::shown;
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 use batchlab_core::{DatasetError, MemoryBudget};
+use batchlab_files::open_data;
 use csv::ByteRecord;
 use flate2::read::MultiGzDecoder;
 
@@ -200,7 +201,7 @@ impl Rows {
             }
             DatasetError::Io { path: path.clone(), source }
         };
-        let mut file = BufReader::new(File::open(&path).map_err(io)?);
+        let mut file = BufReader::new(open_data(&path).map_err(io)?);
         let is_packed = file.fill_buf().map_err(io)?.starts_with(b"\x1f\x8b");
         let text: Box<dyn Read> = if is_packed {
             Box::new(BoundedLines::new(MultiGzDecoder::new(file)))

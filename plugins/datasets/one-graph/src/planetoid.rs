@@ -169,7 +169,7 @@ impl Opened {
         memory
             .take(length, "its bytes")
             .map_err(|error| FileFault::error(&path, pickle::over(&error)))?;
-        let bytes = std::fs::read(&path).map_err(io)?;
+        let bytes = batchlab_files::read_data(&path, length).map_err(io)?;
         Ok(Self { path, bytes, memory })
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use batchlab_core::graphs::NodeFeature;
 use batchlab_core::{DatasetError, MemoryBudget};
+use batchlab_files::open_data;
 use batchlab_npz::{Archive, NpzError, Problem, Values};
 
 use super::Raw;
@@ -21,7 +22,7 @@ pub(super) fn read(raw: &Path, max_byte: u64, memory: &MemoryBudget) -> Result<R
     let open = |name: &str| {
         let path = raw.join(name);
         let file =
-            File::open(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
+            open_data(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
         Archive::open(&path, BufReader::new(file), max_byte, memory).map_err(DatasetError::other)
     };
     let mut data = open(DATA)?;
