@@ -34,8 +34,7 @@ impl Format {
     pub(crate) fn bytes_per_byte(self) -> u64 {
         match self {
             Self::Json => 128,
-            Self::AflowOut | Self::Table => 64,
-            Self::Cif => 32,
+            Self::AflowOut | Self::Table | Self::Cif => 64,
             Self::Poscar | Self::Xyz | Self::Ase => 12,
         }
     }
