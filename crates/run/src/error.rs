@@ -130,7 +130,7 @@ impl RunError {
             matches!(
                 error,
                 ResultsError::Write { .. }
-                    | ResultsError::OlderTables { .. }
+                    | ResultsError::OtherVersion { .. }
                     | ResultsError::Sink(_)
                     | ResultsError::Rows { .. }
             )
