@@ -142,6 +142,12 @@ fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) 
 }
 
 #[test]
+fn a_lower_learning_rate_is_advised_only_where_it_can_help() {
+    assert!(remedy(1, 0.5).contains("try a lower training.learning_rate"));
+    assert!(remedy(0, 0.5).contains("the learning rate is not the cause"));
+}
+
+#[test]
 fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
     for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for depth in [0, 3] {
