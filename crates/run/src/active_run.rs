@@ -466,8 +466,8 @@ impl<'a> ActiveRun<'a> {
             summary: RunSummary::new(run, training.sums.summary(), evals),
             peak_host_bytes: peak_host_bytes(),
             n_step_kept,
+            best_step: training.best_step(),
             stopped_early: training.over,
-            best_step: training.schedule.best_step(),
             warnings,
             out,
         })

@@ -54,7 +54,7 @@ impl Default for Schedule {
 impl Schedule {
     /// The step after which the best evaluation was made; `None` without early stopping.
     pub(crate) fn best_step(&self) -> Option<u64> {
-        self.best.map(|_| self.best_step)
+        self.best.map(|best| best.step)
     }
 
     /// The learning rate of a step, counted from 1.
@@ -127,9 +127,9 @@ impl Schedule {
         })
     }
 
-    /// The step of the best evaluation, for early stopping to compare with. A score by another criterion
-    /// is forgotten.
-    pub(crate) fn best_step(&mut self, training: &Training) -> Option<u64> {
+    /// The step of the best evaluation that early stopping compares with in `training`. A score by another
+    /// criterion is forgotten.
+    pub(crate) fn step_to_compare_with(&mut self, training: &Training) -> Option<u64> {
         training.early_stopping?;
         if self.best.is_some_and(|best| best.criterion != training.criterion()) {
             self.forget_best();

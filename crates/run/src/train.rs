@@ -50,6 +50,8 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) schedule: Schedule,
     /// Why training ended early, if it did.
     pub(crate) over: Option<String>,
+    /// Step of the state that was last kept as the best one by this process.
+    kept_best: Option<u64>,
     pub(crate) sums: StepSums,
     /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -90,6 +92,7 @@ impl<'a> TrainingLoop<'a> {
             n_epoch,
             schedule: Schedule::default(),
             over: None,
+            kept_best: None,
             sums: StepSums::planned(n_step, training.prefetch_depth() == 0),
             checkpoints: None,
             turn: None,
@@ -128,7 +131,7 @@ impl<'a> TrainingLoop<'a> {
     /// the reason if there is one that cannot be read; then the next evaluation is the best so far.
     pub(crate) fn inherit_best(&mut self, folder: &Path) -> Result<Option<String>, RunError> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(None) };
-        let Some(step) = self.schedule.best_step(self.training) else { return Ok(None) };
+        let Some(step) = self.schedule.step_to_compare_with(self.training) else { return Ok(None) };
         match checkpoint::best_after(folder, step) {
             Ok(best) => checkpoints.inherit_best(best).map(|()| None),
             Err(error) => {
@@ -165,6 +168,7 @@ impl<'a> TrainingLoop<'a> {
     /// stay for runs that extend this one.
     pub(crate) fn save_best(&mut self, keeps_other: bool) -> Result<(), RunError> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
+        self.kept_best = Some(self.n_step);
         let cursor = match self.pending {
             Some(_) => &self.before,
             None => &self.prepared.plan.cursor,
@@ -172,6 +176,11 @@ impl<'a> TrainingLoop<'a> {
         let decided = (&self.ledger, &self.schedule, self.is_warm);
         let keep = NonZeroU32::MIN.saturating_add(keeps_other.into());
         checkpoints.save_best(self.n_step, cursor, decided, self.trainer.state()?, keep)
+    }
+
+    /// Step of the state that is kept as the best one; `None` without early stopping.
+    pub(crate) fn best_step(&self) -> Option<u64> {
+        self.kept_best.or_else(|| self.schedule.best_step())
     }
 
     /// Complete epochs, for decisions: those before the epoch of the last batch.
