@@ -22,7 +22,7 @@ use batchlab_run::{Cache, RunError, Subsets, memory, search_folders};
 use crate::configuration::Configuration;
 use crate::engine::start_threads;
 use crate::exit::Usage;
-use crate::out_file::{place, write};
+use crate::out_file::{Force, Kind, OutFile};
 use crate::output::print;
 use crate::report::seconds;
 use crate::say::say;
@@ -58,6 +58,8 @@ pub(crate) struct Arguments {
     /// Draw fill and shapes into this file, `.svg` or `.png`.
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 struct Plan {
@@ -74,7 +76,8 @@ struct Plan {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let format = arguments.picture.as_deref().map(Format::of).transpose()?;
+    let asked = arguments.picture.as_deref();
+    let picture = asked.map(|path| picture_file(path, arguments.force)).transpose()?;
     let sizes = BATCH_SIZES.into_iter().map(BatchSize::try_from).collect::<Result<Vec<_>, _>>()?;
     start_threads(None)?;
     let mut plans = Vec::new();
@@ -96,8 +99,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let text =
         if arguments.json { json::print(&plans, engine)? } else { table::print(&plans, engine) };
     print(&text)?;
-    if let (Some(path), Some(format)) = (&arguments.picture, format) {
-        draw(path, format, &plans)?;
+    if let Some((file, kind)) = picture {
+        draw(&file, kind, &plans)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,23 +158,16 @@ fn classified(error: ForecastError) -> RunError {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Format {
-    Svg,
-    Png,
+fn picture_file(path: &Path, force: Force) -> Result<(OutFile<'_>, Kind)> {
+    let kind = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => Kind::Svg,
+        Some("png") => Kind::Png,
+        _ => bail!(Usage(format!("{}: a picture ends in .svg or .png", path.display()))),
+    };
+    Ok((OutFile::new(path, kind, force)?, kind))
 }
 
-impl Format {
-    fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("svg") => Ok(Self::Svg),
-            Some("png") => Ok(Self::Png),
-            _ => bail!(Usage(format!("{}: a picture ends in .svg or .png", path.display()))),
-        }
-    }
-}
-
-fn draw(path: &Path, format: Format, plans: &[Plan]) -> Result<()> {
+fn draw(file: &OutFile<'_>, kind: Kind, plans: &[Plan]) -> Result<()> {
     let sections: Vec<Section<'_>> = plans
         .iter()
         .map(|plan| Section {
@@ -186,13 +182,8 @@ fn draw(path: &Path, format: Format, plans: &[Plan]) -> Result<()> {
         })
         .collect();
     let svg = picture::svg(&sections);
-    let bytes = match format {
-        Format::Svg => svg.into_bytes(),
-        Format::Png => batchlab_draw::png(&svg)?,
-    };
-    let place = place(path);
-    write(path, &bytes)?;
-    say!("picture in {place}");
+    let bytes = if kind == Kind::Png { batchlab_draw::png(&svg)? } else { svg.into_bytes() };
+    say!("picture in {}", file.write(&bytes)?);
     Ok(())
 }
 

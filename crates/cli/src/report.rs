@@ -10,7 +10,7 @@ use batchlab_report::{Questions, Report, ReportError, Results, batchers, html, p
 use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
-use crate::out_file::{check_ending, place, write};
+use crate::out_file::{Force, Kind, OutFile, own_folder_around};
 use crate::output::{json, print};
 use crate::say::say;
 use crate::share::share;
@@ -52,11 +52,16 @@ pub(crate) struct Arguments {
     /// Print all settings, verdicts and figures with their numbers as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if let Some(path) = &arguments.html {
-        check_ending(path, "a page of HTML", &["html", "htm", "xhtml"])?;
+    let page = OutFile::of(arguments.html.as_ref(), Kind::Page, arguments.force)?;
+    if let Some(own) = arguments.png.as_deref().and_then(own_folder_around) {
+        return Err(
+            Usage(format!("only runs write into {}; name another folder", own.display())).into()
+        );
     }
     let results = Results::read(&arguments.dirs).map_err(fault)?;
     if let Some(reference) = &arguments.reference {
@@ -73,13 +78,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let reference = arguments.reference.clone();
     let questions = Questions { reference, margin, compile_cost, accuracy };
     let report = Report::answering(&results, &questions);
-    if let Some(path) = &arguments.html {
-        let place = place(path);
-        write(path, html(&report, &results, &command(arguments)).as_bytes())?;
+    if let Some(page) = page {
+        let place = page.write(html(&report, &results, &command(arguments)).as_bytes())?;
         say!("page in {place}");
     }
     if let Some(folder) = &arguments.png {
-        pictures(folder, &report)?;
+        pictures(folder, &report, arguments.force)?;
     }
     let text = if arguments.json { json(&report)? } else { verdicts(&report) };
     print(&text)
@@ -106,6 +110,9 @@ pub(crate) fn verdicts(report: &Report) -> String {
     let mut text = String::new();
     for (index, setting) in report.settings.iter().enumerate() {
         let _ = writeln!(text, "{}", setting.title);
+        if setting.is_debug() {
+            text += "  debug build: a release build may order the strategies otherwise\n";
+        }
         let mut own = report.verdicts.iter().filter(|verdict| verdict.setting == index).peekable();
         let mut reaches = report.reaches.iter().filter(|reach| reach.setting == index).peekable();
         if own.peek().is_none() && reaches.peek().is_none() {
@@ -127,7 +134,7 @@ pub(crate) fn verdicts(report: &Report) -> String {
         let fastest = &what_if.candidates[0];
         let _ = writeln!(
             text,
-            "what if every shape cost {} s (assumed): {}, B = {}: {} ({:.1} µs per graph); as measured {}",
+            "what if every shape cost {} s (assumed): {}, B = {}: least time {} ({:.1} µs per graph), as measured {}",
             what_if.compile_cost,
             report.settings[what_if.setting].title,
             what_if.batch_size.map_or_else(|| "none".to_owned(), |size| size.to_string()),
@@ -146,13 +153,14 @@ pub(crate) fn verdicts(report: &Report) -> String {
     text
 }
 
-fn pictures(folder: &Path, report: &Report) -> Result<()> {
+fn pictures(folder: &Path, report: &Report, force: Force) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut n = 0;
     for figure in &report.figures {
         if let Some(svg) = picture(figure) {
             let bytes = png(&svg).with_context(|| format!("figure {}", figure.id))?;
-            write(&folder.join(format!("{}.png", figure.id)), &bytes)?;
+            let path = folder.join(format!("{}.png", figure.id));
+            OutFile::new(&path, Kind::Png, force)?.write(&bytes)?;
             n += 1;
         }
     }

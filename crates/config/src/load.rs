@@ -7,6 +7,7 @@ use batchlab_core::Dataset;
 use batchlab_core::error::nearest_path;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::Loss;
+use batchlab_files::{MAX_TEXT, read_named_text};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, IntoDeserializer};
 use toml::Spanned;
@@ -71,7 +72,7 @@ impl LoadedConfig {
 }
 
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
-    std::fs::read_to_string(path).map_err(|error| {
+    read_named_text(path, MAX_TEXT).map_err(|error| {
         let near =
             if error.kind() == ErrorKind::NotFound { nearest_path(path) } else { String::new() };
         Diagnostic::new(format!("cannot read the configuration {}: {error}{near}", path.display()))

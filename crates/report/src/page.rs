@@ -15,6 +15,10 @@ use crate::number::short;
 use crate::verdict::{Verdict, caveats, percent, sentence};
 use crate::{Report, Results};
 
+/// How every page begins; no other program's does.
+pub const PAGE_BEGIN: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+    <meta name=\"generator\" content=\"batchlab\">";
+
 const LAYOUT: &str = include_str!("page/layout.css");
 
 /// The whole report as a self-contained page.
@@ -29,8 +33,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     }
     tables::environment(&mut body, report, results, command);
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+        "{PAGE_BEGIN}<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\">\
          <title>Which batching strategy?</title><style>{LAYOUT}{}{}\
          @media (prefers-color-scheme:dark){{{}}}</style></head>\n<body><main>\n{body}</main></body></html>\n",
@@ -165,8 +168,8 @@ its own test. Several comparisons each have their own 5&nbsp;%.</p></details>";
 fn query(html: &mut String, query: &str) {
     let _ = write!(
         html,
-        "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
-         <pre>{}</pre></details>",
+        "<details class=\"inner\"><summary>Query (DuckDB, after the <a href=\"#views\">views</a> that all \
+         queries use)</summary><pre>{}</pre></details>",
         escaped(query)
     );
 }
@@ -231,20 +234,22 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         html.push_str(
             "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
         );
-    } else {
-        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
     }
-    if figure.is_flat() {
+    let drawn = &figure.drawn();
+    if !drawn.panels.is_empty() {
+        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(drawn));
+    }
+    if drawn.is_flat() {
         html.push_str("<div class=\"panels\">");
-        for panel in &figure.panels {
-            let svg = draw::inline(panel, figure);
+        for panel in &drawn.panels {
+            let svg = draw::inline(panel, drawn);
             let _ = write!(html, "<div><h3>{}</h3>{svg}</div>", escaped(&panel.setting));
         }
         html.push_str("</div>");
     } else {
-        for of_setting in figure.by_setting() {
+        for of_setting in drawn.by_setting() {
             let _ = write!(html, "<h3>{}</h3>", escaped(&of_setting[0].setting));
-            panels(html, figure, of_setting);
+            panels(html, drawn, of_setting);
         }
     }
     if !figure.panels.is_empty() {

@@ -106,7 +106,12 @@ pub(super) fn record(
         n_validation,
         n_test,
         target: header.target.as_ref().map(|(name, _)| name.clone()),
-        target_unit: header.target.as_ref().map(|(_, unit)| unit.clone()),
+        // Data sets say "1" of pure numbers.
+        target_unit: header
+            .target
+            .as_ref()
+            .map(|(_, unit)| unit.clone())
+            .filter(|unit| !matches!(unit.as_str(), "" | "1")),
         target_mean: standardisation.map(|s| s.mean),
         target_std: standardisation.map(|s| if is_constant { 0.0 } else { s.deviation }),
         model: header.model.clone(),

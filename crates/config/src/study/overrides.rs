@@ -115,6 +115,11 @@ impl Overrides {
         self.lines.iter().cloned().chain(variant.iter().map(|change| line(change))).collect()
     }
 
+    /// Number of combinations of the variants.
+    pub(super) fn n_combination(&self) -> usize {
+        self.variants.iter().fold(1, |product, values| product.saturating_mul(values.len()))
+    }
+
     /// All combinations of the variants: each a list of changes.
     pub(super) fn combinations(&self) -> Vec<Vec<String>> {
         self.variants.iter().fold(vec![Vec::new()], |all, values| {

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::grid::{Grid, RUN_KEYS, STUDY_KEYS};
 use super::overrides::{Overrides, line};
-use super::{Choice, StudyFile, Value, Variant, name};
+use super::{Choice, MAX_RUNS, Size, StudyFile, Value, Variant, name};
 use crate::alternatives::{self, give_up};
 use crate::load::read_text;
 use crate::misplaced::remedy;
@@ -73,10 +73,27 @@ pub(super) fn read(
         component::registration(&source, Kind::Batcher, batcher)?;
         has_sizes |= size_of(Some(batcher)).is_some();
     }
-    let variants = variants(&source, &content, &overrides, &grid)?;
+    let tables = variant_tables(&source, &content, &overrides, &grid)?;
     let grid = Spanned::new(span.clone(), grid);
     let grid = Grid::deserialize(grid.clone().into_deserializer())
         .map_err(|error| source.mistake(&error, "", grid.get_ref(), alternatives::schema()))?;
+    let n_batcher = |dataset: &Choice| dataset.batchers.as_ref().unwrap_or(&batchers).len();
+    let size = Size([
+        (datasets.len(), "data sets"),
+        (models.len(), "models"),
+        (datasets.iter().map(n_batcher).max().unwrap_or(0), "batchers"),
+        (grid.batch_sizes.len(), "batch sizes"),
+        (tables.len().saturating_mul(overrides.n_combination()), "variants"),
+        (grid.repeats.get() as usize, "repeats"),
+    ]);
+    if size.n_run() > MAX_RUNS {
+        return Err(source
+            .whole(format!("this is a study of {size}, and {MAX_RUNS} are the maximum"))
+            .help(
+                "divide it into several studies; repeats= and batch_sizes= choose a part of it",
+            ));
+    }
+    let variants = variants(&source, &content, &overrides, &tables)?;
     let batch_sizes = match grid.batch_sizes.as_slice() {
         [] if lists_batchers && has_sizes => vec![None],
         [] => vec![own_size],
@@ -223,13 +240,13 @@ fn beside_keys(kind: Kind) -> &'static [&'static str] {
     if kind == Kind::Dataset { &["with", "batchers"] } else { &["with"] }
 }
 
-/// The variants of the file with those of the command line.
-fn variants(
+/// The variants of the file without what the command line changes; an empty one if it has none.
+fn variant_tables(
     source: &Source,
     content: &str,
     overrides: &Overrides,
     grid: &Root,
-) -> Result<Vec<Variant>, Diagnostic> {
+) -> Result<Vec<Root>, Diagnostic> {
     let listed = grid.get("variants").and_then(|value| value.get_ref().as_array());
     let mut tables: Vec<Root> = listed
         .into_iter()
@@ -247,18 +264,37 @@ fn variants(
     for table in &mut tables {
         changes.iter().for_each(|change| give_up(table, change, alternatives::schema()));
     }
-    let tables = if tables.is_empty() { vec![Root::new()] } else { tables };
-    let mut variants = Vec::new();
     let mut seen = BTreeSet::new();
-    for table in &tables {
-        let labels = leaves(table).map_err(|error| source.toml(&error))?;
-        if !seen.insert(labels.clone()) && !changes.is_empty() {
-            continue;
+    let mut distinct = Vec::new();
+    for table in tables {
+        let labels = leaves(&table).map_err(|error| source.toml(&error))?;
+        if changes.is_empty() || seen.insert(labels) {
+            distinct.push(table);
         }
-        for changes in overrides.combinations() {
-            let all: Vec<&str> = labels.iter().chain(&changes).map(String::as_str).collect();
-            let source = Source::new(&source.file, content, &overrides.with(&changes));
-            variants.push(Variant { label: all.join(" "), table: table.clone(), source });
+    }
+    Ok(if distinct.is_empty() { vec![Root::new()] } else { distinct })
+}
+
+/// The variants of the file with those of the command line.
+fn variants(
+    source: &Source,
+    content: &str,
+    overrides: &Overrides,
+    tables: &[Root],
+) -> Result<Vec<Variant>, Diagnostic> {
+    // Of the whole file, so one for each combination and not for each variant.
+    let of_changes = |changes: Vec<String>| {
+        let source = Source::new(&source.file, content, &overrides.with(&changes));
+        (changes, source)
+    };
+    let combinations: Vec<_> = overrides.combinations().into_iter().map(of_changes).collect();
+    let mut variants = Vec::new();
+    for table in tables {
+        let labels = leaves(table).map_err(|error| source.toml(&error))?;
+        for (changes, source) in &combinations {
+            let all: Vec<&str> = labels.iter().chain(changes).map(String::as_str).collect();
+            let (table, source) = (table.clone(), source.clone());
+            variants.push(Variant { label: all.join(" "), table, source });
         }
     }
     Ok(variants)
