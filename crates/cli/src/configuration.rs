@@ -200,10 +200,14 @@ fn reader_of(
     match readers.as_slice() {
         [one] => Ok(one),
         [] => {
-            // Of changes that a data set does not have, only the first line.
-            let short = |reason: &str| match reason.strip_prefix("error: ") {
-                Some(reason) => reason.lines().next().unwrap_or_default().to_owned(),
-                None => reason.to_owned(),
+            // Of a mistake in the changes, what it is, and what to write.
+            let short = |reason: &str| {
+                let Some(mistake) = reason.strip_prefix("error: ") else {
+                    return reason.to_owned();
+                };
+                let first = mistake.lines().next().unwrap_or_default();
+                let help = mistake.lines().find_map(|line| line.split_once("= help: write "));
+                help.map_or(first.to_owned(), |(_, form)| format!("{first}; write {form}"))
             };
             let reasons =
                 refusals.iter().map(|(name, reason)| format!("\n  {name}: {}", short(reason)));
