@@ -9,7 +9,7 @@ use std::io::BufRead;
 
 use self::token::{Token, strip_prefix, tokens};
 use crate::cell;
-use crate::element::atomic_number;
+use crate::element::{any_case, atomic_number};
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
 use crate::limits::MAX_ATOM;
@@ -269,14 +269,10 @@ impl<'a> Block<'a> {
 fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
     let letters = word.chars().take_while(char::is_ascii_alphabetic).count();
     let letters = &word[..letters];
-    let titled = |letters: &str| {
-        let (first, rest) = letters.split_at_checked(1)?;
-        known(&(first.to_ascii_uppercase() + &rest.to_ascii_lowercase()))
-    };
     let of_label = || {
         // Water and hydroxyl have hydrogens that the label does not count.
         let is_group = ["Wat", "OH"].iter().any(|group| letters.starts_with(group));
-        let two = letters.get(..2).filter(|two| titled(two).is_some());
+        let two = letters.get(..2).filter(|two| any_case(two).is_some());
         match two {
             _ if is_group => None,
             // `CA` may be calcium, or a carbon called A.
@@ -284,7 +280,7 @@ fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
             None => letters.get(..1).and_then(known),
         }
     };
-    let found = known(letters).or_else(|| if is_label { of_label() } else { titled(letters) });
+    let found = known(letters).or_else(|| if is_label { of_label() } else { any_case(letters) });
     found.ok_or_else(|| Problem::Element { value: shown(word) })
 }
 
