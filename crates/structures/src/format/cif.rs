@@ -12,7 +12,7 @@ use crate::cell;
 use crate::element::{any_case, atomic_number};
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
-use crate::limits::MAX_ATOM;
+use crate::limits::{MAX_ATOM, MAX_EXPANDED};
 use crate::lines::{Fault, bytes};
 use crate::number::finite;
 use crate::structure::Structure;
@@ -189,9 +189,8 @@ impl<'a> Block<'a> {
             }
         }
         self.check_order()?;
-        let too_many = || (self.line, Problem::TooManyAtoms { max: MAX_ATOM });
         if x.len() > MAX_ATOM {
-            return Err(too_many());
+            return Err((self.line, Problem::TooManyAtoms { max: MAX_ATOM }));
         }
         let (mut sites, mut elements) = (Vec::new(), Vec::new());
         for (site, symbol) in symbols.iter().enumerate() {
@@ -207,9 +206,11 @@ impl<'a> Block<'a> {
         // Without symmetry, positions stay as they are stated.
         let atoms = match group[..] {
             [_] => sites.into_iter().enumerate().collect(),
-            _ => match symmetry::expand(&sites, &group, &cell, MAX_ATOM) {
+            _ => match symmetry::expand(&sites, &group, &cell, MAX_EXPANDED) {
                 Expanded::Atoms(atoms) => atoms,
-                Expanded::TooMany => return Err(too_many()),
+                Expanded::TooMany => {
+                    return Err((self.line, Problem::TooManyAtoms { max: MAX_EXPANDED }));
+                }
                 Expanded::TooClose { sites: [first, second], distance } => {
                     let labels = self.column.get(LABEL).filter(|l| l.len() == symbols.len());
                     let label =

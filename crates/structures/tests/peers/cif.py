@@ -39,7 +39,8 @@ def expanded(sites, operations, vectors):
         for rotation, translation in zip(operations["rotations"], operations["translations"]):
             at = (rotation @ site + translation) % 1.0
             near = distances(at, atoms, vectors) if atoms else np.array([9.0])
-            if near.min() > 1e-3:
+            is_image = near.min() < 1e-3 and of_site[near.argmin()] == number
+            if not is_image:
                 if near.min() < 0.8:
                     return None
                 atoms.append(at)

@@ -19,6 +19,7 @@ RADIUS = 4.0
 
 
 def structure(numbers, cell, fractional, pbc=(True, True, True)):
+    assert all(1 <= z <= 118 for z in numbers)  # pymatgen gives unknown elements other numbers.
     rounded = [[round(float(x) % 1.0, 6) for x in at] for at in fractional]
     return {
         "numbers": [int(z) for z in numbers],
