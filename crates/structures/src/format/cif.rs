@@ -9,10 +9,10 @@ use std::io::BufRead;
 
 use self::token::{Token, strip_prefix, tokens};
 use crate::cell;
-use crate::element::atomic_number;
+use crate::element::{any_case, atomic_number};
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
-use crate::limits::MAX_ATOM;
+use crate::limits::{MAX_ATOM, MAX_EXPANDED};
 use crate::lines::{Fault, bytes};
 use crate::number::finite;
 use crate::structure::Structure;
@@ -189,9 +189,8 @@ impl<'a> Block<'a> {
             }
         }
         self.check_order()?;
-        let too_many = || (self.line, Problem::TooManyAtoms { max: MAX_ATOM });
         if x.len() > MAX_ATOM {
-            return Err(too_many());
+            return Err((self.line, Problem::TooManyAtoms { max: MAX_ATOM }));
         }
         let (mut sites, mut elements) = (Vec::new(), Vec::new());
         for (site, symbol) in symbols.iter().enumerate() {
@@ -207,9 +206,11 @@ impl<'a> Block<'a> {
         // Without symmetry, positions stay as they are stated.
         let atoms = match group[..] {
             [_] => sites.into_iter().enumerate().collect(),
-            _ => match symmetry::expand(&sites, &group, &cell, MAX_ATOM) {
+            _ => match symmetry::expand(&sites, &group, &cell, MAX_EXPANDED) {
                 Expanded::Atoms(atoms) => atoms,
-                Expanded::TooMany => return Err(too_many()),
+                Expanded::TooMany => {
+                    return Err((self.line, Problem::TooManyAtoms { max: MAX_EXPANDED }));
+                }
                 Expanded::TooClose { sites: [first, second], distance } => {
                     let labels = self.column.get(LABEL).filter(|l| l.len() == symbols.len());
                     let label =
@@ -269,14 +270,10 @@ impl<'a> Block<'a> {
 fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
     let letters = word.chars().take_while(char::is_ascii_alphabetic).count();
     let letters = &word[..letters];
-    let titled = |letters: &str| {
-        let (first, rest) = letters.split_at_checked(1)?;
-        known(&(first.to_ascii_uppercase() + &rest.to_ascii_lowercase()))
-    };
     let of_label = || {
         // Water and hydroxyl have hydrogens that the label does not count.
         let is_group = ["Wat", "OH"].iter().any(|group| letters.starts_with(group));
-        let two = letters.get(..2).filter(|two| titled(two).is_some());
+        let two = letters.get(..2).filter(|two| any_case(two).is_some());
         match two {
             _ if is_group => None,
             // `CA` may be calcium, or a carbon called A.
@@ -284,7 +281,7 @@ fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
             None => letters.get(..1).and_then(known),
         }
     };
-    let found = known(letters).or_else(|| if is_label { of_label() } else { titled(letters) });
+    let found = known(letters).or_else(|| if is_label { of_label() } else { any_case(letters) });
     found.ok_or_else(|| Problem::Element { value: shown(word) })
 }
 

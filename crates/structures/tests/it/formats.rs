@@ -204,7 +204,7 @@ fn cif_is_read_alone_and_in_tables() {
     );
     assert_eq!((entries[0].line, entries[1].line), (2, 25));
     let broken = table.replacen("_cell_angle_beta   90", "_cell_angle_beta   x", 1);
-    let message = "a.csv:3: _cell_angle_beta should be a finite number, found `x`";
+    let message = "a.csv:9: _cell_angle_beta should be a finite number, found `x`";
     refused("a.csv", &broken, message);
     refused("a.csv", &broken.replace('\n', "\r\n"), message);
 }
@@ -392,7 +392,7 @@ fn poscar_of_both_versions_direct_and_cartesian() {
     assert_eq!(one("POSCAR", &fluoride).structure.unwrap().atomic_number, [11, 9]);
 
     let nameless = POSCAR.replace("Na Cl_h\n", "");
-    refused("POSCAR", &nameless, "POSCAR:10: `symbol` is missing");
+    refused("POSCAR", &nameless, "POSCAR:9: `symbol` is missing");
     refused("POSCAR", &four.replace("Na\n", "Q\n"), "POSCAR:8: unknown element `Q`");
     refused("POSCAR", &POSCAR.replace("1 1\n", "1 1 1\n"), "as many symbols as numbers of atoms");
     refused("POSCAR", &POSCAR.replace("1 1\n", "1 99999999999\n"), "more than 10000000 atoms");

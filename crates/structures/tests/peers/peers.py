@@ -19,6 +19,7 @@ RADIUS = 4.0
 
 
 def structure(numbers, cell, fractional, pbc=(True, True, True)):
+    assert all(1 <= z <= 118 for z in numbers)  # pymatgen gives unknown elements other numbers.
     rounded = [[round(float(x) % 1.0, 6) for x in at] for at in fractional]
     return {
         "numbers": [int(z) for z in numbers],
@@ -37,16 +38,17 @@ def by_ase(text, form):
     return structure(atoms.numbers, atoms.cell.cellpar(), atoms.get_scaled_positions(), atoms.pbc)
 
 
-def of_pymatgen(found):
+def of_pymatgen(found, with_pairs):
     numbers = [site.specie.Z for site in found]  # A disordered site has no `specie`.
-    found_structure = structure(numbers, found.lattice.parameters, found.frac_coords)
-    distances = found.get_neighbor_list(RADIUS)[3]
-    found_structure["pairs"] = [len(distances), round(float(distances.sum()), 3)]
-    return found_structure
+    known = structure(numbers, found.lattice.parameters, found.frac_coords)
+    if with_pairs:
+        distances = found.get_neighbor_list(RADIUS)[3]
+        known["pairs"] = [len(distances), round(float(distances.sum()), 3)]
+    return known
 
 
-def record(name, text, form, read_pymatgen, truth=None):
-    readers = {"ase": lambda: by_ase(text, form), "pymatgen": lambda: of_pymatgen(read_pymatgen(text))}
+def record(name, text, form, read_pymatgen, truth=None, with_pairs=False):
+    readers = {"ase": lambda: by_ase(text, form), "pymatgen": lambda: of_pymatgen(read_pymatgen(text), with_pairs)}
     structures = {}
     for reader, read in readers.items():
         with contextlib.suppress(Exception):

@@ -14,7 +14,7 @@ impl Block<'_> {
             hall_symbols: self.texts(&["name_hall"]),
             choices: self.texts(&["coordinate_system_code"]),
         };
-        let line = self.stated(&["_"]).first().map_or(self.line, |token| token.line);
+        let line = self.stated(&["_"]).iter().map(|token| token.line).min().unwrap_or(self.line);
         let operations = match self.listed()? {
             Some(listed) if is_group(&listed) => {
                 statement.check(&listed).map_err(|problem| (line, problem))?;
