@@ -124,7 +124,7 @@ fn faults_of_entries_are_named() {
     refused("a.json", &with("[0,0,0]", "[0,0]"), "expected positions_fractional, found `[0,0]`");
     refused("a.json", &with("[0,0,0]", "[0,0,\"x\"]"), "should be a finite number, found `x`");
     refused("a.json", &with(",90,90,90", ",90,90,190"), "no cell has the lengths and angles");
-    refused("a.json", &with("Na1Cl1", "Na999999999"), "more than 100000 atoms");
+    refused("a.json", &with("Na1Cl1", "Na999999999"), "more than 10000000 atoms");
     refused("a.json", &with("\"compound\"", "\"x\""), "`compound` is missing");
     refused("a.json", "[{\"a\":1}, 7]", "a.json:1: invalid type");
     refused(

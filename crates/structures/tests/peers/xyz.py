@@ -80,9 +80,11 @@ def change(rng, text):
     elif kind == 2:
         lines[1] = re.sub(r'Lattice="([^"]*)"', lambda m: 'Lattice\t=\t"' + m[1].replace(" ", "\t") + '"', lines[1])
     elif kind == 3:
-        lines[1] = lines[1].replace('pbc="T T T"', 'pbc="TRUE True 1"').replace('pbc="F F F"', "pbc=F")
+        lines[1] = lines[1].replace('pbc="T T T"', 'pbc="TRUE True T"').replace('pbc="F F F"', "pbc=F")
     elif kind == 4:
-        lines[1] = lines[1].replace("T F", "1 0").replace("pbc=\"1 1 1", "pbc=\"T T T")
+        # Truth values and numbers in one list are text for ASE.
+        numbers = str.maketrans("TF", "10")
+        lines[1] = re.sub(r'pbc="([TF ]*)"', lambda m: 'pbc="' + m[1].translate(numbers) + '"', lines[1])
     elif kind == 5:
         lines[2:] = [line.upper() if line[:1].isalpha() else line for line in lines[2:]]
     elif kind == 6:
