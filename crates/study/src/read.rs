@@ -18,7 +18,8 @@ impl Study {
     /// # Errors
     /// [`StudyError::Run`] with a diagnostic for the first mistake.
     pub fn of(file: &StudyFile) -> Result<Self, StudyError> {
-        let (mut cells, mut ids): (Vec<Cell>, HashSet<String>) = Default::default();
+        let mut cells: Vec<Cell> = Vec::new();
+        let mut ids = HashSet::new();
         // Repeats of one setting lie far apart, and a sweep that is ended early has some of every setting.
         for repeat in 0..file.repeats.get() {
             for setting in file.settings() {
