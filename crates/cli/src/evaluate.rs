@@ -10,7 +10,7 @@ use anyhow::Result;
 use batchlab_core::graphs::TargetKind;
 use serde_json::json;
 
-use crate::out_file;
+use crate::out_file::{Force, Kind, OutFile};
 use crate::output::{json, print};
 use crate::trained::{Choice, Evaluated, Opened, batcher_for};
 use crate::unit;
@@ -41,6 +41,8 @@ pub(crate) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -53,8 +55,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
-    let Arguments { choice, grid, beside, repeats, svg, json: is_json } = arguments;
-    svg.as_ref().map_or(Ok(()), |path| out_file::check_ending(path, "SVG", &["svg"]))?;
+    let Arguments { choice, grid, beside, repeats, svg, json: is_json, force } = arguments;
+    let svg = OutFile::of(svg.as_ref(), Kind::Svg, *force)?;
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
     let beside = beside.iter().map(|batcher| (String::new(), batcher.clone()));
     let Opened { mut model, subset } = choice.open()?;
@@ -85,9 +87,9 @@ fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
         subset.name(),
         model.dataset()
     );
-    if let Some(path) = svg {
+    if let Some(svg) = svg {
         let picture = grid::picture(&format!("{} of {}", batcher, model.dataset()), &entries);
-        out_file::write(path, picture.as_bytes())?;
+        svg.write(picture.as_bytes())?;
     }
     let text = if *is_json {
         json(&json!({
@@ -113,7 +115,8 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "subset": subset.name(),
         "batcher": evaluation.batcher,
         "n_output": evaluation.predictions.len(),
-        "target": model.target().map(|target| &target.name),
+        "n_target": record.map_or(Some(0), |record| record.n_output),
+        "target": model.state.data.target,
         "unit": unit_of(evaluated),
         "loss": record.map(|record| record.loss),
         "rmse": record.and_then(|record| record.rmse),
@@ -133,7 +136,7 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
 }
 
 fn unit_of(evaluated: &Evaluated) -> Option<&str> {
-    match &evaluated.model.target()?.kind {
+    match &evaluated.model.state.data.kind {
         TargetKind::Regression { unit } => Some(unit),
         TargetKind::Classes { .. } => None,
     }
@@ -150,21 +153,33 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
         name => format!("{n} {outputs} for {name}"),
     };
     let what = format!(
-        "run {} after {} steps on {which} of {dataset}, batcher {}",
-        state.run_id, state.step, evaluation.batcher
+        "run {} after {} steps{} on {which} of {dataset}, batcher {}",
+        state.run_id,
+        state.step,
+        if state.is_best() { ", the best of its evaluations," } else { "" },
+        evaluation.batcher
     );
     let unit = unit::around(" ", unit_of(evaluated).unwrap_or_default(), "");
     let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    let n_target = evaluation.record.as_ref().and_then(|record| record.n_output);
+    let of_some = match n_target {
+        Some(n_target) if n_target < n as i64 => format!("the {n_target} with a target: "),
+        _ => String::new(),
+    };
     let how_well = match &evaluation.record {
-        None => "no targets, so no errors".to_owned(),
+        None => format!(
+            "no {} has the target \"{}\", so there are no errors",
+            model.level().output(),
+            model.target()
+        ),
         Some(record) if record.rmse.is_some() => format!(
-            "RMSE {:.4}{unit}, MAE {:.4}{unit}; predicting the mean of training: RMSE {:.4}{unit}",
+            "{of_some}RMSE {:.4}{unit}, MAE {:.4}{unit}; predicting the mean of training: RMSE {:.4}{unit}",
             number(record.rmse),
             number(record.mae),
             number(record.rmse_of_mean),
         ),
         Some(record) => format!(
-            "accuracy {:.2} %, macro-F1 {:.2} %",
+            "{of_some}accuracy {:.2} %, macro-F1 {:.2} %",
             100.0 * number(record.accuracy),
             100.0 * number(record.macro_f1)
         ),

@@ -11,6 +11,7 @@ use batchlab_results::ResultsError;
 use batchlab_results::export::{to_sink, to_tensorboard};
 
 use crate::exit::{DataFault, Usage};
+use crate::out_file::own_folder_around;
 use crate::say::say;
 
 /// Write published results as CSV, JSON Lines or event files of TensorBoard.
@@ -35,6 +36,9 @@ const TENSORBOARD: &str = "tensorboard";
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { dir, to, out } = arguments;
     let sink = if to == TENSORBOARD { None } else { Some(sink(to)?) };
+    if let Some(own) = own_folder_around(out) {
+        bail!(Usage(format!("only runs write into {}; name another folder", own.display())));
+    }
     let exported = match &sink {
         Some(sink) => to_sink(dir, out, &**sink),
         None => to_tensorboard(dir, out),

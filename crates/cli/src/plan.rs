@@ -13,6 +13,7 @@ use batchlab_config::{Diagnostic, ToForecast};
 use batchlab_core::number::grouped;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatchFields, BatcherError, Level, LoadContext, Model};
+use batchlab_forecast::break_even::Engine;
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 use batchlab_run::cache::Keep;
@@ -21,8 +22,9 @@ use batchlab_run::{Cache, RunError, Subsets, memory, search_folders};
 use crate::configuration::Configuration;
 use crate::engine::start_threads;
 use crate::exit::Usage;
-use crate::out_file::{place, write};
+use crate::out_file::{Force, Kind, OutFile};
 use crate::output::print;
+use crate::report::seconds;
 use crate::say::say;
 
 /// Where neither the configuration nor the command line names a batch size: those of arXiv
@@ -42,12 +44,22 @@ pub(crate) struct Arguments {
     /// Length of the training that is forecast.
     #[arg(long, value_name = "N", default_value = "100000")]
     steps: NonZeroU64,
+    /// Seconds to compile a step for one padded shape, as XLA does: after how many steps has less padding
+    /// paid for more shapes? About 2 for SchNet on an A100, 10 for PaiNN (arXiv 2502.00944).
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    compile_cost: Option<f64>,
+    /// Seconds of a step without padding, for --compile-cost; a padded one is assumed to take longer in
+    /// proportion to its edges.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.01")]
+    step_time: f64,
     /// Print JSON.
     #[arg(long)]
     json: bool,
     /// Draw fill and shapes into this file, `.svg` or `.png`.
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 struct Plan {
@@ -64,7 +76,8 @@ struct Plan {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let format = arguments.picture.as_deref().map(Format::of).transpose()?;
+    let asked = arguments.picture.as_deref();
+    let picture = asked.map(|path| picture_file(path, arguments.force)).transpose()?;
     let sizes = BATCH_SIZES.into_iter().map(BatchSize::try_from).collect::<Result<Vec<_>, _>>()?;
     start_threads(None)?;
     let mut plans = Vec::new();
@@ -81,10 +94,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
 
-    let text = if arguments.json { json::print(&plans)? } else { table::print(&plans) };
+    let step_time = arguments.step_time;
+    let engine = arguments.compile_cost.map(|compile_cost| Engine { compile_cost, step_time });
+    let text =
+        if arguments.json { json::print(&plans, engine)? } else { table::print(&plans, engine) };
     print(&text)?;
-    if let (Some(path), Some(format)) = (&arguments.picture, format) {
-        draw(path, format, &plans)?;
+    if let Some((file, kind)) = picture {
+        draw(&file, kind, &plans)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -142,23 +158,16 @@ fn classified(error: ForecastError) -> RunError {
     }
 }
 
-#[derive(Clone, Copy)]
-enum Format {
-    Svg,
-    Png,
+fn picture_file(path: &Path, force: Force) -> Result<(OutFile<'_>, Kind)> {
+    let kind = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => Kind::Svg,
+        Some("png") => Kind::Png,
+        _ => bail!(Usage(format!("{}: a picture ends in .svg or .png", path.display()))),
+    };
+    Ok((OutFile::new(path, kind, force)?, kind))
 }
 
-impl Format {
-    fn of(path: &Path) -> Result<Self> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("svg") => Ok(Self::Svg),
-            Some("png") => Ok(Self::Png),
-            _ => bail!(Usage(format!("{}: a picture ends in .svg or .png", path.display()))),
-        }
-    }
-}
-
-fn draw(path: &Path, format: Format, plans: &[Plan]) -> Result<()> {
+fn draw(file: &OutFile<'_>, kind: Kind, plans: &[Plan]) -> Result<()> {
     let sections: Vec<Section<'_>> = plans
         .iter()
         .map(|plan| Section {
@@ -173,13 +182,8 @@ fn draw(path: &Path, format: Format, plans: &[Plan]) -> Result<()> {
         })
         .collect();
     let svg = picture::svg(&sections);
-    let bytes = match format {
-        Format::Svg => svg.into_bytes(),
-        Format::Png => batchlab_draw::png(&svg)?,
-    };
-    let place = place(path);
-    write(path, &bytes)?;
-    say!("picture in {place}");
+    let bytes = if kind == Kind::Png { batchlab_draw::png(&svg)? } else { svg.into_bytes() };
+    say!("picture in {}", file.write(&bytes)?);
     Ok(())
 }
 

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_run::predictions::write_predictions;
+use batchlab_run::predictions::encode_predictions;
 
 use crate::evaluate::as_text;
-use crate::out_file::{check_ending, place};
+use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::{Choice, Evaluated};
 
-/// Predict every graph with a trained model, into a Parquet file.
+/// Predict with a trained model, into a Parquet file.
 ///
-/// One row per graph: `run_id`, `index` in the data set, `origin` (its identifier in the source), `subset`,
-/// `target`, `prediction`, in the unit that the footer names. docs/export.md says more.
+/// One row per graph: by default those that the run held out for testing (`--subset`), or all of other data.
+/// Columns: `run_id`, `index` in the data set, `name` (its `id`, file or row), `subset`, `target`,
+/// `prediction`, in the unit that the footer names. docs/export.md says more.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -22,14 +23,16 @@ pub(crate) struct Arguments {
     /// The file; it appears when it is complete.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    check_ending(&arguments.out, "Parquet", &["parquet"])?;
-    let place = place(&arguments.out);
+    let out = OutFile::new(&arguments.out, Kind::Predictions, arguments.force)?;
     let evaluated = arguments.choice.evaluate()?;
     let Evaluated { model, evaluation, .. } = &evaluated;
-    write_predictions(&arguments.out, evaluation, &model.state, model.dataset(), model.target())?;
+    let rows = encode_predictions(evaluation, &model.state, model.dataset())?;
+    let place = out.write(&rows)?;
     say!("{}", as_text(&evaluated).trim_end());
     say!("predictions in {place}");
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use batchlab_report::{Questions, Report, ReportError, Results, batchers, html, p
 use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
-use crate::out_file::{check_ending, place, write};
+use crate::out_file::{Force, Kind, OutFile, own_folder_around};
 use crate::output::{json, print};
 use crate::say::say;
 use crate::share::share;
@@ -52,11 +52,16 @@ pub(crate) struct Arguments {
     /// Print all settings, verdicts and figures with their numbers as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    if let Some(path) = &arguments.html {
-        check_ending(path, "a page of HTML", &["html", "htm", "xhtml"])?;
+    let page = OutFile::of(arguments.html.as_ref(), Kind::Page, arguments.force)?;
+    if let Some(own) = arguments.png.as_deref().and_then(own_folder_around) {
+        return Err(
+            Usage(format!("only runs write into {}; name another folder", own.display())).into()
+        );
     }
     let results = Results::read(&arguments.dirs).map_err(fault)?;
     if let Some(reference) = &arguments.reference {
@@ -73,19 +78,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let reference = arguments.reference.clone();
     let questions = Questions { reference, margin, compile_cost, accuracy };
     let report = Report::answering(&results, &questions);
-    if let Some(path) = &arguments.html {
-        let place = place(path);
-        write(path, html(&report, &results, &command(arguments)).as_bytes())?;
+    if let Some(page) = page {
+        let place = page.write(html(&report, &results, &command(arguments)).as_bytes())?;
         say!("page in {place}");
     }
     if let Some(folder) = &arguments.png {
-        pictures(folder, &report)?;
+        pictures(folder, &report, arguments.force)?;
     }
     let text = if arguments.json { json(&report)? } else { verdicts(&report) };
     print(&text)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     if seconds.is_finite() && seconds > 0.0 {
         Ok(seconds)
@@ -149,13 +153,14 @@ pub(crate) fn verdicts(report: &Report) -> String {
     text
 }
 
-fn pictures(folder: &Path, report: &Report) -> Result<()> {
+fn pictures(folder: &Path, report: &Report, force: Force) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut n = 0;
     for figure in &report.figures {
         if let Some(svg) = picture(figure) {
             let bytes = png(&svg).with_context(|| format!("figure {}", figure.id))?;
-            write(&folder.join(format!("{}.png", figure.id)), &bytes)?;
+            let path = folder.join(format!("{}.png", figure.id));
+            OutFile::new(&path, Kind::Png, force)?.write(&bytes)?;
             n += 1;
         }
     }

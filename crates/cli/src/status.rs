@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use batchlab_core::error::nearest_path;
 use batchlab_core::quote::shell;
 use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, Progress, hardware};
@@ -38,8 +39,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let names = hardware(&arguments.dir)?;
     if names.is_empty() {
         let dir = arguments.dir.display();
+        let is_missing = !arguments.dir.exists();
+        let near = if is_missing { nearest_path(&arguments.dir) } else { String::new() };
         bail!(Usage(format!(
-            "{dir} has no cells of a study; `batchlab sweep STUDY` makes them, in results/<study>"
+            "{dir} has no cells of a study{near}; `batchlab sweep STUDY` makes them, in results/<study>"
         )));
     }
     let claims = claim_settings()?;
@@ -98,7 +101,8 @@ fn as_text(all: &[Listed]) -> String {
 
 fn describe(info: &CellInfo, state: &CellState) -> String {
     let share = |progress: &Progress| {
-        let all = progress.n_step_all.unwrap_or(info.n_step * info.batchers.len() as u64);
+        let all = progress.n_step_all;
+        let all = all.unwrap_or_else(|| info.n_step.saturating_mul(info.batchers.len() as u64));
         format!("{:.0} %", 100.0 * progress.n_step as f64 / all.max(1) as f64)
     };
     let and = |fault: &Option<String>| fault.as_ref().map_or(String::new(), |f| format!("; {f}"));

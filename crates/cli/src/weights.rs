@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_run::predictions::write_weights;
+use batchlab_run::predictions::encode_weights;
 
-use crate::out_file::{check_ending, place};
+use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::read;
 
@@ -23,13 +23,15 @@ pub(crate) struct Arguments {
     /// The file; it appears when it is complete.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    check_ending(&arguments.out, "safetensors", &["safetensors"])?;
-    let place = place(&arguments.out);
+    let out = OutFile::new(&arguments.out, Kind::Weights, arguments.force)?;
     let checkpoint = read(&arguments.trained)?;
-    let n_tensor = write_weights(&arguments.out, &checkpoint)?;
+    let (n_tensor, weights) = encode_weights(&checkpoint)?;
+    let place = out.write(&weights)?;
     let state = &checkpoint.state;
     let (run_id, step) = (&state.run_id, state.step);
     say!("{n_tensor} tensors of run {run_id} after {step} steps in {place}");

@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         test("twins_for_polars_give_its_numbers", &["polars"], || check_twins("polars")),
         // Spark needs Java, and minutes.
         test("twins_for_spark_give_its_numbers", &["pyspark", "pyarrow"], || check_twins("spark")),
+        test("the_published_tables_of_the_study", &["duckdb", "scipy"], check_published),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
@@ -71,6 +72,18 @@ fn missing(packages: &[&str]) -> Option<String> {
             names => Some(format!("{} has no {names}", python.display())),
         },
     }
+}
+
+/// The page's tables are those of the authors' files, where these are.
+fn check_published() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if !root.join("../shared/data/study-csv").exists() {
+        println!("NOT CHECKED: the published files are not in ../shared/data/study-csv");
+        return;
+    }
+    succeed(
+        Command::new(python()).arg(root.join("crates/bench/pages/published.py")).arg("--check"),
+    );
 }
 
 fn every_reader_sees_the_same_tables() {

@@ -8,6 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The environment variable that sets the budget, for messages.
 pub const VARIABLE: &str = "BATCHLAB_MEMORY";
 
+/// What is made of a file may take so much, and so many times its length. Bags of words pack to a hundredth; a few
+/// bytes that claim to be gigabytes are a mistake or worse.
+const BYTES_OF_FILE: u64 = 512 << 20;
+const BYTES_PER_BYTE: u64 = 256;
+
 /// Bytes that may be allocated together. Clones share them.
 ///
 /// ```
@@ -52,14 +57,31 @@ pub struct OverBudget {
 impl OverBudget {
     /// What helps besides less data: more memory, if it is that which lacks.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> String {
         if self.is_of_file {
             "it holds far less than it unpacks to, so check where it comes from; if it is right, store it \
              unpacked (numpy.savez)"
+                .to_owned()
         } else {
-            "use less of the data, or set BATCHLAB_MEMORY, for example to 16GiB"
+            format!("use less of the data, or set {VARIABLE}, for example to {}", self.enough())
         }
     }
+
+    /// A value of [`VARIABLE`] with which this would have been allowed.
+    #[must_use]
+    pub fn enough(&self) -> String {
+        enough(u128::from(self.budget.saturating_sub(self.left)) + u128::from(self.needed))
+    }
+}
+
+/// A value of [`VARIABLE`] that allows so many bytes.
+///
+/// ```
+/// assert_eq!(batchlab_core::memory::enough(19_000_000_000), "32GiB");
+/// ```
+#[must_use]
+pub fn enough(n_byte: u128) -> String {
+    format!("{}GiB", n_byte.div_ceil(1 << 30).max(16).next_power_of_two())
 }
 
 /// Bytes in the unit in which they are a few.
@@ -79,9 +101,14 @@ impl MemoryBudget {
         Self { n_byte, used: Arc::default(), whole: None }
     }
 
-    /// A part of this budget for what is read from a file: what is taken from it is taken from both.
+    /// A part of this budget for what is read from a file of that many bytes: what is taken from it is taken from
+    /// both.
     #[must_use]
-    pub fn of_file(&self, n_byte: u64) -> Self {
+    pub fn of_file(&self, length: u64) -> Self {
+        self.part(length.saturating_mul(BYTES_PER_BYTE).saturating_add(BYTES_OF_FILE))
+    }
+
+    fn part(&self, n_byte: u64) -> Self {
         Self { n_byte, used: Arc::default(), whole: Some(Box::new(self.clone())) }
     }
 
@@ -145,7 +172,7 @@ mod tests {
     #[test]
     fn a_part_takes_from_the_whole() {
         let whole = MemoryBudget::new(100);
-        let part = whole.of_file(60);
+        let part = whole.part(60);
         part.take(50, "a").unwrap();
         assert_eq!((part.left(), whole.left()), (10, 50));
         let refused = part.take(20, "b").unwrap_err();

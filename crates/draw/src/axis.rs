@@ -29,7 +29,9 @@ impl Axis {
     /// Logarithmic, from a little below `low` to a little above `high`, both above 0.
     #[must_use]
     pub fn log(low: f64, high: f64, from: f64, to: f64) -> Self {
-        Self { low: low / 1.1, high: high * 1.1, is_log: true, from, to }
+        // What diverged may be infinite.
+        let (low, high) = ((low / 1.1).max(f64::MIN_POSITIVE), (high * 1.1).min(f64::MAX));
+        Self { low, high, is_log: true, from, to }
     }
 
     /// For values of which all should be told apart: logarithmic where the greatest is at least 1.5 times the
@@ -62,9 +64,10 @@ impl Axis {
     #[must_use]
     pub fn share(&self, value: f64) -> f64 {
         let share = if self.is_log {
-            (value / self.low).ln() / (self.high / self.low).ln()
+            (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
-            (value - self.low) / (self.high - self.low)
+            // By halves, as the difference of the largest numbers overflows.
+            (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0)
         };
         if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
     }
@@ -108,7 +111,7 @@ impl Axis {
 
 /// Multiples of 1, 2 or 5 times a power of ten, with at most `n` steps between two numbers.
 fn multiples(low: f64, high: f64, n: f64) -> Vec<f64> {
-    let least = (high - low) / n.max(1.0);
+    let least = high / n.max(1.0) - low / n.max(1.0);
     if least <= 0.0 || !least.is_finite() {
         return vec![low];
     }
@@ -116,6 +119,10 @@ fn multiples(low: f64, high: f64, n: f64) -> Vec<f64> {
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     let step = steps.into_iter().find(|step| *step >= least * (1.0 - 1e-9)).unwrap_or(steps[3]);
     let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
+    // Steps too small to be told apart at such numbers are not counted.
+    if last - first > 1 << 20 || first == i64::MAX || last == i64::MIN {
+        return vec![low];
+    }
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
@@ -169,6 +176,26 @@ mod tests {
             [-0.0, 500.0, 2000.0, 1250.0, 50_000.0, 1_200_000.0, 3.0 * 0.1, -40.0].map(tick_text);
         assert_eq!(texts, ["0", "500", "2k", "1.25k", "50k", "1.2M", "0.3", "-40"]);
         assert_eq!([2e-5, 3e12, -76.404].map(tick_text), ["2e-5", "3e12", "-76.404"]);
+    }
+
+    #[test]
+    fn any_numbers_have_an_axis_with_a_few_ticks() {
+        let numbers =
+            [0.0, -1.0, 1.0, f64::MIN_POSITIVE, 1e300, f64::MAX, f64::MIN, f64::INFINITY, f64::NAN];
+        for low in numbers {
+            for high in numbers {
+                let [line, log] =
+                    [Axis::between, Axis::log].map(|axis| axis(low, high, 0.0, 240.0));
+                for axis in [line, log, Axis::from_zero(high, 0.0, 240.0)] {
+                    let n = axis.ticks(30.0).len();
+                    assert!(n <= 12, "{n} ticks: {axis:?}");
+                    assert!(
+                        numbers.iter().all(|value| (0.0..=240.0).contains(&axis.pixel(*value))),
+                        "{axis:?}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub const SHARES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
 /// A histogram has at most this many bins.
 const MAX_BIN: f64 = 60.0;
 
+/// Numbers beyond this are divided by [`SCALE`] first: their squares, sums and differences would overflow.
+const LARGE: f64 = 1e150;
+const SCALE: f64 = 1e200;
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Distribution {
     pub n: usize,
@@ -32,9 +36,20 @@ pub struct Histogram {
 }
 
 impl Distribution {
-    /// The distribution of finite numbers; `None` without any.
+    /// The distribution of those numbers that are finite; `None` without any.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
+        let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        if largest > LARGE {
+            let scaled: Vec<f64> = values.iter().map(|value| value / SCALE).collect();
+            return Self::of_moderate(&scaled).map(Self::scaled_back);
+        }
+        Self::of_moderate(&values)
+    }
+
+    /// Of numbers whose squares can be added.
+    fn of_moderate(values: &[f64]) -> Option<Self> {
         let n = values.len();
         let mut sorted = values.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
@@ -55,6 +70,19 @@ impl Distribution {
             quantiles: SHARES.map(quantile),
             histogram: Histogram::of(values, least, most),
         })
+    }
+
+    fn scaled_back(self) -> Self {
+        // Not beyond the largest number, where a bin ends beyond it.
+        let back = |value: f64| (value * SCALE).clamp(f64::MIN, f64::MAX);
+        let Histogram { first, width, count } = self.histogram;
+        Self {
+            n: self.n,
+            mean: back(self.mean),
+            deviation: back(self.deviation),
+            quantiles: self.quantiles.map(back),
+            histogram: Histogram { first: back(first), width: back(width), count },
+        }
     }
 
     #[must_use]
@@ -85,7 +113,7 @@ impl Histogram {
     /// Where the last bin ends.
     #[must_use]
     pub fn end(&self) -> f64 {
-        self.first + self.width * self.count.len() as f64
+        (self.first + self.width * self.count.len() as f64).min(f64::MAX)
     }
 }
 
@@ -148,5 +176,32 @@ mod tests {
         check(&[7.0, 7.0], 7.0, 1.0, 1);
         check(&[0.5], 0.0, 1.0, 1);
         check(&[1e-9, 2e-9], 1e-9, 2e-11, 51);
+    }
+
+    #[test]
+    fn any_numbers_have_a_distribution() {
+        let (tiny, huge) = (f64::from_bits(1), f64::MAX);
+        for values in [
+            &[-huge, huge][..],
+            &[-1e308, 0.5, 1e308],
+            &[huge; 5],
+            &[1e200, 1e200_f64.next_up()],
+            &[1.0, 1.0_f64.next_up()],
+            &[0.0, tiny],
+            &[-tiny, 1e-300, 1.0],
+            &[f64::NAN, 1.0, f64::INFINITY, 3.0, f64::NEG_INFINITY],
+        ] {
+            let found = Distribution::of(values).expect("numbers");
+            let numbers =
+                [found.mean, found.deviation, found.histogram.first, found.histogram.end()];
+            let all = numbers.iter().chain(&found.quantiles);
+            assert!(all.copied().all(f64::is_finite), "{values:?}: {found:?}");
+            assert!(found.quantiles.is_sorted(), "{values:?}: {found:?}");
+            assert_eq!(found.histogram.count.iter().sum::<u64>(), found.n as u64, "{values:?}");
+            assert!(found.histogram.count.len() < 200, "{values:?}");
+        }
+        assert_eq!(Distribution::of(&[f64::NAN]), None);
+        let spread = Distribution::of(&[-1e308, 1e308]).expect("two numbers");
+        assert!((spread.deviation / 1e308 - 1.0).abs() < 1e-12, "{spread:?}");
     }
 }

@@ -7,13 +7,13 @@ use crate::lattice::{Image, Lattice, SLACK, Vector};
 /// With fewer atoms, a search over all of them is as fast.
 const MIN_ATOM: usize = 48;
 
-/// The structure is divided into bins, parallel to the faces of its cell, or of the box around its
-/// atoms.
+/// The structure is divided into bins, parallel to the faces of its cell.
 #[derive(Debug)]
 pub(crate) struct Bins {
     /// Bins along each direction of the cell.
     n_bin: [i32; 3],
-    periodic: bool,
+    /// Along which directions bins repeat.
+    periodic: [bool; 3],
     /// What a distance of one angstrom is along each direction, in fractional coordinates.
     reciprocal_length: Vector,
     /// Fractional coordinates of each atom, wrapped into the cell (0 to 1), `[n_node]`.
@@ -28,26 +28,20 @@ pub(crate) struct Bins {
 
 impl Bins {
     /// Sorts the atoms for searches within about `radius` angstrom; `None` where looking at every
-    /// atom is no slower. `fractional` are coordinates in `lattice`, which is the cell of a
-    /// periodic structure and a box around all atoms otherwise.
-    pub(crate) fn new(
-        lattice: &Lattice,
-        fractional: &[Vector],
-        periodic: bool,
-        radius: f64,
-    ) -> Option<Self> {
+    /// atom is no slower. `fractional` are coordinates in `lattice`.
+    pub(crate) fn new(lattice: &Lattice, fractional: &[Vector], radius: f64) -> Option<Self> {
         if fractional.len() < MIN_ATOM {
             return None;
         }
         let n_bin = divide(lattice.heights(), radius, fractional.len());
-        let reciprocal_length = lattice.reciprocal_lengths();
+        let (periodic, reciprocal_length) = (lattice.periodic(), lattice.reciprocal_lengths());
         // What is looked at, as multiples of all atoms.
         let (mut with_bins, mut without) = (1.0, 1.0);
-        for (n, length) in n_bin.iter().zip(reciprocal_length) {
-            let span = 2.0 * radius * length;
-            let spread = span + 1.0 / f64::from(*n);
-            with_bins *= if periodic { spread } else { spread.min(1.0) };
-            without *= if periodic { span.max(1.0) } else { 1.0 };
+        for axis in 0..3 {
+            let span = 2.0 * radius * reciprocal_length[axis];
+            let spread = span + 1.0 / f64::from(n_bin[axis]);
+            with_bins *= if periodic[axis] { spread } else { spread.min(1.0) };
+            without *= if periodic[axis] { span.max(1.0) } else { 1.0 };
         }
         // NaN, from an infinite radius, must count as no.
         if with_bins.partial_cmp(&(0.5 * without)) != Some(std::cmp::Ordering::Less) {
@@ -55,7 +49,7 @@ impl Bins {
         }
         let cell_of: Vec<Image> = fractional
             .iter()
-            .map(|f| if periodic { f.map(|x| x.floor() as i32) } else { [0; 3] })
+            .map(|f| [0, 1, 2].map(|axis| if periodic[axis] { f[axis].floor() as i32 } else { 0 }))
             .collect();
         let at_home = |(f, cell): (&Vector, &Image)| [0, 1, 2].map(|k| f[k] - f64::from(cell[k]));
         let inside: Vec<Vector> = fractional.iter().zip(&cell_of).map(at_home).collect();
@@ -79,7 +73,7 @@ impl Bins {
             let n = f64::from(self.n_bin[k]);
             let (low, high) = ((here[k] - reach) * n, (here[k] + reach) * n);
             let (low, high) = (low.floor() as i32, high.floor() as i32);
-            if self.periodic { (low, high) } else { (low.max(0), high.min(self.n_bin[k] - 1)) }
+            if self.periodic[k] { (low, high) } else { (low.max(0), high.min(self.n_bin[k] - 1)) }
         });
         let n_visit: f64 = [first, second, third]
             .map(|(low, high)| f64::from(high) - f64::from(low) + 1.0)

@@ -20,9 +20,9 @@ pub struct Neighbors {
 
 /// Connects the atoms of one structure.
 ///
-/// `positions` `[n_node, 3]` and the rows of `cell`, its three vectors, are in angstrom; without a
-/// cell the structure is open. Atoms need not lie inside the cell. Atoms at the same place are
-/// neighbours at distance 0.
+/// `positions` `[n_node, 3]` and the rows of `cell`, its three vectors, are in angstrom. Along a row of zeros
+/// the structure does not repeat (slabs, wires); without a cell it is open. Atoms need not lie inside the cell.
+/// Atoms at the same place are neighbours at distance 0.
 ///
 /// Everything is computed in f64 and rounded to f32 at the end. Distances are compared without
 /// tolerance, as f64 numbers: neighbours that symmetry makes equally distant may differ in the
@@ -57,31 +57,34 @@ pub fn connect(
 /// grow.
 const EDGE_BYTES: u64 = 48;
 
-/// Bytes that the edges of a structure will take, about: as many neighbours as the mean density gives.
-/// `volume` is that of the cell in cubic angstrom, `None` for open structures.
+/// Bytes that the edges of a crystal will take, about: as many neighbours as the mean density gives.
+/// `volume` is that of the cell in cubic angstrom.
 #[must_use]
-pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: Option<f64>) -> u64 {
-    estimate(rule, n_node, volume).0
+pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: f64) -> u64 {
+    let n_node = n_node as f64;
+    let sphere = |radius: f64| 4.0 / 3.0 * std::f64::consts::PI * radius.powi(3);
+    estimate(rule, n_node, f64::INFINITY, |radius| sphere(radius) * n_node / volume).0
 }
 
-/// The same, and bytes of the neighbours of one atom while they are sorted.
-fn estimate(rule: EdgeRule, n_node: usize, volume: Option<f64>) -> (u64, u64) {
-    let n_node = n_node as f64;
-    // Without a cell there are no images.
-    let most = if volume.is_some() { f64::INFINITY } else { n_node };
+/// The same, and bytes of the neighbours of one atom while they are sorted; an atom has at most `max` neighbours,
+/// and about `n_within` of a radius.
+fn estimate(
+    rule: EdgeRule,
+    n_node: f64,
+    max: f64,
+    n_within: impl FnOnce(f64) -> f64,
+) -> (u64, u64) {
     let (of_atom, found) = match rule {
         EdgeRule::FullyConnected => (n_node, n_node),
         // The search looks beyond those that are wanted.
         EdgeRule::Nearest(nearest) => (f64::from(nearest.get()), 7.0 * f64::from(nearest.get())),
         EdgeRule::Radius(radius) => {
-            let sphere = 4.0 / 3.0 * std::f64::consts::PI * radius.get().powi(3);
-            // Of open structures the density is not known; what is found is counted.
-            let near = volume.map_or(0.0, |volume| sphere * n_node / volume);
+            let near = n_within(radius.get());
             (near, near)
         }
     };
-    let kept = n_node * of_atom.min(most) * EDGE_BYTES as f64;
-    let sorted = found.min(most) * size_of::<Neighbor>() as f64;
+    let kept = n_node * of_atom.min(max) * EDGE_BYTES as f64;
+    let sorted = found.min(max) * size_of::<Neighbor>() as f64;
     // More than there are bytes becomes the most that there can be.
     #[allow(clippy::cast_sign_loss, reason = "sizes are not negative")]
     (kept as u64, sorted as u64)
@@ -97,12 +100,14 @@ pub(crate) fn connect_within(
     cell: Option<&[[f64; 3]; 3]>,
     memory: &MemoryBudget,
 ) -> Result<Neighbors, NeighborError> {
-    if rule == EdgeRule::FullyConnected && cell.is_some() {
+    let search = Search::new(positions, cell)?;
+    let lattice = search.lattice();
+    if rule == EdgeRule::FullyConnected && !lattice.is_open() {
         return Err(NeighborError::Endless);
     }
-    let search = Search::new(positions, cell)?;
-    let volume = cell.map(|_| search.volume());
-    let (kept, sorted) = estimate(rule, positions.len(), volume);
+    let n_node = positions.len() as f64;
+    let max = if lattice.is_open() { n_node } else { f64::INFINITY };
+    let (kept, sorted) = estimate(rule, n_node, max, |radius| lattice.n_within(radius, n_node));
     let n_byte = kept.saturating_add(sorted);
     let what = format!("the edges of a structure of {} atoms", positions.len());
     memory.take(n_byte, &what)?;
@@ -172,10 +177,10 @@ fn nearest_of(
     memory: &MemoryBudget,
 ) -> Result<Neighbors, NeighborError> {
     let wanted = nearest as usize;
-    if search.is_open() && (1..=wanted).contains(&n_node) {
+    if search.lattice().is_open() && (1..=wanted).contains(&n_node) {
         return Err(NeighborError::TooFew { n_node, nearest });
     }
-    let first_radius = first_radius(search.volume() / n_node as f64, nearest);
+    let first_radius = first_radius(search.lattice().volume() / n_node as f64, nearest);
     search.prepare(first_radius);
     let mut edges = Neighbors::default();
     let mut found = Vec::new();
@@ -270,7 +275,7 @@ mod tests {
             let memory = MemoryBudget::new(1 << 30);
             let edges = connect_within(rule, &crystal, Some(&CUBE), &memory).unwrap();
             assert_eq!(memory.n_byte() - memory.left(), bytes(&edges));
-            let estimated = estimated_bytes(rule, 4, Some(27.0)) as f64;
+            let estimated = estimated_bytes(rule, 4, 27.0) as f64;
             let found = bytes(&edges) as f64;
             assert!(estimated > 0.95 * found && estimated < 1.1 * found, "{estimated} {found}");
             let less = MemoryBudget::new(bytes(&edges) / 2);
@@ -284,6 +289,14 @@ mod tests {
         let cloud: Vec<[f64; 3]> = (0..2000).map(|i| [f64::from(i) * 1e-3; 3]).collect();
         let refused = connect_within(radius(9.0), &cloud, None, &MemoryBudget::new(1 << 20));
         assert!(matches!(refused, Err(NeighborError::Memory(_))), "{refused:?}");
+        // Slabs and wires are as dense as they are thick.
+        for cell in [[CUBE[0], CUBE[1], [0.; 3]], [CUBE[0], [0.; 3], [0.; 3]]] {
+            let memory = MemoryBudget::new(1 << 30);
+            let edges = connect_within(radius(50.0), &crystal, Some(&cell), &memory).unwrap();
+            let less = MemoryBudget::new(bytes(&edges) / 2);
+            let refused = connect_within(radius(50.0), &crystal, Some(&cell), &less).unwrap_err();
+            assert!(refused.to_string().contains("the edges of a structure of 4"), "{refused}");
+        }
     }
 
     #[test]

@@ -14,38 +14,66 @@ pub(crate) type Image = [i32; 3];
 /// [`MIN_HEIGHT`] it keeps the numbers of images within 32 bits.
 pub(crate) const MAX_COORDINATE: f64 = 1e5;
 
-/// The least height of a cell in angstrom, far below the size of an atom.
+/// The smallest height of a cell in angstrom, far below the size of an atom.
 const MIN_HEIGHT: f64 = 1e-3;
 
 /// By how much, in heights of the cell, the range of images is widened, so that rounding never
 /// loses one. Superfluous images are discarded by their distance.
 pub(crate) const SLACK: f64 = 1e-3;
 
+/// The cell of a structure. Where the structure does not repeat, a vector at right angles to the others spans
+/// all atoms.
 #[derive(Debug)]
 pub(crate) struct Lattice {
     /// One row per vector, in angstrom.
     vector: [Vector; 3],
     /// Row k gives the k-th fractional coordinate, in 1/angstrom.
     reciprocal: [Vector; 3],
+    /// What is subtracted from them, so that atoms are between 0 and 1 where there are no images.
+    start: Vector,
+    /// Along which vectors there are images.
+    periodic: [bool; 3],
 }
 
 impl Lattice {
-    pub(crate) fn new(cell: &[Vector; 3]) -> Result<Self, NeighborError> {
-        let [a, b, c] = *cell;
-        let volume = dot(a, cross(b, c));
-        let reciprocal =
-            [cross(b, c), cross(c, a), cross(a, b)].map(|normal| normal.map(|x| x / volume));
-        let lattice = Self { vector: *cell, reciprocal };
+    /// A row of zeros stands for a direction without images.
+    pub(crate) fn new(cell: &[Vector; 3], positions: &[Vector]) -> Result<Self, NeighborError> {
+        let periodic = cell.map(|vector| vector != [0.0; 3]);
+        let mut vector = completed(cell, periodic);
+        let mut reciprocal = reciprocal(&vector);
+        let heights = reciprocal.map(|row| 1.0 / norm(row));
         let is_sane = cell.as_flattened().iter().all(|x| x.abs() <= MAX_COORDINATE)
-            && lattice.heights().iter().all(|&height| height >= MIN_HEIGHT);
-        if is_sane {
-            Ok(lattice)
-        } else {
-            Err(NeighborError::Cell { cell: Box::new(*cell), max: MAX_COORDINATE })
+            && heights.iter().all(|&height| height >= MIN_HEIGHT);
+        if !is_sane {
+            return Err(NeighborError::Cell { cell: Box::new(*cell), max: MAX_COORDINATE });
         }
+        let mut start = [0.0; 3];
+        for axis in 0..3 {
+            if periodic[axis] || positions.is_empty() {
+                continue;
+            }
+            let along = positions.iter().map(|&position| dot(reciprocal[axis], position));
+            let (low, high) = along.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
+                (low.min(x), high.max(x))
+            });
+            let width = (high - low).max(1.0);
+            vector[axis] = vector[axis].map(|x| x * width);
+            reciprocal[axis] = reciprocal[axis].map(|x| x / width);
+            start[axis] = low / width;
+        }
+        Ok(Self { vector, reciprocal, start, periodic })
     }
 
-    /// Distance between opposite faces, in angstrom; NaN for a cell without volume.
+    pub(crate) fn periodic(&self) -> [bool; 3] {
+        self.periodic
+    }
+
+    /// Whether there are no images at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.periodic == [false; 3]
+    }
+
+    /// Distance between opposite faces, in angstrom.
     pub(crate) fn heights(&self) -> Vector {
         self.reciprocal_lengths().map(|length| 1.0 / length)
     }
@@ -57,13 +85,29 @@ impl Lattice {
 
     /// Coordinates along the vectors of the cell.
     pub(crate) fn fractional(&self, position: Vector) -> Vector {
-        self.reciprocal.map(|row| dot(row, position))
+        [0, 1, 2].map(|axis| dot(self.reciprocal[axis], position) - self.start[axis])
     }
 
     /// In cubic angstrom.
     pub(crate) fn volume(&self) -> f64 {
         let [a, b, c] = self.vector;
         dot(a, cross(b, c)).abs()
+    }
+
+    /// About how many of `n_node` atoms and their images lie within a radius: as many as the mean density gives,
+    /// of a slab and a wire at most those in a disc or on a line. The density of an open structure is not known: 0.
+    pub(crate) fn n_within(&self, radius: f64, n_node: f64) -> f64 {
+        let pi = std::f64::consts::PI;
+        let sphere = 4.0 / 3.0 * pi * radius.powi(3);
+        let near = sphere * n_node / self.volume();
+        let across = [0, 1, 2].into_iter().filter(|&axis| !self.periodic[axis]);
+        let measure = across.clone().fold(self.volume(), |m, axis| m / norm(self.vector[axis]));
+        match across.count() {
+            0 => near,
+            1 => near.min(pi * radius * radius * n_node / measure),
+            2 => near.min(2.0 * radius * n_node / measure),
+            _ => 0.0,
+        }
     }
 
     /// What is added to a position to get to its image.
@@ -95,14 +139,53 @@ impl Lattice {
     /// The difference that remains with image n has the fractional coordinates f - n. Its
     /// component along the k-th normal of the cell is (f - n)_k times the k-th height, and no
     /// component exceeds the whole.
-    pub(crate) fn images(between: Vector, reach: Vector) -> [RangeInclusive<i32>; 3] {
-        [0, 1, 2].map(|k| ceil(between[k] - reach[k])..=-ceil(-(between[k] + reach[k])))
+    pub(crate) fn images(&self, between: Vector, reach: Vector) -> [RangeInclusive<i32>; 3] {
+        [0, 1, 2].map(|k| {
+            if !self.periodic[k] {
+                return 0..=0;
+            }
+            ceil(between[k] - reach[k])..=-ceil(-(between[k] + reach[k]))
+        })
     }
 
     /// Upper bound of the number of images that [`Lattice::images`] spans.
     pub(crate) fn max_image(&self, radius: f64) -> f64 {
-        self.reciprocal.iter().map(|&row| 2.0 * (radius * norm(row) + SLACK) + 1.0).product()
+        let along = |axis: usize| 2.0 * (radius * norm(self.reciprocal[axis]) + SLACK) + 1.0;
+        [0, 1, 2].into_iter().filter(|&axis| self.periodic[axis]).map(along).product()
     }
+}
+
+/// The cell with unit vectors, at right angles to all others, in place of rows of zeros.
+fn completed(cell: &[Vector; 3], periodic: [bool; 3]) -> [Vector; 3] {
+    let unit = |vector: Vector| vector.map(|x| x / norm(vector));
+    let mut vector = *cell;
+    for axis in 0..3 {
+        let (next, last) = ((axis + 1) % 3, (axis + 2) % 3);
+        match [periodic[axis], periodic[next], periodic[last]] {
+            [false, true, true] => vector[axis] = unit(cross(cell[next], cell[last])),
+            [true, false, false] => {
+                // Away from the axis that is nearest to its own direction.
+                let size = cell[axis].map(f64::abs);
+                let least = if size[0] <= size[1].min(size[2]) {
+                    [1.0, 0.0, 0.0]
+                } else if size[1] <= size[2] {
+                    [0.0, 1.0, 0.0]
+                } else {
+                    [0.0, 0.0, 1.0]
+                };
+                vector[next] = unit(cross(cell[axis], least));
+                vector[last] = unit(cross(cell[axis], vector[next]));
+            }
+            [false, false, false] => vector[axis][axis] = 1.0,
+            _ => {}
+        }
+    }
+    vector
+}
+
+fn reciprocal([a, b, c]: &[Vector; 3]) -> [Vector; 3] {
+    let volume = dot(*a, cross(*b, *c));
+    [cross(*b, *c), cross(*c, *a), cross(*a, *b)].map(|normal| normal.map(|x| x / volume))
 }
 
 /// The least whole number that is not below `x`. Without particular instructions of the processor
@@ -131,7 +214,7 @@ mod tests {
     #[test]
     fn heights_are_those_of_the_faces() {
         // A prism: 2 wide, sheared by 1 along x for each 3 along y, 5 high.
-        let lattice = Lattice::new(&[[2., 0., 0.], [1., 3., 0.], [0., 0., 5.]]).unwrap();
+        let lattice = Lattice::new(&[[2., 0., 0.], [1., 3., 0.], [0., 0., 5.]], &[]).unwrap();
         let [a, b, c] = lattice.heights();
         assert!((a - 2.0 * 3.0 / 10_f64.sqrt()).abs() < 1e-12, "{a}");
         assert!((b - 3.0).abs() < 1e-12 && (c - 5.0).abs() < 1e-12, "{b} {c}");
@@ -140,23 +223,46 @@ mod tests {
 
     #[test]
     fn the_range_of_images_follows_the_difference() {
-        let lattice = Lattice::new(&[[2., 0., 0.], [0., 4., 0.], [0., 0., 8.]]).unwrap();
+        let lattice = Lattice::new(&[[2., 0., 0.], [0., 4., 0.], [0., 0., 8.]], &[]).unwrap();
         // The receiver is 3 cells further along x: images 3 - 2.5 to 3 + 2.5.
         let between = lattice.fractional([6., 0., 4.]);
-        let images = Lattice::images(between, lattice.reach(5.0));
+        let images = lattice.images(between, lattice.reach(5.0));
         assert_eq!(images, [1..=5, -1..=1, 0..=1]);
         assert!(lattice.max_image(5.0) >= 5.0 * 3.0 * 2.0);
     }
 
     #[test]
+    fn a_vector_at_right_angles_spans_the_atoms_where_there_are_no_images() {
+        let atoms = [[0.0, 0.0, 3.0], [1.0, 1.0, 8.0]];
+        let slab = Lattice::new(&[[2., 0., 0.], [1., 3., 0.], [0.; 3]], &atoms).unwrap();
+        assert!((slab.volume() - 2.0 * 3.0 * 5.0).abs() < 1e-12);
+        assert_eq!(slab.images([0.0; 3], slab.reach(4.0))[2], 0..=0);
+        let along_normal = atoms.map(|atom| slab.fractional(atom)[2]);
+        assert!(along_normal[0].abs() < 1e-12 && (along_normal[1] - 1.0).abs() < 1e-12);
+        for axis in 0..3 {
+            let mut cell = [[0.0; 3]; 3];
+            cell[axis] = [1.0, -2.0, 2.0];
+            let wire = Lattice::new(&cell, &[]).unwrap();
+            let ([a, b, c], length) = (wire.vector, if axis == 0 { 3.0 } else { 1.0 });
+            assert!((norm(a) - length).abs() < 1e-12 && (wire.volume() - 3.0).abs() < 1e-12);
+            assert!([dot(a, b), dot(b, c), dot(c, a)].iter().all(|x| x.abs() < 1e-12));
+        }
+        let open = Lattice::new(&[[0.; 3]; 3], &atoms).unwrap();
+        assert!(open.is_open() && (open.volume() - 5.0).abs() < 1e-12);
+    }
+
+    #[test]
     fn cells_without_volume_and_without_numbers_are_refused() {
         let flat = [[1., 0., 0.], [0., 1., 0.], [1., 1., 0.]];
-        let zero = [[0.; 3]; 3];
+        let parallel = [[1., 0., 0.], [0.; 3], [-2., 0., 0.]];
         let nan = [[f64::NAN, 0., 0.], [0., 1., 0.], [0., 0., 1.]];
         let infinite = [[f64::INFINITY, 0., 0.], [0., 1., 0.], [0., 0., 1.]];
         let nanometres_in_metres = [[1e-9, 0., 0.], [0., 1e-9, 0.], [0., 0., 1e-9]];
-        for cell in [flat, zero, nan, infinite, nanometres_in_metres] {
-            assert!(matches!(Lattice::new(&cell), Err(NeighborError::Cell { .. })), "{cell:?}");
+        for cell in [flat, parallel, nan, infinite, nanometres_in_metres] {
+            assert!(
+                matches!(Lattice::new(&cell, &[]), Err(NeighborError::Cell { .. })),
+                "{cell:?}"
+            );
         }
     }
 }

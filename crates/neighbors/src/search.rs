@@ -11,8 +11,8 @@ const MAX_PAIR: f64 = (1 << 28) as f64;
 #[derive(Debug)]
 pub(crate) struct Search<'a> {
     positions: &'a [Vector],
-    cell: Option<Lattice>,
-    /// In the cell, `[n_node]`; empty for open structures.
+    lattice: Lattice,
+    /// Coordinates in the lattice, `[n_node]`.
     fractional: Vec<Vector>,
     /// Of a large structure.
     bins: Option<Bins>,
@@ -45,52 +45,18 @@ impl<'a> Search<'a> {
                 return Err(NeighborError::Position { atom, value, max: MAX_COORDINATE });
             }
         }
-        let cell = cell.map(Lattice::new).transpose()?;
-        let fractional = cell.as_ref().map_or_else(Vec::new, |cell| {
-            positions.iter().map(|&position| cell.fractional(position)).collect()
-        });
-        Ok(Self { positions, cell, fractional, bins: None, n_pair: 0.0 })
+        let lattice = Lattice::new(cell.unwrap_or(&[[0.0; 3]; 3]), positions)?;
+        let fractional = positions.iter().map(|&position| lattice.fractional(position)).collect();
+        Ok(Self { positions, lattice, fractional, bins: None, n_pair: 0.0 })
     }
 
     /// Prepares for searches within about `radius`.
     pub(crate) fn prepare(&mut self, radius: f64) {
-        self.bins = match &self.cell {
-            Some(cell) => Bins::new(cell, &self.fractional, true, radius),
-            None => self.bounds().and_then(|(origin, cell)| {
-                let inside = |&p: &Vector| cell.fractional([0, 1, 2].map(|k| p[k] - origin[k]));
-                let fractional: Vec<Vector> = self.positions.iter().map(inside).collect();
-                Bins::new(&cell, &fractional, false, radius)
-            }),
-        };
+        self.bins = Bins::new(&self.lattice, &self.fractional, radius);
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.cell.is_none()
-    }
-
-    /// Volume of the cell, or of a box around all atoms, in cubic angstrom; 0 without atoms.
-    pub(crate) fn volume(&self) -> f64 {
-        match &self.cell {
-            Some(cell) => cell.volume(),
-            None => self.bounds().map_or(0.0, |(_, cell)| cell.volume()),
-        }
-    }
-
-    /// The lowest corner of a box around all atoms, and the box, at least 1 angstrom wide.
-    fn bounds(&self) -> Option<(Vector, Lattice)> {
-        let mut low = *self.positions.first()?;
-        let mut high = low;
-        for position in self.positions {
-            for axis in 0..3 {
-                low[axis] = low[axis].min(position[axis]);
-                high[axis] = high[axis].max(position[axis]);
-            }
-        }
-        let mut cell = [[0.0; 3]; 3];
-        for axis in 0..3 {
-            cell[axis][axis] = (high[axis] - low[axis]).clamp(1.0, MAX_COORDINATE);
-        }
-        Some((low, Lattice::new(&cell).ok()?))
+    pub(crate) fn lattice(&self) -> &Lattice {
+        &self.lattice
     }
 
     /// Fills `found` with all neighbours of an atom closer than `radius`, in no order.
@@ -112,10 +78,9 @@ impl<'a> Search<'a> {
             let mut n_pair = 0.0;
             let n_bin = bins.near(receiver, radius, max, |sender, image| {
                 n_pair += 1.0;
-                let offset = self.cell.as_ref().map_or([0.0; 3], |cell| cell.offset(image));
                 let difference =
                     subtract(self.positions[receiver], self.positions[sender as usize]);
-                collect.consider(sender, image, subtract(difference, offset));
+                collect.consider(sender, image, subtract(difference, self.lattice.offset(image)));
             });
             self.n_pair += n_pair + n_bin.unwrap_or(f64::INFINITY);
             if self.n_pair > MAX_PAIR {
@@ -123,7 +88,7 @@ impl<'a> Search<'a> {
             }
             return Ok(());
         }
-        let n_image = self.cell.as_ref().map_or(1.0, |cell| cell.max_image(radius));
+        let n_image = self.lattice.max_image(radius);
         if n_node * n_image > max {
             return too_many(n_node * n_node * n_image);
         }
@@ -135,22 +100,23 @@ impl<'a> Search<'a> {
     fn look_at_all(&self, receiver: usize, radius: f64, found: &mut Vec<Neighbor>) {
         let mut collect = Collect::new(receiver, radius, found);
         let here = self.positions[receiver];
-        let Some(cell) = &self.cell else {
+        let lattice = &self.lattice;
+        if lattice.is_open() {
             for (sender, &there) in self.positions.iter().enumerate() {
                 collect.consider(sender as u32, [0; 3], subtract(here, there));
             }
             return;
-        };
-        let reach = cell.reach(radius);
+        }
+        let reach = lattice.reach(radius);
         for (sender, &there) in self.positions.iter().enumerate() {
             let difference = subtract(here, there);
             let between = subtract(self.fractional[receiver], self.fractional[sender]);
-            let [first, second, third] = Lattice::images(between, reach);
+            let [first, second, third] = lattice.images(between, reach);
             for i in first {
                 for j in second.clone() {
-                    let row = cell.row_offset(i, j);
+                    let row = lattice.row_offset(i, j);
                     for k in third.clone() {
-                        let offset = cell.along_row(row, k);
+                        let offset = lattice.along_row(row, k);
                         collect.consider(sender as u32, [i, j, k], subtract(difference, offset));
                     }
                 }
@@ -214,7 +180,7 @@ mod tests {
             skew in prop::array::uniform3(-1.5..1.5),
             fractional in prop::collection::vec(prop::array::uniform3(-1.5..2.5), 48..150),
             share in 0.05..0.6,
-            is_open in any::<bool>(),
+            repeats in any::<[bool; 3]>(),
         ) {
             let ([a, b, c], [x, y, z]): ([f64; 3], [f64; 3]) = (lengths, skew);
             let cell = [[a, 0., 0.], [x * a, b, 0.], [y * a, z * b, c]];
@@ -224,9 +190,10 @@ mod tests {
                 .iter()
                 .map(|f: &Vector| [0, 1, 2].map(|k| (0..3).map(|i| f[i] * cell[i][k]).sum()))
                 .collect();
-            let mut binned = Search::new(&positions, (!is_open).then_some(&cell)).unwrap();
+            let cell = [0, 1, 2].map(|k| if repeats[k] { cell[k] } else { [0.0; 3] });
+            let mut binned = Search::new(&positions, Some(&cell)).unwrap();
             binned.prepare(radius);
-            let mut plain = Search::new(&positions, (!is_open).then_some(&cell)).unwrap();
+            let mut plain = Search::new(&positions, Some(&cell)).unwrap();
             prop_assert!(plain.bins.is_none());
             // Bins serve wider searches than they were made for, too.
             for factor in [1.0, 1.7] {

@@ -10,12 +10,6 @@ use zip::result::ZipError;
 use crate::error::{NpzError, Problem};
 use crate::npy::{self, Values};
 
-/// What the arrays of a file and what is made of them may take: so much, and so many times the length of
-/// the file. Bags of words pack to a hundredth; a few bytes that claim to be gigabytes are a mistake or
-/// worse.
-const BYTES_OF_FILE: u64 = 512 << 20;
-const BYTES_PER_BYTE: u64 = 256;
-
 pub struct Archive<R> {
     path: PathBuf,
     zip: ZipArchive<R>,
@@ -38,10 +32,7 @@ impl<R: Read + Seek> Archive<R> {
         let path = path.to_owned();
         let opened = file.seek(SeekFrom::End(0)).map_err(ZipError::from);
         match opened.and_then(|n_byte| Ok((n_byte, ZipArchive::new(file)?))) {
-            Ok((n_byte, zip)) => {
-                let of_file = n_byte.saturating_mul(BYTES_PER_BYTE).saturating_add(BYTES_OF_FILE);
-                Ok(Self { path, zip, max_byte, memory: memory.of_file(of_file) })
-            }
+            Ok((n_byte, zip)) => Ok(Self { path, zip, max_byte, memory: memory.of_file(n_byte) }),
             Err(source) => Err(NpzError::Archive { path, source }),
         }
     }
@@ -69,11 +60,15 @@ impl<R: Read + Seek> Archive<R> {
         least: i64,
         most: i64,
     ) -> Result<Vec<i64>, NpzError> {
-        let values = self.values(array)?;
+        let values = self.parsed(array, npy::parse)?;
         self.whole(array, values, least, most)
     }
 
-    fn whole(
+    /// Values of an array as whole numbers, each from `least` to `most`.
+    ///
+    /// # Errors
+    /// Floats, or another value.
+    pub fn whole(
         &self,
         array: &'static str,
         values: Values,
@@ -129,7 +124,7 @@ impl<R: Read + Seek> Archive<R> {
 
     /// Numbers of one dimension, finite in single precision, but not rounded to it.
     pub fn doubles(&mut self, array: &'static str) -> Result<Vec<f64>, NpzError> {
-        let values: Vec<f64> = match self.values(array)? {
+        let values: Vec<f64> = match self.parsed(array, npy::parse)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f64).collect(),
             Values::Float(values) => values,
         };
@@ -149,11 +144,27 @@ impl<R: Read + Seek> Archive<R> {
         least: i64,
         most: i64,
     ) -> Result<(Vec<i64>, usize), NpzError> {
-        let bytes = self.bytes(array)?;
-        let parsed = npy::parse_rows(&bytes, &self.memory);
-        let (values, width) = parsed.map_err(|problem| self.fault(array, problem))?;
-        self.memory.give_back(bytes.len() as u64);
+        let (values, width) = self.parsed(array, npy::parse_rows)?;
         Ok((self.whole(array, values, least, most)?, width))
+    }
+
+    /// Rows of any numbers, one after the other, and their length; an array of one dimension is one row.
+    ///
+    /// # Errors
+    /// An array that is missing, damaged, of another type or of more dimensions.
+    pub fn table(&mut self, array: &'static str) -> Result<(Values, usize), NpzError> {
+        self.parsed(array, npy::parse_table)
+    }
+
+    fn parsed<T>(
+        &mut self,
+        array: &'static str,
+        parse: impl Fn(&[u8], &MemoryBudget) -> Result<T, Problem>,
+    ) -> Result<T, NpzError> {
+        let bytes = self.bytes(array)?;
+        let parsed = parse(&bytes, &self.memory);
+        self.memory.give_back(bytes.len() as u64);
+        parsed.map_err(|problem| self.fault(array, problem))
     }
 
     /// Rows of numbers, finite in single precision, one after the other, and their length.
@@ -161,10 +172,7 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     /// An array that is missing, damaged, of another type or shape, or with another value.
     pub fn float_rows(&mut self, array: &'static str) -> Result<(Vec<f32>, usize), NpzError> {
-        let bytes = self.bytes(array)?;
-        let parsed = npy::float_rows(&bytes, &self.memory);
-        let (values, width) = parsed.map_err(|problem| self.fault(array, problem))?;
-        self.memory.give_back(bytes.len() as u64);
+        let (values, width) = self.parsed(array, npy::float_rows)?;
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok((values, width)),
             Some(at) => Err(self.not_finite(array, at, &values[at])),
@@ -173,11 +181,7 @@ impl<R: Read + Seek> Archive<R> {
 
     /// Rows of three numbers, finite in single precision.
     pub fn vectors(&mut self, array: &'static str) -> Result<Vec<[f32; 3]>, NpzError> {
-        let bytes = self.bytes(array)?;
-        let values = npy::vectors(&bytes, &self.memory);
-        let values = values.map_err(|problem| self.fault(array, problem))?;
-        self.memory.give_back(bytes.len() as u64);
-        drop(bytes);
+        let values = self.parsed(array, npy::vectors)?;
         match values.iter().position(|row| row.iter().any(|value| !value.is_finite())) {
             None => Ok(values),
             Some(at) => Err(self.not_finite(array, at, &format!("{:?}", values[at]))),
@@ -197,13 +201,6 @@ impl<R: Read + Seek> Archive<R> {
     #[must_use]
     pub fn fault(&self, array: &'static str, problem: Problem) -> NpzError {
         NpzError::Array { path: self.path.clone(), array, problem }
-    }
-
-    fn values(&mut self, array: &'static str) -> Result<Values, NpzError> {
-        let bytes = self.bytes(array)?;
-        let values = npy::parse(&bytes, &self.memory);
-        self.memory.give_back(bytes.len() as u64);
-        values.map_err(|problem| self.fault(array, problem))
     }
 
     fn bytes(&mut self, array: &'static str) -> Result<Vec<u8>, NpzError> {

@@ -36,13 +36,32 @@ pub fn decode(kind: &str, data: &[u8]) -> Result<Values, Problem> {
         "<i4" => Values::Integer(widened!(i32)),
         "<u4" => Values::Integer(widened!(u32)),
         "<i8" => Values::Integer(widened!(i64)),
+        "<f2" => {
+            let Values::Integer(bits) = decode("<u2", data)? else {
+                return Err(wrong("no halves"));
+            };
+            Values::Float(bits.into_iter().map(|bits| half(bits as u16)).collect())
+        }
         "<f4" => Values::Float(widened!(f32)),
         "<f8" => Values::Float(widened!(f64)),
         _ => {
-            let expected = "little-endian integers of up to 64 bits, or float32 or float64";
+            let expected =
+                "little-endian integers of up to 64 bits, or floats of 16, 32 or 64 bits";
             return Err(Problem::Type { found: kind.to_owned(), expected });
         }
     })
+}
+
+/// A number in half precision: 1 bit for the sign, 5 for the exponent, 10 behind the point.
+fn half(bits: u16) -> f64 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
+    let size = match exponent {
+        0 => fraction * 2_f64.powi(-14),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1.0 + fraction) * 2_f64.powi(exponent - 15),
+    };
+    if bits >> 15 == 1 { -size } else { size }
 }
 
 /// An array of one dimension.
@@ -59,6 +78,15 @@ pub(crate) fn parse_rows(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values,
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
     Ok((array.values(n, memory)?, width))
+}
+
+/// As [`parse_rows`], where an array of one dimension is one row.
+pub(crate) fn parse_table(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values, usize), Problem> {
+    let array = Array::of(bytes)?;
+    match array.shape[..] {
+        [n] => Ok((array.values(n, memory)?, n)),
+        _ => parse_rows(bytes, memory),
+    }
 }
 
 /// As [`parse_rows`], in single precision.
@@ -252,6 +280,9 @@ mod tests {
         check("<u2", 1, &[255, 255], &Values::Integer(vec![65_535]));
         check("<u4", 1, &[255; 4], &Values::Integer(vec![4_294_967_295]));
         check("<f4", 1, &1.5_f32.to_le_bytes(), &Values::Float(vec![1.5]));
+        let halves = [0x3c00_u16, 0xc500, 0x0001, 0x7bff].map(u16::to_le_bytes).concat();
+        let expected = vec![1.0, -5.0, 2_f64.powi(-24), 65504.0];
+        check("<f2", 4, &halves, &Values::Float(expected));
         check("<f8", 1, &0.1_f64.to_le_bytes(), &Values::Float(vec![0.1]));
         check("<i8", 0, &[], &Values::Integer(Vec::new()));
     }

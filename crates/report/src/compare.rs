@@ -36,6 +36,8 @@ pub enum CompareError {
         batchlab_core::quote::shell_word(dir)
     )]
     Unpublished { run_id: String, dir: String },
+    #[error("no run in {dir} can be compared: {reason}")]
+    NoneUsable { dir: String, reason: String },
     #[error(
         "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
          {a} has {in_a}\n  {b} has {in_b}\ngive two runs to compare them anyway"

@@ -10,8 +10,6 @@
 //!   length of training, way of timing. Within it strategies and batch sizes differ.
 //! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
 //!   drawn as SVG, and written as JSON.
-//!
-//! `batchlab-published` imports published results of others into the same tables.
 
 mod attribution;
 pub mod compare;
@@ -38,7 +36,7 @@ pub use figures::{
     Point, Scale, Series, Stack, Stacks, compare_errors,
 };
 pub use options::Options;
-pub use page::html;
+pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
 pub use reach::{Reach, Reaching, reach_text, reaches};
 pub use read::{Results, Run};

@@ -15,6 +15,10 @@ use crate::number::short;
 use crate::verdict::{Verdict, caveats, percent, sentence};
 use crate::{Report, Results};
 
+/// How every page begins; no other program's does.
+pub const PAGE_BEGIN: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+    <meta name=\"generator\" content=\"batchlab\">";
+
 const LAYOUT: &str = include_str!("page/layout.css");
 
 /// The whole report as a self-contained page.
@@ -29,8 +33,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     }
     tables::environment(&mut body, report, results, command);
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+        "{PAGE_BEGIN}<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\">\
          <title>Which batching strategy?</title><style>{LAYOUT}{}{}\
          @media (prefers-color-scheme:dark){{{}}}</style></head>\n<body><main>\n{body}</main></body></html>\n",

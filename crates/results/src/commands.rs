@@ -1,8 +1,10 @@
 //! The commands that made the results of a study.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+
+use batchlab_files::{MAX_TEXT, open_to_change, read_text};
 
 use crate::ResultsError;
 use crate::files::make;
@@ -20,7 +22,7 @@ pub fn add(dir: &Path, command: &str) -> Result<(), ResultsError> {
     }
     make(dir)?;
     let path = dir.join(NAME);
-    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let file = open_to_change(&path, OpenOptions::new().create(true).append(true));
     file.and_then(|mut file| writeln!(file, "{command}"))
         .map_err(|source| ResultsError::Write { path, source })
 }
@@ -28,7 +30,7 @@ pub fn add(dir: &Path, command: &str) -> Result<(), ResultsError> {
 /// All of them, in the order in which they were first given; none if that is not known.
 #[must_use]
 pub fn all(dir: &Path) -> Vec<String> {
-    let text = fs::read_to_string(dir.join(NAME)).unwrap_or_default();
+    let text = read_text(&dir.join(NAME), MAX_TEXT).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 

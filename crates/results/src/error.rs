@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_core::SinkError;
+use batchlab_core::error::nearest_path;
 
 /// Why results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,9 @@ pub enum ResultsError {
     },
     /// A folder without published tables.
     #[error(
-        "{} holds no results: there is no file {}; give the folder of a study, such as \
-         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display()
+        "{} holds no results: there is no file {}{}; give the folder of a study, such as \
+         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display(),
+        if dir.exists() { String::new() } else { nearest_path(dir) }
     )]
     NoTables {
         /// The folder.
@@ -40,17 +42,28 @@ pub enum ResultsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The tables are of an earlier version, and readers of a table need one version.
+    /// A table that another program has written anew.
     #[error(
-        "the tables in {} are of version {found} of the schema, this program writes version \
-         {SCHEMA_VERSION}; `batchlab doctor {} --upgrade` rewrites them, or choose another folder",
-        dir.join("tables").display(), batchlab_core::quote::shell(dir), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
+        "cannot read {}: it is compressed with {codec}, and this program reads zstd and uncompressed \
+         tables; write it again with compression=\"zstd\"", path.display()
     )]
-    OlderTables {
-        /// Folder of the study.
-        dir: PathBuf,
-        /// Their version.
-        found: i64,
+    Compression {
+        /// The file.
+        path: PathBuf,
+        /// Name of the method.
+        codec: String,
+    },
+    /// A table of another version of the schema.
+    #[error(
+        "{} is of version {found} of the schema, and this program reads and writes version {SCHEMA_VERSION}; use the \
+         program that wrote it, or choose another folder",
+        path.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
     },
     /// A sink cannot encode.
     #[error("sink: {0}")]
@@ -130,7 +143,7 @@ impl ResultsError {
     /// Whether the results are at fault, rather than the place to read from or to write to.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Event { .. })
+        matches!(self, Self::Damaged { .. } | Self::Compression { .. } | Self::Event { .. })
     }
 
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {

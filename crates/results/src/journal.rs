@@ -22,6 +22,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::ArrowError;
 use batchlab_core::record::Table;
+use batchlab_files::open_to_change;
 use sha2::{Digest, Sha256};
 
 pub use entries::{Entries, Entry};
@@ -55,7 +56,8 @@ impl Journal {
     /// # Errors
     /// A file that cannot be changed.
     pub fn cut(path: &Path, end: u64) -> Result<Self, ResultsError> {
-        let file = OpenOptions::new().write(true).open(path).map_err(ResultsError::write(path))?;
+        let file = open_to_change(path, OpenOptions::new().write(true))
+            .map_err(ResultsError::write(path))?;
         let mut journal = Self { path: path.to_owned(), file, end };
         journal
             .rewind()

@@ -1,11 +1,12 @@
 //! Says that a process works on a run, for as long as the process lives.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::files::{self, open_regular};
-use crate::{ResultsError, publish};
+use batchlab_files::{open_to_change, open_to_lock};
+
+use crate::{ResultsError, files, publish};
 
 pub(crate) const NAME: &str = "lock";
 /// How the text of a lock begins.
@@ -25,11 +26,13 @@ impl Lock {
         let failed = |source| ResultsError::Write { path: path.clone(), source };
         let mut file = loop {
             files::make(wip)?;
-            let file = match open_regular(&path, true) {
-                // The process that had the lock has just removed the folder.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                file => file.map_err(failed)?,
-            };
+            let file =
+                match open_to_change(&path, OpenOptions::new().read(true).write(true).create(true))
+                {
+                    // The process that had the lock has just removed the folder.
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    file => file.map_err(failed)?,
+                };
             match file.try_lock() {
                 // Not the lock of a file that its owner has removed meanwhile.
                 Ok(()) if is_at(&file, &path) => break file,
@@ -53,7 +56,7 @@ impl Lock {
     /// A lock that cannot be opened, or that the system cannot look at.
     pub fn is_held(folder: &Path) -> Result<bool, ResultsError> {
         let path = folder.join(NAME);
-        let file = match open_regular(&path, false) {
+        let file = match open_to_lock(&path, false) {
             Ok(file) => file,
             // A file where a folder should be is of no run.
             Err(error)
@@ -72,7 +75,7 @@ impl Lock {
 
     /// Whether the lock of a folder was written by this program.
     pub(crate) fn is_own(folder: &Path) -> bool {
-        open_regular(&folder.join(NAME), false).is_ok_and(|file| holder(file).starts_with(OWN))
+        open_to_lock(&folder.join(NAME), false).is_ok_and(|file| holder(file).starts_with(OWN))
     }
 
     /// Gives the lock back and removes its file, in the order that lets nobody in between: whoever

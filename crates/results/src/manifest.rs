@@ -6,16 +6,20 @@
 //! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
 //! before.
 
+use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use batchlab_core::hash::hexadecimal;
+use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::ResultsError;
-use crate::files::open_to_read;
+use batchlab_files::{MAX_TEXT, open, read_text};
+
+use crate::files::plain_name;
+use crate::{ResultsError, read};
 
 /// Name of the list in the folder of a run.
 pub(crate) const NAME: &str = "files.json";
@@ -43,8 +47,12 @@ pub struct PublishedFile {
 impl PublishedFile {
     /// A file that is complete, and will lie at `path` in the folder of the study.
     pub(crate) fn of(file: &WrittenFile, path: &Path) -> Result<Self, ResultsError> {
-        let failed = |source| ResultsError::Read { path: file.path.clone(), source };
-        let (sha256, n_byte) = digest(&file.path).map_err(failed)?;
+        let read = || -> io::Result<_> {
+            let content = open(&file.path)?;
+            let n_byte = content.metadata()?.len();
+            Ok((sha256(content)?, n_byte))
+        };
+        let (sha256, n_byte) = read().map_err(ResultsError::read(&file.path))?;
         let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
         Ok(Self { path: parts.join("/"), sha256, n_byte, n_row: file.n_row })
     }
@@ -52,7 +60,17 @@ impl PublishedFile {
     /// Why the file is not the one that was published; `None`: it is.
     #[must_use]
     pub fn fault(&self, out: &Path) -> Option<String> {
-        let (sha256, n_byte) = match digest(&out.join(&self.path)) {
+        let path = Path::new(&self.path);
+        if !path.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Some("it lies outside of the results".to_owned());
+        }
+        // A file of another length need not be read, however long it is.
+        let read = || -> io::Result<_> {
+            let file = open(&out.join(path))?;
+            let n_byte = file.metadata()?.len();
+            Ok((n_byte, if n_byte == self.n_byte { sha256(file)? } else { String::new() }))
+        };
+        let (n_byte, sha256) = match read() {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Some(format!(
@@ -76,14 +94,14 @@ impl PublishedFile {
 }
 
 impl Manifest {
-    /// The list of a run; `None` for a run of a version that wrote none, or that published nothing.
+    /// The list of a run; `None` for a run that published nothing.
     ///
     /// # Errors
     /// A file that cannot be read, or is no such list.
     pub fn read(out: &Path, run_id: &str) -> Result<Option<Self>, ResultsError> {
         let path = out.join("runs").join(run_id).join(NAME);
         let failed = |source| ResultsError::Read { path: path.clone(), source };
-        match open_to_read(&path).and_then(io::read_to_string) {
+        match read_text(&path, MAX_TEXT) {
             Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| failed(error.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed(error)),
@@ -109,18 +127,31 @@ impl Manifest {
     }
 }
 
-/// SHA-256 and length of a file.
-fn digest(path: &Path) -> io::Result<(String, u64)> {
-    let mut file = open_to_read(path)?;
-    let (mut hash, mut n_byte) = (Sha256::new(), 0);
+/// What is gone of a published run, if anything is: one of its files, or all of it. Contents are not read.
+///
+/// # Errors
+/// A name that no run can have, and a manifest that cannot be read.
+pub fn missing(out: &Path, run_id: &str) -> Result<Option<PathBuf>, ResultsError> {
+    plain_name(run_id)?;
+    let Some(manifest) = Manifest::read(out, run_id)? else {
+        // Files that were put there by others have no manifest.
+        let row = read::path_of(out, Table::Runs, run_id);
+        return Ok((!row.is_file()).then_some(row));
+    };
+    let is_there = |file: &PublishedFile| {
+        fs::metadata(out.join(&file.path)).is_ok_and(|found| found.len() == file.n_byte)
+    };
+    let gone = manifest.files.iter().find(|file| !is_there(file));
+    Ok(gone.map(|file| out.join(&file.path)))
+}
+
+fn sha256(mut file: impl Read) -> io::Result<String> {
+    let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok((hexadecimal(&hash.finalize()), n_byte)),
-            n => {
-                hash.update(&buffer[..n]);
-                n_byte += n as u64;
-            }
+            0 => return Ok(hexadecimal(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
         }
     }
 }

@@ -13,22 +13,22 @@
 //! they are written in `wip/` on the same file system, synchronised, verified, and renamed.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use batchlab_core::record::{SCHEMA_VERSION, Table};
+use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
+use batchlab_files::{atomic_write, atomic_write_with, open, remove_unfinished, sync_folder};
 
-use crate::files::{make, refuse_links, remove, rename, sync, write_synced};
+use crate::files::{make, refuse_links, remove, rename};
 use crate::lock::{self, Lock};
 use crate::manifest::{self, Manifest, PublishedFile};
 use crate::{ResultsError, read};
 
 /// Name of the journal in either of its places.
 const JOURNAL: &str = "journal";
-/// Below a run's folder in `wip/`: what sinks write, and texts before they are complete.
+/// Below a run's folder in `wip/`: what sinks write.
 const SINKS: &str = "sinks";
-const TEXTS: &str = "texts";
 
 /// The folder of a study, and the run's place in it. While it lives, no other process can publish
 /// the same run.
@@ -43,9 +43,9 @@ impl Publisher {
     /// Makes the folders for a new run. If `stem` is taken, a number is appended.
     ///
     /// # Errors
-    /// A folder that cannot be made, tables of an earlier version.
+    /// A folder that cannot be made, tables of another version.
     pub fn open(out: &Path, stem: &str) -> Result<Self, ResultsError> {
-        refuse_older_tables(out)?;
+        refuse_other_versions(out)?;
         let runs = out.join("runs");
         refuse_links(out, &runs)?;
         make(&runs)?;
@@ -61,7 +61,7 @@ impl Publisher {
                 }
             }
         }
-        sync(&runs).map_err(|source| ResultsError::Write { path: runs.clone(), source })?;
+        sync_folder(&runs).map_err(|source| ResultsError::Write { path: runs.clone(), source })?;
         let publisher = Self::lock(out, &run_id)?;
         publisher.make_tables()?;
         Ok(publisher)
@@ -73,7 +73,7 @@ impl Publisher {
     /// # Errors
     /// A process that still works on the run, or a folder that cannot be changed.
     pub fn reopen(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
-        refuse_older_tables(out)?;
+        refuse_other_versions(out)?;
         let publisher = Self::lock(out, run_id)?;
         let aside = publisher.run_folder().join(JOURNAL);
         if aside.exists() && !publisher.journal().exists() {
@@ -98,8 +98,9 @@ impl Publisher {
     /// A file that cannot be copied.
     pub fn keep_damaged_journal(&self) -> Result<PathBuf, ResultsError> {
         let copy = self.run_folder().join("journal.damaged");
-        fs::copy(self.journal(), &copy)
-            .and_then(|_| fs::File::open(&copy)?.sync_all())
+        let journal = open(&self.journal());
+        journal
+            .and_then(|mut from| atomic_write_with(&copy, |to| io::copy(&mut from, to)))
             .map_err(|source| ResultsError::Write { path: copy.clone(), source })?;
         Ok(copy)
     }
@@ -173,11 +174,8 @@ impl Publisher {
     /// # Errors
     /// A file that cannot be written.
     pub fn text(&self, name: &str, content: &str) -> Result<(), ResultsError> {
-        let texts = self.wip().join(TEXTS);
-        make(&texts)?;
-        let temporary = texts.join(name);
-        write_synced(&temporary, content)?;
-        rename(&temporary, &self.run_folder().join(name))
+        let path = self.run_folder().join(name);
+        atomic_write(&path, content.as_bytes()).map_err(ResultsError::write(&path))
     }
 
     /// Moves complete Parquet files into `tables/`, others into a folder named after their
@@ -225,15 +223,21 @@ impl Publisher {
         // First the journal: without it, nothing here can be taken for a run to be salvaged. Last the
         // lock: nobody else may begin here before everything is gone.
         remove(&self.journal())?;
-        for own in [SINKS, TEXTS] {
-            remove(&self.wip().join(own))?;
-        }
+        remove(&self.sinks())?;
+        remove_unfinished(&self.run_folder());
         let wip = self.wip();
         self.lock.remove()?;
         // Someone may have taken up this run by now, and other runs may be running.
         let _ = fs::remove_dir(wip);
         let _ = fs::remove_dir(self.out.join("wip"));
         Ok(())
+    }
+
+    /// Removes a new run of which nothing was recorded. What cannot be removed does no harm: `doctor`
+    /// names it.
+    pub fn discard(self) {
+        let folder = self.run_folder();
+        let _ = self.close(false).and_then(|()| remove(&folder));
     }
 
     fn wip(&self) -> PathBuf {
@@ -245,18 +249,14 @@ impl Publisher {
     }
 }
 
-/// Most readers want all files of a table to have the same columns. Runs are named by their time, so
-/// files of an earlier version are the first ones, or the last ones where their rewriting was broken
-/// off.
-fn refuse_older_tables(out: &Path) -> Result<(), ResultsError> {
+/// Readers want all files of a table to have the same columns. Runs are named by their time, so that files of
+/// another version are the first or the last ones.
+fn refuse_other_versions(out: &Path) -> Result<(), ResultsError> {
     let files = read::files(out, Table::Runs)?;
-    for path in [files.first(), files.last()].into_iter().flatten() {
-        let found = read::TableFile::open(path)?.version();
-        if found < SCHEMA_VERSION {
-            return Err(ResultsError::OlderTables { dir: out.to_owned(), found });
-        }
-    }
-    Ok(())
+    [files.first(), files.last()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| read::TableFile::open(path).map(drop))
 }
 
 /// Where a run works.
@@ -310,8 +310,7 @@ fn is_of_run(out: &Path, path: &Path) -> bool {
     let is_real = refuse_links(out, path).is_ok() && path.is_dir();
     let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
     let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-    let holds_own =
-        || [lock::NAME, JOURNAL, SINKS, TEXTS].iter().any(|own| path.join(own).exists());
+    let holds_own = || [lock::NAME, JOURNAL, SINKS].iter().any(|own| path.join(own).exists());
     is_real && (is_known && is_empty() || holds_own() && (is_known || Lock::is_own(path)))
 }
 

@@ -1,4 +1,4 @@
-//! The one way in which published tables are read, whatever their version.
+//! The one way in which published tables are read.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray as _;
+use arrow_array::types::Int64Type;
 use batchlab_core::error::excerpt;
-use batchlab_core::record::{Record, Table};
+use batchlab_core::record::{Record, SCHEMA_VERSION, Table};
+use batchlab_files::open;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Compression;
 
-use crate::files::open_to_read;
 use crate::publish::unfinished;
 use crate::summary::check_runs;
 use crate::{Manifest, ResultsError};
@@ -22,12 +25,15 @@ const N_ROW: usize = 1 << 14;
 /// The entry in the footer of a file that says its version.
 const VERSION: &str = "schema_version";
 
+/// No count and no time in nanoseconds is larger: 104 days.
+const MAX_NUMBER: u64 = 1 << 53;
+
 /// What a study has published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
     /// Names of files, without ending: usually one per run. A name stands for one file in each table.
     pub stems: Vec<String>,
-    /// How many of these have no checksums, as they are of a version that wrote none, or of others.
+    /// How many of these have no checksums: this program did not publish them.
     pub n_unverified: usize,
     /// What is not used.
     pub damaged: Vec<DamagedRun>,
@@ -157,8 +163,25 @@ pub fn records<R: Record>(
     let path = path_of(dir, R::TABLE, stem);
     let Some(file) = TableFile::open_if_there(&path)? else { return Ok(()) };
     for rows in file.rows(R::TABLE)? {
-        let rows = R::from_batch(&rows?).map_err(|error| ResultsError::damaged(&path, error))?;
+        let rows = rows?;
+        check_numbers(&rows).map_err(|reason| ResultsError::damaged(&path, reason))?;
+        let rows = R::from_batch(&rows).map_err(|error| ResultsError::damaged(&path, error))?;
         rows.into_iter().for_each(&mut each);
+    }
+    Ok(())
+}
+
+/// Refuses counts, steps and times that no run can have, so that nothing overflows that is computed of them.
+/// Seeds may be any numbers.
+fn check_numbers(rows: &RecordBatch) -> Result<(), String> {
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        let Some(column) = column.as_primitive_opt::<Int64Type>() else { continue };
+        let is_beyond = |value: &i64| value.unsigned_abs() > MAX_NUMBER;
+        if let Some(value) = column.iter().flatten().find(is_beyond)
+            && !field.name().starts_with("seed_")
+        {
+            return Err(format!("column {} holds {value}, which no run records", field.name()));
+        }
     }
     Ok(())
 }
@@ -173,12 +196,28 @@ impl TableFile {
     /// Opens a file and reads its footer.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no Parquet file.
+    /// A file that cannot be read, is no Parquet file, or is of another version of the schema.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
-        let file = open_to_read(path).map_err(ResultsError::read(path))?;
+        let file = open(path).map_err(ResultsError::read(path))?;
         let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
         let builder = builder.map_err(|error| ResultsError::damaged(path, error))?;
-        Ok(Self { path: path.to_owned(), builder })
+        let groups = builder.metadata().row_groups().iter();
+        let mut codecs =
+            groups.flat_map(|group| group.columns()).map(|column| column.compression());
+        let is_known =
+            |codec: &Compression| matches!(codec, Compression::UNCOMPRESSED | Compression::ZSTD(_));
+        if let Some(codec) = codecs.find(|codec| !is_known(codec)) {
+            // Without its level.
+            let codec = codec.to_string().split('(').take(1).collect();
+            return Err(ResultsError::Compression { path: path.to_owned(), codec });
+        }
+        let file = Self { path: path.to_owned(), builder };
+        match file.metadata().into_iter().find(|(key, _)| key == VERSION) {
+            Some((_, found)) if found != SCHEMA_VERSION.to_string() => {
+                Err(ResultsError::OtherVersion { path: file.path, found })
+            }
+            _ => Ok(file),
+        }
     }
 
     /// As [`TableFile::open`]; `None` for a file that is not there.
@@ -197,13 +236,6 @@ impl TableFile {
         // Arrow's own entry speaks of the columns of this very file.
         let pairs = pairs.into_iter().filter(|pair| pair.key != "ARROW:schema");
         pairs.filter_map(|pair| Some((pair.key, pair.value?))).collect()
-    }
-
-    /// The version of the schema that the file was written with; 0 where it does not say so.
-    #[must_use]
-    pub fn version(&self) -> i64 {
-        let version = self.metadata().into_iter().find(|(key, _)| key == VERSION);
-        version.and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
     }
 
     /// Number of rows, by the footer.

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use batchlab_files::{MAX_TEXT, read_text};
+
 /// The configuration that is recorded with a run.
 pub(crate) const CONFIG: &str = "config.toml";
 
@@ -24,7 +26,7 @@ pub fn search_folders(config: &Path) -> Vec<PathBuf> {
 
 /// The folders that a recorded configuration names; none of any other.
 pub(crate) fn recorded(config: &Path) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string(config).unwrap_or_default();
+    let text = read_text(config, MAX_TEXT).unwrap_or_default();
     let lines = text.lines().map_while(|line| line.strip_prefix(LINE));
     lines.map(PathBuf::from).collect()
 }

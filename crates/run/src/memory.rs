@@ -1,7 +1,9 @@
 //! How much memory this program may take, in one place for data and batches.
 
+use std::path::Path;
+
 use batchlab_core::MemoryBudget;
-pub use batchlab_core::memory::VARIABLE;
+pub use batchlab_core::memory::{VARIABLE, enough};
 
 use crate::RunError;
 
@@ -9,7 +11,7 @@ use crate::RunError;
 const UNKNOWN: u64 = 4 << 30;
 
 /// Bytes that data, or a step on a batch, may take: what `BATCHLAB_MEMORY` says, else three quarters of the
-/// memory of the machine or of its container.
+/// memory of the machine, of its container or of what the shell allows (`ulimit -v`), whichever is least.
 ///
 /// # Errors
 /// A value of `BATCHLAB_MEMORY` that is no size.
@@ -42,18 +44,37 @@ fn parse(text: &str) -> Option<u64> {
     (n_byte > 0).then_some(n_byte)
 }
 
-/// Memory that this process may use, in bytes: that of the machine, or of its container.
+/// Memory that this process may use, in bytes: that of the machine, of its container, or of its own limits.
 fn available() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
-    match system.total_memory() {
+    let available = match system.total_memory() {
         // Without /proc, or a file to open for it.
         0 => UNKNOWN,
         total => {
             let limits = system.cgroup_limits();
             limits.map_or(total, |limits| limits.total_memory.clamp(1, total))
         }
+    };
+    let read = |name: &str| std::fs::read_to_string(Path::new("/proc/self").join(name));
+    match (read("limits"), read("status")) {
+        (Ok(limits), Ok(status)) => left(&limits, &status).map_or(available, |n| n.min(available)),
+        _ => available,
     }
+}
+
+/// What the limits of a process on Linux leave of its address space; `None` where it has none.
+fn left(limits: &str, status: &str) -> Option<u64> {
+    let names = ["Max address space", "Max data size"];
+    let of_line = |line: &str| {
+        let soft =
+            names.iter().find_map(|name| line.strip_prefix(name))?.split_whitespace().next()?;
+        soft.parse::<u64>().ok()
+    };
+    let limit = limits.lines().filter_map(of_line).min()?;
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap_or_default();
+    let size = size.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) << 10;
+    Some(limit.saturating_sub(size))
 }
 
 #[cfg(test)]
@@ -75,5 +96,21 @@ mod tests {
             assert_eq!(parse(text), expected, "{text}");
         }
         assert!(available() > 0);
+    }
+
+    #[test]
+    fn limits_of_the_process_count() {
+        let limits = |space: &str, data: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max data size             {data}               unlimited            bytes     \n\
+                 Max address space         {space}              unlimited            bytes     \n"
+            )
+        };
+        let status = "Name:\tbatchlab\nVmPeak:\t   4000 kB\nVmSize:\t   2048 kB\n";
+        assert_eq!(left(&limits("unlimited", "unlimited"), status), None);
+        assert_eq!(left(&limits("8388608", "unlimited"), status), Some(6 << 20));
+        assert_eq!(left(&limits("unlimited", "4194304"), status), Some(2 << 20));
+        assert_eq!(left(&limits("1048576", "4194304"), status), Some(0));
     }
 }

@@ -1,14 +1,15 @@
 //! What can be written from a trained model: predictions as Parquet, weights as safetensors.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use batchlab_core::graphs::{Target, TargetKind};
-use batchlab_results::ResultsError;
+use batchlab_core::graphs::TargetKind;
+use batchlab_files::open_data;
+use batchlab_results::read::TableFile;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -16,28 +17,29 @@ use parquet::file::properties::WriterProperties;
 
 use crate::ModelEvaluation;
 use crate::RunError;
-use crate::atomic::replace;
 use crate::checkpoint::file::array;
 use crate::checkpoint::{Checkpoint, RunState};
+use crate::safetensors_header;
 
-/// Writes one row per graph: `run_id`, `index` (position in the data set), `origin`
-/// (identifier in its source), `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
+/// The entry of the metadata that says which version of the program wrote a file.
+const VERSION: &str = "batchlab_version";
+
+/// One row per graph as Parquet: `run_id`, `index` (position in the data set), `name` (in its source),
+/// `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
 /// footer says the unit, the names of the classes, the run, the step and the batcher.
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn write_predictions(
-    path: &Path,
+/// Rows that cannot be encoded; a bug.
+pub fn encode_predictions(
     evaluation: &ModelEvaluation,
     state: &RunState,
     dataset: &str,
-    target: Option<&Target>,
-) -> Result<(), RunError> {
+) -> Result<Vec<u8>, RunError> {
     let rows = &evaluation.predictions;
     let columns: [(&str, ArrayRef); 6] = [
         ("run_id", Arc::new(rows.iter().map(|_| Some(&state.run_id)).collect::<StringArray>())),
         ("index", Arc::new(rows.iter().map(|row| i64::from(row.index)).collect::<Int64Array>())),
-        ("origin", Arc::new(rows.iter().map(|row| i64::from(row.origin)).collect::<Int64Array>())),
+        ("name", Arc::new(rows.iter().map(|row| Some(&row.name)).collect::<StringArray>())),
         ("subset", Arc::new(rows.iter().map(|row| row.subset).collect::<StringArray>())),
         ("target", Arc::new(rows.iter().map(|row| row.target).collect::<Float64Array>())),
         ("prediction", Arc::new(rows.iter().map(|row| row.prediction).collect::<Float64Array>())),
@@ -47,7 +49,7 @@ pub fn write_predictions(
         Field::new(*name, data_type.clone(), true)
     };
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-    let pairs = pairs(evaluation, state, dataset, target);
+    let pairs = pairs(evaluation, state, dataset);
     let pairs = pairs.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -62,50 +64,42 @@ pub fn write_predictions(
         writer.close()?;
         Ok(bytes)
     };
-    let bytes = encode().map_err(|error| failed(path)(io::Error::other(error)))?;
-    replace(path, &bytes).map_err(failed(path))
+    encode().map_err(RunError::Encode)
 }
 
-fn pairs(
-    evaluation: &ModelEvaluation,
-    state: &RunState,
-    dataset: &str,
-    target: Option<&Target>,
-) -> Vec<(String, String)> {
+fn pairs(evaluation: &ModelEvaluation, state: &RunState, dataset: &str) -> Vec<(String, String)> {
     let mut pairs = vec![
         ("table", "predictions".to_owned()),
         ("run_id", state.run_id.clone()),
         ("step", state.step.to_string()),
         ("dataset", dataset.to_owned()),
         ("batcher", evaluation.batcher.clone()),
-        ("batchlab_version", env!("CARGO_PKG_VERSION").to_owned()),
+        (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    if let Some(target) = target {
-        pairs.push(("target", target.name.clone()));
-        match &target.kind {
-            TargetKind::Regression { unit } => pairs.push(("unit", unit.clone())),
-            TargetKind::Classes { name } => {
-                pairs.push(("classes", serde_json::Value::from(name.clone()).to_string()));
-            }
+    pairs.push(("target", state.data.target.clone()));
+    pairs.push(match &state.data.kind {
+        TargetKind::Regression { unit } => ("unit", unit.clone()),
+        TargetKind::Classes { name } => {
+            ("classes", serde_json::Value::from(name.clone()).to_string())
         }
-    }
+    });
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// Writes the parameters of a checkpoint under the names that the model gives them. The metadata say
-/// the run, the step, and the configuration.
+/// The parameters of a checkpoint as safetensors, under the names that the model gives them, and how many they
+/// are. The metadata say the run, the step, and the configuration. The same checkpoint gives the same bytes.
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunError> {
+/// Tensors that cannot be encoded; a bug.
+pub fn encode_weights(checkpoint: &Checkpoint) -> Result<(usize, Vec<u8>), RunError> {
     let state = &checkpoint.state;
     let header = HashMap::from([
         ("run_id".to_owned(), state.run_id.clone()),
         ("step".to_owned(), state.step.to_string()),
         ("config".to_owned(), state.config.to_string()),
-        ("batchlab_version".to_owned(), state.version.clone()),
+        (VERSION.to_owned(), state.version.clone()),
     ]);
-    let encode = || {
+    let encode = || -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
         let mut weights = Vec::new();
         for tensor in &checkpoint.trainer.tensors {
             if let Some(name) = tensor.name.strip_prefix("parameter.") {
@@ -113,14 +107,41 @@ pub fn write_weights(path: &Path, checkpoint: &Checkpoint) -> Result<usize, RunE
             }
         }
         let n_tensor = weights.len();
-        Ok((n_tensor, safetensors::serialize(weights, Some(header))?))
+        let mut bytes = safetensors::serialize(weights, Some(header))?;
+        sort_metadata(&mut bytes)?;
+        Ok((n_tensor, bytes))
     };
-    let (n_tensor, bytes) = encode()
-        .map_err(|error: safetensors::SafeTensorError| failed(path)(io::Error::other(error)))?;
-    replace(path, &bytes).map_err(failed(path))?;
-    Ok(n_tensor)
+    encode().map_err(RunError::Encode)
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> RunError + '_ {
-    move |source| ResultsError::Write { path: path.to_owned(), source }.into()
+/// Whether a file holds predictions, as [`encode_predictions`] makes them.
+#[must_use]
+pub fn is_predictions(path: &Path) -> bool {
+    let file = fs::canonicalize(path).ok().and_then(|path| TableFile::open(&path).ok());
+    let is_table = |(key, value): &(String, String)| key == "table" && value == "predictions";
+    file.is_some_and(|file| file.metadata().iter().any(is_table))
+}
+
+/// Whether a file holds weights, as [`encode_weights`] makes them.
+#[must_use]
+pub fn is_weights(path: &Path) -> bool {
+    let header = open_data(path).ok().and_then(|mut file| safetensors_header::read(&mut file).ok());
+    let entries = header.and_then(|(_, metadata)| metadata.metadata().clone());
+    entries.is_some_and(|entries| entries.contains_key(VERSION))
+}
+
+/// Sorts the entries of the metadata of a safetensors file, which come out of a hash map in any order.
+fn sort_metadata(file: &mut [u8]) -> Result<(), serde_json::Error> {
+    let (length, rest) = file.split_at_mut(8);
+    let length = length.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    let header = &mut rest[..length];
+    let mut entries: serde_json::Map<_, _> = serde_json::from_slice(header)?;
+    if let Some(serde_json::Value::Object(metadata)) = entries.get_mut("__metadata__") {
+        metadata.sort_keys();
+    }
+    let sorted = serde_json::to_vec(&entries)?;
+    // The same entries are of the same length; the rest was padding.
+    header.fill(b' ');
+    header[..sorted.len()].copy_from_slice(&sorted);
+    Ok(())
 }

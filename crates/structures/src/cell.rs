@@ -5,6 +5,24 @@ use crate::error::Problem;
 /// A vector in angstrom.
 type Vector = [f64; 3];
 
+/// The vectors of a cell as rows. Along a row of zeros the structure does not repeat.
+pub type Cell = [Vector; 3];
+
+/// The cell of a structure that repeats along some of these vectors; `None` if it repeats along none.
+pub(crate) fn repeating(vectors: &Cell, periodic: [bool; 3]) -> Result<Option<Cell>, Problem> {
+    let mut cell = [[0.0; 3]; 3];
+    for direction in 0..3 {
+        if !periodic[direction] {
+            continue;
+        }
+        if vectors[direction] == [0.0; 3] {
+            return Err(Problem::NoVector { direction: direction + 1 });
+        }
+        cell[direction] = vectors[direction];
+    }
+    Ok(periodic.contains(&true).then_some(cell))
+}
+
 /// The vectors of a cell, as rows, from its lengths in angstrom and its angles in degrees (alpha
 /// between b and c, beta between a and c, gamma between a and b): a along x, b in the plane of x
 /// and y.
@@ -63,6 +81,17 @@ mod tests {
         assert_eq!(right, [[2., 0., 0.], [0., 3., 0.], [0., 0., 4.]]);
         assert!((volume(&right) - 24.0).abs() < 1e-12);
         assert_eq!(cartesian([0.5, -1.0, 2.0], &right), [1.0, -3.0, 8.0]);
+    }
+
+    #[test]
+    fn a_cell_has_the_vectors_along_which_a_structure_repeats() {
+        let (a, b, c) = ([1., 0., 0.], [1., 2., 0.], [0., 0., 3.]);
+        let zero = [0.0; 3];
+        assert_eq!(repeating(&[a, b, c], [true; 3]), Ok(Some([a, b, c])));
+        assert_eq!(repeating(&[a, b, c], [true, false, true]), Ok(Some([a, zero, c])));
+        assert_eq!(repeating(&[a, b, zero], [true, true, false]), Ok(Some([a, b, zero])));
+        assert_eq!(repeating(&[a, b, c], [false; 3]), Ok(None));
+        assert_eq!(repeating(&[a, zero, c], [true; 3]), Err(Problem::NoVector { direction: 2 }));
     }
 
     #[test]

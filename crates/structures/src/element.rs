@@ -19,6 +19,13 @@ pub fn atomic_number(symbol: &str) -> Option<u8> {
     ELEMENTS.iter().position(|&known| known == symbol).map(|at| at as u8 + 1)
 }
 
+/// The proton number of a symbol in any case, such as `CL` or `fe`; `D` and `T` are isotopes of hydrogen.
+pub(crate) fn any_case(symbol: &str) -> Option<u8> {
+    let is_same = |known: &&str| known.eq_ignore_ascii_case(symbol);
+    let found = ELEMENTS.iter().position(|known| is_same(&known)).map(|at| at as u8 + 1);
+    found.or_else(|| matches!(symbol, "D" | "T").then_some(1))
+}
+
 /// The symbol of the element with that many protons.
 #[must_use]
 pub fn symbol(atomic_number: u8) -> Option<&'static str> {
@@ -41,6 +48,8 @@ mod tests {
             assert_eq!((atomic_number(name), symbol(z)), (Some(z), Some(name)));
         }
         assert_eq!((symbol(0), symbol(119)), (None, None));
+        let any_case = ["CL", "br", "h", "fE", "D", "T", "Xx", "X"].map(any_case);
+        assert_eq!(any_case, [Some(17), Some(35), Some(1), Some(26), Some(1), Some(1), None, None]);
         assert_eq!(
             (atomic_number("fe"), atomic_number("Xx"), atomic_number("")),
             (None, None, None)

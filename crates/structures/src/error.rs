@@ -102,21 +102,33 @@ pub enum Problem {
     #[error("{first} atoms by {first_key}, but {second} by {second_key}; correct one of them")]
     Disagree { first_key: &'static str, first: usize, second_key: &'static str, second: usize },
     #[error(
-        "`pbc` is `{value}`: structures that repeat along some directions only are not supported; set it to `T T T` or `F F F`"
+        "by `pbc` the structure repeats along vector {direction} of the cell, but there is none; add it (`Lattice`), or set \
+         `pbc` to `F` there"
     )]
-    PartlyPeriodic { value: String },
+    NoVector {
+        /// 1 to 3.
+        direction: usize,
+    },
     #[error(
         "no cell has the lengths and angles {value}; lengths are in angstrom, angles in degrees"
     )]
     Cell { value: String },
     #[error(
-        "the structure has the symmetry operation `{value}`, and only the identity is understood; write it with all atoms, in P 1"
+        "the symmetry `{value}` {why}; list the operations of the group that is meant, or write all atoms, in P 1"
     )]
-    Symmetry { value: String },
+    Symmetry { value: String, why: &'static str },
     #[error(
-        "an atom with occupancy `{value}`, and only 1 is understood; leave the structure out or make it ordered"
+        "`{first}` and `{second}` are {distance} angstrom apart, images by symmetry included; correct the positions or \
+         the operations, or leave out what stands twice"
     )]
-    Occupancy { value: String },
+    TooClose { first: String, second: String, distance: String },
+    #[error(
+        "`{key}` is `{value}`, and only ordered structures with all their atoms are understood; leave the structure out \
+         or make it ordered"
+    )]
+    Disordered { key: &'static str, value: String },
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] batchlab_core::memory::OverBudget),
     /// What a parser of JSON, CSV or a database says.
     #[error("{message}; correct it or write the file again")]
     Syntax { message: String },

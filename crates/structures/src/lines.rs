@@ -26,11 +26,19 @@ pub(crate) struct Lines<R> {
     stream: R,
     buffer: Vec<u8>,
     number: usize,
+    /// The line in `buffer` comes once more.
+    is_put_back: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(crate) fn new(stream: R) -> Self {
-        Self { stream, buffer: Vec::new(), number: 0 }
+        Self { stream, buffer: Vec::new(), number: 0, is_put_back: false }
+    }
+
+    /// Makes the line that was read last the next one.
+    pub(crate) fn put_back(&mut self) {
+        self.number -= 1;
+        self.is_put_back = true;
     }
 
     /// 1-based number of the line that was asked for last.
@@ -40,14 +48,16 @@ impl<R: BufRead> Lines<R> {
 
     /// The next line without its end, or `None` at the end of the stream.
     pub(crate) fn next(&mut self) -> Result<Option<&str>, Fault> {
-        self.buffer.clear();
         self.number += 1;
-        let mut stream = (&mut self.stream).take(MAX_ENTRY);
-        if stream.read_until(b'\n', &mut self.buffer).map_err(Fault::Io)? == 0 {
-            return Ok(None);
-        }
-        if self.buffer.len() as u64 == MAX_ENTRY {
-            return Err(Problem::TooLong.into());
+        if !std::mem::take(&mut self.is_put_back) {
+            self.buffer.clear();
+            let mut stream = (&mut self.stream).take(MAX_ENTRY);
+            if stream.read_until(b'\n', &mut self.buffer).map_err(Fault::Io)? == 0 {
+                return Ok(None);
+            }
+            if self.buffer.len() as u64 == MAX_ENTRY {
+                return Err(Problem::TooLong.into());
+            }
         }
         let line = std::str::from_utf8(&self.buffer).map_err(|_| Problem::NotUtf8)?;
         Ok(Some(line.trim_end_matches(['\n', '\r'])))
@@ -156,13 +166,14 @@ impl<R: BufRead> Read for UnixLines<R> {
     }
 }
 
-pub(crate) fn document(stream: impl Read) -> Result<String, Fault> {
+/// All bytes of one entry.
+pub(crate) fn bytes(stream: impl Read) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     stream.take(MAX_ENTRY).read_to_end(&mut bytes).map_err(Fault::Io)?;
     if bytes.len() as u64 == MAX_ENTRY {
         return Err(Problem::TooLong.into());
     }
-    String::from_utf8(bytes).map_err(|_| Problem::NotUtf8.into())
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -206,7 +217,7 @@ mod tests {
     fn entries_without_end_are_refused() {
         let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x')));
         assert!(matches!(lines.next(), Err(Fault::Problem(Problem::TooLong))));
-        assert!(matches!(document(io::repeat(b'x')), Err(Fault::Problem(Problem::TooLong))));
+        assert!(matches!(bytes(io::repeat(b'x')), Err(Fault::Problem(Problem::TooLong))));
         let (mut stream, left) = Counted::new(io::repeat(b'x'));
         let mut buffer = vec![0; 1 << 20];
         while stream.read(&mut buffer).is_ok() {}

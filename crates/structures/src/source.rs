@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use batchlab_core::MemoryBudget;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
@@ -28,6 +29,8 @@ pub struct Source<'a> {
     /// Which files of a folder (not of folders within it) or of an archive are read, by name. Those must
     /// be of a known format then; without it, files of other formats are passed over.
     pub wanted: Option<fn(&str) -> bool>,
+    /// What an entry may take while it is read. What is kept of it is for the caller to count.
+    pub memory: &'a MemoryBudget,
 }
 
 pub(crate) struct Stream<'a> {
@@ -112,6 +115,10 @@ impl Source<'_> {
         }
         if magic.starts_with(b"\x28\xb5\x2f\xfd") {
             let (found, remedy) = ("a zstd file", "unpack it (`unzstd`) or pack it with xz");
+            return Err(ReadError::Format { path: path.to_owned(), found, remedy });
+        }
+        if (magic.starts_with(b"\xff\xfe") || magic.starts_with(b"\xfe\xff")) && !optional {
+            let (found, remedy) = ("text in UTF-16", "save it as UTF-8");
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
         if magic.starts_with(b"\x89HDF") && !optional {
@@ -267,8 +274,12 @@ fn inside(archive: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}/{}", archive.display(), shown(name)))
 }
 
+/// The first bytes, without the byte-order mark of a text.
 fn peek(stream: &mut (impl Read + ?Sized)) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEAD);
     stream.take(HEAD as u64).read_to_end(&mut head)?;
+    if head.starts_with(b"\xef\xbb\xbf") {
+        head.drain(..3);
+    }
     Ok(head)
 }

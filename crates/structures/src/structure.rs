@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::cell::Cell;
 use crate::element::atomic_number;
 use crate::error::{Problem, ReadError, shown};
 use crate::limits::MAX_ATOM;
@@ -14,9 +15,17 @@ pub struct Structure {
     pub atomic_number: Vec<u8>,
     /// In angstrom, `[n_atom, 3]`, finite; atoms need not lie inside the cell.
     pub position: Vec<[f64; 3]>,
-    /// The three vectors of the cell as rows, in angstrom, finite; a structure with a cell repeats
-    /// along all three, one without is open.
-    pub cell: Option<[[f64; 3]; 3]>,
+    /// The vectors along which the structure repeats, as rows in angstrom, finite; a row of zeros where it
+    /// does not (slabs, wires). `None` for an open structure.
+    pub cell: Option<Cell>,
+}
+
+impl Structure {
+    /// Whether the structure repeats along some directions only: a slab or a wire.
+    #[must_use]
+    pub fn is_partly_periodic(&self) -> bool {
+        self.cell.is_some_and(|cell| cell.contains(&[0.0; 3]))
+    }
 }
 
 /// One entry of a file: a structure, its properties, or both.
@@ -65,7 +74,10 @@ pub fn number(key: &str, value: &str) -> Result<Option<f64>, Problem> {
     if is_absent(value) {
         return Ok(None);
     }
-    let number = value.trim().parse().ok().filter(|x: &f64| x.is_finite());
+    let trimmed = value.trim();
+    // Fortran writes 1.5D+3.
+    let number = trimmed.parse().or_else(|_| trimmed.replace(['D', 'd'], "e").parse());
+    let number = number.ok().filter(|x: &f64| x.is_finite());
     let wrong = || Problem::Property { key: shown(key), value: shown(value) };
     number.map(Some).ok_or_else(wrong)
 }
@@ -118,7 +130,7 @@ mod tests {
         for wrong in ["", "ag2", "Ag0", "Xx2", "Ag2 Co", "2Ag", "Ag-1", "Ag1.5", "Ä2"] {
             assert!(composition(wrong).is_err(), "{wrong}");
         }
-        for many in ["H999999999", "H99999999999999999999999", "H90000He90000"] {
+        for many in ["H999999999", "H99999999999999999999999", "H9000000He9000000"] {
             assert!(composition(many).is_err(), "{many}");
         }
     }
@@ -130,6 +142,7 @@ mod tests {
             Entry { path: PathBuf::new(), line: 1, structure: None, property }
         };
         assert_eq!(entry(" 6.8531").number("e"), Ok(Some(6.8531)));
+        assert_eq!(entry("-1.5D+01").number("e"), Ok(Some(-15.0)));
         assert_eq!(entry("007").text("e"), Some("007"));
         assert_eq!(entry("1").number("f"), Ok(None));
         for absent in ["", " ", "nan", "NaN", "null", "None", "N/A"] {

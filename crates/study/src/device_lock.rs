@@ -1,23 +1,32 @@
 //! Keeps a device for one timing study at a time, on this machine.
 
 use std::fs::{File, TryLockError};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use batchlab_files::open_to_lock;
 use batchlab_results::ResultsError;
-use batchlab_results::files::open_regular;
 
 use crate::StudyError;
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "device {device} is in use by another sweep ({process}): two at a time would slow each other, and \
-     their times would mean nothing. Wait for it. Where only errors are of interest, set \
-     blocks.exclusive=false for both; then no report uses the times"
+    "{}: two at a time would slow each other, and \
+     their times would mean nothing. `sweep --wait` waits for it. Where only errors are of interest, set \
+     blocks.exclusive=false for both; then no report uses the times", who(.device, .process)
 )]
 pub struct DeviceBusy {
     device: String,
     process: String,
+}
+
+fn who(device: &str, process: &str) -> String {
+    format!("device {device} is in use by another sweep ({process})")
+}
+
+impl DeviceBusy {
+    pub(super) fn who(&self) -> String {
+        who(&self.device, &self.process)
+    }
 }
 
 /// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The
@@ -35,13 +44,7 @@ impl DeviceLock {
             device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let path = folder().join(format!("batchlab-device-{name}.lock"));
         let failed = |path: PathBuf, source| ResultsError::Write { path, source };
-        // Of another user's file in a folder for all, the system may refuse to let us create it.
-        let file = open_regular(&path, true)
-            .or_else(|error| match error.kind() {
-                ErrorKind::PermissionDenied => open_regular(&path, false),
-                _ => Err(error),
-            })
-            .map_err(|source| failed(path.clone(), source))?;
+        let file = open_to_lock(&path, true).map_err(|source| failed(path.clone(), source))?;
         match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {

@@ -52,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             all.push(json!({
                 "source": source.name,
                 "dataset": source.dataset_name(),
-                "file": path,
+                "file": path.to_string_lossy(),
                 "n_byte": n_byte,
                 "n_member": n,
                 "was_kept_before": read.loaded.from_cache,

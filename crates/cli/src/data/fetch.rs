@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_fetch::aflux::Query;
-use batchlab_fetch::{Arrived, Client, Patience, Remote, check_url, sums};
+use batchlab_fetch::{Arrived, Query, Remote, add_sums, check_url};
 
 use crate::exit::{DataFault, Usage};
 use crate::output::Out;
@@ -90,17 +89,16 @@ fn qm9(arguments: &Arguments) -> Result<ExitCode> {
         }
         bail!(DataFault(missing.join("\n")));
     }
-    let client = Client::new(Patience::default());
     let progress = to_standard_error(Unit::Bytes);
     for remote in &remotes {
-        let arrived = client.file(remote, &folder, &*progress).map_err(DataFault::of)?;
+        let arrived = remote.fetch(&folder, &*progress).map_err(DataFault::of)?;
         let how = match arrived {
-            Arrived::BeforeHand => "was there, checksum correct",
+            Arrived::AlreadyPresent => "was there, checksum correct",
             Arrived::Now => "fetched, checksum correct",
         };
         writeln!(out, "{}: {how}", folder.join(&remote.name).display())?;
         let sum = BTreeMap::from([(remote.name.clone(), remote.sha256.clone())]);
-        sums::add(&folder, sum).map_err(DataFault::of)?;
+        add_sums(&folder, sum).map_err(DataFault::of)?;
     }
     let archive = folder.join(QM9_FILES[0].name);
     writeln!(
@@ -127,26 +125,17 @@ fn aflow(arguments: &Arguments) -> Result<ExitCode> {
     }
     if arguments.offline {
         bail!(DataFault(format!(
-            "put the replies of {}?{},$paging(1,{}) and of the following pages as .json files into {}",
-            query.url,
-            query.matchbook,
-            query.page_size,
+            "put the replies of {} and of the following pages as .json files into {}",
+            query.page_url(1),
             folder.display()
         )));
     }
-    let client = Client::new(Patience::default());
     let progress = to_standard_error(Unit::Items);
-    let pages = client.pages(&query, &folder, &*progress).map_err(DataFault::of)?;
-    let before = match pages.n_before {
-        0 => String::new(),
-        n => format!(", {n} of them from an earlier attempt"),
-    };
+    let (n_page, n_entry) = query.fetch(&folder, &*progress).map_err(DataFault::of)?;
     writeln!(
         out,
-        "{}: {} entries in {} pages{before}\nplease cite Curtarolo and others, Comput. Mater. Sci. 58, 227 (2012)",
+        "{}: {n_entry} entries in {n_page} pages\nplease cite Curtarolo and others, Comput. Mater. Sci. 58, 227 (2012)",
         folder.display(),
-        pages.n_entry,
-        pages.n_page
     )?;
     Ok(ExitCode::SUCCESS)
 }

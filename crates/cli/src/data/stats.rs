@@ -9,13 +9,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_draw::png;
 use batchlab_run::Cache;
 use batchlab_run::cache::Keep;
 
 use super::source::named;
 use crate::configuration::Configuration;
-use crate::out_file::{check_ending, place, write};
+use crate::out_file::{Force, Kind, OutFile};
 use crate::output::print;
 use crate::say::say;
 use summary::DatasetSummary;
@@ -36,12 +35,13 @@ pub(crate) struct Arguments {
     /// Draw the histograms into this file, in twice the resolution of the SVG.
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
+    #[command(flatten)]
+    force: Force,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    for (path, what, ending) in [(&arguments.svg, "SVG", "svg"), (&arguments.png, "PNG", "png")] {
-        path.as_ref().map_or(Ok(()), |path| check_ending(path, what, &[ending]))?;
-    }
+    let svg = OutFile::of(arguments.svg.as_ref(), Kind::Svg, arguments.force)?;
+    let png = OutFile::of(arguments.png.as_ref(), Kind::Png, arguments.force)?;
     let cache = Cache::from_environment();
     let mut summaries = Vec::new();
     for source in named(&arguments.configuration)? {
@@ -54,17 +54,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         summaries.iter().map(table::print).collect::<Vec<_>>().join("\n")
     };
     print(&text)?;
-    if arguments.svg.is_some() || arguments.png.is_some() {
-        let svg = picture::draw(&summaries);
-        for (path, bytes) in [
-            (&arguments.svg, Some(svg.clone().into_bytes())),
-            (&arguments.png, arguments.png.as_ref().map(|_| png(&svg)).transpose()?),
-        ] {
-            if let (Some(path), Some(bytes)) = (path, bytes) {
-                let place = place(path);
-                write(path, &bytes)?;
-                say!("picture in {place}");
-            }
+    if svg.is_some() || png.is_some() {
+        let picture = picture::draw(&summaries);
+        if let Some(svg) = svg {
+            say!("picture in {}", svg.write(picture.as_bytes())?);
+        }
+        if let Some(png) = png {
+            say!("picture in {}", png.write(&batchlab_draw::png(&picture)?)?);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use batchlab_fetch::sums;
+use batchlab_fetch::{SUMS, check_sums};
 use serde_json::json;
 
 use super::fetch::remedy;
@@ -38,21 +38,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if listed.is_empty() {
         bail!(Usage(format!(
             "nothing to check: no {} in {}",
-            sums::NAME,
+            SUMS,
             folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
         )));
     }
     let mut out = Out;
     let (mut n_file, mut wrong) = (0, Vec::new());
     for folder in &listed {
-        let (n, differences) = sums::check(folder)?;
+        let (n, differences) = check_sums(folder)?;
         n_file += n;
         wrong.extend(differences);
     }
     if arguments.json {
         let wrong: Vec<_> = wrong
             .iter()
-            .map(|w| json!({ "file": w.path, "expected": w.expected, "found": w.found, "remedy": remedy(&w.path) }))
+            .map(|w| json!({ "file": w.path.to_string_lossy(), "expected": w.expected, "found": w.found, "remedy": remedy(&w.path) }))
             .collect();
         let all = json!({ "schema_version": 1, "n_file": n_file, "wrong": wrong });
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Folders with a list of hashes, links not followed.
 fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
-    if folder.join(sums::NAME).is_file() {
+    if folder.join(SUMS).is_file() {
         found.push(folder.to_owned());
     }
     if depth == MAX_DEPTH {

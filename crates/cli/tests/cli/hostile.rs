@@ -304,11 +304,23 @@ fn what_a_small_budget_does_not_hold_is_said() {
     let output = limited(folder.path(), &arguments, &[("BATCHLAB_MEMORY", "100KiB")]);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
-    assert!(message.contains("the structures would take") && message.contains("BATCHLAB_MEMORY"));
+    assert!(message.contains(" would take ") && message.contains("BATCHLAB_MEMORY"), "{message}");
     let output = limited(folder.path(), &arguments, &[("BATCHLAB_MEMORY", "a lot")]);
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("BATCHLAB_MEMORY is \"a lot\"; set it to a size"), "{message}");
+}
+
+/// Two gigabytes of edges, where the shell allows one and a quarter.
+#[test]
+fn what_the_shell_allows_is_a_budget() {
+    let folder = TempDir::new().unwrap();
+    let message =
+        refused(folder.path(), &["data", "stats", "aflow-sizes", "edges={ nearest = 300 }"]);
+    for part in ["the edges of 9255 crystals would take", "this program may use", "BATCHLAB_MEMORY"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
 }
 
 #[test]
@@ -414,7 +426,13 @@ fn targets_beyond_all_numbers_are_refused() {
     let folder = TempDir::new().unwrap();
     let one = |value: &str| format!("2\ngap={value}\nH 0 0 0\nH 0 0 1\n");
     let molecules: String = (0..40).map(|i| one(&format!("{i}.5"))).collect();
-    fs::write(folder.path().join("a.xyz"), molecules + &one("1e308")).unwrap();
+    let (huge, opposite) = (one("1e308"), one("-1e308"));
+    fs::write(folder.path().join("a.xyz"), molecules + &huge + &opposite).unwrap();
+    let table =
+        "[dataset]\nname = \"structures\"\npath = \"a.xyz\"\ntarget = \"gap\"\nunit = \"eV\"\n";
+    fs::write(folder.path().join("config.toml"), table).unwrap();
+    let output = limited(folder.path(), &["data", "stats", "config.toml", "--svg", "a.svg"], &[]);
+    assert!(output.status.success() && text(&output).contains("-1.000e308"), "{}", text(&output));
     let dataset =
         "dataset={ name = \"structures\", path = \"a.xyz\", target = \"gap\", unit = \"eV\" }";
     let (code, message) = run(folder.path(), &[dataset, "training.steps=2"]);

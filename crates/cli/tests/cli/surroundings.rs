@@ -69,19 +69,22 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
         ("w.safetensors", vec!["weights", run, "--out"]),
     ] {
         let place = folder.path().join(name);
-        fs::write(&place, "the one before").unwrap();
         let arguments = [&command[..], &[place.to_str().unwrap()]].concat();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let write =
+            || ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
+        let output = write();
+        assert!(output.status.success(), "{name}: {}", text(&output));
+        let before = fs::read(&place).unwrap();
+        assert!(before.len() > 1024, "{name}");
         let output = ends(under(full, &arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
         assert_eq!(output.status.code(), Some(1), "{name}: {}", text(&output));
         assert!(text(&output).contains(name), "{name}: {}", text(&output));
-        assert_eq!(fs::read(&place).unwrap(), b"the one before", "{name}");
+        assert_eq!(fs::read(&place).unwrap(), before, "{name}");
 
-        let output =
-            ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
+        let output = write();
         assert!(output.status.success(), "{name}: {}", text(&output));
         assert!(text(&output).contains("in place of the file that was there"), "{}", text(&output));
-        assert!(fs::read(&place).unwrap().len() > 1024, "{name}");
         let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         fs::write(folder.path().join("ordinary"), "").unwrap();
         assert_eq!(rights(&place), rights(&folder.path().join("ordinary")), "{name}");
@@ -95,6 +98,80 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
     let hidden: Vec<String> =
         names(folder.path()).into_iter().filter(|name| name.starts_with('.')).collect();
     assert_eq!(hidden, Vec::<String>::new(), "nothing unfinished is left");
+}
+
+/// Each command that writes a file that it is told.
+#[test]
+fn what_this_program_did_not_write_is_not_replaced() {
+    let folder = TempDir::new().unwrap();
+    let results = folder.path().join("results");
+    short_run(&results, &["training.checkpoint={ steps = 12 }"]);
+    let run = run_folder(&results);
+    let checkpoint = checkpoints(&results)[0].1.clone();
+    let table = results.join("tables/steps").join(&names(&results.join("tables/steps"))[0]);
+    let [results_text, run] = [&results, &run].map(|path| path.to_str().unwrap());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let copies = folder.path().join("copies");
+    fs::create_dir(&copies).unwrap();
+    for (name, command) in [
+        ("page.html", vec!["report", results_text, "--html"]),
+        ("sizes.svg", vec!["data", "stats", "qm9", "--svg"]),
+        ("sizes.png", vec!["data", "stats", "qm9", "--png"]),
+        ("plan.svg", vec!["plan", "configs/plan/qm9.toml", "--steps", "100", "--picture"]),
+        ("p.parquet", vec!["predict", run, "--out"]),
+        ("w.safetensors", vec!["weights", run, "--out"]),
+    ] {
+        let write = |place: &Path, more: &[&str]| {
+            ends(batchlab().args(&command).arg(place).args(more).current_dir(&root))
+        };
+        let (place, target) = (folder.path().join(name), copies.join(name));
+        // Of another kind, whatever its name, and through a link.
+        let foreign = [
+            b"my notes".to_vec(),
+            b"<!DOCTYPE html>\n<html><body>mine</body></html>".to_vec(),
+            b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_vec(),
+            fs::read(&table).unwrap(),
+            fs::read(&checkpoint).unwrap(),
+        ];
+        for content in &foreign {
+            fs::write(&target, content).unwrap();
+            std::os::unix::fs::symlink(&target, &place).unwrap();
+            for place in [&place, &target] {
+                let output = write(place, &[]);
+                assert_eq!(output.status.code(), Some(2), "{name}: {}", text(&output));
+                assert!(text(&output).contains("--force"), "{}", text(&output));
+                assert_eq!(fs::read(&target).unwrap(), *content, "{name}");
+            }
+            fs::remove_file(&place).unwrap();
+        }
+        // Where only runs write, not even a new file; not through a link to a folder; and not by force.
+        let link = folder.path().join(format!("to-runs-{name}"));
+        std::os::unix::fs::symlink(results.join("runs"), &link).unwrap();
+        for own in [&results.join("tables/steps"), &results.join("tables/new/folder"), &link] {
+            let (place, output) = (own.join(name), write(&own.join(name), &["--force"]));
+            assert_eq!(output.status.code(), Some(2), "{name}: {}", text(&output));
+            assert!(
+                !place.exists() && text(&output).contains("only runs write"),
+                "{}",
+                text(&output)
+            );
+        }
+        let output = write(&target, &["--force"]);
+        assert!(output.status.success(), "{name}: {}", text(&output));
+        let output = write(&target, &[]);
+        assert!(output.status.success(), "a file of its own: {name}: {}", text(&output));
+    }
+    let into = results.join("tables").display().to_string();
+    for arguments in [
+        ["report", results_text, "--png", &into].to_vec(),
+        ["export", results_text, "--to", "csv", "--out", &into].to_vec(),
+        ["weights", run, "--force", "--out", checkpoint.to_str().unwrap()].to_vec(),
+        ["predict", run, "--force", "--out", table.to_str().unwrap()].to_vec(),
+    ] {
+        let output = ends(batchlab().args(&arguments));
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+    }
+    assert!(doctor(&results, &[])["damaged"].as_array().unwrap().is_empty());
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn number(value: f64, histogram: &crate::distribution::Histogram) -> String {
         return format!("{value:.0}");
     }
     let digits = match histogram.width {
+        _ if value.abs() >= 1e15 => return format!("{value:.4e}"),
         w if w >= 5.0 => 0,
         w if w >= 0.5 => 1,
         w if w >= 0.05 => 2,

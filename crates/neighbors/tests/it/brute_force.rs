@@ -12,6 +12,8 @@ const TOLERANCE: f64 = 1e-5;
 struct Crystal {
     lengths: [f64; 3],
     angles: [f64; 3],
+    /// Along which vectors it repeats.
+    repeats: [bool; 3],
     fractional: Vec<[f64; 3]>,
 }
 
@@ -33,7 +35,11 @@ impl Crystal {
     }
 
     fn connect(&self, rule: EdgeRule) -> Neighbors {
-        connect(rule, &self.positions(), Some(&self.cell())).expect("a sane crystal")
+        let mut cell = self.cell();
+        for k in (0..3).filter(|&k| !self.repeats[k]) {
+            cell[k] = [0.0; 3];
+        }
+        connect(rule, &self.positions(), Some(&cell)).expect("a sane crystal")
     }
 
     /// Images in each direction that hold every neighbour within a radius: the heights come from
@@ -41,10 +47,13 @@ impl Crystal {
     fn block(&self, radius: f64) -> [i32; 3] {
         let spread =
             1.0 + 2.0 * self.fractional.as_flattened().iter().fold(0.0, |m, f| f.abs().max(m));
+        // Atoms that are apart along a vector without images may lie over other cells.
+        let open = (0..3).filter(|&k| !self.repeats[k]).map(|k| self.lengths[k]).sum::<f64>();
         [0, 1, 2].map(|k| {
             let height =
                 self.lengths[k] * unit_volume(self.angles) / self.angles[k].to_radians().sin();
-            (radius / height + spread).ceil() as i32
+            let n = (radius / height + spread * (1.0 + open / height)).ceil() as i32;
+            if self.repeats[k] { n } else { 0 }
         })
     }
 
@@ -124,16 +133,18 @@ fn check_order(neighbors: &Neighbors) -> Result<(), TestCaseError> {
 }
 
 /// Cells of any angles between 30 and 150 degrees that are not too flat, with atoms inside and
-/// outside of them.
+/// outside of them, that repeat along at least one vector.
 fn crystals() -> impl Strategy<Value = Crystal> {
     let lengths = prop::array::uniform3(1.5..7.0);
     let angles = prop::array::uniform3(30.0..150.0)
         .prop_filter("angles of a cell", |&angles| unit_volume(angles) > 0.15);
     let fractional = prop::collection::vec(prop::array::uniform3(-1.5..1.5), 1..5);
-    (lengths, angles, fractional).prop_map(|(lengths, angles, fractional)| Crystal {
-        lengths,
-        angles,
-        fractional,
+    // Half of them are crystals, the others slabs and wires.
+    let repeats = (any::<bool>(), prop::array::uniform3(any::<bool>()));
+    let repeats = repeats.prop_map(|(all, some)| if all { [true; 3] } else { some });
+    let repeats = repeats.prop_filter("a crystal, slab or wire", |some| some.contains(&true));
+    (lengths, angles, repeats, fractional).prop_map(|(lengths, angles, repeats, fractional)| {
+        Crystal { lengths, angles, repeats, fractional }
     })
 }
 
@@ -194,7 +205,8 @@ proptest! {
     ) {
         let mut moved = crystal.clone();
         for (fractional, by) in moved.fractional.iter_mut().zip(&moves) {
-            *fractional = [0, 1, 2].map(|k| fractional[k] + f64::from(by[k]));
+            *fractional =
+                [0, 1, 2].map(|k| fractional[k] + f64::from(by[k] * i32::from(crystal.repeats[k])));
         }
         let (before, after) = (crystal.connect(radius(4.0)), moved.connect(radius(4.0)));
         let inside = |edges: Vec<Edge>| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use batchlab_results::{DamagedRun, ResultsError, RunSummary};
+use batchlab_results::{DamagedRun, RunSummary};
 use serde_json::{Value, json};
 
 use super::CompareError;
@@ -42,7 +42,9 @@ impl Side {
         let runs = all.into_iter().map(|(_, run)| run);
         let runs: Vec<_> = runs.filter(|run| run.run.status == "completed").collect();
         if runs.is_empty() {
-            return Err(ResultsError::NoTables { dir: dir.to_owned() }.into());
+            let damaged = published.damaged.into_iter().next().map(|run| run.reason);
+            let reason = damaged.unwrap_or_else(|| "none of them has completed".to_owned());
+            return Err(CompareError::NoneUsable { dir: dir.display().to_string(), reason });
         }
         let n_left_out = n_all - runs.len();
         Ok(Self { name: name.to_owned(), n_left_out, runs, damaged: published.damaged })

@@ -314,7 +314,6 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     let _ = write!(html, "<p>This page:</p><pre>{}</pre>", escaped(command));
     html.push_str("<details class=\"inner\"><summary>The runs</summary><pre>");
-    let mut imported: Vec<&str> = Vec::new();
     // The runs of a sweep are trained together, by one command.
     let mut dirs: Vec<&Path> = Vec::new();
     for run in &results.runs {
@@ -328,21 +327,9 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
         if is_of_sweep {
             continue;
         }
-        if !run.is_imported {
-            let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
-            let config = std::path::absolute(&config).unwrap_or(config);
-            let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
-        } else if !imported.contains(&run.study.as_str()) {
-            imported.push(&run.study);
-        }
-    }
-    if !imported.is_empty() {
-        let files: Vec<String> = imported.iter().map(|study| format!("{study}.csv")).collect();
-        let _ = writeln!(
-            html,
-            "cargo run --release -p batchlab-published -- {} --out DIR",
-            escaped(&files.join(" "))
-        );
+        let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
+        let config = std::path::absolute(&config).unwrap_or(config);
+        let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
     }
     let _ = write!(
         html,

@@ -9,6 +9,7 @@ use batchlab_core::sink::SinkContext;
 
 use super::Exported;
 use crate::ResultsError;
+use crate::files::rename;
 use crate::read::{TableFile, path_of, published};
 
 /// Writes every published table of a study with a sink, into
@@ -42,7 +43,7 @@ pub fn to_sink(dir: &Path, out: &Path, sink: &dyn Sink) -> Result<Exported, Resu
             let folder = out.join(file.table.name());
             fs::create_dir_all(&folder).map_err(ResultsError::write(&folder))?;
             let path = folder.join(file.path.file_name().unwrap_or_default());
-            fs::rename(&file.path, &path).map_err(ResultsError::write(&path))?;
+            rename(&file.path, &path)?;
             exported.n_row += file.n_row;
             exported.files.push(path);
         }

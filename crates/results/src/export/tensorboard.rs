@@ -1,11 +1,11 @@
 //! Published runs as event files.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::record::{EvalRecord, RunRecord, StepRecord};
+use batchlab_files::atomic_write_with;
 
 use super::event_file::{FILE_VERSION, write_event};
 use super::{Event, Exported, Summary, Value};
@@ -99,19 +99,16 @@ impl Run {
         // In the order of time: the steps come first, then the evaluation after the last of them.
         self.points.sort_by_key(|point| point.step);
         let folder = out.join(plain_name(run_id)?);
-        fs::create_dir_all(&folder).map_err(ResultsError::write(&folder))?;
         let path =
             folder.join(format!("events.out.tfevents.{:.0}.batchlab", self.started_at.floor()));
-        let unfinished = folder.join(".unfinished");
-        let write = || {
-            let mut file = BufWriter::new(fs::File::create(&unfinished)?);
+        let write = atomic_write_with(&path, |file| {
+            let mut file = BufWriter::new(file);
             for event in self.events() {
                 write_event(&mut file, &event)?;
             }
-            file.flush()?;
-            fs::rename(&unfinished, &path)
-        };
-        write().map_err(ResultsError::write(&path))?;
+            file.flush()
+        });
+        write.map_err(ResultsError::write(&path))?;
         Ok(path)
     }
 
@@ -120,7 +117,7 @@ impl Run {
         let first = Event { wall_time: self.started_at, file_version, ..Event::default() };
         let mut passed_ns = 0;
         let points = self.points.iter().map(move |point| {
-            passed_ns += point.duration_ns;
+            passed_ns = point.duration_ns.saturating_add(passed_ns);
             let value = point
                 .values
                 .iter()

@@ -8,11 +8,11 @@ use std::path::Path;
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use batchlab_core::record::Table;
+use batchlab_files::open;
 use sha2::{Digest, Sha256};
 
 use super::{HEADER, MAGIC, number};
 use crate::ResultsError;
-use crate::files::open_to_read;
 
 /// What was recorded at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,7 @@ impl Entries {
     /// # Errors
     /// A file that cannot be opened.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
-        let file = open_to_read(path).map_err(ResultsError::read(path))?;
+        let file = open(path).map_err(ResultsError::read(path))?;
         let n_byte = file.metadata().map_err(ResultsError::read(path))?.len();
         let file = BufReader::new(file);
         Ok(Self { file, n_byte, end: 0, damaged: Vec::new(), n_byte_torn: 0 })

@@ -1,9 +1,8 @@
 //! Tables of a run that has ended, written anew by the sinks of its own configuration.
 
-use std::fs;
-
 use batchlab_core::Sink;
 use batchlab_core::record::{Record, RunRecord, SCHEMA_VERSION};
+use batchlab_files::{MAX_TEXT, read_text};
 use serde::Deserialize;
 
 use crate::writers::Writers;
@@ -23,7 +22,7 @@ pub(super) fn republish(
 ) -> Result<(), ResultsError> {
     publisher.begin_anew()?;
     let path = publisher.run_folder().join("config.toml");
-    let text = fs::read_to_string(&path).map_err(ResultsError::read(&path))?;
+    let text = read_text(&path, MAX_TEXT).map_err(ResultsError::read(&path))?;
     let sinks: Sinks = toml::from_str(&text)
         .map_err(|error| ResultsError::Config { path: path.clone(), reason: error.to_string() })?;
     let mut metadata = vec![("schema_version".to_owned(), SCHEMA_VERSION.to_string())];
@@ -31,7 +30,7 @@ pub(super) fn republish(
     metadata.extend(run.config_hash.clone().map(|hash| ("config_hash".to_owned(), hash)));
     let mut writers = Writers::open(&sinks.sink, publisher, &metadata)?;
     write(&mut writers)?;
-    let run = RunRecord { schema_version: SCHEMA_VERSION, ..run.clone() };
-    let row = RunRecord::to_batch(&[run]).map_err(|error| ResultsError::damaged(&path, error))?;
+    let row = RunRecord::to_batch(std::slice::from_ref(run))
+        .map_err(|error| ResultsError::damaged(&path, error))?;
     writers.finish(&row, publisher)
 }

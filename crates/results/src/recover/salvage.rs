@@ -96,7 +96,8 @@ impl ReadJournal {
                     Table::Steps => steps.extend(StepRecord::from_batch(rows).map_err(wrong)?),
                     Table::Evals => {
                         let evals = EvalRecord::from_batch(rows).map_err(wrong)?;
-                        eval_ns += evals.iter().filter_map(|eval| eval.eval_ns).sum::<i64>();
+                        let times = evals.iter().filter_map(|eval| eval.eval_ns);
+                        eval_ns = times.fold(eval_ns, i64::saturating_add);
                     }
                     Table::Events | Table::Metrics | Table::Blocks => {}
                 }

@@ -171,7 +171,7 @@ impl StepSums {
             return;
         }
         let time = step.step_ns as f64;
-        let batching = (step.plan_ns.unwrap_or(0) + step.collate_ns.unwrap_or(0)) as f64;
+        let batching = step.plan_ns.unwrap_or(0) as f64 + step.collate_ns.unwrap_or(0) as f64;
         let n_output = step.n_output as f64;
         self.time.push(time);
         self.batching.push(batching);
@@ -197,13 +197,13 @@ impl StepSums {
     }
 
     fn add_planned(&mut self, step: &StepRecord) {
-        self.train_ns += step.step_ns;
-        self.n_shape = self.n_shape.max(step.shape_id + 1);
+        self.train_ns = self.train_ns.saturating_add(step.step_ns);
+        self.n_shape = self.n_shape.max(step.shape_id.saturating_add(1));
         if step.loss.is_finite() {
             self.n_step = step.step;
         }
         let n_stretch = self.stretches.len() as i64;
-        let stretch = (step.step - 1).saturating_mul(n_stretch) / self.n_step_planned;
+        let stretch = step.step.saturating_sub(1).saturating_mul(n_stretch) / self.n_step_planned;
         let place = usize::try_from(stretch.clamp(0, n_stretch - 1)).unwrap_or(0);
         let stretch = &mut self.stretches[place];
         *stretch = (stretch.0 + 1.0, stretch.1 + step.step_ns as f64);

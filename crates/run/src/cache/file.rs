@@ -2,27 +2,26 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::DatasetError;
 use batchlab_core::hash::sha256;
-use batchlab_results::files::open_to_read;
+use batchlab_files::atomic_write_with;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, View, serialize_to_file};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::safetensors_header;
+
 /// Raised when the meaning of a column or of the description changes.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 const VERSION_KEY: &str = "batchlab_cache";
 const HEADER_KEY: &str = "header";
 const CHECKSUM_KEY: &str = "sha256";
-
-/// The limit that the format itself sets.
-const MAX_HEADER: u64 = 100_000_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -47,6 +46,9 @@ pub(crate) trait Element: bytemuck::Pod {
     const DTYPE: Dtype;
 }
 
+impl Element for u8 {
+    const DTYPE: Dtype = Dtype::U8;
+}
 impl Element for u32 {
     const DTYPE: Dtype = Dtype::U32;
 }
@@ -116,8 +118,6 @@ pub(crate) fn write(
     columns: Columns<'_>,
 ) -> Result<(), CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new(""));
-    fs::create_dir_all(folder).map_err(failed)?;
     let checksum = |(name, column): (&&str, &Column<'_>)| ((*name).into(), sha256(&column.bytes));
     let header = Header { description, checksums: columns.iter().map(checksum).collect() };
     let header =
@@ -127,12 +127,10 @@ pub(crate) fn write(
         (CHECKSUM_KEY.to_owned(), sha256(header.as_bytes())),
         (HEADER_KEY.to_owned(), header),
     ]);
-    let temporary =
-        tempfile::Builder::new().prefix(".").tempfile_in(folder).map_err(failed)?.into_temp_path();
-    serialize_to_file(columns, Some(metadata), &temporary)
-        .map_err(|error| CacheError::Encode(error.to_string()))?;
-    File::open(&temporary).and_then(|file| file.sync_all()).map_err(failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))
+    let write = atomic_write_with(path, |file| {
+        serialize_to_file(columns, Some(metadata), file.path()).map_err(io::Error::other)
+    });
+    write.map_err(failed)
 }
 
 /// The columns of an open file, which are read one by one.
@@ -149,29 +147,12 @@ pub(crate) struct Reader {
 pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<Option<(Reader, T)>, CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
     let damaged = |reason: &str| CacheError::Damaged(reason.to_owned());
-    let mut file = match open_to_read(path) {
+    let mut file = match batchlab_files::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
-    let n_byte = file.metadata().map_err(failed)?.len();
-    let mut length = [0; 8];
-    let short = || damaged("it ends within its header");
-    file.read_exact(&mut length).map_err(|_| short())?;
-    let n_header = u64::from_le_bytes(length);
-    if n_header > MAX_HEADER || n_header + 8 > n_byte {
-        return Err(short());
-    }
-    let mut text = vec![0; n_header as usize];
-    file.read_exact(&mut text).map_err(failed)?;
-    // This also checks that the columns lie one behind the other without gaps.
-    let metadata: Metadata = serde_json::from_slice(&text)
-        .map_err(|error| CacheError::Damaged(format!("its header is wrong ({error})")))?;
-    let start = 8 + n_header;
-    // So that nothing asks for more memory than the file is long.
-    if start + metadata.data_len() as u64 != n_byte {
-        return Err(damaged("its columns do not fill it"));
-    }
+    let (start, metadata) = safetensors_header::read(&mut file).map_err(CacheError::Damaged)?;
     let entries = metadata.metadata().as_ref();
     let entry = |key| entries.and_then(|entries| entries.get(key)).map_or("", String::as_str);
     if entry(VERSION_KEY) != VERSION {

@@ -11,14 +11,14 @@
 //! program or with other threads, so that the time in it is another one, is not used, and computed anew.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use batchlab_core::batcher::ByteCache;
 use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress;
+use batchlab_files::atomic_write;
 
 use super::fingerprint::program;
 use super::{Cache, MAX_BYTE, store};
@@ -48,7 +48,7 @@ impl ByteCache for Prepared {
             return Some(bytes.clone());
         }
         let path = path(self.folder.as_deref()?, key);
-        let bytes = match fs::read(&path) {
+        let bytes = match batchlab_files::read(&path, MAX_BYTE) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -74,7 +74,7 @@ impl ByteCache for Prepared {
         self.memory().insert(key.to_owned(), bytes.to_vec());
         let Some(folder) = self.folder.as_deref() else { return };
         let path = path(folder, key);
-        match write(folder, &path, key, bytes) {
+        match write(&path, key, bytes) {
             Ok(()) => store::shrink(folder, &path, MAX_BYTE),
             Err(error) => self.note(&path, &error.to_string(), "not kept for the next time"),
         }
@@ -116,19 +116,16 @@ fn content<'a>(file: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, &'static s
     Ok(body.strip_prefix(&head[..]))
 }
 
-/// Writes beside the place, then moves there.
-fn write(folder: &Path, path: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+fn write(path: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
     let body = body(key, bytes);
-    let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder)?;
-    writeln!(file, "{}", sha256(&body))?;
-    file.write_all(&body)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    let checksum = format!("{}\n", sha256(&body));
+    atomic_write(path, &[checksum.as_bytes(), &body].concat())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[derive(Default)]

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use batchlab_files::open_to_change;
+
 use super::Cache;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +46,7 @@ fn list(folder: &Path) -> Vec<Kept> {
 
 /// Marks a file as used; if that fails, it only seems older than it is.
 pub(crate) fn touch(path: &Path) {
-    let _ = fs::File::options()
-        .append(true)
-        .open(path)
+    let _ = open_to_change(path, fs::File::options().append(true))
         .and_then(|file| file.set_modified(SystemTime::now()));
 }
 

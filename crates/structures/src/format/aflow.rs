@@ -1,4 +1,4 @@
-//! One entry of AFLOW, in any of its three spellings, as keys and values.
+//! One entry of AFLOW, in any of its spellings, as keys and values.
 //!
 //! Keys and units: aflowlib.org's API paper, R. H. Taylor et al., Computational Materials Science
 //! 93, 178 (2014). A structure is `compound` (or `species` and `composition`), `geometry` (lengths
@@ -22,10 +22,44 @@ const MAX_LIST: usize = 32;
 /// An entry without its place.
 pub(crate) type Content = (Option<Structure>, BTreeMap<String, String>);
 
-/// Structure and properties of one entry.
-pub(crate) fn content(entry: &Map<String, Json>) -> Result<Content, Problem> {
-    let property = entry.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?)));
-    Ok((structure(entry)?, property.collect()))
+/// Keys whose values are lists.
+const LISTS: [&str; 5] = ["geometry", "positions_fractional", "species", "composition", "dft_type"];
+
+/// Structure and properties of one entry. Lists may be text.
+pub(crate) fn content(mut entry: Map<String, Json>) -> Result<Content, Problem> {
+    for key in LISTS {
+        if let Some(value) = entry.get_mut(key)
+            && let Json::String(text) = &*value
+            && let Some(items) = list(key, text.trim())?
+        {
+            *value = items;
+        }
+    }
+    let structure = structure(&entry)?;
+    let property = entry.into_iter().filter_map(|(key, value)| Some((key, plain(&value)?)));
+    Ok((structure, property.collect()))
+}
+
+/// A list that is written as Python prints it, or with `,` between its items and `;` between rows.
+fn list(key: &str, text: &str) -> Result<Option<Json>, Problem> {
+    let row = |text: &str| {
+        Json::Array(text.split(',').map(|item| Json::String(item.trim().into())).collect())
+    };
+    if text.starts_with(['[', '(']) {
+        let json = text.replace('\'', "\"").replace('(', "[").replace(')', "]");
+        let expected = "a list such as `[1, 2]`";
+        let wrong = |_| Problem::Expected { expected, value: shown(text) };
+        return serde_json::from_str(&json).map(Some).map_err(wrong);
+    }
+    Ok(match key {
+        _ if text.is_empty() => None,
+        "dft_type" => None,
+        "positions_fractional" if text.split(';').count() > MAX_ATOM => {
+            return Err(Problem::TooManyAtoms { max: MAX_ATOM });
+        }
+        "positions_fractional" => Some(Json::Array(text.split(';').map(row).collect())),
+        _ => Some(row(text)),
+    })
 }
 
 /// A value of a property; `None` for what is absent or too deep.
@@ -85,7 +119,8 @@ fn atoms(entry: &Map<String, Json>) -> Result<Vec<u8>, Problem> {
     };
     let mut formula = String::new();
     for (symbol, count) in species.iter().zip(counts) {
-        let (Some(symbol), Some(count)) = (symbol.as_str(), count.as_u64()) else {
+        let number = count.as_u64().or_else(|| count.as_str()?.parse().ok());
+        let (Some(symbol), Some(count)) = (symbol.as_str(), number) else {
             return Err(unexpected("`species` as symbols and `composition` as counts", count));
         };
         formula.extend([symbol, &count.to_string()]);
@@ -121,7 +156,7 @@ pub(crate) fn out(
     loop {
         let read = lines.next().and_then(|line| match line {
             Some(line) if line.trim().is_empty() => Ok(Some(None)),
-            Some(line) => Ok(Some(Some(content(&keys(line)?)?))),
+            Some(line) => Ok(Some(Some(content(keys(line)?)?))),
             None => Ok(None),
         });
         let at = lines.number();
@@ -134,35 +169,11 @@ pub(crate) fn out(
 }
 
 fn keys(line: &str) -> Result<Map<String, Json>, Problem> {
-    let list = |text: &str| {
-        Json::Array(text.split(',').map(|item| Json::String(item.trim().into())).collect())
+    let pair = |item: &str| {
+        let expected = "`key=value` joined by ` | `";
+        let wrong = || Problem::Expected { expected, value: shown(item) };
+        let (key, value) = item.split_once('=').ok_or_else(wrong)?;
+        Ok((key.trim().to_owned(), Json::String(value.trim().to_owned())))
     };
-    let mut entry = Map::new();
-    for item in line.split(" | ") {
-        let Some((key, value)) = item.split_once('=') else {
-            return Err(Problem::Expected {
-                expected: "`key=value` joined by ` | `",
-                value: shown(item),
-            });
-        };
-        let (key, value) = (key.trim(), value.trim());
-        let value = match key {
-            "geometry" | "species" => list(value),
-            "composition" => {
-                let counts = value
-                    .split(',')
-                    .map(|n| n.trim().parse::<u64>().map_or(Json::Null, Json::from));
-                Json::Array(counts.collect())
-            }
-            "positions_fractional" => {
-                if value.split(';').count() > MAX_ATOM {
-                    return Err(Problem::TooManyAtoms { max: MAX_ATOM });
-                }
-                Json::Array(value.split(';').map(list).collect())
-            }
-            _ => Json::String(value.to_owned()),
-        };
-        entry.insert(key.to_owned(), value);
-    }
-    Ok(entry)
+    line.split(" | ").map(pair).collect()
 }

@@ -7,6 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, limits::Limit};
 use serde_json::{Map, Value as Json};
 
+use crate::cell;
 use crate::element::symbol;
 use crate::error::{Problem, shown};
 use crate::format::aflow::{Content, plain};
@@ -75,19 +76,17 @@ fn content(row: &Row) -> Result<Content, Problem> {
     let position: Vec<[f64; 3]> = vectors(blob(row, 2, "positions")?, "positions")?;
     let cell = vectors(blob(row, 3, "cell")?, "cell")?;
     let atomic_number = protons(numbers, position.len())?;
-    let cell = match (get(row, 4), &cell[..]) {
-        (ValueRef::Integer(0), _) => None,
-        (ValueRef::Integer(7), &[a, b, c]) => Some([a, b, c]),
-        (ValueRef::Integer(7), _) => {
-            return Err(Problem::Expected {
-                expected: "a cell of 9 numbers",
-                value: cell.len().to_string(),
-            });
+    let ValueRef::Integer(mask) = get(row, 4) else {
+        return Err(unexpected("`pbc` as a number", get(row, 4)));
+    };
+    let periodic = [1, 2, 4].map(|bit| mask & bit != 0);
+    let cell = match cell[..] {
+        [a, b, c] => cell::repeating(&[a, b, c], periodic)?,
+        _ if mask == 0 => None,
+        _ => {
+            let (expected, value) = ("a cell of 9 numbers", (3 * cell.len()).to_string());
+            return Err(Problem::Expected { expected, value });
         }
-        (ValueRef::Integer(mask), _) => {
-            return Err(Problem::PartlyPeriodic { value: format!("{:03b}", mask & 7) });
-        }
-        (other, _) => return Err(unexpected("`pbc` as a number", other)),
     };
     Ok((Some(Structure { atomic_number, position, cell }), properties(row)?))
 }

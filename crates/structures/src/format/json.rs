@@ -49,7 +49,7 @@ struct Entries<'a> {
 }
 
 impl Entries<'_> {
-    fn entry<E: serde::de::Error>(&mut self, entry: &Map<String, Json>) -> Result<(), E> {
+    fn entry<E: serde::de::Error>(&mut self, entry: Map<String, Json>) -> Result<(), E> {
         self.n_entry += 1;
         self.left.renew();
         let n_entry = self.n_entry;
@@ -77,7 +77,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
         while let Some(entry) = list.next_element::<Map<String, Json>>()? {
-            self.entry(&entry)?;
+            self.entry(entry)?;
         }
         Ok(())
     }
@@ -86,11 +86,11 @@ impl<'de> Visitor<'de> for Entries<'_> {
         let mut single = Map::new();
         while let Some((key, value)) = map.next_entry::<String, Json>()? {
             match value {
-                Json::Object(entry) if is_number_of(&key) => self.entry(&entry)?,
+                Json::Object(entry) if is_number_of(&key) => self.entry(entry)?,
                 value => drop(single.insert(key, value)),
             }
         }
-        if single.is_empty() { Ok(()) } else { self.entry(&single) }
+        if single.is_empty() { Ok(()) } else { self.entry(single) }
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 
 use csv::{ErrorKind, StringRecord};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use crate::error::{Problem, shown};
+use crate::error::Problem;
 use crate::format::aflow::{self, Content};
 use crate::format::cif;
 use crate::lines::{Counted, Fault, UnixLines};
@@ -14,9 +14,6 @@ use crate::structure::is_absent;
 
 /// Columns that hold a structure, or name an entry of AFLOW.
 const KNOWN: [&str; 4] = ["cif", "compound", "auid", "aurl"];
-
-/// Columns whose cells hold lists.
-const LISTS: [&str; 5] = ["geometry", "positions_fractional", "species", "composition", "dft_type"];
 
 pub(crate) fn is_header(line: &str) -> bool {
     line.contains(',') && line.split(',').any(|name| KNOWN.contains(&name.trim().trim_matches('"')))
@@ -78,26 +75,9 @@ fn with_cif(header: &[&str], row: &StringRecord, column: usize) -> Result<Conten
 }
 
 fn aflow_row(header: &[&str], row: &StringRecord) -> Result<Content, Problem> {
-    let mut entry = Map::new();
-    for (&name, cell) in header.iter().zip(row) {
-        if name.is_empty() || is_absent(cell) {
-            continue;
-        }
-        let value = if LISTS.contains(&name) && cell.trim_start().starts_with(['[', '(']) {
-            list(cell)?
-        } else {
-            Json::String(cell.to_owned())
-        };
-        entry.insert(name.to_owned(), value);
-    }
-    aflow::content(&entry)
-}
-
-/// A list as Python prints it.
-fn list(cell: &str) -> Result<Json, Problem> {
-    let json = cell.replace('\'', "\"").replace('(', "[").replace(')', "]");
-    serde_json::from_str(&json)
-        .map_err(|_| Problem::Expected { expected: "a list such as `[1, 2]`", value: shown(cell) })
+    let cells = header.iter().zip(row).filter(|(name, cell)| !name.is_empty() && !is_absent(cell));
+    let entry = cells.map(|(&name, cell)| (name.to_owned(), Json::String(cell.to_owned())));
+    aflow::content(entry.collect())
 }
 
 fn fault(line: usize, error: csv::Error) -> (usize, Fault) {

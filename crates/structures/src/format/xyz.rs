@@ -3,15 +3,18 @@
 //! own files ([`gdb9`]) are recognised by their comment.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::BufRead;
 
-use crate::element::{atomic_number, symbol};
+use crate::cell::{self, Cell};
+use crate::element::{any_case, symbol};
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
 use crate::format::gdb9;
+use crate::format::pairs::Pairs;
 use crate::limits::{MAX_ATOM, MAX_KEY, TRUSTED_ATOM};
 use crate::lines::{Fault, Lines};
-use crate::number::finite;
+use crate::number::{finite, three};
 use crate::structure::Structure;
 
 pub(crate) fn read(
@@ -55,7 +58,7 @@ fn count(lines: &mut Lines<impl BufRead>, before: Option<usize>) -> Result<Optio
 /// Whether a line that should be another looks like that of an atom.
 fn is_atom(line: &str) -> bool {
     let mut words = line.split_whitespace();
-    words.clone().count() >= 4 && words.any(|word| atomic_number(word).is_some())
+    words.clone().count() >= 4 && words.any(|word| any_case(word).is_some())
 }
 
 fn structure(lines: &mut Lines<impl BufRead>, n_atom: usize) -> Result<Content, Fault> {
@@ -70,13 +73,36 @@ fn structure(lines: &mut Lines<impl BufRead>, n_atom: usize) -> Result<Content, 
     }
     if layout == QM9 {
         gdb9::rest(lines, n_atom)?;
+    } else if let Some(cell) = vectors(lines)? {
+        structure.cell = Some(cell);
     }
     Ok((Some(structure), property))
 }
 
+/// The vectors of a cell in lines `VEC1 x y z` behind the atoms, as ADF writes them; along the others the
+/// structure does not repeat.
+fn vectors(lines: &mut Lines<impl BufRead>) -> Result<Option<Cell>, Fault> {
+    let (mut cell, mut n) = ([[0.0; 3]; 3], 0);
+    while let Some(line) = lines.next()? {
+        let Some(rest) = line.trim_start().strip_prefix("VEC") else {
+            lines.put_back();
+            break;
+        };
+        let expected = "`VEC1`, `VEC2`, `VEC3` in this order, each with three numbers";
+        let wrong = || Problem::Expected { expected, value: shown(line) };
+        let (number, vector) = rest.split_once(char::is_whitespace).ok_or_else(wrong)?;
+        if number.parse() != Ok(n + 1) || n == 3 {
+            return Err(wrong().into());
+        }
+        cell[n] = three(vector, "a vector of the cell")?.0;
+        n += 1;
+    }
+    Ok(cell::repeating(&cell, [0, 1, 2].map(|direction| direction < n))?)
+}
+
 struct Comment {
     layout: Layout,
-    cell: Option<[[f64; 3]; 3]>,
+    cell: Option<Cell>,
     property: BTreeMap<String, String>,
 }
 
@@ -84,130 +110,96 @@ struct Comment {
 struct Layout {
     species: usize,
     position: usize,
-    /// Column of a charge, which is checked and dropped.
+    /// Column of a charge, which is checked and dropped. Then there are exactly `n_column` columns; otherwise
+    /// there may be more.
     charge: Option<usize>,
-    /// Exactly so many columns; without it, at least those of the two.
-    n_column: Option<usize>,
+    n_column: usize,
 }
 
-const PLAIN: Layout = Layout { species: 0, position: 1, charge: None, n_column: None };
-const QM9: Layout = Layout { charge: Some(4), n_column: Some(gdb9::N_COLUMN), ..PLAIN };
+const PLAIN: Layout = Layout { species: 0, position: 1, charge: None, n_column: 4 };
+const QM9: Layout = Layout { charge: Some(4), n_column: gdb9::N_COLUMN, ..PLAIN };
 
 fn comment(line: &str) -> Result<Comment, Problem> {
     if gdb9::is_comment(line) {
         return Ok(Comment { layout: QM9, cell: None, property: gdb9::properties(line)? });
     }
-    let mut comment = Comment { layout: PLAIN, cell: None, property: BTreeMap::new() };
+    let mut property = BTreeMap::new();
     if !line.contains('=') {
         if !line.trim().is_empty() {
-            comment.property.insert("comment".to_owned(), line.trim().to_owned());
+            property.insert("comment".to_owned(), line.trim().to_owned());
         }
-        return Ok(comment);
+        return Ok(Comment { layout: PLAIN, cell: None, property });
     }
-    let mut periodic = None;
-    let mut rest = line;
-    while let Some((key, value, after)) = pair(rest)? {
-        rest = after;
-        match key {
-            "Properties" => comment.layout = layout(value)?,
-            "Lattice" => comment.cell = Some(lattice(value)?),
-            "pbc" => periodic = Some(pbc(value)?),
-            _ => {
-                let before = comment.property.insert(key.to_owned(), value.to_owned());
-                if before.is_some_and(|before| before != value) {
-                    return Err(Problem::RepeatedKey { value: shown(key) });
-                }
-                if comment.property.len() > MAX_KEY {
-                    return Err(Problem::TooManyKeys);
-                }
+    let mut pairs = Pairs::of(line);
+    while let Some((key, value)) = pairs.next()? {
+        match property.entry(key) {
+            Entry::Vacant(place) => drop(place.insert(value)),
+            Entry::Occupied(before) if *before.get() == value => {}
+            Entry::Occupied(before) => {
+                return Err(Problem::RepeatedKey { value: shown(before.key()) });
             }
         }
-    }
-    match (periodic, comment.cell) {
-        (Some(false), _) => comment.cell = None,
-        (Some(true), None) => {
-            let remedy = "add the vectors of the cell, or set `pbc` to `F F F`";
-            return Err(Problem::Missing { key: "Lattice", remedy });
-        }
-        _ => {}
-    }
-    Ok(comment)
-}
-
-/// The next key, its value (empty for a bare key) and the text after them.
-fn pair(text: &str) -> Result<Option<(&str, &str, &str)>, Problem> {
-    let text = text.trim_start();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let end = text.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(text.len());
-    let (key, after) = text.split_at(end);
-    let Some(after) = after.strip_prefix('=') else {
-        return Ok(Some((key, "", after)));
-    };
-    for (open, close) in [('"', '"'), ('\'', '\''), ('[', ']'), ('{', '}')] {
-        if let Some(inner) = after.strip_prefix(open) {
-            let expected = "the end of a quoted value";
-            let (value, after) = inner
-                .split_once(close)
-                .ok_or_else(|| Problem::Expected { expected, value: shown(inner) })?;
-            // A value without quotes may begin with a bracket, too: a SMILES such as `[H]C=O`.
-            if open == close || !after.starts_with(|next: char| !next.is_whitespace()) {
-                return Ok(Some((key, value, after)));
-            }
+        if property.len() > MAX_KEY {
+            return Err(Problem::TooManyKeys);
         }
     }
-    let end = after.find(char::is_whitespace).unwrap_or(after.len());
-    let (value, after) = after.split_at(end);
-    Ok(Some((key, value, after)))
+    let layout = property.remove("Properties").map_or(Ok(PLAIN), |value| layout(&value))?;
+    let lattice = property.remove("Lattice").map(|value| lattice(&value)).transpose()?;
+    let periodic = property.remove("pbc").map(|value| pbc(&value)).transpose()?;
+    let periodic = periodic.unwrap_or([lattice.is_some(); 3]);
+    let cell = cell::repeating(&lattice.unwrap_or_default(), periodic)?;
+    Ok(Comment { layout, cell, property })
 }
 
 /// Reads `species:S:1:pos:R:3`, in any order and among others.
 fn layout(value: &str) -> Result<Layout, Problem> {
     let expected = "`Properties` with `species:S:1` (or `Z:I:1`) and `pos:R:3`";
     let wrong = || Problem::Expected { expected, value: shown(value) };
-    let (mut species, mut position, mut n_column) = (None, None, 0_usize);
-    let mut parts = value.split(':');
+    let (mut species, mut number, mut position, mut n_column) = (None, None, None, 0_usize);
+    let mut parts = value.trim().split(':');
     while let Some(name) = parts.next() {
         let kind = parts.next().ok_or_else(wrong)?;
-        let width: u8 = parts.next().and_then(|width| width.parse().ok()).ok_or_else(wrong)?;
+        let width: usize = parts.next().and_then(|width| width.parse().ok()).ok_or_else(wrong)?;
         match (name, kind, width) {
-            ("species", "S", 1) => species = Some(n_column),
-            ("Z", "I", 1) => species = species.or(Some(n_column)),
-            ("pos", "R", 3) => position = Some(n_column),
+            ("species" | "symbols", "S", 1) => species = Some(n_column),
+            ("Z" | "numbers", "I", 1) => number = Some(n_column),
+            ("pos" | "positions", "R" | "I", 3) => position = Some(n_column),
             ("species" | "pos", ..) => return Err(wrong()),
-            _ => {}
+            (_, "R" | "I" | "S" | "L", _) => {}
+            _ => return Err(wrong()),
         }
-        n_column += usize::from(width);
+        n_column = n_column.checked_add(width).ok_or_else(wrong)?;
     }
-    let (species, position) = species.zip(position).ok_or_else(wrong)?;
-    Ok(Layout { species, position, charge: None, n_column: Some(n_column) })
+    // As for ASE, numbers count where there are both.
+    let (species, position) = number.or(species).zip(position).ok_or_else(wrong)?;
+    Ok(Layout { species, position, charge: None, n_column })
 }
 
-fn lattice(value: &str) -> Result<[[f64; 3]; 3], Problem> {
-    let what = "`Lattice`";
-    let numbers: Vec<f64> = value
-        .split([' ', ','])
-        .filter(|w| !w.is_empty())
-        .map(|word| finite(word, what))
-        .collect::<Result<_, _>>()?;
+/// The words of a list, between blanks and commas.
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
+}
+
+fn lattice(value: &str) -> Result<Cell, Problem> {
+    let numbers: Vec<f64> =
+        words(value).map(|word| finite(word, "`Lattice`")).collect::<Result<_, _>>()?;
     match numbers[..] {
         [ax, ay, az, bx, by, bz, cx, cy, cz] => Ok([[ax, ay, az], [bx, by, bz], [cx, cy, cz]]),
         _ => Err(Problem::Expected { expected: "`Lattice` with 9 numbers", value: shown(value) }),
     }
 }
 
-fn pbc(value: &str) -> Result<bool, Problem> {
-    let words: Vec<&str> = value.split([' ', ',']).filter(|word| !word.is_empty()).collect();
-    let is = |words: &[&str], letter: char, digit: &str| {
-        words.iter().all(|word| word.to_ascii_uppercase().starts_with(letter) || *word == digit)
+/// Along which vectors of the cell the structure repeats.
+fn pbc(value: &str) -> Result<[bool; 3], Problem> {
+    let flag = |word: &str| match word.trim_matches('.').to_ascii_lowercase().as_str() {
+        "t" | "true" | "1" => Some(true),
+        "f" | "false" | "0" => Some(false),
+        _ => None,
     };
-    if words.len() == 3 && is(&words, 'T', "1") {
-        Ok(true)
-    } else if words.len() == 3 && is(&words, 'F', "0") {
-        Ok(false)
-    } else {
-        Err(Problem::PartlyPeriodic { value: shown(value) })
+    match words(value).map(flag).collect::<Vec<_>>()[..] {
+        [Some(all)] => Ok([all; 3]),
+        [Some(a), Some(b), Some(c)] => Ok([a, b, c]),
+        _ => Err(Problem::Expected { expected: "`pbc` such as `T T F`", value: shown(value) }),
     }
 }
 
@@ -218,12 +210,11 @@ fn atom(
     found: usize,
 ) -> Result<(u8, [f64; 3]), Problem> {
     let words = line.split_whitespace();
-    let element = |word: &str| {
-        atomic_number(word).or_else(|| word.parse().ok().filter(|&z| symbol(z).is_some()))
-    };
-    let (n_word, least) = (words.clone().count(), layout.species.max(layout.position + 2) + 1);
-    let has_columns = layout.n_column.map_or(n_word >= least, |n| n_word == n);
-    if !has_columns {
+    let element =
+        |word: &str| any_case(word).or_else(|| word.parse().ok().filter(|&z| symbol(z).is_some()));
+    let n_word = words.clone().count();
+    let is_exact = layout.charge.is_some();
+    if n_word < layout.n_column || (is_exact && n_word > layout.n_column) {
         let value = shown(line);
         // The next count, or QM9's frequencies, have come early.
         let first = words.clone().next().unwrap_or_default();
@@ -232,7 +223,7 @@ fn atom(
         return Err(if is_number || line.trim().parse::<usize>().is_ok() {
             Problem::FewerAtoms { stated, found, value }
         } else {
-            Problem::Columns { expected: layout.n_column.unwrap_or(least), found: n_word, value }
+            Problem::Columns { expected: layout.n_column, found: n_word, value }
         });
     }
     let (mut z, mut position) = (0, [0.0; 3]);

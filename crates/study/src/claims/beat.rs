@@ -1,11 +1,12 @@
 //! A thread that shows that its process lives.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+
+use batchlab_files::atomic_write_unsynced;
 
 /// Writes a counter into a file until it is dropped.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub(crate) struct Beat {
 
 impl Beat {
     pub(super) fn start(path: &Path, pause: Duration) -> io::Result<Self> {
-        fs::write(path, "0")?;
+        atomic_write_unsynced(path, b"0")?;
         let path = path.to_owned();
         let (stop, stopped) = channel::<()>();
         let beat = move || {
@@ -23,7 +24,7 @@ impl Beat {
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 counter += 1;
                 // A disk that fails for longer than others wait ends the claim for them.
-                let _ = fs::write(&path, counter.to_string());
+                let _ = atomic_write_unsynced(&path, counter.to_string().as_bytes());
             }
         };
         Ok(Self { thread: Some((stop, Builder::new().name("beat".into()).spawn(beat)?)) })

@@ -6,7 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use batchlab_results::{Lock, ResultsError, files};
+use batchlab_files as files;
+use batchlab_results::{Lock, ResultsError};
 
 use super::ClaimError;
 use super::beat::Beat;
@@ -67,7 +68,7 @@ impl Disk for LocalDisk {
     }
 
     fn read(&self, path: &Path) -> Result<Option<String>, ClaimError> {
-        match fs::read(path) {
+        match files::read(path, files::MAX_TEXT) {
             // What is no text is found to be damaged by whoever expects something.
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -84,16 +85,13 @@ impl Disk for LocalDisk {
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<(), ClaimError> {
-        let temporary = beside(path);
-        fs::write(&temporary, text)
-            .and_then(|()| fs::rename(&temporary, path))
+        files::atomic_write_unsynced(path, text.as_bytes())
             .map_err(|source| ClaimError::Write { path: path.to_owned(), source })
     }
 
     fn write_synced(&self, path: &Path, text: &str) -> Result<(), ClaimError> {
-        let temporary = beside(path);
-        files::write_synced(&temporary, text).map_err(of_results)?;
-        files::rename(&temporary, path).map_err(of_results)
+        files::atomic_write(path, text.as_bytes())
+            .map_err(|source| ClaimError::Write { path: path.to_owned(), source })
     }
 
     fn beat(&self, path: &Path, pause: Duration) -> Result<Beat, ClaimError> {
@@ -103,7 +101,7 @@ impl Disk for LocalDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<bool, ClaimError> {
         let renamed = match fs::rename(from, to) {
-            Ok(()) => to.parent().map_or(Ok(()), files::sync).map(|()| true),
+            Ok(()) => to.parent().map_or(Ok(()), files::sync_folder).map(|()| true),
             Err(error)
                 if matches!(
                     error.kind(),
@@ -129,12 +127,6 @@ impl Disk for LocalDisk {
     fn now(&self) -> Duration {
         self.begin.elapsed()
     }
-}
-
-/// A name of this process's own beside a file.
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 fn of_results(error: ResultsError) -> ClaimError {

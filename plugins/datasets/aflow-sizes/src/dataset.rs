@@ -50,6 +50,10 @@ impl Dataset for AflowSizes {
         Provides { level: Level::Graphs, fields, target: true }
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["seed", "limit"]
+    }
+
     fn check(&self) -> Result<(), DatasetError> {
         if self.edges == EdgeRule::FullyConnected {
             return Err(DatasetError::other(NeighborError::Endless));
@@ -62,7 +66,7 @@ impl Dataset for AflowSizes {
         // The sizes are known before anything is made.
         let n_byte = formulas.iter().fold(0_u64, |sum, formula| {
             let n_atom = formula.atomic_number.len();
-            sum.saturating_add(estimated_bytes(self.edges, n_atom, Some(formula.volume)))
+            sum.saturating_add(estimated_bytes(self.edges, n_atom, formula.volume))
         });
         let what = format!("the edges of {} crystals", formulas.len());
         let over = |over| DatasetError::other(NeighborError::Memory(over));

@@ -1,5 +1,5 @@
 //! An `.npz` file with graph and features as compressed rows: `indptr` and `indices`, `labels`, `feat_*`,
-//! and the split as lists of nodes.
+//! and the split as lists of nodes or as masks.
 
 use std::io::{Read, Seek};
 
@@ -7,8 +7,9 @@ use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 
 use batchlab_npz::{Archive, NpzError, Problem};
 
+use crate::masks;
 use crate::split::{self, Fault};
-use crate::tables::{Tables, largest_class, of_rows};
+use crate::tables::{Tables, largest_class, of_rows, rows_bytes};
 
 /// Node and edge numbers have 32 bits, and some room is left for padding.
 const MAX_INDEX: i64 = i32::MAX as i64;
@@ -17,12 +18,26 @@ const MAX_INDEX: i64 = i32::MAX as i64;
 /// of memory. Bags of words keep one value in a hundred or so.
 const SPARSEST: usize = 10_000;
 
-pub(crate) fn read<R: Read + Seek>(file: &mut Archive<R>) -> Result<Tables, NpzError> {
+/// Reads the split with number `which`; whether there may be several.
+pub(crate) fn read<R: Read + Seek>(
+    file: &mut Archive<R>,
+    which: usize,
+    needs_target: bool,
+) -> Result<(Tables, bool), NpzError> {
     let one = graph(file)?;
-    let label = labels(file, one.n_node())?;
+    let has_labels = needs_target || file.has("labels");
+    let label = if has_labels { labels(file, one.n_node())? } else { vec![-1; one.n_node()] };
     let feature = features(file, one.n_node())?;
-    let split = published(file, &label)?;
-    Ok(Tables { one, label, feature, split, notes: Vec::new() })
+    let has_masks = !LISTS.iter().any(|name| file.has(name)) && masks::has_any(file);
+    let split = if !has_labels {
+        // The members of a split have a class.
+        None
+    } else if has_masks {
+        Some(masks::published(file, which, &label)?)
+    } else {
+        published(file, &label)?
+    };
+    Ok((Tables { one, label, feature, split, notes: Vec::new() }, has_masks))
 }
 
 /// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
@@ -85,19 +100,22 @@ fn features<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Node
         );
         return Err(file.fault("feat_shape", wrong(1, expected)));
     }
+    let n_byte = rows_bytes(n_node, data.len(), width);
+    file.take("feat_data", n_byte, "its features")?;
     Ok(of_rows(&offset, &column, &data, width))
 }
+
+const LISTS: [&str; 3] = ["train_idx", "val_idx", "test_idx"];
 
 /// The published split; `None` if the file has none.
 fn published<R: Read + Seek>(
     file: &mut Archive<R>,
     label: &[i64],
 ) -> Result<Option<FixedSplit>, NpzError> {
-    const NAMES: [&str; 3] = ["train_idx", "val_idx", "test_idx"];
-    if !NAMES.iter().any(|name| file.has(name)) {
+    if !LISTS.iter().any(|name| file.has(name)) {
         return Ok(None);
     }
-    let [train, validation, test] = NAMES;
+    let [train, validation, test] = LISTS;
     let split = FixedSplit {
         train: columns(file, train, label.len())?,
         validation: columns(file, validation, label.len())?,
@@ -108,11 +126,11 @@ fn published<R: Read + Seek>(
         Ok(()) => Ok(Some(split)),
         Err(Fault::Empty { part }) => {
             let expected = split::NOT_EMPTY.to_owned();
-            Err(file.fault(NAMES[part], Problem::Length { got: 0, expected }))
+            Err(file.fault(LISTS[part], Problem::Length { got: 0, expected }))
         }
         Err(Fault::Node { part, at, expected }) => {
             let (value, expected) = (parts[part][at].to_string(), expected.to_owned());
-            Err(file.fault(NAMES[part], Problem::Value { at, value, expected }))
+            Err(file.fault(LISTS[part], Problem::Value { at, value, expected }))
         }
     }
 }

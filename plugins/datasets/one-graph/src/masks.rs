@@ -50,27 +50,52 @@ pub(crate) fn read<R: Read + Seek>(
     })
 }
 
-fn published<R: Read + Seek>(
+/// Names of the masks of training, validation and test nodes, as others write them.
+const NAMES: [[&str; 3]; 3] = [
+    ["train_masks", "val_masks", "test_masks"],
+    ["train_mask", "val_mask", "test_mask"],
+    ["train_mask", "valid_mask", "test_mask"],
+];
+
+/// Whether a file has a split as masks.
+pub(crate) fn has_any<R: Read + Seek>(file: &Archive<R>) -> bool {
+    NAMES.as_flattened().iter().any(|name| file.has(name))
+}
+
+/// The split with number `which`: masks are one row for each split, or one column (as `PyTorch` Geometric has
+/// them), or a single one.
+pub(crate) fn published<R: Read + Seek>(
     file: &mut Archive<R>,
     which: usize,
     label: &[i64],
 ) -> Result<FixedSplit, NpzError> {
-    const NAMES: [&str; 3] = ["train_masks", "val_masks", "test_masks"];
+    let n_node = label.len();
+    let whole = NAMES.iter().find(|names| names.iter().all(|name| file.has(name)));
+    let part_of = NAMES.iter().find(|names| names.iter().any(|name| file.has(name)));
+    let names = *whole.or(part_of).unwrap_or(&NAMES[0]);
     let mut part = |name: &'static str| -> Result<Vec<u32>, NpzError> {
-        let (masks, width) = file.integer_rows(name, 0, 1)?;
-        if width != label.len() {
-            let found = format!("(n, {width})");
+        let (masks, width) = {
+            let (masks, width) = file.table(name)?;
+            (file.whole(name, masks, 0, 1)?, width)
+        };
+        let n_row = masks.len() / width.max(1);
+        let (n_mask, start, step) = if width == n_node {
+            (n_row, which * width, 1)
+        } else if n_row == n_node {
+            (width, which, width)
+        } else {
+            let found = format!("({n_row}, {width})");
             let expected = "a row for each split, as long as there are nodes";
             return Err(file.fault(name, Problem::Shape { found, expected }));
-        }
-        let Some(mask) = masks.chunks_exact(width).nth(which) else {
-            let got = masks.len() / width;
-            let expected = format!("{} (dataset.split = {which}, counted from 0)", which + 1);
-            return Err(file.fault(name, Problem::Length { got, expected }));
         };
-        Ok((0..width as u32).filter(|&node| mask[node as usize] == 1).collect())
+        if which >= n_mask {
+            let expected = format!("{} (dataset.split = {which}, counted from 0)", which + 1);
+            return Err(file.fault(name, Problem::Length { got: n_mask, expected }));
+        }
+        let mask = masks[start..].iter().step_by(step).take(n_node);
+        Ok((0..).zip(mask).filter(|&(_, &flag)| flag == 1).map(|(node, _)| node).collect())
     };
-    let [train, validation, test] = NAMES;
+    let [train, validation, test] = names;
     let split =
         FixedSplit { train: part(train)?, validation: part(validation)?, test: part(test)? };
     let parts = [&*split.train, &*split.validation, &*split.test];
@@ -78,13 +103,13 @@ fn published<R: Read + Seek>(
         Ok(()) => Ok(split),
         Err(Fault::Empty { part }) => {
             let expected = "at least one node in each split".to_owned();
-            Err(file.fault(NAMES[part], Problem::Length { got: 0, expected }))
+            Err(file.fault(names[part], Problem::Length { got: 0, expected }))
         }
         Err(Fault::Node { part, at, expected }) => {
             let node = parts[part][at];
             let (value, expected) = (format!("1 for node {node}"), expected.to_owned());
-            let at = which * label.len() + node as usize;
-            Err(file.fault(NAMES[part], Problem::Value { at, value, expected }))
+            let at = which * n_node + node as usize;
+            Err(file.fault(names[part], Problem::Value { at, value, expected }))
         }
     }
 }

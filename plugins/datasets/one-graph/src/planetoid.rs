@@ -12,18 +12,15 @@ use std::path::{Path, PathBuf};
 
 use batchlab_core::error::shown;
 use batchlab_core::graphs::{FixedSplit, OneGraph};
-use batchlab_core::{DatasetError, LoadContext};
+use batchlab_core::{DatasetError, LoadContext, MemoryBudget};
 
 use crate::split::{self, Fault};
-use crate::tables::{FileFault, Tables, of_rows};
+use crate::tables::{FileFault, Tables, of_rows, rows_bytes};
 use arrays::{Matrix, Rows};
 use pickle::Pickle;
 
 /// As in the paper and everywhere since.
 const N_VALIDATION: usize = 500;
-
-/// A file of this size is none of Planetoid's.
-const MAX_BYTE: u64 = 1 << 30;
 
 /// The name of the data set if a file's name is one of the eight.
 pub(crate) fn name_of(path: &Path) -> Option<&str> {
@@ -37,8 +34,7 @@ pub(crate) fn name_of(path: &Path) -> Option<&str> {
 pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables, DatasetError> {
     let open = |part: &str| -> Result<Opened, DatasetError> {
         let path = ctx.resolve(&asked.with_file_name(format!("ind.{name}.{part}")))?;
-        let bytes = read_bytes(&path)?;
-        Ok(Opened { path, bytes })
+        Opened::read(path, &ctx.memory)
     };
     let (first_features, test_features) = (open("allx")?.rows()?, open("tx")?.rows()?);
     let (first_classes, test_classes) = (open("ally")?.matrix()?, open("ty")?.matrix()?);
@@ -81,6 +77,12 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
         });
     }
 
+    let n_entry = first_features.n_entry() + test_features.n_entry();
+    let (n_edge, n_row) = (adjacency.sender.len() as u64, n_node as u64);
+    // Places and labels; entries while their columns grow; edges in both directions and sorted.
+    let n_byte =
+        64 * n_row + 16 * n_entry as u64 + 72 * n_edge + rows_bytes(n_node, n_entry, width);
+    ctx.memory.take(n_byte, "the graph").map_err(DatasetError::Memory)?;
     let mut row_of = vec![None; n_node];
     let of_first = (0..n_first).map(|row| (row, &first_features, &first_classes, row));
     let of_tests = test.iter().enumerate();
@@ -145,19 +147,11 @@ fn published(
     }
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, DatasetError> {
-    let io = |source| DatasetError::Io { path: path.to_owned(), source };
-    let length = std::fs::metadata(path).map_err(io)?.len();
-    if length > MAX_BYTE {
-        let message = format!("it has {length} bytes, more than any file of Planetoid's");
-        return Err(FileFault::error(path, message));
-    }
-    std::fs::read(path).map_err(io)
-}
-
 struct Opened {
     path: PathBuf,
     bytes: Vec<u8>,
+    /// What the file and what is made of it may take.
+    memory: MemoryBudget,
 }
 
 struct Adjacency {
@@ -168,26 +162,42 @@ struct Adjacency {
 }
 
 impl Opened {
+    fn read(path: PathBuf, memory: &MemoryBudget) -> Result<Self, DatasetError> {
+        let io = |source| DatasetError::Io { path: path.clone(), source };
+        let length = std::fs::metadata(&path).map_err(io)?.len();
+        let memory = memory.of_file(length);
+        memory
+            .take(length, "its bytes")
+            .map_err(|error| FileFault::error(&path, pickle::over(&error)))?;
+        let bytes = batchlab_files::read_data(&path, length).map_err(io)?;
+        Ok(Self { path, bytes, memory })
+    }
+
     fn pickle(&self) -> Result<Pickle<'_>, DatasetError> {
-        Pickle::read(&self.bytes).map_err(|message| self.fault(&message))
+        Pickle::read(&self.bytes, &self.memory).map_err(|message| self.fault(&message))
     }
 
     fn rows(&self) -> Result<Rows, DatasetError> {
-        Rows::of(&self.pickle()?).map_err(|message| self.fault(&message))
+        Rows::of(&self.pickle()?, &self.memory).map_err(|message| self.fault(&message))
     }
 
     fn matrix(&self) -> Result<Matrix, DatasetError> {
-        Matrix::of(&self.pickle()?).map_err(|message| self.fault(&message))
+        Matrix::of(&self.pickle()?, &self.memory).map_err(|message| self.fault(&message))
     }
 
     /// The edges of `{node: [neighbour, ...]}`, without self loops.
     fn adjacency(&self) -> Result<Adjacency, DatasetError> {
         let pickle = self.pickle()?;
-        let lists = pickle.lists().map_err(|message| self.fault(&message))?;
+        let wrong = |message: String| self.fault(&message);
+        let lists = pickle.lists().map_err(wrong)?;
         let n_node = lists.len();
         let (mut sender, mut receiver, mut n_loop) = (Vec::new(), Vec::new(), 0);
         for (node, neighbours) in lists {
-            for neighbour in neighbours {
+            // One list may be that of many nodes.
+            let n_byte = 16 * neighbours.len() as u64;
+            self.memory.take(n_byte, "its edges").map_err(|error| wrong(pickle::over(&error)))?;
+            for &neighbour in neighbours {
+                let neighbour = pickle.node(neighbour).map_err(wrong)?;
                 if node.max(neighbour) >= n_node as u64 {
                     let largest = node.max(neighbour);
                     let message =
@@ -208,6 +218,7 @@ impl Opened {
     /// A number in each line.
     fn numbers(&self) -> Result<Vec<usize>, DatasetError> {
         let text = String::from_utf8_lossy(&self.bytes);
+        let text = text.trim_start_matches('\u{feff}').trim_end();
         let number = |(at, line): (usize, &str)| {
             line.trim().parse::<u32>().map(|node| node as usize).map_err(|_| {
                 let message = format!("\"{}\", expected the number of a node", shown(line));

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 use batchlab_core::{DatasetError, MemoryBudget};
+use batchlab_files::open_data;
 use batchlab_npz::{Archive, NpzError, Problem};
 
 use crate::split::{self, Fault};
@@ -26,7 +27,7 @@ pub(crate) fn read(
     let open = |name: &str| {
         let path = folder.join(name);
         let file =
-            File::open(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
+            open_data(&path).map_err(|source| DatasetError::Io { path: path.clone(), source })?;
         Archive::open(&path, BufReader::new(file), max_byte, memory).map_err(DatasetError::other)
     };
     let mut graph = open(GRAPH)?;

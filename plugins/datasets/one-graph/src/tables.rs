@@ -38,6 +38,21 @@ impl FileFault {
     }
 }
 
+/// Whether the features of compressed rows are written out: where the rows would not save memory.
+fn is_dense(n_node: usize, n_entry: usize, width: usize) -> bool {
+    n_entry.saturating_mul(8) >= n_node.saturating_mul(width)
+}
+
+/// Bytes that [`of_rows`] takes.
+pub(crate) fn rows_bytes(n_node: usize, n_entry: usize, width: usize) -> u64 {
+    let n_byte = if is_dense(n_node, n_entry, width) {
+        n_node.saturating_mul(width).saturating_mul(4)
+    } else {
+        n_entry.saturating_mul(16).saturating_add(n_node.saturating_mul(16))
+    };
+    n_byte as u64
+}
+
 /// The features of compressed rows: as they are, or all of them written out where the rows would not
 /// save memory. Repeated entries add up, as everywhere where sparse matrices are read.
 pub(crate) fn of_rows(
@@ -47,7 +62,7 @@ pub(crate) fn of_rows(
     width: usize,
 ) -> NodeFeature {
     let n_node = offset.len() - 1;
-    if entry.len().saturating_mul(8) >= n_node.saturating_mul(width) {
+    if is_dense(n_node, entry.len(), width) {
         let mut value = vec![0.0; n_node * width];
         for (row, bounds) in value.chunks_exact_mut(width).zip(offset.windows(2)) {
             for at in bounds[0]..bounds[1] {

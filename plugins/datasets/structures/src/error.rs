@@ -48,10 +48,10 @@ pub enum StructuresError {
         message: String,
     },
     #[error(
-        "{} holds {n_read} structures, and none has the target `{target}`; choose another `path` or `target`",
-        shown_path(path)
+        "{} holds {n_read} structures, and none {}has the target `{target}`; choose another `path` or `target`",
+        shown_path(path), if *n_partly_periodic > 0 { "that repeats along all directions or along none " } else { "" }
     )]
-    NothingLeft { path: PathBuf, n_read: u64, target: String },
+    NothingLeft { path: PathBuf, n_read: u64, n_partly_periodic: u64, target: String },
 }
 
 impl StructuresError {

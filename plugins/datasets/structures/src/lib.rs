@@ -5,5 +5,5 @@ mod dataset;
 mod error;
 mod table;
 
-pub use dataset::{Missing, Structures, Table};
+pub use dataset::{Missing, PartlyPeriodic, Structures, Table};
 pub use error::StructuresError;

@@ -92,11 +92,10 @@ fn quantiles(rows: &[(String, &Distribution)], text: &mut String) {
         // One digit more than the bins need.
         let digit = |value: f64| number(value, of.histogram.width / 10.0);
         let mut line = vec![name.clone(), digit(of.mean), digit(of.deviation)];
-        line.extend(
-            of.quantiles.iter().map(|&value| {
-                if value.fract() == 0.0 { format!("{value:.0}") } else { digit(value) }
-            }),
-        );
+        line.extend(of.quantiles.iter().map(|&value| {
+            let is_whole = value.fract() == 0.0 && value.abs() < 1e15;
+            if is_whole { format!("{value:.0}") } else { digit(value) }
+        }));
         lines.push(line);
     }
     *text += &columns(&lines);
@@ -116,7 +115,11 @@ fn bars(histogram: &Histogram) -> String {
 /// With the digits that bins of that width need.
 fn number(value: f64, width: f64) -> String {
     #[allow(clippy::cast_sign_loss, reason = "digits are not negative")]
-    let digits = (-width.log10().floor()).clamp(0.0, 12.0) as usize;
+    let digits = (-width.log10().floor()).max(0.0) as usize;
+    // Nobody reads 300 digits.
+    if digits > 12 || value.abs() >= 1e15 {
+        return format!("{value:.3e}");
+    }
     let text = format!("{value:.digits$}");
     // No `-0.00`.
     match text.strip_prefix('-') {
@@ -141,8 +144,16 @@ mod tests {
 
     #[test]
     fn numbers_have_the_digits_that_a_bin_tells_apart_and_no_empty_sign() {
-        let texts = [(-0.04, 0.2), (-0.0, 1.0), (-0.25, 0.02), (812.4, 20.0)];
-        assert_eq!(texts.map(|(value, width)| number(value, width)), ["0.0", "0", "-0.25", "812"]);
+        let texts = [
+            (-0.04, 0.2),
+            (-0.0, 1.0),
+            (-0.25, 0.02),
+            (812.4, 20.0),
+            (2e-20, 1e-21),
+            (-1e308, 1e306),
+        ];
+        let texts = texts.map(|(value, width)| number(value, width));
+        assert_eq!(texts, ["0.0", "0", "-0.25", "812", "2.000e-20", "-1.000e308"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use batchlab_core::record::{SCHEMA_VERSION, Table};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -18,10 +18,15 @@ use crate::small_run::{batchlab, names, run_folder, start, text};
 
 /// Writes one column of a file anew.
 fn replace(path: &Path, column: &str, values: impl Fn(usize) -> ArrayRef) {
+    rewrite(path, SCHEMA_VERSION, column, values);
+}
+
+/// The same, with a version of the schema in the footer.
+fn rewrite(path: &Path, version: i64, column: &str, values: impl Fn(usize) -> ArrayRef) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let schema = Arc::clone(builder.schema());
     let rows: Vec<RecordBatch> = builder.build().unwrap().map(Result::unwrap).collect();
-    let version = KeyValue::new("schema_version".to_owned(), SCHEMA_VERSION.to_string());
+    let version = KeyValue::new("schema_version".to_owned(), version.to_string());
     let properties =
         WriterProperties::builder().set_key_value_metadata(Some(vec![version])).build();
     let file = File::create(path).unwrap();
@@ -84,11 +89,10 @@ fn a_hostile_run_id_is_a_text_and_nothing_else() {
         "-rf",
         "%00",
     ];
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 5] = [
         &["report", "--json"],
         &["report", "--html"],
         &["doctor"],
-        &["doctor", "--upgrade"],
         &["export", "--to", "tensorboard", "--out"],
         &["export", "--to", "csv", "--out"],
     ];
@@ -121,7 +125,7 @@ fn a_hostile_run_id_is_a_text_and_nothing_else() {
 }
 
 #[test]
-fn a_version_to_come_is_named_and_not_used() {
+fn another_version_is_named_and_not_used() {
     let place = TempDir::new().unwrap();
     let out = place.path().join("results");
     foreign(&out);
@@ -135,4 +139,53 @@ fn a_version_to_come_is_named_and_not_used() {
     assert!(words.contains(&version) && words.contains(name), "{words}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["left_out"].as_array().unwrap().len(), 1, "{report}");
+    // By its footer too; and no run is published beside it.
+    let newer = |n| Arc::new(Int64Array::from(vec![SCHEMA_VERSION + 1; n])) as ArrayRef;
+    rewrite(&path, SCHEMA_VERSION + 1, "schema_version", newer);
+    for mut command in [start(&out, &["training.steps=6"]), {
+        let mut report = batchlab();
+        report.args(["report", "--json"]).arg(&out);
+        report
+    }] {
+        let words = text(&command.output().unwrap());
+        assert!(words.contains(&version) && words.contains("choose another folder"), "{words}");
+    }
+}
+
+#[test]
+fn numbers_of_any_size_end_in_an_answer_or_a_refusal() {
+    let place = TempDir::new().unwrap();
+    let out = place.path().join("results");
+    foreign(&out);
+    let times = ["step_ns", "plan_ns", "shape_id", "step"].map(|column| ("steps", column));
+    let others =
+        [("evals", "eval_ns"), ("evals", "train_ns"), ("runs", "prepare_ns"), ("runs", "n_shape")];
+    let whole = times.into_iter().chain(others);
+    let whole = whole.flat_map(|place| [i64::MAX, i64::MIN].map(|value| (place, Ok(value))));
+    let real = [("evals", "rmse"), ("steps", "loss")].into_iter();
+    let real =
+        real.flat_map(|place| [f64::MAX, f64::INFINITY, f64::NAN].map(|value| (place, Err(value))));
+    for ((table, column), value) in whole.chain(real) {
+        let folder = out.join("tables").join(table);
+        let path = folder.join(&names(&folder)[0]);
+        let before = fs::read(&path).unwrap();
+        replace(&path, column, |n| match value {
+            Ok(whole) => Arc::new(Int64Array::from(vec![whole; n])),
+            Err(real) => Arc::new(Float64Array::from(vec![real; n])),
+        });
+        for command in [
+            &["report", "results", "--html", "page.html"][..],
+            &["compare", "results", "results"],
+            &["export", "results", "--to", "tensorboard", "--out", "events"],
+        ] {
+            let output = batchlab().args(command).current_dir(place.path()).output().unwrap();
+            let words = text(&output);
+            let has_ended = output.status.code().is_some_and(|code| code != 101);
+            assert!(
+                has_ended && !words.contains("panicked"),
+                "{table}.{column} {value:?}: {words}"
+            );
+        }
+        fs::write(&path, before).unwrap();
+    }
 }

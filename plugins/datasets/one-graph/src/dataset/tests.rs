@@ -154,11 +154,15 @@ impl Small {
     }
 
     fn load(&self) -> Result<Graphs, DatasetError> {
+        self.load_in(&LoadContext::new())
+    }
+
+    fn load_in(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let file = tempfile::Builder::new().prefix("small").suffix(".npz").tempfile();
         let mut file = file.expect("a file");
         file.write_all(&self.packed()).expect("a file");
         let path = Some(file.path().to_owned());
-        OneGraphFile { path, ..OneGraphFile::default() }.load(&LoadContext::new())
+        OneGraphFile { path, ..OneGraphFile::default() }.load(ctx)
     }
 
     fn broken(&self, part: &str) {
@@ -184,6 +188,43 @@ fn a_small_file_is_read_to_the_last_value() {
 
     let unsplit = Small::new().without(SPLIT);
     assert_eq!(unsplit.load().expect("a good file").split, None);
+
+    // Predictions need no classes.
+    let ctx = LoadContext { needs_target: false, ..LoadContext::new() };
+    let graphs = Small::new().without(&["labels"]).load_in(&ctx).expect("a good file");
+    assert_eq!((graphs.split, graphs.target.expect("classes").value), (None, vec![-1.0; 4]));
+}
+
+#[test]
+fn masks_are_a_split_of_compressed_rows_too() {
+    let flags = |shape: &str, flags: &[u8]| write("|b1", shape, flags);
+    let with = |names: [&'static str; 3], masks: [Vec<u8>; 3]| {
+        let mut small = Small::new().without(SPLIT);
+        small.0.extend(names.into_iter().zip(masks));
+        small
+    };
+    let one = [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]].map(|mask| flags("(4,)", &mask));
+    let split = FixedSplit { train: vec![1], validation: vec![0], test: vec![2] };
+    for names in
+        [["train_mask", "val_mask", "test_mask"], ["train_mask", "valid_mask", "test_mask"]]
+    {
+        let graphs = with(names, one.clone()).load().expect("a good file");
+        assert_eq!(graphs.split.as_ref(), Some(&split), "{names:?}");
+    }
+    // Several, each a row or each a column.
+    let rows = [[0, 1, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0]];
+    let columns = [[0, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0]];
+    let by_row =
+        with(["train_masks", "val_masks", "test_masks"], rows.map(|m| flags("(2, 4)", &m)));
+    let by_column =
+        with(["train_mask", "val_mask", "test_mask"], columns.map(|m| flags("(4, 2)", &m)));
+    for small in [by_row, by_column] {
+        assert_eq!(small.load().expect("a good file").split.as_ref(), Some(&split));
+    }
+    let less = with(["train_mask", "val_mask", "other"], one);
+    less.broken("no array \"test_mask\"");
+    with(["train_mask", "val_mask", "test_mask"], [(); 3].map(|()| flags("(3,)", &[1, 0, 0])))
+        .broken("array \"train_mask\": its shape is (1, 3), expected a row for each split");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Arrays and compressed rows in a pickle.
 
+use std::borrow::Cow;
+
+use batchlab_core::MemoryBudget;
 use batchlab_npz::{Values, decode};
 
-use super::pickle::{Id, Item, Pickle};
+use super::pickle::{Id, Item, Pickle, over};
 
 /// Rows of a table whose values are mostly 0.
 pub(super) struct Rows {
@@ -21,7 +24,7 @@ pub(super) struct Matrix {
 }
 
 impl Rows {
-    pub(super) fn of(pickle: &Pickle<'_>) -> Result<Self, String> {
+    pub(super) fn of(pickle: &Pickle<'_>, memory: &MemoryBudget) -> Result<Self, String> {
         let wrong = || "it is not a csr_matrix of SciPy".to_owned();
         let Item::Object { state: Some(state), .. } = pickle.item(pickle.root) else {
             return Err(wrong());
@@ -29,11 +32,11 @@ impl Rows {
         let (class, Item::Dict(entries)) = (pickle.class(pickle.root), pickle.item(*state)) else {
             return Err(wrong());
         };
-        if class != "csr_matrix" {
+        if !matches!(class, "csr_matrix" | "csr_array") {
             return Err(wrong());
         }
         let entry = |name: &str| {
-            let is_named = |key: Id| pickle.bytes(key) == Some(name.as_bytes());
+            let is_named = |key: Id| pickle.bytes(key).as_deref() == Some(name.as_bytes());
             entries.iter().find(|(key, _)| is_named(*key)).map(|(_, value)| *value)
         };
         let array = |name: &str| {
@@ -42,8 +45,9 @@ impl Rows {
         };
         let shape = entry("_shape").or_else(|| entry("shape")).and_then(|id| sizes(pickle, id));
         let Some([n_row, width]) = shape.as_deref() else { return Err(wrong()) };
-        let (offset, column) = (array("indptr")?.indices()?, array("indices")?.indices()?);
-        let value = array("data")?.floats()?;
+        let (offset, column) =
+            (array("indptr")?.indices(memory)?, array("indices")?.indices(memory)?);
+        let value = array("data")?.floats(memory)?;
         let is_ascending = offset.windows(2).all(|pair| pair[0] <= pair[1]);
         let ends = (offset.first(), offset.last());
         if offset.len() != n_row + 1 || ends != (Some(&0), Some(&column.len())) || !is_ascending {
@@ -62,6 +66,10 @@ impl Rows {
         self.offset.len() - 1
     }
 
+    pub(super) fn n_entry(&self) -> usize {
+        self.column.len()
+    }
+
     /// The entries of a row: column and value.
     pub(super) fn row(&self, row: usize) -> impl Iterator<Item = (usize, f32)> {
         let range = self.offset[row]..self.offset[row + 1];
@@ -70,12 +78,12 @@ impl Rows {
 }
 
 impl Matrix {
-    pub(super) fn of(pickle: &Pickle<'_>) -> Result<Self, String> {
+    pub(super) fn of(pickle: &Pickle<'_>, memory: &MemoryBudget) -> Result<Self, String> {
         let array = Array::of(pickle, pickle.root)?;
         let [n_row, width] = array.shape[..] else {
             return Err(format!("its array has {} dimensions, expected two", array.shape.len()));
         };
-        let value: Vec<i64> = match array.values()? {
+        let value: Vec<i64> = match array.values(memory)? {
             Values::Integer(values) => values,
             Values::Float(values) => values.into_iter().map(|value| value as i64).collect(),
         };
@@ -99,49 +107,55 @@ impl Matrix {
 struct Array<'a> {
     kind: String,
     shape: Vec<usize>,
-    data: &'a [u8],
+    data: Cow<'a, [u8]>,
 }
 
 impl<'a> Array<'a> {
-    /// An object of `_reconstruct` with the state (version, shape, type, order, bytes), whose type is
-    /// an object of `dtype` with the state (version, byte order, ...).
+    /// An object of `_reconstruct` with the state (version, shape, type, order, bytes), or, since protocol 5, of
+    /// `_frombuffer` with (bytes, type, shape, order).
     fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self, String> {
         let wrong = || "it holds something else where an array of NumPy should be".to_owned();
-        if pickle.class(id) != "_reconstruct" {
-            return Err(wrong());
-        }
-        let state = state(pickle, id).ok_or_else(wrong)?;
-        let [_, shape, kind, is_fortran_order, data] = *state else { return Err(wrong()) };
+        let (shape, kind, data, is_fortran_order) = match pickle.class(id) {
+            "_reconstruct" => match pickle.state(id) {
+                Some(&[_, shape, kind, order, data]) => {
+                    (shape, kind, data, pickle.whole(order) == Some(1))
+                }
+                _ => return Err(wrong()),
+            },
+            "_frombuffer" => match pickle.arguments(id, "_frombuffer") {
+                Some(&[data, kind, shape, order]) => {
+                    (shape, kind, data, pickle.bytes(order).as_deref() == Some(b"F"))
+                }
+                _ => return Err(wrong()),
+            },
+            _ => return Err(wrong()),
+        };
         let shape = sizes(pickle, shape).ok_or_else(wrong)?;
-        if shape.len() > 1 && pickle.whole(is_fortran_order) == Some(1) {
+        if shape.len() > 1 && is_fortran_order {
             return Err("its columns lie one after the other; write it in C order".into());
         }
-        if pickle.class(kind) != "dtype" {
-            return Err(wrong());
-        }
-        let Item::Object { arguments, .. } = pickle.item(kind) else { return Err(wrong()) };
-        let name = pickle.tuple(*arguments).and_then(|list| pickle.bytes(*list.first()?));
-        let order = self::state(pickle, kind).and_then(|state| pickle.bytes(*state.get(1)?));
-        let (Some(name), Some(order)) = (name, order) else { return Err(wrong()) };
-        let kind = String::from_utf8_lossy(&[order, name].concat()).into_owned();
-        let data = pickle.bytes(data).ok_or_else(wrong)?;
-        Ok(Self { kind, shape, data })
+        let kind = pickle.kind(kind).ok_or_else(wrong)?;
+        Ok(Self { kind, shape, data: pickle.bytes(data).ok_or_else(wrong)? })
     }
 
-    fn values(&self) -> Result<Values, String> {
-        decode(&self.kind, self.data).map_err(|problem| problem.to_string())
+    /// The numbers, in twice eight bytes each: as they are decoded, and in the form in which they are kept.
+    fn values(&self, memory: &MemoryBudget) -> Result<Values, String> {
+        let size = self.kind.get(2..).and_then(|size| size.parse().ok()).unwrap_or(1).max(1);
+        let n_byte = 16 * (self.data.len() / size) as u64;
+        memory.take(n_byte, "its numbers").map_err(|error| over(&error))?;
+        decode(&self.kind, &self.data).map_err(|problem| problem.to_string())
     }
 
-    fn indices(&self) -> Result<Vec<usize>, String> {
-        let Values::Integer(values) = self.values()? else {
+    fn indices(&self, memory: &MemoryBudget) -> Result<Vec<usize>, String> {
+        let Values::Integer(values) = self.values(memory)? else {
             return Err(format!("an index is of type {}", self.kind));
         };
         let index = |value: i64| usize::try_from(value).map_err(|_| format!("index {value}"));
         values.into_iter().map(index).collect()
     }
 
-    fn floats(&self) -> Result<Vec<f32>, String> {
-        let values: Vec<f32> = match self.values()? {
+    fn floats(&self, memory: &MemoryBudget) -> Result<Vec<f32>, String> {
+        let values: Vec<f32> = match self.values(memory)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f32).collect(),
             Values::Float(values) => values.into_iter().map(|value| value as f32).collect(),
         };
@@ -149,13 +163,6 @@ impl<'a> Array<'a> {
             None => Ok(values),
             Some(value) => Err(format!("a feature is {value}, expected a finite number")),
         }
-    }
-}
-
-fn state<'p>(pickle: &'p Pickle<'_>, id: Id) -> Option<&'p [Id]> {
-    match pickle.item(id) {
-        Item::Object { state: Some(state), .. } => pickle.tuple(*state),
-        _ => None,
     }
 }
 

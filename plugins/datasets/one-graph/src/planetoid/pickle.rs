@@ -1,10 +1,15 @@
 //! As much of Python's pickle format as arrays, compressed rows and dictionaries of lists need.
 //!
 //! Nothing is called and nothing made but plain values: a class is a name, and an object is that name
-//! with its arguments and its state. Every instruction makes at most one value, so a file cannot ask
-//! for more memory than in proportion to its length.
+//! with its arguments and its state. Every instruction makes at most one value, and values that are named
+//! again are shared, so a file cannot ask for more memory than in proportion to its length.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+
+use batchlab_core::MemoryBudget;
+use batchlab_core::memory::OverBudget;
+use batchlab_npz::{Values, decode};
 
 /// Place of a value among all that were made.
 pub(super) type Id = usize;
@@ -32,18 +37,46 @@ pub(super) enum Item<'a> {
 pub(super) struct Pickle<'a> {
     items: Vec<Item<'a>>,
     pub(super) root: Id,
+    /// What it has taken from the budget.
+    n_byte: u64,
+    memory: MemoryBudget,
+}
+
+/// Bytes that an instruction takes at most: an item, its places on the stack, in a list and in the memo, while
+/// these grow.
+const STEP_BYTES: u64 = 320;
+/// Instructions for which memory is asked at once.
+const N_STEP: u64 = 4096;
+
+impl Drop for Pickle<'_> {
+    fn drop(&mut self) {
+        self.memory.give_back(self.n_byte);
+    }
+}
+
+pub(super) fn over(over: &OverBudget) -> String {
+    format!("{over}; {}", over.remedy())
 }
 
 impl<'a> Pickle<'a> {
     /// # Errors
-    /// What is not a pickle, is cut off, or holds other things than arrays, dictionaries and lists.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
+    /// What is not a pickle, is cut off, holds other things than arrays, dictionaries and lists, or takes more than
+    /// the budget has left.
+    pub(super) fn read(bytes: &'a [u8], memory: &MemoryBudget) -> Result<Self, String> {
         let mut machine = Machine { rest: bytes, ..Machine::default() };
-        loop {
+        let mut pickle = Self { items: Vec::new(), root: 0, n_byte: 0, memory: memory.clone() };
+        for n_step in 0_u64.. {
+            if n_step.is_multiple_of(N_STEP) {
+                let n_byte = N_STEP.min(machine.rest.len() as u64) * STEP_BYTES;
+                memory.take(n_byte, "its values").map_err(|error| over(&error))?;
+                pickle.n_byte += n_byte;
+            }
             if let Some(root) = machine.step()? {
-                return Ok(Self { items: machine.items, root });
+                (pickle.items, pickle.root) = (machine.items, root);
+                break;
             }
         }
+        Ok(pickle)
     }
 
     pub(super) fn item(&self, id: Id) -> &Item<'a> {
@@ -61,18 +94,52 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    pub(super) fn whole(&self, id: Id) -> Option<i64> {
+    /// The arguments of an object of that class.
+    pub(super) fn arguments(&self, id: Id, class: &str) -> Option<&[Id]> {
         match self.item(id) {
-            Item::Whole(value) => Some(*value),
+            Item::Object { arguments, .. } if self.class(id) == class => self.tuple(*arguments),
             _ => None,
         }
     }
 
-    pub(super) fn bytes(&self, id: Id) -> Option<&'a [u8]> {
-        match self.item(id) {
-            Item::Bytes(bytes) => Some(bytes),
+    /// A whole number of Python, or of `NumPy`.
+    pub(super) fn whole(&self, id: Id) -> Option<i64> {
+        if let Item::Whole(value) = self.item(id) {
+            return Some(*value);
+        }
+        let [kind, data] = *self.arguments(id, "scalar")? else { return None };
+        match decode(&self.kind(kind)?, &self.bytes(data)?) {
+            Ok(Values::Integer(values)) => values.first().copied(),
             _ => None,
         }
+    }
+
+    /// A type of numbers: an object of `dtype` with the state (version, byte order, ...).
+    pub(super) fn kind(&self, id: Id) -> Option<String> {
+        let name = self.bytes(*self.arguments(id, "dtype")?.first()?)?;
+        let order = self.bytes(*self.state(id)?.get(1)?)?;
+        Some(String::from_utf8_lossy(&[order, name].concat()).into_owned())
+    }
+
+    pub(super) fn state(&self, id: Id) -> Option<&[Id]> {
+        match self.item(id) {
+            Item::Object { state: Some(state), .. } => self.tuple(*state),
+            _ => None,
+        }
+    }
+
+    /// Bytes or text. Protocol 2 has no bytes, so Python 3 writes them as text in Latin-1 that is to be encoded.
+    pub(super) fn bytes(&self, id: Id) -> Option<Cow<'a, [u8]>> {
+        if let Item::Bytes(bytes) = self.item(id) {
+            return Some(Cow::Borrowed(bytes));
+        }
+        if self.arguments(id, "bytes").is_some_and(<[Id]>::is_empty) {
+            return Some(Cow::Borrowed(&[]));
+        }
+        let text = *self.arguments(id, "encode")?.first()?;
+        let Item::Bytes(text) = self.item(text) else { return None };
+        let text = std::str::from_utf8(text).ok()?;
+        text.chars().map(|c| u8::try_from(c).ok()).collect::<Option<_>>().map(Cow::Owned)
     }
 
     pub(super) fn tuple(&self, id: Id) -> Option<&[Id]> {
@@ -82,19 +149,25 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// A dictionary from whole numbers to lists of whole numbers.
-    pub(super) fn lists(&self) -> Result<Vec<(u64, Vec<u64>)>, String> {
-        let wrong = || "it is not a dictionary from nodes to lists of their neighbours".to_owned();
+    /// A dictionary from whole numbers to lists: each key and its list, which may be that of other keys too.
+    pub(super) fn lists(&self) -> Result<Vec<(u64, &[Id])>, String> {
         let (Item::Dict(entries) | Item::Object { entries, .. }) = self.item(self.root) else {
-            return Err(wrong());
+            return Err(no_lists());
         };
-        let node = |id: Id| self.whole(id).and_then(|v| u64::try_from(v).ok()).ok_or_else(wrong);
-        let row = |&(key, list): &(Id, Id)| {
-            let Item::List(items) = self.item(list) else { return Err(wrong()) };
-            Ok((node(key)?, items.iter().map(|&id| node(id)).collect::<Result<_, _>>()?))
+        let row = |&(key, list): &(Id, Id)| match self.item(list) {
+            Item::List(items) => Ok((self.node(key)?, items.as_slice())),
+            _ => Err(no_lists()),
         };
         entries.iter().map(row).collect()
     }
+
+    pub(super) fn node(&self, id: Id) -> Result<u64, String> {
+        self.whole(id).and_then(|value| u64::try_from(value).ok()).ok_or_else(no_lists)
+    }
+}
+
+fn no_lists() -> String {
+    "it is not a dictionary from nodes to lists of their neighbours".into()
 }
 
 /// Runs the instructions of a pickle.
@@ -139,10 +212,10 @@ impl<'a> Machine<'a> {
                 self.push(Item::Whole(i64::from_le_bytes(wide)));
             }
             // Strings and bytes: SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE, BINSTRING,
-            // BINBYTES, BINUNICODE, BINBYTES8, BINUNICODE8
+            // BINBYTES, BINUNICODE, BINBYTES8, BINUNICODE8, BYTEARRAY8
             b'U' | b'C' | 0x8c => self.string(1)?,
             b'T' | b'B' | b'X' => self.string(4)?,
-            0x8e | 0x8d => self.string(8)?,
+            0x8e | 0x8d | 0x96 => self.string(8)?,
             b'c' => {
                 self.line()?;
                 let name = self.line()?;
@@ -306,20 +379,27 @@ fn damaged() -> String {
 mod tests {
     use super::*;
 
+    fn lists(bytes: &[u8]) -> Result<Vec<(u64, Vec<u64>)>, String> {
+        let pickle = Pickle::read(bytes, &MemoryBudget::default())?;
+        let nodes = |ids: &[Id]| ids.iter().map(|&id| pickle.node(id)).collect::<Result<_, _>>();
+        pickle.lists()?.into_iter().map(|(key, ids)| Ok((key, nodes(ids)?))).collect()
+    }
+
     #[test]
     fn a_dictionary_of_lists_is_read() {
         // pickle.dumps({0: [1, 300], 1: []}, protocol=2)
         let bytes = b"\x80\x02}q\x00(K\x00]q\x01(K\x01M,\x01eK\x01]q\x02u.";
-        let lists = Pickle::read(bytes).unwrap().lists().unwrap();
-        assert_eq!(lists, [(0, vec![1, 300]), (1, Vec::new())]);
+        assert_eq!(lists(bytes), Ok(vec![(0, vec![1, 300]), (1, Vec::new())]));
+        let memory = MemoryBudget::new(1 << 20);
+        drop(Pickle::read(bytes, &memory).unwrap());
+        assert_eq!(memory.left(), 1 << 20);
+        let refused = Pickle::read(bytes, &MemoryBudget::new(1000)).unwrap_err();
+        assert!(refused.starts_with("its values would take"), "{refused}");
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let error = |bytes: &[u8]| match Pickle::read(bytes) {
-            Err(error) => error,
-            Ok(pickle) => pickle.lists().unwrap_err(),
-        };
+        let error = |bytes: &[u8]| lists(bytes).unwrap_err();
         assert!(error(b"").contains("cut off"));
         assert!(error(b"\x80\x02}q\x00(K").contains("cut off"));
         assert!(error(b"\x80\x02K\x01.").contains("not a dictionary"));

@@ -1,7 +1,0 @@
-//! One binary for all integration tests of this crate.
-
-#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
-
-mod files;
-mod pages;
-mod server;
