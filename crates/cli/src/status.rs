@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use batchlab_core::Level;
 use batchlab_core::error::nearest_path;
 use batchlab_core::quote::shell;
 use batchlab_study::CellInfo;

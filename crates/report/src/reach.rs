@@ -263,10 +263,12 @@ impl Reach {
     #[must_use]
     pub fn place_of(&self, strategy: &Reaching) -> &'static str {
         let is_alone = self.strategies.iter().filter(|s| s.may_be_soonest).count() == 1;
-        match strategy.may_be_soonest {
-            true if is_alone && self.strategies.len() > 1 => "the soonest",
-            true => "may be the soonest",
-            false => "later",
+        if !strategy.may_be_soonest {
+            "later"
+        } else if is_alone && self.strategies.len() > 1 {
+            "the soonest"
+        } else {
+            "may be the soonest"
         }
     }
 

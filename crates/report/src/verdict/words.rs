@@ -4,6 +4,9 @@ use super::{Disturbance, Outlook, Place, Strategy, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
 
+/// Pairs at which `sweep --until-width` looks last.
+const MOST_LOOKED_AT: u64 = 160;
+
 impl Unit {
     /// For a sentence: `12 mirrored pairs in 2 cells`.
     #[must_use]
@@ -103,12 +106,14 @@ fn outlook(verdict: &Verdict) -> String {
             match verdict.pair_s {
                 // Blocks of a cell that goes on have the same length.
                 Some(pair_s) => {
-                    let [plain, safe] = [n_plain, n_safe].map(|n| duration(n as f64 * pair_s));
-                    let took = if plain == safe { plain } else { format!("{plain} to {safe}") };
-                    let width = percent(verdict.margin).replace(' ', "");
-                    format!(
-                        "{pairs}: `batchlab sweep ... --until-width {width}` would take about {took}."
-                    )
+                    // `--until-width` looks at the intervals up to so many pairs.
+                    let option = if n_safe <= MOST_LOOKED_AT {
+                        format!("--until-width {}", percent(verdict.margin).replace(' ', ""))
+                    } else {
+                        format!("blocks.pairs={n_safe}")
+                    };
+                    let took = duration(n_safe as f64 * pair_s);
+                    format!("{pairs}: `batchlab sweep ... {option}` would take about {took}.")
                 }
                 None => format!("{pairs}."),
             }

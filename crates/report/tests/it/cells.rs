@@ -64,7 +64,7 @@ fn the_unit_is_the_mirrored_pair_and_what_disturbs_a_block_cancels() {
         sentence(verdict)
     );
     let caveats = caveats(verdict).join("\n");
-    assert!(caveats.contains("Nothing is said about other seeds"), "{caveats}");
+    assert!(caveats.contains("This holds for these seeds"), "{caveats}");
     insta::assert_snapshot!("verdict", text(verdict));
 }
 
