@@ -46,7 +46,7 @@ fn repeated(mut graphs: Graphs, times: usize) -> anyhow::Result<Graphs> {
     let many = ManyGraphs::new(&n_node.repeat(times), Edges::FullyConnected)?;
     graphs.topology = Topology::Many(many);
     graphs.position = graphs.position.map(|position| position.repeat(times));
-    graphs.origin = graphs.origin.repeat(times);
+    graphs.name = vec![graphs.name; times].concat();
     if let Some(class) = &mut graphs.node_class {
         class.value = class.value.repeat(times);
     }

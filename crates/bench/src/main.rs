@@ -37,8 +37,6 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         threads: usize,
     },
-    /// The products of matrices in a training step, and how long they take at least
-    Floor(training::floor_table::Options),
     /// Answers requests on standard input with training steps, for `peers/compare_training.py`
     ServeTraining {
         /// Threads of the engine
@@ -82,10 +80,6 @@ fn main() -> anyhow::Result<()> {
         }
         Command::ServeNodes { threads } => pool(threads)?
             .install(|| nodes::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())),
-        Command::Floor(options) => {
-            print_text(&pool(options.threads)?.install(|| training::floor_table::table(&options))?);
-            Ok(())
-        }
         Command::ServeTraining { threads, device, precision } => pool(threads)?.install(|| {
             precision.check(&device)?;
             let engine = training::case::Engine { device, precision };
@@ -98,11 +92,6 @@ fn main() -> anyhow::Result<()> {
 fn pool(n_thread: usize) -> anyhow::Result<rayon::ThreadPool> {
     batchlab_tensor::keep_freed();
     Ok(rayon::ThreadPoolBuilder::new().num_threads(n_thread).build()?)
-}
-
-#[allow(clippy::print_stdout, reason = "the result goes to standard output")]
-fn print_text(text: &str) {
-    print!("{text}");
 }
 
 #[allow(clippy::print_stdout, reason = "the result goes to standard output")]

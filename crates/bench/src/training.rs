@@ -2,15 +2,12 @@
 //!
 //! A [`Case`](case::Case) is a model on a batch of [`Structures`](structures::Structures). Its batch,
 //! parameters, loss and gradients go to files that the peers read ([`tensors`]), so that all sides
-//! compute the same numbers. [`products`] lists the products of matrices in a step and [`floor`]
-//! how long they and the memory traffic take at least.
+//! compute the same numbers. [`floor`] is how long a step takes at least.
 
 pub mod batch;
 pub mod case;
 pub mod floor;
-pub mod floor_table;
 pub mod memory;
-pub mod products;
 pub mod serve;
 pub mod structures;
 pub mod tensors;

@@ -35,15 +35,12 @@ use sink_csv as _;
 use sink_jsonl as _;
 use sink_parquet as _;
 
-/// Defaults for tables that a configuration does not have.
-pub const DEFAULTS: &str = r#"
-[evaluation.batcher]
-name = "dynamic"
-batch_size = 64
-
-[[sink]]
-name = "parquet"
-"#;
+/// Tables of a configuration that does not have them.
+pub const DEFAULTS: &str = "[[sink]]\nname = \"parquet\"";
+/// The same, where the data set holds many graphs.
+pub const DEFAULTS_OF_GRAPHS: &str = "[evaluation.batcher]\nname = \"dynamic\"\nbatch_size = 64";
+/// The same, where it holds the nodes of one.
+pub const DEFAULTS_OF_NODES: &str = "[evaluation.batcher]\nname = \"full\"";
 
 /// Mentions this crate, so that it and its plugins are linked.
 pub fn link() {}

@@ -1,19 +1,28 @@
 //! The configuration that a command is given, the same for all: a file of a run or a study, a data set
 //! by name or file, and changes.
 
+mod like;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use batchlab_config::{Defaults, StudyFile};
-use batchlab_core::LoadContext;
+use batchlab_core::error::nearest_path;
 use batchlab_core::registry::{Kind, Registration, components, find, suggestion};
+use batchlab_core::{Dataset, LoadContext};
 use serde_json::Value;
 
 use crate::exit::Usage;
+pub(crate) use like::DataLike;
+use like::inherited;
 
 /// What every configuration may leave out, and the labels that it may use.
-pub(crate) const DEFAULTS: Defaults =
-    Defaults { tables: batchlab_builtin::DEFAULTS, labels: batchlab_builtin::PRESETS };
+pub(crate) const DEFAULTS: Defaults = Defaults {
+    tables: batchlab_builtin::DEFAULTS,
+    of_graphs: batchlab_builtin::DEFAULTS_OF_GRAPHS,
+    of_nodes: batchlab_builtin::DEFAULTS_OF_NODES,
+    labels: batchlab_builtin::PRESETS,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Configuration {
@@ -29,8 +38,8 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    pub(crate) fn of(input: &str) -> Self {
-        Self { inputs: vec![input.to_owned()], dataset: None }
+    pub(crate) fn of(inputs: Vec<String>, dataset: Option<String>) -> Self {
+        Self { inputs, dataset }
     }
 
     pub(crate) fn is_given(&self) -> bool {
@@ -106,67 +115,85 @@ fn is_configuration(name: &str) -> bool {
 /// Changes with a data set chosen: its own keys need no `dataset.` before them.
 fn with_dataset(dataset: Option<&str>, changes: Vec<String>) -> Result<Vec<String>> {
     let Some(dataset) = dataset else { return Ok(changes) };
+    let (registration, file) = chosen(dataset, &changes, None)?;
+    let mut all = of_dataset(registration, file, &changes);
+    if file.is_some() {
+        all.extend(without_target(registration, &all));
+    }
+    Ok(all)
+}
+
+/// The data set that a name or a file means, and the file. One for a model that was `trained` on another
+/// is, if it can be, of the same kind.
+fn chosen<'a>(
+    dataset: &'a str,
+    changes: &[String],
+    trained: Option<&dyn Dataset>,
+) -> Result<(&'static Registration, Option<&'a str>)> {
     if let Some(registration) = find(Kind::Dataset, dataset) {
-        return Ok(of_dataset(registration, None, &changes));
+        return Ok((registration, None));
     }
     if !Path::new(dataset).exists() {
         let known: Vec<&str> = components(Kind::Dataset).into_keys().collect();
+        let near = match suggestion(dataset, &known) {
+            near if near.is_empty() => nearest_path(Path::new(dataset)),
+            near => near,
+        };
         bail!(Usage(format!(
-            "\"{dataset}\" is neither a file nor a data set{}\nknown data sets: {}",
-            suggestion(dataset, &known),
+            "\"{dataset}\" is neither a file nor a data set{near}\nknown data sets: {}",
             known.join(", ")
         )));
     }
-    let registration = reader_of(dataset, &changes)?;
-    Ok(of_dataset(registration, Some(dataset), &changes))
+    Ok((reader_of(dataset, changes, trained)?, Some(dataset)))
 }
 
 fn of_dataset(registration: &Registration, file: Option<&str>, changes: &[String]) -> Vec<String> {
-    let schema = (registration.schema)();
-    let is_own = |key: &str| {
-        let first = key.split('.').next().unwrap_or_default().trim();
-        schema["properties"].get(first).is_some()
-    };
+    let path = file.map(|file| format!("dataset.path={}", Value::from(file)));
+    let first = format!("datasets={}", (registration.name)());
+    std::iter::once(first).chain(path).chain(prefixed(registration, changes)).collect()
+}
+
+/// Changes, with `dataset.` before the keys of a data set.
+fn prefixed(registration: &Registration, changes: &[String]) -> Vec<String> {
+    let is_own = |key: &str| has_key(registration, key.split('.').next().unwrap_or_default());
     let own = |change: &String| match change.split_once('=') {
         Some((key, _)) if is_own(key) => format!("dataset.{change}"),
         _ => change.clone(),
     };
-    let path = file.map(|file| format!("dataset.path={}", Value::from(file)));
-    let first = format!("datasets={}", (registration.name)());
-    let mut all: Vec<String> = std::iter::once(first).chain(path).collect();
-    all.extend(changes.iter().map(own));
+    changes.iter().map(own).collect()
+}
+
+fn has_key(registration: &Registration, key: &str) -> bool {
+    (registration.schema)()["properties"].get(key.trim()).is_some()
+}
+
+/// The change that reads geometries alone, where a target is required and none is given.
+fn without_target(registration: &Registration, changes: &[String]) -> Option<String> {
+    let schema = (registration.schema)();
     let is_required =
         schema["required"].as_array().is_some_and(|keys| keys.iter().any(|k| k == "target"));
-    if file.is_some()
-        && is_required
-        && !all.iter().any(|change| change.starts_with("dataset.target"))
-    {
-        all.push("dataset.target=none".to_owned());
-    }
-    all
+    let is_given = changes.iter().any(|change| change.starts_with("dataset.target"));
+    (is_required && !is_given).then(|| "dataset.target=none".to_owned())
 }
 
 /// The one kind of data set that reads a file, by trying its first graph.
-fn reader_of(file: &str, changes: &[String]) -> Result<&'static Registration> {
+fn reader_of(
+    file: &str,
+    changes: &[String],
+    trained: Option<&dyn Dataset>,
+) -> Result<&'static Registration> {
+    let all = components(Kind::Dataset).into_values();
+    let mut all: Vec<_> = all.filter(|registration| has_key(registration, "path")).collect();
+    all.sort_by_key(|registration| {
+        trained.is_none_or(|trained| trained.typetag_name() != (registration.name)())
+    });
     let mut readers = Vec::new();
     let mut refusals = Vec::new();
-    for registration in components(Kind::Dataset).into_values() {
-        let schema = (registration.schema)();
-        let has = |key: &str| schema["properties"].get(key).is_some();
-        if !has("path") {
-            continue;
-        }
-        let mut tried = of_dataset(registration, Some(file), changes);
-        tried.extend(has("limit").then(|| "dataset.limit=1".to_owned()));
-        let graphs = StudyFile::read(None, &tried, DEFAULTS)
-            .and_then(|study| study.datasets())
-            .map_err(|error| error.to_string())
-            .and_then(|mut datasets| {
-                let dataset = datasets.pop().ok_or_else(|| "nothing to read".to_owned())?;
-                dataset.load(&LoadContext::new()).map_err(|error| error.to_string())
-            });
-        match graphs {
-            Ok(_) => readers.push(registration),
+    for registration in all {
+        match try_to_read(registration, file, changes, trained) {
+            // The kind of data that the model was trained on comes first.
+            Ok(()) if trained.is_some() => return Ok(registration),
+            Ok(()) => readers.push(registration),
             Err(reason) => refusals.push(((registration.name)(), reason)),
         }
     }
@@ -191,4 +218,24 @@ fn reader_of(file: &str, changes: &[String]) -> Result<&'static Registration> {
             )))
         }
     }
+}
+
+fn try_to_read(
+    registration: &Registration,
+    file: &str,
+    changes: &[String],
+    trained: Option<&dyn Dataset>,
+) -> Result<(), String> {
+    let mut changes = of_dataset(registration, Some(file), changes);
+    if trained.is_none() {
+        changes.extend(without_target(registration, &changes));
+    }
+    changes.extend(has_key(registration, "limit").then(|| "dataset.limit=1".to_owned()));
+    let datasets = StudyFile::read(None, &changes, DEFAULTS).and_then(|study| match trained {
+        None => study.datasets(),
+        Some(trained) => study.datasets_like(&inherited(trained, true)),
+    });
+    let dataset = datasets.map_err(|error| error.to_string())?.pop().ok_or("nothing to read")?;
+    let ctx = LoadContext { needs_target: trained.is_none(), ..LoadContext::new() };
+    dataset.load(&ctx).map(drop).map_err(|error| error.to_string())
 }

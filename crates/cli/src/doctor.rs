@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use batchlab_core::quote::shell;
-use batchlab_results::recover::{CrashedRun, Finding, OlderRun, Recovery, RecoveryReport, Salvage};
+use batchlab_results::recover::{CrashedRun, Finding, Recovery, RecoveryReport, Salvage};
 use batchlab_run::checkpoint::newest_with_rows;
 
 use crate::exit::{DATA, OTHER};
 use crate::output::{json, print};
 use crate::say::say;
 
-/// Publish what runs recorded before they crashed, find damaged result files, rewrite older ones.
+/// Publish what runs recorded before they crashed, and find damaged result files.
 ///
 /// Runs in progress are left alone. Running it twice changes nothing.
 #[derive(Debug, clap::Args)]
@@ -23,20 +23,13 @@ pub(crate) struct Arguments {
     /// Only report what would be done.
     #[arg(long)]
     dry_run: bool,
-    /// Rewrite tables of earlier versions, so that all files of a table have the same columns.
-    #[arg(long)]
-    upgrade: bool,
     /// Print the findings as JSON on standard output.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let recovery = Recovery {
-        dry_run: arguments.dry_run,
-        upgrade: arguments.upgrade,
-        newest_checkpoint: &newest_with_rows,
-    };
+    let recovery = Recovery { dry_run: arguments.dry_run, newest_checkpoint: &newest_with_rows };
     let report = recovery.recover(&arguments.dir)?;
     if arguments.json {
         let text = json(&report)?;
@@ -83,7 +76,6 @@ fn print_report(report: &RecoveryReport, arguments: &Arguments) {
             }
         }
     }
-    upgrades(report, arguments);
     for damaged in &report.damaged {
         say!("{}: damaged: {}", damaged.path.display(), damaged.reason);
     }
@@ -101,26 +93,6 @@ fn print_report(report: &RecoveryReport, arguments: &Arguments) {
         report.n_file,
         report.n_verified
     );
-}
-
-fn upgrades(report: &RecoveryReport, arguments: &Arguments) {
-    for OlderRun { run_id, version, is_upgraded, error } in &report.older {
-        match error {
-            Some(error) => say!("{run_id}: cannot be rewritten: {error}"),
-            None if *is_upgraded => {
-                say!("{run_id}: rewritten, from version {version} of the schema");
-            }
-            None => {}
-        }
-    }
-    let n_older = report.older.iter().filter(|run| !run.is_upgraded).count();
-    if n_older > 0 && !arguments.upgrade {
-        say!(
-            "{n_older} runs are of earlier versions of the schema; `batchlab doctor {} --upgrade` \
-             rewrites them",
-            shell(&arguments.dir)
-        );
-    }
 }
 
 fn describe(salvage: &Salvage) -> String {

@@ -21,6 +21,9 @@ impl Engine {
 
     /// Starts the threads, and returns their number.
     pub(crate) fn start(&self) -> Result<usize> {
+        // The runs of a cell keep their files open together. The usual soft limit of 1,024 is there for old
+        // programs; where it cannot be raised, the file that cannot be opened is an error soon enough.
+        let _ = rlimit::increase_nofile_limit(u64::MAX);
         start_threads(self.threads.map(usize::from))
     }
 }

@@ -115,7 +115,8 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "subset": subset.name(),
         "batcher": evaluation.batcher,
         "n_output": evaluation.predictions.len(),
-        "target": model.target().map(|target| &target.name),
+        "n_target": record.map_or(Some(0), |record| record.n_output),
+        "target": model.state.data.target,
         "unit": unit_of(evaluated),
         "loss": record.map(|record| record.loss),
         "rmse": record.and_then(|record| record.rmse),
@@ -135,7 +136,7 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
 }
 
 fn unit_of(evaluated: &Evaluated) -> Option<&str> {
-    match &evaluated.model.target()?.kind {
+    match &evaluated.model.state.data.kind {
         TargetKind::Regression { unit } => Some(unit),
         TargetKind::Classes { .. } => None,
     }
@@ -152,21 +153,33 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
         name => format!("{n} {outputs} for {name}"),
     };
     let what = format!(
-        "run {} after {} steps on {which} of {dataset}, batcher {}",
-        state.run_id, state.step, evaluation.batcher
+        "run {} after {} steps{} on {which} of {dataset}, batcher {}",
+        state.run_id,
+        state.step,
+        if state.is_best() { ", the best of its evaluations," } else { "" },
+        evaluation.batcher
     );
     let unit = unit::around(" ", unit_of(evaluated).unwrap_or_default(), "");
     let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    let n_target = evaluation.record.as_ref().and_then(|record| record.n_output);
+    let of_some = match n_target {
+        Some(n_target) if n_target < n as i64 => format!("the {n_target} with a target: "),
+        _ => String::new(),
+    };
     let how_well = match &evaluation.record {
-        None => "no targets, so no errors".to_owned(),
+        None => format!(
+            "no {} has the target \"{}\", so there are no errors",
+            model.level().output(),
+            model.target()
+        ),
         Some(record) if record.rmse.is_some() => format!(
-            "RMSE {:.4}{unit}, MAE {:.4}{unit}; predicting the mean of training: RMSE {:.4}{unit}",
+            "{of_some}RMSE {:.4}{unit}, MAE {:.4}{unit}; predicting the mean of training: RMSE {:.4}{unit}",
             number(record.rmse),
             number(record.mae),
             number(record.rmse_of_mean),
         ),
         Some(record) => format!(
-            "accuracy {:.2} %, macro-F1 {:.2} %",
+            "{of_some}accuracy {:.2} %, macro-F1 {:.2} %",
             100.0 * number(record.accuracy),
             100.0 * number(record.macro_f1)
         ),

@@ -129,15 +129,18 @@ pub fn main() -> ExitCode {
         if exit::is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        // A `RunError` names its cause itself; the context that is added here does not.
-        let message = match exit::run_error(&error) {
-            Some(error) => error.to_string(),
-            None => format!("{error:#}"),
-        };
+        let message = message(&error);
         // Diagnostics of a configuration have the prefix already.
         let prefix = if message.starts_with("error") { "" } else { "error: " };
         say::say!("{prefix}{message}");
         exit::code_of(&error)
+    })
+}
+
+/// An error with its causes. Most of them name their cause themselves.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |message, cause| {
+        if message.contains(&cause) { message } else { format!("{message}: {cause}") }
     })
 }
 

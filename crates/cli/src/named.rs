@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use batchlab_core::error::nearest_path;
 use batchlab_core::registry::suggestion;
 
 use crate::exit::Usage;
@@ -29,15 +30,9 @@ pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
             )));
         }
     } else if !run.is_dir() {
-        bail!(Usage(format!("there is no {}{}", run.display(), beside(run))));
+        bail!(Usage(format!("there is no {}{}", run.display(), nearest_path(run))));
     }
     find_run(run, None)
-}
-
-/// Suggests the nearest name in the same folder.
-pub(crate) fn beside(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().display().to_string();
-    path.parent().map_or_else(String::new, |folder| suggestion(&name, &names(folder)))
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -6,7 +6,6 @@ mod standalone;
 mod tree;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +14,7 @@ use batchlab_core::registry::find;
 
 use crate::exit::Usage;
 use crate::output::print;
+use crate::say::say;
 use component::Component;
 use name::Name;
 
@@ -112,7 +112,7 @@ fn write_all(files: &[NewFile]) -> Result<()> {
             .with_context(|| format!("cannot write {}", path.display()))?;
         let verb = if file.is_change { "changed" } else { "wrote" };
         // A closed standard error must not stop this half-way.
-        let _ = writeln!(std::io::stderr(), "{verb} {}", path.display());
+        say!("{verb} {}", path.display());
     }
     Ok(())
 }

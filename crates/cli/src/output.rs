@@ -1,5 +1,7 @@
-//! What goes to standard output: results for people and programs.
+//! What goes to standard output: results for people and programs. Text from files goes through here and
+//! through `say!`, and commands no terminal.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -8,8 +10,38 @@ use anyhow::Result;
 use serde::Serialize;
 
 pub(crate) fn print(text: &str) -> Result<ExitCode> {
-    std::io::stdout().write_all(text.as_bytes())?;
+    std::io::stdout().write_all(visible(text).as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Standard output, for text that is printed piece by piece.
+pub(crate) struct Out;
+
+impl std::io::Write for Out {
+    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
+        std::io::stdout().write_all(visible(&String::from_utf8_lossy(piece)).as_bytes())?;
+        Ok(piece.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stdout().flush()
+    }
+}
+
+/// A text in which control characters and marks that change the direction of writing are written as
+/// `\u001b`, as in JSON: text from files can neither command a terminal nor show words in another order.
+/// Line feeds and tabs stay.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let written = |c: char| {
+        if is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+    };
+    Cow::Owned(text.chars().map(written).collect())
 }
 
 pub(crate) fn json(value: &impl Serialize) -> Result<String> {
@@ -36,4 +68,19 @@ pub(crate) fn columns(lines: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_files_commands_no_terminal() {
+        let text = "a\u{1b}[2J\u{9b}2J\u{202e}b\r\n\tc ä\u{2066}";
+        assert_eq!(visible(text), "a\\u001b[2J\\u009b2J\\u202eb\\u000d\n\tc ä\\u2066");
+        // Such characters stand in texts alone, so that JSON stays JSON.
+        let value = serde_json::json!({ "text": text });
+        let printed = json(&value).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&visible(&printed)).unwrap(), value);
+    }
 }

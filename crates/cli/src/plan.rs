@@ -13,6 +13,7 @@ use batchlab_config::{Diagnostic, ToForecast};
 use batchlab_core::number::grouped;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatchFields, BatcherError, Level, LoadContext, Model};
+use batchlab_forecast::break_even::Engine;
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 use batchlab_run::cache::Keep;
@@ -23,6 +24,7 @@ use crate::engine::start_threads;
 use crate::exit::Usage;
 use crate::out_file::{Force, Kind, OutFile};
 use crate::output::print;
+use crate::report::seconds;
 use crate::say::say;
 
 /// Where neither the configuration nor the command line names a batch size: those of arXiv
@@ -42,6 +44,14 @@ pub(crate) struct Arguments {
     /// Length of the training that is forecast.
     #[arg(long, value_name = "N", default_value = "100000")]
     steps: NonZeroU64,
+    /// Seconds to compile a step for one padded shape, as XLA does: after how many steps has less padding
+    /// paid for more shapes? About 2 for SchNet on an A100, 10 for PaiNN (arXiv 2502.00944).
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    compile_cost: Option<f64>,
+    /// Seconds of a step without padding, for --compile-cost; a padded one is assumed to take longer in
+    /// proportion to its edges.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.01")]
+    step_time: f64,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -84,7 +94,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
 
-    let text = if arguments.json { json::print(&plans)? } else { table::print(&plans) };
+    let step_time = arguments.step_time;
+    let engine = arguments.compile_cost.map(|compile_cost| Engine { compile_cost, step_time });
+    let text =
+        if arguments.json { json::print(&plans, engine)? } else { table::print(&plans, engine) };
     print(&text)?;
     if let Some((file, kind)) = picture {
         draw(&file, kind, &plans)?;

@@ -11,10 +11,11 @@ use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::{Choice, Evaluated};
 
-/// Predict every graph with a trained model, into a Parquet file.
+/// Predict with a trained model, into a Parquet file.
 ///
-/// One row per graph: `run_id`, `index` in the data set, `origin` (its identifier in the source), `subset`,
-/// `target`, `prediction`, in the unit that the footer names. docs/export.md says more.
+/// One row per graph: by default those that the run held out for testing (`--subset`), or all of other data.
+/// Columns: `run_id`, `index` in the data set, `name` (its `id`, file or row), `subset`, `target`,
+/// `prediction`, in the unit that the footer names. docs/export.md says more.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -30,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = OutFile::new(&arguments.out, Kind::Predictions, arguments.force)?;
     let evaluated = arguments.choice.evaluate()?;
     let Evaluated { model, evaluation, .. } = &evaluated;
-    let rows = encode_predictions(evaluation, &model.state, model.dataset(), model.target())?;
+    let rows = encode_predictions(evaluation, &model.state, model.dataset())?;
     let place = out.write(&rows)?;
     say!("{}", as_text(&evaluated).trim_end());
     say!("predictions in {place}");

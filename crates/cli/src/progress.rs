@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use batchlab_core::progress::Progress;
+use batchlab_run::Observer;
+use batchlab_study::{CellObserver, SweepObserver};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::say::say;
@@ -66,6 +68,24 @@ impl Progress for Bar {
         self.bar().suspend(|| say!("{text}"));
     }
 }
+
+/// With `--quiet`.
+pub(crate) struct Quiet;
+
+impl Progress for Quiet {
+    fn warn(&self, text: &str) {
+        say!("warning: {text}");
+    }
+}
+
+impl Observer for Quiet {
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::new(Self)
+    }
+}
+
+impl CellObserver for Quiet {}
+impl SweepObserver for Quiet {}
 
 pub(crate) struct Notes;
 

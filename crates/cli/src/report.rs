@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(&text)
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
     if seconds.is_finite() && seconds > 0.0 {
         Ok(seconds)
@@ -110,6 +110,9 @@ pub(crate) fn verdicts(report: &Report) -> String {
     let mut text = String::new();
     for (index, setting) in report.settings.iter().enumerate() {
         let _ = writeln!(text, "{}", setting.title);
+        if setting.is_debug() {
+            text += "  debug build: a release build may order the strategies otherwise\n";
+        }
         let mut own = report.verdicts.iter().filter(|verdict| verdict.setting == index).peekable();
         let mut reaches = report.reaches.iter().filter(|reach| reach.setting == index).peekable();
         if own.peek().is_none() && reaches.peek().is_none() {
@@ -131,7 +134,7 @@ pub(crate) fn verdicts(report: &Report) -> String {
         let fastest = &what_if.candidates[0];
         let _ = writeln!(
             text,
-            "what if every shape cost {} s (assumed): {}, B = {}: {} ({:.1} µs per graph); as measured {}",
+            "what if every shape cost {} s (assumed): {}, B = {}: least time {} ({:.1} µs per graph), as measured {}",
             what_if.compile_cost,
             report.settings[what_if.setting].title,
             what_if.batch_size.map_or_else(|| "none".to_owned(), |size| size.to_string()),

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use batchlab_config::LoadedConfig;
-use batchlab_core::progress::Progress;
 use batchlab_core::quote::shell;
-use batchlab_core::record::EvalRecord;
 use batchlab_run::{
     Cache, FinishedRun, Observer, RunHeader, RunOptions, Status, extend, resume, run as run_once,
 };
@@ -22,7 +20,7 @@ use crate::configuration::{Configuration, DEFAULTS};
 use crate::engine::Engine;
 use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
-use crate::progress::shows_bars;
+use crate::progress::{Quiet, shows_bars};
 use crate::say::say;
 use observe::{Bar, Lines};
 
@@ -44,7 +42,7 @@ pub(crate) struct Arguments {
     /// Print the summary as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// Print nothing but errors.
+    /// Print nothing but errors, and warnings of what is damaged.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -60,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         cache: &Cache::from_environment(),
     };
     let observer: Box<dyn Observer> = if arguments.quiet {
-        Box::new(())
+        Box::new(Quiet)
     } else if shows_bars() {
         Box::new(Bar::new())
     } else {
@@ -199,21 +197,12 @@ pub(crate) fn begin() {
 struct Beginning<'a>(&'a dyn Observer);
 
 impl Observer for Beginning<'_> {
-    fn progress(&self) -> Arc<dyn Progress> {
-        self.0.progress()
+    fn inner(&self) -> Option<&dyn Observer> {
+        Some(self.0)
     }
     fn started(&self, run: &RunHeader) {
         begin();
         self.0.started(run);
-    }
-    fn stepped(&self, step: u64, loss: f64) {
-        self.0.stepped(step, loss);
-    }
-    fn evaluated(&self, eval: &EvalRecord) {
-        self.0.evaluated(eval);
-    }
-    fn ended(&self) {
-        self.0.ended();
     }
 }
 

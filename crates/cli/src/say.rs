@@ -1,12 +1,12 @@
 //! Messages on standard error.
 
-/// As `eprintln!`, but a closed or full standard error does not end a run.
+/// As `eprintln!`, but a closed or full standard error does not end a run, and text from files commands no
+/// terminal.
 macro_rules! say {
     ($($words:tt)*) => {{
-        let _ = ::std::io::Write::write_fmt(
-            &mut ::std::io::stderr(),
-            ::std::format_args!("{}\n", ::std::format_args!($($words)*)),
-        );
+        let words = ::std::format!("{}\n", ::std::format_args!($($words)*));
+        let words = crate::output::visible(&words);
+        let _ = ::std::io::Write::write_all(&mut ::std::io::stderr(), words.as_bytes());
     }};
 }
 

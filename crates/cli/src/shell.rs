@@ -12,7 +12,8 @@ pub(crate) fn command(words: impl IntoIterator<Item = String>) -> String {
 
 /// The command that is running, so that it works from any folder.
 pub(crate) fn own_command() -> String {
-    let command = command(std::env::args().skip(1));
+    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let command = command(words);
     match std::env::current_dir() {
         Ok(folder) => format!("cd {} && {command}", shell(&folder)),
         Err(_) => command,

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_core::Level;
+use batchlab_core::error::nearest_path;
+use batchlab_core::quote::shell;
 use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, Progress, hardware};
 use serde_json::json;
@@ -13,6 +15,7 @@ use serde_json::json;
 use crate::exit::Usage;
 use crate::output::{json, print};
 use crate::sweep::claim_settings;
+use crate::sweep::observe::took;
 
 /// Show which cells of a study are done, running and waiting.
 ///
@@ -37,8 +40,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let names = hardware(&arguments.dir)?;
     if names.is_empty() {
         let dir = arguments.dir.display();
+        let is_missing = !arguments.dir.exists();
+        let near = if is_missing { nearest_path(&arguments.dir) } else { String::new() };
         bail!(Usage(format!(
-            "{dir} has no cells of a study; `batchlab sweep STUDY` makes them, in results/<study>"
+            "{dir} has no cells of a study{near}; `batchlab sweep STUDY` makes them, in results/<study>"
         )));
     }
     let claims = claim_settings()?;
@@ -48,7 +53,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let (cells, n_done_beside) = (here.states()?, here.n_done_beside()?);
         all.push(Listed { hardware, cells, n_done_beside });
     }
-    let text = if arguments.json { as_json(&all)? } else { as_text(&all) };
+    if arguments.json {
+        return print(&as_json(&all)?);
+    }
+    let mut text = as_text(&all);
+    let is_done = |(_, state): &(CellInfo, CellState)| matches!(state, CellState::Done(_));
+    if all.iter().flat_map(|listed| &listed.cells).any(is_done) {
+        let _ = writeln!(
+            text,
+            "batchlab report {} says which strategy is the fastest",
+            shell(&arguments.dir)
+        );
+    }
     print(&text)
 }
 
@@ -86,7 +102,8 @@ fn as_text(all: &[Listed]) -> String {
 
 fn describe(info: &CellInfo, state: &CellState) -> String {
     let share = |progress: &Progress| {
-        let all = progress.n_step_all.unwrap_or(info.n_step * info.batchers.len() as u64);
+        let all = progress.n_step_all;
+        let all = all.unwrap_or_else(|| info.n_step.saturating_mul(info.batchers.len() as u64));
         format!("{:.0} %", 100.0 * progress.n_step as f64 / all.max(1) as f64)
     };
     let and = |fault: &Option<String>| fault.as_ref().map_or(String::new(), |f| format!("; {f}"));
@@ -127,21 +144,9 @@ fn of_done(done: &DoneCell) -> String {
     if !failures.is_empty() {
         return failures.join("; ");
     }
-    let timed = done.runs.iter().filter_map(|run| Some((run, run.outputs_per_second?)));
-    let fastest = timed.max_by(|(_, a), (_, b)| a.total_cmp(b));
-    fastest.map_or_else(
-        || "done".to_owned(),
-        |(run, speed)| {
-            let level = Level::of_output(run.output.as_deref());
-            let outputs = level.outputs();
-            let fastest = match level {
-                Level::Graphs => "is fastest",
-                // Not a verdict: a fast step that leaves out neighbours computes something else.
-                Level::Nodes => "has the fastest steps",
-            };
-            format!("done; {} {fastest}, {speed:.0} {outputs}/s", run.batcher)
-        },
-    )
+    // Which one is the fastest only the verdict says, which knows how sure that is.
+    let runs = if done.runs.len() == 1 { "run" } else { "runs" };
+    format!("done, {} {runs} in {}", done.runs.len(), took(done))
 }
 
 #[cfg(test)]
@@ -152,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_are_called_what_they_are() {
+    fn what_is_done_is_not_ranked() {
         let done = |output: Option<&str>| {
             let run = DoneRun {
                 batcher: "ibmb".into(),
@@ -169,12 +174,10 @@ mod tests {
             let (cell, reason, until_width) = (None, None, None);
             DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
         };
-        let nodes = done(Some("node"));
-        assert_eq!(of_done(&nodes), "done; ibmb has the fastest steps, 20 output nodes/s");
-        assert!(crate::sweep::observe::ended(&nodes).contains("20 output nodes/s mean"));
-        for graphs in [done(Some("graph")), done(None)] {
-            assert_eq!(of_done(&graphs), "done; ibmb is fastest, 20 graphs/s");
-            assert!(crate::sweep::observe::ended(&graphs).contains("20 graphs/s mean"));
-        }
+        assert_eq!(of_done(&done(None)), "done, 1 run in 0s");
+        assert!(
+            crate::sweep::observe::ended(&done(Some("node"))).contains("20 output nodes/s mean")
+        );
+        assert!(crate::sweep::observe::ended(&done(None)).contains("20 graphs/s mean"));
     }
 }

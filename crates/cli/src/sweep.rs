@@ -22,7 +22,7 @@ use crate::configuration::Configuration;
 use crate::engine::Engine;
 use crate::exit::{DEVICE_LOST, INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
-use crate::progress::shows_bars;
+use crate::progress::{Quiet, shows_bars};
 use crate::report::verdicts;
 use crate::run::{begin, interrupt_flag};
 use crate::say::say;
@@ -60,6 +60,9 @@ pub(crate) struct Arguments {
     /// cells that wait share it equally. Steps that `training.steps` asks for are always trained.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     at_most: Option<Duration>,
+    /// Wait for a device that another sweep is using, instead of ending with an error.
+    #[arg(long)]
+    wait: bool,
     /// Train cells again that have failed.
     #[arg(long)]
     retry: bool,
@@ -79,7 +82,7 @@ pub(crate) struct Arguments {
     /// Print a summary as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// Print nothing but errors.
+    /// Print nothing but errors, and warnings of what is damaged.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -126,7 +129,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let warnings = Warnings::default();
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
-        (true, _) => Box::new(()),
+        (true, _) => Box::new(Quiet),
         (false, true) => Box::new(Bar::new(&warnings)),
         (false, false) => Box::new(Lines::new(&warnings)),
     };
@@ -138,6 +141,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         since: since.as_deref(),
         until_width: arguments.until_width,
         at_most: arguments.at_most,
+        wait: arguments.wait,
     };
     let done = sweep(&study, &options, &*observer)?;
     if done.is_device_lost && since.is_some() {
@@ -176,7 +180,7 @@ fn as_json(study: &Study, done: &Sweep, out: &Path) -> serde_json::Value {
     json!({
         "schema_version": 1,
         "study": study.name,
-        "out": out,
+        "out": out.to_string_lossy(),
         "n_cell": study.cells.len(),
         "n_done": done.n_done,
         "n_done_before": done.n_done_before,
@@ -204,8 +208,10 @@ fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
     }
     if !done.diverged.is_empty() {
         let cells = done.diverged.join(", ");
-        let _ =
-            write!(text, "; the loss of runs of {cells} was not finite: lower their learning rate");
+        let _ = write!(
+            text,
+            "; the loss of runs of {cells} was not finite (batchlab status {out} says where)"
+        );
     }
     let next = if done.is_interrupted {
         "continue with the same command; the cell that was running begins again".to_owned()

@@ -1,21 +1,27 @@
 //! A trained model that the command line names, and the data that it is evaluated on.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use batchlab_config::{Subset, batcher_of_argument};
 use batchlab_core::Batcher;
+use batchlab_core::error::nearest_path;
 use batchlab_core::padding::BatchSize;
+use batchlab_core::progress::Progress;
 use batchlab_core::registry::suggestion;
 use batchlab_results::publish;
 use batchlab_run::checkpoint::{self, Checkpoint};
-use batchlab_run::{Cache, ModelEvaluation, OtherData, SubsetChoice, TrainedModel};
+use batchlab_run::{
+    Cache, Mismatch, ModelEvaluation, Observer, OtherData, SubsetChoice, TrainedModel,
+    search_folders,
+};
 
-use crate::configuration::{Configuration, DEFAULTS};
-use crate::data::source::named;
+use crate::configuration::{Configuration, DEFAULTS, DataLike};
 use crate::engine::Engine;
 use crate::exit::{DataFault, Usage};
-use crate::named::{beside, named_run};
+use crate::named::named_run;
+use crate::progress::Notes;
 use crate::say::say;
 
 /// Which model, on what.
@@ -25,15 +31,23 @@ pub(crate) struct Choice {
     /// there, whose newest checkpoint is taken; or a checkpoint, a file `step-....safetensors`.
     #[arg(value_name = "RUN|CHECKPOINT")]
     trained: PathBuf,
-    /// Other data than those of the run: a configuration file with a [dataset], the name of a data
-    /// set, or a data file. They must fit the model.
-    #[arg(long, value_name = "CONFIG|NAME|FILE")]
+    /// Other data than those of the run: a data file, a configuration file with a [dataset], or changes such
+    /// as `path=other.extxyz`. What is not given is as in training: target, unit, edges.
+    #[arg(value_name = "FILE|CONFIG|KEY=VALUE")]
+    inputs: Vec<String>,
+    /// The same as a data set's name, with its keys after it, or a data file or configuration file:
+    /// `--dataset structures path=mine.extxyz`.
+    #[arg(long, value_name = "NAME|FILE|CONFIG")]
     dataset: Option<String>,
+    /// Accept data that are made in another way than those of training, with a warning: another edge
+    /// rule, unit or scaling of features. Graphs with elements that training did not have are left out.
+    #[arg(long)]
+    allow_mismatch: bool,
     /// Batching strategy: a label such as `static-64`, or a table such as
     /// `name = "packed", batch_size = 32`. Without it, the batcher of the run's evaluations.
     #[arg(long, value_name = "LABEL|TOML")]
     batcher: Option<String>,
-    /// `train`, `validation`, `test` or `all`. The run's own test graphs without it; of other data, all.
+    /// `train`, `validation`, `test` or `all`. By default the run's own test graphs; of other data, all.
     #[arg(long)]
     subset: Option<String>,
     #[command(flatten)]
@@ -60,13 +74,25 @@ impl Choice {
 
     pub(crate) fn open(&self) -> Result<Opened> {
         self.engine.start()?;
-        let other = self.dataset.as_deref().map(other_data).transpose()?;
-        let subset = self.subset(other.is_some())?;
         let checkpoint = read(&self.trained)?;
+        let other = self.other_data(&checkpoint)?;
+        let subset = self.subset(other.is_some())?;
         let cache = Cache::from_environment();
         let device = self.engine.device.as_deref();
-        let model = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &())?;
+        let model = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &LoadingNotes)?;
         Ok(Opened { model, subset })
+    }
+
+    fn other_data(&self, checkpoint: &Checkpoint) -> Result<Option<OtherData>> {
+        let state = &checkpoint.state;
+        let given = Configuration::of(self.inputs.clone(), self.dataset.clone());
+        let Some(DataLike { name, path, dataset }) = given.like(&*state.dataset()?)? else {
+            return Ok(None);
+        };
+        // Paths of training start where its configuration lies.
+        let folders = [search_folders(&path), search_folders(&state.config_path)];
+        let mismatch = if self.allow_mismatch { Mismatch::Allowed } else { Mismatch::Refused };
+        Ok(Some(OtherData { name, dataset, search: folders.concat(), mismatch }))
     }
 
     pub(crate) fn evaluate(&self) -> Result<Evaluated> {
@@ -99,12 +125,13 @@ pub(crate) fn batcher_for(model: &TrainedModel, text: &str) -> Result<Box<dyn Ba
     Ok(batcher_of_argument("--batcher", text, DEFAULTS.labels, size)?)
 }
 
-fn other_data(text: &str) -> Result<OtherData> {
-    let mut sources = named(&Configuration::of(text))?;
-    let (Some(source), true) = (sources.pop(), sources.is_empty()) else {
-        bail!(Usage(format!("{text} names several data sets; give one")));
-    };
-    Ok(OtherData { path: source.path, name: source.name, dataset: source.dataset })
+/// Prints the notes of data sets while they are read.
+pub(crate) struct LoadingNotes;
+
+impl Observer for LoadingNotes {
+    fn progress(&self) -> Arc<dyn Progress> {
+        Arc::new(Notes)
+    }
 }
 
 /// A checkpoint by its path, or the newest one of a run.
@@ -113,7 +140,11 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
         return Ok(Checkpoint::read(trained).map_err(DataFault::of)?);
     }
     if trained.extension().is_some_and(|extension| extension == "safetensors") {
-        bail!(Usage(format!("there is no checkpoint {}{}", trained.display(), beside(trained))));
+        bail!(Usage(format!(
+            "there is no checkpoint {}{}",
+            trained.display(),
+            nearest_path(trained)
+        )));
     }
     let (run_id, out) = named_run(trained)?;
     let mut warn = |error: &checkpoint::CheckpointError| {

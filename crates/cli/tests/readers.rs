@@ -30,14 +30,12 @@ fn main() -> ExitCode {
         test("queries_of_a_report_give_its_numbers", tables, check_numbers),
         test("weights_are_read", &["safetensors", "numpy"], check_weights),
         test("schemas_fit_the_files_that_come_along", &["jsonschema"], check_schemas),
-        test("the_snippet_for_duckdb_runs", &["duckdb"], || {
-            check_snippet("duckdb", "12 ('qm9', 'schnet', 'cpu', ");
-        }),
-        test("the_snippet_for_pandas_runs", &["pandas", "pyarrow"], || {
-            check_snippet("pandas", "static-2^N");
-        }),
+        test("the_queries_for_duckdb_run", &["duckdb"], || run_queries()),
+        test("twins_for_pandas_give_its_numbers", &["pandas", "pyarrow"], || check_twins("pandas")),
+        test("twins_for_polars_give_its_numbers", &["polars"], || check_twins("polars")),
+        // Spark needs Java, and minutes.
+        test("twins_for_spark_give_its_numbers", &["pyspark", "pyarrow"], || check_twins("spark")),
         test("the_published_tables_of_the_study", &["duckdb", "scipy"], check_published),
-        test("the_snippet_for_polars_runs", &["polars"], || check_snippet("polars", "(12, 10)")),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
@@ -106,7 +104,6 @@ fn every_reader_sees_the_same_tables() {
         let line = lines.lines().find(|line| line.starts_with(reader)).unwrap_or_default();
         assert!(line.contains("runs 2, steps 40,"), "{reader} sees other rows:\n{lines}");
     }
-    check_queries(dir);
     check_text(dir);
 }
 
@@ -148,13 +145,17 @@ fn given(script: &mut Command, input: &[u8]) -> String {
 }
 
 /// What `batchlab sql` prints runs, on the study that comes with batchlab.
-fn check_snippet(tool: &str, expected: &str) {
+fn run_queries() {
+    let printed = printed_queries(&root().join("results/example"), "duckdb");
+    let lines = given(Command::new(python()).arg(script("snippets.py")), &printed);
+    // The verdict, among others.
+    assert!(lines.contains("12 ("), "{lines}");
+}
+
+fn printed_queries(dir: &Path, tool: &str) -> Vec<u8> {
     let mut print = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-    let print = print.current_dir(root()).args(["sql", "results/example", "--tool", tool]);
-    let mut run = Command::new(python());
-    run.arg(script("snippets.py")).arg(tool).current_dir(root());
-    let lines = given(&mut run, &succeed(print).stdout);
-    assert!(lines.contains(expected), "{tool}: {lines}");
+    let dir = dir.canonicalize().unwrap();
+    succeed(print.arg("sql").arg(dir).args(["--tool", tool])).stdout
 }
 
 /// CSV and JSON Lines, as a run writes them and as an export does, hold what Parquet holds.
@@ -209,45 +210,71 @@ fn check_weights() {
     assert!(n_parameter > 1000, "{n_parameter}");
 }
 
-/// The queries under the figures of a report give the figures' numbers; here for invented runs, of
-/// which some are left out.
+/// Two batch sizes, two data sets of one name, two models and two ways of timing; of invented runs, of
+/// which some are left out. Their reports differ from setting to setting.
+fn several_settings(dir: &Path) {
+    let settings = [
+        ("a", "stages", "schnet", "0123456789abcdef"),
+        ("b", "stages", "painn", "0123456789abcdef"),
+        ("c", "stages", "schnet", "fedcba9876543210"),
+        ("d", "combined", "schnet", "0123456789abcdef"),
+    ];
+    for (place, (name, timing, model, hash)) in settings.into_iter().enumerate() {
+        for batch_size in [16, 32] {
+            let noise = 0.01 + 0.003 * place as f64;
+            let study = study::Study { name, timing, batch_size, noise, ..study::Study::default() };
+            study::write(dir, &study, |run| {
+                (run.model, run.dataset_hash) = (model.into(), Some(hash.into()));
+                if run.batcher == "static-constant" && run.repeat == Some(1) {
+                    run.n_attempt = Some(2);
+                }
+                // It goes on from the checkpoint of another one.
+                if run.batcher == "exact" && run.repeat == Some(0) && batch_size == 32 {
+                    run.parent = Some("earlier".into());
+                }
+            });
+        }
+    }
+}
+
+/// The queries under the figures of a report give the figures' numbers.
 fn check_numbers() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    for batch_size in [16, 32] {
-        let study = study::Study { batch_size, ..study::Study::default() };
-        study::write(dir.path(), &study, |run| {
-            if run.batcher == "static-constant" && run.repeat == Some(1) {
-                run.n_attempt = Some(2);
-            }
-        });
-    }
-    let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-    let report = report.arg("report").arg(dir.path()).args(["--json", "--compile-cost", "0.002"]);
-    let report = succeed(report).stdout;
-    let lines = fed("figures.py", dir.path(), &report);
+    several_settings(dir.path());
+    let report = report_of(dir.path());
+    let mut script = Command::new(python());
+    let lines = given(script.arg(self::script("figures.py")).arg(dir.path()), &report);
     let figures: serde_json::Value = serde_json::from_slice(&report).unwrap();
     for figure in figures["figures"].as_array().unwrap() {
-        let id = figure["id"].as_str().unwrap();
-        let line = lines.lines().find_map(|line| line.strip_prefix(id)?.strip_prefix(' '));
-        let n: usize = line.unwrap_or("0").parse().unwrap();
-        assert!(n >= 10, "{id}: {n} numbers compared:\n{lines}");
+        assert_compared(&lines, figure["id"].as_str().unwrap());
     }
 }
 
-/// What a script says of a folder and a report.
-fn fed(name: &str, dir: &Path, report: &[u8]) -> String {
-    given(Command::new(python()).arg(script(name)).arg(dir), report)
+/// And so do the queries that are printed for another tool.
+fn check_twins(tool: &str) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let results = dir.path().join("results");
+    several_settings(&results);
+    let code = dir.path().join("code.py");
+    std::fs::write(&code, printed_queries(&results, tool)).unwrap();
+    let mut script = Command::new(python());
+    script.arg(self::script("figures.py")).arg(&results).arg(tool).arg(code);
+    script.env("PYSPARK_PYTHON", python());
+    let lines = given(&mut script, &report_of(&results));
+    for id in ["verdict", "throughput", "padding", "curves", "errors"] {
+        assert_compared(&lines, id);
+    }
 }
 
-/// The queries under the figures of a report give rows.
-fn check_queries(dir: &Path) {
+fn report_of(dir: &Path) -> Vec<u8> {
     let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-    let report = succeed(report.arg("report").arg(dir).arg("--json"));
-    let lines = fed("queries.py", dir, &report.stdout);
-    // Two runs of one strategy: one row each.
-    for figure in ["throughput 1", "speed-up 1", "times 1", "recompilations 1", "padding 1"] {
-        assert!(lines.lines().any(|line| line == figure), "{figure} is missing:\n{lines}");
-    }
+    succeed(report.arg("report").arg(dir).args(["--json", "--compile-cost", "0.002"])).stdout
+}
+
+fn assert_compared(lines: &str, id: &str) {
+    let line = lines.lines().find_map(|line| line.strip_prefix(id)?.strip_prefix(' '));
+    let n: usize = line.unwrap_or("0").parse().unwrap();
+    assert!(n >= 40, "{id}: {n} numbers compared:\n{lines}");
 }
 
 /// Runs a command that has to succeed.

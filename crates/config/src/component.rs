@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::Diagnostic;
+use crate::schema::component_schema;
 use crate::source::Source;
 
 /// The component of a kind that a table has to have. `place` is how the file names it.
@@ -62,7 +63,13 @@ pub(crate) fn read<T: Selectable + ?Sized>(
     let table = Spanned::new(span.clone(), table.clone());
     let name = (registration.name)();
     let component = registration.read_table(&table).map_err(|error| {
-        source.toml(&error).help(format!("batchlab explain {kind}.{name} shows all its keys"))
+        let mistake =
+            source.mistake(&error, kind.key(), table.get_ref(), &component_schema(registration));
+        let mistake = match key_of_others(kind, name, error.message()) {
+            Some(others) => mistake.help(others),
+            None => mistake,
+        };
+        mistake.help(format!("batchlab explain {kind}.{name} shows all its keys"))
     })?;
     T::of(component).ok_or_else(|| source.at(&span, format!("\"{name}\" is not a {kind}")))
 }
@@ -98,6 +105,17 @@ pub(crate) fn registration<'v, 'i>(
             .help(format!("known: {}", known.join(", "))));
     };
     Ok((registration, table))
+}
+
+/// Says which other components of the kind have a key that this one does not know.
+fn key_of_others(kind: Kind, name: &str, message: &str) -> Option<String> {
+    let key = message.trim().strip_prefix("unknown field `")?.split('`').next()?;
+    let has_key =
+        |registration: &&Registration| (registration.schema)()["properties"].get(key).is_some();
+    let others = registry::components(kind).into_values().filter(has_key);
+    let others: Vec<&str> = others.map(|registration| (registration.name)()).collect();
+    (!others.is_empty())
+        .then(|| format!("{key} is a key of {}; this {kind} is \"{name}\"", others.join(", ")))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {

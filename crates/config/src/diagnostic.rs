@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use batchlab_core::registry::nearest;
+use serde_json::Value;
 
+use crate::forms;
 use crate::misplaced::right_place;
 
 /// An error with its place and hints. Its text names file, line and column, and underlines the place.
@@ -25,6 +27,8 @@ enum Place {
         origin: String,
         text: String,
         span: Range<usize>,
+        /// A second place, and what it is.
+        other: Option<(Range<usize>, &'static str)>,
     },
 }
 
@@ -34,7 +38,16 @@ impl Diagnostic {
     }
 
     pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
-        self.place = Place::Span { origin: origin.to_owned(), text: text.to_owned(), span };
+        let (origin, text) = (origin.to_owned(), text.to_owned());
+        self.place = Place::Span { origin, text, span, other: None };
+        self
+    }
+
+    /// Shows a second place of the same text.
+    pub(crate) fn beside(mut self, span: Range<usize>, what: &'static str) -> Self {
+        if let Place::Span { other, .. } = &mut self.place {
+            *other = Some((span, what));
+        }
         self
     }
 
@@ -51,13 +64,31 @@ impl Diagnostic {
     }
 
     /// Adds what helps against a message of serde, which lists the allowed names, and says its types in words.
-    pub(crate) fn with_remedy(mut self, message: &str) -> Self {
-        self.message = in_words(self.message);
+    /// `typed` is what is wrong, `schema` what may stand there, and `here` the table that was read.
+    pub(crate) fn with_remedy(
+        mut self,
+        message: &str,
+        typed: &str,
+        schema: Option<&Value>,
+        here: &str,
+    ) -> Self {
+        let wants_table =
+            message.contains(", expected struct") || message.contains(", expected a map");
+        if message == "wanted string or table" {
+            "this is a word or a table".clone_into(&mut self.message);
+        } else if message.starts_with("wanted exactly 1 element") {
+            "this is a table with one key".clone_into(&mut self.message);
+        } else if let (true, Some((found, _))) = (wants_table, message.rsplit_once(", expected ")) {
+            self.message = format!("{found}, expected a table");
+        } else {
+            self.message = in_words(self.message, schema.and_then(forms::minimum));
+        }
         if let Some(number) = whole_number(message).or_else(|| share(message)) {
             return self.help(format!("write {number}"));
         }
-        if message == "wanted string or table" {
-            return self.help("write a word in quotes, or a table such as { multiple = 64 }");
+        if message.starts_with("wanted ") || wants_table {
+            let instead = schema.and_then(|schema| forms::instead(schema, typed));
+            return instead.into_iter().fold(self, |all, form| all.help(format!("write {form}")));
         }
         let mut quoted = message.split('`').skip(1).step_by(2);
         let is_field = message.starts_with("unknown field");
@@ -65,41 +96,44 @@ impl Diagnostic {
         let (true, Some(typed)) = (is_unknown, quoted.next()) else { return self };
         let known: Vec<&str> = quoted.collect();
         let near = nearest(typed, &known).map(|name| format!("did you mean \"{name}\"?"));
-        let near = near.or_else(|| is_field.then(|| right_place(typed)).flatten());
+        let near = near.or_else(|| is_field.then(|| right_place(typed, here)).flatten());
         near.into_iter().fold(self, Self::help)
     }
 }
 
 /// A message of serde with its types as a user of the command line calls them.
-fn in_words(message: String) -> String {
+fn in_words(message: String, minimum: Option<u64>) -> String {
     let Some((before, expected)) = message.rsplit_once(", expected ") else { return message };
-    let words = match expected {
-        "a nonzero u64" | "a nonzero u32" => "a whole number, 1 or more",
-        "u64" | "u32" | "usize" => "a whole number, 0 or more",
-        "i64" => "a whole number",
-        "f64" | "f32" => "a number",
+    let minimum = match expected {
+        "a nonzero u64" | "a nonzero u32" => minimum.unwrap_or(1),
+        "u64" | "u32" | "usize" => minimum.unwrap_or(0),
+        "i64" => return format!("{before}, expected a whole number"),
+        "f64" | "f32" => return format!("{before}, expected a number"),
         _ => return message,
     };
-    format!("{before}, expected {words}")
+    format!("{before}, expected a whole number, {minimum} or more")
 }
 
-/// The count that was written as a number with a point or an exponent.
-fn whole_number(message: &str) -> Option<f64> {
+/// The count, or the two next to it, that was written as a number with a point or an exponent.
+fn whole_number(message: &str) -> Option<String> {
     let (number, expected) =
         message.strip_prefix("invalid type: floating point `")?.split_once("`, expected ")?;
     let is_count = ["u64", "u32", "u16", "usize", "nonzero", "integer", "i64"]
         .iter()
         .any(|count| expected.contains(count));
     let number: f64 = number.parse().ok()?;
-    let is_whole = number.fract() == 0.0 && (0.0..9e15).contains(&number);
-    (is_count && is_whole).then_some(number)
+    if !is_count || !(1.0..9e15).contains(&number) {
+        return None;
+    }
+    let (below, above) = (number.floor(), number.ceil());
+    Some(if below < above { format!("{below} or {above}") } else { number.to_string() })
 }
 
 /// The share that was written in percent.
-fn share(message: &str) -> Option<f64> {
+fn share(message: &str) -> Option<String> {
     let (percent, _) =
         message.strip_prefix("invalid type: string \"")?.split_once("%\", expected f")?;
-    percent.trim().parse::<f64>().ok().map(|percent| percent / 100.0)
+    percent.trim().parse::<f64>().ok().map(|percent| (percent / 100.0).to_string())
 }
 
 impl std::error::Error for Diagnostic {}
@@ -111,10 +145,13 @@ impl fmt::Display for Diagnostic {
             _ => self.message.clone(),
         };
         let snippet = match &self.place {
-            Place::Span { origin, text, span } => Some(
+            Place::Span { origin, text, span, other } => Some(
                 Snippet::source(text.as_str())
                     .path(origin.as_str())
-                    .annotation(AnnotationKind::Primary.span(span.clone())),
+                    .annotation(AnnotationKind::Primary.span(span.clone()))
+                    .annotations(other.iter().map(|(span, what)| {
+                        AnnotationKind::Context.span(span.clone()).label(*what)
+                    })),
             ),
             _ => None,
         };

@@ -8,19 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::Fraction;
 
-/// Which graphs are held out for evaluation: the split that was published with the data, or else a random one,
+/// Which graphs, or nodes of one graph, are held out for evaluation: the split that was published with the data, or else a random one,
 /// drawn with `training.seeds.split`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
     /// Whether to use the split that comes with the data, where there is one.
     pub published: bool,
-    /// Share of the graphs for validation, rounded down.
+    /// Share of the graphs, or of the nodes of one graph, for validation, rounded down.
+    #[schemars(extend("x-replaces" = ["per_class"]))]
     pub validation: Fraction,
-    /// Share of the graphs for testing, rounded down.
+    /// Share of the graphs, or of the nodes of one graph, for testing, rounded down.
+    #[schemars(extend("x-replaces" = ["per_class"]))]
     pub test: Fraction,
     /// In place of shares, so many graphs, or nodes of one graph, of each class; all others are for
     /// testing. (20 and 30 in Shchur et al. 2018, arXiv 1811.05868.)
+    #[schemars(extend("x-replaces" = ["validation", "test"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_class: Option<PerClass>,
 }
@@ -47,7 +50,8 @@ impl Default for Split {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Evaluation", bound = "")]
 pub struct Evaluation<B = Box<dyn Batcher>> {
-    /// The batcher for evaluations; the same for all runs that are compared. It must not lose graphs.
+    /// The batcher for evaluations; the same for all runs that are compared. It must not lose graphs. By
+    /// default `dynamic` on many graphs, and `full` on one.
     #[schemars(schema_with = "crate::schema::batchers")]
     pub batcher: B,
     /// Steps between evaluations, or epochs with `training.epochs`; without it, only before the first step

@@ -7,11 +7,13 @@
 //!
 //! This crate names no plugin and does not know what a run does.
 
+mod alternatives;
 mod checkpointing;
 mod compatibility;
 mod component;
 mod diagnostic;
 mod evaluation;
+mod forms;
 mod load;
 mod misplaced;
 mod number;
@@ -42,6 +44,10 @@ pub use training::{Seeds, Timing, Training};
 pub struct Defaults {
     /// TOML with tables for those that a configuration lacks.
     pub tables: &'static str,
+    /// The same, where the data set holds many graphs.
+    pub of_graphs: &'static str,
+    /// The same, where it holds the nodes of one.
+    pub of_nodes: &'static str,
     /// Batching strategies by label.
     pub labels: Labels<'static>,
 }

@@ -1,7 +1,10 @@
 //! Reads and checks a configuration.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use batchlab_core::Dataset;
+use batchlab_core::error::nearest_path;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::Loss;
 use batchlab_files::{MAX_TEXT, read_named_text};
@@ -10,6 +13,7 @@ use serde::de::{IgnoredAny, IntoDeserializer};
 use toml::Spanned;
 use toml::de::DeTable;
 
+use crate::alternatives;
 use crate::component::{evaluation_batcher, required, sinks};
 use crate::diagnostic::Diagnostic;
 use crate::source::{Root, Source};
@@ -69,8 +73,9 @@ impl LoadedConfig {
 
 pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     read_named_text(path, MAX_TEXT).map_err(|error| {
-        let path = path.display();
-        Diagnostic::new(format!("cannot read the configuration {path}: {error}"))
+        let near =
+            if error.kind() == ErrorKind::NotFound { nearest_path(path) } else { String::new() };
+        Diagnostic::new(format!("cannot read the configuration {}: {error}{near}", path.display()))
     })
 }
 
@@ -80,14 +85,27 @@ type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
 /// The configuration of one run from its tables.
 pub(crate) fn config(source: &Source, root: &Spanned<Root>) -> Result<Config, Diagnostic> {
     let tables = root.get_ref();
-    let dataset = required(source, tables, "dataset")?;
+    let dataset: Box<dyn Dataset> = required(source, tables, "dataset")?;
     let model = required(source, tables, "model")?;
     let batcher = required(source, tables, "batcher")?;
     let evaluation_batcher = evaluation_batcher(source, tables)?;
     let sink = sinks(source, tables)?;
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
-        .map_err(|e| source.toml(&e))?;
-    let Config { study, device, split, training, evaluation, .. } = rest;
+        .map_err(|error| source.mistake(&error, "", tables, alternatives::schema()))?;
+    let Config { study, device, split, mut training, evaluation, .. } = rest;
+    let says = |table: &str, key: &str| {
+        let table = tables.get(table).and_then(|table| table.get_ref().as_table());
+        table.is_some_and(|table| table.contains_key(key))
+    };
+    if dataset.has_classes() && !says("training", "loss") {
+        training.loss = Loss::CrossEntropy;
+    }
+    let has_share = says("split", "validation") || says("split", "test");
+    if split.per_class.is_some() && has_share {
+        let span = tables.get("split").map_or(0..0, Spanned::span);
+        let message = "give either split.per_class, or the shares split.validation and split.test";
+        return Err(source.at(&span, message));
+    }
     let Evaluation { every, own_batches, subsets, .. } = evaluation;
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
@@ -112,7 +130,7 @@ fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<
     let held_out = f64::from(config.split.validation) + f64::from(config.split.test);
     if held_out >= 1.0 {
         let message = format!(
-            "validation and test together hold out {held_out} of the graphs; nothing is left to train on"
+            "validation and test together hold out {held_out} of the data; nothing is left to train on"
         );
         return Err(source.at(&place(&["split"]), message));
     }

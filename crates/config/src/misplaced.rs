@@ -3,10 +3,10 @@
 use batchlab_core::registry::nearest;
 use serde_json::Value;
 
-use crate::schema::study_schema;
+use crate::alternatives;
 
 /// What other programs call a key, and where it is here.
-const OTHER_NAMES: [(&str, &str); 24] = [
+const OTHER_NAMES: [(&str, &str); 29] = [
     ("lr", "training.learning_rate"),
     ("epoch", "training.epochs"),
     ("epochs", "training.epochs"),
@@ -27,15 +27,26 @@ const OTHER_NAMES: [(&str, &str); 24] = [
     ("network", "model"),
     ("num_workers", "training.prefetch"),
     ("workers", "training.prefetch"),
-    ("optimizer", "training.learning_rate"),
+    ("trainer", "training"),
+    ("train", "training"),
+    ("eval", "evaluation"),
+    ("cutoff", "dataset.edges = { radius = 5.0 }, in angstrom"),
+    ("radius", "dataset.edges = { radius = 5.0 }, in angstrom"),
+    ("r_max", "dataset.edges = { radius = 5.0 }, in angstrom"),
     ("val_split", "split.validation"),
     ("test_split", "split.test"),
     ("file", "dataset.path"),
 ];
 
-/// Where a key belongs that is not known where it stands, in words; empty if that is not clear.
-pub(crate) fn right_place(key: &str) -> Option<String> {
+/// Where a key belongs that is not known in the table `here`, in words; `None` if that is not clear.
+pub(crate) fn right_place(key: &str, here: &str) -> Option<String> {
     match key {
+        "optimizer" | "optim" | "optimiser" => {
+            return Some(
+                "the optimizer is Adam; its keys are training.learning_rate and training.weight_decay"
+                    .to_owned(),
+            );
+        }
         "seed" | "seeds" => {
             return Some(
                 "seeds are training.seeds.order, training.seeds.init and training.seeds.split"
@@ -55,9 +66,11 @@ pub(crate) fn right_place(key: &str) -> Option<String> {
     if let Some((_, place)) = other {
         return Some(format!("here it is {place}"));
     }
-    let schema = study_schema();
     let mut places = Vec::new();
-    find(&schema, "", key, &mut places);
+    find(alternatives::schema(), "", key, &mut places);
+    places.retain(|place| {
+        !place.strip_suffix(key).is_some_and(|table| table.trim_end_matches('.') == here)
+    });
     match places.as_slice() {
         [] => None,
         places => Some(format!("it belongs to a table: {}", places.join(" or "))),
@@ -70,7 +83,8 @@ fn option(key: &str) -> &str {
 
 /// As [`right_place`], and the nearest of the known names.
 pub(crate) fn remedy(key: &str, known: &[&str]) -> Option<String> {
-    right_place(key).or_else(|| nearest(key, known).map(|name| format!("did you mean \"{name}\"?")))
+    right_place(key, "")
+        .or_else(|| nearest(key, known).map(|name| format!("did you mean \"{name}\"?")))
 }
 
 /// All places of a key in the tables of a configuration, and in those of its components.

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+use crate::alternatives::{self, within};
 use crate::diagnostic::Diagnostic;
+use crate::forms;
 
 /// A table with the places of its values in a [`Source`].
 pub(crate) type Root = DeTable<'static>;
@@ -58,9 +61,10 @@ impl Source {
         self.padded.iter().map(parse).collect()
     }
 
-    /// Applies a change.
+    /// Applies a change, which replaces what the file has in its place.
     pub(crate) fn apply(&self, root: &mut Root, change: Root) -> Result<(), Diagnostic> {
-        merge(root, change).map_err(|(message, span)| self.at(&span, message))
+        let merged = merge(root, change, alternatives::schema(), self.file_end);
+        merged.map_err(|(message, span)| self.at(&span, message))
     }
 
     pub(crate) fn at(&self, span: &Range<usize>, message: impl Into<String>) -> Diagnostic {
@@ -84,7 +88,19 @@ impl Source {
         Diagnostic::new(message).within(&self.file)
     }
 
+    /// A mistake that was found in text of which nothing else is known.
     pub(crate) fn toml(&self, error: &toml::de::Error) -> Diagnostic {
+        self.mistake(error, "", &DeTable::new(), &Value::Null)
+    }
+
+    /// A mistake in the table `here`, which a schema describes.
+    pub(crate) fn mistake(
+        &self,
+        error: &toml::de::Error,
+        here: &str,
+        table: &DeTable<'_>,
+        schema: &Value,
+    ) -> Diagnostic {
         let message = error.message().trim();
         // As serde tells of a word where a table such as { power = 2 } is meant.
         if let (Some(span), true) =
@@ -100,12 +116,22 @@ impl Source {
             Some(span) => self.at(&span, message),
             None => self.whole(message),
         };
-        diagnostic.with_remedy(message)
+        let typed = error.span().and_then(|span| self.text.get(span)).unwrap_or_default();
+        let schema = error.span().and_then(|span| forms::at(schema, table, &span));
+        diagnostic.with_remedy(message, typed, schema, here)
     }
 
     fn no_toml(&self, error: &toml::de::Error) -> Diagnostic {
         let diagnostic = self.toml(error);
         let text = &self.text[..self.file_end];
+        if let (true, Some(span)) = (error.message().contains("duplicate key"), error.span()) {
+            let again = self.at(&span, format!("\"{}\" is given twice", &text[span.clone()]));
+            return match first_of_twice(text, &span) {
+                Some(first) => again.beside(first, "first given here"),
+                None => again,
+            }
+            .help("put both together, or remove one of them");
+        }
         if looks_like_yaml(text) {
             return diagnostic.help(
                 "this looks like YAML; a configuration is TOML: [training] on a line of its own, and steps = 200 \
@@ -122,6 +148,41 @@ impl Source {
     }
 }
 
+/// The first place of a key that is given again at `span`.
+fn first_of_twice(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let (before, line) = (DeTable::parse(&text[..start]).ok()?, &text[start..span.end]);
+    let header =
+        |line: &str| Some(line.trim_start().strip_prefix('[')?.trim_matches(['[', ']']).to_owned());
+    let key = match header(line) {
+        Some(header) => header,
+        None => {
+            let table = text[..start]
+                .lines()
+                .rev()
+                .find_map(|line| header(line.split('#').next()?.trim_end()));
+            table.map_or_else(|| line.to_owned(), |table| format!("{table}.{line}"))
+        }
+    };
+    let (mut table, mut found) = (before.get_ref(), None);
+    for name in key.split('.').map(|name| name.trim().trim_matches(['"', '\''])) {
+        let (key, value) = table.get_key_value(name)?;
+        found = Some(key.span());
+        let last = |list: &'_ DeArray<'_>| list.len().checked_sub(1);
+        table = match value.get_ref() {
+            DeValue::Table(inner) => inner,
+            DeValue::Array(list) => {
+                match last(list).and_then(|last| list.get(last)?.get_ref().as_table()) {
+                    Some(inner) => inner,
+                    None => break,
+                }
+            }
+            _ => break,
+        };
+    }
+    found
+}
+
 /// Whether the first line that says something is `key:` or `key: value`.
 fn looks_like_yaml(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
@@ -136,11 +197,15 @@ fn looks_like_yaml(text: &str) -> bool {
 }
 
 /// Puts one table over another: tables in it are merged, everything else is replaced.
-pub(crate) fn overlay(root: &mut Root, changes: Root) {
+pub(crate) fn overlay(root: &mut Root, changes: Root, schema: &Value) {
     for (key, value) in changes {
-        let span = value.span();
-        match (root.get_mut(key.get_ref().as_ref()).map(Spanned::get_mut), value.into_inner()) {
-            (Some(DeValue::Table(inner)), DeValue::Table(changes)) => overlay(inner, changes),
+        let (span, name) = (value.span(), key.get_ref().as_ref());
+        alternatives::make_way(root, name, value.get_ref(), schema, usize::MAX);
+        let inner_schema = within(schema, root, name);
+        match (root.get_mut(name).map(Spanned::get_mut), value.into_inner()) {
+            (Some(DeValue::Table(inner)), DeValue::Table(changes)) => {
+                overlay(inner, changes, inner_schema);
+            }
             (_, value) => {
                 root.insert(key, Spanned::new(span, value));
             }
@@ -167,19 +232,34 @@ pub(crate) fn fill(root: &mut Root, defaults: Root) {
     }
 }
 
-/// Applies `change` to `root`: tables are merged, everything else is replaced.
-fn merge(root: &mut Root, change: Root) -> Result<(), (String, Range<usize>)> {
+/// Applies `change` to `root`: tables are merged, everything else is replaced. The file ends at `end`.
+fn merge(
+    root: &mut Root,
+    change: Root,
+    schema: &Value,
+    end: usize,
+) -> Result<(), (String, Range<usize>)> {
     for (key, value) in change {
         let (span, of_value) = (key.span(), value.span());
+        let name = key.get_ref().as_ref();
+        alternatives::make_way(root, name, value.get_ref(), schema, end);
+        let inner_schema = within(schema, root, name);
         match value.into_inner() {
             // Only a dotted key makes such a table: an inline table replaces what was there.
             DeValue::Table(inner) if is_dotted(&span, &inner) => {
                 let entry = root.entry(key.clone()).or_insert_with(|| {
                     Spanned::new(span.clone(), DeValue::Table(DeTable::default()))
                 });
+                // A word such as "none" that may be a table too.
+                let is_of_schema = |key: &str| !within(inner_schema, &inner, key).is_null();
+                if matches!(entry.get_ref(), DeValue::String(_))
+                    && inner.keys().all(|key| is_of_schema(key.get_ref()))
+                {
+                    *entry.get_mut() = DeValue::Table(DeTable::default());
+                }
                 match entry.get_mut() {
-                    DeValue::Table(table) => merge(table, inner)?,
-                    DeValue::Array(list) => merge_named(list, inner)?,
+                    DeValue::Table(table) => merge(table, inner, inner_schema, end)?,
+                    DeValue::Array(list) => merge_named(list, inner, &inner_schema["items"], end)?,
                     other => {
                         let (name, kind) = (key.get_ref(), other.type_str());
                         let message = format!("\"{name}\" is {kind} in the file, not a table");
@@ -198,7 +278,12 @@ fn merge(root: &mut Root, change: Root) -> Result<(), (String, Range<usize>)> {
 
 /// In a list of components, the next key is the name of a component:
 /// `sink.parquet.compression_level = 5`.
-fn merge_named(list: &mut DeArray<'static>, change: Root) -> Result<(), (String, Range<usize>)> {
+fn merge_named(
+    list: &mut DeArray<'static>,
+    change: Root,
+    schema: &Value,
+    end: usize,
+) -> Result<(), (String, Range<usize>)> {
     for (key, value) in change {
         let name = key.get_ref().as_ref();
         let is_named = |table: &DeTable<'_>| {
@@ -209,7 +294,7 @@ fn merge_named(list: &mut DeArray<'static>, change: Root) -> Result<(), (String,
             _ => None,
         });
         match (found, value.into_inner()) {
-            (Some(table), DeValue::Table(inner)) => merge(table, inner)?,
+            (Some(table), DeValue::Table(inner)) => merge(table, inner, schema, end)?,
             (None, _) => return Err((format!("the list has no \"{name}\""), key.span())),
             (Some(_), _) => return Err((format!("name a key of \"{name}\""), key.span())),
         }

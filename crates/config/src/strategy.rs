@@ -1,5 +1,7 @@
 //! Names in the place of tables: labels of batching strategies, and components by their names.
 
+use std::ops::Range;
+
 use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
@@ -94,7 +96,7 @@ fn of_label(
     if let Some((_, table)) = labels.iter().find(|(known, _)| *known == label) {
         let parsed = DeValue::parse(table).map_err(|error| Diagnostic::new(error.message()))?;
         if let DeValue::Table(table) = parsed.into_inner() {
-            return Ok(moved(table, place));
+            return Ok(moved(table, &place.span()));
         }
     }
     if find(Kind::Batcher, label).is_some() {
@@ -115,15 +117,14 @@ pub(crate) fn named(name: &str, place: &Spanned<DeValue<'static>>) -> Root {
     Root::from_iter([(Spanned::new(place.span(), "name".into()), name)])
 }
 
-/// The same table, all of it at one place: spans of a preset mean nothing in a file.
-fn moved(table: Root, place: &Spanned<DeValue<'static>>) -> Root {
-    let span = || place.span();
+/// The same table, all of it at one place: spans of another text mean nothing in a file.
+pub(crate) fn moved(table: Root, place: &Range<usize>) -> Root {
     let moved = |(key, value): (Spanned<_>, Spanned<DeValue<'static>>)| {
         let value = match value.into_inner() {
             DeValue::Table(inner) => DeValue::Table(moved(inner, place)),
             value => value,
         };
-        (Spanned::new(span(), key.into_inner()), Spanned::new(span(), value))
+        (Spanned::new(place.clone(), key.into_inner()), Spanned::new(place.clone(), value))
     };
     table.into_iter().map(moved).collect()
 }

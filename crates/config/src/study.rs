@@ -40,15 +40,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Batcher, Dataset, Level, Model};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::source::{Root, Source, fill, overlay};
+use crate::source::{Root, Source, fill, kept, overlay};
 use crate::strategy::{self, Names, takes_batch_size};
-use crate::{Defaults, Diagnostic, LoadedConfig, Seeds, Split, compatibility, component, load};
+use crate::{
+    Defaults, Diagnostic, LoadedConfig, Seeds, Split, alternatives, compatibility, component, load,
+};
 pub use blocks::Blocks;
 pub(crate) use grid::Grid;
 use grid::SeedName;
@@ -123,6 +126,26 @@ pub struct ToForecast {
     pub seeds: Seeds,
 }
 
+/// How many of each there are in a study.
+struct Size([(usize, &'static str); 6]);
+
+/// A study holds a checked configuration of every run before the first one begins, some 10 kB each.
+const MAX_RUNS: usize = 20_000;
+
+impl Size {
+    fn n_run(&self) -> usize {
+        self.0.iter().fold(1, |product, (n, _)| product.saturating_mul((*n).max(1)))
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let several = self.0.iter().filter(|(n, _)| *n > 1);
+        let several: Vec<String> = several.map(|(n, what)| format!("{n} {what}")).collect();
+        write!(f, "{} runs ({})", self.n_run(), several.join(" x "))
+    }
+}
+
 fn name(component: &Value) -> &str {
     let name = component.get_ref().as_table().and_then(|table| table.get("name"));
     name.and_then(|name| name.get_ref().as_str()).unwrap_or_default()
@@ -193,31 +216,24 @@ impl StudyFile {
     /// # Errors
     /// The first error; a study of several runs.
     pub fn only_run(&self) -> Result<LoadedConfig, Diagnostic> {
-        let factors = [
+        let of_dataset = |choice: &Choice| choice.batchers.as_ref().unwrap_or(&self.batchers).len();
+        let n_batcher = self.datasets.iter().map(of_dataset).max().unwrap_or(0);
+        let size = Size([
             (self.datasets.len(), "data sets"),
             (self.models.len(), "models"),
-            (
-                self.settings().map(|setting| self.batchers(setting).len()).max().unwrap_or(0),
-                "batchers",
-            ),
+            (n_batcher, "batchers"),
             (self.batch_sizes.len(), "batch sizes"),
             (self.variants.len(), "variants"),
             (self.repeats.get() as usize, "repeats"),
-        ];
-        let several: Vec<String> =
-            factors.iter().filter(|(n, _)| *n > 1).map(|(n, what)| format!("{n} {what}")).collect();
-        if several.is_empty() {
+        ]);
+        if size.n_run() == 1 {
             let setting = self.settings().next();
             let setting = setting.ok_or_else(|| self.wrong("there is nothing to train"))?;
             let mut runs = self.runs(setting, 0)?;
             return runs.pop().ok_or_else(|| self.wrong("there is nothing to train"));
         }
-        let n_run: usize = factors.iter().map(|(n, _)| n.max(&1)).product();
         Err(self
-            .wrong(format!(
-                "this is a study of {n_run} runs ({}), and one run is expected",
-                several.join(" x ")
-            ))
+            .wrong(format!("this is a study of {size}, and one run is expected"))
             .help("`batchlab sweep`, with the same arguments, trains and compares them all")
             .help("or name one: datasets=qm9 models=schnet batchers=static-64 batch_sizes=32"))
     }
@@ -227,10 +243,30 @@ impl StudyFile {
     /// # Errors
     /// The first error.
     pub fn datasets(&self) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        self.datasets_with(|_| {})
+    }
+
+    /// As [`StudyFile::datasets`]; keys that are not given are those of another data set's table, as far
+    /// as a data set has them, and so is its name.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn datasets_like(&self, other: &toml::Table) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        let text = kept(other.to_string());
+        let other = DeTable::parse(text).map_err(|error| Diagnostic::new(error.message()))?;
+        let other = strategy::moved(other.into_inner(), &(0..0));
+        self.datasets_with(|root| inherit(root, &other))
+    }
+
+    fn datasets_with(
+        &self,
+        complete: impl Fn(&mut Root),
+    ) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
         let mut all: Vec<Box<dyn Dataset>> = Vec::new();
         let mut texts = Vec::new();
         for setting in self.settings().filter(|setting| self.is_first_of_dataset(*setting)) {
-            let (source, root) = self.assemble(setting, None)?;
+            let (source, mut root) = self.assemble(setting, None)?;
+            complete(root.get_mut());
             let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
             let text = serde_json::to_string(&dataset).unwrap_or_default();
             // Most variants differ in something else.
@@ -257,8 +293,10 @@ impl StudyFile {
             let (source, root) = self.assemble(setting, None)?;
             let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
             let model = component::optional(source, root.get_ref())?;
-            let rest = OfForecast::deserialize(root.into_deserializer());
-            let OfForecast { split, training } = rest.map_err(|error| source.toml(&error))?;
+            let rest = OfForecast::deserialize(root.clone().into_deserializer());
+            let OfForecast { split, training } = rest.map_err(|error| {
+                source.mistake(&error, "", root.get_ref(), alternatives::schema())
+            })?;
             let mut tables = self.batchers(setting).to_vec();
             if !self.lists_batchers && dataset.provides().level == Level::Graphs {
                 let label =
@@ -284,7 +322,7 @@ impl StudyFile {
                     // A batcher with its own batch size, or without any, is planned once.
                     if !texts.contains(&text) {
                         compatibility::check_level("batcher", &*batcher, &*dataset)
-                            .map_err(|error| error.within(&self.file))?;
+                            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.file))?;
                         texts.push(text);
                         batchers.push(batcher);
                     }
@@ -322,7 +360,7 @@ impl StudyFile {
         }
         let mut config = load::config(source, &root)?;
         compatibility::check(&config)
-            .map_err(|error| error.within(&self.name_of(place, batcher)))?;
+            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
         let seeds = &mut config.training.seeds;
         for name in &self.vary_seeds {
             let seed = match name {
@@ -363,11 +401,17 @@ impl StudyFile {
             }
         }
         for with in [&place.dataset.with, &place.model.with, &place.variant.table] {
-            overlay(&mut root, with.clone());
+            overlay(&mut root, with.clone(), alternatives::schema());
         }
-        let tables = DeTable::parse(self.defaults.tables)
-            .map_err(|error| Diagnostic::new(error.message()))?;
-        fill(&mut root, tables.into_inner());
+        let defaults = match self.level(source, &root) {
+            Level::Graphs => self.defaults.of_graphs,
+            Level::Nodes => self.defaults.of_nodes,
+        };
+        for tables in [defaults, self.defaults.tables] {
+            let tables =
+                DeTable::parse(tables).map_err(|error| Diagnostic::new(error.message()))?;
+            fill(&mut root, tables.into_inner());
+        }
         let labels = self.defaults.labels;
         Names::before(source, labels, &root).replace(&mut root)?;
         if let (Some(size), Some(batcher)) = (place.batch_size, root.get_mut("batcher")) {
@@ -382,6 +426,23 @@ impl StudyFile {
             names.replace(&mut root)?;
         }
         Ok((source, Spanned::new(self.span.clone(), root)))
+    }
+
+    /// Whether the data set of a run holds graphs or nodes. A mistake in its table is found when it is read.
+    fn level(&self, source: &Source, root: &Root) -> Level {
+        let read = || {
+            let own =
+                root.get_key_value("dataset").map(|(key, value)| (key.clone(), value.clone()));
+            let mut root: Root = own.into_iter().collect();
+            for mut change in source.changes().ok()? {
+                if let Some((key, value)) = change.remove_entry("dataset") {
+                    source.apply(&mut root, Root::from_iter([(key, value)])).ok()?;
+                }
+            }
+            Names::before(source, self.defaults.labels, &root).replace(&mut root).ok()?;
+            component::optional::<dyn Dataset>(source, &root).ok()?
+        };
+        read().map(|dataset| dataset.provides().level).unwrap_or_default()
     }
 
     /// The name of a run in messages.
@@ -402,6 +463,26 @@ impl StudyFile {
     #[must_use]
     pub fn wrong(&self, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(message).within(&self.file)
+    }
+}
+
+/// Completes the table of the data set by the keys of another one that it has too.
+fn inherit(root: &mut Root, other: &Root) {
+    let key = Spanned::new(0..0, Kind::Dataset.key().into());
+    let empty = || Spanned::new(0..0, DeValue::Table(DeTable::new()));
+    let DeValue::Table(table) = root.entry(key).or_insert_with(empty).get_mut() else { return };
+    if let (false, Some((key, name))) = (table.contains_key("name"), other.get_key_value("name")) {
+        table.insert(key.clone(), name.clone());
+    }
+    let name = table.get("name").and_then(|name| name.get_ref().as_str());
+    // An unknown name is told where the table is read.
+    let Some(registration) = name.and_then(|name| find(Kind::Dataset, name)) else { return };
+    let schema = (registration.schema)();
+    for (key, value) in other {
+        let name = key.get_ref().as_ref();
+        if schema["properties"].get(name).is_some() && !table.contains_key(name) {
+            table.insert(key.clone(), value.clone());
+        }
     }
 }
 

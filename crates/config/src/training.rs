@@ -16,6 +16,7 @@ use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 #[serde(deny_unknown_fields)]
 pub struct Training {
     /// Number of training steps. Give either these or `epochs`.
+    #[schemars(extend("x-replaces" = ["epochs"]))]
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -24,6 +25,7 @@ pub struct Training {
     pub steps: Option<NonZeroU64>,
     /// Number of epochs. One ends with the last batch that was completed in it; what a batcher carries
     /// over belongs to the next.
+    #[schemars(extend("x-replaces" = ["steps"]))]
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -49,7 +51,7 @@ pub struct Training {
     /// Ends training early, and keeps the best state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
-    /// What is minimised.
+    /// What is minimised: by default `"mse"`, and `"cross-entropy"` where the target is a class.
     #[serde(default)]
     pub loss: Loss,
     /// How layers multiply; `tf32` and `bf16` on a GPU only.

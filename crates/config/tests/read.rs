@@ -126,7 +126,7 @@ name = "nowhere"
 "#;
 
 const LABELS: &[(&str, &str)] = &[("counted-4", "{ name = \"counted\", batch_size = 4 }")];
-const NOTHING: Defaults = Defaults { tables: "", labels: LABELS };
+const NOTHING: Defaults = Defaults { tables: "", of_graphs: "", of_nodes: "", labels: LABELS };
 
 fn file(content: &str, use_it: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().unwrap();

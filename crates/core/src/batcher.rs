@@ -2,6 +2,7 @@
 
 mod label;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -142,6 +143,13 @@ pub trait BatchStream: Send {
     /// # Errors
     /// A cursor that another stream has written.
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError>;
+
+    /// The number of batches in every epoch of training, if the stream knows it. Where batches are not all
+    /// of one size, gradients are scaled by the mean number of outputs that follows from it
+    /// ([`crate::weighting`]).
+    fn batches_per_epoch(&self) -> Option<NonZeroU64> {
+        None
+    }
 
     /// Numbers such as an estimated budget, as (name, value); they are written to the table
     /// `metrics` once, after opening.

@@ -48,6 +48,11 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
     /// which do not fit together are refused before anything is read.
     fn provides(&self) -> Provides;
 
+    /// Whether the target is a class, which decides the default loss.
+    fn has_classes(&self) -> bool {
+        false
+    }
+
     /// Checks what can be checked without reading data, such as the name of the target.
     ///
     /// # Errors
@@ -56,9 +61,18 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// The keys of the description that say which data are read. All others say how graphs are made
+    /// of them: a trained model is given other data made in the same way, unless its user asks for
+    /// another.
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["path", "limit"]
+    }
+
     /// Reads the data. Called once per run.
     ///
-    /// No graph is dropped silently: what is left out is counted in [`Graphs::notes`].
+    /// No graph is dropped silently: what is left out is counted in [`Graphs::notes`]. A graph
+    /// without a target is refused or left out only if [`LoadContext::needs_target`] is set;
+    /// otherwise its target is NaN, or a negative class.
     ///
     /// # Errors
     /// Whatever is wrong with the input, naming file, line, value and remedy.
@@ -88,6 +102,8 @@ pub struct LoadContext {
     /// What the data may take, shared by clones too. A data set asks before it allocates what grows with
     /// the data.
     pub memory: MemoryBudget,
+    /// Whether a graph without a target is of no use. It is for training, but not for predictions.
+    pub needs_target: bool,
 }
 
 /// The files and folders that a data set was made of, in the order in which it asked for them.
@@ -132,6 +148,7 @@ impl LoadContext {
             progress: Arc::new(()),
             inputs: Inputs::default(),
             memory: MemoryBudget::default(),
+            needs_target: true,
         }
     }
 

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::registry::nearest;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a data set could not be loaded.
@@ -19,7 +21,7 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A relative path exists nowhere where it was looked for.
-    #[error("{} does not exist{}", path.display(), looked_for(path, tried))]
+    #[error("{} does not exist{}{}", path.display(), nearest_of(tried), looked_for(path, tried))]
     NotFound {
         /// The path as the configuration gives it.
         path: PathBuf,
@@ -211,6 +213,38 @@ pub enum SinkError {
         /// What the encoder said.
         source: Source,
     },
+}
+
+fn nearest_of(tried: &[PathBuf]) -> String {
+    tried.iter().map(|path| nearest_path(path)).find(|near| !near.is_empty()).unwrap_or_default()
+}
+
+/// The path whose name is nearest to one that does not exist, as words to append to an error message; empty
+/// if none is near.
+#[must_use]
+pub fn nearest_path(path: &Path) -> String {
+    let Some((folder, name)) = path.parent().zip(path.file_name()) else { return String::new() };
+    let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    };
+    if listed.is_dir() {
+        let names = names(listed);
+        let near = nearest(&name.to_string_lossy(), &names).map(|near| folder.join(near));
+        return near.map_or_else(String::new, |near| {
+            format!(", did you mean \"{}\"?", shown(&near.to_string_lossy()))
+        });
+    }
+    // The folder has another name.
+    let (Some(above), Some(wrong)) = (folder.parent(), folder.file_name()) else {
+        return String::new();
+    };
+    let names = names(if above.as_os_str().is_empty() { Path::new(".") } else { above });
+    let near = nearest(&wrong.to_string_lossy(), &names).map(|near| above.join(near).join(name));
+    near.filter(|near| near.exists()).map_or_else(String::new, |near| {
+        format!(", did you mean \"{}\"?", shown(&near.to_string_lossy()))
+    })
 }
 
 /// Where a path was looked for, unless that is the path itself.

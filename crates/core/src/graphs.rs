@@ -9,6 +9,7 @@ mod structure;
 mod target;
 mod view;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -85,9 +86,9 @@ pub struct Graphs {
     /// The division that the data set's authors published, where there is one; a run uses it unless
     /// its configuration asks for a random one.
     pub split: Option<FixedSplit>,
-    /// How each graph is called in its source, for example the index in QM9; `[n_graph]`, or empty
-    /// when that is its position.
-    pub origin: Vec<u32>,
+    /// What each graph is called in its source, for example by its file or its identifier;
+    /// `[n_graph]`, or empty where only its position names it.
+    pub name: Vec<String>,
     /// Counts for the user, for example how many molecules were left out and why.
     pub notes: Vec<(String, u64)>,
 }
@@ -157,7 +158,7 @@ impl Graphs {
             position: None,
             target: None,
             split: None,
-            origin: Vec::new(),
+            name: Vec::new(),
             notes: Vec::new(),
         };
         if graphs.n_member() == 0 {
@@ -181,6 +182,16 @@ impl Graphs {
         match &self.topology {
             Topology::Many(many) => many.n_graph(),
             Topology::One(one) => one.n_node(),
+        }
+    }
+
+    /// What a graph, or a node of one graph, is called in its source: its position, counted from 0,
+    /// where that gives it no other name.
+    #[must_use]
+    pub fn name_of(&self, member: u32) -> Cow<'_, str> {
+        match self.name.get(member as usize) {
+            Some(name) => name.into(),
+            None => member.to_string().into(),
         }
     }
 
@@ -250,7 +261,7 @@ impl Graphs {
             ("node classes", self.node_class.as_ref().map(|c| c.value.len()), n_node),
             ("positions", self.position.as_ref().map(Vec::len), n_node),
             ("targets", self.target.as_ref().map(|t| t.value.len()), self.n_member()),
-            ("origins", (!self.origin.is_empty()).then_some(self.origin.len()), self.n_member()),
+            ("names", (!self.name.is_empty()).then_some(self.name.len()), self.n_member()),
         ];
         for (what, got, expected) in lengths {
             if got.is_some_and(|got| got != expected) {

@@ -32,11 +32,8 @@ pub enum Composition {
 pub enum EpochBoundary {
     /// The group goes on with graphs of the next epoch, as in the study.
     #[default]
-    // Configurations that earlier versions recorded hold the words `straddle` and `flush`.
-    #[serde(alias = "straddle")]
     CarryOver,
     /// The group is delivered as it is.
-    #[serde(alias = "flush")]
     EmitPartial,
 }
 

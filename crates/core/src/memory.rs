@@ -57,14 +57,31 @@ pub struct OverBudget {
 impl OverBudget {
     /// What helps besides less data: more memory, if it is that which lacks.
     #[must_use]
-    pub fn remedy(&self) -> &'static str {
+    pub fn remedy(&self) -> String {
         if self.is_of_file {
             "it holds far less than it unpacks to, so check where it comes from; if it is right, store it \
              unpacked (numpy.savez)"
+                .to_owned()
         } else {
-            "use less of the data, or set BATCHLAB_MEMORY, for example to 16GiB"
+            format!("use less of the data, or set {VARIABLE}, for example to {}", self.enough())
         }
     }
+
+    /// A value of [`VARIABLE`] with which this would have been allowed.
+    #[must_use]
+    pub fn enough(&self) -> String {
+        enough(u128::from(self.budget.saturating_sub(self.left)) + u128::from(self.needed))
+    }
+}
+
+/// A value of [`VARIABLE`] that allows so many bytes.
+///
+/// ```
+/// assert_eq!(batchlab_core::memory::enough(19_000_000_000), "32GiB");
+/// ```
+#[must_use]
+pub fn enough(n_byte: u128) -> String {
+    format!("{}GiB", n_byte.div_ceil(1 << 30).max(16).next_power_of_two())
 }
 
 /// Bytes in the unit in which they are a few.

@@ -114,10 +114,12 @@ macro_rules! batcher_options {
             #[serde(default)]
             pub composition: $crate::grouping::Composition,
             /// The order of batches of fixed composition.
+            #[schemars(extend("x-only-with" = { "composition": ["fixed"] }))]
             #[serde(default, skip_serializing_if = "batchlab_core::batch_order::BatchOrder::is_random")]
             pub order: $crate::batch_order::BatchOrder,
             /// How far two batches are apart, for the orders that ask: by the classes of their outputs,
             /// or the sizes of their graphs. `"kl"` without it.
+            #[schemars(extend("x-only-with" = { "order": ["sample", "tour"] }))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub order_distance: Option<$crate::batch_order::OrderDistance>,
             /// Whether an unfinished group goes on in the next epoch, or is delivered as it is.
@@ -196,10 +198,12 @@ macro_rules! batcher_options {
             @struct $about $name
             $($before)*
             /// The order of batches of fixed composition.
+            #[schemars(extend("x-only-with" = { "composition": ["fixed"] }))]
             #[serde(default, skip_serializing_if = "batchlab_core::batch_order::BatchOrder::is_random")]
             pub order: $crate::batch_order::BatchOrder,
             /// How far two batches are apart, for the orders that ask: by the classes of their outputs,
             /// or the sizes of their graphs. `"kl"` without it.
+            #[schemars(extend("x-only-with" = { "order": ["sample", "tour"] }))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub order_distance: Option<$crate::batch_order::OrderDistance>,
             /// What the batch is padded to.
@@ -207,6 +211,7 @@ macro_rules! batcher_options {
             pub padding: $crate::Padding,
             /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first
             /// batches without it. A batch that exceeds it gets a larger shape of its own.
+            #[schemars(extend("x-only-with" = { "padding": ["constant"] }))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub constant: Option<$crate::node_groups::NodeBudget>,
             $($after)*

@@ -81,6 +81,7 @@ impl Padding {
 /// The base of [`Padding::Power`], 2 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
+#[schemars(extend("minimum" = 2))]
 pub struct Base(u32);
 
 impl TryFrom<u32> for Base {
@@ -103,6 +104,7 @@ impl From<Base> for u32 {
 /// The study's B: a batch holds at most B - 1 real graphs, and one slot is left for padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
+#[schemars(extend("minimum" = 2))]
 pub struct BatchSize(u32);
 
 impl BatchSize {

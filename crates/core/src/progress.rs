@@ -12,6 +12,10 @@ pub trait Progress: Send + Sync {
     fn finish(&self) {}
     /// A message for the user, for example how many molecules were left out and why.
     fn note(&self, _text: &str) {}
+    /// Something is damaged or lost. Shown also where notes are not.
+    fn warn(&self, text: &str) {
+        self.note(&format!("warning: {text}"));
+    }
 }
 
 impl Progress for () {}

@@ -15,6 +15,14 @@ pub fn shell(path: &Path) -> String {
     shell_word(&path.to_string_lossy())
 }
 
+/// For `serialize_with`: JSON holds any path, if need be without the bytes that are no UTF-8.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// A text as one word of a shell.
 #[must_use]
 pub fn shell_word(text: &str) -> String {

@@ -2,10 +2,8 @@
 //!
 //! The struct is the only place where a column is named; its documentation is the record
 //! dictionary. The schema is a versioned constant: every file holds all columns, in this order and
-//! of these types, so that any reader can put files side by side. A column that is added or renamed
-//! raises [`SCHEMA_VERSION`]; a renamed one says what it `was`, so that [`Table::conform`] reads
-//! the files of every version. What may be unknown is an `Option`: what was not measured is null
-//! and never 0.
+//! of these types, so that any reader can put files side by side. What may be unknown is an `Option`: what was
+//! not measured is null and never 0.
 //!
 //! Types are those that every reader has: text, signed 64-bit integers, 64-bit floats, flags, and
 //! timestamps in microseconds of UTC without a zone. Durations are nanoseconds.
@@ -20,8 +18,8 @@ use arrow_schema::{ArrowError, Field, Schema};
 
 pub use column::{ColumnValue, Timestamp};
 
-/// Raised with every column that is added or renamed.
-pub const SCHEMA_VERSION: i64 = 5;
+/// Files of another version are refused.
+pub const SCHEMA_VERSION: i64 = 1;
 
 /// The six tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,8 +77,7 @@ impl Table {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// Rows of any version of the schema with exactly the columns of this one: renamed columns are
-    /// found by the name that they had, and optional ones that the version did not have are null.
+    /// Rows with exactly the columns of the schema, in its order; optional ones that are missing are null.
     ///
     /// # Errors
     /// A column that is missing or of another type.
@@ -101,8 +98,6 @@ impl fmt::Display for Table {
 pub struct Column {
     /// Its name.
     pub name: &'static str,
-    /// The name that it had in earlier versions of the schema.
-    pub was: Option<&'static str>,
     /// What it means, with its unit.
     pub description: &'static str,
     /// Whether values may be missing.
@@ -112,11 +107,10 @@ pub struct Column {
 }
 
 impl Column {
-    /// This column of rows of any version.
+    /// This column of some rows.
     fn find(&self, rows: &RecordBatch) -> Result<ArrayRef, ArrowError> {
         let data_type = (self.data_type)();
-        let by_name = |name: &str| rows.column_by_name(name);
-        match by_name(self.name).or_else(|| by_name(self.was?)) {
+        match rows.column_by_name(self.name) {
             Some(found) if *found.data_type() == data_type => Ok(found.clone()),
             None if self.is_optional => Ok(new_null_array(&data_type, rows.num_rows())),
             None => Err(ArrowError::SchemaError(format!("column \"{}\" is missing", self.name))),
@@ -140,7 +134,7 @@ pub trait Record: Sized {
     /// Never for rows of this type; the error is Arrow's.
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
 
-    /// Turns columns into rows; the columns may be those of any version ([`Table::conform`]).
+    /// Turns columns into rows; the columns are found by name ([`Table::conform`]).
     ///
     /// # Errors
     /// A column that is missing, of another type, or without values that must be there.
@@ -155,12 +149,10 @@ fn values<T: ColumnValue>(rows: &RecordBatch, name: &str) -> Result<Vec<T>, Arro
 }
 
 macro_rules! record {
-    (@was) => { None };
-    (@was $was:ident) => { Some(stringify!($was)) };
     (
         $(#[doc = $description:literal])*
         $table:literal => $record:ident in $variant:ident {
-            $( $(#[doc = $doc:literal])* $field:ident $(was $was:ident)?: $type:ty, )*
+            $( $(#[doc = $doc:literal])* $field:ident: $type:ty, )*
         }
     ) => {
         $(#[doc = $description])*
@@ -174,7 +166,6 @@ macro_rules! record {
             const DESCRIPTION: &'static str = concat!($($description),*);
             const COLUMNS: &'static [Column] = &[$(Column {
                 name: stringify!($field),
-                was: record!(@was $($was)?),
                 description: concat!($($doc),*),
                 is_optional: <$type as ColumnValue>::IS_OPTIONAL,
                 data_type: <$type as ColumnValue>::data_type,
@@ -247,8 +238,7 @@ record! {
         dataset: String,
         /// SHA-256 over everything that training can see of the data.
         dataset_hash: Option<String>,
-        /// What one output is, the unit of `n_output`: `graph` or `node`; null, that is `graph`, before
-        /// version 3 of this schema.
+        /// What one output is, the unit of `n_output`: `graph` or `node`.
         output: Option<String>,
         /// Graphs in the data set.
         n_graph: Option<i64>,
@@ -264,8 +254,9 @@ record! {
         target_unit: Option<String>,
         /// Mean of the target over the training graphs, in its unit.
         target_mean: Option<f64>,
-        /// Standard deviation of the target over the training graphs, in its unit.
-        target_std was target_deviation: Option<f64>,
+        /// Standard deviation of the target over the training graphs, in its unit; 0 if all have the
+        /// same value, which is then trained with its own scale.
+        target_std: Option<f64>,
         /// Model.
         model: String,
         /// Trainable numbers of the model.
@@ -274,8 +265,7 @@ record! {
         batcher: String,
         /// Whether a batch holds all that its outputs depend on. Strategies of which this is true compute
         /// the same function and can be ranked by time per output; of others, which choose among nodes
-        /// or edges, the time to an accuracy says more. Null, that is true for graphs, before version 5
-        /// of this schema.
+        /// or edges, the time to an accuracy says more.
         is_whole: Option<bool>,
         /// B: at most B - 1 real graphs in a batch, and one slot for padding.
         batch_size: Option<i64>,
@@ -357,15 +347,15 @@ record! {
         /// Real edges.
         n_edge: i64,
         /// Outputs that the loss sees: the real graphs, or the output nodes of one large graph.
-        n_output was n_graph: i64,
+        n_output: i64,
         /// Graphs with padding.
-        n_graph_padded was padded_n_graph: i64,
+        n_graph_padded: i64,
         /// Nodes with padding.
-        n_node_padded was padded_n_node: i64,
+        n_node_padded: i64,
         /// Edges with padding.
-        n_edge_padded was padded_n_edge: i64,
+        n_edge_padded: i64,
         /// Outputs with padding.
-        n_output_padded was padded_n_graph: i64,
+        n_output_padded: i64,
         /// Number of the padded shape, in the order of first appearance, from 0.
         shape_id: i64,
         /// Whether the shape appeared for the first time.
@@ -402,7 +392,7 @@ record! {
         /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
         turn: Option<i64>,
         /// Whether the step comes after those that were asked for, and was trained for its time alone:
-        /// errors and checkpoints are from before. Null, that is false, before version 4 of this schema.
+        /// errors and checkpoints are from before.
         is_timing_only: Option<bool>,
     }
 }
@@ -417,7 +407,7 @@ record! {
         /// `train`, `validation` or `test`.
         split: String,
         /// Outputs evaluated: graphs, or nodes of one large graph.
-        n_output was n_graph: Option<i64>,
+        n_output: Option<i64>,
         /// Mean loss, in standardised units.
         loss: Option<f64>,
         /// Root mean squared error in the unit of the target; null for classes.
@@ -434,11 +424,9 @@ record! {
         rmse_of_mean: Option<f64>,
         /// The evaluation, in nanoseconds; of one that serves several subsets, the share of its outputs.
         eval_ns: Option<i64>,
-        /// The run's own training steps before it, without preparation and evaluations, in nanoseconds;
-        /// null before version 5 of this schema.
+        /// The run's own training steps before it, without preparation and evaluations, in nanoseconds.
         train_ns: Option<i64>,
-        /// Batching strategy of the evaluation; null, that is `runs.evaluation_batcher`, before version 5
-        /// of this schema.
+        /// Batching strategy of the evaluation.
         batcher: Option<String>,
     }
 }
@@ -458,7 +446,8 @@ record! {
         /// alone ended early), `learning_rate` (it was reduced, because the loss on the validation set no
         /// longer fell), `early_stopping`, what a batcher reports, such as `oversize`, or a warning before
         /// training: `unseen_class`, `mostly_oversize`, `small_training_set`, `mostly_without_edges`,
-        /// `untrained_class`, `edges_without_weights`.
+        /// `untrained_class`, `edges_without_weights`, `empty_subset` (a share that rounds down to
+        /// nothing), `constant_target`.
         kind: String,
         /// Message for the user.
         message: String,
@@ -519,7 +508,6 @@ record! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::{BooleanArray, Float64Array, Int64Array, StringArray};
     use arrow_schema::DataType;
 
     #[test]
@@ -547,38 +535,12 @@ mod tests {
         let backwards: Vec<usize> = (0..batch.num_columns()).rev().collect();
         let batch = batch.project(&backwards).unwrap();
         assert_eq!(EventRecord::from_batch(&batch).unwrap(), rows);
-        // An older version did not know the last column.
-        let older: Vec<usize> = (1..batch.num_columns()).collect();
-        let older = batch.project(&older).unwrap();
-        assert!(EventRecord::from_batch(&older).unwrap().iter().all(|row| row.payload.is_none()));
+        // `payload` is missing, and optional.
+        let without: Vec<usize> = (1..batch.num_columns()).collect();
+        let without = batch.project(&without).unwrap();
+        assert!(EventRecord::from_batch(&without).unwrap().iter().all(|row| row.payload.is_none()));
         let error = StepRecord::from_batch(&batch).unwrap_err().to_string();
         assert!(error.contains("column \"epoch\" is missing"), "{error}");
-    }
-
-    #[test]
-    fn renamed_columns_are_found_by_their_former_names() {
-        let column = |name: &str| Field::new(name, DataType::Int64, true);
-        let former: Vec<Field> = Table::Steps
-            .dictionary()
-            .1
-            .iter()
-            .filter(|column| column.name != "n_output" && column.name != "n_output_padded")
-            .map(|c| Field::new(c.was.unwrap_or(c.name), (c.data_type)(), true))
-            .collect();
-        assert!(
-            former.contains(&column("padded_n_node")) && !former.contains(&column("n_node_padded"))
-        );
-        let n_row = 2;
-        let columns = former.iter().map(|field| match field.data_type() {
-            DataType::Int64 => Arc::new(Int64Array::from(vec![7; n_row])) as ArrayRef,
-            DataType::Float64 => Arc::new(Float64Array::from(vec![0.5; n_row])),
-            DataType::Boolean => Arc::new(BooleanArray::from(vec![false; n_row])),
-            _ => Arc::new(StringArray::from(vec!["a"; n_row])),
-        });
-        let columns = columns.collect();
-        let rows = RecordBatch::try_new(Arc::new(Schema::new(former)), columns).unwrap();
-        let rows = StepRecord::from_batch(&rows).unwrap();
-        assert_eq!((rows[1].n_node_padded, rows[1].n_output, rows[1].n_output_padded), (7, 7, 7));
     }
 
     #[test]

@@ -196,14 +196,20 @@ pub fn suggestion(typed: &str, known: &[impl AsRef<str>]) -> String {
         .map_or_else(String::new, |name| format!(", did you mean \"{}\"?", shown(name)))
 }
 
-/// The nearest of the known names, if it is near enough to be meant.
+/// The nearest of the known names, if it is near enough to be meant, or else the only one of which it is a
+/// word.
 #[must_use]
 pub fn nearest<'a>(typed: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str> {
     let folded = typed.to_lowercase();
     let distance = |name: &str| strsim::damerau_levenshtein(&folded, &name.to_lowercase());
     let best = known.iter().map(AsRef::as_ref).min_by_key(|name| distance(name))?;
     let limit = (typed.chars().count().max(best.chars().count()) / 3).max(1);
-    (distance(best) <= limit).then_some(best)
+    if distance(best) <= limit {
+        return Some(best);
+    }
+    let mut with_word =
+        known.iter().map(AsRef::as_ref).filter(|name| name.split('_').any(|word| word == folded));
+    with_word.next().filter(|_| with_word.next().is_none())
 }
 
 /// A component from the keys that have no default, for [`register!`](crate::register).

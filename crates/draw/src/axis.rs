@@ -34,9 +34,30 @@ impl Axis {
         Self { low, high, is_log: true, from, to }
     }
 
+    /// For values of which all should be told apart: logarithmic where the greatest is at least 1.5 times the
+    /// least, so that a great one does not hide the others, else from 0.
+    #[must_use]
+    pub fn spread(low: f64, high: f64, from: f64, to: f64) -> Self {
+        if low > 0.0 && high.is_finite() && high >= 1.5 * low {
+            Self::log(low, high, from, to)
+        } else {
+            Self::from_zero(high, from, to)
+        }
+    }
+
     #[must_use]
     pub fn is_log(&self) -> bool {
         self.is_log
+    }
+
+    /// What stands at the axis: the unit, if there is one, and that it is logarithmic.
+    #[must_use]
+    pub fn label(&self, unit: &str) -> String {
+        match (unit, self.is_log) {
+            (unit, false) => unit.to_owned(),
+            ("", true) => "logarithmic axis".to_owned(),
+            (unit, true) => format!("{unit}, logarithmic axis"),
+        }
     }
 
     /// Where a number lies, as a share of the axis.

@@ -175,6 +175,14 @@ pub fn escaped(text: &str) -> String {
             '\'' => safe.push_str("&#39;"),
             // XML knows no other control characters, and a PNG renderer refuses them.
             c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push('\u{fffd}'),
+            // Marks that show words in another order.
+            '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' => {
+                safe.push('\u{fffd}');
+            }
             c => safe.push(c),
         }
     }

@@ -5,6 +5,7 @@
 //! shapes and the same fill.
 //!
 //! * [`forecast()`], [`forecast_all`]: the forecasts;
+//! * [`break_even`]: when less padding has paid for more compilations;
 //! * [`census`]: the distinct padded shapes, counted or extrapolated;
 //! * [`distribution`]: how sizes and targets of a data set are distributed;
 //! * [`shuffle`]: how random the batches are;
@@ -12,6 +13,7 @@
 //!
 //! This crate names no plugin. `docs/forecast.md` defines every number by a formula.
 
+pub mod break_even;
 pub mod census;
 pub mod distribution;
 mod forecast;

@@ -39,7 +39,7 @@ pub fn svg(sections: &[Section<'_>]) -> String {
     svg.into_picture(WIDTH, y, TEXT)
 }
 
-/// The labels of a section, in the order in which they appear; their place is their colour.
+/// The labels of a section, in the order in which they appear.
 fn labels<'a>(section: &Section<'a>) -> Vec<&'a str> {
     let mut labels: Vec<&str> = Vec::new();
     for forecast in &section.forecasts {

@@ -47,8 +47,8 @@ pub enum NeighborError {
         max: f64,
     },
     #[error(
-        "{0}; choose fewer neighbours, a smaller radius or less of the data, or set BATCHLAB_MEMORY, for example \
-         to 16GiB"
+        "{}; choose fewer neighbours, a smaller radius or less of the data, or set BATCHLAB_MEMORY, for example \
+         to {}", .0, .0.enough()
     )]
     Memory(#[from] batchlab_core::memory::OverBudget),
     #[error(

@@ -8,7 +8,7 @@ mod stacks;
 
 use std::fmt::Write;
 
-use batchlab_draw::{Anchor, Svg, escaped};
+use batchlab_draw::{Anchor, Svg, escaped, places};
 
 use crate::figures::{Figure, Panel, Plot};
 use crate::wrapped::wrapped;
@@ -23,9 +23,7 @@ const LINE: usize = 44;
 pub(crate) const TEXT: f64 = 11.0;
 
 fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
-    let strategies = &figure.strategies;
-    let color =
-        |batcher: &str| strategies.iter().position(|name| name == batcher).unwrap_or_default();
+    let color = |name: &str| place_of(figure, name);
     let title = &panel.title;
     match &panel.plot {
         Plot::Lines(chart) => chart::lines(chart, title, color),
@@ -35,6 +33,18 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
         Plot::Stacks(stacks) => stacks::draw(stacks, title, color),
         Plot::Forest(forest) => forest::draw(forest, title, color),
     }
+}
+
+/// The number of the colour of a strategy, which is the same in all pictures, or of a part of bars.
+fn place_of(figure: &Figure, name: &str) -> usize {
+    let names: Vec<&str> = figure.strategies.iter().map(String::as_str).collect();
+    let Some(at) = names.iter().position(|known| *known == name) else { return 0 };
+    if has_parts(figure) { at } else { places(&names)[at] }
+}
+
+/// Whether colours are those of parts of bars.
+fn has_parts(figure: &Figure) -> bool {
+    figure.panels.iter().any(|panel| matches!(panel.plot, Plot::Stacks(_)))
 }
 
 /// A panel for a page, whose style sheet defines the classes.
@@ -62,13 +72,13 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
                 Plot::Heat(_) | Plot::Forest(_) => false,
             })
         };
-    let names = figure.strategies.iter().enumerate().map(|(i, name)| (i, name.as_str()));
+    let names = figure.strategies.iter().map(|name| (place_of(figure, name), name.as_str()));
     names.filter(|(_, name)| mentions(name)).collect()
 }
 
 /// Strategies have different markers, parts of bars have swatches.
 fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
-    if figure.panels.iter().any(|panel| matches!(panel.plot, Plot::Stacks(_))) {
+    if has_parts(figure) {
         svg.swatch(x, y, i);
     } else {
         svg.marker(x, y, i);
@@ -94,6 +104,7 @@ pub(crate) fn legend(figure: &Figure) -> String {
 #[must_use]
 pub fn picture(figure: &Figure) -> Option<String> {
     const GAP: f64 = 20.0;
+    let figure = &figure.drawn();
     let n_column = columns(figure)?;
     let width = n_column as f64 * (WIDTH + GAP) + GAP;
     let mut page = Svg::default();

@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use crate::Questions;
 use crate::attribution::Attribution;
+use crate::query;
 use crate::reach::Reach;
 use crate::read::Run;
 use crate::setting::{Group, Setting, batchers, size_name};
@@ -38,8 +39,9 @@ pub struct Figure {
     pub title: &'static str,
     /// How to read it.
     pub note: String,
+    /// What gives its numbers in `DuckDB`, after the views of the report.
     pub query: String,
-    /// What has a colour, in this order: all strategies of the report, or the parts of stacked bars.
+    /// What has a colour: all strategies of the report, or the parts of stacked bars.
     pub strategies: Vec<String>,
     pub panels: Vec<Panel>,
 }
@@ -50,11 +52,16 @@ impl Figure {
         id: &'static str,
         title: &'static str,
         note: impl Into<String>,
-        query: String,
         panels: impl IntoIterator<Item = Panel>,
     ) -> Self {
         let (note, panels) = (note.into(), panels.into_iter().collect());
-        Self { id, title, note, query, strategies: Vec::new(), panels }
+        Self { id, title, note, query: String::new(), strategies: Vec::new(), panels }
+    }
+
+    /// Without the panels that have a single number, of which a picture would show nothing.
+    pub(crate) fn drawn(&self) -> Self {
+        let panels = self.panels.iter().filter(|panel| !panel.is_single()).cloned();
+        Self { panels: panels.collect(), ..self.clone() }
     }
 
     pub(crate) fn by_setting(&self) -> impl Iterator<Item = &[Panel]> {
@@ -72,6 +79,17 @@ pub struct Panel {
     pub setting: String,
     pub title: String,
     pub plot: Plot,
+}
+
+impl Panel {
+    fn is_single(&self) -> bool {
+        match &self.plot {
+            Plot::Lines(chart) | Plot::Bars(chart) => {
+                chart.series.iter().flat_map(|series| series.points.iter().flatten()).count() < 2
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -215,8 +233,11 @@ pub(crate) fn all(
         let of_accuracy = [accuracy::reaches(settings, reaches), accuracy::course(settings)];
         figures.splice(1..1, of_accuracy);
     }
-    for figure in figures.iter_mut().filter(|figure| figure.strategies.is_empty()) {
-        figure.strategies.clone_from(&strategies);
+    for figure in &mut figures {
+        figure.query = query::of_figure(figure.id, questions.compile_cost);
+        if figure.strategies.is_empty() {
+            figure.strategies.clone_from(&strategies);
+        }
     }
     figures
 }

@@ -37,12 +37,13 @@ pub use figures::{
 };
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
+pub use query::{Tool, queries};
 pub use reach::{Reach, Reaching, reach_text, reaches};
 pub use read::{Results, Run};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{
-    Apart, Disturbance, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, sentence, text,
-    verdicts,
+    Apart, Disturbance, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, fastest,
+    sentence, text, verdicts,
 };
 pub use what_if::{Candidate, WhatIf, what_ifs};
 
@@ -57,6 +58,8 @@ pub struct Report {
     pub attributions: Vec<Attribution>,
     /// Estimates for an engine that compiles for every shape; these are not measured.
     pub what_ifs: Vec<WhatIf>,
+    /// The views that the queries of all figures use.
+    pub views: String,
     pub figures: Vec<Figure>,
     /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
@@ -112,6 +115,7 @@ impl Report {
             reaches,
             attributions,
             what_ifs,
+            views: query::views(),
             figures,
             left_out: left_out(results),
             n_unverified: results.n_unverified,

@@ -168,8 +168,8 @@ its own test. Several comparisons each have their own 5&nbsp;%.</p></details>";
 fn query(html: &mut String, query: &str) {
     let _ = write!(
         html,
-        "<details class=\"inner\"><summary>Query (DuckDB, in the folder of the results)</summary>\
-         <pre>{}</pre></details>",
+        "<details class=\"inner\"><summary>Query (DuckDB, after the <a href=\"#views\">views</a> that all \
+         queries use)</summary><pre>{}</pre></details>",
         escaped(query)
     );
 }
@@ -234,20 +234,22 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         html.push_str(
             "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
         );
-    } else {
-        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
     }
-    if figure.is_flat() {
+    let drawn = &figure.drawn();
+    if !drawn.panels.is_empty() {
+        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(drawn));
+    }
+    if drawn.is_flat() {
         html.push_str("<div class=\"panels\">");
-        for panel in &figure.panels {
-            let svg = draw::inline(panel, figure);
+        for panel in &drawn.panels {
+            let svg = draw::inline(panel, drawn);
             let _ = write!(html, "<div><h3>{}</h3>{svg}</div>", escaped(&panel.setting));
         }
         html.push_str("</div>");
     } else {
-        for of_setting in figure.by_setting() {
+        for of_setting in drawn.by_setting() {
             let _ = write!(html, "<h3>{}</h3>", escaped(&of_setting[0].setting));
-            panels(html, figure, of_setting);
+            panels(html, drawn, of_setting);
         }
     }
     if !figure.panels.is_empty() {

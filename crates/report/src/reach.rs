@@ -249,7 +249,7 @@ pub fn reach_text(reach: &Reach) -> String {
             text,
             "    {batcher:width$}  {:>8}{interval}  {n_reached} of {n_run} runs  {}",
             seconds(strategy.median),
-            if strategy.may_be_soonest { "may be the soonest" } else { "later" },
+            reach.place_of(strategy),
         );
     }
     if let Some(too_few) = reach.too_few() {
@@ -259,6 +259,17 @@ pub fn reach_text(reach: &Reach) -> String {
 }
 
 impl Reach {
+    /// What is said of a strategy, for a row of a table.
+    #[must_use]
+    pub fn place_of(&self, strategy: &Reaching) -> &'static str {
+        let is_alone = self.strategies.iter().filter(|s| s.may_be_soonest).count() == 1;
+        match strategy.may_be_soonest {
+            true if is_alone && self.strategies.len() > 1 => "the soonest",
+            true => "may be the soonest",
+            false => "later",
+        }
+    }
+
     /// That there are too few runs to tell strategies apart, in words.
     pub(crate) fn too_few(&self) -> Option<String> {
         let n_strategy = self.strategies.len();

@@ -229,6 +229,9 @@ fn published_times(metrics: &BTreeMap<String, f64>) -> Option<Times> {
     })
 }
 
+/// What describes a machine ends in this where the program was built without optimisations.
+pub(crate) const DEBUG: &str = "debug build";
+
 /// The machine of a run, as far as its row describes it.
 fn hardware(run: &RunRecord) -> String {
     let threads = |n| if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") };
@@ -237,7 +240,7 @@ fn hardware(run: &RunRecord) -> String {
     parts.extend(run.n_thread.map(threads));
     parts.extend(run.host.clone());
     if run.build_profile.as_deref() == Some("debug") {
-        parts.push("debug build".to_owned());
+        parts.push(DEBUG.to_owned());
     }
     parts.join(", ")
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::number;
 use crate::options::{self, Options};
-use crate::read::{Results, Run};
+use crate::read::{DEBUG, Results, Run};
 
 /// Runs whose times may be compared: equal in everything but strategy, batch size and seeds, options
 /// included.
@@ -55,6 +55,12 @@ impl Group {
 }
 
 impl Setting {
+    /// Whether the program that trained was built without optimisations.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.hardware.ends_with(DEBUG)
+    }
+
     /// Whether outputs are graphs, or nodes of one graph.
     #[must_use]
     pub fn level(&self) -> Level {
@@ -188,8 +194,7 @@ fn setting(runs: &[&Run]) -> Setting {
         model: first.model.clone(),
         options: first.options.clone(),
         data: first.data.clone(),
-        // The unit "1" of pure numbers would read as a number.
-        unit: first.unit.clone().filter(|unit| unit != "1"),
+        unit: first.unit.clone(),
         n_step: first.n_step_planned,
         timing: first.timing.clone(),
         prefetch_depth: first.prefetch_depth,
@@ -264,8 +269,7 @@ fn add_to_titles(settings: &mut [Setting], of: fn(&Setting) -> String) {
     }
 }
 
-/// All strategies: those of the study first, others by name. A strategy has the same colour in all
-/// figures, by its place here.
+/// All strategies: those of the study first, others by name.
 #[must_use]
 pub fn batchers(settings: &[Setting]) -> Vec<String> {
     let mut names: Vec<String> =

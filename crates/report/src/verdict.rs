@@ -1,12 +1,13 @@
 //! Which strategies may be the fastest, by what factor the others are slower, and how sure that is.
 
 mod disturbed;
+mod errors;
 mod rows;
 mod terminal;
 mod words;
 
 use batchlab_stats::{
-    FEW_PAIRS, Standing, StatsError, compare_independent, compare_with, compare_with_best,
+    FEW_PAIRS, Standing, StatsError, compare_independent, compare_with, compare_with_best, median,
     pairs_needed,
 };
 use serde::Serialize;
@@ -17,11 +18,12 @@ use crate::setting::{Group, Setting};
 
 pub use disturbed::Disturbance;
 use disturbed::disturbances;
+use errors::Error;
 use rows::Table;
 pub(crate) use rows::shared_cells;
 pub use terminal::text;
 pub(crate) use words::percent;
-pub use words::{caveats, sentence};
+pub use words::{caveats, fastest, sentence};
 
 /// Probability that anything that one comparison says is wrong.
 const LEVEL: f64 = 0.05;
@@ -110,6 +112,8 @@ pub struct Strategy {
     pub place: Place,
     /// Whether it takes at most the margin longer than the fastest.
     pub is_within_margin: bool,
+    /// Median over its runs of the error (or accuracy) after the last step.
+    pub error: Option<f64>,
     /// Factor and interval against the reference that was named beforehand, if any.
     pub over_reference: Option<(f64, (f64, f64))>,
 }
@@ -152,6 +156,10 @@ pub struct Verdict {
     /// Of two strategies, how many times as noisy the noisier one is, where that is mentioned.
     pub noise_ratio: Option<f64>,
     pub outlook: Option<Outlook>,
+    /// Mean seconds of training of a mirrored pair of blocks, over all strategies together.
+    pub pair_s: Option<f64>,
+    /// What the errors of the strategies are, with their unit.
+    pub error: Option<String>,
     /// Looks at which a cell might have stopped; they share the level.
     pub n_look: i64,
     /// What was not the same for all strategies.
@@ -229,6 +237,7 @@ fn verdict(
     let over = reference.and_then(|reference| table.over(reference, level));
     let least = |numbers: &[f64]| numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let means = table.means();
+    let error = Error::of_groups(setting, &table.groups);
     let (least_mean, fastest) = (least(&means), place_of_least(&means));
     let strategy = |(i, group): (usize, &&Group)| {
         let standing = found.as_ref().map(|found| found.standings[i]);
@@ -243,6 +252,7 @@ fn verdict(
                 Some(standing) if standing.may_be_best => Place::MayBeFastest,
                 Some(_) => Place::Slower,
             },
+            error: error.as_ref().and_then(|error| median(&group.sample(|run| error.of(run)))),
             is_within_margin: standing.is_some_and(|s| s.high() <= 1.0 + questions.margin),
             over_reference: over.as_ref().zip(reference).map(|(over, reference)| {
                 ((means[i] - means[reference]).exp(), (over[i].0.exp(), over[i].1.exp()))
@@ -274,6 +284,8 @@ fn verdict(
         memory: memory.filter(is_alike),
         noise_ratio: table.noise_ratio.filter(|ratio| k == 2 && *ratio >= NOISIER),
         outlook,
+        pair_s: table.pair_ns.map(|ns| ns / 1e9),
+        error: error.map(Error::name),
         n_look,
         disturbances: disturbances(&table.groups),
     })

@@ -15,6 +15,8 @@ use serde_json::Value;
 pub(crate) struct Counted {
     /// By cell; none: of some attempt that has ended nobody can say its name.
     attempts: BTreeMap<String, Option<BTreeSet<String>>>,
+    /// The cell and the run of everything that the last attempts published.
+    pub(crate) runs: Vec<(String, String)>,
 }
 
 impl Counted {
@@ -23,16 +25,24 @@ impl Counted {
         let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
         for cell in folders(&dir.join("cells")).flat_map(|hardware| folders(&hardware.path())) {
             let Ok(name) = cell.file_name().into_string() else { continue };
+            let (mut last, mut last_runs) = (0, Vec::new());
             for done in folders(&cell.path()) {
-                if done.file_name().to_string_lossy().starts_with("done.") {
+                let folder = done.file_name();
+                if let Some(round) = folder.to_str().and_then(|name| name.strip_prefix("done.")) {
                     let of_cell = counted.attempts.entry(name.clone());
                     let of_cell = of_cell.or_insert_with(|| Some(BTreeSet::new()));
-                    match (attempt(&done.path()), of_cell.as_mut()) {
-                        (Some(attempt), Some(known)) => drop(known.insert(attempt)),
+                    let outcome = outcome(&done.path());
+                    match (outcome["cell"].as_str(), of_cell.as_mut()) {
+                        (Some(attempt), Some(known)) => drop(known.insert(attempt.to_owned())),
                         _ => *of_cell = None,
+                    }
+                    let round: u64 = round.parse().unwrap_or(0);
+                    if round >= last {
+                        (last, last_runs) = (round, run_ids(&outcome));
                     }
                 }
             }
+            counted.runs.extend(last_runs.into_iter().map(|run| (name.clone(), run)));
         }
         counted
     }
@@ -47,10 +57,15 @@ impl Counted {
     }
 }
 
-fn attempt(done: &Path) -> Option<String> {
-    let text = read_text(&done.join("done.json"), MAX_TEXT).ok()?;
-    let content: Value = serde_json::from_str(&text).ok()?;
-    content["cell"].as_str().map(str::to_owned)
+/// What an attempt has published, or null if that cannot be read.
+fn outcome(done: &Path) -> Value {
+    let text = read_text(&done.join("done.json"), MAX_TEXT).ok();
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+fn run_ids(outcome: &Value) -> Vec<String> {
+    let runs = outcome["runs"].as_array().into_iter().flatten();
+    runs.filter_map(|run| run["run_id"].as_str().map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -65,12 +80,15 @@ mod tests {
         for (round, attempt) in [(1, "first"), (2, "second")] {
             let done = cell.join(format!("done.{round}"));
             fs::create_dir_all(&done).unwrap();
-            let content = format!("{{ \"cell\": \"a-B16-r0-0123-{attempt}\" }}");
+            let content = format!(
+                "{{ \"cell\": \"a-B16-r0-0123-{attempt}\", \"runs\": [{{ \"run_id\": \"{attempt}\" }}] }}"
+            );
             fs::write(done.join("done.json"), content).unwrap();
         }
         let counted = Counted::read(dir.path());
         assert!(counted.counts("a-B16-r0-0123-first") && counted.counts("a-B16-r0-0123-second"));
         assert!(!counted.counts("a-B16-r0-0123-late") && counted.counts("b-B16-r0-0123-late"));
+        assert_eq!(counted.runs, [("a-B16-r0-0123".to_owned(), "second".to_owned())]);
         // Nobody knows which one it is.
         fs::write(cell.join("done.1/done.json"), "{").unwrap();
         assert!(Counted::read(dir.path()).counts("a-B16-r0-0123-late"));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use batchlab_core::SinkError;
+use batchlab_core::error::nearest_path;
 
 /// Why results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,9 @@ pub enum ResultsError {
     },
     /// A folder without published tables.
     #[error(
-        "{} holds no results: there is no file {}; give the folder of a study, such as \
-         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display()
+        "{} holds no results: there is no file {}{}; give the folder of a study, such as \
+         results/smoke", dir.display(), dir.join("tables/runs/*.parquet").display(),
+        if dir.exists() { String::new() } else { nearest_path(dir) }
     )]
     NoTables {
         /// The folder.
@@ -51,17 +53,17 @@ pub enum ResultsError {
         /// Name of the method.
         codec: String,
     },
-    /// The tables are of an earlier version, and readers of a table need one version.
+    /// A table of another version of the schema.
     #[error(
-        "the tables in {} are of version {found} of the schema, this program writes version \
-         {SCHEMA_VERSION}; `batchlab doctor {} --upgrade` rewrites them, or choose another folder",
-        dir.join("tables").display(), batchlab_core::quote::shell(dir), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
+        "{} is of version {found} of the schema, and this program reads and writes version {SCHEMA_VERSION}; use the \
+         program that wrote it, or choose another folder",
+        path.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
     )]
-    OlderTables {
-        /// Folder of the study.
-        dir: PathBuf,
-        /// Their version.
-        found: i64,
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
     },
     /// A sink cannot encode.
     #[error("sink: {0}")]

@@ -6,9 +6,8 @@
 //!
 //! - [`Recorder`] takes every record of a run, writes it into the [`journal`], and hands it to the
 //!   sinks of the run; the [`publish`] module makes their files appear complete, or not at all.
-//! - [`recover`] publishes what crashed runs have left, finds damaged files, and rewrites tables of
-//!   earlier versions.
-//! - [`read`] is the one way in which published tables are read, whatever their version.
+//! - [`recover`] publishes what crashed runs have left, and finds damaged files.
+//! - [`read`] is the one way in which published tables are read.
 //! - [`RunSummary`] is the one reduction of a run's rows. The end of a run, `report` and `compare` share
 //!   it, and `status` shows what the end of a run took from it.
 //! - [`export`] writes tables in other formats; [`commands`] are those that made them.

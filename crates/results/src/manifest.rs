@@ -6,17 +6,20 @@
 //! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
 //! before.
 
+use std::fs;
 use std::io::{self, Read};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use batchlab_core::hash::hexadecimal;
+use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use batchlab_files::{MAX_TEXT, open, read_text};
 
-use crate::ResultsError;
+use crate::files::plain_name;
+use crate::{ResultsError, read};
 
 /// Name of the list in the folder of a run.
 pub(crate) const NAME: &str = "files.json";
@@ -91,7 +94,7 @@ impl PublishedFile {
 }
 
 impl Manifest {
-    /// The list of a run; `None` for a run of a version that wrote none, or that published nothing.
+    /// The list of a run; `None` for a run that published nothing.
     ///
     /// # Errors
     /// A file that cannot be read, or is no such list.
@@ -122,6 +125,24 @@ impl Manifest {
             }
         }
     }
+}
+
+/// What is gone of a published run, if anything is: one of its files, or all of it. Contents are not read.
+///
+/// # Errors
+/// A name that no run can have, and a manifest that cannot be read.
+pub fn missing(out: &Path, run_id: &str) -> Result<Option<PathBuf>, ResultsError> {
+    plain_name(run_id)?;
+    let Some(manifest) = Manifest::read(out, run_id)? else {
+        // Files that were put there by others have no manifest.
+        let row = read::path_of(out, Table::Runs, run_id);
+        return Ok((!row.is_file()).then_some(row));
+    };
+    let is_there = |file: &PublishedFile| {
+        fs::metadata(out.join(&file.path)).is_ok_and(|found| found.len() == file.n_byte)
+    };
+    let gone = manifest.files.iter().find(|file| !is_there(file));
+    Ok(gone.map(|file| out.join(&file.path)))
 }
 
 fn sha256(mut file: impl Read) -> io::Result<String> {

@@ -16,7 +16,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use batchlab_core::record::{SCHEMA_VERSION, Table};
+use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 use batchlab_files::{atomic_write, atomic_write_with, open, remove_unfinished, sync_folder};
 
@@ -43,9 +43,9 @@ impl Publisher {
     /// Makes the folders for a new run. If `stem` is taken, a number is appended.
     ///
     /// # Errors
-    /// A folder that cannot be made, tables of an earlier version.
+    /// A folder that cannot be made, tables of another version.
     pub fn open(out: &Path, stem: &str) -> Result<Self, ResultsError> {
-        refuse_older_tables(out)?;
+        refuse_other_versions(out)?;
         let runs = out.join("runs");
         refuse_links(out, &runs)?;
         make(&runs)?;
@@ -73,7 +73,7 @@ impl Publisher {
     /// # Errors
     /// A process that still works on the run, or a folder that cannot be changed.
     pub fn reopen(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
-        refuse_older_tables(out)?;
+        refuse_other_versions(out)?;
         let publisher = Self::lock(out, run_id)?;
         let aside = publisher.run_folder().join(JOURNAL);
         if aside.exists() && !publisher.journal().exists() {
@@ -233,6 +233,13 @@ impl Publisher {
         Ok(())
     }
 
+    /// Removes a new run of which nothing was recorded. What cannot be removed does no harm: `doctor`
+    /// names it.
+    pub fn discard(self) {
+        let folder = self.run_folder();
+        let _ = self.close(false).and_then(|()| remove(&folder));
+    }
+
     fn wip(&self) -> PathBuf {
         wip(&self.out, &self.run_id)
     }
@@ -242,18 +249,14 @@ impl Publisher {
     }
 }
 
-/// Most readers want all files of a table to have the same columns. Runs are named by their time, so
-/// files of an earlier version are the first ones, or the last ones where their rewriting was broken
-/// off.
-fn refuse_older_tables(out: &Path) -> Result<(), ResultsError> {
+/// Readers want all files of a table to have the same columns. Runs are named by their time, so that files of
+/// another version are the first or the last ones.
+fn refuse_other_versions(out: &Path) -> Result<(), ResultsError> {
     let files = read::files(out, Table::Runs)?;
-    for path in [files.first(), files.last()].into_iter().flatten() {
-        let found = read::TableFile::open(path)?.version();
-        if found < SCHEMA_VERSION {
-            return Err(ResultsError::OlderTables { dir: out.to_owned(), found });
-        }
-    }
-    Ok(())
+    [files.first(), files.last()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| read::TableFile::open(path).map(drop))
 }
 
 /// Where a run works.

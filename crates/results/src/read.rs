@@ -1,4 +1,4 @@
-//! The one way in which published tables are read, whatever their version.
+//! The one way in which published tables are read.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
 use batchlab_core::error::excerpt;
-use batchlab_core::record::{Record, Table};
+use batchlab_core::record::{Record, SCHEMA_VERSION, Table};
 use batchlab_files::open;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
@@ -33,7 +33,7 @@ const MAX_NUMBER: u64 = 1 << 53;
 pub struct Published {
     /// Names of files, without ending: usually one per run. A name stands for one file in each table.
     pub stems: Vec<String>,
-    /// How many of these have no checksums, as they are of a version that wrote none, or of others.
+    /// How many of these have no checksums: this program did not publish them.
     pub n_unverified: usize,
     /// What is not used.
     pub damaged: Vec<DamagedRun>,
@@ -196,7 +196,7 @@ impl TableFile {
     /// Opens a file and reads its footer.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no Parquet file.
+    /// A file that cannot be read, is no Parquet file, or is of another version of the schema.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
         let file = open(path).map_err(ResultsError::read(path))?;
         let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
@@ -211,7 +211,13 @@ impl TableFile {
             let codec = codec.to_string().split('(').take(1).collect();
             return Err(ResultsError::Compression { path: path.to_owned(), codec });
         }
-        Ok(Self { path: path.to_owned(), builder })
+        let file = Self { path: path.to_owned(), builder };
+        match file.metadata().into_iter().find(|(key, _)| key == VERSION) {
+            Some((_, found)) if found != SCHEMA_VERSION.to_string() => {
+                Err(ResultsError::OtherVersion { path: file.path, found })
+            }
+            _ => Ok(file),
+        }
     }
 
     /// As [`TableFile::open`]; `None` for a file that is not there.
@@ -230,13 +236,6 @@ impl TableFile {
         // Arrow's own entry speaks of the columns of this very file.
         let pairs = pairs.into_iter().filter(|pair| pair.key != "ARROW:schema");
         pairs.filter_map(|pair| Some((pair.key, pair.value?))).collect()
-    }
-
-    /// The version of the schema that the file was written with; 0 where it does not say so.
-    #[must_use]
-    pub fn version(&self) -> i64 {
-        let version = self.metadata().into_iter().find(|(key, _)| key == VERSION);
-        version.and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
     }
 
     /// Number of rows, by the footer.

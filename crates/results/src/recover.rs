@@ -1,5 +1,4 @@
-//! Publishes what crashed runs have left, finds damaged files, and rewrites tables of earlier
-//! versions.
+//! Publishes what crashed runs have left, and finds damaged files.
 //!
 //! A run that was killed has left a journal in `wip/`. Its whole entries become tables as at the end
 //! of any run, by the sinks of its own configuration, with status `crashed`. An entry holds what was
@@ -8,13 +7,13 @@
 
 mod republish;
 mod salvage;
-mod upgrade;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use batchlab_core::quote::lossy;
+use serde::{Serialize, Serializer};
 
 use crate::publish::{strays, unfinished};
 use crate::{ResultsError, is_locked};
@@ -25,9 +24,8 @@ pub struct RecoveryReport {
     /// Runs with something in `wip/`.
     pub runs: Vec<CrashedRun>,
     /// What lies in `wip/` and is of no run; nothing was done about it.
+    #[serde(serialize_with = "lossy_all")]
     pub strays: Vec<PathBuf>,
-    /// Runs whose tables are of an earlier version of the schema.
-    pub older: Vec<OlderRun>,
     /// Files under `tables/` that were read from beginning to end, and files that were published and
     /// are gone.
     pub n_file: usize,
@@ -93,23 +91,15 @@ pub struct Salvage {
     pub resumes_after: Option<u64>,
 }
 
-/// A run whose tables are of an earlier version of the schema.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct OlderRun {
-    /// Name of its files.
-    pub run_id: String,
-    /// Their version.
-    pub version: i64,
-    /// Whether they were rewritten.
-    pub is_upgraded: bool,
-    /// Why they could not be rewritten.
-    pub error: Option<String>,
+fn lossy_all<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 /// A file that readers fail over, or that is not as it was published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedFile {
     /// The file.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     /// What is wrong with it.
     pub reason: String,
@@ -120,8 +110,6 @@ pub struct DamagedFile {
 pub struct Recovery<'a> {
     /// Change nothing.
     pub dry_run: bool,
-    /// Rewrite tables of earlier versions.
-    pub upgrade: bool,
     /// Steps done at the newest checkpoint of a folder from which a run can go on, given where the
     /// readable entries of its journal end, in bytes.
     pub newest_checkpoint: &'a dyn Fn(&Path, &BTreeSet<u64>) -> Option<u64>,
@@ -149,12 +137,10 @@ impl Recovery<'_> {
             CrashedRun { run_id, finding }
         };
         let runs = unfinished(out).into_iter().map(crashed).collect();
-        let older = upgrade::upgrade(out, self.upgrade && !self.dry_run)?;
         let verified = verify::verify(out)?;
         Ok(RecoveryReport {
             runs,
             strays: strays(out),
-            older,
             n_file: verified.n_file,
             n_verified: verified.n_verified,
             damaged: verified.damaged,

@@ -83,7 +83,11 @@ impl RunSummary {
     pub fn read_all(dir: &Path) -> Result<(Vec<(String, Self)>, Published), ResultsError> {
         let mut published = published(dir)?;
         let counted = Counted::read(dir);
-        let mut runs = Vec::new();
+        let mut runs: Vec<(String, Self)> = Vec::new();
+        let known: BTreeSet<String> = {
+            let damaged = published.damaged.iter().map(|run| run.stem.clone());
+            damaged.chain(published.stems.iter().cloned()).collect()
+        };
         published.stems.retain(|stem| match read_stem(dir, stem) {
             Ok(of_stem) => {
                 for run in of_stem.into_values() {
@@ -102,6 +106,15 @@ impl RunSummary {
                 false
             }
         });
+        for (cell, run_id) in counted.runs {
+            if !known.contains(&run_id) && runs.iter().all(|(_, run)| run.run.run_id != run_id) {
+                let reason = format!(
+                    "cell {cell} is done with run {run_id}, whose results are gone; `batchlab sweep` with \
+                     the study's file trains the cell again"
+                );
+                published.damaged.push(DamagedRun { stem: run_id, reason });
+            }
+        }
         Ok((runs, published))
     }
 
@@ -199,9 +212,9 @@ pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
 
 /// Why a row cannot be that of the run whose file holds it.
 fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
-    if run.schema_version > SCHEMA_VERSION {
+    if run.schema_version != SCHEMA_VERSION {
         return Some(format!(
-            "it is of version {} of the schema, and this program reads versions up to {SCHEMA_VERSION}",
+            "it is of version {} of the schema, and this program reads version {SCHEMA_VERSION}",
             run.schema_version
         ));
     }

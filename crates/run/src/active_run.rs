@@ -1,17 +1,16 @@
 //! One run in progress: from the open model to the published tables.
 
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use batchlab_config::{Config, Length, LoadedConfig};
 use batchlab_core::budget::Footprint;
-use batchlab_core::graphs::{NodeFeature, TargetKind};
-use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
-use batchlab_core::{BatchContext, BatchStream, Graphs, Purpose};
+use batchlab_core::{BatchContext, BatchStream, Purpose};
+use batchlab_results::publish::checkpoints;
 use batchlab_results::{Block, CRASHED, Publisher, Recorder, RunSummary};
 use serde_json::json;
 
@@ -24,10 +23,11 @@ use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer, open_timed};
 use super::replay::{Replay, name_members};
 use super::resume::{Start, seek};
-use super::train::{StopContext, TrainingLoop, Turn};
+use super::train::{StopContext, TrainingLoop, Turn, remedy};
 use super::{
     Data, Ending, FinishedRun, RunHeader, RunOptions, Status, crowding, describe, warnings,
 };
+use crate::checkpoint::SAVED;
 use crate::provenance::{Provenance, peak_host_bytes};
 use crate::{Observer, RunError, Warning, checkpoint};
 
@@ -77,22 +77,42 @@ impl<'a> ActiveRun<'a> {
         let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
         let mut metrics = stream.metrics();
         let events = stream.take_events();
-        let (trainer, size) = open_model(loaded, &data.graphs)?;
+        let trained_on = data.trained_on()?;
+        let (trainer, size) = open_model(loaded, &trained_on)?;
 
         let provenance = Provenance::collect();
         let metadata = metadata(loaded, &provenance);
-        let constant = weighting_constant(config, data, &metrics);
+        let constant = weighting_constant(config, data, &*stream);
         if let Some(checkpoint) = start.checkpoint() {
             seek(checkpoint, &mut *stream)?;
         }
         let warnings = warnings::find(config, &data.graphs, &data.subsets, &events);
+        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
+            .weighted(config.training.weighting)
+            .for_training(size, config.training.prefetch_depth());
+        let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
+        let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
+        if let Some(checkpoint) = start.checkpoint() {
+            training.restore(checkpoint, start.resumed().map_or(&[], |point| &point.steps))?;
+        }
+
+        let is_new = start.resumed().is_none();
         let (publisher, mut recorder) = if let Start::Resumed(point) = &start {
             point.reopen(options.out, &config.sink, &metadata)?
         } else {
             let publisher =
                 Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
-            publisher.text(CONFIG, &with_folders(&loaded.to_toml(), &loaded.path))?;
-            let mut recorder = Recorder::open(&config.sink, &publisher, &metadata)?;
+            let text = with_folders(&loaded.to_toml(), &loaded.path);
+            let opened = publisher
+                .text(CONFIG, &text)
+                .and_then(|()| Recorder::open(&config.sink, &publisher, &metadata));
+            let mut recorder = match opened {
+                Ok(recorder) => recorder,
+                Err(error) => {
+                    publisher.discard();
+                    return Err(error.into());
+                }
+            };
             metrics.push(("weighting_constant".into(), constant));
             recorder.metrics(&metrics, &data.graphs.notes);
             for warning in &warnings {
@@ -110,7 +130,7 @@ impl<'a> ActiveRun<'a> {
             }
             (publisher, recorder)
         };
-        let header = describe::header(loaded, data, &*trainer, publisher.run_id());
+        let header = describe::header(loaded, data, &*training.trainer, publisher.run_id());
         observer.started(&header);
         for warning in &warnings {
             observer.warned(warning);
@@ -127,24 +147,21 @@ impl<'a> ActiveRun<'a> {
         }
 
         let circumstances = circumstances(options, membership, &start, provenance, prepare_ns);
-        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
-            .weighted(config.training.weighting)
-            .for_training(size, config.training.prefetch_depth());
-        let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
-        let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
         let provenance = &circumstances.provenance;
-        let hash = data.hash.clone();
+        let of_data = (trained_on, data.hash.clone());
         let arithmetic = training.trainer.arithmetic();
-        training.checkpoints =
-            Some(Checkpoints::new(loaded, &publisher, provenance, hash, arithmetic));
+        let saved = Checkpoints::new(loaded, &publisher, provenance, of_data, arithmetic);
+        saved.forget_best_after(start.n_step());
+        training.checkpoints = Some(saved);
         let mut evals = Vec::new();
-        if let Some(checkpoint) = start.checkpoint() {
-            if let Some(message) = start.other_arithmetic(arithmetic) {
-                observer.progress().note(&format!("warning: {message}"));
-                recorder.event(Some(checkpoint.state.step), "arithmetic", message, None);
-            }
-            training.restore(checkpoint, start.resumed().map_or(&[], |point| &point.steps))?;
+        if let Some(message) = start.other_arithmetic(arithmetic) {
+            observer.progress().warn(&message);
+            recorder.event(Some(start.n_step()), "arithmetic", message, None);
         }
+        let parent = match &start {
+            Start::Extends { parent, .. } => Some(checkpoints(options.out, parent)),
+            _ => None,
+        };
         if let Start::Resumed(point) = start {
             evals = point.evals;
         }
@@ -163,10 +180,44 @@ impl<'a> ActiveRun<'a> {
             circumstances,
             warnings,
         };
-        // The row that is published if the process is killed.
-        let crashed = run.record(CRASHED, Some(KILLED.into()));
-        run.recorder.begin(&crashed)?;
-        Ok(run)
+        let begun =
+            parent.map_or(Ok(()), |parent| run.inherit_best(&parent, observer)).and_then(|()| {
+                // The row that is published if the process is killed.
+                let crashed = run.record(CRASHED, Some(KILLED.into()));
+                Ok(run.recorder.begin(&crashed)?)
+            });
+        match begun {
+            Ok(()) => Ok(run),
+            Err(error) => {
+                if is_new {
+                    run.discard();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn inherit_best(
+        &mut self,
+        checkpoints: &Path,
+        observer: &dyn Observer,
+    ) -> Result<(), RunError> {
+        if let Some(reason) = self.training.inherit_best(checkpoints)? {
+            let message = format!(
+                "the best state of the run before cannot be taken over: {reason}; the next evaluation \
+                 counts as the best so far"
+            );
+            observer.progress().warn(&message);
+            self.recorder.event(Some(self.n_step()), SAVED, message, None);
+        }
+        Ok(())
+    }
+
+    /// Removes all traces of a new run that has not begun to train.
+    pub fn discard(self) {
+        let Self { recorder, publisher, .. } = self;
+        drop(recorder);
+        publisher.discard();
     }
 
     /// Opens a run of a cell.
@@ -323,6 +374,7 @@ impl<'a> ActiveRun<'a> {
             // What a run that extends another one starts from is part of its own curve.
             let is_first = self.evals.is_empty() && self.circumstances.parent.is_some();
             let is_due = place.is_some_and(|place| place.is_multiple_of(every));
+            let mut is_new = false;
             if self.is_complete() || is_due || is_first {
                 let at = At { step, train_ns: self.training.sums.train_ns() };
                 let trainer = &mut *self.training.trainer;
@@ -336,14 +388,20 @@ impl<'a> ActiveRun<'a> {
                     recorder.eval(evaluated.record.clone());
                     let EvalRecord { loss, rmse, mae, .. } = evaluated.record;
                     if [loss, rmse, mae].into_iter().flatten().any(|error| !error.is_finite()) {
-                        return Ok(Some(diverged(&evaluated, &stop, recorder)));
+                        let learning_rate = self.training.learning_rate_at(step.max(1));
+                        let remedy = remedy(step, learning_rate);
+                        return Ok(Some(diverged(&evaluated, &remedy, &stop, recorder)));
                     }
                     if evaluated.is_deciding && step > 0 {
-                        decide(&mut self.training, &evaluated.record, recorder)?;
+                        decide(&mut self.training, &evaluated.record, is_due, recorder)?;
+                        is_new = true;
                     }
                     self.evals.push(evaluated.record);
                 }
                 self.recorder.sync()?;
+            }
+            if is_due && step > 0 {
+                stop_early(&mut self.training, is_new, &mut self.recorder);
             }
             if interrupted.load(Ordering::Relaxed) {
                 return Ok(Some(self.training.interrupted(&mut self.recorder)?));
@@ -408,6 +466,8 @@ impl<'a> ActiveRun<'a> {
             summary: RunSummary::new(run, training.sums.summary(), evals),
             peak_host_bytes: peak_host_bytes(),
             n_step_kept,
+            stopped_early: training.over,
+            best_step: training.schedule.best_step(),
             warnings,
             out,
         })
@@ -423,34 +483,59 @@ impl<'a> ActiveRun<'a> {
     }
 }
 
-/// Lets an evaluation of the validation set decide about the learning rate, the best state, and the end.
+/// Lets an evaluation of the validation set decide about the learning rate and the best state.
+///
+/// One that is not due, after the last step, can be the best of this run. But it must leave no trace in the
+/// schedule: a run that was planned longer would not have made it, and one that extends this run is to
+/// decide the same.
 fn decide(
     training: &mut TrainingLoop<'_>,
     eval: &EvalRecord,
+    is_due: bool,
     recorder: &mut Recorder,
 ) -> Result<(), RunError> {
-    let n_epoch = training.n_epoch_complete();
-    let decision = training.schedule.observe(training.training, eval, n_epoch);
     let step = Some(training.n_step);
+    if !is_due {
+        let decision = training.schedule.clone().observe(training.training, eval);
+        if decision.is_best && training.last == step {
+            training.save_best(true)?;
+        }
+        return Ok(());
+    }
+    let decision = training.schedule.observe(training.training, eval);
     if let Some([before, after]) = decision.reduced {
         let message = format!("the learning rate falls from {before:e} to {after:e}");
         recorder.event(step, "learning_rate", message, None);
     }
     if decision.is_best {
-        training.save_best()?;
-    }
-    // The last step ends training anyway.
-    if let (Some(over), false) = (decision.over, training.last == step) {
-        recorder.event(step, "early_stopping", format!("training ends: {over}"), None);
-        training.last = step;
+        training.save_best(false)?;
     }
     Ok(())
+}
+
+/// Ends training if the evaluations so far say so; `is_new`: that was not recorded before.
+fn stop_early(training: &mut TrainingLoop<'_>, is_new: bool, recorder: &mut Recorder) {
+    let step = training.n_step;
+    let over = training.schedule.is_over(training.training, training.n_epoch_complete());
+    // The last step ends training anyway.
+    if let Some(over) = over.filter(|_| training.last != Some(step)) {
+        if is_new {
+            recorder.event(Some(step), "early_stopping", format!("training ends: {over}"), None);
+        }
+        training.last = Some(step);
+        training.over = Some(over);
+    }
 }
 
 const KILLED: &str = "the process was killed, or the machine stopped";
 
 /// The model has diverged although the loss of every step was finite.
-fn diverged(evaluated: &Evaluated, stop: &StopContext<'_>, recorder: &mut Recorder) -> Ending {
+fn diverged(
+    evaluated: &Evaluated,
+    remedy: &str,
+    stop: &StopContext<'_>,
+    recorder: &mut Recorder,
+) -> Ending {
     let eval = &evaluated.record;
     let step = eval.step.unsigned_abs();
     let members = &evaluated.not_finite;
@@ -463,8 +548,7 @@ fn diverged(evaluated: &Evaluated, stop: &StopContext<'_>, recorder: &mut Record
         None => ("error", f64::INFINITY),
     };
     let reason = format!(
-        "the {what} on {} after {step} steps is {value}{because}. Try a lower training.learning_rate. To \
-         reproduce it: {}",
+        "the {what} on {} after {step} steps is {value}{because}. {remedy} To reproduce it: {}",
         eval.split,
         stop.replay.command(step.max(1)),
     );
@@ -516,13 +600,12 @@ pub(crate) fn open_stream(
 }
 
 /// What output weights are divided by when batches do not count the same: the number of outputs of a
-/// full batch; without a batch size their mean number, by the stream's `batches_per_epoch`; or 1.
-pub(crate) fn weighting_constant(config: &Config, data: &Data, metrics: &[(String, f64)]) -> f64 {
+/// full batch; without a batch size their mean number, if the stream knows its batches per epoch; or 1.
+pub(crate) fn weighting_constant(config: &Config, data: &Data, stream: &dyn BatchStream) -> f64 {
     let train = &data.subsets.train;
-    let per_epoch = metrics.iter().find(|(name, _)| name == "batches_per_epoch");
-    let n_output = match (config.batcher.batch_size(), per_epoch) {
+    let n_output = match (config.batcher.batch_size(), stream.batches_per_epoch()) {
         (Some(size), _) => f64::from(size - 1),
-        (None, Some((_, n_batch))) => train.len() as f64 / n_batch,
+        (None, Some(n_batch)) => train.len() as f64 / n_batch.get() as f64,
         (None, None) => 1.0,
     };
     config.training.weighting.constant(&data.graphs, train, n_output)
@@ -534,38 +617,6 @@ fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String)
         ("batchlab_version".into(), provenance.version.clone()),
         ("config_hash".into(), loaded.hash()),
     ]
-}
-
-pub(crate) fn model_context(
-    loaded: &LoadedConfig,
-    graphs: &Graphs,
-) -> Result<ModelContext, RunError> {
-    let config = &loaded.config;
-    let loss = config.training.loss;
-    let fail =
-        |message: &str| Err(RunError::config(format!("{}: {message}", loaded.name_of_file())));
-    let output_width = match graphs.target.as_ref().map(|target| &target.kind) {
-        None => return fail("the data set has no target to train on"),
-        Some(TargetKind::Classes { name }) if loss == Loss::CrossEntropy => name.len(),
-        Some(TargetKind::Classes { .. }) => {
-            return fail("the target is a class; use training.loss = \"cross-entropy\"");
-        }
-        Some(TargetKind::Regression { .. }) if loss == Loss::CrossEntropy => {
-            return fail("the target is a number; use training.loss = \"mse\" or \"mae\"");
-        }
-        Some(TargetKind::Regression { .. }) => 1,
-    };
-    Ok(ModelContext {
-        device: config.device.clone(),
-        seed: config.training.seeds.init,
-        n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
-        node_feature_width: graphs.node_feature.as_ref().map_or(0, NodeFeature::width),
-        output_width,
-        loss,
-        precision: config.training.precision,
-        weight_decay: config.training.weight_decay.into(),
-        resident_bytes: config.training.resident_bytes(),
-    })
 }
 
 /// Time of the start, then the hash of the configuration: identifiers sort by time.

@@ -171,7 +171,8 @@ impl Cache {
             .map(|folder| std::path::absolute(folder.join(".")))
             .collect::<Result<_, _>>()
             .ok()?;
-        let hash = sha256(format!("{table}\0{search:?}").as_bytes());
+        let needs = if ctx.needs_target { "" } else { "\0without target" };
+        let hash = sha256(format!("{table}\0{search:?}{needs}").as_bytes());
         let path = folder.join(format!("{name}-{}.safetensors", &hash[..16]));
         Some(Place { folder, path, table })
     }
@@ -250,6 +251,9 @@ impl Progress for RecordingProgress {
     fn note(&self, text: &str) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
         self.to.note(text);
+    }
+    fn warn(&self, text: &str) {
+        self.to.warn(text);
     }
 }
 

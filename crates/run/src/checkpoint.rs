@@ -13,18 +13,24 @@
 pub(crate) mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::model::TrainerState;
+use batchlab_core::quote::lossy;
 use batchlab_core::{Cursor, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::schedule::Schedule;
+use crate::training_data::TrainingData;
+
+/// Kind of the event that is recorded with every checkpoint.
+pub(crate) const SAVED: &str = "checkpoint";
 
 /// Raised when the meaning of a checkpoint changes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The state of a run after a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,17 +56,27 @@ pub struct RunState {
     /// The resolved configuration, with the seeds of all random numbers.
     pub config: Value,
     /// The file that the configuration was read from; relative paths in it start there.
+    #[serde(serialize_with = "lossy")]
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
+    /// What the model was trained on.
+    pub data: TrainingData,
     /// What evaluations have decided so far.
-    #[serde(default)]
     pub schedule: Schedule,
+    /// Whether the warm-up is over.
+    pub is_warm: bool,
     pub version: String,
-    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic);
-    /// empty in checkpoints of earlier versions.
-    #[serde(default)]
+    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic).
     pub arithmetic: String,
+}
+
+impl RunState {
+    /// Whether early stopping found no evaluation better than that of this state.
+    #[must_use]
+    pub fn is_best(&self) -> bool {
+        self.schedule.best_step() == Some(self.step)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +149,15 @@ pub fn best_folder(folder: &Path) -> PathBuf {
     folder.join("best")
 }
 
+/// The best state in a run's folder of checkpoints, if it is that after `step`.
+pub(crate) fn best_after(folder: &Path, step: u64) -> Result<Checkpoint, CheckpointError> {
+    let folder = best_folder(folder);
+    let path = list(&folder).into_iter().rev().find(|path| file::step_of(path) == Some(step));
+    let gone =
+        || io::Error::new(io::ErrorKind::NotFound, format!("there is no state after step {step}"));
+    Checkpoint::read(&path.ok_or_else(|| CheckpointError::Io { path: folder, source: gone() })?)
+}
+
 /// The state that a run offers: the best one, where early stopping kept it, or else the newest.
 /// `damaged` and errors are as for [`newest`].
 ///
@@ -157,9 +182,18 @@ pub fn newest(
     folder: &Path,
     damaged: &mut dyn FnMut(&CheckpointError),
 ) -> Result<Option<Checkpoint>, CheckpointError> {
+    newest_of(folder, damaged, &|_, checkpoint| Ok(checkpoint))
+}
+
+/// The same of those that pass a further `check`.
+pub(crate) fn newest_of(
+    folder: &Path,
+    damaged: &mut dyn FnMut(&CheckpointError),
+    check: &dyn Fn(&Path, Checkpoint) -> Result<Checkpoint, CheckpointError>,
+) -> Result<Option<Checkpoint>, CheckpointError> {
     let mut last = None;
     for path in list(folder).iter().rev() {
-        match Checkpoint::read(path) {
+        match Checkpoint::read(path).and_then(|checkpoint| check(path, checkpoint)) {
             Ok(checkpoint) => return Ok(Some(checkpoint)),
             Err(error) => {
                 damaged(&error);

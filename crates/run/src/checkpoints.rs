@@ -15,6 +15,10 @@ use crate::RunError;
 use crate::checkpoint::{self, Checkpoint, FORMAT, RunState, best_folder};
 use crate::provenance::Provenance;
 use crate::schedule::Schedule;
+use crate::training_data::TrainingData;
+
+/// Shapes met, decisions made, and whether the warm-up is over.
+type Progress<'a> = (&'a ShapeLedger, &'a Schedule, bool);
 
 pub(crate) struct Checkpoints {
     folder: PathBuf,
@@ -31,7 +35,7 @@ impl Checkpoints {
         loaded: &LoadedConfig,
         publisher: &Publisher,
         provenance: &Provenance,
-        dataset_hash: String,
+        (data, dataset_hash): (TrainingData, String),
         arithmetic: &str,
     ) -> Self {
         // Without a file, the recorded configuration names the folders in which paths start.
@@ -49,7 +53,9 @@ impl Checkpoints {
             config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
             config_path,
             dataset_hash,
+            data,
             schedule: Schedule::default(),
+            is_warm: false,
             version: provenance.version.clone(),
             arithmetic: arithmetic.to_owned(),
         };
@@ -77,11 +83,11 @@ impl Checkpoints {
         &mut self,
         step: u64,
         cursor: &Cursor,
-        (ledger, schedule): (&ShapeLedger, &Schedule),
+        progress: Progress<'_>,
         trainer: TrainerState,
         journal_end: u64,
     ) -> Result<(), RunError> {
-        let checkpoint = self.checkpoint(step, cursor, (ledger, schedule), trainer, journal_end);
+        let checkpoint = self.checkpoint(step, cursor, progress, trainer, journal_end);
         let keep: NonZeroU32 = self.when.map_or(Checkpointing::KEEP, |when| when.keep);
         checkpoint.write(&self.folder, keep).map_err(RunError::Checkpoint)?;
         self.last = Instant::now();
@@ -89,18 +95,29 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Keeps the state after a step as the best one, in place of the one before.
+    /// Keeps the state after a step as the best one, and the newest `keep` of them.
     pub(crate) fn save_best(
         &self,
         step: u64,
         cursor: &Cursor,
-        (ledger, schedule): (&ShapeLedger, &Schedule),
+        progress: Progress<'_>,
         trainer: TrainerState,
+        keep: NonZeroU32,
     ) -> Result<(), RunError> {
-        let folder = best_folder(&self.folder);
         // The run does not go on from it, so it needs no rows.
-        let checkpoint = self.checkpoint(step, cursor, (ledger, schedule), trainer, 0);
-        checkpoint.write(&folder, NonZeroU32::MIN).map_err(RunError::Checkpoint)?;
+        self.write_best(&self.checkpoint(step, cursor, progress, trainer, 0), keep)
+    }
+
+    /// Keeps the best state of the run that this one extends as its own.
+    pub(crate) fn inherit_best(&self, best: Checkpoint) -> Result<(), RunError> {
+        let (run_id, config) = (self.state.run_id.clone(), self.state.config.clone());
+        let state = RunState { run_id, config, ..best.state };
+        self.write_best(&Checkpoint { state, ..best }, NonZeroU32::MIN)
+    }
+
+    fn write_best(&self, best: &Checkpoint, keep: NonZeroU32) -> Result<(), RunError> {
+        let folder = best_folder(&self.folder);
+        best.write(&folder, keep).map_err(RunError::Checkpoint)?;
         Ok(())
     }
 
@@ -118,7 +135,7 @@ impl Checkpoints {
         &self,
         step: u64,
         cursor: &Cursor,
-        (ledger, schedule): (&ShapeLedger, &Schedule),
+        (ledger, schedule, is_warm): Progress<'_>,
         trainer: TrainerState,
         journal_end: u64,
     ) -> Checkpoint {
@@ -129,6 +146,7 @@ impl Checkpoints {
             n_shape: ledger.n_shape(),
             journal_end,
             schedule: schedule.clone(),
+            is_warm,
             ..self.state.clone()
         };
         Checkpoint { state, trainer, ledger: ledger.shapes() }

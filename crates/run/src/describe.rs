@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use batchlab_config::LoadedConfig;
-use batchlab_core::graphs::TargetKind;
+use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::Trainer;
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
 use batchlab_results::StepSummary;
@@ -25,6 +25,7 @@ pub(crate) fn header(
             TargetKind::Regression { unit } => (target.name.clone(), unit.clone()),
             TargetKind::Classes { .. } => (target.name.clone(), "class".into()),
         }),
+        output: graphs.level().output(),
         n_graph: [subsets.train.len(), subsets.validation.len(), subsets.test.len()],
         model: config.model.typetag_name().to_owned(),
         n_parameter: trainer.n_parameter(),
@@ -70,6 +71,9 @@ pub(super) fn record(
     let (config, graphs) = (&loaded.config, &data.graphs);
     let Circumstances { provenance, of_study, .. } = circumstances;
     let standardisation = graphs.target.as_ref().map(|target| target.standardisation);
+    // A constant target is trained on its own scale, but its deviation is 0.
+    let is_constant = |target: &Target| target.is_constant(&data.subsets.train);
+    let is_constant = graphs.target.as_ref().is_some_and(is_constant);
     let [n_train, n_validation, n_test] = header.n_graph.map(|n| Some(n as i64));
     // The configuration holds none that is larger.
     let seed = |seed: u64| i64::try_from(seed).ok();
@@ -102,9 +106,14 @@ pub(super) fn record(
         n_validation,
         n_test,
         target: header.target.as_ref().map(|(name, _)| name.clone()),
-        target_unit: header.target.as_ref().map(|(_, unit)| unit.clone()),
+        // Data sets say "1" of pure numbers.
+        target_unit: header
+            .target
+            .as_ref()
+            .map(|(_, unit)| unit.clone())
+            .filter(|unit| !matches!(unit.as_str(), "" | "1")),
         target_mean: standardisation.map(|s| s.mean),
-        target_std: standardisation.map(|s| s.deviation),
+        target_std: standardisation.map(|s| if is_constant { 0.0 } else { s.deviation }),
         model: header.model.clone(),
         n_parameter: Some(header.n_parameter as i64),
         batcher: header.batcher.clone(),

@@ -1,5 +1,7 @@
 //! Why a run could not be done.
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 
 use batchlab_config::Diagnostic;
@@ -9,6 +11,9 @@ use batchlab_results::ResultsError;
 
 use crate::ResumeError;
 use crate::checkpoint::CheckpointError;
+
+/// `EMFILE`, on Linux and macOS.
+const TOO_MANY_OPEN_FILES: i32 = 24;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -39,6 +44,12 @@ pub enum RunError {
     )]
     Unpublished { source: Box<RunError>, out: PathBuf },
     #[error(
+        "{source}\na cell keeps about eight files open for each of its {n_run} runs: raise the limit, as \
+         with `ulimit -n {}`, or compare fewer batchers at a time",
+        (16 * n_run).next_power_of_two().max(1024)
+    )]
+    OpenFiles { source: Box<RunError>, n_run: usize },
+    #[error(
         "the system gives no thread to prepare batches ahead ({0}); use training.prefetch=0, or raise the \
          limit on processes (`ulimit -u`)"
     )]
@@ -52,6 +63,14 @@ impl RunError {
     /// A wrong configuration, without a place in its file.
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::Config(Diagnostic::new(message))
+    }
+
+    /// The same about data that are not those of the configuration.
+    pub(crate) fn of_data(self, name: &str) -> Self {
+        match self {
+            Self::Config(error) => Self::Config(error.within(name)),
+            other => other,
+        }
     }
 }
 
@@ -93,6 +112,17 @@ impl RunError {
         matches!(self, Self::Model(ModelError::DeviceLost(_)))
     }
 
+    /// Says what to do where a cell of so many runs needs more open files than a process may have.
+    #[must_use]
+    pub fn with_remedy(self, n_run: usize) -> Self {
+        let mut causes = std::iter::successors(self.source(), |&error| error.source());
+        let is_limit = |error: &(dyn Error + 'static)| {
+            let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+            code == Some(TOO_MANY_OPEN_FILES)
+        };
+        if causes.any(is_limit) { Self::OpenFiles { source: Box::new(self), n_run } } else { self }
+    }
+
     /// Whether results or checkpoints cannot be stored; what is in the journal is safe.
     #[must_use]
     pub fn is_storage(&self) -> bool {
@@ -100,14 +130,14 @@ impl RunError {
             matches!(
                 error,
                 ResultsError::Write { .. }
-                    | ResultsError::OlderTables { .. }
+                    | ResultsError::OtherVersion { .. }
                     | ResultsError::Sink(_)
                     | ResultsError::Rows { .. }
             )
         };
         match self {
             Self::Results(error) => is_of_results(error),
-            Self::Checkpoint(_) | Self::Unpublished { .. } => true,
+            Self::Checkpoint(_) | Self::Unpublished { .. } | Self::OpenFiles { .. } => true,
             _ => false,
         }
     }

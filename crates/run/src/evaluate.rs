@@ -1,4 +1,4 @@
-//! Evaluates a model on whole subsets during training.
+//! Evaluates a model on whole subsets: every batch of a stream is predicted, and errors are added up.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,9 +12,7 @@ use batchlab_core::batcher::ByteCache;
 use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
-use batchlab_core::{
-    BatchContext, BatchFields, BatchPlan, Batcher, Graphs, Level, PaddedBatch, Purpose, View,
-};
+use batchlab_core::{BatchContext, BatchFields, BatchPlan, Batcher, Graphs, Level, Purpose, View};
 
 use super::Data;
 use super::pipeline::{KeptBatches, Pipeline, Prepared, Producer, TRAINING, nanoseconds, upload};
@@ -60,7 +58,15 @@ impl<'a> Evaluator<'a> {
         };
         for &(subset, members) in &evaluator.subsets {
             for batcher in evaluator.batchers() {
-                evaluator.check(batcher, subset, members)?;
+                let (graphs, prepared) = (evaluator.graphs, evaluator.prepared);
+                check_delivers(
+                    "evaluation.batcher",
+                    batcher,
+                    graphs,
+                    members,
+                    subset.name(),
+                    prepared,
+                )?;
             }
         }
         evaluator.check_decisions(&config.training)?;
@@ -107,27 +113,6 @@ impl<'a> Evaluator<'a> {
         std::iter::once(self.batcher).chain(self.own)
     }
 
-    /// Refuses a batcher that loses outputs: each strategy would be evaluated on other graphs.
-    fn check(
-        &self,
-        batcher: &dyn Batcher,
-        subset: Subset,
-        members: &[u32],
-    ) -> Result<(), RunError> {
-        let n_output = n_delivered(batcher, self.graphs.view(members), self.prepared)?;
-        if n_output == members.len() {
-            return Ok(());
-        }
-        let outputs = self.graphs.level().outputs();
-        Err(RunError::config(format!(
-            "evaluation.batcher \"{}\" delivers {n_output} of the {} {outputs} for {}; \
-             choose one that loses none",
-            batcher.label(),
-            members.len(),
-            subset.name()
-        )))
-    }
-
     /// Refuses decisions that nothing would ever lead to.
     fn check_decisions(&self, training: &Training) -> Result<(), RunError> {
         let key = match (training.plateau, training.early_stopping) {
@@ -171,17 +156,12 @@ impl<'a> Evaluator<'a> {
             self.needs,
         )?;
         let mut pipeline = Pipeline::new(producer.keeping(self.take_kept(stream)), 0)?;
-        let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
         let mut sums: Vec<Sums> = subsets.iter().map(|_| Sums::default()).collect();
         let place = places(subsets);
-        while pipeline.next(&mut prepared)? {
-            if interrupted.load(Ordering::Relaxed) {
-                return Ok(Vec::new());
-            }
-            let batch = prepared.batch();
-            upload(trainer, Slot::A, &prepared, stream)?;
-            trainer.predict(Slot::A, &mut prediction)?;
-            add_each(&batch, &prediction, self.loss, &mut sums, &place);
+        let mut add = |output: Output<'_>| sums[place(output.member)].add(&output, self.loss);
+        let passed = predict_all(trainer, &mut pipeline, Some(stream), interrupted, &mut add)?;
+        if passed.is_none() {
+            return Ok(Vec::new());
         }
         self.kept.borrow_mut().insert(stream, pipeline.into_kept());
         let eval_ns = nanoseconds(start, Instant::now());
@@ -248,24 +228,92 @@ pub(crate) fn context(prepared: &Arc<dyn ByteCache>) -> BatchContext {
     BatchContext { cache, ..BatchContext::new(Purpose::Evaluation, 0) }
 }
 
-/// Outputs that a batcher delivers in one evaluation, from sizes alone.
-pub(crate) fn n_delivered(
+/// Checks, from sizes alone, that a batcher delivers every output once: with one that loses some, each
+/// strategy would be evaluated on other graphs. `key` names the batcher, `subset` the members.
+pub(crate) fn check_delivers(
+    key: &str,
     batcher: &dyn Batcher,
-    view: View,
+    graphs: &Graphs,
+    members: &[u32],
+    subset: &str,
     prepared: &Arc<dyn ByteCache>,
-) -> Result<usize, RunError> {
-    let mut stream = batcher.open(view, context(prepared))?;
+) -> Result<(), RunError> {
+    let mut stream = batcher.open(graphs.view(members), context(prepared))?;
     let (mut plan, mut n_output) = (BatchPlan::default(), 0);
     while stream.next(&mut plan)? {
         n_output += plan.real.n_output as usize;
     }
-    Ok(n_output)
+    if n_output == members.len() {
+        return Ok(());
+    }
+    Err(RunError::config(format!(
+        "{key} \"{}\" delivers {n_output} of the {} {} for {subset}, so errors would be those of others; \
+         choose one that loses none",
+        batcher.label(),
+        members.len(),
+        graphs.level().outputs(),
+    )))
+}
+
+/// What predicting all batches of a stream came to, in nanoseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Pass {
+    pub(crate) n_batch: u64,
+    pub(crate) plan_ns: i64,
+    pub(crate) collate_ns: i64,
+    pub(crate) forward_ns: i64,
+}
+
+/// One output that is not padding.
+pub(crate) struct Output<'a> {
+    pub(crate) member: u32,
+    pub(crate) prediction: &'a [f32],
+    /// As training sees it.
+    target: f32,
+}
+
+/// Predicts all batches of a stream, and hands every output to `each`. `None` if it is interrupted.
+/// `stream` is the number under which batches that come again stay on the device.
+pub(crate) fn predict_all(
+    trainer: &mut dyn Trainer,
+    pipeline: &mut Pipeline,
+    stream: Option<u64>,
+    interrupted: &AtomicBool,
+    each: &mut dyn FnMut(Output<'_>),
+) -> Result<Option<Pass>, RunError> {
+    let (mut prepared, mut prediction) = (Prepared::default(), Vec::new());
+    let mut pass = Pass::default();
+    while pipeline.next(&mut prepared)? {
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let batch = prepared.batch();
+        let start = Instant::now();
+        match stream {
+            Some(stream) => upload(trainer, Slot::A, &prepared, stream)?,
+            None => trainer.upload(Slot::A, &batch)?,
+        }
+        trainer.predict(Slot::A, &mut prediction)?;
+        pass.n_batch += 1;
+        pass.plan_ns += prepared.plan_ns;
+        pass.collate_ns += prepared.collate_ns;
+        pass.forward_ns += nanoseconds(start, Instant::now());
+        let width = prediction.len() / batch.output_row.len().max(1);
+        let outputs = batch.output_target.iter().zip(batch.output_weight);
+        let rows = prediction.chunks_exact(width.max(1)).zip(batch.output_row);
+        for ((prediction, &row), (&target, &weight)) in rows.zip(outputs) {
+            if weight != 0.0 {
+                each(Output { member: batch.origin[row as usize], prediction, target });
+            }
+        }
+    }
+    Ok(Some(pass))
 }
 
 /// Sums over outputs, in standardised units.
 #[derive(Default)]
 pub(crate) struct Sums {
-    n: u64,
+    pub(crate) n: u64,
     loss: f64,
     squared: f64,
     absolute: f64,
@@ -275,41 +323,19 @@ pub(crate) struct Sums {
     not_finite: Vec<u32>,
 }
 
-/// Adds the outputs of a batch, each to the sums of its place.
-fn add_each(
-    batch: &PaddedBatch<'_>,
-    prediction: &[f32],
-    loss: Loss,
-    sums: &mut [Sums],
-    place: impl Fn(u32) -> usize,
-) {
-    let width = prediction.len() / batch.output_row.len().max(1);
-    let outputs = batch.output_target.iter().zip(batch.output_weight);
-    let rows = prediction.chunks_exact(width.max(1)).zip(batch.output_row);
-    for ((row, &member), (&target, &weight)) in rows.zip(outputs) {
-        if weight != 0.0 {
-            let member = batch.origin[member as usize];
-            sums[place(member)].add_output(row, target, member, loss);
-        }
-    }
-}
-
 impl Sums {
-    pub(crate) fn add(&mut self, batch: &PaddedBatch<'_>, prediction: &[f32], loss: Loss) {
-        add_each(batch, prediction, loss, std::slice::from_mut(self), |_| 0);
-    }
-
-    fn add_output(&mut self, row: &[f32], target: f32, member: u32, loss: Loss) {
+    pub(crate) fn add(&mut self, output: &Output<'_>, loss: Loss) {
+        let &Output { member, prediction, target } = output;
         self.n += 1;
-        let error = f64::from(row[0]) - f64::from(target);
+        let error = f64::from(prediction[0]) - f64::from(target);
         self.squared += error * error;
         self.absolute += error.abs();
         let own = match loss {
             Loss::Mse => error * error,
             Loss::Mae => error.abs(),
             Loss::CrossEntropy => {
-                self.count(largest(row), class_number(target));
-                negative_log_likelihood(row, target)
+                self.count(largest(prediction), class_number(target));
+                negative_log_likelihood(prediction, target)
             }
         };
         self.loss += own;
@@ -368,8 +394,10 @@ impl Sums {
 
 fn rmse_of_mean(target: &Target, members: &[u32]) -> f64 {
     let mean = target.standardisation.mean;
-    let squared = members.iter().map(|&id| (target.value[id as usize] - mean).powi(2)).sum::<f64>();
-    (squared / members.len().max(1) as f64).sqrt()
+    let known = members.iter().filter_map(|&member| target.known(member));
+    let (squared, n) =
+        known.fold((0.0, 0), |(sum, n), value| (sum + (value - mean).powi(2), n + 1));
+    (squared / f64::from(n.max(1))).sqrt()
 }
 
 pub(crate) fn largest(row: &[f32]) -> usize {

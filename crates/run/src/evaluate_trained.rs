@@ -2,20 +2,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use batchlab_config::{Config, LoadedConfig, Subset};
 use batchlab_core::batcher::ByteCache;
-use batchlab_core::graphs::{NodeClass, NodeFeature, Target, TargetKind};
-use batchlab_core::model::{Slot, Trainer};
+use batchlab_core::graphs::{Target, TargetKind};
+use batchlab_core::model::Trainer;
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{Batcher, Dataset, Graphs, Level, LoadContext};
 
-use super::evaluate::{Sums, context, largest, n_delivered};
+use super::evaluate::{Sums, check_delivers, context, predict_all};
 use super::open_model::open_model;
-use super::pipeline::{Pipeline, Prepared, Producer, nanoseconds, open_timed};
+use super::pipeline::{Pipeline, Producer, nanoseconds, open_timed};
 use super::resume::ResumeError;
-use super::{Data, Subsets, search_folders};
+use super::training_data::{Mismatch, check_description};
+use super::{Data, Subsets, memory};
 use crate::cache::{Cache, Keep};
 use crate::checkpoint::{Checkpoint, RunState};
 use crate::{Observer, RunError};
@@ -23,7 +25,7 @@ use crate::{Observer, RunError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubsetChoice {
     Subset(Subset),
-    /// All that have a target, or all where there are no targets.
+    /// All of the data, with or without a target.
     All,
 }
 
@@ -39,10 +41,12 @@ impl SubsetChoice {
 
 #[derive(Debug)]
 pub struct OtherData {
+    /// For messages.
     pub name: String,
     pub dataset: Box<dyn Dataset>,
-    /// The configuration that names it, if one does; relative paths are resolved beside it.
-    pub path: PathBuf,
+    /// Folders in which relative paths are looked for.
+    pub search: Vec<PathBuf>,
+    pub mismatch: Mismatch,
 }
 
 /// The prediction for one graph, or for one node of one graph.
@@ -50,8 +54,8 @@ pub struct OtherData {
 pub struct Prediction {
     /// Position in the data set, from 0.
     pub index: u32,
-    /// Identifier in the source of the data.
-    pub origin: u32,
+    /// What it is called in the source of the data.
+    pub name: String,
     /// The subset of the run's split that it belongs to; of other data, the one that was asked for.
     pub subset: Option<&'static str>,
     /// True value in the target's unit, or number of the class.
@@ -92,16 +96,18 @@ pub struct TrainedModel {
     pub state: RunState,
     config: Config,
     graphs: Arc<Graphs>,
-    subsets: Subsets,
+    /// `None` of other data, until a subset of them is asked for.
+    subsets: Option<Subsets>,
     is_own_data: bool,
+    /// Whether each graph can be predicted.
+    is_known: Vec<bool>,
     trainer: Box<dyn Trainer>,
     prepared: Arc<dyn ByteCache>,
 }
 
 impl TrainedModel {
-    /// Rebuilds data set and model from the configuration in a checkpoint, and takes over the weights.
-    /// `device` replaces that of the run. With `other` data, those of the run are read too: targets are
-    /// scaled as in training, and node classes keep the numbers that they had.
+    /// Rebuilds the model from a checkpoint, for the data of the run or for `other` ones. `device`
+    /// replaces that of the run. Targets are scaled, and classes numbered, as in training.
     ///
     /// # Errors
     /// A configuration that this program cannot read, changed data, other data that do not fit the model.
@@ -120,32 +126,38 @@ impl TrainedModel {
             config.training.precision.check(device)?;
         }
         let loaded = LoadedConfig { config, path: state.config_path.clone() };
-        let data = Data::load(&loaded, cache, observer)?;
-        let now = data.hash.clone();
-        if now != state.dataset_hash {
-            let (run_id, before) = (state.run_id.clone(), state.dataset_hash.clone());
-            return Err(ResumeError::Dataset { run_id, before, now }.into());
-        }
-        let config = &loaded.config;
-        let (mut trainer, _) = open_model(&loaded, &data.graphs)?;
-        trainer.restore(&checkpoint.trainer)?;
-        let (graphs, subsets) = match other {
-            None => (data.graphs, data.subsets),
+        let (mut graphs, subsets, is_known) = match other {
+            None => {
+                let data = Data::load(&loaded, cache, observer)?;
+                let now = data.hash.clone();
+                if now != state.dataset_hash {
+                    let (run_id, before) = (state.run_id.clone(), state.dataset_hash.clone());
+                    return Err(ResumeError::Dataset { run_id, before, now }.into());
+                }
+                let n_member = data.graphs.n_member();
+                (data.graphs, Some(data.subsets), vec![true; n_member])
+            }
             Some(other) => {
-                let ctx = LoadContext {
-                    search: search_folders(&other.path),
-                    progress: observer.progress(),
-                    memory: crate::memory::budget()?,
-                    ..LoadContext::new()
-                };
-                let mut graphs = cache.load(&*other.dataset, &ctx, Keep::WhenSlow)?.graphs;
-                fit(&mut graphs, &data.graphs, config, &other.name)?;
-                let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
-                (Arc::new(graphs), subsets)
+                let (graphs, is_known) = load_other(other, state, &loaded.config, cache, observer)
+                    .map_err(|error| error.of_data(&other.name))?;
+                (Arc::new(graphs), None, is_known)
             }
         };
-        let (is_own_data, state, prepared) = (other.is_none(), state.clone(), data.prepared);
-        Ok(Self { state, config: loaded.config, graphs, subsets, is_own_data, trainer, prepared })
+        if let Some(target) = &mut Arc::make_mut(&mut graphs).target {
+            give_classes(target);
+        }
+        let (mut trainer, _) = open_model(&loaded, &state.data)?;
+        trainer.restore(&checkpoint.trainer)?;
+        Ok(Self {
+            state: state.clone(),
+            config: loaded.config,
+            graphs,
+            subsets,
+            is_own_data: other.is_none(),
+            is_known,
+            trainer,
+            prepared: cache.prepared(observer.progress()),
+        })
     }
 
     #[must_use]
@@ -164,10 +176,10 @@ impl TrainedModel {
         self.graphs.level()
     }
 
-    /// The target, with its scale in training.
+    /// What the data call the target.
     #[must_use]
-    pub fn target(&self) -> Option<&Target> {
-        self.graphs.target.as_ref()
+    pub fn target(&self) -> &str {
+        self.graphs.target.as_ref().map_or(&self.state.data.target, |target| &target.name)
     }
 
     /// Predicts every graph of the chosen subset; without a `batcher`, in the batches of the run's own
@@ -180,86 +192,139 @@ impl TrainedModel {
         choice: SubsetChoice,
         batcher: Option<&dyn Batcher>,
     ) -> Result<ModelEvaluation, RunError> {
+        let members = self.members(choice)?;
         let batcher = batcher.unwrap_or(&*self.config.evaluation.batcher);
-        let members = members(&self.graphs, &self.subsets, choice);
-        check(&self.graphs, &members, choice, batcher, &self.prepared)?;
-        let (stream, prepare_ns) =
-            open_timed(batcher, self.graphs.view(&members), context(&self.prepared))?;
-        let start = Instant::now();
-        let producer = Producer::new(Arc::clone(&self.graphs), stream, self.config.model.needs())?;
-        let mut pipeline = Pipeline::new(producer, 0)?;
-        let (mut prepared, mut output) = (Prepared::default(), Vec::new());
-        let mut sums = Sums::default();
-        let mut evaluation = ModelEvaluation {
-            batcher: batcher.label(),
-            record: None,
-            predictions: Vec::with_capacity(members.len()),
-            n_batch: 0,
-            prepare_ns,
-            plan_ns: 0,
-            collate_ns: 0,
-            forward_ns: 0,
-            total_ns: 0,
-        };
-        let subset_of = self.subset_of(choice);
-        while pipeline.next(&mut prepared)? {
-            evaluation.n_batch += 1;
-            evaluation.plan_ns += prepared.plan_ns;
-            evaluation.collate_ns += prepared.collate_ns;
-            let batch = prepared.batch();
-            let forward = Instant::now();
-            self.trainer.upload(Slot::A, &batch)?;
-            self.trainer.predict(Slot::A, &mut output)?;
-            evaluation.forward_ns += nanoseconds(forward, Instant::now());
-            sums.add(&batch, &output, self.config.training.loss);
-            let width = output.len() / batch.output_row.len().max(1);
-            let rows = output.chunks_exact(width.max(1)).zip(batch.output_row);
-            for ((row, &member), &weight) in rows.zip(batch.output_weight) {
-                if weight != 0.0 {
-                    let index = batch.origin[member as usize];
-                    let subset = subset_of[index as usize];
-                    evaluation.predictions.push(self.prediction(index, row, subset));
-                }
-            }
+        let graphs = &self.graphs;
+        if batcher.level() != graphs.level() {
+            let (label, wanted, found) = (batcher.label(), batcher.level(), graphs.level());
+            return Err(RunError::config(format!(
+                "batcher \"{label}\" works on {wanted}, but the data are {found}"
+            )));
         }
-        evaluation.total_ns = prepare_ns.saturating_add(nanoseconds(start, Instant::now()));
-        evaluation.predictions.sort_by_key(|prediction| prediction.index);
-        evaluation.record = self.graphs.target.as_ref().map(|target| {
-            let step = self.state.step;
-            sums.record(Some(target), &members, choice.name(), step, evaluation.total_ns)
-        });
-        Ok(evaluation)
+        check_delivers("batcher", batcher, graphs, &members, choice.name(), &self.prepared)?;
+        let (stream, prepare_ns) =
+            open_timed(batcher, graphs.view(&members), context(&self.prepared))?;
+        let start = Instant::now();
+        let producer = Producer::new(Arc::clone(graphs), stream, self.config.model.needs())?;
+        let mut pipeline = Pipeline::new(producer, 0)?;
+        let (mut sums, mut outputs) = (Sums::default(), Vec::with_capacity(members.len()));
+        let (loss, state) = (self.config.training.loss, &self.state);
+        let target = graphs.target.as_ref();
+        let passed = predict_all(
+            &mut *self.trainer,
+            &mut pipeline,
+            None,
+            &AtomicBool::new(false),
+            &mut |output| {
+                if target.is_some_and(|target| target.known(output.member).is_some()) {
+                    sums.add(&output, loss);
+                }
+                outputs.push((output.member, state.data.predicted(output.prediction)));
+            },
+        )?;
+        let total_ns = prepare_ns.saturating_add(nanoseconds(start, Instant::now()));
+        let pass = passed.unwrap_or_default();
+        outputs.sort_by_key(|&(member, _)| member);
+        let subset_of = self.subset_of(choice);
+        let prediction = |(member, prediction): (u32, f64)| Prediction {
+            index: member,
+            name: graphs.name_of(member).into_owned(),
+            subset: subset_of[member as usize],
+            target: target.and_then(|target| target.known(member)),
+            prediction,
+        };
+        Ok(ModelEvaluation {
+            batcher: batcher.label(),
+            record: (sums.n > 0)
+                .then(|| sums.record(target, &members, choice.name(), state.step, total_ns)),
+            predictions: outputs.into_iter().map(prediction).collect(),
+            n_batch: pass.n_batch,
+            prepare_ns,
+            plan_ns: pass.plan_ns,
+            collate_ns: pass.collate_ns,
+            forward_ns: pass.forward_ns,
+            total_ns,
+        })
     }
 
-    fn prediction(&self, index: u32, row: &[f32], subset: Option<&'static str>) -> Prediction {
-        let place = index as usize;
-        let target = self.graphs.target.as_ref();
-        let prediction = match target.map(|target| (&target.kind, target.standardisation)) {
-            Some((TargetKind::Classes { .. }, _)) => largest(row) as f64,
-            Some((TargetKind::Regression { .. }, scale)) => {
-                scale.mean + scale.deviation * f64::from(row[0])
+    /// The chosen members that can be predicted.
+    fn members(&mut self, choice: SubsetChoice) -> Result<Vec<u32>, RunError> {
+        let mut members: Vec<u32> = match choice {
+            SubsetChoice::All => (0..self.graphs.n_member() as u32).collect(),
+            SubsetChoice::Subset(subset) => {
+                if self.subsets.is_none() {
+                    let (split, seeds) = (self.config.split, self.config.training.seeds);
+                    self.subsets = Some(Subsets::new(&self.graphs, split, seeds.split)?);
+                }
+                self.subsets.as_ref().map_or(&[][..], |subsets| subsets.of(subset)).to_vec()
             }
-            None => f64::from(row[0]),
         };
-        Prediction {
-            index,
-            origin: self.graphs.origin.get(place).copied().unwrap_or(index),
-            subset,
-            target: target.map(|target| target.value[place]).filter(|value| !value.is_nan()),
-            prediction,
+        members.retain(|&member| self.is_known[member as usize]);
+        if members.is_empty() {
+            return Err(RunError::config(format!(
+                "there are no {} for {}; choose another --subset",
+                self.graphs.level().outputs(),
+                choice.name()
+            )));
         }
+        Ok(members)
     }
 
     fn subset_of(&self, choice: SubsetChoice) -> Vec<Option<&'static str>> {
         let mut names = vec![None; self.graphs.n_member()];
+        let Some(subsets) = &self.subsets else { return names };
         for subset in [Subset::Train, Subset::Validation, Subset::Test] {
             if self.is_own_data || choice == SubsetChoice::Subset(subset) {
-                for &member in self.subsets.of(subset) {
+                for &member in subsets.of(subset) {
                     names[member as usize] = Some(subset.name());
                 }
             }
         }
         names
+    }
+}
+
+/// Gives members without a class some class, because a model takes no output without one. They are not
+/// evaluated.
+fn give_classes(target: &mut Target) {
+    if matches!(target.kind, TargetKind::Classes { .. }) {
+        let classes = target.training.iter_mut().zip(&target.value);
+        classes.filter(|(_, value)| **value < 0.0).for_each(|(training, _)| *training = 0.0);
+    }
+}
+
+/// Other data, with the scale and the numbers of training, and which of their graphs can be predicted.
+fn load_other(
+    other: &OtherData,
+    state: &RunState,
+    config: &Config,
+    cache: &Cache,
+    observer: &dyn Observer,
+) -> Result<(Graphs, Vec<bool>), RunError> {
+    let mut warnings = Vec::new();
+    check_description(&*config.dataset, &*other.dataset, other.mismatch, &mut warnings)?;
+    let ctx = LoadContext {
+        search: other.search.clone(),
+        progress: observer.progress(),
+        memory: memory::budget()?,
+        needs_target: false,
+        ..LoadContext::new()
+    };
+    let mut graphs = cache.load(&*other.dataset, &ctx, Keep::WhenSlow)?.graphs;
+    let fitted = state.data.fit(&mut graphs, &*config.model, other.mismatch)?;
+    for warning in warnings.iter().chain(&fitted.warnings) {
+        observer.progress().note(&format!("warning: {warning}"));
+    }
+    Ok((graphs, fitted.is_known))
+}
+
+impl RunState {
+    /// The data set of the run.
+    ///
+    /// # Errors
+    /// A configuration that this program cannot read.
+    pub fn dataset(&self) -> Result<Box<dyn Dataset>, RunError> {
+        config_of(self).map(|config| config.dataset)
     }
 }
 
@@ -271,145 +336,4 @@ fn config_of(state: &RunState) -> Result<Config, RunError> {
             state.run_id, state.version
         ))
     })
-}
-
-fn members(graphs: &Graphs, subsets: &Subsets, choice: SubsetChoice) -> Vec<u32> {
-    let has_target = |&id: &u32| match &graphs.target {
-        // A node without a class cannot be evaluated.
-        Some(Target { kind: TargetKind::Classes { .. }, value, .. }) => value[id as usize] >= 0.0,
-        _ => true,
-    };
-    match choice {
-        SubsetChoice::Subset(subset) => subsets.of(subset).to_vec(),
-        SubsetChoice::All => (0..graphs.n_member() as u32).filter(has_target).collect(),
-    }
-}
-
-/// Checks, from sizes alone, that the batcher delivers every graph once.
-fn check(
-    graphs: &Graphs,
-    members: &[u32],
-    choice: SubsetChoice,
-    batcher: &dyn Batcher,
-    prepared: &Arc<dyn ByteCache>,
-) -> Result<(), RunError> {
-    let fail = |message: String| Err(RunError::config(message));
-    let label = batcher.label();
-    if members.is_empty() {
-        return fail(format!(
-            "there are no {} for {}; choose another --subset",
-            graphs.level().outputs(),
-            choice.name()
-        ));
-    }
-    if batcher.level() != graphs.level() {
-        let (wanted, found) = (batcher.level(), graphs.level());
-        return fail(format!("batcher \"{label}\" works on {wanted}, but the data are {found}"));
-    }
-    let n_output = n_delivered(batcher, graphs.view(members), prepared)?;
-    if n_output == members.len() {
-        return Ok(());
-    }
-    let outputs = graphs.level().outputs();
-    fail(format!(
-        "batcher \"{label}\" delivers {n_output} of the {} {outputs} for {}, so errors would be those \
-         of other {outputs}; choose one that loses none",
-        members.len(),
-        choice.name()
-    ))
-}
-
-/// Gives other data the scale of the target and the numbers of the node classes of the run.
-fn fit(graphs: &mut Graphs, own: &Graphs, config: &Config, name: &str) -> Result<(), RunError> {
-    let fail = |message: String| {
-        Err(RunError::config(format!("data set \"{name}\" does not fit the run: {message}")))
-    };
-    let needs = config.model.needs();
-    let model = config.model.typetag_name();
-    if !config.model.accepts(graphs.level()) {
-        return fail(format!("model \"{model}\" does not work on {}", graphs.level()));
-    }
-    if let Some(missing) = needs.missing_from(graphs.fields()) {
-        return fail(format!("model \"{model}\" needs {missing}, which it does not have"));
-    }
-    let width = |graphs: &Graphs| graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
-    if needs.node_feature && width(graphs) != width(own) {
-        let (now, before) = (width(graphs), width(own));
-        return fail(format!("its nodes have {now} features, those of training {before}"));
-    }
-    if let (true, Some(class), Some(own)) =
-        (needs.node_class, &mut graphs.node_class, &own.node_class)
-        && let Err(unknown) = rename_classes(class, own)
-    {
-        return fail(format!(
-            "its nodes have classes that the training data did not have: {}; known are {}",
-            unknown.join(", "),
-            own.name.join(", ")
-        ));
-    }
-    let (Some(target), Some(own)) = (&mut graphs.target, &own.target) else { return Ok(()) };
-    match (&target.kind, &own.kind) {
-        (TargetKind::Regression { unit: now }, TargetKind::Regression { unit }) if now != unit => {
-            return fail(format!("its target is in \"{now}\", that of training in \"{unit}\""));
-        }
-        (TargetKind::Regression { .. }, TargetKind::Regression { .. }) => {}
-        (now, before) if now == before => {}
-        _ => return fail("its target is of another kind, or has other classes".to_owned()),
-    }
-    target.standardisation = own.standardisation;
-    if matches!(target.kind, TargetKind::Regression { .. }) {
-        let scale = own.standardisation;
-        let standard = |value: &f64| ((value - scale.mean) / scale.deviation) as f32;
-        target.training = target.value.iter().map(standard).collect();
-    }
-    Ok(())
-}
-
-/// Numbers classes as training did, by their names. The error names those that training did not have
-/// and that occur.
-fn rename_classes(class: &mut NodeClass, own: &NodeClass) -> Result<(), Vec<String>> {
-    let new: Vec<Option<u32>> = class
-        .name
-        .iter()
-        .map(|name| own.name.iter().position(|own| own == name).map(|place| place as u32))
-        .collect();
-    let mut is_unknown = vec![false; new.len()];
-    for value in &mut class.value {
-        match new[*value as usize] {
-            Some(renamed) => *value = renamed,
-            None => is_unknown[*value as usize] = true,
-        }
-    }
-    let unknown: Vec<String> = class
-        .name
-        .iter()
-        .zip(is_unknown)
-        .filter(|(_, is_unknown)| *is_unknown)
-        .map(|(name, _)| name.clone())
-        .collect();
-    class.name.clone_from(&own.name);
-    if unknown.is_empty() { Ok(()) } else { Err(unknown) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn classes(name: &[&str], value: &[u32]) -> NodeClass {
-        NodeClass {
-            value: value.to_vec(),
-            name: name.iter().map(|&name| name.to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn classes_are_found_by_their_names() {
-        let own = classes(&["H", "C", "O"], &[]);
-        let mut other = classes(&["O", "Xe", "H"], &[0, 2, 2, 0]);
-        assert_eq!(rename_classes(&mut other, &own), Ok(()));
-        assert_eq!(other, classes(&["H", "C", "O"], &[2, 0, 0, 2]));
-        // A class matters only where a node has it.
-        let mut other = classes(&["O", "Xe", "H"], &[0, 1]);
-        assert_eq!(rename_classes(&mut other, &own), Err(vec!["Xe".to_owned()]));
-    }
 }

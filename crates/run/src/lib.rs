@@ -35,6 +35,7 @@ mod schedule;
 mod split;
 mod threads;
 mod train;
+mod training_data;
 mod unseen;
 mod warnings;
 
@@ -61,6 +62,7 @@ pub use resume::{ResumeError, extend, resume};
 pub use split::Subsets;
 pub use threads::crowding;
 pub use train::Turn;
+pub use training_data::{Mismatch, TrainingData};
 pub use warnings::Warning;
 
 use cache::Keep;
@@ -124,7 +126,9 @@ pub struct RunHeader {
     pub dataset: String,
     /// Target and its unit.
     pub target: Option<(String, String)>,
-    /// Number of graphs for training, validation and test.
+    /// What one output is: `graph` or `node`.
+    pub output: &'static str,
+    /// Number of outputs for training, validation and test.
     pub n_graph: [usize; 3],
     pub model: String,
     pub n_parameter: usize,
@@ -147,6 +151,10 @@ pub struct FinishedRun {
     pub peak_host_bytes: Option<i64>,
     /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
     pub n_step_kept: Option<i64>,
+    /// Why training ended before all that was asked for, if evaluations decided so.
+    pub stopped_early: Option<String>,
+    /// The step of the best state, which early stopping keeps.
+    pub best_step: Option<u64>,
     /// What was said before training.
     pub warnings: Vec<Warning>,
     pub out: PathBuf,
@@ -216,5 +224,11 @@ impl Data {
         let hash = graphs.content_hash();
         let prepared = cache.prepared(observer.progress());
         Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns, prepared })
+    }
+
+    /// What a checkpoint says of the data.
+    fn trained_on(&self) -> Result<TrainingData, RunError> {
+        let none = || RunError::config("the data set has no target to train on");
+        TrainingData::of(&self.graphs).ok_or_else(none)
     }
 }

@@ -34,6 +34,7 @@ pub struct Measured {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrialTurn {
     pub seconds: f64,
+    pub n_step: u64,
     pub n_output: f64,
 }
 
@@ -86,13 +87,12 @@ impl<'a> Trial<'a> {
         let config = &loaded.config;
         let evaluator = Evaluator::new(config, data)?;
         let (stream, _) = open_stream(config, data, observer)?;
-        let metrics = stream.metrics();
-        let (trainer, size) = open_model(loaded, &data.graphs)?;
+        let constant = weighting_constant(config, data, &*stream);
+        let (trainer, size) = open_model(loaded, &data.trained_on()?)?;
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
             .weighted(config.training.weighting)
             .for_training(size, config.training.prefetch_depth());
         let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
-        let constant = weighting_constant(config, data, &metrics);
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
         // The first step allocates what later ones reuse.
         training.unrecorded_step(1)?;
@@ -108,13 +108,19 @@ impl<'a> Trial<'a> {
             n_output += u64::from(self.training.unrecorded_step(1 + self.n_step)?);
         }
         let seconds = start.elapsed().as_secs_f64();
-        self.turns.push(TrialTurn { seconds, n_output: n_output as f64 });
+        let n_step = self.n_step - before;
+        self.turns.push(TrialTurn { seconds, n_step, n_output: n_output as f64 });
         Ok(())
     }
 
     fn end(mut self) -> Result<Measured, RunError> {
         let config = &self.loaded.config;
-        let seconds: f64 = self.turns.iter().map(|turn| turn.seconds).sum();
+        // The median: first turns find caches cold and memory not yet allocated, and other programs disturb
+        // some. A mean over less than a second would have that go on for hours.
+        let mut steps: Vec<f64> =
+            self.turns.iter().map(|turn| turn.seconds / turn.n_step as f64).collect();
+        steps.sort_by(f64::total_cmp);
+        let step_s = steps[steps.len() / 2];
         let all_subsets_s = self.evaluation_seconds()?;
         let (Length::Steps(length) | Length::Epochs(length)) = config.training.length();
         let n_output: f64 = self.turns.iter().map(|turn| turn.n_output).sum();
@@ -128,7 +134,7 @@ impl<'a> Trial<'a> {
         let every = self.evaluator.every.map_or(length, NonZeroU64::get);
         let n_evaluation = 1 + length.div_ceil(every.max(1));
         Ok(Measured {
-            step_s: seconds / self.n_step as f64,
+            step_s,
             n_step,
             evaluation_s: all_subsets_s * n_evaluation as f64,
             turns: self.turns,

@@ -9,18 +9,41 @@ use crate::{RunHeader, Warning};
 
 /// Is told what happens during a run, outside of timed regions. `()` ignores everything.
 pub trait Observer {
+    /// Another observer that is told whatever this one does not handle itself.
+    fn inner(&self) -> Option<&dyn Observer> {
+        None
+    }
     fn progress(&self) -> Arc<dyn Progress> {
-        Arc::new(())
+        self.inner().map_or_else(|| Arc::new(()) as Arc<dyn Progress>, |inner| inner.progress())
     }
     /// Something is probably not meant; training begins all the same.
     fn warned(&self, warning: &Warning) {
-        self.progress().note(&format!("warning: {}", warning.message));
+        match self.inner() {
+            Some(inner) => inner.warned(warning),
+            None => self.progress().note(&format!("warning: {}", warning.message)),
+        }
     }
     /// Everything is loaded and checked; training begins.
-    fn started(&self, _run: &RunHeader) {}
-    fn stepped(&self, _step: u64, _loss: f64) {}
-    fn evaluated(&self, _eval: &EvalRecord) {}
-    fn ended(&self) {}
+    fn started(&self, run: &RunHeader) {
+        if let Some(inner) = self.inner() {
+            inner.started(run);
+        }
+    }
+    fn stepped(&self, step: u64, loss: f64) {
+        if let Some(inner) = self.inner() {
+            inner.stepped(step, loss);
+        }
+    }
+    fn evaluated(&self, eval: &EvalRecord) {
+        if let Some(inner) = self.inner() {
+            inner.evaluated(eval);
+        }
+    }
+    fn ended(&self) {
+        if let Some(inner) = self.inner() {
+            inner.ended();
+        }
+    }
 }
 
 impl Observer for () {}

@@ -1,10 +1,11 @@
 //! Opens a model that fits into memory.
 
 use batchlab_config::LoadedConfig;
-use batchlab_core::model::ModelSize;
-use batchlab_core::{Graphs, Trainer};
+use batchlab_core::Trainer;
+use batchlab_core::graphs::TargetKind;
+use batchlab_core::model::{Loss, ModelContext, ModelSize};
 
-use crate::active_run::model_context;
+use crate::training_data::TrainingData;
 use crate::{RunError, memory};
 
 /// The model of a configuration, opened, and how large it is.
@@ -14,9 +15,9 @@ use crate::{RunError, memory};
 /// opened.
 pub(crate) fn open_model(
     loaded: &LoadedConfig,
-    graphs: &Graphs,
+    data: &TrainingData,
 ) -> Result<(Box<dyn Trainer>, ModelSize), RunError> {
-    let ctx = model_context(loaded, graphs)?;
+    let ctx = model_context(loaded, data)?;
     let model = &loaded.config.model;
     let size = model.size(&ctx).unwrap_or_default();
     let limit = memory::limit()?;
@@ -24,15 +25,43 @@ pub(crate) fn open_model(
         let gibibytes = |bytes: u128| bytes as f64 / f64::from(1 << 30);
         return Err(RunError::config(format!(
             "the model \"{}\" has {} parameters, which take {} bytes ({:.1} GiB) with gradients and moments, \
-             and {:.1} GiB may be used; choose smaller widths or fewer layers, or set {}, for example to \
-             16GiB",
+             and {:.1} GiB may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
             model.typetag_name(),
             size.n_parameter,
             size.n_byte(),
             gibibytes(size.n_byte()),
             gibibytes(limit.into()),
             memory::VARIABLE,
+            memory::enough(size.n_byte()),
         )));
     }
     Ok((model.open(&ctx)?, size))
+}
+
+fn model_context(loaded: &LoadedConfig, data: &TrainingData) -> Result<ModelContext, RunError> {
+    let config = &loaded.config;
+    let loss = config.training.loss;
+    let fail =
+        |message: &str| Err(RunError::config(format!("{}: {message}", loaded.name_of_file())));
+    let output_width = match &data.kind {
+        TargetKind::Classes { name } if loss == Loss::CrossEntropy => name.len(),
+        TargetKind::Classes { .. } => {
+            return fail("the target is a class; use training.loss = \"cross-entropy\"");
+        }
+        TargetKind::Regression { .. } if loss == Loss::CrossEntropy => {
+            return fail("the target is a number; use training.loss = \"mse\" or \"mae\"");
+        }
+        TargetKind::Regression { .. } => 1,
+    };
+    Ok(ModelContext {
+        device: config.device.clone(),
+        seed: config.training.seeds.init,
+        n_node_class: data.n_node_class(),
+        node_feature_width: data.node_feature_width(),
+        output_width,
+        loss,
+        precision: config.training.precision,
+        weight_decay: config.training.weight_decay.into(),
+        resident_bytes: config.training.resident_bytes(),
+    })
 }

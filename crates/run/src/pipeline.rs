@@ -214,12 +214,13 @@ impl Producer {
         Err(RunError::config(format!(
             "a step on a batch of {} nodes and {} edges, padding included, takes about {needed} bytes \
              ({:.1} GiB), and {:.1} GiB may be used; use a smaller batch_size, budget, padding or model, or \
-             set {}, for example to 16GiB",
+             set {}, for example to {}",
             plan.shape.n_node,
             plan.shape.n_edge,
             gibibytes(needed),
             gibibytes(self.limit),
             memory::VARIABLE,
+            memory::enough(needed.into()),
         )))
     }
 }

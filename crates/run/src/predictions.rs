@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use batchlab_core::graphs::{Target, TargetKind};
+use batchlab_core::graphs::TargetKind;
 use batchlab_files::open_data;
 use batchlab_results::read::TableFile;
 use parquet::arrow::ArrowWriter;
@@ -24,8 +24,8 @@ use crate::safetensors_header;
 /// The entry of the metadata that says which version of the program wrote a file.
 const VERSION: &str = "batchlab_version";
 
-/// One row per graph as Parquet: `run_id`, `index` (position in the data set), `origin`
-/// (identifier in its source), `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
+/// One row per graph as Parquet: `run_id`, `index` (position in the data set), `name` (in its source),
+/// `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
 /// footer says the unit, the names of the classes, the run, the step and the batcher.
 ///
 /// # Errors
@@ -34,13 +34,12 @@ pub fn encode_predictions(
     evaluation: &ModelEvaluation,
     state: &RunState,
     dataset: &str,
-    target: Option<&Target>,
 ) -> Result<Vec<u8>, RunError> {
     let rows = &evaluation.predictions;
     let columns: [(&str, ArrayRef); 6] = [
         ("run_id", Arc::new(rows.iter().map(|_| Some(&state.run_id)).collect::<StringArray>())),
         ("index", Arc::new(rows.iter().map(|row| i64::from(row.index)).collect::<Int64Array>())),
-        ("origin", Arc::new(rows.iter().map(|row| i64::from(row.origin)).collect::<Int64Array>())),
+        ("name", Arc::new(rows.iter().map(|row| Some(&row.name)).collect::<StringArray>())),
         ("subset", Arc::new(rows.iter().map(|row| row.subset).collect::<StringArray>())),
         ("target", Arc::new(rows.iter().map(|row| row.target).collect::<Float64Array>())),
         ("prediction", Arc::new(rows.iter().map(|row| row.prediction).collect::<Float64Array>())),
@@ -50,7 +49,7 @@ pub fn encode_predictions(
         Field::new(*name, data_type.clone(), true)
     };
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-    let pairs = pairs(evaluation, state, dataset, target);
+    let pairs = pairs(evaluation, state, dataset);
     let pairs = pairs.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -68,12 +67,7 @@ pub fn encode_predictions(
     encode().map_err(RunError::Encode)
 }
 
-fn pairs(
-    evaluation: &ModelEvaluation,
-    state: &RunState,
-    dataset: &str,
-    target: Option<&Target>,
-) -> Vec<(String, String)> {
+fn pairs(evaluation: &ModelEvaluation, state: &RunState, dataset: &str) -> Vec<(String, String)> {
     let mut pairs = vec![
         ("table", "predictions".to_owned()),
         ("run_id", state.run_id.clone()),
@@ -82,15 +76,13 @@ fn pairs(
         ("batcher", evaluation.batcher.clone()),
         (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
     ];
-    if let Some(target) = target {
-        pairs.push(("target", target.name.clone()));
-        match &target.kind {
-            TargetKind::Regression { unit } => pairs.push(("unit", unit.clone())),
-            TargetKind::Classes { name } => {
-                pairs.push(("classes", serde_json::Value::from(name.clone()).to_string()));
-            }
+    pairs.push(("target", state.data.target.clone()));
+    pairs.push(match &state.data.kind {
+        TargetKind::Regression { unit } => ("unit", unit.clone()),
+        TargetKind::Classes { name } => {
+            ("classes", serde_json::Value::from(name.clone()).to_string())
         }
-    }
+    });
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

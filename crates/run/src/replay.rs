@@ -57,7 +57,7 @@ impl Replay {
         json!({
             "step": step,
             "members": plan.members,
-            "origin": origin(graphs, &plan.members),
+            "names": names(graphs, &plan.members),
             "learning_rate": learning_rate,
             "cursor_before": before,
             "cursor": plan.cursor,
@@ -70,7 +70,7 @@ impl Replay {
         json!({
             "step": step,
             "members": members,
-            "origin": origin(graphs, members),
+            "names": names(graphs, members),
             "replay": self.reproduction(step.max(1)),
         })
     }
@@ -85,23 +85,21 @@ impl Replay {
     }
 }
 
-/// Identifiers of the members in their source, where they differ from those here.
-fn origin(graphs: &Graphs, members: &[u32]) -> Option<Vec<u32>> {
-    members.iter().map(|&member| graphs.origin.get(member as usize).copied()).collect()
+/// What the source calls the members, if it names them.
+fn names<'a>(graphs: &'a Graphs, members: &[u32]) -> Option<Vec<&'a String>> {
+    members.iter().map(|&member| graphs.name.get(member as usize)).collect()
 }
 
-/// For example `graphs 4, 17, 23`: at most [`MAX_NAMED`], by their identifiers in the source.
+/// For example `graphs 4, 17, 23`: at most [`MAX_NAMED`], as their source calls them.
 pub(crate) fn name_members(graphs: &Graphs, members: &[u32]) -> String {
     let (what, plural) = (graphs.level().output(), if members.len() == 1 { "" } else { "s" });
-    let source = if graphs.origin.is_empty() { "" } else { " (numbers of the source)" };
-    let name = |&member: &u32| graphs.origin.get(member as usize).copied().unwrap_or(member);
-    let named: Vec<String> =
-        members.iter().take(MAX_NAMED).map(|member| name(member).to_string()).collect();
+    let named = members.iter().take(MAX_NAMED).map(|&member| graphs.name_of(member));
+    let named: Vec<_> = named.collect();
     let rest = match members.len().saturating_sub(MAX_NAMED) {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    format!("{what}{plural} {}{rest}{source}", named.join(", "))
+    format!("{what}{plural} {}{rest}", named.join(", "))
 }
 
 #[cfg(test)]
@@ -111,16 +109,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_named_by_their_identifiers_in_the_source() {
+    fn members_are_named_as_their_source_calls_them() {
         let many = ManyGraphs::new(&[1; 12], Edges::FullyConnected).unwrap();
         let mut graphs = Graphs::new("twelve", Topology::Many(many)).unwrap();
         assert_eq!(name_members(&graphs, &[7]), "graph 7");
-        graphs.origin = (100..112).collect();
-        assert_eq!(name_members(&graphs, &[3, 0]), "graphs 103, 100 (numbers of the source)");
+        graphs.name = (0..12).map(|n| format!("gdb_{n}")).collect();
+        assert_eq!(name_members(&graphs, &[3, 0]), "graphs gdb_3, gdb_0");
         assert_eq!(
-            name_members(&graphs, &(0..12).collect::<Vec<_>>()),
-            "graphs 100, 101, 102, 103, 104, 105, 106, 107 and 4 more (numbers of the source)"
+            name_members(&graphs, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+            "graphs gdb_0, gdb_1, gdb_2, gdb_3, gdb_4, gdb_5, gdb_6, gdb_7 and 4 more"
         );
-        assert_eq!(origin(&graphs, &[3, 0]), Some(vec![103, 100]));
+        assert_eq!(names(&graphs, &[3, 0]), Some(vec![&graphs.name[3], &graphs.name[0]]));
     }
 }

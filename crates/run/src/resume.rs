@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use batchlab_config::{Config, Defaults, Length, LoadedConfig};
 use batchlab_core::quote::shell;
-use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table, Timestamp};
+use batchlab_core::record::{
+    EvalRecord, EventRecord, Record, RunRecord, StepRecord, Table, Timestamp,
+};
 use batchlab_core::{BatchStream, Sink};
 use serde_json::Value;
 
@@ -15,7 +17,7 @@ use batchlab_results::{
 
 use super::describe::OfStudy;
 use super::{FinishedRun, RunOptions, folders, run_from};
-use crate::checkpoint::{self, Checkpoint, CheckpointError};
+use crate::checkpoint::{self, Checkpoint, CheckpointError, SAVED};
 use crate::{Observer, RunError};
 
 #[derive(Debug, thiserror::Error)]
@@ -107,10 +109,26 @@ pub fn extend(
     observer: &dyn Observer,
 ) -> Result<FinishedRun, RunError> {
     let mut warn = |error: &CheckpointError| {
-        observer.progress().note(&format!("warning: {error}; the one before is used"));
+        observer.progress().warn(&format!("{error}; the one before is used"));
     };
     let folder = checkpoints(options.out, parent);
-    let newest = checkpoint::newest(&folder, &mut warn).map_err(ResumeError::Checkpoint)?;
+    let journal = find_journal(options.out, parent);
+    let n_step = match journal {
+        None => RunSummary::read(options.out, parent).ok().flatten().and_then(|of| of.run.n_step),
+        Some(_) => None,
+    };
+    let has_rows = |path: &Path, checkpoint: Checkpoint| match (&journal, n_step) {
+        (Some(journal), _) => ResumePoint::with_rows(parent, path.to_owned(), checkpoint, journal)
+            .map(|point| point.checkpoint),
+        (None, Some(n_step)) if checkpoint.state.step > n_step.unsigned_abs() => {
+            let step = checkpoint.state.step;
+            let reason = format!("it holds step {step} of a run of {n_step} steps");
+            Err(CheckpointError::Damaged { path: path.to_owned(), reason })
+        }
+        _ => Ok(checkpoint),
+    };
+    let newest = checkpoint::newest_of(&folder, &mut warn, &has_rows);
+    let newest = newest.map_err(ResumeError::Checkpoint)?;
     let (run_id, out) = (parent.to_owned(), options.out.to_owned());
     let checkpoint = newest.ok_or(ResumeError::NoCheckpoint { run_id: run_id.clone(), out })?;
     let mut differences = differences(&checkpoint.state.config, loaded);
@@ -120,8 +138,11 @@ pub fn extend(
     }
     let (what, done, asked) = match loaded.config.training.length() {
         Length::Steps(asked) => ("steps", checkpoint.state.step, asked),
-        // The epoch of the last batch counts from 0.
-        Length::Epochs(asked) => ("epochs", checkpoint.state.cursor.epoch + 1, asked),
+        // The epoch of the last batch counts from 0; that of a run that ended early may not be complete.
+        Length::Epochs(asked) => {
+            let epoch = checkpoint.state.cursor.epoch;
+            ("epochs", epoch + u64::from(journal.is_none()), asked)
+        }
     };
     if asked <= done {
         return Err(ResumeError::NoMore { run_id, what, done, asked }.into());
@@ -182,7 +203,7 @@ impl Start {
     pub(crate) fn other_arithmetic(&self, now: &str) -> Option<String> {
         let state = &self.checkpoint()?.state;
         let before = &state.arithmetic;
-        (!before.is_empty() && before != now).then(|| {
+        (before != now).then(|| {
             format!(
                 "run {} was computed with {before} so far and goes on with {now}, which adds up in \
                  another order: the last bits will not be those of a run that never stopped \
@@ -266,7 +287,7 @@ impl ResumePoint {
                 Ok(point) => return Ok(Self { notes, ..point }),
                 Err(error) => {
                     let note = format!("{error}; the one before is used");
-                    observer.progress().note(&format!("warning: {note}"));
+                    observer.progress().warn(&note);
                     notes.push(note);
                     fault = Some(error);
                 }
@@ -288,7 +309,7 @@ impl ResumePoint {
         let entries = Entries::open(journal).map_err(|error| damaged(error.to_string()))?;
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
         let (mut n_attempt, mut of_study, mut parent) = (1, OfStudy::default(), None);
-        let mut end = 0;
+        let (mut end, mut saved) = (0, None);
         // Damaged rows leave a gap, and a run does not continue after a gap.
         let is_next = |entry: &Entry| entry.place.end <= checkpoint.state.journal_end;
         for entry in entries.take_while(is_next) {
@@ -316,7 +337,13 @@ impl ResumePoint {
                         n_attempt =
                             runs.iter().filter_map(|run| run.n_attempt).fold(n_attempt, i64::max);
                     }
-                    Table::Events | Table::Metrics | Table::Blocks => {}
+                    Table::Events => {
+                        let events = EventRecord::from_batch(rows).map_err(wrong)?;
+                        let is_saved = |event: &&EventRecord| event.kind == SAVED;
+                        saved =
+                            events.iter().rev().find(is_saved).map_or(saved, |event| event.step);
+                    }
+                    Table::Metrics | Table::Blocks => {}
                 }
             }
         }
@@ -325,6 +352,14 @@ impl ResumePoint {
             return Err(damaged(format!(
                 "its rows end at byte {wanted} of {}, which is readable up to byte {end}",
                 journal.display()
+            )));
+        }
+        // A run that extends another one may not have made a step of its own.
+        let step = checkpoint.state.step as i64;
+        if saved != Some(step) || steps.last().is_some_and(|last: &StepRecord| last.step != step) {
+            let (last, journal) = (steps.last().map_or(0, |last| last.step), journal.display());
+            return Err(damaged(format!(
+                "it holds step {step}, but its rows in {journal} end with step {last}"
             )));
         }
         let (run_id, notes) = (run_id.to_owned(), Vec::new());
@@ -369,7 +404,7 @@ impl ResumePoint {
                 .map_err(|source| ResultsError::Write { path: aside, source })?;
         }
         for note in &self.notes {
-            recorder.event(Some(state.step), "checkpoint", note.clone(), None);
+            recorder.event(Some(state.step), SAVED, note.clone(), None);
         }
         let message = format!("continued after step {}", state.step);
         recorder.event(Some(state.step), "resumed", message, None);
@@ -389,7 +424,12 @@ fn differences(recorded: &Value, loaded: &LoadedConfig) -> Vec<String> {
 }
 
 /// One line per key whose values differ.
-fn differ(key: &str, before: Option<&Value>, now: Option<&Value>, lines: &mut Vec<String>) {
+pub(crate) fn differ(
+    key: &str,
+    before: Option<&Value>,
+    now: Option<&Value>,
+    lines: &mut Vec<String>,
+) {
     if before == now {
         return;
     }

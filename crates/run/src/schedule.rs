@@ -4,7 +4,8 @@ use batchlab_config::{Criterion, Training};
 use batchlab_core::record::EvalRecord;
 use serde::{Deserialize, Serialize};
 
-/// What has been decided so far. It is part of a checkpoint, so that a resumed run decides the same.
+/// What evaluations have decided so far. It is part of a checkpoint, so that a run that goes on decides the
+/// same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Product of all reductions of the learning rate.
@@ -12,9 +13,20 @@ pub struct Schedule {
     lowest_loss: Option<f64>,
     n_not_lower: u32,
     n_cooldown: u32,
-    best: Option<f64>,
-    best_step: u64,
+    best: Option<Best>,
     n_not_better: u32,
+    /// Step of the last evaluation that was taken into account: a run that goes on from a checkpoint
+    /// repeats that evaluation, which must not count twice.
+    last_step: u64,
+}
+
+/// The best evaluation so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Best {
+    criterion: Criterion,
+    /// Higher is better.
+    score: f64,
+    step: u64,
 }
 
 /// What an evaluation has brought.
@@ -23,8 +35,6 @@ pub(crate) struct Decision {
     /// The learning rate before and after a reduction.
     pub(crate) reduced: Option<[f64; 2]>,
     pub(crate) is_best: bool,
-    /// Why training ends, if it does.
-    pub(crate) over: Option<String>,
 }
 
 impl Default for Schedule {
@@ -35,28 +45,32 @@ impl Default for Schedule {
             n_not_lower: 0,
             n_cooldown: 0,
             best: None,
-            best_step: 0,
             n_not_better: 0,
+            last_step: 0,
         }
     }
 }
 
 impl Schedule {
+    /// The step after which the best evaluation was made; `None` without early stopping.
+    pub(crate) fn best_step(&self) -> Option<u64> {
+        self.best.map(|_| self.best_step)
+    }
+
     /// The learning rate of a step, counted from 1.
     pub(crate) fn learning_rate_at(&self, training: &Training, step: u64) -> f64 {
         let planned = training.learning_rate_at(step);
         training.plateau.map_or(planned, |plateau| plateau.reduced(planned, self.factor))
     }
 
-    /// Takes an evaluation of the validation set into account, after `n_epoch` complete epochs.
-    pub(crate) fn observe(
-        &mut self,
-        training: &Training,
-        eval: &EvalRecord,
-        n_epoch: u64,
-    ) -> Decision {
+    /// Takes an evaluation of the validation set into account, unless that was done before.
+    pub(crate) fn observe(&mut self, training: &Training, eval: &EvalRecord) -> Decision {
         let step = eval.step.unsigned_abs();
         let mut decision = Decision::default();
+        if step <= self.last_step {
+            return decision;
+        }
+        self.last_step = step;
         if let (Some(plateau), Some(loss)) = (training.plateau, eval.loss) {
             let threshold = 1.0 - f64::from(plateau.threshold);
             if self.lowest_loss.is_none_or(|lowest| loss < lowest * threshold) {
@@ -78,27 +92,67 @@ impl Schedule {
                 decision.reduced = (after < before).then_some([before, after]);
             }
         }
-        let Some(stopping) = training.early_stopping else { return decision };
+        if training.early_stopping.is_none() {
+            return decision;
+        }
         let criterion = training.criterion();
         let score = match criterion {
             Criterion::Loss => eval.loss.map(|loss| -loss),
             Criterion::Accuracy => eval.accuracy,
             Criterion::MacroF1 => eval.macro_f1,
         };
-        if score.is_some_and(|score| self.best.is_none_or(|best| score > best)) {
-            (self.best, self.best_step, self.n_not_better) = (score, step, 0);
-            decision.is_best = true;
-        } else {
-            self.n_not_better += 1;
-        }
-        if self.n_not_better >= stopping.patience.get() && n_epoch >= stopping.min_epochs {
-            let (n, name, best) = (self.n_not_better, criterion.name(), self.best_step);
-            decision.over = Some(format!(
-                "{n} evaluations of the validation set were not better, by their {name}, than the one \
-                 after step {best}"
-            ));
+        match score {
+            Some(score) if self.best.is_none_or(|best| score > best.score) => {
+                self.best = Some(Best { criterion, score, step });
+                self.n_not_better = 0;
+                decision.is_best = true;
+            }
+            _ => self.n_not_better += 1,
         }
         decision
+    }
+
+    /// Why early stopping ends training after `n_epoch` complete epochs, if it does.
+    pub(crate) fn is_over(&self, training: &Training, n_epoch: u64) -> Option<String> {
+        let stopping = training.early_stopping?;
+        let n = self.n_not_better;
+        let is_over = n >= stopping.patience.get() && n_epoch >= stopping.min_epochs;
+        is_over.then(|| {
+            let name = training.criterion().name();
+            let best = self.best.map_or(0, |best| best.step);
+            format!(
+                "{n} evaluations of the validation set were not better, by their {name}, than the one \
+                 after step {best}"
+            )
+        })
+    }
+
+    /// The step of the best evaluation, for early stopping to compare with. A score by another criterion
+    /// is forgotten.
+    pub(crate) fn best_step(&mut self, training: &Training) -> Option<u64> {
+        training.early_stopping?;
+        if self.best.is_some_and(|best| best.criterion != training.criterion()) {
+            self.forget_best();
+        }
+        self.best.map(|best| best.step)
+    }
+
+    /// The next evaluation is the best one.
+    pub(crate) fn forget_best(&mut self) {
+        (self.best, self.n_not_better) = (None, 0);
+    }
+
+    /// What contradicts a state after `step`, if anything does.
+    pub(crate) fn contradiction(&self, step: u64) -> Option<String> {
+        let best = self.best.map_or(0, |best| best.step);
+        if self.last_step > step || best > self.last_step {
+            let last = self.last_step;
+            return Some(format!(
+                "its last evaluation was after step {last}, the best after {best}"
+            ));
+        }
+        let is_factor = self.factor > 0.0 && self.factor <= 1.0;
+        (!is_factor).then(|| format!("its factor on the learning rate is {}", self.factor))
     }
 }
 
@@ -133,7 +187,7 @@ mod tests {
         let rates: Vec<f64> = (1..)
             .zip(losses)
             .map(|(step, loss)| {
-                schedule.observe(&training, &eval(step, loss, 0.0), 0);
+                schedule.observe(&training, &eval(step, loss, 0.0));
                 schedule.learning_rate_at(&training, 1)
             })
             .collect();
@@ -148,12 +202,13 @@ mod tests {
         let mut schedule = Schedule::default();
         let accuracies = [0.2, 0.4, 0.4, 0.3, 0.4];
         let mut decisions = (1..).zip(accuracies).map(|(step, accuracy)| {
-            let decision =
-                schedule.observe(&training, &eval(step, 1.0, accuracy), step.unsigned_abs());
-            (decision.is_best, decision.over.is_some())
+            let decision = schedule.observe(&training, &eval(step, 1.0, accuracy));
+            // A run that goes on from here evaluates again.
+            assert_eq!(schedule.observe(&training, &eval(step, 1.0, 1.0)), Decision::default());
+            (decision.is_best, schedule.is_over(&training, step.unsigned_abs()).is_some())
         });
         assert_eq!(decisions.by_ref().take(2).collect::<Vec<_>>(), [(true, false); 2]);
-        // The two after the best are there at epoch 4, but 5 are the least.
+        // The two after the best are there at epoch 4, but `min_epochs` is 5.
         let rest: Vec<_> = decisions.collect();
         assert_eq!(rest, [(false, false), (false, false), (false, true)]);
     }
@@ -164,7 +219,7 @@ mod tests {
             training("plateau = { patience = 0, factor = 0.3 }\nearly_stopping = { patience = 9 }");
         let mut schedule = Schedule::default();
         for step in 1..4 {
-            schedule.observe(&training, &eval(step, 0.1 + 0.2, 0.0), 0);
+            schedule.observe(&training, &eval(step, 0.1 + 0.2, 0.0));
         }
         let text = serde_json::to_string(&schedule).expect("text");
         assert_eq!(serde_json::from_str::<Schedule>(&text).expect("a state"), schedule);

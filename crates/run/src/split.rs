@@ -51,6 +51,13 @@ impl Subsets {
                 for subset in [&mut train, &mut validation, &mut test] {
                     subset.retain(has_target);
                 }
+                if train.is_empty() {
+                    return Err(RunError::config(format!(
+                        "none of the {} drawn for training has a class; draw others with another \
+                         training.seeds.split, or ask for smaller shares",
+                        graphs.level().outputs()
+                    )));
+                }
                 Ok(Self { train, validation, test })
             }
         }

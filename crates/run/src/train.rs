@@ -1,5 +1,7 @@
 //! The training loop.
 
+use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use super::ledger::{Entry, ShapeLedger};
 use super::pipeline::{Pipeline, Prepared, TRAINING, nanoseconds, upload};
 use super::replay::{Replay, name_members};
 use super::{Ending, Status};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::schedule::Schedule;
 use crate::{Observer, RunError};
 
@@ -46,6 +48,8 @@ pub(crate) struct TrainingLoop<'a> {
     /// Whether the next step begins an epoch, so that so many are complete; known only for epochs.
     pub(crate) n_epoch: Option<u64>,
     pub(crate) schedule: Schedule,
+    /// Why training ended early, if it did.
+    pub(crate) over: Option<String>,
     pub(crate) sums: StepSums,
     /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
@@ -85,6 +89,7 @@ impl<'a> TrainingLoop<'a> {
             last,
             n_epoch,
             schedule: Schedule::default(),
+            over: None,
             sums: StepSums::planned(n_step, training.prefetch_depth() == 0),
             checkpoints: None,
             turn: None,
@@ -112,14 +117,25 @@ impl<'a> TrainingLoop<'a> {
         self.schedule.clone_from(&state.schedule);
         // Known again when the next batch is fetched.
         self.n_epoch = self.n_epoch.filter(|_| self.n_step == 0);
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.forget_best_after(self.n_step);
-        }
         for step in steps {
             self.sums.add(step);
         }
-        self.is_warm = steps.last().is_some_and(|step| !step.is_warmup);
+        self.is_warm = state.is_warm;
         Ok(())
+    }
+
+    /// Takes over the best state of a run that this one extends, from its folder of checkpoints. Gives
+    /// the reason if there is one that cannot be read; then the next evaluation is the best so far.
+    pub(crate) fn inherit_best(&mut self, folder: &Path) -> Result<Option<String>, RunError> {
+        let Some(checkpoints) = &self.checkpoints else { return Ok(None) };
+        let Some(step) = self.schedule.best_step(self.training) else { return Ok(None) };
+        match checkpoint::best_after(folder, step) {
+            Ok(best) => checkpoints.inherit_best(best).map(|()| None),
+            Err(error) => {
+                self.schedule.forget_best();
+                Ok(Some(error.to_string()))
+            }
+        }
     }
 
     /// Saves the state after the last step.
@@ -130,7 +146,7 @@ impl<'a> TrainingLoop<'a> {
         };
         recorder.event(
             Some(step),
-            "checkpoint",
+            checkpoint::SAVED,
             format!("saved the state after step {step}"),
             None,
         );
@@ -141,19 +157,21 @@ impl<'a> TrainingLoop<'a> {
             Some(_) => &self.before,
             None => &self.prepared.plan.cursor,
         };
-        let decided = (&self.ledger, &self.schedule);
+        let decided = (&self.ledger, &self.schedule, self.is_warm);
         checkpoints.save(step, cursor, decided, self.trainer.state()?, journal_end)
     }
 
-    /// Keeps the state after the last step as the best one.
-    pub(crate) fn save_best(&mut self) -> Result<(), RunError> {
+    /// Keeps the state after the last step as the best one, in place of that of `schedule` unless it is to
+    /// stay for runs that extend this one.
+    pub(crate) fn save_best(&mut self, keeps_other: bool) -> Result<(), RunError> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         let cursor = match self.pending {
             Some(_) => &self.before,
             None => &self.prepared.plan.cursor,
         };
-        let decided = (&self.ledger, &self.schedule);
-        checkpoints.save_best(self.n_step, cursor, decided, self.trainer.state()?)
+        let decided = (&self.ledger, &self.schedule, self.is_warm);
+        let keep = NonZeroU32::MIN.saturating_add(keeps_other.into());
+        checkpoints.save_best(self.n_step, cursor, decided, self.trainer.state()?, keep)
     }
 
     /// Complete epochs, for decisions: those before the epoch of the last batch.
@@ -320,11 +338,14 @@ impl<'a> TrainingLoop<'a> {
         let mut prediction = Vec::new();
         self.trainer.upload(Slot::A, &batch)?;
         self.trainer.predict(Slot::A, &mut prediction)?;
-        let start = Instant::now();
-        self.trainer.upload(Slot::A, &batch)?;
-        self.trainer.predict(Slot::A, &mut prediction)?;
-        let n_graph = self.prepared.plan.real.n_graph.max(1);
-        Ok(start.elapsed().as_secs_f64() / f64::from(n_graph))
+        let mut seconds = f64::INFINITY;
+        for _ in 0..3 {
+            let start = Instant::now();
+            self.trainer.upload(Slot::A, &batch)?;
+            self.trainer.predict(Slot::A, &mut prediction)?;
+            seconds = seconds.min(start.elapsed().as_secs_f64());
+        }
+        Ok(seconds / f64::from(self.prepared.plan.real.n_graph.max(1)))
     }
 
     /// Median time of a step of this turn, in seconds.
@@ -335,7 +356,7 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Steps for timing alone have the learning rate of the last one before them.
-    fn learning_rate_at(&self, step: u64) -> f64 {
+    pub(crate) fn learning_rate_at(&self, step: u64) -> f64 {
         let step = step.min(self.last.unwrap_or(step));
         self.schedule.learning_rate_at(self.training, step)
     }
@@ -345,11 +366,12 @@ impl<'a> TrainingLoop<'a> {
     /// each has a new shape, up to [`MAX_WARM_UP`] times as many.
     fn is_warmup(&mut self, step: u64, is_new_shape: bool) -> bool {
         if let Some(turn) = self.turn {
-            return turn.block == 0;
+            self.is_warm = turn.block != 0;
+        } else {
+            let least = self.training.warmup_steps;
+            let most = least.saturating_mul(MAX_WARM_UP);
+            self.is_warm |= step > least && (!is_new_shape || step > most);
         }
-        let least = self.training.warmup_steps;
-        let most = least.saturating_mul(MAX_WARM_UP);
-        self.is_warm |= step > least && (!is_new_shape || step > most);
         !self.is_warm
     }
 
@@ -449,16 +471,26 @@ impl<'a> TrainingLoop<'a> {
         let learning_rate = self.learning_rate_at(step);
         let reason = format!(
             "the loss of step {step} is {}; this step did not change the parameters. Its batch \
-             holds {}. The learning rate is {learning_rate:e}: try a lower \
-             training.learning_rate. To reproduce it: {}",
+             holds {}. {} To reproduce it: {}",
             loss.mean(),
             name_members(stop.graphs, &plan.members),
+            remedy(self.n_step, learning_rate),
             stop.replay.command(step),
         );
         let payload = stop.replay.of_step(step, learning_rate, plan, &self.before, stop.graphs);
         recorder.event(Some(self.n_step), "nan", reason.clone(), Some(payload));
         Ending { status: Status::NotFinite, reason: Some(reason) }
     }
+}
+
+/// What to try where a loss is not finite after so many steps.
+pub(crate) fn remedy(n_step: u64, learning_rate: f64) -> String {
+    if n_step == 0 {
+        return "The parameters are still the initial ones, so that the learning rate is not the cause: look \
+                at the values of the data, and at training.precision."
+            .to_owned();
+    }
+    format!("The learning rate is {learning_rate:e}: try a lower training.learning_rate.")
 }
 
 /// Times of one step, in nanoseconds.

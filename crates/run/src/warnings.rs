@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use batchlab_config::{Config, Subset};
+use batchlab_config::{Config, Fraction, Subset};
 use batchlab_core::graphs::{GraphSize, TargetKind, Topology, View};
 use batchlab_core::number::grouped;
 use batchlab_core::{BatchEvent, Graphs};
@@ -36,9 +36,74 @@ pub(crate) fn find(
         found.extend(small_training_set(config.batcher.batch_size(), &sizes));
         found.extend(without_edges(&sizes));
     }
+    found.extend(empty_subsets(config, graphs, subsets));
+    found.extend(constant_target(graphs, subsets));
     found.extend(untrained_class(config, graphs, subsets));
     found.extend(edges_without_weights(config, graphs));
     found
+}
+
+/// Subsets that the split was to make, and that have no members.
+fn empty_subsets(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
+    let split = &config.split;
+    let is_published = split.published && graphs.split.is_some();
+    let shares = [(Subset::Validation, split.validation), (Subset::Test, split.test)];
+    let is_empty = |&(subset, share): &(Subset, Fraction)| {
+        subsets.of(subset).is_empty() && (is_published || f64::from(share) > 0.0)
+    };
+    let empty: Vec<(Subset, Fraction)> = shares.into_iter().filter(is_empty).collect();
+    let names: Vec<&str> = empty.iter().map(|(subset, _)| subset.name()).collect();
+    let (n, output) = (grouped(graphs.n_member() as u64), graphs.level().output());
+    let (_, share) = empty.first()?;
+    let (reason, remedy) = if is_published {
+        (
+            "the published split has none".to_owned(),
+            "split.published = false draws another split".to_owned(),
+        )
+    } else {
+        let keys: Vec<String> = names.iter().map(|name| format!("split.{name}")).collect();
+        (
+            format!("{} of {n} rounds down to none", f64::from(*share)),
+            format!("give a larger {}, or more data", keys.join(" and ")),
+        )
+    };
+    Some(Warning {
+        kind: "empty_subset",
+        message: format!(
+            "there are no {output}s for {}: {reason}, so that nothing is evaluated on them; {remedy}",
+            names.join(" and ")
+        ),
+        payload: json!({ "subsets": names, "n_member": graphs.n_member() }),
+    })
+}
+
+/// A target that says nothing, because it is the same for all that is trained on.
+fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
+    let (target, train) = (graphs.target.as_ref()?, &subsets.train);
+    if !target.is_constant(train) {
+        return None;
+    }
+    let value = target.value[train[0] as usize];
+    #[allow(clippy::cast_sign_loss, reason = "what is trained on has a class")]
+    let shown = match &target.kind {
+        TargetKind::Regression { unit } => format!("{value} {unit}").trim_end().to_owned(),
+        TargetKind::Classes { name } => format!("class \"{}\"", name[value as usize]),
+    };
+    let (n, output) = (grouped(train.len() as u64), graphs.level().output());
+    let all = if train.len() == 1 {
+        format!("there is one training {output}")
+    } else {
+        format!("all {n} training {output}s have the same target")
+    };
+    Some(Warning {
+        kind: "constant_target",
+        message: format!(
+            "{all}, \"{}\" = {shown}: there is nothing to learn but this; choose another target, another split, or \
+             more data",
+            target.name
+        ),
+        payload: json!({ "target": target.name, "value": value, "n_train": train.len() }),
+    })
 }
 
 /// Classes of the target that are evaluated, but not trained.

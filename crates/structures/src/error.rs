@@ -114,13 +114,21 @@ pub enum Problem {
     )]
     Cell { value: String },
     #[error(
-        "the structure has the symmetry operation `{value}`, and only the identity is understood; write it with all atoms, in P 1"
+        "the symmetry `{value}` {why}; list the operations of the group that is meant, or write all atoms, in P 1"
     )]
-    Symmetry { value: String },
+    Symmetry { value: String, why: &'static str },
     #[error(
-        "an atom with occupancy `{value}`, and only 1 is understood; leave the structure out or make it ordered"
+        "`{first}` and `{second}` are {distance} angstrom apart, images by symmetry included; correct the positions or \
+         the operations, or leave out what stands twice"
     )]
-    Occupancy { value: String },
+    TooClose { first: String, second: String, distance: String },
+    #[error(
+        "`{key}` is `{value}`, and only ordered structures with all their atoms are understood; leave the structure out \
+         or make it ordered"
+    )]
+    Disordered { key: &'static str, value: String },
+    #[error("{}; {}", .0, .0.remedy())]
+    Memory(#[from] batchlab_core::memory::OverBudget),
     /// What a parser of JSON, CSV or a database says.
     #[error("{message}; correct it or write the file again")]
     Syntax { message: String },

@@ -28,6 +28,18 @@ pub(crate) enum Format {
     Ase,
 }
 
+impl Format {
+    /// What a reader makes of each byte of an entry at most, in bytes: a value of JSON or an item of a map for two or
+    /// a few, an atom for eight.
+    pub(crate) fn bytes_per_byte(self) -> u64 {
+        match self {
+            Self::Json => 128,
+            Self::AflowOut | Self::Table | Self::Cif => 64,
+            Self::Poscar | Self::Xyz | Self::Ase => 12,
+        }
+    }
+}
+
 /// The format of a file that begins with `head` and is called `path`.
 pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     if head.starts_with(b"SQLite format 3\0") {
@@ -38,15 +50,15 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     let has_end = |end: &str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(end));
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches(['\n', '\r']);
-    let mut lines = text.lines();
-    let first = lines.next()?;
-    if first.trim_start().starts_with(['{', '[']) {
-        return Some(Format::Json);
-    }
+    let first = text.lines().next()?;
     let is_poscar = ["poscar", "contcar"].iter().any(|start| name.starts_with(start))
         || ["vasp", "poscar"].into_iter().any(has_end);
-    if is_poscar {
+    // The comment of a POSCAR may be any text, so that what follows it counts more.
+    if looks_like_poscar(text) || (is_poscar && !has_end("json")) {
         return Some(Format::Poscar);
+    }
+    if first.trim_start().starts_with(['{', '[']) {
+        return Some(Format::Json);
     }
     if table::is_header(first) {
         return Some(Format::Table);
@@ -60,9 +72,17 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     if has_end("cif") || text.lines().any(|line| line.starts_with("data_")) {
         return Some(Format::Cif);
     }
-    let is_vector = |line: Option<&str>| line.is_some_and(|l| crate::number::three(l, "").is_ok());
-    let has_scale = lines.next().is_some_and(|scale| scale.trim().parse::<f64>().is_ok());
-    (has_scale && (0..3).all(|_| is_vector(lines.next()))).then_some(Format::Poscar)
+    None
+}
+
+/// Whether a scale and three vectors follow the first line. The lines of atoms in XYZ have more than three words.
+fn looks_like_poscar(text: &str) -> bool {
+    let is_number = |word: &str| crate::number::finite(word, "").is_ok();
+    let numbers = |line: Option<&str>| {
+        line.map(|line| line.split_whitespace().take_while(|word| is_number(word)).count())
+    };
+    let mut lines = text.lines().skip(1);
+    matches!(numbers(lines.next()), Some(1 | 3)) && (0..3).all(|_| numbers(lines.next()) == Some(3))
 }
 
 pub(crate) fn is_xyz(path: &Path) -> bool {

@@ -3,8 +3,8 @@
 //! [`read`] goes through a file, a folder or an archive and hands over one [`Entry`] after the
 //! other: a [`Structure`], where the file states one, and its properties. Formats are told by
 //! content: AFLOW's entries and replies, tables (CSV) with AFLOW's columns or with CIF text,
-//! POSCAR and CONTCAR of VASP, extended and plain XYZ and QM9's own, CIF without symmetry, and ASE's
-//! `SQLite` database. Text may be packed with xz, gzip or bzip2; archives are tar, packed or not, and
+//! POSCAR and CONTCAR of VASP, extended and plain XYZ and QM9's own, CIF, and ASE's `SQLite`
+//! database. Text may be packed with xz, gzip or bzip2; archives are tar, packed or not, and
 //! zip.
 //!
 //! Nothing here knows what is learned from a structure: targets, filters and edges belong to the
@@ -18,14 +18,17 @@ mod error;
 mod format;
 pub mod limits;
 mod lines;
+mod names;
 mod number;
 mod read;
 mod source;
 mod structure;
+mod symmetry;
 
 pub use element::{atomic_number, element_name, symbol};
 pub use error::{Problem, ReadError, shown_path};
 pub use lines::UnixLines;
+pub use names::Names;
 pub use number::finite;
 pub use read::{Read, read};
 pub use source::Source;

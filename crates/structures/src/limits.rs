@@ -1,11 +1,11 @@
-//! Upper bounds on what is read, so that a damaged file cannot exhaust memory. Whatever exceeds one
-//! is an error that names its place.
+//! Upper bounds on what is read, far above what people have, beside the memory that they are given. Whatever exceeds
+//! one is an error that names its place.
 
 /// Atoms of one structure.
-pub const MAX_ATOM: usize = 100_000;
+pub const MAX_ATOM: usize = 10_000_000;
 
 /// Bytes of one entry: a line, a row of a table, an object of a reply, a document such as CIF.
-pub const MAX_ENTRY: u64 = 16 << 20;
+pub const MAX_ENTRY: u64 = 64 << 20;
 
 /// Keys of one structure in extended XYZ.
 pub const MAX_KEY: usize = 10_000;

@@ -166,13 +166,14 @@ impl<R: BufRead> Read for UnixLines<R> {
     }
 }
 
-pub(crate) fn document(stream: impl Read) -> Result<String, Fault> {
+/// All bytes of one entry.
+pub(crate) fn bytes(stream: impl Read) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     stream.take(MAX_ENTRY).read_to_end(&mut bytes).map_err(Fault::Io)?;
     if bytes.len() as u64 == MAX_ENTRY {
         return Err(Problem::TooLong.into());
     }
-    String::from_utf8(bytes).map_err(|_| Problem::NotUtf8.into())
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -216,7 +217,7 @@ mod tests {
     fn entries_without_end_are_refused() {
         let mut lines = Lines::new(io::BufReader::new(io::repeat(b'x')));
         assert!(matches!(lines.next(), Err(Fault::Problem(Problem::TooLong))));
-        assert!(matches!(document(io::repeat(b'x')), Err(Fault::Problem(Problem::TooLong))));
+        assert!(matches!(bytes(io::repeat(b'x')), Err(Fault::Problem(Problem::TooLong))));
         let (mut stream, left) = Counted::new(io::repeat(b'x'));
         let mut buffer = vec![0; 1 << 20];
         while stream.read(&mut buffer).is_ok() {}

@@ -1,8 +1,13 @@
 //! From a path to entries.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use batchlab_core::MemoryBudget;
+use batchlab_core::memory::OverBudget;
 
 use crate::error::{Problem, ReadError, shown_path};
 use crate::format::aflow::Content;
@@ -24,22 +29,45 @@ pub struct Read {
     pub n_other: u64,
     /// The first of these.
     pub other: Vec<PathBuf>,
+    /// Data blocks of CIF without sites.
+    pub n_block: u64,
+    /// Files whose elements were guessed, or whose symbols and numbers do not match.
+    pub n_guessed: u64,
+    /// What was guessed in the first of these.
+    pub guessed: Vec<String>,
 }
 
 /// At most this many of the files that were passed over are named.
 const MAX_NAMED: usize = 3;
 
 impl Read {
-    /// Names the files that were passed over; `None` if there are none.
+    /// What a user should know: which files were passed over, and what was guessed.
     #[must_use]
-    pub fn passed_over(&self) -> Option<String> {
-        let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
-        let more = match self.n_other.saturating_sub(names.len() as u64) {
-            0 => String::new(),
-            n => format!(" and {n} more"),
+    pub fn notes(&self) -> Vec<String> {
+        let list = |n: u64, first: &[String], separator: &str| {
+            let more = match n.saturating_sub(first.len() as u64) {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            first.join(separator) + &more
         };
-        (self.n_other > 0)
-            .then(|| format!("passed over, of no known format: {}{more}", names.join(", ")))
+        let mut notes = Vec::new();
+        if self.n_other > 0 {
+            let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
+            let names = list(self.n_other, &names, ", ");
+            notes.push(format!("note: passed over, of no known format: {names}"));
+        }
+        if self.n_guessed > 0 {
+            notes.push(format!("warning: {}", list(self.n_guessed, &self.guessed, "; ")));
+        }
+        notes
+    }
+
+    fn guess(&mut self, path: &Path, guess: &str) {
+        self.n_guessed += 1;
+        if self.guessed.len() < MAX_NAMED {
+            self.guessed.push(format!("{}: {guess}", shown_path(path)));
+        }
     }
 
     fn pass_over(&mut self, path: &Path) {
@@ -62,7 +90,8 @@ pub fn read<E: From<ReadError>>(
     path: &Path,
     visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
 ) -> Result<Read, E> {
-    Source { path, bytes: None, wanted: None }.read(visit)
+    let memory = &MemoryBudget::default();
+    Source { path, bytes: None, wanted: None, memory }.read(visit)
 }
 
 impl Source<'_> {
@@ -80,7 +109,8 @@ impl Source<'_> {
                 ControlFlow::Break(())
             }
         };
-        let visited = self.visit(&mut |stream| stream_of(stream, &mut counts, &mut until_fault));
+        let visited =
+            self.visit(&mut |stream| stream_of(stream, self.memory, &mut counts, &mut until_fault));
         if let Some(error) = fault {
             return Err(error);
         }
@@ -95,6 +125,7 @@ impl Source<'_> {
 
 fn stream_of(
     stream: Stream,
+    memory: &MemoryBudget,
     counts: &mut Read,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, ReadError> {
@@ -114,7 +145,9 @@ fn stream_of(
         let remedy = "use extended XYZ, POSCAR, CIF, CSV, an ASE database, or entries of AFLOW";
         return Err(ReadError::Format { path: path.to_owned(), found, remedy });
     };
+    let (mut content, taken) = Asked::new(content, memory, format.bytes_per_byte());
     let mut each = |line, (structure, property): Content| {
+        taken.give_back();
         if structure.as_ref().is_some_and(|found| found.atomic_number.is_empty()) {
             return Err(Problem::NoAtoms.into());
         }
@@ -130,23 +163,119 @@ fn stream_of(
         Format::Ase => ase::read(path, &mut each),
         #[cfg(not(feature = "ase"))]
         Format::Ase => return Err(ReadError::NoAse { path: path.to_owned() }),
-        Format::Poscar => poscar::read(&mut *content, &mut each),
-        Format::Json => json::read(&mut *content, &mut each),
-        Format::AflowOut => aflow::out(&mut *content, &mut each),
-        Format::Table => table::read(&mut *content, &mut each),
-        Format::Xyz => xyz::read(&mut *content, &mut each),
-        Format::Cif => cif::read(&mut *content, &mut each),
+        Format::Poscar => poscar::read(&mut content, &mut each)
+            .map(|guess| guess.into_iter().for_each(|guess| counts.guess(path, &guess))),
+        Format::Json => json::read(&mut content, &mut each),
+        Format::AflowOut => aflow::out(&mut content, &mut each),
+        Format::Table => table::read(&mut content, &mut each),
+        Format::Xyz => xyz::read(&mut content, &mut each),
+        Format::Cif => cif::read(&mut content, &mut each).map(|n_other| counts.n_block += n_other),
     };
     // The checksum of a packed stream is at its very end.
-    let read = read.and_then(|()| if packed { drain(content) } else { Ok(()) });
+    let read = read.and_then(|()| if packed { drain(content.stream) } else { Ok(()) });
     counts.n_file += 1;
     let path = path.to_owned();
+    // What a stream fails with comes back as a failure to read.
+    let read = read.map_err(|(line, fault)| match taken.over() {
+        Some(over) => (line, Problem::Memory(over).into()),
+        None => (line, fault),
+    });
     match read {
         Ok(()) => Ok(ControlFlow::Continue(())),
         Err((_, Fault::Stopped)) => Ok(ControlFlow::Break(())),
         Err((line, Fault::Problem(problem))) => Err(ReadError::Line { path, line, problem }),
         Err((_, Fault::Io(source))) if packed => Err(ReadError::damaged(&path, source)),
         Err((_, Fault::Io(source))) => Err(ReadError::Io { path, source }),
+    }
+}
+
+/// A stream that asks the budget for what is made of its bytes before it hands them on.
+struct Asked<'a> {
+    stream: &'a mut dyn BufRead,
+    taken: Rc<Taken>,
+    bytes_per_byte: u64,
+    /// Bytes of the buffer that were asked for already.
+    n_ready: usize,
+}
+
+/// Bytes for which the budget is asked at once.
+const ASKED_AT_ONCE: u64 = 16 << 10;
+
+/// What the present entry has taken.
+struct Taken {
+    memory: MemoryBudget,
+    n_byte: Cell<u64>,
+    over: RefCell<Option<OverBudget>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        stream: &'a mut dyn BufRead,
+        memory: &MemoryBudget,
+        bytes_per_byte: u64,
+    ) -> (Self, Rc<Taken>) {
+        let (n_byte, over) = (Cell::new(0), RefCell::new(None));
+        let taken = Rc::new(Taken { memory: memory.clone(), n_byte, over });
+        (Self { stream, taken: taken.clone(), bytes_per_byte, n_ready: 0 }, taken)
+    }
+}
+
+impl Taken {
+    fn take(&self, n_byte: u64) -> io::Result<()> {
+        match self.memory.take(n_byte, "one entry") {
+            Ok(()) => {
+                self.n_byte.set(self.n_byte.get() + n_byte);
+                Ok(())
+            }
+            Err(over) => {
+                let error = io::Error::other(over.clone());
+                *self.over.borrow_mut() = Some(over);
+                Err(error)
+            }
+        }
+    }
+
+    /// The entry was handed over.
+    fn give_back(&self) {
+        self.memory.give_back(self.n_byte.take());
+    }
+
+    fn over(&self) -> Option<OverBudget> {
+        self.over.borrow_mut().take()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+impl io::Read for Asked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let ready = self.fill_buf()?;
+        let n = ready.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&ready[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+impl BufRead for Asked<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let ready = self.stream.fill_buf()?;
+        if self.n_ready == 0 {
+            // A small piece of it: what is asked for belongs to the present entry.
+            let n = (ASKED_AT_ONCE / self.bytes_per_byte).min(ready.len() as u64);
+            self.taken.take(n * self.bytes_per_byte)?;
+            self.n_ready = n as usize;
+        }
+        Ok(&ready[..self.n_ready])
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.n_ready -= n;
+        self.stream.consume(n);
     }
 }
 

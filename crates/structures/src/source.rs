@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use batchlab_core::MemoryBudget;
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
@@ -28,6 +29,8 @@ pub struct Source<'a> {
     /// Which files of a folder (not of folders within it) or of an archive are read, by name. Those must
     /// be of a known format then; without it, files of other formats are passed over.
     pub wanted: Option<fn(&str) -> bool>,
+    /// What an entry may take while it is read. What is kept of it is for the caller to count.
+    pub memory: &'a MemoryBudget,
 }
 
 pub(crate) struct Stream<'a> {

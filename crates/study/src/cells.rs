@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use batchlab_files::{MAX_TEXT, make_folder};
 use batchlab_results::ResultsError;
+use batchlab_results::manifest;
 use batchlab_run::Status;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,8 @@ const DONE: &str = "done.json";
 /// The cells of a study on one kind of hardware.
 #[derive(Debug)]
 pub struct Cells {
+    /// Folder of the study.
+    out: PathBuf,
     folder: PathBuf,
     claims: Claims<LocalDisk>,
 }
@@ -45,7 +48,7 @@ pub enum CellState {
     Waiting {
         /// The progress of that process; the cell begins again from its start.
         abandoned: Option<Progress>,
-        /// Why that cannot be read.
+        /// Why that cannot be read, or what is gone of the results of a cell that was done.
         #[serde(skip_serializing_if = "Option::is_none")]
         fault: Option<String>,
     },
@@ -94,8 +97,7 @@ pub struct Progress {
 #[serde(deny_unknown_fields)]
 pub struct DoneCell {
     /// The name of the cell in results (`runs.cell`), which is that of the claim too: runs that another
-    /// claim has published do not count. None before there were claims.
-    #[serde(default)]
+    /// claim has published do not count.
     pub cell: Option<String>,
     /// When it began, in RFC 3339.
     pub started_at: String,
@@ -149,9 +151,8 @@ pub struct DoneRun {
     /// Median time of a step, in nanoseconds; none if all steps were warm-up.
     pub median_step_ns: Option<f64>,
     /// Outputs per second: graphs, or nodes of one large graph.
-    #[serde(alias = "graphs_per_second")]
     pub outputs_per_second: Option<f64>,
-    /// What an output is, as in the table of runs; `None` in files of earlier versions.
+    /// What an output is, as in the table of runs.
     #[serde(default)]
     pub output: Option<String>,
 }
@@ -160,6 +161,8 @@ pub struct DoneRun {
 #[derive(Debug)]
 pub(super) struct Claim {
     claim: claims::Claim<LocalDisk>,
+    /// What is gone of the results that the cell had, if that is why it is trained.
+    pub(super) gone: Option<String>,
 }
 
 pub(super) enum Claimed {
@@ -178,7 +181,7 @@ impl Cells {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let name: String = hardware.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
         let claims = Claims::new(LocalDisk::new(), settings);
-        Self { folder: out.join("cells").join(name), claims }
+        Self { out: out.to_owned(), folder: out.join("cells").join(name), claims }
     }
 
     pub(super) fn write_list(&self, study: &Study) -> Result<(), StudyError> {
@@ -200,12 +203,22 @@ impl Cells {
         make(&folder)?;
         loop {
             let round = self.claims.round(&folder)?;
+            let mut gone = None;
             match done(&folder, round)? {
-                Some(Ok(done)) if is_enough(&done) => return Ok(Claimed::Done(Box::new(done))),
+                Some(Ok(done)) if is_enough(&done) => match self.gone(&done) {
+                    None => return Ok(Claimed::Done(Box::new(done))),
+                    reason => gone = reason,
+                },
                 Some(Err(reason)) if !retry => return Ok(Claimed::Unreadable(reason)),
                 _ => {}
             }
-            let claim = match self.claims.take(&folder, round)? {
+            let claim = match self.claims.take(&folder, round) {
+                Err(error @ ClaimError::Number { .. }) => {
+                    return Ok(Claimed::Unreadable(error.to_string()));
+                }
+                taken => taken?,
+            };
+            let claim = match claim {
                 Taken::Mine(claim) => claim,
                 Taken::Other(life) => {
                     return Ok(Claimed::Taken { is_alive: life == Life::Alive });
@@ -213,7 +226,7 @@ impl Cells {
             };
             // Another process may have finished the cell just before.
             if self.claims.round(&folder)? == round {
-                return Ok(Claimed::Mine(Claim { claim }));
+                return Ok(Claimed::Mine(Claim { claim, gone }));
             }
             claim.give_back()?;
         }
@@ -276,6 +289,19 @@ impl Cells {
         list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
     }
 
+    /// What is gone of the runs that a cell has come to: it is done only with their results.
+    fn gone(&self, done: &DoneCell) -> Option<String> {
+        let mut run_ids = done.runs.iter().filter_map(|run| run.run_id.as_deref());
+        let missing = |run_id| match manifest::missing(&self.out, run_id) {
+            Ok(path) => {
+                path.map(|path| format!("{} is not what run {run_id} published", path.display()))
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        let reason = run_ids.find_map(missing)?;
+        Some(format!("its results are gone or changed ({reason}), so it is trained again"))
+    }
+
     fn list(&self) -> Result<Vec<CellInfo>, ResultsError> {
         let path = self.folder.join(LIST);
         match read::<List<CellInfo>>(&path)? {
@@ -324,14 +350,18 @@ impl Cells {
     pub fn state(&self, cell: &CellInfo) -> Result<CellState, StudyError> {
         let folder = self.folder.join(&cell.id);
         let round = self.claims.round(&folder)?;
+        let mut gone = None;
         match done(&folder, round)? {
-            Some(Ok(done)) => return Ok(CellState::Done(Box::new(done))),
+            Some(Ok(done)) => match self.gone(&done) {
+                None => return Ok(CellState::Done(Box::new(done))),
+                reason => gone = reason,
+            },
             Some(Err(reason)) => return Ok(CellState::Unreadable { reason }),
             None => {}
         }
         let last = self.claims.last(&folder)?;
         if last == 0 {
-            return Ok(CellState::Waiting { abandoned: None, fault: None });
+            return Ok(CellState::Waiting { abandoned: None, fault: gone });
         }
         let path = claim_folder(&folder, last).join(PROGRESS);
         let (progress, fault) = match read::<Progress>(&path)?.transpose() {
@@ -342,6 +372,8 @@ impl Cells {
             }
         };
         Ok(match self.claims.life(&folder, last, round)? {
+            // The progress of the process that finished the cell is of no interest.
+            Life::Ended if gone.is_some() => CellState::Waiting { abandoned: None, fault: gone },
             Life::Ended => CellState::Waiting { abandoned: progress, fault },
             Life::Alive | Life::Unknown => {
                 let owner = self.claims.owner(&folder, last)?;
@@ -512,6 +544,24 @@ mod tests {
         assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
         assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
         assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
+    }
+
+    #[test]
+    fn numbers_that_no_sweep_reaches_are_a_matter_of_their_cell() {
+        let out = tempfile::tempdir().unwrap();
+        let cells = cells(out.path(), "here");
+        let folder = out.path().join("cells/here/a");
+        for name in ["claim.18446744073709551615", "done.18446744073709551615"] {
+            fs::create_dir_all(folder.join(name)).unwrap();
+            let Claimed::Unreadable(reason) = try_claim(&cells, true) else { panic!("{name}") };
+            assert!(reason.contains(name) && reason.contains("remove it"), "{reason}");
+            let _ = cells.state(&cell("a")).unwrap();
+            fs::remove_dir(folder.join(name)).unwrap();
+        }
+        // Not as this program writes numbers.
+        fs::create_dir_all(folder.join("claim.007")).unwrap();
+        mine(&cells, false).done(&done(Status::Completed)).unwrap();
+        assert!(folder.join("claim.1").is_dir());
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub enum ClaimError {
         /// The claim that came after, or what it has published.
         by: String,
     },
+    #[error(
+        "{} has the highest number that there is, which no sweep ever reaches; remove it",
+        path.display()
+    )]
+    Number { path: PathBuf },
     #[error("{variable}={value}: {reason}")]
     Setting { variable: &'static str, value: String, reason: String },
 }
@@ -177,14 +182,15 @@ impl<D: Disk + Clone> Claims<D> {
     /// Claims a cell for the round after `round`, unless another process has it.
     pub(crate) fn take(&self, cell: &Path, round: u64) -> Result<Taken<D>, ClaimError> {
         let last = self.last(cell)?;
+        let number = after(cell, CLAIM, last)?;
+        after(cell, DONE, round)?;
         if last > 0 {
             match self.life(cell, last, round)? {
                 Life::Ended => {}
                 life => return Ok(Taken::Other(life)),
             }
         }
-        let number = last + 1;
-        let folder = cell.join(format!("{CLAIM}{number}"));
+        let folder = claim_folder(cell, number);
         if !self.disk.make(&folder)? {
             // Someone was quicker, or this reader's view of the folder is old.
             return Ok(Taken::Other(Life::Unknown));
@@ -328,6 +334,15 @@ fn publisher(disk: &impl Disk, cell: &Path, round: u64) -> Result<Option<u64>, C
 
 /// The highest number behind a prefix; 0: there is none.
 fn highest(names: &[String], prefix: &str) -> u64 {
-    let numbers = names.iter().filter_map(|name| name.strip_prefix(prefix)?.parse().ok());
-    numbers.max().unwrap_or(0)
+    // As this program writes numbers: not `007`, which would be taken for another folder.
+    let number = |name: &String| {
+        let text = name.strip_prefix(prefix)?;
+        text.parse().ok().filter(|number: &u64| number.to_string() == text)
+    };
+    names.iter().filter_map(number).max().unwrap_or(0)
+}
+
+fn after(cell: &Path, prefix: &str, number: u64) -> Result<u64, ClaimError> {
+    let path = || cell.join(format!("{prefix}{number}"));
+    number.checked_add(1).ok_or_else(|| ClaimError::Number { path: path() })
 }

@@ -10,13 +10,23 @@ use crate::StudyError;
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "device {device} is in use by another sweep ({process}): two at a time would slow each other, and \
-     their times would mean nothing. Wait for it. Where only errors are of interest, set \
-     blocks.exclusive=false for both; then no report uses the times"
+    "{}: two at a time would slow each other, and \
+     their times would mean nothing. `sweep --wait` waits for it. Where only errors are of interest, set \
+     blocks.exclusive=false for both; then no report uses the times", who(.device, .process)
 )]
 pub struct DeviceBusy {
     device: String,
     process: String,
+}
+
+fn who(device: &str, process: &str) -> String {
+    format!("device {device} is in use by another sweep ({process})")
+}
+
+impl DeviceBusy {
+    pub(super) fn who(&self) -> String {
+        who(&self.device, &self.process)
+    }
 }
 
 /// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The

@@ -40,20 +40,27 @@ pub struct Estimated {
     pub run_s: f64,
 }
 
-/// Estimates every cell, in the order of the study. Repetitions are taken to last as long as the
-/// first one.
+/// Estimates the cells that wait, in the order of the study; `None` for the others. Repetitions are taken
+/// to last as long as each other.
 #[must_use]
 pub fn estimate(
     study: &Study,
+    is_waiting: &[bool],
     until_width: Option<f64>,
     cache: &Cache,
     observer: &dyn Observer,
-) -> Vec<CellEstimate> {
+) -> Vec<Option<CellEstimate>> {
     // Every repetition has the same cells in the same order.
-    let first = study.cells.iter().filter(|cell| cell.info.repeat == 0);
-    let first: Vec<CellEstimate> =
-        first.map(|cell| of_cell(cell, &study.blocks, until_width, cache, observer)).collect();
-    first.iter().cycle().take(study.cells.len()).cloned().collect()
+    let n_cell = study.cells.iter().filter(|cell| cell.info.repeat == 0).count().max(1);
+    let mut known: Vec<Option<CellEstimate>> = vec![None; n_cell];
+    let estimate = |(place, (cell, &is_waiting)): (usize, (&Cell, &bool))| {
+        is_waiting.then(|| {
+            let known = &mut known[place % n_cell];
+            let of_cell = || of_cell(cell, &study.blocks, until_width, cache, observer);
+            known.get_or_insert_with(of_cell).clone()
+        })
+    };
+    study.cells.iter().zip(is_waiting).enumerate().map(estimate).collect()
 }
 
 fn of_cell(

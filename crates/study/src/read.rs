@@ -1,5 +1,6 @@
 //! From a study file to cells of checked configurations.
 
+use std::collections::HashSet;
 use std::num::NonZeroU64;
 
 use batchlab_config::{LoadedConfig, Setting, StudyFile};
@@ -17,12 +18,12 @@ impl Study {
     /// # Errors
     /// [`StudyError::Run`] with a diagnostic for the first mistake.
     pub fn of(file: &StudyFile) -> Result<Self, StudyError> {
-        let mut cells: Vec<Cell> = Vec::new();
+        let (mut cells, mut ids): (Vec<Cell>, HashSet<String>) = Default::default();
         // Repeats of one setting lie far apart, and a sweep that is ended early has some of every setting.
         for repeat in 0..file.repeats.get() {
             for setting in file.settings() {
                 let cell = cell(file, setting, repeat)?;
-                if cells.iter().any(|other| other.info.id == cell.info.id) {
+                if !ids.insert(cell.info.id.clone()) {
                     let title = cell.info.title();
                     return Err(file
                         .wrong(format!("{title} occurs twice; list each value once"))
@@ -41,7 +42,8 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
     let first = &runs[0].config;
     let batchers: Vec<String> = runs.iter().map(|run| run.config.batcher.label()).collect();
     let configs: Vec<String> = runs.iter().map(LoadedConfig::to_json).collect();
-    if let Some(twice) = (1..configs.len()).find(|&i| configs[..i].contains(&configs[i])) {
+    let mut seen = HashSet::new();
+    if let Some(twice) = configs.iter().position(|config| !seen.insert(config)) {
         return Err(file.wrong(format!("batcher \"{}\" is listed twice", batchers[twice])).into());
     }
     let hashed = (&configs, &file.blocks, repeat);

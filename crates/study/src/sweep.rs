@@ -5,9 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use batchlab_core::hash::sha256;
-use batchlab_core::progress::Progress as Loading;
-use batchlab_core::record::EvalRecord;
-use batchlab_run::{Observer, RunHeader, RunOptions, Status, Warning, crowding};
+use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
 
 use super::blocks::Enough;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
@@ -34,7 +32,12 @@ pub struct SweepOptions<'a> {
     /// No cell begins after this time, and no pair of blocks for timing alone; the cells that wait have
     /// equal shares of it.
     pub at_most: Option<Duration>,
+    /// A device that another sweep has is waited for.
+    pub wait: bool,
 }
+
+/// How often a device that another sweep has is asked for.
+const DEVICE_PAUSE: Duration = Duration::from_millis(500);
 
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
@@ -93,9 +96,12 @@ pub fn sweep(
 ) -> Result<Sweep, StudyError> {
     let cells = Cells::of(options.run.out, options.hardware, options.claims.clone());
     cells.write_list(study)?;
-    let _devices = lock_devices(study)?;
-    note_crowding(study, options.run.n_thread, observer);
     let mut sweep = Sweep::default();
+    let Some(_devices) = lock_devices(study, options, observer)? else {
+        sweep.is_interrupted = true;
+        return Ok(sweep);
+    };
+    note_crowding(study, options.run.n_thread, observer);
     let n_cell = study.cells.len();
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
@@ -144,6 +150,9 @@ pub fn sweep(
                 enough: Enough::of(cell, &study.blocks, options.until_width),
                 deadline: left.map(share),
             };
+            if let Some(gone) = &claim.gone {
+                observer.progress().note(&format!("note: {}: {gone}", cell.info.title()));
+            }
             observer.cell_begins(n, n_cell, &cell.info, length.enough);
             let trained = train(cell, length, options, &claim, observer)?;
             let (done, is_device_lost) = match trained {
@@ -220,13 +229,38 @@ fn note_crowding(study: &Study, n_thread: usize, observer: &dyn SweepObserver) {
     }
 }
 
-/// Exclusively where times matter; otherwise together with others of which none measures times.
-fn lock_devices(study: &Study) -> Result<Vec<DeviceLock>, StudyError> {
+/// Exclusively where times matter; otherwise together with others of which none measures times. `None`: it
+/// was interrupted while it waited.
+fn lock_devices(
+    study: &Study,
+    options: &SweepOptions<'_>,
+    observer: &dyn SweepObserver,
+) -> Result<Option<Vec<DeviceLock>>, StudyError> {
     let mut devices: Vec<&str> = study.cells.iter().map(|cell| cell.info.device.as_str()).collect();
     devices.sort_unstable();
     devices.dedup();
     let is_exclusive = study.blocks.exclusive;
-    devices.into_iter().map(|device| DeviceLock::take(device, is_exclusive)).collect()
+    let mut locks = Vec::new();
+    // All sweeps take them in this order, so that no two wait for each other.
+    for device in devices {
+        let mut has_said = false;
+        locks.push(loop {
+            match DeviceLock::take(device, is_exclusive) {
+                Err(StudyError::DeviceBusy(busy)) if options.wait => {
+                    if !has_said {
+                        observer.progress().note(&format!("note: waiting: {}", busy.who()));
+                        has_said = true;
+                    }
+                    wait(DEVICE_PAUSE, options.run.interrupted);
+                    if options.run.interrupted.load(Ordering::Relaxed) {
+                        return Ok(None);
+                    }
+                }
+                taken => break taken?,
+            }
+        });
+    }
+    Ok(Some(locks))
 }
 
 enum Trained {
@@ -331,21 +365,12 @@ impl<'a> RecordingProgress<'a> {
 }
 
 impl Observer for RecordingProgress<'_> {
-    fn progress(&self) -> std::sync::Arc<dyn Loading> {
-        self.to.progress()
-    }
-    fn warned(&self, warning: &Warning) {
-        self.to.warned(warning);
+    fn inner(&self) -> Option<&dyn Observer> {
+        Some(self.to)
     }
     fn started(&self, run: &RunHeader) {
         self.change(|progress| progress.run_ids.push(run.run_id.clone()));
         self.to.started(run);
-    }
-    fn stepped(&self, step: u64, loss: f64) {
-        self.to.stepped(step, loss);
-    }
-    fn evaluated(&self, eval: &EvalRecord) {
-        self.to.evaluated(eval);
     }
 }
 

@@ -101,7 +101,10 @@ pub(crate) fn train_in_turns(
                 open.push(Some(run));
                 outcomes.push(None);
             }
-            Err(error) if error.is_storage() => return Err(error),
+            Err(error) if error.is_storage() => {
+                open.into_iter().flatten().for_each(ActiveRun::discard);
+                return Err(error.with_remedy(cell.runs.len()));
+            }
             Err(error) => {
                 open.push(None);
                 outcomes.push(Some(Outcome { run_id: None, result: Err(error) }));

@@ -19,7 +19,7 @@ pub use crate::check::Failure;
 use crate::check::{Outcome, checks};
 use crate::nodes::Case;
 use graphs::{for_all, with_classes};
-use plans::{evaluate, foreign, resumes, same, sound, times_named, train};
+use plans::{evaluate, foreign, open, resumes, same, sound, times_named, train};
 
 /// The batcher under test.
 #[derive(Clone, Copy)]
@@ -34,7 +34,8 @@ checks! {
     node_batches: node_batches,
         "members, edges, outputs and sizes are those of the graph, and the batch can be collated";
     output_permutation: output_permutation,
-        "every epoch of training names every output exactly once, unless the batcher samples; no batch names one twice";
+        "every epoch of training names every output exactly once, unless the batcher samples; no batch names one twice; \
+         an epoch has as many batches as the stream says";
     output_evaluation: output_evaluation,
         "an evaluation names every output exactly once and then ends";
     foreign_outputs: foreign_outputs,
@@ -71,7 +72,16 @@ fn output_permutation(subject: Subject<'_>) -> Outcome {
                 plans.iter().filter(|plan| plan.cursor.epoch == epoch).cloned().collect();
             once(case, &of_epoch, &format!("epoch {epoch}"), false)?;
         }
-        Ok(())
+        let stream = open(batcher, case, Purpose::Training).map_err(|error| error.to_string())?;
+        let Some(stated) = stream.batches_per_epoch() else {
+            return Ok(());
+        };
+        let n_batch = |epoch| plans.iter().filter(|plan| plan.cursor.epoch == epoch).count() as u64;
+        let other =
+            (0..epochs).map(|epoch| (epoch, n_batch(epoch))).find(|&(_, n)| n != stated.get());
+        other.map_or(Ok(()), |(epoch, n)| {
+            Err(format!("epoch {epoch} has {n} batches where batches_per_epoch() says {stated}"))
+        })
     })
 }
 

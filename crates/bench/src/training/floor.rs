@@ -1,18 +1,19 @@
-//! How long a step takes at least: its products of matrices at the rate measured for each, and the
-//! memory traffic of what it keeps for the gradients at the bandwidth measured for that much.
+//! The lower bound of a step: its products of matrices at the rate measured for each, and the memory traffic of
+//! what it keeps for the gradients at the bandwidth measured for that much.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use batchlab_core::model::NamedTensor;
 use batchlab_tensor::measure::{self, Layout};
 use serde::Serialize;
 
-use super::products::{Layer, Product, layers};
-
-/// The least time of a step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The lower bound of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Floor {
+    /// Products and traffic together, in milliseconds.
+    pub ms: f64,
     /// Milliseconds of all products.
     pub products_ms: f64,
     /// Operations of all products, in units of 10^9.
@@ -21,32 +22,11 @@ pub struct Floor {
     pub kept_bytes: usize,
     /// Milliseconds to copy as many bytes, which reads and writes as much.
     pub traffic_ms: f64,
-    pub layers: Vec<LayerTime>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LayerTime {
-    #[serde(flatten)]
-    pub layer: Layer,
-    pub milliseconds: f64,
-    /// 10^9 operations per second in them.
-    pub giga_per_second: f64,
-}
-
-impl Floor {
-    /// Products and traffic together, in milliseconds.
-    #[must_use]
-    pub fn milliseconds(&self) -> f64 {
-        self.products_ms + self.traffic_ms
-    }
-}
-
-/// Measures, and remembers what it has measured.
+/// Measures each product once.
 #[derive(Debug, Default)]
-pub struct Measurements {
-    seconds_of_product: HashMap<Product, f64>,
-    seconds_of_copy: HashMap<usize, f64>,
-}
+pub struct Measurements(HashMap<Product, f64>);
 
 impl Measurements {
     /// The floor of a step on a padded batch, with the threads of the current rayon pool.
@@ -59,64 +39,52 @@ impl Measurements {
     ) -> anyhow::Result<Floor> {
         let layers = layers(model, parameters, savings)?;
         let kept_bytes = layers.iter().map(Layer::kept_bytes_per_edge).sum::<usize>() * n_edge;
-        let layers: Vec<LayerTime> =
-            layers.into_iter().map(|layer| self.layer(layer, n_node, n_edge)).collect();
+        let products: Vec<Product> =
+            layers.iter().flat_map(|layer| layer.products(n_node, n_edge)).collect();
+        let products_ms = 1e3 * products.iter().map(|&product| self.product(product)).sum::<f64>();
+        let traffic_ms = 1e3 * copy(kept_bytes);
         Ok(Floor {
-            products_ms: layers.iter().map(|layer| layer.milliseconds).sum(),
-            giga_operations: layers
-                .iter()
-                .map(|layer| layer.milliseconds / 1e3 * layer.giga_per_second)
-                .sum(),
+            ms: products_ms + traffic_ms,
+            products_ms,
+            giga_operations: products.iter().map(Product::n_operation).sum::<u64>() as f64 / 1e9,
             kept_bytes,
-            traffic_ms: 1e3 * self.copy(kept_bytes),
-            layers,
+            traffic_ms,
         })
     }
 
-    fn layer(&mut self, layer: Layer, n_node: usize, n_edge: usize) -> LayerTime {
-        let products = layer.products(n_node, n_edge);
-        let seconds: f64 = products.iter().map(|&product| self.product(product)).sum();
-        let n_operation: u64 = products.iter().map(Product::n_operation).sum();
-        let giga_per_second = n_operation as f64 / 1e9 / seconds;
-        LayerTime { layer, milliseconds: 1e3 * seconds, giga_per_second }
-    }
-
-    /// Seconds of one product: the least of several, by the better of two ways to share it.
+    /// Seconds of one product: the minimum of several, by the better of two ways to share it.
     pub fn product(&mut self, product: Product) -> f64 {
-        let measured = || by_gemm(product).min(by_rows(product));
-        *self.seconds_of_product.entry(product).or_insert_with(measured)
-    }
-
-    /// Seconds to copy this many bytes.
-    pub fn copy(&mut self, n_byte: usize) -> f64 {
-        *self.seconds_of_copy.entry(n_byte).or_insert_with(|| {
-            let mut from = vec![1.0_f32; n_byte / 4];
-            let mut to = vec![0.0_f32; n_byte / 4];
-            least_seconds(|| {
-                let part = from.len().div_ceil(rayon::current_num_threads()).max(1);
-                rayon::scope(|scope| {
-                    for (to, from) in to.chunks_mut(part).zip(from.chunks(part)) {
-                        scope.spawn(|_| to.copy_from_slice(from));
-                    }
-                });
-                std::mem::swap(&mut from, &mut to);
-            })
-        })
+        *self.0.entry(product).or_insert_with(|| by_gemm(product).min(by_rows(product)))
     }
 }
 
-/// The least of as many runs as fit into 60 milliseconds, but at least five.
-fn least_seconds(mut work: impl FnMut()) -> f64 {
+/// Seconds to copy this many bytes.
+fn copy(n_byte: usize) -> f64 {
+    let mut from = vec![1.0_f32; n_byte / 4];
+    let mut to = vec![0.0_f32; n_byte / 4];
+    min_seconds(|| {
+        let part = from.len().div_ceil(rayon::current_num_threads()).max(1);
+        rayon::scope(|scope| {
+            for (to, from) in to.chunks_mut(part).zip(from.chunks(part)) {
+                scope.spawn(|_| to.copy_from_slice(from));
+            }
+        });
+        std::mem::swap(&mut from, &mut to);
+    })
+}
+
+/// The minimum of as many runs as fit into 60 milliseconds, but no fewer than five.
+fn min_seconds(mut work: impl FnMut()) -> f64 {
     const ENOUGH: Duration = Duration::from_millis(60);
     work();
-    let (start, mut least, mut n_run) = (Instant::now(), f64::INFINITY, 0);
+    let (start, mut min, mut n_run) = (Instant::now(), f64::INFINITY, 0);
     while n_run < 5 || start.elapsed() < ENOUGH {
         let run = Instant::now();
         work();
-        least = least.min(run.elapsed().as_secs_f64());
+        min = min.min(run.elapsed().as_secs_f64());
         n_run += 1;
     }
-    least
+    min
 }
 
 /// Numbers at an address that is a multiple of 64 bytes, as wide loads want it.
@@ -148,7 +116,7 @@ fn by_gemm(Product { size, layout }: Product) -> f64 {
     let [m, k, n] = size;
     let (mut out, a, b) = (Aligned::new(m * n), Aligned::new(m * k), Aligned::new(k * n));
     let n_thread = rayon::current_num_threads();
-    least_seconds(|| {
+    min_seconds(|| {
         measure::product(out.get_mut(), a.get(), b.get(), size, layout, n_thread);
         std::hint::black_box(out.get());
     })
@@ -167,7 +135,7 @@ fn by_rows(Product { size: [m, k, n], layout }: Product) -> f64 {
     let second: Vec<Aligned> =
         (0..if over_rows { n_thread } else { 1 }).map(|_| Aligned::new(k * n)).collect();
     let mut total = Aligned::new(m * n);
-    least_seconds(|| {
+    min_seconds(|| {
         rayon::scope(|scope| {
             for ((out, a), b) in parts.iter_mut().zip(second.iter().cycle()) {
                 scope.spawn(|_| {
@@ -184,28 +152,215 @@ fn by_rows(Product { size: [m, k, n], layout }: Product) -> f64 {
     })
 }
 
+/// What the rows of a layer's input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Edges,
+    Nodes,
+    /// Three axes of each node.
+    Axes,
+}
+
+struct Layer {
+    rows: Rows,
+    n_in: usize,
+    n_out: usize,
+    /// Incoming features that have a gradient; those of distances have none.
+    n_in_gradient: usize,
+}
+
+/// `[m, k]` times `[k, n]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// Sizes m, k and n.
+    pub size: [usize; 3],
+    pub layout: Layout,
+}
+
+impl Product {
+    /// Floating-point operations: a multiplication and an addition each.
+    #[must_use]
+    pub fn n_operation(&self) -> u64 {
+        2 * self.size.iter().map(|&size| size as u64).product::<u64>()
+    }
+}
+
+/// Gaussians that are not negligible for a distance: 1.35 angstrom to both sides at a spacing of
+/// 0.1, beyond which they are below 1.3e-8, and 32 instead of 28 because instructions take 16.
+const BAND: usize = 32;
+
+/// The layers of a model. `savings` counts what the mathematics needs: a band of the Gaussians
+/// instead of all, and parts that depend on one node once per node. Without it, every layer works on
+/// all rows and columns that the model is written down with.
+fn layers(model: &str, parameters: &[NamedTensor], savings: bool) -> anyhow::Result<Vec<Layer>> {
+    let of_model = match model {
+        "schnet" => schnet,
+        "mpeu" => mpeu,
+        "painn" => painn,
+        _ => anyhow::bail!("the products of the model {model:?} are not known; see floor.rs"),
+    };
+    let (mut all, mut latent) = (Vec::new(), 0);
+    for NamedTensor { name, shape, .. } in parameters {
+        let name = name.strip_prefix(super::tensors::PARAMETER).unwrap_or(name);
+        // A bias is no matrix.
+        let &[n_in, n_out] = &shape[..] else { continue };
+        if name == "embedding.weight" {
+            latent = n_out;
+            continue;
+        }
+        let part: Vec<&str> =
+            name.split('.').filter(|part| !matches!(*part, "interaction" | "weight")).collect();
+        let found = of_model(&part, n_in, latent, savings);
+        let found =
+            found.with_context(|| format!("rows of the weight {name} of {model} are not known"))?;
+        all.extend(found.into_iter().map(|(rows, n_in, n_in_gradient)| Layer {
+            rows,
+            n_in,
+            n_out,
+            n_in_gradient,
+        }));
+    }
+    Ok(all)
+}
+
+/// Rows, incoming features, and those of them with a gradient.
+type Part = (Rows, usize, usize);
+
+fn schnet(name: &[&str], n_in: usize, _latent: usize, savings: bool) -> Option<Vec<Part>> {
+    let sender = if savings { Rows::Nodes } else { Rows::Edges };
+    Some(vec![match name {
+        [_, "filter", "0"] => (Rows::Edges, gaussians(n_in, savings), 0),
+        [_, "filter", _] => (Rows::Edges, n_in, n_in),
+        [_, "sender"] => (sender, n_in, n_in),
+        [_, "update", _] | ["readout", _] => (Rows::Nodes, n_in, n_in),
+        _ => return None,
+    }])
+}
+
+/// The first layer on edges takes the features of sender, receiver and edge; in the first
+/// interaction the edge's are the Gaussians.
+fn mpeu(name: &[&str], n_in: usize, latent: usize, savings: bool) -> Option<Vec<Part>> {
+    let nodes = 2 * latent;
+    let rows = if savings { Rows::Nodes } else { Rows::Edges };
+    let one = |rows| vec![(rows, n_in, n_in)];
+    Some(match name {
+        [step, "edge_update", "0"] => {
+            let is_first = *step == "0";
+            let edge = n_in.checked_sub(nodes)?;
+            let edge_gradient = if is_first { 0 } else { edge };
+            if savings {
+                let edge = gaussians(edge, is_first);
+                vec![
+                    (rows, latent, latent),
+                    (rows, latent, latent),
+                    (Rows::Edges, edge, edge_gradient),
+                ]
+            } else {
+                vec![(rows, n_in, nodes + edge_gradient)]
+            }
+        }
+        [_, "edge_update" | "gate", _] => one(Rows::Edges),
+        [_, "sender"] => one(rows),
+        [_, "update", _] | ["readout", _] => one(Rows::Nodes),
+        _ => return None,
+    })
+}
+
+fn painn(name: &[&str], n_in: usize, _latent: usize, _savings: bool) -> Option<Vec<Part>> {
+    Some(vec![match name {
+        ["filter"] => (Rows::Edges, n_in, 0),
+        [_, "mixing"] => (Rows::Axes, n_in, n_in),
+        [_, "sender" | "gates", _] | ["readout", _] => (Rows::Nodes, n_in, n_in),
+        _ => return None,
+    }])
+}
+
+fn gaussians(n: usize, banded: bool) -> usize {
+    if banded { n.min(BAND) } else { n }
+}
+
+impl Layer {
+    /// The products of a step: forward, the weight's gradient, the input's gradient.
+    fn products(&self, n_node: usize, n_edge: usize) -> Vec<Product> {
+        let rows = match self.rows {
+            Rows::Edges => n_edge,
+            Rows::Nodes => n_node,
+            Rows::Axes => 3 * n_node,
+        };
+        let &Self { n_in, n_out, n_in_gradient, .. } = self;
+        let mut all = vec![
+            Product { size: [rows, n_in, n_out], layout: Layout::Plain },
+            Product { size: [n_in, rows, n_out], layout: Layout::FirstTransposed },
+        ];
+        if n_in_gradient > 0 {
+            let size = [rows, n_out, n_in_gradient];
+            all.push(Product { size, layout: Layout::SecondTransposed });
+        }
+        all
+    }
+
+    /// Bytes of single precision that this layer leaves behind for each edge, until its gradient is
+    /// computed.
+    fn kept_bytes_per_edge(&self) -> usize {
+        if self.rows == Rows::Edges { 4 * self.n_out } else { 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_floor_adds_its_layers_and_counts_what_they_keep() {
-        let weight = |name: &str, shape: [usize; 2]| NamedTensor {
-            name: name.into(),
+    fn weights(names: &[(&str, [usize; 2])]) -> Vec<NamedTensor> {
+        let tensor = |&(name, shape): &(&str, [usize; 2])| NamedTensor {
+            name: format!("parameter.{name}"),
             shape: shape.to_vec(),
             data: Vec::new(),
         };
-        let parameters = [
-            weight("parameter.interaction.0.filter.0.weight", [150, 16]),
-            weight("parameter.interaction.0.sender.weight", [16, 16]),
+        names.iter().map(tensor).collect()
+    }
+
+    /// Operations per edge of a step.
+    fn per_edge(model: &str, names: &[(&str, [usize; 2])], savings: bool) -> u64 {
+        let layers = layers(model, &weights(names), savings).expect("a model that is known");
+        layers.iter().flat_map(|layer| layer.products(0, 1)).map(|p| p.n_operation()).sum()
+    }
+
+    #[test]
+    fn a_step_of_schnet_does_what_was_counted_by_hand() {
+        let interaction = [
+            ("embedding.weight", [5, 64]),
+            ("interaction.0.filter.0.weight", [150, 64]),
+            ("interaction.0.filter.1.weight", [64, 64]),
+            ("interaction.0.sender.weight", [64, 64]),
+            ("interaction.0.update.0.weight", [64, 64]),
+            ("readout.0.weight", [64, 32]),
         ];
-        let floor = Measurements::default().floor("schnet", &parameters, [8, 100], true);
-        let floor = floor.expect("a model that is known");
-        assert_eq!(floor.kept_bytes, 100 * 4 * 16);
-        let operations = 2.0 * (2.0 * 100.0 * 32.0 * 16.0 + 3.0 * 8.0 * 16.0 * 16.0);
-        assert!((floor.giga_operations * 1e9 / operations - 1.0).abs() < 1e-9);
-        let sum = floor.layers[0].milliseconds + floor.layers[1].milliseconds;
-        assert!((floor.milliseconds() - floor.traffic_ms - sum).abs() < 1e-9);
+        // 150 x 64 twice (its input has no gradient), 64 x 64 three times for two layers.
+        let plain = 2 * (2 * 150 * 64 + 2 * 3 * 64 * 64);
+        assert_eq!(per_edge("schnet", &interaction, false), plain);
+        let saved = 2 * (2 * 32 * 64 + 3 * 64 * 64);
+        assert_eq!(per_edge("schnet", &interaction, true), saved);
+    }
+
+    #[test]
+    fn a_step_of_mpeu_does_what_was_counted_by_hand() {
+        let embedding = ("embedding.weight", [5, 64]);
+        let first = [embedding, ("interaction.0.edge_update.0.weight", [278, 128])];
+        assert_eq!(per_edge("mpeu", &first, false), 2 * 128 * (278 + 278 + 128));
+        assert_eq!(per_edge("mpeu", &first, true), 2 * 128 * (32 + 32));
+        let second = [embedding, ("interaction.1.edge_update.0.weight", [192, 128])];
+        assert_eq!(per_edge("mpeu", &second, false), 2 * 128 * 3 * 192);
+        assert_eq!(per_edge("mpeu", &second, true), 2 * 128 * 3 * 64);
+    }
+
+    #[test]
+    fn a_weight_that_is_not_known_is_an_error() {
+        let unknown = weights(&[("interaction.0.attention.weight", [64, 64])]);
+        for model in ["schnet", "mpeu", "painn"] {
+            let error = layers(model, &unknown, true).expect_err("unknown").to_string();
+            assert!(error.contains("interaction.0.attention.weight"), "{error}");
+        }
+        assert!(layers("gcn", &unknown, true).is_err());
     }
 
     #[test]

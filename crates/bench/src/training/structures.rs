@@ -7,14 +7,13 @@ use batchlab_core::graphs::{GraphSize, ManyGraphs, NodeClass, Target, Topology};
 use batchlab_core::random::{below, permutation, stream};
 use batchlab_core::{Dataset as _, EdgeRule, Graphs, LoadContext, MemoryBudget};
 use batchlab_neighbors::EdgeCollector;
-use clap::ValueEnum;
 use dataset_qm9::Qm9;
 use dataset_sizes::Sizes;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 
 /// Where the graphs come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Structures {
     /// 2,000 molecules of QM9, fully connected. Everything is real.

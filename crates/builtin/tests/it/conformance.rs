@@ -62,7 +62,7 @@ fn every_example() {
 
 #[test]
 fn every_example_flushed() {
-    check_all(&[("epoch_boundary", "flush".into())]);
+    check_all(&[("epoch_boundary", "emit-partial".into())]);
 }
 
 #[test]

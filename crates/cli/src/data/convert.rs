@@ -13,6 +13,7 @@ use super::bytes;
 use super::source::named;
 use crate::configuration::Configuration;
 use crate::exit::Usage;
+use crate::output::Out;
 
 /// Read data sets now and keep them in a form that loads quickly.
 ///
@@ -39,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     // The files may have been written just now, by the command before.
     std::thread::sleep(2 * CLOCK_STEP);
     let mut all = Vec::new();
-    let mut out = std::io::stdout();
+    let mut out = Out;
     for source in named(&arguments.configuration)? {
         let read = source.read(&cache, Keep::Always)?;
         let Some(path) = &read.loaded.kept else {
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             all.push(json!({
                 "source": source.name,
                 "dataset": source.dataset_name(),
-                "file": path,
+                "file": path.to_string_lossy(),
                 "n_byte": n_byte,
                 "n_member": n,
                 "was_kept_before": read.loaded.from_cache,

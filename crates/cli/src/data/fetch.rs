@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use batchlab_fetch::{Arrived, Query, Remote, add_sums, check_url};
 
 use crate::exit::{DataFault, Usage};
+use crate::output::Out;
 use crate::progress::{Unit, to_standard_error};
 pub(super) use known::remedy;
 use known::{AFLOW, QM9, QM9_FILES};
@@ -69,7 +70,7 @@ fn qm9(arguments: &Arguments) -> Result<ExitCode> {
     let folder = arguments.to.join(QM9);
     let remotes: Vec<Remote> =
         QM9_FILES.iter().map(|file| file.remote(arguments.mirror.as_deref())).collect();
-    let mut out = std::io::stdout();
+    let mut out = Out;
     if arguments.offline {
         let mut missing = Vec::new();
         for remote in &remotes {
@@ -117,7 +118,7 @@ fn aflow(arguments: &Arguments) -> Result<ExitCode> {
         page_size: arguments.page_size.unwrap_or(1000),
         max_page: arguments.max_page.unwrap_or(10_000),
     };
-    let mut out = std::io::stdout();
+    let mut out = Out;
     if folder.exists() {
         writeln!(out, "{} is there; move it away to fetch it again", folder.display())?;
         return Ok(ExitCode::SUCCESS);

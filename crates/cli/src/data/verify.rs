@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::fetch::remedy;
 use crate::exit::{DATA, Usage};
+use crate::output::Out;
 
 /// Check files against the `SHA256SUMS` beside them, and files whose hashes are known against those.
 #[derive(Debug, clap::Args)]
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ")
         )));
     }
-    let mut out = std::io::stdout();
+    let mut out = Out;
     let (mut n_file, mut wrong) = (0, Vec::new());
     for folder in &listed {
         let (n, differences) = check_sums(folder)?;
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.json {
         let wrong: Vec<_> = wrong
             .iter()
-            .map(|w| json!({ "file": w.path, "expected": w.expected, "found": w.found, "remedy": remedy(&w.path) }))
+            .map(|w| json!({ "file": w.path.to_string_lossy(), "expected": w.expected, "found": w.found, "remedy": remedy(&w.path) }))
             .collect();
         let all = json!({ "schema_version": 1, "n_file": n_file, "wrong": wrong });
         writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;

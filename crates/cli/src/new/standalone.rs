@@ -51,22 +51,23 @@ fn quoted(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// The profile of releases, as in the tree, and one for the inner loop, in which everything is built once
-/// and quickly but for what does arithmetic. The profiles stand at the end of a manifest.
+/// The profile of releases, as in the tree. The profiles stand at the end of a manifest.
 fn profiles(manifest: &str) -> String {
     let all = manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..]);
     let end = all.find("\n[profile.profiling]").map_or(all.len(), |at| at + 1);
-    format!("{}\n{}", all[..end].trim_end(), include_str!("templates/dev.toml.txt"))
+    let release = all[..end].trim_end();
+    format!("{release}\n")
 }
 
 pub(super) fn next_steps(parent: &Path, source: &Path, component: &Component) -> String {
     let folder = parent.join(component.name.as_str());
     let configs = source.join("configs").display().to_string();
-    let trial =
-        component.trial(&configs).map(|trial| (format!("cargo run -- {trial}"), "train it"));
+    let trial = component
+        .trial(&configs)
+        .map(|trial| (format!("cargo run --release -- {trial}"), "train it"));
     let first = [
-        ("cargo test".into(), "the conformance kit, and your own tests"),
-        ("cargo run -- list".into(), "lists it with all others"),
+        ("cargo test --release".into(), "the conformance kit, and your own tests"),
+        ("cargo run --release -- list".into(), "lists it with all others"),
     ];
     steps(
         &format!(

@@ -74,21 +74,24 @@ fn key(line: &str) -> &str {
 pub(super) fn next_steps(component: &Component) -> String {
     let Component { kind, name, .. } = component;
     let package = component.package();
-    let trial =
-        component.trial("configs").map(|trial| (format!("cargo run -- {trial}"), "train it"));
+    let trial = component
+        .trial("configs")
+        .map(|trial| (format!("cargo run --release -- {trial}"), "train it"));
     let intro = format!(
         "{kind} \"{name}\" is in {} and passes the conformance kit. Next:",
         component.folder()
     );
     let first = [
-        (format!("cargo test -p {package}"), "the kit, and your own tests"),
-        ("cargo run -- list".into(), "lists it"),
+        (format!("cargo test --release -p {package}"), "the kit, and your own tests"),
+        ("cargo run --release -- list".into(), "lists it"),
     ];
-    let last = (
-        "INSTA_UPDATE=always cargo test -p batchlab-cli".into(),
-        "once more with BATCHLAB_BLESS=1: snapshot and schema",
-    );
-    steps(&intro, first.into_iter().chain(trial).chain([last]))
+    let next = steps(&intro, first.into_iter().chain(trial));
+    format!(
+        "{next}Some tests compare what the program prints, and pages in docs/, with what is stored; both name all\n\
+         components. This stores them with the new one; `git diff` shows what has changed:\n  \
+         INSTA_UPDATE=always BATCHLAB_BLESS=1 cargo test --release -p batchlab-cli\n\
+         (INSTA_UPDATE=always writes the printed texts, *.snap; BATCHLAB_BLESS=1 writes the pages.)\n"
+    )
 }
 
 #[cfg(test)]

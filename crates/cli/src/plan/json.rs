@@ -1,6 +1,8 @@
 //! Forecasts as JSON.
 
 use anyhow::Result;
+use batchlab_forecast::Forecast;
+use batchlab_forecast::break_even::{Engine, break_even};
 use serde_json::{Value, json};
 
 use super::Plan;
@@ -9,15 +11,20 @@ use crate::output::json;
 /// Raised when a field changes its meaning or goes away.
 const SCHEMA_VERSION: u32 = 1;
 
-pub(super) fn print(plans: &[Plan]) -> Result<String> {
-    let plans = plans.iter().map(of_plan).collect::<Result<Vec<_>>>()?;
+pub(super) fn print(plans: &[Plan], engine: Option<Engine>) -> Result<String> {
+    let plans = plans.iter().map(|plan| of_plan(plan, engine)).collect::<Result<Vec<_>>>()?;
     let all = json!({ "schema_version": SCHEMA_VERSION, "plans": plans });
     json(&all)
 }
 
-fn of_plan(plan: &Plan) -> Result<Value> {
-    let strategies = plan.strategies.iter().map(|(batcher, forecast)| {
+fn of_plan(plan: &Plan, engine: Option<Engine>) -> Result<Value> {
+    let forecasts: Vec<&Forecast> = plan.strategies.iter().map(|(_, forecast)| forecast).collect();
+    let costs = engine.map(|engine| break_even(&forecasts, engine));
+    let strategies = plan.strategies.iter().enumerate().map(|(at, (batcher, forecast))| {
         let mut value = serde_json::to_value(forecast)?;
+        if let Some(costs) = &costs {
+            value["break_even"] = serde_json::to_value(costs[at])?;
+        }
         value["batcher"] = batcher.clone();
         Ok(value)
     });
@@ -29,6 +36,7 @@ fn of_plan(plan: &Plan) -> Result<Value> {
         "n_planned": plan.n_train,
         "seeds": { "split": plan.seed_split, "order": plan.seed_order },
         "n_step": plan.n_step,
+        "engine": engine,
         "strategies": strategies.collect::<Result<Vec<_>>>()?,
     }))
 }

@@ -2,19 +2,21 @@
 
 use std::fmt::Write;
 
+use batchlab_core::Level;
 use batchlab_core::number::grouped;
 use batchlab_forecast::Forecast;
+use batchlab_forecast::break_even::{Engine, break_even};
 use batchlab_forecast::census::Method;
 
 use super::{Plan, noun};
 use crate::data::bytes;
 use crate::output::columns;
 
-pub(super) fn print(plans: &[Plan]) -> String {
-    plans.iter().map(of_plan).collect::<Vec<_>>().join("\n")
+pub(super) fn print(plans: &[Plan], engine: Option<Engine>) -> String {
+    plans.iter().map(|plan| of_plan(plan, engine)).collect::<Vec<_>>().join("\n")
 }
 
-fn of_plan(plan: &Plan) -> String {
+fn of_plan(plan: &Plan, engine: Option<Engine>) -> String {
     let forecasts: Vec<&Forecast> = plan.strategies.iter().map(|(_, forecast)| forecast).collect();
     let n_member = grouped(plan.n_member as u64);
     let mut text = format!(
@@ -27,20 +29,34 @@ fn of_plan(plan: &Plan) -> String {
     );
     let steps = short(plan.n_step);
     let after = format!("after {steps}");
-    text += &waste(&forecasts, &after).text();
+    let outputs = match plan.level {
+        Level::Graphs => "graphs",
+        Level::Nodes => "outputs",
+    };
+    text += &waste(&forecasts, outputs, &after).text();
     text.push('\n');
+    if let Some(engine) = engine {
+        text += &compilation(&forecasts, engine, plan.n_step).text();
+        let Engine { compile_cost, step_time } = engine;
+        let _ = writeln!(
+            text,
+            "assumed, not measured: {compile_cost} s to compile each shape; {step_time} s for a step without padding \
+             (--step-time), more\nin proportion to its edges. Break-even: steps after which less padding \
+             has paid for more shapes than the fewest at this B.\n"
+        );
+    }
     text += &randomness(&forecasts).text();
     text.push('\n');
     text.push_str(&notes(plan, &forecasts));
     text
 }
 
-fn waste(forecasts: &[&Forecast], after: &str) -> Columns {
+fn waste(forecasts: &[&Forecast], outputs: &str, after: &str) -> Columns {
     let mut table = Columns::new(&[
         ("", "strategy"),
         ("", "B"),
         ("steps", "/epoch"),
-        ("graphs", "/step"),
+        (outputs, "/step"),
         ("fill %", "nodes"),
         ("fill %", "edges"),
         ("padding", "/edge"),
@@ -72,6 +88,35 @@ fn waste(forecasts: &[&Forecast], after: &str) -> Columns {
                 format!("{:.1}", forecast.plan_ns_per_step / 1e3),
             ],
         );
+    }
+    table
+}
+
+fn compilation(forecasts: &[&Forecast], engine: Engine, n_step: u64) -> Columns {
+    let after = format!("{} steps, s", short(n_step));
+    let mut table = Columns::new(&[
+        ("", "strategy"),
+        ("", "B"),
+        ("compiling", "s"),
+        ("padding", "ms/step"),
+        ("both in", &after),
+        ("break-even", "steps"),
+    ]);
+    for (forecast, cost) in forecasts.iter().zip(break_even(forecasts, engine)) {
+        let mut cells = vec![
+            forecast.label.clone(),
+            forecast.batch_size.map_or_else(|| "-".into(), |size| size.to_string()),
+        ];
+        cells.extend(match cost {
+            None => vec!["-".to_owned(); 4],
+            Some(cost) => vec![
+                whole(cost.compile_s),
+                format!("{:.2}", 1e3 * cost.padding_s_per_step),
+                whole(cost.compile_s + cost.padding_s_per_step * n_step as f64),
+                cost.steps.map_or_else(|| "never".to_owned(), |steps| whole(steps.ceil())),
+            ],
+        });
+        table.row(forecast.batch_size, cells);
     }
     table
 }

@@ -39,13 +39,15 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
         "train_ns": steps.train_ns,
         "throughput": throughput,
         "n_step_kept": run.n_step_kept,
-        "out": run.out,
+        "stopped_early": run.stopped_early,
+        "best_step": run.best_step,
+        "out": run.out.to_string_lossy(),
         "peak_host_bytes": run.peak_host_bytes,
         "peak_device_bytes": row.peak_device_bytes,
         "parent": row.parent,
         "warnings": run.warnings,
         "evals": evals.iter().map(eval).collect::<Vec<_>>(),
-        "tables": run.out.join("tables"),
+        "tables": run.out.join("tables").to_string_lossy(),
     });
     json(&value)
 }
@@ -58,7 +60,10 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         let _ = writeln!(text, "  {name:<12} {value}");
     };
     let outcome = match (run.status, &run.summary.run.error) {
-        (Status::Completed, _) => "completed".to_owned(),
+        (Status::Completed, _) => match &run.stopped_early {
+            Some(reason) => format!("completed, stopped early: {reason}"),
+            None => "completed".to_owned(),
+        },
         (status, reason) => format!("{}: {}", status.name(), reason.as_deref().unwrap_or("")),
     };
     row("outcome", outcome);
@@ -92,10 +97,24 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         row("memory", memory.into_iter().flatten().collect::<Vec<_>>().join(", "));
     }
     let unit = header.target.as_ref().map_or("", |(_, unit)| unit.as_str());
-    for split in ["train", "validation", "test"] {
-        let of_split = || run.summary.evals.iter().filter(|eval| eval.split == split);
-        if let (Some(first), Some(last)) = (of_split().next(), of_split().next_back()) {
+    let last = run.summary.evals.last().map(|eval| eval.step);
+    let best = run.best_step.and_then(|step| i64::try_from(step).ok());
+    if let (Some(best), Some(last)) = (best, last) {
+        let which =
+            if best == last { ", the best one, which evaluate and predict take" } else { "" };
+        row("last state", format!("after {last} steps{which}"));
+    }
+    for (split, evals) in by_split(run) {
+        if let (Some(first), Some(last)) = (evals.first(), evals.last()) {
             row(split, errors(first, last, unit));
+        }
+    }
+    if let Some(best) = best.filter(|best| Some(*best) != last) {
+        row("best state", format!("after {best} steps, which evaluate and predict take"));
+        for (split, evals) in by_split(run) {
+            if let Some(eval) = evals.iter().find(|eval| eval.step == best) {
+                row(split, errors(eval, eval, unit));
+            }
         }
     }
     if !run.warnings.is_empty() {
@@ -119,6 +138,16 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
         shell_word(&query),
     );
     text
+}
+
+/// The evaluations of each subset in the batches of all evaluations, not those of the strategy itself.
+fn by_split(run: &FinishedRun) -> [(&'static str, Vec<&EvalRecord>); 3] {
+    let RunSummary { run: row, evals, .. } = &run.summary;
+    let is_of_all =
+        |eval: &&EvalRecord| eval.batcher.as_ref().is_none_or(|of| *of == row.evaluation_batcher);
+    ["train", "validation", "test"].map(|split| {
+        (split, evals.iter().filter(is_of_all).filter(|eval| eval.split == split).collect())
+    })
 }
 
 fn errors(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {

@@ -1,12 +1,10 @@
 //! How long a study will take.
 
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use batchlab_core::progress::Progress;
-use batchlab_run::{Cache, Observer};
+use batchlab_run::Cache;
 use batchlab_study::cells::{CellState, Cells, DoneCell};
 use batchlab_study::estimate::{CellEstimate, Estimated, estimate};
 use batchlab_study::{Cell, Study};
@@ -15,16 +13,7 @@ use serde_json::{Value, json};
 use super::observe::{percent, seconds};
 use crate::data::bytes;
 use crate::output::json;
-use crate::progress::Notes;
-
-/// Prints the notes of data sets while they are read.
-struct LoadingNotes;
-
-impl Observer for LoadingNotes {
-    fn progress(&self) -> Arc<dyn Progress> {
-        Arc::new(Notes)
-    }
-}
+use crate::trained::LoadingNotes;
 
 /// What the sweep itself would be asked for.
 #[derive(Clone, Copy)]
@@ -41,36 +30,36 @@ pub(super) fn run(
     cache: &Cache,
     as_json: bool,
 ) -> Result<String> {
-    let mut is_done = Vec::with_capacity(study.cells.len());
+    let mut is_waiting = Vec::with_capacity(study.cells.len());
     for cell in &study.cells {
         let state = cells.state(&cell.info)?;
         let Asked { retry, until_width, .. } = asked;
         let is_enough = |done: &DoneCell| done.is_enough(retry, until_width);
-        is_done.push(matches!(state, CellState::Done(done) if is_enough(&done)));
+        is_waiting.push(!matches!(state, CellState::Done(done) if is_enough(&done)));
     }
-    let cells = estimate(study, asked.until_width, cache, &LoadingNotes);
-    let planned = Planned { study, cells: &cells, is_done: &is_done, asked };
+    let cells = estimate(study, &is_waiting, asked.until_width, cache, &LoadingNotes);
+    let planned = Planned { study, cells: &cells, asked };
     if as_json {
         return json(&planned.json());
     }
     Ok(planned.table())
 }
 
-/// The cells of a study, what each takes, and which are done already.
+/// The cells of a study, and what each takes that is not done.
 struct Planned<'a> {
     study: &'a Study,
-    cells: &'a [CellEstimate],
-    is_done: &'a [bool],
+    cells: &'a [Option<CellEstimate>],
     asked: Asked,
 }
 
 impl Planned<'_> {
     fn waiting(&self) -> impl Iterator<Item = &CellEstimate> {
-        self.cells.iter().zip(self.is_done).filter(|(_, done)| !**done).map(|(cell, _)| cell)
+        self.cells.iter().flatten()
     }
 
     fn seconds(&self) -> f64 {
-        self.waiting().map(|cell| cell.seconds).sum()
+        // The sum of nothing is -0.
+        self.waiting().map(|cell| cell.seconds).fold(0.0, |sum, seconds| sum + seconds)
     }
 
     fn n_byte(&self) -> u64 {
@@ -86,19 +75,23 @@ impl Planned<'_> {
             "{:<width$}  {:>4}  {:>5}  {:>5}  {:>12}",
             "cell", "runs", "pairs", "shows", "time"
         );
-        for ((title, cell), done) in titles.iter().zip(self.cells).zip(self.is_done) {
-            let time = match done {
-                true => "done".to_owned(),
-                false => seconds(cell.seconds),
+        for ((title, cell), estimate) in titles.iter().zip(&self.study.cells).zip(self.cells) {
+            let n_run = cell.runs.len();
+            let (n_pair, shows, time) = match estimate {
+                None => ("-".to_owned(), None, "done".to_owned()),
+                Some(cell) => (cell.n_pair.to_string(), cell.difference, seconds(cell.seconds)),
             };
-            let (n_run, n_pair) = (cell.runs.len(), cell.n_pair);
-            let shows = cell.difference.map_or("-".to_owned(), percent);
+            let shows = shows.map_or("-".to_owned(), percent);
             let _ =
                 writeln!(text, "{title:<width$}  {n_run:>4}  {n_pair:>5}  {shows:>5}  {time:>12}");
         }
         let total = self.seconds();
         let n_run: usize = self.waiting().map(|cell| cell.runs.len()).sum();
         let (n_cell, n_waiting) = (self.cells.len(), self.waiting().count());
+        if n_waiting == 0 {
+            let _ = writeln!(text, "\nall {n_cell} cells are done; there is nothing to train");
+            return text;
+        }
         let which = match n_cell - n_waiting {
             0 => format!("{n_cell} cells with {n_run} runs"),
             n_done => format!("{n_done} of {n_cell} cells are done; {n_waiting} with {n_run} runs"),
@@ -127,7 +120,7 @@ impl Planned<'_> {
 
     fn meaning(&self) -> &'static str {
         match self.asked.until_width {
-            _ if self.cells.iter().all(|cell| cell.difference.is_none()) => "",
+            _ if self.waiting().all(|cell| cell.difference.is_none()) => "",
             None => {
                 "pairs: mirrored pairs of blocks; shows: the difference between two strategies that they \
                  show with 80 % power, about, by the scatter of the first steps\n"
@@ -141,7 +134,7 @@ impl Planned<'_> {
     }
 
     fn json(&self) -> Value {
-        let cell = |((cell, estimate), done): ((&Cell, &CellEstimate), &bool)| {
+        let cell = |(cell, estimate): (&Cell, &Option<CellEstimate>)| {
             let run = |(batcher, measured): &(String, Result<_, String>)| match measured {
                 Ok(Estimated { step_s, n_step, run_s }) => {
                     json!({ "batcher": batcher, "step_s": step_s, "n_step": n_step, "run_s": run_s })
@@ -150,20 +143,20 @@ impl Planned<'_> {
             };
             json!({
                 "cell": cell.info,
-                "is_done": done,
-                "runs": estimate.runs.iter().map(run).collect::<Vec<_>>(),
-                "n_pair": estimate.n_pair,
-                "difference": estimate.difference,
-                "seconds": estimate.seconds,
-                "n_byte": estimate.n_byte,
+                "is_done": estimate.is_none(),
+                "runs": estimate.iter().flat_map(|of| &of.runs).map(run).collect::<Vec<_>>(),
+                "n_pair": estimate.as_ref().map(|of| of.n_pair),
+                "difference": estimate.as_ref().and_then(|of| of.difference),
+                "seconds": estimate.as_ref().map(|of| of.seconds),
+                "n_byte": estimate.as_ref().map(|of| of.n_byte),
             })
         };
-        let cells = self.study.cells.iter().zip(self.cells).zip(self.is_done);
+        let cells = self.study.cells.iter().zip(self.cells);
         json!({
             "schema_version": 1,
             "study": self.study.name,
             "n_cell": self.study.cells.len(),
-            "n_cell_done": self.is_done.iter().filter(|done| **done).count(),
+            "n_cell_done": self.cells.iter().filter(|cell| cell.is_none()).count(),
             "n_run": self.study.n_run(),
             "seconds": self.seconds(),
             "n_byte": self.n_byte(),
@@ -173,9 +166,13 @@ impl Planned<'_> {
 }
 
 /// Every reason for which something cannot run, with the cells and batchers that it concerns.
-fn problems<'a>(titles: &[String], cells: &'a [CellEstimate]) -> Vec<(&'a str, Vec<String>)> {
+fn problems<'a>(
+    titles: &[String],
+    cells: &'a [Option<CellEstimate>],
+) -> Vec<(&'a str, Vec<String>)> {
     let mut problems: Vec<(&str, Vec<String>)> = Vec::new();
     for (title, cell) in titles.iter().zip(cells) {
+        let Some(cell) = cell else { continue };
         let failed = || {
             let reason = |(batcher, run): &'a (String, Result<Estimated, String>)| {
                 Some((batcher.as_str(), run.as_ref().err()?.as_str()))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use batchlab_core::Level;
 use batchlab_core::progress::Progress;
+use batchlab_report::fastest;
 use batchlab_run::{Observer, RunHeader, Warning};
 use batchlab_study::blocks::Enough;
 use batchlab_study::cells::{DoneCell, DoneRun};
@@ -168,14 +169,8 @@ fn outlook_of(outlook: &Outlook) -> String {
 fn look_of(look: &Look, batchers: &[&str]) -> String {
     let best: Vec<&str> = look.best.iter().map(|&column| batchers[column]).collect();
     let n_pair = look.n_pair;
-    match best.as_slice() {
-        [one] => format!("  after {n_pair} pairs {one} is the fastest"),
-        several => format!(
-            "  after {n_pair} pairs {} may be the fastest, to ±{}",
-            several.join(", "),
-            percent(look.half_width)
-        ),
-    }
+    let found = format!("  after {n_pair} pairs {}", fastest(&best));
+    if best.len() == 1 { found } else { format!("{found}, to ±{}", percent(look.half_width)) }
 }
 
 /// Two digits.
@@ -236,7 +231,7 @@ pub(crate) fn ended(done: &DoneCell) -> String {
     lines.join("\n")
 }
 
-fn took(done: &DoneCell) -> String {
+pub(crate) fn took(done: &DoneCell) -> String {
     let time = |text: &str| humantime::parse_rfc3339(text).ok();
     let seconds = time(&done.started_at).zip(time(&done.finished_at));
     let seconds = seconds.and_then(|(start, end)| end.duration_since(start).ok());

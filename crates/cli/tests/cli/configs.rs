@@ -36,8 +36,12 @@ fn every_study_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/study");
     let read = |name: &str, arguments: &[&str]| {
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-        let defaults =
-            Defaults { tables: batchlab_builtin::DEFAULTS, labels: batchlab_builtin::PRESETS };
+        let defaults = Defaults {
+            tables: batchlab_builtin::DEFAULTS,
+            of_graphs: batchlab_builtin::DEFAULTS_OF_GRAPHS,
+            of_nodes: batchlab_builtin::DEFAULTS_OF_NODES,
+            labels: batchlab_builtin::PRESETS,
+        };
         let file = StudyFile::read(Some(&folder.join(name)), &arguments, defaults);
         let file = file.unwrap_or_else(|error| panic!("{error}"));
         Study::of(&file).unwrap_or_else(|error| panic!("{error}"))

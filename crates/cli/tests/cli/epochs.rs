@@ -150,17 +150,76 @@ fn what_evaluations_decide_is_the_same_after_an_interruption_to_the_last_bit() {
     }
 }
 
+/// What a run that goes on from another one decides is what one run of that length decides: no evaluation
+/// counts twice, one after the last step that was not due counts for nothing later, and the best state is
+/// there though it was found before.
+#[test]
+fn what_evaluations_decide_is_the_same_in_an_extended_run_to_the_last_bit() {
+    let batcher = "name = \"dynamic\"\nbatch_size = 32";
+    for (unit, of_epoch, every) in [("epochs", 1, 2), ("steps", 9, 4)] {
+        let begin = |folder: &Path, length: i64| {
+            let training = format!(
+                "{unit} = {}\nlearning_rate = 0.05\nplateau = {{ factor = 0.5, patience = 0, threshold = \
+                 0.05 }}\nearly_stopping = {{ patience = 3 }}",
+                length * of_epoch
+            );
+            let mut command = start(folder, batcher, &training);
+            command.arg(format!("evaluation.every={every}"));
+            command
+        };
+        let whole = TempDir::new().unwrap();
+        completed(&mut begin(whole.path(), 6));
+        let whole = whole.path().join("out");
+        let reference = Tables::read(&whole);
+        for split in 1..6 {
+            let parts = TempDir::new().unwrap();
+            completed(&mut begin(parts.path(), split));
+            let out = parts.path().join("out");
+            let parent = run_folder(&out);
+            let mut extend = batchlab();
+            extend.args(["run", "--threads", "1", "--resume"]).arg(&parent);
+            completed(extend.arg(format!("training.{unit}={}", 6 * of_epoch)));
+            let mut both = Tables::read(&out);
+            both.steps.sort_by_key(|step| step.step);
+            let what = format!("{unit}, every {every}, {split} of 6");
+            assert_eq!(both.timeless_steps(), reference.timeless_steps(), "{what}");
+            fs::remove_dir_all(parent).unwrap();
+            assert_eq!(weights(&out), weights(&whole), "{what}");
+            assert_eq!(best(&out), best(&whole), "{what}");
+        }
+    }
+}
+
 #[test]
 fn the_best_state_is_the_one_that_is_evaluated() {
     let folder = TempDir::new().unwrap();
     let batcher = "name = \"dynamic\"\nbatch_size = 16";
     let training = "epochs = 60\nlearning_rate = 0.05\nearly_stopping = { patience = 2 }";
-    completed(&mut start(folder.path(), batcher, training));
+    let output = start(folder.path(), batcher, training).output().unwrap();
+    let summary = text(&output);
+    assert!(output.status.success(), "{summary}");
     let out = folder.path().join("out");
     let [(step, _)] = best(&out)[..] else { panic!("one best state") };
     let evals = Tables::read(&out).evals;
     let recorded = evals.iter().find(|eval| eval.step == step as i64).unwrap();
-    assert!(step as i64 <= evals.last().unwrap().step);
+    let last = evals.last().unwrap();
+    assert!((step as i64) < last.step);
+    // The summary has the errors of both, and says why training ended.
+    for part in [
+        format!(
+            "completed, stopped early: 2 evaluations of the validation set were not better, by their loss, than the one after step {step}\n"
+        ),
+        format!("last state   after {} steps\n", last.step),
+        format!(" -> {:.4} eV, MAE {:.4} eV; ", last.rmse.unwrap(), last.mae.unwrap()),
+        format!("best state   after {step} steps, which evaluate and predict take\n"),
+        format!(
+            "validation   RMSE {:.4} eV, MAE {:.4} eV after {step} steps; ",
+            recorded.rmse.unwrap(),
+            recorded.mae.unwrap()
+        ),
+    ] {
+        assert!(summary.contains(&part), "{part} is missing:\n{summary}");
+    }
     let mut command = batchlab();
     command.arg("evaluate").arg(run_folder(&out)).args(["--subset", "validation", "--json"]);
     let output = command.output().unwrap();

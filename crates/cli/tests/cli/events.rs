@@ -98,7 +98,7 @@ fn a_run_that_diverges_names_its_graphs_and_can_be_seen_again() {
     assert_eq!(payload["step"], n_step + 1);
     let members = payload["members"].as_array().unwrap();
     assert!((1..=15).contains(&members.len()), "{members:?}");
-    assert_eq!(payload["origin"].as_array().unwrap().len(), members.len());
+    assert_eq!(payload["names"].as_array().unwrap().len(), members.len());
     assert_eq!(payload["replay"]["seeds"]["order"], 42);
     assert_eq!(payload["replay"]["config"]["batcher"]["batch_size"], 16);
 
@@ -106,8 +106,9 @@ fn a_run_that_diverges_names_its_graphs_and_can_be_seen_again() {
     let reason = first["reason"].as_str().unwrap();
     assert_eq!(reason, event.message);
     assert!(String::from_utf8_lossy(&output.stderr).contains(reason));
-    let origin = payload["origin"][0].to_string();
-    assert!(reason.contains(&format!("Its batch holds graphs {origin}, ")), "{reason}");
+    let name = payload["names"][0].as_str().unwrap();
+    assert!(name.starts_with("gdb_"), "{name}");
+    assert!(reason.contains(&format!("Its batch holds graphs {name}, ")), "{reason}");
     assert!(reason.contains("try a lower training.learning_rate"), "{reason}");
 
     // The command that is named there leads to the same loss in the same batch.

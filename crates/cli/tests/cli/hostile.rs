@@ -304,11 +304,23 @@ fn what_a_small_budget_does_not_hold_is_said() {
     let output = limited(folder.path(), &arguments, &[("BATCHLAB_MEMORY", "100KiB")]);
     let message = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{message}");
-    assert!(message.contains("the structures would take") && message.contains("BATCHLAB_MEMORY"));
+    assert!(message.contains(" would take ") && message.contains("BATCHLAB_MEMORY"), "{message}");
     let output = limited(folder.path(), &arguments, &[("BATCHLAB_MEMORY", "a lot")]);
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(message.contains("BATCHLAB_MEMORY is \"a lot\"; set it to a size"), "{message}");
+}
+
+/// Two gigabytes of edges, where the shell allows one and a quarter.
+#[test]
+fn what_the_shell_allows_is_a_budget() {
+    let folder = TempDir::new().unwrap();
+    let message =
+        refused(folder.path(), &["data", "stats", "aflow-sizes", "edges={ nearest = 300 }"]);
+    for part in ["the edges of 9255 crystals would take", "this program may use", "BATCHLAB_MEMORY"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod mistakes;
 mod new;
 mod newcomer;
 mod nodes;
-mod older;
+mod other_data;
 mod output;
 mod outside;
 mod padding;

@@ -69,6 +69,8 @@ fn folder() -> TempDir {
         ("mine.extxyz", MOLECULES),
         ("gdb9.xyz", GDB9),
         ("notes.txt", "nothing that could be read\n"),
+        ("twice.toml", "[training]\nsteps = 3\n\n[training]\nsteps = 4\n"),
+        ("again.toml", "[training]\nsteps = 3\nlearning_rate = 1e-3\nsteps = 4\n"),
         ("label.toml", "batcher = \"static-64\"\n[dataset]\nname = \"qm9\"\n"),
     ] {
         fs::write(folder.path().join(name), content).unwrap();
@@ -93,6 +95,14 @@ run  run.toml  model.width=32
 run  run.toml  +training.steps=3
 run  run.toml  ++training.steps=3
 run  run.toml  trainin.steps=3
+run  run.toml  trainer.steps=3
+run  run.toml  cutoff=5
+run  run.toml  model.cutoff=5
+run  run.toml  dataset.cutoff=5
+run  run.toml  model.edge_hidden_size=32
+run  run.toml  training.optimizer=adamw
+run  twice.toml
+run  again.toml
 sweep  run.toml  repeat=3
 plan  run.toml  batch_size=16
 ";
@@ -101,6 +111,12 @@ const VALUES: &str = "
 run  run.toml  training.steps=1e4
 run  run.toml  training.steps=1e-4
 run  run.toml  training.steps=-1
+run  run.toml  batcher.batch_size=32.5
+run  run.toml  batcher.budget=640
+run  run.toml  dataset.edges=5.0
+run  run.toml  dataset.edges={ radius = 5.0, nearest = 3 }
+run  run.toml  split.per_class=20
+run  --dataset  mine.extxyz  target=energy  model=schnet  batcher=static-64  batcher.batch_size=4  table=targets.csv
 run  run.toml  training.steps:100
 run  run.toml  training.steps
 run  run.toml  training.steps=
@@ -126,8 +142,13 @@ run  run.toml  dataset=qm8
 run  run.toml  dataset.target=energy
 run  run.toml  dataset.path=missing.xyz
 run  run.toml  batcher=full
-run  --dataset  one-graph  model=gcn  batcher=full  training.steps=2
-run  --dataset  one-graph  model=gcn  batcher=full  training.steps=2  evaluation.batcher=full
+run  run.toml  batcher=ibmb
+run  run.toml  model=gcn
+run  run.toml  evaluation.batcher=full
+run  run.toml  dataset.path=min.extxyz
+run  --dataset  one-graph  model=gcn  batcher=dynamic  training.steps=2
+run  --dataset  one-graph  model=schnet  batcher=full  training.steps=2
+run  --dataset  one-graph  model=gcn  batcher=full  training.steps=2  training.loss=mse
 run  label.toml
 sweep  run.toml  batchers=[static-64,dynamik]
 sweep  run.toml  batchers=static-64,static-64
@@ -139,6 +160,9 @@ plan  run.toml  batchers=a
 const COMMANDS: &str = "
 run
 run  nothing.toml
+run  rnu.toml
+plan  stdy.toml
+data  stats  min.extxyz
 run  run.toml  study.toml
 run  run.yaml
 run  run.json

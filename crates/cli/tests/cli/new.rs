@@ -65,11 +65,12 @@ fn check_formatted(folder: &Path, sources: &[&str]) {
 fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let parent = TempDir::new().unwrap();
     let printed = succeed(batchlab(parent.path(), &["half-full", "--dir", "."]));
-    assert!(printed.contains("cargo run -- list"), "{printed}");
+    assert!(printed.contains("cargo run --release -- list"), "{printed}");
     assert!(printed.contains("the first command builds batchlab as well"), "{printed}");
     let folder = parent.path().join("half-full");
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    assert_eq!(manifest.matches("[profile.dev]").count(), 1, "{manifest}");
+    assert_eq!(manifest.matches("[profile.release]").count(), 1, "{manifest}");
+    assert!(!manifest.contains("[profile.dev]"), "all is built once: {manifest}");
     assert_eq!(
         files(&folder),
         ["Cargo.lock", "Cargo.toml", "src/lib.rs", "src/main.rs", "tests/contract.rs"]
@@ -158,7 +159,7 @@ fn the_document_shows_the_new_model() {
         assert!(
             !is_stale,
             "the model in docs/plugins.md is stale; write it anew with\n\
-             BATCHLAB_BLESS=1 cargo test -p batchlab-cli --test cli new::"
+             BATCHLAB_BLESS=1 cargo test --release -p batchlab-cli --test cli new::"
         );
     }
 }
@@ -181,7 +182,10 @@ fn in_the_tree_three_lists_get_a_line() {
     let before = files(tree.path());
     // Somewhere below the root, as one who works there would call it.
     let printed = succeed(batchlab(&tree.path().join("plugins/batchers"), &["half-full"]));
-    assert!(printed.contains("cargo test -p batcher-half-full"), "{printed}");
+    assert!(printed.contains("cargo test --release -p batcher-half-full"), "{printed}");
+    for variable in ["INSTA_UPDATE=always writes", "BATCHLAB_BLESS=1 writes"] {
+        assert!(printed.contains(variable), "{printed}");
+    }
 
     let new = ["Cargo.toml", "src/lib.rs", "tests/contract.rs"];
     let mut expected = before;
@@ -212,7 +216,7 @@ fn in_the_tree_three_lists_get_a_line() {
 fn in_the_tree_a_model_goes_to_the_models() {
     let tree = tree();
     let printed = succeed(new_model(tree.path(), &["near-by"]));
-    assert!(printed.contains("cargo test -p model-near-by"), "{printed}");
+    assert!(printed.contains("cargo test --release -p model-near-by"), "{printed}");
     let found = files(&tree.path().join("plugins/models/near-by"));
     assert_eq!(found, ["Cargo.toml", "src/lib.rs", "src/network.rs", "tests/contract.rs"]);
     let list = fs::read_to_string(tree.path().join("crates/builtin/src/lib.rs")).unwrap();

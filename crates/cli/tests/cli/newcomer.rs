@@ -65,6 +65,154 @@ fn what_a_run_leaves_can_be_used_as_the_readme_says() {
     }
 }
 
+/// Every command of README, in order, in one folder. What trains is made short, and the names of runs and of
+/// a file of one's own, for which README has to write something, are put in.
+#[test]
+fn the_commands_of_the_readme_work_in_their_order() {
+    let folder = folder();
+    let path = folder.path();
+    fs::create_dir_all(path.join("configs/study")).unwrap();
+    fs::copy(root().join("configs/study/quick.toml"), path.join("configs/study/quick.toml"))
+        .unwrap();
+    fs::create_dir_all(path.join("configs/plan")).unwrap();
+    fs::copy(root().join("configs/plan/qm9.toml"), path.join("configs/plan/qm9.toml")).unwrap();
+    fs::create_dir_all(path.join("data")).unwrap();
+    let sizes = "data/qm9_sizes.csv.xz";
+    fs::copy(root().join(sizes), path.join(sizes)).unwrap();
+    fs::write(path.join("mine.extxyz"), molecules(60)).unwrap();
+    fs::write(path.join("sizes.csv"), "n_node,n_edge\n".to_owned() + &"9,72\n18,306\n".repeat(99))
+        .unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let blocks = readme.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let printed = blocks.flat_map(str::lines).filter_map(|line| {
+        let line = line.replace("cargo run --release -- ", "batchlab ");
+        Some(line.strip_prefix("batchlab ")?.to_owned())
+    });
+    let mut n_command = 0;
+    for line in printed.filter(|line| !line.starts_with("data fetch")) {
+        let runs = names(&path.join("results/smoke/runs"));
+        let mut line = line.split(" #").next().unwrap().trim().to_owned();
+        for (name, run) in
+            [("RUN_ID", runs.last()), ("runs/A", runs.first()), ("runs/B", runs.last())]
+        {
+            let run =
+                run.map(|run| if name == "RUN_ID" { run.clone() } else { format!("runs/{run}") });
+            line = run.map_or(line.clone(), |run| line.replace(name, &run));
+        }
+        let is_resumed = line.contains("--resume");
+        let short = match line.split(' ').next().unwrap() {
+            "run" if is_resumed => "training.steps=9",
+            "run" => "training.steps=3 model.latent_size=8",
+            "sweep" => {
+                "training.steps=3 evaluation.every=3 blocks.pairs=0 model.latent_size=8 split.test=0.01 dataset.limit=100"
+            }
+            "plan" => "--steps 100",
+            _ => "",
+        };
+        // A run that is over goes on only if it is asked for more steps.
+        let ends = is_resumed && !line.contains("training.steps");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("batchlab {line} {short}")]).current_dir(path);
+        shell.env("BATCHLAB_LOCKS", path).env("BATCHLAB_CACHE", "off");
+        let program = Path::new(env!("CARGO_BIN_EXE_batchlab")).parent().unwrap();
+        shell.env("PATH", format!("{}:{}", program.display(), std::env::var("PATH").unwrap()));
+        let output = shell.output().unwrap();
+        assert!(output.status.success() || ends, "batchlab {line} {short}\n{}", text(&output));
+        n_command += 1;
+    }
+    assert!(n_command > 30, "{n_command}");
+}
+
+/// A key on the command line stands in place of what excludes it in the file.
+#[test]
+fn a_change_replaces_its_alternative() {
+    let folder = folder();
+    let path = folder.path();
+    let file = "[dataset]\nname = \"one-graph\"\n[model]\nname = \"gcn\"\n\
+                [batcher]\nname = \"ibmb\"\nmax_aux_per_batch = 90\nepsilon = 1e-3\n\
+                [split]\npublished = false\nper_class = { train = 2, validation = 2 }\n\
+                [training]\nepochs = 3\ncheckpoint = \"none\"\n";
+    fs::write(path.join("nodes.toml"), file).unwrap();
+    let molecules = "[dataset]\nname = \"qm9\"\nedges = { nearest = 4 }\n[model]\nname = \"schnet\"\n\
+                     [batcher]\nname = \"static\"\nbatch_size = 8\npadding = \"constant\"\n\
+                     [training]\nsteps = 3\n";
+    fs::write(path.join("graphs.toml"), molecules).unwrap();
+    let study = "batchers = [\"static-64\", { name = \"dynamic\", batch_size = 4 }]\nbatch_sizes = [8, 16]\n\
+                 [[datasets]]\nname = \"qm9\"\n[[models]]\nname = \"schnet\"\n[[models]]\nname = \"painn\"\n\
+                 [training]\nsteps = 3\n[[variants]]\ntraining.prefetch = 0\n[[variants]]\ntraining.prefetch = 1\n";
+    fs::write(path.join("study.toml"), study).unwrap();
+    let resolved = |arguments: &[&str]| -> toml::Table {
+        toml::from_str(&good(path, &[&["check"], arguments].concat())).unwrap()
+    };
+    for (file, changes, table, is, is_not) in [
+        ("nodes.toml", "training.steps=5", "training", "steps", "epochs"),
+        ("configs/smoke.toml", "training.epochs=5", "training", "epochs", "steps"),
+        ("nodes.toml", "split.test=0.25", "split", "test", "per_class"),
+        (
+            "nodes.toml",
+            "batcher.outputs_per_batch=9",
+            "batcher",
+            "outputs_per_batch",
+            "max_aux_per_batch",
+        ),
+        ("nodes.toml", "batcher.outputs=random", "batcher", "epsilon", "max_aux_per_batch"),
+        ("nodes.toml", "training.checkpoint.steps=7", "training", "checkpoint", "steps"),
+        ("graphs.toml", "model.name=mpeu", "model", "edge_hidden_size", "cutoff_angstrom"),
+        ("graphs.toml", "batcher.name=dynamic", "batcher", "budget", "compat_drop_overflow"),
+    ] {
+        let found = resolved(&[file, changes]);
+        let table = found[table].as_table().unwrap();
+        assert!(table.contains_key(is) && !table.contains_key(is_not), "{changes}: {table:?}");
+    }
+    let edges = |changes| resolved(&["graphs.toml", changes])["dataset"]["edges"].to_string();
+    assert_eq!(edges("dataset.edges.radius=3"), "{ radius = 3.0 }");
+    let padding = |changes| resolved(&["graphs.toml", changes])["batcher"]["padding"].to_string();
+    assert_eq!(padding("batcher.padding.power=2"), "{ power = 2 }");
+    // Two changes that exclude each other are still a mistake.
+    let both = ["check", "configs/smoke.toml", "training.steps=5", "training.epochs=5"];
+    assert!(text(&batchlab(path, &both)).contains("give either steps or epochs, not both"));
+
+    let cells = |changes: &[&str]| {
+        let checked = good(path, &[&["check", "study.toml"], changes].concat());
+        checked.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(cells(&[]).len(), 2 * 2 * 2);
+    assert_eq!(cells(&["training.prefetch=0"]).len(), 2 * 2, "the variants are one");
+    assert_eq!(cells(&["training.prefetch=2,3"]).len(), 2 * 2 * 2);
+    assert_eq!(cells(&["model=schnet"]).len(), 2 * 2, "one of the models that are listed");
+    assert_eq!(cells(&["batcher.batch_size=32", "model=schnet"]).len(), 2);
+    let one = ["batcher=static-64", "model=painn", "batcher.batch_size=32", "training.prefetch=0"];
+    let one = resolved(&[&["study.toml"], &one[..]].concat());
+    assert_eq!(one["batcher"]["batch_size"].as_integer(), Some(32));
+    assert_eq!(one["model"]["name"].as_str(), Some("painn"));
+    let sizes = good(path, &["check", "study.toml", "--json", "batch_sizes=32", "model=painn"]);
+    let sizes: Value = serde_json::from_str(&sizes).unwrap();
+    for run in sizes.as_array().unwrap() {
+        assert_eq!(run["batcher"]["batch_size"], 32, "{run}");
+    }
+}
+
+#[test]
+fn one_graph_trains_at_first_try() {
+    let folder = folder();
+    fs::copy(root().join("configs/cora.toml"), folder.path().join("configs/cora.toml")).unwrap();
+    let epochs = "training.epochs=2";
+    for arguments in [
+        &["run", "configs/cora.toml", "batcher=ibmb", epochs][..],
+        &["run", "--dataset", "one-graph", "model=gcn", "batcher=full", epochs],
+    ] {
+        let output = batchlab(folder.path(), arguments);
+        let printed = text(&output);
+        assert!(output.status.success(), "{printed}");
+        assert!(printed.contains("accuracy") && printed.contains("nodes"), "{printed}");
+        assert!(!printed.contains("graphs"), "nodes are called nodes: {printed}");
+    }
+    let checked = good(folder.path(), &["check", "configs/cora.toml"]);
+    let checked: toml::Table = toml::from_str(&checked).unwrap();
+    assert_eq!(checked["evaluation"]["batcher"]["name"].as_str(), Some("full"));
+    assert_eq!(checked["training"]["loss"].as_str(), Some("cross-entropy"));
+}
+
 #[test]
 fn weights_are_kept_unless_they_are_not_wanted_and_in_sweeps_if_they_are() {
     let kept = |command: &str, change: &str| {
@@ -228,6 +376,22 @@ fn nonsense_is_said_before_training_and_at_the_end_and_is_recorded() {
         "small_training_set",
         &["batcher=static-64", "batcher.batch_size=500"],
         "a batch has room for 499 graphs, and there are 160 to train on",
+    );
+    check(
+        "empty_subset",
+        &["dataset.limit=7"],
+        "there are no graphs for validation and test: 0.1 of 7",
+    );
+    // All have the same energy, and a deviation of 0 is no scale that was measured.
+    let same = "2\nProperties=species:S:1:pos:R:3 energy=-1.5\nH 0 0 0\nH 1 0 0\n".repeat(40);
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("same.extxyz");
+    fs::write(&path, same).unwrap();
+    let path = format!("path={}", path.display());
+    check(
+        "constant_target",
+        &["--dataset", "structures", &path, "target=energy"],
+        "all 32 training graphs have the same target, \"energy\" = -1.5",
     );
     // Nine of ten molecules have atoms that are 100 angstrom apart.
     let far = |k: usize| {

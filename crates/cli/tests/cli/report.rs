@@ -20,6 +20,7 @@ fn stderr(command: &mut Command, code: i32) -> String {
 
 /// Two strategies, trained in turns.
 const STUDY: Study = Study {
+    name: "",
     timing: "combined",
     prefetch_depth: 0,
     batch_size: 16,
@@ -65,6 +66,56 @@ fn runs_become_verdicts_figures_and_a_page() {
     assert!(text.contains("=> static-2^N is the fastest."), "{text}");
     let text = stdout(batchlab().arg("report").arg(&results).args(["--reference", "static-64"]));
     assert!(text.contains("Times as long as static-64: static-2^N 0.9"), "{text}");
+}
+
+#[test]
+fn rows_of_a_verdict_say_what_its_sentence_says() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &STUDY, |run| run.build_profile = Some("debug".into()));
+    let text = stdout(batchlab().arg("report").arg(dir.path()));
+    assert!(text.contains("debug build") && text.contains("test RMSE, eV"), "{text}");
+    assert!(text.contains("  the fastest ") && !text.contains("may be fastest"), "{text}");
+    assert!(text.contains("`repeats=5`"), "{text}");
+    // Told apart by less than they scatter: what would tell.
+    let noisy = tempfile::tempdir().unwrap();
+    let study = Study { noise: 0.4, n_block: 8, ..STUDY };
+    write(noisy.path(), &study, |_| ());
+    let text = stdout(batchlab().arg("report").arg(noisy.path()));
+    assert!(text.contains("may be the fastest") && !text.contains(" the fastest  "), "{text}");
+    assert!(text.contains("--until-width 2%` would take about"), "{text}");
+}
+
+#[test]
+fn names_from_tables_command_no_terminal_and_no_page() {
+    const MARKS: [char; 3] = ['\u{1b}', '\u{9b}', '\u{202e}'];
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), &STUDY, |run| {
+        run.batcher += "\u{1b}[2J\u{202e}";
+        run.model += "\u{9b}31m\u{202e}";
+        run.dataset += "\u{1b}]0;title\u{7}";
+    });
+    let (page, csv) = (dir.path().join("page.html"), dir.path().join("csv"));
+    let commands: [&[&str]; 6] = [
+        &["report", "DIR"],
+        &["report", "DIR", "--json"],
+        &["report", "DIR", "--reference", "none", "--html", page.to_str().unwrap()],
+        &["compare", "DIR", "DIR"],
+        &["doctor", "DIR"],
+        &["export", "DIR", "--to", "csv", "--out", csv.to_str().unwrap()],
+    ];
+    for arguments in commands {
+        let mut command = batchlab();
+        command.args(arguments.iter().map(|word| match *word {
+            "DIR" => dir.path().as_os_str(),
+            word => word.as_ref(),
+        }));
+        let output = command.output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!text.contains(MARKS), "{arguments:?}: {text:?}");
+        assert!(arguments[0] != "compare" || text.contains("\\u001b[2J\\u202e"), "{text}");
+    }
+    stdout(batchlab().arg("report").arg(dir.path()).arg("--html").arg(&page));
+    assert!(!std::fs::read_to_string(&page).unwrap().contains(MARKS));
 }
 
 #[test]

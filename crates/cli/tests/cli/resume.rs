@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use batchlab_core::hash::sha256;
 use tempfile::TempDir;
 
 use crate::small_run::{
@@ -255,7 +256,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     bytes[middle] ^= 1;
     fs::write(&saved[1].1, bytes).unwrap();
 
-    let output = resume(parts.path()).output().unwrap();
+    let output = resume(parts.path()).arg("--quiet").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let warning = "is damaged: its hash is not the one in its name; the one before is used";
     assert!(text(&output).contains(warning), "{}", text(&output));
@@ -263,6 +264,61 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     assert_eq!(second.timeless_steps(), reference.timeless_steps());
     let resumed = second.events.iter().find(|event| event.kind == "resumed").unwrap();
     assert_eq!(resumed.step, Some(saved[0].0 as i64));
+}
+
+/// A checkpoint that says something else, with the hash that fits.
+fn forge(path: &Path, change: impl Fn(&str) -> String, step: u64) {
+    let bytes = fs::read(path).unwrap();
+    let n_header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = change(std::str::from_utf8(&bytes[8..n_header]).unwrap());
+    let mut forged = (header.len() as u64).to_le_bytes().to_vec();
+    forged.extend(header.as_bytes());
+    forged.extend(&bytes[n_header..]);
+    fs::remove_file(path).unwrap();
+    let name = format!("step-{step:012}.{}.safetensors", &sha256(&forged)[..16]);
+    fs::write(path.with_file_name(name), forged).unwrap();
+}
+
+/// Puts another number behind a key of the state, and blanks so that tensors stay aligned.
+fn with_number(header: &str, key: &str, number: u64) -> String {
+    let (before, rest) = header.split_once(&format!("\\\"{key}\\\":")).unwrap();
+    let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let changed = format!("{before}\\\"{key}\\\":{number}{after}");
+    let n_blank = (header.len() + 64 - changed.len()) % 8;
+    changed + &" ".repeat(n_blank)
+}
+
+#[test]
+fn a_checkpoint_that_contradicts_itself_or_the_journal_is_not_used() {
+    let original = stopped(&[SAVING, "training.steps=100000000"]);
+    let saved = checkpoints(original.path());
+    let (last, newest) = saved[1].clone();
+    // With the one before gone, there is nothing else to go on from.
+    fs::remove_file(&saved[0].1).unwrap();
+    let forgeries: [(&[(&str, u64)], u64); 6] = [
+        (&[("step", 5000), ("n_update", 5000)], 5000),
+        (&[("step", u64::MAX), ("n_update", u64::MAX)], u64::MAX),
+        (&[("step", 0), ("n_update", 0)], 0),
+        (&[("step", 100_000_000), ("n_update", 100_000_000)], 100_000_000),
+        (&[("n_update", 7)], last),
+        (&[("journal_end", 0)], last),
+    ];
+    let bytes = fs::read(&newest).unwrap();
+    for (numbers, step) in forgeries {
+        fs::write(&newest, &bytes).unwrap();
+        let change = |header: &str| {
+            numbers
+                .iter()
+                .fold(header.to_owned(), |header, (key, to)| with_number(&header, key, *to))
+        };
+        forge(&newest, change, step);
+        let output = resume(original.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{numbers:?}: {}", text(&output));
+        assert!(text(&output).contains("is damaged: it"), "{numbers:?}: {}", text(&output));
+        for (_, path) in checkpoints(original.path()) {
+            fs::remove_file(path).unwrap();
+        }
+    }
 }
 
 #[test]

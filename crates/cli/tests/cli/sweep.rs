@@ -166,6 +166,139 @@ fn a_timing_study_refuses_a_second_worker_on_the_device() {
 }
 
 #[test]
+fn a_sweep_can_wait_for_the_device() {
+    let place = Place::new(STUDY);
+    let lock = fs::File::create(place.path().join("batchlab-device-cpu.lock")).unwrap();
+    lock.lock().unwrap();
+    let mut waiting = place.sweep(&ONE_CELL);
+    let waiting = waiting.arg("--wait").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(!place.out().join("runs").exists());
+    lock.unlock().unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(text(&output).matches("note: waiting: device cpu is in use").count(), 1);
+    assert_eq!(place.tables().runs.len(), 2);
+}
+
+/// A cell is done only with the tables of its runs.
+#[test]
+fn results_that_are_gone_are_trained_again() {
+    let place = Place::new(STUDY);
+    let arguments = ["batch_sizes=8,16", "repeats=1", "batchers=dynamic,static-64"];
+    place.done(&arguments);
+    let first = place.tables();
+    let gone = |batch_size: i64| {
+        let run = first.runs.iter().find(|run| run.batch_size == Some(batch_size)).unwrap();
+        run.run_id.clone()
+    };
+    // Of one run a table; of another one everything, as `doctor` advises where a run is not wanted.
+    fs::remove_file(place.out().join(format!("tables/steps/{}.parquet", gone(8)))).unwrap();
+    for table in names(&place.out().join("tables")) {
+        let _ = fs::remove_file(place.out().join(format!("tables/{table}/{}.parquet", gone(16))));
+    }
+    fs::remove_dir_all(place.out().join("runs").join(gone(16))).unwrap();
+    assert_eq!(place.states(), BTreeMap::from([("waiting".to_owned(), 2)]));
+    let report = batchlab().arg("report").arg(place.out()).output().unwrap();
+    let reason = format!("with run {}, whose results are gone", gone(16));
+    assert!(text(&report).contains(&reason), "{}", text(&report));
+    let output = place.sweep(&arguments).args(["--dry-run", "--json"]).output().unwrap();
+    let planned: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(planned["n_cell_done"], 0);
+    let output = place.sweep(&arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(text(&output).matches("its results are gone or changed").count(), 2);
+    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2)]));
+    assert_eq!(place.done(&arguments)["n_done"], 0);
+    let report = batchlab().arg("report").arg(place.out()).output().unwrap();
+    assert!(!text(&report).contains("results are gone"), "{}", text(&report));
+}
+
+/// With as many open files as fewer runs need, nothing begins and nothing is left behind.
+#[test]
+fn a_cell_with_too_many_files_leaves_nothing_behind() {
+    let place = Place::new(STUDY);
+    let batchers: Vec<String> = (1..=20)
+        .map(|n| format!("{{ name = \"static\", padding = {{ multiple = {n} }} }}"))
+        .collect();
+    let batchers = format!("batchers=[{}]", batchers.join(", "));
+    let arguments = [batchers.as_str(), "batch_sizes=8", "repeats=1", "training.steps=2"];
+    let limited = |limit: &str| {
+        let sweep = place.sweep(&arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")]).arg(sweep.get_program());
+        shell.args(sweep.get_args()).current_dir(place.path());
+        shell.env("BATCHLAB_LOCKS", place.path()).output().unwrap()
+    };
+    let output = limited("ulimit -n 100");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("as with `ulimit -n 1024`"), "{}", text(&output));
+    assert_eq!(text(&output).matches("Too many open files").count(), 1, "{}", text(&output));
+    assert_eq!(names(&place.out().join("runs")), Vec::<String>::new());
+    assert_eq!(names(&place.out().join("wip")), Vec::<String>::new());
+    // The soft limit is raised.
+    let output = limited("ulimit -S -n 100");
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(place.tables().runs.len(), 20);
+}
+
+/// What cannot be written as text is no reason to lose the summary.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_needs_no_name_in_utf_8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Place::new(STUDY);
+    let out = std::ffi::OsStr::from_bytes(b"r\xffsults");
+    let mut sweep =
+        place.sweep(&["batch_sizes=8", "repeats=1", "training.checkpoint={ steps = 10 }"]);
+    let output = sweep.arg("--json").arg("--out").arg(out).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&all["n_done"], &all["out"]), (&1.into(), &"r\u{fffd}sults".into()));
+    let run = batchlab()
+        .args([
+            "run",
+            "study.toml",
+            "batchers=dynamic",
+            "batch_sizes=8",
+            "repeats=1",
+            "--json",
+            "--out",
+        ])
+        .arg(out)
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", text(&run));
+    assert!(serde_json::from_slice::<Value>(&run.stdout).is_ok());
+}
+
+#[test]
+fn a_study_without_end_is_refused_at_once() {
+    let many = "\n[[variants]]\ntraining.learning_rate = 1e-3";
+    let values: Vec<String> = (1..200).map(|n| n.to_string()).collect();
+    let steps = format!("training.steps={}", values.join(","));
+    let warmup = format!("training.warmup_steps={}", values.join(","));
+    let refused = [
+        (STUDY.to_owned(), vec!["repeats=100000"], "600000 runs"),
+        (STUDY.to_owned(), vec!["repeats=4294967295"], "runs"),
+        (STUDY.to_owned() + &many.repeat(20_000), vec![], "20000 variants"),
+        (STUDY.to_owned(), vec![&*steps, &*warmup], "39601 variants"),
+    ];
+    for (study, arguments, part) in refused {
+        let place = Place::new(&study);
+        let start = Instant::now();
+        let mut check = batchlab();
+        check.args(["check", "study.toml"]).args(arguments).current_dir(place.path());
+        let output = check.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{part}: {}", text(&output));
+        let message = text(&output);
+        assert!(message.contains(part) && message.contains("20000 are the maximum"), "{message}");
+        assert!(start.elapsed() < Duration::from_secs(10), "{part}");
+    }
+}
+
+#[test]
 fn a_run_that_fails_does_not_take_the_others_with_it() {
     // At this batch size, the budget of one batcher is too small for any graph.
     let batchers = "batchers=dynamic,{ name = \"dynamic\", budget = { n_node = 12, n_edge = 12 }, oversize = \"error\" }";
@@ -225,10 +358,16 @@ fn what_is_done_is_not_counted_again() {
     let bytes = |cell: &&Value| cell["n_byte"].as_u64().unwrap();
     let waiting = cells.iter().filter(|cell| cell["is_done"] == false);
     assert_eq!(all["n_byte"], waiting.map(|cell| bytes(&cell)).sum::<u64>());
-    assert!(all["n_byte"].as_u64() < Some(cells.iter().map(|cell| bytes(&cell)).sum()));
+    // What is done is not tried again.
+    assert!(cells[0]["seconds"].is_null() && cells[0]["runs"] == Value::Array(Vec::new()));
     let output = place.sweep(&["--dry-run"]).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     assert!(lines.contains("1 of 4 cells are done; 3 with 9 runs: about "), "{lines}");
+
+    let output = place.sweep(&["--dry-run", "batch_sizes=8", "repeats=1"]).output().unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.contains("all 1 cells are done; there is nothing to train"), "{lines}");
+    assert!(!lines.contains("hours"), "{lines}");
 
     // A sweep with other choices lists other cells; the first one is not forgotten.
     place.done(&["batch_sizes=16", "repeats=1"]);

@@ -1,24 +1,22 @@
-"""Runs the query of every figure and compares its numbers with the figure's.
+"""Runs the query of every figure, or its twin for another tool, and compares its numbers with the figure's.
 
-usage: figures.py FOLDER < report.json
+usage: figures.py FOLDER [TOOL CODE] < report.json
 
-The folder holds one setting. Prints how many numbers were compared.
+A folder may hold several settings: the numbers of each strategy and batch size are compared as a sorted list
+over all settings, so that a query that pools two settings gives too few of them. Prints how many numbers
+were compared.
 """
 
 import json
 import math
 import os
 import sys
-
-import duckdb
+from collections import defaultdict
 
 # Which column holds the numbers of a panel, by the panel's title or for all panels of a figure.
 COLUMNS = {
-    "throughput": {"graphs per second": "graphs_per_s", "real edges per second": "edges_per_s"},
-    "padding": {
-        "padding among edges": "padding_edges_percent",
-        "padding among nodes": "padding_nodes_percent",
-    },
+    "throughput": {"graphs per second": "outputs_per_s", "real edges per second": "edges_per_s"},
+    "padding": {"padding among edges": "edge_padding_percent", "padding among nodes": "node_padding_percent"},
     "times": {
         f"{part}, {centre}": f"{part}_{centre}_ms"
         for part in ["batching", "update", "combined"]
@@ -28,10 +26,18 @@ COLUMNS = {
     "recompilations": "recompilations",
     "speed-up": "speed_up",
     "what-if": "with_compilation_us",
-    "blocks": ("block", "us_per_graph"),
+    "blocks": ("block", "us_per_output"),
     "course": ("step", "step_ms"),
     "curves": ("step", "rmse"),
     "target": "seconds",
+}
+# The columns of twins that are called otherwise.
+TWINS = {
+    "outputs_per_s": "n_output_per_s",
+    "edges_per_s": "n_edge_per_s",
+    "edge_padding_percent": "edge",
+    "node_padding_percent": "node",
+    "strategy": "batcher",
 }
 SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 CAUSES = {
@@ -46,67 +52,8 @@ CAUSES = {
 }
 
 
-def rows_of(query):
-    result = duckdb.sql(query)
-    return [dict(zip(result.columns, row)) for row in result.fetchall()]
-
-
 def size_of(title):
     return int(title.split("B = ")[1].split(",")[0])
-
-
-class Comparison:
-    def __init__(self, figure, rows):
-        self.figure, self.rows, self.n = figure, rows, 0
-
-    def equal(self, value, column, **key):
-        """The value is that of the only row with this key."""
-        found = [row for row in self.rows if all(row[name] == k for name, k in key.items())]
-        if len(found) != 1:
-            sys.exit(f"{self.figure}: {len(found)} rows have {key}")
-        other = found[0][column] or 0
-        if not math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-9):
-            sys.exit(f"{self.figure}, {key}: {value} in the figure, {column} = {other} in the query")
-        self.n += 1
-
-
-def compare(figure, rows):
-    comparison = Comparison(figure["id"], rows)
-    columns = COLUMNS.get(figure["id"])
-    for panel in figure["panels"]:
-        plot = panel["plot"]
-        if plot["kind"] in ("lines", "bars") and columns:
-            column = columns if isinstance(columns, str) else columns[panel["title"]]
-            for series in plot["series"]:
-                for size, point in zip(plot["x"], series["points"]):
-                    key = {"batcher": series["batcher"], "batch_size": int(size)}
-                    unit = SECONDS.get(plot["unit"], 1)
-                    comparison.equal(point["value"] * unit, column, **key)
-        elif plot["kind"] == "curves":
-            x, column = columns
-            for curve in plot["curves"]:
-                for at, point in curve["points"]:
-                    key = {"batcher": curve["batcher"], "batch_size": size_of(panel["title"]), x: at}
-                    for value, name in [("value", column), ("low", "least"), ("high", "most")]:
-                        comparison.equal(point[value], name, **key)
-        elif plot["kind"] == "forest":
-            for row in plot["rows"]:
-                key = {"batcher": row["batcher"], "batch_size": size_of(panel["title"])}
-                comparison.equal(row["value"], "factor", **key)
-        elif plot["kind"] == "heat" and panel["title"].startswith("t "):
-            comparison.n += compare_errors(plot, rows)
-        elif figure["id"] == "stages":
-            for bar in plot["bars"]:
-                key = {"batcher": bar["batcher"], "batch_size": size_of(panel["title"])}
-                for part, value in zip(plot["parts"], bar["parts"]):
-                    comparison.equal(value, part.replace(" ", "_") + "_us", **key)
-        elif figure["id"] == "attribution":
-            for bar in plot["bars"]:
-                key = {"strategy": bar["batcher"], "batch_size": size_of(panel["title"])}
-                key["reference"] = panel["title"].split("over ")[1]
-                for part, value in zip(plot["parts"], bar["parts"]):
-                    comparison.equal(value, CAUSES[part], **key)
-    return comparison.n
 
 
 def welch_t(a, b):
@@ -118,27 +65,104 @@ def welch_t(a, b):
     return (means[0] - means[1]) / math.sqrt(sum(errors))
 
 
-def compare_errors(plot, rows):
-    """The samples of the query give t of the figure. Returns how many."""
+def expected(figure):
+    """The numbers of a figure: lists by column and key."""
+    numbers = defaultdict(list)
+
+    def add(value, column, **key):
+        numbers[column, tuple(key.items())].append(value)
+
+    columns = COLUMNS.get(figure["id"])
+    for panel in figure["panels"]:
+        plot, title = panel["plot"], panel["title"]
+        if plot["kind"] in ("lines", "bars") and columns:
+            column = columns if isinstance(columns, str) else columns[title]
+            for series in plot["series"]:
+                for size, point in zip(plot["x"], series["points"]):
+                    value = point["value"] * SECONDS.get(plot["unit"], 1)
+                    add(value, column, strategy=series["batcher"], batch_size=int(size))
+        elif plot["kind"] == "curves":
+            x, column = columns
+            for curve in plot["curves"]:
+                for at, point in curve["points"]:
+                    key = {"strategy": curve["batcher"], "batch_size": size_of(title), x: at}
+                    if figure["id"] == "curves":
+                        key["split"] = title.split()[0]
+                    for value, name in [("value", column), ("low", "min"), ("high", "max")]:
+                        add(point[value], name, **key)
+        elif plot["kind"] == "forest":
+            for row in plot["rows"]:
+                add(row["value"], "factor", strategy=row["batcher"], batch_size=size_of(title))
+        elif plot["kind"] == "heat" and title.startswith("t "):
+            for pair, cells in zip(plot["rows"], plot["cells"]):
+                for size, cell in zip(plot["columns"], cells):
+                    if cell is not None:
+                        add(cell["value"], "t", pair=pair, batch_size=size_of(size))
+        elif figure["id"] in ("stages", "attribution"):
+            for bar in plot["bars"]:
+                key = {"strategy": bar["batcher"], "batch_size": size_of(title)}
+                if figure["id"] == "attribution":
+                    key["reference"] = title.split("over ")[1]
+                for part, value in zip(plot["parts"], bar["parts"]):
+                    add(value, CAUSES[part] if "reference" in key else part.replace(" ", "_") + "_us", **key)
+    return numbers
+
+
+def t_of_pairs(rows, name):
+    """The samples of the query give t of the figure."""
+    pairs = []
+    for a in rows:
+        for b in rows:
+            if (a["setting"], a["batch_size"]) == (b["setting"], b["batch_size"]) and a is not b:
+                pair = f"{a[name]} / {b[name]}"
+                pairs.append({"pair": pair, "batch_size": a["batch_size"], "t": welch_t(a["rmse"], b["rmse"])})
+    return pairs
+
+
+def compare(figure, rows, names):
+    rows = t_of_pairs(rows, names.get("strategy", "strategy")) if figure["id"] == "errors" else rows
     n = 0
-    for pair, cells in zip(plot["rows"], plot["cells"]):
-        for size, cell in zip(plot["columns"], cells):
-            if cell is None:
-                continue
-            samples = []
-            for batcher in pair.split(" / "):
-                found = [r["rmse"] for r in rows if (r["batcher"], r["batch_size"]) == (batcher, size_of(size))]
-                if len(found) != 1:
-                    sys.exit(f"errors: {len(found)} rows have {batcher}, {size}")
-                samples += found
-            t = welch_t(*samples)
-            if not math.isclose(t, cell["value"], rel_tol=1e-9, abs_tol=1e-9):
-                sys.exit(f"errors, {pair}, {size}: t is {cell['value']} in the figure, {t} by the query")
-            n += 1
+    for (column, key), values in expected(figure).items():
+        column = names.get(column, column)
+        if names and column in ("min", "max"):
+            continue
+        found = [row for row in rows if all(row[names.get(name, name)] == value for name, value in key)]
+        found = sorted(float(row[column] or 0) for row in found)
+        is_close = [math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(sorted(values), found)]
+        if len(found) != len(values) or not all(is_close):
+            sys.exit(f"{figure['id']}, {column} of {dict(key)}: {sorted(values)} in the figure, {found} in the query")
+        n += len(values)
     return n
 
 
-os.chdir(sys.argv[1])
-report = json.load(sys.stdin)
-for figure in report["figures"]:
-    print(figure["id"], compare(figure, rows_of(figure["query"])))
+def rows_of_frame(frame):
+    if hasattr(frame, "to_dicts"):
+        return frame.to_dicts()
+    if hasattr(frame, "collect"):
+        return [row.asDict() for row in frame.collect()]
+    return frame.to_dict("records")
+
+
+def main(folder, tool=None, code=None):
+    report = json.load(sys.stdin)
+    os.chdir(folder)
+    if tool:
+        frames = {}
+        exec(open(code).read(), frames)
+        for figure in report["figures"]:
+            if figure["id"] in ("verdict", "throughput", "padding", "curves", "errors"):
+                print(figure["id"], compare(figure, rows_of_frame(frames[figure["id"]]), TWINS))
+        return
+    import duckdb
+
+    duckdb.execute(report["views"])
+    for figure in report["figures"]:
+        try:
+            result = duckdb.sql(figure["query"])
+            rows = [dict(zip(result.columns, row)) for row in result.fetchall()]
+        except duckdb.Error as error:
+            sys.exit(f"{figure['id']}: {error}")
+        print(figure["id"], compare(figure, rows, {}))
+
+
+main(*sys.argv[1:])

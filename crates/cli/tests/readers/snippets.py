@@ -1,16 +1,12 @@
-"""Runs what `batchlab sql --tool TOOL` prints.
+"""Runs what `batchlab sql` prints for DuckDB.
 
-usage: snippets.py TOOL < snippet
+usage: snippets.py < queries
 """
 
 import sys
 
-tool, text = sys.argv[1], sys.stdin.read()
-if tool == "duckdb":
-    import duckdb
+import duckdb
 
-    for statement in duckdb.extract_statements(text):
-        rows = duckdb.execute(statement).fetchall()
-        print(len(rows), *rows[:1])
-else:
-    exec(text)
+for statement in duckdb.extract_statements(sys.stdin.read()):
+    rows = duckdb.execute(statement).fetchall()
+    print(len(rows), *rows[:1])

@@ -9,6 +9,8 @@ use crate::Diagnostic;
 const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
 /// Keys that choose among the components of the file, by name.
 const CHOICES: [&str; 2] = ["datasets", "models"];
+/// Tables that name a component.
+const COMPONENTS: [&str; 4] = ["dataset", "model", "batcher", "evaluation.batcher"];
 /// What several values of a run's key mean: they are compared in one cell, or make cells.
 const SEVERAL: [(&str, &str); 4] = [
     ("batcher", "batchers"),
@@ -28,8 +30,19 @@ pub(super) struct Overrides {
 }
 
 impl Overrides {
-    pub(super) fn new(arguments: &[String]) -> Result<Self, Diagnostic> {
+    /// `is_listed` says whether the file compares several of what a key lists: a change of the one that a
+    /// run has is then a list of one.
+    pub(super) fn new(
+        arguments: &[String],
+        is_listed: impl Fn(&str) -> bool,
+    ) -> Result<Self, Diagnostic> {
         let mut all = Self::default();
+        let is_given = |key: &str| {
+            let is_of_key = |argument: &String| {
+                argument.split_once('=').is_some_and(|(given, _)| given.trim() == key)
+            };
+            arguments.iter().any(is_of_key)
+        };
         for argument in arguments {
             let Some((key, value)) = argument.split_once('=') else {
                 return Err(no_change(argument));
@@ -51,13 +64,18 @@ impl Overrides {
             if let (true, Some(inner)) = (is_list, inner) {
                 value = inner.trim().trim_end_matches(',');
             }
+            // Another name is another component: the keys of the one before mean nothing to it.
+            let of_name = key.strip_suffix(".name").filter(|kind| COMPONENTS.contains(kind));
+            let key = of_name.unwrap_or(key);
             let values = split(value);
             if values.iter().any(|value| value.is_empty()) && values.len() > 1 {
                 return Err(Diagnostic::new(format!(
                     "{argument}: there is an empty value between the commas"
                 )));
             }
-            let several = SEVERAL.iter().find(|(one, _)| *one == key && values.len() > 1);
+            let several = SEVERAL.iter().find(|(one, many)| {
+                *one == key && (values.len() > 1 || is_listed(many) || is_given(many))
+            });
             let key = several.map_or(key, |(_, several)| several);
             let is_named = values.iter().all(|value| !value.starts_with('{'));
             if let Some(choice) = CHOICES.into_iter().find(|&choice| choice == key && is_named) {
@@ -74,7 +92,7 @@ impl Overrides {
                 }
                 all.variants.push(values.into_iter().map(|v| format!("{key}={v}")).collect());
             } else {
-                all.lines.push(line(argument));
+                all.lines.push(line(&format!("{key}={value}")));
             }
         }
         Ok(all)
@@ -95,6 +113,11 @@ impl Overrides {
     /// The changes of all runs, then those of a variant, as lines of TOML.
     pub(super) fn with(&self, variant: &[String]) -> Vec<String> {
         self.lines.iter().cloned().chain(variant.iter().map(|change| line(change))).collect()
+    }
+
+    /// Number of combinations of the variants.
+    pub(super) fn n_combination(&self) -> usize {
+        self.variants.iter().fold(1, |product, values| product.saturating_mul(values.len()))
     }
 
     /// All combinations of the variants: each a list of changes.
@@ -180,7 +203,7 @@ mod tests {
 
     fn of(arguments: &[&str]) -> Overrides {
         let arguments: Vec<String> = arguments.iter().map(|&a| a.to_owned()).collect();
-        Overrides::new(&arguments).unwrap()
+        Overrides::new(&arguments, |_| false).unwrap()
     }
 
     #[test]
@@ -222,9 +245,11 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_a_slip() {
-        let error = Overrides::new(&["training.steps=10,,20".into()]).unwrap_err().to_string();
+        let error =
+            Overrides::new(&["training.steps=10,,20".into()], |_| false).unwrap_err().to_string();
         assert!(error.contains("training.steps=10,,20: there is an empty value"), "{error}");
-        let error = Overrides::new(&["blocks.steps=10,20".into()]).unwrap_err().to_string();
+        let error =
+            Overrides::new(&["blocks.steps=10,20".into()], |_| false).unwrap_err().to_string();
         assert!(error.contains("is the same for the whole study"), "{error}");
         assert_eq!(of(&["vary_seeds=split,order"]).lines, ["vary_seeds = [\"split\", \"order\"]"]);
     }
@@ -247,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_no_change_is_explained() {
         let says = |argument: &str, part: &str| {
-            let error = Overrides::new(&[argument.to_owned()]).unwrap_err().to_string();
+            let error = Overrides::new(&[argument.to_owned()], |_| false).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         };
         says("other.toml", "second configuration");

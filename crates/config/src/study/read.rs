@@ -1,5 +1,6 @@
 //! Reads a file into the lists whose product is the study.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use batchlab_core::registry::{Kind, components, find, suggestion};
@@ -9,8 +10,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::grid::{Grid, RUN_KEYS, STUDY_KEYS};
-use super::overrides::Overrides;
-use super::{Choice, StudyFile, Value, Variant, name};
+use super::overrides::{Overrides, line};
+use super::{Choice, MAX_RUNS, Size, StudyFile, Value, Variant, name};
+use crate::alternatives::{self, give_up};
 use crate::load::read_text;
 use crate::misplaced::remedy;
 use crate::source::{Root, Source};
@@ -25,9 +27,9 @@ pub(super) fn read(
     registry::refuse_conflicts()?;
     let content = path.map(read_text).transpose()?.unwrap_or_default();
     let file = path.map_or("the command line".to_owned(), |path| path.display().to_string());
-    let overrides = Overrides::new(arguments)?;
+    let root = Source::new(&file, &content, []).parse()?;
+    let overrides = Overrides::new(arguments, |key| is_listed(root.get_ref(), key))?;
     let source = Source::new(&file, &content, &overrides.lines);
-    let root = source.parse()?;
     let (span, mut root) = (root.span(), root.into_inner());
     check_keys(&source, &root)?;
     let mut grid = take_keys(&mut root, &STUDY_KEYS);
@@ -58,6 +60,9 @@ pub(super) fn read(
     let mut has_sizes = false;
     let own_lists = datasets.iter_mut().filter_map(|dataset| dataset.batchers.as_mut());
     for batcher in own_lists.flatten().chain(&mut batchers) {
+        if let (true, DeValue::Table(table)) = (overrides.names("batch_sizes"), batcher.get_mut()) {
+            table.remove("batch_size");
+        }
         if !matches!(batcher.get_ref(), DeValue::String(_) | DeValue::Table(_)) {
             let kind = batcher.get_ref().type_str();
             return Err(
@@ -68,9 +73,27 @@ pub(super) fn read(
         component::registration(&source, Kind::Batcher, batcher)?;
         has_sizes |= size_of(Some(batcher)).is_some();
     }
-    let variants = variants(&source, &content, &overrides, &grid)?;
+    let tables = variant_tables(&source, &content, &overrides, &grid)?;
     let grid = Spanned::new(span.clone(), grid);
-    let grid = Grid::deserialize(grid.into_deserializer()).map_err(|e| source.toml(&e))?;
+    let grid = Grid::deserialize(grid.clone().into_deserializer())
+        .map_err(|error| source.mistake(&error, "", grid.get_ref(), alternatives::schema()))?;
+    let n_batcher = |dataset: &Choice| dataset.batchers.as_ref().unwrap_or(&batchers).len();
+    let size = Size([
+        (datasets.len(), "data sets"),
+        (models.len(), "models"),
+        (datasets.iter().map(n_batcher).max().unwrap_or(0), "batchers"),
+        (grid.batch_sizes.len(), "batch sizes"),
+        (tables.len().saturating_mul(overrides.n_combination()), "variants"),
+        (grid.repeats.get() as usize, "repeats"),
+    ]);
+    if size.n_run() > MAX_RUNS {
+        return Err(source
+            .whole(format!("this is a study of {size}, and {MAX_RUNS} are the maximum"))
+            .help(
+                "divide it into several studies; repeats= and batch_sizes= choose a part of it",
+            ));
+    }
+    let variants = variants(&source, &content, &overrides, &tables)?;
     let batch_sizes = match grid.batch_sizes.as_slice() {
         [] if lists_batchers && has_sizes => vec![None],
         [] => vec![own_size],
@@ -136,7 +159,8 @@ impl Reading<'_> {
         grid: &mut Root,
     ) -> Result<Vec<Choice>, Diagnostic> {
         let plural = format!("{kind}s");
-        let own = root.remove(kind.key());
+        // Lists from the command line replace the file's own component.
+        let own = root.remove(kind.key()).filter(|_| !self.overrides.names(&plural));
         let mut tables = match (self.list(&plural, grid)?, own) {
             (Some(_), Some(_)) => {
                 return Err(self.wrong(format!("give either [{kind}] or [[{plural}]], not both")));
@@ -216,15 +240,15 @@ fn beside_keys(kind: Kind) -> &'static [&'static str] {
     if kind == Kind::Dataset { &["with", "batchers"] } else { &["with"] }
 }
 
-/// The variants of the file with those of the command line.
-fn variants(
+/// The variants of the file without what the command line changes; an empty one if it has none.
+fn variant_tables(
     source: &Source,
     content: &str,
     overrides: &Overrides,
     grid: &Root,
-) -> Result<Vec<Variant>, Diagnostic> {
+) -> Result<Vec<Root>, Diagnostic> {
     let listed = grid.get("variants").and_then(|value| value.get_ref().as_array());
-    let tables: Vec<Root> = listed
+    let mut tables: Vec<Root> = listed
         .into_iter()
         .flat_map(|list| list.iter())
         .filter_map(|item| item.get_ref().as_table().cloned())
@@ -232,17 +256,64 @@ fn variants(
     for table in &tables {
         check_keys(source, table)?;
     }
-    let tables = if tables.is_empty() { vec![Root::new()] } else { tables };
+    // What the command line changes is the same in all variants.
+    let of_variants = overrides.variants.iter().filter_map(|values| values.first());
+    let of_variants: Vec<String> = of_variants.map(|change| line(change)).collect();
+    let mut changes = source.changes()?;
+    changes.extend(Source::new(&source.file, content, &of_variants).changes()?);
+    for table in &mut tables {
+        changes.iter().for_each(|change| give_up(table, change, alternatives::schema()));
+    }
+    let mut seen = BTreeSet::new();
+    let mut distinct = Vec::new();
+    for table in tables {
+        let labels = leaves(&table).map_err(|error| source.toml(&error))?;
+        if changes.is_empty() || seen.insert(labels) {
+            distinct.push(table);
+        }
+    }
+    Ok(if distinct.is_empty() { vec![Root::new()] } else { distinct })
+}
+
+/// The variants of the file with those of the command line.
+fn variants(
+    source: &Source,
+    content: &str,
+    overrides: &Overrides,
+    tables: &[Root],
+) -> Result<Vec<Variant>, Diagnostic> {
+    // Of the whole file, so one for each combination and not for each variant.
+    let of_changes = |changes: Vec<String>| {
+        let source = Source::new(&source.file, content, &overrides.with(&changes));
+        (changes, source)
+    };
+    let combinations: Vec<_> = overrides.combinations().into_iter().map(of_changes).collect();
     let mut variants = Vec::new();
-    for table in &tables {
+    for table in tables {
         let labels = leaves(table).map_err(|error| source.toml(&error))?;
-        for changes in overrides.combinations() {
-            let all: Vec<&str> = labels.iter().chain(&changes).map(String::as_str).collect();
-            let source = Source::new(&source.file, content, &overrides.with(&changes));
-            variants.push(Variant { label: all.join(" "), table: table.clone(), source });
+        for (changes, source) in &combinations {
+            let all: Vec<&str> = labels.iter().chain(changes).map(String::as_str).collect();
+            let (table, source) = (table.clone(), source.clone());
+            variants.push(Variant { label: all.join(" "), table, source });
         }
     }
     Ok(variants)
+}
+
+/// Whether a file compares a list of these.
+fn is_listed(root: &DeTable<'_>, key: &str) -> bool {
+    let datasets = root.get("datasets").and_then(|datasets| datasets.get_ref().as_array());
+    let has_batchers = |dataset: &Spanned<DeValue<'_>>| {
+        dataset.get_ref().as_table().is_some_and(|table| table.contains_key("batchers"))
+    };
+    let lists_batchers = || {
+        root.contains_key("batchers") || datasets.is_some_and(|all| all.iter().any(has_batchers))
+    };
+    match key {
+        "batchers" => lists_batchers(),
+        "batch_sizes" => root.contains_key(key) || lists_batchers(),
+        _ => root.contains_key(key),
+    }
 }
 
 /// The batch size of a batcher's table. Errors are reported when the whole run is checked.

@@ -1,5 +1,7 @@
 //! The target and its scale.
 
+use serde::{Deserialize, Serialize};
+
 use crate::DatasetError;
 
 /// What is to be predicted.
@@ -10,7 +12,7 @@ pub struct Target {
     /// A number or a class.
     pub kind: TargetKind,
     /// True values in the target's unit, or class numbers; one per graph, or one per node of one
-    /// graph (negative: this node has none).
+    /// graph. NaN, and a negative class: this one has none.
     pub value: Vec<f64>,
     /// What training sees: standardised values, or class numbers. Same length.
     pub training: Vec<f32>,
@@ -19,7 +21,8 @@ pub struct Target {
 }
 
 /// Whether a target is a number or a class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TargetKind {
     /// A number with its unit.
     Regression {
@@ -34,7 +37,7 @@ pub enum TargetKind {
 }
 
 /// `training = (value - mean) / deviation`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Standardisation {
     /// Mean over the training set, in the target's unit.
     pub mean: f64,
@@ -61,6 +64,17 @@ impl Target {
         Self::new(name, TargetKind::Classes { name: classes }, value)
     }
 
+    /// The true value of a graph or node, if it has one.
+    #[must_use]
+    pub fn known(&self, member: u32) -> Option<f64> {
+        let value = self.value[member as usize];
+        let has_none = match self.kind {
+            TargetKind::Regression { .. } => value.is_nan(),
+            TargetKind::Classes { .. } => value.is_nan() || value < 0.0,
+        };
+        (!has_none).then_some(value)
+    }
+
     fn new(name: &str, kind: TargetKind, value: Vec<f64>) -> Self {
         let training = value.iter().map(|&v| v as f32).collect();
         let standardisation = Standardisation::default();
@@ -73,15 +87,34 @@ impl Target {
         if matches!(self.kind, TargetKind::Classes { .. }) || members.is_empty() {
             return;
         }
+        let (mean, deviation) = self.moments(members);
+        let deviation = if deviation == 0.0 { 1.0 } else { deviation };
+        self.scale(Standardisation { mean, deviation });
+    }
+
+    /// Whether all of `members` have the same value or class.
+    #[must_use]
+    pub fn is_constant(&self, members: &[u32]) -> bool {
+        !members.is_empty() && self.moments(members).1 == 0.0
+    }
+
+    /// Mean and standard deviation over `members`; a deviation that is nothing but rounding is 0.
+    fn moments(&self, members: &[u32]) -> (f64, f64) {
         let n = members.len() as f64;
         let values = || members.iter().map(|&id| self.value[id as usize]);
         let mean = values().sum::<f64>() / n;
         let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
-        // Equal values differ from their mean by rounding: that is no scale to divide by.
-        let is_constant = variance.sqrt() <= 1e-12 * mean.abs();
-        let deviation = if is_constant { 1.0 } else { variance.sqrt() };
-        self.standardisation = Standardisation { mean, deviation };
-        self.training = self.value.iter().map(|v| ((v - mean) / deviation) as f32).collect();
+        let deviation = variance.sqrt();
+        (mean, if deviation <= 1e-12 * mean.abs() { 0.0 } else { deviation })
+    }
+
+    /// Scales a numeric target; classes stay as they are.
+    pub fn scale(&mut self, standardisation: Standardisation) {
+        self.standardisation = standardisation;
+        if matches!(self.kind, TargetKind::Regression { .. }) {
+            let Standardisation { mean, deviation } = standardisation;
+            self.training = self.value.iter().map(|v| ((v - mean) / deviation) as f32).collect();
+        }
     }
 
     /// Whether errors can be computed: values and their squares must stay finite, also standardised and
@@ -144,6 +177,7 @@ mod tests {
             let mut target = Target::regression("mu", "D", vec![value; 1601]);
             target.standardise(&(0..1601).collect::<Vec<_>>());
             assert!((target.standardisation.deviation - 1.0).abs() < f64::EPSILON);
+            assert!(target.is_constant(&[3, 4]));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The two streams: groups drawn anew every epoch, and groups that stay the same.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use super::{N_SAMPLE, NodeContext, NodePadding, OutputPadding, PlanWriter, share};
@@ -155,6 +155,10 @@ impl<C: NodeContext> BatchStream for FreshStream<C> {
         Ok(())
     }
 
+    fn batches_per_epoch(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.n_batch as u64)
+    }
+
     fn metrics(&self) -> Vec<(String, f64)> {
         let mut metrics = vec![("batches_per_epoch".into(), self.n_batch as f64)];
         metrics.extend(self.padding.metrics());
@@ -244,6 +248,10 @@ impl BatchStream for KeptStream {
         self.start_epoch(cursor.epoch, cursor.last);
         self.cursor.batch = cursor.batch;
         Ok(())
+    }
+
+    fn batches_per_epoch(&self) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.plans.len() as u64)
     }
 
     fn metrics(&self) -> Vec<(String, f64)> {

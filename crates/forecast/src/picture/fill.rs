@@ -1,6 +1,6 @@
 //! Fill against batch size.
 
-use batchlab_draw::{Anchor, Axis, Svg, columns};
+use batchlab_draw::{Anchor, Axis, Svg, columns, places};
 
 use super::{MARGIN, Section, batch_sizes, caption, cut, labels, size_name};
 use crate::Forecast;
@@ -30,8 +30,8 @@ pub(super) fn draw(svg: &mut Svg, section: &Section<'_>, y: f64) -> f64 {
         x += PANEL_WIDTH + TICKS + GAP;
     }
     caption(svg, x, y + 4.0, "Strategies", "");
-    for (place, label) in labels.iter().enumerate() {
-        let y = y + 30.0 + LEGEND_LINE * place as f64;
+    for (row, (label, place)) in labels.iter().zip(places(&labels)).enumerate() {
+        let y = y + 30.0 + LEGEND_LINE * row as f64;
         svg.path(&[(x, y), (x + 28.0, y)], place);
         svg.marker(x + 14.0, y, place);
         svg.text(x + 38.0, y + 4.0, Anchor::Start, "ink", &cut(label, 26));
@@ -55,7 +55,7 @@ fn panel(
     for (x, size) in middles.iter().zip(&sizes) {
         svg.text(*x, bottom + 18.0, Anchor::Middle, "grey", &size_name(*size));
     }
-    for (place, label) in labels.iter().enumerate() {
+    for (label, place) in labels.iter().zip(places(labels)) {
         let of_label = section.forecasts.iter().filter(|forecast| forecast.label == *label);
         let points = of_label.filter_map(|forecast| {
             let column = sizes.iter().position(|size| *size == forecast.batch_size)?;

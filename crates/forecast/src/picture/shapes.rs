@@ -1,6 +1,6 @@
 //! How padded shapes are distributed: a histogram for every strategy and batch size.
 
-use batchlab_draw::{Anchor, Axis, Svg, tick_text};
+use batchlab_draw::{Anchor, Axis, Svg, places, tick_text};
 
 use super::{MARGIN, Section, WIDTH, batch_sizes, caption, cut, labels, size_name};
 use crate::Forecast;
@@ -62,11 +62,11 @@ fn column(
         svg.line((x, top + 20.0), (x, bottom), "rule", 1.0);
         svg.text(x, bottom + 15.0, Anchor::Middle, "grey", &tick_text(tick));
     }
-    for (row, label) in labels.iter().enumerate() {
+    for (row, (label, place)) in labels.iter().zip(places(labels)).enumerate() {
         let base = top + 20.0 + ROW * (row as f64 + 1.0) - 8.0;
         svg.line((left, base), (left + width, base), "rule", 1.0);
         if let Some(forecast) = forecasts.iter().find(|f| f.label == **label) {
-            histogram(svg, forecast, &axis, row, (left, base), width);
+            histogram(svg, forecast, &axis, place, (left, base), width);
             count(svg, forecast, left + width, base - BAR - 3.0);
         }
     }

@@ -170,3 +170,84 @@ fn entries_of_aflow() {
         assert!((largest - entry.largest).abs() < 0.006, "{}: {largest}", entry.compound);
     }
 }
+
+/// A slab or a wire with what `neighbor_list` of ASE 3.29 and `get_neighbor_list` of pymatgen found, which agree: the
+/// neighbours within 5 angstrom, the sum of their distances, and that of the 12 nearest of each atom.
+struct Partly {
+    name: &'static str,
+    cell: [[f64; 3]; 3],
+    positions: &'static [[f64; 3]],
+    n_edge: usize,
+    within: f64,
+    nearest: f64,
+}
+
+const O: [f64; 3] = [0.0; 3];
+
+const PARTLY: [Partly; 6] = [
+    Partly {
+        name: "graphene",
+        cell: [[2.46, 0., 0.], [-1.23, 2.130422493309719, 0.], O],
+        positions: &[O, [1.23, 0.710141, 0.]],
+        n_edge: 60,
+        within: 210.347755,
+        nearest: 55.085070,
+    },
+    Partly {
+        name: "MoS2",
+        cell: [[3.18, 0., 0.], [-1.59, 2.753960784034515, 0.], O],
+        positions: &[O, [1.59, 0.917987, 1.595], [1.59, 0.917987, -1.595]],
+        n_edge: 56,
+        within: 194.896625,
+        nearest: 108.818103,
+    },
+    Partly {
+        name: "three layers of copper",
+        cell: [[2.5526554800834367, 0., 0.], [1.2763277400417183, 2.210664492861818, 0.], O],
+        positions: &[[1.276328, 0.736888, 0.], [0., 1.473776, 2.084234], [0., 0., 4.168469]],
+        n_edge: 90,
+        within: 332.123456,
+        nearest: 98.239664,
+    },
+    Partly {
+        name: "silicon along the first and third vector",
+        cell: [[0., 2.715, 2.715], O, [2.715, 2.715, 0.]],
+        positions: &[O, [1.3575; 3]],
+        n_edge: 24,
+        within: 87.196541,
+        nearest: 87.196541,
+    },
+    Partly {
+        name: "a row of rock salt",
+        cell: [O, O, [2.82, 2.82, 0.]],
+        positions: &[O, [2.82, 0., 0.]],
+        n_edge: 8,
+        within: 27.232329,
+        nearest: 172.887439,
+    },
+    Partly {
+        name: "a wire",
+        cell: [[2.5, 0.3, -0.2], O, O],
+        positions: &[O, [1.2, 0.5, 0.3], [0., 1.1, 0.], [1.2, -0.6, 0.3]],
+        n_edge: 52,
+        within: 136.569988,
+        nearest: 119.484685,
+    },
+];
+
+#[test]
+fn slabs_and_wires_as_other_programs_see_them() {
+    for Partly { name, cell, positions, n_edge, within, nearest: twelve } in &PARTLY {
+        let sum = |rule| {
+            let edges = connect(rule, positions, Some(cell)).expect("a slab or wire");
+            (edges.n_edge(), edges.distance.iter().copied().map(f64::from).sum::<f64>())
+        };
+        let (n, distance) = sum(radius(5.0));
+        assert!(n == *n_edge && (distance - within).abs() < 1e-3, "{name}: {n} {distance}");
+        let (n, distance) = sum(nearest(12));
+        assert!(
+            n == 12 * positions.len() && (distance - twelve).abs() < 1e-3,
+            "{name}: {distance}"
+        );
+    }
+}

@@ -71,8 +71,7 @@ pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
 
 /// The errors of the last evaluation of each subset, by name with unit.
 pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
-    // The unit "1" would read as a number.
-    let unit = summary.run.target_unit.as_ref().filter(|unit| *unit != "1");
+    let unit = summary.run.target_unit.as_ref();
     let unit = unit.map_or_else(String::new, |unit| format!(", {unit}"));
     let mut errors = BTreeMap::new();
     // Later evaluations replace earlier ones.

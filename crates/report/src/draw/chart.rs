@@ -18,8 +18,7 @@ const TICK_DISTANCE: f64 = 27.0;
 pub(super) fn frame(title: &str, unit: &str, axis: &Axis) -> Svg {
     let mut svg = Svg::default();
     svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
-    let logarithmic = if axis.is_log() { ", logarithmic axis" } else { "" };
-    svg.text(4.0, 27.0, Anchor::Start, "grey small", &format!("{unit}{logarithmic}"));
+    svg.text(4.0, 27.0, Anchor::Start, "grey small", &axis.label(unit));
     svg.left_scale(axis, LEFT, WIDTH - RIGHT, TICK_DISTANCE);
     svg
 }
@@ -44,7 +43,9 @@ pub(super) fn hint(batcher: &str, point: &Point, unit: &str) -> String {
 }
 
 pub(super) fn lines(chart: &Chart, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
-    let axis = Axis::from_zero(greatest(chart), BOTTOM, TOP);
+    let points = chart.series.iter().flat_map(|series| series.points.iter().flatten());
+    let least = points.map(|point| point.low).fold(f64::INFINITY, f64::min);
+    let axis = Axis::spread(least, greatest(chart), BOTTOM, TOP);
     let mut svg = frame(title, &chart.unit, &axis);
     let (middles, width) = columns(LEFT, WIDTH - RIGHT, chart.x.len());
     name_columns(&mut svg, chart, &middles);

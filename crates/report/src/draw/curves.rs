@@ -15,10 +15,10 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     let low = points().map(|(_, point)| point.low).fold(f64::INFINITY, f64::min);
     let high = points().map(|(_, point)| point.high).fold(0.0, f64::max);
     let last = points().map(|(step, _)| *step).fold(0.0, f64::max);
-    let axis = if low > 0.0 && low.is_finite() && !curves.is_linear {
-        Axis::log(low, high, BOTTOM, TOP)
-    } else {
+    let axis = if curves.is_linear {
         Axis::from_zero(high, BOTTOM, TOP)
+    } else {
+        Axis::spread(low, high, BOTTOM, TOP)
     };
     let mut svg = frame(title, &curves.unit, &axis);
     // Steps and blocks are whole numbers, seconds are not.
@@ -29,9 +29,7 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
         None => Axis::between(0.0, end, from, to),
     };
     svg.bottom_scale(&steps, BOTTOM + 15.0, TICK_DISTANCE);
-    let logarithmic = if steps.is_log() { ", logarithmic axis" } else { "" };
-    let x = format!("{}{logarithmic}", curves.x);
-    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", &x);
+    svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", &steps.label(curves.x));
     // A logarithmic axis has no place for the beginning.
     let shown = |curve: &Curve| -> Vec<(f64, Point)> {
         let is_shown = |(x, _): &&(f64, Point)| !steps.is_log() || *x > 0.0;

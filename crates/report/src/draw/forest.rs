@@ -35,11 +35,10 @@ pub(super) fn draw(forest: &Forest, title: &str, color: impl Fn(&str) -> usize) 
     let bottom = TOP + forest.rows.len() as f64 * layout.row;
     let mut svg = Svg::default();
     svg.text(4.0, 14.0, Anchor::Start, "ink bold", title);
-    let logarithmic = if axis.is_log() { ", logarithmic axis" } else { "" };
-    svg.text(4.0, 27.0, Anchor::Start, "grey small", &format!("{}{logarithmic}", forest.unit));
+    svg.text(4.0, 27.0, Anchor::Start, "grey small", &axis.label(&forest.unit));
     if let Some(margin) = forest.margin {
-        let margin = axis.pixel(1.0 + margin);
-        svg.band((layout.left, TOP), (margin - layout.left, bottom - TOP));
+        let (one, margin) = (axis.pixel(1.0), axis.pixel(1.0 + margin));
+        svg.band((one, TOP), (margin - one, bottom - TOP));
     }
     for tick in axis.ticks(TICK_DISTANCE) {
         let x = axis.pixel(tick);
@@ -75,7 +74,11 @@ fn axis(forest: &Forest, left: f64) -> Axis {
     let right = WIDTH - RIGHT;
     if forest.margin.is_some() {
         let most = most.fold(LEAST_RANGE, f64::max);
-        return Axis::between(1.0, 1.0 + 1.04 * (most - 1.0), left, right);
+        return if most >= 1.5 {
+            Axis::log(1.0, most, left, right)
+        } else {
+            Axis::between(1.0, 1.0 + 1.04 * (most - 1.0), left, right)
+        };
     }
     let most = most.fold(0.0, f64::max);
     let least = forest.rows.iter().map(|row| ends(row).0.min(row.value));

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use batchlab_stats::median;
 
 use super::{Centre, Curve, Curves, Figure, Forest, ForestRow, Panel, Plot, Point, size_title};
-use crate::query;
 use crate::reach::{Reach, SPLIT};
 use crate::setting::{Group, Setting};
 
@@ -35,7 +34,6 @@ pub(super) fn course(settings: &[Setting]) -> Figure {
              runs of both, evaluation by evaluation; the band reaches from the least to the greatest \
              run. Where runs end at different steps, a point is that of the runs that went on."
         ),
-        query::accuracy(),
         panels,
     )
 }
@@ -99,7 +97,6 @@ pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
              runs. Strategies are told apart by rank-sum tests of all pairs of strategies, corrected \
              after Holm."
         ),
-        query::accuracy(),
         reaches.iter().filter_map(panel),
     )
 }

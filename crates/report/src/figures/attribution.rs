@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::attribution::{Attribution, Cause, Share};
 use crate::number::{factor, significant};
-use crate::query;
 use crate::setting::{Setting, size_name};
 use batchlab_results::Parts;
 
@@ -68,7 +67,7 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
         id: "attribution",
         title: "Why: the speed-up split into its causes",
         note,
-        query: query::attribution(),
+        query: String::new(),
         strategies: causes(),
         panels: attributions.iter().map(panel).collect(),
     }
@@ -107,7 +106,7 @@ pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figu
         id: "stages",
         title: "Where the time goes",
         note,
-        query: query::stages(),
+        query: String::new(),
         strategies: names(),
         panels: attributions.iter().map(panel).collect(),
     }

@@ -1,7 +1,6 @@
 //! Time per real output, block by block.
 
 use super::{Curve, Figure, curve_panels};
-use crate::query;
 use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -17,7 +16,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "Runs of one cell are trained in turns; disturbances of the machine show in the same \
                block of all of them, and cancel in their ratios. Median over cells; the band \
                reaches from the least to the greatest. Block 0, the warm-up, is left out.",
-        query::blocks(),
         panels,
     )
 }

@@ -1,7 +1,6 @@
 //! The time of a step over the course of training.
 
 use super::{Curve, Figure, curve_panels};
-use crate::query;
 use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -13,13 +12,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     if settings.iter().any(|setting| setting.is_imported) {
         note += " Published results have one mean per run and no course.";
     }
-    Figure::new(
-        "course",
-        "Combined time over the course of training",
-        note,
-        query::course(),
-        panels,
-    )
+    Figure::new("course", "Combined time over the course of training", note, panels)
 }
 
 fn curve(group: &Group) -> Option<Curve> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{Curve, Curves, Figure, Panel, Plot};
-use crate::query;
 use crate::setting::{Group, Setting, size_name};
 
 /// The subset that is shown, in order of preference.
@@ -42,7 +41,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
              errors that were published under this name are left out.{}",
             hidden.text(panels.len())
         ),
-        query::curves(),
         panels,
     )
 }

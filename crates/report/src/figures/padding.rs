@@ -1,7 +1,6 @@
 //! Share of padding in what is computed.
 
 use super::{Centre, Figure, Part, Plot, chart_panels};
-use crate::query;
 use crate::setting::Setting;
 
 const PARTS: [Part; 2] = [
@@ -15,5 +14,5 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     if settings.iter().any(|setting| setting.is_imported) {
         note += " Published results do not say how much padding their batches held.";
     }
-    Figure::new("padding", "Padding waste", note, query::padding(), panels)
+    Figure::new("padding", "Padding waste", note, panels)
 }

@@ -1,7 +1,6 @@
 //! Distinct padded shapes after the first: what an engine that compiles per shape compiles again.
 
 use super::{Centre, Figure, Panel, Plot, chart};
-use crate::query;
 use crate::setting::Setting;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -17,7 +16,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "Distinct padded shapes that training met, less the first. Published counts are \
                compilations of the training step; ours are shapes, of which our engine compiles \
                none.",
-        query::recompilations(),
         panels,
     )
 }

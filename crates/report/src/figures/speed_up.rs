@@ -1,7 +1,6 @@
 //! How many times faster than the slowest strategy.
 
 use super::{Centre, Chart, Figure, Panel, Plot, Point, chart};
-use crate::query;
 use crate::read::Run;
 use crate::setting::Setting;
 
@@ -9,7 +8,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = settings.iter().filter_map(|setting| {
         let per = if knows_graphs(setting) { "real graph" } else { "step" };
         let title = format!("speed-up, mean time per {per}");
-        Some(Panel { setting: setting.title.clone(), title, plot: Plot::Bars(speed_up(setting)?) })
+        Some(Panel { setting: setting.title.clone(), title, plot: Plot::Lines(speed_up(setting)?) })
     });
     Figure::new(
         "speed-up",
@@ -18,7 +17,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                1 for the slowest: per real output, as strategies put different numbers of outputs into a \
                step, or per step where their number is unknown for some runs of a panel. The \
                intervals are in the verdict.",
-        query::speed_up(),
         panels,
     )
 }

@@ -4,7 +4,6 @@ use batchlab_stats::median;
 
 use super::{Chart, Figure, Panel, Plot, Point, Series};
 use crate::number::short;
-use crate::query;
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_name};
 
@@ -21,7 +20,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                themselves are not counted. Median over the runs that reach it; bars reach from the \
                fastest to the slowest of them. Evaluations are rare, so that small differences mean \
                nothing.",
-        query::time_to_target(),
         panels,
     )
 }
@@ -62,7 +60,7 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
             short(target),
             setting.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default()
         ),
-        plot: Plot::Bars(Chart { unit: unit.to_owned(), x: vec![name], series: series.collect() }),
+        plot: Plot::Lines(Chart { unit: unit.to_owned(), x: vec![name], series: series.collect() }),
     })
 }
 

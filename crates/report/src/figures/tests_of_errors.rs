@@ -6,7 +6,6 @@ use batchlab_stats::{holm, welch_t_test};
 use serde::Serialize;
 
 use super::{Cell, Figure, Heat, Panel, Plot, Scale};
-use crate::query;
 use batchlab_core::record::EvalRecord;
 
 use crate::read::Run;
@@ -123,13 +122,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
          greater error. {} Strategies whose runs all end with the very same error are not compared.",
         outcome(all.len(), n_small, n_left)
     );
-    Figure::new(
-        "errors",
-        "Do strategies end with different errors?",
-        note,
-        query::final_errors(),
-        panels,
-    )
+    Figure::new("errors", "Do strategies end with different errors?", note, panels)
 }
 
 fn outcome(n: usize, n_small: usize, n_left: usize) -> String {

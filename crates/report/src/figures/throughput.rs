@@ -3,7 +3,6 @@
 use batchlab_core::Level;
 
 use super::{Centre, Figure, Panel, Part, Plot, chart_panels};
-use crate::query;
 use crate::setting::Setting;
 
 const fn parts(outputs: &'static str) -> [Part; 2] {
@@ -31,5 +30,5 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         note += " Published results are not here: they do not say how many graphs a step of \
                  `dynamic` held.";
     }
-    Figure::new("throughput", "Real work per second", note, query::throughput(), panels)
+    Figure::new("throughput", "Real work per second", note, panels)
 }

@@ -1,7 +1,6 @@
 //! Batching, update and combined time against batch size.
 
 use super::{Centre, Figure, Part, Plot, chart_panels};
-use crate::query;
 use crate::setting::Setting;
 
 const PARTS: [Part; 6] = [
@@ -22,7 +21,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                least to the greatest run. Batching is planning and copying; combined is the whole \
                step. Published means contain first steps and compilations, ours leave the warm-up \
                out. A mean far above its median indicates compilations.",
-        query::times(),
         panels,
     )
 }

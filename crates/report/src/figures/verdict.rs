@@ -1,7 +1,6 @@
 //! Intervals of how many times as long each strategy takes as the fastest.
 
 use super::{Figure, Forest, ForestRow, Panel, Plot};
-use crate::query;
 use crate::setting::{Setting, size_name};
 use crate::verdict::{Place, Verdict};
 
@@ -17,7 +16,6 @@ pub(super) fn figure(settings: &[Setting], verdicts: &[Verdict]) -> Figure {
         "How many times as long each strategy takes as the fastest, whichever that is. A filled mark may \
          be the fastest; a hollow one is slower. The query gives the marks; the intervals are those of \
          batchlab_stats::compare_with_best.",
-        query::verdict(),
         panels,
     )
 }

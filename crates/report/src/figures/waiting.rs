@@ -1,7 +1,6 @@
 //! Share of a step for preparing its batch or waiting for it.
 
 use super::{Centre, Figure, Panel, Plot, chart};
-use crate::query;
 use crate::setting::Setting;
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -33,7 +32,6 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                planning and copying where batches are prepared in turn, waiting where another thread \
                prepares them ahead. Median over runs. Both pipelines stand side by side where both \
                were measured.",
-        query::waiting(),
         panels,
     )
 }

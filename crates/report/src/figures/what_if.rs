@@ -2,7 +2,6 @@
 
 use super::{Chart, Figure, Panel, Plot, Point, Series};
 use crate::number::short;
-use crate::query;
 use crate::setting::{Setting, size_name};
 use crate::what_if::WhatIf;
 
@@ -23,7 +22,7 @@ pub(super) fn figure(settings: &[Setting], what_ifs: &[WhatIf], cost: f64) -> Fi
         let series: Vec<Series> =
             series.filter(|series| series.points.iter().any(Option::is_some)).collect();
         let title = format!("assumed: {} s per shape", short(cost));
-        let plot = Plot::Bars(Chart {
+        let plot = Plot::Lines(Chart {
             unit: format!("µs per real {}", setting.level().output()),
             x,
             series,
@@ -39,7 +38,6 @@ pub(super) fn figure(settings: &[Setting], what_ifs: &[WhatIf], cost: f64) -> Fi
              compiles nothing.",
             short(cost)
         ),
-        query::what_if(cost),
         panels,
     )
 }

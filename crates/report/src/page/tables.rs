@@ -11,7 +11,6 @@ use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
 use crate::setting::size_name;
-use crate::verdict::Place;
 use crate::what_if::{Candidate, WhatIf};
 use crate::{Reach, Reaching, Report, Results};
 
@@ -126,7 +125,7 @@ fn rows_of_reach(report: &Report, reach: &Reach) -> Vec<[String; REACH.len()]> {
                 (format!("{} to {}", time(low), time(high)), format!("{:.1} %", 100.0 * p))
             }
         };
-        let place = if strategy.may_be_soonest { "may be the soonest" } else { "later" };
+        let place = reach.place_of(strategy);
         [
             report.settings[reach.setting].title.clone(),
             reach.batch_size.map_or_else(|| "–".to_owned(), |size| size.to_string()),
@@ -151,7 +150,7 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
     html.push_str(
         "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\
          <th>setting</th><th>B</th><th>compared by</th><th>strategy</th><th>times the fastest</th>\
-         <th>interval</th><th>total times</th><th>against the reference</th><th>unit</th><th></th></tr>",
+         <th>interval</th><th>total times</th><th>against the reference</th><th>unit</th><th></th><th>error</th></tr>",
     );
     for verdict in &report.verdicts {
         let title = &report.settings[verdict.setting].title;
@@ -164,10 +163,10 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
                 }
                 _ => "–".to_owned(),
             };
-            let place = match strategy.place {
-                Place::MayBeFastest => "may be the fastest",
-                Place::Slower => "slower",
-                Place::Unknown => "too few",
+            let place = verdict.place_of(strategy);
+            let error = match (&verdict.error, strategy.error) {
+                (Some(name), Some(error)) => format!("{name} {}", significant(error, 4)),
+                _ => "–".to_owned(),
             };
             let (factor, totals) =
                 (format!("{:.3}", strategy.factor), format!("{:.3}", strategy.factor_of_totals));
@@ -177,7 +176,7 @@ pub(super) fn verdicts(html: &mut String, report: &Report) {
                 html,
                 &[
                     title, &size, measure, name, &factor, &interval, &totals, &reference, &unit,
-                    place,
+                    place, &error,
                 ],
             );
         }
@@ -239,7 +238,7 @@ pub(super) fn what_if(html: &mut String, report: &Report) {
     for what_if in &report.what_ifs {
         let _ = write!(
             html,
-            "<li>{}, B = {}: as measured {}, with compilations {}</li>",
+            "<li>{}, B = {}: least time as measured {}, with compilations {}</li>",
             escaped(&report.settings[what_if.setting].title),
             size_name(what_if.batch_size),
             escaped(&what_if.measured_fastest),
@@ -272,7 +271,7 @@ pub(super) fn what_if(html: &mut String, report: &Report) {
 fn break_even(what_if: &WhatIf, candidate: &Candidate) -> String {
     let fastest = &what_if.measured_fastest;
     match candidate.break_even_steps {
-        _ if candidate.batcher == *fastest => "fastest as measured".to_owned(),
+        _ if candidate.batcher == *fastest => "least time as measured".to_owned(),
         None => "as fast".to_owned(),
         Some(0.0) => format!("{fastest} is ahead from the first step"),
         Some(steps) if steps <= what_if.n_step as f64 => {
@@ -315,7 +314,6 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     let _ = write!(html, "<p>This page:</p><pre>{}</pre>", escaped(command));
     html.push_str("<details class=\"inner\"><summary>The runs</summary><pre>");
-    let mut imported: Vec<&str> = Vec::new();
     // The runs of a sweep are trained together, by one command.
     let mut dirs: Vec<&Path> = Vec::new();
     for run in &results.runs {
@@ -329,21 +327,14 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
         if is_of_sweep {
             continue;
         }
-        if !run.is_imported {
-            let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
-            let config = std::path::absolute(&config).unwrap_or(config);
-            let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
-        } else if !imported.contains(&run.study.as_str()) {
-            imported.push(&run.study);
-        }
+        let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
+        let config = std::path::absolute(&config).unwrap_or(config);
+        let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
     }
-    if !imported.is_empty() {
-        let files: Vec<String> = imported.iter().map(|study| format!("{study}.csv")).collect();
-        let _ = writeln!(
-            html,
-            "cargo run --release -p batchlab-published -- {} --out DIR",
-            escaped(&files.join(" "))
-        );
-    }
-    html.push_str("</pre></details></section>");
+    let _ = write!(
+        html,
+        "</pre></details><details class=\"inner\" id=\"views\"><summary>Views that all queries use (DuckDB, in \
+         the folder of the results; `batchlab sql` prints all)</summary><pre>{}</pre></details></section>",
+        escaped(&report.views)
+    );
 }

@@ -1,5 +1,6 @@
 //! The numbers that a verdict compares: one row for each mirrored pair of blocks, cell or seed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use batchlab_results::Block;
@@ -25,6 +26,8 @@ pub(super) struct Table<'a> {
     /// Of two strategies that were trained in blocks, how many times as noisy the noisier one is.
     pub(super) noise_ratio: Option<f64>,
     pub(super) apart: Vec<Apart>,
+    /// Mean time of a pair of blocks, of all strategies together.
+    pub(super) pair_ns: Option<f64>,
 }
 
 impl<'a> Table<'a> {
@@ -102,7 +105,9 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         if !keys.is_empty() {
             break keys;
         }
-        let fewest = (0..compared.len()).min_by_key(|&i| compared[i].1.len())?;
+        // Of those with equally many, the last by name.
+        let key = |&i: &usize| (compared[i].1.len(), Reverse(compared[i].0.batcher.as_str()));
+        let fewest = (0..compared.len()).min_by_key(key)?;
         let (group, _) = compared.remove(fewest);
         let why = "it was not trained in the same blocks as the others";
         apart.push(Apart { batcher: group.batcher.clone(), why });
@@ -137,6 +142,7 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         unit,
         rows,
         apart,
+        pair_ns: Some(used.iter().flatten().map(|pair| pair.ns).sum::<f64>() / n_pair as f64),
     })
 }
 
@@ -211,6 +217,7 @@ fn of_seeds<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
         noise_ratio: None,
         groups: groups.to_vec(),
         apart: Vec::new(),
+        pair_ns: None,
     })
 }
 
@@ -230,6 +237,7 @@ fn of_runs<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
         noise_ratio: None,
         groups: groups.to_vec(),
         apart: Vec::new(),
+        pair_ns: None,
     })
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::words::{caveats, conclusion, percent, sentence, times};
-use super::{Place, Strategy, Verdict};
+use super::{Strategy, Verdict};
+use crate::number::significant;
 use crate::setting::size_name;
 use crate::wrapped::wrapped;
 
@@ -11,16 +12,16 @@ use crate::wrapped::wrapped;
 const LINE: usize = 96;
 
 /// Characters of a picture.
-const WIDTH: usize = 32;
+const WIDTH: usize = 24;
 
 /// One comparison: a line for each strategy with its interval as numbers and as a bar, then what that
 /// means.
 ///
 /// ```text
 /// B = 32, time per graph over 10 mirrored pairs in 1 cell, 95 % intervals
-///              times as long as the fastest           1                           1.20
-///   dynamic    1.000  1.000 to 1.014  may be fastest  o--
-///   static-64  1.152  1.11 to 1.20    slower                          ------o-------
+///              times as long as the fastest           1                   1.20  test RMSE, eV
+///   dynamic    1.000  1.000 to 1.014  the fastest     o--                       2.107
+///   static-64  1.152  1.11 to 1.20    slower                    -----o------    2.095
 /// ```
 #[must_use]
 pub fn text(verdict: &Verdict) -> String {
@@ -53,15 +54,13 @@ fn table(text: &mut String, verdict: &Verdict) {
     let most = most.fold(1.0, f64::max);
     let title = "times as long as the fastest";
     let scale = format!("1{most:>0$.2}", WIDTH - 1);
-    let _ = writeln!(text, "    {:width$}  {title:39}{scale}", "");
+    let error = verdict.error.as_ref().map_or_else(String::new, |name| format!("  {name}"));
+    let _ = writeln!(text, "    {:width$}  {title:39}{scale}{error}", "");
     for strategy in &verdict.strategies {
-        let place = match strategy.place {
-            Place::MayBeFastest => "may be fastest",
-            Place::Slower => "slower",
-            Place::Unknown => "",
-        };
+        let place = verdict.place_of(strategy);
+        let error = strategy.error.map_or_else(String::new, |error| significant(error, 4));
         let line = format!(
-            "    {:width$}  {:.3}  {:14}  {place:14}  {}",
+            "    {:width$}  {:.3}  {:14}  {place:14}  {}  {error}",
             strategy.batcher,
             strategy.factor,
             times(strategy),

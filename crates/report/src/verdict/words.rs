@@ -58,12 +58,36 @@ pub(super) fn conclusion(verdict: &Verdict) -> String {
 
 fn head(verdict: &Verdict) -> String {
     let names: Vec<&str> = verdict.may_be_fastest().map(|s| s.batcher.as_str()).collect();
-    match names.as_slice() {
+    if verdict.is_tie() {
+        return format!(
+            "{} are equally fast within {}",
+            list(&names, "and"),
+            percent(verdict.margin)
+        );
+    }
+    fastest(&names)
+}
+
+/// What is said of the strategies of which nobody knows a faster one, wherever that is said.
+#[must_use]
+pub fn fastest(names: &[&str]) -> String {
+    match names {
         [one] => format!("{one} is the fastest"),
-        names if verdict.is_tie() => {
-            format!("{} are equally fast within {}", list(names, "and"), percent(verdict.margin))
-        }
         names => format!("{} may be the fastest", list(names, "or")),
+    }
+}
+
+impl Verdict {
+    /// The same of one strategy, for a row of a table.
+    #[must_use]
+    pub fn place_of(&self, strategy: &Strategy) -> &'static str {
+        match strategy.place {
+            Place::MayBeFastest if self.fastest().is_some() => "the fastest",
+            Place::MayBeFastest if self.is_tie() => "equally fast",
+            Place::MayBeFastest => "may be fastest",
+            Place::Slower => "slower",
+            Place::Unknown => "",
+        }
     }
 }
 
@@ -75,9 +99,31 @@ fn outlook(verdict: &Verdict) -> String {
             if n_safe <= n {
                 return format!(" A difference of {margin} would very likely have been seen.");
             }
-            format!(" To tell {margin} apart takes about {n_plain} to {n_safe} pairs.")
+            let pairs = format!(" To tell {margin} apart takes about {n_plain} to {n_safe} pairs");
+            match verdict.pair_s {
+                // Blocks of a cell that goes on have the same length.
+                Some(pair_s) => {
+                    let [plain, safe] = [n_plain, n_safe].map(|n| duration(n as f64 * pair_s));
+                    let took = if plain == safe { plain } else { format!("{plain} to {safe}") };
+                    let width = percent(verdict.margin).replace(' ', "");
+                    format!(
+                        "{pairs}: `batchlab sweep ... --until-width {width}` would take about {took}."
+                    )
+                }
+                None => format!("{pairs}."),
+            }
         }
         _ => String::new(),
+    }
+}
+
+/// `50 s`, `14 minutes`, `2.5 hours`.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{} s", short(s.ceil())),
+        s if s < 2.0 * 3600.0 => format!("{} minutes", short((s / 60.0).round())),
+        s if s < 48.0 * 3600.0 => format!("{} hours", short((s / 360.0).round() / 10.0)),
+        s => format!("{} days", short((s / 8640.0).round() / 10.0)),
     }
 }
 
@@ -89,7 +135,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
         caveats.push("There are few pairs: the intervals are wide.".to_owned());
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
-        caveats.push("Nothing is said about other seeds: that takes five cells.".to_owned());
+        caveats.push("This holds for these seeds; `repeats=5` tells of others too.".to_owned());
     }
     if let Some(memory) = verdict.memory {
         caveats.push(format!(

@@ -166,7 +166,7 @@ fn strategies_are_compared_by_graphs_and_not_by_steps() {
     let figure = report.figures.iter().find(|figure| figure.id == "speed-up").unwrap();
     let [panel] = &figure.panels[..] else { panic!("one setting") };
     assert_eq!(panel.title, "speed-up, mean time per real graph");
-    let Plot::Bars(chart) = &panel.plot else { panic!("bars") };
+    let Plot::Lines(chart) = &panel.plot else { panic!("points") };
     let series = chart.series.iter().find(|series| series.batcher == "static-64").unwrap();
     let point = series.points[0].unwrap();
     assert!((point.value - factor).abs() < 0.05, "as in the verdict: {}", point.value);

@@ -96,6 +96,8 @@ impl Strategy {
 
 /// What is measured.
 pub(crate) struct Study {
+    /// The beginning of the names of its runs.
+    pub(crate) name: &'static str,
     pub(crate) timing: &'static str,
     pub(crate) prefetch_depth: i64,
     pub(crate) batch_size: i64,
@@ -113,6 +115,7 @@ pub(crate) struct Study {
 impl Default for Study {
     fn default() -> Self {
         Self {
+            name: "",
             timing: "stages",
             prefetch_depth: 0,
             batch_size: 16,
@@ -131,7 +134,7 @@ pub(crate) fn write(dir: &Path, study: &Study, change: impl Fn(&mut RunRecord)) 
     for cell in 0..study.n_cell {
         for (place, strategy) in STRATEGIES[..study.n_strategy].iter().enumerate() {
             let (timing, depth, size) = (study.timing, study.prefetch_depth, study.batch_size);
-            let cell_id = format!("{timing}-{depth}-{size}-{cell}");
+            let cell_id = format!("{}{timing}-{depth}-{size}-{cell}", study.name);
             let run_id = format!("{cell_id}-{place}");
             let steps = steps(&run_id, study, strategy, cell, place as i64);
             let mut run = run(&run_id, &cell_id, cell, study, strategy);

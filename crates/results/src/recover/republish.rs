@@ -30,7 +30,7 @@ pub(super) fn republish(
     metadata.extend(run.config_hash.clone().map(|hash| ("config_hash".to_owned(), hash)));
     let mut writers = Writers::open(&sinks.sink, publisher, &metadata)?;
     write(&mut writers)?;
-    let run = RunRecord { schema_version: SCHEMA_VERSION, ..run.clone() };
-    let row = RunRecord::to_batch(&[run]).map_err(|error| ResultsError::damaged(&path, error))?;
+    let row = RunRecord::to_batch(std::slice::from_ref(run))
+        .map_err(|error| ResultsError::damaged(&path, error))?;
     writers.finish(&row, publisher)
 }

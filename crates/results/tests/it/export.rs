@@ -72,8 +72,8 @@ fn publish(dir: &Path) {
     writer.finish().unwrap();
 }
 
-/// The same file without the named column, as an older version wrote it.
-fn publish_older(dir: &Path, table: Table, without: &str) {
+/// The same file without the named column.
+fn publish_without(dir: &Path, table: Table, without: &str) {
     let (_, rows) = run_rows().into_iter().find(|(own, _)| *own == table).unwrap();
     let keep: Vec<usize> =
         (0..rows.num_columns()).filter(|&n| rows.schema().field(n).name() != without).collect();
@@ -111,7 +111,7 @@ fn an_export_is_what_the_sink_would_have_written() {
 }
 
 #[test]
-fn columns_of_newer_versions_are_null() {
+fn columns_that_a_file_lacks_are_null() {
     let dir = tempfile::tempdir().unwrap();
     publish(dir.path());
     let out = dir.path().join("out");
@@ -121,8 +121,8 @@ fn columns_of_newer_versions_are_null() {
     };
     to_sink(dir.path(), &out, &Csv::default()).unwrap();
     let before = (header("runs"), header("steps"));
-    publish_older(dir.path(), Table::Runs, "cell");
-    publish_older(dir.path(), Table::Steps, "block");
+    publish_without(dir.path(), Table::Runs, "cell");
+    publish_without(dir.path(), Table::Steps, "block");
     to_sink(dir.path(), &out, &Csv::default()).unwrap();
     assert_eq!((header("runs"), header("steps")), before);
     let text = fs::read_to_string(out.join("csv/runs/a.csv")).unwrap();

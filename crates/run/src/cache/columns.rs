@@ -19,7 +19,8 @@ pub(crate) struct Attributes {
     node_feature_width: Option<usize>,
     #[serde(default)]
     has_sparse_feature: bool,
-    target: Option<TargetAttributes>,
+    /// Its name and kind.
+    target: Option<(String, TargetKind)>,
     has_position: bool,
     has_split: bool,
     notes: Vec<(String, u64)>,
@@ -32,13 +33,6 @@ enum EdgeKind {
     FullyConnected,
     Stored,
     OneGraph,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct TargetAttributes {
-    name: String,
-    unit: Option<String>,
-    classes: Option<Vec<String>>,
 }
 
 /// The columns of a store. The standardisation of the target is not among them: it depends on the
@@ -96,14 +90,16 @@ pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
         add("validation", Column::of(&split.validation));
         add("test", Column::of(&split.test));
     }
-    add("origin", Column::of(&graphs.origin));
+    let n_byte: Vec<u32> = graphs.name.iter().map(|name| name.len() as u32).collect();
+    add("name", Column::owned(graphs.name.concat().as_bytes()));
+    add("name_length", Column::owned(&n_byte));
     let attributes = Attributes {
         name: graphs.dataset.clone(),
         edges,
         node_class: graphs.node_class.as_ref().map(|class| class.name.clone()),
         node_feature_width: graphs.node_feature.as_ref().map(NodeFeature::width),
         has_sparse_feature: matches!(graphs.node_feature, Some(NodeFeature::Sparse { .. })),
-        target: graphs.target.as_ref().map(TargetAttributes::of),
+        target: graphs.target.as_ref().map(|t| (t.name.clone(), t.kind.clone())),
         has_position: graphs.position.is_some(),
         has_split: graphs.split.is_some(),
         notes: graphs.notes.clone(),
@@ -111,21 +107,16 @@ pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
     (attributes, columns)
 }
 
-impl TargetAttributes {
-    fn of(target: &Target) -> Self {
-        let (unit, classes) = match &target.kind {
-            TargetKind::Regression { unit } => (Some(unit.clone()), None),
-            TargetKind::Classes { name } => (None, Some(name.clone())),
-        };
-        Self { name: target.name.clone(), unit, classes }
-    }
-
-    fn target(self, value: Vec<f64>) -> Target {
-        match self.classes {
-            Some(classes) => Target::classes(&self.name, classes, value),
-            None => Target::regression(&self.name, &self.unit.unwrap_or_default(), value),
-        }
-    }
+fn names(columns: &mut Reader) -> Result<Vec<String>, CacheError> {
+    let text = String::from_utf8(columns.values("name")?);
+    let wrong = || CacheError::Damaged("column name is no list of names".to_owned());
+    let (text, mut start) = (text.map_err(|_| wrong())?, 0);
+    let name = |n_byte: u32| {
+        let end = start + n_byte as usize;
+        let name = text.get(std::mem::replace(&mut start, end)..end).ok_or_else(wrong)?;
+        Ok(name.to_owned())
+    };
+    columns.values::<u32>("name_length")?.into_iter().map(name).collect()
 }
 
 fn offsets(columns: &mut Reader, name: &'static str) -> Result<Vec<usize>, CacheError> {
@@ -156,8 +147,14 @@ impl Attributes {
         if self.has_position {
             graphs.position = Some(columns.values("position")?);
         }
-        if let Some(target) = &self.target {
-            graphs.target = Some(target.clone().target(columns.values("target")?));
+        if let Some((name, kind)) = &self.target {
+            let value = columns.values("target")?;
+            graphs.target = Some(match kind {
+                TargetKind::Regression { unit } => Target::regression(name, unit, value),
+                TargetKind::Classes { name: classes } => {
+                    Target::classes(name, classes.clone(), value)
+                }
+            });
         }
         if self.has_split {
             graphs.split = Some(FixedSplit {
@@ -166,7 +163,7 @@ impl Attributes {
                 test: columns.values("test")?,
             });
         }
-        graphs.origin = columns.values("origin")?;
+        graphs.name = names(columns)?;
         graphs.notes.clone_from(&self.notes);
         graphs.check()?;
         Ok(graphs)

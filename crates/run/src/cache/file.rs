@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::safetensors_header;
 
 /// Raised when the meaning of a column or of the description changes.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 const VERSION_KEY: &str = "batchlab_cache";
 const HEADER_KEY: &str = "header";
@@ -46,6 +46,9 @@ pub(crate) trait Element: bytemuck::Pod {
     const DTYPE: Dtype;
 }
 
+impl Element for u8 {
+    const DTYPE: Dtype = Dtype::U8;
+}
 impl Element for u32 {
     const DTYPE: Dtype = Dtype::U32;
 }

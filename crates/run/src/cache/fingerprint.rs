@@ -179,14 +179,32 @@ fn nanoseconds(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-/// The running program: version, and length and time of its file. A program
-/// that was built again reads everything again, because its readers may have been corrected.
+/// The running program: length and checksum of its file. Another build reads everything again, because its
+/// readers may have been corrected.
 pub(crate) fn program() -> String {
-    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
-        let file = std::env::current_exe().and_then(fs::metadata);
-        let built = file.and_then(|file| Ok((file.len(), nanoseconds(file.modified()?))));
-        let (length, time) = built.unwrap_or_default();
-        format!("batchlab {} {length} {time}", env!("CARGO_PKG_VERSION"))
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| match checksum_of_program() {
+        Ok((length, checksum)) => format!("batchlab {length} {checksum:08x}"),
+        // Nothing is shared with a program of which nobody knows whether it is the same.
+        Err(_) => {
+            let now = nanoseconds(SystemTime::now());
+            format!("batchlab, process {} at {now}", std::process::id())
+        }
     });
     PROGRAM.clone()
+}
+
+/// The name of the file may lead to another program by now; Linux knows the one that is running.
+fn checksum_of_program() -> io::Result<(u64, u32)> {
+    let running = Path::new("/proc/self/exe");
+    let mut file = fs::File::open(running).or_else(|_| fs::File::open(std::env::current_exe()?))?;
+    let (mut length, mut checksum, mut block) = (0, 0, vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok((length, checksum)),
+            n => {
+                length += n as u64;
+                checksum = crc32c::crc32c_append(checksum, &block[..n]);
+            }
+        }
+    }
 }

@@ -253,7 +253,7 @@ fn check_same(graphs: &Graphs) {
     graphs.check().unwrap();
     let again = round_trip(graphs);
     assert_eq!(again.content_hash(), graphs.content_hash());
-    assert_eq!((&again.origin, &again.notes), (&graphs.origin, &graphs.notes));
+    assert_eq!((&again.name, &again.notes), (&graphs.name, &graphs.notes));
     assert_eq!(
         (again.dataset.as_str(), again.fields()),
         (graphs.dataset.as_str(), graphs.fields())
@@ -279,7 +279,7 @@ fn many_graphs_come_back_as_they_were() {
         graphs.node_class = Some(NodeClass { value: vec![0, 1, 0, 1, 1], name });
         graphs.position = Some((0..5).map(|i| [i as f32, -0.0, 1e-40]).collect());
         graphs.target = Some(Target::regression("U0", "eV", vec![-1.5, 1e300]));
-        graphs.origin = vec![58, 133_885];
+        graphs.name = vec!["gdb_58".to_owned(), "ä@0".to_owned()];
         graphs.notes = vec![("molecules read".into(), 3)];
         check_same(&graphs);
     }

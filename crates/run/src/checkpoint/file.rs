@@ -50,6 +50,9 @@ pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
         return Err(CheckpointError::Format { path: path.to_owned(), found: format });
     }
     let state: RunState = serde_json::from_str(state).map_err(|error| wrong(&error))?;
+    if let Some(reason) = contradiction(&state, step_of(path)) {
+        return Err(damaged(reason));
+    }
     let arrays = SafeTensors::deserialize(&bytes).map_err(|error| wrong(&error))?;
     let mut tensors = Vec::new();
     let mut ledger = Vec::new();
@@ -64,8 +67,43 @@ pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
             (_, other) => return Err(damaged(format!("tensor {name} is of type {other:?}"))),
         }
     }
+    let n_shape = usize::try_from(state.n_shape).unwrap_or(0);
+    if ledger.len() > n_shape {
+        return Err(damaged(format!("it lists {} shapes and says {n_shape}", ledger.len())));
+    }
     let trainer = TrainerState { tensors, n_update: state.n_update };
     Ok(Checkpoint { state, trainer, ledger })
+}
+
+/// How a state contradicts itself or the name of its file, if it does: a hash that fits says only that the
+/// file is as someone wrote it.
+fn contradiction(state: &RunState, named: Option<u64>) -> Option<String> {
+    let RunState { step, n_update, n_shape, .. } = *state;
+    let epoch = state.cursor.epoch;
+    let planned = |key: &str| state.config["training"][key].as_u64();
+    if named != Some(step) {
+        return Some(format!("it holds step {step}, which is not the step in its name"));
+    }
+    // Rows hold signed numbers.
+    if i64::try_from(step).is_err() || planned("steps").is_some_and(|planned| step > planned) {
+        return Some(format!("it holds step {step}, beyond the end of its run"));
+    }
+    if n_update != step {
+        return Some(format!("it holds step {step} after {n_update} updates"));
+    }
+    if state.cursor.batch > step
+        || epoch > step
+        || step > 0 && planned("epochs").is_some_and(|planned| epoch >= planned)
+    {
+        return Some(format!(
+            "it holds step {step} in batch {} of epoch {epoch}",
+            state.cursor.batch
+        ));
+    }
+    if u64::try_from(n_shape).map_or(true, |n_shape| n_shape > step) {
+        return Some(format!("it holds step {step} with {n_shape} shapes"));
+    }
+    state.schedule.contradiction(step)
 }
 
 /// What every version of the format has.

@@ -3,7 +3,21 @@ use std::fs;
 use batchlab_core::model::NamedTensor;
 use serde_json::json;
 
+use batchlab_core::Graphs;
+use batchlab_core::graphs::{Edges, ManyGraphs, NodeClass, Target, Topology};
+
 use super::*;
+
+/// With a scale that has no short decimal form.
+fn graphs() -> Graphs {
+    let many = ManyGraphs::new(&[1, 1, 1], Edges::FullyConnected).unwrap();
+    let mut graphs = Graphs::new("three", Topology::Many(many)).unwrap();
+    graphs.node_class = Some(NodeClass { value: vec![0; 3], name: vec!["H".into()] });
+    let mut target = Target::regression("gap", "eV", vec![0.1, 0.2, 1e-3]);
+    target.standardise(&[0, 1, 2]);
+    graphs.target = Some(target);
+    graphs
+}
 
 fn checkpoint(step: u64) -> Checkpoint {
     let tensor = |name: &str, value| NamedTensor {
@@ -18,12 +32,14 @@ fn checkpoint(step: u64) -> Checkpoint {
             run_id: "run".into(),
             step,
             n_update: step,
-            cursor: Cursor { epoch: 1, batch: 2, carried: vec![7, 3], last: Some(5) },
-            n_shape: 2,
+            cursor: Cursor { epoch: 1, batch: 1, carried: vec![7, 3], last: Some(5) },
+            n_shape: step.min(2) as i64,
             journal_end: u64::MAX,
             config: json!({ "training": { "seeds": { "order": u64::MAX } } }),
             config_path: "a b/c.toml".into(),
+            data: TrainingData::of(&graphs()).unwrap(),
             schedule: crate::schedule::Schedule::default(),
+            is_warm: true,
             dataset_hash: "ab".into(),
             arithmetic: "avx2".into(),
             version: "0.1.0".into(),
@@ -32,7 +48,7 @@ fn checkpoint(step: u64) -> Checkpoint {
             tensors: vec![tensor("moment1.a", 0.25), tensor("parameter.a", 1.5)],
             n_update: step,
         },
-        ledger: vec![shape(64), shape(128)],
+        ledger: [shape(64), shape(128)][..step.min(2) as usize].to_vec(),
     }
 }
 
@@ -119,5 +135,48 @@ fn another_version_is_told_apart_from_damage() {
     future.state.format = 9;
     let path = future.write(folder.path(), KEEP).unwrap();
     let error = Checkpoint::read(&path).unwrap_err().to_string();
-    assert!(error.contains("version 9") && error.contains("reads 1"), "{error}");
+    assert!(error.contains("version 9") && error.contains("reads 2"), "{error}");
+}
+
+#[test]
+fn a_state_that_contradicts_itself_is_damaged_though_its_hash_fits() {
+    let changes: [(&str, fn(&mut RunState)); 9] = [
+        ("after 0 updates", |state| state.n_update = 0),
+        ("beyond the end", |state| state.config = json!({ "training": { "steps": 2 } })),
+        ("in batch 4", |state| state.cursor.batch = 4),
+        ("of epoch 9", |state| state.cursor.epoch = 9),
+        ("of epoch 1", |state| state.config = json!({ "training": { "epochs": 1 } })),
+        ("with 4 shapes", |state| state.n_shape = 4),
+        ("says 1", |state| state.n_shape = 1),
+        ("with -1 shapes", |state| state.n_shape = -1),
+        ("its last evaluation was after step 4", |state| {
+            state.schedule = serde_json::from_value(json!({
+                "factor": 1.0, "n_not_lower": 0, "n_cooldown": 0, "n_not_better": 0, "last_step": 4,
+            }))
+            .unwrap();
+        }),
+    ];
+    for (part, change) in changes {
+        let folder = tempfile::tempdir().unwrap();
+        let mut wrong = checkpoint(3);
+        change(&mut wrong.state);
+        wrong.trainer.n_update = wrong.state.n_update;
+        let path = wrong.write(folder.path(), KEEP).unwrap();
+        let error = Checkpoint::read(&path).unwrap_err().to_string();
+        assert!(error.contains("is damaged") && error.contains(part), "{part}: {error}");
+    }
+    for step in [0, 4, u64::MAX] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = checkpoint(3).write(folder.path(), KEEP).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let other =
+            path.with_file_name(name.replace("step-000000000003", &format!("step-{step:012}")));
+        fs::rename(path, &other).unwrap();
+        let error = Checkpoint::read(&other).unwrap_err().to_string();
+        assert!(error.contains("is not the step in its name"), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = checkpoint(u64::MAX).write(folder.path(), KEEP).unwrap();
+    let error = Checkpoint::read(&path).unwrap_err().to_string();
+    assert!(error.contains("beyond the end"), "{error}");
 }

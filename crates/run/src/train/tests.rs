@@ -83,7 +83,7 @@ impl Trainer for &mut RecordingTrainer {
 fn forty() -> Arc<Graphs> {
     let many = ManyGraphs::new(&[1; 40], Edges::FullyConnected).unwrap();
     let mut graphs = Graphs::new("forty", Topology::Many(many)).unwrap();
-    graphs.origin = (1000..1040).collect();
+    graphs.name = (1000..1040).map(|n: u32| n.to_string()).collect();
     Arc::new(graphs)
 }
 
@@ -142,6 +142,12 @@ fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) 
 }
 
 #[test]
+fn a_lower_learning_rate_is_advised_only_where_it_can_help() {
+    assert!(remedy(1, 0.5).contains("try a lower training.learning_rate"));
+    assert!(remedy(0, 0.5).contains("the learning rate is not the cause"));
+}
+
+#[test]
 fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
     for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         for depth in [0, 3] {
@@ -151,15 +157,14 @@ fn a_loss_that_is_not_finite_stops_before_the_parameters_change() {
                 reason,
                 format!(
                     "the loss of step 3 is {loss}; this step did not change the parameters. \
-                     Its batch holds graphs 1004, 1005 (numbers of the source). The learning \
-                     rate is 5e-1: try a lower training.learning_rate. To reproduce it: \
+                     Its batch holds graphs 1004, 1005. The learning rate is 5e-1: try a lower training.learning_rate. To reproduce it: \
                      batchlab run runs/run/config.toml training.steps=3"
                 )
             );
             let expected = json!({
                 "step": 3,
                 "members": [4, 5],
-                "origin": [1004, 1005],
+                "names": ["1004", "1005"],
                 "learning_rate": 0.5,
                 "cursor_before": { "epoch": 0, "batch": 2, "carried": [] },
                 "cursor": { "epoch": 0, "batch": 3, "carried": [] },

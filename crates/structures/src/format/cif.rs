@@ -1,33 +1,65 @@
-//! CIF as programs write computed structures: a cell, all atoms by fractional coordinates, no
-//! symmetry but the identity, every site fully occupied. Files that need more are refused: reading
-//! them without symmetry or disorder would give another structure.
+//! CIF: a cell, sites by fractional coordinates, and what symmetry makes of them. Disordered
+//! structures are refused.
+
+mod group;
+mod token;
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
+use self::token::{Token, strip_prefix, tokens};
 use crate::cell;
 use crate::element::atomic_number;
 use crate::error::{Problem, shown};
 use crate::format::aflow::Content;
 use crate::limits::MAX_ATOM;
-use crate::lines::{Fault, document};
+use crate::lines::{Fault, bytes};
 use crate::number::finite;
 use crate::structure::Structure;
+use crate::symmetry::{self, Expanded};
 
+/// A line and what is wrong there.
+type At = (usize, Problem);
+
+/// Columns by which a block is known to hold a structure.
+const SITE: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
+
+/// Columns that name the elements: by themselves, or at the beginning of a label.
+const SYMBOL: &str = "_atom_site_type_symbol";
+const LABEL: &str = "_atom_site_label";
+
+/// What else is read begins like one of these.
+const READ: [&str; 8] = [
+    "_atom_site_occupancy",
+    "_atom_site_disorder_group",
+    "_atom_site_attached_hydrogens",
+    "_cell_length_",
+    "_cell_angle_",
+    "_cell_modulation_dimension",
+    "_space_group_",
+    "_symmetry_",
+];
+
+/// Reads all structures, and counts the data blocks that are none.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
-) -> Result<(), (usize, Fault)> {
-    parse(&document(stream).map_err(|fault| (1, fault))?, visit)
+) -> Result<u64, (usize, Fault)> {
+    let bytes = bytes(stream).map_err(|fault| (1, fault))?;
+    // Names of authors may be in Latin-1.
+    let latin = |bytes: Vec<u8>| bytes.into_iter().map(char::from).collect();
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| latin(error.into_bytes()));
+    parse(&text, visit)
 }
 
-/// Reads all data blocks of a text; lines are counted from 1.
+/// As [`read`]; lines are counted from 1.
 pub(crate) fn parse(
     text: &str,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
-) -> Result<(), (usize, Fault)> {
+) -> Result<u64, (usize, Fault)> {
     let tokens = tokens(text).map_err(|(line, problem)| (line, problem.into()))?;
     let mut rest = &tokens[..];
+    let (mut n_structure, mut n_other) = (0, 0);
     while let Some((head, after)) = rest.split_first() {
         let Some(name) = head.keyword().and_then(|text| strip_prefix(text, "data_")) else {
             let expected = "`data_`, which begins a structure";
@@ -39,236 +71,224 @@ pub(crate) fn parse(
         let is_next =
             |token: &Token| token.keyword().is_some_and(|t| strip_prefix(t, "data_").is_some());
         let end = after.iter().position(is_next).unwrap_or(after.len());
-        let block = Block::new(&after[..end]).map_err(|(line, problem)| (line, problem.into()))?;
-        let content = block.content(name).map_err(|problem| (head.line, problem.into()))?;
-        visit(head.line, content).map_err(|fault| (head.line, fault))?;
+        let block = Block::new(head.line, &after[..end]);
+        let block = block.map_err(|(line, problem)| (line, problem.into()))?;
+        if block.has_structure() {
+            let content = block.content(name).map_err(|(line, problem)| (line, problem.into()))?;
+            visit(head.line, content).map_err(|fault| (head.line, fault))?;
+            n_structure += 1;
+        } else {
+            n_other += 1;
+        }
         rest = &after[end..];
     }
-    Ok(())
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Token<'a> {
-    text: &'a str,
-    /// Quoted text is never a name or a keyword.
-    quoted: bool,
-    line: usize,
-}
-
-impl<'a> Token<'a> {
-    fn keyword(&self) -> Option<&'a str> {
-        (!self.quoted).then_some(self.text)
+    if n_structure == 0 && n_other > 0 {
+        let (key, remedy) = ("_atom_site_fract_x", "write the cell and the atoms of a structure");
+        return Err((1, Problem::Missing { key, remedy }.into()));
     }
-
-    fn is_value(&self) -> bool {
-        self.keyword().is_none_or(|text| {
-            !text.starts_with('_')
-                && !text.eq_ignore_ascii_case("loop_")
-                && strip_prefix(text, "data_").is_none()
-        })
-    }
+    Ok(n_other)
 }
 
-fn strip_prefix<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
-}
-
-fn tokens(text: &str) -> Result<Vec<Token<'_>>, (usize, Problem)> {
-    let mut tokens = Vec::new();
-    let mut lines = text.split_inclusive('\n').enumerate().scan(0, |start, (at, line)| {
-        let here = *start;
-        *start += line.len();
-        Some((at + 1, here, line))
-    });
-    while let Some((line, start, content)) = lines.next() {
-        // A field of several lines: from a semicolon that begins a line to the next such.
-        if content.starts_with(';') {
-            let open = start + 1;
-            let close = lines.find(|(_, _, content)| content.starts_with(';'));
-            let expected = "the semicolon that ends a text";
-            let (_, end, after) = close.ok_or((line, Problem::Truncated { expected }))?;
-            tokens.push(Token { text: text[open..end].trim_end(), quoted: true, line });
-            words(&after[1..], line, &mut tokens)?;
-            continue;
-        }
-        words(content, line, &mut tokens)?;
-    }
-    Ok(tokens)
-}
-
-fn words<'a>(
-    content: &'a str,
-    line: usize,
-    tokens: &mut Vec<Token<'a>>,
-) -> Result<(), (usize, Problem)> {
-    let mut rest = content.trim();
-    while !rest.is_empty() && !rest.starts_with('#') {
-        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
-        let end = if let Some(quote) = quote {
-            // A quotation mark ends the text only before a blank.
-            let ends = rest.match_indices(quote).map(|(at, _)| at).skip(1);
-            let mut ends =
-                ends.filter(|at| rest[at + 1..].chars().next().is_none_or(char::is_whitespace));
-            let expected = "the end of a quoted text";
-            let end =
-                ends.next().ok_or((line, Problem::Expected { expected, value: shown(rest) }))?;
-            tokens.push(Token { text: &rest[1..end], quoted: true, line });
-            end + 1
-        } else {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            tokens.push(Token { text: &rest[..end], quoted: false, line });
-            end
-        };
-        rest = rest[end..].trim_start();
-    }
-    Ok(())
-}
-
-/// One data block: single values, and columns of loops.
+/// One data block: the columns of its loops; a value by itself is a column of one.
 struct Block<'a> {
-    single: BTreeMap<String, &'a str>,
-    column: BTreeMap<String, Vec<&'a str>>,
+    line: usize,
+    column: BTreeMap<String, Vec<Token<'a>>>,
 }
 
 impl<'a> Block<'a> {
-    fn new(tokens: &[Token<'a>]) -> Result<Self, (usize, Problem)> {
-        let mut block = Self { single: BTreeMap::new(), column: BTreeMap::new() };
+    fn new(line: usize, tokens: &[Token<'a>]) -> Result<Self, At> {
+        let mut block = Self { line, column: BTreeMap::new() };
         let mut rest = tokens;
         while let Some((head, after)) = rest.split_first() {
+            let fault = |expected, value| Err((head.line, Problem::Expected { expected, value }));
             match head.keyword() {
                 Some(word) if word.eq_ignore_ascii_case("loop_") => {
-                    let n_name = after
-                        .iter()
-                        .take_while(|t| t.keyword().is_some_and(|t| t.starts_with('_')))
-                        .count();
-                    let (names, after) = after.split_at(n_name);
+                    let is_name = |t: &&Token| t.keyword().is_some_and(|t| t.starts_with('_'));
+                    let (names, after) = after.split_at(after.iter().take_while(is_name).count());
                     let n_value = after.iter().take_while(|token| token.is_value()).count();
                     let (values, after) = after.split_at(n_value);
-                    if n_name == 0 || n_value % n_name != 0 {
-                        let value = format!("{n_value} values for {n_name} names");
-                        return Err((
-                            head.line,
-                            Problem::Expected { expected: "full rows in a loop", value },
-                        ));
+                    if names.is_empty() || n_value % names.len() != 0 {
+                        let value = format!("{n_value} values for {} names", names.len());
+                        return fault("full rows in a loop", value);
                     }
                     for (at, name) in names.iter().enumerate() {
-                        let values =
-                            values.iter().skip(at).step_by(n_name).map(|t| t.text).collect();
-                        block.column.insert(name.text.to_ascii_lowercase(), values);
+                        block.insert(name, values.iter().skip(at).step_by(names.len()).copied())?;
                     }
                     rest = after;
                 }
                 Some(name) if name.starts_with('_') => match after.split_first() {
                     Some((value, after)) if value.is_value() => {
-                        block.single.insert(name.to_ascii_lowercase(), value.text);
+                        block.insert(head, [*value])?;
                         rest = after;
                     }
-                    _ => {
-                        let expected = "a value after its name";
-                        return Err((
-                            head.line,
-                            Problem::Expected { expected, value: shown(name) },
-                        ));
-                    }
+                    _ => return fault("a value after its name", shown(name)),
                 },
-                _ => {
-                    let expected = "a name, which begins with `_`";
-                    return Err((
-                        head.line,
-                        Problem::Expected { expected, value: shown(head.text) },
-                    ));
-                }
+                _ => return fault("a name, which begins with `_`", shown(head.text)),
             }
         }
         Ok(block)
     }
 
-    fn content(&self, name: &str) -> Result<Content, Problem> {
-        self.check_symmetry()?;
-        let number = |key: &'static str| match self.single.get(key) {
-            Some(value) => finite(value, key),
-            None => Err(Problem::Missing { key, remedy: "write the cell's lengths and angles" }),
+    /// Keeps what is read, under its name in lower case, with `_` for the dots of CIF 2.
+    fn insert(
+        &mut self,
+        name: &Token,
+        values: impl IntoIterator<Item = Token<'a>>,
+    ) -> Result<(), At> {
+        let key = name.text.to_ascii_lowercase().replace('.', "_");
+        let is_site = SITE.contains(&&*key) || [SYMBOL, LABEL].contains(&&*key);
+        if !is_site && !READ.iter().any(|start| key.starts_with(start)) {
+            return Ok(());
+        }
+        let values: Vec<_> = values.into_iter().collect();
+        let is_same = |before: &Vec<Token>| {
+            before.iter().map(|value| value.text).eq(values.iter().map(|value| value.text))
         };
-        let lengths =
-            [number("_cell_length_a")?, number("_cell_length_b")?, number("_cell_length_c")?];
-        let angles = [
-            number("_cell_angle_alpha")?,
-            number("_cell_angle_beta")?,
-            number("_cell_angle_gamma")?,
-        ];
-        let cell = cell::vectors(lengths, angles)?;
-        let column = |key: &'static str| {
-            self.column
-                .get(key)
-                .ok_or(Problem::Missing { key, remedy: "write the atoms as a loop" })
+        if self.column.get(&key).is_some_and(|before| !is_same(before)) {
+            return Err((name.line, Problem::RepeatedKey { value: shown(name.text) }));
+        }
+        self.column.insert(key, values);
+        Ok(())
+    }
+
+    /// Whether there are sites, which a template may leave open. Blocks without are about a publication or a
+    /// measurement.
+    fn has_structure(&self) -> bool {
+        let is_open = |key: &str| {
+            self.column.get(key).is_none_or(|values| values.iter().all(Token::is_absent))
         };
-        let [x, y, z] = [
-            column("_atom_site_fract_x")?,
-            column("_atom_site_fract_y")?,
-            column("_atom_site_fract_z")?,
-        ];
-        let symbols = self
-            .column
-            .get("_atom_site_type_symbol")
-            .map_or_else(|| column("_atom_site_label"), Ok)?;
+        !(is_open(SYMBOL) && is_open(LABEL)) || SITE.iter().any(|key| !is_open(key))
+    }
+
+    fn content(&self, name: &str) -> Result<Content, At> {
+        let cell = cell::vectors(
+            [
+                self.single("_cell_length_a")?,
+                self.single("_cell_length_b")?,
+                self.single("_cell_length_c")?,
+            ],
+            [
+                self.single("_cell_angle_alpha")?,
+                self.single("_cell_angle_beta")?,
+                self.single("_cell_angle_gamma")?,
+            ],
+        );
+        let cell = cell.map_err(|problem| (self.line, problem))?;
+        let [x, y, z] = [self.column(SITE[0])?, self.column(SITE[1])?, self.column(SITE[2])?];
+        let is_label = !self.column.contains_key(SYMBOL);
+        let symbols = self.column(if is_label { LABEL } else { SYMBOL })?;
         for sites in [y, z, symbols] {
             if sites.len() != x.len() {
-                return Err(Problem::Disagree {
+                let problem = Problem::Disagree {
                     first_key: "`_atom_site_fract_x`",
                     first: x.len(),
                     second_key: "another column of the sites",
                     second: sites.len(),
-                });
+                };
+                return Err((self.line, problem));
             }
         }
+        self.check_order()?;
+        let too_many = || (self.line, Problem::TooManyAtoms { max: MAX_ATOM });
         if x.len() > MAX_ATOM {
-            return Err(Problem::TooManyAtoms { max: MAX_ATOM });
+            return Err(too_many());
         }
-        for occupancy in self.column.get("_atom_site_occupancy").into_iter().flatten() {
-            if !matches!(*occupancy, "?" | ".")
-                && (finite(occupancy, "occupancy")? - 1.0).abs() > 1e-6
-            {
-                return Err(Problem::Occupancy { value: shown(occupancy) });
-            }
+        let (mut sites, mut elements) = (Vec::new(), Vec::new());
+        for (site, symbol) in symbols.iter().enumerate() {
+            let number = |token: &Token, axis| {
+                finite(token.text, axis).map_err(|problem| (token.line, problem))
+            };
+            sites.push([number(&x[site], "x")?, number(&y[site], "y")?, number(&z[site], "z")?]);
+            let element = element(symbol.text, is_label);
+            elements.push(element.map_err(|problem| (symbol.line, problem))?);
         }
+        let group = self.group(&cell)?;
         let mut structure = Structure { cell: Some(cell), ..Structure::default() };
-        for site in 0..x.len() {
-            let at = [finite(x[site], "x")?, finite(y[site], "y")?, finite(z[site], "z")?];
+        // Without symmetry, positions stay as they are stated.
+        let atoms = match group[..] {
+            [_] => sites.into_iter().enumerate().collect(),
+            _ => match symmetry::expand(&sites, &group, &cell, MAX_ATOM) {
+                Expanded::Atoms(atoms) => atoms,
+                Expanded::TooMany => return Err(too_many()),
+                Expanded::TooClose { sites: [first, second], distance } => {
+                    let labels = self.column.get(LABEL).filter(|l| l.len() == symbols.len());
+                    let label =
+                        |site: usize| shown(labels.map_or(symbols, Vec::as_slice)[site].text);
+                    let (first, second, line) = (label(first), label(second), symbols[second].line);
+                    let distance = format!("{distance:.2}");
+                    return Err((line, Problem::TooClose { first, second, distance }));
+                }
+            },
+        };
+        for (site, at) in atoms {
             structure.position.push(cell::cartesian(at, &cell));
-            structure.atomic_number.push(species(symbols[site])?);
+            structure.atomic_number.push(elements[site]);
         }
         let property = [("name".to_owned(), name.to_owned())].into();
         Ok((Some(structure), property))
     }
 
-    /// Refuses every operation but the identity.
-    fn check_symmetry(&self) -> Result<(), Problem> {
-        let mut stated = false;
-        for key in ["_symmetry_equiv_pos_as_xyz", "_space_group_symop_operation_xyz"] {
-            let single = self.single.get(key);
-            for operation in self.column.get(key).into_iter().flatten().chain(single) {
-                stated = true;
-                let plain: String =
-                    operation.chars().filter(|c| !c.is_whitespace() && *c != '+').collect();
-                if !plain.eq_ignore_ascii_case("x,y,z") {
-                    return Err(Problem::Symmetry { value: shown(operation) });
+    fn single(&self, key: &'static str) -> Result<f64, At> {
+        let remedy = "write the cell's lengths and angles";
+        match self.column.get(key).map(Vec::as_slice) {
+            Some([value]) => finite(value.text, key).map_err(|problem| (value.line, problem)),
+            _ => Err((self.line, Problem::Missing { key, remedy })),
+        }
+    }
+
+    fn column(&self, key: &'static str) -> Result<&[Token<'a>], At> {
+        let remedy = "write the atoms as a loop, by fractional coordinates";
+        let column = self.column.get(key).map(Vec::as_slice);
+        column.ok_or((self.line, Problem::Missing { key, remedy }))
+    }
+
+    /// Refuses sites that hold an atom in part, and atoms without a site.
+    fn check_order(&self) -> Result<(), At> {
+        let ordered: [(&'static str, fn(f64) -> bool); 4] = [
+            ("_atom_site_occupancy", |x| (x - 1.0).abs() < 1e-6),
+            ("_atom_site_disorder_group", |x| x == 0.0),
+            ("_atom_site_attached_hydrogens", |x| x == 0.0),
+            ("_cell_modulation_dimension", |x| x == 0.0),
+        ];
+        for (key, is_ordered) in ordered {
+            for token in self.column.get(key).into_iter().flatten() {
+                let is_ordered = finite(token.text, key).is_ok_and(is_ordered);
+                if !token.is_absent() && !is_ordered {
+                    return Err((
+                        token.line,
+                        Problem::Disordered { key, value: shown(token.text) },
+                    ));
                 }
             }
         }
-        let names = ["_symmetry_space_group_name_h-m", "_space_group_name_h-m_alt"];
-        let group = names.iter().find_map(|key| self.single.get(*key));
-        match group {
-            Some(group) if !stated && group.replace(' ', "") != "P1" => {
-                Err(Problem::Symmetry { value: shown(group) })
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
-/// A symbol, which may carry a number (labels) or a charge: `Fe1`, `O2-`.
-fn species(word: &str) -> Result<u8, Problem> {
+/// The element of a symbol, which may carry a charge (`O2-`), or of a label, which begins with one (`Fe1A`).
+fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
     let letters = word.chars().take_while(char::is_ascii_alphabetic).count();
-    atomic_number(&word[..letters]).ok_or_else(|| Problem::Element { value: shown(word) })
+    let letters = &word[..letters];
+    let titled = |letters: &str| {
+        let (first, rest) = letters.split_at_checked(1)?;
+        known(&(first.to_ascii_uppercase() + &rest.to_ascii_lowercase()))
+    };
+    let of_label = || {
+        // Water and hydroxyl have hydrogens that the label does not count.
+        let is_group = ["Wat", "OH"].iter().any(|group| letters.starts_with(group));
+        let two = letters.get(..2).filter(|two| titled(two).is_some());
+        match two {
+            _ if is_group => None,
+            // `CA` may be calcium, or a carbon called A.
+            Some(two) => known(two),
+            None => letters.get(..1).and_then(known),
+        }
+    };
+    let found = known(letters).or_else(|| if is_label { of_label() } else { titled(letters) });
+    found.ok_or_else(|| Problem::Element { value: shown(word) })
+}
+
+/// Proton numbers of symbols, those of the isotopes of hydrogen included.
+fn known(symbol: &str) -> Option<u8> {
+    if matches!(symbol, "D" | "T") { Some(1) } else { atomic_number(symbol) }
 }

@@ -1,5 +1,5 @@
 //! POSCAR and CONTCAR of VASP, of version 5 (symbols in a line of their own) and version 4 (symbols
-//! behind the positions, as AFLOW writes them).
+//! behind the positions, as AFLOW writes them, or in the comment).
 
 use std::io::BufRead;
 
@@ -12,17 +12,21 @@ use crate::lines::{Fault, Lines};
 use crate::number::{finite, three};
 use crate::structure::Structure;
 
-/// Reads one structure; what follows it, such as velocities, is not looked at.
+const MODE: &str = "`Direct` or `Cartesian`";
+
+/// Reads one structure; what follows it, such as velocities, is not looked at. Returns what was guessed of
+/// its elements.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
-) -> Result<(), (usize, Fault)> {
+) -> Result<Option<String>, (usize, Fault)> {
     let mut lines = Lines::new(stream);
-    let content = structure(&mut lines).map_err(|fault| (lines.number(), fault))?;
-    visit(1, content).map_err(|fault| (1, fault))
+    let (content, guess) = structure(&mut lines).map_err(|fault| (lines.number(), fault))?;
+    visit(1, content).map_err(|fault| (1, fault))?;
+    Ok(guess)
 }
 
-fn structure(lines: &mut Lines<impl BufRead>) -> Result<Content, Fault> {
+fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>), Fault> {
     let comment = lines.expect("a comment")?.trim().to_owned();
     let scale = scale(lines.expect("the scale of the cell")?)?;
     let mut cell = [[0.0; 3]; 3];
@@ -43,69 +47,108 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<Content, Fault> {
         *row = [0, 1, 2].map(|axis| row[axis] * factor[axis]);
     }
 
-    let line = lines.expect("the numbers of atoms")?;
-    let (symbols, counts) = if line.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
-        (None, counts(line)?)
-    } else {
-        let symbols = line.split_whitespace().map(species).collect::<Result<Vec<u8>, _>>()?;
-        (Some(symbols), counts(lines.expect("the numbers of atoms")?)?)
-    };
+    let mut guess = None;
+    let (symbols, counts, mode) = composition(lines)?;
     let n_atom: usize = counts.iter().sum();
-    let mut known = Vec::new();
-    if let Some(symbols) = &symbols {
-        if symbols.len() != counts.len() {
-            let value = format!("{} symbols and {} numbers", symbols.len(), counts.len());
-            return Err(Problem::Expected {
-                expected: "as many symbols as numbers of atoms",
-                value,
-            }
-            .into());
-        }
-        for (&z, &count) in symbols.iter().zip(&counts) {
-            known.resize(known.len() + count, z);
-        }
+    let of_all = |symbols: &[u8]| -> Vec<u8> {
+        symbols.iter().zip(&counts).flat_map(|(&z, &n)| std::iter::repeat_n(z, n)).collect()
+    };
+    if symbols.len() > counts.len() {
+        guess = Some(format!(
+            "{} symbols, but {} numbers of atoms; the first symbols are taken",
+            symbols.len(),
+            counts.len()
+        ));
     }
-    let mut mode = lines.expect("`Direct` or `Cartesian`")?.trim_start();
-    if mode.starts_with(['S', 's']) {
-        mode = lines.expect("`Direct` or `Cartesian`")?.trim_start();
-    }
+    let is_selective = mode.starts_with(['S', 's']);
+    let mode = if is_selective { lines.expect(MODE)?.trim().to_owned() } else { mode };
     let is_cartesian = match mode.chars().next() {
-        Some('D' | 'd') => false,
+        // `Fractional` is what other programs write.
+        Some('D' | 'd' | 'F' | 'f') => false,
         Some('C' | 'c' | 'K' | 'k') => true,
-        _ => {
-            return Err(Problem::Expected {
-                expected: "`Direct` or `Cartesian`",
-                value: shown(mode),
-            }
-            .into());
-        }
+        _ => return Err(Problem::Expected { expected: MODE, value: shown(&mode) }.into()),
     };
 
     let mut structure = Structure { cell: Some(cell), ..Structure::default() };
     structure.position.reserve(n_atom.min(TRUSTED_ATOM));
-    for atom in 0..n_atom {
+    let mut behind = Vec::new();
+    for _ in 0..n_atom {
         let line = lines.expect("a position")?;
-        let (at, mut words) = three(line, "a position")?;
-        let z = match known.get(atom) {
-            Some(&z) => z,
-            None => {
-                words.find(|word| !matches!(*word, "T" | "F")).map(species).transpose()?.ok_or(
-                    Problem::Missing {
-                        key: "symbol",
-                        remedy: "add a line of symbols before the numbers of atoms",
-                    },
-                )?
-            }
-        };
-        structure.atomic_number.push(z);
+        let (at, words) = three(line, "a position")?;
+        if symbols.is_empty() && behind.len() == structure.position.len() {
+            let words: Vec<&str> = words.take_while(|word| !is_comment(word)).collect();
+            let word = words.get(if is_selective && words.len() > 2 { 3 } else { 0 });
+            behind.extend(word.map(|word| species(word)).transpose()?);
+        }
         structure.position.push(if is_cartesian {
             [0, 1, 2].map(|axis| at[axis] * factor[axis])
         } else {
             cell::cartesian(at, &cell)
         });
     }
+    structure.atomic_number = if !symbols.is_empty() {
+        of_all(&symbols)
+    } else if behind.len() == n_atom {
+        behind
+    } else {
+        let symbols = symbols_of(&comment, counts.len()).ok_or(Problem::Missing {
+            key: "symbol",
+            remedy: "add a line of symbols before the numbers of atoms",
+        })?;
+        guess = Some(format!("the elements are taken from the comment `{}`", shown(&comment)));
+        of_all(&symbols)
+    };
     let property = [("comment".to_owned(), comment)].into();
-    Ok((Some(structure), property))
+    Ok(((Some(structure), property), guess))
+}
+
+/// The symbols, none in version 4, the numbers of atoms, and the line after them. VASP writes at most 20
+/// of each in a line.
+fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, String), Fault> {
+    let is_number = |line: &str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
+    let mut symbols = Vec::new();
+    let mut line = lines.expect("the numbers of atoms")?.to_owned();
+    while !is_number(&line) {
+        if symbols.len() > MAX_ATOM {
+            return Err(Problem::TooManyAtoms { max: MAX_ATOM }.into());
+        }
+        for word in line.split_whitespace().take_while(|word| !is_comment(word)) {
+            symbols.push(species(word)?);
+        }
+        line = lines.expect("the numbers of atoms")?.to_owned();
+    }
+    let mut numbers = counts(&line)?;
+    let mut mode = lines.expect(MODE)?.trim().to_owned();
+    while numbers.len() < symbols.len() && is_number(&mode) {
+        numbers.extend(counts(&mode)?);
+        mode = lines.expect(MODE)?.trim().to_owned();
+    }
+    if numbers.iter().sum::<usize>() > MAX_ATOM {
+        return Err(Problem::TooManyAtoms { max: MAX_ATOM }.into());
+    }
+    if !symbols.is_empty() && symbols.len() < numbers.len() {
+        let value = format!("{} symbols and {} numbers", symbols.len(), numbers.len());
+        let expected = "as many symbols as numbers of atoms";
+        return Err(Problem::Expected { expected, value }.into());
+    }
+    Ok((symbols, numbers, mode))
+}
+
+fn is_comment(word: &str) -> bool {
+    word.starts_with(['!', '#'])
+}
+
+/// The symbols in a comment such as `Na Cl`, `NaCl bulk` or `Na2 Cl2`, if they are as many as numbers of
+/// atoms.
+fn symbols_of(comment: &str, n: usize) -> Option<Vec<u8>> {
+    let mut symbols: Vec<u8> = Vec::new();
+    for word in comment.split_whitespace() {
+        // Of a formula, each element once.
+        let mut formula = crate::structure::composition(word).unwrap_or_default();
+        formula.dedup();
+        symbols.append(&mut formula);
+    }
+    (symbols.len() == n).then_some(symbols)
 }
 
 fn scale(line: &str) -> Result<Vec<f64>, Problem> {

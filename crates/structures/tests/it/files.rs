@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use batchlab_core::MemoryBudget;
 use batchlab_structures::{Problem, ReadError, Source};
 use tempfile::TempDir;
 
@@ -46,7 +47,8 @@ fn files_that_are_asked_for_are_read_or_refused() {
     fs::write(path("POSCAR"), POSCAR).unwrap();
     let read = |path: &Path, bytes: Option<&[u8]>| {
         let mut names = Vec::new();
-        let counts = Source { path, bytes, wanted: Some(is_cif) }.read(&mut |entry| {
+        let memory = &MemoryBudget::default();
+        let counts = Source { path, bytes, wanted: Some(is_cif), memory }.read(&mut |entry| {
             names.push(entry.path.file_name().unwrap().to_owned());
             Ok::<_, ReadError>(ControlFlow::Continue(()))
         });
@@ -63,7 +65,8 @@ fn files_that_are_asked_for_are_read_or_refused() {
     assert!(read(folder.path(), None).unwrap_err().contains("empty.cif is empty"));
     let none = read(Path::new("x.cif"), Some(b"\x28\xb5\x2f\xfd"));
     assert!(none.unwrap_err().contains("x.cif is a zstd file"));
-    let none = Source { path: Path::new("x.db"), bytes: Some(b"SQLite format 3\0"), wanted: None };
+    let (path, memory) = (Path::new("x.db"), &MemoryBudget::default());
+    let none = Source { path, bytes: Some(b"SQLite format 3\0"), wanted: None, memory };
     let none = none.read(&mut |entry| Err(entry.fault(Problem::NoAtoms))).unwrap_err();
     assert!(none.to_string().contains("a packed SQLite database"), "{none}");
 }
@@ -89,6 +92,34 @@ fn a_packed_file_cannot_ask_for_all_memory() {
     assert!(fault.contains("memory limit"), "{fault}");
 }
 
+/// Of any number of entries, one at a time.
+#[test]
+fn memory_is_asked_for_before_an_entry_is_read() {
+    let folder = TempDir::new().unwrap();
+    let atoms = "H 0 0 0\n".repeat(4000);
+    let small = format!("4000\n\n{atoms}").repeat(20);
+    let large = format!("80000\n\n{}", atoms.repeat(20));
+    let reply = format!("[{{\"a\": [{}0]}}]", "0,".repeat(20_000));
+    for (name, text, is_over) in
+        [("a.xyz", &small, false), ("b.xyz", &large, true), ("a.json", &reply, true)]
+    {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        let memory = &MemoryBudget::new(2 << 20);
+        let read = Source { path: &path, bytes: None, wanted: None, memory }
+            .read(&mut |_| Ok::<_, ReadError>(ControlFlow::Continue(())));
+        assert_eq!(memory.left(), 2 << 20, "{name}: all is given back");
+        match read {
+            Ok(_) => assert!(!is_over, "{name}"),
+            Err(error) => {
+                let error = error.to_string();
+                assert!(is_over && error.contains("one entry would take"), "{name}: {error}");
+                assert!(error.contains("set BATCHLAB_MEMORY"), "{error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn folders_and_archives_are_gone_through_and_other_files_counted() {
     let folder = TempDir::new().unwrap();
@@ -100,7 +131,7 @@ fn folders_and_archives_are_gone_through_and_other_files_counted() {
     assert!(all(&path("notes.h5")).unwrap_err().to_string().contains("notes.h5 is an HDF5 file"));
     let (entries, counts) = all(folder.path()).unwrap();
     assert_eq!((counts.n_file, counts.n_other), (2, 1));
-    let passed_over = counts.passed_over().unwrap();
+    let passed_over = counts.notes().remove(0);
     assert!(passed_over.ends_with("/notes.h5"), "{passed_over}");
     assert_eq!([&entries[0].path, &entries[1].path], [&path("a.cif"), &path("b/POSCAR")]);
     let expected: Vec<_> = entries.iter().map(|entry| entry.structure.clone()).collect();

@@ -22,7 +22,7 @@ pub(crate) fn all(path: &Path) -> Result<(Vec<Entry>, Read), ReadError> {
     Ok((entries, counts))
 }
 
-fn parse(name: &str, text: &str) -> Result<Vec<Entry>, String> {
+pub(crate) fn parse(name: &str, text: &str) -> Result<Vec<Entry>, String> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, text).unwrap();
@@ -210,21 +210,93 @@ fn cif_is_read_alone_and_in_tables() {
 }
 
 #[test]
-fn cif_that_asks_for_more_is_refused() {
+fn symmetry_is_expanded_from_operations_symbols_and_numbers() {
     let with = |from: &str, to: &str| CIF.replace(from, to);
+    let operations =
+        "loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n  1  'x, y, z'\n";
+    let group = "_symmetry_space_group_name_H-M   'P 1'\n";
+    let n_atom = |text: &str| one("a.cif", text).structure.unwrap().atomic_number.len();
+    assert_eq!(n_atom(&with(operations, "")), 2);
+    for stated in [
+        "_symmetry_space_group_name_H-M 'F m -3 m'",
+        "_space_group_name_H-M_alt 'Fm-3m'",
+        "_space_group.name_H-M_full 'F 4/m -3 2/m'",
+        "_space_group_IT_number 225",
+        "_symmetry_Int_Tables_number 225",
+        "_space_group.IT_number '225'",
+        "_space_group_name_Hall '-F 4 2 3'",
+        "_symmetry_space_group_name_Hall '-F 4 2 3'\n_space_group_name_H-M_ref 'P 1'",
+    ] {
+        let text = with(operations, "").replace(group, &format!("{stated}\n"));
+        let structure = one("a.cif", &text).structure.unwrap();
+        assert_eq!(structure.atomic_number, [[11; 4], [17; 4]].concat(), "{stated}");
+        assert!(structure.position.as_flattened().iter().all(|x| [0.0, 2.0].contains(x)));
+    }
+    // The names of lists: old, CIF 1.1, CIF 2, magnetic.
+    for name in [
+        "_symmetry_equiv_pos_as_xyz",
+        "_space_group_symop_operation_xyz",
+        "_space_group_symop.operation_xyz",
+    ] {
+        let list = format!("loop_\n{name}\nx,y,z\n-x,-y,-z\nx+1/2,y+1/2,z\n'1/2-x, 1/2-y, -z'\n");
+        assert_eq!(n_atom(&with(operations, &list).replace(group, "")), 4, "{name}");
+    }
+    let magnetic = "loop_\n_space_group_symop_magn_operation.xyz\nx,y,z,+1\n-x,-y,-z,-1\n\
+                    loop_\n_space_group_symop_magn_centering.xyz\nx,y,z,+1\nx,y+1/2,z+1/2,-1\n";
+    assert_eq!(n_atom(&with(operations, magnetic).replace(group, "")), 4);
+}
+
+#[test]
+fn cif_that_is_unclear_is_refused() {
+    let with = |from: &str, to: &str| CIF.replace(from, to);
+    let operations =
+        "loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n  1  'x, y, z'\n";
+    let group = "_symmetry_space_group_name_H-M   'P 1'\n";
+    let stated = |text: &str| with(operations, "").replace(group, &format!("{text}\n"));
     refused(
         "a.cif",
         &with("'x, y, z'", "'x, y, z'\n 2 '-x, -y, -z'"),
-        "symmetry operation `-x, -y, -z`",
+        "a.cif:3: the symmetry `P 1` contradicts",
     );
-    let without = with(
-        "loop_\n _symmetry_equiv_pos_site_id\n _symmetry_equiv_pos_as_xyz\n  1  'x, y, z'\n",
-        "",
+    refused("a.cif", &with("'P 1'", "'F m -3 m'"), "a.cif:3: the symmetry `F m -3 m` contradicts");
+    refused("a.cif", &with("'x, y, z'", "'-x, y, z'"), "of 1 listed operations` is no group");
+    refused("a.cif", &with("'x, y, z'", "'x, y'"), "a.cif:13: expected a symmetry operation");
+    refused(
+        "a.cif",
+        &stated("_space_group_IT_number 227"),
+        "a.cif:3: the symmetry `227` has several settings",
     );
-    assert_eq!(one("a.cif", &without).structure, one("a.cif", CIF).structure);
-    refused("a.cif", &without.replace("P 1", "F m -3 m"), "symmetry operation `F m -3 m`");
-    refused("a.cif", &with("0.5 0.5 0.5  1", "0.5 0.5 0.5  0.5"), "occupancy `0.5`");
-    refused("a.cif", &with("_cell_length_b   4\n", ""), "`_cell_length_b` is missing");
+    refused("a.cif", &stated("_space_group_IT_number 194"), "does not fit the lengths and angles");
+    refused("a.cif", &stated("_space_group_name_H-M_alt 'F x'"), "the symmetry `F x` is not known");
+    refused(
+        "a.cif",
+        &stated("_space_group_name_Schoenflies 'O_h^5'"),
+        "`O_h^5` is a Schoenflies symbol",
+    );
+    refused(
+        "a.cif",
+        &stated("_space_group_magn.name_BNS \"P 1' \""),
+        "is that of a magnetic group",
+    );
+    refused(
+        "a.cif",
+        &with("0.5 0.5 0.5  1", "0.5 0.5 0.5  0.5"),
+        "a.cif:22: `_atom_site_occupancy` is `0.5`",
+    );
+    refused("a.cif", &with("_occupancy", "_disorder_group"), "`_atom_site_disorder_group` is `1`");
+    refused(
+        "a.cif",
+        &with("_occupancy", "_attached_hydrogens"),
+        "`_atom_site_attached_hydrogens` is `1`",
+    );
+    let mirrored = stated("_space_group_IT_number 2").replace("0.5 0.5 0.5", "0.5 0.5 0.46");
+    refused("a.cif", &mirrored, "a.cif:18: `Cl1` and `Cl1` are 0.32 angstrom apart");
+    refused("a.cif", &with("_cell_length_b   4\n", ""), "a.cif:2: `_cell_length_b` is missing");
+    refused(
+        "a.cif",
+        &with("_cell_length_b   4", "_cell_length_a   5"),
+        "a.cif:5: the key `_cell_length_a` stands twice",
+    );
     refused(
         "a.cif",
         &with("  Cl-  Cl1  0.5 0.5 0.5  1", "  Cl-  Cl1"),
@@ -232,7 +304,60 @@ fn cif_that_asks_for_more_is_refused() {
     );
     refused("a.cif", &with("'P 1'", "'P 1"), "a.cif:3: expected the end of a quoted text");
     refused("a.cif", &with("data_NaCl", "data_NaCl\n;endless"), "the semicolon that ends a text");
-    refused("a.cif", &with("Cl-", "Q"), "unknown element `Q`");
+    refused("a.cif", &with("Cl-", "Q"), "a.cif:22: unknown element `Q`");
+    refused(
+        "a.cif",
+        &with("0.5 0.5 0.5", "0.5 ? 0.5"),
+        "a.cif:22: y should be a finite number, found `?`",
+    );
+    refused(
+        "a.cif",
+        &with("-0.0 0 0", ". 0 0"),
+        "a.cif:21: x should be a finite number, found `.`",
+    );
+    refused("a.cif", &with("90\nloop_", "?\nloop_"), "a.cif:9: _cell_angle_gamma should be");
+}
+
+#[test]
+fn blocks_without_atoms_are_passed_over_and_counted() {
+    let global = "data_global\n_journal_name_full 'Acta M\u{fc}ller'\n_cell_length_a ?\n";
+    let template = "data_t\nloop_\n_atom_site_label\n_atom_site_fract_x\n? ?\n";
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.cif");
+    let bytes: Vec<u8> = format!("{global}{CIF}{template}").chars().map(|c| c as u8).collect();
+    fs::write(&path, bytes).unwrap();
+    let (entries, counts) = all(&path).unwrap();
+    assert_eq!((entries.len(), counts.n_block, entries[0].line), (1, 2, 5));
+    refused("a.cif", global, "a.cif:1: `_atom_site_fract_x` is missing");
+}
+
+#[test]
+fn elements_of_cif_come_from_symbols_or_labels() {
+    let found = |symbol: &str, label: &str| {
+        let text = CIF.replace("Cl-  Cl1", &format!("{symbol}  {label}"));
+        let text = if symbol.is_empty() {
+            text.replace(" _atom_site_type_symbol\n", "").replace("Na+  Na0", "Na0")
+        } else {
+            text
+        };
+        parse("a.cif", &text)
+            .map_or(0, |entries| entries[0].structure.as_ref().unwrap().atomic_number[1])
+    };
+    for (symbol, z) in [("Fe3+", 26), ("CL1-", 17), ("D", 1), ("ca", 20), ("Qx", 0), ("Wat", 0)] {
+        assert_eq!(found(symbol, "X1"), z, "{symbol}");
+    }
+    for (label, z) in [
+        ("Fe1A", 26),
+        ("O12", 8),
+        ("MgM1", 12),
+        ("OW1", 8),
+        ("CA1", 0),
+        ("OH", 0),
+        ("Wat1", 0),
+        ("Q1", 0),
+    ] {
+        assert_eq!(found("", label), z, "{label}");
+    }
 }
 
 pub(crate) const POSCAR: &str =
@@ -245,32 +370,66 @@ fn poscar_of_both_versions_direct_and_cartesian() {
     assert_eq!((structure.cell.unwrap()[0], structure.position[1]), ([4.0, 0.0, 0.0], [2.0; 3]));
     let same =
         |text: &str| assert_eq!(one("x.vasp", text).structure.as_ref(), Some(&structure), "{text}");
-    same(
-        &POSCAR
-            .replace("Na Cl_h\n", "")
-            .replace("0 0 0\n0.5", "0 0 0 Na\n0.5")
-            .replace("T F T", "T F T Cl"),
-    );
+    let four = POSCAR.replace("Na Cl_h\n", "").replace("0 0 0\n0.5", "0 0 0 Na\n0.5");
+    same(&four.replace("T F T", "Cl ! chlorine"));
+    let selective = four.replace("Direct", "Selective\nDirect").replace("Na\n0.5", "T T T Na\n0.5");
+    same(&selective.replace("T F T", ".TRUE. .FALSE. F Cl"));
     same(&POSCAR.replace("Direct", "Selective dynamics\nC").replace("0.5 0.5 0.5", "1 1 1"));
     same(&POSCAR.replace("2.0\n", "-64.0\n"));
     same(&POSCAR.replace("2.0\n", "2 2 2 ! comment\n"));
-    // Recognised by content alone.
-    assert_eq!(one("unnamed", POSCAR).structure, Some(structure));
+    same(&POSCAR.replace("Direct", "Fractional"));
+    same(&POSCAR.replace("Na Cl_h\n1 1", "Na\nCl\n1\n1"));
+    // Recognised by content alone, whatever the comment is like, or else by name.
+    for comment in ["rock salt", "[Na Cl]", "{\"a\": 1}", "data_x", "a,cif", "x | y=1", "2"] {
+        let text = POSCAR.replace("rock salt", comment);
+        assert_eq!(one("unnamed", &text).structure.as_ref(), Some(&structure), "{comment}");
+        refused("POSCAR", &text.replace("2.0\n", "a\n"), "POSCAR:2: expected one scale or three");
+    }
+    // Fluorine is no flag.
+    let fluoride = four.replace("0 0 0 Na", "0 0 0 Li").replace("T F T", "F");
+    assert_eq!(one("POSCAR", &fluoride).structure.unwrap().atomic_number, [3, 9]);
+    let fluoride = selective.replace("T F T", "T T F F");
+    assert_eq!(one("POSCAR", &fluoride).structure.unwrap().atomic_number, [11, 9]);
 
-    refused("POSCAR", &POSCAR.replace("Na Cl_h\n", ""), "POSCAR:8: `symbol` is missing");
-    refused("POSCAR", &POSCAR.replace("Na Cl_h", "Na"), "as many symbols as numbers of atoms");
-    refused("POSCAR", &POSCAR.replace("1 1\n", "1 99999999999\n"), "more than 100000 atoms");
+    let nameless = POSCAR.replace("Na Cl_h\n", "");
+    refused("POSCAR", &nameless, "POSCAR:10: `symbol` is missing");
+    refused("POSCAR", &four.replace("Na\n", "Q\n"), "POSCAR:8: unknown element `Q`");
+    refused("POSCAR", &POSCAR.replace("1 1\n", "1 1 1\n"), "as many symbols as numbers of atoms");
+    refused("POSCAR", &POSCAR.replace("1 1\n", "1 99999999999\n"), "more than 10000000 atoms");
     refused(
         "POSCAR",
         &POSCAR.replace("1 1\n", "1 2\n"),
         "POSCAR:11: the file ends where a position",
     );
-    refused(
-        "POSCAR",
-        &POSCAR.replace("Direct", "Fractional"),
-        "`Direct` or `Cartesian`, found `Fractional`",
-    );
+    refused("POSCAR", &POSCAR.replace("Direct\n", ""), "`Direct` or `Cartesian`, found `0 0 0`");
     refused("POSCAR", &POSCAR.replace("2.0\n", "0\n"), "a scale other than 0");
+}
+
+#[test]
+fn elements_of_a_poscar_that_are_guessed_are_told() {
+    let guessed = |text: &str| {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("POSCAR");
+        fs::write(&path, text).unwrap();
+        let (entries, counts) = all(&path).unwrap();
+        let notes = counts.notes();
+        assert!(notes.len() == 1 && notes[0].starts_with("warning: "), "{notes:?}");
+        (entries[0].structure.as_ref().unwrap().atomic_number.clone(), notes[0].clone())
+    };
+    let nameless = POSCAR.replace("Na Cl_h\n", "");
+    for comment in ["Na Cl", "NaCl bulk", "Na1Cl1", "relaxed Na1 Cl1"] {
+        let (elements, note) = guessed(&nameless.replace("rock salt", comment));
+        assert_eq!(elements, [11, 17], "{comment}");
+        assert!(
+            note.contains(&format!("POSCAR: the elements are taken from the comment `{comment}`"))
+        );
+    }
+    let (elements, note) = guessed(&POSCAR.replace("1 1\n", "2\n"));
+    assert_eq!(elements, [11, 11]);
+    assert!(
+        note.ends_with("2 symbols, but 1 numbers of atoms; the first symbols are taken"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -324,7 +483,7 @@ fn xyz_plain_and_extended() {
         "a.xyz:4: 2 atoms are stated, but after 1 this follows: `1`",
     );
     refused("a.xyz", "1\n\nH 0 0\n", "a.xyz:3: expected 4 columns for an atom, found 3 in `H 0 0`");
-    refused("a.xyz", "9999999999\n\n", "more than 100000 atoms");
+    refused("a.xyz", "9999999999\n\n", "more than 10000000 atoms");
     refused("a.xyz", "1\n\nH 0 0 nan\n", "z should be a finite number, found `nan`");
 }
 
@@ -365,6 +524,18 @@ fn extended_xyz_is_read_in_every_spelling_that_ase_reads() {
     assert_eq!(cells.collect::<Vec<_>>(), [slab, None]);
     assert_eq!((entries[0].text("comment"), entries[1].line), (Some("slab"), 7));
     refused("a.xyz", &text.replace("VEC2", "VEC3"), "a.xyz:5: expected `VEC1`, `VEC2`, `VEC3`");
+}
+
+#[test]
+fn rows_of_ase_repeat_along_the_directions_of_their_masks() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.db");
+    fs::write(&path, crate::corrupt::database(&[0, 7, 3, 4])).unwrap();
+    let (a, b, c, zero) = ([0., 1., 2.], [3., 4., 5.], [6., 7., 8.], [0.; 3]);
+    let (entries, _) = all(&path).unwrap();
+    let cells = entries.iter().map(|entry| entry.structure.as_ref().unwrap().cell);
+    let expected = [None, Some([a, b, c]), Some([a, b, zero]), Some([zero, zero, c])];
+    assert_eq!(cells.collect::<Vec<_>>(), expected);
 }
 
 /// As editors of Windows write it.

@@ -5,4 +5,6 @@
 mod corrupt;
 mod files;
 mod formats;
+mod peer_xyz;
+mod peers;
 mod reference;

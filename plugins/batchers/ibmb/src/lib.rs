@@ -30,7 +30,7 @@ batchlab_core::batcher_options! {
     /// data set.
     ///
     /// ```toml
-    /// outputs = "node-wise"    # aux_per_output, and outputs_per_batch or max_aux_per_batch
+    /// outputs = "node-wise"    # aux_per_output, and outputs_per_batch or max_aux_per_batch; the default
     /// outputs = "batch-wise"   # n_part, expand_ratio, operator, n_iteration, output_weight, ...
     /// outputs = "random"       # aux_per_output, outputs_per_batch
     /// outputs = "random-fixed" # the same
@@ -39,37 +39,50 @@ batchlab_core::batcher_options! {
     /// The authors evaluate in batches of twice as many outputs: give them to `[evaluation.batcher]`.
     pub struct Ibmb with KeptNodeOptions {
         /// How outputs are put into batches, and which nodes come with them.
+        #[serde(default)]
         pub outputs: Outputs,
         /// Largest number of outputs in a batch. It is evened out: of 90 outputs, 50 in a batch at most
-        /// become 45.
+        /// become 45. 64 without it, unless `max_aux_per_batch` is given.
+        #[schemars(extend("x-replaces" = ["max_aux_per_batch"]))]
+        #[schemars(extend("x-only-with" = { "outputs": ["node-wise", "random", "random-fixed"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub outputs_per_batch: Option<NonZeroU32>,
         /// Largest number of nodes in a batch, instead of `outputs_per_batch`, for node-wise batches.
+        #[schemars(extend("x-replaces" = ["outputs_per_batch"]))]
+        #[schemars(extend("x-only-with" = { "outputs": ["node-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub max_aux_per_batch: Option<NonZeroU32>,
         /// Nodes that come with each output, itself included. 16 without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["node-wise", "random", "random-fixed"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub aux_per_output: Option<NonZeroU32>,
         /// Residue per degree at which pushing stops, see `teleport`. 2e-4 without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["node-wise", "random", "random-fixed"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub epsilon: Option<f64>,
         /// Parts into which METIS divides the graph; those without outputs are left out.
+        #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub n_part: Option<NonZeroU32>,
         /// Nodes of a batch, as a multiple of the mean size of a part; its outputs come on top where
         /// they are not among them. 1 without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub expand_ratio: Option<f64>,
         /// Which matrix is iterated. `"reference"` without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub operator: Option<Operator>,
         /// Power iterations. 50 without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub n_iteration: Option<NonZeroU32>,
         /// How many other nodes an output weighs when METIS makes parts of equal weight. 1 without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub output_weight: Option<NonZeroU32>,
         /// Seed of METIS. 42 without it.
+        #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub partition_seed: Option<u32>,
         /// Probability with which a walk returns to its output in a step (`alpha` of the authors).

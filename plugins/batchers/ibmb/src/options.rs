@@ -13,11 +13,12 @@ use crate::batch_wise::BatchWise;
 use crate::node_wise::{Budget, Near, NodeWise};
 
 /// How outputs are put into batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outputs {
     /// Outputs that matter to each other are merged, pair by pair; each brings the nodes that matter
     /// most to it.
+    #[default]
     NodeWise,
     /// The outputs of each part of the graph, with the nodes that matter most to them together.
     BatchWise,
@@ -63,25 +64,28 @@ impl Ibmb {
     pub(crate) fn method(&self, n_node: usize) -> Result<Method, BatcherError> {
         self.check_keys()?;
         self.check_sizes(n_node)?;
-        let name = self.outputs.name();
         match self.outputs {
             Outputs::NodeWise => {
                 let budget = match (self.outputs_per_batch, self.max_aux_per_batch) {
                     (Some(most), None) => Budget::Outputs(most),
                     (None, Some(most)) => Budget::Nodes(most),
-                    (given, _) => {
-                        return wrong(format!(
-                            "outputs = \"node-wise\" needs outputs_per_batch or max_aux_per_batch, \
-                             one of the two, but {} given",
-                            if given.is_some() { "both are" } else { "none is" }
-                        ));
+                    (None, None) => Budget::Outputs(self.n_output(n_node)),
+                    (Some(_), Some(_)) => {
+                        return wrong(
+                            "outputs_per_batch and max_aux_per_batch both limit a batch; give one of \
+                             the two"
+                                .into(),
+                        );
                     }
                 };
                 Ok(Method::NodeWise(NodeWise { near: self.near(), budget }))
             }
             Outputs::BatchWise => {
                 let Some(n_part) = self.n_part else {
-                    return wrong("outputs = \"batch-wise\" needs n_part".into());
+                    return wrong(
+                        "outputs = \"batch-wise\" needs the number of parts, for example n_part = 4"
+                            .into(),
+                    );
                 };
                 let expand_ratio = self.expand_ratio.unwrap_or(1.0);
                 if !(expand_ratio > 0.0 && expand_ratio.is_finite()) {
@@ -101,9 +105,7 @@ impl Ibmb {
                 }))
             }
             Outputs::Random | Outputs::RandomFixed => {
-                let Some(n_output) = self.outputs_per_batch else {
-                    return wrong(format!("outputs = \"{name}\" needs outputs_per_batch"));
-                };
+                let n_output = self.n_output(n_node);
                 let composition = match self.outputs {
                     Outputs::RandomFixed => Composition::Fixed,
                     _ => Composition::EveryEpoch,
@@ -111,6 +113,12 @@ impl Ibmb {
                 Ok(Method::Random { near: self.near(), n_output, composition })
             }
         }
+    }
+
+    fn n_output(&self, n_node: usize) -> NonZeroU32 {
+        const DEFAULT: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
+        let n_node = u32::try_from(n_node).ok().and_then(NonZeroU32::new).unwrap_or(DEFAULT);
+        self.outputs_per_batch.unwrap_or(DEFAULT.min(n_node))
     }
 
     fn near(&self) -> Near {

@@ -53,6 +53,7 @@ pub struct SaintRw {
     pub padding: Padding,
     /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first batches
     /// without it. A batch that exceeds it gets a larger shape of its own.
+    #[schemars(extend("x-only-with" = { "padding": ["constant"] }))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constant: Option<NodeBudget>,
 }

@@ -50,6 +50,10 @@ impl Dataset for AflowSizes {
         Provides { level: Level::Graphs, fields, target: true }
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["seed", "limit"]
+    }
+
     fn check(&self) -> Result<(), DatasetError> {
         if self.edges == EdgeRule::FullyConnected {
             return Err(DatasetError::other(NeighborError::Endless));

@@ -4,11 +4,9 @@ use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::{
-    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, MemoryBudget, Provides,
-};
+use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Structure, element_name, read};
+use batchlab_structures::{Entry, Names, Source, Structure, element_name, is_absent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +106,10 @@ impl Dataset for Aflow {
         Ok(())
     }
 
+    fn has_classes(&self) -> bool {
+        self.target == Target::Metal
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let path = ctx.resolve(&self.path)?;
@@ -121,8 +123,8 @@ impl Dataset for Aflow {
 struct Crystals {
     structures: StructureCollector,
     target: Vec<f64>,
-    /// Place of each in the order of reading, from 1.
-    origin: Vec<u32>,
+    names: Names,
+    needs_target: bool,
     n_read: u64,
     n_other: u64,
     left_out: [u64; Reason::ALL.len()],
@@ -137,9 +139,10 @@ impl Aflow {
             Some(self.enthalpy_below),
             self.dft_type.clone(),
         );
-        let mut crystals = Crystals::new(self.edges, &ctx.memory);
+        let mut crystals = Crystals::new(self.edges, path, ctx);
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let counts = read(path, &mut |entry| {
+        let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
+        let counts = source.read(&mut |entry| {
             // Names are remembered, so that entries which come again are left out.
             let name = |key| entry.text(key).map_or(0, str::len);
             let n_byte = 2 * (name("auid") + name("aurl")) as u64 + 128;
@@ -156,8 +159,8 @@ impl Aflow {
             })
         })?;
         crystals.n_other = counts.n_other;
-        if let Some(passed_over) = counts.passed_over() {
-            ctx.progress.note(&format!("note: {passed_over}"));
+        for note in counts.notes() {
+            ctx.progress.note(&note);
         }
         if crystals.target.is_empty() {
             let counts = Reason::ALL.iter().zip(crystals.left_out).filter(|(_, n)| *n > 0);
@@ -171,11 +174,12 @@ impl Aflow {
 }
 
 impl Crystals {
-    fn new(rule: EdgeRule, memory: &MemoryBudget) -> Self {
+    fn new(rule: EdgeRule, path: &Path, ctx: &LoadContext) -> Self {
         Self {
-            structures: StructureCollector::new(rule, memory),
+            structures: StructureCollector::new(rule, &ctx.memory),
             target: Vec::new(),
-            origin: Vec::new(),
+            names: Names::new(path),
+            needs_target: ctx.needs_target,
             n_read: 0,
             n_other: 0,
             left_out: [0; Reason::ALL.len()],
@@ -196,10 +200,12 @@ impl Crystals {
             return Ok(());
         }
         self.n_read += 1;
+        self.names.count(&entry);
         let beside =
             self.relaxed.as_ref().filter(|(beside, _)| *beside == folder).map(|(_, found)| found);
         let structure = structure.as_ref().or(beside.filter(|found| is_of(&entry, found)));
         let value = target.of(&entry).map_err(|problem| entry.fault(problem))?;
+        let value = value.or((!self.needs_target).then_some(f64::NAN));
         let rejected = filter.reject(&entry, structure.is_some(), value.is_some());
         if let Some(reason) = rejected.map_err(|problem| entry.fault(problem))? {
             self.left_out[reason as usize] += 1;
@@ -208,16 +214,20 @@ impl Crystals {
         let (Some(structure), Some(value)) = (structure, value) else { return Ok(()) };
         self.structures
             .push(&structure.atomic_number, &structure.position, structure.cell.as_ref())
-            .map_err(|source| AflowError::Edges { path: entry.path, line: entry.line, source })?;
+            .map_err(|source| AflowError::Edges {
+                path: entry.path.clone(),
+                line: entry.line,
+                source,
+            })?;
         self.target.push(value);
-        self.origin.push(self.n_read as u32);
+        self.names.keep(&entry, entry.text("auid").filter(|auid| !is_absent(auid)));
         Ok(())
     }
 
     fn into_graphs(self, target: Target) -> Result<Graphs, DatasetError> {
         let mut graphs = self.structures.finish("aflow", element_name)?;
         graphs.target = Some(target.column(self.target));
-        graphs.origin = self.origin;
+        graphs.name = self.names.finish();
         let mut notes = vec![("entries read".to_owned(), self.n_read)];
         notes.extend(
             Reason::ALL.iter().zip(self.left_out).map(|(reason, n)| (reason.note().to_owned(), n)),

@@ -22,12 +22,17 @@ const SPARSEST: usize = 10_000;
 pub(crate) fn read<R: Read + Seek>(
     file: &mut Archive<R>,
     which: usize,
+    needs_target: bool,
 ) -> Result<(Tables, bool), NpzError> {
     let one = graph(file)?;
-    let label = labels(file, one.n_node())?;
+    let has_labels = needs_target || file.has("labels");
+    let label = if has_labels { labels(file, one.n_node())? } else { vec![-1; one.n_node()] };
     let feature = features(file, one.n_node())?;
     let has_masks = !LISTS.iter().any(|name| file.has(name)) && masks::has_any(file);
-    let split = if has_masks {
+    let split = if !has_labels {
+        // The members of a split have a class.
+        None
+    } else if has_masks {
         Some(masks::published(file, which, &label)?)
     } else {
         published(file, &label)?

@@ -24,7 +24,7 @@ const CORA_NAME: &str = "data/cora.npz (compiled in)";
 /// * an `.npz` file with graph and features as compressed rows: `indptr` `[n_node + 1]` and `indices`
 ///   `[n_edge]` (row `i` names the nodes that send to node `i`), `labels` `[n_node]` (negative: none),
 ///   `feat_indptr`, `feat_indices`, `feat_data`, `feat_shape` (rows, columns), and, if there is a
-///   published split, `train_idx`, `val_idx` and `test_idx`;
+///   published split, `train_idx`, `val_idx` and `test_idx`, or masks such as `train_mask`;
 /// * an `.npz` file of the heterophilous graphs, with ten splits as masks;
 /// * a folder of the Open Graph Benchmark as its archive unpacks, with `raw/` and `split/`;
 /// * a folder with `reddit_data.npz` and `reddit_graph.npz`;
@@ -66,6 +66,14 @@ impl Dataset for OneGraphFile {
         Provides { level: Level::Nodes, fields, target: true }
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["path", "split"]
+    }
+
+    fn has_classes(&self) -> bool {
+        true
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let split = self.split as usize;
         let (name, tables) = match &self.path {
@@ -77,7 +85,7 @@ impl Dataset for OneGraphFile {
                 ));
             }
             None => {
-                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0, &ctx.memory);
+                let cora = source::archive(Path::new(CORA_NAME), Cursor::new(CORA), 0, ctx);
                 ("cora".to_owned(), cora.map_err(DatasetError::other)?.0)
             }
         };
@@ -130,7 +138,7 @@ impl OneGraphFile {
         let mut graphs = Graphs::new(name, Topology::One(Arc::new(one)))?;
         let counts = notes.into_iter().filter(|(_, n)| *n > 0).chain(counts);
         graphs.notes = counts.map(|(what, n)| (what.to_owned(), n as u64)).collect();
-        if label.iter().all(|&label| label < 0) {
+        if ctx.needs_target && label.iter().all(|&label| label < 0) {
             return Err(DatasetError::Empty(format!("no node of \"{name}\" has a class")));
         }
         graphs.node_feature = Some(feature);

@@ -77,6 +77,8 @@ fn labels(mut rows: Rows, n_node: usize) -> Result<Vec<i64>, DatasetError> {
             "nan" | "NaN" | "\"\"" => -1,
             _ => rows.number(0, 0, most, "a class, from 0, below the number of nodes")?,
         };
+        // They are of 64 bits, and grow.
+        rows.memory.take(8, "its numbers")?;
         label.push(value);
     }
     rows.end()?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
-use batchlab_core::{DatasetError, LoadContext, MemoryBudget};
+use batchlab_core::{DatasetError, LoadContext};
 use batchlab_npz::{Archive, NpzError};
 
 use crate::tables::{FileFault, Tables};
@@ -37,7 +37,7 @@ pub(crate) fn read(
     if found.is_file() {
         let file = File::open(&found)
             .map_err(|source| DatasetError::Io { path: found.clone(), source })?;
-        let tables = archive(&found, BufReader::new(file), split, &ctx.memory);
+        let tables = archive(&found, BufReader::new(file), split, ctx);
         let (tables, has_several) = tables.map_err(DatasetError::other)?;
         return Ok((own_name(), if has_several { tables } else { refuse_number(tables)? }));
     }
@@ -58,13 +58,13 @@ pub(crate) fn archive<R: Read + Seek>(
     path: &Path,
     file: R,
     split: usize,
-    memory: &MemoryBudget,
+    ctx: &LoadContext,
 ) -> Result<(Tables, bool), NpzError> {
-    let mut file = Archive::open(path, file, MAX_BYTE, memory)?;
+    let mut file = Archive::open(path, file, MAX_BYTE, &ctx.memory)?;
     if file.has("train_masks") && !file.has("indptr") {
         return Ok((masks::read(&mut file, split)?, true));
     }
-    compressed_rows::read(&mut file, split)
+    compressed_rows::read(&mut file, split, ctx.needs_target)
 }
 
 /// A file of the only data set of Planetoid in a folder, and its name.

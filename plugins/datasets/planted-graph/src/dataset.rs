@@ -90,6 +90,27 @@ impl Dataset for PlantedGraph {
         Provides { level: Level::Nodes, fields, target: true }
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &[
+            "n_node",
+            "n_edge",
+            "n_feature",
+            "n_class",
+            "n_community",
+            "mixing",
+            "degree_exponent",
+            "signal",
+            "label_noise",
+            "train",
+            "validation",
+            "seed",
+        ]
+    }
+
+    fn has_classes(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), DatasetError> {
         let Self { n_node, n_edge, n_class, n_community, .. } = *self;
         let share = |value: f64| (0.0..=1.0).contains(&value);

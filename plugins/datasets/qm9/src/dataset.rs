@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::{
-    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, MemoryBudget, Provides, graphs,
+    Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides, graphs,
 };
 use batchlab_neighbors::StructureCollector;
 use batchlab_structures::element_name;
@@ -111,6 +111,10 @@ impl Dataset for Qm9 {
         self.target().map(drop)
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["path", "properties", "limit"]
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let target = self.target()?;
@@ -122,7 +126,7 @@ impl Dataset for Qm9 {
         ctx.progress.start("reading molecules", None);
         let table = table.map(|path| table::read(&path, &ctx.memory)).transpose();
         let kept = table.and_then(|table| {
-            let mut kept = Kept::new(self, &path, table, target, &ctx.memory);
+            let mut kept = Kept::new(self, &path, table, target, ctx);
             read(&path, bytes, &ctx.memory, &mut |molecule| kept.visit(molecule, ctx))
                 .map(|()| kept)
         });
@@ -144,7 +148,8 @@ struct Kept<'a> {
     wanted: Option<&'static Target>,
     structures: StructureCollector,
     target: Vec<f64>,
-    origin: Vec<u32>,
+    name: Vec<String>,
+    needs_target: bool,
     seen: HashSet<u32>,
     n_read: u64,
     n_dropped: u64,
@@ -157,10 +162,10 @@ impl<'a> Kept<'a> {
         path: &'a Path,
         table: Option<Table>,
         wanted: Option<&'static Target>,
-        memory: &MemoryBudget,
+        ctx: &LoadContext,
     ) -> Self {
-        let structures = StructureCollector::new(config.edges, memory);
-        let (target, origin, seen) = (Vec::new(), Vec::new(), HashSet::new());
+        let structures = StructureCollector::new(config.edges, &ctx.memory);
+        let (target, name, seen) = (Vec::new(), Vec::new(), HashSet::new());
         let (n_read, n_dropped, n_without_row) = (0, 0, 0);
         Self {
             config,
@@ -169,7 +174,8 @@ impl<'a> Kept<'a> {
             wanted,
             structures,
             target,
-            origin,
+            name,
+            needs_target: ctx.needs_target,
             seen,
             n_read,
             n_dropped,
@@ -199,7 +205,7 @@ impl<'a> Kept<'a> {
         }
         if let Some(table) = &self.table {
             let row = table.property.get(&index("properties")?);
-            if row.is_none() {
+            if row.is_none() && self.needs_target {
                 self.n_without_row += 1;
                 return Ok(ControlFlow::Continue(()));
             }
@@ -207,7 +213,8 @@ impl<'a> Kept<'a> {
         }
         if let Some(target) = self.wanted {
             let missing = || Qm9Error::NoProperties { path: path(), position };
-            self.target.push(target.of(&molecule).ok_or_else(missing)?);
+            let value = target.of(&molecule).or((!self.needs_target).then_some(f64::NAN));
+            self.target.push(value.ok_or_else(missing)?);
         }
         self.structures.push(&molecule.atomic_number, &molecule.position, None).map_err(
             |source| {
@@ -218,7 +225,11 @@ impl<'a> Kept<'a> {
                 Qm9Error::Edges { path: path(), molecule, source }
             },
         )?;
-        self.origin.extend(molecule.gdb_index);
+        let file = self.path.file_name().unwrap_or_default().display();
+        self.name.push(molecule.gdb_index.map_or_else(
+            || format!("{file}@{}", position - 1),
+            |gdb_index| format!("gdb_{gdb_index}"),
+        ));
         let is_last = self.config.limit.is_some_and(|n| n.get() == self.structures.n_graph());
         Ok(if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
@@ -247,15 +258,11 @@ impl<'a> Kept<'a> {
             notes.push((without_row.to_owned(), self.n_without_row));
             notes.push(("rows of the table that repeat another".to_owned(), table.n_repeated));
         }
-        let n_graph = self.structures.n_graph();
         let mut graphs = self.structures.finish("qm9", element_name)?;
         let regression =
             |target: &Target, value| graphs::Target::regression(target.name, target.unit, value);
         graphs.target = self.wanted.map(|target| regression(target, self.target));
-        // Where not every molecule states its index, none is given.
-        if self.origin.len() == n_graph {
-            graphs.origin = self.origin;
-        }
+        graphs.name = self.name;
         notes.append(&mut graphs.notes);
         graphs.notes = notes;
         graphs.check()?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::graphs::Target;
 use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
 use batchlab_neighbors::StructureCollector;
-use batchlab_structures::{Entry, Read, ReadError, element_name, is_absent, number, read};
+use batchlab_structures::{Entry, Names, Read, ReadError, Source, element_name, is_absent, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +27,10 @@ const REPORT_EVERY: u64 = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Structures {
-    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF without symmetry, a table (CSV) with CIF
-    /// text in the column `cif`, an ASE database, or a folder or an archive (tar, zip) of many. Text
-    /// may be packed with xz, gzip or bzip2; formats are told by content. A relative path is looked
-    /// for where the configuration's paths are.
+    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF, a table (CSV) with CIF text in the column
+    /// `cif`, an ASE database, or a folder or an archive (tar, zip) of many. Text may be packed with
+    /// xz, gzip or bzip2; formats are told by content. A relative path is looked for where the
+    /// configuration's paths are.
     pub path: PathBuf,
     /// What to learn: a property of the structures (a key of extended XYZ, a column of the CSV, a
     /// key of the database), or, with `table`, a column of that table. `none` reads geometries alone:
@@ -149,6 +149,14 @@ impl Dataset for Structures {
         Ok(())
     }
 
+    fn source_keys(&self) -> &'static [&'static str] {
+        &["path", "table", "missing", "partly_periodic", "limit"]
+    }
+
+    fn has_classes(&self) -> bool {
+        !self.classes.is_empty()
+    }
+
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         self.check()?;
         let path = ctx.resolve(&self.path)?;
@@ -164,8 +172,8 @@ impl Dataset for Structures {
         let loaded = self.collect(&path, rows.as_ref(), ctx);
         ctx.progress.finish();
         let (collected, counts) = loaded.map_err(DatasetError::other)?;
-        if let Some(passed_over) = counts.passed_over() {
-            ctx.progress.note(&format!("note: {passed_over}"));
+        for note in counts.notes() {
+            ctx.progress.note(&note);
         }
         self.graphs(collected, &counts)
     }
@@ -174,10 +182,11 @@ impl Dataset for Structures {
 struct Collected {
     structures: StructureCollector,
     target: Vec<f64>,
-    /// Place of each in the order of reading, from 1.
-    origin: Vec<u32>,
+    names: Names,
+    needs_target: bool,
     n_read: u64,
     n_skipped: u64,
+    n_without_target: u64,
     n_partly_periodic: u64,
     /// How many structures took each row of the table.
     n_taken: HashMap<u64, u64>,
@@ -188,8 +197,8 @@ struct Found<'a> {
     path: &'a Path,
     line: usize,
     value: &'a str,
-    /// The row of the table, if it stands there.
-    row: Option<u64>,
+    /// The line of the table and the name in it, if it stands there.
+    row: Option<(u64, &'a str)>,
 }
 
 impl Structures {
@@ -203,14 +212,17 @@ impl Structures {
         let mut kept = Collected {
             structures,
             target: Vec::new(),
-            origin: Vec::new(),
+            names: Names::new(path),
+            needs_target: ctx.needs_target,
             n_read: 0,
             n_skipped: 0,
+            n_without_target: 0,
             n_partly_periodic: 0,
             n_taken: HashMap::new(),
         };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let counts = read(path, &mut |entry| {
+        let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
+        let counts = source.read(&mut |entry| {
             self.push(entry, rows, &mut kept)?;
             if kept.n_read.is_multiple_of(REPORT_EVERY) {
                 ctx.progress.advance(REPORT_EVERY);
@@ -238,6 +250,7 @@ impl Structures {
     ) -> Result<(), StructuresError> {
         let Some(structure) = &entry.structure else { return Ok(()) };
         kept.n_read += 1;
+        kept.names.count(&entry);
         if self.partly_periodic == PartlyPeriodic::Skip && structure.is_partly_periodic() {
             kept.n_partly_periodic += 1;
             return Ok(());
@@ -252,20 +265,24 @@ impl Structures {
                 kept.n_skipped += 1;
                 return Ok(());
             }
+            Err(error) if !kept.needs_target && error.is_absence() => {
+                kept.n_without_target += 1;
+                (f64::NAN, None)
+            }
             Err(error) => return Err(error),
         };
-        if let Some(row) = row {
-            *kept.n_taken.entry(row).or_default() += 1;
+        if let Some((line, _)) = row {
+            *kept.n_taken.entry(line).or_default() += 1;
         }
         kept.structures
             .push(&structure.atomic_number, &structure.position, structure.cell.as_ref())
             .map_err(|source| StructuresError::Edges {
-                path: entry.path,
+                path: entry.path.clone(),
                 line: entry.line,
                 source,
             })?;
         kept.target.push(value);
-        kept.origin.push(kept.n_read as u32);
+        kept.names.keep(&entry, row.map(|(_, name)| name));
         Ok(())
     }
 
@@ -277,14 +294,19 @@ impl Structures {
     ) -> Result<Found<'a>, StructuresError> {
         if let (Some(rows), Some(table)) = (rows, &self.table) {
             let tried = names(entry, &table.id);
-            let Some(Row { line, value }) = rows.find(&tried) else {
+            let Some((name, Row { line, value })) = rows.find(&tried) else {
                 return Err(StructuresError::NoRow {
                     path: entry.path.clone(),
                     line: entry.line,
                     tried,
                 });
             };
-            return Ok(Found { path: &rows.path, line: *line as usize, value, row: Some(*line) });
+            return Ok(Found {
+                path: &rows.path,
+                line: *line as usize,
+                value,
+                row: Some((*line, name)),
+            });
         }
         let value = entry.text(&self.target).ok_or_else(|| StructuresError::NoTarget {
             path: entry.path.clone(),
@@ -329,13 +351,17 @@ impl Structures {
                 Target::classes(&self.target, self.classes.clone(), kept.target)
             }
         });
-        graphs.origin = kept.origin;
+        graphs.name = kept.names.finish();
         let mut notes = vec![
             ("structures read".to_owned(), kept.n_read),
             ("structures left out without target".to_owned(), kept.n_skipped),
             ("structures left out as partly periodic".to_owned(), kept.n_partly_periodic),
             ("files passed over, of no known format".to_owned(), counts.n_other),
+            ("blocks of CIF passed over, without atoms".to_owned(), counts.n_block),
         ];
+        if !kept.needs_target {
+            notes.push(("structures without target".to_owned(), kept.n_without_target));
+        }
         if self.table.is_some() {
             let shared = kept.n_taken.values().filter(|n| **n > 1).sum();
             notes.push(("structures that share a row of the table".to_owned(), shared));

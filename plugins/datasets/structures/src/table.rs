@@ -75,7 +75,9 @@ impl Rows {
         Ok(Self { path: path.to_owned(), row: rows })
     }
 
-    pub(crate) fn find(&self, names: &[String]) -> Option<&Row> {
-        names.iter().find_map(|name| self.row.get(name))
+    /// The row of the first of these names that has one, under that name.
+    pub(crate) fn find(&self, names: &[String]) -> Option<(&str, &Row)> {
+        let row = names.iter().find_map(|name| self.row.get_key_value(name))?;
+        Some((row.0, row.1))
     }
 }

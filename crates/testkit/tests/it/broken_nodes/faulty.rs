@@ -1,6 +1,6 @@
 //! A sound batcher on one graph with one mistake at a time.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use batchlab_core::batch_order::OrderOptions;
@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     ForgetsOutput,
     /// An output is in its cluster and in the next one.
     RepeatsOutput,
+    /// A last batch is counted for a remainder that is 0.
+    MiscountsBatches,
     /// An evaluation never delivers its last batch.
     DropsTail,
     /// Every member of a batch is an output, also those of other subsets.
@@ -223,6 +225,11 @@ impl BatchStream for Stream {
         plan.real.n_output = plan.output_row.len() as u32;
         plan.shape = plan.real;
         Ok(true)
+    }
+
+    fn batches_per_epoch(&self) -> Option<NonZeroU64> {
+        let n_batch = self.inner.batches_per_epoch()?;
+        n_batch.checked_add(u64::from(self.fault == Fault::MiscountsBatches))
     }
 
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError> {

@@ -13,6 +13,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::UnknownEdge, "lists an edge that does not exist", "node_batches"),
     (Fault::ForgetsOutput, "an epoch lacks an output", "output_permutation"),
     (Fault::RepeatsOutput, "an output comes twice", "output_permutation"),
+    (Fault::MiscountsBatches, "states a batch too many", "output_permutation"),
     (Fault::DropsTail, "evaluation drops the last batch", "output_evaluation"),
     (Fault::LearnsForeign, "a validation node is an output", "foreign_outputs"),
     (Fault::LooksAtForeign, "validation labels sort batches", "foreign_labels"),

@@ -108,22 +108,18 @@ fn neighbours_come_together() {
 fn options_that_cannot_work_are_refused() {
     for (options, expected) in [
         (
-            "outputs = \"node-wise\"",
-            "outputs = \"node-wise\" needs outputs_per_batch or max_aux_per_batch, one of the two, but \
-             none is given",
-        ),
-        (
             "outputs = \"node-wise\"\noutputs_per_batch = 4\nmax_aux_per_batch = 18",
-            "outputs = \"node-wise\" needs outputs_per_batch or max_aux_per_batch, one of the two, but \
-             both are given",
+            "outputs_per_batch and max_aux_per_batch both limit a batch; give one of the two",
         ),
         (
             "outputs = \"node-wise\"\nmax_aux_per_batch = 10",
             "max_aux_per_batch = 10 is less than the 16 nodes of one output; raise it or lower \
              aux_per_output",
         ),
-        ("outputs = \"batch-wise\"", "outputs = \"batch-wise\" needs n_part"),
-        ("outputs = \"random\"", "outputs = \"random\" needs outputs_per_batch"),
+        (
+            "outputs = \"batch-wise\"",
+            "outputs = \"batch-wise\" needs the number of parts, for example n_part = 4",
+        ),
         (
             "outputs = \"random\"\noutputs_per_batch = 4\nn_part = 2",
             "n_part is an option of outputs = \"batch-wise\", but outputs is \"random\"; drop it",
@@ -230,3 +226,10 @@ batchlab_testkit::node_conformance!(
     random,
     parse("outputs = \"random\"\noutputs_per_batch = 8\naux_per_output = 5")
 );
+
+#[test]
+fn without_options_at_most_64_outputs_are_in_a_batch() {
+    let all = |text: &str| nodes::evaluate(&parse(text), &path());
+    assert_eq!(all("aux_per_output = 3").len(), 1);
+    assert_eq!(all("aux_per_output = 3"), all("outputs_per_batch = 20\naux_per_output = 3"));
+}

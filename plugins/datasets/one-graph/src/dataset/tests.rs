@@ -154,11 +154,15 @@ impl Small {
     }
 
     fn load(&self) -> Result<Graphs, DatasetError> {
+        self.load_in(&LoadContext::new())
+    }
+
+    fn load_in(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let file = tempfile::Builder::new().prefix("small").suffix(".npz").tempfile();
         let mut file = file.expect("a file");
         file.write_all(&self.packed()).expect("a file");
         let path = Some(file.path().to_owned());
-        OneGraphFile { path, ..OneGraphFile::default() }.load(&LoadContext::new())
+        OneGraphFile { path, ..OneGraphFile::default() }.load(ctx)
     }
 
     fn broken(&self, part: &str) {
@@ -184,6 +188,11 @@ fn a_small_file_is_read_to_the_last_value() {
 
     let unsplit = Small::new().without(SPLIT);
     assert_eq!(unsplit.load().expect("a good file").split, None);
+
+    // Predictions need no classes.
+    let ctx = LoadContext { needs_target: false, ..LoadContext::new() };
+    let graphs = Small::new().without(&["labels"]).load_in(&ctx).expect("a good file");
+    assert_eq!((graphs.split, graphs.target.expect("classes").value), (None, vec![-1.0; 4]));
 }
 
 #[test]

@@ -47,8 +47,7 @@ fn the_sample_is_what_its_description_says() {
     assert!(start.elapsed().as_secs_f64() < 1.0, "{:?}", start.elapsed());
     assert_eq!((graphs.n_member(), graphs.n_node()), (2000, 36_151));
     assert_eq!(graphs.notes[0].1, 2000);
-    assert!(graphs.origin.is_sorted_by(|a, b| a < b));
-    assert_eq!((graphs.origin[0], graphs.origin[1999]), (7, 131_896));
+    assert_eq!((&*graphs.name[0], &*graphs.name[1999]), ("gdb_7", "gdb_131896"));
 
     let classes = graphs.node_class.as_ref().expect("elements");
     assert_eq!(classes.name, ["C", "H", "O", "N"]);
@@ -97,7 +96,7 @@ fn classes_follow_the_order_of_appearance() {
         (classes.value, classes.name),
         (vec![0, 1, 0, 2], vec!["F".to_owned(), "H".into(), "C".into()])
     );
-    assert_eq!(graphs.origin, [5, 9, 11, 12]);
+    assert_eq!(graphs.name, ["gdb_5", "gdb_9", "gdb_11", "gdb_12"]);
 }
 
 #[test]
@@ -105,14 +104,14 @@ fn uncharacterised_molecules_are_left_out_on_request_and_counted() {
     let file =
         file(&[(Some(1), "H"), (Some(58), "C"), (Some(59), "N"), (Some(61), "O"), (Some(62), "O")]);
     let kept = of(&file).load(&LoadContext::new()).expect("five atoms");
-    assert_eq!(kept.origin, [1, 58, 59, 61, 62]);
+    assert_eq!(kept.name, ["gdb_1", "gdb_58", "gdb_59", "gdb_61", "gdb_62"]);
 
     let config = Qm9 { drop_uncharacterized: true, ..of(&file) };
     let notes = Arc::new(Notes::default());
     let ctx =
         LoadContext { progress: Arc::clone(&notes) as Arc<dyn Progress>, ..LoadContext::new() };
     let graphs = config.load(&ctx).expect("three atoms");
-    assert_eq!(graphs.origin, [1, 59, 62]);
+    assert_eq!(graphs.name, ["gdb_1", "gdb_59", "gdb_62"]);
     // Elements of molecules that are left out do not count.
     assert_eq!(graphs.node_class.expect("elements").name, ["H", "N", "O"]);
     assert_eq!(graphs.notes.iter().map(|note| note.1).collect::<Vec<_>>(), [5, 2]);
@@ -123,7 +122,8 @@ fn uncharacterised_molecules_are_left_out_on_request_and_counted() {
     );
 
     let limited = Qm9 { limit: NonZeroUsize::new(2), ..config };
-    assert_eq!(limited.load(&LoadContext::new()).expect("two atoms").origin, [1, 59]);
+    let graphs = limited.load(&LoadContext::new()).expect("two atoms");
+    assert_eq!(graphs.name, ["gdb_1", "gdb_59"]);
 }
 
 #[test]
@@ -143,7 +143,8 @@ fn a_limit_beyond_the_data_is_told() {
 #[test]
 fn molecules_without_index_can_be_used_but_not_looked_up() {
     let file = file(&[(Some(1), "H"), (None, "C")]);
-    assert!(of(&file).load(&LoadContext::new()).expect("two atoms").origin.is_empty());
+    let graphs = of(&file).load(&LoadContext::new()).expect("two atoms");
+    assert!(graphs.name[0] == "gdb_1" && graphs.name[1].ends_with("@1"), "{:?}", graphs.name);
     let config = Qm9 { drop_uncharacterized: true, ..of(&file) };
     let error = config.load(&LoadContext::new()).expect_err("no index").to_string();
     assert!(error.contains("molecule 2 of the file states no gdb index"), "{error}");

@@ -42,7 +42,8 @@ fn any_property_of_extended_xyz_is_a_target() {
         ..Structures::new(path.clone(), "energy")
     };
     let graphs = load(&config).expect("two crystals");
-    assert_eq!((values(&graphs), graphs.origin.as_slice()), (&[-1.5, 2.0][..], &[1, 2][..]));
+    assert_eq!(values(&graphs), [-1.5, 2.0]);
+    assert_eq!(graphs.name, ["a.xyz@0", "a.xyz@1"]);
     assert_eq!(
         graphs.target.as_ref().expect("a target").kind,
         TargetKind::Regression { unit: "eV".into() }
@@ -91,12 +92,23 @@ fn a_table_names_structures_by_property_file_or_folder() {
         ("less.csv", "name,gap\none,1\ntwo,x\n"),
         ("windows.csv", "name,gap\r\none,1\r\ntwo,x\r\n"),
         ("absent.csv", "name,gap\none,1\ntwo,nan\n"),
+        ("mark.csv", "\u{feff}name,gap\ntwo,2.5\none,1.5\nthird,3.5\n"),
     ]);
     let with = |table: &str, id: &str| {
         let table = Some(Table { path: files.path().join(table), id: id.into() });
         Structures { table, ..Structures::new(files.path().join("in"), "gap") }
     };
-    assert_eq!(values(&load(&with("targets.csv", "name")).expect("three")), [1.5, 2.5, 3.5]);
+    for table in ["targets.csv", "mark.csv"] {
+        assert_eq!(values(&load(&with(table, "name")).expect("three")), [1.5, 2.5, 3.5]);
+    }
+    let graphs = load(&with("targets.csv", "name")).expect("three");
+    assert_eq!(graphs.name, ["one", "two", "third"]);
+    // For predictions, structures without a target are kept.
+    let ctx = LoadContext { needs_target: false, ..LoadContext::new() };
+    let graphs = with("absent.csv", "name").load(&ctx).expect("three");
+    assert_eq!(graphs.name, ["one", "two", "in/z.xyz"].map(|name| name.trim_start_matches("in/")));
+    let target = graphs.target.expect("a target");
+    assert_eq!([0, 1, 2].map(|graph| target.known(graph)), [Some(1.0), None, None]);
     let fault = |config: &Structures| load(config).expect_err("a fault");
     let twice = fault(&with("twice.csv", "name"));
     assert!(twice.contains("twice.csv:3: `one` has the value `1` already"), "{twice}");
@@ -198,7 +210,8 @@ fn slabs_and_wires_have_neighbours_along_their_directions_or_are_left_out() {
     assert_eq!(n_edge(&load(&kept).expect("four")), [6, 4, 2, 0]);
     let some = Structures { partly_periodic: PartlyPeriodic::Skip, ..kept };
     let graphs = load(&some).expect("two");
-    assert_eq!((n_edge(&graphs), graphs.origin.as_slice()), (vec![6, 0], &[1, 4][..]));
+    assert_eq!(n_edge(&graphs), [6, 0]);
+    assert_eq!(graphs.name, ["a.xyz@0", "a.xyz@3"]);
     assert!(graphs.notes.contains(&("structures left out as partly periodic".into(), 2)));
     fs::write(&some.path, frame("T F F")).expect("a file");
     let nothing = load(&some).expect_err("nothing left");

@@ -1,0 +1,209 @@
+//! A trained model on other data: made as in training, however they are named, with or without a target.
+
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Output;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
+
+use crate::resume::completed;
+use crate::small_run::{batchlab, text};
+
+/// Distances from 0.9 to 3, of which only those below 2 make edges.
+const CONFIG: &str = r#"
+[dataset]
+name = "structures"
+path = "train.xyz"
+target = "energy"
+unit = "eV"
+edges = { radius = 2.0 }
+[model]
+name = "schnet"
+latent_size = 8
+n_gaussian = 8
+n_interaction = 1
+[batcher]
+name = "dynamic"
+batch_size = 8
+[training]
+steps = 5
+"#;
+
+/// Chains of atoms, with energies around -100.
+fn chains(n: usize, elements: [&str; 3], key: Option<&str>) -> String {
+    let mut text = String::new();
+    for chain in 0..n {
+        let n_atom = 3 + chain % 4;
+        let energy = -100.0 - (chain * 7 % 5) as f64;
+        let property = key.map(|key| format!("{key}={energy}")).unwrap_or_default();
+        writeln!(text, "{n_atom}\nProperties=species:S:1:pos:R:3 {property}").unwrap();
+        for atom in 0..n_atom {
+            let (element, x) = (elements[atom % 3], atom as f64 * (0.9 + 0.05 * chain as f64));
+            writeln!(text, "{element} {x:.3} 0 0").unwrap();
+        }
+    }
+    text
+}
+
+const ELEMENTS: [&str; 3] = ["C", "H", "O"];
+
+fn call(folder: &Path, arguments: &[&str]) -> Output {
+    batchlab().args(arguments).args(["--threads", "1"]).current_dir(folder).output().unwrap()
+}
+
+fn trained(config: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("run.toml"), config).unwrap();
+    let frames = |n, key| chains(n, ELEMENTS, key);
+    for (name, text) in [
+        ("train.xyz", frames(40, Some("energy"))),
+        ("same.xyz", frames(40, Some("energy"))),
+        ("bare.xyz", frames(40, None)),
+        ("some.xyz", frames(20, Some("energy")) + &frames(40, None)),
+        ("renamed.xyz", frames(40, Some("E"))),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let arguments = ["run", "run.toml", "--out", "out", "--threads", "1"];
+    completed(batchlab().args(arguments).current_dir(folder.path()));
+    folder
+}
+
+fn predict(folder: &Path, arguments: &[&str]) -> (RecordBatch, String) {
+    let fixed = ["predict", "out", "--out", "p.parquet"];
+    let output = call(folder, &[&fixed, arguments].concat());
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+    let file = File::open(folder.join("p.parquet")).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    (reader.build().unwrap().next().unwrap().unwrap(), text(&output))
+}
+
+fn predictions(folder: &Path, arguments: &[&str]) -> Vec<f64> {
+    let (rows, _) = predict(folder, arguments);
+    rows["prediction"].as_primitive::<Float64Type>().values().to_vec()
+}
+
+fn names(rows: &RecordBatch) -> Vec<&str> {
+    rows["name"].as_string::<i32>().iter().map(Option::unwrap).collect()
+}
+
+#[test]
+fn predictions_are_the_same_however_the_data_are_named() {
+    let trained = trained(CONFIG);
+    let folder = trained.path();
+    let reference = predictions(folder, &["--subset", "all"]);
+    let mean = reference.iter().sum::<f64>() / reference.len() as f64;
+    assert!((mean + 102.0).abs() < 5.0, "in eV, not standardised: {mean}");
+    // Without the keys that are as in training, at the place of another file.
+    let table = "[dataset]\nname = \"structures\"\npath = \"same.xyz\"\n";
+    fs::write(folder.join("table.toml"), table).unwrap();
+    fs::remove_file(folder.join("train.xyz")).unwrap();
+    for arguments in [
+        &["same.xyz"][..],
+        &["bare.xyz"],
+        &["renamed.xyz"],
+        &["renamed.xyz", "target=E"],
+        &["same.xyz", "edges={ radius = 2 }", "unit=eV"],
+        &["--dataset", "bare.xyz"],
+        &["--dataset", "structures", "path=bare.xyz"],
+        &["path=bare.xyz"],
+        &["dataset.path=same.xyz"],
+        &["table.toml"],
+        &["--dataset", "table.toml", "path=bare.xyz"],
+    ] {
+        assert_eq!(predictions(folder, arguments), reference, "{arguments:?}");
+    }
+    assert_eq!(predictions(folder, &["same.xyz", "limit=3"]), reference[..3]);
+
+    let (rows, printed) = predict(folder, &["some.xyz"]);
+    assert!(printed.contains("the 20 with a target: RMSE"), "{printed}");
+    assert_eq!(rows["target"].null_count(), 40);
+    assert_eq!(names(&rows)[..2], ["some.xyz@0", "some.xyz@1"]);
+    assert_eq!(rows["prediction"].as_primitive::<Float64Type>().values()[20..], reference);
+
+    fs::create_dir(folder.join("all")).unwrap();
+    fs::write(folder.join("all/one.xyz"), chains(1, ELEMENTS, None)).unwrap();
+    let with_id = chains(1, ELEMENTS, None).replace("pos:R:3", "pos:R:3 id=mp-7");
+    fs::write(folder.join("all/two.xyz"), with_id).unwrap();
+    let (rows, printed) = predict(folder, &["all"]);
+    assert_eq!(names(&rows), ["one.xyz", "mp-7"]);
+    assert!(printed.contains("no graph has the target \"energy\""), "{printed}");
+}
+
+#[test]
+fn data_made_in_another_way_are_refused_or_warned_of() {
+    let trained = trained(CONFIG);
+    let folder = trained.path();
+    let reference = predictions(folder, &["same.xyz"]);
+    let nitrogen = chains(2, ["C", "N", "O"], Some("energy")) + &chains(40, ELEMENTS, None);
+    fs::write(folder.join("nitrogen.xyz"), nitrogen).unwrap();
+    let table = "[dataset]\nname = \"structures\"\npath = \"same.xyz\"\nunit = \"kJ/mol\"\n";
+    fs::write(folder.join("table.toml"), table).unwrap();
+    for (arguments, part, is_other) in [
+        (
+            &["same.xyz", "edges={ radius = 2.5 }"][..],
+            "edges.radius: 2.0 in the checkpoint, 2.5",
+            true,
+        ),
+        (&["--dataset", "structures", "path=same.xyz", "edges={ nearest = 2 }"], "edges", true),
+        (&["edges=fully-connected"], "edges: {\"radius\":2.0} in the checkpoint", true),
+        (&["table.toml"], "unit: \"eV\" in the checkpoint, \"kJ/mol\" now", false),
+        (
+            &["nitrogen.xyz"],
+            "classes that the training data did not have: N; known are C, H, O",
+            false,
+        ),
+        (&["--dataset", "qm9", "target=gap"], "did not have: N", true),
+    ] {
+        for command in [&["evaluate", "out"][..], &["predict", "out", "--out", "x.parquet"]] {
+            let output = call(folder, &[command, arguments].concat());
+            assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+            let printed = text(&output);
+            assert!(printed.contains(part) && printed.contains("--allow-mismatch"), "{printed}");
+        }
+        if arguments.contains(&"qm9") {
+            continue;
+        }
+        let allowed = [arguments, &["--allow-mismatch"]].concat();
+        let (rows, printed) = predict(folder, &allowed);
+        assert!(printed.contains("warning: ") && printed.contains(part), "{printed}");
+        assert_eq!(rows.num_rows(), 40, "graphs that cannot be predicted are left out");
+        let found = rows["prediction"].as_primitive::<Float64Type>().values();
+        assert_eq!(found[..] != reference, is_other, "{arguments:?}");
+    }
+    assert!(!folder.join("x.parquet").exists());
+    let output = call(folder, &["evaluate", "out", "renamed.xyz", "target=E"]);
+    assert!(text(&output).contains("warning: the target is \"E\""), "{}", text(&output));
+    for (arguments, part) in [
+        (&["same.xyz", "training.steps=9"][..], "\"training.steps\" is no key of a data set"),
+        (&["same.xyz", "bare.xyz"], "several data sets"),
+        (&["--dataset", "sam.xyz"], "neither a file nor a data set"),
+    ] {
+        let output = call(folder, &[&["evaluate", "out"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        assert!(text(&output).contains(part), "{}", text(&output));
+    }
+}
+
+#[test]
+fn classes_need_no_target_either() {
+    let classes =
+        "target = \"energy\"\nclasses = [\"-100\", \"-101\", \"-102\", \"-103\", \"-104\"]";
+    let config = CONFIG.replace("target = \"energy\"\nunit = \"eV\"", classes)
+        + "loss = \"cross-entropy\"\n";
+    let trained = trained(&config);
+    let folder = trained.path();
+    let reference = predictions(folder, &["same.xyz"]);
+    for file in ["bare.xyz", "renamed.xyz"] {
+        assert_eq!(predictions(folder, &[file]), reference);
+    }
+    let (_, printed) = predict(folder, &["some.xyz"]);
+    assert!(printed.contains("the 20 with a target: accuracy"), "{printed}");
+}

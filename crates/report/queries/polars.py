@@ -1,0 +1,85 @@
+import polars as pl
+
+runs = pl.read_parquet(f"{TABLES}/runs/*.parquet").with_columns(
+    setting=pl.struct(pl.all()).map_elements(setting, return_dtype=pl.String),
+    options=pl.struct(pl.all()).map_elements(options, return_dtype=pl.String),
+    is_whole=pl.col("is_whole").fill_null(pl.col("output").fill_null("graph") == "graph"),
+    is_timed=(pl.col("status") == "completed")
+    & (pl.col("n_attempt").fill_null(1) == 1)
+    & pl.col("parent").is_null()
+    & pl.col("is_exclusive").fill_null(True),
+)
+# A cell that was trained again with the same seeds is no further replicate: its last runs count.
+in_cell = pl.col("run_id").filter(pl.col("is_timed") & pl.col("cell").is_not_null())
+is_last = pl.col("cell").is_null() | (pl.col("run_id") == in_cell.max().over(NAMES + SEEDS))
+runs = runs.with_columns(is_timed=pl.col("is_timed") & is_last)
+named = runs.select("run_id", *NAMES, "cell", "is_whole", "is_timed")
+
+# Steps whose times count: without the warm-up, which in a cell is block 0.
+counts = pl.when(pl.col("block").is_null()).then(~pl.col("is_warmup")).otherwise(pl.col("block") > 0)
+steps = pl.scan_parquet(f"{TABLES}/steps/*.parquet").filter(counts)
+steps = steps.join(named.lazy().filter("is_timed"), on="run_id")
+ln_ns = (pl.col("step_ns").sum() / pl.col("n_output").sum()).log()
+
+# throughput: real outputs and edges per second, median over runs
+seconds = pl.col("step_ns").sum() / 1e9
+work = steps.group_by("run_id", *NAMES).agg(
+    n_output_per_s=pl.col("n_output").sum() / seconds, n_edge_per_s=pl.col("n_edge").sum() / seconds
+)
+throughput = work.group_by(NAMES).agg(pl.len().alias("n_run"), pl.col("n_output_per_s", "n_edge_per_s").median())
+throughput = throughput.sort(NAMES).collect()
+print(throughput)
+
+# padding: share of padding in what is computed, mean over runs
+percent = {what: 100 - 100 * pl.col(f"n_{what}").sum() / pl.col(f"n_{what}_padded").sum() for what in ["node", "edge"]}
+padding = steps.group_by("run_id", *NAMES).agg(**percent).group_by(NAMES).agg(pl.col("node", "edge").mean())
+padding = padding.sort(NAMES).collect()
+print(padding)
+
+# verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
+# blocks that all strategies share; where there are none, those with the fewest pairs are left out. From five
+# cells on, cells count the same. Without blocks: by the means of runs.
+together = ["setting", "batch_size"]
+whole = steps.filter("is_whole")
+pairs = (
+    whole.filter(pl.col("cell").is_not_null() & pl.col("block").is_not_null())
+    .group_by("run_id", *NAMES, "cell", "block", pair=(pl.col("block") + 1) // 2).agg(ln_ns=ln_ns)
+    .group_by("run_id", *NAMES, "cell", "pair").agg(pl.len(), pl.col("ln_ns").mean()).filter(pl.col("len") == 2)
+    .with_columns(n=pl.len().over(NAMES)).sort(["n", *NAMES], descending=[True, *[False] * len(NAMES)])
+    .filter(pl.struct(NAMES).rle_id().over(together) == pl.int_range(pl.len()).over(*together, "cell", "pair"))
+    .with_columns(n=pl.len().over(*together, "cell", "pair"))
+    .filter(pl.col("n") > 1, pl.col("n") == pl.col("n").max().over(together))
+)
+cells = pairs.group_by(*NAMES, "cell").agg(pl.len().alias("n_pair"), pl.col("ln_ns").sum())
+of_cells = (pl.col("ln_ns") / pl.col("n_pair")).mean()
+of_pairs = pl.col("ln_ns").sum() / pl.col("n_pair").sum()
+in_turns = cells.group_by(NAMES).agg(ln_ns=pl.when(pl.len() >= 5).then(of_cells).otherwise(of_pairs))
+alone = whole.group_by("run_id", *NAMES).agg(ln_ns=ln_ns).group_by(NAMES).agg(pl.col("ln_ns").mean())
+alone = alone.join(in_turns, on=together, how="anti", nulls_equal=True)
+factor = (pl.col("ln_ns") - pl.col("ln_ns").min().over(together)).exp()
+verdict = pl.concat([in_turns, alone]).filter(pl.len().over(together) > 1).select(*NAMES, factor=factor)
+verdict = verdict.sort(*together, "factor").collect()
+print(verdict)
+
+# One evaluation of each state and subset, in the batches in which all strategies are evaluated.
+completed = runs.lazy().filter(status="completed")
+evals = (
+    pl.scan_parquet(f"{TABLES}/evals/*.parquet").rename({"batcher": "used"})
+    .join(completed, on="run_id", suffix="_of_run")
+    .filter(pl.col("used").is_null() | (pl.col("used") == pl.col("evaluation_batcher")))
+    .unique(["run_id", "step", "split"], keep="first", maintain_order=True)
+)
+
+# curves: errors on each subset over the steps, median over runs
+curves = evals.filter(pl.col("rmse").is_finite(), pl.col("rmse") > 0).group_by(*NAMES, "split", "step").agg(
+    pl.len().alias("n_run"), pl.col("rmse").median()
+)
+curves = curves.sort(*NAMES, "split", "step").collect()
+print(curves)
+
+# errors: on the test set after the last step, mean over combinations of seeds
+last = pl.col("n_step_planned").fill_null(pl.col("n_step"))
+errors = evals.filter(pl.col("split") == "test", pl.col("step") == last, pl.col("rmse").is_not_null())
+errors = errors.group_by(*NAMES, *SEEDS).agg(pl.col("rmse").mean()).group_by(NAMES).agg("rmse")
+errors = errors.sort(NAMES).collect()
+print(errors)
