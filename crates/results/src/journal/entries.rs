@@ -14,6 +14,11 @@ use sha2::{Digest, Sha256};
 use super::{HEADER, MAGIC, number};
 use crate::ResultsError;
 
+/// A longer journal is not read.
+const MAX_LEN: u64 = 16 << 30;
+/// Behind damage that is longer than this no entry is looked for.
+const MAX_GAP: u64 = 64 << 20;
+
 /// What was recorded at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
@@ -51,6 +56,10 @@ impl Entries {
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
         let file = open(path).map_err(ResultsError::read(path))?;
         let n_byte = file.metadata().map_err(ResultsError::read(path))?.len();
+        if n_byte > MAX_LEN {
+            let reason = format!("it has {n_byte} bytes, more than the journal of any run");
+            return Err(ResultsError::damaged(path, reason));
+        }
         let file = BufReader::new(file);
         Ok(Self { file, n_byte, end: 0, damaged: Vec::new(), n_byte_torn: 0 })
     }
@@ -110,7 +119,7 @@ impl Entries {
     fn find_magic(&mut self, from: u64) -> Option<u64> {
         self.file.seek(SeekFrom::Start(from)).ok()?;
         let mut last = [0; MAGIC.len()];
-        for (read, byte) in (1_u64..).zip(self.file.by_ref().bytes()) {
+        for (read, byte) in (1_u64..).zip(self.file.by_ref().take(MAX_GAP).bytes()) {
             last.rotate_left(1);
             last[MAGIC.len() - 1] = byte.ok()?;
             if read >= MAGIC.len() as u64 && last == MAGIC {
