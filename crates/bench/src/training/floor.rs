@@ -161,6 +161,7 @@ enum Rows {
     Axes,
 }
 
+#[derive(Debug)]
 struct Layer {
     rows: Rows,
     n_in: usize,

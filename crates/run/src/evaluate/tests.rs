@@ -2,7 +2,7 @@ use std::sync::atomic::AtomicU32;
 
 use batchlab_core::graphs::{Edges, ManyGraphs, Topology};
 use batchlab_core::model::{BatchKey, LossSum, Mode, NamedTensor, TrainerState};
-use batchlab_core::{BatchStream, BatcherError, Cursor, GraphSize, Level, ModelError};
+use batchlab_core::{BatchStream, BatcherError, Cursor, GraphSize, Level, ModelError, PaddedBatch};
 use serde::{Deserialize, Serialize};
 
 use super::*;
