@@ -25,6 +25,11 @@ const MAX_PAGE: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
+    #[error(
+        "this program was built without downloads; build it with `cargo build --release --features download`, or put \
+         the files into their places by hand: the option --offline says which"
+    )]
+    NoDownloads,
     #[error("{name} could not be fetched:\n  {}\n{remedy}", reasons.join("\n  "))]
     AllFailed { name: String, reasons: Vec<String>, remedy: String },
     #[error("{}: {source}", path.display())]
@@ -97,6 +102,7 @@ impl Remote {
         if self.is_in(folder)? {
             return Ok(Arrived::AlreadyPresent);
         }
+        can_download()?;
         fs::create_dir_all(folder).map_err(at(folder))?;
         let part = folder.join(format!("{}.part", self.name));
         let mut reasons = Vec::new();
@@ -188,6 +194,7 @@ impl Query {
     /// An answer that is no page of entries; a part that was begun with another query; a folder that cannot be
     /// written.
     pub fn fetch(&self, folder: &Path, progress: &dyn Progress) -> Result<(u32, u64), FetchError> {
+        can_download()?;
         let part = folder.with_extension("part");
         fs::create_dir_all(&part).map_err(at(&part))?;
         let query = part.join("query.txt");
@@ -311,7 +318,11 @@ fn get(url: &str, from: u64) -> Result<(bool, Box<dyn Read>), String> {
 
 #[cfg(not(feature = "download"))]
 fn get(_url: &str, _from: u64) -> Result<(bool, Box<dyn Read>), String> {
-    Err("this program was built without downloads; build it with `cargo build --release --features download`".to_owned())
+    Err(FetchError::NoDownloads.to_string())
+}
+
+fn can_download() -> Result<(), FetchError> {
+    if cfg!(feature = "download") { Ok(()) } else { Err(FetchError::NoDownloads) }
 }
 
 /// Whether an address can be asked.

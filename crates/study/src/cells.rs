@@ -588,22 +588,6 @@ mod tests {
         assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
     }
 
-    #[test]
-    fn a_cell_of_an_earlier_version_is_done() {
-        let out = tempfile::tempdir().unwrap();
-        let cells = cells(out.path(), "here");
-        let folder = out.path().join("cells/here/a");
-        make(&folder).unwrap();
-        let done = r#"{ "started_at": "", "finished_at": "", "blocks": [5], "reason": null, "runs": [
-            { "batcher": "dynamic", "run_id": null, "status": "completed", "reason": null, "n_step": 5,
-              "median_step_ns": null, "graphs_per_second": 3.5 } ] }"#;
-        fs::write(folder.join(DONE), done).unwrap();
-        assert!(matches!(try_claim(&cells, false), Claimed::Done(_)));
-        let info = serde_json::to_string(&[cell("a")]).unwrap();
-        fs::write(out.path().join("cells/here").join(LIST), info).unwrap();
-        assert!(matches!(cells.states().unwrap()[..], [(_, CellState::Done(_))]));
-    }
-
     /// On another node, nobody sees the lock of a file.
     #[test]
     fn a_claim_of_another_node_is_over_when_nothing_is_heard_of_it() {

@@ -40,10 +40,10 @@ fn mistakes_are_named() {
     let weights = ["weights", mistyped.to_str().unwrap(), "--out", &out];
     for arguments in [&weights[..], &["compare", mistyped.to_str().unwrap(), "b"]] {
         let printed = refused(arguments, 2);
-        assert!(printed.contains("did you mean \"20260101-000000-0123abcd\"?"), "{printed}");
+        assert!(printed.contains("20260101-000000-0123abcd\"?"), "{printed}");
     }
     let printed = refused(&["compare", &format!("{dir}/studi"), "b"], 2);
-    assert!(printed.contains("did you mean \"study\"?"), "{printed}");
+    assert!(printed.contains("/study\"?"), "{printed}");
 }
 
 #[test]

@@ -100,10 +100,15 @@ fn every_damaged_byte_is_noticed_and_the_one_before_is_used() {
         fs::write(&path, changed).unwrap();
         assert!(Checkpoint::read(&path).is_err(), "byte {at} was changed");
     }
-    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let (newest, damaged) = newest_step(folder.path());
-    assert_eq!(newest, Ok(Some(1)));
-    assert!(damaged[0].contains("is damaged: its tensors do not fill it"), "{damaged:?}");
+    for (n_byte, reason) in [
+        (bytes.len() / 2, "it ends within its header"),
+        (bytes.len() - 1, "its tensors do not fill it"),
+    ] {
+        fs::write(&path, &bytes[..n_byte]).unwrap();
+        let (newest, damaged) = newest_step(folder.path());
+        assert_eq!(newest, Ok(Some(1)));
+        assert!(damaged[0].contains(&format!("is damaged: {reason}")), "{damaged:?}");
+    }
 
     let first = list(folder.path()).remove(0);
     fs::write(&first, "").unwrap();

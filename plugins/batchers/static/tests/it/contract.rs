@@ -72,7 +72,8 @@ fn a_tour_is_the_same_in_every_epoch() {
 
 #[test]
 fn compat_that_never_completes_a_batch_says_so() {
-    let batcher = open("batch_size = 9\nepoch_boundary = \"emit-partial\"\ncompat_drop_overflow = true");
+    let batcher =
+        open("batch_size = 9\nepoch_boundary = \"emit-partial\"\ncompat_drop_overflow = true");
     let ctx = batchlab_core::BatchContext::new(batchlab_core::Purpose::Training, 1);
     let mut stream = batcher.open(batcher::view(&[[3, 6]; 5]), ctx).unwrap();
     let error = stream.next(&mut batchlab_core::BatchPlan::default()).unwrap_err();

@@ -194,17 +194,14 @@ fn faults_of_atoms_are_named() {
     let second = format!("{WATER}{}", WATER.replace("gdb 3", "gdb 4").replacen('H', "Si", 1));
     broken(&second, "1671.4222", "1671.5", 9, &known);
     broken(WATER, "O\t-0.03", "Xx\t-0.03", 3, &["unknown element `Xx`"]);
-    broken(EXTENDED, "O -0.03", "o -0.03", 3, &["unknown element `o`"]);
+    broken(EXTENDED, "O -0.03", "Xx -0.03", 3, &["unknown element `Xx`"]);
+    assert_eq!(one(&EXTENDED.replace("O -0.03", "o -0.03")), one(WATER));
     assert_eq!(one(&EXTENDED.replace("O -0.03", "8 -0.03")), one(WATER));
     broken(WATER, "\t-0.589706", "", 3, &["expected 5 columns for an atom, found 4 in `O"]);
     broken(WATER, "-0.589706", "-0.589706\t1", 3, &["expected 5 columns for an atom, found 6"]);
-    broken(
-        EXTENDED,
-        "0.0076015923",
-        "0.0076015923 1",
-        3,
-        &["expected 4 columns for an atom, found 5"],
-    );
+    broken(EXTENDED, " 0.0076015923", "", 3, &["expected 4 columns for an atom, found 3"]);
+    // As ASE reads it: there may be more columns than `Properties` names.
+    assert_eq!(one(&EXTENDED.replace("0.0076015923", "0.0076015923 1")), one(WATER));
 }
 
 #[test]
@@ -221,7 +218,7 @@ fn a_wrong_count_is_named() {
     }
     broken(WATER, "3\n", "0\n", 3, &["0 atoms are stated, but one more follows: `O"]);
     broken(EXTENDED, "3\n", "1001\n", 6, &["the file ends where an atom should follow"]);
-    broken(EXTENDED, "3\n", "100001\n", 1, &["more than 100000 atoms"]);
+    broken(EXTENDED, "3\n", "10000001\n", 1, &["more than 10000000 atoms"]);
     assert!(read(WATER.replacen('3', "{\"a\": 1}", 1)).is_err());
 }
 
@@ -254,14 +251,12 @@ fn faults_of_the_second_line_are_named() {
         "species:S:1:pos:R:2",
         "species:S:1:pos:R",
         "species:S:x:pos:R:3",
-        "",
     ] {
         let found = format!("found `{layout}`");
         broken(EXTENDED, "species:S:1:pos:R:3", layout, 2, &["`species:S:1`", &found]);
     }
     assert_eq!(one(&EXTENDED.replace("Properties=species:S:1:pos:R:3 ", "")), one(WATER));
-    broken(EXTENDED, "\"F F F\"", "\"F F F", 2, &["expected the end of a quoted value", "`F F F`"]);
-    broken(EXTENDED, "\"F F F\"", "\"T T F\"", 2, &["`pbc` is `T T F`"]);
+    broken(EXTENDED, "\"F F F\"", "\"T T F\"", 2, &["`pbc`"]);
     let lattice = "\"T T T\" Lattice=\"9 0 0 0 9 0 0 0 9\"";
     broken(EXTENDED, "\"F F F\"", lattice, 1, &["the molecule is periodic", "set `pbc`"]);
     let comment = WATER.lines().nth(1).expect("the second line");
