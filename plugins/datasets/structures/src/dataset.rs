@@ -267,7 +267,7 @@ impl Structures {
             }
             Err(error) if !kept.needs_target && error.is_absence() => {
                 kept.n_without_target += 1;
-                (f64::NAN, None)
+                (f64::NAN, self.found(&entry, rows).ok().and_then(|found| found.row))
             }
             Err(error) => return Err(error),
         };
