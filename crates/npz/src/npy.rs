@@ -37,10 +37,11 @@ pub fn decode(kind: &str, data: &[u8]) -> Result<Values, Problem> {
         "<u4" => Values::Integer(widened!(u32)),
         "<i8" => Values::Integer(widened!(i64)),
         "<f2" => {
-            let Values::Integer(bits) = decode("<u2", data)? else {
-                return Err(wrong("no halves"));
-            };
-            Values::Float(bits.into_iter().map(|bits| half(bits as u16)).collect())
+            let (chunks, rest) = data.as_chunks();
+            if !rest.is_empty() {
+                return Err(wrong("its last number is cut off"));
+            }
+            Values::Float(chunks.iter().map(|bytes| half(u16::from_le_bytes(*bytes))).collect())
         }
         "<f4" => Values::Float(widened!(f32)),
         "<f8" => Values::Float(widened!(f64)),
