@@ -83,7 +83,7 @@ pub(crate) fn give_up(table: &mut Root, change: &Root, schema: &Value) {
         let key = key.get_ref().as_ref();
         make_way(table, key, value.get_ref(), schema, usize::MAX);
         let inner = within(schema, table, key);
-        match (table.get_mut(key).map(|value| value.get_mut()), value.get_ref()) {
+        match (table.get_mut(key).map(Spanned::get_mut), value.get_ref()) {
             (Some(DeValue::Table(inner_table)), DeValue::Table(change)) => {
                 give_up(inner_table, change, inner);
                 if inner_table.is_empty() {

@@ -28,7 +28,7 @@ enum Place {
         text: String,
         span: Range<usize>,
         /// A second place, and what it is.
-        other: Option<(Range<usize>, &'static str)>,
+        other: Option<Box<(Range<usize>, &'static str)>>,
     },
 }
 
@@ -46,7 +46,7 @@ impl Diagnostic {
     /// Shows a second place of the same text.
     pub(crate) fn beside(mut self, span: Range<usize>, what: &'static str) -> Self {
         if let Place::Span { other, .. } = &mut self.place {
-            *other = Some((span, what));
+            *other = Some(Box::new((span, what)));
         }
         self
     }
@@ -149,7 +149,7 @@ impl fmt::Display for Diagnostic {
                 Snippet::source(text.as_str())
                     .path(origin.as_str())
                     .annotation(AnnotationKind::Primary.span(span.clone()))
-                    .annotations(other.iter().map(|(span, what)| {
+                    .annotations(other.as_deref().into_iter().map(|(span, what)| {
                         AnnotationKind::Context.span(span.clone()).label(*what)
                     })),
             ),

@@ -69,7 +69,7 @@ pub(crate) fn right_place(key: &str, here: &str) -> Option<String> {
     let mut places = Vec::new();
     find(alternatives::schema(), "", key, &mut places);
     places.retain(|place| {
-        !place.strip_suffix(key).is_some_and(|table| table.trim_end_matches('.') == here)
+        place.strip_suffix(key).is_none_or(|table| table.trim_end_matches('.') != here)
     });
     match places.as_slice() {
         [] => None,

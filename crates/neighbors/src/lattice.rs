@@ -38,7 +38,7 @@ pub(crate) struct Lattice {
 impl Lattice {
     /// A row of zeros stands for a direction without images.
     pub(crate) fn new(cell: &[Vector; 3], positions: &[Vector]) -> Result<Self, NeighborError> {
-        let periodic = cell.map(|vector| vector != [0.0; 3]);
+        let periodic = cell.map(|vector| vector.iter().any(|&x| x != 0.0));
         let mut vector = completed(cell, periodic);
         let mut reciprocal = reciprocal(&vector);
         let heights = reciprocal.map(|row| 1.0 / norm(row));

@@ -15,6 +15,7 @@ use batchlab_core::record::{Record, SCHEMA_VERSION, Table};
 use batchlab_files::open;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use crate::publish::unfinished;
 use crate::summary::check_runs;
@@ -203,7 +204,7 @@ impl TableFile {
         let builder = builder.map_err(|error| ResultsError::damaged(path, error))?;
         let groups = builder.metadata().row_groups().iter();
         let mut codecs =
-            groups.flat_map(|group| group.columns()).map(|column| column.compression());
+            groups.flat_map(RowGroupMetaData::columns).map(ColumnChunkMetaData::compression);
         let is_known =
             |codec: &Compression| matches!(codec, Compression::UNCOMPRESSED | Compression::ZSTD(_));
         if let Some(codec) = codecs.find(|codec| !is_known(codec)) {

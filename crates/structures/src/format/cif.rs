@@ -245,15 +245,15 @@ impl<'a> Block<'a> {
 
     /// Refuses sites that hold an atom in part, and atoms without a site.
     fn check_order(&self) -> Result<(), At> {
-        let ordered: [(&'static str, fn(f64) -> bool); 4] = [
-            ("_atom_site_occupancy", |x| (x - 1.0).abs() < 1e-6),
-            ("_atom_site_disorder_group", |x| x == 0.0),
-            ("_atom_site_attached_hydrogens", |x| x == 0.0),
-            ("_cell_modulation_dimension", |x| x == 0.0),
+        let ordered = [
+            ("_atom_site_occupancy", 1.0),
+            ("_atom_site_disorder_group", 0.0),
+            ("_atom_site_attached_hydrogens", 0.0),
+            ("_cell_modulation_dimension", 0.0),
         ];
-        for (key, is_ordered) in ordered {
+        for (key, ordered) in ordered {
             for token in self.column.get(key).into_iter().flatten() {
-                let is_ordered = finite(token.text, key).is_ok_and(is_ordered);
+                let is_ordered = finite(token.text, key).is_ok_and(|x| (x - ordered).abs() < 1e-6);
                 if !token.is_absent() && !is_ordered {
                     return Err((
                         token.line,

@@ -107,7 +107,7 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
 fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, String), Fault> {
     let is_number = |line: &str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
     let mut symbols = Vec::new();
-    let mut line = lines.expect("the numbers of atoms")?.to_owned();
+    let mut lines.expect("the numbers of atoms")?.clone_into(&mut line);
     while !is_number(&line) {
         if symbols.len() > MAX_ATOM {
             return Err(Problem::TooManyAtoms { max: MAX_ATOM }.into());
@@ -115,13 +115,13 @@ fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, 
         for word in line.split_whitespace().take_while(|word| !is_comment(word)) {
             symbols.push(species(word)?);
         }
-        line = lines.expect("the numbers of atoms")?.to_owned();
+        lines.expect("the numbers of atoms")?.clone_into(&mut line);
     }
     let mut numbers = counts(&line)?;
-    let mut mode = lines.expect(MODE)?.trim().to_owned();
+    let mut lines.expect(MODE)?.trim().clone_into(&mut mode);
     while numbers.len() < symbols.len() && is_number(&mode) {
         numbers.extend(counts(&mode)?);
-        mode = lines.expect(MODE)?.trim().to_owned();
+        lines.expect(MODE)?.trim().clone_into(&mut mode);
     }
     if numbers.iter().sum::<usize>() > MAX_ATOM {
         return Err(Problem::TooManyAtoms { max: MAX_ATOM }.into());
