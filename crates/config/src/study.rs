@@ -358,6 +358,17 @@ impl StudyFile {
         if self.batch_sizes.len() > 1 && !self.batchers(place).iter().any(takes_size) {
             return Err(self.wrong("batch_sizes differ, but no batcher has a batch size"));
         }
+        // In the cells of several sizes it would be the same run, shown under the size of each.
+        let listed = batcher.and_then(|batcher| batcher.get_ref().as_table());
+        if let (true, Some(size)) =
+            (self.batch_sizes.len() > 1, listed.and_then(|table| table.get("batch_size")))
+        {
+            let message = "a batcher with a batch size of its own cannot be compared at several \
+                           batch_sizes";
+            return Err(source
+                .at(&size.span(), message)
+                .help("leave batch_size out here, or batch_sizes out of the study"));
+        }
         let mut config = load::config(source, &root)?;
         compatibility::check(&config)
             .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;

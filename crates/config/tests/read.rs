@@ -182,6 +182,26 @@ fn each_table_of_a_study_is_read_once_per_run() {
     });
 }
 
+#[test]
+fn a_batcher_with_its_own_batch_size_is_not_compared_at_several() {
+    let study = RUN.replace("[batcher]\nname = \"counted\"\nbatch_size = 8\n", "");
+    let own = "{ name = \"counted\", batch_size = 4 }";
+    let runs = |sizes: &str, overrides: &[String]| {
+        let study = format!("batchers = [\"counted\", {own}]\nbatch_sizes = {sizes}\n{study}");
+        let mut outcome = Ok(());
+        file(&study, |path| {
+            let study = StudyFile::read(Some(path), overrides, NOTHING).unwrap();
+            let mut settings = study.settings();
+            outcome = settings.try_for_each(|setting| study.runs(setting, 0).map(|_| ()));
+        });
+        outcome.map_err(|error| error.to_string())
+    };
+    let error = runs("[8, 16]", &[]).unwrap_err();
+    assert!(error.contains("run.toml:1:") && error.contains("batch size of its own"), "{error}");
+    assert_eq!(runs("[8]", &[]), Ok(()), "at one size there is one run of it");
+    assert_eq!(runs("[8]", &["batch_sizes=8,16".to_owned()]), Ok(()), "which replaces its own");
+}
+
 /// One language: what a study may say, a run may say too, as long as it is one run.
 #[test]
 fn labels_and_lists_are_understood_everywhere() {

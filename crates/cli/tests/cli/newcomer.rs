@@ -139,7 +139,7 @@ fn a_change_replaces_its_alternative() {
                      [batcher]\nname = \"static\"\nbatch_size = 8\npadding = \"constant\"\n\
                      [training]\nsteps = 3\n";
     fs::write(path.join("graphs.toml"), molecules).unwrap();
-    let study = "batchers = [\"static-64\", { name = \"dynamic\", batch_size = 4 }]\nbatch_sizes = [8, 16]\n\
+    let study = "batchers = [\"static-64\", { name = \"dynamic\" }]\nbatch_sizes = [8, 16]\n\
                  [[datasets]]\nname = \"qm9\"\n[[models]]\nname = \"schnet\"\n[[models]]\nname = \"painn\"\n\
                  [training]\nsteps = 3\n[[variants]]\ntraining.prefetch = 0\n[[variants]]\ntraining.prefetch = 1\n";
     fs::write(path.join("study.toml"), study).unwrap();

@@ -9,15 +9,24 @@ pub(super) struct Error {
     split: &'static str,
     is_accuracy: bool,
     unit: Option<String>,
+    /// Whether a run kept the state of its best evaluation, so that the last one has to be named.
+    keeps_best: bool,
 }
 
 impl Error {
     /// On the test set, or else on the validation set; `None` where neither was evaluated.
     pub(super) fn of_groups(setting: &Setting, groups: &[&Group]) -> Option<Self> {
-        let found = ["test", "validation"].into_iter().flat_map(|split| {
-            [true, false].map(|is_accuracy| Self { split, is_accuracy, unit: setting.unit.clone() })
-        });
         let runs = || groups.iter().flat_map(|group| &group.runs);
+        let keeps_best =
+            runs().any(|run| run.options.contains_key("training.early_stopping.patience"));
+        let found = ["test", "validation"].into_iter().flat_map(|split| {
+            [true, false].map(|is_accuracy| Self {
+                split,
+                is_accuracy,
+                unit: setting.unit.clone(),
+                keeps_best,
+            })
+        });
         found.into_iter().find(|error| runs().any(|run| error.of(run).is_some()))
     }
 
@@ -28,10 +37,11 @@ impl Error {
     }
 
     pub(super) fn name(self) -> String {
+        let last = if self.keeps_best { " after the last step" } else { "" };
         match (self.is_accuracy, self.unit) {
-            (true, _) => format!("{} accuracy, %", self.split),
-            (false, Some(unit)) => format!("{} RMSE, {unit}", self.split),
-            (false, None) => format!("{} RMSE", self.split),
+            (true, _) => format!("{} accuracy{last}, %", self.split),
+            (false, Some(unit)) => format!("{} RMSE{last}, {unit}", self.split),
+            (false, None) => format!("{} RMSE{last}", self.split),
         }
     }
 }
