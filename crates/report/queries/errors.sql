@@ -4,7 +4,7 @@ with by_seeds as (
     select setting, model, dataset, batch_size, strategy, seed_split, seed_order, seed_init,
            if(is_published, run_id, null) as published, avg(rmse) as rmse
     from evals join runs using (run_id)
-    where split = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null
+    where subset = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null
     group by all
 )
 select setting, model, dataset, batch_size, strategy,

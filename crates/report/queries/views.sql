@@ -36,9 +36,9 @@ from all_steps where coalesce(block > 0, not is_warmup);
 
 -- One evaluation of each state and subset, in the batches in which all strategies are evaluated.
 create or replace view evals as
-select distinct on (run_id, step, split) evals.* exclude (batcher)
+select distinct on (run_id, step, subset) evals.*
 from '{folder}/tables/evals/*.parquet' as evals join runs using (run_id)
-where status = 'completed' and coalesce(evals.batcher = evaluation_batcher, true);
+where status = 'completed' and coalesce(eval_batcher = evaluation_batcher, true);
 
 -- Each run as a whole.
 create or replace view work as

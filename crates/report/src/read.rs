@@ -88,9 +88,9 @@ impl Run {
     }
 
     /// The errors of one subset, with their steps.
-    pub fn rmse(&self, split: &str) -> impl Iterator<Item = (i64, f64)> {
-        let of_split = self.evals.iter().filter(move |eval| eval.split == split);
-        of_split.filter_map(|eval| Some((eval.step, eval.rmse?)))
+    pub fn rmse(&self, subset: &str) -> impl Iterator<Item = (i64, f64)> {
+        let of_subset = self.evals.iter().filter(move |eval| eval.subset == subset);
+        of_subset.filter_map(|eval| Some((eval.step, eval.rmse?)))
     }
 }
 

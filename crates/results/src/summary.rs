@@ -46,10 +46,12 @@ impl RunSummary {
         // A run that diverges at its first step, or goes on after its last one, evaluates the same
         // state twice.
         let mut seen = BTreeSet::new();
-        evals.retain(|eval| seen.insert((eval.step, eval.split.clone(), eval.batcher.clone())));
+        evals.retain(|eval| {
+            seen.insert((eval.step, eval.subset.clone(), eval.eval_batcher.clone()))
+        });
         let config = serde_json::from_str(&run.config).unwrap_or_default();
         let is_common = |eval: &EvalRecord| {
-            eval.batcher.as_ref().is_none_or(|batcher| *batcher == run.evaluation_batcher)
+            eval.eval_batcher.as_ref().is_none_or(|batcher| *batcher == run.evaluation_batcher)
         };
         let (evals, own_evals) = evals.into_iter().partition(is_common);
         Self {

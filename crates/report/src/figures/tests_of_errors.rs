@@ -92,7 +92,7 @@ fn is_constant(sample: &[f64]) -> bool {
 
 /// The error after the last planned step, not just of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
-    let at_end = |eval: &&EvalRecord| eval.split == "test" && eval.step == run.n_step_planned;
+    let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step_planned;
     run.evals.iter().find(at_end)?.rmse
 }
 

@@ -6,7 +6,7 @@ use crate::setting::{Group, Setting};
 /// The errors that stand beside the times.
 #[derive(Debug, Clone)]
 pub(super) struct Error {
-    split: &'static str,
+    subset: &'static str,
     is_accuracy: bool,
     unit: Option<String>,
 }
@@ -14,8 +14,9 @@ pub(super) struct Error {
 impl Error {
     /// On the test set, or else on the validation set; `None` where neither was evaluated.
     pub(super) fn of_groups(setting: &Setting, groups: &[&Group]) -> Option<Self> {
-        let found = ["test", "validation"].into_iter().flat_map(|split| {
-            [true, false].map(|is_accuracy| Self { split, is_accuracy, unit: setting.unit.clone() })
+        let found = ["test", "validation"].into_iter().flat_map(|subset| {
+            let unit = || setting.unit.clone();
+            [true, false].map(|is_accuracy| Self { subset, is_accuracy, unit: unit() })
         });
         let runs = || groups.iter().flat_map(|group| &group.runs);
         found.into_iter().find(|error| runs().any(|run| error.of(run).is_some()))
@@ -23,15 +24,15 @@ impl Error {
 
     /// After the last step.
     pub(super) fn of(&self, run: &Run) -> Option<f64> {
-        let eval = run.evals.iter().rev().find(|eval| eval.split == self.split)?;
+        let eval = run.evals.iter().rev().find(|eval| eval.subset == self.subset)?;
         if self.is_accuracy { Some(100.0 * eval.accuracy?) } else { eval.rmse }
     }
 
     pub(super) fn name(self) -> String {
         match (self.is_accuracy, self.unit) {
-            (true, _) => format!("{} accuracy, %", self.split),
-            (false, Some(unit)) => format!("{} RMSE, {unit}", self.split),
-            (false, None) => format!("{} RMSE", self.split),
+            (true, _) => format!("{} accuracy, %", self.subset),
+            (false, Some(unit)) => format!("{} RMSE, {unit}", self.subset),
+            (false, None) => format!("{} RMSE", self.subset),
         }
     }
 }
