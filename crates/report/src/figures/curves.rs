@@ -38,8 +38,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         format!(
             "Root mean squared error, median over runs; the band reaches from the least to the \
              greatest run. Shown is the test set where it was evaluated twice, else the validation \
-             or the training set. Runs that were evaluated less than twice have no curve. Mean absolute \
-             errors that were published under this name are left out.{}",
+             or the training set. Runs that were evaluated less than twice have no curve.{}",
             hidden.text(panels.len())
         ),
         panels,
