@@ -15,7 +15,7 @@ matplotlib.rcParams["svg.hashsalt"] = "batchlab"
 import matplotlib.pyplot as plt
 
 QUERY = """
-    select split, step, avg(rmse) as rmse, any_value(target_unit) as unit,
+    select subset, step, avg(rmse) as rmse, any_value(target_unit) as unit,
            any_value(rmse_of_mean) as of_mean
     from '{0}/tables/evals/*.parquet' join '{0}/tables/runs/*.parquet' using (run_id)
     group by all
@@ -26,10 +26,10 @@ QUERY = """
 def main(study, picture):
     rows = duckdb.sql(QUERY.format(study)).fetchall()
     figure, axes = plt.subplots(figsize=(7, 4))
-    for split in ["train", "validation", "test"]:
-        points = [(step, rmse) for name, step, rmse, _, _ in rows if name == split]
+    for subset in ["train", "validation", "test"]:
+        points = [(step, rmse) for name, step, rmse, _, _ in rows if name == subset]
         if points:
-            axes.plot(*zip(*points), label=split, linewidth=1.3)
+            axes.plot(*zip(*points), label=subset, linewidth=1.3)
     unit, of_mean = next((unit, mean) for name, _, _, unit, mean in rows if name == "test")
     axes.axhline(of_mean, color="grey", linewidth=0.8, linestyle=":")
     axes.annotate("predicting the mean (test)", (axes.get_xlim()[1], of_mean), ha="right", va="bottom",

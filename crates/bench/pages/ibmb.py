@@ -71,12 +71,12 @@ class Study:
                         * 1e9 as outputs_per_s
                 from '{folder}/tables/steps/*.parquet' where not is_warmup group by run_id
             ), accuracies as (
-                select run_id, step, split, accuracy from '{folder}/tables/evals/*.parquet' where not isnan(accuracy)
+                select run_id, step, subset, accuracy from '{folder}/tables/evals/*.parquet' where not isnan(accuracy)
             ), best as (
                 select run_id, arg_max(step, (accuracy, -step)) as step from accuracies
-                where split = 'validation' group by run_id
+                where subset = 'validation' group by run_id
             ), test as (
-                select run_id, accuracy as test from accuracies join best using (run_id, step) where split = 'test'
+                select run_id, accuracy as test from accuracies join best using (run_id, step) where subset = 'test'
             )
             select config->'$.dataset' as dataset, model, batcher, repeat, run_id, prepare_ns / 1e9 as prepare_s,
                 n_train / outputs_per_s as epoch_s, steps, nodes, edges, test

@@ -72,17 +72,17 @@ from whole;
 -- numbers in full of the same strategy, else of all strategies, else the mean of the checkpoints before and after.
 create table errors as
 with all_errors as (
-    select runs.* exclude (n_error), step, replace(what, '_rmse', '') as split, value, n_decimal,
+    select runs.* exclude (n_error), step, replace(what, '_rmse', '') as subset, value, n_decimal,
         if(n_decimal = 8, value, null) as in_full
     from cells join runs using (run) where what like '%rmse'
 ), beside as (
     select *, last_value(in_full ignore nulls) over (line rows between unbounded preceding and 1 preceding) as before,
         first_value(in_full ignore nulls) over (line rows between 1 following and unbounded following) as after
-    from all_errors window line as (partition by run, split order by step)
+    from all_errors window line as (partition by run, subset order by step)
 )
 select * exclude (before, after, in_full), n_decimal < 8 and value < 0.8 * coalesce(
-        median(in_full) over (partition by file, model, dataset, device, batch_size, batcher, step, split),
-        median(in_full) over (partition by file, model, dataset, device, batch_size, step, split),
+        median(in_full) over (partition by file, model, dataset, device, batch_size, batcher, step, subset),
+        median(in_full) over (partition by file, model, dataset, device, batch_size, step, subset),
         (coalesce(before, after) + coalesce(after, before)) / 2, 0) as is_mae
 from beside;
 """
@@ -196,7 +196,7 @@ def t_tests(sql, which):
     """Welch's test of the last errors of each pair of strategies, unless a strategy always ends with the same: t and p."""
     rows = sql.execute(f"""
         select file, device, model, dataset, batch_size, batcher, list(value) from errors
-        where split = 'test' and step = n_step and is_usable and {which}
+        where subset = 'test' and step = n_step and is_usable and {which}
         group by all having count(distinct value) >= 2 order by all
     """).fetchall()
     tests = {}

@@ -77,7 +77,7 @@ def learned(folder):
                 when config->>'$.batcher.compat_drop_overflow' = 'true' then 'dropped' else runs.batcher end as way,
             runs.repeat, rmse
         from '{folder}/tables/evals/*.parquet' join '{folder}/tables/runs/*.parquet' as runs using (run_id)
-        where split = 'test' and step = n_step_planned and status = 'completed'
+        where subset = 'test' and step = n_step_planned and status = 'completed'
     """).fetchall()}
     rows = []
     for size in sorted({key[0] for key in errors}):

@@ -154,16 +154,11 @@ fn first_of_twice(text: &str, span: &Range<usize>) -> Option<Range<usize>> {
     let (before, line) = (DeTable::parse(&text[..start]).ok()?, &text[start..span.end]);
     let header =
         |line: &str| Some(line.trim_start().strip_prefix('[')?.trim_matches(['[', ']']).to_owned());
-    let key = match header(line) {
-        Some(header) => header,
-        None => {
-            let table = text[..start]
-                .lines()
-                .rev()
-                .find_map(|line| header(line.split('#').next()?.trim_end()));
-            table.map_or_else(|| line.to_owned(), |table| format!("{table}.{line}"))
-        }
-    };
+    let key = header(line).unwrap_or_else(|| {
+        let mut above = text[..start].lines().rev();
+        let table = above.find_map(|line| header(line.split('#').next()?.trim_end()));
+        table.map_or_else(|| line.to_owned(), |table| format!("{table}.{line}"))
+    });
     let (mut table, mut found) = (before.get_ref(), None);
     for name in key.split('.').map(|name| name.trim().trim_matches(['"', '\''])) {
         let (key, value) = table.get_key_value(name)?;

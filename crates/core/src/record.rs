@@ -241,7 +241,7 @@ record! {
         /// What one output is, the unit of `n_output`: `graph` or `node`.
         output: Option<String>,
         /// Graphs in the data set.
-        n_graph: Option<i64>,
+        n_dataset_graph: Option<i64>,
         /// Graphs for training.
         n_train: Option<i64>,
         /// Graphs for validation.
@@ -405,7 +405,7 @@ record! {
         /// Steps done before the evaluation.
         step: i64,
         /// `train`, `validation` or `test`.
-        split: String,
+        subset: String,
         /// Outputs evaluated: graphs, or nodes of one large graph.
         n_output: Option<i64>,
         /// Mean loss, in standardised units.
@@ -427,7 +427,7 @@ record! {
         /// The run's own training steps before it, without preparation and evaluations, in nanoseconds.
         train_ns: Option<i64>,
         /// Batching strategy of the evaluation.
-        batcher: Option<String>,
+        eval_batcher: Option<String>,
     }
 }
 

@@ -118,12 +118,12 @@ fn a_part_is_continued_from_any_address_or_replaced() {
     assert_eq!(arrives(&[], &[&breaking(), &right()]), [None, Some(70_000), Some(70_000)]);
     // Left by an earlier program: right, wrong, too long, complete.
     assert_eq!(arrives(&data()[..150_000], &[&right()]), [Some(150_000)]);
-    assert_eq!(arrives(&[7; 150_000], &[&right()]), [Some(150_000), None]);
-    assert_eq!(arrives(&[7; 300_000], &[&right()]), [None]);
+    assert_eq!(arrives(&vec![7; 150_000], &[&right()]), [Some(150_000), None]);
+    assert_eq!(arrives(&vec![7; 300_000], &[&right()]), [None]);
     assert_eq!(arrives(&data(), &[&right()]), []);
     // A server that knows no ranges, and one that answers with another than was asked for.
     let whole = server(|_, _| reply("200 OK", data()));
-    assert_eq!(arrives(&[7; 150_000], &[&whole]), [Some(150_000)]);
+    assert_eq!(arrives(&vec![7; 150_000], &[&whole]), [Some(150_000)]);
     let other = server(|_, _| good(&(String::new(), Some(0))));
     assert_eq!(arrives(&data()[..10], &[&other, &right()]), [Some(10), Some(10), Some(10)]);
 }
@@ -133,11 +133,11 @@ fn nothing_else_is_taken_for_the_data() {
     fails("404", |_, _| reply("404 Not Found", "no"));
     fails("503", |_, _| reply("503 Service Unavailable", "busy"));
     fails("it ended after 199999 of 200000 bytes", |n, _| match n {
-        0 => reply("200 OK", [1; 199_999]),
+        0 => reply("200 OK", vec![1; 199_999]),
         _ => reply("404 Not Found", "no"),
     });
-    fails("it sends more than 200000 bytes", |_, _| reply("200 OK", [1; 200_001]));
-    fails("the SHA-256 is ", |_, _| reply("200 OK", [1; 200_000]));
+    fails("it sends more than 200000 bytes", |_, _| reply("200 OK", vec![1; 200_001]));
+    fails("the SHA-256 is ", |_, _| reply("200 OK", vec![1; 200_000]));
     let page = "<!DOCTYPE html>\n<html><head><title>Just a moment...</title></head></html>";
     fails("a page of HTML", move |_, _| {
         reply("200 OK\r\ncontent-type: text/html; charset=utf-8", page)

@@ -2,5 +2,5 @@
 select setting, model, dataset, batch_size, strategy, run_id, step, accuracy,
        (coalesce(prepare_ns, 0) + evals.train_ns) / 1e9 as seconds
 from evals join runs using (run_id)
-where is_timed and split = 'validation' and accuracy is not null
+where is_timed and subset = 'validation' and accuracy is not null
 order by all;

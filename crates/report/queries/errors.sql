@@ -1,12 +1,12 @@
--- Errors on the test set after the last step, one number for each combination of seeds (those of published
--- runs are unknown: each counts); scipy.stats.ttest_ind(a, b, equal_var=False) gives t and p.
+-- Errors on the test set after the last step, one number for each combination of seeds;
+-- scipy.stats.ttest_ind(a, b, equal_var=False) gives t and p.
 with by_seeds as (
     select setting, model, dataset, batch_size, strategy, seed_split, seed_order, seed_init,
-           if(is_published, run_id, null) as published, avg(rmse) as rmse
+           avg(rmse) as rmse
     from evals join runs using (run_id)
-    where split = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null
+    where subset = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null
     group by all
 )
 select setting, model, dataset, batch_size, strategy,
-       list(rmse order by seed_split, seed_order, seed_init, published) as rmse
+       list(rmse order by seed_split, seed_order, seed_init) as rmse
 from by_seeds group by all order by all;

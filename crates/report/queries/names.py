@@ -21,7 +21,7 @@ def setting(run):
     config = json.loads(run["config"])
     training = without(config.get("training"), "seeds", "checkpoint")
     columns = [str(run[column]) for column in SETTING]
-    return mark(columns, config.get("model"), config.get("split"), training, config.get("imported"))
+    return mark(columns, config.get("model"), config.get("split"), training)
 
 
 def options(run):

@@ -82,17 +82,17 @@ verdict = verdict[over(verdict).transform("count") > 1].drop(columns="ln_ns")
 print(verdict.sort_values([*TOGETHER, "factor"]))
 
 # One evaluation of each state and subset, in the batches in which all strategies are evaluated.
-evals = table("evals").rename(columns={"batcher": "used"}).merge(runs[runs["status"] == "completed"], on="run_id")
-evals = evals[evals["used"].isna() | (evals["used"] == evals["evaluation_batcher"])]
-evals = evals.drop_duplicates(["run_id", "step", "split"])
+evals = table("evals").merge(runs[runs["status"] == "completed"], on="run_id")
+evals = evals[evals["eval_batcher"].isna() | (evals["eval_batcher"] == evals["evaluation_batcher"])]
+evals = evals.drop_duplicates(["run_id", "step", "subset"])
 
 # curves: errors on each subset over the steps, median over runs
 finite = evals[np.isfinite(evals["rmse"].astype(float)) & (evals["rmse"] > 0)]
-curves = by(finite, "split", "step")["rmse"].median().reset_index()
+curves = by(finite, "subset", "step")["rmse"].median().reset_index()
 print(curves)
 
 # errors: on the test set after the last step, mean over combinations of seeds
 last = evals["n_step_planned"].fillna(evals["n_step"])
-errors = evals[(evals["split"] == "test") & (evals["step"] == last) & evals["rmse"].notna()]
+errors = evals[(evals["subset"] == "test") & (evals["step"] == last) & evals["rmse"].notna()]
 errors = by(errors, *SEEDS)["rmse"].mean().groupby(NAMES, dropna=False).agg(list).reset_index()
 print(errors)

@@ -64,22 +64,22 @@ print(verdict)
 # One evaluation of each state and subset, in the batches in which all strategies are evaluated.
 completed = runs.lazy().filter(status="completed")
 evals = (
-    pl.scan_parquet(f"{TABLES}/evals/*.parquet").rename({"batcher": "used"})
+    pl.scan_parquet(f"{TABLES}/evals/*.parquet")
     .join(completed, on="run_id", suffix="_of_run")
-    .filter(pl.col("used").is_null() | (pl.col("used") == pl.col("evaluation_batcher")))
-    .unique(["run_id", "step", "split"], keep="first", maintain_order=True)
+    .filter(pl.col("eval_batcher").is_null() | (pl.col("eval_batcher") == pl.col("evaluation_batcher")))
+    .unique(["run_id", "step", "subset"], keep="first", maintain_order=True)
 )
 
 # curves: errors on each subset over the steps, median over runs
-curves = evals.filter(pl.col("rmse").is_finite(), pl.col("rmse") > 0).group_by(*NAMES, "split", "step").agg(
+curves = evals.filter(pl.col("rmse").is_finite(), pl.col("rmse") > 0).group_by(*NAMES, "subset", "step").agg(
     pl.len().alias("n_run"), pl.col("rmse").median()
 )
-curves = curves.sort(*NAMES, "split", "step").collect()
+curves = curves.sort(*NAMES, "subset", "step").collect()
 print(curves)
 
 # errors: on the test set after the last step, mean over combinations of seeds
 last = pl.col("n_step_planned").fill_null(pl.col("n_step"))
-errors = evals.filter(pl.col("split") == "test", pl.col("step") == last, pl.col("rmse").is_not_null())
+errors = evals.filter(pl.col("subset") == "test", pl.col("step") == last, pl.col("rmse").is_not_null())
 errors = errors.group_by(*NAMES, *SEEDS).agg(pl.col("rmse").mean()).group_by(NAMES).agg("rmse")
 errors = errors.sort(NAMES).collect()
 print(errors)

@@ -81,17 +81,18 @@ verdict = (
 verdict.sort(*TOGETHER, "factor").show()
 
 # One evaluation of each state and subset, in the batches in which all strategies are evaluated.
-evals = spark.read.parquet(f"{TABLES}/evals").withColumnRenamed("batcher", "used")
+evals = spark.read.parquet(f"{TABLES}/evals")
 evals = evals.join(runs.where("status = 'completed'"), "run_id")
-evals = evals.where("used is null or used = evaluation_batcher").dropDuplicates(["run_id", "step", "split"])
+evals = evals.where("eval_batcher is null or eval_batcher = evaluation_batcher")
+evals = evals.dropDuplicates(["run_id", "step", "subset"])
 
 # curves: errors on each subset over the steps, median over runs
 finite = evals.where("rmse > 0 and rmse < double('infinity')")
-curves = finite.groupBy(*NAMES, "split", "step").agg(f.count("*").alias("n_run"), f.median("rmse").alias("rmse"))
-curves.sort(*NAMES, "split", "step").show()
+curves = finite.groupBy(*NAMES, "subset", "step").agg(f.count("*").alias("n_run"), f.median("rmse").alias("rmse"))
+curves.sort(*NAMES, "subset", "step").show()
 
 # errors: on the test set after the last step, mean over combinations of seeds
-errors = evals.where("split = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null")
+errors = evals.where("subset = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null")
 errors = errors.groupBy(*NAMES, *SEEDS).agg(f.mean("rmse").alias("rmse"))
 errors = errors.groupBy(NAMES).agg(f.collect_list("rmse").alias("rmse"))
 errors.sort(NAMES).show()

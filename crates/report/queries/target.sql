@@ -1,7 +1,7 @@
 -- Seconds of training until the least error that every strategy of a setting and batch size reaches in
 -- the median of its runs.
 with validations as (
-    from evals where split = 'validation' and rmse is not null
+    from evals where subset = 'validation' and rmse is not null
 ), best as (
     select run_id, min(rmse) filter (where isfinite(rmse)) as least
     from validations group by all having count(*) > 1 and least is not null

@@ -4,11 +4,10 @@
 create or replace view described as
 select * replace (coalesce(is_whole, coalesce(output, 'graph') = 'graph') as is_whole),
        md5(row(study, device, cpu_model, n_thread, host, build_profile, version, dataset, dataset_hash, model,
-               n_step_planned, timing, prefetch_depth, config->'$.imported.engine', config->'$.model',
-               config->'$.split', json_merge_patch(config->'$.training', '{"seeds": null, "checkpoint": null}')
+               n_step_planned, timing, prefetch_depth, config->'$.model', config->'$.split',
+               json_merge_patch(config->'$.training', '{"seeds": null, "checkpoint": null}')
               )::text)[:8] as setting,
        json_merge_patch(config->'$.batcher', '{"batch_size": null}') as options,
-       (config->'$.imported') is not null as is_published,
        status = 'completed' and coalesce(n_attempt, 1) = 1 and parent is null and coalesce(is_exclusive, true)
            as is_timed
 from '{folder}/tables/runs/*.parquet';
@@ -36,9 +35,9 @@ from all_steps where coalesce(block > 0, not is_warmup);
 
 -- One evaluation of each state and subset, in the batches in which all strategies are evaluated.
 create or replace view evals as
-select distinct on (run_id, step, split) evals.* exclude (batcher)
+select distinct on (run_id, step, subset) evals.*
 from '{folder}/tables/evals/*.parquet' as evals join runs using (run_id)
-where status = 'completed' and coalesce(evals.batcher = evaluation_batcher, true);
+where status = 'completed' and coalesce(eval_batcher = evaluation_batcher, true);
 
 -- Each run as a whole.
 create or replace view work as
@@ -49,22 +48,15 @@ select run_id, sum(step_ns) / nullif(sum(n_output), 0) as ns_per_output, avg(n_o
        sum(if(prefetch_depth = 0, batching_ns, coalesce(wait_ns, 0))) / sum(step_ns) as data_share
 from steps group by run_id having sum(step_ns) > 0;
 
--- A typical step of each run; published runs state theirs. With batches prepared ahead, a step
--- contains waiting for them, not their preparation.
+-- A typical step of each run. With batches prepared ahead, a step contains waiting for them, not their
+-- preparation.
 create or replace view times as
 select run_id, avg(batching_ns) as batching_mean, median(batching_ns) as batching_median,
        avg(step_ns - if(prefetch_depth = 0, batching_ns, coalesce(wait_ns, 0))) as update_mean,
        if(any_value(prefetch_depth) = 0, median(step_ns) - median(batching_ns),
           median(step_ns - coalesce(wait_ns, 0))) as update_median,
        avg(step_ns) as combined_mean, median(step_ns) as combined_median
-from steps group by run_id
-union all
-select run_id, batching_mean, batching_median, combined_mean - batching_mean,
-       combined_median - batching_median, combined_mean, combined_median
-from (pivot (from '{folder}/tables/metrics/*.parquet' where name like 'published.%')
-      on replace(replace(name, 'published.', ''), '_ns', '')
-         in ('batching_mean', 'batching_median', 'combined_mean', 'combined_median')
-      using max(value) group by run_id);
+from steps group by run_id;
 
 create or replace view blocks as
 select run_id, block, sum(step_ns) / sum(n_output) as ns_per_output

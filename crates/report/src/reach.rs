@@ -18,7 +18,7 @@ use crate::setting::{Group, Setting, is_in};
 const LEVEL: f64 = 0.05;
 const CONFIDENCE: f64 = 0.95;
 /// The subset whose accuracy counts.
-pub(crate) const SPLIT: &str = "validation";
+pub(crate) const SUBSET: &str = "validation";
 
 /// The strategies of a setting at one batch size, soonest first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -60,24 +60,24 @@ pub struct Reaching {
 
 impl Run {
     /// Seconds of preparation and training, and the accuracy then, in the order of the steps.
-    pub(crate) fn accuracies(&self, split: &str) -> Vec<(i64, f64, f64)> {
+    pub(crate) fn accuracies(&self, subset: &str) -> Vec<(i64, f64, f64)> {
         let prepare = self.prepare_ns.unwrap_or(0);
         let of = |eval: &batchlab_core::record::EvalRecord| {
             let seconds = (prepare + eval.train_ns?) as f64 / 1e9;
             Some((eval.step, seconds, eval.accuracy.filter(|accuracy| accuracy.is_finite())?))
         };
-        self.evals.iter().filter(|eval| eval.split == split).filter_map(of).collect()
+        self.evals.iter().filter(|eval| eval.subset == subset).filter_map(of).collect()
     }
 
     /// Seconds to an accuracy; infinite if it is never reached.
     fn seconds_to(&self, accuracy: f64) -> f64 {
-        let found = self.accuracies(SPLIT).into_iter().find(|(_, _, got)| *got >= accuracy);
+        let found = self.accuracies(SUBSET).into_iter().find(|(_, _, got)| *got >= accuracy);
         found.map_or(f64::INFINITY, |(_, seconds, _)| seconds)
     }
 
     /// The step and the accuracy of the best evaluation of the validation set.
     fn best(&self) -> Option<(i64, f64)> {
-        let all = self.accuracies(SPLIT);
+        let all = self.accuracies(SUBSET);
         // The first of equal ones, as early stopping has it.
         let best = all.into_iter().rev().max_by(|a, b| a.2.total_cmp(&b.2))?;
         Some((best.0, best.2))
@@ -113,7 +113,7 @@ fn reach(
     questions: &Questions,
 ) -> Option<Reach> {
     let has_accuracies = |group: &&Group| {
-        group.runs.iter().any(|run| run.untimed.is_none() && run.accuracies(SPLIT).len() > 1)
+        group.runs.iter().any(|run| run.untimed.is_none() && run.accuracies(SUBSET).len() > 1)
     };
     let groups: Vec<&Group> = setting.at(batch_size).filter(has_accuracies).collect();
     let reachable = groups.iter().map(|group| reachable(group, results)).reduce(f64::min);
@@ -228,7 +228,7 @@ fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
 #[must_use]
 pub fn reach_text(reach: &Reach) -> String {
     let mut text = format!(
-        "  time to {:.1} % accuracy on the {SPLIT} set{}, preparation included\n",
+        "  time to {:.1} % accuracy on the {SUBSET} set{}, preparation included\n",
         100.0 * reach.accuracy,
         if reach.is_stated {
             ""

@@ -22,18 +22,16 @@ pub struct Run {
     /// `completed`, or why not.
     pub status: String,
     pub error: Option<String>,
-    /// `batchlab 0.1.0`, or the engine of published results.
+    /// The program that trained, with its version.
     pub engine: String,
     pub git_commit: Option<String>,
-    /// Whether it was imported from published results.
-    pub is_imported: bool,
     /// Device, processor, threads and machine, as far as they are known.
     pub hardware: String,
     pub dataset: String,
     pub dataset_hash: Option<String>,
     pub unit: Option<String>,
     pub model: String,
-    /// Options of model, split and training; empty for published results.
+    /// Options of model, split and training.
     pub options: Options,
     /// Options of the data set, which differ where the data differ.
     pub data: Options,
@@ -88,9 +86,9 @@ impl Run {
     }
 
     /// The errors of one subset, with their steps.
-    pub fn rmse(&self, split: &str) -> impl Iterator<Item = (i64, f64)> {
-        let of_split = self.evals.iter().filter(move |eval| eval.split == split);
-        of_split.filter_map(|eval| Some((eval.step, eval.rmse?)))
+    pub fn rmse(&self, subset: &str) -> impl Iterator<Item = (i64, f64)> {
+        let of_subset = self.evals.iter().filter(move |eval| eval.subset == subset);
+        of_subset.filter_map(|eval| Some((eval.step, eval.rmse?)))
     }
 }
 
@@ -158,24 +156,17 @@ impl Run {
             Untimed::Resumed => "interrupted and resumed: its times come from several processes",
             Untimed::SharedDevice => "it did not have the device to itself",
         });
-        let published = published_times(&summary.metrics);
         let RunSummary { run, config, steps, evals, conditions, .. } = summary;
-        let imported = config.get("imported");
-        let engine = match imported.and_then(|imported| imported["engine"].as_str()) {
-            Some(engine) => format!("{engine} (published)"),
-            None => format!("batchlab {}", run.version.as_deref().unwrap_or("?")),
-        };
         Self {
             dir: dir.to_owned(),
-            engine,
-            is_imported: imported.is_some(),
+            engine: format!("batchlab {}", run.version.as_deref().unwrap_or("?")),
             hardware: hardware(&run),
             options: options::of_setting(&config),
             data: options::of_dataset(&config),
             strategy: options::of_strategy(&config),
             seeds: [run.seed_split, run.seed_order, run.seed_init],
             untimed,
-            times: steps.times.or(published),
+            times: steps.times,
             work: steps.work,
             parts: steps.parts,
             blocks: steps.blocks,
@@ -210,23 +201,6 @@ impl Run {
             cell: run.cell,
         }
     }
-}
-
-/// The means and medians of published results.
-fn published_times(metrics: &BTreeMap<String, f64>) -> Option<Times> {
-    let published = |name: &str| metrics.get(&format!("published.{name}_ns")).copied();
-    let (combined_mean, combined_median) =
-        (published("combined_mean")?, published("combined_median")?);
-    let (batching_mean, batching_median) =
-        (published("batching_mean")?, published("batching_median")?);
-    Some(Times {
-        batching_mean,
-        batching_median,
-        update_mean: combined_mean - batching_mean,
-        update_median: combined_median - batching_median,
-        combined_mean,
-        combined_median,
-    })
 }
 
 /// What describes a machine ends in this where the program was built without optimisations.

@@ -31,8 +31,6 @@ pub struct Setting {
     /// `combined` or `stages`.
     pub timing: String,
     pub prefetch_depth: i64,
-    /// Whether it was imported from published results.
-    pub is_imported: bool,
     /// The runs of each strategy at each batch size, ordered by batch size.
     pub groups: Vec<Group>,
 }
@@ -106,7 +104,7 @@ pub(crate) fn size_name(batch_size: Option<i64>) -> String {
 }
 
 pub(crate) type Key<'a> = (
-    (bool, &'a str, &'a str, &'a str, (Option<i64>, i64), &'a str, &'a str, &'a str, i64, &'a str),
+    (&'a str, &'a str, &'a str, (Option<i64>, i64), &'a str, &'a str, &'a str, i64, &'a str),
     &'a Options,
 );
 
@@ -114,7 +112,6 @@ pub(crate) type Key<'a> = (
 pub(crate) fn key(run: &Run) -> Key<'_> {
     (
         (
-            run.is_imported,
             &run.hardware,
             &run.model,
             &run.dataset,
@@ -198,7 +195,6 @@ fn setting(runs: &[&Run]) -> Setting {
         n_step: first.n_step_planned,
         timing: first.timing.clone(),
         prefetch_depth: first.prefetch_depth,
-        is_imported: first.is_imported,
         groups,
     }
 }

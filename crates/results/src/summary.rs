@@ -31,10 +31,7 @@ pub struct RunSummary {
     pub evals: Vec<EvalRecord>,
     /// Those in batches of the strategy itself.
     pub own_evals: Vec<EvalRecord>,
-    /// Numbers about the whole run, by name.
-    pub metrics: BTreeMap<String, f64>,
-    /// What else the machine did during the blocks of a run in a cell, in their order; none before
-    /// version 4 of the schema.
+    /// What else the machine did during the blocks of a run in a cell, in their order.
     pub conditions: Vec<BlockRecord>,
 }
 
@@ -46,21 +43,15 @@ impl RunSummary {
         // A run that diverges at its first step, or goes on after its last one, evaluates the same
         // state twice.
         let mut seen = BTreeSet::new();
-        evals.retain(|eval| seen.insert((eval.step, eval.split.clone(), eval.batcher.clone())));
+        evals.retain(|eval| {
+            seen.insert((eval.step, eval.subset.clone(), eval.eval_batcher.clone()))
+        });
         let config = serde_json::from_str(&run.config).unwrap_or_default();
         let is_common = |eval: &EvalRecord| {
-            eval.batcher.as_ref().is_none_or(|batcher| *batcher == run.evaluation_batcher)
+            eval.eval_batcher.as_ref().is_none_or(|batcher| *batcher == run.evaluation_batcher)
         };
         let (evals, own_evals) = evals.into_iter().partition(is_common);
-        Self {
-            run,
-            config,
-            steps,
-            evals,
-            own_evals,
-            metrics: BTreeMap::new(),
-            conditions: Vec::new(),
-        }
+        Self { run, config, steps, evals, own_evals, conditions: Vec::new() }
     }
 
     /// Reads one published run; `None` if its row is not published.
@@ -142,7 +133,6 @@ struct Rows {
     run: RunRecord,
     sums: StepSums,
     evals: Vec<EvalRecord>,
-    metrics: BTreeMap<String, f64>,
     conditions: Vec<BlockRecord>,
 }
 
@@ -154,8 +144,7 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
     records(dir, stem, |run: RunRecord| {
         fault = fault.take().or_else(|| fault_of_run(dir, stem, &run));
         let sums = StepSums::new(&run);
-        let rows =
-            Rows { run, sums, evals: Vec::new(), metrics: BTreeMap::new(), conditions: Vec::new() };
+        let rows = Rows { run, sums, evals: Vec::new(), conditions: Vec::new() };
         runs.insert(rows.run.run_id.clone(), rows);
     })?;
     refuse(dir, Table::Runs, stem, fault.take())?;
@@ -174,20 +163,17 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         None => fault = fault.take().or_else(|| stranger(&runs, &eval.run_id)),
     })?;
     refuse(dir, Table::Evals, stem, fault.take())?;
-    records(dir, stem, |metric: MetricRecord| {
-        if let (None, Some(rows)) = (metric.step, runs.get_mut(&metric.run_id)) {
-            rows.metrics.insert(metric.name, metric.value);
-        }
-    })?;
+    // Nothing of them is summed up; a damaged file is found all the same.
+    records(dir, stem, |_: MetricRecord| {})?;
     records(dir, stem, |block: BlockRecord| {
         if let Some(rows) = runs.get_mut(&block.run_id) {
             rows.conditions.push(block);
         }
     })?;
-    let summary = |(run_id, Rows { run, sums, evals, metrics, mut conditions })| {
+    let summary = |(run_id, Rows { run, sums, evals, mut conditions })| {
         conditions.sort_by_key(|block| block.block);
         let summary = RunSummary::new(run, sums.summary(), evals);
-        (run_id, RunSummary { metrics, conditions, ..summary })
+        (run_id, RunSummary { conditions, ..summary })
     };
     Ok(runs.into_iter().map(summary).collect())
 }

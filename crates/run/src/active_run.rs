@@ -549,7 +549,7 @@ fn diverged(
     };
     let reason = format!(
         "the {what} on {} after {step} steps is {value}{because}. {remedy} To reproduce it: {}",
-        eval.split,
+        eval.subset,
         stop.replay.command(step.max(1)),
     );
     let payload = stop.replay.of_evaluation(step, members, stop.graphs);

@@ -101,7 +101,7 @@ pub(super) fn record(
         dataset: header.dataset.clone(),
         dataset_hash: Some(data.hash.clone()),
         output: Some(graphs.level().output().into()),
-        n_graph: Some(graphs.n_member() as i64),
+        n_dataset_graph: Some(graphs.n_member() as i64),
         n_train,
         n_validation,
         n_test,

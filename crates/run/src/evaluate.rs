@@ -88,8 +88,8 @@ impl<'a> Evaluator<'a> {
             let is_done = |subset: Subset| {
                 done.iter().any(|eval| {
                     eval.step == at.step as i64
-                        && eval.split == subset.name()
-                        && eval.batcher.as_ref().map_or(!is_own, |of| *of == label)
+                        && eval.subset == subset.name()
+                        && eval.eval_batcher.as_ref().map_or(!is_own, |of| *of == label)
                 })
             };
             let open = self.subsets.iter().filter(|(subset, _)| !is_done(*subset));
@@ -170,7 +170,7 @@ impl<'a> Evaluator<'a> {
             let (target, ns) = (self.graphs.target.as_ref(), (share * eval_ns as f64) as i64);
             let record = EvalRecord {
                 train_ns: Some(at.train_ns),
-                batcher: Some(batcher.label()),
+                eval_batcher: Some(batcher.label()),
                 ..sums.record(target, own, subset.name(), at.step, ns)
             };
             Evaluated {
@@ -367,7 +367,7 @@ impl Sums {
         &self,
         target: Option<&Target>,
         members: &[u32],
-        split: &str,
+        subset: &str,
         step: u64,
         eval_ns: i64,
     ) -> EvalRecord {
@@ -377,7 +377,7 @@ impl Sums {
         EvalRecord {
             run_id: String::new(),
             step: step as i64,
-            split: split.into(),
+            subset: subset.into(),
             n_output: Some(self.n as i64),
             loss: Some(self.loss / n),
             rmse: unit.map(|unit| unit * (self.squared / n).sqrt()),
@@ -387,7 +387,7 @@ impl Sums {
             rmse_of_mean: numeric.map(|t| rmse_of_mean(t, members)),
             eval_ns: Some(eval_ns),
             train_ns: None,
-            batcher: None,
+            eval_batcher: None,
         }
     }
 }

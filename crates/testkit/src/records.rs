@@ -33,7 +33,7 @@ pub fn run(run_id: &str) -> RunRecord {
         dataset: "qm9".into(),
         dataset_hash: None,
         output: None,
-        n_graph: None,
+        n_dataset_graph: None,
         n_train: None,
         n_validation: None,
         n_test: None,
@@ -113,7 +113,7 @@ pub fn eval(step: i64) -> EvalRecord {
     EvalRecord {
         run_id: String::new(),
         step,
-        split: "test".into(),
+        subset: "test".into(),
         n_output: None,
         loss: None,
         rmse: None,
@@ -123,7 +123,7 @@ pub fn eval(step: i64) -> EvalRecord {
         rmse_of_mean: None,
         eval_ns: None,
         train_ns: None,
-        batcher: None,
+        eval_batcher: None,
     }
 }
 

@@ -124,5 +124,5 @@ fn describe_eval(eval: &EvalRecord) -> String {
         number("macro-F1", eval.macro_f1),
     ];
     let numbers: String = numbers.into_iter().flatten().collect();
-    format!("step {:>6}  {:<10}{numbers}", eval.step, eval.split)
+    format!("step {:>6}  {:<10}{numbers}", eval.step, eval.subset)
 }

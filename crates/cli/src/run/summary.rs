@@ -17,7 +17,7 @@ pub(super) fn as_json(run: &FinishedRun) -> Result<String> {
     let RunSummary { run: row, steps, evals, .. } = &run.summary;
     let eval = |eval: &EvalRecord| {
         json!({
-            "step": eval.step, "split": eval.split, "n_output": eval.n_output, "loss": eval.loss,
+            "step": eval.step, "subset": eval.subset, "n_output": eval.n_output, "loss": eval.loss,
             "rmse": eval.rmse, "mae": eval.mae, "accuracy": eval.accuracy,
             "rmse_of_mean": eval.rmse_of_mean,
         })
@@ -104,16 +104,16 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
             if best == last { ", the best one, which evaluate and predict take" } else { "" };
         row("last state", format!("after {last} steps{which}"));
     }
-    for (split, evals) in by_split(run) {
+    for (subset, evals) in by_subset(run) {
         if let (Some(first), Some(last)) = (evals.first(), evals.last()) {
-            row(split, errors(first, last, unit));
+            row(subset, errors(first, last, unit));
         }
     }
     if let Some(best) = best.filter(|best| Some(*best) != last) {
         row("best state", format!("after {best} steps, which evaluate and predict take"));
-        for (split, evals) in by_split(run) {
+        for (subset, evals) in by_subset(run) {
             if let Some(eval) = evals.iter().find(|eval| eval.step == best) {
-                row(split, errors(eval, eval, unit));
+                row(subset, errors(eval, eval, unit));
             }
         }
     }
@@ -127,7 +127,7 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     let is_classes = run.summary.evals.iter().any(|eval| eval.accuracy.is_some());
     let columns = if is_classes { "accuracy, macro_f1" } else { "rmse, mae" };
     let query = format!(
-        "select step, split, {columns} from {} where run_id = {} order by all",
+        "select step, subset, {columns} from {} where run_id = {} order by all",
         sql(&format!("{tables}/evals/*.parquet")),
         sql(&header.run_id),
     );
@@ -141,12 +141,13 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
 }
 
 /// The evaluations of each subset in the batches of all evaluations, not those of the strategy itself.
-fn by_split(run: &FinishedRun) -> [(&'static str, Vec<&EvalRecord>); 3] {
+fn by_subset(run: &FinishedRun) -> [(&'static str, Vec<&EvalRecord>); 3] {
     let RunSummary { run: row, evals, .. } = &run.summary;
-    let is_of_all =
-        |eval: &&EvalRecord| eval.batcher.as_ref().is_none_or(|of| *of == row.evaluation_batcher);
-    ["train", "validation", "test"].map(|split| {
-        (split, evals.iter().filter(is_of_all).filter(|eval| eval.split == split).collect())
+    let is_of_all = |eval: &&EvalRecord| {
+        eval.eval_batcher.as_ref().is_none_or(|of| *of == row.evaluation_batcher)
+    };
+    ["train", "validation", "test"].map(|subset| {
+        (subset, evals.iter().filter(is_of_all).filter(|eval| eval.subset == subset).collect())
     })
 }
 

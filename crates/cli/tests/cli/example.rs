@@ -36,7 +36,7 @@ fn strategies_that_group_alike_learn_alike() {
     let tables = Tables::read(&example());
     let mut error: BTreeMap<(i64, &str), Vec<f64>> = BTreeMap::new();
     for run in &tables.runs {
-        let of_run = tables.evals.iter().filter(|e| e.run_id == run.run_id && e.split == "test");
+        let of_run = tables.evals.iter().filter(|e| e.run_id == run.run_id && e.subset == "test");
         let last = of_run.max_by_key(|eval| eval.step).unwrap();
         let grouping = if run.batcher.starts_with("dynamic") { "dynamic" } else { "static" };
         error.entry((run.batch_size.unwrap(), grouping)).or_default().push(last.rmse.unwrap());

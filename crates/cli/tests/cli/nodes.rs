@@ -76,7 +76,7 @@ fn subsets_have_the_same_numbers_together_as_alone() {
         let batcher = "name = \"cluster\"\nn_part = 2";
         completed(&mut start(folder.path(), batcher, &evaluation, "epochs = 2"));
         let evals = Tables::read(&folder.path().join("out")).evals.into_iter();
-        let numbers = evals.map(|e| (e.split, e.step, e.n_output, e.loss, e.accuracy, e.macro_f1));
+        let numbers = evals.map(|e| (e.subset, e.step, e.n_output, e.loss, e.accuracy, e.macro_f1));
         numbers.collect::<Vec<_>>()
     };
     let together = evaluations("\"train\", \"validation\", \"test\"");
@@ -97,7 +97,7 @@ fn batches_of_the_strategy_evaluate_beside_the_whole_graph() {
     completed(&mut start(folder.path(), batcher, &evaluation, "epochs = 2"));
     let evals = Tables::read(&folder.path().join("out")).evals;
     let of = |label: &str| {
-        let own = evals.iter().filter(|eval| eval.batcher.as_deref() == Some(label));
+        let own = evals.iter().filter(|eval| eval.eval_batcher.as_deref() == Some(label));
         own.map(|eval| (eval.step, eval.n_output, eval.accuracy.is_some())).collect::<Vec<_>>()
     };
     assert_eq!(of("full").len(), 3);

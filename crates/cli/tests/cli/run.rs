@@ -38,7 +38,7 @@ fn run(arguments: &[&str]) -> (i32, Value) {
 /// RMSE on the test set at the end of the run.
 fn test_rmse(summary: &Value) -> f64 {
     let evals = summary["evals"].as_array().unwrap();
-    let last = evals.iter().rfind(|eval| eval["split"] == "test").unwrap();
+    let last = evals.iter().rfind(|eval| eval["subset"] == "test").unwrap();
     last["rmse"].as_f64().unwrap()
 }
 

@@ -69,9 +69,9 @@ fn floats(rows: &RecordBatch, name: &str) -> Vec<f64> {
     rows[name].as_primitive::<Float64Type>().values().to_vec()
 }
 
-fn recorded(split: &str) -> EvalRecord {
+fn recorded(subset: &str) -> EvalRecord {
     let evals = Tables::read(RUN.path()).evals;
-    evals.into_iter().filter(|eval| eval.split == split).max_by_key(|eval| eval.step).unwrap()
+    evals.into_iter().filter(|eval| eval.subset == subset).max_by_key(|eval| eval.step).unwrap()
 }
 
 #[test]

@@ -87,7 +87,7 @@ def expected(figure):
                 for at, point in curve["points"]:
                     key = {"strategy": curve["batcher"], "batch_size": size_of(title), x: at}
                     if figure["id"] == "curves":
-                        key["split"] = title.split()[0]
+                        key["subset"] = title.split()[0]
                     for value, name in [("value", column), ("low", "min"), ("high", "max")]:
                         add(point[value], name, **key)
         elif plot["kind"] == "forest":

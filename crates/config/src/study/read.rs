@@ -262,7 +262,9 @@ fn variant_tables(
     let mut changes = source.changes()?;
     changes.extend(Source::new(&source.file, content, &of_variants).changes()?);
     for table in &mut tables {
-        changes.iter().for_each(|change| give_up(table, change, alternatives::schema()));
+        for change in &changes {
+            give_up(table, change, alternatives::schema());
+        }
     }
     let mut seen = BTreeSet::new();
     let mut distinct = Vec::new();

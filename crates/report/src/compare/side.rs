@@ -76,14 +76,14 @@ pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
     let mut errors = BTreeMap::new();
     // Later evaluations replace earlier ones.
     for eval in &summary.evals {
-        let split = &eval.split;
+        let subset = &eval.subset;
         for (kind, value, unit) in [
             ("RMSE", eval.rmse, &*unit),
             ("MAE", eval.mae, &*unit),
             ("accuracy", eval.accuracy, ""),
         ] {
             if let Some(value) = value {
-                errors.insert(format!("{kind} on {split}{unit}"), value);
+                errors.insert(format!("{kind} on {subset}{unit}"), value);
             }
         }
     }

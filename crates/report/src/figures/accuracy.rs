@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchlab_stats::median;
 
 use super::{Centre, Curve, Curves, Figure, Forest, ForestRow, Panel, Plot, Point, size_title};
-use crate::reach::{Reach, SPLIT};
+use crate::reach::{Reach, SUBSET};
 use crate::setting::{Group, Setting};
 
 /// Accuracy on the validation set over the seconds of preparation and training.
@@ -29,7 +29,7 @@ pub(super) fn course(settings: &[Setting]) -> Figure {
         "accuracy",
         "Accuracy against time",
         format!(
-            "Share of right classes on the {SPLIT} set, over the time of preparation and training until \
+            "Share of right classes on the {SUBSET} set, over the time of preparation and training until \
              then; evaluations are not counted. A line begins when the batcher is ready. Medians over \
              runs of both, evaluation by evaluation; the band reaches from the least to the greatest \
              run. Where runs end at different steps, a point is that of the runs that went on."
@@ -41,7 +41,7 @@ pub(super) fn course(settings: &[Setting]) -> Figure {
 fn curve(group: &Group) -> Option<Curve> {
     let mut samples: BTreeMap<usize, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     for run in group.runs.iter().filter(|run| run.untimed.is_none()) {
-        for (place, (_, seconds, accuracy)) in run.accuracies(SPLIT).into_iter().enumerate() {
+        for (place, (_, seconds, accuracy)) in run.accuracies(SUBSET).into_iter().enumerate() {
             let sample = samples.entry(place).or_default();
             sample.0.push(seconds);
             sample.1.push(100.0 * accuracy);
@@ -88,7 +88,7 @@ pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
         "reach",
         "Time to an accuracy",
         format!(
-            "Seconds of preparation and training until the accuracy on the {SPLIT} set is first reached: the \
+            "Seconds of preparation and training until the accuracy on the {SUBSET} set is first reached: the \
              median over runs, with an interval of the median that holds whatever the distribution is. \
              A filled mark may be the soonest; a ring is later. \
              A run that never reaches it counts as later than all others, in the median too; a strategy \

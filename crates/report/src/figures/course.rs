@@ -5,13 +5,8 @@ use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = curve_panels(settings, |_| "ms per step".to_owned(), "steps", curve);
-    let mut note =
-        "Mean combined time over stretches of a fortieth of training, or of a step where there \
-                    are fewer, median over runs, warm-up included."
-            .to_owned();
-    if settings.iter().any(|setting| setting.is_imported) {
-        note += " Published results have one mean per run and no course.";
-    }
+    let note = "Mean combined time over stretches of a fortieth of training, or of a step where there \
+                are fewer, median over runs, warm-up included.";
     Figure::new("course", "Combined time over the course of training", note, panels)
 }
 

@@ -6,7 +6,7 @@ use super::{Curve, Curves, Figure, Panel, Plot};
 use crate::setting::{Group, Setting, size_name};
 
 /// The subset that is shown, in order of preference.
-const SPLITS: [&str; 3] = ["test", "validation", "train"];
+const SUBSETS: [&str; 3] = ["test", "validation", "train"];
 
 /// Curves whose relative difference is at most this at every step coincide in the picture.
 const ALIKE: f64 = 1e-3;
@@ -16,16 +16,17 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let mut hidden = Hidden::default();
     for setting in settings {
         for size in setting.batch_sizes() {
-            let of_split = |split: &&'static str| {
-                let curves: Vec<Curve> = setting.at(size).filter_map(|g| curve(g, split)).collect();
-                (!curves.is_empty()).then_some((*split, curves))
+            let of_subset = |subset: &&'static str| {
+                let curves: Vec<Curve> =
+                    setting.at(size).filter_map(|g| curve(g, subset)).collect();
+                (!curves.is_empty()).then_some((*subset, curves))
             };
-            if let Some((split, curves)) = SPLITS.iter().find_map(of_split) {
+            if let Some((subset, curves)) = SUBSETS.iter().find_map(of_subset) {
                 hidden.note(&curves);
                 let unit = setting.unit.clone().unwrap_or_default();
                 panels.push(Panel {
                     setting: setting.title.clone(),
-                    title: format!("{split} RMSE, B = {}", size_name(size)),
+                    title: format!("{subset} RMSE, B = {}", size_name(size)),
                     plot: Plot::Curves(Curves { unit, x: "steps", is_linear: false, curves }),
                 });
             }
@@ -37,8 +38,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         format!(
             "Root mean squared error, median over runs; the band reaches from the least to the \
              greatest run. Shown is the test set where it was evaluated twice, else the validation \
-             or the training set. Runs that were evaluated less than twice have no curve. Mean absolute \
-             errors that were published under this name are left out.{}",
+             or the training set. Runs that were evaluated less than twice have no curve.{}",
             hidden.text(panels.len())
         ),
         panels,
@@ -87,8 +87,8 @@ fn coinciding(curves: &[Curve]) -> Vec<Vec<String>> {
     several.map(|group| group.into_iter().map(|curve| curve.batcher.clone()).collect()).collect()
 }
 
-fn curve(group: &Group, split: &str) -> Option<Curve> {
-    let errors = group.runs.iter().flat_map(|run| run.rmse(split));
+fn curve(group: &Group, subset: &str) -> Option<Curve> {
+    let errors = group.runs.iter().flat_map(|run| run.rmse(subset));
     super::curve(group, errors.filter(|(_, rmse)| rmse.is_finite() && *rmse > 0.0))
 }
 

@@ -10,9 +10,6 @@ const PARTS: [Part; 2] = [
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = chart_panels(settings, "%", &PARTS, Plot::Bars);
-    let mut note = "Padding goes through the same computation as real edges and nodes.".to_owned();
-    if settings.iter().any(|setting| setting.is_imported) {
-        note += " Published results do not say how much padding their batches held.";
-    }
+    let note = "Padding goes through the same computation as real edges and nodes.";
     Figure::new("padding", "Padding waste", note, panels)
 }

@@ -71,14 +71,11 @@ fn comparison(
 }
 
 /// The last errors, one number for each combination of seeds: runs with the same seeds repeat each
-/// other. The seeds of published runs are unknown: each counts.
+/// other.
 fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
         let Some(error) = last(run) else { continue };
-        if run.is_imported {
-            return group.sample(last);
-        }
         by_seeds.entry(run.seeds).or_default().push(error);
     }
     by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
@@ -92,7 +89,7 @@ fn is_constant(sample: &[f64]) -> bool {
 
 /// The error after the last planned step, not just of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
-    let at_end = |eval: &&EvalRecord| eval.split == "test" && eval.step == run.n_step_planned;
+    let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step_planned;
     run.evals.iter().find(at_end)?.rmse
 }
 
@@ -117,9 +114,9 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let n_small = all.iter().filter(|c| c.p < 0.05).count();
     let note = format!(
         "Welch's t test (unequal variances, two-sided) on the test errors after the last step, one \
-         number per seed: runs with equal seeds count as one, with their mean, except published runs, \
-         whose seeds are unknown. t is positive where the first strategy of a pair has the \
-         greater error. {} Strategies whose runs all end with the very same error are not compared.",
+         number per seed: runs with equal seeds count as one, with their mean. t is \
+         positive where the first strategy of a pair has the greater error. {} Strategies whose runs \
+         all end with the very same error are not compared.",
         outcome(all.len(), n_small, n_left)
     );
     Figure::new("errors", "Do strategies end with different errors?", note, panels)

@@ -22,13 +22,8 @@ fn panels(setting: &Setting) -> Vec<Panel> {
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels: Vec<Panel> = settings.iter().flat_map(panels).collect();
-    let mut note = "What training works through, padding not counted: strategies put different \
+    let note = "What training works through, padding not counted: strategies put different \
                     numbers of outputs into a step, so a short step alone says little. Medians over \
-                    runs; bars reach from the least to the greatest run."
-        .to_owned();
-    if settings.iter().any(|setting| setting.is_imported) {
-        note += " Published results are not here: they do not say how many graphs a step of \
-                 `dynamic` held.";
-    }
+                    runs; bars reach from the least to the greatest run.";
     Figure::new("throughput", "Real work per second", note, panels)
 }

@@ -19,8 +19,8 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "Time of a step: batching, update, and both",
         "Means of the means of all runs, and medians of their medians; bars reach from the \
                least to the greatest run. Batching is planning and copying; combined is the whole \
-               step. Published means contain first steps and compilations, ours leave the warm-up \
-               out. A mean far above its median indicates compilations.",
+               step. The warm-up is left out. A mean far above its median indicates a few slow steps, \
+               such as the first ones of a shape.",
         panels,
     )
 }

@@ -6,7 +6,7 @@ use crate::setting::{Group, Setting};
 /// The errors that stand beside the times.
 #[derive(Debug, Clone)]
 pub(super) struct Error {
-    split: &'static str,
+    subset: &'static str,
     is_accuracy: bool,
     unit: Option<String>,
     /// Whether a run kept the state of its best evaluation, so that the last one has to be named.
@@ -19,9 +19,9 @@ impl Error {
         let runs = || groups.iter().flat_map(|group| &group.runs);
         let keeps_best =
             runs().any(|run| run.options.contains_key("training.early_stopping.patience"));
-        let found = ["test", "validation"].into_iter().flat_map(|split| {
+        let found = ["test", "validation"].into_iter().flat_map(|subset| {
             [true, false].map(|is_accuracy| Self {
-                split,
+                subset,
                 is_accuracy,
                 unit: setting.unit.clone(),
                 keeps_best,
@@ -32,16 +32,22 @@ impl Error {
 
     /// After the last step.
     pub(super) fn of(&self, run: &Run) -> Option<f64> {
-        let eval = run.evals.iter().rev().find(|eval| eval.split == self.split)?;
+        let eval = run.evals.iter().rev().find(|eval| eval.subset == self.subset)?;
         if self.is_accuracy { Some(100.0 * eval.accuracy?) } else { eval.rmse }
     }
 
     pub(super) fn name(self) -> String {
         let last = if self.keeps_best { " after the last step" } else { "" };
         match (self.is_accuracy, self.unit) {
+<<<<<<< HEAD
             (true, _) => format!("{} accuracy{last}, %", self.split),
             (false, Some(unit)) => format!("{} RMSE{last}, {unit}", self.split),
             (false, None) => format!("{} RMSE{last}", self.split),
+=======
+            (true, _) => format!("{} accuracy, %", self.subset),
+            (false, Some(unit)) => format!("{} RMSE, {unit}", self.subset),
+            (false, None) => format!("{} RMSE", self.subset),
+>>>>>>> 0e5c0c535d4bab8c166b23ef435fd6033ee528f0
         }
     }
 }

@@ -86,7 +86,7 @@ impl Invented<'_> {
         let eval = |step, rmse| EvalRecord {
             run_id: run_id.clone(),
             step,
-            split: "test".into(),
+            subset: "test".into(),
             rmse: Some(rmse),
             mae: Some(rmse / 2.0),
             ..records::eval(0)

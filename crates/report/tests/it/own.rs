@@ -92,16 +92,16 @@ fn write(dir: &Path, run: &Run<'_>) {
             }
         })
         .collect();
-    let eval = |step, split: &str, rmse| EvalRecord {
+    let eval = |step, subset: &str, rmse| EvalRecord {
         run_id: run.id.into(),
         step,
-        split: split.into(),
+        subset: subset.into(),
         rmse: Some(rmse),
         ..records::eval(0)
     };
     let noise = 0.001 * run.seed as f64;
     let evals = ["validation", "test"]
-        .map(|split| [eval(5, split, 2.0 + noise), eval(10, split, 1.0 + noise)]);
+        .map(|subset| [eval(5, subset, 2.0 + noise), eval(10, subset, 1.0 + noise)]);
     writer.write(Table::Runs, &RunRecord::to_batch(&[record]).unwrap()).unwrap();
     writer.write(Table::Steps, &StepRecord::to_batch(&steps).unwrap()).unwrap();
     writer.write(Table::Evals, &EvalRecord::to_batch(&evals.concat()).unwrap()).unwrap();

@@ -52,13 +52,13 @@ fn write(dir: &Path, run: &Run<'_>) {
         ..records::step(1)
     };
     let steps: Vec<StepRecord> = (1..=10).map(step).collect();
-    let eval = |place: usize, split: &str, accuracy: f64, batcher: &str| EvalRecord {
+    let eval = |place: usize, subset: &str, accuracy: f64, batcher: &str| EvalRecord {
         run_id: run_id.clone(),
         step: place as i64,
-        split: split.into(),
+        subset: subset.into(),
         accuracy: Some(accuracy),
         train_ns: Some(place as i64 * 10_000_000_000),
-        batcher: Some(batcher.into()),
+        eval_batcher: Some(batcher.into()),
         ..records::eval(0)
     };
     let mut evals = Vec::new();

@@ -257,13 +257,13 @@ fn steps(
 fn evals(run_id: &str, study: &Study, cell: i64, place: i64) -> Vec<EvalRecord> {
     let n_step = study.n_step * (study.n_block + 1);
     let mut rows = Vec::new();
-    for split in ["validation", "test"] {
+    for subset in ["validation", "test"] {
         for i in 0..=4 {
             let noise = 0.02 * ((cell * 5 + place * 3 + i) % 7) as f64;
             rows.push(EvalRecord {
                 run_id: run_id.into(),
                 step: i * n_step / 4,
-                split: split.into(),
+                subset: subset.into(),
                 rmse: Some(2.0 / (1 + i) as f64 + noise),
                 ..records::eval(0)
             });

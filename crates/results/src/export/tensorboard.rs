@@ -85,7 +85,7 @@ impl Point {
             ("accuracy", eval.accuracy),
         ];
         let value =
-            |(name, value): (&str, Option<f64>)| Some((format!("{}/{name}", eval.split), value?));
+            |(name, value): (&str, Option<f64>)| Some((format!("{}/{name}", eval.subset), value?));
         Self {
             step: eval.step,
             duration_ns: eval.eval_ns.unwrap_or(0),

@@ -36,10 +36,10 @@ fn run_rows() -> Vec<(Table, RecordBatch)> {
         is_timing_only: Some(step == 4),
         ..records::step(1)
     };
-    let eval = |step, split: &str| EvalRecord {
+    let eval = |step, subset: &str| EvalRecord {
         run_id: "a".into(),
         step,
-        split: split.into(),
+        subset: subset.into(),
         loss: Some(0.0),
         rmse: Some(0.5),
         mae: Some(0.25),
@@ -165,9 +165,9 @@ fn every_record_of_an_event_file_comes_back() {
     };
     assert_eq!(values[1], step(0.0));
     assert!(values[5][0].1.is_nan());
-    let eval = |split: &str| {
+    let eval = |subset: &str| {
         [("loss", 0.0), ("rmse", 0.5), ("mae", 0.25)]
-            .map(|(name, v)| (format!("{split}/{name}"), v))
+            .map(|(name, v)| (format!("{subset}/{name}"), v))
             .to_vec()
     };
     assert_eq!(

@@ -107,7 +107,7 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
 fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, String), Fault> {
     let is_number = |line: &str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
     let mut symbols = Vec::new();
-    let mut lines.expect("the numbers of atoms")?.clone_into(&mut line);
+    let mut line = lines.expect("the numbers of atoms")?.to_owned();
     while !is_number(&line) {
         if symbols.len() > MAX_ATOM {
             return Err(Problem::TooManyAtoms { max: MAX_ATOM }.into());
@@ -118,7 +118,7 @@ fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, 
         lines.expect("the numbers of atoms")?.clone_into(&mut line);
     }
     let mut numbers = counts(&line)?;
-    let mut lines.expect(MODE)?.trim().clone_into(&mut mode);
+    let mut mode = lines.expect(MODE)?.trim().to_owned();
     while numbers.len() < symbols.len() && is_number(&mode) {
         numbers.extend(counts(&mode)?);
         lines.expect(MODE)?.trim().clone_into(&mut mode);

@@ -51,7 +51,7 @@ fn write_run(dir: &Path, timing: &str, n_step: i64) -> Result<Vec<WrittenFile>, 
     let eval = EvalRecord {
         run_id: run_id.clone(),
         step: n_step,
-        split: "test".to_owned(),
+        subset: "test".to_owned(),
         rmse: Some(0.1),
         rmse_of_mean: Some(1.0),
         ..records::eval(0)
