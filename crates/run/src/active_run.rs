@@ -100,19 +100,7 @@ impl<'a> ActiveRun<'a> {
         let (publisher, mut recorder) = if let Start::Resumed(point) = &start {
             point.reopen(options.out, &config.sink, &metadata)?
         } else {
-            let publisher =
-                Publisher::open(options.out, &run_id(&loaded.hash(), SystemTime::now()))?;
-            let text = with_folders(&loaded.to_toml(), &loaded.path);
-            let opened = publisher
-                .text(CONFIG, &text)
-                .and_then(|()| Recorder::open(&config.sink, &publisher, &metadata));
-            let mut recorder = match opened {
-                Ok(recorder) => recorder,
-                Err(error) => {
-                    publisher.discard();
-                    return Err(error.into());
-                }
-            };
+            let (publisher, mut recorder) = new_folder(loaded, options.out, &metadata)?;
             metrics.push(("weighting_constant".into(), constant));
             recorder.metrics(&metrics, &data.graphs.notes);
             for warning in &warnings {
@@ -136,9 +124,7 @@ impl<'a> ActiveRun<'a> {
             observer.warned(warning);
         }
 
-        if let Some(message) = crowding(config, options.n_thread)
-            && !matches!(start, Start::Resumed(_))
-        {
+        if is_new && let Some(message) = crowding(config, options.n_thread) {
             // A sweep says it once for all of its runs.
             if membership.is_none() {
                 observer.progress().note(&format!("note: {message}"));
@@ -524,6 +510,25 @@ fn stop_early(training: &mut TrainingLoop<'_>, is_new: bool, recorder: &mut Reco
         }
         training.last = Some(step);
         training.over = Some(over);
+    }
+}
+
+/// Makes the folder of a new run and opens its sinks; nothing stays of a run whose sinks cannot be opened.
+fn new_folder(
+    loaded: &LoadedConfig,
+    out: &Path,
+    metadata: &[(String, String)],
+) -> Result<(Publisher, Recorder), RunError> {
+    let publisher = Publisher::open(out, &run_id(&loaded.hash(), SystemTime::now()))?;
+    let opened = publisher
+        .text(CONFIG, &with_folders(&loaded.to_toml(), &loaded.path))
+        .and_then(|()| Recorder::open(&loaded.config.sink, &publisher, metadata));
+    match opened {
+        Ok(recorder) => Ok((publisher, recorder)),
+        Err(error) => {
+            publisher.discard();
+            Err(error.into())
+        }
     }
 }
 

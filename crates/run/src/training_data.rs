@@ -258,7 +258,7 @@ pub(crate) fn check_description(
     // Another name of the target is told where the target has values.
     let is_free = |key: &str| {
         ["name", "target"].contains(&key)
-            || [trained, other].iter().any(|of| of.source_keys().iter().any(|own| *own == key))
+            || [trained, other].iter().any(|of| of.source_keys().contains(&key))
     };
     let [before, now] = [trained, other].map(|dataset| {
         let mut table = serde_json::to_value(dataset).unwrap_or_default();

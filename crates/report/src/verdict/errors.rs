@@ -39,15 +39,9 @@ impl Error {
     pub(super) fn name(self) -> String {
         let last = if self.keeps_best { " after the last step" } else { "" };
         match (self.is_accuracy, self.unit) {
-<<<<<<< HEAD
-            (true, _) => format!("{} accuracy{last}, %", self.split),
-            (false, Some(unit)) => format!("{} RMSE{last}, {unit}", self.split),
-            (false, None) => format!("{} RMSE{last}", self.split),
-=======
-            (true, _) => format!("{} accuracy, %", self.subset),
-            (false, Some(unit)) => format!("{} RMSE, {unit}", self.subset),
-            (false, None) => format!("{} RMSE", self.subset),
->>>>>>> 0e5c0c535d4bab8c166b23ef435fd6033ee528f0
+            (true, _) => format!("{} accuracy{last}, %", self.subset),
+            (false, Some(unit)) => format!("{} RMSE{last}, {unit}", self.subset),
+            (false, None) => format!("{} RMSE{last}", self.subset),
         }
     }
 }

@@ -182,13 +182,13 @@ fn nanoseconds(time: SystemTime) -> u128 {
 /// The running program: length and checksum of its file. Another build reads everything again, because its
 /// readers may have been corrected.
 pub(crate) fn program() -> String {
-    static PROGRAM: LazyLock<String> = LazyLock::new(|| match checksum_of_program() {
-        Ok((length, checksum)) => format!("batchlab {length} {checksum:08x}"),
-        // Nothing is shared with a program of which nobody knows whether it is the same.
-        Err(_) => {
-            let now = nanoseconds(SystemTime::now());
-            format!("batchlab, process {} at {now}", std::process::id())
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        if let Ok((length, checksum)) = checksum_of_program() {
+            return format!("batchlab {length} {checksum:08x}");
         }
+        // Nothing is shared with a program of which nobody knows whether it is the same.
+        let now = nanoseconds(SystemTime::now());
+        format!("batchlab, process {} at {now}", std::process::id())
     });
     PROGRAM.clone()
 }

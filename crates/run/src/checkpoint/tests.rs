@@ -145,7 +145,8 @@ fn another_version_is_told_apart_from_damage() {
 
 #[test]
 fn a_state_that_contradicts_itself_is_damaged_though_its_hash_fits() {
-    let changes: [(&str, fn(&mut RunState)); 9] = [
+    type Change = fn(&mut RunState);
+    let changes: [(&str, Change); 9] = [
         ("after 0 updates", |state| state.n_update = 0),
         ("beyond the end", |state| state.config = json!({ "training": { "steps": 2 } })),
         ("in batch 4", |state| state.cursor.batch = 4),

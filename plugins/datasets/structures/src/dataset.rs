@@ -223,7 +223,7 @@ impl Structures {
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
         let counts = source.read(&mut |entry| {
-            self.push(entry, rows, &mut kept)?;
+            self.push(&entry, rows, &mut kept)?;
             if kept.n_read.is_multiple_of(REPORT_EVERY) {
                 ctx.progress.advance(REPORT_EVERY);
             }
@@ -244,7 +244,7 @@ impl Structures {
 
     fn push(
         &self,
-        entry: Entry,
+        entry: &Entry,
         rows: Option<&Rows>,
         kept: &mut Collected,
     ) -> Result<(), StructuresError> {
@@ -257,7 +257,7 @@ impl Structures {
         }
         let found = match self.target.as_str() {
             NO_TARGET => Ok((f64::NAN, None)),
-            _ => self.found(&entry, rows).and_then(|found| Ok((self.value(&found)?, found.row))),
+            _ => self.found(entry, rows).and_then(|found| Ok((self.value(&found)?, found.row))),
         };
         let (value, row) = match found {
             Ok(found) => found,
@@ -267,7 +267,7 @@ impl Structures {
             }
             Err(error) if !kept.needs_target && error.is_absence() => {
                 kept.n_without_target += 1;
-                (f64::NAN, self.found(&entry, rows).ok().and_then(|found| found.row))
+                (f64::NAN, self.found(entry, rows).ok().and_then(|found| found.row))
             }
             Err(error) => return Err(error),
         };
@@ -282,7 +282,7 @@ impl Structures {
                 source,
             })?;
         kept.target.push(value);
-        kept.names.keep(&entry, row.map(|(_, name)| name));
+        kept.names.keep(entry, row.map(|(_, name)| name));
         Ok(())
     }
 
