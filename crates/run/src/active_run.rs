@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use batchlab_config::{Config, Length, LoadedConfig};
 use batchlab_core::budget::Footprint;
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
-use batchlab_core::{BatchContext, BatchStream, Purpose};
+use batchlab_core::{BatchContext, BatchEvent, BatchStream, Purpose};
 use batchlab_results::publish::checkpoints;
 use batchlab_results::{Block, CRASHED, Publisher, Recorder, RunSummary};
 use serde_json::json;
@@ -103,19 +103,7 @@ impl<'a> ActiveRun<'a> {
             let (publisher, mut recorder) = new_folder(loaded, options.out, &metadata)?;
             metrics.push(("weighting_constant".into(), constant));
             recorder.metrics(&metrics, &data.graphs.notes);
-            for warning in &warnings {
-                let (message, payload) = (warning.message.clone(), warning.payload.clone());
-                recorder.event(None, warning.kind, message, Some(payload));
-            }
-            for event in events {
-                let payload = event.graph.map(|graph| json!({ "graph": graph }));
-                recorder.event(Some(start.n_step()), event.kind, event.message, payload);
-            }
-            if let Start::Extends { parent, checkpoint } = &start {
-                let message =
-                    format!("continued run {parent} after step {}", checkpoint.state.step);
-                recorder.event(Some(start.n_step()), "resumed", message, None);
-            }
+            record_beginning(&mut recorder, &start, &warnings, events);
             (publisher, recorder)
         };
         let header = describe::header(loaded, data, &*training.trainer, publisher.run_id());
@@ -529,6 +517,27 @@ fn new_folder(
             publisher.discard();
             Err(error.into())
         }
+    }
+}
+
+/// Events of a run that begins: what it is warned of, what its batcher reports, what it extends.
+fn record_beginning(
+    recorder: &mut Recorder,
+    start: &Start,
+    warnings: &[Warning],
+    events: Vec<BatchEvent>,
+) {
+    for warning in warnings {
+        let (message, payload) = (warning.message.clone(), warning.payload.clone());
+        recorder.event(None, warning.kind, message, Some(payload));
+    }
+    for event in events {
+        let payload = event.graph.map(|graph| json!({ "graph": graph }));
+        recorder.event(Some(start.n_step()), event.kind, event.message, payload);
+    }
+    if let Start::Extends { parent, checkpoint } = start {
+        let message = format!("continued run {parent} after step {}", checkpoint.state.step);
+        recorder.event(Some(start.n_step()), "resumed", message, None);
     }
 }
 

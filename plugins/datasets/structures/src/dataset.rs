@@ -250,7 +250,7 @@ impl Structures {
     ) -> Result<(), StructuresError> {
         let Some(structure) = &entry.structure else { return Ok(()) };
         kept.n_read += 1;
-        kept.names.count(&entry);
+        kept.names.count(entry);
         if self.partly_periodic == PartlyPeriodic::Skip && structure.is_partly_periodic() {
             kept.n_partly_periodic += 1;
             return Ok(());
