@@ -117,10 +117,7 @@ impl<'a> OutFile<'a> {
                 folder.display()
             )));
         }
-        let found = match fs::metadata(path) {
-            Ok(found) => found,
-            Err(_) => return Ok(Target::New),
-        };
+        let Ok(found) = fs::metadata(path) else { return Ok(Target::New) };
         if is_stream(found.file_type()) {
             return Ok(Target::Stream);
         }

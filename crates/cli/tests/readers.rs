@@ -8,6 +8,7 @@
 //! cannot ignore a test while it runs.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![allow(clippy::print_stderr, reason = "says what was not checked")]
 
 #[path = "../../report/tests/it/study.rs"]
 mod study;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         test("queries_of_a_report_give_its_numbers", tables, check_numbers),
         test("weights_are_read", &["safetensors", "numpy"], check_weights),
         test("schemas_fit_the_files_that_come_along", &["jsonschema"], check_schemas),
-        test("the_queries_for_duckdb_run", &["duckdb"], || run_queries()),
+        test("the_queries_for_duckdb_run", &["duckdb"], run_queries),
         test("twins_for_pandas_give_its_numbers", &["pandas", "pyarrow"], || check_twins("pandas")),
         test("twins_for_polars_give_its_numbers", &["polars"], || check_twins("polars")),
         // Spark needs Java, and minutes.
@@ -78,7 +79,7 @@ fn missing(packages: &[&str]) -> Option<String> {
 fn check_published() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     if !root.join("../shared/data/study-csv").exists() {
-        println!("NOT CHECKED: the published files are not in ../shared/data/study-csv");
+        eprintln!("NOT CHECKED: the published files are not in ../shared/data/study-csv");
         return;
     }
     succeed(

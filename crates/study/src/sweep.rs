@@ -140,9 +140,9 @@ pub fn sweep(
                 return Ok(sweep);
             }
             let share = |left: Duration| {
-                let later = pending[place + 1..].iter();
-                let n_waiting =
-                    later.filter(|(_, cell)| cells.is_waiting(&cell.info, is_enough)).count();
+                let is_waiting =
+                    |(_, cell): &&(usize, &Cell)| cells.is_waiting(&cell.info, is_enough);
+                let n_waiting = pending[place + 1..].iter().filter(is_waiting).count();
                 Instant::now() + left / (1 + u32::try_from(n_waiting).unwrap_or(u32::MAX))
             };
             let length = Length {
@@ -150,18 +150,13 @@ pub fn sweep(
                 enough: Enough::of(cell, &study.blocks, options.until_width),
                 deadline: left.map(share),
             };
-            if let Some(gone) = &claim.gone {
-                observer.progress().note(&format!("note: {}: {gone}", cell.info.title()));
-            }
+            note_gone(claim.gone.as_deref(), cell, observer);
             observer.cell_begins(n, n_cell, &cell.info, length.enough);
             let trained = train(cell, length, options, &claim, observer)?;
-            let (done, is_device_lost) = match trained {
-                Trained::Done { done, is_device_lost } => (done, is_device_lost),
-                Trained::Interrupted => {
-                    claim.release()?;
-                    sweep.is_interrupted = true;
-                    return Ok(sweep);
-                }
+            let Trained::Done { done, is_device_lost } = trained else {
+                claim.release()?;
+                sweep.is_interrupted = true;
+                return Ok(sweep);
             };
             match claim.done(&done) {
                 Ok(()) => {
@@ -200,6 +195,13 @@ pub fn sweep(
             }
         }
         pending = taken;
+    }
+}
+
+/// Says why a cell that was done is trained again.
+fn note_gone(gone: Option<&str>, cell: &Cell, observer: &dyn SweepObserver) {
+    if let Some(gone) = gone {
+        observer.progress().note(&format!("note: {}: {gone}", cell.info.title()));
     }
 }
 

@@ -73,8 +73,8 @@ impl Configuration {
 pub(super) fn inherited(trained: &dyn Dataset, is_other_source: bool) -> toml::Table {
     let mut table = serde_json::to_value(trained).unwrap_or_default();
     if let Value::Object(table) = &mut table {
-        let is_source = |key: &str| trained.source_keys().iter().any(|own| *own == key);
-        table.retain(|key, value| !value.is_null() && !(is_other_source && is_source(key)));
+        let is_source = |key: &str| trained.source_keys().contains(&key);
+        table.retain(|key, value| !(value.is_null() || is_other_source && is_source(key)));
     }
     // It came from TOML.
     toml::Table::try_from(table).unwrap_or_default()

@@ -45,9 +45,10 @@ impl Bar {
     }
 
     fn tell(&self, line: &str) {
-        match &*self.shown.borrow() {
-            Some(bar) => bar.suspend(|| say!("{line}")),
-            None => say!("{line}"),
+        if let Some(bar) = &*self.shown.borrow() {
+            bar.suspend(|| say!("{line}"));
+        } else {
+            say!("{line}");
         }
     }
 }
