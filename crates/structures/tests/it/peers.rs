@@ -4,8 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use batchlab_structures::{Structure, cell};
+use batchlab_structures::{Entry, Structure, cell};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::formats::parse;
@@ -135,27 +137,45 @@ fn crystals_of_all_systems_are_as_pymatgen_reads_them() {
     }
 }
 
-/// Compares `BATCHLAB_FUZZ` files (500) of a script with what the file was made from, and with what the peers read
-/// where both say the same.
-fn compare(script: &str) {
+/// What a script writes of `BATCHLAB_FUZZ` files (500), made with `BATCHLAB_FUZZ_SEED` (7); nothing without its Python.
+fn generated<T: DeserializeOwned>(script: &str) -> Vec<T> {
     let python = std::env::var("BATCHLAB_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let imports = Command::new(&python).args(["-c", "import ase, pymatgen, spglib"]).output();
     if !imports.is_ok_and(|output| output.status.success()) {
         eprintln!(
             "SKIPPED: `{python}` has no ase, pymatgen and spglib; install them and set BATCHLAB_PYTHON"
         );
-        return;
+        return Vec::new();
     }
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("records.jsonl");
-    let n = std::env::var("BATCHLAB_FUZZ").unwrap_or_else(|_| "500".to_owned());
+    let variable = |name, otherwise: &str| std::env::var(name).unwrap_or(otherwise.to_owned());
+    let (n, seed) = (variable("BATCHLAB_FUZZ", "500"), variable("BATCHLAB_FUZZ_SEED", "7"));
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
     let mut command = Command::new(&python);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").arg(scripts.join(script)).arg(&path).arg(n);
+    command
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg(scripts.join(script))
+        .arg(&path)
+        .args([n, seed]);
     assert!(command.status().unwrap().success());
+    let records = std::fs::read_to_string(&path).unwrap();
+    records.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn none_of(faults: &[String]) {
+    assert!(
+        faults.is_empty(),
+        "{} faults:\n{}",
+        faults.len(),
+        faults[..faults.len().min(5)].join("\n")
+    );
+}
+
+/// Compares generated files with what they were made from, and with what the peers read where both say the same.
+fn compare(script: &str) {
     let (mut n_refused, mut n_agreed, mut faults) = (0, 0, Vec::new());
-    for line in std::fs::read_to_string(&path).unwrap().lines() {
-        let Record { name, text, structures, truth } = serde_json::from_str(line).unwrap();
+    for Record { name, text, structures, truth } in generated(script) {
         let ours = parse(&name, &text);
         let fault = match (&ours, &truth) {
             (Ok(entries), Some(truth)) => {
@@ -187,7 +207,7 @@ fn compare(script: &str) {
         "{script}: {n_agreed} as a peer reads them, {n_refused} refused, {} faults",
         faults.len()
     );
-    assert!(faults.is_empty(), "{}", faults[..faults.len().min(5)].join("\n"));
+    none_of(&faults);
 }
 
 #[test]
@@ -200,4 +220,96 @@ fn generated_cif() {
 #[ignore = "needs Python with ase, pymatgen and spglib, named by BATCHLAB_PYTHON"]
 fn generated_poscar() {
     compare("poscar.py");
+}
+
+/// Extended XYZ, and the frames that ASE reads; none if it refuses the file.
+#[derive(Deserialize)]
+struct Trajectory {
+    name: String,
+    text: String,
+    frames: Option<Vec<Value>>,
+}
+
+#[test]
+#[ignore = "needs Python with ase, pymatgen and spglib, named by BATCHLAB_PYTHON"]
+fn generated_xyz() {
+    let files: Vec<Trajectory> = generated("xyz.py");
+    let (mut n_refused, mut faults) = (0, Vec::new());
+    for Trajectory { name, text, frames } in &files {
+        let fault = match (parse(name, text), frames) {
+            (Ok(entries), Some(frames)) if entries.len() == frames.len() => {
+                entries.iter().zip(frames).find_map(|(entry, frame)| frame_difference(entry, frame))
+            }
+            (Err(_), None) => {
+                n_refused += 1;
+                None
+            }
+            (Ok(entries), _) => Some(format!("{} frames", entries.len())),
+            (Err(error), Some(_)) => Some(error),
+        };
+        faults.extend(fault.map(|fault| format!("{name}: {fault}\n{text}")));
+    }
+    none_of(&faults);
+    assert!(
+        files.is_empty() || (1..files.len() / 2).contains(&n_refused),
+        "{n_refused} are refused"
+    );
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(numbers).collect(),
+        other => vec![other.as_f64().unwrap()],
+    }
+}
+
+fn are_close(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-12 * a.abs().max(1.0))
+}
+
+/// What is not as ASE has it.
+fn frame_difference(entry: &Entry, frame: &Value) -> Option<String> {
+    let structure = entry.structure.as_ref()?;
+    let z: Vec<f64> = structure.atomic_number.iter().map(|&z| f64::from(z)).collect();
+    if !are_close(&z, &numbers(&frame["numbers"])) {
+        return Some(format!("{z:?}"));
+    }
+    if !are_close(structure.position.as_flattened(), &numbers(&frame["positions"])) {
+        return Some(format!("{:?}", structure.position));
+    }
+    let mut cell = numbers(&frame["cell"]);
+    for axis in 0..3 {
+        if frame["pbc"][axis] == false {
+            cell[3 * axis..3 * axis + 3].fill(0.0);
+        }
+    }
+    if !are_close(structure.cell.unwrap_or_default().as_flattened(), &cell) {
+        return Some(format!("{:?}", structure.cell));
+    }
+    for (key, expected) in frame["info"].as_object()? {
+        let found = entry.text(key);
+        let is_same = match expected {
+            // A key alone stands for `T`.
+            Value::Bool(truth) => found.is_some_and(|text| match text.chars().next() {
+                None | Some('T' | 't') => *truth,
+                Some(_) => !truth,
+            }),
+            Value::Number(_) => entry
+                .number(key)
+                .ok()
+                .flatten()
+                .is_some_and(|x| are_close(&[x], &numbers(expected))),
+            Value::Array(_) => {
+                let words =
+                    found.unwrap_or_default().split([' ', ',']).filter(|word| !word.is_empty());
+                let words: Vec<f64> = words.filter_map(|word| word.parse().ok()).collect();
+                are_close(&words, &numbers(expected))
+            }
+            other => found == other.as_str(),
+        };
+        if !is_same {
+            return Some(format!("`{key}` is {found:?}, not {expected}"));
+        }
+    }
+    None
 }
