@@ -15,7 +15,7 @@ pub(crate) fn repeating(vectors: &Cell, periodic: [bool; 3]) -> Result<Option<Ce
         if !periodic[direction] {
             continue;
         }
-        if vectors[direction] == [0.0; 3] {
+        if vectors[direction].iter().all(|&x| x == 0.0) {
             return Err(Problem::NoVector { direction: direction + 1 });
         }
         cell[direction] = vectors[direction];

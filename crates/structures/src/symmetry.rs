@@ -6,7 +6,7 @@ mod orbit;
 mod setting;
 
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 pub(crate) use hall::operations as from_hall_symbol;
 pub(crate) use orbit::{Expanded, expand};
@@ -110,24 +110,25 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let components = [0, 1, 2].map(|axis| {
+        let components = [0, 1, 2].map(|axis| -> Result<String, fmt::Error> {
             let mut text = String::new();
             for (factor, name) in self.rotation[axis].iter().zip(["x", "y", "z"]) {
-                text += &match factor {
-                    0 => String::new(),
-                    1 => format!("+{name}"),
-                    -1 => format!("-{name}"),
-                    _ => format!("{factor:+}{name}"),
-                };
+                match factor {
+                    0 => {}
+                    1 => write!(text, "+{name}")?,
+                    -1 => write!(text, "-{name}")?,
+                    _ => write!(text, "{factor:+}{name}")?,
+                }
             }
             let part = self.translation[axis];
             let divides = |d: &i32| part % d == 0 && PARTS % d == 0;
             if let Some(divisor) = (1..=part).rev().find(divides) {
-                text += &format!("+{}/{}", part / divisor, PARTS / divisor);
+                write!(text, "+{}/{}", part / divisor, PARTS / divisor)?;
             }
-            text.trim_start_matches('+').to_owned()
+            Ok(text.trim_start_matches('+').to_owned())
         });
-        f.write_str(&components.join(", "))
+        let [x, y, z] = components;
+        write!(f, "{}, {}, {}", x?, y?, z?)
     }
 }
 

@@ -268,7 +268,8 @@ impl<'a> Block<'a> {
 
     /// Refuses sites that hold an atom in part, and atoms without a site.
     fn check_order(&self) -> Result<(), At> {
-        let ordered: [(&'static str, fn(f64) -> bool); 4] = [
+        type IsOrdered = fn(f64) -> bool;
+        let ordered: [(&'static str, IsOrdered); 4] = [
             ("_atom_site_occupancy", |x| (x - 1.0).abs() < 1e-6),
             ("_atom_site_disorder_group", |x| x == 0.0),
             ("_atom_site_attached_hydrogens", |x| x == 0.0),

@@ -33,7 +33,7 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
     for row in &mut cell {
         let line = lines.expect("a vector of the cell")?;
         *row = three(line, "a vector of the cell")?.0;
-        if *row == [0.0; 3] {
+        if row.iter().all(|&x| x == 0.0) {
             let expected =
                 "a vector of the cell with a length, since POSCAR repeats along all three";
             return Err(Problem::Expected { expected, value: shown(line) }.into());
@@ -121,13 +121,13 @@ fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, 
         for word in line.split_whitespace().take_while(|word| !is_comment(word)) {
             symbols.push(species(word)?);
         }
-        line = lines.expect("the numbers of atoms")?.to_owned();
+        lines.expect("the numbers of atoms")?.clone_into(&mut line);
     }
     let mut numbers = counts(&line)?;
     let mut mode = lines.expect(MODE)?.trim().to_owned();
     while numbers.len() < symbols.len() && is_number(&mode) {
         numbers.extend(counts(&mode)?);
-        mode = lines.expect(MODE)?.trim().to_owned();
+        lines.expect(MODE)?.trim().clone_into(&mut mode);
     }
     if numbers.iter().sum::<usize>() > MAX_ATOM {
         return Err(Problem::TooManyAtoms { max: MAX_ATOM }.into());
