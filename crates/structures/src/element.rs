@@ -21,8 +21,8 @@ pub fn atomic_number(symbol: &str) -> Option<u8> {
 
 /// The proton number of a symbol in any case, such as `CL` or `fe`; `D` and `T` are isotopes of hydrogen.
 pub(crate) fn any_case(symbol: &str) -> Option<u8> {
-    let same = ELEMENTS.iter().position(|known| known.eq_ignore_ascii_case(symbol));
-    let found = same.map(|at| at as u8 + 1);
+    let is_same = |known: &&str| known.eq_ignore_ascii_case(symbol);
+    let found = ELEMENTS.iter().position(is_same).map(|at| at as u8 + 1);
     found.or_else(|| matches!(symbol, "D" | "T").then_some(1))
 }
 

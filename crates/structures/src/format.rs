@@ -53,8 +53,11 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     let first = text.lines().next()?;
     let is_poscar = ["poscar", "contcar"].iter().any(|start| name.starts_with(start))
         || ["vasp", "poscar"].into_iter().any(has_end);
+    // `POSCAR_1.cif` was made of one.
+    let is_other =
+        name.split('.').skip(1).any(|end| ["json", "cif", "xyz", "extxyz", "csv"].contains(&end));
     // The comment of a POSCAR may be any text, so that what follows it counts more.
-    if looks_like_poscar(text) || (is_poscar && !has_end("json")) {
+    if looks_like_poscar(text) || (is_poscar && !is_other) {
         return Some(Format::Poscar);
     }
     if first.trim_start().starts_with(['{', '[']) {

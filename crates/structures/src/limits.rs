@@ -4,7 +4,8 @@
 /// Atoms of one structure.
 pub const MAX_ATOM: usize = 10_000_000;
 
-/// Atoms that symmetry makes of the sites of one structure, of which a short file can state many.
+/// Atoms that symmetry makes of the sites of one structure, of which a short file can state many. The memory is asked
+/// for beforehand.
 pub const MAX_EXPANDED: usize = 100_000;
 
 /// Bytes of one entry: a line, a row of a table, an object of a reply, a document such as CIF.

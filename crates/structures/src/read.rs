@@ -154,6 +154,7 @@ fn stream_of(
         let entry = Entry { path: path.to_owned(), line, structure, property };
         if visit(entry).is_break() { Err(Fault::Stopped) } else { Ok(()) }
     };
+    let take = &|n_byte| taken.add(n_byte);
     let read = match format {
         Format::Ase if packed => {
             let (found, remedy) = ("a packed SQLite database", "unpack it, and set the path to it");
@@ -167,9 +168,9 @@ fn stream_of(
             .map(|guess| guess.into_iter().for_each(|guess| counts.guess(path, &guess))),
         Format::Json => json::read(&mut content, &mut each),
         Format::AflowOut => aflow::out(&mut content, &mut each),
-        Format::Table => table::read(&mut content, &mut each),
+        Format::Table => table::read(&mut content, take, &mut each),
         Format::Xyz => xyz::read(&mut content, &mut each),
-        Format::Cif => cif::read(&mut content, &mut each).map(|n_other| counts.n_block += n_other),
+        Format::Cif => cif::read(&mut content, take, &mut each).map(|n| counts.n_block += n),
     };
     // The checksum of a packed stream is at its very end.
     let read = read.and_then(|()| if packed { drain(content.stream) } else { Ok(()) });
@@ -221,18 +222,17 @@ impl<'a> Asked<'a> {
 }
 
 impl Taken {
+    fn add(&self, n_byte: u64) -> Result<(), OverBudget> {
+        self.memory.take(n_byte, "one entry")?;
+        self.n_byte.set(self.n_byte.get() + n_byte);
+        Ok(())
+    }
+
     fn take(&self, n_byte: u64) -> io::Result<()> {
-        match self.memory.take(n_byte, "one entry") {
-            Ok(()) => {
-                self.n_byte.set(self.n_byte.get() + n_byte);
-                Ok(())
-            }
-            Err(over) => {
-                let error = io::Error::other(over.clone());
-                *self.over.borrow_mut() = Some(over);
-                Err(error)
-            }
-        }
+        self.add(n_byte).map_err(|over| {
+            *self.over.borrow_mut() = Some(over.clone());
+            io::Error::other(over)
+        })
     }
 
     /// The entry was handed over.

@@ -110,24 +110,25 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let components = [0, 1, 2].map(|axis| {
+        let components = [0, 1, 2].map(|axis| -> Result<String, fmt::Error> {
             let mut text = String::new();
             for (factor, name) in self.rotation[axis].iter().zip(["x", "y", "z"]) {
-                let _ = match factor {
-                    0 => Ok(()),
-                    1 => write!(text, "+{name}"),
-                    -1 => write!(text, "-{name}"),
-                    _ => write!(text, "{factor:+}{name}"),
-                };
+                match factor {
+                    0 => {}
+                    1 => write!(text, "+{name}")?,
+                    -1 => write!(text, "-{name}")?,
+                    _ => write!(text, "{factor:+}{name}")?,
+                }
             }
             let part = self.translation[axis];
             let divides = |d: &i32| part % d == 0 && PARTS % d == 0;
             if let Some(divisor) = (1..=part).rev().find(divides) {
-                let _ = write!(text, "+{}/{}", part / divisor, PARTS / divisor);
+                write!(text, "+{}/{}", part / divisor, PARTS / divisor)?;
             }
-            text.trim_start_matches('+').to_owned()
+            Ok(text.trim_start_matches('+').to_owned())
         });
-        f.write_str(&components.join(", "))
+        let [x, y, z] = components;
+        write!(f, "{}, {}, {}", x?, y?, z?)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Problem, shown};
 use crate::limits::MAX_ATOM;
 use crate::lines::{Fault, Lines};
 use crate::number::finite;
-use crate::structure::{Structure, composition};
+use crate::structure::{Structure, composition, is_absent};
 
 /// The longest list that is kept as a property.
 const MAX_LIST: usize = 32;
@@ -40,19 +40,20 @@ pub(crate) fn content(mut entry: Map<String, Json>) -> Result<Content, Problem> 
     Ok((structure, property.collect()))
 }
 
-/// A list that is written as Python prints it, or with `,` between its items and `;` between rows.
+/// A list that is written as Python or NumPy prints it, or with `,` between its items and `;` between rows.
 fn list(key: &str, text: &str) -> Result<Option<Json>, Problem> {
     let row = |text: &str| {
-        Json::Array(text.split(',').map(|item| Json::String(item.trim().into())).collect())
+        let items = text.split([',', ' ']).filter(|item| !item.is_empty());
+        Json::Array(items.map(|item| Json::String(item.into())).collect())
     };
     if text.starts_with(['[', '(']) {
-        let json = text.replace('\'', "\"").replace('(', "[").replace(')', "]");
         let expected = "a list such as `[1, 2]`";
         let wrong = |_| Problem::Expected { expected, value: shown(text) };
-        return serde_json::from_str(&json).map(Some).map_err(wrong);
+        return serde_json::from_str(&in_json(text)).map(Some).map_err(wrong);
     }
+    let text = text.trim_end_matches(';');
     Ok(match key {
-        _ if text.is_empty() => None,
+        _ if is_absent(text) => Some(Json::Null),
         "dft_type" => None,
         "positions_fractional" if text.split(';').count() > MAX_ATOM => {
             return Err(Problem::TooManyAtoms { max: MAX_ATOM });
@@ -60,6 +61,22 @@ fn list(key: &str, text: &str) -> Result<Option<Json>, Problem> {
         "positions_fractional" => Some(Json::Array(text.split(';').map(row).collect())),
         _ => Some(row(text)),
     })
+}
+
+/// Nested lists in brackets of either kind, with commas or blanks between their items, as JSON.
+fn in_json(list: &str) -> String {
+    let spaced = list.replace(['[', '('], " [ ").replace([']', ')'], " ] ").replace(',', " ");
+    let mut json = String::new();
+    for word in spaced.split_whitespace() {
+        if !(json.is_empty() || json.ends_with('[') || word == "]") {
+            json.push(',');
+        }
+        match word {
+            "[" | "]" => json.push_str(word),
+            item => json += &Json::String(item.trim_matches(['\'', '"']).into()).to_string(),
+        }
+    }
+    json
 }
 
 /// A value of a property; `None` for what is absent or too deep.
@@ -117,6 +134,11 @@ fn atoms(entry: &Map<String, Json>) -> Result<Vec<u8>, Problem> {
         let remedy = "add `compound`, or `species` and `composition`, to the entry";
         return Err(Problem::Missing { key: "compound", remedy });
     };
+    if species.len() != counts.len() {
+        let expected = "as many counts in `composition` as symbols in `species`";
+        let value = format!("{} and {}", counts.len(), species.len());
+        return Err(Problem::Expected { expected, value });
+    }
     let mut formula = String::new();
     for (symbol, count) in species.iter().zip(counts) {
         let number = count.as_u64().or_else(|| count.as_str()?.parse().ok());

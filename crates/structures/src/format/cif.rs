@@ -7,6 +7,8 @@ mod token;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
+use batchlab_core::memory::OverBudget;
+
 use self::token::{Token, strip_prefix, tokens};
 use crate::cell;
 use crate::element::{any_case, atomic_number};
@@ -21,8 +23,16 @@ use crate::symmetry::{self, Expanded};
 /// A line and what is wrong there.
 type At = (usize, Problem);
 
+/// Takes bytes from the memory budget.
+pub(crate) type Take<'a> = &'a dyn Fn(u64) -> Result<(), OverBudget>;
+
+/// What one atom takes while symmetry is applied, in bytes: itself, its place in the structure, and its box.
+const BYTES_PER_ATOM: u64 = 256;
+
 /// Columns by which a block is known to hold a structure.
 const SITE: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
+
+const REMEDY: &str = "write the cell and the atoms of a structure";
 
 /// Columns that name the elements: by themselves, or at the beginning of a label.
 const SYMBOL: &str = "_atom_site_type_symbol";
@@ -43,18 +53,32 @@ const READ: [&str; 8] = [
 /// Reads all structures, and counts the data blocks that are none.
 pub(crate) fn read(
     stream: impl BufRead,
+    take: Take,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<u64, (usize, Fault)> {
     let bytes = bytes(stream).map_err(|fault| (1, fault))?;
     // Names of authors may be in Latin-1.
     let latin = |bytes: Vec<u8>| bytes.into_iter().map(char::from).collect();
-    let text = String::from_utf8(bytes).unwrap_or_else(|error| latin(error.into_bytes()));
-    parse(&text, visit)
+    let mut text = String::from_utf8(bytes).unwrap_or_else(|error| latin(error.into_bytes()));
+    if !text.contains('\n') {
+        // Lines may end with a carriage return alone.
+        text = text.replace('\r', "\n");
+    }
+    let mut is_empty = true;
+    let n_other = parse(&text, take, &mut |line, content| {
+        is_empty = false;
+        visit(line, content)
+    })?;
+    if is_empty {
+        return Err((1, Problem::Missing { key: "data_", remedy: REMEDY }.into()));
+    }
+    Ok(n_other)
 }
 
 /// As [`read`]; lines are counted from 1.
 pub(crate) fn parse(
     text: &str,
+    take: Take,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<u64, (usize, Fault)> {
     let tokens = tokens(text).map_err(|(line, problem)| (line, problem.into()))?;
@@ -74,7 +98,8 @@ pub(crate) fn parse(
         let block = Block::new(head.line, &after[..end]);
         let block = block.map_err(|(line, problem)| (line, problem.into()))?;
         if block.has_structure() {
-            let content = block.content(name).map_err(|(line, problem)| (line, problem.into()))?;
+            let content = block.content(name, take);
+            let content = content.map_err(|(line, problem)| (line, problem.into()))?;
             visit(head.line, content).map_err(|fault| (head.line, fault))?;
             n_structure += 1;
         } else {
@@ -83,8 +108,7 @@ pub(crate) fn parse(
         rest = &after[end..];
     }
     if n_structure == 0 && n_other > 0 {
-        let (key, remedy) = ("_atom_site_fract_x", "write the cell and the atoms of a structure");
-        return Err((1, Problem::Missing { key, remedy }.into()));
+        return Err((1, Problem::Missing { key: SITE[0], remedy: REMEDY }.into()));
     }
     Ok(n_other)
 }
@@ -160,7 +184,7 @@ impl<'a> Block<'a> {
         !(is_open(SYMBOL) && is_open(LABEL)) || SITE.iter().any(|key| !is_open(key))
     }
 
-    fn content(&self, name: &str) -> Result<Content, At> {
+    fn content(&self, name: &str, take: Take) -> Result<Content, At> {
         let cell = cell::vectors(
             [
                 self.single("_cell_length_a")?,
@@ -203,23 +227,22 @@ impl<'a> Block<'a> {
         }
         let group = self.group(&cell)?;
         let mut structure = Structure { cell: Some(cell), ..Structure::default() };
-        // Without symmetry, positions stay as they are stated.
-        let atoms = match group[..] {
-            [_] => sites.into_iter().enumerate().collect(),
-            _ => match symmetry::expand(&sites, &group, &cell, MAX_EXPANDED) {
-                Expanded::Atoms(atoms) => atoms,
-                Expanded::TooMany => {
-                    return Err((self.line, Problem::TooManyAtoms { max: MAX_EXPANDED }));
-                }
-                Expanded::TooClose { sites: [first, second], distance } => {
-                    let labels = self.column.get(LABEL).filter(|l| l.len() == symbols.len());
-                    let label =
-                        |site: usize| shown(labels.map_or(symbols, Vec::as_slice)[site].text);
-                    let (first, second, line) = (label(first), label(second), symbols[second].line);
-                    let distance = format!("{distance:.2}");
-                    return Err((line, Problem::TooClose { first, second, distance }));
-                }
-            },
+        let max = if group.len() == 1 { MAX_ATOM } else { MAX_EXPANDED };
+        let n_atom = sites.len().saturating_mul(group.len()).min(max);
+        let taken = take(n_atom as u64 * BYTES_PER_ATOM);
+        taken.map_err(|over| (self.line, Problem::Memory(over)))?;
+        let atoms = match symmetry::expand(&sites, &group, &cell, max) {
+            // Without symmetry, positions stay as they are stated.
+            Expanded::Atoms(_) if group.len() == 1 => sites.into_iter().enumerate().collect(),
+            Expanded::Atoms(atoms) => atoms,
+            Expanded::TooMany => return Err((self.line, Problem::TooManyAtoms { max })),
+            Expanded::TooClose { sites: [first, second], distance } => {
+                let labels = self.column.get(LABEL).filter(|l| l.len() == symbols.len());
+                let label = |site: usize| shown(labels.map_or(symbols, Vec::as_slice)[site].text);
+                let (first, second, line) = (label(first), label(second), symbols[second].line);
+                let distance = format!("{distance:.2}");
+                return Err((line, Problem::TooClose { first, second, distance }));
+            }
         };
         for (site, at) in atoms {
             structure.position.push(cell::cartesian(at, &cell));
@@ -245,15 +268,16 @@ impl<'a> Block<'a> {
 
     /// Refuses sites that hold an atom in part, and atoms without a site.
     fn check_order(&self) -> Result<(), At> {
-        let ordered = [
-            ("_atom_site_occupancy", 1.0),
-            ("_atom_site_disorder_group", 0.0),
-            ("_atom_site_attached_hydrogens", 0.0),
-            ("_cell_modulation_dimension", 0.0),
+        type IsOrdered = fn(f64) -> bool;
+        let ordered: [(&'static str, IsOrdered); 4] = [
+            ("_atom_site_occupancy", |x| (x - 1.0).abs() < 1e-6),
+            ("_atom_site_disorder_group", |x| x == 0.0),
+            ("_atom_site_attached_hydrogens", |x| x == 0.0),
+            ("_cell_modulation_dimension", |x| x == 0.0),
         ];
-        for (key, ordered) in ordered {
+        for (key, is_ordered) in ordered {
             for token in self.column.get(key).into_iter().flatten() {
-                let is_ordered = finite(token.text, key).is_ok_and(|x| (x - ordered).abs() < 1e-6);
+                let is_ordered = finite(token.text, key).is_ok_and(is_ordered);
                 if !token.is_absent() && !is_ordered {
                     return Err((
                         token.line,
@@ -270,18 +294,21 @@ impl<'a> Block<'a> {
 fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
     let letters = word.chars().take_while(char::is_ascii_alphabetic).count();
     let letters = &word[..letters];
+    // `T1` of a zeolite is silicon or aluminium, not tritium.
+    let not_a_site = |name: &&str| *name != "T";
     let of_label = || {
-        // Water and hydroxyl have hydrogens that the label does not count.
-        let is_group = ["Wat", "OH"].iter().any(|group| letters.starts_with(group));
+        // Water and hydroxyl have hydrogens that the label does not count, and a vacancy has no atom.
+        let is_group = ["Wat", "OH", "Vac"].iter().any(|group| letters.starts_with(group));
         let two = letters.get(..2).filter(|two| any_case(two).is_some());
         match two {
             _ if is_group => None,
             // `CA` may be calcium, or a carbon called A.
             Some(two) => known(two),
-            None => letters.get(..1).and_then(known),
+            None => letters.get(..1).filter(not_a_site).and_then(known),
         }
     };
-    let found = known(letters).or_else(|| if is_label { of_label() } else { any_case(letters) });
+    let whole = Some(letters).filter(|name| !is_label || not_a_site(name)).and_then(known);
+    let found = whole.or_else(|| if is_label { of_label() } else { any_case(letters) });
     found.ok_or_else(|| Problem::Element { value: shown(word) })
 }
 

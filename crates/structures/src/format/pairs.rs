@@ -4,7 +4,8 @@ use crate::error::{Problem, shown};
 
 /// `key=value` after `key=value`. A backslash takes the next character as it is. Quotes, brackets and braces
 /// hold blanks and `=` together; quotes are left out of the text, and so are brackets around all of it. Blanks
-/// around `=` do not count, and the value of `a=b=c` is `b=c`.
+/// around `=` do not count, and the value of `a=b=c` is `b=c`. But `a= b=c` are two keys: so ASE
+/// writes an empty text.
 pub(super) struct Pairs<'a> {
     rest: &'a str,
 }
@@ -27,8 +28,16 @@ impl<'a> Pairs<'a> {
         let key = self.word()?;
         let mut values = Vec::new();
         while let Some(after) = self.rest.trim_start().strip_prefix('=') {
+            let is_behind_key = self.rest.starts_with('=');
             self.rest = after.trim_start();
-            values.push(self.word()?);
+            let next = self.rest;
+            let value = self.word()?;
+            if is_behind_key && next.len() < after.len() && self.rest.starts_with('=') {
+                self.rest = next;
+                values.push(String::new());
+                break;
+            }
+            values.push(value);
         }
         Ok(Some((key, values.join("="))))
     }
@@ -104,6 +113,7 @@ mod tests {
                 &[("j", r#"_JSON {"a": [1, 2]}"#), ("m", "[[1,2],[3,4]]")],
             ),
             (r#"e="" f=1"#, &[("e", ""), ("f", "1")]),
+            (r#"e= pbc="T F" f= 1 g= h"#, &[("e", ""), ("pbc", "T F"), ("f", "1"), ("g", "h")]),
             ("e=1 benzene's", &[("e", "1"), ("benzenes", "")]),
         ] {
             let expected: Vec<_> =

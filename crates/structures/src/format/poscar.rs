@@ -31,7 +31,13 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
     let scale = scale(lines.expect("the scale of the cell")?)?;
     let mut cell = [[0.0; 3]; 3];
     for row in &mut cell {
-        *row = three(lines.expect("a vector of the cell")?, "a vector of the cell")?.0;
+        let line = lines.expect("a vector of the cell")?;
+        *row = three(line, "a vector of the cell")?.0;
+        if row.iter().all(|&x| x == 0.0) {
+            let expected =
+                "a vector of the cell with a length, since POSCAR repeats along all three";
+            return Err(Problem::Expected { expected, value: shown(line) }.into());
+        }
     }
     // A negative scale is the volume that the cell should have.
     let factor = match scale[..] {
@@ -163,14 +169,27 @@ fn scale(line: &str) -> Result<Vec<f64>, Problem> {
 }
 
 fn counts(line: &str) -> Result<Vec<usize>, Problem> {
-    let numbers = line.split_whitespace().map_while(|word| word.parse::<usize>().ok());
+    let wrong = || Problem::Expected { expected: "the numbers of atoms", value: shown(line) };
     let (mut counts, mut n_atom) = (Vec::new(), 0_usize);
-    for count in numbers {
-        n_atom = n_atom.saturating_add(count);
-        counts.push(count);
+    for word in line.split_whitespace() {
+        match word.parse::<usize>() {
+            Ok(count) => {
+                n_atom = n_atom.saturating_add(count);
+                counts.push(count);
+            }
+            // `2.0` and `3*1` are no counts; anything else is a comment.
+            Err(_)
+                if word
+                    .trim_start_matches(['-', '+', '.'])
+                    .starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                return Err(wrong());
+            }
+            Err(_) => break,
+        }
     }
     match n_atom {
-        0 => Err(Problem::Expected { expected: "the numbers of atoms", value: shown(line) }),
+        0 => Err(wrong()),
         n if n > MAX_ATOM => Err(Problem::TooManyAtoms { max: MAX_ATOM }),
         _ => Ok(counts),
     }

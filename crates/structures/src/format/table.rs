@@ -21,6 +21,7 @@ pub(crate) fn is_header(line: &str) -> bool {
 
 pub(crate) fn read(
     stream: impl BufRead,
+    take: cif::Take,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
     let (stream, left) = Counted::new(stream);
@@ -37,9 +38,8 @@ pub(crate) fn read(
         }
         let line = row.position().map_or(before, |position| position.line() as usize);
         let content = match cif_column {
-            Some(column) => {
-                with_cif(&header, &row, column).map_err(|(at, fault)| (line + at - 1, fault))?
-            }
+            Some(column) => with_cif(&header, &row, column, take)
+                .map_err(|(at, fault)| (line + at - 1, fault))?,
             None => aflow_row(&header, &row).map_err(|problem| (line, problem.into()))?,
         };
         visit(line, content).map_err(|fault| (line, fault))?;
@@ -47,9 +47,14 @@ pub(crate) fn read(
 }
 
 /// Lines within the cell of CIF text are counted from 1.
-fn with_cif(header: &[&str], row: &StringRecord, column: usize) -> Result<Content, (usize, Fault)> {
+fn with_cif(
+    header: &[&str],
+    row: &StringRecord,
+    column: usize,
+    take: cif::Take,
+) -> Result<Content, (usize, Fault)> {
     let mut found = None;
-    cif::parse(row.get(column).unwrap_or_default(), &mut |at, (structure, _)| {
+    cif::parse(row.get(column).unwrap_or_default(), take, &mut |at, (structure, _)| {
         if found.is_some() {
             let expected = "one structure in a cell";
             return Err(Problem::Expected {

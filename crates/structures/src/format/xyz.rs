@@ -160,13 +160,17 @@ fn layout(value: &str) -> Result<Layout, Problem> {
     while let Some(name) = parts.next() {
         let kind = parts.next().ok_or_else(wrong)?;
         let width: usize = parts.next().and_then(|width| width.parse().ok()).ok_or_else(wrong)?;
-        match (name, kind, width) {
-            ("species" | "symbols", "S", 1) => species = Some(n_column),
-            ("Z" | "numbers", "I", 1) => number = Some(n_column),
-            ("pos" | "positions", "R" | "I", 3) => position = Some(n_column),
+        let known = match (name, kind, width) {
+            ("species" | "symbols", "S", 1) => Some(&mut species),
+            ("Z" | "numbers", "I", 1) => Some(&mut number),
+            ("pos" | "positions", "R" | "I", 3) => Some(&mut position),
             ("species" | "pos", ..) => return Err(wrong()),
-            (_, "R" | "I" | "S" | "L", _) => {}
+            (_, "R" | "I" | "S" | "L", _) => None,
             _ => return Err(wrong()),
+        };
+        // Of two, it is not known which is meant.
+        if known.is_some_and(|column| column.replace(n_column).is_some()) {
+            return Err(wrong());
         }
         n_column = n_column.checked_add(width).ok_or_else(wrong)?;
     }

@@ -89,7 +89,8 @@ impl Statement<'_> {
             .iter()
             .find(|setting| setting.number == first.number)
             .is_some_and(|standard| standard.hall == first.hall && !first.choice.starts_with('1'));
-        if fitting.next().is_some() && !is_first {
+        // Two settings of number 68 have the same operations.
+        if !is_first && fitting.any(|(setting, _)| setting.hall != first.hall) {
             return Err(self.problem(
                 "has several settings that fit the cell, such as two choices of the origin",
             ));
@@ -290,6 +291,7 @@ mod tests {
             ("R -3 m H", &hexagonal, "-R 3 2\""),
             ("R-3mR", &rhombohedral, "-P 3* 2"),
             ("P 63/m m c", &hexagonal, "-P 6c 2c"),
+            ("C 2/c 2/c 2/e :1", &cube, "C 2 2 -1ac"),
         ] {
             assert_eq!(hall(&symbol(&[text]), cell), expected, "{text}");
         }

@@ -100,9 +100,21 @@ fn memory_is_asked_for_before_an_entry_is_read() {
     let small = format!("4000\n\n{atoms}").repeat(20);
     let large = format!("80000\n\n{}", atoms.repeat(20));
     let reply = format!("[{{\"a\": [{}0]}}]", "0,".repeat(20_000));
-    for (name, text, is_over) in
-        [("a.xyz", &small, false), ("b.xyz", &large, true), ("a.json", &reply, true)]
-    {
+    // 100 sites and 192 operations.
+    let site = |i: usize| format!("H 0.{:03} 0.3{i:02} 0.17\n", i * 7 + 11);
+    let sites: String = (0..100).map(site).collect();
+    let cif = format!(
+        "data_a\n_cell_length_a 99\n_cell_length_b 99\n_cell_length_c 99\n_cell_angle_alpha 90\n\
+         _cell_angle_beta 90\n_cell_angle_gamma 90\n_space_group_IT_number 225\nloop_\n_atom_site_type_symbol\n\
+         _atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n{sites}"
+    );
+    for (name, text, is_over) in [
+        ("a.xyz", &small, false),
+        ("b.xyz", &large, true),
+        ("a.json", &reply, true),
+        ("a.cif", &cif, true),
+        ("b.cif", &cif.replace("225", "1"), false),
+    ] {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
         let memory = &MemoryBudget::new(2 << 20);

@@ -194,6 +194,10 @@ fn cif_is_read_alone_and_in_tables() {
     assert_eq!((structure.position[1], structure.cell.unwrap()[1]), ([2.0; 3], [0.0, 4.0, 0.0]));
     assert_eq!(entry.text("name"), Some("NaCl"));
     assert_eq!(parse("a.cif", &CIF.repeat(2)).unwrap().len(), 2);
+    assert_eq!(
+        one("POSCAR_1.cif", &format!("# old\n{CIF}").replace('\n', "\r")).structure,
+        entry.structure
+    );
 
     let table = format!(",id,cif,heat\n7,5,\"{CIF}\",-2.5\n8,6,\"{CIF}\",1e-1\n");
     let entries = parse("a.csv", &table).unwrap();
@@ -223,7 +227,8 @@ fn symmetry_is_expanded_from_operations_symbols_and_numbers() {
         "_space_group.name_H-M_full 'F 4/m -3 2/m'",
         "_space_group_IT_number 225",
         "_symmetry_Int_Tables_number 225",
-        "_space_group.IT_number '225'",
+        "_space_group.IT_number '225 '",
+        "_space_group_IT_number\n;\n225\n;",
         "_space_group_name_Hall '-F 4 2 3'",
         "_symmetry_space_group_name_Hall '-F 4 2 3'\n_space_group_name_H-M_ref 'P 1'",
     ] {
@@ -316,6 +321,10 @@ fn cif_that_is_unclear_is_refused() {
         "a.cif:21: x should be a finite number, found `.`",
     );
     refused("a.cif", &with("90\nloop_", "?\nloop_"), "a.cif:9: _cell_angle_gamma should be");
+    // Two elements share a place, and nothing says that they are there in part.
+    let shared = "a.cif:22: `Na0` and `Cl1` are 0.40 angstrom apart";
+    refused("a.cif", &with("0.5 0.5 0.5", "1.0 0.1 0.0"), shared);
+    refused("a.cif", "# nothing\n", "a.cif:1: `data_` is missing");
 }
 
 #[test]
@@ -355,6 +364,9 @@ fn elements_of_cif_come_from_symbols_or_labels() {
         ("OH", 0),
         ("Wat1", 0),
         ("Q1", 0),
+        ("T1", 0),
+        ("Vac1", 0),
+        ("D2", 1),
     ] {
         assert_eq!(found("", label), z, "{label}");
     }
@@ -403,6 +415,16 @@ fn poscar_of_both_versions_direct_and_cartesian() {
     );
     refused("POSCAR", &POSCAR.replace("Direct\n", ""), "`Direct` or `Cartesian`, found `0 0 0`");
     refused("POSCAR", &POSCAR.replace("2.0\n", "0\n"), "a scale other than 0");
+    refused(
+        "POSCAR",
+        &POSCAR.replace("0 0 2", "0 0 0"),
+        "POSCAR:5: expected a vector of the cell with",
+    );
+    refused(
+        "POSCAR",
+        &POSCAR.replace("1 1\n", "1 1.0\n"),
+        "POSCAR:7: expected the numbers of atoms",
+    );
 }
 
 #[test]
@@ -523,6 +545,12 @@ fn extended_xyz_is_read_in_every_spelling_that_ase_reads() {
     let cells = entries.iter().map(|entry| entry.structure.as_ref().unwrap().cell);
     assert_eq!(cells.collect::<Vec<_>>(), [slab, None]);
     assert_eq!((entries[0].text("comment"), entries[1].line), (Some("slab"), 7));
+    // ASE writes an empty text so.
+    assert_eq!(read(&format!("Lattice=\"{lattice}\" gap= pbc=\"T T F\""), "Fe 1 2 3").cell, slab);
+    // Made of a POSCAR, says the name.
+    assert_eq!(parse("CONTCAR_1.xyz", text).unwrap().len(), 2);
+    let twice = "1\nProperties=species:S:1:pos:R:3:pos:R:3\nC 0 0 0 1 1 1\n";
+    refused("a.xyz", twice, "a.xyz:2: expected `Properties`");
     refused("a.xyz", &text.replace("VEC2", "VEC3"), "a.xyz:5: expected `VEC1`, `VEC2`, `VEC3`");
 }
 
@@ -580,6 +608,8 @@ fn replies_of_aflux_state_lists_as_text_too() {
         ("4, 4, 4, 90, 90, 90", "0, 0, 0; 0.5, 0.5, 0.5"),
         ("[4, 4, 4, 90, 90, 90]", "[[0, 0, 0], [0.5, 0.5, 0.5]]"),
         ("(4, 4, 4, 90, 90, 90)", "((0, 0, 0), (0.5, 0.5, 0.5))"),
+        ("[ 4.  4.  4. 90. 90. 90.]", "[[0.  0.  0. ] [0.5 0.5 0.5]]"),
+        ("4 4 4 90 90 90", "0 0 0;0.5 0.5 0.5;"),
     ] {
         for compound in [r#""compound":"Na1Cl1""#, r#""species":"Na,Cl","composition":"1,1""#] {
             let text = format!(
@@ -594,6 +624,16 @@ fn replies_of_aflux_state_lists_as_text_too() {
         "a.json",
         &typed.replace("[[0,0,0],[0.5,0.5,0.5]]", "\"0,0,0;0.5,0.5\""),
         "a.json:1: expected positions_fractional",
+    );
+    for absent in ["", "null", "None"] {
+        let text = typed.replace("[[0,0,0],[0.5,0.5,0.5]]", &format!("\"{absent}\""));
+        assert_eq!(one("a.json", &text).structure, None, "{absent}");
+    }
+    let counts = r#""species":["Na","Cl"],"composition":"2""#;
+    refused(
+        "a.json",
+        &typed.replace(r#""compound":"Na1Cl1","species":["Na","Cl"]"#, counts),
+        "expected as many counts in `composition` as symbols in `species`, found `1 and 2`",
     );
 }
 

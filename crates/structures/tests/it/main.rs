@@ -5,6 +5,5 @@
 mod corrupt;
 mod files;
 mod formats;
-mod peer_xyz;
 mod peers;
 mod reference;

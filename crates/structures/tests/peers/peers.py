@@ -60,7 +60,7 @@ def record(name, text, form, read_pymatgen, truth=None, with_pairs=False):
 
 
 def main(generate):
-    """Writes records to the file in argv[1], argv[2] of them."""
+    """Writes records to the file in argv[1], argv[2] of them, made with the seed in argv[3]."""
     with open(sys.argv[1], "w") as out:
-        for found in generate(np.random.default_rng(7), int(sys.argv[2])):
+        for found in generate(np.random.default_rng(int(sys.argv[3])), int(sys.argv[2])):
             out.write(json.dumps(found) + "\n")

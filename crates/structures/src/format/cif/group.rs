@@ -53,7 +53,7 @@ impl Block<'_> {
     }
 
     fn texts(&self, parts: &[&str]) -> Vec<&str> {
-        self.stated(parts).into_iter().map(|token| token.text).collect()
+        self.stated(parts).into_iter().map(|token| token.text.trim()).collect()
     }
 
     /// The operations of a list, those of magnetic groups with each of their translations.
