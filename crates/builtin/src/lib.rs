@@ -29,6 +29,7 @@ use model_gat as _;
 use model_gcn as _;
 use model_mpeu as _;
 use model_painn as _;
+use model_python as _;
 use model_sage as _;
 use model_schnet as _;
 use sink_csv as _;

@@ -61,6 +61,16 @@ macro_rules! fields {
         }
 
         impl<'a> PaddedBatch<'a> {
+            /// The fields in the order in which they lie in the arena, each from the next multiple of 64
+            /// bytes on: name and length, in words of 4 bytes.
+            pub fn layout(&self) -> impl Iterator<Item = FieldLayout> {
+                [$(FieldLayout {
+                    name: stringify!($field),
+                    is_float: stringify!($word).as_bytes()[0] == b'f',
+                    n_word: self.$field.len(),
+                }),*].into_iter()
+            }
+
             fn split(buffer: &'a BatchBuffer) -> Self {
                 let words = &buffer.words[..buffer.lengths.n_word()];
                 let rest = words;
@@ -80,6 +90,17 @@ macro_rules! fields {
             }
         }
     };
+}
+
+/// A field of a batch in the arena; see [`PaddedBatch::layout`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldLayout {
+    /// As in [`PaddedBatch`].
+    pub name: &'static str,
+    /// Whether it holds `f32`; otherwise `u32`.
+    pub is_float: bool,
+    /// Its length; 0 for what the model did not ask for.
+    pub n_word: usize,
 }
 
 fields! {

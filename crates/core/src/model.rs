@@ -1,5 +1,7 @@
 //! Models: what is trained.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::collate::BatchFields;
@@ -89,6 +91,8 @@ pub struct ModelContext {
     pub weight_decay: f64,
     /// Bytes of batches that [`Trainer::upload_kept`] keeps on the device.
     pub resident_bytes: u64,
+    /// Folders in which a relative path is looked for, in this order.
+    pub search: Vec<PathBuf>,
 }
 
 /// Names a batch that is kept, among all of a run.
@@ -213,6 +217,20 @@ pub struct TrainerState {
     pub tensors: Vec<NamedTensor>,
     /// Updates made so far.
     pub n_update: u64,
+    /// What an engine outside of this process saves, in a format of its own; empty for others.
+    pub engine: Vec<u8>,
+}
+
+/// How a training step is done.
+#[derive(Clone, Copy)]
+pub struct StepOptions<'a> {
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Selects the random numbers of dropout.
+    pub key: u64,
+    /// What the mean loss is multiplied by in the gradient, from the sum of the batch's weights; see
+    /// [weighting](crate::weighting).
+    pub scale: &'a dyn Fn(f64) -> f64,
 }
 
 /// A model in training. It stays on the thread that opened it.
@@ -266,6 +284,30 @@ pub trait Trainer {
     /// No such `backward`, or a device that fails.
     fn update(&mut self, learning_rate: f64) -> Result<(), ModelError>;
 
+    /// A whole training step on the batch in `slot`: `forward`, `backward` and `update`. A loss that is not
+    /// finite ends it before `update`, unless the engine [does it in one call](Trainer::is_one_call).
+    ///
+    /// # Errors
+    /// Those of the three.
+    fn step(&mut self, slot: Slot, options: &StepOptions<'_>) -> Result<LossSum, ModelError> {
+        let loss = self.forward(slot, Mode::Training, options.key)?;
+        if loss.mean().is_finite() {
+            self.backward((options.scale)(loss.weight_sum))?;
+            self.update(options.learning_rate)?;
+        }
+        Ok(loss)
+    }
+
+    /// Whether [`Trainer::step`] is one call to the engine, whose parts cannot be called or timed.
+    fn is_one_call(&self) -> bool {
+        false
+    }
+
+    /// The program that does the arithmetic, with its version, such as `jax 0.10.2`; `None`: this one.
+    fn engine(&self) -> Option<String> {
+        None
+    }
+
     /// Predictions for the batch in `slot`, row by row `[n_output, output_width]`, padding
     /// included, appended to an emptied `out`.
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError>;
@@ -287,8 +329,8 @@ pub trait Trainer {
 
     /// What the last bits of results depend on besides the state and the batches, such as `avx512`: a
     /// run that goes on with something else says so. Empty where nothing is known.
-    fn arithmetic(&self) -> &'static str {
-        ""
+    fn arithmetic(&self) -> String {
+        String::new()
     }
 
     /// Nanoseconds that the last `forward` took to record the step, for later steps on batches of the same

@@ -124,11 +124,11 @@ impl<'a> ActiveRun<'a> {
         let provenance = &circumstances.provenance;
         let of_data = (trained_on, data.hash.clone());
         let arithmetic = training.trainer.arithmetic();
-        let saved = Checkpoints::new(loaded, &publisher, provenance, of_data, arithmetic);
+        let saved = Checkpoints::new(loaded, &publisher, provenance, of_data, &arithmetic);
         saved.forget_best_after(start.n_step());
         training.checkpoints = Some(saved);
         let mut evals = Vec::new();
-        if let Some(message) = start.other_arithmetic(arithmetic) {
+        if let Some(message) = start.other_arithmetic(&arithmetic) {
             observer.progress().warn(&message);
             recorder.event(Some(start.n_step()), "arithmetic", message, None);
         }

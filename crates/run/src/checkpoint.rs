@@ -4,6 +4,7 @@
 //! the weights:
 //!
 //! * tensors `parameter.*`, `moment1.*`, `moment2.*`: the parameters and Adam's moments;
+//! * tensor `engine`: the state of a model in another process, in bytes of its own, in place of these;
 //! * tensor `ledger`: the padded shapes met so far, each row nodes, edges, graphs, outputs;
 //! * in the header, under `batchlab_checkpoint`: [`RunState`] as JSON.
 //!

@@ -6,7 +6,7 @@ use batchlab_core::graphs::TargetKind;
 use batchlab_core::model::{Loss, ModelContext, ModelSize};
 
 use crate::training_data::TrainingData;
-use crate::{RunError, memory};
+use crate::{RunError, memory, search_folders};
 
 /// The model of a configuration, opened, and how large it is.
 ///
@@ -63,5 +63,6 @@ fn model_context(loaded: &LoadedConfig, data: &TrainingData) -> Result<ModelCont
         precision: config.training.precision,
         weight_decay: config.training.weight_decay.into(),
         resident_bytes: config.training.resident_bytes(),
+        search: search_folders(&loaded.path),
     })
 }

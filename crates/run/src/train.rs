@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use batchlab_config::{Length, Timing, Training};
-use batchlab_core::model::{LossSum, Mode, Slot, Trainer};
+use batchlab_core::model::{LossSum, Mode, Slot, StepOptions, Trainer};
 use batchlab_core::record::StepRecord;
 use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape, random};
 use batchlab_results::{Recorder, StepSums};
@@ -303,31 +303,20 @@ impl<'a> TrainingLoop<'a> {
         // The batch may have been fetched before an evaluation.
         let start = ready.checked_sub(fetching).unwrap_or(ready);
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
-        let learning_rate = self.learning_rate_at(step);
-        let clock = Clock { synchronises: self.training.timing == Timing::Stages };
+        let key = random::key(self.training.seeds.init, "dropout", step);
+        let (weighting, constant) = (self.training.weighting, self.constant);
+        let scale = |weight_sum| weighting.scale(weight_sum, constant);
+        let options = StepOptions { learning_rate: self.learning_rate_at(step), key, scale: &scale };
         let trainer = &mut *self.trainer;
+        let is_staged = self.training.timing == Timing::Stages;
 
         upload(trainer, slot, &self.prepared, TRAINING)?;
-        let uploaded = clock.tick(trainer)?;
-        let key = random::key(self.training.seeds.init, "dropout", step);
-        let loss = trainer.forward(slot, Mode::Training, key)?;
-        let forwarded = clock.tick(trainer)?;
-        let mut device = None;
-        if loss.mean().is_finite() {
-            trainer.backward(self.training.weighting.scale(loss.weight_sum, self.constant))?;
-            let backed = clock.tick(trainer)?;
-            trainer.update(learning_rate)?;
-            let updated = clock.tick(trainer)?;
-            if clock.synchronises {
-                device = Some([
-                    nanoseconds(ready, uploaded),
-                    nanoseconds(uploaded, forwarded),
-                    nanoseconds(forwarded, backed),
-                    nanoseconds(backed, updated),
-                ]);
-            }
-        }
-        if end || clock.synchronises {
+        let (loss, device) = if is_staged && !trainer.is_one_call() {
+            staged(trainer, slot, &options, ready)?
+        } else {
+            (trainer.step(slot, &options)?, None)
+        };
+        if end || is_staged {
             trainer.synchronise()?;
         }
         let is_ahead = matches!(self.pipeline, Pipeline::Prefetched(_));
@@ -478,9 +467,13 @@ impl<'a> TrainingLoop<'a> {
     ) -> Ending {
         let plan = &self.prepared.plan;
         let learning_rate = self.learning_rate_at(step);
+        let changed = if self.trainer.is_one_call() {
+            "the engine does a step in one call, so the parameters may have changed"
+        } else {
+            "this step did not change the parameters"
+        };
         let reason = format!(
-            "the loss of step {step} is {}; this step did not change the parameters. Its batch \
-             holds {}. {} To reproduce it: {}",
+            "the loss of step {step} is {}; {changed}. Its batch holds {}. {} To reproduce it: {}",
             loss.mean(),
             name_members(stop.graphs, &plan.members),
             remedy(self.n_step, learning_rate),
@@ -519,17 +512,37 @@ pub(crate) struct StopContext<'a> {
     pub(crate) graphs: &'a Graphs,
 }
 
-struct Clock {
-    synchronises: bool,
+/// A step with the times of upload, forward, backward and update in nanoseconds, each waited for. The upload
+/// began at `begin`.
+fn staged(
+    trainer: &mut dyn Trainer,
+    slot: Slot,
+    options: &StepOptions<'_>,
+    begin: Instant,
+) -> Result<(LossSum, Option<[i64; 4]>), RunError> {
+    let uploaded = finished(trainer)?;
+    let loss = trainer.forward(slot, Mode::Training, options.key)?;
+    let forwarded = finished(trainer)?;
+    if !loss.mean().is_finite() {
+        return Ok((loss, None));
+    }
+    trainer.backward((options.scale)(loss.weight_sum))?;
+    let backed = finished(trainer)?;
+    trainer.update(options.learning_rate)?;
+    let updated = finished(trainer)?;
+    let times = [
+        nanoseconds(begin, uploaded),
+        nanoseconds(uploaded, forwarded),
+        nanoseconds(forwarded, backed),
+        nanoseconds(backed, updated),
+    ];
+    Ok((loss, Some(times)))
 }
 
-impl Clock {
-    fn tick(&self, trainer: &mut dyn Trainer) -> Result<Instant, RunError> {
-        if self.synchronises {
-            trainer.synchronise()?;
-        }
-        Ok(Instant::now())
-    }
+/// When the device has finished what it was given.
+fn finished(trainer: &mut dyn Trainer) -> Result<Instant, RunError> {
+    trainer.synchronise()?;
+    Ok(Instant::now())
 }
 
 #[cfg(test)]

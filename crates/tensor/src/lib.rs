@@ -52,6 +52,7 @@
 //!     precision: Precision::F32,
 //!     weight_decay: 0.0,
 //!     resident_bytes: 0,
+//!     search: Vec::new(),
 //! };
 //! let needs = BatchFields { node_feature: true, ..BatchFields::default() };
 //! let trainer = batchlab_tensor::open(&ctx, needs, |parameters: &mut ParameterBuilder| Perceptron {

@@ -352,7 +352,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
             self.named(PARAMETER, self.parameters.values().map(|value| Ok(value.to_vec())))?;
         tensors.extend(self.moments_named(MOMENTS[0], 0)?);
         tensors.extend(self.moments_named(MOMENTS[1], 1)?);
-        Ok(TrainerState { tensors, n_update: self.n_update })
+        Ok(TrainerState { tensors, n_update: self.n_update, engine: Vec::new() })
     }
 
     fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError> {
@@ -387,8 +387,8 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         self.parameters.device().wait().map_err(engine)
     }
 
-    fn arithmetic(&self) -> &'static str {
-        D::arithmetic()
+    fn arithmetic(&self) -> String {
+        D::arithmetic().to_owned()
     }
 
     fn take_recording_ns(&mut self) -> Option<u64> {

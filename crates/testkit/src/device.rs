@@ -26,5 +26,6 @@ pub fn context(n_node_class: usize) -> ModelContext {
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        search: Vec::new(),
     }
 }

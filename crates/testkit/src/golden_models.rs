@@ -272,7 +272,7 @@ fn load_parameters(
             data: file.single_precision(&format!("param.{name}"))?,
         });
     }
-    trainer.restore(&TrainerState { tensors, n_update: 0 }).map_err(text)
+    trainer.restore(&TrainerState { tensors, ..TrainerState::default() }).map_err(text)
 }
 
 fn of_predictions(

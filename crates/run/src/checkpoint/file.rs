@@ -16,6 +16,7 @@ use crate::safetensors_header;
 
 const STATE_KEY: &str = "batchlab_checkpoint";
 const LEDGER: &str = "ledger";
+const ENGINE: &str = "engine";
 const EXTENSION: &str = "safetensors";
 /// Digits of the hash in the name.
 const N_DIGIT: usize = 16;
@@ -55,10 +56,11 @@ pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     }
     let arrays = SafeTensors::deserialize(&bytes).map_err(|error| wrong(&error))?;
     let mut tensors = Vec::new();
-    let mut ledger = Vec::new();
+    let (mut ledger, mut engine) = (Vec::new(), Vec::new());
     for (name, view) in arrays.iter() {
         match (name, view.dtype()) {
             (LEDGER, Dtype::U32) => ledger = shapes(&bytemuck::pod_collect_to_vec(view.data())),
+            (ENGINE, Dtype::U8) => engine = view.data().to_vec(),
             (_, Dtype::F32) => tensors.push(NamedTensor {
                 name: name.to_owned(),
                 shape: view.shape().to_vec(),
@@ -71,7 +73,7 @@ pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     if ledger.len() > n_shape {
         return Err(damaged(format!("it lists {} shapes and says {n_shape}", ledger.len())));
     }
-    let trainer = TrainerState { tensors, n_update: state.n_update };
+    let trainer = TrainerState { tensors, n_update: state.n_update, engine };
     Ok(Checkpoint { state, trainer, ledger })
 }
 
@@ -122,6 +124,10 @@ fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, Box<dyn std::error::Error 
     let shape = vec![checkpoint.ledger.len(), 4];
     let ledger = TensorView::new(Dtype::U32, shape, bytemuck::cast_slice(&ledger))?;
     let mut arrays = vec![(LEDGER, ledger)];
+    let engine = &checkpoint.trainer.engine;
+    if !engine.is_empty() {
+        arrays.push((ENGINE, TensorView::new(Dtype::U8, vec![engine.len()], engine)?));
+    }
     for tensor in &checkpoint.trainer.tensors {
         arrays.push((&tensor.name, array(tensor)?));
     }

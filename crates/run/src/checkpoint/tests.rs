@@ -47,6 +47,7 @@ fn checkpoint(step: u64) -> Checkpoint {
         trainer: TrainerState {
             tensors: vec![tensor("moment1.a", 0.25), tensor("parameter.a", 1.5)],
             n_update: step,
+            engine: b"any bytes".to_vec(),
         },
         ledger: [shape(64), shape(128)][..step.min(2) as usize].to_vec(),
     }

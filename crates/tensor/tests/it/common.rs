@@ -48,6 +48,7 @@ pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        search: Vec::new(),
     }
 }
 

@@ -53,6 +53,7 @@ fn trainer() -> Box<dyn Trainer> {
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        search: Vec::new(),
     };
     let build = |p: &mut ParameterBuilder| Neighbours {
         own: Linear::new(p, "own", WIDTH, 16, Activation::Identity).with_bias(p),

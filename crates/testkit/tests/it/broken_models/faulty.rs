@@ -446,7 +446,7 @@ impl Trainer for Linear {
             tensors
                 .extend(self.parameters.iter().zip(moments).map(|(p, data)| tensor(kind, p, data)));
         }
-        Ok(TrainerState { tensors, n_update: self.n_update })
+        Ok(TrainerState { tensors, n_update: self.n_update, engine: Vec::new() })
     }
 
     fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError> {

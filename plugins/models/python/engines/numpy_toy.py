@@ -1,0 +1,44 @@
+"""The smallest engine: a linear model of how many nodes of each class a graph has, trained by gradient descent.
+
+Copy it to begin one of your own. It needs nothing but NumPy.
+"""
+
+import numpy
+from batchlab_worker import save, saved
+
+
+class Linear:
+    name, version = "numpy", numpy.__version__
+
+    def __init__(self, context):
+        self.weight = numpy.zeros(context.n_node_class + 1)
+        self.n_parameter = self.weight.size
+
+    def counts(self, batch):
+        """Nodes of each class in the graph of each output, in tens, and 1 for the bias."""
+        counts = numpy.zeros((batch.n_graph, self.weight.size))
+        numpy.add.at(counts, (batch.graph_of, batch.node_class), 0.1)
+        counts[:, -1] = 1
+        return counts[batch.output_row]
+
+    def step(self, batch, learning_rate):
+        counts = self.counts(batch)
+        error = counts @ self.weight - batch.output_target
+        gradient = 2 * batch.scale / batch.weight_sum * counts.T @ (batch.output_weight * error)
+        self.weight -= learning_rate * gradient
+        return batch.output_weight @ error**2
+
+    def predict(self, batch):
+        return self.counts(batch) @ self.weight
+
+    def state(self):
+        return save({"weight": self.weight})
+
+    def restore(self, data):
+        self.weight = saved(data)["weight"]
+
+
+def open(context):
+    if context.loss != "mse" or context.output_width != 1:
+        raise ValueError("this model predicts one number per graph; use training.loss = \"mse\"")
+    return Linear(context)

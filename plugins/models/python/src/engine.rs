@@ -1,0 +1,218 @@
+//! The trainer of a model in another process.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use batchlab_core::hash::sha256;
+use batchlab_core::model::{
+    LossSum, Mode, ModelContext, NamedTensor, Slot, StepOptions, Trainer, TrainerState,
+};
+use batchlab_core::{BatchBuffer, ModelError, PaddedBatch};
+
+use crate::memory::SharedMemory;
+use crate::message::{self, Batch, Context, Request, VERSION};
+use crate::worker::Worker;
+use crate::{Python, find, shipped};
+
+pub(crate) struct Engine {
+    /// Shared, because asking for the state changes nothing but the pipes.
+    worker: RefCell<Worker>,
+    memory: SharedMemory,
+    slots: [Option<Batch>; 2],
+    output_width: usize,
+    n_parameter: usize,
+    n_update: u64,
+    /// What does the arithmetic, with its version.
+    name: String,
+    /// The same with the hash of the engine's file.
+    arithmetic: String,
+    compile_ns: Option<u64>,
+}
+
+impl Engine {
+    pub(crate) fn open(model: &Python, ctx: &ModelContext) -> Result<Self, ModelError> {
+        let found = find(&model.file, ctx);
+        let text = match (&found, shipped::engine(&model.file)) {
+            (Some(path), _) => std::fs::read(path).map_err(|error| {
+                ModelError::Options(format!("cannot read model.file {}: {error}", path.display()))
+            })?,
+            (None, Some(text)) => text.into(),
+            (None, None) => return Err(no_file(&model.file, ctx)),
+        };
+        let name = model.file.display().to_string();
+        let timeout = Duration::from_secs(model.timeout_seconds.get().into());
+        let mut worker = Worker::start(&interpreter(&model.python, ctx), &name, timeout)?;
+        let file = match found {
+            Some(path) => path,
+            None => worker.give(&name, &text)?,
+        };
+        let memory = SharedMemory::new()?;
+        let [a, b] = memory.paths().map(utf8);
+        let request = Request::Open {
+            version: VERSION,
+            file: utf8(&file)?,
+            memory: [a?, b?],
+            fields: BatchBuffer::new().batch().layout().map(|of| (of.name, of.is_float)).collect(),
+            context: Context::new(ctx, &model.options),
+        };
+        let (opened, _) = worker.ask(&request)?;
+        Ok(Self {
+            worker: RefCell::new(worker),
+            memory,
+            slots: [None, None],
+            output_width: ctx.output_width,
+            n_parameter: opened.n_parameter,
+            n_update: 0,
+            arithmetic: format!("{}, {name} {}", opened.engine, &sha256(&text)[..16]),
+            name: opened.engine,
+            compile_ns: None,
+        })
+    }
+
+    fn batch(&self, slot: Slot) -> Result<&Batch, ModelError> {
+        let batch = self.slots[place(slot)].as_ref();
+        batch.ok_or_else(|| ModelError::Engine("no batch was uploaded to this slot".into()))
+    }
+}
+
+impl Trainer for Engine {
+    fn n_parameter(&self) -> usize {
+        self.n_parameter
+    }
+
+    fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError> {
+        let slot = place(slot);
+        self.memory.write(slot, batch)?;
+        self.slots[slot] = Some(Batch {
+            slot,
+            level: batch.level,
+            shape: message::sizes(batch.shape),
+            real: message::sizes(batch.real),
+            node_feature_width: batch.node_feature_width,
+            weight_sum: batch.output_weight.iter().map(|&weight| f64::from(weight)).sum(),
+            lengths: batch.layout().map(|field| field.n_word).collect(),
+        });
+        Ok(())
+    }
+
+    fn forward(&mut self, _slot: Slot, _mode: Mode, _key: u64) -> Result<LossSum, ModelError> {
+        Err(in_one_call())
+    }
+
+    fn backward(&mut self, _scale: f64) -> Result<(), ModelError> {
+        Err(in_one_call())
+    }
+
+    fn update(&mut self, _learning_rate: f64) -> Result<(), ModelError> {
+        Err(in_one_call())
+    }
+
+    fn is_one_call(&self) -> bool {
+        true
+    }
+
+    fn step(&mut self, slot: Slot, options: &StepOptions<'_>) -> Result<LossSum, ModelError> {
+        let batch = self.batch(slot)?;
+        let &StepOptions { learning_rate, key, .. } = options;
+        let weight_sum = batch.weight_sum;
+        let scale = (options.scale)(weight_sum);
+        let request = Request::Step { batch, learning_rate, scale, key };
+        let (done, payload) = self.worker.borrow_mut().ask(&request)?;
+        let loss_sum = <[u8; 8]>::try_from(&payload[..]).map_err(|_| no_answer("step"))?;
+        self.compile_ns = done.compile_ns;
+        self.n_update += 1;
+        Ok(LossSum { loss_sum: f64::from_le_bytes(loss_sum), weight_sum })
+    }
+
+    fn engine(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
+    fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError> {
+        let batch = self.batch(slot)?;
+        let n = batch.shape[3] as usize * self.output_width;
+        let (_, payload) = self.worker.borrow_mut().ask(&Request::Predict { batch })?;
+        if payload.len() != 4 * n {
+            return Err(no_answer("predict"));
+        }
+        out.clear();
+        out.extend(payload.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        Ok(())
+    }
+
+    /// None: they never leave the engine.
+    fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError> {
+        Ok(Vec::new())
+    }
+
+    fn state(&self) -> Result<TrainerState, ModelError> {
+        let (_, engine) = self.worker.borrow_mut().ask(&Request::State)?;
+        Ok(TrainerState { tensors: Vec::new(), n_update: self.n_update, engine })
+    }
+
+    fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError> {
+        if let Some(tensor) = state.tensors.first() {
+            let reason = "it was saved by a model of another kind".to_owned();
+            return Err(ModelError::State { name: tensor.name.clone(), reason });
+        }
+        let file = self.worker.borrow().give("state", &state.engine)?;
+        self.worker.borrow_mut().ask(&Request::Restore { file: utf8(&file)? })?;
+        self.n_update = state.n_update;
+        Ok(())
+    }
+
+    fn synchronise(&mut self) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    fn arithmetic(&self) -> String {
+        self.arithmetic.clone()
+    }
+
+    fn take_recording_ns(&mut self) -> Option<u64> {
+        self.compile_ns.take()
+    }
+}
+
+fn place(slot: Slot) -> usize {
+    match slot {
+        Slot::A => 0,
+        Slot::B => 1,
+    }
+}
+
+/// The interpreter as a command: a path starts where all paths of a configuration do, a name is looked for in
+/// PATH.
+fn interpreter(python: &Path, ctx: &ModelContext) -> PathBuf {
+    let is_name = python.components().count() == 1;
+    let found = if is_name { None } else { find(python, ctx) };
+    // A path without a folder would be looked for in PATH.
+    found.and_then(|path| std::path::absolute(path).ok()).unwrap_or_else(|| python.to_owned())
+}
+
+fn no_file(file: &Path, ctx: &ModelContext) -> ModelError {
+    let tried: Vec<String> =
+        ctx.search.iter().map(|folder| folder.join(file).display().to_string()).collect();
+    ModelError::Options(format!(
+        "model.file = \"{}\" is not there (tried {}); give the path of a Python file that defines \
+         open(context), or one that comes with the program: {}",
+        file.display(),
+        tried.join(", "),
+        shipped::names()
+    ))
+}
+
+fn utf8(path: &Path) -> Result<&str, ModelError> {
+    path.to_str().ok_or_else(|| {
+        ModelError::Options(format!("the path {} is not UTF-8; rename it", path.display()))
+    })
+}
+
+fn in_one_call() -> ModelError {
+    ModelError::Engine("an engine in another process does a step in one call".into())
+}
+
+fn no_answer(what: &str) -> ModelError {
+    ModelError::Engine(format!("the answer to {what} has another length than it should have"))
+}

@@ -1,0 +1,133 @@
+//! Requests and answers as they are written on a pipe: the length of a JSON text (`u32`) and of the bytes behind
+//! it (`u64`), both little-endian, then the text, then the bytes. Requests have no bytes.
+
+use std::io;
+
+use batchlab_core::model::{Loss, ModelContext};
+use batchlab_core::{Level, Shape};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Raised when the meaning of a message changes.
+pub(crate) const VERSION: u32 = 1;
+/// Bytes of the two lengths.
+pub(crate) const N_HEAD: usize = 12;
+/// No answer is described in more bytes than these.
+const MAX_TEXT: u32 = 1 << 24;
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Request<'a> {
+    Open {
+        version: u32,
+        file: &'a str,
+        /// Files that batches lie in, one for each slot.
+        memory: [&'a str; 2],
+        /// Names of the fields in the order in which they lie, and whether they are `f32` or else `i32`.
+        fields: Vec<(&'static str, bool)>,
+        context: Context<'a>,
+    },
+    Step {
+        #[serde(flatten)]
+        batch: &'a Batch,
+        learning_rate: f64,
+        scale: f64,
+        key: u64,
+    },
+    Predict {
+        #[serde(flatten)]
+        batch: &'a Batch,
+    },
+    State,
+    Restore {
+        file: &'a str,
+    },
+}
+
+/// What an engine is told when it opens.
+#[derive(Serialize)]
+pub(crate) struct Context<'a> {
+    device: &'a str,
+    seed: u64,
+    n_node_class: usize,
+    node_feature_width: usize,
+    output_width: usize,
+    loss: Loss,
+    weight_decay: f64,
+    precision: &'static str,
+    n_thread: usize,
+    options: &'a Map<String, Value>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(ctx: &'a ModelContext, options: &'a Map<String, Value>) -> Self {
+        Self {
+            device: &ctx.device,
+            seed: ctx.seed,
+            n_node_class: ctx.n_node_class,
+            node_feature_width: ctx.node_feature_width,
+            output_width: ctx.output_width,
+            loss: ctx.loss,
+            weight_decay: ctx.weight_decay,
+            precision: ctx.precision.name(),
+            n_thread: rayon::current_num_threads(),
+            options,
+        }
+    }
+}
+
+/// Where a batch lies and how large it is.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Batch {
+    pub(crate) slot: usize,
+    pub(crate) level: Level,
+    /// Nodes, edges, graphs, outputs, with padding.
+    pub(crate) shape: [u32; 4],
+    /// The same without.
+    pub(crate) real: [u32; 4],
+    pub(crate) node_feature_width: usize,
+    pub(crate) weight_sum: f64,
+    /// Words of each field.
+    pub(crate) lengths: Vec<usize>,
+}
+
+pub(crate) fn sizes(shape: Shape) -> [u32; 4] {
+    [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output]
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Answer {
+    Done(Done),
+    Failed { message: String },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Done {
+    /// To `open`: what does the arithmetic, with its version.
+    pub(crate) engine: String,
+    /// To `open`: number of trainable numbers.
+    pub(crate) n_parameter: usize,
+    /// To `step`: what compiling took, if anything was compiled.
+    pub(crate) compile_ns: Option<u64>,
+}
+
+pub(crate) fn encode(request: &Request<'_>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; N_HEAD];
+    serde_json::to_writer(&mut bytes, request)?;
+    let n_text = u32::try_from(bytes.len() - N_HEAD).map_err(io::Error::other)?;
+    bytes[..4].copy_from_slice(&n_text.to_le_bytes());
+    Ok(bytes)
+}
+
+/// Lengths of the text and of the bytes behind it.
+pub(crate) fn lengths(head: [u8; N_HEAD]) -> io::Result<[usize; 2]> {
+    let [a, b, c, d, rest @ ..] = head;
+    let n_text = u32::from_le_bytes([a, b, c, d]);
+    let n_byte = usize::try_from(u64::from_le_bytes(rest)).map_err(io::Error::other)?;
+    if n_text > MAX_TEXT {
+        return Err(io::Error::other("what it sent is no answer"));
+    }
+    Ok([n_text as usize, n_byte])
+}

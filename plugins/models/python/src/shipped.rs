@@ -1,0 +1,20 @@
+//! The files that come with the program.
+
+use std::path::Path;
+
+/// What turns an engine's file into a process that answers.
+pub(crate) const WORKER: (&str, &str) =
+    ("batchlab_worker.py", include_str!("../worker/batchlab_worker.py"));
+
+const ENGINES: &[(&str, &str)] = &[("numpy_toy.py", include_str!("../engines/numpy_toy.py"))];
+
+/// The text of an engine that comes with the program.
+pub(crate) fn engine(path: &Path) -> Option<&'static str> {
+    ENGINES.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| *text)
+}
+
+/// Their names, for messages.
+pub(crate) fn names() -> String {
+    let names: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}

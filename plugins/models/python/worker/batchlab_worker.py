@@ -1,0 +1,219 @@
+"""Turns a Python file into an engine for batchlab's model `python`.
+
+The program starts this file as a process, writes requests to its standard input and reads answers from its
+standard output; batches lie in shared memory. docs/engines.md describes the messages. Only NumPy is needed.
+
+The engine's file defines `open(context)`, which returns an object with
+
+    step(batch, learning_rate) -> sum of weight times loss over the outputs, a number
+    predict(batch)             -> array [n_output, output_width], padding included
+    state() -> bytes, restore(bytes)
+
+and, if it wants, `name` and `version` (what does the arithmetic), `n_parameter`, and `take_compile_seconds()`
+(what compiling took since the last call, or None).
+"""
+
+import importlib.util
+import io
+import json
+import mmap
+import os
+import pathlib
+import struct
+import sys
+import threading
+import time
+import traceback
+import types
+
+import numpy
+
+VERSION = 1
+# Fields begin at multiples of 64 bytes.
+ALIGN = 16
+HEAD = struct.Struct("<IQ")
+
+
+class Batch:
+    """One padded batch: arrays by the names in docs/engines.md, read-only views of shared memory that are valid
+    until the call returns. Integers are int32.
+
+    `n_node`, `n_edge`, `n_graph`, `n_output` count with padding; `real` holds the numbers without. `weight_sum`
+    is the sum of `output_weight`. A step minimises `scale * sum(output_weight * loss) / weight_sum`; `scale` is 1
+    unless training.weighting asks for another. `key` is different for every step: a seed for dropout.
+    """
+
+    def __init__(self, memory, layout, request):
+        self._memory = memory
+        self._layout = layout
+        self.level = request["level"]
+        self.n_node, self.n_edge, self.n_graph, self.n_output = request["shape"]
+        self.real = types.SimpleNamespace(**dict(zip(("n_node", "n_edge", "n_graph", "n_output"), request["real"])))
+        self.node_feature_width = request["node_feature_width"]
+        self.weight_sum = request["weight_sum"]
+        self.scale = request.get("scale", 1.0)
+        self.key = request.get("key", 0)
+        self._lengths = request["lengths"]
+
+    def __getattr__(self, name):
+        if name.startswith("_") or name not in self._layout:
+            raise AttributeError(f"a batch has no {name!r}; it has {', '.join(self._layout)}")
+        index, is_float = self._layout[name]
+        start = sum(-(-length // ALIGN) * ALIGN for length in self._lengths[:index])
+        length = self._lengths[index]
+        if length == 0 and self.n_node > 0:
+            raise AttributeError(f"this batch has no {name!r}: add it to model.fields, if the data set has it")
+        dtype = numpy.float32 if is_float else numpy.int32
+        array = numpy.frombuffer(self._memory, dtype, length, 4 * start)
+        width = {"displacement": 3, "node_feature": self.node_feature_width}.get(name)
+        if width:
+            array = array.reshape(-1, width)
+        setattr(self, name, array)
+        return array
+
+    @property
+    def shape(self):
+        """Sizes with padding: what an engine that compiles for each shape compiles for."""
+        return self.n_node, self.n_edge, self.n_graph, self.n_output
+
+
+class Memory:
+    """The two places for batches, mapped again when they grow."""
+
+    def __init__(self, paths):
+        self.files = [os.open(path, os.O_RDONLY) for path in paths]
+        self.maps = [None for _ in paths]
+
+    def __getitem__(self, slot):
+        size = os.fstat(self.files[slot]).st_size
+        if self.maps[slot] is None or len(self.maps[slot]) < size:
+            self.maps[slot] = mmap.mmap(self.files[slot], size, access=mmap.ACCESS_READ)
+        return self.maps[slot]
+
+
+class Worker:
+    def __init__(self, request):
+        if request["version"] != VERSION:
+            raise ValueError(f"this worker answers version {VERSION}, not {request['version']}")
+        self.memory = Memory(request["memory"])
+        self.layout = {name: (i, is_float) for i, (name, is_float) in enumerate(request["fields"])}
+        self.output_width = request["context"]["output_width"]
+        context = types.SimpleNamespace(**request["context"])
+        self.engine = load(request["file"]).open(context)
+        for method in ("step", "predict", "state", "restore"):
+            if not callable(getattr(self.engine, method, None)):
+                raise TypeError(f"what open(context) returned has no method {method!r}")
+
+    def opened(self):
+        name = getattr(self.engine, "name", "numpy")
+        version = getattr(self.engine, "version", numpy.__version__ if name == "numpy" else "")
+        return {
+            "engine": f"{name} {version}".strip(),
+            "n_parameter": int(getattr(self.engine, "n_parameter", 0)),
+        }
+
+    def batch(self, request):
+        return Batch(self.memory[request["slot"]], self.layout, request)
+
+    def step(self, request):
+        loss_sum = self.engine.step(self.batch(request), request["learning_rate"])
+        take = getattr(self.engine, "take_compile_seconds", None)
+        compiling = take() if take else None
+        answer = {} if compiling is None else {"compile_ns": int(compiling * 1e9)}
+        return answer, struct.pack("<d", float(loss_sum))
+
+    def predict(self, request):
+        batch = self.batch(request)
+        given = numpy.asarray(self.engine.predict(batch))
+        expected = (batch.n_output, self.output_width)
+        if given.shape != expected and not (self.output_width == 1 and given.shape == expected[:1]):
+            raise ValueError(f"predict(batch) returned an array of shape {given.shape}, not {expected}")
+        if given.dtype.kind != "f":
+            raise TypeError(f"predict(batch) returned numbers of type {given.dtype}, not float32")
+        return {}, numpy.ascontiguousarray(given, numpy.float32).tobytes()
+
+    def state(self, _):
+        state = self.engine.state()
+        if not isinstance(state, (bytes, bytearray)):
+            raise TypeError(f"state() returned {type(state).__name__}, not bytes")
+        return {}, bytes(state)
+
+    def restore(self, request):
+        self.engine.restore(pathlib.Path(request["file"]).read_bytes())
+        return {}, b""
+
+
+def load(path):
+    sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
+    spec = importlib.util.spec_from_file_location("engine", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["engine"] = module
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "open", None)):
+        raise TypeError(f"{path} defines no function open(context)")
+    return module
+
+
+def save(arrays):
+    """Bytes of arrays by name, for `state()`."""
+    file = io.BytesIO()
+    numpy.savez(file, **arrays)
+    return file.getvalue()
+
+
+def saved(data):
+    """The arrays by name in such bytes, for `restore(bytes)`."""
+    with numpy.load(io.BytesIO(data)) as arrays:
+        return dict(arrays)
+
+
+def own_traceback(error):
+    """The traceback from the engine's file on, without what lies above it."""
+    ours = {__file__, importlib.util.__file__}
+    trace = error.__traceback__
+    while trace and (trace.tb_frame.f_code.co_filename in ours or "importlib" in trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace, limit=-8)).rstrip()
+
+
+def serve(requests, answers):
+    """Answers until the program closes its end."""
+    worker = None
+    while head := requests.read(HEAD.size):
+        n_json, _ = HEAD.unpack(head)
+        request = json.loads(requests.read(n_json))
+        kind = request["kind"]
+        try:
+            if kind == "open":
+                worker = Worker(request)
+                answer, payload = worker.opened(), b""
+            else:
+                answer, payload = getattr(worker, kind)(request)
+            answer["kind"] = "done"
+        except (Exception, SystemExit) as error:
+            answer, payload = {"kind": "failed", "message": own_traceback(error)}, b""
+        text = json.dumps(answer).encode()
+        answers.write(HEAD.pack(len(text), len(payload)) + text + payload)
+        answers.flush()
+
+
+def end_with(parent):
+    """Ends this process when the program has ended, also in the middle of a call."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def main():
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    # What the engine prints must not end up between the answers.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), "rb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    serve(requests, answers)
+
+
+if __name__ == "__main__":
+    sys.modules["batchlab_worker"] = sys.modules["__main__"]
+    main()
