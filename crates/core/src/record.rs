@@ -234,6 +234,9 @@ record! {
         n_thread: Option<i64>,
         /// Device of the engine, `cpu` or `cuda:0`.
         device: String,
+        /// The program that computes the steps, with its version: this one, or that of a model in another
+        /// process, such as `jax 0.10.2`.
+        engine: Option<String>,
         /// Data set.
         dataset: String,
         /// SHA-256 over everything that training can see of the data.

@@ -3,7 +3,7 @@ import json
 from hashlib import md5
 
 TABLES = "{folder}/tables"
-SETTING = ["study", "device", "cpu_model", "n_thread", "host", "build_profile", "version", "dataset",
+SETTING = ["study", "device", "cpu_model", "n_thread", "host", "build_profile", "engine", "dataset",
            "dataset_hash", "model", "n_step_planned", "timing", "prefetch_depth"]
 NAMES = ["setting", "model", "dataset", "batch_size", "batcher", "options"]
 SEEDS = ["seed_split", "seed_order", "seed_init"]

@@ -3,7 +3,7 @@
 -- its options too where strategies of one label differ in them.
 create or replace view described as
 select * replace (coalesce(is_whole, coalesce(output, 'graph') = 'graph') as is_whole),
-       md5(row(study, device, cpu_model, n_thread, host, build_profile, version, dataset, dataset_hash, model,
+       md5(row(study, device, cpu_model, n_thread, host, build_profile, engine, dataset, dataset_hash, model,
                n_step_planned, timing, prefetch_depth, config->'$.model', config->'$.split',
                json_merge_patch(config->'$.training', '{"seeds": null, "checkpoint": null}')
               )::text)[:8] as setting,

@@ -86,7 +86,8 @@ impl<'a> ActiveRun<'a> {
         if let Some(checkpoint) = start.checkpoint() {
             seek(checkpoint, &mut *stream)?;
         }
-        let warnings = warnings::find(config, &data.graphs, &data.subsets, &events);
+        let mut warnings = warnings::find(config, &data.graphs, &data.subsets, &events);
+        warnings.extend(warnings::untold_stages(config, &*trainer));
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
             .weighted(config.training.weighting)
             .for_training(size, config.training.prefetch_depth());

@@ -29,6 +29,7 @@ pub(crate) fn header(
         n_graph: [subsets.train.len(), subsets.validation.len(), subsets.test.len()],
         model: config.model.typetag_name().to_owned(),
         n_parameter: trainer.n_parameter(),
+        engine: trainer.engine(),
         batcher: config.batcher.label(),
         batch_size: config.batcher.batch_size(),
         n_step: config.training.steps.map(NonZeroU64::get),
@@ -98,6 +99,9 @@ pub(super) fn record(
         cpu_count: Some(provenance.cpu_count as i64),
         n_thread: Some(circumstances.n_thread as i64),
         device: config.device.clone(),
+        engine: Some(
+            header.engine.clone().unwrap_or_else(|| format!("batchlab {}", provenance.version)),
+        ),
         dataset: header.dataset.clone(),
         dataset_hash: Some(data.hash.clone()),
         output: Some(graphs.level().output().into()),
@@ -134,8 +138,9 @@ pub(super) fn record(
         prepare_ns: Some(circumstances.prepare_ns),
         train_ns: Some(steps.train_ns),
         eval_ns: Some(evals.iter().filter_map(|eval| eval.eval_ns).sum()),
-        // Of the process, which runs of a cell share.
-        peak_host_bytes: peak_host_bytes().filter(|_| of_study.cell.is_none()),
+        // Of this process, which runs of a cell share, and in which other engines have no memory.
+        peak_host_bytes: peak_host_bytes()
+            .filter(|_| of_study.cell.is_none() && header.engine.is_none()),
         peak_device_bytes: None,
         cell: of_study.cell.clone(),
         repeat: of_study.repeat,

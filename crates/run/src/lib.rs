@@ -132,6 +132,8 @@ pub struct RunHeader {
     pub n_graph: [usize; 3],
     pub model: String,
     pub n_parameter: usize,
+    /// The program that computes the steps, if it is another than this one.
+    pub engine: Option<String>,
     pub batcher: String,
     pub batch_size: Option<u32>,
     /// `None` where epochs are asked for.

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use batchlab_config::{Config, Fraction, Subset};
+use batchlab_config::{Config, Fraction, Subset, Timing};
 use batchlab_core::graphs::{GraphSize, TargetKind, Topology, View};
 use batchlab_core::number::grouped;
-use batchlab_core::{BatchEvent, Graphs};
+use batchlab_core::{BatchEvent, Graphs, Trainer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -41,6 +41,19 @@ pub(crate) fn find(
     found.extend(untrained_class(config, graphs, subsets));
     found.extend(edges_without_weights(config, graphs));
     found
+}
+
+/// Stages that cannot be told apart.
+pub(crate) fn untold_stages(config: &Config, trainer: &dyn Trainer) -> Option<Warning> {
+    if config.training.timing != Timing::Stages || !trainer.is_one_call() {
+        return None;
+    }
+    let message = format!(
+        "training.timing = \"stages\" cannot tell upload, forward, backward and optimiser apart for the model \
+         \"{}\", which computes a step in one call: only planning, collation and the whole step are timed",
+        config.model.typetag_name()
+    );
+    Some(Warning { kind: "untold_stages", message, payload: Value::Null })
 }
 
 /// Subsets that the split was to make, and that have no members.

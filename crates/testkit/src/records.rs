@@ -30,6 +30,7 @@ pub fn run(run_id: &str) -> RunRecord {
         cpu_count: None,
         n_thread: None,
         device: "cpu".into(),
+        engine: None,
         dataset: "qm9".into(),
         dataset_hash: None,
         output: None,

@@ -102,12 +102,13 @@ fn describe(run: &RunHeader) -> String {
     let notes: Vec<String> = notes.map(|(what, count)| format!("{count} {what}")).collect();
     let notes = if notes.is_empty() { notes.concat() } else { format!(" ({})", notes.join(", ")) };
     format!(
-        "run {}\n{}{}: {train} + {validation} + {test} {}s{notes}\n{} ({} parameters) with {}{} on {}",
+        "run {}\n{}{}: {train} + {validation} + {test} {}s{notes}\n{}{} ({} parameters) with {}{} on {}",
         run.run_id,
         run.dataset,
         target.unwrap_or_default(),
         run.output,
         run.model,
+        run.engine.as_ref().map_or_else(String::new, |engine| format!(" on {engine}")),
         run.n_parameter,
         run.batcher,
         size.unwrap_or_default(),

@@ -86,7 +86,7 @@ impl Trainer for Engine {
         self.memory.write(slot, batch)?;
         self.slots[slot] = Some(Batch {
             slot,
-            level: batch.level,
+            level: message::level(batch.level),
             shape: message::sizes(batch.shape),
             real: message::sizes(batch.real),
             node_feature_width: batch.node_feature_width,

@@ -80,7 +80,8 @@ impl<'a> Context<'a> {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Batch {
     pub(crate) slot: usize,
-    pub(crate) level: Level,
+    /// `graphs` or `nodes`.
+    pub(crate) level: &'static str,
     /// Nodes, edges, graphs, outputs, with padding.
     pub(crate) shape: [u32; 4],
     /// The same without.
@@ -89,6 +90,13 @@ pub(crate) struct Batch {
     pub(crate) weight_sum: f64,
     /// Words of each field.
     pub(crate) lengths: Vec<usize>,
+}
+
+pub(crate) fn level(level: Level) -> &'static str {
+    match level {
+        Level::Graphs => "graphs",
+        Level::Nodes => "nodes",
+    }
 }
 
 pub(crate) fn sizes(shape: Shape) -> [u32; 4] {
