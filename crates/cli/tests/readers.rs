@@ -1,4 +1,4 @@
-//! Results of the real binary, opened by the readers that analysts use.
+//! Results of the real binary, opened by the readers that analysts use; and engines in Python.
 //!
 //! The readers are Python packages: DuckDB, pandas and pyarrow, polars where it is installed, and
 //! safetensors for weights; jsonschema for the schemas that editors use.
@@ -12,6 +12,9 @@
 
 #[path = "../../report/tests/it/study.rs"]
 mod study;
+
+#[path = "readers/engines.rs"]
+mod engines;
 
 use std::env;
 use std::io::Write as _;
@@ -37,6 +40,11 @@ fn main() -> ExitCode {
         // Spark needs Java, and minutes: it is tried only where it is installed.
         test("twins_for_spark_give_its_numbers", &["pyspark", "pyarrow"], || check_twins("spark")),
         test("the_published_tables_of_the_study", &["duckdb", "scipy"], check_published),
+        test("engines_the_toy_learns", &["numpy", "duckdb"], engines::the_toy_learns),
+        test("engines_go_on_exactly", &["numpy", "duckdb"], engines::training_goes_on_exactly),
+        test("engines_see_whole_batches", &["numpy"], engines::batches_are_what_the_page_says),
+        test("engines_that_fail_are_named", &["numpy"], engines::faults_are_named),
+        test("engines_end_with_the_run", &["numpy"], engines::an_interrupted_run_leaves_no_process),
     ];
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }

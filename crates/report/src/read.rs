@@ -159,9 +159,10 @@ impl Run {
         let RunSummary { run, config, steps, evals, conditions, .. } = summary;
         Self {
             dir: dir.to_owned(),
-            engine: run.engine.clone().unwrap_or_else(|| {
-                format!("batchlab {}", run.version.as_deref().unwrap_or("?"))
-            }),
+            engine: run
+                .engine
+                .clone()
+                .unwrap_or_else(|| format!("batchlab {}", run.version.as_deref().unwrap_or("?"))),
             hardware: hardware(&run),
             options: options::of_setting(&config),
             data: options::of_dataset(&config),

@@ -306,7 +306,8 @@ impl<'a> TrainingLoop<'a> {
         let key = random::key(self.training.seeds.init, "dropout", step);
         let (weighting, constant) = (self.training.weighting, self.constant);
         let scale = |weight_sum| weighting.scale(weight_sum, constant);
-        let options = StepOptions { learning_rate: self.learning_rate_at(step), key, scale: &scale };
+        let options =
+            StepOptions { learning_rate: self.learning_rate_at(step), key, scale: &scale };
         let trainer = &mut *self.trainer;
         let is_staged = self.training.timing == Timing::Stages;
 

@@ -76,6 +76,7 @@ impl Case {
             precision: Precision::F32,
             weight_decay: 0.0,
             resident_bytes: choice.resident_mib << 20,
+            search: Vec::new(),
         })?;
         let stream =
             batcher.open(graphs.view(members), BatchContext::new(Purpose::Training, SEED))?;

@@ -114,6 +114,7 @@ fn fresh(model: &dyn Model, graphs: &Graphs, engine: &Engine) -> anyhow::Result<
         precision: engine.precision,
         weight_decay: 0.0,
         resident_bytes: 0,
+        search: Vec::new(),
     })?)
 }
 

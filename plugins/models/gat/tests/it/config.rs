@@ -41,6 +41,7 @@ fn its_size_is_known_before_it_is_made() {
             precision: Precision::F32,
             weight_decay: 0.0,
             resident_bytes: 0,
+            search: Vec::new(),
         };
         let size = model.size(&ctx).expect("a size");
         let made = model.open(&ctx).map(|trainer| trainer.n_parameter() as u128);

@@ -1,0 +1,227 @@
+//! Models in a Python process: what a user sees of an engine that works, and of one that does not.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use super::{python, root, succeed};
+
+/// Trains, evaluates and predicts with the engine that comes along.
+pub(super) fn the_toy_learns() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = succeed(&mut train(dir.path(), "numpy_toy.py", &["training.steps=60"]));
+    let said = text(&output.stderr) + &text(&output.stdout);
+    assert!(said.contains("python on numpy "), "{said}");
+    let errors = errors_on_test(dir.path());
+    let [first, .., last] = &errors[..] else { panic!("{errors:?}") };
+    assert!(last.1 < 0.8 * first.1, "{errors:?}");
+    let run = only_run(dir.path());
+    let run = run.to_str().unwrap();
+    let evaluated = text(&succeed(batchlab().args(["evaluate", run])).stdout);
+    assert!(evaluated.contains(&format!("{:.4}", last.1)), "{evaluated}\n{errors:?}");
+    let table = dir.path().join("predictions.csv");
+    succeed(batchlab().args(["predict", run, "--out"]).arg(&table));
+    assert_eq!(std::fs::read_to_string(table).unwrap().lines().count(), 201);
+    assert_no_process(dir.path());
+}
+
+/// A run that is extended ends with the same bits as one that was planned as long.
+pub(super) fn training_goes_on_exactly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+    let keep = "training.checkpoint={ steps = 10 }";
+    succeed(&mut train(&whole, "numpy_toy.py", &["training.steps=30", keep]));
+    succeed(&mut train(&parts, "numpy_toy.py", &["training.steps=20", keep]));
+    let first = only_run(&parts);
+    let mut resume = batchlab();
+    resume.args(["run", "--resume"]).arg(&first).arg("training.steps=30");
+    succeed(&mut resume);
+    let (whole, parts) = (errors_on_test(&whole), errors_on_test(&parts));
+    let at_end = |errors: &[(i64, f64)]| errors.iter().find(|(step, _)| *step == 30).unwrap().1;
+    assert_eq!(at_end(&whole).to_bits(), at_end(&parts).to_bits());
+}
+
+/// What an engine sees of a batch fits together.
+pub(super) fn batches_are_what_the_page_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = "
+import numpy as n
+def check(b):
+    r = b.real
+    assert b.n_graph == b.n_output == len(b.n_node_of) == len(b.output_weight)
+    assert b.n_node_of.sum() == b.n_node == len(b.node_class) and b.n_edge == len(b.sender)
+    assert (b.graph_of[:r.n_node] < r.n_graph).all() and r.n_graph < b.n_graph
+    assert b.output_weight.sum() == b.weight_sum == r.n_output
+    assert (b.output_weight[r.n_output:] == 0).all() and (b.origin[r.n_graph:] == -1).all()
+    assert b.displacement.shape == (b.n_edge, 3)
+    assert n.allclose(n.linalg.norm(b.displacement, axis=1), b.distance, atol=1e-5)
+    assert (b.distance[r.n_edge:] == 0).all() and (b.distance[:r.n_edge] > 0.5).all()
+    assert (n.diff(b.receiver) >= 0).all() and (b.receiver_offset[-1] == b.n_edge)
+    assert not b.distance.flags.writeable
+    try: b.edge_weight
+    except AttributeError as e: assert 'model.fields' in str(e), e
+class E:
+    def step(self, b, rate): check(b); assert rate == 0.5; print('on standard output'); return 3.0 * b.weight_sum
+    def predict(self, b): check(b); return n.full(b.n_output, 2, n.float32)
+    def state(self): return b'7'
+    def restore(self, s): assert s == b'7'
+def open(c): assert c.options == {'a': [1, 'b']} and c.seed == 5 and c.n_node_class == 5; return E()
+";
+    let more = [
+        "model.fields=['node_class', 'distance', 'displacement']",
+        "model.options={ a = [1, 'b'] }",
+        "training.seeds.init=5",
+        "training.learning_rate=0.5",
+        "training.steps=4",
+    ];
+    let output = succeed(&mut train_with(dir.path(), engine, &more));
+    assert!(text(&output.stderr).contains("on standard output"));
+}
+
+/// Each fault ends with its own sentence, a status of failure and no process left.
+pub(super) fn faults_are_named() {
+    let good = "
+import numpy as n
+class E:
+    def step(self, b, rate): return 1.0
+    def predict(self, b): return n.zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+def open(c): return E()
+";
+    let replaced = |from: &str, to: &str| {
+        assert!(good.contains(from));
+        good.replace(from, to)
+    };
+    for (engine, expected) in [
+        ("import no_such_package\n".to_owned(), "No module named 'no_such_package'"),
+        ("x = 1\n".to_owned(), "defines no function open(context)"),
+        ("def open(c):\n  oops\n".to_owned(), "line 2, in open"),
+        (replaced("state(", "stat("), "has no method 'state'"),
+        (replaced("return 1.0", "return float('nan')"), "the parameters may have changed"),
+        (replaced("return 1.0", "raise ValueError(b.n_node)"), "ValueError: "),
+        (replaced("return 1.0", "return 'a'"), "could not convert string to float"),
+        (replaced("return 1.0", "__import__('os')._exit(3)"), "ended (exit status: 3)"),
+        (replaced("return 1.0", "__import__('os').kill(__import__('os').getpid(), 9)"), "signal 9"),
+        (replaced("return 1.0", "__import__('time').sleep(60)"), "model.timeout_seconds"),
+        (replaced("return 1.0", "b.displacement"), "add it to model.fields"),
+        (replaced("return 1.0", "b.nodes"), "a batch has no 'nodes'"),
+        (replaced("zeros(b.n_output)", "zeros(b.n_output - 1)"), "returned an array of shape"),
+        (replaced("zeros(b.n_output)", "zeros(b.n_output, int)"), "of type int64, not float32"),
+        (replaced("return b''", "return 'text'"), "state() returned str, not bytes"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let more =
+            ["training.steps=3", "model.timeout_seconds=3", "training.checkpoint={ steps = 2 }"];
+        let output = train_with(dir.path(), &engine, &more).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{engine}\n{said}");
+        assert!(said.contains(expected), "{engine}\nexpected: {expected}\n{said}");
+        assert!(!said.contains("batchlab_worker.py\", line"), "frames of the worker:\n{said}");
+        assert_no_process(dir.path());
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (more, expected) in [
+        ("model.python=no-such-python", "model.python names the interpreter"),
+        ("model.file=no_such_file.py", "one that comes with the program: numpy_toy.py"),
+        ("model.fields=['edge_weight']", "edge weights"),
+        ("model.timeout=1", "unknown field `timeout`"),
+    ] {
+        let output = train(dir.path(), "numpy_toy.py", &[more]).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(expected), "{more}:\n{said}");
+    }
+}
+
+/// Interrupted in the middle of a long step, nothing of the engine is left.
+pub(super) fn an_interrupted_run_leaves_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = "
+import time
+class E:
+    def step(self, b, rate): time.sleep(0.05); return 1.0
+    def predict(self, b): return __import__('numpy').zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+def open(c): print('ready'); return E()
+";
+    for signal in ["-INT", "-KILL"] {
+        let mut run = train_with(dir.path(), engine, &["training.steps=100000"]);
+        let mut run = run.stderr(std::process::Stdio::null()).spawn().unwrap();
+        while processes(dir.path()).is_empty() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let pid = run.id().to_string();
+        succeed(Command::new("kill").args([signal, &pid]));
+        run.wait().unwrap();
+        assert_no_process(dir.path());
+    }
+}
+
+fn batchlab() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
+    command.current_dir(root());
+    command
+}
+
+fn train_with(out: &Path, engine: &str, more: &[&str]) -> Command {
+    let file = out.join("engine.py");
+    std::fs::write(&file, engine).unwrap();
+    train(out, file.to_str().unwrap(), more)
+}
+
+/// The engine gets a mark in its environment by which its process is found.
+fn train(out: &Path, file: &str, more: &[&str]) -> Command {
+    let mut run = batchlab();
+    run.env("BATCHLAB_TEST_MARK", out);
+    run.args(["run", "configs/smoke.toml", "training.learning_rate=0.1"]);
+    let interpreter = python();
+    run.arg(format!(
+        "model={{ name = 'python', file = '{file}', python = '{}' }}",
+        interpreter.display()
+    ));
+    run.args(more).arg("--out").arg(out);
+    run
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn only_run(out: &Path) -> std::path::PathBuf {
+    let runs: Vec<_> = std::fs::read_dir(out.join("runs")).unwrap().flatten().collect();
+    assert_eq!(runs.len(), 1);
+    runs[0].path()
+}
+
+/// Steps and errors on the test set, of all runs of a folder.
+fn errors_on_test(out: &Path) -> Vec<(i64, f64)> {
+    let code = "import duckdb, sys, json
+print(json.dumps(duckdb.sql(f\"select step, rmse from '{sys.argv[1]}/tables/evals/*.parquet' where subset = 'test' order by step\").fetchall()))";
+    let output = succeed(Command::new(python()).args(["-c", code]).arg(out));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Processes of engines that carry the mark of a folder.
+fn processes(out: &Path) -> Vec<String> {
+    let mark = format!("BATCHLAB_TEST_MARK={}", out.display());
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter(|entry| {
+            let read = |file| std::fs::read(entry.path().join(file)).unwrap_or_default();
+            text(&read("cmdline")).contains("batchlab_worker.py")
+                && text(&read("environ")).contains(&mark)
+        })
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+fn assert_no_process(out: &Path) {
+    // One whose program was killed looks twice a second whether it is still there.
+    for _ in 0..60 {
+        if processes(out).is_empty() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("left: {:?}", processes(out));
+}
