@@ -1,9 +1,9 @@
 //! Models in a Python process: what a user sees of an engine that works, and of one that does not.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
-use super::{python, root, succeed};
+use super::{python, root, script, succeed};
 
 /// Trains, evaluates and predicts with the engine that comes along.
 pub(super) fn the_toy_learns() {
@@ -75,6 +75,21 @@ def open(c): assert c.options == {'a': [1, 'b']} and c.seed == 5 and c.n_node_cl
     ];
     let output = succeed(&mut train_with(dir.path(), engine, &more));
     assert!(text(&output.stderr).contains("on standard output"));
+}
+
+/// The engine in JAX computes what the study's program does, and trains.
+pub(super) fn jax_trains_and_agrees() {
+    let testkit = root().join("crates/testkit/golden");
+    for golden in ["schnet_qm9.safetensors.xz", "schnet_aflow.safetensors.xz"] {
+        let mut check = Command::new(python());
+        check.arg(script("gradients.py")).arg(root().join("plugins/models/python"));
+        succeed(check.arg(testkit.join(golden)));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let few = ["training.steps=6", "training.learning_rate=1e-3", "batcher={ name = 'static', batch_size = 16 }"];
+    let output = succeed(&mut train(dir.path(), "schnet_jax.py", &few));
+    assert!(text(&output.stderr).contains("python on jax "), "{}", text(&output.stderr));
+    assert_no_process(dir.path());
 }
 
 /// Each fault ends with its own sentence, a status of failure and no process left.

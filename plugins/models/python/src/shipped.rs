@@ -6,7 +6,10 @@ use std::path::Path;
 pub(crate) const WORKER: (&str, &str) =
     ("batchlab_worker.py", include_str!("../worker/batchlab_worker.py"));
 
-const ENGINES: &[(&str, &str)] = &[("numpy_toy.py", include_str!("../engines/numpy_toy.py"))];
+const ENGINES: &[(&str, &str)] = &[
+    ("numpy_toy.py", include_str!("../engines/numpy_toy.py")),
+    ("schnet_jax.py", include_str!("../engines/schnet_jax.py")),
+];
 
 /// The text of an engine that comes with the program.
 pub(crate) fn engine(path: &Path) -> Option<&'static str> {

@@ -60,6 +60,7 @@ fn measure(
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        search: Vec::new(),
     };
     let mut trainer = model.open(&ctx)?;
     let mut samples = Vec::new();
