@@ -18,9 +18,11 @@ pub(super) fn the_toy_learns() {
     let run = run.to_str().unwrap();
     let evaluated = text(&succeed(batchlab().args(["evaluate", run])).stdout);
     assert!(evaluated.contains(&format!("{:.4}", last.1)), "{evaluated}\n{errors:?}");
-    let table = dir.path().join("predictions.csv");
+    let table = dir.path().join("predictions.parquet");
     succeed(batchlab().args(["predict", run, "--out"]).arg(&table));
-    assert_eq!(std::fs::read_to_string(table).unwrap().lines().count(), 201);
+    let count = "import duckdb, sys; print(len(duckdb.read_parquet(sys.argv[1]).fetchall()))";
+    let counted = succeed(Command::new(python()).args(["-c", count]).arg(&table));
+    assert_eq!(text(&counted.stdout).trim(), "200");
     assert_no_process(dir.path());
 }
 
@@ -64,7 +66,7 @@ class E:
     def predict(self, b): check(b); return n.full(b.n_output, 2, n.float32)
     def state(self): return b'7'
     def restore(self, s): assert s == b'7'
-def open(c): assert c.options == {'a': [1, 'b']} and c.seed == 5 and c.n_node_class == 5; return E()
+def open(c): assert c.options == {'a': [1, 'b']} and c.seed == 5 and c.n_node_class == 4; return E()
 ";
     let more = [
         "model.fields=['node_class', 'distance', 'displacement']",

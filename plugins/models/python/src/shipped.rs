@@ -9,6 +9,8 @@ pub(crate) const WORKER: (&str, &str) =
 const ENGINES: &[(&str, &str)] = &[
     ("numpy_toy.py", include_str!("../engines/numpy_toy.py")),
     ("schnet_jax.py", include_str!("../engines/schnet_jax.py")),
+    ("schnet_pyg.py", include_str!("../engines/schnet_pyg.py")),
+    ("mace_torch.py", include_str!("../engines/mace_torch.py")),
 ];
 
 /// The text of an engine that comes with the program.

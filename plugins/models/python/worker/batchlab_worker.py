@@ -168,12 +168,11 @@ def saved(data):
 
 
 def own_traceback(error):
-    """The traceback from the engine's file on, without what lies above it."""
-    ours = {__file__, importlib.util.__file__}
-    trace = error.__traceback__
-    while trace and (trace.tb_frame.f_code.co_filename in ours or "importlib" in trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace, limit=-8)).rstrip()
+    """The traceback without the frames of this file and of what imports the engine's."""
+    told = traceback.TracebackException.from_exception(error)
+    is_own = lambda frame: frame.filename == __file__ or "importlib" in frame.filename
+    told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if not is_own(frame)][-8:])
+    return "".join(told.format()).rstrip()
 
 
 def serve(requests, answers):
