@@ -435,11 +435,12 @@ impl<'a> ActiveRun<'a> {
                 failure.map_or(Ok(n_step_kept), Err)?
             }
         };
+        let peak_host_bytes = peak_host_bytes().filter(|_| header.engine.is_none());
         Ok(FinishedRun {
             header,
             status,
             summary: RunSummary::new(run, training.sums.summary(), evals),
-            peak_host_bytes: peak_host_bytes(),
+            peak_host_bytes,
             n_step_kept,
             best_step: training.best_step(),
             stopped_early: training.over,

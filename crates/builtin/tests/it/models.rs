@@ -16,6 +16,10 @@ fn every_example() {
         if example.get("n_interaction").is_some() {
             example["n_interaction"] = 2.into();
         }
+        // Its parameters and gradients are in another process; crates/cli/tests/readers/engines.rs tries it.
+        if name == "python" {
+            continue;
+        }
         let example: Box<dyn Model> = serde_json::from_value(example).unwrap();
         if example.accepts(Level::Graphs) {
             model::check_all(name, &*example);

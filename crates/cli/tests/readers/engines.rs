@@ -88,7 +88,11 @@ pub(super) fn jax_trains_and_agrees() {
         succeed(check.arg(testkit.join(golden)));
     }
     let dir = tempfile::tempdir().unwrap();
-    let few = ["training.steps=6", "training.learning_rate=1e-3", "batcher={ name = 'static', batch_size = 16 }"];
+    let few = [
+        "training.steps=6",
+        "training.learning_rate=1e-3",
+        "batcher={ name = 'static', batch_size = 16 }",
+    ];
     let output = succeed(&mut train(dir.path(), "schnet_jax.py", &few));
     assert!(text(&output.stderr).contains("python on jax "), "{}", text(&output.stderr));
     assert_no_process(dir.path());
