@@ -45,7 +45,7 @@ pub(super) fn print(summary: &DatasetSummary) -> String {
     };
     let target = match &summary.target {
         Some(Target { name, kind: Kind::Number { unit, distribution } }) => {
-            Some((format!("{name}{}", unit::around(" [", unit, "]")), distribution.as_ref()))
+            Some((format!("{name}{}", unit::around(" [", unit.as_deref(), "]")), distribution.as_ref()))
         }
         _ => None,
     };
