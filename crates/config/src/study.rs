@@ -322,8 +322,7 @@ impl StudyFile {
                     let setting = Setting { batch_size: Some(size), ..setting };
                     let (source, root) = self.assemble(setting, table.as_ref())?;
                     let root = root.get_ref();
-                    let batcher =
-                        compatibility::batcher_for(source, root, &*dataset, &self.file)?;
+                    let batcher = compatibility::batcher_for(source, root, &*dataset, &self.file)?;
                     let text = serde_json::to_string(&batcher).unwrap_or_default();
                     // A batcher with its own batch size, or without any, is planned once.
                     if !texts.contains(&text) {

@@ -199,7 +199,8 @@ impl TrainingData {
                     if now != unit =>
                 {
                     let [now, before] = [&target.kind, &self.kind].map(meaning);
-                    let message = format!("values of the target are {now}, those of training {before}");
+                    let message =
+                        format!("values of the target are {now}, those of training {before}");
                     let remedy = "; name their unit, convert them, or compare them as they are with \
                                   --allow-mismatch";
                     mismatch.found(message, remedy, warnings)?;
@@ -222,7 +223,8 @@ impl TrainingData {
                 (TargetKind::Regression { .. }, TargetKind::Regression { .. }) => {}
                 _ => {
                     let [now, before] = [&target.kind, &self.kind].map(meaning);
-                    let message = format!("values of the target are {now}, those of training {before}");
+                    let message =
+                        format!("values of the target are {now}, those of training {before}");
                     return Err(RunError::config(message));
                 }
             }

@@ -184,11 +184,17 @@ fn data_made_in_another_way_are_refused_or_warned_of() {
     // What cannot work is said before data are read.
     for (arguments, part) in [
         (&["same.xyz", "--batcher", "ibmb"][..], "batchers of graphs: bucketed, dynamic, packed"),
-        (&["--dataset", "one-graph", "path=none.npz"], "model \"schnet\" does not work on one graph"),
+        (
+            &["--dataset", "one-graph", "path=none.npz"],
+            "model \"schnet\" does not work on one graph",
+        ),
         (&["--dataset", "aflow", "path=none"], "not given is as in training, the target too"),
         (&["same.xyz", "classes=[\"a\"]"], "classes have no unit; remove `unit = \"eV\"`"),
         (&["--dataset", "qm9", "unit=eV"], "\"unit\" is no key of data set \"qm9\""),
-        (&["same.xyz", "training.steps=9"], "\"training.steps\" is no key of data set \"structures\""),
+        (
+            &["same.xyz", "training.steps=9"],
+            "\"training.steps\" is no key of data set \"structures\"",
+        ),
         (&["same.xyz", "bare.xyz"], "several data sets"),
         (&["--dataset", "sam.xyz"], "neither a file nor a data set"),
     ] {
@@ -209,8 +215,10 @@ fn a_unit_that_nothing_has_is_warned_of() {
         (
             &of_qm9,
             &["bare.xyz", "unit=kcal/mol"][..],
-            Some("no graph has the target \"U0_atom\", so its unit or classes have no effect: \
-                  predictions are in eV"),
+            Some(
+                "no graph has the target \"U0_atom\", so its unit or classes have no effect: \
+                  predictions are in eV",
+            ),
         ),
         (&of_qm9, &["bare.xyz", "classes=[\"a\"]"], Some("unit or classes have no effect")),
         (&of_qm9, &["bare.xyz"], None),

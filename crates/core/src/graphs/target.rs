@@ -65,11 +65,7 @@ impl TargetKind {
 impl Target {
     /// A numeric target, not standardised yet.
     #[must_use]
-    pub fn regression<'a>(
-        name: &str,
-        unit: impl Into<Option<&'a str>>,
-        value: Vec<f64>,
-    ) -> Self {
+    pub fn regression<'a>(name: &str, unit: impl Into<Option<&'a str>>, value: Vec<f64>) -> Self {
         let unit = unit.into().map(str::to_owned);
         Self::new(name, TargetKind::Regression { unit }, value)
     }
