@@ -382,15 +382,15 @@ fn what_is_done_is_not_counted_again() {
 fn namesakes_are_told_apart() {
     let folder = TempDir::new().unwrap();
     let of = |datasets: &str, models: &str| {
-        let text = format!(
+        let study = format!(
             "batchers = [\"dynamic\"]\nbatch_sizes = [8]\ndatasets = {datasets}\nmodels = {models}\n\
              variants = [{{ training.prefetch = 0 }}, {{ dataset.limit = 9 }}]\n[training]\nsteps = 2\n"
         );
-        fs::write(folder.path().join("study.toml"), text).unwrap();
+        fs::write(folder.path().join("study.toml"), study).unwrap();
         let output =
             batchlab().args(["check", "study.toml"]).current_dir(&folder).output().unwrap();
-        let text = text(&output);
-        let cells = text.lines().filter(|line| line.contains("repeat 0"));
+        let printed = text(&output);
+        let cells = printed.lines().filter(|line| line.contains("repeat 0"));
         cells.map(|line| line.split(" B=8").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let two = "[\"qm9\", { name = \"qm9\", target = \"gap\", edges = { radius = 4.0 } }]";
