@@ -162,7 +162,8 @@ pub fn records<R: Record>(
     mut each: impl FnMut(R),
 ) -> Result<(), ResultsError> {
     let path = path_of(dir, R::TABLE, stem);
-    let Some(file) = TableFile::open_if_there(&path)? else { return Ok(()) };
+    let file = TableFile::open_if_there(&path)?;
+    let Some(file) = file.filter(|file| file.n_row() != 0) else { return Ok(()) };
     for rows in file.rows(R::TABLE)? {
         let rows = rows?;
         check_numbers(&rows).map_err(|reason| ResultsError::damaged(&path, reason))?;
