@@ -102,7 +102,7 @@ fn properties(
     // A row or a few of them hardly shrink, and a reader of thousands of runs would spend half of its time
     // on preparing to decompress their columns one by one. The configuration is a long text.
     let compression = match table {
-        Table::Runs | Table::Blocks => Compression::UNCOMPRESSED,
+        Table::Runs | Table::Evals | Table::Blocks => Compression::UNCOMPRESSED,
         _ => zstd,
     };
     let mut properties = WriterProperties::builder()
