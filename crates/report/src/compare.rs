@@ -66,6 +66,8 @@ pub struct Pair {
     pub measures: Vec<Measure>,
     /// Keys other than seeds in which runs of one side differ, so that they are not repeats.
     pub mixed: Vec<String>,
+    /// Whether runs kept the state of their best evaluation; the errors are those after the last step.
+    pub keeps_best: bool,
     /// Why the times have no interval although there are enough blocks or runs.
     pub untimed: Vec<String>,
     pub replicates: Replicates,
@@ -211,6 +213,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
         conditions,
         measures,
         mixed,
+        keeps_best: a.iter().chain(b).any(|run| side::keeps_best(run)),
         untimed,
         replicates,
     }
