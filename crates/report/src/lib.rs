@@ -17,6 +17,7 @@ mod draw;
 mod error;
 mod figures;
 mod number;
+mod numbers;
 mod options;
 mod page;
 mod query;
@@ -32,9 +33,10 @@ pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Curve, Curves, ErrorComparison, Figure, Forest, ForestRow, Heat, Panel, Plot,
-    Point, Scale, Series, Stack, Stacks, compare_errors,
+    Cell, Curve, Curves, ErrorComparison, Figure, Forest, ForestRow, Heat, Panel, Plot, Point,
+    Scale, Stack, Stacks, compare_errors,
 };
+pub use numbers::{Numbers, Row};
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
@@ -61,6 +63,7 @@ pub struct Report {
     /// The views that the queries of all figures use.
     pub views: String,
     pub figures: Vec<Figure>,
+    pub numbers: Numbers,
     /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
     /// Runs without checksums, which are used.
@@ -117,6 +120,7 @@ impl Report {
             what_ifs,
             views: query::views(),
             figures,
+            numbers: Numbers::of(&settings),
             left_out: left_out(results),
             n_unverified: results.n_unverified,
             settings,

@@ -44,6 +44,8 @@ pub struct Run {
     pub prefetch_depth: i64,
     /// Steps asked for, or done where epochs were asked for.
     pub n_step_planned: i64,
+    /// Steps done, as planned or until it was stopped early.
+    pub n_step: i64,
     pub n_epoch_planned: Option<i64>,
     /// Whether outputs are graphs, or nodes of one graph.
     pub level: Level,
@@ -189,6 +191,7 @@ impl Run {
             timing: run.timing,
             prefetch_depth: run.prefetch_depth,
             n_step_planned: run.n_step_planned.or(run.n_step).unwrap_or(0),
+            n_step: run.n_step.or(run.n_step_planned).unwrap_or(0),
             n_epoch_planned: run.n_epoch_planned,
             level: Level::of_output(run.output.as_deref()),
             is_whole: run

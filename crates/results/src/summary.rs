@@ -138,10 +138,7 @@ struct Rows {
 
 /// The runs of one file of the table `runs`, usually one, and whether its tables have checksums. Where there
 /// is no such file, rows of other tables are passed over.
-fn read_stem(
-    dir: &Path,
-    stem: &str,
-) -> Result<(BTreeMap<String, RunSummary>, bool), ResultsError> {
+fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bool), ResultsError> {
     let is_verified = verify(dir, stem)?;
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
     let mut fault = None;

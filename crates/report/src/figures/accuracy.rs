@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use batchlab_stats::median;
 
-use super::{Centre, Curve, Curves, Figure, Forest, ForestRow, Panel, Plot, Point, size_title};
+use super::{Curve, Curves, Figure, Forest, ForestRow, Panel, Plot, Point, size_title};
 use crate::reach::{Reach, SUBSET};
 use crate::setting::{Group, Setting};
 
@@ -48,7 +48,7 @@ fn curve(group: &Group) -> Option<Curve> {
         }
     }
     let point = |(seconds, accuracy): &(Vec<f64>, Vec<f64>)| {
-        Some((median(seconds)?, super::point(accuracy, Centre::Median)?))
+        Some((median(seconds)?, super::point(accuracy)?))
     };
     let points: Vec<(f64, Point)> = samples.values().filter_map(point).collect();
     (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })

@@ -134,14 +134,14 @@ fn a_run_is_reduced_to_its_typical_step_without_warm_up() {
     let [serial, ahead] = &results.runs[..] else { panic!("two runs") };
     let (times, work) = (serial.times.unwrap(), serial.work.as_ref().unwrap());
     assert_eq!((times.combined_mean, times.combined_median), (1e7, 1e7));
-    assert_eq!((times.batching_mean, times.update_mean, times.update_median), (3e6, 7e6, 7e6));
+    assert_eq!((times.batching_mean, times.update_mean), (3e6, 7e6));
     assert_eq!((work.outputs_per_s, work.edges_per_s), (400.0, 60_000.0));
     assert_eq!((work.node_fill, work.edge_fill), (0.75, 0.75));
     assert_eq!(serial.stretches.first(), Some(&(1.0, 1e9)), "the course has the warm-up");
     let ends: Vec<f64> = serial.stretches.iter().map(|(step, _)| *step).collect();
     assert_eq!(ends, (1..=10).map(f64::from).collect::<Vec<_>>(), "no stretch is empty");
     let times = ahead.times.unwrap();
-    assert_eq!((times.update_mean, times.update_median), (9.5e6, 9.5e6), "without waiting");
+    assert!((times.update_mean - 9.5e6).abs() < 1e-6, "without waiting");
     assert_eq!(serial.rmse("test").collect::<Vec<_>>(), [(5, 2.001), (10, 1.001)]);
 }
 
@@ -163,13 +163,12 @@ fn strategies_are_compared_by_graphs_and_not_by_steps() {
     let text = sentence(verdict);
     let start = "B = 8: static-64 is the fastest; times as long as the fastest: dynamic 1.9";
     assert!(text.starts_with(start) && text.ends_with(" (5 seeds)."), "{text}");
-    let figure = report.figures.iter().find(|figure| figure.id == "speed-up").unwrap();
-    let [panel] = &figure.panels[..] else { panic!("one setting") };
-    assert_eq!(panel.title, "speed-up, mean time per real graph");
-    let Plot::Lines(chart) = &panel.plot else { panic!("points") };
-    let series = chart.series.iter().find(|series| series.batcher == "static-64").unwrap();
-    let point = series.points[0].unwrap();
-    assert!((point.value - factor).abs() < 0.05, "as in the verdict: {}", point.value);
+    let rows = &report.numbers.rows;
+    let [dynamic, other] = ["dynamic", "static-64"].map(|name| {
+        let row = rows.iter().find(|row| row.batcher == name).unwrap();
+        row.values["outputs_per_s"].unwrap()
+    });
+    assert!((other / dynamic - factor).abs() < 0.05, "as in the verdict: {other} {dynamic}");
 }
 
 #[test]
@@ -237,12 +236,10 @@ fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
     two_strategies(dir.path(), "one</svg><b>", 20, 4);
     let results = read(&[dir.path()]).unwrap();
     let report = Report::of(&results);
-    let padding = report.figures.iter().find(|figure| figure.id == "padding").unwrap();
-    let Plot::Bars(chart) = &padding.panels[0].plot else { panic!("bars") };
-    assert!((chart.series[0].points[0].unwrap().value - 25.0).abs() < 1e-9);
+    let padding = report.numbers.rows[0].values["edge_padding_percent"].unwrap();
+    assert!((padding - 25.0).abs() < 1e-9);
     for figure in &report.figures {
-        // Only runs in cells have blocks.
-        assert_eq!(figure.panels.is_empty(), figure.id == "blocks", "{} has a panel", figure.id);
+        assert!(!figure.panels.is_empty(), "{} has a panel", figure.id);
         let Some(svg) = picture(figure) else { continue };
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
         batchlab_draw::png(&svg).unwrap();
