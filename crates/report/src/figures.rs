@@ -203,24 +203,25 @@ fn size_title(size: Option<i64>) -> String {
 
 fn curve_panels(
     settings: &[Setting],
-    unit: impl Fn(&Setting) -> String,
-    x: &'static str,
+    (unit, x, is_linear): (&str, &'static str, bool),
     curve: fn(&Group) -> Option<Curve>,
 ) -> Vec<Panel> {
-    let mut panels = Vec::new();
-    for setting in settings {
-        for size in setting.batch_sizes() {
-            let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
-            if !curves.is_empty() {
-                panels.push(Panel {
-                    setting: setting.title.clone(),
-                    title: size_title(size),
-                    plot: Plot::Curves(Curves { unit: unit(setting), x, is_linear: false, curves }),
-                });
-            }
-        }
-    }
-    panels
+    let panel = |setting: &Setting, size| {
+        let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
+        (!curves.is_empty()).then(|| Panel {
+            setting: setting.title.clone(),
+            title: size_title(size),
+            plot: Plot::Curves(Curves { unit: unit.to_owned(), x, is_linear, curves }),
+        })
+    };
+    let of_setting = |setting: &Setting| {
+        setting
+            .batch_sizes()
+            .into_iter()
+            .filter_map(|size| panel(setting, size))
+            .collect::<Vec<_>>()
+    };
+    settings.iter().flat_map(of_setting).collect()
 }
 
 /// Medians of the values at each place; `None` with fewer than two places.

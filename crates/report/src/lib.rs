@@ -20,6 +20,7 @@ mod number;
 mod numbers;
 mod options;
 mod page;
+mod pairing;
 mod query;
 mod reach;
 mod read;
@@ -129,15 +130,15 @@ impl Report {
 }
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
-    let incomplete = |run: &&Run| !run.is_usable() || run.times.is_none();
+    let incomplete = |run: &&Run| !run.is_usable() || run.steps.times.is_none();
     let why = |run: &Run| {
         let no_times = run.untimed.unwrap_or("all of its steps were warm-up, so it has no times");
-        match &run.error {
+        match &run.run.error {
             // The text after the colon differs from run to run.
             Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
             None if run.is_usable() => format!("{no_times}; only its errors are shown"),
-            None if run.status == "completed" => no_times.to_owned(),
-            None => format!("status {}", run.status),
+            None if run.run.status == "completed" => no_times.to_owned(),
+            None => format!("status {}", run.run.status),
         }
     };
     let damaged = results.damaged.iter().map(|run| run.reason.clone());

@@ -44,22 +44,24 @@ const fn column(
 }
 
 pub(crate) const COLUMNS: [Column; 9] = [
-    column(("outputs_per_s", "outputs per s"), median, |run| Some(run.work?.outputs_per_s)),
-    column(("edges_per_s", "real edges per s"), median, |run| Some(run.work?.edges_per_s)),
-    column(("batching_ms", "batching, ms"), mean, |run| Some(run.times?.batching_mean / 1e6)),
-    column(("update_ms", "update, ms"), mean, |run| Some(run.times?.update_mean / 1e6)),
-    column(("combined_ms", "whole step, ms"), mean, |run| Some(run.times?.combined_mean / 1e6)),
+    column(("outputs_per_s", "outputs per s"), median, |run| Some(run.steps.work?.outputs_per_s)),
+    column(("edges_per_s", "real edges per s"), median, |run| Some(run.steps.work?.edges_per_s)),
+    column(("batching_ms", "batching, ms"), mean, |run| Some(run.steps.times?.batching_mean / 1e6)),
+    column(("update_ms", "update, ms"), mean, |run| Some(run.steps.times?.update_mean / 1e6)),
+    column(("combined_ms", "whole step, ms"), mean, |run| {
+        Some(run.steps.times?.combined_mean / 1e6)
+    }),
     column(("combined_median_ms", "median, ms"), median, |run| {
-        Some(run.times?.combined_median / 1e6)
+        Some(run.steps.times?.combined_median / 1e6)
     }),
     column(("data_percent", "batching or waiting, %"), median, |run| {
-        Some(100.0 * run.work?.data_share)
+        Some(100.0 * run.steps.work?.data_share)
     }),
     column(("node_padding_percent", "padding among nodes, %"), mean, |run| {
-        Some(100.0 * (1.0 - run.work?.node_fill))
+        Some(100.0 * (1.0 - run.steps.work?.node_fill))
     }),
     column(("edge_padding_percent", "padding among edges, %"), mean, |run| {
-        Some(100.0 * (1.0 - run.work?.edge_fill))
+        Some(100.0 * (1.0 - run.steps.work?.edge_fill))
     }),
 ];
 

@@ -95,7 +95,7 @@ fn origin(report: &Report, results: &Results) -> String {
     let mut studies: Vec<String> = settings().map(|setting| setting.study.clone()).collect();
     let mut machines: Vec<String> = settings().map(|setting| setting.hardware.clone()).collect();
     let mut days: Vec<String> =
-        results.runs.iter().filter_map(|run| Some(day(run.started_at?))).collect();
+        results.runs.iter().filter_map(|run| Some(day(run.run.started_at?))).collect();
     days.sort_unstable();
     let days = match (days.first(), days.last()) {
         (Some(first), Some(last)) if first == last => format!(" · {first}"),

@@ -59,7 +59,8 @@ fn measures(text: &mut String, measures: &[Measure]) {
         let ratio = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
         let interval =
             interval.map_or_else(String::new, |(low, high)| format!("  {low:.3} to {high:.3}"));
-        let line = format!("  {name:<width$}{:>12}{:>12}{ratio:>9}{interval}", number(a), number(b));
+        let line =
+            format!("  {name:<width$}{:>12}{:>12}{ratio:>9}{interval}", number(a), number(b));
         let _ = writeln!(text, "{}", line.trim_end());
     }
 }

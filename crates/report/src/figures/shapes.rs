@@ -26,7 +26,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
 
 fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     let bars = setting.at(size).filter_map(|group| {
-        let n_shape = mean(&group.sample(|run| run.n_shape.map(|n| n as f64)))?;
+        let n_shape = mean(&group.sample(|run| run.run.n_shape.map(|n| n as f64)))?;
         let (batcher, label) = (group.batcher.clone(), short(n_shape));
         Some(Stack { batcher, label, parts: vec![n_shape] })
     });

@@ -61,5 +61,5 @@ fn least(group: &Group) -> Option<f64> {
 
 fn seconds(run: &Run, target: f64) -> Option<f64> {
     let (step, _) = run.rmse("validation").find(|(_, rmse)| *rmse <= target)?;
-    Some(step as f64 * run.times?.combined_mean / 1e9)
+    Some(step as f64 * run.steps.times?.combined_mean / 1e9)
 }

@@ -76,7 +76,7 @@ fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
         let Some(error) = last(run) else { continue };
-        by_seeds.entry(run.seeds).or_default().push(error);
+        by_seeds.entry(run.seeds()).or_default().push(error);
     }
     by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
 }
@@ -89,14 +89,14 @@ fn is_constant(sample: &[f64]) -> bool {
 
 /// The error after the last step that was done, not just of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
-    let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step;
+    let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step();
     run.evals.iter().find(at_end)?.rmse
 }
 
 /// Runs in the comparisons that ended before their planned number of steps.
 fn n_early(settings: &[Setting]) -> usize {
     let runs = settings.iter().flat_map(|setting| &setting.groups).flat_map(|group| &group.runs);
-    runs.filter(|run| run.n_step < run.n_step_planned && last(run).is_some()).count()
+    runs.filter(|run| run.n_step() < run.n_step_planned() && last(run).is_some()).count()
 }
 
 fn early(n: usize) -> String {

@@ -319,7 +319,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     html.push_str("</table></div>");
     let mut commits: Vec<&str> =
-        results.runs.iter().filter_map(|run| run.git_commit.as_deref()).collect();
+        results.runs.iter().filter_map(|run| run.run.git_commit.as_deref()).collect();
     commits.sort_unstable();
     commits.dedup();
     if !commits.is_empty() {
@@ -330,7 +330,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     // The runs of a sweep are trained together, by one command.
     let mut dirs: Vec<&Path> = Vec::new();
     for run in &results.runs {
-        let is_of_sweep = run.cell.is_some() && !commands::all(&run.dir).is_empty();
+        let is_of_sweep = run.run.cell.is_some() && !commands::all(&run.dir).is_empty();
         if is_of_sweep && !dirs.contains(&run.dir.as_path()) {
             dirs.push(&run.dir);
             for command in commands::all(&run.dir) {
@@ -340,7 +340,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
         if is_of_sweep {
             continue;
         }
-        let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
+        let config = run.dir.join("runs").join(&run.run.run_id).join("config.toml");
         let config = std::path::absolute(&config).unwrap_or(config);
         let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
     }

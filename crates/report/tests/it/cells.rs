@@ -39,7 +39,7 @@ fn the_unit_is_the_mirrored_pair_and_what_disturbs_a_block_cancels() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Study { n_block: 11, ..Study::default() }, |_| ());
     let results = read(dir.path());
-    let numbers: Vec<i64> = results.runs[0].blocks.iter().map(|block| block.number).collect();
+    let numbers: Vec<i64> = results.runs[0].steps.blocks.iter().map(|block| block.number).collect();
     assert_eq!(numbers, (1..=11).collect::<Vec<_>>(), "without block 0, the warm-up");
     let report = Report::of(&results);
     let [verdict] = &report.verdicts[..] else { panic!("one setting at one batch size") };
@@ -194,7 +194,7 @@ fn tables_of_version_1_have_runs_and_no_blocks() {
     write(dir.path(), &Study { n_strategy: 2, ..Study::default() }, |_| ());
     to_version_1(dir.path());
     let results = read(dir.path());
-    assert!(results.runs.iter().all(|run| run.cell.is_none() && run.blocks.is_empty()));
+    assert!(results.runs.iter().all(|run| run.run.cell.is_none() && run.steps.blocks.is_empty()));
     let report = Report::of(&results);
     assert_eq!(report.left_out, []);
     assert_eq!(report.verdicts[0].unit, Unit::Seeds { n_seed: 2 });

@@ -132,15 +132,15 @@ fn a_run_is_reduced_to_its_typical_step_without_warm_up() {
     write(dir.path(), &Run { id: "b", prefetch_depth: 2, ..Run::default() });
     let results = read(&[dir.path()]).unwrap();
     let [serial, ahead] = &results.runs[..] else { panic!("two runs") };
-    let (times, work) = (serial.times.unwrap(), serial.work.as_ref().unwrap());
+    let (times, work) = (serial.steps.times.unwrap(), serial.steps.work.as_ref().unwrap());
     assert_eq!((times.combined_mean, times.combined_median), (1e7, 1e7));
     assert_eq!((times.batching_mean, times.update_mean), (3e6, 7e6));
     assert_eq!((work.outputs_per_s, work.edges_per_s), (400.0, 60_000.0));
     assert_eq!((work.node_fill, work.edge_fill), (0.75, 0.75));
-    assert_eq!(serial.stretches.first(), Some(&(1.0, 1e9)), "the course has the warm-up");
-    let ends: Vec<f64> = serial.stretches.iter().map(|(step, _)| *step).collect();
+    assert_eq!(serial.steps.stretches.first(), Some(&(1.0, 1e9)), "the course has the warm-up");
+    let ends: Vec<f64> = serial.steps.stretches.iter().map(|(step, _)| *step).collect();
     assert_eq!(ends, (1..=10).map(f64::from).collect::<Vec<_>>(), "no stretch is empty");
-    let times = ahead.times.unwrap();
+    let times = ahead.steps.times.unwrap();
     assert!((times.update_mean - 9.5e6).abs() < 1e-6, "without waiting");
     assert_eq!(serial.rmse("test").collect::<Vec<_>>(), [(5, 2.001), (10, 1.001)]);
 }
@@ -200,10 +200,29 @@ fn errors_that_are_all_equal_are_not_tested() {
     two_strategies(dir.path(), "one", 10, 4);
     let mut results = read(&[dir.path()]).unwrap();
     assert_eq!(compare_errors(&settings(&results)).len(), 1);
-    for run in results.runs.iter_mut().filter(|run| run.batcher == "static-64") {
-        run.evals.iter_mut().for_each(|eval| eval.rmse = Some(0.5));
+    for run in results.runs.iter_mut().filter(|run| run.run.batcher == "static-64") {
+        run.summary.evals.iter_mut().for_each(|eval| eval.rmse = Some(0.5));
     }
     assert_eq!(compare_errors(&settings(&results)), []);
+}
+
+#[test]
+fn runs_that_stopped_early_are_compared_by_the_error_after_their_last_step() {
+    let dir = tempfile::tempdir().unwrap();
+    two_strategies(dir.path(), "one", 10, 4);
+    let mut results = read(&[dir.path()]).unwrap();
+    let note = |results: &Results| {
+        let report = Report::of(results);
+        report.figures.iter().find(|figure| figure.id == "errors").unwrap().note.clone()
+    };
+    assert!(!note(&results).contains("ended early"), "{}", note(&results));
+    for run in results.runs.iter_mut().filter(|run| run.run.batcher == "static-64") {
+        run.summary.run.n_step = Some(5);
+    }
+    let [comparison] = &compare_errors(&settings(&results))[..] else { panic!("one pair") };
+    // Means of 1 and 2, with the same scatter.
+    assert!(comparison.n_run == [5, 5] && comparison.p < 1e-9, "{comparison:?}");
+    assert!(note(&results).contains("5 runs ended early; their errors"), "{}", note(&results));
 }
 
 #[test]
@@ -295,7 +314,7 @@ fn an_interrupted_run_is_left_out_and_counted() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Run::default());
     let mut results = read(&[dir.path()]).unwrap();
-    results.runs[0].status = "interrupted".into();
+    results.runs[0].summary.run.status = "interrupted".into();
     let report = Report::of(&results);
     assert!(report.settings.is_empty() && report.figures.iter().all(|f| f.panels.is_empty()));
     assert_eq!(report.left_out[0].why, "status interrupted");
@@ -335,7 +354,7 @@ fn options_that_differ_between_batch_sizes_are_named_and_equal_ones_are_not() {
     write(folder.path(), &Run { id: "b", ..Run::default() });
     let mut results = read(&[folder.path()]).unwrap();
     for (run, size, n_node) in [(0, 8, "200"), (1, 16, "400")] {
-        results.runs[run].batch_size = Some(size);
+        results.runs[run].summary.run.batch_size = Some(size);
         results.runs[run].strategy =
             [("n_node", n_node), ("oversize", "single")].map(|(k, v)| (k.into(), v.into())).into();
     }
