@@ -145,7 +145,7 @@ fn length(run: &Run) -> (Option<i64>, i64) {
 #[must_use]
 pub fn settings(results: &Results) -> Vec<Setting> {
     let mut runs: Vec<&Run> = results.runs.iter().filter(|run| run.is_usable()).collect();
-    runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run_id.cmp(&b.run_id)));
+    runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run.run_id.cmp(&b.run.run_id)));
     let mut settings: Vec<Setting> = runs.chunk_by(|a, b| key(a) == key(b)).map(setting).collect();
     make_titles_unique(&mut settings);
     settings

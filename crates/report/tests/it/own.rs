@@ -8,8 +8,8 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    Measure, Plot, Report, ReportError, Results, Strategy, Unit, compare_errors, html, picture,
-    sentence, settings,
+    Measure, Report, ReportError, Results, Strategy, Unit, compare_errors, html, picture, sentence,
+    settings,
 };
 use batchlab_results::ResultsError;
 use batchlab_testkit::records;
