@@ -1,10 +1,10 @@
--- Errors on the test set after the last step, one number for each combination of seeds;
+-- Errors on the test set after the last step that was done, one number for each combination of seeds;
 -- scipy.stats.ttest_ind(a, b, equal_var=False) gives t and p.
 with by_seeds as (
     select setting, model, dataset, batch_size, strategy, seed_split, seed_order, seed_init,
            avg(rmse) as rmse
     from evals join runs using (run_id)
-    where subset = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null
+    where subset = 'test' and step = coalesce(n_step, n_step_planned) and rmse is not null
     group by all
 )
 select setting, model, dataset, batch_size, strategy,

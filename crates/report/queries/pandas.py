@@ -92,7 +92,7 @@ curves = by(finite, "subset", "step")["rmse"].median().reset_index()
 print(curves)
 
 # errors: on the test set after the last step, mean over combinations of seeds
-last = evals["n_step_planned"].fillna(evals["n_step"])
+last = evals["n_step"].fillna(evals["n_step_planned"])
 errors = evals[(evals["subset"] == "test") & (evals["step"] == last) & evals["rmse"].notna()]
 errors = by(errors, *SEEDS)["rmse"].mean().groupby(NAMES, dropna=False).agg(list).reset_index()
 print(errors)

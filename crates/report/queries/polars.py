@@ -78,7 +78,7 @@ curves = curves.sort(*NAMES, "subset", "step").collect()
 print(curves)
 
 # errors: on the test set after the last step, mean over combinations of seeds
-last = pl.col("n_step_planned").fill_null(pl.col("n_step"))
+last = pl.col("n_step").fill_null(pl.col("n_step_planned"))
 errors = evals.filter(pl.col("subset") == "test", pl.col("step") == last, pl.col("rmse").is_not_null())
 errors = errors.group_by(*NAMES, *SEEDS).agg(pl.col("rmse").mean()).group_by(NAMES).agg("rmse")
 errors = errors.sort(NAMES).collect()

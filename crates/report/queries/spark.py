@@ -92,7 +92,7 @@ curves = finite.groupBy(*NAMES, "subset", "step").agg(f.count("*").alias("n_run"
 curves.sort(*NAMES, "subset", "step").show()
 
 # errors: on the test set after the last step, mean over combinations of seeds
-errors = evals.where("subset = 'test' and step = coalesce(n_step_planned, n_step) and rmse is not null")
+errors = evals.where("subset = 'test' and step = coalesce(n_step, n_step_planned) and rmse is not null")
 errors = errors.groupBy(*NAMES, *SEEDS).agg(f.mean("rmse").alias("rmse"))
 errors = errors.groupBy(NAMES).agg(f.collect_list("rmse").alias("rmse"))
 errors.sort(NAMES).show()

@@ -51,10 +51,8 @@ from steps group by run_id having sum(step_ns) > 0;
 -- A typical step of each run. With batches prepared ahead, a step contains waiting for them, not their
 -- preparation.
 create or replace view times as
-select run_id, avg(batching_ns) as batching_mean, median(batching_ns) as batching_median,
+select run_id, avg(batching_ns) as batching_mean,
        avg(step_ns - if(prefetch_depth = 0, batching_ns, coalesce(wait_ns, 0))) as update_mean,
-       if(any_value(prefetch_depth) = 0, median(step_ns) - median(batching_ns),
-          median(step_ns - coalesce(wait_ns, 0))) as update_median,
        avg(step_ns) as combined_mean, median(step_ns) as combined_median
 from steps group by run_id;
 

@@ -134,11 +134,11 @@ fn of_size(
     batch_size: Option<i64>,
     reference: Option<&str>,
 ) -> Option<Attribution> {
-    let timed = |group: &&Group| group.runs.iter().any(|run| run.parts.is_some());
+    let timed = |group: &&Group| group.runs.iter().any(|run| run.steps.parts.is_some());
     let groups: Vec<&Group> = setting.at(batch_size).filter(timed).collect();
     let shared = shared_cells(&groups);
     let is_comparable = |run: &Run| {
-        shared.is_empty() || run.cell.as_deref().is_some_and(|cell| shared.contains(&cell))
+        shared.is_empty() || run.run.cell.as_deref().is_some_and(|cell| shared.contains(&cell))
     };
     let measured = |group: &&Group| {
         let runs: Vec<&Run> = group.runs.iter().filter(|run| is_comparable(run)).collect();
@@ -173,7 +173,7 @@ fn of_size(
 
 /// Means over runs. They add up as the parts of every run do.
 fn means(runs: &[&Run]) -> Option<Parts> {
-    let parts: Vec<Parts> = runs.iter().filter_map(|run| run.parts).collect();
+    let parts: Vec<Parts> = runs.iter().filter_map(|run| run.steps.parts).collect();
     let of = |part: fn(&Parts) -> f64| mean(&parts.iter().map(part).collect::<Vec<_>>());
     let device: Option<Vec<DeviceTimes>> = parts.iter().map(|parts| parts.device).collect();
     let of_device = |part: fn(&DeviceTimes) -> f64| {

@@ -18,6 +18,7 @@ use batchlab_results::{Block, ResultsError, RunSummary, Untimed};
 use batchlab_stats::{compare_with, difference, mean, median};
 use serde::Serialize;
 
+use crate::pairing::{Pair as Mirrored, log, pairs};
 pub use differ::Difference;
 pub use side::Side;
 pub use text::text;
@@ -66,6 +67,8 @@ pub struct Pair {
     pub measures: Vec<Measure>,
     /// Keys other than seeds in which runs of one side differ, so that they are not repeats.
     pub mixed: Vec<String>,
+    /// Whether runs kept the state of their best evaluation; the errors are those after the last step.
+    pub keeps_best: bool,
     /// Why the times have no interval although there are enough blocks or runs.
     pub untimed: Vec<String>,
     pub replicates: Replicates,
@@ -211,6 +214,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
         conditions,
         measures,
         mixed,
+        keeps_best: a.iter().chain(b).any(|run| side::keeps_best(run)),
         untimed,
         replicates,
     }
@@ -278,26 +282,24 @@ const COUNTS: &[(&str, OfRun)] = &[
     ("distinct shapes", |run| run.run.n_shape.map(|n| n as f64)),
 ];
 
-/// Two mirrored blocks, of either run.
-type Mirrored<'a> = [[&'a Block; 2]; 2];
-
 /// The mirrored pairs of blocks that two runs of one cell were both trained in.
-fn shared_pairs<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<Mirrored<'a>> {
-    let ([a], [b]) = (a, b) else { return Vec::new() };
-    if a.run.run_id == b.run.run_id || a.run.cell.is_none() || a.run.cell != b.run.cell {
-        return Vec::new();
+fn shared_pairs<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<[Mirrored<'a>; 2]> {
+    match (a, b) {
+        ([a], [b]) if a.run.run_id != b.run.run_id => {
+            let of_b = pairs([*b]);
+            pairs([*a])
+                .into_iter()
+                .filter_map(|(key, pair)| Some([pair, *of_b.get(&key)?]))
+                .collect()
+        }
+        _ => Vec::new(),
     }
-    let of_b =
-        |first: i64| Block::mirrored(&b.steps.blocks).find(|[block, _]| block.number == first);
-    let shared = |of_a: [&'a Block; 2]| Some([of_a, of_b(of_a[0].number)?]);
-    Block::mirrored(&a.steps.blocks).filter_map(shared).collect()
 }
 
-/// A time of two runs that were trained in turns, pair by pair as in a report, so that disturbances
-/// longer than a block cancel.
-fn over_pairs(name: &str, pairs: &[Mirrored<'_>], of_block: OfBlock) -> Measure {
-    let log = |[a, b]: &[&Block; 2]| f64::midpoint(of_block(a).ln(), of_block(b).ln());
-    let rows: Vec<Vec<f64>> = pairs.iter().map(|[a, b]| vec![log(a), log(b)]).collect();
+/// A time of two runs that were trained in turns, pair by pair as in a report.
+fn over_pairs(name: &str, pairs: &[[Mirrored<'_>; 2]], of_block: OfBlock) -> Measure {
+    let rows: Vec<Vec<f64>> =
+        pairs.iter().map(|pair| pair.iter().map(|own| log(own, of_block)).collect()).collect();
     let centre = |i: usize| mean(&rows.iter().map(|row| row[i]).collect::<Vec<_>>()).map(f64::exp);
     let (a, b) = (centre(0), centre(1));
     let interval = compare_with(0, &rows, LEVEL).ok().map(|of| exp(of[1]));

@@ -1,8 +1,8 @@
 //! Figures as SVG. A panel fits on a phone; pages and pictures show panels side by side.
 
-mod chart;
 mod curves;
 mod forest;
+mod frame;
 mod heat;
 mod stacks;
 
@@ -26,8 +26,6 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
     let color = |name: &str| place_of(figure, name);
     let title = &panel.title;
     match &panel.plot {
-        Plot::Lines(chart) => chart::lines(chart, title, color),
-        Plot::Bars(chart) => chart::bars(chart, title, color),
         Plot::Curves(curves) => curves::draw(curves, title, color),
         Plot::Heat(heat) => heat::draw(heat, title),
         Plot::Stacks(stacks) => stacks::draw(stacks, title, color),
@@ -61,9 +59,6 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
     let mentions =
         |name: &str| {
             figure.panels.iter().any(|panel| match &panel.plot {
-                Plot::Lines(chart) | Plot::Bars(chart) => {
-                    chart.series.iter().any(|s| s.batcher == name)
-                }
                 Plot::Curves(curves) => curves.curves.iter().any(|c| c.batcher == name),
                 Plot::Stacks(stacks) => stacks.parts.iter().zip(0..).any(|(part, i)| {
                     part == name && stacks.bars.iter().any(|bar| bar.parts[i] != 0.0)
@@ -104,7 +99,6 @@ pub(crate) fn legend(figure: &Figure) -> String {
 #[must_use]
 pub fn picture(figure: &Figure) -> Option<String> {
     const GAP: f64 = 20.0;
-    let figure = &figure.drawn();
     let n_column = columns(figure)?;
     let width = n_column as f64 * (WIDTH + GAP) + GAP;
     let mut page = Svg::default();

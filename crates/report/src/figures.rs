@@ -2,31 +2,24 @@
 
 mod accuracy;
 mod attribution;
-mod blocks;
 mod course;
 mod curves;
-mod padding;
-mod recompilations;
-mod speed_up;
+mod shapes;
 mod target;
 mod tests_of_errors;
-mod throughput;
-mod times;
 mod verdict;
-mod waiting;
 mod what_if;
 
 use std::collections::BTreeMap;
 
-use batchlab_stats::{mean, median};
+use batchlab_stats::median;
 use serde::Serialize;
 
 use crate::Questions;
 use crate::attribution::Attribution;
 use crate::query;
 use crate::reach::Reach;
-use crate::read::Run;
-use crate::setting::{Group, Setting, batchers, size_name};
+use crate::setting::{Group, Setting, batchers};
 use crate::verdict::Verdict;
 use crate::what_if::WhatIf;
 
@@ -58,12 +51,6 @@ impl Figure {
         Self { id, title, note, query: String::new(), strategies: Vec::new(), panels }
     }
 
-    /// Without the panels that have a single number, of which a picture would show nothing.
-    pub(crate) fn drawn(&self) -> Self {
-        let panels = self.panels.iter().filter(|panel| !panel.is_single()).cloned();
-        Self { panels: panels.collect(), ..self.clone() }
-    }
-
     pub(crate) fn by_setting(&self) -> impl Iterator<Item = &[Panel]> {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
@@ -81,22 +68,9 @@ pub struct Panel {
     pub plot: Plot,
 }
 
-impl Panel {
-    fn is_single(&self) -> bool {
-        match &self.plot {
-            Plot::Lines(chart) | Plot::Bars(chart) => {
-                chart.series.iter().flat_map(|series| series.points.iter().flatten()).count() < 2
-            }
-            _ => false,
-        }
-    }
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Plot {
-    Lines(Chart),
-    Bars(Chart),
     Curves(Curves),
     /// A coloured table: pairs of strategies by batch size.
     Heat(Heat),
@@ -135,20 +109,6 @@ pub struct Stack {
     pub label: String,
     /// Negative parts are drawn to the left of 0.
     pub parts: Vec<f64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Chart {
-    pub unit: String,
-    pub x: Vec<String>,
-    pub series: Vec<Series>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Series {
-    pub batcher: String,
-    /// One value for each batch size, where there is one.
-    pub points: Vec<Option<Point>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -212,22 +172,16 @@ pub(crate) fn all(
     let strategies = batchers(settings);
     let mut figures = vec![
         verdict::figure(settings, verdicts),
-        throughput::figure(settings),
         target::figure(settings),
         attribution::figure(settings, attributions),
         attribution::stages(settings, attributions),
-        blocks::figure(settings),
-        waiting::figure(settings),
-        recompilations::figure(settings),
-        speed_up::figure(settings),
-        times::figure(settings),
+        shapes::figure(settings),
         course::figure(settings),
         curves::figure(settings),
         tests_of_errors::figure(settings),
-        padding::figure(settings),
     ];
     if let Some(cost) = questions.compile_cost {
-        figures.insert(5, what_if::figure(settings, what_ifs, cost));
+        figures.insert(4, what_if::figure(settings, what_ifs, cost));
     }
     if !reaches.is_empty() {
         let of_accuracy = [accuracy::reaches(settings, reaches), accuracy::course(settings)];
@@ -247,71 +201,27 @@ fn size_title(size: Option<i64>) -> String {
     size.map_or_else(String::new, |size| format!("B = {size}"))
 }
 
-#[derive(Clone, Copy)]
-enum Centre {
-    Mean,
-    Median,
-}
-
-/// One number of every run, by strategy and batch size; `None` if no run has it.
-fn chart(
-    setting: &Setting,
-    unit: &str,
-    centre: Centre,
-    of: impl Fn(&Run) -> Option<f64>,
-) -> Option<Chart> {
-    let sizes = setting.batch_sizes();
-    let series: Vec<Series> = setting
-        .batchers()
-        .into_iter()
-        .map(|batcher| {
-            let point =
-                |size: &Option<i64>| point(&setting.group(batcher, *size)?.sample(&of), centre);
-            Series { batcher: batcher.to_owned(), points: sizes.iter().map(point).collect() }
-        })
-        .filter(|series: &Series| series.points.iter().any(Option::is_some))
-        .collect();
-    let x = sizes.into_iter().map(size_name).collect();
-    (!series.is_empty()).then(|| Chart { unit: unit.to_owned(), x, series })
-}
-
-/// A title, and how runs become the values of a chart.
-type Part = (&'static str, Centre, fn(&Run) -> Option<f64>);
-
-fn chart_panels(
-    settings: &[Setting],
-    unit: &str,
-    parts: &[Part],
-    plot: fn(Chart) -> Plot,
-) -> Vec<Panel> {
-    let panel = |setting: &Setting, (title, centre, of): &Part| {
-        let plot = plot(chart(setting, unit, *centre, of)?);
-        Some(Panel { setting: setting.title.clone(), title: (*title).to_owned(), plot })
-    };
-    let of_setting = |setting| parts.iter().filter_map(move |part| panel(setting, part));
-    settings.iter().flat_map(of_setting).collect()
-}
-
 fn curve_panels(
     settings: &[Setting],
-    unit: impl Fn(&Setting) -> String,
-    x: &'static str,
+    (unit, x, is_linear): (&str, &'static str, bool),
     curve: fn(&Group) -> Option<Curve>,
 ) -> Vec<Panel> {
-    let mut panels = Vec::new();
-    for setting in settings {
-        for size in setting.batch_sizes() {
-            let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
-            if !curves.is_empty() {
-                panels.push(Panel {
-                    setting: setting.title.clone(),
-                    title: size_title(size),
-                    plot: Plot::Curves(Curves { unit: unit(setting), x, is_linear: false, curves }),
-                });
-            }
-        }
-    }
-    panels
+    let panel = |setting: &Setting, size| {
+        let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
+        (!curves.is_empty()).then(|| Panel {
+            setting: setting.title.clone(),
+            title: size_title(size),
+            plot: Plot::Curves(Curves { unit: unit.to_owned(), x, is_linear, curves }),
+        })
+    };
+    let of_setting = |setting: &Setting| {
+        setting
+            .batch_sizes()
+            .into_iter()
+            .filter_map(|size| panel(setting, size))
+            .collect::<Vec<_>>()
+    };
+    settings.iter().flat_map(of_setting).collect()
 }
 
 /// Medians of the values at each place; `None` with fewer than two places.
@@ -320,17 +230,13 @@ fn curve(group: &Group, values: impl Iterator<Item = (i64, f64)>) -> Option<Curv
     for (place, value) in values {
         samples.entry(place).or_default().push(value);
     }
-    let point =
-        |(place, sample): (&i64, &Vec<f64>)| Some((*place as f64, point(sample, Centre::Median)?));
+    let point = |(place, sample): (&i64, &Vec<f64>)| Some((*place as f64, point(sample)?));
     let points: Vec<_> = samples.iter().filter_map(point).collect();
     (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })
 }
 
-fn point(sample: &[f64], centre: Centre) -> Option<Point> {
-    let value = match centre {
-        Centre::Mean => mean(sample),
-        Centre::Median => median(sample),
-    }?;
+fn point(sample: &[f64]) -> Option<Point> {
+    let value = median(sample)?;
     let low = sample.iter().copied().fold(f64::INFINITY, f64::min);
     let high = sample.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     Some(Point { value, low, high })

@@ -17,8 +17,10 @@ mod draw;
 mod error;
 mod figures;
 mod number;
+mod numbers;
 mod options;
 mod page;
+mod pairing;
 mod query;
 mod reach;
 mod read;
@@ -32,9 +34,10 @@ pub use batchlab_results::{Block, DeviceTimes, Parts, Times, Work};
 pub use draw::picture;
 pub use error::ReportError;
 pub use figures::{
-    Cell, Chart, Curve, Curves, ErrorComparison, Figure, Forest, ForestRow, Heat, Panel, Plot,
-    Point, Scale, Series, Stack, Stacks, compare_errors,
+    Cell, Curve, Curves, ErrorComparison, Figure, Forest, ForestRow, Heat, Panel, Plot, Point,
+    Scale, Stack, Stacks, compare_errors,
 };
+pub use numbers::{Numbers, Row};
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
@@ -61,6 +64,7 @@ pub struct Report {
     /// The views that the queries of all figures use.
     pub views: String,
     pub figures: Vec<Figure>,
+    pub numbers: Numbers,
     /// Runs that are in no figure, or whose times are in none, and why.
     pub left_out: Vec<LeftOut>,
     /// Runs without checksums, which are used.
@@ -117,6 +121,7 @@ impl Report {
             what_ifs,
             views: query::views(),
             figures,
+            numbers: Numbers::of(&settings),
             left_out: left_out(results),
             n_unverified: results.n_unverified,
             settings,
@@ -125,15 +130,15 @@ impl Report {
 }
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
-    let incomplete = |run: &&Run| !run.is_usable() || run.times.is_none();
+    let incomplete = |run: &&Run| !run.is_usable() || run.steps.times.is_none();
     let why = |run: &Run| {
         let no_times = run.untimed.unwrap_or("all of its steps were warm-up, so it has no times");
-        match &run.error {
+        match &run.run.error {
             // The text after the colon differs from run to run.
             Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
             None if run.is_usable() => format!("{no_times}; only its errors are shown"),
-            None if run.status == "completed" => no_times.to_owned(),
-            None => format!("status {}", run.status),
+            None if run.run.status == "completed" => no_times.to_owned(),
+            None => format!("status {}", run.run.status),
         }
     };
     let damaged = results.damaged.iter().map(|run| run.reason.clone());

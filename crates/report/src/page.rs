@@ -31,6 +31,7 @@ pub fn html(report: &Report, results: &Results, command: &str) -> String {
     for figure in report.figures.iter().filter(|figure| figure.id != "verdict") {
         figure_section(&mut body, figure, report);
     }
+    numbers_section(&mut body, report);
     tables::environment(&mut body, report, results, command);
     format!(
         "{PAGE_BEGIN}<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
@@ -76,6 +77,7 @@ fn contents(html: &mut String, report: &Report) {
     for figure in &report.figures {
         let _ = write!(html, "<a href=\"#{}\">{}</a>", figure.id, escaped(figure.title));
     }
+    html.push_str("<a href=\"#numbers\">Each strategy in numbers</a>");
     html.push_str("<a href=\"#environment\">Environment</a></nav>");
 }
 
@@ -93,7 +95,7 @@ fn origin(report: &Report, results: &Results) -> String {
     let mut studies: Vec<String> = settings().map(|setting| setting.study.clone()).collect();
     let mut machines: Vec<String> = settings().map(|setting| setting.hardware.clone()).collect();
     let mut days: Vec<String> =
-        results.runs.iter().filter_map(|run| Some(day(run.started_at?))).collect();
+        results.runs.iter().filter_map(|run| Some(day(run.run.started_at?))).collect();
     days.sort_unstable();
     let days = match (days.first(), days.last()) {
         (Some(first), Some(last)) if first == last => format!(" · {first}"),
@@ -235,21 +237,20 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
             "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
         );
     }
-    let drawn = &figure.drawn();
-    if !drawn.panels.is_empty() {
-        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(drawn));
+    if !figure.panels.is_empty() {
+        let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
     }
-    if drawn.is_flat() {
+    if figure.is_flat() {
         html.push_str("<div class=\"panels\">");
-        for panel in &drawn.panels {
-            let svg = draw::inline(panel, drawn);
+        for panel in &figure.panels {
+            let svg = draw::inline(panel, figure);
             let _ = write!(html, "<div><h3>{}</h3>{svg}</div>", escaped(&panel.setting));
         }
         html.push_str("</div>");
     } else {
-        for of_setting in drawn.by_setting() {
+        for of_setting in figure.by_setting() {
             let _ = write!(html, "<h3>{}</h3>", escaped(&of_setting[0].setting));
-            panels(html, drawn, of_setting);
+            panels(html, figure, of_setting);
         }
     }
     if !figure.panels.is_empty() {
@@ -259,9 +260,24 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
             "reach" => tables::reaches(html, report),
             _ => {}
         }
-        tables::numbers(html, figure);
+        tables::points(html, figure);
         query(html, &figure.query);
     }
+    html.push_str("</section>");
+}
+
+fn numbers_section(html: &mut String, report: &Report) {
+    html.push_str(
+        "<section id=\"numbers\"><h2>Each strategy in numbers</h2><p class=\"note\">Real outputs and edges \
+         per second: strategies put different numbers of outputs into a step, so a short step alone says \
+         little. Batching is planning and copying, update the rest of a step; a mean far above its median \
+         indicates a few slow steps, such as the first ones of a shape. The share is that of a step for \
+         planning and copying its batch, or for waiting where batches are prepared ahead. Padding goes \
+         through the same computation as real nodes and edges. The warm-up is left out; medians over runs \
+         of rates and of the share, else means.</p>",
+    );
+    tables::numbers(html, report);
+    query(html, &report.numbers.query);
     html.push_str("</section>");
 }
 

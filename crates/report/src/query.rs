@@ -11,25 +11,20 @@ macro_rules! queries {
     ($($id:literal),*) => { &[$(($id, include_str!(concat!("../queries/", $id, ".sql")))),*] };
 }
 
-/// By name, which is that of a figure for all but the first.
+/// By name, which is that of a figure for all but the first and the last.
 const QUERIES: &[(&str, &str)] = queries!(
     "settings",
     "verdict",
     "accuracy",
-    "throughput",
     "target",
     "attribution",
     "stages",
     "what-if",
-    "blocks",
-    "waiting",
-    "recompilations",
-    "speed-up",
-    "times",
+    "shapes",
     "course",
     "curves",
     "errors",
-    "padding"
+    "numbers"
 );
 
 /// A program that answers queries on results.

@@ -61,7 +61,7 @@ pub struct Reaching {
 impl Run {
     /// Seconds of preparation and training, and the accuracy then, in the order of the steps.
     pub(crate) fn accuracies(&self, subset: &str) -> Vec<(i64, f64, f64)> {
-        let prepare = self.prepare_ns.unwrap_or(0);
+        let prepare = self.run.prepare_ns.unwrap_or(0);
         let of = |eval: &batchlab_core::record::EvalRecord| {
             let seconds = (prepare + eval.train_ns?) as f64 / 1e9;
             Some((eval.step, seconds, eval.accuracy.filter(|accuracy| accuracy.is_finite())?))
@@ -90,7 +90,7 @@ impl Run {
     }
 
     fn epochs_per_s(&self) -> Option<f64> {
-        Some(self.work?.outputs_per_s / self.n_train? as f64)
+        Some(self.steps.work?.outputs_per_s / self.run.n_train? as f64)
     }
 }
 
@@ -132,11 +132,11 @@ fn reach(
             median: middle(times).and_then(finite),
             interval: interval.map(|(low, high, p)| (finite(low), finite(high), p)),
             may_be_soonest: !later[i],
-            prepare: of(|run| Some(run.prepare_ns? as f64 / 1e9)),
+            prepare: of(|run| Some(run.run.prepare_ns? as f64 / 1e9)),
             epochs_per_s: of(Run::epochs_per_s),
             best: of(best_of),
             test: of(Run::test_of_best),
-            peak_bytes: of(|run| run.peak_bytes.map(|bytes| bytes as f64)),
+            peak_bytes: of(|run| run.peak_bytes().map(|bytes| bytes as f64)),
         }
     };
     let mut strategies: Vec<Reaching> = groups.iter().enumerate().map(strategy).collect();
@@ -161,7 +161,7 @@ fn best_of(run: &Run) -> Option<f64> {
 /// The runs of a strategy that count, and those that diverged: they never reach anything further.
 fn counting<'a>(group: &'a Group, results: &'a Results) -> impl Iterator<Item = &'a Run> {
     let timed = group.runs.iter().filter(|run| run.untimed.is_none());
-    let is_diverged = move |run: &&Run| run.status == "nan" && is_in(run, group);
+    let is_diverged = move |run: &&Run| run.run.status == "nan" && is_in(run, group);
     timed.chain(results.runs.iter().filter(is_diverged))
 }
 

@@ -1,88 +1,96 @@
 //! Reads folders of results into the runs that a report compares.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::Level;
-use batchlab_core::record::{BlockRecord, EvalRecord, RunRecord, Table, Timestamp};
+use batchlab_core::record::{RunRecord, Table};
 use batchlab_results::read::path_of;
-use batchlab_results::{Block, DamagedRun, Parts, RunSummary, Times, Untimed, Work};
+use batchlab_results::{DamagedRun, RunSummary, Untimed};
 
 use crate::ReportError;
 use crate::options::{self, Options};
 use crate::setting::key;
 
-/// One run, reduced to the numbers that are compared.
+/// A run, with what the report derives of its row.
 #[derive(Debug, Clone)]
 pub struct Run {
-    pub run_id: String,
+    pub summary: RunSummary,
+    /// Folder of the results that it is among.
     pub dir: PathBuf,
-    pub study: String,
-    pub started_at: Option<Timestamp>,
-    /// `completed`, or why not.
-    pub status: String,
-    pub error: Option<String>,
+    /// Why its times are left out although there are some.
+    pub untimed: Option<&'static str>,
     /// The program that trained, with its version.
     pub engine: String,
-    pub git_commit: Option<String>,
     /// Device, processor, threads and machine, as far as they are known.
     pub hardware: String,
-    pub dataset: String,
-    pub dataset_hash: Option<String>,
-    pub unit: Option<String>,
-    pub model: String,
     /// Options of model, split and training.
     pub options: Options,
     /// Options of the data set, which differ where the data differ.
     pub data: Options,
-    pub batcher: String,
-    /// Its options, without the batch size.
+    /// Options of the batcher, without the batch size.
     pub strategy: Options,
-    pub batch_size: Option<i64>,
-    /// `combined` or `stages`.
-    pub timing: String,
-    pub prefetch_depth: i64,
-    /// Steps asked for, or done where epochs were asked for.
-    pub n_step_planned: i64,
-    pub n_epoch_planned: Option<i64>,
-    /// Whether outputs are graphs, or nodes of one graph.
-    pub level: Level,
-    /// Whether a batch holds all that its outputs depend on.
-    pub is_whole: bool,
-    /// Opening the batcher of the training set, in nanoseconds.
-    pub prepare_ns: Option<i64>,
-    /// Outputs of an epoch.
-    pub n_train: Option<i64>,
-    /// Most memory on the device, or on the host.
-    pub peak_bytes: Option<i64>,
-    /// Seeds of split, order and initial parameters.
-    pub seeds: [Option<i64>; 3],
-    /// Distinct padded shapes, which an engine that compiles per shape compiles.
-    pub n_shape: Option<i64>,
-    /// Cell of a study: runs of one cell were trained in one process, in turns.
-    pub cell: Option<String>,
-    /// Why its times are left out although there are some.
-    pub untimed: Option<&'static str>,
-    pub times: Option<Times>,
-    pub work: Option<Work>,
-    pub parts: Option<Parts>,
-    /// Blocks of a run in a cell, in their order.
-    pub blocks: Vec<Block>,
-    /// What else the machine did during these blocks.
-    pub conditions: Vec<BlockRecord>,
-    /// How often its cell was allowed to stop by its intervals; 0: its length was planned.
-    pub n_look: i64,
-    /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
-    pub stretches: Vec<(f64, f64)>,
-    /// Evaluations in the order of the steps.
-    pub evals: Vec<EvalRecord>,
+}
+
+impl Deref for Run {
+    type Target = RunSummary;
+
+    fn deref(&self) -> &RunSummary {
+        &self.summary
+    }
 }
 
 impl Run {
     /// Whether it is used in figures: it completed all steps, and has times, or at least errors.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.status == "completed" && (self.times.is_some() || !self.evals.is_empty())
+        self.run.status == "completed" && (self.steps.times.is_some() || !self.evals.is_empty())
+    }
+
+    /// Steps asked for, or done where epochs were asked for.
+    #[must_use]
+    pub fn n_step_planned(&self) -> i64 {
+        self.run.n_step_planned.or(self.run.n_step).unwrap_or(0)
+    }
+
+    /// Steps done, as planned or until it was stopped early.
+    #[must_use]
+    pub fn n_step(&self) -> i64 {
+        self.run.n_step.or(self.run.n_step_planned).unwrap_or(0)
+    }
+
+    /// Whether outputs are graphs, or nodes of one graph.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        Level::of_output(self.run.output.as_deref())
+    }
+
+    /// Whether a batch holds all that its outputs depend on.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.run.is_whole.unwrap_or(self.level() == Level::Graphs)
+    }
+
+    /// Most memory on the device, or on the host.
+    #[must_use]
+    pub fn peak_bytes(&self) -> Option<i64> {
+        self.run.peak_device_bytes.or(self.run.peak_host_bytes)
+    }
+
+    /// Seeds of split, order and initial parameters.
+    #[must_use]
+    pub fn seeds(&self) -> [Option<i64>; 3] {
+        [self.run.seed_split, self.run.seed_order, self.run.seed_init]
+    }
+
+    /// Leaves out its times, and all that is made of them.
+    fn clear_times(&mut self) {
+        let RunSummary { steps, conditions, .. } = &mut self.summary;
+        (steps.times, steps.work, steps.parts) = (None, None, None);
+        steps.blocks.clear();
+        steps.stretches.clear();
+        conditions.clear();
     }
 
     /// The errors of one subset, with their steps.
@@ -116,18 +124,20 @@ impl Results {
             for (stem, summary) in of_dir {
                 let path = path_of(dir, Table::Runs, &stem);
                 let run = Run::new(dir, summary);
-                if let Some((first, run)) = runs.insert(run.run_id.clone(), (path.clone(), run)) {
-                    return Err(ReportError::Twice { run_id: run.run_id, first, second: path });
+                if let Some((first, run)) = runs.insert(run.run.run_id.clone(), (path.clone(), run))
+                {
+                    return Err(ReportError::Twice {
+                        run_id: run.summary.run.run_id,
+                        first,
+                        second: path,
+                    });
                 }
             }
         }
         results.runs = runs.into_values().map(|(_, run)| run).collect();
         results.leave_out_earlier();
         for run in results.runs.iter_mut().filter(|run| run.untimed.is_some()) {
-            (run.times, run.work, run.parts) = (None, None, None);
-            run.blocks.clear();
-            run.conditions.clear();
-            run.stretches.clear();
+            run.clear_times();
         }
         Ok(results)
     }
@@ -135,10 +145,12 @@ impl Results {
     /// Of equal runs in cells, seeds included, only the last one counts: a cell that is trained again is not
     /// another replicate.
     fn leave_out_earlier(&mut self) {
-        let is_timed =
-            |run: &&Run| run.cell.is_some() && run.status == "completed" && run.untimed.is_none();
-        let same =
-            |run: &Run| (run.batcher.clone(), run.strategy.clone(), run.batch_size, run.seeds);
+        let is_timed = |run: &&Run| {
+            run.run.cell.is_some() && run.run.status == "completed" && run.untimed.is_none()
+        };
+        let same = |run: &Run| {
+            (run.run.batcher.clone(), run.strategy.clone(), run.run.batch_size, run.seeds())
+        };
         let mut last = BTreeMap::new();
         let mut earlier = Vec::new();
         for (index, run) in self.runs.iter().enumerate().filter(|(_, run)| is_timed(run)) {
@@ -156,52 +168,19 @@ impl Run {
             Untimed::Resumed => "interrupted and resumed: its times come from several processes",
             Untimed::SharedDevice => "it did not have the device to itself",
         });
-        let RunSummary { run, config, steps, evals, conditions, .. } = summary;
+        let (run, config) = (&summary.run, &summary.config);
         Self {
             dir: dir.to_owned(),
+            untimed,
             engine: run
                 .engine
                 .clone()
                 .unwrap_or_else(|| format!("batchlab {}", run.version.as_deref().unwrap_or("?"))),
-            hardware: hardware(&run),
-            options: options::of_setting(&config),
-            data: options::of_dataset(&config),
-            strategy: options::of_strategy(&config),
-            seeds: [run.seed_split, run.seed_order, run.seed_init],
-            untimed,
-            times: steps.times,
-            work: steps.work,
-            parts: steps.parts,
-            blocks: steps.blocks,
-            conditions,
-            n_look: run.n_look.unwrap_or(0),
-            stretches: steps.stretches,
-            evals,
-            run_id: run.run_id,
-            study: run.study,
-            started_at: run.started_at,
-            status: run.status,
-            error: run.error,
-            git_commit: run.git_commit,
-            dataset: run.dataset,
-            dataset_hash: run.dataset_hash,
-            unit: run.target_unit,
-            model: run.model,
-            batcher: run.batcher,
-            batch_size: run.batch_size,
-            timing: run.timing,
-            prefetch_depth: run.prefetch_depth,
-            n_step_planned: run.n_step_planned.or(run.n_step).unwrap_or(0),
-            n_epoch_planned: run.n_epoch_planned,
-            level: Level::of_output(run.output.as_deref()),
-            is_whole: run
-                .is_whole
-                .unwrap_or(Level::of_output(run.output.as_deref()) == Level::Graphs),
-            prepare_ns: run.prepare_ns,
-            n_train: run.n_train,
-            peak_bytes: run.peak_device_bytes.or(run.peak_host_bytes),
-            n_shape: run.n_shape,
-            cell: run.cell,
+            hardware: hardware(run),
+            options: options::of_setting(config),
+            data: options::of_dataset(config),
+            strategy: options::of_strategy(config),
+            summary,
         }
     }
 }

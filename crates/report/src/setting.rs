@@ -63,7 +63,7 @@ impl Setting {
     #[must_use]
     pub fn level(&self) -> Level {
         let mut runs = self.groups.iter().flat_map(|group| &group.runs);
-        runs.next().map_or_else(Level::default, |run| run.level)
+        runs.next().map_or_else(Level::default, Run::level)
     }
 
     fn all_options(&self) -> Options {
@@ -113,13 +113,13 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
     (
         (
             &run.hardware,
-            &run.model,
-            &run.dataset,
+            &run.run.model,
+            &run.run.dataset,
             length(run),
-            run.dataset_hash.as_deref().unwrap_or_default(),
-            &run.study,
-            &run.timing,
-            run.prefetch_depth,
+            run.run.dataset_hash.as_deref().unwrap_or_default(),
+            &run.run.study,
+            &run.run.timing,
+            run.run.prefetch_depth,
             &run.engine,
         ),
         &run.options,
@@ -130,19 +130,22 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
 pub(crate) fn is_in(run: &Run, group: &Group) -> bool {
     let own = &group.runs[0];
     key(run) == key(own)
-        && (&run.batcher, &run.strategy, run.batch_size)
-            == (&own.batcher, &own.strategy, own.batch_size)
+        && (&run.run.batcher, &run.strategy, run.run.batch_size)
+            == (&own.run.batcher, &own.strategy, own.run.batch_size)
 }
 
 /// Epochs, or else steps: how many steps an epoch has is up to the strategy.
 fn length(run: &Run) -> (Option<i64>, i64) {
-    (run.n_epoch_planned, if run.n_epoch_planned.is_some() { 0 } else { run.n_step_planned })
+    (
+        run.run.n_epoch_planned,
+        if run.run.n_epoch_planned.is_some() { 0 } else { run.n_step_planned() },
+    )
 }
 
 #[must_use]
 pub fn settings(results: &Results) -> Vec<Setting> {
     let mut runs: Vec<&Run> = results.runs.iter().filter(|run| run.is_usable()).collect();
-    runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run_id.cmp(&b.run_id)));
+    runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run.run_id.cmp(&b.run.run_id)));
     let mut settings: Vec<Setting> = runs.chunk_by(|a, b| key(a) == key(b)).map(setting).collect();
     make_titles_unique(&mut settings);
     settings
@@ -155,14 +158,14 @@ fn setting(runs: &[&Run]) -> Setting {
     for run in runs {
         let is_same = |group: &&mut Group| {
             let other = &group.runs[0];
-            (&other.batcher, &other.strategy, other.batch_size)
-                == (&run.batcher, &run.strategy, run.batch_size)
+            (&other.run.batcher, &other.strategy, other.run.batch_size)
+                == (&run.run.batcher, &run.strategy, run.run.batch_size)
         };
         match groups.iter_mut().find(is_same) {
             Some(group) => group.runs.push((*run).clone()),
             None => groups.push(Group {
-                batch_size: run.batch_size,
-                batcher: run.batcher.clone(),
+                batch_size: run.run.batch_size,
+                batcher: run.run.batcher.clone(),
                 n_run: 0,
                 runs: vec![(*run).clone()],
             }),
@@ -176,25 +179,25 @@ fn setting(runs: &[&Run]) -> Setting {
     Setting {
         title: format!(
             "{} on {}, {device}, {}",
-            first.model,
-            first.dataset,
-            match first.n_epoch_planned {
+            first.run.model,
+            first.run.dataset,
+            match first.run.n_epoch_planned {
                 Some(n) => format!("{n} epochs"),
-                None => format!("{} steps", number::steps(first.n_step_planned)),
+                None => format!("{} steps", number::steps(first.n_step_planned())),
             }
         ),
         engine: first.engine.clone(),
         hardware: first.hardware.clone(),
-        study: first.study.clone(),
-        dataset: first.dataset.clone(),
-        dataset_hash: first.dataset_hash.clone(),
-        model: first.model.clone(),
+        study: first.run.study.clone(),
+        dataset: first.run.dataset.clone(),
+        dataset_hash: first.run.dataset_hash.clone(),
+        model: first.run.model.clone(),
         options: first.options.clone(),
         data: first.data.clone(),
-        unit: first.unit.clone(),
-        n_step: first.n_step_planned,
-        timing: first.timing.clone(),
-        prefetch_depth: first.prefetch_depth,
+        unit: first.run.target_unit.clone(),
+        n_step: first.n_step_planned(),
+        timing: first.run.timing.clone(),
+        prefetch_depth: first.run.prefetch_depth,
         groups,
     }
 }
@@ -206,10 +209,10 @@ fn make_names_unique(groups: &mut [Group]) {
         .map(|i| {
             let own = &groups[i].runs[0];
             let namesakes = groups.iter().map(|group| &group.runs[0]);
-            let namesakes = namesakes.filter(|other| other.batcher == own.batcher);
+            let namesakes = namesakes.filter(|other| other.run.batcher == own.run.batcher);
             let others: Vec<&Options> = namesakes.map(|run| &run.strategy).collect();
             let difference = options::difference(&own.strategy, &others);
-            let name = &own.batcher;
+            let name = &own.run.batcher;
             if difference.is_empty() { name.clone() } else { format!("{name} ({difference})") }
         })
         .collect();

@@ -53,8 +53,8 @@ impl Measure {
 
     fn of(self, run: &Run) -> Option<f64> {
         match self {
-            Self::TimePerGraph => run.work.as_ref().map(|work| 1.0 / work.outputs_per_s),
-            Self::TimePerStep => run.times.as_ref().map(|times| times.combined_mean),
+            Self::TimePerGraph => run.steps.work.as_ref().map(|work| 1.0 / work.outputs_per_s),
+            Self::TimePerStep => run.steps.times.as_ref().map(|times| times.combined_mean),
         }
     }
 }
@@ -212,12 +212,12 @@ fn verdict(
     batch_size: Option<i64>,
     questions: &Questions,
 ) -> Option<Verdict> {
-    let timed = |group: &&Group| group.runs.iter().any(|run| run.times.is_some());
+    let timed = |group: &&Group| group.runs.iter().any(|run| run.steps.times.is_some());
     // Others compute another function: a fast step of theirs says nothing by itself.
-    let is_whole = |group: &&Group| group.runs.iter().all(|run| run.is_whole);
+    let is_whole = |group: &&Group| group.runs.iter().all(Run::is_whole);
     let (groups, choosing): (Vec<&Group>, Vec<&Group>) =
         setting.at(batch_size).filter(timed).partition(is_whole);
-    let knows_graphs = |run: &Run| run.times.is_none() || run.work.is_some();
+    let knows_graphs = |run: &Run| run.steps.times.is_none() || run.steps.work.is_some();
     let measure = if groups.iter().all(|group| group.runs.iter().all(knows_graphs)) {
         Measure::TimePerGraph
     } else {
@@ -231,7 +231,7 @@ fn verdict(
     let reference = questions.reference.as_ref();
     let reference = reference.and_then(|name| table.groups.iter().position(|g| g.batcher == *name));
     let runs = table.groups.iter().flat_map(|group| &group.runs);
-    let n_look = runs.map(|run| run.n_look).max().unwrap_or(0);
+    let n_look = runs.map(|run| run.run.n_look.unwrap_or(0)).max().unwrap_or(0);
     let level = LEVEL / n_look.max(1) as f64;
     let found = Found::of(&table, level).ok();
     let over = reference.and_then(|reference| table.over(reference, level));

@@ -95,16 +95,16 @@ fn what_if(
 
 fn means(group: &Group, compile_ns: f64) -> Option<Means<'_>> {
     let of = |of: &dyn Fn(&Run) -> Option<f64>| mean(&group.sample(of));
-    let ns = |run: &Run| run.parts.map(|parts| parts.total);
+    let ns = |run: &Run| run.steps.parts.map(|parts| parts.total);
     let with_compilation = |run: &Run| {
-        let n_graph = run.n_step_planned as f64 * run.parts?.outputs_per_step;
-        Some(ns(run)? + compile_ns * run.n_shape? as f64 / n_graph)
+        let n_graph = run.n_step_planned() as f64 * run.steps.parts?.outputs_per_step;
+        Some(ns(run)? + compile_ns * run.run.n_shape? as f64 / n_graph)
     };
     Some(Means {
         batcher: &group.batcher,
-        n_shape: of(&|run| run.parts.and(run.n_shape).map(|n| n as f64))?,
+        n_shape: of(&|run| run.steps.parts.and(run.run.n_shape).map(|n| n as f64))?,
         ns: of(&ns)?,
         with_compilation: of(&with_compilation)?,
-        outputs_per_step: of(&|run| run.parts.map(|parts| parts.outputs_per_step))?,
+        outputs_per_step: of(&|run| run.steps.parts.map(|parts| parts.outputs_per_step))?,
     })
 }

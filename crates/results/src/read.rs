@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -12,7 +11,8 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
 use batchlab_core::error::excerpt;
 use batchlab_core::record::{Record, SCHEMA_VERSION, Table};
-use batchlab_files::open;
+use batchlab_files::read;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
@@ -162,7 +162,8 @@ pub fn records<R: Record>(
     mut each: impl FnMut(R),
 ) -> Result<(), ResultsError> {
     let path = path_of(dir, R::TABLE, stem);
-    let Some(file) = TableFile::open_if_there(&path)? else { return Ok(()) };
+    let file = TableFile::open_if_there(&path)?;
+    let Some(file) = file.filter(|file| file.n_row() != 0) else { return Ok(()) };
     for rows in file.rows(R::TABLE)? {
         let rows = rows?;
         check_numbers(&rows).map_err(|reason| ResultsError::damaged(&path, reason))?;
@@ -187,10 +188,14 @@ fn check_numbers(rows: &RecordBatch) -> Result<(), String> {
     Ok(())
 }
 
-/// One Parquet file of a table.
+/// Limit of length for a file of a table: that of a hundred million steps is shorter.
+const MAX_TABLE: u64 = 1 << 32;
+
+/// One Parquet file of a table, which is in memory: a reader of thousands of small files would spend much of
+/// its time on seeking in them column by column.
 pub struct TableFile {
     path: PathBuf,
-    builder: ParquetRecordBatchReaderBuilder<File>,
+    builder: ParquetRecordBatchReaderBuilder<Bytes>,
 }
 
 impl TableFile {
@@ -199,8 +204,8 @@ impl TableFile {
     /// # Errors
     /// A file that cannot be read, is no Parquet file, or is of another version of the schema.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
-        let file = open(path).map_err(ResultsError::read(path))?;
-        let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(file))?;
+        let bytes = Bytes::from(read(path, MAX_TABLE).map_err(ResultsError::read(path))?);
+        let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(bytes))?;
         let builder = builder.map_err(|error| ResultsError::damaged(path, error))?;
         let groups = builder.metadata().row_groups().iter();
         let mut codecs =

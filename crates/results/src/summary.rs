@@ -9,10 +9,11 @@ use std::path::Path;
 use batchlab_core::record::{
     BlockRecord, EvalRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord, Table,
 };
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::counted::Counted;
-use crate::read::{DamagedRun, Published, path_of, published, records, verify};
+use crate::read::{DamagedRun, Published, path_of, records, stems, verify};
 use crate::{ResultsError, manifest};
 pub use parts::{DeviceTimes, Parts};
 pub use steps::{Block, StepSummary, StepSums, Times, Work};
@@ -62,8 +63,7 @@ impl RunSummary {
         if !path_of(dir, Table::Runs, run_id).exists() {
             return Ok(None);
         }
-        verify(dir, run_id)?;
-        Ok(read_stem(dir, run_id)?.remove(run_id))
+        Ok(read_stem(dir, run_id)?.0.remove(run_id))
     }
 
     /// Reads all published runs of a study, each with the name of its file, ordered by file; and says which
@@ -72,31 +72,31 @@ impl RunSummary {
     /// # Errors
     /// A folder without results.
     pub fn read_all(dir: &Path) -> Result<(Vec<(String, Self)>, Published), ResultsError> {
-        let mut published = published(dir)?;
         let counted = Counted::read(dir);
+        let known = stems(dir)?;
+        let all: Vec<_> = known.par_iter().map(|stem| (stem, read_stem(dir, stem))).collect();
+        let mut published = Published::default();
         let mut runs: Vec<(String, Self)> = Vec::new();
-        let known: BTreeSet<String> = {
-            let damaged = published.damaged.iter().map(|run| run.stem.clone());
-            damaged.chain(published.stems.iter().cloned()).collect()
-        };
-        published.stems.retain(|stem| match read_stem(dir, stem) {
-            Ok(of_stem) => {
-                for run in of_stem.into_values() {
-                    match why_not_counted(&counted, &run.run) {
-                        None => runs.push((stem.clone(), run)),
-                        Some(reason) => {
-                            published.damaged.push(DamagedRun { stem: stem.clone(), reason });
-                        }
-                    }
+        for (stem, read) in all {
+            let mut leave_out = |reason| {
+                published.damaged.push(DamagedRun { stem: stem.clone(), reason });
+            };
+            let (of_stem, is_verified) = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    leave_out(error.to_string());
+                    continue;
                 }
-                true
+            };
+            for run in of_stem.into_values() {
+                match why_not_counted(&counted, &run.run) {
+                    None => runs.push((stem.clone(), run)),
+                    Some(reason) => leave_out(reason),
+                }
             }
-            Err(error) => {
-                let (stem, reason) = (stem.clone(), error.to_string());
-                published.damaged.push(DamagedRun { stem, reason });
-                false
-            }
-        });
+            published.n_unverified += usize::from(!is_verified);
+            published.stems.push(stem.clone());
+        }
         for (cell, run_id) in counted.runs {
             if !known.contains(&run_id) && runs.iter().all(|(_, run)| run.run.run_id != run_id) {
                 let reason = format!(
@@ -136,9 +136,10 @@ struct Rows {
     conditions: Vec<BlockRecord>,
 }
 
-/// The runs of one file of the table `runs`, usually one. Where there is no such file, rows of other tables
-/// are passed over.
-fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, ResultsError> {
+/// The runs of one file of the table `runs`, usually one, and whether its tables have checksums. Where there
+/// is no such file, rows of other tables are passed over.
+fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bool), ResultsError> {
+    let is_verified = verify(dir, stem)?;
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
     let mut fault = None;
     records(dir, stem, |run: RunRecord| {
@@ -163,8 +164,10 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         None => fault = fault.take().or_else(|| stranger(&runs, &eval.run_id)),
     })?;
     refuse(dir, Table::Evals, stem, fault.take())?;
-    // Nothing of them is summed up; a damaged file is found all the same.
-    records(dir, stem, |_: MetricRecord| {})?;
+    if !is_verified {
+        // Nothing of them is summed up; a damaged file is found all the same.
+        records(dir, stem, |_: MetricRecord| {})?;
+    }
     records(dir, stem, |block: BlockRecord| {
         if let Some(rows) = runs.get_mut(&block.run_id) {
             rows.conditions.push(block);
@@ -175,7 +178,7 @@ fn read_stem(dir: &Path, stem: &str) -> Result<BTreeMap<String, RunSummary>, Res
         let summary = RunSummary::new(run, sums.summary(), evals);
         (run_id, RunSummary { conditions, ..summary })
     };
-    Ok(runs.into_iter().map(summary).collect())
+    Ok((runs.into_iter().map(summary).collect(), is_verified))
 }
 
 /// Why there is a row of a run that the file of the table `runs` does not hold; that file may be missing.

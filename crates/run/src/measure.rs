@@ -38,7 +38,7 @@ pub struct TrialTurn {
     pub n_output: f64,
 }
 
-/// Measures runs that share their data, in turns, each for about `trial` of training.
+/// Measures runs that share their data, in turns of about `turn`, until a pair of turns ends after `most`.
 ///
 /// # Errors
 /// Data that cannot be loaded. The error of a single run stands in its place.
@@ -46,18 +46,17 @@ pub fn measure(
     runs: &[LoadedConfig],
     cache: &Cache,
     observer: &dyn Observer,
-    trial: Duration,
+    turn: Duration,
+    most: Duration,
 ) -> Result<Vec<Result<Measured, RunError>>, RunError> {
     let data = Data::load(&runs[0], cache, observer)?;
     let mut trials: Vec<Result<Trial<'_>, RunError>> =
         runs.iter().map(|run| Trial::open(run, &data, observer)).collect();
     let start = Instant::now();
-    let most = trial * u32::try_from(runs.len()).unwrap_or(u32::MAX);
     for _ in 0..MAX_PAIRS {
         for place in (0..runs.len()).chain((0..runs.len()).rev()) {
-            let turn = trials[place].as_mut().ok();
-            if let Some(Err(error)) = turn.map(|trial_run| trial_run.turn(trial / (2 * MAX_PAIRS)))
-            {
+            let trial = trials[place].as_mut().ok();
+            if let Some(Err(error)) = trial.map(|trial| trial.turn(turn)) {
                 trials[place] = Err(error);
             }
         }

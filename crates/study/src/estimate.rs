@@ -10,8 +10,11 @@ use super::blocks::{Enough, first_block, later_blocks, least_steps};
 use super::look::Scatter;
 use super::{Cell, Study};
 
-/// Each kind of run is measured for this time, and for two steps at least.
+/// A kind of run is measured in turns of this time, of a step at least, and for `TRIAL` in all.
+const TURN: Duration = Duration::from_millis(50);
 const TRIAL: Duration = Duration::from_millis(400);
+/// Turns are shorter in a study with many kinds of runs, which together take about this time.
+const TURNS: Duration = Duration::from_millis(125);
 
 /// Bytes of a row of the table `steps` in Parquet: 15 to 30 were measured.
 const STEP_BYTES: u64 = 30;
@@ -53,28 +56,38 @@ pub fn estimate(
     // Every repetition has the same cells in the same order.
     let n_cell = study.cells.iter().filter(|cell| cell.info.repeat == 0).count().max(1);
     let mut known: Vec<Option<CellEstimate>> = vec![None; n_cell];
+    let n_run: usize = waiting(study, is_waiting).map(|cell| cell.runs.len()).sum();
+    let turn = TURN.min(TURNS / u32::try_from(n_run.max(1)).unwrap_or(u32::MAX));
     let estimate = |(place, (cell, &is_waiting)): (usize, (&Cell, &bool))| {
         is_waiting.then(|| {
             let known = &mut known[place % n_cell];
-            let of_cell = || of_cell(cell, &study.blocks, until_width, cache, observer);
+            let of_cell = || of_cell(cell, &study.blocks, until_width, turn, cache, observer);
             known.get_or_insert_with(of_cell).clone()
         })
     };
     study.cells.iter().zip(is_waiting).enumerate().map(estimate).collect()
 }
 
+/// The cells that are measured: of those that wait, the first repetition.
+fn waiting<'a>(study: &'a Study, is_waiting: &'a [bool]) -> impl Iterator<Item = &'a Cell> {
+    let cells = study.cells.iter().zip(is_waiting);
+    cells.filter(|(cell, is_waiting)| cell.info.repeat == 0 && **is_waiting).map(|(cell, _)| cell)
+}
+
 fn of_cell(
     cell: &Cell,
     blocks: &Blocks,
     until_width: Option<f64>,
+    turn: Duration,
     cache: &Cache,
     observer: &dyn Observer,
 ) -> CellEstimate {
-    let measured: Vec<Result<Measured, String>> = match measure(&cell.runs, cache, observer, TRIAL)
-    {
-        Ok(measured) => measured.into_iter().map(|m| m.map_err(|e| e.to_string())).collect(),
-        Err(error) => cell.runs.iter().map(|_| Err(error.to_string())).collect(),
-    };
+    let most = TRIAL * u32::try_from(cell.runs.len()).unwrap_or(u32::MAX);
+    let measured: Vec<Result<Measured, String>> =
+        match measure(&cell.runs, cache, observer, turn, most) {
+            Ok(measured) => measured.into_iter().map(|m| m.map_err(|e| e.to_string())).collect(),
+            Err(error) => cell.runs.iter().map(|_| Err(error.to_string())).collect(),
+        };
     let enough = Enough::of(cell, blocks, until_width);
     let Course { n_step, n_pair, difference } = Course::of(cell, blocks, enough, &measured);
     // Epochs that nothing follows have as many steps as each strategy makes of them.

@@ -13,23 +13,10 @@ import os
 import sys
 from collections import defaultdict
 
-# Which column holds the numbers of a panel, by the panel's title or for all panels of a figure.
+# Which columns hold the points of curves.
 COLUMNS = {
-    "throughput": {"graphs per second": "outputs_per_s", "real edges per second": "edges_per_s"},
-    "padding": {"padding among edges": "edge_padding_percent", "padding among nodes": "node_padding_percent"},
-    "times": {
-        f"{part}, {centre}": f"{part}_{centre}_ms"
-        for part in ["batching", "update", "combined"]
-        for centre in ["mean", "median"]
-    },
-    "waiting": "percent",
-    "recompilations": "recompilations",
-    "speed-up": "speed_up",
-    "what-if": "with_compilation_us",
-    "blocks": ("block", "us_per_output"),
     "course": ("step", "step_ms"),
     "curves": ("step", "rmse"),
-    "target": "seconds",
 }
 # The columns of twins that are called otherwise.
 TWINS = {
@@ -39,7 +26,13 @@ TWINS = {
     "node_padding_percent": "node",
     "strategy": "batcher",
 }
-SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
+# The frames in which twins have the numbers of strategies.
+PARTS = {
+    "throughput": ["outputs_per_s", "edges_per_s"],
+    "padding": ["edge_padding_percent", "node_padding_percent"],
+}
+# Which column holds the whole of a bar.
+SUMS = {"shapes": "shapes", "what-if": "with_compilation_us"}
 CAUSES = {
     "planning": "planning_us",
     "collation": "collation_us",
@@ -73,15 +66,9 @@ def expected(figure):
         numbers[column, tuple(key.items())].append(value)
 
     columns = COLUMNS.get(figure["id"])
-    for panel in figure["panels"]:
+    for panel in figure.get("panels", []):
         plot, title = panel["plot"], panel["title"]
-        if plot["kind"] in ("lines", "bars") and columns:
-            column = columns if isinstance(columns, str) else columns[title]
-            for series in plot["series"]:
-                for size, point in zip(plot["x"], series["points"]):
-                    value = point["value"] * SECONDS.get(plot["unit"], 1)
-                    add(value, column, strategy=series["batcher"], batch_size=int(size))
-        elif plot["kind"] == "curves":
+        if plot["kind"] == "curves":
             x, column = columns
             for curve in plot["curves"]:
                 for at, point in curve["points"]:
@@ -92,12 +79,16 @@ def expected(figure):
                         add(point[value], name, **key)
         elif plot["kind"] == "forest":
             for row in plot["rows"]:
-                add(row["value"], "factor", strategy=row["batcher"], batch_size=size_of(title))
+                column = "seconds" if figure["id"] == "target" else "factor"
+                add(row["value"], column, strategy=row["batcher"], batch_size=size_of(title))
         elif plot["kind"] == "heat" and title.startswith("t "):
             for pair, cells in zip(plot["rows"], plot["cells"]):
                 for size, cell in zip(plot["columns"], cells):
                     if cell is not None:
                         add(cell["value"], "t", pair=pair, batch_size=size_of(size))
+        elif figure["id"] in SUMS:
+            for bar in plot["bars"]:
+                add(sum(bar["parts"]), SUMS[figure["id"]], strategy=bar["batcher"], batch_size=size_of(title))
         elif figure["id"] in ("stages", "attribution"):
             for bar in plot["bars"]:
                 key = {"strategy": bar["batcher"], "batch_size": size_of(title)}
@@ -105,7 +96,14 @@ def expected(figure):
                     key["reference"] = title.split("over ")[1]
                 for part, value in zip(plot["parts"], bar["parts"]):
                     add(value, CAUSES[part] if "reference" in key else part.replace(" ", "_") + "_us", **key)
+    for row in figure.get("rows", []):
+        for column, value in row["values"].items():
+            add(value, column, strategy=row["batcher"], batch_size=row["batch_size"])
     return numbers
+
+
+def only(row, columns):
+    return {**row, "values": {column: row["values"][column] for column in columns}}
 
 
 def t_of_pairs(rows, name):
@@ -145,18 +143,23 @@ def rows_of_frame(frame):
 
 def main(folder, tool=None, code=None):
     report = json.load(sys.stdin)
+    figures = [*report["figures"], {"id": "numbers", **report["numbers"]}]
     os.chdir(folder)
     if tool:
         frames = {}
         exec(open(code).read(), frames)
-        for figure in report["figures"]:
-            if figure["id"] in ("verdict", "throughput", "padding", "curves", "errors"):
+        for figure in figures:
+            if figure["id"] == "numbers":
+                for name, columns in PARTS.items():
+                    part = {"id": name, "rows": [only(row, columns) for row in figure["rows"]]}
+                    print(name, compare(part, rows_of_frame(frames[name]), TWINS))
+            elif figure["id"] in ("verdict", "curves", "errors"):
                 print(figure["id"], compare(figure, rows_of_frame(frames[figure["id"]]), TWINS))
         return
     import duckdb
 
     duckdb.execute(report["views"])
-    for figure in report["figures"]:
+    for figure in figures:
         try:
             result = duckdb.sql(figure["query"])
             rows = [dict(zip(result.columns, row)) for row in result.fetchall()]

@@ -69,6 +69,11 @@ pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// Whether the run kept the state of its best evaluation, which need not be that of its last step.
+pub(super) fn keeps_best(summary: &RunSummary) -> bool {
+    !summary.config["training"]["early_stopping"].is_null()
+}
+
 /// The errors of the last evaluation of each subset, by name with unit.
 pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
     let unit = summary.run.target_unit.as_ref();
@@ -83,7 +88,7 @@ pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
             ("accuracy", eval.accuracy, ""),
         ] {
             if let Some(value) = value {
-                errors.insert(format!("{kind} on {subset}{unit}"), value);
+                errors.insert(format!("{kind} on {subset} after the last step{unit}"), value);
             }
         }
     }

@@ -14,6 +14,10 @@ pub fn text(comparison: &Comparison) -> String {
         differences(&mut text, "configuration", &pair.configuration);
         differences(&mut text, "conditions", &pair.conditions);
         measures(&mut text, &pair.measures);
+        if pair.keeps_best {
+            text += "  Runs that stop early keep the state of their best evaluation, which need not be that \
+                     after the last step.\n";
+        }
         if !pair.mixed.is_empty() {
             let keys = pair.mixed.join(", ");
             let _ = writeln!(text, "  Runs of one side differ in {keys}: they are not repeats.");
@@ -48,13 +52,15 @@ fn shown(value: &Value) -> String {
 }
 
 fn measures(text: &mut String, measures: &[Measure]) {
-    let _ = writeln!(text, "  {:<28}{:>12}{:>12}{:>9}  95 % interval", "", "A", "B", "B / A");
+    let width = measures.iter().map(|measure| measure.name.chars().count() + 1).max().unwrap_or(0);
+    let _ = writeln!(text, "  {:<width$}{:>12}{:>12}{:>9}  95 % interval", "", "A", "B", "B / A");
     for Measure { name, a, b, ratio, interval } in measures {
         let number = |value: &Option<f64>| value.map_or_else(|| "-".to_owned(), significant);
         let ratio = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
         let interval =
             interval.map_or_else(String::new, |(low, high)| format!("  {low:.3} to {high:.3}"));
-        let line = format!("  {name:<28}{:>12}{:>12}{ratio:>9}{interval}", number(a), number(b));
+        let line =
+            format!("  {name:<width$}{:>12}{:>12}{ratio:>9}{interval}", number(a), number(b));
         let _ = writeln!(text, "{}", line.trim_end());
     }
 }

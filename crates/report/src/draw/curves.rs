@@ -3,7 +3,7 @@
 use batchlab_draw::{Anchor, Axis, Svg};
 
 use super::WIDTH;
-use super::chart::{BOTTOM, LEFT, RIGHT, TOP, frame};
+use super::frame::{BOTTOM, LEFT, RIGHT, TOP, frame};
 use crate::figures::{Curve, Curves, Point};
 
 const HEIGHT: f64 = 228.0;

@@ -4,27 +4,13 @@ use std::collections::BTreeMap;
 
 use batchlab_stats::median;
 
-use super::{Centre, Curve, Curves, Figure, Forest, ForestRow, Panel, Plot, Point, size_title};
+use super::{Curve, Figure, Forest, ForestRow, Panel, Plot, Point, curve_panels};
 use crate::reach::{Reach, SUBSET};
 use crate::setting::{Group, Setting};
 
 /// Accuracy on the validation set over the seconds of preparation and training.
 pub(super) fn course(settings: &[Setting]) -> Figure {
-    let panels = settings.iter().flat_map(|setting| {
-        setting.batch_sizes().into_iter().filter_map(|size| {
-            let curves: Vec<Curve> = setting.at(size).filter_map(curve).collect();
-            (!curves.is_empty()).then(|| Panel {
-                setting: setting.title.clone(),
-                title: size_title(size),
-                plot: Plot::Curves(Curves {
-                    unit: "%".to_owned(),
-                    x: "seconds",
-                    is_linear: true,
-                    curves,
-                }),
-            })
-        })
-    });
+    let panels = curve_panels(settings, ("%", "seconds", true), curve);
     Figure::new(
         "accuracy",
         "Accuracy against time",
@@ -48,7 +34,7 @@ fn curve(group: &Group) -> Option<Curve> {
         }
     }
     let point = |(seconds, accuracy): &(Vec<f64>, Vec<f64>)| {
-        Some((median(seconds)?, super::point(accuracy, Centre::Median)?))
+        Some((median(seconds)?, super::point(accuracy)?))
     };
     let points: Vec<(f64, Point)> = samples.values().filter_map(point).collect();
     (points.len() > 1).then(|| Curve { batcher: group.batcher.clone(), points })

@@ -4,13 +4,13 @@ use super::{Curve, Figure, curve_panels};
 use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
-    let panels = curve_panels(settings, |_| "ms per step".to_owned(), "steps", curve);
+    let panels = curve_panels(settings, ("ms per step", "steps", false), curve);
     let note = "Mean combined time over stretches of a fortieth of training, or of a step where there \
                 are fewer, median over runs, warm-up included.";
     Figure::new("course", "Combined time over the course of training", note, panels)
 }
 
 fn curve(group: &Group) -> Option<Curve> {
-    let stretches = group.runs.iter().flat_map(|run| &run.stretches);
+    let stretches = group.runs.iter().flat_map(|run| &run.steps.stretches);
     super::curve(group, stretches.map(|(step, time)| (step.round() as i64, time / 1e6)))
 }

@@ -2,7 +2,7 @@
 
 use batchlab_stats::median;
 
-use super::{Chart, Figure, Panel, Plot, Point, Series};
+use super::{Figure, Forest, ForestRow, Panel, Plot};
 use crate::number::short;
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_name};
@@ -17,7 +17,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "The target is the least validation RMSE that every strategy reaches in the median of \
                its runs, for each batch size on its own. Time is the number of steps until the first \
                evaluation at or below the target, times the mean combined time: evaluations \
-               themselves are not counted. Median over the runs that reach it; bars reach from the \
+               themselves are not counted. Median over the runs that reach it; lines reach from the \
                fastest to the slowest of them. Evaluations are rare, so that small differences mean \
                nothing.",
         panels,
@@ -30,37 +30,21 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
         return None;
     }
     let target = groups.iter().filter_map(|group| least(group)).fold(0.0, f64::max);
-    let series = groups.iter().map(|group| {
-        let sample = group.sample(|run| seconds(run, target));
-        let point = super::point(&sample, super::Centre::Median);
-        Series { batcher: group.batcher.clone(), points: vec![point] }
-    });
-    let series: Vec<Series> = series.collect();
-    let longest =
-        series.iter().flat_map(|s| s.points.iter().flatten()).map(|p| p.high).fold(0.0, f64::max);
-    let (unit, scale) = match longest {
-        s if s >= 2.0 * 3600.0 => ("hours", 3600.0),
-        s if s >= 120.0 => ("minutes", 60.0),
-        _ => ("seconds", 1.0),
+    let row = |group: &&Group| {
+        let times = super::point(&group.sample(|run| seconds(run, target)))?;
+        Some(ForestRow {
+            batcher: group.batcher.clone(),
+            value: times.value,
+            interval: Some((times.low, times.high)),
+            may_be_fastest: true,
+        })
     };
-    let scaled = |point: Point| Point {
-        value: point.value / scale,
-        low: point.low / scale,
-        high: point.high / scale,
-    };
-    let series = series.into_iter().map(|series| Series {
-        points: series.points.into_iter().map(|point| point.map(scaled)).collect(),
-        ..series
-    });
-    let name = size_name(size);
-    Some(Panel {
+    let rows: Vec<ForestRow> = groups.iter().filter_map(row).collect();
+    let unit = setting.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+    (!rows.is_empty()).then(|| Panel {
         setting: setting.title.clone(),
-        title: format!(
-            "B = {name}, to {}{}",
-            short(target),
-            setting.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default()
-        ),
-        plot: Plot::Lines(Chart { unit: unit.to_owned(), x: vec![name], series: series.collect() }),
+        title: format!("B = {}, to {}{unit}", size_name(size), short(target)),
+        plot: Plot::Forest(Forest { unit: "seconds".to_owned(), margin: None, rows }),
     })
 }
 
@@ -77,5 +61,5 @@ fn least(group: &Group) -> Option<f64> {
 
 fn seconds(run: &Run, target: f64) -> Option<f64> {
     let (step, _) = run.rmse("validation").find(|(_, rmse)| *rmse <= target)?;
-    Some(step as f64 * run.times?.combined_mean / 1e9)
+    Some(step as f64 * run.steps.times?.combined_mean / 1e9)
 }

@@ -76,7 +76,7 @@ fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
         let Some(error) = last(run) else { continue };
-        by_seeds.entry(run.seeds).or_default().push(error);
+        by_seeds.entry(run.seeds()).or_default().push(error);
     }
     by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
 }
@@ -87,10 +87,24 @@ fn is_constant(sample: &[f64]) -> bool {
     sample.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
 }
 
-/// The error after the last planned step, not just of the last evaluation.
+/// The error after the last step that was done, not just of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
-    let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step_planned;
+    let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step();
     run.evals.iter().find(at_end)?.rmse
+}
+
+/// Runs in the comparisons that ended before their planned number of steps.
+fn n_early(settings: &[Setting]) -> usize {
+    let runs = settings.iter().flat_map(|setting| &setting.groups).flat_map(|group| &group.runs);
+    runs.filter(|run| run.n_step() < run.n_step_planned() && last(run).is_some()).count()
+}
+
+fn early(n: usize) -> String {
+    match n {
+        0 => String::new(),
+        1 => " 1 run ended early; its error is that after its last step.".to_owned(),
+        n => format!(" {n} runs ended early; their errors are those after their last steps."),
+    }
 }
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
@@ -116,8 +130,9 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "Welch's t test (unequal variances, two-sided) on the test errors after the last step, one \
          number per seed: runs with equal seeds count as one, with their mean. t is \
          positive where the first strategy of a pair has the greater error. {} Strategies whose runs \
-         all end with the very same error are not compared.",
-        outcome(all.len(), n_small, n_left)
+         all end with the very same error are not compared.{}",
+        outcome(all.len(), n_small, n_left),
+        early(n_early(settings))
     );
     Figure::new("errors", "Do strategies end with different errors?", note, panels)
 }

@@ -10,11 +10,29 @@ use batchlab_results::commands;
 use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
+use crate::numbers::{COLUMNS, Row};
 use crate::setting::size_name;
 use crate::what_if::{Candidate, WhatIf};
 use crate::{Reach, Reaching, Report, Results};
 
-pub(super) fn numbers(html: &mut String, figure: &Figure) {
+pub(super) fn numbers(html: &mut String, report: &Report) {
+    html.push_str("<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>");
+    for column in &COLUMNS {
+        let _ = write!(html, "<th>{}</th>", column.title);
+    }
+    html.push_str("</tr>");
+    for Row { setting, batch_size, batcher, values } in &report.numbers.rows {
+        let number = |value: &Option<f64>| value.map_or_else(|| "–".to_owned(), precise);
+        let numbers = COLUMNS.each_ref().map(|column| number(&values[column.name]));
+        let size = size_name(*batch_size);
+        let mut row = vec![report.settings[*setting].title.as_str(), &size, batcher];
+        row.extend(numbers.iter().map(String::as_str));
+        cells(html, &row);
+    }
+    html.push_str("</table></div>");
+}
+
+pub(super) fn points(html: &mut String, figure: &Figure) {
     html.push_str(
         "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\
          <th>setting</th><th>panel</th><th>strategy</th><th>at</th><th>value</th><th>least run</th>\
@@ -32,15 +50,6 @@ fn rows(html: &mut String, panel: &Panel) {
         cells(html, &[&panel.setting, &panel.title, strategy, at, &value, &low, &high]);
     };
     match &panel.plot {
-        Plot::Lines(chart) | Plot::Bars(chart) => {
-            for series in &chart.series {
-                for (x, point) in chart.x.iter().zip(&series.points) {
-                    if let Some(point) = point {
-                        row(&series.batcher, &format!("B = {x}"), point);
-                    }
-                }
-            }
-        }
         Plot::Curves(curves) => {
             for curve in &curves.curves {
                 for (step, point) in &curve.points {
@@ -56,8 +65,12 @@ fn rows(html: &mut String, panel: &Panel) {
                 }
             }
         }
-        // The verdict has a table of its own.
-        Plot::Forest(_) => {}
+        Plot::Forest(forest) => {
+            for one in &forest.rows {
+                let (low, high) = one.interval.unwrap_or((one.value, one.value));
+                row(&one.batcher, "", &Point { value: one.value, low, high });
+            }
+        }
         Plot::Heat(heat) => {
             for (pair, cells) in heat.rows.iter().zip(&heat.cells) {
                 for (column, cell) in heat.columns.iter().zip(cells) {
@@ -306,7 +319,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     html.push_str("</table></div>");
     let mut commits: Vec<&str> =
-        results.runs.iter().filter_map(|run| run.git_commit.as_deref()).collect();
+        results.runs.iter().filter_map(|run| run.run.git_commit.as_deref()).collect();
     commits.sort_unstable();
     commits.dedup();
     if !commits.is_empty() {
@@ -317,7 +330,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     // The runs of a sweep are trained together, by one command.
     let mut dirs: Vec<&Path> = Vec::new();
     for run in &results.runs {
-        let is_of_sweep = run.cell.is_some() && !commands::all(&run.dir).is_empty();
+        let is_of_sweep = run.run.cell.is_some() && !commands::all(&run.dir).is_empty();
         if is_of_sweep && !dirs.contains(&run.dir.as_path()) {
             dirs.push(&run.dir);
             for command in commands::all(&run.dir) {
@@ -327,7 +340,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
         if is_of_sweep {
             continue;
         }
-        let config = run.dir.join("runs").join(&run.run_id).join("config.toml");
+        let config = run.dir.join("runs").join(&run.run.run_id).join("config.toml");
         let config = std::path::absolute(&config).unwrap_or(config);
         let _ = writeln!(html, "batchlab run {}", escaped(&shell(&config)));
     }

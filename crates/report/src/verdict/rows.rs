@@ -3,10 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use batchlab_results::Block;
+use batchlab_results::{Block, RunSummary};
 use batchlab_stats::mean;
 
 use super::{Apart, Measure, Unit};
+use crate::pairing::{Pair, Pairs, log, pairs};
 use crate::read::Run;
 use crate::setting::Group;
 
@@ -55,43 +56,15 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Two blocks of one run in one cell, of which the second has the order of the first backwards.
-#[derive(Debug, Clone, Copy)]
-struct Pair {
-    ns: f64,
-    n_output: f64,
-    /// Of the nanoseconds per output of each block.
-    logs: [f64; 2],
-}
-
 /// Cell and number of a pair. A cell is known by the first of its runs too, so that cells come in the
 /// order of time.
 type PairKey<'a> = (&'a str, &'a str, i64);
-
-/// The mirrored pairs of a strategy, by cell and number.
-type Pairs<'a> = BTreeMap<(&'a str, i64), Pair>;
-
-fn pairs(group: &Group) -> Pairs<'_> {
-    let mut pairs = BTreeMap::new();
-    for run in &group.runs {
-        let Some(cell) = run.cell.as_deref() else { continue };
-        for [first, second] in Block::mirrored(&run.blocks) {
-            let pair = Pair {
-                ns: first.ns + second.ns,
-                n_output: first.n_output + second.n_output,
-                logs: [first, second].map(|block| block.ns_per_output().ln()),
-            };
-            pairs.insert((cell, first.number / 2), pair);
-        }
-    }
-    pairs
-}
 
 /// `None` if no two strategies were trained in the same blocks.
 fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
     let started = first_runs(groups);
     let mut compared: Vec<(&Group, Pairs<'_>)> =
-        groups.iter().map(|group| (*group, pairs(group))).collect();
+        groups.iter().map(|group| (*group, pairs(summaries(group)))).collect();
     let mut apart = Vec::new();
     let keys = loop {
         if compared.len() < 2 {
@@ -113,10 +86,8 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         apart.push(Apart { batcher: group.batcher.clone(), why });
     };
     let row = |&(_, cell, pair): &PairKey<'_>| -> Vec<f64> {
-        compared
-            .iter()
-            .map(|(_, own)| (own[&(cell, pair)].logs.iter().sum::<f64>()) / 2.0)
-            .collect()
+        let log = |own: &Pairs<'_>| log(&own[&(cell, pair)], Block::ns_per_output);
+        compared.iter().map(|(_, own)| log(own)).collect()
     };
     let of_pairs: Vec<(&str, Vec<f64>)> = keys.iter().map(|key| (key.1, row(key))).collect();
     let of_cells: Vec<Vec<f64>> = of_pairs.chunk_by(|a, b| a.0 == b.0).map(mean_row).collect();
@@ -127,13 +98,14 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         let rows = of_pairs.into_iter().map(|(_, row)| row).collect();
         (Unit::Pairs { n_pair, n_cell }, rows)
     };
-    let used = |own: &Pairs<'_>| -> Vec<Pair> {
+    let used = |own: &Pairs<'a>| -> Vec<Pair<'a>> {
         keys.iter().map(|&(_, cell, pair)| own[&(cell, pair)]).collect()
     };
-    let used: Vec<Vec<Pair>> = compared.iter().map(|(_, own)| used(own)).collect();
+    let used: Vec<Vec<Pair<'_>>> = compared.iter().map(|(_, own)| used(own)).collect();
     let totals = used.iter().map(|pairs| {
-        let sum = |of: fn(&Pair) -> f64| pairs.iter().map(of).sum::<f64>();
-        sum(|pair| pair.ns) / sum(|pair| pair.n_output)
+        let sum =
+            |of: fn(&Block) -> f64| pairs.iter().flatten().map(|block| of(block)).sum::<f64>();
+        sum(|block| block.ns) / sum(|block| block.n_output)
     });
     Some(Table {
         totals: totals.collect(),
@@ -142,17 +114,23 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         unit,
         rows,
         apart,
-        pair_ns: Some(used.iter().flatten().map(|pair| pair.ns).sum::<f64>() / n_pair as f64),
+        pair_ns: Some(
+            used.iter().flatten().flatten().map(|block| block.ns).sum::<f64>() / n_pair as f64,
+        ),
     })
+}
+
+fn summaries(group: &Group) -> impl Iterator<Item = &RunSummary> {
+    group.runs.iter().map(|run| &run.summary)
 }
 
 /// The first run of every cell; runs are named by the time of their start.
 fn first_runs<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, &'a str> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
-        if let Some(cell) = run.cell.as_deref() {
-            let first = first.entry(cell).or_insert(&run.run_id);
-            *first = run.run_id.as_str().min(first);
+        if let Some(cell) = run.run.cell.as_deref() {
+            let first = first.entry(cell).or_insert(&run.run.run_id);
+            *first = run.run.run_id.as_str().min(first);
         }
     }
     first
@@ -165,9 +143,12 @@ fn mean_row(rows: &[(&str, Vec<f64>)]) -> Vec<f64> {
 
 /// How much the two blocks of a pair differ, of the strategy where they differ most over that where they
 /// differ least.
-fn noise_ratio(strategies: &[Vec<Pair>]) -> Option<f64> {
-    let squares = |pairs: &Vec<Pair>| {
-        let squared = |pair: &Pair| (pair.logs[0] - pair.logs[1]).powi(2);
+fn noise_ratio(strategies: &[Vec<Pair<'_>>]) -> Option<f64> {
+    let squares = |pairs: &Vec<Pair<'_>>| {
+        let squared = |pair: &Pair<'_>| {
+            let [first, second] = pair.map(|block| block.ns_per_output().ln());
+            (first - second).powi(2)
+        };
         pairs.iter().map(squared).sum::<f64>()
     };
     let of_each: Vec<f64> = strategies.iter().map(squares).collect();
@@ -179,8 +160,8 @@ fn noise_ratio(strategies: &[Vec<Pair>]) -> Option<f64> {
 /// The cells in which all of these strategies were trained.
 pub(crate) fn shared_cells<'a>(groups: &[&'a Group]) -> Vec<&'a str> {
     let cells = |group: &'a Group| -> Vec<&'a str> {
-        let with_blocks = group.runs.iter().filter(|run| !run.blocks.is_empty());
-        with_blocks.filter_map(|run| run.cell.as_deref()).collect()
+        let with_blocks = group.runs.iter().filter(|run| !run.steps.blocks.is_empty());
+        with_blocks.filter_map(|run| run.run.cell.as_deref()).collect()
     };
     let all: Vec<Vec<&str>> = groups.iter().map(|group| cells(group)).collect();
     let mut shared = all.first().cloned().unwrap_or_default();
@@ -222,7 +203,7 @@ fn of_seeds<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
 }
 
 fn seeds(run: &Run) -> Option<[i64; 3]> {
-    let [split, order, init] = run.seeds;
+    let [split, order, init] = run.seeds();
     Some([split?, order?, init?])
 }
 

@@ -39,7 +39,7 @@ fn the_unit_is_the_mirrored_pair_and_what_disturbs_a_block_cancels() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Study { n_block: 11, ..Study::default() }, |_| ());
     let results = read(dir.path());
-    let numbers: Vec<i64> = results.runs[0].blocks.iter().map(|block| block.number).collect();
+    let numbers: Vec<i64> = results.runs[0].steps.blocks.iter().map(|block| block.number).collect();
     assert_eq!(numbers, (1..=11).collect::<Vec<_>>(), "without block 0, the warm-up");
     let report = Report::of(&results);
     let [verdict] = &report.verdicts[..] else { panic!("one setting at one batch size") };
@@ -158,9 +158,11 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
         serde_json::to_string(&figure.panels).unwrap().contains(&format!("{batcher:?}"))
     };
     assert!(shows("curves", "dynamic"));
-    for id in ["throughput", "times", "course", "blocks", "stages", "waiting", "padding"] {
+    for id in ["course", "stages"] {
         assert!(!shows(id, "dynamic") && shows(id, "exact"), "{id}");
     }
+    let has_numbers = |name| report.numbers.rows.iter().any(|row| row.batcher == name);
+    assert!(!has_numbers("dynamic") && has_numbers("exact"));
 }
 
 /// Rewrites the tables as version 1 of the schema has them.
@@ -192,7 +194,7 @@ fn tables_of_version_1_have_runs_and_no_blocks() {
     write(dir.path(), &Study { n_strategy: 2, ..Study::default() }, |_| ());
     to_version_1(dir.path());
     let results = read(dir.path());
-    assert!(results.runs.iter().all(|run| run.cell.is_none() && run.blocks.is_empty()));
+    assert!(results.runs.iter().all(|run| run.run.cell.is_none() && run.steps.blocks.is_empty()));
     let report = Report::of(&results);
     assert_eq!(report.left_out, []);
     assert_eq!(report.verdicts[0].unit, Unit::Seeds { n_seed: 2 });
@@ -308,7 +310,7 @@ fn compilations_change_what_is_fastest_and_no_verdict() {
 }
 
 #[test]
-fn serial_and_prefetched_pipelines_stand_side_by_side() {
+fn the_share_for_data_is_batching_in_turn_and_waiting_ahead() {
     let dir = tempfile::tempdir().unwrap();
     for prefetch_depth in [0, 2] {
         let study =
@@ -317,18 +319,16 @@ fn serial_and_prefetched_pipelines_stand_side_by_side() {
     }
     let report = report(dir.path());
     assert_eq!(report.settings.len(), 2, "they are never pooled");
-    let waiting = report.figures.iter().find(|figure| figure.id == "waiting").unwrap();
-    let [serial, ahead] = &waiting.panels[..] else { panic!("two panels") };
-    assert_eq!(serial.setting, ahead.setting);
-    let percent = |panel: &batchlab_report::Panel| {
-        let batchlab_report::Plot::Bars(chart) = &panel.plot else { panic!("bars") };
-        let series = chart.series.iter().find(|series| series.batcher == "exact").unwrap();
-        series.points[0].unwrap().value
+    let percent = |depth| {
+        let of = |row: &&batchlab_report::Row| {
+            row.batcher == "exact" && report.settings[row.setting].prefetch_depth == depth
+        };
+        report.numbers.rows.iter().find(of).unwrap().values["data_percent"].unwrap()
     };
     let exact = strategy("exact");
     let (work, copied) = (exact.work(), COPY * 10.0);
-    assert_close(percent(serial), 100.0 * (PLANNING + copied) / (PLANNING + copied + work), "");
-    assert_close(percent(ahead), 100.0 * 0.1 * copied / (0.1 * copied + work), "");
+    assert_close(percent(0), 100.0 * (PLANNING + copied) / (PLANNING + copied + work), "");
+    assert_close(percent(2), 100.0 * 0.1 * copied / (0.1 * copied + work), "");
 }
 
 #[test]

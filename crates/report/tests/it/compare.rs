@@ -116,6 +116,25 @@ fn of_runs(dir: &Path, a: &str, b: &str) -> Comparison {
 }
 
 #[test]
+fn errors_are_those_after_the_last_step_which_is_said_where_another_state_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let run =
+        |run_id, seed| Invented { run_id, batcher: "dynamic", graph_us: 20.0, seed, cell: None };
+    run("a", 1).publish(dir.path());
+    run("b", 2).publish(dir.path());
+    let side = |run_id: &str| Side::of_run(run_id, dir.path(), run_id).unwrap();
+    let (a, mut b) = (side("a"), side("b"));
+    let plain = text(&compare(&a, &b).unwrap());
+    assert!(
+        plain.contains("RMSE on test after the last step, eV ") && !plain.contains("best"),
+        "{plain}"
+    );
+    b.runs[0].config["training"]["early_stopping"] = serde_json::json!({ "patience": 3 });
+    let early = text(&compare(&a, &b).unwrap());
+    assert!(early.contains("keep the state of their best evaluation"), "{early}");
+}
+
+#[test]
 fn two_runs_alone_are_too_few_to_conclude() {
     let dir = tempfile::tempdir().unwrap();
     let (a, b) = ("dynamic", "static-64");

@@ -40,13 +40,8 @@ pub struct StepSummary {
 pub struct Times {
     /// Mean time of planning and collating a batch.
     pub batching_mean: f64,
-    /// Median of the same.
-    pub batching_median: f64,
     /// Mean time of everything else in a step.
     pub update_mean: f64,
-    /// Difference of the medians of the whole and of batching, as the study computes it; with
-    /// batches prepared ahead, the median of the step without the time of waiting.
-    pub update_median: f64,
     /// Mean time of a whole step.
     pub combined_mean: f64,
     /// Median of the same.
@@ -112,9 +107,7 @@ pub struct StepSums {
     n_shape: i64,
     train_ns: i64,
     time: Vec<f64>,
-    batching: Vec<f64>,
-    /// The rest of a step; kept where it is not the difference of the two above.
-    update: Vec<f64>,
+    batching: f64,
     n_output: f64,
     /// Real, and with padding.
     n_node: [f64; 2],
@@ -148,8 +141,7 @@ impl StepSums {
             n_shape: 0,
             train_ns: 0,
             time: Vec::new(),
-            batching: Vec::new(),
-            update: Vec::new(),
+            batching: 0.0,
             n_output: 0.0,
             n_node: [0.0; 2],
             n_edge: [0.0; 2],
@@ -174,7 +166,7 @@ impl StepSums {
         let batching = step.plan_ns.unwrap_or(0) as f64 + step.collate_ns.unwrap_or(0) as f64;
         let n_output = step.n_output as f64;
         self.time.push(time);
-        self.batching.push(batching);
+        self.batching += batching;
         self.parts.add(step);
         if let Some(number) = step.block {
             let empty = Block { number, ns: 0.0, n_step: 0.0, n_output: 0.0 };
@@ -184,13 +176,8 @@ impl StepSums {
             block.n_output += n_output;
         }
         // Batches that are prepared ahead are no part of the step; waiting for them is.
-        if self.is_serial {
-            self.data += batching;
-        } else {
-            let wait = step.wait_ns.unwrap_or(0) as f64;
-            self.data += wait;
-            self.update.push(time - wait);
-        }
+        let wait = || step.wait_ns.unwrap_or(0) as f64;
+        self.data += if self.is_serial { batching } else { wait() };
         self.n_output += n_output;
         add(&mut self.n_node, [step.n_node, step.n_node_padded]);
         add(&mut self.n_edge, [step.n_edge, step.n_edge_padded]);
@@ -242,17 +229,10 @@ impl StepSums {
     fn times(&self) -> Option<Times> {
         use batchlab_stats::{mean, median};
         let (combined_mean, combined_median) = (mean(&self.time)?, median(&self.time)?);
-        let (batching_mean, batching_median) = (mean(&self.batching)?, median(&self.batching)?);
-        let (update_mean, update_median) = if self.is_serial {
-            (combined_mean - batching_mean, combined_median - batching_median)
-        } else {
-            (mean(&self.update)?, median(&self.update)?)
-        };
+        let n_step = self.time.len() as f64;
         Some(Times {
-            batching_mean,
-            batching_median,
-            update_mean,
-            update_median,
+            batching_mean: self.batching / n_step,
+            update_mean: combined_mean - self.data / n_step,
             combined_mean,
             combined_median,
         })
@@ -329,7 +309,7 @@ mod tests {
         let summary = sums.summary();
         assert_eq!((summary.n_step, summary.n_shape, summary.train_ns), (3, 2, 13 * second));
         let (times, work) = (summary.times.unwrap(), summary.work.unwrap());
-        assert_eq!((times.combined_median, times.batching_median), (2e9, 0.4e9));
+        assert_eq!((times.combined_median, times.batching_mean), (2e9, 0.4e9));
         assert!((work.outputs_per_s - 15.5).abs() < 1e-9);
         assert!((work.node_fill - 0.9).abs() < 1e-9 && (work.edge_fill - 1.0).abs() < 1e-9);
         assert_eq!(summary.stretches.len(), 3);

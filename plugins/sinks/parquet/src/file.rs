@@ -98,8 +98,16 @@ fn properties(
     metadata: &[(String, String)],
 ) -> Result<WriterProperties, ParquetError> {
     let level = ZstdLevel::try_new(options.compression_level.get())?;
+    let zstd = Compression::ZSTD(level);
+    // A row or a few of them hardly shrink, and a reader of thousands of runs would spend half of its time
+    // on preparing to decompress their columns one by one. The configuration is a long text.
+    let compression = match table {
+        Table::Runs | Table::Evals | Table::Blocks => Compression::UNCOMPRESSED,
+        _ => zstd,
+    };
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
+        .set_column_compression(ColumnPath::from("config"), zstd)
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(options.row_group_rows.get() as usize))
         .set_max_row_group_bytes(Some(MAX_GROUP_BYTES))

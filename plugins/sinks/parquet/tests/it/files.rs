@@ -182,6 +182,20 @@ fn every_group_has_statistics_and_is_compressed_with_zstd() {
     }
 }
 
+/// Who reads thousands of runs would spend half of the time on preparing to decompress.
+#[test]
+fn of_the_row_of_a_run_only_the_configuration_is_compressed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = Parquet::default().open(&context(dir.path(), "a")).unwrap();
+    write(writer.as_mut(), &[records::run("a")]).unwrap();
+    let groups = groups(&path_of(&writer.finish().unwrap(), Table::Runs));
+    for column in groups[0].columns() {
+        let name = column.column_path().string();
+        let is_compressed = column.compression() != Compression::UNCOMPRESSED;
+        assert_eq!(is_compressed, name == "config", "{name}");
+    }
+}
+
 #[test]
 fn a_table_without_rows_is_a_file_with_all_columns() {
     let dir = tempfile::tempdir().unwrap();
