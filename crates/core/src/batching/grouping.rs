@@ -361,7 +361,7 @@ impl<G: Grouping> BatchStream for GroupStream<G> {
         if !self.former.advance()? {
             return Ok(false);
         }
-        write_plan(plan, &self.former.group, &self.padding, &self.former.cursor);
+        write_plan(plan, &self.former.group, &self.padding, &self.former.cursor)?;
         Ok(true)
     }
 
@@ -432,7 +432,7 @@ impl BatchStream for FixedStream {
         }
         let group = self.order[self.cursor.batch as usize];
         self.cursor.batch += 1;
-        write_plan(plan, &self.groups[group as usize], &self.padding, &self.cursor);
+        write_plan(plan, &self.groups[group as usize], &self.padding, &self.cursor)?;
         plan.cache_key = Some(u64::from(group));
         Ok(true)
     }
@@ -466,11 +466,26 @@ impl BatchStream for FixedStream {
     }
 }
 
-fn write_plan(plan: &mut BatchPlan, group: &[GraphSize], padding: &PaddingRule, cursor: &Cursor) {
+fn write_plan(
+    plan: &mut BatchPlan,
+    group: &[GraphSize],
+    padding: &PaddingRule,
+    cursor: &Cursor,
+) -> Result<(), BatcherError> {
     plan.clear(Level::Graphs);
     for &graph in group {
         plan.push_graph(graph);
     }
     plan.shape = padding.shape(plan.real);
     plan.cursor.clone_from(cursor);
+    // Sums of sizes saturate.
+    if plan.shape.n_node.max(plan.shape.n_edge) == u32::MAX {
+        return Err(BatcherError::Options(format!(
+            "{} graphs, the first of them graph {}, have more nodes or edges with padding than 32 bits can \
+             count; use a smaller batch_size",
+            group.len(),
+            group[0].id
+        )));
+    }
+    Ok(())
 }

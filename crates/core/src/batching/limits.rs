@@ -127,7 +127,7 @@ impl Limits {
             }
             for (i, measure) in self.measures(graph).into_iter().enumerate() {
                 let Some((size, capacity)) = measure else { continue };
-                total[i] += size;
+                total[i] = total[i].saturating_add(size);
                 offered[i] = capacity;
             }
         }
@@ -150,7 +150,7 @@ impl Limits {
             }
             limit => Ok(limit),
         };
-        self.n_node = raised(self.n_node, graph.n_node + 1)?;
+        self.n_node = raised(self.n_node, graph.n_node.saturating_add(1))?;
         self.n_edge = raised(self.n_edge, graph.n_edge)?;
         if let Some(Bytes { n_byte, footprint, .. }) = self.bytes.take() {
             *self = self.clone().with_bytes(n_byte, footprint);

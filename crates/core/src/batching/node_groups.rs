@@ -25,6 +25,7 @@ use crate::batching::grouping::Composition;
 use crate::batching::padding::{Padding, PaddingRule};
 use crate::contract::graphs::{Level, OneGraph, OneGraphView, View};
 use crate::contract::plan::{BatchPlan, EdgeSelection, Shape};
+use crate::number::next_multiple;
 use crate::{BatchContext, BatchStream, BatcherError, Purpose, random};
 use stream::{FreshStream, KeptStream, Sets};
 
@@ -350,5 +351,5 @@ impl OutputPadding {
 fn largest(sample: &[Shape]) -> [u32; 2] {
     let n_node = sample.iter().map(|shape| shape.n_node).max().unwrap_or(0);
     let n_edge = sample.iter().map(|shape| shape.n_edge).max().unwrap_or(0);
-    [(n_node + 1).next_multiple_of(64), n_edge.max(1).next_multiple_of(64)]
+    [next_multiple(n_node.saturating_add(1), 64), next_multiple(n_edge.max(1), 64)]
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batching::shape_set::{best_shapes, worthwhile_shapes};
 use crate::contract::plan::Shape;
+use crate::number::next_multiple;
 
 /// The rule that takes a batch's real size to its padded shape.
 ///
@@ -163,21 +164,23 @@ impl PaddingRule {
     /// At least one node is padding (a padding edge needs an end), so nodes are rounded from
     /// `n_node + 1` and edges from `n_edge`. A batch that exceeds the constant shape, or all the
     /// shapes of a set, is not cut: it gets the next multiple of 64 in every direction in which it
-    /// does not fit, a shape of its own that the ledger shows.
+    /// does not fit, a shape of its own that the ledger shows. A size beyond 32 bits becomes `u32::MAX`, which
+    /// no batch has.
     #[must_use]
     pub fn shape(&self, real: Shape) -> Shape {
         let shape = |n_node, n_edge, n_graph| Shape { n_node, n_edge, n_graph, n_output: n_graph };
         // One graph is padding.
-        let n_graph = real.n_graph + 1;
+        let n_graph = real.n_graph.saturating_add(1);
+        let n_node = real.n_node.saturating_add(1);
         match self.padding {
             Padding::None => real,
             Padding::Multiple(step) => shape(
-                (real.n_node + 1).next_multiple_of(step.get()),
-                real.n_edge.max(1).next_multiple_of(step.get()),
-                self.n_graph.unwrap_or_else(|| n_graph.next_multiple_of(step.get())),
+                next_multiple(n_node, step.get()),
+                next_multiple(real.n_edge.max(1), step.get()),
+                self.n_graph.unwrap_or_else(|| next_multiple(n_graph, step.get())),
             ),
             Padding::Power(base) => shape(
-                next_power(real.n_node + 1, base.0),
+                next_power(n_node, base.0),
                 next_power(real.n_edge, base.0),
                 self.n_graph.unwrap_or_else(|| next_power(n_graph, base.0)),
             ),
@@ -199,11 +202,11 @@ impl PaddingRule {
 
     fn grown(&self, shape: Shape, real: Shape) -> Shape {
         let grow = |padded: u32, needed: u32| {
-            if padded >= needed { padded } else { needed.next_multiple_of(64) }
+            if padded >= needed { padded } else { next_multiple(needed, 64) }
         };
-        let n_graph = self.n_graph.unwrap_or(real.n_graph + 1);
+        let n_graph = self.n_graph.unwrap_or(real.n_graph.saturating_add(1));
         Shape {
-            n_node: grow(shape.n_node, real.n_node + 1),
+            n_node: grow(shape.n_node, real.n_node.saturating_add(1)),
             n_edge: grow(shape.n_edge, real.n_edge),
             n_graph,
             n_output: n_graph,

@@ -1,6 +1,7 @@
 //! The few static shapes with the least expected padding.
 
 use crate::contract::plan::Shape;
+use crate::number::next_multiple;
 
 /// Sizes are rounded up to this many nodes and edges before the search, so that a shape also
 /// holds the batches that are a little larger than those of the sample.
@@ -39,7 +40,7 @@ fn search(sample: &[Shape], k: usize, cost_per_shape: f64) -> Vec<Shape> {
     cost[0] = 0.0;
     let mut choices: Vec<Vec<usize>> = Vec::new();
     // With a shape for every size nothing is wasted: no number of shapes is cheaper.
-    let least: f64 = sizes.iter().map(|s| s.2 * f64::from(s.0 + s.1)).sum();
+    let least: f64 = sizes.iter().map(|s| s.2 * (f64::from(s.0) + f64::from(s.1))).sum();
     let (mut best, mut n_best) = (f64::INFINITY, 0);
     while choices.len() < k.min(m) {
         let all_shapes = cost_per_shape * (choices.len() + 1) as f64;
@@ -72,9 +73,9 @@ fn search(sample: &[Shape], k: usize, cost_per_shape: f64) -> Vec<Shape> {
 type Size = (u32, u32, f64);
 
 fn distinct_sizes(sample: &[Shape]) -> Vec<Size> {
-    let round = |n: u32| n.max(1).next_multiple_of(STEP);
+    let round = |n: u32| next_multiple(n.max(1), STEP);
     let mut sizes: Vec<(u32, u32)> =
-        sample.iter().map(|s| (round(s.n_node + 1), round(s.n_edge))).collect();
+        sample.iter().map(|s| (round(s.n_node.saturating_add(1)), round(s.n_edge))).collect();
     sizes.sort_unstable_by_key(|&(n_node, n_edge)| (n_edge, n_node));
     let per_slot = sizes.len().div_ceil(MAX_DISTINCT).max(1);
     let mut distinct: Vec<Size> = Vec::new();
@@ -102,7 +103,7 @@ fn one_more_shape(sizes: &[Size], cost: &[f64]) -> (Vec<f64>, Vec<usize>) {
         for start in (0..end).rev() {
             n_node = sizes[start].0.max(n_node);
             count += sizes[start].2;
-            let total = cost[start] + count * f64::from(n_node + sizes[end - 1].1);
+            let total = cost[start] + count * (f64::from(n_node) + f64::from(sizes[end - 1].1));
             if total < next[end] {
                 next[end] = total;
                 choice[end] = start;

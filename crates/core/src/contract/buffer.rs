@@ -2,12 +2,16 @@
 
 use aligned_vec::{AVec, ConstAlign};
 
+use crate::CollateError;
 use crate::contract::fields::BatchFields;
 use crate::contract::graphs::Level;
 use crate::contract::plan::Shape;
 
 /// Words of 4 bytes to which every field is aligned: a cache line, and a vector register.
 const ALIGN: usize = 16;
+
+/// Words of a batch, at most: beyond any memory, and far from where sums of lengths overflow.
+const MAX_WORD: usize = usize::MAX / 64;
 
 macro_rules! fields {
     ($($field:ident: $word:ty, $doc:literal;)*) => {
@@ -206,18 +210,25 @@ impl BatchBuffer {
         needs: BatchFields,
         node_feature_width: usize,
         n_entry: Option<usize>,
-    ) -> Columns<'_> {
+    ) -> Result<Columns<'_>, CollateError> {
         self.level = level;
         self.shape = shape;
         self.real = real;
         self.node_feature_width = node_feature_width;
         self.lengths = lengths(level, shape, needs, node_feature_width, n_entry);
         let n_word = self.lengths.n_word();
+        if n_word > MAX_WORD {
+            return Err(CollateError::Inconsistent(format!(
+                "a batch of {} nodes with {node_feature_width} features each is larger than memory can be; use a \
+                 smaller batch",
+                shape.n_node
+            )));
+        }
         if self.words.len() < n_word {
             // A quarter more than asked for: sizes vary from batch to batch.
             self.words.resize(n_word + n_word / 4, 0);
         }
-        Columns::split(&mut self.words, &self.lengths, &mut self.scratch)
+        Ok(Columns::split(&mut self.words, &self.lengths, &mut self.scratch))
     }
 }
 
@@ -236,6 +247,8 @@ fn lengths(
 ) -> Lengths {
     let [n_node, n_edge, n_graph, n_output] =
         [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output].map(|n| n as usize);
+    // The one length that is a product of two sizes. All others together stay far below the limit.
+    let n_feature = n_node.saturating_mul(node_feature_width).min(2 * MAX_WORD);
     let when = |needed: bool, length: usize| if needed { length } else { 0 };
     Lengths {
         n_node_of: n_graph,
@@ -250,7 +263,7 @@ fn lengths(
         output_weight: n_output,
         graph_of: n_node,
         node_class: when(needs.node_class, n_node),
-        node_feature: when(needs.node_feature && n_entry.is_none(), n_node * node_feature_width),
+        node_feature: when(needs.node_feature && n_entry.is_none(), n_feature),
         feature_offset: when(n_entry.is_some(), n_node + 1),
         feature_column: n_entry.unwrap_or(0),
         feature_value: n_entry.unwrap_or(0),

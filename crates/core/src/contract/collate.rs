@@ -49,14 +49,14 @@ fn check_room(real: Shape, shape: Shape) -> Result<(), CollateError> {
     need(
         "n_node",
         shape.n_node,
-        real.n_node + padding_edges,
+        real.n_node.saturating_add(padding_edges),
         "padding edges end at a padding node",
     )?;
     let padding_nodes = u32::from(shape.n_node > real.n_node);
     need(
         "n_graph",
         shape.n_graph,
-        real.n_graph + padding_nodes,
+        real.n_graph.saturating_add(padding_nodes),
         "padding nodes belong to a padding graph",
     )
 }

@@ -53,16 +53,20 @@ impl Footprint {
     /// Bytes of a batch of this shape, padding included.
     #[must_use]
     pub fn n_byte(&self, shape: Shape) -> u64 {
-        self.fixed
-            + self.graph * u64::from(shape.n_graph)
-            + self.node * u64::from(shape.n_node)
-            + self.edge * u64::from(shape.n_edge)
+        self.fixed.saturating_add(self.of(shape.n_graph, shape.n_node, shape.n_edge))
     }
 
     /// Bytes that one graph adds to a batch.
     #[must_use]
     pub fn of_graph(&self, graph: GraphSize) -> u64 {
-        self.graph + self.node * u64::from(graph.n_node) + self.edge * u64::from(graph.n_edge)
+        self.of(1, graph.n_node, graph.n_edge)
+    }
+
+    fn of(&self, n_graph: u32, n_node: u32, n_edge: u32) -> u64 {
+        let of = |each: u64, n: u32| each.saturating_mul(n.into());
+        of(self.graph, n_graph)
+            .saturating_add(of(self.node, n_node))
+            .saturating_add(of(self.edge, n_edge))
     }
 }
 

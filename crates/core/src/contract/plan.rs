@@ -27,8 +27,8 @@ impl Shape {
         Self {
             n_node: self.n_node.saturating_add(graph.n_node),
             n_edge: self.n_edge.saturating_add(graph.n_edge),
-            n_graph: self.n_graph + 1,
-            n_output: self.n_output + 1,
+            n_graph: self.n_graph.saturating_add(1),
+            n_output: self.n_output.saturating_add(1),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Rule {
         let largest = sizes.iter().max().copied().unwrap_or(0) as f64;
         let total = match self {
             Self::Mean => {
-                let total: u64 = sizes.iter().sum();
+                let total: u128 = sizes.iter().copied().map(u128::from).sum();
                 total as f64 / sizes.len().max(1) as f64 * f64::from(batch_size)
             }
             Self::Maximum => largest * f64::from(batch_size),
@@ -107,8 +107,9 @@ fn quantile_of_totals(sizes: &[u64], batch_size: u32, p: Probability, seed: u64)
     let mut rng = random::stream(seed, "budget quantile", 0);
     let n_total = (N_DRAW / batch_size).clamp(100, N_TOTAL);
     let mut draw = || sizes[random::below(&mut rng, sizes.len() as u64) as usize];
-    let mut totals: Vec<u64> =
-        (0..n_total).map(|_| (0..batch_size).map(|_| draw()).sum()).collect();
+    let mut totals: Vec<u64> = (0..n_total)
+        .map(|_| (0..batch_size).fold(0, |total: u64, _| total.saturating_add(draw())))
+        .collect();
     totals.sort_unstable();
     totals[rank(totals.len(), p)] as f64
 }

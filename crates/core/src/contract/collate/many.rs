@@ -19,7 +19,7 @@ pub(super) fn collate(
     let real = real_size(many, plan)?;
     check_room(real, plan.shape)?;
     let width = graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
-    let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width, None);
+    let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width, None)?;
 
     // First everything that is looked up by graph: in a store that is larger than the caches the
     // misses of one graph then overlap with those of the next.

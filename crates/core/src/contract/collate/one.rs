@@ -26,17 +26,25 @@ pub(super) fn collate(
             ));
         }
     };
+    let count = |n: usize| {
+        let too_many = || {
+            format!(
+                "a batch of {n} nodes, edges or outputs, more than 32 bits can count; use smaller batches"
+            )
+        };
+        u32::try_from(n).map_err(|_| CollateError::Inconsistent(too_many()))
+    };
     let real = Shape {
-        n_node: plan.members.len() as u32,
-        n_edge: n_edge as u32,
+        n_node: count(plan.members.len())?,
+        n_edge: count(n_edge)?,
         n_graph: 1,
-        n_output: plan.output_row.len() as u32,
+        n_output: count(plan.output_row.len())?,
     };
     check_room(real, plan.shape)?;
     let width = graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
     let sparse = graphs.sparse_feature(needs.node_feature && needs.sparse_feature);
     let n_entry = sparse.map(|feature| n_entry(feature, &plan.members)).transpose()?;
-    let mut columns = buffer.prepare(Level::Nodes, plan.shape, real, needs, width, n_entry);
+    let mut columns = buffer.prepare(Level::Nodes, plan.shape, real, needs, width, n_entry)?;
 
     columns.n_node_of[0] = real.n_node;
     columns.n_edge_of[0] = real.n_edge;

@@ -97,8 +97,8 @@ impl NodeFeature {
     pub fn check(&self, n_node: usize) -> Result<(), DatasetError> {
         let fail = |message: String| Err(DatasetError::Inconsistent(message));
         match self {
-            Self::Dense { value, width } if value.len() != n_node * width => {
-                fail(format!("{} node features, expected {}", value.len(), n_node * width))
+            Self::Dense { value, width } if n_node.checked_mul(*width) != Some(value.len()) => {
+                fail(format!("{} node features, expected {n_node} times {width}", value.len()))
             }
             Self::Dense { .. } => Ok(()),
             Self::Sparse { offset, column, value, width } => {
@@ -155,6 +155,8 @@ mod tests {
             assert!(error.contains(expected), "{error}");
         }
         let dense = NodeFeature::Dense { value: vec![0.0; 7], width: 4 };
-        assert!(dense.check(2).unwrap_err().to_string().contains("7 node features, expected 8"));
+        assert!(
+            dense.check(2).unwrap_err().to_string().contains("7 node features, expected 2 times 4")
+        );
     }
 }
