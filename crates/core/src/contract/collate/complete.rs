@@ -74,39 +74,46 @@ fn receivers<const W: usize>(receiver: &mut [u32], at: Place) {
     let degree = at.n_node - 1;
     for i in 0..at.n_node {
         let node = (at.node + i) as u32;
-        for k in (0..degree).step_by(W) {
-            put(receiver, i * degree + k, [node; W]);
-        }
+        run::<_, W>(&mut receiver[i * degree..], degree).fill([node; W]);
     }
 }
 
 fn senders<const W: usize>(sender: &mut [u32], at: Place) {
     for i in 0..at.n_node {
-        put_others(sender, at.n_node, i, |j| consecutive::<W>((at.node + j) as u32, 1));
+        put_others(sender, at.n_node, i, |first, to| {
+            for (to, j) in to.iter_mut().zip((at.node + first..).step_by(W)) {
+                *to = consecutive::<W>(j as u32, 1);
+            }
+        });
     }
 }
 
 fn sender_order<const W: usize>(order: &mut [u32], at: Place) {
     let degree = at.n_node - 1;
-    let (first, step) = (at.edge as u32, degree as u32);
+    let (first_edge, step) = (at.edge as u32, degree as u32);
     for j in 0..at.n_node {
-        put_others(order, at.n_node, j, |i| {
+        put_others(order, at.n_node, j, |first, to| {
             // Sender j is the (j - 1)-th of a receiver that stands before it, else the j-th.
-            let rank = j - usize::from(j > i);
-            consecutive::<W>(first + i as u32 * step + rank as u32, step)
+            let rank = j - usize::from(j > first);
+            for (to, i) in to.iter_mut().zip((first as u32..).step_by(W)) {
+                *to = consecutive::<W>(first_edge + i * step + rank as u32, step);
+            }
         });
     }
 }
 
 fn distances<const W: usize>(distance: &mut [f32], positions: &Scratch, at: Place) {
-    let [x, y, z] = [0, 1, 2].map(|axis| &positions.axis[axis][at.node..]);
+    let axes = [0, 1, 2].map(|axis| &positions.axis[axis][at.node..]);
     for i in 0..at.n_node {
-        put_others(distance, at.n_node, i, |j| {
-            let [x_j, y_j, z_j] = [x, y, z].map(|axis| take::<_, W>(axis, j));
-            std::array::from_fn::<_, W, _>(|lane| {
-                let d = [x[i] - x_j[lane], y[i] - y_j[lane], z[i] - z_j[lane]];
-                (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]).sqrt()
-            })
+        let own = axes.map(|axis| axis[i]);
+        put_others(distance, at.n_node, i, |first, to: &mut [[f32; W]]| {
+            let [x, y, z] = axes.map(|axis| &axis[first..].as_chunks::<W>().0[..to.len()]);
+            for (((to, x), y), z) in to.iter_mut().zip(x).zip(y).zip(z) {
+                *to = std::array::from_fn(|lane| {
+                    let d = [own[0] - x[lane], own[1] - y[lane], own[2] - z[lane]];
+                    (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]).sqrt()
+                });
+            }
         });
     }
 }
@@ -118,39 +125,35 @@ fn displacements<const W: usize>(
 ) {
     for i in 0..n_node {
         let receiver = position[i];
-        put_others(displacement, n_node, i, |j| {
-            take::<_, W>(position, j)
-                .map(|sender| [0, 1, 2].map(|axis| receiver[axis] - sender[axis]))
+        put_others(displacement, n_node, i, |first, to: &mut [[[f32; 3]; W]]| {
+            let senders = &position[first..].as_chunks::<W>().0[..to.len()];
+            for (to, senders) in to.iter_mut().zip(senders) {
+                *to = senders.map(|sender| [0, 1, 2].map(|axis| receiver[axis] - sender[axis]));
+            }
         });
     }
 }
 
-/// Writes the `i`-th run: one entry for each node of `0..n_node` but `i`, where `chunk(j)` holds the
-/// entries of `W` nodes from `j`.
-fn put_others<T: Copy, const W: usize>(
+/// Writes the `i`-th run: one entry for each node of `0..n_node` but `i`, `W` entries at a time. `fill` is given
+/// the first node of the entries that follow one another.
+fn put_others<T, const W: usize>(
     runs: &mut [T],
     n_node: usize,
     i: usize,
-    chunk: impl Fn(usize) -> [T; W],
+    fill: impl Fn(usize, &mut [[T; W]]),
 ) {
+    let (before, behind) = (i, n_node - 1 - i);
     let start = i * (n_node - 1);
-    for j in (0..i).step_by(W) {
-        put(runs, start + j, chunk(j));
-    }
-    for j in (i + 1..n_node).step_by(W) {
-        put(runs, start + j - 1, chunk(j));
-    }
+    fill(0, run(&mut runs[start..], before));
+    fill(i + 1, run(&mut runs[start + i..], behind));
+}
+
+/// The first `n` entries, and as many more as fill the last chunk. One check for a run, and none in the loop over
+/// its chunks.
+fn run<T, const W: usize>(values: &mut [T], n: usize) -> &mut [[T; W]] {
+    &mut values.as_chunks_mut().0[..n.div_ceil(W)]
 }
 
 fn consecutive<const W: usize>(first: u32, step: u32) -> [u32; W] {
     std::array::from_fn(|lane| first.wrapping_add(lane as u32 * step))
-}
-
-fn put<T: Copy, const W: usize>(values: &mut [T], at: usize, chunk: [T; W]) {
-    values[at..at + W].copy_from_slice(&chunk);
-}
-
-fn take<T: Copy, const W: usize>(values: &[T], at: usize) -> [T; W] {
-    let chunk = values[at..].first_chunk();
-    *chunk.expect("behind the last position are as many as are taken at a time")
 }
