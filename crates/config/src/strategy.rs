@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
+use batchlab_core::{Batcher, Dataset};
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
-use crate::component;
+use crate::compatibility;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Root, Source, kept};
 
@@ -137,7 +137,7 @@ pub(crate) fn takes_batch_size(table: &Root) -> bool {
 }
 
 /// The batcher that an option of the command line names: a label, or a table with or without braces;
-/// with this batch size unless it has its own or needs none.
+/// with this batch size unless it has its own or needs none. It fits the data set.
 ///
 /// # Errors
 /// The first error.
@@ -146,6 +146,7 @@ pub fn batcher_of_argument(
     text: &str,
     labels: Labels<'static>,
     size: BatchSize,
+    dataset: &dyn Dataset,
 ) -> Result<Box<dyn Batcher>, Diagnostic> {
     let text = text.trim();
     let value = match text {
@@ -159,7 +160,7 @@ pub fn batcher_of_argument(
         return Err(source.whole(format!("{text} is no strategy")));
     };
     strategy(&source, labels, batcher, Some(integer(size)))?;
-    component::read(&source, batcher)
+    compatibility::batcher_for(&source, &root, dataset, option)
 }
 
 /// A batch size as a value without a place.

@@ -297,11 +297,16 @@ impl StudyFile {
             let OfForecast { split, training } = rest.map_err(|error| {
                 source.mistake(&error, "", root.get_ref(), alternatives::schema())
             })?;
-            let mut tables = self.batchers(setting).to_vec();
+            let mut tables: Vec<Option<Value>> =
+                self.batchers(setting).iter().cloned().map(Some).collect();
             if !self.lists_batchers && dataset.provides().level == Level::Graphs {
                 let label =
                     |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
-                tables.extend(labels.iter().map(label));
+                tables.extend(labels.iter().map(label).map(Some));
+            }
+            if tables.is_empty() && root.get_ref().contains_key("batcher") {
+                // It is from the command line.
+                tables.push(None);
             }
             if tables.is_empty() {
                 return Err(self.wrong(
@@ -315,14 +320,12 @@ impl StudyFile {
             for &size in if own_sizes.is_empty() { sizes } else { &own_sizes } {
                 for table in &tables {
                     let setting = Setting { batch_size: Some(size), ..setting };
-                    let (source, root) = self.assemble(setting, Some(table))?;
-                    let batcher: Box<dyn Batcher> =
-                        component::required(source, root.get_ref(), "batcher")?;
+                    let (source, root) = self.assemble(setting, table.as_ref())?;
+                    let root = root.get_ref();
+                    let batcher = compatibility::batcher_for(source, root, &*dataset, &self.file)?;
                     let text = serde_json::to_string(&batcher).unwrap_or_default();
                     // A batcher with its own batch size, or without any, is planned once.
                     if !texts.contains(&text) {
-                        compatibility::check_level("batcher", &*batcher, &*dataset)
-                            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.file))?;
                         texts.push(text);
                         batchers.push(batcher);
                     }
@@ -346,6 +349,20 @@ impl StudyFile {
         batcher: Option<&Value>,
     ) -> Result<LoadedConfig, Diagnostic> {
         let (source, root) = self.assemble(place, batcher)?;
+        self.checked_run(source, &root, place, repeat, batcher).map_err(|error| {
+            let file = self.name_of(place, batcher);
+            compatibility::check_names(source, root.get_ref(), &file).err().unwrap_or(error)
+        })
+    }
+
+    fn checked_run(
+        &self,
+        source: &Source,
+        root: &Spanned<Root>,
+        place: Setting<'_>,
+        repeat: u32,
+        batcher: Option<&Value>,
+    ) -> Result<LoadedConfig, Diagnostic> {
         let own = root.get_ref().get("batcher").and_then(|value| value.get_ref().as_table());
         if let (true, Some(table)) = (self.lists_batchers, own)
             && takes_batch_size(table)
@@ -369,7 +386,7 @@ impl StudyFile {
                 .at(&size.span(), message)
                 .help("leave batch_size out here, or batch_sizes out of the study"));
         }
-        let mut config = load::config(source, &root)?;
+        let mut config = load::config(source, root)?;
         compatibility::check(&config)
             .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
         let seeds = &mut config.training.seeds;
