@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use batchlab_draw::{is_png_of_ours, is_svg_of_ours};
 use batchlab_files::{atomic_write, open_data};
 use batchlab_run::predictions::{is_predictions, is_weights};
 
@@ -43,11 +44,10 @@ impl Kind {
 
     /// Whether a file holds what this program writes of this kind, whatever its name says.
     fn is_in(self, path: &Path) -> bool {
-        let begins = |with: &[u8]| head(path).starts_with(with);
         match self {
-            Self::Svg => begins(b"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""),
-            Self::Png => begins(b"\x89PNG\r\n\x1a\n"),
-            Self::Page => begins(batchlab_report::PAGE_BEGIN.as_bytes()),
+            Self::Svg => is_svg_of_ours(&head(path)),
+            Self::Png => is_png_of_ours(&head(path)),
+            Self::Page => head(path).starts_with(batchlab_report::PAGE_BEGIN.as_bytes()),
             Self::Predictions => is_predictions(path),
             Self::Weights => is_weights(path),
         }
@@ -57,7 +57,7 @@ impl Kind {
 fn head(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
     // What cannot be read is of no kind.
-    let _ = open_data(path).and_then(|file| file.take(1 << 10).read_to_end(&mut head));
+    let _ = open_data(path).and_then(|file| file.take(4 << 10).read_to_end(&mut head));
     head
 }
 
@@ -128,8 +128,8 @@ impl<'a> OutFile<'a> {
         // What is empty holds nothing that could be lost.
         if found.len() > 0 && !self.force.force && !self.kind.is_in(path) {
             bail!(Usage(format!(
-                "{shown} holds something else than {}, as this command writes; name another file, or replace it \
-                 with --force",
+                "{shown} does not hold {} that this program has written; name another file, or replace it with \
+                 --force",
                 self.kind.name()
             )));
         }

@@ -19,7 +19,7 @@ mod svg;
 
 pub use axis::{Axis, tick_text};
 pub use places::places;
-pub use png::{Error, png};
+pub use png::{Error, is_png_of_ours, png};
 pub use scale::columns;
 pub use style::{Ground, N_COLOR, colors, text_sizes};
-pub use svg::{Anchor, Svg, escaped};
+pub use svg::{Anchor, Svg, escaped, is_svg_of_ours};

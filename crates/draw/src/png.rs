@@ -12,6 +12,18 @@ const FONTS: [&[u8]; 2] = [
 #[cfg(feature = "png")]
 const SCALE: f32 = 2.0;
 
+/// What a PNG begins with: its signature, and the header with size and colours.
+const N_HEADER: usize = 8 + 25;
+
+/// Kind and content of the block behind the header, which says who has made the picture.
+const MARK: &[u8] = b"tEXtSoftware\0batchlab";
+
+/// Whether these are the first bytes of a PNG of [`png()`].
+#[must_use]
+pub fn is_png_of_ours(begin: &[u8]) -> bool {
+    begin.get(N_HEADER + 4..).is_some_and(|block| block.starts_with(MARK))
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[cfg(not(feature = "png"))]
@@ -53,7 +65,11 @@ pub fn png(svg: &str) -> Result<Vec<u8>, Error> {
     let (width, height) = (size.width(), size.height());
     let mut pixmap = Pixmap::new(width, height).ok_or(Error::Size { width, height })?;
     resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixmap.as_mut());
-    pixmap.encode_png().map_err(|error| Error::Encode(error.to_string()))
+    let mut bytes = pixmap.encode_png().map_err(|error| Error::Encode(error.to_string()))?;
+    let length = (MARK.len() as u32 - 4).to_be_bytes();
+    let block = [&length[..], MARK, &crc32fast::hash(MARK).to_be_bytes()].concat();
+    bytes.splice(N_HEADER..N_HEADER, block);
+    Ok(bytes)
 }
 
 /// Renders an SVG at twice its size.
@@ -80,6 +96,7 @@ mod tests {
         let bytes = png(&svg.into_picture(40.0, 40.0, 11.0)).expect("what we draw is right");
         let picture = Pixmap::decode_png(&bytes).expect("what we encode is right");
         assert_eq!((picture.width(), picture.height()), (80, 80));
+        assert!(is_png_of_ours(&bytes) && !is_png_of_ours(&picture.encode_png().expect("pixels")));
         let at = |x, y| picture.pixel(x, y).map(|p| [p.red(), p.green(), p.blue(), p.alpha()]);
         assert_eq!(at(79, 0), Some([0xff, 0xff, 0xff, 0xff]), "the ground is white");
         assert_eq!(at(40, 70), Some([0xd5, 0x5e, 0x00, 0xff]), "classes have their colours");

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use crate::style::{Ground, N_COLOR, colors, text_sizes};
 
+const FONT: &str = "font-family=\"'DejaVu Sans', Verdana, sans-serif\"";
+
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
@@ -149,13 +151,19 @@ impl Svg {
     pub fn into_picture(self, width: f64, height: f64, text: f64) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
-             viewBox=\"0 0 {width:.0} {height:.0}\" font-family=\"'DejaVu Sans', Verdana, sans-serif\">\
-             <style>{}{}</style><rect width=\"100%\" height=\"100%\" class=\"paper\"/>{}</svg>\n",
+             viewBox=\"0 0 {width:.0} {height:.0}\" {FONT}><style>{}{}</style><rect width=\"100%\" height=\"100%\" class=\"paper\"/>{}</svg>\n",
             colors(Ground::Light),
             text_sizes(text),
             self.body
         )
     }
+}
+
+/// Whether a text begins as those of [`Svg::into_picture`] do.
+#[must_use]
+pub fn is_svg_of_ours(begin: &[u8]) -> bool {
+    let style = format!("{FONT}><style>.ink{{");
+    begin.starts_with(b"<svg ") && begin.windows(style.len()).any(|part| part == style.as_bytes())
 }
 
 fn list(points: &[(f64, f64)]) -> String {

@@ -26,6 +26,7 @@ mod device_lock;
 mod error;
 pub mod estimate;
 pub mod look;
+mod names;
 mod read;
 mod sweep;
 mod turns;

@@ -8,7 +8,7 @@ use batchlab_core::hash::sha256;
 use batchlab_core::padding::BatchSize;
 
 use super::{Cell, CellInfo, Study};
-use crate::StudyError;
+use crate::{StudyError, names};
 
 impl Study {
     /// All cells of a study, or of a run's configuration, which is a study of one cell.
@@ -33,6 +33,7 @@ impl Study {
                 cells.push(cell);
             }
         }
+        names::tell_apart(&mut cells);
         let name = cells.first().map_or_else(String::new, |cell| cell.runs[0].config.study.clone());
         Ok(Self { name, path: file.path.clone(), blocks: file.blocks, cells })
     }

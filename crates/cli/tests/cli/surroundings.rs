@@ -129,6 +129,8 @@ fn what_this_program_did_not_write_is_not_replaced() {
         let foreign = [
             b"my notes".to_vec(),
             b"<!DOCTYPE html>\n<html><body>mine</body></html>".to_vec(),
+            b"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"></svg>".to_vec(),
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0".to_vec(),
             b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_vec(),
             fs::read(&table).unwrap(),
             fs::read(&checkpoint).unwrap(),

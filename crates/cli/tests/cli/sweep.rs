@@ -378,6 +378,41 @@ fn what_is_done_is_not_counted_again() {
     );
 }
 
+#[test]
+fn namesakes_are_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let of = |datasets: &str, models: &str| {
+        let study = format!(
+            "batchers = [\"dynamic\"]\nbatch_sizes = [8]\ndatasets = {datasets}\nmodels = {models}\n\
+             variants = [{{ training.prefetch = 0 }}, {{ dataset.limit = 9 }}]\n[training]\nsteps = 2\n"
+        );
+        fs::write(folder.path().join("study.toml"), study).unwrap();
+        let output =
+            batchlab().args(["check", "study.toml"]).current_dir(&folder).output().unwrap();
+        let printed = text(&output);
+        let cells = printed.lines().filter(|line| line.contains("repeat 0"));
+        cells.map(|line| line.split(" B=8").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let two = "[\"qm9\", { name = \"qm9\", target = \"gap\", edges = { radius = 4.0 } }]";
+    let wide = "[{ name = \"schnet\" }, { name = \"schnet\", latent_size = 8 }]";
+    let cells = of(two, wide);
+    let mut distinct = cells.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(
+        distinct,
+        [
+            "qm9 edges.radius=4.0 target=gap schnet latent_size=64",
+            "qm9 edges.radius=4.0 target=gap schnet latent_size=8",
+            "qm9 edges=fully-connected target=U0_atom schnet latent_size=64",
+            "qm9 edges=fully-connected target=U0_atom schnet latent_size=8",
+        ]
+    );
+    assert_eq!(cells.len(), 8, "variants are named once: {cells:?}");
+    assert_eq!(of("[\"qm9\"]", "[\"schnet\", \"mpeu\"]")[..2], ["qm9 schnet", "qm9 schnet"]);
+    assert_eq!(of("[\"qm9\"]", "[\"schnet\", \"mpeu\"]")[2..], ["qm9 mpeu", "qm9 mpeu"]);
+}
+
 /// The message for a study that differs from a good one.
 fn refusal(change: impl Fn(&str) -> String, arguments: &[&str]) -> String {
     let place = Place::new(&change(STUDY));
