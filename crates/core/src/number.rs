@@ -19,6 +19,11 @@ pub fn grouped(n: u64) -> String {
     text
 }
 
+/// The next multiple of `step`, or the largest number where that is beyond 32 bits.
+pub(crate) fn next_multiple(n: u32, step: u32) -> u32 {
+    n.checked_next_multiple_of(step).unwrap_or(u32::MAX)
+}
+
 /// Declares a number of a configuration, kept as `f64`, that is checked when it is read.
 ///
 /// ```

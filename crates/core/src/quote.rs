@@ -1,4 +1,4 @@
-//! Texts from outside in what is printed for shells and databases: whoever copies a command that this
+//! Texts from outside in what is printed, for shells, databases and people: whoever copies a command that this
 //! program prints runs that command and nothing else.
 
 use std::path::Path;
@@ -61,4 +61,29 @@ pub fn pattern(text: &str) -> String {
         }
     }
     pattern
+}
+
+/// At most the first 60 characters of a faulty line or value of a file, for messages.
+///
+/// ```
+/// use batchlab_core::quote::shown;
+/// assert_eq!(shown(" 1e9\u{1b}[31m "), "1e9\\u{1b}[31m");
+/// assert_eq!(shown(&"a".repeat(61)), "a".repeat(60) + "...");
+/// ```
+#[must_use]
+pub fn shown(value: &str) -> String {
+    excerpt(value.trim(), 60)
+}
+
+/// At most the first `n` characters of what came from outside. Control characters are written out: a
+/// terminal would take some for commands.
+#[must_use]
+pub fn excerpt(value: &str, n: usize) -> String {
+    let (start, rest) = match value.char_indices().nth(n) {
+        Some((end, _)) => (&value[..end], "..."),
+        None => (value, ""),
+    };
+    let visible =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    start.chars().map(visible).collect::<String>() + rest
 }

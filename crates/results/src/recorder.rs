@@ -1,6 +1,6 @@
 //! Collects the records of a run, writes them into its journal, and hands them to its sinks.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arrow_array::RecordBatch;
 use batchlab_core::Sink;
@@ -123,7 +123,7 @@ impl Recorder {
     ) {
         self.events.push(EventRecord {
             run_id: self.run_id.clone(),
-            at: Some(Timestamp::now()),
+            at: Some(Timestamp::of(SystemTime::now())),
             step: step.map(|step| step as i64),
             kind: kind.into(),
             message,

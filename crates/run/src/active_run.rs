@@ -588,7 +588,9 @@ fn circumstances(
         n_look: Some(member.n_look.into()),
     });
     Circumstances {
-        started_at: resumed.and_then(|point| point.started_at).unwrap_or_else(Timestamp::now),
+        started_at: resumed
+            .and_then(|point| point.started_at)
+            .unwrap_or_else(|| Timestamp::of(SystemTime::now())),
         prepare_ns,
         n_thread: options.n_thread,
         of_study: of_study

@@ -1,7 +1,7 @@
 //! What else the machine did during a turn, as far as the system says; Linux does.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use batchlab_core::record::{BlockRecord, Timestamp};
 
@@ -21,7 +21,7 @@ pub(crate) struct Conditions {
 impl Conditions {
     pub(crate) fn begin() -> Self {
         let before = Counters::read();
-        Self { started_at: Timestamp::now(), start: Instant::now(), before }
+        Self { started_at: Timestamp::of(SystemTime::now()), start: Instant::now(), before }
     }
 
     /// The row of a turn that has ended just now.

@@ -1,6 +1,7 @@
 //! The description of a run at its beginning, and its row in the table `runs`.
 
 use std::num::NonZeroU64;
+use std::time::SystemTime;
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::graphs::{Target, TargetKind};
@@ -83,7 +84,7 @@ pub(super) fn record(
         schema_version: SCHEMA_VERSION,
         study: config.study.clone(),
         started_at: Some(circumstances.started_at),
-        finished_at: Some(Timestamp::now()),
+        finished_at: Some(Timestamp::of(SystemTime::now())),
         status: status.into(),
         error,
         config: loaded.to_json(),
@@ -136,12 +137,12 @@ pub(super) fn record(
         // Of this process, which runs of a cell share, and in which other engines have no memory.
         peak_host_bytes: peak_host_bytes()
             .filter(|_| of_study.cell.is_none() && header.engine.is_none()),
-        peak_device_bytes: None,
         cell: of_study.cell.clone(),
         repeat: of_study.repeat,
         is_exclusive: of_study.is_exclusive,
         n_attempt: Some(circumstances.n_attempt),
         n_look: of_study.n_look,
         parent: circumstances.parent.clone(),
+        ..RunRecord::default()
     }
 }

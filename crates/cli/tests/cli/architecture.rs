@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -95,4 +97,27 @@ fn the_testkit_is_for_tests() {
     for (package, (normal, _)) in dependencies() {
         assert!(!normal.iter().any(|d| d == "batchlab-testkit"), "{package}");
     }
+}
+
+/// `Batcher::label` is the one exception: its default names strategies as all batchers are named.
+#[test]
+fn the_contract_does_not_know_how_batches_are_formed() {
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let mut known = Vec::new();
+    let mut folders = vec![core.join("contract")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            known.extend(
+                code.filter(|line| line.contains("batching::")).map(|line| line.trim().to_owned()),
+            );
+        }
+    }
+    assert_eq!(known, ["pub use crate::batching::label::label;"]);
 }

@@ -36,12 +36,6 @@ impl Timestamp {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
-
-    /// Now, by the system's clock.
-    #[must_use]
-    pub fn now() -> Self {
-        Self::of(SystemTime::now())
-    }
 }
 
 macro_rules! column_value {

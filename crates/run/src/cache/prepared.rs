@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use batchlab_core::batcher::ByteCache;
 use batchlab_core::hash::sha256;
@@ -30,6 +31,7 @@ struct Prepared {
     folder: Option<PathBuf>,
     progress: Arc<dyn Progress>,
     in_memory: Mutex<BTreeMap<String, Vec<u8>>>,
+    opened: Instant,
 }
 
 impl Cache {
@@ -38,7 +40,7 @@ impl Cache {
     #[must_use]
     pub fn prepared(&self, progress: Arc<dyn Progress>) -> Arc<dyn ByteCache> {
         let folder = self.folder().map(Path::to_owned);
-        Arc::new(Prepared { folder, progress, in_memory: Mutex::default() })
+        Arc::new(Prepared { folder, progress, in_memory: Mutex::default(), opened: Instant::now() })
     }
 }
 
@@ -78,6 +80,10 @@ impl ByteCache for Prepared {
             Ok(()) => store::shrink(folder, &path, MAX_BYTE),
             Err(error) => self.note(&path, &error.to_string(), "not kept for the next time"),
         }
+    }
+
+    fn now_ns(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

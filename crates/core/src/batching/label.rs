@@ -1,0 +1,102 @@
+//! The name of a strategy in results.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::batching::padding::Padding;
+use crate::contract::batcher::Batcher;
+use crate::contract::registry::{Kind, components};
+
+/// Shared options of which the label holds the value alone: `64`, `2^N`, `exact`, `fixed`.
+const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
+
+/// The label of a strategy: its name, and every option that is not at its default.
+///
+/// ```text
+/// NAME [-WORD ...] [-PADDING] [-COMPOSITION] [-KEY=VALUE ...]
+/// ```
+///
+/// The words are the values of [`Batcher::always_in_label`]; the keys are those of the
+/// configuration, in the order in which `batchlab explain` lists them, and an option without a
+/// default is always included. `batch_size` is left out where the strategy has one, because results
+/// have it in a column of its own. Labels of one batcher are equal only if all these options are:
+///
+/// ```text
+/// static-64   dynamic   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
+/// ```
+#[must_use]
+pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
+    let name = batcher.typetag_name();
+    let mut parts = vec![name.to_owned()];
+    let options = erased_serde::serialize(batcher, serde_json::value::Serializer);
+    let Ok(Value::Object(options)) = options else { return parts.remove(0) };
+    let default = |key: &str| DEFAULTS.get(name)?.get(key);
+    let always = batcher.always_in_label();
+    for (key, value) in always.iter().filter_map(|&key| options.get_key_value(key)) {
+        parts.push(word(key, value));
+    }
+    let words = WITHOUT_KEY.iter().filter(|key| !always.contains(key));
+    for (key, value) in words.filter_map(|&key| options.get_key_value(key)) {
+        if default(key) != Some(value) {
+            parts.push(word(key, value));
+        }
+    }
+    for (key, value) in &options {
+        let has_column = key == "batch_size" && batcher.batch_size().is_some();
+        let mut said = WITHOUT_KEY.iter().chain(always);
+        if !has_column && !said.any(|said| said == key) {
+            add_differences(key, value, default(key), &mut parts);
+        }
+    }
+    parts.join("-")
+}
+
+/// The defaults of all registered batchers, by name and key. What has no default is missing.
+static DEFAULTS: LazyLock<BTreeMap<&str, Map<String, Value>>> = LazyLock::new(|| {
+    let of_schema = |mut schema: Value| -> Map<String, Value> {
+        let Value::Object(properties) = schema["properties"].take() else { return Map::new() };
+        let default = |(key, mut property): (String, Value)| {
+            let default = property.as_object_mut()?.remove("default")?;
+            Some((key, default))
+        };
+        properties.into_iter().filter_map(default).collect()
+    };
+    let batchers = components(Kind::Batcher).into_iter();
+    batchers.map(|(name, batcher)| (name, of_schema((batcher.schema)()))).collect()
+});
+
+/// Adds `key=value` for every value within an option that its default does not have.
+fn add_differences(key: &str, value: &Value, default: Option<&Value>, parts: &mut Vec<String>) {
+    match value {
+        _ if value == default.unwrap_or(&Value::Null) => {}
+        Value::Object(table) if !table.is_empty() => {
+            for (inner, value) in table {
+                let default = default.and_then(|default| default.get(inner));
+                add_differences(&format!("{key}.{inner}"), value, default, parts);
+            }
+        }
+        _ => parts.push(format!("{key}={}", plain(value))),
+    }
+}
+
+/// A value as it stands in the label without its key.
+fn word(key: &str, value: &Value) -> String {
+    match Padding::deserialize(value) {
+        Ok(padding) if key == "padding" => padding.label(),
+        _ => plain(value),
+    }
+}
+
+/// A value without quotes and spaces.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => {
+            format!("[{}]", list.iter().map(plain).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,300 @@
+//! The memory of one batch: a single aligned arena with typed views.
+
+use aligned_vec::{AVec, ConstAlign};
+
+use crate::CollateError;
+use crate::contract::fields::BatchFields;
+use crate::contract::graphs::Level;
+use crate::contract::plan::Shape;
+
+/// Words of 4 bytes to which every field is aligned: a cache line, and a vector register.
+const ALIGN: usize = 16;
+
+/// Words of a batch, at most: beyond any memory, and far from where sums of lengths overflow.
+const MAX_WORD: usize = usize::MAX / 64;
+
+macro_rules! fields {
+    ($($field:ident: $word:ty, $doc:literal;)*) => {
+        /// Lengths of the fields in words, in the order in which they lie in the arena.
+        #[derive(Debug, Clone, Copy, Default, PartialEq)]
+        pub(crate) struct Lengths { $(pub(crate) $field: usize),* }
+
+        impl Lengths {
+            fn n_word(&self) -> usize {
+                0 $(+ self.$field.next_multiple_of(ALIGN))*
+            }
+        }
+
+        /// The fields of a batch, to be written.
+        pub(crate) struct Columns<'a> {
+            /// Memory for what is looked up on the way; not a part of the batch.
+            pub(crate) scratch: &'a mut Scratch,
+            $(pub(crate) $field: &'a mut [$word]),*
+        }
+
+        impl<'a> Columns<'a> {
+            fn split(arena: &'a mut [u32], lengths: &Lengths, scratch: &'a mut Scratch) -> Self {
+                let rest = arena;
+                $(
+                    let (padded, rest) = rest.split_at_mut(lengths.$field.next_multiple_of(ALIGN));
+                    let $field = bytemuck::cast_slice_mut(&mut padded[..lengths.$field]);
+                )*
+                let _ = rest;
+                Self { scratch, $($field),* }
+            }
+        }
+
+        /// A batch with its padding, ready to be uploaded. Indices count within the batch.
+        ///
+        /// Real members come first. Padding nodes belong to the first padding graph (on one graph:
+        /// to graph 1), padding edges are loops on the first padding node with distance 0, and
+        /// padding outputs have weight 0. Fields that the model did not ask for are empty.
+        #[derive(Debug, Clone, Copy)]
+        pub struct PaddedBatch<'a> {
+            /// Whether members are graphs or nodes.
+            pub level: Level,
+            /// Size with padding.
+            pub shape: Shape,
+            /// Size without padding.
+            pub real: Shape,
+            /// Features per node.
+            pub node_feature_width: usize,
+            /// The whole arena: everything below lies in it, in this order.
+            pub words: &'a [u32],
+            $(#[doc = $doc] pub $field: &'a [$word]),*
+        }
+
+        impl<'a> PaddedBatch<'a> {
+            /// The fields in the order in which they lie in the arena, each from the next multiple of 64
+            /// bytes on: name and length, in words of 4 bytes.
+            pub fn layout(&self) -> impl Iterator<Item = FieldLayout> {
+                [$(FieldLayout {
+                    name: stringify!($field),
+                    is_float: stringify!($word).as_bytes()[0] == b'f',
+                    n_word: self.$field.len(),
+                }),*].into_iter()
+            }
+
+            fn split(buffer: &'a BatchBuffer) -> Self {
+                let words = &buffer.words[..buffer.lengths.n_word()];
+                let rest = words;
+                $(
+                    let (padded, rest) = rest.split_at(buffer.lengths.$field.next_multiple_of(ALIGN));
+                    let $field = bytemuck::cast_slice(&padded[..buffer.lengths.$field]);
+                )*
+                let _ = rest;
+                Self {
+                    level: buffer.level,
+                    shape: buffer.shape,
+                    real: buffer.real,
+                    node_feature_width: buffer.node_feature_width,
+                    words,
+                    $($field),*
+                }
+            }
+        }
+    };
+}
+
+/// A field of a batch in the arena; see [`PaddedBatch::layout`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldLayout {
+    /// As in [`PaddedBatch`].
+    pub name: &'static str,
+    /// Whether it holds `f32`; otherwise `u32`.
+    pub is_float: bool,
+    /// Its length; 0 for what the model did not ask for.
+    pub n_word: usize,
+}
+
+fields! {
+    n_node_of: u32, "Nodes of each graph, `[n_graph]`.";
+    n_edge_of: u32, "Edges of each graph, `[n_graph]`.";
+    graph_offset: u32, "First node of each graph, and the number of nodes, `[n_graph + 1]`.";
+    origin: u32, "Identifier in the store of each graph `[n_graph]`, or of each node `[n_node]`; `u32::MAX` for padding.";
+    output_row: u32, "Graph or node that each output belongs to, `[n_output]`.";
+    output_target: f32, "True value of each output as training sees it, `[n_output]`.";
+    output_weight: f32, "Weight of each output in the loss, `[n_output]`; 0 for padding.";
+    graph_of: u32, "Graph of each node, `[n_node]`.";
+    node_class: u32, "Class of each node, `[n_node]`; 0 for padding.";
+    node_feature: f32, "Features of each node, row by row, `[n_node, width]`; 0 for padding.";
+    feature_offset: u32, "Where each node's entries in `feature_value` start, and their number, `[n_node + 1]`; padding has none.";
+    feature_column: u32, "Which feature each entry is, ascending for each node, `[n_entry]`.";
+    feature_value: f32, "Features that are not 0, node by node, `[n_entry]`, in place of `node_feature`.";
+    sender: u32, "Sending node of each edge, `[n_edge]`.";
+    receiver: u32, "Receiving node of each edge, ascending, `[n_edge]`.";
+    receiver_offset: u32, "First edge that each node receives, and the number of edges, `[n_node + 1]`.";
+    sender_order: u32, "Edges in the order of their senders, `[n_edge]`.";
+    sender_offset: u32, "Where each node's edges start in `sender_order`, and the number of edges, `[n_node + 1]`.";
+    distance: f32, "Length of each edge in angstrom, `[n_edge]`; 0 for padding.";
+    displacement: f32, "Receiver minus sender, periodic image included, in angstrom, `[n_edge, 3]`; 0 for padding.";
+    edge_weight: f32, "Weight of each edge, `[n_edge]`; 0 for padding.";
+}
+
+/// Memory that collation keeps between batches.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// Positions of the batch's nodes in angstrom, row by row.
+    pub(crate) position: Vec<[f32; 3]>,
+    /// The same, one array per axis.
+    pub(crate) axis: [Vec<f32>; 3],
+}
+
+impl Scratch {
+    /// Empties everything and makes room for the positions of `n_node` nodes.
+    pub(crate) fn clear(&mut self, n_node: usize) {
+        self.position.clear();
+        self.position.reserve(n_node);
+        for axis in &mut self.axis {
+            axis.clear();
+            axis.reserve(n_node);
+        }
+    }
+}
+
+/// Where [`collate`](crate::collate()) writes a batch. It is used again and again: in steady state
+/// nothing is allocated.
+///
+/// ```
+/// use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
+/// use batchlab_core::{BatchBuffer, BatchPlan, GraphSize, Level, BatchFields, Shape, collate};
+///
+/// // Two complete graphs of 2 and 3 nodes, padded to 8 nodes, 10 edges and 3 graphs.
+/// let many = ManyGraphs::new(&[2, 3], Edges::FullyConnected)?;
+/// let graphs = Graphs::new("two cliques", Topology::Many(many))?;
+/// let mut plan = BatchPlan::default();
+/// plan.clear(Level::Graphs);
+/// plan.push_graph(GraphSize { id: 0, n_node: 2, n_edge: 2 });
+/// plan.push_graph(GraphSize { id: 1, n_node: 3, n_edge: 6 });
+/// plan.shape = Shape { n_node: 8, n_edge: 10, n_graph: 3, n_output: 3 };
+///
+/// let mut buffer = BatchBuffer::new();
+/// collate(&graphs, &plan, BatchFields::default(), &mut buffer)?;
+/// let batch = buffer.batch();
+/// assert_eq!(batch.receiver, [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+/// assert_eq!(batch.sender, [1, 0, 3, 4, 2, 4, 2, 3, 5, 5]);
+/// assert_eq!(batch.graph_of, [0, 0, 1, 1, 1, 2, 2, 2]);
+/// assert_eq!(batch.n_node_of, [2, 3, 3]);
+/// assert_eq!(batch.output_weight, [1.0, 1.0, 0.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct BatchBuffer {
+    words: AVec<u32, ConstAlign<64>>,
+    scratch: Scratch,
+    lengths: Lengths,
+    level: Level,
+    shape: Shape,
+    real: Shape,
+    node_feature_width: usize,
+}
+
+impl BatchBuffer {
+    /// An empty buffer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            words: AVec::new(64),
+            scratch: Scratch::default(),
+            lengths: Lengths::default(),
+            level: Level::default(),
+            shape: Shape::default(),
+            real: Shape::default(),
+            node_feature_width: 0,
+        }
+    }
+
+    /// The batch that was collated last.
+    #[must_use]
+    pub fn batch(&self) -> PaddedBatch<'_> {
+        PaddedBatch::split(self)
+    }
+
+    /// Bytes that a batch of this shape takes, features that come as compressed rows left out: give
+    /// [`Graphs::batch_feature_width`](crate::Graphs::batch_feature_width) as their width.
+    #[must_use]
+    pub fn n_byte(
+        level: Level,
+        shape: Shape,
+        needs: BatchFields,
+        node_feature_width: usize,
+    ) -> usize {
+        4 * lengths(level, shape, needs, node_feature_width, None).n_word()
+    }
+
+    /// Lays out the fields for a new batch. Their content is undefined until it is written. With
+    /// `n_entry` the features are compressed rows.
+    pub(crate) fn prepare(
+        &mut self,
+        level: Level,
+        shape: Shape,
+        real: Shape,
+        needs: BatchFields,
+        node_feature_width: usize,
+        n_entry: Option<usize>,
+    ) -> Result<Columns<'_>, CollateError> {
+        self.level = level;
+        self.shape = shape;
+        self.real = real;
+        self.node_feature_width = node_feature_width;
+        self.lengths = lengths(level, shape, needs, node_feature_width, n_entry);
+        let n_word = self.lengths.n_word();
+        if n_word > MAX_WORD {
+            return Err(CollateError::Inconsistent(format!(
+                "a batch of {} nodes with {node_feature_width} features each is larger than memory can be; use a \
+                 smaller batch",
+                shape.n_node
+            )));
+        }
+        if self.words.len() < n_word {
+            // A quarter more than asked for: sizes vary from batch to batch.
+            self.words.resize(n_word + n_word / 4, 0);
+        }
+        Ok(Columns::split(&mut self.words, &self.lengths, &mut self.scratch))
+    }
+}
+
+impl Default for BatchBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn lengths(
+    level: Level,
+    shape: Shape,
+    needs: BatchFields,
+    node_feature_width: usize,
+    n_entry: Option<usize>,
+) -> Lengths {
+    let [n_node, n_edge, n_graph, n_output] =
+        [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output].map(|n| n as usize);
+    // The one length that is a product of two sizes. All others together stay far below the limit.
+    let n_feature = n_node.saturating_mul(node_feature_width).min(2 * MAX_WORD);
+    let when = |needed: bool, length: usize| if needed { length } else { 0 };
+    Lengths {
+        n_node_of: n_graph,
+        n_edge_of: n_graph,
+        graph_offset: n_graph + 1,
+        origin: match level {
+            Level::Graphs => n_graph,
+            Level::Nodes => n_node,
+        },
+        output_row: n_output,
+        output_target: n_output,
+        output_weight: n_output,
+        graph_of: n_node,
+        node_class: when(needs.node_class, n_node),
+        node_feature: when(needs.node_feature && n_entry.is_none(), n_feature),
+        feature_offset: when(n_entry.is_some(), n_node + 1),
+        feature_column: n_entry.unwrap_or(0),
+        feature_value: n_entry.unwrap_or(0),
+        sender: n_edge,
+        receiver: n_edge,
+        receiver_offset: n_node + 1,
+        sender_order: when(needs.sender_order, n_edge),
+        sender_offset: when(needs.sender_order, n_node + 1),
+        distance: when(needs.distance, n_edge),
+        displacement: when(needs.displacement, 3 * n_edge),
+        edge_weight: when(needs.edge_weight, n_edge),
+    }
+}

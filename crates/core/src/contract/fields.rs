@@ -1,0 +1,44 @@
+//! The optional fields of a batch.
+
+/// Which optional fields of a [`PaddedBatch`](crate::PaddedBatch) are wanted, or can be had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "a set of independent fields, each named where it is asked for"
+)]
+pub struct BatchFields {
+    /// `node_class`.
+    pub node_class: bool,
+    /// `node_feature`.
+    pub node_feature: bool,
+    /// With `node_feature`: `feature_offset`, `feature_column` and `feature_value` in its place, where
+    /// the data set is one graph with [sparse features](crate::graphs::NodeFeature::Sparse). A model
+    /// that does not say so gets all features.
+    pub sparse_feature: bool,
+    /// `distance`.
+    pub distance: bool,
+    /// `displacement`.
+    pub displacement: bool,
+    /// `edge_weight`.
+    pub edge_weight: bool,
+    /// `sender_order` and `sender_offset`.
+    pub sender_order: bool,
+}
+
+impl BatchFields {
+    /// The first field that is needed but not `provided`.
+    #[must_use]
+    pub fn missing_from(self, provided: Self) -> Option<&'static str> {
+        [
+            ("node classes", self.node_class, provided.node_class),
+            ("node features", self.node_feature, provided.node_feature),
+            ("distances", self.distance, provided.distance),
+            ("displacements", self.displacement, provided.displacement),
+            ("edge weights", self.edge_weight, provided.edge_weight),
+            ("edges in the order of their senders", self.sender_order, provided.sender_order),
+        ]
+        .into_iter()
+        .find(|&(_, needed, provided)| needed && !provided)
+        .map(|(name, ..)| name)
+    }
+}
