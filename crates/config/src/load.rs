@@ -3,21 +3,27 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::Dataset;
 use batchlab_core::error::nearest_path;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::Loss;
+use batchlab_core::{Dataset, Level};
 use batchlab_files::{MAX_TEXT, read_named_text};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, IntoDeserializer};
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeString, DeTable, DeValue};
 
-use crate::alternatives;
-use crate::component::{evaluation_batcher, required, sinks};
-use crate::diagnostic::Diagnostic;
-use crate::source::{Root, Source};
-use crate::{Config, Criterion, Defaults, Evaluation, StudyFile, Subset, Timing};
+use crate::Defaults;
+use crate::component::explain::mistake;
+use crate::component::names::with_batch_size;
+use crate::component;
+use crate::config::Config;
+use crate::evaluation::{Evaluation, Subset};
+use crate::schedule::Criterion;
+use crate::schema::schema;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Source, Span, Table, Value, inner, placed};
+use crate::training::Timing;
 
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
@@ -27,15 +33,6 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads the configuration of one run, applies overrides of the form `key=value`, and checks
-    /// everything that can be checked before data are loaded.
-    ///
-    /// # Errors
-    /// The first error; a study of several runs.
-    pub fn read(path: &Path, overrides: &[String], defaults: Defaults) -> Result<Self, Diagnostic> {
-        StudyFile::read(Some(path), overrides, defaults)?.only_run()
-    }
-
     /// The file, for messages; without one, everything is from the command line.
     #[must_use]
     pub fn name_of_file(&self) -> String {
@@ -82,26 +79,29 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
 /// A configuration without its components, which are read separately for the places of errors.
 type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
 
-/// The configuration of one run from its tables.
-pub(crate) fn config(source: &Source, root: &Spanned<Root>) -> Result<Config, Diagnostic> {
+/// The configuration of one run from its tables, which end up with the default evaluation.
+pub(crate) fn config(
+    source: &Source,
+    root: &mut Spanned<Table<'_>>,
+    defaults: Defaults,
+) -> Result<Config, Diagnostic> {
+    let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
+    fill_evaluation(source, root.get_mut(), &*dataset, defaults)?;
     let tables = root.get_ref();
-    let dataset: Box<dyn Dataset> = required(source, tables, "dataset")?;
-    let model = required(source, tables, "model")?;
-    let batcher = required(source, tables, "batcher")?;
-    let evaluation_batcher = evaluation_batcher(source, tables)?;
-    let sink = sinks(source, tables)?;
+    let model = component::required(source, tables, "model")?;
+    let batcher = component::required(source, tables, "batcher")?;
+    let evaluation_batcher = component::evaluation_batcher(source, tables)?;
+    let sink = component::sinks(source, tables)?;
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
-        .map_err(|error| source.mistake(&error, "", tables, alternatives::schema()))?;
+        .map_err(|error| mistake(source, &error, "", tables, schema()))?;
     let Config { study, device, split, mut training, evaluation, .. } = rest;
     let says = |table: &str, key: &str| {
-        let table = tables.get(table).and_then(|table| table.get_ref().as_table());
-        table.is_some_and(|table| table.contains_key(key))
+        inner(tables, table).is_some_and(|table| table.contains_key(key))
     };
     if dataset.has_classes() && !says("training", "loss") {
         training.loss = Loss::CrossEntropy;
     }
-    let has_share = says("split", "validation") || says("split", "test");
-    if split.per_class.is_some() && has_share {
+    if split.per_class.is_some() && (says("split", "validation") || says("split", "test")) {
         let span = tables.get("split").map_or(0..0, Spanned::span);
         let message = "give either split.per_class, or the shares split.validation and split.test";
         return Err(source.at(&span, message));
@@ -110,109 +110,156 @@ pub(crate) fn config(source: &Source, root: &Spanned<Root>) -> Result<Config, Di
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
-    check_values(source, &config, tables)?;
-    Ok(config)
+    match fault(&config) {
+        None => Ok(config),
+        Some((path, message)) => Err(source.at(&place(tables, path), message)),
+    }
 }
 
-/// Checks rules that serde cannot.
-fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    let place = |path: &[&str]| {
-        let mut table = root;
-        let mut span = 0..0;
-        for key in path {
-            let Some(value) = table.get(*key) else { break };
-            span = value.span();
-            let Some(inner) = value.get_ref().as_table() else { break };
-            table = inner;
-        }
-        span
+/// Adds what the batcher of evaluations lacks.
+fn fill_evaluation<'t>(
+    source: &Source,
+    root: &mut Table<'t>,
+    dataset: &dyn Dataset,
+    defaults: Defaults,
+) -> Result<(), Diagnostic> {
+    let default = match dataset.provides().level {
+        Level::Graphs => defaults.of_graphs,
+        Level::Nodes => defaults.of_nodes,
     };
-    let held_out = f64::from(config.split.validation) + f64::from(config.split.test);
+    let default = DeTable::parse(default).map_err(|error| source.whole(error.message()))?;
+    // Spans of another text mean nothing here.
+    let default: Table<'t> = placed(default.into_inner(), &|_| 0..0);
+    if default.is_empty() {
+        return Ok(());
+    }
+    let DeValue::Table(evaluation) = entry(root, "evaluation").get_mut() else { return Ok(()) };
+    let batcher = entry(evaluation, "batcher");
+    match batcher.get_mut() {
+        DeValue::Table(table) if !table.contains_key("name") => {
+            for (key, value) in default {
+                table.entry(key).or_insert(value);
+            }
+        }
+        _ => {
+            if let Some(size) = default.get("batch_size") {
+                with_batch_size(batcher, size);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The value of a key, an empty table if there is none.
+fn entry<'a, 't>(table: &'a mut Table<'t>, key: &'static str) -> &'a mut Value<'t> {
+    let key: Spanned<DeString<'t>> = Spanned::new(0..0, key.into());
+    table.entry(key).or_insert_with(|| Spanned::new(0..0, DeValue::Table(Table::new())))
+}
+
+/// The place of the last key of a path that is there.
+fn place(root: &Table<'_>, path: &[&str]) -> Span {
+    let (mut table, mut span) = (root, 0..0);
+    for key in path {
+        let Some(value) = table.get(*key) else { break };
+        span = value.span();
+        let Some(inner) = value.get_ref().as_table() else { break };
+        table = inner;
+    }
+    span
+}
+
+/// A mistake that no single value shows, and its place.
+type Fault = Option<(&'static [&'static str], String)>;
+
+/// The first mistake against rules that serde cannot check.
+fn fault(config: &Config) -> Fault {
+    let Config { split, training, evaluation, .. } = config;
+    let fault = |path, message: &str| Some((path, message.to_owned()));
+    let held_out = f64::from(split.validation) + f64::from(split.test);
     if held_out >= 1.0 {
         let message = format!(
             "validation and test together hold out {held_out} of the data; nothing is left to train on"
         );
-        return Err(source.at(&place(&["split"]), message));
+        return Some((&["split"], message));
     }
-    if config.training.timing == Timing::Stages && config.training.prefetch_depth() > 0 {
+    if training.timing == Timing::Stages && training.prefetch_depth() > 0 {
         let message = "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap";
-        return Err(source.at(&place(&["training", "prefetch"]), message));
+        return fault(&["training", "prefetch"], message);
     }
-    check_schedule(config, source, &place)?;
-    if config.training.prefetch_depth() > 1024 {
+    if let Some(fault) = fault_of_schedule(config) {
+        return Some(fault);
+    }
+    if training.prefetch_depth() > 1024 {
         let message = "more than 1024 prefetched batches only cost memory; 1 to 4 are enough";
-        return Err(source.at(&place(&["training", "prefetch"]), message));
+        return fault(&["training", "prefetch"], message);
     }
+    let study = &config.study;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if config.study.is_empty()
-        || config.study.starts_with('.')
-        || config.study.len() > 100
-        || !config.study.chars().all(is_plain)
+    if study.is_empty()
+        || study.starts_with('.')
+        || study.len() > 100
+        || !study.chars().all(is_plain)
     {
         let message = "study is used as the name of a folder: use up to 100 letters, digits, '-', '_' and '.'";
-        return Err(source.at(&place(&["study"]), message));
+        return fault(&["study"], message);
     }
     if config.sink.is_empty() {
-        return Err(source
-            .at(&place(&["sink"]), "there is no sink, so no results would be written")
-            .help("add [[sink]]"));
+        return fault(&["sink"], "there is no sink, so no results would be written; add [[sink]]");
     }
-    let subsets = &config.evaluation.subsets;
-    if let Some(twice) = (1..subsets.len()).find(|&i| subsets[..i].contains(&subsets[i])) {
-        let message = format!("subset \"{}\" is given twice", subsets[twice].name());
-        return Err(source.at(&place(&["evaluation", "subsets"]), message));
+    let subsets: Vec<&str> = evaluation.subsets.iter().map(|subset| subset.name()).collect();
+    if let Some(name) = twice(&subsets) {
+        return Some((&["evaluation", "subsets"], format!("subset \"{name}\" is given twice")));
     }
     if let Err(error) = config.dataset.check() {
-        return Err(source.at(&place(&["dataset", "target"]), error.to_string()));
+        return Some((&["dataset", "target"], error.to_string()));
     }
     if let Err(error) = config.model.check_device(&config.device) {
-        return Err(source.at(&place(&["device"]), error.to_string()));
+        return Some((&["device"], error.to_string()));
     }
-    if let Err(error) = config.training.precision.check(&config.device) {
-        return Err(source.at(&place(&["training", "precision"]), error.to_string()));
+    if let Err(error) = training.precision.check(&config.device) {
+        return Some((&["training", "precision"], error.to_string()));
     }
-    let mut sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
-    sinks.sort_unstable();
-    if let Some(twice) = sinks.iter().zip(&sinks[1..]).find_map(|(a, b)| (a == b).then_some(a)) {
-        return Err(source.at(&place(&["sink"]), format!("sink \"{twice}\" is given twice")));
-    }
-    Ok(())
+    let sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
+    twice(&sinks).map(|name| (&["sink"][..], format!("sink \"{name}\" is given twice")))
 }
 
-/// Checks how long a model is trained, and what evaluations decide about it.
-fn check_schedule(
-    config: &Config,
-    source: &Source,
-    place: &dyn Fn(&[&str]) -> std::ops::Range<usize>,
-) -> Result<(), Diagnostic> {
-    let training = &config.training;
-    let fail = |key: &str, message: &str| Err(source.at(&place(&["training", key]), message));
+fn twice<'a>(names: &[&'a str]) -> Option<&'a str> {
+    (1..names.len()).find(|&i| names[..i].contains(&names[i])).map(|i| names[i])
+}
+
+/// A mistake in how long a model is trained, and in what evaluations decide about it.
+fn fault_of_schedule(config: &Config) -> Fault {
+    let Config { training, evaluation, .. } = config;
+    let fault = |path, message: &str| Some((path, message.to_owned()));
     match (training.steps, training.epochs) {
         (Some(_), Some(_)) => {
-            return fail("epochs", "give either steps or epochs, not both; remove one of them");
+            let message = "give either steps or epochs, not both; remove one of them";
+            return fault(&["training", "epochs"], message);
         }
         (None, None) => {
-            return fail("steps", "training needs steps or epochs, as in steps = 1000");
+            let message = "training needs steps or epochs, as in steps = 1000";
+            return fault(&["training", "steps"], message);
         }
         _ => {}
     }
-    if let Some(fault) = training.plateau.and_then(|plateau| plateau.fault()) {
-        return fail("plateau", &fault);
+    let key: &'static [&'static str] = match (training.plateau, training.early_stopping) {
+        (Some(_), _) => &["training", "plateau"],
+        (None, Some(_)) => &["training", "early_stopping"],
+        (None, None) => return None,
+    };
+    if let Some(message) = training.plateau.and_then(|plateau| plateau.fault()) {
+        return Some((key, message));
     }
     let is_classes = training.loss == Loss::CrossEntropy;
     if training.early_stopping.is_some() && training.criterion() != Criterion::Loss && !is_classes {
-        return fail("early_stopping", "numbers have no accuracy; use by = \"loss\"");
+        let message = "numbers have no accuracy; use by = \"loss\"";
+        return fault(&["training", "early_stopping"], message);
     }
-    let key = match (training.plateau, training.early_stopping) {
-        (Some(_), _) => "plateau",
-        (None, Some(_)) => "early_stopping",
-        (None, None) => return Ok(()),
-    };
-    if config.evaluation.every.is_none() {
-        return fail(key, "it needs evaluations during training; set evaluation.every");
+    if evaluation.every.is_none() {
+        return fault(key, "it needs evaluations during training; set evaluation.every");
     }
-    if !config.evaluation.subsets.contains(&Subset::Validation) {
-        return fail(key, "it needs the validation set; add \"validation\" to evaluation.subsets");
+    if !evaluation.subsets.contains(&Subset::Validation) {
+        return fault(key, "it needs the validation set; add \"validation\" to evaluation.subsets");
     }
-    Ok(())
+    None
 }

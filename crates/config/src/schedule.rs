@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Fraction;
+use crate::number::Fraction;
 
 /// How long a model is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +36,10 @@ pub struct Plateau {
 impl Default for Plateau {
     fn default() -> Self {
         Self {
-            factor: Fraction(0.1),
+            factor: Fraction::new(0.1),
             patience: 10,
             cooldown: 0,
-            threshold: Fraction(1e-4),
+            threshold: Fraction::new(1e-4),
             min_learning_rate: 0.0,
         }
     }

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
-use super::Blocks;
-use crate::schema::{make_optional, one_of};
+use super::blocks::Blocks;
+use crate::component::schema::{make_optional, one_of};
 
 /// The lists of a study, the number of repeats, and how runs take turns.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -63,9 +63,6 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
     "variants",
     "blocks",
 ];
-
-pub(super) const RUN_KEYS: [&str; 9] =
-    ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
 
 /// One of the seeds of the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]

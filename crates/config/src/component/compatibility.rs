@@ -3,10 +3,10 @@
 use batchlab_core::registry::{Selectable, components};
 use batchlab_core::{Batcher, Dataset, Level, Model};
 use serde::de::DeserializeOwned;
-use toml::de::DeTable;
 
-use crate::source::Source;
-use crate::{Config, Diagnostic};
+use crate::config::Config;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Source, Table};
 
 /// What does not fit: the component, by its place in a configuration, and why.
 pub(crate) struct Misfit {
@@ -17,7 +17,7 @@ pub(crate) struct Misfit {
 
 impl Misfit {
     /// The mistake at its place in the text; a default has none.
-    pub(crate) fn at(self, source: &Source, root: &DeTable<'_>, file: &str) -> Diagnostic {
+    pub(crate) fn at(self, source: &Source, root: &Table<'_>, file: &str) -> Diagnostic {
         let diagnostic = Diagnostic::new(self.message).help(self.help);
         let [table, key] = self.place;
         let span = root.get(table).filter(|table| !table.span().is_empty()).and_then(|table| {
