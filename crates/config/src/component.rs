@@ -79,7 +79,8 @@ pub(crate) fn read<T: Selectable + ?Sized>(
             let others: Vec<&str> = others.map(|other| (other.name)()).collect();
             if !others.is_empty() {
                 let others = others.join(", ");
-                mistake = mistake.help(format!("{key} is a key of {others}; this {kind} is \"{name}\""));
+                mistake =
+                    mistake.help(format!("{key} is a key of {others}; this {kind} is \"{name}\""));
             }
         }
         mistake.help(format!("batchlab explain {kind}.{name} shows all its keys"))

@@ -42,7 +42,12 @@ pub struct PerClass {
 
 impl Default for Split {
     fn default() -> Self {
-        Self { published: true, validation: Fraction::new(0.1), test: Fraction::new(0.1), per_class: None }
+        Self {
+            published: true,
+            validation: Fraction::new(0.1),
+            test: Fraction::new(0.1),
+            per_class: None,
+        }
     }
 }
 

@@ -110,6 +110,7 @@ fn fits(types: &[&str], own: &str) -> bool {
 /// What a value may be, in words.
 pub(crate) fn in_words(schema: &Json) -> String {
     let minimum = forms(schema).into_iter().find_map(|form| form["minimum"].as_u64());
+    let words: Vec<String> = words(schema).iter().map(|word| format!("\"{word}\"")).collect();
     let word = |name: &&str| match (*name, minimum) {
         ("integer", Some(minimum)) => format!("a whole number, {minimum} or more"),
         ("integer", None) => "a whole number".to_owned(),
@@ -117,18 +118,20 @@ pub(crate) fn in_words(schema: &Json) -> String {
         ("boolean", _) => "true or false".to_owned(),
         ("array", _) => "a list".to_owned(),
         ("object", _) => "a table".to_owned(),
-        _ => "a word".to_owned(),
+        _ if !words.is_empty() => words.join(" or "),
+        _ => "text".to_owned(),
     };
     types(schema).iter().map(word).collect::<Vec<_>>().join(" or ")
 }
 
 /// The words that a value may be.
 pub(crate) fn words(schema: &Json) -> Vec<&str> {
-    let words = |form: &'_ Json| -> Vec<&str> {
+    let mut all = Vec::new();
+    for form in forms(schema) {
         let several = form["enum"].as_array().into_iter().flatten();
-        form.get("const").into_iter().chain(several).filter_map(Json::as_str).collect()
-    };
-    forms(schema).into_iter().flat_map(words).collect()
+        all.extend(form.get("const").into_iter().chain(several).filter_map(Json::as_str));
+    }
+    all
 }
 
 /// What may be written in the place of a value: tables with this value in them, or else all words and tables.
@@ -153,7 +156,9 @@ fn table(form: &Json, own: &str, typed: &str) -> (String, bool) {
     let required = form["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
     let mut keys: Vec<&str> = required.collect();
     if keys.is_empty() {
-        keys.extend(form["properties"].as_object().and_then(|keys| Some(keys.keys().next()?.as_str())));
+        keys.extend(
+            form["properties"].as_object().and_then(|keys| Some(keys.keys().next()?.as_str())),
+        );
     }
     let mut has_typed = false;
     let pair = |key: &&str| {

@@ -1,7 +1,7 @@
 //! Reads and checks a configuration.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use batchlab_core::error::nearest_path;
 use batchlab_core::hash::sha256;
@@ -14,9 +14,9 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use crate::Defaults;
+use crate::component;
 use crate::component::explain::mistake;
 use crate::component::names::with_batch_size;
-use crate::component;
 use crate::config::Config;
 use crate::evaluation::{Evaluation, Subset};
 use crate::schedule::Criterion;
@@ -68,7 +68,7 @@ impl LoadedConfig {
     }
 }
 
-pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
+pub(crate) fn read_text(path: &std::path::Path) -> Result<String, Diagnostic> {
     read_named_text(path, MAX_TEXT).map_err(|error| {
         let near =
             if error.kind() == ErrorKind::NotFound { nearest_path(path) } else { String::new() };
@@ -95,9 +95,8 @@ pub(crate) fn config(
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
         .map_err(|error| mistake(source, &error, "", tables, schema()))?;
     let Config { study, device, split, mut training, evaluation, .. } = rest;
-    let says = |table: &str, key: &str| {
-        inner(tables, table).is_some_and(|table| table.contains_key(key))
-    };
+    let says =
+        |table: &str, key: &str| inner(tables, table).is_some_and(|table| table.contains_key(key));
     if dataset.has_classes() && !says("training", "loss") {
         training.loss = Loss::CrossEntropy;
     }
@@ -110,7 +109,7 @@ pub(crate) fn config(
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
-    match fault(&config) {
+    match first_fault(&config) {
         None => Ok(config),
         Some((path, message)) => Err(source.at(&place(tables, path), message)),
     }
@@ -169,18 +168,23 @@ fn place(root: &Table<'_>, path: &[&str]) -> Span {
 }
 
 /// A mistake that no single value shows, and its place.
-type Fault = Option<(&'static [&'static str], String)>;
+type Fault = Option<(Path, String)>;
+type Path = &'static [&'static str];
+
+#[allow(clippy::unnecessary_wraps, reason = "the end of a function that may find none")]
+fn fault(path: Path, message: impl Into<String>) -> Fault {
+    Some((path, message.into()))
+}
 
 /// The first mistake against rules that serde cannot check.
-fn fault(config: &Config) -> Fault {
+fn first_fault(config: &Config) -> Fault {
     let Config { split, training, evaluation, .. } = config;
-    let fault = |path, message: &str| Some((path, message.to_owned()));
     let held_out = f64::from(split.validation) + f64::from(split.test);
     if held_out >= 1.0 {
         let message = format!(
             "validation and test together hold out {held_out} of the data; nothing is left to train on"
         );
-        return Some((&["split"], message));
+        return fault(&["split"], message);
     }
     if training.timing == Timing::Stages && training.prefetch_depth() > 0 {
         let message = "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap";
@@ -208,19 +212,19 @@ fn fault(config: &Config) -> Fault {
     }
     let subsets: Vec<&str> = evaluation.subsets.iter().map(|subset| subset.name()).collect();
     if let Some(name) = twice(&subsets) {
-        return Some((&["evaluation", "subsets"], format!("subset \"{name}\" is given twice")));
+        return fault(&["evaluation", "subsets"], format!("subset \"{name}\" is given twice"));
     }
     if let Err(error) = config.dataset.check() {
-        return Some((&["dataset", "target"], error.to_string()));
+        return fault(&["dataset", "target"], error.to_string());
     }
     if let Err(error) = config.model.check_device(&config.device) {
-        return Some((&["device"], error.to_string()));
+        return fault(&["device"], error.to_string());
     }
     if let Err(error) = training.precision.check(&config.device) {
-        return Some((&["training", "precision"], error.to_string()));
+        return fault(&["training", "precision"], error.to_string());
     }
     let sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
-    twice(&sinks).map(|name| (&["sink"][..], format!("sink \"{name}\" is given twice")))
+    twice(&sinks).and_then(|name| fault(&["sink"], format!("sink \"{name}\" is given twice")))
 }
 
 fn twice<'a>(names: &[&'a str]) -> Option<&'a str> {
@@ -230,7 +234,6 @@ fn twice<'a>(names: &[&'a str]) -> Option<&'a str> {
 /// A mistake in how long a model is trained, and in what evaluations decide about it.
 fn fault_of_schedule(config: &Config) -> Fault {
     let Config { training, evaluation, .. } = config;
-    let fault = |path, message: &str| Some((path, message.to_owned()));
     match (training.steps, training.epochs) {
         (Some(_), Some(_)) => {
             let message = "give either steps or epochs, not both; remove one of them";
@@ -248,7 +251,7 @@ fn fault_of_schedule(config: &Config) -> Fault {
         (None, None) => return None,
     };
     if let Some(message) = training.plateau.and_then(|plateau| plateau.fault()) {
-        return Some((key, message));
+        return fault(key, message);
     }
     let is_classes = training.loss == Loss::CrossEntropy;
     if training.early_stopping.is_some() && training.criterion() != Criterion::Loss && !is_classes {

@@ -15,7 +15,9 @@ where
         return Ok(number);
     }
     let max = i64::MAX;
-    Err(D::Error::custom(format!("{value} is more than results can hold; give a number up to {max}")))
+    Err(D::Error::custom(format!(
+        "{value} is more than results can hold; give a number up to {max}"
+    )))
 }
 
 /// The same where it may be left out.

@@ -34,6 +34,8 @@ pub(crate) mod blocks;
 mod forecast;
 pub(crate) mod grid;
 mod lists;
+mod runs;
+mod variants;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -138,7 +140,9 @@ impl StudyFile {
             return Err(self
                 .wrong(format!("this is a study of {size}, and one run is expected"))
                 .help("`batchlab sweep`, with the same arguments, trains and compares them all")
-                .help("or name one: datasets=qm9 models=schnet batchers=static-64 batch_sizes=32"));
+                .help(
+                    "or name one: datasets=qm9 models=schnet batchers=static-64 batch_sizes=32",
+                ));
         }
         let run = self.settings()?.pop().and_then(|mut setting| setting.runs.pop());
         run.ok_or_else(|| self.wrong("there is nothing to train"))

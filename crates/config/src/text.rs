@@ -110,8 +110,7 @@ impl Source {
     }
 }
 
-/// The first place of a key that is given again at `span`: the nearest one before, as TOML that is read as far
-/// as it is right has keys once.
+/// The first place of a key that is given again at `span`: the nearest one of this name in the lines before.
 fn first_of_twice(text: &str, span: &Span) -> Option<Span> {
     fn places(table: &Table<'_>, name: &str, found: &mut Vec<Span>) {
         for (key, value) in table {
@@ -124,10 +123,11 @@ fn first_of_twice(text: &str, span: &Span) -> Option<Span> {
             }
         }
     }
-    let (table, _) = DeTable::parse_recoverable(text);
+    let line = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let before = DeTable::parse(&text[..line]).ok()?;
     let mut found = Vec::new();
-    places(table.get_ref(), text[span.clone()].trim_matches(['"', '\'']), &mut found);
-    found.into_iter().filter(|place| place.end <= span.start).max_by_key(|place| place.start)
+    places(before.get_ref(), text[span.clone()].trim_matches(['"', '\'']), &mut found);
+    found.into_iter().max_by_key(|place| place.start)
 }
 
 /// Whether the first line that says something is `key:` or `key: value`.

@@ -24,7 +24,9 @@ impl Study {
             let cell = cell(file, setting)?;
             if !ids.insert(cell.info.id.clone()) {
                 let title = cell.info.title();
-                return Err(file.wrong(format!("{title} occurs twice; list each value once")).into());
+                return Err(file
+                    .wrong(format!("{title} occurs twice; list each value once"))
+                    .into());
             }
             cells.push(cell);
         }

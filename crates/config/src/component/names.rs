@@ -1,8 +1,8 @@
 //! Names in the place of tables: labels of batching strategies, and components by their names.
 
+use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
-use batchlab_core::Batcher;
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 

@@ -9,7 +9,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::StudyFile;
-use super::lists::{Lists, Place};
+use super::lists::Lists;
+use super::runs::Place;
 use crate::component::{self, compatibility, explain::mistake, names::integer};
 use crate::evaluation::Split;
 use crate::schema::schema;
@@ -84,7 +85,8 @@ impl StudyFile {
     ) -> Result<Vec<ToForecast>, Diagnostic> {
         let source = &self.source;
         let digits: Vec<String> = sizes.iter().map(|size| size.get().to_string()).collect();
-        let sizes: Result<Vec<Value<'_>>, _> = digits.iter().map(|size| integer(source, size)).collect();
+        let sizes: Result<Vec<Value<'_>>, _> =
+            digits.iter().map(|size| integer(source, size)).collect();
         let sizes = sizes?;
         let lists = Lists::new(self)?;
         let own: Vec<&Value<'_>> = lists.batch_sizes.iter().flatten().collect();
@@ -107,7 +109,7 @@ fn forecast<'t>(
     let OfForecast { split, training } = OfForecast::deserialize(root.clone().into_deserializer())
         .map_err(|error| mistake(source, &error, "", root.get_ref(), schema()))?;
     let mut tables = lists.batchers(place).to_vec();
-    if !lists.lists_batchers && dataset.provides().level == Level::Graphs {
+    if !lists.is_compared && dataset.provides().level == Level::Graphs {
         let label = |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
         tables.extend(labels.iter().map(label));
     }

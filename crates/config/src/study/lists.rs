@@ -1,25 +1,23 @@
-//! The lists whose product is a study, and the runs that they make.
+//! The lists whose product is a study.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::Kind;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::grid::{Grid, STUDY_KEYS, SeedName};
-use super::{Setting, StudyFile};
+use super::StudyFile;
+use super::grid::{Grid, STUDY_KEYS};
+use super::variants::Variant;
+use crate::Defaults;
+use crate::component;
 use crate::component::explain::{mistake, unknown_key};
-use crate::component::names::{expand, expand_label, expand_name, with_batch_size};
-use crate::component::{self, compatibility};
-use crate::load::{self, LoadedConfig};
+use crate::component::names::{Labels, expand, expand_label, expand_name};
 use crate::schema::schema;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Span, Table, Value, placed, take, word};
-use crate::{Defaults, Labels};
 
 /// A study holds a checked configuration of every run before the first one begins, some 10 kB each.
 const MAX_RUNS: usize = 20_000;
@@ -28,50 +26,35 @@ const LISTS: [&str; 3] = ["datasets", "models", "batchers"];
 
 /// A study file with everything parsed once.
 pub(super) struct Lists<'t> {
-    source: &'t Source,
-    defaults: Defaults,
-    default_tables: Table<'t>,
+    pub(super) source: &'t Source,
+    pub(super) defaults: Defaults,
+    pub(super) default_tables: Table<'t>,
     pub(super) grid: Grid,
-    span: Span,
+    pub(super) span: Span,
     /// All tables of a run except those of data set, model and batcher.
-    rest: Table<'t>,
-    datasets: Vec<Choice<'t>>,
-    models: Vec<Choice<'t>>,
+    pub(super) rest: Table<'t>,
+    pub(super) datasets: Vec<Choice<'t>>,
+    pub(super) models: Vec<Choice<'t>>,
     /// Empty if the file names none.
-    batchers: Vec<Value<'t>>,
-    pub(super) lists_batchers: bool,
+    pub(super) batchers: Vec<Value<'t>>,
+    /// Whether strategies are listed, and not one alone.
+    pub(super) is_compared: bool,
     pub(super) batch_sizes: Vec<Option<Value<'t>>>,
-    variants: Vec<Variant<'t>>,
+    pub(super) variants: Vec<Variant<'t>>,
     /// Changes of all runs.
-    changes: Vec<Table<'t>>,
+    pub(super) changes: Vec<Table<'t>>,
     /// For each key that varies one change per value, as it was typed.
-    varied: Vec<Vec<(&'t str, Table<'t>)>>,
+    pub(super) varied: Vec<Vec<(&'t str, Table<'t>)>>,
 }
 
-struct Choice<'t> {
+pub(super) struct Choice<'t> {
     /// `None` if the file names none.
-    table: Option<Value<'t>>,
-    with: Table<'t>,
+    pub(super) table: Option<Value<'t>>,
+    pub(super) with: Table<'t>,
     /// Its name, with the file or folder that it reads where another one of this name reads another.
-    label: String,
+    pub(super) label: String,
     /// What is compared on this data set, if it has a list of its own.
-    batchers: Option<Vec<Value<'t>>>,
-}
-
-struct Variant<'t> {
-    label: String,
-    table: Table<'t>,
-    /// Which value of each key that varies.
-    values: Vec<usize>,
-}
-
-/// One combination of everything but batchers and repeats.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a, 't> {
-    dataset: &'a Choice<'t>,
-    model: &'a Choice<'t>,
-    pub(super) batch_size: Option<&'a Value<'t>>,
-    variant: &'a Variant<'t>,
+    pub(super) batchers: Option<Vec<Value<'t>>>,
 }
 
 /// How many of each there are in a study.
@@ -111,46 +94,35 @@ impl<'t> Lists<'t> {
             source.merge(&mut study, take(&mut change, &STUDY_KEYS), schema())?;
             changes.push(change);
         }
-        let parse = |(label, line): &'t (String, Span)| {
-            Ok((label.as_str(), change(source, line, labels)?))
-        };
+        let parse =
+            |(label, line): &'t (String, Span)| Ok((label.as_str(), change(source, line, labels)?));
         let varied = file.varied.iter().map(|values| values.iter().map(parse).collect());
         let varied = varied.collect::<Result<Vec<Vec<_>>, Diagnostic>>()?;
 
         let mut datasets = choices(source, Kind::Dataset, &mut rest, &mut study, &mut given)?;
         let models = choices(source, Kind::Model, &mut rest, &mut study, &mut given)?;
-        let is_given = given.contains_key("batchers");
-        if is_given {
+        if given.contains_key("batchers") {
             own_batcher = None;
             study.remove("batchers");
-            datasets.iter_mut().for_each(|dataset| dataset.batchers = None);
+            for dataset in &mut datasets {
+                dataset.batchers = None;
+            }
         }
         study.extend(given);
         let listed = list(source, "batchers", &mut study)?;
-        let lists_batchers =
-            listed.is_some() || datasets.iter().any(|dataset| dataset.batchers.is_some());
-        let mut batchers: Vec<Value<'t>> = match (listed, own_batcher) {
-            (Some(_), Some(_)) => {
-                return Err(source.whole("give either [batcher] or batchers, not both"));
-            }
-            (listed, own) => listed.into_iter().flatten().chain(own).collect(),
-        };
+        let is_compared = listed.is_some() || datasets.iter().any(|of| of.batchers.is_some());
+        if listed.is_some() && own_batcher.is_some() {
+            return Err(source.whole("give either [batcher] or batchers, not both"));
+        }
+        let mut batchers: Vec<Value<'t>> =
+            listed.into_iter().flatten().chain(own_batcher).collect();
         // Sizes from the command line replace those of the strategies, and those of a study that of its one.
-        let sizes = study.get("batch_sizes");
-        let replaces = sizes.is_some_and(|sizes| source.is_change(&sizes.span()) || !lists_batchers);
+        let sizes = study.get("batch_sizes").map(Spanned::span);
+        let replaces = sizes.is_some_and(|span| source.is_change(&span) || !is_compared);
         let own_lists = datasets.iter_mut().filter_map(|dataset| dataset.batchers.as_mut());
         let mut has_sizes = false;
         for batcher in own_lists.flatten().chain(&mut batchers) {
-            expand_label(source, labels, batcher)?;
-            let kind = batcher.get_ref().type_str();
-            let DeValue::Table(table) = batcher.get_mut() else {
-                let message = format!("a strategy is a label or a table, not {kind}");
-                return Err(source.at(&batcher.span(), message));
-            };
-            if replaces {
-                table.remove("batch_size");
-            }
-            component::registration(source, Kind::Batcher, batcher)?;
+            check_batcher(source, labels, batcher, replaces)?;
             has_sizes |= batch_size(batcher).is_some();
         }
         let grid = Spanned::new(span.clone(), study);
@@ -164,7 +136,7 @@ impl<'t> Lists<'t> {
         let sizes = study.get("batch_sizes").and_then(|sizes| sizes.get_ref().as_array());
         let batch_sizes = match sizes {
             Some(sizes) if !sizes.is_empty() => sizes.iter().cloned().map(Some).collect(),
-            _ if lists_batchers && has_sizes => vec![None],
+            _ if is_compared && has_sizes => vec![None],
             _ => vec![own_size],
         };
         let tables_of_run = DeTable::parse(file.defaults.tables);
@@ -178,7 +150,7 @@ impl<'t> Lists<'t> {
             datasets,
             models,
             batchers,
-            lists_batchers,
+            is_compared,
             batch_sizes,
             variants: Vec::new(),
             changes,
@@ -196,53 +168,8 @@ impl<'t> Lists<'t> {
                     "divide it into several studies; repeats= and batch_sizes= choose a part of it",
                 ));
         }
-        for (label, mut table) in tables {
-            expand(source, labels, &mut table)?;
-            let variant = |values: Vec<usize>| {
-                let of_values =
-                    values.iter().zip(&lists.varied).map(|(&value, all)| all[value].0.to_owned());
-                let label: Vec<String> =
-                    label.iter().cloned().chain(of_values).collect();
-                Variant { label: label.join(" "), table: table.clone(), values }
-            };
-            lists.variants.extend(combinations(&lists.varied).into_iter().map(variant));
-        }
+        lists.variants = lists.combined(tables)?;
         Ok(lists)
-    }
-
-    /// The variants of the file with their labels; an empty one if it has none. What the command line says is
-    /// the same in all of them, and those that differ in nothing else are one.
-    fn distinct(&self, tables: &[&Table<'t>]) -> Vec<(Vec<String>, Table<'t>)> {
-        let of_keys = self.varied.iter().filter_map(|values| Some(&values.first()?.1));
-        let changes: Vec<&Table<'t>> = self.changes.iter().chain(of_keys).collect();
-        let mut seen = BTreeSet::new();
-        let mut all = Vec::new();
-        for &table in tables {
-            let mut own = table.clone();
-            for &change in &changes {
-                // A mistake in a change is found when it is applied to a run.
-                let _ = self.source.merge(&mut own, change.clone(), schema());
-            }
-            let mut label = Vec::new();
-            self.leaves("", &own, &mut label);
-            if changes.is_empty() || seen.insert(label.clone()) {
-                all.push((label, table.clone()));
-            }
-        }
-        if all.is_empty() { vec![(Vec::new(), Table::new())] } else { all }
-    }
-
-    /// `a.b=1` for every value of the file.
-    fn leaves(&self, prefix: &str, table: &Table<'_>, all: &mut Vec<String>) {
-        for (key, value) in table {
-            let key = key.get_ref();
-            match value.get_ref() {
-                DeValue::Table(inner) => self.leaves(&format!("{prefix}{key}."), inner, all),
-                _ if self.source.is_change(&value.span()) => {}
-                DeValue::String(text) => all.push(format!("{prefix}{key}={text}")),
-                _ => all.push(format!("{prefix}{key}={}", self.source.text(&value.span()))),
-            }
-        }
     }
 
     pub(super) fn size(&self) -> Size {
@@ -250,9 +177,8 @@ impl<'t> Lists<'t> {
     }
 
     fn size_with(&self, n_variant: usize) -> Size {
-        let n_batcher = |dataset: &Choice<'t>| {
-            dataset.batchers.as_ref().unwrap_or(&self.batchers).len()
-        };
+        let n_batcher =
+            |dataset: &Choice<'t>| dataset.batchers.as_ref().unwrap_or(&self.batchers).len();
         Size([
             (self.datasets.len(), "data sets"),
             (self.models.len(), "models"),
@@ -262,158 +188,10 @@ impl<'t> Lists<'t> {
             (self.grid.repeats.get() as usize, "repeats"),
         ])
     }
-
-    /// Every data set with every model, batch size and variant, in this order.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_, 't>> {
-        self.datasets.iter().flat_map(move |dataset| {
-            self.models.iter().flat_map(move |model| {
-                self.batch_sizes.iter().flat_map(move |batch_size| {
-                    let batch_size = batch_size.as_ref();
-                    let place = move |variant| Place { dataset, model, batch_size, variant };
-                    self.variants.iter().map(place)
-                })
-            })
-        })
-    }
-
-    /// Every data set with every variant.
-    pub(super) fn places_of_data(&self) -> impl Iterator<Item = Place<'_, 't>> {
-        self.datasets.iter().flat_map(move |dataset| {
-            let (model, batch_size) = (&self.models[0], self.batch_sizes[0].as_ref());
-            self.variants.iter().map(move |variant| Place { dataset, model, batch_size, variant })
-        })
-    }
-
-    pub(super) fn batchers<'a>(&'a self, place: Place<'a, 't>) -> &'a [Value<'t>] {
-        place.dataset.batchers.as_ref().unwrap_or(&self.batchers)
-    }
-
-    pub(super) fn setting(
-        &self,
-        place: Place<'_, 't>,
-        repeat: u32,
-        path: &Path,
-    ) -> Result<Setting, Diagnostic> {
-        let run = |batcher| self.run(place, repeat, batcher, path);
-        let runs = match self.batchers(place) {
-            [] => vec![run(None)?],
-            batchers => batchers.iter().map(Some).map(run).collect::<Result<_, _>>()?,
-        };
-        let size = place.batch_size.cloned();
-        Ok(Setting {
-            dataset: place.dataset.label.clone(),
-            model: place.model.label.clone(),
-            batch_size: size.and_then(|size| BatchSize::deserialize(size.into_deserializer()).ok()),
-            variant: place.variant.label.clone(),
-            repeat,
-            runs,
-        })
-    }
-
-    fn run(
-        &self,
-        place: Place<'_, 't>,
-        repeat: u32,
-        batcher: Option<&Value<'t>>,
-        path: &Path,
-    ) -> Result<LoadedConfig, Diagnostic> {
-        let source = self.source;
-        let mut root = self.assemble(place, batcher)?;
-        let own = root.get_ref().get("batcher");
-        if self.lists_batchers && own.is_some_and(|own| takes_size(own) && batch_size(own).is_none()) {
-            return Err(source.whole("there is no batch size: add batch_sizes = [16, 32]"));
-        }
-        if self.batch_sizes.len() > 1 {
-            if !self.batchers(place).iter().any(takes_size) {
-                return Err(source.whole("batch_sizes differ, but no batcher has a batch size"));
-            }
-            // In the cells of several sizes it would be the same run, shown under the size of each.
-            if let Some(size) = batcher.and_then(batch_size) {
-                let message = "a batcher with a batch size of its own cannot be compared at several \
-                               batch_sizes";
-                return Err(source
-                    .at(&size.span(), message)
-                    .help("leave batch_size out here, or batch_sizes out of the study"));
-            }
-        }
-        let mut config = load::config(source, &mut root, self.defaults)?;
-        compatibility::check(&config)
-            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
-        let seeds = &mut config.training.seeds;
-        for name in &self.grid.vary_seeds {
-            let seed = match name {
-                SeedName::Split => &mut seeds.split,
-                SeedName::Order => &mut seeds.order,
-                SeedName::Init => &mut seeds.init,
-            };
-            let of_repeat = seed.checked_add(repeat.into());
-            *seed = of_repeat.filter(|&seed| i64::try_from(seed).is_ok()).ok_or_else(|| {
-                let max = i64::MAX;
-                source.whole(format!(
-                    "the seed {seed} of repeat {repeat}, to which the number of the repeat is added, is \
-                     more than results can hold; give one that stays below {max}"
-                ))
-            })?;
-        }
-        Ok(LoadedConfig { config, path: path.to_owned() })
-    }
-
-    /// The tables of one run.
-    pub(super) fn assemble(
-        &self,
-        place: Place<'_, 't>,
-        batcher: Option<&Value<'t>>,
-    ) -> Result<Spanned<Table<'t>>, Diagnostic> {
-        let mut root = self.rest.clone();
-        let components = [
-            ("dataset", place.dataset.table.as_ref()),
-            ("model", place.model.table.as_ref()),
-            ("batcher", batcher),
-        ];
-        for (key, value) in components {
-            if let Some(value) = value {
-                root.insert(Spanned::new(value.span(), key.into()), value.clone());
-            }
-        }
-        for with in [&place.dataset.with, &place.model.with, &place.variant.table] {
-            self.source.merge(&mut root, with.clone(), schema())?;
-        }
-        for (key, value) in &self.default_tables {
-            root.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        if let Some(batcher) = root.get_mut("batcher") {
-            expand_label(self.source, self.defaults.labels, batcher)?;
-            if let Some(size) = place.batch_size {
-                with_batch_size(batcher, size);
-            }
-        }
-        let of_variant = place.variant.values.iter().zip(&self.varied);
-        let of_variant = of_variant.map(|(&value, all)| &all[value].1);
-        for change in self.changes.iter().chain(of_variant) {
-            self.source.merge(&mut root, change.clone(), schema())?;
-        }
-        Ok(Spanned::new(self.span.clone(), root))
-    }
-
-    /// The name of a run in messages.
-    fn name_of(&self, place: Place<'_, 't>, batcher: Option<&Value<'t>>) -> String {
-        let file = &self.source.file;
-        if self.places().map(|place| self.batchers(place).len()).sum::<usize>() <= 1 {
-            return file.clone();
-        }
-        let size = place.batch_size.map(|size| format!(" B={}", self.source.text(&size.span())));
-        format!(
-            "{file}, the run of {} with {} in batches of {}{}",
-            place.dataset.label,
-            place.model.label,
-            batcher.map_or("", name),
-            size.unwrap_or_default(),
-        )
-    }
 }
 
 /// A change of a run, with names replaced by tables.
-fn change<'t>(
+pub(super) fn change<'t>(
     source: &'t Source,
     line: &Span,
     labels: Labels<'static>,
@@ -426,14 +204,6 @@ fn change<'t>(
 
 fn check_keys(source: &Source, table: &Table<'_>) -> Result<(), Diagnostic> {
     unknown_key(source, table).map_or(Ok(()), Err)
-}
-
-/// Every choice of one value of each list, by number.
-fn combinations<T>(lists: &[Vec<T>]) -> Vec<Vec<usize>> {
-    lists.iter().fold(vec![Vec::new()], |all, values| {
-        let with = |rest: &Vec<usize>, value| rest.iter().copied().chain([value]).collect();
-        all.iter().flat_map(|rest| (0..values.len()).map(move |value| with(rest, value))).collect()
-    })
 }
 
 /// A list of the study; `None` without it.
@@ -454,6 +224,24 @@ fn list<'t>(
             Err(source.at(&span, message))
         }
     }
+}
+
+/// A strategy that is compared, as a table that names a batcher.
+fn check_batcher(
+    source: &Source,
+    labels: Labels<'static>,
+    batcher: &mut Value<'_>,
+    replaces_size: bool,
+) -> Result<(), Diagnostic> {
+    expand_label(source, labels, batcher)?;
+    let (span, kind) = (batcher.span(), batcher.get_ref().type_str());
+    let DeValue::Table(table) = batcher.get_mut() else {
+        return Err(source.at(&span, format!("a strategy is a label or a table, not {kind}")));
+    };
+    if replaces_size {
+        table.remove("batch_size");
+    }
+    component::registration(source, Kind::Batcher, batcher).map(drop)
 }
 
 /// The components of a kind that are listed, or the one that the run's own table names; one that is not there
@@ -517,7 +305,7 @@ fn choice<'t>(
     Ok(Choice { table: Some(table), with, label, batchers })
 }
 
-fn name<'a>(component: &'a Value<'_>) -> &'a str {
+pub(super) fn name<'a>(component: &'a Value<'_>) -> &'a str {
     component.get_ref().as_table().and_then(|table| word(table, "name")).unwrap_or_default()
 }
 
@@ -538,27 +326,20 @@ fn component_labels(tables: &[Value<'_>]) -> Vec<String> {
     tables.iter().map(label).collect()
 }
 
-fn batch_size<'a, 't>(batcher: &'a Value<'t>) -> Option<&'a Value<'t>> {
+pub(super) fn batch_size<'a, 't>(batcher: &'a Value<'t>) -> Option<&'a Value<'t>> {
     batcher.get_ref().as_table()?.get("batch_size")
-}
-
-/// Whether the batcher of a table has a batch size; not if the table names no batcher.
-fn takes_size(batcher: &Value<'_>) -> bool {
-    let schema = &schema()["properties"]["batcher"];
-    let table = batcher.get_ref().as_table();
-    table.is_some_and(|table| !crate::forms::within(schema, table, "batch_size").is_null())
 }
 
 /// Whether a file compares a list of these.
 pub(super) fn is_listed(root: &Table<'_>, key: &str) -> bool {
     let datasets = root.get("datasets").and_then(|datasets| datasets.get_ref().as_array());
     let has_batchers = |dataset: &Value<'_>| dataset.get_ref().get("batchers").is_some();
-    let lists_batchers = || {
+    let is_compared = || {
         root.contains_key("batchers") || datasets.is_some_and(|all| all.iter().any(has_batchers))
     };
     match key {
-        "batchers" => lists_batchers(),
-        "batch_sizes" => root.contains_key(key) || lists_batchers(),
+        "batchers" => is_compared(),
+        "batch_sizes" => root.contains_key(key) || is_compared(),
         _ => root.contains_key(key),
     }
 }

@@ -87,7 +87,9 @@ impl Source {
                 (None, _) => {
                     return Err(self.at(&key.span(), format!("the list has no \"{name}\"")));
                 }
-                (Some(_), _) => return Err(self.at(&key.span(), format!("name a key of \"{name}\""))),
+                (Some(_), _) => {
+                    return Err(self.at(&key.span(), format!("name a key of \"{name}\"")));
+                }
             }
         }
         Ok(())

@@ -83,7 +83,8 @@ impl Overrides {
                         "{argument}: \"{key}\" is the same for the whole study; give one value"
                     )));
                 }
-                all.variants.push(values.into_iter().map(|value| format!("{key}={value}")).collect());
+                all.variants
+                    .push(values.into_iter().map(|value| format!("{key}={value}")).collect());
             } else {
                 all.lines.push(line(&format!("{key}={value}")));
             }
