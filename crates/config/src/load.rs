@@ -1,7 +1,7 @@
 //! Reads and checks a configuration.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use batchlab_core::error::nearest_path;
 use batchlab_core::hash::sha256;
@@ -68,7 +68,7 @@ impl LoadedConfig {
     }
 }
 
-pub(crate) fn read_text(path: &std::path::Path) -> Result<String, Diagnostic> {
+pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     read_named_text(path, MAX_TEXT).map_err(|error| {
         let near =
             if error.kind() == ErrorKind::NotFound { nearest_path(path) } else { String::new() };
@@ -109,9 +109,9 @@ pub(crate) fn config(
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
-    match first_fault(&config) {
+    match broken_rule(&config) {
         None => Ok(config),
-        Some((path, message)) => Err(source.at(&place(tables, path), message)),
+        Some((key, message)) => Err(source.at(&place(tables, key), message)),
     }
 }
 
@@ -156,10 +156,10 @@ fn entry<'a, 't>(table: &'a mut Table<'t>, key: &'static str) -> &'a mut Value<'
 }
 
 /// The place of the last key of a path that is there.
-fn place(root: &Table<'_>, path: &[&str]) -> Span {
+fn place(root: &Table<'_>, path: &str) -> Span {
     let (mut table, mut span) = (root, 0..0);
-    for key in path {
-        let Some(value) = table.get(*key) else { break };
+    for key in path.split('.') {
+        let Some(value) = table.get(key) else { break };
         span = value.span();
         let Some(inner) = value.get_ref().as_table() else { break };
         table = inner;
@@ -167,102 +167,94 @@ fn place(root: &Table<'_>, path: &[&str]) -> Span {
     span
 }
 
-/// A mistake that no single value shows, and its place.
-type Fault = Option<(Path, String)>;
-type Path = &'static [&'static str];
-
-#[allow(clippy::unnecessary_wraps, reason = "the end of a function that may find none")]
-fn fault(path: Path, message: impl Into<String>) -> Fault {
-    Some((path, message.into()))
-}
-
-/// The first mistake against rules that serde cannot check.
-fn first_fault(config: &Config) -> Fault {
+/// The first broken rule of those that serde cannot check, and its key.
+fn broken_rule(config: &Config) -> Option<(&'static str, String)> {
     let Config { split, training, evaluation, .. } = config;
     let held_out = f64::from(split.validation) + f64::from(split.test);
-    if held_out >= 1.0 {
-        let message = format!(
-            "validation and test together hold out {held_out} of the data; nothing is left to train on"
-        );
-        return fault(&["split"], message);
-    }
-    if training.timing == Timing::Stages && training.prefetch_depth() > 0 {
-        let message = "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap";
-        return fault(&["training", "prefetch"], message);
-    }
-    if let Some(fault) = fault_of_schedule(config) {
-        return Some(fault);
-    }
-    if training.prefetch_depth() > 1024 {
-        let message = "more than 1024 prefetched batches only cost memory; 1 to 4 are enough";
-        return fault(&["training", "prefetch"], message);
-    }
+    let is_stages = training.timing == Timing::Stages;
+    let has_length = [training.steps.is_some(), training.epochs.is_some()];
+    let decider = match (training.plateau, training.early_stopping) {
+        (Some(_), _) => Some("training.plateau"),
+        (None, Some(_)) => Some("training.early_stopping"),
+        (None, None) => None,
+    };
+    let decides = decider.unwrap_or_default();
+    let wants_accuracy = training.early_stopping.is_some()
+        && training.criterion() != Criterion::Loss
+        && training.loss != Loss::CrossEntropy;
     let study = &config.study;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if study.is_empty()
-        || study.starts_with('.')
-        || study.len() > 100
-        || !study.chars().all(is_plain)
-    {
-        let message = "study is used as the name of a folder: use up to 100 letters, digits, '-', '_' and '.'";
-        return fault(&["study"], message);
-    }
-    if config.sink.is_empty() {
-        return fault(&["sink"], "there is no sink, so no results would be written; add [[sink]]");
-    }
+    let is_folder =
+        (1..=100).contains(&study.len()) && !study.starts_with('.') && study.chars().all(is_plain);
     let subsets: Vec<&str> = evaluation.subsets.iter().map(|subset| subset.name()).collect();
-    if let Some(name) = twice(&subsets) {
-        return fault(&["evaluation", "subsets"], format!("subset \"{name}\" is given twice"));
-    }
-    if let Err(error) = config.dataset.check() {
-        return fault(&["dataset", "target"], error.to_string());
-    }
-    if let Err(error) = config.model.check_device(&config.device) {
-        return fault(&["device"], error.to_string());
-    }
-    if let Err(error) = training.precision.check(&config.device) {
-        return fault(&["training", "precision"], error.to_string());
-    }
     let sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
-    twice(&sinks).and_then(|name| fault(&["sink"], format!("sink \"{name}\" is given twice")))
+    let rule = |key, is_broken: bool, message: &str| (key, is_broken.then(|| message.to_owned()));
+    let rules = [
+        rule(
+            "split",
+            held_out >= 1.0,
+            &format!(
+                "validation and test together hold out {held_out} of the data; nothing is left to train on"
+            ),
+        ),
+        rule(
+            "training.prefetch",
+            is_stages && training.prefetch_depth() > 0,
+            "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap",
+        ),
+        rule(
+            "training.prefetch",
+            training.prefetch_depth() > 1024,
+            "more than 1024 prefetched batches only cost memory; 1 to 4 are enough",
+        ),
+        rule(
+            "training.epochs",
+            has_length == [true; 2],
+            "give either steps or epochs, not both; remove one of them",
+        ),
+        rule(
+            "training.steps",
+            has_length == [false; 2],
+            "training needs steps or epochs, as in steps = 1000",
+        ),
+        rule(
+            "training.early_stopping",
+            wants_accuracy,
+            "numbers have no accuracy; use by = \"loss\"",
+        ),
+        rule(
+            decides,
+            decider.is_some() && evaluation.every.is_none(),
+            "it needs evaluations during training; set evaluation.every",
+        ),
+        rule(
+            decides,
+            decider.is_some() && !evaluation.subsets.contains(&Subset::Validation),
+            "it needs the validation set; add \"validation\" to evaluation.subsets",
+        ),
+        rule(
+            "study",
+            !is_folder,
+            "study is used as the name of a folder: use up to 100 letters, digits, '-', '_' and '.'",
+        ),
+        rule(
+            "sink",
+            sinks.is_empty(),
+            "there is no sink, so no results would be written; add [[sink]]",
+        ),
+        ("evaluation.subsets", twice("subset", &subsets)),
+        ("sink", twice("sink", &sinks)),
+        ("dataset.target", config.dataset.check().err().map(|error| error.to_string())),
+        ("device", config.model.check_device(&config.device).err().map(|error| error.to_string())),
+        (
+            "training.precision",
+            training.precision.check(&config.device).err().map(|error| error.to_string()),
+        ),
+    ];
+    rules.into_iter().find_map(|(key, message)| Some((key, message?)))
 }
 
-fn twice<'a>(names: &[&'a str]) -> Option<&'a str> {
-    (1..names.len()).find(|&i| names[..i].contains(&names[i])).map(|i| names[i])
-}
-
-/// A mistake in how long a model is trained, and in what evaluations decide about it.
-fn fault_of_schedule(config: &Config) -> Fault {
-    let Config { training, evaluation, .. } = config;
-    match (training.steps, training.epochs) {
-        (Some(_), Some(_)) => {
-            let message = "give either steps or epochs, not both; remove one of them";
-            return fault(&["training", "epochs"], message);
-        }
-        (None, None) => {
-            let message = "training needs steps or epochs, as in steps = 1000";
-            return fault(&["training", "steps"], message);
-        }
-        _ => {}
-    }
-    let key: &'static [&'static str] = match (training.plateau, training.early_stopping) {
-        (Some(_), _) => &["training", "plateau"],
-        (None, Some(_)) => &["training", "early_stopping"],
-        (None, None) => return None,
-    };
-    if let Some(message) = training.plateau.and_then(|plateau| plateau.fault()) {
-        return fault(key, message);
-    }
-    let is_classes = training.loss == Loss::CrossEntropy;
-    if training.early_stopping.is_some() && training.criterion() != Criterion::Loss && !is_classes {
-        let message = "numbers have no accuracy; use by = \"loss\"";
-        return fault(&["training", "early_stopping"], message);
-    }
-    if evaluation.every.is_none() {
-        return fault(key, "it needs evaluations during training; set evaluation.every");
-    }
-    if !evaluation.subsets.contains(&Subset::Validation) {
-        return fault(key, "it needs the validation set; add \"validation\" to evaluation.subsets");
-    }
-    None
+fn twice(what: &str, names: &[&str]) -> Option<String> {
+    let twice = (1..names.len()).find(|&i| names[..i].contains(&names[i]))?;
+    Some(format!("{what} \"{}\" is given twice", names[twice]))
 }
