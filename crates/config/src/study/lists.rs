@@ -168,7 +168,7 @@ impl<'t> Lists<'t> {
                     "divide it into several studies; repeats= and batch_sizes= choose a part of it",
                 ));
         }
-        lists.variants = lists.combined(tables)?;
+        lists.variants = lists.combined(&tables);
         Ok(lists)
     }
 

@@ -12,7 +12,7 @@ use super::grid::SeedName;
 use super::lists::{Choice, Lists, batch_size, name};
 use super::variants::Variant;
 use crate::component::compatibility;
-use crate::component::names::{expand_label, with_batch_size};
+use crate::component::names::{expand, with_batch_size};
 use crate::forms::within;
 use crate::load::{self, LoadedConfig};
 use crate::schema::schema;
@@ -147,11 +147,9 @@ impl<'t> Lists<'t> {
         for (key, value) in &self.default_tables {
             root.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        if let Some(batcher) = root.get_mut("batcher") {
-            expand_label(self.source, self.defaults.labels, batcher)?;
-            if let Some(size) = place.batch_size {
-                with_batch_size(batcher, size);
-            }
+        expand(self.source, self.defaults.labels, &mut root)?;
+        if let (Some(batcher), Some(size)) = (root.get_mut("batcher"), place.batch_size) {
+            with_batch_size(batcher, size);
         }
         let of_variant = place.variant.values.iter().zip(&self.varied);
         let of_variant = of_variant.map(|(&value, all)| &all[value].1);

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use toml::de::DeValue;
 
 use super::lists::Lists;
-use crate::component::names::expand;
 use crate::schema::schema;
 use crate::text::Table;
-use crate::text::diagnostic::Diagnostic;
 
 /// A set of changes: of the file, and of the command line.
 pub(super) struct Variant<'t> {
@@ -55,24 +53,19 @@ impl<'t> Lists<'t> {
     }
 
     /// Tables with their labels, each with every combination of what varies on the command line.
-    pub(super) fn combined(
-        &self,
-        tables: Vec<(Vec<String>, Table<'t>)>,
-    ) -> Result<Vec<Variant<'t>>, Diagnostic> {
+    pub(super) fn combined(&self, tables: &[(Vec<String>, Table<'t>)]) -> Vec<Variant<'t>> {
         let combinations = self.varied.iter().fold(vec![Vec::new()], |all, values| {
             let with = |rest: &Vec<usize>, value| rest.iter().copied().chain([value]).collect();
             let every = |rest| (0..values.len()).map(move |value| with(rest, value));
             all.iter().flat_map(every).collect()
         });
-        let mut all = Vec::new();
-        for (label, mut table) in tables {
-            expand(self.source, self.defaults.labels, &mut table)?;
-            all.extend(combinations.iter().map(|values| {
-                let of_values = values.iter().zip(&self.varied).map(|(&value, all)| all[value].0);
-                let label: Vec<&str> = label.iter().map(String::as_str).chain(of_values).collect();
-                Variant { label: label.join(" "), table: table.clone(), values: values.clone() }
-            }));
-        }
-        Ok(all)
+        let variant = |values: &Vec<usize>, (label, table): &(Vec<String>, Table<'t>)| {
+            let of_values = values.iter().zip(&self.varied).map(|(&value, all)| all[value].0);
+            let label: Vec<&str> = label.iter().map(String::as_str).chain(of_values).collect();
+            Variant { label: label.join(" "), table: table.clone(), values: values.clone() }
+        };
+        let every =
+            tables.iter().flat_map(|of| combinations.iter().map(move |values| (values, of)));
+        every.map(|(values, of)| variant(values, of)).collect()
     }
 }
