@@ -93,8 +93,12 @@ fn types(schema: &Json) -> Vec<&str> {
             _ => {}
         }
     }
-    all.retain(|one| *one != "null");
-    all.dedup();
+    let mut seen = Vec::new();
+    all.retain(|one| {
+        let is_new = *one != "null" && !seen.contains(one);
+        seen.push(*one);
+        is_new
+    });
     all
 }
 
