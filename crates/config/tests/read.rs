@@ -59,7 +59,11 @@ batchlab_core::register!(Batcher, Counted, example = Counted { batch_size: 8 });
 /// Graphs that are never loaded.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Unloaded {}
+struct Unloaded {
+    /// Where they would be.
+    #[serde(default)]
+    path: String,
+}
 
 #[typetag::serde(name = "unloaded")]
 impl Dataset for Unloaded {
@@ -70,7 +74,7 @@ impl Dataset for Unloaded {
         Err(DatasetError::Empty("never loaded".to_owned()))
     }
 }
-batchlab_core::register!(Dataset, Unloaded, example = Unloaded {});
+batchlab_core::register!(Dataset, Unloaded, example = Unloaded { path: String::new() });
 
 /// A model that is never trained.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

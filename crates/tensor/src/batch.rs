@@ -156,7 +156,7 @@ impl<D: Backend> DeviceBatch<D> {
             class,
             sender,
             receiver,
-            directed: [const { OnceCell::new() }; 3],
+            directed: [const { OnceCell::new() }; 2],
             device: device.clone(),
             graph,
             features,
