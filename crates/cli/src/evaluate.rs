@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use batchlab_core::graphs::TargetKind;
 use serde_json::json;
 
 use crate::out_file::{Force, Kind, OutFile};
 use crate::output::{json, print};
-use crate::trained::{Choice, Evaluated, Opened, batcher_for};
+use crate::trained::{Choice, Evaluated, Opened};
 use crate::unit;
 use grid::Entry;
 
@@ -59,16 +58,17 @@ fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
     let svg = OutFile::of(svg.as_ref(), Kind::Svg, *force)?;
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
     let beside = beside.iter().map(|batcher| (String::new(), batcher.clone()));
-    let Opened { mut model, subset } = choice.open()?;
+    let asked = choice.asked()?;
     // All are read before the first is evaluated.
     let batchers = combinations
         .into_iter()
         .chain(beside)
         .map(|(name, table)| {
-            let batcher = batcher_for(&model, &table)?;
+            let batcher = asked.batcher(&table)?;
             Ok((if name.is_empty() { batcher.label() } else { name }, batcher))
         })
         .collect::<Result<Vec<_>>>()?;
+    let Opened { mut model, subset } = asked.open()?;
     let mut entries: Vec<Entry> = Vec::new();
     for turn in 0..repeats.get() {
         for (place, (name, batcher)) in batchers.iter().enumerate() {
@@ -117,7 +117,7 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "n_output": evaluation.predictions.len(),
         "n_target": record.map_or(Some(0), |record| record.n_output),
         "target": model.state.data.target,
-        "unit": unit_of(evaluated),
+        "unit": model.state.data.kind.unit(),
         "loss": record.map(|record| record.loss),
         "rmse": record.and_then(|record| record.rmse),
         "mae": record.and_then(|record| record.mae),
@@ -133,13 +133,6 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
         "outputs_per_second": evaluation.outputs_per_second(),
     });
     json(&value)
-}
-
-fn unit_of(evaluated: &Evaluated) -> Option<&str> {
-    match &evaluated.model.state.data.kind {
-        TargetKind::Regression { unit } => Some(unit),
-        TargetKind::Classes { .. } => None,
-    }
 }
 
 /// Three lines: what, how well, how fast.
@@ -159,7 +152,7 @@ pub(crate) fn as_text(evaluated: &Evaluated) -> String {
         if state.is_best() { ", the best of its evaluations," } else { "" },
         evaluation.batcher
     );
-    let unit = unit::around(" ", unit_of(evaluated).unwrap_or_default(), "");
+    let unit = unit::around(" ", state.data.kind.unit(), "");
     let number = |value: Option<f64>| value.unwrap_or(f64::NAN);
     let n_target = evaluation.record.as_ref().and_then(|record| record.n_output);
     let of_some = match n_target {

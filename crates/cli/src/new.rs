@@ -6,11 +6,14 @@ mod standalone;
 mod tree;
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use batchlab_core::registry::find;
+use batchlab_files::{atomic_write, make_folder};
 
 use crate::exit::Usage;
 use crate::output::print;
@@ -104,12 +107,14 @@ impl NewFile {
 fn write_all(files: &[NewFile]) -> Result<()> {
     for file in files {
         let path = &file.path;
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        std::fs::write(path, &file.text)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        let text = file.text.as_bytes();
+        let written = if file.is_change {
+            atomic_write(path, text)
+        } else {
+            make_folder(path.parent().unwrap_or(path))
+                .and_then(|()| File::create_new(path)?.write_all(text))
+        };
+        written.with_context(|| format!("cannot write {}", path.display()))?;
         let verb = if file.is_change { "changed" } else { "wrote" };
         // A closed standard error must not stop this half-way.
         say!("{verb} {}", path.display());

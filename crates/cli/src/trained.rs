@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use batchlab_config::{Subset, batcher_of_argument};
-use batchlab_core::Batcher;
+use batchlab_config::{Config, Subset, batcher_of_argument};
 use batchlab_core::error::nearest_path;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::progress::Progress;
 use batchlab_core::registry::suggestion;
+use batchlab_core::{Batcher, Dataset};
 use batchlab_results::publish;
 use batchlab_run::checkpoint::{self, Checkpoint};
 use batchlab_run::{
@@ -60,6 +60,15 @@ pub(crate) struct Evaluated {
     pub(crate) evaluation: ModelEvaluation,
 }
 
+/// A checkpoint, and the data that it is asked about.
+pub(crate) struct Asked<'a> {
+    checkpoint: Checkpoint,
+    config: Config,
+    other: Option<OtherData>,
+    subset: SubsetChoice,
+    device: Option<&'a str>,
+}
+
 /// A model that is open, and what it is asked about.
 pub(crate) struct Opened {
     pub(crate) model: TrainedModel,
@@ -72,21 +81,25 @@ impl Choice {
         self.batcher.as_deref()
     }
 
-    pub(crate) fn open(&self) -> Result<Opened> {
+    /// What is asked for, before anything but the checkpoint is read.
+    pub(crate) fn asked(&self) -> Result<Asked<'_>> {
         self.engine.start()?;
         let checkpoint = read(&self.trained)?;
-        let other = self.other_data(&checkpoint)?;
+        let config = checkpoint.state.config()?;
+        let other = self.other_data(&checkpoint, &*config.dataset)?;
         let subset = self.subset(other.is_some())?;
-        let cache = Cache::from_environment();
         let device = self.engine.device.as_deref();
-        let model = TrainedModel::open(&checkpoint, other.as_ref(), device, &cache, &LoadingNotes)?;
-        Ok(Opened { model, subset })
+        Ok(Asked { checkpoint, config, other, subset, device })
     }
 
-    fn other_data(&self, checkpoint: &Checkpoint) -> Result<Option<OtherData>> {
+    fn other_data(
+        &self,
+        checkpoint: &Checkpoint,
+        trained: &dyn Dataset,
+    ) -> Result<Option<OtherData>> {
         let state = &checkpoint.state;
         let given = Configuration::of(self.inputs.clone(), self.dataset.clone());
-        let Some(DataLike { name, path, dataset }) = given.like(&*state.dataset()?)? else {
+        let Some(DataLike { name, path, dataset }) = given.like(trained)? else {
             return Ok(None);
         };
         // Paths of training start where its configuration lies.
@@ -96,8 +109,9 @@ impl Choice {
     }
 
     pub(crate) fn evaluate(&self) -> Result<Evaluated> {
-        let Opened { mut model, subset } = self.open()?;
-        let batcher = self.batcher.as_ref().map(|text| batcher_for(&model, text)).transpose()?;
+        let asked = self.asked()?;
+        let batcher = self.batcher.as_ref().map(|text| asked.batcher(text)).transpose()?;
+        let Opened { mut model, subset } = asked.open()?;
         let evaluation = model.evaluate(subset, batcher.as_deref())?;
         Ok(Evaluated { model, subset, evaluation })
     }
@@ -119,10 +133,22 @@ impl Choice {
     }
 }
 
-pub(crate) fn batcher_for(model: &TrainedModel, text: &str) -> Result<Box<dyn Batcher>> {
-    // As many graphs in a batch as in the run's own evaluations.
-    let size = BatchSize::try_from(model.evaluation_batcher().batch_size().unwrap_or(64))?;
-    Ok(batcher_of_argument("--batcher", text, DEFAULTS.labels, size)?)
+impl Asked<'_> {
+    /// The batcher that an option names.
+    pub(crate) fn batcher(&self, text: &str) -> Result<Box<dyn Batcher>> {
+        // As many graphs in a batch as in the run's own evaluations.
+        let size = self.config.evaluation.batcher.batch_size().unwrap_or(64);
+        let dataset = self.other.as_ref().map_or(&self.config.dataset, |other| &other.dataset);
+        let size = BatchSize::try_from(size)?;
+        Ok(batcher_of_argument("--batcher", text, DEFAULTS.labels, size, &**dataset)?)
+    }
+
+    pub(crate) fn open(&self) -> Result<Opened> {
+        let (cache, other) = (Cache::from_environment(), self.other.as_ref());
+        let model =
+            TrainedModel::open(&self.checkpoint, other, self.device, &cache, &LoadingNotes)?;
+        Ok(Opened { model, subset: self.subset })
+    }
 }
 
 /// Prints the notes of data sets while they are read.

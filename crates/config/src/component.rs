@@ -21,12 +21,14 @@ pub(crate) fn required<T: Selectable + ?Sized>(
     table: &Table<'_>,
     place: &str,
 ) -> Result<Box<T>, Diagnostic> {
-    optional(source, table)?.ok_or_else(|| {
-        let known = names(T::KIND).join(", ");
-        source.whole(format!("there is no [{place}]")).help(format!(
-            "add [{place}] with name = one of: {known}; or give {place}=NAME on the command line"
-        ))
-    })
+    optional(source, table)?.ok_or_else(|| missing(source, place, &names(T::KIND).join(", ")))
+}
+
+/// There is no such table; `names` are the components that it can name.
+pub(crate) fn missing(source: &Source, place: &str, names: &str) -> Diagnostic {
+    source.whole(format!("there is no [{place}]")).help(format!(
+        "add [{place}] with name = one of: {names}; or give {place}=NAME on the command line"
+    ))
 }
 
 pub(crate) fn optional<T: Selectable + ?Sized>(

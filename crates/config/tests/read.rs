@@ -161,7 +161,8 @@ fn each_table_of_a_run_is_read_once() {
 #[test]
 fn each_table_of_a_strategy_is_read_once() {
     let size = BatchSize::try_from(32).unwrap();
-    let of = |text: &str| batcher_of_argument("--batcher", text, LABELS, size);
+    let unloaded = Unloaded { path: String::new() };
+    let of = |text: &str| batcher_of_argument("--batcher", text, LABELS, size, &unloaded);
     assert_eq!(of("name = \"counted\"").unwrap().batch_size(), Some(32));
     assert_eq!(of("{ name = \"counted\" }").unwrap().batch_size(), Some(32));
     assert_eq!(of("counted").unwrap().batch_size(), Some(32));

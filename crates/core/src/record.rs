@@ -451,9 +451,9 @@ record! {
         kind: String,
         /// Message for the user.
         message: String,
-        /// Details as JSON. For `nan`: the members of the batch, by identifier and as their source
-        /// calls them, the cursors before and after it, and under `replay` the configuration and the
-        /// command that repeats the run up to that step.
+        /// Details as JSON. For `nan`: the `members` of the batch and their `names` in the source of the
+        /// data, the cursors before and after it, and under `replay` the configuration and the command
+        /// that repeats the run up to that step.
         payload: Option<String>,
     }
 }

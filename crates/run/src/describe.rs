@@ -23,7 +23,7 @@ pub(crate) fn header(
         dataset: config.dataset.typetag_name().to_owned(),
         target: graphs.target.as_ref().map(|target| match &target.kind {
             TargetKind::Regression { unit } => (target.name.clone(), unit.clone()),
-            TargetKind::Classes { .. } => (target.name.clone(), "class".into()),
+            TargetKind::Classes { .. } => (target.name.clone(), Some("class".into())),
         }),
         output: graphs.level().output(),
         n_graph: [subsets.train.len(), subsets.validation.len(), subsets.test.len()],
@@ -106,12 +106,7 @@ pub(super) fn record(
         n_validation,
         n_test,
         target: header.target.as_ref().map(|(name, _)| name.clone()),
-        // Data sets say "1" of pure numbers.
-        target_unit: header
-            .target
-            .as_ref()
-            .map(|(_, unit)| unit.clone())
-            .filter(|unit| !matches!(unit.as_str(), "" | "1")),
+        target_unit: header.target.as_ref().and_then(|(_, unit)| unit.clone()),
         target_mean: standardisation.map(|s| s.mean),
         target_std: standardisation.map(|s| if is_constant { 0.0 } else { s.deviation }),
         model: header.model.clone(),

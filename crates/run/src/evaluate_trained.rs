@@ -16,7 +16,7 @@ use super::evaluate::{Sums, check_delivers, context, predict_all};
 use super::open_model::open_model;
 use super::pipeline::{Pipeline, Producer, nanoseconds, open_timed};
 use super::resume::ResumeError;
-use super::training_data::{Mismatch, check_description};
+use super::training_data::{Mismatch, check_description, check_takes};
 use super::{Data, Subsets, memory};
 use crate::cache::{Cache, Keep};
 use crate::checkpoint::{Checkpoint, RunState};
@@ -119,7 +119,7 @@ impl TrainedModel {
         observer: &dyn Observer,
     ) -> Result<Self, RunError> {
         let state = &checkpoint.state;
-        let mut config = config_of(state)?;
+        let mut config = state.config()?;
         if let Some(device) = device {
             device.clone_into(&mut config.device);
             config.model.check_device(device)?;
@@ -158,11 +158,6 @@ impl TrainedModel {
             trainer,
             prepared: cache.prepared(observer.progress()),
         })
-    }
-
-    #[must_use]
-    pub fn evaluation_batcher(&self) -> &dyn Batcher {
-        &*self.config.evaluation.batcher
     }
 
     #[must_use]
@@ -301,6 +296,7 @@ fn load_other(
     cache: &Cache,
     observer: &dyn Observer,
 ) -> Result<(Graphs, Vec<bool>), RunError> {
+    check_takes(&*config.model, &other.dataset.provides())?;
     let mut warnings = Vec::new();
     check_description(&*config.dataset, &*other.dataset, other.mismatch, &mut warnings)?;
     let ctx = LoadContext {
@@ -319,21 +315,15 @@ fn load_other(
 }
 
 impl RunState {
-    /// The data set of the run.
-    ///
     /// # Errors
     /// A configuration that this program cannot read.
-    pub fn dataset(&self) -> Result<Box<dyn Dataset>, RunError> {
-        config_of(self).map(|config| config.dataset)
+    pub fn config(&self) -> Result<Config, RunError> {
+        serde_json::from_value(self.config.clone()).map_err(|error| {
+            RunError::config(format!(
+                "this program cannot read the configuration in the checkpoint of run {}: \
+                 {error}\nit was written by batchlab {}; use a program with the same plugins",
+                self.run_id, self.version
+            ))
+        })
     }
-}
-
-fn config_of(state: &RunState) -> Result<Config, RunError> {
-    serde_json::from_value(state.config.clone()).map_err(|error| {
-        RunError::config(format!(
-            "this program cannot read the configuration in the checkpoint of run {}: \
-             {error}\nit was written by batchlab {}; use a program with the same plugins",
-            state.run_id, state.version
-        ))
-    })
 }

@@ -124,8 +124,8 @@ impl Ending {
 pub struct RunHeader {
     pub run_id: String,
     pub dataset: String,
-    /// Target and its unit.
-    pub target: Option<(String, String)>,
+    /// Target and its unit, `class` of classes.
+    pub target: Option<(String, Option<String>)>,
     /// What one output is: `graph` or `node`.
     pub output: &'static str,
     /// Number of outputs for training, validation and test.

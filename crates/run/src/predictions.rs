@@ -26,7 +26,7 @@ const VERSION: &str = "batchlab_version";
 
 /// One row per graph as Parquet: `run_id`, `index` (position in the data set), `name` (in its source),
 /// `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
-/// footer says the unit, the names of the classes, the run, the step and the batcher.
+/// footer says the unit, if there is one, the names of the classes, the run, the step and the batcher.
 ///
 /// # Errors
 /// Rows that cannot be encoded; a bug.
@@ -77,12 +77,14 @@ fn pairs(evaluation: &ModelEvaluation, state: &RunState, dataset: &str) -> Vec<(
         (VERSION, env!("CARGO_PKG_VERSION").to_owned()),
     ];
     pairs.push(("target", state.data.target.clone()));
-    pairs.push(match &state.data.kind {
-        TargetKind::Regression { unit } => ("unit", unit.clone()),
-        TargetKind::Classes { name } => {
-            ("classes", serde_json::Value::from(name.clone()).to_string())
+    match &state.data.kind {
+        TargetKind::Regression { unit } => {
+            pairs.extend(unit.clone().map(|unit| ("unit", unit)));
         }
-    });
+        TargetKind::Classes { name } => {
+            pairs.push(("classes", serde_json::Value::from(name.clone()).to_string()));
+        }
+    }
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

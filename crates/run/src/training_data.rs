@@ -3,7 +3,7 @@
 use batchlab_core::graphs::{
     NodeClass, NodeFeature, Standardisation, Target, TargetKind, Topology,
 };
-use batchlab_core::{Dataset, Graphs, Model};
+use batchlab_core::{Dataset, Graphs, Model, Provides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -99,13 +99,8 @@ impl TrainingData {
     ) -> Result<Fitted, RunError> {
         let fail = |message: String| Err(RunError::config(message));
         let needs = model.needs();
-        let name = model.typetag_name();
-        if !model.accepts(graphs.level()) {
-            return fail(format!("model \"{name}\" does not work on {}", graphs.level()));
-        }
-        if let Some(missing) = needs.missing_from(graphs.fields()) {
-            return fail(format!("model \"{name}\" needs {missing}, which the data do not have"));
-        }
+        let (level, fields) = (graphs.level(), graphs.fields());
+        check_takes(model, &Provides { level, fields, ..Provides::default() })?;
         if needs.node_feature && width(graphs) != self.node_feature_width {
             let (now, before) = (width(graphs), self.node_feature_width);
             return fail(format!("the nodes have {now} features, those of training {before}"));
@@ -189,12 +184,25 @@ impl TrainingData {
             }
             value = known.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
             match (&target.kind, &self.kind) {
+                // A unit or classes that were given, and that nothing has.
+                (now, before) if !has_values => {
+                    if now != before && *now != (TargetKind::Regression { unit: None }) {
+                        warnings.push(format!(
+                            "no {} has the target \"{name}\", so its unit or classes have no effect: \
+                             predictions are {}",
+                            graphs.level().output(),
+                            meaning(before)
+                        ));
+                    }
+                }
                 (TargetKind::Regression { unit: now }, TargetKind::Regression { unit })
-                    if has_values && now != unit =>
+                    if now != unit =>
                 {
+                    let [now, before] = [&target.kind, &self.kind].map(meaning);
                     let message =
-                        format!("the target is in \"{now}\", that of training in \"{unit}\"");
-                    let remedy = "; convert it, or compare it as it is with --allow-mismatch";
+                        format!("values of the target are {now}, those of training {before}");
+                    let remedy = "; name their unit, convert them, or compare them as they are with \
+                                  --allow-mismatch";
                     mismatch.found(message, remedy, warnings)?;
                 }
                 (TargetKind::Classes { name: now }, TargetKind::Classes { name }) => {
@@ -213,16 +221,16 @@ impl TrainingData {
                     }
                 }
                 (TargetKind::Regression { .. }, TargetKind::Regression { .. }) => {}
-                _ if has_values => {
-                    let message = "the target is a class, and that of training a number, or the \
-                                   other way round";
+                _ => {
+                    let [now, before] = [&target.kind, &self.kind].map(meaning);
+                    let message =
+                        format!("values of the target are {now}, those of training {before}");
                     return Err(RunError::config(message));
                 }
-                _ => {}
             }
         }
         let mut target = match &self.kind {
-            TargetKind::Regression { unit } => Target::regression(&name, unit, value),
+            TargetKind::Regression { unit } => Target::regression(&name, unit.as_deref(), value),
             TargetKind::Classes { name: classes } => {
                 for value in value.iter_mut().filter(|value| value.is_nan()) {
                     *value = -1.0;
@@ -233,6 +241,30 @@ impl TrainingData {
         target.scale(self.standardisation);
         graphs.target = Some(target);
         Ok(())
+    }
+}
+
+/// Refuses data of which a model lacks something.
+pub(crate) fn check_takes(model: &dyn Model, data: &Provides) -> Result<(), RunError> {
+    let (name, level) = (model.typetag_name(), data.level);
+    if !model.accepts(level) {
+        return Err(RunError::config(format!(
+            "model \"{name}\" does not work on {level}, which is what the data hold"
+        )));
+    }
+    model.needs().missing_from(data.fields).map_or(Ok(()), |missing| {
+        Err(RunError::config(format!(
+            "model \"{name}\" needs {missing}, which the data do not have"
+        )))
+    })
+}
+
+/// What values are, in a sentence.
+fn meaning(kind: &TargetKind) -> String {
+    match kind {
+        TargetKind::Regression { unit: Some(unit) } => format!("in {unit}"),
+        TargetKind::Regression { unit: None } => "numbers without a unit".to_owned(),
+        TargetKind::Classes { .. } => "classes".to_owned(),
     }
 }
 

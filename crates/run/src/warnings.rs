@@ -86,7 +86,8 @@ fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let value = target.value[train[0] as usize];
     #[allow(clippy::cast_sign_loss, reason = "what is trained on has a class")]
     let shown = match &target.kind {
-        TargetKind::Regression { unit } => format!("{value} {unit}").trim_end().to_owned(),
+        TargetKind::Regression { unit: Some(unit) } => format!("{value} {unit}"),
+        TargetKind::Regression { unit: None } => value.to_string(),
         TargetKind::Classes { name } => format!("class \"{}\"", name[value as usize]),
     };
     let (n, output) = (grouped(train.len() as u64), graphs.level().output());

@@ -64,7 +64,7 @@ fn crystals() -> anyhow::Result<Graphs> {
     let mut graphs = Graphs::new("AFLOW-sized crystals", Topology::Many(many))?;
     let name = (0..N_ELEMENT).map(|element| format!("element {element}")).collect();
     graphs.node_class = Some(NodeClass { value: class, name });
-    graphs.target = Some(Target::regression("drawn at random", "1", target));
+    graphs.target = Some(Target::regression("drawn at random", None, target));
     graphs.check()?;
     Ok(graphs)
 }

@@ -31,13 +31,15 @@ impl Configuration {
         }
         let name = names.pop();
         let config = name.as_deref().filter(|name| is_configuration(name));
+        let mut kind = trained.typetag_name();
         match name.as_deref() {
             Some(name) if config.is_none() => {
                 let (registration, file) = chosen(name, &changes, Some(trained))?;
                 changes = of_dataset(registration, file, &changes);
+                kind = (registration.name)();
             }
             _ => {
-                if let Some(own) = find(Kind::Dataset, trained.typetag_name()) {
+                if let Some(own) = find(Kind::Dataset, kind) {
                     changes = prefixed(own, &changes);
                 }
             }
@@ -51,14 +53,20 @@ impl Configuration {
             |key: &str| key.starts_with("dataset.") || ["dataset", "datasets"].contains(&key);
         if let Some(other) = keys.iter().find(|key| !is_of_data(key)) {
             bail!(Usage(format!(
-                "\"{other}\" is no key of a data set; for a trained model only the data can be changed, \
+                "\"{other}\" is no key of data set \"{kind}\"; for a trained model only the data can be changed, \
                  besides --batcher, --subset and --device"
             )));
         }
         let is_other_source =
             name.is_some() || keys.iter().any(|key| ["dataset", "dataset.path"].contains(key));
         let study = StudyFile::read(config.map(Path::new), &changes, DEFAULTS)?;
-        let mut datasets = study.datasets_like(&inherited(trained, is_other_source))?;
+        let like = inherited(trained, is_other_source);
+        let is_another = kind != trained.typetag_name() && !keys.contains(&"dataset.target");
+        let datasets = study.datasets_like(&like).map_err(|error| {
+            let note = "what is not given is as in training, the target too";
+            if is_another { error.help(note) } else { error }
+        });
+        let mut datasets = datasets?;
         let path = PathBuf::from(config.unwrap_or_default());
         let name = name.unwrap_or_else(|| self.inputs.join(" "));
         let (Some(dataset), true) = (datasets.pop(), datasets.is_empty()) else {

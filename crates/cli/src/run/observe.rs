@@ -94,8 +94,10 @@ impl Observer for Lines {
 }
 
 fn describe(run: &RunHeader) -> String {
-    let target =
-        run.target.as_ref().map(|(name, unit)| format!(" {name}{}", unit::around(" [", unit, "]")));
+    let target = run
+        .target
+        .as_ref()
+        .map(|(name, unit)| format!(" {name}{}", unit::around(" [", unit.as_deref(), "]")));
     let size = run.batch_size.map(|size| format!(" B={size}"));
     let [train, validation, test] = run.n_graph;
     let notes = run.notes.iter().filter(|(_, count)| *count > 0);

@@ -96,7 +96,7 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     if let [Some(_), _] | [_, Some(_)] = memory {
         row("memory", memory.into_iter().flatten().collect::<Vec<_>>().join(", "));
     }
-    let unit = header.target.as_ref().map_or("", |(_, unit)| unit.as_str());
+    let unit = header.target.as_ref().and_then(|(_, unit)| unit.as_deref());
     let last = run.summary.evals.last().map(|eval| eval.step);
     let best = run.best_step.and_then(|step| i64::try_from(step).ok());
     if let (Some(best), Some(last)) = (best, last) {
@@ -151,7 +151,7 @@ fn by_subset(run: &FinishedRun) -> [(&'static str, Vec<&EvalRecord>); 3] {
     })
 }
 
-fn errors(first: &EvalRecord, last: &EvalRecord, unit: &str) -> String {
+fn errors(first: &EvalRecord, last: &EvalRecord, unit: Option<&str>) -> String {
     if let (Some(before), Some(after)) = (first.rmse, last.rmse) {
         let unit = unit::around(" ", unit, "");
         let mae = last.mae.unwrap_or(f64::NAN);

@@ -147,7 +147,12 @@ run  run.toml  model=gcn
 run  run.toml  evaluation.batcher=full
 run  run.toml  dataset.path=min.extxyz
 run  --dataset  one-graph  model=gcn  batcher=dynamic  training.steps=2
+run  --dataset  one-graph  path=none.npz  model=gcn  batcher=dynamic
+run  --dataset  one-graph  path=none.npz
+run  --dataset  one-graph  path=none.npz  model=gcn  batcher=full  evaluation.batcher=static-64  training.steps=2
 run  --dataset  one-graph  model=schnet  batcher=full  training.steps=2
+sweep  --dataset  one-graph  path=none.npz  model=gcn  batchers=ibmb,dynamic  training.steps=2
+plan  --dataset  one-graph  path=none.npz  batcher=dynamic
 run  --dataset  one-graph  model=gcn  batcher=full  training.steps=2  training.loss=mse
 run  label.toml
 sweep  run.toml  batchers=[static-64,dynamik]

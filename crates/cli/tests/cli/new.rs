@@ -176,6 +176,21 @@ fn tree() -> TempDir {
     tree
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_place_of_a_list_is_replaced_and_not_followed() {
+    let tree = tree();
+    let list = tree.path().join("crates/builtin/src/lib.rs");
+    let elsewhere = tree.path().join("elsewhere.rs");
+    fs::rename(&list, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &list).unwrap();
+    let before = fs::read(&elsewhere).unwrap();
+    succeed(batchlab(tree.path(), &["half-full"]));
+    assert!(fs::symlink_metadata(&list).unwrap().is_file());
+    assert!(fs::read_to_string(&list).unwrap().contains("half_full"));
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+}
+
 #[test]
 fn in_the_tree_three_lists_get_a_line() {
     let tree = tree();

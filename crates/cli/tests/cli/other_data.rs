@@ -181,8 +181,20 @@ fn data_made_in_another_way_are_refused_or_warned_of() {
     assert!(!folder.join("x.parquet").exists());
     let output = call(folder, &["evaluate", "out", "renamed.xyz", "target=E"]);
     assert!(text(&output).contains("warning: the target is \"E\""), "{}", text(&output));
+    // What cannot work is said before data are read.
     for (arguments, part) in [
-        (&["same.xyz", "training.steps=9"][..], "\"training.steps\" is no key of a data set"),
+        (&["same.xyz", "--batcher", "ibmb"][..], "batchers of graphs: bucketed, dynamic, packed"),
+        (
+            &["--dataset", "one-graph", "path=none.npz"],
+            "model \"schnet\" does not work on one graph",
+        ),
+        (&["--dataset", "aflow", "path=none"], "not given is as in training, the target too"),
+        (&["same.xyz", "classes=[\"a\"]"], "classes have no unit; remove `unit = \"eV\"`"),
+        (&["--dataset", "qm9", "unit=eV"], "\"unit\" is no key of data set \"qm9\""),
+        (
+            &["same.xyz", "training.steps=9"],
+            "\"training.steps\" is no key of data set \"structures\"",
+        ),
         (&["same.xyz", "bare.xyz"], "several data sets"),
         (&["--dataset", "sam.xyz"], "neither a file nor a data set"),
     ] {
@@ -190,6 +202,47 @@ fn data_made_in_another_way_are_refused_or_warned_of() {
         assert_eq!(output.status.code(), Some(2), "{}", text(&output));
         assert!(text(&output).contains(part), "{}", text(&output));
     }
+}
+
+#[test]
+fn a_unit_that_nothing_has_is_warned_of() {
+    let of_qm9 = CONFIG.replace(
+        "name = \"structures\"\npath = \"train.xyz\"\ntarget = \"energy\"\nunit = \"eV\"\nedges = { radius = 2.0 }",
+        "name = \"qm9\"\nlimit = 100",
+    );
+    let without = CONFIG.replace("unit = \"eV\"\n", "");
+    for (config, arguments, part) in [
+        (
+            &of_qm9,
+            &["bare.xyz", "unit=kcal/mol"][..],
+            Some(
+                "no graph has the target \"U0_atom\", so its unit or classes have no effect: \
+                  predictions are in eV",
+            ),
+        ),
+        (&of_qm9, &["bare.xyz", "classes=[\"a\"]"], Some("unit or classes have no effect")),
+        (&of_qm9, &["bare.xyz"], None),
+        (&of_qm9, &["bare.xyz", "unit=eV"], None),
+        (&without, &["same.xyz"], None),
+        (&without, &["bare.xyz", "unit=eV"], Some("unit: not set in the checkpoint, \"eV\" now")),
+        (
+            &of_qm9,
+            &["same.xyz", "target=energy"],
+            Some("values of the target are numbers without a unit, those of training in eV"),
+        ),
+    ] {
+        let trained = trained(config);
+        let (_, printed) = predict(trained.path(), &[arguments, &["--allow-mismatch"]].concat());
+        let warned: Vec<&str> = printed.lines().filter(|l| l.contains("warning: ")).collect();
+        assert!(!printed.contains("\"1\""), "{printed}");
+        match part {
+            Some(part) => assert!(printed.contains(part), "{arguments:?}: {printed}"),
+            None => assert_eq!(warned, Vec::<&str>::new(), "{arguments:?}"),
+        }
+    }
+    let trained = trained(&without);
+    let output = call(trained.path(), &["evaluate", "out", "--json"]);
+    assert!(text(&output).contains("\"unit\": null"), "{}", text(&output));
 }
 
 #[test]

@@ -240,6 +240,13 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn the_command_line_names_the_one_strategy_of_a_graph() {
+    let (code, text, errors) =
+        batchlab(&root(), &["plan", "--dataset", "one-graph", "batcher=full"]);
+    assert!(code == 0 && text.contains("\nfull "), "{text}{errors}");
+}
+
+#[test]
 fn pictures_are_written() {
     let folder = folder();
     for (file, start) in [("plan.svg", &b"<svg "[..]), ("plan.png", &b"\x89PNG"[..])] {

@@ -1,9 +1,10 @@
 //! Whether the components fit together.
 
-use batchlab_core::registry::{Selectable, components};
-use batchlab_core::{Batcher, Dataset, Level, Model};
+use batchlab_core::registry::{Kind, Selectable, components};
+use batchlab_core::{Batcher, Dataset, Level, Model, Provides};
 use serde::de::DeserializeOwned;
 
+use crate::component;
 use crate::config::Config;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Table};
@@ -31,6 +32,49 @@ impl Misfit {
     }
 }
 
+/// What the names alone say against the model and the batcher, whatever else is wrong: none, which ones fit, or a
+/// batcher of another level, so that nobody completes its options in vain.
+pub(crate) fn check_names(source: &Source, root: &Table<'_>, file: &str) -> Result<(), Diagnostic> {
+    let dataset: Box<dyn Dataset> = component::required(source, root, "dataset")?;
+    let provides = dataset.provides();
+    if !root.contains_key("model") {
+        let names = fitting(|model: Box<dyn Model>| fits(&*model, provides));
+        return Err(component::missing(source, "model", &names));
+    }
+    if !root.contains_key("batcher") {
+        return Err(component::missing(source, "batcher", &batchers_of(provides.level)));
+    }
+    check_batcher_name(source, root, &*dataset).map_err(|misfit| misfit.at(source, root, file))
+}
+
+/// The batcher of a table, which fits the data set.
+pub(crate) fn batcher_for(
+    source: &Source,
+    root: &Table<'_>,
+    dataset: &dyn Dataset,
+    file: &str,
+) -> Result<Box<dyn Batcher>, Diagnostic> {
+    let batcher: Result<Box<dyn Batcher>, _> = component::required(source, root, "batcher");
+    let checked = match &batcher {
+        Ok(batcher) => check_level("batcher", &**batcher, dataset),
+        Err(_) => check_batcher_name(source, root, dataset),
+    };
+    checked.map_err(|misfit| misfit.at(source, root, file))?;
+    batcher
+}
+
+fn check_batcher_name(
+    source: &Source,
+    root: &Table<'_>,
+    dataset: &dyn Dataset,
+) -> Result<(), Misfit> {
+    let named = root.get("batcher");
+    let named = named.and_then(|named| component::registration(source, Kind::Batcher, named).ok());
+    let example = named.and_then(|(named, _)| serde_json::from_value((named.example)()).ok());
+    let example: Option<Box<dyn Batcher>> = example;
+    example.map_or(Ok(()), |example| check_level("batcher", &*example, dataset))
+}
+
 /// Refuses components that cannot work together, before anything is loaded.
 ///
 /// # Errors
@@ -44,9 +88,6 @@ pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
     let missing = config.model.needs().missing_from(provides.fields);
     let accepts = config.model.accepts(provides.level);
     if !accepts || missing.is_some() {
-        let fits = |model: Box<dyn Model>| {
-            model.accepts(provides.level) && model.needs().missing_from(provides.fields).is_none()
-        };
         let message = match missing {
             Some(missing) if accepts => {
                 format!(
@@ -58,7 +99,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
                 provides.level
             ),
         };
-        let help = match fitting(fits) {
+        let help = match fitting(|model: Box<dyn Model>| fits(&*model, provides)) {
             models if models.is_empty() => "choose another dataset".to_owned(),
             models => format!("models that work on it: {models}"),
         };
@@ -101,8 +142,16 @@ pub(crate) fn check_level(
             Level::Nodes => "batchers of the nodes of one graph: ",
         }
         .to_owned()
-            + &fitting(|batcher: Box<dyn Batcher>| batcher.level() == level),
+            + &batchers_of(level),
     })
+}
+
+fn batchers_of(level: Level) -> String {
+    fitting(|batcher: Box<dyn Batcher>| batcher.level() == level)
+}
+
+fn fits(model: &dyn Model, provides: Provides) -> bool {
+    model.accepts(provides.level) && model.needs().missing_from(provides.fields).is_none()
 }
 
 /// The names of all components of a kind that fit.

@@ -1,12 +1,12 @@
 //! Names in the place of tables: labels of batching strategies, and components by their names.
 
-use batchlab_core::Batcher;
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
+use batchlab_core::{Batcher, Dataset};
 use toml::Spanned;
 use toml::de::{DeArray, DeValue};
 
-use super::read;
+use super::compatibility;
 use crate::schema::schema;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::merge::add_batch_size;
@@ -91,7 +91,7 @@ pub(crate) fn with_batch_size<'t>(batcher: &mut Value<'t>, size: &Value<'t>) {
 }
 
 /// The batcher that an option of the command line names: a label, or a table with or without braces;
-/// with this batch size unless it has its own or needs none.
+/// with this batch size unless it has its own or needs none. It fits the data set.
 ///
 /// # Errors
 /// The first error.
@@ -100,6 +100,7 @@ pub fn batcher_of_argument(
     text: &str,
     labels: Labels<'static>,
     size: BatchSize,
+    dataset: &dyn Dataset,
 ) -> Result<Box<dyn Batcher>, Diagnostic> {
     let text = text.trim();
     let value = match text {
@@ -115,7 +116,7 @@ pub fn batcher_of_argument(
     };
     expand_label(&source, labels, batcher)?;
     with_batch_size(batcher, &integer(&source, &size)?);
-    read(&source, batcher)
+    compatibility::batcher_for(&source, &root, dataset, option)
 }
 
 /// A number that stands in no text.

@@ -108,10 +108,14 @@ fn forecast<'t>(
     let model = component::optional(source, root.get_ref())?;
     let OfForecast { split, training } = OfForecast::deserialize(root.clone().into_deserializer())
         .map_err(|error| mistake(source, &error, "", root.get_ref(), schema()))?;
-    let mut tables = lists.batchers(place).to_vec();
+    let mut tables: Vec<_> = lists.batchers(place).iter().cloned().map(Some).collect();
     if !lists.is_compared && dataset.provides().level == Level::Graphs {
         let label = |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
-        tables.extend(labels.iter().map(label));
+        tables.extend(labels.iter().map(label).map(Some));
+    }
+    if tables.is_empty() && root.get_ref().contains_key("batcher") {
+        // It is from the command line.
+        tables.push(None);
     }
     if tables.is_empty() {
         return Err(source.whole(
@@ -119,16 +123,12 @@ fn forecast<'t>(
         ));
     }
     // A batcher with its own batch size, or without any, is planned once.
-    let mut batchers = Distinct::default();
+    let mut batchers: Distinct<Box<dyn Batcher>> = Distinct::default();
     for &size in sizes {
         for table in &tables {
-            let place = Place { batch_size: Some(size), ..place };
-            let root = lists.assemble(place, Some(table))?;
+            let root = lists.assemble(Place { batch_size: Some(size), ..place }, table.as_ref())?;
             let root = root.get_ref();
-            let batcher: Box<dyn Batcher> = component::required(source, root, "batcher")?;
-            compatibility::check_level("batcher", &*batcher, &*dataset)
-                .map_err(|misfit| misfit.at(source, root, &source.file))?;
-            batchers.push(batcher);
+            batchers.push(compatibility::batcher_for(source, root, &*dataset, &source.file)?);
         }
     }
     Ok(ToForecast { dataset, model, batchers: batchers.list, split, seeds: training.seeds })

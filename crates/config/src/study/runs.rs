@@ -11,8 +11,9 @@ use super::Setting;
 use super::grid::SeedName;
 use super::lists::{Choice, Lists, batch_size, name};
 use super::variants::Variant;
-use crate::component::compatibility;
+use crate::component::compatibility::{check, check_names};
 use crate::component::names::{expand, with_batch_size};
+use crate::config::Config;
 use crate::forms::within;
 use crate::load::{self, LoadedConfig};
 use crate::schema::schema;
@@ -83,8 +84,22 @@ impl<'t> Lists<'t> {
         batcher: Option<&Value<'t>>,
         path: &Path,
     ) -> Result<LoadedConfig, Diagnostic> {
-        let source = self.source;
         let mut root = self.assemble(place, batcher)?;
+        let config = self.config(place, repeat, batcher, &mut root).map_err(|error| {
+            let file = self.name_of(place, batcher);
+            check_names(self.source, root.get_ref(), &file).err().unwrap_or(error)
+        })?;
+        Ok(LoadedConfig { config, path: path.to_owned() })
+    }
+
+    fn config(
+        &self,
+        place: Place<'_, 't>,
+        repeat: u32,
+        batcher: Option<&Value<'t>>,
+        root: &mut Spanned<Table<'t>>,
+    ) -> Result<Config, Diagnostic> {
+        let source = self.source;
         let own = root.get_ref().get("batcher");
         if self.is_compared && own.is_some_and(|own| takes_size(own) && batch_size(own).is_none()) {
             return Err(source.whole("there is no batch size: add batch_sizes = [16, 32]"));
@@ -102,8 +117,8 @@ impl<'t> Lists<'t> {
                     .help("leave batch_size out here, or batch_sizes out of the study"));
             }
         }
-        let mut config = load::config(source, &mut root, self.defaults)?;
-        compatibility::check(&config)
+        let mut config = load::config(source, root, self.defaults)?;
+        check(&config)
             .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
         let seeds = &mut config.training.seeds;
         for name in &self.grid.vary_seeds {
@@ -121,7 +136,7 @@ impl<'t> Lists<'t> {
                 ))
             })?;
         }
-        Ok(LoadedConfig { config, path: path.to_owned() })
+        Ok(config)
     }
 
     /// The tables of one run.

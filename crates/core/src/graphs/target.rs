@@ -24,10 +24,10 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
-    /// A number with its unit.
+    /// A number.
     Regression {
-        /// For example `eV`.
-        unit: String,
+        /// For example `eV`; none of pure numbers.
+        unit: Option<String>,
     },
     /// One of several classes.
     Classes {
@@ -51,11 +51,23 @@ impl Default for Standardisation {
     }
 }
 
+impl TargetKind {
+    /// The unit of numbers, if they have one.
+    #[must_use]
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Regression { unit } => unit.as_deref(),
+            Self::Classes { .. } => None,
+        }
+    }
+}
+
 impl Target {
     /// A numeric target, not standardised yet.
     #[must_use]
-    pub fn regression(name: &str, unit: &str, value: Vec<f64>) -> Self {
-        Self::new(name, TargetKind::Regression { unit: unit.to_owned() }, value)
+    pub fn regression<'a>(name: &str, unit: impl Into<Option<&'a str>>, value: Vec<f64>) -> Self {
+        let unit = unit.into().map(str::to_owned);
+        Self::new(name, TargetKind::Regression { unit }, value)
     }
 
     /// A class per graph or node.

@@ -150,7 +150,7 @@ impl Attributes {
         if let Some((name, kind)) = &self.target {
             let value = columns.values("target")?;
             graphs.target = Some(match kind {
-                TargetKind::Regression { unit } => Target::regression(name, unit, value),
+                TargetKind::Regression { unit } => Target::regression(name, unit.as_deref(), value),
                 TargetKind::Classes { name: classes } => {
                     Target::classes(name, classes.clone(), value)
                 }

@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+use batchlab_files::{MAX_TEXT, atomic_write_unsynced};
 use cudarc::nvrtc::result::{self, NvrtcError};
 use cudarc::nvrtc::sys;
 
@@ -32,11 +33,8 @@ pub(super) fn image_in(folder: Option<&Path>, arch: &str, source: &str) -> Resul
         return Ok(image);
     }
     let image = compile(arch, source)?;
-    // Whole or not at all: other processes may look for it now.
-    let unfinished = file.with_extension(format!("{}", std::process::id()));
-    let _ = std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&unfinished, entry(&key, &image)))
-        .and_then(|()| std::fs::rename(&unfinished, &file));
+    // Other processes may look for it now, and find all of it or nothing.
+    let _ = atomic_write_unsynced(&file, &entry(&key, &image));
     Ok(image)
 }
 
@@ -48,7 +46,7 @@ fn entry(key: &str, image: &[u8]) -> Vec<u8> {
 
 /// The image in a file, if it is that of this key, and whole.
 fn read(file: &Path, key: &str) -> Option<Vec<u8>> {
-    let bytes = std::fs::read(file).ok()?;
+    let bytes = batchlab_files::read(file, MAX_TEXT).ok()?;
     let image = bytes.get(16 + key.len()..)?;
     (bytes == entry(key, image)).then(|| image.to_vec())
 }

@@ -84,6 +84,6 @@ fn graphs(file: &GoldenFile<'_>, n_node: &[u32], n_edge: &[u32]) -> Result<Graph
     let value = file.counts("input.cls")?[..real_node].to_vec();
     graphs.node_class = Some(NodeClass { value, name });
     let target = file.numbers("input.target")?[..n_node.len()].to_vec();
-    graphs.target = Some(Target::regression("golden", "1", target));
+    graphs.target = Some(Target::regression("golden", None, target));
     Ok(graphs)
 }

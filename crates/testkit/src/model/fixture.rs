@@ -175,7 +175,7 @@ impl Store {
 
 fn target(targets: Targets, value: Vec<f64>) -> Target {
     match targets {
-        Targets::Numbers => Target::regression("number", "1", value),
+        Targets::Numbers => Target::regression("number", None, value),
         Targets::Classes => {
             let names = (0..N_OUTPUT_CLASS).map(|k| k.to_string()).collect();
             Target::classes("class", names, value)

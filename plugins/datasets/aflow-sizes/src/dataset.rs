@@ -86,7 +86,7 @@ impl Dataset for AflowSizes {
         ctx.progress.finish();
         let mut graphs = structures.finish("aflow-sizes", element_name)?;
         graphs.notes.insert(0, ("synthetic crystals".to_owned(), value.len() as u64));
-        graphs.target = Some(Target::regression("synthetic pair sum", "1", value));
+        graphs.target = Some(Target::regression("synthetic pair sum", None, value));
         graphs.check()?;
         Ok(graphs)
     }

@@ -36,9 +36,9 @@ pub struct Structures {
     /// key of the database), or, with `table`, a column of that table. `none` reads geometries alone:
     /// enough for `batchlab plan` and `batchlab data`, not for a run.
     pub target: String,
-    /// The target's unit, for axes and tables; nothing is converted.
-    #[serde(default = "one")]
-    pub unit: String,
+    /// The target's unit, for axes and tables; nothing is converted. Classes have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// Makes the target a class instead of a number: all its values, in the order of their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
@@ -97,10 +97,6 @@ pub enum PartlyPeriodic {
     Skip,
 }
 
-fn one() -> String {
-    "1".to_owned()
-}
-
 fn five_angstrom() -> EdgeRule {
     5.0.try_into().map(EdgeRule::Radius).expect("5 is a radius")
 }
@@ -111,7 +107,7 @@ impl Structures {
         Self {
             path,
             target: target.to_owned(),
-            unit: one(),
+            unit: None,
             classes: Vec::new(),
             table: None,
             missing: Missing::default(),
@@ -126,7 +122,7 @@ batchlab_core::register!(
     Dataset,
     Structures,
     example = Structures {
-        unit: "hartree".to_owned(),
+        unit: Some("hartree".to_owned()),
         ..Structures::new(PathBuf::from("data/qm9_sample.extxyz.xz"), "gap")
     }
 );
@@ -146,7 +142,12 @@ impl Dataset for Structures {
                 return Err(DatasetError::other(StructuresError::NoPath { key }));
             }
         }
-        Ok(())
+        match &self.unit {
+            Some(unit) if !self.classes.is_empty() => {
+                Err(DatasetError::other(StructuresError::UnitOfClasses { unit: unit.clone() }))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn source_keys(&self) -> &'static [&'static str] {
@@ -346,7 +347,7 @@ impl Structures {
         let mut graphs = kept.structures.finish("structures", element_name)?;
         graphs.target = (self.target != NO_TARGET).then(|| {
             if self.classes.is_empty() {
-                Target::regression(&self.target, &self.unit, kept.target)
+                Target::regression(&self.target, self.unit.as_deref(), kept.target)
             } else {
                 Target::classes(&self.target, self.classes.clone(), kept.target)
             }

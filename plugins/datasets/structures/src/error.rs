@@ -14,6 +14,8 @@ pub enum StructuresError {
     Read(#[from] ReadError),
     #[error("`{key}` is empty; set it to a file{}", if *key == "path" { " or a folder" } else { "" })]
     NoPath { key: &'static str },
+    #[error("classes have no unit; remove `unit = \"{unit}\"`, or `classes`")]
+    UnitOfClasses { unit: String },
     #[error("{}:{line}: {source}", shown_path(path))]
     Edges { path: PathBuf, line: usize, source: NeighborError },
     #[error(

@@ -37,7 +37,7 @@ fn one(summary: &DatasetSummary) -> picture::DatasetSummary<'_> {
     if let Some(target) = &summary.target
         && let Kind::Number { unit, distribution } = &target.kind
     {
-        add(target.name.clone(), &unit::around("", unit, ""), distribution.as_ref());
+        add(target.name.clone(), &unit::around("", unit.as_deref(), ""), distribution.as_ref());
     }
     picture::DatasetSummary { title, panels }
 }

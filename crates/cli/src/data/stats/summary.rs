@@ -34,7 +34,7 @@ pub(super) struct Target {
 }
 
 pub(super) enum Kind {
-    Number { unit: String, distribution: Option<Distribution> },
+    Number { unit: Option<String>, distribution: Option<Distribution> },
     Classes { count: Vec<(String, u64)>, n_without: u64 },
 }
 

@@ -44,9 +44,10 @@ pub(super) fn print(summary: &DatasetSummary) -> String {
         Level::Nodes => "edges received",
     };
     let target = match &summary.target {
-        Some(Target { name, kind: Kind::Number { unit, distribution } }) => {
-            Some((format!("{name}{}", unit::around(" [", unit, "]")), distribution.as_ref()))
-        }
+        Some(Target { name, kind: Kind::Number { unit, distribution } }) => Some((
+            format!("{name}{}", unit::around(" [", unit.as_deref(), "]")),
+            distribution.as_ref(),
+        )),
         _ => None,
     };
     let rows = [

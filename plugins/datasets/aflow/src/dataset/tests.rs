@@ -25,7 +25,7 @@ fn the_entries_that_come_with_the_code() {
     // By name: Ac1, Ba2, Al2Ca2, Ag2Al1; those of Cr1O3Ru1 and Ce1La1O8Pr1Y1 state no enthalpy.
     let target = graphs.target.as_ref().expect("a target");
     assert_eq!(target.value, [0.0, 0.008_521, -0.162_019, -0.063_887_3]);
-    assert_eq!(target.kind, TargetKind::Regression { unit: "eV/atom".into() });
+    assert_eq!(target.kind, TargetKind::Regression { unit: Some("eV/atom".into()) });
     let View::ManyGraphs(sizes) = graphs.view(&[0, 1, 2, 3]) else { panic!("many graphs") };
     let sizes: Vec<_> = sizes.iter().map(|size| (size.n_node, size.n_edge)).collect();
     assert_eq!(sizes, [(1, 12), (2, 24), (4, 48), (3, 36)]);

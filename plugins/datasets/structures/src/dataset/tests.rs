@@ -37,7 +37,7 @@ fn any_property_of_extended_xyz_is_a_target() {
     let folder = folder(&[("a.xyz", &text)]);
     let path = folder.path().join("a.xyz");
     let config = Structures {
-        unit: "eV".into(),
+        unit: Some("eV".into()),
         missing: Missing::Skip,
         ..Structures::new(path.clone(), "energy")
     };
@@ -46,7 +46,7 @@ fn any_property_of_extended_xyz_is_a_target() {
     assert_eq!(graphs.name, ["a.xyz@0", "a.xyz@1"]);
     assert_eq!(
         graphs.target.as_ref().expect("a target").kind,
-        TargetKind::Regression { unit: "eV".into() }
+        TargetKind::Regression { unit: Some("eV".into()) }
     );
     assert_eq!(
         graphs.notes[..2],
@@ -240,7 +240,7 @@ fn molecules_may_be_fully_connected_and_crystals_not() {
 fn crystals_in_a_table_of_cif() {
     let config = Structures {
         edges: EdgeRule::Nearest(12.try_into().expect("not 0")),
-        unit: "eV/atom".into(),
+        unit: Some("eV/atom".into()),
         ..Structures::new(batchlab_testkit::fixture("perov_5_100.csv.xz"), "heat_ref")
     };
     let graphs = load(&config).expect("perovskites");
