@@ -39,9 +39,9 @@ use sink_parquet as _;
 /// Tables of a configuration that does not have them.
 pub const DEFAULTS: &str = "[[sink]]\nname = \"parquet\"";
 /// The same, where the data set holds many graphs.
-pub const DEFAULTS_OF_GRAPHS: &str = "[evaluation.batcher]\nname = \"dynamic\"\nbatch_size = 64";
+pub const DEFAULTS_OF_GRAPHS: &str = "name = \"dynamic\"\nbatch_size = 64";
 /// The same, where it holds the nodes of one.
-pub const DEFAULTS_OF_NODES: &str = "[evaluation.batcher]\nname = \"full\"";
+pub const DEFAULTS_OF_NODES: &str = "name = \"full\"";
 
 /// Mentions this crate, so that it and its plugins are linked.
 pub fn link() {}

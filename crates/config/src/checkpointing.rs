@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::Positive;
+use crate::number::Positive;
 
 /// When the state of training is saved: after `steps` steps, after `minutes` minutes, or at whichever
 /// comes first; and after the last step.

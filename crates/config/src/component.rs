@@ -1,18 +1,24 @@
 //! The tables that select a component by name. Each is read once, here.
 
+pub(crate) mod compatibility;
+pub(crate) mod explain;
+pub(crate) mod names;
+pub(crate) mod schema;
+
 use batchlab_core::registry::{self, Kind, Registration, Selectable};
 use batchlab_core::{Batcher, Sink};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
-use crate::diagnostic::Diagnostic;
-use crate::schema::component_schema;
-use crate::source::Source;
+use crate::forms::{Found, find};
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Source, Table, Value};
+use explain::mistake;
+use schema::component_schema;
 
 /// The component of a kind that a table has to have. `place` is how the file names it.
 pub(crate) fn required<T: Selectable + ?Sized>(
     source: &Source,
-    table: &DeTable<'_>,
+    table: &Table<'_>,
     place: &str,
 ) -> Result<Box<T>, Diagnostic> {
     optional(source, table)?.ok_or_else(|| missing(source, place, &names(T::KIND).join(", ")))
@@ -27,16 +33,16 @@ pub(crate) fn missing(source: &Source, place: &str, names: &str) -> Diagnostic {
 
 pub(crate) fn optional<T: Selectable + ?Sized>(
     source: &Source,
-    table: &DeTable<'_>,
+    table: &Table<'_>,
 ) -> Result<Option<Box<T>>, Diagnostic> {
     table.get(T::KIND.key()).map(|value| read(source, value)).transpose()
 }
 
 pub(crate) fn evaluation_batcher(
     source: &Source,
-    root: &DeTable<'_>,
+    root: &Table<'_>,
 ) -> Result<Box<dyn Batcher>, Diagnostic> {
-    let none = DeTable::new();
+    let none = Table::new();
     let table = match root.get("evaluation") {
         None => &none,
         Some(value) => value.get_ref().as_table().ok_or_else(|| {
@@ -47,7 +53,7 @@ pub(crate) fn evaluation_batcher(
     required(source, table, "evaluation.batcher")
 }
 
-pub(crate) fn sinks(source: &Source, root: &DeTable<'_>) -> Result<Vec<Box<dyn Sink>>, Diagnostic> {
+pub(crate) fn sinks(source: &Source, root: &Table<'_>) -> Result<Vec<Box<dyn Sink>>, Diagnostic> {
     let Some(value) = root.get("sink") else { return Ok(Vec::new()) };
     let Some(sinks) = value.get_ref().as_array() else {
         let message = "sinks are a list: write [[sink]] with double brackets";
@@ -58,30 +64,38 @@ pub(crate) fn sinks(source: &Source, root: &DeTable<'_>) -> Result<Vec<Box<dyn S
 
 pub(crate) fn read<T: Selectable + ?Sized>(
     source: &Source,
-    value: &Spanned<DeValue<'_>>,
+    value: &Value<'_>,
 ) -> Result<Box<T>, Diagnostic> {
     let (kind, span) = (T::KIND, value.span());
     let (registration, table) = registration(source, kind, value)?;
-    let table = Spanned::new(span.clone(), table.clone());
     let name = (registration.name)();
-    let component = registration.read_table(&table).map_err(|error| {
-        let mistake =
-            source.mistake(&error, kind.key(), table.get_ref(), &component_schema(registration));
-        let mistake = match key_of_others(kind, name, error.message()) {
-            Some(others) => mistake.help(others),
-            None => mistake,
-        };
+    let component = registration.read_table(&Spanned::new(span.clone(), table.clone()));
+    let component = component.map_err(|error| {
+        let schema = component_schema(registration);
+        let mut mistake = mistake(source, &error, kind.key(), table, &schema);
+        if let Some(place) = error.span()
+            && let Some(Found::UnknownKey(key, _)) = find(&schema, table, &place)
+        {
+            let has_key = |other: &&Registration| (other.schema)()["properties"].get(key).is_some();
+            let others = registry::components(kind).into_values().filter(has_key);
+            let others: Vec<&str> = others.map(|other| (other.name)()).collect();
+            if !others.is_empty() {
+                let others = others.join(", ");
+                mistake =
+                    mistake.help(format!("{key} is a key of {others}; this {kind} is \"{name}\""));
+            }
+        }
         mistake.help(format!("batchlab explain {kind}.{name} shows all its keys"))
     })?;
     T::of(component).ok_or_else(|| source.at(&span, format!("\"{name}\" is not a {kind}")))
 }
 
 /// The component that a table names, and the table.
-pub(crate) fn registration<'v, 'i>(
+pub(crate) fn registration<'v, 't>(
     source: &Source,
     kind: Kind,
-    value: &'v Spanned<DeValue<'i>>,
-) -> Result<(&'static Registration, &'v DeTable<'i>), Diagnostic> {
+    value: &'v Value<'t>,
+) -> Result<(&'static Registration, &'v Table<'t>), Diagnostic> {
     let span = value.span();
     let known = names(kind);
     let Some(table) = value.get_ref().as_table() else {
@@ -107,17 +121,6 @@ pub(crate) fn registration<'v, 'i>(
             .help(format!("known: {}", known.join(", "))));
     };
     Ok((registration, table))
-}
-
-/// Says which other components of the kind have a key that this one does not know.
-fn key_of_others(kind: Kind, name: &str, message: &str) -> Option<String> {
-    let key = message.trim().strip_prefix("unknown field `")?.split('`').next()?;
-    let has_key =
-        |registration: &&Registration| (registration.schema)()["properties"].get(key).is_some();
-    let others = registry::components(kind).into_values().filter(has_key);
-    let others: Vec<&str> = others.map(|registration| (registration.name)()).collect();
-    (!others.is_empty())
-        .then(|| format!("{key} is a key of {}; this {kind} is \"{name}\"", others.join(", ")))
 }
 
 fn names(kind: Kind) -> Vec<&'static str> {

@@ -17,9 +17,11 @@ pub struct Split {
     pub published: bool,
     /// Share of the graphs, or of the nodes of one graph, for validation, rounded down.
     #[schemars(extend("x-replaces" = ["per_class"]))]
+    #[schemars(extend("x-known-as" = ["val_split"]))]
     pub validation: Fraction,
     /// Share of the graphs, or of the nodes of one graph, for testing, rounded down.
     #[schemars(extend("x-replaces" = ["per_class"]))]
+    #[schemars(extend("x-known-as" = ["test_split"]))]
     pub test: Fraction,
     /// In place of shares, so many graphs, or nodes of one graph, of each class; all others are for
     /// testing. (20 and 30 in Shchur et al. 2018, arXiv 1811.05868.)
@@ -40,7 +42,12 @@ pub struct PerClass {
 
 impl Default for Split {
     fn default() -> Self {
-        Self { published: true, validation: Fraction(0.1), test: Fraction(0.1), per_class: None }
+        Self {
+            published: true,
+            validation: Fraction::new(0.1),
+            test: Fraction::new(0.1),
+            per_class: None,
+        }
     }
 }
 
@@ -52,7 +59,7 @@ impl Default for Split {
 pub struct Evaluation<B = Box<dyn Batcher>> {
     /// The batcher for evaluations; the same for all runs that are compared. It must not lose graphs. By
     /// default `dynamic` on many graphs, and `full` on one.
-    #[schemars(schema_with = "crate::schema::batchers")]
+    #[schemars(schema_with = "crate::component::schema::batchers")]
     pub batcher: B,
     /// Steps between evaluations, or epochs with `training.epochs`; without it, only before the first step
     /// and after the last.

@@ -1,47 +1,152 @@
-//! What a value may be according to the schema, for messages about one that it may not be.
+//! What a JSON schema says of a value: the forms that it may have, their keys, words and types.
 
-use std::ops::Range;
+use serde_json::Value as Json;
+use toml::de::DeValue;
 
-use serde_json::Value;
-use toml::de::{DeTable, DeValue};
+use crate::text::{Span, Table, Value, word};
 
-use crate::alternatives::{forms, within};
+/// All forms that a value can have.
+pub(crate) fn forms(schema: &Json) -> Vec<&Json> {
+    let choices = ["oneOf", "anyOf"].iter().find_map(|choice| schema.get(choice)?.as_array());
+    choices.map_or_else(|| vec![schema], |choices| choices.iter().flat_map(forms).collect())
+}
 
-/// The schema of the value at a place of a table.
-pub(crate) fn at<'s>(
-    schema: &'s Value,
-    table: &DeTable<'_>,
-    span: &Range<usize>,
-) -> Option<&'s Value> {
-    table.iter().find_map(|(key, value)| {
-        let schema = within(schema, table, key.get_ref());
-        if value.span() == *span { Some(schema) } else { inside(schema, value.get_ref(), span) }
+/// The forms that a table may have; of components, that of its name.
+fn of_name<'s>(schema: &'s Json, table: &Table<'_>) -> impl Iterator<Item = &'s Json> {
+    let name = word(table, "name").map(str::to_owned);
+    forms(schema).into_iter().filter(move |form| {
+        let own = form["properties"]["name"].get("const").and_then(Json::as_str);
+        own.is_none() || own == name.as_deref()
     })
 }
 
-fn inside<'s>(schema: &'s Value, value: &DeValue<'_>, span: &Range<usize>) -> Option<&'s Value> {
-    match value {
-        DeValue::Table(table) => at(schema, table, span),
-        DeValue::Array(items) => items.iter().find_map(|item| {
-            let schema = &schema["items"];
-            if item.span() == *span { Some(schema) } else { inside(schema, item.get_ref(), span) }
-        }),
+/// The form of a table that has this key.
+pub(crate) fn form<'s>(schema: &'s Json, table: &Table<'_>, key: &str) -> Option<&'s Json> {
+    of_name(schema, table).find(|form| form["properties"].get(key).is_some())
+}
+
+/// The schema of a key of a table; null if there is none.
+pub(crate) fn within<'s>(schema: &'s Json, table: &Table<'_>, key: &str) -> &'s Json {
+    form(schema, table, key).map_or(&Json::Null, |form| &form["properties"][key])
+}
+
+/// What stands at a place of a table.
+pub(crate) enum Found<'a, 't> {
+    /// A key that the schema does not know, and those that it knows there.
+    UnknownKey(&'a str, Vec<&'a str>),
+    /// A value, and its schema.
+    Value(&'a Value<'t>, &'a Json),
+}
+
+pub(crate) fn find<'a, 't>(
+    schema: &'a Json,
+    table: &'a Table<'t>,
+    span: &Span,
+) -> Option<Found<'a, 't>> {
+    table.iter().find_map(|(key, value)| {
+        let inner = within(schema, table, key.get_ref());
+        if key.span() == *span && inner.is_null() {
+            let known = of_name(schema, table).filter_map(|form| form["properties"].as_object());
+            let known = known.flat_map(|keys| keys.keys().map(String::as_str)).collect();
+            return Some(Found::UnknownKey(key.get_ref(), known));
+        }
+        find_value(inner, value, span)
+    })
+}
+
+fn find_value<'a, 't>(
+    schema: &'a Json,
+    value: &'a Value<'t>,
+    span: &Span,
+) -> Option<Found<'a, 't>> {
+    if value.span() == *span {
+        return Some(Found::Value(value, schema));
+    }
+    match value.get_ref() {
+        DeValue::Table(table) => find(schema, table, span),
+        DeValue::Array(items) => {
+            items.iter().find_map(|item| find_value(&schema["items"], item, span))
+        }
         _ => None,
     }
 }
 
-/// What may be written in the place of `typed`: tables with this value in them, or else all words and
-/// tables.
-pub(crate) fn instead(schema: &Value, typed: &str) -> Option<String> {
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::Integer(_) => "integer",
+        DeValue::Float(_) => "number",
+        DeValue::Boolean(_) => "boolean",
+        DeValue::Array(_) => "array",
+        DeValue::Table(_) => "object",
+        DeValue::String(_) | DeValue::Datetime(_) => "string",
+    }
+}
+
+/// The types that a value may have.
+fn types(schema: &Json) -> Vec<&str> {
+    let mut all = Vec::new();
+    for form in forms(schema) {
+        match &form["type"] {
+            Json::String(one) => all.push(one.as_str()),
+            Json::Array(several) => all.extend(several.iter().filter_map(Json::as_str)),
+            _ if form.get("const").is_some() || form.get("enum").is_some() => all.push("string"),
+            _ => {}
+        }
+    }
+    let mut seen = Vec::new();
+    all.retain(|one| {
+        let is_new = *one != "null" && !seen.contains(one);
+        seen.push(*one);
+        is_new
+    });
+    all
+}
+
+/// Whether a value has a type that it may have; true if nothing is known.
+pub(crate) fn has_type(schema: &Json, value: &DeValue<'_>) -> bool {
+    fits(&types(schema), type_of(value)) || types(schema).is_empty()
+}
+
+fn fits(types: &[&str], own: &str) -> bool {
+    types.contains(&own) || own == "integer" && types.contains(&"number")
+}
+
+/// What a value may be, in words.
+pub(crate) fn in_words(schema: &Json) -> String {
+    let minimum = forms(schema).into_iter().find_map(|form| form["minimum"].as_u64());
+    let words: Vec<String> = words(schema).iter().map(|word| format!("\"{word}\"")).collect();
+    let word = |name: &&str| match (*name, minimum) {
+        ("integer", Some(minimum)) => format!("a whole number, {minimum} or more"),
+        ("integer", None) => "a whole number".to_owned(),
+        ("number", _) => "a number".to_owned(),
+        ("boolean", _) => "true or false".to_owned(),
+        ("array", _) => "a list".to_owned(),
+        ("object", _) => "a table".to_owned(),
+        _ if !words.is_empty() => words.join(" or "),
+        _ => "text".to_owned(),
+    };
+    types(schema).iter().map(word).collect::<Vec<_>>().join(" or ")
+}
+
+/// The words that a value may be.
+pub(crate) fn words(schema: &Json) -> Vec<&str> {
+    let mut all = Vec::new();
+    for form in forms(schema) {
+        let several = form["enum"].as_array().into_iter().flatten();
+        all.extend(form.get("const").into_iter().chain(several).filter_map(Json::as_str));
+    }
+    all
+}
+
+/// What may be written in the place of a value: tables with this value in them, or else all words and tables.
+pub(crate) fn instead(schema: &Json, value: &DeValue<'_>, typed: &str) -> Option<String> {
     let (mut with_typed, mut all) = (Vec::new(), Vec::new());
     for form in forms(schema) {
         if let Some(word) = form["const"].as_str() {
             all.push(format!("\"{word}\""));
         } else if form["properties"].is_object() {
-            let (text, is_with_typed) = table(form, typed);
-            if is_with_typed {
-                with_typed.push(text.clone());
-            }
+            let (text, is_with_typed) = table(form, type_of(value), typed);
+            with_typed.extend(is_with_typed.then(|| text.clone()));
             all.push(text);
         }
     }
@@ -51,58 +156,28 @@ pub(crate) fn instead(schema: &Value, typed: &str) -> Option<String> {
 }
 
 /// A table with the keys that it has to have, and whether `typed` is the value of one.
-fn table(form: &Value, typed: &str) -> (String, bool) {
-    let required = form["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+fn table(form: &Json, own: &str, typed: &str) -> (String, bool) {
+    let required = form["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
     let mut keys: Vec<&str> = required.collect();
-    let first = form["properties"].as_object().and_then(|keys| keys.keys().next());
-    keys.extend(first.map(String::as_str).filter(|_| keys.is_empty()));
+    if keys.is_empty() {
+        keys.extend(
+            form["properties"].as_object().and_then(|keys| Some(keys.keys().next()?.as_str())),
+        );
+    }
     let mut has_typed = false;
     let pair = |key: &&str| {
-        let types: Vec<&str> =
-            forms(&form["properties"][*key]).into_iter().flat_map(types).collect();
-        let is_word = matches!(kind(typed), Some("string"));
-        let fits = match kind(typed) {
-            Some("integer") => types.contains(&"integer") || types.contains(&"number"),
-            Some(kind) => types.contains(&kind),
-            None => false,
-        };
+        let types = types(&form["properties"][*key]);
         // Several numbers may be equal; several names hardly are.
-        let value = if fits && !(is_word && has_typed) {
+        if fits(&types, own) && !(own == "string" && has_typed) {
             has_typed = true;
-            typed.to_owned()
-        } else {
-            let examples =
-                [("integer", "2"), ("number", "0.5"), ("boolean", "true"), ("array", "[]")];
-            let example = examples.iter().find(|(kind, _)| types.contains(kind));
-            example.map_or("\"...\"", |(_, example)| example).to_owned()
-        };
-        format!("{key} = {value}")
+            return format!("{key} = {typed}");
+        }
+        let examples = [("integer", "2"), ("number", "0.5"), ("boolean", "true"), ("array", "[]")];
+        let example = examples.iter().find(|(name, _)| types.contains(name));
+        format!("{key} = {}", example.map_or("\"...\"", |(_, example)| example))
     };
     let pairs: Vec<String> = keys.iter().map(pair).collect();
     (format!("{{ {} }}", pairs.join(", ")), has_typed)
-}
-
-fn kind(typed: &str) -> Option<&'static str> {
-    match DeValue::parse(typed).ok()?.get_ref() {
-        DeValue::Integer(_) => Some("integer"),
-        DeValue::Float(_) => Some("number"),
-        DeValue::String(_) => Some("string"),
-        DeValue::Boolean(_) => Some("boolean"),
-        _ => None,
-    }
-}
-
-fn types(schema: &Value) -> Vec<&str> {
-    match &schema["type"] {
-        Value::String(one) => vec![one],
-        Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The smallest whole number that a value may be.
-pub(crate) fn minimum(schema: &Value) -> Option<u64> {
-    forms(schema).into_iter().find_map(|form| form["minimum"].as_u64())
 }
 
 #[cfg(test)]
@@ -118,16 +193,17 @@ mod tests {
             { "type": "object", "properties": { "radius": { "type": "number" } }, "required": ["radius"] },
             { "type": "object", "properties": { "nearest": { "type": "integer" } }, "required": ["nearest"] },
         ]});
-        let check = |schema: &Value, typed: &str, expected: &str| {
-            assert_eq!(instead(schema, typed).as_deref(), Some(expected));
+        let check = |schema: &Json, typed: &str, expected: Option<&str>| {
+            let value = DeValue::parse(typed).unwrap();
+            assert_eq!(instead(schema, value.get_ref(), typed).as_deref(), expected);
         };
-        check(&rule, "5.0", "{ radius = 5.0 }");
-        check(&rule, "5", "{ radius = 5 } or { nearest = 5 }");
-        check(&rule, "\"al\"", "\"all\", { radius = 0.5 } or { nearest = 2 }");
+        check(&rule, "5.0", Some("{ radius = 5.0 }"));
+        check(&rule, "5", Some("{ radius = 5 } or { nearest = 5 }"));
+        check(&rule, "\"al\"", Some("\"all\", { radius = 0.5 } or { nearest = 2 }"));
         let text = json!({ "type": "string" });
         let table = json!({ "anyOf": [{ "type": "null" }, { "type": "object",
             "properties": { "path": text, "id": text }, "required": ["path", "id"] }]});
-        check(&table, "\"x.csv\"", "{ path = \"x.csv\", id = \"...\" }");
-        assert_eq!(instead(&text, "3"), None);
+        check(&table, "\"x.csv\"", Some("{ path = \"x.csv\", id = \"...\" }"));
+        check(&text, "3", None);
     }
 }

@@ -3,21 +3,27 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use batchlab_core::Dataset;
 use batchlab_core::error::nearest_path;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::Loss;
+use batchlab_core::{Dataset, Level};
 use batchlab_files::{MAX_TEXT, read_named_text};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, IntoDeserializer};
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeString, DeTable, DeValue};
 
-use crate::alternatives;
-use crate::component::{evaluation_batcher, required, sinks};
-use crate::diagnostic::Diagnostic;
-use crate::source::{Root, Source};
-use crate::{Config, Criterion, Defaults, Evaluation, StudyFile, Subset, Timing};
+use crate::Defaults;
+use crate::component;
+use crate::component::explain::mistake;
+use crate::component::names::with_batch_size;
+use crate::config::Config;
+use crate::evaluation::{Evaluation, Subset};
+use crate::schedule::Criterion;
+use crate::schema::schema;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Source, Span, Table, Value, inner, placed};
+use crate::training::Timing;
 
 /// A configuration that has passed every check that needs no data.
 #[derive(Debug)]
@@ -27,15 +33,6 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// Reads the configuration of one run, applies overrides of the form `key=value`, and checks
-    /// everything that can be checked before data are loaded.
-    ///
-    /// # Errors
-    /// The first error; a study of several runs.
-    pub fn read(path: &Path, overrides: &[String], defaults: Defaults) -> Result<Self, Diagnostic> {
-        StudyFile::read(Some(path), overrides, defaults)?.only_run()
-    }
-
     /// The file, for messages; without one, everything is from the command line.
     #[must_use]
     pub fn name_of_file(&self) -> String {
@@ -82,26 +79,28 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
 /// A configuration without its components, which are read separately for the places of errors.
 type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
 
-/// The configuration of one run from its tables.
-pub(crate) fn config(source: &Source, root: &Spanned<Root>) -> Result<Config, Diagnostic> {
+/// The configuration of one run from its tables, which end up with the default evaluation.
+pub(crate) fn config(
+    source: &Source,
+    root: &mut Spanned<Table<'_>>,
+    defaults: Defaults,
+) -> Result<Config, Diagnostic> {
+    let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
+    fill_evaluation(source, root.get_mut(), &*dataset, defaults)?;
     let tables = root.get_ref();
-    let dataset: Box<dyn Dataset> = required(source, tables, "dataset")?;
-    let model = required(source, tables, "model")?;
-    let batcher = required(source, tables, "batcher")?;
-    let evaluation_batcher = evaluation_batcher(source, tables)?;
-    let sink = sinks(source, tables)?;
+    let model = component::required(source, tables, "model")?;
+    let batcher = component::required(source, tables, "batcher")?;
+    let evaluation_batcher = component::evaluation_batcher(source, tables)?;
+    let sink = component::sinks(source, tables)?;
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
-        .map_err(|error| source.mistake(&error, "", tables, alternatives::schema()))?;
+        .map_err(|error| mistake(source, &error, "", tables, schema()))?;
     let Config { study, device, split, mut training, evaluation, .. } = rest;
-    let says = |table: &str, key: &str| {
-        let table = tables.get(table).and_then(|table| table.get_ref().as_table());
-        table.is_some_and(|table| table.contains_key(key))
-    };
+    let says =
+        |table: &str, key: &str| inner(tables, table).is_some_and(|table| table.contains_key(key));
     if dataset.has_classes() && !says("training", "loss") {
         training.loss = Loss::CrossEntropy;
     }
-    let has_share = says("split", "validation") || says("split", "test");
-    if split.per_class.is_some() && has_share {
+    if split.per_class.is_some() && (says("split", "validation") || says("split", "test")) {
         let span = tables.get("split").map_or(0..0, Spanned::span);
         let message = "give either split.per_class, or the shares split.validation and split.test";
         return Err(source.at(&span, message));
@@ -110,109 +109,152 @@ pub(crate) fn config(source: &Source, root: &Spanned<Root>) -> Result<Config, Di
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
         Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
-    check_values(source, &config, tables)?;
-    Ok(config)
+    match broken_rule(&config) {
+        None => Ok(config),
+        Some((key, message)) => Err(source.at(&place(tables, key), message)),
+    }
 }
 
-/// Checks rules that serde cannot.
-fn check_values(source: &Source, config: &Config, root: &DeTable<'_>) -> Result<(), Diagnostic> {
-    let place = |path: &[&str]| {
-        let mut table = root;
-        let mut span = 0..0;
-        for key in path {
-            let Some(value) = table.get(*key) else { break };
-            span = value.span();
-            let Some(inner) = value.get_ref().as_table() else { break };
-            table = inner;
-        }
-        span
-    };
-    let held_out = f64::from(config.split.validation) + f64::from(config.split.test);
-    if held_out >= 1.0 {
-        let message = format!(
-            "validation and test together hold out {held_out} of the data; nothing is left to train on"
-        );
-        return Err(source.at(&place(&["split"]), message));
-    }
-    if config.training.timing == Timing::Stages && config.training.prefetch_depth() > 0 {
-        let message = "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap";
-        return Err(source.at(&place(&["training", "prefetch"]), message));
-    }
-    check_schedule(config, source, &place)?;
-    if config.training.prefetch_depth() > 1024 {
-        let message = "more than 1024 prefetched batches only cost memory; 1 to 4 are enough";
-        return Err(source.at(&place(&["training", "prefetch"]), message));
-    }
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if config.study.is_empty()
-        || config.study.starts_with('.')
-        || config.study.len() > 100
-        || !config.study.chars().all(is_plain)
-    {
-        let message = "study is used as the name of a folder: use up to 100 letters, digits, '-', '_' and '.'";
-        return Err(source.at(&place(&["study"]), message));
-    }
-    if config.sink.is_empty() {
-        return Err(source
-            .at(&place(&["sink"]), "there is no sink, so no results would be written")
-            .help("add [[sink]]"));
-    }
-    let subsets = &config.evaluation.subsets;
-    if let Some(twice) = (1..subsets.len()).find(|&i| subsets[..i].contains(&subsets[i])) {
-        let message = format!("subset \"{}\" is given twice", subsets[twice].name());
-        return Err(source.at(&place(&["evaluation", "subsets"]), message));
-    }
-    if let Err(error) = config.dataset.check() {
-        return Err(source.at(&place(&["dataset", "target"]), error.to_string()));
-    }
-    if let Err(error) = config.model.check_device(&config.device) {
-        return Err(source.at(&place(&["device"]), error.to_string()));
-    }
-    if let Err(error) = config.training.precision.check(&config.device) {
-        return Err(source.at(&place(&["training", "precision"]), error.to_string()));
-    }
-    let mut sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
-    sinks.sort_unstable();
-    if let Some(twice) = sinks.iter().zip(&sinks[1..]).find_map(|(a, b)| (a == b).then_some(a)) {
-        return Err(source.at(&place(&["sink"]), format!("sink \"{twice}\" is given twice")));
-    }
-    Ok(())
-}
-
-/// Checks how long a model is trained, and what evaluations decide about it.
-fn check_schedule(
-    config: &Config,
+/// Adds what the batcher of evaluations lacks.
+fn fill_evaluation<'t>(
     source: &Source,
-    place: &dyn Fn(&[&str]) -> std::ops::Range<usize>,
+    root: &mut Table<'t>,
+    dataset: &dyn Dataset,
+    defaults: Defaults,
 ) -> Result<(), Diagnostic> {
-    let training = &config.training;
-    let fail = |key: &str, message: &str| Err(source.at(&place(&["training", key]), message));
-    match (training.steps, training.epochs) {
-        (Some(_), Some(_)) => {
-            return fail("epochs", "give either steps or epochs, not both; remove one of them");
-        }
-        (None, None) => {
-            return fail("steps", "training needs steps or epochs, as in steps = 1000");
-        }
-        _ => {}
-    }
-    if let Some(fault) = training.plateau.and_then(|plateau| plateau.fault()) {
-        return fail("plateau", &fault);
-    }
-    let is_classes = training.loss == Loss::CrossEntropy;
-    if training.early_stopping.is_some() && training.criterion() != Criterion::Loss && !is_classes {
-        return fail("early_stopping", "numbers have no accuracy; use by = \"loss\"");
-    }
-    let key = match (training.plateau, training.early_stopping) {
-        (Some(_), _) => "plateau",
-        (None, Some(_)) => "early_stopping",
-        (None, None) => return Ok(()),
+    let default = match dataset.provides().level {
+        Level::Graphs => defaults.of_graphs,
+        Level::Nodes => defaults.of_nodes,
     };
-    if config.evaluation.every.is_none() {
-        return fail(key, "it needs evaluations during training; set evaluation.every");
+    let default = DeTable::parse(default).map_err(|error| source.whole(error.message()))?;
+    // Spans of another text mean nothing here.
+    let default: Table<'t> = placed(default.into_inner(), &|_| 0..0);
+    if default.is_empty() {
+        return Ok(());
     }
-    if !config.evaluation.subsets.contains(&Subset::Validation) {
-        return fail(key, "it needs the validation set; add \"validation\" to evaluation.subsets");
+    let DeValue::Table(evaluation) = entry(root, "evaluation").get_mut() else { return Ok(()) };
+    let batcher = entry(evaluation, "batcher");
+    match batcher.get_mut() {
+        DeValue::Table(table) if !table.contains_key("name") => {
+            for (key, value) in default {
+                table.entry(key).or_insert(value);
+            }
+        }
+        _ => {
+            if let Some(size) = default.get("batch_size") {
+                with_batch_size(batcher, size);
+            }
+        }
     }
     Ok(())
+}
+
+/// The value of a key, an empty table if there is none.
+fn entry<'a, 't>(table: &'a mut Table<'t>, key: &'static str) -> &'a mut Value<'t> {
+    let key: Spanned<DeString<'t>> = Spanned::new(0..0, key.into());
+    table.entry(key).or_insert_with(|| Spanned::new(0..0, DeValue::Table(Table::new())))
+}
+
+/// The place of the last key of a path that is there.
+fn place(root: &Table<'_>, path: &str) -> Span {
+    let (mut table, mut span) = (root, 0..0);
+    for key in path.split('.') {
+        let Some(value) = table.get(key) else { break };
+        span = value.span();
+        let Some(inner) = value.get_ref().as_table() else { break };
+        table = inner;
+    }
+    span
+}
+
+/// The first broken rule of those that serde cannot check, and its key.
+fn broken_rule(config: &Config) -> Option<(&'static str, String)> {
+    let Config { split, training, evaluation, .. } = config;
+    let held_out = f64::from(split.validation) + f64::from(split.test);
+    let is_stages = training.timing == Timing::Stages;
+    let has_length = [training.steps.is_some(), training.epochs.is_some()];
+    let decider = match (training.plateau, training.early_stopping) {
+        (Some(_), _) => Some("training.plateau"),
+        (None, Some(_)) => Some("training.early_stopping"),
+        (None, None) => None,
+    };
+    let decides = decider.unwrap_or_default();
+    let wants_accuracy = training.early_stopping.is_some()
+        && training.criterion() != Criterion::Loss
+        && training.loss != Loss::CrossEntropy;
+    let study = &config.study;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_folder =
+        (1..=100).contains(&study.len()) && !study.starts_with('.') && study.chars().all(is_plain);
+    let subsets: Vec<&str> = evaluation.subsets.iter().map(|subset| subset.name()).collect();
+    let sinks: Vec<&str> = config.sink.iter().map(|sink| sink.typetag_name()).collect();
+    let rule = |key, is_broken: bool, message: &str| (key, is_broken.then(|| message.to_owned()));
+    let rules = [
+        rule(
+            "split",
+            held_out >= 1.0,
+            &format!(
+                "validation and test together hold out {held_out} of the data; nothing is left to train on"
+            ),
+        ),
+        rule(
+            "training.prefetch",
+            is_stages && training.prefetch_depth() > 0,
+            "timing = \"stages\" needs prefetch = 0, so that the stages do not overlap",
+        ),
+        rule(
+            "training.prefetch",
+            training.prefetch_depth() > 1024,
+            "more than 1024 prefetched batches only cost memory; 1 to 4 are enough",
+        ),
+        rule(
+            "training.epochs",
+            has_length == [true; 2],
+            "give either steps or epochs, not both; remove one of them",
+        ),
+        rule(
+            "training.steps",
+            has_length == [false; 2],
+            "training needs steps or epochs, as in steps = 1000",
+        ),
+        rule(
+            "training.early_stopping",
+            wants_accuracy,
+            "numbers have no accuracy; use by = \"loss\"",
+        ),
+        rule(
+            decides,
+            decider.is_some() && evaluation.every.is_none(),
+            "it needs evaluations during training; set evaluation.every",
+        ),
+        rule(
+            decides,
+            decider.is_some() && !evaluation.subsets.contains(&Subset::Validation),
+            "it needs the validation set; add \"validation\" to evaluation.subsets",
+        ),
+        rule(
+            "study",
+            !is_folder,
+            "study is used as the name of a folder: use up to 100 letters, digits, '-', '_' and '.'",
+        ),
+        rule(
+            "sink",
+            sinks.is_empty(),
+            "there is no sink, so no results would be written; add [[sink]]",
+        ),
+        ("evaluation.subsets", twice("subset", &subsets)),
+        ("sink", twice("sink", &sinks)),
+        ("dataset.target", config.dataset.check().err().map(|error| error.to_string())),
+        ("device", config.model.check_device(&config.device).err().map(|error| error.to_string())),
+        (
+            "training.precision",
+            training.precision.check(&config.device).err().map(|error| error.to_string()),
+        ),
+    ];
+    rules.into_iter().find_map(|(key, message)| Some((key, message?)))
+}
+
+fn twice(what: &str, names: &[&str]) -> Option<String> {
+    let twice = (1..names.len()).find(|&i| names[..i].contains(&names[i]))?;
+    Some(format!("{what} \"{}\" is given twice", names[twice]))
 }

@@ -1,8 +1,8 @@
 //! Numbers with limits.
 
-use schemars::JsonSchema;
+use batchlab_core::checked_number;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
 /// A whole number that results can hold, whose integers are signed: at most 2^63 - 1.
 pub(crate) fn recordable<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
@@ -12,13 +12,12 @@ where
     let number = T::deserialize(deserializer)?;
     let value: u64 = number.into();
     if i64::try_from(value).is_ok() {
-        Ok(number)
-    } else {
-        let most = i64::MAX;
-        Err(D::Error::custom(format!(
-            "{value} is more than results can hold; give a number up to {most}"
-        )))
+        return Ok(number);
     }
+    let max = i64::MAX;
+    Err(D::Error::custom(format!(
+        "{value} is more than results can hold; give a number up to {max}"
+    )))
 }
 
 /// The same where it may be left out.
@@ -31,71 +30,38 @@ where
     recordable(deserializer).map(Some)
 }
 
-/// A number from 0 up to, but not including, 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-#[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
-pub struct Fraction(pub(crate) f64);
+checked_number! {
+    /// A number from 0 up to, but not including, 1.
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub struct Fraction(f64): value if (0.0..1.0).contains(&value),
+    else "{value} is not a share: give a number from 0 up to, but not including, 1"
+}
 
-impl TryFrom<f64> for Fraction {
-    type Error = String;
-    fn try_from(value: f64) -> Result<Self, String> {
-        if (0.0..1.0).contains(&value) {
-            Ok(Self(value))
-        } else {
-            Err(format!("{value} is not a share: give a number from 0 up to, but not including, 1"))
-        }
+checked_number! {
+    /// A finite number, at least 0.
+    #[derive(Default)]
+    #[schemars(extend("minimum" = 0))]
+    pub struct NotNegative(f64): value if value.is_finite() && value >= 0.0,
+    else "{value} is not allowed: give a finite number, at least 0"
+}
+
+checked_number! {
+    /// A finite number above 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub struct Positive(f64): value if value.is_finite() && value > 0.0,
+    else "{value} is not allowed: give a finite number above 0"
+}
+
+impl Fraction {
+    /// For defaults, which are right.
+    pub(crate) const fn new(value: f64) -> Self {
+        Self(value)
     }
 }
 
-impl From<Fraction> for f64 {
-    fn from(fraction: Fraction) -> Self {
-        fraction.0
-    }
-}
-
-/// A finite number, at least 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-#[schemars(extend("minimum" = 0))]
-pub struct NotNegative(pub(crate) f64);
-
-impl TryFrom<f64> for NotNegative {
-    type Error = String;
-    fn try_from(value: f64) -> Result<Self, String> {
-        if value.is_finite() && value >= 0.0 {
-            Ok(Self(value))
-        } else {
-            Err(format!("{value} is not allowed: give a finite number, at least 0"))
-        }
-    }
-}
-
-impl From<NotNegative> for f64 {
-    fn from(number: NotNegative) -> Self {
-        number.0
-    }
-}
-
-/// A finite number above 0.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "f64", into = "f64")]
-#[schemars(extend("exclusiveMinimum" = 0))]
-pub struct Positive(pub(crate) f64);
-
-impl TryFrom<f64> for Positive {
-    type Error = String;
-    fn try_from(value: f64) -> Result<Self, String> {
-        if value.is_finite() && value > 0.0 {
-            Ok(Self(value))
-        } else {
-            Err(format!("{value} is not allowed: give a finite number above 0"))
-        }
-    }
-}
-
-impl From<Positive> for f64 {
-    fn from(positive: Positive) -> Self {
-        positive.0
+impl Positive {
+    /// For defaults, which are right.
+    pub(crate) const fn new(value: f64) -> Self {
+        Self(value)
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Fraction;
+use crate::number::{Fraction, NotNegative};
 
 /// How long a model is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +30,17 @@ pub struct Plateau {
     /// A loss is lower if it is below the lowest one by more than this share of it.
     pub threshold: Fraction,
     /// The learning rate is not reduced below this.
-    pub min_learning_rate: f64,
+    pub min_learning_rate: NotNegative,
 }
 
 impl Default for Plateau {
     fn default() -> Self {
         Self {
-            factor: Fraction(0.1),
+            factor: Fraction::new(0.1),
             patience: 10,
             cooldown: 0,
-            threshold: Fraction(1e-4),
-            min_learning_rate: 0.0,
+            threshold: Fraction::new(1e-4),
+            min_learning_rate: NotNegative::default(),
         }
     }
 }
@@ -87,13 +87,6 @@ impl Plateau {
     /// The learning rate after reductions by `factor` in all.
     #[must_use]
     pub fn reduced(&self, learning_rate: f64, factor: f64) -> f64 {
-        (learning_rate * factor).max(self.min_learning_rate.min(learning_rate))
-    }
-
-    pub(crate) fn fault(&self) -> Option<String> {
-        let least = self.min_learning_rate;
-        (!(least >= 0.0 && least.is_finite())).then(|| {
-            format!("plateau.min_learning_rate = {least} is not allowed: give a number from 0 up")
-        })
+        (learning_rate * factor).max(self.min_learning_rate.get().min(learning_rate))
     }
 }

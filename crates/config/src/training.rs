@@ -17,6 +17,7 @@ use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 pub struct Training {
     /// Number of training steps. Give either these or `epochs`.
     #[schemars(extend("x-replaces" = ["epochs"]))]
+    #[schemars(extend("x-known-as" = ["n_steps", "num_steps", "max_steps", "iterations"]))]
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -26,6 +27,7 @@ pub struct Training {
     /// Number of epochs. One ends with the last batch that was completed in it; what a batcher carries
     /// over belongs to the next.
     #[schemars(extend("x-replaces" = ["steps"]))]
+    #[schemars(extend("x-known-as" = ["epoch", "n_epoch", "n_epochs", "num_epochs", "max_epochs"]))]
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -33,6 +35,7 @@ pub struct Training {
     )]
     pub epochs: Option<NonZeroU64>,
     /// Learning rate of the first step.
+    #[schemars(extend("x-known-as" = ["lr"]))]
     #[serde(default = "default_learning_rate")]
     pub learning_rate: Positive,
     /// Factor on the learning rate after every `learning_rate_decay_steps` steps.
@@ -65,6 +68,7 @@ pub struct Training {
     pub timing: Timing,
     /// Batches that another thread prepares ahead; 0 prepares each when it is needed. By default 1 with
     /// `timing = "combined"`; with `"stages"` it must be 0.
+    #[schemars(extend("x-known-as" = ["num_workers", "workers"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<u32>,
     /// MiB of batches that stay on the device: batches that come again, such as those of a fixed
@@ -112,7 +116,7 @@ impl Training {
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         let n_change = (step - 1) / self.learning_rate_decay_steps.get();
         let n_change = i32::try_from(n_change).unwrap_or(i32::MAX);
-        self.learning_rate.0 * self.learning_rate_decay.0.powi(n_change)
+        self.learning_rate.get() * self.learning_rate_decay.get().powi(n_change)
     }
 
     /// Bytes of batches that stay on the device.
@@ -132,13 +136,13 @@ impl Training {
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 fn is_zero(number: &NotNegative) -> bool {
-    number.0 == 0.0
+    number.get() == 0.0
 }
 fn default_learning_rate() -> Positive {
-    Positive(1e-4)
+    Positive::new(1e-4)
 }
 fn default_decay() -> Positive {
-    Positive(0.96)
+    Positive::new(0.96)
 }
 fn default_decay_steps() -> NonZeroU64 {
     const STEPS: NonZeroU64 = NonZeroU64::new(100_000).expect("100,000 is not 0");

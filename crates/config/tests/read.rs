@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use batchlab_config::{Config, Defaults, LoadedConfig, Setting, StudyFile, batcher_of_argument};
+use batchlab_config::{Config, Defaults, LoadedConfig, StudyFile, batcher_of_argument};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{
     BatchContext, BatchFields, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs,
@@ -59,7 +59,11 @@ batchlab_core::register!(Batcher, Counted, example = Counted { batch_size: 8 });
 /// Graphs that are never loaded.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Unloaded {}
+struct Unloaded {
+    /// Where they would be.
+    #[serde(default)]
+    path: String,
+}
 
 #[typetag::serde(name = "unloaded")]
 impl Dataset for Unloaded {
@@ -70,7 +74,7 @@ impl Dataset for Unloaded {
         Err(DatasetError::Empty("never loaded".to_owned()))
     }
 }
-batchlab_core::register!(Dataset, Unloaded, example = Unloaded {});
+batchlab_core::register!(Dataset, Unloaded, example = Unloaded { path: String::new() });
 
 /// A model that is never trained.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -157,7 +161,8 @@ fn each_table_of_a_run_is_read_once() {
 #[test]
 fn each_table_of_a_strategy_is_read_once() {
     let size = BatchSize::try_from(32).unwrap();
-    let of = |text: &str| batcher_of_argument("--batcher", text, LABELS, size, &Unloaded {});
+    let unloaded = Unloaded { path: String::new() };
+    let of = |text: &str| batcher_of_argument("--batcher", text, LABELS, size, &unloaded);
     assert_eq!(of("name = \"counted\"").unwrap().batch_size(), Some(32));
     assert_eq!(of("{ name = \"counted\" }").unwrap().batch_size(), Some(32));
     assert_eq!(of("counted").unwrap().batch_size(), Some(32));
@@ -175,9 +180,7 @@ fn each_table_of_a_study_is_read_once_per_run() {
         let study =
             StudyFile::read(Some(path), &["training.steps=2,3".to_owned()], NOTHING).unwrap();
         assert_eq!(read_so_far(), [0; 0]);
-        for setting in study.settings() {
-            study.runs(setting, 0).unwrap();
-        }
+        study.settings().unwrap();
         assert_eq!(read_so_far(), [8, 64, 8, 64, 16, 64, 16, 64]);
     });
 }
@@ -191,8 +194,7 @@ fn a_batcher_with_its_own_batch_size_is_not_compared_at_several() {
         let mut outcome = Ok(());
         file(&study, |path| {
             let study = StudyFile::read(Some(path), overrides, NOTHING).unwrap();
-            let mut settings = study.settings();
-            outcome = settings.try_for_each(|setting| study.runs(setting, 0).map(|_| ()));
+            outcome = study.settings().map(|_| ());
         });
         outcome.map_err(|error| error.to_string())
     };
@@ -240,10 +242,9 @@ fn a_data_set_may_have_batchers_of_its_own() {
         let mut sizes: Vec<Vec<u32>> = Vec::new();
         file(&format!("{batchers}batch_sizes = [8]\n{run}{datasets}"), |path| {
             let study = StudyFile::read(Some(path), &overrides, NOTHING).unwrap();
-            for setting in study.settings() {
-                let runs = study.runs(setting, 0).unwrap();
+            for setting in study.settings().unwrap() {
                 let size = |run: &LoadedConfig| run.config.batcher.batch_size().unwrap();
-                sizes.push(runs.iter().map(size).collect());
+                sizes.push(setting.runs.iter().map(size).collect());
             }
         });
         sizes
@@ -260,8 +261,8 @@ fn components_of_one_name_are_told_apart_by_what_they_read() {
                     path = \"../data/other.npz\"\n";
     file(&format!("{run}{datasets}"), |path| {
         let study = StudyFile::read(Some(path), &[], NOTHING).unwrap();
-        let name = |setting: Setting<'_>| setting.dataset().to_owned();
-        let names: Vec<String> = study.settings().map(name).collect();
+        let settings = study.settings().unwrap();
+        let names: Vec<&str> = settings.iter().map(|setting| setting.dataset.as_str()).collect();
         assert_eq!(names, ["unloaded", "unloaded other"]);
     });
 }

@@ -20,18 +20,15 @@ impl Study {
     pub fn of(file: &StudyFile) -> Result<Self, StudyError> {
         let mut cells: Vec<Cell> = Vec::new();
         let mut ids = HashSet::new();
-        // Repeats of one setting lie far apart, and a sweep that is ended early has some of every setting.
-        for repeat in 0..file.repeats.get() {
-            for setting in file.settings() {
-                let cell = cell(file, setting, repeat)?;
-                if !ids.insert(cell.info.id.clone()) {
-                    let title = cell.info.title();
-                    return Err(file
-                        .wrong(format!("{title} occurs twice; list each value once"))
-                        .into());
-                }
-                cells.push(cell);
+        for setting in file.settings()? {
+            let cell = cell(file, setting)?;
+            if !ids.insert(cell.info.id.clone()) {
+                let title = cell.info.title();
+                return Err(file
+                    .wrong(format!("{title} occurs twice; list each value once"))
+                    .into());
             }
+            cells.push(cell);
         }
         names::tell_apart(&mut cells);
         let name = cells.first().map_or_else(String::new, |cell| cell.runs[0].config.study.clone());
@@ -39,8 +36,8 @@ impl Study {
     }
 }
 
-fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, StudyError> {
-    let runs = file.runs(setting, repeat)?;
+fn cell(file: &StudyFile, setting: Setting) -> Result<Cell, StudyError> {
+    let Setting { dataset, model, variant, repeat, runs, .. } = setting;
     let first = &runs[0].config;
     let batchers: Vec<String> = runs.iter().map(|run| run.config.batcher.label()).collect();
     let configs: Vec<String> = runs.iter().map(LoadedConfig::to_json).collect();
@@ -54,14 +51,13 @@ fn cell(file: &StudyFile, setting: Setting<'_>, repeat: u32) -> Result<Cell, Stu
     let common = sizes.iter().all(|size| *size == sizes[0]).then_some(sizes[0]).flatten();
     let batch_size = common.or(setting.batch_size.map(BatchSize::get));
     let size = batch_size.map(|size| format!("-B{size}")).unwrap_or_default();
-    let (dataset, model) = (setting.dataset(), setting.model());
     let info = CellInfo {
-        id: format!("{}-{model}{size}-r{repeat}-{}", plain(dataset), &hash[..8]),
-        dataset: dataset.to_owned(),
-        model: model.to_owned(),
+        id: format!("{}-{model}{size}-r{repeat}-{}", plain(&dataset), &hash[..8]),
+        dataset,
+        model,
         batch_size,
         repeat,
-        variant: setting.variant().to_owned(),
+        variant,
         batchers,
         n_step: first.training.steps.map_or(0, NonZeroU64::get),
         device: first.device.clone(),

@@ -301,15 +301,6 @@ pub trait Backend: Device<f32> + sealed::Sealed {
     fn edge_plan_bytes(_plan: &Self::EdgePlan) -> u64 {
         0
     }
-    /// The same from senders to receivers, where two opposite edges of the same length share what is
-    /// computed for them. None where that does not pay.
-    fn pair_plan(
-        &self,
-        sender: &Segments<Self>,
-        receiver: &Segments<Self>,
-        distance: &Dense<Self>,
-        n_real: usize,
-    ) -> Result<Option<Self::EdgePlan>, Self::Err>;
     /// What the nodes receive, `[n_node, width]`; values of the edges, `[n_edge, width]`, where they
     /// are wanted; and, if `keep`, what backward needs.
     fn message(

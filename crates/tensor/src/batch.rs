@@ -28,8 +28,8 @@ pub struct DeviceBatch<D: Backend> {
     class: Option<Rc<Segments<D>>>,
     sender: Option<Rc<Segments<D>>>,
     receiver: Rc<Segments<D>>,
-    /// Edges in the one and in the other direction, and in pairs, once they have been asked for.
-    directed: [OnceCell<Rc<DirectedEdges<D>>>; 3],
+    /// Edges in the one and in the other direction, once they have been asked for.
+    directed: [OnceCell<Rc<DirectedEdges<D>>>; 2],
     device: D,
     graph: Rc<Segments<D>>,
     features: Option<Features<D>>,
@@ -156,7 +156,7 @@ impl<D: Backend> DeviceBatch<D> {
             class,
             sender,
             receiver,
-            directed: [const { OnceCell::new() }; 3],
+            directed: [const { OnceCell::new() }; 2],
             device: device.clone(),
             graph,
             features,
@@ -248,26 +248,6 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(Rc::clone(cell.get_or_init(|| edges)))
     }
 
-    /// The edges from senders to receivers, opposite ones of the same length together.
-    pub(crate) fn pairs(&self) -> Result<Rc<DirectedEdges<D>>, ModelError> {
-        if let Some(edges) = self.directed[2].get() {
-            return Ok(Rc::clone(edges));
-        }
-        let (sender, distance) = (self.sender()?, self.distance()?.tensor());
-        let n_real = self.n_real_edge;
-        let plan =
-            self.device.pair_plan(sender, &self.receiver, distance, n_real).map_err(engine)?;
-        let edges = match plan {
-            None => self.edges(Direction::ToReceiver)?,
-            Some(plan) => Rc::new(DirectedEdges {
-                from: Rc::clone(sender),
-                to: Rc::clone(&self.receiver),
-                plan,
-            }),
-        };
-        Ok(Rc::clone(self.directed[2].get_or_init(|| edges)))
-    }
-
     /// Nodes by their graph: nodes are items, graphs are segments.
     #[must_use]
     pub fn graph(&self) -> &Rc<Segments<D>> {
@@ -322,13 +302,8 @@ impl<D: Backend> DeviceBatch<D> {
     /// Bytes that its arrays take on the device, with the divisions of its edges that were asked for
     /// so far.
     pub(crate) fn n_byte(&self) -> u64 {
-        let plans: Vec<_> = self.directed.iter().filter_map(OnceCell::get).collect();
-        // Where pairs do not pay, they are the edges in the one direction.
-        let is_first = |(at, plan): &(usize, &&Rc<DirectedEdges<D>>)| {
-            !plans[..*at].iter().any(|earlier| Rc::ptr_eq(earlier, plan))
-        };
-        let own = plans.iter().enumerate().filter(is_first);
-        self.n_byte + own.map(|(_, plan)| D::edge_plan_bytes(&plan.plan)).sum::<u64>()
+        let plans = self.directed.iter().filter_map(OnceCell::get);
+        self.n_byte + plans.map(|edges| D::edge_plan_bytes(&edges.plan)).sum::<u64>()
     }
 
     /// Lengths of the edges in angstrom, `[n_edge, 1]`; 0 for padding.

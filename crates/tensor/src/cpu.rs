@@ -285,17 +285,6 @@ impl Backend for Cpu {
         Ok(message::EdgePlan::new(&from.of, &to.of, order, from.n_segment, n_real))
     }
 
-    fn pair_plan(
-        &self,
-        sender: &Segments,
-        receiver: &Segments,
-        distance: &Dense,
-        n_real: usize,
-    ) -> Result<Option<Self::EdgePlan>> {
-        let opposite = message::opposite(sender, receiver, slice(distance));
-        Ok(message::EdgePlan::of_pairs(&sender.of, &receiver.of, &opposite, n_real))
-    }
-
     fn message(
         &self,
         message: &Message<Self>,

@@ -212,11 +212,6 @@ impl Backend for Cuda {
         Ok(())
     }
 
-    /// None: a filter is cheaper than keeping one for two edges that no tile holds together.
-    fn pair_plan(&self, _: &Segments, _: &Segments, _: &Dense, _: usize) -> Result<Option<()>> {
-        Ok(None)
-    }
-
     fn message(
         &self,
         message: &Message<Self>,

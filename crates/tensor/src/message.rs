@@ -73,8 +73,6 @@ pub struct Message<D: Backend> {
     pub(crate) steps: Vec<Step>,
     /// What each step reads besides earlier steps.
     pub(crate) operands: Vec<Operands<D>>,
-    /// Whether two opposite edges share their values.
-    pub(crate) of_pairs: bool,
     /// Of the products with weights: that of the pass which computes it.
     pub(crate) precision: Precision,
 }
@@ -92,27 +90,8 @@ impl<D: Backend> Message<D> {
     /// # Errors
     /// The model does not name `sender_order` among its needs; a device without memory.
     pub fn new(batch: &DeviceBatch<D>, direction: Direction) -> Result<Self, ModelError> {
-        Ok(Self::of_edges(batch.edges(direction)?, false))
-    }
-
-    /// Nothing yet, for messages from senders to receivers that are a product of what the sender has
-    /// ([`Message::from`]) and a filter that follows from the distance alone.
-    ///
-    /// The filter of two opposite edges of the same length is computed once: exact, and nearly
-    /// twice as fast for molecules and radius graphs. Edges of padding and those whose opposite is
-    /// missing have no partner, so **it changes what padding costs compared with real edges**: a
-    /// model offers it as an option, off by default.
-    ///
-    /// # Errors
-    /// The model does not name `sender_order` and `distance` among its needs; a device without
-    /// memory.
-    pub fn of_pairs(batch: &DeviceBatch<D>) -> Result<Self, ModelError> {
-        Ok(Self::of_edges(batch.pairs()?, true))
-    }
-
-    fn of_edges(edges: Rc<DirectedEdges<D>>, of_pairs: bool) -> Self {
-        let precision = Precision::default();
-        Self { edges, steps: Vec::new(), operands: Vec::new(), of_pairs, precision }
+        let (edges, precision) = (batch.edges(direction)?, Precision::default());
+        Ok(Self { edges, steps: Vec::new(), operands: Vec::new(), precision })
     }
 
     /// What its kernels depend on, whatever the matrices.
@@ -123,26 +102,6 @@ impl<D: Backend> Message<D> {
     /// The matrices of each step.
     pub(crate) fn matrices(&self) -> impl Iterator<Item = [Option<&Matrix<D>>; 2]> {
         self.operands.iter().map(|operands| operands.matrices.each_ref().map(Option::as_ref))
-    }
-
-    /// Whether the message is one that [`Message::of_pairs`] may compute: a product of what the
-    /// sender has and what follows from the distance alone, which nothing else uses.
-    pub(crate) fn suits_pairs(&self, message: usize) -> bool {
-        let Operation::Product([a, b]) = self.steps[message].operation else { return false };
-        let from = |v: usize| self.steps[v].operation == Operation::From;
-        let last = message + 1 == self.steps.len();
-        last && ((from(a) && self.follows_from_distance(b))
-            || (from(b) && self.follows_from_distance(a)))
-    }
-
-    fn follows_from_distance(&self, v: usize) -> bool {
-        match self.steps[v].operation {
-            Operation::Gaussians => true,
-            Operation::Linear(EdgeLayer { input, .. }) | Operation::Scale { input } => {
-                self.follows_from_distance(input)
-            }
-            _ => false,
-        }
     }
 
     /// Distances `[n_edge, 1]` as smooth one-hot vectors.

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Positive;
+use crate::number::Positive;
 
 /// Training in turns: in every block, each run of a cell does the same number of steps. The order
 /// within a block is random, and reversed in the next block (ABBA), so that neither the position in a
@@ -34,7 +34,7 @@ impl Default for Blocks {
     fn default() -> Self {
         Self {
             steps: NonZeroU64::new(50).unwrap_or(NonZeroU64::MIN),
-            seconds: Positive(1.0),
+            seconds: Positive::new(1.0),
             pairs: 10,
             exclusive: true,
         }

@@ -9,14 +9,14 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
-use super::Blocks;
-use crate::schema::{make_optional, one_of};
+use super::blocks::Blocks;
+use crate::component::schema::{make_optional, one_of};
 
 /// The lists of a study, the number of repeats, and how runs take turns.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grid {
-    // The first three are read with their places, in `read`; here they are for the schema.
+    // The lists are read with their places, in `lists`; here they are for the schema, and for errors.
     /// Data sets; each may have a table `with` of changes to its runs, and a list `batchers` of what is
     /// compared on it instead of the study's.
     #[serde(default)]
@@ -36,7 +36,8 @@ pub(crate) struct Grid {
     batchers: Vec<Value>,
     /// Graphs per batch; every batcher that has a batch size is compared at each of them.
     #[serde(default)]
-    pub(super) batch_sizes: Vec<BatchSize>,
+    #[expect(dead_code, reason = "for the schema, and for errors")]
+    batch_sizes: Vec<BatchSize>,
     /// How often every combination is trained.
     #[serde(default = "once")]
     pub(super) repeats: NonZeroU32,
@@ -63,9 +64,6 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
     "variants",
     "blocks",
 ];
-
-pub(super) const RUN_KEYS: [&str; 9] =
-    ["study", "device", "dataset", "model", "batcher", "split", "evaluation", "training", "sink"];
 
 /// One of the seeds of the training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]

@@ -10,14 +10,12 @@ mod band;
 mod block;
 mod equivariant;
 mod forward;
-mod pairs;
 mod rows;
 mod step;
 mod tasks;
 
 pub(super) use backward::{Incoming, backward};
 pub(super) use forward::forward;
-pub(super) use pairs::opposite;
 pub(super) use step::Plan;
 pub(super) use tasks::EdgePlan;
 

@@ -38,10 +38,6 @@ impl<D: Backend> Pass<'_, D> {
         message: Message<D>,
         result: MessageResult,
     ) -> Result<(Matrix<D>, Option<Matrix<D>>), ModelError> {
-        assert!(
-            !message.of_pairs || (message.suits_pairs(result.message) && result.edge.is_none()),
-            "messages of pairs are a filter times what the sender has"
-        );
         let message = Message { precision: self.precision(), ..message };
         let tracked = |step: usize| message.steps[step].tracked;
         let tracked = [tracked(result.message), result.edge.is_some_and(tracked)];

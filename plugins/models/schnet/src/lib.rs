@@ -53,11 +53,6 @@ pub struct Schnet {
     /// Whether every layer adds a bias, 0 at the start.
     #[serde(default)]
     pub bias: bool,
-    /// Whether two opposite edges of the same length share one filter. Exact, and nearly twice as
-    /// fast where edges have opposites; but edges of padding have none, so that padding costs twice
-    /// what it costs otherwise: not for comparing batchers.
-    #[serde(default)]
-    pub share_filters: bool,
 }
 
 const fn latent_size() -> NonZeroU32 {
@@ -84,7 +79,6 @@ impl Default for Schnet {
             aggregation: Aggregation::default(),
             readout: Aggregation::default(),
             bias: false,
-            share_filters: false,
         }
     }
 }

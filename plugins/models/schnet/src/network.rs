@@ -16,8 +16,6 @@ pub(crate) struct Network {
     gaussians: GaussianBasis,
     /// In angstrom.
     cutoff: Option<f32>,
-    /// Between opposite edges.
-    share_filters: bool,
     interactions: Vec<Interaction>,
     readout: Perceptron,
     aggregate: Aggregate,
@@ -49,7 +47,6 @@ impl Network {
             embedding,
             gaussians: model.gaussian_spacing_angstrom.basis(model.n_gaussian.get() as usize),
             cutoff: model.cutoff_angstrom.map(|cutoff| cutoff.get() as f32),
-            share_filters: model.share_filters,
             interactions,
             readout: layers(model, parameters, "readout", &widths, Identity),
             aggregate: model.aggregation.into(),
@@ -94,11 +91,7 @@ impl batchlab_tensor::Network for Network {
         let mut node = pass.gather(pass.parameter(self.embedding), batch.node_class()?)?;
         for interaction in &self.interactions {
             let sent = interaction.sender.forward(pass, &node)?;
-            let mut edge = if self.share_filters {
-                Message::of_pairs(batch)?
-            } else {
-                Message::new(batch, Direction::ToReceiver)?
-            };
+            let mut edge = Message::new(batch, Direction::ToReceiver)?;
             let gaussians = edge.gaussians(distance, &self.gaussians);
             let mut filter = interaction.filter.on_edges(pass, &mut edge, gaussians);
             if let Some(cutoff) = &cutoff {

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::Kept;
-use super::block::{Bands, Block, Factors, Opposite, evaluate};
+use super::block::{Bands, Block, Factors, evaluate};
 use super::equivariant::{put_parts_gradient, put_vector_gradient};
 use super::forward::per_task;
-use super::rows::{Rows, RowsMut, add_to_row, put, put_product, put_scaled, put_scaled_product};
+use super::rows::{Rows, RowsMut, add_to_row, put, put_scaled, put_scaled_product};
 use super::step::{Plan, Step};
 use super::tasks::{EdgePlan, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
@@ -70,9 +70,8 @@ pub(in crate::cpu) fn backward(
         })
         .collect();
     each(work, |(task, kept, out, written)| {
-        let opposite = Opposite::default();
         let turned = &turned;
-        Backward { plan, edges, task, incoming, kept, out, written, turned, opposite }.run();
+        Backward { plan, edges, task, incoming, kept, out, written, turned }.run();
     });
     let buffers = buffers.iter().enumerate();
     for ((step, gradient), (v, buffer)) in plan.steps.iter().zip(&mut gradients).zip(buffers) {
@@ -243,7 +242,6 @@ struct Backward<'a> {
     written: &'a mut [Range<usize>],
     /// Turned weights of layers whose input wants a gradient.
     turned: &'a [Scratch],
-    opposite: Opposite,
 }
 
 /// The block's gradients of one step, if it has any yet.
@@ -366,9 +364,6 @@ impl Backward<'_> {
                             put_scaled_product(out, [dy, other], scale, n, width);
                         });
                     }
-                    if fused {
-                        self.give_opposite([*a, *b], before, block, &values);
-                    }
                 }
                 Operation::Scale { input } => {
                     let factor = block.rows_of_edges(step.rows, 1);
@@ -427,37 +422,6 @@ impl Backward<'_> {
         let Gradient { values, written } = &mut gradients[v];
         put(RowsMut::in_place(values, step.stride, *written), block.n, step.width);
         *written = true;
-    }
-
-    /// The gradients of a message's factors by the opposite edges that share the values of a block.
-    fn give_opposite(
-        &mut self,
-        [a, b]: [usize; 2],
-        gradients: &mut [Gradient<'_>],
-        block: &Block<'_>,
-        values: &[&mut [f32]],
-    ) {
-        let Self { plan, incoming, opposite, out, task, .. } = self;
-        opposite.find(block);
-        if opposite.n() == 0 {
-            return;
-        }
-        let width = plan.steps[plan.wanted.message].width;
-        let dy = Rows::looked_up(incoming.received, width, &opposite.to);
-        for (factor, other) in [(a, b), (b, a)] {
-            let step = &plan.steps[factor];
-            if !step.tracked {
-                continue;
-            }
-            let other = opposite.rows(&plan.steps[other], &*values[other]);
-            // The block's own edges have written all rows before.
-            let out = if step.gradient {
-                opposite.shared(gradients[factor].values, step.stride)
-            } else {
-                RowsMut::summed(out[factor], width, &opposite.from, task.from.nodes.start)
-            };
-            put_product(out, dy, other, opposite.n(), width);
-        }
     }
 
     /// Adds to the gradients of the nodes or edges that step `v` has read.

@@ -22,50 +22,6 @@ pub(super) struct Block<'a> {
     pub(super) to: &'a [u32],
     /// The edge at each place; none if places are edges.
     pub(super) order: Option<&'a [u32]>,
-    /// Whether the edge at each place stands for its opposite, too; empty if none does.
-    pub(super) paired: &'a [bool],
-}
-
-/// The edges of a block that stand for their opposite, too.
-#[derive(Default)]
-pub(super) struct Opposite {
-    /// Place in the block.
-    places: Vec<u32>,
-    /// Nodes that the opposite's messages come from and go to.
-    pub(super) from: Vec<u32>,
-    pub(super) to: Vec<u32>,
-}
-
-impl Opposite {
-    /// Looks for them in a block.
-    pub(super) fn find(&mut self, block: &Block<'_>) {
-        let Self { places, from, to } = self;
-        places.clear();
-        from.clear();
-        to.clear();
-        for (place, _) in (0..).zip(block.paired).filter(|&(_, &paired)| paired) {
-            places.push(place);
-            from.push(block.to[place as usize]);
-            to.push(block.from[place as usize]);
-        }
-    }
-
-    pub(super) fn n(&self) -> usize {
-        self.places.len()
-    }
-
-    /// The values of a step for the opposite edges.
-    pub(super) fn rows<'v>(&'v self, step: &Step<'v>, values: &'v [f32]) -> Rows<'v> {
-        match step.operation {
-            Operation::From => Rows::looked_up(step.rows, step.width, &self.from),
-            _ => Rows::looked_up(values, step.stride, &self.places),
-        }
-    }
-
-    /// The rows of a block that are shared with the opposite edges, to be added to.
-    pub(super) fn shared<'v>(&'v self, values: &'v mut [f32], stride: usize) -> RowsMut<'v> {
-        RowsMut::summed(values, stride, &self.places, 0)
-    }
 }
 
 /// The bands of a block, for each step of Gaussians that has some.
@@ -90,8 +46,7 @@ impl<'a> Block<'a> {
                 n: range.len(),
                 from: &edges.from[range.clone()],
                 to: &edges.to[range.clone()],
-                order: edges.order.as_ref().map(|order| &order[range.clone()]),
-                paired: edges.paired.as_ref().map_or(&[], |paired| &paired[range]),
+                order: edges.order.as_ref().map(|order| &order[range]),
             }
         })
     }

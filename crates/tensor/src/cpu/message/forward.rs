@@ -1,9 +1,9 @@
 //! From the distances to what the nodes receive.
 
 use super::Kept;
-use super::block::{Bands, Block, Factors, Opposite, evaluate};
+use super::block::{Bands, Block, Factors, evaluate};
 use super::equivariant::put_equivariant;
-use super::rows::{RowsMut, put, put_product, put_scaled_product};
+use super::rows::{RowsMut, put, put_scaled_product};
 use super::step::Plan;
 use super::tasks::{EdgePlan, NodeRange, Task, add_shared, n_shared, share};
 use crate::cpu::scratch::Scratch;
@@ -46,8 +46,7 @@ pub(in crate::cpu) fn forward(
         .collect();
     drop(own_kept);
     each(work, |(task, received, edge, kept)| {
-        let opposite = Opposite::default();
-        Forward { plan, edges, task, received, edge, kept, opposite }.run();
+        Forward { plan, edges, task, received, edge, kept }.run();
     });
     add_shared(received, &shared, ranges(), width);
     if let Some(order) = &edges.order {
@@ -84,7 +83,6 @@ struct Forward<'a> {
     received: &'a mut [f32],
     edge: &'a mut [f32],
     kept: Vec<&'a mut [f32]>,
-    opposite: Opposite,
 }
 
 impl Forward<'_> {
@@ -149,7 +147,6 @@ impl Forward<'_> {
     /// Adds the messages of a block to the sums of their nodes.
     fn receive(&mut self, block: &Block<'_>, values: &[&mut [f32]]) {
         let plan = self.plan;
-        self.receive_opposite(block, values);
         let message = &plan.steps[plan.wanted.message];
         let NodeRange { nodes, .. } = &self.task.to;
         let width = message.width;
@@ -165,22 +162,6 @@ impl Forward<'_> {
                 put_equivariant(out, [rows(input), rows(vector), direction], block.n, width / 4);
             }
             _ => put(out, block.rows(message, &*values[plan.wanted.message]), block.n, width),
-        }
-    }
-
-    /// The same for the opposite edges that share the values of a block.
-    fn receive_opposite(&mut self, block: &Block<'_>, values: &[&mut [f32]]) {
-        let plan = self.plan;
-        let message = &plan.steps[plan.wanted.message];
-        self.opposite.find(block);
-        if let Operation::Product([a, b]) = message.operation
-            && self.opposite.n() > 0
-        {
-            let width = message.width;
-            let first = self.task.to.nodes.start;
-            let out = RowsMut::summed(self.received, width, &self.opposite.to, first);
-            let rows = |v: usize| self.opposite.rows(&plan.steps[v], &*values[v]);
-            put_product(out, rows(a), rows(b), self.opposite.n(), width);
         }
     }
 }

@@ -60,8 +60,9 @@ impl<'a> Plan<'a> {
         let bands: Vec<Option<Band>> = bands.collect();
         let in_forward: Vec<bool> = (0..bands.len())
             .map(|v| {
-                let is_factor = !message.of_pairs && is_factor(&program, v);
-                program.live[v] && !is_factor && is_in_block(&program, fused, v, bands[v].is_some())
+                program.live[v]
+                    && !is_factor(&program, v)
+                    && is_in_block(&program, fused, v, bands[v].is_some())
             })
             .collect();
         let backward = keep.then(|| program.for_backward(&in_forward));

@@ -28,8 +28,6 @@ pub struct EdgePlan {
     pub(super) to: Vec<u32>,
     /// The edge at each place, `[n_edge]`; none if edges lie in this order.
     pub(super) order: Option<Vec<u32>>,
-    /// Whether the edge at each place stands for its opposite, too; none if every edge has a place.
-    pub(super) paired: Option<Vec<bool>>,
     pub(super) tasks: Vec<Task>,
     /// Whether what goes back to the nodes that messages come from is summed by the tasks. If not,
     /// every edge's share is written to memory and summed afterwards: tasks share too many nodes.
@@ -61,7 +59,6 @@ impl EdgePlan {
         let bytes = n_word(&self.from)
             + n_word(&self.to)
             + self.order.as_ref().map_or(0, n_word)
-            + self.paired.as_ref().map_or(0, Vec::len)
             + by_from.map_or(0, |(places, starts)| n_word(places) + n_word(starts))
             + size_of_val(self.tasks.as_slice());
         bytes as u64
@@ -82,41 +79,11 @@ impl EdgePlan {
             Some(order) => order.iter().map(|&edge| of[edge as usize]).collect(),
         };
         let (from, to) = (ordered(from), ordered(to));
-        let tasks = divide(&from, &to, n_real, false);
+        let tasks = divide(&from, &to, n_real);
         let scatter = share_few_nodes(&tasks, n_real);
         let by_from = (!scatter).then(|| sorted(&from, n_from));
         let order = order.map(<[u32]>::to_vec);
-        Self { from, to, order, paired: None, tasks, scatter, by_from }
-    }
-
-    /// The same for edges by their receiver, of which two opposite ones of the same length share a
-    /// place. None where tasks would share too many nodes for that.
-    pub(in crate::cpu) fn of_pairs(
-        from: &[u32],
-        to: &[u32],
-        opposite: &[Option<u32>],
-        n_real: usize,
-    ) -> Option<Self> {
-        // The edge that ends at the smaller node stands for both.
-        let stays = |&edge: &u32| {
-            let edge = edge as usize;
-            opposite[edge].is_none() || to[edge] < from[edge]
-        };
-        let order: Vec<u32> = (0..from.len() as u32).filter(stays).collect();
-        let ordered = |of: &[u32]| order.iter().map(|&edge| of[edge as usize]).collect::<Vec<_>>();
-        let (from, to) = (ordered(from), ordered(to));
-        let paired = order.iter().map(|&edge| opposite[edge as usize].is_some()).collect();
-        let n_real = order.partition_point(|&edge| (edge as usize) < n_real);
-        let tasks = divide(&from, &to, n_real, true);
-        share_few_nodes(&tasks, n_real).then_some(Self {
-            from,
-            to,
-            order: Some(order),
-            paired: Some(paired),
-            tasks,
-            scatter: true,
-            by_from: None,
-        })
+        Self { from, to, order, tasks, scatter, by_from }
     }
 }
 
@@ -127,9 +94,8 @@ fn share_few_nodes(tasks: &[Task], n_real: usize) -> bool {
     shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * n_real
 }
 
-/// Cuts real edges, and then those of padding, into tasks. With `both`, messages go in both
-/// directions along an edge.
-fn divide(from: &[u32], to: &[u32], n_real: usize, both: bool) -> Vec<Task> {
+/// Cuts real edges, and then those of padding, into tasks.
+fn divide(from: &[u32], to: &[u32], n_real: usize) -> Vec<Task> {
     let mut tasks = Vec::new();
     for edges in [0..n_real, n_real..from.len()] {
         let least = MIN_EDGES.max(edges.len().div_ceil(MAX_TASKS));
@@ -138,7 +104,7 @@ fn divide(from: &[u32], to: &[u32], n_real: usize, both: bool) -> Vec<Task> {
             // Ever smaller ones: however long each takes, threads end at about the same time.
             let target = ((edges.end - start) / 8).min(MAX_EDGES).max(least);
             let end = end_of_task(from, to, start..edges.end, target);
-            tasks.push(task(from, to, start..end, both));
+            tasks.push(task(from, to, start..end));
             start = end;
         }
     }
@@ -147,19 +113,14 @@ fn divide(from: &[u32], to: &[u32], n_real: usize, both: bool) -> Vec<Task> {
     tasks
 }
 
-fn task(from: &[u32], to: &[u32], edges: Range<usize>, both: bool) -> Task {
+fn task(from: &[u32], to: &[u32], edges: Range<usize>) -> Task {
     let range = |ends: &[u32]| {
         let ends = &ends[edges.clone()];
         let first = ends.iter().min().map_or(0, |&node| node as usize);
         let last = ends.iter().max().map_or(0, |&node| node as usize);
         NodeRange { nodes: first..last + 1, own: true }
     };
-    let (mut from, mut to) = (range(from), range(to));
-    if both {
-        let nodes = from.nodes.start.min(to.nodes.start)..from.nodes.end.max(to.nodes.end);
-        from.nodes = nodes.clone();
-        to.nodes = nodes;
-    }
+    let (from, to) = (range(from), range(to));
     Task { edges, from, to }
 }
 

@@ -20,16 +20,6 @@ batchlab_testkit::model_conformance!(
         .expect("a right table")
 );
 
-// Filters that opposite edges share.
-batchlab_testkit::model_conformance!(
-    shared_filters,
-    Schnet {
-        share_filters: true,
-        cutoff_angstrom: Some(4.0.try_into().expect("positive")),
-        ..narrow()
-    }
-);
-
 fn narrow() -> Schnet {
     toml::from_str("latent_size = 13\nn_interaction = 2\nn_gaussian = 37\nreadout_size = 5")
         .expect("a right table")

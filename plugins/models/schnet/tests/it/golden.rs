@@ -17,32 +17,18 @@ fn golden_numbers_are_nearly_met_on_tensor_cores() {
 }
 
 #[test]
-fn filters_shared_by_opposite_edges_give_the_same_numbers() {
-    golden_models::check(&GoldenModel { open: open_shared, ..SCHNET });
-}
-
-#[test]
 fn golden_comparison_notices_a_tensor_that_is_missing() {
     let layer = "message_node_net_1/~/message_node_net/~/linear_0.w";
     golden_models::check_gaps_are_noticed(&SCHNET, layer);
 }
 
 fn open(file: &GoldenFile<'_>) -> Result<Box<dyn Model>, String> {
-    model(file, false)
-}
-
-fn open_shared(file: &GoldenFile<'_>) -> Result<Box<dyn Model>, String> {
-    model(file, true)
-}
-
-fn model(file: &GoldenFile<'_>, share_filters: bool) -> Result<Box<dyn Model>, String> {
     let width = |layer: &str, axis: usize| Ok::<_, String>(file.shape(layer)?[axis]);
     let updates = file.names("param.node_update");
     let options = serde_json::json!({
         "latent_size": width("param.node_embedding_layer/~/node_embedding_layer/~/linear_0.w", 1)?,
         "n_interaction": updates.iter().filter(|name| name.ends_with("linear_0.w")).count(),
         "n_gaussian": width("param.message_edge_net/~/message_edge_net/~/linear_0.w", 0)?,
-        "share_filters": share_filters,
         "readout_size": width("param.readout_node/~/readout_node/~/linear_0.w", 1)?,
     });
     let model: Schnet = serde_json::from_value(options).map_err(|error| error.to_string())?;

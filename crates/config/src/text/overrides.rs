@@ -2,13 +2,12 @@
 
 use toml::de::DeTable;
 
-use super::grid::STUDY_KEYS;
-use crate::Diagnostic;
+use super::Diagnostic;
 
 /// Keys of a study whose value is a list.
-const LISTS: [&str; 3] = ["batch_sizes", "batchers", "vary_seeds"];
-/// Keys that choose among the components of the file, by name.
-const CHOICES: [&str; 2] = ["datasets", "models"];
+const LISTS: [&str; 5] = ["datasets", "models", "batchers", "batch_sizes", "vary_seeds"];
+/// Keys that are the same for all runs of a study.
+const SAME: [&str; 4] = ["study", "repeats", "variants", "blocks"];
 /// Tables that name a component.
 const COMPONENTS: [&str; 4] = ["dataset", "model", "batcher", "evaluation.batcher"];
 /// What several values of a run's key mean: they are compared in one cell, or make cells.
@@ -20,19 +19,17 @@ const SEVERAL: [(&str, &str); 4] = [
 ];
 
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Overrides {
+pub(crate) struct Overrides {
     /// Changes of all runs, as lines of TOML.
-    pub(super) lines: Vec<String>,
-    /// Names to choose, by the key of the list.
-    pub(super) choices: Vec<(&'static str, Vec<String>)>,
+    pub(crate) lines: Vec<String>,
     /// For each key, one change per value, as it was typed.
-    pub(super) variants: Vec<Vec<String>>,
+    pub(crate) variants: Vec<Vec<String>>,
 }
 
 impl Overrides {
     /// `is_listed` says whether the file compares several of what a key lists: a change of the one that a
     /// run has is then a list of one.
-    pub(super) fn new(
+    pub(crate) fn new(
         arguments: &[String],
         is_listed: impl Fn(&str) -> bool,
     ) -> Result<Self, Diagnostic> {
@@ -59,9 +56,8 @@ impl Overrides {
                 return Err(no_change(argument));
             }
             // Lists with and without brackets are the same.
-            let is_list = LISTS.contains(&key) || CHOICES.contains(&key);
             let inner = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
-            if let (true, Some(inner)) = (is_list, inner) {
+            if let (true, Some(inner)) = (LISTS.contains(&key), inner) {
                 value = inner.trim().trim_end_matches(',');
             }
             // Another name is another component: the keys of the one before mean nothing to it.
@@ -77,57 +73,23 @@ impl Overrides {
                 *one == key && (values.len() > 1 || is_listed(many) || is_given(many))
             });
             let key = several.map_or(key, |(_, several)| several);
-            let is_named = values.iter().all(|value| !value.starts_with('{'));
-            if let Some(choice) = CHOICES.into_iter().find(|&choice| choice == key && is_named) {
-                let name = |value: &str| value.trim_matches(['"', '\'']).to_owned();
-                all.choices.push((choice, values.into_iter().map(name).collect()));
-            } else if LISTS.contains(&key) || CHOICES.contains(&key) {
+            if LISTS.contains(&key) {
                 let quoted: Vec<String> = values.into_iter().map(quoted).collect();
                 all.lines.push(format!("{key} = [{}]", quoted.join(", ")));
             } else if values.len() > 1 {
-                if !is_of_run(key) {
+                let first = key.split('.').next().unwrap_or_default().trim();
+                if SAME.contains(&first) || LISTS.contains(&first) {
                     return Err(Diagnostic::new(format!(
                         "{argument}: \"{key}\" is the same for the whole study; give one value"
                     )));
                 }
-                all.variants.push(values.into_iter().map(|v| format!("{key}={v}")).collect());
+                all.variants
+                    .push(values.into_iter().map(|value| format!("{key}={value}")).collect());
             } else {
                 all.lines.push(line(&format!("{key}={value}")));
             }
         }
         Ok(all)
-    }
-
-    /// Whether a key, or one within it, is changed.
-    pub(super) fn names(&self, key: &str) -> bool {
-        let is_named = |line: &String| {
-            line.split_once('=').is_some_and(|(changed, _)| {
-                let changed = changed.trim();
-                changed == key
-                    || changed.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
-            })
-        };
-        self.lines.iter().any(is_named)
-    }
-
-    /// The changes of all runs, then those of a variant, as lines of TOML.
-    pub(super) fn with(&self, variant: &[String]) -> Vec<String> {
-        self.lines.iter().cloned().chain(variant.iter().map(|change| line(change))).collect()
-    }
-
-    /// Number of combinations of the variants.
-    pub(super) fn n_combination(&self) -> usize {
-        self.variants.iter().fold(1, |product, values| product.saturating_mul(values.len()))
-    }
-
-    /// All combinations of the variants: each a list of changes.
-    pub(super) fn combinations(&self) -> Vec<Vec<String>> {
-        self.variants.iter().fold(vec![Vec::new()], |all, values| {
-            let with = |rest: &Vec<String>, value: &String| {
-                rest.iter().chain([value]).cloned().collect::<Vec<_>>()
-            };
-            all.iter().flat_map(|rest| values.iter().map(move |value| with(rest, value))).collect()
-        })
     }
 }
 
@@ -163,12 +125,6 @@ pub(crate) fn line(change: &str) -> String {
         return format!("{key} = [{}]", quoted.join(", "));
     }
     format!("{key} = {}", toml::Value::String(value.to_owned()))
-}
-
-/// Whether a key can differ between the runs of a study.
-fn is_of_run(key: &str) -> bool {
-    let first = key.split('.').next().unwrap_or_default().trim();
-    first != "study" && !STUDY_KEYS.contains(&first)
 }
 
 /// Splits at the commas outside of brackets and quotes.
@@ -226,15 +182,12 @@ mod tests {
         let all = of(&["training.prefetch=0,1", "device=cpu", "training.steps=10,20"]);
         assert_eq!(all.lines, ["device = \"cpu\""]);
         assert_eq!(
-            all.combinations(),
+            all.variants,
             [
-                ["training.prefetch=0", "training.steps=10"],
-                ["training.prefetch=0", "training.steps=20"],
-                ["training.prefetch=1", "training.steps=10"],
-                ["training.prefetch=1", "training.steps=20"],
+                ["training.prefetch=0", "training.prefetch=1"],
+                ["training.steps=10", "training.steps=20"],
             ]
         );
-        assert_eq!(of(&[]).combinations(), [[""; 0]]);
     }
 
     #[test]
@@ -257,8 +210,7 @@ mod tests {
     #[test]
     fn components_are_chosen_by_name() {
         let all = of(&["models=schnet,mpeu", "datasets=qm9"]);
-        assert_eq!(all.choices[0], ("models", vec!["schnet".to_owned(), "mpeu".to_owned()]));
-        assert_eq!(all.choices[1], ("datasets", vec!["qm9".to_owned()]));
+        assert_eq!(all.lines, ["models = [\"schnet\", \"mpeu\"]", "datasets = [\"qm9\"]"]);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use batchlab_core::registry::{Kind, Selectable, components};
 use batchlab_core::{Batcher, Dataset, Level, Model, Provides};
 use serde::de::DeserializeOwned;
-use toml::de::DeTable;
 
-use crate::source::Source;
-use crate::{Config, Diagnostic, component};
+use crate::component;
+use crate::config::Config;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Source, Table};
 
 /// What does not fit: the component, by its place in a configuration, and why.
 pub(crate) struct Misfit {
@@ -17,7 +18,7 @@ pub(crate) struct Misfit {
 
 impl Misfit {
     /// The mistake at its place in the text; a default has none.
-    pub(crate) fn at(self, source: &Source, root: &DeTable<'_>, file: &str) -> Diagnostic {
+    pub(crate) fn at(self, source: &Source, root: &Table<'_>, file: &str) -> Diagnostic {
         let diagnostic = Diagnostic::new(self.message).help(self.help);
         let [table, key] = self.place;
         let span = root.get(table).filter(|table| !table.span().is_empty()).and_then(|table| {
@@ -33,11 +34,7 @@ impl Misfit {
 
 /// What the names alone say against the model and the batcher, whatever else is wrong: none, which ones fit, or a
 /// batcher of another level, so that nobody completes its options in vain.
-pub(crate) fn check_names(
-    source: &Source,
-    root: &DeTable<'_>,
-    file: &str,
-) -> Result<(), Diagnostic> {
+pub(crate) fn check_names(source: &Source, root: &Table<'_>, file: &str) -> Result<(), Diagnostic> {
     let dataset: Box<dyn Dataset> = component::required(source, root, "dataset")?;
     let provides = dataset.provides();
     if !root.contains_key("model") {
@@ -53,7 +50,7 @@ pub(crate) fn check_names(
 /// The batcher of a table, which fits the data set.
 pub(crate) fn batcher_for(
     source: &Source,
-    root: &DeTable<'_>,
+    root: &Table<'_>,
     dataset: &dyn Dataset,
     file: &str,
 ) -> Result<Box<dyn Batcher>, Diagnostic> {
@@ -68,7 +65,7 @@ pub(crate) fn batcher_for(
 
 fn check_batcher_name(
     source: &Source,
-    root: &DeTable<'_>,
+    root: &Table<'_>,
     dataset: &dyn Dataset,
 ) -> Result<(), Misfit> {
     let named = root.get("batcher");

@@ -1,0 +1,60 @@
+//! The tables of a run.
+
+use batchlab_core::{Batcher, Dataset, Model, Sink};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::evaluation::{Evaluation, Split};
+use crate::training::Training;
+
+/// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
+/// filled in.
+// With other type parameters, it is read without its components, which are read before.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Config", bound = "")]
+pub struct Config<
+    D = Box<dyn Dataset>,
+    M = Box<dyn Model>,
+    B = Box<dyn Batcher>,
+    S = Vec<Box<dyn Sink>>,
+> {
+    /// Study that the run belongs to; results of one study lie in one folder.
+    #[serde(default = "default_study")]
+    pub study: String,
+    /// Device of the engine: `cpu` or `cuda:0`.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// The data set.
+    #[schemars(schema_with = "crate::component::schema::datasets")]
+    #[schemars(extend("x-known-as" = ["data"]))]
+    pub dataset: D,
+    /// The model.
+    #[schemars(schema_with = "crate::component::schema::models")]
+    #[schemars(extend("x-known-as" = ["network"]))]
+    pub model: M,
+    /// The batching strategy.
+    #[schemars(schema_with = "crate::component::schema::batchers")]
+    #[schemars(extend("x-known-as" = ["dataloader", "loader", "sampler"]))]
+    pub batcher: B,
+    /// Which graphs are held out for evaluation.
+    #[serde(default)]
+    pub split: Split,
+    /// How models are evaluated.
+    #[schemars(extend("x-known-as" = ["eval"]))]
+    pub evaluation: Evaluation<B>,
+    /// How models are trained.
+    #[schemars(extend("x-known-as" = ["trainer", "train"]))]
+    pub training: Training,
+    /// The formats in which results are written.
+    #[schemars(schema_with = "crate::component::schema::sinks")]
+    pub sink: S,
+}
+
+fn default_study() -> String {
+    "default".into()
+}
+
+fn default_device() -> String {
+    "cpu".into()
+}

@@ -1,0 +1,177 @@
+//! The parts of a study that need no training: its data, and the strategies on them.
+
+use batchlab_core::padding::BatchSize;
+use batchlab_core::registry::{Kind, find};
+use batchlab_core::{Batcher, Dataset, Level, Model};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::StudyFile;
+use super::lists::Lists;
+use super::runs::Place;
+use crate::component::{self, compatibility, explain::mistake, names::integer};
+use crate::evaluation::Split;
+use crate::schema::schema;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Source, Table, Value, placed, word};
+use crate::training::Seeds;
+
+/// What a forecast needs: data, and strategies on them.
+#[derive(Debug)]
+pub struct ToForecast {
+    pub dataset: Box<dyn Dataset>,
+    /// Decides which fields a batch holds.
+    pub model: Option<Box<dyn Model>>,
+    /// Every strategy at every batch size, batch size by batch size.
+    pub batchers: Vec<Box<dyn Batcher>>,
+    pub split: Split,
+    pub seeds: Seeds,
+}
+
+/// The part of a configuration that decides which graphs come, and in which order.
+#[derive(Deserialize)]
+struct OfForecast {
+    #[serde(default)]
+    split: Split,
+    #[serde(default)]
+    training: SeedsOnly,
+}
+
+#[derive(Default, Deserialize)]
+struct SeedsOnly {
+    #[serde(default)]
+    seeds: Seeds,
+}
+
+impl StudyFile {
+    /// The data sets, with nothing else read.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn datasets(&self) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        self.datasets_like(&toml::Table::new())
+    }
+
+    /// As [`StudyFile::datasets`]; keys that are not given are those of another data set's table, as far
+    /// as a data set has them, and so is its name.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn datasets_like(&self, other: &toml::Table) -> Result<Vec<Box<dyn Dataset>>, Diagnostic> {
+        let text = other.to_string();
+        let other = DeTable::parse(&text).map_err(|error| self.wrong(error.message()))?;
+        let other = placed(other.into_inner(), &|_| 0..0);
+        let lists = Lists::new(self)?;
+        let mut all = Distinct::default();
+        for place in lists.places_of_data() {
+            let mut root = lists.assemble(place, None)?;
+            inherit(root.get_mut(), &other);
+            all.push(component::required(&self.source, root.get_ref(), "dataset")?);
+        }
+        Ok(all.list)
+    }
+
+    /// What is to be forecast, for each data set and variant. Where batchers are not listed, those
+    /// with these labels are planned beside the run's own; where there is no batch size, `sizes` are.
+    ///
+    /// # Errors
+    /// The first error.
+    pub fn to_forecast(
+        &self,
+        labels: &[&str],
+        sizes: &[BatchSize],
+    ) -> Result<Vec<ToForecast>, Diagnostic> {
+        let source = &self.source;
+        let digits: Vec<String> = sizes.iter().map(|size| size.get().to_string()).collect();
+        let sizes: Result<Vec<Value<'_>>, _> =
+            digits.iter().map(|size| integer(source, size)).collect();
+        let sizes = sizes?;
+        let lists = Lists::new(self)?;
+        let own: Vec<&Value<'_>> = lists.batch_sizes.iter().flatten().collect();
+        let sizes = if own.is_empty() { sizes.iter().collect() } else { own };
+        let all = lists.places_of_data();
+        all.map(|place| forecast(source, &lists, place, labels, &sizes)).collect()
+    }
+}
+
+fn forecast<'t>(
+    source: &Source,
+    lists: &Lists<'t>,
+    place: Place<'_, 't>,
+    labels: &[&str],
+    sizes: &[&Value<'t>],
+) -> Result<ToForecast, Diagnostic> {
+    let root = lists.assemble(place, None)?;
+    let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
+    let model = component::optional(source, root.get_ref())?;
+    let OfForecast { split, training } = OfForecast::deserialize(root.clone().into_deserializer())
+        .map_err(|error| mistake(source, &error, "", root.get_ref(), schema()))?;
+    let mut tables: Vec<_> = lists.batchers(place).iter().cloned().map(Some).collect();
+    if !lists.is_compared && dataset.provides().level == Level::Graphs {
+        let label = |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
+        tables.extend(labels.iter().map(label).map(Some));
+    }
+    if tables.is_empty() && root.get_ref().contains_key("batcher") {
+        // It is from the command line.
+        tables.push(None);
+    }
+    if tables.is_empty() {
+        return Err(source.whole(
+            "there is no strategy to plan: add [batcher], or batchers = [\"static-64\", \"dynamic\"]",
+        ));
+    }
+    // A batcher with its own batch size, or without any, is planned once.
+    let mut batchers: Distinct<Box<dyn Batcher>> = Distinct::default();
+    for &size in sizes {
+        for table in &tables {
+            let root = lists.assemble(Place { batch_size: Some(size), ..place }, table.as_ref())?;
+            let root = root.get_ref();
+            batchers.push(compatibility::batcher_for(source, root, &*dataset, &source.file)?);
+        }
+    }
+    Ok(ToForecast { dataset, model, batchers: batchers.list, split, seeds: training.seeds })
+}
+
+/// Components, each once.
+struct Distinct<T> {
+    list: Vec<T>,
+    texts: Vec<String>,
+}
+
+impl<T> Default for Distinct<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), texts: Vec::new() }
+    }
+}
+
+impl<T: serde::Serialize> Distinct<T> {
+    fn push(&mut self, component: T) {
+        let text = serde_json::to_string(&component).unwrap_or_default();
+        if !self.texts.contains(&text) {
+            self.texts.push(text);
+            self.list.push(component);
+        }
+    }
+}
+
+/// Completes the table of the data set by the keys of another one that it has too.
+fn inherit<'t>(root: &mut Table<'t>, other: &Table<'t>) {
+    if other.is_empty() {
+        return;
+    }
+    let empty = || Spanned::new(0..0, DeValue::Table(Table::new()));
+    let key = Spanned::new(0..0, Kind::Dataset.key().into());
+    let DeValue::Table(table) = root.entry(key).or_insert_with(empty).get_mut() else { return };
+    let own = word(table, "name").or_else(|| word(other, "name"));
+    // An unknown name is told where the table is read.
+    let Some(registration) = own.and_then(|name| find(Kind::Dataset, name)) else { return };
+    let schema = (registration.schema)();
+    for (key, value) in other {
+        let name = key.get_ref().as_ref();
+        if name == "name" || schema["properties"].get(name).is_some() {
+            table.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}

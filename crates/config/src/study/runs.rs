@@ -1,0 +1,199 @@
+//! The runs that the lists of a study make.
+
+use std::path::Path;
+
+use batchlab_core::padding::BatchSize;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use toml::Spanned;
+
+use super::Setting;
+use super::grid::SeedName;
+use super::lists::{Choice, Lists, batch_size, name};
+use super::variants::Variant;
+use crate::component::compatibility::{check, check_names};
+use crate::component::names::{expand, with_batch_size};
+use crate::config::Config;
+use crate::forms::within;
+use crate::load::{self, LoadedConfig};
+use crate::schema::schema;
+use crate::text::diagnostic::Diagnostic;
+use crate::text::{Table, Value};
+
+/// One combination of everything but batchers and repeats.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a, 't> {
+    pub(super) dataset: &'a Choice<'t>,
+    pub(super) model: &'a Choice<'t>,
+    pub(super) batch_size: Option<&'a Value<'t>>,
+    pub(super) variant: &'a Variant<'t>,
+}
+
+impl<'t> Lists<'t> {
+    /// Every data set with every model, batch size and variant, in this order.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_, 't>> {
+        self.datasets.iter().flat_map(move |dataset| {
+            self.models.iter().flat_map(move |model| {
+                self.batch_sizes.iter().flat_map(move |batch_size| {
+                    let batch_size = batch_size.as_ref();
+                    let place = move |variant| Place { dataset, model, batch_size, variant };
+                    self.variants.iter().map(place)
+                })
+            })
+        })
+    }
+
+    /// Every data set with every variant.
+    pub(super) fn places_of_data(&self) -> impl Iterator<Item = Place<'_, 't>> {
+        self.datasets.iter().flat_map(move |dataset| {
+            let (model, batch_size) = (&self.models[0], self.batch_sizes[0].as_ref());
+            self.variants.iter().map(move |variant| Place { dataset, model, batch_size, variant })
+        })
+    }
+
+    pub(super) fn batchers<'a>(&'a self, place: Place<'a, 't>) -> &'a [Value<'t>] {
+        place.dataset.batchers.as_ref().unwrap_or(&self.batchers)
+    }
+
+    pub(super) fn setting(
+        &self,
+        place: Place<'_, 't>,
+        repeat: u32,
+        path: &Path,
+    ) -> Result<Setting, Diagnostic> {
+        let run = |batcher| self.run(place, repeat, batcher, path);
+        let runs = match self.batchers(place) {
+            [] => vec![run(None)?],
+            batchers => batchers.iter().map(Some).map(run).collect::<Result<_, _>>()?,
+        };
+        let size = place.batch_size.cloned();
+        Ok(Setting {
+            dataset: place.dataset.label.clone(),
+            model: place.model.label.clone(),
+            batch_size: size.and_then(|size| BatchSize::deserialize(size.into_deserializer()).ok()),
+            variant: place.variant.label.clone(),
+            repeat,
+            runs,
+        })
+    }
+
+    fn run(
+        &self,
+        place: Place<'_, 't>,
+        repeat: u32,
+        batcher: Option<&Value<'t>>,
+        path: &Path,
+    ) -> Result<LoadedConfig, Diagnostic> {
+        let mut root = self.assemble(place, batcher)?;
+        let config = self.config(place, repeat, batcher, &mut root).map_err(|error| {
+            let file = self.name_of(place, batcher);
+            check_names(self.source, root.get_ref(), &file).err().unwrap_or(error)
+        })?;
+        Ok(LoadedConfig { config, path: path.to_owned() })
+    }
+
+    fn config(
+        &self,
+        place: Place<'_, 't>,
+        repeat: u32,
+        batcher: Option<&Value<'t>>,
+        root: &mut Spanned<Table<'t>>,
+    ) -> Result<Config, Diagnostic> {
+        let source = self.source;
+        let own = root.get_ref().get("batcher");
+        if self.is_compared && own.is_some_and(|own| takes_size(own) && batch_size(own).is_none()) {
+            return Err(source.whole("there is no batch size: add batch_sizes = [16, 32]"));
+        }
+        if self.batch_sizes.len() > 1 {
+            if !self.batchers(place).iter().any(takes_size) {
+                return Err(source.whole("batch_sizes differ, but no batcher has a batch size"));
+            }
+            // In the cells of several sizes it would be the same run, shown under the size of each.
+            if let Some(size) = batcher.and_then(batch_size) {
+                let message = "a batcher with a batch size of its own cannot be compared at several \
+                               batch_sizes";
+                return Err(source
+                    .at(&size.span(), message)
+                    .help("leave batch_size out here, or batch_sizes out of the study"));
+            }
+        }
+        let mut config = load::config(source, root, self.defaults)?;
+        check(&config)
+            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
+        let seeds = &mut config.training.seeds;
+        for name in &self.grid.vary_seeds {
+            let seed = match name {
+                SeedName::Split => &mut seeds.split,
+                SeedName::Order => &mut seeds.order,
+                SeedName::Init => &mut seeds.init,
+            };
+            let of_repeat = seed.checked_add(repeat.into());
+            *seed = of_repeat.filter(|&seed| i64::try_from(seed).is_ok()).ok_or_else(|| {
+                let max = i64::MAX;
+                source.whole(format!(
+                    "the seed {seed} of repeat {repeat}, to which the number of the repeat is added, is \
+                     more than results can hold; give one that stays below {max}"
+                ))
+            })?;
+        }
+        Ok(config)
+    }
+
+    /// The tables of one run.
+    pub(super) fn assemble(
+        &self,
+        place: Place<'_, 't>,
+        batcher: Option<&Value<'t>>,
+    ) -> Result<Spanned<Table<'t>>, Diagnostic> {
+        let mut root = self.rest.clone();
+        let components = [
+            ("dataset", place.dataset.table.as_ref()),
+            ("model", place.model.table.as_ref()),
+            ("batcher", batcher),
+        ];
+        for (key, value) in components {
+            if let Some(value) = value {
+                root.insert(Spanned::new(value.span(), key.into()), value.clone());
+            }
+        }
+        for with in [&place.dataset.with, &place.model.with, &place.variant.table] {
+            self.source.merge(&mut root, with.clone(), schema())?;
+        }
+        for (key, value) in &self.default_tables {
+            root.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        expand(self.source, self.defaults.labels, &mut root)?;
+        if let (Some(batcher), Some(size)) = (root.get_mut("batcher"), place.batch_size) {
+            with_batch_size(batcher, size);
+        }
+        let of_variant = place.variant.values.iter().zip(&self.varied);
+        let of_variant = of_variant.map(|(&value, all)| &all[value].1);
+        for change in self.changes.iter().chain(of_variant) {
+            self.source.merge(&mut root, change.clone(), schema())?;
+        }
+        Ok(Spanned::new(self.span.clone(), root))
+    }
+
+    /// The name of a run in messages.
+    fn name_of(&self, place: Place<'_, 't>, batcher: Option<&Value<'t>>) -> String {
+        let file = &self.source.file;
+        if self.places().map(|place| self.batchers(place).len()).sum::<usize>() <= 1 {
+            return file.clone();
+        }
+        let size = place.batch_size.map(|size| format!(" B={}", self.source.text(&size.span())));
+        format!(
+            "{file}, the run of {} with {} in batches of {}{}",
+            place.dataset.label,
+            place.model.label,
+            batcher.map_or("", name),
+            size.unwrap_or_default(),
+        )
+    }
+}
+
+/// Whether the batcher of a table has a batch size; not if the table names no batcher.
+fn takes_size(batcher: &Value<'_>) -> bool {
+    let schema = &schema()["properties"]["batcher"];
+    let table = batcher.get_ref().as_table();
+    table.is_some_and(|table| !within(schema, table, "batch_size").is_null())
+}

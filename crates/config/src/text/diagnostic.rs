@@ -1,0 +1,90 @@
+//! An error in a configuration, with its place and a remedy.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// An error with its place and hints. Its text names file, line and column, and underlines the place.
+#[derive(Debug, Clone)]
+pub struct Diagnostic {
+    message: String,
+    place: Place,
+    help: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    Unknown,
+    File(String),
+    /// Bytes of a text: of a file, or of the command line.
+    Span {
+        origin: String,
+        text: String,
+        span: Range<usize>,
+        /// A second place, and what it is.
+        other: Option<Box<(Range<usize>, &'static str)>>,
+    },
+}
+
+impl Diagnostic {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), place: Place::Unknown, help: Vec::new() }
+    }
+
+    pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
+        let (origin, text) = (origin.to_owned(), text.to_owned());
+        self.place = Place::Span { origin, text, span, other: None };
+        self
+    }
+
+    /// Shows a second place of the same text.
+    pub(crate) fn beside(mut self, span: Range<usize>, what: &'static str) -> Self {
+        if let Place::Span { other, .. } = &mut self.place {
+            *other = Some(Box::new((span, what)));
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn within(mut self, file: &str) -> Self {
+        self.place = Place::File(file.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+}
+
+impl std::error::Error for Diagnostic {}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = match &self.place {
+            Place::File(file) => format!("{file}: {}", self.message),
+            _ => self.message.clone(),
+        };
+        let snippet = match &self.place {
+            Place::Span { origin, text, span, other } => Some(
+                Snippet::source(text.as_str())
+                    .path(origin.as_str())
+                    .annotation(AnnotationKind::Primary.span(span.clone()))
+                    .annotations(other.as_deref().into_iter().map(|(span, what)| {
+                        AnnotationKind::Context.span(span.clone()).label(*what)
+                    })),
+            ),
+            _ => None,
+        };
+        if snippet.is_none() && self.help.is_empty() {
+            return write!(f, "error: {message}");
+        }
+        let mut group = Level::ERROR.primary_title(message).elements(snippet);
+        for help in &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        f.write_str(&Renderer::plain().render(&[group]))
+    }
+}
