@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use batchlab_core::MemoryBudget;
-pub use batchlab_core::memory::{VARIABLE, enough};
+pub use batchlab_core::memory::{VARIABLE, enough, readable};
 
 use crate::RunError;
 

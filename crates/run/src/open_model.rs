@@ -22,15 +22,14 @@ pub(crate) fn open_model(
     let size = model.size(&ctx).unwrap_or_default();
     let limit = memory::limit()?;
     if size.n_byte() > limit.into() {
-        let gibibytes = |bytes: u128| bytes as f64 / f64::from(1 << 30);
         return Err(RunError::config(format!(
-            "the model \"{}\" has {} parameters, which take {} bytes ({:.1} GiB) with gradients and moments, \
-             and {:.1} GiB may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
+            "the model \"{}\" has {} parameters, which take {} bytes ({}) with gradients and moments, \
+             and {} may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
             model.typetag_name(),
             size.n_parameter,
             size.n_byte(),
-            gibibytes(size.n_byte()),
-            gibibytes(limit.into()),
+            memory::readable(size.n_byte()),
+            memory::readable(limit.into()),
             memory::VARIABLE,
             memory::enough(size.n_byte()),
         )));

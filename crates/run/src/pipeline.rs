@@ -210,15 +210,14 @@ impl Producer {
         if needed <= self.limit {
             return Ok(());
         }
-        let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         Err(RunError::config(format!(
             "a step on a batch of {} nodes and {} edges, padding included, takes about {needed} bytes \
-             ({:.1} GiB), and {:.1} GiB may be used; use a smaller batch_size, budget, padding or model, or \
+             ({}), and {} may be used; use a smaller batch_size, budget, padding or model, or \
              set {}, for example to {}",
             plan.shape.n_node,
             plan.shape.n_edge,
-            gibibytes(needed),
-            gibibytes(self.limit),
+            memory::readable(needed.into()),
+            memory::readable(self.limit.into()),
             memory::VARIABLE,
             memory::enough(needed.into()),
         )))

@@ -16,7 +16,6 @@ pub fn run(run_id: &str) -> RunRecord {
         status: "completed".into(),
         config: "{}".into(),
         device: "cpu".into(),
-        engine: None,
         dataset: "qm9".into(),
         model: "schnet".into(),
         batcher: "dynamic".into(),

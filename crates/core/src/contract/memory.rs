@@ -38,8 +38,8 @@ pub struct MemoryBudget {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{what} would take {needed} bytes ({}), and of the {} that {} {} are left",
-    readable(*needed), readable(*budget),
-    if *is_of_file { "a file of its length is given" } else { "this program may use" }, readable(*left)
+    readable((*needed).into()), readable((*budget).into()),
+    if *is_of_file { "a file of its length is given" } else { "this program may use" }, readable((*left).into())
 )]
 pub struct OverBudget {
     /// What was to be allocated.
@@ -77,20 +77,26 @@ impl OverBudget {
 /// A value of [`VARIABLE`] that allows so many bytes.
 ///
 /// ```
-/// assert_eq!(batchlab_core::memory::enough(19_000_000_000), "32GiB");
+/// use batchlab_core::memory::enough;
+///
+/// assert_eq!([enough(19_000_000_000), enough(37_000_000)], ["32GiB", "64MiB"]);
 /// ```
 #[must_use]
 pub fn enough(n_byte: u128) -> String {
-    format!("{}GiB", n_byte.div_ceil(1 << 30).max(16).next_power_of_two())
+    match n_byte.div_ceil(1 << 20).next_power_of_two() {
+        mebibytes if mebibytes < 1 << 10 => format!("{mebibytes}MiB"),
+        mebibytes => format!("{}GiB", mebibytes >> 10),
+    }
 }
 
 /// Bytes in the unit in which they are a few.
-fn readable(n: u64) -> String {
+#[must_use]
+pub fn readable(n: u128) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     let unit = units.into_iter().find(|(shift, _)| n >> shift > 0);
     unit.map_or_else(
         || format!("{n} B"),
-        |(shift, unit)| format!("{:.1} {unit}", n as f64 / (1_u64 << shift) as f64),
+        |(shift, unit)| format!("{:.1} {unit}", n as f64 / f64::from(1 << shift)),
     )
 }
 
