@@ -140,7 +140,12 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
         caveats.push("There are few pairs: the intervals are wide.".to_owned());
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
-        caveats.push("This holds for these seeds; `repeats=5` tells of others too.".to_owned());
+        caveats.push(match verdict.pair_s {
+            Some(_) => "This holds for these seeds; `repeats=5` tells of others too.".to_owned(),
+            None => {
+                "This holds for these processes; five or more cells tell of others too.".to_owned()
+            }
+        });
     }
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
