@@ -13,6 +13,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is what a command line does")]
 
+mod bench;
 mod check;
 mod compare;
 mod configuration;
@@ -42,6 +43,7 @@ mod status;
 mod sweep;
 mod trained;
 mod unit;
+mod verdict;
 mod weights;
 
 use std::process::ExitCode;
@@ -88,6 +90,8 @@ enum Command {
     Plan(plan::Arguments),
     Report(report::Arguments),
     Compare(compare::Arguments),
+    Bench(bench::Arguments),
+    Verdict(verdict::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
     Weights(weights::Arguments),
@@ -113,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Verdict(arguments) => verdict::run(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Weights(arguments) => weights::run(&arguments),

@@ -24,6 +24,7 @@ mod pairing;
 mod query;
 mod reach;
 mod read;
+mod recorded;
 mod setting;
 mod verdict;
 mod what_if;
@@ -43,6 +44,7 @@ pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
 pub use reach::{Reach, Reaching, reach_text, reaches};
 pub use read::{Results, Run};
+pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{
     Apart, Disturbance, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, fastest,

@@ -163,7 +163,7 @@ impl Results {
 }
 
 impl Run {
-    fn new(dir: &Path, summary: RunSummary) -> Self {
+    pub(crate) fn new(dir: &Path, summary: RunSummary) -> Self {
         let untimed = summary.untimed().map(|untimed| match untimed {
             Untimed::Resumed => "interrupted and resumed: its times come from several processes",
             Untimed::SharedDevice => "it did not have the device to itself",

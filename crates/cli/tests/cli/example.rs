@@ -48,6 +48,27 @@ fn strategies_that_group_alike_learn_alike() {
     }
 }
 
+/// Pages that show this verdict show what the program prints.
+#[test]
+fn pages_show_what_is_printed() {
+    let output = batchlab().arg("report").arg(example()).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed: Vec<&str> = printed.lines().map(str::trim).collect();
+    for page in ["README.md", "docs/report.md"] {
+        let text = std::fs::read_to_string(example().join("../..").join(page)).unwrap();
+        let blocks = text.split("```text\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let shown =
+            blocks.into_iter().find(|block| block.contains("over 4 mirrored pairs")).unwrap();
+        for line in shown.lines().map(str::trim) {
+            assert!(
+                printed.contains(&line),
+                "{page} shows {line:?}, printed is:\n{}",
+                printed.join("\n")
+            );
+        }
+    }
+}
+
 #[test]
 fn its_report_has_a_verdict_over_mirrored_pairs() {
     let report = json("report");

@@ -34,3 +34,4 @@ mod study;
 mod surroundings;
 mod sweep;
 mod trained;
+mod verdict;

@@ -24,7 +24,7 @@ struct Condition {
     share: f64,
 }
 
-const CONDITIONS: [Condition; 4] = [
+const CONDITIONS: [Condition; 3] = [
     Condition {
         what: "processors kept busy by other processes",
         of: |blocks| mean(blocks, |block| block.load),
@@ -42,12 +42,6 @@ const CONDITIONS: [Condition; 4] = [
         of: |blocks| mean(blocks, |block| block.cpu_mhz),
         tolerance: 0.0,
         share: 0.02,
-    },
-    Condition {
-        what: "times per second that a thread had to wait for a processor",
-        of: |blocks| mean(blocks, |block| Some(per_second(block, block.n_involuntary_switch?))),
-        tolerance: 20.0,
-        share: 0.5,
     },
 ];
 

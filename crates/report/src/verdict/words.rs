@@ -27,6 +27,18 @@ impl Unit {
     }
 }
 
+impl Unit {
+    /// What more of would tell more.
+    fn replicates(self) -> &'static str {
+        match self {
+            Self::Pairs { .. } => "pairs",
+            Self::Cells { .. } => "cells",
+            Self::Seeds { .. } => "seeds",
+            Self::Runs { .. } => "runs of each",
+        }
+    }
+}
+
 fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
@@ -94,15 +106,22 @@ impl Verdict {
     }
 }
 
-/// How many pairs it takes, where strategies are not told apart.
+/// What is known where strategies are not told apart: how far they can be, and what it takes to tell more.
 fn outlook(verdict: &Verdict) -> String {
     match verdict.outlook {
         Some(Outlook { n_plain, n_safe }) if verdict.fastest().is_none() && !verdict.is_tie() => {
             let (margin, n) = (percent(verdict.margin), verdict.unit.n() as u64);
+            let bound = bound(verdict);
             if n_safe <= n {
-                return format!(" A difference of {margin} would very likely have been seen.");
+                return bound;
             }
-            let pairs = format!(" To tell {margin} apart takes about {n_plain} to {n_safe} pairs");
+            let replicates = verdict.unit.replicates();
+            let pairs = format!(
+                "{bound} To tell {margin} apart takes about {n_plain} to {n_safe} {replicates}"
+            );
+            if replicates != "pairs" {
+                return format!("{pairs}.");
+            }
             match verdict.pair_s {
                 // Blocks of a cell that goes on have the same length.
                 Some(pair_s) => {
@@ -119,6 +138,20 @@ fn outlook(verdict: &Verdict) -> String {
             }
         }
         _ => String::new(),
+    }
+}
+
+/// The most that any of those that may be the fastest takes longer than the fastest.
+fn bound(verdict: &Verdict) -> String {
+    let bounds = verdict.may_be_fastest().filter_map(|s| Some((s.interval?.1, &s.batcher)));
+    match bounds.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((high, batcher)) => {
+            format!(
+                " {batcher} takes at most {} longer than the fastest, the others less.",
+                percent(high - 1.0)
+            )
+        }
+        None => String::new(),
     }
 }
 
@@ -140,7 +173,12 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
         caveats.push("There are few pairs: the intervals are wide.".to_owned());
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
-        caveats.push("This holds for these seeds; `repeats=5` tells of others too.".to_owned());
+        caveats.push(match verdict.pair_s {
+            Some(_) => "This holds for these seeds; `repeats=5` tells of others too.".to_owned(),
+            None => {
+                "This holds for these processes; five or more cells tell of others too.".to_owned()
+            }
+        });
     }
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
@@ -186,7 +224,11 @@ fn least_times(verdict: &Verdict) -> String {
 pub(super) fn times(strategy: &Strategy) -> String {
     let Some((low, high)) = strategy.interval else { return String::new() };
     // A bound close to 1 must not look like 1.
-    let digits = if low < 1.1 { 3 } else { 2 };
+    let digits = match low {
+        low if low >= 1.1 => 2,
+        low if low > 1.0 && low < 1.0005 => 6,
+        _ => 3,
+    };
     format!("{low:.digits$} to {high:.digits$}")
 }
 

@@ -15,7 +15,7 @@ const N_STRETCH: i64 = 40;
 /// The first block of a cell is its warm-up, as are the first steps of a run of its own; both are left
 /// out of everything but the first three numbers and `stretches`. These four are about the steps that
 /// were asked for; the others count steps for timing alone as well.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct StepSummary {
     /// Steps done: the last one whose loss is finite.
     pub n_step: i64,

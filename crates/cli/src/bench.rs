@@ -1,0 +1,173 @@
+//! `batchlab bench`: programs that bring their own batching, timed in turns.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+use batchlab_files::{MAX_TEXT, atomic_write, read_named_text};
+use batchlab_study::blocks::order;
+use serde::Deserialize;
+
+use crate::exit::{DataFault, Usage};
+use crate::output::print;
+use crate::say::say;
+use crate::verdict::{Asked, judged};
+
+/// Time programs that bring their own batching, in turns, and judge their times.
+///
+/// The file names the programs:
+///
+///   steps = 50
+///   pairs = 10
+///   [[arm]]
+///   name = "static-64"
+///   command = [".venv/bin/python", "train.py", "--batcher", "static"]
+///
+/// All start at once and wait. For every block a program reads one line such as {"steps": 50} from its
+/// standard input, trains so many steps, and answers with one line such as {"seconds": 1.25, "n_output":
+/// 1550} on its standard output: how long that took, and how many graphs were in it. docs/engines.md has six
+/// lines of Python that do so.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[arg(value_name = "ARMS.toml")]
+    file: PathBuf,
+    /// The times, as CSV for `batchlab verdict`.
+    #[arg(long, value_name = "FILE.csv", default_value = "times.csv")]
+    out: PathBuf,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arms {
+    /// Steps of a block.
+    steps: u32,
+    /// Mirrored pairs of blocks.
+    #[serde(default = "pairs")]
+    pairs: u32,
+    /// Seed of the order of turns.
+    #[serde(default)]
+    seed: u64,
+    arm: Vec<Arm>,
+}
+
+const fn pairs() -> u32 {
+    10
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Arm {
+    name: String,
+    command: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let Arms { steps, pairs, seed, arm: arms } = read(&arguments.file)?;
+    if arguments.out.exists() {
+        bail!(Usage(format!(
+            "{} is there already; name another file with --out, or remove it",
+            arguments.out.display()
+        )));
+    }
+    let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
+    let mut times = String::from("strategy,seconds,n_output,block\n");
+    for block in 0..=2 * u64::from(pairs) {
+        for place in order(seed, block, running.len()) {
+            let Answer { seconds, n_output } = running[place].train(steps)?;
+            let name = arms[place].name.replace('"', "\"\"");
+            times += &format!("\"{name}\",{seconds},{n_output},{block}\n");
+        }
+        // What is measured is kept, also where a later block fails.
+        atomic_write(&arguments.out, times.as_bytes())
+            .with_context(|| format!("cannot write {}", arguments.out.display()))?;
+        if block % 2 == 0 {
+            say!("{} of {pairs} pairs", block / 2);
+        }
+    }
+    say!("times in {}", arguments.out.display());
+    print(&judged(&arguments.out, &arguments.asked)?)
+}
+
+fn read(file: &Path) -> Result<Arms> {
+    let name = file.display();
+    let text = read_named_text(file, MAX_TEXT).with_context(|| format!("cannot read {name}"))?;
+    let arms: Arms = toml::from_str(&text).map_err(|error| Usage(format!("{name}: {error}")))?;
+    let fault = |what: &str| Err(Usage(format!("{name}: {what}")).into());
+    if arms.arm.len() < 2 {
+        return fault("name at least two programs, each in a table [[arm]]");
+    }
+    if arms.steps == 0 || arms.pairs == 0 {
+        return fault("steps and pairs have to be more than 0");
+    }
+    for (i, arm) in arms.arm.iter().enumerate() {
+        if arm.command.is_empty() {
+            return fault(&format!("the command of \"{}\" is empty", arm.name));
+        }
+        if arms.arm[..i].iter().any(|other| other.name == arm.name) {
+            return fault(&format!("two arms are called \"{}\"", arm.name));
+        }
+    }
+    Ok(arms)
+}
+
+/// What a program answers.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    seconds: f64,
+    n_output: f64,
+}
+
+/// A program that waits for its turn. It ends when this is dropped.
+struct Running<'a> {
+    arm: &'a Arm,
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl<'a> Running<'a> {
+    fn start(arm: &'a Arm) -> Result<Self> {
+        let mut command = Command::new(&arm.command[0]);
+        command.args(&arm.command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start \"{}\": {}", arm.name, arm.command[0]))?;
+        let ends = child.stdin.take().zip(child.stdout.take());
+        let (requests, answers) = ends.context("a program was started without pipes")?;
+        Ok(Self { arm, child, requests, answers: BufReader::new(answers) })
+    }
+
+    fn train(&mut self, steps: u32) -> Result<Answer> {
+        let name = &self.arm.name;
+        let asked =
+            writeln!(self.requests, "{{\"steps\": {steps}}}").and_then(|()| self.requests.flush());
+        let mut line = String::new();
+        let read = asked.and_then(|()| self.answers.read_line(&mut line));
+        if !matches!(read, Ok(n) if n > 0) {
+            let status =
+                self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+            bail!(DataFault(format!(
+                "\"{name}\" ended ({status}) instead of training {steps} steps"
+            )));
+        }
+        let answer: Answer = serde_json::from_str(&line).map_err(|error| {
+            DataFault(format!(
+                "\"{name}\" answered {:?}, and not a line such as {{\"seconds\": 1.25, \"n_output\": 1550}}: \
+                 {error}; print everything else to standard error",
+                line.trim_end()
+            ))
+        })?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,147 @@
+//! Verdicts about times that another program has recorded, by the procedure of all verdicts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use batchlab_core::record::RunRecord;
+use batchlab_results::{Block, RunSummary, StepSummary, Times, Work};
+
+use crate::verdict::{Unit, Verdict, verdicts};
+use crate::{Questions, Results, Run, settings};
+
+/// The time of one strategy in one block, or in a run of its own.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedTime {
+    /// Where it stands, for messages.
+    pub line: u64,
+    pub strategy: String,
+    pub seconds: f64,
+    /// Graphs (or other outputs) that were trained in this time.
+    pub n_output: f64,
+    pub replicate: Replicate,
+}
+
+/// What makes a time independent of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replicate {
+    /// The strategies of a cell took turns in blocks, numbered from 1; in blocks 2, 4, ... in the order of the
+    /// block before backwards. Block 0 is the warm-up.
+    Block { cell: String, number: i64 },
+    /// A process of its own. Times of one run are added up.
+    Run(String),
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RecordedError {
+    #[error("line {line}: {column} is {value}, and has to be more than 0")]
+    NotPositive { line: u64, column: &'static str, value: f64 },
+    #[error("line {line}: there is a time of \"{strategy}\" in {place} already, in line {earlier}")]
+    Twice { line: u64, earlier: u64, strategy: String, place: String },
+    #[error("all times are of \"{0}\"; a verdict compares at least two strategies")]
+    OneStrategy(String),
+    #[error("there are no times")]
+    Empty,
+    #[error(
+        "no two strategies have times in the same mirrored pair of blocks (1 and 2, 3 and 4, ...); train the \
+         strategies in turns, or give a column `run` if each time is of a process of its own"
+    )]
+    NoPairs,
+}
+
+/// Judges recorded times: those in blocks pair by pair, those of runs apart.
+///
+/// # Errors
+/// [`RecordedError`].
+pub fn verdict_of_times(
+    times: &[RecordedTime],
+    questions: &Questions,
+) -> Result<Verdict, RecordedError> {
+    let strategies: BTreeSet<&str> = times.iter().map(|time| time.strategy.as_str()).collect();
+    match strategies.len() {
+        0 => return Err(RecordedError::Empty),
+        1 => return Err(RecordedError::OneStrategy(times[0].strategy.clone())),
+        _ => {}
+    }
+    let results = Results { runs: runs(times)?, ..Results::default() };
+    let verdict = verdicts(&settings(&results), questions).pop();
+    let verdict = verdict.ok_or(RecordedError::NoPairs)?;
+    let has_blocks = times.iter().any(|time| matches!(time.replicate, Replicate::Block { .. }));
+    if has_blocks && matches!(verdict.unit, Unit::Runs { .. } | Unit::Seeds { .. }) {
+        return Err(RecordedError::NoPairs);
+    }
+    // Nothing of this program's would train more pairs.
+    Ok(Verdict { pair_s: None, ..verdict })
+}
+
+/// One run for each strategy and cell, or for each strategy and run.
+fn runs(times: &[RecordedTime]) -> Result<Vec<Run>, RecordedError> {
+    let mut by_run: BTreeMap<(&str, &str), Vec<&RecordedTime>> = BTreeMap::new();
+    for time in times {
+        for (column, value) in [("seconds", time.seconds), ("n_output", time.n_output)] {
+            if !(value > 0.0 && value.is_finite()) {
+                return Err(RecordedError::NotPositive { line: time.line, column, value });
+            }
+        }
+        let place = match &time.replicate {
+            Replicate::Block { cell, .. } => cell,
+            Replicate::Run(run) => run,
+        };
+        by_run.entry((&time.strategy, place)).or_default().push(time);
+    }
+    by_run.into_values().map(|times| run(&times)).collect()
+}
+
+fn run(times: &[&RecordedTime]) -> Result<Run, RecordedError> {
+    let first = times[0];
+    let mut blocks: BTreeMap<i64, (&RecordedTime, Block)> = BTreeMap::new();
+    for time in times {
+        let Replicate::Block { number, .. } = time.replicate else { continue };
+        let (ns, n_output) = (1e9 * time.seconds, time.n_output);
+        let block = Block { number, ns, n_step: 1.0, n_output };
+        if let Some((earlier, _)) = blocks.insert(number, (time, block)) {
+            let (line, earlier) = (time.line, earlier.line);
+            let (strategy, place) = (time.strategy.clone(), format!("block {number}"));
+            return Err(RecordedError::Twice { line, earlier, strategy, place });
+        }
+    }
+    let cell = match &first.replicate {
+        Replicate::Block { cell, .. } => Some(cell.clone()),
+        Replicate::Run(_) => None,
+    };
+    let counted = || times.iter().filter(|time| !is_warm_up(time));
+    let ns: f64 = counted().map(|time| 1e9 * time.seconds).sum();
+    let n_output: f64 = counted().map(|time| time.n_output).sum();
+    let is_timed = n_output > 0.0;
+    let steps = StepSummary {
+        times: is_timed.then_some(Times {
+            batching_mean: 0.0,
+            update_mean: ns,
+            combined_mean: ns,
+            combined_median: ns,
+        }),
+        work: is_timed.then(|| Work {
+            outputs_per_s: 1e9 * n_output / ns,
+            outputs_per_step: n_output,
+            edges_per_s: 0.0,
+            node_fill: 1.0,
+            edge_fill: 1.0,
+            data_share: 0.0,
+        }),
+        blocks: blocks.into_values().map(|(_, block)| block).filter(|b| b.number > 0).collect(),
+        ..StepSummary::default()
+    };
+    let record = RunRecord {
+        // Cells count in the order in which they stand.
+        run_id: format!("{:012}", first.line),
+        status: "completed".into(),
+        batcher: first.strategy.clone(),
+        output: Some("graph".into()),
+        cell,
+        ..RunRecord::default()
+    };
+    Ok(Run::new(Path::new(""), RunSummary::new(record, steps, Vec::new())))
+}
+
+fn is_warm_up(time: &RecordedTime) -> bool {
+    matches!(time.replicate, Replicate::Block { number: 0, .. })
+}
