@@ -14,21 +14,28 @@ use crate::output::print;
 use crate::say::say;
 use crate::verdict::{Asked, judged};
 
+const EXAMPLE: &str = "\
+A file of two programs:
+
+  steps = 50            # of a block
+  pairs = 10            # mirrored pairs of blocks
+  [[arm]]
+  name = \"static-64\"
+  command = [\".venv/bin/python\", \"train.py\", \"--batcher\", \"static\"]
+  [[arm]]
+  name = \"dynamic\"
+  command = [\".venv/bin/python\", \"train.py\", \"--batcher\", \"dynamic\"]
+
+A program reads one line such as {\"steps\": 50} from its standard input, trains so many steps, and answers
+with one line such as {\"seconds\": 1.25, \"n_output\": 1550} on its standard output: how long that took,
+and how many graphs it trained.";
+
 /// Time programs that bring their own batching, in turns, and judge their times.
 ///
-/// The file names the programs:
-///
-///   steps = 50
-///   pairs = 10
-///   [[arm]]
-///   name = "static-64"
-///   command = [".venv/bin/python", "train.py", "--batcher", "static"]
-///
-/// All start at once and wait. For every block a program reads one line such as {"steps": 50} from its
-/// standard input, trains so many steps, and answers with one line such as {"seconds": 1.25, "n_output":
-/// 1550} on its standard output: how long that took, and how many graphs were in it. docs/engines.md has six
-/// lines of Python that do so.
+/// All programs start at once and wait. In each block every program is asked once to train some steps, and
+/// answers how long they took. docs/engines.md has six lines of Python that do so.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct Arguments {
     #[arg(value_name = "ARMS.toml")]
     file: PathBuf,
@@ -73,15 +80,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         )));
     }
     let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
-    let mut times = String::from("strategy,seconds,n_output,block\n");
+    let mut times = b"strategy,seconds,n_output,block\n".to_vec();
     for block in 0..=2 * u64::from(pairs) {
         for place in order(seed, block, running.len()) {
             let Answer { seconds, n_output } = running[place].train(steps)?;
             let name = arms[place].name.replace('"', "\"\"");
-            times += &format!("\"{name}\",{seconds},{n_output},{block}\n");
+            writeln!(times, "\"{name}\",{seconds},{n_output},{block}")?;
         }
         // What is measured is kept, also where a later block fails.
-        atomic_write(&arguments.out, times.as_bytes())
+        atomic_write(&arguments.out, &times)
             .with_context(|| format!("cannot write {}", arguments.out.display()))?;
         if block % 2 == 0 {
             say!("{} of {pairs} pairs", block / 2);
