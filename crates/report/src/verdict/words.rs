@@ -141,18 +141,13 @@ fn outlook(verdict: &Verdict) -> String {
     }
 }
 
-/// The most that any of those that may be the fastest takes longer than the fastest.
+/// How far those that may be the fastest can be from it, rounded up.
 fn bound(verdict: &Verdict) -> String {
-    let bounds = verdict.may_be_fastest().filter_map(|s| Some((s.interval?.1, &s.batcher)));
-    match bounds.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((high, batcher)) => {
-            format!(
-                " {batcher} takes at most {} longer than the fastest, the others less.",
-                percent(high - 1.0)
-            )
-        }
-        None => String::new(),
-    }
+    let highest = verdict.may_be_fastest().filter_map(|s| Some(s.interval?.1)).reduce(f64::max);
+    highest.map_or_else(String::new, |high| {
+        let most = percent((1000.0 * (high - 1.0)).ceil() / 1000.0);
+        format!(" None of them takes more than {most} longer than the fastest.")
+    })
 }
 
 /// `50 s`, `14 minutes`, `2.5 hours`.

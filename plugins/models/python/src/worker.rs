@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
@@ -26,7 +26,7 @@ pub(crate) struct Worker {
     child: Child,
     /// `None` when nothing more will be asked.
     requests: Option<ChildStdin>,
-    answers: ChildStdout,
+    answers: BufReader<ChildStdout>,
     timeout: Duration,
     /// The engine's file, for messages.
     name: String,
@@ -55,6 +55,7 @@ impl Worker {
         let (requests, answers) =
             ends.ok_or_else(|| ModelError::Engine("the worker has no pipes".into()))?;
         let name = name.to_owned();
+        let answers = BufReader::new(answers);
         Ok(Self { child, requests: Some(requests), answers, timeout, name, folder })
     }
 
@@ -94,14 +95,8 @@ impl Worker {
 
     fn read(&mut self, mut buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
         while !buffer.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = Timespec::try_from(left).map_err(io::Error::other)?;
-            let mut waiting = [PollFd::new(&self.answers, PollFlags::IN)];
-            match poll(&mut waiting, Some(&left)) {
-                Ok(0) => return Err(ErrorKind::TimedOut.into()),
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
+            if self.answers.buffer().is_empty() {
+                self.wait_until(deadline)?;
             }
             match self.answers.read(buffer)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
@@ -109,6 +104,21 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Waits until something can be read.
+    fn wait_until(&self, deadline: Instant) -> io::Result<()> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut waiting = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
+            match poll(&mut waiting, Some(&left)) {
+                Ok(0) => return Err(ErrorKind::TimedOut.into()),
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// Why there was no answer. The process is of no use then.
