@@ -178,8 +178,9 @@ fn setting(runs: &[&Run]) -> Setting {
     });
     Setting {
         title: format!(
-            "{} on {}, {device}, {}",
+            "{}{} on {}, {device}, {}",
             first.run.model,
+            other_engine(&first.engine),
             first.run.dataset,
             match first.run.n_epoch_planned {
                 Some(n) => format!("{n} epochs"),
@@ -200,6 +201,11 @@ fn setting(runs: &[&Run]) -> Setting {
         prefetch_depth: first.run.prefetch_depth,
         groups,
     }
+}
+
+/// Names an engine that is not this program.
+fn other_engine(engine: &str) -> String {
+    if engine.starts_with("batchlab ") { String::new() } else { format!(" ({engine})") }
 }
 
 /// Counts the runs, and adds to equal names the options that differ at any batch size, so that a line
