@@ -22,7 +22,7 @@ pub struct Row {
     pub setting: usize,
     pub batch_size: Option<i64>,
     pub batcher: String,
-    /// By the names of [`COLUMNS`].
+    /// By the names of `COLUMNS`.
     pub values: BTreeMap<&'static str, Option<f64>>,
 }
 
