@@ -26,9 +26,9 @@ A file of two programs:
   name = \"dynamic\"
   command = [\".venv/bin/python\", \"train.py\", \"--batcher\", \"dynamic\"]
 
-A program reads one line such as {\"steps\": 50} from its standard input, trains so many steps, and answers
-with one line such as {\"seconds\": 1.25, \"n_output\": 1550} on its standard output: how long that took,
-and how many graphs it trained.";
+A program reads one line such as {\"steps\": 50} from its standard input, trains so
+many steps, and answers with one line such as {\"seconds\": 1.25, \"n_output\": 1550} on
+its standard output: how long that took, and how many graphs it trained.";
 
 /// Time programs that bring their own batching, in turns, and judge their times.
 ///
