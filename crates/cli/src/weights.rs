@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use batchlab_run::predictions::encode_weights;
 
+use crate::exit::Usage;
 use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::read;
@@ -30,6 +31,13 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = OutFile::new(&arguments.out, Kind::Weights, arguments.force)?;
     let checkpoint = read(&arguments.trained)?;
+    if !checkpoint.trainer.engine.is_empty() {
+        bail!(Usage(format!(
+            "run {} was trained by an engine in another process, and its parameters are in that engine's own \
+             format: the bytes that its `state()` returned are the tensor \"engine\" of its checkpoints",
+            checkpoint.state.run_id
+        )));
+    }
     let (n_tensor, weights) = encode_weights(&checkpoint)?;
     let place = out.write(&weights)?;
     let state = &checkpoint.state;

@@ -205,7 +205,12 @@ fn setting(runs: &[&Run]) -> Setting {
 
 /// Names an engine that is not this program.
 fn other_engine(engine: &str) -> String {
-    if engine.starts_with("batchlab ") { String::new() } else { format!(" ({engine})") }
+    if is_own_engine(engine) { String::new() } else { format!(" ({engine})") }
+}
+
+/// Whether an engine is this program, of whatever version.
+pub(crate) fn is_own_engine(engine: &str) -> bool {
+    engine.starts_with("batchlab ")
 }
 
 /// Counts the runs, and adds to equal names the options that differ at any batch size, so that a line

@@ -87,7 +87,7 @@ impl<'a> ActiveRun<'a> {
             seek(checkpoint, &mut *stream)?;
         }
         let mut warnings = warnings::find(config, &data.graphs, &data.subsets, &events);
-        warnings.extend(warnings::untold_stages(config, &*trainer));
+        warnings.extend(warnings::stages_not_timed(config, &*trainer));
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
             .weighted(config.training.weighting)
             .for_training(size, config.training.prefetch_depth());

@@ -43,8 +43,8 @@ pub(crate) fn find(
     found
 }
 
-/// Stages that cannot be told apart.
-pub(crate) fn untold_stages(config: &Config, trainer: &dyn Trainer) -> Option<Warning> {
+/// Timing by stages, of a model whose step has none.
+pub(crate) fn stages_not_timed(config: &Config, trainer: &dyn Trainer) -> Option<Warning> {
     if config.training.timing != Timing::Stages || !trainer.is_one_call() {
         return None;
     }
@@ -53,7 +53,7 @@ pub(crate) fn untold_stages(config: &Config, trainer: &dyn Trainer) -> Option<Wa
          \"{}\", which computes a step in one call: only planning, collation and the whole step are timed",
         config.model.typetag_name()
     );
-    Some(Warning { kind: "untold_stages", message, payload: Value::Null })
+    Some(Warning { kind: "stages_not_timed", message, payload: Value::Null })
 }
 
 /// Subsets that the split was to make, and that have no members.

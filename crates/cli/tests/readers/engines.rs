@@ -23,7 +23,59 @@ pub(super) fn the_toy_learns() {
     let count = "import duckdb, sys; print(len(duckdb.read_parquet(sys.argv[1]).fetchall()))";
     let counted = succeed(Command::new(python()).args(["-c", count]).arg(&table));
     assert_eq!(text(&counted.stdout).trim(), "200");
+    let weights =
+        batchlab().args(["weights", run, "--out"]).arg(dir.path().join("w")).output().unwrap();
+    assert!(!weights.status.success() && text(&weights.stderr).contains("tensor \"engine\""));
     assert_no_process(dir.path());
+}
+
+/// A step that is one call has no stages, which is said.
+pub(super) fn stages_are_not_invented() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = succeed(&mut train(
+        dir.path(),
+        "numpy_toy.py",
+        &["training.steps=4", "training.timing=stages"],
+    ));
+    assert!(
+        text(&output.stderr).contains("cannot tell upload, forward, backward and optimiser apart")
+    );
+    let code = "import duckdb, sys
+print(duckdb.sql(f\"select count(step_ns), count(forward_ns) from '{sys.argv[1]}/tables/steps/*.parquet'\").fetchall())";
+    let counted = succeed(Command::new(python()).args(["-c", code]).arg(dir.path()));
+    assert_eq!(text(&counted.stdout).trim(), "[(4, 0)]");
+}
+
+/// A batch of single atoms has its edge fields, which are empty.
+pub(super) fn batches_without_edges_are_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("atoms.xyz");
+    let structure = |i: usize| {
+        let head = format!("Properties=species:S:1:pos:R:3 energy={i}");
+        if i.is_multiple_of(6) {
+            format!("2\n{head}\nH 0 0 0\nO 1 0 0\n")
+        } else {
+            format!("1\n{head}\nO 0 0 0\n")
+        }
+    };
+    std::fs::write(&file, (0..60).map(structure).collect::<String>()).unwrap();
+    let engine = "
+import numpy as n
+sizes = set()
+class E:
+    def step(self, b, rate): assert len(b.sender) == len(b.distance) == b.n_edge; sizes.add(b.n_edge); return 1.0
+    def predict(self, b): return n.zeros(b.n_output)
+    def state(self): assert sizes == {0, 2}, sizes; return b''
+    def restore(self, s): pass
+def open(c): return E()
+";
+    let data = format!(
+        "dataset={{ name = 'structures', path = '{}', target = 'energy' }}",
+        file.display()
+    );
+    let exact = "batcher={ name = 'static', batch_size = 2, padding = 'none' }";
+    let keep = "training.checkpoint={ steps = 40 }";
+    succeed(&mut train_with(dir.path(), engine, &[&data, exact, keep, "training.steps=40"]));
 }
 
 /// A run that is extended ends with the same bits as one that was planned as long.

@@ -17,8 +17,8 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         ..Figure::new(
             "shapes",
             "Distinct padded shapes",
-            "An engine that compiles for every shape compiles each of them once; this one compiles none. \
-             Means over runs.",
+            "An engine that compiles for every shape compiles each of them once; batchlab's own compiles \
+             none. Means over runs.",
             panels,
         )
     }

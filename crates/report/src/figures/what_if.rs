@@ -31,8 +31,8 @@ pub(super) fn figure(settings: &[Setting], what_ifs: &[WhatIf], cost: f64) -> Fi
             "What if every shape were compiled?",
             format!(
                 "An assumption, not a measurement: the measured time per real output plus {} s for every \
-                 padded shape that a run met, spread over the real outputs of the run. Our engine \
-                 compiles nothing.",
+                 padded shape that a run met, spread over the real outputs of the run. Only of \
+                 batchlab's engine, which compiles nothing: times of others contain what they compile.",
                 short(cost)
             ),
             what_ifs.iter().map(panel),

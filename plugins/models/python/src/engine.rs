@@ -71,7 +71,7 @@ impl Engine {
     }
 
     fn batch(&self, slot: Slot) -> Result<&Batch, ModelError> {
-        let batch = self.slots[place(slot)].as_ref();
+        let batch = self.slots[slot as usize].as_ref();
         batch.ok_or_else(|| ModelError::Engine("no batch was uploaded to this slot".into()))
     }
 }
@@ -82,7 +82,7 @@ impl Trainer for Engine {
     }
 
     fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError> {
-        let slot = place(slot);
+        let slot = slot as usize;
         self.memory.write(slot, batch)?;
         self.slots[slot] = Some(Batch {
             slot,
@@ -172,13 +172,6 @@ impl Trainer for Engine {
 
     fn take_recording_ns(&mut self) -> Option<u64> {
         self.compile_ns.take()
-    }
-}
-
-fn place(slot: Slot) -> usize {
-    match slot {
-        Slot::A => 0,
-        Slot::B => 1,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::shipped;
 /// Variables that tell libraries how many threads to use.
 const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
 /// How long a process may take to end by itself.
-const FAREWELL: Duration = Duration::from_secs(2);
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// One process with the two ends of its pipes. It ends when this is dropped, and so does what it has started.
 pub(crate) struct Worker {
@@ -138,7 +138,7 @@ impl Worker {
 
     /// How the process ended, if it does so soon.
     fn wait(&mut self) -> Option<ExitStatus> {
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + GRACE_PERIOD;
         loop {
             match self.child.try_wait() {
                 Ok(None) if Instant::now() < deadline => {

@@ -32,6 +32,8 @@ VERSION = 1
 # Fields begin at multiples of 64 bytes.
 ALIGN = 16
 HEAD = struct.Struct("<IQ")
+# Fields without entries where a batch has no edges.
+OF_EDGES = {"sender", "receiver", "distance", "displacement", "edge_weight", "sender_order"}
 
 
 class Batch:
@@ -61,7 +63,7 @@ class Batch:
         index, is_float = self._layout[name]
         start = sum(-(-length // ALIGN) * ALIGN for length in self._lengths[:index])
         length = self._lengths[index]
-        if length == 0 and self.n_node > 0:
+        if length == 0 and (self.n_edge if name in OF_EDGES else self.n_node) > 0:
             raise AttributeError(f"this batch has no {name!r}: add it to model.fields, if the data set has it")
         dtype = numpy.float32 if is_float else numpy.int32
         array = numpy.frombuffer(self._memory, dtype, length, 4 * start)
