@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use batchlab_core::quote::shell;
-use batchlab_report::{Report, Results};
+use batchlab_report::{Questions, Results};
 use batchlab_results::commands;
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
@@ -23,7 +23,7 @@ use crate::engine::Engine;
 use crate::exit::{DEVICE_LOST, INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
 use crate::progress::{Quiet, shows_bars};
-use crate::report::verdicts;
+use crate::report::{answer, verdicts};
 use crate::run::{begin, interrupt_flag};
 use crate::say::say;
 use crate::share::share;
@@ -160,7 +160,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         say!("{}", closing(&study, &done, &out));
         if done.n_done + done.n_done_before > 0 {
             let results = Results::read(std::slice::from_ref(&out))?;
-            say!("\n{}", verdicts(&Report::of(&results)).trim_end());
+            let report = answer(&results, Questions::default());
+            say!("\n{}", verdicts(&report).trim_end());
         }
     }
     Ok(if done.is_interrupted {

@@ -11,7 +11,7 @@ use batchlab_core::{
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::census::{Census, ShapesAfter};
+use crate::census::{Census, ShapeCurve, ShapesAfter};
 use crate::passes::Passes;
 use crate::shuffle::Shuffle;
 use crate::totals::Totals;
@@ -121,6 +121,24 @@ pub fn forecast(
     })
 }
 
+/// When a strategy meets new padded shapes in the first `n_step` steps of a run whose order has this seed.
+///
+/// # Errors
+/// Options that cannot work on this view, or a graph that fits no batch.
+pub fn shape_curve(
+    batcher: &dyn Batcher,
+    view: &View,
+    seed: u64,
+    n_step: u64,
+) -> Result<ShapeCurve, BatcherError> {
+    let mut stream = batcher.open(view.clone(), BatchContext::new(Purpose::Training, seed))?;
+    let (mut census, mut plan) = (Census::default(), BatchPlan::default());
+    while census.n_step() < n_step && stream.next(&mut plan)? {
+        census.add(plan.shape);
+    }
+    Ok(census.curve())
+}
+
 fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forecast, BatcherError> {
     let start = Instant::now();
     let context = BatchContext::new(Purpose::Training, options.seed);
@@ -158,7 +176,7 @@ fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forec
     let bytes = |shape| {
         BatchBuffer::n_byte(plan.level, shape, options.needs, options.node_feature_width) as u64
     };
-    let shapes = census.shapes_after(options.n_step);
+    let shapes = census.curve().after(options.n_step);
     let census = census.by_frequency();
     let share = |&(shape, count): &(Shape, u64)| (shape, count as f64 / totals.n_step as f64);
     Ok(Forecast {

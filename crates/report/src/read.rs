@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::Level;
 use batchlab_core::record::{RunRecord, Table};
 use batchlab_results::read::path_of;
-use batchlab_results::{DamagedRun, RunSummary, Untimed};
+use batchlab_results::{DamagedRun, NewShapes, RunSummary, Untimed};
 
 use crate::ReportError;
 use crate::options::{self, Options};
@@ -88,6 +88,7 @@ impl Run {
     fn clear_times(&mut self) {
         let RunSummary { steps, conditions, .. } = &mut self.summary;
         (steps.times, steps.work, steps.parts) = (None, None, None);
+        steps.new_shapes = NewShapes::default();
         steps.blocks.clear();
         steps.stretches.clear();
         conditions.clear();

@@ -97,7 +97,7 @@ fn run(times: &[&RecordedTime]) -> Result<Run, RecordedError> {
     for time in times {
         let Replicate::Block { number, .. } = time.replicate else { continue };
         let (ns, n_output) = (1e9 * time.seconds, time.n_output);
-        let block = Block { number, ns, n_step: 1.0, n_output };
+        let block = Block { number, ns, n_step: 1.0, n_output, known: (ns, n_output) };
         if let Some((earlier, _)) = blocks.insert(number, (time, block)) {
             let (line, earlier) = (time.line, earlier.line);
             let (strategy, place) = (time.strategy.clone(), format!("block {number}"));

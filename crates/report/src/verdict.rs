@@ -6,6 +6,7 @@ mod rows;
 mod terminal;
 mod words;
 
+use batchlab_results::Block;
 use batchlab_stats::{
     FEW_PAIRS, Standing, StatsError, compare_independent, compare_with, compare_with_best, median,
     pairs_needed,
@@ -19,8 +20,7 @@ use crate::setting::{Group, Setting};
 pub use disturbed::Disturbance;
 use disturbed::disturbances;
 use errors::Error;
-use rows::Table;
-pub(crate) use rows::shared_cells;
+pub(crate) use rows::{Table, shared_cells};
 pub use terminal::text;
 pub(crate) use words::percent;
 pub use words::{caveats, fastest, sentence};
@@ -38,6 +38,8 @@ pub enum Measure {
     /// Time of training per real graph: fair to strategies that put different numbers of graphs
     /// into a step.
     TimePerGraph,
+    /// The same of steps whose shape had appeared before.
+    KnownTimePerGraph,
     /// Mean time of a step, where the number of graphs in a step is not known.
     TimePerStep,
 }
@@ -47,6 +49,7 @@ impl Measure {
     pub fn name(self) -> &'static str {
         match self {
             Self::TimePerGraph => "time per graph",
+            Self::KnownTimePerGraph => "time per graph of known shapes",
             Self::TimePerStep => "time per step",
         }
     }
@@ -54,7 +57,19 @@ impl Measure {
     fn of(self, run: &Run) -> Option<f64> {
         match self {
             Self::TimePerGraph => run.steps.work.as_ref().map(|work| 1.0 / work.outputs_per_s),
+            Self::KnownTimePerGraph => {
+                run.steps.parts.map(|parts| parts.total - parts.new_shapes.unwrap_or(0.0))
+            }
             Self::TimePerStep => run.steps.times.as_ref().map(|times| times.combined_mean),
+        }
+    }
+
+    /// The same of a block; `None` where blocks do not have it.
+    fn of_block(self) -> Option<fn(&Block) -> f64> {
+        match self {
+            Self::TimePerGraph => Some(Block::ns_per_output),
+            Self::KnownTimePerGraph => Some(Block::known_ns_per_output),
+            Self::TimePerStep => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One run, reduced to the numbers that are compared.
 
+mod new_shapes;
 mod parts;
 mod steps;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use crate::counted::Counted;
 use crate::read::{DamagedRun, Published, path_of, records, stems, verify};
 use crate::{ResultsError, manifest};
+pub use new_shapes::NewShapes;
 pub use parts::{DeviceTimes, Parts};
 pub use steps::{Block, StepSummary, StepSums, Times, Work};
 

@@ -10,6 +10,7 @@
 //! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
 //! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
 //! - [`rank_sum`] and [`median_interval`]: times of which some were never reached, by their order alone;
+//! - [`mean_interval`], [`pooled_intervals`]: means and their uncertainty;
 //! - [`welch_t_test`] and [`holm`]: differences of errors.
 //!
 //! ```
@@ -31,6 +32,7 @@ mod describe;
 mod error;
 mod holm;
 mod independent;
+mod interval;
 mod planning;
 mod quantile;
 mod rank_sum;
@@ -42,6 +44,7 @@ pub use describe::{mean, median};
 pub use error::StatsError;
 pub use holm::holm;
 pub use independent::{compare_independent, difference};
+pub use interval::{mean_interval, pooled_intervals};
 pub use planning::{detectable, pairs_needed};
 pub use rank_sum::{median_interval, rank_sum};
 pub use welch::{Outcome, welch_t_test};

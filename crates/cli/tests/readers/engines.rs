@@ -236,6 +236,72 @@ fn batchlab() -> Command {
     command
 }
 
+/// An engine whose steps sleep 1 ms, and 20 ms more at a new shape: the report measures those 20 ms, forecasts
+/// the shapes as `plan` does, and says that the length of training decides.
+pub(super) fn first_uses_of_shapes_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = "
+import numpy as n, time
+known = set()
+class E:
+    def step(self, b, rate):
+        time.sleep(0.001 + (0 if b.shape in known else 0.02)); known.add(b.shape); return 1.0
+    def predict(self, b): return n.zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+def open(c): return E()
+";
+    let mut sweep = train_with(
+        dir.path(),
+        engine,
+        &[
+            "batchers=static-64,dynamic",
+            "batch_sizes=16",
+            "training.steps=150",
+            "blocks.steps=25",
+            "blocks.seconds=0.02",
+            "blocks.pairs=4",
+            "training.prefetch=0",
+        ],
+    );
+    let sweep: Vec<_> = sweep.get_args().skip(1).map(std::ffi::OsStr::to_owned).collect();
+    succeed(batchlab().arg("sweep").args(sweep));
+    let report = |option: &str| {
+        text(
+            &succeed(batchlab().arg("report").arg(dir.path()).args(["--steps", "20000", option]))
+                .stdout,
+        )
+    };
+    let report: serde_json::Value = serde_json::from_str(&report("--json")).unwrap();
+    let total = &report["total_times"][0];
+    let strategies = total["strategies"].as_array().unwrap();
+    let of = |name: &str| strategies.iter().find(|s| s["batcher"] == name).unwrap();
+    for strategy in strategies {
+        let seconds = strategy["shape_s"]["value"].as_f64().unwrap();
+        assert!((0.019..0.1).contains(&seconds), "{strategy}");
+    }
+    let n_shape = |name: &str, step: f64| {
+        let course = of(name)["course"].as_array().unwrap();
+        let at = course.iter().find(|point| point[0].as_f64().unwrap() >= step).unwrap();
+        at[1].as_f64().unwrap()
+    };
+    let plan = batchlab()
+        .args(["plan", "configs/smoke.toml", "batchers=static-64,dynamic", "batch_sizes=16"])
+        .args(["--steps", "10000", "--json"])
+        .output()
+        .unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    for (place, name) in ["static-64", "dynamic"].into_iter().enumerate() {
+        let planned = plan["plans"][0]["strategies"][place]["shapes"]["n_shape"].as_f64().unwrap();
+        assert!((n_shape(name, 9_999.0) - planned).abs() < 0.5, "{name}: {planned}");
+    }
+    assert!(
+        of("static-64")["share"].as_f64().unwrap() > 0.5
+            && total["spans"].as_array().unwrap().len() > 1
+    );
+    assert_eq!(total["asked"]["n_step"], 20_000);
+}
+
 fn train_with(out: &Path, engine: &str, more: &[&str]) -> Command {
     let file = out.join("engine.py");
     std::fs::write(&file, engine).unwrap();

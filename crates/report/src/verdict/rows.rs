@@ -15,13 +15,13 @@ use crate::setting::Group;
 const CELLS: usize = 5;
 
 /// Logarithms of times.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     /// The strategies that are compared.
-    pub(super) groups: Vec<&'a Group>,
+    pub(crate) groups: Vec<&'a Group>,
     pub(super) unit: Unit,
     /// A row for each unit, in the order of time, with a number for each strategy; a row for each strategy
     /// if the unit is [`Unit::Runs`].
-    pub(super) rows: Vec<Vec<f64>>,
+    pub(crate) rows: Vec<Vec<f64>>,
     /// Total time over all outputs of each strategy, or the mean of its runs.
     pub(super) totals: Vec<f64>,
     /// Of two strategies that were trained in blocks, how many times as noisy the noisier one is.
@@ -33,26 +33,31 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     /// `None` with fewer than two strategies.
-    pub(super) fn of(groups: &[&'a Group], measure: Measure) -> Option<Self> {
+    pub(crate) fn of(groups: &[&'a Group], measure: Measure) -> Option<Self> {
         if groups.len() < 2 {
             return None;
         }
-        let of_blocks = || (measure == Measure::TimePerGraph).then(|| of_blocks(groups))?;
+        let of_blocks = || of_blocks(groups, measure.of_block()?);
         of_blocks().or_else(|| of_seeds(groups, measure)).or_else(|| of_runs(groups, measure))
     }
 
-    pub(super) fn is_paired(&self) -> bool {
+    pub(crate) fn is_paired(&self) -> bool {
         !matches!(self.unit, Unit::Runs { .. })
     }
 
     /// Mean logarithm of each strategy.
     pub(super) fn means(&self) -> Vec<f64> {
         let mean = |numbers: Vec<f64>| mean(&numbers).unwrap_or(f64::NAN);
-        if !self.is_paired() {
-            return self.rows.iter().cloned().map(mean).collect();
+        (0..self.groups.len()).map(|i| mean(self.column(i))).collect()
+    }
+
+    /// The logarithms of one strategy.
+    pub(crate) fn column(&self, i: usize) -> Vec<f64> {
+        if self.is_paired() {
+            self.rows.iter().map(|row| row[i]).collect()
+        } else {
+            self.rows[i].clone()
         }
-        let column = |i: usize| self.rows.iter().map(|row| row[i]).collect();
-        (0..self.groups.len()).map(|i| mean(column(i))).collect()
     }
 }
 
@@ -61,7 +66,7 @@ impl<'a> Table<'a> {
 type PairKey<'a> = (&'a str, &'a str, i64);
 
 /// `None` if no two strategies were trained in the same blocks.
-fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
+fn of_blocks<'a>(groups: &[&'a Group], of_block: fn(&Block) -> f64) -> Option<Table<'a>> {
     let started = first_runs(groups);
     let mut compared: Vec<(&Group, Pairs<'_>)> =
         groups.iter().map(|group| (*group, pairs(summaries(group)))).collect();
@@ -71,7 +76,10 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
             return None;
         }
         let first = compared[0].1.keys();
-        let is_shared = |key: &&(&str, i64)| compared.iter().all(|(_, own)| own.contains_key(*key));
+        let is_measured = |pair: &Pair<'_>| log(pair, of_block).is_finite();
+        let is_shared = |key: &&(&str, i64)| {
+            compared.iter().all(|(_, own)| own.get(*key).is_some_and(is_measured))
+        };
         let mut keys: Vec<PairKey<'_>> =
             first.filter(is_shared).map(|&(cell, pair)| (started[cell], cell, pair)).collect();
         keys.sort_unstable();
@@ -86,7 +94,7 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         apart.push(Apart { batcher: group.batcher.clone(), why });
     };
     let row = |&(_, cell, pair): &PairKey<'_>| -> Vec<f64> {
-        let log = |own: &Pairs<'_>| log(&own[&(cell, pair)], Block::ns_per_output);
+        let log = |own: &Pairs<'_>| log(&own[&(cell, pair)], of_block);
         compared.iter().map(|(_, own)| log(own)).collect()
     };
     let of_pairs: Vec<(&str, Vec<f64>)> = keys.iter().map(|key| (key.1, row(key))).collect();
