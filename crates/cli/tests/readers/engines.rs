@@ -251,7 +251,7 @@ class E:
     def restore(self, s): pass
 def open(c): return E()
 ";
-    let mut sweep = train_with(
+    let sweep = train_with(
         dir.path(),
         engine,
         &[
