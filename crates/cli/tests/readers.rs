@@ -45,6 +45,8 @@ fn main() -> ExitCode {
         test("engines_see_whole_batches", &["numpy"], engines::batches_are_what_the_page_says),
         test("engines_have_no_stages", &["numpy", "duckdb"], engines::stages_are_not_invented),
         test("engines_see_no_edges", &["numpy"], engines::batches_without_edges_are_batches),
+        test("engines_get_own_fields", &["numpy"], engines::own_fields_arrive),
+        test("engines_get_graphs_of_others", &["numpy"], engines::graphs_of_other_libraries_arrive),
         test("engines_that_fail_are_named", &["numpy"], engines::faults_are_named),
         test("engines_in_jax", &["numpy", "jax"], engines::jax_trains_and_agrees),
         test("engines_end_with_the_run", &["numpy"], engines::an_interrupted_run_leaves_no_process),
