@@ -87,7 +87,6 @@ pub struct Progress {
     /// Steps done by all runs together.
     pub n_step: u64,
     /// Steps that they will have done together, as far as that is known.
-    #[serde(default)]
     pub n_step_all: Option<u64>,
     /// The runs that could be opened.
     pub run_ids: Vec<String>,
@@ -98,7 +97,7 @@ pub struct Progress {
 pub struct DoneCell {
     /// The name of the cell in results (`runs.cell`), which is that of the claim too: runs that another
     /// claim has published do not count.
-    pub cell: Option<String>,
+    pub cell: String,
     /// When it began, in RFC 3339.
     pub started_at: String,
     /// When it ended, in RFC 3339.
@@ -108,7 +107,6 @@ pub struct DoneCell {
     pub runs: Vec<DoneRun>,
     pub reason: Option<String>,
     /// The half width of intervals that it was asked for; it may have ended without.
-    #[serde(default)]
     pub until_width: Option<f64>,
 }
 
@@ -153,7 +151,6 @@ pub struct DoneRun {
     /// Outputs per second: graphs, or nodes of one large graph.
     pub outputs_per_second: Option<f64>,
     /// What an output is, as in the table of runs.
-    #[serde(default)]
     pub output: Option<String>,
 }
 
@@ -172,6 +169,16 @@ pub(super) enum Claimed {
         is_alive: bool,
     },
     Done(Box<DoneCell>),
+    Unreadable(String),
+}
+
+/// What has come out of a cell.
+enum Outcome {
+    None,
+    Done(Box<DoneCell>),
+    /// Its results are gone; why.
+    Gone(String),
+    /// Why, and what to do.
     Unreadable(String),
 }
 
@@ -202,23 +209,14 @@ impl Cells {
         let folder = self.folder.join(&cell.id);
         make(&folder)?;
         loop {
-            let round = self.claims.round(&folder)?;
-            let mut gone = None;
-            match done(&folder, round)? {
-                Some(Ok(done)) if is_enough(&done) => match self.gone(&done) {
-                    None => return Ok(Claimed::Done(Box::new(done))),
-                    reason => gone = reason,
-                },
-                Some(Err(reason)) if !retry => return Ok(Claimed::Unreadable(reason)),
-                _ => {}
-            }
-            let claim = match self.claims.take(&folder, round) {
-                Err(error @ ClaimError::Number { .. }) => {
-                    return Ok(Claimed::Unreadable(error.to_string()));
-                }
-                taken => taken?,
+            let (round, outcome) = self.outcome(&folder)?;
+            let gone = match outcome {
+                Outcome::Done(done) if is_enough(&done) => return Ok(Claimed::Done(done)),
+                Outcome::Unreadable(reason) if !retry => return Ok(Claimed::Unreadable(reason)),
+                Outcome::Gone(reason) => Some(reason),
+                _ => None,
             };
-            let claim = match claim {
+            let claim = match self.claims.take(&folder, round)? {
                 Taken::Mine(claim) => claim,
                 Taken::Other(life) => {
                     return Ok(Claimed::Taken { is_alive: life == Life::Alive });
@@ -249,7 +247,7 @@ impl Cells {
             }
             let Claimed::Mine(claim) = self.claim(&cell, false, |_| true)? else { continue };
             claim.done(&DoneCell {
-                cell: Some(label(&cell, &self.folder.to_string_lossy())),
+                cell: label(&cell, &self.folder.to_string_lossy()),
                 started_at: abandoned.map_or_else(now, |progress| progress.started_at),
                 finished_at: now(),
                 blocks: Vec::new(),
@@ -289,6 +287,28 @@ impl Cells {
         list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
     }
 
+    /// The last round that was published, and what has come out of it.
+    fn outcome(&self, folder: &Path) -> Result<(u64, Outcome), StudyError> {
+        let round = self.claims.round(folder)?;
+        if round == 0 {
+            return Ok((round, Outcome::None));
+        }
+        let path = done_folder(folder, round).join(DONE);
+        let read = read::<DoneCell>(&path)?.unwrap_or_else(|| Err("it is missing".to_owned()));
+        let outcome = match read {
+            Ok(done) => match self.gone(&done) {
+                None => Outcome::Done(Box::new(done)),
+                Some(reason) => Outcome::Gone(reason),
+            },
+            Err(reason) => Outcome::Unreadable(format!(
+                "{} is damaged: {reason}. Its runs are published; a sweep of the study with --retry trains \
+                 this cell again",
+                path.display()
+            )),
+        };
+        Ok((round, outcome))
+    }
+
     /// What is gone of the runs that a cell has come to: it is done only with their results.
     fn gone(&self, done: &DoneCell) -> Option<String> {
         let mut run_ids = done.runs.iter().filter_map(|run| run.run_id.as_deref());
@@ -307,17 +327,13 @@ impl Cells {
         match read::<List<CellInfo>>(&path)? {
             None => Ok(Vec::new()),
             Some(Ok(list)) => Ok(list.cells),
-            Some(Err(reason)) => match read::<Vec<CellInfo>>(&path)? {
-                // As versions wrote it that had no claims.
-                Some(Ok(cells)) => Ok(cells),
-                _ => Err(ResultsError::Read {
-                    path,
-                    source: std::io::Error::other(format!(
-                        "{reason}; `batchlab sweep` with the study's file writes it anew, and trains no cell \
-                         again that is done"
-                    )),
-                }),
-            },
+            Some(Err(reason)) => Err(ResultsError::Read {
+                path,
+                source: std::io::Error::other(format!(
+                    "{reason}; `batchlab sweep` with the study's file writes it anew, and trains no cell \
+                     again that is done"
+                )),
+            }),
         }
     }
 
@@ -335,9 +351,7 @@ impl Cells {
             let name = entry.file_name();
             let is_beside = list.iter().all(|cell| name != cell.id.as_str());
             if is_beside && entry.path().is_dir() {
-                let folder = entry.path();
-                let is_done = self.claims.round(&folder)? > 0 || folder.join(DONE).is_file();
-                n_done += usize::from(is_done);
+                n_done += usize::from(self.claims.round(&entry.path())? > 0);
             }
         }
         Ok(n_done)
@@ -349,16 +363,13 @@ impl Cells {
     /// Files that cannot be read.
     pub fn state(&self, cell: &CellInfo) -> Result<CellState, StudyError> {
         let folder = self.folder.join(&cell.id);
-        let round = self.claims.round(&folder)?;
-        let mut gone = None;
-        match done(&folder, round)? {
-            Some(Ok(done)) => match self.gone(&done) {
-                None => return Ok(CellState::Done(Box::new(done))),
-                reason => gone = reason,
-            },
-            Some(Err(reason)) => return Ok(CellState::Unreadable { reason }),
-            None => {}
-        }
+        let (round, outcome) = self.outcome(&folder)?;
+        let gone = match outcome {
+            Outcome::Done(done) => return Ok(CellState::Done(done)),
+            Outcome::Unreadable(reason) => return Ok(CellState::Unreadable { reason }),
+            Outcome::Gone(reason) => Some(reason),
+            Outcome::None => None,
+        };
         let last = self.claims.last(&folder)?;
         if last == 0 {
             return Ok(CellState::Waiting { abandoned: None, fault: gone });
@@ -390,28 +401,6 @@ impl Cells {
             }
         })
     }
-}
-
-/// What has come out of a cell; or why that cannot be read, and what to do.
-fn done(folder: &Path, round: u64) -> Result<Option<Result<DoneCell, String>>, ResultsError> {
-    let path = match round {
-        // Before there were claims.
-        0 => folder.join(DONE),
-        _ => done_folder(folder, round).join(DONE),
-    };
-    let done = match read::<DoneCell>(&path)? {
-        None if round > 0 => Some(Err("it is missing".to_owned())),
-        done => done,
-    };
-    Ok(done.map(|done| {
-        done.map_err(|reason| {
-            format!(
-                "{} is damaged: {reason}. Its runs are published; a sweep of the study with --retry trains \
-                 this cell again",
-                path.display()
-            )
-        })
-    }))
 }
 
 /// Names of the hardware for which a folder of results has cells.
@@ -510,7 +499,7 @@ mod tests {
         };
         let (started_at, finished_at) = (String::new(), String::new());
         let (blocks, runs) = (vec![5, 5], vec![run]);
-        let (cell, reason, until_width) = (None, None, None);
+        let (cell, reason, until_width) = ("a-0".into(), None, None);
         DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
     }
 
@@ -547,19 +536,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_sweep_reaches_are_a_matter_of_their_cell() {
+    fn numbers_that_no_sweep_writes_are_ignored() {
         let out = tempfile::tempdir().unwrap();
         let cells = cells(out.path(), "here");
         let folder = out.path().join("cells/here/a");
-        for name in ["claim.18446744073709551615", "done.18446744073709551615"] {
+        for name in ["claim.18446744073709551615", "done.18446744073709551615", "claim.007"] {
             fs::create_dir_all(folder.join(name)).unwrap();
-            let Claimed::Unreadable(reason) = try_claim(&cells, true) else { panic!("{name}") };
-            assert!(reason.contains(name) && reason.contains("remove it"), "{reason}");
-            let _ = cells.state(&cell("a")).unwrap();
-            fs::remove_dir(folder.join(name)).unwrap();
         }
-        // Not as this program writes numbers.
-        fs::create_dir_all(folder.join("claim.007")).unwrap();
         mine(&cells, false).done(&done(Status::Completed)).unwrap();
         assert!(folder.join("claim.1").is_dir());
     }

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use batchlab_results::ResultsError;
 use serde::{Deserialize, Serialize};
 
 use crate::checked_json;
@@ -45,23 +46,19 @@ const PREPARED: &str = "publish";
 /// In `done.<round>`: the number of the claim that has published it.
 const BY: &str = "claim";
 
+/// Folders with higher numbers are not this program's.
+const MAX_NUMBER: u64 = 1 << 60;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
-    #[error("cannot write {}: {source}", path.display())]
-    Write { path: PathBuf, source: std::io::Error },
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] ResultsError),
     #[error("another process has taken over {}: it has {by}", cell.display())]
     Superseded {
         cell: PathBuf,
         /// The claim that came after, or what it has published.
         by: String,
     },
-    #[error(
-        "{} has the highest number that there is, which no sweep ever reaches; remove it",
-        path.display()
-    )]
-    Number { path: PathBuf },
     #[error("{variable}={value}: {reason}")]
     Setting { variable: &'static str, value: String, reason: String },
 }
@@ -182,8 +179,7 @@ impl<D: Disk + Clone> Claims<D> {
     /// Claims a cell for the round after `round`, unless another process has it.
     pub(crate) fn take(&self, cell: &Path, round: u64) -> Result<Taken<D>, ClaimError> {
         let last = self.last(cell)?;
-        let number = after(cell, CLAIM, last)?;
-        after(cell, DONE, round)?;
+        let number = last + 1;
         if last > 0 {
             match self.life(cell, last, round)? {
                 Life::Ended => {}
@@ -337,12 +333,7 @@ fn highest(names: &[String], prefix: &str) -> u64 {
     // As this program writes numbers: not `007`, which would be taken for another folder.
     let number = |name: &String| {
         let text = name.strip_prefix(prefix)?;
-        text.parse().ok().filter(|number: &u64| number.to_string() == text)
+        text.parse().ok().filter(|number: &u64| *number < MAX_NUMBER && number.to_string() == text)
     };
     names.iter().filter_map(number).max().unwrap_or(0)
-}
-
-fn after(cell: &Path, prefix: &str, number: u64) -> Result<u64, ClaimError> {
-    let path = || cell.join(format!("{prefix}{number}"));
-    number.checked_add(1).ok_or_else(|| ClaimError::Number { path: path() })
 }

@@ -326,8 +326,7 @@ fn train(
         }
     };
     let (finished_at, until_width) = (now(), options.until_width);
-    let cell = Some(label);
-    let done = DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width };
+    let done = DoneCell { cell: label, started_at, finished_at, blocks, runs, reason, until_width };
     Ok(Trained::Done { done, is_device_lost })
 }
 

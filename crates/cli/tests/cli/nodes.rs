@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use batchlab_core::hash::sha256;
+use safetensors::serialize_to_file;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -169,7 +171,8 @@ fn what_a_batcher_prepares_is_kept_and_counts_with_the_time_that_it_took() {
         Tables::read(&folder.path().join("out"))
     };
     let kept = || -> Vec<(String, Vec<u8>)> {
-        let prepared = names(cache.path()).into_iter().filter(|name| name.ends_with(".prepared"));
+        let prepared =
+            names(cache.path()).into_iter().filter(|name| name.ends_with(".prepared.safetensors"));
         prepared.map(|name| (name.clone(), fs::read(cache.path().join(name)).unwrap())).collect()
     };
     let first = run();
@@ -188,12 +191,19 @@ fn what_a_batcher_prepares_is_kept_and_counts_with_the_time_that_it_took() {
 
 /// Changes the time in a file that a batcher's preparation was kept in.
 fn let_it_take_an_hour(path: &Path) {
-    let text = fs::read_to_string(path).unwrap();
-    let (_checksum, body) = text.split_once('\n').unwrap();
-    let (head, rest) = body.split_once("{\"ns\":").unwrap();
-    let (_, value) = rest.split_once(',').unwrap();
-    let body = format!("{head}{{\"ns\":{HOUR},{value}");
-    fs::write(path, format!("{}\n{body}", sha256(body.as_bytes()))).unwrap();
+    let bytes = fs::read(path).unwrap();
+    let (start, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut entries = metadata.metadata().clone().unwrap();
+    let text = String::from_utf8(bytes[8 + start..].to_vec()).unwrap();
+    let (_, value) = text.split_once(',').unwrap();
+    let text = format!("{{\"ns\":{HOUR},{value}");
+    let mut header: Value = serde_json::from_str(&entries["header"]).unwrap();
+    header["checksums"]["prepared"] = sha256(text.as_bytes()).into();
+    let header = header.to_string();
+    entries.insert("sha256".into(), sha256(header.as_bytes()));
+    entries.insert("header".into(), header);
+    let view = TensorView::new(Dtype::U8, vec![text.len()], text.as_bytes()).unwrap();
+    serialize_to_file([("prepared", view)], Some(entries), path).unwrap();
 }
 
 #[test]

@@ -17,7 +17,6 @@ pub(crate) struct Attributes {
     edges: EdgeKind,
     node_class: Option<Vec<String>>,
     node_feature_width: Option<usize>,
-    #[serde(default)]
     has_sparse_feature: bool,
     /// Its name and kind.
     target: Option<(String, TargetKind)>,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::safetensors_header;
 
 /// Raised when the meaning of a column or of the description changes.
-const VERSION: &str = "4";
+const VERSION: &str = "1";
 
 const VERSION_KEY: &str = "batchlab_cache";
 const HEADER_KEY: &str = "header";

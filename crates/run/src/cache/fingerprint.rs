@@ -1,20 +1,18 @@
 //! Whether the files that a data set was made of, and the program that read them, are the same.
 
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, Read};
-#[cfg(unix)]
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use batchlab_core::LoadContext;
 use batchlab_core::dataset::Input;
-use batchlab_core::error::excerpt;
 use batchlab_core::hash::hexadecimal;
 use batchlab_files::open_data;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
 
 use super::CacheError;
 
@@ -34,9 +32,9 @@ pub const CLOCK_STEP: Duration = Duration::from_millis(100);
 pub(crate) struct InputFingerprint {
     asked: PathBuf,
     found: PathBuf,
-    /// Of a file: SHA-256 of its content. Of a folder: SHA-256 over name, length, times of change and,
-    /// on Unix, device and inode of everything in it, because reading 133,885 small files takes as
-    /// long as loading them. Links count as what they lead to.
+    /// Of a file: SHA-256 of its content. Of a folder: SHA-256 over path, length and modification time of
+    /// everything in it, because reading 133,885 small files takes as long as loading them. Links count as
+    /// their targets.
     fingerprint: String,
 }
 
@@ -71,108 +69,45 @@ impl InputFingerprint {
 fn fingerprint(path: &Path) -> io::Result<(String, SystemTime)> {
     let metadata = fs::metadata(path)?;
     let mut hasher = Sha256::new();
-    let mut changed = last_change(&metadata)?;
-    if metadata.is_dir() {
-        let mut folder = Folder { hasher: &mut hasher, changed: &mut changed, n_entry: 0 };
-        folder.hash(path, &mut vec![identity(&metadata)])?;
-    } else if metadata.is_file() {
-        hash_file(path, &mut hasher)?;
+    let mut changed = metadata.modified()?;
+    if metadata.is_file() {
+        each_block(open_data(path)?, |block| hasher.update(block))?;
+    } else if metadata.is_dir() {
+        let inside = WalkDir::new(path).follow_links(true).max_depth(MAX_DEPTH).sort_by_file_name();
+        for (n, entry) in inside.into_iter().enumerate() {
+            if n > MAX_ENTRY {
+                return Err(io::Error::other(format!("more than {MAX_ENTRY} files in a folder")));
+            }
+            match entry {
+                Ok(entry) => {
+                    let metadata = entry.metadata()?;
+                    let modified = metadata.modified()?;
+                    changed = changed.max(modified);
+                    hasher.update(entry.path().as_os_str().as_encoded_bytes());
+                    hasher.update([0, u8::from(metadata.is_dir())]);
+                    hasher.update(metadata.len().to_le_bytes());
+                    hasher.update(nanoseconds(modified).to_le_bytes());
+                }
+                // A link to a folder above leads to what is hashed already. The hash changes when the
+                // target of a broken link appears.
+                Err(error) if error.path().is_some_and(Path::is_symlink) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     } else {
         return Err(io::Error::other("it is neither a file nor a folder"));
     }
     Ok((hexadecimal(&hasher.finalize()), changed))
 }
 
-fn hash_file(path: &Path, hasher: &mut Sha256) -> io::Result<()> {
-    let mut file = open_data(path)?;
+fn each_block(mut file: fs::File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let mut block = vec![0; 1 << 18];
     loop {
         match file.read(&mut block)? {
             0 => return Ok(()),
-            n => hasher.update(&block[..n]),
+            n => take(&block[..n]),
         }
     }
-}
-
-/// The state of hashing a folder. Links are followed, because the readers follow them.
-struct Folder<'a> {
-    hasher: &'a mut Sha256,
-    changed: &'a mut SystemTime,
-    n_entry: usize,
-}
-
-impl Folder<'_> {
-    /// Everything below `folder`; `above` are the folders on the way to it, itself included.
-    fn hash(&mut self, folder: &Path, above: &mut Vec<Identity>) -> io::Result<()> {
-        let mut inside: Vec<PathBuf> =
-            fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
-        inside.sort_unstable();
-        for path in inside {
-            self.n_entry += 1;
-            if self.n_entry > MAX_ENTRY {
-                return Err(io::Error::other(format!("more than {MAX_ENTRY} files in a folder")));
-            }
-            // A broken link is hashed itself; when its target appears, the hash changes.
-            let metadata = fs::metadata(&path).or_else(|_| fs::symlink_metadata(&path))?;
-            self.entry(&path, &metadata)?;
-            let identity = identity(&metadata);
-            // A link to a folder above leads to what is hashed already.
-            if !metadata.is_dir() || (identity.is_some() && above.contains(&identity)) {
-                continue;
-            }
-            if above.len() == MAX_DEPTH {
-                let path = excerpt(&path.to_string_lossy(), usize::MAX);
-                let message = format!("{path} lies more than {MAX_DEPTH} folders deep");
-                return Err(io::Error::other(message));
-            }
-            above.push(identity);
-            self.hash(&path, above)?;
-            above.pop();
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, path: &Path, metadata: &Metadata) -> io::Result<()> {
-        *self.changed = last_change(metadata)?.max(*self.changed);
-        self.hasher.update(path.as_os_str().as_encoded_bytes());
-        self.hasher.update([0, u8::from(metadata.is_dir()), u8::from(metadata.is_symlink())]);
-        self.hasher.update(metadata.len().to_le_bytes());
-        self.hasher.update(nanoseconds(metadata.modified()?).to_le_bytes());
-        // Unpacking an archive, or copying with times, sets the time of the content, but not the
-        // number of the inode or its time.
-        let (device, inode) = identity(metadata).unwrap_or_default();
-        self.hasher.update(device.to_le_bytes());
-        self.hasher.update(inode.to_le_bytes());
-        self.hasher.update(nanoseconds(last_change(metadata)?).to_le_bytes());
-        Ok(())
-    }
-}
-
-/// Device and inode of a file or folder; nothing where the system does not say.
-type Identity = Option<(u64, u64)>;
-
-#[cfg(unix)]
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere there is none")]
-fn identity(metadata: &Metadata) -> Identity {
-    Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> Identity {
-    None
-}
-
-/// When content, name or anything else of a file changed last, as far as the system says.
-#[cfg(unix)]
-fn last_change(metadata: &Metadata) -> io::Result<SystemTime> {
-    let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
-    let rest = u32::try_from(metadata.ctime_nsec()).unwrap_or_default();
-    Ok(metadata.modified()?.max(UNIX_EPOCH + Duration::new(seconds, rest)))
-}
-
-#[cfg(not(unix))]
-fn last_change(metadata: &Metadata) -> io::Result<SystemTime> {
-    metadata.modified()
 }
 
 fn nanoseconds(time: SystemTime) -> u128 {
@@ -196,15 +131,11 @@ pub(crate) fn program() -> String {
 /// The name of the file may lead to another program by now; Linux knows the one that is running.
 fn checksum_of_program() -> io::Result<(u64, u32)> {
     let running = Path::new("/proc/self/exe");
-    let mut file = fs::File::open(running).or_else(|_| fs::File::open(std::env::current_exe()?))?;
-    let (mut length, mut checksum, mut block) = (0, 0, vec![0; 1 << 18]);
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok((length, checksum)),
-            n => {
-                length += n as u64;
-                checksum = crc32c::crc32c_append(checksum, &block[..n]);
-            }
-        }
-    }
+    let file = fs::File::open(running).or_else(|_| fs::File::open(std::env::current_exe()?))?;
+    let (mut length, mut checksum) = (0, 0);
+    each_block(file, |block| {
+        length += block.len() as u64;
+        checksum = crc32c::crc32c_append(checksum, block);
+    })?;
+    Ok((length, checksum))
 }

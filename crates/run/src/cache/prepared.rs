@@ -3,15 +3,13 @@
 //! One file per key, beside the loaded graphs:
 //!
 //! ```text
-//! <folder>/<first word of the key>-<hash of the key>.prepared
+//! <folder>/<first word of the key>-<hash of the key>.prepared.safetensors
 //! ```
 //!
-//! A line with the SHA-256 of everything behind it, a line with the program that wrote it and its number
-//! of threads, a line with the key, then the bytes. A file that is cut off, damaged, or written by another
-//! program or with other threads, so that the time in it is another one, is not used, and computed anew.
+//! A file that is cut off, damaged, or written by another program or with another number of threads, so that
+//! the time in it is another one, is not used, and computed anew.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -19,12 +17,12 @@ use std::time::Instant;
 use batchlab_core::batcher::ByteCache;
 use batchlab_core::hash::sha256;
 use batchlab_core::progress::Progress;
-use batchlab_files::atomic_write;
 
+use super::file::{CacheError, Column, Columns};
 use super::fingerprint::program;
-use super::{Cache, MAX_BYTE, store};
+use super::{Cache, MAX_BYTE, file, store};
 
-pub(super) const SUFFIX: &str = "prepared";
+const COLUMN: &str = "prepared";
 
 /// The files, and what this program has read or written of them: an evaluation asks again and again.
 struct Prepared {
@@ -50,23 +48,15 @@ impl ByteCache for Prepared {
             return Some(bytes.clone());
         }
         let path = path(self.folder.as_deref()?, key);
-        let bytes = match batchlab_files::read(&path, MAX_BYTE) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                self.note(&path, &error.to_string(), "computing it anew");
-                return None;
-            }
-        };
-        match content(&bytes, key) {
+        match read(&path, key) {
             Ok(content) => {
+                let content = content?;
                 store::touch(&path);
-                let content = content?.to_vec();
                 self.memory().insert(key.to_owned(), content.clone());
                 Some(content)
             }
-            Err(reason) => {
-                self.note(&path, reason, "computing it anew");
+            Err(error) => {
+                self.note(&path, &error.to_string(), "computing it anew");
                 None
             }
         }
@@ -99,33 +89,26 @@ impl Prepared {
 
 fn path(folder: &Path, key: &str) -> PathBuf {
     let name: String = key.chars().take_while(|&c| c.is_ascii_alphanumeric() || c == '-').collect();
-    folder.join(format!("{name}-{}.{SUFFIX}", &sha256(key.as_bytes())[..16]))
+    folder.join(format!("{name}-{}.prepared.safetensors", &sha256(key.as_bytes())[..16]))
 }
 
-/// Everything behind the checksum.
-fn body(key: &str, bytes: &[u8]) -> Vec<u8> {
-    let n_thread = rayon::current_num_threads();
-    let mut body =
-        format!("{}, threads {n_thread}\n{}\n", program(), key.escape_debug()).into_bytes();
-    body.extend_from_slice(bytes);
-    body
+/// What makes the value, and the time that it took.
+fn description(key: &str) -> String {
+    format!("{}, threads {}, {key}", program(), rayon::current_num_threads())
 }
 
-/// The bytes of a file; `None` if they are another program's or another key's.
-fn content<'a>(file: &'a [u8], key: &str) -> Result<Option<&'a [u8]>, &'static str> {
-    let damaged = "it is damaged";
-    let (checksum, body) = file.split_at_checked(65).ok_or(damaged)?;
-    if checksum != format!("{}\n", sha256(body)).as_bytes() {
-        return Err(damaged);
+/// The bytes of a file; `None` if there are none, or if they are another program's or another key's.
+fn read(path: &Path, key: &str) -> Result<Option<Vec<u8>>, CacheError> {
+    match file::open::<String>(path)? {
+        Some((mut columns, written)) if written == description(key) => {
+            columns.values(COLUMN).map(Some)
+        }
+        _ => Ok(None),
     }
-    let head = self::body(key, &[]);
-    Ok(body.strip_prefix(&head[..]))
 }
 
-fn write(path: &Path, key: &str, bytes: &[u8]) -> io::Result<()> {
-    let body = body(key, bytes);
-    let checksum = format!("{}\n", sha256(&body));
-    atomic_write(path, &[checksum.as_bytes(), &body].concat())
+fn write(path: &Path, key: &str, bytes: &[u8]) -> Result<(), CacheError> {
+    file::write(path, &description(key), Columns::from([(COLUMN, Column::of(bytes))]))
 }
 
 #[cfg(test)]
@@ -192,8 +175,8 @@ mod tests {
         for (n, bytes) in damaged.into_iter().enumerate() {
             fs::write(&place, bytes).unwrap();
             assert_eq!(cache.prepared(Arc::clone(&notes) as _).get("near"), None, "case {n}");
-            let said = notes.0.lock().unwrap().last().cloned();
-            assert!(said.is_some_and(|note| note.ends_with("it is damaged; computing it anew")));
+            let said = notes.0.lock().unwrap().pop();
+            assert!(said.is_some_and(|note| note.ends_with("; computing it anew")), "case {n}");
         }
         cache.prepared(Arc::new(())).put("near", b"again");
         assert_eq!(cache.prepared(Arc::new(())).get("near").unwrap(), b"again");
@@ -201,10 +184,13 @@ mod tests {
 
     #[test]
     fn another_key_or_program_is_not_taken() {
-        let file = |body: &[u8]| [sha256(body).as_bytes(), b"\n", body].concat();
-        let ours = file(&body("near", b"7"));
-        assert_eq!(content(&ours, "near"), Ok(Some(&b"7"[..])));
-        assert_eq!(content(&ours, "far"), Ok(None));
-        assert_eq!(content(&file(b"another program\nnear\n7"), "near"), Ok(None));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("near");
+        write(&path, "near", b"7").unwrap();
+        assert_eq!(read(&path, "near").unwrap().unwrap(), b"7");
+        assert_eq!(read(&path, "far").unwrap(), None);
+        let columns = Columns::from([(COLUMN, Column::of(b"7"))]);
+        file::write(&path, &"another program, near", columns).unwrap();
+        assert_eq!(read(&path, "near").unwrap(), None);
     }
 }

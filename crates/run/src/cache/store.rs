@@ -27,10 +27,7 @@ impl Cache {
 fn list(folder: &Path) -> Vec<Kept> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut all: Vec<Kept> = entries
-        .filter(|entry| {
-            let path = entry.path();
-            path.extension().is_some_and(|e| e == "safetensors" || e == super::prepared::SUFFIX)
-        })
+        .filter(|entry| entry.path().extension().is_some_and(|e| e == "safetensors"))
         .filter_map(|entry| {
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
             Some(Kept {

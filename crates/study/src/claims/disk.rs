@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use batchlab_files as files;
@@ -57,14 +57,13 @@ impl Disk for LocalDisk {
     type Beat = Beat;
 
     fn names(&self, folder: &Path) -> Result<Vec<String>, ClaimError> {
-        let failed = |source| ClaimError::Read { path: folder.to_owned(), source };
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
+            entries => entries.map_err(read_failed(folder))?,
         };
         let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
         let names: Result<Vec<_>, _> = names.collect();
-        Ok(names.map_err(failed)?.into_iter().flatten().collect())
+        Ok(names.map_err(read_failed(folder))?.into_iter().flatten().collect())
     }
 
     fn read(&self, path: &Path) -> Result<Option<String>, ClaimError> {
@@ -72,7 +71,7 @@ impl Disk for LocalDisk {
             // What is no text is found to be damaged by whoever expects something.
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ClaimError::Read { path: path.to_owned(), source }),
+            Err(error) => Err(read_failed(path)(error)),
         }
     }
 
@@ -80,48 +79,38 @@ impl Disk for LocalDisk {
         match fs::create_dir(folder) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(source) => Err(ClaimError::Write { path: folder.to_owned(), source }),
+            Err(error) => Err(write_failed(folder)(error)),
         }
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<(), ClaimError> {
-        files::atomic_write_unsynced(path, text.as_bytes())
-            .map_err(|source| ClaimError::Write { path: path.to_owned(), source })
+        files::atomic_write_unsynced(path, text.as_bytes()).map_err(write_failed(path))
     }
 
     fn write_synced(&self, path: &Path, text: &str) -> Result<(), ClaimError> {
-        files::atomic_write(path, text.as_bytes())
-            .map_err(|source| ClaimError::Write { path: path.to_owned(), source })
+        files::atomic_write(path, text.as_bytes()).map_err(write_failed(path))
     }
 
     fn beat(&self, path: &Path, pause: Duration) -> Result<Beat, ClaimError> {
-        Beat::start(path, pause)
-            .map_err(|source| ClaimError::Write { path: path.to_owned(), source })
+        Beat::start(path, pause).map_err(write_failed(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<bool, ClaimError> {
-        let renamed = match fs::rename(from, to) {
+        let renamed = match fs::rename(from, to).map_err(|error| (error.kind(), error)) {
             Ok(()) => to.parent().map_or(Ok(()), files::sync_folder).map(|()| true),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists
-                ) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(error),
+            Err((ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists, _)) => Ok(false),
+            Err((_, error)) => Err(error),
         };
-        renamed.map_err(|source| ClaimError::Write { path: to.to_owned(), source })
+        renamed.map_err(write_failed(to))
     }
 
     fn lock(&self, folder: &Path) -> Result<Lock, ClaimError> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        Lock::take(folder, &name).map_err(of_results)
+        Ok(Lock::take(folder, &name)?)
     }
 
     fn is_locked(&self, folder: &Path) -> Result<bool, ClaimError> {
-        Lock::is_held(folder).map_err(of_results)
+        Ok(Lock::is_held(folder)?)
     }
 
     fn now(&self) -> Duration {
@@ -129,15 +118,12 @@ impl Disk for LocalDisk {
     }
 }
 
-fn of_results(error: ResultsError) -> ClaimError {
-    match error {
-        ResultsError::Read { path, source } => ClaimError::Read { path, source },
-        ResultsError::Write { path, source } => ClaimError::Write { path, source },
-        other => {
-            let source = std::io::Error::other(other.to_string());
-            ClaimError::Write { path: PathBuf::from("lock"), source }
-        }
-    }
+fn read_failed(path: &Path) -> impl FnOnce(std::io::Error) -> ClaimError {
+    |source| ResultsError::Read { path: path.to_owned(), source }.into()
+}
+
+fn write_failed(path: &Path) -> impl FnOnce(std::io::Error) -> ClaimError {
+    |source| ResultsError::Write { path: path.to_owned(), source }.into()
 }
 
 /// Where locks of files are seen: one start of one machine. Names of machines may be the same on two.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use batchlab_core::random::{below, stream};
+use batchlab_results::ResultsError;
 
 use super::{
     BY, Claim, ClaimError, ClaimSettings, Claims, Disk, Taken, claim_folder, done_folder, highest,
@@ -230,7 +231,7 @@ impl SharedDisk {
 }
 
 fn broken(kind: std::io::ErrorKind) -> ClaimError {
-    ClaimError::Write { path: PathBuf::new(), source: kind.into() }
+    ResultsError::Write { path: PathBuf::new(), source: kind.into() }.into()
 }
 
 impl Disk for SharedDisk {

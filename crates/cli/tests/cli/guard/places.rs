@@ -207,7 +207,7 @@ fn in_data_and_in_the_cache() {
     assert!(output.status.success(), "{}", text(&output));
     attack(root, "ogb", &[&["data", "stats", "graph.toml"], &["data", "verify", "ogb"]]);
     let kept = names(&root.join("cache"));
-    assert!(kept.iter().any(|name| name.ends_with(".prepared")), "{kept:?}");
+    assert!(kept.iter().any(|name| name.ends_with(".prepared.safetensors")), "{kept:?}");
     attack(root, "cache", &[&run]);
     let graphs = ["data", "convert", "graph.toml"];
     assert!(ask(root, &graphs).status.success());
