@@ -26,6 +26,7 @@ pub(crate) fn needs() -> BatchFields {
         distance: true,
         displacement: true,
         sender_order: true,
+        own: Vec::new(),
         edge_weight: false,
     }
 }
