@@ -112,11 +112,12 @@ fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<
     let options = Options {
         n_step,
         seed: seeds.order,
+        node_feature_width: graphs.batch_feature_width(&needs),
+        own: graphs.own_footprint(&needs),
         needs,
-        node_feature_width: graphs.batch_feature_width(needs),
         max_member: Options::MAX_MEMBER,
     };
-    let forecasts = forecast_all(batchers, &view, options).map_err(classified)?;
+    let forecasts = forecast_all(batchers, &view, &options).map_err(classified)?;
     let tables = batchers.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
         config,

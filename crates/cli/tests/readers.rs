@@ -46,6 +46,8 @@ fn main() -> ExitCode {
         test("engines_have_no_stages", &["numpy", "duckdb"], engines::stages_are_not_invented),
         test("engines_see_no_edges", &["numpy"], engines::batches_without_edges_are_batches),
         test("engines_new_shapes", &["numpy"], engines::first_uses_of_shapes_are_measured),
+        test("engines_get_own_fields", &["numpy"], engines::own_fields_arrive),
+        test("engines_get_graphs_of_others", &["numpy"], engines::graphs_of_other_libraries_arrive),
         test("engines_that_fail_are_named", &["numpy"], engines::faults_are_named),
         test("engines_in_jax", &["numpy", "jax"], engines::jax_trains_and_agrees),
         test("engines_end_with_the_run", &["numpy"], engines::an_interrupted_run_leaves_no_process),

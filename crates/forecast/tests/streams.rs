@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use batchlab_core::budget::Footprint;
 use batchlab_core::{
     BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, BatcherError, Cursor, GraphSize,
     Level, View,
@@ -83,13 +84,14 @@ fn options(n_step: u64) -> Options {
         n_step,
         seed: 0,
         needs: BatchFields::default(),
+        own: Footprint::NONE,
         node_feature_width: 0,
         max_member: Options::MAX_MEMBER,
     }
 }
 
 fn check(batcher: &InOrder, options: Options) -> Forecast {
-    forecast(batcher, &view(), options).unwrap()
+    forecast(batcher, &view(), &options).unwrap()
 }
 
 #[test]
@@ -143,7 +145,7 @@ fn what_is_too_long_to_count_is_extrapolated_and_says_so() {
 fn a_strategy_that_cannot_work_is_named() {
     let batchers: Vec<Box<dyn Batcher>> =
         vec![Box::new(InOrder { n: 10, loses: false }), Box::new(InOrder { n: 300, loses: false })];
-    let error = forecast_all(&batchers, &view(), options(10)).unwrap_err();
+    let error = forecast_all(&batchers, &view(), &options(10)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "strategy \"in-order\" with batch_size = 301: the batch is longer than the data"

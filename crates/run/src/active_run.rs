@@ -607,11 +607,12 @@ pub(crate) fn open_stream(
     data: &Data,
     observer: &dyn Observer,
 ) -> Result<(Box<dyn BatchStream>, i64), RunError> {
-    let width = data.graphs.batch_feature_width(config.model.needs());
+    let needs = config.model.needs();
+    let width = data.graphs.batch_feature_width(&needs);
     let ctx = BatchContext {
         progress: observer.progress(),
         cache: Arc::clone(&data.prepared),
-        footprint: Footprint::of_batch(config.model.needs(), width),
+        footprint: Footprint::of_batch(&needs, width).and(data.graphs.own_footprint(&needs)),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
     Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx)?)

@@ -45,7 +45,7 @@ pub struct DeviceBatch<D: Backend> {
 }
 
 /// What a network wants of its batches.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) fields: BatchFields,
     /// Node classes that the model knows.
@@ -76,11 +76,11 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        needs: BatchFields,
+        needs: &BatchFields,
         n_class: usize,
     ) -> Result<Self, ModelError> {
-        let wanted = Wanted { fields: needs, n_class, only_outputs: false };
-        let batch = Self::upload_ahead(device, previous, batch, wanted)?;
+        let wanted = Wanted { fields: needs.clone(), n_class, only_outputs: false };
+        let batch = Self::upload_ahead(device, previous, batch, &wanted)?;
         batch.begin_use()?;
         Ok(batch)
     }
@@ -91,9 +91,9 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        wanted: Wanted,
+        wanted: &Wanted,
     ) -> Result<Self, ModelError> {
-        let Wanted { fields: needs, n_class, only_outputs } = wanted;
+        let &Wanted { fields: ref needs, n_class, only_outputs } = wanted;
         check(batch, needs, n_class)?;
         let n_edge = batch.shape.n_edge as usize;
         let mut matrices = (None, [None, None, None]);
@@ -335,7 +335,7 @@ fn named<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, ModelError> {
 }
 
 /// Words of 32 bits that a batch takes up on the device at most.
-fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize {
+fn n_word(batch: &PaddedBatch<'_>, needs: &BatchFields, n_class: usize) -> usize {
     let class = [batch.node_class.len(), n_class + 1, batch.node_class.len()];
     let sender = [batch.sender.len(), batch.sender_offset.len(), batch.sender_order.len()];
     let of_some = |needed: bool, lengths: &[usize]| {
@@ -360,7 +360,7 @@ fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize 
         + of_some(true, &always)
 }
 
-fn check(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> Result<(), ModelError> {
+fn check(batch: &PaddedBatch<'_>, needs: &BatchFields, n_class: usize) -> Result<(), ModelError> {
     let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
     let fields = [
         ("node classes", needs.node_class, batch.node_class.len(), n_node),

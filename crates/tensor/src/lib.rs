@@ -52,6 +52,8 @@
 //!     precision: Precision::F32,
 //!     weight_decay: 0.0,
 //!     resident_bytes: 0,
+//!     standardisation: batchlab_core::graphs::Standardisation::default(),
+//!     own: Vec::new(),
 //!     search: Vec::new(),
 //! };
 //! let needs = BatchFields { node_feature: true, ..BatchFields::default() };

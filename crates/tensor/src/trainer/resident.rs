@@ -80,8 +80,8 @@ mod tests {
         plan.shape = plan.real;
         let needs = BatchFields { sender_order: true, ..BatchFields::default() };
         let mut buffer = BatchBuffer::new();
-        collate(&graphs, &plan, needs, &mut buffer).expect("a plan");
-        let batch = DeviceBatch::upload(&Cpu::default(), None, &buffer.batch(), needs, 0);
+        collate(&graphs, &plan, &needs, &mut buffer).expect("a plan");
+        let batch = DeviceBatch::upload(&Cpu::default(), None, &buffer.batch(), &needs, 0);
         Rc::new(batch.expect("a batch"))
     }
 
