@@ -89,6 +89,10 @@ impl RunSummary {
                 }
             };
             for run in of_stem.into_values() {
+                let cell = run.run.cell.as_deref();
+                if let Some(cell) = cell.filter(|cell| counted.is_unfinished(cell)) {
+                    published.unfinished.insert(cell.to_owned());
+                }
                 match why_not_counted(&counted, &run.run) {
                     None => runs.push((stem.clone(), run)),
                     Some(reason) => leave_out(reason),

@@ -35,6 +35,8 @@ use crate::{Observer, RunError, Warning, checkpoint};
 pub struct Membership {
     pub cell: String,
     pub repeat: u32,
+    /// Repetitions that the study asks for.
+    pub n_repeat: u32,
     pub is_exclusive: bool,
     /// How often the cell may stop by its intervals; 0 if that does not depend on them.
     pub n_look: u32,
@@ -584,6 +586,7 @@ fn circumstances(
     let of_study = membership.map(|member| OfStudy {
         cell: Some(member.cell.clone()),
         repeat: Some(member.repeat.into()),
+        n_repeat: Some(member.n_repeat.into()),
         is_exclusive: Some(member.is_exclusive),
         n_look: Some(member.n_look.into()),
     });

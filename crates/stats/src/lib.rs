@@ -7,6 +7,7 @@
 //!
 //! - [`compare_with_best`]: strategies that were measured side by side;
 //! - [`compare_independent`]: strategies that were measured each on its own;
+//! - [`rows_of_groups`]: what is one row; [`level_of_verdict`]: verdicts that follow one another;
 //! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
 //! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
 //! - [`rank_sum`] and [`median_interval`]: times of which some were never reached, by their order alone;
@@ -34,6 +35,7 @@ mod independent;
 mod planning;
 mod quantile;
 mod rank_sum;
+mod verdicts;
 mod welch;
 
 pub use all_pairs::Standing;
@@ -44,4 +46,5 @@ pub use holm::holm;
 pub use independent::{compare_independent, difference};
 pub use planning::{detectable, pairs_needed};
 pub use rank_sum::{median_interval, rank_sum};
+pub use verdicts::{GROUPS, level_of_verdict, rows_of_groups};
 pub use welch::{Outcome, welch_t_test};

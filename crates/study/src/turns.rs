@@ -90,6 +90,7 @@ pub(crate) fn train_in_turns(
     let membership = Membership {
         cell: label.to_owned(),
         repeat: cell.info.repeat,
+        n_repeat: cell.n_repeat,
         is_exclusive: length.blocks.exclusive,
         n_look: if has_looks { LOOKS.len() as u32 } else { 0 },
     };

@@ -181,6 +181,8 @@ record! {
         cell: Option<String>,
         /// Number of the repetition within the study, from 0.
         repeat: Option<i64>,
+        /// Repetitions that the study asked for when the run was trained.
+        n_repeat: Option<i64>,
         /// Whether the cell kept all other cells off the device while it ran.
         is_exclusive: Option<bool>,
         /// How often the run was started or resumed; 1 if it was never interrupted. The times of a

@@ -1,6 +1,6 @@
 //! A verdict in sentences.
 
-use super::{Disturbance, Outlook, Place, Strategy, Unit, Verdict};
+use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
 
@@ -48,7 +48,12 @@ fn count(n: usize, word: &str) -> String {
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, unit) = (size_name(verdict.batch_size), verdict.unit.name());
     if !verdict.has_intervals() {
-        let why = if verdict.unit.n() >= 3 {
+        let why = if let Some(Unfinished { n_cell, n_planned }) = verdict.unfinished {
+            format!(
+                "unfinished: {n_cell} of {n_planned} cells are done, and nobody knows how sure this is before \
+                 the last one is"
+            )
+        } else if verdict.unit.n() >= 3 {
             "no difference of times varies, as with a clock that is too coarse".to_owned()
         } else {
             let are = if verdict.unit.n() == 1 { "is" } else { "are" };
@@ -187,8 +192,17 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
              probability of an error is up to 8 %."
         ));
     }
-    if verdict.n_look > 0 {
-        caveats.push(format!("{} looks share the 5 % of error.", verdict.n_look));
+    if verdict.n_look > 0 && verdict.has_intervals() {
+        let level = percent(verdict.level);
+        caveats.push(format!("{} looks share the {level} of error.", verdict.n_look));
+    }
+    if verdict.n_verdict > 1 && verdict.has_intervals() {
+        caveats.push(format!(
+            "This is verdict {} on these strategies, as cells were added or trained again: its share of the \
+             error is {}, so that all verdicts together err in at most 6 of 100 studies.",
+            verdict.n_verdict,
+            percent(verdict.level)
+        ));
     }
     for Disturbance { what, most, least } in &verdict.disturbances {
         caveats.push(format!(
