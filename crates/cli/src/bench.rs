@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use batchlab_files::{MAX_TEXT, atomic_write, read_named_text};
-use batchlab_study::blocks::order;
+use batchlab_stats::disturbed;
+use batchlab_study::blocks::{order, with_repeated};
 use serde::Deserialize;
 
 use crate::exit::{DataFault, Usage};
@@ -81,9 +82,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
     let mut times = b"strategy,seconds,n_output,block\n".to_vec();
-    for block in 0..=2 * u64::from(pairs) {
+    // Logarithms of the time per output in both blocks of each pair.
+    let mut logs: Vec<Vec<[f64; 2]>> = Vec::new();
+    let (mut block, mut n_pair) = (0, u64::from(pairs));
+    while block <= 2 * n_pair {
+        if block % 2 == 1 {
+            logs.push(vec![[0.0; 2]; running.len()]);
+        }
         for place in order(seed, block, running.len()) {
             let Answer { seconds, n_output } = running[place].train(steps)?;
+            if let Some(pair) = logs.last_mut() {
+                pair[place][usize::from(block % 2 == 0)] = (seconds / n_output).ln();
+            }
             let name = arms[place].name.replace('"', "\"\"");
             writeln!(times, "\"{name}\",{seconds},{n_output},{block}")?;
         }
@@ -91,8 +101,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         atomic_write(&arguments.out, &times)
             .with_context(|| format!("cannot write {}", arguments.out.display()))?;
         if block % 2 == 0 {
-            say!("{} of {pairs} pairs", block / 2);
+            say!("{} of {n_pair} pairs", block / 2);
         }
+        if block == 2 * n_pair {
+            let n_disturbed = disturbed(&logs).len() as u64;
+            n_pair = with_repeated(pairs.into(), n_pair, n_disturbed).unwrap_or(n_pair);
+        }
+        block += 1;
     }
     say!("times in {}", arguments.out.display());
     print(&judged(&arguments.out, &arguments.asked)?)

@@ -47,7 +47,7 @@ pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{
-    Apart, Disturbance, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict, caveats, fastest,
+    Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict, caveats, fastest,
     sentence, text, verdicts,
 };
 pub use what_if::{Candidate, WhatIf, what_ifs};

@@ -3,6 +3,7 @@
 mod disturbed;
 mod errors;
 mod history;
+mod left_out;
 mod rows;
 mod terminal;
 mod words;
@@ -22,6 +23,8 @@ use disturbed::disturbances;
 use errors::Error;
 use history::History;
 pub use history::Unfinished;
+pub use left_out::LeftOutPair;
+use left_out::left_out;
 use rows::Table;
 pub(crate) use rows::shared_cells;
 pub use terminal::text;
@@ -167,6 +170,8 @@ pub struct Verdict {
     pub n_verdict: usize,
     /// Where cells wait, nothing is said yet.
     pub unfinished: Option<Unfinished>,
+    /// Pairs that are not compared.
+    pub left_out: Vec<LeftOutPair>,
     /// What was not the same for all strategies.
     pub disturbances: Vec<Disturbance>,
 }
@@ -300,6 +305,7 @@ fn verdict(
         n_look,
         n_verdict,
         unfinished,
+        left_out: left_out(&table.groups, &table.cells),
         disturbances: disturbances(&table.groups),
     })
 }

@@ -11,7 +11,7 @@ use batchlab_core::budget::Footprint;
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
 use batchlab_core::{BatchContext, BatchEvent, BatchStream, Purpose};
 use batchlab_results::publish::checkpoints;
-use batchlab_results::{Block, CRASHED, Publisher, Recorder, RunSummary};
+use batchlab_results::{Block, CRASHED, DISTURBED, Publisher, Recorder, RunSummary};
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
@@ -232,6 +232,13 @@ impl<'a> ActiveRun<'a> {
     #[must_use]
     pub fn block(&self, number: i64) -> Option<Block> {
         self.training.sums.block(number)
+    }
+
+    /// Records that no comparison of times uses a mirrored pair of blocks, counted from 1.
+    pub fn leave_out_pair(&mut self, pair: u64, reason: &str) {
+        let message = format!("blocks {} and {} are not compared: {reason}", 2 * pair - 1, 2 * pair);
+        let payload = json!({ "pair": pair });
+        self.recorder.event(None, DISTURBED, message, Some(payload));
     }
 
     /// Trains one turn, until `goal` steps are done. Steps beyond those that the configuration asks for

@@ -7,6 +7,7 @@
 //!
 //! - [`compare_with_best`]: strategies that were measured side by side;
 //! - [`compare_independent`]: strategies that were measured each on its own;
+//! - [`disturbed`]: pairs that are left out, by a rule that does not look at strategies;
 //! - [`rows_of_groups`]: what is one row; [`level_of_verdict`]: verdicts that follow one another;
 //! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
 //! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
@@ -29,6 +30,7 @@
 mod all_pairs;
 mod best;
 mod describe;
+mod disturbed;
 mod error;
 mod holm;
 mod independent;
@@ -41,6 +43,7 @@ mod welch;
 pub use all_pairs::Standing;
 pub use best::{Best, FEW_PAIRS, compare_with, compare_with_best};
 pub use describe::{mean, median};
+pub use disturbed::{Unusual, disturbed, most_unusual};
 pub use error::StatsError;
 pub use holm::holm;
 pub use independent::{compare_independent, difference};

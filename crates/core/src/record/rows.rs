@@ -309,7 +309,8 @@ record! {
         at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `recorded_step` (a step was recorded for a GPU to repeat), `nan`,
+        /// `disturbed` (no comparison of times uses a mirrored pair of blocks, whose number is the `pair` of the
+        /// payload), `new_shape`, `recorded_step` (a step was recorded for a GPU to repeat), `nan`,
         /// `interrupted`, `checkpoint`, `resumed`, `crashed`, `threads` (there are more threads than
         /// processors), `arithmetic` (the run goes on with other vectors), `timing_ended` (steps for timing
         /// alone ended early), `learning_rate` (it was reduced, because the loss on the validation set no

@@ -1,5 +1,6 @@
 //! A verdict in sentences.
 
+use super::left_out;
 use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
@@ -180,6 +181,11 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
             }
         });
     }
+    let n_used = match verdict.unit {
+        Unit::Pairs { n_pair, .. } | Unit::Cells { n_pair, .. } => n_pair,
+        Unit::Seeds { .. } | Unit::Runs { .. } => 0,
+    };
+    caveats.extend(left_out::sentence(&verdict.left_out, n_used));
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
             "The times of neighbouring pairs are alike (r = {memory:.2}): the probability of an error \
