@@ -1,6 +1,7 @@
 //! A verdict in sentences.
 
 use super::left_out;
+use super::ENOUGH_TO_BE_ALIKE;
 use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
@@ -170,8 +171,15 @@ fn duration(seconds: f64) -> String {
 #[must_use]
 pub fn caveats(verdict: &Verdict) -> Vec<String> {
     let mut caveats = Vec::new();
+    let units = verdict.unit.replicates();
     if verdict.has_few_pairs() {
-        caveats.push("There are few pairs: the intervals are wide.".to_owned());
+        caveats.push(format!("There are few {units}: the intervals are wide."));
+    }
+    if verdict.has_intervals() && verdict.unit.n() < ENOUGH_TO_BE_ALIKE {
+        caveats.push(format!(
+            "Fewer than {ENOUGH_TO_BE_ALIKE} {units} do not show whether each strategy drifts on its own; where it \
+             does, up to 15 of 100 verdicts err."
+        ));
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
         caveats.push(match verdict.pair_s {
