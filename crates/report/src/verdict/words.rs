@@ -175,15 +175,16 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     if verdict.has_few_pairs() {
         caveats.push(format!("There are few {units}: the intervals are wide."));
     }
-    if verdict.has_intervals() && verdict.unit.n() < ENOUGH_TO_BE_ALIKE {
+    let are_pairs = matches!(verdict.unit, Unit::Pairs { .. });
+    if are_pairs && verdict.has_intervals() && verdict.unit.n() < ENOUGH_TO_BE_ALIKE {
         caveats.push(format!(
             "Fewer than {ENOUGH_TO_BE_ALIKE} {units} do not show whether each strategy drifts on its own; where it \
-             does, up to 15 of 100 verdicts err."
+             does, up to 17 of 100 verdicts err."
         ));
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
         caveats.push(match verdict.pair_s {
-            Some(_) => "This holds for these seeds; `repeats=5` tells of others too.".to_owned(),
+            Some(_) => "This holds for these seeds and processes; `repeats=5` tells of others too.".to_owned(),
             None => {
                 "This holds for these processes; five or more cells tell of others too.".to_owned()
             }
@@ -203,7 +204,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     if let Some(ratio) = verdict.noise_ratio {
         caveats.push(format!(
             "One of the two is {ratio:.1} times as noisy as the other: if its times are skewed too, the \
-             probability of an error is up to 8 %."
+             probability of an error is up to 13 %."
         ));
     }
     if verdict.n_look > 0 && verdict.has_intervals() {

@@ -328,6 +328,34 @@ fn cells_are_trained_again_until_something_is_slower() {
     assert!(training_again(&mut studies(), 10, |_| LEVEL) > 20.0);
 }
 
+/// Processes differ: percent of studies of two equal strategies with a wrong verdict, which are looked at
+/// when these numbers of cells are done, each with 5 pairs and a process of its own.
+fn of_processes(process_sd: f64, looks: &[usize]) -> f64 {
+    let mut studies = Studies::new(Noise::Normal, 0.02, &[0.0; 2]);
+    // That of a ratio is as large as is said.
+    studies.process_sd = process_sd / 2_f64.sqrt();
+    let last = looks.iter().copied().max().unwrap();
+    let errs = |_: &usize| {
+        let cells: Vec<Vec<Vec<f64>>> = (0..last).map(|_| studies.study(5)).collect();
+        looks.iter().zip(1..).any(|(&n_cell, n)| {
+            let rows = rows_of_groups(cells[..n_cell].to_vec());
+            compare_with_best(&rows, level_of_verdict(n)).unwrap().set().count() < 2
+        })
+    };
+    100.0 * (0..N_STUDY).filter(errs).count() as f64 / N_STUDY as f64
+}
+
+#[test]
+fn cells_in_processes_of_their_own_hold_for_other_processes_from_five_on() {
+    for process_sd in [0.005, 0.02] {
+        for looks in [&[5][..], &[10], &[5, 10, 20]] {
+            let percent = of_processes(process_sd, looks);
+            assert!(percent <= 6.0, "{process_sd}, {looks:?} cells: {percent} %");
+        }
+    }
+    assert!(of_processes(0.02, &[4]) > 20.0, "four cells tell of their processes alone");
+}
+
 /// One turn that takes three times as long hid a difference of 5 %.
 #[test]
 fn a_stall_does_not_silence_a_study() {
@@ -396,6 +424,12 @@ fn table_of_all_cases() {
             });
             wrong.iter_mut().for_each(|percent| *percent = (10.0 * *percent).round() / 10.0);
             println!("{name}, {n_pair} pairs: 5 % are seen beside a stall in {named:.1} %; {wrong:?}");
+        }
+    }
+    for process_sd in [0.005, 0.01] {
+        for looks in [&[1][..], &[2], &[3], &[4], &[5], &[10], &[5, 10, 20]] {
+            let percent = of_processes(process_sd, looks);
+            println!("processes that differ by {process_sd}, looks at {looks:?} cells: {percent:.1} %");
         }
     }
     for last in [1, 3, 5, 10, 20] {
