@@ -47,8 +47,8 @@ pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
 pub use verdict::{
-    Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict, caveats, fastest,
-    sentence, text, verdicts,
+    Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict,
+    caveats, fastest, sentence, text, verdicts,
 };
 pub use what_if::{Candidate, WhatIf, what_ifs};
 

@@ -124,9 +124,8 @@ impl Results {
         for dir in dirs {
             let (of_dir, published) = RunSummary::read_all(dir)?;
             results.damaged.extend(published.damaged);
-            let is_done = |cell: Option<&str>| {
-                cell.is_none_or(|cell| !published.unfinished.contains(cell))
-            };
+            let is_done =
+                |cell: Option<&str>| cell.is_none_or(|cell| !published.unfinished.contains(cell));
             results.n_unverified += published.n_unverified;
             for (stem, summary) in of_dir {
                 let path = path_of(dir, Table::Runs, &stem);

@@ -236,7 +236,8 @@ impl<'a> ActiveRun<'a> {
 
     /// Records that no comparison of times uses a mirrored pair of blocks, counted from 1.
     pub fn leave_out_pair(&mut self, pair: u64, reason: &str) {
-        let message = format!("blocks {} and {} are not compared: {reason}", 2 * pair - 1, 2 * pair);
+        let message =
+            format!("blocks {} and {} are not compared: {reason}", 2 * pair - 1, 2 * pair);
         let payload = json!({ "pair": pair });
         self.recorder.event(None, DISTURBED, message, Some(payload));
     }

@@ -108,7 +108,8 @@ mod tests {
         busy[6].iter_mut().flatten().for_each(|log| *log += 3.0_f64.ln());
         assert_eq!(disturbed(&busy), []);
         // Some percent more are nothing, however quiet the machine.
-        let quiet: Vec<Vec<[f64; 2]>> = (0..10).map(|i| vec![[f64::from(i / 9) * 0.2, 0.0]; 2]).collect();
+        let quiet: Vec<Vec<[f64; 2]>> =
+            (0..10).map(|i| vec![[f64::from(i / 9) * 0.2, 0.0]; 2]).collect();
         assert_eq!(disturbed(&quiet), []);
     }
 

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use batchlab_config::Blocks;
+use batchlab_results::Block;
 use batchlab_run::{
     ActiveRun, Data, Ending, FinishedRun, Membership, Observer, RunError, RunHeader, RunOptions,
     Turn,
 };
-use batchlab_results::Block;
 use batchlab_stats::disturbed;
 
 use crate::Cell;
@@ -313,7 +313,8 @@ impl Turns<'_, '_> {
     fn rows(&self) -> Vec<Vec<f64>> {
         let disturbed = self.disturbed();
         let is_quiet = |pair: u64| disturbed.iter().all(|disturbed| disturbed.pair != pair);
-        let pairs = self.pairs(Block::ns_per_output).into_iter().filter(|(pair, _)| is_quiet(*pair));
+        let pairs =
+            self.pairs(Block::ns_per_output).into_iter().filter(|(pair, _)| is_quiet(*pair));
         let mean = |[first, second]: [f64; 2]| f64::midpoint(first, second);
         pairs.map(|(_, row)| row.into_iter().map(mean).collect()).collect()
     }

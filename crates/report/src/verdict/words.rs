@@ -1,7 +1,7 @@
 //! A verdict in sentences.
 
-use super::left_out;
 use super::ENOUGH_TO_BE_ALIKE;
+use super::left_out;
 use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
@@ -184,7 +184,8 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
         caveats.push(match verdict.pair_s {
-            Some(_) => "This holds for these seeds and processes; `repeats=5` tells of others too.".to_owned(),
+            Some(_) => "This holds for these seeds and processes; `repeats=5` tells of others too."
+                .to_owned(),
             None => {
                 "This holds for these processes; five or more cells tell of others too.".to_owned()
             }

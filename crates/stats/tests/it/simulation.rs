@@ -134,10 +134,13 @@ impl Studies {
             for (place, &strategy) in order.iter().chain(order.iter().rev()).enumerate() {
                 machine = match self.noise {
                     Noise::Stalled => f64::from(u8::from(turn == stalled)),
-                    Noise::Periodic => (phase + std::f64::consts::PI * (turn as f64) / k as f64).sin(),
+                    Noise::Periodic => {
+                        (phase + std::f64::consts::PI * (turn as f64) / k as f64).sin()
+                    }
                     _ => 0.9 * machine + 0.19_f64.sqrt() * self.normal(),
                 };
-                row[strategy][place / k] += self.deviation(strategy, turn, machine, wander[strategy]);
+                row[strategy][place / k] +=
+                    self.deviation(strategy, turn, machine, wander[strategy]);
                 turn += 1;
             }
             rows.push(row);
@@ -311,9 +314,8 @@ fn cells_are_added_until_something_is_slower() {
 
 /// A cell is trained again as long as no strategy is slower, and the last time counts.
 fn training_again(studies: &mut Studies, last: usize, level: impl Fn(usize) -> f64) -> f64 {
-    let mut errs_at = |n: usize| {
-        compare_with_best(&studies.study(10), level(n)).unwrap().set().count() < 2
-    };
+    let mut errs_at =
+        |n: usize| compare_with_best(&studies.study(10), level(n)).unwrap().set().count() < 2;
     let n_wrong = (0..N_STUDY).filter(|_| (1..=last).any(&mut errs_at)).count();
     100.0 * n_wrong as f64 / N_STUDY as f64
 }
@@ -423,13 +425,17 @@ fn table_of_all_cases() {
                 rates(&mut equal, n_pair, 4 * N_STUDY).wrongly_slower
             });
             wrong.iter_mut().for_each(|percent| *percent = (10.0 * *percent).round() / 10.0);
-            println!("{name}, {n_pair} pairs: 5 % are seen beside a stall in {named:.1} %; {wrong:?}");
+            println!(
+                "{name}, {n_pair} pairs: 5 % are seen beside a stall in {named:.1} %; {wrong:?}"
+            );
         }
     }
     for process_sd in [0.005, 0.01] {
         for looks in [&[1][..], &[2], &[3], &[4], &[5], &[10], &[5, 10, 20]] {
             let percent = of_processes(process_sd, looks);
-            println!("processes that differ by {process_sd}, looks at {looks:?} cells: {percent:.1} %");
+            println!(
+                "processes that differ by {process_sd}, looks at {looks:?} cells: {percent:.1} %"
+            );
         }
     }
     for last in [1, 3, 5, 10, 20] {
