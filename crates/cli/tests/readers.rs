@@ -238,7 +238,16 @@ fn several_settings(dir: &Path) {
     for (place, (name, timing, model, hash)) in settings.into_iter().enumerate() {
         for batch_size in [16, 32] {
             let noise = 0.01 + 0.003 * place as f64;
-            let study = study::Study { name, timing, batch_size, noise, ..study::Study::default() };
+            // One pair of one setting is disturbed.
+            let stalled = (place == 1 && batch_size == 16).then_some((1, 3, 0));
+            let study = study::Study {
+                name,
+                timing,
+                batch_size,
+                noise,
+                stalled,
+                ..study::Study::default()
+            };
             study::write(dir, &study, |run| {
                 (run.model, run.dataset_hash) = (model.into(), Some(hash.into()));
                 if run.batcher == "static-constant" && run.repeat == Some(1) {

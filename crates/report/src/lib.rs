@@ -51,8 +51,8 @@ pub use total_time::{
     total_times,
 };
 pub use verdict::{
-    Apart, Disturbance, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, fastest,
-    sentence, text, verdicts,
+    Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict,
+    caveats, fastest, sentence, text, verdicts,
 };
 
 use serde::Serialize;

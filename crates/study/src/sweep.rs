@@ -32,6 +32,11 @@ pub struct SweepOptions<'a> {
     /// No cell begins after this time, and no pair of blocks for timing alone; the cells that wait have
     /// equal shares of it.
     pub at_most: Option<Duration>,
+    /// The sweep ends after a cell of several runs whose times are compared, if others may wait: each such cell
+    /// is then trained in a process of its own.
+    pub is_one_cell: bool,
+    /// Whether this process is the first one of the sweep.
+    pub is_first_process: bool,
     /// A device that another sweep has is waited for.
     pub wait: bool,
 }
@@ -63,6 +68,8 @@ pub struct Sweep {
     pub is_interrupted: bool,
     /// Whether cells wait because there was no time left for them.
     pub is_time_up: bool,
+    /// Whether the next process is to look for cells that wait.
+    pub is_for_next_process: bool,
     /// Whether cells wait because this process can no longer use the device.
     pub is_device_lost: bool,
 }
@@ -101,7 +108,9 @@ pub fn sweep(
         sweep.is_interrupted = true;
         return Ok(sweep);
     };
-    note_crowding(study, options.run.n_thread, observer);
+    if options.is_first_process {
+        note_crowding(study, options.run.n_thread, observer);
+    }
     let n_cell = study.cells.len();
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
@@ -172,6 +181,12 @@ pub fn sweep(
             }
             if is_device_lost {
                 sweep.is_device_lost = true;
+                return Ok(sweep);
+            }
+            let has_others = place + 1 < n_pending || !taken.is_empty();
+            let is_compared = study.blocks.exclusive && cell.runs.len() > 1;
+            if options.is_one_cell && is_compared && has_others {
+                sweep.is_for_next_process = true;
                 return Ok(sweep);
             }
         }

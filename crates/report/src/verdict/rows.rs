@@ -4,15 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use batchlab_results::{Block, RunSummary};
-use batchlab_stats::mean;
+use batchlab_stats::{GROUPS, mean, rows_of_groups};
 
 use super::{Apart, Measure, Unit};
 use crate::pairing::{Pair, Pairs, log, pairs};
 use crate::read::Run;
 use crate::setting::Group;
-
-/// From so many cells on, a cell is the unit, so that the verdict holds for other seeds as well.
-const CELLS: usize = 5;
 
 /// Logarithms of times.
 pub(crate) struct Table<'a> {
@@ -27,6 +24,8 @@ pub(crate) struct Table<'a> {
     /// Of two strategies that were trained in blocks, how many times as noisy the noisier one is.
     pub(super) noise_ratio: Option<f64>,
     pub(super) apart: Vec<Apart>,
+    /// The cells that the rows are from.
+    pub(super) cells: Vec<&'a str>,
     /// Mean time of a pair of blocks, of all strategies together.
     pub(super) pair_ns: Option<f64>,
 }
@@ -98,14 +97,16 @@ fn of_blocks<'a>(groups: &[&'a Group], of_block: fn(&Block) -> f64) -> Option<Ta
         compared.iter().map(|(_, own)| log(own)).collect()
     };
     let of_pairs: Vec<(&str, Vec<f64>)> = keys.iter().map(|key| (key.1, row(key))).collect();
-    let of_cells: Vec<Vec<f64>> = of_pairs.chunk_by(|a, b| a.0 == b.0).map(mean_row).collect();
+    let cells = of_pairs.chunk_by(|a, b| a.0 == b.0);
+    let of_cells: Vec<Vec<Vec<f64>>> =
+        cells.map(|pairs| pairs.iter().map(|(_, row)| row.clone()).collect()).collect();
     let (n_pair, n_cell) = (of_pairs.len(), of_cells.len());
-    let (unit, rows) = if n_cell >= CELLS {
-        (Unit::Cells { n_cell, n_pair }, of_cells)
+    let unit = if n_cell >= GROUPS {
+        Unit::Cells { n_cell, n_pair }
     } else {
-        let rows = of_pairs.into_iter().map(|(_, row)| row).collect();
-        (Unit::Pairs { n_pair, n_cell }, rows)
+        Unit::Pairs { n_pair, n_cell }
     };
+    let rows = rows_of_groups(of_cells);
     let used = |own: &Pairs<'a>| -> Vec<Pair<'a>> {
         keys.iter().map(|&(_, cell, pair)| own[&(cell, pair)]).collect()
     };
@@ -115,8 +116,11 @@ fn of_blocks<'a>(groups: &[&'a Group], of_block: fn(&Block) -> f64) -> Option<Ta
             |of: fn(&Block) -> f64| pairs.iter().flatten().map(|block| of(block)).sum::<f64>();
         sum(|block| block.ns) / sum(|block| block.n_output)
     });
+    let mut cells: Vec<&str> = keys.iter().map(|key| key.1).collect();
+    cells.dedup();
     Some(Table {
         totals: totals.collect(),
+        cells,
         noise_ratio: noise_ratio(&used),
         groups: compared.into_iter().map(|(group, _)| group).collect(),
         unit,
@@ -142,11 +146,6 @@ fn first_runs<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, &'a str> {
         }
     }
     first
-}
-
-fn mean_row(rows: &[(&str, Vec<f64>)]) -> Vec<f64> {
-    let column = |i: usize| rows.iter().map(|(_, row)| row[i]).sum::<f64>() / rows.len() as f64;
-    (0..rows[0].1.len()).map(column).collect()
 }
 
 /// How much the two blocks of a pair differ, of the strategy where they differ most over that where they
@@ -206,6 +205,7 @@ fn of_seeds<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
         noise_ratio: None,
         groups: groups.to_vec(),
         apart: Vec::new(),
+        cells: Vec::new(),
         pair_ns: None,
     })
 }
@@ -226,6 +226,7 @@ fn of_runs<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
         noise_ratio: None,
         groups: groups.to_vec(),
         apart: Vec::new(),
+        cells: Vec::new(),
         pair_ns: None,
     })
 }

@@ -93,6 +93,67 @@ fn many_cells_are_the_unit_and_few_pairs_say_little() {
     assert!(text.contains("2 mirrored pairs in 1 cell are too few to say how sure"), "{text}");
 }
 
+/// Cells of one strategy beside another; `n_repeat` of each cell.
+fn planned(n_repeat: &[i64], same_seeds: bool) -> (batchlab_report::Verdict, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let n_cell = n_repeat.len() as i64;
+    let study = Study { n_cell, n_block: 10, n_strategy: 2, ..Study::default() };
+    write(dir.path(), &study, |run| {
+        run.n_repeat = Some(n_repeat[run.repeat.unwrap() as usize]);
+        if same_seeds {
+            (run.seed_split, run.seed_order, run.seed_init) = (Some(0), Some(0), Some(0));
+            run.repeat = Some(0);
+        }
+    });
+    let verdict = report(dir.path()).verdicts.remove(0);
+    let text = text(&verdict);
+    (verdict, text)
+}
+
+#[test]
+fn verdicts_that_follow_one_another_share_the_level() {
+    let (first, _) = planned(&[3, 3, 3], false);
+    assert_eq!((first.n_verdict, first.level), (1, 0.05));
+    // One cell was planned, then three.
+    let (second, told) = planned(&[1, 3, 3], false);
+    assert_eq!((second.n_verdict, second.level), (2, 0.005));
+    assert!(told.contains("99.5 % intervals") && told.contains("verdict 2 on these"), "{told}");
+    let width = |verdict: &batchlab_report::Verdict| {
+        let (low, high) = verdict.strategies[1].interval.unwrap();
+        high / low
+    };
+    assert!(width(&second) > width(&first));
+    let (again, told) = planned(&[1, 1, 1], true);
+    assert_eq!((again.n_verdict, again.unit), (3, Unit::Pairs { n_pair: 5, n_cell: 1 }), "{told}");
+}
+
+#[test]
+fn nothing_is_said_before_the_last_cell() {
+    let (verdict, told) = planned(&[5, 5, 5], false);
+    let unfinished = verdict.unfinished.unwrap();
+    assert_eq!((unfinished.n_cell, unfinished.n_planned), (3, 5));
+    assert!(!verdict.has_intervals() && verdict.fastest().is_none());
+    assert!(told.contains("unfinished: 3 of 5 cells are done"), "{told}");
+}
+
+#[test]
+fn a_disturbed_pair_is_left_out_and_named() {
+    let verdict = |stalled| {
+        let dir = tempfile::tempdir().unwrap();
+        let study = Study { n_block: 22, n_cell: 1, n_strategy: 2, stalled, ..Study::default() };
+        write(dir.path(), &study, |_| ());
+        report(dir.path()).verdicts.remove(0)
+    };
+    let (quiet, stalled) = (verdict(None), verdict(Some((0, 7, 1))));
+    assert_eq!(quiet.left_out, []);
+    let [left_out] = &stalled.left_out[..] else { panic!("{:?}", stalled.left_out) };
+    assert_eq!((left_out.pair, left_out.batcher.as_str()), (4, "static-2^N"));
+    assert!((2.5..3.5).contains(&left_out.factor), "{left_out:?}");
+    assert_eq!(stalled.unit, Unit::Pairs { n_pair: 10, n_cell: 1 });
+    assert!((stalled.strategies[1].factor / quiet.strategies[1].factor - 1.0).abs() < 0.01);
+    insta::assert_snapshot!("left_out", text(&stalled));
+}
+
 #[test]
 fn a_reference_that_was_named_has_intervals_of_its_own() {
     let dir = tempfile::tempdir().unwrap();

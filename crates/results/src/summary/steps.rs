@@ -80,16 +80,29 @@ pub struct Block {
     pub n_step: f64,
     /// Outputs in these steps.
     pub n_output: f64,
-    /// Time and outputs of those steps whose shape had appeared before.
+    /// Time and outputs of the steps whose shape had appeared before.
     pub known: (f64, f64),
+    /// Whether its pair was found to be disturbed, and no comparison uses it.
+    pub is_disturbed: bool,
 }
 
 impl Block {
+    fn empty(number: i64) -> Self {
+        let (ns, n_step, n_output, known) = (0.0, 0.0, 0.0, (0.0, 0.0));
+        Self { number, ns, n_step, n_output, known, is_disturbed: false }
+    }
+
     /// The mirrored pairs among the blocks of a run: 1 and 2, 3 and 4, ... In the second of a pair the
     /// runs of a cell train in the order of the first backwards.
     pub fn mirrored(blocks: &[Self]) -> impl Iterator<Item = [&Self; 2]> {
         let pairs = blocks.windows(2).map(|two| [&two[0], &two[1]]);
         pairs.filter(|[first, second]| first.number % 2 == 1 && second.number == first.number + 1)
+    }
+
+    /// The number of its mirrored pair, from 1: blocks 1 and 2, 3 and 4, ...
+    #[must_use]
+    pub fn pair(&self) -> i64 {
+        (self.number + 1) / 2
     }
 
     /// Nanoseconds per output.
@@ -102,6 +115,14 @@ impl Block {
     #[must_use]
     pub fn known_ns_per_output(&self) -> f64 {
         self.known.0 / self.known.1
+    }
+
+    /// The same without the first steps of a shape, which some engines compile for, as long as others have at
+    /// least half of the outputs: what a disturbance is told from.
+    #[must_use]
+    pub fn usual_ns_per_output(&self) -> f64 {
+        let is_known = 2.0 * self.known.1 >= self.n_output;
+        if is_known { self.known_ns_per_output() } else { self.ns_per_output() }
     }
 
     fn is_measured(&self) -> bool {
@@ -183,13 +204,13 @@ impl StepSums {
         self.batching += batching;
         self.parts.add(step);
         if let Some(number) = step.block {
-            let empty = Block { number, ..Block::default() };
-            let block = self.blocks.entry(number).or_insert(empty);
+            let block = self.blocks.entry(number).or_insert(Block::empty(number));
             block.ns += time;
             block.n_step += 1.0;
             block.n_output += n_output;
             if !step.is_new_shape {
-                block.known = (block.known.0 + time, block.known.1 + n_output);
+                block.known.0 += time;
+                block.known.1 += n_output;
             }
         }
         // Batches that are prepared ahead are no part of the step; waiting for them is.
