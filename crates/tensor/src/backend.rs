@@ -128,9 +128,9 @@ mod sealed {
 #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
 pub trait Backend: Device<f32> + sealed::Sealed {
     /// Device memory for indices.
-    type Words: Default + 'static;
+    type Words: 'static;
     /// Device memory for numbers from the host.
-    type Numbers: Default + 'static;
+    type Numbers: 'static;
     /// Where all arrays of a batch lie, if they lie together.
     type Arena: Default + 'static;
     /// How the edges of a batch are divided among tasks.
@@ -182,24 +182,14 @@ pub trait Backend: Device<f32> + sealed::Sealed {
     /// a multiple of 64 words. Its last content may still be in use by queued work; views of it
     /// stay valid.
     fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<(), Self::Err>;
-    /// Releases a view, so that the arena can be filled again.
-    fn release(&self, words: &mut Self::Words);
-    /// The same for numbers.
-    fn release_numbers(&self, numbers: &mut Self::Numbers);
-    /// Puts indices into the arena, or into the memory of `words` on a device without.
-    fn put_words(
-        &self,
-        arena: &mut Self::Arena,
-        words: &mut Self::Words,
-        host: &[u32],
-    ) -> Result<(), Self::Err>;
+    /// Puts indices into the arena, or into memory of their own on a device without.
+    fn put_words(&self, arena: &mut Self::Arena, host: &[u32]) -> Result<Self::Words, Self::Err>;
     /// The same for numbers.
     fn put_numbers(
         &self,
         arena: &mut Self::Arena,
-        numbers: &mut Self::Numbers,
         host: &[f32],
-    ) -> Result<(), Self::Err>;
+    ) -> Result<Self::Numbers, Self::Err>;
     /// The same for a matrix, `shape` rows and columns, in the memory of `reclaimed` where it has that
     /// shape. Nobody else may hold that one.
     fn put_matrix(
@@ -413,18 +403,6 @@ pub trait Backend: Device<f32> + sealed::Sealed {
         layer: &LinearLayer<'_, Self>,
         output: &Dense<Self>,
         sum: Option<&Dense<Self>>,
-    ) -> Result<(), Self::Err>;
-
-    /// `activation(x)`.
-    fn activate(&self, x: &Dense<Self>, activation: Activation) -> Result<Dense<Self>, Self::Err>;
-    /// The gradient of `activate`. `dy` is overwritten.
-    fn activate_backward(
-        &self,
-        dx: &mut Buffer<Self>,
-        dy: &mut Buffer<Self>,
-        x: &Dense<Self>,
-        output: &Dense<Self>,
-        activation: Activation,
     ) -> Result<(), Self::Err>;
 
     /// Sum of two matrices.

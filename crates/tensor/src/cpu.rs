@@ -123,20 +123,12 @@ impl Backend for Cpu {
         Ok(())
     }
 
-    fn release(&self, _: &mut Vec<u32>) {}
-
-    fn release_numbers(&self, _: &mut Vec<f32>) {}
-
-    fn put_words(&self, (): &mut (), words: &mut Vec<u32>, host: &[u32]) -> Result<()> {
-        words.clear();
-        words.extend_from_slice(host);
-        Ok(())
+    fn put_words(&self, (): &mut (), host: &[u32]) -> Result<Vec<u32>> {
+        Ok(host.to_vec())
     }
 
-    fn put_numbers(&self, (): &mut (), numbers: &mut Vec<f32>, host: &[f32]) -> Result<()> {
-        numbers.clear();
-        numbers.extend_from_slice(host);
-        Ok(())
+    fn put_numbers(&self, (): &mut (), host: &[f32]) -> Result<Vec<f32>> {
+        Ok(host.to_vec())
     }
 
     fn put_matrix(
@@ -506,31 +498,6 @@ impl Backend for Cpu {
         };
         linear::backward(gradients, dy, &plain(layer), sum.map_or(slice(output), slice));
         Ok(())
-    }
-
-    fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
-        let x_values = slice(x);
-        filled(self, [x.shape().0, x.shape().1], |out| {
-            out.rows(1, |first, out| {
-                out.copy_from_slice(&x_values[first..first + out.len()]);
-                activation::apply(activation, out);
-            })
-        })
-    }
-
-    fn activate_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &mut Buffer,
-        x: &Dense,
-        output: &Dense,
-        activation: Activation,
-    ) -> Result<()> {
-        let from = if activation.keeps_input() { slice(x) } else { slice(output) };
-        rows::parallel(dy, 1, |first, dy| {
-            activation::multiply_by_derivative(activation, dy, &from[first..first + dy.len()]);
-        });
-        self.accumulate(dx, dy)
     }
 
     fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {

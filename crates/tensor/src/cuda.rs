@@ -121,32 +121,12 @@ impl Backend for Cuda {
         Ok(arena.begin_upload(self, n_word)?)
     }
 
-    fn release(&self, words: &mut Self::Words) {
-        *words = Self::Words::default();
+    fn put_words(&self, arena: &mut Self::Arena, host: &[u32]) -> Result<words::Words> {
+        Ok(arena.put(host)?)
     }
 
-    fn release_numbers(&self, numbers: &mut Self::Numbers) {
-        *numbers = Self::Numbers::default();
-    }
-
-    fn put_words(
-        &self,
-        arena: &mut Self::Arena,
-        words: &mut Self::Words,
-        host: &[u32],
-    ) -> Result<()> {
-        *words = arena.put(host)?;
-        Ok(())
-    }
-
-    fn put_numbers(
-        &self,
-        arena: &mut Self::Arena,
-        numbers: &mut Self::Numbers,
-        host: &[f32],
-    ) -> Result<()> {
-        *numbers = arena.put(bytemuck::cast_slice(host))?;
-        Ok(())
+    fn put_numbers(&self, arena: &mut Self::Arena, host: &[f32]) -> Result<words::Words> {
+        Ok(arena.put(bytemuck::cast_slice(host))?)
     }
 
     fn put_matrix(
@@ -247,18 +227,6 @@ impl Backend for Cuda {
         Ok(Kernels::of(self)?.linear_backward(dx, dweight, dbias, dy, layer, from)?)
     }
 
-    fn activate_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &mut Buffer,
-        x: &Dense,
-        output: &Dense,
-        activation: Activation,
-    ) -> Result<()> {
-        let from = if activation.keeps_input() { x } else { output };
-        Ok(Kernels::of(self)?.activate_backward(dx, dy, from, activation)?)
-    }
-
     fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {
         Ok(Kernels::of(self)?.of_two("add", a, b)?)
     }
@@ -310,7 +278,6 @@ impl Backend for Cuda {
         fn add_row(x: &Dense, row: &Dense) -> Dense;
         fn add_row_backward(drow: &mut Buffer, dy: &Buffer) -> ();
         fn linear(layer: &LinearLayer<'_, Self>, keep_sum: bool) -> LinearOutput<Self>;
-        fn activate(x: &Dense, activation: Activation) -> Dense;
         fn accumulate(da: &mut Buffer, dy: &Buffer) -> ();
         fn accumulate_product(da: &mut Buffer, dy: &Buffer, b: &Dense) -> ();
         fn scale_rows(x: &Dense, factor: &Dense) -> Dense;

@@ -44,54 +44,30 @@ impl<D: Backend> Segments<D> {
         let mut arena = D::Arena::default();
         let n_word = 3 * ALIGNMENT + of.len() + offset.len() + order.map_or(0, <[u32]>::len);
         device.begin_upload(&mut arena, n_word)?;
-        let segments = Self::put(device, &mut arena, None, of, offset, order)?;
+        let segments = Self::put(device, &mut arena, of, offset, order)?;
         device.finish_upload(&mut arena)?;
         device.begin_use(&arena)?;
         Ok(segments)
     }
 
-    /// Reuses the memory of segments that are not shared.
-    pub(crate) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
-        let mut segments = Rc::try_unwrap(previous?).ok()?;
-        device.release(&mut segments.of);
-        device.release(&mut segments.offset);
-        if let Some(order) = &mut segments.order {
-            device.release(order);
-        }
-        Some(segments)
-    }
-
     pub(crate) fn put(
         device: &D,
         arena: &mut D::Arena,
-        reclaimed: Option<Self>,
         of: &[u32],
         offset: &[u32],
         order: Option<&[u32]>,
     ) -> Result<Rc<Self>, D::Err> {
         // A GPU looks nothing up in bounds. Data sets are checked when they are loaded.
         debug_assert_eq!(fault(of, offset, order), None);
-        let mut segments = reclaimed.unwrap_or_else(|| Self {
-            n_segment: 0,
-            n_item: 0,
-            longest: 0,
-            of: D::Words::default(),
-            offset: D::Words::default(),
-            order: None,
-        });
-        segments.n_segment = offset.len().saturating_sub(1);
-        segments.n_item = of.len();
         let length = |bounds: &[u32]| bounds[1].saturating_sub(bounds[0]) as usize;
-        segments.longest = offset.windows(2).map(length).max().unwrap_or(0);
-        device.put_words(arena, &mut segments.of, of)?;
-        device.put_words(arena, &mut segments.offset, offset)?;
-        match order {
-            None => segments.order = None,
-            Some(order) => {
-                device.put_words(arena, segments.order.get_or_insert_default(), order)?;
-            }
-        }
-        Ok(Rc::new(segments))
+        Ok(Rc::new(Self {
+            n_segment: offset.len().saturating_sub(1),
+            n_item: of.len(),
+            longest: offset.windows(2).map(length).max().unwrap_or(0),
+            of: device.put_words(arena, of)?,
+            offset: device.put_words(arena, offset)?,
+            order: order.map(|order| device.put_words(arena, order)).transpose()?,
+        }))
     }
 
     /// Number of segments.

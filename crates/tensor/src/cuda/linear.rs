@@ -119,24 +119,6 @@ impl Kernels<'_> {
         self.launch("column_sums", launch, arguments)
     }
 
-    pub(super) fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
-        let out = self.matrix([x.shape().0, x.shape().1])?;
-        self.each("activate", n_number(x), arguments![&out, x, code(activation)])?;
-        Ok(out)
-    }
-
-    pub(super) fn activate_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        from: &Dense,
-        activation: Activation,
-    ) -> Result<()> {
-        let [dx, adds] = self.sum(dx, n_number(from)).arguments();
-        let arguments = arguments![dx, memory(dy), from, adds, code(activation)];
-        self.each("activate_backward", n_number(from), arguments)
-    }
-
     /// `out = a b`, or `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after transposition.
     ///
     /// cuBLAS counts by columns: to it, row-major matrices are transposed, and the product is

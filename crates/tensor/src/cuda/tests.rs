@@ -377,12 +377,6 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                 case.keep("linear_backward bias", &dbias);
             }
         }
-        let x = case.matrix("x", [n_row, width]);
-        let y = case.take("activate", device.activate(&x, activation));
-        let mut dx = case.gradient("dx", n_row * width);
-        let mut dy = case.buffer("dy", n_row * width);
-        device.activate_backward(&mut dx, &mut dy, &x, &y, activation).expect("activate");
-        case.keep("activate_backward", &dx);
     }
 }
 

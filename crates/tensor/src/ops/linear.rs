@@ -5,7 +5,7 @@ use batchlab_core::ModelError;
 use crate::backend::LinearLayer;
 use crate::gradient::Gradient;
 use crate::matrix::engine;
-use crate::{Activation, Backend, Matrix, Pass};
+use crate::{Activation, Backend, Matrix, Normalise, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// `activation(x weight + bias)`: `x` `[n_row, n_in]`, `weight` `[n_in, n_out]`, `bias`
@@ -65,11 +65,6 @@ impl<D: Backend> Pass<'_, D> {
         x: &Matrix<D>,
         activation: Activation,
     ) -> Result<Matrix<D>, ModelError> {
-        let result = self.device().activate(x.tensor(), activation).map_err(engine)?;
-        let (of_x, input, output) = (x.gradient(), x.tensor().clone(), result.clone());
-        Ok(self.record(result, x.is_tracked(), move |device, mut dy| {
-            let dx = &mut *of_x.sum(device)?;
-            device.activate_backward(dx, &mut dy, &input, &output, activation)
-        }))
+        self.normalise(x, &Normalise { norm: None, activation, dropout: 0.0, node: None })
     }
 }
