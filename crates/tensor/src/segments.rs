@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use crate::Backend;
+use crate::DeviceMemory;
 use crate::backend::ALIGNMENT;
 
 /// For each item its segment, and for each segment its items. [`Pass::gather`](crate::Pass::gather)
 /// goes from segments to items, [`Pass::segment_sum`](crate::Pass::segment_sum) back; each is the
 /// other's gradient, so that neither needs atomic additions.
-pub struct Segments<D: Backend> {
+pub struct Segments<D: DeviceMemory> {
     pub(crate) n_segment: usize,
     pub(crate) n_item: usize,
     /// Segment of each item, `[n_item]`.
@@ -16,6 +16,7 @@ pub struct Segments<D: Backend> {
     /// Where each segment's items start in `order`, and the number of items, `[n_segment + 1]`.
     pub(crate) offset: D::Words,
     /// Items of the longest segment.
+    #[allow(dead_code, reason = "kernels of a GPU ask for it")]
     pub(crate) longest: usize,
     /// Items, segment by segment, `[n_item]`; none if they lie in this order already.
     pub(crate) order: Option<D::Words>,
@@ -30,7 +31,7 @@ pub enum Aggregate {
     Mean,
 }
 
-impl<D: Backend> Segments<D> {
+impl<D: DeviceMemory> Segments<D> {
     /// Copies segments to the device.
     ///
     /// `of` `[n_item]`, `offset` `[n_segment + 1]`, `order` `[n_item]` or none; see

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use batchlab_core::hash::sha256;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use safetensors::serialize_to_file;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -171,7 +171,8 @@ fn what_a_batcher_prepares_is_kept_and_counts_with_the_time_that_it_took() {
         Tables::read(&folder.path().join("out"))
     };
     let kept = || -> Vec<(String, Vec<u8>)> {
-        let prepared = names(cache.path()).into_iter().filter(|name| name.ends_with(".prepared.safetensors"));
+        let prepared =
+            names(cache.path()).into_iter().filter(|name| name.ends_with(".prepared.safetensors"));
         prepared.map(|name| (name.clone(), fs::read(cache.path().join(name)).unwrap())).collect()
     };
     let first = run();

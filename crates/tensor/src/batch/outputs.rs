@@ -7,21 +7,22 @@ use batchlab_core::{ModelError, PaddedBatch};
 use crate::backend::ALIGNMENT;
 use crate::matrix::engine;
 use crate::segments::sorted;
-use crate::{Backend, Matrix, Pass, Segments};
+use crate::{Backend, DeviceMemory, Matrix, Pass, Segments};
 
 /// What is to be predicted, and which rows of the predictions are compared with it.
-pub struct Outputs<D: Backend> {
+pub struct Outputs<D: DeviceMemory> {
     pub(crate) row: D::Words,
     pub(crate) target: D::Numbers,
     pub(crate) weight: D::Numbers,
     /// The sum of the weights: its bits, lower ones first.
+    #[allow(dead_code, reason = "a GPU reads it")]
     pub(crate) weight_sum_on_device: D::Words,
     /// Rows on the host.
     pub(crate) row_on_host: Vec<u32>,
     pub(crate) weight_sum: f64,
 }
 
-impl<D: Backend> Outputs<D> {
+impl<D: DeviceMemory> Outputs<D> {
     pub(super) fn put(
         device: &D,
         arena: &mut D::Arena,

@@ -13,7 +13,6 @@ use cudarc::cublas::{
 };
 use dfdx::prelude::*;
 
-use super::elementwise::n_number;
 use super::error::Error;
 use super::gradient::Sum;
 use super::kernels::Kernels;
@@ -37,7 +36,7 @@ struct Factor {
 }
 
 impl Kernels<'_> {
-    pub(super) fn linear(
+    pub(crate) fn linear(
         &self,
         layer: &LinearLayer<'_, Cuda>,
         keep_sum: bool,
@@ -65,7 +64,7 @@ impl Kernels<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
-    pub(super) fn linear_backward(
+    pub(crate) fn linear_backward(
         &self,
         dx: Option<&mut Buffer>,
         dweight: &mut Buffer,

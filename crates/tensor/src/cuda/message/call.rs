@@ -28,7 +28,7 @@ pub struct Kept(CudaSlice<f32>);
 
 /// One message, its program, and the batch's sizes.
 pub(super) struct Call<'a> {
-    pub(super) plain: Kernels<'a>,
+    pub(super) plain: &'a Kernels<'a>,
     pub(super) message: &'a Message<Cuda>,
     pub(super) result: MessageResult,
     pub(super) compiled: &'a Compiled,
