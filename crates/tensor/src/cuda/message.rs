@@ -42,6 +42,7 @@ impl Kernels<'_> {
         Call { plain: self, message, result, compiled: &compiled }.forward(keep)
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "what was kept is given back")]
     pub(crate) fn message_backward(
         &self,
         gradients: &mut [Option<Buffer>],
