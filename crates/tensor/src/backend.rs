@@ -168,7 +168,7 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     fn records(&self) -> bool {
         false
     }
-    /// Records what `work` asks of the device, without doing it: [`Backend::start`] does, as often as it
+    /// Records what `work` asks of the device, without doing it: [`DeviceMemory::start`] does, as often as it
     /// is called. Nothing may be read from the device in `work`.
     ///
     /// # Errors
