@@ -17,7 +17,7 @@ type Result<T> = std::result::Result<T, Error>;
 const THREADS: u32 = 128;
 
 impl Kernels<'_> {
-    pub(super) fn normalise(&self, rows: &RowsToNormalise<'_, Cuda>) -> Result<[Dense; 2]> {
+    pub(crate) fn normalise(&self, rows: &RowsToNormalise<'_, Cuda>) -> Result<[Dense; 2]> {
         let &(n_row, width) = rows.x.shape();
         let statistics = self.matrix([if rows.norm.is_some() { n_row } else { 0 }, 2])?;
         let columns = count("columns", width)?;
@@ -35,7 +35,7 @@ impl Kernels<'_> {
         Ok([out, statistics])
     }
 
-    pub(super) fn normalise_backward(
+    pub(crate) fn normalise_backward(
         &self,
         dx: Option<&mut Buffer>,
         dnorm: &mut [Buffer; 2],

@@ -67,6 +67,7 @@ mod tests {
     use batchlab_core::{BatchBuffer, BatchFields, BatchPlan, Level, collate};
 
     use super::*;
+    use crate::DeviceMemory;
     use crate::Direction;
     use crate::dfdx::tensor::Cpu;
 
