@@ -87,11 +87,6 @@ pub struct Block {
 }
 
 impl Block {
-    fn empty(number: i64) -> Self {
-        let (ns, n_step, n_output, known) = (0.0, 0.0, 0.0, (0.0, 0.0));
-        Self { number, ns, n_step, n_output, known, is_disturbed: false }
-    }
-
     /// The mirrored pairs among the blocks of a run: 1 and 2, 3 and 4, ... In the second of a pair the
     /// runs of a cell train in the order of the first backwards.
     pub fn mirrored(blocks: &[Self]) -> impl Iterator<Item = [&Self; 2]> {
@@ -204,7 +199,7 @@ impl StepSums {
         self.batching += batching;
         self.parts.add(step);
         if let Some(number) = step.block {
-            let block = self.blocks.entry(number).or_insert(Block::empty(number));
+            let block = self.blocks.entry(number).or_insert(Block { number, ..Block::default() });
             block.ns += time;
             block.n_step += 1.0;
             block.n_output += n_output;
