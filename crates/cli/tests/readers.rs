@@ -293,7 +293,7 @@ fn check_twins(tool: &str) {
 
 fn report_of(dir: &Path) -> Vec<u8> {
     let mut report = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-    succeed(report.arg("report").arg(dir).args(["--json", "--compile-cost", "0.002"])).stdout
+    succeed(report.arg("report").arg(dir).args(["--json"])).stdout
 }
 
 fn assert_compared(lines: &str, id: &str) {

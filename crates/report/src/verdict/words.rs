@@ -52,8 +52,8 @@ pub fn sentence(verdict: &Verdict) -> String {
     if !verdict.has_intervals() {
         let why = if let Some(Unfinished { n_cell, n_planned }) = verdict.unfinished {
             format!(
-                "unfinished: {n_cell} of {n_planned} cells are done, and nobody knows how sure this is before \
-                 the last one is"
+                "unfinished: {n_cell} of {n_planned} cells are done, and there are no intervals before the \
+                 last one is"
             )
         } else if verdict.unit.n() >= 3 {
             "no difference of times varies, as with a clock that is too coarse".to_owned()
