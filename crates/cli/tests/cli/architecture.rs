@@ -94,7 +94,7 @@ fn crates_know_only_those_below_them() {
         "batchlab-stats",
     ];
     assert_eq!(ours("batchlab-report"), below_report);
-    assert_eq!(ours("batchlab-tensor"), ["batchlab-core", "batchlab-files"]);
+    assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
     assert_eq!(ours("batchlab-draw"), Vec::<String>::new());
 }
 

@@ -355,7 +355,9 @@ fn cells_in_processes_of_their_own_hold_for_other_processes_from_five_on() {
             assert!(percent <= 6.0, "{process_sd}, {looks:?} cells: {percent} %");
         }
     }
-    assert!(of_processes(0.02, &[4]) > 20.0, "four cells tell of their processes alone");
+    // Pairs of one to four cells tell of their processes alone.
+    let few = [1, 4].map(|n_cell| of_processes(0.01, &[n_cell]));
+    assert!(few.iter().all(|percent| *percent > 10.0), "{few:?}");
 }
 
 /// One turn that takes three times as long hid a difference of 5 %.

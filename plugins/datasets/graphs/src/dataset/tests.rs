@@ -169,8 +169,8 @@ fn what_does_not_fit_is_named_by_array_place_and_remedy() {
     );
     check(&[("node.class", ints(&[0, -1, 0, 0, 0]))], "array \"node.class\": entry 1 is -1");
     check(
-        &[("graph.energy", Vec::new()), ("graph.energies", floats("(2,)", &[1.0; 2]))],
-        "dataset.target \"energy\", did you mean \"energies\"?",
+        &[("graph.energy", Vec::new()), ("graph.energie", floats("(2,)", &[1.0; 2]))],
+        "dataset.target \"energy\", did you mean \"energie\"?",
     );
 }
 
