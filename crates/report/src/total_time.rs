@@ -179,8 +179,9 @@ struct Model {
 
 struct Known {
     batcher: String,
-    /// Nanoseconds per real graph, and per shape.
-    known: Interval,
+    /// Nanoseconds per real graph of steps whose shape is known.
+    per_output: Interval,
+    /// Nanoseconds that a new shape costs.
     shape: Interval,
     outputs_per_step: f64,
     n_shape: f64,
@@ -211,7 +212,7 @@ impl Model {
             let forecast = group.runs.iter().find_map(|run| forecasts.get(&run.run.run_id));
             Some(Known {
                 batcher: group.batcher.clone(),
-                known,
+                per_output: known,
                 shape,
                 outputs_per_step: parts(|parts| parts.outputs_per_step)?,
                 n_shape: mean(&group.sample(|run| run.run.n_shape.map(|n| n as f64)))?,
@@ -232,7 +233,8 @@ impl Model {
             (ratio * known + share(over, cost_i)) / (known + share(under, cost_j))
         };
         let both = |ratio: f64, cost_i: f64, cost_j: f64| {
-            [under.known.low, under.known.high].map(|known| bound(known, ratio, cost_i, cost_j))
+            [under.per_output.low, under.per_output.high]
+                .map(|known| bound(known, ratio, cost_i, cost_j))
         };
         let lows = both(low, over.shape.low, under.shape.high);
         let highs = both(high, over.shape.high, under.shape.low);
@@ -271,7 +273,7 @@ impl Model {
     /// Where the set of those that may be the fastest changes.
     fn spans(&self) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
-        let mut before = LENGTHS.0 as u64;
+        let mut before = 0;
         for length in lengths() {
             let may_be_fastest = self.may_be_fastest(length);
             #[allow(
@@ -319,19 +321,19 @@ impl Known {
         let shapes = self.shapes_per_output(n_step);
         let at = |known: f64, shape: f64| known + shape * shapes;
         Interval {
-            value: at(self.known.value, self.shape.value),
-            low: at(self.known.low, self.shape.low),
-            high: at(self.known.high, self.shape.high),
+            value: at(self.per_output.value, self.shape.value),
+            low: at(self.per_output.low, self.shape.low),
+            high: at(self.per_output.high, self.shape.high),
         }
     }
 
     fn described(&self) -> OneTotal {
         let first_uses = self.shape.value * self.n_shape;
-        let all = first_uses + self.known.value * self.outputs_per_step * self.n_step;
+        let all = first_uses + self.per_output.value * self.outputs_per_step * self.n_step;
         let point = |n_step: f64| (n_step, self.shapes_after(n_step), self.time(n_step));
         OneTotal {
             batcher: self.batcher.clone(),
-            known_ns: self.known,
+            known_ns: self.per_output,
             shape_s: self.shape.times(1e-9),
             n_shape: self.n_shape,
             share: first_uses / all,

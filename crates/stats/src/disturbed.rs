@@ -39,7 +39,7 @@ pub fn disturbed(pairs: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
     if most == 0 || all.is_empty() || all.iter().any(|e| !e.is_finite()) {
         return Vec::new();
     }
-    let bound = (DEVIATIONS * NORMAL * median(all)).max(FACTOR.ln());
+    let bound = (DEVIATIONS * NORMAL * median(&all)).max(FACTOR.ln());
     let mut found: Vec<Unusual> =
         worst(&residuals).into_iter().filter(|unusual| unusual.log.abs() > bound).collect();
     found.sort_by(|a, b| b.log.abs().total_cmp(&a.log.abs()).then(a.pair.cmp(&b.pair)));
@@ -65,20 +65,21 @@ fn worst(residuals: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
 
 fn residuals(pairs: &[Vec<[f64; 2]>]) -> Vec<Vec<[f64; 2]>> {
     let n_strategy = pairs.iter().map(Vec::len).min().unwrap_or(0);
-    let usual: Vec<f64> =
-        (0..n_strategy).map(|i| median(pairs.iter().flat_map(|row| row[i]).collect())).collect();
+    let usual: Vec<f64> = (0..n_strategy)
+        .map(|i| median(&pairs.iter().flat_map(|row| row[i]).collect::<Vec<_>>()))
+        .collect();
     let of_pair = |row: &Vec<[f64; 2]>| {
         let mut rest: Vec<[f64; 2]> =
             row.iter().zip(&usual).map(|(both, usual)| both.map(|y| y - usual)).collect();
-        let common = median(rest.iter().flatten().copied().collect());
+        let common = median(&rest.iter().flatten().copied().collect::<Vec<_>>());
         rest.iter_mut().flatten().for_each(|e| *e -= common);
         rest
     };
     pairs.iter().map(of_pair).collect()
 }
 
-fn median(numbers: Vec<f64>) -> f64 {
-    crate::median(&numbers).unwrap_or(f64::NAN)
+fn median(numbers: &[f64]) -> f64 {
+    crate::median(numbers).unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]

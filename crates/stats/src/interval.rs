@@ -25,8 +25,7 @@ pub fn pooled_intervals(
 ) -> Result<Vec<(f64, f64, f64)>, StatsError> {
     let freedom: f64 = samples.iter().map(|(n, _, _)| n - 1.0).sum();
     if samples.iter().any(|(n, _, _)| *n < 1.0) || freedom < 2.0 {
-        let n: f64 = samples.iter().map(|(n, _, _)| n).sum();
-        return Err(StatsError::TooFew { needed: samples.len() + 2, got: n as usize });
+        return Err(StatsError::NoSpread);
     }
     let variance = samples.iter().map(|(_, _, squares)| squares).sum::<f64>() / freedom;
     let quantile = bonferroni(level, samples.len(), freedom)?;

@@ -285,6 +285,7 @@ pub struct BatchBuffer {
 }
 
 /// What a batch is to hold.
+#[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) needs: &'a BatchFields,
     /// Where own fields come from.

@@ -1,5 +1,7 @@
 //! Mirrored pairs that are not compared, since something disturbed a block of them.
 
+use std::fmt::Write as _;
+
 use std::collections::BTreeMap;
 
 use batchlab_stats::most_unusual;
@@ -71,10 +73,11 @@ pub(super) fn sentence(left_out: &[LeftOutPair], n_used: usize) -> Option<String
         each.join(", ")
     );
     if left_out.len() >= 3 && of_each.len() == 1 {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " All are of {0}: if it is slow now and then by itself, the factors do not show that.",
             first.batcher
-        ));
+        );
     }
     Some(text)
 }

@@ -99,7 +99,7 @@ fn planned(n_repeat: &[i64], same_seeds: bool) -> (batchlab_report::Verdict, Str
     let n_cell = n_repeat.len() as i64;
     let study = Study { n_cell, n_block: 10, n_strategy: 2, ..Study::default() };
     write(dir.path(), &study, |run| {
-        run.n_repeat = Some(n_repeat[run.repeat.unwrap() as usize]);
+        run.n_repeat = Some(n_repeat[usize::try_from(run.repeat.unwrap()).unwrap()]);
         if same_seeds {
             (run.seed_split, run.seed_order, run.seed_init) = (Some(0), Some(0), Some(0));
             run.repeat = Some(0);

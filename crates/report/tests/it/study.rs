@@ -227,7 +227,9 @@ fn steps(
     for block in 0..=study.n_block {
         let machine = 1.0 + 0.2 * ((block * 7 + cell * 3) % 5) as f64;
         let sign = if (block + place) % 2 == 0 { 1.0 } else { -1.0 };
-        let is_stalled = study.stalled == Some((cell, block, place as usize));
+        let is_stalled = study
+            .stalled
+            .is_some_and(|(c, b, p)| (c, b, i64::try_from(p).unwrap()) == (cell, block, place));
         let stall = if is_stalled { 3.0 } else { 1.0 };
         let own = stall * (sign * study.noise * (1 + block % 3) as f64).exp();
         for i in 0..study.n_step {

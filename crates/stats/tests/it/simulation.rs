@@ -98,7 +98,10 @@ impl Studies {
         let stalled = self.random.random_range(0..2 * self.truth.len() * n_pair);
         let turns = self.turns(n_pair + most_repeated, stalled);
         let (mut n, mut left_out) = (n_pair, Vec::new());
-        while self.has_rule {
+        loop {
+            if !self.has_rule {
+                break;
+            }
             left_out = disturbed(&turns[..n]);
             match n_pair + left_out.len().min(most_repeated) {
                 goal if goal > n => n = goal,
@@ -426,7 +429,9 @@ fn table_of_all_cases() {
                 equal.has_rule = has_rule;
                 rates(&mut equal, n_pair, 4 * N_STUDY).wrongly_slower
             });
-            wrong.iter_mut().for_each(|percent| *percent = (10.0 * *percent).round() / 10.0);
+            for percent in &mut wrong {
+                *percent = (10.0 * *percent).round() / 10.0;
+            }
             println!(
                 "{name}, {n_pair} pairs: 5 % are seen beside a stall in {named:.1} %; {wrong:?}"
             );

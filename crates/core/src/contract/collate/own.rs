@@ -49,7 +49,7 @@ pub(super) fn of_one(
                 put(own, graphs, plan.members.iter().map(|&node| row(node as usize)));
             }
             Per::Edge => put(own, graphs, edges.iter().map(|&edge| row(edge))),
-            Per::Graph => put(own, graphs, [0..1].into_iter()),
+            Per::Graph => put(own, graphs, std::iter::once(0..1)),
         }
     }
     Ok(())
@@ -57,14 +57,15 @@ pub(super) fn of_one(
 
 /// Copies rows one behind the other; what follows is padding, and 0.
 fn put(own: OwnColumn<'_>, graphs: &Graphs, rows: impl Iterator<Item = Range<usize>>) {
-    let field: &OwnField = &graphs.own[own.index];
+    let OwnColumn { index, bytes, .. } = own;
+    let field: &OwnField = &graphs.own[index];
     let mut end = 0;
     for rows in rows {
         let from = field.rows(rows);
-        own.bytes[end..end + from.len()].copy_from_slice(from);
+        bytes[end..end + from.len()].copy_from_slice(from);
         end += from.len();
     }
-    own.bytes[end..].fill(0);
+    bytes[end..].fill(0);
 }
 
 /// The place of an edge among those of the graph.
