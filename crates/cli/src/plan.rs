@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::PLANNED;
-use batchlab_config::{Diagnostic, ToForecast};
+use batchlab_config::{Diagnostic, Split, ToForecast};
 use batchlab_core::number::grouped;
 use batchlab_core::padding::BatchSize;
-use batchlab_core::{BatchFields, BatcherError, Graphs, Level, LoadContext, Model, View};
+use batchlab_core::{BatchFields, BatcherError, Dataset, Graphs, Level, LoadContext, Model, View};
 use batchlab_forecast::break_even::Engine;
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
@@ -107,7 +107,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<Plan> {
     let ToForecast { model, batchers, seeds, .. } = asked;
-    let (graphs, view) = training_view(path, asked)?;
+    let (graphs, view) = training_view(path, &*asked.dataset, asked.split, seeds.split)?;
     let needs = needs(model.as_deref());
     let options = Options {
         n_step,
@@ -133,12 +133,17 @@ fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<
 }
 
 /// The data, and the training subset as a run draws it.
-pub(crate) fn training_view(path: &Path, asked: &ToForecast) -> Result<(Graphs, View)> {
+pub(crate) fn training_view(
+    path: &Path,
+    dataset: &dyn Dataset,
+    split: Split,
+    seed: u64,
+) -> Result<(Graphs, View)> {
     let memory = memory::budget()?;
     let ctx = LoadContext { search: search_folders(path), memory, ..LoadContext::new() };
-    let loaded = Cache::from_environment().load(&*asked.dataset, &ctx, Keep::WhenSlow);
+    let loaded = Cache::from_environment().load(dataset, &ctx, Keep::WhenSlow);
     let graphs = loaded.map_err(RunError::Dataset)?.graphs;
-    let train = Subsets::new(&graphs, asked.split, asked.seeds.split)?.train;
+    let train = Subsets::new(&graphs, split, seed)?.train;
     let view = graphs.view(&train);
     Ok((graphs, view))
 }
