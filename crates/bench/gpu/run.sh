@@ -54,11 +54,9 @@ done
 
 export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
-# Kernels that one step has compiled are found by the next.
-export BATCHLAB_CUDA_CACHE=${BATCHLAB_CUDA_CACHE-$results/kernels}
 
 keep() {
-  tar czf "$results/.results.tar.gz" -C "$results" --exclude=kernels --exclude='*.tar.gz' . 2>/dev/null
+  tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' . 2>/dev/null
   mv "$results/.results.tar.gz" "$results/results.tar.gz"
 }
 
@@ -151,8 +149,8 @@ case $call in
     tests operations 240 tests/operations
     ;;
   figures)
-    python3 -m pip install --quiet --no-deps --target "$results/kernels/peers" wheels/*.whl
-    export PYTHONPATH=$results/kernels/peers
+    python3 -m pip install --quiet --no-deps --target "$results/peers" wheels/*.whl
+    export PYTHONPATH=$results/peers
     LINES_SHOWN=80 step figures "$budget" python3 peers/compare_gpu.py --binary bin/batchlab-bench \
       --json "$results/figures.json"
     ;;

@@ -10,9 +10,11 @@ for each row of the files, and `errors`, one row for each error at a checkpoint.
 
 import argparse
 import itertools
+import json
 import math
 import pathlib
 import statistics
+import subprocess
 
 import duckdb
 from scipy.stats import t as student
@@ -216,6 +218,66 @@ def holm(p_values):
     return corrected
 
 
+def shapes_after(program, n_step):
+    """Distinct padded shapes of the study's strategies, from the sizes of its graphs."""
+    counts = {}
+    for data in ("qm9", "aflow"):
+        command = [program, "plan", ROOT / f"configs/plan/{data}.toml", "--steps", str(n_step), "--json",
+                   "batchers=dynamic,static-64,static-2^N"]
+        for plan in json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["plans"]:
+            for one in plan["strategies"]:
+                counts[data, one["batch_size"], one["label"]] = one["shapes"]["n_shape"]
+    return counts
+
+
+def predicted(sql, program):
+    """Trainings of 2M steps on the A100 from those of 100k: times without compilations, and those of more shapes."""
+    rows = sql.execute("""
+        select (model, dataset, batch_size), n_step, batcher, max(n_shape), avg(combined_mean), avg(combined_median)
+        from runs where is_usable and device = 'gpu_a100' and model != 'painn' group by all order by all
+    """).fetchall()
+    short, long = ({(row[0], row[2]): row[3:] for row in rows if row[1] == n_step} for n_step in (100_000, 2_000_000))
+    before, after = shapes_after(program, 100_000), shapes_after(program, 2_000_000)
+    lines, everything = [], []
+    for (model, data), settings in itertools.groupby(sorted({row[0] for row in rows}), key=lambda s: s[:2]):
+        found = []
+        for setting in settings:
+            def gap(name):
+                return short[setting, name][1] - short[setting, name][2]
+
+            n_compiled = short[setting, "static-64"][0] - short[setting, "dynamic"][0]
+            cost = (gap("static-64") - gap("dynamic")) * 100_000 / n_compiled
+            names = [name for name in ("dynamic", "static-64", "static-2^N") if (setting, name) in long]
+            forecast, old, new = {}, {}, {}
+            for name in names:
+                place = (*setting[1:], name)
+                n_shape, old[name], _ = short[setting, name]
+                more = n_shape * after[place] / before[place]
+                forecast[name] = old[name] - cost * n_shape / 100_000 + cost * more / 2_000_000
+                new[name] = long[setting, name][1]
+            found.append((forecast, old, new))
+        everything += found
+        lines.append([f"{ {'schnet': 'SchNet', 'mpeu': 'MPEU'}[model]}, {data.upper()}", *agreement(found)])
+    lines.append(["all", *agreement(everything)])
+    return table(["", "comparisons", "order as after 100k steps", "order as predicted", "pairs", "as after 100k",
+                  "as predicted", "pairs predicted wrongly differ by", "predicted time is off by"], lines)
+
+
+def agreement(found):
+    """How often orders and pairs are those of the long runs."""
+    def order(times):
+        return sorted(times, key=times.get)
+
+    pairs = [(forecast[a] < forecast[b], old[a] < old[b], new[a] < new[b], abs(math.log(new[a] / new[b])))
+             for forecast, old, new in found for a, b in itertools.combinations(new, 2)]
+    wrong = [100 * math.expm1(apart) for guess, _, truth, apart in pairs if guess != truth]
+    off = [100 * abs(math.log(forecast[name] / new[name])) for forecast, _, new in found for name in new]
+    return [str(len(found)), str(sum(order(old) == order(new) for _, old, new in found)),
+            str(sum(order(forecast) == order(new) for forecast, _, new in found)), str(len(pairs)),
+            str(sum(old == truth for _, old, truth, _ in pairs)), str(sum(guess == truth for guess, _, truth, _ in pairs)),
+            f"at most {max(wrong):.1f} %" if wrong else "–", f"at most {max(off):.1f} %"]
+
+
 def check(sql):
     """The figures of the page that stand in its text."""
     of, one = means(sql), lambda query: sql.execute(query).fetchone()
@@ -259,6 +321,7 @@ def check(sql):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / "../shared/data/study-csv")
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "target/release/batchlab")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--query")
     options = parser.parse_args()
@@ -268,7 +331,8 @@ def main():
         return
     check(sql)
     before = PAGE.read_text()
-    page.fill(PAGE, {"published": imported(sql), "figures": figures(sql), "fastest": fastest(sql)})
+    page.fill(PAGE, {"published": imported(sql), "figures": figures(sql), "fastest": fastest(sql),
+                     "predicted": predicted(sql, options.program)})
     if options.check and PAGE.read_text() != before:
         PAGE.write_text(before)
         raise SystemExit(f"{PAGE}: the tables are others than those of the files; fill them with published.py")

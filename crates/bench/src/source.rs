@@ -92,7 +92,7 @@ impl<'a> Source<'a> {
     /// Plans and collates the next batch.
     pub fn prepare(&mut self) -> anyhow::Result<()> {
         self.plan()?;
-        collate(self.graphs, &self.plan, self.needs, &mut self.buffer)?;
+        collate(self.graphs, &self.plan, &self.needs, &mut self.buffer)?;
         Ok(())
     }
 

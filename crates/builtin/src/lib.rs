@@ -20,6 +20,7 @@ use batcher_shadow_ppr as _;
 use batcher_static as _;
 use dataset_aflow as _;
 use dataset_aflow_sizes as _;
+use dataset_graphs as _;
 use dataset_one_graph as _;
 use dataset_planted_graph as _;
 use dataset_qm9 as _;

@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use batchlab_files::{MAX_TEXT, atomic_write, read_named_text};
-use batchlab_study::blocks::order;
+use batchlab_stats::disturbed;
+use batchlab_study::blocks::{order, with_repeated};
 use serde::Deserialize;
 
 use crate::exit::{DataFault, Usage};
@@ -19,6 +20,7 @@ A file of two programs:
 
   steps = 50            # of a block
   pairs = 10            # mirrored pairs of blocks
+  processes = 1         # how often all programs are started, each time for so many pairs
   [[arm]]
   name = \"static-64\"
   command = [\".venv/bin/python\", \"train.py\", \"--batcher\", \"static\"]
@@ -54,6 +56,9 @@ struct Arms {
     /// Mirrored pairs of blocks.
     #[serde(default = "pairs")]
     pairs: u32,
+    /// How often all programs are started; each time they train so many pairs.
+    #[serde(default = "processes")]
+    processes: u32,
     /// Seed of the order of turns.
     #[serde(default)]
     seed: u64,
@@ -64,6 +69,10 @@ const fn pairs() -> u32 {
     10
 }
 
+const fn processes() -> u32 {
+    1
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arm {
@@ -72,30 +81,54 @@ struct Arm {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let Arms { steps, pairs, seed, arm: arms } = read(&arguments.file)?;
+    let arms = read(&arguments.file)?;
     if arguments.out.exists() {
         bail!(Usage(format!(
             "{} is there already; name another file with --out, or remove it",
             arguments.out.display()
         )));
     }
-    let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
-    let mut times = b"strategy,seconds,n_output,block\n".to_vec();
-    for block in 0..=2 * u64::from(pairs) {
-        for place in order(seed, block, running.len()) {
-            let Answer { seconds, n_output } = running[place].train(steps)?;
-            let name = arms[place].name.replace('"', "\"\"");
-            writeln!(times, "\"{name}\",{seconds},{n_output},{block}")?;
-        }
-        // What is measured is kept, also where a later block fails.
-        atomic_write(&arguments.out, &times)
-            .with_context(|| format!("cannot write {}", arguments.out.display()))?;
-        if block % 2 == 0 {
-            say!("{} of {pairs} pairs", block / 2);
-        }
+    let mut times = b"strategy,seconds,n_output,cell,block\n".to_vec();
+    for process in 1..=arms.processes {
+        train(&arms, process, &mut times, &arguments.out)?;
     }
     say!("times in {}", arguments.out.display());
     print(&judged(&arguments.out, &arguments.asked)?)
+}
+
+/// Starts all programs once. What is more alike within such a process than between two is seen from five on.
+fn train(arms: &Arms, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<()> {
+    let Arms { steps, pairs, seed, processes, arm: arms } = arms;
+    let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
+    // Logarithms of the time per output in both blocks of each pair.
+    let mut logs: Vec<Vec<[f64; 2]>> = Vec::new();
+    let (mut block, mut n_pair) = (0, u64::from(*pairs));
+    let seed = seed.wrapping_add((process - 1).into());
+    while block <= 2 * n_pair {
+        if block % 2 == 1 {
+            logs.push(vec![[0.0; 2]; running.len()]);
+        }
+        for place in order(seed, block, running.len()) {
+            let Answer { seconds, n_output } = running[place].train(*steps)?;
+            if let Some(pair) = logs.last_mut() {
+                pair[place][usize::from(block % 2 == 0)] = (seconds / n_output).ln();
+            }
+            let name = arms[place].name.replace('"', "\"\"");
+            writeln!(times, "\"{name}\",{seconds},{n_output},{process},{block}")?;
+        }
+        // What is measured is kept, also where a later block fails.
+        atomic_write(out, times).with_context(|| format!("cannot write {}", out.display()))?;
+        if block % 2 == 0 {
+            let of = if *processes > 1 { format!(" of process {process}") } else { String::new() };
+            say!("{} of {n_pair} pairs{of}", block / 2);
+        }
+        if block == 2 * n_pair {
+            let n_disturbed = disturbed(&logs).len() as u64;
+            n_pair = with_repeated((*pairs).into(), n_pair, n_disturbed).unwrap_or(n_pair);
+        }
+        block += 1;
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<Arms> {
@@ -106,8 +139,8 @@ fn read(file: &Path) -> Result<Arms> {
     if arms.arm.len() < 2 {
         return fault("name at least two programs, each in a table [[arm]]");
     }
-    if arms.steps == 0 || arms.pairs == 0 {
-        return fault("steps and pairs have to be more than 0");
+    if arms.steps == 0 || arms.pairs == 0 || arms.processes == 0 {
+        return fault("steps, pairs and processes have to be more than 0");
     }
     for (i, arm) in arms.arm.iter().enumerate() {
         if arm.command.is_empty() {

@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use batchlab_builtin::PLANNED;
-use batchlab_config::{Diagnostic, ToForecast};
+use batchlab_config::{Diagnostic, Split, ToForecast};
 use batchlab_core::number::grouped;
 use batchlab_core::padding::BatchSize;
-use batchlab_core::{BatchFields, BatcherError, Level, LoadContext, Model};
+use batchlab_core::{BatchFields, BatcherError, Dataset, Graphs, Level, LoadContext, Model, View};
 use batchlab_forecast::break_even::Engine;
 use batchlab_forecast::picture::{self, Section};
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
@@ -106,35 +106,53 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<Plan> {
-    let ToForecast { dataset, model, batchers, split, seeds } = asked;
-    let memory = memory::budget()?;
-    let ctx = LoadContext { search: search_folders(path), memory, ..LoadContext::new() };
-    let loaded = Cache::from_environment().load(&**dataset, &ctx, Keep::WhenSlow);
-    let graphs = loaded.map_err(RunError::Dataset)?.graphs;
-    // The training subset is drawn as a run does.
-    let train = Subsets::new(&graphs, *split, seeds.split)?.train;
-    let view = graphs.view(&train);
+    let ToForecast { model, batchers, seeds, .. } = asked;
+    let (graphs, view) = training_view(path, &*asked.dataset, asked.split, seeds.split)?;
     let needs = needs(model.as_deref());
     let options = Options {
         n_step,
         seed: seeds.order,
+        node_feature_width: graphs.batch_feature_width(&needs),
+        own: graphs.own_footprint(&needs),
         needs,
-        node_feature_width: graphs.batch_feature_width(needs),
         max_member: Options::MAX_MEMBER,
     };
-    let forecasts = forecast_all(batchers, &view, options).map_err(classified)?;
+    let forecasts = forecast_all(batchers, &view, &options).map_err(classified)?;
     let tables = batchers.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
         config,
         dataset: graphs.dataset.clone(),
         level: view.level(),
         n_member: graphs.n_member(),
-        n_train: train.len(),
+        n_train: n_output(&view),
         seed_split: seeds.split,
         seed_order: seeds.order,
         n_step,
         strategies: tables.into_iter().zip(forecasts).collect(),
     })
+}
+
+/// The data, and the training subset as a run draws it.
+pub(crate) fn training_view(
+    path: &Path,
+    dataset: &dyn Dataset,
+    split: Split,
+    seed: u64,
+) -> Result<(Graphs, View)> {
+    let memory = memory::budget()?;
+    let ctx = LoadContext { search: search_folders(path), memory, ..LoadContext::new() };
+    let loaded = Cache::from_environment().load(dataset, &ctx, Keep::WhenSlow);
+    let graphs = loaded.map_err(RunError::Dataset)?.graphs;
+    let train = Subsets::new(&graphs, split, seed)?.train;
+    let view = graphs.view(&train);
+    Ok((graphs, view))
+}
+
+fn n_output(view: &View) -> usize {
+    match view {
+        View::ManyGraphs(graphs) => graphs.len(),
+        View::OneGraph(one) => one.output.len(),
+    }
 }
 
 /// The fields of a batch: the model's, or those that `SchNet` needs.

@@ -1,12 +1,18 @@
 //! `batchlab report`: verdicts and figures from results.
 
+mod shapes;
+
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use batchlab_draw::png;
-use batchlab_report::{Questions, Report, ReportError, Results, batchers, html, picture, settings};
+use batchlab_report::{
+    Questions, Report, ReportError, Results, batchers, html, picture, settings, to_forecast,
+    total_time_text,
+};
 use batchlab_results::ResultsError;
 
 use crate::exit::{DataFault, Usage};
@@ -39,10 +45,14 @@ pub(crate) struct Arguments {
     /// Differences up to this share are called equal; 2% by default.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     margin: Option<f64>,
-    /// Seconds per padded shape for a what-if with compilation, as by XLA.
+    /// Length of training, in steps, at which strategies are compared, with what first uses of padded
+    /// shapes cost until then.
+    #[arg(long, value_name = "N")]
+    steps: Option<NonZeroU64>,
+    /// Seconds that every padded shape is assumed to cost batchlab's own engine, as if it compiled like XLA.
     ///
     /// From the published times of an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. An
-    /// assumption: it never enters a verdict or a measured number.
+    /// assumption: it never enters a verdict. Of other engines the cost is measured.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     compile_cost: Option<f64>,
     /// Accuracy on the validation set, such as 70%, to which strategies are timed. By default the greatest
@@ -76,8 +86,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let Arguments { margin, compile_cost, accuracy, .. } = *arguments;
     let margin = margin.unwrap_or(Questions::default().margin);
     let reference = arguments.reference.clone();
-    let questions = Questions { reference, margin, compile_cost, accuracy };
-    let report = Report::answering(&results, &questions);
+    let n_step = arguments.steps.map(NonZeroU64::get);
+    let questions =
+        Questions { reference, margin, compile_cost, n_step, accuracy, ..Questions::default() };
+    let report = answer(&results, questions);
     if let Some(page) = page {
         let place = page.write(html(&report, &results, &command(arguments)).as_bytes())?;
         say!("page in {place}");
@@ -87,6 +99,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let text = if arguments.json { json(&report)? } else { verdicts(&report) };
     print(&text)
+}
+
+/// A report in which shapes are known beyond the steps of the runs, where that matters.
+pub(crate) fn answer(results: &Results, mut questions: Questions) -> Report {
+    let settings = settings(results);
+    questions.shapes = shapes::forecasts(&to_forecast(&settings, &questions), questions.n_step);
+    Report::answering(results, &questions)
 }
 
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
@@ -126,22 +145,13 @@ pub(crate) fn verdicts(report: &Report) -> String {
         for verdict in own {
             text += &batchlab_report::text(verdict);
         }
+        let totals = report.total_times.iter().filter(|total| total.setting == index);
+        for total in totals.filter(|total| total.matters()) {
+            text += &total_time_text(total);
+        }
         for reach in reaches {
             text += &batchlab_report::reach_text(reach);
         }
-    }
-    for what_if in &report.what_ifs {
-        let fastest = &what_if.candidates[0];
-        let _ = writeln!(
-            text,
-            "what if every shape cost {} s (assumed): {}, B = {}: least time {} ({:.1} µs per graph), as measured {}",
-            what_if.compile_cost,
-            report.settings[what_if.setting].title,
-            what_if.batch_size.map_or_else(|| "none".to_owned(), |size| size.to_string()),
-            fastest.batcher,
-            fastest.with_compilation_ns / 1e3,
-            what_if.measured_fastest,
-        );
     }
     for left in &report.left_out {
         let runs = if left.n_run == 1 { "run" } else { "runs" };
@@ -185,6 +195,9 @@ fn command(arguments: &Arguments) -> String {
     }
     if let Some(cost) = arguments.compile_cost {
         words.extend(["--compile-cost".to_owned(), cost.to_string()]);
+    }
+    if let Some(n_step) = arguments.steps {
+        words.extend(["--steps".to_owned(), n_step.to_string()]);
     }
     if let Some(accuracy) = arguments.accuracy {
         words.extend(["--accuracy".to_owned(), accuracy.to_string()]);

@@ -1,17 +1,19 @@
 //! `batchlab sweep`: trains everything that a study names, so that it can be compared.
 
 mod dry_run;
+mod next_process;
 pub(crate) mod observe;
 mod supervise;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use batchlab_core::quote::shell;
-use batchlab_report::{Report, Results};
+use batchlab_report::{Questions, Results};
 use batchlab_results::commands;
 use batchlab_run::{Cache, RunOptions};
 use batchlab_study::cells::{Cells, hardware_name};
@@ -23,12 +25,13 @@ use crate::engine::Engine;
 use crate::exit::{DEVICE_LOST, INTERRUPTED, PARTIAL, Usage};
 use crate::output::{json, print};
 use crate::progress::{Quiet, shows_bars};
-use crate::report::verdicts;
+use crate::report::{answer, verdicts};
 use crate::run::{begin, interrupt_flag};
 use crate::say::say;
 use crate::share::share;
 use crate::shell::own_command;
 use dry_run::Asked;
+use next_process::Earlier;
 use observe::{Bar, Lines, Warnings};
 
 /// Train every combination of a study: data sets, models, batchers, batch sizes, repeats.
@@ -127,6 +130,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if since.is_some() {
         supervise::end_with_parent(&interrupted);
     }
+    let earlier = Earlier::processes();
     let warnings = Warnings::default();
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(Quiet),
@@ -141,9 +145,27 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         since: since.as_deref(),
         until_width: arguments.until_width,
         at_most: arguments.at_most,
-        wait: arguments.wait,
+        is_one_cell: true,
+        is_first_process: earlier.n_done == 0,
+        // Between two processes another sweep may take the device.
+        wait: arguments.wait || earlier.n_done > 0,
     };
-    let done = sweep(&study, &options, &*observer)?;
+    let mut n_done = earlier.n_done;
+    let mut done = loop {
+        let at_most = arguments.at_most.map(|at_most| at_most.saturating_sub(earlier.elapsed()));
+        let done = sweep(&study, &SweepOptions { at_most, ..options.clone() }, &*observer)?;
+        n_done += done.n_done;
+        if !done.is_for_next_process {
+            break done;
+        }
+        if !interrupted.load(Ordering::Relaxed) {
+            // It comes back only where there is no other process to be had.
+            earlier.go_on(n_done);
+        }
+    };
+    // What earlier processes of this sweep have done was done when this one began.
+    done.n_done_before = done.n_done_before.saturating_sub(n_done - done.n_done);
+    done.n_done = n_done;
     if done.is_device_lost && since.is_some() {
         return Ok(DEVICE_LOST.into());
     }
@@ -160,7 +182,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         say!("{}", closing(&study, &done, &out));
         if done.n_done + done.n_done_before > 0 {
             let results = Results::read(std::slice::from_ref(&out))?;
-            say!("\n{}", verdicts(&Report::of(&results)).trim_end());
+            let report = answer(&results, Questions::default());
+            say!("\n{}", verdicts(&report).trim_end());
         }
     }
     Ok(if done.is_interrupted {

@@ -7,7 +7,8 @@
 )]
 
 use batchlab_core::graphs::{
-    Edges, Graphs, ManyGraphs, NodeClass, NodeFeature, OneGraph, StoredEdges, Target, Topology,
+    Edges, Graphs, ManyGraphs, NodeClass, NodeFeature, OneGraph, OwnField, Per, StoredEdges,
+    Target, Topology,
 };
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::{
@@ -25,6 +26,7 @@ const ALL: BatchFields = BatchFields {
     displacement: true,
     edge_weight: false,
     sender_order: true,
+    own: Vec::new(),
 };
 
 /// One graph: nodes, and edges as (sender, receiver).
@@ -112,8 +114,8 @@ proptest! {
         let mut buffer = BatchBuffer::new();
         // Nothing of an earlier, larger batch may remain.
         let larger = plan_of(&graphs, &[members.clone(), members.clone()].concat(), [50, 50, 3]);
-        collate(&store, &larger, ALL, &mut buffer).unwrap();
-        collate(&store, &plan, ALL, &mut buffer).unwrap();
+        collate(&store, &larger, &ALL, &mut buffer).unwrap();
+        collate(&store, &plan, &ALL, &mut buffer).unwrap();
         let batch = buffer.batch();
         check_indices(&batch);
 
@@ -180,9 +182,9 @@ proptest! {
         let plan = plan_of(&complete, &members, [spare, 2 * spare, spare.min(1)]);
         let (mut a, mut b) = (BatchBuffer::new(), BatchBuffer::new());
         let larger = plan_of(&complete, &[members.clone(), members.clone()].concat(), [9, 99, 1]);
-        collate(&implied, &larger, ALL, &mut b).unwrap();
-        collate(&stored, &plan, ALL, &mut a).unwrap();
-        collate(&implied, &plan, ALL, &mut b).unwrap();
+        collate(&implied, &larger, &ALL, &mut b).unwrap();
+        collate(&stored, &plan, &ALL, &mut a).unwrap();
+        collate(&implied, &plan, &ALL, &mut b).unwrap();
         let (a, b) = (a.batch(), b.batch());
         check_indices(&b);
         prop_assert_eq!((a.sender, a.receiver, a.sender_order), (b.sender, b.receiver, b.sender_order));
@@ -237,7 +239,7 @@ proptest! {
         plan.shape = Shape { n_node: 12 + spare, n_edge: 70, n_graph: 2, n_output: 2 + spare };
         let needs = BatchFields { edge_weight: true, sender_order: true, ..BatchFields::default() };
         let mut buffer = BatchBuffer::new();
-        collate(&graphs, &plan, needs, &mut buffer).unwrap();
+        collate(&graphs, &plan, &needs, &mut buffer).unwrap();
         let batch = buffer.batch();
         check_indices(&batch);
 
@@ -262,7 +264,7 @@ proptest! {
         listed.listed.receiver = batch.receiver[..by_name].to_vec();
         listed.listed.weight = batch.edge_weight[..by_name].to_vec();
         let mut again = BatchBuffer::new();
-        collate(&graphs, &listed, needs, &mut again).unwrap();
+        collate(&graphs, &listed, &needs, &mut again).unwrap();
         prop_assert_eq!(again.batch().words, batch.words);
     }
 }
@@ -285,10 +287,10 @@ fn sparse_features_come_as_compressed_rows_or_unpacked() {
     plan.edges = EdgeSelection::Induced;
     plan.shape = Shape { n_node: 5, n_edge: 0, n_graph: 2, n_output: 0 };
     let unpacked = BatchFields { node_feature: true, ..BatchFields::default() };
-    let rows = BatchFields { sparse_feature: true, ..unpacked };
-    assert_eq!([rows, unpacked].map(|needs| graphs.batch_feature_width(needs)), [0, 3]);
+    let rows = BatchFields { sparse_feature: true, ..unpacked.clone() };
+    assert_eq!([&rows, &unpacked].map(|needs| graphs.batch_feature_width(needs)), [0, 3]);
     let mut buffer = BatchBuffer::new();
-    collate(&graphs, &plan, rows, &mut buffer).unwrap();
+    collate(&graphs, &plan, &rows, &mut buffer).unwrap();
     let batch = buffer.batch();
     assert_eq!(batch.feature_offset, [0, 2, 2, 4, 4, 4]);
     assert_eq!(batch.feature_column, [0, 2, 0, 1]);
@@ -296,7 +298,7 @@ fn sparse_features_come_as_compressed_rows_or_unpacked() {
     assert_eq!((batch.node_feature.len(), batch.node_feature_width), (0, 3));
 
     let expected = [1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 4.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-    collate(&graphs, &plan, unpacked, &mut buffer).unwrap();
+    collate(&graphs, &plan, &unpacked, &mut buffer).unwrap();
     assert_eq!(buffer.batch().node_feature, expected);
     assert!(buffer.batch().feature_offset.is_empty());
 
@@ -308,7 +310,7 @@ fn sparse_features_come_as_compressed_rows_or_unpacked() {
     plan.push_graph(GraphSize { id: 1, n_node: 1, n_edge: 0 });
     plan.push_graph(GraphSize { id: 0, n_node: 3, n_edge: 6 });
     plan.shape = Shape { n_node: 4, n_edge: 6, n_graph: 2, n_output: 2 };
-    collate(&graphs, &plan, rows, &mut buffer).unwrap();
+    collate(&graphs, &plan, &rows, &mut buffer).unwrap();
     let expected = [4.0, 5.0, 0.0, 1.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 0.0];
     assert_eq!(buffer.batch().node_feature, expected);
 }
@@ -325,10 +327,10 @@ fn fields_do_not_depend_on_each_other() {
     }
     plan.shape = Shape { n_node: 20, n_edge: 99, n_graph: 4, n_output: 4 };
     let (mut every, mut one) = (BatchBuffer::new(), BatchBuffer::new());
-    collate(&graphs, &plan, BatchFields { node_class: false, ..ALL }, &mut every).unwrap();
+    collate(&graphs, &plan, &BatchFields { node_class: false, ..ALL }, &mut every).unwrap();
     let every = every.batch();
     let mut only = |needs: BatchFields, check: &dyn Fn(&PaddedBatch<'_>)| {
-        collate(&graphs, &plan, needs, &mut one).unwrap();
+        collate(&graphs, &plan, &needs, &mut one).unwrap();
         assert_eq!((one.batch().sender, one.batch().receiver), (every.sender, every.receiver));
         check(&one.batch());
     };
@@ -350,8 +352,8 @@ fn fields_do_not_depend_on_each_other() {
 fn batches_without_edges_have_offsets() {
     let graphs = [Small { n_node: 3, edges: vec![] }, Small { n_node: 2, edges: vec![(0, 1)] }];
     let mut buffer = BatchBuffer::new();
-    collate(&store(&graphs), &plan_of(&graphs, &[1, 1], [0, 0, 0]), ALL, &mut buffer).unwrap();
-    collate(&store(&graphs), &plan_of(&graphs, &[0], [1, 0, 1]), ALL, &mut buffer).unwrap();
+    collate(&store(&graphs), &plan_of(&graphs, &[1, 1], [0, 0, 0]), &ALL, &mut buffer).unwrap();
+    collate(&store(&graphs), &plan_of(&graphs, &[0], [1, 0, 1]), &ALL, &mut buffer).unwrap();
     let batch = buffer.batch();
     assert_eq!((batch.receiver_offset, batch.sender_offset), (&[0; 5][..], &[0; 5][..]));
 }
@@ -360,7 +362,7 @@ fn refused(change: impl Fn(&mut BatchPlan)) -> CollateError {
     let graphs = [Small { n_node: 3, edges: vec![(0, 1)] }, Small { n_node: 2, edges: vec![] }];
     let mut plan = plan_of(&graphs, &[0, 1], [1, 1, 1]);
     change(&mut plan);
-    collate(&store(&graphs), &plan, ALL, &mut BatchBuffer::new()).unwrap_err()
+    collate(&store(&graphs), &plan, &ALL, &mut BatchBuffer::new()).unwrap_err()
 }
 
 #[test]
@@ -394,6 +396,96 @@ fn sizes_alone_cannot_be_collated() {
     plan.push_graph(GraphSize { id: 0, n_node: 2, n_edge: 2 });
     plan.shape = plan.real;
     let error =
-        collate(&graphs, &plan, BatchFields::default(), &mut BatchBuffer::new()).unwrap_err();
+        collate(&graphs, &plan, &BatchFields::default(), &mut BatchBuffer::new()).unwrap_err();
     assert!(error.to_string().contains("can be planned but not trained on"), "{error}");
+}
+
+fn own_needs(names: &[&str]) -> BatchFields {
+    BatchFields {
+        own: names.iter().map(|&name| name.to_owned()).collect(),
+        ..BatchFields::default()
+    }
+}
+
+/// Own fields of many graphs are checked by the kit of batchers; here those of nodes of one graph.
+#[test]
+fn own_fields_of_one_graph_follow_nodes_and_edges() {
+    let one =
+        OneGraph { offset: vec![0, 2, 3, 5], sender: vec![1, 2, 0, 0, 1], edge_weight: Vec::new() };
+    let mut graphs = Graphs::new("one", Topology::One(Arc::new(one))).unwrap();
+    graphs.own = vec![
+        OwnField::new("charge", Per::Node, 2, &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        OwnField::new("kind", Per::Edge, 1, &[10_u8, 11, 12, 13, 14]),
+        OwnField::new("date", Per::Graph, 1, &[1_i64 << 40]),
+    ];
+    graphs.check().unwrap();
+    let mut plan = BatchPlan::default();
+    plan.clear(Level::Nodes);
+    plan.members = vec![0, 2];
+    plan.edges = EdgeSelection::Induced;
+    plan.shape = Shape { n_node: 4, n_edge: 3, n_graph: 2, n_output: 0 };
+    let needs = own_needs(&["kind", "date", "charge"]);
+    let mut buffer = BatchBuffer::new();
+    collate(&graphs, &plan, &needs, &mut buffer).unwrap();
+    let batch = buffer.batch();
+    assert_eq!(batch.own.get::<f32>("charge").unwrap(), [1.0, 2.0, 5.0, 6.0, 0.0, 0.0, 0.0, 0.0]);
+    // 2 -> 0 and 0 -> 2 are the second and the fourth edge.
+    assert_eq!(batch.own.get::<u8>("kind").unwrap(), [11, 13, 0]);
+    assert_eq!(batch.own.get::<i64>("date").unwrap(), [1 << 40, 0]);
+    assert_eq!((batch.own.get::<f32>("kind"), batch.own.get::<f32>("mass")), (None, None));
+    let own: Vec<_> = batch.layout().skip_while(|field| field.name != "kind").collect();
+    let names: Vec<_> = own.iter().map(|field| (field.name, field.n_byte)).collect();
+    assert_eq!(names, [("kind", 3), ("date", 16), ("charge", 32)], "in the order of the needs");
+
+    // A batcher may list an edge of its own, which has no row.
+    plan.edges = EdgeSelection::Listed;
+    (plan.listed.sender, plan.listed.receiver) = (vec![0], vec![0]);
+    let error = collate(&graphs, &plan, &needs, &mut buffer).unwrap_err().to_string();
+    assert!(
+        error.contains("an edge from node 0 to node 0, for which the data have no row"),
+        "{error}"
+    );
+    collate(&graphs, &plan, &own_needs(&["charge"]), &mut buffer).unwrap();
+    assert!(buffer.batch().own.get::<u8>("kind").is_none(), "only what is needed is copied");
+
+    let error = collate(&graphs, &plan, &own_needs(&["mass"]), &mut buffer).unwrap_err();
+    assert_eq!(error.to_string(), "the data set has no field \"mass\"");
+}
+
+#[test]
+fn own_fields_that_do_not_fit_are_refused() {
+    let check = |edges: Edges, own: Vec<OwnField>| {
+        let mut graphs =
+            Graphs::new("test", Topology::Many(ManyGraphs::new(&[2, 3], edges).unwrap())).unwrap();
+        graphs.own = own;
+        graphs.check().map_err(|error| error.to_string())
+    };
+    let stored = || Edges::Stored(StoredEdges::new(&[1, 0], &[0], &[1], &[], &[]).unwrap());
+    let of = |name: &str, per, width, n| OwnField::new(name, per, width, &vec![0_i32; n]);
+    for per_and_row in [(Per::Node, 5), (Per::Edge, 1), (Per::Graph, 2)] {
+        assert_eq!(check(stored(), vec![of("x", per_and_row.0, 2, 2 * per_and_row.1)]), Ok(()));
+    }
+    for (edges, own, expected) in [
+        (
+            stored(),
+            vec![of("x", Per::Node, 2, 8)],
+            "the field \"x\" has 32 bytes, expected 5 rows of 8",
+        ),
+        (stored(), vec![of("x", Per::Node, 0, 0)], "expected 5 rows of 0 bytes"),
+        (stored(), vec![of("x", Per::Node, usize::MAX, 5)], "has 20 bytes"),
+        (
+            stored(),
+            vec![of("distance", Per::Edge, 1, 1)],
+            "has the name of a field that every batch has",
+        ),
+        (stored(), vec![of("x", Per::Node, 1, 5), of("x", Per::Graph, 1, 2)], "is there twice"),
+        (
+            Edges::FullyConnected,
+            vec![of("x", Per::Edge, 1, 8)],
+            "has rows for edges, which are not stored",
+        ),
+    ] {
+        let error = check(edges, own).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
 }

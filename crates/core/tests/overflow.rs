@@ -58,14 +58,14 @@ fn a_batch_larger_than_memory_is_refused() {
     let mut plan = BatchPlan { level: Level::Graphs, members: vec![0, 1], ..BatchPlan::default() };
     plan.shape = Shape { n_node: 5, n_edge: 8, n_graph: 2, n_output: 2 };
     let needs = BatchFields { node_feature: true, ..BatchFields::default() };
-    let error = collate(&graphs, &plan, needs, &mut BatchBuffer::new()).unwrap_err().to_string();
+    let error = collate(&graphs, &plan, &needs, &mut BatchBuffer::new()).unwrap_err().to_string();
     assert!(error.contains("larger than memory can be"), "{error}");
 }
 
 #[test]
 fn estimates_of_bytes_saturate() {
     let needs = BatchFields { node_feature: true, ..BatchFields::default() };
-    let footprint = Footprint::of_batch(needs, 1 << 50);
+    let footprint = Footprint::of_batch(&needs, 1 << 50);
     let shape = Shape { n_node: u32::MAX, ..Shape::default() };
     assert_eq!(footprint.n_byte(shape), u64::MAX);
     let sizes = [1 << 63; 4];

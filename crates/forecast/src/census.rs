@@ -12,13 +12,18 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default)]
 pub struct Census {
     count: HashMap<Shape, u64>,
+    first_steps: Vec<u64>,
     n_step: u64,
 }
 
 impl Census {
     pub fn add(&mut self, shape: Shape) {
-        *self.count.entry(shape).or_default() += 1;
         self.n_step += 1;
+        let count = self.count.entry(shape).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.first_steps.push(self.n_step);
+        }
     }
 
     #[must_use]
@@ -41,17 +46,43 @@ impl Census {
         all
     }
 
+    /// The number of distinct shapes against the number of steps.
+    #[must_use]
+    pub fn curve(&self) -> ShapeCurve {
+        let seen = |times: u64| self.count.values().filter(|&&count| count == times).count() as u64;
+        ShapeCurve {
+            first_steps: self.first_steps.clone(),
+            n_step: self.n_step,
+            n_once: seen(1),
+            n_twice: seen(2),
+        }
+    }
+}
+
+/// When new shapes appeared in the steps that were observed, and what that says of later ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShapeCurve {
+    /// Steps, from 1, at which a shape occurred for the first time; ascending.
+    pub first_steps: Vec<u64>,
+    /// Steps that were observed.
+    pub n_step: u64,
+    /// Shapes that occurred once, and twice, in them.
+    pub n_once: u64,
+    pub n_twice: u64,
+}
+
+impl ShapeCurve {
     /// Distinct shapes after `n_step` batches: counted if so many were observed, otherwise
     /// extrapolated.
     #[must_use]
-    pub fn shapes_after(&self, n_step: u64) -> ShapesAfter {
+    pub fn after(&self, n_step: u64) -> ShapesAfter {
         if n_step <= self.n_step {
-            return ShapesAfter { n_shape: self.n_shape() as f64, method: Method::Enumerated };
+            let n_shape = self.first_steps.partition_point(|&first| first <= n_step) as f64;
+            return ShapesAfter { n_shape, method: Method::Enumerated };
         }
-        let seen = |times: u64| self.count.values().filter(|&&count| count == times).count() as f64;
-        let more = (n_step - self.n_step) as f64;
-        let n_shape =
-            extrapolated(self.n_shape() as f64, self.n_step as f64, seen(1), seen(2), more);
+        let (distinct, n) = (self.first_steps.len() as f64, self.n_step as f64);
+        let (once, twice) = (self.n_once as f64, self.n_twice as f64);
+        let n_shape = extrapolated(distinct, n, once, twice, (n_step - self.n_step) as f64);
         ShapesAfter { n_shape, method: Method::Extrapolated }
     }
 }
@@ -110,8 +141,11 @@ mod tests {
             census.add(shape(n_node));
         }
         assert_eq!(census.by_frequency(), [(shape(64), 3), (shape(128), 2), (shape(192), 1)]);
-        let after = census.shapes_after(6);
+        let after = census.curve().after(6);
         assert_eq!(after, ShapesAfter { n_shape: 3.0, method: Method::Enumerated });
+        assert_eq!(census.curve().first_steps, [1, 2, 4]);
+        let after = [1, 3, 4].map(|n| format!("{}", census.curve().after(n).n_shape));
+        assert_eq!(after, ["1", "2", "3"]);
     }
 
     /// n = 10, S = 4, f1 = 2, f2 = 1: f0 = 0.9 * 4 / 2 = 1.8, and after 5 more
@@ -135,7 +169,7 @@ mod tests {
             census.add(shape(heads));
         };
         (0..2000).for_each(|_| draw(&mut census));
-        let predicted = census.shapes_after(4000);
+        let predicted = census.curve().after(4000);
         let before = census.n_shape() as f64;
         (0..2000).for_each(|_| draw(&mut census));
         let found = census.n_shape() as f64;

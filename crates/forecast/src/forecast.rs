@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use batchlab_core::budget::Footprint;
 use batchlab_core::graphs::OneGraph;
 use batchlab_core::plan::EdgeSelection;
 use batchlab_core::{
@@ -11,12 +12,12 @@ use batchlab_core::{
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::census::{Census, ShapesAfter};
+use crate::census::{Census, ShapeCurve, ShapesAfter};
 use crate::passes::Passes;
 use crate::shuffle::Shuffle;
 use crate::totals::Totals;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     pub n_step: u64,
     /// Seed of the order of graphs, as in the run.
@@ -25,6 +26,8 @@ pub struct Options {
     pub needs: BatchFields,
     /// Width of node features, for its size in memory.
     pub node_feature_width: usize,
+    /// What own fields add to it.
+    pub own: Footprint,
     /// Members (graphs, or nodes with their context) after which the number of shapes is extrapolated.
     /// This bounds the time, and unlike a time limit gives the same result on every machine.
     pub max_member: u64,
@@ -99,7 +102,7 @@ pub struct ForecastError {
 pub fn forecast_all(
     batchers: &[Box<dyn Batcher>],
     view: &View,
-    options: Options,
+    options: &Options,
 ) -> Result<Vec<Forecast>, ForecastError> {
     let all: Vec<_> = batchers.par_iter().map(|b| forecast(&**b, view, options)).collect();
     all.into_iter().collect()
@@ -112,7 +115,7 @@ pub fn forecast_all(
 pub fn forecast(
     batcher: &dyn Batcher,
     view: &View,
-    options: Options,
+    options: &Options,
 ) -> Result<Forecast, ForecastError> {
     observe(batcher, view, options).map_err(|source| ForecastError {
         label: batcher.label(),
@@ -121,7 +124,29 @@ pub fn forecast(
     })
 }
 
-fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forecast, BatcherError> {
+/// When a strategy meets new padded shapes in the first `n_step` steps of a run whose order has this seed.
+///
+/// # Errors
+/// Options that cannot work on this view, or a graph that fits no batch.
+pub fn shape_curve(
+    batcher: &dyn Batcher,
+    view: &View,
+    seed: u64,
+    n_step: u64,
+) -> Result<ShapeCurve, BatcherError> {
+    let mut stream = batcher.open(view.clone(), BatchContext::new(Purpose::Training, seed))?;
+    let (mut census, mut plan) = (Census::default(), BatchPlan::default());
+    while census.n_step() < n_step && stream.next(&mut plan)? {
+        census.add(plan.shape);
+    }
+    Ok(census.curve())
+}
+
+fn observe(
+    batcher: &dyn Batcher,
+    view: &View,
+    options: &Options,
+) -> Result<Forecast, BatcherError> {
     let start = Instant::now();
     let context = BatchContext::new(Purpose::Training, options.seed);
     let mut stream = batcher.open(view.clone(), context)?;
@@ -156,9 +181,10 @@ fn observe(batcher: &dyn Batcher, view: &View, options: Options) -> Result<Forec
     }
 
     let bytes = |shape| {
-        BatchBuffer::n_byte(plan.level, shape, options.needs, options.node_feature_width) as u64
+        BatchBuffer::n_byte(plan.level, shape, &options.needs, options.node_feature_width) as u64
+            + options.own.n_byte(shape)
     };
-    let shapes = census.shapes_after(options.n_step);
+    let shapes = census.curve().after(options.n_step);
     let census = census.by_frequency();
     let share = |&(shape, count): &(Shape, u64)| (shape, count as f64 / totals.n_step as f64);
     Ok(Forecast {

@@ -22,6 +22,6 @@ pub mod picture;
 pub mod shuffle;
 mod totals;
 
-pub use forecast::{Forecast, ForecastError, Options, forecast, forecast_all};
+pub use forecast::{Forecast, ForecastError, Options, forecast, forecast_all, shape_curve};
 pub use shuffle::Shuffle;
 pub use totals::Totals;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use batchlab_core::budget::Footprint;
 use batchlab_core::{
     BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, BatcherError, Cursor, GraphSize,
     Level, View,
@@ -83,18 +84,19 @@ fn options(n_step: u64) -> Options {
         n_step,
         seed: 0,
         needs: BatchFields::default(),
+        own: Footprint::NONE,
         node_feature_width: 0,
         max_member: Options::MAX_MEMBER,
     }
 }
 
-fn check(batcher: &InOrder, options: Options) -> Forecast {
+fn check(batcher: &InOrder, options: &Options) -> Forecast {
     forecast(batcher, &view(), options).unwrap()
 }
 
 #[test]
 fn sorted_order_is_the_opposite_of_shuffled() {
-    let forecast = check(&InOrder { n: 10, loses: false }, options(60));
+    let forecast = check(&InOrder { n: 10, loses: false }, &options(60));
     assert!((forecast.steps_per_epoch - 20.0).abs() < 1e-12);
     // Always the same pairs: C / P = 199 / 9.
     assert!((forecast.shuffle.pair_recurrence.unwrap() - 199.0 / 9.0).abs() < 1e-9);
@@ -106,7 +108,7 @@ fn sorted_order_is_the_opposite_of_shuffled() {
 #[test]
 fn lost_graphs_are_missed_in_their_decile() {
     // The last of every 40 graphs is lost: one of the 20 in every second decile.
-    let forecast = check(&InOrder { n: 40, loses: true }, options(60));
+    let forecast = check(&InOrder { n: 40, loses: true }, &options(60));
     let expected = [1.0, 0.95].repeat(5);
     let found = &forecast.shuffle.inclusion_by_decile;
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
@@ -116,7 +118,7 @@ fn lost_graphs_are_missed_in_their_decile() {
 fn sums_and_shapes_as_counted_by_hand() {
     // Batches of 100: 2 (1 + ... + 50) = 2550 nodes, padded to 2560, and 2 (51 + ... + 100) = 7550,
     // padded to 7552; 25,500 edges to 25,536, and 75,500 to 75,520.
-    let forecast = check(&InOrder { n: 100, loses: false }, options(3));
+    let forecast = check(&InOrder { n: 100, loses: false }, &options(3));
     assert_eq!(forecast.totals.n_step, 3);
     assert_eq!(forecast.totals.n_node, 2 * 2550 + 7550);
     assert_eq!(forecast.totals.n_node_padded, 2 * 2560 + 7552);
@@ -131,7 +133,7 @@ fn sums_and_shapes_as_counted_by_hand() {
 #[test]
 fn what_is_too_long_to_count_is_extrapolated_and_says_so() {
     let bounded = Options { max_member: 200, ..options(1000) };
-    let forecast = check(&InOrder { n: 10, loses: false }, bounded);
+    let forecast = check(&InOrder { n: 10, loses: false }, &bounded);
     assert_eq!(forecast.n_step_planned, 20);
     assert_eq!(forecast.shapes.method, Method::Extrapolated);
     // Every batch of the one epoch had its own shape, so the estimator expects more.
@@ -143,7 +145,7 @@ fn what_is_too_long_to_count_is_extrapolated_and_says_so() {
 fn a_strategy_that_cannot_work_is_named() {
     let batchers: Vec<Box<dyn Batcher>> =
         vec![Box::new(InOrder { n: 10, loses: false }), Box::new(InOrder { n: 300, loses: false })];
-    let error = forecast_all(&batchers, &view(), options(10)).unwrap_err();
+    let error = forecast_all(&batchers, &view(), &options(10)).unwrap_err();
     assert_eq!(
         error.to_string(),
         "strategy \"in-order\" with batch_size = 301: the batch is longer than the data"

@@ -8,7 +8,7 @@ use zip::ZipArchive;
 use zip::result::ZipError;
 
 use crate::error::{NpzError, Problem};
-use crate::npy::{self, Values};
+use crate::npy::{self, TypedRows, Values};
 
 pub struct Archive<R> {
     path: PathBuf,
@@ -41,7 +41,7 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// # Errors
     /// More than the file may take.
-    pub fn take(&self, array: &'static str, n_byte: u64, what: &str) -> Result<(), NpzError> {
+    pub fn take(&self, array: &str, n_byte: u64, what: &str) -> Result<(), NpzError> {
         self.memory.take(n_byte, what).map_err(|over| self.fault(array, over.into()))
     }
 
@@ -50,16 +50,30 @@ impl<R: Read + Seek> Archive<R> {
         self.zip.index_for_name(&format!("{array}.npy")).is_some()
     }
 
+    /// The names of all arrays, in alphabetical order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let names = self.zip.file_names().filter_map(Result::ok);
+        let mut names: Vec<String> =
+            names.map(|name| name.strip_suffix(".npy").unwrap_or(&name).to_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Rows of any numbers, with their type as in `NumPy`'s headers, for example `<i4`. What follows the first
+    /// dimension is one row.
+    ///
+    /// # Errors
+    /// An array that is missing, damaged, of another type or without a dimension.
+    pub fn typed_rows(&mut self, array: &str) -> Result<TypedRows, NpzError> {
+        self.parsed(array, npy::parse_typed)
+    }
+
     /// Whole numbers of one dimension, each from `least` to `most`.
     ///
     /// # Errors
     /// An array that is missing, damaged, of another type or shape, or with another value.
-    pub fn integers(
-        &mut self,
-        array: &'static str,
-        least: i64,
-        most: i64,
-    ) -> Result<Vec<i64>, NpzError> {
+    pub fn integers(&mut self, array: &str, least: i64, most: i64) -> Result<Vec<i64>, NpzError> {
         let values = self.parsed(array, npy::parse)?;
         self.whole(array, values, least, most)
     }
@@ -70,7 +84,7 @@ impl<R: Read + Seek> Archive<R> {
     /// Floats, or another value.
     pub fn whole(
         &self,
-        array: &'static str,
+        array: &str,
         values: Values,
         least: i64,
         most: i64,
@@ -91,19 +105,14 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Numbers that are not negative, otherwise as [`Archive::integers`].
-    pub fn counts(
-        &mut self,
-        array: &'static str,
-        least: u32,
-        most: u32,
-    ) -> Result<Vec<u32>, NpzError> {
+    pub fn counts(&mut self, array: &str, least: u32, most: u32) -> Result<Vec<u32>, NpzError> {
         let values = self.integers(array, least.into(), most.into())?;
         #[allow(clippy::cast_sign_loss, reason = "checked to be at least `least`")]
         self.halved(array, values, |value| value as u32)
     }
 
     /// Numbers of one dimension, finite in single precision.
-    pub fn floats(&mut self, array: &'static str) -> Result<Vec<f32>, NpzError> {
+    pub fn floats(&mut self, array: &str) -> Result<Vec<f32>, NpzError> {
         let values = self.doubles(array)?;
         self.halved(array, values, |value| value as f32)
     }
@@ -111,7 +120,7 @@ impl<R: Read + Seek> Archive<R> {
     /// Numbers of 64 bits in 32.
     fn halved<T, U>(
         &self,
-        array: &'static str,
+        array: &str,
         values: Vec<T>,
         half: impl Fn(T) -> U,
     ) -> Result<Vec<U>, NpzError> {
@@ -123,7 +132,7 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Numbers of one dimension, finite in single precision, but not rounded to it.
-    pub fn doubles(&mut self, array: &'static str) -> Result<Vec<f64>, NpzError> {
+    pub fn doubles(&mut self, array: &str) -> Result<Vec<f64>, NpzError> {
         let values: Vec<f64> = match self.parsed(array, npy::parse)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f64).collect(),
             Values::Float(values) => values,
@@ -140,7 +149,7 @@ impl<R: Read + Seek> Archive<R> {
     /// As [`Archive::integers`].
     pub fn integer_rows(
         &mut self,
-        array: &'static str,
+        array: &str,
         least: i64,
         most: i64,
     ) -> Result<(Vec<i64>, usize), NpzError> {
@@ -152,13 +161,13 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// # Errors
     /// An array that is missing, damaged, of another type or of more dimensions.
-    pub fn table(&mut self, array: &'static str) -> Result<(Values, usize), NpzError> {
+    pub fn table(&mut self, array: &str) -> Result<(Values, usize), NpzError> {
         self.parsed(array, npy::parse_table)
     }
 
     fn parsed<T>(
         &mut self,
-        array: &'static str,
+        array: &str,
         parse: impl Fn(&[u8], &MemoryBudget) -> Result<T, Problem>,
     ) -> Result<T, NpzError> {
         let bytes = self.bytes(array)?;
@@ -171,7 +180,7 @@ impl<R: Read + Seek> Archive<R> {
     ///
     /// # Errors
     /// An array that is missing, damaged, of another type or shape, or with another value.
-    pub fn float_rows(&mut self, array: &'static str) -> Result<(Vec<f32>, usize), NpzError> {
+    pub fn float_rows(&mut self, array: &str) -> Result<(Vec<f32>, usize), NpzError> {
         let (values, width) = self.parsed(array, npy::float_rows)?;
         match values.iter().position(|value| !value.is_finite()) {
             None => Ok((values, width)),
@@ -180,7 +189,7 @@ impl<R: Read + Seek> Archive<R> {
     }
 
     /// Rows of three numbers, finite in single precision.
-    pub fn vectors(&mut self, array: &'static str) -> Result<Vec<[f32; 3]>, NpzError> {
+    pub fn vectors(&mut self, array: &str) -> Result<Vec<[f32; 3]>, NpzError> {
         let values = self.parsed(array, npy::vectors)?;
         match values.iter().position(|row| row.iter().any(|value| !value.is_finite())) {
             None => Ok(values),
@@ -188,30 +197,20 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    fn not_finite(
-        &self,
-        array: &'static str,
-        at: usize,
-        value: &dyn std::fmt::Display,
-    ) -> NpzError {
+    fn not_finite(&self, array: &str, at: usize, value: &dyn std::fmt::Display) -> NpzError {
         let expected = "a finite number in single precision".to_owned();
         self.fault(array, Problem::Value { at, value: value.to_string(), expected })
     }
 
     #[must_use]
-    pub fn fault(&self, array: &'static str, problem: Problem) -> NpzError {
-        NpzError::Array { path: self.path.clone(), array, problem }
+    pub fn fault(&self, array: &str, problem: Problem) -> NpzError {
+        NpzError::Array { path: self.path.clone(), array: array.to_owned(), problem }
     }
 
-    fn bytes(&mut self, array: &'static str) -> Result<Vec<u8>, NpzError> {
+    fn bytes(&mut self, array: &str) -> Result<Vec<u8>, NpzError> {
         if !self.has(array) {
-            let names = self.zip.file_names().filter_map(Result::ok);
-            let array_of = |name: std::borrow::Cow<'_, str>| {
-                name.strip_suffix(".npy").unwrap_or(&name).to_owned()
-            };
-            let mut found: Vec<String> = names.map(array_of).collect();
-            found.sort_unstable();
-            return Err(NpzError::Missing { path: self.path.clone(), array, found });
+            let (path, array) = (self.path.clone(), array.to_owned());
+            return Err(NpzError::Missing { path, array, found: self.names() });
         }
         let (max_byte, memory) = (self.max_byte, self.memory.clone());
         let file = self.zip.by_name(&format!("{array}.npy")).map_err(|source| damaged(&source));

@@ -18,9 +18,9 @@ pub enum NpzError {
         path.display(),
         excerpt(&found.join(", "), 300)
     )]
-    Missing { path: PathBuf, array: &'static str, found: Vec<String> },
+    Missing { path: PathBuf, array: String, found: Vec<String> },
     #[error("{}, array \"{array}\": {problem}", path.display())]
-    Array { path: PathBuf, array: &'static str, problem: Problem },
+    Array { path: PathBuf, array: String, problem: Problem },
 }
 
 #[derive(Debug, PartialEq, thiserror::Error)]

@@ -9,4 +9,4 @@ mod npy;
 
 pub use archive::Archive;
 pub use error::{NpzError, Problem};
-pub use npy::{Values, decode, encode};
+pub use npy::{TypedRows, Values, decode, encode};

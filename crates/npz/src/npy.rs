@@ -90,6 +90,34 @@ pub(crate) fn parse_table(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values
     }
 }
 
+/// Rows of numbers, with their type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypedRows {
+    /// As in `NumPy`'s headers, for example `<i4`.
+    pub kind: String,
+    /// Numbers in a row.
+    pub width: usize,
+    /// Row by row.
+    pub values: Values,
+}
+
+/// What follows the first dimension is one row.
+pub(crate) fn parse_typed(bytes: &[u8], memory: &MemoryBudget) -> Result<TypedRows, Problem> {
+    let mut array = Array::of(bytes)?;
+    let [n_row, ref rest @ ..] = array.shape[..] else {
+        return Err(array.other_shape("one dimension or more"));
+    };
+    let n = rest.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+    let too_many = || wrong("its rows are longer than can be addressed");
+    let width = n.ok_or_else(too_many)?;
+    if !rest.is_empty() {
+        array.shape = vec![n_row, width];
+        array.rows()?;
+    }
+    let n = n_row.checked_mul(width).ok_or_else(too_many)?;
+    Ok(TypedRows { kind: array.kind.to_owned(), width, values: array.values(n, memory)? })
+}
+
 /// As [`parse_rows`], in single precision.
 pub(crate) fn float_rows(
     bytes: &[u8],

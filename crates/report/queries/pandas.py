@@ -43,8 +43,8 @@ padding = by(pd.DataFrame(percent)).mean().reset_index()
 print(padding)
 
 # verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
-# blocks that all strategies share; where there are none, those with the fewest pairs are left out. From five
-# cells on, cells count the same. Without blocks: by the means of runs.
+# blocks that all strategies share and nothing disturbed; where there are none, those with the fewest pairs are
+# left out. From five cells on, cells count the same. Without blocks: by the means of runs.
 TOGETHER = ["setting", "batch_size"]
 
 
@@ -60,6 +60,10 @@ def over(frame, *columns):
 whole = steps[steps["is_whole"]]
 blocks = ln_ns(whole[whole["cell"].notna() & whole["block"].notna()], "cell", "block")
 blocks["pair"] = (blocks["block"] + 1) // 2
+events = table("events")
+events = events.loc[events["kind"] == "disturbed", ["run_id", "payload"]]
+disturbed = {(run_id, json.loads(payload)["pair"]) for run_id, payload in events.itertuples(index=False)}
+blocks = blocks[[pair not in disturbed for pair in zip(blocks["run_id"], blocks["pair"])]]
 pairs = by(blocks, "run_id", "cell", "pair")["ln_ns"].agg(["mean", "count"]).query("count == 2")
 pairs = pairs["mean"].rename("ln_ns").reset_index()
 pairs["n"] = by(pairs)["ln_ns"].transform("count")

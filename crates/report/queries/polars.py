@@ -37,13 +37,17 @@ padding = padding.sort(NAMES).collect()
 print(padding)
 
 # verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
-# blocks that all strategies share; where there are none, those with the fewest pairs are left out. From five
-# cells on, cells count the same. Without blocks: by the means of runs.
+# blocks that all strategies share and nothing disturbed; where there are none, those with the fewest pairs are
+# left out. From five cells on, cells count the same. Without blocks: by the means of runs.
 together = ["setting", "batch_size"]
 whole = steps.filter("is_whole")
+disturbed = pl.scan_parquet(f"{TABLES}/events/*.parquet").filter(kind="disturbed").select(
+    "run_id", pair=pl.col("payload").str.json_path_match("$.pair").cast(pl.Int64)
+)
 pairs = (
     whole.filter(pl.col("cell").is_not_null() & pl.col("block").is_not_null())
     .group_by("run_id", *NAMES, "cell", "block", pair=(pl.col("block") + 1) // 2).agg(ln_ns=ln_ns)
+    .join(disturbed, on=["run_id", "pair"], how="anti")
     .group_by("run_id", *NAMES, "cell", "pair").agg(pl.len(), pl.col("ln_ns").mean()).filter(pl.col("len") == 2)
     .with_columns(n=pl.len().over(NAMES)).sort(["n", *NAMES], descending=[True, *[False] * len(NAMES)])
     .filter(pl.struct(NAMES).rle_id().over(together) == pl.int_range(pl.len()).over(*together, "cell", "pair"))

@@ -47,13 +47,16 @@ padding = padding.groupBy(NAMES).agg(f.mean("node").alias("node"), f.mean("edge"
 padding.sort(NAMES).show()
 
 # verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
-# blocks that all strategies share; where there are none, those with the fewest pairs are left out. From five
-# cells on, cells count the same. Without blocks: by the means of runs.
+# blocks that all strategies share and nothing disturbed; where there are none, those with the fewest pairs are
+# left out. From five cells on, cells count the same. Without blocks: by the means of runs.
 TOGETHER = ["setting", "batch_size"]
 whole = steps.where("is_whole")
+disturbed = spark.read.parquet(f"{TABLES}/events").where("kind = 'disturbed'")
+disturbed = disturbed.select("run_id", f.expr("bigint(get_json_object(payload, '$.pair'))").alias("pair"))
 pairs = (
     whole.where("cell is not null and block is not null")
     .withColumn("pair", f.expr("(block + 1) div 2"))
+    .join(disturbed, ["run_id", "pair"], "anti")
     .groupBy("run_id", *NAMES, "cell", "pair", "block").agg(ln_ns())
     .groupBy("run_id", *NAMES, "cell", "pair").agg(f.count("*").alias("n"), f.mean("ln_ns").alias("ln_ns"))
     .where("n = 2")

@@ -1,9 +1,10 @@
 -- How many times as long as the strategy that took the least time per output, over the mirrored pairs of
--- blocks (1 and 2, 3 and 4, ...) that all strategies share; where there are none, those with the fewest
+-- blocks (1 and 2, 3 and 4, ...) that all strategies share and nothing disturbed; where there are none, those with the fewest
 -- pairs are left out. From five cells on, cells count the same. Without blocks: by the means of runs.
 with pairs as (
-    select run_id, (block + 1) // 2 as pair, avg(ln(ns_per_output)) as ln_ns
-    from blocks group by all having count(*) = 2
+    select run_id, pair, avg(ln(ns_per_output)) as ln_ns
+    from (select *, (block + 1) // 2 as pair from blocks) anti join disturbed using (run_id, pair)
+    group by all having count(*) = 2
 ), named as (
     select setting, model, dataset, batch_size, strategy, cell, pair, ln_ns,
            count(*) over (partition by setting, batch_size, strategy) as n

@@ -61,6 +61,11 @@ select run_id, block, sum(step_ns) / sum(n_output) as ns_per_output
 from steps where cell is not null and block is not null
 group by all having sum(n_output) > 0 and sum(step_ns) > 0;
 
+-- Mirrored pairs of blocks that a sweep found to be disturbed.
+create or replace view disturbed as
+select run_id, (payload::json->>'$.pair')::bigint as pair from '{folder}/tables/events/*.parquet'
+where kind = 'disturbed';
+
 -- What the time per output is spent on: of steps whose shape had appeared before, and what the others
 -- cost beyond that, unless those are most of them.
 create or replace view parts as

@@ -7,21 +7,20 @@ mod curves;
 mod shapes;
 mod target;
 mod tests_of_errors;
+mod total_time;
 mod verdict;
-mod what_if;
 
 use std::collections::BTreeMap;
 
 use batchlab_stats::median;
 use serde::Serialize;
 
-use crate::Questions;
 use crate::attribution::Attribution;
 use crate::query;
 use crate::reach::Reach;
 use crate::setting::{Group, Setting, batchers};
+use crate::total_time::TotalTime;
 use crate::verdict::Verdict;
-use crate::what_if::WhatIf;
 
 pub use tests_of_errors::{ErrorComparison, compare_errors};
 
@@ -127,6 +126,8 @@ pub struct Curves {
     pub x: &'static str,
     /// Whether the axis of the values begins at 0 and is not logarithmic.
     pub is_linear: bool,
+    /// Whether the horizontal axis is logarithmic.
+    pub is_log_x: bool,
     pub curves: Vec<Curve>,
 }
 
@@ -161,17 +162,17 @@ pub struct Cell {
     pub is_marked: bool,
 }
 
-/// All figures, the verdict first; that of the what-if only if one was asked for.
+/// All figures, the verdict first.
 pub(crate) fn all(
     settings: &[Setting],
     (verdicts, reaches): (&[Verdict], &[Reach]),
     attributions: &[Attribution],
-    what_ifs: &[WhatIf],
-    questions: &Questions,
+    totals: &[TotalTime],
 ) -> Vec<Figure> {
     let strategies = batchers(settings);
     let mut figures = vec![
         verdict::figure(settings, verdicts),
+        total_time::figure(settings, totals),
         target::figure(settings),
         attribution::figure(settings, attributions),
         attribution::stages(settings, attributions),
@@ -180,15 +181,12 @@ pub(crate) fn all(
         curves::figure(settings),
         tests_of_errors::figure(settings),
     ];
-    if let Some(cost) = questions.compile_cost {
-        figures.insert(4, what_if::figure(settings, what_ifs, cost));
-    }
     if !reaches.is_empty() {
         let of_accuracy = [accuracy::reaches(settings, reaches), accuracy::course(settings)];
         figures.splice(1..1, of_accuracy);
     }
     for figure in &mut figures {
-        figure.query = query::of_figure(figure.id, questions.compile_cost);
+        figure.query = query::of_figure(figure.id);
         if figure.strategies.is_empty() {
             figure.strategies.clone_from(&strategies);
         }
@@ -211,7 +209,13 @@ fn curve_panels(
         (!curves.is_empty()).then(|| Panel {
             setting: setting.title.clone(),
             title: size_title(size),
-            plot: Plot::Curves(Curves { unit: unit.to_owned(), x, is_linear, curves }),
+            plot: Plot::Curves(Curves {
+                unit: unit.to_owned(),
+                x,
+                is_linear,
+                is_log_x: false,
+                curves,
+            }),
         })
     };
     let of_setting = |setting: &Setting| {

@@ -26,8 +26,8 @@ mod reach;
 mod read;
 mod recorded;
 mod setting;
+mod total_time;
 mod verdict;
-mod what_if;
 mod wrapped;
 
 pub use attribution::{Attribution, Cause, Share, Term, attributions};
@@ -46,11 +46,14 @@ pub use reach::{Reach, Reaching, reach_text, reaches};
 pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
-pub use verdict::{
-    Apart, Disturbance, Measure, Outlook, Place, Strategy, Unit, Verdict, caveats, fastest,
-    sentence, text, verdicts,
+pub use total_time::{
+    AtLength, Forecasts, Interval, OneTotal, Span, TotalTime, to_forecast, total_time_text,
+    total_times,
 };
-pub use what_if::{Candidate, WhatIf, what_ifs};
+pub use verdict::{
+    Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict,
+    caveats, fastest, sentence, text, verdicts,
+};
 
 use serde::Serialize;
 
@@ -61,8 +64,8 @@ pub struct Report {
     /// Times to an accuracy, where runs have one.
     pub reaches: Vec<Reach>,
     pub attributions: Vec<Attribution>,
-    /// Estimates for an engine that compiles for every shape; these are not measured.
-    pub what_ifs: Vec<WhatIf>,
+    /// What the length of training changes, as first uses of padded shapes cost time.
+    pub total_times: Vec<TotalTime>,
     /// The views that the queries of all figures use.
     pub views: String,
     pub figures: Vec<Figure>,
@@ -87,8 +90,12 @@ pub struct Questions {
     pub reference: Option<String>,
     /// Differences up to this share are called equal.
     pub margin: f64,
-    /// Assumed seconds of compilation per padded shape.
+    /// Seconds that the first use of a padded shape is assumed to cost, of batchlab's own engine.
     pub compile_cost: Option<f64>,
+    /// A length of training, in steps, at which strategies are compared.
+    pub n_step: Option<u64>,
+    /// When strategies meet new shapes, as far as that is known beyond the steps of the runs.
+    pub shapes: Forecasts,
     /// The accuracy to which times are compared, from 0 to 1. `None`: the greatest that every strategy
     /// reaches in more than half of its runs.
     pub accuracy: Option<f64>,
@@ -96,7 +103,14 @@ pub struct Questions {
 
 impl Default for Questions {
     fn default() -> Self {
-        Self { reference: None, margin: 0.02, compile_cost: None, accuracy: None }
+        Self {
+            reference: None,
+            margin: 0.02,
+            compile_cost: None,
+            n_step: None,
+            shapes: Forecasts::new(),
+            accuracy: None,
+        }
     }
 }
 
@@ -113,14 +127,13 @@ impl Report {
         let verdicts = verdicts(&settings, questions);
         let reaches = reaches(&settings, results, questions);
         let attributions = attributions(&settings, questions.reference.as_deref());
-        let what_ifs = questions.compile_cost.map_or_else(Vec::new, |s| what_ifs(&settings, s));
-        let figures =
-            figures::all(&settings, (&verdicts, &reaches), &attributions, &what_ifs, questions);
+        let total_times = total_times(&settings, questions);
+        let figures = figures::all(&settings, (&verdicts, &reaches), &attributions, &total_times);
         Self {
             verdicts,
             reaches,
             attributions,
-            what_ifs,
+            total_times,
             views: query::views(),
             figures,
             numbers: Numbers::of(&settings),

@@ -78,6 +78,6 @@ impl Numbers {
         let groups = settings.iter().enumerate();
         let groups = groups.flat_map(|(i, s)| s.groups.iter().map(move |group| (i, group)));
         let rows = groups.filter_map(|(setting, group)| row(setting, group)).collect();
-        Self { query: query::of_figure("numbers", None), rows }
+        Self { query: query::of_figure("numbers"), rows }
     }
 }

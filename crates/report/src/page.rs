@@ -232,7 +232,9 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         escaped(figure.title),
         escaped(&figure.note)
     );
-    if figure.panels.is_empty() {
+    if figure.id == "total-time" {
+        tables::total_times(html, report);
+    } else if figure.panels.is_empty() {
         html.push_str(
             "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
         );
@@ -256,11 +258,12 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
     if !figure.panels.is_empty() {
         match figure.id {
             "attribution" => tables::attribution(html, report),
-            "what-if" => tables::what_if(html, report),
             "reach" => tables::reaches(html, report),
             _ => {}
         }
-        tables::points(html, figure);
+        if figure.id != "total-time" {
+            tables::points(html, figure);
+        }
         query(html, &figure.query);
     }
     html.push_str("</section>");

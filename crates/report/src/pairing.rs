@@ -7,13 +7,14 @@ use batchlab_results::{Block, RunSummary};
 
 pub(crate) type Pair<'a> = [&'a Block; 2];
 
-/// The pairs of a strategy, by cell and number.
+/// The pairs of a strategy that nothing disturbed, by cell and number.
 pub(crate) type Pairs<'a> = BTreeMap<(&'a str, i64), Pair<'a>>;
 
 pub(crate) fn pairs<'a>(runs: impl IntoIterator<Item = &'a RunSummary>) -> Pairs<'a> {
     let in_cells = runs.into_iter().filter_map(|run| Some((run.run.cell.as_deref()?, run)));
     let of_run = |(cell, run): (&'a str, &'a RunSummary)| {
-        Block::mirrored(&run.steps.blocks).map(move |pair| ((cell, pair[0].number / 2), pair))
+        let pairs = Block::mirrored(&run.steps.blocks).filter(|[first, _]| !first.is_disturbed);
+        pairs.map(move |pair| ((cell, pair[0].pair()), pair))
     };
     in_cells.flat_map(of_run).collect()
 }
@@ -21,4 +22,21 @@ pub(crate) fn pairs<'a>(runs: impl IntoIterator<Item = &'a RunSummary>) -> Pairs
 /// The mean logarithm of something of both blocks.
 pub(crate) fn log(pair: &Pair<'_>, of_block: fn(&Block) -> f64) -> f64 {
     pair.iter().map(|block| of_block(block).ln()).sum::<f64>() / 2.0
+}
+
+/// The logarithms of the times of both blocks, by the number of the pair, of each of these runs of one cell;
+/// pairs that all of them have, disturbed ones too.
+pub(crate) fn all_pairs<'a>(
+    runs: impl IntoIterator<Item = &'a RunSummary>,
+) -> Vec<(i64, Vec<[f64; 2]>)> {
+    let mut rows: BTreeMap<i64, Vec<[f64; 2]>> = BTreeMap::new();
+    let mut n_run = 0;
+    for run in runs {
+        n_run += 1;
+        for pair in Block::mirrored(&run.steps.blocks) {
+            let logs = pair.map(|block| block.usual_ns_per_output().ln());
+            rows.entry(pair[0].pair()).or_default().push(logs);
+        }
+    }
+    rows.into_iter().filter(|(_, row)| row.len() == n_run).collect()
 }

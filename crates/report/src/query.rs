@@ -1,9 +1,6 @@
 //! The queries that reproduce the figures from the Parquet files: the files in `queries/`, with the folder
 //! of results filled in.
 
-/// Of the queries that are printed together, what every shape is assumed to cost, in seconds.
-const COMPILE_COST: &str = "2";
-
 const VIEWS: &str = include_str!("../queries/views.sql");
 const NAMES: &str = include_str!("../queries/names.py");
 
@@ -19,7 +16,7 @@ const QUERIES: &[(&str, &str)] = queries!(
     "target",
     "attribution",
     "stages",
-    "what-if",
+    "total-time",
     "shapes",
     "course",
     "curves",
@@ -43,7 +40,7 @@ pub fn queries(tool: Tool, folder: &str) -> String {
     let text = match tool {
         Tool::Duckdb => {
             let texts: Vec<&str> = QUERIES.iter().map(|(_, text)| *text).collect();
-            format!("{VIEWS}\n{}", texts.join("\n")).replace("{compile_cost}", COMPILE_COST)
+            format!("{VIEWS}\n{}", texts.join("\n"))
         }
         Tool::Polars => format!("{NAMES}{}", include_str!("../queries/polars.py")),
         Tool::Pandas => format!("{NAMES}{}", include_str!("../queries/pandas.py")),
@@ -58,11 +55,10 @@ pub(crate) fn views() -> String {
 }
 
 /// The query of a figure.
-pub(crate) fn of_figure(id: &str, compile_cost: Option<f64>) -> String {
+pub(crate) fn of_figure(id: &str) -> String {
     // The times to an accuracy are made of its course.
     let name = if id == "reach" { "accuracy" } else { id };
-    let text = QUERIES.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text);
-    text.replace("{compile_cost}", &compile_cost.unwrap_or_default().to_string())
+    QUERIES.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text).to_owned()
 }
 
 #[cfg(test)]
@@ -78,7 +74,6 @@ mod tests {
         for tool in [Tool::Duckdb, Tool::Polars, Tool::Pandas, Tool::Spark] {
             let text = queries(tool, "a/b");
             assert!(text.contains("a/b/tables") && !text.contains("{folder}"), "{tool:?}");
-            assert!(!text.contains("{compile_cost}"), "{tool:?}");
         }
     }
 }

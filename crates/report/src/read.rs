@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use batchlab_core::Level;
 use batchlab_core::record::{RunRecord, Table};
 use batchlab_results::read::path_of;
-use batchlab_results::{DamagedRun, RunSummary, Untimed};
+use batchlab_results::{DamagedRun, NewShapes, RunSummary, Untimed};
 
 use crate::ReportError;
 use crate::options::{self, Options};
@@ -21,6 +21,10 @@ pub struct Run {
     pub dir: PathBuf,
     /// Why its times are left out although there are some.
     pub untimed: Option<&'static str>,
+    /// How often its cell was trained with the same seeds before; the last time counts.
+    pub n_earlier: usize,
+    /// Whether all that its cell was to measure is measured.
+    pub is_cell_done: bool,
     /// The program that trained, with its version.
     pub engine: String,
     /// Device, processor, threads and machine, as far as they are known.
@@ -88,6 +92,7 @@ impl Run {
     fn clear_times(&mut self) {
         let RunSummary { steps, conditions, .. } = &mut self.summary;
         (steps.times, steps.work, steps.parts) = (None, None, None);
+        steps.new_shapes = NewShapes::default();
         steps.blocks.clear();
         steps.stretches.clear();
         conditions.clear();
@@ -120,10 +125,13 @@ impl Results {
         for dir in dirs {
             let (of_dir, published) = RunSummary::read_all(dir)?;
             results.damaged.extend(published.damaged);
+            let is_done =
+                |cell: Option<&str>| cell.is_none_or(|cell| !published.unfinished.contains(cell));
             results.n_unverified += published.n_unverified;
             for (stem, summary) in of_dir {
                 let path = path_of(dir, Table::Runs, &stem);
-                let run = Run::new(dir, summary);
+                let mut run = Run::new(dir, summary);
+                run.is_cell_done = is_done(run.run.cell.as_deref());
                 if let Some((first, run)) = runs.insert(run.run.run_id.clone(), (path.clone(), run))
                 {
                     return Err(ReportError::Twice {
@@ -151,13 +159,16 @@ impl Results {
         let same = |run: &Run| {
             (run.run.batcher.clone(), run.strategy.clone(), run.run.batch_size, run.seeds())
         };
-        let mut last = BTreeMap::new();
-        let mut earlier = Vec::new();
+        let mut attempts: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (index, run) in self.runs.iter().enumerate().filter(|(_, run)| is_timed(run)) {
-            earlier.extend(last.insert((key(run), same(run)), index));
+            attempts.entry((key(run), same(run))).or_default().push(index);
         }
-        for index in earlier {
-            self.runs[index].untimed = Some("trained again later with the same seeds");
+        for mut attempts in attempts.into_values().collect::<Vec<_>>() {
+            let Some(last) = attempts.pop() else { continue };
+            self.runs[last].n_earlier = attempts.len();
+            for index in attempts {
+                self.runs[index].untimed = Some("trained again later with the same seeds");
+            }
         }
     }
 }
@@ -172,6 +183,8 @@ impl Run {
         Self {
             dir: dir.to_owned(),
             untimed,
+            n_earlier: 0,
+            is_cell_done: true,
             engine: run
                 .engine
                 .clone()

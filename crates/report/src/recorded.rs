@@ -5,7 +5,9 @@ use std::path::Path;
 
 use batchlab_core::record::RunRecord;
 use batchlab_results::{Block, RunSummary, StepSummary, Times, Work};
+use batchlab_stats::disturbed;
 
+use crate::pairing::all_pairs;
 use crate::verdict::{Unit, Verdict, verdicts};
 use crate::{Questions, Results, Run, settings};
 
@@ -88,7 +90,26 @@ fn runs(times: &[RecordedTime]) -> Result<Vec<Run>, RecordedError> {
         };
         by_run.entry((&time.strategy, place)).or_default().push(time);
     }
-    by_run.into_values().map(|times| run(&times)).collect()
+    let mut runs = by_run.into_values().map(|times| run(&times)).collect::<Result<Vec<_>, _>>()?;
+    mark_disturbed(&mut runs);
+    Ok(runs)
+}
+
+/// By the rule of a sweep, cell by cell.
+fn mark_disturbed(runs: &mut [Run]) {
+    let cells: BTreeSet<String> = runs.iter().filter_map(|run| run.run.cell.clone()).collect();
+    for cell in cells {
+        let own = || runs.iter().filter(|run| run.run.cell.as_ref() == Some(&cell));
+        let pairs = all_pairs(own().map(|run| &run.summary));
+        let rows: Vec<Vec<[f64; 2]>> = pairs.iter().map(|(_, row)| row.clone()).collect();
+        let found: Vec<i64> =
+            disturbed(&rows).iter().map(|unusual| pairs[unusual.pair].0).collect();
+        for run in runs.iter_mut().filter(|run| run.run.cell.as_ref() == Some(&cell)) {
+            for block in &mut run.summary.steps.blocks {
+                block.is_disturbed = found.contains(&block.pair());
+            }
+        }
+    }
 }
 
 fn run(times: &[&RecordedTime]) -> Result<Run, RecordedError> {
@@ -97,7 +118,8 @@ fn run(times: &[&RecordedTime]) -> Result<Run, RecordedError> {
     for time in times {
         let Replicate::Block { number, .. } = time.replicate else { continue };
         let (ns, n_output) = (1e9 * time.seconds, time.n_output);
-        let block = Block { number, ns, n_step: 1.0, n_output };
+        let known = (ns, n_output);
+        let block = Block { number, ns, n_step: 1.0, n_output, known, is_disturbed: false };
         if let Some((earlier, _)) = blocks.insert(number, (time, block)) {
             let (line, earlier) = (time.line, earlier.line);
             let (strategy, place) = (time.strategy.clone(), format!("block {number}"));

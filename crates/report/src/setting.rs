@@ -1,5 +1,7 @@
 //! Groups runs whose times may be compared.
 
+use std::collections::BTreeSet;
+
 use batchlab_core::Level;
 use serde::Serialize;
 
@@ -33,6 +35,9 @@ pub struct Setting {
     pub prefetch_depth: i64,
     /// The runs of each strategy at each batch size, ordered by batch size.
     pub groups: Vec<Group>,
+    /// Batch size and repetition of all runs that have ended, also of those that failed.
+    #[serde(skip)]
+    pub tried: BTreeSet<(Option<i64>, i64)>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -148,6 +153,13 @@ pub fn settings(results: &Results) -> Vec<Setting> {
     runs.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.run.run_id.cmp(&b.run.run_id)));
     let mut settings: Vec<Setting> = runs.chunk_by(|a, b| key(a) == key(b)).map(setting).collect();
     make_titles_unique(&mut settings);
+    let has_ended = |run: &&Run| matches!(run.run.status.as_str(), "completed" | "nan" | "failed");
+    let repeat = |run: &Run| Some((run.run.batch_size, run.run.repeat?));
+    for setting in &mut settings {
+        let own = |run: &&Run| key(run) == key(&setting.groups[0].runs[0]);
+        let ended = results.runs.iter().filter(has_ended).filter(own);
+        setting.tried = ended.filter_map(repeat).collect();
+    }
     settings
 }
 
@@ -200,6 +212,7 @@ fn setting(runs: &[&Run]) -> Setting {
         timing: first.run.timing.clone(),
         prefetch_depth: first.run.prefetch_depth,
         groups,
+        tried: BTreeSet::new(),
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod disturbed;
 mod errors;
+mod history;
+mod left_out;
 mod rows;
 mod terminal;
 mod words;
 
+use batchlab_results::Block;
 use batchlab_stats::{
-    FEW_PAIRS, Standing, StatsError, compare_independent, compare_with, compare_with_best, median,
-    pairs_needed,
+    FEW_PAIRS, Standing, StatsError, compare_independent, compare_with, compare_with_best,
+    level_of_verdict, median, pairs_needed,
 };
 use serde::Serialize;
 
@@ -19,14 +22,15 @@ use crate::setting::{Group, Setting};
 pub use disturbed::Disturbance;
 use disturbed::disturbances;
 use errors::Error;
-use rows::Table;
-pub(crate) use rows::shared_cells;
+use history::History;
+pub use history::Unfinished;
+pub use left_out::LeftOutPair;
+use left_out::left_out;
+pub(crate) use rows::{Table, shared_cells};
 pub use terminal::text;
 pub(crate) use words::percent;
 pub use words::{caveats, fastest, sentence};
 
-/// Probability that anything that one comparison says is wrong.
-const LEVEL: f64 = 0.05;
 /// Neighbouring pairs that are more alike than this are mentioned, from ten pairs on.
 const ALIKE: f64 = 0.3;
 const ENOUGH_TO_BE_ALIKE: usize = 10;
@@ -38,6 +42,8 @@ pub enum Measure {
     /// Time of training per real graph: fair to strategies that put different numbers of graphs
     /// into a step.
     TimePerGraph,
+    /// The same of steps whose shape had appeared before.
+    KnownTimePerGraph,
     /// Mean time of a step, where the number of graphs in a step is not known.
     TimePerStep,
 }
@@ -47,6 +53,7 @@ impl Measure {
     pub fn name(self) -> &'static str {
         match self {
             Self::TimePerGraph => "time per graph",
+            Self::KnownTimePerGraph => "time per graph of known shapes",
             Self::TimePerStep => "time per step",
         }
     }
@@ -54,7 +61,19 @@ impl Measure {
     fn of(self, run: &Run) -> Option<f64> {
         match self {
             Self::TimePerGraph => run.steps.work.as_ref().map(|work| 1.0 / work.outputs_per_s),
+            Self::KnownTimePerGraph => {
+                run.steps.parts.map(|parts| parts.total - parts.new_shapes.unwrap_or(0.0))
+            }
             Self::TimePerStep => run.steps.times.as_ref().map(|times| times.combined_mean),
+        }
+    }
+
+    /// The same of a block; `None` where blocks do not have it.
+    fn of_block(self) -> Option<fn(&Block) -> f64> {
+        match self {
+            Self::TimePerGraph => Some(Block::ns_per_output),
+            Self::KnownTimePerGraph => Some(Block::known_ns_per_output),
+            Self::TimePerStep => None,
         }
     }
 }
@@ -162,6 +181,12 @@ pub struct Verdict {
     pub error: Option<String>,
     /// Looks at which a cell might have stopped; they share the level.
     pub n_look: i64,
+    /// Which verdict about these strategies this is, from 1: later ones have less of the level.
+    pub n_verdict: usize,
+    /// Where cells wait, nothing is said yet.
+    pub unfinished: Option<Unfinished>,
+    /// Pairs that are not compared.
+    pub left_out: Vec<LeftOutPair>,
     /// What was not the same for all strategies.
     pub disturbances: Vec<Disturbance>,
 }
@@ -232,9 +257,13 @@ fn verdict(
     let reference = reference.and_then(|name| table.groups.iter().position(|g| g.batcher == *name));
     let runs = table.groups.iter().flat_map(|group| &group.runs);
     let n_look = runs.map(|run| run.run.n_look.unwrap_or(0)).max().unwrap_or(0);
-    let level = LEVEL / n_look.max(1) as f64;
-    let found = Found::of(&table, level).ok();
-    let over = reference.and_then(|reference| table.over(reference, level));
+    let History { n_verdict, unfinished } =
+        History::of(setting, batch_size, &table.groups, &table.cells);
+    let of_looks = n_look.max(1) as f64;
+    let level = level_of_verdict(n_verdict) / of_looks;
+    let found = Found::of(&table, level).ok().filter(|_| unfinished.is_none());
+    let over = reference.filter(|_| found.is_some());
+    let over = over.and_then(|reference| table.over(reference, level));
     let least = |numbers: &[f64]| numbers.iter().copied().fold(f64::INFINITY, f64::min);
     let means = table.means();
     let error = Error::of_groups(setting, &table.groups);
@@ -265,6 +294,8 @@ fn verdict(
     let spread = found.as_ref().and_then(|found| found.spread);
     let outlook = spread.and_then(|spread| {
         let margin = (1.0 + questions.margin).ln();
+        // What more would say is the next verdict.
+        let level = level_of_verdict(n_verdict + 1) / of_looks;
         let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, level)?;
         Some(Outlook { n_plain, n_safe })
     });
@@ -275,7 +306,7 @@ fn verdict(
         batch_size,
         measure,
         unit: table.unit,
-        level: LEVEL,
+        level: level_of_verdict(n_verdict),
         margin: questions.margin,
         strategies,
         apart: table.apart,
@@ -287,6 +318,9 @@ fn verdict(
         pair_s: table.pair_ns.map(|ns| ns / 1e9),
         error: error.map(Error::name),
         n_look,
+        n_verdict,
+        unfinished,
+        left_out: left_out(&table.groups, &table.cells),
         disturbances: disturbances(&table.groups),
     })
 }

@@ -17,6 +17,8 @@ pub(crate) struct Counted {
     attempts: BTreeMap<String, Option<BTreeSet<String>>>,
     /// The cell and the run of everything that the last attempts published.
     pub(crate) runs: Vec<(String, String)>,
+    /// Cells that were begun, and of which nothing is done.
+    begun: BTreeSet<String>,
 }
 
 impl Counted {
@@ -25,9 +27,10 @@ impl Counted {
         let folders = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
         for cell in folders(&dir.join("cells")).flat_map(|hardware| folders(&hardware.path())) {
             let Ok(name) = cell.file_name().into_string() else { continue };
-            let (mut last, mut last_runs) = (0, Vec::new());
+            let (mut last, mut last_runs, mut is_begun) = (0, Vec::new(), false);
             for done in folders(&cell.path()) {
                 let folder = done.file_name();
+                is_begun |= folder.to_string_lossy().starts_with("claim.");
                 if let Some(round) = folder.to_str().and_then(|name| name.strip_prefix("done.")) {
                     let of_cell = counted.attempts.entry(name.clone());
                     let of_cell = of_cell.or_insert_with(|| Some(BTreeSet::new()));
@@ -42,9 +45,17 @@ impl Counted {
                     }
                 }
             }
+            if is_begun && !counted.attempts.contains_key(&name) {
+                counted.begun.insert(name.clone());
+            }
             counted.runs.extend(last_runs.into_iter().map(|run| (name.clone(), run)));
         }
         counted
+    }
+
+    /// Whether the cell of an attempt was begun and is not done, however often.
+    pub(crate) fn is_unfinished(&self, attempt: &str) -> bool {
+        attempt.rsplit_once('-').is_some_and(|(cell, _)| self.begun.contains(cell))
     }
 
     /// Whether a completed run of an attempt counts.

@@ -38,7 +38,8 @@ pub use publish::Publisher;
 pub use read::{DamagedRun, Published};
 pub use recorder::Recorder;
 pub use summary::{
-    Block, DeviceTimes, Parts, RunSummary, StepSummary, StepSums, Times, Untimed, Work,
+    Block, DISTURBED, DeviceTimes, NewShapes, Parts, RunSummary, StepSummary, StepSums, Times,
+    Untimed, Work,
 };
 
 /// The status of a run that was killed, or whose machine stopped.

@@ -38,6 +38,8 @@ pub struct Published {
     pub n_unverified: usize,
     /// What is not used.
     pub damaged: Vec<DamagedRun>,
+    /// Cells (`runs.cell`) of which some runs have ended, and which are not done.
+    pub unfinished: BTreeSet<String>,
 }
 
 /// A run whose files are not as they were published, or say what cannot be, or that does not count.

@@ -1,5 +1,6 @@
 //! One run, reduced to the numbers that are compared.
 
+mod new_shapes;
 mod parts;
 mod steps;
 
@@ -7,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use batchlab_core::record::{
-    BlockRecord, EvalRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord, Table,
+    BlockRecord, EvalRecord, EventRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord,
+    Table,
 };
 use rayon::prelude::*;
 use serde_json::Value;
@@ -15,8 +17,12 @@ use serde_json::Value;
 use crate::counted::Counted;
 use crate::read::{DamagedRun, Published, path_of, records, stems, verify};
 use crate::{ResultsError, manifest};
+pub use new_shapes::NewShapes;
 pub use parts::{DeviceTimes, Parts};
 pub use steps::{Block, StepSummary, StepSums, Times, Work};
+
+/// Kind of an event that names a mirrored pair of blocks which no comparison uses.
+pub const DISTURBED: &str = "disturbed";
 
 /// A run: its row, what its configuration says, and what its steps and evaluations come to.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +95,10 @@ impl RunSummary {
                 }
             };
             for run in of_stem.into_values() {
+                let cell = run.run.cell.as_deref();
+                if let Some(cell) = cell.filter(|cell| counted.is_unfinished(cell)) {
+                    published.unfinished.insert(cell.to_owned());
+                }
                 match why_not_counted(&counted, &run.run) {
                     None => runs.push((stem.clone(), run)),
                     Some(reason) => leave_out(reason),
@@ -134,6 +144,8 @@ struct Rows {
     sums: StepSums,
     evals: Vec<EvalRecord>,
     conditions: Vec<BlockRecord>,
+    /// Mirrored pairs of blocks that were disturbed, from 1.
+    disturbed: BTreeSet<i64>,
 }
 
 /// The runs of one file of the table `runs`, usually one, and whether its tables have checksums. Where there
@@ -145,7 +157,13 @@ fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bo
     records(dir, stem, |run: RunRecord| {
         fault = fault.take().or_else(|| fault_of_run(dir, stem, &run));
         let sums = StepSums::new(&run);
-        let rows = Rows { run, sums, evals: Vec::new(), conditions: Vec::new() };
+        let rows = Rows {
+            run,
+            sums,
+            evals: Vec::new(),
+            conditions: Vec::new(),
+            disturbed: BTreeSet::new(),
+        };
         runs.insert(rows.run.run_id.clone(), rows);
     })?;
     refuse(dir, Table::Runs, stem, fault.take())?;
@@ -173,12 +191,27 @@ fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bo
             rows.conditions.push(block);
         }
     })?;
-    let summary = |(run_id, Rows { run, sums, evals, mut conditions })| {
+    records(dir, stem, |event: EventRecord| {
+        if let (Some(rows), Some(pair)) = (runs.get_mut(&event.run_id), disturbed_pair(&event)) {
+            rows.disturbed.insert(pair);
+        }
+    })?;
+    let summary = |(run_id, Rows { run, sums, evals, mut conditions, disturbed })| {
         conditions.sort_by_key(|block| block.block);
-        let summary = RunSummary::new(run, sums.summary(), evals);
+        let mut summary = RunSummary::new(run, sums.summary(), evals);
+        for block in &mut summary.steps.blocks {
+            block.is_disturbed = disturbed.contains(&block.pair());
+        }
         (run_id, RunSummary { conditions, ..summary })
     };
     Ok((runs.into_iter().map(summary).collect(), is_verified))
+}
+
+/// The mirrored pair that an event says was disturbed.
+fn disturbed_pair(event: &EventRecord) -> Option<i64> {
+    let is_one = event.kind == DISTURBED;
+    let payload: Value = serde_json::from_str(event.payload.as_deref().filter(|_| is_one)?).ok()?;
+    payload["pair"].as_i64()
 }
 
 /// Why there is a row of a run that the file of the table `runs` does not hold; that file may be missing.

@@ -11,7 +11,7 @@ use batchlab_core::budget::Footprint;
 use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
 use batchlab_core::{BatchContext, BatchEvent, BatchStream, Purpose};
 use batchlab_results::publish::checkpoints;
-use batchlab_results::{Block, CRASHED, Publisher, Recorder, RunSummary};
+use batchlab_results::{Block, CRASHED, DISTURBED, Publisher, Recorder, RunSummary};
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
@@ -35,6 +35,8 @@ use crate::{Observer, RunError, Warning, checkpoint};
 pub struct Membership {
     pub cell: String,
     pub repeat: u32,
+    /// Repetitions that the study asks for.
+    pub n_repeat: u32,
     pub is_exclusive: bool,
     /// How often the cell may stop by its intervals; 0 if that does not depend on them.
     pub n_look: u32,
@@ -230,6 +232,14 @@ impl<'a> ActiveRun<'a> {
     #[must_use]
     pub fn block(&self, number: i64) -> Option<Block> {
         self.training.sums.block(number)
+    }
+
+    /// Records that no comparison of times uses a mirrored pair of blocks, counted from 1.
+    pub fn leave_out_pair(&mut self, pair: u64, reason: &str) {
+        let message =
+            format!("blocks {} and {} are not compared: {reason}", 2 * pair - 1, 2 * pair);
+        let payload = json!({ "pair": pair });
+        self.recorder.event(None, DISTURBED, message, Some(payload));
     }
 
     /// Trains one turn, until `goal` steps are done. Steps beyond those that the configuration asks for
@@ -584,6 +594,7 @@ fn circumstances(
     let of_study = membership.map(|member| OfStudy {
         cell: Some(member.cell.clone()),
         repeat: Some(member.repeat.into()),
+        n_repeat: Some(member.n_repeat.into()),
         is_exclusive: Some(member.is_exclusive),
         n_look: Some(member.n_look.into()),
     });
@@ -607,11 +618,12 @@ pub(crate) fn open_stream(
     data: &Data,
     observer: &dyn Observer,
 ) -> Result<(Box<dyn BatchStream>, i64), RunError> {
-    let width = data.graphs.batch_feature_width(config.model.needs());
+    let needs = config.model.needs();
+    let width = data.graphs.batch_feature_width(&needs);
     let ctx = BatchContext {
         progress: observer.progress(),
         cache: Arc::clone(&data.prepared),
-        footprint: Footprint::of_batch(config.model.needs(), width),
+        footprint: Footprint::of_batch(&needs, width).and(data.graphs.own_footprint(&needs)),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
     Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx)?)

@@ -45,6 +45,7 @@ pub(crate) fn header(
 pub(super) struct OfStudy {
     pub(super) cell: Option<String>,
     pub(super) repeat: Option<i64>,
+    pub(super) n_repeat: Option<i64>,
     pub(super) is_exclusive: Option<bool>,
     pub(super) n_look: Option<i64>,
 }
@@ -139,6 +140,7 @@ pub(super) fn record(
             .filter(|_| of_study.cell.is_none() && header.engine.is_none()),
         cell: of_study.cell.clone(),
         repeat: of_study.repeat,
+        n_repeat: of_study.n_repeat,
         is_exclusive: of_study.is_exclusive,
         n_attempt: Some(circumstances.n_attempt),
         n_look: of_study.n_look,

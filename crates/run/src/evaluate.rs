@@ -153,7 +153,7 @@ impl<'a> Evaluator<'a> {
         let producer = Producer::new(
             Arc::clone(self.graphs),
             batcher.open(view, context(self.prepared))?,
-            self.needs,
+            self.needs.clone(),
         )?;
         let mut pipeline = Pipeline::new(producer.keeping(self.take_kept(stream)), 0)?;
         let mut sums: Vec<Sums> = subsets.iter().map(|_| Sums::default()).collect();

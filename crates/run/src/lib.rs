@@ -46,7 +46,7 @@ use std::time::Instant;
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::batcher::ByteCache;
-use batchlab_core::{Graphs, LoadContext};
+use batchlab_core::{Graphs, LoadContext, Provides};
 use batchlab_results::RunSummary;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,7 @@ use cache::Keep;
 use evaluate::Evaluator;
 use pipeline::nanoseconds;
 use resume::Start;
+use training_data::check_takes;
 
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions<'a> {
@@ -217,6 +218,9 @@ impl Data {
             ..LoadContext::new()
         };
         let mut graphs = cache.load(&*config.dataset, &ctx, Keep::WhenSlow)?.graphs;
+        // Of some data sets it is only known now which fields they have.
+        let (level, fields) = (graphs.level(), graphs.fields());
+        check_takes(&*config.model, &Provides { level, fields, ..Provides::default() })?;
         let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
         if let Some(target) = &mut graphs.target {
             target.standardise(&subsets.train);

@@ -58,6 +58,8 @@ fn model_context(loaded: &LoadedConfig, data: &TrainingData) -> Result<ModelCont
         n_node_class: data.n_node_class(),
         node_feature_width: data.node_feature_width(),
         output_width,
+        standardisation: data.standardisation,
+        own: data.own_of(&config.model.needs()),
         loss,
         precision: config.training.precision,
         weight_decay: config.training.weight_decay.into(),

@@ -187,10 +187,10 @@ impl Producer {
         }
         self.check_memory(&prepared.plan)?;
         let Some(cache_key) = cache_key.filter(|_| self.kept.n_byte < self.kept.limit) else {
-            return Ok(collate(&self.graphs, &prepared.plan, self.needs, &mut prepared.own)?);
+            return Ok(collate(&self.graphs, &prepared.plan, &self.needs, &mut prepared.own)?);
         };
         let mut buffer = BatchBuffer::new();
-        collate(&self.graphs, &prepared.plan, self.needs, &mut buffer)?;
+        collate(&self.graphs, &prepared.plan, &self.needs, &mut buffer)?;
         self.kept.n_byte += size_of_val(buffer.batch().words);
         let kept = Arc::new(buffer);
         self.kept.batches.insert(cache_key, Arc::clone(&kept));
@@ -200,8 +200,9 @@ impl Producer {
 
     /// Refuses a step that this machine cannot hold, before the system kills the process for it.
     fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
-        let width = self.graphs.batch_feature_width(self.needs);
-        let batch = BatchBuffer::n_byte(plan.level, plan.shape, self.needs, width) as u64;
+        let width = self.graphs.batch_feature_width(&self.needs);
+        let own = self.graphs.own_footprint(&self.needs).n_byte(plan.shape);
+        let batch = BatchBuffer::n_byte(plan.level, plan.shape, &self.needs, width) as u64 + own;
         let kept = self.model.n_kept_byte(plan.shape.n_node, plan.shape.n_edge);
         let needed = batch
             .saturating_mul(self.n_batch)

@@ -330,6 +330,7 @@ impl ResumePoint {
                             of_study = OfStudy {
                                 cell: run.cell.clone(),
                                 repeat: run.repeat,
+                                n_repeat: run.n_repeat,
                                 is_exclusive: run.is_exclusive,
                                 n_look: run.n_look,
                             };

@@ -1,9 +1,10 @@
 //! What a model was trained on, as far as it must be known to apply the model to other data.
 
 use batchlab_core::graphs::{
-    NodeClass, NodeFeature, Standardisation, Target, TargetKind, Topology,
+    NodeClass, NodeFeature, Number, OwnField, OwnShape, Per, Standardisation, Target, TargetKind,
+    Topology,
 };
-use batchlab_core::{Dataset, Graphs, Model, Provides};
+use batchlab_core::{BatchFields, Dataset, Graphs, Model, Provides};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,6 +21,8 @@ pub struct TrainingData {
     /// In the order of their numbers; empty without node classes.
     node_class: Vec<String>,
     node_feature_width: usize,
+    /// Own fields that the data set had.
+    own: Vec<OwnShape>,
 }
 
 /// In what other data may differ from those of training.
@@ -65,6 +68,7 @@ impl TrainingData {
             standardisation: target.standardisation,
             node_class: graphs.node_class.as_ref().map_or(Vec::new(), |class| class.name.clone()),
             node_feature_width: width(graphs),
+            own: shapes(graphs),
         })
     }
 
@@ -87,6 +91,12 @@ impl TrainingData {
         self.node_feature_width
     }
 
+    /// What the own fields that a model asks for are; all of them are there.
+    pub(crate) fn own_of(&self, needs: &BatchFields) -> Vec<OwnShape> {
+        let of = |name: &String| self.own.iter().find(|own| own.name == *name).cloned();
+        needs.own.iter().filter_map(of).collect()
+    }
+
     /// Gives other data the scale of the target and the numbers of the classes of training.
     ///
     /// # Errors
@@ -99,6 +109,7 @@ impl TrainingData {
     ) -> Result<Fitted, RunError> {
         let fail = |message: String| Err(RunError::config(message));
         let needs = model.needs();
+        self.fit_own(graphs, &needs)?;
         let (level, fields) = (graphs.level(), graphs.fields());
         check_takes(model, &Provides { level, fields, ..Provides::default() })?;
         if needs.node_feature && width(graphs) != self.node_feature_width {
@@ -111,6 +122,33 @@ impl TrainingData {
         }
         self.fit_target(graphs, mismatch, &mut fitted.warnings)?;
         Ok(fitted)
+    }
+
+    /// Own fields of floats that no graph has, such as the forces of structures that are yet to be computed, are NaN, as
+    /// a target is that is not there. All others must be what they were in training.
+    fn fit_own(&self, graphs: &mut Graphs, needs: &BatchFields) -> Result<(), RunError> {
+        for before in self.own_of(needs) {
+            let now = graphs.own.iter().map(OwnField::shape).find(|now| now.name == before.name);
+            match now {
+                Some(now) if **now == before => {}
+                Some(now) => {
+                    return Err(RunError::config(format!(
+                        "the field \"{}\" has {}, in training it had {}",
+                        before.name,
+                        row(now),
+                        row(&before)
+                    )));
+                }
+                None if before.number == Number::F32 && before.per != Per::Edge => {
+                    let n_row =
+                        if before.per == Per::Node { graphs.n_node() } else { graphs.n_member() };
+                    let bytes = f32::NAN.to_le_bytes().repeat(n_row * before.width);
+                    graphs.own.push(OwnField::from_bytes(before, bytes));
+                }
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Graphs with a class that training did not have cannot be predicted; they are left out if that is
@@ -252,9 +290,10 @@ pub(crate) fn check_takes(model: &dyn Model, data: &Provides) -> Result<(), RunE
             "model \"{name}\" does not work on {level}, which is what the data hold"
         )));
     }
-    model.needs().missing_from(data.fields).map_or(Ok(()), |missing| {
+    model.needs().missing_from(&data.fields).map_or(Ok(()), |missing| {
         Err(RunError::config(format!(
-            "model \"{name}\" needs {missing}, which the data do not have"
+            "model \"{name}\" needs {missing}, which the data do not have; the fields that they have: {}",
+            data.fields.names().collect::<Vec<_>>().join(", ")
         )))
     })
 }
@@ -266,6 +305,16 @@ fn meaning(kind: &TargetKind) -> String {
         TargetKind::Regression { unit: None } => "numbers without a unit".to_owned(),
         TargetKind::Classes { .. } => "classes".to_owned(),
     }
+}
+
+/// What an own field has, in a sentence.
+fn row(own: &OwnShape) -> String {
+    let OwnShape { per, number, width, .. } = own;
+    format!("{width} numbers of type {number} per {per}")
+}
+
+fn shapes(graphs: &Graphs) -> Vec<OwnShape> {
+    graphs.own.iter().map(|own| (**own.shape()).clone()).collect()
 }
 
 fn width(graphs: &Graphs) -> usize {

@@ -43,8 +43,9 @@ impl Best {
 /// All pairs of strategies are compared with the t quantile of Bonferroni and the larger of two standard
 /// errors, that of the differences of the two and that of all strategies together; both are wider where
 /// neighbouring rows are alike. The best of a sample is therefore never the reference of its own test.
-/// With one of two strategies both noisier and of skewed times, the error is up to 8 % at a level of 5 %,
-/// and 12 % where strategies drift each on its own; `tests/it/simulation.rs` has these figures.
+/// At a level of 5 % the error is up to 13 % where strategies differ in noise that is skewed (two strategies, 40
+/// rows), and 17 % where each drifts on its own (eight strategies, five rows): the worst of all cases that
+/// `tests/it/simulation.rs` simulates.
 ///
 /// # Errors
 /// Fewer than two strategies or three rows, rows of different lengths, a number that is not finite, no

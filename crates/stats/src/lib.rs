@@ -7,9 +7,12 @@
 //!
 //! - [`compare_with_best`]: strategies that were measured side by side;
 //! - [`compare_independent`]: strategies that were measured each on its own;
+//! - [`disturbed`]: pairs that are left out, by a rule that does not look at strategies;
+//! - [`rows_of_groups`]: what is one row; [`level_of_verdict`]: verdicts that follow one another;
 //! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
 //! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
 //! - [`rank_sum`] and [`median_interval`]: times of which some were never reached, by their order alone;
+//! - [`mean_interval`], [`pooled_intervals`]: means and their uncertainty;
 //! - [`welch_t_test`] and [`holm`]: differences of errors.
 //!
 //! ```
@@ -28,20 +31,26 @@
 mod all_pairs;
 mod best;
 mod describe;
+mod disturbed;
 mod error;
 mod holm;
 mod independent;
+mod interval;
 mod planning;
 mod quantile;
 mod rank_sum;
+mod verdicts;
 mod welch;
 
 pub use all_pairs::Standing;
 pub use best::{Best, FEW_PAIRS, compare_with, compare_with_best};
 pub use describe::{mean, median};
+pub use disturbed::{Unusual, disturbed, most_unusual};
 pub use error::StatsError;
 pub use holm::holm;
 pub use independent::{compare_independent, difference};
+pub use interval::{mean_interval, pooled_intervals};
 pub use planning::{detectable, pairs_needed};
 pub use rank_sum::{median_interval, rank_sum};
+pub use verdicts::{GROUPS, level_of_verdict, rows_of_groups};
 pub use welch::{Outcome, welch_t_test};

@@ -89,6 +89,8 @@ pub enum Problem {
         "{what} should be a finite number, found `{value}`; correct it or remove the structure"
     )]
     Number { what: &'static str, value: String },
+    #[error("the column `{name}` should hold {expected}, found `{value}`; correct it")]
+    Array { name: String, expected: &'static str, value: String },
     #[error(
         "`{key}` is `{value}`, which is not a finite number; correct it, or write `nan` where there is no value"
     )]

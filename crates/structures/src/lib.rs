@@ -32,4 +32,4 @@ pub use names::Names;
 pub use number::finite;
 pub use read::{Read, read};
 pub use source::Source;
-pub use structure::{Entry, Structure, composition, is_absent, number};
+pub use structure::{AtomArray, Entry, Numbers, Structure, composition, is_absent, number};

@@ -91,7 +91,7 @@ pub fn read<E: From<ReadError>>(
     visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
 ) -> Result<Read, E> {
     let memory = &MemoryBudget::default();
-    Source { path, bytes: None, wanted: None, memory }.read(visit)
+    Source { path, bytes: None, wanted: None, arrays: &[], memory }.read(visit)
 }
 
 impl Source<'_> {
@@ -110,7 +110,7 @@ impl Source<'_> {
             }
         };
         let visited =
-            self.visit(&mut |stream| stream_of(stream, self.memory, &mut counts, &mut until_fault));
+            self.visit(&mut |stream| stream_of(stream, self, &mut counts, &mut until_fault));
         if let Some(error) = fault {
             return Err(error);
         }
@@ -125,7 +125,7 @@ impl Source<'_> {
 
 fn stream_of(
     stream: Stream,
-    memory: &MemoryBudget,
+    source: &Source<'_>,
     counts: &mut Read,
     visit: &mut dyn FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, ReadError> {
@@ -145,7 +145,7 @@ fn stream_of(
         let remedy = "use extended XYZ, POSCAR, CIF, CSV, an ASE database, or entries of AFLOW";
         return Err(ReadError::Format { path: path.to_owned(), found, remedy });
     };
-    let (mut content, taken) = Asked::new(content, memory, format.bytes_per_byte());
+    let (mut content, taken) = Asked::new(content, source.memory, format.bytes_per_byte());
     let mut each = |line, (structure, property): Content| {
         taken.give_back();
         if structure.as_ref().is_some_and(|found| found.atomic_number.is_empty()) {
@@ -161,7 +161,7 @@ fn stream_of(
             return Err(ReadError::Format { path: path.to_owned(), found, remedy });
         }
         #[cfg(feature = "ase")]
-        Format::Ase => ase::read(path, &mut each),
+        Format::Ase => ase::read(path, source.arrays, &mut each),
         #[cfg(not(feature = "ase"))]
         Format::Ase => return Err(ReadError::NoAse { path: path.to_owned() }),
         Format::Poscar => poscar::read(&mut content, &mut each)
@@ -169,7 +169,7 @@ fn stream_of(
         Format::Json => json::read(&mut content, &mut each),
         Format::AflowOut => aflow::out(&mut content, &mut each),
         Format::Table => table::read(&mut content, take, &mut each),
-        Format::Xyz => xyz::read(&mut content, &mut each),
+        Format::Xyz => xyz::read(&mut content, source.arrays, &mut each),
         Format::Cif => cif::read(&mut content, take, &mut each).map(|n| counts.n_block += n),
     };
     // The checksum of a packed stream is at its very end.

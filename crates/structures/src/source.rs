@@ -29,6 +29,9 @@ pub struct Source<'a> {
     /// Which files of a folder (not of folders within it) or of an archive are read, by name. Those must
     /// be of a known format then; without it, files of other formats are passed over.
     pub wanted: Option<fn(&str) -> bool>,
+    /// Arrays of the atoms that are read where a file has them, by name: columns of extended XYZ, arrays of ASE's
+    /// databases.
+    pub arrays: &'a [String],
     /// What an entry may take while it is read. What is kept of it is for the caller to count.
     pub memory: &'a MemoryBudget,
 }

@@ -18,6 +18,28 @@ pub struct Structure {
     /// The vectors along which the structure repeats, as rows in angstrom, finite; a row of zeros where it
     /// does not (slabs, wires). `None` for an open structure.
     pub cell: Option<Cell>,
+    /// Further arrays of the atoms: those of [`Source::arrays`](crate::Source) that the file has.
+    pub array: BTreeMap<String, AtomArray>,
+    /// Names of all arrays that could be asked for; only known where some are.
+    pub known: Vec<String>,
+}
+
+/// Numbers with a row for each atom, as the file states them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AtomArray {
+    /// Numbers in a row; 1 or more.
+    pub width: usize,
+    /// Row by row, `[n_atom, width]`.
+    pub numbers: Numbers,
+}
+
+/// Numbers of one type.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Numbers {
+    /// Finite in single precision.
+    Float(Vec<f64>),
+    Integer(Vec<i32>),
+    Flag(Vec<bool>),
 }
 
 impl Structure {

@@ -50,7 +50,7 @@ fn check(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
     let memory = &MemoryBudget::new(BUDGET as u64);
     ALLOCATOR.set_limit(ALLOCATOR.allocated() + BUDGET + UNCOUNTED).unwrap();
-    let read = Source { path, bytes: None, wanted: None, memory }
+    let read = Source { path, bytes: None, wanted: None, arrays: &[], memory }
         .read(&mut |_| Ok::<_, ReadError>(ControlFlow::Continue(())));
     ALLOCATOR.set_limit(usize::MAX).unwrap();
     assert_eq!(memory.left(), BUDGET as u64, "all is given back");

@@ -77,14 +77,23 @@ pub fn later_blocks(n_step: u64, n_pair: u64, least_steps: u64) -> Vec<u64> {
     (0..n_block).map(|block| (until(block + 1) - until(block)) as u64).collect()
 }
 
+/// How many mirrored pairs there are to be after `n_pair` of them, of which so many were disturbed, if `n_asked`
+/// are asked for: each disturbed one is repeated, but no more than a third of those that are asked for.
+#[must_use]
+pub fn with_repeated(n_asked: u64, n_pair: u64, n_disturbed: u64) -> Option<u64> {
+    let goal = n_asked + n_disturbed.min((n_asked / 3).max(1));
+    (goal > n_pair).then_some(goal)
+}
+
 /// The order in which `n` runs train in a block.
 #[must_use]
 pub fn order(seed: u64, block: u64, n: usize) -> Vec<usize> {
-    // Block 0 has an order of its own; then 1 and 2, 3 and 4, ... mirror each other.
-    let pair = block.div_ceil(2);
+    // Block 0 has an order of its own; then 1 and 2, 3 and 4, ... mirror each other, and so do 1 and 3, 5
+    // and 7, ...: what comes back with every pair would else favour the same strategy each time.
+    let two_pairs = block.div_ceil(4);
     let mut order: Vec<usize> =
-        permutation(seed, "turns", pair, n).into_iter().map(|run| run as usize).collect();
-    if block > 0 && block.is_multiple_of(2) {
+        permutation(seed, "turns", two_pairs, n).into_iter().map(|run| run as usize).collect();
+    if block > 0 && matches!(block % 4, 2 | 3) {
         order.reverse();
     }
     order
@@ -131,12 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn disturbed_pairs_are_repeated_a_few_times() {
+        assert_eq!(with_repeated(10, 10, 0), None);
+        assert_eq!(with_repeated(10, 10, 2), Some(12));
+        assert_eq!(with_repeated(10, 12, 2), None);
+        assert_eq!(with_repeated(10, 12, 9), Some(13));
+        assert_eq!(with_repeated(10, 40, 9), None, "the planned steps gave enough");
+    }
+
+    #[test]
     fn every_second_block_is_the_one_before_backwards() {
         for block in [1, 3, 5, 99] {
             let forwards = order(7, block, 5);
             let mut backwards = order(7, block + 1, 5);
             backwards.reverse();
             assert_eq!(forwards, backwards);
+        }
+        for block in [1, 5, 9] {
+            assert_eq!(order(7, block, 5), order(7, block + 3, 5), "two pairs are balanced");
+            assert_eq!(order(7, block + 1, 5), order(7, block + 2, 5));
         }
     }
 

@@ -75,6 +75,8 @@ impl Study {
 #[derive(Debug)]
 pub struct Cell {
     pub info: CellInfo,
+    /// How many repetitions of it the study asks for.
+    pub n_repeat: u32,
     /// One run per batcher.
     pub runs: Vec<LoadedConfig>,
 }

@@ -21,7 +21,7 @@ fn tell(
 ) {
     let mut all = Vec::with_capacity(cells.len());
     let mut common: HashMap<(String, String), BTreeSet<String>> = HashMap::new();
-    for Cell { info, runs } in &mut *cells {
+    for Cell { info, runs, .. } in &mut *cells {
         let config = &runs[0].config;
         if name(info).is_empty() {
             // It is from the command line.

@@ -62,7 +62,7 @@ fn cell(file: &StudyFile, setting: Setting) -> Result<Cell, StudyError> {
         n_step: first.training.steps.map_or(0, NonZeroU64::get),
         device: first.device.clone(),
     };
-    Ok(Cell { info, runs })
+    Ok(Cell { info, n_repeat: file.repeats.get(), runs })
 }
 
 /// For the name of a folder.

@@ -17,6 +17,7 @@ use crate::claims::{ClaimError, ClaimSettings};
 use crate::{StudyError, now};
 
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct SweepOptions<'a> {
     pub run: RunOptions<'a>,
     /// Cells that were done on other hardware are done again on this one.
@@ -32,6 +33,11 @@ pub struct SweepOptions<'a> {
     /// No cell begins after this time, and no pair of blocks for timing alone; the cells that wait have
     /// equal shares of it.
     pub at_most: Option<Duration>,
+    /// The sweep ends after a cell of several runs whose times are compared, if others may wait: each such cell
+    /// is then trained in a process of its own.
+    pub is_one_cell: bool,
+    /// Whether this process is the first one of the sweep.
+    pub is_first_process: bool,
     /// A device that another sweep has is waited for.
     pub wait: bool,
 }
@@ -49,6 +55,7 @@ impl CellObserver for () {}
 impl SweepObserver for () {}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "several reasons to end may hold at once")]
 pub struct Sweep {
     pub n_done: usize,
     pub n_done_before: usize,
@@ -63,6 +70,8 @@ pub struct Sweep {
     pub is_interrupted: bool,
     /// Whether cells wait because there was no time left for them.
     pub is_time_up: bool,
+    /// Whether the next process is to look for cells that wait.
+    pub is_for_next_process: bool,
     /// Whether cells wait because this process can no longer use the device.
     pub is_device_lost: bool,
 }
@@ -98,11 +107,11 @@ pub fn sweep(
     cells.write_list(study)?;
     let mut sweep = Sweep::default();
     let Some(_devices) = lock_devices(study, options, observer)? else {
-        sweep.is_interrupted = true;
-        return Ok(sweep);
+        return Ok(Sweep { is_interrupted: true, ..sweep });
     };
-    note_crowding(study, options.run.n_thread, observer);
-    let n_cell = study.cells.len();
+    if options.is_first_process {
+        note_crowding(study, options.run.n_thread, observer);
+    }
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
     let mut pause = Duration::from_millis(50).min(cells.pause());
@@ -112,8 +121,7 @@ pub fn sweep(
         let (mut taken, mut all_live) = (Vec::new(), true);
         for (place, &(n, cell)) in pending.iter().enumerate() {
             if options.run.interrupted.load(Ordering::Relaxed) {
-                sweep.is_interrupted = true;
-                return Ok(sweep);
+                return Ok(Sweep { is_interrupted: true, ..sweep });
             }
             let is_enough = |done: &DoneCell| options.is_enough(done);
             let claim = match cells.claim(&cell.info, options.retry, is_enough)? {
@@ -136,8 +144,7 @@ pub fn sweep(
             let left = options.at_most.map(|at_most| at_most.saturating_sub(start.elapsed()));
             if left.is_some_and(|left| left.is_zero()) {
                 claim.release()?;
-                sweep.is_time_up = true;
-                return Ok(sweep);
+                return Ok(Sweep { is_time_up: true, ..sweep });
             }
             let share = |left: Duration| {
                 let is_waiting =
@@ -151,12 +158,11 @@ pub fn sweep(
                 deadline: left.map(share),
             };
             note_gone(claim.gone.as_deref(), cell, observer);
-            observer.cell_begins(n, n_cell, &cell.info, length.enough);
+            observer.cell_begins(n, study.cells.len(), &cell.info, length.enough);
             let trained = train(cell, length, options, &claim, observer)?;
             let Trained::Done { done, is_device_lost } = trained else {
                 claim.release()?;
-                sweep.is_interrupted = true;
-                return Ok(sweep);
+                return Ok(Sweep { is_interrupted: true, ..sweep });
             };
             match claim.done(&done) {
                 Ok(()) => {
@@ -171,8 +177,12 @@ pub fn sweep(
                 Err(error) => return Err(error.into()),
             }
             if is_device_lost {
-                sweep.is_device_lost = true;
-                return Ok(sweep);
+                return Ok(Sweep { is_device_lost: true, ..sweep });
+            }
+            let has_others = place + 1 < n_pending || !taken.is_empty();
+            let is_compared = study.blocks.exclusive && cell.runs.len() > 1;
+            if options.is_one_cell && is_compared && has_others {
+                return Ok(Sweep { is_for_next_process: true, ..sweep });
             }
         }
         sweep.n_taken = taken.len();
@@ -190,8 +200,7 @@ pub fn sweep(
             wait(pause, options.run.interrupted);
             pause = (2 * pause).min(cells.pause());
             if options.at_most.is_some_and(|at_most| start.elapsed() >= at_most) {
-                sweep.is_time_up = true;
-                return Ok(sweep);
+                return Ok(Sweep { is_time_up: true, ..sweep });
             }
         }
         pending = taken;

@@ -4,13 +4,15 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use batchlab_config::Blocks;
+use batchlab_results::Block;
 use batchlab_run::{
     ActiveRun, Data, Ending, FinishedRun, Membership, Observer, RunError, RunHeader, RunOptions,
     Turn,
 };
+use batchlab_stats::disturbed;
 
 use crate::Cell;
-use crate::blocks::{Enough, first_block, later_blocks, least_steps, order};
+use crate::blocks::{Enough, first_block, later_blocks, least_steps, order, with_repeated};
 use crate::look::{FEWEST, LOOKS, Look, Scatter, look, next_look};
 
 pub trait CellObserver: Observer {
@@ -90,6 +92,7 @@ pub(crate) fn train_in_turns(
     let membership = Membership {
         cell: label.to_owned(),
         repeat: cell.info.repeat,
+        n_repeat: cell.n_repeat,
         is_exclusive: length.blocks.exclusive,
         n_look: if has_looks { LOOKS.len() as u32 } else { 0 },
     };
@@ -123,7 +126,10 @@ pub(crate) fn train_in_turns(
     };
     turns.train(length)?;
     match superseded() {
-        None => turns.complete()?,
+        None => {
+            turns.record_disturbed();
+            turns.complete()?;
+        }
         Some(reason) => turns.give_up(&reason)?,
     }
     let labels = cell.info.batchers.iter().cloned();
@@ -132,6 +138,13 @@ pub(crate) fn train_in_turns(
         is_interrupted: options.interrupted.load(Ordering::Relaxed),
         runs: labels.zip(turns.outcomes.into_iter().flatten()).collect(),
     })
+}
+
+/// A mirrored pair that no comparison uses.
+struct Disturbed {
+    /// From 1.
+    pair: u64,
+    reason: String,
 }
 
 struct Turns<'a, 'b> {
@@ -250,8 +263,20 @@ impl Turns<'_, '_> {
 
     /// How many pairs there are to be, if those that were asked for are not enough.
     fn next_goal(&self, enough: Enough) -> Option<u64> {
-        let Enough::Width(width) = enough else { return None };
         let n_pair = self.n_pair();
+        let width = match enough {
+            Enough::Width(width) => width,
+            Enough::Planned => return None,
+            Enough::Pairs(n_asked) => {
+                let disturbed = self.disturbed();
+                let goal = with_repeated(n_asked, n_pair, disturbed.len() as u64)?;
+                for Disturbed { pair, reason } in &disturbed {
+                    let message = format!("note: pair {pair} is repeated: {reason}");
+                    self.observer.progress().note(&message);
+                }
+                return Some(goal);
+            }
+        };
         if !LOOKS.contains(&n_pair) {
             return next_look(n_pair);
         }
@@ -283,19 +308,54 @@ impl Turns<'_, '_> {
         }
     }
 
-    /// Mirrored pairs in the order of time: for each run that goes on, the mean of two logarithms of the
-    /// time per output.
+    /// Mirrored pairs in the order of time that nothing disturbed: for each run that goes on, the mean of two
+    /// logarithms of the time per output.
     fn rows(&self) -> Vec<Vec<f64>> {
-        let runs: Vec<&ActiveRun<'_>> = self.open.iter().flatten().collect();
-        let row = |pair: u64| {
-            let log = |run: &ActiveRun<'_>, block: u64| {
-                Some(run.block(block as i64)?.ns_per_output().ln())
-            };
-            let of_pair =
-                |run| Some(f64::midpoint(log(run, 2 * pair + 1)?, log(run, 2 * pair + 2)?));
-            runs.iter().map(|run| of_pair(*run)).collect::<Option<Vec<f64>>>()
+        let disturbed = self.disturbed();
+        let is_quiet = |pair: u64| disturbed.iter().all(|disturbed| disturbed.pair != pair);
+        let pairs =
+            self.pairs(Block::ns_per_output).into_iter().filter(|(pair, _)| is_quiet(*pair));
+        let mean = |[first, second]: [f64; 2]| f64::midpoint(first, second);
+        pairs.map(|(_, row)| row.into_iter().map(mean).collect()).collect()
+    }
+
+    /// The logarithms of something of both blocks of every pair, for each run that goes on, by the number of the
+    /// pair, from 1.
+    fn pairs(&self, of: fn(&Block) -> f64) -> Vec<(u64, Vec<[f64; 2]>)> {
+        let log = |run: &ActiveRun<'_>, block: u64| Some(of(&run.block(block as i64)?).ln());
+        let both = |pair: u64, run| Some([log(run, 2 * pair - 1)?, log(run, 2 * pair)?]);
+        let row = |pair| {
+            let of_runs = self.open.iter().flatten().map(|run| both(pair, run));
+            Some((pair, of_runs.collect::<Option<Vec<_>>>()?))
         };
-        (0..self.n_pair()).filter_map(row).collect()
+        (1..=self.n_pair()).filter_map(row).collect()
+    }
+
+    fn disturbed(&self) -> Vec<Disturbed> {
+        let (numbers, rows): (Vec<u64>, Vec<_>) =
+            self.pairs(Block::usual_ns_per_output).into_iter().unzip();
+        let open = self.open.iter().zip(&self.cell.info.batchers);
+        let batchers: Vec<&str> =
+            open.filter(|(run, _)| run.is_some()).map(|(_, name)| name.as_str()).collect();
+        let found = disturbed(&rows).into_iter().map(|unusual| Disturbed {
+            pair: numbers[unusual.pair],
+            reason: format!(
+                "a block of {} took {:.2} times as long as usual",
+                batchers[unusual.strategy],
+                unusual.log.exp()
+            ),
+        });
+        found.collect()
+    }
+
+    /// Where nothing is compared, nothing is left out.
+    fn record_disturbed(&mut self) {
+        if !self.is_timed_beyond {
+            return;
+        }
+        for Disturbed { pair, reason } in self.disturbed() {
+            self.open.iter_mut().flatten().for_each(|run| run.leave_out_pair(pair, &reason));
+        }
     }
 }
 

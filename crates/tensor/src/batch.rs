@@ -45,7 +45,7 @@ pub struct DeviceBatch<D: Backend> {
 }
 
 /// What a network wants of its batches.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) fields: BatchFields,
     /// Node classes that the model knows.
@@ -76,11 +76,11 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        needs: BatchFields,
+        needs: &BatchFields,
         n_class: usize,
     ) -> Result<Self, ModelError> {
-        let wanted = Wanted { fields: needs, n_class, only_outputs: false };
-        let batch = Self::upload_ahead(device, previous, batch, wanted)?;
+        let wanted = Wanted { fields: needs.clone(), n_class, only_outputs: false };
+        let batch = Self::upload_ahead(device, previous, batch, &wanted)?;
         batch.begin_use()?;
         Ok(batch)
     }
@@ -91,47 +91,36 @@ impl<D: Backend> DeviceBatch<D> {
         device: &D,
         previous: Option<Self>,
         batch: &PaddedBatch<'_>,
-        wanted: Wanted,
+        wanted: &Wanted,
     ) -> Result<Self, ModelError> {
-        let Wanted { fields: needs, n_class, only_outputs } = wanted;
+        let &Wanted { fields: ref needs, n_class, only_outputs } = wanted;
         check(batch, needs, n_class)?;
         let n_edge = batch.shape.n_edge as usize;
-        let mut matrices = (None, [None, None, None]);
-        let (class, sender, receiver, graph, outputs, mut arena) = match previous {
-            None => (None, None, None, None, None, D::Arena::default()),
-            Some(p) => {
-                drop(p.output_edges);
-                matrices = (p.features, [p.distance, p.displacement, p.edge_weight]);
-                (p.class, p.sender, Some(p.receiver), Some(p.graph), Some(p.outputs), p.arena)
-            }
+        // Of the batch before, the arena is filled again, and so are matrices of the same shape.
+        let (mut arena, features, [distance, displacement, edge_weight]) = match previous {
+            None => (D::Arena::default(), None, [None, None, None]),
+            Some(p) => (p.arena, p.features, [p.distance, p.displacement, p.edge_weight]),
         };
-        let (features, [distance, displacement, edge_weight]) = matrices;
         let of_outputs = only_outputs.then(|| outputs::ReceivedEdges::of(batch, needs.edge_weight));
-        let reclaim = |segments| Segments::reclaim(device, segments);
-        let [class, sender, receiver, graph] =
-            [reclaim(class), reclaim(sender), reclaim(receiver), reclaim(graph)];
-        let outputs = Outputs::reclaim(device, outputs);
         let n_word = n_word(batch, needs, n_class)
             + of_outputs.as_ref().map_or(0, outputs::ReceivedEdges::n_word);
         device.begin_upload(&mut arena, n_word).map_err(engine)?;
         let arena_of_all = &mut arena;
-        let mut put = |reclaimed, of: &[u32], offset: &[u32], order: Option<&[u32]>| {
-            Segments::put(device, arena_of_all, reclaimed, of, offset, order).map_err(engine)
+        let mut put = |of: &[u32], offset: &[u32], order: Option<&[u32]>| {
+            Segments::put(device, arena_of_all, of, offset, order).map_err(engine)
         };
         let class = if needs.node_class {
             let (order, offset) = sorted(batch.node_class, n_class);
-            Some(put(class, batch.node_class, &offset, Some(&order))?)
+            Some(put(batch.node_class, &offset, Some(&order))?)
         } else {
             None
         };
-        let sender = if needs.sender_order {
-            let order = Some(batch.sender_order);
-            Some(put(sender, batch.sender, batch.sender_offset, order)?)
-        } else {
-            None
-        };
-        let receiver = put(receiver, batch.receiver, batch.receiver_offset, None)?;
-        let graph = put(graph, batch.graph_of, batch.graph_offset, None)?;
+        let sender = needs
+            .sender_order
+            .then(|| put(batch.sender, batch.sender_offset, Some(batch.sender_order)))
+            .transpose()?;
+        let receiver = put(batch.receiver, batch.receiver_offset, None)?;
+        let graph = put(batch.graph_of, batch.graph_offset, None)?;
         let put_features = || Features::put(device, &mut arena, features, batch);
         let features = needs.node_feature.then(put_features).transpose()?;
         let mut matrix = |needed: bool, reclaimed: Option<Matrix<D>>, values: &[f32], shape| {
@@ -147,7 +136,7 @@ impl<D: Backend> DeviceBatch<D> {
             matrix(needs.displacement, displacement, batch.displacement, [n_edge, 3])?;
         let edge_weight = matrix(needs.edge_weight, edge_weight, batch.edge_weight, [n_edge, 1])?;
         let output_edges = of_outputs.map(|edges| edges.put(device, &mut arena)).transpose()?;
-        let outputs = Outputs::put(device, &mut arena, outputs, batch, only_outputs)?;
+        let outputs = Outputs::put(device, &mut arena, batch, only_outputs).map_err(engine)?;
         device.finish_upload(&mut arena).map_err(engine)?;
         Ok(Self {
             shape: batch.shape,
@@ -335,7 +324,7 @@ fn named<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, ModelError> {
 }
 
 /// Words of 32 bits that a batch takes up on the device at most.
-fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize {
+fn n_word(batch: &PaddedBatch<'_>, needs: &BatchFields, n_class: usize) -> usize {
     let class = [batch.node_class.len(), n_class + 1, batch.node_class.len()];
     let sender = [batch.sender.len(), batch.sender_offset.len(), batch.sender_order.len()];
     let of_some = |needed: bool, lengths: &[usize]| {
@@ -360,7 +349,7 @@ fn n_word(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> usize 
         + of_some(true, &always)
 }
 
-fn check(batch: &PaddedBatch<'_>, needs: BatchFields, n_class: usize) -> Result<(), ModelError> {
+fn check(batch: &PaddedBatch<'_>, needs: &BatchFields, n_class: usize) -> Result<(), ModelError> {
     let [n_node, n_edge] = [batch.shape.n_node, batch.shape.n_edge].map(|n| n as usize);
     let fields = [
         ("node classes", needs.node_class, batch.node_class.len(), n_node),

@@ -5,32 +5,34 @@ use std::rc::Rc;
 
 use dfdx::tensor::Storage;
 
-use crate::{Backend, Buffer};
+use crate::{Backend, Buffer, DeviceMemory};
 
 /// The gradient of a matrix, while backward runs. Clones share it.
 ///
 /// dfdx's own store gives out zeros to be added to; here who comes first writes.
 #[derive(Debug)]
-pub(crate) struct Gradient<D: Backend> {
+pub(crate) struct Gradient<D: DeviceMemory> {
     /// None before anything was added.
     sum: Rc<RefCell<Option<Buffer<D>>>>,
     /// Numbers of the matrix.
     n: usize,
 }
 
-impl<D: Backend> Clone for Gradient<D> {
+impl<D: DeviceMemory> Clone for Gradient<D> {
     fn clone(&self) -> Self {
         Self { sum: Rc::clone(&self.sum), n: self.n }
     }
 }
 
-impl<D: Backend> Gradient<D> {
+impl<D: DeviceMemory> Gradient<D> {
     /// Nothing yet, for a matrix of `n` numbers.
     pub(crate) fn new(n: usize) -> Self {
         Self { sum: Rc::default(), n }
     }
+}
 
-    /// What a kernel adds to, see [`Backend::new_gradient`].
+impl<D: Backend> Gradient<D> {
+    /// What a kernel adds to, see [`DeviceMemory::new_gradient`].
     pub(crate) fn sum(&self, device: &D) -> Result<RefMut<'_, Buffer<D>>, D::Err> {
         let buffer = self.to_be_added(device)?;
         Ok(RefMut::map(self.sum.borrow_mut(), |sum| sum.insert(buffer)))

@@ -52,6 +52,8 @@
 //!     precision: Precision::F32,
 //!     weight_decay: 0.0,
 //!     resident_bytes: 0,
+//!     standardisation: batchlab_core::graphs::Standardisation::default(),
+//!     own: Vec::new(),
 //!     search: Vec::new(),
 //! };
 //! let needs = BatchFields { node_feature: true, ..BatchFields::default() };
@@ -91,7 +93,7 @@ mod trainer;
 
 pub use activation::Activation;
 pub use backend::{
-    Adam, Attention, Backend, Buffer, Dense, LinearLayer, LinearOutput, MessageOutput,
+    Attention, Backend, Buffer, Dense, DeviceMemory, LinearLayer, LinearOutput, MessageOutput,
     MessageResult, RowsToNormalise,
 };
 pub use batch::{DeviceBatch, Features, NodeEdges, OutputEdges, Outputs, SparseFeatures};
@@ -101,8 +103,8 @@ pub use layers::{Linear, NormalisedRows, Perceptron};
 pub use matrix::Matrix;
 pub use message::{DirectedEdges, Direction, EdgeValue, Message};
 pub use network::{Network, open, require_node_classes, require_node_features};
-pub use ops::gaussian::GaussianBasis;
-pub use ops::geometry::EdgeGeometry;
+pub use ops::adam::Adam;
+pub use ops::geometry::{EdgeGeometry, GaussianBasis};
 pub use ops::normalise::Normalise;
 pub use parameters::{Initial, Parameter, ParameterBuilder, Parameters, n_parameter};
 pub use pass::{Pass, Traced};

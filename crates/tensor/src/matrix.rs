@@ -6,20 +6,20 @@ use batchlab_core::ModelError;
 use dfdx::prelude::*;
 
 use crate::gradient::Gradient;
-use crate::{Backend, Dense};
+use crate::{Dense, DeviceMemory};
 
 /// A matrix `[n_row, n_column]` on the device, row-major. Cloning is cheap.
 ///
 /// It knows whether it depends on a parameter: nothing is recorded and no gradient computed for
 /// what does not, such as distances.
 #[derive(Debug, Clone)]
-pub struct Matrix<D: Backend> {
+pub struct Matrix<D: DeviceMemory> {
     tensor: Dense<D>,
     tracked: bool,
     gradient: Gradient<D>,
 }
 
-impl<D: Backend> Matrix<D> {
+impl<D: DeviceMemory> Matrix<D> {
     /// Values from the host that no gradient is wanted for.
     pub fn constant(
         device: &D,

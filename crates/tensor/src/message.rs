@@ -11,7 +11,9 @@ use std::rc::Rc;
 use batchlab_core::ModelError;
 use batchlab_core::model::Precision;
 
-use crate::{Activation, Backend, DeviceBatch, GaussianBasis, Matrix, MessageResult, Segments};
+use crate::{
+    Activation, Backend, DeviceBatch, DeviceMemory, GaussianBasis, Matrix, MessageResult, Segments,
+};
 use program::{EdgeLayer, Operation, Program, Step};
 
 /// Which end of an edge receives its message.
@@ -25,7 +27,7 @@ pub enum Direction {
 }
 
 /// The edges of a batch in one direction, divided among tasks.
-pub struct DirectedEdges<D: Backend> {
+pub struct DirectedEdges<D: DeviceMemory> {
     /// Nodes that messages come from.
     pub(crate) from: Rc<Segments<D>>,
     /// Nodes that messages go to.
@@ -68,7 +70,7 @@ pub struct EdgeValue {
 ///     pass.message(edge, message, Aggregate::Mean)
 /// }
 /// ```
-pub struct Message<D: Backend> {
+pub struct Message<D: DeviceMemory> {
     pub(crate) edges: Rc<DirectedEdges<D>>,
     pub(crate) steps: Vec<Step>,
     /// What each step reads besides earlier steps.
@@ -78,7 +80,7 @@ pub struct Message<D: Backend> {
 }
 
 /// The matrices of a step: of nodes, of edges, or a layer's weight and bias.
-pub(crate) struct Operands<D: Backend> {
+pub(crate) struct Operands<D: DeviceMemory> {
     pub(crate) matrices: [Option<Matrix<D>>; 2],
     /// Of a step of Gaussians.
     pub(crate) basis: Option<GaussianBasis>,

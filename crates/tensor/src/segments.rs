@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use crate::Backend;
+use crate::DeviceMemory;
 use crate::backend::ALIGNMENT;
 
 /// For each item its segment, and for each segment its items. [`Pass::gather`](crate::Pass::gather)
 /// goes from segments to items, [`Pass::segment_sum`](crate::Pass::segment_sum) back; each is the
 /// other's gradient, so that neither needs atomic additions.
-pub struct Segments<D: Backend> {
+pub struct Segments<D: DeviceMemory> {
     pub(crate) n_segment: usize,
     pub(crate) n_item: usize,
     /// Segment of each item, `[n_item]`.
@@ -16,6 +16,7 @@ pub struct Segments<D: Backend> {
     /// Where each segment's items start in `order`, and the number of items, `[n_segment + 1]`.
     pub(crate) offset: D::Words,
     /// Items of the longest segment.
+    #[allow(dead_code, reason = "kernels of a GPU ask for it")]
     pub(crate) longest: usize,
     /// Items, segment by segment, `[n_item]`; none if they lie in this order already.
     pub(crate) order: Option<D::Words>,
@@ -30,7 +31,7 @@ pub enum Aggregate {
     Mean,
 }
 
-impl<D: Backend> Segments<D> {
+impl<D: DeviceMemory> Segments<D> {
     /// Copies segments to the device.
     ///
     /// `of` `[n_item]`, `offset` `[n_segment + 1]`, `order` `[n_item]` or none; see
@@ -44,54 +45,30 @@ impl<D: Backend> Segments<D> {
         let mut arena = D::Arena::default();
         let n_word = 3 * ALIGNMENT + of.len() + offset.len() + order.map_or(0, <[u32]>::len);
         device.begin_upload(&mut arena, n_word)?;
-        let segments = Self::put(device, &mut arena, None, of, offset, order)?;
+        let segments = Self::put(device, &mut arena, of, offset, order)?;
         device.finish_upload(&mut arena)?;
         device.begin_use(&arena)?;
         Ok(segments)
     }
 
-    /// Reuses the memory of segments that are not shared.
-    pub(crate) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
-        let mut segments = Rc::try_unwrap(previous?).ok()?;
-        device.release(&mut segments.of);
-        device.release(&mut segments.offset);
-        if let Some(order) = &mut segments.order {
-            device.release(order);
-        }
-        Some(segments)
-    }
-
     pub(crate) fn put(
         device: &D,
         arena: &mut D::Arena,
-        reclaimed: Option<Self>,
         of: &[u32],
         offset: &[u32],
         order: Option<&[u32]>,
     ) -> Result<Rc<Self>, D::Err> {
         // A GPU looks nothing up in bounds. Data sets are checked when they are loaded.
         debug_assert_eq!(fault(of, offset, order), None);
-        let mut segments = reclaimed.unwrap_or_else(|| Self {
-            n_segment: 0,
-            n_item: 0,
-            longest: 0,
-            of: D::Words::default(),
-            offset: D::Words::default(),
-            order: None,
-        });
-        segments.n_segment = offset.len().saturating_sub(1);
-        segments.n_item = of.len();
         let length = |bounds: &[u32]| bounds[1].saturating_sub(bounds[0]) as usize;
-        segments.longest = offset.windows(2).map(length).max().unwrap_or(0);
-        device.put_words(arena, &mut segments.of, of)?;
-        device.put_words(arena, &mut segments.offset, offset)?;
-        match order {
-            None => segments.order = None,
-            Some(order) => {
-                device.put_words(arena, segments.order.get_or_insert_default(), order)?;
-            }
-        }
-        Ok(Rc::new(segments))
+        Ok(Rc::new(Self {
+            n_segment: offset.len().saturating_sub(1),
+            n_item: of.len(),
+            longest: offset.windows(2).map(length).max().unwrap_or(0),
+            of: device.put_words(arena, of)?,
+            offset: device.put_words(arena, offset)?,
+            order: order.map(|order| device.put_words(arena, order)).transpose()?,
+        }))
     }
 
     /// Number of segments.

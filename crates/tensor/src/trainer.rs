@@ -142,7 +142,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         let device = self.parameters.device();
         // The memory of the batch before is used again, unless that is kept.
         let previous = self.slots[place(slot)].take().and_then(|batch| Rc::try_unwrap(batch).ok());
-        Ok(Rc::new(DeviceBatch::upload_ahead(device, previous, batch, self.wanted)?))
+        Ok(Rc::new(DeviceBatch::upload_ahead(device, previous, batch, &self.wanted)?))
     }
 
     fn run(&self, pass: &mut Pass<'_, D>, slot: Slot) -> Result<Matrix<D>, ModelError> {

@@ -13,7 +13,7 @@ use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
 use batchlab_core::{BatchBuffer, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
 use batchlab_tensor::emulation::{Streams, counts, set_recording, set_streams};
-use batchlab_tensor::{Activation, Backend, Dense, open};
+use batchlab_tensor::{Activation, Dense, DeviceMemory, open};
 use common::{Operation, PADDING, Probe, collated, collated_of, context, needs};
 
 const ALL: [Streams; 4] = [Streams::Eager, Streams::Lazy, Streams::OthersFirst, Streams::Random];
@@ -32,7 +32,7 @@ fn gpu() -> Cuda {
     Cuda::try_build(0, 0).expect("dfdx opens it too")
 }
 
-type Arena = <Cuda as Backend>::Arena;
+type Arena = <Cuda as DeviceMemory>::Arena;
 
 fn upload(gpu: &Cuda, arena: &mut Arena, value: u8, n: usize) -> Dense<Cuda> {
     gpu.begin_upload(arena, n).expect("room");
@@ -98,7 +98,7 @@ fn an_arena_can_be_dropped_at_any_time() {
                 gpu.begin_use(&arena).expect("the device works");
             }
         }
-        Backend::wait(&gpu).expect("the device works");
+        DeviceMemory::wait(&gpu).expect("the device works");
     }
 }
 
@@ -297,7 +297,7 @@ fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
                 diary.update();
             }
         }
-        Backend::wait(&gpu()).expect("the device works");
+        DeviceMemory::wait(&gpu()).expect("the device works");
     }
 }
 

@@ -182,9 +182,9 @@ fn compare(model: &GoldenModel, bytes: &[u8], setting: Setting) -> Result<Vec<De
     let needs = BatchFields { sparse_feature, ..needs };
     let mut buffer = BatchBuffer::new();
     if file.has("input.output_row") {
-        nodes::collate_file(&file, needs, &mut buffer)?;
+        nodes::collate_file(&file, &needs, &mut buffer)?;
     } else {
-        batch::collate_file(&file, needs, &mut buffer)?;
+        batch::collate_file(&file, &needs, &mut buffer)?;
     }
     let ready = |weight_decay: f64| {
         let mut trainer = open(&file, &*description, weight_decay, setting.precision)?;

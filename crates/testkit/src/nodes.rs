@@ -25,6 +25,7 @@ const NEEDS: BatchFields = BatchFields {
     displacement: false,
     edge_weight: true,
     sender_order: true,
+    own: Vec::new(),
 };
 
 #[derive(Debug, Clone)]
@@ -204,7 +205,7 @@ fn check_plan(case: &Case, plan: &BatchPlan, buffer: &mut BatchBuffer) {
     let sizes = [plan.members.len(), edges.len(), 1, plan.output_row.len()];
     let counted = [real.n_node, real.n_edge, real.n_graph, real.n_output].map(|n| n as usize);
     assert_eq!(counted, sizes, "the real size is that of the members");
-    collate(&case.graphs, plan, NEEDS, buffer).expect("a plan that can be collated");
+    collate(&case.graphs, plan, &NEEDS, buffer).expect("a plan that can be collated");
     check_batch(case, plan, &edges, &buffer.batch());
 }
 

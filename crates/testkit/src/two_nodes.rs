@@ -34,7 +34,7 @@ pub fn predict(model: &dyn Model, edges: &[[u32; 2]], distance: f32) -> f32 {
     plan.push_graph(GraphSize { id: 0, n_node: 2, n_edge });
     plan.shape = plan.real;
     let mut buffer = BatchBuffer::new();
-    collate(&graphs, &plan, model.needs(), &mut buffer).expect("the plan fits");
+    collate(&graphs, &plan, &model.needs(), &mut buffer).expect("the plan fits");
 
     let mut trainer = model.open(&crate::device::context(2)).expect("the model opens");
     trainer.upload(Slot::A, &buffer.batch()).expect("a complete batch");

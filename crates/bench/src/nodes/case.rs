@@ -70,12 +70,14 @@ impl Case {
             device: "cpu".into(),
             seed: SEED,
             n_node_class: 0,
-            node_feature_width: graphs.batch_feature_width(needs),
+            node_feature_width: graphs.batch_feature_width(&needs),
             output_width: n_class(graphs)?,
             loss: Loss::CrossEntropy,
             precision: Precision::F32,
             weight_decay: 0.0,
             resident_bytes: choice.resident_mib << 20,
+            standardisation: batchlab_core::graphs::Standardisation::default(),
+            own: Vec::new(),
             search: Vec::new(),
         })?;
         let stream =
@@ -100,7 +102,7 @@ impl Case {
             Some(recipe) => self.kept.entry(recipe).or_default(),
             None => &mut self.own,
         };
-        collate(graphs, &self.plan, self.needs, buffer)?;
+        collate(graphs, &self.plan, &self.needs, buffer)?;
         Ok(())
     }
 

@@ -46,7 +46,7 @@ fn first_plans(graphs: &Graphs, choice: &Choice) -> anyhow::Result<Vec<BatchPlan
 pub fn median_batch(
     graphs: &Graphs,
     choice: &Choice,
-    needs: BatchFields,
+    needs: &BatchFields,
 ) -> anyhow::Result<BatchBuffer> {
     let mut plans = first_plans(graphs, choice)?;
     plans.sort_by_key(|plan| plan.shape.n_edge);
@@ -57,12 +57,12 @@ pub fn median_batch(
 pub fn first_batches(
     graphs: &Graphs,
     choice: &Choice,
-    needs: BatchFields,
+    needs: &BatchFields,
 ) -> anyhow::Result<Vec<BatchBuffer>> {
     first_plans(graphs, choice)?.iter().map(|plan| collated(graphs, plan, needs)).collect()
 }
 
-fn collated(graphs: &Graphs, plan: &BatchPlan, needs: BatchFields) -> anyhow::Result<BatchBuffer> {
+fn collated(graphs: &Graphs, plan: &BatchPlan, needs: &BatchFields) -> anyhow::Result<BatchBuffer> {
     let mut buffer = BatchBuffer::new();
     collate(graphs, plan, needs, &mut buffer)?;
     Ok(buffer)
@@ -79,7 +79,7 @@ mod tests {
         let graphs = Structures::Qm9.load().expect("the sample");
         let batcher = json!({ "name": "static", "batch_size": batch_size });
         let needs = BatchFields { distance: true, ..BatchFields::default() };
-        let buffer = median_batch(&graphs, &Choice { batcher, at_least }, needs).expect("a batch");
+        let buffer = median_batch(&graphs, &Choice { batcher, at_least }, &needs).expect("a batch");
         (buffer.batch().real, buffer.batch().shape)
     }
 

@@ -42,7 +42,7 @@ impl Case {
         let mut needs = description.needs();
         // What the peers read.
         (needs.node_class, needs.distance, needs.displacement) = (true, true, true);
-        let buffer = median_batch(graphs, choice, needs)?;
+        let buffer = median_batch(graphs, choice, &needs)?;
         let trainer = fresh(&*description, graphs, engine)?;
         Ok(Self { trainer, buffer, model })
     }
@@ -114,6 +114,8 @@ fn fresh(model: &dyn Model, graphs: &Graphs, engine: &Engine) -> anyhow::Result<
         precision: engine.precision,
         weight_decay: 0.0,
         resident_bytes: 0,
+        standardisation: batchlab_core::graphs::Standardisation::default(),
+        own: Vec::new(),
         search: Vec::new(),
     })?)
 }
@@ -137,7 +139,7 @@ pub fn memory_of_steps(
     [n_step, n_report]: [usize; 2],
 ) -> anyhow::Result<Vec<u64>> {
     let model: Box<dyn Model> = serde_json::from_value(model)?;
-    let buffers = first_batches(graphs, choice, model.needs())?;
+    let buffers = first_batches(graphs, choice, &model.needs())?;
     let mut trainer = fresh(&*model, graphs, engine)?;
     let mut turns = buffers.iter().cycle();
     let mut resident_bytes = Vec::with_capacity(n_report);

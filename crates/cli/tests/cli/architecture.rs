@@ -86,9 +86,15 @@ fn crates_know_only_those_below_them() {
         "batchlab-stats",
     ];
     assert_eq!(ours("batchlab-study"), below_study);
-    let below_report = ["batchlab-core", "batchlab-draw", "batchlab-results", "batchlab-stats"];
+    let below_report = [
+        "batchlab-core",
+        "batchlab-draw",
+        "batchlab-forecast",
+        "batchlab-results",
+        "batchlab-stats",
+    ];
     assert_eq!(ours("batchlab-report"), below_report);
-    assert_eq!(ours("batchlab-tensor"), ["batchlab-core", "batchlab-files"]);
+    assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
     assert_eq!(ours("batchlab-draw"), Vec::<String>::new());
 }
 

@@ -29,6 +29,7 @@ const STUDY: Study = Study {
     n_step: 10,
     noise: 0.01,
     n_strategy: 2,
+    stalled: None,
 };
 
 #[test]

@@ -157,6 +157,27 @@ fn programs_are_timed_in_turns_and_judged() {
     assert!(String::from_utf8_lossy(&again.get_output().stderr).contains("is there already"));
 }
 
+/// Of nine blocks of a process, the sixth takes six times as long; its pair is repeated and left out.
+#[test]
+fn a_disturbed_pair_of_blocks_is_repeated_in_every_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let stalls = "i=0; while read line; do i=$((i+1)); s=1.5; [ $i = 6 ] && s=9.0; \
+                  echo '{\"seconds\": '$s$(date +%N)', \"n_output\": 100}'; done";
+    let file = arms(dir.path(), stalls);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("processes = 2\n{text}")).unwrap();
+    let out = dir.path().join("times.csv");
+    let verdict = json(batchlab().arg("bench").arg(&file).arg("--out").arg(&out));
+    assert_eq!(verdict["unit"], serde_json::json!({ "kind": "pairs", "n_pair": 8, "n_cell": 2 }));
+    let times = fs::read_to_string(&out).unwrap();
+    assert_eq!(times.lines().count(), 1 + 2 * 2 * 11, "a pair more in each process");
+    for left_out in verdict["left_out"].as_array().unwrap() {
+        assert_eq!((&left_out["pair"], &left_out["batcher"]), (&3.into(), &"two".into()));
+    }
+    assert_eq!(verdict["left_out"].as_array().unwrap().len(), 2);
+    assert!(verdict["strategies"][1]["factor"].as_f64().unwrap() < 1.7);
+}
+
 #[test]
 fn programs_that_fail_are_named() {
     for (second, expected) in [

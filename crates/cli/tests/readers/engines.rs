@@ -78,6 +78,131 @@ def open(c): return E()
     succeed(&mut train_with(dir.path(), engine, &[&data, exact, keep, "training.steps=40"]));
 }
 
+/// Own fields of structures arrive beside the atoms and structures that they belong to, and none is needed for a
+/// prediction.
+pub(super) fn own_fields_arrive() {
+    let dir = tempfile::tempdir().unwrap();
+    let structure = |i: usize, forces: &str| {
+        let atoms = (0..2 + i % 3).map(|atom| match forces {
+            "" => format!("H {atom} 0 0\n"),
+            _ => format!("H {atom} 0 0 {i} {atom} -1 {}\n", 10 * i + atom),
+        });
+        let head = format!("Properties=species:S:1:pos:R:3{forces} energy={i} dipole=\"{i} 0.5\"");
+        format!("{}\n{head}\n{}", 2 + i % 3, atoms.collect::<String>())
+    };
+    let write = |name: &str, forces: &str| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, (0..60).map(|i| structure(i, forces)).collect::<String>()).unwrap();
+        file.display().to_string()
+    };
+    let (with, without) = (write("with.xyz", ":forces:R:3:tag:I:1"), write("without.xyz", ""));
+    let engine = "
+import numpy as n
+def own(b):
+    assert b.forces.shape == (b.n_node, 3) and b.forces.dtype == n.float32 and not b.forces.flags.writeable
+    assert b.dipole.shape == (b.n_graph, 2)
+    real = b.real.n_node
+    structure = b.origin[b.graph_of[:real]]
+    atom = n.arange(real) - b.graph_offset[b.graph_of[:real]]
+    assert (b.dipole[:b.real.n_graph, 0] == b.origin[:b.real.n_graph]).all()
+    assert (b.dipole[b.real.n_graph:] == 0).all()
+    return b.forces[:real], n.stack([structure, atom, 0 * atom - 1], axis=1), b.forces[real:]
+class E:
+    def step(self, b, rate):
+        forces, expected, padding = own(b)
+        assert (forces == expected).all() and (padding == 0).all() and b.real.n_node < b.n_node
+        return 1.0
+    def predict(self, b):
+        forces, expected, _ = own(b)
+        assert n.isnan(forces).all() or (forces == expected).all()
+        print('absent' if n.isnan(forces).any() else 'present')
+        return n.zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+def open(c):
+    assert c.own_fields == [dict(name='forces', per='node', number='f32', width=3),
+                            dict(name='dipole', per='graph', number='f32', width=2)], c.own_fields
+    assert 10 < c.target_deviation < 20 < c.target_mean < 40
+    return E()
+";
+    let data = format!(
+        "dataset={{ name = 'structures', path = '{with}', target = 'energy', fields = ['dipole', 'forces', 'tag'] }}"
+    );
+    let fields = "model.fields=['node_class', 'forces', 'dipole']";
+    let output = succeed(&mut train_with(dir.path(), engine, &[&data, fields, "training.steps=8"]));
+    assert!(text(&output.stderr).contains("present") && !text(&output.stderr).contains("absent"));
+    let out = dir.path().to_str().unwrap();
+    let predicted = dir.path().join("predicted.parquet");
+    let other = succeed(batchlab().args(["predict", out, &without, "--out"]).arg(&predicted));
+    assert!(text(&other.stderr).contains("absent"), "{}", text(&other.stderr));
+
+    let refused = |data: &str, fields: &str, expected: &[&str]| {
+        let output = train_with(dir.path(), engine, &[data, fields]).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{said}");
+        for part in expected {
+            assert!(said.contains(part), "expected {part}:\n{said}");
+        }
+    };
+    refused(
+        &data,
+        "model.fields=['node_class', 'force']",
+        &[
+            "model.fields asks for field \"force\", which dataset \"structures\" does not have",
+            "it has: node_class, distance, displacement, sender_order, dipole, forces, tag; name more of what the data \
+             have in dataset.fields",
+        ],
+    );
+    let lacking = format!(
+        "dataset={{ name = 'structures', path = '{without}', target = 'energy', fields = ['forces', 'dipole'] }}"
+    );
+    refused(
+        &lacking,
+        fields,
+        &["without.xyz:1: the structure has no field `forces`; it has: dipole, energy;"],
+    );
+}
+
+/// The lines of docs/data.md write what the data set `graphs` reads.
+pub(super) fn graphs_of_other_libraries_arrive() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = root().join("docs/data.md");
+    succeed(Command::new(python()).arg(script("graphs.py")).arg(page).arg(dir.path()));
+    let engine = "
+import numpy as n
+class E:
+    def step(self, b, rate):
+        r = b.real
+        at = lambda ends: ends[:r.n_edge] - b.graph_offset[b.graph_of[ends[:r.n_edge]]]
+        assert b.bond.dtype == n.uint8 and (b.bond[:r.n_edge] == at(b.sender) + 10 * at(b.receiver)).all()
+        vector = (b.forces[b.receiver] - b.forces[b.sender]) / 2
+        assert n.allclose(b.displacement, vector, atol=1e-6)
+        assert b.node_class.max() == 2 and (b.bond[r.n_edge:] == 0).all()
+        return 1.0
+    def predict(self, b): return n.zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+def open(c): assert c.n_node_class == 3; return E()
+";
+    for name in ["pyg.npz", "jraph.npz"] {
+        let file = dir.path().join(name);
+        let data = format!(
+            "dataset={{ name = 'graphs', path = '{}', target = 'energy', fields = ['forces', 'bond'] }}",
+            file.display()
+        );
+        let fields = "model.fields=['node_class', 'displacement', 'forces', 'bond']";
+        let out = dir.path().join(name.replace(".npz", ""));
+        std::fs::create_dir(&out).unwrap();
+        succeed(&mut train_with(&out, engine, &[&data, fields, "training.steps=6"]));
+        // What a file lacks is known when it was read.
+        let output = train_with(&out, engine, &[&data, "model.fields=['node_feature']"]).output();
+        let said = text(&output.unwrap().stderr);
+        let expected = "needs node features, which the data do not have; the fields that they have: node_class, \
+                        distance, displacement, sender_order, forces, bond";
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
 /// A run that is extended ends with the same bits as one that was planned as long.
 pub(super) fn training_goes_on_exactly() {
     let dir = tempfile::tempdir().unwrap();
@@ -234,6 +359,72 @@ fn batchlab() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
     command.current_dir(root());
     command
+}
+
+/// An engine whose steps sleep 1 ms, and 20 ms more at a new shape: the report measures those 20 ms, forecasts
+/// the shapes as `plan` does, and says that the length of training decides.
+pub(super) fn first_uses_of_shapes_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = "
+import numpy as n, time
+known = set()
+class E:
+    def step(self, b, rate):
+        time.sleep(0.001 + (0 if b.shape in known else 0.02)); known.add(b.shape); return 1.0
+    def predict(self, b): return n.zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+def open(c): return E()
+";
+    let sweep = train_with(
+        dir.path(),
+        engine,
+        &[
+            "batchers=static-64,dynamic",
+            "batch_sizes=16",
+            "training.steps=150",
+            "blocks.steps=25",
+            "blocks.seconds=0.02",
+            "blocks.pairs=4",
+            "training.prefetch=0",
+        ],
+    );
+    let sweep: Vec<_> = sweep.get_args().skip(1).map(std::ffi::OsStr::to_owned).collect();
+    succeed(batchlab().arg("sweep").args(sweep));
+    let report = |option: &str| {
+        text(
+            &succeed(batchlab().arg("report").arg(dir.path()).args(["--steps", "20000", option]))
+                .stdout,
+        )
+    };
+    let report: serde_json::Value = serde_json::from_str(&report("--json")).unwrap();
+    let total = &report["total_times"][0];
+    let strategies = total["strategies"].as_array().unwrap();
+    let of = |name: &str| strategies.iter().find(|s| s["batcher"] == name).unwrap();
+    for strategy in strategies {
+        let seconds = strategy["shape_s"]["value"].as_f64().unwrap();
+        assert!((0.019..0.1).contains(&seconds), "{strategy}");
+    }
+    let n_shape = |name: &str, step: f64| {
+        let course = of(name)["course"].as_array().unwrap();
+        let at = course.iter().find(|point| point[0].as_f64().unwrap() >= step).unwrap();
+        at[1].as_f64().unwrap()
+    };
+    let plan = batchlab()
+        .args(["plan", "configs/smoke.toml", "batchers=static-64,dynamic", "batch_sizes=16"])
+        .args(["--steps", "10000", "--json"])
+        .output()
+        .unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+    for (place, name) in ["static-64", "dynamic"].into_iter().enumerate() {
+        let planned = plan["plans"][0]["strategies"][place]["shapes"]["n_shape"].as_f64().unwrap();
+        assert!((n_shape(name, 9_999.0) - planned).abs() < 0.5, "{name}: {planned}");
+    }
+    assert!(
+        of("static-64")["share"].as_f64().unwrap() > 0.5
+            && total["spans"].as_array().unwrap().len() > 1
+    );
+    assert_eq!(total["asked"]["n_step"], 20_000);
 }
 
 fn train_with(out: &Path, engine: &str, more: &[&str]) -> Command {

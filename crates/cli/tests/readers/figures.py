@@ -32,7 +32,7 @@ PARTS = {
     "padding": ["edge_padding_percent", "node_padding_percent"],
 }
 # Which column holds the whole of a bar.
-SUMS = {"shapes": "shapes", "what-if": "with_compilation_us"}
+SUMS = {"shapes": "shapes"}
 CAUSES = {
     "planning": "planning_us",
     "collation": "collation_us",
@@ -65,6 +65,11 @@ def expected(figure):
     def add(value, column, **key):
         numbers[column, tuple(key.items())].append(value)
 
+    if figure["id"] == "total-time":
+        for total in figure["total_times"]:
+            for one in total["strategies"]:
+                add(one["shape_s"]["value"], "shape_s", strategy=one["batcher"], batch_size=total["batch_size"])
+        return numbers
     columns = COLUMNS.get(figure["id"])
     for panel in figure.get("panels", []):
         plot, title = panel["plot"], panel["title"]
@@ -144,6 +149,7 @@ def rows_of_frame(frame):
 def main(folder, tool=None, code=None):
     report = json.load(sys.stdin)
     figures = [*report["figures"], {"id": "numbers", **report["numbers"]}]
+    next(f for f in figures if f["id"] == "total-time")["total_times"] = report["total_times"]
     os.chdir(folder)
     if tool:
         frames = {}

@@ -1,7 +1,7 @@
 //! Whether the components fit together.
 
-use batchlab_core::registry::{Kind, Selectable, components};
-use batchlab_core::{Batcher, Dataset, Level, Model, Provides};
+use batchlab_core::registry::{self, Kind, Selectable, components};
+use batchlab_core::{BatchFields, Batcher, Dataset, Level, Model, Provides};
 use serde::de::DeserializeOwned;
 
 use crate::component;
@@ -38,7 +38,7 @@ pub(crate) fn check_names(source: &Source, root: &Table<'_>, file: &str) -> Resu
     let dataset: Box<dyn Dataset> = component::required(source, root, "dataset")?;
     let provides = dataset.provides();
     if !root.contains_key("model") {
-        let names = fitting(|model: Box<dyn Model>| fits(&*model, provides));
+        let names = fitting(|model: Box<dyn Model>| fits(&*model, &provides));
         return Err(component::missing(source, "model", &names));
     }
     if !root.contains_key("batcher") {
@@ -85,8 +85,14 @@ pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
     check_level("batcher", &*config.batcher, &*config.dataset)?;
     check_level("evaluation", &*config.evaluation.batcher, &*config.dataset)?;
     let model = config.model.typetag_name();
-    let missing = config.model.needs().missing_from(provides.fields);
+    let needs = config.model.needs();
+    let missing = needs.missing_from(&provides.fields);
     let accepts = config.model.accepts(provides.level);
+    let built_in = BatchFields { own: Vec::new(), ..needs };
+    let is_own = accepts && built_in.missing_from(&provides.fields).is_none();
+    if let Some(missing) = missing.as_ref().filter(|_| is_own) {
+        return Err(no_field(missing, dataset, &provides.fields));
+    }
     if !accepts || missing.is_some() {
         let message = match missing {
             Some(missing) if accepts => {
@@ -99,7 +105,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
                 provides.level
             ),
         };
-        let help = match fitting(|model: Box<dyn Model>| fits(&*model, provides)) {
+        let help = match fitting(|model: Box<dyn Model>| fits(&*model, &provides)) {
             models if models.is_empty() => "choose another dataset".to_owned(),
             models => format!("models that work on it: {models}"),
         };
@@ -113,6 +119,21 @@ pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
         });
     }
     Ok(())
+}
+
+/// An own field is missing, which another model would not have missed.
+fn no_field(missing: &str, dataset: &str, provided: &BatchFields) -> Misfit {
+    let registration = registry::find(Kind::Dataset, dataset);
+    let has_key = registration.is_some_and(|of| (of.schema)()["properties"]["fields"].is_object());
+    let more = if has_key { "; name more of what the data have in dataset.fields" } else { "" };
+    let names: Vec<&str> = provided.names().collect();
+    Misfit {
+        place: ["model", "fields"],
+        message: format!(
+            "model.fields asks for {missing}, which dataset \"{dataset}\" does not have"
+        ),
+        help: format!("it has: {}{more}", names.join(", ")),
+    }
 }
 
 /// Refuses a batcher of graphs for nodes, and the other way round. `table` is where it stands.
@@ -150,8 +171,8 @@ fn batchers_of(level: Level) -> String {
     fitting(|batcher: Box<dyn Batcher>| batcher.level() == level)
 }
 
-fn fits(model: &dyn Model, provides: Provides) -> bool {
-    model.accepts(provides.level) && model.needs().missing_from(provides.fields).is_none()
+fn fits(model: &dyn Model, provides: &Provides) -> bool {
+    model.accepts(provides.level) && model.needs().missing_from(&provides.fields).is_none()
 }
 
 /// The names of all components of a kind that fit.

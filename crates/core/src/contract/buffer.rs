@@ -1,10 +1,12 @@
 //! The memory of one batch: a single aligned arena with typed views.
 
+use std::sync::Arc;
+
 use aligned_vec::{AVec, ConstAlign};
 
 use crate::CollateError;
 use crate::contract::fields::BatchFields;
-use crate::contract::graphs::Level;
+use crate::contract::graphs::{Graphs, Level, Number, OwnNumber, OwnShape, Per};
 use crate::contract::plan::Shape;
 
 /// Words of 4 bytes to which every field is aligned: a cache line, and a vector register.
@@ -25,22 +27,31 @@ macro_rules! fields {
             }
         }
 
+        /// Names of the fields that every batch has, if empty ones.
+        pub(crate) const BUILT_IN: &[&str] = &[$(stringify!($field)),*];
+
         /// The fields of a batch, to be written.
         pub(crate) struct Columns<'a> {
             /// Memory for what is looked up on the way; not a part of the batch.
             pub(crate) scratch: &'a mut Scratch,
+            own: OwnColumns<'a>,
             $(pub(crate) $field: &'a mut [$word]),*
         }
 
         impl<'a> Columns<'a> {
-            fn split(arena: &'a mut [u32], lengths: &Lengths, scratch: &'a mut Scratch) -> Self {
+            fn split(
+                arena: &'a mut [u32],
+                lengths: &Lengths,
+                scratch: &'a mut Scratch,
+                fields: &'a [OwnPlace],
+            ) -> Self {
                 let rest = arena;
                 $(
                     let (padded, rest) = rest.split_at_mut(lengths.$field.next_multiple_of(ALIGN));
                     let $field = bytemuck::cast_slice_mut(&mut padded[..lengths.$field]);
                 )*
-                let _ = rest;
-                Self { scratch, $($field),* }
+                let own = OwnColumns { fields, bytes: bytemuck::cast_slice_mut(rest) };
+                Self { scratch, own, $($field),* }
             }
         }
 
@@ -59,31 +70,37 @@ macro_rules! fields {
             pub real: Shape,
             /// Features per node.
             pub node_feature_width: usize,
-            /// The whole arena: everything below lies in it, in this order.
+            /// The whole arena: everything below lies in it, in this order, and own fields behind.
             pub words: &'a [u32],
+            /// Own fields of the data set.
+            pub own: OwnFields<'a>,
             $(#[doc = $doc] pub $field: &'a [$word]),*
         }
 
         impl<'a> PaddedBatch<'a> {
-            /// The fields in the order in which they lie in the arena, each from the next multiple of 64
-            /// bytes on: name and length, in words of 4 bytes.
-            pub fn layout(&self) -> impl Iterator<Item = FieldLayout> {
-                [$(FieldLayout {
+            /// The fields in the order in which they lie in the arena, own fields last, each from the next
+            /// multiple of 64 bytes on.
+            pub fn layout(&self) -> impl Iterator<Item = FieldLayout<'a>> + use<'a> {
+                let built_in = [$(FieldLayout {
                     name: stringify!($field),
-                    is_float: stringify!($word).as_bytes()[0] == b'f',
-                    n_word: self.$field.len(),
-                }),*].into_iter()
+                    number: match stringify!($word).as_bytes()[0] {
+                        b'f' => Number::F32,
+                        _ => Number::I32,
+                    },
+                    n_byte: 4 * self.$field.len(),
+                }),*];
+                built_in.into_iter().chain(self.own.layout())
             }
 
             fn split(buffer: &'a BatchBuffer) -> Self {
-                let words = &buffer.words[..buffer.lengths.n_word()];
+                let words = &buffer.words[..buffer.n_word()];
                 let rest = words;
                 $(
                     let (padded, rest) = rest.split_at(buffer.lengths.$field.next_multiple_of(ALIGN));
                     let $field = bytemuck::cast_slice(&padded[..buffer.lengths.$field]);
                 )*
-                let _ = rest;
                 Self {
+                    own: OwnFields { fields: &buffer.own, bytes: bytemuck::cast_slice(rest) },
                     level: buffer.level,
                     shape: buffer.shape,
                     real: buffer.real,
@@ -98,13 +115,14 @@ macro_rules! fields {
 
 /// A field of a batch in the arena; see [`PaddedBatch::layout`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FieldLayout {
-    /// As in [`PaddedBatch`].
-    pub name: &'static str,
-    /// Whether it holds `f32`; otherwise `u32`.
-    pub is_float: bool,
+pub struct FieldLayout<'a> {
+    /// As in [`PaddedBatch`], or the name of an own field.
+    pub name: &'a str,
+    /// Type of its numbers. Those of [`PaddedBatch`] that are `u32` are indices and counts below 2^31, except the
+    /// `u32::MAX` of padding, and pass for `i32`.
+    pub number: Number,
     /// Its length; 0 for what the model did not ask for.
-    pub n_word: usize,
+    pub n_byte: usize,
 }
 
 fields! {
@@ -129,6 +147,83 @@ fields! {
     distance: f32, "Length of each edge in angstrom, `[n_edge]`; 0 for padding.";
     displacement: f32, "Receiver minus sender, periodic image included, in angstrom, `[n_edge, 3]`; 0 for padding.";
     edge_weight: f32, "Weight of each edge, `[n_edge]`; 0 for padding.";
+}
+
+/// An own field in a batch.
+struct OwnPlace {
+    /// Its place in [`Graphs::own`].
+    index: usize,
+    shape: Arc<OwnShape>,
+    /// Its first byte behind the other fields, and its bytes.
+    start: usize,
+    n_byte: usize,
+}
+
+/// Own fields, to be written.
+struct OwnColumns<'a> {
+    fields: &'a [OwnPlace],
+    bytes: &'a mut [u8],
+}
+
+/// An own field, to be written.
+pub(crate) struct OwnColumn<'a> {
+    /// Its place in [`Graphs::own`].
+    pub(crate) index: usize,
+    pub(crate) per: Per,
+    pub(crate) bytes: &'a mut [u8],
+}
+
+impl Columns<'_> {
+    /// Whether own fields with such rows are wanted.
+    pub(crate) fn has_own(&self, per: Per) -> bool {
+        self.own.fields.iter().any(|field| field.shape.per == per)
+    }
+
+    pub(crate) fn own(&mut self) -> impl Iterator<Item = OwnColumn<'_>> {
+        let mut rest = &mut *self.own.bytes;
+        self.own.fields.iter().map(move |&OwnPlace { index, ref shape, n_byte, .. }| {
+            let (padded, behind) = std::mem::take(&mut rest).split_at_mut(aligned(n_byte));
+            rest = behind;
+            OwnColumn { index, per: shape.per, bytes: &mut padded[..n_byte] }
+        })
+    }
+}
+
+/// Own fields of a batch: those that the model asked for.
+#[derive(Clone, Copy, Default)]
+pub struct OwnFields<'a> {
+    fields: &'a [OwnPlace],
+    bytes: &'a [u8],
+}
+
+impl<'a> OwnFields<'a> {
+    /// A field row by row, `[n_node, width]`, `[n_edge, width]` or `[n_graph, width]`, 0 for padding; `None` if the
+    /// model did not ask for it, or if its numbers are of another type.
+    #[must_use]
+    pub fn get<T: OwnNumber>(self, name: &str) -> Option<&'a [T]> {
+        let field = self.fields.iter().find(|field| field.shape.name == name)?;
+        let bytes = &self.bytes[field.start..field.start + field.n_byte];
+        (field.shape.number == T::NUMBER).then(|| bytemuck::cast_slice(bytes))
+    }
+
+    fn layout(self) -> impl Iterator<Item = FieldLayout<'a>> + use<'a> {
+        self.fields.iter().map(|OwnPlace { shape, n_byte, .. }| FieldLayout {
+            name: &shape.name,
+            number: shape.number,
+            n_byte: *n_byte,
+        })
+    }
+}
+
+impl std::fmt::Debug for OwnFields<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.layout()).finish()
+    }
+}
+
+/// Bytes of a field with what is left free behind it.
+fn aligned(n_byte: usize) -> usize {
+    n_byte.next_multiple_of(4 * ALIGN)
 }
 
 /// Memory that collation keeps between batches.
@@ -169,7 +264,7 @@ impl Scratch {
 /// plan.shape = Shape { n_node: 8, n_edge: 10, n_graph: 3, n_output: 3 };
 ///
 /// let mut buffer = BatchBuffer::new();
-/// collate(&graphs, &plan, BatchFields::default(), &mut buffer)?;
+/// collate(&graphs, &plan, &BatchFields::default(), &mut buffer)?;
 /// let batch = buffer.batch();
 /// assert_eq!(batch.receiver, [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
 /// assert_eq!(batch.sender, [1, 0, 3, 4, 2, 4, 2, 3, 5, 5]);
@@ -182,10 +277,23 @@ pub struct BatchBuffer {
     words: AVec<u32, ConstAlign<64>>,
     scratch: Scratch,
     lengths: Lengths,
+    own: Vec<OwnPlace>,
     level: Level,
     shape: Shape,
     real: Shape,
     node_feature_width: usize,
+}
+
+/// What a batch is to hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) needs: &'a BatchFields,
+    /// Where own fields come from.
+    pub(crate) graphs: &'a Graphs,
+    /// Features per node.
+    pub(crate) width: usize,
+    /// Entries of features as compressed rows, if they are that.
+    pub(crate) n_entry: Option<usize>,
 }
 
 impl BatchBuffer {
@@ -196,6 +304,7 @@ impl BatchBuffer {
             words: AVec::new(64),
             scratch: Scratch::default(),
             lengths: Lengths::default(),
+            own: Vec::new(),
             level: Level::default(),
             shape: Shape::default(),
             real: Shape::default(),
@@ -210,38 +319,37 @@ impl BatchBuffer {
     }
 
     /// Bytes that a batch of this shape takes, features that come as compressed rows left out: give
-    /// [`Graphs::batch_feature_width`](crate::Graphs::batch_feature_width) as their width.
+    /// [`Graphs::batch_feature_width`] as their width; own fields left out too, for which there is
+    /// [`Graphs::own_footprint`].
     #[must_use]
     pub fn n_byte(
         level: Level,
         shape: Shape,
-        needs: BatchFields,
+        needs: &BatchFields,
         node_feature_width: usize,
     ) -> usize {
         4 * lengths(level, shape, needs, node_feature_width, None).n_word()
     }
 
-    /// Lays out the fields for a new batch. Their content is undefined until it is written. With
-    /// `n_entry` the features are compressed rows.
+    /// Lays out the fields for a new batch. Their content is undefined until it is written.
     pub(crate) fn prepare(
         &mut self,
         level: Level,
         shape: Shape,
         real: Shape,
-        needs: BatchFields,
-        node_feature_width: usize,
-        n_entry: Option<usize>,
+        wanted: Wanted<'_>,
     ) -> Result<Columns<'_>, CollateError> {
+        let Wanted { needs, graphs, width, n_entry } = wanted;
         self.level = level;
         self.shape = shape;
         self.real = real;
-        self.node_feature_width = node_feature_width;
-        self.lengths = lengths(level, shape, needs, node_feature_width, n_entry);
-        let n_word = self.lengths.n_word();
+        self.node_feature_width = width;
+        self.lengths = lengths(level, shape, needs, width, n_entry);
+        self.lay_out_own(graphs, needs);
+        let n_word = self.n_word();
         if n_word > MAX_WORD {
             return Err(CollateError::Inconsistent(format!(
-                "a batch of {} nodes with {node_feature_width} features each is larger than memory can be; use a \
-                 smaller batch",
+                "a batch of {} nodes with {width} features each is larger than memory can be; use a smaller batch",
                 shape.n_node
             )));
         }
@@ -249,7 +357,31 @@ impl BatchBuffer {
             // A quarter more than asked for: sizes vary from batch to batch.
             self.words.resize(n_word + n_word / 4, 0);
         }
-        Ok(Columns::split(&mut self.words, &self.lengths, &mut self.scratch))
+        let words = &mut self.words[..n_word];
+        Ok(Columns::split(words, &self.lengths, &mut self.scratch, &self.own))
+    }
+
+    /// Own fields lie behind all others.
+    fn lay_out_own(&mut self, graphs: &Graphs, needs: &BatchFields) {
+        self.own.clear();
+        let mut start = 0_usize;
+        for index in graphs.own_places(needs) {
+            let shape = Arc::clone(graphs.own[index].shape());
+            let n_row = match shape.per {
+                Per::Node => self.shape.n_node,
+                Per::Edge => self.shape.n_edge,
+                Per::Graph => self.shape.n_graph,
+            };
+            let n_byte = shape.n_byte().saturating_mul(n_row as usize).min(2 * MAX_WORD);
+            self.own.push(OwnPlace { index, shape, start, n_byte });
+            start = start.saturating_add(aligned(n_byte));
+        }
+    }
+
+    /// Words of the batch.
+    fn n_word(&self) -> usize {
+        let own = self.own.last().map_or(0, |last| last.start.saturating_add(aligned(last.n_byte)));
+        self.lengths.n_word() + own / 4
     }
 }
 
@@ -262,7 +394,7 @@ impl Default for BatchBuffer {
 fn lengths(
     level: Level,
     shape: Shape,
-    needs: BatchFields,
+    needs: &BatchFields,
     node_feature_width: usize,
     n_entry: Option<usize>,
 ) -> Lengths {

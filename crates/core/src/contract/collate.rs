@@ -3,6 +3,7 @@
 mod complete;
 mod many;
 mod one;
+mod own;
 
 use crate::CollateError;
 use crate::contract::buffer::{BatchBuffer, Columns};
@@ -18,10 +19,14 @@ use crate::contract::plan::{BatchPlan, Shape};
 pub fn collate(
     graphs: &Graphs,
     plan: &BatchPlan,
-    needs: BatchFields,
+    needs: &BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
-    if let Some(missing) = needs.missing_from(graphs.fields()) {
+    // What is there is not listed unless something is missing: a batch allocates nothing.
+    let is_there = |name: &String| graphs.own.iter().any(|field| field.shape().name == *name);
+    let built_in = needs.missing_built_in(&graphs.built_in_fields());
+    if built_in.is_some() || !needs.own.iter().all(is_there) {
+        let missing = needs.missing_from(&graphs.fields()).unwrap_or_default();
         return Err(CollateError::Missing(missing));
     }
     match (&graphs.topology, plan.level) {

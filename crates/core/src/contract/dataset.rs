@@ -80,7 +80,7 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
 }
 
 /// What the graphs of a data set contain.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provides {
     /// Many graphs, or one large one.
     pub level: Level,

@@ -157,7 +157,7 @@ pub enum CollateError {
     Inconsistent(String),
     /// The model needs what the data set does not have.
     #[error("the data set has no {0}")]
-    Missing(&'static str),
+    Missing(String),
 }
 
 /// Why a model could not be opened, or a step could not be taken.

@@ -1,7 +1,9 @@
 //! The optional fields of a batch.
 
+use crate::quote::shown;
+
 /// Which optional fields of a [`PaddedBatch`](crate::PaddedBatch) are wanted, or can be had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "a set of independent fields, each named where it is asked for"
@@ -23,12 +25,20 @@ pub struct BatchFields {
     pub edge_weight: bool,
     /// `sender_order` and `sender_offset`.
     pub sender_order: bool,
+    /// [Own fields](crate::graphs::OwnField) of the data set, by name.
+    pub own: Vec<String>,
 }
 
 impl BatchFields {
-    /// The first field that is needed but not `provided`.
+    /// The first field that is needed but not `provided`, as words.
     #[must_use]
-    pub fn missing_from(self, provided: Self) -> Option<&'static str> {
+    pub fn missing_from(&self, provided: &Self) -> Option<String> {
+        let own = || self.own.iter().find(|name| !provided.own.contains(name));
+        let built_in = self.missing_built_in(provided).map(str::to_owned);
+        built_in.or_else(|| own().map(|name| format!("field \"{}\"", shown(name))))
+    }
+
+    pub(crate) fn missing_built_in(&self, provided: &Self) -> Option<&'static str> {
         [
             ("node classes", self.node_class, provided.node_class),
             ("node features", self.node_feature, provided.node_feature),
@@ -40,5 +50,19 @@ impl BatchFields {
         .into_iter()
         .find(|&(_, needed, provided)| needed && !provided)
         .map(|(name, ..)| name)
+    }
+
+    /// The names of these fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let built_in = [
+            ("node_class", self.node_class),
+            ("node_feature", self.node_feature),
+            ("distance", self.distance),
+            ("displacement", self.displacement),
+            ("edge_weight", self.edge_weight),
+            ("sender_order", self.sender_order),
+        ];
+        let built_in = built_in.into_iter().filter(|(_, is_there)| *is_there);
+        built_in.map(|(name, _)| name).chain(self.own.iter().map(String::as_str))
     }
 }

@@ -25,14 +25,17 @@ pub struct Footprint {
 impl Default for Footprint {
     /// The footprint for a model that needs no optional field.
     fn default() -> Self {
-        Self::of_batch(BatchFields::default(), 0)
+        Self::of_batch(&BatchFields::default(), 0)
     }
 }
 
 impl Footprint {
-    /// The footprint of batches with these fields and `node_feature_width` features per node.
+    /// No bytes at all.
+    pub const NONE: Self = Self { fixed: 0, graph: 0, node: 0, edge: 0 };
+
+    /// The footprint of batches with these fields and `node_feature_width` features per node, own fields left out.
     #[must_use]
-    pub fn of_batch(needs: BatchFields, node_feature_width: usize) -> Self {
+    pub fn of_batch(needs: &BatchFields, node_feature_width: usize) -> Self {
         let n_byte = |[n_graph, n_node, n_edge]: [u32; 3]| {
             let shape = Shape { n_node, n_edge, n_graph, n_output: n_graph };
             BatchBuffer::n_byte(Level::Graphs, shape, needs, node_feature_width) as u64
@@ -48,6 +51,17 @@ impl Footprint {
             each
         });
         Self { fixed, graph: of[0], node: of[1], edge: of[2] }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            fixed: self.fixed.saturating_add(other.fixed),
+            graph: self.graph.saturating_add(other.graph),
+            node: self.node.saturating_add(other.node),
+            edge: self.edge.saturating_add(other.edge),
+        }
     }
 
     /// Bytes of a batch of this shape, padding included.
@@ -84,8 +98,8 @@ mod tests {
             let needs =
                 BatchFields { distance, sender_order, node_feature: width > 0, ..BatchFields::default() };
             let shape = Shape { n_node, n_edge, n_graph, n_output: n_graph };
-            let exact = BatchBuffer::n_byte(Level::Graphs, shape, needs, width) as u64;
-            let bound = Footprint::of_batch(needs, width).n_byte(shape);
+            let exact = BatchBuffer::n_byte(Level::Graphs, shape, &needs, width) as u64;
+            let bound = Footprint::of_batch(&needs, width).n_byte(shape);
             prop_assert!(bound >= exact && bound <= exact + 18 * 64, "{bound} for {exact}");
         }
     }

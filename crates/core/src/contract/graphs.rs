@@ -5,6 +5,7 @@ mod edge_weight;
 mod feature;
 mod many;
 mod one;
+mod own;
 mod structure;
 mod target;
 mod view;
@@ -14,12 +15,14 @@ use std::sync::Arc;
 
 use crate::DatasetError;
 use crate::contract::fields::BatchFields;
+use crate::contract::footprint::Footprint;
 
 pub use crate::contract::level::Level;
 pub use edge_weight::EdgeWeight;
 pub use feature::NodeFeature;
 pub use many::{Edges, ManyGraphs, StoredEdges};
 pub use one::OneGraph;
+pub use own::{Number, OwnField, OwnNumber, OwnShape, Per};
 pub use target::{Standardisation, Target, TargetKind};
 pub use view::{GraphSize, OneGraphView, View};
 
@@ -38,6 +41,8 @@ pub struct Graphs {
     pub position: Option<Vec<[f32; 3]>>,
     /// What is to be predicted.
     pub target: Option<Target>,
+    /// Arrays of the data set's own, which models ask for by name.
+    pub own: Vec<OwnField>,
     /// The division that the data set's authors published, where there is one; a run uses it unless
     /// its configuration asks for a random one.
     pub split: Option<FixedSplit>,
@@ -112,6 +117,7 @@ impl Graphs {
             node_feature: None,
             position: None,
             target: None,
+            own: Vec::new(),
             split: None,
             name: Vec::new(),
             notes: Vec::new(),
@@ -162,6 +168,12 @@ impl Graphs {
     /// The fields that [`collate`](crate::collate()) can deliver.
     #[must_use]
     pub fn fields(&self) -> BatchFields {
+        let own = self.own.iter().map(|field| field.shape().name.clone()).collect();
+        BatchFields { own, ..self.built_in_fields() }
+    }
+
+    /// The same without own fields.
+    pub(crate) fn built_in_fields(&self) -> BatchFields {
         let edges = match &self.topology {
             Topology::Many(many) => Some(many.edges()),
             Topology::One(_) => None,
@@ -183,7 +195,34 @@ impl Graphs {
             edge_weight: edges.is_none(),
             sender_order: !matches!(edges, Some(Edges::Counted(_))),
             sparse_feature: self.sparse_feature(true).is_some(),
+            own: Vec::new(),
         }
+    }
+
+    /// The own fields that are needed: their places in [`Graphs::own`]. Those that are not there are left out.
+    pub(crate) fn own_places<'a>(
+        &'a self,
+        needs: &'a BatchFields,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let place = |name: &String| self.own.iter().position(|field| field.shape().name == *name);
+        needs.own.iter().filter_map(place)
+    }
+
+    /// Bytes that the own fields which are needed add to a batch.
+    #[must_use]
+    pub fn own_footprint(&self, needs: &BatchFields) -> Footprint {
+        let mut bytes = Footprint::NONE;
+        for place in self.own_places(needs) {
+            let shape = self.own[place].shape();
+            // Fields are aligned to 64 bytes.
+            bytes.fixed += 64;
+            *match shape.per {
+                Per::Graph => &mut bytes.graph,
+                Per::Node => &mut bytes.node,
+                Per::Edge => &mut bytes.edge,
+            } += shape.n_byte() as u64;
+        }
+        bytes
     }
 
     /// The features as compressed rows, where a batch gets them so: if the model takes them, and this
@@ -199,7 +238,7 @@ impl Graphs {
     /// Numbers that the features of each node take in a batch: their width, or 0 where the batch gets
     /// compressed rows, whose size the shape does not say.
     #[must_use]
-    pub fn batch_feature_width(&self, needs: BatchFields) -> usize {
+    pub fn batch_feature_width(&self, needs: &BatchFields) -> usize {
         match self.sparse_feature(needs.sparse_feature) {
             Some(_) => 0,
             None => self.node_feature.as_ref().map_or(0, NodeFeature::width),
@@ -233,6 +272,7 @@ impl Graphs {
         {
             return Err(DatasetError::Inconsistent(format!("node class {value} has no name")));
         }
+        self.own.iter().try_for_each(|field| field.check(self))?;
         self.split.as_ref().map_or(Ok(()), |split| split.check(self.n_member()))
     }
 

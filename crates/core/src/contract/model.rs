@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::contract::fields::BatchFields;
-use crate::contract::graphs::Level;
+use crate::contract::graphs::{Level, OwnShape, Standardisation};
 use crate::{ModelError, PaddedBatch};
 
 /// A description of a model, selected by `[model] name = "..."`.
@@ -82,6 +82,11 @@ pub struct ModelContext {
     pub node_feature_width: usize,
     /// Values per output: 1, or the number of classes to choose from.
     pub output_width: usize,
+    /// How the numbers that are trained on come from the target's values. Fields that are derivatives of the
+    /// target, such as forces, are to be divided by the same deviation.
+    pub standardisation: Standardisation,
+    /// The own fields that the model asked for, in this order.
+    pub own: Vec<OwnShape>,
     /// What is minimised.
     pub loss: Loss,
     /// How matrices are multiplied; refused by [`Precision::check`] where the device cannot.

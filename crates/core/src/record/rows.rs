@@ -181,6 +181,8 @@ record! {
         cell: Option<String>,
         /// Number of the repetition within the study, from 0.
         repeat: Option<i64>,
+        /// Repetitions that the study asked for when the run was trained.
+        n_repeat: Option<i64>,
         /// Whether the cell kept all other cells off the device while it ran.
         is_exclusive: Option<bool>,
         /// How often the run was started or resumed; 1 if it was never interrupted. The times of a
@@ -307,7 +309,8 @@ record! {
         at: Option<Timestamp>,
         /// Steps done before; null before training.
         step: Option<i64>,
-        /// `new_shape`, `recorded_step` (a step was recorded for a GPU to repeat), `nan`,
+        /// `disturbed` (no comparison of times uses a mirrored pair of blocks, whose number is the `pair` of the
+        /// payload), `new_shape`, `recorded_step` (a step was recorded for a GPU to repeat), `nan`,
         /// `interrupted`, `checkpoint`, `resumed`, `crashed`, `threads` (there are more threads than
         /// processors), `arithmetic` (the run goes on with other vectors), `timing_ended` (steps for timing
         /// alone ended early), `learning_rate` (it was reduced, because the loss on the validation set no

@@ -24,7 +24,12 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     // Steps and blocks are whole numbers, seconds are not.
     let end = if curves.is_linear && last > 0.0 { last } else { last.max(1.0) };
     let (from, to) = (LEFT, WIDTH - RIGHT - 6.0);
-    let steps = match first_time(curves).filter(|first| last > 20.0 * first) {
+    let first = if curves.is_log_x {
+        points().map(|(step, _)| *step).min_by(f64::total_cmp)
+    } else {
+        first_time(curves).filter(|first| last > 20.0 * first)
+    };
+    let steps = match first {
         Some(first) => Axis::log(first, last, from, to),
         None => Axis::between(0.0, end, from, to),
     };

@@ -27,7 +27,13 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                 panels.push(Panel {
                     setting: setting.title.clone(),
                     title: format!("{subset} RMSE, B = {}", size_name(size)),
-                    plot: Plot::Curves(Curves { unit, x: "steps", is_linear: false, curves }),
+                    plot: Plot::Curves(Curves {
+                        unit,
+                        x: "steps",
+                        is_linear: false,
+                        is_log_x: false,
+                        curves,
+                    }),
                 });
             }
         }

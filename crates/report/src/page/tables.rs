@@ -12,7 +12,8 @@ use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
 use crate::numbers::{COLUMNS, Row};
 use crate::setting::size_name;
-use crate::what_if::{Candidate, WhatIf};
+use crate::total_time::{cost, span_text};
+use crate::verdict::percent;
 use crate::{Reach, Reaching, Report, Results};
 
 pub(super) fn numbers(html: &mut String, report: &Report) {
@@ -246,55 +247,40 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str("</table></div></details>");
 }
 
-pub(super) fn what_if(html: &mut String, report: &Report) {
+/// For every comparison, also where first uses of shapes take next to no time.
+pub(super) fn total_times(html: &mut String, report: &Report) {
     html.push_str("<ul>");
-    for what_if in &report.what_ifs {
+    for total in report.total_times.iter().filter(|total| total.matters()) {
         let _ = write!(
             html,
-            "<li>{}, B = {}: least time as measured {}, with compilations {}</li>",
-            escaped(&report.settings[what_if.setting].title),
-            size_name(what_if.batch_size),
-            escaped(&what_if.measured_fastest),
-            escaped(&what_if.candidates[0].batcher),
+            "<li>{}, B = {}: {}.</li>",
+            escaped(&report.settings[total.setting].title),
+            size_name(total.batch_size),
+            escaped(&span_text(total))
         );
     }
     html.push_str(
-        "</ul><details class=\"inner\"><summary>Shapes, times and break-even of all \
-         strategies</summary><div class=\"scroll\"><table><tr><th>setting</th><th>B</th>\
-         <th>strategy</th><th>shapes</th>\
-         <th>measured, µs per graph</th><th>if compiled</th><th>break-even</th></tr>",
+        "</ul><details class=\"inner\"><summary>What first uses of padded shapes cost</summary>\
+         <div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>\
+         <th>µs per graph, shape known</th><th>shapes</th><th>a new shape costs, s</th>\
+         <th>share of time</th><th>shapes counted up to step</th></tr>",
     );
-    for what_if in &report.what_ifs {
-        for candidate in &what_if.candidates {
+    for total in &report.total_times {
+        for strategy in &total.strategies {
             let row = [
-                report.settings[what_if.setting].title.clone(),
-                size_name(what_if.batch_size),
-                candidate.batcher.clone(),
-                short(candidate.n_shape),
-                precise(candidate.measured_ns / 1e3),
-                precise(candidate.with_compilation_ns / 1e3),
-                break_even(what_if, candidate),
+                report.settings[total.setting].title.clone(),
+                size_name(total.batch_size),
+                strategy.batcher.clone(),
+                precise(strategy.known_ns.value / 1e3),
+                short(strategy.n_shape),
+                cost(strategy.shape_s),
+                percent(strategy.share),
+                strategy.n_step_counted.to_string(),
             ];
             cells(html, &row.each_ref().map(String::as_str));
         }
     }
     html.push_str("</table></div></details>");
-}
-
-fn break_even(what_if: &WhatIf, candidate: &Candidate) -> String {
-    let fastest = &what_if.measured_fastest;
-    match candidate.break_even_steps {
-        _ if candidate.batcher == *fastest => "least time as measured".to_owned(),
-        None => "as fast".to_owned(),
-        Some(0.0) => format!("{fastest} is ahead from the first step"),
-        Some(steps) if steps <= what_if.n_step as f64 => {
-            format!("{fastest} is ahead after {} steps", short(steps))
-        }
-        Some(steps) => format!(
-            "{fastest} is behind until {} steps or more: longer runs meet more shapes",
-            short(steps)
-        ),
-    }
 }
 
 pub(super) fn environment(html: &mut String, report: &Report, results: &Results, command: &str) {

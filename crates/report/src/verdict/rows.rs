@@ -4,55 +4,59 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use batchlab_results::{Block, RunSummary};
-use batchlab_stats::mean;
+use batchlab_stats::{GROUPS, mean, rows_of_groups};
 
 use super::{Apart, Measure, Unit};
 use crate::pairing::{Pair, Pairs, log, pairs};
 use crate::read::Run;
 use crate::setting::Group;
 
-/// From so many cells on, a cell is the unit, so that the verdict holds for other seeds as well.
-const CELLS: usize = 5;
-
 /// Logarithms of times.
-pub(super) struct Table<'a> {
+pub(crate) struct Table<'a> {
     /// The strategies that are compared.
-    pub(super) groups: Vec<&'a Group>,
+    pub(crate) groups: Vec<&'a Group>,
     pub(super) unit: Unit,
     /// A row for each unit, in the order of time, with a number for each strategy; a row for each strategy
     /// if the unit is [`Unit::Runs`].
-    pub(super) rows: Vec<Vec<f64>>,
+    pub(crate) rows: Vec<Vec<f64>>,
     /// Total time over all outputs of each strategy, or the mean of its runs.
     pub(super) totals: Vec<f64>,
     /// Of two strategies that were trained in blocks, how many times as noisy the noisier one is.
     pub(super) noise_ratio: Option<f64>,
     pub(super) apart: Vec<Apart>,
+    /// The cells that the rows are from.
+    pub(super) cells: Vec<&'a str>,
     /// Mean time of a pair of blocks, of all strategies together.
     pub(super) pair_ns: Option<f64>,
 }
 
 impl<'a> Table<'a> {
     /// `None` with fewer than two strategies.
-    pub(super) fn of(groups: &[&'a Group], measure: Measure) -> Option<Self> {
+    pub(crate) fn of(groups: &[&'a Group], measure: Measure) -> Option<Self> {
         if groups.len() < 2 {
             return None;
         }
-        let of_blocks = || (measure == Measure::TimePerGraph).then(|| of_blocks(groups))?;
+        let of_blocks = || of_blocks(groups, measure.of_block()?);
         of_blocks().or_else(|| of_seeds(groups, measure)).or_else(|| of_runs(groups, measure))
     }
 
-    pub(super) fn is_paired(&self) -> bool {
+    pub(crate) fn is_paired(&self) -> bool {
         !matches!(self.unit, Unit::Runs { .. })
     }
 
     /// Mean logarithm of each strategy.
     pub(super) fn means(&self) -> Vec<f64> {
         let mean = |numbers: Vec<f64>| mean(&numbers).unwrap_or(f64::NAN);
-        if !self.is_paired() {
-            return self.rows.iter().cloned().map(mean).collect();
+        (0..self.groups.len()).map(|i| mean(self.column(i))).collect()
+    }
+
+    /// The logarithms of one strategy.
+    pub(crate) fn column(&self, i: usize) -> Vec<f64> {
+        if self.is_paired() {
+            self.rows.iter().map(|row| row[i]).collect()
+        } else {
+            self.rows[i].clone()
         }
-        let column = |i: usize| self.rows.iter().map(|row| row[i]).collect();
-        (0..self.groups.len()).map(|i| mean(column(i))).collect()
     }
 }
 
@@ -61,7 +65,7 @@ impl<'a> Table<'a> {
 type PairKey<'a> = (&'a str, &'a str, i64);
 
 /// `None` if no two strategies were trained in the same blocks.
-fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
+fn of_blocks<'a>(groups: &[&'a Group], of_block: fn(&Block) -> f64) -> Option<Table<'a>> {
     let started = first_runs(groups);
     let mut compared: Vec<(&Group, Pairs<'_>)> =
         groups.iter().map(|group| (*group, pairs(summaries(group)))).collect();
@@ -71,7 +75,10 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
             return None;
         }
         let first = compared[0].1.keys();
-        let is_shared = |key: &&(&str, i64)| compared.iter().all(|(_, own)| own.contains_key(*key));
+        let is_measured = |pair: &Pair<'_>| log(pair, of_block).is_finite();
+        let is_shared = |key: &&(&str, i64)| {
+            compared.iter().all(|(_, own)| own.get(*key).is_some_and(is_measured))
+        };
         let mut keys: Vec<PairKey<'_>> =
             first.filter(is_shared).map(|&(cell, pair)| (started[cell], cell, pair)).collect();
         keys.sort_unstable();
@@ -86,18 +93,20 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
         apart.push(Apart { batcher: group.batcher.clone(), why });
     };
     let row = |&(_, cell, pair): &PairKey<'_>| -> Vec<f64> {
-        let log = |own: &Pairs<'_>| log(&own[&(cell, pair)], Block::ns_per_output);
+        let log = |own: &Pairs<'_>| log(&own[&(cell, pair)], of_block);
         compared.iter().map(|(_, own)| log(own)).collect()
     };
     let of_pairs: Vec<(&str, Vec<f64>)> = keys.iter().map(|key| (key.1, row(key))).collect();
-    let of_cells: Vec<Vec<f64>> = of_pairs.chunk_by(|a, b| a.0 == b.0).map(mean_row).collect();
+    let cells = of_pairs.chunk_by(|a, b| a.0 == b.0);
+    let of_cells: Vec<Vec<Vec<f64>>> =
+        cells.map(|pairs| pairs.iter().map(|(_, row)| row.clone()).collect()).collect();
     let (n_pair, n_cell) = (of_pairs.len(), of_cells.len());
-    let (unit, rows) = if n_cell >= CELLS {
-        (Unit::Cells { n_cell, n_pair }, of_cells)
+    let unit = if n_cell >= GROUPS {
+        Unit::Cells { n_cell, n_pair }
     } else {
-        let rows = of_pairs.into_iter().map(|(_, row)| row).collect();
-        (Unit::Pairs { n_pair, n_cell }, rows)
+        Unit::Pairs { n_pair, n_cell }
     };
+    let rows = rows_of_groups(of_cells);
     let used = |own: &Pairs<'a>| -> Vec<Pair<'a>> {
         keys.iter().map(|&(_, cell, pair)| own[&(cell, pair)]).collect()
     };
@@ -107,8 +116,11 @@ fn of_blocks<'a>(groups: &[&'a Group]) -> Option<Table<'a>> {
             |of: fn(&Block) -> f64| pairs.iter().flatten().map(|block| of(block)).sum::<f64>();
         sum(|block| block.ns) / sum(|block| block.n_output)
     });
+    let mut cells: Vec<&str> = keys.iter().map(|key| key.1).collect();
+    cells.dedup();
     Some(Table {
         totals: totals.collect(),
+        cells,
         noise_ratio: noise_ratio(&used),
         groups: compared.into_iter().map(|(group, _)| group).collect(),
         unit,
@@ -134,11 +146,6 @@ fn first_runs<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, &'a str> {
         }
     }
     first
-}
-
-fn mean_row(rows: &[(&str, Vec<f64>)]) -> Vec<f64> {
-    let column = |i: usize| rows.iter().map(|(_, row)| row[i]).sum::<f64>() / rows.len() as f64;
-    (0..rows[0].1.len()).map(column).collect()
 }
 
 /// How much the two blocks of a pair differ, of the strategy where they differ most over that where they
@@ -198,6 +205,7 @@ fn of_seeds<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
         noise_ratio: None,
         groups: groups.to_vec(),
         apart: Vec::new(),
+        cells: Vec::new(),
         pair_ns: None,
     })
 }
@@ -218,6 +226,7 @@ fn of_runs<'a>(groups: &[&'a Group], measure: Measure) -> Option<Table<'a>> {
         noise_ratio: None,
         groups: groups.to_vec(),
         apart: Vec::new(),
+        cells: Vec::new(),
         pair_ns: None,
     })
 }

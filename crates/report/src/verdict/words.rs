@@ -1,6 +1,8 @@
 //! A verdict in sentences.
 
-use super::{Disturbance, Outlook, Place, Strategy, Unit, Verdict};
+use super::ENOUGH_TO_BE_ALIKE;
+use super::left_out;
+use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
 
@@ -48,7 +50,12 @@ fn count(n: usize, word: &str) -> String {
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, unit) = (size_name(verdict.batch_size), verdict.unit.name());
     if !verdict.has_intervals() {
-        let why = if verdict.unit.n() >= 3 {
+        let why = if let Some(Unfinished { n_cell, n_planned }) = verdict.unfinished {
+            format!(
+                "unfinished: {n_cell} of {n_planned} cells are done, and there are no intervals before the \
+                 last one is"
+            )
+        } else if verdict.unit.n() >= 3 {
             "no difference of times varies, as with a clock that is too coarse".to_owned()
         } else {
             let are = if verdict.unit.n() == 1 { "is" } else { "are" };
@@ -164,17 +171,31 @@ fn duration(seconds: f64) -> String {
 #[must_use]
 pub fn caveats(verdict: &Verdict) -> Vec<String> {
     let mut caveats = Vec::new();
+    let units = verdict.unit.replicates();
     if verdict.has_few_pairs() {
-        caveats.push("There are few pairs: the intervals are wide.".to_owned());
+        caveats.push(format!("There are few {units}: the intervals are wide."));
+    }
+    let are_pairs = matches!(verdict.unit, Unit::Pairs { .. });
+    if are_pairs && verdict.has_intervals() && verdict.unit.n() < ENOUGH_TO_BE_ALIKE {
+        caveats.push(format!(
+            "Fewer than {ENOUGH_TO_BE_ALIKE} {units} do not show whether each strategy drifts on its own; where it \
+             does, up to 17 of 100 verdicts err."
+        ));
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
         caveats.push(match verdict.pair_s {
-            Some(_) => "This holds for these seeds; `repeats=5` tells of others too.".to_owned(),
+            Some(_) => "This holds for these seeds and processes; `repeats=5` tells of others too."
+                .to_owned(),
             None => {
                 "This holds for these processes; five or more cells tell of others too.".to_owned()
             }
         });
     }
+    let n_used = match verdict.unit {
+        Unit::Pairs { n_pair, .. } | Unit::Cells { n_pair, .. } => n_pair,
+        Unit::Seeds { .. } | Unit::Runs { .. } => 0,
+    };
+    caveats.extend(left_out::sentence(&verdict.left_out, n_used));
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
             "The times of neighbouring pairs are alike (r = {memory:.2}): the probability of an error \
@@ -184,11 +205,20 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     if let Some(ratio) = verdict.noise_ratio {
         caveats.push(format!(
             "One of the two is {ratio:.1} times as noisy as the other: if its times are skewed too, the \
-             probability of an error is up to 8 %."
+             probability of an error is up to 13 %."
         ));
     }
-    if verdict.n_look > 0 {
-        caveats.push(format!("{} looks share the 5 % of error.", verdict.n_look));
+    if verdict.n_look > 0 && verdict.has_intervals() {
+        let level = percent(verdict.level);
+        caveats.push(format!("{} looks share the {level} of error.", verdict.n_look));
+    }
+    if verdict.n_verdict > 1 && verdict.has_intervals() {
+        caveats.push(format!(
+            "This is verdict {} on these strategies, as cells were added or trained again: its share of the \
+             error is {}, so that all verdicts together err in at most 6 of 100 studies.",
+            verdict.n_verdict,
+            percent(verdict.level)
+        ));
     }
     for Disturbance { what, most, least } in &verdict.disturbances {
         caveats.push(format!(

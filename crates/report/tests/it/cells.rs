@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use crate::study::{COPY, NEW_SHAPE, PLANNING, STRATEGIES, Strategy, Study, write};
+use batchlab_forecast::census::ShapeCurve;
 use batchlab_report::{
     Attribution, Cause, Parts, Place, Questions, Report, Results, Share, Unit, caveats, html,
-    sentence, text,
+    sentence, text, total_time_text,
 };
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -90,6 +91,67 @@ fn many_cells_are_the_unit_and_few_pairs_say_little() {
     assert_eq!(verdict.fastest(), None);
     let text = sentence(verdict);
     assert!(text.contains("2 mirrored pairs in 1 cell are too few to say how sure"), "{text}");
+}
+
+/// Cells of one strategy beside another; `n_repeat` of each cell.
+fn planned(n_repeat: &[i64], same_seeds: bool) -> (batchlab_report::Verdict, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let n_cell = n_repeat.len() as i64;
+    let study = Study { n_cell, n_block: 10, n_strategy: 2, ..Study::default() };
+    write(dir.path(), &study, |run| {
+        run.n_repeat = Some(n_repeat[usize::try_from(run.repeat.unwrap()).unwrap()]);
+        if same_seeds {
+            (run.seed_split, run.seed_order, run.seed_init) = (Some(0), Some(0), Some(0));
+            run.repeat = Some(0);
+        }
+    });
+    let verdict = report(dir.path()).verdicts.remove(0);
+    let text = text(&verdict);
+    (verdict, text)
+}
+
+#[test]
+fn verdicts_that_follow_one_another_share_the_level() {
+    let (first, _) = planned(&[3, 3, 3], false);
+    assert_eq!((first.n_verdict, first.level), (1, 0.05));
+    // One cell was planned, then three.
+    let (second, told) = planned(&[1, 3, 3], false);
+    assert_eq!((second.n_verdict, second.level), (2, 0.005));
+    assert!(told.contains("99.5 % intervals") && told.contains("verdict 2 on these"), "{told}");
+    let width = |verdict: &batchlab_report::Verdict| {
+        let (low, high) = verdict.strategies[1].interval.unwrap();
+        high / low
+    };
+    assert!(width(&second) > width(&first));
+    let (again, told) = planned(&[1, 1, 1], true);
+    assert_eq!((again.n_verdict, again.unit), (3, Unit::Pairs { n_pair: 5, n_cell: 1 }), "{told}");
+}
+
+#[test]
+fn nothing_is_said_before_the_last_cell() {
+    let (verdict, told) = planned(&[5, 5, 5], false);
+    let unfinished = verdict.unfinished.unwrap();
+    assert_eq!((unfinished.n_cell, unfinished.n_planned), (3, 5));
+    assert!(!verdict.has_intervals() && verdict.fastest().is_none());
+    assert!(told.contains("unfinished: 3 of 5 cells"), "{told}");
+}
+
+#[test]
+fn a_disturbed_pair_is_left_out_and_named() {
+    let verdict = |stalled| {
+        let dir = tempfile::tempdir().unwrap();
+        let study = Study { n_block: 22, n_cell: 1, n_strategy: 2, stalled, ..Study::default() };
+        write(dir.path(), &study, |_| ());
+        report(dir.path()).verdicts.remove(0)
+    };
+    let (quiet, stalled) = (verdict(None), verdict(Some((0, 7, 1))));
+    assert_eq!(quiet.left_out, []);
+    let [left_out] = &stalled.left_out[..] else { panic!("{:?}", stalled.left_out) };
+    assert_eq!((left_out.pair, left_out.batcher.as_str()), (4, "static-2^N"));
+    assert!((2.5..4.0).contains(&left_out.factor), "{left_out:?}");
+    assert_eq!(stalled.unit, Unit::Pairs { n_pair: 10, n_cell: 1 });
+    assert!((stalled.strategies[1].factor / quiet.strategies[1].factor - 1.0).abs() < 0.01);
+    insta::assert_snapshot!("left_out", text(&stalled));
 }
 
 #[test]
@@ -281,32 +343,61 @@ fn what_cannot_be_told_apart_is_said() {
     assert!(stages.note.contains("timing = \"stages\" measures them"));
 }
 
+/// dynamic-exact has faster steps and one new shape in each of its first 600; at C seconds for each, dynamic
+/// is ahead until the work that it spends on padding has paid for them.
 #[test]
-fn compilations_change_what_is_fastest_and_no_verdict() {
+fn first_uses_of_shapes_decide_for_short_trainings_and_known_steps_for_long_ones() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), &Study { noise: 0.0, ..Study::default() }, |_| ());
+    write(dir.path(), &Study { n_block: 20, noise: 0.001, ..Study::default() }, |_| ());
     let results = read(dir.path());
     let report = Report::of(&results);
-    assert!(report.what_ifs.is_empty() && report.figures.iter().all(|f| f.id != "what-if"));
-    let questions = Questions { compile_cost: Some(0.002), ..Questions::default() };
+    assert!(report.total_times.iter().all(|total| !total.is_assumed && total.asked.is_none()));
+    let shapes = |run: &batchlab_report::Run| {
+        let first_steps = match run.run.batcher.as_str() {
+            "exact" | "dynamic-exact" => (1..=600).collect(),
+            _ => vec![1],
+        };
+        let (n_step, n_once, n_twice) = (100_000, 0, 0);
+        (run.run.run_id.clone(), ShapeCurve { first_steps, n_step, n_once, n_twice })
+    };
+    let questions = Questions {
+        compile_cost: Some(0.002),
+        n_step: Some(50_000),
+        shapes: results.runs.iter().map(shapes).collect(),
+        ..Questions::default()
+    };
     let asked = Report::answering(&results, &questions);
     assert_eq!(asked.verdicts, report.verdicts);
-    let [what_if] = &asked.what_ifs[..] else { panic!("one") };
-    assert_eq!(what_if.measured_fastest, "dynamic-exact");
-    assert_eq!(what_if.candidates[0].batcher, "dynamic", "it has one shape, the fastest has 600");
-    let [dynamic, fastest] = ["dynamic", "dynamic-exact"]
-        .map(|name| what_if.candidates.iter().find(|one| one.batcher == name).unwrap());
-    let n_graph = 70.0 * 18.0;
-    assert_close(dynamic.with_compilation_ns - dynamic.measured_ns, 2e6 / n_graph, "one shape");
-    // From there on both take equally long.
-    let n = dynamic.break_even_steps.unwrap() * 18.0;
-    let time = |of: &batchlab_report::Candidate| n * of.measured_ns + 2e6 * of.n_shape;
-    assert_close(time(dynamic) / time(fastest), 1.0, "break-even");
-    assert_eq!(fastest.break_even_steps, None);
-    let exact = what_if.candidates.iter().find(|one| one.batcher == "exact").unwrap();
-    assert!(exact.break_even_steps.unwrap() > 0.0, "it has 500 shapes");
+    let [total] = &asked.total_times[..] else { panic!("one") };
+    let of = |name: &str| total.strategies.iter().find(|s| s.batcher == name).unwrap();
+    let (dynamic, exact) = (of("dynamic"), of("dynamic-exact"));
+    assert_close(exact.shape_s.value, 0.002, "assumed");
+    let course = |strategy: &batchlab_report::OneTotal| strategy.course.last().unwrap().2.value;
+    let known = exact.known_ns.value + 0.002e9 * 600.0 / (18.0 * 1e7);
+    assert_close(course(exact), known, "after ten million steps");
+
+    let crossing = 0.002e9 * 599.0 / 18.0 / (dynamic.known_ns.value - exact.known_ns.value);
+    let names = |span: &batchlab_report::Span| -> Vec<&str> {
+        span.may_be_fastest.iter().map(|&i| total.strategies[i].batcher.as_str()).collect()
+    };
+    let sets: Vec<Vec<&str>> = total.spans.iter().map(names).collect();
+    assert_eq!(sets.first().unwrap(), &["dynamic"]);
+    assert_eq!(sets.last().unwrap(), &["dynamic-exact"]);
+    let untold = total.spans.iter().position(|span| names(span).len() == 2).unwrap();
+    let (from, to) = (total.spans[untold].from as f64, total.spans[untold + 1].from as f64);
+    assert!(from < crossing && crossing < to, "{from} {crossing} {to}");
+
+    let at = total.asked.as_ref().unwrap();
+    let set: Vec<&str> =
+        at.may_be_fastest.iter().map(|&i| total.strategies[i].batcher.as_str()).collect();
+    assert_eq!(set, if crossing < 50_000.0 { ["dynamic-exact"] } else { ["dynamic"] });
+    assert!(at.over_fastest.iter().all(|o| o.low <= o.value && o.value <= o.high && o.low >= 1.0));
     let page = html(&asked, &results, "");
-    assert!(page.contains("An assumption, not a measurement") && page.contains("id=\"what-if\""));
+    assert!(
+        page.contains("id=\"total-time\"")
+            && page.contains("What first uses of padded shapes cost")
+    );
+    insta::assert_snapshot!(total_time_text(total));
 }
 
 #[test]

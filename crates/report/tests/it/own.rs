@@ -186,7 +186,7 @@ fn what_is_not_told_apart_is_said_and_few_runs_say_little() {
     let bound =
         "static-64 may be the fastest (5 seeds). None of them takes more than 39.9 % longer";
     assert!(text.contains(bound), "{text}");
-    assert!(text.contains("To tell 2 % apart takes about 1043 to 2526 seeds."), "{text}");
+    assert!(text.contains("To tell 2 % apart takes about 1768 to 4284 seeds."), "{text}");
 
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Run::default());
@@ -261,7 +261,9 @@ fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
     let padding = report.numbers.rows[0].values["edge_padding_percent"].unwrap();
     assert!((padding - 25.0).abs() < 1e-9);
     for figure in &report.figures {
-        assert!(!figure.panels.is_empty(), "{} has a panel", figure.id);
+        // Without new shapes the length of training changes nothing.
+        let is_empty = figure.id == "total-time";
+        assert_eq!(figure.panels.is_empty(), is_empty, "{}", figure.id);
         let Some(svg) = picture(figure) else { continue };
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", figure.id);
         batchlab_draw::png(&svg).unwrap();

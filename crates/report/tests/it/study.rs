@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use batchlab_core::record::{
-    EvalRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord,
+    EvalRecord, EventRecord, MetricRecord, Record, RunRecord, SCHEMA_VERSION, StepRecord,
 };
 use batchlab_testkit::records;
 use parquet::arrow::ArrowWriter;
@@ -110,6 +110,8 @@ pub(crate) struct Study {
     pub(crate) noise: f64,
     /// How many of the strategies.
     pub(crate) n_strategy: usize,
+    /// Cell, block and strategy in which all takes three times as long; its pair is left out.
+    pub(crate) stalled: Option<(i64, i64, usize)>,
 }
 
 impl Default for Study {
@@ -124,6 +126,7 @@ impl Default for Study {
             n_step: 10,
             noise: 0.01,
             n_strategy: STRATEGIES.len(),
+            stalled: None,
         }
     }
 }
@@ -143,7 +146,7 @@ pub(crate) fn write(dir: &Path, study: &Study, change: impl Fn(&mut RunRecord)) 
             table(dir, &run_id, &steps);
             table(dir, &run_id, &evals(&run_id, study, cell, place as i64));
             table::<MetricRecord>(dir, &run_id, &[]);
-            table::<batchlab_core::record::EventRecord>(dir, &run_id, &[]);
+            table(dir, &run_id, &events(&run_id, study, cell));
             ids.push(run_id);
         }
     }
@@ -195,6 +198,19 @@ fn run(run_id: &str, cell_id: &str, cell: i64, study: &Study, strategy: &Strateg
     }
 }
 
+fn events(run_id: &str, study: &Study, cell: i64) -> Vec<EventRecord> {
+    let of_cell = study.stalled.filter(|stalled| stalled.0 == cell);
+    let event = |(_, block, _): (i64, i64, usize)| EventRecord {
+        run_id: run_id.into(),
+        at: None,
+        step: None,
+        kind: "disturbed".into(),
+        message: String::new(),
+        payload: Some(format!(r#"{{"pair": {}}}"#, (block + 1) / 2)),
+    };
+    of_cell.map(event).into_iter().collect()
+}
+
 /// Steps of a run. What disturbs a block disturbs all strategies; a little comes on top, different
 /// for each strategy and block, that is 0 in the mean over the blocks of a cell.
 fn steps(
@@ -211,7 +227,11 @@ fn steps(
     for block in 0..=study.n_block {
         let machine = 1.0 + 0.2 * ((block * 7 + cell * 3) % 5) as f64;
         let sign = if (block + place) % 2 == 0 { 1.0 } else { -1.0 };
-        let own = (sign * study.noise * (1 + block % 3) as f64).exp();
+        let is_stalled = study
+            .stalled
+            .is_some_and(|(c, b, p)| (c, b, i64::try_from(p).unwrap()) == (cell, block, place));
+        let stall = if is_stalled { 3.0 } else { 1.0 };
+        let own = stall * (sign * study.noise * (1 + block % 3) as f64).exp();
         for i in 0..study.n_step {
             let factor = machine * own * if block == 0 { 30.0 } else { 1.0 };
             let is_new = block > 0 && i < strategy.n_new_shape;

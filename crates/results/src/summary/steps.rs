@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use batchlab_core::record::{RunRecord, StepRecord};
 use serde::Serialize;
 
+use super::new_shapes::{NewShapes, ShapeLog};
 use super::parts::{PartSums, Parts};
 
 /// Stretches in which the course of the time of a step is kept, at most.
@@ -29,6 +30,8 @@ pub struct StepSummary {
     pub work: Option<Work>,
     /// What the time of an output was spent on.
     pub parts: Option<Parts>,
+    /// When padded shapes were met, and what their first uses cost.
+    pub new_shapes: NewShapes,
     /// Blocks of a run in a cell, in their order.
     pub blocks: Vec<Block>,
     /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
@@ -67,7 +70,7 @@ pub struct Work {
 }
 
 /// One block of a run that was trained in turns with others, in a cell; it holds time and outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Block {
     /// Its number, from 1: block 0 is the warm-up of the cell.
     pub number: i64,
@@ -77,6 +80,10 @@ pub struct Block {
     pub n_step: f64,
     /// Outputs in these steps.
     pub n_output: f64,
+    /// Time and outputs of the steps whose shape had appeared before.
+    pub known: (f64, f64),
+    /// Whether its pair was found to be disturbed, and no comparison uses it.
+    pub is_disturbed: bool,
 }
 
 impl Block {
@@ -87,10 +94,30 @@ impl Block {
         pairs.filter(|[first, second]| first.number % 2 == 1 && second.number == first.number + 1)
     }
 
+    /// The number of its mirrored pair, from 1: blocks 1 and 2, 3 and 4, ...
+    #[must_use]
+    pub fn pair(&self) -> i64 {
+        (self.number + 1) / 2
+    }
+
     /// Nanoseconds per output.
     #[must_use]
     pub fn ns_per_output(&self) -> f64 {
         self.ns / self.n_output
+    }
+
+    /// The same over steps whose shape had appeared before; not a number without any.
+    #[must_use]
+    pub fn known_ns_per_output(&self) -> f64 {
+        self.known.0 / self.known.1
+    }
+
+    /// The same without the first steps of a shape, which some engines compile for, as long as others have at
+    /// least half of the outputs: what a disturbance is told from.
+    #[must_use]
+    pub fn usual_ns_per_output(&self) -> f64 {
+        let is_known = 2.0 * self.known.1 >= self.n_output;
+        if is_known { self.known_ns_per_output() } else { self.ns_per_output() }
     }
 
     fn is_measured(&self) -> bool {
@@ -115,6 +142,7 @@ pub struct StepSums {
     /// Time of preparing batches, or of waiting for them.
     data: f64,
     parts: PartSums,
+    shapes: ShapeLog,
     blocks: BTreeMap<i64, Block>,
     /// Number of steps and their time, stretch by stretch; as many as there are steps, at most 40.
     stretches: Vec<(f64, f64)>,
@@ -147,6 +175,7 @@ impl StepSums {
             n_edge: [0.0; 2],
             data: 0.0,
             parts: PartSums::default(),
+            shapes: ShapeLog::default(),
             blocks: BTreeMap::new(),
             stretches: vec![(0.0, 0.0); n_stretch],
         }
@@ -154,6 +183,7 @@ impl StepSums {
 
     /// Adds the next step.
     pub fn add(&mut self, step: &StepRecord) {
+        self.shapes.add(step);
         if step.is_timing_only != Some(true) {
             self.add_planned(step);
         }
@@ -169,11 +199,14 @@ impl StepSums {
         self.batching += batching;
         self.parts.add(step);
         if let Some(number) = step.block {
-            let empty = Block { number, ns: 0.0, n_step: 0.0, n_output: 0.0 };
-            let block = self.blocks.entry(number).or_insert(empty);
+            let block = self.blocks.entry(number).or_insert(Block { number, ..Block::default() });
             block.ns += time;
             block.n_step += 1.0;
             block.n_output += n_output;
+            if !step.is_new_shape {
+                block.known.0 += time;
+                block.known.1 += n_output;
+            }
         }
         // Batches that are prepared ahead are no part of the step; waiting for them is.
         let wait = || step.wait_ns.unwrap_or(0) as f64;
@@ -221,6 +254,7 @@ impl StepSums {
             times: self.times(),
             work: self.work(),
             parts: self.parts.reduce(self.is_serial),
+            new_shapes: self.shapes.reduce(),
             blocks: self.blocks.values().filter(|block| block.is_measured()).copied().collect(),
             stretches: stretches.collect(),
         }

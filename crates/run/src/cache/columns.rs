@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use batchlab_core::graphs::{
-    Edges, FixedSplit, ManyGraphs, NodeClass, NodeFeature, OneGraph, StoredEdges, Target,
-    TargetKind, Topology,
+    Edges, FixedSplit, ManyGraphs, NodeClass, NodeFeature, OneGraph, OwnField, OwnShape,
+    StoredEdges, Target, TargetKind, Topology,
 };
 use batchlab_core::{DatasetError, Graphs};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ pub(crate) struct Attributes {
     /// Its name and kind.
     target: Option<(String, TargetKind)>,
     has_position: bool,
+    own: Vec<OwnShape>,
     has_split: bool,
     notes: Vec<(String, u64)>,
 }
@@ -38,7 +39,7 @@ enum EdgeKind {
 /// split.
 pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
     let mut columns = Columns::new();
-    let mut add = |name, column| drop(columns.insert(name, column));
+    let mut add = |name: &'static str, column| drop(columns.insert(name.into(), column));
     let edges = match &graphs.topology {
         Topology::Many(many) => {
             let n_node: Vec<u32> = (0..many.n_graph()).map(|g| many.size(g).n_node).collect();
@@ -92,6 +93,9 @@ pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
     let n_byte: Vec<u32> = graphs.name.iter().map(|name| name.len() as u32).collect();
     add("name", Column::owned(graphs.name.concat().as_bytes()));
     add("name_length", Column::owned(&n_byte));
+    for own in &graphs.own {
+        columns.insert(own_column(own.shape()).into(), Column::of_own(own));
+    }
     let attributes = Attributes {
         name: graphs.dataset.clone(),
         edges,
@@ -100,10 +104,15 @@ pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
         has_sparse_feature: matches!(graphs.node_feature, Some(NodeFeature::Sparse { .. })),
         target: graphs.target.as_ref().map(|t| (t.name.clone(), t.kind.clone())),
         has_position: graphs.position.is_some(),
+        own: graphs.own.iter().map(|own| (**own.shape()).clone()).collect(),
         has_split: graphs.split.is_some(),
         notes: graphs.notes.clone(),
     };
     (attributes, columns)
+}
+
+fn own_column(shape: &OwnShape) -> String {
+    format!("own.{}", shape.name)
 }
 
 fn names(columns: &mut Reader) -> Result<Vec<String>, CacheError> {
@@ -154,6 +163,10 @@ impl Attributes {
                     Target::classes(name, classes.clone(), value)
                 }
             });
+        }
+        for shape in &self.own {
+            let bytes = columns.bytes(&own_column(shape), shape.number)?;
+            graphs.own.push(OwnField::from_bytes(shape.clone(), bytes));
         }
         if self.has_split {
             graphs.split = Some(FixedSplit {

@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use batchlab_core::DatasetError;
+use batchlab_core::graphs::{Number, OwnField};
 use batchlab_core::hash::sha256;
 use batchlab_files::atomic_write_with;
 use safetensors::tensor::Metadata;
@@ -65,6 +66,15 @@ impl Element for [f32; 3] {
     const DTYPE: Dtype = Dtype::F32;
 }
 
+fn dtype(number: Number) -> Dtype {
+    match number {
+        Number::F32 => Dtype::F32,
+        Number::I32 => Dtype::I32,
+        Number::I64 => Dtype::I64,
+        Number::U8 => Dtype::U8,
+    }
+}
+
 /// One column; matrices are row-major, vectors of three are stored flat.
 pub(crate) struct Column<'a> {
     dtype: Dtype,
@@ -73,16 +83,20 @@ pub(crate) struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    fn new<T: Element>(bytes: Cow<'a, [u8]>) -> Self {
-        Self { dtype: T::DTYPE, shape: [8 * bytes.len() / T::DTYPE.bitsize()], bytes }
+    fn new(dtype: Dtype, bytes: Cow<'a, [u8]>) -> Self {
+        Self { dtype, shape: [8 * bytes.len() / dtype.bitsize()], bytes }
+    }
+
+    pub(crate) fn of_own(field: &'a OwnField) -> Self {
+        Self::new(dtype(field.shape().number), field.bytes().into())
     }
 
     pub(crate) fn of<T: Element>(values: &'a [T]) -> Self {
-        Self::new::<T>(bytemuck::cast_slice(values).into())
+        Self::new(T::DTYPE, bytemuck::cast_slice(values).into())
     }
 
     pub(crate) fn owned<T: Element>(values: &[T]) -> Self {
-        Self::new::<T>(bytemuck::cast_slice(values).to_vec().into())
+        Self::new(T::DTYPE, bytemuck::cast_slice(values).to_vec().into())
     }
 }
 
@@ -101,7 +115,7 @@ impl View for Column<'_> {
     }
 }
 
-pub(crate) type Columns<'a> = BTreeMap<&'static str, Column<'a>>;
+pub(crate) type Columns<'a> = BTreeMap<Cow<'static, str>, Column<'a>>;
 
 /// What the file says about its columns. Its own checksum stands beside it.
 #[derive(Serialize, Deserialize)]
@@ -118,7 +132,9 @@ pub(crate) fn write(
     columns: Columns<'_>,
 ) -> Result<(), CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
-    let checksum = |(name, column): (&&str, &Column<'_>)| ((*name).into(), sha256(&column.bytes));
+    let checksum = |(name, column): (&Cow<'static, str>, &Column<'_>)| {
+        (name.clone().into_owned(), sha256(&column.bytes))
+    };
     let header = Header { description, checksums: columns.iter().map(checksum).collect() };
     let header =
         serde_json::to_string(&header).map_err(|error| CacheError::Encode(error.to_string()))?;
@@ -170,13 +186,22 @@ pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<Option<(Reader, T
 impl Reader {
     /// The values of a column, after its checksum was found right.
     pub(crate) fn values<T: Element>(&mut self, name: &str) -> Result<Vec<T>, CacheError> {
+        self.typed(name, T::DTYPE)
+    }
+
+    /// The same as bytes.
+    pub(crate) fn bytes(&mut self, name: &str, number: Number) -> Result<Vec<u8>, CacheError> {
+        self.typed(name, dtype(number))
+    }
+
+    fn typed<T: Element>(&mut self, name: &str, dtype: Dtype) -> Result<Vec<T>, CacheError> {
         let damaged = |what: &str| CacheError::Damaged(format!("column {name} {what}"));
         let (Some(info), Some(checksum)) = (self.metadata.info(name), self.checksums.get(name))
         else {
             return Err(damaged("is missing"));
         };
         let (start, end) = info.data_offsets;
-        if info.dtype != T::DTYPE || !(end - start).is_multiple_of(size_of::<T>()) {
+        if info.dtype != dtype || !(end - start).is_multiple_of(size_of::<T>()) {
             return Err(damaged("is of another type or shape"));
         }
         let mut values = vec![T::zeroed(); (end - start) / size_of::<T>()];

@@ -108,7 +108,7 @@ fn read(path: &Path, key: &str) -> Result<Option<Vec<u8>>, CacheError> {
 }
 
 fn write(path: &Path, key: &str, bytes: &[u8]) -> Result<(), CacheError> {
-    file::write(path, &description(key), Columns::from([(COLUMN, Column::of(bytes))]))
+    file::write(path, &description(key), Columns::from([(COLUMN.into(), Column::of(bytes))]))
 }
 
 #[cfg(test)]
@@ -189,7 +189,7 @@ mod tests {
         write(&path, "near", b"7").unwrap();
         assert_eq!(read(&path, "near").unwrap().unwrap(), b"7");
         assert_eq!(read(&path, "far").unwrap(), None);
-        let columns = Columns::from([(COLUMN, Column::of(b"7"))]);
+        let columns = Columns::from([(COLUMN.into(), Column::of(b"7"))]);
         file::write(&path, &"another program, near", columns).unwrap();
         assert_eq!(read(&path, "near").unwrap(), None);
     }

@@ -2,7 +2,8 @@ use std::fs;
 use std::sync::Arc;
 
 use batchlab_core::graphs::{
-    Edges, FixedSplit, ManyGraphs, NodeClass, NodeFeature, OneGraph, StoredEdges, Target, Topology,
+    Edges, FixedSplit, ManyGraphs, NodeClass, NodeFeature, OneGraph, OwnField, Per, StoredEdges,
+    Target, Topology,
 };
 use batchlab_core::{Dataset, Provides};
 use tempfile::TempDir;
@@ -226,7 +227,7 @@ fn check_same(graphs: &Graphs) {
     graphs.check().unwrap();
     let again = round_trip(graphs);
     assert_eq!(again.content_hash(), graphs.content_hash());
-    assert_eq!((&again.name, &again.notes), (&graphs.name, &graphs.notes));
+    assert_eq!((&again.name, &again.notes, &again.own), (&graphs.name, &graphs.notes, &graphs.own));
     assert_eq!(
         (again.dataset.as_str(), again.fields()),
         (graphs.dataset.as_str(), graphs.fields())
@@ -253,6 +254,11 @@ fn many_graphs_come_back_as_they_were() {
         graphs.position = Some((0..5).map(|i| [i as f32, -0.0, 1e-40]).collect());
         graphs.target = Some(Target::regression("U0", "eV", vec![-1.5, 1e300]));
         graphs.name = vec!["gdb_58".to_owned(), "ä@0".to_owned()];
+        graphs.own = vec![
+            OwnField::new("tag", Per::Node, 1, &[1_i64, -1, 0, i64::MAX, 2]),
+            OwnField::new("dipole", Per::Graph, 3, &[0.5_f32, -0.0, 1e-40, 1.0, 2.0, 3.0]),
+            OwnField::new("kind", Per::Graph, 1, &[7_u8, 9]),
+        ];
         graphs.notes = vec![("molecules read".into(), 3)];
         check_same(&graphs);
     }

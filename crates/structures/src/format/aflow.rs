@@ -120,7 +120,7 @@ fn structure(entry: &Map<String, Json>) -> Result<Option<Structure>, Problem> {
     }
     let position = |row| Ok(cell::cartesian(numbers(row, "positions_fractional")?, &cell));
     let position = rows.iter().map(position).collect::<Result<_, Problem>>()?;
-    Ok(Some(Structure { atomic_number, position, cell: Some(cell) }))
+    Ok(Some(Structure { atomic_number, position, cell: Some(cell), ..Structure::default() }))
 }
 
 /// Proton numbers in the order of the positions.

@@ -13,11 +13,12 @@ use crate::error::{Problem, shown};
 use crate::format::aflow::{Content, plain};
 use crate::limits::{MAX_ATOM, MAX_ENTRY};
 use crate::lines::Fault;
-use crate::structure::Structure;
+use crate::structure::{AtomArray, Numbers, Structure};
 
 /// Reads all rows, by their id.
 pub(crate) fn read(
     path: &Path,
+    arrays: &[String],
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
     let broken = |error: rusqlite::Error| (1, syntax(&error));
@@ -39,8 +40,11 @@ pub(crate) fn read(
             n > most
         }),
     );
-    let columns = "id, numbers, positions, cell, pbc, energy, key_value_pairs";
-    let query = format!("SELECT {columns} FROM systems ORDER BY id");
+    let is_asked = |known: &&Known| arrays.iter().any(|name| name == known.name);
+    let asked: Vec<&Known> = KNOWN.iter().filter(is_asked).collect();
+    let mut columns = COLUMNS.to_vec();
+    columns.extend(asked.iter().map(|known| known.name));
+    let query = format!("SELECT {} FROM systems ORDER BY id", columns.join(", "));
     let mut statement = database.prepare(&query).map_err(broken)?;
     let mut rows = statement.query([]).map_err(broken)?;
     let mut line = 0;
@@ -49,8 +53,86 @@ pub(crate) fn read(
             return Ok(());
         };
         line += 1;
-        let content = content(row).map_err(|problem| (line, problem.into()))?;
+        let mut content = content(row).map_err(|problem| (line, problem.into()))?;
+        if !arrays.is_empty() {
+            add_arrays(row, &asked, &mut content).map_err(|problem| (line, problem.into()))?;
+        }
         visit(line, content).map_err(|fault| (line, fault))?;
+    }
+}
+
+const COLUMNS: [&str; 7] =
+    ["id", "numbers", "positions", "cell", "pbc", "energy", "key_value_pairs"];
+
+/// A column of the database with an array.
+struct Known {
+    name: &'static str,
+    /// Numbers for each atom; 0: numbers of the structure, which become a property.
+    width: usize,
+    /// Whole numbers of 32 bits; otherwise floats of 64.
+    is_integer: bool,
+}
+
+const fn of_atoms(name: &'static str, width: usize) -> Known {
+    Known { name, width, is_integer: false }
+}
+
+const KNOWN: [Known; 10] = [
+    of_atoms("forces", 3),
+    of_atoms("magmoms", 1),
+    of_atoms("charges", 1),
+    of_atoms("initial_magmoms", 1),
+    of_atoms("initial_charges", 1),
+    of_atoms("masses", 1),
+    of_atoms("momenta", 3),
+    Known { name: "tags", width: 1, is_integer: true },
+    of_atoms("stress", 0),
+    of_atoms("dipole", 0),
+];
+
+/// Adds the arrays that were asked for; those that are not there are left out.
+fn add_arrays(row: &Row, asked: &[&Known], content: &mut Content) -> Result<(), Problem> {
+    let (Some(structure), property) = content else { return Ok(()) };
+    structure.known = KNOWN.iter().map(|known| known.name.to_owned()).collect();
+    for (place, known) in asked.iter().enumerate() {
+        let &&Known { name, width, is_integer } = known;
+        let bytes = match get(row, COLUMNS.len() + place) {
+            ValueRef::Null => continue,
+            ValueRef::Blob(bytes) => bytes,
+            other => return Err(unexpected("an array as bytes", other)),
+        };
+        let numbers = if is_integer { integers(bytes) } else { floats(bytes, name)? };
+        if let (0, Numbers::Float(numbers)) = (width, &numbers) {
+            let texts: Vec<String> = numbers.iter().map(f64::to_string).collect();
+            property.insert(name.to_owned(), texts.join(","));
+            continue;
+        }
+        let expected = bytes.len() / if is_integer { 4 } else { 8 };
+        if expected != width * structure.atomic_number.len() {
+            return Err(Problem::Disagree {
+                first_key: "`numbers`",
+                first: structure.atomic_number.len(),
+                second_key: name,
+                second: expected / width,
+            });
+        }
+        structure.array.insert(name.to_owned(), AtomArray { width, numbers });
+    }
+    Ok(())
+}
+
+fn integers(bytes: &[u8]) -> Numbers {
+    let (numbers, _) = bytes.as_chunks();
+    Numbers::Integer(numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
+}
+
+/// Finite in single precision.
+fn floats(bytes: &[u8], name: &'static str) -> Result<Numbers, Problem> {
+    let (numbers, _) = bytes.as_chunks();
+    let numbers: Vec<f64> = numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+    match numbers.iter().find(|x| !(**x as f32).is_finite()) {
+        Some(value) => Err(Problem::Number { what: name, value: value.to_string() }),
+        None => Ok(Numbers::Float(numbers)),
     }
 }
 
@@ -88,7 +170,8 @@ fn content(row: &Row) -> Result<Content, Problem> {
             return Err(Problem::Expected { expected, value });
         }
     };
-    Ok((Some(Structure { atomic_number, position, cell }), properties(row)?))
+    let structure = Structure { atomic_number, position, cell, ..Structure::default() };
+    Ok((Some(structure), properties(row)?))
 }
 
 fn properties(row: &Row) -> Result<BTreeMap<String, String>, Problem> {

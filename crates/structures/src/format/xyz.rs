@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::BufRead;
+use std::ops::Range;
 
 use crate::cell::{self, Cell};
 use crate::element::{any_case, symbol};
@@ -15,17 +16,19 @@ use crate::format::pairs::Pairs;
 use crate::limits::{MAX_ATOM, MAX_KEY, TRUSTED_ATOM};
 use crate::lines::{Fault, Lines};
 use crate::number::{finite, three};
-use crate::structure::Structure;
+use crate::structure::{AtomArray, Numbers, Structure};
 
 pub(crate) fn read(
     stream: impl BufRead,
+    arrays: &[String],
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<(), (usize, Fault)> {
     let mut lines = Lines::new(stream);
     let mut before = None;
     while let Some(n_atom) = count(&mut lines, before).map_err(|fault| (lines.number(), fault))? {
         let start = lines.number();
-        let content = structure(&mut lines, n_atom).map_err(|fault| (lines.number(), fault))?;
+        let content =
+            structure(&mut lines, n_atom, arrays).map_err(|fault| (lines.number(), fault))?;
         visit(start, content).map_err(|fault| (start, fault))?;
         before = Some(n_atom);
     }
@@ -61,16 +64,24 @@ fn is_atom(line: &str) -> bool {
     words.clone().count() >= 4 && words.any(|word| any_case(word).is_some())
 }
 
-fn structure(lines: &mut Lines<impl BufRead>, n_atom: usize) -> Result<Content, Fault> {
-    let Comment { layout, cell, property } =
-        comment(lines.expect("the line after the number of atoms")?)?;
-    let mut structure = Structure { cell, ..Structure::default() };
+fn structure(
+    lines: &mut Lines<impl BufRead>,
+    n_atom: usize,
+    arrays: &[String],
+) -> Result<Content, Fault> {
+    let Comment { layout, mut columns, known, cell, property } =
+        comment(lines.expect("the line after the number of atoms")?, arrays)?;
+    let mut structure = Structure { cell, known, ..Structure::default() };
     structure.position.reserve(n_atom.min(TRUSTED_ATOM));
     for found in 0..n_atom {
-        let (z, position) = atom(lines.expect("an atom")?, layout, n_atom, found)?;
+        let (z, position) = atom(lines.expect("an atom")?, layout, &mut columns, n_atom, found)?;
         structure.atomic_number.push(z);
         structure.position.push(position);
     }
+    let array = |column: Column| {
+        (column.name, AtomArray { width: column.place.len(), numbers: column.numbers })
+    };
+    structure.array = columns.into_iter().map(array).collect();
     if layout == QM9 {
         gdb9::rest(lines, n_atom)?;
     } else if let Some(cell) = vectors(lines)? {
@@ -102,6 +113,9 @@ fn vectors(lines: &mut Lines<impl BufRead>) -> Result<Option<Cell>, Fault> {
 
 struct Comment {
     layout: Layout,
+    /// Further columns that are kept, and the names of all that could be.
+    columns: Vec<Column>,
+    known: Vec<String>,
     cell: Option<Cell>,
     property: BTreeMap<String, String>,
 }
@@ -116,19 +130,28 @@ struct Layout {
     n_column: usize,
 }
 
+/// A column, or several under one name, with what was read of it so far.
+struct Column {
+    name: String,
+    place: Range<usize>,
+    numbers: Numbers,
+}
+
 const PLAIN: Layout = Layout { species: 0, position: 1, charge: None, n_column: 4 };
 const QM9: Layout = Layout { charge: Some(4), n_column: gdb9::N_COLUMN, ..PLAIN };
 
-fn comment(line: &str) -> Result<Comment, Problem> {
+fn comment(line: &str, arrays: &[String]) -> Result<Comment, Problem> {
+    let (mut columns, mut known) = (Vec::new(), Vec::new());
     if gdb9::is_comment(line) {
-        return Ok(Comment { layout: QM9, cell: None, property: gdb9::properties(line)? });
+        let property = gdb9::properties(line)?;
+        return Ok(Comment { layout: QM9, columns, known, cell: None, property });
     }
     let mut property = BTreeMap::new();
     if !line.contains('=') {
         if !line.trim().is_empty() {
             property.insert("comment".to_owned(), line.trim().to_owned());
         }
-        return Ok(Comment { layout: PLAIN, cell: None, property });
+        return Ok(Comment { layout: PLAIN, columns, known, cell: None, property });
     }
     let mut pairs = Pairs::of(line);
     while let Some((key, value)) = pairs.next()? {
@@ -143,16 +166,24 @@ fn comment(line: &str) -> Result<Comment, Problem> {
             return Err(Problem::TooManyKeys);
         }
     }
-    let layout = property.remove("Properties").map_or(Ok(PLAIN), |value| layout(&value))?;
+    let mut layout_of_atoms = PLAIN;
+    if let Some(value) = property.remove("Properties") {
+        layout_of_atoms = layout(&value, arrays, &mut columns, &mut known)?;
+    }
     let lattice = property.remove("Lattice").map(|value| lattice(&value)).transpose()?;
     let periodic = property.remove("pbc").map(|value| pbc(&value)).transpose()?;
     let periodic = periodic.unwrap_or([lattice.is_some(); 3]);
     let cell = cell::repeating(&lattice.unwrap_or_default(), periodic)?;
-    Ok(Comment { layout, cell, property })
+    Ok(Comment { layout: layout_of_atoms, columns, known, cell, property })
 }
 
 /// Reads `species:S:1:pos:R:3`, in any order and among others.
-fn layout(value: &str) -> Result<Layout, Problem> {
+fn layout(
+    value: &str,
+    arrays: &[String],
+    columns: &mut Vec<Column>,
+    known: &mut Vec<String>,
+) -> Result<Layout, Problem> {
     let expected = "`Properties` with `species:S:1` (or `Z:I:1`) and `pos:R:3`";
     let wrong = || Problem::Expected { expected, value: shown(value) };
     let (mut species, mut number, mut position, mut n_column) = (None, None, None, 0_usize);
@@ -165,7 +196,22 @@ fn layout(value: &str) -> Result<Layout, Problem> {
             ("Z" | "numbers", "I", 1) => Some(&mut number),
             ("pos" | "positions", "R" | "I", 3) => Some(&mut position),
             ("species" | "pos", ..) => return Err(wrong()),
-            (_, "R" | "I" | "S" | "L", _) => None,
+            (_, "S", _) => None,
+            (_, "R" | "I" | "L", _) => {
+                if !arrays.is_empty() {
+                    known.push(name.to_owned());
+                }
+                if width > 0 && arrays.iter().any(|wanted| wanted == name) {
+                    let end = n_column.checked_add(width).ok_or_else(wrong)?;
+                    let numbers = match kind {
+                        "R" => Numbers::Float(Vec::new()),
+                        "I" => Numbers::Integer(Vec::new()),
+                        _ => Numbers::Flag(Vec::new()),
+                    };
+                    columns.push(Column { name: name.to_owned(), place: n_column..end, numbers });
+                }
+                None
+            }
             _ => return Err(wrong()),
         };
         // Of two, it is not known which is meant.
@@ -193,13 +239,39 @@ fn lattice(value: &str) -> Result<Cell, Problem> {
     }
 }
 
-/// Along which vectors of the cell the structure repeats.
-fn pbc(value: &str) -> Result<[bool; 3], Problem> {
-    let flag = |word: &str| match word.trim_matches('.').to_ascii_lowercase().as_str() {
+impl Column {
+    fn push(&mut self, word: &str) -> Result<(), Problem> {
+        let wrong = |expected| {
+            let (name, value) = (shown(&self.name), shown(word));
+            Problem::Array { name, expected, value }
+        };
+        match &mut self.numbers {
+            Numbers::Float(values) => {
+                let value = finite(word, "").map_err(|_| wrong("a finite number"))?;
+                values.push(value);
+            }
+            Numbers::Integer(values) => {
+                let value = word.parse().map_err(|_| wrong("a whole number of 32 bits"))?;
+                values.push(value);
+            }
+            Numbers::Flag(values) => {
+                values.push(flag(word).ok_or_else(|| wrong("T or F"))?);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flag(word: &str) -> Option<bool> {
+    match word.trim_matches('.').to_ascii_lowercase().as_str() {
         "t" | "true" | "1" => Some(true),
         "f" | "false" | "0" => Some(false),
         _ => None,
-    };
+    }
+}
+
+/// Along which vectors of the cell the structure repeats.
+fn pbc(value: &str) -> Result<[bool; 3], Problem> {
     match words(value).map(flag).collect::<Vec<_>>()[..] {
         [Some(all)] => Ok([all; 3]),
         [Some(a), Some(b), Some(c)] => Ok([a, b, c]),
@@ -210,6 +282,7 @@ fn pbc(value: &str) -> Result<[bool; 3], Problem> {
 fn atom(
     line: &str,
     layout: Layout,
+    columns: &mut [Column],
     stated: usize,
     found: usize,
 ) -> Result<(u8, [f64; 3]), Problem> {
@@ -238,6 +311,8 @@ fn atom(
             position[axis] = finite(word, ["x", "y", "z"][axis])?;
         } else if layout.charge == Some(at) {
             finite(word, "the Mulliken charge")?;
+        } else if let Some(column) = columns.iter_mut().find(|column| column.place.contains(&at)) {
+            column.push(word)?;
         }
     }
     Ok((z, position))

@@ -48,10 +48,11 @@ fn files_that_are_asked_for_are_read_or_refused() {
     let read = |path: &Path, bytes: Option<&[u8]>| {
         let mut names = Vec::new();
         let memory = &MemoryBudget::default();
-        let counts = Source { path, bytes, wanted: Some(is_cif), memory }.read(&mut |entry| {
-            names.push(entry.path.file_name().unwrap().to_owned());
-            Ok::<_, ReadError>(ControlFlow::Continue(()))
-        });
+        let counts =
+            Source { path, bytes, wanted: Some(is_cif), arrays: &[], memory }.read(&mut |entry| {
+                names.push(entry.path.file_name().unwrap().to_owned());
+                Ok::<_, ReadError>(ControlFlow::Continue(()))
+            });
         counts
             .map(|counts| (names, counts.n_file, counts.n_other))
             .map_err(|error| error.to_string())
@@ -66,7 +67,8 @@ fn files_that_are_asked_for_are_read_or_refused() {
     let none = read(Path::new("x.cif"), Some(b"\x28\xb5\x2f\xfd"));
     assert!(none.unwrap_err().contains("x.cif is a zstd file"));
     let (path, memory) = (Path::new("x.db"), &MemoryBudget::default());
-    let none = Source { path, bytes: Some(b"SQLite format 3\0"), wanted: None, memory };
+    let none =
+        Source { path, bytes: Some(b"SQLite format 3\0"), wanted: None, arrays: &[], memory };
     let none = none.read(&mut |entry| Err(entry.fault(Problem::NoAtoms))).unwrap_err();
     assert!(none.to_string().contains("a packed SQLite database"), "{none}");
 }
@@ -118,7 +120,7 @@ fn memory_is_asked_for_before_an_entry_is_read() {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
         let memory = &MemoryBudget::new(2 << 20);
-        let read = Source { path: &path, bytes: None, wanted: None, memory }
+        let read = Source { path: &path, bytes: None, wanted: None, arrays: &[], memory }
             .read(&mut |_| Ok::<_, ReadError>(ControlFlow::Continue(())));
         assert_eq!(memory.left(), 2 << 20, "{name}: all is given back");
         match read {

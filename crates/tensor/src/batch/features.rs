@@ -52,7 +52,7 @@ impl<D: Backend> Features<D> {
         }
         let (order, offset) = sorted(column, width);
         let mut put = |of: &[u32], offset: &[u32], order: Option<&[u32]>| {
-            Segments::put(device, arena, None, of, offset, order).map_err(engine)
+            Segments::put(device, arena, of, offset, order).map_err(engine)
         };
         Ok(Self::Sparse(SparseFeatures {
             column: put(column, &offset, Some(&order))?,

@@ -7,60 +7,44 @@ use batchlab_core::{ModelError, PaddedBatch};
 use crate::backend::ALIGNMENT;
 use crate::matrix::engine;
 use crate::segments::sorted;
-use crate::{Backend, Matrix, Pass, Segments};
+use crate::{Backend, DeviceMemory, Matrix, Pass, Segments};
 
 /// What is to be predicted, and which rows of the predictions are compared with it.
-pub struct Outputs<D: Backend> {
+pub struct Outputs<D: DeviceMemory> {
     pub(crate) row: D::Words,
     pub(crate) target: D::Numbers,
     pub(crate) weight: D::Numbers,
     /// The sum of the weights: its bits, lower ones first.
+    #[allow(dead_code, reason = "a GPU reads it")]
     pub(crate) weight_sum_on_device: D::Words,
     /// Rows on the host.
     pub(crate) row_on_host: Vec<u32>,
     pub(crate) weight_sum: f64,
 }
 
-impl<D: Backend> Outputs<D> {
-    pub(super) fn reclaim(device: &D, previous: Option<Rc<Self>>) -> Option<Self> {
-        let mut outputs = Rc::try_unwrap(previous?).ok()?;
-        device.release(&mut outputs.row);
-        device.release_numbers(&mut outputs.target);
-        device.release_numbers(&mut outputs.weight);
-        device.release(&mut outputs.weight_sum_on_device);
-        Some(outputs)
-    }
-
+impl<D: DeviceMemory> Outputs<D> {
     pub(super) fn put(
         device: &D,
         arena: &mut D::Arena,
-        reclaimed: Option<Self>,
         batch: &PaddedBatch<'_>,
         only_outputs: bool,
-    ) -> Result<Rc<Self>, ModelError> {
-        let mut outputs = reclaimed.unwrap_or_else(|| Self {
-            row: D::Words::default(),
-            target: D::Numbers::default(),
-            weight: D::Numbers::default(),
-            weight_sum_on_device: D::Words::default(),
-            row_on_host: Vec::new(),
-            weight_sum: 0.0,
-        });
-        outputs.row_on_host.clear();
-        if only_outputs {
-            outputs.row_on_host.extend(0..batch.output_row.len() as u32);
+    ) -> Result<Rc<Self>, D::Err> {
+        let row_on_host: Vec<u32> = if only_outputs {
+            (0..batch.output_row.len() as u32).collect()
         } else {
-            outputs.row_on_host.extend_from_slice(batch.output_row);
-        }
-        device.put_words(arena, &mut outputs.row, &outputs.row_on_host).map_err(engine)?;
-        device.put_numbers(arena, &mut outputs.target, batch.output_target).map_err(engine)?;
-        device.put_numbers(arena, &mut outputs.weight, batch.output_weight).map_err(engine)?;
-        outputs.weight_sum =
-            batch.output_weight.iter().filter(|&&w| w > 0.0).map(|&w| f64::from(w)).sum();
-        let bits = outputs.weight_sum.to_bits();
-        let words = [bits as u32, (bits >> 32) as u32];
-        device.put_words(arena, &mut outputs.weight_sum_on_device, &words).map_err(engine)?;
-        Ok(Rc::new(outputs))
+            batch.output_row.to_vec()
+        };
+        let counted = batch.output_weight.iter().filter(|&&weight| weight > 0.0);
+        let weight_sum: f64 = counted.map(|&weight| f64::from(weight)).sum();
+        let bits = weight_sum.to_bits();
+        Ok(Rc::new(Self {
+            row: device.put_words(arena, &row_on_host)?,
+            target: device.put_numbers(arena, batch.output_target)?,
+            weight: device.put_numbers(arena, batch.output_weight)?,
+            weight_sum_on_device: device.put_words(arena, &[bits as u32, (bits >> 32) as u32])?,
+            row_on_host,
+            weight_sum,
+        }))
     }
 
     /// Sum of the weights.
@@ -165,7 +149,7 @@ impl ReceivedEdges {
         arena: &mut D::Arena,
     ) -> Result<OutputEdges<D>, ModelError> {
         let mut put = |of: &[u32], offset: &[u32], order: Option<&[u32]>| {
-            Segments::put(device, arena, None, of, offset, order).map_err(engine)
+            Segments::put(device, arena, of, offset, order).map_err(engine)
         };
         let (order, offset) = sorted(&self.sender, self.n_node);
         let from = put(&self.sender, &offset, Some(&order))?;

@@ -4,13 +4,108 @@
 //! Edges lie in the order of their receivers. A receiver with many edges is shared among tasks, each
 //! with a softmax of its own, which are joined at the end.
 
-use super::dot::{add_dots, dots};
+use dfdx::prelude::*;
+
+use super::dot::{self, add_dots, dots};
 use super::math::exp;
 use super::propagate::{Edges, Factors, add_products, add_rows};
 use super::rows::parallel;
 use super::segment::{Piece, cut, sum};
 use super::team::each;
 use super::wide::wide;
+use super::{Buffer, Dense, Result, filled_from_zeros, slice, sums};
+use crate::ops::AttentionKernels;
+use crate::{Activation, backend};
+
+impl AttentionKernels for Cpu {
+    fn attend(&self, attention: &backend::Attention<'_, Self>) -> Result<[Dense; 2]> {
+        let (from, to) = (attention.from, attention.to);
+        let mut share = vec![0.0; from.n_item * attention.n_head];
+        let out = filled_from_zeros(self, [to.n_segment, attention.x.shape().1], |out| {
+            forward(out, &mut share, &plain(attention));
+        })?;
+        Ok([out, self.try_tensor_from_vec(share, (from.n_item, attention.n_head))?])
+    }
+
+    fn attend_backward(
+        &self,
+        dx: &mut Buffer,
+        [sender, receiver]: &mut [Buffer; 2],
+        dy: &Buffer,
+        attention: &backend::Attention<'_, Self>,
+        results: [&Dense; 2],
+    ) -> Result<()> {
+        let plain = plain(attention);
+        let mut gradients = Gradients {
+            x: sums(dx, plain.x.len()),
+            sender_score: sums(sender, plain.sender_score.len()),
+            receiver_score: sums(receiver, plain.receiver_score.len()),
+        };
+        let from = attention.from;
+        let by_sender = BySender { offset: &from.offset, order: from.order.as_deref() };
+        backward(&mut gradients, dy, results.map(slice), &plain, by_sender);
+        Ok(())
+    }
+
+    fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
+        let n_head = weight.shape().0;
+        filled_from_zeros(self, [x.shape().0, n_head], |out| {
+            dot::head_scores(out, slice(x), slice(weight), n_head);
+        })
+    }
+
+    fn head_scores_backward(
+        &self,
+        dx: &mut Buffer,
+        dweight: &mut Buffer,
+        dy: &Buffer,
+        x: &Dense,
+        weight: &Dense,
+    ) -> Result<()> {
+        let n_head = weight.shape().0;
+        let (x, weight) = (slice(x), slice(weight));
+        let (dx, dweight) = (sums(dx, x.len()), sums(dweight, weight.len()));
+        dot::head_scores_backward(dx, dweight, dy, x, weight, n_head);
+        Ok(())
+    }
+
+    fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
+        let (n_row, width, x) = (x.shape().0, x.shape().1 / n_head, slice(x));
+        filled_from_zeros(self, [n_row, width], |out| {
+            parallel(out, width, |first, out| {
+                add_means(out, &x[first * n_head * width..], n_head, width);
+            });
+        })
+    }
+
+    fn mean_of_heads_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        n_head: usize,
+        width: usize,
+    ) -> Result<()> {
+        parallel(sums(dx, dy.len() * n_head), n_head * width, |first, dx| {
+            add_shares(dx, &dy[first * width..], n_head, width);
+        });
+        Ok(())
+    }
+}
+
+fn plain<'a>(attention: &backend::Attention<'a, Cpu>) -> Attention<'a> {
+    let backend::Attention { x, scores, from, to, n_head } = *attention;
+    Attention {
+        x: slice(x),
+        sender_score: slice(scores[0]),
+        receiver_score: slice(scores[1]),
+        sender: &from.of,
+        receiver: &to.of,
+        offset: &to.offset,
+        n_head,
+        width: x.shape().1 / n_head,
+        slope: Activation::LEAKY_SLOPE,
+    }
+}
 
 /// What attention is computed from.
 #[derive(Clone, Copy)]
@@ -295,6 +390,37 @@ wide! {
             for head in 0..n_head {
                 let d = share[head] * (dscore[head] - mean[head]);
                 dscore[head] = if theirs[head] + own[head] > 0.0 { d } else { slope * d };
+            }
+        }
+    }
+}
+
+wide! {
+    fn add_means(out: &mut [f32], x: &[f32], n_head: usize, width: usize) {
+        let factor = 1.0 / n_head as f32;
+        let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(n_head * width));
+        for (out, x) in rows {
+            for x in x.chunks_exact(width) {
+                for (out, x) in out.iter_mut().zip(x) {
+                    *out += x;
+                }
+            }
+            for out in &mut *out {
+                *out *= factor;
+            }
+        }
+    }
+}
+
+wide! {
+    fn add_shares(dx: &mut [f32], dy: &[f32], n_head: usize, width: usize) {
+        let factor = 1.0 / n_head as f32;
+        let rows = dx.chunks_exact_mut(n_head * width).zip(dy.chunks_exact(width));
+        for (dx, dy) in rows {
+            for dx in dx.chunks_exact_mut(width) {
+                for (dx, dy) in dx.iter_mut().zip(dy) {
+                    *dx += factor * dy;
+                }
             }
         }
     }

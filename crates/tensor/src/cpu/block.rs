@@ -2,41 +2,48 @@
 
 use std::ops::Range;
 
+use dfdx::prelude::*;
+
 use super::elementwise::add_to;
-use super::out::Out;
 use super::rows::parallel;
+use super::{Buffer, Dense, Result, filled, slice};
+use crate::ops::BlockKernels;
 
-/// Copies columns `columns` of the rows from `first_row` on; `x` has `n_column` columns.
-pub(super) fn copy<'o>(
-    out: Out<'o>,
-    x: &[f32],
-    n_column: usize,
-    first_row: usize,
-    columns: &Range<usize>,
-) -> &'o mut [f32] {
-    let width = columns.len();
-    out.rows(width, |first, rows| {
-        for (row, out) in rows.chunks_exact_mut(width).enumerate() {
-            let start = (first_row + first + row) * n_column + columns.start;
-            out.copy_from_slice(&x[start..start + width]);
-        }
-    })
-}
+impl BlockKernels for Cpu {
+    fn block(
+        &self,
+        x: &Dense,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+        shape: [usize; 2],
+    ) -> Result<Dense> {
+        let (x, n_column, width) = (slice(x), x.shape().1, columns.len());
+        filled(self, shape, |out| {
+            out.rows(width, |first, out| {
+                for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                    let start = (rows.start + first + row) * n_column + columns.start;
+                    out.copy_from_slice(&x[start..start + width]);
+                }
+            })
+        })
+    }
 
-/// Adds to those columns of those rows of `dx`.
-pub(super) fn add(
-    dx: &mut [f32],
-    dy: &[f32],
-    n_column: usize,
-    rows: &Range<usize>,
-    columns: &Range<usize>,
-) {
-    let width = columns.len();
-    let dx = &mut dx[rows.start * n_column..rows.end * n_column];
-    parallel(dx, n_column, |first, rows| {
-        for (row, dx) in rows.chunks_exact_mut(n_column).enumerate() {
-            let start = (first + row) * width;
-            add_to(&mut dx[columns.clone()], &dy[start..start + width]);
-        }
-    });
+    fn block_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        n_column: usize,
+        rows: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> Result<()> {
+        let width = columns.len();
+        let dx = &mut dx[rows.start * n_column..rows.end * n_column];
+        parallel(dx, n_column, |first, rows| {
+            for (row, dx) in rows.chunks_exact_mut(n_column).enumerate() {
+                let start = (first + row) * width;
+                add_to(&mut dx[columns.clone()], &dy[start..start + width]);
+            }
+        });
+        Ok(())
+    }
 }

@@ -1,33 +1,99 @@
 //! Loops over arrays of equal length.
 
+use dfdx::prelude::*;
+
 use super::out::{self, Out};
 use super::rows::parallel;
 use super::wide::wide;
+use super::{Buffer, Dense, Result, filled, slice, sums};
 use crate::Adam;
+use crate::ops::{AdamKernels, ElementwiseKernels};
 
-/// `out = a + b`.
-pub(super) fn add<'o>(out: Out<'o>, a: &[f32], b: &[f32]) -> &'o mut [f32] {
-    out.rows(1, |first, out| {
-        let range = first..first + out.len();
-        add_chunk(out, &a[range.clone()], &b[range]);
-    })
+/// What adds to some numbers what it makes of two others each.
+type OfTwo = fn(&mut [f32], &[f32], &[f32]);
+
+impl ElementwiseKernels for Cpu {
+    fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {
+        filled(self, [a.shape().0, a.shape().1], |out| by_chunks(out, slice(a), slice(b), add))
+    }
+
+    fn multiply(&self, a: &Dense, b: &Dense) -> Result<Dense> {
+        let (shape, a, b) = ([a.shape().0, a.shape().1], slice(a), slice(b));
+        filled(self, shape, |out| by_chunks(out, a, b, add_product))
+    }
+
+    fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
+        // Nothing was added to what is without length.
+        if !dy.is_empty() {
+            out::add(da, dy.len(), |da| {
+                da.rows(1, |first, da| add_to(da, &dy[first..first + da.len()]))
+            });
+        }
+        Ok(())
+    }
+
+    fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
+        out::add(da, dy.len(), |da| by_chunks(da, dy, slice(b), add_product));
+        Ok(())
+    }
+
+    fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
+        let (shape, x, factor) = (*x.shape(), slice(x), slice(factor));
+        filled(self, [shape.0, shape.1], |out| accumulate_scaled_rows(out, x, factor, shape.1))
+    }
+
+    fn scale_rows_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        dfactor: Option<&mut Buffer>,
+        dy: &Buffer,
+        x: &Dense,
+        factor: &Dense,
+    ) -> Result<()> {
+        let (x, factor, width) = (slice(x), slice(factor), x.shape().1);
+        if let Some(dx) = dx {
+            out::add(dx, dy.len(), |dx| accumulate_scaled_rows(dx, dy, factor, width));
+        }
+        if let Some(dfactor) = dfactor {
+            let dfactor = sums(dfactor, factor.len());
+            if width > 0 {
+                parallel(dfactor, 1, |first, dfactor| {
+                    let [dy, x] = [dy, x].map(|rows| rows[first * width..].chunks_exact(width));
+                    for (dfactor, (dy, x)) in dfactor.iter_mut().zip(dy.zip(x)) {
+                        *dfactor += dy.iter().zip(x).map(|(dy, x)| dy * x).sum::<f32>();
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
+        let (shape, x, row) = (*x.shape(), slice(x), slice(row));
+        filled(self, [shape.0, shape.1], |out| {
+            out.rows(shape.1, |first, out| {
+                add_row_to_all(out, &x[first * shape.1..][..out.len()], row);
+            })
+        })
+    }
+
+    fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
+        let width = drow.len();
+        dy.chunks_exact(width.max(1)).for_each(|row| add_to(drow, row));
+        Ok(())
+    }
 }
 
-/// `out += x`.
-pub(super) fn accumulate<'o>(out: Out<'o>, x: &[f32]) -> &'o mut [f32] {
-    out.rows(1, |first, out| add_to(out, &x[first..first + out.len()]))
-}
-
-/// `out += a * b`.
-pub(super) fn accumulate_product<'o>(out: Out<'o>, a: &[f32], b: &[f32]) -> &'o mut [f32] {
+/// Has `kernel` add to new memory or sums, in parallel.
+pub(super) fn by_chunks<'o>(out: Out<'o>, a: &[f32], b: &[f32], kernel: OfTwo) -> &'o mut [f32] {
     out.rows(1, |first, out| {
         let range = first..first + out.len();
-        add_product(out, &a[range.clone()], &b[range]);
+        kernel(out, &a[range.clone()], &b[range]);
     })
 }
 
 /// Adds to row i of `out` row i of `x` times `factor[i]`.
-pub(super) fn accumulate_scaled_rows<'o>(
+fn accumulate_scaled_rows<'o>(
     out: Out<'o>,
     x: &[f32],
     factor: &[f32],
@@ -39,22 +105,26 @@ pub(super) fn accumulate_scaled_rows<'o>(
     })
 }
 
-/// Adds to `out[i]` the scalar product of row i of `a` and row i of `b`.
-pub(super) fn accumulate_dots(out: &mut [f32], a: &[f32], b: &[f32], width: usize) {
-    if width == 0 {
-        return;
+impl AdamKernels for Cpu {
+    fn adam(
+        &self,
+        step: Adam,
+        decay: &[f32],
+        parameters: &[&Dense],
+        gradients: &[Buffer],
+        moments: &mut [[Buffer; 2]],
+    ) -> Result<Vec<Dense>> {
+        let each = parameters.iter().zip(decay).zip(gradients).zip(moments);
+        each.map(|(((parameter, &decay), gradient), [first, second])| {
+            let value = adam(step, decay, slice(parameter), gradient, first, second);
+            self.try_tensor_from_vec(value, *parameter.shape())
+        })
+        .collect()
     }
-    parallel(out, 1, |first, out| {
-        let rows =
-            a[first * width..].chunks_exact(width).zip(b[first * width..].chunks_exact(width));
-        for (out, (a, b)) in out.iter_mut().zip(rows) {
-            *out += a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-        }
-    });
 }
 
 /// The values after a step. `decay` times the value is added to its gradient.
-pub(super) fn adam(
+fn adam(
     step: Adam,
     decay: f32,
     value: &[f32],
@@ -73,7 +143,7 @@ pub(super) fn adam(
 }
 
 wide! {
-    fn add_chunk(out: &mut [f32], a: &[f32], b: &[f32]) {
+    fn add(out: &mut [f32], a: &[f32], b: &[f32]) {
         for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
             *out = a + b;
         }
@@ -101,7 +171,8 @@ wide! {
 }
 
 wide! {
-    fn add_product(out: &mut [f32], a: &[f32], b: &[f32]) {
+    /// `out += a * b`.
+    pub(super) fn add_product(out: &mut [f32], a: &[f32], b: &[f32]) {
         for (out, (a, b)) in out.iter_mut().zip(a.iter().zip(b)) {
             *out += a * b;
         }
@@ -114,6 +185,17 @@ wide! {
         for ((out, x), &factor) in rows.zip(factor) {
             for (out, x) in out.iter_mut().zip(x) {
                 *out += factor * x;
+            }
+        }
+    }
+}
+
+wide! {
+    fn add_row_to_all(out: &mut [f32], x: &[f32], row: &[f32]) {
+        let width = row.len();
+        for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            for ((out, x), row) in out.iter_mut().zip(x).zip(row) {
+                *out = x + row;
             }
         }
     }

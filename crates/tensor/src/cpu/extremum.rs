@@ -5,28 +5,18 @@ use super::out::Out;
 use super::rows::parallel;
 use super::segment::{gather, reduce_from, sum};
 use super::wide::wide;
-
-/// Items by segment.
-#[derive(Clone, Copy)]
-pub(super) struct Items<'a> {
-    /// Segment of each item, `[n_item]`.
-    pub(super) of: &'a [u32],
-    /// `[n_segment + 1]`.
-    pub(super) offset: &'a [u32],
-    /// `[n_item]`, none if items lie in this order.
-    pub(super) order: Option<&'a [u32]>,
-}
+use super::{Segments, elementwise};
 
 /// The largest value of each segment's rows, column by column; 0 for a segment without items. NaN
 /// where a row has one.
-pub(super) fn largest(out: &mut [f32], x: &[f32], items: Items<'_>, width: usize) {
+pub(super) fn largest(out: &mut [f32], x: &[f32], items: &Segments, width: usize) {
     out.fill(f32::NEG_INFINITY);
     reduce_from(
         f32::NEG_INFINITY,
         out,
-        items.offset,
+        &items.offset,
         width,
-        |places, row| match items.order {
+        |places, row| match &items.order {
             None => raise(row, &x[places.start * width..places.end * width]),
             Some(order) => raise_listed(row, x, &order[places]),
         },
@@ -44,29 +34,28 @@ pub(super) fn add_to_largest(
     dx: &mut [f32],
     dy: &[f32],
     [x, largest]: [&[f32]; 2],
-    items: Items<'_>,
+    items: &Segments,
     width: usize,
 ) {
     let mut chosen = vec![0.0; x.len()];
-    gather(Out::Sums(&mut chosen), largest, items.of, width);
+    gather(Out::Sums(&mut chosen), largest, &items.of, width);
     parallel(&mut chosen, 1, |first, chosen| mark_equal(chosen, &x[first..first + chosen.len()]));
     let mut count = vec![0.0; largest.len()];
-    sum(&mut count, &chosen, items.offset, items.order, width);
+    sum(&mut count, &chosen, &items.offset, items.order.as_deref(), width);
     let share: Vec<f32> = dy.iter().zip(&count).map(|(dy, n)| dy / n.max(1.0)).collect();
     let mut given = vec![0.0; x.len()];
-    gather(Out::Sums(&mut given), &share, items.of, width);
-    super::elementwise::accumulate_product(Out::Sums(dx), &chosen, &given);
+    gather(Out::Sums(&mut given), &share, &items.of, width);
+    elementwise::by_chunks(Out::Sums(dx), &chosen, &given, elementwise::add_product);
 }
 
 /// e^x over its sum in the item's segment, column by column.
-pub(super) fn softmax(out: &mut [f32], x: &[f32], items: Items<'_>, width: usize) {
-    let n_segment = items.offset.len().saturating_sub(1);
-    let mut of_segment = vec![0.0; n_segment * width];
+pub(super) fn softmax(out: &mut [f32], x: &[f32], items: &Segments, width: usize) {
+    let mut of_segment = vec![0.0; items.n_segment * width];
     largest(&mut of_segment, x, items, width);
-    gather(Out::Sums(out), &of_segment, items.of, width);
+    gather(Out::Sums(out), &of_segment, &items.of, width);
     parallel(out, 1, |first, out| exp_of_difference(out, &x[first..first + out.len()]));
     of_segment.fill(0.0);
-    sum(&mut of_segment, out, items.offset, items.order, width);
+    sum(&mut of_segment, out, &items.offset, items.order.as_deref(), width);
     parallel(out, width, |first, rows| {
         for (row, &segment) in rows.chunks_exact_mut(width).zip(&items.of[first..]) {
             let total = &of_segment[segment as usize * width..][..width];
@@ -80,16 +69,15 @@ pub(super) fn add_to_softmax(
     dx: &mut [f32],
     dy: &[f32],
     y: &[f32],
-    items: Items<'_>,
+    items: &Segments,
     width: usize,
 ) {
     let mut product = vec![0.0; y.len()];
-    super::elementwise::accumulate_product(Out::Sums(&mut product), y, dy);
-    let n_segment = items.offset.len().saturating_sub(1);
-    let mut total = vec![0.0; n_segment * width];
-    sum(&mut total, &product, items.offset, items.order, width);
+    elementwise::by_chunks(Out::Sums(&mut product), y, dy, elementwise::add_product);
+    let mut total = vec![0.0; items.n_segment * width];
+    sum(&mut total, &product, &items.offset, items.order.as_deref(), width);
     let mut given = vec![0.0; y.len()];
-    gather(Out::Sums(&mut given), &total, items.of, width);
+    gather(Out::Sums(&mut given), &total, &items.of, width);
     parallel(dx, 1, |first, dx| {
         let range = first..first + dx.len();
         add_rest(dx, &product[range.clone()], &y[range.clone()], &given[range]);
@@ -149,7 +137,7 @@ mod tests {
     use super::*;
 
     /// Segments of 3, 0 and 2,500 items (longer than a part) and of 2, in another order.
-    fn items() -> (Vec<u32>, Vec<u32>, Vec<u32>) {
+    fn items() -> Segments {
         let offset = vec![0, 3, 3, 2503, 2505];
         let order: Vec<u32> = (0..2505).map(|place| (place * 7) % 2505).collect();
         let mut of = vec![0; 2505];
@@ -157,7 +145,7 @@ mod tests {
             let segment = offset[1..].iter().position(|&end| place < end).unwrap();
             of[item as usize] = segment as u32;
         }
-        (of, offset, order)
+        Segments { n_segment: 4, n_item: 2505, of, offset, longest: 2500, order: Some(order) }
     }
 
     fn values() -> Vec<f32> {
@@ -166,14 +154,13 @@ mod tests {
 
     #[test]
     fn the_largest_of_each_segment() {
-        let (of, offset, order) = items();
-        let items = Items { of: &of, offset: &offset, order: Some(&order) };
+        let items = items();
         let x = values();
         let mut out = vec![9.0; 8];
-        largest(&mut out, &x, items, 2);
+        largest(&mut out, &x, &items, 2);
         for segment in 0..4 {
             for column in 0..2 {
-                let own = (0..of.len()).filter(|&i| of[i] as usize == segment);
+                let own = (0..2505).filter(|&i| items.of[i] as usize == segment);
                 let expected = own.map(|i| x[2 * i + column]).reduce(f32::max).unwrap_or(0.0);
                 assert!((out[2 * segment + column] - expected).abs() < 1e-7);
             }
@@ -182,21 +169,22 @@ mod tests {
 
     #[test]
     fn nan_is_not_hidden() {
-        let items = Items { of: &[0, 0, 0], offset: &[0, 3], order: None };
+        let (of, offset) = (vec![0, 0, 0], vec![0, 3]);
+        let items = Segments { n_segment: 1, n_item: 3, of, offset, longest: 3, order: None };
         let mut out = [0.0];
-        largest(&mut out, &[1.0, f32::NAN, 2.0], items, 1);
+        largest(&mut out, &[1.0, f32::NAN, 2.0], &items, 1);
         assert!(out[0].is_nan());
     }
 
     #[test]
     fn softmax_sums_to_one_and_keeps_ratios() {
-        let (of, offset, order) = items();
-        let items = Items { of: &of, offset: &offset, order: Some(&order) };
+        let items = items();
         let x = values();
         let mut y = vec![0.0; x.len()];
-        softmax(&mut y, &x, items, 2);
+        softmax(&mut y, &x, &items, 2);
         let mut total = vec![0.0; 8];
-        sum(&mut total, &y, &offset, Some(&order), 2);
+        let order = items.order.as_deref().unwrap();
+        sum(&mut total, &y, &items.offset, Some(order), 2);
         for (segment, total) in total.chunks(2).enumerate() {
             let expected = if segment == 1 { 0.0 } else { 1.0 };
             assert!(total.iter().all(|t| (t - expected).abs() < 1e-5), "{segment}: {total:?}");

@@ -1,12 +1,59 @@
 //! Linear layers: product, bias and activation of one block of rows while it is in the cache.
 
+use dfdx::prelude::*;
+
 use super::activation::{apply, multiply_by_derivative};
 use super::elementwise::{add_row, add_to};
 use super::out::{self, Out};
 use super::product::{View, product_into};
 use super::scratch::Scratch;
 use super::team::{each, join};
+use super::{Buffer, Dense, Result, slice};
 use crate::Activation;
+use crate::backend::{LinearLayer, LinearOutput};
+use crate::ops::LinearKernels;
+
+impl LinearKernels for Cpu {
+    fn linear(&self, layer: &LinearLayer<'_, Self>, keep_sum: bool) -> Result<LinearOutput<Self>> {
+        let shape = (layer.input.shape().0, layer.weight.shape().1);
+        if !keep_sum {
+            let output = forward(shape.0, &plain(layer));
+            return Ok((self.try_tensor_from_vec(output, shape)?, None));
+        }
+        let [output, sum] = forward_with_sum(shape.0, &plain(layer));
+        let sum = self.try_tensor_from_vec(sum, shape)?;
+        Ok((self.try_tensor_from_vec(output, shape)?, Some(sum)))
+    }
+
+    fn linear_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        dweight: &mut Buffer,
+        dbias: Option<&mut Buffer>,
+        dy: &mut Buffer,
+        layer: &LinearLayer<'_, Self>,
+        from: &Dense,
+    ) -> Result<()> {
+        let gradients = Gradients {
+            input: dx.map(|dx| &mut **dx),
+            weight: dweight,
+            bias: dbias.map(|dbias| &mut **dbias),
+        };
+        backward(gradients, dy, &plain(layer), slice(from));
+        Ok(())
+    }
+}
+
+fn plain<'a>(layer: &LinearLayer<'a, Cpu>) -> Layer<'a> {
+    Layer {
+        input: slice(layer.input),
+        weight: slice(layer.weight),
+        bias: layer.bias.map(slice),
+        n_in: layer.weight.shape().0,
+        n_out: layer.weight.shape().1,
+        activation: layer.activation,
+    }
+}
 
 /// Rows of a block at least and at most. The microkernels of gemm take 6 at a time.
 const MIN_BLOCK: usize = 72;

@@ -1,16 +1,44 @@
 //! Losses over outputs, in double precision.
 
 use batchlab_core::model::Loss;
-use dfdx::tensor::Cpu;
+use dfdx::prelude::*;
 use rayon::prelude::*;
 
-use crate::Outputs;
+use super::{Buffer, Dense, Result, slice, sums};
+use crate::ops::LossKernels;
+use crate::{DeviceMemory, Outputs};
+
+impl LossKernels for Cpu {
+    fn loss(
+        &self,
+        loss: Loss,
+        prediction: &Dense,
+        outputs: &Outputs<Self>,
+    ) -> Result<(f64, Buffer)> {
+        let (width, prediction) = (prediction.shape().1, slice(prediction));
+        let mut unit = self.zeros_buffer(prediction.len())?;
+        let sum = evaluate(loss, prediction, width, outputs, &mut unit);
+        Ok((sum, unit))
+    }
+
+    fn read_loss(&self, sum: &f64) -> Result<f64> {
+        Ok(*sum)
+    }
+
+    fn accumulate_scaled(&self, dx: &mut Buffer, scale: &Buffer, unit: &Buffer) -> Result<()> {
+        let scale = scale[0];
+        for (dx, unit) in sums(dx, unit.len()).iter_mut().zip(unit.iter()) {
+            *dx += scale * unit;
+        }
+        Ok(())
+    }
+}
 
 /// Outputs of one task.
 const TASK: usize = 512;
 
 /// The sum of the losses, and in `unit` (`[n_row, width]`, zeros) the gradient of its mean.
-pub(super) fn evaluate(
+fn evaluate(
     loss: Loss,
     prediction: &[f32],
     width: usize,

@@ -1,64 +1,119 @@
 //! Scalars and vectors of nodes, node by node. `mixed` has rows x, y and z of
 //! each node, each row l and r side by side: six blocks of `width` numbers per node.
 
+use dfdx::prelude::*;
+
 use super::out::{self, Out};
 use super::wide::wide;
+use super::{Buffer, Dense, Result, filled, slice};
+use crate::ops::EquivariantKernels;
 
-/// `out = [s, sqrt(r_x^2 + r_y^2 + r_z^2 + epsilon)]`, `[n_node, 2 width]`.
-pub(super) fn norms_beside<'o>(
-    out: Out<'o>,
-    s: &[f32],
-    mixed: &[f32],
-    epsilon: f32,
-    width: usize,
-) -> &'o mut [f32] {
-    out.rows(2 * width, |first, rows| {
-        norms_of(rows, &s[first * width..], &mixed[6 * first * width..], epsilon, width);
-    })
+impl EquivariantKernels for Cpu {
+    /// `[s, sqrt(r_x^2 + r_y^2 + r_z^2 + epsilon)]`.
+    fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
+        let (&(n_node, width), s, mixed) = (s.shape(), slice(s), slice(mixed));
+        filled(self, [n_node, 2 * width], |out| {
+            out.rows(2 * width, |first, rows| {
+                norms_of(rows, &s[first * width..], &mixed[6 * first * width..], epsilon, width);
+            })
+        })
+    }
+
+    fn norms_beside_backward(
+        &self,
+        ds: Option<&mut Buffer>,
+        dmixed: Option<&mut Buffer>,
+        dy: &Buffer,
+        mixed: &Dense,
+        output: &Dense,
+    ) -> Result<()> {
+        let (width, mixed, output) = (mixed.shape().1 / 2, slice(mixed), slice(output));
+        if let Some(ds) = ds {
+            out::add(ds, dy.len() / 2, |ds| {
+                ds.rows(width, |first, rows| add_columns(rows, &dy[2 * first * width..], width))
+            });
+        }
+        if let Some(dmixed) = dmixed {
+            out::add(dmixed, mixed.len(), |dmixed| {
+                dmixed.rows(6 * width, |first, rows| {
+                    let [from_mixed, from_output] = [6, 2].map(|parts| parts * first * width);
+                    let (dy, output) = (&dy[from_output..], &output[from_output..]);
+                    norm_gradient(rows, dy, &mixed[from_mixed..], output, width);
+                })
+            });
+        }
+        Ok(())
+    }
+
+    fn add_received(&self, state: [&Dense; 2], received: &Dense, limit: f32) -> Result<[Dense; 2]> {
+        let width = state[0].shape().1;
+        let state = add_received(state.map(slice), slice(received), limit, width);
+        scalars_and_vectors(self, state, width)
+    }
+
+    fn add_received_backward(
+        &self,
+        dreceived: &mut Buffer,
+        dy: [&Buffer; 2],
+        received: &Dense,
+        limit: f32,
+    ) -> Result<()> {
+        let (received, width) = (slice(received), received.shape().1 / 4);
+        let dy = dy.map(|dy| dy.as_slice());
+        out::add(dreceived, received.len(), |dreceived| {
+            add_received_gradient(dreceived, dy, received, limit, width)
+        });
+        Ok(())
+    }
+
+    fn equivariant_update(
+        &self,
+        state: [&Dense; 2],
+        gates: &Dense,
+        mixed: &Dense,
+        limit: f32,
+    ) -> Result<[Dense; 2]> {
+        let width = state[0].shape().1;
+        let by = Update { gates: slice(gates), mixed: slice(mixed), limit, width };
+        scalars_and_vectors(self, update(state.map(slice), by), width)
+    }
+
+    fn equivariant_update_backward(
+        &self,
+        dgates: Option<&mut Buffer>,
+        dmixed: Option<&mut Buffer>,
+        dy: [&Buffer; 2],
+        gates: &Dense,
+        mixed: &Dense,
+        limit: f32,
+    ) -> Result<()> {
+        let width = mixed.shape().1 / 2;
+        let update = Update { gates: slice(gates), mixed: slice(mixed), limit, width };
+        let gradients = [dgates.map(|dgates| &mut **dgates), dmixed.map(|dmixed| &mut **dmixed)];
+        update_backward(gradients, dy.map(|dy| dy.as_slice()), update);
+        Ok(())
+    }
 }
 
-/// The gradient of `norms_beside` by the scalars.
-pub(super) fn add_first_columns<'o>(ds: Out<'o>, dy: &[f32], width: usize) -> &'o mut [f32] {
-    ds.rows(width, |first, rows| {
-        add_columns(rows, &dy[2 * first * width..], width);
-    })
-}
-
-/// The gradient of `norms_beside` by the vectors; `output` is its result.
-pub(super) fn add_norm_gradient<'o>(
-    dmixed: Out<'o>,
-    dy: &[f32],
-    mixed: &[f32],
-    output: &[f32],
-    width: usize,
-) -> &'o mut [f32] {
-    dmixed.rows(6 * width, |first, rows| {
-        let (from_mixed, from_output) = (6 * first * width, 2 * first * width);
-        norm_gradient(
-            rows,
-            &dy[from_output..],
-            &mixed[from_mixed..],
-            &output[from_output..],
-            width,
-        );
-    })
+/// Two new matrices, `[n_node, width]` and `[3 n_node, width]`.
+fn scalars_and_vectors(device: &Cpu, [s, v]: [Vec<f32>; 2], width: usize) -> Result<[Dense; 2]> {
+    let matrix = |values: Vec<f32>| {
+        let n_row = values.len() / width.max(1);
+        device.try_tensor_from_vec(values, (n_row, width))
+    };
+    Ok([matrix(s)?, matrix(v)?])
 }
 
 /// Scalars `[n_node, width]` and vectors `[n_node, 3 width]` plus what was received,
 /// `[n_node, 4 width]`, cut to the limit.
-pub(super) fn add_received(
-    state: [&[f32]; 2],
-    received: &[f32],
-    limit: f32,
-    width: usize,
-) -> [Vec<f32>; 2] {
+fn add_received(state: [&[f32]; 2], received: &[f32], limit: f32, width: usize) -> [Vec<f32>; 2] {
     changed(state, width, |first, s, v| {
         add_received_rows(s, v, &received[4 * first * width..], limit, width);
     })
 }
 
 /// The gradient of [`add_received`] by what was received.
-pub(super) fn add_received_gradient<'o>(
+fn add_received_gradient<'o>(
     dreceived: Out<'o>,
     [ds, dv]: [&[f32]; 2],
     received: &[f32],
@@ -74,17 +129,17 @@ pub(super) fn add_received_gradient<'o>(
 
 /// How nodes change their own scalars and vectors.
 #[derive(Clone, Copy)]
-pub(super) struct Update<'a> {
+struct Update<'a> {
     /// `[n_node, 3 width]`.
-    pub(super) gates: &'a [f32],
+    gates: &'a [f32],
     /// `[n_node, 6 width]`.
-    pub(super) mixed: &'a [f32],
-    pub(super) limit: f32,
-    pub(super) width: usize,
+    mixed: &'a [f32],
+    limit: f32,
+    width: usize,
 }
 
 /// Scalars and vectors plus `g_1 + g_3 (l . r)` and `g_2 l`, cut to the limit.
-pub(super) fn update(state: [&[f32]; 2], update: Update<'_>) -> [Vec<f32>; 2] {
+fn update(state: [&[f32]; 2], update: Update<'_>) -> [Vec<f32>; 2] {
     let Update { gates, mixed, limit, width } = update;
     changed(state, width, |first, s, v| {
         let start = first * width;
@@ -94,7 +149,7 @@ pub(super) fn update(state: [&[f32]; 2], update: Update<'_>) -> [Vec<f32>; 2] {
 
 /// Adds the gradients of [`update`] by gates and mixed vectors, those that are wanted; empty ones stand
 /// for zeros.
-pub(super) fn update_backward(
+fn update_backward(
     gradients: [Option<&mut Vec<f32>>; 2],
     [ds, dv]: [&[f32]; 2],
     update: Update<'_>,

@@ -1,12 +1,53 @@
 //! Layer norm, activation and dropout in one pass over the rows.
 
+use dfdx::prelude::*;
 use rayon::prelude::*;
 
 use super::activation::{apply, multiply_by_derivative};
 use super::elementwise::add_to;
 use super::wide::wide;
+use super::{Buffer, Dense, Result, filled_from_zeros, slice, sums};
 use crate::Activation;
+use crate::backend::RowsToNormalise;
 use crate::dropout::Dropout;
+use crate::ops::{ElementwiseKernels, NormaliseKernels};
+
+impl NormaliseKernels for Cpu {
+    fn normalise(&self, rows: &RowsToNormalise<'_, Self>) -> Result<[Dense; 2]> {
+        let &(n_row, width) = rows.x.shape();
+        let n_statistics = if rows.norm.is_some() { 2 * n_row } else { 0 };
+        let mut statistics = vec![0.0; n_statistics];
+        let out = filled_from_zeros(self, [n_row, width], |out| {
+            forward(out, &mut statistics, &plain(rows));
+        })?;
+        Ok([out, self.try_tensor_from_vec(statistics, (n_statistics / 2, 2))?])
+    }
+
+    fn normalise_backward(
+        &self,
+        dx: Option<&mut Buffer>,
+        dnorm: &mut [Buffer; 2],
+        dy: &mut Buffer,
+        rows: &RowsToNormalise<'_, Self>,
+        statistics: &Dense,
+    ) -> Result<()> {
+        let width = rows.x.shape().1;
+        let norm = rows.norm.map(|_| dnorm.each_mut().map(|gradient| sums(gradient, width)));
+        backward(norm, dy, slice(statistics), &plain(rows));
+        dx.map_or(Ok(()), |dx| self.accumulate(dx, dy))
+    }
+}
+
+fn plain<'a>(rows: &RowsToNormalise<'a, Cpu>) -> Rows<'a> {
+    Rows {
+        x: slice(rows.x),
+        width: rows.x.shape().1,
+        norm: rows.norm.map(|norm| norm.map(slice)),
+        activation: rows.activation,
+        dropout: rows.dropout,
+        row: rows.node.map(|node| node.of.as_slice()),
+    }
+}
 
 /// What is done to each row, in this order; each may be left out.
 #[derive(Clone, Copy)]

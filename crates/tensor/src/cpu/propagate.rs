@@ -6,11 +6,57 @@
 
 use std::ops::Range;
 
+use dfdx::prelude::*;
 use pulp::{Simd, WithSimd};
 
 use super::elementwise::add_to;
-use super::segment::reduce_rows;
+use super::segment::{reduce_rows, scale};
 use super::simd::{lanes, load, multiply_add, store, vectorised};
+use super::{Buffer, Dense, Result, Segments, filled_from_zeros, slice, sums};
+use crate::Aggregate;
+use crate::ops::PropagateKernels;
+
+impl PropagateKernels for Cpu {
+    fn propagate(
+        &self,
+        x: &Dense,
+        weight: Option<&Dense>,
+        from: &Segments,
+        to: &Segments,
+        aggregate: Aggregate,
+    ) -> Result<Dense> {
+        let width = x.shape().1;
+        filled_from_zeros(self, [to.n_segment, width], |out| {
+            add_products(out, ends(to, from), factors(slice(x), weight, width));
+            scale(out, &to.offset, aggregate, width);
+        })
+    }
+
+    fn propagate_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &mut Buffer,
+        weight: Option<&Dense>,
+        from: &Segments,
+        to: &Segments,
+        aggregate: Aggregate,
+        width: usize,
+    ) -> Result<()> {
+        scale(dy, &to.offset, aggregate, width);
+        let dx = sums(dx, from.n_segment * width);
+        add_products(dx, ends(from, to), factors(dy, weight, width));
+        Ok(())
+    }
+}
+
+/// Edges by the node that sums over them.
+fn ends<'a>(own: &'a Segments, other: &'a Segments) -> Edges<'a> {
+    Edges { offset: &own.offset, order: own.order.as_deref(), other_end: &other.of }
+}
+
+fn factors<'a>(x: &'a [f32], weight: Option<&'a Dense>, width: usize) -> Factors<'a> {
+    Factors { x, weight: weight.map(slice), n_head: 1, width }
+}
 
 /// Edges by the node that sums over them.
 #[derive(Clone, Copy)]

@@ -3,12 +3,99 @@
 
 use std::ops::Range;
 
+use dfdx::prelude::*;
+
 use super::elementwise::add_to;
-use super::out::Out;
+use super::extremum::{add_to_largest, add_to_softmax, largest, softmax};
+use super::out::{self, Out};
 use super::rows::parallel;
 use super::team::each;
 use super::wide::wide;
+use super::{Buffer, Dense, Result, Segments, filled, filled_from_zeros, slice, sums};
 use crate::Aggregate;
+use crate::ops::SegmentKernels;
+
+impl SegmentKernels for Cpu {
+    fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
+        let (x, width) = (slice(x), x.shape().1);
+        filled(self, [segments.n_item, width], |out| gather(out, x, &segments.of, width))
+    }
+
+    fn gather_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        segments: &Segments,
+        width: usize,
+    ) -> Result<()> {
+        let dx = sums(dx, segments.n_segment * width);
+        sum(dx, dy, &segments.offset, segments.order.as_deref(), width);
+        Ok(())
+    }
+
+    fn segment(&self, x: &Dense, segments: &Segments, aggregate: Aggregate) -> Result<Dense> {
+        let width = x.shape().1;
+        filled_from_zeros(self, [segments.n_segment, width], |out| {
+            sum(out, slice(x), &segments.offset, segments.order.as_deref(), width);
+            scale(out, &segments.offset, aggregate, width);
+        })
+    }
+
+    fn segment_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        segments: &Segments,
+        aggregate: Aggregate,
+        width: usize,
+    ) -> Result<()> {
+        let mut scaled = dy.to_vec();
+        scale(&mut scaled, &segments.offset, aggregate, width);
+        out::add(dx, segments.n_item * width, |dx| {
+            dx.rows(width, |first, rows| {
+                add_gathered(rows, &scaled, &segments.of[first..], width);
+            })
+        });
+        Ok(())
+    }
+
+    fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
+        let width = x.shape().1;
+        filled_from_zeros(self, [segments.n_segment, width], |out| {
+            largest(out, slice(x), segments, width);
+        })
+    }
+
+    fn segment_max_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        x: &Dense,
+        largest: &Dense,
+        segments: &Segments,
+    ) -> Result<()> {
+        let (x, width) = (slice(x), x.shape().1);
+        add_to_largest(sums(dx, x.len()), dy, [x, slice(largest)], segments, width);
+        Ok(())
+    }
+
+    fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
+        let &(n_item, width) = x.shape();
+        filled_from_zeros(self, [n_item, width], |out| softmax(out, slice(x), segments, width))
+    }
+
+    fn segment_softmax_backward(
+        &self,
+        dx: &mut Buffer,
+        dy: &Buffer,
+        output: &Dense,
+        segments: &Segments,
+    ) -> Result<()> {
+        let (output, width) = (slice(output), output.shape().1);
+        add_to_softmax(sums(dx, output.len()), dy, output, segments, width);
+        Ok(())
+    }
+}
 
 /// Longer segments are cut into parts of this many items.
 const PART: usize = 1024;
@@ -168,11 +255,6 @@ pub(super) fn gather<'o>(out: Out<'o>, x: &[f32], of: &[u32], width: usize) -> &
     })
 }
 
-/// Adds to each item the row of its segment.
-pub(super) fn gather_add<'o>(out: Out<'o>, x: &[f32], of: &[u32], width: usize) -> &'o mut [f32] {
-    out.rows(width, |first, rows| add_gathered(rows, x, &of[first..], width))
-}
-
 wide! {
     fn add_rows(out: &mut [f32], rows: &[f32]) {
         for row in rows.chunks_exact(out.len()) {
@@ -196,6 +278,7 @@ wide! {
 }
 
 wide! {
+    /// Adds to each item the row of its segment.
     fn add_gathered(rows: &mut [f32], x: &[f32], of: &[u32], width: usize) {
         for (row, &segment) in rows.chunks_exact_mut(width).zip(of) {
             let source = &x[segment as usize * width..][..width];

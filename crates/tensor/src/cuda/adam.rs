@@ -31,14 +31,15 @@ struct Tensor {
 }
 
 impl Kernels<'_> {
-    pub(super) fn adam(
+    /// In place: the parameters that come back are those that were given.
+    pub(crate) fn adam(
         &self,
         step: Adam,
         decay: &[f32],
         parameters: &[&Dense],
         gradients: &[Buffer],
         moments: &mut [[Buffer; 2]],
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Dense>, Error> {
         let mut tensors = Vec::with_capacity(parameters.len());
         let each = parameters.iter().zip(decay).zip(gradients).zip(moments);
         for (((parameter, &decay), gradient), [first, second]) in each {
@@ -53,7 +54,8 @@ impl Kernels<'_> {
                 unused: 0,
             });
         }
-        tensors.chunks(ROOM).try_for_each(|tensors| self.adam_launch(step, tensors))
+        tensors.chunks(ROOM).try_for_each(|tensors| self.adam_launch(step, tensors))?;
+        Ok(parameters.iter().map(|&parameter| parameter.clone()).collect())
     }
 
     fn adam_launch(&self, step: Adam, tensors: &[Tensor]) -> Result<(), Error> {

@@ -74,7 +74,7 @@ impl Drop for Filled {
 }
 
 impl Arena {
-    /// See [`Backend::begin_upload`](crate::Backend::begin_upload).
+    /// See [`DeviceMemory::begin_upload`](crate::DeviceMemory::begin_upload).
     pub(super) fn begin_upload(&mut self, cuda: &Cuda, n_word: usize) -> Result<()> {
         let gpu = device::of(cuda)?;
         gpu.bind()?;
@@ -144,7 +144,7 @@ impl Arena {
         self.filled.as_ref().map_or(0, |filled| filled.memory.address(0))
     }
 
-    /// See [`Backend::finish_upload`](crate::Backend::finish_upload).
+    /// See [`DeviceMemory::finish_upload`](crate::DeviceMemory::finish_upload).
     #[allow(unsafe_code, reason = "copies take addresses")]
     pub(super) fn finish_upload(&mut self) -> Result<()> {
         let filled = self.filled()?;
@@ -166,7 +166,7 @@ impl Arena {
         Ok(())
     }
 
-    /// See [`Backend::begin_use`](crate::Backend::begin_use).
+    /// See [`DeviceMemory::begin_use`](crate::DeviceMemory::begin_use).
     #[allow(unsafe_code, reason = "copies take addresses")]
     pub(super) fn begin_use(&self) -> Result<()> {
         let Some(filled) = &self.filled else { return Ok(()) };
@@ -186,7 +186,7 @@ impl Arena {
         Ok(())
     }
 
-    /// See [`Backend::end_use`](crate::Backend::end_use).
+    /// See [`DeviceMemory::end_use`](crate::DeviceMemory::end_use).
     pub(super) fn end_use(&self) -> Result<()> {
         let Some(filled) = &self.filled else { return Ok(()) };
         if filled.use_.get() == Use::Begun {

@@ -17,7 +17,7 @@ use crate::backend::Attention;
 type Result<T> = std::result::Result<T, Error>;
 
 impl Kernels<'_> {
-    pub(super) fn attend(&self, attention: &Attention<'_, Cuda>) -> Result<[Dense; 2]> {
+    pub(crate) fn attend(&self, attention: &Attention<'_, Cuda>) -> Result<[Dense; 2]> {
         let Attention { x, scores: [theirs, own], from, to, n_head } = *attention;
         let width = x.shape().1;
         let score = self.matrix([to.n_item, n_head])?;
@@ -32,7 +32,7 @@ impl Kernels<'_> {
         Ok([out, share])
     }
 
-    pub(super) fn attend_backward(
+    pub(crate) fn attend_backward(
         &self,
         dx: &mut Buffer,
         dscores: &mut [Buffer; 2],
@@ -75,7 +75,7 @@ impl Kernels<'_> {
         self.add_sums(dx, of, from, width, Aggregate::Sum)
     }
 
-    pub(super) fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
+    pub(crate) fn head_scores(&self, x: &Dense, weight: &Dense) -> Result<Dense> {
         let &(n_head, head_width) = weight.shape();
         let out = self.matrix([x.shape().0, n_head])?;
         let sizes = [count("heads", n_head)?, count("columns", head_width)?];
@@ -84,7 +84,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn head_scores_backward(
+    pub(crate) fn head_scores_backward(
         &self,
         dx: &mut Buffer,
         dweight: &mut Buffer,
@@ -107,7 +107,7 @@ impl Kernels<'_> {
         self.column_sums(dweight, Argument::from(&partial), [n_group, width])
     }
 
-    pub(super) fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
+    pub(crate) fn mean_of_heads(&self, x: &Dense, n_head: usize) -> Result<Dense> {
         let width = x.shape().1 / n_head;
         let out = self.matrix([x.shape().0, width])?;
         let arguments = arguments![&out, x, count("heads", n_head)?, count("columns", width)?];
@@ -115,7 +115,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn mean_of_heads_backward(
+    pub(crate) fn mean_of_heads_backward(
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
@@ -129,7 +129,7 @@ impl Kernels<'_> {
         self.each("mean_of_heads_backward", n, arguments)
     }
 
-    pub(super) fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
+    pub(crate) fn add_row(&self, x: &Dense, row: &Dense) -> Result<Dense> {
         let out = self.matrix([x.shape().0, x.shape().1])?;
         self.each(
             "add_row",
@@ -139,7 +139,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
+    pub(crate) fn add_row_backward(&self, drow: &mut Buffer, dy: &Buffer) -> Result<()> {
         let width = drow.len();
         let drow = Sum { place: memory(drow), adds: true };
         self.column_sums(drow, memory(dy), [dy.len() / width.max(1), width])

@@ -18,26 +18,34 @@ pub(super) fn n_number(x: &Dense) -> usize {
 }
 
 impl Kernels<'_> {
+    pub(crate) fn add(&self, a: &Dense, b: &Dense) -> Result<Dense> {
+        self.of_two("add", a, b)
+    }
+
+    pub(crate) fn multiply(&self, a: &Dense, b: &Dense) -> Result<Dense> {
+        self.of_two("multiply", a, b)
+    }
+
     /// What `kernel` (out, a, b, n) makes of two matrices of the same shape.
-    pub(super) fn of_two(&self, kernel: &str, a: &Dense, b: &Dense) -> Result<Dense> {
+    fn of_two(&self, kernel: &str, a: &Dense, b: &Dense) -> Result<Dense> {
         let out = self.matrix([a.shape().0, a.shape().1])?;
         self.each(kernel, n_number(a), arguments![&out, a, b])?;
         Ok(out)
     }
 
-    pub(super) fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
+    pub(crate) fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
         let n = dy.len();
         let [da, adds] = self.sum(da, n).arguments();
         self.each("accumulate", n, arguments![da, memory(dy), adds])
     }
 
-    pub(super) fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
+    pub(crate) fn accumulate_product(&self, da: &mut Buffer, dy: &Buffer, b: &Dense) -> Result<()> {
         let n = dy.len();
         let [da, adds] = self.sum(da, n).arguments();
         self.each("accumulate_product", n, arguments![da, memory(dy), b, adds])
     }
 
-    pub(super) fn accumulate_scaled(
+    pub(crate) fn accumulate_scaled(
         &self,
         dx: &mut Buffer,
         scale: &Buffer,
@@ -48,7 +56,7 @@ impl Kernels<'_> {
         self.each("accumulate_scaled", n, arguments![dx, memory(unit), memory(scale), adds])
     }
 
-    pub(super) fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
+    pub(crate) fn scale_rows(&self, x: &Dense, factor: &Dense) -> Result<Dense> {
         let &(n_row, width) = x.shape();
         let out = self.matrix([n_row, width])?;
         let width = count("columns", width)?;
@@ -56,7 +64,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn scale_rows_backward(
+    pub(crate) fn scale_rows_backward(
         &self,
         dx: Option<&mut Buffer>,
         dfactor: Option<&mut Buffer>,
@@ -82,7 +90,7 @@ impl Kernels<'_> {
         Ok(())
     }
 
-    pub(super) fn block(
+    pub(crate) fn block(
         &self,
         x: &Dense,
         rows: &Range<usize>,
@@ -96,7 +104,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn block_backward(
+    pub(crate) fn block_backward(
         &self,
         dx: &mut Buffer,
         dy: &Buffer,

@@ -11,7 +11,7 @@ use crate::GaussianBasis;
 type Result<T> = std::result::Result<T, Error>;
 
 impl Kernels<'_> {
-    pub(super) fn edge_geometry(&self, displacement: &Dense, epsilon: f32) -> Result<[Dense; 2]> {
+    pub(crate) fn edge_geometry(&self, displacement: &Dense, epsilon: f32) -> Result<[Dense; 2]> {
         let n_edge = displacement.shape().0;
         let [distance, direction] = [self.matrix([n_edge, 1])?, self.matrix([n_edge, 3])?];
         let arguments = arguments![&distance, &direction, displacement, epsilon];
@@ -19,14 +19,14 @@ impl Kernels<'_> {
         Ok([distance, direction])
     }
 
-    pub(super) fn cosine_cutoff(&self, distance: &Dense, cutoff: f32) -> Result<Dense> {
+    pub(crate) fn cosine_cutoff(&self, distance: &Dense, cutoff: f32) -> Result<Dense> {
         let n_edge = distance.shape().0;
         let out = self.matrix([n_edge, 1])?;
         self.each("cosine_cutoff", n_edge, arguments![&out, distance, cutoff])?;
         Ok(out)
     }
 
-    pub(super) fn gaussians(&self, distance: &Dense, basis: &GaussianBasis) -> Result<Dense> {
+    pub(crate) fn gaussians(&self, distance: &Dense, basis: &GaussianBasis) -> Result<Dense> {
         let n_edge = distance.shape().0;
         let &GaussianBasis { n, first, spacing, coefficient } = basis;
         let out = self.matrix([n_edge, n])?;
@@ -36,7 +36,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
+    pub(crate) fn norms_beside(&self, s: &Dense, mixed: &Dense, epsilon: f32) -> Result<Dense> {
         let &(n_node, width) = s.shape();
         let out = self.matrix([n_node, 2 * width])?;
         let arguments = arguments![&out, s, mixed, epsilon, count("columns", width)?];
@@ -44,7 +44,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn norms_beside_backward(
+    pub(crate) fn norms_beside_backward(
         &self,
         ds: Option<&mut Buffer>,
         dmixed: Option<&mut Buffer>,
@@ -61,7 +61,7 @@ impl Kernels<'_> {
         self.each("norms_beside_backward", n_node * width, arguments)
     }
 
-    pub(super) fn add_received(
+    pub(crate) fn add_received(
         &self,
         [s, v]: [&Dense; 2],
         received: &Dense,
@@ -75,7 +75,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn add_received_backward(
+    pub(crate) fn add_received_backward(
         &self,
         dreceived: &mut Buffer,
         [ds, dv]: [&Buffer; 2],
@@ -90,7 +90,7 @@ impl Kernels<'_> {
         self.each("add_received_backward", n_node * width, arguments)
     }
 
-    pub(super) fn equivariant_update(
+    pub(crate) fn equivariant_update(
         &self,
         [s, v]: [&Dense; 2],
         gates: &Dense,
@@ -105,7 +105,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn equivariant_update_backward(
+    pub(crate) fn equivariant_update_backward(
         &self,
         dgates: Option<&mut Buffer>,
         dmixed: Option<&mut Buffer>,

@@ -26,7 +26,7 @@ pub(super) const SOURCE: &str = concat!(
 );
 
 /// The plain kernels of one GPU, for one operation.
-pub(super) struct Kernels<'a> {
+pub(crate) struct Kernels<'a> {
     pub(super) cuda: &'a Cuda,
     pub(super) gpu: &'static Gpu,
     module: Arc<Module>,
@@ -37,7 +37,7 @@ impl<'a> Kernels<'a> {
     ///
     /// # Errors
     /// A device that was not opened before and cannot be.
-    pub(super) fn of(cuda: &'a Cuda) -> Result<Self, Error> {
+    pub(crate) fn of(cuda: &'a Cuda) -> Result<Self, Error> {
         let gpu = device::of(cuda)?;
         Ok(Self { cuda, gpu, module: gpu.plain()? })
     }

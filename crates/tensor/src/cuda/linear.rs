@@ -13,7 +13,6 @@ use cudarc::cublas::{
 };
 use dfdx::prelude::*;
 
-use super::elementwise::n_number;
 use super::error::Error;
 use super::gradient::Sum;
 use super::kernels::Kernels;
@@ -37,7 +36,7 @@ struct Factor {
 }
 
 impl Kernels<'_> {
-    pub(super) fn linear(
+    pub(crate) fn linear(
         &self,
         layer: &LinearLayer<'_, Cuda>,
         keep_sum: bool,
@@ -65,7 +64,7 @@ impl Kernels<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
-    pub(super) fn linear_backward(
+    pub(crate) fn linear_backward(
         &self,
         dx: Option<&mut Buffer>,
         dweight: &mut Buffer,
@@ -117,24 +116,6 @@ impl Kernels<'_> {
         let [out, adds] = out.arguments();
         let arguments = arguments![out, x, adds, count("rows", n_row)?, columns];
         self.launch("column_sums", launch, arguments)
-    }
-
-    pub(super) fn activate(&self, x: &Dense, activation: Activation) -> Result<Dense> {
-        let out = self.matrix([x.shape().0, x.shape().1])?;
-        self.each("activate", n_number(x), arguments![&out, x, code(activation)])?;
-        Ok(out)
-    }
-
-    pub(super) fn activate_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        from: &Dense,
-        activation: Activation,
-    ) -> Result<()> {
-        let [dx, adds] = self.sum(dx, n_number(from)).arguments();
-        let arguments = arguments![dx, memory(dy), from, adds, code(activation)];
-        self.each("activate_backward", n_number(from), arguments)
     }
 
     /// `out = a b`, or `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after transposition.

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
 use super::{Buffer, Dense};
-use crate::{Backend, Outputs};
+use crate::{DeviceMemory, Outputs};
 
 /// Threads of a block: `LOSS_THREADS` in `kernels/loss.cu`.
 const THREADS: u32 = 256;
@@ -20,7 +20,7 @@ pub struct Pending(CudaSlice<f32>);
 
 impl Kernels<'_> {
     /// The loss, and the gradient of its mean.
-    pub(super) fn loss(
+    pub(crate) fn loss(
         &self,
         loss: Loss,
         prediction: &Dense,
@@ -60,7 +60,7 @@ impl Kernels<'_> {
     }
 
     /// Waits for the device.
-    pub(super) fn read_loss(&self, loss: &Pending) -> Result<f64, Error> {
+    pub(crate) fn read_loss(&self, loss: &Pending) -> Result<f64, Error> {
         let mut answer = self.gpu.answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.fetch(self.gpu, Argument::from(&loss.0).address()).map(f64::from_le_bytes)
     }

@@ -24,38 +24,36 @@ use call::Call;
 use dfdx::prelude::*;
 
 use super::Buffer;
+use super::error::Error;
 use super::kernels::Kernels;
 use crate::backend::MessageOutput;
 use crate::{Message, MessageResult};
 
 pub(super) use call::Kept;
 
-type Result<T> = std::result::Result<T, <Cuda as HasErr>::Err>;
+impl Kernels<'_> {
+    pub(crate) fn message(
+        &self,
+        message: &Message<Cuda>,
+        result: MessageResult,
+        keep: bool,
+    ) -> Result<MessageOutput<Cuda>, Error> {
+        let compiled = compiled::find(self.gpu, message.program(result), keep)?;
+        Call { plain: self, message, result, compiled: &compiled }.forward(keep)
+    }
 
-/// See [`Backend::message`](crate::Backend::message).
-pub(super) fn message(
-    cuda: &Cuda,
-    message: &Message<Cuda>,
-    result: MessageResult,
-    keep: bool,
-) -> Result<MessageOutput<Cuda>> {
-    let plain = Kernels::of(cuda)?;
-    let compiled = compiled::find(plain.gpu, message.program(result), keep)?;
-    Ok(Call { plain, message, result, compiled: &compiled }.forward(keep)?)
-}
-
-/// See [`Backend::message_backward`](crate::Backend::message_backward).
-pub(super) fn message_backward(
-    cuda: &Cuda,
-    gradients: &mut [Option<Buffer>],
-    dy: &Buffer,
-    dedge: Option<&Buffer>,
-    message: &Message<Cuda>,
-    result: MessageResult,
-    kept: &Kept,
-) -> Result<()> {
-    let plain = Kernels::of(cuda)?;
-    let compiled = compiled::find(plain.gpu, message.program(result), true)?;
-    let call = Call { plain, message, result, compiled: &compiled };
-    Ok(call.backward(gradients, dy, dedge, kept)?)
+    #[allow(clippy::needless_pass_by_value, reason = "what was kept is given back")]
+    pub(crate) fn message_backward(
+        &self,
+        gradients: &mut [Option<Buffer>],
+        dy: &Buffer,
+        dedge: Option<&Buffer>,
+        message: &Message<Cuda>,
+        result: MessageResult,
+        kept: Kept,
+    ) -> Result<(), Error> {
+        let compiled = compiled::find(self.gpu, message.program(result), true)?;
+        let call = Call { plain: self, message, result, compiled: &compiled };
+        call.backward(gradients, dy, dedge, &kept)
+    }
 }

@@ -215,7 +215,7 @@ impl Gpu {
         if let Some(module) = &*place {
             return Ok(Arc::clone(module));
         }
-        let module = Arc::new(self.load(&compile::image(self.arch, source)?)?);
+        let module = Arc::new(self.load(&compile::compile(self.arch, source)?)?);
         *place = Some(Arc::clone(&module));
         Ok(module)
     }

@@ -17,9 +17,13 @@ type Result<T> = std::result::Result<T, Error>;
 const THREADS: u32 = 128;
 
 impl Kernels<'_> {
-    pub(super) fn normalise(&self, rows: &RowsToNormalise<'_, Cuda>) -> Result<[Dense; 2]> {
+    pub(crate) fn normalise(&self, rows: &RowsToNormalise<'_, Cuda>) -> Result<[Dense; 2]> {
         let &(n_row, width) = rows.x.shape();
-        let statistics = self.matrix([if rows.norm.is_some() { n_row } else { 0 }, 2])?;
+        // Without a norm nothing is read of them.
+        let statistics = match rows.norm {
+            Some(_) => self.matrix([n_row, 2])?,
+            None => rows.x.clone(),
+        };
         let columns = count("columns", width)?;
         if rows.norm.is_some() && width > 0 {
             let launch = Launch { blocks: [count("rows", n_row)?, 1], threads: THREADS, shared: 0 };
@@ -35,7 +39,7 @@ impl Kernels<'_> {
         Ok([out, statistics])
     }
 
-    pub(super) fn normalise_backward(
+    pub(crate) fn normalise_backward(
         &self,
         dx: Option<&mut Buffer>,
         dnorm: &mut [Buffer; 2],

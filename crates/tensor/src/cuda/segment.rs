@@ -28,7 +28,7 @@ pub(super) enum Summed<'a> {
 }
 
 impl Kernels<'_> {
-    pub(super) fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
+    pub(crate) fn gather(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.matrix([segments.n_item, width])?;
         let arguments = arguments![&out, x, &segments.of, count("columns", width)?];
@@ -36,7 +36,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn gather_backward(
+    pub(crate) fn gather_backward(
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
@@ -47,7 +47,7 @@ impl Kernels<'_> {
         self.add_sums(dx, Summed::Rows(memory(dy)), segments, width, Aggregate::Sum)
     }
 
-    pub(super) fn segment(
+    pub(crate) fn segment(
         &self,
         x: &Dense,
         segments: &Segments,
@@ -59,7 +59,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn segment_backward(
+    pub(crate) fn segment_backward(
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
@@ -82,7 +82,7 @@ impl Kernels<'_> {
         self.launch("segment_backward", Launch::each(n as usize)?, arguments)
     }
 
-    pub(super) fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
+    pub(crate) fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
         let out = self.zeros([segments.n_segment, width])?;
         self.reduce(
@@ -96,7 +96,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn segment_max_backward(
+    pub(crate) fn segment_max_backward(
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
@@ -114,7 +114,7 @@ impl Kernels<'_> {
         self.each("add_to_largest", n_number(x), arguments)
     }
 
-    pub(super) fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
+    pub(crate) fn segment_softmax(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let &(n_item, width) = x.shape();
         let columns = count("columns", width)?;
         let largest = self.segment_max(x, segments)?;
@@ -126,7 +126,7 @@ impl Kernels<'_> {
         Ok(out)
     }
 
-    pub(super) fn segment_softmax_backward(
+    pub(crate) fn segment_softmax_backward(
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
@@ -143,7 +143,7 @@ impl Kernels<'_> {
         self.each("softmax_backward", n_number(output), arguments)
     }
 
-    pub(super) fn propagate(
+    pub(crate) fn propagate(
         &self,
         x: &Dense,
         weight: Option<&Dense>,
@@ -160,7 +160,7 @@ impl Kernels<'_> {
     }
 
     #[allow(clippy::too_many_arguments, reason = "kernels take arrays, not objects")]
-    pub(super) fn propagate_backward(
+    pub(crate) fn propagate_backward(
         &self,
         dx: &mut Buffer,
         dy: &mut Buffer,

@@ -8,10 +8,11 @@ use dfdx::prelude::*;
 use super::module::{Launch, memory};
 use super::{device, open};
 use crate::backend::{Attention, LinearLayer, RowsToNormalise};
+use crate::ops::{LinearKernels, SegmentKernels};
 use crate::segments::sorted;
 use crate::{
-    Activation, Adam, Aggregate, Backend, Buffer, Dense, Dropout, GaussianBasis, Matrix, Outputs,
-    Segments,
+    Activation, Adam, Aggregate, Backend, Buffer, Dense, DeviceMemory, Dropout, GaussianBasis,
+    Matrix, Outputs, Segments,
 };
 
 const WIDTHS: [usize; 5] = [1, 3, 7, 64, 150];
@@ -367,8 +368,7 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                 of_bias,
                 &mut dy,
                 &layer,
-                &output,
-                sum.as_ref(),
+                sum.as_ref().unwrap_or(&output),
             );
             result.expect("linear_backward");
             case.keep("linear_backward x", &dx);
@@ -377,12 +377,6 @@ fn layers<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                 case.keep("linear_backward bias", &dbias);
             }
         }
-        let x = case.matrix("x", [n_row, width]);
-        let y = case.take("activate", device.activate(&x, activation));
-        let mut dx = case.gradient("dx", n_row * width);
-        let mut dy = case.buffer("dy", n_row * width);
-        device.activate_backward(&mut dx, &mut dy, &x, &y, activation).expect("activate");
-        case.keep("activate_backward", &dx);
     }
 }
 
@@ -464,22 +458,19 @@ fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize
     let target: Vec<f32> = (0..n_row).map(|i| (i % width.max(2)) as f32).collect();
     let mut weight: Vec<f32> = numbers("weight", n_row).iter().map(|w| w.abs() + 0.1).collect();
     weight[n_row - 2] = 0.0;
-    let mut outputs = Outputs {
-        row: D::Words::default(),
-        target: D::Numbers::default(),
-        weight: D::Numbers::default(),
-        row_on_host: row.clone(),
-        weight_sum_on_device: D::Words::default(),
-        weight_sum: weight.iter().map(|&w| f64::from(w)).sum(),
-    };
-    let bits = outputs.weight_sum.to_bits();
+    let weight_sum: f64 = weight.iter().map(|&w| f64::from(w)).sum();
+    let bits = weight_sum.to_bits();
     let mut arena = D::Arena::default();
     device.begin_upload(&mut arena, 3 * row.len() + 300).expect("room");
-    device.put_words(&mut arena, &mut outputs.row, &row).expect("room");
-    device.put_numbers(&mut arena, &mut outputs.target, &target).expect("room");
-    device.put_numbers(&mut arena, &mut outputs.weight, &weight).expect("room");
     let words = [bits as u32, (bits >> 32) as u32];
-    device.put_words(&mut arena, &mut outputs.weight_sum_on_device, &words).expect("room");
+    let outputs = Outputs {
+        row: device.put_words(&mut arena, &row).expect("room"),
+        target: device.put_numbers(&mut arena, &target).expect("room"),
+        weight: device.put_numbers(&mut arena, &weight).expect("room"),
+        weight_sum_on_device: device.put_words(&mut arena, &words).expect("room"),
+        row_on_host: row,
+        weight_sum,
+    };
     device.finish_upload(&mut arena).expect("room");
     device.begin_use(&arena).expect("the device works");
     let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).expect("loss");
@@ -527,7 +518,7 @@ fn layer_in(case: &Case<Cuda>, precision: Precision) -> [Vec<f32>; 3] {
     let (mut dx, mut dweight) = (zeros(n_row * n_in), zeros(n_in * n_out));
     let mut dy = case.buffer("dy", n_row * n_out);
     case.device
-        .linear_backward(Some(&mut dx), &mut dweight, None, &mut dy, &layer, &output, None)
+        .linear_backward(Some(&mut dx), &mut dweight, None, &mut dy, &layer, &output)
         .expect("linear_backward");
     let [dx, dweight] = [dx, dweight].map(|buffer| case.device.read(&buffer).expect("read"));
     [Matrix::from_kernel(output, false).to_vec(), dx, dweight]

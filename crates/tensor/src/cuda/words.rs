@@ -12,9 +12,8 @@ use super::device::Gpu;
 use super::error::Error;
 
 /// A part of an arena, 32 bits for each index or number.
-#[derive(Default)]
 pub struct Words {
-    memory: Option<Rc<Memory>>,
+    memory: Rc<Memory>,
     first: usize,
     n: usize,
 }
@@ -22,12 +21,12 @@ pub struct Words {
 impl Words {
     /// `n` words from `first` on.
     pub(super) fn view(memory: Rc<Memory>, first: usize, n: usize) -> Self {
-        Self { memory: Some(memory), first, n }
+        Self { memory, first, n }
     }
 
-    /// The address of the first word, 0 if there are none.
+    /// The address of the first word.
     pub(super) fn address(&self) -> CUdeviceptr {
-        self.memory.as_ref().map_or(0, |memory| memory.address(self.first))
+        self.memory.address(self.first)
     }
 
     /// Number of words.

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use batchlab_core::ModelError;
 
-use crate::backend::Attention;
+use crate::backend::{Attention, kernels};
 use crate::matrix::engine;
-use crate::{Backend, Matrix, Pass, Segments};
+use crate::{Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
     /// Every node's sum of the rows of its senders, weighted by attention, head by head:
@@ -85,4 +85,31 @@ impl<D: Backend> Pass<'_, D> {
             device.mean_of_heads_backward(&mut *of_x.sum(device)?, &dy, n_head, width)
         }))
     }
+}
+
+kernels! {
+    /// Kernels of attention.
+    pub trait AttentionKernels;
+
+    /// The weighted sums `[n_to, n_head * width]`, and the share of each edge `[n_edge, n_head]`.
+    fn attend(attention: &Attention<'_, Self>) -> [Dense<Self>; 2];
+    /// The gradients of `attend`, whose results these were, by rows and scores.
+    fn attend_backward(
+        dx: &mut Buffer<Self>, dscores: &mut [Buffer<Self>; 2], dy: &Buffer<Self>,
+        attention: &Attention<'_, Self>, results: [&Dense<Self>; 2]
+    ) -> ();
+    /// Scalar products of `x` `[n_row, n_head * width]` with `weight` `[n_head, width]`, head by head,
+    /// `[n_row, n_head]`.
+    fn head_scores(x: &Dense<Self>, weight: &Dense<Self>) -> Dense<Self>;
+    /// The gradients of `head_scores`.
+    fn head_scores_backward(
+        dx: &mut Buffer<Self>, dweight: &mut Buffer<Self>, dy: &Buffer<Self>, x: &Dense<Self>,
+        weight: &Dense<Self>
+    ) -> ();
+    /// The mean over the heads of each row, `[n_row, width]`.
+    fn mean_of_heads(x: &Dense<Self>, n_head: usize) -> Dense<Self>;
+    /// The gradient of `mean_of_heads`.
+    fn mean_of_heads_backward(
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, n_head: usize, width: usize
+    ) -> ();
 }

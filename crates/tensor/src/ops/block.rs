@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use batchlab_core::ModelError;
 
+use crate::backend::kernels;
 use crate::matrix::engine;
-use crate::{Backend, Matrix, Pass};
+use crate::{Backend, Buffer, Dense, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// A copy of some rows of `x`.
@@ -51,4 +52,19 @@ impl<D: Backend> Pass<'_, D> {
             )
         }))
     }
+}
+
+kernels! {
+    /// Kernels of parts of matrices.
+    pub trait BlockKernels;
+
+    /// A copy of some columns of some rows, as a matrix of `shape` with as many numbers.
+    fn block(
+        x: &Dense<Self>, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
+    ) -> Dense<Self>;
+    /// The gradient of `block`, for a matrix of `n_column` columns.
+    fn block_backward(
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, n_column: usize, rows: &Range<usize>,
+        columns: &Range<usize>
+    ) -> ();
 }

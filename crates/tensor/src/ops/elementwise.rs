@@ -2,8 +2,9 @@
 
 use batchlab_core::ModelError;
 
+use crate::backend::kernels;
 use crate::matrix::engine;
-use crate::{Backend, Matrix, Pass};
+use crate::{Backend, Buffer, Dense, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// `a + b`, for example a residual connection.
@@ -79,4 +80,29 @@ impl<D: Backend> Pass<'_, D> {
             Ok(())
         }))
     }
+}
+
+kernels! {
+    /// Kernels of sums and products.
+    pub trait ElementwiseKernels;
+
+    /// Sum of two matrices.
+    fn add(a: &Dense<Self>, b: &Dense<Self>) -> Dense<Self>;
+    /// Elementwise product of two matrices.
+    fn multiply(a: &Dense<Self>, b: &Dense<Self>) -> Dense<Self>;
+    /// `da += dy`.
+    fn accumulate(da: &mut Buffer<Self>, dy: &Buffer<Self>) -> ();
+    /// `da += dy * b`.
+    fn accumulate_product(da: &mut Buffer<Self>, dy: &Buffer<Self>, b: &Dense<Self>) -> ();
+    /// Row i of `x` times `factor[i]`; `factor` `[n_row, 1]`.
+    fn scale_rows(x: &Dense<Self>, factor: &Dense<Self>) -> Dense<Self>;
+    /// The gradients of `scale_rows`, each where it is wanted.
+    fn scale_rows_backward(
+        dx: Option<&mut Buffer<Self>>, dfactor: Option<&mut Buffer<Self>>, dy: &Buffer<Self>,
+        x: &Dense<Self>, factor: &Dense<Self>
+    ) -> ();
+    /// `row` `[1, width]` added to each row of `x`.
+    fn add_row(x: &Dense<Self>, row: &Dense<Self>) -> Dense<Self>;
+    /// The gradient of `add_row` by the row: the sums of the columns of `dy`.
+    fn add_row_backward(drow: &mut Buffer<Self>, dy: &Buffer<Self>) -> ();
 }

@@ -7,9 +7,10 @@
 
 use batchlab_core::ModelError;
 
+use crate::backend::kernels;
 use crate::gradient::Gradient;
 use crate::matrix::engine;
-use crate::{Backend, Buffer, Matrix, Pass};
+use crate::{Backend, Buffer, Dense, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// The scalars and, beside them, the lengths of the mixed vectors r:
@@ -135,4 +136,37 @@ fn add_to_state<D: Backend>(
         }
     }
     Ok(())
+}
+
+kernels! {
+    /// Kernels of scalars and vectors of nodes.
+    pub trait EquivariantKernels;
+
+    /// Scalars `[n_node, width]` beside the lengths of the second vectors of `mixed`
+    /// `[3 n_node, 2 width]`.
+    fn norms_beside(s: &Dense<Self>, mixed: &Dense<Self>, epsilon: f32) -> Dense<Self>;
+    /// The gradients of `norms_beside`, each where it is wanted.
+    fn norms_beside_backward(
+        ds: Option<&mut Buffer<Self>>, dmixed: Option<&mut Buffer<Self>>, dy: &Buffer<Self>,
+        mixed: &Dense<Self>, output: &Dense<Self>
+    ) -> ();
+    /// Scalars `[n_node, width]` and vectors `[3 n_node, width]` plus `received` `[n_node, 4 width]`, the
+    /// latter cut to between `-limit` and `limit`.
+    fn add_received(
+        state: [&Dense<Self>; 2], received: &Dense<Self>, limit: f32
+    ) -> [Dense<Self>; 2];
+    /// The gradient of `add_received` by what was received.
+    fn add_received_backward(
+        dreceived: &mut Buffer<Self>, dy: [&Buffer<Self>; 2], received: &Dense<Self>, limit: f32
+    ) -> ();
+    /// The same scalars and vectors plus what `gates` `[n_node, 3 width]` and `mixed`
+    /// `[3 n_node, 2 width]` change them by, cut to between `-limit` and `limit`.
+    fn equivariant_update(
+        state: [&Dense<Self>; 2], gates: &Dense<Self>, mixed: &Dense<Self>, limit: f32
+    ) -> [Dense<Self>; 2];
+    /// The gradients of `equivariant_update`, each where it is wanted.
+    fn equivariant_update_backward(
+        dgates: Option<&mut Buffer<Self>>, dmixed: Option<&mut Buffer<Self>>,
+        dy: [&Buffer<Self>; 2], gates: &Dense<Self>, mixed: &Dense<Self>, limit: f32
+    ) -> ();
 }

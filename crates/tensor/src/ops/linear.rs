@@ -2,10 +2,10 @@
 
 use batchlab_core::ModelError;
 
-use crate::backend::LinearLayer;
+use crate::backend::{LinearLayer, LinearOutput, kernels};
 use crate::gradient::Gradient;
 use crate::matrix::engine;
-use crate::{Activation, Backend, Matrix, Pass};
+use crate::{Activation, Backend, Buffer, Dense, Matrix, Normalise, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// `activation(x weight + bias)`: `x` `[n_row, n_in]`, `weight` `[n_in, n_out]`, `bias`
@@ -34,7 +34,7 @@ impl<D: Backend> Pass<'_, D> {
         let (of_weight, of_bias) = (weight.gradient(), bias.map(Matrix::gradient));
         let (input, weight) = (x.tensor().clone(), weight.tensor().clone());
         let bias = bias.map(|bias| bias.tensor().clone());
-        let kept = output.clone();
+        let kept = sum.unwrap_or_else(|| output.clone());
         Ok(self.record(output, tracked, move |device, mut dy| {
             let taken = |of: &Gradient<D>| of.to_be_added(device);
             let mut dx = of_input.as_ref().map(taken).transpose()?;
@@ -42,15 +42,8 @@ impl<D: Backend> Pass<'_, D> {
             let mut dbias = of_bias.as_ref().map(taken).transpose()?;
             let bias = bias.as_ref();
             let layer = LinearLayer { input: &input, weight: &weight, bias, activation, precision };
-            device.linear_backward(
-                dx.as_mut(),
-                &mut dweight,
-                dbias.as_mut(),
-                &mut dy,
-                &layer,
-                &kept,
-                sum.as_ref(),
-            )?;
+            let (input, bias) = (dx.as_mut(), dbias.as_mut());
+            device.linear_backward(input, &mut dweight, bias, &mut dy, &layer, &kept)?;
             of_weight.add(device, dweight)?;
             for (of, sum) in of_input.iter().zip(dx).chain(of_bias.iter().zip(dbias)) {
                 of.add(device, sum)?;
@@ -65,11 +58,19 @@ impl<D: Backend> Pass<'_, D> {
         x: &Matrix<D>,
         activation: Activation,
     ) -> Result<Matrix<D>, ModelError> {
-        let result = self.device().activate(x.tensor(), activation).map_err(engine)?;
-        let (of_x, input, output) = (x.gradient(), x.tensor().clone(), result.clone());
-        Ok(self.record(result, x.is_tracked(), move |device, mut dy| {
-            let dx = &mut *of_x.sum(device)?;
-            device.activate_backward(dx, &mut dy, &input, &output, activation)
-        }))
+        self.normalise(x, &Normalise { norm: None, activation, dropout: 0.0, node: None })
     }
+}
+
+kernels! {
+    /// Kernels of linear layers.
+    pub trait LinearKernels;
+
+    /// `activation(input weight + bias)`, and the sum before the activation where `keep_sum`.
+    fn linear(layer: &LinearLayer<'_, Self>, keep_sum: bool) -> LinearOutput<Self>;
+    /// The gradients of `linear`. `dy` is overwritten.
+    fn linear_backward(
+        dx: Option<&mut Buffer<Self>>, dweight: &mut Buffer<Self>, dbias: Option<&mut Buffer<Self>>,
+        dy: &mut Buffer<Self>, layer: &LinearLayer<'_, Self>, from: &Dense<Self>
+    ) -> ();
 }

@@ -3,9 +3,10 @@
 use batchlab_core::ModelError;
 use batchlab_core::model::Loss;
 
+use crate::backend::kernels;
 use crate::matrix::engine;
 use crate::pass::Scale;
-use crate::{Backend, Matrix, Outputs, Pass};
+use crate::{Backend, Buffer, Dense, Matrix, Outputs, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// Loss over the outputs with their weights; gradients start from it.
@@ -31,4 +32,18 @@ impl<D: Backend> Pass<'_, D> {
         }
         Ok(sum)
     }
+}
+
+kernels! {
+    /// Kernels of losses.
+    pub trait LossKernels;
+
+    /// Loss of the outputs, and the gradient of its mean by `prediction` `[n_row, width]`.
+    fn loss(
+        loss: Loss, prediction: &Dense<Self>, outputs: &Outputs<Self>
+    ) -> (Self::PendingLoss, Buffer<Self>);
+    /// The sum of the losses of all outputs, times their weights. Waits for the device.
+    fn read_loss(loss: &Self::PendingLoss) -> f64;
+    /// `dx += scale * unit`; `scale` is one number.
+    fn accumulate_scaled(dx: &mut Buffer<Self>, scale: &Buffer<Self>, unit: &Buffer<Self>) -> ();
 }

@@ -1,6 +1,6 @@
 //! Messages from nodes to nodes along the edges.
 
-use crate::backend::MessageResult;
+use crate::backend::{MessageOutput, MessageResult, kernels};
 use crate::matrix::engine;
 use crate::{Aggregate, Backend, Buffer, EdgeValue, Matrix, Message, Pass};
 use batchlab_core::ModelError;
@@ -90,4 +90,19 @@ fn backward<D: Backend>(
         }
     }
     Ok(())
+}
+
+kernels! {
+    /// Kernels of messages.
+    pub trait MessageKernels;
+
+    /// What the nodes receive, `[n_node, width]`; values of the edges, `[n_edge, width]`, where they
+    /// are wanted; and, if `keep`, what backward needs.
+    fn message(message: &Message<Self>, result: MessageResult, keep: bool) -> MessageOutput<Self>;
+    /// The gradients of `message` by each of its matrices that wants one, in their order. `dy` is
+    /// overwritten.
+    fn message_backward(
+        gradients: &mut [Option<Buffer<Self>>], dy: &mut Buffer<Self>, dedge: Option<&Buffer<Self>>,
+        message: &Message<Self>, result: MessageResult, kept: Self::Kept
+    ) -> ();
 }

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use batchlab_core::ModelError;
 
-use crate::backend::RowsToNormalise;
+use crate::backend::{RowsToNormalise, kernels};
 use crate::dropout::Dropout;
 use crate::matrix::engine;
-use crate::{Activation, Backend, Matrix, Pass, Segments};
+use crate::{Activation, Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 /// Added to the variance of a row.
 pub const EPSILON: f32 = 1e-5;
@@ -84,4 +84,19 @@ impl<D: Backend> Pass<'_, D> {
         let place = self.count_dropout();
         Dropout::new(rate, self.key(), place)
     }
+}
+
+kernels! {
+    /// Kernels of layer norm, activation and dropout.
+    pub trait NormaliseKernels;
+
+    /// Layer norm, activation and dropout of each row, and the mean and the inverse deviation of each
+    /// row, `[n_row, 2]`, or nothing without norm.
+    fn normalise(rows: &RowsToNormalise<'_, Self>) -> [Dense<Self>; 2];
+    /// The gradients of `normalise`, by the rows where it is wanted, and by scale and offset. `dy` is
+    /// overwritten.
+    fn normalise_backward(
+        dx: Option<&mut Buffer<Self>>, dnorm: &mut [Buffer<Self>; 2], dy: &mut Buffer<Self>,
+        rows: &RowsToNormalise<'_, Self>, statistics: &Dense<Self>
+    ) -> ();
 }

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use batchlab_core::ModelError;
 
+use crate::backend::kernels;
 use crate::matrix::engine;
-use crate::{Aggregate, Backend, Matrix, Pass, Segments};
+use crate::{Aggregate, Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
     /// Sends every node's row along its edges, times the weight of the edge, and sums or averages what
@@ -40,4 +41,21 @@ impl<D: Backend> Pass<'_, D> {
             device.propagate_backward(dx, &mut dy, weight.as_ref(), &from, &to, aggregate, width)
         }))
     }
+}
+
+kernels! {
+    /// Kernels of sums along edges.
+    pub trait PropagateKernels;
+
+    /// Sum or mean over the items e of each segment of `to` of `weight[e] * x[from.of[e]]`,
+    /// `[n_to, width]`; `weight` `[n_item, 1]` or none for 1.
+    fn propagate(
+        x: &Dense<Self>, weight: Option<&Dense<Self>>, from: &Segments<Self>, to: &Segments<Self>,
+        aggregate: Aggregate
+    ) -> Dense<Self>;
+    /// The transpose of `propagate`. `dy` is overwritten.
+    fn propagate_backward(
+        dx: &mut Buffer<Self>, dy: &mut Buffer<Self>, weight: Option<&Dense<Self>>,
+        from: &Segments<Self>, to: &Segments<Self>, aggregate: Aggregate, width: usize
+    ) -> ();
 }

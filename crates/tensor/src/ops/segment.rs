@@ -1,13 +1,30 @@
-//! Sums, means, largest values and softmax over segments.
+//! Rows by index; sums, means, largest values and softmax over segments.
 
 use std::rc::Rc;
 
 use batchlab_core::ModelError;
 
+use crate::backend::kernels;
 use crate::matrix::engine;
-use crate::{Aggregate, Backend, Matrix, Pass, Segments};
+use crate::{Aggregate, Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
+    /// For each item the row of its segment: embeddings of node classes, features of an edge's
+    /// sender. `[n_segment, width]` to `[n_item, width]`.
+    pub fn gather(
+        &mut self,
+        x: &Matrix<D>,
+        segments: &Rc<Segments<D>>,
+    ) -> Result<Matrix<D>, ModelError> {
+        assert_eq!(x.n_row(), segments.n_segment(), "one row per segment");
+        let result = self.device().gather(x.tensor(), segments).map_err(engine)?;
+        let (of_x, width) = (x.gradient(), x.n_column());
+        let segments = Rc::clone(segments);
+        Ok(self.record(result, x.is_tracked(), move |device, dy| {
+            device.gather_backward(&mut *of_x.sum(device)?, &dy, &segments, width)
+        }))
+    }
+
     /// Sum of the rows of each segment: messages to nodes, nodes to graphs. `[n_item, width]` to
     /// `[n_segment, width]`.
     pub fn segment_sum(
@@ -76,4 +93,36 @@ impl<D: Backend> Pass<'_, D> {
             device.segment_softmax_backward(&mut dx, &dy, &kept, &segments)
         }))
     }
+}
+
+kernels! {
+    /// Kernels that gather rows and reduce segments.
+    pub trait SegmentKernels;
+
+    /// Row `segments.of[i]` of `x` for each item i, `[n_item, width]`.
+    fn gather(x: &Dense<Self>, segments: &Segments<Self>) -> Dense<Self>;
+    /// The transpose of `gather`.
+    fn gather_backward(
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, segments: &Segments<Self>, width: usize
+    ) -> ();
+    /// Sum or mean of the rows of `x` over each segment, `[n_segment, width]`.
+    fn segment(x: &Dense<Self>, segments: &Segments<Self>, aggregate: Aggregate) -> Dense<Self>;
+    /// The transpose of `segment`.
+    fn segment_backward(
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, segments: &Segments<Self>, aggregate: Aggregate,
+        width: usize
+    ) -> ();
+    /// The largest row of each segment, column by column, `[n_segment, width]`; 0 without items.
+    fn segment_max(x: &Dense<Self>, segments: &Segments<Self>) -> Dense<Self>;
+    /// The gradient of `segment_max`, shared by items that are equally large.
+    fn segment_max_backward(
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, x: &Dense<Self>, largest: &Dense<Self>,
+        segments: &Segments<Self>
+    ) -> ();
+    /// Each item's share of the sum of e^x over its segment, column by column, `[n_item, width]`.
+    fn segment_softmax(x: &Dense<Self>, segments: &Segments<Self>) -> Dense<Self>;
+    /// The gradient of `segment_softmax`.
+    fn segment_softmax_backward(
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, output: &Dense<Self>, segments: &Segments<Self>
+    ) -> ();
 }

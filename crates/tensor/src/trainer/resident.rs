@@ -67,6 +67,7 @@ mod tests {
     use batchlab_core::{BatchBuffer, BatchFields, BatchPlan, Level, collate};
 
     use super::*;
+    use crate::DeviceMemory;
     use crate::Direction;
     use crate::dfdx::tensor::Cpu;
 
@@ -80,8 +81,8 @@ mod tests {
         plan.shape = plan.real;
         let needs = BatchFields { sender_order: true, ..BatchFields::default() };
         let mut buffer = BatchBuffer::new();
-        collate(&graphs, &plan, needs, &mut buffer).expect("a plan");
-        let batch = DeviceBatch::upload(&Cpu::default(), None, &buffer.batch(), needs, 0);
+        collate(&graphs, &plan, &needs, &mut buffer).expect("a plan");
+        let batch = DeviceBatch::upload(&Cpu::default(), None, &buffer.batch(), &needs, 0);
         Rc::new(batch.expect("a batch"))
     }
 

@@ -26,6 +26,7 @@ pub(crate) fn needs() -> BatchFields {
         distance: true,
         displacement: true,
         sender_order: true,
+        own: Vec::new(),
         edge_weight: false,
     }
 }
@@ -48,6 +49,8 @@ pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        standardisation: batchlab_core::graphs::Standardisation::default(),
+        own: Vec::new(),
         search: Vec::new(),
     }
 }
@@ -138,7 +141,7 @@ pub(crate) fn batch_of(
         n_output: real.n_output + padding.n_output,
     };
     let mut buffer = BatchBuffer::new();
-    collate(graphs, &plan, needs(), &mut buffer).expect("the plan fits");
+    collate(graphs, &plan, &needs(), &mut buffer).expect("the plan fits");
     buffer
 }
 

@@ -53,6 +53,8 @@ fn trainer() -> Box<dyn Trainer> {
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        standardisation: batchlab_core::graphs::Standardisation::default(),
+        own: Vec::new(),
         search: Vec::new(),
     };
     let build = |p: &mut ParameterBuilder| Neighbours {
@@ -93,7 +95,7 @@ fn collated() -> BatchBuffer {
     plan.edges = EdgeSelection::Induced;
     plan.shape = Shape { n_node: 48, n_edge: 128, n_graph: 2, n_output: 32 };
     let mut buffer = BatchBuffer::new();
-    collate(&graphs, &plan, needs(), &mut buffer).expect("the plan fits");
+    collate(&graphs, &plan, &needs(), &mut buffer).expect("the plan fits");
     buffer
 }
 

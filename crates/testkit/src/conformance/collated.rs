@@ -1,6 +1,8 @@
 //! A plan against its collated batch, and against a slow implementation of collation.
 
-use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, StoredEdges, Target, Topology};
+use batchlab_core::graphs::{
+    Edges, Graphs, ManyGraphs, NodeClass, OwnField, Per, StoredEdges, Target, Topology,
+};
 use batchlab_core::{BatchBuffer, BatchFields, BatchPlan, Level, PaddedBatch, collate};
 
 use super::input::{for_all_with, ordinary};
@@ -8,15 +10,16 @@ use super::room::{plans, real, shape_fits};
 use super::trial::brief;
 use super::{Make, Outcome, Trial};
 
-const NEEDS: BatchFields = BatchFields {
-    node_class: true,
-    node_feature: false,
-    sparse_feature: false,
-    distance: true,
-    displacement: true,
-    edge_weight: false,
-    sender_order: true,
-};
+fn needs() -> BatchFields {
+    BatchFields {
+        node_class: true,
+        distance: true,
+        displacement: true,
+        sender_order: true,
+        own: ["charge", "force", "kind"].map(str::to_owned).to_vec(),
+        ..BatchFields::default()
+    }
+}
 
 pub(super) fn collated(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 12, |trial, _| {
@@ -54,7 +57,7 @@ pub(crate) fn compare(
         return Err("the plan's level is not that of many graphs".into());
     }
     let weight = weights(plan)?;
-    collate(store, plan, NEEDS, buffer)
+    collate(store, plan, &needs(), buffer)
         .map_err(|error| format!("collation refuses it: {error}"))?;
     let batch = buffer.batch();
     if batch.shape != plan.shape || batch.real != plan.real {
@@ -102,8 +105,32 @@ fn store(sizes: &[[u32; 2]]) -> Result<Graphs, String> {
     store.node_class = Some(NodeClass { value: class, name: vec![String::new(); 7] });
     let value = (0..sizes.len()).map(|graph| f64::from(target_of(graph))).collect();
     store.target = Some(Target::regression("y", "eV", value));
+    store.own = own(sizes, &StoredEdges::order(&n_edge, &ends.1));
     store.check().map_err(inconsistent)?;
     Ok(store)
+}
+
+/// A field of each kind, whose numbers tell where they come from too.
+fn own(sizes: &[[u32; 2]], order: &[u32]) -> Vec<OwnField> {
+    let (mut charge, mut force, mut kind) = (Vec::new(), Vec::new(), Vec::new());
+    for (graph, &[n_node, n_edge]) in sizes.iter().enumerate() {
+        charge.push(charge_of(graph));
+        force.extend((0..n_node).flat_map(|node| vector_of(graph, node)));
+        kind.extend((0..n_edge).map(|edge| kind_of(graph, edge)));
+    }
+    vec![
+        OwnField::new("force", Per::Node, 3, &force),
+        OwnField::new("kind", Per::Edge, 1, &kind).reordered(order),
+        OwnField::new("charge", Per::Graph, 1, &charge),
+    ]
+}
+
+fn charge_of(graph: usize) -> i64 {
+    -5_000_000_000 - graph as i64
+}
+
+fn kind_of(graph: usize, edge: u32) -> u8 {
+    ((graph as u32 + 3 * edge) % 250) as u8 + 1
 }
 
 fn class_of(graph: usize, node: u32) -> u32 {
@@ -141,6 +168,9 @@ struct Expected {
     receiver: Vec<u32>,
     distance: Vec<f32>,
     displacement: Vec<f32>,
+    charge: Vec<i64>,
+    force: Vec<f32>,
+    kind: Vec<u8>,
 }
 
 impl Expected {
@@ -159,10 +189,12 @@ impl Expected {
         self.n_edge_of.push(n_edge);
         self.origin.push(graph as u32);
         self.output_target.push(target_of(graph));
+        self.charge.push(charge_of(graph));
         self.output_weight.push(weight);
         for node in 0..n_node {
             self.graph_of.push(slot);
             self.node_class.push(class_of(graph, node));
+            self.force.extend(vector_of(graph, node));
         }
         let mut edges: Vec<u32> = (0..n_edge).collect();
         edges.sort_by_key(|&edge| ends_of(n_node, edge).1);
@@ -172,6 +204,7 @@ impl Expected {
             self.receiver.push(first + receiver);
             self.distance.push(length_of(graph, edge));
             self.displacement.extend(vector_of(graph, edge));
+            self.kind.push(kind_of(graph, edge));
         }
     }
 
@@ -196,6 +229,9 @@ impl Expected {
         self.receiver.resize(n_edge, first);
         self.distance.resize(n_edge, 0.0);
         self.displacement.resize(3 * n_edge, 0.0);
+        self.charge.resize(n_graph, 0);
+        self.force.resize(3 * n_node, 0.0);
+        self.kind.resize(n_edge, 0);
     }
 
     fn compare(&self, batch: &PaddedBatch<'_>) -> Outcome {
@@ -210,6 +246,9 @@ impl Expected {
         equal("receiver", &self.receiver, batch.receiver)?;
         equal("distance", &self.distance, batch.distance)?;
         equal("displacement", &self.displacement, batch.displacement)?;
+        equal("charge", &self.charge, batch.own.get("charge").unwrap_or_default())?;
+        equal("force", &self.force, batch.own.get("force").unwrap_or_default())?;
+        equal("kind", &self.kind, batch.own.get("kind").unwrap_or_default())?;
         let mut by_sender: Vec<u32> = (0..self.sender.len() as u32).collect();
         by_sender.sort_by_key(|&edge| self.sender[edge as usize]);
         equal("sender_order", &by_sender, batch.sender_order)

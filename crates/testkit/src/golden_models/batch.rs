@@ -13,7 +13,7 @@ use super::text;
 /// the file's batch, edge by edge.
 pub(super) fn collate_file(
     file: &GoldenFile<'_>,
-    needs: BatchFields,
+    needs: &BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), String> {
     let n_node = real(file.counts("input.n_node")?);

@@ -19,7 +19,7 @@ pub(super) fn feature_width(file: &GoldenFile<'_>) -> Result<usize, String> {
 /// order, before those of the padding.
 pub(super) fn collate_file(
     file: &GoldenFile<'_>,
-    needs: BatchFields,
+    needs: &BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), String> {
     let n_node = file.shape("input.origin")?[0];

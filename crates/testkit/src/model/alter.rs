@@ -40,6 +40,7 @@ impl<'a> Altered<'a> {
             real: of.real,
             node_feature_width: of.node_feature_width,
             words: &self.words,
+            own: of.own,
             n_node_of: words(of.n_node_of),
             n_edge_of: words(of.n_edge_of),
             graph_offset: words(of.graph_offset),

@@ -263,7 +263,7 @@ pub(super) const MUCH: Shape = Shape { n_node: 50, n_edge: 2500, n_graph: 1, n_o
 /// These members, one behind the other, with padding behind them.
 pub(super) fn collated(
     store: &Store,
-    needs: BatchFields,
+    needs: &BatchFields,
     members: &[u32],
     weights: &[f32],
     padding: Shape,

@@ -29,7 +29,7 @@ fn compare(model: &dyn Model, loss: Loss, of_output: impl Fn(&[f64], f64) -> f64
     let graphs = trial.graphs(&ordinary());
     let mut trainer = trial.ready()?;
     let all: Vec<u32> = (0..WEIGHTS.len() as u32).collect();
-    let buffer = collated(&graphs, trial.needs, &all, &WEIGHTS, SOME);
+    let buffer = collated(&graphs, &trial.needs, &all, &WEIGHTS, SOME);
     let found = forward(&mut *trainer, &buffer.batch())?;
     let expected = expected(&mut *trainer, &buffer.batch(), &of_output)?;
     check_near(found, expected, &format!("{loss:?} of five graphs, from their predictions"))?;
@@ -37,7 +37,7 @@ fn compare(model: &dyn Model, loss: Loss, of_output: impl Fn(&[f64], f64) -> f64
     for (one, &weight) in WEIGHTS.iter().enumerate() {
         let mut weights = [0.0; WEIGHTS.len()];
         weights[one] = weight;
-        let buffer = collated(&graphs, trial.needs, &all, &weights, SOME);
+        let buffer = collated(&graphs, &trial.needs, &all, &weights, SOME);
         let part = forward(&mut *trainer, &buffer.batch())?;
         sum.loss_sum += part.loss_sum;
         sum.weight_sum += part.weight_sum;
@@ -113,7 +113,7 @@ pub(super) fn zero_weight(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
     let graphs = trial.graphs(&ordinary());
     let weights = [1.0, 0.0, 2.0, 0.0, 1.0];
-    let buffer = collated(&graphs, trial.needs, &[0, 1, 2, 3, 4], &weights, SOME);
+    let buffer = collated(&graphs, &trial.needs, &[0, 1, 2, 3, 4], &weights, SOME);
     let clean = buffer.batch();
     let reference = differentiate(&mut *trial.ready()?, &clean)?;
     for value in [17.0, f32::NAN, f32::INFINITY] {
@@ -130,7 +130,7 @@ pub(super) fn zero_weight(model: &dyn Model) -> Outcome {
         same_loss(reference.0, found.0, &when)?;
         same_tensors(&reference.1, &found.1, &when)?;
     }
-    let nothing = collated(&graphs, trial.needs, &[0, 1], &[0.0, 0.0], SOME);
+    let nothing = collated(&graphs, &trial.needs, &[0, 1], &[0.0, 0.0], SOME);
     let (loss, gradients) = differentiate(&mut *trial.ready()?, &nothing.batch())?;
     let numbers = gradients.iter().flat_map(|tensor| &tensor.data);
     if loss.loss_sum != 0.0 || loss.weight_sum != 0.0 || numbers.clone().any(|&g| g != 0.0) {

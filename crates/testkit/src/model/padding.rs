@@ -25,7 +25,7 @@ const N_STEP: usize = 4;
 
 pub(super) fn forward(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
-    let needs = trial.needs;
+    let needs = &trial.needs;
     for padding in [SOME, MUCH] {
         let buffer = trial.ordinary(padding);
         let clean = buffer.batch();

@@ -11,7 +11,7 @@ use crate::check::Outcome;
 
 pub(super) fn batches(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
-    let needs = trial.needs;
+    let needs = &trial.needs;
     let graphs = trial.graphs(&ordinary());
     let buffer = trial.ordinary(NONE);
     if needs.node_class {
@@ -24,15 +24,15 @@ pub(super) fn batches(model: &dyn Model) -> Outcome {
         }
     }
     let without = [
-        ("node_class", needs.node_class, BatchFields { node_class: false, ..needs }),
-        ("node_feature", needs.node_feature, BatchFields { node_feature: false, ..needs }),
-        ("distance", needs.distance, BatchFields { distance: false, ..needs }),
-        ("displacement", needs.displacement, BatchFields { displacement: false, ..needs }),
-        ("edge_weight", needs.edge_weight, BatchFields { edge_weight: false, ..needs }),
-        ("sender_order", needs.sender_order, BatchFields { sender_order: false, ..needs }),
+        ("node_class", needs.node_class, BatchFields { node_class: false, ..needs.clone() }),
+        ("node_feature", needs.node_feature, BatchFields { node_feature: false, ..needs.clone() }),
+        ("distance", needs.distance, BatchFields { distance: false, ..needs.clone() }),
+        ("displacement", needs.displacement, BatchFields { displacement: false, ..needs.clone() }),
+        ("edge_weight", needs.edge_weight, BatchFields { edge_weight: false, ..needs.clone() }),
+        ("sender_order", needs.sender_order, BatchFields { sender_order: false, ..needs.clone() }),
     ];
     for (field, _, rest) in without.into_iter().filter(|(_, is_needed, _)| *is_needed) {
-        let buffer = collated(&graphs, rest, &[0, 1, 2], &[], NONE);
+        let buffer = collated(&graphs, &rest, &[0, 1, 2], &[], NONE);
         if trial.ready()?.upload(Slot::A, &buffer.batch()).is_ok() {
             return Err(format!("a batch without {field}, which the model needs, is accepted"));
         }

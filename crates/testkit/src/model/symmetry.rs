@@ -26,7 +26,7 @@ pub(super) fn inputs(model: &dyn Model) -> Outcome {
         }
         Ok(())
     };
-    let needs = trial.needs;
+    let needs = &trial.needs;
     if needs.node_class {
         changes_with("node_class", &|altered| {
             for class in altered.classes() {

@@ -64,7 +64,7 @@ impl<'a> Trial<'a> {
 
     /// These members with this much padding.
     pub(super) fn batch(&self, graphs: &Store, members: &[u32], padding: Shape) -> BatchBuffer {
-        collated(graphs, self.needs, members, &[], padding)
+        collated(graphs, &self.needs, members, &[], padding)
     }
 
     /// All ordinary graphs with this much padding.

@@ -98,7 +98,7 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
     }
     let mut buffer = BatchBuffer::new();
     let needs = BatchFields { edge_weight: true, ..BatchFields::default() };
-    collate(&case.graphs, plan, needs, &mut buffer).map_err(|error| error.to_string())?;
+    collate(&case.graphs, plan, &needs, &mut buffer).map_err(|error| error.to_string())?;
     let batch = buffer.batch();
     if plan.real != batch.real {
         return Err(format!("the real size is {:?}, not {:?}", batch.real, plan.real));

@@ -141,7 +141,7 @@ impl Aflow {
         );
         let mut crystals = Crystals::new(self.edges, path, ctx);
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
+        let source = Source { path, bytes: None, wanted: None, arrays: &[], memory: &ctx.memory };
         let counts = source.read(&mut |entry| {
             // Names are remembered, so that entries which come again are left out.
             let name = |key| entry.text(key).map_or(0, str::len);

@@ -98,7 +98,7 @@ mod tests {
         let structure = Structure {
             atomic_number: vec![1, 1],
             position: vec![[0.0; 3], [0.0, 0.0, 0.74]],
-            cell: None,
+            ..Structure::default()
         };
         let property = property.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
         let (path, structure) = ("x.db".into(), Some(structure));

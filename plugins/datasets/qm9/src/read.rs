@@ -39,14 +39,15 @@ pub(crate) fn read(
     }
     let is_database = head.starts_with(b"SQLite format 3\0");
     let mut spelling = if is_database { Spelling::Database(None) } else { Spelling::Text };
-    let read = Source { path, bytes, wanted: Some(is_molecule), memory }.read(&mut |entry| {
-        let (path, line) = (entry.path.clone(), entry.line);
-        visit(Molecule::of(entry, &mut spelling).map_err(|problem| Qm9Error::Line {
-            path,
-            line,
-            problem,
-        })?)
-    });
+    let read =
+        Source { path, bytes, wanted: Some(is_molecule), arrays: &[], memory }.read(&mut |entry| {
+            let (path, line) = (entry.path.clone(), entry.line);
+            visit(Molecule::of(entry, &mut spelling).map_err(|problem| Qm9Error::Line {
+                path,
+                line,
+                problem,
+            })?)
+        });
     match read {
         Err(Qm9Error::Read(ReadError::NoneKnown { path, n_other })) => {
             Err(Qm9Error::NoMolecule { path, n_other })

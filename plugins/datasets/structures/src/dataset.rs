@@ -6,13 +6,16 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use batchlab_core::graphs::Target;
-use batchlab_core::{Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides};
+use batchlab_core::{
+    BatchFields, Dataset, DatasetError, EdgeRule, Graphs, Level, LoadContext, Provides,
+};
 use batchlab_neighbors::StructureCollector;
 use batchlab_structures::{Entry, Names, Read, ReadError, Source, element_name, is_absent, number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StructuresError;
+use crate::fields::Fields;
 use crate::table::{Row, Rows};
 
 /// The name of the target where there is none.
@@ -42,6 +45,11 @@ pub struct Structures {
     /// Makes the target a class instead of a number: all its values, in the order of their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// Own fields, for models that ask for them by name: columns of extended XYZ and arrays of an ASE database with a
+    /// row for each atom, such as `forces`, and keys or columns with one or more numbers for each structure, such as
+    /// `dipole`. `missing` counts for them too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
     /// A table that holds the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
@@ -109,6 +117,7 @@ impl Structures {
             target: target.to_owned(),
             unit: None,
             classes: Vec::new(),
+            fields: Vec::new(),
             table: None,
             missing: Missing::default(),
             partly_periodic: PartlyPeriodic::default(),
@@ -130,7 +139,7 @@ batchlab_core::register!(
 #[typetag::serde(name = "structures")]
 impl Dataset for Structures {
     fn provides(&self) -> Provides {
-        let fields = StructureCollector::fields();
+        let fields = BatchFields { own: self.fields.clone(), ..StructureCollector::fields() };
         Provides { level: Level::Graphs, fields, target: self.target != NO_TARGET }
     }
 
@@ -183,10 +192,12 @@ impl Dataset for Structures {
 struct Collected {
     structures: StructureCollector,
     target: Vec<f64>,
+    fields: Fields,
     names: Names,
     needs_target: bool,
     n_read: u64,
     n_skipped: u64,
+    n_without_field: u64,
     n_without_target: u64,
     n_partly_periodic: u64,
     /// How many structures took each row of the table.
@@ -213,16 +224,19 @@ impl Structures {
         let mut kept = Collected {
             structures,
             target: Vec::new(),
+            fields: Fields::new(&self.fields, &ctx.memory),
             names: Names::new(path),
             needs_target: ctx.needs_target,
             n_read: 0,
             n_skipped: 0,
+            n_without_field: 0,
             n_without_target: 0,
             n_partly_periodic: 0,
             n_taken: HashMap::new(),
         };
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
-        let source = Source { path, bytes: None, wanted: None, memory: &ctx.memory };
+        let source =
+            Source { path, bytes: None, wanted: None, arrays: &self.fields, memory: &ctx.memory };
         let counts = source.read(&mut |entry| {
             self.push(&entry, rows, &mut kept)?;
             if kept.n_read.is_multiple_of(REPORT_EVERY) {
@@ -256,6 +270,13 @@ impl Structures {
             kept.n_partly_periodic += 1;
             return Ok(());
         }
+        let own = match kept.fields.of(entry, structure, kept.needs_target) {
+            Err(error) if self.missing == Missing::Skip && error.is_absence() => {
+                kept.n_without_field += 1;
+                return Ok(());
+            }
+            own => own?,
+        };
         let found = match self.target.as_str() {
             NO_TARGET => Ok((f64::NAN, None)),
             _ => self.found(entry, rows).and_then(|found| Ok((self.value(&found)?, found.row))),
@@ -282,6 +303,7 @@ impl Structures {
                 line: entry.line,
                 source,
             })?;
+        kept.fields.push(own, structure.atomic_number.len())?;
         kept.target.push(value);
         kept.names.keep(entry, row.map(|(_, name)| name));
         Ok(())
@@ -352,6 +374,7 @@ impl Structures {
                 Target::classes(&self.target, self.classes.clone(), kept.target)
             }
         });
+        graphs.own = kept.fields.finish();
         graphs.name = kept.names.finish();
         let mut notes = vec![
             ("structures read".to_owned(), kept.n_read),
@@ -362,6 +385,9 @@ impl Structures {
         ];
         if !kept.needs_target {
             notes.push(("structures without target".to_owned(), kept.n_without_target));
+        }
+        if !self.fields.is_empty() {
+            notes.push(("structures left out without a field".to_owned(), kept.n_without_field));
         }
         if self.table.is_some() {
             let shared = kept.n_taken.values().filter(|n| **n > 1).sum();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use batchlab_core::error::{excerpt, shown};
+use batchlab_core::memory::OverBudget;
 use batchlab_core::registry::suggestion;
 use batchlab_neighbors::NeighborError;
 use batchlab_structures::{ReadError, shown_path};
@@ -23,6 +24,28 @@ pub enum StructuresError {
          `missing = \"skip\"`", shown_path(path), suggestion(target, known), excerpt(&known.join(", "), 300)
     )]
     NoTarget { path: PathBuf, line: usize, target: String, known: Vec<String> },
+    #[error(
+        "{}:{line}: the structure has no field `{}`{}; it has: {}; choose other `fields`, or set `missing = \"skip\"`",
+        shown_path(path), shown(field), suggestion(field, known), excerpt(&known.join(", "), 300)
+    )]
+    NoField { path: PathBuf, line: usize, field: String, known: Vec<String> },
+    #[error(
+        "{}:{line}: the field `{}` is `{}`, which is not one number or a list of numbers; correct it, or choose other \
+         `fields`",
+        shown_path(path),
+        shown(field),
+        shown(value)
+    )]
+    NoNumbers { path: PathBuf, line: usize, field: String, value: String },
+    #[error(
+        "{}:{line}: the field `{}` has {found} here, but {before} before; make all structures alike, or choose other \
+         `fields`",
+        shown_path(path),
+        shown(field)
+    )]
+    OtherField { path: PathBuf, line: usize, field: String, before: String, found: String },
+    #[error(transparent)]
+    Memory(#[from] OverBudget),
     #[error(
         "{}:{line}: `{target}` has no value here, found `{}`; write one, or set `missing = \"skip\"`",
         shown_path(path),
@@ -59,6 +82,12 @@ pub enum StructuresError {
 impl StructuresError {
     /// Whether the target is absent, rather than wrong.
     pub(crate) fn is_absence(&self) -> bool {
-        matches!(self, Self::NoTarget { .. } | Self::NoValue { .. } | Self::NoRow { .. })
+        matches!(
+            self,
+            Self::NoTarget { .. }
+                | Self::NoField { .. }
+                | Self::NoValue { .. }
+                | Self::NoRow { .. }
+        )
     }
 }

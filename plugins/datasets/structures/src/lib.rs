@@ -3,6 +3,7 @@
 
 mod dataset;
 mod error;
+mod fields;
 mod table;
 
 pub use dataset::{Missing, PartlyPeriodic, Structures, Table};

@@ -1,6 +1,10 @@
-"""MACE (`mace-torch`), trained on energies with the edges that batchlab gives; model.fields needs "displacement".
+"""MACE (`mace-torch`) with the edges that batchlab gives; model.fields needs "displacement".
 
-options: `r_max`, `channels`, `max_l`, `max_ell`, `correlation`, `num_interactions`.
+It is trained on energies, and on forces too if "forces" is among model.fields. A step then minimises the mean squared
+error of the energies plus `force_weight` times that of the components of the forces, both divided by the deviation
+of the energies.
+
+options: `r_max`, `channels`, `max_l`, `max_ell`, `correlation`, `num_interactions`, `force_weight`.
 """
 
 import io
@@ -11,7 +15,8 @@ import torch
 from e3nn import o3
 from mace import modules
 
-OPTIONS = {"r_max": 5.0, "channels": 32, "max_l": 1, "max_ell": 2, "correlation": 2, "num_interactions": 2}
+OPTIONS = {"r_max": 5.0, "channels": 32, "max_l": 1, "max_ell": 2, "correlation": 2, "num_interactions": 2,
+           "force_weight": 10.0}
 
 
 class Engine:
@@ -27,6 +32,8 @@ class Engine:
         torch.set_default_dtype(torch.float32)
         self.device, self.r_max = torch.device(context.device), options["r_max"]
         self.n_class = context.n_node_class
+        self.has_forces = any(field["name"] == "forces" for field in context.own_fields)
+        self.force_weight, self.energy_unit = options["force_weight"], context.target_deviation
         block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
         irreps = "+".join(f"{options['channels']}x{l}{'eo'[l % 2]}" for l in range(options["max_l"] + 1))
         self.model = modules.MACE(
@@ -44,8 +51,8 @@ class Engine:
         # A copy, because the memory is written to again.
         return torch.tensor(array, dtype=dtype, device=self.device)
 
-    def energies(self, batch):
-        """Of each graph, [n_graph]."""
+    def predictions(self, batch, forces=False):
+        """Energy of each graph, [n_graph], in deviations of the target; its negative gradient [n_node, 3] or None."""
         displacement = batch.displacement.copy()
         # Its radial basis is not defined at 0, where edges of padding are; beyond the cutoff they count nothing.
         displacement[batch.real.n_edge :, 0] = 2 * self.r_max
@@ -62,12 +69,17 @@ class Engine:
             "batch": self.tensor(batch.graph_of, torch.long),
             "ptr": self.tensor(batch.graph_offset, torch.long),
         }
-        return self.model(data, training=self.model.training, compute_force=False)["energy"]
+        predicted = self.model(data, training=forces, compute_force=forces)
+        return predicted["energy"], predicted["forces"]
 
     def step(self, batch, learning_rate):
         rows, target, weight = (self.tensor(a) for a in (batch.output_row, batch.output_target, batch.output_weight))
-        error = self.energies(batch)[rows] - target
-        total = torch.where(weight > 0, weight * error**2, 0.0).sum()
+        energy, forces = self.predictions(batch, forces=self.has_forces)
+        total = torch.where(weight > 0, weight * (energy[rows] - target) ** 2, 0.0).sum()
+        if self.has_forces:
+            n_node = batch.real.n_node
+            error = forces[:n_node] - self.tensor(batch.forces[:n_node]) / self.energy_unit
+            total = total + batch.weight_sum * self.force_weight * (error**2).mean()
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
         (batch.scale / batch.weight_sum * total).backward()
@@ -76,7 +88,8 @@ class Engine:
 
     @torch.no_grad()
     def predict(self, batch):
-        return self.energies(batch)[self.tensor(batch.output_row)].cpu().numpy()
+        energy, _ = self.predictions(batch)
+        return energy[self.tensor(batch.output_row)].cpu().numpy()
 
     def state(self):
         file = io.BytesIO()

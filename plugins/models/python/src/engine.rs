@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use batchlab_core::buffer::FieldLayout;
 use batchlab_core::hash::sha256;
 use batchlab_core::model::{
     LossSum, Mode, ModelContext, NamedTensor, Slot, StepOptions, Trainer, TrainerState,
@@ -11,7 +12,7 @@ use batchlab_core::model::{
 use batchlab_core::{BatchBuffer, ModelError, PaddedBatch};
 
 use crate::memory::SharedMemory;
-use crate::message::{self, Batch, Context, Request, VERSION};
+use crate::message::{self, Batch, Context, Field, Request, VERSION};
 use crate::worker::Worker;
 use crate::{Python, find, shipped};
 
@@ -49,11 +50,12 @@ impl Engine {
         };
         let memory = SharedMemory::new()?;
         let [a, b] = memory.paths().map(utf8);
+        let empty = BatchBuffer::new();
         let request = Request::Open {
             version: VERSION,
             file: utf8(&file)?,
             memory: [a?, b?],
-            fields: BatchBuffer::new().batch().layout().map(|of| (of.name, of.is_float)).collect(),
+            fields: fields(&empty, ctx),
             context: Context::new(ctx, &model.options),
         };
         let (opened, _) = worker.ask(&request)?;
@@ -89,9 +91,8 @@ impl Trainer for Engine {
             level: message::level(batch.level),
             shape: message::sizes(batch.shape),
             real: message::sizes(batch.real),
-            node_feature_width: batch.node_feature_width,
             weight_sum: batch.output_weight.iter().map(|&weight| f64::from(weight)).sum(),
-            lengths: batch.layout().map(|field| field.n_word).collect(),
+            lengths: batch.layout().map(|field| field.n_byte).collect(),
         });
         Ok(())
     }
@@ -173,6 +174,23 @@ impl Trainer for Engine {
     fn take_recording_ns(&mut self) -> Option<u64> {
         self.compile_ns.take()
     }
+}
+
+/// The arrays of a batch, in the order of its layout.
+fn fields<'a>(empty: &'a BatchBuffer, ctx: &'a ModelContext) -> Vec<Field<'a>> {
+    let built_in = empty.batch().layout().map(|FieldLayout { name, number, .. }| {
+        let width = match name {
+            "displacement" => Some(3),
+            "node_feature" => Some(ctx.node_feature_width),
+            _ => None,
+        };
+        Field { name, number, width }
+    });
+    let own = ctx.own.iter().map(|own| {
+        let width = (own.width > 1).then_some(own.width);
+        Field { name: &own.name, number: own.number, width }
+    });
+    built_in.chain(own).collect()
 }
 
 /// The interpreter as a command: a path starts where all paths of a configuration do, a name is looked for in

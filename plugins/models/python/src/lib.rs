@@ -33,9 +33,11 @@ pub struct Python {
     /// The interpreter that runs it, by name or path.
     #[serde(default = "python")]
     pub python: PathBuf,
-    /// What batches contain besides sizes, edges and outputs.
+    /// What batches contain besides sizes, edges and outputs: `node_class`, `node_feature`, `distance`,
+    /// `displacement`, `edge_weight`, `sender_order` (edges in the order of their senders), and own fields of the
+    /// data set such as `forces`, by name.
     #[serde(default = "fields")]
-    pub fields: Vec<Field>,
+    pub fields: Vec<String>,
     /// Whatever the file wants to be told; it gets them as `context.options`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
@@ -44,30 +46,12 @@ pub struct Python {
     pub timeout_seconds: NonZeroU32,
 }
 
-/// A field of batches that is filled only where a model asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Field {
-    /// Class of each node, such as the element of an atom.
-    NodeClass,
-    /// Features of each node.
-    NodeFeature,
-    /// Length of each edge, in angstrom.
-    Distance,
-    /// Receiver minus sender of each edge, periodic image included, in angstrom.
-    Displacement,
-    /// Weight of each edge.
-    EdgeWeight,
-    /// Edges in the order of their senders.
-    SenderOrder,
-}
-
 fn python() -> PathBuf {
     "python3".into()
 }
 
-fn fields() -> Vec<Field> {
-    vec![Field::NodeClass, Field::Distance]
+fn fields() -> Vec<String> {
+    vec!["node_class".to_owned(), "distance".to_owned()]
 }
 
 const fn timeout() -> NonZeroU32 {
@@ -77,16 +61,20 @@ const fn timeout() -> NonZeroU32 {
 #[typetag::serde(name = "python")]
 impl Model for Python {
     fn needs(&self) -> BatchFields {
-        let has = |field| self.fields.contains(&field);
-        BatchFields {
-            node_class: has(Field::NodeClass),
-            node_feature: has(Field::NodeFeature),
-            distance: has(Field::Distance),
-            displacement: has(Field::Displacement),
-            edge_weight: has(Field::EdgeWeight),
-            sender_order: has(Field::SenderOrder),
-            sparse_feature: false,
+        let mut needs = BatchFields::default();
+        for field in &self.fields {
+            match field.as_str() {
+                "node_class" => needs.node_class = true,
+                "node_feature" => needs.node_feature = true,
+                "distance" => needs.distance = true,
+                "displacement" => needs.displacement = true,
+                "edge_weight" => needs.edge_weight = true,
+                "sender_order" => needs.sender_order = true,
+                own if needs.own.iter().any(|known| known == own) => {}
+                own => needs.own.push(own.to_owned()),
+            }
         }
+        needs
     }
 
     /// Whether the file fits the data is for the file to say.

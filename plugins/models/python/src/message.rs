@@ -3,6 +3,7 @@
 
 use std::io;
 
+use batchlab_core::graphs::{Number, OwnShape};
 use batchlab_core::model::{Loss, ModelContext};
 use batchlab_core::{Level, Shape};
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,8 @@ pub(crate) enum Request<'a> {
         file: &'a str,
         /// Files that batches lie in, one for each slot.
         memory: [&'a str; 2],
-        /// Names of the fields in the order in which they lie, and whether they are `f32` or else `i32`.
-        fields: Vec<(&'static str, bool)>,
+        /// The fields that every batch has, in the order in which they lie, and then own fields.
+        fields: Vec<Field<'a>>,
         context: Context<'a>,
     },
     Step {
@@ -44,6 +45,15 @@ pub(crate) enum Request<'a> {
     },
 }
 
+/// What an array in a batch is.
+#[derive(Serialize)]
+pub(crate) struct Field<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) number: Number,
+    /// Numbers in a row; none of an array with one dimension.
+    pub(crate) width: Option<usize>,
+}
+
 /// What an engine is told when it opens.
 #[derive(Serialize)]
 pub(crate) struct Context<'a> {
@@ -52,6 +62,9 @@ pub(crate) struct Context<'a> {
     n_node_class: usize,
     node_feature_width: usize,
     output_width: usize,
+    target_mean: f64,
+    target_deviation: f64,
+    own_fields: &'a [OwnShape],
     loss: Loss,
     weight_decay: f64,
     precision: &'static str,
@@ -67,6 +80,9 @@ impl<'a> Context<'a> {
             n_node_class: ctx.n_node_class,
             node_feature_width: ctx.node_feature_width,
             output_width: ctx.output_width,
+            target_mean: ctx.standardisation.mean,
+            target_deviation: ctx.standardisation.deviation,
+            own_fields: &ctx.own,
             loss: ctx.loss,
             weight_decay: ctx.weight_decay,
             precision: ctx.precision.name(),
@@ -86,9 +102,8 @@ pub(crate) struct Batch {
     pub(crate) shape: [u32; 4],
     /// The same without.
     pub(crate) real: [u32; 4],
-    pub(crate) node_feature_width: usize,
     pub(crate) weight_sum: f64,
-    /// Words of each field.
+    /// Bytes of each field.
     pub(crate) lengths: Vec<usize>,
 }
 

@@ -30,15 +30,16 @@ import numpy
 
 VERSION = 1
 # Fields begin at multiples of 64 bytes.
-ALIGN = 16
+ALIGN = 64
 HEAD = struct.Struct("<IQ")
+DTYPES = {"f32": numpy.float32, "i32": numpy.int32, "i64": numpy.int64, "u8": numpy.uint8}
 # Fields without entries where a batch has no edges.
 OF_EDGES = {"sender", "receiver", "distance", "displacement", "edge_weight", "sender_order"}
 
 
 class Batch:
     """One padded batch: arrays by the names in docs/engines.md, read-only views of shared memory that are valid
-    until the call returns. Integers are int32.
+    until the call returns. Integers are int32, except in own fields of the data set.
 
     `n_node`, `n_edge`, `n_graph`, `n_output` count with padding; `real` holds the numbers without. `weight_sum`
     is the sum of `output_weight`. A step minimises `scale * sum(output_weight * loss) / weight_sum`; `scale` is 1
@@ -51,7 +52,6 @@ class Batch:
         self.level = request["level"]
         self.n_node, self.n_edge, self.n_graph, self.n_output = request["shape"]
         self.real = types.SimpleNamespace(**dict(zip(("n_node", "n_edge", "n_graph", "n_output"), request["real"])))
-        self.node_feature_width = request["node_feature_width"]
         self.weight_sum = request["weight_sum"]
         self.scale = request.get("scale", 1.0)
         self.key = request.get("key", 0)
@@ -60,14 +60,12 @@ class Batch:
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._layout:
             raise AttributeError(f"a batch has no {name!r}; it has {', '.join(self._layout)}")
-        index, is_float = self._layout[name]
+        index, dtype, width, is_own = self._layout[name]
         start = sum(-(-length // ALIGN) * ALIGN for length in self._lengths[:index])
         length = self._lengths[index]
-        if length == 0 and (self.n_edge if name in OF_EDGES else self.n_node) > 0:
+        if length == 0 and not is_own and (self.n_edge if name in OF_EDGES else self.n_node) > 0:
             raise AttributeError(f"this batch has no {name!r}: add it to model.fields, if the data set has it")
-        dtype = numpy.float32 if is_float else numpy.int32
-        array = numpy.frombuffer(self._memory, dtype, length, 4 * start)
-        width = {"displacement": 3, "node_feature": self.node_feature_width}.get(name)
+        array = numpy.frombuffer(self._memory, dtype, length // dtype.itemsize, start)
         if width:
             array = array.reshape(-1, width)
         setattr(self, name, array)
@@ -98,7 +96,11 @@ class Worker:
         if request["version"] != VERSION:
             raise ValueError(f"this worker answers version {VERSION}, not {request['version']}")
         self.memory = Memory(request["memory"])
-        self.layout = {name: (i, is_float) for i, (name, is_float) in enumerate(request["fields"])}
+        own = {field["name"] for field in request["context"]["own_fields"]}
+        self.layout = {
+            field["name"]: (i, numpy.dtype(DTYPES[field["number"]]), field["width"], field["name"] in own)
+            for i, field in enumerate(request["fields"])
+        }
         self.output_width = request["context"]["output_width"]
         context = types.SimpleNamespace(**request["context"])
         self.engine = load(request["file"]).open(context)

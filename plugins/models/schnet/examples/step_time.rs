@@ -60,6 +60,8 @@ fn measure(
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
+        standardisation: batchlab_core::graphs::Standardisation::default(),
+        own: Vec::new(),
         search: Vec::new(),
     };
     let mut trainer = model.open(&ctx)?;
@@ -107,6 +109,6 @@ fn fill(
         plan.push_graph(GraphSize { id, n_node: n, n_edge: n * (n - 1) });
     }
     plan.shape = Shape { n_node: 576, n_edge: 9984, n_graph: 32, n_output: 32 };
-    collate(&graphs, &plan, Schnet::default().needs(), buffer)?;
+    collate(&graphs, &plan, &Schnet::default().needs(), buffer)?;
     Ok(())
 }

@@ -89,7 +89,8 @@ fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
     let again = place.done(&[&ONE_CELL[..], &["training.steps=12", "blocks.pairs=400"]].concat());
     assert_eq!(again["n_done"], 1);
     let last = place.tables().blocks.iter().map(|block| block.block).max();
-    assert_eq!(last, Some(800));
+    // Up to a third of the pairs more, for those that were disturbed.
+    assert!(last.is_some_and(|last| (800..=1066).contains(&last)), "{last:?}");
 }
 
 /// The process that trains, once it has a cell.

@@ -1,8 +1,8 @@
 //! Batches of whole graphs.
 
-use super::{check_room, complete, pad, write_output_weight};
+use super::{check_room, complete, own, pad, write_output_weight};
 use crate::CollateError;
-use crate::contract::buffer::{BatchBuffer, Columns};
+use crate::contract::buffer::{BatchBuffer, Columns, Wanted};
 use crate::contract::fields::BatchFields;
 use crate::contract::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeFeature, StoredEdges,
@@ -13,13 +13,18 @@ pub(super) fn collate(
     graphs: &Graphs,
     many: &ManyGraphs,
     plan: &BatchPlan,
-    needs: BatchFields,
+    needs: &BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
     let real = real_size(many, plan)?;
     check_room(real, plan.shape)?;
     let width = graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
-    let mut columns = buffer.prepare(Level::Graphs, plan.shape, real, needs, width, None)?;
+    let mut columns = buffer.prepare(
+        Level::Graphs,
+        plan.shape,
+        real,
+        Wanted { needs, graphs, width, n_entry: None },
+    )?;
 
     // First everything that is looked up by graph: in a store that is larger than the caches the
     // misses of one graph then overlap with those of the next.
@@ -43,10 +48,11 @@ pub(super) fn collate(
         }
         Edges::Counted(_) => {
             return Err(CollateError::Missing(
-                "edges, only their numbers; it can be planned but not trained on",
+                "edges, only their numbers; it can be planned but not trained on".to_owned(),
             ));
         }
     }
+    own::of_many(&mut columns, graphs, many, plan);
     write_output_weight(&mut columns, plan, plan.members.len())?;
     columns.origin[plan.members.len()..].fill(u32::MAX);
     // Graphs are outputs: a padding output is its padding graph, or the last graph where outputs

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use super::{check_room, pad, write_output_weight};
+use super::{check_room, own, pad, write_output_weight};
 use crate::CollateError;
-use crate::contract::buffer::{BatchBuffer, Columns};
+use crate::contract::buffer::{BatchBuffer, Columns, Wanted};
 use crate::contract::fields::BatchFields;
 use crate::contract::graphs::{Graphs, Level, NodeFeature, OneGraph};
 use crate::contract::plan::{BatchPlan, EdgeSelection, Shape};
@@ -13,7 +13,7 @@ pub(super) fn collate(
     graphs: &Graphs,
     one: &OneGraph,
     plan: &BatchPlan,
-    needs: BatchFields,
+    needs: &BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
     check_members(one, plan)?;
@@ -44,7 +44,8 @@ pub(super) fn collate(
     let width = graphs.node_feature.as_ref().map_or(0, NodeFeature::width);
     let sparse = graphs.sparse_feature(needs.node_feature && needs.sparse_feature);
     let n_entry = sparse.map(|feature| n_entry(feature, &plan.members)).transpose()?;
-    let mut columns = buffer.prepare(Level::Nodes, plan.shape, real, needs, width, n_entry)?;
+    let mut columns =
+        buffer.prepare(Level::Nodes, plan.shape, real, Wanted { needs, graphs, width, n_entry })?;
 
     columns.n_node_of[0] = real.n_node;
     columns.n_edge_of[0] = real.n_edge;
@@ -58,6 +59,7 @@ pub(super) fn collate(
         _ => with_rows(one, &plan.members, |rows| copy_induced(&mut columns, &rows)),
     }
     index_edges(&mut columns, plan.members.len(), n_edge);
+    own::of_one(&mut columns, graphs, one, plan, n_edge)?;
     copy_outputs(&mut columns, graphs, plan);
     write_output_weight(&mut columns, plan, plan.output_row.len())?;
     // A padding output is the first padding node, or node 0 where no node is padding.
@@ -259,7 +261,7 @@ mod tests {
             plan.members = vec![member];
             plan.edges = EdgeSelection::Induced;
             plan.shape = Shape { n_node: 1, n_edge, n_graph: 1, n_output: 0 };
-            crate::collate(&graphs, &plan, needs, &mut buffer).unwrap();
+            crate::collate(&graphs, &plan, &needs, &mut buffer).unwrap();
             [buffer.batch().receiver_offset, buffer.batch().sender_offset].map(<[u32]>::to_vec)
         };
         assert_eq!(offsets(1, 1), [[0, 1], [0, 1]]);

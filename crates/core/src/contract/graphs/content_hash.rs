@@ -57,6 +57,10 @@ impl Graphs {
             add("target", format!("{} {:?}", target.name, target.kind).as_bytes());
             add("target value", bytemuck::cast_slice(&target.value));
         }
+        for field in &self.own {
+            add("own field", format!("{:?}", field.shape()).as_bytes());
+            add("own field value", field.bytes());
+        }
         if let Some(split) = &self.split {
             add("train", bytemuck::cast_slice(&split.train));
             add("validation", bytemuck::cast_slice(&split.validation));
@@ -73,7 +77,7 @@ fn offset_bytes(offset: &[usize]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::graphs::ManyGraphs;
+    use crate::contract::graphs::{ManyGraphs, OwnField, Per};
 
     #[test]
     fn the_hash_sees_every_value() {
@@ -85,5 +89,18 @@ mod tests {
         };
         assert_eq!(graphs(1.0), graphs(1.0));
         assert_ne!(graphs(1.0), graphs(1.1));
+    }
+
+    #[test]
+    fn the_hash_sees_own_fields() {
+        let graphs = |name: &str, charge: f32| {
+            let many = ManyGraphs::new(&[1, 1], Edges::FullyConnected).unwrap();
+            let mut graphs = Graphs::new("test", Topology::Many(many)).unwrap();
+            graphs.own = vec![OwnField::new(name, Per::Node, 1, &[0.0, charge])];
+            graphs.content_hash()
+        };
+        assert_eq!(graphs("charge", 1.0), graphs("charge", 1.0));
+        assert_ne!(graphs("charge", 1.0), graphs("charge", 1.1));
+        assert_ne!(graphs("charge", 1.0), graphs("mass", 1.0));
     }
 }

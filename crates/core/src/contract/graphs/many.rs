@@ -154,12 +154,7 @@ impl StoredEdges {
         let offset = offsets(n_edge);
         let total = offset[n_edge.len()];
         check_lengths(total, sender, receiver, distance, displacement)?;
-        let mut order: Vec<u32> = Vec::with_capacity(total);
-        for bounds in offset.windows(2) {
-            let mut edges: Vec<u32> = (bounds[0] as u32..bounds[1] as u32).collect();
-            edges.sort_by_key(|&edge| receiver[edge as usize]);
-            order.extend(edges);
-        }
+        let order = Self::order(n_edge, receiver);
         let sorted_sender = gather(&order, sender);
         let mut sender_order = Vec::with_capacity(total);
         for bounds in offset.windows(2) {
@@ -178,6 +173,22 @@ impl StoredEdges {
             sender_order,
             offset,
         })
+    }
+
+    /// The order in which [`StoredEdges::new`] puts edges, `[n_edge]`: for
+    /// [own fields](super::OwnField::reordered) that have a row for each of them.
+    ///
+    /// # Panics
+    /// If there are fewer receivers than edges.
+    #[must_use]
+    pub fn order(n_edge: &[u32], receiver: &[u32]) -> Vec<u32> {
+        let mut order: Vec<u32> = Vec::with_capacity(receiver.len());
+        for bounds in offsets(n_edge).windows(2) {
+            let mut edges: Vec<u32> = (bounds[0] as u32..bounds[1] as u32).collect();
+            edges.sort_by_key(|&edge| receiver[edge as usize]);
+            order.extend(edges);
+        }
+        order
     }
 
     /// Takes edges that are sorted already, as another store gave them out; nothing is copied.

@@ -33,17 +33,6 @@ __device__ __forceinline__ float times_slope(int activation, float dy, float fro
     }
 }
 
-extern "C" __global__ void activate(float* out, const float* x, int activation, word n) {
-    word i = element();
-    if (i < n) out[i] = activated(activation, x[i]);
-}
-
-extern "C" __global__ void activate_backward(float* dx, const float* dy, const float* from, int adds, int activation,
-                                             word n) {
-    word i = element();
-    if (i < n) sum_up(dx, i, adds, times_slope(activation, dy[i], from[i]));
-}
-
 // Adds the bias (or none) to a product. `sum` keeps what the activation gets, if it is not null.
 extern "C" __global__ void finish_layer(float* out, float* sum, const float* bias, int activation, word width, word n) {
     word i = element();

@@ -67,8 +67,9 @@ fn gradients_of(tiling: &Tiling<'_>, is: impl Fn(&Operation) -> bool) -> Vec<usi
         .collect()
 }
 
-/// Everything of the edges: gradients by layers, block by block, and by rows.
-pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
+/// Everything of the edges: gradients by layers, block by block, and by rows. The sums of weights' gradients
+/// lie in shared memory if `shared_sums`, else in the device's.
+pub(super) fn backward(tiling: &Tiling<'_>, shared_sums: bool) -> Kernel {
     let mut source = Source::default();
     let mut backward = Backward { tiling, source: &mut source, written: BTreeSet::new() };
     backward.run();
@@ -77,16 +78,13 @@ pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
     if n_sum > 0 {
         source.parameter(Parameter::BlockSums);
     }
-    if !memory.shared {
-        source.parameter(Parameter::Tiles);
-    }
     let (declarations, actions, n_tile) = source.finish();
-    let numbers = n_tile + if memory.shared_sums { n_sum } else { 0 };
+    let numbers = n_tile + if shared_sums { n_sum } else { 0 };
     let (tile, first_column) = (tiling.tile, kernel::first_column(tiling));
     let place = format!("block_sums + ((size_t)blockIdx.x * gridDim.y + blockIdx.y) * {n_sum}");
     let (mut before, mut after) = (String::new(), String::new());
     if n_sum > 0 {
-        let sums_at = if memory.shared_sums { format!("tiles + {n_tile}") } else { place.clone() };
+        let sums_at = if shared_sums { format!("tiles + {n_tile}") } else { place.clone() };
         let _ = write!(
             before,
             "    // What this block adds to the gradients of weights and biases.\n    \
@@ -102,7 +100,7 @@ pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
                 let _ = writeln!(before, "    float *const bias_sums_{step} = sums + {start};");
             }
         }
-        if memory.shared_sums {
+        if shared_sums {
             let _ = write!(
                 after,
                 "    __syncthreads();\n    float *const out = {place};\n    \
@@ -114,9 +112,9 @@ pub(super) fn backward(tiling: &Tiling<'_>, memory: kernel::Memory) -> Kernel {
         "    __shared__ Rows<{tile}> rows;\n{first_column}{}{declarations}{before}    \
          for (int tile = blockIdx.x; tile < n_tile; tile += gridDim.x) {{\n    \
          {find_rows}{actions}    }}\n{after}",
-        kernel::tiles(numbers, memory),
+        kernel::TILES,
     );
-    Kernel::new("message_backward", "THREADS, BLOCKS", source.parameters(), &body, numbers, memory)
+    Kernel::new("message_backward", "THREADS, BLOCKS", source.parameters(), &body, numbers)
 }
 
 /// Gradients of rows, summed at the nodes that they were looked up at. None if there are none.
@@ -147,7 +145,7 @@ pub(super) fn sum_sent(tiling: &Tiling<'_>) -> Option<Kernel> {
         );
         parameters.extend([Parameter::OfRows(v), Parameter::Sent(v), Parameter::SentParts(v)]);
     }
-    Some(Kernel::new("sum_sent", "THREADS", parameters, &body, 0, kernel::Memory::default()))
+    Some(Kernel::new("sum_sent", "THREADS", parameters, &body, 0))
 }
 
 /// What is left: sums of nodes whose edges lie in several tiles, and of the blocks.
@@ -222,8 +220,7 @@ pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
         return None;
     }
     let parameters = parameters.into_iter().collect();
-    let memory = kernel::Memory::default();
-    Some(Kernel::new("finish_backward", "SUM_X * SUM_Y", parameters, &body, 0, memory))
+    Some(Kernel::new("finish_backward", "SUM_X * SUM_Y", parameters, &body, 0))
 }
 
 struct Backward<'a> {

@@ -28,7 +28,7 @@ pub struct Kept(CudaSlice<f32>);
 
 /// One message, its program, and the batch's sizes.
 pub(super) struct Call<'a> {
-    pub(super) plain: Kernels<'a>,
+    pub(super) plain: &'a Kernels<'a>,
     pub(super) message: &'a Message<Cuda>,
     pub(super) result: MessageResult,
     pub(super) compiled: &'a Compiled,
@@ -43,7 +43,6 @@ struct Places {
     of_edges: u64,
     kept: u64,
     block_sums: u64,
-    tiles: u64,
     /// By step: first and second matrix.
     gradients: Vec<[u64; 2]>,
     /// Whether those that kernels could write are added to.
@@ -83,20 +82,15 @@ impl Call<'_> {
         let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
         let n_kept = n_kept * self.n_tile() * kernels.tile;
         let kept = keep.then(|| self.plain.unwritten(n_kept)).transpose()?;
-        let n_block = self.n_tile().min(match kernels.forward.n_tile_number {
-            0 => usize::MAX,
-            _ => kernels.most_blocks,
-        });
+        let n_block = self.n_tile();
         let mut scratch = Scratch::default();
         let parts = scratch.take(2 * self.n_tile() * width(message));
-        let tiles = scratch.take(n_block * kernels.n_column_block * kernels.forward.n_tile_number);
         let memory = self.plain.unwritten(scratch.n)?;
         let at = |place: usize| Argument::from(&memory).address() + 4 * place as u64;
         let mut places = Places {
             received: Argument::from(&received).address(),
             edges: edges.as_ref().map_or(0, |edges| Argument::from(edges).address()),
             kept: kept.as_ref().map_or(0, |kept| Argument::from(kept).address()),
-            tiles: at(tiles),
             parts: vec![0; kernels.widths.len()],
             ..Places::default()
         };
@@ -126,7 +120,6 @@ impl Call<'_> {
         let (by_step, adds) = self.sums(gradients, backward)?;
         let mut scratch = Scratch::default();
         let block_sums = scratch.take(n_block * kernels.n_block_sum);
-        let tiles = scratch.take(n_block * kernels.n_column_block * backward.edges.n_tile_number);
         let mut of_steps = |of: fn(usize) -> Parameter, n: usize| -> Vec<usize> {
             let steps = kernels.widths.iter().enumerate();
             let uses = |v| backward.all().any(|kernel| kernel.parameters.contains(&of(v)));
@@ -143,7 +136,6 @@ impl Call<'_> {
             of_edges: of_edges.map_or(0, raw::of_buffer),
             kept: Argument::from(&kept.0).address(),
             block_sums: at(block_sums),
-            tiles: at(tiles),
             gradients: by_step,
             adds,
             sent: all_at(sent),
@@ -287,7 +279,6 @@ impl Call<'_> {
             Parameter::Parts(v) => at(places.parts[v]),
             Parameter::SentParts(v) => at(places.sent_parts[v]),
             Parameter::BlockSums => at(places.block_sums),
-            Parameter::Tiles => at(places.tiles),
         })
     }
 

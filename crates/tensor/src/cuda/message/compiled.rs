@@ -25,7 +25,7 @@ pub(super) struct Compiled {
 /// The kernels of a program, compiled now or before.
 ///
 /// # Errors
-/// Kernels that do not compile: a bug.
+/// Messages that are too wide for the GPU. Kernels that do not compile: a bug.
 pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc<Compiled>, Error> {
     let key = (std::ptr::from_ref(gpu).addr(), program, keep);
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {
@@ -35,7 +35,7 @@ pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc
         &key.1,
         keep,
         gpu.shared_limit.saturating_sub(MOST_OWN_SHARED) as usize,
-    );
+    )?;
     let source = kernels.source();
     sources::write(&source)?;
     let compiled = Rc::new(Compiled { module: gpu.module(&source)?, kernels });

@@ -11,7 +11,7 @@ use crate::Aggregate;
 use crate::message::program::Operation;
 
 /// All that the nodes receive from edges in one tile, and parts of the rest.
-pub(super) fn forward(tiling: &Tiling<'_>, keep: bool, memory: kernel::Memory) -> Kernel {
+pub(super) fn forward(tiling: &Tiling<'_>, keep: bool) -> Kernel {
     let mut source = Source::default();
     for v in (0..tiling.program.live.len()).filter(|&v| tiling.staged[v]) {
         compute(tiling, &mut source, v, keep && tiling.kept[v], |source, v| {
@@ -29,18 +29,15 @@ pub(super) fn forward(tiling: &Tiling<'_>, keep: bool, memory: kernel::Memory) -
     source.put(&format!("    // The nodes receive step {message}.\n{text}"));
 
     let find_rows = kernel::find_rows(tiling, &mut source);
-    if !memory.shared {
-        source.parameter(Parameter::Tiles);
-    }
     let (declarations, actions, numbers) = source.finish();
     let (tile, first_column) = (tiling.tile, kernel::first_column(tiling));
     let body = format!(
         "    __shared__ Rows<{tile}> rows;\n{first_column}{}{declarations}    \
          for (int tile = blockIdx.x; tile < n_tile; tile += gridDim.x) {{\n    \
          {find_rows}{actions}    }}\n",
-        kernel::tiles(numbers, memory),
+        kernel::TILES,
     );
-    Kernel::new("message_forward", "THREADS, BLOCKS", source.parameters(), &body, numbers, memory)
+    Kernel::new("message_forward", "THREADS, BLOCKS", source.parameters(), &body, numbers)
 }
 
 /// What is left: sums of nodes whose edges lie in several tiles. Nodes without edges keep the zeros
@@ -62,7 +59,7 @@ pub(super) fn finish(tiling: &Tiling<'_>) -> Kernel {
         Parameter::Received,
         Parameter::Parts(v),
     ];
-    Kernel::new("finish_forward", "SUM_X * SUM_Y", parameters, &body, 0, kernel::Memory::default())
+    Kernel::new("finish_forward", "SUM_X * SUM_Y", parameters, &body, 0)
 }
 
 /// The name of a step's tile.

@@ -5,14 +5,6 @@ use super::source::Source;
 use super::tiling::Tiling;
 use crate::Aggregate;
 
-/// Where the tiles and the sums of a block are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Memory {
-    pub(super) shared: bool,
-    /// The sums of weights' gradients lie in shared memory, else in the device's.
-    pub(super) shared_sums: bool,
-}
-
 /// One function of a source.
 #[derive(Debug, Clone)]
 pub(super) struct Kernel {
@@ -21,45 +13,31 @@ pub(super) struct Kernel {
     pub(super) parameters: Vec<Parameter>,
     /// Dynamic shared memory in bytes.
     pub(super) shared_bytes: usize,
-    /// Numbers of a block's tiles where they are in the device's memory.
-    pub(super) n_tile_number: usize,
 }
 
 impl Kernel {
-    /// `numbers` of a block's tiles.
+    /// `numbers` of a block's tiles, in shared memory.
     pub(super) fn new(
         name: &'static str,
         threads: &str,
         parameters: Vec<Parameter>,
         body: &str,
         numbers: usize,
-        memory: Memory,
     ) -> Self {
-        let (shared_bytes, n_tile_number) =
-            if memory.shared { (4 * numbers, 0) } else { (0, numbers) };
+        let shared_bytes = 4 * numbers;
         let text = format!(
             "// {name}: {shared_bytes} bytes of dynamic shared memory\n\
              extern \"C\" __global__ void __launch_bounds__({threads}) {name}(\n    {})\n\
              {{\n{body}}}\n",
             declarations(&parameters)
         );
-        Self { name, text, parameters, shared_bytes, n_tile_number }
+        Self { name, text, parameters, shared_bytes }
     }
 }
 
 /// The declaration of where a block's tiles begin.
-pub(super) fn tiles(numbers: usize, memory: Memory) -> String {
-    if memory.shared {
-        "    extern __shared__ float4 shared_memory[];\n    \
-         float *const tiles = reinterpret_cast<float *>(shared_memory);\n"
-            .to_owned()
-    } else {
-        format!(
-            "    float *const tiles =\n        all_tiles + ((size_t)blockIdx.y * gridDim.x + \
-             blockIdx.x) * {numbers};\n"
-        )
-    }
-}
+pub(super) const TILES: &str = "    extern __shared__ float4 shared_memory[];\n    \
+    float *const tiles = reinterpret_cast<float *>(shared_memory);\n";
 
 /// The declaration of the first column that a block computes, where it does not compute all.
 pub(super) fn first_column(tiling: &Tiling<'_>) -> String {

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use batchlab_core::model::Precision;
 
-use super::kernel::{Kernel, Memory};
+use super::kernel::Kernel;
 use super::parameter::Parameter;
 use super::tiling::Tiling;
 use super::{backward, forward};
+use crate::cuda::error::Error;
 use crate::cuda::module::MOST_OWN_SHARED;
 use crate::message::program::{Program, Step};
 
@@ -77,32 +78,34 @@ pub(super) struct Backward {
 impl MessageKernels {
     /// The kernels for a GPU whose blocks have `limit` bytes of shared memory; with those of
     /// backward if `keep`.
-    pub(super) fn new(program: &Program, keep: bool, limit: usize) -> Self {
-        let (tile, shared) = layout(program, limit);
+    ///
+    /// # Errors
+    /// Messages that are too wide for it.
+    pub(super) fn new(program: &Program, keep: bool, limit: usize) -> Result<Self, Error> {
+        let tile = tile(program, limit)?;
         let tiling = Tiling::new(program, tile);
         let n_sum = backward::n_block_sum(&tiling);
-        let edges = |shared_sums| backward::backward(&tiling, Memory { shared, shared_sums });
-        let with_sums = edges(shared);
+        let with_sums = backward::backward(&tiling, true);
         let fits = with_sums.shared_bytes <= limit.min(should_suffice());
         let backward = keep.then(|| Backward {
-            edges: if fits { with_sums } else { edges(false) },
+            edges: if fits { with_sums } else { backward::backward(&tiling, false) },
             sum_sent: backward::sum_sent(&tiling),
             finish: backward::finish(&tiling),
         });
         let kept = (0..tiling.kept.len()).filter(|&v| keep && tiling.kept[v]);
-        Self {
+        Ok(Self {
             title: title(program, keep, tile),
             precision: program.precision,
             tile,
             n_column_block: tiling.n_column_block(),
             most_blocks: N_PROCESSOR * *N_BLOCK,
-            forward: forward::forward(&tiling, keep, Memory { shared, shared_sums: false }),
+            forward: forward::forward(&tiling, keep),
             finish_forward: forward::finish(&tiling),
             backward,
             n_block_sum: n_sum * tiling.n_column_block(),
             kept: kept.map(|v| (v, program.steps[v].width)).collect(),
             widths: program.steps.iter().map(|step| step.width).collect(),
-        }
+        })
     }
 
     pub(super) fn source(&self) -> String {
@@ -141,21 +144,23 @@ impl Backward {
     }
 }
 
-/// Edges of a tile, and whether its values find room in shared memory. The same for all kernels of a
-/// program, whether gradients are wanted or not: what they keep has the shape of tiles, and forward
-/// gives the same bits in training and in evaluation.
-fn layout(program: &Program, limit: usize) -> (usize, bool) {
+/// Edges of a tile whose values find room in shared memory. The same for all kernels of a program, whether
+/// gradients are wanted or not: what they keep has the shape of tiles, and forward gives the same bits in
+/// training and in evaluation.
+fn tile(program: &Program, limit: usize) -> Result<usize, Error> {
     let bytes = |tile: usize| {
         let tiling = Tiling::new(program, tile);
-        let memory = Memory { shared: true, shared_sums: false };
-        let backward = backward::backward(&tiling, memory).shared_bytes;
-        forward::forward(&tiling, true, memory).shared_bytes.max(backward)
+        let backward = backward::backward(&tiling, false).shared_bytes;
+        forward::forward(&tiling, true).shared_bytes.max(backward)
     };
     let fitting = |room: usize| TILES.into_iter().find(|&tile| bytes(tile) <= room.min(limit));
-    match fitting(should_suffice()).or_else(|| fitting(usize::MAX)) {
-        Some(tile) => (tile, true),
-        None => (TILES[0], false),
-    }
+    fitting(should_suffice()).or_else(|| fitting(usize::MAX)).ok_or_else(|| {
+        Error::Engine(format!(
+            "messages of this width need {} bytes of shared memory per block, and the GPU has {limit}; \
+             make the model's layers on edges narrower, or use device = \"cpu\"",
+            bytes(TILES[TILES.len() - 1])
+        ))
+    })
 }
 
 /// The steps of a program, for the reader of its source.

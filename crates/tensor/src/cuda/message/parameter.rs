@@ -48,8 +48,6 @@ pub(super) enum Parameter {
     Adds,
     /// Sums of the gradients of weights, block by block.
     BlockSums,
-    /// Values of tiles that do not fit into shared memory.
-    Tiles,
 }
 
 /// What a name stands for.
@@ -119,7 +117,6 @@ impl fmt::Display for Parameter {
             Self::SentParts(v) => write!(f, "sent_parts_{v}"),
             Self::Adds => write!(f, "adds"),
             Self::BlockSums => write!(f, "block_sums"),
-            Self::Tiles => write!(f, "all_tiles"),
         }
     }
 }

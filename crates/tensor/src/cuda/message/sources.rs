@@ -4,8 +4,6 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
-use batchlab_files::atomic_write_unsynced;
-
 use crate::cuda::error::Error;
 
 /// Names a folder that every source is written to before it is compiled.
@@ -17,7 +15,7 @@ pub(super) fn write(source: &str) -> Result<(), Error> {
     let mut hasher = DefaultHasher::new();
     source.hash(&mut hasher);
     let file = Path::new(&folder).join(format!("message-{:016x}.cu", hasher.finish()));
-    atomic_write_unsynced(&file, source.as_bytes()).map_err(|error| {
+    std::fs::write(&file, source).map_err(|error| {
         Error::Engine(format!(
             "{} cannot be written ({error}); set {FOLDER} to a folder for the sources of kernels, or \
              unset it",

@@ -19,7 +19,7 @@ fn nothing_is_allocated_within_an_epoch() {
     let needs = BatchFields { distance: true, sender_order: true, ..BatchFields::default() };
     let mut batch = || {
         assert!(stream.next(&mut plan).unwrap());
-        collate(&graphs, &plan, needs, &mut buffer).unwrap();
+        collate(&graphs, &plan, &needs, &mut buffer).unwrap();
         plan.cursor.epoch
     };
     for _ in 0..10 {

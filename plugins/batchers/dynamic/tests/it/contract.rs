@@ -100,7 +100,7 @@ proptest! {
     ) {
         let options = format!("batch_size = 50\nresources = [\"bytes\"]\npadding = {padding}\nbudget = {{ n_byte = {n_byte} }}");
         for plan in batcher::evaluate(&*open(&options), &batcher::view(&sizes)) {
-            let taken = BatchBuffer::n_byte(Level::Graphs, plan.shape, BatchFields::default(), 0) as u64;
+            let taken = BatchBuffer::n_byte(Level::Graphs, plan.shape, &BatchFields::default(), 0) as u64;
             prop_assert!(taken <= n_byte || plan.members.len() == 1, "{taken} bytes");
         }
     }

@@ -299,3 +299,88 @@ proptest! {
         loads_or_refuses(&dataset, path, &bytes).map_err(TestCaseError::fail)?;
     }
 }
+
+const FRAMES: &str = "2
+energy=-1.5 dipole=\"0 0 1.5\" Properties=species:S:1:pos:R:3:forces:R:3:tag:I:1:fixed:L:1:note:S:1
+H 0 0 0 0.5 0 -1 7 T a
+H 0 0 0.8 -0.5 0 1 8 F b
+1
+energy=2 Properties=species:S:1:pos:R:3:forces:R:3:tag:I:1:fixed:L:1 dipole=\"1 2 3\"
+O 0 0 0 0 0 0.25 -9 T
+";
+
+fn with_fields(path: PathBuf, fields: &[&str]) -> Structures {
+    let fields = fields.iter().map(|&field| field.to_owned()).collect();
+    Structures { fields, ..Structures::new(path, "energy") }
+}
+
+#[test]
+fn columns_and_keys_of_extended_xyz_are_own_fields() {
+    let folder = folder(&[("a.xyz", FRAMES)]);
+    let path = folder.path().join("a.xyz");
+    let config = with_fields(path.clone(), &["forces", "tag", "fixed", "dipole"]);
+    let graphs = load(&config).expect("two structures");
+    let [forces, tag, fixed, dipole] = &graphs.own[..] else { panic!("four fields") };
+    let expected = [0.5, 0.0, -1.0, -0.5, 0.0, 1.0, 0.0, 0.0, 0.25];
+    assert_eq!(forces.values::<f32>().expect("floats"), expected);
+    assert_eq!(tag.values::<i32>().expect("integers"), [7, 8, -9]);
+    assert_eq!(fixed.values::<u8>().expect("flags"), [1, 0, 1]);
+    assert_eq!(dipole.values::<f32>().expect("floats"), [0.0, 0.0, 1.5, 1.0, 2.0, 3.0]);
+    assert_eq!(graphs.fields(), config.provides().fields);
+
+    // A field costs nothing where nobody asks for it.
+    assert!(load(&with_fields(path, &[])).expect("two structures").own.is_empty());
+}
+
+#[test]
+fn fields_that_structures_lack_or_that_do_not_fit_are_refused() {
+    let refused = |text: &str, fields: &[&str]| {
+        let folder = folder(&[("a.xyz", text)]);
+        load(&with_fields(folder.path().join("a.xyz"), fields)).expect_err("refused")
+    };
+    let typo = refused(FRAMES, &["force"]);
+    assert!(
+        typo.contains("a.xyz:1: the structure has no field `force`, did you mean \"forces\"?; it has: forces, tag, fixed,"),
+        "{typo}"
+    );
+    assert!(typo.contains("missing = \"skip\""), "{typo}");
+    let text = refused(FRAMES, &["note"]);
+    assert!(text.contains("the structure has no field `note`"), "{text}");
+    let word = refused(&FRAMES.replace("0.25", "x"), &["forces"]);
+    assert!(
+        word.contains("a.xyz:7: the column `forces` should hold a finite number, found `x`"),
+        "{word}"
+    );
+    let number = refused(&FRAMES.replace("-9", "0.5"), &["tag"]);
+    assert!(number.contains("a.xyz:7: the column `tag` should hold a whole number"), "{number}");
+    let other = refused(&FRAMES.replace("1 2 3", "1 2"), &["dipole"]);
+    assert!(
+        other.contains(
+            "a.xyz:5: the field `dipole` has 2 numbers of type f32 per structure here, but 3 numbers of type f32 per \
+             structure before"
+        ),
+        "{other}"
+    );
+    let list = refused(&FRAMES.replace("1 2 3", "x"), &["dipole"]);
+    assert!(list.contains("a.xyz:5: the field `dipole` is `x`, which is not"), "{list}");
+}
+
+/// Structures that are yet to be computed have no forces.
+#[test]
+fn for_predictions_absent_fields_are_nan() {
+    let text = format!("1\nProperties=species:S:1:pos:R:3\nO 0 0 0\n{FRAMES}");
+    let folder = folder(&[("a.xyz", &text)]);
+    let config = with_fields(folder.path().join("a.xyz"), &["forces"]);
+    let ctx = LoadContext { needs_target: false, ..LoadContext::new() };
+    let forces = |graphs: &Graphs| graphs.own[0].values::<f32>().expect("floats");
+    let graphs = config.load(&ctx).expect("three structures");
+    assert!(forces(&graphs)[..3].iter().all(|force| force.is_nan()));
+    assert_eq!(forces(&graphs)[3..6], [0.5, 0.0, -1.0]);
+    assert!(
+        load(&config).expect_err("for training").contains("a.xyz:1: the structure has no field")
+    );
+    let skip = Structures { missing: Missing::Skip, ..config };
+    let graphs = load(&skip).expect("two structures");
+    assert_eq!((graphs.n_member(), forces(&graphs).len()), (2, 9));
+    assert!(graphs.notes.contains(&("structures left out without a field".to_owned(), 1)));
+}

@@ -26,7 +26,7 @@ fn it_is_registered_under_its_name() {
 #[test]
 fn data_without_distances_do_not_fit() {
     let provided = BatchFields { node_class: true, ..BatchFields::default() };
-    assert_eq!(Mpeu::default().needs().missing_from(provided), Some("distances"));
+    assert_eq!(Mpeu::default().needs().missing_from(&provided).as_deref(), Some("distances"));
 }
 
 fn refused(options: serde_json::Value, expected: &str) {

@@ -26,7 +26,7 @@ fn it_is_registered_under_its_name() {
 #[test]
 fn data_without_displacements_do_not_fit() {
     let provided = BatchFields { node_class: true, distance: true, ..BatchFields::default() };
-    assert_eq!(Painn::default().needs().missing_from(provided), Some("displacements"));
+    assert_eq!(Painn::default().needs().missing_from(&provided).as_deref(), Some("displacements"));
 }
 
 fn refused(options: serde_json::Value, expected: &str) {

@@ -62,7 +62,7 @@ fn as_published_every_layer_has_a_bias() {
 #[test]
 fn data_without_distances_do_not_fit() {
     let provided = BatchFields { node_class: true, ..BatchFields::default() };
-    assert_eq!(Schnet::default().needs().missing_from(provided), Some("distances"));
+    assert_eq!(Schnet::default().needs().missing_from(&provided).as_deref(), Some("distances"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn epoch_gradient(weighting: Weighting, n_graph: &[usize]) -> Vec<f64> {
         }
         plan.shape = plan.real;
         weighting.weigh(&graphs, &mut plan);
-        collate(&graphs, &plan, needs, &mut buffer).expect("the plan is right");
+        collate(&graphs, &plan, &needs, &mut buffer).expect("the plan is right");
         trainer.upload(Slot::A, &buffer.batch()).expect("the batch fits");
         let loss = trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
         let constant = weighting.constant(&graphs, &members, 10.0);

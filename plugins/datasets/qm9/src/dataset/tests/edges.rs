@@ -57,7 +57,7 @@ fn rows(graphs: &Graphs, members: std::ops::Range<u32>, buffer: &mut BatchBuffer
         n_output: plan.real.n_output + 1,
     };
     let needs = graphs.fields();
-    collate(graphs, &plan, needs, buffer).expect("a batch");
+    collate(graphs, &plan, &needs, buffer).expect("a batch");
     let batch = buffer.batch();
     assert!(batch.receiver.is_sorted());
     let by_sender = batch.sender_order.iter().map(|&edge| batch.sender[edge as usize]);

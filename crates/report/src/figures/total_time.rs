@@ -1,0 +1,36 @@
+//! Time per real output against the length of training, first uses of padded shapes counted.
+
+use super::{Curve, Curves, Figure, Panel, Plot, Point};
+use crate::setting::{Setting, size_name};
+use crate::total_time::{OneTotal, TotalTime};
+
+pub(super) fn figure(settings: &[Setting], totals: &[TotalTime]) -> Figure {
+    let point = |(n_step, _, ns): &(f64, f64, crate::total_time::Interval)| {
+        let [value, low, high] = [ns.value, ns.low, ns.high].map(|ns| ns / 1e3);
+        (*n_step, Point { value, low, high })
+    };
+    let curve = |one: &OneTotal| Curve {
+        batcher: one.batcher.clone(),
+        points: one.course.iter().map(point).collect(),
+    };
+    let panel = |total: &TotalTime| Panel {
+        setting: settings[total.setting].title.clone(),
+        title: format!("B = {}", size_name(total.batch_size)),
+        plot: Plot::Curves(Curves {
+            unit: format!("µs per real {}", settings[total.setting].level().output()),
+            x: "steps of training",
+            is_linear: false,
+            is_log_x: true,
+            curves: total.strategies.iter().map(curve).collect(),
+        }),
+    };
+    Figure::new(
+        "total-time",
+        "Total time against the length of training",
+        "Time per real output of a training of so many steps: that of steps whose shape had appeared before, \
+         plus what first uses of padded shapes cost, for as many shapes as so many steps meet. Bands are \
+         95 % intervals of each strategy; those of the table are of ratios, which are narrower. Shown where \
+         first uses take more than 1 % of the time of a strategy.",
+        totals.iter().filter(|total| total.matters()).map(panel),
+    )
+}

@@ -1,0 +1,417 @@
+//! Total time against the length of training, where first uses of padded shapes cost time.
+//!
+//! XLA compiles for every padded shape, so a strategy with fast steps and many shapes loses a short training
+//! and wins a long one. After N steps of each strategy, training has taken per real graph
+//!
+//! ```text
+//! c(N) = k + C S(N) / (g N)
+//! ```
+//!
+//! with k the time per real graph of steps whose shape had appeared before, C what the first use of a shape
+//! costs beyond such a step, S(N) the distinct shapes of the first N steps, and g the real graphs per step.
+//! Everything that is said holds for all N at once with 95 %: 3 % of error are for the ratios of k (the
+//! procedure of the verdict), 1 % for C and 1 % for k itself, each divided among the strategies.
+
+mod words;
+
+use std::collections::BTreeMap;
+
+use batchlab_forecast::census::ShapeCurve;
+use batchlab_results::NewShapes;
+use batchlab_stats::{compare_with, difference, mean, mean_interval, pooled_intervals};
+use serde::Serialize;
+
+use crate::Questions;
+use crate::read::Run;
+use crate::setting::{Group, Setting, is_own_engine};
+use crate::verdict::{Measure, Table};
+
+pub use words::text as total_time_text;
+pub(crate) use words::{cost, span_text};
+
+/// Error of the ratios of known steps, of the costs of a shape, and of the times of known steps.
+const LEVELS: [f64; 3] = [0.03, 0.01, 0.01];
+/// Lengths of training that are looked at, in steps.
+const LENGTHS: (f64, f64) = (1e2, 1e7);
+/// Of these in a factor of ten.
+const PER_DECADE: i32 = 20;
+/// New shapes matter where they take more than this share of the time of a strategy.
+const WORTH_MENTIONING: f64 = 0.01;
+
+/// Shapes of the strategies, by the identifier of one of their runs.
+pub type Forecasts = BTreeMap<String, ShapeCurve>;
+
+/// A number with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+/// The strategies of a setting at one batch size, against the length of training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TotalTime {
+    pub setting: usize,
+    pub batch_size: Option<i64>,
+    /// Whether the cost of a shape was assumed (`--compile-cost`), and not measured.
+    pub is_assumed: bool,
+    pub strategies: Vec<OneTotal>,
+    /// Strategies that may be the fastest, by the length of training; together they cover all lengths
+    /// from 100 steps to 10 million.
+    pub spans: Vec<Span>,
+    /// The length that was asked for.
+    pub asked: Option<AtLength>,
+    /// Strategies that are left out, as most of their steps have a new shape.
+    pub apart: Vec<String>,
+}
+
+/// One strategy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OneTotal {
+    pub batcher: String,
+    /// Nanoseconds per real graph of steps whose shape had appeared before.
+    pub known_ns: Interval,
+    /// Seconds that the first use of a shape costs beyond such a step.
+    pub shape_s: Interval,
+    /// Distinct shapes that a run met.
+    pub n_shape: f64,
+    /// Share of first uses in the time of the runs.
+    pub share: f64,
+    /// Steps up to which shapes are counted; from there on their number is extrapolated.
+    pub n_step_counted: u64,
+    /// Length of training in steps, shapes until then, and nanoseconds per real graph.
+    pub course: Vec<(f64, f64, Interval)>,
+}
+
+/// A range of lengths of training in which the same strategies may be the fastest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Span {
+    /// First length, in steps.
+    pub from: u64,
+    /// Indices of `strategies`.
+    pub may_be_fastest: Vec<usize>,
+}
+
+/// The strategies at one length of training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AtLength {
+    pub n_step: u64,
+    pub may_be_fastest: Vec<usize>,
+    /// Of each strategy, how many times as long it takes per real graph as the fastest.
+    pub over_fastest: Vec<Interval>,
+    /// Seconds that so many steps take.
+    pub total_s: Vec<Interval>,
+}
+
+impl TotalTime {
+    /// Whether the length of training may decide, so that it belongs beside the verdict.
+    #[must_use]
+    pub fn matters(&self) -> bool {
+        self.is_assumed
+            || self.asked.is_some()
+            || self.strategies.iter().any(|strategy| strategy.share > WORTH_MENTIONING)
+    }
+}
+
+/// One run of each strategy whose shapes are to be forecast: where first uses of shapes take time that is
+/// worth mentioning, or the questions are about them.
+#[must_use]
+pub fn to_forecast<'a>(settings: &'a [Setting], questions: &Questions) -> Vec<&'a Run> {
+    let mut runs = Vec::new();
+    for (index, setting) in settings.iter().enumerate() {
+        for size in setting.batch_sizes() {
+            let total = total_time(setting, index, size, questions);
+            let Some(total) = total.filter(TotalTime::matters) else { continue };
+            let is_in =
+                |group: &&Group| total.strategies.iter().any(|s| s.batcher == group.batcher);
+            runs.extend(setting.at(size).filter(is_in).map(|group| &group.runs[0]));
+        }
+    }
+    runs
+}
+
+/// All settings and batch sizes in which at least two strategies can be compared.
+#[must_use]
+pub fn total_times(settings: &[Setting], questions: &Questions) -> Vec<TotalTime> {
+    let of_setting = |(index, setting): (usize, &Setting)| {
+        let sizes = setting.batch_sizes().into_iter();
+        sizes.filter_map(|size| total_time(setting, index, size, questions)).collect::<Vec<_>>()
+    };
+    settings.iter().enumerate().flat_map(of_setting).collect()
+}
+
+fn total_time(
+    setting: &Setting,
+    index: usize,
+    batch_size: Option<i64>,
+    questions: &Questions,
+) -> Option<TotalTime> {
+    let timed = |group: &&Group| group.runs.iter().any(|run| run.steps.parts.is_some());
+    let repeats_shapes = |group: &&Group| {
+        let mut parts = group.runs.iter().filter_map(|run| run.steps.parts);
+        group.runs.iter().all(Run::is_whole) && parts.all(|parts| parts.new_shapes.is_some())
+    };
+    let (groups, apart): (Vec<&Group>, Vec<&Group>) =
+        setting.at(batch_size).filter(timed).partition(repeats_shapes);
+    let table = Table::of(&groups, Measure::KnownTimePerGraph)?;
+    // This engine compiles nothing; the times of others contain what they compile.
+    let assumed = questions.compile_cost.filter(|_| is_own_engine(&setting.engine));
+    let model = Model::of(&table, assumed, &questions.shapes)?;
+    let asked = questions.n_step.map(|n_step| model.at(n_step));
+    Some(TotalTime {
+        setting: index,
+        batch_size,
+        is_assumed: assumed.is_some(),
+        spans: model.spans(),
+        asked,
+        strategies: model.strategies.iter().map(Known::described).collect(),
+        apart: apart.iter().map(|group| group.batcher.clone()).collect(),
+    })
+}
+
+/// What is known of the strategies, from which every length of training follows.
+struct Model {
+    strategies: Vec<Known>,
+    /// Intervals of the ratios of known times, `[i][j]` that of strategy i to strategy j.
+    ratios: Vec<Vec<(f64, f64)>>,
+}
+
+struct Known {
+    batcher: String,
+    /// Nanoseconds per real graph of steps whose shape is known.
+    per_output: Interval,
+    /// Nanoseconds that a new shape costs.
+    shape: Interval,
+    outputs_per_step: f64,
+    n_shape: f64,
+    /// Steps of a run.
+    n_step: f64,
+    curve: ShapeCurve,
+}
+
+impl Model {
+    /// `None` if there are too few units or shapes for intervals.
+    fn of(table: &Table<'_>, assumed: Option<f64>, forecasts: &Forecasts) -> Option<Self> {
+        let k = table.groups.len();
+        let ratios = ratios(table)?;
+        let known = (0..k).map(|i| mean_interval(&table.column(i), LEVELS[2] / k as f64).ok());
+        let known: Vec<Interval> = known.map(|log| Some(exp(log?))).collect::<Option<_>>()?;
+        let shapes = match assumed {
+            Some(seconds) => {
+                let ns = seconds * 1e9;
+                vec![Interval { value: ns, low: ns, high: ns }; k]
+            }
+            None => costs(&table.groups)?,
+        };
+        let strategy = |((group, known), shape): ((&&Group, Interval), Interval)| {
+            let parts = |of: fn(&batchlab_results::Parts) -> f64| {
+                mean(&group.sample(|run| run.steps.parts.as_ref().map(of)))
+            };
+            let runs = || group.runs.iter().filter(|run| run.steps.parts.is_some());
+            let forecast = group.runs.iter().find_map(|run| forecasts.get(&run.run.run_id));
+            Some(Known {
+                batcher: group.batcher.clone(),
+                per_output: known,
+                shape,
+                outputs_per_step: parts(|parts| parts.outputs_per_step)?,
+                n_shape: mean(&group.sample(|run| run.run.n_shape.map(|n| n as f64)))?,
+                n_step: runs().next()?.n_step() as f64,
+                curve: forecast.cloned().unwrap_or_else(|| met(runs().next())),
+            })
+        };
+        let strategies = table.groups.iter().zip(known).zip(shapes).map(strategy);
+        Some(Self { strategies: strategies.collect::<Option<_>>()?, ratios })
+    }
+
+    /// Bounds of how many times as long strategy i takes per real graph as strategy j after `n_step` steps.
+    fn ratio(&self, i: usize, j: usize, n_step: f64) -> (f64, f64) {
+        let (over, under) = (&self.strategies[i], &self.strategies[j]);
+        let (low, high) = self.ratios[i][j];
+        let share = |s: &Known, cost: f64| cost * s.shapes_per_output(n_step);
+        let bound = |known: f64, ratio: f64, cost_i: f64, cost_j: f64| {
+            (ratio * known + share(over, cost_i)) / (known + share(under, cost_j))
+        };
+        let both = |ratio: f64, cost_i: f64, cost_j: f64| {
+            [under.per_output.low, under.per_output.high]
+                .map(|known| bound(known, ratio, cost_i, cost_j))
+        };
+        let lows = both(low, over.shape.low, under.shape.high);
+        let highs = both(high, over.shape.high, under.shape.low);
+        (lows[0].min(lows[1]), highs[0].max(highs[1]))
+    }
+
+    fn others(&self, i: usize) -> impl Iterator<Item = usize> {
+        (0..self.strategies.len()).filter(move |&j| j != i)
+    }
+
+    fn may_be_fastest(&self, n_step: f64) -> Vec<usize> {
+        let is_slower = |i: usize| self.others(i).any(|j| self.ratio(i, j, n_step).0 > 1.0);
+        (0..self.strategies.len()).filter(|&i| !is_slower(i)).collect()
+    }
+
+    fn at(&self, n_step: u64) -> AtLength {
+        let n = n_step as f64;
+        let set = self.may_be_fastest(n);
+        let means: Vec<f64> = self.strategies.iter().map(|s| s.time(n).value).collect();
+        let least = means.iter().copied().fold(f64::INFINITY, f64::min);
+        let over = |i: usize| {
+            let bounds = |j: usize| self.ratio(i, j, n);
+            let low = self.others(i).map(|j| bounds(j).0).fold(1.0, f64::max);
+            let high = self.others(i).filter(|j| set.contains(j)).map(|j| bounds(j).1);
+            Interval { value: means[i] / least, low, high: high.fold(1.0, f64::max) }
+        };
+        let total = |s: &Known| s.time(n).times(n * s.outputs_per_step / 1e9);
+        AtLength {
+            n_step,
+            over_fastest: (0..self.strategies.len()).map(over).collect(),
+            total_s: self.strategies.iter().map(total).collect(),
+            may_be_fastest: set,
+        }
+    }
+
+    /// Where the set of those that may be the fastest changes.
+    fn spans(&self) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        let mut before = 0;
+        for length in lengths() {
+            let may_be_fastest = self.may_be_fastest(length);
+            #[allow(
+                clippy::cast_sign_loss,
+                clippy::cast_possible_truncation,
+                reason = "from 100 to 10 million"
+            )]
+            let length = length.round() as u64;
+            if let Some(last) = spans.last()
+                && last.may_be_fastest == may_be_fastest
+            {
+                before = length;
+                continue;
+            }
+            let (mut below, mut from) = (before, length);
+            while from - below > 1 && !spans.is_empty() {
+                let middle = below + (from - below) / 2;
+                let is_new = self.may_be_fastest(middle as f64) == may_be_fastest;
+                if is_new { from = middle } else { below = middle }
+            }
+            spans.push(Span { from, may_be_fastest });
+            before = length;
+        }
+        spans
+    }
+}
+
+impl Known {
+    fn shapes_per_output(&self, n_step: f64) -> f64 {
+        self.shapes_after(n_step) / (self.outputs_per_step * n_step)
+    }
+
+    fn shapes_after(&self, n_step: f64) -> f64 {
+        #[allow(
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            reason = "from 1 to 10 million"
+        )]
+        let n_step = n_step.round() as u64;
+        self.curve.after(n_step).n_shape
+    }
+
+    /// Nanoseconds per real graph.
+    fn time(&self, n_step: f64) -> Interval {
+        let shapes = self.shapes_per_output(n_step);
+        let at = |known: f64, shape: f64| known + shape * shapes;
+        Interval {
+            value: at(self.per_output.value, self.shape.value),
+            low: at(self.per_output.low, self.shape.low),
+            high: at(self.per_output.high, self.shape.high),
+        }
+    }
+
+    fn described(&self) -> OneTotal {
+        let first_uses = self.shape.value * self.n_shape;
+        let all = first_uses + self.per_output.value * self.outputs_per_step * self.n_step;
+        let point = |n_step: f64| (n_step, self.shapes_after(n_step), self.time(n_step));
+        OneTotal {
+            batcher: self.batcher.clone(),
+            known_ns: self.per_output,
+            shape_s: self.shape.times(1e-9),
+            n_shape: self.n_shape,
+            share: first_uses / all,
+            n_step_counted: self.curve.n_step,
+            course: lengths().map(point).collect(),
+        }
+    }
+}
+
+impl Interval {
+    fn times(self, factor: f64) -> Self {
+        let Self { value, low, high } = self;
+        Self { value: value * factor, low: low * factor, high: high * factor }
+    }
+}
+
+fn lengths() -> impl Iterator<Item = f64> {
+    let n = (LENGTHS.1 / LENGTHS.0).log10().round() as i32 * PER_DECADE;
+    (0..=n).map(|i| LENGTHS.0 * 10_f64.powf(f64::from(i) / f64::from(PER_DECADE)))
+}
+
+fn exp((low, value, high): (f64, f64, f64)) -> Interval {
+    Interval { value: value.exp(), low: low.exp(), high: high.exp() }
+}
+
+/// Intervals of the ratios of all pairs.
+fn ratios(table: &Table<'_>) -> Option<Vec<Vec<(f64, f64)>>> {
+    let k = table.groups.len();
+    let n_pair = (k * (k - 1) / 2) as f64;
+    let of_pair = |i: usize, j: usize| match i {
+        i if i == j => Some((0.0, 0.0)),
+        i => difference(&table.rows[i], &table.rows[j], LEVELS[0] / n_pair).ok(),
+    };
+    let over = |j: usize| {
+        if table.is_paired() {
+            // Every strategy against j, k - 1 comparisons: with this level, a share for each of all pairs.
+            return compare_with(j, &table.rows, LEVELS[0] * 2.0 / k as f64).ok();
+        }
+        (0..k).map(|i| of_pair(i, j)).collect()
+    };
+    let columns: Vec<Vec<(f64, f64)>> = (0..k).map(over).collect::<Option<_>>()?;
+    let row = |i: usize| columns.iter().map(|over| (over[i].0.exp(), over[i].1.exp())).collect();
+    Some((0..k).map(row).collect())
+}
+
+/// What first uses of shapes cost each strategy, in nanoseconds; the spread is that of all strategies
+/// together, as one of them may have a single shape.
+fn costs(groups: &[&Group]) -> Option<Vec<Interval>> {
+    let of_group = |group: &&Group| {
+        let shapes = group.runs.iter().map(|run| &run.steps.new_shapes).filter(|new| new.n > 0);
+        let (n, sum) =
+            shapes.clone().fold((0.0, 0.0), |(n, sum), new| (n + new.n as f64, sum + excess(new)));
+        let mean = sum / n;
+        let square = |new: &NewShapes| new.squares + new.n as f64 * (new.excess_ns - mean).powi(2);
+        (n, mean, shapes.map(square).sum::<f64>())
+    };
+    let samples: Vec<(f64, f64, f64)> = groups.iter().map(of_group).collect();
+    let intervals = pooled_intervals(&samples, LEVELS[1]).ok()?;
+    let interval = |(low, value, high): (f64, f64, f64)| {
+        // A first use that took less than others did not cost less than nothing.
+        let [value, low, high] = [value, low, high].map(|ns| ns.max(0.0));
+        Interval { value, low, high }
+    };
+    Some(intervals.into_iter().map(interval).collect())
+}
+
+fn excess(new: &NewShapes) -> f64 {
+    new.n as f64 * new.excess_ns
+}
+
+/// The shapes that a run itself has met.
+fn met(run: Option<&Run>) -> ShapeCurve {
+    let Some(run) = run else { return ShapeCurve::default() };
+    let new = &run.steps.new_shapes;
+    ShapeCurve {
+        first_steps: new.first_steps.clone(),
+        n_step: u64::try_from(run.steps.n_step).unwrap_or_default(),
+        n_once: new.n_once,
+        n_twice: new.n_twice,
+    }
+}

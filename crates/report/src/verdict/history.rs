@@ -1,0 +1,59 @@
+//! Which verdict about the same strategies this is, as far as their records tell.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::setting::{Group, Setting};
+
+/// A comparison of which not all cells are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    pub n_cell: usize,
+    /// As many as the study asks for.
+    pub n_planned: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct History {
+    /// The number of the verdict, from 1. There was one before wherever the study had all cells that it asked
+    /// for, and asked for more later; with every cell that was trained again; and with every cell beyond
+    /// those of the study, such as one with other seeds.
+    pub(super) n_verdict: usize,
+    pub(super) unfinished: Option<Unfinished>,
+}
+
+impl History {
+    /// Of a comparison over these cells. Outside of cells nobody knows what was planned.
+    pub(super) fn of(
+        setting: &Setting,
+        batch_size: Option<i64>,
+        groups: &[&Group],
+        cells: &[&str],
+    ) -> Self {
+        let (mut planned, mut repeats) = (BTreeSet::new(), BTreeSet::new());
+        let (mut n_repeated, mut n_earlier, mut n_not_done) = (0, 0, 0);
+        for cell in cells {
+            let runs = || {
+                let runs = groups.iter().flat_map(|group| &group.runs);
+                runs.filter(|run| run.run.cell.as_deref() == Some(*cell))
+            };
+            planned.extend(runs().find_map(|run| run.run.n_repeat));
+            if let Some(repeat) = runs().find_map(|run| run.run.repeat) {
+                n_repeated += usize::from(!repeats.insert(repeat));
+            }
+            n_earlier += runs().map(|run| run.n_earlier).max().unwrap_or(0);
+            n_not_done += usize::from(runs().any(|run| !run.is_cell_done));
+        }
+        let n_planned = planned.last().map_or(0, |&n| usize::try_from(n).unwrap_or(0));
+        let tried = setting.tried.iter().filter(|(size, _)| *size == batch_size);
+        repeats.extend(tried.map(|(_, repeat)| *repeat));
+        let n_cell = repeats.len().saturating_sub(n_not_done);
+        let is_unfinished = n_not_done > 0 || n_cell < n_planned;
+        let n_planned = n_planned.max(repeats.len());
+        Self {
+            n_verdict: planned.len().max(1) + n_repeated + n_earlier,
+            unfinished: is_unfinished.then_some(Unfinished { n_cell, n_planned }),
+        }
+    }
+}

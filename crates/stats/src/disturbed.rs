@@ -1,0 +1,138 @@
+//! Mirrored pairs of blocks in which something disturbed one strategy and not the others.
+
+/// A block is disturbed if it took so many times as long as usual, or as short, ...
+const FACTOR: f64 = 1.5;
+/// ... and lies so many standard deviations from what is usual.
+const DEVIATIONS: f64 = 8.0;
+/// The standard deviation of normal numbers over their median distance from the median.
+const NORMAL: f64 = 1.4826;
+/// So many pairs are left in any case.
+const LEFT: usize = 3;
+
+/// The block of a mirrored pair that lies farthest from what is usual.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Unusual {
+    /// Place of the pair.
+    pub pair: usize,
+    /// Column of the strategy.
+    pub strategy: usize,
+    /// By how much the logarithm of its time differs from what is usual for the strategy, and for the others in
+    /// this pair.
+    pub log: f64,
+}
+
+/// The pairs of a cell that no comparison should use, in their order. `pairs` are in the order of time, with
+/// the logarithms of the times of both blocks for each strategy.
+///
+/// The rule does not look at which strategy it is. From each number the median of its strategy and then
+/// the median of its pair are taken off, since what slows a whole pair cancels in it. A pair is disturbed if
+/// what is left of one of its numbers is more than 8 standard deviations (by the median over all numbers of
+/// the cell) and more than a factor of 1.5. At most a third of the pairs is left out, the most unusual ones,
+/// and three at least stay: what happens more often is no disturbance. So of fewer than four pairs none is.
+///
+/// Numbers that are not finite make nothing disturbed.
+#[must_use]
+pub fn disturbed(pairs: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
+    let most = (pairs.len() / 3).min(pairs.len().saturating_sub(LEFT));
+    let residuals = residuals(pairs);
+    let all: Vec<f64> = residuals.iter().flatten().flatten().map(|e| e.abs()).collect();
+    if most == 0 || all.is_empty() || all.iter().any(|e| !e.is_finite()) {
+        return Vec::new();
+    }
+    let bound = (DEVIATIONS * NORMAL * median(&all)).max(FACTOR.ln());
+    let mut found: Vec<Unusual> =
+        worst(&residuals).into_iter().filter(|unusual| unusual.log.abs() > bound).collect();
+    found.sort_by(|a, b| b.log.abs().total_cmp(&a.log.abs()).then(a.pair.cmp(&b.pair)));
+    found.truncate(most);
+    found.sort_by_key(|unusual| unusual.pair);
+    found
+}
+
+/// The most unusual block of each pair.
+#[must_use]
+pub fn most_unusual(pairs: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
+    worst(&residuals(pairs))
+}
+
+fn worst(residuals: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
+    let of_pair = |(pair, row): (usize, &Vec<[f64; 2]>)| {
+        let both = row.iter().enumerate().flat_map(|(i, both)| both.map(|log| (i, log)));
+        let (strategy, log) = both.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+        Some(Unusual { pair, strategy, log })
+    };
+    residuals.iter().enumerate().filter_map(of_pair).collect()
+}
+
+fn residuals(pairs: &[Vec<[f64; 2]>]) -> Vec<Vec<[f64; 2]>> {
+    let n_strategy = pairs.iter().map(Vec::len).min().unwrap_or(0);
+    let usual: Vec<f64> = (0..n_strategy)
+        .map(|i| median(&pairs.iter().flat_map(|row| row[i]).collect::<Vec<_>>()))
+        .collect();
+    let of_pair = |row: &Vec<[f64; 2]>| {
+        let mut rest: Vec<[f64; 2]> =
+            row.iter().zip(&usual).map(|(both, usual)| both.map(|y| y - usual)).collect();
+        let common = median(&rest.iter().flatten().copied().collect::<Vec<_>>());
+        rest.iter_mut().flatten().for_each(|e| *e -= common);
+        rest
+    };
+    pairs.iter().map(of_pair).collect()
+}
+
+fn median(numbers: &[f64]) -> f64 {
+    crate::median(numbers).unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two strategies whose times scatter by some percent, the second 1.3 times as slow.
+    fn pairs(n: usize) -> Vec<Vec<[f64; 2]>> {
+        let scatter = |i: usize| 0.01 * ((i * 7 % 11) as f64 - 5.0);
+        let pair = |i: usize| {
+            let slower = 1.3_f64.ln();
+            vec![[scatter(i), scatter(i + 3)], [slower + scatter(i + 5), slower + scatter(i + 8)]]
+        };
+        (0..n).map(pair).collect()
+    }
+
+    #[test]
+    fn a_stall_of_one_strategy_is_found_and_that_of_all_is_not() {
+        assert_eq!(disturbed(&pairs(10)), []);
+        let mut stalled = pairs(10);
+        stalled[6][1][0] += 3.0_f64.ln();
+        let [found] = disturbed(&stalled)[..] else { panic!("one pair") };
+        assert_eq!((found.pair, found.strategy), (6, 1));
+        assert!((found.log.exp() - 3.0).abs() < 0.3, "{found:?}");
+        assert_eq!(most_unusual(&stalled)[6], found);
+        let mut busy = pairs(10);
+        busy[6].iter_mut().flatten().for_each(|log| *log += 3.0_f64.ln());
+        assert_eq!(disturbed(&busy), []);
+        // Some percent more are nothing, however quiet the machine.
+        let quiet: Vec<Vec<[f64; 2]>> =
+            (0..10).map(|i| vec![[f64::from(i / 9) * 0.2, 0.0]; 2]).collect();
+        assert_eq!(disturbed(&quiet), []);
+    }
+
+    #[test]
+    fn at_most_a_third_is_left_out_and_three_stay() {
+        for (n, most) in [(0, 0), (3, 0), (4, 1), (5, 1), (9, 3), (10, 3)] {
+            let mut stalled = pairs(n);
+            for row in stalled.iter_mut().step_by(2) {
+                row[0][1] += 5.0_f64.ln();
+            }
+            assert!(disturbed(&stalled).len() <= most, "{n} pairs");
+        }
+        let mut stalled = pairs(4);
+        stalled[0][0][0] += 5.0_f64.ln();
+        assert_eq!(disturbed(&stalled).len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_number_disturbs_nothing() {
+        let mut broken = pairs(10);
+        broken[2][0][0] = f64::INFINITY;
+        assert_eq!(disturbed(&broken), []);
+        assert_eq!(disturbed(&vec![Vec::new(); 10]), []);
+    }
+}
