@@ -1,5 +1,6 @@
 //! When strategies meet new padded shapes in a training that is longer than that of their runs.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -51,10 +52,14 @@ impl Views {
         >(run.config.clone())?;
         let of = |key: &str| run.config[key].to_string();
         let key = [of("dataset"), of("split"), training.seeds.split.to_string()].join(" ");
-        if !self.0.contains_key(&key) {
-            let (_, view) = training_view(Path::new(""), &*dataset, split, training.seeds.split)?;
-            self.0.insert(key.clone(), view);
-        }
-        Ok(shape_curve(&*batcher, &self.0[&key], training.seeds.order, n_step)?)
+        let view = match self.0.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let (_, view) =
+                    training_view(Path::new(""), &*dataset, split, training.seeds.split)?;
+                place.insert(view)
+            }
+        };
+        Ok(shape_curve(&*batcher, view, training.seeds.order, n_step)?)
     }
 }
