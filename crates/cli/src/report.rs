@@ -10,8 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use batchlab_draw::png;
 use batchlab_report::{
-    Questions, Report, ReportError, Results, batchers, html, picture, settings, to_forecast,
-    total_time_text,
+    Questions, Report, ReportError, Results, batchers, html, picture, settings, total_time_text,
 };
 use batchlab_results::ResultsError;
 
@@ -21,6 +20,7 @@ use crate::output::{json, print};
 use crate::say::say;
 use crate::share::share;
 use crate::shell::{self, absolute};
+use shapes::Planner;
 
 /// Compare the strategies in results: verdicts, figures, one self-contained page.
 ///
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let n_step = arguments.steps.map(NonZeroU64::get);
     let questions =
         Questions { reference, margin, compile_cost, n_step, accuracy, ..Questions::default() };
-    let report = answer(&results, questions);
+    let report = answer(&results, &questions);
     if let Some(page) = page {
         let place = page.write(html(&report, &results, &command(arguments)).as_bytes())?;
         say!("page in {place}");
@@ -102,10 +102,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// A report in which shapes are known beyond the steps of the runs, where that matters.
-pub(crate) fn answer(results: &Results, mut questions: Questions) -> Report {
-    let settings = settings(results);
-    questions.shapes = shapes::forecasts(&to_forecast(&settings, &questions), questions.n_step);
-    Report::answering(results, &questions)
+pub(crate) fn answer(results: &Results, questions: &Questions) -> Report {
+    let planner = Planner::new(questions.n_step);
+    let report = Report::planning(results, questions, &|run| planner.plan(run));
+    planner.say_what_failed();
+    report
 }
 
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
@@ -146,7 +147,7 @@ pub(crate) fn verdicts(report: &Report) -> String {
             text += &batchlab_report::text(verdict);
         }
         let totals = report.total_times.iter().filter(|total| total.setting == index);
-        for total in totals.filter(|total| total.matters()) {
+        for total in totals.filter(|total| total.matters) {
             text += &total_time_text(total);
         }
         for reach in reaches {

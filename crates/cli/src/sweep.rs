@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         supervise::end_with_parent(&interrupted);
     }
     let earlier = Earlier::processes();
-    let warnings = Warnings::default();
+    let warnings = Warnings::new(earlier.warned.clone().into());
     let observer: Box<dyn SweepObserver> = match (arguments.quiet, shows_bars()) {
         (true, _) => Box::new(Quiet),
         (false, true) => Box::new(Bar::new(&warnings)),
@@ -160,7 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         if !interrupted.load(Ordering::Relaxed) {
             // It comes back only where there is no other process to be had.
-            earlier.go_on(n_done);
+            earlier.go_on(n_done, &warnings.borrow());
         }
     };
     // What earlier processes of this sweep have done was done when this one began.
@@ -177,12 +177,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     if !arguments.quiet {
         for warning in warnings.borrow().iter() {
-            say!("warning: {}", warning.message);
+            say!("warning: {warning}");
         }
         say!("{}", closing(&study, &done, &out));
         if done.n_done + done.n_done_before > 0 {
             let results = Results::read(std::slice::from_ref(&out))?;
-            let report = answer(&results, Questions::default());
+            let report = answer(&results, &Questions::default());
             say!("\n{}", verdicts(&report).trim_end());
         }
     }

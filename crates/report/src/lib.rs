@@ -47,8 +47,7 @@ pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
 pub use total_time::{
-    AtLength, Forecasts, Interval, OneTotal, Span, TotalTime, to_forecast, total_time_text,
-    total_times,
+    AtLength, Interval, PlanShapes, Span, StrategyTime, TotalTime, total_time_text, total_times,
 };
 pub use verdict::{
     Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict,
@@ -94,8 +93,6 @@ pub struct Questions {
     pub compile_cost: Option<f64>,
     /// A length of training, in steps, at which strategies are compared.
     pub n_step: Option<u64>,
-    /// When strategies meet new shapes, as far as that is known beyond the steps of the runs.
-    pub shapes: Forecasts,
     /// The accuracy to which times are compared, from 0 to 1. `None`: the greatest that every strategy
     /// reaches in more than half of its runs.
     pub accuracy: Option<f64>,
@@ -103,14 +100,7 @@ pub struct Questions {
 
 impl Default for Questions {
     fn default() -> Self {
-        Self {
-            reference: None,
-            margin: 0.02,
-            compile_cost: None,
-            n_step: None,
-            shapes: Forecasts::new(),
-            accuracy: None,
-        }
+        Self { reference: None, margin: 0.02, compile_cost: None, n_step: None, accuracy: None }
     }
 }
 
@@ -121,13 +111,20 @@ impl Report {
         Self::answering(results, &Questions::default())
     }
 
+    /// A report in which shapes are known from the steps of the runs alone.
     #[must_use]
     pub fn answering(results: &Results, questions: &Questions) -> Self {
+        Self::planning(results, questions, &|_| None)
+    }
+
+    /// A report that plans the shapes of a longer training where they matter.
+    #[must_use]
+    pub fn planning(results: &Results, questions: &Questions, plan: &PlanShapes<'_>) -> Self {
         let settings = settings(results);
         let verdicts = verdicts(&settings, questions);
         let reaches = reaches(&settings, results, questions);
         let attributions = attributions(&settings, questions.reference.as_deref());
-        let total_times = total_times(&settings, questions);
+        let total_times = total_times(&settings, questions, plan);
         let figures = figures::all(&settings, (&verdicts, &reaches), &attributions, &total_times);
         Self {
             verdicts,

@@ -232,13 +232,6 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         escaped(figure.title),
         escaped(&figure.note)
     );
-    if figure.id == "total-time" {
-        tables::total_times(html, report);
-    } else if figure.panels.is_empty() {
-        html.push_str(
-            "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
-        );
-    }
     if !figure.panels.is_empty() {
         let _ = write!(html, "<p class=\"legend\">{}</p>", draw::legend(figure));
     }
@@ -255,15 +248,22 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
             panels(html, figure, of_setting);
         }
     }
-    if !figure.panels.is_empty() {
-        match figure.id {
-            "attribution" => tables::attribution(html, report),
-            "reach" => tables::reaches(html, report),
-            _ => {}
-        }
-        if figure.id != "total-time" {
+    match figure.id {
+        // Its table has the comparisons without a panel too.
+        "total-time" => tables::total_times(html, report),
+        _ if figure.panels.is_empty() => html.push_str(
+            "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",
+        ),
+        id => {
+            match id {
+                "attribution" => tables::attribution(html, report),
+                "reach" => tables::reaches(html, report),
+                _ => {}
+            }
             tables::points(html, figure);
         }
+    }
+    if !figure.panels.is_empty() || figure.id == "total-time" {
         query(html, &figure.query);
     }
     html.push_str("</section>");

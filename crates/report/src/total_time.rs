@@ -9,12 +9,11 @@
 //!
 //! with k the time per real graph of steps whose shape had appeared before, C what the first use of a shape
 //! costs beyond such a step, S(N) the distinct shapes of the first N steps, and g the real graphs per step.
-//! Everything that is said holds for all N at once with 95 %: 3 % of error are for the ratios of k (the
-//! procedure of the verdict), 1 % for C and 1 % for k itself, each divided among the strategies.
+//! Everything that is said holds for all N at once with the level of the verdict, 95 % at first: of the error 3/5
+//! are for the ratios of k (the procedure of the verdict), 1/5 for C and 1/5 for k itself, each divided among
+//! the strategies.
 
 mod words;
-
-use std::collections::BTreeMap;
 
 use batchlab_forecast::census::ShapeCurve;
 use batchlab_results::NewShapes;
@@ -24,13 +23,13 @@ use serde::Serialize;
 use crate::Questions;
 use crate::read::Run;
 use crate::setting::{Group, Setting, is_own_engine};
-use crate::verdict::{Measure, Table};
+use crate::verdict::{History, Measure, Table};
 
 pub use words::text as total_time_text;
 pub(crate) use words::{cost, span_text};
 
-/// Error of the ratios of known steps, of the costs of a shape, and of the times of known steps.
-const LEVELS: [f64; 3] = [0.03, 0.01, 0.01];
+/// What share of the error the ratios of known steps have, the costs of a shape, and the times of known steps.
+const SHARES: [f64; 3] = [0.6, 0.2, 0.2];
 /// Lengths of training that are looked at, in steps.
 const LENGTHS: (f64, f64) = (1e2, 1e7);
 /// Of these in a factor of ten.
@@ -38,8 +37,8 @@ const PER_DECADE: i32 = 20;
 /// New shapes matter where they take more than this share of the time of a strategy.
 const WORTH_MENTIONING: f64 = 0.01;
 
-/// Shapes of the strategies, by the identifier of one of their runs.
-pub type Forecasts = BTreeMap<String, ShapeCurve>;
+/// When the strategy of a run meets new shapes in a longer training, as far as that can be planned.
+pub type PlanShapes<'a> = dyn Fn(&Run) -> Option<ShapeCurve> + 'a;
 
 /// A number with its interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -56,7 +55,9 @@ pub struct TotalTime {
     pub batch_size: Option<i64>,
     /// Whether the cost of a shape was assumed (`--compile-cost`), and not measured.
     pub is_assumed: bool,
-    pub strategies: Vec<OneTotal>,
+    /// Whether the length of training may decide, or was asked about, so that this belongs beside the verdict.
+    pub matters: bool,
+    pub strategies: Vec<StrategyTime>,
     /// Strategies that may be the fastest, by the length of training; together they cover all lengths
     /// from 100 steps to 10 million.
     pub spans: Vec<Span>,
@@ -68,7 +69,7 @@ pub struct TotalTime {
 
 /// One strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct OneTotal {
+pub struct StrategyTime {
     pub batcher: String,
     /// Nanoseconds per real graph of steps whose shape had appeared before.
     pub known_ns: Interval,
@@ -104,48 +105,26 @@ pub struct AtLength {
     pub total_s: Vec<Interval>,
 }
 
-impl TotalTime {
-    /// Whether the length of training may decide, so that it belongs beside the verdict.
-    #[must_use]
-    pub fn matters(&self) -> bool {
-        self.is_assumed
-            || self.asked.is_some()
-            || self.strategies.iter().any(|strategy| strategy.share > WORTH_MENTIONING)
-    }
-}
-
-/// One run of each strategy whose shapes are to be forecast: where first uses of shapes take time that is
-/// worth mentioning, or the questions are about them.
-#[must_use]
-pub fn to_forecast<'a>(settings: &'a [Setting], questions: &Questions) -> Vec<&'a Run> {
-    let mut runs = Vec::new();
-    for (index, setting) in settings.iter().enumerate() {
-        for size in setting.batch_sizes() {
-            let total = total_time(setting, index, size, questions);
-            let Some(total) = total.filter(TotalTime::matters) else { continue };
-            let is_in =
-                |group: &&Group| total.strategies.iter().any(|s| s.batcher == group.batcher);
-            runs.extend(setting.at(size).filter(is_in).map(|group| &group.runs[0]));
-        }
-    }
-    runs
-}
-
 /// All settings and batch sizes in which at least two strategies can be compared.
 #[must_use]
-pub fn total_times(settings: &[Setting], questions: &Questions) -> Vec<TotalTime> {
+pub fn total_times(
+    settings: &[Setting],
+    questions: &Questions,
+    plan: &PlanShapes<'_>,
+) -> Vec<TotalTime> {
     let of_setting = |(index, setting): (usize, &Setting)| {
         let sizes = setting.batch_sizes().into_iter();
-        sizes.filter_map(|size| total_time(setting, index, size, questions)).collect::<Vec<_>>()
+        let of_size = |size| total_time((setting, index), size, questions, plan);
+        sizes.filter_map(of_size).collect::<Vec<_>>()
     };
     settings.iter().enumerate().flat_map(of_setting).collect()
 }
 
 fn total_time(
-    setting: &Setting,
-    index: usize,
+    (setting, index): (&Setting, usize),
     batch_size: Option<i64>,
     questions: &Questions,
+    plan: &PlanShapes<'_>,
 ) -> Option<TotalTime> {
     let timed = |group: &&Group| group.runs.iter().any(|run| run.steps.parts.is_some());
     let repeats_shapes = |group: &&Group| {
@@ -157,27 +136,38 @@ fn total_time(
     let table = Table::of(&groups, Measure::KnownTimePerGraph)?;
     // This engine compiles nothing; the times of others contain what they compile.
     let assumed = questions.compile_cost.filter(|_| is_own_engine(&setting.engine));
-    let model = Model::of(&table, assumed, &questions.shapes)?;
-    let asked = questions.n_step.map(|n_step| model.at(n_step));
+    let history = History::of(setting, batch_size, &table);
+    if history.unfinished.is_some() {
+        return None;
+    }
+    let mut model = Model::of(&table, assumed, history.level())?;
+    let matters = model.strategies.iter().any(|costs| costs.share() > WORTH_MENTIONING);
+    let is_asked = assumed.is_some() || questions.n_step.is_some();
+    if matters || is_asked {
+        for (costs, group) in model.strategies.iter_mut().zip(&table.groups) {
+            costs.curve = plan(&group.runs[0]).unwrap_or(std::mem::take(&mut costs.curve));
+        }
+    }
     Some(TotalTime {
         setting: index,
         batch_size,
         is_assumed: assumed.is_some(),
+        matters: matters || is_asked,
         spans: model.spans(),
-        asked,
-        strategies: model.strategies.iter().map(Known::described).collect(),
+        asked: questions.n_step.map(|n_step| model.at(n_step)),
+        strategies: model.strategies.iter().map(Costs::described).collect(),
         apart: apart.iter().map(|group| group.batcher.clone()).collect(),
     })
 }
 
 /// What is known of the strategies, from which every length of training follows.
 struct Model {
-    strategies: Vec<Known>,
+    strategies: Vec<Costs>,
     /// Intervals of the ratios of known times, `[i][j]` that of strategy i to strategy j.
     ratios: Vec<Vec<(f64, f64)>>,
 }
 
-struct Known {
+struct Costs {
     batcher: String,
     /// Nanoseconds per real graph of steps whose shape is known.
     per_output: Interval,
@@ -192,32 +182,32 @@ struct Known {
 
 impl Model {
     /// `None` if there are too few units or shapes for intervals.
-    fn of(table: &Table<'_>, assumed: Option<f64>, forecasts: &Forecasts) -> Option<Self> {
+    fn of(table: &Table<'_>, assumed: Option<f64>, level: f64) -> Option<Self> {
         let k = table.groups.len();
-        let ratios = ratios(table)?;
-        let known = (0..k).map(|i| mean_interval(&table.column(i), LEVELS[2] / k as f64).ok());
+        let [of_ratios, of_costs, of_known] = SHARES.map(|share| share * level);
+        let ratios = ratios(table, of_ratios)?;
+        let known = (0..k).map(|i| mean_interval(&table.column(i), of_known / k as f64).ok());
         let known: Vec<Interval> = known.map(|log| Some(exp(log?))).collect::<Option<_>>()?;
         let shapes = match assumed {
             Some(seconds) => {
                 let ns = seconds * 1e9;
                 vec![Interval { value: ns, low: ns, high: ns }; k]
             }
-            None => costs(&table.groups)?,
+            None => costs(&table.groups, of_costs)?,
         };
         let strategy = |((group, known), shape): ((&&Group, Interval), Interval)| {
             let parts = |of: fn(&batchlab_results::Parts) -> f64| {
                 mean(&group.sample(|run| run.steps.parts.as_ref().map(of)))
             };
             let runs = || group.runs.iter().filter(|run| run.steps.parts.is_some());
-            let forecast = group.runs.iter().find_map(|run| forecasts.get(&run.run.run_id));
-            Some(Known {
+            Some(Costs {
                 batcher: group.batcher.clone(),
                 per_output: known,
                 shape,
                 outputs_per_step: parts(|parts| parts.outputs_per_step)?,
                 n_shape: mean(&group.sample(|run| run.run.n_shape.map(|n| n as f64)))?,
                 n_step: runs().next()?.n_step() as f64,
-                curve: forecast.cloned().unwrap_or_else(|| met(runs().next())),
+                curve: met(runs().next()?),
             })
         };
         let strategies = table.groups.iter().zip(known).zip(shapes).map(strategy);
@@ -228,7 +218,7 @@ impl Model {
     fn ratio(&self, i: usize, j: usize, n_step: f64) -> (f64, f64) {
         let (over, under) = (&self.strategies[i], &self.strategies[j]);
         let (low, high) = self.ratios[i][j];
-        let share = |s: &Known, cost: f64| cost * s.shapes_per_output(n_step);
+        let share = |s: &Costs, cost: f64| cost * s.shapes_per_output(n_step);
         let bound = |known: f64, ratio: f64, cost_i: f64, cost_j: f64| {
             (ratio * known + share(over, cost_i)) / (known + share(under, cost_j))
         };
@@ -261,7 +251,7 @@ impl Model {
             let high = self.others(i).filter(|j| set.contains(j)).map(|j| bounds(j).1);
             Interval { value: means[i] / least, low, high: high.fold(1.0, f64::max) }
         };
-        let total = |s: &Known| s.time(n).times(n * s.outputs_per_step / 1e9);
+        let total = |s: &Costs| s.time(n).times(n * s.outputs_per_step / 1e9);
         AtLength {
             n_step,
             over_fastest: (0..self.strategies.len()).map(over).collect(),
@@ -301,7 +291,7 @@ impl Model {
     }
 }
 
-impl Known {
+impl Costs {
     fn shapes_per_output(&self, n_step: f64) -> f64 {
         self.shapes_after(n_step) / (self.outputs_per_step * n_step)
     }
@@ -327,16 +317,20 @@ impl Known {
         }
     }
 
-    fn described(&self) -> OneTotal {
+    /// Share of first uses in the time of a run.
+    fn share(&self) -> f64 {
         let first_uses = self.shape.value * self.n_shape;
-        let all = first_uses + self.per_output.value * self.outputs_per_step * self.n_step;
+        first_uses / (first_uses + self.per_output.value * self.outputs_per_step * self.n_step)
+    }
+
+    fn described(&self) -> StrategyTime {
         let point = |n_step: f64| (n_step, self.shapes_after(n_step), self.time(n_step));
-        OneTotal {
+        StrategyTime {
             batcher: self.batcher.clone(),
             known_ns: self.per_output,
             shape_s: self.shape.times(1e-9),
             n_shape: self.n_shape,
-            share: first_uses / all,
+            share: self.share(),
             n_step_counted: self.curve.n_step,
             course: lengths().map(point).collect(),
         }
@@ -360,17 +354,17 @@ fn exp((low, value, high): (f64, f64, f64)) -> Interval {
 }
 
 /// Intervals of the ratios of all pairs.
-fn ratios(table: &Table<'_>) -> Option<Vec<Vec<(f64, f64)>>> {
+fn ratios(table: &Table<'_>, level: f64) -> Option<Vec<Vec<(f64, f64)>>> {
     let k = table.groups.len();
     let n_pair = (k * (k - 1) / 2) as f64;
     let of_pair = |i: usize, j: usize| match i {
         i if i == j => Some((0.0, 0.0)),
-        i => difference(&table.rows[i], &table.rows[j], LEVELS[0] / n_pair).ok(),
+        i => difference(&table.rows[i], &table.rows[j], level / n_pair).ok(),
     };
     let over = |j: usize| {
         if table.is_paired() {
             // Every strategy against j, k - 1 comparisons: with this level, a share for each of all pairs.
-            return compare_with(j, &table.rows, LEVELS[0] * 2.0 / k as f64).ok();
+            return compare_with(j, &table.rows, level * 2.0 / k as f64).ok();
         }
         (0..k).map(|i| of_pair(i, j)).collect()
     };
@@ -381,7 +375,7 @@ fn ratios(table: &Table<'_>) -> Option<Vec<Vec<(f64, f64)>>> {
 
 /// What first uses of shapes cost each strategy, in nanoseconds; the spread is that of all strategies
 /// together, as one of them may have a single shape.
-fn costs(groups: &[&Group]) -> Option<Vec<Interval>> {
+fn costs(groups: &[&Group], level: f64) -> Option<Vec<Interval>> {
     let of_group = |group: &&Group| {
         let shapes = group.runs.iter().map(|run| &run.steps.new_shapes).filter(|new| new.n > 0);
         let (n, sum) =
@@ -391,7 +385,7 @@ fn costs(groups: &[&Group]) -> Option<Vec<Interval>> {
         (n, mean, shapes.map(square).sum::<f64>())
     };
     let samples: Vec<(f64, f64, f64)> = groups.iter().map(of_group).collect();
-    let intervals = pooled_intervals(&samples, LEVELS[1]).ok()?;
+    let intervals = pooled_intervals(&samples, level).ok()?;
     let interval = |(low, value, high): (f64, f64, f64)| {
         // A first use that took less than others did not cost less than nothing.
         let [value, low, high] = [value, low, high].map(|ns| ns.max(0.0));
@@ -405,8 +399,7 @@ fn excess(new: &NewShapes) -> f64 {
 }
 
 /// The shapes that a run itself has met.
-fn met(run: Option<&Run>) -> ShapeCurve {
-    let Some(run) = run else { return ShapeCurve::default() };
+fn met(run: &Run) -> ShapeCurve {
     let new = &run.steps.new_shapes;
     ShapeCurve {
         first_steps: new.first_steps.clone(),

@@ -22,7 +22,7 @@ use crate::setting::{Group, Setting};
 pub use disturbed::Disturbance;
 use disturbed::disturbances;
 use errors::Error;
-use history::History;
+pub(crate) use history::History;
 pub use history::Unfinished;
 pub use left_out::LeftOutPair;
 use left_out::left_out;
@@ -255,12 +255,9 @@ fn verdict(
     }));
     let reference = questions.reference.as_ref();
     let reference = reference.and_then(|name| table.groups.iter().position(|g| g.batcher == *name));
-    let runs = table.groups.iter().flat_map(|group| &group.runs);
-    let n_look = runs.map(|run| run.run.n_look.unwrap_or(0)).max().unwrap_or(0);
-    let History { n_verdict, unfinished } =
-        History::of(setting, batch_size, &table.groups, &table.cells);
-    let of_looks = n_look.max(1) as f64;
-    let level = level_of_verdict(n_verdict) / of_looks;
+    let history = History::of(setting, batch_size, &table);
+    let History { n_verdict, n_look, unfinished } = history;
+    let level = history.level();
     let found = Found::of(&table, level).ok().filter(|_| unfinished.is_none());
     let over = reference.filter(|_| found.is_some());
     let over = over.and_then(|reference| table.over(reference, level));
@@ -295,8 +292,7 @@ fn verdict(
     let outlook = spread.and_then(|spread| {
         let margin = (1.0 + questions.margin).ln();
         // What more would say is the next verdict.
-        let level = level_of_verdict(n_verdict + 1) / of_looks;
-        let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, level)?;
+        let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, history.next_level())?;
         Some(Outlook { n_plain, n_safe })
     });
     let memory = spread.map(|spread| spread.memory);

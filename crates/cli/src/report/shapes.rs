@@ -1,5 +1,6 @@
 //! When strategies meet new padded shapes in a training that is longer than that of their runs.
 
+use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -9,7 +10,7 @@ use batchlab_config::Config;
 use batchlab_core::{Batcher, Dataset, View};
 use batchlab_forecast::census::ShapeCurve;
 use batchlab_forecast::shape_curve;
-use batchlab_report::{Forecasts, Run};
+use batchlab_report::Run;
 use serde_json::Value;
 
 use crate::plan::training_view;
@@ -18,41 +19,43 @@ use crate::say::say;
 /// Steps that are planned; beyond, shapes are extrapolated.
 const N_STEP: std::ops::RangeInclusive<u64> = 100_000..=1_000_000;
 
-/// Plans the batches of these runs on, from their configurations and data. Where that is not possible,
-/// it is said why, and shapes are extrapolated from the steps of the runs.
-pub(super) fn forecasts(runs: &[&Run], n_step: Option<u64>) -> Forecasts {
-    let n_step = n_step.unwrap_or_default().clamp(*N_STEP.start(), *N_STEP.end());
-    let mut views = Views::default();
-    let mut forecasts = Forecasts::new();
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for run in runs {
-        match views.forecast(run, n_step) {
-            Ok(curve) => {
-                forecasts.insert(run.run.run_id.clone(), curve);
-            }
-            Err(error) => *reasons.entry(format!("{error:#}")).or_default() += 1,
-        }
-    }
-    for (reason, n) in reasons {
-        say!(
-            "note: shapes are extrapolated from the steps of {n} of the runs, as they cannot be planned: {reason}"
-        );
-    }
-    forecasts
+/// Plans the batches of runs on, from their configurations and data.
+pub(super) struct Planner {
+    n_step: u64,
+    /// The training subsets so far, by data, split and seed.
+    views: RefCell<HashMap<String, View>>,
+    /// Why runs could not be planned, and how many of them.
+    failed: RefCell<BTreeMap<String, usize>>,
 }
 
-/// The training subsets so far, by data, split and seed.
-#[derive(Default)]
-struct Views(HashMap<String, View>);
+impl Planner {
+    pub(super) fn new(n_step: Option<u64>) -> Self {
+        let n_step = n_step.unwrap_or_default().clamp(*N_STEP.start(), *N_STEP.end());
+        Self { n_step, views: RefCell::default(), failed: RefCell::default() }
+    }
 
-impl Views {
-    fn forecast(&mut self, run: &Run, n_step: u64) -> Result<ShapeCurve> {
+    pub(super) fn plan(&self, run: &Run) -> Option<ShapeCurve> {
+        let note = |error| *self.failed.borrow_mut().entry(format!("{error:#}")).or_default() += 1;
+        self.curve(run).map_err(note).ok()
+    }
+
+    pub(super) fn say_what_failed(&self) {
+        for (reason, n) in &*self.failed.borrow() {
+            say!(
+                "note: the shapes of {n} strategies are extrapolated from the steps of their runs, as their batches \
+                 cannot be planned: {reason}"
+            );
+        }
+    }
+
+    fn curve(&self, run: &Run) -> Result<ShapeCurve> {
         let Config { dataset, batcher, split, training, .. } = serde_json::from_value::<
             Config<Box<dyn Dataset>, Value, Box<dyn Batcher>, Value>,
         >(run.config.clone())?;
         let of = |key: &str| run.config[key].to_string();
         let key = [of("dataset"), of("split"), training.seeds.split.to_string()].join(" ");
-        let view = match self.0.entry(key) {
+        let mut views = self.views.borrow_mut();
+        let view = match views.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let (_, view) =
@@ -60,6 +63,6 @@ impl Views {
                 place.insert(view)
             }
         };
-        Ok(shape_curve(&*batcher, view, training.seeds.order, n_step)?)
+        Ok(shape_curve(&*batcher, view, training.seeds.order, self.n_step)?)
     }
 }

@@ -7,10 +7,13 @@ use std::time::{Duration, SystemTime};
 const N_DONE: &str = "BATCHLAB_SWEEP_DONE";
 /// When the first one began, in nanoseconds since 1970.
 const STARTED: &str = "BATCHLAB_SWEEP_STARTED";
+/// Warnings that they have given, a list in JSON.
+const WARNED: &str = "BATCHLAB_SWEEP_WARNED";
 
 /// The earlier processes of a sweep.
 pub(super) struct Earlier {
     pub(super) n_done: usize,
+    pub(super) warned: Vec<String>,
     started: Duration,
 }
 
@@ -19,6 +22,10 @@ impl Earlier {
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
         Self {
             n_done: number(N_DONE).and_then(|n| n.try_into().ok()).unwrap_or(0),
+            warned: std::env::var(WARNED)
+                .ok()
+                .and_then(|list| serde_json::from_str(&list).ok())
+                .unwrap_or_default(),
             started: number(STARTED).map_or_else(now, Duration::from_nanos),
         }
     }
@@ -29,13 +36,16 @@ impl Earlier {
     }
 
     /// Goes on in a new process, which has the number of this one. It returns where that is not possible.
-    pub(super) fn go_on(&self, n_done: usize) {
+    pub(super) fn go_on(&self, n_done: usize, warned: &[String]) {
         #[cfg(unix)]
         if let Ok(program) = std::env::current_exe() {
             use std::os::unix::process::CommandExt as _;
             let mut next = std::process::Command::new(program);
-            next.args(std::env::args_os().skip(1)).env(N_DONE, n_done.to_string());
-            let _not_possible = next.env(STARTED, self.started.as_nanos().to_string()).exec();
+            next.args(std::env::args_os().skip(1));
+            next.env(N_DONE, n_done.to_string());
+            next.env(STARTED, self.started.as_nanos().to_string());
+            next.env(WARNED, serde_json::json!(warned).to_string());
+            let _not_possible = next.exec();
         }
     }
 }

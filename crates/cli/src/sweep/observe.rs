@@ -20,14 +20,14 @@ use crate::run::observe::PAUSE;
 use crate::say::say;
 
 /// What was said before training, each once: the runs of a sweep repeat it.
-pub(super) type Warnings = Rc<RefCell<Vec<Warning>>>;
+pub(super) type Warnings = Rc<RefCell<Vec<String>>>;
 
 /// Whether a warning is new.
 fn remember(warnings: &Warnings, warning: &Warning) -> bool {
     let mut all = warnings.borrow_mut();
-    let is_new = !all.contains(warning);
+    let is_new = !all.contains(&warning.message);
     if is_new {
-        all.push(warning.clone());
+        all.push(warning.message.clone());
     }
     is_new
 }

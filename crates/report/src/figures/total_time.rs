@@ -2,14 +2,14 @@
 
 use super::{Curve, Curves, Figure, Panel, Plot, Point};
 use crate::setting::{Setting, size_name};
-use crate::total_time::{OneTotal, TotalTime};
+use crate::total_time::{Interval, StrategyTime, TotalTime};
 
 pub(super) fn figure(settings: &[Setting], totals: &[TotalTime]) -> Figure {
-    let point = |(n_step, _, ns): &(f64, f64, crate::total_time::Interval)| {
+    let point = |(n_step, _, ns): &(f64, f64, Interval)| {
         let [value, low, high] = [ns.value, ns.low, ns.high].map(|ns| ns / 1e3);
         (*n_step, Point { value, low, high })
     };
-    let curve = |one: &OneTotal| Curve {
+    let curve = |one: &StrategyTime| Curve {
         batcher: one.batcher.clone(),
         points: one.course.iter().map(point).collect(),
     };
@@ -31,6 +31,6 @@ pub(super) fn figure(settings: &[Setting], totals: &[TotalTime]) -> Figure {
          plus what first uses of padded shapes cost, for as many shapes as so many steps meet. Bands are \
          95 % intervals of each strategy; those of the table are of ratios, which are narrower. Shown where \
          first uses take more than 1 % of the time of a strategy.",
-        totals.iter().filter(|total| total.matters()).map(panel),
+        totals.iter().filter(|total| total.matters).map(panel),
     )
 }

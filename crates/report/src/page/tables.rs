@@ -250,7 +250,7 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
 /// For every comparison, also where first uses of shapes take next to no time.
 pub(super) fn total_times(html: &mut String, report: &Report) {
     html.push_str("<ul>");
-    for total in report.total_times.iter().filter(|total| total.matters()) {
+    for total in report.total_times.iter().filter(|total| total.matters) {
         let _ = write!(
             html,
             "<li>{}, B = {}: {}.</li>",

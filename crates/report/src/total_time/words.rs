@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use batchlab_core::number::grouped;
 
-use super::{AtLength, Interval, OneTotal, TotalTime};
+use super::{AtLength, Interval, StrategyTime, TotalTime};
 use crate::number::{short, significant};
 use crate::setting::size_name;
 use crate::verdict::{fastest, percent};
@@ -48,7 +48,7 @@ pub fn text(total: &TotalTime) -> String {
     text
 }
 
-fn row(strategy: &OneTotal) -> [String; 5] {
+fn row(strategy: &StrategyTime) -> [String; 5] {
     [
         strategy.batcher.clone(),
         short(strategy.known_ns.value / 1e3),

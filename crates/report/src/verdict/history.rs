@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use batchlab_stats::level_of_verdict;
 use serde::Serialize;
 
-use crate::setting::{Group, Setting};
+use super::Table;
+use crate::setting::Setting;
 
 /// A comparison of which not all cells are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -15,22 +17,20 @@ pub struct Unfinished {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct History {
+pub(crate) struct History {
     /// The number of the verdict, from 1. There was one before wherever the study had all cells that it asked
     /// for, and asked for more later; with every cell that was trained again; and with every cell beyond
     /// those of the study, such as one with other seeds.
     pub(super) n_verdict: usize,
-    pub(super) unfinished: Option<Unfinished>,
+    /// Looks at which a cell might have stopped; they share the level.
+    pub(super) n_look: i64,
+    pub(crate) unfinished: Option<Unfinished>,
 }
 
 impl History {
-    /// Of a comparison over these cells. Outside of cells nobody knows what was planned.
-    pub(super) fn of(
-        setting: &Setting,
-        batch_size: Option<i64>,
-        groups: &[&Group],
-        cells: &[&str],
-    ) -> Self {
+    /// Of a comparison. Outside of cells nobody knows what was planned.
+    pub(crate) fn of(setting: &Setting, batch_size: Option<i64>, table: &Table<'_>) -> Self {
+        let Table { groups, cells, .. } = table;
         let (mut planned, mut repeats) = (BTreeSet::new(), BTreeSet::new());
         let (mut n_repeated, mut n_earlier, mut n_not_done) = (0, 0, 0);
         for cell in cells {
@@ -51,9 +51,24 @@ impl History {
         let n_cell = repeats.len().saturating_sub(n_not_done);
         let is_unfinished = n_not_done > 0 || n_cell < n_planned;
         let n_planned = n_planned.max(repeats.len());
+        let runs = groups.iter().flat_map(|group| &group.runs);
         Self {
+            n_look: runs.map(|run| run.run.n_look.unwrap_or(0)).max().unwrap_or(0),
             n_verdict: planned.len().max(1) + n_repeated + n_earlier,
             unfinished: is_unfinished.then_some(Unfinished { n_cell, n_planned }),
         }
+    }
+    /// Probability that anything that is said is wrong.
+    pub(crate) fn level(&self) -> f64 {
+        self.level_of(self.n_verdict)
+    }
+
+    /// The same of the verdict after this one.
+    pub(super) fn next_level(&self) -> f64 {
+        self.level_of(self.n_verdict + 1)
+    }
+
+    fn level_of(&self, n_verdict: usize) -> f64 {
+        level_of_verdict(n_verdict) / self.n_look.max(1) as f64
     }
 }

@@ -1,8 +1,7 @@
 //! Mirrored pairs that are not compared, since something disturbed a block of them.
 
-use std::fmt::Write as _;
-
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use batchlab_stats::most_unusual;
 use serde::Serialize;

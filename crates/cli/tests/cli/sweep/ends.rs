@@ -66,6 +66,24 @@ fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
     assert_eq!(short["n_done"], 1);
 }
 
+/// Each cell has a process of its own, which knows what the earlier ones have said.
+#[test]
+fn warnings_are_given_once_and_again_at_the_end() {
+    let place = Place::new(STUDY);
+    let few = ["batch_sizes=16", "batchers=dynamic,static-64", "training.steps=12"];
+    let output = place.sweep(&few).arg("split.validation=0.001").output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let said = text(&output);
+    let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(warnings.len() >= 2, "{said}");
+    let (first, again) = warnings.split_at(warnings.len() / 2);
+    assert_eq!(first, again, "{said}");
+    let mut distinct = first.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), first.len(), "{said}");
+}
+
 #[test]
 fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
     let place = Place::new(STUDY);
