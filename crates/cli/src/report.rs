@@ -87,8 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let margin = margin.unwrap_or(Questions::default().margin);
     let reference = arguments.reference.clone();
     let n_step = arguments.steps.map(NonZeroU64::get);
-    let questions =
-        Questions { reference, margin, compile_cost, n_step, accuracy, ..Questions::default() };
+    let questions = Questions { reference, margin, compile_cost, n_step, accuracy };
     let report = answer(&results, &questions);
     if let Some(page) = page {
         let place = page.write(html(&report, &results, &command(arguments)).as_bytes())?;
