@@ -317,7 +317,9 @@ fn norms<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
                 let rows = RowsToNormalise { x: &x, norm, activation, dropout, node };
                 let [out, statistics] = device.normalise(&rows).expect("normalise");
                 case.take("normalise", Ok(out));
-                case.take("normalise, statistics", Ok(statistics.clone()));
+                if norm.is_some() {
+                    case.take("normalise, statistics", Ok(statistics.clone()));
+                }
                 let mut dx = case.gradient("dx", n_row * width);
                 let mut dnorm = ["a", "b"].map(|name| case.gradient(name, width));
                 let mut dy = case.buffer("dy", n_row * width);
