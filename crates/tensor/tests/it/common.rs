@@ -463,7 +463,17 @@ fn largest_at_receiver<D: Backend>(
 }
 
 pub(crate) fn trainer(operation: Operation, loss: Loss, output_width: usize) -> Box<dyn Trainer> {
-    open(&context(loss, output_width), needs(), |p| Probe::new(operation, output_width, p))
+    trainer_on(&device(), operation, loss, output_width)
+}
+
+pub(crate) fn trainer_on(
+    device: &str,
+    operation: Operation,
+    loss: Loss,
+    output_width: usize,
+) -> Box<dyn Trainer> {
+    let context = ModelContext { device: device.into(), ..context(loss, output_width) };
+    open(&context, needs(), |p| Probe::new(operation, output_width, p))
         .expect("the device that the tests run on is there")
 }
 

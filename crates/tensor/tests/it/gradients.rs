@@ -1,15 +1,61 @@
-//! Gradients of every operation and every loss against differences of the loss.
+//! Gradients of every operation and every loss: on the processor against differences of the loss, on a GPU
+//! against the processor's.
 
-use crate::common::{Operation, collated, device, trainer};
+use crate::common::{Operation, collated, device, trainer, trainer_on};
 use batchlab_core::Trainer;
 use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
 use batchlab_tensor::Activation;
 
 /// Parameters are moved by this much in both directions.
 const DELTA: f32 = 1e-2;
-/// Elements of each parameter that are tried: each costs two passes, which an emulated GPU takes long for.
-fn n_tried() -> usize {
-    if device() == "cpu" { 8 } else { 3 }
+/// Elements of each parameter that are moved.
+const N_TRIED: usize = 8;
+
+fn check(operation: Operation, loss: Loss, output_width: usize) {
+    let mut trainer = trainer(operation, loss, output_width);
+    let gradients = gradients(&mut *trainer);
+    let scale = f64::from(gradients.iter().map(largest).fold(0.0, f32::max));
+    assert!(scale > 1e-3, "{operation:?} has no noticeable gradient");
+    let expect = |place: usize, element: usize, expected: f64, tolerance: f64| {
+        let gradient = &gradients[place];
+        let got = f64::from(gradient.data[element]);
+        let own_scale = f64::from(largest(gradient)).max(1e-3 * scale);
+        assert!(
+            (got - expected).abs() < tolerance * own_scale,
+            "{operation:?} {loss:?} {}[{element}]: gradient {got}, expected {expected}",
+            gradient.name
+        );
+    };
+
+    if device() != "cpu" {
+        let on_cpu = self::gradients(&mut *trainer_on("cpu", operation, loss, output_width));
+        for (place, gradient) in on_cpu.iter().enumerate() {
+            for (element, &expected) in gradient.data.iter().enumerate() {
+                expect(place, element, f64::from(expected), 1e-3);
+            }
+        }
+        return;
+    }
+    let state = trainer.state().expect("the device works");
+    for (place, gradient) in gradients.iter().enumerate() {
+        let stride = gradient.data.len().div_ceil(N_TRIED);
+        for element in (0..gradient.data.len()).step_by(stride) {
+            let mut moved = |by: f32| {
+                let mut state = state.clone();
+                state.tensors[place].data[element] += by;
+                loss_at(&mut *trainer, &state)
+            };
+            let difference = (moved(DELTA) - moved(-DELTA)) / (2.0 * f64::from(DELTA));
+            expect(place, element, difference, 1e-2);
+        }
+    }
+}
+
+fn gradients(trainer: &mut dyn Trainer) -> Vec<NamedTensor> {
+    trainer.upload(Slot::A, &collated().batch()).expect("a complete batch");
+    trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
+    trainer.backward(1.0).expect("backward");
+    trainer.gradients().expect("the device works")
 }
 
 /// In training mode, in which dropout drops the same numbers each time.
@@ -18,38 +64,8 @@ fn loss_at(trainer: &mut dyn Trainer, state: &TrainerState) -> f64 {
     trainer.forward(Slot::A, Mode::Training, 0).expect("forward").mean()
 }
 
-fn check(operation: Operation, loss: Loss, output_width: usize) {
-    let mut trainer = trainer(operation, loss, output_width);
-    let trainer = &mut *trainer;
-    trainer.upload(Slot::A, &collated().batch()).expect("a complete batch");
-    trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
-    trainer.backward(1.0).expect("backward");
-    let gradients = trainer.gradients().expect("the device works");
-    let state = trainer.state().expect("the device works");
-    let largest = |tensor: &NamedTensor| tensor.data.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-    let scale = f64::from(gradients.iter().map(largest).fold(0.0, f32::max));
-    assert!(scale > 1e-3, "{operation:?} has no noticeable gradient");
-
-    for (place, gradient) in gradients.iter().enumerate() {
-        let stride = gradient.data.len().div_ceil(n_tried());
-        for element in (0..gradient.data.len()).step_by(stride) {
-            let moved = |by: f32| {
-                let mut state = state.clone();
-                state.tensors[place].data[element] += by;
-                state
-            };
-            let up = loss_at(trainer, &moved(DELTA));
-            let down = loss_at(trainer, &moved(-DELTA));
-            let difference = (up - down) / (2.0 * f64::from(DELTA));
-            let got = f64::from(gradient.data[element]);
-            let own_scale = f64::from(largest(gradient)).max(1e-3 * scale);
-            assert!(
-                (got - difference).abs() < 1e-2 * own_scale,
-                "{operation:?} {loss:?} {}[{element}]: gradient {got}, difference {difference}",
-                gradient.name
-            );
-        }
-    }
+fn largest(tensor: &NamedTensor) -> f32 {
+    tensor.data.iter().fold(0.0, |a, b| a.max(b.abs()))
 }
 
 #[test]

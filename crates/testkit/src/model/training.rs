@@ -15,6 +15,8 @@ const DELTAS: [f32; 3] = [1e-2, 3e-3, 1e-3];
 const N_TRIED: usize = 3;
 /// By how much gradient and difference may differ in the median; single precision and curvature.
 const GRADIENT: f64 = 3e-2;
+/// By how much gradients of two devices may differ, as a share of the largest of their tensor.
+const DEVICES: f32 = 1e-3;
 
 pub(super) fn gradient(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
@@ -25,6 +27,11 @@ pub(super) fn gradient(model: &dyn Model) -> Outcome {
     let overall = gradients.iter().map(|g| largest(&g.data)).fold(0.0, f32::max);
     if overall <= 0.0 {
         return Err("all gradients are 0".into());
+    }
+    if device::under_test() != "cpu" {
+        // Differences need hundreds of passes, and the processor's gradients have met them.
+        let (_, on_cpu) = differentiate(&mut *trial.ready_on("cpu")?, &buffer.batch())?;
+        return near_gradients(&on_cpu, &gradients, overall);
     }
     for (place, gradient) in gradients.iter().enumerate() {
         let mut element =
@@ -39,6 +46,23 @@ pub(super) fn gradient(model: &dyn Model) -> Outcome {
         let stride = gradient.data.len().div_ceil(N_TRIED);
         let spread: Vec<usize> = (0..gradient.data.len()).step_by(stride).collect();
         check_either(&mut element, gradient, &spread, |_| scale)?;
+    }
+    Ok(())
+}
+
+/// Compares gradients of a GPU with those of the processor.
+fn near_gradients(on_cpu: &[NamedTensor], found: &[NamedTensor], overall: f32) -> Outcome {
+    for (a, b) in on_cpu.iter().zip(found) {
+        let scale = largest(&a.data).max(1e-3 * overall);
+        for (element, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
+            let difference = (x - y).abs();
+            if difference.is_nan() || difference > DEVICES * scale {
+                let name = &a.name;
+                return Err(format!(
+                    "{name}[{element}]: the gradient is {y:e}, and {x:e} on the processor"
+                ));
+            }
+        }
     }
     Ok(())
 }

@@ -46,7 +46,12 @@ impl<'a> Trial<'a> {
 
     /// A trainer with the parameters of this trial.
     pub(super) fn ready(&self) -> Result<Box<dyn Trainer>, String> {
-        let mut trainer = open(self.model, SEED, self.loss)?;
+        self.ready_on(&crate::device::under_test())
+    }
+
+    pub(super) fn ready_on(&self, device: &str) -> Result<Box<dyn Trainer>, String> {
+        let context = ModelContext { device: device.into(), ..context(SEED, self.loss) };
+        let mut trainer = open_in(self.model, &context)?;
         trainer
             .restore(&self.start)
             .map_err(|error| format!("it does not take its own state back: {error}"))?;
@@ -89,7 +94,11 @@ pub(super) fn context(seed: u64, loss: Loss) -> ModelContext {
 }
 
 pub(super) fn open(model: &dyn Model, seed: u64, loss: Loss) -> Result<Box<dyn Trainer>, String> {
-    model.open(&context(seed, loss)).map_err(|error| format!("it does not open: {error}"))
+    open_in(model, &context(seed, loss))
+}
+
+fn open_in(model: &dyn Model, context: &ModelContext) -> Result<Box<dyn Trainer>, String> {
+    model.open(context).map_err(|error| format!("it does not open: {error}"))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "what map_err gives")]
