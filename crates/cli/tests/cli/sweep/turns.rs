@@ -143,15 +143,14 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         assert_eq!(errors(&tables[0], batcher), errors(&tables[1], batcher));
         let run = tables[1].runs.iter().find(|run| run.batcher == batcher).unwrap();
         let of_run = || tables[1].steps.iter().filter(|step| step.run_id == run.run_id);
-        // 5 steps, and 8 pairs of blocks of 5.
-        assert_eq!(
-            of_run().map(|step| step.step).collect::<Vec<_>>(),
-            (1..=85).collect::<Vec<_>>()
-        );
+        // 5 steps, and 8 pairs of blocks of 5; up to two pairs more where some were disturbed.
+        let last = of_run().map(|step| step.step).max().unwrap();
+        assert!([85, 95, 105].contains(&last), "{last}");
+        assert!(of_run().map(|step| step.step).eq(1..=last));
         assert!(of_run().all(|step| step.is_timing_only == Some(step.step > 40)));
         assert!(of_run().all(|step| step.is_warmup == (step.block == Some(0))));
         let rate = |step: i64| of_run().find(|row| row.step == step).unwrap().learning_rate;
-        assert!(rate(36) < rate(35) && rate(40).to_bits() == rate(85).to_bits());
+        assert!(rate(36) < rate(35) && rate(40).to_bits() == rate(last).to_bits());
         let planned_ns = of_run().filter(|step| step.step <= 40).map(|step| step.step_ns).sum();
         assert_eq!(
             (run.n_step, run.n_step_planned, run.train_ns),
@@ -160,7 +159,8 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         assert_eq!(run.n_look, Some(0));
         let blocks = tables[1].blocks.iter().filter(|block| block.run_id == run.run_id);
         let marks: Vec<bool> = blocks.map(|block| block.is_timing_only).collect();
-        assert_eq!(marks, [[false; 8].to_vec(), vec![true; 9]].concat());
+        let n_beyond = (last - 40) as usize / 5;
+        assert_eq!(marks, [[false; 8].to_vec(), vec![true; n_beyond]].concat());
         let folder = long.out().join("runs").join(&run.run_id).join("checkpoints");
         let newest = names(&folder).pop().unwrap();
         let step = newest.strip_prefix("step-").and_then(|name| name.split_once('.')).unwrap().0;
